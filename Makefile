@@ -1,0 +1,43 @@
+# Works with the GNU Make 3.81 of macOS. What takes more than a line is in scripts/.
+.PHONY: help demo test test-tools lint bench frontend lock setup setup-run clean
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+
+demo: setup-run ## run 12 peers and a dashboard here, until Ctrl-C; options: ARGS="--peers 30"
+	@exec .venv/bin/peerscope demo $(ARGS)
+
+test: setup ## run all tests; some of them: ARGS="-k gossip"; REQUIRE_ALL=1 forbids skipping for want of a program
+	@exec scripts/test $(ARGS)
+
+test-tools: ## install the third-party programs that tests use (needs root and apt-get)
+	@scripts/test-tools
+
+lint: setup ## check style, formatting, types, and that the core is pure
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy --strict src/peerscope
+	.venv/bin/python scripts/check-purity
+
+bench: setup ## run every program in benchmarks/
+	@for program in benchmarks/[a-z]*.py; do \
+		echo "== $$program"; .venv/bin/python "$$program" $(ARGS) || exit 1; \
+	done
+
+frontend: ## build the dashboard's scripts (needs Node.js; the result is committed, so nobody else does)
+	cd frontend && npm ci && npm run build
+
+lock: setup ## write requirements/*.lock anew from pyproject.toml; ARGS=--upgrade takes the newest versions
+	@scripts/lock $(ARGS)
+
+setup: setup-run ## prepare .venv for tests and linting (the others do it by themselves)
+	@scripts/setup dev
+
+# First the lighter half, so that `make -j demo test` never installs twice into one .venv.
+setup-run:
+	@scripts/setup run
+
+clean: ## remove .venv and every cache
+	rm -rf .venv dist build .hypothesis .mypy_cache .pytest_cache .ruff_cache frontend/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,42 @@
+"""Every error of peerscope, split by who must act.
+
+PeerscopeError
+  LocalError       we asked for what the protocol forbids: our bug, let it crash
+  RemoteError      a peer broke the protocol: the message is dropped and counted, state unchanged
+  TransportError   the network failed: expected, the driver carries on
+  ConfigError      the operator's file, key or option is wrong: names it and the mend, before anything starts
+  ApiError         the command line could not get an answer from a running agent
+"""
+
+from __future__ import annotations
+
+
+class PeerscopeError(Exception):
+    """Base of all errors raised by peerscope."""
+
+
+class LocalError(PeerscopeError):
+    """Our own code asked for what the protocol forbids."""
+
+
+class RemoteError(PeerscopeError):
+    """A peer sent what the protocol forbids.
+
+    `reason` is a short, fixed word under which the refusal is counted; the message may say more.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+
+class TransportError(PeerscopeError):
+    """The network or the endpoint failed."""
+
+
+class ConfigError(PeerscopeError):
+    """A value the operator gave is wrong; the message names it and says what to do."""
+
+
+class ApiError(PeerscopeError):
+    """An agent's API did not answer, or answered with a problem."""

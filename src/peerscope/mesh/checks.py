@@ -1,0 +1,83 @@
+"""The five health checks: names, limits, and how a number becomes a status."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from peerscope.errors import ConfigError
+from peerscope.records.bodies import RATIO_ONE, Check, Status
+
+MESSAGE_MAX = 160
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ratios above which a check is degraded or unhealthy."""
+
+    degraded: float
+    unhealthy: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.degraded <= self.unhealthy:
+            raise ConfigError(
+                f"a health limit is degraded {self.degraded}, unhealthy {self.unhealthy}; "
+                "must be 0 or more, and degraded not above unhealthy"
+            )
+
+
+class HealthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits of the five checks. The values are those the first sketch of this product used."""
+
+    cpu: Limits = Limits(degraded=0.75, unhealthy=0.90)
+    """Share of all cores busy over the interval."""
+    memory: Limits = Limits(degraded=0.75, unhealthy=0.90)
+    """Used of total."""
+    storage: Limits = Limits(degraded=0.85, unhealthy=0.95)
+    """Used of total, on the volume of the state directory."""
+    network: Limits = Limits(degraded=0.01, unhealthy=0.05)
+    """Errors and drops per packet of the host's interfaces, over the interval. TCP throughput falls to a fraction
+    at 1 % loss; at 5 % little works."""
+    links_lost: int = 3
+    """Links lost within the last minute that make the network check degraded."""
+    p2p_degraded_below: float = 0.8
+    p2p_unhealthy_below: float = 0.5
+    """Share of the expected neighbours that are reachable."""
+
+
+def judge(ratio: float, limits: Limits, message: str) -> Check:
+    """A check whose high values are bad. The message is kept only where something is wrong."""
+    status = Status.HEALTHY
+    if ratio > limits.unhealthy:
+        status = Status.UNHEALTHY
+    elif ratio > limits.degraded:
+        status = Status.DEGRADED
+    told = message[:MESSAGE_MAX] if status is not Status.HEALTHY else None
+    return Check(status, quantised(ratio), told)
+
+
+def failed(reason: str) -> Check:
+    """A check that could not run."""
+    return Check(Status.UNKNOWN, None, printable(reason)[:MESSAGE_MAX])
+
+
+def judge_p2p(reachable: int, expected: int, config: HealthConfig, *, alone: str) -> Check:
+    """Reachable of expected neighbours. Where none is expected the peer is healthy, and `alone` says why."""
+    if expected == 0:
+        return Check(Status.HEALTHY, RATIO_ONE, alone)
+    ratio = reachable / expected
+    status = Status.HEALTHY
+    if reachable == 0 or ratio < config.p2p_unhealthy_below:
+        status = Status.UNHEALTHY
+    elif ratio < config.p2p_degraded_below:
+        status = Status.DEGRADED
+    told = f"{reachable} of {expected} neighbours reachable" if status is not Status.HEALTHY else None
+    return Check(status, quantised(ratio), told)
+
+
+def quantised(ratio: float) -> int:
+    """A ratio as it travels."""
+    return min(1_000_000, max(0, round(ratio * RATIO_ONE)))
+
+
+def printable(text: str) -> str:
+    """Text of the operating system without control characters, which records refuse."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,161 @@
+"""What can happen to a peer, and what it asks of the outside: the whole border of the core."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import IntEnum
+
+from msgspec import Struct
+
+from peerscope.mesh.messages import Message, Ping, Pong, encode
+from peerscope.records.bodies import Body, Check
+from peerscope.records.identity import PeerId
+from peerscope.records.ledger import Entry
+
+
+class Lane(IntEnum):
+    """How a message travels."""
+
+    STREAM = 0
+    """Reliable and in order."""
+    DATAGRAM = 1
+    """May be lost, never waits behind anything."""
+
+
+class Connected(Struct, frozen=True):
+    """The transport has a new connection with a peer that proved its id."""
+
+    peer: PeerId
+    dialled: bool
+    """We dialled, so we speak first."""
+
+
+class Disconnected(Struct, frozen=True):
+    """The last connection with a peer is gone."""
+
+    peer: PeerId
+    reason: str
+
+
+class DialFailed(Struct, frozen=True):
+    """A `Dial` came to nothing."""
+
+    peer: PeerId
+    reason: str
+
+
+class Received(Struct, frozen=True):
+    """Bytes from a connected peer."""
+
+    peer: PeerId
+    data: bytes
+
+
+class Join(Struct, frozen=True):
+    """A peer to start from: a ticket, or one remembered from an earlier life."""
+
+    peer: PeerId
+    addresses: tuple[str, ...]
+
+
+class Publish(Struct, frozen=True):
+    """A new statement of ours."""
+
+    body: Body
+    urgent: bool = False
+
+
+class Measured(Struct, frozen=True):
+    """What the host checks found; the core adds the p2p check and issues the report."""
+
+    checks: tuple[Check, ...]
+
+
+class WallClock(Struct, frozen=True):
+    """Unix seconds minus monotonic seconds, as read now."""
+
+    offset_s: float
+
+
+class Leave(Struct, frozen=True):
+    """Say goodbye to everybody."""
+
+
+Event = Connected | Disconnected | DialFailed | Received | Join | Publish | Measured | WallClock | Leave
+
+
+class Send(Struct, frozen=True):
+    """Give these bytes to a neighbour; never waits, may be dropped when its queue is full."""
+
+    to: PeerId
+    data: bytes
+    lane: Lane = Lane.STREAM
+
+
+class Dial(Struct, frozen=True):
+    """Try to connect; answered by `Connected` or `DialFailed`."""
+
+    peer: PeerId
+    addresses: tuple[str, ...]
+
+
+class Hangup(Struct, frozen=True):
+    """Close every connection with a peer, once what was sent is out."""
+
+    peer: PeerId
+    reason: str
+
+
+class Stored(Struct, frozen=True):
+    """A record is news and stands in the ledger now."""
+
+    entry: Entry
+
+
+class LinkChanged(Struct, frozen=True):
+    """A link came up or was lost."""
+
+    peer: PeerId
+    up: bool
+    reason: str
+
+
+class Forgotten(Struct, frozen=True):
+    """A peer that said nothing for too long is no longer remembered."""
+
+    peer: PeerId
+
+
+Effect = Send | Dial | Hangup | Stored | LinkChanged | Forgotten
+
+
+class Outbox:
+    """Effects of one turn, in order. Encodes a message once, however many it goes to."""
+
+    def __init__(self) -> None:
+        self._effects: list[Effect] = []
+        self._last: tuple[Message, bytes] | None = None
+        self.messages: Counter[str] = Counter()
+        """Sent messages by type."""
+        self.bytes: Counter[str] = Counter()
+        """Sent bytes by type, before the transport's own overhead."""
+
+    def send(self, to: PeerId, message: Message) -> None:
+        """Queue one message; pings and pongs as datagrams, all else on the stream."""
+        if self._last is None or self._last[0] is not message:
+            self._last = (message, encode(message))
+        data = self._last[1]
+        name = type(message).__name__.lower()
+        self.messages[name] += 1
+        self.bytes[name] += len(data)
+        lane = Lane.DATAGRAM if isinstance(message, Ping | Pong) else Lane.STREAM
+        self._effects.append(Send(to, data, lane))
+
+    def add(self, effect: Effect) -> None:
+        """Queue any other effect."""
+        self._effects.append(effect)
+
+    def take(self) -> list[Effect]:
+        """Everything queued since the last call."""
+        effects, self._effects, self._last = self._effects, [], None
+        return effects

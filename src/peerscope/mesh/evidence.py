@@ -1,0 +1,170 @@
+"""Who says that a peer is gone, who may say so, and what follows: a pure function of the ledger.
+
+The subject's own newest report names the neighbours that watch it; nobody else may accuse. An observer counts when
+it takes a side: it accuses, or its own report still lists the link. An accusation says when the subject was last
+heard *by the subject's own clock*; any record of the subject dated after the silence refutes it (as SWIM's
+incarnation numbers do, Das et al. 2002), so no two clocks are compared. A report that was merely slow to arrive
+refutes nothing.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from peerscope.records.bodies import Kind, Observation
+from peerscope.records.identity import PeerId, PeerRef, ref
+from peerscope.records.ledger import Ledger
+
+EXPIRY_INTERVALS = 3
+"""A report is void after so many of its own intervals."""
+
+
+class Verdict(StrEnum):
+    """What the evidence says of a peer."""
+
+    ALIVE = "alive"
+    SUSPECT = "suspect"
+    DOWN = "down"
+    PARTITIONED = "partitioned"
+    LEFT = "left"
+
+
+class Accusation(Struct, frozen=True):
+    """One observer's standing claim that it lost the subject."""
+
+    observer: PeerId
+    heard_ms: int
+    """The subject's own version clock when the observer last heard it."""
+    silence_s: float
+    """How long the silence has lasted now, as the observer saw it."""
+    reason: str
+    counts: bool
+    """False when the observer is itself accused: it may be the one that is cut off."""
+
+
+class Evidence(Struct, frozen=True):
+    """Everything behind a verdict, and the arithmetic."""
+
+    verdict: Verdict
+    observers: tuple[PeerId, ...] = ()
+    """Who has a say: watches the subject, takes a side, and is not itself accused."""
+    quorum: int = 0
+    """Accusations by so many of them, each of `down_after_s` of silence, make it down."""
+    accusations: tuple[Accusation, ...] = ()
+    heard_by: tuple[PeerId, ...] = ()
+    """Observers that still have the link up."""
+
+    @property
+    def has_majority(self) -> bool:
+        """Enough observers accuse, however short the silence."""
+        return bool(self.quorum) and sum(a.counts for a in self.accusations) >= self.quorum
+
+
+def weigh(ledger: Ledger, subject: PeerId, now: float, *, down_after_s: float) -> Evidence:
+    """The evidence about one peer. `now`: local monotonic seconds."""
+    profile = ledger.profile(subject)
+    if profile is not None and profile.left:
+        return Evidence(Verdict.LEFT)
+    observers: list[PeerId] = []
+    heard_by: list[PeerId] = []
+    accusations: list[Accusation] = []
+    for observer in watchers(ledger, subject):
+        accusation = accusation_by(ledger, observer, subject, now)
+        counts = not is_accused(ledger, observer, now)
+        if accusation is not None:
+            accusations.append(
+                Accusation(
+                    observer,
+                    accusation.heard_ms,
+                    _silence_s(ledger, observer, accusation, now),
+                    accusation.reason,
+                    counts,
+                )
+            )
+        elif hears(ledger, observer, subject, now):
+            heard_by.append(observer)
+        else:
+            continue
+        if counts:
+            observers.append(observer)
+    needed = quorum(len(observers))
+    counted = [accusation for accusation in accusations if accusation.counts]
+    verdict = Verdict.ALIVE
+    if accusations:
+        verdict = Verdict.SUSPECT
+        if needed and sum(a.silence_s >= down_after_s for a in counted) >= needed:
+            verdict = Verdict.DOWN
+    return Evidence(verdict, tuple(observers), needed, tuple(accusations), tuple(heard_by))
+
+
+def quorum(observers: int) -> int:
+    """A majority, and at least two where there are two; 0 where there is nobody to ask."""
+    if observers <= 1:
+        return observers
+    return max(2, observers // 2 + 1)
+
+
+def watchers(ledger: Ledger, subject: PeerId) -> list[PeerId]:
+    """The neighbours that the subject itself named as watching it, as far as we know them."""
+    report = ledger.report(subject)
+    if report is None:
+        return []
+    named = (ledger.find(PeerRef(link.peer)) for link in report.links if link.watches)
+    return sorted(peer for peer in named if peer is not None and not has_left(ledger, peer))
+
+
+def accusation_by(ledger: Ledger, observer: PeerId, subject: PeerId, now: float) -> Observation | None:
+    """The observer's claim against the subject, unless the subject has refuted it since."""
+    observations = ledger.observations(observer)
+    if observations is None or not observations.lost:
+        return None
+    name = ref(subject)
+    for observation in observations.lost:
+        if observation.subject == name:
+            silent_until_ms = observation.heard_ms + observation.silence_ms
+            newest = max((e.record.version for e in ledger.entries(subject)), default=0)
+            return None if newest > silent_until_ms else observation
+    return None
+
+
+def is_accused(ledger: Ledger, peer: PeerId, now: float) -> bool:
+    """Does anybody who may say so miss this peer?"""
+    return any(
+        watcher in ledger.accusers and accusation_by(ledger, watcher, peer, now) is not None
+        for watcher in watchers(ledger, peer)
+    )
+
+
+def hears(ledger: Ledger, observer: PeerId, subject: PeerId, now: float) -> bool:
+    """Does the observer's own unexpired report list the link?"""
+    entry, report = ledger.get(observer, Kind.REPORT), ledger.report(observer)
+    if entry is None or report is None or now > entry.heard_at + EXPIRY_INTERVALS * report.interval_ms / 1000:
+        return False
+    name = ref(subject)
+    return any(link.peer == name for link in report.links)
+
+
+def has_left(ledger: Ledger, peer: PeerId) -> bool:
+    """The peer said goodbye."""
+    profile = ledger.profile(peer)
+    return profile is not None and profile.left
+
+
+def accused(ledger: Ledger) -> set[PeerId]:
+    """Everybody whom anybody misses, rightly or not."""
+    found: set[PeerId] = set()
+    for accuser in ledger.accusers:
+        observations = ledger.observations(accuser)
+        for observation in observations.lost if observations else ():
+            subject = ledger.find(PeerRef(observation.subject))
+            if subject is not None:
+                found.add(subject)
+    return found
+
+
+def _silence_s(ledger: Ledger, observer: PeerId, observation: Observation, now: float) -> float:
+    entry = ledger.get(observer, Kind.OBSERVATIONS)
+    assert entry is not None
+    return observation.silence_ms / 1000 + max(0.0, now - entry.heard_at)

@@ -1,0 +1,230 @@
+"""How records spread: push what is urgent, announce and pull the rest.
+
+Push: the body goes at once to `fanout` random neighbours and its key at once to the others; everyone to whom it is
+news does the same. The ledger is the seen-set: a record that is no news stops. Announce and pull: keys go out in
+batches, and whoever lacks a record asks one of those that announced it, so that a body crosses to each peer about
+once (lazy push as in Plumtree, Leitao et al. 2007, without its tree).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import ceil, inf, log
+from random import Random
+
+from msgspec import Struct
+
+from peerscope.errors import ConfigError
+from peerscope.mesh.events import Outbox
+from peerscope.mesh.messages import (
+    KEYS_MAX,
+    PATH_MAX,
+    RECORDS_MAX,
+    Aged,
+    Announce,
+    Key,
+    Pull,
+    Push,
+    Records,
+    Topic,
+)
+from peerscope.records.identity import PeerId, PeerRef, ref
+from peerscope.records.ledger import Entry, Ledger
+
+SOURCES_MAX = 8
+ANSWER_BYTES_MAX = 32 * 1024
+
+
+class GossipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How records spread."""
+
+    fanout: int = 3
+    """Neighbours that get the body of urgent news. More is faster and costs a copy per peer each."""
+    announce_interval_s: float = 0.3  # a guess: four hops stay near a second
+    """Keys wait so long for company. Longer saves messages; ordinary news travels that much slower per hop."""
+    pull_timeout_s: float = 2.0
+    """After which an unanswered pull goes to another peer that announced the record."""
+    wanted_max: int = 8_192
+    """Records asked for at one time."""
+    budget_bytes_s: int = 10_000
+    """Bytes per second a peer should cost; report intervals stretch with the network to keep it."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.fanout <= 64:
+            raise ConfigError(f"gossip.fanout is {self.fanout}; must lie between 1 and 64")
+        if self.announce_interval_s <= 0 or self.pull_timeout_s <= 0:
+            raise ConfigError("gossip.announce_interval_s and gossip.pull_timeout_s must be above 0")
+        if self.budget_bytes_s < 100:
+            raise ConfigError(f"gossip.budget_bytes_s is {self.budget_bytes_s}; must be at least 100")
+
+
+def ttl(peers: int, fanout: int) -> int:
+    """Hops a push may travel: enough to cover the network, and two to spare."""
+    return max(5, ceil(log(max(peers, 2)) / log(max(fanout, 2))) + 2)
+
+
+class Want:
+    """A record we lack: who has it, and whom we asked."""
+
+    __slots__ = ("asked_at", "sources", "version")
+
+    def __init__(self, version: int, source: PeerId, now: float) -> None:
+        self.version = version
+        self.sources: list[PeerId] = [source]
+        self.asked_at = now
+
+
+class Gossip:
+    """Push, announce and pull between one peer and its neighbours."""
+
+    def __init__(self, me: PeerId, ledger: Ledger, config: GossipConfig, rng: Random, out: Outbox) -> None:
+        self._me = ref(me)
+        self._ledger = ledger
+        self._config = config
+        self._rng = rng
+        self._out = out
+        self._pending: dict[PeerId, dict[tuple[PeerRef, int], int]] = {}
+        self._wanted: dict[tuple[PeerRef, int], Want] = {}
+        self._flush_at = inf
+        self._retry_at = inf
+
+    def deadline(self) -> float:
+        """When `tick` has something to do."""
+        return min(self._flush_at, self._retry_at)
+
+    def tick(self, now: float) -> None:
+        """Send what has waited long enough; ask again for what did not come."""
+        if now >= self._flush_at:
+            self._flush_at = inf
+            for neighbour in list(self._pending):
+                self._flush(neighbour)
+        if now >= self._retry_at:
+            self._retry(now)
+
+    def opened(self, neighbour: PeerId) -> None:
+        """A link is up."""
+        self._pending.setdefault(neighbour, {})
+
+    def closed(self, neighbour: PeerId) -> None:
+        """A link is gone, and with it what waited for it; a sync on its return repairs that."""
+        self._pending.pop(neighbour, None)
+
+    def spread(self, entry: Entry, now: float, *, source: PeerId | None = None) -> None:
+        """Announce a record that is news to us, in the next batch."""
+        key = (ref(entry.record.peer_id), entry.record.kind)
+        for neighbour, pending in self._pending.items():
+            if neighbour != source:
+                pending[key] = entry.record.version
+        if self._pending and self._flush_at == inf:
+            # Jitter keeps the hops of different peers from falling in step.
+            self._flush_at = now + self._config.announce_interval_s * self._rng.uniform(0.7, 1.3)
+
+    def push(self, entry: Entry, now: float, *, path: tuple[bytes, ...] = (), hops: int) -> None:
+        """Pass urgent news on: the body to a few, the key at once to everybody else."""
+        record = entry.record
+        been = set(path)
+        others = [n for n in sorted(self._pending) if ref(n) not in been and n != record.peer_id]
+        self._rng.shuffle(others)
+        fanout = self._config.fanout if hops > 0 else 0
+        if others[:fanout]:
+            news = Push(record, _age_ms(entry, now), hops, (*path, self._me)[-PATH_MAX:])
+            for neighbour in others[:fanout]:
+                self._out.send(neighbour, news)
+        key = Key(ref(record.peer_id), record.kind, record.version)
+        if others[fanout:]:
+            announce = Announce((key,))
+            for neighbour in others[fanout:]:
+                self._out.send(neighbour, announce)
+
+    def announced(self, source: PeerId, keys: Iterable[Key], now: float) -> None:
+        """A neighbour holds these: ask it for what we lack and nobody was asked for yet."""
+        ask: list[Topic] = []
+        pending = self._pending.get(source, {})
+        for key in keys:
+            topic = (PeerRef(key.origin), key.kind)
+            if pending.get(topic, -1) <= key.version:
+                pending.pop(topic, None)  # it has that one or a newer: no need to announce it back
+            if not self._ledger.lacks(topic[0], key.kind, key.version):
+                continue
+            want = self._wanted.get(topic)
+            if want is None or want.version < key.version:
+                if want is None and len(self._wanted) >= self._config.wanted_max:
+                    continue
+                self._wanted[topic] = Want(key.version, source, now)
+                ask.append(Topic(*topic))
+            elif source not in want.sources and len(want.sources) < SOURCES_MAX:
+                want.sources.append(source)
+        self._ask(source, ask, now)
+
+    def arrived(self, entry: Entry) -> None:
+        """A record we may have asked for is here."""
+        topic = (ref(entry.record.peer_id), entry.record.kind)
+        want = self._wanted.get(topic)
+        if want is not None and want.version <= entry.record.version:
+            del self._wanted[topic]
+
+    def pulled(self, neighbour: PeerId, topics: Iterable[Topic], now: float) -> None:
+        """Answer a pull with what we have."""
+        found = []
+        for topic in topics:
+            peer = self._ledger.find(PeerRef(topic.origin))
+            entry = self._ledger.get(peer, topic.kind) if peer is not None else None
+            if entry is not None:
+                found.append(entry)
+        self.give(neighbour, found, now)
+
+    def give(self, neighbour: PeerId, entries: Sequence[Entry], now: float) -> None:
+        """Send records, in messages of bounded size."""
+        batch: list[Aged] = []
+        size = 0
+        for entry in entries:
+            batch.append(Aged(entry.record, _age_ms(entry, now)))
+            size += len(entry.record.body) + 128
+            if len(batch) == RECORDS_MAX or size > ANSWER_BYTES_MAX:
+                self._out.send(neighbour, Records(tuple(batch)))
+                batch, size = [], 0
+        if batch:
+            self._out.send(neighbour, Records(tuple(batch)))
+
+    @property
+    def wanted(self) -> int:
+        """Records asked for and not here yet."""
+        return len(self._wanted)
+
+    def _flush(self, neighbour: PeerId) -> None:
+        pending = self._pending[neighbour]
+        if not pending:
+            return
+        self._pending[neighbour] = {}
+        keys = [Key(origin, kind, version) for (origin, kind), version in pending.items()]
+        for at in range(0, len(keys), KEYS_MAX):
+            self._out.send(neighbour, Announce(tuple(keys[at : at + KEYS_MAX])))
+
+    def _ask(self, source: PeerId, topics: list[Topic], now: float) -> None:
+        for at in range(0, len(topics), KEYS_MAX):
+            self._out.send(source, Pull(tuple(topics[at : at + KEYS_MAX])))
+        if topics:
+            self._retry_at = min(self._retry_at, now + self._config.pull_timeout_s)
+
+    def _retry(self, now: float) -> None:
+        late = now - self._config.pull_timeout_s
+        asks: dict[PeerId, list[Topic]] = {}
+        for topic, want in list(self._wanted.items()):
+            if want.asked_at > late:
+                continue
+            want.sources.pop(0)
+            while want.sources and want.sources[0] not in self._pending:
+                want.sources.pop(0)
+            if not want.sources:
+                del self._wanted[topic]  # a later announcement or a sync brings it
+                continue
+            want.asked_at = now
+            asks.setdefault(want.sources[0], []).append(Topic(*topic))
+        self._retry_at = min((want.asked_at for want in self._wanted.values()), default=inf)
+        self._retry_at += self._config.pull_timeout_s
+        for source, topics in asks.items():
+            self._ask(source, topics, now)
+
+
+def _age_ms(entry: Entry, now: float) -> int:
+    return max(0, round((now - entry.heard_at) * 1000))

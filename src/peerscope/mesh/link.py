@@ -1,0 +1,221 @@
+"""One link as this end sees it: round-trip time, loss, silence, and when to ping next."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from math import inf
+
+from peerscope.mesh.detector import DetectorConfig, probes_needed, silence_limit_s
+from peerscope.records.identity import PeerId
+
+OUTSTANDING_MAX = 64
+
+
+class RoundTrip:
+    """Smoothed RTT and its mean deviation, in seconds (RFC 6298, section 2)."""
+
+    __slots__ = ("deviation_s", "last_s", "smoothed_s")
+
+    def __init__(self) -> None:
+        self.smoothed_s: float | None = None
+        self.deviation_s = 0.0
+        self.last_s: float | None = None
+
+    def sample(self, rtt_s: float) -> None:
+        """Take one measurement in."""
+        self.last_s = rtt_s
+        if self.smoothed_s is None:
+            self.smoothed_s, self.deviation_s = rtt_s, rtt_s / 2
+        else:
+            self.deviation_s += (abs(self.smoothed_s - rtt_s) - self.deviation_s) / 4
+            self.smoothed_s += (rtt_s - self.smoothed_s) / 8
+
+    def timeout_s(self) -> float:
+        """How long an answer may take before it counts as missing."""
+        if self.smoothed_s is None:
+            return 0.3
+        return min(max(0.1, self.smoothed_s + 4 * self.deviation_s), 3.0)
+
+
+class Loss:
+    """Share of pings that got no answer, over about the last fifty; starts from half a loss in ten."""
+
+    __slots__ = ("_answered", "_missed")
+
+    def __init__(self) -> None:
+        self._answered = 0.0
+        self._missed = 0.0
+
+    def sample(self, missed: bool) -> None:
+        """Take one ping's fate in."""
+        self._answered = self._answered * 0.98 + (not missed)
+        self._missed = self._missed * 0.98 + missed
+
+    @property
+    def ratio(self) -> float:
+        """0..1, as measured, 0 before any ping."""
+        total = self._answered + self._missed
+        return self._missed / total if total else 0.0
+
+    @property
+    def cautious(self) -> float:
+        """0..1, never quite 0: what to assume when counting unanswered probes."""
+        return (self._missed + 0.5) / (self._answered + self._missed + 10)
+
+
+class Link:
+    """The state of one link. The peer with the smaller id pings; in a silence both do."""
+
+    __slots__ = (
+        "_clock_at",
+        "_clock_ms",
+        "_config",
+        "_outstanding",
+        "_seq",
+        "connected",
+        "greeted",
+        "last_heard",
+        "last_sent",
+        "loss",
+        "loss_told",
+        "lost",
+        "losses",
+        "opened_at",
+        "peer",
+        "pings",
+        "rtt",
+    )
+
+    def __init__(self, peer: PeerId, config: DetectorConfig, *, pings: bool, now: float) -> None:
+        self.peer = peer
+        self.pings = pings
+        self._config = config
+        self._seq = 0
+        self._outstanding: OrderedDict[int, float] = OrderedDict()
+        self.rtt = RoundTrip()
+        self.loss = Loss()
+        self.loss_told: float | None = None
+        """What the pinging end measured, where that is not us."""
+        self.connected = True
+        """The transport has a connection; without one, pings count as unanswered."""
+        self.greeted = False
+        """The peer has said hello: it is a member and the link is up."""
+        self.opened_at = now
+        self.last_heard = now
+        self.last_sent = -inf
+        self._clock_ms = 0
+        self._clock_at = now
+        self.lost = False
+        self.losses = 0
+
+    @property
+    def is_up(self) -> bool:
+        """Greeted and not silent."""
+        return self.greeted and not self.lost
+
+    @property
+    def loss_ratio(self) -> float | None:
+        """As measured by the end that pings; None before it told us."""
+        return self.loss.ratio if self.pings else self.loss_told
+
+    def heard(self, now: float) -> None:
+        """Anything from the neighbour ends a silence."""
+        self.last_heard = now
+
+    def told_clock(self, clock_ms: int, now: float) -> None:
+        """The neighbour's version clock, as its ping, pong or hello carries it."""
+        self._clock_ms, self._clock_at = clock_ms, now
+
+    def heard_ms(self) -> int:
+        """The neighbour's own clock when it was last heard, reckoned on from when it last told us."""
+        return self._clock_ms + max(0, round((self.last_heard - self._clock_at) * 1000))
+
+    def quiet_s(self, now: float) -> float:
+        """Seconds since anything was heard."""
+        return now - self.last_heard
+
+    def is_overdue(self, now: float) -> bool:
+        """Something should have been heard by now."""
+        return now >= self._overdue_at()
+
+    def next_ping_at(self) -> float:
+        """When to send the next ping: at the pinger's pace, faster in a silence, slowly once the link is lost."""
+        if self.lost:
+            return self.last_sent + self._config.ping_interval_s
+        regular = self.last_sent + self._config.ping_interval_s if self.pings else inf
+        return min(regular, max(self._overdue_at(), self.last_sent + self._config.probe_interval_s))
+
+    def sent_ping(self, now: float) -> int:
+        """Note a ping that goes out now; its sequence number."""
+        self._seq = (self._seq + 1) % 2**32
+        self._outstanding[self._seq] = now
+        if len(self._outstanding) > OUTSTANDING_MAX:
+            self._outstanding.popitem(last=False)
+        self.last_sent = now
+        return self._seq
+
+    def answered(self, seq: int, now: float) -> float | None:
+        """A pong came: the round-trip time in seconds, or None if it answers nothing we asked."""
+        sent_at = self._outstanding.pop(seq, None)
+        if sent_at is None:
+            return None
+        timeout_s = self.rtt.timeout_s()
+        for other, at in list(self._outstanding.items()):
+            if now - at > timeout_s:
+                del self._outstanding[other]
+                if not self.lost:
+                    self.loss.sample(missed=True)
+        self.loss.sample(missed=False)
+        self.rtt.sample(now - sent_at)
+        return now - sent_at
+
+    def is_silent(self, now: float, doubt: float) -> bool:
+        """Has it been silent for longer than its limit, and do too many probes lack an answer?"""
+        if self.quiet_s(now) < self._limit_s(doubt):
+            return False
+        return self._unanswered(now) >= self._needed()
+
+    def silent_at(self, now: float, doubt: float) -> float:
+        """When to ask `is_silent` again."""
+        at = self.last_heard + self._limit_s(doubt)
+        if at > now:
+            return at
+        timeout_s = self.rtt.timeout_s()
+        ripe = (sent + timeout_s for sent in self._outstanding.values())
+        return min((at for at in ripe if at > now), default=inf)
+
+    def lose(self) -> None:
+        """The link is lost. Its unanswered pings say nothing about the loss of a living link."""
+        self.lost = True
+        self.losses += 1
+        self._outstanding.clear()
+
+    def regain(self) -> None:
+        """The neighbour was heard again."""
+        self.lost = False
+        self._outstanding.clear()
+
+    def forgive(self, lag_s: float, now: float) -> None:
+        """We ourselves were away for `lag_s` until now: nobody could be heard."""
+        self.last_heard = min(now, self.last_heard + lag_s)
+        for seq, sent in self._outstanding.items():
+            self._outstanding[seq] = min(now, sent + lag_s)
+
+    def _overdue_at(self) -> float:
+        return self.last_heard + self._config.ping_interval_s + self.rtt.timeout_s()
+
+    def _limit_s(self, doubt: float) -> float:
+        rtt_s = self.rtt.smoothed_s or 0.0
+        floor_s = self._config.silence_floor_s
+        return silence_limit_s(rtt_s, self.rtt.deviation_s, floor_s=floor_s, doubt=doubt)
+
+    def _needed(self) -> int:
+        told = self.loss_told or 0.0
+        return probes_needed(max(self.loss.cautious, told), self._config.chance)
+
+    def _unanswered(self, now: float) -> int:
+        ripe = now - self.rtt.timeout_s()
+        count = sum(1 for sent in self._outstanding.values() if self.last_heard < sent <= ripe)
+        if not self.pings:  # the pings that we should have received are missing as well
+            count += int((ripe - self.last_heard) / self._config.ping_interval_s)
+        return count

@@ -1,0 +1,154 @@
+"""The wire messages. `encode` and `decode` are the only way between them and bytes.
+
+Every message is a msgpack array whose first element is its tag. Limits are checked when decoding; ours are kept
+by the code that builds them. Appending fields with defaults is compatible; anything else needs a new wire version.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from peerscope.errors import RemoteError
+from peerscope.records.bodies import RATIO_ONE, Milliseconds, Name, Ref
+from peerscope.records.record import KINDS_MAX, VERSION_MAX, Record
+
+WIRE_VERSION = 1
+MESSAGE_BYTES_MAX = 64 * 1024
+KEYS_MAX = 512
+RECORDS_MAX = 64
+PATH_MAX = 16
+FINGERPRINT_BYTES = 8
+
+KindNumber = Annotated[int, Meta(ge=0, lt=KINDS_MAX)]
+Version = Annotated[int, Meta(ge=1, le=VERSION_MAX)]
+Sequence = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Bucket = Annotated[int, Meta(ge=0, le=255)]
+
+
+class Hello(Struct, frozen=True, array_like=True, tag=0):
+    """First message on every connection: from the end that dialled, then from the other if it admits the first.
+    Nothing else is heard before it."""
+
+    wire_min: Annotated[int, Meta(ge=1, le=255)]
+    wire_max: Annotated[int, Meta(ge=1, le=255)]
+    network: Name
+    """Name of the network; peers of another network are refused."""
+    proof: Annotated[bytes, Meta(max_length=32)]
+    """Keyed hash over both peer ids, where the network has a secret; else empty."""
+    clock_ms: Milliseconds
+    """The sender's version clock."""
+    reply: bool = False
+
+
+class Ping(Struct, frozen=True, array_like=True, tag=1):
+    """Are you there? Carries what the pinger measured, so that one exchange serves both ends."""
+
+    seq: Sequence
+    clock_ms: Milliseconds
+    """The sender's version clock."""
+    rtt_us: Annotated[int, Meta(ge=0, le=600_000_000)] | None = None
+    loss: Annotated[int, Meta(ge=0, le=RATIO_ONE)] | None = None
+
+
+class Pong(Struct, frozen=True, array_like=True, tag=2):
+    """Here I am: answers the ping with the same number."""
+
+    seq: Sequence
+    clock_ms: Milliseconds
+
+
+class Push(Struct, frozen=True, array_like=True, tag=3):
+    """Urgent news, passed on by everyone to whom it is news."""
+
+    record: Record
+    age_ms: Milliseconds
+    ttl: Annotated[int, Meta(ge=0, le=32)]
+    path: Annotated[tuple[Ref, ...], Meta(max_length=PATH_MAX)]
+    """The origin and every peer that passed it on, in order."""
+
+
+class Key(Struct, frozen=True, array_like=True):
+    """Names one version of one record."""
+
+    origin: Ref
+    kind: KindNumber
+    version: Version
+
+
+class Announce(Struct, frozen=True, array_like=True, tag=4):
+    """Records that the sender holds and the receiver may lack; it pulls what it does."""
+
+    keys: Annotated[tuple[Key, ...], Meta(max_length=KEYS_MAX)]
+
+
+class Topic(Struct, frozen=True, array_like=True):
+    """One topic of one peer, whatever the version."""
+
+    origin: Ref
+    kind: KindNumber
+
+
+class Pull(Struct, frozen=True, array_like=True, tag=5):
+    """Send me the newest you have of these."""
+
+    topics: Annotated[tuple[Topic, ...], Meta(max_length=KEYS_MAX)]
+
+
+class Aged(Struct, frozen=True, array_like=True):
+    """A record and how long ago it was issued, as far as its carriers can tell."""
+
+    record: Record
+    age_ms: Milliseconds
+
+
+class Records(Struct, frozen=True, array_like=True, tag=6):
+    """Answer to a pull, and the second half of a sync."""
+
+    items: Annotated[tuple[Aged, ...], Meta(max_length=RECORDS_MAX)]
+
+
+class Digest(Struct, frozen=True, array_like=True, tag=7):
+    """Fingerprints of everything the sender holds, one per equal part of the id space."""
+
+    bits: Annotated[int, Meta(ge=0, le=8)]
+    """The id space is cut into 2**bits parts by its leading bits."""
+    fingerprints: Annotated[bytes, Meta(max_length=256 * FINGERPRINT_BYTES)]
+
+
+class Inventory(Struct, frozen=True, array_like=True, tag=8):
+    """What the sender holds in the parts that differ, so that the receiver can pull and give."""
+
+    bits: Annotated[int, Meta(ge=0, le=8)]
+    parts: Annotated[tuple[Bucket, ...], Meta(max_length=256)]
+    """`keys` is complete for these parts."""
+    keys: Annotated[tuple[Key, ...], Meta(max_length=KEYS_MAX)]
+
+
+class Bye(Struct, frozen=True, array_like=True, tag=9):
+    """The sender closes this link on purpose: not a failure."""
+
+    reason: Name
+
+
+Message = Hello | Ping | Pong | Push | Announce | Pull | Records | Digest | Inventory | Bye
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def encode(message: Message) -> bytes:
+    """Bytes of one message."""
+    return _encoder.encode(message)
+
+
+def decode(data: bytes) -> Message:
+    """Raise `RemoteError` ("oversized-message", "malformed-message") if the bytes are no message of ours."""
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise RemoteError("oversized-message", f"{len(data)} bytes; at most {MESSAGE_BYTES_MAX}")
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: invalid UTF-8
+        raise RemoteError("malformed-message", str(error)) from error

@@ -1,0 +1,558 @@
+"""One peer of the network, without its sockets: events and the time in, effects out.
+
+`Peer` composes the ledger, the rings, the watch over links, gossip and sync. It decides everything; the driver of a
+real network and the simulator carry its effects out and feed it what happens.
+
+Rules of this file:
+1. `now` is this process's monotonic time. Wall time enters only through `WallClock` and only dates our records.
+2. Whatever a peer sends, nothing is raised: what breaks the protocol is counted under `refused` and dropped.
+3. Randomness comes from the given generator, and only over sorted sequences: a seed is a history.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import inf
+from random import Random
+from typing import assert_never
+
+from msgspec import Struct
+
+from peerscope.errors import RemoteError
+from peerscope.mesh import evidence
+from peerscope.mesh.admission import NetworkConfig, admit, prove
+from peerscope.mesh.checks import HealthConfig
+from peerscope.mesh.detector import DetectorConfig
+from peerscope.mesh.events import (
+    Connected,
+    Dial,
+    DialFailed,
+    Disconnected,
+    Effect,
+    Event,
+    Forgotten,
+    Hangup,
+    Join,
+    Leave,
+    LinkChanged,
+    Measured,
+    Outbox,
+    Publish,
+    Received,
+    Stored,
+    WallClock,
+)
+from peerscope.mesh.gossip import Gossip, GossipConfig, ttl
+from peerscope.mesh.messages import (
+    WIRE_VERSION,
+    Aged,
+    Announce,
+    Bye,
+    Digest,
+    Hello,
+    Inventory,
+    Message,
+    Ping,
+    Pong,
+    Pull,
+    Push,
+    Records,
+    decode,
+)
+from peerscope.mesh.neighbourhood import Neighbourhood, NeighbourhoodConfig
+from peerscope.mesh.reporter import ReportConfig, Reporter
+from peerscope.mesh.sync import Sync, SyncConfig
+from peerscope.mesh.watch import Watch
+from peerscope.records.bodies import (
+    LINKS_MAX,
+    OBSERVATIONS_MAX,
+    Body,
+    Kind,
+    Observation,
+    Observations,
+    Profile,
+    kind_of,
+)
+from peerscope.records.identity import PeerId, Signer, Verifier, ref, verify_ed25519
+from peerscope.records.ledger import Entry, Ledger, LedgerConfig, Merge
+from peerscope.records.record import Record, sign, verify
+
+REVIEW_S = 1.0
+HELLO_TIMEOUT_S = 5.0
+CONNECTIONS_MAX = 4 * LINKS_MAX
+REFUTE_INTERVAL_S = 1.0
+
+
+class PeerConfig(Struct, frozen=True, kw_only=True):
+    """Everything the core can be told."""
+
+    network: NetworkConfig = NetworkConfig()
+    ledger: LedgerConfig = LedgerConfig()
+    links: NeighbourhoodConfig = NeighbourhoodConfig()
+    detector: DetectorConfig = DetectorConfig()
+    gossip: GossipConfig = GossipConfig()
+    sync: SyncConfig = SyncConfig()
+    report: ReportConfig = ReportConfig()
+    health: HealthConfig = HealthConfig()
+
+
+class Peer:
+    """The protocol of one peer. Call `tick` at `deadline` or earlier, and after any `handle`."""
+
+    def __init__(
+        self,
+        signer: Signer,
+        config: PeerConfig,
+        rng: Random,
+        now: float,
+        *,
+        wall_offset_s: float,
+        verifier: Verifier = verify_ed25519,
+    ) -> None:
+        self.me = signer.peer_id
+        self.config = config
+        self._signer = signer
+        self._verifier = verifier
+        self._rng = rng
+        self._wall_offset_s = wall_offset_s
+        self._version = 0
+        self.out = Outbox()
+        self.ledger = Ledger(config.ledger)
+        self.neighbourhood = Neighbourhood(self.me, config.links, rng)
+        self.watch = Watch(self.me, config.detector)
+        self.gossip = Gossip(self.me, self.ledger, config.gossip, rng, self.out)
+        self.sync = Sync(self.ledger, self.gossip, config.sync, rng, self.out, now)
+        self.reporter = Reporter(config.report, config.health, config.gossip.budget_bytes_s, now)
+        self.refused: Counter[str] = Counter()
+        """Messages and records of other peers that were refused, by reason."""
+        self.received: Counter[str] = Counter()
+        """Messages heard, by type."""
+        self.duplicates = 0
+        """Record bodies received that were no news: the price of redundancy."""
+        self._down_since: dict[PeerId, float] = {}
+        self._review_at = now + REVIEW_S
+        self._expire_at = now + 60.0
+        self._refuted_at = -inf
+        self._leaving = False
+
+    # -- the three calls of a driver -------------------------------------------------------------
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take one event in."""
+        match event:
+            case Received(peer, data):
+                self._received(peer, data, now)
+            case Connected(peer, dialled):
+                self._connected(peer, dialled, now)
+            case Disconnected(peer, _):
+                self._disconnected(peer, now)
+            case DialFailed(peer, _):
+                self.neighbourhood.failed(peer, now)
+            case Join(peer, addresses):
+                if peer not in self.ledger:
+                    self.neighbourhood.join(peer, addresses, now)
+            case Publish(body, urgent):
+                self._publish(body, now, urgent=urgent)
+            case Measured(checks):
+                self.reporter.measured(checks, now)
+            case WallClock(offset_s):
+                self._wall_offset_s = offset_s
+            case Leave():
+                self._leave(now)
+            case _:
+                assert_never(event)
+        return self.out.take()
+
+    def tick(self, now: float) -> list[Effect]:
+        """Do what is due. Coming late is held against ourselves, not against the neighbours."""
+        lag_s = now - self.deadline()
+        if self.config.detector.lag_s < lag_s < inf:
+            self.watch.lagged(lag_s, now)
+        if self._leaving:
+            return self.out.take()
+        self._watch(now)
+        for peer in self.neighbourhood.due(now):
+            self._dial(peer)
+        self.gossip.tick(now)
+        self.sync.tick(now, self.watch.up())
+        if now >= self._review_at:
+            self._review(now)
+        if now >= self.reporter.deadline():
+            self._report(now)
+        return self.out.take()
+
+    def deadline(self) -> float:
+        """When `tick` wants to be called next."""
+        if self._leaving:
+            return inf
+        return min(
+            self.watch.deadline(),
+            self.neighbourhood.deadline(),
+            self.gossip.deadline(),
+            self.sync.deadline(),
+            self.reporter.deadline(),
+            self._review_at,
+        )
+
+    def wall(self, now: float) -> float:
+        """Unix seconds at `now`, by our own wall clock."""
+        return now + self._wall_offset_s
+
+    # -- connections -----------------------------------------------------------------------------
+
+    def _connected(self, peer: PeerId, dialled: bool, now: float) -> None:
+        if self._leaving or (peer not in self.watch.links and len(self.watch.links) >= CONNECTIONS_MAX):
+            self.refused["too-many-links"] += 1
+            self.out.add(Hangup(peer, "too many links"))
+            return
+        self.watch.open(peer, now)
+        if dialled:
+            self._greet(peer, now, reply=False)
+
+    def _disconnected(self, peer: PeerId, now: float) -> None:
+        link = self.watch.links.get(peer)
+        if link is None:
+            return
+        link.connected = False
+        if not link.greeted:
+            self.watch.close(peer)
+            self.neighbourhood.failed(peer, now)
+        else:  # the watch says when the silence counts; try to reach it meanwhile
+            self.neighbourhood.missing(peer, now)
+
+    def _dial(self, peer: PeerId) -> None:
+        link = self.watch.links.get(peer)
+        if link is not None and link.is_up and link.connected:
+            self.neighbourhood.linked(peer)
+            return
+        profile = self.ledger.profile(peer)
+        addresses = profile.addresses if profile else self.neighbourhood.bootstrap.get(peer, ())
+        self.out.add(Dial(peer, addresses))
+
+    def _greet(self, peer: PeerId, now: float, *, reply: bool) -> None:
+        network = self.config.network
+        proof = prove(network, self.me, peer)
+        self.out.send(peer, Hello(WIRE_VERSION, WIRE_VERSION, network.name, proof, self._clock_ms(now), reply))
+
+    def _greeted(self, peer: PeerId, hello: Hello, now: float) -> None:
+        link = self.watch.links[peer]
+        try:
+            admit(hello, peer, self.me, self.config.network)
+        except RemoteError as error:
+            self.watch.close(peer)
+            self.neighbourhood.failed(peer, now)
+            self.out.send(peer, Bye(error.reason))
+            self.out.add(Hangup(peer, str(error)))
+            raise
+        if not hello.reply:
+            self._greet(peer, now, reply=True)
+        is_news = not link.greeted
+        link.greeted = True
+        link.told_clock(hello.clock_ms, now)
+        self._heard(peer, now)
+        self.neighbourhood.linked(peer)
+        self.gossip.opened(peer)
+        if is_news:
+            self._link_changed(peer, True, "connected", now)
+        if self.me < peer:
+            self.sync.start(peer, now)
+
+    def _hang_up(self, peer: PeerId, reason: str, now: float) -> None:
+        self.out.send(peer, Bye(reason))
+        self.out.add(Hangup(peer, reason))
+        self._unlink(peer, reason, now)
+
+    def _unlink(self, peer: PeerId, reason: str, now: float) -> None:
+        link = self.watch.close(peer)
+        self.gossip.closed(peer)
+        self.sync.closed(peer)
+        if link is not None and link.lost:
+            self._observe(now)
+        elif link is not None and link.greeted:
+            self._link_changed(peer, False, reason, now)
+
+    def _link_changed(self, peer: PeerId, up: bool, reason: str, now: float) -> None:
+        self.out.add(LinkChanged(peer, up, reason))
+        self.reporter.links_changed(now)
+
+    # -- messages --------------------------------------------------------------------------------
+
+    def _received(self, peer: PeerId, data: bytes, now: float) -> None:
+        try:
+            link = self.watch.links.get(peer)
+            if link is None:
+                raise RemoteError("not-linked", "a message without a connection")
+            message = decode(data)
+            self.received[type(message).__name__.lower()] += 1
+            if not link.greeted and not isinstance(message, Hello | Bye):
+                raise RemoteError("before-hello", type(message).__name__)
+            if link.greeted:
+                self._heard(peer, now)
+            self._dispatch(peer, message, now)
+        except RemoteError as error:
+            self.refused[error.reason] += 1
+
+    def _dispatch(self, peer: PeerId, message: Message, now: float) -> None:
+        link = self.watch.links[peer]
+        match message:
+            case Ping():
+                self.out.send(peer, self.watch.pinged(link, message, now, self._clock_ms(now)))
+            case Pong():
+                self.watch.ponged(link, message, now)
+            case Push():
+                self._pushed(peer, message, now)
+            case Announce():
+                self.gossip.announced(peer, message.keys, now)
+            case Pull():
+                self.gossip.pulled(peer, message.topics, now)
+            case Records():
+                for item in message.items:
+                    self._offered(peer, item, now)
+            case Digest():
+                self.sync.compared(peer, message, now)
+            case Inventory():
+                self.sync.listed(peer, message, now)
+            case Hello():
+                self._greeted(peer, message, now)
+            case Bye():
+                self.neighbourhood.failed(peer, now)
+                self.out.add(Hangup(peer, "said bye"))
+                self._unlink(peer, message.reason, now)
+                self.neighbourhood.missing(peer, now, wait_s=self.config.links.settle_s)
+            case _:
+                assert_never(message)
+
+    def _heard(self, peer: PeerId, now: float) -> None:
+        link = self.watch.links[peer]
+        link.heard(now)
+        if link.lost:
+            self.reporter.link_regained(now)
+            link.regain()
+            self.gossip.opened(peer)
+            self.neighbourhood.linked(peer)
+            self._link_changed(peer, True, "heard again", now)
+            self._observe(now)
+            if self.me < peer:
+                self.sync.start(peer, now)
+
+    # -- records ---------------------------------------------------------------------------------
+
+    def _pushed(self, source: PeerId, push: Push, now: float) -> None:
+        entry = self._accept(push.record, push.age_ms, now)
+        if entry is not None:
+            self.gossip.push(entry, now, path=(*push.path, ref(source)), hops=push.ttl - 1)
+
+    def _offered(self, source: PeerId, item: Aged, now: float) -> None:
+        try:
+            entry = self._accept(item.record, item.age_ms, now)
+        except RemoteError as error:  # the others in the message may be good
+            self.refused[error.reason] += 1
+        else:
+            if entry is not None:
+                self.gossip.spread(entry, now, source=source)
+
+    def _accept(self, record: Record, age_ms: int, now: float) -> Entry | None:
+        """The entry if the record is news and true; None if it is known. Raises `RemoteError` otherwise."""
+        origin = record.peer_id
+        ours = self.ledger.get(origin, record.kind)
+        if ours is not None and record.version < ours.record.version:
+            raise RemoteError("replayed", "an older version than ours")
+        if ours is not None and ours.record == record:
+            self.duplicates += 1
+            return None
+        if age_ms / 1000 > self.config.ledger.remember_s:
+            raise RemoteError("expired", "older than anything we remember")
+        body = verify(record, self._verifier)
+        if origin == self.me:
+            self._outrun(record, now)
+            return None
+        wall = self.wall(now) - age_ms / 1000
+        merge = self.ledger.merge(record, body, now - age_ms / 1000, record.issued_at - wall)
+        if merge is Merge.EQUIVOCATION:
+            raise RemoteError("equivocation", "two statements of one version; both are kept as proof")
+        if merge is Merge.FULL:
+            raise RemoteError("ledger-full", f"{len(self.ledger)} peers are known")
+        if merge is not Merge.STORED:
+            return None
+        entry = self.ledger.get(origin, record.kind)
+        assert entry is not None
+        self.gossip.arrived(entry)
+        self.out.add(Stored(entry))
+        self._stored(entry, now)
+        return entry
+
+    def _stored(self, entry: Entry, now: float) -> None:
+        peer = entry.record.peer_id
+        match entry.body:
+            case Profile(left=True):
+                self._down_since.pop(peer, None)
+                self.neighbourhood.forget(peer, now)
+                if peer in self.watch.links:
+                    self.out.add(Hangup(peer, "it left"))
+                    self._unlink(peer, "it left", now)
+            case Profile():
+                self.neighbourhood.place(peer, alive=peer not in self.neighbourhood.lost, now=now)
+            case Observations(lost):
+                if any(observation.subject == ref(self.me) for observation in lost):
+                    self._refute(now)
+            case _:
+                pass
+        if peer in self._down_since:
+            self._judge(peer, now)
+
+    def _publish(self, body: Body, now: float, *, urgent: bool) -> None:
+        """Sign a statement, keep it, spread it."""
+        version = self._clock_ms(now, after=True)
+        wall_ms = max(1, round(self.wall(now) * 1000))
+        record = sign(self._signer, body, version=version, wall_ms=wall_ms)
+        self._version = version
+        merge = self.ledger.merge(record, body, now)
+        assert merge is Merge.STORED
+        entry = self.ledger.get(self.me, kind_of(body))
+        assert entry is not None
+        self.out.add(Stored(entry))
+        if urgent:
+            self.gossip.push(entry, now, hops=ttl(len(self.neighbourhood.rings), self.config.gossip.fanout))
+        else:
+            self.gossip.spread(entry, now)
+
+    def _outrun(self, record: Record, now: float) -> None:
+        """A record of ours from an earlier life, newer than what we say: continue above it."""
+        ours = self.ledger.get(self.me, record.kind)
+        if ours is not None and ours.record.version >= record.version:
+            return
+        self._version = max(self._version, record.version)
+        if ours is not None:
+            self._publish(ours.body, now, urgent=False)
+        elif record.kind == Kind.OBSERVATIONS:
+            self._publish(Observations(), now, urgent=False)
+        elif record.kind == Kind.REPORT:
+            self.reporter.due(now)
+
+    def _clock_ms(self, now: float, *, after: bool = False) -> int:
+        """Our version clock: wall milliseconds, never backwards; `after` for a version not used yet."""
+        return max(self._version + after, round(self.wall(now) * 1000), 1)
+
+    # -- watching --------------------------------------------------------------------------------
+
+    def _watch(self, now: float) -> None:
+        if now < self.watch.deadline():
+            return
+        pings, lost = self.watch.due(now, self._clock_ms(now))
+        for peer, ping in pings:
+            if self.watch.links[peer].connected:
+                self.out.send(peer, ping)
+        for link in lost:
+            self.gossip.closed(link.peer)
+            self._link_changed(link.peer, False, f"silent for {link.quiet_s(now):.1f} s", now)
+            self.neighbourhood.missing(link.peer, now)
+        if lost:
+            self._observe(now)
+
+    def _observe(self, now: float) -> None:
+        """Say whom we miss; at once, to everybody."""
+        missed = [
+            Observation(ref(link.peer), link.heard_ms(), round(link.quiet_s(now) * 1000))
+            for link in self.watch.lost()
+            if link.peer in self.ledger and not evidence.has_left(self.ledger, link.peer)
+        ]
+        newest = sorted(missed, key=lambda observation: observation.silence_ms)[:OBSERVATIONS_MAX]
+        self._publish(Observations(tuple(newest)), now, urgent=True)
+
+    def _refute(self, now: float) -> None:
+        """We are accused and alive: a newer record of ours says so (SWIM's refutation)."""
+        if now - self._refuted_at >= REFUTE_INTERVAL_S and self.reporter.is_ready:
+            self._refuted_at = now
+            self.reporter.due(now, urgent=True)
+
+    def _review(self, now: float) -> None:
+        """Once a second: verdicts on the accused, links nobody wants, peers nobody remembers."""
+        self._review_at = now + REVIEW_S
+        for peer in sorted(evidence.accused(self.ledger) | set(self._down_since)):
+            self._judge(peer, now)
+        linked = set(self.watch.up())
+        self.neighbourhood.review(linked, now)
+        for peer in sorted(self.watch.links):
+            link = self.watch.links[peer]
+            age_s = now - link.opened_at
+            if not link.greeted and age_s > HELLO_TIMEOUT_S:
+                self.watch.close(peer)
+                self.neighbourhood.failed(peer, now)
+                self.out.add(Hangup(peer, "no hello"))
+            elif link.is_up and self._is_idle(peer) and age_s > self.config.links.linger_s:
+                self._hang_up(peer, "not a neighbour", now)
+        if now >= self._expire_at:
+            self._expire_at = now + 60.0
+            for peer in self.ledger.expire(now):
+                self._forget(peer, now)
+
+    def _is_idle(self, peer: PeerId) -> bool:
+        wanted = self.neighbourhood.wanted
+        return peer not in wanted and peer in self.neighbourhood.rings
+
+    def _judge(self, peer: PeerId, now: float) -> None:
+        """Take a peer that stays down off the rings, and one that is back onto them."""
+        if peer == self.me:
+            return
+        found = evidence.weigh(self.ledger, peer, now, down_after_s=self.config.detector.down_after_s)
+        if found.verdict is evidence.Verdict.DOWN:
+            since = self._down_since.setdefault(peer, now)
+            if now - since >= self.config.links.ring_hold_s and peer in self.neighbourhood.rings:
+                self.neighbourhood.place(peer, alive=False, now=now)
+        elif found.verdict is evidence.Verdict.ALIVE and self._down_since.pop(peer, None) is not None:
+            self.neighbourhood.place(peer, alive=True, now=now)
+
+    def _forget(self, peer: PeerId, now: float) -> None:
+        self._down_since.pop(peer, None)
+        self.neighbourhood.forget(peer, now)
+        if peer in self.watch.links:
+            self.out.add(Hangup(peer, "forgotten"))
+            self._unlink(peer, "forgotten", now)
+        self.out.add(Forgotten(peer))
+
+    # -- our own statements ----------------------------------------------------------------------
+
+    def _report(self, now: float) -> None:
+        up = set(self.watch.up())
+        wanted = self.neighbourhood.wanted
+        expected = self.neighbourhood.expected(up, now)
+        if up:
+            expected = {peer for peer in expected if peer in up or not self._is_down(peer)}
+        elif not expected:
+            expected = {peer for peer in self.neighbourhood.lost if self._is_ours(peer)}
+        links = [(link, link.peer in wanted) for _, link in sorted(self.watch.links.items()) if link.is_up]
+        links.sort(key=lambda pair: not pair[1])
+        unreached = len(self.neighbourhood.unreached(now))
+        report, urgent = self.reporter.report(
+            links[:LINKS_MAX],
+            reachable=len(expected & up),
+            expected=len(expected),
+            unreached=unreached if not up else 0,
+            peers=len(self.neighbourhood.rings),
+            now=now,
+        )
+        self._publish(report, now, urgent=urgent)
+
+    def _is_down(self, peer: PeerId) -> bool:
+        return peer in self._down_since
+
+    def _is_ours(self, peer: PeerId) -> bool:
+        return self.me in self.neighbourhood.rings.neighbours(peer)
+
+    def _leave(self, now: float) -> None:
+        profile = self.ledger.profile(self.me)
+        if profile is not None:
+            version = self._clock_ms(now, after=True)
+            goodbye = sign(
+                self._signer,
+                Profile(**{f: getattr(profile, f) for f in profile.__struct_fields__} | {"left": True}),
+                version=version,
+                wall_ms=max(1, round(self.wall(now) * 1000)),
+            )
+            item = Records((Aged(goodbye, 0),))
+            for peer in self.watch.up():  # to all, not to a few: nobody repeats this for us
+                self.out.send(peer, item)
+        for peer in sorted(self.watch.links):
+            self.out.send(peer, Bye("leaving"))
+            self.out.add(Hangup(peer, "leaving"))
+        self._leaving = True

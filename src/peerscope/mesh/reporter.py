@@ -1,0 +1,132 @@
+"""When this peer reports on itself, and what the report says."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from peerscope.errors import ConfigError
+from peerscope.mesh.checks import MESSAGE_MAX, HealthConfig, judge_p2p
+from peerscope.mesh.link import Link
+from peerscope.records.bodies import RATIO_ONE, Check, LinkReading, Report, Status
+from peerscope.records.identity import ref
+
+RECORD_BYTES = 600
+"""What one report costs each peer: about 350 bytes of record, the rest keys announced and pulled."""
+LINKS_SETTLE_S = 1.0
+LOST_WINDOW_S = 60.0
+
+
+class ReportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a peer reports."""
+
+    interval_s: float = 5.0
+    """Between reports in a small network; stretched with the number of peers to keep `gossip.budget_bytes_s`."""
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.interval_s <= 3600:
+            raise ConfigError(f"report.interval_s is {self.interval_s}; must lie between 0.1 and 3600")
+
+
+def interval_s(peers: int, *, shortest_s: float, budget_bytes_s: float) -> float:
+    """Seconds between reports such that the reports of all peers cost each peer at most the budget."""
+    return max(shortest_s, peers * RECORD_BYTES / budget_bytes_s)
+
+
+class Reporter:
+    """Decides when to report: in turn, soon after links changed, at once when the status did."""
+
+    def __init__(self, config: ReportConfig, health: HealthConfig, budget_bytes_s: int, now: float) -> None:
+        self._config = config
+        self._health = health
+        self._budget_bytes_s = budget_bytes_s
+        self._checks: tuple[Check, ...] | None = None
+        self._status: Status | None = None
+        self._next_at = now
+        self._reported_at = now
+        self._urgent = False
+        self._regained: deque[float] = deque(maxlen=256)
+
+    @property
+    def is_ready(self) -> bool:
+        """The host has been measured at least once."""
+        return self._checks is not None
+
+    def deadline(self) -> float:
+        """When the next report is due; never before the first measurement."""
+        return self._next_at if self._checks is not None else float("inf")
+
+    def measured(self, checks: tuple[Check, ...], now: float) -> None:
+        """What the host checks found: cpu, memory, storage, network."""
+        changed = self._checks is None or _worst(checks) != _worst(self._checks)
+        self._checks = checks
+        if changed:
+            self.due(now)
+
+    def links_changed(self, now: float) -> None:
+        """A link came or went: say so soon, together with others that change now."""
+        self._next_at = min(self._next_at, max(now, self._reported_at) + LINKS_SETTLE_S)
+
+    def link_regained(self, now: float) -> None:
+        """A link that was lost is back: it flapped."""
+        self._regained.append(now)
+
+    def due(self, now: float, *, urgent: bool = False) -> None:
+        """Report now."""
+        self._next_at = min(self._next_at, now)
+        self._urgent |= urgent
+
+    def report(
+        self,
+        links: Sequence[tuple[Link, bool]],
+        *,
+        reachable: int,
+        expected: int,
+        unreached: int,
+        peers: int,
+        now: float,
+    ) -> tuple[Report, bool]:
+        """The report, and whether it is urgent. `links`: those that are up, and whether each is a ring
+        neighbour's; `unreached`: peers to start from that did not answer, where there is no link at all."""
+        assert self._checks is not None
+        cpu, memory, storage, network = self._checks
+        if expected == 0 and unreached:
+            p2p = Check(Status.UNHEALTHY, 0, f"none of {unreached} bootstrap peers reachable")
+        else:
+            p2p = judge_p2p(reachable, expected, self._health, alone="no other peer known")
+        wait_s = interval_s(peers, shortest_s=self._config.interval_s, budget_bytes_s=self._budget_bytes_s)
+        readings = tuple(_reading(link, watches) for link, watches in links)
+        checks = (cpu, memory, storage, self._flapping(network, now), p2p)
+        report = Report(round(wait_s * 1000), checks, readings, expected)
+        urgent = self._urgent or (self._status is not None and report.status != self._status)
+        self._status = report.status
+        self._urgent = False
+        self._reported_at = now
+        self._next_at = now + wait_s
+        return report, urgent
+
+    def _flapping(self, network: Check, now: float) -> Check:
+        while self._regained and self._regained[0] < now - LOST_WINDOW_S:
+            self._regained.popleft()
+        flaps = len(self._regained)
+        if flaps < self._health.links_lost or network.status != Status.HEALTHY:
+            return network
+        return Check(
+            Status.DEGRADED, network.ratio, f"{flaps} links lost and regained in the last minute"[:MESSAGE_MAX]
+        )
+
+
+def _worst(checks: tuple[Check, ...]) -> tuple[int, ...]:
+    return tuple(check.status for check in checks)
+
+
+def _reading(link: Link, watches: bool) -> LinkReading:
+    rtt_s, loss = link.rtt.smoothed_s, link.loss_ratio
+    return LinkReading(
+        ref(link.peer),
+        None if rtt_s is None else round(rtt_s * 1e6),
+        None if loss is None else round(loss * RATIO_ONE),
+        watches,
+    )

@@ -1,0 +1,76 @@
+"""Who links to whom: K rings, each a pseudo-random order of all members.
+
+Ring i orders the members by `blake2b(i, zone, peer_id)`; a peer links to its successor and predecessor on each.
+The union of K random cycles is an expander: about 2K neighbours, logarithmic diameter, in one piece with 30 % of
+the peers gone (Friedman 2008; RAPID, Suresh et al. 2018, watches over such rings). The neighbour set is a pure
+function of the membership: everyone can work out anyone's, and a join or a leave moves O(K) links.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+
+from peerscope.records.identity import PeerId
+
+RINGS = 4
+
+
+class Rings:
+    """Members of one zone in the order of each ring."""
+
+    def __init__(self, zone: str = "", members: Iterable[PeerId] = (), rings: int = RINGS) -> None:
+        self._zone = zone.encode()
+        self._rings: list[list[tuple[int, PeerId]]] = [[] for _ in range(rings)]
+        self._members: set[PeerId] = set()
+        for member in members:
+            self.add(member)
+
+    def __contains__(self, peer: PeerId) -> bool:
+        return peer in self._members
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def members(self) -> frozenset[PeerId]:
+        """Everybody on the rings."""
+        return frozenset(self._members)
+
+    def add(self, peer: PeerId) -> bool:
+        """Place a peer on every ring; False if it was there."""
+        if peer in self._members:
+            return False
+        self._members.add(peer)
+        for index, ring in enumerate(self._rings):
+            insort(ring, (_position(index, self._zone, peer), peer))
+        return True
+
+    def remove(self, peer: PeerId) -> bool:
+        """Take a peer off every ring; False if it was not there."""
+        if peer not in self._members:
+            return False
+        self._members.remove(peer)
+        for index, ring in enumerate(self._rings):
+            del ring[bisect_left(ring, (_position(index, self._zone, peer), peer))]
+        return True
+
+    def neighbours(self, peer: PeerId) -> frozenset[PeerId]:
+        """Successors and predecessors of `peer`, member or not (then: those it would have)."""
+        found: set[PeerId] = set()
+        for index, ring in enumerate(self._rings):
+            if not ring:
+                continue
+            place = (_position(index, self._zone, peer), peer)
+            at = bisect_left(ring, place)
+            is_here = at < len(ring) and ring[at] == place
+            found.add(ring[(at + is_here) % len(ring)][1])
+            found.add(ring[at - 1][1])
+        found.discard(peer)
+        return frozenset(found)
+
+
+@lru_cache(maxsize=200_000)
+def _position(index: int, zone: bytes, peer: PeerId) -> int:
+    return int.from_bytes(blake2b(bytes((index,)) + zone + peer, digest_size=8).digest(), "big")

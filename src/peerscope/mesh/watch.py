@@ -1,0 +1,108 @@
+"""Our links, watched: pings out, answers in, silence noticed, doubt of ourselves."""
+
+from __future__ import annotations
+
+from math import inf
+
+from peerscope.mesh.detector import DetectorConfig, doubt
+from peerscope.mesh.link import Link
+from peerscope.mesh.messages import Ping, Pong
+from peerscope.records.bodies import RATIO_ONE
+from peerscope.records.identity import PeerId
+
+LAG_HOLD_S = 10.0
+
+
+class Watch:
+    """Every link of this peer. The peer with the smaller id pings; both probe in a silence."""
+
+    def __init__(self, me: PeerId, config: DetectorConfig) -> None:
+        self._me = me
+        self._config = config
+        self.links: dict[PeerId, Link] = {}
+        self._doubt_until = -inf
+        self._next_at = inf
+
+    def open(self, peer: PeerId, now: float) -> Link:
+        """A connection stands; the link is up once the peer has said hello."""
+        link = self.links.get(peer)
+        if link is None:
+            link = self.links[peer] = Link(peer, self._config, pings=self._me < peer, now=now)
+        link.connected = True
+        self._next_at = -inf
+        return link
+
+    def close(self, peer: PeerId) -> Link | None:
+        """Forget a link: closed on purpose, or of no interest any more."""
+        return self.links.pop(peer, None)
+
+    def up(self) -> list[PeerId]:
+        """Neighbours whose links are up, in a fixed order."""
+        return sorted(peer for peer, link in self.links.items() if link.is_up)
+
+    def lost(self) -> list[Link]:
+        """Links whose neighbour we miss."""
+        return [self.links[peer] for peer in sorted(self.links) if self.links[peer].lost]
+
+    def deadline(self) -> float:
+        """When to call `due` next. What is heard in between only moves it later, so it is worked out in `due`."""
+        return self._next_at
+
+    def due(self, now: float, clock_ms: int) -> tuple[list[tuple[PeerId, Ping]], list[Link]]:
+        """Pings to send now, and links that are lost since the last call."""
+        pings: list[tuple[PeerId, Ping]] = []
+        lost: list[Link] = []
+        factor: float | None = None
+        for link in self.links.values():
+            if not link.greeted:
+                continue
+            if not link.lost and link.is_overdue(now):
+                factor = factor or self.doubt(now)
+                if link.is_silent(now, factor):
+                    link.lose()
+                    lost.append(link)
+            if link.next_ping_at() <= now:
+                seq = link.sent_ping(now)
+                rtt_s = link.rtt.last_s if link.pings else None
+                rtt_us = None if rtt_s is None else round(rtt_s * 1e6)
+                loss = round(link.loss.ratio * RATIO_ONE) if link.pings else None
+                pings.append((link.peer, Ping(seq, clock_ms, rtt_us, loss)))
+        factor = factor or self.doubt(now)
+        self._next_at = min((_deadline(link, now, factor) for link in self.links.values()), default=inf)
+        return pings, lost
+
+    def pinged(self, link: Link, ping: Ping, now: float, clock_ms: int) -> Pong:
+        """The answer to a ping; its sender's measurements serve us too."""
+        link.told_clock(ping.clock_ms, now)
+        if ping.rtt_us is not None and not link.pings:
+            link.rtt.sample(ping.rtt_us / 1e6)
+        if ping.loss is not None:
+            link.loss_told = ping.loss / RATIO_ONE
+        return Pong(ping.seq, clock_ms)
+
+    def ponged(self, link: Link, pong: Pong, now: float) -> bool:
+        """An answer came; False if it answers nothing we asked."""
+        if link.answered(pong.seq, now) is None:
+            return False
+        link.told_clock(pong.clock_ms, now)
+        return True
+
+    def lagged(self, lag_s: float, now: float) -> None:
+        """Our own loop was away for `lag_s`: nobody's silence in that time counts."""
+        self._doubt_until = now + LAG_HOLD_S
+        for link in self.links.values():
+            link.forgive(lag_s, now)
+
+    def doubt(self, now: float) -> float:
+        """How far we distrust our own silence; 1 is not at all."""
+        links = [link for link in self.links.values() if link.greeted and not link.lost]
+        quiet = sum(link.is_overdue(now) for link in links)
+        lagging = now < self._doubt_until
+        return doubt(quiet=quiet, links=len(links), lagging=lagging, doubt_max=self._config.doubt_max)
+
+
+def _deadline(link: Link, now: float, factor: float) -> float:
+    if not link.greeted:
+        return inf
+    at = link.next_ping_at()
+    return at if link.lost else min(at, link.silent_at(now, factor))

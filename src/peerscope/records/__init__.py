@@ -1,0 +1,1 @@
+"""Signed statements of peers, and the ledger that keeps the newest of each."""

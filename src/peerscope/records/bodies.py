@@ -1,0 +1,174 @@
+"""What a record can say: frozen, bounded structs, one per kind.
+
+Every length is limited here, once, and checked when bytes from a peer are decoded. Fields are only ever
+appended, with defaults, so that older and newer agents read each other (msgspec's schema evolution).
+Numbers are quantised integers: a msgpack float costs nine bytes, a small integer one to three.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from peerscope.errors import RemoteError
+from peerscope.records.identity import PEER_REF_BYTES
+
+BODY_BYTES_MAX = 4096
+ADDRESSES_MAX = 8
+LINKS_MAX = 64
+OBSERVATIONS_MAX = 128
+CHECKS = ("cpu", "memory", "storage", "network", "p2p")
+
+RATIO_ONE = 10_000
+"""Ratios travel in ten-thousandths."""
+
+
+class Kind(IntEnum):
+    """Topics a peer speaks about. A number not listed here is carried along, undecoded."""
+
+    PROFILE = 0
+    REPORT = 1
+    OBSERVATIONS = 2
+    ALERTS = 3
+    SUMMARY = 4
+
+
+class Status(IntEnum):
+    """How a peer judges one of its checks, or itself. Ordered: worse is greater, except `UNKNOWN`."""
+
+    HEALTHY = 0
+    DEGRADED = 1
+    UNHEALTHY = 2
+    UNKNOWN = 3
+
+
+# No control characters: these strings reach terminals and pages of other people.
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$"
+Name = Annotated[str, Meta(max_length=64, pattern=_PRINTABLE)]
+Text = Annotated[str, Meta(max_length=160, pattern=_PRINTABLE)]
+Ref = Annotated[bytes, Meta(min_length=PEER_REF_BYTES, max_length=PEER_REF_BYTES)]
+Milliseconds = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+
+
+class Profile(Struct, frozen=True, array_like=True):
+    """Who a peer says it is. Published when it changes; `left` says goodbye."""
+
+    addresses: Annotated[tuple[Name, ...], Meta(max_length=ADDRESSES_MAX)]
+    """Where the peer can be dialled, "host:port"."""
+    region: Name | None
+    version: Name
+    """Version of the agent."""
+    started_at_ms: Milliseconds
+    """Start of the process, by its own wall clock."""
+    left: bool = False
+    zone: Name = ""
+    node: Name | None = None
+    """Name of the node monitored beside the peer."""
+    labels: Annotated[tuple[tuple[Name, Name], ...], Meta(max_length=16)] = ()
+    roles: Annotated[tuple[Name, ...], Meta(max_length=8)] = ()
+
+
+class Check(Struct, frozen=True, array_like=True):
+    """Outcome of one health check."""
+
+    status: Annotated[int, Meta(ge=0, le=3)]
+    ratio: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    """What was measured, in ten-thousandths; None when the check could not run."""
+    message: Text | None = None
+    """Only where the numbers do not say it: healthy checks send none."""
+
+
+class LinkReading(Struct, frozen=True, array_like=True):
+    """One link that is up, as this end sees it."""
+
+    peer: Ref
+    rtt_us: Annotated[int, Meta(ge=0, le=600_000_000)] | None = None
+    loss: Annotated[int, Meta(ge=0, le=RATIO_ONE)] | None = None
+    watches: bool = True
+    """The neighbour is one of our ring neighbours: it may say that it lost us."""
+
+
+class Report(Struct, frozen=True, array_like=True):
+    """A peer's own health and its links, every interval and at once when the status changes."""
+
+    interval_ms: Annotated[int, Meta(ge=100, le=86_400_000)]
+    """When to expect the next one; three intervals without it make the peer's status unknown."""
+    checks: Annotated[tuple[Check, ...], Meta(max_length=8)]
+    """In the order of `CHECKS`."""
+    links: Annotated[tuple[LinkReading, ...], Meta(max_length=LINKS_MAX)] = ()
+    expected: Annotated[int, Meta(ge=0, le=LINKS_MAX)] = 0
+    """How many neighbours this peer should be linked to now."""
+
+    @property
+    def status(self) -> Status:
+        """Unhealthy if any check is; degraded if any is, or if any could not run."""
+        worst = {check.status for check in self.checks}
+        if Status.UNHEALTHY in worst:
+            return Status.UNHEALTHY
+        if worst & {Status.DEGRADED, Status.UNKNOWN}:
+            return Status.DEGRADED
+        return Status.HEALTHY if self.checks else Status.UNKNOWN
+
+
+class Observation(Struct, frozen=True, array_like=True):
+    """One subject that this peer had a link to and no longer hears."""
+
+    subject: Ref
+    heard_ms: Milliseconds
+    """The subject's own version clock when it was last heard."""
+    silence_ms: Milliseconds
+    """How long it had been silent when this record was issued."""
+    reason: Name = "silent"
+
+
+class Observations(Struct, frozen=True, array_like=True):
+    """Everybody this peer misses now. A subject that is heard again is simply no longer listed."""
+
+    lost: Annotated[tuple[Observation, ...], Meta(max_length=OBSERVATIONS_MAX)] = ()
+
+
+class Opaque(Struct, frozen=True):
+    """Body of a kind this version does not know: carried, never interpreted."""
+
+    data: bytes
+
+
+Body = Profile | Report | Observations | Opaque
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
+    Kind.PROFILE: msgspec.msgpack.Decoder(Profile),
+    Kind.REPORT: msgspec.msgpack.Decoder(Report),
+    Kind.OBSERVATIONS: msgspec.msgpack.Decoder(Observations),
+}
+_kinds: dict[type[Body], Kind] = {
+    Profile: Kind.PROFILE,
+    Report: Kind.REPORT,
+    Observations: Kind.OBSERVATIONS,
+}
+
+
+def kind_of(body: Body) -> Kind:
+    """The topic a body of ours belongs to."""
+    return _kinds[type(body)]
+
+
+def encode_body(body: Body) -> bytes:
+    """Bytes that are signed and sent."""
+    return _encoder.encode(body)
+
+
+def decode_body(kind: int, data: bytes) -> Body:
+    """Raise `RemoteError` ("oversized-body", "malformed-body") if no such body can have these bytes."""
+    if len(data) > BODY_BYTES_MAX:
+        raise RemoteError("oversized-body", f"{len(data)} bytes; at most {BODY_BYTES_MAX}")
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        return Opaque(data)
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: invalid UTF-8
+        raise RemoteError("malformed-body", str(error)) from error

@@ -1,0 +1,195 @@
+"""The ledger: the newest record per (origin, kind).
+
+A last-writer-wins map, so merging is commutative, associative and idempotent (a join semilattice; Shapiro et
+al. 2011, "Conflict-free replicated data types"): two peers that hold the same records agree on everything, in
+whatever order the records arrived. Two different records of equal version are an equivocation: the smaller
+digest is kept everywhere and both are kept as proof.
+
+Rules of this file:
+1. Only verified records come in; the caller has decoded the body.
+2. `heard_at` is local time, reckoned back by the age the record had when it came. It decides expiry and nothing
+   else: no two wall clocks are compared.
+3. Everything is bounded: origins, kinds per origin, proofs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+
+from msgspec import Struct
+
+from peerscope.records.bodies import Body, Kind, Observations, Profile, Report
+from peerscope.records.identity import PeerId, PeerRef, ref
+from peerscope.records.record import Record
+
+BUCKETS = 256
+PROOFS_MAX = 256
+
+
+class LedgerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds of the ledger."""
+
+    origins_max: int = 10_000
+    """Peers remembered at most; five zones' worth (`zone_max` is 2,000). About 4 KB of memory each."""
+    remember_s: float = 86_400.0
+    """How long a peer that says nothing is remembered (and redialled): a day, so that a network split
+    overnight still heals by itself."""
+
+
+class Entry(Struct, frozen=True):
+    """A record in the ledger, with what was worked out when it came in."""
+
+    record: Record
+    body: Body
+    digest: bytes
+    heard_at: float
+    """Local monotonic seconds at which the record was issued, as far as its age in transit is known."""
+    skew_s: float = 0.0
+    """How far the origin's wall clock seemed ahead of ours (transit not subtracted where unknown)."""
+
+
+class Merge(Enum):
+    """What became of a record offered to the ledger."""
+
+    STORED = "stored"
+    KNOWN = "known"
+    OLDER = "older"
+    EQUIVOCATION = "equivocation"
+    FULL = "full"
+
+
+class Ledger:
+    """Newest records of every known peer."""
+
+    def __init__(self, config: LedgerConfig | None = None) -> None:
+        self.config = config or LedgerConfig()
+        self._origins: dict[PeerId, dict[int, Entry]] = {}
+        self._by_ref: dict[PeerRef, PeerId] = {}
+        self._fingerprints = [0] * BUCKETS
+        self._buckets: list[set[PeerId]] = [set() for _ in range(BUCKETS)]
+        self.proofs: dict[tuple[PeerId, int, int], tuple[Record, Record]] = {}
+        """(origin, kind, version) of equivocations, with both signed statements."""
+        self.accusers: set[PeerId] = set()
+        """Peers whose newest observations miss somebody."""
+        self.revision = 0
+        """Grows with every change, so that views know when to look again."""
+
+    def merge(self, record: Record, body: Body, heard_at: float, skew_s: float = 0.0) -> Merge:
+        """Keep the newer of this record and ours. Only STORED and EQUIVOCATION change anything."""
+        origin = record.peer_id
+        entries = self._origins.get(origin)
+        if entries is None:
+            # A second key with the same first 8 bytes could never be told apart in links: keep the first.
+            if len(self._origins) >= self.config.origins_max or ref(origin) in self._by_ref:
+                return Merge.FULL
+            entries = self._origins[origin] = {}
+            self._by_ref[ref(origin)] = origin
+            self._buckets[origin[0]].add(origin)
+        ours = entries.get(record.kind)
+        if ours is None or record.version > ours.record.version:
+            self._put(entries, Entry(record, body, record.digest(), heard_at, skew_s), ours)
+            return Merge.STORED
+        if record.version < ours.record.version:
+            return Merge.OLDER
+        digest = record.digest()
+        if digest == ours.digest:
+            return Merge.KNOWN
+        self._prove(origin, record, ours.record)
+        if digest < ours.digest:
+            self._put(entries, Entry(record, body, digest, heard_at, skew_s), ours)
+        return Merge.EQUIVOCATION
+
+    def lacks(self, origin: PeerRef, kind: int, version: int) -> bool:
+        """Would a record of this version be news?"""
+        peer = self._by_ref.get(origin)
+        entry = self._origins[peer].get(kind) if peer is not None else None
+        return entry is None or entry.record.version < version
+
+    def get(self, origin: PeerId, kind: int) -> Entry | None:
+        """The newest record of one topic, or None."""
+        entries = self._origins.get(origin)
+        return entries.get(kind) if entries else None
+
+    def profile(self, peer: PeerId) -> Profile | None:
+        """Who the peer says it is."""
+        entry = self.get(peer, Kind.PROFILE)
+        return entry.body if entry and isinstance(entry.body, Profile) else None
+
+    def report(self, peer: PeerId) -> Report | None:
+        """How the peer last said it was."""
+        entry = self.get(peer, Kind.REPORT)
+        return entry.body if entry and isinstance(entry.body, Report) else None
+
+    def observations(self, peer: PeerId) -> Observations | None:
+        """Whom the peer misses."""
+        entry = self.get(peer, Kind.OBSERVATIONS)
+        return entry.body if entry and isinstance(entry.body, Observations) else None
+
+    def entries(self, origin: PeerId) -> tuple[Entry, ...]:
+        """All records of one peer, by kind."""
+        entries = self._origins.get(origin, {})
+        return tuple(entries[kind] for kind in sorted(entries))
+
+    def find(self, origin: PeerRef) -> PeerId | None:
+        """The full id behind an 8-byte one."""
+        return self._by_ref.get(origin)
+
+    def __contains__(self, peer: PeerId) -> bool:
+        return peer in self._origins
+
+    def __len__(self) -> int:
+        return len(self._origins)
+
+    def __iter__(self) -> Iterator[PeerId]:
+        return iter(self._origins)
+
+    def fingerprints(self) -> tuple[int, ...]:
+        """One number per 256th of the id space: equal numbers, equal records (XOR of 64-bit digests)."""
+        return tuple(self._fingerprints)
+
+    def bucket(self, index: int) -> list[Entry]:
+        """All records of the peers whose id begins with this byte, in a fixed order."""
+        return [entry for origin in sorted(self._buckets[index]) for entry in self.entries(origin)]
+
+    def expire(self, now: float) -> list[PeerId]:
+        """Forget peers of whom nothing newer than `remember_s` is known; say whom."""
+        oldest = now - self.config.remember_s
+        gone = [
+            peer
+            for peer, entries in self._origins.items()
+            if all(entry.heard_at < oldest for entry in entries.values())
+        ]
+        for peer in gone:
+            self.forget(peer)
+        return gone
+
+    def forget(self, peer: PeerId) -> None:
+        """Drop everything one peer said."""
+        for entry in self._origins.pop(peer).values():
+            self._fingerprints[peer[0]] ^= _fold(entry.digest)
+        del self._by_ref[ref(peer)]
+        self._buckets[peer[0]].discard(peer)
+        self.accusers.discard(peer)
+        self.revision += 1
+
+    def _put(self, entries: dict[int, Entry], entry: Entry, replaced: Entry | None) -> None:
+        entries[entry.record.kind] = entry
+        change = _fold(entry.digest) ^ (_fold(replaced.digest) if replaced else 0)
+        self._fingerprints[entry.record.origin[0]] ^= change
+        if isinstance(entry.body, Observations):
+            if entry.body.lost:
+                self.accusers.add(entry.record.peer_id)
+            else:
+                self.accusers.discard(entry.record.peer_id)
+        self.revision += 1
+
+    def _prove(self, origin: PeerId, one: Record, other: Record) -> None:
+        key = (origin, one.kind, one.version)
+        if key not in self.proofs and len(self.proofs) < PROOFS_MAX:
+            self.proofs[key] = (one, other)
+            self.revision += 1
+
+
+def _fold(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big")

@@ -1,0 +1,56 @@
+"""What every test may use: third-party programs through `need`, and fast tests before slow ones."""
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+from hypothesis import settings
+
+# A pause of a busy machine is no bug of ours, so examples have no deadline.
+settings.register_profile("peerscope", deadline=None)
+settings.load_profile("peerscope")
+
+SLOWER_AND_SLOWER = ("sim", "tools", "e2e", "browser")
+
+# Programs that go by several names. Where tests get them from is in scripts/test-tools.
+OTHER_NAMES = {
+    "chromium": (
+        "chromium-browser",
+        "google-chrome",
+        "/Applications/Chromium.app/Contents/MacOS/Chromium",
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    ),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order tests by their slowest marker, unmarked ones first: a plain mistake shows within seconds."""
+    items.sort(
+        key=lambda item: max(
+            (SLOWER_AND_SLOWER.index(m.name) + 1 for m in item.iter_markers() if m.name in SLOWER_AND_SLOWER),
+            default=0,
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def need() -> Callable[[str], str]:
+    """`need("chromium")` returns the program's path; where it is missing, the test is skipped by name.
+
+    With REQUIRE_ALL=1 in the environment, as in CI, the test fails instead.
+    """
+    return find_or_skip
+
+
+def find_or_skip(program: str) -> str:
+    path = (
+        os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    )  # system tools are not on every user's path
+    for name in (program, *OTHER_NAMES.get(program, ())):
+        if found := shutil.which(name, path=path):
+            return found
+    reason = f"{program} is not installed: `make test-tools` as root with apt-get, or install it yourself"
+    if os.environ.get("REQUIRE_ALL") == "1":
+        pytest.fail(f"{reason} (REQUIRE_ALL=1 forbids to skip)", pytrace=False)
+    pytest.skip(reason)
