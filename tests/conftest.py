@@ -44,9 +44,7 @@ def need() -> Callable[[str], str]:
 
 
 def find_or_skip(program: str) -> str:
-    path = (
-        os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    )  # system tools are not on every user's path
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"  # system tools are not on every user's path
     for name in (program, *OTHER_NAMES.get(program, ())):
         if found := shutil.which(name, path=path):
             return found

@@ -1,3 +1,32 @@
-"""Decentralised monitoring for peer-to-peer networks: open any peer and see the whole network."""
+"""Decentralised monitoring for peer-to-peer networks.
+
+async with Monitor(Config.load("peerscope.toml")) as monitor:
+    health = monitor.network_health()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["Config", "Monitor", "PeerId"]
+
+if TYPE_CHECKING:
+    from peerscope.agent import Monitor
+    from peerscope.config import Config
+    from peerscope.records.identity import PeerId
+
+_HOMES = {
+    "Config": "peerscope.config",
+    "Monitor": "peerscope.agent",
+    "PeerId": "peerscope.records.identity",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: the command line must answer `--help` without loading a QUIC stack."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,275 @@
+"""The agent: puts every part together and runs them. The only file that knows all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from peerscope import __version__
+from peerscope.config import Config
+from peerscope.errors import PeerscopeError
+from peerscope.mesh.events import Effect, Forgotten, Join, Leave, LinkChanged, Measured, Publish, Stored, WallClock
+from peerscope.mesh.peer import Peer
+from peerscope.records.bodies import Observations, Profile
+from peerscope.records.identity import PeerId, short
+from peerscope.sources.host import FIRST_SAMPLE_S, Host
+from peerscope.state import State, default_state
+from peerscope.transport.driver import Driver
+from peerscope.transport.iroh import IrohTransport, parse_ticket
+from peerscope.views.changes import VerdictChanges
+from peerscope.views.health import NetworkHealth, network_health
+from peerscope.views.moment import Moment
+from peerscope.views.peers import PeerView, peer_view, peer_views, status
+from peerscope.views.timeline import Change, Timeline
+
+REVIEW_S = 0.25
+TIMELINE_S = 1.0
+REMEMBER_S = 30.0
+REMEMBERED_MAX = 256
+DIALLED_AT_START_MAX = 16
+MOMENT_S = 0.1
+CLOCK_STEP_S = 0.01
+
+Listener = Callable[[dict[str, Any]], None]
+
+
+class SelfView(Struct, frozen=True):
+    """This peer."""
+
+    peer_id: str
+    short_id: str
+    ticket: str
+    network: str
+    region: str | None
+    version: str
+    uptime_s: float
+    node: str | None
+    http: str | None
+    addresses: tuple[str, ...]
+    refused: dict[str, int]
+    """What other peers sent that was refused, by reason."""
+
+
+class Monitor:
+    """One running peer. Use it as an async context manager, or `start` and `stop` it."""
+
+    def __init__(self, config: Config, state: Path | None = None) -> None:
+        """`state`: the state directory. Nothing is opened before `start`."""
+        self.config = config
+        self.state = State(state or default_state())
+        self.http: str | None = None
+        """URL of the dashboard, once the web server has one."""
+        self.timeline = Timeline()
+        self._listeners: list[Listener] = []
+        self._changes = VerdictChanges()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failed: asyncio.Future[None]
+        self._moment: Moment | None = None
+        self._started_at = time.monotonic()
+        self._driver: Driver
+        self._transport: IrohTransport
+
+    async def __aenter__(self) -> Monitor:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Take the state directory, open the endpoint, join. Raises `ConfigError`."""
+        self.state.lock()
+        try:
+            secret, identity = self.state.secret(), self.state.identity()
+            tickets = [parse_ticket(ticket) for ticket in self.config.peer.join]
+            self._transport = await IrohTransport.bind(secret, self.config.peer.listen)
+        except BaseException:
+            self.state.unlock()
+            raise
+        self._failed = asyncio.get_running_loop().create_future()
+        rng = random.Random(secrets.randbits(128))
+        now = time.monotonic()
+        peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
+        self._driver = Driver(peer, self._transport, self._effect)
+        self._driver.feed(Publish(self._profile(), urgent=True))
+        remembered = list(self.state.remembered().items())
+        rng.shuffle(remembered)
+        for known, addresses in [*tickets, *remembered[:DIALLED_AT_START_MAX]]:
+            self._driver.feed(Join(known, addresses))
+        host = Host(self.config.health, self.state.path)
+        for work in (self._driver.run(), self._measure(host), self._read_clock(), self._review(), self._remember()):
+            task = asyncio.create_task(work)
+            task.add_done_callback(self._ended)
+            self._tasks.append(task)
+
+    async def stop(self) -> None:
+        """Say goodbye, and close everything within five seconds."""
+        if not self._tasks:
+            return
+        self._driver.feed(Leave())
+        await asyncio.sleep(0.05)  # one turn of the driver: the goodbyes are queued
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self._transport.close()
+        with contextlib.suppress(OSError):
+            self._keep_peers()
+        self.state.unlock()
+
+    async def wait(self) -> None:
+        """Until a part of the agent fails; raises what it raised."""
+        await self._failed
+
+    def listen(self, listener: Listener) -> None:
+        """Call with every event: {"event": "link" | "verdict" | "status", "at": ...}."""
+        self._listeners.append(listener)
+
+    # -- what one sees ---------------------------------------------------------------------------
+
+    @property
+    def peer(self) -> Peer:
+        """The core, to look at."""
+        return self._driver.peer
+
+    def moment(self) -> Moment:
+        """The ledger now; the same one for callers within a tenth of a second."""
+        now = time.monotonic()
+        if self._moment is None or now - self._moment.now > MOMENT_S:
+            self._moment = self._fresh_moment(now)
+        return self._moment
+
+    def network_health(self) -> NetworkHealth:
+        """Counts, latency and connectivity of the whole network."""
+        return network_health(self.moment(), self.config.links.rings)
+
+    def peers(self) -> list[PeerView]:
+        """All known peers."""
+        return peer_views(self.moment())
+
+    def peer_view(self, peer: PeerId) -> PeerView:
+        """One known peer."""
+        return peer_view(self.moment(), peer)
+
+    def history(self, peer: PeerId) -> tuple[Change, ...]:
+        """The last hour's statuses of one peer."""
+        return self.timeline.of(peer)
+
+    def self_view(self) -> SelfView:
+        """This peer."""
+        return SelfView(
+            peer_id=self.peer.me.hex(),
+            short_id=short(self.peer.me),
+            ticket=self._transport.ticket,
+            network=self.config.network.name,
+            region=self.config.peer.region,
+            version=__version__,
+            uptime_s=time.monotonic() - self._started_at,
+            node=None,
+            http=self.http,
+            addresses=self._transport.addresses,
+            refused=dict(self.peer.refused + self._transport.counters),
+        )
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _profile(self) -> Profile:
+        return Profile(
+            addresses=self._transport.addresses[:8],
+            region=self.config.peer.region,
+            version=__version__,
+            started_at_ms=round(time.time() * 1000),
+        )
+
+    def _fresh_moment(self, now: float) -> Moment:
+        return Moment(
+            self.peer.ledger,
+            self.peer.me,
+            now,
+            wall_offset_s=time.time() - now,
+            down_after_s=self.config.detector.down_after_s,
+        )
+
+    def _effect(self, effect: Effect) -> None:
+        match effect:
+            case LinkChanged(peer, up, reason):
+                self._tell("link", peer_id=peer.hex(), up=up, reason=reason)
+            case Stored(entry) if isinstance(entry.body, Observations | Profile):
+                self._judge(self._fresh_moment(time.monotonic()))
+            case Forgotten(peer):
+                self.timeline.forget(peer)
+            case _:
+                pass
+
+    def _judge(self, moment: Moment) -> None:
+        for change in self._changes.update(moment):
+            self._tell(
+                "verdict",
+                peer_id=change.peer.hex(),
+                verdict=change.verdict.value,
+                majority=change.majority,
+                accused_by=change.accused_by,
+                observers=change.observers,
+            )
+
+    def _tell(self, event: str, **values: object) -> None:
+        message = {"event": event, "at": time.time(), **values}
+        for listener in self._listeners:
+            listener(message)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and not self._failed.done():
+            error = task.exception() or PeerscopeError("a part of the agent ended by itself")
+            self._failed.set_exception(error)
+
+    async def _measure(self, host: Host) -> None:
+        await asyncio.sleep(FIRST_SAMPLE_S)
+        while True:
+            self._driver.feed(Measured(await host.measure()))
+            await asyncio.sleep(self.config.report.interval_s)
+
+    async def _read_clock(self) -> None:
+        """Tell the core when the wall clock moves against the monotonic one."""
+        told = time.time() - time.monotonic()
+        while True:
+            await asyncio.sleep(1.0)
+            offset_s = time.time() - time.monotonic()
+            if abs(offset_s - told) > CLOCK_STEP_S:
+                told = offset_s
+                self._driver.feed(WallClock(offset_s))
+
+    async def _review(self) -> None:
+        """Verdicts also change with time alone; and the timeline wants to be written."""
+        written_at = 0.0
+        while True:
+            await asyncio.sleep(REVIEW_S)
+            now = time.monotonic()
+            if not self._changes.is_calm:
+                self._judge(self._fresh_moment(now))
+            if now - written_at >= TIMELINE_S:
+                written_at = now
+                moment = self.moment()
+                for peer in moment.peers:
+                    state = status(moment, peer)
+                    if self.timeline.observe(peer, state, moment.wall):
+                        self._tell("status", peer_id=peer.hex(), status=state)
+
+    async def _remember(self) -> None:
+        while True:
+            await asyncio.sleep(REMEMBER_S)
+            with contextlib.suppress(OSError):  # a full disk must not stop the agent; the next try may do
+                self._keep_peers()
+
+    def _keep_peers(self) -> None:
+        ledger, living = self.peer.ledger, self.peer.neighbourhood.rings.members() - {self.peer.me}
+        known = {peer: profile.addresses for peer in sorted(living) if (profile := ledger.profile(peer))}
+        if known:  # one that has lost everybody keeps those it knew
+            self.state.remember(dict(list(known.items())[:REMEMBERED_MAX]))

@@ -1,0 +1,183 @@
+"""Verbs that show what one agent sees: status, peers, peer, why."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from peerscope.cli.api import api_options, ask, ask_all
+
+STATUSES = ("healthy", "degraded", "unhealthy", "unknown", "down", "left")
+STYLES = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "down": "bold red", "left": "dim"}
+SHORT_HEX = 10
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Exit with 1 unless every peer is healthy.")
+@api_options
+def status(check: bool, api: str, token: str, as_json: bool) -> None:
+    """The network's health and this peer, in one screen."""
+    health, me = ask(api, token, "/api/v1/health"), ask(api, token, "/api/v1/self")
+    mine = ask(api, token, f"/api/v1/peers/{me['peer_id']}")
+    bad = health["healthy_peers"] < health["total_peers"]
+    if as_json:
+        _print({"health": health, "self": {**me, "status": mine["status"], "checks": mine["checks"]}})
+    else:
+        _show_status(Console(), health, me, mine)
+    sys.exit(1 if check and bad else 0)
+
+
+@click.command()
+@click.option("--region", help="Only this region.")
+@click.option("--status", "wanted", type=click.Choice(STATUSES), help="Only this status.")
+@api_options
+def peers(region: str | None, wanted: str | None, api: str, token: str, as_json: bool) -> None:
+    """All known peers."""
+    found = ask_all(api, token, "/api/v1/peers", {"region": region, "status": wanted})
+    if as_json:
+        _print(found)
+        return
+    table = Table("peer", "region", "status", "verdict", "links", "rtt", "age", "version", box=None, pad_edge=False)
+    for view in found:
+        rtts = sorted(link["rtt_s"] for link in view["links"] if link["rtt_s"] is not None)
+        table.add_row(
+            view["short_id"],
+            Text(view["region"] or "-"),
+            _coloured(view["status"]),
+            _verdict(view),
+            str(len(view["links"])),
+            _milliseconds(rtts[len(rtts) // 2] if rtts else None),
+            _seconds(view["age_s"]),
+            Text(view["version"]),
+        )
+    Console().print(table)
+
+
+@click.command()
+@click.argument("id")
+@api_options
+def peer(id: str, api: str, token: str, as_json: bool) -> None:
+    """Everything about one peer; the beginning of its ID is enough."""
+    view = ask(api, token, f"/api/v1/peers/{_hex(id)}")
+    if as_json:
+        _print(view)
+        return
+    console = Console()
+    console.print(Text.assemble(("peer ", "bold"), view["peer_id"]))
+    for name, value in (
+        ("region", Text(view["region"] or "-")),
+        ("status", _coloured(view["status"])),
+        ("verdict", _verdict(view)),
+        ("version", Text(view["version"])),
+        ("node", Text(view["node"] or "no node attached")),
+        ("last report", _seconds(view["age_s"]) + " ago" if view["age_s"] is not None else "none"),
+        ("addresses", Text(", ".join(view["addresses"]))),
+        ("clock", _clock(view["clock_skew_s"])),
+    ):
+        console.print(Text(f"  {name:<12}"), value, end="\n", sep="")
+    for check in (view["checks"] or {}).values():
+        mark = _coloured(f"{check['status']:<10}", check["status"])
+        console.print(Text(f"  {check['name']:<12}"), mark, Text(check["message"]), sep="")
+    if view["links"]:
+        table = Table("neighbour", "rtt", "loss", box=None, pad_edge=False)
+        for link in view["links"]:
+            table.add_row(link["peer_id"][:SHORT_HEX], _milliseconds(link["rtt_s"]), _percent(link["loss_ratio"]))
+        console.print(table)
+
+
+@click.command()
+@click.argument("id")
+@api_options
+def why(id: str, api: str, token: str, as_json: bool) -> None:
+    """The evidence behind a peer's verdict: who misses it, since when, and who still hears it."""
+    found = ask(api, token, f"/api/v1/peers/{_hex(id)}/evidence")
+    if as_json:
+        _print(found)
+        return
+    console = Console()
+    console.print(
+        Text.assemble(("peer ", "bold"), found["peer_id"][:SHORT_HEX], " is "), _word(found["verdict"]), end=""
+    )
+    console.print(Text(f": {found['arithmetic']}"))
+    for accusation in found["accusations"]:
+        doubt = "" if accusation["counts"] else " (itself accused: does not count)"
+        since = _seconds(accusation["last_heard_s"])
+        who = accusation["observer"][:SHORT_HEX]
+        console.print(Text(f"  {who} has not heard it for {since}: {accusation['reason']}{doubt}"))
+    for observer in found["heard_by"]:
+        console.print(Text(f"  {observer[:SHORT_HEX]} hears it"))
+
+
+def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], mine: dict[str, Any]) -> None:
+    line = Text.assemble(("network ", "bold"), me["network"], f"  {health['total_peers']} peers: ")
+    parts = [(name, health[f"{name}_peers"]) for name in STATUSES if f"{name}_peers" in health]
+    shown = [Text(f"{count} {name}", STYLES.get(name, "")) for name, count in parts if count]
+    console.print(line + Text(", ").join(shown))
+    middle, mean = _milliseconds(health["median_latency_s"]), _milliseconds(health["average_latency_s"])
+    console.print(f"  connectivity {_percent(health['connectivity'])}   latency {middle} median, {mean} mean")
+    region = f" in {me['region']}" if me["region"] else ""
+    console.print(
+        Text.assemble(("this peer ", "bold"), f"{me['short_id']}{region}: "), _coloured(mine["status"]), sep=""
+    )
+    for check in (mine["checks"] or {}).values():
+        mark = _coloured(f"{check['status']:<10}", check["status"])
+        console.print(Text(f"  {check['name']:<8}"), mark, Text(check["message"]), sep="")
+    console.print(Text(f"  ticket  {me['ticket']}"), soft_wrap=True)
+
+
+def _hex(name: str) -> str:
+    name = name.strip().lower()
+    if not name or len(name) > 64 or set(name) - set("0123456789abcdef"):
+        raise click.BadParameter(f"{name!r} is no peer id: hexadecimal digits, as `peerscope peers` prints them")
+    return name
+
+
+def _print(value: Any) -> None:
+    click.echo(json.dumps(value))
+
+
+def _coloured(text: str, style: str | None = None) -> Text:
+    return Text(text, STYLES.get(style or text.strip(), ""))
+
+
+def _word(verdict: str) -> Text:
+    return Text(verdict, {"alive": "green", "suspect": "yellow", "down": "bold red"}.get(verdict, ""))
+
+
+def _verdict(view: dict[str, Any]) -> Text:
+    found = _word(view["verdict"])
+    if view["accused_by"]:
+        found.append(f" ({view['accused_by']} of {view['observers']})", "dim")
+    return found
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1000:.1f} ms"
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.0f} h"
+    )
+
+
+def _percent(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.0%}"
+
+
+def _clock(skew_s: float | None) -> str:
+    if skew_s is None:
+        return "agrees with ours within 5 s"
+    return f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} ours"

@@ -1,0 +1,169 @@
+"""Verbs that set up and run one peer: init, run, check-config, version."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from peerscope import __version__
+from peerscope.config import Config
+from peerscope.records.identity import short
+from peerscope.state import State, default_state
+from peerscope.template import TEMPLATE
+
+EVENT_ENCODER = msgspec.json.Encoder()
+STATE = click.option(
+    "--state", type=click.Path(path_type=Path, file_okay=False), help="State directory (default: XDG state home)."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command()
+@STATE
+@JSON
+def init(state: Path | None, as_json: bool) -> None:
+    """Write a commented settings file and the identity key. Never overwrites either."""
+    place = State(state or default_state())
+    is_new = not place.config_file.exists()
+    if is_new:
+        place.config_file.write_text(TEMPLATE, encoding="utf-8")
+        place.config_file.chmod(0o600)  # it may come to hold a secret
+    peer = place.identity().peer_id
+    if as_json:
+        _print_json({"peer_id": peer.hex(), "state": str(place.path), "config": str(place.config_file)})
+        return
+    click.echo(f"settings  {place.config_file}{'' if is_new else ' (was there, left as it is)'}")
+    click.echo(f"peer id   {peer.hex()}")
+    click.echo(f"run it    peerscope run{f' --state {state}' if state else ''}")
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings (default: in --state).")
+@STATE
+@click.option("--listen", metavar="HOST:PORT", help="Address for other peers.")
+@click.option("--join", metavar="TICKET", multiple=True, help="A peer to start from; may be given several times.")
+@click.option("--http", metavar="HOST:PORT|off", help="Address of the dashboard and the API.")
+@click.option("--region", help="Where this peer is; free text.")
+@click.option("--until-eof", is_flag=True, hidden=True, help="Leave when standard input closes: die with the parent.")
+@JSON
+def run(
+    config: Path | None,
+    state: Path | None,
+    listen: str | None,
+    join: tuple[str, ...],
+    http: str | None,
+    region: str | None,
+    until_eof: bool,
+    as_json: bool,
+) -> None:
+    """Run one peer in the foreground until Ctrl-C."""
+    if until_eof:
+        _die_with_parent()
+    place = State(state or default_state())
+    if config is None and place.config_file.exists():
+        config = place.config_file
+    peer = {"listen": listen, "join": join or None, "region": region}
+    given: dict[str, dict[str, Any]] = {
+        "peer": {key: value for key, value in peer.items() if value is not None},
+        "web": {"listen": http} if http is not None else {},
+    }
+    settings = Config.load(config, options=given)
+    asyncio.run(_serve(settings, place.path, as_json=as_json, until_eof=until_eof))
+
+
+@click.command("check-config")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@JSON
+def check_config(file: Path, as_json: bool) -> None:
+    """Check a settings file, with the environment laid over it as `run` would."""
+    settings = Config.load(file)
+    if as_json:
+        _print_json({"file": str(file), "ok": True})
+    else:
+        click.echo(f"{file}: good (network {settings.network.name!r}, dashboard {settings.web.listen})")
+
+
+@click.command()
+@JSON
+def version(as_json: bool) -> None:
+    """The version of this program."""
+    if as_json:
+        _print_json({"version": __version__, "python": sys.version.split()[0]})
+    else:
+        click.echo(f"peerscope {__version__}")
+
+
+async def _serve(config: Config, state: Path, *, as_json: bool, until_eof: bool) -> None:
+    from peerscope.agent import Monitor  # loads the QUIC stack: not for `version`
+
+    monitor = Monitor(config, state)
+    server = None
+    if config.web.listen != "off":
+        from peerscope.web.app import WebServer
+
+        server = WebServer(monitor)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with monitor:
+        _print_ready(monitor, as_json=as_json)
+        if as_json:
+            monitor.listen(_print_json)
+        work = [asyncio.create_task(monitor.wait()), asyncio.create_task(stopping.wait())]
+        if server is not None:
+            work.append(asyncio.create_task(server.run()))
+        if until_eof:
+            work.append(asyncio.create_task(_end_of_input()))
+        try:
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+
+
+def _print_ready(monitor: Any, *, as_json: bool) -> None:
+    me = monitor.self_view()
+    if as_json:
+        ready = {"event": "ready", "peer_id": me.peer_id, "ticket": me.ticket, "http": me.http, "pid": os.getpid()}
+        _print_json({**ready, "state": str(monitor.state.path)})
+        return
+    where = f"dashboard {me.http}" if me.http else "no dashboard"
+    click.echo(f"ready: peer {short(monitor.peer.me)} of network {me.network!r}, {where}")
+    click.echo(f"others join with: peerscope run --join {me.ticket}")
+
+
+def _print_json(value: Any) -> None:
+    with contextlib.suppress(BrokenPipeError):  # nobody listens any more; the agent goes on
+        click.echo(EVENT_ENCODER.encode(value).decode())
+
+
+async def _end_of_input() -> None:
+    """Until standard input is closed by whoever started us."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.read(4096):
+        pass
+
+
+def _die_with_parent() -> None:
+    """On Linux have the kernel end us with our parent, even while we are stopped (prctl(2), PR_SET_PDEATHSIG)."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:  # it died in between
+            sys.exit(0)

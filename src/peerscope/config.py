@@ -1,0 +1,191 @@
+"""The operator's settings: defaults, then the TOML file, then the environment, then options of the command line.
+
+Each part declares its own section beside the code that reads it; here they are put together and loaded. A variable
+`PEERSCOPE_SECTION__KEY` overrides one value, `PEERSCOPE_HEALTH__CPU__DEGRADED=0.9` one in a sub-table.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from peerscope.addresses import is_loopback, split_address
+from peerscope.errors import ConfigError
+from peerscope.mesh.admission import NetworkConfig
+from peerscope.mesh.checks import HealthConfig
+from peerscope.mesh.detector import DetectorConfig
+from peerscope.mesh.gossip import GossipConfig
+from peerscope.mesh.neighbourhood import NeighbourhoodConfig
+from peerscope.mesh.peer import PeerConfig
+from peerscope.mesh.reporter import ReportConfig
+from peerscope.mesh.sync import SyncConfig
+from peerscope.records.ledger import LedgerConfig
+
+ENVIRONMENT_PREFIX = "PEERSCOPE_"
+TOKEN_CHARACTERS_MIN = 16
+
+
+class SelfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """This peer."""
+
+    listen: str = "127.0.0.1:0"
+    """Address for other peers, "host:port"; port 0 takes any free one. 0.0.0.0 to be reached from other machines."""
+    join: tuple[str, ...] = ()
+    """Tickets of peers to start from."""
+    region: str | None = None
+    """A name for where this peer is; free text of up to 64 characters."""
+
+    def __post_init__(self) -> None:
+        split_address(self.listen, "peer.listen")
+        if self.region is not None and (not 1 <= len(self.region) <= 64 or not self.region.isprintable()):
+            raise ConfigError(f"peer.region is {self.region!r}; must be 1 to 64 printable characters")
+
+
+class WebConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Dashboard and API."""
+
+    listen: str = "127.0.0.1:8080"
+    """Address of the dashboard, "host:port", or "off"."""
+    token: str = ""
+    """Needed to see anything, where set; must be set when `listen` is not a loopback address."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further host names under which the dashboard may be opened (a guard against DNS rebinding)."""
+    update_interval_s: float = 5.0
+    """Between updates of the live feed; verdicts come at once."""
+
+    def __post_init__(self) -> None:
+        if self.token and len(self.token) < TOKEN_CHARACTERS_MIN:
+            raise ConfigError(f"web.token is too short; use {TOKEN_CHARACTERS_MIN} characters or more")
+        if not 0.1 <= self.update_interval_s <= 3600:
+            raise ConfigError(f"web.update_interval_s is {self.update_interval_s}; must lie between 0.1 and 3600")
+        if self.listen == "off":
+            return
+        host, _ = split_address(self.listen, "web.listen")
+        if not is_loopback(host) and not self.token:
+            raise ConfigError(
+                f"web.listen is {self.listen}: reachable from other machines, but web.token is empty; set a token "
+                "(PEERSCOPE_WEB__TOKEN, `openssl rand -hex 16` makes one) or listen on 127.0.0.1"
+            )
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything an agent can be told."""
+
+    peer: SelfConfig = SelfConfig()
+    network: NetworkConfig = NetworkConfig()
+    web: WebConfig = WebConfig()
+    health: HealthConfig = HealthConfig()
+    report: ReportConfig = ReportConfig()
+    detector: DetectorConfig = DetectorConfig()
+    links: NeighbourhoodConfig = NeighbourhoodConfig()
+    gossip: GossipConfig = GossipConfig()
+    sync: SyncConfig = SyncConfig()
+    ledger: LedgerConfig = LedgerConfig()
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Config:
+        """Settings from a TOML file (or none), the environment, and options by section.
+
+        Raises `ConfigError` that names the file, the key and the wish.
+        """
+        values = _read(Path(path)) if path is not None else {}
+        where = f"{path}: " if path is not None else ""
+        _overlay(values, _from_environment(os.environ if environment is None else environment))
+        _overlay(values, options or {})
+        return _convert(values, where)
+
+    def core(self) -> PeerConfig:
+        """The part that the protocol core reads."""
+        return PeerConfig(
+            network=self.network,
+            ledger=self.ledger,
+            links=self.links,
+            detector=self.detector,
+            gossip=self.gossip,
+            sync=self.sync,
+            report=self.report,
+            health=self.health,
+        )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; `peerscope init` writes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in sorted(environment):
+        if not name.startswith(ENVIRONMENT_PREFIX) or "__" not in name:
+            continue
+        *tables, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        place = values
+        for table in tables:
+            place = place.setdefault(table, {})
+        text = environment[name]
+        place[key] = tuple(text.split(",")) if key in ("join", "allowed_hosts") else text
+    return values
+
+
+def _overlay(values: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(values.get(key), dict):
+            _overlay(values[key], value)
+        elif isinstance(value, Mapping):
+            values[key] = {}
+            _overlay(values[key], value)
+        else:
+            values[key] = value
+
+
+def _convert(values: dict[str, Any], where: str) -> Config:
+    try:
+        return msgspec.convert(values, Config, strict=False)  # not strict: the environment holds text only
+    except ConfigError as error:
+        raise ConfigError(f"{where}{error}") from None
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}{_explained(str(error))}") from None
+
+
+def _explained(message: str) -> str:
+    """msgspec's message with the key first, and a guess at what was meant."""
+    text, _, place = message.partition(" - at `$")
+    place = place.rstrip("`").removeprefix(".")
+    unknown = re.search(r"unknown field `(.*)`", text)
+    if unknown is None:
+        return f"{place}: {text}" if place else text
+    key = unknown.group(1)
+    known = _fields(place)
+    guess = get_close_matches(key, known, n=1)
+    hint = f"did you mean `{guess[0]}`?" if guess else f"known here: {', '.join(known)}"
+    return f"unknown key `{key}` in {f'[{place}]' if place else 'the file'}; {hint}"
+
+
+def _fields(place: str) -> list[str]:
+    kind: type[Struct] = Config
+    for name in filter(None, place.split(".")):
+        found = next((f.type for f in msgspec.structs.fields(kind) if f.name == name), None)
+        if not (isinstance(found, type) and issubclass(found, Struct)):
+            return []
+        kind = found
+    return [f.name for f in msgspec.structs.fields(kind)]

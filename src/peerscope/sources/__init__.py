@@ -1,0 +1,1 @@
+"""What this agent can measure by itself."""

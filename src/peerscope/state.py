@@ -1,0 +1,123 @@
+"""The state directory: the identity key, the settings file, the peers remembered from earlier lives, and a lock."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+from pathlib import Path
+
+from peerscope.errors import ConfigError
+from peerscope.records.identity import PEER_ID_BYTES, Identity, PeerId
+
+KEY_FILE = "identity.key"
+CONFIG_FILE = "peerscope.toml"
+PEERS_FILE = "peers.json"
+LOCK_FILE = "lock"
+SECRET_BYTES = 32
+
+
+def default_state() -> Path:
+    """Where an agent keeps its state when nobody says."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "peerscope"
+
+
+class State:
+    """One agent's directory."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the directory (mode 0700) if it is not there. Raises `ConfigError`."""
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"state directory {path}: {error.strerror}; choose another with --state") from None
+        self._lock: int | None = None
+
+    @property
+    def config_file(self) -> Path:
+        """The settings file, whether or not it exists."""
+        return self.path / CONFIG_FILE
+
+    def lock(self) -> None:
+        """Keep other agents out until this process ends. Raises `ConfigError` if one is here already."""
+        place = self.path / LOCK_FILE
+        handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise ConfigError(
+                f"state directory {self.path} is in use by another agent; give each agent its own --state"
+            ) from None
+        self._lock = handle
+
+    def unlock(self) -> None:
+        """Let others in."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def secret(self) -> bytes:
+        """The identity's seed: made at the first call, then never changed.
+
+        Raises `ConfigError` if others can read it, or if it is damaged.
+        """
+        place = self.path / KEY_FILE
+        try:
+            handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return _read_key(place)
+        except OSError as error:
+            raise ConfigError(f"{place}: cannot be written: {error.strerror}") from None
+        secret = secrets.token_bytes(SECRET_BYTES)
+        with os.fdopen(handle, "w") as file:
+            file.write(secret.hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return secret
+
+    def identity(self) -> Identity:
+        """The key pair of this directory."""
+        return Identity(self.secret())
+
+    def remember(self, peers: dict[PeerId, tuple[str, ...]]) -> None:
+        """Keep addresses of peers for the next start; written whole or not at all."""
+        place = self.path / PEERS_FILE
+        draft = place.with_suffix(".new")
+        known = [{"peer_id": peer.hex(), "addresses": list(addresses)} for peer, addresses in peers.items()]
+        draft.write_text(json.dumps(known), encoding="utf-8")
+        os.replace(draft, place)
+
+    def remembered(self) -> dict[PeerId, tuple[str, ...]]:
+        """Peers of earlier lives; nothing where there are none or the file is damaged: it is only a convenience."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            known = json.loads((self.path / PEERS_FILE).read_text(encoding="utf-8"))
+            pairs = ((bytes.fromhex(p["peer_id"]), tuple(map(str, p["addresses"]))) for p in known)
+            return {PeerId(peer): addresses for peer, addresses in pairs if len(peer) == PEER_ID_BYTES}
+        return {}
+
+
+def _read_key(place: Path) -> bytes:
+    try:
+        mode = place.stat().st_mode
+        text = place.read_text(encoding="ascii").strip()
+        secret = bytes.fromhex(text)
+    except OSError as error:
+        raise ConfigError(f"{place}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        secret = b""
+    if mode & 0o077:
+        raise ConfigError(
+            f"{place} can be read by others (mode {mode & 0o777:04o}); whoever has it can speak as this peer. "
+            f"Run: chmod 600 {place}"
+        )
+    if len(secret) != SECRET_BYTES:
+        raise ConfigError(
+            f"{place} is damaged: not {SECRET_BYTES} bytes of hexadecimal; restore it from a backup, or move it away "
+            "to start as a new peer"
+        )
+    return secret

@@ -1,0 +1,41 @@
+"""The settings file that `peerscope init` writes: every default, commented out, with what it means."""
+
+TEMPLATE = """\
+# Settings of one peerscope agent. Everything here is optional; commented lines show the defaults.
+# Environment variables override it: PEERSCOPE_WEB__LISTEN=off, PEERSCOPE_NETWORK__SECRET=...
+# Check it with: peerscope check-config FILE
+
+[peer]
+# listen = "127.0.0.1:0"        # for other peers; "0.0.0.0:4600" to be reached from other machines
+# join = []                     # tickets of peers to start from; two or three are safer than one
+# region = "eu-west"            # where this peer is; free text
+
+[network]
+# name = "peerscope"            # peers of another name are refused
+# secret = ""                   # known to all members; set it as soon as `listen` is not 127.0.0.1
+
+[web]
+# listen = "127.0.0.1:8080"     # dashboard and API; "off" for none
+# token = ""                    # must be set when `listen` is not a loopback address
+# allowed_hosts = []            # further names under which the dashboard may be opened
+# update_interval_s = 5.0       # of the live feed; verdicts come at once
+
+[report]
+# interval_s = 5.0              # between reports of this peer; stretched in large networks to keep the budget
+
+[gossip]
+# budget_bytes_s = 10000        # what this peer's traffic should cost
+
+[health]                        # ratios above which a check is degraded or unhealthy
+# cpu = {degraded = 0.75, unhealthy = 0.90}
+# memory = {degraded = 0.75, unhealthy = 0.90}
+# storage = {degraded = 0.85, unhealthy = 0.95}
+# network = {degraded = 0.01, unhealthy = 0.05}
+# p2p_degraded_below = 0.8      # share of expected neighbours that are reachable
+# p2p_unhealthy_below = 0.5
+
+[detector]
+# ping_interval_s = 1.0
+# silence_floor_s = 1.5         # shortest silence that loses a link; more than ping_interval_s
+# down_after_s = 4.0            # silence after which a suspected peer is down
+"""

@@ -1,0 +1,1 @@
+"""The wire: whatever carries bytes between peers that have proved their ids."""

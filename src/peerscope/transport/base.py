@@ -1,0 +1,42 @@
+"""What the driver needs of a transport."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Protocol
+
+from peerscope.mesh.events import Event, Lane
+from peerscope.records.identity import PeerId
+
+
+class Transport(Protocol):
+    """Connections to peers by id. Nothing here but `receive` and `close` ever waits."""
+
+    counters: Counter[str]
+    """What was dropped, refused or failed, by reason."""
+
+    @property
+    def ticket(self) -> str:
+        """A string by which others can join us."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where we can be dialled, "host:port"."""
+
+    async def receive(self, timeout_s: float) -> list[Event]:
+        """What happened since the last call; empty after `timeout_s` without anything."""
+
+    def inject(self, event: Event) -> None:
+        """Let an event of this process's own be received with those of the network."""
+
+    def send(self, to: PeerId, data: bytes, lane: Lane) -> None:
+        """Queue bytes for a neighbour; dropped and counted when its queue is full."""
+
+    def dial(self, peer: PeerId, addresses: tuple[str, ...]) -> None:
+        """Try to connect; ends in `Connected` or `DialFailed`."""
+
+    def hang_up(self, peer: PeerId, reason: str) -> None:
+        """Close the connections with a peer once what was queued is out."""
+
+    async def close(self) -> None:
+        """Close everything; never takes longer than five seconds."""

@@ -1,0 +1,45 @@
+"""Feeds the core from the transport and carries out what it asks. No protocol decision lives here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from peerscope.mesh.events import Dial, Effect, Event, Hangup, Send
+from peerscope.mesh.peer import Peer
+from peerscope.transport.base import Transport
+
+
+class Driver:
+    """Runs one `Peer` on a real transport."""
+
+    def __init__(self, peer: Peer, transport: Transport, publish: Callable[[Effect], None]) -> None:
+        self.peer = peer
+        self._transport = transport
+        self._publish = publish
+
+    def feed(self, event: Event) -> None:
+        """Hand the core an event of this process's own, in its turn."""
+        self._transport.inject(event)
+
+    async def run(self) -> None:
+        """Drive until cancelled. Whatever arrived is handled before the timer: being late is no proof of silence."""
+        while True:
+            timeout_s = self.peer.deadline() - time.monotonic()
+            for event in await self._transport.receive(max(0.0, timeout_s)):
+                self._carry_out(self.peer.handle(event, time.monotonic()))
+            now = time.monotonic()
+            if self.peer.deadline() <= now:
+                self._carry_out(self.peer.tick(now))
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(to, data, lane):
+                    self._transport.send(to, data, lane)
+                case Dial(peer, addresses):
+                    self._transport.dial(peer, addresses)
+                case Hangup(peer, reason):
+                    self._transport.hang_up(peer, reason)
+                case _:
+                    self._publish(effect)

@@ -1,0 +1,74 @@
+"""The network's health in one line of numbers. Nothing measured is null, never 0."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import chain
+from statistics import fmean, median
+
+from msgspec import Struct
+
+from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.rings import Rings
+from peerscope.records.identity import PeerId
+from peerscope.views.links import MeshLink, mesh_links
+from peerscope.views.moment import Moment
+from peerscope.views.peers import status
+
+
+class NetworkHealth(Struct, frozen=True):
+    """Counts by class (each peer is in exactly one), latency and connectivity."""
+
+    total_peers: int
+    """Everybody remembered who did not say goodbye."""
+    healthy_peers: int
+    degraded_peers: int
+    unhealthy_peers: int
+    unknown_peers: int
+    down_peers: int
+    average_latency_s: float | None
+    """Mean round-trip time of all measured links."""
+    median_latency_s: float | None
+    connectivity: float | None
+    """Share of the links that should stand between living peers and do; null where none should."""
+    zones: int
+    last_updated: float
+    """Unix seconds."""
+
+
+def network_health(moment: Moment, rings: int, links: list[MeshLink] | None = None) -> NetworkHealth:
+    """`rings`: how many rings the peers of this network are placed on."""
+    classes = Counter(status(moment, peer) for peer in moment.peers)
+    links = mesh_links(moment) if links is None else links
+    rtts = [link.rtt_s for link in links if link.rtt_s is not None]
+    zones = {profile.zone for peer in moment.peers if (profile := moment.ledger.profile(peer)) and not profile.left}
+    return NetworkHealth(
+        total_peers=classes.total() - classes["left"],
+        healthy_peers=classes["healthy"],
+        degraded_peers=classes["degraded"],
+        unhealthy_peers=classes["unhealthy"],
+        unknown_peers=classes["unknown"],
+        down_peers=classes["down"],
+        average_latency_s=fmean(rtts) if rtts else None,
+        median_latency_s=median(rtts) if rtts else None,
+        connectivity=connectivity(moment, rings, links),
+        zones=len(zones),
+        last_updated=moment.wall,
+    )
+
+
+def connectivity(moment: Moment, rings: int, links: list[MeshLink]) -> float | None:
+    """Share of the expected ring links that are up."""
+    living = [p for p in moment.peers if moment.verdict(p) in (Verdict.ALIVE, Verdict.SUSPECT)]
+    expected = expected_links(living, rings)
+    if not expected:
+        return None
+    up = {(link.source, link.target) for link in links}
+    return sum((one.hex(), other.hex()) in up for one, other in expected) / len(expected)
+
+
+def expected_links(members: list[PeerId], rings: int) -> set[tuple[PeerId, PeerId]]:
+    """Every pair of ring neighbours."""
+    placed = Rings(members=members, rings=rings)
+    around = chain.from_iterable(((peer, other) for other in placed.neighbours(peer)) for peer in members)
+    return {(min(one, other), max(one, other)) for one, other in around}

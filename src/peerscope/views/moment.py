@@ -1,0 +1,58 @@
+"""The ledger at one moment: what every view looks at."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from peerscope.mesh import evidence
+from peerscope.mesh.evidence import Evidence, Verdict
+from peerscope.records.bodies import Kind, Report
+from peerscope.records.identity import PeerId
+from peerscope.records.ledger import Ledger
+
+
+class Moment:
+    """A ledger, the local monotonic time, and what turns it into wall time."""
+
+    def __init__(self, ledger: Ledger, me: PeerId, now: float, *, wall_offset_s: float, down_after_s: float) -> None:
+        self.ledger = ledger
+        self.me = me
+        self.now = now
+        self.wall = now + wall_offset_s
+        """Unix seconds, for people."""
+        self._down_after_s = down_after_s
+
+    @cached_property
+    def peers(self) -> list[PeerId]:
+        """Everybody who ever told who they are, in a fixed order."""
+        return sorted(peer for peer in self.ledger if self.ledger.profile(peer) is not None)
+
+    @cached_property
+    def evidence(self) -> dict[PeerId, Evidence]:
+        """Evidence about each of `peers`; only the accused are worth weighing."""
+        accused = evidence.accused(self.ledger)
+        return {peer: self.weigh(peer) if peer in accused else self._unaccused(peer) for peer in self.peers}
+
+    def weigh(self, peer: PeerId) -> Evidence:
+        """Everything behind the verdict on one peer."""
+        return evidence.weigh(self.ledger, peer, self.now, down_after_s=self._down_after_s)
+
+    def verdict(self, peer: PeerId) -> Verdict:
+        """What the evidence says of one of `peers`."""
+        return self.evidence[peer].verdict
+
+    def fresh_report(self, peer: PeerId) -> Report | None:
+        """The peer's report, unless three of its intervals have passed without another."""
+        entry, report = self.ledger.get(peer, Kind.REPORT), self.ledger.report(peer)
+        if entry is None or report is None:
+            return None
+        expired = self.now > entry.heard_at + evidence.EXPIRY_INTERVALS * report.interval_ms / 1000
+        return None if expired else report
+
+    def age_s(self, peer: PeerId) -> float | None:
+        """Seconds since the peer's last report was issued; None before the first."""
+        entry = self.ledger.get(peer, Kind.REPORT)
+        return None if entry is None else max(0.0, self.now - entry.heard_at)
+
+    def _unaccused(self, peer: PeerId) -> Evidence:
+        return Evidence(Verdict.LEFT if evidence.has_left(self.ledger, peer) else Verdict.ALIVE)

@@ -1,0 +1,136 @@
+"""One peer as people see it: who it is, how it says it is, and what the others say of it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from peerscope.mesh.evidence import Verdict
+from peerscope.records.bodies import CHECKS, RATIO_ONE, Check, Report, Status
+from peerscope.records.identity import PeerId, PeerRef, short
+from peerscope.views.moment import Moment
+
+SKEW_S = 5.0
+"""A wall clock that is further off than this is named."""
+
+
+class CheckView(Struct, frozen=True):
+    """One health check."""
+
+    name: str
+    status: str
+    value: float | None
+    """A ratio; null when the check could not run."""
+    message: str
+
+
+class LinkView(Struct, frozen=True):
+    """One link that is up, as one end sees it."""
+
+    peer_id: str
+    rtt_s: float | None
+    loss_ratio: float | None
+    up: bool = True
+
+
+class PeerView(Struct, frozen=True):
+    """Everything about one peer."""
+
+    peer_id: str
+    short_id: str
+    region: str | None
+    version: str
+    node: str | None
+    verdict: str
+    status: str
+    """healthy, degraded or unhealthy as it says itself; unknown without a fresh report; down and left by verdict."""
+    checks: dict[str, CheckView] | None
+    metrics: dict[str, float | None] | None
+    links: tuple[LinkView, ...]
+    age_s: float | None
+    """Seconds since its last report was issued."""
+    started_at: float | None
+    """Unix seconds, by its own clock."""
+    addresses: tuple[str, ...]
+    clock_skew_s: float | None
+    """How far its wall clock seems ahead of ours, where that is more than five seconds."""
+    accused_by: int
+    observers: int
+
+
+def peer_view(moment: Moment, peer: PeerId) -> PeerView:
+    """The view of one peer that has a profile."""
+    profile = moment.ledger.profile(peer)
+    assert profile is not None
+    evidence, report = moment.evidence[peer], moment.fresh_report(peer)
+    skews = [entry.skew_s for entry in moment.ledger.entries(peer)]
+    skew_s = max(skews, key=abs, default=0.0)
+    return PeerView(
+        peer_id=peer.hex(),
+        short_id=short(peer),
+        region=profile.region,
+        version=profile.version,
+        node=profile.node,
+        verdict=evidence.verdict.value,
+        status=status(moment, peer),
+        checks=_checks(report) if report else None,
+        metrics=None,
+        links=_links(moment, report) if report and evidence.verdict is not Verdict.DOWN else (),
+        age_s=moment.age_s(peer),
+        started_at=profile.started_at_ms / 1000,
+        addresses=profile.addresses,
+        clock_skew_s=skew_s if abs(skew_s) > SKEW_S and peer != moment.me else None,
+        accused_by=len(evidence.accusations),
+        observers=len(evidence.observers),
+    )
+
+
+def peer_views(moment: Moment) -> list[PeerView]:
+    """All known peers, by id."""
+    return [peer_view(moment, peer) for peer in moment.peers]
+
+
+def status(moment: Moment, peer: PeerId) -> str:
+    """The class a peer is counted in: exactly one of them."""
+    verdict = moment.verdict(peer)
+    if verdict is Verdict.LEFT:
+        return "left"
+    if verdict in (Verdict.DOWN, Verdict.PARTITIONED):
+        return "down"
+    report = moment.fresh_report(peer)
+    return "unknown" if report is None else report.status.name.lower()
+
+
+def _checks(report: Report) -> dict[str, CheckView]:
+    return {name: _check(name, check) for name, check in zip(CHECKS, report.checks, strict=False)}
+
+
+def _check(name: str, check: Check) -> CheckView:
+    value = None if check.ratio is None else check.ratio / RATIO_ONE
+    message = check.message if check.message is not None else _usual(name, value)
+    return CheckView(name, Status(check.status).name.lower(), value, message)
+
+
+def _usual(name: str, value: float | None) -> str:
+    """What a healthy check would say; it travels as a number only."""
+    if value is None:
+        return "not measured"
+    match name:
+        case "cpu":
+            return f"{value:.0%} busy"
+        case "memory" | "storage":
+            return f"{value:.0%} used"
+        case "network":
+            return f"{value:.2%} of packets with errors or dropped"
+        case _:
+            return f"{value:.0%} of expected neighbours reachable"
+
+
+def _links(moment: Moment, report: Report) -> tuple[LinkView, ...]:
+    found = []
+    for link in report.links:
+        peer = moment.ledger.find(PeerRef(link.peer))
+        if peer is not None:
+            rtt_s = None if link.rtt_us is None else link.rtt_us / 1e6
+            loss_ratio = None if link.loss is None else link.loss / RATIO_ONE
+            found.append(LinkView(peer.hex(), rtt_s, loss_ratio))
+    return tuple(found)

@@ -1,0 +1,51 @@
+"""The statuses of every peer over the last hour, as this agent saw them. Kept in memory, bounded."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from msgspec import Struct
+
+from peerscope.records.identity import PeerId
+
+WINDOW_S = 3600.0
+CHANGES_MAX = 720
+"""Changes kept per peer: one every five seconds for an hour."""
+PEERS_MAX = 10_000
+
+
+class Change(Struct, frozen=True):
+    """From this time on the peer had this status."""
+
+    at: float
+    """Unix seconds."""
+    status: str
+
+
+class Timeline:
+    """Changes of status, by peer."""
+
+    def __init__(self) -> None:
+        self._changes: dict[PeerId, deque[Change]] = {}
+
+    def observe(self, peer: PeerId, status: str, wall: float) -> bool:
+        """Take a status in; True if it differs from the last."""
+        changes = self._changes.get(peer)
+        if changes is None:
+            if len(self._changes) >= PEERS_MAX:
+                return False
+            changes = self._changes[peer] = deque(maxlen=CHANGES_MAX)
+        if changes and changes[-1].status == status:
+            return False
+        changes.append(Change(wall, status))
+        while len(changes) > 1 and changes[1].at <= wall - WINDOW_S:
+            changes.popleft()  # the one that still held when the window began stays
+        return True
+
+    def of(self, peer: PeerId) -> tuple[Change, ...]:
+        """The changes of one peer, oldest first."""
+        return tuple(self._changes.get(peer, ()))
+
+    def forget(self, peer: PeerId) -> None:
+        """Nobody remembers this peer."""
+        self._changes.pop(peer, None)

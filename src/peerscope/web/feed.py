@@ -1,0 +1,150 @@
+"""The live feed: a snapshot for each new client, then what changed, encoded once for all.
+
+Deltas go out every update interval, and at once when a verdict or a link changes. A client that reads too slowly
+loses its queue and gets a fresh snapshot instead: it is never behind by more than one message, and costs no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from peerscope.agent import Monitor
+from peerscope.views.health import network_health
+from peerscope.views.links import MeshLink, mesh_links
+from peerscope.views.peers import PeerView, peer_views
+
+CLIENTS_MAX = 256
+QUEUE_MAX = 8
+SETTLE_S = 0.1
+"""Changes that come together are told together."""
+_encoder = msgspec.json.Encoder()
+
+
+class Picture(Struct, frozen=True):
+    """All that clients have been told."""
+
+    peers: dict[str, PeerView]
+    links: dict[tuple[str, str, str], MeshLink]
+
+
+class Client:
+    """One WebSocket: a short queue, and whether it must start over with a snapshot."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_MAX)
+        self.is_behind = True
+
+    def offer(self, message: bytes) -> None:
+        """Queue a delta; a full queue is emptied, and the client starts over."""
+        if self.queue.full():
+            self.is_behind = True
+            while not self.queue.empty():
+                self.queue.get_nowait()
+        if self.queue.empty() or not self.is_behind:
+            self.queue.put_nowait(message)  # to one that is behind it only says that there is news
+
+
+class Feed:
+    """Everybody who watches this peer."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+        self._clients: set[Client] = set()
+        self._seq = 0
+        self._told = Picture({}, {})
+        self._changed = asyncio.Event()
+        monitor.listen(self._on_event)
+
+    async def run(self) -> None:
+        """Send deltas until cancelled; costs nothing while nobody watches."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._monitor.config.web.update_interval_s):
+                    await self._changed.wait()
+                    await asyncio.sleep(SETTLE_S)
+            self._changed.clear()
+            if self._clients:
+                self._update()
+
+    async def serve(self, socket: WebSocket) -> None:
+        """One client, until it goes."""
+        if len(self._clients) >= CLIENTS_MAX:
+            await socket.close(1013, "too many clients")
+            return
+        await socket.accept()
+        if not self._clients:
+            self._update()  # nobody was told anything for a while
+        client = Client()
+        client.offer(b"")
+        self._clients.add(client)
+        writer = asyncio.create_task(self._write(socket, client))
+        try:
+            with contextlib.suppress(WebSocketDisconnect):
+                while True:
+                    await socket.receive_text()  # nothing is expected; this notices the end
+        finally:
+            self._clients.discard(client)
+            writer.cancel()
+
+    def _on_event(self, _: dict[str, Any]) -> None:
+        self._changed.set()
+
+    def _look(self) -> tuple[Picture, dict[str, Any]]:
+        moment = self._monitor.moment()
+        links = mesh_links(moment)
+        head = {
+            "self": self._monitor.self_view(),
+            "health": network_health(moment, self._monitor.config.links.rings, links),
+        }
+        picture = Picture(
+            {view.peer_id: view for view in peer_views(moment)},
+            {(link.source, link.target, link.layer): link for link in links},
+        )
+        return picture, head
+
+    def _snapshot(self) -> bytes:
+        """Everything, as of the deltas sent so far: the ones that follow fit onto it."""
+        _, head = self._look()
+        data = {**head, "peers": list(self._told.peers.values()), "links": list(self._told.links.values())}
+        return self._message("snapshot", data)
+
+    def _update(self) -> None:
+        picture, head = self._look()
+        before, self._told = self._told, picture
+        data = {
+            **head,
+            "peers": [v for key, v in picture.peers.items() if _is_news(before.peers.get(key), v)],
+            "gone": [key for key in before.peers if key not in picture.peers],
+            "links": [v for key, v in picture.links.items() if before.links.get(key) != v],
+            "links_gone": [key for key in before.links if key not in picture.links],
+        }
+        self._seq += 1
+        message = self._message("delta", data)
+        for client in self._clients:
+            client.offer(message)
+
+    def _message(self, kind: str, data: dict[str, Any]) -> bytes:
+        timestamp = self._monitor.moment().wall
+        return _encoder.encode({"type": kind, "seq": self._seq, "timestamp": timestamp, "data": data})
+
+    async def _write(self, socket: WebSocket, client: Client) -> None:
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
+            while True:
+                message = await client.queue.get()
+                if client.is_behind:
+                    client.is_behind = False
+                    message = self._snapshot()
+                await socket.send_text(message.decode())
+
+
+def _is_news(before: PeerView | None, view: PeerView) -> bool:
+    """Ages grow by themselves; a page works them out from the last one and the time."""
+    if before is None:
+        return True
+    return msgspec.structs.replace(before, age_s=None) != msgspec.structs.replace(view, age_s=None)

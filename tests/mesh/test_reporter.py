@@ -1,0 +1,123 @@
+"""When a peer reports on itself, and what it says of its links."""
+
+from math import inf
+
+import pytest
+
+from peerscope.mesh.checks import HealthConfig
+from peerscope.mesh.detector import DetectorConfig
+from peerscope.mesh.link import Link
+from peerscope.mesh.reporter import ReportConfig, Reporter, interval_s
+from peerscope.records.bodies import Check, LinkReading, Report, Status
+from strategies import ORIGINS
+
+GOOD = (Check(Status.HEALTHY, 1000),) * 4
+BAD = (Check(Status.UNHEALTHY, 9500, "cpu"), *GOOD[1:])
+
+
+def reporter(now: float = 0.0) -> Reporter:
+    fresh = Reporter(ReportConfig(), HealthConfig(), 10_000, now)
+    fresh.measured(GOOD, now)
+    return fresh
+
+
+def report(
+    of: Reporter,
+    now: float,
+    *,
+    links: tuple[tuple[Link, bool], ...] = (),
+    reachable: int = 1,
+    expected: int = 1,
+    unreached: int = 0,
+    peers: int = 10,
+) -> tuple[Report, bool]:
+    return of.report(links, reachable=reachable, expected=expected, unreached=unreached, peers=peers, now=now)
+
+
+def test_nothing_is_reported_before_the_host_was_measured() -> None:
+    fresh = Reporter(ReportConfig(), HealthConfig(), 10_000, 0.0)
+    assert fresh.deadline() == inf
+    assert not fresh.is_ready
+    fresh.measured(GOOD, 3.0)
+    assert fresh.is_ready
+    assert fresh.deadline() <= 3.0
+
+
+def test_a_first_measurement_that_takes_a_while_does_not_look_like_a_late_turn() -> None:
+    fresh = Reporter(ReportConfig(), HealthConfig(), 10_000, 0.0)
+    fresh.measured(GOOD, 3.0)
+    assert fresh.deadline() == 3.0
+
+
+def test_reports_come_in_turn() -> None:
+    of = reporter()
+    said, urgent = report(of, 0.0)
+    assert (said.interval_ms, said.status, urgent) == (5000, Status.HEALTHY, False)
+    assert of.deadline() == 5.0
+    of.measured(GOOD, 1.0)
+    assert of.deadline() == 5.0
+
+
+def test_a_changed_status_is_reported_at_once_and_urgently() -> None:
+    of = reporter()
+    report(of, 0.0)
+    of.measured(BAD, 2.0)
+    assert of.deadline() == 2.0
+    said, urgent = report(of, 2.0)
+    assert (said.status, urgent) == (Status.UNHEALTHY, True)
+    assert report(of, 7.0)[1] is False
+
+
+def test_links_that_change_together_are_reported_together_a_second_later() -> None:
+    of = reporter()
+    report(of, 0.0)
+    of.links_changed(2.0)
+    of.links_changed(2.4)
+    assert of.deadline() == 3.0
+
+
+@pytest.mark.parametrize(("peers", "expected"), [(1, 5.0), (83, 5.0), (100, 6.0), (2000, 120.0)])
+def test_the_interval_stretches_with_the_network_to_keep_the_budget(peers: int, expected: float) -> None:
+    assert interval_s(peers, shortest_s=5.0, budget_bytes_s=10_000) == expected
+
+
+def test_links_travel_as_short_names_and_whole_numbers() -> None:
+    link = Link(ORIGINS[0], DetectorConfig(), pings=True, now=0.0)
+    link.answered(link.sent_ping(0.0), 0.0123456)
+    for watches in (True, False):
+        said, _ = report(reporter(), 0.0, links=((link, watches),))
+        assert said.links == (LinkReading(ORIGINS[0][:8], 12346, 0, watches),)
+
+
+def test_loss_that_nobody_measured_is_not_zero() -> None:
+    for pings in (True, False):
+        link = Link(ORIGINS[0], DetectorConfig(), pings=pings, now=0.0)
+        assert report(reporter(), 0.0, links=((link, True),))[0].links[0].loss is None
+
+
+@pytest.mark.parametrize(
+    ("reachable", "expected", "unreached", "status", "message"),
+    [
+        (0, 0, 0, Status.HEALTHY, "no other peer known"),
+        (0, 0, 2, Status.UNHEALTHY, "none of 2 bootstrap peers reachable"),
+        (0, 8, 0, Status.UNHEALTHY, "0 of 8 neighbours reachable"),
+        (5, 8, 0, Status.DEGRADED, "5 of 8 neighbours reachable"),
+    ],
+)
+def test_the_p2p_check_says_whom_it_cannot_reach(
+    reachable: int, expected: int, unreached: int, status: Status, message: str
+) -> None:
+    said, _ = report(reporter(), 0.0, reachable=reachable, expected=expected, unreached=unreached)
+    assert len(said.checks) == 5
+    assert (said.checks[4].status, said.checks[4].message) == (status, message)
+
+
+def test_links_that_come_and_go_degrade_the_network_check_for_a_minute() -> None:
+    of = reporter()
+    for second in (1.0, 2.0):
+        of.link_regained(second)
+    assert report(of, 3.0)[0].checks[3].status == Status.HEALTHY
+    of.link_regained(4.0)
+    check = report(of, 5.0)[0].checks[3]
+    assert (check.status, check.message) == (Status.DEGRADED, "3 links lost and regained in the last minute")
+    assert report(of, 61.5)[0].checks[3].status == Status.HEALTHY

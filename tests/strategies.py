@@ -1,0 +1,158 @@
+"""What the property tests draw from: peers, bodies, records, and ways for records to arrive."""
+
+from hypothesis import strategies as st
+
+from peerscope.mesh.messages import (
+    Aged,
+    Announce,
+    Bye,
+    Digest,
+    Hello,
+    Inventory,
+    Key,
+    Message,
+    Ping,
+    Pong,
+    Pull,
+    Push,
+    Records,
+    Topic,
+)
+from peerscope.records.bodies import (
+    Body,
+    Check,
+    Kind,
+    LinkReading,
+    Observation,
+    Observations,
+    Opaque,
+    Profile,
+    Report,
+    encode_body,
+)
+from peerscope.records.identity import Identity, PeerId
+from peerscope.records.record import Record
+
+IDENTITIES = tuple(Identity(bytes((number,)) * 32) for number in range(12))
+"""Real keys, the same in every run, in the order of their ids."""
+IDENTITIES = tuple(sorted(IDENTITIES, key=lambda identity: identity.peer_id))
+
+# The first three share a bucket of the ledger's fingerprints, the last two sit at the ends.
+ORIGINS = tuple(
+    PeerId(bytes(head).ljust(32, b"\0")) for head in ([7, 1], [7, 2], [7, 3], [8, 1], [0x60, 1], [0, 1], [255, 1])
+)
+
+BODY_TYPES = {Kind.PROFILE: Profile, Kind.REPORT: Report, Kind.OBSERVATIONS: Observations}
+
+
+def number(most: int) -> st.SearchStrategy[int]:
+    return st.integers(0, most)
+
+
+names = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp")), max_size=64)
+texts = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp")), max_size=160)
+refs = st.binary(min_size=8, max_size=8)
+milliseconds = st.one_of(number(10_000), number(2**53 - 1))
+
+
+def tuples_of(element: st.SearchStrategy, most: int) -> st.SearchStrategy[tuple]:
+    return st.lists(element, max_size=most).map(tuple)
+
+
+profiles = st.builds(
+    Profile,
+    addresses=tuples_of(names, 8),
+    region=st.none() | names,
+    version=names,
+    started_at_ms=milliseconds,
+    left=st.booleans(),
+    zone=names,
+    node=st.none() | names,
+    labels=tuples_of(st.tuples(names, names), 3),
+    roles=tuples_of(names, 3),
+)
+checks = st.builds(Check, number(3), st.none() | number(1_000_000), st.none() | texts)
+readings = st.builds(
+    LinkReading, refs, st.none() | number(600_000_000), st.none() | number(10_000), watches=st.booleans()
+)
+reports = st.builds(Report, st.integers(100, 86_400_000), tuples_of(checks, 5), tuples_of(readings, 9), number(64))
+observations = st.builds(
+    Observations, tuples_of(st.builds(Observation, refs, milliseconds, milliseconds, reason=names), 6)
+)
+bodies: st.SearchStrategy[Body] = profiles | reports | observations
+
+
+def unsigned(origin: PeerId, body: Body, version: int = 1, *, kind: int | None = None, ahead_ms: int = 0) -> Record:
+    """A record whose signature nobody checked; the ledger never does."""
+    number = {Profile: Kind.PROFILE, Report: Kind.REPORT, Observations: Kind.OBSERVATIONS}.get(type(body), kind)
+    assert number is not None
+    data = body.data if isinstance(body, Opaque) else encode_body(body)
+    return Record(origin, int(number), version, ahead_ms, data, bytes(64))
+
+
+# Few origins, kinds, versions and contents, so that versions collide and equivocations are common.
+small_bodies = st.sampled_from(
+    [
+        Profile((), None, "1", 0),
+        Profile((), "eu", "1", 0),
+        Report(5000, ()),
+        Report(5000, (Check(1, 8000),)),
+        Observations(),
+        Observations((Observation(ORIGINS[0][:8], 5, 5),)),
+        Opaque(b"one"),
+        Opaque(b"two"),
+    ]
+)
+
+
+@st.composite
+def statements(draw: st.DrawFn, versions: int = 4) -> tuple[Record, Body]:
+    """A verified record and its body, as `Ledger.merge` takes them."""
+    body = draw(small_bodies)
+    version = draw(st.integers(1, versions))
+    return unsigned(draw(st.sampled_from(ORIGINS)), body, version, kind=20), body
+
+
+records = st.builds(
+    Record,
+    st.binary(min_size=32, max_size=32),
+    number(31),
+    st.integers(1, 2**53 - 1),
+    number(2**53 - 1),
+    st.binary(max_size=200),
+    st.binary(min_size=64, max_size=64),
+)
+_keys = tuples_of(st.builds(Key, refs, number(31), st.integers(1, 2**53 - 1)), 5)
+_sequences = number(2**32 - 1)
+_losses = st.none() | number(10_000)
+messages: st.SearchStrategy[Message] = st.one_of(
+    st.builds(
+        Hello,
+        st.integers(1, 255),
+        st.integers(1, 255),
+        st.just("peerscope") | names,
+        st.binary(max_size=32),
+        milliseconds,
+        st.booleans(),
+    ),
+    st.builds(Ping, _sequences, milliseconds, st.none() | number(600_000_000), _losses),
+    st.builds(Pong, _sequences, milliseconds),
+    st.builds(Push, records, milliseconds, number(32), tuples_of(refs, 16)),
+    st.builds(Announce, _keys),
+    st.builds(Pull, tuples_of(st.builds(Topic, refs, number(31)), 5)),
+    st.builds(Records, tuples_of(st.builds(Aged, records, milliseconds), 3)),
+    st.integers(0, 8).flatmap(
+        lambda bits: st.builds(Digest, st.just(bits), st.just(bytes(8 << bits)) | st.binary(max_size=64))
+    ),
+    st.builds(Inventory, number(8), tuples_of(number(255), 5), _keys),
+    st.builds(Bye, names),
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn, data: bytes) -> bytes:
+    """The bytes cut short, or with one bit flipped."""
+    if draw(st.booleans()):
+        return data[: draw(st.integers(0, max(0, len(data) - 1)))]
+    at = draw(st.integers(0, len(data) * 8 - 1))
+    return data[: at // 8] + bytes((data[at // 8] ^ 1 << at % 8,)) + data[at // 8 + 1 :]
