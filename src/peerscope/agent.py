@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import random
 import secrets
 import time
@@ -32,11 +32,13 @@ from peerscope.views.timeline import Change, Timeline
 
 REVIEW_S = 0.25
 TIMELINE_S = 1.0
-REMEMBER_S = 30.0
+REMEMBER_S = 2.0
 REMEMBERED_MAX = 256
 DIALLED_AT_START_MAX = 16
 MOMENT_S = 0.1
 CLOCK_STEP_S = 0.01
+
+log = logging.getLogger(__name__)
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -72,6 +74,7 @@ class Monitor:
         self._changes = VerdictChanges()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
+        self._kept: dict[PeerId, tuple[str, ...]] = {}
         self._moment: Moment | None = None
         self._started_at = time.monotonic()
         self._driver: Driver
@@ -121,8 +124,7 @@ class Monitor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         await self._transport.close()
-        with contextlib.suppress(OSError):
-            self._keep_peers()
+        self._keep_peers()
         self.state.unlock()
 
     async def wait(self) -> None:
@@ -265,11 +267,17 @@ class Monitor:
     async def _remember(self) -> None:
         while True:
             await asyncio.sleep(REMEMBER_S)
-            with contextlib.suppress(OSError):  # a full disk must not stop the agent; the next try may do
-                self._keep_peers()
+            self._keep_peers()
 
     def _keep_peers(self) -> None:
+        """Write down where others are, when that has changed: a killed agent must find them again."""
         ledger, living = self.peer.ledger, self.peer.neighbourhood.rings.members() - {self.peer.me}
-        known = {peer: profile.addresses for peer in sorted(living) if (profile := ledger.profile(peer))}
-        if known:  # one that has lost everybody keeps those it knew
-            self.state.remember(dict(list(known.items())[:REMEMBERED_MAX]))
+        found = ((peer, ledger.profile(peer)) for peer in sorted(living)[:REMEMBERED_MAX])
+        known = {peer: profile.addresses for peer, profile in found if profile}
+        if not known or known == self._kept:  # one that has lost everybody keeps those it knew
+            return
+        self._kept = known
+        try:
+            self.state.remember(known)
+        except OSError as error:  # a full disk must not stop the agent
+            log.warning("cannot remember peers in %s: %s", self.state.path, error.strerror)

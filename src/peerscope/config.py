@@ -102,8 +102,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
         Raises `ConfigError` that names the file, the key and the wish.
         """
-        values = _read(Path(path)) if path is not None else {}
+        values: dict[str, Any] = msgspec.to_builtins(cls())  # so that half a sub-table keeps the other half's defaults
         where = f"{path}: " if path is not None else ""
+        if path is not None:
+            _overlay(values, _read(Path(path)))
         _overlay(values, _from_environment(os.environ if environment is None else environment))
         _overlay(values, options or {})
         return _convert(values, where)

@@ -249,7 +249,7 @@ def test_a_link_that_closed_is_told_nothing() -> None:
 
 def test_urgent_news_reaches_everybody_on_a_mesh_and_stops() -> None:
     """Ten peers, all linked: everybody forwards news once, so that it dies out by itself."""
-    crowd = NEIGHBOURS + [ME, ORIGIN]
+    crowd = [*NEIGHBOURS, ME, ORIGIN]
     sides = {peer: Side(peer, [other for other in crowd if other != peer]) for peer in crowd}
     start = sides[ORIGIN]
     start.gossip.push(start.store(), 0.0, hops=5)

@@ -64,13 +64,15 @@ class Demo:
             loop.add_signal_handler(number, stopping.set)
         work = asyncio.create_task(self._show())
         stop = asyncio.create_task(stopping.wait())
+        orphaned = asyncio.create_task(_parent_gone())
         try:
-            await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((work, stop, orphaned), return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 work.result()
         finally:
             work.cancel()
             stop.cancel()
+            orphaned.cancel()
             await asyncio.gather(work, return_exceptions=True)
             await self._end()
 
@@ -189,6 +191,13 @@ class Demo:
     def _say(self, text: str) -> None:
         """Progress goes to standard error: standard output is for the answer."""
         print(text, file=sys.stderr, flush=True)
+
+
+async def _parent_gone() -> None:
+    """Until whoever started this demo is no more: nobody could end it then."""
+    parent = os.getppid()
+    while parent == 1 or os.getppid() == parent:  # started by init itself: there is nobody to outlive
+        await asyncio.sleep(1.0)
 
 
 def _count(http: str) -> int:

@@ -21,6 +21,8 @@ from peerscope.views.peers import PeerView, peer_views
 
 CLIENTS_MAX = 256
 QUEUE_MAX = 8
+HEARTBEAT_S = 10.0
+"""Longest time without a message: a page that hears nothing says that its picture is old."""
 SETTLE_S = 0.1
 """Changes that come together are told together."""
 _encoder = msgspec.json.Encoder()
@@ -65,7 +67,7 @@ class Feed:
         """Send deltas until cancelled; costs nothing while nobody watches."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._monitor.config.web.update_interval_s):
+                async with asyncio.timeout(min(self._monitor.config.web.update_interval_s, HEARTBEAT_S)):
                     await self._changed.wait()
                     await asyncio.sleep(SETTLE_S)
             self._changed.clear()

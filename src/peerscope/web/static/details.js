@@ -1,0 +1,92 @@
+// The parts of the drawer that are tables: evidence, checks, links, metrics.
+
+import { html } from "./vendor/preact.js";
+import { Glyph, band, knownStatus } from "./statuses.js";
+import { peers, selected } from "./state.js";
+import { dateTime, decimal, duration, isNumber, latency, metric, percent, plain } from "./format.js";
+
+const CHECKS = ["cpu", "memory", "storage", "network", "p2p"];
+// Metrics come from other programs; a peer that reports a thousand must not bury the rest.
+const METRICS_MAX = 120;
+const ROWS_MAX = 64;
+
+/** Another peer by its short id; opens it. */
+function PeerLink({ id }) {
+  const peer = peers.value.get(id);
+  return html`<button class="link peer" title=${plain(id, 80)} onClick=${() => { selected.value = id; }}>
+    ${peer && html`<${Glyph} status=${peer.status} />`} <code>${peer?.shown ?? plain(id, 80).slice(0, 10)}</code></button>`;
+}
+
+export function Evidence({ evidence }) {
+  if (!evidence) return null;
+  const { accusations = [], heard_by: heardBy = [], observers = [], quorum } = evidence;
+  if (accusations.length === 0) return null;
+  return html`<div class="evidence">
+    <table>
+      <thead><tr><th>Observer</th><th>Silent for</th><th>Reason</th></tr></thead>
+      <tbody>${accusations.slice(0, ROWS_MAX).map(({ observer, since, last_heard_s: lastHeard, reason }) => html`
+        <tr key=${observer}><td><${PeerLink} id=${observer} /></td>
+          <td title=${isNumber(since) ? `since ${dateTime(since)}` : null}>${duration(lastHeard)}</td>
+          <td>${plain(reason, 80) || "–"}</td></tr>`)}</tbody>
+    </table>
+    <p class="muted">${isNumber(quorum) && `Down takes ${quorum} of ${observers.length}. `}
+      ${heardBy.length > 0 ? html`Still heard by ${heardBy.slice(0, 8).map((id) => html`<${PeerLink} key=${id} id=${id} /> `)}` : "Nobody still hears it."}</p>
+  </div>`;
+}
+
+export function Checks({ checks }) {
+  if (!checks) return html`<p class="muted">Not measured: no report of this peer is known here.</p>`;
+  return html`<table class="checks"><tbody>${CHECKS.map((name) => {
+    const check = checks[name];
+    const status = knownStatus(check?.status);
+    return html`<tr key=${name} data-check=${name} data-status=${status}>
+      <th scope="row"><${Glyph} status=${status} label=${status} />${name}</th>
+      <td class="number">${checkValue(name, check?.value)}</td>
+      <td>${plain(check?.message, 160) || (check ? "" : "not measured")}</td></tr>`;
+  })}</tbody></table>`;
+}
+
+/** Host checks carry ratios; what the others count, their message says. */
+function checkValue(name, value) {
+  return ["cpu", "memory", "storage"].includes(name) ? percent(value) : decimal(value);
+}
+
+export function Links({ links }) {
+  if (!links?.length) return html`<p class="muted">No link is known.</p>`;
+  const sorted = [...links].sort((a, b) => Number(a.up !== false) - Number(b.up !== false) || (b.rtt_s ?? -1) - (a.rtt_s ?? -1));
+  return html`<table class="links">
+    <thead><tr><th>Neighbour</th><th>Region</th><th class="number">RTT</th><th class="number">Loss</th></tr></thead>
+    <tbody>${sorted.slice(0, ROWS_MAX).map((link) => {
+      const up = link.up !== false;
+      return html`<tr key=${link.peer_id} class=${up ? null : "off"}>
+        <td><${PeerLink} id=${link.peer_id} /></td>
+        <td class="clip">${peers.value.get(link.peer_id)?.place || "–"}</td>
+        <td class=${`number link-${up ? band(link.rtt_s) : "unknown"}`}>${up ? latency(link.rtt_s) : "lost"}</td>
+        <td class="number">${percent(link.loss_ratio)}</td></tr>`;
+    })}</tbody></table>
+    ${sorted.length > ROWS_MAX && html`<p class="muted">and ${sorted.length - ROWS_MAX} more</p>`}`;
+}
+
+export function Metrics({ metrics }) {
+  if (!metrics) return html`<p class="muted">not measured</p>`;
+  const rows = [...flat(metrics, [])].slice(0, METRICS_MAX);
+  if (rows.length === 0) return html`<p class="muted">not measured</p>`;
+  return html`<dl class="pairs metrics">${rows.map(([path, value]) => {
+    const name = path.join(" · ");
+    return html`<dt key=${name} title=${plain(name, 120)}>${plain(withoutUnit(name), 60)}</dt>
+      <dd class=${value === null ? "muted" : null}>${value === null ? "not measured" : metric(path.at(-1), value)}</dd>`;
+  })}</dl>`;
+}
+
+/** The value carries its unit, so the name need not: "memory_bytes" reads memory. */
+function withoutUnit(name) {
+  return name.replace(/(_per)?_(s|bytes)$/, "").replace(/_bytes$/, "").replaceAll("_", " ");
+}
+
+function* flat(value, path) {
+  if (value !== null && typeof value === "object" && path.length < 5) {
+    for (const [key, inner] of Object.entries(value)) yield* flat(inner, [...path, key]);
+  } else if (path.length > 0) {
+    yield [path, typeof value === "object" ? null : value];
+  }
+}

@@ -1,0 +1,127 @@
+// Everything about one peer, beside the map.
+
+import { html, signal, useEffect, useRef } from "./vendor/preact.js";
+import { Copyable } from "./copy.js";
+import { Past } from "./past.js";
+import { Checks, Evidence, Links, Metrics } from "./details.js";
+import { Glyph } from "./statuses.js";
+import { now, peers, selected } from "./state.js";
+import { age, dateTime, duration, plain, signedSeconds } from "./format.js";
+import { get } from "./session.js";
+import { verdictOf, verdictSentence } from "./verdict.js";
+
+const REFRESH_MS = 10_000;
+
+/** What the API added about the open peer: {id, history, evidence, error}. */
+const extra = signal({ id: null });
+let lastSeen = null;
+
+export function Drawer() {
+  const id = selected.value;
+  const live = id === null ? null : peers.value.get(id);
+  const gone = id !== null && !live;
+  if (live) lastSeen = live;
+  const peer = live ?? (lastSeen?.peer_id === id ? lastSeen : null);
+  const box = useRef();
+  const opener = useRef(null);
+
+  useEffect(() => {
+    if (id === null) {
+      opener.current?.focus?.();
+      opener.current = null;
+      return;
+    }
+    opener.current ??= document.activeElement === document.body ? null : document.activeElement;
+    box.current?.focus({ preventScroll: true });
+    box.current?.scrollTo(0, 0);
+  }, [id]);
+
+  // Asked again when the feed says something changed, and now and then for what it does not carry.
+  useEffect(() => {
+    if (id === null || gone) return;
+    const abort = new AbortController();
+    const load = () => fetchExtra(id, abort.signal);
+    load();
+    const timer = setInterval(load, REFRESH_MS);
+    return () => {
+      abort.abort();
+      clearInterval(timer);
+    };
+  }, [id, gone, live?.status, live?.verdict, live?.accused_by]);
+
+  if (id === null) return null;
+  return html`<aside class="drawer" data-testid="drawer" data-peer=${id} ref=${box} tabindex="-1" role="dialog"
+      aria-label=${`Peer ${peer?.shown ?? id.slice(0, 10)}`}>
+    ${peer ? html`<${Sheet} peer=${peer} gone=${gone} />` : html`
+      <div class="head"><h2>Unknown peer</h2><${Close} /></div>
+      <p class="muted">This peer is not (or no longer) in the network as seen from here.</p>
+      <${Copyable} text=${id} label="peer id" wrap />`}
+  </aside>`;
+}
+
+async function fetchExtra(id, abort) {
+  const [details, evidence] = await Promise.allSettled([get(`peers/${encodeURIComponent(id)}`, abort), get(`peers/${encodeURIComponent(id)}/evidence`, abort)]);
+  if (abort.aborted) return;
+  const previous = extra.value.id === id ? extra.value : {};
+  extra.value = {
+    id,
+    at: Date.now() / 1000,
+    history: details.value?.history ?? previous.history,
+    evidence: evidence.value ?? previous.evidence,
+    error: (details.reason ?? evidence.reason)?.message ?? null,
+  };
+}
+
+function Close() {
+  return html`<button class="tool close" aria-label="Close" title="Close (Esc)" onClick=${() => { selected.value = null; }}>✕</button>`;
+}
+
+function Sheet({ peer, gone }) {
+  const added = extra.value.id === peer.peer_id ? extra.value : {};
+  const verdict = verdictOf(peer);
+  return html`
+    <div class="head">
+      <h2><${Glyph} status=${peer.status} /> <code>${peer.shown}</code></h2>
+      <span class="badge ${peer.status}">${peer.status}</span>
+      ${verdict !== peer.status && html`<span class="badge verdict ${verdict}">${verdict}</span>`}
+      <${Close} />
+    </div>
+    ${gone && html`<p class="notice">Gone from the network; this is the last that was known of it.</p>`}
+    <p class="sentence ${verdict}">${verdictSentence(peer)}</p>
+    <${Evidence} evidence=${added.evidence} />
+    <h3>Checks${["down", "left", "partitioned"].includes(verdict) && html` <span class="muted">as it last reported</span>`}</h3>
+    <${Checks} checks=${peer.checks} />
+    <h3>Last hour</h3>
+    ${added.history || added.error ? html`<${Past} history=${added.history} end=${added.at} />` : html`<p class="muted">Loading…</p>`}
+    <h3>Facts</h3>
+    <${Facts} peer=${peer} />
+    <h3>Links <span class="muted">${(peer.links ?? []).length}</span></h3>
+    <${Links} links=${peer.links} />
+    <h3>Metrics</h3>
+    <${Metrics} metrics=${peer.metrics} />
+    ${added.error && html`<p class="muted">Evidence and history may be missing: ${plain(added.error, 120)}.</p>`}`;
+}
+
+function Facts({ peer }) {
+  const started = typeof peer.started_at === "number" ? peer.started_at : null;
+  const facts = [
+    ["peer id", html`<${Copyable} text=${plain(peer.peer_id, 80)} label="peer id" />`],
+    ["region", plain(peer.place) || "–"],
+    ["version", plain(peer.version, 40) || "–"],
+    ["node", nodeWords(peer.node)],
+    ["heard", peer.heardAt === null ? "never" : `${age(now.value - peer.heardAt)} ago`],
+    ["running", started === null ? "–" : html`<span title=${dateTime(started)}>${duration(Date.now() / 1000 - started)}</span>`],
+    ["clock skew", signedSeconds(peer.clock_skew_s)],
+    ["addresses", (peer.addresses ?? []).length === 0 ? "–" : html`<ul class="addresses">
+      ${peer.addresses.slice(0, 16).map((address) => html`<li key=${address}><code>${plain(address, 90)}</code></li>`)}</ul>`],
+  ];
+  return html`<dl class="pairs">${facts.map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl>`;
+}
+
+/** The P2P program beside the peer, as a name or as an object that describes it. */
+function nodeWords(node) {
+  if (node === null || node === undefined) return "none attached";
+  if (typeof node !== "object") return plain(node, 80);
+  const words = Object.values(node).filter((value) => ["string", "number"].includes(typeof value));
+  return plain(words.join(" · "), 120) || "attached";
+}

@@ -1,0 +1,50 @@
+// What the two canvases of the map share: colours, sizes and the course of a link.
+//
+// Built for a computer without a GPU, where every antialiased pixel costs. Links of one colour are
+// one path of hairlines, which rasterisers draw on a fast road of their own; peers are small bitmaps
+// prepared once per shape and size; pointing at a peer redraws the upper canvas alone.
+
+import { SPACING } from "./regions.js";
+import { BANDS, STATUSES } from "./statuses.js";
+
+// How far links between regions bend towards the middle, so that they part from those within.
+const BEND = 0.28;
+
+/** Colours live in the style sheet; to be read again when the scheme changes. */
+export function palette(element) {
+  const style = getComputedStyle(element);
+  const read = (name) => style.getPropertyValue(`--${name}`).trim();
+  const names = [...STATUSES, "map", "halo", "halo-line", "text", "muted", "accent", "suspect"];
+  return {
+    ...Object.fromEntries(names.map((name) => [name, read(name)])),
+    links: BANDS.map((name) => read(`link-${name}`)),
+    font: style.fontFamily,
+  };
+}
+
+/** Give a canvas its size in CSS pixels on a screen of any density; returns that density. */
+export function resize(canvas, width, height) {
+  const ratio = window.devicePixelRatio || 1;
+  canvas.width = Math.max(1, Math.round(width * ratio));
+  canvas.height = Math.max(1, Math.round(height * ratio));
+  return ratio;
+}
+
+/** Radius of a peer's glyph, by how much room the zoom leaves between peers. */
+export function glyphRadius(view) {
+  return Math.min(9, Math.max(2.4, SPACING * view.k * 0.28));
+}
+
+/** Distance from a region's outermost peers to the edge of its halo. */
+export function haloPadding(view) {
+  return glyphRadius(view) + Math.min(26, 6 + SPACING * view.k * 0.35);
+}
+
+/** Add a link to the current path: straight within a region, bent towards `centre` between two. */
+export function trace(context, x0, y0, x1, y1, centre) {
+  context.moveTo(x0, y0);
+  if (!centre) return context.lineTo(x1, y1);
+  const x = (x0 + x1) / 2;
+  const y = (y0 + y1) / 2;
+  context.quadraticCurveTo(x + (centre[0] - x) * BEND, y + (centre[1] - y) * BEND, x1, y1);
+}

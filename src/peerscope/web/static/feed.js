@@ -1,0 +1,121 @@
+// The live feed: one WebSocket that stays connected by itself.
+//
+// A snapshot, then deltas with consecutive `seq`. A gap means we no longer know the network, so we
+// hang up and take a fresh snapshot instead of guessing; the page keeps its last picture meanwhile.
+// Messages of a type we do not know are a newer agent's business and are passed over.
+
+import { monotonic } from "./state.js";
+
+const RETRY_S_MIN = 0.5;
+const RETRY_S_MAX = 15;
+// The agent sends something at least every few seconds. After a minute of silence the connection is
+// more likely dead (a sleeping laptop, a NAT that forgot us) than the network perfectly still.
+const SILENCE_S_MAX = 60;
+
+/** Seconds before attempt n+1: doubling, with jitter so that many tabs do not return in step. */
+export function backoff(attempt, random = Math.random) {
+  const ceiling = Math.min(RETRY_S_MAX, RETRY_S_MIN * 2 ** attempt);
+  return Math.max(RETRY_S_MIN, ceiling * (0.5 + random() / 2));
+}
+
+export class Feed {
+  #socket = null;
+  #seq = null;
+  #attempt = 0;
+  #timer = null;
+  #lastMessage = 0;
+
+  /**
+   * `address()` gives the URL for each attempt, `take(message)` gets every snapshot and delta in order,
+   * `report(state)` every change of the connection, and `refused()` resolves to true when the peer
+   * wants a token we do not have.
+   */
+  constructor({ address, take, report, refused }) {
+    Object.assign(this, { address, take, report, refused });
+    window.addEventListener("online", () => this.retry());
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) this.#checkSilence();
+    });
+    setInterval(() => this.#checkSilence(), 5000);
+  }
+
+  connect() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#drop();
+    this.report({ name: "connecting", retryAt: null });
+    const socket = new WebSocket(this.address());
+    let opened = false;
+    this.#socket = socket;
+    this.#seq = null;
+    this.#lastMessage = monotonic();
+    socket.onopen = () => { opened = true; };
+    socket.onmessage = (event) => this.#receive(event.data);
+    socket.onclose = (event) => this.#lost(opened, event.code);
+  }
+
+  /** Try at once if we are waiting: the user asked, or the machine is back on a network. */
+  retry() {
+    if (this.#timer !== null) this.connect();
+  }
+
+  #receive(text) {
+    this.#lastMessage = monotonic();
+    let message;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      return this.#resync("a message is not JSON");
+    }
+    if (message?.type === "snapshot") {
+      this.#attempt = 0;
+      this.#seq = message.seq ?? null;
+      this.take(message);
+      this.report({ name: "live", retryAt: null });
+    } else if (message?.type === "delta") {
+      if (this.#seq !== null && message.seq !== this.#seq + 1) {
+        return this.#resync(`expected message ${this.#seq + 1}, got ${message.seq}`);
+      }
+      if (this.#seq !== null) this.#seq = message.seq;
+      this.take(message);
+    }
+  }
+
+  #resync(reason) {
+    console.info(`feed: ${reason}; asking for a fresh snapshot`);
+    this.#drop();
+    this.#wait();
+  }
+
+  async #lost(opened, code) {
+    this.#drop();
+    this.#wait();
+    // Browsers hide why a handshake failed. Ask the API, which answers 401 or 403 in plain words.
+    // Close code 1008 is what a server says that looks at the token only after accepting.
+    // No use in knocking again before the user has a token; `connect` is then called for us.
+    if (code === 1008 || (!opened && (await this.refused()))) {
+      if (this.#timer === null) return;
+      clearTimeout(this.#timer);
+      this.#timer = null;
+      this.report({ name: "refused", retryAt: null });
+    }
+  }
+
+  #wait() {
+    const delay = backoff(this.#attempt);
+    this.#attempt += 1;
+    this.#timer = setTimeout(() => this.connect(), delay * 1000);
+    this.report({ name: "waiting", retryAt: monotonic() + delay });
+  }
+
+  #drop() {
+    if (!this.#socket) return;
+    this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
+    this.#socket.close();
+    this.#socket = null;
+  }
+
+  #checkSilence() {
+    if (this.#socket && monotonic() - this.#lastMessage > SILENCE_S_MAX) this.#resync("silent for a minute");
+  }
+}

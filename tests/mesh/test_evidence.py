@@ -1,0 +1,199 @@
+"""Verdicts: who may accuse, whose word counts, and what refutes it, as tables over one ledger."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peerscope.mesh.evidence import Evidence, Verdict, accused, is_accused, quorum, watchers, weigh
+from peerscope.records.bodies import Body, LinkReading, Observation, Observations, Profile, Report
+from peerscope.records.identity import PeerId, ref
+from peerscope.records.ledger import Ledger
+from peerscope.records.record import Record
+from strategies import unsigned
+
+SUBJECT = PeerId(b"subject".ljust(32))
+OBSERVERS = [PeerId(bytes((number,)) * 32) for number in range(1, 9)]
+STRANGER = PeerId(b"stranger".ljust(32))
+HEARD_MS = 100_000
+ALIVE, SUSPECT, DOWN, _, LEFT = Verdict
+
+Statement = tuple[Record, Body]
+
+
+def report(origin: PeerId, links: list[PeerId], *, version: int = HEARD_MS, watches: bool = True) -> Statement:
+    body = Report(5000, (), tuple(LinkReading(ref(peer), watches=watches) for peer in links))
+    return unsigned(origin, body, version), body
+
+
+def accusation(origin: PeerId, *subjects: PeerId, silence_s: float = 5.0) -> Statement:
+    lost = (Observation(ref(subject), HEARD_MS, round(silence_s * 1000)) for subject in subjects)
+    body = Observations(tuple(lost))
+    return unsigned(origin, body, HEARD_MS), body
+
+
+def profile(origin: PeerId, *, left: bool = False, version: int = 1) -> Statement:
+    body = Profile((), None, "1", 0, left)
+    return unsigned(origin, body, version), body
+
+
+def network(observers: int) -> list[Statement]:
+    """The subject, linked with so many observers that all report the link."""
+    watching = OBSERVERS[:observers]
+    return [profile(SUBJECT), report(SUBJECT, watching), *(report(one, [SUBJECT]) for one in watching)]
+
+
+def verdict(statements: list[Statement], now: float = 0.0) -> Evidence:
+    ledger = Ledger()
+    for record, body in statements:
+        ledger.merge(record, body, 0.0)
+    return weigh(ledger, SUBJECT, now, down_after_s=4.0)
+
+
+@pytest.mark.parametrize(("observers", "needed"), [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (7, 4), (8, 5)])
+def test_a_majority_is_needed_and_two_where_there_are_two(observers: int, needed: int) -> None:
+    assert quorum(observers) == needed
+
+
+@pytest.mark.parametrize(
+    ("observers", "accusers", "expected"),
+    [
+        (1, 0, ALIVE),
+        (1, 1, DOWN),
+        (2, 1, SUSPECT),
+        (2, 2, DOWN),
+        (3, 1, SUSPECT),
+        (3, 2, DOWN),
+        (8, 0, ALIVE),
+        (8, 1, SUSPECT),
+        (8, 4, SUSPECT),
+        (8, 5, DOWN),
+        (8, 8, DOWN),
+    ],
+)
+def test_a_majority_of_observers_makes_a_peer_down(observers: int, accusers: int, expected: Verdict) -> None:
+    found = verdict(network(observers) + [accusation(one, SUBJECT) for one in OBSERVERS[:accusers]])
+    assert found.verdict is expected
+    assert set(found.observers) == set(OBSERVERS[:observers])
+    assert {claim.observer for claim in found.accusations} == set(OBSERVERS[:accusers])
+    assert set(found.heard_by) == set(OBSERVERS[accusers:observers])
+    assert found.quorum == quorum(observers)
+    assert found.has_majority == (expected is DOWN)
+
+
+@pytest.mark.parametrize(
+    ("silence_s", "now", "expected"),
+    [(2.0, 0.0, SUSPECT), (3.999, 0.0, SUSPECT), (4.0, 0.0, DOWN), (2.0, 1.9, SUSPECT), (2.0, 2.0, DOWN)],
+)
+def test_a_short_silence_is_suspect_and_grows_with_time(silence_s: float, now: float, expected: Verdict) -> None:
+    found = verdict(network(3) + [accusation(one, SUBJECT, silence_s=silence_s) for one in OBSERVERS[:3]], now)
+    assert found.verdict is expected
+    assert found.has_majority
+    assert [claim.silence_s for claim in found.accusations] == pytest.approx([silence_s + now] * 3)
+
+
+def test_every_one_of_the_majority_must_have_seen_the_silence() -> None:
+    claims = [accusation(OBSERVERS[0], SUBJECT, silence_s=9.0), accusation(OBSERVERS[1], SUBJECT, silence_s=3.0)]
+    assert verdict(network(3) + claims).verdict is SUSPECT
+
+
+def test_only_those_whom_the_subject_named_may_accuse() -> None:
+    found = verdict([*network(3), report(STRANGER, [SUBJECT]), accusation(STRANGER, SUBJECT)])
+    assert found.verdict is ALIVE
+    assert found.accusations == ()
+
+
+def test_a_linked_peer_that_does_not_watch_may_not_accuse() -> None:
+    statements = [profile(SUBJECT), report(SUBJECT, OBSERVERS[:2], watches=False)]
+    assert verdict(statements + [accusation(one, SUBJECT) for one in OBSERVERS[:2]]).verdict is ALIVE
+
+
+def test_nobody_may_accuse_a_peer_that_has_not_reported() -> None:
+    assert verdict([profile(SUBJECT), accusation(OBSERVERS[0], SUBJECT)]).verdict is ALIVE
+    assert verdict([]) == Evidence(ALIVE)
+
+
+def test_an_observer_that_is_accused_itself_does_not_count() -> None:
+    """One observer of three is cut off: it misses the subject, and its own watchers miss it."""
+    cut_off, *rest = OBSERVERS[:3]
+    statements = [*network(3), accusation(cut_off, SUBJECT)]
+    assert verdict(statements).quorum == 2
+    statements += [report(cut_off, [SUBJECT, *OBSERVERS[3:5]], version=HEARD_MS + 1), accusation(OBSERVERS[3], cut_off)]
+    found = verdict(statements)
+    assert (found.verdict, found.quorum, set(found.observers)) == (SUSPECT, 2, set(rest))
+    assert [(claim.observer, claim.counts) for claim in found.accusations] == [(cut_off, False)]
+    assert not found.has_majority
+
+
+def test_an_observer_without_a_say_takes_no_side_and_raises_no_quorum() -> None:
+    """Of eight that the subject named only two speak: the others are unknown, or report no such link."""
+    statements = [profile(SUBJECT), report(SUBJECT, OBSERVERS), *(report(one, []) for one in OBSERVERS[2:5])]
+    found = verdict(statements + [accusation(one, SUBJECT) for one in OBSERVERS[:2]])
+    assert (found.verdict, found.quorum) == (DOWN, 2)
+
+
+def test_a_void_report_speaks_for_nobody() -> None:
+    statements = [*network(3), accusation(OBSERVERS[0], SUBJECT)]
+    assert len(verdict(statements, now=15.0).heard_by) == 2
+    found = verdict(statements, now=15.1)
+    assert (found.heard_by, found.quorum, found.verdict) == ((), 1, DOWN)
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [(HEARD_MS + 1, DOWN), (HEARD_MS + 5000, DOWN), (HEARD_MS + 5001, ALIVE), (HEARD_MS + 60_000, ALIVE)],
+)
+def test_a_record_dated_after_the_silence_refutes_it_and_a_slow_one_does_not(version: int, expected: Verdict) -> None:
+    statements = network(3) + [accusation(one, SUBJECT) for one in OBSERVERS[:3]]
+    assert verdict([*statements, report(SUBJECT, OBSERVERS[:3], version=version)]).verdict is expected
+    assert verdict([*statements, profile(SUBJECT, version=version)]).verdict is expected
+
+
+def test_an_observer_that_takes_it_back_accuses_no_more() -> None:
+    statements = [*network(1), accusation(OBSERVERS[0], SUBJECT)]
+    retracted = unsigned(OBSERVERS[0], Observations(), HEARD_MS + 1), Observations()
+    assert verdict([*statements, retracted]).verdict is ALIVE
+
+
+def test_who_left_is_neither_down_nor_an_observer() -> None:
+    claims = [accusation(one, SUBJECT) for one in OBSERVERS[:3]]
+    assert verdict([*network(3), *claims, profile(SUBJECT, left=True, version=2)]) == Evidence(LEFT)
+    found = verdict([*network(3), claims[0], profile(OBSERVERS[1], left=True), profile(OBSERVERS[2], left=True)])
+    assert set(found.observers) == {OBSERVERS[0]}
+
+
+def test_the_accused_are_known_rightly_or_not() -> None:
+    ledger = Ledger()
+    for record, body in [*network(1), report(STRANGER, []), accusation(STRANGER, SUBJECT, PeerId(b"?" * 32))]:
+        ledger.merge(record, body, 0.0)
+    assert accused(ledger) == {SUBJECT}
+    assert not is_accused(ledger, SUBJECT, 0.0)
+    assert watchers(ledger, SUBJECT) == OBSERVERS[:1]
+
+
+peers = st.sampled_from([SUBJECT, STRANGER, *OBSERVERS[:4]])
+some = st.lists(peers, max_size=4, unique=True)
+statements = st.one_of(
+    st.builds(lambda origin, links, version: report(origin, links, version=version), peers, some, st.integers(1, 4)),
+    st.builds(
+        lambda origin, lost, silence_s: accusation(origin, *lost, silence_s=silence_s), peers, some, st.floats(0, 9)
+    ),
+    st.builds(
+        lambda origin, left, version: profile(origin, left=left, version=version),
+        peers,
+        st.booleans(),
+        st.integers(1, 4),
+    ),
+)
+
+
+@given(st.lists(statements, max_size=25), st.data())
+def test_equal_ledgers_give_equal_evidence_however_they_came_about(heard: list[Statement], data: st.DataObject) -> None:
+    again = data.draw(st.lists(st.sampled_from(heard), max_size=10)) if heard else []
+    one, other = Ledger(), Ledger()
+    for ledger, delivery in ((one, heard), (other, data.draw(st.permutations(heard + again)))):
+        for record, body in delivery:
+            ledger.merge(record, body, 0.0)
+    assert one.fingerprints() == other.fingerprints()
+    for peer in (SUBJECT, STRANGER, *OBSERVERS[:4]):
+        assert weigh(one, peer, 1.0, down_after_s=4.0) == weigh(other, peer, 1.0, down_after_s=4.0)
+    assert accused(one) == accused(other)

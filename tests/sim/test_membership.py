@@ -1,0 +1,123 @@
+"""Whole networks: joining, dying, coming back and leaving, seen by everybody in time."""
+
+import pytest
+
+from network import agree, called_down, down, names, network, seconds_until, verdicts
+from peerscope.mesh.evidence import Verdict
+from peerscope.sim.simulator import Simulator
+
+pytestmark = pytest.mark.sim
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_fifty_that_join_through_one_all_know_all_within_ten_seconds(seed: int) -> None:
+    sim, ids = network(50, seed, settled_s=10.0)
+    for peer in sim.alive():
+        assert set(peer.ledger) == set(ids), f"seed {seed}"
+        assert peer.neighbourhood.wanted <= set(peer.watch.up()), f"seed {seed}: not linked with all ring neighbours"
+    assert agree(sim), f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_peer_is_suspect_in_three_seconds_and_down_in_six_and_nobody_else_is(seed: int) -> None:
+    sim, ids = network(50, seed)
+    victim = ids[7 + seed]
+    sim.crash(victim)
+    survivors = [peer.me for peer in sim.alive()]
+    assert called_down(sim, 23.0) <= {victim}, f"seed {seed}"
+    for observer in survivors:
+        found = sim.evidence(observer, victim)
+        assert (found.verdict, found.has_majority) == (Verdict.SUSPECT, True), f"seed {seed}: {found}"
+    assert called_down(sim, 26.0) == {victim}, f"seed {seed}"
+    assert verdicts(sim, victim) == {Verdict.DOWN}, f"seed {seed}"
+    assert called_down(sim, 40.0) == {victim}, f"seed {seed}"
+    assert verdicts(sim, victim) == {Verdict.DOWN}, f"seed {seed}: a verdict must stand"
+
+
+@pytest.mark.parametrize("peers", [2, 3, 5])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_death_in_a_small_network_is_seen_as_soon(peers: int, seed: int) -> None:
+    sim, ids = network(peers, seed, settled_s=30.0)
+    victim = ids[-1]
+    sim.crash(victim)
+    sim.run_until(36.0)
+    assert verdicts(sim, victim) == {Verdict.DOWN}, f"seed {seed}"
+    assert down(sim) == {victim}, f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("gone_s", [1.0, 10.0, 60.0])
+def test_a_peer_restarted_with_its_key_is_alive_everywhere_and_knows_all_within_five_seconds(
+    seed: int, gone_s: float
+) -> None:
+    sim, ids = network(20, seed)
+    victim = ids[7 + seed]
+    sim.crash(victim)
+    sim.run_until(sim.now + gone_s)
+    sim.start(victim, ids[1])
+    sim.run_until(sim.now + 5.0)
+    assert verdicts(sim, victim) == {Verdict.ALIVE}, f"seed {seed}"
+    back = sim.nodes[victim].peer
+    assert back is not None
+    assert set(back.ledger) == set(ids), f"seed {seed}"
+    assert agree(sim), f"seed {seed}"
+    assert called_down(sim, sim.now + 10.0) == set(), f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("peers", [2, 3])
+def test_a_restart_in_a_small_network_is_caught_up_within_five_seconds(seed: int, peers: int) -> None:
+    sim, ids = network(peers, seed)
+    sim.crash(ids[-1])
+    sim.run_until(30.0)
+    sim.start(ids[-1], ids[0])
+    sim.run_until(35.0)
+    assert verdicts(sim, ids[-1]) == {Verdict.ALIVE}, f"seed {seed}"
+    assert agree(sim), f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_peer_that_leaves_has_left_everywhere_within_a_second(seed: int) -> None:
+    sim, ids = network(50, seed, settled_s=15.0)
+    sim.leave(ids[9])
+    sim.run_until(16.0)
+    assert verdicts(sim, ids[9]) == {Verdict.LEFT}, f"seed {seed}"
+    assert called_down(sim, 22.0) == set(), f"seed {seed}"
+    for peer in sim.alive():
+        assert ids[9] not in peer.neighbourhood.wanted, f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_third_of_the_network_dying_at_once_is_seen_and_the_rest_close_ranks(seed: int) -> None:
+    sim, ids = network(30, seed)
+    dead = set(ids[5:14])
+    for victim in dead:
+        sim.crash(victim)
+    seconds_until(sim, lambda: down(sim) == dead, at_most_s=15.0)
+    sim.run_until(sim.now + 45.0)
+    for peer in sim.alive():
+        assert peer.neighbourhood.wanted == set(peer.watch.up()) - dead, f"seed {seed}"
+        assert not peer.neighbourhood.wanted & dead, f"seed {seed}"
+    assert down(sim) == dead, f"seed {seed}: {names(down(sim) ^ dead)}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clocks_that_are_hours_apart_change_nothing(seed: int) -> None:
+    sim = Simulator(seed=seed)
+    ids = [sim.add(skew_s=sim.rng.uniform(-86_400, 86_400)) for _ in range(12)]
+    for peer in ids:
+        sim.start(peer, ids[0])
+    assert called_down(sim, 20.0) == set(), f"seed {seed}"
+    assert agree(sim), f"seed {seed}"
+    sim.crash(ids[5])
+    sim.run_until(26.0)
+    assert verdicts(sim, ids[5]) == {Verdict.DOWN}, f"seed {seed}"
+    assert down(sim) == {ids[5]}, f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_links_that_nobody_wants_are_closed(seed: int) -> None:
+    sim, ids = network(30, seed, settled_s=60.0)
+    assert len(ids) == 30
+    for peer in sim.alive():
+        assert set(peer.watch.up()) == peer.neighbourhood.wanted, f"seed {seed}"
