@@ -1,6 +1,7 @@
 """The peer as a whole, without sockets: joining, watching, leaving, and coming back."""
 
 from math import inf
+from random import Random
 
 import pytest
 
@@ -19,8 +20,8 @@ from peerscope.mesh.events import (
     Stored,
 )
 from peerscope.mesh.evidence import Verdict
-from peerscope.mesh.messages import Aged, Announce, Bye, Hello, Ping, Pong, Push, Records, decode
-from peerscope.mesh.peer import Peer
+from peerscope.mesh.messages import Aged, Announce, Bye, Digest, Hello, Message, Ping, Pong, Push, Records, decode
+from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.records.bodies import Kind, LinkReading, Observation, Observations, Profile, Report, decode_body
 from peerscope.records.identity import Identity, ref
 from strategies import IDENTITIES
@@ -241,7 +242,7 @@ def test_a_neighbour_that_falls_silent_is_missed_aloud_and_heard_again_aloud() -
 
 
 def test_a_first_measurement_that_takes_a_while_is_no_late_turn() -> None:
-    peer = Peer(IDENTITIES[0], alone().config, alone()._rng, 0.0, wall_offset_s=WALL_S)
+    peer = Peer(IDENTITIES[0], PeerConfig(), Random(0), 0.0, wall_offset_s=WALL_S)
     for second in range(1, 4):
         peer.tick(float(second))
     peer.handle(Measured(GOOD), 3.1)
@@ -264,6 +265,19 @@ def test_a_restart_with_an_older_clock_outruns_its_old_records() -> None:
         assert entry.record.version > old.record.version
         assert entry.record.ahead_ms >= 3_500_000
         assert entry.skew_s == pytest.approx(-3600.0, abs=1.0)
+
+
+def test_a_lost_neighbour_that_comes_back_hears_our_hello_first() -> None:
+    """It may have restarted: then it refuses whatever comes before, and the first comparison of ledgers is lost."""
+    peer, (other, third) = watched(2)
+    for tenth in range(101, 130):
+        hear(peer, third, Ping(tenth, 1), tenth / 10)
+        peer.tick(tenth / 10)
+    assert [link.peer for link in peer.watch.lost()] == [other.peer_id]
+    effects = link(peer, other, 13.0)
+    messages = said(effects, Message, other.peer_id)
+    assert isinstance(messages[0], Hello)
+    assert any(isinstance(message, Digest) for message in messages[1:])
 
 
 def test_a_record_from_the_far_future_is_kept_and_its_skew_told() -> None:

@@ -20,17 +20,17 @@ def test_fifty_that_join_through_one_all_know_all_within_ten_seconds(seed: int) 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_killed_peer_is_suspect_in_three_seconds_and_down_in_six_and_nobody_else_is(seed: int) -> None:
-    sim, ids = network(50, seed)
+    sim, ids = network(50, seed, settled_s=12.0)
     victim = ids[7 + seed]
     sim.crash(victim)
     survivors = [peer.me for peer in sim.alive()]
-    assert called_down(sim, 23.0) <= {victim}, f"seed {seed}"
+    assert called_down(sim, 15.0) <= {victim}, f"seed {seed}"
     for observer in survivors:
         found = sim.evidence(observer, victim)
         assert (found.verdict, found.has_majority) == (Verdict.SUSPECT, True), f"seed {seed}: {found}"
-    assert called_down(sim, 26.0) == {victim}, f"seed {seed}"
+    assert called_down(sim, 18.0) == {victim}, f"seed {seed}"
     assert verdicts(sim, victim) == {Verdict.DOWN}, f"seed {seed}"
-    assert called_down(sim, 40.0) == {victim}, f"seed {seed}"
+    assert called_down(sim, 21.0) == {victim}, f"seed {seed}"
     assert verdicts(sim, victim) == {Verdict.DOWN}, f"seed {seed}: a verdict must stand"
 
 
@@ -45,12 +45,12 @@ def test_a_death_in_a_small_network_is_seen_as_soon(peers: int, seed: int) -> No
     assert down(sim) == {victim}, f"seed {seed}"
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("gone_s", [1.0, 10.0, 60.0])
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("gone_s", [1.0, 10.0, 40.0])
 def test_a_peer_restarted_with_its_key_is_alive_everywhere_and_knows_all_within_five_seconds(
     seed: int, gone_s: float
 ) -> None:
-    sim, ids = network(20, seed)
+    sim, ids = network(12, seed, settled_s=12.0)
     victim = ids[7 + seed]
     sim.crash(victim)
     sim.run_until(sim.now + gone_s)
@@ -76,21 +76,21 @@ def test_a_restart_in_a_small_network_is_caught_up_within_five_seconds(seed: int
     assert agree(sim), f"seed {seed}"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_peer_that_leaves_has_left_everywhere_within_a_second(seed: int) -> None:
-    sim, ids = network(50, seed, settled_s=15.0)
+    sim, ids = network(50, seed, settled_s=10.0)
     sim.leave(ids[9])
-    sim.run_until(16.0)
+    sim.run_until(11.0)
     assert verdicts(sim, ids[9]) == {Verdict.LEFT}, f"seed {seed}"
-    assert called_down(sim, 22.0) == set(), f"seed {seed}"
+    assert called_down(sim, 16.0) == set(), f"seed {seed}"
     for peer in sim.alive():
         assert ids[9] not in peer.neighbourhood.wanted, f"seed {seed}"
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_third_of_the_network_dying_at_once_is_seen_and_the_rest_close_ranks(seed: int) -> None:
-    sim, ids = network(30, seed)
-    dead = set(ids[5:14])
+    sim, ids = network(18, seed)
+    dead = set(ids[5:11])
     for victim in dead:
         sim.crash(victim)
     seconds_until(sim, lambda: down(sim) == dead, at_most_s=15.0)
@@ -117,7 +117,7 @@ def test_clocks_that_are_hours_apart_change_nothing(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_links_that_nobody_wants_are_closed(seed: int) -> None:
-    sim, ids = network(30, seed, settled_s=60.0)
-    assert len(ids) == 30
+    sim, ids = network(18, seed, settled_s=40.0)
+    assert len(ids) == 18
     for peer in sim.alive():
         assert set(peer.watch.up()) == peer.neighbourhood.wanted, f"seed {seed}"

@@ -17,6 +17,7 @@ from random import Random
 from typing import assert_never
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from peerscope.errors import RemoteError
 from peerscope.mesh import evidence
@@ -43,6 +44,7 @@ from peerscope.mesh.events import (
     WallClock,
 )
 from peerscope.mesh.gossip import Gossip, GossipConfig, ttl
+from peerscope.mesh.membership import Membership
 from peerscope.mesh.messages import (
     WIRE_VERSION,
     Aged,
@@ -60,6 +62,7 @@ from peerscope.mesh.messages import (
     decode,
 )
 from peerscope.mesh.neighbourhood import Neighbourhood, NeighbourhoodConfig
+from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import ReportConfig, Reporter
 from peerscope.mesh.sync import Sync, SyncConfig
 from peerscope.mesh.watch import Watch
@@ -71,11 +74,10 @@ from peerscope.records.bodies import (
     Observation,
     Observations,
     Profile,
-    kind_of,
 )
 from peerscope.records.identity import PeerId, Signer, Verifier, ref, verify_ed25519
-from peerscope.records.ledger import Entry, Ledger, LedgerConfig, Merge
-from peerscope.records.record import Record, sign, verify
+from peerscope.records.ledger import Entry, Ledger, LedgerConfig
+from peerscope.records.record import Record
 
 REVIEW_S = 1.0
 HELLO_TIMEOUT_S = 5.0
@@ -111,14 +113,11 @@ class Peer:
     ) -> None:
         self.me = signer.peer_id
         self.config = config
-        self._signer = signer
-        self._verifier = verifier
-        self._rng = rng
-        self._wall_offset_s = wall_offset_s
-        self._version = 0
         self.out = Outbox()
         self.ledger = Ledger(config.ledger)
+        self.register = Register(signer, verifier, self.ledger, wall_offset_s)
         self.neighbourhood = Neighbourhood(self.me, config.links, rng)
+        self.membership = Membership(self.ledger, self.neighbourhood, config.detector, config.links.ring_hold_s)
         self.watch = Watch(self.me, config.detector)
         self.gossip = Gossip(self.me, self.ledger, config.gossip, rng, self.out)
         self.sync = Sync(self.ledger, self.gossip, config.sync, rng, self.out, now)
@@ -127,9 +126,6 @@ class Peer:
         """Messages and records of other peers that were refused, by reason."""
         self.received: Counter[str] = Counter()
         """Messages heard, by type."""
-        self.duplicates = 0
-        """Record bodies received that were no news: the price of redundancy."""
-        self._down_since: dict[PeerId, float] = {}
         self._review_at = now + REVIEW_S
         self._expire_at = now + 60.0
         self._refuted_at = -inf
@@ -156,7 +152,7 @@ class Peer:
             case Measured(checks):
                 self.reporter.measured(checks, now)
             case WallClock(offset_s):
-                self._wall_offset_s = offset_s
+                self.register.wall_offset_s = offset_s
             case Leave():
                 self._leave(now)
             case _:
@@ -194,10 +190,6 @@ class Peer:
             self._review_at,
         )
 
-    def wall(self, now: float) -> float:
-        """Unix seconds at `now`, by our own wall clock."""
-        return now + self._wall_offset_s
-
     # -- connections -----------------------------------------------------------------------------
 
     def _connected(self, peer: PeerId, dialled: bool, now: float) -> None:
@@ -232,7 +224,7 @@ class Peer:
     def _greet(self, peer: PeerId, now: float, *, reply: bool) -> None:
         network = self.config.network
         proof = prove(network, self.me, peer)
-        self.out.send(peer, Hello(WIRE_VERSION, WIRE_VERSION, network.name, proof, self._clock_ms(now), reply))
+        self.out.send(peer, Hello(WIRE_VERSION, WIRE_VERSION, network.name, proof, self.register.clock_ms(now), reply))
 
     def _greeted(self, peer: PeerId, hello: Hello, now: float) -> None:
         link = self.watch.links[peer]
@@ -296,7 +288,7 @@ class Peer:
         link = self.watch.links[peer]
         match message:
             case Ping():
-                self.out.send(peer, self.watch.pinged(link, message, now, self._clock_ms(now)))
+                self.out.send(peer, self.watch.pinged(link, message, now, self.register.clock_ms(now)))
             case Pong():
                 self.watch.ponged(link, message, now)
             case Push():
@@ -353,92 +345,51 @@ class Peer:
 
     def _accept(self, record: Record, age_ms: int, now: float) -> Entry | None:
         """The entry if the record is news and true; None if it is known. Raises `RemoteError` otherwise."""
-        origin = record.peer_id
-        ours = self.ledger.get(origin, record.kind)
-        if ours is not None and record.version < ours.record.version:
-            raise RemoteError("replayed", "an older version than ours")
-        if ours is not None and ours.record == record:
-            self.duplicates += 1
+        if record.peer_id == self.me:
+            if self.register.is_behind(record):
+                self._outrun(record.kind, now)
             return None
-        if age_ms / 1000 > self.config.ledger.remember_s:
-            raise RemoteError("expired", "older than anything we remember")
-        body = verify(record, self._verifier)
-        if origin == self.me:
-            self._outrun(record, now)
-            return None
-        wall = self.wall(now) - age_ms / 1000
-        merge = self.ledger.merge(record, body, now - age_ms / 1000, record.issued_at - wall)
-        if merge is Merge.EQUIVOCATION:
-            raise RemoteError("equivocation", "two statements of one version; both are kept as proof")
-        if merge is Merge.FULL:
-            raise RemoteError("ledger-full", f"{len(self.ledger)} peers are known")
-        if merge is not Merge.STORED:
-            return None
-        entry = self.ledger.get(origin, record.kind)
-        assert entry is not None
-        self.gossip.arrived(entry)
-        self.out.add(Stored(entry))
-        self._stored(entry, now)
+        entry = self.register.accept(record, age_ms, now)
+        if entry is not None:
+            self.gossip.arrived(entry)
+            self.out.add(Stored(entry))
+            self._stored(entry, now)
         return entry
 
     def _stored(self, entry: Entry, now: float) -> None:
-        peer = entry.record.peer_id
-        match entry.body:
-            case Profile(left=True):
-                self._down_since.pop(peer, None)
-                self.neighbourhood.forget(peer, now)
-                if peer in self.watch.links:
-                    self.out.add(Hangup(peer, "it left"))
-                    self._unlink(peer, "it left", now)
-            case Profile():
-                self.neighbourhood.place(peer, alive=peer not in self.neighbourhood.lost, now=now)
-            case Observations(lost):
-                if any(observation.subject == ref(self.me) for observation in lost):
-                    self._refute(now)
-            case _:
-                pass
-        if peer in self._down_since:
-            self._judge(peer, now)
+        peer, body = entry.record.peer_id, entry.body
+        self.membership.stored(entry, now)
+        if isinstance(body, Profile) and body.left and peer in self.watch.links:
+            self.out.add(Hangup(peer, "it left"))
+            self._unlink(peer, "it left", now)
+        elif isinstance(body, Observations) and any(o.subject == ref(self.me) for o in body.lost):
+            self._refute(now)
 
     def _publish(self, body: Body, now: float, *, urgent: bool) -> None:
-        """Sign a statement, keep it, spread it."""
-        version = self._clock_ms(now, after=True)
-        wall_ms = max(1, round(self.wall(now) * 1000))
-        record = sign(self._signer, body, version=version, wall_ms=wall_ms)
-        self._version = version
-        merge = self.ledger.merge(record, body, now)
-        assert merge is Merge.STORED
-        entry = self.ledger.get(self.me, kind_of(body))
-        assert entry is not None
+        """Say something: sign it, keep it, spread it."""
+        entry = self.register.publish(body, now)
         self.out.add(Stored(entry))
         if urgent:
             self.gossip.push(entry, now, hops=ttl(len(self.neighbourhood.rings), self.config.gossip.fanout))
         else:
             self.gossip.spread(entry, now)
 
-    def _outrun(self, record: Record, now: float) -> None:
-        """A record of ours from an earlier life, newer than what we say: continue above it."""
-        ours = self.ledger.get(self.me, record.kind)
-        if ours is not None and ours.record.version >= record.version:
-            return
-        self._version = max(self._version, record.version)
+    def _outrun(self, kind: int, now: float) -> None:
+        """Say again, above it, what an earlier life of ours said differently."""
+        ours = self.ledger.get(self.me, kind)
         if ours is not None:
             self._publish(ours.body, now, urgent=False)
-        elif record.kind == Kind.OBSERVATIONS:
+        elif kind == Kind.OBSERVATIONS:
             self._publish(Observations(), now, urgent=False)
-        elif record.kind == Kind.REPORT:
+        elif kind == Kind.REPORT:
             self.reporter.due(now)
-
-    def _clock_ms(self, now: float, *, after: bool = False) -> int:
-        """Our version clock: wall milliseconds, never backwards; `after` for a version not used yet."""
-        return max(self._version + after, round(self.wall(now) * 1000), 1)
 
     # -- watching --------------------------------------------------------------------------------
 
     def _watch(self, now: float) -> None:
         if now < self.watch.deadline():
             return
-        pings, lost = self.watch.due(now, self._clock_ms(now))
+        pings, lost = self.watch.due(now, self.register.clock_ms(now))
         for peer, ping in pings:
             if self.watch.links[peer].connected:
                 self.out.send(peer, ping)
@@ -468,10 +419,8 @@ class Peer:
     def _review(self, now: float) -> None:
         """Once a second: verdicts on the accused, links nobody wants, peers nobody remembers."""
         self._review_at = now + REVIEW_S
-        for peer in sorted(evidence.accused(self.ledger) | set(self._down_since)):
-            self._judge(peer, now)
-        linked = set(self.watch.up())
-        self.neighbourhood.review(linked, now)
+        self.membership.review(now)
+        self.neighbourhood.review(set(self.watch.up()), now)
         for peer in sorted(self.watch.links):
             link = self.watch.links[peer]
             age_s = now - link.opened_at
@@ -490,21 +439,8 @@ class Peer:
         wanted = self.neighbourhood.wanted
         return peer not in wanted and peer in self.neighbourhood.rings
 
-    def _judge(self, peer: PeerId, now: float) -> None:
-        """Take a peer that stays down off the rings, and one that is back onto them."""
-        if peer == self.me:
-            return
-        found = evidence.weigh(self.ledger, peer, now, down_after_s=self.config.detector.down_after_s)
-        if found.verdict is evidence.Verdict.DOWN:
-            since = self._down_since.setdefault(peer, now)
-            if now - since >= self.config.links.ring_hold_s and peer in self.neighbourhood.rings:
-                self.neighbourhood.place(peer, alive=False, now=now)
-        elif found.verdict is evidence.Verdict.ALIVE and self._down_since.pop(peer, None) is not None:
-            self.neighbourhood.place(peer, alive=True, now=now)
-
     def _forget(self, peer: PeerId, now: float) -> None:
-        self._down_since.pop(peer, None)
-        self.neighbourhood.forget(peer, now)
+        self.membership.forget(peer, now)
         if peer in self.watch.links:
             self.out.add(Hangup(peer, "forgotten"))
             self._unlink(peer, "forgotten", now)
@@ -517,7 +453,7 @@ class Peer:
         wanted = self.neighbourhood.wanted
         expected = self.neighbourhood.expected(up, now)
         if up:
-            expected = {peer for peer in expected if peer in up or not self._is_down(peer)}
+            expected = {peer for peer in expected if peer in up or not self.membership.is_down(peer)}
         elif not expected:
             expected = {peer for peer in self.neighbourhood.lost if self._is_ours(peer)}
         links = [(link, link.peer in wanted) for _, link in sorted(self.watch.links.items()) if link.is_up]
@@ -533,22 +469,13 @@ class Peer:
         )
         self._publish(report, now, urgent=urgent)
 
-    def _is_down(self, peer: PeerId) -> bool:
-        return peer in self._down_since
-
     def _is_ours(self, peer: PeerId) -> bool:
         return self.me in self.neighbourhood.rings.neighbours(peer)
 
     def _leave(self, now: float) -> None:
         profile = self.ledger.profile(self.me)
         if profile is not None:
-            version = self._clock_ms(now, after=True)
-            goodbye = sign(
-                self._signer,
-                Profile(**{f: getattr(profile, f) for f in profile.__struct_fields__} | {"left": True}),
-                version=version,
-                wall_ms=max(1, round(self.wall(now) * 1000)),
-            )
+            goodbye = self.register.sign(replace(profile, left=True), now)
             item = Records((Aged(goodbye, 0),))
             for peer in self.watch.up():  # to all, not to a few: nobody repeats this for us
                 self.out.send(peer, item)

@@ -1,0 +1,55 @@
+"""Who is a member, and who is down for so long that the living close ranks."""
+
+from __future__ import annotations
+
+from peerscope.mesh import evidence
+from peerscope.mesh.detector import DetectorConfig
+from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.neighbourhood import Neighbourhood
+from peerscope.records.bodies import Profile
+from peerscope.records.identity import PeerId
+from peerscope.records.ledger import Entry, Ledger
+
+
+class Membership:
+    """Keeps the neighbourhood's rings in step with the ledger's verdicts."""
+
+    def __init__(self, ledger: Ledger, neighbourhood: Neighbourhood, detector: DetectorConfig, hold_s: float) -> None:
+        self._ledger = ledger
+        self._neighbourhood = neighbourhood
+        self._down_after_s = detector.down_after_s
+        self._hold_s = hold_s
+        self._down_since: dict[PeerId, float] = {}
+
+    def stored(self, entry: Entry, now: float) -> None:
+        """A record is news: its origin may be new, gone, or back."""
+        peer = entry.record.peer_id
+        if isinstance(entry.body, Profile) and entry.body.left:
+            self.forget(peer, now)
+        elif isinstance(entry.body, Profile) and peer not in self._neighbourhood.lost:
+            self._neighbourhood.place(peer, alive=True, now=now)
+        if peer in self._down_since:
+            self._judge(peer, now)
+
+    def review(self, now: float) -> None:
+        """Look at everybody who is accused or was down."""
+        for peer in sorted(evidence.accused(self._ledger) | set(self._down_since)):
+            self._judge(peer, now)
+
+    def is_down(self, peer: PeerId) -> bool:
+        """The verdict at the last look."""
+        return peer in self._down_since
+
+    def forget(self, peer: PeerId, now: float) -> None:
+        """No member any more."""
+        self._down_since.pop(peer, None)
+        self._neighbourhood.forget(peer, now)
+
+    def _judge(self, peer: PeerId, now: float) -> None:
+        verdict = evidence.weigh(self._ledger, peer, now, down_after_s=self._down_after_s).verdict
+        if verdict is Verdict.DOWN:
+            since = self._down_since.setdefault(peer, now)
+            if now - since >= self._hold_s and peer in self._neighbourhood.rings:
+                self._neighbourhood.place(peer, alive=False, now=now)
+        elif verdict is Verdict.ALIVE and self._down_since.pop(peer, None) is not None:
+            self._neighbourhood.place(peer, alive=True, now=now)

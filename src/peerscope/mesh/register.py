@@ -1,0 +1,84 @@
+"""The way into the ledger: records of others, checked once; our own, signed with a version that never goes back."""
+
+from __future__ import annotations
+
+from peerscope.errors import RemoteError
+from peerscope.records.bodies import Body, kind_of
+from peerscope.records.identity import PeerId, Signer, Verifier
+from peerscope.records.ledger import Entry, Ledger, Merge
+from peerscope.records.record import Record, sign, verify
+
+
+class Register:
+    """Signs, verifies, and keeps."""
+
+    def __init__(self, signer: Signer, verifier: Verifier, ledger: Ledger, wall_offset_s: float) -> None:
+        self.me: PeerId = signer.peer_id
+        self.wall_offset_s = wall_offset_s
+        """Unix seconds minus monotonic seconds."""
+        self.duplicates = 0
+        """Bodies received that were no news: the price of redundancy."""
+        self._signer = signer
+        self._verifier = verifier
+        self._ledger = ledger
+        self._version = 0
+
+    def wall(self, now: float) -> float:
+        """Unix seconds at `now`, by our own wall clock."""
+        return now + self.wall_offset_s
+
+    def clock_ms(self, now: float) -> int:
+        """Our version clock: wall milliseconds, never backwards."""
+        return max(self._version, round(self.wall(now) * 1000), 1)
+
+    def sign(self, body: Body, now: float) -> Record:
+        """A new statement of ours, above all before it."""
+        wall_ms = max(1, round(self.wall(now) * 1000))
+        self._version = max(self._version + 1, wall_ms)
+        return sign(self._signer, body, version=self._version, wall_ms=wall_ms)
+
+    def publish(self, body: Body, now: float) -> Entry:
+        """Sign a statement and keep it."""
+        merge = self._ledger.merge(self.sign(body, now), body, now)
+        entry = self._ledger.get(self.me, kind_of(body))
+        assert merge is Merge.STORED
+        assert entry is not None
+        return entry
+
+    def accept(self, record: Record, age_ms: int, now: float) -> Entry | None:
+        """The entry if another peer's record is true and news; None if it is known. Raises `RemoteError` otherwise.
+
+        `age_ms`: how long ago it was issued, as far as its carriers can tell.
+        """
+        origin, age_s = record.peer_id, age_ms / 1000
+        ours = self._ledger.get(origin, record.kind)
+        if ours is not None and record.version < ours.record.version:
+            raise RemoteError("replayed", "an older version than ours")
+        if ours is not None and ours.record == record:
+            self.duplicates += 1
+            return None
+        if age_s > self._ledger.config.remember_s:
+            raise RemoteError("expired", "older than anything we remember")
+        body = verify(record, self._verifier)
+        skew_s = record.issued_at - (self.wall(now) - age_s)
+        match self._ledger.merge(record, body, now - age_s, skew_s):
+            case Merge.EQUIVOCATION:
+                raise RemoteError("equivocation", "two statements of one version; both are kept as proof")
+            case Merge.FULL:
+                raise RemoteError("ledger-full", f"{len(self._ledger)} peers are known")
+            case Merge.STORED:
+                return self._ledger.get(origin, record.kind)
+            case _:
+                return None
+
+    def is_behind(self, record: Record) -> bool:
+        """A record of our own, from an earlier life, is newer than what we say on its topic: continue above it.
+
+        Raises `RemoteError` if it is not ours at all.
+        """
+        ours = self._ledger.get(self.me, record.kind)
+        if ours is not None and ours.record.version >= record.version:
+            return False
+        verify(record, self._verifier)
+        self._version = max(self._version, record.version)
+        return True
