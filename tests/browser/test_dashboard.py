@@ -76,7 +76,7 @@ def test_twelve_peers_are_drawn_and_a_killed_one_changes_colour_and_comes_back(
     row = page.get_by_test_id(f"peer-row-{victim}")
     expect(row).to_have_attribute("data-status", "down", timeout=30_000)
     page.wait_for_function(
-        "([id, was]) => { const p = window.peerscope.map.drawn().find(p => p.id === id); return p && p.color !== was; }",
+        "([id, was]) => window.peerscope.map.drawn().some(p => p.id === id && p.color !== was)",
         arg=[victim, colours[victim]],
         timeout=30_000,
     )

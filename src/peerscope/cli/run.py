@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from peerscope import __version__
+from peerscope.addresses import is_loopback, split_address
 from peerscope.config import Config
 from peerscope.records.identity import short
 from peerscope.state import State, default_state
@@ -105,6 +106,12 @@ def version(as_json: bool) -> None:
 async def _serve(config: Config, state: Path, *, as_json: bool, until_eof: bool) -> None:
     from peerscope.agent import Monitor  # loads the QUIC stack: not for `version`
 
+    if not config.network.secret and not is_loopback(split_address(config.peer.listen, "peer.listen")[0]):
+        click.echo(
+            f"peerscope: warning: {config.peer.listen} can be reached from other machines and network.secret is empty: "
+            "whoever reaches it can join",
+            err=True,
+        )
     monitor = Monitor(config, state)
     server = None
     if config.web.listen != "off":
