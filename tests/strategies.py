@@ -7,6 +7,7 @@ from peerscope.mesh.messages import (
     Announce,
     Bye,
     Digest,
+    Held,
     Hello,
     Inventory,
     Key,
@@ -122,6 +123,7 @@ records = st.builds(
     st.binary(max_size=200),
     st.binary(min_size=64, max_size=64),
 )
+_held = tuples_of(st.builds(Held, refs, number(31), st.integers(1, 2**53 - 1), st.binary(min_size=4, max_size=4)), 5)
 _keys = tuples_of(st.builds(Key, refs, number(31), st.integers(1, 2**53 - 1)), 5)
 _sequences = number(2**32 - 1)
 _losses = st.none() | number(10_000)
@@ -144,7 +146,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.integers(0, 8).flatmap(
         lambda bits: st.builds(Digest, st.just(bits), st.just(bytes(8 << bits)) | st.binary(max_size=64))
     ),
-    st.builds(Inventory, number(8), tuples_of(number(255), 5), _keys),
+    st.builds(Inventory, number(8), tuples_of(number(255), 5), _held),
     st.builds(Bye, names),
 )
 

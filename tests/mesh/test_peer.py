@@ -1,31 +1,27 @@
-"""The peer as a whole, without sockets: joining, watching, leaving, and coming back."""
+"""The peer as a whole, without sockets: joining, telling, leaving, and coming back."""
 
 from math import inf
-from random import Random
 
 import pytest
 
 from peerscope.mesh.events import (
     Connected,
     Dial,
-    Hangup,
     Join,
-    Lane,
     Leave,
     LinkChanged,
-    Measured,
     Publish,
     Received,
     Send,
     Stored,
 )
 from peerscope.mesh.evidence import Verdict
-from peerscope.mesh.messages import Aged, Announce, Bye, Digest, Hello, Message, Ping, Pong, Push, Records, decode
-from peerscope.mesh.peer import Peer, PeerConfig
-from peerscope.records.bodies import Kind, LinkReading, Observation, Observations, Profile, Report, decode_body
-from peerscope.records.identity import Identity, ref
+from peerscope.mesh.messages import Aged, Announce, Hello, Push, Records, decode
+from peerscope.mesh.peer import Peer
+from peerscope.records.bodies import Kind, LinkReading, Observations, Profile, Report
+from peerscope.records.identity import ref
 from strategies import IDENTITIES
-from wire import GOOD, WALL_S, Wire, alone, hear, link, profile, record_of, said
+from wire import WALL_S, Wire, alone, hear, link, profile, record_of, said
 
 MALLORY = IDENTITIES[9]
 
@@ -81,67 +77,6 @@ def test_a_third_that_joins_through_one_meets_the_other() -> None:
     assert {link.peer for link in third.ledger.report(other.me).links} == {ref(one.me), ref(third.me)}  # type: ignore[union-attr]
 
 
-def test_a_quiet_pair_keeps_pinging() -> None:
-    wire, one, other = two()
-    wire.log.clear()
-    wire.run_until(70.0)
-    assert len(said(wire.effects(one, Send), Ping)) == pytest.approx(60, abs=2)
-    assert len(said(wire.effects(other, Send), Pong)) == pytest.approx(60, abs=2)
-    assert said(wire.effects(other, Send), Ping) == []
-    assert wire.effects(one, LinkChanged) == wire.effects(other, LinkChanged) == []
-
-
-def test_ping_and_pong_give_both_ends_the_round_trip() -> None:
-    one, other = alone(0), alone(1)
-    link(one, IDENTITIES[1])
-    link(other, IDENTITIES[0])
-    for second in (1.0, 2.0):
-        (ping,) = said(one.tick(second), Ping)
-        (pong,) = said(hear(other, IDENTITIES[0], ping, second + 0.02), Pong)
-        hear(one, IDENTITIES[1], pong, second + 0.04)
-    assert one.watch.links[other.me].rtt.smoothed_s == pytest.approx(0.04)
-    assert other.watch.links[one.me].rtt.smoothed_s == pytest.approx(0.04)
-
-
-def test_a_link_greeted_some_time_after_it_was_connected_is_watched() -> None:
-    """The only link of a peer: nothing else wakes it."""
-    peer = alone(0)
-    peer.handle(Connected(IDENTITIES[1].peer_id, False), 0.5)
-    peer.tick(0.5)
-    link(peer, IDENTITIES[1], 0.6)
-    assert peer.watch.deadline() < 2.0
-
-
-def silence(peer: Peer, now: float, until: float) -> list:
-    """The effects of turns at every deadline while nothing arrives."""
-    effects = []
-    while (now := max(now, peer.deadline())) < until:
-        effects += peer.tick(now)
-        assert peer.deadline() > now
-    return effects
-
-
-def test_the_death_of_one_of_three_is_seen_by_both_others() -> None:
-    wire, one, other = two()
-    third = wire.start(2, one)
-    wire.run_until(30.0)
-    wire.kill(third)
-    wire.run_until(33.0)
-    for observer in (one, other):
-        found = wire.evidence(observer, third)
-        assert (found.verdict, found.has_majority) == (Verdict.SUSPECT, True)
-    wire.run_until(36.0)
-    assert {wire.evidence(observer, third).verdict for observer in (one, other)} == {Verdict.DOWN}
-    assert wire.evidence(one, other).verdict is wire.evidence(other, one).verdict is Verdict.ALIVE
-
-
-def test_the_death_of_one_of_two_is_seen_by_the_other() -> None:
-    wire, one, other = two(seconds=30.0)
-    wire.kill(other)
-    wire.run_until(36.0)
-    assert wire.evidence(one, other).verdict is Verdict.DOWN
-
-
 def test_who_says_goodbye_has_left_and_is_not_missed() -> None:
     wire, one, other = two()
     wire.log.clear()
@@ -167,89 +102,6 @@ def test_who_left_may_come_back() -> None:
     assert agree_soon(wire, one, back)
 
 
-def test_an_accused_peer_refutes_at_once_and_not_more_than_once_a_second() -> None:
-    peer, other, accuser = alone(0), IDENTITIES[1], IDENTITIES[2]
-    for neighbour in (other, accuser):
-        link(peer, neighbour)
-    before = peer.ledger.get(peer.me, Kind.REPORT)
-    assert before is not None
-
-    def accuse(at_s: float) -> list[Push]:
-        claim = Observations((Observation(ref(peer.me), before.record.version, 2000),))
-        effects = hear(peer, accuser, Push(record_of(accuser, claim, at_s=at_s), 0, 5, ()), at_s) + peer.tick(at_s)
-        return [push for push in said(effects, Push, other.peer_id) if push.record.peer_id == peer.me]
-
-    (refutation,) = accuse(3.0)
-    assert refutation.record.kind == Kind.REPORT
-    assert refutation.record.version > before.record.version + 2000
-    assert accuse(3.5) == []
-    assert len(accuse(4.1)) == 1
-
-
-def watched(count: int, *, pings: bool = True) -> tuple[Peer, list[Identity]]:
-    """A peer at 10.0, when so many neighbours have answered its pings, or sent theirs, every second until then."""
-    peer = alone(0 if pings else 11)
-    neighbours = IDENTITIES[1 : count + 1]
-    for neighbour in neighbours:
-        link(peer, neighbour, ticks=False)
-        hear(peer, neighbour, Push(record_of(neighbour, profile()), 0, 1, ()), 0.0)
-    for tenth in range(101):
-        pinged = [send for send in peer.tick(tenth / 10) if isinstance(send, Send) and send.lane is Lane.DATAGRAM]
-        for neighbour in neighbours:
-            for ping in said(pinged, Ping, neighbour.peer_id):
-                hear(peer, neighbour, Pong(ping.seq, 1), tenth / 10 + 0.02)
-            if tenth % 10 == 0 and not pings:
-                hear(peer, neighbour, Ping(tenth, 1, 20_000, 0), tenth / 10)
-    assert len(peer.watch.up()) == count
-    return peer, list(neighbours)
-
-
-@pytest.mark.parametrize("pings", [True, False])
-@pytest.mark.parametrize("count", [1, 2, 8])
-@pytest.mark.parametrize("lag_s", [3.0, 20.0])
-def test_a_turn_that_comes_late_accuses_nobody(count: int, pings: bool, lag_s: float) -> None:
-    peer, _ = watched(count, pings=pings)
-    peer.tick(10.0 + lag_s)
-    assert peer.watch.lost() == []
-
-
-@pytest.mark.parametrize("pings", [True, False])
-@pytest.mark.parametrize("count", [1, 2, 8])
-@pytest.mark.parametrize("lag_s", [3.0, 20.0])
-def test_a_late_turn_that_begins_with_a_new_connection_accuses_nobody(count: int, pings: bool, lag_s: float) -> None:
-    peer, _ = watched(count, pings=pings)
-    peer.handle(Connected(MALLORY.peer_id, False), 10.0 + lag_s)
-    peer.tick(10.0 + lag_s)
-    assert peer.watch.lost() == []
-
-
-def test_a_neighbour_that_falls_silent_is_missed_aloud_and_heard_again_aloud() -> None:
-    peer, (other, third) = watched(2)
-    effects: list = []
-    for tenth in range(101, 130):
-        hear(peer, third, Ping(tenth, 1), tenth / 10)
-        effects += peer.tick(tenth / 10)
-    (lost,) = [effect for effect in effects if isinstance(effect, LinkChanged)]
-    assert (lost.peer, lost.up) == (other.peer_id, False)
-    news = said(effects, Push, third.peer_id)[-1]
-    body = decode_body(news.record.kind, news.record.body)
-    assert isinstance(body, Observations)
-    assert [observation.subject for observation in body.lost] == [ref(other.peer_id)]
-    assert 1500 <= body.lost[0].silence_ms < 2000
-    again = hear(peer, other, Ping(1, 1), 13.0)
-    assert LinkChanged(other.peer_id, True, "heard again") in again
-    assert peer.ledger.observations(peer.me) == Observations()
-
-
-def test_a_first_measurement_that_takes_a_while_is_no_late_turn() -> None:
-    peer = Peer(IDENTITIES[0], PeerConfig(), Random(0), 0.0, wall_offset_s=WALL_S)
-    for second in range(1, 4):
-        peer.tick(float(second))
-    peer.handle(Measured(GOOD), 3.1)
-    peer.tick(3.1)
-    assert peer.watch.doubt(3.1) == 1.0
-
-
 def test_a_restart_with_an_older_clock_outruns_its_old_records() -> None:
     wire, one, other = two()
     old = other.ledger.get(other.me, Kind.PROFILE)
@@ -265,19 +117,6 @@ def test_a_restart_with_an_older_clock_outruns_its_old_records() -> None:
         assert entry.record.version > old.record.version
         assert entry.record.ahead_ms >= 3_500_000
         assert entry.skew_s == pytest.approx(-3600.0, abs=1.0)
-
-
-def test_a_lost_neighbour_that_comes_back_hears_our_hello_first() -> None:
-    """It may have restarted: then it refuses whatever comes before, and the first comparison of ledgers is lost."""
-    peer, (other, third) = watched(2)
-    for tenth in range(101, 130):
-        hear(peer, third, Ping(tenth, 1), tenth / 10)
-        peer.tick(tenth / 10)
-    assert [link.peer for link in peer.watch.lost()] == [other.peer_id]
-    effects = link(peer, other, 13.0)
-    messages = said(effects, Message, other.peer_id)
-    assert isinstance(messages[0], Hello)
-    assert any(isinstance(message, Digest) for message in messages[1:])
 
 
 def test_a_record_from_the_far_future_is_kept_and_its_skew_told() -> None:
@@ -310,15 +149,6 @@ def test_news_passed_on_names_each_carrier_once() -> None:
     assert passed.path == (*carriers, ref(peer.me))
     assert passed.ttl == 4
     assert said(hear(peer, MALLORY, news, 1.1), Push) == []
-
-
-def test_a_neighbour_whose_goodbye_we_heard_is_not_accused() -> None:
-    peer, (one, *_) = watched(2)
-    effects = hear(peer, one, Bye("not a neighbour"), 10.1)
-    assert LinkChanged(one.peer_id, False, "not a neighbour") in effects
-    assert any(isinstance(effect, Hangup) and effect.peer == one.peer_id for effect in effects)
-    silence(peer, 10.2, 30.0)
-    assert all(item.subject != ref(one.peer_id) for item in peer.ledger.observations(peer.me).lost)  # type: ignore[union-attr]
 
 
 def test_a_report_lists_the_links_that_are_up_and_who_watches() -> None:

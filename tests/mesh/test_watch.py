@@ -17,7 +17,7 @@ SMALL, ME, *OTHERS = sorted(ORIGINS)
 def watch_of(*peers: PeerId, now: float = 0.0) -> Watch:
     watch = Watch(ME, DetectorConfig())
     for peer in peers:
-        watch.open(peer, now).greeted = True
+        watch.greeted(watch.open(peer, now), 1, now)
     return watch
 
 

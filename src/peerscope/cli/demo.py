@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -95,7 +96,7 @@ class Demo:
             self._say(f"ready: {self._peers} peers see each other, {time.monotonic() - began:.1f} s after the start")
             print(f"dashboard  {first['http']}", flush=True)
             print(f"try        kill -9 {self._ready[-1]['pid']}; then start that peer again:")
-            print(f"           peerscope run --state {self._ready[-1]['state']}")
+            print(f"           {_program()} run --state {self._ready[-1]['state']}")
             print("end        Ctrl-C", flush=True)
         await asyncio.gather(*(self._watch(index) for index in range(self._peers)))
         raise PeerscopeError("every peer of the demo has ended")
@@ -162,7 +163,7 @@ class Demo:
             )
         else:
             self._say(f"peer {peer['peer_id'][:10]} (pid {peer['pid']}) ended: {how}")
-            self._say(f"start it again with: peerscope run --state {peer['state']}")
+            self._say(f"start it again with: {_program()} run --state {peer['state']}")
 
     async def _drain(self, stream: asyncio.StreamReader) -> None:
         """Read what a peer prints, so that it never waits for us."""
@@ -191,6 +192,16 @@ class Demo:
     def _say(self, text: str) -> None:
         """Progress goes to standard error: standard output is for the answer."""
         print(text, file=sys.stderr, flush=True)
+
+
+def _program() -> str:
+    """How this program is called here: by its name where a shell would find it, else by its path."""
+    if shutil.which("peerscope"):
+        return "peerscope"
+    place = Path(sys.executable).with_name("peerscope")
+    with contextlib.suppress(ValueError):
+        return str(place.relative_to(Path.cwd()))
+    return str(place)
 
 
 async def _parent_gone() -> None:

@@ -8,6 +8,7 @@ once (lazy push as in Plumtree, Leitao et al. 2007, without its tree).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import ceil, inf, log
 from random import Random
@@ -85,6 +86,8 @@ class Gossip:
         self._out = out
         self._pending: dict[PeerId, dict[tuple[PeerRef, int], int]] = {}
         self._wanted: dict[tuple[PeerRef, int], Want] = {}
+        self._asked: Counter[PeerId] = Counter()
+        """How many of the wanted we asked whom for."""
         self._flush_at = inf
         self._retry_at = inf
 
@@ -119,11 +122,16 @@ class Gossip:
             # Jitter keeps the hops of different peers from falling in step.
             self._flush_at = now + self._config.announce_interval_s * self._rng.uniform(0.7, 1.3)
 
-    def push(self, entry: Entry, now: float, *, path: tuple[bytes, ...] = (), hops: int) -> None:
-        """Pass urgent news on: the body to a few, the key at once to everybody else."""
+    def push(
+        self, entry: Entry, now: float, *, hops: int, path: tuple[bytes, ...] = (), source: PeerId | None = None
+    ) -> None:
+        """Pass urgent news on: the body to a few, the key at once to everybody else.
+
+        `path`: the peers it came through, whom it need not reach again; the last of them is `source`.
+        """
         record = entry.record
         been = set(path)
-        others = [n for n in sorted(self._pending) if ref(n) not in been and n != record.peer_id]
+        others = [n for n in sorted(self._pending) if ref(n) not in been and n not in (record.peer_id, source)]
         self._rng.shuffle(others)
         fanout = self._config.fanout if hops > 0 else 0
         if others[:fanout]:
@@ -148,9 +156,9 @@ class Gossip:
                 continue
             want = self._wanted.get(topic)
             if want is None or want.version < key.version:
-                if want is None and len(self._wanted) >= self._config.wanted_max:
+                if want is None and not self._has_room(source):
                     continue
-                self._wanted[topic] = Want(key.version, source, now)
+                self._want(topic, Want(key.version, source, now))
                 ask.append(Topic(*topic))
             elif source not in want.sources and len(want.sources) < SOURCES_MAX:
                 want.sources.append(source)
@@ -161,12 +169,16 @@ class Gossip:
         topic = (ref(entry.record.peer_id), entry.record.kind)
         want = self._wanted.get(topic)
         if want is not None and want.version <= entry.record.version:
-            del self._wanted[topic]
+            self._drop(topic)
+
+    def demand(self, neighbour: PeerId, topics: Iterable[Topic]) -> None:
+        """Ask for records whatever their version: two statements of one version are in the world."""
+        self._ask(neighbour, list(topics), inf)
 
     def pulled(self, neighbour: PeerId, topics: Iterable[Topic], now: float) -> None:
         """Answer a pull with what we have."""
         found = []
-        for topic in topics:
+        for topic in dict.fromkeys(topics):  # said twice is answered once
             peer = self._ledger.find(PeerRef(topic.origin))
             entry = self._ledger.get(peer, topic.kind) if peer is not None else None
             if entry is not None:
@@ -206,22 +218,40 @@ class Gossip:
         if topics:
             self._retry_at = min(self._retry_at, now + self._config.pull_timeout_s)
 
+    def _has_room(self, source: PeerId) -> bool:
+        """One neighbour's announcements may fill half of what we ask for, no more: it may have invented them."""
+        most = self._config.wanted_max
+        return len(self._wanted) < most and self._asked[source] < max(1, most // 2)
+
+    def _want(self, topic: tuple[PeerRef, int], want: Want) -> None:
+        self._drop(topic)
+        self._wanted[topic] = want
+        self._asked[want.sources[0]] += 1
+
+    def _drop(self, topic: tuple[PeerRef, int]) -> None:
+        want = self._wanted.pop(topic, None)
+        if want is None:
+            return
+        source = want.sources[0]
+        self._asked[source] -= 1
+        if not self._asked[source]:
+            del self._asked[source]
+
     def _retry(self, now: float) -> None:
-        late = now - self._config.pull_timeout_s
+        patience_s = self._config.pull_timeout_s
         asks: dict[PeerId, list[Topic]] = {}
         for topic, want in list(self._wanted.items()):
-            if want.asked_at > late:
+            if want.asked_at + patience_s > now:  # the very sum that set the deadline, so that no turn is idle
                 continue
-            want.sources.pop(0)
-            while want.sources and want.sources[0] not in self._pending:
-                want.sources.pop(0)
-            if not want.sources:
-                del self._wanted[topic]  # a later announcement or a sync brings it
-                continue
-            want.asked_at = now
+            self._drop(topic)
+            sources = [source for source in want.sources[1:] if source in self._pending]
+            if not sources:
+                continue  # a later announcement or a sync brings it
+            want.sources, want.asked_at = sources, now
+            self._want(topic, want)
             asks.setdefault(want.sources[0], []).append(Topic(*topic))
         self._retry_at = min((want.asked_at for want in self._wanted.values()), default=inf)
-        self._retry_at += self._config.pull_timeout_s
+        self._retry_at += patience_s
         for source, topics in asks.items():
             self._ask(source, topics, now)
 

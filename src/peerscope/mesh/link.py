@@ -7,6 +7,7 @@ from math import inf
 
 from peerscope.mesh.detector import DetectorConfig, probes_needed, silence_limit_s
 from peerscope.records.identity import PeerId
+from peerscope.records.record import VERSION_MAX
 
 OUTSTANDING_MAX = 64
 
@@ -52,10 +53,10 @@ class Loss:
         self._missed = self._missed * 0.98 + missed
 
     @property
-    def ratio(self) -> float:
-        """0..1, as measured, 0 before any ping."""
+    def ratio(self) -> float | None:
+        """0..1, as measured; None before the first answer."""
         total = self._answered + self._missed
-        return self._missed / total if total else 0.0
+        return self._missed / total if total else None
 
     @property
     def cautious(self) -> float:
@@ -128,7 +129,8 @@ class Link:
 
     def heard_ms(self) -> int:
         """The neighbour's own clock when it was last heard, reckoned on from when it last told us."""
-        return self._clock_ms + max(0, round((self.last_heard - self._clock_at) * 1000))
+        since_ms = max(0, round((self.last_heard - self._clock_at) * 1000))
+        return min(self._clock_ms + since_ms, VERSION_MAX)  # a neighbour may say any time it likes
 
     def quiet_s(self, now: float) -> float:
         """Seconds since anything was heard."""

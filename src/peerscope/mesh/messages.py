@@ -118,13 +118,23 @@ class Digest(Struct, frozen=True, array_like=True, tag=7):
     fingerprints: Annotated[bytes, Meta(max_length=256 * FINGERPRINT_BYTES)]
 
 
+class Held(Struct, frozen=True, array_like=True):
+    """A record the sender holds; the digest tells two statements of one version apart."""
+
+    origin: Ref
+    kind: KindNumber
+    version: Version
+    digest: Annotated[bytes, Meta(min_length=4, max_length=4)]
+    """Its first four bytes."""
+
+
 class Inventory(Struct, frozen=True, array_like=True, tag=8):
     """What the sender holds in the parts that differ, so that the receiver can pull and give."""
 
     bits: Annotated[int, Meta(ge=0, le=8)]
     parts: Annotated[tuple[Bucket, ...], Meta(max_length=256)]
-    """`keys` is complete for these parts."""
-    keys: Annotated[tuple[Key, ...], Meta(max_length=KEYS_MAX)]
+    """`held` is complete for these parts."""
+    held: Annotated[tuple[Held, ...], Meta(max_length=KEYS_MAX)]
 
 
 class Bye(Struct, frozen=True, array_like=True, tag=9):

@@ -75,9 +75,9 @@ from peerscope.records.bodies import (
     Observations,
     Profile,
 )
-from peerscope.records.identity import PeerId, Signer, Verifier, ref, verify_ed25519
+from peerscope.records.identity import PeerId, Signer, ref
 from peerscope.records.ledger import Entry, Ledger, LedgerConfig
-from peerscope.records.record import Record
+from peerscope.records.record import Inspector, Record, inspect
 
 REVIEW_S = 1.0
 HELLO_TIMEOUT_S = 5.0
@@ -109,21 +109,21 @@ class Peer:
         now: float,
         *,
         wall_offset_s: float,
-        verifier: Verifier = verify_ed25519,
+        inspector: Inspector = inspect,
     ) -> None:
         self.me = signer.peer_id
         self.config = config
         self.out = Outbox()
+        self.refused: Counter[str] = Counter()
+        """Messages and records of other peers that were refused, by reason."""
         self.ledger = Ledger(config.ledger)
-        self.register = Register(signer, verifier, self.ledger, wall_offset_s)
+        self.register = Register(signer, inspector, self.ledger, self.refused, wall_offset_s)
         self.neighbourhood = Neighbourhood(self.me, config.links, rng)
         self.membership = Membership(self.ledger, self.neighbourhood, config.detector, config.links.ring_hold_s)
         self.watch = Watch(self.me, config.detector)
         self.gossip = Gossip(self.me, self.ledger, config.gossip, rng, self.out)
         self.sync = Sync(self.ledger, self.gossip, config.sync, rng, self.out, now)
         self.reporter = Reporter(config.report, config.health, config.gossip.budget_bytes_s, now)
-        self.refused: Counter[str] = Counter()
-        """Messages and records of other peers that were refused, by reason."""
         self.received: Counter[str] = Counter()
         """Messages heard, by type."""
         self._review_at = now + REVIEW_S
@@ -198,6 +198,7 @@ class Peer:
             self.out.add(Hangup(peer, "too many links"))
             return
         self.watch.open(peer, now)
+        self.sync.closed(peer)  # it may be another life of the same peer
         if dialled:
             self._greet(peer, now, reply=False)
 
@@ -231,16 +232,13 @@ class Peer:
         try:
             admit(hello, peer, self.me, self.config.network)
         except RemoteError as error:
-            self.watch.close(peer)
             self.neighbourhood.failed(peer, now)
-            self.out.send(peer, Bye(error.reason))
-            self.out.add(Hangup(peer, str(error)))
+            self._hang_up(peer, error.reason, now)
             raise
         if not hello.reply:
             self._greet(peer, now, reply=True)
         is_news = not link.greeted
-        link.greeted = True
-        link.told_clock(hello.clock_ms, now)
+        self.watch.greeted(link, hello.clock_ms, now)
         self._heard(peer, now)
         self.neighbourhood.linked(peer)
         self.gossip.opened(peer)
@@ -278,7 +276,7 @@ class Peer:
             self.received[type(message).__name__.lower()] += 1
             if not link.greeted and not isinstance(message, Hello | Bye):
                 raise RemoteError("before-hello", type(message).__name__)
-            if link.greeted:
+            if link.greeted and not isinstance(message, Hello):  # to a hello the first answer is ours
                 self._heard(peer, now)
             self._dispatch(peer, message, now)
         except RemoteError as error:
@@ -332,7 +330,7 @@ class Peer:
     def _pushed(self, source: PeerId, push: Push, now: float) -> None:
         entry = self._accept(push.record, push.age_ms, now)
         if entry is not None:
-            self.gossip.push(entry, now, path=(*push.path, ref(source)), hops=push.ttl - 1)
+            self.gossip.push(entry, now, hops=push.ttl - 1, path=push.path, source=source)
 
     def _offered(self, source: PeerId, item: Aged, now: float) -> None:
         try:
@@ -428,11 +426,13 @@ class Peer:
                 self.watch.close(peer)
                 self.neighbourhood.failed(peer, now)
                 self.out.add(Hangup(peer, "no hello"))
+            elif link.lost and peer not in self.ledger and link.quiet_s(now) > self.config.links.linger_s:
+                self._unlink(peer, "never told who it is", now)
             elif link.is_up and self._is_idle(peer) and age_s > self.config.links.linger_s:
                 self._hang_up(peer, "not a neighbour", now)
         if now >= self._expire_at:
             self._expire_at = now + 60.0
-            for peer in self.ledger.expire(now):
+            for peer in self.ledger.expire(now, keep=self.me):
                 self._forget(peer, now)
 
     def _is_idle(self, peer: PeerId) -> bool:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from peerscope.errors import RemoteError
 from peerscope.records.bodies import Body, kind_of
-from peerscope.records.identity import PeerId, Signer, Verifier
+from peerscope.records.identity import PeerId, Signer
 from peerscope.records.ledger import Entry, Ledger, Merge
-from peerscope.records.record import Record, sign, verify
+from peerscope.records.record import Inspector, Record, sign
 
 
 class Register:
     """Signs, verifies, and keeps."""
 
-    def __init__(self, signer: Signer, verifier: Verifier, ledger: Ledger, wall_offset_s: float) -> None:
+    def __init__(
+        self, signer: Signer, inspect: Inspector, ledger: Ledger, refused: Counter[str], wall_offset_s: float
+    ) -> None:
         self.me: PeerId = signer.peer_id
         self.wall_offset_s = wall_offset_s
         """Unix seconds minus monotonic seconds."""
         self.duplicates = 0
         """Bodies received that were no news: the price of redundancy."""
         self._signer = signer
-        self._verifier = verifier
+        self._inspect = inspect
         self._ledger = ledger
+        self._refused = refused
         self._version = 0
 
     def wall(self, now: float) -> float:
@@ -59,11 +64,15 @@ class Register:
             return None
         if age_s > self._ledger.config.remember_s:
             raise RemoteError("expired", "older than anything we remember")
-        body = verify(record, self._verifier)
+        record, body = self._inspect(record)
         skew_s = record.issued_at - (self.wall(now) - age_s)
         match self._ledger.merge(record, body, now - age_s, skew_s):
             case Merge.EQUIVOCATION:
-                raise RemoteError("equivocation", "two statements of one version; both are kept as proof")
+                kept = self._ledger.get(origin, record.kind)
+                if kept is None or kept.record != record:
+                    raise RemoteError("equivocation", "two statements of one version; both are kept as proof")
+                self._refused["equivocation"] += 1  # this one replaced ours, as everywhere else
+                return kept
             case Merge.FULL:
                 raise RemoteError("ledger-full", f"{len(self._ledger)} peers are known")
             case Merge.STORED:
@@ -79,6 +88,6 @@ class Register:
         ours = self._ledger.get(self.me, record.kind)
         if ours is not None and ours.record.version >= record.version:
             return False
-        verify(record, self._verifier)
+        self._inspect(record)
         self._version = max(self._version, record.version)
         return True

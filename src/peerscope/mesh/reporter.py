@@ -60,6 +60,8 @@ class Reporter:
 
     def measured(self, checks: tuple[Check, ...], now: float) -> None:
         """What the host checks found: cpu, memory, storage, network."""
+        if self._checks is None:
+            self._next_at = now  # there was nothing to be late with before
         changed = self._checks is None or _worst(checks) != _worst(self._checks)
         self._checks = checks
         if changed:

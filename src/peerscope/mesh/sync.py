@@ -18,7 +18,7 @@ from msgspec import Struct
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.mesh.events import Outbox
 from peerscope.mesh.gossip import Gossip
-from peerscope.mesh.messages import FINGERPRINT_BYTES, KEYS_MAX, Digest, Inventory, Key
+from peerscope.mesh.messages import FINGERPRINT_BYTES, KEYS_MAX, Digest, Held, Inventory, Key, Topic
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import BUCKETS, Entry, Ledger
 
@@ -93,20 +93,20 @@ class Sync:
         bits = max(digest.bits, bits_for(len(self._ledger)))
         finer = bits - digest.bits
         parts: list[int] = []
-        keys: list[Key] = []
+        found: list[Held] = []
         for coarse in range(1 << digest.bits):
             at = coarse * FINGERPRINT_BYTES
             if ours[at : at + FINGERPRINT_BYTES] == digest.fingerprints[at : at + FINGERPRINT_BYTES]:
                 continue
             for part in range(coarse << finer, (coarse + 1) << finer):
-                held = [_key(entry) for entry in self._part(bits, part)][:KEYS_MAX]
-                if len(keys) + len(held) > KEYS_MAX:
-                    self._out.send(neighbour, Inventory(bits, tuple(parts), tuple(keys)))
-                    parts, keys = [], []
+                held = [_held(entry) for entry in self._part(bits, part)][:KEYS_MAX]
+                if len(found) + len(held) > KEYS_MAX:
+                    self._out.send(neighbour, Inventory(bits, tuple(parts), tuple(found)))
+                    parts, found = [], []
                 parts.append(part)
-                keys += held
+                found += held
         if parts:
-            self._out.send(neighbour, Inventory(bits, tuple(parts), tuple(keys)))
+            self._out.send(neighbour, Inventory(bits, tuple(parts), tuple(found)))
 
     def listed(self, neighbour: PeerId, inventory: Inventory, now: float) -> None:
         """What a neighbour holds in some parts: pull what we lack, never-seen peers first; give what it lacks."""
@@ -117,12 +117,21 @@ class Sync:
         if any(part >= 1 << inventory.bits for part in inventory.parts):
             raise RemoteError("malformed-message", "an inventory of a part that does not exist")
         answered |= parts
-        theirs = {(PeerRef(key.origin), key.kind): key.version for key in inventory.keys}
-        lacking = [entry for part in sorted(set(inventory.parts)) for entry in self._part(inventory.bits, part)]
-        give = [e for e in lacking if theirs.get((ref(e.record.peer_id), e.record.kind), 0) < e.record.version]
+        theirs = {(PeerRef(held.origin), held.kind): held for held in inventory.held}
+        give: list[Entry] = []
+        disputed: list[Topic] = []
+        for entry in (entry for part in inventory.parts for entry in self._part(inventory.bits, part)):
+            ours = _held(entry)
+            held = theirs.get((PeerRef(ours.origin), ours.kind))
+            if held is None or held.version < ours.version:
+                give.append(entry)
+            elif held.version == ours.version and held.digest != ours.digest:
+                give.append(entry)  # an equivocation: both sides must see both statements
+                disputed.append(Topic(ours.origin, ours.kind))
         self._gossip.give(neighbour, give, now)
-        unseen = sorted(inventory.keys, key=lambda key: self._ledger.find(PeerRef(key.origin)) is not None)
-        self._gossip.announced(neighbour, unseen, now)
+        self._gossip.demand(neighbour, disputed)
+        unseen = sorted(inventory.held, key=lambda held: self._ledger.find(PeerRef(held.origin)) is not None)
+        self._gossip.announced(neighbour, (Key(held.origin, held.kind, held.version) for held in unseen), now)
 
     def _part(self, bits: int, part: int) -> list[Entry]:
         width = BUCKETS >> bits
@@ -141,5 +150,5 @@ def pack(fingerprints: tuple[int, ...], bits: int) -> bytes:
     return b"".join(value.to_bytes(FINGERPRINT_BYTES, "big") for value in folded)
 
 
-def _key(entry: Entry) -> Key:
-    return Key(ref(entry.record.peer_id), entry.record.kind, entry.record.version)
+def _held(entry: Entry) -> Held:
+    return Held(ref(entry.record.peer_id), entry.record.kind, entry.record.version, entry.digest[:4])

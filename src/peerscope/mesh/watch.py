@@ -29,8 +29,13 @@ class Watch:
         if link is None:
             link = self.links[peer] = Link(peer, self._config, pings=self._me < peer, now=now)
         link.connected = True
-        self._next_at = -inf
         return link
+
+    def greeted(self, link: Link, clock_ms: int, now: float) -> None:
+        """The peer has said hello: the link is watched from now on."""
+        link.greeted = True
+        link.told_clock(clock_ms, now)
+        self._next_at = min(self._next_at, now)
 
     def close(self, peer: PeerId) -> Link | None:
         """Forget a link: closed on purpose, or of no interest any more."""
@@ -65,7 +70,8 @@ class Watch:
                 seq = link.sent_ping(now)
                 rtt_s = link.rtt.last_s if link.pings else None
                 rtt_us = None if rtt_s is None else round(rtt_s * 1e6)
-                loss = round(link.loss.ratio * RATIO_ONE) if link.pings else None
+                ratio = link.loss.ratio if link.pings else None
+                loss = None if ratio is None else round(ratio * RATIO_ONE)
                 pings.append((link.peer, Ping(seq, clock_ms, rtt_us, loss)))
         factor = factor or self.doubt(now)
         self._next_at = min((_deadline(link, now, factor) for link in self.links.values()), default=inf)

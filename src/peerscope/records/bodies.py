@@ -46,7 +46,7 @@ class Status(IntEnum):
 
 
 # No control characters: these strings reach terminals and pages of other people.
-_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$"
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*\Z"
 Name = Annotated[str, Meta(max_length=64, pattern=_PRINTABLE)]
 Text = Annotated[str, Meta(max_length=160, pattern=_PRINTABLE)]
 Ref = Annotated[bytes, Meta(min_length=PEER_REF_BYTES, max_length=PEER_REF_BYTES)]

@@ -152,13 +152,13 @@ class Ledger:
         """All records of the peers whose id begins with this byte, in a fixed order."""
         return [entry for origin in sorted(self._buckets[index]) for entry in self.entries(origin)]
 
-    def expire(self, now: float) -> list[PeerId]:
-        """Forget peers of whom nothing newer than `remember_s` is known; say whom."""
+    def expire(self, now: float, *, keep: PeerId | None = None) -> list[PeerId]:
+        """Forget peers, but never `keep` (ourselves), of whom nothing newer than `remember_s` is known; say whom."""
         oldest = now - self.config.remember_s
         gone = [
             peer
             for peer, entries in self._origins.items()
-            if all(entry.heard_at < oldest for entry in entries.values())
+            if peer != keep and all(entry.heard_at < oldest for entry in entries.values())
         ]
         for peer in gone:
             self.forget(peer)

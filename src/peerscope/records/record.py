@@ -7,6 +7,7 @@ the records of one origin only; the clocks of two peers are never compared.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from msgspec import Meta, Struct
 
 from peerscope.errors import RemoteError
 from peerscope.records.bodies import Body, decode_body, encode_body, kind_of
-from peerscope.records.identity import PEER_ID_BYTES, SIGNATURE_BYTES, PeerId, Signer, Verifier
+from peerscope.records.identity import PEER_ID_BYTES, SIGNATURE_BYTES, PeerId, Signer, Verifier, verify_ed25519
 
 VERSION_MAX = 2**53 - 1
 KINDS_MAX = 32
@@ -73,6 +74,15 @@ def verify(record: Record, verifier: Verifier) -> Body:
     if not verifier(record.peer_id, record.signed_bytes(), record.signature):
         raise RemoteError("forged", f"the signature is not {record.origin.hex()[:10]}'s")
     return body
+
+
+Inspector = Callable[[Record], tuple[Record, Body]]
+"""Looks at a stranger's record: the record to keep and its body. Raises `RemoteError` as `verify` does."""
+
+
+def inspect(record: Record) -> tuple[Record, Body]:
+    """The `Inspector` of real networks."""
+    return record, verify(record, verify_ed25519)
 
 
 def _signed_bytes(origin: bytes, kind: int, version: int, ahead_ms: int, body: bytes) -> bytes:

@@ -1,13 +1,14 @@
 """Real `Peer`s on a virtual network: a heap of deliveries, an imaginary clock, one seed.
 
-Messages cross as encoded bytes, so every run tests the codec too. Datagrams are lost, streams are reliable and in
-order but wait for retransmissions. A crashed peer is simply silent, as a killed process is. The order of everything
-follows from the seed.
+Messages cross as encoded, signed bytes, so every run tests the codec too. Datagrams are lost, streams are reliable and
+in order but wait for retransmissions. A crashed peer is simply silent, as a killed process is. The order of everything
+follows from the seed; `digest` names the history.
 """
 
 from __future__ import annotations
 
 import heapq
+import struct
 from collections.abc import Callable
 from hashlib import blake2b
 from itertools import count
@@ -30,38 +31,21 @@ from peerscope.mesh.events import (
     Publish,
     Received,
     Send,
+    WallClock,
 )
 from peerscope.mesh.evidence import Evidence, weigh
 from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.records.bodies import Profile
-from peerscope.records.identity import Identity, PeerId
+from peerscope.records.identity import PeerId, verify_ed25519
+from peerscope.sim.network import Latency, Network, NetworkFaults, near
+from peerscope.sim.node import Node, make_signer, shared_inspector, verify_cheap
 
 EPOCH_S = 1_700_000_000.0
 """Wall clock of every peer at virtual time 0, before skew."""
 DIAL_TIMEOUT_S = 5.0
-RETRANSMIT_S = 0.2
-
-Latency = Callable[[str, str, Random], float]
-"""One-way seconds from one region to another, drawn for one message."""
-
-
-class Node:
-    """One virtual peer: the process (which may crash) and the machine it runs on (which stays)."""
-
-    def __init__(self, identity: Identity, region: str, config: PeerConfig) -> None:
-        self.identity = identity
-        self.region = region
-        self.config = config
-        self.peer: Peer | None = None
-        self.life = 0
-        """Counts starts; what was on its way to an earlier life does not arrive."""
-        self.paused_until = -inf
-        self.tick_at = inf
-        self.skew_s = 0.0
-
-    @property
-    def peer_id(self) -> PeerId:
-        return self.identity.peer_id
+IDLE_TIMEOUT_S = 34.0
+"""iroh notices a dead remote this late."""
+_STAMP = struct.Struct(">dI")
 
 
 class Simulator:
@@ -72,44 +56,44 @@ class Simulator:
         *,
         seed: int = 0,
         config: PeerConfig | None = None,
-        latency: Latency | None = None,
+        latency: Latency = near,
         loss_ratio: float = 0.0,
+        faults: NetworkFaults | None = None,
+        signed: bool = True,
     ) -> None:
         self.rng = Random(seed)
         self.now = 0.0
         self.config = config or PeerConfig()
-        self.loss_ratio = loss_ratio
+        self.network = Network(latency, faults or NetworkFaults(loss=loss_ratio), Random(self.rng.getrandbits(64)))
         self.nodes: dict[PeerId, Node] = {}
         self.events = 0
         self.on_effect: Callable[[PeerId, Effect, float], None] | None = None
-        self._latency = latency or near
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._signed = signed
+        self._inspector = shared_inspector(verify_ed25519 if signed else verify_cheap)
+        self._heap: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._order = count()
+        self._history = blake2b(digest_size=16)
         self._connections: dict[tuple[PeerId, PeerId], int] = {}
-        self._stream_free_at: dict[tuple[PeerId, PeerId], float] = {}
-        self._cuts: list[tuple[frozenset[PeerId], frozenset[PeerId]]] = []
 
     # -- what a scenario can do ------------------------------------------------------------------
 
     def add(self, region: str = "local", *, config: PeerConfig | None = None, skew_s: float = 0.0) -> PeerId:
         """A machine with its own key; start it with `start`."""
-        identity = Identity(blake2b(self.rng.randbytes(32), digest_size=32).digest())
-        node = Node(identity, region, config or self.config)
-        node.skew_s = skew_s
-        self.nodes[identity.peer_id] = node
-        return identity.peer_id
+        signer = make_signer(self.rng.randbytes(32), signed=self._signed)
+        node = Node(signer, len(self.nodes), region, config or self.config, skew_s)
+        self.nodes[node.peer_id] = node
+        return node.peer_id
 
     def start(self, peer: PeerId, *bootstrap: PeerId) -> None:
         """Start (again) the process of one peer, joining through the given ones."""
         node = self.nodes[peer]
         node.life += 1
-        wall_offset_s = EPOCH_S + node.skew_s
-        rng = Random(self.rng.getrandbits(64))
-        node.peer = Peer(node.identity, node.config, rng, self.now, wall_offset_s=wall_offset_s)
+        rng, offset_s = Random(self.rng.getrandbits(64)), EPOCH_S + node.skew_s
+        node.peer = Peer(node.signer, node.config, rng, self.now, wall_offset_s=offset_s, inspector=self._inspector)
         node.tick_at = inf
-        started_at_ms = round((self.now + wall_offset_s) * 1000)
-        address = (f"10.0.0.1:{list(self.nodes).index(peer)}",)
-        self.feed(peer, Publish(Profile(address, node.region, "sim", started_at_ms)))
+        started_at_ms = max(0, round((self.now + offset_s) * 1000))
+        address = f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"
+        self.feed(peer, Publish(Profile((address,), node.region, "sim", started_at_ms)))
         self.feed(peer, Measured(tuple(judge(0.1, self.config.health.cpu, "") for _ in range(4))))
         for other in bootstrap:
             self.feed(peer, Join(other, ("bootstrap",)))
@@ -118,10 +102,10 @@ class Simulator:
         """As by `kill -9`: silence, and nothing else."""
         node = self.nodes[peer]
         node.peer, node.life = None, node.life + 1
-        for pair in [pair for pair in self._connections if peer in pair]:
-            life = self._connections.pop(pair)
-            other = pair[0] if pair[1] == peer else pair[1]
-            self.at(self.now + 34.0, lambda o=other, g=life: self._idle_out(o, peer, g))  # type: ignore[misc]
+        for name in [name for name in self._connections if peer in name]:
+            del self._connections[name]
+            other = name[0] if name[1] == peer else name[1]
+            self._later(self.now + IDLE_TIMEOUT_S, self._idle_out, other, peer)
 
     def leave(self, peer: PeerId) -> None:
         """Say goodbye and stop."""
@@ -132,38 +116,37 @@ class Simulator:
         """As by SIGSTOP: nothing is handled until it goes on; what arrives waits."""
         node = self.nodes[peer]
         node.paused_until = self.now + seconds
-        self.at(node.paused_until, lambda: self._tick(node, node.life))
+        self._later(node.paused_until, self._tick, node, node.life, None)
 
-    def cut(self, one: set[PeerId], other: set[PeerId]) -> None:
-        """Nothing crosses between these groups any more."""
-        self._cuts.append((frozenset(one), frozenset(other)))
+    def step_clock(self, peer: PeerId, by_s: float) -> None:
+        """The wall clock of one machine jumps."""
+        node = self.nodes[peer]
+        node.skew_s += by_s
+        self.feed(peer, WallClock(EPOCH_S + node.skew_s))
+
+    def cut(self, one: set[PeerId], other: set[PeerId], *, both_ways: bool = True) -> None:
+        """Nothing goes from one group to the other any more, nor back if `both_ways`."""
+        self.network.cut(frozenset(one), frozenset(other), both_ways=both_ways)
 
     def heal(self) -> None:
         """Everything crosses again."""
-        self._cuts.clear()
+        self.network.heal()
 
     def feed(self, peer: PeerId, event: Event) -> None:
         """Hand an event to a peer now."""
         node = self.nodes[peer]
-        if node.peer is None:
-            return
-        if self.now < node.paused_until:
-            life = node.life
-            self.at(node.paused_until, lambda: self._hand(node, life, event))
-            return
-        self.events += 1
-        self._carry_out(node, node.peer.handle(event, self.now))
-        self._schedule(node)
+        self._hand(node, node.life, event)
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         """Do something at a virtual time."""
-        heapq.heappush(self._heap, (when, next(self._order), action))
+        self._later(when, action)
 
     def run_until(self, end: float) -> None:
         """Let virtual time pass."""
-        while self._heap and self._heap[0][0] <= end:
-            self.now, _, action = heapq.heappop(self._heap)
-            action()
+        heap = self._heap
+        while heap and heap[0][0] <= end:
+            self.now, _, action, arguments = heapq.heappop(heap)
+            action(*arguments)
         self.now = end
 
     # -- what a checker can see ------------------------------------------------------------------
@@ -178,21 +161,37 @@ class Simulator:
         assert peer is not None
         return weigh(peer.ledger, subject, self.now, down_after_s=peer.config.detector.down_after_s)
 
-    # -- the network -----------------------------------------------------------------------------
+    def digest(self) -> str:
+        """Names the history so far: every event, its time, its bytes and whom it met."""
+        return self._history.hexdigest()
+
+    # -- machines and their network --------------------------------------------------------------
+
+    def _later(self, when: float, action: Callable[..., None], *arguments: object) -> None:
+        heapq.heappush(self._heap, (when, next(self._order), action, arguments))
 
     def _hand(self, node: Node, life: int, event: Event) -> None:
-        if node.life == life:
-            self.feed(node.peer_id, event)
-
-    def _tick(self, node: Node, life: int) -> None:
-        if node.peer is None or node.life != life:
+        if node.life != life or node.peer is None:
             return
         if self.now < node.paused_until:
-            self.at(node.paused_until, lambda: self._tick(node, life))
+            self._later(node.paused_until, self._hand, node, life, event)
+            return
+        self.events += 1
+        self._history.update(_STAMP.pack(self.now, node.index))
+        self._history.update(event.data if isinstance(event, Received) else type(event).__name__.encode())
+        self._carry_out(node, node.peer.handle(event, self.now))
+        self._schedule(node)
+
+    def _tick(self, node: Node, life: int, due_at: float | None) -> None:
+        if node.peer is None or node.life != life or (due_at is not None and node.tick_at != due_at):
+            return
+        if self.now < node.paused_until:
+            self._later(node.paused_until, self._tick, node, life, due_at)
             return
         node.tick_at = inf
         if node.peer.deadline() <= self.now:
             self.events += 1
+            self._history.update(_STAMP.pack(self.now, node.index))
             self._carry_out(node, node.peer.tick(self.now))
         self._schedule(node)
 
@@ -202,10 +201,11 @@ class Simulator:
         deadline = max(node.peer.deadline(), self.now)
         if deadline < node.tick_at:
             node.tick_at = deadline
-            life = node.life
-            self.at(deadline, lambda: self._tick(node, life) if node.tick_at == deadline else None)
+            self._later(deadline, self._tick, node, node.life, deadline)
 
     def _carry_out(self, node: Node, effects: list[Effect]) -> None:
+        if node.corruption is not None and node.peer is not None:
+            effects = node.corruption(node.peer, effects, self.now)
         for effect in effects:
             match effect:
                 case Send(to, data, lane):
@@ -213,7 +213,7 @@ class Simulator:
                 case Dial(peer, _):
                     self._dial(node, peer)
                 case Hangup(peer, reason):
-                    self._hang_up(node.peer_id, peer, reason)
+                    self._hang_up(node, peer, reason)
                 case _:
                     pass
             if self.on_effect is not None:
@@ -221,62 +221,42 @@ class Simulator:
 
     def _send(self, node: Node, to: PeerId, data: bytes, lane: Lane) -> None:
         sender, target = node.peer_id, self.nodes.get(to)
-        if target is None or pair(sender, to) not in self._connections or self._is_cut(sender, to):
+        if target is None or pair(sender, to) not in self._connections:
             return
-        delay_s = self._latency(node.region, target.region, self.rng)
-        if lane is Lane.DATAGRAM:
-            if self.rng.random() < self.loss_ratio:
-                return
-            arrives = self.now + delay_s
-        else:
-            timeout_s = RETRANSMIT_S
-            while self.rng.random() < self.loss_ratio:
-                delay_s, timeout_s = delay_s + timeout_s, timeout_s * 2
-            arrives = max(self.now + delay_s, self._stream_free_at.get((sender, to), 0.0))
-            self._stream_free_at[sender, to] = arrives
-        life = target.life
-        self.at(arrives, lambda: self._hand(target, life, Received(sender, data)))
+        delay_s = self.network.delay_s(node.region, target.region)
+        for arrives in self.network.arrivals(sender, to, lane, self.now, delay_s):
+            self._later(arrives, self._hand, target, target.life, Received(sender, data))
 
     def _dial(self, node: Node, to: PeerId) -> None:
-        target = self.nodes.get(to)
-        life = node.life
-        refused = target is None or target.peer is None or self._is_cut(node.peer_id, to)
-        if target is None or refused or self.now < target.paused_until:
-            gave_up = DialFailed(to, "no answer")
-            self.at(self.now + DIAL_TIMEOUT_S, lambda: self._hand(node, life, gave_up))
+        target, life = self.nodes.get(to), node.life
+        blocked = self.network.is_cut(node.peer_id, to) or self.network.is_cut(to, node.peer_id)
+        if target is None or target.peer is None or blocked or self.now < target.paused_until:
+            self._later(self.now + DIAL_TIMEOUT_S, self._hand, node, life, DialFailed(to, "no answer"))
             return
-        round_trip_s = 2 * self._latency(node.region, target.region, self.rng)
-        theirs = target.life
-        self.at(self.now + 1.5 * round_trip_s, lambda: self._connect(node, life, target, theirs))
+        round_trip_s = 2 * self.network.delay_s(node.region, target.region)
+        self._later(self.now + 1.5 * round_trip_s, self._connect, node, life, target, target.life)
 
     def _connect(self, node: Node, life: int, target: Node, theirs: int) -> None:
         if node.life != life or target.life != theirs or node.peer is None or target.peer is None:
             self._hand(node, life, DialFailed(target.peer_id, "gone"))
             return
         self._connections[pair(node.peer_id, target.peer_id)] = next(self._order)
-        self.feed(target.peer_id, Connected(node.peer_id, False))
-        self.feed(node.peer_id, Connected(target.peer_id, True))
+        self._hand(target, theirs, Connected(node.peer_id, False))
+        self._hand(node, life, Connected(target.peer_id, True))
 
-    def _hang_up(self, one: PeerId, other: PeerId, reason: str) -> None:
-        if self._connections.pop(pair(one, other), None) is None:
+    def _hang_up(self, node: Node, other: PeerId, reason: str) -> None:
+        if self._connections.pop(pair(node.peer_id, other), None) is None:
             return
         target = self.nodes[other]
-        free_at = self._stream_free_at.get((one, other), 0.0)  # what was sent before arrives before
-        arrives = max(self.now + self._latency("", "", self.rng), free_at)
-        life = target.life
-        self.at(arrives, lambda: self._hand(target, life, Disconnected(one, reason)))
+        delay_s = self.network.delay_s(node.region, target.region)
+        arrives = max(self.now + delay_s, self.network.drained_at(node.peer_id, other))  # after what was sent before
+        self.network.forget(node.peer_id, other)
+        self.network.forget(other, node.peer_id)
+        self._later(arrives, self._hand, target, target.life, Disconnected(node.peer_id, reason))
 
-    def _idle_out(self, peer: PeerId, gone: PeerId, generation: int) -> None:
+    def _idle_out(self, peer: PeerId, gone: PeerId) -> None:
         if pair(peer, gone) not in self._connections:
             self.feed(peer, Disconnected(gone, "idle"))
-
-    def _is_cut(self, one: PeerId, other: PeerId) -> bool:
-        return any((one in a and other in b) or (one in b and other in a) for a, b in self._cuts)
-
-
-def near(one: str, other: str, rng: Random) -> float:
-    """5 ms inside a region, 20 to 80 ms between regions."""
-    return rng.uniform(0.004, 0.006) if one == other else rng.uniform(0.02, 0.08)
 
 
 def pair(one: PeerId, other: PeerId) -> tuple[PeerId, PeerId]:

@@ -1,0 +1,76 @@
+"""Ledgers written by real keys, for what looks at them: every record is truly signed."""
+
+from collections.abc import Iterable
+
+from peerscope.records.bodies import Body, Check, LinkReading, Observation, Observations, Profile, Report, Status
+from peerscope.records.identity import Identity, PeerId, ref, verify_ed25519
+from peerscope.records.ledger import Ledger
+from peerscope.views.moment import Moment
+from strategies import IDENTITIES
+from wire import WALL_S, record_of
+
+GOOD = Check(Status.HEALTHY, 1000)
+INTERVAL_MS = 5000
+DOWN_AFTER_S = 4.0
+
+
+class Book:
+    """One ledger. Peers go by number, times are seconds since time 0; peer 0 is the one that looks."""
+
+    def __init__(self, ledger: Ledger | None = None, identities: tuple[Identity, ...] = IDENTITIES) -> None:
+        self.ledger = ledger or Ledger()
+        self._identities = identities
+
+    def __getitem__(self, number: int) -> PeerId:
+        return self._identities[number].peer_id
+
+    def say(self, number: int, body: Body, *, at: float = 0.0, skew_s: float = 0.0) -> None:
+        """One statement of one peer, heard the moment it was issued."""
+        record = record_of(self._identities[number], body, at_s=at)
+        assert verify_ed25519(record.peer_id, record.signed_bytes(), record.signature)
+        self.ledger.merge(record, body, at, skew_s)
+
+    def introduce(self, *numbers: int, at: float = 0.0, left: bool = False, region: str | None = "eu") -> None:
+        for number in numbers:
+            self.say(number, Profile((f"10.0.0.{number}:1",), region, "1.0", 1_700_000_000_000, left), at=at)
+
+    def report(
+        self,
+        number: int,
+        *neighbours: int,
+        worst: Status = Status.HEALTHY,
+        at: float = 0.0,
+        rtt_us: int | None = 1000,
+        loss: int | None = 0,
+    ) -> None:
+        """Five checks, the third as bad as `worst`, and links with these neighbours."""
+        links = tuple(LinkReading(ref(self[other]), rtt_us, loss) for other in neighbours)
+        self.say(number, Report(INTERVAL_MS, (GOOD, GOOD, Check(worst, 9000), GOOD, GOOD), links), at=at)
+
+    def accuse(self, number: int, subjects: Iterable[int], *, at: float, silence_s: float) -> None:
+        """At that time the peer had not heard the subjects for so long."""
+        heard_ms = round((WALL_S + at - silence_s) * 1000)
+        lost = (Observation(ref(self[subject]), heard_ms, round(silence_s * 1000)) for subject in subjects)
+        self.say(number, Observations(tuple(lost)), at=at)
+
+    def moment(self, now: float, me: int = 0) -> Moment:
+        return Moment(self.ledger, self[me], now, wall_offset_s=WALL_S, down_after_s=DOWN_AFTER_S)
+
+
+def meshed(peers: int) -> Book:
+    """So many healthy peers at time 0, each linked with every other."""
+    book = Book()
+    for number in range(peers):
+        book.introduce(number)
+        book.report(number, *(other for other in range(peers) if other != number))
+    return book
+
+
+def lose(book: Book, subject: int, observers: Iterable[int], *, silence_s: float = 5.0) -> float:
+    """Observers report, without the subject, and accuse it; the time at which they do."""
+    at = silence_s + 1.0
+    observers = list(observers)
+    for number in observers:
+        book.report(number, *(other for other in observers if other != number), at=at)
+        book.accuse(number, [subject], at=at, silence_s=silence_s)
+    return at

@@ -1,0 +1,122 @@
+"""The host's checks: each stands alone, and none can hold the others up."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from peerscope.mesh.checks import HealthConfig
+from peerscope.records.bodies import RATIO_ONE, Check, Status
+from peerscope.sources import host
+from peerscope.sources.host import Host
+
+CPU, MEMORY, STORAGE, NETWORK = range(4)
+
+
+class Broken(Host):
+    """Its storage cannot be asked."""
+
+    def _storage(self) -> Check:
+        raise OSError("no such volume\x1b[31m")
+
+
+class Hanging(Host):
+    """Its storage does not answer until it is let go."""
+
+    def __init__(self, volume: Path) -> None:
+        super().__init__(HealthConfig(), volume)
+        self.started = 0
+        self.free = threading.Event()
+
+    def _storage(self) -> Check:
+        self.started += 1
+        self.free.wait()
+        return Check(Status.HEALTHY, 5000)
+
+
+def test_four_checks_come_in_the_order_of_a_report(tmp_path: Path) -> None:
+    checks = asyncio.run(Host(HealthConfig(), tmp_path).measure())
+    assert len(checks) == 4
+    assert [check for check in checks if check.status == Status.UNKNOWN] == []
+    assert all(check.ratio is not None and 0 <= check.ratio <= RATIO_ONE for check in checks)
+    assert checks[MEMORY].ratio  # something is always used
+    assert checks[STORAGE].ratio
+
+
+def test_the_first_measurement_covers_the_time_since_the_start(tmp_path: Path) -> None:
+    machine = Host(HealthConfig(), tmp_path)
+    busy_until = time.process_time() + 0.3
+    while time.process_time() < busy_until:
+        pass
+    ratio = asyncio.run(machine.measure())[CPU].ratio
+    assert ratio is not None
+    assert ratio > 0
+
+
+def test_a_check_that_fails_is_unknown_with_its_reason_and_the_others_stand(tmp_path: Path) -> None:
+    checks = asyncio.run(Broken(HealthConfig(), tmp_path).measure())
+    assert checks[STORAGE].status == Status.UNKNOWN
+    assert checks[STORAGE].ratio is None
+    assert checks[STORAGE].message == "the storage check failed: no such volume [31m"
+    assert all(checks[index].ratio is not None for index in (CPU, MEMORY, NETWORK))
+
+
+def test_a_volume_that_is_gone_is_unknown(tmp_path: Path) -> None:
+    check = asyncio.run(Host(HealthConfig(), tmp_path / "gone").measure())[STORAGE]
+    assert check.status == Status.UNKNOWN
+    assert "storage check failed" in (check.message or "")
+
+
+def test_a_check_that_hangs_is_not_started_again_and_the_others_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "CHECK_TIMEOUT_S", 0.25)
+    machine = Hanging(tmp_path)
+
+    async def scenario() -> None:
+        try:
+            for _ in range(2):
+                checks = await machine.measure()
+                assert checks[STORAGE].status == Status.UNKNOWN
+                assert "storage check has not answered" in (checks[STORAGE].message or "")
+                assert all(checks[index].ratio is not None for index in (CPU, MEMORY, NETWORK))
+            assert machine.started == 1
+        finally:
+            machine.free.set()
+        checks = await machine.measure()
+        while checks[STORAGE].status == Status.UNKNOWN:  # the thread wants its turn
+            checks = await machine.measure()
+        assert checks[STORAGE].ratio == 5000
+
+    asyncio.run(scenario())
+
+
+AGENT_WITH_A_DEAD_DISK = """
+import threading
+from peerscope.cli import main
+from peerscope.sources.host import Host
+
+def hang(self):
+    print("hangs", flush=True)
+    threading.Event().wait()
+
+Host._storage = hang
+main()
+"""
+
+
+@pytest.mark.e2e
+def test_an_agent_whose_disk_hangs_still_ends(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", AGENT_WITH_A_DEAD_DISK, "run", "--state", str(tmp_path), "--http", "off"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert "hangs\n" in iter(process.stdout.readline, "")
+            process.terminate()
+            assert process.wait(timeout=20) == 0
+        finally:
+            process.kill()

@@ -1,0 +1,137 @@
+"""The state directory: a key made once and kept secret, one agent at a time, and peers remembered."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from peerscope.errors import ConfigError
+from peerscope.records.identity import PeerId
+from peerscope.state import CONFIG_FILE, KEY_FILE, LOCK_FILE, PEERS_FILE, State, default_state
+
+ONE, TWO = PeerId(b"1" * 32), PeerId(b"2" * 32)
+
+
+def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    state = State(tmp_path / "state")
+    key = tmp_path / "state" / KEY_FILE
+    secret = state.secret()
+    before = key.read_bytes()
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert state.secret() == secret
+    assert key.read_bytes() == before
+
+
+def test_the_next_start_is_the_same_peer_and_another_directory_another(tmp_path: Path) -> None:
+    first = State(tmp_path / "a").identity().peer_id
+    assert State(tmp_path / "a").identity().peer_id == first
+    assert State(tmp_path / "b").identity().peer_id != first
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o666])
+def test_a_key_that_others_can_read_is_refused_with_the_mend(tmp_path: Path, mode: int) -> None:
+    State(tmp_path).secret()
+    key = tmp_path / KEY_FILE
+    key.chmod(mode)
+    with pytest.raises(ConfigError, match=f"chmod 600 {key}"):
+        State(tmp_path).secret()
+    key.chmod(0o600)
+    assert State(tmp_path).secret()
+
+
+@pytest.mark.parametrize("damage", [b"", b"ab" * 31, b"ab" * 33, b"no hexadecimal", b"\xff\xfe", b"ab" * 32 + b"\nab"])
+def test_a_damaged_key_is_refused_and_left_as_it_is(tmp_path: Path, damage: bytes) -> None:
+    key = tmp_path / KEY_FILE
+    key.write_bytes(damage)
+    key.chmod(0o600)
+    with pytest.raises(ConfigError, match="damaged.*backup"):
+        State(tmp_path).secret()
+    assert key.read_bytes() == damage
+
+
+def test_a_second_agent_is_kept_out_until_the_first_lets_go(tmp_path: Path) -> None:
+    first, second = State(tmp_path), State(tmp_path)
+    first.lock()
+    with pytest.raises(ConfigError, match=f"{tmp_path} is in use by another agent.*--state"):
+        second.lock()
+    first.unlock()
+    second.lock()
+    second.unlock()
+
+
+def test_letting_go_twice_or_of_nothing_is_harmless(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.unlock()
+    state.lock()
+    state.unlock()
+    state.unlock()
+
+
+def test_peers_are_remembered_for_the_next_start(tmp_path: Path) -> None:
+    peers = {ONE: ("10.0.0.1:1", "[::1]:2"), TWO: ()}
+    State(tmp_path).remember(peers)
+    assert State(tmp_path).remembered() == peers
+    State(tmp_path).remember({TWO: ("10.0.0.2:1",)})
+    assert State(tmp_path).remembered() == {TWO: ("10.0.0.2:1",)}
+    assert [place.name for place in tmp_path.iterdir()] == [PEERS_FILE]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"[",
+        b"null",
+        b"5",
+        b'{"peer_id": "00"}',
+        b"[5]",
+        b'[{"peer_id": 5, "addresses": []}]',
+        b'[{"peer_id": "zz", "addresses": []}]',
+        b'[{"peer_id": "00", "addresses": []}]',
+        b'[{"addresses": []}]',
+        b"\xff\xfe",
+    ],
+)
+def test_a_damaged_memory_is_an_empty_one(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / PEERS_FILE).write_bytes(damage)
+    assert State(tmp_path).remembered() == {}
+
+
+def test_without_a_memory_nobody_is_remembered(tmp_path: Path) -> None:
+    assert State(tmp_path).remembered() == {}
+
+
+def test_a_directory_that_cannot_be_made_is_told_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=f"{tmp_path / 'file' / 'state'}.*--state"):
+        State(tmp_path / "file" / "state")
+    with pytest.raises(ConfigError, match=f"{tmp_path / 'file'}.*--state"):
+        State(tmp_path / "file")
+
+
+def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / LOCK_FILE).mkdir()  # as good as a directory without the right to write, even for root
+    with pytest.raises(ConfigError, match=str(tmp_path)):
+        State(tmp_path).lock()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_without_the_right_to_write_is_told(tmp_path: Path) -> None:
+    state = State(tmp_path / "state")
+    (tmp_path / "state").chmod(0o500)
+    for action in (state.lock, state.secret):
+        with pytest.raises(ConfigError, match=str(tmp_path / "state")):
+            action()
+
+
+def test_the_settings_lie_beside_the_key(tmp_path: Path) -> None:
+    assert State(tmp_path).config_file == tmp_path / CONFIG_FILE
+
+
+def test_state_has_a_home_where_the_desktop_standard_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert default_state() == tmp_path / "peerscope"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_state() == tmp_path / ".local" / "state" / "peerscope"

@@ -1,0 +1,174 @@
+"""One peer as people see it: its class, its checks, its links, its clock."""
+
+import pytest
+
+from ledgers import GOOD, INTERVAL_MS, Book, lose, meshed
+from peerscope.records.bodies import Check, LinkReading, Report, Status
+from peerscope.records.identity import ref, short
+from peerscope.views.peers import peer_view, peer_views, status
+from peerscope.views.proof import evidence_view
+from wire import WALL_S
+
+EXPIRES_S = 3 * INTERVAL_MS / 1000
+
+
+@pytest.mark.parametrize(
+    ("worst", "expected"),
+    [
+        (Status.HEALTHY, "healthy"),
+        (Status.DEGRADED, "degraded"),
+        (Status.UNHEALTHY, "unhealthy"),
+        (Status.UNKNOWN, "degraded"),  # one check that could not run is no clean bill of health
+    ],
+)
+def test_a_peer_is_as_healthy_as_its_worst_check(worst: Status, expected: str) -> None:
+    book = Book()
+    book.introduce(0)
+    book.report(0, worst=worst)
+    assert status(book.moment(1.0), book[0]) == expected
+
+
+def test_a_peer_without_a_report_is_unknown() -> None:
+    book = Book()
+    book.introduce(0)
+    view = peer_view(book.moment(1.0), book[0])
+    assert (view.status, view.verdict, view.checks, view.age_s, view.links) == ("unknown", "alive", None, None, ())
+
+
+def test_a_report_without_checks_says_nothing_of_health() -> None:
+    book = Book()
+    book.introduce(0)
+    book.say(0, Report(INTERVAL_MS, ()))
+    assert status(book.moment(1.0), book[0]) == "unknown"
+
+
+def test_a_report_expires_after_three_of_its_intervals() -> None:
+    book = meshed(2)
+    assert status(book.moment(EXPIRES_S), book[1]) == "healthy"
+    late = peer_view(book.moment(EXPIRES_S + 0.001), book[1])
+    assert (late.status, late.checks, late.links) == ("unknown", None, ())
+    assert late.age_s == pytest.approx(EXPIRES_S + 0.001)
+
+
+def test_a_peer_that_enough_observers_miss_for_long_enough_is_down() -> None:
+    book = meshed(4)
+    now = lose(book, 0, [1, 2, 3])
+    view = peer_view(book.moment(now), book[0])
+    assert (view.verdict, view.status, view.links) == ("down", "down", ())
+    assert (view.accused_by, view.observers) == (3, 3)
+
+
+def test_a_suspected_peer_keeps_the_class_it_gave_itself() -> None:
+    book = meshed(4)
+    now = lose(book, 0, [1, 2, 3], silence_s=2.0)
+    view = peer_view(book.moment(now), book[0])
+    assert (view.verdict, view.status) == ("suspect", "healthy")
+    assert len(view.links) == 3
+
+
+def test_a_goodbye_outweighs_every_accusation() -> None:
+    book = meshed(4)
+    now = lose(book, 0, [1, 2, 3])
+    book.introduce(0, at=now, left=True)
+    assert status(book.moment(now), book[0]) == "left"
+    assert peer_view(book.moment(now), book[0]).verdict == "left"
+
+
+def test_only_peers_that_said_who_they_are_are_shown_and_in_the_order_of_their_ids() -> None:
+    book = Book()
+    book.introduce(5, 1, 3)
+    book.report(4)
+    assert [view.peer_id for view in peer_views(book.moment(0.0))] == [book[number].hex() for number in (1, 3, 5)]
+
+
+def test_a_view_tells_who_the_peer_is() -> None:
+    book = Book()
+    book.introduce(2, region="eu-west")
+    view = peer_view(book.moment(0.0), book[2])
+    assert (view.peer_id, view.short_id) == (book[2].hex(), short(book[2]))
+    assert (view.region, view.version, view.addresses) == ("eu-west", "1.0", ("10.0.0.2:1",))
+    assert view.started_at == 1_700_000_000.0
+
+
+def test_checks_go_by_name_and_healthy_ones_say_what_was_measured() -> None:
+    book = Book()
+    book.introduce(0)
+    bad = Check(Status.UNKNOWN, None, "the network check failed: why")
+    book.say(0, Report(INTERVAL_MS, (GOOD, Check(Status.UNHEALTHY, 9900, "full"), GOOD, bad, GOOD)))
+    checks = peer_view(book.moment(1.0), book[0]).checks
+    assert checks is not None
+    assert list(checks) == ["cpu", "memory", "storage", "network", "p2p"]
+    assert (checks["cpu"].status, checks["cpu"].value, checks["cpu"].message) == ("healthy", 0.1, "10% busy")
+    assert (checks["memory"].status, checks["memory"].value, checks["memory"].message) == ("unhealthy", 0.99, "full")
+    assert (checks["network"].status, checks["network"].value) == ("unknown", None)
+
+
+def test_a_report_of_more_checks_than_we_know_shows_those_we_know() -> None:
+    book = Book()
+    book.introduce(0)
+    book.say(0, Report(INTERVAL_MS, (GOOD,) * 7))
+    checks = peer_view(book.moment(1.0), book[0]).checks
+    assert checks is not None
+    assert len(checks) == 5
+
+
+def test_links_with_strangers_are_left_out_and_nothing_measured_is_null() -> None:
+    book = Book()
+    book.introduce(0, 1)
+    links = (LinkReading(ref(book[1]), 2500, 100), LinkReading(b"stranger"), LinkReading(ref(book[2]), 1))
+    book.say(0, Report(INTERVAL_MS, (GOOD,), links))
+    (link,) = peer_view(book.moment(1.0), book[0]).links
+    assert (link.peer_id, link.rtt_s, link.loss_ratio, link.up) == (book[1].hex(), 0.0025, 0.01, True)
+    book.say(0, Report(INTERVAL_MS, (GOOD,), (LinkReading(ref(book[1])),)), at=1.0)
+    (link,) = peer_view(book.moment(1.0), book[0]).links
+    assert (link.rtt_s, link.loss_ratio) == (None, None)
+
+
+@pytest.mark.parametrize(("skew_s", "named"), [(0.0, None), (5.0, None), (-5.0, None), (5.5, 5.5), (-7200.0, -7200.0)])
+def test_a_clock_is_named_where_it_is_more_than_five_seconds_off(skew_s: float, named: float | None) -> None:
+    book = Book()
+    book.introduce(1)
+    book.say(1, Report(INTERVAL_MS, (GOOD,)), skew_s=skew_s)
+    assert peer_view(book.moment(9.0), book[1]).clock_skew_s == named
+
+
+def test_our_own_clock_is_never_off() -> None:
+    book = Book()
+    book.introduce(0)
+    book.say(0, Report(INTERVAL_MS, (GOOD,)), skew_s=60.0)
+    assert peer_view(book.moment(1.0, me=0), book[0]).clock_skew_s is None
+    assert peer_view(book.moment(1.0, me=1), book[0]).clock_skew_s == 60.0
+
+
+def test_evidence_names_who_accuses_since_when_and_who_still_hears() -> None:
+    book = meshed(5)
+    now = lose(book, 0, [1, 2, 3])
+    proof = evidence_view(book.moment(now + 1.0), book[0])
+    assert (proof.verdict, proof.quorum) == ("down", 3)
+    assert proof.observers == tuple(book[number].hex() for number in (1, 2, 3, 4))
+    assert proof.heard_by == (book[4].hex(),)
+    assert [a.observer for a in proof.accusations] == [book[number].hex() for number in (1, 2, 3)]
+    accusation = proof.accusations[0]
+    assert accusation.last_heard_s == pytest.approx(6.0)  # five when it was issued, and one since
+    assert accusation.since == pytest.approx(WALL_S + now + 1.0 - 6.0)
+    assert (accusation.counts, accusation.reason) == (True, "silent")
+    assert proof.arithmetic == "missed by 3 of 4 observers; 3 are needed"
+
+
+def test_evidence_about_a_peer_alone_says_so() -> None:
+    book = Book()
+    book.introduce(0)
+    proof = evidence_view(book.moment(0.0), book[0])
+    assert (proof.verdict, proof.observers, proof.accusations) == ("alive", (), ())
+    assert proof.arithmetic == "nobody watches this peer"
+
+
+def test_an_accuser_that_is_itself_accused_is_shown_and_does_not_count() -> None:
+    book = meshed(4)
+    lose(book, 0, [1])
+    book.report(1, 2, 3, at=7.0)
+    book.accuse(2, [1], at=12.0, silence_s=5.0)
+    proof = evidence_view(book.moment(12.0), book[0])
+    assert [a.counts for a in proof.accusations] == [False]
+    assert book[1].hex() not in proof.observers
+    assert proof.verdict == "suspect"
