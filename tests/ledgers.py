@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from peerscope.records.bodies import Body, Check, LinkReading, Observation, Observations, Profile, Report, Status
 from peerscope.records.identity import Identity, PeerId, ref, verify_ed25519
 from peerscope.records.ledger import Ledger
+from peerscope.records.record import sign
 from peerscope.views.moment import Moment
-from strategies import IDENTITIES
-from wire import WALL_S, record_of
 
+WALL_S = 1_700_000_000.0
+"""Unix seconds at time 0."""
+IDENTITIES = tuple(sorted((Identity(bytes((number,)) * 32) for number in range(12)), key=lambda one: one.peer_id))
 GOOD = Check(Status.HEALTHY, 1000)
 INTERVAL_MS = 5000
 DOWN_AFTER_S = 4.0
@@ -18,7 +20,7 @@ class Book:
     """One ledger. Peers go by number, times are seconds since time 0; peer 0 is the one that looks."""
 
     def __init__(self, ledger: Ledger | None = None, identities: tuple[Identity, ...] = IDENTITIES) -> None:
-        self.ledger = ledger or Ledger()
+        self.ledger = Ledger() if ledger is None else ledger  # an empty one is false
         self._identities = identities
 
     def __getitem__(self, number: int) -> PeerId:
@@ -26,7 +28,8 @@ class Book:
 
     def say(self, number: int, body: Body, *, at: float = 0.0, skew_s: float = 0.0) -> None:
         """One statement of one peer, heard the moment it was issued."""
-        record = record_of(self._identities[number], body, at_s=at)
+        wall_ms = round((WALL_S + at) * 1000)
+        record = sign(self._identities[number], body, version=wall_ms, wall_ms=wall_ms)
         assert verify_ed25519(record.peer_id, record.signed_bytes(), record.signature)
         self.ledger.merge(record, body, at, skew_s)
 

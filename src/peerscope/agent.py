@@ -31,6 +31,7 @@ from peerscope.views.peers import PeerView, peer_view, peer_views, status
 from peerscope.views.timeline import Change, Timeline
 
 REVIEW_S = 0.25
+JUDGE_S = 0.02
 TIMELINE_S = 1.0
 REMEMBER_S = 2.0
 REMEMBERED_MAX = 256
@@ -74,6 +75,7 @@ class Monitor:
         self._changes = VerdictChanges()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
+        self._judging = False
         self._kept: dict[PeerId, tuple[str, ...]] = {}
         self._moment: Moment | None = None
         self._started_at = time.monotonic()
@@ -198,6 +200,7 @@ class Monitor:
             now,
             wall_offset_s=time.time() - now,
             down_after_s=self.config.detector.down_after_s,
+            by_prefix=self.config.network.public,
         )
 
     def _effect(self, effect: Effect) -> None:
@@ -205,14 +208,17 @@ class Monitor:
             case LinkChanged(peer, up, reason):
                 self._tell("link", peer_id=peer.hex(), up=up, reason=reason)
             case Stored(entry) if isinstance(entry.body, Observations | Profile):
-                self._judge(self._fresh_moment(time.monotonic()))
+                if not self._judging:  # what comes together is judged together
+                    self._judging = True
+                    asyncio.get_running_loop().call_later(JUDGE_S, self._judge)
             case Forgotten(peer):
                 self.timeline.forget(peer)
             case _:
                 pass
 
-    def _judge(self, moment: Moment) -> None:
-        for change in self._changes.update(moment):
+    def _judge(self) -> None:
+        self._judging = False
+        for change in self._changes.update(self._fresh_moment(time.monotonic())):
             self._tell(
                 "verdict",
                 peer_id=change.peer.hex(),
@@ -255,7 +261,7 @@ class Monitor:
             await asyncio.sleep(REVIEW_S)
             now = time.monotonic()
             if not self._changes.is_calm:
-                self._judge(self._fresh_moment(now))
+                self._judge()
             if now - written_at >= TIMELINE_S:
                 written_at = now
                 moment = self.moment()

@@ -142,10 +142,10 @@ def test_the_other_end_asks_only_when_a_ping_did_not_come() -> None:
 def test_a_lost_link_is_asked_once_a_second_and_is_regained() -> None:
     link = link_after(10)
     link.sent_ping(12.0)
-    link.lose()
-    assert (link.is_up, link.losses, link.next_ping_at()) == (False, 1, 13.0)
+    link.lose(31.0)
+    assert (link.is_up, link.flaps(31.0), link.next_ping_at()) == (False, 1, 13.0)
     link.heard(20.0)
-    link.regain()
+    link.regain(31.0)
     assert link.is_up
     assert not link.is_silent(20.1, doubt=1.0)
 
@@ -153,7 +153,7 @@ def test_a_lost_link_is_asked_once_a_second_and_is_regained() -> None:
 def test_pings_into_a_lost_link_say_nothing_about_a_living_one() -> None:
     link = link_after(60)
     lost_after(link, 60.0)
-    link.lose()
+    link.lose(31.0)
     for second in range(62, 80):
         number = link.sent_ping(float(second))
     link.answered(number, 79.02)

@@ -45,7 +45,7 @@ def test_a_damaged_key_is_refused_and_left_as_it_is(tmp_path: Path, damage: byte
     key = tmp_path / KEY_FILE
     key.write_bytes(damage)
     key.chmod(0o600)
-    with pytest.raises(ConfigError, match="damaged.*backup"):
+    with pytest.raises(ConfigError, match=r"damaged.*backup"):
         State(tmp_path).secret()
     assert key.read_bytes() == damage
 

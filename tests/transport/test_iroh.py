@@ -22,6 +22,7 @@ E = TypeVar("E", bound=Event)
 LOOPBACK = "127.0.0.1:0"
 PATIENCE_S = 30.0
 STRANGER = Identity(b"s" * 32).peer_id
+NO_KEY = PeerId(b"\x02".ljust(32, b"\0"))
 WIRE_OVERHEAD = struct.calcsize(">I")
 
 
@@ -153,6 +154,7 @@ def test_the_wrong_peer_behind_an_address_is_no_connection() -> None:
 
 def test_nobody_behind_an_address_is_a_failed_dial(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(iroh, "DIAL_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(iroh, "CLOSE_TIMEOUT_S", 0.1)  # iroh would wait for that nobody once more
 
     async def scenario(one: End, other: End) -> None:
         await other.transport.close()
@@ -176,7 +178,7 @@ def test_addresses_that_are_none_are_a_failed_dial(addresses: tuple[str, ...]) -
 
 def test_an_id_that_is_no_key_and_ones_own_are_a_failed_dial() -> None:
     async def scenario(one: End) -> None:
-        for peer in (PeerId(b"\xff" * 32), one.id):
+        for peer in (NO_KEY, one.id):
             one.transport.dial(peer, one.transport.addresses)
             assert (await one.next(DialFailed)).peer == peer
 

@@ -4,13 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgers import Book, lose, meshed
+from ledgers import WALL_S, Book, lose, meshed
 from peerscope.records.bodies import LinkReading, Report, Status
 from peerscope.records.identity import ref
 from peerscope.views.health import NetworkHealth, expected_links, network_health
 from peerscope.views.links import mesh_links
 from peerscope.views.peers import status
-from wire import WALL_S
 
 RINGS = 4
 CLASSES = ("healthy", "degraded", "unhealthy", "unknown", "down")

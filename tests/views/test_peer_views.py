@@ -2,12 +2,11 @@
 
 import pytest
 
-from ledgers import GOOD, INTERVAL_MS, Book, lose, meshed
+from ledgers import GOOD, INTERVAL_MS, WALL_S, Book, lose, meshed
 from peerscope.records.bodies import Check, LinkReading, Report, Status
 from peerscope.records.identity import ref, short
 from peerscope.views.peers import peer_view, peer_views, status
 from peerscope.views.proof import evidence_view
-from wire import WALL_S
 
 EXPIRES_S = 3 * INTERVAL_MS / 1000
 

@@ -21,6 +21,8 @@ class NetworkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     name: str = "peerscope"
     """Peers of another name are refused."""
+    public: bool = False
+    """Strangers are members: observers behind one address prefix then have one voice together."""
     secret: str = ""
     """Known to all members, 16 characters or more; empty: whoever reaches our port and knows the name may join."""
 

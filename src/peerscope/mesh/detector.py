@@ -36,7 +36,8 @@ class DetectorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Silence, as the observers saw it, after which a suspected peer is down. A pause of three seconds must not
     page anybody."""
     flap_hold_s: float = 60.0
-    """A lost link must have been heard for this long before its loss count is forgotten."""
+    """Losses of a link within this time stretch its next silence limit, up to four times: a link that comes and
+    goes is a bad link, not a dead peer."""
 
     def __post_init__(self) -> None:
         if self.ping_interval_s <= 0 or self.probe_interval_s <= 0:

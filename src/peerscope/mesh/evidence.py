@@ -10,6 +10,7 @@ refutes nothing.
 from __future__ import annotations
 
 from enum import StrEnum
+from ipaddress import ip_network
 
 from msgspec import Struct
 
@@ -55,15 +56,23 @@ class Evidence(Struct, frozen=True):
     accusations: tuple[Accusation, ...] = ()
     heard_by: tuple[PeerId, ...] = ()
     """Observers that still have the link up."""
+    voices: int = 0
+    """How many votes the observers have: one each, or one per address prefix."""
+    accusing: int = 0
+    """How many of the votes accuse."""
 
     @property
     def has_majority(self) -> bool:
         """Enough observers accuse, however short the silence."""
-        return bool(self.quorum) and sum(a.counts for a in self.accusations) >= self.quorum
+        return bool(self.quorum) and self.accusing >= self.quorum
 
 
-def weigh(ledger: Ledger, subject: PeerId, now: float, *, down_after_s: float) -> Evidence:
-    """The evidence about one peer. `now`: local monotonic seconds."""
+def weigh(ledger: Ledger, subject: PeerId, now: float, *, down_after_s: float, by_prefix: bool = False) -> Evidence:
+    """The evidence about one peer. `now`: local monotonic seconds.
+
+    `by_prefix`: observers behind one address prefix have one voice together, as public networks need it: addresses of
+    one prefix are cheap to have many of.
+    """
     profile = ledger.profile(subject)
     if profile is not None and profile.left:
         return Evidence(Verdict.LEFT)
@@ -89,14 +98,37 @@ def weigh(ledger: Ledger, subject: PeerId, now: float, *, down_after_s: float) -
             continue
         if counts:
             observers.append(observer)
-    needed = quorum(len(observers))
-    counted = [accusation for accusation in accusations if accusation.counts]
+    voices = _voices(ledger, observers, by_prefix)
+    needed = quorum(len(voices))
+    silence_s = {a.observer: a.silence_s for a in accusations if a.counts}
+    accusing = sum(all(o in silence_s for o in voice) for voice in voices)
+    convinced = sum(all(silence_s.get(o, 0.0) >= down_after_s for o in voice) for voice in voices)
     verdict = Verdict.ALIVE
     if accusations:
-        verdict = Verdict.SUSPECT
-        if needed and sum(a.silence_s >= down_after_s for a in counted) >= needed:
-            verdict = Verdict.DOWN
-    return Evidence(verdict, tuple(observers), needed, tuple(accusations), tuple(heard_by))
+        verdict = Verdict.DOWN if needed and convinced >= needed else Verdict.SUSPECT
+    return Evidence(verdict, tuple(observers), needed, tuple(accusations), tuple(heard_by), len(voices), accusing)
+
+
+def _voices(ledger: Ledger, observers: list[PeerId], by_prefix: bool) -> list[tuple[PeerId, ...]]:
+    """Who votes together: each alone, or those behind one address prefix, which then must agree."""
+    if not by_prefix:
+        return [(observer,) for observer in observers]
+    groups: dict[str, list[PeerId]] = {}
+    for observer in observers:
+        profile = ledger.profile(observer)
+        address = profile.addresses[0] if profile and profile.addresses else ""
+        groups.setdefault(prefix(address) or observer.hex(), []).append(observer)
+    return [tuple(group) for _, group in sorted(groups.items())]
+
+
+def prefix(address: str) -> str | None:
+    """The /24 or /48 of a "host:port" address; None where the host is a name."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        network = ip_network((host, 48 if ":" in host else 24), strict=False)
+    except ValueError:
+        return None
+    return str(network)
 
 
 def quorum(observers: int) -> int:

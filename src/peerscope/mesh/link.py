@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from math import inf
 
 from peerscope.mesh.detector import DetectorConfig, probes_needed, silence_limit_s
@@ -10,6 +10,7 @@ from peerscope.records.identity import PeerId
 from peerscope.records.record import VERSION_MAX
 
 OUTSTANDING_MAX = 64
+FLAPS_MAX = 3
 
 
 class RoundTrip:
@@ -80,7 +81,9 @@ class Link:
         "loss",
         "loss_told",
         "lost",
-        "losses",
+        "_lost_at",
+        "skew_ms",
+        "wake_at",
         "opened_at",
         "peer",
         "pings",
@@ -107,7 +110,11 @@ class Link:
         self._clock_ms = 0
         self._clock_at = now
         self.lost = False
-        self.losses = 0
+        self.wake_at = inf
+        """When `Watch.due` has to look at this link again."""
+        self.skew_ms: float | None = None
+        """How far the neighbour's wall clock is ahead of ours, smoothed."""
+        self._lost_at: deque[float] = deque(maxlen=FLAPS_MAX)
 
     @property
     def is_up(self) -> bool:
@@ -173,29 +180,42 @@ class Link:
 
     def is_silent(self, now: float, doubt: float) -> bool:
         """Has it been silent for longer than its limit, and do too many probes lack an answer?"""
-        if self.quiet_s(now) < self._limit_s(doubt):
+        if self.quiet_s(now) < self._limit_s(doubt, now):
             return False
         return self._unanswered(now) >= self._needed()
 
     def silent_at(self, now: float, doubt: float) -> float:
         """When to ask `is_silent` again."""
-        at = self.last_heard + self._limit_s(doubt)
+        at = self.last_heard + self._limit_s(doubt, now)
         if at > now:
             return at
         timeout_s = self.rtt.timeout_s()
         ripe = (sent + timeout_s for sent in self._outstanding.values())
         return min((at for at in ripe if at > now), default=inf)
 
-    def lose(self) -> None:
+    def lose(self, now: float) -> None:
         """The link is lost. Its unanswered pings say nothing about the loss of a living link."""
         self.lost = True
-        self.losses += 1
+        self._lost_at.append(now)
         self._outstanding.clear()
 
-    def regain(self) -> None:
+    def regain(self, now: float) -> None:
         """The neighbour was heard again."""
         self.lost = False
         self._outstanding.clear()
+
+    def flaps(self, now: float) -> int:
+        """How often it was lost lately; a link that comes and goes gets more patience each time."""
+        while self._lost_at and self._lost_at[0] < now - self._config.flap_hold_s:
+            self._lost_at.popleft()
+        return len(self._lost_at)
+
+    def told_wall(self, ahead_ms: float) -> None:
+        """How far ahead of ours the neighbour's wall clock seems by one exchange. A step counts at once."""
+        if self.skew_ms is None or abs(ahead_ms - self.skew_ms) > 1000:
+            self.skew_ms = ahead_ms
+        else:
+            self.skew_ms += (ahead_ms - self.skew_ms) / 8
 
     def forgive(self, lag_s: float, now: float) -> None:
         """We ourselves were away for `lag_s` until now: nobody could be heard."""
@@ -206,8 +226,9 @@ class Link:
     def _overdue_at(self) -> float:
         return self.last_heard + self._config.ping_interval_s + self.rtt.timeout_s()
 
-    def _limit_s(self, doubt: float) -> float:
+    def _limit_s(self, doubt: float, now: float) -> float:
         rtt_s = self.rtt.smoothed_s or 0.0
+        doubt *= 1 + self.flaps(now)
         floor_s = self._config.silence_floor_s
         return silence_limit_s(rtt_s, self.rtt.deviation_s, floor_s=floor_s, doubt=doubt)
 

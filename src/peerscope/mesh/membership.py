@@ -14,11 +14,20 @@ from peerscope.records.ledger import Entry, Ledger
 class Membership:
     """Keeps the neighbourhood's rings in step with the ledger's verdicts."""
 
-    def __init__(self, ledger: Ledger, neighbourhood: Neighbourhood, detector: DetectorConfig, hold_s: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        neighbourhood: Neighbourhood,
+        detector: DetectorConfig,
+        *,
+        hold_s: float,
+        by_prefix: bool = False,
+    ) -> None:
         self._ledger = ledger
         self._neighbourhood = neighbourhood
         self._down_after_s = detector.down_after_s
         self._hold_s = hold_s
+        self._by_prefix = by_prefix
         self._down_since: dict[PeerId, float] = {}
 
     def stored(self, entry: Entry, now: float) -> None:
@@ -46,7 +55,8 @@ class Membership:
         self._neighbourhood.forget(peer, now)
 
     def _judge(self, peer: PeerId, now: float) -> None:
-        verdict = evidence.weigh(self._ledger, peer, now, down_after_s=self._down_after_s).verdict
+        found = evidence.weigh(self._ledger, peer, now, down_after_s=self._down_after_s, by_prefix=self._by_prefix)
+        verdict = found.verdict
         if verdict is Verdict.DOWN:
             since = self._down_since.setdefault(peer, now)
             if now - since >= self._hold_s and peer in self._neighbourhood.rings:

@@ -49,6 +49,8 @@ class Ping(Struct, frozen=True, array_like=True, tag=1):
     seq: Sequence
     clock_ms: Milliseconds
     """The sender's version clock."""
+    ahead_ms: Milliseconds = 0
+    """How far it runs ahead of the sender's wall clock."""
     rtt_us: Annotated[int, Meta(ge=0, le=600_000_000)] | None = None
     loss: Annotated[int, Meta(ge=0, le=RATIO_ONE)] | None = None
 
@@ -58,6 +60,7 @@ class Pong(Struct, frozen=True, array_like=True, tag=2):
 
     seq: Sequence
     clock_ms: Milliseconds
+    ahead_ms: Milliseconds = 0
 
 
 class Push(Struct, frozen=True, array_like=True, tag=3):

@@ -119,7 +119,13 @@ class Peer:
         self.ledger = Ledger(config.ledger)
         self.register = Register(signer, inspector, self.ledger, self.refused, wall_offset_s)
         self.neighbourhood = Neighbourhood(self.me, config.links, rng)
-        self.membership = Membership(self.ledger, self.neighbourhood, config.detector, config.links.ring_hold_s)
+        self.membership = Membership(
+            self.ledger,
+            self.neighbourhood,
+            config.detector,
+            hold_s=config.links.ring_hold_s,
+            by_prefix=config.network.public,
+        )
         self.watch = Watch(self.me, config.detector)
         self.gossip = Gossip(self.me, self.ledger, config.gossip, rng, self.out)
         self.sync = Sync(self.ledger, self.gossip, config.sync, rng, self.out, now)
@@ -152,7 +158,7 @@ class Peer:
             case Measured(checks):
                 self.reporter.measured(checks, now)
             case WallClock(offset_s):
-                self.register.wall_offset_s = offset_s
+                self.register.set_wall(offset_s)
             case Leave():
                 self._leave(now)
             case _:
@@ -286,9 +292,10 @@ class Peer:
         link = self.watch.links[peer]
         match message:
             case Ping():
-                self.out.send(peer, self.watch.pinged(link, message, now, self.register.clock_ms(now)))
+                clock_ms, ahead_ms = self.register.clock_ms(now), self.register.ahead_ms(now)
+                self.out.send(peer, self.watch.pinged(link, message, now, clock_ms, ahead_ms))
             case Pong():
-                self.watch.ponged(link, message, now)
+                self.watch.ponged(link, message, now, self.register.wall_ms(now))
             case Push():
                 self._pushed(peer, message, now)
             case Announce():
@@ -313,11 +320,8 @@ class Peer:
                 assert_never(message)
 
     def _heard(self, peer: PeerId, now: float) -> None:
-        link = self.watch.links[peer]
-        link.heard(now)
-        if link.lost:
+        if self.watch.heard(self.watch.links[peer], now):
             self.reporter.link_regained(now)
-            link.regain()
             self.gossip.opened(peer)
             self.neighbourhood.linked(peer)
             self._link_changed(peer, True, "heard again", now)
@@ -344,7 +348,7 @@ class Peer:
     def _accept(self, record: Record, age_ms: int, now: float) -> Entry | None:
         """The entry if the record is news and true; None if it is known. Raises `RemoteError` otherwise."""
         if record.peer_id == self.me:
-            if self.register.is_behind(record):
+            if self.register.is_behind(record, now):
                 self._outrun(record.kind, now)
             return None
         entry = self.register.accept(record, age_ms, now)
@@ -387,7 +391,7 @@ class Peer:
     def _watch(self, now: float) -> None:
         if now < self.watch.deadline():
             return
-        pings, lost = self.watch.due(now, self.register.clock_ms(now))
+        pings, lost = self.watch.due(now, self.register.clock_ms(now), self.register.ahead_ms(now))
         for peer, ping in pings:
             if self.watch.links[peer].connected:
                 self.out.send(peer, ping)
@@ -419,6 +423,8 @@ class Peer:
         self._review_at = now + REVIEW_S
         self.membership.review(now)
         self.neighbourhood.review(set(self.watch.up()), now)
+        if any(self._is_mute(link.peer, now) for link in self.watch.lost()):
+            self._observe(now)
         for peer in sorted(self.watch.links):
             link = self.watch.links[peer]
             age_s = now - link.opened_at
@@ -438,6 +444,14 @@ class Peer:
     def _is_idle(self, peer: PeerId) -> bool:
         wanted = self.neighbourhood.wanted
         return peer not in wanted and peer in self.neighbourhood.rings
+
+    def _is_mute(self, peer: PeerId, now: float) -> bool:
+        """A lost neighbour that spoke to others after we accused it, and then fell silent there as well."""
+        newest = self.ledger.get(peer, Kind.REPORT)
+        report = self.ledger.report(peer)
+        if newest is None or report is None or now - newest.heard_at < 1.5 * report.interval_ms / 1000:
+            return False
+        return evidence.accusation_by(self.ledger, self.me, peer, now) is None
 
     def _forget(self, peer: PeerId, now: float) -> None:
         self.membership.forget(peer, now)

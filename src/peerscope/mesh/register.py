@@ -8,7 +8,7 @@ from peerscope.errors import RemoteError
 from peerscope.records.bodies import Body, kind_of
 from peerscope.records.identity import PeerId, Signer
 from peerscope.records.ledger import Entry, Ledger, Merge
-from peerscope.records.record import Inspector, Record, sign
+from peerscope.records.record import VERSION_MAX, Inspector, Record, sign
 
 
 class Register:
@@ -18,8 +18,10 @@ class Register:
         self, signer: Signer, inspect: Inspector, ledger: Ledger, refused: Counter[str], wall_offset_s: float
     ) -> None:
         self.me: PeerId = signer.peer_id
-        self.wall_offset_s = wall_offset_s
-        """Unix seconds minus monotonic seconds."""
+        self._wall_offset_s = wall_offset_s
+        self._clock_offset_s = wall_offset_s
+        """Turns monotonic into version clock. It only grows: a wall clock set back does not stop the version clock,
+        by which others date our life."""
         self.duplicates = 0
         """Bodies received that were no news: the price of redundancy."""
         self._signer = signer
@@ -30,17 +32,29 @@ class Register:
 
     def wall(self, now: float) -> float:
         """Unix seconds at `now`, by our own wall clock."""
-        return now + self.wall_offset_s
+        return now + self._wall_offset_s
+
+    def set_wall(self, offset_s: float) -> None:
+        """The wall clock was read: Unix seconds minus monotonic seconds."""
+        self._wall_offset_s = offset_s
+        self._clock_offset_s = max(self._clock_offset_s, offset_s)
+
+    def wall_ms(self, now: float) -> int:
+        """Our wall clock in milliseconds since 1970."""
+        return max(1, round(self.wall(now) * 1000))
 
     def clock_ms(self, now: float) -> int:
-        """Our version clock: wall milliseconds, never backwards."""
-        return max(self._version, round(self.wall(now) * 1000), 1)
+        """Our version clock: wall milliseconds that never go backwards and never stand still."""
+        return min(max(self._version, round((now + self._clock_offset_s) * 1000), 1), VERSION_MAX)
+
+    def ahead_ms(self, now: float) -> int:
+        """How far the version clock runs ahead of the wall clock."""
+        return max(0, self.clock_ms(now) - self.wall_ms(now))
 
     def sign(self, body: Body, now: float) -> Record:
         """A new statement of ours, above all before it."""
-        wall_ms = max(1, round(self.wall(now) * 1000))
-        self._version = max(self._version + 1, wall_ms)
-        return sign(self._signer, body, version=self._version, wall_ms=wall_ms)
+        self._version = max(self._version + 1, self.clock_ms(now))
+        return sign(self._signer, body, version=self._version, wall_ms=self.wall_ms(now))
 
     def publish(self, body: Body, now: float) -> Entry:
         """Sign a statement and keep it."""
@@ -80,7 +94,7 @@ class Register:
             case _:
                 return None
 
-    def is_behind(self, record: Record) -> bool:
+    def is_behind(self, record: Record, now: float) -> bool:
         """A record of our own, from an earlier life, is newer than what we say on its topic: continue above it.
 
         Raises `RemoteError` if it is not ours at all.
@@ -90,4 +104,5 @@ class Register:
             return False
         self._inspect(record)
         self._version = max(self._version, record.version)
+        self._clock_offset_s = max(self._clock_offset_s, record.version / 1000 - now)
         return True

@@ -17,6 +17,7 @@ RECORD_BYTES = 600
 """What one report costs each peer: about 350 bytes of record, the rest keys announced and pulled."""
 LINKS_SETTLE_S = 1.0
 LOST_WINDOW_S = 60.0
+SKEW_S_MAX = 2**40
 
 
 class ReportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,7 +100,7 @@ class Reporter:
         else:
             p2p = judge_p2p(reachable, expected, self._health, alone="no other peer known")
         wait_s = interval_s(peers, shortest_s=self._config.interval_s, budget_bytes_s=self._budget_bytes_s)
-        readings = tuple(_reading(link, watches) for link, watches in links)
+        readings = tuple(_reading(link, watches, now) for link, watches in links)
         checks = (cpu, memory, storage, self._flapping(network, now), p2p)
         report = Report(round(wait_s * 1000), checks, readings, expected)
         urgent = self._urgent or (self._status is not None and report.status != self._status)
@@ -124,11 +125,14 @@ def _worst(checks: tuple[Check, ...]) -> tuple[int, ...]:
     return tuple(check.status for check in checks)
 
 
-def _reading(link: Link, watches: bool) -> LinkReading:
+def _reading(link: Link, watches: bool, now: float) -> LinkReading:
     rtt_s, loss = link.rtt.smoothed_s, link.loss_ratio
+    skew_s = 0 if link.skew_ms is None else round(link.skew_ms / 1000)
     return LinkReading(
         ref(link.peer),
         None if rtt_s is None else round(rtt_s * 1e6),
         None if loss is None else round(loss * RATIO_ONE),
         watches,
+        link.flaps(now),
+        max(-SKEW_S_MAX, min(SKEW_S_MAX, skew_s)),
     )

@@ -35,7 +35,16 @@ class Watch:
         """The peer has said hello: the link is watched from now on."""
         link.greeted = True
         link.told_clock(clock_ms, now)
-        self._next_at = min(self._next_at, now)
+        self._wake(link, now)
+
+    def heard(self, link: Link, now: float) -> bool:
+        """Anything from the neighbour ends a silence; True if the link was lost."""
+        link.heard(now)
+        if not link.lost:
+            return False
+        link.regain(now)
+        self._wake(link, now)
+        return True
 
     def close(self, peer: PeerId) -> Link | None:
         """Forget a link: closed on purpose, or of no interest any more."""
@@ -53,18 +62,18 @@ class Watch:
         """When to call `due` next. What is heard in between only moves it later, so it is worked out in `due`."""
         return self._next_at
 
-    def due(self, now: float, clock_ms: int) -> tuple[list[tuple[PeerId, Ping]], list[Link]]:
+    def due(self, now: float, clock_ms: int, ahead_ms: int = 0) -> tuple[list[tuple[PeerId, Ping]], list[Link]]:
         """Pings to send now, and links that are lost since the last call."""
         pings: list[tuple[PeerId, Ping]] = []
         lost: list[Link] = []
         factor: float | None = None
         for link in self.links.values():
-            if not link.greeted:
+            if link.wake_at > now:
                 continue
             if not link.lost and link.is_overdue(now):
                 factor = factor or self.doubt(now)
                 if link.is_silent(now, factor):
-                    link.lose()
+                    link.lose(now)
                     lost.append(link)
             if link.next_ping_at() <= now:
                 seq = link.sent_ping(now)
@@ -72,25 +81,34 @@ class Watch:
                 rtt_us = None if rtt_s is None else round(rtt_s * 1e6)
                 ratio = link.loss.ratio if link.pings else None
                 loss = None if ratio is None else round(ratio * RATIO_ONE)
-                pings.append((link.peer, Ping(seq, clock_ms, rtt_us, loss)))
-        factor = factor or self.doubt(now)
-        self._next_at = min((_deadline(link, now, factor) for link in self.links.values()), default=inf)
+                pings.append((link.peer, Ping(seq, clock_ms, ahead_ms, rtt_us, loss)))
+            link.wake_at = link.next_ping_at()
+            if not link.lost:
+                factor = factor or self.doubt(now)
+                link.wake_at = min(link.wake_at, link.silent_at(now, factor))
+        self._next_at = min((link.wake_at for link in self.links.values()), default=inf)
         return pings, lost
 
-    def pinged(self, link: Link, ping: Ping, now: float, clock_ms: int) -> Pong:
+    def pinged(self, link: Link, ping: Ping, now: float, clock_ms: int, ahead_ms: int = 0) -> Pong:
         """The answer to a ping; its sender's measurements serve us too."""
         link.told_clock(ping.clock_ms, now)
+        if link.rtt.smoothed_s is not None:
+            theirs_ms = ping.clock_ms - ping.ahead_ms + link.rtt.smoothed_s * 500
+            link.told_wall(theirs_ms - (clock_ms - ahead_ms))
         if ping.rtt_us is not None and not link.pings:
             link.rtt.sample(ping.rtt_us / 1e6)
         if ping.loss is not None:
             link.loss_told = ping.loss / RATIO_ONE
-        return Pong(ping.seq, clock_ms)
+        return Pong(ping.seq, clock_ms, ahead_ms)
 
-    def ponged(self, link: Link, pong: Pong, now: float) -> bool:
-        """An answer came; False if it answers nothing we asked."""
-        if link.answered(pong.seq, now) is None:
+    def ponged(self, link: Link, pong: Pong, now: float, wall_ms: float | None = None) -> bool:
+        """An answer came; False if it answers nothing we asked. `wall_ms`: our wall clock now."""
+        rtt_s = link.answered(pong.seq, now)
+        if rtt_s is None:
             return False
         link.told_clock(pong.clock_ms, now)
+        if wall_ms is not None:
+            link.told_wall(pong.clock_ms - pong.ahead_ms + rtt_s * 500 - wall_ms)
         return True
 
     def lagged(self, lag_s: float, now: float) -> None:
@@ -106,9 +124,6 @@ class Watch:
         lagging = now < self._doubt_until
         return doubt(quiet=quiet, links=len(links), lagging=lagging, doubt_max=self._config.doubt_max)
 
-
-def _deadline(link: Link, now: float, factor: float) -> float:
-    if not link.greeted:
-        return inf
-    at = link.next_ping_at()
-    return at if link.lost else min(at, link.silent_at(now, factor))
+    def _wake(self, link: Link, now: float) -> None:
+        link.wake_at = now
+        self._next_at = min(self._next_at, now)

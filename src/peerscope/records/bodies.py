@@ -89,6 +89,10 @@ class LinkReading(Struct, frozen=True, array_like=True):
     loss: Annotated[int, Meta(ge=0, le=RATIO_ONE)] | None = None
     watches: bool = True
     """The neighbour is one of our ring neighbours: it may say that it lost us."""
+    flaps: Annotated[int, Meta(ge=0, le=255)] = 0
+    """How often the link was lost and regained lately."""
+    skew_s: Annotated[int, Meta(ge=-(2**40), le=2**40)] = 0
+    """How far the neighbour's wall clock is ahead of ours, in whole seconds."""
 
 
 class Report(Struct, frozen=True, array_like=True):

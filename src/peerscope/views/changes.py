@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from peerscope.mesh import evidence
 from peerscope.mesh.evidence import Verdict
 from peerscope.records.identity import PeerId
 from peerscope.views.moment import Moment
@@ -29,12 +28,9 @@ class VerdictChanges:
     def update(self, moment: Moment) -> list[VerdictChange]:
         """What has changed since the last call."""
         found: list[VerdictChange] = []
-        departed = {p for p in moment.peers if p not in self._last and evidence.has_left(moment.ledger, p)}
-        for peer in sorted(evidence.accused(moment.ledger) | set(self._last) | departed):
-            if moment.ledger.profile(peer) is None:
-                self._last.pop(peer, None)
-                continue
-            weighed = moment.weigh(peer)
+        for peer in set(self._last) - set(moment.peers):
+            del self._last[peer]
+        for peer, weighed in moment.evidence.items():
             state = (weighed.verdict, weighed.has_majority)
             if state == self._last.get(peer, (Verdict.ALIVE, False)):
                 continue
@@ -48,4 +44,4 @@ class VerdictChanges:
     @property
     def is_calm(self) -> bool:
         """Nobody is suspected, so time alone changes nothing."""
-        return all(verdict in (Verdict.DOWN, Verdict.LEFT) for verdict, _ in self._last.values())
+        return all(verdict in (Verdict.DOWN, Verdict.LEFT, Verdict.PARTITIONED) for verdict, _ in self._last.values())

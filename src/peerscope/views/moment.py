@@ -4,23 +4,36 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from msgspec.structs import replace
+
 from peerscope.mesh import evidence
 from peerscope.mesh.evidence import Evidence, Verdict
 from peerscope.records.bodies import Kind, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
+from peerscope.views.partitions import Partition, partitions
 
 
 class Moment:
     """A ledger, the local monotonic time, and what turns it into wall time."""
 
-    def __init__(self, ledger: Ledger, me: PeerId, now: float, *, wall_offset_s: float, down_after_s: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        me: PeerId,
+        now: float,
+        *,
+        wall_offset_s: float,
+        down_after_s: float,
+        by_prefix: bool = False,
+    ) -> None:
         self.ledger = ledger
         self.me = me
         self.now = now
         self.wall = now + wall_offset_s
         """Unix seconds, for people."""
         self._down_after_s = down_after_s
+        self._by_prefix = by_prefix
 
     @cached_property
     def peers(self) -> list[PeerId]:
@@ -29,13 +42,17 @@ class Moment:
 
     @cached_property
     def evidence(self) -> dict[PeerId, Evidence]:
-        """Evidence about each of `peers`; only the accused are worth weighing."""
-        accused = evidence.accused(self.ledger)
-        return {peer: self.weigh(peer) if peer in accused else self._unaccused(peer) for peer in self.peers}
+        """Evidence about each of `peers`, with those lost together called partitioned."""
+        found = self._single
+        apart = {peer for group in self.partitions for peer in group.peers}
+        if not apart:
+            return found
+        return {peer: replace(e, verdict=Verdict.PARTITIONED) if peer in apart else e for peer, e in found.items()}
 
-    def weigh(self, peer: PeerId) -> Evidence:
-        """Everything behind the verdict on one peer."""
-        return evidence.weigh(self.ledger, peer, self.now, down_after_s=self._down_after_s)
+    @cached_property
+    def partitions(self) -> list[Partition]:
+        """Groups of peers lost together."""
+        return partitions(self.ledger, self.me, self._single, self.now)
 
     def verdict(self, peer: PeerId) -> Verdict:
         """What the evidence says of one of `peers`."""
@@ -54,5 +71,16 @@ class Moment:
         entry = self.ledger.get(peer, Kind.REPORT)
         return None if entry is None else max(0.0, self.now - entry.heard_at)
 
-    def _unaccused(self, peer: PeerId) -> Evidence:
-        return Evidence(Verdict.LEFT if evidence.has_left(self.ledger, peer) else Verdict.ALIVE)
+    @cached_property
+    def _single(self) -> dict[PeerId, Evidence]:
+        """Evidence about each peer by itself; only the accused are worth weighing."""
+        accused = evidence.accused(self.ledger)
+        left, alive = Evidence(Verdict.LEFT), Evidence(Verdict.ALIVE)
+        return {
+            peer: self.weigh(peer) if peer in accused else left if evidence.has_left(self.ledger, peer) else alive
+            for peer in self.peers
+        }
+
+    def weigh(self, peer: PeerId) -> Evidence:
+        """Everything about one peer by itself, observers that hear it included."""
+        return evidence.weigh(self.ledger, peer, self.now, down_after_s=self._down_after_s, by_prefix=self._by_prefix)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from msgspec import Struct
 
+from peerscope.mesh import evidence
 from peerscope.mesh.evidence import Verdict
 from peerscope.records.bodies import CHECKS, RATIO_ONE, Check, Report, Status
-from peerscope.records.identity import PeerId, PeerRef, short
+from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.views.moment import Moment
 
 SKEW_S = 5.0
@@ -52,7 +55,7 @@ class PeerView(Struct, frozen=True):
     """Unix seconds, by its own clock."""
     addresses: tuple[str, ...]
     clock_skew_s: float | None
-    """How far its wall clock seems ahead of ours, where that is more than five seconds."""
+    """How far its wall clock is ahead of its neighbours', where that is more than five seconds."""
     accused_by: int
     observers: int
 
@@ -61,26 +64,24 @@ def peer_view(moment: Moment, peer: PeerId) -> PeerView:
     """The view of one peer that has a profile."""
     profile = moment.ledger.profile(peer)
     assert profile is not None
-    evidence, report = moment.evidence[peer], moment.fresh_report(peer)
-    skews = [entry.skew_s for entry in moment.ledger.entries(peer)]
-    skew_s = max(skews, key=abs, default=0.0)
+    weighed, report = moment.evidence[peer], moment.fresh_report(peer)
     return PeerView(
         peer_id=peer.hex(),
         short_id=short(peer),
         region=profile.region,
         version=profile.version,
         node=profile.node,
-        verdict=evidence.verdict.value,
+        verdict=weighed.verdict.value,
         status=status(moment, peer),
         checks=_checks(report) if report else None,
         metrics=None,
-        links=_links(moment, report) if report and evidence.verdict is not Verdict.DOWN else (),
+        links=_links(moment, report) if report and weighed.verdict is not Verdict.DOWN else (),
         age_s=moment.age_s(peer),
         started_at=profile.started_at_ms / 1000,
         addresses=profile.addresses,
-        clock_skew_s=skew_s if abs(skew_s) > SKEW_S and peer != moment.me else None,
-        accused_by=len(evidence.accusations),
-        observers=len(evidence.observers),
+        clock_skew_s=clock_skew_s(moment, peer),
+        accused_by=len(weighed.accusations),
+        observers=len(weighed.observers),
     )
 
 
@@ -98,6 +99,21 @@ def status(moment: Moment, peer: PeerId) -> str:
         return "down"
     report = moment.fresh_report(peer)
     return "unknown" if report is None else report.status.name.lower()
+
+
+def clock_skew_s(moment: Moment, peer: PeerId) -> float | None:
+    """How far a peer's wall clock is off, in seconds; None within five.
+
+    The median of what its neighbours measured by pings: a neighbour whose own clock is wrong is outvoted. Where no
+    neighbour tells, the date of the peer's newest record against our clock.
+    """
+    reports = (moment.fresh_report(watcher) for watcher in evidence.watchers(moment.ledger, peer))
+    links = (link for report in reports if report for link in report.links)
+    told: list[float] = [link.skew_s for link in links if link.peer == ref(peer)]
+    if not told and peer != moment.me:
+        told = [entry.skew_s for entry in moment.ledger.entries(peer)[-1:]]
+    skew_s = float(median(told)) if told else 0.0
+    return skew_s if abs(skew_s) > SKEW_S else None
 
 
 def _checks(report: Report) -> dict[str, CheckView]:

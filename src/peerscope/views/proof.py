@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from peerscope.mesh.evidence import Evidence
 from peerscope.records.identity import PeerId
 from peerscope.views.moment import Moment
 
@@ -21,6 +22,13 @@ class AccusationView(Struct, frozen=True):
     """False when the observer is itself accused."""
 
 
+class PartitionView(Struct, frozen=True):
+    """Peers lost together."""
+
+    size: int
+    peers: tuple[str, ...]
+
+
 class EvidenceView(Struct, frozen=True):
     """Who says what of one peer, and how many of whom it takes."""
 
@@ -31,28 +39,34 @@ class EvidenceView(Struct, frozen=True):
     accusations: tuple[AccusationView, ...]
     heard_by: tuple[str, ...]
     arithmetic: str
+    partition: PartitionView | None = None
+    """The group it was lost with."""
 
 
 def evidence_view(moment: Moment, peer: PeerId) -> EvidenceView:
     """Everything behind the verdict on one peer."""
     found = moment.weigh(peer)
+    group = next((group for group in moment.partitions if peer in group.peers), None)
     accusations = tuple(
         AccusationView(a.observer.hex(), moment.wall - a.silence_s, a.silence_s, a.reason, a.counts)
         for a in found.accusations
     )
-    counted = sum(a.counts for a in found.accusations)
     return EvidenceView(
         peer_id=peer.hex(),
-        verdict=found.verdict.value,
+        verdict=moment.verdict(peer).value,
         observers=tuple(observer.hex() for observer in found.observers),
         quorum=found.quorum,
         accusations=accusations,
         heard_by=tuple(observer.hex() for observer in found.heard_by),
-        arithmetic=_arithmetic(counted, len(found.observers), found.quorum),
+        arithmetic=_arithmetic(found),
+        partition=PartitionView(len(group.peers), tuple(p.hex() for p in group.peers)) if group else None,
     )
 
 
-def _arithmetic(counted: int, observers: int, quorum: int) -> str:
-    if observers == 0:
+def _arithmetic(found: Evidence) -> str:
+    if not found.observers:
         return "nobody watches this peer"
-    return f"missed by {counted} of {observers} observers; {quorum} are needed"
+    voices = len(found.observers)
+    if found.voices not in (0, voices):
+        return f"missed by {found.accusing} of {found.voices} address prefixes; {found.quorum} are needed"
+    return f"missed by {found.accusing} of {voices} observers; {found.quorum} are needed"

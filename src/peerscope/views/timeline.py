@@ -35,12 +35,12 @@ class Timeline:
             if len(self._changes) >= PEERS_MAX:
                 return False
             changes = self._changes[peer] = deque(maxlen=CHANGES_MAX)
-        if changes and changes[-1].status == status:
-            return False
-        changes.append(Change(wall, status))
+        is_news = not changes or changes[-1].status != status
+        if is_news:
+            changes.append(Change(wall, status))
         while len(changes) > 1 and changes[1].at <= wall - WINDOW_S:
             changes.popleft()  # the one that still held when the window began stays
-        return True
+        return is_news
 
     def of(self, peer: PeerId) -> tuple[Change, ...]:
         """The changes of one peer, oldest first."""
