@@ -21,6 +21,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import ClassVar
 
 from namespaces import Network
 from sightings import Sighting, delays, from_peerscope, from_serf
@@ -55,15 +56,18 @@ class Agent:
 class Fleet(ABC):
     """`count` places for agents of one program; `running` are those in which one runs."""
 
-    program: str
-    levels: dict[str, set[str]]
+    program: ClassVar[str]
+    levels: ClassVar[dict[str, set[str]]]
     """How surely others know that a peer is missing: name of the figure, sightings that count."""
+    alarms: ClassVar[dict[str, set[str]]]
+    """What is false of a living peer."""
 
     def __init__(self, count: int, network: Network | None, place: Path) -> None:
         """`network`: namespaces to run in, one each; None: all on loopback. `place`: an empty directory."""
         self.count = count
         self.network = network
         self.place = place
+        self.environment: dict[str, str] = {}
         self.log: list[Sighting] = []
         self.running: dict[int, Agent] = {}
         self._selector = selectors.DefaultSelector()
@@ -107,6 +111,10 @@ class Fleet(ABC):
                 self._read(key.data)
         return until is not None and until()
 
+    def pump_until_told(self, mark: int, subject: str, what: str, observers: int, timeout_s: float) -> None:
+        """Read until so many have seen the subject this way since the log was `mark` long, or give up."""
+        self.pump(timeout_s, lambda: len(delays(self.log[mark:], 0.0, subject, {what})) >= observers)
+
     def _read(self, agent: Agent) -> None:
         assert agent.process.stdout is not None
         data = os.read(agent.process.stdout.fileno(), 65536)
@@ -131,13 +139,19 @@ class Fleet(ABC):
 
     def start(self, indices: Iterable[int], at_once: int = START_AT_ONCE) -> None:
         """Start these, so many at a time, and wait until each is ready."""
-        waiting = deque(indices)
-        while waiting:
-            batch = [waiting.popleft() for _ in range(min(at_once, len(waiting)))]
-            for index in batch:
-                self._spawn(index)
-            if not self.pump(READY_TIMEOUT_S + len(batch), lambda: all(self.running[i].name for i in batch)):  # noqa: B023
-                raise Trouble(f"agents {[i for i in batch if not self.running[i].name]} are not ready in time")
+        waiting = list(indices)
+        if 0 in waiting:  # the others join by way of the first
+            waiting.remove(0)
+            self._start_batch([0])
+        for at in range(0, len(waiting), at_once):
+            self._start_batch(waiting[at : at + at_once])
+
+    def _start_batch(self, batch: list[int]) -> None:
+        for index in batch:
+            self._spawn(index)
+        agents = [self.running[index] for index in batch]
+        if not self.pump(READY_TIMEOUT_S + len(batch), lambda: all(agent.name for agent in agents)):
+            raise Trouble(f"agents {[agent.index for agent in agents if not agent.name]} are not ready in time")
 
     def _spawn(self, index: int) -> None:
         where = self.network.inside(index) if self.network else contextlib.nullcontext()
@@ -156,8 +170,6 @@ class Fleet(ABC):
         agent = self.running[index] = Agent(index, process)
         self._selector.register(process.stdout, selectors.EVENT_READ, agent)
 
-    environment: dict[str, str] = {}
-
     def kill(self, index: int, number: int = signal.SIGKILL) -> tuple[str, float]:
         """End one by signal: its name, and when. What it still says is not read."""
         agent = self.running[index]
@@ -172,8 +184,7 @@ class Fleet(ABC):
     def _bury(self, index: int) -> None:
         """Wait for the end of one that was told to, and kill it if it does not."""
         agent = self.running.pop(index)
-        streams = agent.process.stdout, agent.process.stdin
-        assert streams[0] is not None and streams[1] is not None
+        streams = [stream for stream in (agent.process.stdout, agent.process.stdin) if stream is not None]
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(streams[0])
         for stream in streams:
@@ -202,8 +213,9 @@ class Fleet(ABC):
 class Peerscope(Fleet):
     """Our agents."""
 
-    program = "peerscope"
-    levels = {"majority_s": {"majority", "down"}, "down_s": {"down"}}
+    program: ClassVar = "peerscope"
+    levels: ClassVar = {"majority_s": {"majority", "down"}, "down_s": {"down"}}
+    alarms: ClassVar = {"majority": {"majority", "down"}, "down": {"down"}}
 
     def __init__(self, count: int, network: Network | None, place: Path) -> None:
         super().__init__(count, network, place)
@@ -234,7 +246,7 @@ class Peerscope(Fleet):
         """A goodbye, counted from the signal on."""
         name, at = self.kill(origin, signal.SIGTERM)
         mark, others = len(self.log), self.count - 1
-        self.pump(EVENT_TIMEOUT_S, lambda: len(delays(self.log[mark:], at, name, {"left"})) == others)
+        self.pump_until_told(mark, name, "left", others, EVENT_TIMEOUT_S)
         self._bury(origin)
         return delays(self.log[mark:], at, name, {"left"}), others
 
@@ -242,8 +254,9 @@ class Peerscope(Fleet):
 class Serf(Fleet):
     """Serf's agents, with its profile for local networks."""
 
-    program = "serf"
-    levels = {"down_s": {"down"}, "delivered_s": {"delivered"}}
+    program: ClassVar = "serf"
+    levels: ClassVar = {"down_s": {"down"}, "delivered_s": {"delivered"}}
+    alarms: ClassVar = {"down": {"down"}}
 
     def __init__(self, count: int, network: Network | None, place: Path) -> None:
         super().__init__(count, network, place)
@@ -270,7 +283,7 @@ class Serf(Fleet):
         command = ["serf", "event", "-coalesce=false", "-rpc-addr", self._control[origin], name]
         with self.network.inside(origin) if self.network else contextlib.nullcontext():
             sender = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        self.pump(EVENT_TIMEOUT_S, lambda: len(delays(self.log[mark:], 0.0, name, {"event"})) == others + 1)
+        self.pump_until_told(mark, name, "event", others + 1, EVENT_TIMEOUT_S)
         sender.wait(timeout=EVENT_TIMEOUT_S)
         found = delays(self.log[mark:], 0.0, name, {"event"})
         if origin not in found:

@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 HOSTS_MAX = 200 * 250
@@ -42,7 +43,7 @@ def refusal() -> str | None:
             network.lose(0.5)
             network.lose(0.0)
     except (OSError, subprocess.CalledProcessError) as error:
-        return f"network namespaces do not work here: {getattr(error, 'stderr', None) or error}".strip()
+        return f"network namespaces do not work here: {' '.join((getattr(error, 'stderr', '') or str(error)).split())}"
     return None
 
 
@@ -54,7 +55,7 @@ class Network:
         if not 1 <= count <= HOSTS_MAX:
             raise ValueError(f"{count} namespaces; must be 1 to {HOSTS_MAX}")
         self.count = count
-        self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        self._home: int | None = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         self._hosts: list[int] = []
         self._bridge: int | None = None
         try:
@@ -162,7 +163,7 @@ class Network:
         with self._entered(self._bridge):
             _batch(program, lines)
 
-    def _bridge_json(self, *command: str) -> list[dict]:
+    def _bridge_json(self, *command: str) -> Any:
         assert self._bridge is not None
         with self._entered(self._bridge):
             found = subprocess.run(command, capture_output=True, text=True, check=True).stdout

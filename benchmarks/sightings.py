@@ -19,8 +19,11 @@ import statistics
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-ALIASES = {"majority": "down", "majority_s": "down_s"}
+ALIASES = {"majority": "down", "majority_s": "down_s", "false_majority": "false_down"}
 """What Serf has no word for is compared with its nearest: our majority suspicion with its failed."""
+
+ABOUT_THE_RUN = {"of", "missed", "packets_lost_ratio", "machine_cpu_ratio", "benchmark_cpu_ratio"}
+"""Numbers that say how it was measured, of which a ratio would say nothing."""
 
 
 class Sighting(NamedTuple):
@@ -86,26 +89,23 @@ def spread(values: Collection[float], expected: int) -> dict[str, float | int | 
     }
 
 
-def alarms(
-    sightings: Iterable[Sighting], kinds: Collection[str], excused: Collection[str] = ()
-) -> dict[str, int]:
-    """False alarms: who was seen in one of these ways though nobody but the excused was in trouble.
-
-    `pairs` counts observer and subject, each pair once; `subjects` counts those falsely accused.
-    """
-    pairs = {(s.observer, s.subject) for s in sightings if s.what in kinds and s.subject not in excused}
+def alarms(sightings: Iterable[Sighting], kinds: Collection[str]) -> dict[str, int]:
+    """Who was seen in one of these ways: `pairs` of observer and subject, each once, and `subjects` accused."""
+    pairs = {(sighting.observer, sighting.subject) for sighting in sightings if sighting.what in kinds}
     return {"pairs": len(pairs), "subjects": len({subject for _, subject in pairs})}
 
 
 def ratios(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Ours divided by theirs, wherever both have a number; null where theirs is zero."""
+    """Ours divided by theirs, wherever both have a number and not both zero; null where only theirs is zero."""
     found: dict[str, Any] = {}
     for key, mine in ours.items():
+        if key in ABOUT_THE_RUN:
+            continue
         other = theirs.get(key, theirs.get(ALIASES.get(key, key)))
         if isinstance(mine, Mapping) and isinstance(other, Mapping):
             if inner := ratios(mine, other):
                 found[key] = inner
-        elif _is_number(mine) and _is_number(other):
+        elif _is_number(mine) and _is_number(other) and (mine or other):
             found[key] = round(mine / other, 3) if other else None
     return found
 

@@ -34,13 +34,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 from fleets import Fleet, Peerscope, Serf, Trouble
 from namespaces import Network, refusal
-from sightings import alarms, delays, ratios, spread
+from sightings import Sighting, alarms, delays, ratios, spread
 
 SETTLE_S = 20.0
 """At rest before `cost`: past the links that only the start needed."""
@@ -162,12 +163,12 @@ def cost(fleet: Fleet, setting: Setting) -> Result:
     fleet.pump(setting.seconds)
     passed = time.monotonic() - began
     busy = psutil.cpu_percent() / 100
-    sent = [(b - b0, p - p0) for (b, p), (b0, p0) in zip(fleet.network.sent() if fleet.network else [], sent, strict=True)]
+    now_sent = fleet.network.sent() if fleet.network else []
     return {
         "cpu_ratio": middle([(cpu_s(p) - b) / passed for p, b in zip(processes, before, strict=True)], 4),
         "rss_mib": middle([p.memory_info().rss / 2**20 for p in processes], 1),
-        "sent_bytes_per_s": middle([size / passed for size, _ in sent], 0),
-        "sent_packets_per_s": middle([packets / passed for _, packets in sent], 1),
+        "sent_bytes_per_s": middle([(now[0] - old[0]) / passed for now, old in zip(now_sent, sent, strict=True)], 0),
+        "sent_packets_per_s": middle([(now[1] - old[1]) / passed for now, old in zip(now_sent, sent, strict=True)], 1),
         "machine_cpu_ratio": round(busy, 3),
         "benchmark_cpu_ratio": round((time.process_time() - own) / passed, 4),
     }
@@ -189,27 +190,26 @@ def event(fleet: Fleet, setting: Setting) -> Result:
 def kill(fleet: Fleet, setting: Setting) -> Result:
     """One death after the other."""
     found: dict[str, list[float]] = {level: [] for level in fleet.levels}
-    seen: list[Sighting] = []
-    excused = set()
+    others: list[Sighting] = []
     for victim in victims(fleet):
         fleet.mend(setting.patience_s)
         fleet.pump(CALM_S)
         mark = len(fleet.log)
         name, at = fleet.kill(victim)
-        fleet.pump(KILL_TIMEOUT_S, lambda: len(delays(fleet.log[mark:], at, name, {"down"})) == fleet.count - 1)  # noqa: B023
+        fleet.pump_until_told(mark, name, "down", fleet.count - 1, KILL_TIMEOUT_S)
         fleet.pump(AFTER_S)
         for level, kinds in fleet.levels.items():
             found[level] += delays(fleet.log[mark:], at, name, kinds).values()
-        seen += [sighting for sighting in fleet.log[mark:] if sighting.subject != name]
+        others += [sighting for sighting in fleet.log[mark:] if sighting.subject != name]
     expected = VICTIMS * (fleet.count - 1)
-    return {level: spread(times, expected) for level, times in found.items()} | false_alarms(fleet, seen)
+    return {level: spread(times, expected) for level, times in found.items()} | false_alarms(fleet, others)
 
 
 def pause(fleet: Fleet, setting: Setting) -> Result:
     """Stopped for a moment, as by a busy host."""
     found: Result = {}
     for seconds in PAUSES_S:
-        accusers = dict.fromkeys(LEVELS, 0)
+        accusers = dict.fromkeys(fleet.alarms, 0)
         own: list[Sighting] = []
         for turn in range(PAUSES_EACH):
             fleet.mend(setting.patience_s)
@@ -223,9 +223,61 @@ def pause(fleet: Fleet, setting: Setting) -> Result:
                 agent.process.send_signal(signal.SIGCONT)
             fleet.pump(AFTER_S)
             since = fleet.log[mark:]
-            for level, kinds in LEVELS.items():
+            for level, kinds in fleet.alarms.items():
                 accusers[level] += len(delays(since, 0.0, agent.name, kinds).keys() - {agent.index})
             own += [s for s in since if s.observer == agent.index and s.subject != agent.name]
         asked = PAUSES_EACH * (fleet.count - 1)
         found[f"{seconds:g}_s"] = {"accusers": accusers, "of": asked, "by_the_paused": false_alarms(fleet, own)}
     return found
+
+
+def loss(fleet: Fleet, setting: Setting) -> Result | None:
+    """A bad network."""
+    if fleet.network is None:
+        return None
+    fleet.mend(setting.patience_s)
+    fleet.pump(CALM_S)
+    mark, lost, sent = len(fleet.log), fleet.network.lost(), packets(fleet.network)
+    fleet.network.lose(LOSS_RATIO)
+    try:
+        fleet.pump(setting.seconds)
+        lost, sent = fleet.network.lost() - lost, packets(fleet.network) - sent
+    finally:
+        fleet.network.lose(0.0)
+    fleet.pump(AFTER_S)
+    return {"packets_lost_ratio": round(lost / sent, 3), **false_alarms(fleet, fleet.log[mark:])}
+
+
+PARTS = {"storm": storm, "cost": cost, "event": event, "kill": kill, "pause": pause, "loss": loss}
+
+
+def victims(fleet: Fleet) -> list[int]:
+    """Different agents, spread out; never the first, by way of which the others join."""
+    return [1 + turn * (fleet.count - 1) // VICTIMS for turn in range(VICTIMS)]
+
+
+def false_alarms(fleet: Fleet, seen: Collection[Sighting]) -> Result:
+    """How often living peers were accused, at each level that the program has."""
+    return {f"false_{level}": alarms(seen, kinds) for level, kinds in fleet.alarms.items()}
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """CPU seconds so far."""
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def packets(network: Network) -> int:
+    """Packets sent by all so far."""
+    return sum(count for _, count in network.sent())
+
+
+def middle(values: Collection[float], digits: int) -> Result | None:
+    """Median and maximum over the agents."""
+    if not values:
+        return None
+    return {"median": round(statistics.median(values), digits), "max": round(max(values), digits)}
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
+
 from peerscope.agent import Monitor
 from peerscope.config import Config
 from peerscope.web.app import WebServer
@@ -61,6 +63,13 @@ class Agent:
     def is_measured(self) -> bool:
         """It has reported on itself."""
         return self.loop.call(lambda: self.monitor.peer.ledger.report(self.monitor.peer.me)) is not None
+
+
+def client(agent: Agent) -> httpx.Client:
+    """Asks an agent, over a new connection each time."""
+    fresh = httpx.Limits(max_keepalive_connections=0)
+    # `verify` would load every certificate of the system, for a server that has none.
+    return httpx.Client(base_url=agent.http, trust_env=False, verify=False, timeout=PATIENCE_S, limits=fresh)
 
 
 def settings(**sections: dict[str, Any]) -> Config:

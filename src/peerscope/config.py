@@ -103,12 +103,17 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Raises `ConfigError` that names the file, the key and the wish.
         """
         values: dict[str, Any] = msgspec.to_builtins(cls())  # so that half a sub-table keeps the other half's defaults
-        where = f"{path}: " if path is not None else ""
-        if path is not None:
-            _overlay(values, _read(Path(path)))
-        _overlay(values, _from_environment(os.environ if environment is None else environment))
-        _overlay(values, options or {})
-        return _convert(values, where)
+        layers = (
+            (f"{path}: ", _read(Path(path)) if path is not None else {}),
+            ("environment: ", _from_environment(os.environ if environment is None else environment)),
+            ("", options or {}),
+        )
+        config = cls()
+        for where, layer in layers:  # each checked by itself, so that a mistake is told where it was made
+            if layer:
+                _overlay(values, layer)
+                config = _convert(values, where)
+        return config
 
     def core(self) -> PeerConfig:
         """The part that the protocol core reads."""
@@ -143,9 +148,11 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         *tables, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         place = values
         for table in tables:
-            place = place.setdefault(table, {})
+            if not isinstance(place.setdefault(table, {}), dict):
+                raise ConfigError(f"environment: {name}: {'.'.join(tables)} is already set as a whole")
+            place = place[table]
         text = environment[name]
-        place[key] = tuple(text.split(",")) if key in ("join", "allowed_hosts") else text
+        place[key] = tuple(filter(None, text.split(","))) if key in ("join", "allowed_hosts") else text
     return values
 
 

@@ -45,7 +45,10 @@ class State:
     def lock(self) -> None:
         """Keep other agents out until this process ends. Raises `ConfigError` if one is here already."""
         place = self.path / LOCK_FILE
-        handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(f"{place}: cannot be written: {error.strerror}; choose another --state") from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -9,7 +9,8 @@ import pytest
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "sightings.py"
 spec = importlib.util.spec_from_file_location("sightings", PATH)
-assert spec is not None and spec.loader is not None
+assert spec is not None
+assert spec.loader is not None
 sightings = sys.modules["sightings"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sightings)
 Sighting = sightings.Sighting
@@ -75,13 +76,18 @@ def test_spread_tells_what_never_came() -> None:
 
 def test_alarms_count_each_pair_once() -> None:
     seen = [Sighting(1.0, 0, "x", "down"), Sighting(2.0, 0, "x", "down"), Sighting(2.0, 1, "x", "down")]
-    seen += [Sighting(3.0, 1, "killed", "down"), Sighting(3.0, 1, "y", "majority")]
-    assert sightings.alarms(seen, {"down"}, {"killed"}) == {"pairs": 2, "subjects": 1}
+    seen += [Sighting(3.0, 1, "y", "majority"), Sighting(3.0, 1, "z", "alive")]
+    assert sightings.alarms(seen, {"down"}) == {"pairs": 2, "subjects": 1}
+    assert sightings.alarms(seen, {"down", "majority"}) == {"pairs": 3, "subjects": 2}
 
 
 def test_ratios_meet_by_name_or_alias() -> None:
-    ours = {"kill": {"majority_s": {"max": 2.0}, "down_s": {"max": 4.0}}, "cost": {"rss": 3, "why": "x"}, "loss": None}
-    serf = {"kill": {"down_s": {"max": 8.0}}, "cost": {"rss": 0, "why": "y"}, "loss": {"down": 1}}
+    ours = {
+        "kill": {"majority_s": {"max": 2.0, "missed": 1}, "down_s": {"max": 4.0}},
+        "cost": {"rss": 3, "why": "x"},
+        "loss": {"down": 0},
+    }
+    serf = {"kill": {"down_s": {"max": 8.0, "missed": 2}}, "cost": {"rss": 0, "why": "y"}, "loss": {"down": 0}}
     assert sightings.ratios(ours, serf) == {
         "kill": {"majority_s": {"max": 0.25}, "down_s": {"max": 0.5}},
         "cost": {"rss": None},

@@ -89,5 +89,5 @@ def test_ratios_travel_as_bounded_ten_thousandths(ratio: float, travels: int) ->
 
 @pytest.mark.parametrize(("degraded", "unhealthy"), [(0.9, 0.75), (-0.1, 0.5)])
 def test_limits_the_wrong_way_round_are_named(degraded: float, unhealthy: float) -> None:
-    with pytest.raises(ConfigError, match=f"degraded {degraded}, unhealthy {unhealthy}"):
-        Limits(degraded=degraded, unhealthy=unhealthy)
+    with pytest.raises(ConfigError, match=f"health.cpu is degraded {degraded}, unhealthy {unhealthy}"):
+        HealthConfig(cpu=Limits(degraded=degraded, unhealthy=unhealthy))

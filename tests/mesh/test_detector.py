@@ -78,7 +78,7 @@ def test_doubt_has_a_limit() -> None:
         ({"chance": 0.0}, "detector.chance is 0.0"),
         ({"chance": 1.0}, "detector.chance is 1.0"),
         ({"down_after_s": 1.4}, "detector.down_after_s is 1.4"),
-        ({"ping_interval_s": inf}, "ping_interval_s inf"),
+        ({"ping_interval_s": inf}, "ping_interval_s is inf"),
     ],
 )
 def test_settings_that_contradict_each_other_are_named(fields: dict[str, float], named: str) -> None:

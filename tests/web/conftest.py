@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from live import Agent, running
+from live import Agent, client, running
 
 TOKEN = "0123456789abcdef"
 
@@ -27,5 +27,5 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
 @pytest.fixture
 def web(agent: Agent) -> Iterator[httpx.Client]:
     """Asks the open agent."""
-    with httpx.Client(base_url=agent.http, trust_env=False, timeout=30) as client:
-        yield client
+    with client(agent) as asking:
+        yield asking

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -215,9 +215,9 @@ class Reader:
     async def accept(self) -> None:
         pass
 
-    async def receive_text(self) -> str:
+    async def receive(self) -> dict[str, str]:
         await self.gone.wait()
-        raise WebSocketDisconnect(1001)
+        return {"type": "websocket.disconnect"}
 
     async def send_text(self, text: str) -> None:
         await self.reading.wait()

@@ -10,7 +10,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from live import Agent
+from live import Agent, client, settings
+from peerscope.agent import Monitor
 from peerscope.errors import ConfigError
 from peerscope.web.app import WebServer
 from peerscope.web.guard import POLICY
@@ -21,7 +22,8 @@ CLOSED = ["/api/v1/health", "/api/v1/self", "/api/v1/peers", "/openapi.json", "/
 
 
 def get(agent: Agent, path: str = "/api/v1/health", **headers: str) -> httpx.Response:
-    return httpx.get(agent.http + path, headers=headers, trust_env=False, timeout=30)
+    with client(agent) as asking:
+        return asking.get(path, headers={name: value.encode() for name, value in headers.items()})
 
 
 def feed_of(agent: Agent, query: str = "") -> str:
@@ -81,7 +83,7 @@ def test_the_page_itself_and_the_probes_need_no_token(guarded: Agent, path: str)
 @pytest.mark.parametrize("path", CLOSED)
 def test_everything_else_does(guarded: Agent, path: str) -> None:
     for given in ({}, {"authorization": f"Bearer {TOKEN}x"}, {"authorization": "ü"}):
-        answer = httpx.get(guarded.http + path, headers={k: v.encode() for k, v in given.items()}, trust_env=False)
+        answer = get(guarded, path, **given)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
         assert answer.headers["content-type"] == "application/problem+json"
@@ -132,7 +134,8 @@ def test_refusals_carry_the_policy(agent: Agent, guarded: Agent) -> None:
     assert_guarded(get(agent, host="evil.example"))
     assert_guarded(get(agent, origin="http://evil.example"))
     assert_guarded(get(guarded))
-    assert_guarded(httpx.post(agent.http + "/api/v1/health", trust_env=False))
+    with client(agent) as asking:
+        assert_guarded(asking.post("/api/v1/health"))
 
 
 def test_even_a_crash_carries_the_policy(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,9 +182,6 @@ def test_a_request_without_a_name_is_misdirected(agent: Agent) -> None:
 
 
 def test_a_taken_port_is_told_before_anything_starts(agent: Agent) -> None:
-    from live import settings
-    from peerscope.agent import Monitor
-
     address = host_of(agent)
     monitor = Monitor(settings(web={"listen": address}), agent.monitor.state.path)
     with pytest.raises(ConfigError, match=f"web.listen: cannot use {address}.*--http"):

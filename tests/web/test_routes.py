@@ -170,7 +170,7 @@ def test_a_bug_of_ours_is_a_problem_document_and_the_agent_lives_on(
     assert "secret" not in assert_problem(answer, 500)
     assert "a request for /api/v1/self failed" in caplog.text
     monkeypatch.undo()
-    assert httpx.get(agent.http + "/api/v1/self", trust_env=False).status_code == 200
+    assert web.get("/api/v1/self").status_code == 200
 
 
 def test_the_page_and_its_files_are_served_as_what_they_are(web: httpx.Client) -> None:

@@ -65,6 +65,9 @@ def main() -> None:
     except PeerscopeError as error:
         click.echo(f"peerscope: {error}", err=True)
         sys.exit(2)
+    except KeyError as error:  # an answer without what every agent says
+        click.echo(f"peerscope: what answered is no peerscope agent, or of another version: no {error} in it", err=True)
+        sys.exit(2)
     except BrokenPipeError:  # `| head` has seen enough
         sys.stderr.close()
         sys.exit(0)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 import click
 
@@ -15,6 +16,8 @@ from peerscope.errors import ApiError
 
 API_DEFAULT = "http://127.0.0.1:8080"
 TIMEOUT_S = 10.0
+_opener = build_opener(ProxyHandler({}))
+"""Asks directly: the agent is here or in our own network, and a proxy must not see the token."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -53,12 +56,12 @@ def _with_query(path: str, query: Mapping[str, str | None] | None) -> str:
 def _get(url: str, token: str) -> tuple[Any, str | None]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with urlopen(Request(url, headers=headers), timeout=TIMEOUT_S) as response:
+        with _opener.open(Request(url, headers=headers), timeout=TIMEOUT_S) as response:
             return json.load(response), _next(response.headers.get("link"))
     except HTTPError as error:
         raise ApiError(_detail(error)) from None
-    except (URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
+    except (URLError, OSError, ValueError, HTTPException) as error:
+        reason = " ".join(str(getattr(error, "reason", error)).split())[:200]
         raise ApiError(
             f"no agent answers at {url.split('/api/')[0]} ({reason}); start one with `peerscope run`, "
             "or name another with --api URL"

@@ -101,10 +101,10 @@ def why(id: str, api: str, token: str, as_json: bool) -> None:
         _print(found)
         return
     console = Console()
-    console.print(
-        Text.assemble(("peer ", "bold"), found["peer_id"][:SHORT_HEX], " is "), _word(found["verdict"]), end=""
-    )
-    console.print(Text(f": {found['arithmetic']}"))
+    name = found["peer_id"][:SHORT_HEX]
+    console.print(Text.assemble(("peer ", "bold"), name, " is ", _word(found["verdict"]), f": {found['arithmetic']}"))
+    if found["partition"]:
+        console.print(Text(f"  lost together with {found['partition']['size'] - 1} others"))
     for accusation in found["accusations"]:
         doubt = "" if accusation["counts"] else " (itself accused: does not count)"
         since = _seconds(accusation["last_heard_s"])
@@ -122,9 +122,7 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
     middle, mean = _milliseconds(health["median_latency_s"]), _milliseconds(health["average_latency_s"])
     console.print(f"  connectivity {_percent(health['connectivity'])}   latency {middle} median, {mean} mean")
     region = f" in {me['region']}" if me["region"] else ""
-    console.print(
-        Text.assemble(("this peer ", "bold"), f"{me['short_id']}{region}: "), _coloured(mine["status"]), sep=""
-    )
+    console.print(Text.assemble(("this peer ", "bold"), f"{me['short_id']}{region}: ", _coloured(mine["status"])))
     for check in (mine["checks"] or {}).values():
         mark = _coloured(f"{check['status']:<10}", check["status"])
         console.print(Text(f"  {check['name']:<8}"), mark, Text(check["message"]), sep="")

@@ -106,12 +106,6 @@ def version(as_json: bool) -> None:
 async def _serve(config: Config, state: Path, *, as_json: bool, until_eof: bool) -> None:
     from peerscope.agent import Monitor  # loads the QUIC stack: not for `version`
 
-    if not config.network.secret and not is_loopback(split_address(config.peer.listen, "peer.listen")[0]):
-        click.echo(
-            f"peerscope: warning: {config.peer.listen} can be reached from other machines and network.secret is empty: "
-            "whoever reaches it can join",
-            err=True,
-        )
     monitor = Monitor(config, state)
     server = None
     if config.web.listen != "off":
@@ -123,6 +117,7 @@ async def _serve(config: Config, state: Path, *, as_json: bool, until_eof: bool)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     async with monitor:
+        _warn_if_open(config)
         _print_ready(monitor, as_json=as_json)
         if as_json:
             monitor.listen(_print_json)
@@ -139,6 +134,15 @@ async def _serve(config: Config, state: Path, *, as_json: bool, until_eof: bool)
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+
+
+def _warn_if_open(config: Config) -> None:
+    if not config.network.secret and not is_loopback(split_address(config.peer.listen, "peer.listen")[0]):
+        click.echo(
+            f"peerscope: warning: {config.peer.listen} can be reached from other machines and network.secret is empty: "
+            "whoever reaches it can join",
+            err=True,
+        )
 
 
 def _print_ready(monitor: Any, *, as_json: bool) -> None:

@@ -16,13 +16,6 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     degraded: float
     unhealthy: float
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.degraded <= self.unhealthy:
-            raise ConfigError(
-                f"a health limit is degraded {self.degraded}, unhealthy {self.unhealthy}; "
-                "must be 0 or more, and degraded not above unhealthy"
-            )
-
 
 class HealthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits of the five checks. The values are those the first sketch of this product used."""
@@ -41,6 +34,20 @@ class HealthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     p2p_degraded_below: float = 0.8
     p2p_unhealthy_below: float = 0.5
     """Share of the expected neighbours that are reachable."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p2p_unhealthy_below <= self.p2p_degraded_below <= 1:
+            raise ConfigError(
+                f"health.p2p_unhealthy_below is {self.p2p_unhealthy_below} and health.p2p_degraded_below is "
+                f"{self.p2p_degraded_below}; both must lie between 0 and 1, the first not above the second"
+            )
+        for name in ("cpu", "memory", "storage", "network"):
+            limits = getattr(self, name)
+            if not 0 <= limits.degraded <= limits.unhealthy:
+                raise ConfigError(
+                    f"health.{name} is degraded {limits.degraded}, unhealthy {limits.unhealthy}; "
+                    "must be 0 or more, and degraded not above unhealthy"
+                )
 
 
 def judge(ratio: float, limits: Limits, message: str) -> Check:

@@ -10,7 +10,7 @@ al. 2018).
 
 from __future__ import annotations
 
-from math import ceil, log
+from math import ceil, isfinite, log
 
 from msgspec import Struct
 
@@ -40,6 +40,11 @@ class DetectorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     goes is a bad link, not a dead peer."""
 
     def __post_init__(self) -> None:
+        for name in ("ping_interval_s", "probe_interval_s", "silence_floor_s", "down_after_s"):
+            if not isfinite(getattr(self, name)):
+                raise ConfigError(f"detector.{name} is {getattr(self, name)}; must be a number of seconds")
+        if not self.doubt_max >= 1:
+            raise ConfigError(f"detector.doubt_max is {self.doubt_max}; must be 1 or more")
         if self.ping_interval_s <= 0 or self.probe_interval_s <= 0:
             raise ConfigError("detector.ping_interval_s and detector.probe_interval_s must be above 0")
         if self.silence_floor_s <= self.ping_interval_s:

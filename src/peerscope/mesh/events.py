@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
-from peerscope.mesh.messages import Message, Ping, Pong, encode
+from peerscope.mesh.messages import Aged, Message, Ping, Pong, encode
 from peerscope.records.bodies import Body, Check
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry
@@ -58,6 +58,12 @@ class Join(Struct, frozen=True):
     addresses: tuple[str, ...]
 
 
+class Recall(Struct, frozen=True):
+    """Records kept from an earlier time, with their ages."""
+
+    items: tuple[Aged, ...]
+
+
 class Publish(Struct, frozen=True):
     """A new statement of ours."""
 
@@ -81,7 +87,7 @@ class Leave(Struct, frozen=True):
     """Say goodbye to everybody."""
 
 
-Event = Connected | Disconnected | DialFailed | Received | Join | Publish | Measured | WallClock | Leave
+Event = Connected | Disconnected | DialFailed | Received | Join | Recall | Publish | Measured | WallClock | Leave
 
 
 class Send(Struct, frozen=True):

@@ -65,8 +65,9 @@ class Neighbourhood:
         """Remembered, but not on the rings."""
         self.bootstrap: dict[PeerId, tuple[str, ...]] = {}
         """Peers to start from, while they are no members yet."""
-        self.wanted: frozenset[PeerId] = frozenset()
-        """Neighbours on the rings."""
+        self._wanted: frozenset[PeerId] = frozenset()
+        self._stale_since: float | None = None
+        """The rings changed then; the neighbours are worked out again when somebody asks."""
         self._attempts: dict[PeerId, Attempt] = {}
         self._wanted_since: dict[PeerId, float] = {}
         self._next_at = inf
@@ -83,7 +84,15 @@ class Neighbourhood:
             changed = self.rings.remove(peer)
             self.missing(peer, now)
         if changed:
+            self._ring_changed(now)
+
+    @property
+    def wanted(self) -> frozenset[PeerId]:
+        """Neighbours on the rings."""
+        if self._stale_since is not None:
+            now, self._stale_since = self._stale_since, None
             self._rearrange(now)
+        return self._wanted
 
     def review(self, linked: set[PeerId], now: float) -> None:
         """Look again for neighbours nobody dials: as others fall off the rings, more of the lost become ours."""
@@ -94,7 +103,7 @@ class Neighbourhood:
         """No member any more: it left, or nobody remembers it."""
         self.lost.discard(peer)
         if self.rings.remove(peer):
-            self._rearrange(now)
+            self._ring_changed(now)
         else:
             self._attempts.pop(peer, None)
 
@@ -106,6 +115,7 @@ class Neighbourhood:
 
     def linked(self, peer: PeerId) -> None:
         """Connected: no more dialling."""
+        _ = self.wanted  # whom the rings want now is noted before it is crossed out
         self._attempts.pop(peer, None)
 
     def missing(self, peer: PeerId, now: float, *, wait_s: float = 0.0) -> None:
@@ -115,11 +125,12 @@ class Neighbourhood:
 
     def failed(self, peer: PeerId, now: float) -> None:
         """A dial came to nothing: wait longer each time, with jitter so that peers do not dial in step."""
+        is_ours = self._is_ours(peer)
         attempt = self._attempts.get(peer)
         if attempt is None:
             return
         attempt.in_flight = False
-        if not self._is_ours(peer):
+        if not is_ours:
             del self._attempts[peer]
             return
         attempt.failures += 1
@@ -135,6 +146,7 @@ class Neighbourhood:
         """Peers to dial now."""
         if now < self._next_at:
             return []
+        _ = self.wanted
         ready: list[PeerId] = []
         for peer in sorted(self._attempts):
             attempt = self._attempts[peer]
@@ -156,11 +168,16 @@ class Neighbourhood:
         settled = now - self._config.settle_s
         return {p for p in self.bootstrap if p in self._attempts and self._attempts[p].since <= settled}
 
+    def _ring_changed(self, now: float) -> None:
+        if self._stale_since is None:
+            self._stale_since = now
+        self._next_at = min(self._next_at, now)
+
     def _rearrange(self, now: float) -> None:
-        before, self.wanted = self.wanted, self.rings.neighbours(self._me)
-        for peer in before - self.wanted:
+        before, self._wanted = self._wanted, self.rings.neighbours(self._me)
+        for peer in before - self._wanted:
             self._wanted_since.pop(peer, None)
-        for peer in sorted(self.wanted - before):
+        for peer in sorted(self._wanted - before):
             self._wanted_since[peer] = now
             self._try(peer, now, 0.0 if self._me < peer else self._config.dial_grace_s)
         for peer in [p for p in self._attempts if not self._is_ours(p)]:

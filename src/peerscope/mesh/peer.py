@@ -39,6 +39,7 @@ from peerscope.mesh.events import (
     Measured,
     Outbox,
     Publish,
+    Recall,
     Received,
     Stored,
     WallClock,
@@ -132,6 +133,10 @@ class Peer:
         self.reporter = Reporter(config.report, config.health, config.gossip.budget_bytes_s, now)
         self.received: Counter[str] = Counter()
         """Messages heard, by type."""
+        self.copies: Counter[str] = Counter()
+        """Record bodies received, pushed and announced, and how many of them were news."""
+        self.hops: Counter[int] = Counter()
+        """Hops that urgent news took to us."""
         self._review_at = now + REVIEW_S
         self._expire_at = now + 60.0
         self._refuted_at = -inf
@@ -153,6 +158,9 @@ class Peer:
             case Join(peer, addresses):
                 if peer not in self.ledger:
                     self.neighbourhood.join(peer, addresses, now)
+            case Recall(items):
+                for item in items:
+                    self._offered(None, item, now)
             case Publish(body, urgent):
                 self._publish(body, now, urgent=urgent)
             case Measured(checks):
@@ -333,16 +341,21 @@ class Peer:
 
     def _pushed(self, source: PeerId, push: Push, now: float) -> None:
         entry = self._accept(push.record, push.age_ms, now)
+        self.copies["pushed"] += 1
         if entry is not None:
+            self.copies["pushed news"] += 1
+            self.hops[len(push.path)] += 1
             self.gossip.push(entry, now, hops=push.ttl - 1, path=push.path, source=source)
 
-    def _offered(self, source: PeerId, item: Aged, now: float) -> None:
+    def _offered(self, source: PeerId | None, item: Aged, now: float) -> None:
         try:
             entry = self._accept(item.record, item.age_ms, now)
         except RemoteError as error:  # the others in the message may be good
             self.refused[error.reason] += 1
         else:
+            self.copies["announced"] += 1
             if entry is not None:
+                self.copies["announced news"] += 1
                 self.gossip.spread(entry, now, source=source)
 
     def _accept(self, record: Record, age_ms: int, now: float) -> Entry | None:

@@ -19,6 +19,7 @@ from enum import Enum
 
 from msgspec import Struct
 
+from peerscope.errors import ConfigError
 from peerscope.records.bodies import Body, Kind, Observations, Profile, Report
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.record import Record
@@ -35,6 +36,10 @@ class LedgerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     remember_s: float = 86_400.0
     """How long a peer that says nothing is remembered (and redialled): a day, so that a network split
     overnight still heals by itself."""
+
+    def __post_init__(self) -> None:
+        if self.origins_max < 1 or not self.remember_s > 0:
+            raise ConfigError("ledger.origins_max must be 1 or more, and ledger.remember_s above 0")
 
 
 class Entry(Struct, frozen=True):

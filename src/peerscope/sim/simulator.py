@@ -127,6 +127,8 @@ class Simulator:
     def cut(self, one: set[PeerId], other: set[PeerId], *, both_ways: bool = True) -> None:
         """Nothing goes from one group to the other any more, nor back if `both_ways`."""
         self.network.cut(frozenset(one), frozenset(other), both_ways=both_ways)
+        across = [name for name in self._connections if {*name} & one and {*name} & other]
+        self._later(self.now + IDLE_TIMEOUT_S, self._break, across)
 
     def heal(self) -> None:
         """Everything crosses again."""
@@ -253,6 +255,14 @@ class Simulator:
         self.network.forget(node.peer_id, other)
         self.network.forget(other, node.peer_id)
         self._later(arrives, self._hand, target, target.life, Disconnected(node.peer_id, reason))
+
+    def _break(self, connections: list[tuple[PeerId, PeerId]]) -> None:
+        """Those that are still cut have been silent for longer than the transport bears."""
+        for one, other in connections:
+            if (one, other) in self._connections and self.network.is_cut(one, other):
+                del self._connections[one, other]
+                self.feed(one, Disconnected(other, "idle"))
+                self.feed(other, Disconnected(one, "idle"))
 
     def _idle_out(self, peer: PeerId, gone: PeerId) -> None:
         if pair(peer, gone) not in self._connections:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class Host:
         with contextlib.suppress(Exception):  # whatever fails here fails again, and is told, when measured
             self._packets = _packets()
         self._running: dict[str, asyncio.Future[Check]] = {}
-        psutil.cpu_percent(None)  # the first call only starts the interval
+        self._cpu_times = psutil.cpu_times()
 
     async def measure(self) -> tuple[Check, ...]:
         """cpu, memory, storage and network, in the order a report has them."""
@@ -42,7 +43,7 @@ class Host:
         name = check.__name__.lstrip("_")
         running = self._running.get(name)
         if running is None or running.done():
-            running = self._running[name] = asyncio.ensure_future(asyncio.to_thread(check))
+            running = self._running[name] = in_thread(check)
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 return await asyncio.shield(running)
@@ -52,7 +53,13 @@ class Host:
             return failed(f"the {name} check failed: {error or type(error).__name__}")
 
     def _cpu(self) -> Check:
-        ratio = psutil.cpu_percent(None) / 100
+        # Not psutil.cpu_percent: it keeps the last reading per thread, and checks run in any.
+        before, self._cpu_times = self._cpu_times, psutil.cpu_times()
+        passed = [max(0.0, now - then) for now, then in zip(self._cpu_times, before, strict=True)]
+        spent = dict(zip(self._cpu_times._fields, passed, strict=True))
+        total = sum(passed) - spent.get("guest", 0.0) - spent.get("guest_nice", 0.0)  # counted in user and nice
+        idle = spent["idle"] + spent.get("iowait", 0.0)
+        ratio = min(1.0, max(0.0, 1.0 - idle / total)) if total > 0 else 0.0
         return judge(ratio, self._config.cpu, f"{ratio:.0%} of {psutil.cpu_count()} cores busy")
 
     def _memory(self) -> Check:
@@ -78,3 +85,29 @@ def _packets() -> tuple[int, int]:
     counters = psutil.net_io_counters()
     bad = counters.errin + counters.errout + counters.dropin + counters.dropout
     return bad, counters.packets_recv + counters.packets_sent
+
+
+def in_thread(check: Callable[[], Check]) -> asyncio.Future[Check]:
+    """Run a check in a thread that ends with the process: one that hangs on a dead mount must not keep us alive."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Check] = loop.create_future()
+
+    def settle(result: Check | None, error: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        elif result is not None:
+            done.set_result(result)
+
+    def work() -> None:
+        result, failure = None, None
+        try:
+            result = check()
+        except Exception as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=work, name=f"check {check.__name__}", daemon=True).start()
+    return done

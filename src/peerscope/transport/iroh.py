@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import struct
 from collections import Counter, deque
 from collections.abc import Coroutine
@@ -71,7 +72,7 @@ class IrohTransport:
             endpoint = await iroh.Endpoint.bind(options)
         except iroh.IrohError as error:
             raise ConfigError(
-                f"cannot listen on {listen}: {error.message()}; choose another address or port with --listen"
+                f"cannot listen on {listen}: {_text(error)}; choose another address or port with --listen"
             ) from error
         return cls(endpoint, _bound_socket(endpoint, listen))
 
@@ -322,7 +323,7 @@ def parse_ticket(ticket: str) -> tuple[PeerId, tuple[str, ...]]:
         addr = iroh.EndpointTicket.from_string(ticket.strip()).endpoint_addr()
     except iroh.IrohError as error:
         raise ConfigError(
-            f"not a ticket: {ticket[:24]!r}... ({error.message()}); a ticket is printed by `peerscope run` "
+            f"not a ticket: {ticket[:24]!r}... ({_text(error)}); a ticket is printed by `peerscope run` "
             "and begins with 'endpoint'"
         ) from error
     return PeerId(bytes.fromhex(str(addr.id()))), tuple(addr.direct_addresses())
@@ -335,6 +336,9 @@ def _bound_socket(endpoint: iroh.Endpoint, listen: str) -> str:
 
 
 def _text(error: BaseException) -> str:
-    if isinstance(error, iroh.IrohError):
-        return str(error.message())
-    return str(error) or type(error).__name__
+    """What went wrong, in one line: iroh's messages are chains of causes with places in its own source."""
+    message = str(error.message()) if isinstance(error, iroh.IrohError) else str(error)
+    lines = [line.strip() for line in message.splitlines()]
+    causes = [line for line in lines if line and not line.startswith(("at ", "Caused by", "Stack backtrace"))]
+    last = re.sub(r"^\d+: |\s*\(?(/[^\s:]+)+\.rs(:\d+)*\)?", "", causes[-1]) if causes else ""
+    return last.strip() or type(error).__name__

@@ -126,7 +126,7 @@ def find_peer(request: Request) -> PeerId:
 def _number(text: str | None, name: str, most: int) -> int:
     if text is None:
         return most
-    if not text.isdecimal() or not 1 <= int(text) <= most:
+    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= most:
         raise HTTPException(400, f"{name} is {text[:32]!r}; must be a number from 1 to {most}")
     return int(text)
 

@@ -26,7 +26,7 @@ from peerscope.web.api import ROUTES
 from peerscope.web.feed import Feed
 from peerscope.web.guard import Guard
 from peerscope.web.openapi import openapi
-from peerscope.web.problems import on_crash, on_http_error
+from peerscope.web.problems import on_http_error
 
 STATIC = Path(str(files("peerscope.web"))) / "static"
 SOCKET_BYTES_MAX = 4096
@@ -51,7 +51,7 @@ def make_app(monitor: Monitor, feed: Feed, *, hosts: tuple[str, ...] = ()) -> St
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, hosts=hosts, token=monitor.config.web.token)],
-        exception_handlers={HTTPException: on_http_error, Exception: on_crash},
+        exception_handlers={HTTPException: on_http_error},
     )
     app.state.monitor = monitor
     return app
@@ -88,7 +88,9 @@ class WebServer:
         feeding = asyncio.create_task(self._feed.run())
         serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         try:
-            await asyncio.shield(serving)
+            done, _ = await asyncio.wait((serving, feeding), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
             feeding.cancel()
             self._server.should_exit = True
@@ -108,7 +110,11 @@ class QuietServer(uvicorn.Server):
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=256)
+        server = socket.create_server((host, port), family=family, backlog=256)
+        # Inherited by each connection. asyncio sets it only on sockets that name their protocol, and small answers
+        # would wait for a delayed acknowledgement.
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return server
     except OSError as error:
         raise ConfigError(
             f"web.listen: cannot use {host}:{port}: {error.strerror}; choose another with --http HOST:PORT, "

@@ -87,9 +87,8 @@ class Feed:
         self._clients.add(client)
         writer = asyncio.create_task(self._write(socket, client))
         try:
-            with contextlib.suppress(WebSocketDisconnect):
-                while True:
-                    await socket.receive_text()  # nothing is expected; this notices the end
+            while (await socket.receive())["type"] != "websocket.disconnect":
+                pass  # nothing is expected; this notices the end
         finally:
             self._clients.discard(client)
             writer.cancel()

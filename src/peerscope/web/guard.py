@@ -8,13 +8,16 @@ page's own files and the two health probes needs it.
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Iterable
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from peerscope.web.problems import problem
+
+log = logging.getLogger(__name__)
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 OPEN_PATHS = ("/healthz", "/readyz", "/static/", "/favicon.ico")
@@ -45,7 +48,7 @@ class Guard:
             return
         refusal = self._refusal(scope)
         if refusal is None:
-            await self._app(scope, receive, _with_headers(send))
+            await self._serve(scope, receive, _with_headers(send))
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": refusal[1][:100]})
@@ -56,6 +59,22 @@ class Guard:
                 response.headers["www-authenticate"] = "Bearer"
             await response(scope, receive, _with_headers(send))
 
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A bug of ours is told in the log, once; the client gets a problem document like any other."""
+        began = False
+
+        async def sending(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception as error:
+            log.error("a request for %s failed", scope["path"], exc_info=error)
+            if scope["type"] == "http" and not began:
+                await problem(500, "the agent failed to answer; its log says why")(scope, receive, send)
+
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
         host = _host_name(headers.get("host", ""))
@@ -63,7 +82,7 @@ class Guard:
             return 421, f"this server is not called {host[:64]!r}; add the name to web.allowed_hosts if it should be"
         origin = headers.get("origin")
         # A browser names the page a request comes from; programs send no Origin.
-        if origin is not None and (urlsplit(origin).netloc or origin) != headers.get("host"):
+        if origin is not None and origin.partition("://")[2] != headers.get("host"):
             return 403, "requests from other sites' pages are refused"
         path = scope["path"]
         if self._token and path != "/" and not path.startswith(OPEN_PATHS) and not self._knows_token(scope, headers):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from http import HTTPStatus
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-
-log = logging.getLogger(__name__)
 
 
 def problem(status: int, detail: str) -> Response:
@@ -25,9 +22,3 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     response = problem(error.status_code, error.detail or "")
     response.headers.update(error.headers or {})
     return response
-
-
-async def on_crash(request: Request, error: Exception) -> Response:
-    """A bug of ours: told in the log, not to the client."""
-    log.error("a request for %s failed", request.url.path, exc_info=error)
-    return problem(500, "the agent failed to answer; its log says why")

@@ -1,0 +1,140 @@
+"""Watching a simulation: when survivors knew, what they got wrong, and when all agreed. Apart from the workload."""
+
+from __future__ import annotations
+
+from math import inf
+
+from peerscope.mesh.events import Effect, Stored
+from peerscope.mesh.evidence import Evidence, Verdict, accused
+from peerscope.records.bodies import Kind, Observations
+from peerscope.records.identity import PeerId, PeerRef
+from peerscope.sim.simulator import Simulator
+from peerscope.sim.truth import Truth
+
+Pair = tuple[PeerId, PeerId]
+"""(who sees it, whom it is about)"""
+
+
+class Detection:
+    """Follows every pair of a running peer and a suspected one, whenever new evidence arrives."""
+
+    def __init__(self, sim: Simulator, truth: Truth) -> None:
+        self.suspect_s: dict[Pair, float] = {}
+        """Seconds from the fault until this peer saw accusations by a majority."""
+        self.down_s: dict[Pair, float] = {}
+        self.false_suspect: set[Pair] = set()
+        self.false_down: set[Pair] = set()
+        self._sim = sim
+        self._truth = truth
+        self._waiting: set[Pair] = set()
+
+    def on_effect(self, peer: PeerId, effect: Effect, now: float) -> None:
+        """Evidence changes only when a record of observations is stored, and with time."""
+        if not isinstance(effect, Stored) or not isinstance(effect.entry.body, Observations):
+            return
+        node = self._sim.nodes[peer]
+        if node.peer is None or peer in self._truth.byzantine:
+            return
+        for observation in effect.entry.body.lost:
+            subject = node.peer.ledger.find(PeerRef(observation.subject))
+            if subject is not None and subject != peer and (peer, subject) not in self.down_s:
+                self._weigh((peer, subject))
+
+    def _weigh(self, pair: Pair) -> None:
+        observer, subject = pair
+        if self._sim.nodes[observer].peer is None:
+            return
+        found = self._sim.evidence(observer, subject)
+        now = self._sim.now
+        if found.has_majority:
+            if subject in self._truth.victims:
+                self.suspect_s.setdefault(pair, now - self._truth.victims[subject])
+            elif not self._truth.may_be_suspect(observer, subject, now):
+                self.false_suspect.add(pair)
+        if found.verdict is Verdict.DOWN:
+            if subject in self._truth.victims:
+                self.down_s.setdefault(pair, now - self._truth.victims[subject])
+            elif not self._truth.may_be_down(observer, subject, now):
+                self.false_down.add(pair)
+        elif found.has_majority and pair not in self._waiting:
+            self._waiting.add(pair)
+            self._sim.at(now + self._wait_s(found), lambda: self._again(pair))
+
+    def _again(self, pair: Pair) -> None:
+        self._waiting.discard(pair)
+        self._weigh(pair)
+
+    def _wait_s(self, found: Evidence) -> float:
+        """Until enough silences are long enough."""
+        silences = sorted((a.silence_s for a in found.accusations if a.counts), reverse=True)
+        return max(1e-3, self._sim.config.detector.down_after_s - silences[found.quorum - 1] + 1e-6)
+
+
+class Spread:
+    """How long urgent records take to reach everybody."""
+
+    def __init__(self, sim: Simulator) -> None:
+        self._sim = sim
+        self._on_way: dict[tuple[PeerId, int, int], tuple[float, int]] = {}
+        self.to_all_s: list[float] = []
+
+    def on_effect(self, peer: PeerId, effect: Effect, now: float) -> None:
+        """Count each record's arrivals."""
+        if not isinstance(effect, Stored) or effect.entry.record.kind != Kind.OBSERVATIONS:
+            return
+        record = effect.entry.record
+        key = (record.peer_id, record.kind, record.version)
+        if record.peer_id == peer:
+            self._on_way[key] = (now, 0)
+        elif key in self._on_way:
+            sent_at, count = self._on_way[key]
+            self._on_way[key] = (sent_at, count + 1)
+            running = sum(node.peer is not None for node in self._sim.nodes.values())
+            if count + 1 == running - 1:
+                self.to_all_s.append(now - sent_at)
+                del self._on_way[key]
+
+
+class Convergence:
+    """Polls whether all running peers see what is the case; remembers when they last did not."""
+
+    def __init__(self, sim: Simulator, truth: Truth, every_s: float) -> None:
+        self._sim = sim
+        self._truth = truth
+        self._every_s = every_s
+        self.wrong_at = -inf
+        """The last time at which somebody was wrong."""
+        self.wrong: str = ""
+
+    def begin(self) -> None:
+        """Look from now on."""
+        self._look()
+
+    def _look(self) -> None:
+        wrong = self.mistake()
+        if wrong:
+            self.wrong_at, self.wrong = self._sim.now, wrong
+        self._sim.at(self._sim.now + self._every_s, self._look)
+
+    def mistake(self) -> str:
+        """One thing that somebody sees wrongly now, or nothing."""
+        running = [peer for peer in self._sim.alive() if peer.me not in self._truth.byzantine]
+        there = {peer.me for peer in running}
+        for peer in running:
+            known = set(peer.ledger)
+            for other in sorted(there - known):
+                return f"{peer.me.hex()[:10]} does not know {other.hex()[:10]}"
+            for subject in sorted(accused(peer.ledger) & there):
+                found = self._sim.evidence(peer.me, subject)
+                honest = any(a.observer not in self._truth.byzantine for a in found.accusations)
+                wrong = found.verdict is Verdict.DOWN or (honest and subject not in self._truth.byzantine)
+                if wrong and not self._truth.is_apart(peer.me, subject, self._sim.now):
+                    return f"{peer.me.hex()[:10]} says {subject.hex()[:10]} is {found.verdict}"
+            for victim in sorted(set(self._truth.victims) & known):
+                verdict = self._sim.evidence(peer.me, victim).verdict
+                if verdict not in (Verdict.DOWN, Verdict.LEFT):
+                    return f"{peer.me.hex()[:10]} says {victim.hex()[:10]}, which is dead, is {verdict}"
+            for gone in sorted(self._truth.left & known):
+                if self._sim.evidence(peer.me, gone).verdict is not Verdict.LEFT:
+                    return f"{peer.me.hex()[:10]} does not know that {gone.hex()[:10]} left"
+        return ""

@@ -1,0 +1,244 @@
+"""One run of a scenario: build, settle, disturb, watch, and say what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from math import ceil
+from random import Random
+from statistics import fmean, median
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from peerscope.mesh.events import Effect, Recall
+from peerscope.mesh.messages import Aged
+from peerscope.mesh.peer import PeerConfig
+from peerscope.records.bodies import Kind
+from peerscope.records.identity import PeerId
+from peerscope.sim.checkers import Convergence, Detection, Spread
+from peerscope.sim.scenario import Scenario
+from peerscope.sim.simulator import Simulator
+from peerscope.sim.truth import Truth
+from peerscope.sim.workload import Workload
+
+Progress = Callable[[float, float, str], None]
+"""Called with virtual seconds passed, virtual seconds in all, and what goes on."""
+STRIDE_S = 0.5
+
+
+class Times(Struct, frozen=True):
+    """Seconds over all pairs of a survivor and a victim; null without any."""
+
+    median_s: float | None
+    p99_s: float | None
+    max_s: float | None
+    first_s: float | None = None
+    missed: int | None = None
+
+
+class Outcome(Struct, frozen=True):
+    """What a run showed. Keys a scenario has nothing to say about are null."""
+
+    scenario: str
+    seed: int
+    peers: int
+    virtual_s: float
+    wall_s: float
+    events: int
+    detection: dict[str, Times]
+    false_down: int
+    false_suspect: int
+    convergence_s: float | None
+    """From the last step until all running peers saw what was the case, for good; null if they never did."""
+    bytes_per_peer_s: dict[str, float | None]
+    messages_per_peer_s: float | None
+    redundancy: float | None
+    """Copies of an announced record's body that each peer received above one."""
+    redundancy_pushed: float | None
+    last_hop: int | None
+    """Most hops any urgent record took."""
+    time_to_all_s: Times
+    """From the issue of an urgent record until all running peers held it."""
+    bytes_share: dict[str, float]
+    refused: dict[str, int]
+    incidents: None
+    root_right: None
+    precision: None
+    recall: None
+    false_alarms: None
+    digest: str
+    failures: tuple[str, ...]
+    """Bounds of the scenario that were broken, each in a sentence."""
+    replay: str
+    """The command that runs the very same history again."""
+
+
+def run(
+    scenario: Scenario,
+    *,
+    seed: int,
+    config: PeerConfig | None = None,
+    signed: bool = True,
+    options: str = "",
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run a scenario. `options`: the command line's, for the replay command."""
+    began = time.perf_counter()
+    rng = Random(seed)
+    sim = Simulator(seed=rng.getrandbits(64), config=config, faults=scenario.network, signed=signed)
+    truth = Truth()
+    detection, spread = Detection(sim, truth), Spread(sim)
+
+    def on_effect(peer: PeerId, effect: Effect, now: float) -> None:
+        detection.on_effect(peer, effect, now)
+        spread.on_effect(peer, effect, now)
+
+    _populate(sim, scenario, rng)
+    sim.on_effect = on_effect
+    workload = Workload(sim, truth, rng)
+    total_s = scenario.settle_s + scenario.duration_s
+    report = progress or (lambda passed_s, total_s, what: None)
+    _pass(sim, scenario.settle_s, lambda now: report(now, total_s, "settling"))
+    convergence = Convergence(sim, truth, max(0.5, scenario.peers / 1000))
+    convergence.begin()
+    traffic = Traffic(sim)
+    for step in scenario.steps:
+        sim.at(scenario.settle_s + step.at_s, lambda step=step: workload.do(step))  # type: ignore[misc]
+    _pass(sim, total_s, lambda now: report(now, total_s, "running"))
+    last_s = scenario.settle_s + max((step.at_s + step.for_s for step in scenario.steps), default=0.0)
+    outcome = Outcome(
+        scenario=scenario.name,
+        seed=seed,
+        peers=scenario.peers,
+        virtual_s=sim.now,
+        wall_s=round(time.perf_counter() - began, 2),
+        events=sim.events,
+        detection=_detection(sim, truth, detection),
+        false_down=len(detection.false_down),
+        false_suspect=len(detection.false_suspect),
+        convergence_s=None if convergence.mistake() else max(0.0, convergence.wrong_at - last_s),
+        **traffic.since(),
+        time_to_all_s=_times(spread.to_all_s),
+        incidents=None,
+        root_right=None,
+        precision=None,
+        recall=None,
+        false_alarms=None,
+        digest=sim.digest(),
+        failures=(),
+        replay=f"peerscope simulate {scenario.name} --seed {seed}{options}",
+    )
+    return replace(outcome, failures=tuple(_failures(scenario, outcome, convergence.mistake())))
+
+
+class Traffic:
+    """What peers sent and received since the counting began."""
+
+    def __init__(self, sim: Simulator) -> None:
+        self._sim = sim
+        self._began_at = sim.now
+        self._before = {peer.me: (peer, self._count(peer)) for peer in sim.alive()}
+
+    @staticmethod
+    def _count(peer: Any) -> tuple[Counter[str], Counter[str], Counter[str]]:
+        return Counter(peer.out.bytes), Counter(peer.out.messages), Counter(peer.copies)
+
+    def since(self) -> dict[str, Any]:
+        """The fields of an `Outcome` that speak of traffic, over peers that ran all the time."""
+        passed_s = self._sim.now - self._began_at
+        stayed = [(p, self._before[p.me][1]) for p in self._sim.alive() if self._before.get(p.me, (None,))[0] is p]
+        sent, messages, copies, each = Counter[str](), Counter[str](), Counter[str](), []
+        for peer, (bytes_then, messages_then, copies_then) in stayed:
+            now = self._count(peer)
+            sent += now[0] - bytes_then
+            messages += now[1] - messages_then
+            copies += now[2] - copies_then
+            each.append((now[0] - bytes_then).total() / passed_s)
+        each.sort()
+        total = sent.total()
+        everybody = self._sim.alive()
+        refused: Counter[str] = sum((peer.refused for peer in everybody), Counter())
+        return {
+            "bytes_per_peer_s": {
+                "mean": fmean(each) if each else None,
+                "p99": _quantile(each, 0.99),
+                "max": each[-1] if each else None,
+            },
+            "messages_per_peer_s": messages.total() / passed_s / len(each) if each else None,
+            "redundancy": _above_one(copies["announced"], copies["announced news"]),
+            "redundancy_pushed": _above_one(copies["pushed"], copies["pushed news"]),
+            "last_hop": max((max(peer.hops) for peer in everybody if peer.hops), default=None),
+            "bytes_share": {name: round(count / total, 4) for name, count in sorted(sent.items())} if total else {},
+            "refused": dict(sorted(refused.items())),
+        }
+
+
+def _populate(sim: Simulator, scenario: Scenario, rng: Random) -> None:
+    """Machines, and their agents: all knowing each other, or all at once through the first."""
+    peers = []
+    for index in range(scenario.peers):
+        skewed = rng.random() < scenario.skewed_share
+        skew_s = rng.uniform(-scenario.skew_s, scenario.skew_s) if skewed else 0.0
+        peers.append(sim.add(f"region-{index % scenario.regions + 1}", skew_s=skew_s))
+    for peer in peers:
+        sim.start(peer, *([] if scenario.warm or peer == peers[0] else [peers[0]]))
+    if scenario.warm:
+        profiles = [entry for peer in sim.alive() if (entry := peer.ledger.get(peer.me, Kind.PROFILE))]
+        known = Recall(tuple(Aged(entry.record, 0) for entry in profiles))
+        for peer in peers:
+            sim.feed(peer, known)
+
+
+def _pass(sim: Simulator, end: float, tell: Callable[[float], None]) -> None:
+    while sim.now < end:
+        sim.run_until(min(end, sim.now + STRIDE_S))
+        tell(sim.now)
+
+
+def _detection(sim: Simulator, truth: Truth, found: Detection) -> dict[str, Times]:
+    survivors = [peer.me for peer in sim.alive() if peer.me not in truth.byzantine]
+    pairs = [(observer, victim) for observer in survivors for victim in truth.victims]
+    return {
+        "suspect": _times([found.suspect_s[pair] for pair in pairs if pair in found.suspect_s]),
+        "down": replace(
+            _times([found.down_s[pair] for pair in pairs if pair in found.down_s]),
+            first_s=min((found.down_s[pair] for pair in pairs if pair in found.down_s), default=None),
+            missed=sum(pair not in found.down_s for pair in pairs) if pairs else None,
+        ),
+    }
+
+
+def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[str]:
+    bounds, detection = scenario.bounds, outcome.detection
+    checks = (
+        ("suspect, median", detection["suspect"].median_s, bounds.suspect_median_s),
+        ("down, median", detection["down"].median_s, bounds.down_median_s),
+        ("down, slowest", detection["down"].max_s, bounds.down_max_s),
+        ("living peers called down", outcome.false_down, bounds.false_down),
+        ("dead peers never called down", detection["down"].missed, bounds.missed),
+        ("seconds until all agreed", outcome.convergence_s, bounds.convergence_s),
+        ("redundancy", outcome.redundancy, bounds.redundancy),
+    )
+    for name, value, most in checks:
+        if value is not None and most is not None and value > most:
+            yield f"{name}: {value:.2f}, at most {most} allowed"
+    if mistake:
+        yield f"not everybody sees what is the case at the end: {mistake}"
+
+
+def _times(seconds: list[float]) -> Times:
+    ordered = sorted(seconds)
+    if not ordered:
+        return Times(None, None, None)
+    return Times(median(ordered), _quantile(ordered, 0.99), ordered[-1])
+
+
+def _quantile(ordered: list[float], share: float) -> float | None:
+    return ordered[max(0, ceil(share * len(ordered)) - 1)] if ordered else None
+
+
+def _above_one(copies: int, news: int) -> float | None:
+    return copies / news - 1 if news else None

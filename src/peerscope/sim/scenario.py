@@ -1,0 +1,117 @@
+"""Scenarios: what happens in a simulated network, as data.
+
+A scenario is a TOML file of this package, or one of the operator's own: sizes, the network's faults, and steps. Each
+step is a fault at a time, applied to `count` peers or a `share` of them, chosen by the seed.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from peerscope.errors import ConfigError
+from peerscope.sim.network import NetworkFaults
+
+Action = Literal[
+    "crash",
+    "restart",
+    "leave",
+    "pause",
+    "cut",
+    "heal",
+    "one-way",
+    "flap",
+    "step-clock",
+    "slow",
+    "forge",
+    "replay",
+    "equivocate",
+    "accuse",
+    "drop",
+    "churn",
+]
+
+
+class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One fault."""
+
+    at_s: Annotated[float, Meta(ge=0)]
+    """Seconds after the network has settled."""
+    do: Action
+    count: Annotated[int, Meta(ge=0)] = 1
+    """How many peers; 0 where `share` says it."""
+    share: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    for_s: float = 0.0
+    """How long it lasts, where it lasts."""
+    by_s: float = 0.0
+    """Size of a clock's step; period of a flap."""
+    per_minute: float = 0.0
+    """Churn: share of the peers that restart each minute."""
+
+
+class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What must hold at the end; a run that breaks one has failed."""
+
+    suspect_median_s: float | None = None
+    down_median_s: float | None = None
+    down_max_s: float | None = None
+    false_down: int | None = 0
+    missed: int | None = 0
+    convergence_s: float | None = None
+    """Seconds after the last step until every running peer holds the same records and misses nobody alive."""
+    redundancy: float | None = None
+
+
+class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A network and what happens to it."""
+
+    name: str
+    summary: str
+    peers: int = 100
+    regions: int = 5
+    duration_s: float = 60.0
+    """Virtual seconds after settling."""
+    settle_s: float = 30.0
+    warm: bool = True
+    """Begin with everybody knowing everybody; else all start at once through one bootstrap peer."""
+    skewed_share: float = 0.0
+    """Peers whose wall clock is off, by up to `skew_s` either way."""
+    skew_s: float = 0.0
+    network: NetworkFaults = NetworkFaults(loss=0.01)
+    steps: tuple[Step, ...] = ()
+    bounds: Bounds = Bounds()
+
+
+def load(name: str) -> Scenario:
+    """A scenario by its name, or by the path of a file. Raises `ConfigError`."""
+    place = Path(name)
+    if name.endswith(".toml"):
+        if not place.exists():
+            raise ConfigError(f"{place}: no such file")
+        return _read(place)
+    for scenario in shipped():
+        if scenario.name == name:
+            return scenario
+    known = ", ".join(scenario.name for scenario in shipped())
+    raise ConfigError(f"no scenario {name!r}; known: {known}; or give the path of a .toml file")
+
+
+def shipped() -> Iterator[Scenario]:
+    """Those of this package, by name."""
+    folder = Path(str(files("peerscope.sim"))) / "scenarios"
+    for place in sorted(folder.glob("*.toml")):
+        yield _read(place)
+
+
+def _read(place: Path) -> Scenario:
+    try:
+        values = tomllib.loads(place.read_text(encoding="utf-8"))
+        return msgspec.convert({"name": place.stem, **values}, Scenario)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{place}: {error}") from None

@@ -1,0 +1,120 @@
+"""Carries out a scenario's steps on a simulated network, and tells the truth about them."""
+
+from __future__ import annotations
+
+from math import ceil
+from random import Random
+
+from peerscope.records.identity import PeerId
+from peerscope.sim.byzantine import corruption
+from peerscope.sim.scenario import Step
+from peerscope.sim.simulator import Simulator
+from peerscope.sim.truth import Truth
+
+SLOW_EVERY_S = 1.0
+SLOW_FOR_S = 0.7
+"""A slow observer is away for this long, again and again."""
+RESTART_AFTER_S = (3.0, 20.0)
+
+
+class Workload:
+    """Chooses whom each step meets, from the seed, and does it."""
+
+    def __init__(self, sim: Simulator, truth: Truth, rng: Random) -> None:
+        self._sim = sim
+        self._truth = truth
+        self._rng = rng
+
+    def do(self, step: Step) -> None:
+        """Carry out one step now."""
+        chosen = self._choose(step)
+        sim, truth, now = self._sim, self._truth, self._sim.now
+        match step.do:
+            case "crash":
+                for peer in chosen:
+                    self._crash(peer)
+            case "restart":
+                for peer in sorted(truth.victims)[: len(chosen)]:
+                    self._restart(peer)
+            case "leave":
+                for peer in chosen:
+                    truth.left.add(peer)
+                    sim.leave(peer)
+            case "pause":
+                for peer in chosen:
+                    truth.silent_until[peer] = now + step.for_s
+                    sim.pause(peer, step.for_s)
+            case "slow":
+                for peer in chosen:
+                    self._slow(peer, now + step.for_s)
+            case "cut":
+                truth.cut(frozenset(chosen))
+                sim.cut(set(chosen), set(sim.nodes) - set(chosen))
+            case "heal":
+                truth.healed(now)
+                sim.heal()
+            case "one-way" | "flap":
+                for peer in chosen:
+                    self._link(peer, step)
+            case "step-clock":
+                for peer in chosen:
+                    sim.step_clock(peer, step.by_s)
+            case "churn":
+                self._churn(step, now + step.for_s)
+            case _:
+                for peer in chosen:
+                    truth.byzantine.add(peer)
+                    node = sim.nodes[peer]
+                    node.corruption = corruption(step.do, node.signer, Random(self._rng.getrandbits(64)))
+
+    def _choose(self, step: Step) -> list[PeerId]:
+        fit = [p.me for p in self._sim.alive() if p.me not in self._truth.byzantine]
+        count = step.count or ceil(step.share * len(self._sim.nodes))
+        return self._rng.sample(fit, min(count, len(fit)))
+
+    def _crash(self, peer: PeerId) -> None:
+        self._truth.crashed(peer, self._sim.now)
+        self._sim.crash(peer)
+
+    def _restart(self, peer: PeerId) -> None:
+        running = [p.me for p in self._sim.alive()]
+        self._truth.back(peer, self._sim.now)
+        self._sim.start(peer, *self._rng.sample(running, min(3, len(running))))
+
+    def _slow(self, peer: PeerId, until: float) -> None:
+        if self._sim.now < until and self._sim.nodes[peer].peer is not None:
+            self._truth.silent_until[peer] = self._sim.now + SLOW_FOR_S
+            self._sim.pause(peer, SLOW_FOR_S)
+            self._sim.at(self._sim.now + SLOW_EVERY_S, lambda: self._slow(peer, until))
+
+    def _link(self, peer: PeerId, step: Step) -> None:
+        """Spoil one of the peer's links: in one direction, or both and again and again."""
+        core = self._sim.nodes[peer].peer
+        assert core is not None
+        up = core.watch.up()
+        if not up:
+            return
+        other, end = self._rng.choice(up), self._sim.now + step.for_s
+        if step.do == "one-way":
+            self._sim.network.degrade(peer, other, 1.0)
+            self._sim.at(end, self._sim.heal)
+        else:
+            self._flap(peer, other, 1.0, step.by_s, end)
+
+    def _flap(self, one: PeerId, other: PeerId, loss: float, period_s: float, end: float) -> None:
+        on = loss if self._sim.now < end else 0.0
+        self._sim.network.degrade(one, other, on)
+        self._sim.network.degrade(other, one, on)
+        if self._sim.now < end:
+            self._sim.at(self._sim.now + period_s, lambda: self._flap(one, other, 1.0 - loss, period_s, end))
+
+    def _churn(self, step: Step, until: float) -> None:
+        """Kill one, start it again after a while, and so on at the step's rate."""
+        if self._sim.now >= until:
+            return
+        fit = [p.me for p in self._sim.alive()]
+        peer = self._rng.choice(fit)
+        self._crash(peer)
+        self._sim.at(self._sim.now + self._rng.uniform(*RESTART_AFTER_S), lambda: self._restart(peer))
+        rate_s = step.per_minute * len(self._sim.nodes) / 60.0
+        self._sim.at(self._sim.now + self._rng.expovariate(rate_s), lambda: self._churn(step, until))
