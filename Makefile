@@ -1,5 +1,5 @@
 # Works with the GNU Make 3.81 of macOS. What takes more than a line is in scripts/.
-.PHONY: help demo test test-tools lint bench frontend lock setup setup-run clean
+.PHONY: help demo sweep test test-tools lint bench frontend lock setup setup-run clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -13,6 +13,9 @@ test: setup ## run all tests; some of them: ARGS="-k gossip"; REQUIRE_ALL=1 forb
 
 test-tools: ## install the third-party programs that tests use (needs root and apt-get)
 	@scripts/test-tools
+
+sweep: setup ## simulate every scenario with many seeds; for SECONDS=600
+	@.venv/bin/python scripts/sweep --seconds $(or $(SECONDS),600) $(ARGS)
 
 lint: setup ## check style, formatting, types, and that the core is pure
 	.venv/bin/ruff check .

@@ -111,9 +111,9 @@ class Fleet(ABC):
                 self._read(key.data)
         return until is not None and until()
 
-    def pump_until_told(self, mark: int, subject: str, what: str, observers: int, timeout_s: float) -> None:
-        """Read until so many have seen the subject this way since the log was `mark` long, or give up."""
-        self.pump(timeout_s, lambda: len(delays(self.log[mark:], 0.0, subject, {what})) >= observers)
+    def pump_until_told(self, mark: int, subject: str, kinds: set[str], observers: int, timeout_s: float) -> None:
+        """Read until so many have seen the subject in such a way since the log was `mark` long, or give up."""
+        self.pump(timeout_s, lambda: len(delays(self.log[mark:], 0.0, subject, kinds)) >= observers)
 
     def _read(self, agent: Agent) -> None:
         assert agent.process.stdout is not None
@@ -128,7 +128,7 @@ class Fleet(ABC):
             self.log.append(sighting)
             if sighting.what == "alive":
                 agent.sees.add(sighting.subject)
-            elif sighting.what in ("down", "left", "gone"):
+            elif sighting.what in ("down", "partitioned", "left", "gone"):
                 agent.sees.discard(sighting.subject)
         if not data:
             self._bury(agent.index)
@@ -214,8 +214,8 @@ class Peerscope(Fleet):
     """Our agents."""
 
     program: ClassVar = "peerscope"
-    levels: ClassVar = {"majority_s": {"majority", "down"}, "down_s": {"down"}}
-    alarms: ClassVar = {"majority": {"majority", "down"}, "down": {"down"}}
+    levels: ClassVar = {"majority_s": {"majority", "down", "partitioned"}, "down_s": {"down", "partitioned"}}
+    alarms: ClassVar = {"majority": {"majority", "down", "partitioned"}, "down": {"down", "partitioned"}}
 
     def __init__(self, count: int, network: Network | None, place: Path) -> None:
         super().__init__(count, network, place)
@@ -246,7 +246,7 @@ class Peerscope(Fleet):
         """A goodbye, counted from the signal on."""
         name, at = self.kill(origin, signal.SIGTERM)
         mark, others = len(self.log), self.count - 1
-        self.pump_until_told(mark, name, "left", others, EVENT_TIMEOUT_S)
+        self.pump_until_told(mark, name, {"left"}, others, EVENT_TIMEOUT_S)
         self._bury(origin)
         return delays(self.log[mark:], at, name, {"left"}), others
 
@@ -283,7 +283,7 @@ class Serf(Fleet):
         command = ["serf", "event", "-coalesce=false", "-rpc-addr", self._control[origin], name]
         with self.network.inside(origin) if self.network else contextlib.nullcontext():
             sender = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        self.pump_until_told(mark, name, "event", others + 1, EVENT_TIMEOUT_S)
+        self.pump_until_told(mark, name, {"event"}, others + 1, EVENT_TIMEOUT_S)
         sender.wait(timeout=EVENT_TIMEOUT_S)
         found = delays(self.log[mark:], 0.0, name, {"event"})
         if origin not in found:

@@ -6,6 +6,7 @@ A `Sighting` is one line of one agent's output: at this moment this observer cam
     suspect     somebody misses it                      (peerscope)
     majority    the majority of its observers miss it   (peerscope)
     down        it is down (Serf: failed)
+    partitioned it lives behind a parted network        (peerscope; counts as down)
     left        it said goodbye
     gone        not alive by the once-a-second status; the verdict said so before, so nobody counts these
     delivered   an event handler would have heard now that somebody failed   (Serf; its line does not say who)

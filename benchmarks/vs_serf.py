@@ -4,7 +4,7 @@
 
 Runs N agents of peerscope, ends them, runs N agents of Serf (profile lan), and prints JSON: both sides, and the ratios
 ours / serf. As root on Linux each agent has a network namespace of its own; elsewhere all are on loopback, and `loss`
-and the traffic in `cost` are null. Parts, always measured in this order:
+and the traffic in `cost` are null; `loopback_because` says why. Parts, always measured in this order:
 
 - storm  All but the first start at once and join by way of it: seconds until all see all (ours are told once a second,
          so up to 1 s late), until all processes are ready, and living peers falsely held to be down on the way.
@@ -95,16 +95,13 @@ def main() -> None:
         parser.error(f"--peers: must be {VICTIMS + 1} or more")
     if shutil.which("serf") is None:
         parser.error("there is no program `serf` here; on Debian, `apt-get install serf` brings it")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))  # through every `finally`, as Ctrl-C does
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # through every `finally`
     say = Progress(options.json_only)
     if shared := refusal():
         say(f"all on loopback: {shared}")
     setting = Setting(options.seconds, 60.0 + 3.0 * options.peers)
-    try:
-        ours, serf = (run(f, options.peers, wanted, setting, shared is None, say) for f in (Peerscope, Serf))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    ours, serf = (run(f, options.peers, wanted, setting, shared is None, say) for f in (Peerscope, Serf))
     version = subprocess.run(["serf", "version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
     about = {"benchmark": "vs_serf", "peers": options.peers, "cores": os.cpu_count(), "serf_version": version}
     sides = {"loopback_because": shared, "ours": ours, "serf": serf, "ratios": ratios(ours, serf)}
@@ -196,7 +193,7 @@ def kill(fleet: Fleet, setting: Setting) -> Result:
         fleet.pump(CALM_S)
         mark = len(fleet.log)
         name, at = fleet.kill(victim)
-        fleet.pump_until_told(mark, name, "down", fleet.count - 1, KILL_TIMEOUT_S)
+        fleet.pump_until_told(mark, name, fleet.alarms["down"], fleet.count - 1, KILL_TIMEOUT_S)
         fleet.pump(AFTER_S)
         for level, kinds in fleet.levels.items():
             found[level] += delays(fleet.log[mark:], at, name, kinds).values()

@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerscope.mesh.evidence import Evidence, Verdict, accused, is_accused, quorum, watchers, weigh
+from peerscope.mesh.evidence import (
+    FUTURE_MS,
+    STAND_S,
+    Evidence,
+    Verdict,
+    accused,
+    is_accused,
+    prefix,
+    quorum,
+    watchers,
+    weigh,
+)
 from peerscope.records.bodies import Body, LinkReading, Observation, Observations, Profile, Report
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger
@@ -15,6 +26,7 @@ SUBJECT = PeerId(b"subject".ljust(32))
 OBSERVERS = [PeerId(bytes((number,)) * 32) for number in range(1, 9)]
 STRANGER = PeerId(b"stranger".ljust(32))
 HEARD_MS = 100_000
+STOOD_S = STAND_S + 0.3
 ALIVE, SUSPECT, DOWN, _, LEFT = Verdict
 
 Statement = tuple[Record, Body]
@@ -26,7 +38,9 @@ def report(origin: PeerId, links: list[PeerId], *, version: int = HEARD_MS, watc
 
 
 def accusation(origin: PeerId, *subjects: PeerId, silence_s: float = 5.0) -> Statement:
-    lost = (Observation(ref(subject), HEARD_MS, round(silence_s * 1000)) for subject in subjects)
+    """A claim that has stood for a while: at time 0 the silence has lasted `silence_s`."""
+    issued_ms = max(0, round((silence_s - STOOD_S) * 1000))
+    lost = (Observation(ref(subject), HEARD_MS, issued_ms) for subject in subjects)
     body = Observations(tuple(lost))
     return unsigned(origin, body, HEARD_MS), body
 
@@ -43,10 +57,16 @@ def network(observers: int) -> list[Statement]:
 
 
 def verdict(statements: list[Statement], now: float = 0.0) -> Evidence:
+    return weigh(ledger_of(statements), SUBJECT, now, down_after_s=4.0)
+
+
+def ledger_of(statements: list[Statement]) -> Ledger:
+    """Claims were issued a while ago, and the subject spoke last well before that; all else is of now."""
     ledger = Ledger()
     for record, body in statements:
-        ledger.merge(record, body, 0.0)
-    return weigh(ledger, SUBJECT, now, down_after_s=4.0)
+        issued_at = -STOOD_S if isinstance(body, Observations) else -10.0 if record.peer_id == SUBJECT else 0.0
+        ledger.merge(record, body, issued_at)
+    return ledger
 
 
 @pytest.mark.parametrize(("observers", "needed"), [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (7, 4), (8, 5)])
@@ -117,7 +137,8 @@ def test_an_observer_that_is_accused_itself_does_not_count() -> None:
     cut_off, *rest = OBSERVERS[:3]
     statements = [*network(3), accusation(cut_off, SUBJECT)]
     assert verdict(statements).quorum == 2
-    statements += [report(cut_off, [SUBJECT, *OBSERVERS[3:5]], version=HEARD_MS + 1), accusation(OBSERVERS[3], cut_off)]
+    statements += [report(cut_off, [SUBJECT, *OBSERVERS[3:5]], version=HEARD_MS + 1)]
+    statements += [accusation(OBSERVERS[3], cut_off, silence_s=2.0)]
     found = verdict(statements)
     assert (found.verdict, found.quorum, set(found.observers)) == (SUSPECT, 2, set(rest))
     assert [(claim.observer, claim.counts) for claim in found.accusations] == [(cut_off, False)]
@@ -140,7 +161,7 @@ def test_a_void_report_speaks_for_nobody() -> None:
 
 @pytest.mark.parametrize(
     ("version", "expected"),
-    [(HEARD_MS + 1, DOWN), (HEARD_MS + 5000, DOWN), (HEARD_MS + 5001, ALIVE), (HEARD_MS + 60_000, ALIVE)],
+    [(HEARD_MS + 1, DOWN), (HEARD_MS + 3500, DOWN), (HEARD_MS + 3501, ALIVE), (HEARD_MS + 60_000, ALIVE)],
 )
 def test_a_record_dated_after_the_silence_refutes_it_and_a_slow_one_does_not(version: int, expected: Verdict) -> None:
     statements = network(3) + [accusation(one, SUBJECT) for one in OBSERVERS[:3]]
@@ -152,6 +173,47 @@ def test_an_observer_that_takes_it_back_accuses_no_more() -> None:
     statements = [*network(1), accusation(OBSERVERS[0], SUBJECT)]
     retracted = unsigned(OBSERVERS[0], Observations(), HEARD_MS + 1), Observations()
     assert verdict([*statements, retracted]).verdict is ALIVE
+
+
+def test_a_claim_weighs_only_after_its_subject_had_the_time_to_refute_it() -> None:
+    ledger = ledger_of(network(3))
+    for record, body in (accusation(one, SUBJECT, silence_s=9.0) for one in OBSERVERS[:3]):
+        ledger.merge(record, body, 0.0)
+    assert weigh(ledger, SUBJECT, STAND_S - 0.01, down_after_s=4.0).verdict is SUSPECT
+    assert weigh(ledger, SUBJECT, STAND_S + 0.01, down_after_s=4.0).verdict is DOWN
+
+
+def test_a_silence_that_ends_in_the_subjects_own_future_is_a_lie() -> None:
+    """At time 0 the subject's clock stands ten seconds past its last record."""
+    for beyond_ms, expected in ((-1, DOWN), (1, ALIVE)):
+        silence_s = 10.0 + (FUTURE_MS + beyond_ms) / 1000 + STOOD_S
+        assert verdict([*network(1), accusation(OBSERVERS[0], SUBJECT, silence_s=silence_s)]).verdict is expected
+
+
+def test_observers_behind_one_prefix_have_one_voice_in_a_public_network() -> None:
+    def at(origin: PeerId, address: str) -> Statement:
+        body = Profile((address,), None, "1", 0)
+        return unsigned(origin, body, 1), body
+
+    crowd, others = OBSERVERS[:5], OBSERVERS[5:8]
+    places = [at(one, f"192.0.2.{number}:1") for number, one in enumerate(crowd)]
+    places += [at(one, f"198.51.{number}.1:1") for number, one in enumerate(others)]
+    claims = [accusation(one, SUBJECT) for one in crowd]
+    ledger = ledger_of(network(8) + places + claims)
+    assert weigh(ledger, SUBJECT, 0.0, down_after_s=4.0).verdict is DOWN
+    found = weigh(ledger, SUBJECT, 0.0, down_after_s=4.0, by_prefix=True)
+    assert (found.verdict, found.voices, found.accusing, found.quorum) == (SUSPECT, 4, 1, 3)
+    claims += [accusation(one, SUBJECT) for one in others[:2]]
+    ledger = ledger_of(network(8) + places + claims)
+    assert weigh(ledger, SUBJECT, 0.0, down_after_s=4.0, by_prefix=True).verdict is DOWN
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [("192.0.2.7:1", "192.0.2.0/24"), ("[2001:db8:1:2::3]:1", "2001:db8:1::/48"), ("name:1", None), ("", None)],
+)
+def test_a_prefix_is_a_24_or_a_48(address: str, expected: str | None) -> None:
+    assert prefix(address) == expected
 
 
 def test_who_left_is_neither_down_nor_an_observer() -> None:

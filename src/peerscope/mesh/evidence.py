@@ -21,6 +21,14 @@ from peerscope.records.ledger import Ledger
 EXPIRY_INTERVALS = 3
 """A report is void after so many of its own intervals."""
 
+STAND_S = 1.2
+"""An accusation weighs against its subject once it has stood for so long. The living refute within a round trip through
+the network, so a liar who repeats itself faster never weighs, and one who waits is refuted."""
+
+FUTURE_MS = 2_000
+"""An accusation whose silence ends later than the subject's own clock can stand now, with this much slack for the time
+records travel, is a lie made to outlast refutation."""
+
 
 class Verdict(StrEnum):
     """What the evidence says of a peer."""
@@ -101,8 +109,9 @@ def weigh(ledger: Ledger, subject: PeerId, now: float, *, down_after_s: float, b
     voices = _voices(ledger, observers, by_prefix)
     needed = quorum(len(voices))
     silence_s = {a.observer: a.silence_s for a in accusations if a.counts}
+    settled_s = {o: silence_s[o] for o in silence_s if has_stood(ledger, o, now)}
     accusing = sum(all(o in silence_s for o in voice) for voice in voices)
-    convinced = sum(all(silence_s.get(o, 0.0) >= down_after_s for o in voice) for voice in voices)
+    convinced = sum(all(settled_s.get(o, 0.0) >= down_after_s for o in voice) for voice in voices)
     verdict = Verdict.ALIVE
     if accusations:
         verdict = Verdict.DOWN if needed and convinced >= needed else Verdict.SUSPECT
@@ -155,18 +164,34 @@ def accusation_by(ledger: Ledger, observer: PeerId, subject: PeerId, now: float)
     name = ref(subject)
     for observation in observations.lost:
         if observation.subject == name:
-            silent_until_ms = observation.heard_ms + observation.silence_ms
-            newest = max((e.record.version for e in ledger.entries(subject)), default=0)
-            return None if newest > silent_until_ms else observation
+            return observation if _stands(ledger, subject, observation, now) else None
     return None
 
 
+def _stands(ledger: Ledger, subject: PeerId, observation: Observation, now: float) -> bool:
+    """Neither refuted by a later record of the subject, nor dated in the subject's own future."""
+    newest = max(ledger.entries(subject), key=lambda entry: entry.record.version, default=None)
+    if newest is None:
+        return False
+    silent_until_ms = observation.heard_ms + observation.silence_ms
+    clock_ms = newest.record.version + (now - newest.heard_at) * 1000
+    return newest.record.version <= silent_until_ms <= clock_ms + FUTURE_MS
+
+
 def is_accused(ledger: Ledger, peer: PeerId, now: float) -> bool:
-    """Does anybody who may say so miss this peer?"""
+    """Does anybody who may say so miss this peer, and did it have the time to refute that?"""
     return any(
-        watcher in ledger.accusers and accusation_by(ledger, watcher, peer, now) is not None
+        watcher in ledger.accusers
+        and has_stood(ledger, watcher, now)
+        and accusation_by(ledger, watcher, peer, now) is not None
         for watcher in watchers(ledger, peer)
     )
+
+
+def has_stood(ledger: Ledger, observer: PeerId, now: float) -> bool:
+    """The observer's claims were issued long enough ago for their subjects to refute them."""
+    entry = ledger.get(observer, Kind.OBSERVATIONS)
+    return entry is not None and now - entry.heard_at >= STAND_S
 
 
 def hears(ledger: Ledger, observer: PeerId, subject: PeerId, now: float) -> bool:

@@ -83,7 +83,9 @@ from peerscope.records.record import Inspector, Record, inspect
 REVIEW_S = 1.0
 HELLO_TIMEOUT_S = 5.0
 CONNECTIONS_MAX = 4 * LINKS_MAX
-REFUTE_INTERVAL_S = 1.0
+CROWD = LINKS_MAX
+CROWD_LINGER_S = 3.0
+REFUTE_INTERVAL_S = 0.5
 
 
 class PeerConfig(Struct, frozen=True, kw_only=True):
@@ -438,6 +440,8 @@ class Peer:
         self.neighbourhood.review(set(self.watch.up()), now)
         if any(self._is_mute(link.peer, now) for link in self.watch.lost()):
             self._observe(now)
+        # Whom everybody joins through makes room soon: a joiner needs one sync, and then its own neighbours.
+        linger_s = self.config.links.linger_s if len(self.watch.links) < CROWD else CROWD_LINGER_S
         for peer in sorted(self.watch.links):
             link = self.watch.links[peer]
             age_s = now - link.opened_at
@@ -447,7 +451,7 @@ class Peer:
                 self.out.add(Hangup(peer, "no hello"))
             elif link.lost and peer not in self.ledger and link.quiet_s(now) > self.config.links.linger_s:
                 self._unlink(peer, "never told who it is", now)
-            elif link.is_up and self._is_idle(peer) and age_s > self.config.links.linger_s:
+            elif link.is_up and self._is_idle(peer) and age_s > linger_s:
                 self._hang_up(peer, "not a neighbour", now)
         if now >= self._expire_at:
             self._expire_at = now + 60.0

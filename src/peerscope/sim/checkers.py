@@ -67,7 +67,7 @@ class Detection:
     def _wait_s(self, found: Evidence) -> float:
         """Until enough silences are long enough."""
         silences = sorted((a.silence_s for a in found.accusations if a.counts), reverse=True)
-        return max(1e-3, self._sim.config.detector.down_after_s - silences[found.quorum - 1] + 1e-6)
+        return max(0.05, self._sim.config.detector.down_after_s - silences[found.quorum - 1] + 1e-6)
 
 
 class Spread:

@@ -1,0 +1,128 @@
+"""The verb that runs the core on a virtual network: simulate."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+import msgspec
+from msgspec.structs import replace
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from peerscope.errors import ConfigError
+from peerscope.sim.run import Outcome, Times, run
+from peerscope.sim.scenario import Scenario, Step, load, shipped
+
+
+@click.command()
+@click.argument("scenario", required=False)
+@click.option("--list", "list_them", is_flag=True, help="Name the scenarios.")
+@click.option("--peers", type=click.IntRange(2, 20_000), help="How many peers.")
+@click.option("--regions", type=click.IntRange(1, 1_000), help="In how many regions.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another history.")
+@click.option("--loss", type=click.FloatRange(0, 0.9), help="Share of packets lost, each way.")
+@click.option("--kill", type=click.IntRange(0), help="How many peers are killed.")
+@click.option("--duration", type=click.FloatRange(1), help="Virtual seconds after settling.")
+@click.option("--unsigned", is_flag=True, help="A cheap hash instead of Ed25519: several times faster.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def simulate(scenario: str | None, list_them: bool, seed: int, unsigned: bool, as_json: bool, **given: Any) -> None:
+    """Run a SCENARIO (or a .toml file of your own) on a virtual network: the same core, an imaginary clock.
+
+    Exits with 1 when a bound of the scenario was broken, and prints the command that runs the very same history again.
+    """
+    if list_them:
+        _list(as_json=as_json)
+        return
+    chosen = _adapted(load(scenario or ("steady" if given["kill"] is None else "kill")), **given)
+    options = "".join(f" --{name} {value:g}" for name, value in given.items() if value is not None)
+    outcome = _run(chosen, seed, signed=not unsigned, options=options + " --unsigned" * unsigned)
+    if as_json:
+        click.echo(msgspec.json.encode(outcome).decode())
+    else:
+        _show(outcome, chosen)
+    for failure in outcome.failures:
+        click.echo(f"peerscope: {failure}", err=True)
+    if outcome.failures:
+        click.echo(f"peerscope: again with: {outcome.replay}", err=True)
+    sys.exit(1 if outcome.failures else 0)
+
+
+def _adapted(
+    scenario: Scenario,
+    *,
+    peers: int | None,
+    regions: int | None,
+    loss: float | None,
+    kill: int | None,
+    duration: float | None,
+) -> Scenario:
+    """The scenario with the operator's sizes."""
+    if peers is not None:
+        scenario = replace(scenario, peers=peers)
+    if regions is not None:
+        scenario = replace(scenario, regions=regions)
+    if loss is not None:
+        scenario = replace(scenario, network=replace(scenario.network, loss=loss))
+    if duration is not None:
+        scenario = replace(scenario, duration_s=duration)
+    if kill is not None:
+        if kill >= scenario.peers:
+            raise ConfigError(f"--kill {kill} of {scenario.peers} peers leaves nobody to see it")
+        others = tuple(step for step in scenario.steps if step.do != "crash")
+        at_s = next((step.at_s for step in scenario.steps if step.do == "crash"), 5.0)
+        crash = (Step(at_s=at_s, do="crash", count=kill),) if kill else ()
+        scenario = replace(scenario, steps=tuple(sorted((*others, *crash), key=lambda step: step.at_s)))
+    return scenario
+
+
+def _run(scenario: Scenario, seed: int, *, signed: bool, options: str) -> Outcome:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[shown]}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(scenario.name, total=None, shown="")
+
+        def tell(passed_s: float, total_s: float, what: str) -> None:
+            shown = f"{what}, {passed_s:.0f} of {total_s:.0f} virtual s"
+            progress.update(task, total=total_s, completed=passed_s, shown=shown)
+
+        return run(scenario, seed=seed, signed=signed, options=options, progress=tell)
+
+
+def _list(*, as_json: bool) -> None:
+    found = list(shipped())
+    if as_json:
+        click.echo(msgspec.json.encode([{"name": s.name, "summary": s.summary, "peers": s.peers} for s in found]))
+        return
+    for scenario in found:
+        click.echo(f"{scenario.name:<12} {scenario.summary}")
+
+
+def _show(outcome: Outcome, scenario: Scenario) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row("scenario", f"{outcome.scenario}: {scenario.summary}")
+    table.add_row("peers, seed", f"{outcome.peers}, {outcome.seed}")
+    table.add_row("time", f"{outcome.virtual_s:.0f} virtual s in {outcome.wall_s:.1f} s, {outcome.events} events")
+    for level in ("suspect", "down"):
+        table.add_row(level, _times(outcome.detection[level]))
+    table.add_row("wrong", f"{outcome.false_down} called down, {outcome.false_suspect} suspected by a majority")
+    agreed = "never" if outcome.convergence_s is None else f"{outcome.convergence_s:.1f} s after the last step"
+    table.add_row("all agreed", agreed)
+    cost, rate = outcome.bytes_per_peer_s, outcome.messages_per_peer_s
+    if cost["mean"] is not None and rate is not None:
+        table.add_row("traffic", f"{cost['mean']:.0f} B/s per peer, at most {cost['max']:.0f}; {rate:.1f} messages/s")
+    table.add_row("urgent record to all", _times(outcome.time_to_all_s))
+    if outcome.redundancy is not None:
+        table.add_row("copies above one", f"{outcome.redundancy:.2f} of each announced record")
+    shares = sorted(outcome.bytes_share.items(), key=lambda item: -item[1])
+    table.add_row("bytes by message", ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.01))
+    table.add_row("history", outcome.digest)
+    Console().print(table)
+
+
+def _times(times: Times) -> str:
+    if times.median_s is None:
+        return "-"
+    missed = f"; {times.missed} missed" if times.missed is not None else ""
+    return f"{times.median_s:.2f} s median, {times.p99_s:.2f} s p99, {times.max_s:.2f} s slowest{missed}"

@@ -1,0 +1,63 @@
+"""Every scenario of the package, small, with a few seeds; and that a seed is a history."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from msgspec.structs import replace
+
+from peerscope.errors import ConfigError
+from peerscope.mesh.detector import DetectorConfig
+from peerscope.mesh.peer import PeerConfig
+from peerscope.sim.network import NetworkFaults
+from peerscope.sim.run import run
+from peerscope.sim.scenario import load, shipped
+
+pytestmark = pytest.mark.sim
+NAMES = [scenario.name for scenario in shipped()]
+
+
+def test_the_promised_scenarios_are_there() -> None:
+    promised = "steady kill kill-many partition flap one-way lossy pause churn storm-start clock-skew byzantine"
+    assert set(promised.split()) <= set(NAMES)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scenario_keeps_its_bounds(name: str, seed: int) -> None:
+    outcome = run(replace(load(name), peers=24), seed=seed, options=" --peers 24")
+    assert outcome.failures == (), f"again with: {outcome.replay}"
+    assert outcome.false_down == 0
+
+
+def test_one_seed_is_one_history_in_two_processes() -> None:
+    command = [sys.executable, "-m", "peerscope", "simulate", "lossy", "--peers", "12", "--duration", "20", "--json"]
+
+    def digest(seed: int) -> str:
+        done = subprocess.run([*command, "--seed", str(seed)], capture_output=True, text=True, check=True, timeout=120)
+        return str(json.loads(done.stdout)["digest"])
+
+    assert digest(4711) == digest(4711)
+    assert digest(4711) != digest(4712)
+
+
+def test_a_broken_bound_is_told_with_the_command_that_replays_it() -> None:
+    scenario = load("kill")
+    impossible = replace(scenario, peers=12, bounds=replace(scenario.bounds, down_median_s=0.1))
+    outcome = run(impossible, seed=5, options=" --peers 12")
+    assert any("down, median" in failure for failure in outcome.failures)
+    assert outcome.replay == "peerscope simulate kill --seed 5 --peers 12"
+
+
+def test_an_unknown_scenario_names_those_that_are_known() -> None:
+    with pytest.raises(ConfigError, match=r"known: .*kill-many"):
+        load("no-such-thing")
+
+
+def test_a_checker_that_is_lied_to_would_notice() -> None:
+    """A network whose detector is far too impatient calls living peers down, and the run says so."""
+    hasty = DetectorConfig(silence_floor_s=1.001, chance=0.9, down_after_s=1.001)
+    awful = replace(load("lossy"), peers=16, network=NetworkFaults(loss=0.4))
+    outcome = run(awful, seed=3, config=PeerConfig(detector=hasty))
+    assert outcome.false_suspect + outcome.false_down > 0
