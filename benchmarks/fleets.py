@@ -31,7 +31,7 @@ READY_TIMEOUT_S = 60.0
 EVENT_TIMEOUT_S = 30.0
 POLL_S = 0.1
 """Between looks at a condition; sightings carry their own times, so this costs no precision."""
-WORDS = 6
+WORDS = 3
 """Last lines kept of each agent, to tell why it ended."""
 
 

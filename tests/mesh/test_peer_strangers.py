@@ -33,7 +33,8 @@ from peerscope.mesh.messages import (
     Topic,
     encode,
 )
-from peerscope.mesh.peer import CONNECTIONS_MAX, HELLO_TIMEOUT_S, PeerConfig
+from peerscope.mesh.peer import PeerConfig
+from peerscope.mesh.sessions import CONNECTIONS_MAX, HELLO_TIMEOUT_S
 from peerscope.records.bodies import Kind, Observations, decode_body
 from peerscope.records.identity import Identity, ref
 from strategies import IDENTITIES

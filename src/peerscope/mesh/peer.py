@@ -21,12 +21,11 @@ from msgspec.structs import replace
 
 from peerscope.errors import RemoteError
 from peerscope.mesh import evidence
-from peerscope.mesh.admission import NetworkConfig, admit, prove
+from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.detector import DetectorConfig
 from peerscope.mesh.events import (
     Connected,
-    Dial,
     DialFailed,
     Disconnected,
     Effect,
@@ -35,7 +34,6 @@ from peerscope.mesh.events import (
     Hangup,
     Join,
     Leave,
-    LinkChanged,
     Measured,
     Outbox,
     Publish,
@@ -47,7 +45,6 @@ from peerscope.mesh.events import (
 from peerscope.mesh.gossip import Gossip, GossipConfig, ttl
 from peerscope.mesh.membership import Membership
 from peerscope.mesh.messages import (
-    WIRE_VERSION,
     Aged,
     Announce,
     Bye,
@@ -65,6 +62,7 @@ from peerscope.mesh.messages import (
 from peerscope.mesh.neighbourhood import Neighbourhood, NeighbourhoodConfig
 from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import ReportConfig, Reporter
+from peerscope.mesh.sessions import Sessions
 from peerscope.mesh.sync import Sync, SyncConfig
 from peerscope.mesh.watch import Watch
 from peerscope.records.bodies import (
@@ -81,10 +79,6 @@ from peerscope.records.ledger import Entry, Ledger, LedgerConfig
 from peerscope.records.record import Inspector, Record, inspect
 
 REVIEW_S = 1.0
-HELLO_TIMEOUT_S = 5.0
-CONNECTIONS_MAX = 4 * LINKS_MAX
-CROWD = LINKS_MAX
-CROWD_LINGER_S = 3.0
 REFUTE_INTERVAL_S = 0.5
 
 
@@ -133,6 +127,18 @@ class Peer:
         self.gossip = Gossip(self.me, self.ledger, config.gossip, rng, self.out)
         self.sync = Sync(self.ledger, self.gossip, config.sync, rng, self.out, now)
         self.reporter = Reporter(config.report, config.health, config.gossip.budget_bytes_s, now)
+        self.sessions = Sessions(
+            config.network,
+            self.ledger,
+            self.register,
+            self.neighbourhood,
+            self.watch,
+            self.gossip,
+            self.sync,
+            self.reporter,
+            self.out,
+            self._observe,
+        )
         self.received: Counter[str] = Counter()
         """Messages heard, by type."""
         self.copies: Counter[str] = Counter()
@@ -144,8 +150,6 @@ class Peer:
         self._refuted_at = -inf
         self._leaving = False
 
-    # -- the three calls of a driver -------------------------------------------------------------
-
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take one event in."""
         match event:
@@ -154,7 +158,7 @@ class Peer:
             case Connected(peer, dialled):
                 self._connected(peer, dialled, now)
             case Disconnected(peer, _):
-                self._disconnected(peer, now)
+                self.sessions.disconnected(peer, now)
             case DialFailed(peer, _):
                 self.neighbourhood.failed(peer, now)
             case Join(peer, addresses):
@@ -184,7 +188,7 @@ class Peer:
             return self.out.take()
         self._watch(now)
         for peer in self.neighbourhood.due(now):
-            self._dial(peer)
+            self.sessions.dial(peer)
         self.gossip.tick(now)
         self.sync.tick(now, self.watch.up())
         if now >= self._review_at:
@@ -206,82 +210,14 @@ class Peer:
             self._review_at,
         )
 
-    # -- connections -----------------------------------------------------------------------------
-
     def _connected(self, peer: PeerId, dialled: bool, now: float) -> None:
-        if self._leaving or (peer not in self.watch.links and len(self.watch.links) >= CONNECTIONS_MAX):
-            self.refused["too-many-links"] += 1
-            self.out.add(Hangup(peer, "too many links"))
+        if self._leaving:
+            self.out.add(Hangup(peer, "leaving"))
             return
-        self.watch.open(peer, now)
-        self.sync.closed(peer)  # it may be another life of the same peer
-        if dialled:
-            self._greet(peer, now, reply=False)
-
-    def _disconnected(self, peer: PeerId, now: float) -> None:
-        link = self.watch.links.get(peer)
-        if link is None:
-            return
-        link.connected = False
-        if not link.greeted:
-            self.watch.close(peer)
-            self.neighbourhood.failed(peer, now)
-        else:  # the watch says when the silence counts; try to reach it meanwhile
-            self.neighbourhood.missing(peer, now)
-
-    def _dial(self, peer: PeerId) -> None:
-        link = self.watch.links.get(peer)
-        if link is not None and link.is_up and link.connected:
-            self.neighbourhood.linked(peer)
-            return
-        profile = self.ledger.profile(peer)
-        addresses = profile.addresses if profile else self.neighbourhood.bootstrap.get(peer, ())
-        self.out.add(Dial(peer, addresses))
-
-    def _greet(self, peer: PeerId, now: float, *, reply: bool) -> None:
-        network = self.config.network
-        proof = prove(network, self.me, peer)
-        self.out.send(peer, Hello(WIRE_VERSION, WIRE_VERSION, network.name, proof, self.register.clock_ms(now), reply))
-
-    def _greeted(self, peer: PeerId, hello: Hello, now: float) -> None:
-        link = self.watch.links[peer]
         try:
-            admit(hello, peer, self.me, self.config.network)
+            self.sessions.connected(peer, dialled, now)
         except RemoteError as error:
-            self.neighbourhood.failed(peer, now)
-            self._hang_up(peer, error.reason, now)
-            raise
-        if not hello.reply:
-            self._greet(peer, now, reply=True)
-        is_news = not link.greeted
-        self.watch.greeted(link, hello.clock_ms, now)
-        self._heard(peer, now)
-        self.neighbourhood.linked(peer)
-        self.gossip.opened(peer)
-        if is_news:
-            self._link_changed(peer, True, "connected", now)
-        if self.me < peer:
-            self.sync.start(peer, now)
-
-    def _hang_up(self, peer: PeerId, reason: str, now: float) -> None:
-        self.out.send(peer, Bye(reason))
-        self.out.add(Hangup(peer, reason))
-        self._unlink(peer, reason, now)
-
-    def _unlink(self, peer: PeerId, reason: str, now: float) -> None:
-        link = self.watch.close(peer)
-        self.gossip.closed(peer)
-        self.sync.closed(peer)
-        if link is not None and link.lost:
-            self._observe(now)
-        elif link is not None and link.greeted:
-            self._link_changed(peer, False, reason, now)
-
-    def _link_changed(self, peer: PeerId, up: bool, reason: str, now: float) -> None:
-        self.out.add(LinkChanged(peer, up, reason))
-        self.reporter.links_changed(now)
-
-    # -- messages --------------------------------------------------------------------------------
+            self.refused[error.reason] += 1
 
     def _received(self, peer: PeerId, data: bytes, now: float) -> None:
         try:
@@ -293,7 +229,7 @@ class Peer:
             if not link.greeted and not isinstance(message, Hello | Bye):
                 raise RemoteError("before-hello", type(message).__name__)
             if link.greeted and not isinstance(message, Hello):  # to a hello the first answer is ours
-                self._heard(peer, now)
+                self.sessions.heard(peer, now)
             self._dispatch(peer, message, now)
         except RemoteError as error:
             self.refused[error.reason] += 1
@@ -320,26 +256,14 @@ class Peer:
             case Inventory():
                 self.sync.listed(peer, message, now)
             case Hello():
-                self._greeted(peer, message, now)
+                self.sessions.greeted(peer, message, now)
             case Bye():
                 self.neighbourhood.failed(peer, now)
                 self.out.add(Hangup(peer, "said bye"))
-                self._unlink(peer, message.reason, now)
+                self.sessions.unlink(peer, message.reason, now)
                 self.neighbourhood.missing(peer, now, wait_s=self.config.links.settle_s)
             case _:
                 assert_never(message)
-
-    def _heard(self, peer: PeerId, now: float) -> None:
-        if self.watch.heard(self.watch.links[peer], now):
-            self.reporter.link_regained(now)
-            self.gossip.opened(peer)
-            self.neighbourhood.linked(peer)
-            self._link_changed(peer, True, "heard again", now)
-            self._observe(now)
-            if self.me < peer:
-                self.sync.start(peer, now)
-
-    # -- records ---------------------------------------------------------------------------------
 
     def _pushed(self, source: PeerId, push: Push, now: float) -> None:
         entry = self._accept(push.record, push.age_ms, now)
@@ -378,7 +302,7 @@ class Peer:
         self.membership.stored(entry, now)
         if isinstance(body, Profile) and body.left and peer in self.watch.links:
             self.out.add(Hangup(peer, "it left"))
-            self._unlink(peer, "it left", now)
+            self.sessions.unlink(peer, "it left", now)
         elif isinstance(body, Observations) and any(o.subject == ref(self.me) for o in body.lost):
             self._refute(now)
 
@@ -401,8 +325,6 @@ class Peer:
         elif kind == Kind.REPORT:
             self.reporter.due(now)
 
-    # -- watching --------------------------------------------------------------------------------
-
     def _watch(self, now: float) -> None:
         if now < self.watch.deadline():
             return
@@ -412,7 +334,7 @@ class Peer:
                 self.out.send(peer, ping)
         for link in lost:
             self.gossip.closed(link.peer)
-            self._link_changed(link.peer, False, f"silent for {link.quiet_s(now):.1f} s", now)
+            self.sessions.changed(link.peer, False, f"silent for {link.quiet_s(now):.1f} s", now)
             self.neighbourhood.missing(link.peer, now)
         if lost:
             self._observe(now)
@@ -440,27 +362,11 @@ class Peer:
         self.neighbourhood.review(set(self.watch.up()), now)
         if any(self._is_mute(link.peer, now) for link in self.watch.lost()):
             self._observe(now)
-        # Whom everybody joins through makes room soon: a joiner needs one sync, and then its own neighbours.
-        linger_s = self.config.links.linger_s if len(self.watch.links) < CROWD else CROWD_LINGER_S
-        for peer in sorted(self.watch.links):
-            link = self.watch.links[peer]
-            age_s = now - link.opened_at
-            if not link.greeted and age_s > HELLO_TIMEOUT_S:
-                self.watch.close(peer)
-                self.neighbourhood.failed(peer, now)
-                self.out.add(Hangup(peer, "no hello"))
-            elif link.lost and peer not in self.ledger and link.quiet_s(now) > self.config.links.linger_s:
-                self._unlink(peer, "never told who it is", now)
-            elif link.is_up and self._is_idle(peer) and age_s > linger_s:
-                self._hang_up(peer, "not a neighbour", now)
+        self.sessions.review(self.config.links.linger_s, now)
         if now >= self._expire_at:
             self._expire_at = now + 60.0
             for peer in self.ledger.expire(now, keep=self.me):
                 self._forget(peer, now)
-
-    def _is_idle(self, peer: PeerId) -> bool:
-        wanted = self.neighbourhood.wanted
-        return peer not in wanted and peer in self.neighbourhood.rings
 
     def _is_mute(self, peer: PeerId, now: float) -> bool:
         """A lost neighbour that spoke to others after we accused it, and then fell silent there as well."""
@@ -474,10 +380,8 @@ class Peer:
         self.membership.forget(peer, now)
         if peer in self.watch.links:
             self.out.add(Hangup(peer, "forgotten"))
-            self._unlink(peer, "forgotten", now)
+            self.sessions.unlink(peer, "forgotten", now)
         self.out.add(Forgotten(peer))
-
-    # -- our own statements ----------------------------------------------------------------------
 
     def _report(self, now: float) -> None:
         up = set(self.watch.up())
