@@ -47,7 +47,7 @@ def test_the_round_trip_estimate_converges(rtt_s: float) -> None:
     assert trip.smoothed_s == pytest.approx(rtt_s, rel=0.01, abs=1e-4)
     assert trip.deviation_s == pytest.approx(0, abs=1e-3)
     assert trip.last_s == rtt_s
-    assert 0.1 <= trip.timeout_s() <= max(0.1, 1.1 * rtt_s)
+    assert 0.1 <= trip.timeout_s <= max(0.1, 1.1 * rtt_s)
 
 
 def test_the_first_round_trip_sets_the_estimate_as_in_rfc_6298() -> None:

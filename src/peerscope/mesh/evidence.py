@@ -211,14 +211,7 @@ def has_left(ledger: Ledger, peer: PeerId) -> bool:
 
 def accused(ledger: Ledger) -> set[PeerId]:
     """Everybody whom anybody misses, rightly or not."""
-    found: set[PeerId] = set()
-    for accuser in ledger.accusers:
-        observations = ledger.observations(accuser)
-        for observation in observations.lost if observations else ():
-            subject = ledger.find(PeerRef(observation.subject))
-            if subject is not None:
-                found.add(subject)
-    return found
+    return {subject for name in ledger.missed if (subject := ledger.find(name)) is not None}
 
 
 def _silence_s(ledger: Ledger, observer: PeerId, observation: Observation, now: float) -> float:

@@ -16,12 +16,14 @@ FLAPS_MAX = 3
 class RoundTrip:
     """Smoothed RTT and its mean deviation, in seconds (RFC 6298, section 2)."""
 
-    __slots__ = ("deviation_s", "last_s", "smoothed_s")
+    __slots__ = ("deviation_s", "last_s", "smoothed_s", "timeout_s")
 
     def __init__(self) -> None:
         self.smoothed_s: float | None = None
         self.deviation_s = 0.0
         self.last_s: float | None = None
+        self.timeout_s = 0.3
+        """How long an answer may take before it counts as missing."""
 
     def sample(self, rtt_s: float) -> None:
         """Take one measurement in."""
@@ -31,12 +33,7 @@ class RoundTrip:
         else:
             self.deviation_s += (abs(self.smoothed_s - rtt_s) - self.deviation_s) / 4
             self.smoothed_s += (rtt_s - self.smoothed_s) / 8
-
-    def timeout_s(self) -> float:
-        """How long an answer may take before it counts as missing."""
-        if self.smoothed_s is None:
-            return 0.3
-        return min(max(0.1, self.smoothed_s + 4 * self.deviation_s), 3.0)
+        self.timeout_s = min(max(0.1, self.smoothed_s + 4 * self.deviation_s), 3.0)
 
 
 class Loss:
@@ -168,7 +165,7 @@ class Link:
         sent_at = self._outstanding.pop(seq, None)
         if sent_at is None:
             return None
-        timeout_s = self.rtt.timeout_s()
+        timeout_s = self.rtt.timeout_s
         for other, at in list(self._outstanding.items()):
             if now - at > timeout_s:
                 del self._outstanding[other]
@@ -189,7 +186,7 @@ class Link:
         at = self.last_heard + self._limit_s(doubt, now)
         if at > now:
             return at
-        timeout_s = self.rtt.timeout_s()
+        timeout_s = self.rtt.timeout_s
         ripe = (sent + timeout_s for sent in self._outstanding.values())
         return min((at for at in ripe if at > now), default=inf)
 
@@ -224,7 +221,7 @@ class Link:
             self._outstanding[seq] = min(now, sent + lag_s)
 
     def _overdue_at(self) -> float:
-        return self.last_heard + self._config.ping_interval_s + self.rtt.timeout_s()
+        return self.last_heard + self._config.ping_interval_s + self.rtt.timeout_s
 
     def _limit_s(self, doubt: float, now: float) -> float:
         rtt_s = self.rtt.smoothed_s or 0.0
@@ -237,7 +234,7 @@ class Link:
         return probes_needed(max(self.loss.cautious, told), self._config.chance)
 
     def _unanswered(self, now: float) -> int:
-        ripe = now - self.rtt.timeout_s()
+        ripe = now - self.rtt.timeout_s
         count = sum(1 for sent in self._outstanding.values() if self.last_heard < sent <= ripe)
         if not self.pings:  # the pings that we should have received are missing as well
             count += int((ripe - self.last_heard) / self._config.ping_interval_s)

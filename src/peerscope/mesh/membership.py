@@ -10,6 +10,8 @@ from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry, Ledger
 
+AGAIN_S = 5.0
+
 
 class Membership:
     """Keeps the neighbourhood's rings in step with the ledger's verdicts."""
@@ -28,6 +30,7 @@ class Membership:
         self._down_after_s = detector.down_after_s
         self._hold_s = hold_s
         self._by_prefix = by_prefix
+        self._again_at = 0.0
         self._down_since: dict[PeerId, float] = {}
 
     def stored(self, entry: Entry, now: float) -> None:
@@ -41,8 +44,15 @@ class Membership:
             self._judge(peer, now)
 
     def review(self, now: float) -> None:
-        """Look at everybody who is accused or was down."""
-        for peer in sorted(evidence.accused(self._ledger) | set(self._down_since)):
+        """Look at everybody who is accused, and now and then again at those who are down: they seldom come back
+        without a word of their own, which is looked at when it comes."""
+        suspects = evidence.accused(self._ledger)
+        if now >= self._again_at:
+            self._again_at = now + AGAIN_S
+            suspects |= set(self._down_since)
+        else:
+            suspects -= set(self._down_since)
+        for peer in sorted(suspects):
             self._judge(peer, now)
 
     def is_down(self, peer: PeerId) -> bool:

@@ -83,9 +83,8 @@ class Watch:
                 loss = None if ratio is None else round(ratio * RATIO_ONE)
                 pings.append((link.peer, Ping(seq, clock_ms, ahead_ms, rtt_us, loss)))
             link.wake_at = link.next_ping_at()
-            if not link.lost:
-                factor = factor or self.doubt(now)
-                link.wake_at = min(link.wake_at, link.silent_at(now, factor))
+            if not link.lost:  # doubt only makes it later: then it is asked once more than needed
+                link.wake_at = min(link.wake_at, link.silent_at(now, factor or 1.0))
         self._next_at = min((link.wake_at for link in self.links.values()), default=inf)
         return pings, lost
 

@@ -14,6 +14,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from enum import Enum
 
@@ -77,6 +78,8 @@ class Ledger:
         """(origin, kind, version) of equivocations, with both signed statements."""
         self.accusers: set[PeerId] = set()
         """Peers whose newest observations miss somebody."""
+        self.missed: Counter[PeerRef] = Counter()
+        """Whom they miss, and how many of them."""
         self.revision = 0
         """Grows with every change, so that views know when to look again."""
 
@@ -173,6 +176,7 @@ class Ledger:
         """Drop everything one peer said."""
         for entry in self._origins.pop(peer).values():
             self._fingerprints[peer[0]] ^= _fold(entry.digest)
+            self._count_missed(entry, -1)
         del self._by_ref[ref(peer)]
         self._buckets[peer[0]].discard(peer)
         self.accusers.discard(peer)
@@ -187,7 +191,17 @@ class Ledger:
                 self.accusers.add(entry.record.peer_id)
             else:
                 self.accusers.discard(entry.record.peer_id)
+            if replaced is not None:
+                self._count_missed(replaced, -1)
+            self._count_missed(entry, 1)
         self.revision += 1
+
+    def _count_missed(self, entry: Entry, step: int) -> None:
+        for observation in entry.body.lost if isinstance(entry.body, Observations) else ():
+            name = PeerRef(observation.subject)
+            self.missed[name] += step
+            if not self.missed[name]:
+                del self.missed[name]
 
     def _prove(self, origin: PeerId, one: Record, other: Record) -> None:
         key = (origin, one.kind, one.version)
