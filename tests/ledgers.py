@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from peerscope.mesh.evidence import STAND_S
 from peerscope.records.bodies import Body, Check, LinkReading, Observation, Observations, Profile, Report, Status
 from peerscope.records.identity import Identity, PeerId, ref, verify_ed25519
 from peerscope.records.ledger import Ledger
@@ -14,6 +15,7 @@ IDENTITIES = tuple(sorted((Identity(bytes((number,)) * 32) for number in range(1
 GOOD = Check(Status.HEALTHY, 1000)
 INTERVAL_MS = 5000
 DOWN_AFTER_S = 4.0
+STOOD_S = STAND_S + 0.3
 
 
 class Book:
@@ -51,10 +53,11 @@ class Book:
         self.say(number, Report(INTERVAL_MS, (GOOD, GOOD, Check(worst, 9000), GOOD, GOOD), links), at=at)
 
     def accuse(self, number: int, subjects: Iterable[int], *, at: float, silence_s: float) -> None:
-        """At that time the peer had not heard the subjects for so long."""
+        """At that time the peer had not heard the subjects for so long, and had said so a while before."""
         heard_ms = round((WALL_S + at - silence_s) * 1000)
-        lost = (Observation(ref(self[subject]), heard_ms, round(silence_s * 1000)) for subject in subjects)
-        self.say(number, Observations(tuple(lost)), at=at)
+        issued_ms = round((silence_s - STOOD_S) * 1000)
+        lost = (Observation(ref(self[subject]), heard_ms, issued_ms) for subject in subjects)
+        self.say(number, Observations(tuple(lost)), at=at - STOOD_S)
 
     def moment(self, now: float, me: int = 0) -> Moment:
         return Moment(self.ledger, self[me], now, wall_offset_s=WALL_S, down_after_s=DOWN_AFTER_S)
