@@ -78,6 +78,7 @@ class Monitor:
         self._judging = False
         self._kept: dict[PeerId, tuple[str, ...]] = {}
         self._moment: Moment | None = None
+        self._moment_revision = -1
         self._started_at = time.monotonic()
         self._driver: Driver
         self._transport: IrohTransport
@@ -145,10 +146,10 @@ class Monitor:
         return self._driver.peer
 
     def moment(self) -> Moment:
-        """The ledger now; the same one for callers within a tenth of a second."""
-        now = time.monotonic()
-        if self._moment is None or now - self._moment.now > MOMENT_S:
-            self._moment = self._fresh_moment(now)
+        """The ledger now; the same one for callers within a tenth of a second, while nothing changes."""
+        now, revision = time.monotonic(), self.peer.ledger.revision
+        if self._moment is None or now - self._moment.now > MOMENT_S or revision != self._moment_revision:
+            self._moment, self._moment_revision = self._fresh_moment(now), revision
         return self._moment
 
     def network_health(self) -> NetworkHealth:
@@ -260,15 +261,21 @@ class Monitor:
         while True:
             await asyncio.sleep(REVIEW_S)
             now = time.monotonic()
-            if not self._changes.is_calm:
-                self._judge()
-            if now - written_at >= TIMELINE_S:
-                written_at = now
-                moment = self.moment()
-                for peer in moment.peers:
-                    state = status(moment, peer)
-                    if self.timeline.observe(peer, state, moment.wall):
-                        self._tell("status", peer_id=peer.hex(), status=state)
+            try:
+                if not self._changes.is_calm:
+                    self._judge()
+                if now - written_at >= TIMELINE_S:
+                    written_at = now
+                    self._write_timeline()
+            except Exception:  # what other peers say must not end the review
+                log.exception("the review of peers failed")
+
+    def _write_timeline(self) -> None:
+        moment = self.moment()
+        for peer in moment.peers:
+            state = status(moment, peer)
+            if self.timeline.observe(peer, state, moment.wall):
+                self._tell("status", peer_id=peer.hex(), status=state)
 
     async def _remember(self) -> None:
         while True:

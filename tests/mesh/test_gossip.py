@@ -117,7 +117,7 @@ def test_keys_wait_for_company_and_leave_out_where_they_came_from() -> None:
     side.gossip.spread(side.store(ORIGINS[2]), 0.1)
     assert side.sent() == []
     at = side.gossip.deadline()
-    assert 0.2 <= at <= 0.4
+    assert 0.0 < at <= 0.2  # who these peers are is told soon
     side.gossip.tick(at)
     sent = dict(side.sent())
     assert sent.pop(ONE) == Announce((key(ORIGINS[2]),))

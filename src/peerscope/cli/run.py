@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import msgspec
+import uvloop
 
 from peerscope import __version__
 from peerscope.addresses import is_loopback, split_address
@@ -78,7 +79,7 @@ def run(
         "web": {"listen": http} if http is not None else {},
     }
     settings = Config.load(config, options=given)
-    asyncio.run(_serve(settings, place.path, as_json=as_json, until_eof=until_eof))
+    uvloop.run(_serve(settings, place.path, as_json=as_json, until_eof=until_eof))
 
 
 @click.command("check-config")

@@ -11,6 +11,9 @@ from peerscope.records.bodies import RATIO_ONE
 from peerscope.records.identity import PeerId
 
 LAG_HOLD_S = 10.0
+PING_SLACK_S = 0.1
+"""Pings that are due within this time go out together, and stay together: each wake-up of a process costs more than
+the ping."""
 
 
 class Watch:
@@ -68,14 +71,14 @@ class Watch:
         lost: list[Link] = []
         factor: float | None = None
         for link in self.links.values():
-            if link.wake_at > now:
+            if link.wake_at > now + PING_SLACK_S:
                 continue
             if not link.lost and link.is_overdue(now):
                 factor = factor or self.doubt(now)
                 if link.is_silent(now, factor):
                     link.lose(now)
                     lost.append(link)
-            if link.next_ping_at() <= now:
+            if link.next_ping_at() <= now + PING_SLACK_S:
                 seq = link.sent_ping(now)
                 rtt_s = link.rtt.last_s if link.pings else None
                 rtt_us = None if rtt_s is None else round(rtt_s * 1e6)

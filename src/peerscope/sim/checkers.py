@@ -6,10 +6,13 @@ from math import inf
 
 from peerscope.mesh.events import Effect, Stored
 from peerscope.mesh.evidence import Evidence, Verdict, accused
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Observations
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
+
+LOOKED_AT_MAX = 200
 
 Pair = tuple[PeerId, PeerId]
 """(who sees it, whom it is about)"""
@@ -37,8 +40,11 @@ class Detection:
             return
         for observation in effect.entry.body.lost:
             subject = node.peer.ledger.find(PeerRef(observation.subject))
-            if subject is not None and subject != peer and (peer, subject) not in self.down_s:
-                self._weigh((peer, subject))
+            if subject is None or subject == peer:
+                continue
+            pair = (peer, subject)
+            if pair not in self._waiting and pair not in self.down_s:  # those waiting are weighed again in time
+                self._weigh(pair)
 
     def _weigh(self, pair: Pair) -> None:
         observer, subject = pair
@@ -89,8 +95,7 @@ class Spread:
         elif key in self._on_way:
             sent_at, count = self._on_way[key]
             self._on_way[key] = (sent_at, count + 1)
-            running = sum(node.peer is not None for node in self._sim.nodes.values())
-            if count + 1 == running - 1:
+            if count + 1 == self._sim.running - 1:
                 self.to_all_s.append(now - sent_at)
                 del self._on_way[key]
 
@@ -105,22 +110,29 @@ class Convergence:
         self.wrong_at = -inf
         """The last time at which somebody was wrong."""
         self.wrong: str = ""
+        self._turn = 0
 
     def begin(self) -> None:
         """Look from now on."""
         self._look()
 
     def _look(self) -> None:
-        wrong = self.mistake()
+        running = self._sim.alive()
+        if len(running) > LOOKED_AT_MAX:  # a different part each time; the last look of a run is at everybody
+            self._turn = (self._turn + LOOKED_AT_MAX) % len(running)
+            running = (running + running)[self._turn : self._turn + LOOKED_AT_MAX]
+        wrong = self.mistake(running)
         if wrong:
             self.wrong_at, self.wrong = self._sim.now, wrong
         self._sim.at(self._sim.now + self._every_s, self._look)
 
-    def mistake(self) -> str:
-        """One thing that somebody sees wrongly now, or nothing."""
+    def mistake(self, looked_at: list[Peer] | None = None) -> str:
+        """One thing that somebody (of `looked_at`, or of all) sees wrongly now, or nothing."""
         running = [peer for peer in self._sim.alive() if peer.me not in self._truth.byzantine]
         there = {peer.me for peer in running}
-        for peer in running:
+        for peer in running if looked_at is None else looked_at:
+            if peer.me in self._truth.byzantine:
+                continue
             known = set(peer.ledger)
             for other in sorted(there - known):
                 return f"{peer.me.hex()[:10]} does not know {other.hex()[:10]}"

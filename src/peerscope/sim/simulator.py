@@ -67,6 +67,8 @@ class Simulator:
         self.network = Network(latency, faults or NetworkFaults(loss=loss_ratio), Random(self.rng.getrandbits(64)))
         self.nodes: dict[PeerId, Node] = {}
         self.events = 0
+        self.running = 0
+        """Peers whose process runs."""
         self.on_effect: Callable[[PeerId, Effect, float], None] | None = None
         self._signed = signed
         self._inspector = shared_inspector(verify_ed25519 if signed else verify_cheap)
@@ -87,6 +89,7 @@ class Simulator:
     def start(self, peer: PeerId, *bootstrap: PeerId) -> None:
         """Start (again) the process of one peer, joining through the given ones."""
         node = self.nodes[peer]
+        self.running += node.peer is None
         node.life += 1
         rng, offset_s = Random(self.rng.getrandbits(64)), EPOCH_S + node.skew_s
         node.peer = Peer(node.signer, node.config, rng, self.now, wall_offset_s=offset_s, inspector=self._inspector)
@@ -101,6 +104,7 @@ class Simulator:
     def crash(self, peer: PeerId) -> None:
         """As by `kill -9`: silence, and nothing else."""
         node = self.nodes[peer]
+        self.running -= node.peer is not None
         node.peer, node.life = None, node.life + 1
         for name in [name for name in self._connections if peer in name]:
             del self._connections[name]
@@ -111,6 +115,7 @@ class Simulator:
         """Say goodbye and stop."""
         self.feed(peer, Leave())
         self.nodes[peer].peer = None
+        self.running -= 1
 
     def pause(self, peer: PeerId, seconds: float) -> None:
         """As by SIGSTOP: nothing is handled until it goes on; what arrives waits."""

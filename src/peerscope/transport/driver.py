@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
-from peerscope.mesh.events import Dial, Effect, Event, Hangup, Send
+from peerscope.mesh.events import Dial, Effect, Event, Hangup, Received, Send
 from peerscope.mesh.peer import Peer
 from peerscope.transport.base import Transport
+
+LOGGED_MAX = 10
+log = logging.getLogger(__name__)
 
 
 class Driver:
@@ -27,10 +31,22 @@ class Driver:
         while True:
             timeout_s = self.peer.deadline() - time.monotonic()
             for event in await self._transport.receive(max(0.0, timeout_s)):
-                self._carry_out(self.peer.handle(event, time.monotonic()))
+                self._carry_out(self._handled(event))
             now = time.monotonic()
             if self.peer.deadline() <= now:
                 self._carry_out(self.peer.tick(now))
+
+    def _handled(self, event: Event) -> list[Effect]:
+        """What a peer sends must not stop us, not even through a bug of ours that nobody has met yet."""
+        try:
+            return self.peer.handle(event, time.monotonic())
+        except Exception:
+            if not isinstance(event, Received):
+                raise
+            self.peer.refused["internal-error"] += 1
+            if self.peer.refused["internal-error"] <= LOGGED_MAX:
+                log.exception("a message of peer %s met a bug and was dropped", event.peer.hex())
+            return []
 
     def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:

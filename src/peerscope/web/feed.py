@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from peerscope.agent import Monitor
 from peerscope.views.health import network_health
 from peerscope.views.links import MeshLink, mesh_links
 from peerscope.views.peers import PeerView, peer_views
+
+log = logging.getLogger(__name__)
 
 CLIENTS_MAX = 256
 QUEUE_MAX = 8
@@ -71,8 +74,12 @@ class Feed:
                     await self._changed.wait()
                     await asyncio.sleep(SETTLE_S)
             self._changed.clear()
-            if self._clients:
+            if not self._clients:
+                continue
+            try:
                 self._update()
+            except Exception:  # what other peers say must not end the feed
+                log.exception("the live feed could not be updated")
 
     async def serve(self, socket: WebSocket) -> None:
         """One client, until it goes."""

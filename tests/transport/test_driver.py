@@ -1,0 +1,85 @@
+"""The loop between core and transport: a bug that a message meets costs that message, and nothing else."""
+
+import asyncio
+import logging
+from collections import Counter
+from random import Random
+
+import pytest
+
+from peerscope.mesh.events import Connected, Effect, Event, Lane, Publish, Received
+from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.records.bodies import Kind, Profile
+from peerscope.records.identity import Identity, PeerId
+from peerscope.transport.driver import LOGGED_MAX, Driver
+
+OTHER = Identity(b"\1" * 32).peer_id
+
+
+class Tape:
+    """A transport that plays events, and then waits for ever."""
+
+    def __init__(self, *turns: list[Event]) -> None:
+        self.counters: Counter[str] = Counter()
+        self.ticket, self.addresses = "none", ()
+        self._turns = list(turns)
+        self.played = asyncio.Event()
+
+    async def receive(self, timeout_s: float) -> list[Event]:
+        if self._turns:
+            return self._turns.pop(0)
+        self.played.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def inject(self, event: Event) -> None: ...
+
+    def send(self, to: PeerId, data: bytes, lane: Lane) -> None: ...
+
+    def dial(self, peer: PeerId, addresses: tuple[str, ...]) -> None: ...
+
+    def hang_up(self, peer: PeerId, reason: str) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Cursed(Peer):
+    """A core with a bug that one kind of message meets."""
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        if isinstance(event, Received) and event.data == b"curse":
+            raise ZeroDivisionError("nobody has met this bug yet")
+        if isinstance(event, Publish) and event.urgent:
+            raise ZeroDivisionError("a bug of our own making")
+        return super().handle(event, now)
+
+
+def core() -> Cursed:
+    return Cursed(Identity(b"\2" * 32), PeerConfig(), Random(1), 0.0, wall_offset_s=1e9)
+
+
+async def play(peer: Peer, *turns: list[Event]) -> None:
+    tape = Tape(*turns)
+    driving = asyncio.create_task(Driver(peer, tape, lambda effect: None).run())
+    played = asyncio.create_task(tape.played.wait())
+    await asyncio.wait((driving, played), return_when=asyncio.FIRST_COMPLETED)
+    played.cancel()
+    if driving.done():
+        driving.result()
+    driving.cancel()
+
+
+def test_a_message_that_meets_a_bug_is_dropped_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    peer = core()
+    curses: list[Event] = [Received(OTHER, b"curse")] * (LOGGED_MAX + 5)
+    afterwards: list[Event] = [Publish(Profile((), None, "1", 0))]
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(play(peer, [Connected(OTHER, False), *curses], afterwards))
+    assert peer.refused == {"internal-error": LOGGED_MAX + 5}
+    assert peer.ledger.get(peer.me, Kind.PROFILE) is not None
+    assert len(caplog.records) == LOGGED_MAX
+
+
+def test_a_bug_that_no_message_brought_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(play(core(), [Publish(Profile((), None, "1", 0), urgent=True)]))
