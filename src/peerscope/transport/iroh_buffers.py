@@ -1,8 +1,8 @@
 """Handing bytes to iroh without copying them one by one.
 
 The Python side of iroh 1.2 is generated (UniFFI), and its writer copies a byte string in a Python loop: 8 KiB cost
-2 ms. One `memmove` does the same. The names touched here are generated and private, so they are checked first; where they
-look different, everything stays as it is, only slower.
+2 ms. One `memmove` does the same. The names touched here are generated and private, so they are checked first; where
+they look different, everything stays as it is, only slower.
 """
 
 from __future__ import annotations
