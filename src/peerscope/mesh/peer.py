@@ -411,9 +411,10 @@ class Peer:
         profile = self.ledger.profile(self.me)
         if profile is not None:
             goodbye = self.register.sign(replace(profile, left=True), now)
-            item = Records((Aged(goodbye, 0),))
+            hops = ttl(len(self.neighbourhood.rings), self.config.gossip.fanout)
+            news = Push(goodbye, 0, hops, (ref(self.me),))
             for peer in self.watch.up():  # to all, not to a few: nobody repeats this for us
-                self.out.send(peer, item)
+                self.out.send(peer, news)
         for peer in sorted(self.watch.links):
             self.out.send(peer, Bye("leaving"))
             self.out.add(Hangup(peer, "leaving"))
