@@ -1,7 +1,6 @@
 """Every error of peerscope, split by who must act.
 
 PeerscopeError
-  LocalError       we asked for what the protocol forbids: our bug, let it crash
   RemoteError      a peer broke the protocol: the message is dropped and counted, state unchanged
   TransportError   the network failed: expected, the driver carries on
   ConfigError      the operator's file, key or option is wrong: names it and the mend, before anything starts
@@ -13,10 +12,6 @@ from __future__ import annotations
 
 class PeerscopeError(Exception):
     """Base of all errors raised by peerscope."""
-
-
-class LocalError(PeerscopeError):
-    """Our own code asked for what the protocol forbids."""
 
 
 class RemoteError(PeerscopeError):

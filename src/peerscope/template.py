@@ -12,6 +12,7 @@ TEMPLATE = """\
 
 [network]
 # name = "peerscope"            # peers of another name are refused
+# public = false                # strangers are members: observers behind one address prefix then have one voice
 # secret = ""                   # known to all members; set it as soon as `listen` is not 127.0.0.1
 
 [web]

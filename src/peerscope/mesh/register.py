@@ -22,8 +22,6 @@ class Register:
         self._clock_offset_s = wall_offset_s
         """Turns monotonic into version clock. It only grows: a wall clock set back does not stop the version clock,
         by which others date our life."""
-        self.duplicates = 0
-        """Bodies received that were no news: the price of redundancy."""
         self._signer = signer
         self._inspect = inspect
         self._ledger = ledger
@@ -74,7 +72,6 @@ class Register:
         if ours is not None and record.version < ours.record.version:
             raise RemoteError("replayed", "an older version than ours")
         if ours is not None and ours.record == record:
-            self.duplicates += 1
             return None
         if age_s > self._ledger.config.remember_s:
             raise RemoteError("expired", "older than anything we remember")
