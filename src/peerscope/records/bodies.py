@@ -8,7 +8,7 @@ Numbers are quantised integers: a msgpack float costs nine bytes, a small intege
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,6 +20,8 @@ BODY_BYTES_MAX = 4096
 ADDRESSES_MAX = 8
 LINKS_MAX = 64
 OBSERVATIONS_MAX = 128
+OVERLAY_MAX = 32
+DIMENSIONS_MAX = 8
 CHECKS = ("cpu", "memory", "storage", "network", "p2p")
 
 RATIO_ONE = 10_000
@@ -50,7 +52,10 @@ _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*\Z"
 Name = Annotated[str, Meta(max_length=64, pattern=_PRINTABLE)]
 Text = Annotated[str, Meta(max_length=160, pattern=_PRINTABLE)]
 Ref = Annotated[bytes, Meta(min_length=PEER_REF_BYTES, max_length=PEER_REF_BYTES)]
+OverlayId = Annotated[str, Meta(min_length=1, max_length=80, pattern=_PRINTABLE)]
 Milliseconds = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Microseconds = Annotated[int, Meta(ge=0, le=600_000_000)]
+RegionSource = Literal["declared", "country"]
 
 
 class Profile(Struct, frozen=True, array_like=True):
@@ -69,6 +74,10 @@ class Profile(Struct, frozen=True, array_like=True):
     """Name of the node monitored beside the peer."""
     labels: Annotated[tuple[tuple[Name, Name], ...], Meta(max_length=16)] = ()
     roles: Annotated[tuple[Name, ...], Meta(max_length=8)] = ()
+    region_source: RegionSource = "declared"
+    """Who says so: the operator, or a table of address ranges."""
+    node_id: OverlayId | None = None
+    """Name of the node in its own network, as its neighbours there call it."""
 
 
 class Check(Struct, frozen=True, array_like=True):
@@ -85,7 +94,7 @@ class LinkReading(Struct, frozen=True, array_like=True):
     """One link that is up, as this end sees it."""
 
     peer: Ref
-    rtt_us: Annotated[int, Meta(ge=0, le=600_000_000)] | None = None
+    rtt_us: Microseconds | None = None
     loss: Annotated[int, Meta(ge=0, le=RATIO_ONE)] | None = None
     watches: bool = True
     """The neighbour is one of our ring neighbours: it may say that it lost us."""
@@ -93,6 +102,27 @@ class LinkReading(Struct, frozen=True, array_like=True):
     """How often the link was lost and regained lately."""
     skew_s: Annotated[int, Meta(ge=-(2**40), le=2**40)] = 0
     """How far the neighbour's wall clock is ahead of ours, in whole seconds."""
+
+
+class Coordinate(Struct, frozen=True, array_like=True):
+    """Where a peer stands in the space of latencies (Vivaldi with height), in microseconds."""
+
+    vector_us: Annotated[
+        tuple[Annotated[int, Meta(ge=-600_000_000, le=600_000_000)], ...], Meta(min_length=2, max_length=DIMENSIONS_MAX)
+    ]
+    height_us: Microseconds
+    """What every packet pays before it reaches the space: the access line."""
+    error: Annotated[int, Meta(ge=0, le=15_000)]
+    """Relative error of its own predictions, in ten-thousandths."""
+    adjustment_us: Annotated[int, Meta(ge=-600_000_000, le=600_000_000)] = 0
+    """Mean of what the space lately predicted too little, half of it: the other half is the other end's."""
+
+
+class OverlayLink(Struct, frozen=True, array_like=True):
+    """One neighbour of the node monitored beside a peer, in that node's own network."""
+
+    node: OverlayId
+    rtt_us: Microseconds | None = None
 
 
 class Report(Struct, frozen=True, array_like=True):
@@ -105,6 +135,9 @@ class Report(Struct, frozen=True, array_like=True):
     links: Annotated[tuple[LinkReading, ...], Meta(max_length=LINKS_MAX)] = ()
     expected: Annotated[int, Meta(ge=0, le=LINKS_MAX)] = 0
     """How many neighbours this peer should be linked to now."""
+    coordinate: Coordinate | None = None
+    overlay: Annotated[tuple[OverlayLink, ...], Meta(max_length=OVERLAY_MAX)] = ()
+    """Neighbours of the node beside this peer; they never decide who watches."""
 
     @property
     def status(self) -> Status:

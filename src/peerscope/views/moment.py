@@ -12,6 +12,7 @@ from peerscope.records.bodies import Kind, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
 from peerscope.views.partitions import Partition, partitions
+from peerscope.views.places import Place, places
 
 
 class Moment:
@@ -53,6 +54,11 @@ class Moment:
     def partitions(self) -> list[Partition]:
         """Groups of peers lost together."""
         return partitions(self.ledger, self.me, self._single, self.now)
+
+    @cached_property
+    def places(self) -> dict[PeerId, Place]:
+        """The region of each of `peers`, and who says so."""
+        return places(self)
 
     def verdict(self, peer: PeerId) -> Verdict:
         """What the evidence says of one of `peers`."""
