@@ -75,7 +75,7 @@ class Monitor:
         self._changes = VerdictChanges()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
-        self._judging = False
+        self._judging: asyncio.TimerHandle | None = None
         self._kept: dict[PeerId, tuple[str, ...]] = {}
         self._moment: Moment | None = None
         self._moment_revision = -1
@@ -209,16 +209,30 @@ class Monitor:
             case LinkChanged(peer, up, reason):
                 self._tell("link", peer_id=peer.hex(), up=up, reason=reason)
             case Stored(entry) if isinstance(entry.body, Observations | Profile):
-                if not self._judging:  # what comes together is judged together
-                    self._judging = True
-                    asyncio.get_running_loop().call_later(JUDGE_S, self._judge)
+                self._judge_in(JUDGE_S)  # what comes together is judged together
             case Forgotten(peer):
                 self.timeline.forget(peer)
             case _:
                 pass
 
+    def _judge_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._judging is not None:
+            if self._judging.when() <= loop.time() + seconds:
+                return
+            self._judging.cancel()
+        self._judging = loop.call_later(seconds, self._judge)
+
     def _judge(self) -> None:
-        self._judging = False
+        self._judging = None
+        try:
+            self._tell_verdicts()
+        except Exception:  # what other peers say must not end the judging
+            log.exception("the verdicts on peers failed")
+        if not self._changes.is_calm and self._tasks:  # then verdicts also change with time alone
+            self._judge_in(REVIEW_S)
+
+    def _tell_verdicts(self) -> None:
         for change in self._changes.update(self._fresh_moment(time.monotonic())):
             self._tell(
                 "verdict",
@@ -256,19 +270,14 @@ class Monitor:
                 self._driver.feed(WallClock(offset_s))
 
     async def _review(self) -> None:
-        """Verdicts also change with time alone; and the timeline wants to be written."""
-        written_at = 0.0
+        """Once a second: statuses for the timeline."""
+        await asyncio.sleep(REVIEW_S)  # our own profile is in the ledger by then
         while True:
-            await asyncio.sleep(REVIEW_S)
-            now = time.monotonic()
             try:
-                if not self._changes.is_calm:
-                    self._judge()
-                if now - written_at >= TIMELINE_S:
-                    written_at = now
-                    self._write_timeline()
+                self._write_timeline()
             except Exception:  # what other peers say must not end the review
                 log.exception("the review of peers failed")
+            await asyncio.sleep(TIMELINE_S)
 
     def _write_timeline(self) -> None:
         moment = self.moment()

@@ -60,7 +60,7 @@ def test_joining_is_dial_hello_hello() -> None:
 
 
 def test_two_peers_that_meet_soon_know_the_same() -> None:
-    wire, one, other = two(seconds=3.0)
+    wire, one, other = two(seconds=5.0)
     assert set(one.ledger) == set(other.ledger) == {one.me, other.me}
     assert agree_soon(wire, one, other)
     assert one.ledger.profile(other.me) == profile("10.0.0.1:1")

@@ -157,9 +157,8 @@ def test_a_neighbour_that_falls_silent_is_missed_aloud_and_heard_again_aloud() -
         effects += peer.tick(tenth / 10)
     (lost,) = [effect for effect in effects if isinstance(effect, LinkChanged)]
     assert (lost.peer, lost.up) == (other.peer_id, False)
-    news = said(effects, Push, third.peer_id)[-1]
-    body = decode_body(news.record.kind, news.record.body)
-    assert isinstance(body, Observations)
+    pushed = [decode_body(news.record.kind, news.record.body) for news in said(effects, Push, third.peer_id)]
+    (body,) = [body for body in pushed if isinstance(body, Observations)]
     assert [observation.subject for observation in body.lost] == [ref(other.peer_id)]
     assert 1500 <= body.lost[0].silence_ms < 2000
     again = hear(peer, other, Ping(1, 1), 13.0)

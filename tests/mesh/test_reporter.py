@@ -76,6 +76,18 @@ def test_links_that_change_together_are_reported_together_a_second_later() -> No
     assert of.deadline() == 3.0
 
 
+def test_links_that_change_all_the_time_are_reported_twice_an_interval() -> None:
+    of = reporter()
+    report(of, 0.0)
+    of.links_changed(0.2)
+    assert of.deadline() == 2.5
+
+
+@pytest.mark.parametrize(("peers", "expected"), [(1, 5.0), (25, 5.0), (100, 20.0), (1000, 60.0), (2000, 120.0)])
+def test_the_interval_stretches_to_spare_processors_but_not_beyond_a_minute(peers: int, expected: float) -> None:
+    assert interval_s(peers, shortest_s=5.0, budget_bytes_s=10_000, reports_s_max=5.0) == expected
+
+
 @pytest.mark.parametrize(("peers", "expected"), [(1, 5.0), (83, 5.0), (100, 6.0), (2000, 120.0)])
 def test_the_interval_stretches_with_the_network_to_keep_the_budget(peers: int, expected: float) -> None:
     assert interval_s(peers, shortest_s=5.0, budget_bytes_s=10_000) == expected

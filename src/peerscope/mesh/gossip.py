@@ -35,6 +35,7 @@ from peerscope.records.ledger import Entry, Ledger
 
 SOURCES_MAX = 8
 ANSWER_BYTES_MAX = 32 * 1024
+CROWD_S = 0.5
 
 
 class GossipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,7 +43,9 @@ class GossipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     fanout: int = 3
     """Neighbours that get the body of urgent news. More is faster and costs a copy per peer each."""
-    announce_interval_s: float = 1.0  # measured: at 0.3 s announcements were half of an idle agent's CPU time
+    announce_interval_s: float = (
+        2.0  # measured: at 0.3 s announcements were half of an idle agent's CPU time, at 1 s a sixth
+    )
     """Keys wait so long for company. Longer saves messages; ordinary news travels that much slower per hop."""
     introduce_s: float = 0.1
     """Keys of peers that nobody may have heard of wait only so long."""
@@ -92,6 +95,7 @@ class Gossip:
         self._asked: Counter[PeerId] = Counter()
         """How many of the wanted we asked whom for."""
         self._flush_at = inf
+        self._flushed_at = -inf
         self._retry_at = inf
 
     def deadline(self) -> float:
@@ -101,7 +105,7 @@ class Gossip:
     def tick(self, now: float) -> None:
         """Send what has waited long enough; ask again for what did not come."""
         if now >= self._flush_at:
-            self._flush_at = inf
+            self._flush_at, self._flushed_at = inf, now
             for neighbour in list(self._pending):
                 self._flush(neighbour)
         if now >= self._retry_at:
@@ -121,7 +125,9 @@ class Gossip:
         for neighbour, pending in self._pending.items():
             if neighbour != source:
                 pending[key] = entry.record.version
-        wait_s = self._config.introduce_s if key[1] == Kind.PROFILE else self._config.announce_interval_s
+        wait_s = self._config.announce_interval_s
+        if key[1] == Kind.PROFILE:  # soon, but where many come one after another they travel together
+            wait_s = max(self._config.introduce_s, self._flushed_at + CROWD_S - now)
         if self._pending and now + wait_s < self._flush_at:
             # Jitter keeps the hops of different peers from falling in step.
             self._flush_at = min(self._flush_at, now + wait_s * self._rng.uniform(0.7, 1.3))

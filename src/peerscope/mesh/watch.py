@@ -11,9 +11,11 @@ from peerscope.records.bodies import RATIO_ONE
 from peerscope.records.identity import PeerId
 
 LAG_HOLD_S = 10.0
-PING_SLACK_S = 0.1
-"""Pings that are due within this time go out together, and stay together: each wake-up of a process costs more than
-the ping."""
+PING_SLACK_S = 0.5
+"""Regular pings that are due within this time go out together, and stay together: each wake-up of a process costs more
+than the ping."""
+PROBE_SLACK_S = 0.1
+"""The same for the quicker pings in a silence."""
 
 
 class Watch:
@@ -70,15 +72,18 @@ class Watch:
         pings: list[tuple[PeerId, Ping]] = []
         lost: list[Link] = []
         factor: float | None = None
+        somebody = any(link.next_ping_at() <= now + PROBE_SLACK_S for link in self.links.values())
+        slack_s = PING_SLACK_S if somebody else PROBE_SLACK_S
         for link in self.links.values():
-            if link.wake_at > now + PING_SLACK_S:
+            if link.wake_at > now + slack_s:
                 continue
-            if not link.lost and link.is_overdue(now):
+            overdue = not link.lost and link.is_overdue(now)
+            if overdue:
                 factor = factor or self.doubt(now)
                 if link.is_silent(now, factor):
                     link.lose(now)
                     lost.append(link)
-            if link.next_ping_at() <= now + PING_SLACK_S:
+            if link.next_ping_at() <= now + (PROBE_SLACK_S if overdue else slack_s):
                 seq = link.sent_ping(now)
                 rtt_s = link.rtt.last_s if link.pings else None
                 rtt_us = None if rtt_s is None else round(rtt_s * 1e6)

@@ -37,6 +37,8 @@ CLOSE_TIMEOUT_S = 4.0
 QUEUE_MESSAGES_MAX = 1024
 QUEUE_BYTES_MAX = 4 * 1024 * 1024
 EVENTS_MAX = 8192
+TURN_EVENTS_MAX = 64
+DATAGRAMS_MAX = 1024
 HANDSHAKES_MAX = 64
 CONNECTIONS_MAX = 512
 WRITE_BYTES = 64 * 1024
@@ -52,6 +54,8 @@ class IrohTransport:
         self._endpoint = endpoint
         self._bound = bound
         self._wires: dict[PeerId, list[Wire]] = {}
+        self._datagrams: deque[Event] = deque()
+        """Pings and pongs go before whatever else waits: an agent that is behind still answers."""
         self._events: deque[Event] = deque()
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
@@ -100,15 +104,16 @@ class IrohTransport:
         return str(iroh.EndpointTicket.from_addr(addr))
 
     async def receive(self, timeout_s: float) -> list[Event]:
-        if not self._events:
+        if not self._events and not self._datagrams:
             self._arrived.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(timeout_s, 3600.0)):
                     await self._arrived.wait()
         else:
             await asyncio.sleep(0)  # however busy we are, others run too
-        events = list(self._events)
-        self._events.clear()
+        events = list(self._datagrams)
+        self._datagrams.clear()
+        events += (self._events.popleft() for _ in range(min(len(self._events), TURN_EVENTS_MAX)))
         self._room.set()
         return events
 
@@ -163,10 +168,13 @@ class IrohTransport:
         self._events.append(event)
         self._arrived.set()
 
-    @property
-    def is_behind(self) -> bool:
-        """The driver has more events waiting than it should."""
-        return len(self._events) >= EVENTS_MAX
+    def inject_datagram(self, event: Received) -> None:
+        """Hand the driver what came as a datagram; dropped while many wait."""
+        if len(self._datagrams) >= DATAGRAMS_MAX:
+            self.counters["datagram-dropped"] += 1
+            return
+        self._datagrams.append(event)
+        self._arrived.set()
 
     async def _dial(self, peer: PeerId, addresses: tuple[str, ...]) -> None:
         try:
@@ -314,10 +322,7 @@ class Wire:
     async def _read_datagrams(self) -> None:
         while True:
             data = await self._connection.read_datagram()
-            if self._transport.is_behind:
-                self._transport.counters["datagram-dropped"] += 1
-            else:
-                self._transport.inject(Received(self.peer, data))
+            self._transport.inject_datagram(Received(self.peer, data))
 
 
 def parse_ticket(ticket: str) -> tuple[PeerId, tuple[str, ...]]:
