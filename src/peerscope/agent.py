@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from peerscope import __version__
@@ -20,6 +21,7 @@ from peerscope.mesh.events import Effect, Forgotten, Join, Leave, LinkChanged, M
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Observations, Profile
 from peerscope.records.identity import PeerId, short
+from peerscope.sources.geo import Lookup, country, country_table
 from peerscope.sources.host import FIRST_SAMPLE_S, Host
 from peerscope.state import State, default_state
 from peerscope.transport.driver import Driver
@@ -28,11 +30,15 @@ from peerscope.views.changes import VerdictChanges
 from peerscope.views.health import NetworkHealth, network_health
 from peerscope.views.moment import Moment
 from peerscope.views.peers import PeerView, peer_view, peer_views, status
+from peerscope.views.places import NOWHERE, Place
+from peerscope.views.region_changes import RegionChanges
+from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.timeline import Change, Timeline
 
 REVIEW_S = 0.25
 JUDGE_S = 0.02
 TIMELINE_S = 1.0
+REGIONS_S = 5.0
 REMEMBER_S = 2.0
 REMEMBERED_MAX = 256
 DIALLED_AT_START_MAX = 16
@@ -52,6 +58,7 @@ class SelfView(Struct, frozen=True):
     ticket: str
     network: str
     region: str | None
+    region_source: str | None
     version: str
     uptime_s: float
     node: str | None
@@ -73,6 +80,7 @@ class Monitor:
         self.timeline = Timeline()
         self._listeners: list[Listener] = []
         self._changes = VerdictChanges()
+        self._regions = RegionChanges(config.regions.hold_s)
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
         self._judging = False
@@ -96,6 +104,8 @@ class Monitor:
         try:
             secret, identity = self.state.secret(), self.state.identity()
             tickets = [parse_ticket(ticket) for ticket in self.config.peer.join]
+            wants_country = self.config.peer.geo and not self.config.peer.region
+            look_up = country_table(self.config.peer.geo_database) if wants_country else None
             self._transport = await IrohTransport.bind(secret, self.config.peer.listen)
         except BaseException:
             self.state.unlock()
@@ -105,7 +115,7 @@ class Monitor:
         now = time.monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
         self._driver = Driver(peer, self._transport, self._effect)
-        self._driver.feed(Publish(self._profile(), urgent=True))
+        self._driver.feed(Publish(self._profile(look_up), urgent=True))
         remembered = list(self.state.remembered().items())
         rng.shuffle(remembered)
         for known, addresses in [*tickets, *remembered[:DIALLED_AT_START_MAX]]:
@@ -168,14 +178,21 @@ class Monitor:
         """The last hour's statuses of one peer."""
         return self.timeline.of(peer)
 
+    def region_health(self) -> list[RegionHealth]:
+        """Every region of the network."""
+        return region_health(self.moment(), self.config.regions, self.config.links.rings)
+
     def self_view(self) -> SelfView:
         """This peer."""
+        declared = self.config.peer.region
+        place = self.moment().places.get(self.peer.me, Place(declared, "declared") if declared else NOWHERE)
         return SelfView(
             peer_id=self.peer.me.hex(),
             short_id=short(self.peer.me),
             ticket=self._transport.ticket,
             network=self.config.network.name,
-            region=self.config.peer.region,
+            region=place.region,
+            region_source=place.source,
             version=__version__,
             uptime_s=time.monotonic() - self._started_at,
             node=None,
@@ -186,12 +203,15 @@ class Monitor:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _profile(self) -> Profile:
+    def _profile(self, look_up: Lookup | None) -> Profile:
+        addresses = self._transport.addresses[:8]
+        found = country(addresses, look_up) if look_up else None
         return Profile(
-            addresses=self._transport.addresses[:8],
-            region=self.config.peer.region,
+            addresses=addresses,
+            region=found or self.config.peer.region,
             version=__version__,
             started_at_ms=round(time.time() * 1000),
+            region_source="country" if found else "declared",
         )
 
     def _fresh_moment(self, now: float) -> Moment:
@@ -202,6 +222,7 @@ class Monitor:
             wall_offset_s=time.time() - now,
             down_after_s=self.config.detector.down_after_s,
             by_prefix=self.config.network.public,
+            clusters=self.config.regions.cluster,
         )
 
     def _effect(self, effect: Effect) -> None:
@@ -228,6 +249,10 @@ class Monitor:
                 accused_by=change.accused_by,
                 observers=change.observers,
             )
+
+    def _judge_regions(self) -> None:
+        for change in self._regions.update(self.region_health(), time.monotonic()):
+            self._tell("region", **msgspec.structs.asdict(change))
 
     def _tell(self, event: str, **values: object) -> None:
         message = {"event": event, "at": time.time(), **values}
@@ -257,7 +282,7 @@ class Monitor:
 
     async def _review(self) -> None:
         """Verdicts also change with time alone; and the timeline wants to be written."""
-        written_at = 0.0
+        written_at = judged_at = 0.0
         while True:
             await asyncio.sleep(REVIEW_S)
             now = time.monotonic()
@@ -267,6 +292,9 @@ class Monitor:
                 if now - written_at >= TIMELINE_S:
                     written_at = now
                     self._write_timeline()
+                if now - judged_at >= REGIONS_S:
+                    judged_at = now
+                    self._judge_regions()
             except Exception:  # what other peers say must not end the review
                 log.exception("the review of peers failed")
 
