@@ -7,7 +7,11 @@ from msgspec import Struct
 from peerscope.views.regions import RegionHealth, RegionStatus
 
 VANISHED = "vanished"
-SEVERITIES = {RegionStatus.HEALTHY: "info", RegionStatus.DEGRADED: "warning", RegionStatus.CRITICAL: "critical"}
+SEVERITIES: dict[str, str] = {
+    RegionStatus.HEALTHY: "info",
+    RegionStatus.DEGRADED: "warning",
+    RegionStatus.CRITICAL: "critical",
+}
 
 
 class RegionChange(Struct, frozen=True):
@@ -43,7 +47,7 @@ class RegionChanges:
         return [change for name in sorted(self._last) if (change := self._change(name, seen.get(name), now))]
 
     def _change(self, name: str, health: RegionHealth | None, now: float) -> RegionChange | None:
-        status = health.status.value if health else VANISHED
+        status = health.status if health else VANISHED
         before = self._told.get(name)
         if status == before:
             self._pending.pop(name, None)

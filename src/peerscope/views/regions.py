@@ -93,7 +93,8 @@ class RegionHealth(Struct, frozen=True):
     region: str
     source: Source
     """Who says that its peers belong there: declared, country or latency; the least sure of all its peers."""
-    status: RegionStatus
+    status: str
+    """healthy, degraded or critical."""
     total_peers: int
     healthy_peers: int
     degraded_peers: int
@@ -140,7 +141,7 @@ def region_health(
                     reached,
                     min(len(cross), 2 * rings * len(peers)),
                     config,
-                ),
+                ).value,
                 total_peers=len(peers),
                 healthy_peers=classes["healthy"],
                 degraded_peers=classes["degraded"],
