@@ -41,7 +41,7 @@ TIMELINE_S = 1.0
 REGIONS_S = 5.0
 REMEMBER_S = 2.0
 REMEMBERED_MAX = 256
-DIALLED_AT_START_MAX = 16
+DIALLED_AT_ONCE_MAX = 16
 MOMENT_S = 0.1
 CLOCK_STEP_S = 0.01
 
@@ -85,6 +85,10 @@ class Monitor:
         self._failed: asyncio.Future[None]
         self._judging = False
         self._kept: dict[PeerId, tuple[str, ...]] = {}
+        self._tickets: dict[PeerId, tuple[str, ...]] = {}
+        """Peers of tickets that nobody has been told about."""
+        self._reserve: list[tuple[PeerId, tuple[str, ...]]] = []
+        """Remembered peers that were not dialled yet."""
         self._moment: Moment | None = None
         self._moment_revision = -1
         self._started_at = time.monotonic()
@@ -118,8 +122,10 @@ class Monitor:
         self._driver.feed(Publish(self._profile(look_up), urgent=True))
         remembered = list(self.state.remembered().items())
         rng.shuffle(remembered)
-        for known, addresses in [*tickets, *remembered[:DIALLED_AT_START_MAX]]:
+        self._tickets, self._reserve = dict(tickets), remembered
+        for known, addresses in tickets:
             self._driver.feed(Join(known, addresses))
+        self._dial_remembered()
         host = Host(self.config.health, self.state.path)
         for work in (self._driver.run(), self._measure(host), self._read_clock(), self._review(), self._remember()):
             task = asyncio.create_task(work)
@@ -292,6 +298,7 @@ class Monitor:
                 if now - written_at >= TIMELINE_S:
                     written_at = now
                     self._write_timeline()
+                    self._tell_unreached()
                 if now - judged_at >= REGIONS_S:
                     judged_at = now
                     self._judge_regions()
@@ -305,9 +312,24 @@ class Monitor:
             if self.timeline.observe(peer, state, moment.wall):
                 self._tell("status", peer_id=peer.hex(), status=state)
 
+    def _dial_remembered(self) -> None:
+        """Some of them: those of long ago may be gone, and most of them never have to be asked."""
+        for known, addresses in self._reserve[:DIALLED_AT_ONCE_MAX]:
+            self._driver.feed(Join(known, addresses))
+        del self._reserve[:DIALLED_AT_ONCE_MAX]
+
+    def _tell_unreached(self) -> None:
+        """Tickets whose peer did not answer, each once."""
+        for known in sorted(self.peer.neighbourhood.unreached(time.monotonic()) & set(self._tickets)):
+            addresses = self._tickets.pop(known)
+            log.warning("peer %s of a ticket does not answer at %s; still trying", short(known), ", ".join(addresses))
+            self._tell("unreached", peer_id=known.hex(), addresses=addresses)
+
     async def _remember(self) -> None:
         while True:
             await asyncio.sleep(REMEMBER_S)
+            if not self.peer.watch.up():
+                self._dial_remembered()
             self._keep_peers()
 
     def _keep_peers(self) -> None:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from peerscope.views.regions import RegionHealth, RegionStatus
+from peerscope.views.regions import RegionHealth
 
 VANISHED = "vanished"
-SEVERITIES: dict[str, str] = {
-    RegionStatus.HEALTHY: "info",
-    RegionStatus.DEGRADED: "warning",
-    RegionStatus.CRITICAL: "critical",
-}
+SEVERITIES = {"healthy": "info", "degraded": "warning", "critical": "critical"}
 
 
 class RegionChange(Struct, frozen=True):
