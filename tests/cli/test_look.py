@@ -111,7 +111,7 @@ def one_line(complaint: str) -> str:
     return line
 
 
-VERBS = [["status"], ["peers"], ["peer", "00"], ["why", "00"]]
+VERBS = [["status"], ["peers"], ["peer", "00"], ["why", "00"], ["regions"], ["latency"], ["rtt", "00", "11"]]
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])

@@ -32,7 +32,7 @@ async def rtt(request: Request) -> Response:
 
 def _peer(request: Request, parameter: str) -> PeerId:
     name = request.query_params.get(parameter)
-    return find_peer(request, name) if name else monitor_of(request).peer.me
+    return monitor_of(request).peer.me if name is None else find_peer(request, name)
 
 
 ROUTES = [
