@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from peerscope import __version__
@@ -20,6 +21,7 @@ from peerscope.mesh.events import Effect, Forgotten, Join, Leave, LinkChanged, M
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Observations, Profile
 from peerscope.records.identity import PeerId, short
+from peerscope.sources.geo import Lookup, country, country_table
 from peerscope.sources.host import FIRST_SAMPLE_S, Host
 from peerscope.state import State, default_state
 from peerscope.transport.driver import Driver
@@ -28,14 +30,18 @@ from peerscope.views.changes import VerdictChanges
 from peerscope.views.health import NetworkHealth, network_health
 from peerscope.views.moment import Moment
 from peerscope.views.peers import PeerView, peer_view, peer_views, status
+from peerscope.views.places import NOWHERE, Place
+from peerscope.views.region_changes import RegionChanges
+from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.timeline import Change, Timeline
 
 REVIEW_S = 0.25
 JUDGE_S = 0.02
 TIMELINE_S = 1.0
+REGIONS_S = 5.0
 REMEMBER_S = 2.0
 REMEMBERED_MAX = 256
-DIALLED_AT_START_MAX = 16
+DIALLED_AT_ONCE_MAX = 16
 MOMENT_S = 0.1
 CLOCK_STEP_S = 0.01
 
@@ -52,6 +58,7 @@ class SelfView(Struct, frozen=True):
     ticket: str
     network: str
     region: str | None
+    region_source: str | None
     version: str
     uptime_s: float
     node: str | None
@@ -73,10 +80,15 @@ class Monitor:
         self.timeline = Timeline()
         self._listeners: list[Listener] = []
         self._changes = VerdictChanges()
+        self._regions = RegionChanges(config.regions.hold_s)
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
         self._judging: asyncio.TimerHandle | None = None
         self._kept: dict[PeerId, tuple[str, ...]] = {}
+        self._tickets: dict[PeerId, tuple[str, ...]] = {}
+        """Peers of tickets that nobody has been told about."""
+        self._reserve: list[tuple[PeerId, tuple[str, ...]]] = []
+        """Remembered peers that were not dialled yet."""
         self._moment: Moment | None = None
         self._moment_revision = -1
         self._started_at = time.monotonic()
@@ -96,6 +108,8 @@ class Monitor:
         try:
             secret, identity = self.state.secret(), self.state.identity()
             tickets = [parse_ticket(ticket) for ticket in self.config.peer.join]
+            wants_country = self.config.peer.geo and not self.config.peer.region
+            look_up = country_table(self.config.peer.geo_database) if wants_country else None
             self._transport = await IrohTransport.bind(secret, self.config.peer.listen)
         except BaseException:
             self.state.unlock()
@@ -105,11 +119,13 @@ class Monitor:
         now = time.monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
         self._driver = Driver(peer, self._transport, self._effect)
-        self._driver.feed(Publish(self._profile(), urgent=True))
+        self._driver.feed(Publish(self._profile(look_up), urgent=True))
         remembered = list(self.state.remembered().items())
         rng.shuffle(remembered)
-        for known, addresses in [*tickets, *remembered[:DIALLED_AT_START_MAX]]:
+        self._tickets, self._reserve = dict(tickets), remembered
+        for known, addresses in tickets:
             self._driver.feed(Join(known, addresses))
+        self._dial_remembered()
         host = Host(self.config.health, self.state.path)
         for work in (self._driver.run(), self._measure(host), self._read_clock(), self._review(), self._remember()):
             task = asyncio.create_task(work)
@@ -168,14 +184,21 @@ class Monitor:
         """The last hour's statuses of one peer."""
         return self.timeline.of(peer)
 
+    def region_health(self) -> list[RegionHealth]:
+        """Every region of the network."""
+        return region_health(self.moment(), self.config.regions, self.config.links.rings)
+
     def self_view(self) -> SelfView:
         """This peer."""
+        declared = self.config.peer.region
+        place = self.moment().places.get(self.peer.me, Place(declared, "declared") if declared else NOWHERE)
         return SelfView(
             peer_id=self.peer.me.hex(),
             short_id=short(self.peer.me),
             ticket=self._transport.ticket,
             network=self.config.network.name,
-            region=self.config.peer.region,
+            region=place.region,
+            region_source=place.source,
             version=__version__,
             uptime_s=time.monotonic() - self._started_at,
             node=None,
@@ -186,12 +209,15 @@ class Monitor:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _profile(self) -> Profile:
+    def _profile(self, look_up: Lookup | None) -> Profile:
+        addresses = self._transport.addresses[:8]
+        found = country(addresses, look_up) if look_up else None
         return Profile(
-            addresses=self._transport.addresses[:8],
-            region=self.config.peer.region,
+            addresses=addresses,
+            region=found or self.config.peer.region,
             version=__version__,
             started_at_ms=round(time.time() * 1000),
+            region_source="country" if found else "declared",
         )
 
     def _fresh_moment(self, now: float) -> Moment:
@@ -202,6 +228,7 @@ class Monitor:
             wall_offset_s=time.time() - now,
             down_after_s=self.config.detector.down_after_s,
             by_prefix=self.config.network.public,
+            clusters=self.config.regions.cluster,
         )
 
     def _effect(self, effect: Effect) -> None:
@@ -243,6 +270,10 @@ class Monitor:
                 observers=change.observers,
             )
 
+    def _judge_regions(self) -> None:
+        for change in self._regions.update(self.region_health(), time.monotonic()):
+            self._tell("region", **msgspec.structs.asdict(change))
+
     def _tell(self, event: str, **values: object) -> None:
         message = {"event": event, "at": time.time(), **values}
         for listener in self._listeners:
@@ -270,11 +301,16 @@ class Monitor:
                 self._driver.feed(WallClock(offset_s))
 
     async def _review(self) -> None:
-        """Once a second: statuses for the timeline."""
+        """Once a second: statuses for the timeline; now and then the regions."""
         await asyncio.sleep(REVIEW_S)  # our own profile is in the ledger by then
+        judged_at = 0.0
         while True:
             try:
                 self._write_timeline()
+                self._tell_unreached()
+                if time.monotonic() - judged_at >= REGIONS_S:
+                    judged_at = time.monotonic()
+                    self._judge_regions()
             except Exception:  # what other peers say must not end the review
                 log.exception("the review of peers failed")
             await asyncio.sleep(TIMELINE_S)
@@ -286,9 +322,24 @@ class Monitor:
             if self.timeline.observe(peer, state, moment.wall):
                 self._tell("status", peer_id=peer.hex(), status=state)
 
+    def _dial_remembered(self) -> None:
+        """Some of them: those of long ago may be gone, and most of them never have to be asked."""
+        for known, addresses in self._reserve[:DIALLED_AT_ONCE_MAX]:
+            self._driver.feed(Join(known, addresses))
+        del self._reserve[:DIALLED_AT_ONCE_MAX]
+
+    def _tell_unreached(self) -> None:
+        """Tickets whose peer did not answer, each once."""
+        for known in sorted(self.peer.neighbourhood.unreached(time.monotonic()) & set(self._tickets)):
+            addresses = self._tickets.pop(known)
+            log.warning("peer %s of a ticket does not answer at %s; still trying", short(known), ", ".join(addresses))
+            self._tell("unreached", peer_id=known.hex(), addresses=addresses)
+
     async def _remember(self) -> None:
         while True:
             await asyncio.sleep(REMEMBER_S)
+            if not self.peer.watch.up():
+                self._dial_remembered()
             self._keep_peers()
 
     def _keep_peers(self) -> None:

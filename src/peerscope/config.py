@@ -28,6 +28,8 @@ from peerscope.mesh.peer import PeerConfig
 from peerscope.mesh.reporter import ReportConfig
 from peerscope.mesh.sync import SyncConfig
 from peerscope.records.ledger import LedgerConfig
+from peerscope.views.places import CLUSTER_MARK
+from peerscope.views.regions import RegionConfig
 
 ENVIRONMENT_PREFIX = "PEERSCOPE_"
 TOKEN_CHARACTERS_MIN = 16
@@ -41,12 +43,18 @@ class SelfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     join: tuple[str, ...] = ()
     """Tickets of peers to start from."""
     region: str | None = None
-    """A name for where this peer is; free text of up to 64 characters."""
+    """A name for where this peer is; free text of up to 64 characters. It may not begin with `~`."""
+    geo: bool = True
+    """Without a region: publish the country of this peer's own public addresses, where the extra `geo` is installed."""
+    geo_database: str = ""
+    """Path of an .mmdb file to look the country up in; empty for the table inside `iptocc`."""
 
     def __post_init__(self) -> None:
         split_address(self.listen, "peer.listen")
         if self.region is not None and (not 1 <= len(self.region) <= 64 or not self.region.isprintable()):
             raise ConfigError(f"peer.region is {self.region!r}; must be 1 to 64 printable characters")
+        if self.region is not None and self.region.startswith(CLUSTER_MARK):
+            raise ConfigError(f"peer.region is {self.region!r}; names with {CLUSTER_MARK!r} in front are for guesses")
 
 
 class WebConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,6 +97,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gossip: GossipConfig = GossipConfig()
     sync: SyncConfig = SyncConfig()
     ledger: LedgerConfig = LedgerConfig()
+    regions: RegionConfig = RegionConfig()
 
     @classmethod
     def load(

@@ -9,6 +9,8 @@ TEMPLATE = """\
 # listen = "127.0.0.1:0"        # for other peers; "0.0.0.0:4600" to be reached from other machines
 # join = []                     # tickets of peers to start from; two or three are safer than one
 # region = "eu-west"            # where this peer is; free text
+# geo = true                    # without a region: the country of our own public addresses, if the extra `geo` is there
+# geo_database = ""             # an .mmdb file to look it up in, instead of the table inside `iptocc`
 
 [network]
 # name = "peerscope"            # peers of another name are refused
@@ -34,6 +36,16 @@ TEMPLATE = """\
 # network = {degraded = 0.01, unhealthy = 0.05}
 # p2p_degraded_below = 0.8      # share of expected neighbours that are reachable
 # p2p_unhealthy_below = 0.5
+
+[regions]                       # when a region is degraded or critical
+# ratio_degraded_below = 0.8    # share of its peers that are healthy
+# ratio_critical_below = 0.5
+# connectivity_degraded_below = 0.9   # share of the links expected inside it that are up
+# connectivity_critical_below = 0.7   # critical only while the ratio is degraded as well
+# reach_degraded_below = 0.5    # share of the other regions it is linked to; none of them is critical
+# links_min = 3                 # with fewer links expected inside, connectivity does not count against it
+# hold_s = 5.0                  # how long a change must last before it is told
+# cluster = {radius_s = 0.015, error_max = 0.5, most = 64}   # by latency, for peers without a region
 
 [detector]
 # ping_interval_s = 1.0

@@ -12,7 +12,7 @@ import pytest
 from ledgers import Book
 from live import Agent, until
 from peerscope.records.identity import Identity
-from peerscope.web import api
+from peerscope.web import answers
 
 MARKUP = "[red]x[/red]"
 TOKEN = "0123456789abcdef"
@@ -57,7 +57,7 @@ def test_check_ends_with_0_where_all_are_healthy_and_1_where_not(peerscope, sick
 def test_peers_in_json_is_the_whole_list_page_by_page(
     peerscope, agent: Agent, crowd: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "PAGE_MAX", 6)
+    monkeypatch.setattr(answers, "PAGE_MAX", 6)
     code, said, _ = peerscope("peers", "--json", "--api", agent.http + "/")
     assert code == 0
     assert [peer["peer_id"] for peer in json.loads(said)] == crowd
@@ -111,7 +111,7 @@ def one_line(complaint: str) -> str:
     return line
 
 
-VERBS = [["status"], ["peers"], ["peer", "00"], ["why", "00"]]
+VERBS = [["status"], ["peers"], ["peer", "00"], ["why", "00"], ["regions"], ["latency"], ["rtt", "00", "11"]]
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])

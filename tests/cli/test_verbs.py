@@ -40,7 +40,7 @@ def test_help_lists_every_verb_with_what_it_does(peerscope) -> None:
     assert [verb for verb, (_, summary) in VERBS.items() if verb not in said or summary not in said] == []
 
 
-@pytest.mark.parametrize("verb", ["status", "peers", "peer", "why"])
+@pytest.mark.parametrize("verb", ["status", "peers", "peer", "why", "regions", "latency", "rtt"])
 def test_verbs_that_show_something_can_ask_any_agent(verb: str) -> None:
     assert {"--api", "--token", "--json"} <= set(options(verb))
 

@@ -91,6 +91,14 @@ def test_variables_of_others_are_left_alone() -> None:
         ('[peer]\nlisten = ":4600"', ["peer.listen", "':4600'", "host:port"]),
         ('[peer]\nregion = ""', ["peer.region", "1 to 64"]),
         ('[peer]\nregion = "\\u001b[31m"', ["peer.region", "printable"]),
+        ('[peer]\nregion = "~ab"', ["peer.region", "'~ab'"]),
+        (
+            "[regions]\nratio_critical_below = 0.9",
+            ["regions.ratio_critical_below", "0.9", "regions.ratio_degraded_below"],
+        ),
+        ("[regions]\ncluster = {radius_s = 0}", ["regions.cluster.radius_s", "above 0"]),
+        ("[regions]\ncluster = {error_max = 2}", ["regions.cluster.error_max", "1.5"]),
+        ("[regions]\ncluster = {most = 0}", ["regions.cluster.most", "256"]),
         ('[network]\nname = ""', ["network.name", "1 to 64"]),
         (
             "[detector]\nsilence_floor_s = 0.5",

@@ -11,7 +11,7 @@ from ledgers import Book
 from live import Agent, until
 from peerscope import __version__
 from peerscope.records.identity import Identity
-from peerscope.web.api import PAGE_MAX
+from peerscope.web.answers import PAGE_MAX
 
 CLASSES = {f"{name}_peers" for name in ("healthy", "degraded", "unhealthy", "unknown", "down")}
 SHOWN_OF_A_PEER = {

@@ -15,6 +15,8 @@ from peerscope.cli.api import api_options, ask, ask_all
 
 STATUSES = ("healthy", "degraded", "unhealthy", "unknown", "down", "left")
 STYLES = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "down": "bold red", "left": "dim"}
+REGION_SAID_BY = {"country": "by address", "latency": "a guess, by latency"}
+"""What is said beside a region that no operator declared."""
 SHORT_HEX = 10
 
 
@@ -71,7 +73,7 @@ def peer(id: str, api: str, token: str, as_json: bool) -> None:
     console = Console()
     console.print(Text.assemble(("peer ", "bold"), view["peer_id"]))
     for name, value in (
-        ("region", Text(view["region"] or "-")),
+        ("region", _region(view)),
         ("status", _coloured(view["status"])),
         ("verdict", _verdict(view)),
         ("version", Text(view["version"])),
@@ -142,6 +144,11 @@ def _print(value: Any) -> None:
 
 def _coloured(text: str, style: str | None = None) -> Text:
     return Text(text, STYLES.get(style or text.strip(), ""))
+
+
+def _region(view: dict[str, Any]) -> Text:
+    told = REGION_SAID_BY.get(view["region_source"])
+    return Text.assemble(view["region"] or "-", (f" ({told})" if told else "", "dim"))
 
 
 def _word(verdict: str) -> Text:

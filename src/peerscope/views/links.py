@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from peerscope.mesh.evidence import Verdict
 from peerscope.records.bodies import RATIO_ONE, LinkReading
-from peerscope.records.identity import PeerId, PeerRef
+from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.views.moment import Moment
 
 
@@ -34,6 +34,20 @@ def mesh_links(moment: Moment) -> list[MeshLink]:
             if other is not None and other != peer and other not in gone:
                 ends.setdefault((min(peer, other), max(peer, other)), []).append(reading)
     return [_merged(pair, readings) for pair, readings in sorted(ends.items())]
+
+
+def link_between(moment: Moment, one: PeerId, other: PeerId) -> MeshLink | None:
+    """The link of two peers that both are known, by the same rule as `mesh_links`."""
+    if one == other or {moment.verdict(one), moment.verdict(other)} & {Verdict.DOWN, Verdict.LEFT}:
+        return None
+    readings = [
+        reading
+        for end, far in ((one, other), (other, one))
+        if (report := moment.fresh_report(end)) is not None
+        for reading in report.links
+        if reading.peer == ref(far)
+    ]
+    return _merged((min(one, other), max(one, other)), readings) if readings else None
 
 
 def _merged(pair: tuple[PeerId, PeerId], readings: list[LinkReading]) -> MeshLink:

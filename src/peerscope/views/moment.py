@@ -12,7 +12,7 @@ from peerscope.records.bodies import Kind, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
 from peerscope.views.partitions import Partition, partitions
-from peerscope.views.places import Place, places
+from peerscope.views.places import ClusterConfig, Place, places
 
 
 class Moment:
@@ -27,6 +27,7 @@ class Moment:
         wall_offset_s: float,
         down_after_s: float,
         by_prefix: bool = False,
+        clusters: ClusterConfig | None = None,
     ) -> None:
         self.ledger = ledger
         self.me = me
@@ -35,6 +36,7 @@ class Moment:
         """Unix seconds, for people."""
         self._down_after_s = down_after_s
         self._by_prefix = by_prefix
+        self._clusters = clusters
 
     @cached_property
     def peers(self) -> list[PeerId]:
@@ -58,7 +60,7 @@ class Moment:
     @cached_property
     def places(self) -> dict[PeerId, Place]:
         """The region of each of `peers`, and who says so."""
-        return places(self)
+        return places(self, self._clusters)
 
     def verdict(self, peer: PeerId) -> Verdict:
         """What the evidence says of one of `peers`."""

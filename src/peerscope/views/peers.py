@@ -41,6 +41,8 @@ class PeerView(Struct, frozen=True):
     peer_id: str
     short_id: str
     region: str | None
+    region_source: str | None
+    """declared by its operator, country of its address, or latency: a guess, and the name begins with `~`."""
     version: str
     node: str | None
     verdict: str
@@ -64,11 +66,12 @@ def peer_view(moment: Moment, peer: PeerId) -> PeerView:
     """The view of one peer that has a profile."""
     profile = moment.ledger.profile(peer)
     assert profile is not None
-    weighed, report = moment.evidence[peer], moment.fresh_report(peer)
+    weighed, report, place = moment.evidence[peer], moment.fresh_report(peer), moment.places[peer]
     return PeerView(
         peer_id=peer.hex(),
         short_id=short(peer),
-        region=profile.region,
+        region=place.region,
+        region_source=place.source,
         version=profile.version,
         node=profile.node,
         verdict=weighed.verdict.value,

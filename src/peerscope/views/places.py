@@ -1,4 +1,11 @@
-"""Which region each peer belongs to, and who says so."""
+"""Which region each peer belongs to, and who says so.
+
+The operator's word comes first, then the country of the peer's own address, which its agent looked up and published.
+A peer with neither belongs to a cluster of peers that are near each other by latency. Its name begins with `~`, and it
+is a guess. Clusters are found by leaders (Hartigan 1975, "Clustering Algorithms", chapter 3): peers in the order of
+their start, each in the first cluster whose leader is within the radius, else leading one of its own. The oldest peers
+lead, so names last as long as those run; and equal ledgers give equal clusters.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +13,90 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from peerscope.records.identity import PeerId
+from peerscope.errors import ConfigError
+from peerscope.mesh.coordinates import estimate_s
+from peerscope.records.bodies import RATIO_ONE, Coordinate
+from peerscope.records.identity import PeerId, short
 
 if TYPE_CHECKING:
     from peerscope.views.moment import Moment
+
+CLUSTER_MARK = "~"
+"""How the name of a cluster begins; operators may not name a region so."""
+
+Source = Literal["declared", "country", "latency"]
+
+
+class ClusterConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Clusters by latency, for peers without a region."""
+
+    radius_s: float = 0.015  # light in fibre goes 1,500 km and back: a large country
+    """Longest estimated round trip between a member and its leader. Smaller makes more and tighter clusters."""
+    error_max: float = 0.5  # a guess; a coordinate begins at 1.5 and settles near 0.1 to 0.3
+    """A coordinate whose relative error is greater places nobody yet."""
+    most: int = 64
+    """Clusters at most; peers near none of them stay without a region. The work grows with peers times clusters."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.radius_s <= 10:
+            raise ConfigError(f"regions.cluster.radius_s is {self.radius_s}; must be above 0 and at most 10")
+        if not 0 < self.error_max <= 1.5:
+            raise ConfigError(f"regions.cluster.error_max is {self.error_max}; must be above 0 and at most 1.5")
+        if not 1 <= self.most <= 256:
+            raise ConfigError(f"regions.cluster.most is {self.most}; must lie between 1 and 256")
 
 
 class Place(Struct, frozen=True):
     """The region of one peer."""
 
     region: str | None
-    source: Literal["declared", "country", "latency"] | None
+    source: Source | None
     """The operator; a table of address ranges; near to each other by latency, which is a guess."""
 
 
-def places(moment: Moment) -> dict[PeerId, Place]:
+NOWHERE = Place(None, None)
+
+
+def places(moment: Moment, config: ClusterConfig | None = None) -> dict[PeerId, Place]:
     """The place of each of `moment.peers`."""
-    return {peer: _told(moment, peer) for peer in moment.peers}
+    found = {peer: _told(moment, peer) for peer in moment.peers}
+    homeless = [peer for peer, place in found.items() if place is NOWHERE]
+    return found | _clusters(moment, homeless, config or ClusterConfig())
 
 
 def _told(moment: Moment, peer: PeerId) -> Place:
     profile = moment.ledger.profile(peer)
     if profile is None or not profile.region:
-        return Place(None, None)
+        return NOWHERE
     return Place(profile.region, profile.region_source)
+
+
+def _clusters(moment: Moment, peers: list[PeerId], config: ClusterConfig) -> dict[PeerId, Place]:
+    """Those of the peers that are in a cluster. An old report will do: who falls silent has not moved."""
+    found: dict[PeerId, Place] = {}
+    leaders: list[tuple[Coordinate, Place]] = []
+    for peer in sorted(peers, key=lambda peer: (_started_at_ms(moment, peer), peer)):
+        report = moment.ledger.report(peer)
+        coordinate = report.coordinate if report else None
+        if coordinate is None or coordinate.error > config.error_max * RATIO_ONE:
+            continue
+        place = _nearby(leaders, coordinate, config.radius_s)
+        if place is None and len(leaders) < config.most:
+            place = Place(CLUSTER_MARK + short(peer), "latency")
+            leaders.append((coordinate, place))
+        if place is not None:
+            found[peer] = place
+    return found
+
+
+def _started_at_ms(moment: Moment, peer: PeerId) -> int:
+    profile = moment.ledger.profile(peer)
+    return profile.started_at_ms if profile else 0
+
+
+def _nearby(leaders: list[tuple[Coordinate, Place]], coordinate: Coordinate, radius_s: float) -> Place | None:
+    for leader, place in leaders:
+        away_s = estimate_s(leader, coordinate)
+        if away_s is not None and away_s <= radius_s:
+            return place
+    return None

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from peerscope import __version__
-from peerscope.web.api import ANSWERS, PARAMETERS, ROUTES, answer
+from peerscope.web.answers import answer
+from peerscope.web.api import ANSWERS, PARAMETERS, ROUTES
 
 
 def describe() -> dict[str, Any]:

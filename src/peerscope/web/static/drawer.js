@@ -106,7 +106,7 @@ function Facts({ peer }) {
   const started = typeof peer.started_at === "number" ? peer.started_at : null;
   const facts = [
     ["peer id", html`<${Copyable} text=${plain(peer.peer_id, 80)} label="peer id" />`],
-    ["region", plain(peer.place) || "–"],
+    ["region", regionWords(peer)],
     ["version", plain(peer.version, 40) || "–"],
     ["node", nodeWords(peer.node)],
     ["heard", peer.heardAt === null ? "never" : `${age(now.value - peer.heardAt)} ago`],
@@ -116,6 +116,12 @@ function Facts({ peer }) {
       ${peer.addresses.slice(0, 16).map((address) => html`<li key=${address}><code>${plain(address, 90)}</code></li>`)}</ul>`],
   ];
   return html`<dl class="pairs">${facts.map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl>`;
+}
+
+/** The region, and who says so where it was not the operator. */
+function regionWords(peer) {
+  const saidBy = { country: " (by address)", latency: " (a guess, by latency)" }[peer.region_source] ?? "";
+  return peer.place ? peer.place + saidBy : "–";
 }
 
 /** The P2P program beside the peer, as a name or as an object that describes it. */

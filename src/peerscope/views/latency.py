@@ -1,0 +1,147 @@
+"""Round-trip times between peers and between regions: what was measured, and what coordinates say of the rest.
+
+Only ring neighbours measure each other. For every other pair there is an estimate from network coordinates
+(`mesh/coordinates.py`); the two are never mixed in one number.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations, combinations_with_replacement, product
+from math import ceil, isqrt
+from statistics import median
+
+from msgspec import Struct
+
+from peerscope.mesh.coordinates import estimate_s
+from peerscope.records.bodies import RATIO_ONE, Coordinate
+from peerscope.records.identity import PeerId, short
+from peerscope.views.links import MeshLink, link_between, mesh_links
+from peerscope.views.moment import Moment
+from peerscope.views.regions import is_living, region_members, rtts_between
+
+ESTIMATES_MAX = 20_000
+"""Estimates behind one matrix; each costs about a microsecond."""
+SAMPLE_MIN, SAMPLE_MAX = 2, 20
+"""Peers of each region whose coordinates are compared with those of another."""
+
+
+class Rtt(Struct, frozen=True):
+    """The round-trip time of two peers."""
+
+    source: str
+    target: str
+    rtt_s: float | None
+    """null where it is neither measured nor can be estimated; `reason` says why."""
+    estimated: bool
+    """By coordinates: these two have no link that measures it."""
+    loss_ratio: float | None = None
+    """Of the link, where there is one."""
+    source_error_ratio: float | None = None
+    target_error_ratio: float | None = None
+    """Of an estimate: how far off, on the whole, each end finds the predictions of its own coordinate."""
+    reason: str | None = None
+
+
+class Spread(Struct, frozen=True):
+    """Round-trip times of some pairs of peers."""
+
+    median_s: float
+    p95_s: float
+    """Nearest rank."""
+    count: int
+
+
+class RegionPair(Struct, frozen=True):
+    """Latency between two regions, or inside one."""
+
+    source: str
+    target: str
+    measured: Spread | None
+    """Over the links that stand; null where none was measured."""
+    estimated: Spread | None
+    """Over a sample of all pairs of peers; null without coordinates on both sides."""
+
+
+class LatencyMatrix(Struct, frozen=True):
+    """Every pair of regions once, those within one included."""
+
+    regions: tuple[str, ...]
+    pairs: tuple[RegionPair, ...]
+    last_assessed: float
+    """Unix seconds."""
+
+
+def rtt_between(moment: Moment, source: PeerId, target: PeerId) -> Rtt:
+    """Measured where the two have a link, else estimated, else unknown with the reason. Both are `moment.peers`."""
+    names = (source.hex(), target.hex())
+    if source == target:
+        return Rtt(*names, None, False, reason="one and the same peer")
+    gone = [peer for peer in (source, target) if not is_living(moment, peer)]
+    if gone:
+        return Rtt(*names, None, False, reason=f"peer {short(gone[0])} is {moment.verdict(gone[0]).value}")
+    link = link_between(moment, source, target)
+    if link is not None and link.rtt_s is not None:
+        return Rtt(*names, link.rtt_s, False, link.loss_ratio)
+    loss_ratio = link.loss_ratio if link else None
+    ends = _coordinate(moment, source), _coordinate(moment, target)
+    for peer, end in zip((source, target), ends, strict=True):
+        if end is None:
+            return Rtt(*names, None, False, loss_ratio, reason=f"no link, and peer {short(peer)} has no coordinate")
+    one, other = ends
+    assert one is not None
+    assert other is not None
+    rtt_s = estimate_s(one, other)
+    if rtt_s is None:
+        return Rtt(*names, None, False, loss_ratio, reason="no link, and coordinates of different dimensions")
+    return Rtt(*names, rtt_s, True, loss_ratio, one.error / RATIO_ONE, other.error / RATIO_ONE)
+
+
+def latency_matrix(moment: Moment, links: list[MeshLink] | None = None) -> LatencyMatrix:
+    """Median and 95th percentile of every pair of regions. The work grows with links and regions, not with pairs."""
+    members = region_members(moment)
+    measured = rtts_between(moment, members, mesh_links(moment) if links is None else links)
+    pairs = list(combinations_with_replacement(members, 2))
+    each = min(max(isqrt(ESTIMATES_MAX // max(1, len(pairs))), SAMPLE_MIN), SAMPLE_MAX)
+    samples = {name: _sample(moment, peers, each) for name, peers in members.items()}
+    return LatencyMatrix(
+        regions=tuple(members),
+        pairs=tuple(
+            RegionPair(
+                one,
+                other,
+                measured=_spread([rtt_s for rtt_s in measured.get((one, other), ()) if rtt_s is not None]),
+                estimated=_spread(_estimates(samples[one], samples[other], is_same=one == other)),
+            )
+            for one, other in pairs
+        ),
+        last_assessed=moment.wall,
+    )
+
+
+def _coordinate(moment: Moment, peer: PeerId) -> Coordinate | None:
+    report = moment.fresh_report(peer)
+    return report.coordinate if report else None
+
+
+def _sample(moment: Moment, peers: list[PeerId], most: int) -> list[Coordinate]:
+    """Coordinates of the first living peers by id, which says nothing of where they are: ids are keys."""
+    found: list[Coordinate] = []
+    for peer in peers:
+        coordinate = _coordinate(moment, peer) if is_living(moment, peer) else None
+        if coordinate is not None:
+            found.append(coordinate)
+            if len(found) == most:
+                break
+    return found
+
+
+def _estimates(some: list[Coordinate], others: list[Coordinate], *, is_same: bool) -> list[float]:
+    pairs = combinations(some, 2) if is_same else product(some, others)
+    return [rtt_s for one, other in pairs if (rtt_s := estimate_s(one, other)) is not None]
+
+
+def _spread(rtts: list[float]) -> Spread | None:
+    if not rtts:
+        return None
+    ranked = sorted(rtts)
+    return Spread(median(ranked), ranked[ceil(0.95 * len(ranked)) - 1], len(ranked))
