@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import secrets
 import time
@@ -40,6 +41,7 @@ JUDGE_S = 0.02
 TIMELINE_S = 1.0
 REGIONS_S = 5.0
 REMEMBER_S = 2.0
+KEEP_S = 10.0
 REMEMBERED_MAX = 256
 DIALLED_AT_ONCE_MAX = 16
 MOMENT_S = 0.1
@@ -85,6 +87,7 @@ class Monitor:
         self._failed: asyncio.Future[None]
         self._judging: asyncio.TimerHandle | None = None
         self._kept: dict[PeerId, tuple[str, ...]] = {}
+        self._kept_at = -math.inf
         self._tickets: dict[PeerId, tuple[str, ...]] = {}
         """Peers of tickets that nobody has been told about."""
         self._reserve: list[tuple[PeerId, tuple[str, ...]]] = []
@@ -340,7 +343,8 @@ class Monitor:
             await asyncio.sleep(REMEMBER_S)
             if not self.peer.watch.up():
                 self._dial_remembered()
-            self._keep_peers()
+            if time.monotonic() - self._kept_at >= KEEP_S:
+                self._keep_peers()
 
     def _keep_peers(self) -> None:
         """Write down where others are, when that has changed: a killed agent must find them again."""
@@ -349,7 +353,7 @@ class Monitor:
         known = {peer: profile.addresses for peer, profile in found if profile}
         if not known or known == self._kept:  # one that has lost everybody keeps those it knew
             return
-        self._kept = known
+        self._kept, self._kept_at = known, time.monotonic()
         try:
             self.state.remember(known)
         except OSError as error:  # a full disk must not stop the agent
