@@ -3,6 +3,7 @@
 PeerscopeError
   RemoteError      a peer broke the protocol: the message is dropped and counted, state unchanged
   TransportError   the network failed: expected, the driver carries on
+  SourceError      what measures the node beside us failed: its values are unknown, it is asked again later
   ConfigError      the operator's file, key or option is wrong: names it and the mend, before anything starts
   ApiError         the command line could not get an answer from a running agent
 """
@@ -27,6 +28,10 @@ class RemoteError(PeerscopeError):
 
 class TransportError(PeerscopeError):
     """The network or the endpoint failed."""
+
+
+class SourceError(PeerscopeError):
+    """A source could not tell; the message is for people and becomes the reason of a check."""
 
 
 class ConfigError(PeerscopeError):

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from peerscope.errors import RemoteError
 from peerscope.records.identity import PEER_REF_BYTES
+from peerscope.records.measures import Metrics
 
 BODY_BYTES_MAX = 4096
 ADDRESSES_MAX = 8
@@ -22,7 +23,8 @@ LINKS_MAX = 64
 OBSERVATIONS_MAX = 128
 OVERLAY_MAX = 32
 DIMENSIONS_MAX = 8
-CHECKS = ("cpu", "memory", "storage", "network", "p2p")
+CHECKS = ("cpu", "memory", "storage", "network", "p2p", "node")
+"""In the order of a report; the sixth only where a node is attached."""
 
 RATIO_ONE = 10_000
 """Ratios travel in ten-thousandths."""
@@ -138,6 +140,8 @@ class Report(Struct, frozen=True, array_like=True):
     coordinate: Coordinate | None = None
     overlay: Annotated[tuple[OverlayLink, ...], Meta(max_length=OVERLAY_MAX)] = ()
     """Neighbours of the node beside this peer; they never decide who watches."""
+    metrics: Metrics | None = None
+    """What this peer measured in the last interval."""
 
     @property
     def status(self) -> Status:

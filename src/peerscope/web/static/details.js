@@ -5,7 +5,7 @@ import { Glyph, band, knownStatus } from "./statuses.js";
 import { peers, selected } from "./state.js";
 import { dateTime, decimal, duration, isNumber, latency, metric, percent, plain } from "./format.js";
 
-const CHECKS = ["cpu", "memory", "storage", "network", "p2p"];
+const CHECKS = ["cpu", "memory", "storage", "network", "p2p", "node"];
 // Metrics come from other programs; a peer that reports a thousand must not bury the rest.
 const METRICS_MAX = 120;
 const ROWS_MAX = 64;
@@ -36,7 +36,7 @@ export function Evidence({ evidence }) {
 
 export function Checks({ checks }) {
   if (!checks) return html`<p class="muted">Not measured: no report of this peer is known here.</p>`;
-  return html`<table class="checks"><tbody>${CHECKS.map((name) => {
+  return html`<table class="checks"><tbody>${CHECKS.filter((name) => name !== "node" || checks.node).map((name) => {
     const check = checks[name];
     const status = knownStatus(check?.status);
     return html`<tr key=${name} data-check=${name} data-status=${status}>

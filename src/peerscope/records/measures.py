@@ -1,0 +1,92 @@
+"""What a peer measures, as it travels in its report.
+
+Everything is optional: what nobody measured is None, never 0. Counters only grow while the process that counts lives;
+whoever subtracts two of them must expect a restart. Numbers are quantised integers, as in all bodies.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+RATIO_MAX = 1_000_000
+"""A hundred times one, in ten-thousandths: shares of one core may add up to more than one."""
+MEASURE_US_MAX = 3_600_000_000
+
+Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Ratio = Annotated[int, Meta(ge=0, le=RATIO_MAX)]
+Duration = Annotated[int, Meta(ge=0, le=MEASURE_US_MAX)]
+
+
+class SystemMetrics(Struct, frozen=True, array_like=True):
+    """The host. Sizes in KiB, which loses nothing and spares bytes."""
+
+    cpu: Ratio | None = None
+    """Share of all cores busy over the interval, in ten-thousandths."""
+    memory_used_kib: Count | None = None
+    memory_total_kib: Count | None = None
+    disk_used_kib: Count | None = None
+    disk_total_kib: Count | None = None
+    """Of the volume of the state directory."""
+    received_kib: Count | None = None
+    sent_kib: Count | None = None
+    """By all interfaces since the host started: counters."""
+    received_bytes_s: Count | None = None
+    sent_bytes_s: Count | None = None
+    """Over the last interval."""
+    connections: Count | None = None
+    """Open TCP connections of the host."""
+
+
+class NodeMetrics(Struct, frozen=True, array_like=True):
+    """The P2P node beside the peer, where one is attached."""
+
+    tunnels: Count | None = None
+    active_connections: Count | None = None
+    messages: Count | None = None
+    """Processed, both ways: a counter."""
+    p2p_peers: Count | None = None
+    dht_lookups: Count | None = None
+    dht_puts: Count | None = None
+    """Counters."""
+    received_bytes: Count | None = None
+    sent_bytes: Count | None = None
+    """Counters."""
+    errors: Count | None = None
+    """Messages that failed: a counter."""
+
+
+class PerformanceMetrics(Struct, frozen=True, array_like=True):
+    """How well the peer's traffic goes, over the last interval: the node's, or without a node the mesh's own."""
+
+    latency_us: Duration | None = None
+    """Mean."""
+    error: Ratio | None = None
+    """Share of messages that failed, in ten-thousandths."""
+    throughput_bytes_s: Count | None = None
+    """Both ways."""
+
+
+class AgentMetrics(Struct, frozen=True, array_like=True):
+    """What the agent itself costs and loses."""
+
+    cpu: Ratio | None = None
+    """Of one core over the interval, in ten-thousandths."""
+    rss_kib: Count | None = None
+    queued: Count | None = None
+    """Messages and events waiting inside the agent."""
+    dropped: Count | None = None
+    """Messages dropped or refused since the start: a counter; the reasons stay with the peer."""
+    lag_us: Duration | None = None
+    """How late the event loop came, at worst, over the interval."""
+
+
+class Metrics(Struct, frozen=True, array_like=True):
+    """Everything one peer measured in one interval."""
+
+    system: SystemMetrics = SystemMetrics()
+    node: NodeMetrics | None = None
+    """None where no node is attached."""
+    performance: PerformanceMetrics = PerformanceMetrics()
+    agent: AgentMetrics = AgentMetrics()
