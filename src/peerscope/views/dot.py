@@ -29,7 +29,7 @@ def to_dot(topology: Topology, *, clusters: bool = False) -> str:
     bridges = set(topology.bridges)
     lines = [
         "digraph peerscope {",
-        "  graph [rankdir=LR, colorscheme=svg, fontname=Helvetica, outputorder=edgesfirst];",
+        "  graph [rankdir=LR, fontname=Helvetica, outputorder=edgesfirst];",
         "  node [shape=circle, style=filled, colorscheme=svg, fontname=Helvetica, fontsize=10];",
         "  edge [colorscheme=svg, arrowsize=0.6];",
     ]
@@ -40,7 +40,9 @@ def to_dot(topology: Topology, *, clusters: bool = False) -> str:
         lines += (f"    {_node(peer, peer.peer_id in splitting)}" for peer in members)
         lines.append("  }")
     lines += (f"  {_node(peer, peer.peer_id in splitting)}" for peer in topology.peers if peer.peer_id not in inside)
-    lines += (f"  {_edge(link, link.kind == MESH and (link.source, link.target) in bridges)}" for link in topology.links)
+    lines += (
+        f"  {_edge(link, link.kind == MESH and (link.source, link.target) in bridges)}" for link in topology.links
+    )
     return "\n".join([*lines, "}", ""])
 
 
@@ -57,7 +59,7 @@ def _node(peer: TopologyPeer, splits: bool) -> str:
         attributes["fillcolor"] = FILLS.get(peer.status, "gray")
     else:
         attributes |= {"style": "dashed", "color": "gray"}
-    if peer.status in ("unhealthy", "down"):
+    if attributes.get("fillcolor") in ("green", "red"):
         attributes["fontcolor"] = "white"
     if peer.status == "down":
         attributes["xlabel"] = _label("partitioned" if peer.verdict == "partitioned" else "down")
