@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/topology.py [--peers 10000] [--drawn 1000] [--changed 20] [--runs 7]
 
-Prints JSON; times are medians, in CPU seconds, since wall time would measure a busy machine. Peers stand on the rings of a
-real network (eight neighbours each, both ends report), in eight regions. From nothing includes the moment: profiles,
-verdicts, freshness of every report.
+Prints JSON; times are medians, in CPU seconds, since wall time would measure a busy machine. Peers stand on the rings
+of a real network (eight neighbours each, both ends report), in eight regions. From nothing includes the moment:
+profiles, verdicts, freshness of every report.
 """
 
 from __future__ import annotations

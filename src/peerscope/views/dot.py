@@ -7,8 +7,6 @@ meaning to `"`, to `\\` and, in labels, to `&` (The DOT Language; "escString"; "
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from peerscope.views.links import MESH, Link
 from peerscope.views.plain import fit
 from peerscope.views.topology import Topology, TopologyPeer
@@ -17,6 +15,7 @@ FAST_S = 0.05
 SLOW_S = 0.2
 FILLS = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "down": "red"}
 """Fill by status; everything else is gray."""
+BREAK = "\\n"
 DIRECTIONS = {"both": "both", "source": "forward", "target": "back"}
 
 
@@ -110,16 +109,15 @@ def _listed(attributes: dict[str, str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """An identifier: in it a backslash means nothing, except before a quote and at a line's end."""
-    return '"' + "".join(_breaks(fit(text).replace("\\", "\\\\").replace('"', '\\"'), " ")) + '"'
+    """An identifier. Graphviz shows it in tooltips, with entities in it taken for what they stand for."""
+    return f'"{_escaped(text, " ")}"'
 
 
 def _label(text: str) -> str:
     """Text to be shown as it is: no escapes like \\N, no entities like &lt;."""
+    return f'"{_escaped(text, BREAK)}"'
+
+
+def _escaped(text: str, line_break: str) -> str:
     text = fit(text).replace("\\", "\\\\").replace("&", "&amp;").replace('"', '\\"')
-    return '"' + "".join(_breaks(text, "\\n")) + '"'
-
-
-def _breaks(text: str, mark: str) -> Iterator[str]:
-    for number, line in enumerate(text.splitlines()):
-        yield mark + line if number else line
+    return line_break.join(text.splitlines())

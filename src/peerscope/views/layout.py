@@ -1,9 +1,9 @@
 """Where peers stand on the drawn map: islands on a circle, one a region.
 
-The mesh is an expander: everybody is a few hops from everybody, and a layout by forces makes one ball of it. Regions are
-what operators think in, so they are the shape of the picture. Each region is an island; islands stand on a circle, near
-ones by latency next to each other, as large as they fit. Peers of an island stand on a ring, or fill a disc where they
-are many (Vogel 1979, "A better way to construct the sunflower head"), each on the side that its links lead to.
+The mesh is an expander: everybody is a few hops from everybody, and a layout by forces makes one ball of it. Regions
+are what operators think in, so they are the shape of the picture. Each region is an island; islands stand on a circle,
+near ones by latency next to each other, as large as they fit. Peers of an island stand on a ring, or fill a disc where
+they are many (Vogel 1979, "A better way to construct the sunflower head"), each on the side that its links lead to.
 
 The same input gives the same picture.
 """

@@ -1,7 +1,6 @@
 """The map as a picture that needs no other program: SVG 1.1 with a legend, for browsers and documents.
 
-Colours come from attributes, not from a style sheet, since the policy that guards our pages forbids inline styles. Every
-status has a colour and a shape, so that nothing hangs on telling green from red.
+Colours come from attributes, not from a style sheet: the policy that guards our pages forbids inline styles.
 """
 
 from __future__ import annotations
@@ -12,8 +11,24 @@ from html import escape
 from math import atan2, cos, degrees, hypot, sin
 from statistics import median
 
-from peerscope.views.dot import FAST_S, SLOW_S, measured
+from peerscope.views.dot import measured
 from peerscope.views.layout import Frame, Island, Layout, Pair, Point, lay_out
+from peerscope.views.legend import (
+    BANDS,
+    INK,
+    LAND,
+    LINE,
+    LOST,
+    MARKS,
+    MONO,
+    MUTED,
+    SANS,
+    SEA,
+    band,
+    legend,
+    mark_of,
+    ring,
+)
 from peerscope.views.links import MESH, Link
 from peerscope.views.plain import clipped, one_line
 from peerscope.views.topology import Topology, TopologyPeer
@@ -27,27 +42,11 @@ PANEL_X = 1290
 LABELLED_MAX = 320
 """More peers are drawn without their names, but for those that want attention."""
 NAMED_MAX = 40
+"""More peers are named by six digits instead of ten."""
+SPACING_LABELLED_MIN = 44.0
+"""Names fit inside a disc from here on."""
 TITLED_MAX = 1_200
 """More links are drawn without a tooltip each, which would double the file."""
-
-INK, MUTED, LINE, SEA, LAND = "#17202c", "#5b6878", "#dce2ea", "#ffffff", "#f1f4f8"
-LOST = "#a03795"
-WARNING, WARNING_GROUND = "#7a5200", "#fff3d6"
-SANS = "system-ui, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
-MONO = "ui-monospace, 'Cascadia Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
-
-# Shapes in a box of radius 1, the same as the dashboard's: (path, is filled, colour, width of the line).
-MARKS = {
-    "healthy": ("M.9 0A.9.9 0 1 1-.9 0A.9.9 0 1 1 .9 0Z", True, "#0b9560", 0.0),
-    "degraded": ("M0-1.1L1.1.85H-1.1Z", True, "#bf7600", 0.0),
-    "unhealthy": ("M-.85-.85H.85V.85H-.85Z", True, "#d2352b", 0.0),
-    "unknown": ("M.7 0A.7.7 0 1 1-.7 0A.7.7 0 1 1 .7 0Z", False, "#6e7b8c", 0.45),
-    "down": ("M-.8-.8L.8.8M.8-.8L-.8.8", False, LOST, 0.55),
-    "unmonitored": ("M.8 0A.8.8 0 1 1-.8 0A.8.8 0 1 1 .8 0Z", False, "#6e7b8c", 0.18),
-}
-BANDS = {"fast": "#1d9a69", "medium": "#d98a10", "slow": "#c9302c", "unknown": "#8793a3"}
-"""In the order of drawing: what is slow lies on top."""
-WORDS = {"fast": "under 50 ms", "medium": "under 200 ms", "slow": "200 ms or more", "unknown": "not measured"}
 
 
 def to_svg(topology: Topology) -> str:
@@ -75,7 +74,7 @@ def to_svg(topology: Topology) -> str:
         *_names(topology, layout, radius, digits, is_labelled),
         *_titles(topology, layout),
         "</g>",
-        *_panel(topology, layout),
+        *legend(topology, PANEL_X, HEIGHT - MARGIN),
         "</svg>",
     ]
     return "\n".join(drawing) + "\n"
@@ -109,20 +108,6 @@ def between(topology: Topology, groups: Mapping[str, Iterable[str]]) -> dict[Pai
         if one != other and link.rtt_s is not None:
             found.setdefault((one, other), []).append(link.rtt_s)
     return {pair: median(times) for pair, times in found.items()}
-
-
-def band(rtt_s: float | None) -> str:
-    """Which of `BANDS` a link is drawn in."""
-    if rtt_s is None:
-        return "unknown"
-    return "fast" if rtt_s < FAST_S else "medium" if rtt_s < SLOW_S else "slow"
-
-
-def mark_of(peer: TopologyPeer) -> str:
-    """Which of `MARKS` a peer is drawn as."""
-    if not peer.monitored:
-        return "unmonitored"
-    return peer.status if peer.status in MARKS else "unknown"
 
 
 def _shapes(radius: float) -> Iterator[str]:
@@ -244,18 +229,11 @@ def _peers(topology: Topology, layout: Layout, radius: float) -> Iterator[str]:
     for peer in topology.peers:
         x, y = layout.places[peer.peer_id]
         if peer.peer_id in splitting:
-            yield _ring(x, y, radius * 1.75, INK, max(1.6, radius * 0.28))
+            yield ring(x, y, radius * 1.75, INK, max(1.6, radius * 0.28))
         if peer.verdict == "suspect":
-            yield _ring(x, y, radius * 1.5, "#a86a00", max(1.2, radius * 0.22), ' stroke-dasharray="3 2.6"')
+            yield ring(x, y, radius * 1.5, "#a86a00", max(1.2, radius * 0.22), ' stroke-dasharray="3 2.6"')
         title = f"<title>{_peer_title(peer, peer.peer_id in splitting)}</title>"
         yield f'<use href="#{mark_of(peer)}" x="{x:.1f}" y="{y:.1f}">{title}</use>'
-
-
-def _ring(x: float, y: float, radius: float, color: str, width: float, dash: str = "") -> str:
-    return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="none" stroke="{color}" '
-        f'stroke-width="{width:.1f}"{dash}/>'
-    )
 
 
 def _names(topology: Topology, layout: Layout, radius: float, digits: int, is_labelled: bool) -> Iterator[str]:
@@ -278,6 +256,8 @@ def _names(topology: Topology, layout: Layout, radius: float, digits: int, is_la
                 turn, anchor = turn - 180, "end"
             where = f'transform="translate({x:.1f} {y:.1f}) rotate({turn:.1f})"'
             yield f'<text {where} dy=".35em" text-anchor="{anchor}"{weight}>{text}</text>'
+        elif is_labelled and layout.spacing >= SPACING_LABELLED_MIN:
+            yield f'<text x="{x:.1f}" y="{y + radius + 9:.1f}" dy=".35em" text-anchor="middle"{weight}>{text}</text>'
         elif is_notable:
             yield f'<text x="{x + radius * 1.9:.1f}" y="{y:.1f}" dy=".35em"{weight}>{text}</text>'
     yield "</g>"
@@ -311,108 +291,6 @@ def _title_place(island: Island, layout: Layout) -> Point:
     return x, (y + island.outer + 22 if y > layout.middle[1] + 1 else y - island.outer - 8)
 
 
-def _panel(topology: Topology, layout: Layout) -> Iterator[str]:
-    """What the picture says, and what its marks mean."""
-    y = 62.0
-    regions, links = len(topology.regions), len(topology.links)
-    monitored = sum(peer.monitored for peer in topology.peers)
-    yield f'<g transform="translate({PANEL_X} 0)" font-size="14">'
-    yield f'<text y="{y}" font-size="25" font-weight="600">{_count(monitored, "peer")}</text>'
-    yield f'<text y="{y + 24}" fill="{MUTED}">{_count(links, "link")}, {_count(regions, "region")}</text>'
-    y += 52
-    warnings = _warnings(topology)
-    if warnings:
-        yield f'<rect x="-14" y="{y}" width="304" height="{len(warnings) * 20 + 20}" rx="6" fill="{WARNING_GROUND}"/>'
-        for line in warnings:
-            y += 20
-            name = line.removeprefix("  ")
-            x = 0 if name == line else 14
-            yield f'<text x="{x}" y="{y + 5:.0f}" fill="{WARNING}" font-size="13">{escape(name)}</text>'
-        y += 38
-    statuses = Counter(mark_of(peer) for peer in topology.peers)
-    y += 14
-    yield _heading(y, "Peers")
-    for name, (path, is_filled, color, width) in MARKS.items():
-        if not statuses[name] and name == "unmonitored":
-            continue
-        y += 25
-        shown = "seen as a neighbour only" if name == "unmonitored" else "healthy" if name == "healthy" else name
-        look = f'fill="{color}"' if is_filled else f'fill="none" stroke="{color}" stroke-width="{width}"'
-        dash = ' stroke-dasharray=".5 .3"' if name == "unmonitored" else ""
-        yield f'<path d="{path}" transform="translate(8 {y - 5}) scale(8)" {look}{dash} stroke-linecap="round"/>'
-        yield _row(y, shown, statuses[name])
-    if any(peer.verdict == "suspect" for peer in topology.peers):
-        y += 25
-        yield _ring(8, y - 5, 8, "#a86a00", 1.8, ' stroke-dasharray="3 2.6"')
-        yield _row(y, "suspect", sum(peer.verdict == "suspect" for peer in topology.peers))
-    if topology.articulation_peers:
-        y += 25
-        yield _ring(8, y - 5, 8.5, INK, 2.4)
-        yield _row(y, "the mesh splits without it", len(topology.articulation_peers))
-    if topology.partitions:
-        y += 25
-        yield f'<circle cx="8" cy="{y - 5}" r="9" fill="{LOST}" opacity=".18"/>'
-        yield _row(y, "lost together", sum(map(len, topology.partitions)))
-    y += 42
-    yield _heading(y, "Links, round trip")
-    bands = Counter(band(link.rtt_s) for link in topology.links)
-    for name, color in BANDS.items():
-        y += 25
-        dash = ' stroke-dasharray="6 5"' if name == "unknown" else ""
-        yield _sample(y, color, dash) + _row(y, WORDS[name], bands[name])
-    if estimated := sum(link.estimated for link in topology.links):
-        y += 25
-        yield _sample(y, MUTED, ' stroke-dasharray="1 4"') + _row(y, "estimated", estimated)
-    for layer, number in sorted(Counter(x.layer for x in topology.links if x.kind != MESH).items())[:6]:
-        y += 25
-        yield _sample(y - 2.5, MUTED) + _sample(y + 2.5, MUTED) + _row(y, f"of {clipped(layer, 20)}", number)
-    if topology.bridges:
-        y += 25
-        for color, width in ((INK, 8), (SEA, 5)):
-            yield f'<path d="M-2 {y - 5}h22" stroke="{color}" stroke-width="{width}" stroke-linecap="round"/>'
-        yield _sample(y, BANDS["fast"]) + _row(y, "the mesh splits without it", len(topology.bridges))
-    yield from _region_rows(topology, y + 42)
-    yield "</g>"
-
-
-def _region_rows(topology: Topology, y: float) -> Iterator[str]:
-    """Healthy peers of all, by region, as far as there is room."""
-    room = int((HEIGHT - MARGIN - y) // 25)
-    if not topology.regions or room < 3:
-        return
-    yield _heading(y, "Healthy, by region")
-    healthy = {peer.peer_id for peer in topology.peers if peer.status == "healthy"}
-    rows = sorted(topology.regions.items(), key=lambda item: (-len(item[1]), item[0]))
-    for name, members in rows[: room - 1]:
-        y += 25
-        yield _row(y, clipped(name, 24), f"{len(healthy.intersection(members))} of {len(members)}", x=0)
-    if len(rows) > room - 1:
-        yield _row(y + 25, f"and {len(rows) - room + 1} more", "", x=0)
-
-
-def _warnings(topology: Topology) -> list[str]:
-    """One line a danger."""
-    short = {peer.peer_id: peer.short_id for peer in topology.peers}
-    lines = []
-    if len(topology.components) > 1:
-        sizes = [str(len(part)) for part in topology.components[:5]]
-        lines.append(
-            f"The mesh is in {len(topology.components)} pieces: {', '.join(sizes)}"
-            + " ..." * (len(topology.components) > 5)
-        )
-    if peers := topology.articulation_peers:
-        lines.append(
-            "The network splits if one of these fails:" if len(peers) > 1 else "The network splits if this peer fails:"
-        )
-        lines += [f"  {short[peer]}" for peer in peers[:4]]
-        lines += [f"  and {len(peers) - 4} more"] * (len(peers) > 4)
-    if bridges := topology.bridges:
-        lines.append("or if one of these links fails:" if peers else "The network splits if this link fails:")
-        lines += [f"  {short[one]} – {short[other]}" for one, other in bridges[:3]]
-        lines += [f"  and {len(bridges) - 3} more"] * (len(bridges) > 3)
-    return lines
-
-
 def _members(layout: Layout) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for peer, name in layout.home.items():
@@ -437,25 +315,6 @@ def _link_title(link: Link) -> str:
 
 def _halo(width: float = 3) -> str:
     return f'stroke="{SEA}" stroke-width="{width}" stroke-linejoin="round" paint-order="stroke"'
-
-
-def _heading(y: float, text: str) -> str:
-    return f'<text y="{y}" font-size="15" font-weight="600">{text}</text>'
-
-
-def _row(y: float, text: str, number: object, x: int = 30) -> str:
-    return (
-        f'<text x="{x}" y="{y}">{escape(text)}</text>'
-        f'<text x="280" y="{y}" text-anchor="end" fill="{MUTED}">{escape(str(number))}</text>'
-    )
-
-
-def _sample(y: float, color: str, dash: str = "") -> str:
-    return f'<path d="M-2 {y - 5}h22" stroke="{color}" stroke-width="2.4" stroke-linecap="round"{dash}/>'
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + "s" * (number != 1)
 
 
 def _time(rtt_s: float) -> str:

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-import msgspec
 from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from peerscope.agent import Monitor, SelfView
+from peerscope.agent import SelfView
 from peerscope.records.identity import PeerId
 from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
+from peerscope.web import topology
+from peerscope.web.answers import answer, monitor_of
 
 PAGE_MAX = 1000
-_encoder = msgspec.json.Encoder()
 
 
 class PeerDetail(PeerView, frozen=True):
@@ -43,19 +43,14 @@ class Readyz(Struct, frozen=True):
     reason: str | None
 
 
-def answer(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """JSON of a view."""
-    return Response(_encoder.encode(value), status, headers, "application/json")
-
-
 async def health(request: Request) -> Response:
     """Counts by class, latency and connectivity of the whole network."""
-    return answer(_monitor(request).network_health())
+    return answer(monitor_of(request).network_health())
 
 
 async def self_(request: Request) -> Response:
     """This peer."""
-    return answer(_monitor(request).self_view())
+    return answer(monitor_of(request).self_view())
 
 
 async def peers(request: Request) -> Response:
@@ -63,7 +58,7 @@ async def peers(request: Request) -> Response:
     query = request.query_params
     found = [
         view
-        for view in _monitor(request).peers()
+        for view in monitor_of(request).peers()
         if query.get("region") in (None, view.region) and query.get("status") in (None, view.status)
     ]
     return page(request, found)
@@ -71,7 +66,7 @@ async def peers(request: Request) -> Response:
 
 async def peer(request: Request) -> Response:
     """One peer; any unambiguous beginning of its id will do."""
-    monitor, found = _monitor(request), find_peer(request)
+    monitor, found = monitor_of(request), find_peer(request)
     view = monitor.peer_view(found)
     fields = {name: getattr(view, name) for name in view.__struct_fields__}
     return answer(PeerDetail(**fields, history=monitor.history(found)))
@@ -79,7 +74,7 @@ async def peer(request: Request) -> Response:
 
 async def evidence(request: Request) -> Response:
     """Who accuses the peer, who still hears it, and the arithmetic of the verdict."""
-    return answer(evidence_view(_monitor(request).moment(), find_peer(request)))
+    return answer(evidence_view(monitor_of(request).moment(), find_peer(request)))
 
 
 async def healthz(request: Request) -> Response:
@@ -89,7 +84,7 @@ async def healthz(request: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """200 once the agent has something to show, 503 before."""
-    core = _monitor(request).peer
+    core = monitor_of(request).peer
     reason = None
     if core.ledger.report(core.me) is None:
         reason = "not measured yet"
@@ -114,7 +109,7 @@ def page(request: Request, found: Sequence[PeerView]) -> Response:
 def find_peer(request: Request) -> PeerId:
     """The peer that the path names by an unambiguous prefix. 404 or 409 otherwise."""
     name = request.path_params["id"].lower()
-    moment = _monitor(request).moment()
+    moment = monitor_of(request).moment()
     found = [known for known in moment.peers if known.hex().startswith(name)]
     if not found:
         raise HTTPException(404, f"no peer {name[:64]!r} is known; `peerscope peers` lists those that are")
@@ -131,17 +126,13 @@ def _number(text: str | None, name: str, most: int) -> int:
     return int(text)
 
 
-def _monitor(request: Request) -> Monitor:
-    monitor: Monitor = request.app.state.monitor
-    return monitor
-
-
 ROUTES = [
     Route("/api/v1/health", health),
     Route("/api/v1/self", self_),
     Route("/api/v1/peers", peers),
     Route("/api/v1/peers/{id}", peer),
     Route("/api/v1/peers/{id}/evidence", evidence),
+    *topology.ROUTES,
     Route("/healthz", healthz),
     Route("/readyz", readyz),
 ]
@@ -152,10 +143,17 @@ ANSWERS: dict[str, Any] = {
     "/api/v1/peers": list[PeerView],
     "/api/v1/peers/{id}": PeerDetail,
     "/api/v1/peers/{id}/evidence": EvidenceView,
+    **topology.ANSWERS,
     "/healthz": Healthz,
     "/readyz": Readyz,
 }
 """What each route answers, for the description of the API."""
 
-PARAMETERS: dict[str, tuple[str, ...]] = {"/api/v1/peers": ("region", "status", "limit", "cursor")}
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "/api/v1/peers": ("region", "status", "limit", "cursor"),
+    **topology.PARAMETERS,
+}
 """Query parameters, by route."""
+
+DOCUMENTS: dict[str, str] = {**topology.DOCUMENTS}
+"""Media types of the routes that answer something else than JSON."""
