@@ -36,7 +36,7 @@ def test_for_people_it_is_a_table_slowest_first_with_what_splits_the_network(pee
     code, said, complaint = peerscope("topology", "--api", agent.http)
     assert (code, complaint) == (0, "")
     lines = said.splitlines()
-    assert lines[0] == "4 peers and 1 seen only as neighbours, 3 links, 2 regions"
+    assert lines[0] == "4 peers, 3 links, 1 region, 1 seen only as a neighbour"
     slow, fast, unknown = (row.split() for row in lines[2:5])
     assert slow[:5] == [line[1][:10], "[red]x[/red]", line[2][:10], "[red]x[/red]", "mesh"]
     assert slow[5:] == ["300.0", "ms", "-", "300.0", "ms", "0.0%", "-", "/", "0.0%"]

@@ -53,9 +53,10 @@ def topology(form: str | None, output: Path | None, clusters: bool, api: str, to
 def _show(console: Console, found: dict[str, Any]) -> None:
     peers = {peer["peer_id"]: peer for peer in found["peers"]}
     monitored = sum(peer["monitored"] for peer in found["peers"])
-    hollow = len(peers) - monitored
-    beside = f" and {hollow} seen only as neighbours" if hollow else ""
-    console.print(f"{monitored} peers{beside}, {len(found['links'])} links, {len(found['regions'])} regions")
+    counts = [_count(monitored, "peer"), _count(len(found["links"]), "link"), _count(len(found["regions"]), "region")]
+    if hollow := len(peers) - monitored:
+        counts.append(f"{hollow} seen only as a neighbour")
+    console.print(", ".join(counts))
     table = Table("peer", "region", "peer", "region", "layer", "rtt", "one end", "other end", "loss", "both ends")
     table.box, table.pad_edge = None, False
     for link in sorted(found["links"], key=lambda link: (link["rtt_s"] is None, -(link["rtt_s"] or 0.0))):
@@ -119,6 +120,10 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)
 
 
 def _end(peer: dict[str, Any]) -> tuple[str | Text, Text]:

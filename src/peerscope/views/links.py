@@ -93,6 +93,10 @@ class Links:
             self._told = told
         return self._told
 
+    def strangers(self) -> dict[str, str]:
+        """Ends of links, as of the last look, that are nobody we know; each with a layer that it was seen in."""
+        return {vertex: min(self._about[vertex])[2] for vertex in sorted(self._about.keys() - self._ends.keys())}
+
     def mesh(self, moment: Moment) -> list[Link]:
         """Those between two agents that have told who they are."""
         known = {end.peer_id for end in self._ends.values()} if (links := self.at(moment)) else set()
@@ -139,15 +143,13 @@ class Links:
     def _replace(self, vertex: str, before: End | None, after: End | None, touched: set[Key]) -> None:
         """One end says something else than before; add all links that it has a part in to `touched`."""
         was, now = before.said if before else {}, after.said if after else {}
-        for key in was:
-            if key not in now:
-                other = key[1] if key[0] == vertex else key[0]
-                self._about[other].discard(key)
-                if not self._about[other]:
-                    del self._about[other]
-        for key in now:
-            if key not in was:
-                self._about.setdefault(key[1] if key[0] == vertex else key[0], set()).add(key)
+        for key in was.keys() - now.keys():
+            other = key[1] if key[0] == vertex else key[0]
+            self._about[other].discard(key)
+            if not self._about[other]:
+                del self._about[other]
+        for key in now.keys() - was.keys() if was else now:
+            self._about.setdefault(key[1] if key[0] == vertex else key[0], set()).add(key)
         touched.update(was, now, self._about.get(vertex, ()))
         if after is not None:
             self._ends[vertex] = after

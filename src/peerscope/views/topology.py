@@ -66,14 +66,14 @@ class Survey:
         links, known = self.links.at(moment), self._peers(moment)
         groups = tuple(tuple(peer.hex() for peer in group.peers) for group in moment.partitions)
         last = self._last
-        peers = known + _unmonitored(known, links)
+        peers = known + _hollow(self.links.strangers())
         if last is not None and last.links is links and last.peers == peers and last.partitions == groups:
             return last
         regions: dict[str, list[str]] = {}
         for peer in known:
             if peer.region is not None:
                 regions.setdefault(peer.region, []).append(peer.peer_id)
-        parts = self._cut(peers, links)
+        parts = self._cut(known, links)
         self._last = Topology(
             peers=peers,
             links=links,
@@ -97,13 +97,13 @@ class Survey:
         self._known = known
         return tuple(shown for _, shown in known.values())
 
-    def _cut(self, peers: tuple[TopologyPeer, ...], links: tuple[Link, ...]) -> Cuts:
+    def _cut(self, known: tuple[TopologyPeer, ...], links: tuple[Link, ...]) -> Cuts:
         """Only living peers hold the mesh together; who has told nothing of itself may be linked to others, too."""
-        living = [peer.peer_id for peer in peers if peer.verdict in LIVING]
-        strangers = {peer.peer_id for peer in peers if not peer.monitored}
+        living = [peer.peer_id for peer in known if peer.verdict in LIVING]
+        strangers = self.links.strangers()
         pairs = [(link.source, link.target) for link in links if link.kind == MESH]
         if strangers:
-            pairs = [pair for pair in pairs if not strangers.intersection(pair)]
+            pairs = [pair for pair in pairs if not strangers.keys() & pair]
         if (living, pairs) != self._mesh:
             self._mesh, self._cuts = (living, pairs), cuts(living, pairs)
         return self._cuts
@@ -130,19 +130,14 @@ def _shown(moment: Moment, peer: PeerId, basis: _Basis) -> TopologyPeer:
     )
 
 
-def _unmonitored(known: tuple[TopologyPeer, ...], links: tuple[Link, ...]) -> tuple[TopologyPeer, ...]:
-    """The ends of links that are nobody we know."""
-    ends = {link.source for link in links} | {link.target for link in links}
-    strangers = ends.difference([peer.peer_id for peer in known])
-    if not strangers:
-        return ()
-    layers = {end: link.layer for link in links for end in (link.source, link.target) if end in strangers}
+def _hollow(strangers: dict[str, str]) -> tuple[TopologyPeer, ...]:
+    """What is known of ends of links that are nobody we know: a name, and where it was seen."""
     return tuple(
         TopologyPeer(
-            peer_id=end,
-            short_id=(end if layer == MESH else end.removeprefix(f"{layer}:"))[:SHORT_HEX],
+            peer_id=name,
+            short_id=(name if layer == MESH else name.removeprefix(f"{layer}:"))[:SHORT_HEX],
             monitored=False,
             layer=layer,
         )
-        for end, layer in sorted(layers.items())
+        for name, layer in strangers.items()
     )
