@@ -6,7 +6,7 @@ network that no peer of ours stands beside. So a link keeps its name when the pr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
 from typing import Literal
 
 from msgspec import Struct
@@ -67,7 +67,7 @@ class Links:
     def __init__(self) -> None:
         self._ends: dict[str, End] = {}
         self._nodes: dict[tuple[str, str], str] = {}
-        self._about: dict[str, set[Key]] = {}
+        self._about: defaultdict[str, set[Key]] = defaultdict(set)
         """What others say of each vertex."""
         self._links: dict[Key, Link] = {}
         self._told: tuple[Link, ...] = ()
@@ -76,10 +76,11 @@ class Links:
         """All links, ordered by their ends; the same tuple as before where nothing changed."""
         nodes = monitored_nodes(moment)
         if nodes != self._nodes:  # names mean other peers: every statement reads differently
-            self._ends, self._about, self._links, self._nodes = {}, {}, {}, nodes
+            self._ends, self._links, self._nodes = {}, {}, nodes
+            self._about.clear()
         touched = self._look(moment)
         has_new = False
-        for key in touched:
+        for key in sorted(touched):
             link = self._merge(key)
             if link is None:
                 self._links.pop(key, None)
@@ -87,7 +88,7 @@ class Links:
                 has_new = has_new or key not in self._links
                 self._links[key] = link
         if has_new:
-            self._links = dict(sorted(self._links.items()))
+            self._links = {key: self._links[key] for key in sorted(self._links)}
         told = tuple(self._links.values())
         if told != self._told:
             self._told = told
@@ -143,13 +144,13 @@ class Links:
     def _replace(self, vertex: str, before: End | None, after: End | None, touched: set[Key]) -> None:
         """One end says something else than before; add all links that it has a part in to `touched`."""
         was, now = before.said if before else {}, after.said if after else {}
-        for key in was.keys() - now.keys():
+        for key in was.keys() - now.keys() if was else ():
             other = key[1] if key[0] == vertex else key[0]
             self._about[other].discard(key)
             if not self._about[other]:
                 del self._about[other]
         for key in now.keys() - was.keys() if was else now:
-            self._about.setdefault(key[1] if key[0] == vertex else key[0], set()).add(key)
+            self._about[key[1] if key[0] == vertex else key[0]].add(key)
         touched.update(was, now, self._about.get(vertex, ()))
         if after is not None:
             self._ends[vertex] = after
@@ -169,14 +170,19 @@ class Links:
         target_rtt_s = None if theirs is None or theirs.rtt_us is None else theirs.rtt_us / 1e6
         source_loss_ratio = None if ours is None or ours.loss is None else ours.loss / RATIO_ONE
         target_loss_ratio = None if theirs is None or theirs.loss is None else theirs.loss / RATIO_ONE
-        rtt_s = _either(source_rtt_s, target_rtt_s, _mean)
-        estimate_s = _estimate_s(one, other) if rtt_s is None else None
+        rtt_s, loss_ratio, estimate_s = source_rtt_s, source_loss_ratio, None
+        if target_rtt_s is not None:
+            rtt_s = target_rtt_s if rtt_s is None else (rtt_s + target_rtt_s) / 2
+        elif rtt_s is None:
+            rtt_s = estimate_s = _estimate_s(one, other)
+        if target_loss_ratio is not None and (loss_ratio is None or loss_ratio < target_loss_ratio):
+            loss_ratio = target_loss_ratio
         return Link(  # by position, which takes half the time: a large network has 40,000 of them
             one.peer_id if one else low,
             other.peer_id if other else high,
             layer,
-            rtt_s if estimate_s is None else estimate_s,
-            _either(source_loss_ratio, target_loss_ratio, max),
+            rtt_s,
+            loss_ratio,
             estimate_s is not None,
             MESH if layer == MESH else OVERLAY,
             "target" if ours is None else "source" if theirs is None else "both",
@@ -210,16 +216,6 @@ def monitored_nodes(moment: Moment) -> dict[tuple[str, str], str]:
             node, vertex = (layer_of(profile), profile.node_id), vertex_of(peer)
             found[node] = min(vertex, found.get(node, vertex))
     return found
-
-
-def _either(one: float | None, other: float | None, both: Callable[[float, float], float]) -> float | None:
-    if one is None:
-        return other
-    return one if other is None else both(one, other)
-
-
-def _mean(one: float, other: float) -> float:
-    return (one + other) / 2
 
 
 def _estimate_s(one: End | None, other: End | None) -> float | None:
