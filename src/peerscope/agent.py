@@ -29,12 +29,14 @@ from peerscope.transport.driver import Driver
 from peerscope.transport.iroh import IrohTransport, parse_ticket
 from peerscope.views.changes import VerdictChanges
 from peerscope.views.health import NetworkHealth, network_health
+from peerscope.views.links import Link
 from peerscope.views.moment import Moment
 from peerscope.views.peers import PeerView, peer_view, peer_views, status
 from peerscope.views.places import NOWHERE, Place
 from peerscope.views.region_changes import RegionChanges
 from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.timeline import Change, Timeline
+from peerscope.views.topology import Survey, Topology
 
 REVIEW_S = 0.25
 JUDGE_S = 0.02
@@ -80,6 +82,7 @@ class Monitor:
         self.http: str | None = None
         """URL of the dashboard, once the web server has one."""
         self.timeline = Timeline()
+        self._survey = Survey()
         self._listeners: list[Listener] = []
         self._changes = VerdictChanges()
         self._regions = RegionChanges(config.regions.hold_s)
@@ -173,7 +176,15 @@ class Monitor:
 
     def network_health(self) -> NetworkHealth:
         """Counts, latency and connectivity of the whole network."""
-        return network_health(self.moment(), self.config.links.rings)
+        return network_health(self.moment(), self.config.links.rings, self.mesh_links())
+
+    def topology(self) -> Topology:
+        """The map: peers, links on every layer, and where the network would come apart."""
+        return self._survey.at(self.moment())
+
+    def mesh_links(self) -> list[Link]:
+        """Links between agents, both ends merged."""
+        return self._survey.links.mesh(self.moment())
 
     def peers(self) -> list[PeerView]:
         """All known peers."""
@@ -189,7 +200,7 @@ class Monitor:
 
     def region_health(self) -> list[RegionHealth]:
         """Every region of the network."""
-        return region_health(self.moment(), self.config.regions, self.config.links.rings)
+        return region_health(self.moment(), self.config.regions, self.config.links.rings, self.mesh_links())
 
     def self_view(self) -> SelfView:
         """This peer."""

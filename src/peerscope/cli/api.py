@@ -38,6 +38,12 @@ def ask(api: str, token: str, path: str, query: Mapping[str, str | None] | None 
     return value
 
 
+def ask_text(api: str, token: str, path: str, query: Mapping[str, str | None] | None = None) -> str:
+    """The text of a route that answers no JSON."""
+    text, _ = _get(api.rstrip("/") + _with_query(path, query), token, read=lambda response: response.read().decode())
+    return str(text)
+
+
 def ask_all(api: str, token: str, path: str, query: Mapping[str, str | None] | None = None) -> list[Any]:
     """A whole list, page by page."""
     found: list[Any] = []
@@ -53,11 +59,11 @@ def _with_query(path: str, query: Mapping[str, str | None] | None) -> str:
     return f"{path}?{urlencode(given)}" if given else path
 
 
-def _get(url: str, token: str) -> tuple[Any, str | None]:
+def _get(url: str, token: str, read: Callable[[Any], Any] = json.load) -> tuple[Any, str | None]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         with _opener.open(Request(url, headers=headers), timeout=TIMEOUT_S) as response:
-            return json.load(response), _next(response.headers.get("link"))
+            return read(response), _next(response.headers.get("link"))
     except HTTPError as error:
         raise ApiError(_detail(error)) from None
     except (URLError, OSError, ValueError, HTTPException) as error:

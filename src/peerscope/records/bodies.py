@@ -3,6 +3,7 @@
 Every length is limited here, once, and checked when bytes from a peer are decoded. Fields are only ever
 appended, with defaults, so that older and newer agents read each other (msgspec's schema evolution).
 Numbers are quantised integers: a msgpack float costs nine bytes, a small integer one to three.
+Nothing here can hold itself, so the garbage collector need not look (`gc=False`): large ledgers would slow it down.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ Microseconds = Annotated[int, Meta(ge=0, le=600_000_000)]
 RegionSource = Literal["declared", "country"]
 
 
-class Profile(Struct, frozen=True, array_like=True):
+class Profile(Struct, frozen=True, array_like=True, gc=False):
     """Who a peer says it is. Published when it changes; `left` says goodbye."""
 
     addresses: Annotated[tuple[Name, ...], Meta(max_length=ADDRESSES_MAX)]
@@ -82,7 +83,7 @@ class Profile(Struct, frozen=True, array_like=True):
     """Name of the node in its own network, as its neighbours there call it."""
 
 
-class Check(Struct, frozen=True, array_like=True):
+class Check(Struct, frozen=True, array_like=True, gc=False):
     """Outcome of one health check."""
 
     status: Annotated[int, Meta(ge=0, le=3)]
@@ -92,7 +93,7 @@ class Check(Struct, frozen=True, array_like=True):
     """Only where the numbers do not say it: healthy checks send none."""
 
 
-class LinkReading(Struct, frozen=True, array_like=True):
+class LinkReading(Struct, frozen=True, array_like=True, gc=False):
     """One link that is up, as this end sees it."""
 
     peer: Ref
@@ -106,7 +107,7 @@ class LinkReading(Struct, frozen=True, array_like=True):
     """How far the neighbour's wall clock is ahead of ours, in whole seconds."""
 
 
-class Coordinate(Struct, frozen=True, array_like=True):
+class Coordinate(Struct, frozen=True, array_like=True, gc=False):
     """Where a peer stands in the space of latencies (Vivaldi with height), in microseconds."""
 
     vector_us: Annotated[
@@ -120,14 +121,14 @@ class Coordinate(Struct, frozen=True, array_like=True):
     """Mean of what the space lately predicted too little, half of it: the other half is the other end's."""
 
 
-class OverlayLink(Struct, frozen=True, array_like=True):
+class OverlayLink(Struct, frozen=True, array_like=True, gc=False):
     """One neighbour of the node monitored beside a peer, in that node's own network."""
 
     node: OverlayId
     rtt_us: Microseconds | None = None
 
 
-class Report(Struct, frozen=True, array_like=True):
+class Report(Struct, frozen=True, array_like=True, gc=False):
     """A peer's own health and its links, every interval and at once when the status changes."""
 
     interval_ms: Annotated[int, Meta(ge=100, le=86_400_000)]
@@ -154,7 +155,7 @@ class Report(Struct, frozen=True, array_like=True):
         return Status.HEALTHY if self.checks else Status.UNKNOWN
 
 
-class Observation(Struct, frozen=True, array_like=True):
+class Observation(Struct, frozen=True, array_like=True, gc=False):
     """One subject that this peer had a link to and no longer hears."""
 
     subject: Ref
@@ -165,7 +166,7 @@ class Observation(Struct, frozen=True, array_like=True):
     reason: Name = "silent"
 
 
-class Observations(Struct, frozen=True, array_like=True):
+class Observations(Struct, frozen=True, array_like=True, gc=False):
     """Everybody this peer misses now. A subject that is heard again is simply no longer listed."""
 
     lost: Annotated[tuple[Observation, ...], Meta(max_length=OBSERVATIONS_MAX)] = ()

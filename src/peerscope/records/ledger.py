@@ -43,7 +43,7 @@ class LedgerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ConfigError("ledger.origins_max must be 1 or more, and ledger.remember_s above 0")
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """A record in the ledger, with what was worked out when it came in."""
 
     record: Record

@@ -23,7 +23,7 @@ _CONTEXT = b"peerscope record 1\0"
 _HEAD = struct.Struct(">BQQ")
 
 
-class Record(Struct, frozen=True, array_like=True):
+class Record(Struct, frozen=True, array_like=True, gc=False):
     """A signed statement, as it crosses the wire."""
 
     origin: Annotated[bytes, Meta(min_length=PEER_ID_BYTES, max_length=PEER_ID_BYTES)]

@@ -11,7 +11,7 @@ from msgspec import Struct
 from peerscope.mesh.evidence import Verdict
 from peerscope.mesh.rings import Rings
 from peerscope.records.identity import PeerId
-from peerscope.views.links import MeshLink, mesh_links
+from peerscope.views.links import Link, mesh_links
 from peerscope.views.moment import Moment
 from peerscope.views.peers import status
 
@@ -36,11 +36,11 @@ class NetworkHealth(Struct, frozen=True):
     """Unix seconds."""
 
 
-def network_health(moment: Moment, rings: int, links: list[MeshLink] | None = None) -> NetworkHealth:
+def network_health(moment: Moment, rings: int, links: list[Link] | None = None) -> NetworkHealth:
     """`rings`: how many rings the peers of this network are placed on."""
     classes = Counter(status(moment, peer) for peer in moment.peers)
     links = mesh_links(moment) if links is None else links
-    rtts = [link.rtt_s for link in links if link.rtt_s is not None]
+    rtts = [link.measured_s for link in links if link.measured_s is not None]
     zones = {profile.zone for peer in moment.peers if (profile := moment.ledger.profile(peer)) and not profile.left}
     return NetworkHealth(
         total_peers=classes.total() - classes["left"],
@@ -57,7 +57,7 @@ def network_health(moment: Moment, rings: int, links: list[MeshLink] | None = No
     )
 
 
-def connectivity(moment: Moment, rings: int, links: list[MeshLink]) -> float | None:
+def connectivity(moment: Moment, rings: int, links: list[Link]) -> float | None:
     """Share of the expected ring links that are up."""
     living = [p for p in moment.peers if moment.verdict(p) in (Verdict.ALIVE, Verdict.SUSPECT)]
     expected = expected_links(living, rings)

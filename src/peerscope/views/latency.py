@@ -6,6 +6,7 @@ Only ring neighbours measure each other. For every other pair there is an estima
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations, combinations_with_replacement, product
 from math import ceil, isqrt
 from statistics import median
@@ -15,7 +16,7 @@ from msgspec import Struct
 from peerscope.mesh.coordinates import estimate_s
 from peerscope.records.bodies import RATIO_ONE, Coordinate
 from peerscope.records.identity import PeerId, short
-from peerscope.views.links import MeshLink, link_between, mesh_links
+from peerscope.views.links import Link, mesh_links
 from peerscope.views.moment import Moment
 from peerscope.views.regions import is_living, region_members, rtts_between
 
@@ -71,23 +72,25 @@ class LatencyMatrix(Struct, frozen=True):
     """Unix seconds."""
 
 
-def rtt_between(moment: Moment, source: PeerId, target: PeerId) -> Rtt:
-    """Measured where the two have a link, else estimated, else unknown with the reason. Both are `moment.peers`."""
+def rtt_between(moment: Moment, source: PeerId, target: PeerId, links: Sequence[Link] | None = None) -> Rtt:
+    """Measured where the two have a link, else estimated, else unknown with the reason. Both are `moment.peers`;
+    `links`: `mesh_links`, where known."""
     names = (source.hex(), target.hex())
     if source == target:
         return Rtt(*names, None, False, reason="one and the same peer")
     gone = [peer for peer in (source, target) if not is_living(moment, peer)]
     if gone:
         return Rtt(*names, None, False, reason=f"peer {short(gone[0])} is {moment.verdict(gone[0]).value}")
-    link = link_between(moment, source, target)
-    if link is not None and link.rtt_s is not None:
-        return Rtt(*names, link.rtt_s, False, link.loss_ratio)
+    ends = set(names)
+    links = mesh_links(moment) if links is None else links
+    link = next((link for link in links if link.source in ends and link.target in ends), None)
+    if link is not None and link.measured_s is not None:
+        return Rtt(*names, link.measured_s, False, link.loss_ratio)
     loss_ratio = link.loss_ratio if link else None
-    ends = _coordinate(moment, source), _coordinate(moment, target)
-    for peer, end in zip((source, target), ends, strict=True):
-        if end is None:
+    one, other = _coordinate(moment, source), _coordinate(moment, target)
+    for peer, place in ((source, one), (target, other)):
+        if place is None:
             return Rtt(*names, None, False, loss_ratio, reason=f"no link, and peer {short(peer)} has no coordinate")
-    one, other = ends
     assert one is not None
     assert other is not None
     rtt_s = estimate_s(one, other)
@@ -96,7 +99,7 @@ def rtt_between(moment: Moment, source: PeerId, target: PeerId) -> Rtt:
     return Rtt(*names, rtt_s, True, loss_ratio, one.error / RATIO_ONE, other.error / RATIO_ONE)
 
 
-def latency_matrix(moment: Moment, links: list[MeshLink] | None = None) -> LatencyMatrix:
+def latency_matrix(moment: Moment, links: list[Link] | None = None) -> LatencyMatrix:
     """Median and 95th percentile of every pair of regions. The work grows with links and regions, not with pairs."""
     members = region_members(moment)
     measured = rtts_between(moment, members, mesh_links(moment) if links is None else links)

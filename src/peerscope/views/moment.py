@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from peerscope.mesh import evidence
 from peerscope.mesh.evidence import Evidence, Verdict
-from peerscope.records.bodies import Kind, Report
+from peerscope.records.bodies import Kind, Profile, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
 from peerscope.views.partitions import Partition, partitions
@@ -39,9 +39,14 @@ class Moment:
         self._clusters = clusters
 
     @cached_property
+    def profiles(self) -> dict[PeerId, Profile]:
+        """What everybody last told of who they are."""
+        return {peer: profile for peer in self.ledger if (profile := self.ledger.profile(peer)) is not None}
+
+    @cached_property
     def peers(self) -> list[PeerId]:
         """Everybody who ever told who they are, in a fixed order."""
-        return sorted(peer for peer in self.ledger if self.ledger.profile(peer) is not None)
+        return sorted(self.profiles)
 
     @cached_property
     def evidence(self) -> dict[PeerId, Evidence]:
@@ -66,13 +71,18 @@ class Moment:
         """What the evidence says of one of `peers`."""
         return self.evidence[peer].verdict
 
+    @cached_property
+    def fresh_reports(self) -> dict[PeerId, Report | None]:
+        """The report of each of `peers`, None where there is none or it has expired."""
+        return {peer: self.fresh_report(peer) for peer in self.profiles}
+
     def fresh_report(self, peer: PeerId) -> Report | None:
         """The peer's report, unless three of its intervals have passed without another."""
-        entry, report = self.ledger.get(peer, Kind.REPORT), self.ledger.report(peer)
-        if entry is None or report is None:
+        entry = self.ledger.get(peer, Kind.REPORT)
+        if entry is None or not isinstance(entry.body, Report):
             return None
-        expired = self.now > entry.heard_at + evidence.EXPIRY_INTERVALS * report.interval_ms / 1000
-        return None if expired else report
+        expired = self.now > entry.heard_at + evidence.EXPIRY_INTERVALS * entry.body.interval_ms / 1000
+        return None if expired else entry.body
 
     def age_s(self, peer: PeerId) -> float | None:
         """Seconds since the peer's last report was issued; None before the first."""
@@ -85,7 +95,7 @@ class Moment:
         accused = evidence.accused(self.ledger)
         left, alive = Evidence(Verdict.LEFT), Evidence(Verdict.ALIVE)
         return {
-            peer: self.weigh(peer) if peer in accused else left if evidence.has_left(self.ledger, peer) else alive
+            peer: self.weigh(peer) if peer in accused else left if self.profiles[peer].left else alive
             for peer in self.peers
         }
 

@@ -23,7 +23,7 @@ from peerscope.errors import ConfigError
 from peerscope.mesh.evidence import Verdict
 from peerscope.records.identity import PeerId
 from peerscope.views.health import expected_links
-from peerscope.views.links import MeshLink, mesh_links
+from peerscope.views.links import Link, mesh_links
 from peerscope.views.moment import Moment
 from peerscope.views.peers import status
 from peerscope.views.places import ClusterConfig, Source
@@ -118,7 +118,7 @@ class RegionHealth(Struct, frozen=True):
 
 
 def region_health(
-    moment: Moment, config: RegionConfig, rings: int, links: list[MeshLink] | None = None
+    moment: Moment, config: RegionConfig, rings: int, links: list[Link] | None = None
 ) -> list[RegionHealth]:
     """All regions, by name. `rings`: how many rings the peers are placed on; `links`: `mesh_links`, where known."""
     members, links = region_members(moment), mesh_links(moment) if links is None else links
@@ -187,7 +187,7 @@ def region_members(moment: Moment) -> dict[str, list[PeerId]]:
 
 
 def rtts_between(
-    moment: Moment, members: dict[str, list[PeerId]], links: list[MeshLink]
+    moment: Moment, members: dict[str, list[PeerId]], links: list[Link]
 ) -> dict[tuple[str, str], list[float | None]]:
     """Round-trip times of the standing links within and between regions, by the two names in order."""
     home = {peer.hex(): name for name, peers in members.items() for peer in peers if is_living(moment, peer)}
@@ -195,7 +195,7 @@ def rtts_between(
     for link in links:
         one, other = home.get(link.source), home.get(link.target)
         if one is not None and other is not None and link.layer == "mesh":
-            found.setdefault(_pair(one, other), []).append(link.rtt_s)
+            found.setdefault(_pair(one, other), []).append(link.measured_s)
     return found
 
 
@@ -205,7 +205,7 @@ def is_living(moment: Moment, peer: PeerId) -> bool:
 
 
 def _ring_links(
-    moment: Moment, members: dict[str, list[PeerId]], rings: int, links: list[MeshLink]
+    moment: Moment, members: dict[str, list[PeerId]], rings: int, links: list[Link]
 ) -> dict[str, tuple[int, int]]:
     """For each region, how many ring links are expected inside it, and how many of them are up."""
     home = {peer: name for name, peers in members.items() for peer in peers}

@@ -14,7 +14,7 @@ from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
-from peerscope.web import regions
+from peerscope.web import regions, topology
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 
 
@@ -94,6 +94,7 @@ ROUTES = [
     Route("/api/v1/peers/{id}", peer),
     Route("/api/v1/peers/{id}/evidence", evidence),
     *regions.ROUTES,
+    *topology.ROUTES,
     Route("/healthz", healthz),
     Route("/readyz", readyz),
 ]
@@ -105,6 +106,7 @@ ANSWERS: dict[str, Any] = {
     "/api/v1/peers/{id}": PeerDetail,
     "/api/v1/peers/{id}/evidence": EvidenceView,
     **regions.ANSWERS,
+    **topology.ANSWERS,
     "/healthz": Healthz,
     "/readyz": Readyz,
 }
@@ -113,5 +115,9 @@ ANSWERS: dict[str, Any] = {
 PARAMETERS: dict[str, tuple[str, ...]] = {
     "/api/v1/peers": ("region", "status", "limit", "cursor"),
     **regions.PARAMETERS,
+    **topology.PARAMETERS,
 }
 """Query parameters, by route."""
+
+DOCUMENTS: dict[str, str] = {**topology.DOCUMENTS}
+"""Media types of the routes that answer something else than JSON."""

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from peerscope.agent import Monitor
 from peerscope.views.health import network_health
-from peerscope.views.links import MeshLink, mesh_links
+from peerscope.views.links import Link
 from peerscope.views.peers import PeerView, peer_views
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Picture(Struct, frozen=True):
     """All that clients have been told."""
 
     peers: dict[str, PeerView]
-    links: dict[tuple[str, str, str], MeshLink]
+    links: dict[tuple[str, str, str], Link]
 
 
 class Client:
@@ -105,7 +105,7 @@ class Feed:
 
     def _look(self) -> tuple[Picture, dict[str, Any]]:
         moment = self._monitor.moment()
-        links = mesh_links(moment)
+        links = self._monitor.mesh_links()
         head = {
             "self": self._monitor.self_view(),
             "health": network_health(moment, self._monitor.config.links.rings, links),

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from peerscope import __version__
 from peerscope.web.answers import answer
-from peerscope.web.api import ANSWERS, PARAMETERS, ROUTES
+from peerscope.web.api import ANSWERS, DOCUMENTS, PARAMETERS, ROUTES
 
 
 def describe() -> dict[str, Any]:
@@ -20,6 +20,8 @@ def describe() -> dict[str, Any]:
         list(ANSWERS.values()), ref_template="#/components/schemas/{name}"
     )
     schema_of = dict(zip(ANSWERS, schemas, strict=True))
+    content_of = {path: {"application/json": {"schema": schema}} for path, schema in schema_of.items()}
+    content_of |= {path: {media_type: {"schema": {"type": "string"}}} for path, media_type in DOCUMENTS.items()}
     paths = {}
     for route in ROUTES:
         inside = [_parameter(name, "path") for name in re.findall(r"{(\w+)}", route.path)]
@@ -31,10 +33,7 @@ def describe() -> dict[str, Any]:
                 "operationId": route.name.rstrip("_"),
                 "parameters": inside + query,
                 "responses": {
-                    "200": {
-                        "description": "Answered",
-                        "content": {"application/json": {"schema": schema_of[route.path]}},
-                    },
+                    "200": {"description": "Answered", "content": content_of[route.path]},
                     **({"503": schema_answer(schema_of[route.path])} if route.path == "/readyz" else {}),
                     "4XX": problem,
                 },

@@ -21,13 +21,15 @@ async def regions(request: Request) -> Response:
 
 async def latency(request: Request) -> Response:
     """Region by region, median and 95th percentile of round-trip times, measured and estimated."""
-    return answer(latency_matrix(monitor_of(request).moment()))
+    monitor = monitor_of(request)
+    return answer(latency_matrix(monitor.moment(), monitor.mesh_links()))
 
 
 async def rtt(request: Request) -> Response:
     """The round-trip time of two peers; `source` and `target` are beginnings of ids, by default this peer's own."""
+    monitor = monitor_of(request)
     source, target = (_peer(request, name) for name in ("source", "target"))
-    return answer(rtt_between(monitor_of(request).moment(), source, target))
+    return answer(rtt_between(monitor.moment(), source, target, monitor.mesh_links()))
 
 
 def _peer(request: Request, parameter: str) -> PeerId:

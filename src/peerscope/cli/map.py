@@ -1,0 +1,140 @@
+"""The verb that shows the map: topology."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from peerscope.cli.api import api_options, ask, ask_text
+from peerscope.errors import ConfigError
+
+SHORT_HEX = 10
+FILE_COLUMNS = 140
+NAMED_MAX = 20
+"""Peers and links that are named one by one; of more the number is told."""
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(("table", "dot", "svg", "json")), help="Default: table.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead.")
+@click.option("--clusters", is_flag=True, help="With dot: a box around the peers of each region.")
+@api_options
+def topology(form: str | None, output: Path | None, clusters: bool, api: str, token: str, as_json: bool) -> None:
+    """The map: links on every layer, slowest first, and where the network would split."""
+    if as_json and form not in (None, "json"):
+        raise click.UsageError(f"--json and --format {form} contradict each other: give one of them")
+    form = "json" if as_json else form or "table"
+    if clusters and form != "dot":
+        raise click.UsageError("--clusters is for --format dot")
+    if form in ("dot", "svg"):
+        query = {"clusters": "1"} if clusters else None
+        text = ask_text(api, token, f"/api/v1/topology.{form}", query)
+    else:
+        found = ask(api, token, "/api/v1/topology")
+        if form == "table" and output is None:
+            _show(Console(), found)
+            return
+        text = json.dumps(found) + "\n" if form == "json" else _plain(found)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        _write(output, text)
+
+
+def _show(console: Console, found: dict[str, Any]) -> None:
+    peers = {peer["peer_id"]: peer for peer in found["peers"]}
+    monitored = sum(peer["monitored"] for peer in found["peers"])
+    counts = [_count(monitored, "peer"), _count(len(found["links"]), "link"), _count(len(found["regions"]), "region")]
+    if hollow := len(peers) - monitored:
+        counts.append(f"{hollow} seen only as a neighbour")
+    console.print(", ".join(counts))
+    table = Table("peer", "region", "peer", "region", "layer", "rtt", "one end", "other end", "loss", "both ends")
+    table.box, table.pad_edge = None, False
+    for link in sorted(found["links"], key=lambda link: (link["rtt_s"] is None, -(link["rtt_s"] or 0.0))):
+        table.add_row(
+            *_end(peers[link["source"]]),
+            *_end(peers[link["target"]]),
+            Text(link["layer"]),
+            _milliseconds(link["rtt_s"]) + " (estimated)" * link["estimated"],
+            _milliseconds(link["source_rtt_s"]),
+            _milliseconds(link["target_rtt_s"]),
+            _percent(link["loss_ratio"]),
+            f"{_percent(link['source_loss_ratio'])} / {_percent(link['target_loss_ratio'])}",
+        )
+    console.print(table)
+    for line in _dangers(found, peers):
+        console.print(Text(line, "bold yellow"))
+
+
+def _dangers(found: dict[str, Any], peers: dict[str, Any]) -> list[str]:
+    """One line for each thing that holds the network together alone."""
+    lines = []
+    if len(found["components"]) > 1:
+        sizes = ", ".join(str(len(part)) for part in found["components"][:NAMED_MAX])
+        lines.append(f"the mesh is in {len(found['components'])} pieces: {sizes} peers")
+    for group in found["partitions"]:
+        lines.append(f"{len(group)} peers were lost together")
+    names = [peers[peer]["short_id"] for peer in found["articulation_peers"]]
+    lines += [f"the network splits if {name} fails" for name in names[:NAMED_MAX]]
+    links = [" - ".join(peers[end]["short_id"] for end in bridge) for bridge in found["bridges"]]
+    lines += [f"the network splits if the link {name} fails" for name in links[:NAMED_MAX]]
+    more = sum(max(0, len(some) - NAMED_MAX) for some in (names, links))
+    return [*lines, f"and {more} more; --json names all"] if more else lines
+
+
+def _plain(found: dict[str, Any]) -> str:
+    """The table without colours, for a file."""
+    console = Console(file=io.StringIO(), width=FILE_COLUMNS, color_system=None, force_terminal=False)
+    with console.capture() as captured:
+        _show(console, found)
+    return captured.get()
+
+
+def _write(place: Path, text: str) -> None:
+    """Write the whole file or leave what was there."""
+    try:
+        handle, draft = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(draft, 0o666 & ~_umask())
+            os.replace(draft, place)
+        except BaseException:
+            os.unlink(draft)
+            raise
+    except OSError as error:
+        raise ConfigError(f"{place}: cannot be written: {error.strerror}; name another file with -o") from None
+
+
+def _umask() -> int:
+    """What this process takes from the mode of files it makes; there is no way to ask without setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)
+
+
+def _end(peer: dict[str, Any]) -> tuple[str | Text, Text]:
+    if not peer["monitored"]:
+        return Text(peer["short_id"]), Text("not monitored", "dim")
+    return peer["peer_id"][:SHORT_HEX], Text(peer["region"] or "-")
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1000:.1f} ms"
+
+
+def _percent(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.1%}"
