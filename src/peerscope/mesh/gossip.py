@@ -1,6 +1,6 @@
 """How records spread: push what is urgent, announce and pull the rest.
 
-Push: the body goes at once to `fanout` random neighbours and its key at once to the others; everyone to whom it is
+Push: the body goes at once to `fanout` random neighbours and its key soon after to the others; everyone to whom it is
 news does the same. The ledger is the seen-set: a record that is no news stops. Announce and pull: keys go out in
 batches, and whoever lacks a record asks one of those that announced it, so that a body crosses to each peer about
 once (lazy push as in Plumtree, Leitao et al. 2007, without its tree).
@@ -36,6 +36,9 @@ from peerscope.records.ledger import Entry, Ledger
 SOURCES_MAX = 8
 ANSWER_BYTES_MAX = 32 * 1024
 CROWD_S = 0.5
+"""Newcomers' keys go out at most this often."""
+URGENT_S = 0.05
+"""Keys of urgent news wait only so long: when a tenth of the network dies, hundreds of observers speak at once."""
 
 
 class GossipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -135,7 +138,7 @@ class Gossip:
     def push(
         self, entry: Entry, now: float, *, hops: int, path: tuple[bytes, ...] = (), source: PeerId | None = None
     ) -> None:
-        """Pass urgent news on: the body to a few, the key at once to everybody else.
+        """Pass urgent news on: the body at once to a few, the key very soon to everybody else.
 
         `path`: the peers it came through, whom it need not reach again; the last of them is `source`.
         """
@@ -148,11 +151,10 @@ class Gossip:
             news = Push(record, _age_ms(entry, now), hops, (*path, self._me)[-PATH_MAX:])
             for neighbour in others[:fanout]:
                 self._out.send(neighbour, news)
-        key = Key(ref(record.peer_id), record.kind, record.version)
+        for neighbour in others[fanout:]:
+            self._pending[neighbour][ref(record.peer_id), record.kind] = record.version
         if others[fanout:]:
-            announce = Announce((key,))
-            for neighbour in others[fanout:]:
-                self._out.send(neighbour, announce)
+            self._flush_at = min(self._flush_at, now + URGENT_S)
 
     def announced(self, source: PeerId, keys: Iterable[Key], now: float) -> None:
         """A neighbour holds these: ask it for what we lack and nobody was asked for yet."""
