@@ -3,55 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
 import random
 import secrets
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from peerscope import __version__
+from peerscope.bootstrap import LOOK_S, Bootstrap
+from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
 from peerscope.errors import PeerscopeError
-from peerscope.mesh.events import Effect, Forgotten, Join, Leave, LinkChanged, Measured, Publish, Stored, WallClock
+from peerscope.mesh.events import Leave, Measured, Publish, WallClock
 from peerscope.mesh.peer import Peer
-from peerscope.records.bodies import Observations, Profile
+from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, short
 from peerscope.sources.geo import Lookup, country, country_table
 from peerscope.sources.host import FIRST_SAMPLE_S, Host
 from peerscope.state import State, default_state
 from peerscope.transport.driver import Driver
 from peerscope.transport.iroh import IrohTransport, parse_ticket
-from peerscope.views.changes import VerdictChanges
 from peerscope.views.health import NetworkHealth, network_health
 from peerscope.views.links import Link
 from peerscope.views.moment import Moment
-from peerscope.views.peers import PeerView, peer_view, peer_views, status
+from peerscope.views.peers import PeerView, peer_view, peer_views
 from peerscope.views.places import NOWHERE, Place
-from peerscope.views.region_changes import RegionChanges
 from peerscope.views.regions import RegionHealth, region_health
-from peerscope.views.timeline import Change, Timeline
+from peerscope.views.timeline import Change
 from peerscope.views.topology import Survey, Topology
 
-REVIEW_S = 0.25
-JUDGE_S = 0.02
-TIMELINE_S = 1.0
-REGIONS_S = 5.0
-REMEMBER_S = 2.0
-KEEP_S = 10.0
-REMEMBERED_MAX = 256
-DIALLED_AT_ONCE_MAX = 16
 MOMENT_S = 0.1
 CLOCK_STEP_S = 0.01
-
-log = logging.getLogger(__name__)
-
-Listener = Callable[[dict[str, Any]], None]
 
 
 class SelfView(Struct, frozen=True):
@@ -81,23 +64,15 @@ class Monitor:
         self.state = State(state or default_state())
         self.http: str | None = None
         """URL of the dashboard, once the web server has one."""
-        self.timeline = Timeline()
+        self.chronicle = Chronicle(self.moment, self.region_health, config.regions.hold_s)
+        """Events as they happen, and the statuses of the last hour."""
         self._survey = Survey()
-        self._listeners: list[Listener] = []
-        self._changes = VerdictChanges()
-        self._regions = RegionChanges(config.regions.hold_s)
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
-        self._judging: asyncio.TimerHandle | None = None
-        self._kept: dict[PeerId, tuple[str, ...]] = {}
-        self._kept_at = -math.inf
-        self._tickets: dict[PeerId, tuple[str, ...]] = {}
-        """Peers of tickets that nobody has been told about."""
-        self._reserve: list[tuple[PeerId, tuple[str, ...]]] = []
-        """Remembered peers that were not dialled yet."""
         self._moment: Moment | None = None
         self._moment_revision = -1
         self._started_at = time.monotonic()
+        self._bootstrap: Bootstrap
         self._driver: Driver
         self._transport: IrohTransport
 
@@ -124,16 +99,14 @@ class Monitor:
         rng = random.Random(secrets.randbits(128))
         now = time.monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
-        self._driver = Driver(peer, self._transport, self._effect)
+        self._driver = Driver(peer, self._transport, self.chronicle.note)
         self._driver.feed(Publish(self._profile(look_up), urgent=True))
-        remembered = list(self.state.remembered().items())
-        rng.shuffle(remembered)
-        self._tickets, self._reserve = dict(tickets), remembered
-        for known, addresses in tickets:
-            self._driver.feed(Join(known, addresses))
-        self._dial_remembered()
+        self._bootstrap = Bootstrap(self.state, tickets, rng)
+        for join in self._bootstrap.first():
+            self._driver.feed(join)
         host = Host(self.config.health, self.state.path)
-        for work in (self._driver.run(), self._measure(host), self._read_clock(), self._review(), self._remember()):
+        parts = (self._driver.run(), self.chronicle.run(), self._measure(host), self._read_clock(), self._join())
+        for work in parts:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
             self._tasks.append(task)
@@ -149,7 +122,7 @@ class Monitor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         await self._transport.close()
-        self._keep_peers()
+        self._bootstrap.keep(self.peer)
         self.state.unlock()
 
     async def wait(self) -> None:
@@ -157,8 +130,8 @@ class Monitor:
         await self._failed
 
     def listen(self, listener: Listener) -> None:
-        """Call with every event: {"event": "link" | "verdict" | "status", "at": ...}."""
-        self._listeners.append(listener)
+        """Call with every event: {"event": "link" | "verdict" | "status" | ..., "at": ...}."""
+        self.chronicle.listen(listener)
 
     # -- what one sees ---------------------------------------------------------------------------
 
@@ -171,7 +144,7 @@ class Monitor:
         """The ledger now; the same one for callers within a tenth of a second, while nothing changes."""
         now, revision = time.monotonic(), self.peer.ledger.revision
         if self._moment is None or now - self._moment.now > MOMENT_S or revision != self._moment_revision:
-            self._moment, self._moment_revision = self._fresh_moment(now), revision
+            self._moment, self._moment_revision = self._look(), revision
         return self._moment
 
     def network_health(self) -> NetworkHealth:
@@ -196,7 +169,7 @@ class Monitor:
 
     def history(self, peer: PeerId) -> tuple[Change, ...]:
         """The last hour's statuses of one peer."""
-        return self.timeline.of(peer)
+        return self.chronicle.timeline.of(peer)
 
     def region_health(self) -> list[RegionHealth]:
         """Every region of the network."""
@@ -234,7 +207,8 @@ class Monitor:
             region_source="country" if found else "declared",
         )
 
-    def _fresh_moment(self, now: float) -> Moment:
+    def _look(self) -> Moment:
+        now = time.monotonic()
         return Moment(
             self.peer.ledger,
             self.peer.me,
@@ -244,54 +218,6 @@ class Monitor:
             by_prefix=self.config.network.public,
             clusters=self.config.regions.cluster,
         )
-
-    def _effect(self, effect: Effect) -> None:
-        match effect:
-            case LinkChanged(peer, up, reason):
-                self._tell("link", peer_id=peer.hex(), up=up, reason=reason)
-            case Stored(entry) if isinstance(entry.body, Observations | Profile):
-                self._judge_in(JUDGE_S)  # what comes together is judged together
-            case Forgotten(peer):
-                self.timeline.forget(peer)
-            case _:
-                pass
-
-    def _judge_in(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        if self._judging is not None:
-            if self._judging.when() <= loop.time() + seconds:
-                return
-            self._judging.cancel()
-        self._judging = loop.call_later(seconds, self._judge)
-
-    def _judge(self) -> None:
-        self._judging = None
-        try:
-            self._tell_verdicts()
-        except Exception:  # what other peers say must not end the judging
-            log.exception("the verdicts on peers failed")
-        if not self._changes.is_calm and self._tasks:  # then verdicts also change with time alone
-            self._judge_in(REVIEW_S)
-
-    def _tell_verdicts(self) -> None:
-        for change in self._changes.update(self._fresh_moment(time.monotonic())):
-            self._tell(
-                "verdict",
-                peer_id=change.peer.hex(),
-                verdict=change.verdict.value,
-                majority=change.majority,
-                accused_by=change.accused_by,
-                observers=change.observers,
-            )
-
-    def _judge_regions(self) -> None:
-        for change in self._regions.update(self.region_health(), time.monotonic()):
-            self._tell("region", **msgspec.structs.asdict(change))
-
-    def _tell(self, event: str, **values: object) -> None:
-        message = {"event": event, "at": time.time(), **values}
-        for listener in self._listeners:
-            listener(message)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and not self._failed.done():
@@ -314,58 +240,8 @@ class Monitor:
                 told = offset_s
                 self._driver.feed(WallClock(offset_s))
 
-    async def _review(self) -> None:
-        """Once a second: statuses for the timeline; now and then the regions."""
-        await asyncio.sleep(REVIEW_S)  # our own profile is in the ledger by then
-        judged_at = 0.0
+    async def _join(self) -> None:
         while True:
-            try:
-                self._write_timeline()
-                self._tell_unreached()
-                if time.monotonic() - judged_at >= REGIONS_S:
-                    judged_at = time.monotonic()
-                    self._judge_regions()
-            except Exception:  # what other peers say must not end the review
-                log.exception("the review of peers failed")
-            await asyncio.sleep(TIMELINE_S)
-
-    def _write_timeline(self) -> None:
-        moment = self.moment()
-        for peer in moment.peers:
-            state = status(moment, peer)
-            if self.timeline.observe(peer, state, moment.wall):
-                self._tell("status", peer_id=peer.hex(), status=state)
-
-    def _dial_remembered(self) -> None:
-        """Some of them: those of long ago may be gone, and most of them never have to be asked."""
-        for known, addresses in self._reserve[:DIALLED_AT_ONCE_MAX]:
-            self._driver.feed(Join(known, addresses))
-        del self._reserve[:DIALLED_AT_ONCE_MAX]
-
-    def _tell_unreached(self) -> None:
-        """Tickets whose peer did not answer, each once."""
-        for known in sorted(self.peer.neighbourhood.unreached(time.monotonic()) & set(self._tickets)):
-            addresses = self._tickets.pop(known)
-            log.warning("peer %s of a ticket does not answer at %s; still trying", short(known), ", ".join(addresses))
-            self._tell("unreached", peer_id=known.hex(), addresses=addresses)
-
-    async def _remember(self) -> None:
-        while True:
-            await asyncio.sleep(REMEMBER_S)
-            if not self.peer.watch.up():
-                self._dial_remembered()
-            if time.monotonic() - self._kept_at >= KEEP_S:
-                self._keep_peers()
-
-    def _keep_peers(self) -> None:
-        """Write down where others are, when that has changed: a killed agent must find them again."""
-        ledger, living = self.peer.ledger, self.peer.neighbourhood.rings.members() - {self.peer.me}
-        found = ((peer, ledger.profile(peer)) for peer in sorted(living)[:REMEMBERED_MAX])
-        known = {peer: profile.addresses for peer, profile in found if profile}
-        if not known or known == self._kept:  # one that has lost everybody keeps those it knew
-            return
-        self._kept, self._kept_at = known, time.monotonic()
-        try:
-            self.state.remember(known)
-        except OSError as error:  # a full disk must not stop the agent
-            log.warning("cannot remember peers in %s: %s", self.state.path, error.strerror)
+            await asyncio.sleep(LOOK_S)
+            for join in self._bootstrap.look(self.peer, self.chronicle.tell):
+                self._driver.feed(join)

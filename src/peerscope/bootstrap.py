@@ -1,0 +1,70 @@
+"""Where an agent begins: tickets, and the peers remembered from earlier lives."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from math import inf
+
+from peerscope.mesh.events import Join
+from peerscope.mesh.peer import Peer
+from peerscope.records.identity import PeerId, short
+from peerscope.state import State
+
+LOOK_S = 2.0
+KEEP_S = 10.0
+REMEMBERED_MAX = 256
+DIALLED_AT_ONCE_MAX = 16
+
+log = logging.getLogger(__name__)
+
+Address = tuple[PeerId, tuple[str, ...]]
+
+
+class Bootstrap:
+    """Joins through tickets and remembered peers, and writes down who is there for the next start."""
+
+    def __init__(self, state: State, tickets: Sequence[Address], rng: random.Random) -> None:
+        self._state = state
+        self._tickets = dict(tickets)
+        """Those that nobody has been told about."""
+        self._reserve = list(state.remembered().items())
+        """Remembered peers that were not dialled yet."""
+        rng.shuffle(self._reserve)
+        self._kept: dict[PeerId, tuple[str, ...]] = {}
+        self._kept_at = -inf
+
+    def first(self) -> list[Join]:
+        """Everybody to dial at the start."""
+        return [Join(*ticket) for ticket in self._tickets.items()] + self._some_remembered()
+
+    def look(self, peer: Peer, tell: Callable[..., None]) -> list[Join]:
+        """Call now and then: more peers to dial while alone. Tells of tickets whose peer did not answer, each once."""
+        for known in sorted(peer.neighbourhood.unreached(time.monotonic()) & set(self._tickets)):
+            addresses = self._tickets.pop(known)
+            log.warning("peer %s of a ticket does not answer at %s; still trying", short(known), ", ".join(addresses))
+            tell("unreached", peer_id=known.hex(), addresses=addresses)
+        if time.monotonic() - self._kept_at >= KEEP_S:
+            self.keep(peer)
+        return [] if peer.watch.up() else self._some_remembered()
+
+    def keep(self, peer: Peer) -> None:
+        """Write down where others are, when that has changed: a killed agent must find them again."""
+        living = peer.neighbourhood.rings.members() - {peer.me}
+        found = ((other, peer.ledger.profile(other)) for other in sorted(living)[:REMEMBERED_MAX])
+        known = {other: profile.addresses for other, profile in found if profile}
+        if not known or known == self._kept:  # one that has lost everybody keeps those it knew
+            return
+        self._kept, self._kept_at = known, time.monotonic()
+        try:
+            self._state.remember(known)
+        except OSError as error:  # a full disk must not stop the agent
+            log.warning("cannot remember peers in %s: %s", self._state.path, error.strerror)
+
+    def _some_remembered(self) -> list[Join]:
+        """Not all at once: those of long ago may be gone, and most of them never have to be asked."""
+        some = self._reserve[:DIALLED_AT_ONCE_MAX]
+        del self._reserve[:DIALLED_AT_ONCE_MAX]
+        return [Join(*known) for known in some]

@@ -1,0 +1,130 @@
+"""What an agent tells of its network as it happens: links, verdicts, statuses, regions.
+
+Verdicts are judged soon after evidence arrives and, while somebody is suspected, also as time passes; statuses and
+regions at leisure. Whatever other peers say, nothing here ends the agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from peerscope.mesh.events import Effect, Forgotten, LinkChanged, Stored
+from peerscope.records.bodies import Observations, Profile
+from peerscope.views.changes import VerdictChanges
+from peerscope.views.moment import Moment
+from peerscope.views.peers import status
+from peerscope.views.region_changes import RegionChanges
+from peerscope.views.regions import RegionHealth
+from peerscope.views.timeline import Timeline
+
+AGAIN_S = 0.25
+"""Between judgements while somebody is suspected."""
+TOGETHER_S = 0.02
+"""Evidence that arrives within this time is judged together."""
+STATUSES_S = 1.0
+REGIONS_S = 5.0
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[dict[str, Any]], None]
+
+
+class Chronicle:
+    """Turns the core's effects and the passing of time into events for whoever listens."""
+
+    def __init__(
+        self, moment: Callable[[], Moment], regions: Callable[[], list[RegionHealth]], region_hold_s: float
+    ) -> None:
+        """`moment`, `regions`: how to look at the network now."""
+        self.timeline = Timeline()
+        self._moment = moment
+        self._look_at_regions = regions
+        self._listeners: list[Listener] = []
+        self._verdicts = VerdictChanges()
+        self._regions = RegionChanges(region_hold_s)
+        self._judging: asyncio.TimerHandle | None = None
+
+    def listen(self, listener: Listener) -> None:
+        """Call with every event: {"event": ..., "at": Unix seconds, ...}."""
+        self._listeners.append(listener)
+
+    def tell(self, event: str, **values: object) -> None:
+        """Give every listener one event."""
+        message = {"event": event, "at": time.time(), **values}
+        for listener in self._listeners:
+            listener(message)
+
+    def note(self, effect: Effect) -> None:
+        """Take an effect of the core in."""
+        match effect:
+            case LinkChanged(peer, up, reason):
+                self.tell("link", peer_id=peer.hex(), up=up, reason=reason)
+            case Stored(entry) if isinstance(entry.body, Observations | Profile):
+                self._judge_in(TOGETHER_S)
+            case Forgotten(peer):
+                self.timeline.forget(peer)
+            case _:
+                pass
+
+    async def run(self) -> None:
+        """Once a second: statuses for the timeline; now and then the regions."""
+        await asyncio.sleep(AGAIN_S)  # our own profile is in the ledger by then
+        judged_at = 0.0
+        try:
+            while True:
+                try:
+                    self._note_statuses()
+                    if time.monotonic() - judged_at >= REGIONS_S:
+                        judged_at = time.monotonic()
+                        self._note_regions()
+                except Exception:
+                    log.exception("the review of peers failed")
+                await asyncio.sleep(STATUSES_S)
+        finally:
+            if self._judging is not None:
+                self._judging.cancel()
+
+    def _judge_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._judging is not None:
+            if self._judging.when() <= loop.time() + seconds:
+                return
+            self._judging.cancel()
+        self._judging = loop.call_later(seconds, self._judge)
+
+    def _judge(self) -> None:
+        self._judging = None
+        try:
+            self._note_verdicts()
+        except Exception:
+            log.exception("the verdicts on peers failed")
+        if not self._verdicts.is_calm:  # then verdicts also change with time alone
+            self._judge_in(AGAIN_S)
+
+    def _note_verdicts(self) -> None:
+        for change in self._verdicts.update(self._moment()):
+            self.tell(
+                "verdict",
+                peer_id=change.peer.hex(),
+                verdict=change.verdict.value,
+                majority=change.majority,
+                accused_by=change.accused_by,
+                observers=change.observers,
+            )
+
+    def _note_statuses(self) -> None:
+        moment = self._moment()
+        for peer in moment.peers:
+            state = status(moment, peer)
+            if self.timeline.observe(peer, state, moment.wall):
+                self.tell("status", peer_id=peer.hex(), status=state)
+
+    def _note_regions(self) -> None:
+        for change in self._regions.update(self._look_at_regions(), time.monotonic()):
+            self.tell("region", **msgspec.structs.asdict(change))
