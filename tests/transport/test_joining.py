@@ -8,7 +8,7 @@ import pytest
 
 from live import came_true, settings
 from mmdb import write_mmdb
-from peerscope import Monitor, agent
+from peerscope import Monitor, agent, bootstrap, chronicle
 from peerscope.errors import ConfigError
 from peerscope.records.identity import Identity
 from peerscope.sources import geo
@@ -20,8 +20,8 @@ NOBODY = ("127.0.0.1:9",)
 def test_one_that_remembers_many_dead_tries_them_all_until_it_meets_the_living(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent, "DIALLED_AT_ONCE_MAX", 1)
-    monkeypatch.setattr(agent, "REMEMBER_S", 0.05)
+    monkeypatch.setattr(bootstrap, "DIALLED_AT_ONCE_MAX", 1)
+    monkeypatch.setattr(agent, "LOOK_S", 0.05)
 
     async def scenario() -> None:
         async with Monitor(settings(), tmp_path / "alive") as alive:
@@ -40,7 +40,7 @@ def told_by(monitor: Monitor) -> list[dict[str, Any]]:
 
 
 def test_the_health_of_its_region_is_told_once_it_has_lasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent, "REGIONS_S", 0.2)
+    monkeypatch.setattr(chronicle, "REGIONS_S", 0.2)
 
     async def scenario() -> None:
         config = settings(peer={"region": "eu"}, regions={"hold_s": 0.5})
