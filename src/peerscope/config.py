@@ -27,6 +27,7 @@ from peerscope.mesh.neighbourhood import NeighbourhoodConfig
 from peerscope.mesh.peer import PeerConfig
 from peerscope.mesh.reporter import ReportConfig
 from peerscope.mesh.sync import SyncConfig
+from peerscope.mesh.vicinity import CrawlConfig
 from peerscope.records.ledger import LedgerConfig
 
 ENVIRONMENT_PREFIX = "PEERSCOPE_"
@@ -89,6 +90,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gossip: GossipConfig = GossipConfig()
     sync: SyncConfig = SyncConfig()
     ledger: LedgerConfig = LedgerConfig()
+    crawl: CrawlConfig = CrawlConfig()
 
     @classmethod
     def load(
@@ -126,6 +128,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             sync=self.sync,
             report=self.report,
             health=self.health,
+            crawl=self.crawl,
         )
 
 

@@ -20,6 +20,7 @@ VERBS = {
     "peers": ("look", "All known peers."),
     "peer": ("look", "Everything about one peer."),
     "why": ("look", "The evidence behind a peer's verdict."),
+    "crawl": ("crawl", "Map a network without joining it."),
     "simulate": ("simulate", "Run the same core on a virtual network."),
     "check-config": ("run", "Check a settings file."),
     "version": ("run", "The version of this program."),
