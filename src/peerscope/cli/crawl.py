@@ -141,12 +141,14 @@ def _show(view: CrawlView) -> None:
             Text(peer.version or "-"),
             Text(", ".join(peer.addresses) or "-"),
         )
-    console.print(table)
-    both = sum(link.confirmed for link in view.links)
-    told = f", {len(view.links) - both} of them told by one end only" if both < len(view.links) else ""
+    if view.peers:
+        console.print(table)
+    gone = {one.peer_id for one in view.unreachable}
+    doubtful = sum(not link.confirmed and link.target not in gone for link in view.links)
+    told = f", {doubtful} of them told by one end only" if doubtful else ""
     console.print(f"{len(view.peers)} peers, {len(view.links)} links{told}, in {view.seconds:.1f} s")
-    for reason, count in Counter(gone.reason for gone in view.unreachable).most_common():
-        names = [gone.peer_id[:SHORT_HEX] for gone in view.unreachable if gone.reason == reason]
+    for reason, count in Counter(one.reason for one in view.unreachable).most_common():
+        names = [one.peer_id[:SHORT_HEX] for one in view.unreachable if one.reason == reason]
         more = f" and {count - SHOWN_MAX} more" if count > SHOWN_MAX else ""
         console.print(Text(f"{count} unreachable: {reason}: {', '.join(names[:SHOWN_MAX])}{more}"))
 

@@ -78,7 +78,7 @@ class Branch(Generic[P]):
 
     def __init__(self, parent: Branch[P] | None, names: Iterable[P]) -> None:
         self.parent = parent
-        self.depth = 0 if parent is None else parent.depth + 1
+        self.depth: int = 0 if parent is None else parent.depth + 1
         self.names = deque(names)
         self.branches: deque[Branch[P]] = deque()
         """Those with something to ask, the next one first."""
