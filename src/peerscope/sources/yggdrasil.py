@@ -69,7 +69,7 @@ class _Keys(Struct, frozen=True):
 class _Answer(Struct, frozen=True):
     status: Word
     response: msgspec.Raw = msgspec.Raw(b"null")
-    error: Annotated[str, Meta(max_length=400)] = ""
+    error: Annotated[str, Meta(max_length=400, pattern=_PRINTABLE)] = ""
 
 
 class AdminSocket:
@@ -111,7 +111,7 @@ class AdminSocket:
             raise TransportError(f"no answer within {TIMEOUT_S:g} s") from None
         answer = _decoded(data, _Answer)
         if answer.status != "success":
-            raise TransportError(" ".join(answer.error.split()) if answer.error.isprintable() else "an error")
+            raise TransportError(f"yggdrasil says: {answer.error or 'an error'}")
         return answer.response
 
     async def _exchange(self, question: bytes) -> bytes:
