@@ -6,11 +6,11 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-READY_S = 60.0
+READY_S = 120.0
 
 
 class YggdrasilNetwork:
@@ -57,13 +57,13 @@ def yggdrasil_network(
 ) -> Iterator[YggdrasilNetwork]:
     """Nodes that have found each other; of each link the first one listens."""
     ports = [free_port() for _ in range(nodes)]
+    # The smallest key is the root of the spanning tree. Where the root changes while nodes join, they find their way
+    # across the network only with the next announcement, a minute later.
+    fresh = sorted((generated(program) for _ in range(nodes)), key=lambda config: str(config["PublicKey"]))
     processes: list[subprocess.Popen[bytes]] = []
-    keys = []
-    network = YggdrasilNetwork(folder, keys, processes)
+    network = YggdrasilNetwork(folder, [config["PublicKey"] for config in fresh], processes)
     try:
-        for number in range(nodes):
-            fresh = subprocess.run([program, "-genconf", "-json"], capture_output=True, check=True, timeout=30)
-            config: dict[str, Any] = json.loads(fresh.stdout)
+        for number, config in enumerate(fresh):
             config |= {
                 "IfName": "none",
                 "MulticastInterfaces": [],
@@ -71,22 +71,35 @@ def yggdrasil_network(
                 "Listen": [f"tls://127.0.0.1:{ports[number]}"],
                 "Peers": [f"tls://127.0.0.1:{ports[one]}" for one, other in links if other == number],
             }
-            keys.append(config["PublicKey"])
             place = folder / f"{number}.json"
             place.write_text(json.dumps(config))
-            log = (folder / f"{number}.log").open("wb")
-            with log:
+            log = folder / f"{number}.log"
+            with log.open("wb") as output:
                 command = [program, "-useconffile", str(place), "-logto", "stdout"]
-                processes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
-        end = time.monotonic() + READY_S
-        while not network.is_linked(links):
-            assert time.monotonic() < end, f"the nodes did not find each other; logs in {folder}"
-            time.sleep(0.2)
+                processes.append(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT))
+            # A node whose first dial fails waits a minute for the next one.
+            until(lambda log=log: "listener started" in log.read_text(), f"a node listens; logs in {folder}")
+        until(lambda: network.is_linked(links), f"the nodes find each other; logs in {folder}")
         yield network
     finally:
         for process in processes:
             process.kill()
             process.wait()
+
+
+def generated(program: str) -> dict[str, Any]:
+    """Settings with a new key."""
+    done = subprocess.run([program, "-genconf", "-json"], capture_output=True, check=True, timeout=30)
+    config: dict[str, Any] = json.loads(done.stdout)
+    return config
+
+
+def until(truth: Callable[[], bool], what: str) -> None:
+    """Wait until something holds. The bound is generous: it only ends a test that would never pass."""
+    end = time.monotonic() + READY_S
+    while not truth():
+        assert time.monotonic() < end, f"never came true: {what}"
+        time.sleep(0.1)
 
 
 def ask(place: str, request: str, **arguments: str) -> dict[str, Any]:

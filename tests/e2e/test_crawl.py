@@ -16,7 +16,7 @@ from yggdrasil_network import yggdrasil_network
 
 NODES = 6
 LINE = [(number, number + 1) for number in range(NODES - 1)]
-RING = [*LINE, (NODES - 1, 0)]
+RING = [*LINE, (0, NODES - 1)]
 Need = Callable[[str], str]
 
 
