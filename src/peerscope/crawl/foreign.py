@@ -57,9 +57,14 @@ async def crawl_yggdrasil(
 ) -> CrawlView:
     """Map the Yggdrasil network around the node of this admin socket, which asks the others for us.
 
-    Raises `TransportError` or `RemoteError` if the node itself does not answer as Yggdrasil does.
+    Raises `TransportError` if the node itself does not answer as Yggdrasil does.
     """
-    me = await admin.self()
+    try:
+        me = await admin.self()
+    except RemoteError as error:
+        raise TransportError(
+            f"{admin.place} is no admin socket of Yggdrasil ({error}); see its `AdminListen`"
+        ) from None
     addresses = {me.key: me.address}
 
     async def neighbors(key: str) -> Sequence[str]:

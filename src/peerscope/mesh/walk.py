@@ -23,10 +23,12 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Hashable, Iterable
-from math import inf
+from math import inf, isfinite
 from typing import Generic, TypeVar
 
 from msgspec import Struct
+
+from peerscope.errors import ConfigError
 
 P = TypeVar("P", bound=Hashable)
 
@@ -51,6 +53,10 @@ class WalkConfig(Struct, frozen=True, kw_only=True):
     """First pause before asking again a peer that said it is busy; doubles each time."""
     busy_tries: int = 5
     """Times a busy peer is asked; the last one is about eight seconds after the first."""
+
+    def __post_init__(self) -> None:
+        if not isfinite(self.timeout_s):  # it would never end
+            raise ConfigError(f"the time for a crawl is {self.timeout_s} s; must be a number of seconds")
 
 
 class Survey(Struct, Generic[P], frozen=True):
@@ -105,7 +111,7 @@ class Walk(Generic[P]):
         """Until when each may answer; all have the same time, so the first one is due first."""
         self._postponed: list[tuple[float, int, P]] = []
         self._tries: dict[P, int] = {}
-        self._answers: dict[P, tuple[P, ...]] = {}
+        self._answered: set[P] = set()
         self._links: dict[tuple[P, P], bool] = {}
         self._unreachable: dict[P, str] = {}
         self._depth = 0
@@ -171,7 +177,7 @@ class Walk(Generic[P]):
         crowded = len(self._waiting) >= self.config.peers_max
         taken = names[: NAMES_WHEN_CROWDED if crowded else self.config.neighbours_max]
         self.surplus += len(names) - len(taken)
-        self._answers[peer] = tuple(taken)
+        self._answered.add(peer)
         for name in taken:
             if (name, peer) in self._links:
                 self._links[name, peer] = True
@@ -207,7 +213,7 @@ class Walk(Generic[P]):
 
     def survey(self) -> Survey[P]:
         """What was found so far."""
-        settled = self._answers.keys() | self._unreachable.keys()
+        settled = self._answered | self._unreachable.keys()
         unasked = len(self._waiting) + len(self._asked) - len(settled)
         seconds, stopped = self._ended_at - self._began_at, None
         if unasked and seconds >= self.config.timeout_s:
@@ -268,7 +274,7 @@ class Walk(Generic[P]):
 
     def _depths(self) -> dict[P, int]:
         """Fewest links from a start to each that answered; a link counts both ways, whoever named it."""
-        around: dict[P, list[P]] = {peer: [] for peer in self._answers}
+        around: dict[P, list[P]] = {peer: [] for peer in self._answered}
         for one, other in self._links:
             if one in around and other in around:
                 around[one].append(other)
