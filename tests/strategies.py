@@ -12,12 +12,14 @@ from peerscope.mesh.messages import (
     Inventory,
     Key,
     Message,
+    Neighbors,
     Ping,
     Pong,
     Pull,
     Push,
     Records,
     Topic,
+    Vicinity,
 )
 from peerscope.records.bodies import (
     Body,
@@ -148,6 +150,10 @@ messages: st.SearchStrategy[Message] = st.one_of(
     ),
     st.builds(Inventory, number(8), tuples_of(number(255), 5), _held),
     st.builds(Bye, names),
+    st.builds(
+        Neighbors, st.integers(1, 255), st.integers(1, 255), st.just("peerscope") | names, st.binary(max_size=32)
+    ),
+    st.builds(Vicinity, records, tuples_of(records, 3), number(65_535)),
 )
 
 

@@ -27,6 +27,7 @@ from peerscope.mesh.neighbourhood import NeighbourhoodConfig
 from peerscope.mesh.peer import PeerConfig
 from peerscope.mesh.reporter import ReportConfig
 from peerscope.mesh.sync import SyncConfig
+from peerscope.mesh.vicinity import CrawlConfig
 from peerscope.records.ledger import LedgerConfig
 from peerscope.views.places import CLUSTER_MARK
 from peerscope.views.regions import RegionConfig
@@ -98,6 +99,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sync: SyncConfig = SyncConfig()
     ledger: LedgerConfig = LedgerConfig()
     regions: RegionConfig = RegionConfig()
+    crawl: CrawlConfig = CrawlConfig()
 
     @classmethod
     def load(
@@ -135,6 +137,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             sync=self.sync,
             report=self.report,
             health=self.health,
+            crawl=self.crawl,
         )
 
 

@@ -10,6 +10,7 @@ from peerscope.errors import RemoteError
 from peerscope.mesh.messages import (
     KEYS_MAX,
     MESSAGE_BYTES_MAX,
+    NEIGHBOURS_MAX,
     PATH_MAX,
     RECORDS_MAX,
     Aged,
@@ -20,12 +21,14 @@ from peerscope.mesh.messages import (
     Inventory,
     Key,
     Message,
+    Neighbors,
     Ping,
     Pong,
     Pull,
     Push,
     Records,
     Topic,
+    Vicinity,
     decode,
     encode,
 )
@@ -95,6 +98,11 @@ def test_what_is_no_message_is_refused_by_name(data: bytes, reason: str) -> None
         Digest(9, b""),
         Digest(8, bytes(2049)),
         Inventory(0, (256,), ()),
+        Neighbors(1, 256, "n", b""),
+        Neighbors(1, 1, "n" * 65, b""),
+        Neighbors(1, 1, "n", bytes(33)),
+        Vicinity(RECORD, (RECORD,) * (NEIGHBOURS_MAX + 1)),
+        Vicinity(RECORD, (), 65_536),
     ],
 )
 def test_every_length_and_number_is_limited(message: Message) -> None:

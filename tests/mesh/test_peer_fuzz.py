@@ -21,7 +21,19 @@ from peerscope.mesh.events import (
     WallClock,
 )
 from peerscope.mesh.gossip import GossipConfig
-from peerscope.mesh.messages import Aged, Digest, Hello, Inventory, Key, Push, Records, decode, encode
+from peerscope.mesh.messages import (
+    Aged,
+    Digest,
+    Hello,
+    Inventory,
+    Key,
+    Neighbors,
+    Push,
+    Records,
+    Vicinity,
+    decode,
+    encode,
+)
 from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.records.bodies import BODY_BYTES_MAX, encode_body
 from peerscope.records.identity import Identity, ref, verify_ed25519
@@ -56,6 +68,8 @@ true_records = st.builds(
 refs = st.sampled_from([ref(identity.peer_id) for identity in IDENTITIES])
 true_messages = st.one_of(
     st.just(HELLO),
+    st.just(Neighbors(1, 1, "peerscope", b"")),
+    st.builds(Vicinity, true_records, st.lists(true_records, max_size=3).map(tuple)),
     st.builds(Push, true_records, st.integers(0, 90_000_000), st.integers(0, 32), st.just(())),
     st.lists(true_records, max_size=3).map(lambda items: Records(tuple(Aged(item, 0) for item in items))),
     st.integers(0, 8).map(lambda bits: Digest(bits, bytes(8 << bits))),
@@ -145,6 +159,7 @@ def test_nothing_a_peer_hears_makes_it_raise_or_grow(history: list[tuple[Event, 
 
 REASONS = {
     "before-hello",
+    "crawl-too-often",
     "equivocation",
     "expired",
     "forged",

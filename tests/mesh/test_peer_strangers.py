@@ -31,6 +31,7 @@ from peerscope.mesh.messages import (
     Push,
     Records,
     Topic,
+    Vicinity,
     encode,
 )
 from peerscope.mesh.peer import PeerConfig
@@ -52,6 +53,7 @@ BEFORE_HELLO: list[Message] = [
     Records((Aged(GOOD_RECORD, 0),)),
     Digest(0, bytes(8)),
     Inventory(0, (0,), ()),
+    Vicinity(GOOD_RECORD, ()),
 ]
 
 
@@ -77,6 +79,7 @@ AFTER_HELLO = {
     "no message": (b"\xc1", "malformed-message"),
     "too large a message": (bytes(70_000), "oversized-message"),
     "an inventory nobody asked for": (encode(Inventory(0, (0,), ())), "unasked"),
+    "neighbours nobody asked for": (encode(Vicinity(GOOD_RECORD, ())), "unasked"),
     "a digest cut short": (encode(Digest(4, bytes(8))), "malformed-message"),
 }
 

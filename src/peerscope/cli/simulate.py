@@ -115,6 +115,10 @@ def _show(outcome: Outcome, scenario: Scenario) -> None:
     table.add_row("urgent record to all", _times(outcome.time_to_all_s))
     if outcome.redundancy is not None:
         table.add_row("copies above one", f"{outcome.redundancy:.2f} of each announced record")
+    if outcome.crawl is not None:
+        crawl = outcome.crawl
+        told = f"{crawl.found} found, {crawl.missed} missed, {crawl.unreachable} unreachable; {crawl.links} links"
+        table.add_row("crawl", f"{crawl.seconds:.2f} s, {crawl.asked} asked: {told}")
     shares = sorted(outcome.bytes_share.items(), key=lambda item: -item[1])
     table.add_row("bytes by message", ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.01))
     table.add_row("history", outcome.digest)

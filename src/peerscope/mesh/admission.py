@@ -12,7 +12,7 @@ from hashlib import blake2b
 from msgspec import Struct
 
 from peerscope.errors import ConfigError, RemoteError
-from peerscope.mesh.messages import WIRE_VERSION, Hello
+from peerscope.mesh.messages import WIRE_VERSION, Hello, Neighbors
 from peerscope.records.identity import PeerId
 
 
@@ -44,8 +44,8 @@ def prove(config: NetworkConfig, sender: PeerId, receiver: PeerId) -> bytes:
     return blake2b(sender + receiver, key=key, digest_size=32, person=b"peerscope proof").digest()
 
 
-def admit(hello: Hello, sender: PeerId, me: PeerId, config: NetworkConfig) -> None:
-    """Raise `RemoteError` ("wire-version", "other-network", "not-a-member") unless the sender may link to us."""
+def admit(hello: Hello | Neighbors, sender: PeerId, me: PeerId, config: NetworkConfig) -> None:
+    """Raise `RemoteError` ("wire-version", "other-network", "not-a-member") unless the sender may be answered."""
     if not hello.wire_min <= WIRE_VERSION <= hello.wire_max:
         raise RemoteError("wire-version", f"it speaks {hello.wire_min} to {hello.wire_max}, we {WIRE_VERSION}")
     if hello.network != config.name:

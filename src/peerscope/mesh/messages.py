@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import RemoteError
-from peerscope.records.bodies import RATIO_ONE, Milliseconds, Name, Ref
+from peerscope.records.bodies import LINKS_MAX, RATIO_ONE, Milliseconds, Name, Ref
 from peerscope.records.record import KINDS_MAX, VERSION_MAX, Record
 
 WIRE_VERSION = 1
@@ -21,6 +21,7 @@ KEYS_MAX = 512
 RECORDS_MAX = 64
 PATH_MAX = 16
 FINGERPRINT_BYTES = 8
+NEIGHBOURS_MAX = LINKS_MAX
 
 KindNumber = Annotated[int, Meta(ge=0, lt=KINDS_MAX)]
 Version = Annotated[int, Meta(ge=1, le=VERSION_MAX)]
@@ -146,7 +147,27 @@ class Bye(Struct, frozen=True, array_like=True, tag=9):
     reason: Name
 
 
-Message = Hello | Ping | Pong | Push | Announce | Pull | Records | Digest | Inventory | Bye
+class Neighbors(Struct, frozen=True, array_like=True, tag=10):
+    """Whom are you linked to? From anybody who proves the network's secret as in a hello, without becoming a member."""
+
+    wire_min: Annotated[int, Meta(ge=1, le=255)]
+    wire_max: Annotated[int, Meta(ge=1, le=255)]
+    network: Name
+    proof: Annotated[bytes, Meta(max_length=32)]
+
+
+class Vicinity(Struct, frozen=True, array_like=True, tag=11):
+    """Answer to `Neighbors`: profiles signed by those they speak of, so that nobody gives an address for another."""
+
+    profile: Record
+    """The sender's own."""
+    neighbours: Annotated[tuple[Record, ...], Meta(max_length=NEIGHBOURS_MAX)]
+    """Profiles of those to whom its links are up."""
+    more: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    """Neighbours that are left out: no profile is known, or the message would be too large."""
+
+
+Message = Hello | Ping | Pong | Push | Announce | Pull | Records | Digest | Inventory | Bye | Neighbors | Vicinity
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

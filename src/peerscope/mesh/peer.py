@@ -52,11 +52,13 @@ from peerscope.mesh.messages import (
     Hello,
     Inventory,
     Message,
+    Neighbors,
     Ping,
     Pong,
     Pull,
     Push,
     Records,
+    Vicinity,
     decode,
 )
 from peerscope.mesh.neighbourhood import Neighbourhood, NeighbourhoodConfig
@@ -64,6 +66,7 @@ from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import ReportConfig, Reporter
 from peerscope.mesh.sessions import Sessions
 from peerscope.mesh.sync import Sync, SyncConfig
+from peerscope.mesh.vicinity import CrawlConfig, Introductions
 from peerscope.mesh.watch import Watch
 from peerscope.records.bodies import (
     LINKS_MAX,
@@ -93,6 +96,7 @@ class PeerConfig(Struct, frozen=True, kw_only=True):
     sync: SyncConfig = SyncConfig()
     report: ReportConfig = ReportConfig()
     health: HealthConfig = HealthConfig()
+    crawl: CrawlConfig = CrawlConfig()
 
 
 class Peer:
@@ -139,6 +143,7 @@ class Peer:
             self.out,
             self._observe,
         )
+        self.introductions = Introductions(config.network, config.crawl, self.ledger, self.me)
         self.received: Counter[str] = Counter()
         """Messages heard, by type."""
         self.copies: Counter[str] = Counter()
@@ -226,7 +231,7 @@ class Peer:
                 raise RemoteError("not-linked", "a message without a connection")
             message = decode(data)
             self.received[type(message).__name__.lower()] += 1
-            if not link.greeted and not isinstance(message, Hello | Bye):
+            if not link.greeted and not isinstance(message, Hello | Neighbors | Bye):
                 raise RemoteError("before-hello", type(message).__name__)
             if link.greeted and not isinstance(message, Hello):  # to a hello the first answer is ours
                 self.sessions.heard(peer, now)
@@ -257,6 +262,15 @@ class Peer:
                 self.sync.listed(peer, message, now)
             case Hello():
                 self.sessions.greeted(peer, message, now)
+            case Neighbors():
+                try:
+                    self.out.send(peer, self.introductions.answer(peer, message, self.watch.up(), now))
+                except RemoteError as error:
+                    if not link.greeted:  # a neighbour that asks too often stays one
+                        self.sessions.refuse(peer, error.reason, now)
+                    raise
+            case Vicinity():
+                raise RemoteError("unasked", "only a crawler asks for neighbours")
             case Bye():
                 self.neighbourhood.failed(peer, now)
                 self.out.add(Hangup(peer, "said bye"))

@@ -90,8 +90,7 @@ class Sessions:
         try:
             admit(hello, peer, self._register.me, self._network)
         except RemoteError as error:
-            self._neighbourhood.failed(peer, now)
-            self.hang_up(peer, error.reason, now)
+            self.refuse(peer, error.reason, now)
             raise
         if not hello.reply:
             self._greet(peer, now, reply=True)
@@ -116,6 +115,11 @@ class Sessions:
         self._observe(now)
         if self._register.me < peer:
             self._sync.start(peer, now)
+
+    def refuse(self, peer: PeerId, reason: str, now: float) -> None:
+        """Turn away who may not be answered."""
+        self._neighbourhood.failed(peer, now)
+        self.hang_up(peer, reason, now)
 
     def hang_up(self, peer: PeerId, reason: str, now: float) -> None:
         """Close a link on purpose, and say so."""

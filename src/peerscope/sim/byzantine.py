@@ -7,12 +7,12 @@ from random import Random
 from msgspec.structs import replace
 
 from peerscope.mesh.events import Effect, Send
-from peerscope.mesh.messages import Aged, Announce, Push, Records, decode, encode
+from peerscope.mesh.messages import NEIGHBOURS_MAX, Aged, Announce, Push, Records, Vicinity, decode, encode
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Observation, Observations, Profile, encode_body
-from peerscope.records.identity import Signer, ref
+from peerscope.records.identity import Identity, Signer, ref
 from peerscope.records.record import Record, sign
-from peerscope.sim.node import Corruption
+from peerscope.sim.node import Corruption, make_signer
 
 EVERY_S = 1.0
 """How often a byzantine peer attacks."""
@@ -20,9 +20,11 @@ REPLAYED_MAX = 256
 
 
 def corruption(kind: str, signer: Signer, rng: Random) -> Corruption:
-    """The corruption a scenario names: forge, replay, equivocate, accuse or drop."""
+    """The corruption a scenario names: forge, replay, equivocate, accuse, drop, invent or garble."""
     if kind == "drop":
         return drop
+    if kind in ("invent", "garble"):
+        return misleading(kind, signer, rng)
     attacks = {"forge": _forge, "replay": _replay, "equivocate": _equivocate, "accuse": _accuse}
     attack, memory = attacks[kind], Memory(signer, rng)
 
@@ -72,6 +74,29 @@ def drop(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
             case _:
                 kept.append(effect)
     return kept
+
+
+def misleading(kind: str, signer: Signer, rng: Random) -> Corruption:
+    """A good peer to all but crawlers, who get as many invented neighbours as an answer holds, or noise."""
+
+    def mislead(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
+        return [_misled(effect, kind, signer, rng) for effect in effects]
+
+    return mislead
+
+
+def _misled(effect: Effect, kind: str, signer: Signer, rng: Random) -> Effect:
+    message = decode(effect.data) if isinstance(effect, Send) else None
+    if not isinstance(effect, Send) or not isinstance(message, Vicinity):
+        return effect
+    if kind == "garble":
+        return replace(effect, data=rng.randbytes(len(effect.data)))
+    nobody, signed = Profile(("10.255.255.255:1",), None, "invented", 0), isinstance(signer, Identity)
+    invented = (make_signer(rng.randbytes(32), signed=signed) for _ in range(NEIGHBOURS_MAX))
+    records = tuple(
+        sign(one, nobody, version=1, wall_ms=1) for one in invented
+    )  # true signatures of keys without peers
+    return replace(effect, data=encode(Vicinity(message.profile, records)))
 
 
 def _forge(peer: Peer, memory: Memory, now: float) -> list[Record]:

@@ -102,3 +102,8 @@ class Network:
 def near(one: str, other: str, rng: Random) -> float:
     """One way 5 ms inside a region, 10 to 40 ms between regions: links of 20 to 80 ms."""
     return rng.uniform(0.004, 0.006) if one == other else rng.uniform(0.01, 0.04)
+
+
+def fixed(rtt_s: float) -> Latency:
+    """The same round trip between all."""
+    return lambda one, other, rng: rtt_s / 2

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from math import inf
 
+from peerscope.mesh.crawler import Crawler
 from peerscope.mesh.events import Effect
 from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.records.bodies import Body
@@ -26,6 +27,8 @@ class Node:
         self.config = config
         self.skew_s = skew_s
         self.peer: Peer | None = None
+        self.crawler: Crawler | None = None
+        """Runs in a peer's place on a machine that only looks at the network."""
         self.life = 0
         """Counts starts; what was on its way to an earlier life does not arrive."""
         self.paused_until = -inf
@@ -35,6 +38,11 @@ class Node:
     @property
     def peer_id(self) -> PeerId:
         return self.signer.peer_id
+
+    @property
+    def process(self) -> Peer | Crawler | None:
+        """Whatever runs here now."""
+        return self.crawler if self.peer is None else self.peer
 
 
 class CheapSigner:

@@ -19,6 +19,8 @@ from peerscope.mesh.peer import PeerConfig
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 from peerscope.sim.checkers import Convergence, Detection, Spread
+from peerscope.sim.crawl import Crawl, crawled
+from peerscope.sim.network import fixed, near
 from peerscope.sim.scenario import Scenario
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
@@ -64,6 +66,7 @@ class Outcome(Struct, frozen=True):
     """From the issue of an urgent record until all running peers held it."""
     bytes_share: dict[str, float]
     refused: dict[str, int]
+    crawl: Crawl | None
     incidents: None
     root_right: None
     precision: None
@@ -88,7 +91,9 @@ def run(
     """Run a scenario. `options`: the command line's, for the replay command."""
     began = time.perf_counter()
     rng = Random(seed)
-    sim = Simulator(seed=rng.getrandbits(64), config=config, faults=scenario.network, signed=signed)
+    latency = near if scenario.link_rtt_s is None else fixed(scenario.link_rtt_s)
+    faults = scenario.network
+    sim = Simulator(seed=rng.getrandbits(64), config=config, latency=latency, faults=faults, signed=signed)
     truth = Truth()
     detection, spread = Detection(sim, truth), Spread(sim)
 
@@ -122,6 +127,7 @@ def run(
         convergence_s=None if convergence.mistake() else max(0.0, convergence.wrong_at - last_s),
         **traffic.since(),
         time_to_all_s=_times(spread.to_all_s),
+        crawl=crawled(workload.crawler, sim, truth),
         incidents=None,
         root_right=None,
         precision=None,
@@ -212,7 +218,7 @@ def _detection(sim: Simulator, truth: Truth, found: Detection) -> dict[str, Time
 
 
 def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[str]:
-    bounds, detection = scenario.bounds, outcome.detection
+    bounds, detection, crawl = scenario.bounds, outcome.detection, outcome.crawl
     checks = (
         ("suspect, median", detection["suspect"].median_s, bounds.suspect_median_s),
         ("down, median", detection["down"].median_s, bounds.down_median_s),
@@ -221,6 +227,8 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
         ("dead peers never called down", detection["down"].missed, bounds.missed),
         ("seconds until all agreed", outcome.convergence_s, bounds.convergence_s),
         ("redundancy", outcome.redundancy, bounds.redundancy),
+        ("seconds of the crawl", crawl.seconds if crawl else None, bounds.crawl_s),
+        ("honest peers the crawl missed", crawl.missed if crawl else None, bounds.crawl_missed),
     )
     for name, value, most in checks:
         if value is not None and most is not None and value > most:

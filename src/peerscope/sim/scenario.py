@@ -34,7 +34,10 @@ Action = Literal[
     "equivocate",
     "accuse",
     "drop",
+    "invent",
+    "garble",
     "churn",
+    "crawl",
 ]
 
 
@@ -66,6 +69,10 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     convergence_s: float | None = None
     """Seconds after the last step until every running peer holds the same records and misses nobody alive."""
     redundancy: float | None = None
+    crawl_s: float | None = None
+    """Seconds that a crawl takes."""
+    crawl_missed: int | None = 0
+    """Honest, running peers that a crawl may not find."""
 
 
 class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,6 +90,8 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     skewed_share: float = 0.0
     """Peers whose wall clock is off, by up to `skew_s` either way."""
     skew_s: float = 0.0
+    link_rtt_s: float | None = None
+    """Round trip of every link; null: 10 ms inside a region, 20 to 80 ms between regions."""
     network: NetworkFaults = NetworkFaults(loss=0.01)
     steps: tuple[Step, ...] = ()
     bounds: Bounds = Bounds()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import heapq
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from itertools import count
 from math import inf
 from random import Random
 
 from peerscope.mesh.checks import judge
+from peerscope.mesh.crawler import Crawler
 from peerscope.mesh.events import (
     Connected,
     Dial,
@@ -35,6 +36,7 @@ from peerscope.mesh.events import (
 )
 from peerscope.mesh.evidence import Evidence, weigh
 from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.walk import WalkConfig
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, verify_ed25519
 from peerscope.sim.network import Latency, Network, NetworkFaults, near
@@ -117,6 +119,16 @@ class Simulator:
         self.nodes[peer].peer = None
         self.running -= 1
 
+    def crawl(self, region: str, starts: Iterable[PeerId], config: WalkConfig) -> Crawler:
+        """A machine that maps the network from these peers on, beginning now."""
+        node = self.nodes[self.add(region)]
+        places = dict.fromkeys(starts, ("ticket",))
+        network, inspector = self.config.network, self._inspector
+        node.crawler = Crawler(node.peer_id, network, places, config, self.now, inspector=inspector)
+        self._carry_out(node, node.crawler.tick(self.now))
+        self._schedule(node)
+        return node.crawler
+
     def pause(self, peer: PeerId, seconds: float) -> None:
         """As by SIGSTOP: nothing is handled until it goes on; what arrives waits."""
         node = self.nodes[peer]
@@ -178,7 +190,8 @@ class Simulator:
         heapq.heappush(self._heap, (when, next(self._order), action, arguments))
 
     def _hand(self, node: Node, life: int, event: Event) -> None:
-        if node.life != life or node.peer is None:
+        process = node.process
+        if node.life != life or process is None:
             return
         if self.now < node.paused_until:
             self._later(node.paused_until, self._hand, node, life, event)
@@ -186,26 +199,28 @@ class Simulator:
         self.events += 1
         self._history.update(_STAMP.pack(self.now, node.index))
         self._history.update(event.data if isinstance(event, Received) else type(event).__name__.encode())
-        self._carry_out(node, node.peer.handle(event, self.now))
+        self._carry_out(node, process.handle(event, self.now))
         self._schedule(node)
 
     def _tick(self, node: Node, life: int, due_at: float | None) -> None:
-        if node.peer is None or node.life != life or (due_at is not None and node.tick_at != due_at):
+        process = node.process
+        if process is None or node.life != life or (due_at is not None and node.tick_at != due_at):
             return
         if self.now < node.paused_until:
             self._later(node.paused_until, self._tick, node, life, due_at)
             return
         node.tick_at = inf
-        if node.peer.deadline() <= self.now:
+        if process.deadline() <= self.now:
             self.events += 1
             self._history.update(_STAMP.pack(self.now, node.index))
-            self._carry_out(node, node.peer.tick(self.now))
+            self._carry_out(node, process.tick(self.now))
         self._schedule(node)
 
     def _schedule(self, node: Node) -> None:
-        if node.peer is None:
+        process = node.process
+        if process is None:
             return
-        deadline = max(node.peer.deadline(), self.now)
+        deadline = max(process.deadline(), self.now)
         if deadline < node.tick_at:
             node.tick_at = deadline
             self._later(deadline, self._tick, node, node.life, deadline)
@@ -237,14 +252,14 @@ class Simulator:
     def _dial(self, node: Node, to: PeerId) -> None:
         target, life = self.nodes.get(to), node.life
         blocked = self.network.is_cut(node.peer_id, to) or self.network.is_cut(to, node.peer_id)
-        if target is None or target.peer is None or blocked or self.now < target.paused_until:
+        if target is None or target.process is None or blocked or self.now < target.paused_until:
             self._later(self.now + DIAL_TIMEOUT_S, self._hand, node, life, DialFailed(to, "no answer"))
             return
         round_trip_s = 2 * self.network.delay_s(node.region, target.region)
         self._later(self.now + 1.5 * round_trip_s, self._connect, node, life, target, target.life)
 
     def _connect(self, node: Node, life: int, target: Node, theirs: int) -> None:
-        if node.life != life or target.life != theirs or node.peer is None or target.peer is None:
+        if node.life != life or target.life != theirs or node.process is None or target.process is None:
             self._hand(node, life, DialFailed(target.peer_id, "gone"))
             return
         self._connections[pair(node.peer_id, target.peer_id)] = next(self._order)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import ceil
 from random import Random
 
+from peerscope.mesh.crawler import Crawler
+from peerscope.mesh.walk import WalkConfig
 from peerscope.records.identity import PeerId
 from peerscope.sim.byzantine import corruption
 from peerscope.sim.scenario import Step
@@ -24,6 +26,8 @@ class Workload:
         self._sim = sim
         self._truth = truth
         self._rng = rng
+        self.crawler: Crawler | None = None
+        """The last stranger who mapped the network."""
 
     def do(self, step: Step) -> None:
         """Carry out one step now."""
@@ -59,6 +63,8 @@ class Workload:
             case "step-clock":
                 for peer in chosen:
                     sim.step_clock(peer, step.by_s)
+            case "crawl":
+                self.crawler = sim.crawl(sim.nodes[chosen[0]].region, chosen, WalkConfig())
             case "churn":
                 self._churn(step, now + step.for_s)
             case _:

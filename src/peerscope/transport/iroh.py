@@ -183,7 +183,8 @@ class IrohTransport:
                 connection = await self._endpoint.connect(addr, ALPN)
         except (iroh.IrohError, TimeoutError) as error:
             self.counters["dial-failed"] += 1
-            self.inject(DialFailed(peer, _text(error)))
+            timed_out = isinstance(error, TimeoutError)
+            self.inject(DialFailed(peer, f"no answer within {DIAL_TIMEOUT_S:g} s" if timed_out else _text(error)))
         else:
             self._adopt(peer, connection, dialled=True)
 

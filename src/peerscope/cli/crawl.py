@@ -1,0 +1,169 @@
+"""The verb that maps a network without joining it: crawl."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import uvloop
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from peerscope.config import Config
+from peerscope.errors import ConfigError
+from peerscope.mesh.walk import Walk, WalkConfig
+from peerscope.records.identity import SHORT_HEX
+from peerscope.views.crawl import CrawlView, dot
+
+YGGDRASIL = "yggdrasil:"
+YGGDRASIL_NEIGHBOURS_MAX = 1024
+"""Public Yggdrasil nodes have hundreds of links; our own peers at most 64."""
+YGGDRASIL_ANSWER_S = 9.0
+"""The node gives up on others after six seconds and says so, our client on the node after eight."""
+SHOWN_MAX = 5
+
+Mapping = Callable[[asyncio.Event, Callable[[Walk[Any]], None]], Coroutine[Any, Any, CrawlView]]
+"""One crawl, given what stops it and what wants to know how far it is."""
+
+
+@click.command()
+@click.argument("tickets", metavar="TICKET...", nargs=-1, required=True)
+@click.option("--limit", type=click.IntRange(1, 100_000), default=10_000, show_default=True, help="Peers to ask.")
+@click.option("--timeout", type=click.FloatRange(0.1, 3600), default=60.0, show_default=True, help="Seconds in all.")
+@click.option("--concurrency", type=click.IntRange(1, 512), default=64, show_default=True, help="Requests at once.")
+@click.option("--network", metavar="NAME", help="Name of the network, where it is not the default.")
+@click.option("--secret-file", type=click.Path(path_type=Path, dir_okay=False), help="Holds the network's secret.")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings to take both from.")
+@click.option("--listen", metavar="HOST:PORT", default="0.0.0.0:0", show_default=True, help="Address to dial from.")
+@click.option("--format", "form", type=click.Choice(["table", "json", "dot"]), default="table", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def crawl(
+    tickets: tuple[str, ...],
+    limit: int,
+    timeout: float,
+    concurrency: int,
+    network: str | None,
+    secret_file: Path | None,
+    config: Path | None,
+    listen: str,
+    form: str,
+    as_json: bool,
+) -> None:
+    """Map a network from TICKETs on, without joining it; or, from yggdrasil:SOCKET, a Yggdrasil network.
+
+    Asks breadth-first each peer once for its neighbours. The secret may also stand in PEERSCOPE_NETWORK__SECRET. Exits
+    with 1 if nobody answered; Ctrl-C prints what was found so far and exits with 130.
+    """
+    walk = WalkConfig(peers_max=limit, timeout_s=timeout, concurrency=concurrency)
+    if any(ticket.startswith(YGGDRASIL) for ticket in tickets):
+        mapping = _yggdrasil(tickets, walk)
+    else:
+        given = {"name": network, "secret": _secret(secret_file)}
+        options = {"network": {key: value for key, value in given.items() if value is not None}}
+        mapping = _mesh(tickets, Config.load(config, options=options), walk, listen)
+    view, stopped = uvloop.run(_run(mapping))
+    if as_json or form == "json":
+        click.echo(msgspec.json.encode(view).decode())
+    elif form == "dot":
+        click.echo(dot(view), nl=False)
+    else:
+        _show(view)
+    for note in _notes(view, stopped=stopped):
+        click.echo(f"peerscope: {note}", err=True)
+    sys.exit(130 if stopped else 0 if view.peers else 1)
+
+
+def _mesh(tickets: tuple[str, ...], config: Config, walk: WalkConfig, listen: str) -> Mapping:
+    from peerscope.crawl.mesh import crawl_mesh  # loads the QUIC stack: not for other networks
+    from peerscope.transport.iroh import parse_ticket
+
+    starts = dict(parse_ticket(ticket) for ticket in tickets)
+    return lambda stopping, progress: crawl_mesh(
+        starts, config.network, walk, listen=listen, stopping=stopping, progress=progress
+    )
+
+
+def _yggdrasil(tickets: tuple[str, ...], walk: WalkConfig) -> Mapping:
+    from peerscope.crawl.foreign import crawl_yggdrasil
+    from peerscope.sources.yggdrasil import AdminSocket
+
+    if len(tickets) > 1:
+        raise ConfigError(f"{YGGDRASIL}SOCKET stands alone: one node's admin socket reaches its whole network")
+    config = msgspec.structs.replace(walk, neighbours_max=YGGDRASIL_NEIGHBOURS_MAX, answer_timeout_s=YGGDRASIL_ANSWER_S)
+    admin = AdminSocket(tickets[0].removeprefix(YGGDRASIL))
+    return lambda stopping, progress: crawl_yggdrasil(admin, config, stopping=stopping, progress=progress)
+
+
+async def _run(mapping: Mapping) -> tuple[CrawlView, bool]:
+    """What was found, and whether Ctrl-C ended it."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task("crawling")
+
+        def progress(walk: Walk[Any]) -> None:
+            parts = f"{walk.found} found, {walk.asked} asked, {walk.unreachable} unreachable, depth {walk.depth}"
+            shown.update(task, description=parts)
+
+        return await mapping(stopping, progress), stopping.is_set()
+
+
+def _secret(place: Path | None) -> str | None:
+    if place is None:
+        return None
+    try:
+        return place.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--secret-file {place}: cannot be read: {getattr(error, 'strerror', error)}") from None
+
+
+def _show(view: CrawlView) -> None:
+    console = Console()
+    table = Table("peer", "depth", "links", "region", "version", "addresses", box=None, pad_edge=False)
+    for peer in view.peers:
+        table.add_row(
+            peer.peer_id[:SHORT_HEX],
+            str(peer.depth),
+            str(peer.neighbours),
+            Text(peer.region or "-"),
+            Text(peer.version or "-"),
+            Text(", ".join(peer.addresses) or "-"),
+        )
+    if view.peers:
+        console.print(table)
+    gone = {one.peer_id for one in view.unreachable}
+    doubtful = sum(not link.confirmed and link.target not in gone for link in view.links)
+    told = f", {doubtful} of them told by one end only" if doubtful else ""
+    console.print(f"{len(view.peers)} peers, {len(view.links)} links{told}, in {view.seconds:.1f} s")
+    for reason, count in Counter(one.reason for one in view.unreachable).most_common():
+        names = [one.peer_id[:SHORT_HEX] for one in view.unreachable if one.reason == reason]
+        more = f" and {count - SHOWN_MAX} more" if count > SHOWN_MAX else ""
+        console.print(Text(f"{count} unreachable: {reason}: {', '.join(names[:SHOWN_MAX])}{more}"))
+
+
+def _notes(view: CrawlView, *, stopped: bool) -> list[str]:
+    """What the operator should know before trusting the map."""
+    notes = []
+    if stopped:
+        notes.append(f"stopped by hand; {view.unasked} peers that were named were not heard")
+    elif view.stopped:
+        notes.append(f"not complete: {view.stopped}, {view.unasked} peers that were named were not heard")
+    if view.left_out:
+        notes.append(f"{view.left_out} neighbours were left out of answers, or were too many in one")
+    if view.forged:
+        notes.append(f"{view.forged} profiles were forged and not believed")
+    if not view.peers and not stopped:
+        notes.append("nobody answered; are the tickets of running peers, and are --network and the secret right?")
+    return notes

@@ -1,0 +1,77 @@
+"""Crawling a network that is not ours, wherever somebody answers "who are the neighbours of X?"."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from peerscope.errors import RemoteError, TransportError
+from peerscope.mesh.walk import Walk, WalkConfig
+from peerscope.sources.yggdrasil import AdminSocket
+from peerscope.views.crawl import CrawlView, foreign_view
+
+TURN_S = 0.1
+
+Neighbors = Callable[[str], Awaitable[Sequence[str]]]
+"""Ids of a peer's neighbours. Raises `TransportError` or `RemoteError` if it cannot be asked."""
+
+
+async def explore(
+    walk: Walk[str], neighbors: Neighbors, *, stopping: asyncio.Event, progress: Callable[[Walk[str]], None]
+) -> None:
+    """Carry a walk out until it is over or `stopping` is set."""
+    asking: set[asyncio.Task[None]] = set()
+
+    async def ask(peer: str) -> None:
+        try:
+            answer = await neighbors(peer)
+        except (TransportError, RemoteError) as error:
+            walk.failed(peer, str(error), time.monotonic())
+        else:
+            walk.answered(peer, answer, time.monotonic())
+
+    try:
+        while not (walk.is_done(now := time.monotonic()) or stopping.is_set()):
+            asking |= {asyncio.create_task(ask(peer)) for peer in walk.next(now)}
+            if asking:
+                done, asking = await asyncio.wait(asking, timeout=TURN_S, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            else:
+                await asyncio.sleep(min(TURN_S, max(0.0, walk.deadline() - now)))
+            progress(walk)
+        walk.next(time.monotonic())
+    finally:
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def crawl_yggdrasil(
+    admin: AdminSocket,
+    config: WalkConfig,
+    *,
+    stopping: asyncio.Event,
+    progress: Callable[[Walk[str]], None],
+) -> CrawlView:
+    """Map the Yggdrasil network around the node of this admin socket, which asks the others for us.
+
+    Raises `TransportError` if the node itself does not answer as Yggdrasil does.
+    """
+    try:
+        me = await admin.self()
+    except RemoteError as error:
+        raise TransportError(
+            f"{admin.place} is no admin socket of Yggdrasil ({error}); see its `AdminListen`"
+        ) from None
+    addresses = {me.key: me.address}
+
+    async def neighbors(key: str) -> Sequence[str]:
+        address, keys = await admin.remote_peers(key)
+        addresses[key] = address
+        return keys
+
+    walk = Walk([me.key], config, time.monotonic())
+    await explore(walk, neighbors, stopping=stopping, progress=progress)
+    return foreign_view(walk.survey(), addresses, asked=walk.asked)

@@ -1,0 +1,57 @@
+"""Crawling a peerscope network: a `Crawler` on a real transport, with a key made for this one walk."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping
+
+from peerscope.mesh.admission import NetworkConfig
+from peerscope.mesh.crawler import Crawler
+from peerscope.mesh.events import Dial, Effect, Hangup, Send
+from peerscope.mesh.walk import Walk, WalkConfig
+from peerscope.records.identity import PeerId
+from peerscope.transport.base import Transport
+from peerscope.transport.iroh import IrohTransport
+from peerscope.views.crawl import CrawlView, mesh_view
+
+TURN_S = 0.1
+"""The loop looks up at least so often: for progress, and for a stop."""
+
+
+async def crawl_mesh(
+    starts: Mapping[PeerId, tuple[str, ...]],
+    network: NetworkConfig,
+    config: WalkConfig,
+    *,
+    listen: str,
+    stopping: asyncio.Event,
+    progress: Callable[[Walk[PeerId]], None],
+) -> CrawlView:
+    """Map the network until the walk is over or `stopping` is set. Raises `ConfigError` if we cannot listen there."""
+    transport = await IrohTransport.bind(secrets.token_bytes(32), listen)
+    crawler = Crawler(transport.peer_id, network, starts, config, time.monotonic())
+    try:
+        _carry_out(transport, crawler.tick(time.monotonic()))
+        while not (crawler.is_done(now := time.monotonic()) or stopping.is_set()):
+            for event in await transport.receive(min(TURN_S, max(0.0, crawler.deadline() - now))):
+                _carry_out(transport, crawler.handle(event, time.monotonic()))
+            _carry_out(transport, crawler.tick(time.monotonic()))
+            progress(crawler.walk)
+    finally:
+        await transport.close()
+    return mesh_view(crawler)
+
+
+def _carry_out(transport: Transport, effects: list[Effect]) -> None:
+    for effect in effects:
+        match effect:
+            case Dial(peer, addresses):
+                transport.dial(peer, addresses)
+            case Send(to, data, lane):
+                transport.send(to, data, lane)
+            case Hangup(peer, reason):
+                transport.hang_up(peer, reason)
+            case _:
+                pass

@@ -1,0 +1,135 @@
+"""A crawled network for people and scripts: one form for ours and for foreign ones, and its Graphviz source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from peerscope.mesh.crawler import Crawler, Sighting
+from peerscope.mesh.walk import Survey
+from peerscope.records.identity import SHORT_HEX
+
+
+class CrawledPeer(Struct, frozen=True):
+    """One that answered."""
+
+    peer_id: str
+    addresses: tuple[str, ...]
+    region: str | None
+    version: str | None
+    depth: int | None
+    """Links between it and the nearest peer that the crawl began with."""
+    neighbours: int
+    """Links that it or the other end told of."""
+
+
+class CrawledLink(Struct, frozen=True):
+    """Told by `source`; `confirmed` if by `target` as well."""
+
+    source: str
+    target: str
+    confirmed: bool
+
+
+class Unreachable(Struct, frozen=True):
+    """One that others named and that did not answer."""
+
+    peer_id: str
+    addresses: tuple[str, ...]
+    reason: str
+
+
+class CrawlView(Struct, frozen=True):
+    """What a crawl found."""
+
+    peers: tuple[CrawledPeer, ...]
+    links: tuple[CrawledLink, ...]
+    unreachable: tuple[Unreachable, ...]
+    asked: int
+    unasked: int
+    """Named, but not asked, or not heard in time."""
+    left_out: int
+    """Neighbours that answers did not name, or that were more than are taken from one."""
+    forged: int
+    """Profiles that were not signed by those they speak of."""
+    stopped: str | None
+    """The limit that ended the crawl early; null if it saw all there is."""
+    seconds: float
+
+
+def mesh_view(crawler: Crawler) -> CrawlView:
+    """A peerscope network."""
+    found = {peer.hex(): sighting for peer, sighting in crawler.sightings.items()}
+    survey = crawler.walk.survey()
+    named: Survey[str] = Survey(
+        depths={peer.hex(): depth for peer, depth in survey.depths.items()},
+        links={(one.hex(), other.hex()): both for (one, other), both in survey.links.items()},
+        unreachable={peer.hex(): reason for peer, reason in survey.unreachable.items()},
+        unasked=survey.unasked,
+        surplus=survey.surplus + crawler.left_out,
+        stopped=survey.stopped,
+        seconds=survey.seconds,
+    )
+    return _view(named, found, asked=crawler.walk.asked, forged=crawler.forged)
+
+
+def foreign_view(survey: Survey[str], addresses: Mapping[str, str], *, asked: int) -> CrawlView:
+    """A network that is not ours, of which only ids and addresses are known."""
+    return _view(survey, {peer: Sighting((address,)) for peer, address in addresses.items()}, asked=asked)
+
+
+def dot(view: CrawlView) -> str:
+    """Graphviz source: dashed is what did not answer, or what only one end told of."""
+    lines = ["digraph crawl {", "  node [shape=box, style=rounded];", "  edge [dir=none];"]
+    for peer in view.peers:
+        lines.append(f"  {_quoted(peer.peer_id)} [label={_quoted(_label(peer.peer_id, peer.region))}];")
+    for gone in view.unreachable:
+        label = _quoted(_label(gone.peer_id, gone.reason))
+        lines.append(f"  {_quoted(gone.peer_id)} [label={label}, style=dashed];")
+    for link in view.links:
+        style = "" if link.confirmed else " [style=dashed]"
+        lines.append(f"  {_quoted(link.source)} -> {_quoted(link.target)}{style};")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _view(survey: Survey[str], found: Mapping[str, Sighting], *, asked: int, forged: int = 0) -> CrawlView:
+    ends: dict[str, int] = {}
+    for peer in (end for pair in survey.links for end in pair):
+        ends[peer] = ends.get(peer, 0) + 1
+    unknown = Sighting()
+    peers = (
+        CrawledPeer(peer, seen.addresses, seen.region, seen.agent, depth, ends.get(peer, 0))
+        for peer, depth in sorted(survey.depths.items(), key=lambda item: (item[1], item[0]))
+        for seen in [found.get(peer, unknown)]
+    )
+    gone = (
+        Unreachable(peer, found.get(peer, unknown).addresses, reason)
+        for peer, reason in sorted(survey.unreachable.items())
+    )
+    return CrawlView(
+        peers=tuple(peers),
+        links=tuple(CrawledLink(*pair, confirmed=both) for pair, both in _ordered(survey.links.items())),
+        unreachable=tuple(gone),
+        asked=asked,
+        unasked=survey.unasked,
+        left_out=survey.surplus,
+        forged=forged,
+        stopped=survey.stopped,
+        seconds=round(survey.seconds, 3),
+    )
+
+
+def _ordered(links: Iterable[tuple[tuple[str, str], bool]]) -> list[tuple[tuple[str, str], bool]]:
+    """Named from the smaller id where both ends told of it: then no end is the source more than the other."""
+    return sorted((((min(pair), max(pair)) if both else pair), both) for pair, both in links)
+
+
+def _label(peer: str, more: str | None) -> str:
+    return peer[:SHORT_HEX] + (f"\n{more}" if more else "")
+
+
+def _quoted(text: str) -> str:
+    """A string of DOT. Its only escapes are of quotes and, in labels, of backslashes and lines, as in JSON."""
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,67 @@
+"""`peerscope crawl` where something is wrong with what it was given: one clear line, and the right exit code."""
+
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from peerscope.cli import main
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The whole program with these arguments: its exit code and standard error."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["peerscope", "crawl", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "Missing argument 'TICKET...'"),
+        (("nonsense",), "not a ticket: 'nonsense'"),
+        (("nonsense", "--limit", "0"), "'--limit'"),
+        (("nonsense", "--timeout", "nan"), "the time for a crawl is nan s"),
+        (("nonsense", "--secret-file", "/nowhere/secret"), "/nowhere/secret: cannot be read: No such file"),
+        (("nonsense", "--config", "/nowhere/peerscope.toml"), "no such file"),
+        (("nonsense", "--network", ""), "network.name"),
+        (("yggdrasil:/a", "yggdrasil:/b"), "stands alone"),
+        (("yggdrasil:nonsense",), "the admin socket is 'nonsense'"),
+        (("yggdrasil:/nowhere/socket",), "no Yggdrasil admin socket at /nowhere/socket: No such file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_is_wrong_is_told(run: Run, arguments: tuple[str, ...], told: str) -> None:
+    code, errors = run(*arguments)
+    assert code == 2
+    assert told in errors
+
+
+def test_a_socket_where_something_else_answers_is_told(run: Run, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "other.sock"))
+        server.listen()
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"220 mail.example.org ESMTP\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        code, errors = run(f"yggdrasil:{tmp_path}/other.sock")
+        thread.join()
+    assert code == 2
+    assert errors.startswith(f"peerscope: {tmp_path}/other.sock is no admin socket of Yggdrasil (malformed-answer: ")
+    assert len(errors.splitlines()) == 1
