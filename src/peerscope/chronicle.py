@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from peerscope.mesh.events import Effect, Forgotten, LinkChanged, Stored
-from peerscope.records.bodies import Observations, Profile
+from peerscope.records.bodies import Observations, Profile, Report
 from peerscope.views.changes import VerdictChanges
 from peerscope.views.moment import Moment
 from peerscope.views.peers import status
@@ -48,6 +48,7 @@ class Chronicle:
         self._listeners: list[Listener] = []
         self._verdicts = VerdictChanges()
         self._regions = RegionChanges(region_hold_s)
+        self._is_stirred = False
         self._judging: asyncio.TimerHandle | None = None
 
     def listen(self, listener: Listener) -> None:
@@ -65,23 +66,31 @@ class Chronicle:
         match effect:
             case LinkChanged(peer, up, reason):
                 self.tell("link", peer_id=peer.hex(), up=up, reason=reason)
-            case Stored(entry) if isinstance(entry.body, Observations | Profile):
-                self._judge_in(TOGETHER_S)
+            case Stored(entry):
+                if isinstance(entry.body, Observations | Profile):
+                    self._is_stirred = True
+                    self._judge_in(TOGETHER_S)
+                elif isinstance(entry.body, Report):
+                    told = self.timeline.last(entry.record.peer_id)
+                    self._is_stirred = self._is_stirred or entry.body.status.name.lower() != told
             case Forgotten(peer):
                 self.timeline.forget(peer)
             case _:
                 pass
 
     async def run(self) -> None:
-        """Once a second: statuses for the timeline; now and then the regions."""
+        """Statuses for the timeline, within a second after news; everything again after a while, as reports expire."""
         await asyncio.sleep(AGAIN_S)  # our own profile is in the ledger by then
-        judged_at = 0.0
+        again_at = 0.0
         try:
             while True:
+                now = time.monotonic()
                 try:
-                    self._note_statuses()
-                    if time.monotonic() - judged_at >= REGIONS_S:
-                        judged_at = time.monotonic()
+                    if self._is_stirred or now >= again_at:
+                        self._is_stirred = not self._verdicts.is_calm  # then time alone brings news
+                        self._note_statuses()
+                    if now >= again_at:
+                        again_at = now + REGIONS_S
                         self._note_regions()
                 except Exception:
                     log.exception("the review of peers failed")

@@ -44,29 +44,29 @@ def test_so_many_misses_are_rarer_than_the_chance_and_one_fewer_is_not(loss_rati
 
 
 @pytest.mark.parametrize(
-    ("quiet", "links", "lagging", "expected"),
+    ("quiet", "links", "lags", "expected"),
     [
-        (0, 8, False, 1.0),
-        (1, 8, False, 1.0),
-        (4, 8, False, 1.0),
-        (5, 8, False, 1.625),
-        (8, 8, False, 2.0),
-        (8, 8, True, 3.0),
-        (0, 8, True, 2.0),
-        (0, 0, False, 1.0),
-        (1, 1, False, 1.0),
-        (2, 2, False, 1.0),
-        (2, 3, False, 1 + 2 / 3),
+        (0, 8, 0.0, 1.0),
+        (1, 8, 0.0, 1.0),
+        (4, 8, 0.0, 1.0),
+        (5, 8, 0.0, 1.625),
+        (8, 8, 0.0, 2.0),
+        (8, 8, 1.0, 3.0),
+        (0, 8, 1.0, 2.0),
+        (0, 0, 0.0, 1.0),
+        (1, 1, 0.0, 1.0),
+        (2, 2, 0.0, 1.0),
+        (2, 3, 0.0, 1 + 2 / 3),
     ],
 )
 def test_we_doubt_ourselves_when_most_go_quiet_at_once_or_we_ran_late(
-    quiet: int, links: int, lagging: bool, expected: float
+    quiet: int, links: int, lags: float, expected: float
 ) -> None:
-    assert doubt(quiet=quiet, links=links, lagging=lagging, doubt_max=8.0) == pytest.approx(expected)
+    assert doubt(quiet=quiet, links=links, lags=lags, doubt_max=8.0) == pytest.approx(expected)
 
 
 def test_doubt_has_a_limit() -> None:
-    assert doubt(quiet=8, links=8, lagging=True, doubt_max=2.5) == 2.5
+    assert doubt(quiet=8, links=8, lags=1.0, doubt_max=2.5) == 2.5
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_after_a_late_turn_we_doubt_ourselves_for_a_while() -> None:
     run(watch, 0.0, 30.0, set(OTHERS))
     watch.lagged(3.0, 33.0)
     assert watch.due(33.0, 1)[1] == []
-    assert watch.doubt(33.0) == 2.0
+    assert watch.doubt(33.0) == 1.0 + 3.0 / DetectorConfig().lag_s
     assert run(watch, 33.0, 33.0 + LAG_HOLD_S, set(OTHERS)) == []
     assert watch.doubt(33.0 + LAG_HOLD_S) == 1.0
 

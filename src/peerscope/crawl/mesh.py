@@ -16,6 +16,7 @@ from peerscope.transport.base import Transport
 from peerscope.transport.iroh import IrohTransport
 from peerscope.views.crawl import CrawlView, mesh_view
 
+DIAL_TIMEOUT_S = 5.0
 TURN_S = 0.1
 """The loop looks up at least so often: for progress, and for a stop."""
 
@@ -30,7 +31,7 @@ async def crawl_mesh(
     progress: Callable[[Walk[PeerId]], None],
 ) -> CrawlView:
     """Map the network until the walk is over or `stopping` is set. Raises `ConfigError` if we cannot listen there."""
-    transport = await IrohTransport.bind(secrets.token_bytes(32), listen)
+    transport = await IrohTransport.bind(secrets.token_bytes(32), listen, dial_timeout_s=DIAL_TIMEOUT_S)
     crawler = Crawler(transport.peer_id, network, starts, config, time.monotonic())
     try:
         _carry_out(transport, crawler.tick(time.monotonic()))

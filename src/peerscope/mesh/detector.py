@@ -31,7 +31,8 @@ class DetectorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     doubt_max: float = 8.0  # Lifeguard's limit of its awareness multiplier
     """Most that doubt of ourselves stretches the limit."""
     lag_s: float = 0.5
-    """A turn of our own loop that comes this late is held against us, not against the neighbours."""
+    """A turn of our own loop that comes this late is held against us, not against the neighbours: as many times this
+    as it came late, so much more we doubt our own silence for a while."""
     down_after_s: float = 4.0
     """Silence, as the observers saw it, after which a suspected peer is down. A pause of three seconds must not
     page anybody."""
@@ -73,15 +74,14 @@ def probes_needed(loss_ratio: float, chance: float) -> int:
     return ceil(log(chance) / log(bounded))
 
 
-def doubt(*, quiet: int, links: int, lagging: bool, doubt_max: float) -> float:
+def doubt(*, quiet: int, links: int, lags: float, doubt_max: float) -> float:
     """How far to distrust our own silence: 1 is not at all.
 
     `quiet` of `links` neighbours went silent together: that many failures at once are less likely than one failure
-    of ours. `lagging`: our own loop ran late a short while ago.
+    of ours. `lags`: how many times `lag_s` our own loop ran late, at worst, a short while ago; a machine with too much
+    to do starves its neighbours as well.
     """
     factor = 1.0
     if links >= 3 and quiet * 2 > links:
         factor += quiet / links
-    if lagging:
-        factor += 1.0
-    return min(factor, doubt_max)
+    return min(factor + lags, doubt_max)

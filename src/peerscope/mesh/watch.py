@@ -26,6 +26,7 @@ class Watch:
         self._config = config
         self.links: dict[PeerId, Link] = {}
         self._doubt_until = -inf
+        self._lags = 0.0
         self._next_at = inf
 
     def open(self, peer: PeerId, now: float) -> Link:
@@ -120,6 +121,8 @@ class Watch:
 
     def lagged(self, lag_s: float, now: float) -> None:
         """Our own loop was away for `lag_s`: nobody's silence in that time counts."""
+        lags = lag_s / self._config.lag_s
+        self._lags = max(lags, self._lags) if now < self._doubt_until else lags
         self._doubt_until = now + LAG_HOLD_S
         for link in self.links.values():
             link.forgive(lag_s, now)
@@ -128,8 +131,8 @@ class Watch:
         """How far we distrust our own silence; 1 is not at all."""
         links = [link for link in self.links.values() if link.greeted and not link.lost]
         quiet = sum(link.is_overdue(now) for link in links)
-        lagging = now < self._doubt_until
-        return doubt(quiet=quiet, links=len(links), lagging=lagging, doubt_max=self._config.doubt_max)
+        lags = self._lags if now < self._doubt_until else 0.0
+        return doubt(quiet=quiet, links=len(links), lags=lags, doubt_max=self._config.doubt_max)
 
     def _wake(self, link: Link, now: float) -> None:
         link.wake_at = now

@@ -31,7 +31,8 @@ from peerscope.transport.iroh_buffers import speed_up
 FAST_BUFFERS = speed_up(iroh.iroh_ffi)
 """Bytes go to iroh in one piece; False where this iroh is not the one we know."""
 ALPN = b"peerscope/1"
-DIAL_TIMEOUT_S = 5.0
+DIAL_TIMEOUT_S = 10.0
+"""A machine that starts a hundred agents at once takes seconds to shake hands; giving up makes it do so again."""
 DRAIN_TIMEOUT_S = 1.0
 CLOSE_TIMEOUT_S = 4.0
 QUEUE_MESSAGES_MAX = 1024
@@ -49,10 +50,11 @@ _LENGTH = struct.Struct(">I")
 class IrohTransport:
     """An iroh endpoint and its connections, by peer."""
 
-    def __init__(self, endpoint: iroh.Endpoint, bound: str) -> None:
+    def __init__(self, endpoint: iroh.Endpoint, bound: str, dial_timeout_s: float) -> None:
         self.counters: Counter[str] = Counter()
         self._endpoint = endpoint
         self._bound = bound
+        self._dial_timeout_s = dial_timeout_s
         self._wires: dict[PeerId, list[Wire]] = {}
         self._datagrams: deque[Event] = deque()
         """Pings and pongs go before whatever else waits: an agent that is behind still answers."""
@@ -66,7 +68,7 @@ class IrohTransport:
         self._spawn(self._accept())
 
     @classmethod
-    async def bind(cls, secret: bytes, listen: str) -> IrohTransport:
+    async def bind(cls, secret: bytes, listen: str, *, dial_timeout_s: float | None = None) -> IrohTransport:
         """An endpoint with this Ed25519 seed, on this "host:port" (port 0: any). Raises `ConfigError`."""
         options = iroh.EndpointOptions(
             preset=iroh.preset_minimal(),
@@ -81,7 +83,7 @@ class IrohTransport:
             raise ConfigError(
                 f"cannot listen on {listen}: {_text(error)}; choose another address or port with --listen"
             ) from error
-        return cls(endpoint, _bound_socket(endpoint, listen))
+        return cls(endpoint, _bound_socket(endpoint, listen), dial_timeout_s or DIAL_TIMEOUT_S)
 
     @property
     def peer_id(self) -> PeerId:
@@ -106,9 +108,12 @@ class IrohTransport:
     async def receive(self, timeout_s: float) -> list[Event]:
         if not self._events and not self._datagrams:
             self._arrived.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(timeout_s, 3600.0)):
-                    await self._arrived.wait()
+            # Not `asyncio.timeout`: its cancellation costs as much as handling a message.
+            alarm = asyncio.get_running_loop().call_later(min(timeout_s, 3600.0), self._arrived.set)
+            try:
+                await self._arrived.wait()
+            finally:
+                alarm.cancel()
         else:
             await asyncio.sleep(0)  # however busy we are, others run too
         events = list(self._datagrams)
@@ -178,13 +183,13 @@ class IrohTransport:
 
     async def _dial(self, peer: PeerId, addresses: tuple[str, ...]) -> None:
         try:
-            async with asyncio.timeout(DIAL_TIMEOUT_S):
+            async with asyncio.timeout(self._dial_timeout_s):
                 addr = iroh.EndpointAddr(iroh.EndpointId.from_string(peer.hex()), None, list(addresses))
                 connection = await self._endpoint.connect(addr, ALPN)
         except (iroh.IrohError, TimeoutError) as error:
             self.counters["dial-failed"] += 1
             timed_out = isinstance(error, TimeoutError)
-            self.inject(DialFailed(peer, f"no answer within {DIAL_TIMEOUT_S:g} s" if timed_out else _text(error)))
+            self.inject(DialFailed(peer, f"no answer within {self._dial_timeout_s:g} s" if timed_out else _text(error)))
         else:
             self._adopt(peer, connection, dialled=True)
 

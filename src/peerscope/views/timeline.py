@@ -42,6 +42,11 @@ class Timeline:
             changes.popleft()  # the one that still held when the window began stays
         return is_news
 
+    def last(self, peer: PeerId) -> str | None:
+        """The status last noted of one peer."""
+        changes = self._changes.get(peer)
+        return changes[-1].status if changes else None
+
     def of(self, peer: PeerId) -> tuple[Change, ...]:
         """The changes of one peer, oldest first."""
         return tuple(self._changes.get(peer, ()))
