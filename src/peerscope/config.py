@@ -21,6 +21,7 @@ from peerscope.addresses import is_loopback, split_address
 from peerscope.errors import ConfigError
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.checks import HealthConfig
+from peerscope.mesh.coordinates import CoordinateConfig
 from peerscope.mesh.detector import DetectorConfig
 from peerscope.mesh.gossip import GossipConfig
 from peerscope.mesh.neighbourhood import NeighbourhoodConfig
@@ -89,6 +90,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gossip: GossipConfig = GossipConfig()
     sync: SyncConfig = SyncConfig()
     ledger: LedgerConfig = LedgerConfig()
+    coordinates: CoordinateConfig = CoordinateConfig()
 
     @classmethod
     def load(
@@ -126,6 +128,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             sync=self.sync,
             report=self.report,
             health=self.health,
+            coordinates=self.coordinates,
         )
 
 

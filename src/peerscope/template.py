@@ -39,4 +39,9 @@ TEMPLATE = """\
 # ping_interval_s = 1.0
 # silence_floor_s = 1.5         # shortest silence that loses a link; more than ping_interval_s
 # down_after_s = 4.0            # silence after which a suspected peer is down
+
+[coordinates]                   # from which the round-trip time of any two peers is estimated
+# dimensions = 4                # the same for all peers of a network
+# visit_interval_s = 5.0        # between short visits to random peers, at first; 0 for none
+# visit_interval_s_max = 60.0   # later on
 """

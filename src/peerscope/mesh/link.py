@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from math import inf
 
+from peerscope.mesh.coordinates import Landmark
 from peerscope.mesh.detector import DetectorConfig, probes_needed, silence_limit_s
 from peerscope.records.identity import PeerId
 from peerscope.records.record import VERSION_MAX
@@ -73,6 +74,7 @@ class Link:
         "_seq",
         "connected",
         "greeted",
+        "landmark",
         "last_heard",
         "last_sent",
         "loss",
@@ -85,6 +87,7 @@ class Link:
         "peer",
         "pings",
         "rtt",
+        "visit",
     )
 
     def __init__(self, peer: PeerId, config: DetectorConfig, *, pings: bool, now: float) -> None:
@@ -101,6 +104,9 @@ class Link:
         """The transport has a connection; without one, pings count as unanswered."""
         self.greeted = False
         """The peer has said hello: it is a member and the link is up."""
+        self.visit = False
+        """A guest's connection, or ours as a guest: pings, and nothing else."""
+        self.landmark = Landmark()
         self.opened_at = now
         self.last_heard = now
         self.last_sent = -inf
@@ -115,8 +121,8 @@ class Link:
 
     @property
     def is_up(self) -> bool:
-        """Greeted and not silent."""
-        return self.greeted and not self.lost
+        """Greeted to stay, and not silent."""
+        return self.greeted and not self.lost and not self.visit
 
     @property
     def loss_ratio(self) -> float | None:
