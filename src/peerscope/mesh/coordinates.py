@@ -8,7 +8,8 @@ are those of Serf's `coordinate` package.
 
 Two things differ, since our peers ping a few fixed neighbours and not everybody in turn, and since some lie:
 
-- Four measured pairs per peer leave the springs too loose: neighbours fit and strangers do not (`visits.py`).
+- Four measured pairs per peer leave the springs too loose: neighbours fit and strangers do not. So peers visit random
+  others (`visits.py`), remember what they measured there, and repeat one remembered measurement with each new one.
 - A measurement that misses by much more than a peer's measurements usually do counts for little, and one that misses
   by far more for nothing. The pull of a liar among honest neighbours does not grow with the lie: it ends.
 """
@@ -24,6 +25,7 @@ from msgspec import Struct
 
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.records.bodies import DIMENSIONS_MAX, RATIO_ONE, Coordinate
+from peerscope.records.identity import PeerId
 
 RTT_S_MAX = 10.0
 """Nothing on earth takes longer; a coordinate that predicts more is a lie."""
@@ -33,6 +35,8 @@ PACE = 0.25
 """Share of the way that a peer which trusts itself not at all goes with one measurement (the paper's c_c and c_e)."""
 FILTER = 3
 """Round trips per neighbour of which the median counts: one that was held up does not."""
+LANDMARKS_MAX = 64
+"""Measured peers to remember: the neighbours, and those visited last."""
 WINDOW = 20
 """Measurements over which the adjustment is the mean."""
 MISFIT_S_FIRST = 0.25
@@ -86,29 +90,22 @@ def estimate_s(one: Coordinate, other: Coordinate) -> float | None:
 
 
 class Landmark:
-    """What a peer keeps of one neighbour to find its own place by. Lives as long as their link."""
+    """A peer by which to find one's own place: where it said it is, and how far that was."""
 
-    __slots__ = ("_rtts_s", "_told", "_untold", "coordinate")
+    __slots__ = ("_rtts_s", "coordinate")
 
     def __init__(self) -> None:
         self.coordinate: Coordinate | None = None
-        """Where the neighbour said it is."""
         self._rtts_s: deque[float] = deque(maxlen=FILTER)
-        self._told: Coordinate | None = None
-        self._untold = 0
 
-    def filtered_s(self, rtt_s: float) -> float:
-        """The median of the last round trips, with this one."""
+    def measured(self, rtt_s: float) -> None:
+        """One more round trip."""
         self._rtts_s.append(rtt_s)
-        return median(self._rtts_s)
 
-    def news(self, ours: Coordinate | None) -> Coordinate | None:
-        """Our coordinate if the neighbour needs to hear it: it moved, or the datagram may have been lost."""
-        self._untold += 1
-        if ours is self._told and self._untold < 16:
-            return None
-        self._told, self._untold = ours, 0
-        return ours
+    @property
+    def rtt_s(self) -> float | None:
+        """The median of the last round trips; None before the first."""
+        return median(self._rtts_s) if self._rtts_s else None
 
 
 class Coordinates:
@@ -116,6 +113,8 @@ class Coordinates:
 
     def __init__(self, config: CoordinateConfig, rng: Random) -> None:
         self._rng = rng
+        self._landmarks: dict[PeerId, Landmark] = {}
+        """Those measured last, the latest at the end."""
         self._vector_s = [0.0] * config.dimensions
         self._height_s = HEIGHT_S_MIN
         self._error = ERROR_MAX
@@ -125,7 +124,7 @@ class Coordinates:
 
     def current(self) -> Coordinate | None:
         """Our place, in whole microseconds; None before the first measurement. The same object until it moved."""
-        if not self._misses_s:
+        if not self._landmarks:
             return None
         told = self._current
         if told is None or self._has_moved(told):
@@ -133,33 +132,59 @@ class Coordinates:
                 tuple([round(x * 1e6) for x in self._vector_s]),
                 round(self._height_s * 1e6),
                 round(self._error * RATIO_ONE),
-                round(sum(self._misses_s) / len(self._misses_s) / 2 * 1e6),
+                round(sum(self._misses_s) / max(1, len(self._misses_s)) / 2 * 1e6),
             )
         return self._current
 
-    def observed(self, landmark: Landmark, theirs: Coordinate | None, rtt_s: float | None) -> None:
-        """Take in what one exchange brought: where a neighbour is, if it said so, and how long the way there took.
+    def observed(self, peer: PeerId, theirs: Coordinate | None, rtt_s: float | None) -> None:
+        """Take in what one exchange brought: where a peer is, if it said so, and how long the way there took.
 
         Raises `RemoteError` ("impossible-coordinate", "impossible-rtt") and stays where it is if that cannot be.
         """
+        landmark = self._landmarks.get(peer) or Landmark()
         if theirs is not None:
             self._check(theirs)
             landmark.coordinate = theirs
+            self._remember(peer, landmark)
         if not rtt_s:  # zero is too short for the clock that measured it, and says nothing
             return
         if not 0.0 < rtt_s <= RTT_S_MAX:
             raise RemoteError("impossible-rtt", f"{rtt_s} s; must be above 0 and at most {RTT_S_MAX:g}")
-        filtered_s = landmark.filtered_s(rtt_s)
-        if landmark.coordinate is not None:
-            self._move(landmark.coordinate, filtered_s)
+        landmark.measured(rtt_s)
+        self._remember(peer, landmark)
+        self._attend(landmark)
+        self._attend(self._rng.choice(list(self._landmarks.values())))
+
+    def told(self, peer: PeerId, theirs: Coordinate | None) -> None:
+        """A report of the peer says where it is: good to know if we once measured the way there.
+
+        A place that cannot be is passed over: the record is true, and others may live in another space.
+        """
+        landmark = self._landmarks.get(peer)
+        if landmark is not None and theirs is not None and self._is_possible(theirs):
+            landmark.coordinate = theirs
+
+    def _remember(self, peer: PeerId, landmark: Landmark) -> None:
+        self._landmarks.pop(peer, None)
+        self._landmarks[peer] = landmark
+        if len(self._landmarks) > LANDMARKS_MAX:
+            del self._landmarks[next(iter(self._landmarks))]
+
+    def _attend(self, landmark: Landmark) -> None:
+        rtt_s = landmark.rtt_s
+        if landmark.coordinate is not None and rtt_s is not None:
+            self._move(landmark.coordinate, rtt_s)
 
     def _check(self, theirs: Coordinate) -> None:
+        if not self._is_possible(theirs):
+            wish = f"{len(self._vector_s)} dimensions, within {RTT_S_MAX:g} s of the origin"
+            raise RemoteError("impossible-coordinate", f"{theirs}; must have {wish}")
+
+    def _is_possible(self, theirs: Coordinate) -> bool:
+        """Of our space, and not absurdly far from its middle, which gravity keeps near the origin."""
         if len(theirs.vector_us) != len(self._vector_s):
-            dimensions = f"{len(theirs.vector_us)} dimensions; ours is a space of {len(self._vector_s)}"
-            raise RemoteError("impossible-coordinate", dimensions)
-        far_us = hypot(*theirs.vector_us) + theirs.height_us + abs(theirs.adjustment_us)
-        if far_us > RTT_S_MAX * 1e6:  # gravity keeps the middle of a network near the origin
-            raise RemoteError("impossible-coordinate", f"{far_us / 1e6:.1f} s from the origin; at most {RTT_S_MAX:g}")
+            return False
+        return hypot(*theirs.vector_us) + theirs.height_us + abs(theirs.adjustment_us) <= RTT_S_MAX * 1e6
 
     def _move(self, theirs: Coordinate, rtt_s: float) -> None:
         """One step of Vivaldi (section 3.5 and 5.4 of the paper)."""

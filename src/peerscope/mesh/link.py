@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from math import inf
 
-from peerscope.mesh.coordinates import Landmark
 from peerscope.mesh.detector import DetectorConfig, probes_needed, silence_limit_s
+from peerscope.records.bodies import Coordinate
 from peerscope.records.identity import PeerId
 from peerscope.records.record import VERSION_MAX
 
 OUTSTANDING_MAX = 64
 FLAPS_MAX = 3
+TELL_AGAIN = 16
+"""A coordinate that stays the same goes with every so-manieth ping or pong: datagrams may be lost."""
 
 
 class RoundTrip:
@@ -72,9 +74,10 @@ class Link:
         "_config",
         "_outstanding",
         "_seq",
+        "_told",
+        "_untold",
         "connected",
         "greeted",
-        "landmark",
         "last_heard",
         "last_sent",
         "loss",
@@ -106,7 +109,9 @@ class Link:
         """The peer has said hello: it is a member and the link is up."""
         self.visit = False
         """A guest's connection, or ours as a guest: pings, and nothing else."""
-        self.landmark = Landmark()
+        self._told: Coordinate | None = None
+        self._untold = 0
+        """Messages since we told it."""
         self.opened_at = now
         self.last_heard = now
         self.last_sent = -inf
@@ -136,6 +141,14 @@ class Link:
     def told_clock(self, clock_ms: int, now: float) -> None:
         """The neighbour's version clock, as its ping, pong or hello carries it."""
         self._clock_ms, self._clock_at = clock_ms, now
+
+    def news_of_us(self, place: Coordinate | None) -> Coordinate | None:
+        """Our place if the neighbour needs to hear it: it moved, or what told it may have been lost."""
+        self._untold += 1
+        if place is self._told and self._untold < TELL_AGAIN:
+            return None
+        self._told, self._untold = place, 0
+        return place
 
     def heard_ms(self) -> int:
         """The neighbour's own clock when it was last heard, reckoned on from when it last told us."""

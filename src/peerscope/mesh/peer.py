@@ -75,6 +75,7 @@ from peerscope.records.bodies import (
     Observation,
     Observations,
     Profile,
+    Report,
 )
 from peerscope.records.identity import PeerId, Signer, ref
 from peerscope.records.ledger import Entry, Ledger, LedgerConfig
@@ -251,11 +252,11 @@ class Peer:
                 place = self.coordinates.current()
                 self.out.send(peer, self.watch.pinged(link, message, now, clock_ms, ahead_ms, place))
                 rtt_us = None if link.pings else message.rtt_us
-                self.coordinates.observed(link.landmark, message.coordinate, None if rtt_us is None else rtt_us / 1e6)
+                self.coordinates.observed(peer, message.coordinate, None if rtt_us is None else rtt_us / 1e6)
             case Pong():
                 is_answer = self.watch.ponged(link, message, now, self.register.wall_ms(now))
                 rtt_s = link.rtt.last_s if is_answer else None
-                self.coordinates.observed(link.landmark, message.coordinate, rtt_s)
+                self.coordinates.observed(peer, message.coordinate, rtt_s)
             case Push():
                 self._pushed(peer, message, now)
             case Announce():
@@ -314,6 +315,8 @@ class Peer:
     def _stored(self, entry: Entry, now: float) -> None:
         peer, body = entry.record.peer_id, entry.body
         self.membership.stored(entry, now)
+        if isinstance(body, Report):
+            self.coordinates.told(peer, body.coordinate)
         if isinstance(body, Profile) and body.left and peer in self.watch.links:
             self.out.add(Hangup(peer, "it left"))
             self.sessions.unlink(peer, "it left", now)

@@ -86,7 +86,7 @@ class Watch:
                 rtt_us = None if rtt_s is None else round(rtt_s * 1e6)
                 ratio = link.loss.ratio if link.pings else None
                 loss = None if ratio is None else round(ratio * RATIO_ONE)
-                place = link.landmark.news(coordinate)
+                place = link.news_of_us(coordinate)
                 pings.append((link.peer, Ping(seq, clock_ms, ahead_ms, rtt_us, loss, place)))
             link.wake_at = link.next_ping_at()
             if link.is_up:  # doubt only makes it later: then it is asked once more than needed
@@ -112,7 +112,7 @@ class Watch:
             link.rtt.sample(ping.rtt_us / 1e6)
         if ping.loss is not None:
             link.loss_told = ping.loss / RATIO_ONE
-        return Pong(ping.seq, clock_ms, ahead_ms, link.landmark.news(coordinate))
+        return Pong(ping.seq, clock_ms, ahead_ms, link.news_of_us(coordinate))
 
     def ponged(self, link: Link, pong: Pong, now: float, wall_ms: float | None = None) -> bool:
         """An answer came; False if it answers nothing we asked. `wall_ms`: our wall clock now."""

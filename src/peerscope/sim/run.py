@@ -18,11 +18,14 @@ from peerscope.mesh.messages import Aged
 from peerscope.mesh.peer import PeerConfig
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
+from peerscope.sim.accuracy import CoordinateError, coordinate_error
 from peerscope.sim.checkers import Convergence, Detection, Spread
+from peerscope.sim.network import near
 from peerscope.sim.scenario import Scenario
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
 from peerscope.sim.workload import Workload
+from peerscope.sim.world import World
 
 Progress = Callable[[float, float, str], None]
 """Called with virtual seconds passed, virtual seconds in all, and what goes on."""
@@ -62,6 +65,8 @@ class Outcome(Struct, frozen=True):
     """Most hops any urgent record took."""
     time_to_all_s: Times
     """From the issue of an urgent record until all running peers held it."""
+    coordinate_error: CoordinateError | None
+    """At the end; null where the scenario's latency has no fixed truth."""
     bytes_share: dict[str, float]
     refused: dict[str, int]
     incidents: None
@@ -88,7 +93,9 @@ def run(
     """Run a scenario. `options`: the command line's, for the replay command."""
     began = time.perf_counter()
     rng = Random(seed)
-    sim = Simulator(seed=rng.getrandbits(64), config=config, faults=scenario.network, signed=signed)
+    world = World(seed) if scenario.latency == "world" else None
+    seed_of_sim = rng.getrandbits(64)
+    sim = Simulator(seed=seed_of_sim, config=config, latency=world or near, faults=scenario.network, signed=signed)
     truth = Truth()
     detection, spread = Detection(sim, truth), Spread(sim)
 
@@ -122,6 +129,7 @@ def run(
         convergence_s=None if convergence.mistake() else max(0.0, convergence.wrong_at - last_s),
         **traffic.since(),
         time_to_all_s=_times(spread.to_all_s),
+        coordinate_error=coordinate_error(sim, world, truth, Random(seed)) if world else None,
         incidents=None,
         root_right=None,
         precision=None,
@@ -182,7 +190,7 @@ def _populate(sim: Simulator, scenario: Scenario, rng: Random) -> None:
     for index in range(scenario.peers):
         skewed = rng.random() < scenario.skewed_share
         skew_s = rng.uniform(-scenario.skew_s, scenario.skew_s) if skewed else 0.0
-        peers.append(sim.add(f"region-{index % scenario.regions + 1}", skew_s=skew_s))
+        peers.append(sim.add(scenario.region(index), skew_s=skew_s))
     for peer in peers:
         sim.start(peer, *([] if scenario.warm or peer == peers[0] else [peers[0]]))
     if scenario.warm:
@@ -212,7 +220,7 @@ def _detection(sim: Simulator, truth: Truth, found: Detection) -> dict[str, Time
 
 
 def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[str]:
-    bounds, detection = scenario.bounds, outcome.detection
+    bounds, detection, error = scenario.bounds, outcome.detection, outcome.coordinate_error
     checks = (
         ("suspect, median", detection["suspect"].median_s, bounds.suspect_median_s),
         ("down, median", detection["down"].median_s, bounds.down_median_s),
@@ -221,6 +229,7 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
         ("dead peers never called down", detection["down"].missed, bounds.missed),
         ("seconds until all agreed", outcome.convergence_s, bounds.convergence_s),
         ("redundancy", outcome.redundancy, bounds.redundancy),
+        ("relative error of coordinates, median", error.median if error else None, bounds.coordinate_error),
     )
     for name, value, most in checks:
         if value is not None and most is not None and value > most:

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 
 from peerscope.errors import ConfigError
 from peerscope.sim.network import NetworkFaults
+from peerscope.sim.world import REGIONS
 
 Action = Literal[
     "crash",
@@ -34,6 +35,7 @@ Action = Literal[
     "equivocate",
     "accuse",
     "drop",
+    "misplace",
     "churn",
 ]
 
@@ -66,6 +68,8 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     convergence_s: float | None = None
     """Seconds after the last step until every running peer holds the same records and misses nobody alive."""
     redundancy: float | None = None
+    coordinate_error: float | None = None
+    """Median of the relative error of estimated round-trip times."""
 
 
 class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,9 +87,20 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     skewed_share: float = 0.0
     """Peers whose wall clock is off, by up to `skew_s` either way."""
     skew_s: float = 0.0
+    latency: Literal["near", "world"] = "near"
+    """Every region is near every other; or the matrix of ten regions of the world."""
     network: NetworkFaults = NetworkFaults(loss=0.01)
     steps: tuple[Step, ...] = ()
     bounds: Bounds = Bounds()
+
+    def __post_init__(self) -> None:
+        if self.latency == "world" and self.regions > len(REGIONS):
+            raise ConfigError(f"regions is {self.regions}; the world of `latency` has {len(REGIONS)}")
+
+    def region(self, index: int) -> str:
+        """Where the so-manieth peer is."""
+        at = index % self.regions
+        return REGIONS[at] if self.latency == "world" else f"region-{at + 1}"
 
 
 def load(name: str) -> Scenario:
