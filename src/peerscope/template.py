@@ -41,7 +41,7 @@ TEMPLATE = """\
 # down_after_s = 4.0            # silence after which a suspected peer is down
 
 [coordinates]                   # from which the round-trip time of any two peers is estimated
-# dimensions = 4                # the same for all peers of a network
+# dimensions = 3                # the same for all peers of a network
 # visit_interval_s = 5.0        # between short visits to random peers, at first; 0 for none
 # visit_interval_s_max = 60.0   # later on
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from math import inf
 
+from peerscope.mesh.coordinates import is_news
 from peerscope.mesh.detector import DetectorConfig, probes_needed, silence_limit_s
 from peerscope.records.bodies import Coordinate
 from peerscope.records.identity import PeerId
@@ -13,7 +14,7 @@ from peerscope.records.record import VERSION_MAX
 OUTSTANDING_MAX = 64
 FLAPS_MAX = 3
 TELL_AGAIN = 16
-"""A coordinate that stays the same goes with every so-manieth ping or pong: datagrams may be lost."""
+"""A place that stays the same goes with every so-manieth ping or pong."""
 
 
 class RoundTrip:
@@ -143,9 +144,11 @@ class Link:
         self._clock_ms, self._clock_at = clock_ms, now
 
     def news_of_us(self, place: Coordinate | None) -> Coordinate | None:
-        """Our place if the neighbour needs to hear it: it moved, or what told it may have been lost."""
+        """Our place if the neighbour needs to hear it: it moved, or was not told for long (datagrams are lost)."""
         self._untold += 1
-        if place is self._told and self._untold < TELL_AGAIN:
+        if place is None:
+            return None
+        if self._told is not None and self._untold < TELL_AGAIN and not is_news(place, self._told):
             return None
         self._told, self._untold = place, 0
         return place

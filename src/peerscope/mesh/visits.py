@@ -1,7 +1,7 @@
 """Visits: now and then, measure the way to a random peer that is no neighbour.
 
 A coordinate found from eight fixed neighbours fits those and few others: each peer brings as many unknowns into the
-network's equations as pairs are measured (four links on average, four dimensions). Serf needs no visits since it pings
+network's equations as pairs are measured (four links and a place of four numbers). Serf needs no visits since it pings
 another member each second. Ours connect to a random member, say in the hello that they come as guests, exchange a few
 pings and go. Nobody links, syncs, reports or accuses because of it.
 

@@ -18,7 +18,7 @@ from peerscope.mesh.messages import Aged
 from peerscope.mesh.peer import PeerConfig
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
-from peerscope.sim.accuracy import CoordinateError, coordinate_error
+from peerscope.sim.accuracy import CoordinateError, coordinate_error, own_places
 from peerscope.sim.checkers import Convergence, Detection, Spread
 from peerscope.sim.network import near
 from peerscope.sim.scenario import Scenario
@@ -103,7 +103,7 @@ def run(
         detection.on_effect(peer, effect, now)
         spread.on_effect(peer, effect, now)
 
-    _populate(sim, scenario, rng)
+    populate(sim, scenario, rng)
     sim.on_effect = on_effect
     workload = Workload(sim, truth, rng)
     total_s = scenario.settle_s + scenario.duration_s
@@ -129,7 +129,7 @@ def run(
         convergence_s=None if convergence.mistake() else max(0.0, convergence.wrong_at - last_s),
         **traffic.since(),
         time_to_all_s=_times(spread.to_all_s),
-        coordinate_error=coordinate_error(sim, world, truth, Random(seed)) if world else None,
+        coordinate_error=coordinate_error(own_places(sim, truth), world, Random(seed)) if world else None,
         incidents=None,
         root_right=None,
         precision=None,
@@ -184,7 +184,7 @@ class Traffic:
         }
 
 
-def _populate(sim: Simulator, scenario: Scenario, rng: Random) -> None:
+def populate(sim: Simulator, scenario: Scenario, rng: Random) -> None:
     """Machines, and their agents: all knowing each other, or all at once through the first."""
     peers = []
     for index in range(scenario.peers):

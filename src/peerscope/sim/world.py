@@ -60,7 +60,9 @@ class World:
 
     def rtt_s(self, one: Node, other: Node) -> float:
         """The true round-trip seconds of a pair, without jitter; the same both ways."""
-        pair = (min(one.index, other.index), max(one.index, other.index))
+        if one.index > other.index:
+            one, other = other, one
+        pair = (one.index, other.index)
         if pair not in self._rtt_s:
             detour = Random(f"{self._seed} pair {pair}").uniform(1 - DETOUR, 1 + DETOUR)
             self._rtt_s[pair] = _backbone_s(one, other) * detour + self._access(one) + self._access(other)
