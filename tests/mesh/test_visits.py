@@ -6,7 +6,7 @@ from random import Random
 
 from peerscope.mesh.coordinates import CoordinateConfig
 from peerscope.mesh.events import Connected, Dial, Hangup, LinkChanged
-from peerscope.mesh.messages import Bye, Digest, Hello, Ping
+from peerscope.mesh.messages import Bye, Digest, Hello, Ping, Pong
 from peerscope.mesh.rings import Rings
 from peerscope.mesh.sessions import VISIT_S
 from peerscope.mesh.visits import Visits
@@ -57,17 +57,20 @@ def guest_hello(now: float) -> Hello:
     return Hello(1, 1, "peerscope", b"", 1_700_000_000_000 + round(now * 1000), visit=True)
 
 
-def test_a_guest_is_greeted_and_pinged_but_no_link_and_no_news() -> None:
+def test_a_guest_is_greeted_but_no_link_and_no_news() -> None:
     host, guest = alone(0), IDENTITIES[5]
     host.handle(Connected(guest.peer_id, False), 1.0)
     effects = hear(host, guest, guest_hello(1.0), 1.0) + host.tick(1.0)
     (answer,) = said(effects, Hello)
     assert answer.reply
     assert answer.visit
-    assert said(effects, Ping, guest.peer_id)
+    assert said(effects, Ping) == []
     assert said(effects, Digest) == []
     assert not [effect for effect in effects if isinstance(effect, LinkChanged)]
     assert host.watch.up() == []
+    (pong,) = said(hear(host, guest, Ping(1, 1_700_000_001_100, rtt_us=40_000), 1.1), Pong)
+    assert pong.seq == 1
+    assert host.coordinates.current() is not None
 
 
 def test_a_guest_that_falls_silent_is_accused_of_nothing_and_sent_away() -> None:

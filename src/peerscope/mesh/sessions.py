@@ -117,6 +117,8 @@ class Sessions:
             raise
         is_news = not link.greeted or link.visit
         link.visit = is_news and hello.visit and peer not in self._neighbourhood.wanted
+        # A guest pings: our first ping could overtake the answer on which it waits.
+        link.pings = peer in self._visiting if link.visit else self._register.me < peer
         if not hello.reply:
             self._greet(peer, now, reply=True, visit=link.visit)
         self._watch.greeted(link, hello.clock_ms, now)
