@@ -50,10 +50,10 @@ COUNTS = 2.0
 ABSURD = 6.0
 """A measurement that misses by so many times the usual misfit moves nothing. It makes the usual misfit grow, though:
 where all misses are large, since we ourselves have moved, they count again after some seconds."""
-NEWS_US = 5_000
+NEWS_RATIO = 0.04
 NEWS_ERROR = 500
-"""A place is worth telling again once it moved by 5 ms, or its error by 0.05. Measured: telling each move costs twice
-the bytes and gains a tenth of a percent."""
+"""A place is worth telling a neighbour again once it moved by this share of the way to it, or its error by 0.05.
+Measured: telling each move costs twice the bytes and gains a tenth of a percent."""
 
 
 class CoordinateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,10 +92,10 @@ def estimate_s(one: Coordinate, other: Coordinate) -> float | None:
     return (adjusted_us if adjusted_us > 0 else plain_us) / 1e6
 
 
-def is_news(place: Coordinate, told: Coordinate) -> bool:
-    """Is a place far enough from what was told of it before?"""
+def is_news(place: Coordinate, told: Coordinate, rtt_s: float) -> bool:
+    """Is a place far enough from what was told of it before, for somebody this far away?"""
     moved_us = dist(place.vector_us, told.vector_us) + abs(place.height_us - told.height_us)
-    return moved_us > NEWS_US or abs(place.error - told.error) > NEWS_ERROR
+    return moved_us > NEWS_RATIO * rtt_s * 1e6 or abs(place.error - told.error) > NEWS_ERROR
 
 
 class Landmark:

@@ -148,7 +148,8 @@ class Link:
         self._untold += 1
         if place is None:
             return None
-        if self._told is not None and self._untold < TELL_AGAIN and not is_news(place, self._told):
+        known = self._told if self._untold < TELL_AGAIN else None
+        if known is not None and not is_news(place, known, self.rtt.smoothed_s or 0.0):
             return None
         self._told, self._untold = place, 0
         return place
