@@ -24,6 +24,7 @@ from peerscope.mesh.messages import (
 from peerscope.records.bodies import (
     Body,
     Check,
+    Coordinate,
     Kind,
     LinkReading,
     Observation,
@@ -78,7 +79,22 @@ checks = st.builds(Check, number(3), st.none() | number(1_000_000), st.none() | 
 readings = st.builds(
     LinkReading, refs, st.none() | number(600_000_000), st.none() | number(10_000), watches=st.booleans()
 )
-reports = st.builds(Report, st.integers(100, 86_400_000), tuples_of(checks, 5), tuples_of(readings, 9), number(64))
+_microseconds = st.integers(-200_000, 200_000) | st.integers(-600_000_000, 600_000_000)
+coordinates = st.builds(
+    Coordinate,
+    st.lists(_microseconds, min_size=2, max_size=8).map(tuple) | st.tuples(_microseconds, _microseconds),
+    number(50_000) | number(600_000_000),
+    number(15_000),
+    _microseconds,
+)
+reports = st.builds(
+    Report,
+    st.integers(100, 86_400_000),
+    tuples_of(checks, 5),
+    tuples_of(readings, 9),
+    number(64),
+    st.none() | coordinates,
+)
 observations = st.builds(
     Observations, tuples_of(st.builds(Observation, refs, milliseconds, milliseconds, reason=names), 6)
 )
@@ -129,6 +145,7 @@ _held = tuples_of(st.builds(Held, refs, number(31), st.integers(1, 2**53 - 1), s
 _keys = tuples_of(st.builds(Key, refs, number(31), st.integers(1, 2**53 - 1)), 5)
 _sequences = number(2**32 - 1)
 _losses = st.none() | number(10_000)
+_places = st.none() | coordinates
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(
         Hello,
@@ -138,9 +155,10 @@ messages: st.SearchStrategy[Message] = st.one_of(
         st.binary(max_size=32),
         milliseconds,
         st.booleans(),
+        st.booleans(),
     ),
-    st.builds(Ping, _sequences, milliseconds, milliseconds, st.none() | number(600_000_000), _losses),
-    st.builds(Pong, _sequences, milliseconds, milliseconds),
+    st.builds(Ping, _sequences, milliseconds, milliseconds, st.none() | number(600_000_000), _losses, _places),
+    st.builds(Pong, _sequences, milliseconds, milliseconds, _places),
     st.builds(Push, records, milliseconds, number(32), tuples_of(refs, 16)),
     st.builds(Announce, _keys),
     st.builds(Pull, tuples_of(st.builds(Topic, refs, number(31)), 5)),

@@ -6,6 +6,7 @@
 from pathlib import Path
 from random import Random
 
+from peerscope.sim.node import Node
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.views.moment import Moment
 from peerscope.views.svg import to_svg
@@ -15,9 +16,9 @@ PLACES = {"eu-west": (0, 0), "eu-north": (14, 10), "us-east": (38, -4), "ap-sout
 """Regions on a plane whose unit is a millisecond one way."""
 
 
-def latency(one: str, other: str, rng: Random) -> float:
+def latency(one: Node, other: Node, rng: Random) -> float:
     """One-way seconds: the distance, with some play, and two milliseconds for access."""
-    (x, y), (u, v) = PLACES[one], PLACES[other]
+    (x, y), (u, v) = PLACES[one.region], PLACES[other.region]
     distance_ms: float = ((x - u) ** 2 + (y - v) ** 2) ** 0.5
     return (distance_ms * rng.uniform(0.9, 1.2) + rng.uniform(2, 4)) / 1000
 

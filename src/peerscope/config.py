@@ -21,6 +21,7 @@ from peerscope.addresses import is_loopback, split_address
 from peerscope.errors import ConfigError
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.checks import HealthConfig
+from peerscope.mesh.coordinates import CoordinateConfig
 from peerscope.mesh.detector import DetectorConfig
 from peerscope.mesh.gossip import GossipConfig
 from peerscope.mesh.neighbourhood import NeighbourhoodConfig
@@ -100,6 +101,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ledger: LedgerConfig = LedgerConfig()
     regions: RegionConfig = RegionConfig()
     crawl: CrawlConfig = CrawlConfig()
+    coordinates: CoordinateConfig = CoordinateConfig()
 
     @classmethod
     def load(
@@ -138,6 +140,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             report=self.report,
             health=self.health,
             crawl=self.crawl,
+            coordinates=self.coordinates,
         )
 
 

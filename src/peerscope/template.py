@@ -55,4 +55,9 @@ TEMPLATE = """\
 [crawl]                         # answers to `peerscope crawl` of others
 # answers_per_s = 5.0           # in all; an answer has about three kilobytes
 # answers_per_peer_s = 1.0      # to one asking peer
+
+[coordinates]                   # from which the round-trip time of any two peers is estimated
+# dimensions = 3                # the same for all peers of a network
+# visit_interval_s = 5.0        # between short visits to random peers, at first; 0 for none
+# visit_interval_s_max = 60.0   # later on
 """

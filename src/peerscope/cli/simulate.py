@@ -113,6 +113,9 @@ def _show(outcome: Outcome, scenario: Scenario) -> None:
     if cost["mean"] is not None and rate is not None:
         table.add_row("traffic", f"{cost['mean']:.0f} B/s per peer, at most {cost['max']:.0f}; {rate:.1f} messages/s")
     table.add_row("urgent record to all", _times(outcome.time_to_all_s))
+    if outcome.coordinate_error is not None:
+        error = outcome.coordinate_error
+        table.add_row("estimated round trips", f"off by {error.median:.0%} in the median, {error.p90:.0%} at p90")
     if outcome.redundancy is not None:
         table.add_row("copies above one", f"{outcome.redundancy:.2f} of each announced record")
     if outcome.crawl is not None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from math import inf
 
+from peerscope.mesh.coordinates import is_news
 from peerscope.mesh.detector import DetectorConfig, probes_needed, silence_limit_s
+from peerscope.records.bodies import Coordinate
 from peerscope.records.identity import PeerId
 from peerscope.records.record import VERSION_MAX
 
 OUTSTANDING_MAX = 64
 FLAPS_MAX = 3
+TELL_AGAIN = 16
+"""A place that stays the same goes with every so-manieth ping or pong."""
 
 
 class RoundTrip:
@@ -71,6 +75,8 @@ class Link:
         "_config",
         "_outstanding",
         "_seq",
+        "_told",
+        "_untold",
         "connected",
         "greeted",
         "last_heard",
@@ -85,6 +91,7 @@ class Link:
         "peer",
         "pings",
         "rtt",
+        "visit",
     )
 
     def __init__(self, peer: PeerId, config: DetectorConfig, *, pings: bool, now: float) -> None:
@@ -101,6 +108,11 @@ class Link:
         """The transport has a connection; without one, pings count as unanswered."""
         self.greeted = False
         """The peer has said hello: it is a member and the link is up."""
+        self.visit = False
+        """A guest's connection, or ours as a guest: pings, and nothing else."""
+        self._told: Coordinate | None = None
+        self._untold = 0
+        """Messages since we told it."""
         self.opened_at = now
         self.last_heard = now
         self.last_sent = -inf
@@ -115,8 +127,8 @@ class Link:
 
     @property
     def is_up(self) -> bool:
-        """Greeted and not silent."""
-        return self.greeted and not self.lost
+        """Greeted to stay, and not silent."""
+        return self.greeted and not self.lost and not self.visit
 
     @property
     def loss_ratio(self) -> float | None:
@@ -130,6 +142,17 @@ class Link:
     def told_clock(self, clock_ms: int, now: float) -> None:
         """The neighbour's version clock, as its ping, pong or hello carries it."""
         self._clock_ms, self._clock_at = clock_ms, now
+
+    def news_of_us(self, place: Coordinate | None) -> Coordinate | None:
+        """Our place if the neighbour needs to hear it: it moved, or was not told for long (datagrams are lost)."""
+        self._untold += 1
+        if place is None:
+            return None
+        known = self._told if self._untold < TELL_AGAIN else None
+        if known is not None and not is_news(place, known, self.rtt.smoothed_s or 0.0):
+            return None
+        self._told, self._untold = place, 0
+        return place
 
     def heard_ms(self) -> int:
         """The neighbour's own clock when it was last heard, reckoned on from when it last told us."""

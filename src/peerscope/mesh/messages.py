@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import RemoteError
-from peerscope.records.bodies import LINKS_MAX, RATIO_ONE, Milliseconds, Name, Ref
+from peerscope.records.bodies import LINKS_MAX, RATIO_ONE, Coordinate, Milliseconds, Name, Ref
 from peerscope.records.record import KINDS_MAX, VERSION_MAX, Record
 
 WIRE_VERSION = 1
@@ -42,6 +42,8 @@ class Hello(Struct, frozen=True, array_like=True, tag=0):
     clock_ms: Milliseconds
     """The sender's version clock."""
     reply: bool = False
+    visit: bool = False
+    """Only a few pings are wanted: no link, no records. The answer repeats it where the other end agrees."""
 
 
 class Ping(Struct, frozen=True, array_like=True, tag=1):
@@ -54,6 +56,8 @@ class Ping(Struct, frozen=True, array_like=True, tag=1):
     """How far it runs ahead of the sender's wall clock."""
     rtt_us: Annotated[int, Meta(ge=0, le=600_000_000)] | None = None
     loss: Annotated[int, Meta(ge=0, le=RATIO_ONE)] | None = None
+    coordinate: Coordinate | None = None
+    """The sender's place, where it moved since it last said so."""
 
 
 class Pong(Struct, frozen=True, array_like=True, tag=2):
@@ -62,6 +66,8 @@ class Pong(Struct, frozen=True, array_like=True, tag=2):
     seq: Sequence
     clock_ms: Milliseconds
     ahead_ms: Milliseconds = 0
+    coordinate: Coordinate | None = None
+    """As in `Ping`."""
 
 
 class Push(Struct, frozen=True, array_like=True, tag=3):

@@ -23,6 +23,7 @@ from peerscope.errors import RemoteError
 from peerscope.mesh import evidence
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.checks import HealthConfig
+from peerscope.mesh.coordinates import CoordinateConfig, Coordinates
 from peerscope.mesh.detector import DetectorConfig
 from peerscope.mesh.events import (
     Connected,
@@ -67,6 +68,7 @@ from peerscope.mesh.reporter import ReportConfig, Reporter
 from peerscope.mesh.sessions import Sessions
 from peerscope.mesh.sync import Sync, SyncConfig
 from peerscope.mesh.vicinity import CrawlConfig, Introductions
+from peerscope.mesh.visits import Visits
 from peerscope.mesh.watch import Watch
 from peerscope.records.bodies import (
     LINKS_MAX,
@@ -76,6 +78,7 @@ from peerscope.records.bodies import (
     Observation,
     Observations,
     Profile,
+    Report,
 )
 from peerscope.records.identity import PeerId, Signer, ref
 from peerscope.records.ledger import Entry, Ledger, LedgerConfig
@@ -97,6 +100,7 @@ class PeerConfig(Struct, frozen=True, kw_only=True):
     report: ReportConfig = ReportConfig()
     health: HealthConfig = HealthConfig()
     crawl: CrawlConfig = CrawlConfig()
+    coordinates: CoordinateConfig = CoordinateConfig()
 
 
 class Peer:
@@ -128,6 +132,8 @@ class Peer:
             by_prefix=config.network.public,
         )
         self.watch = Watch(self.me, config.detector)
+        self.coordinates = Coordinates(config.coordinates, rng)
+        self.visits = Visits(self.me, config.coordinates, rng, now)
         self.gossip = Gossip(self.me, self.ledger, config.gossip, rng, self.out)
         self.sync = Sync(self.ledger, self.gossip, config.sync, rng, self.out, now)
         self.reporter = Reporter(config.report, config.health, config.gossip.budget_bytes_s, now)
@@ -165,7 +171,7 @@ class Peer:
             case Disconnected(peer, _):
                 self.sessions.disconnected(peer, now)
             case DialFailed(peer, _):
-                self.neighbourhood.failed(peer, now)
+                self.sessions.unreached(peer, now)
             case Join(peer, addresses):
                 if peer not in self.ledger:
                     self.neighbourhood.join(peer, addresses, now)
@@ -193,7 +199,10 @@ class Peer:
             return self.out.take()
         self._watch(now)
         for peer in self.neighbourhood.due(now):
-            self.sessions.dial(peer)
+            self.sessions.dial(peer, now)
+        host = self.visits.due(now, self.neighbourhood.rings, self.watch.links, busy=self.watch.is_lagging(now))
+        if host is not None:
+            self.sessions.visit(host)
         self.gossip.tick(now)
         self.sync.tick(now, self.watch.up())
         if now >= self._review_at:
@@ -212,6 +221,7 @@ class Peer:
             self.gossip.deadline(),
             self.sync.deadline(),
             self.reporter.deadline(),
+            self.visits.deadline(),
             self._review_at,
         )
 
@@ -244,9 +254,14 @@ class Peer:
         match message:
             case Ping():
                 clock_ms, ahead_ms = self.register.clock_ms(now), self.register.ahead_ms(now)
-                self.out.send(peer, self.watch.pinged(link, message, now, clock_ms, ahead_ms))
+                place = self.coordinates.current()
+                self.out.send(peer, self.watch.pinged(link, message, now, clock_ms, ahead_ms, place))
+                rtt_us = None if link.pings else message.rtt_us
+                self.coordinates.observed(peer, message.coordinate, None if rtt_us is None else rtt_us / 1e6)
             case Pong():
-                self.watch.ponged(link, message, now, self.register.wall_ms(now))
+                is_answer = self.watch.ponged(link, message, now, self.register.wall_ms(now))
+                rtt_s = link.rtt.last_s if is_answer else None
+                self.coordinates.observed(peer, message.coordinate, rtt_s)
             case Push():
                 self._pushed(peer, message, now)
             case Announce():
@@ -314,6 +329,8 @@ class Peer:
     def _stored(self, entry: Entry, now: float) -> None:
         peer, body = entry.record.peer_id, entry.body
         self.membership.stored(entry, now)
+        if isinstance(body, Report):
+            self.coordinates.told(peer, body.coordinate)
         if isinstance(body, Profile) and body.left and peer in self.watch.links:
             self.out.add(Hangup(peer, "it left"))
             self.sessions.unlink(peer, "it left", now)
@@ -342,7 +359,8 @@ class Peer:
     def _watch(self, now: float) -> None:
         if now < self.watch.deadline():
             return
-        pings, lost = self.watch.due(now, self.register.clock_ms(now), self.register.ahead_ms(now))
+        clock_ms, ahead_ms = self.register.clock_ms(now), self.register.ahead_ms(now)
+        pings, lost = self.watch.due(now, clock_ms, ahead_ms, self.coordinates.current())
         for peer, ping in pings:
             if self.watch.links[peer].connected:
                 self.out.send(peer, ping)
@@ -414,6 +432,7 @@ class Peer:
             expected=len(expected),
             unreached=unreached if not up else 0,
             peers=len(self.neighbourhood.rings),
+            coordinate=self.coordinates.current(),
             now=now,
         )
         self._publish(report, now, urgent=urgent)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from peerscope.errors import ConfigError
 from peerscope.mesh.checks import MESSAGE_MAX, HealthConfig, judge_p2p
 from peerscope.mesh.link import Link
-from peerscope.records.bodies import RATIO_ONE, Check, LinkReading, Report, Status
+from peerscope.records.bodies import RATIO_ONE, Check, Coordinate, LinkReading, Report, Status
 from peerscope.records.identity import ref
 
 RECORD_BYTES = 600
@@ -100,6 +100,7 @@ class Reporter:
         unreached: int,
         peers: int,
         now: float,
+        coordinate: Coordinate | None = None,
     ) -> tuple[Report, bool]:
         """The report, and whether it is urgent. `links`: those that are up, and whether each is a ring
         neighbour's; `unreached`: peers to start from that did not answer, where there is no link at all."""
@@ -117,7 +118,7 @@ class Reporter:
         )
         readings = tuple(_reading(link, watches, now) for link, watches in links)
         checks = (cpu, memory, storage, self._flapping(network, now), p2p)
-        report = Report(round(wait_s * 1000), checks, readings, expected)
+        report = Report(round(wait_s * 1000), checks, readings, expected, coordinate)
         urgent = self._urgent or (self._status is not None and report.status != self._status)
         self._status = report.status
         self._urgent = False

@@ -12,6 +12,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
+from random import Random
 
 from peerscope.records.identity import PeerId
 
@@ -37,6 +38,10 @@ class Rings:
     def members(self) -> frozenset[PeerId]:
         """Everybody on the rings."""
         return frozenset(self._members)
+
+    def any(self, rng: Random) -> PeerId:
+        """One of those on the rings, drawn at random. There must be one."""
+        return rng.choice(self._rings[0])[1]
 
     def add(self, peer: PeerId) -> bool:
         """Place a peer on every ring; False if it was there."""

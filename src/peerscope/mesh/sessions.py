@@ -20,6 +20,8 @@ from peerscope.records.ledger import Ledger
 
 CONNECTIONS_MAX = 4 * LINKS_MAX
 HELLO_TIMEOUT_S = 5.0
+VISIT_S = 4.0
+"""A guest leaves after this time: four or five pings."""
 CROWD = LINKS_MAX
 CROWD_LINGER_S = 3.0
 
@@ -51,6 +53,8 @@ class Sessions:
         self._reporter = reporter
         self._out = out
         self._observe = observe
+        self._visiting: set[PeerId] = set()
+        """Peers whose guests we are, or dial to be."""
 
     def connected(self, peer: PeerId, dialled: bool, now: float) -> None:
         """A new connection; the end that dialled speaks first. Raises `RemoteError` when there are too many."""
@@ -60,7 +64,7 @@ class Sessions:
         self._watch.open(peer, now)
         self._sync.closed(peer)  # it may be another life of the same peer
         if dialled:
-            self._greet(peer, now, reply=False)
+            self._greet(peer, now, reply=False, visit=peer in self._visiting)
 
     def disconnected(self, peer: PeerId, now: float) -> None:
         """The last connection is gone: the watch says when the silence counts; try to reach it meanwhile."""
@@ -68,18 +72,36 @@ class Sessions:
         if link is None:
             return
         link.connected = False
-        if link.greeted:
+        self._visiting.discard(peer)
+        if link.greeted and not link.visit:
             self._neighbourhood.missing(peer, now)
         else:
             self._watch.close(peer)
             self._neighbourhood.failed(peer, now)
 
-    def dial(self, peer: PeerId) -> None:
-        """Try to connect, where there is no connection."""
+    def visit(self, peer: PeerId) -> None:
+        """Connect to a member that is no neighbour, for a few pings."""
+        self._visiting.add(peer)
+        self._dial(peer)
+
+    def unreached(self, peer: PeerId, now: float) -> None:
+        """A dial came to nothing."""
+        self._visiting.discard(peer)
+        self._neighbourhood.failed(peer, now)
+
+    def dial(self, peer: PeerId, now: float) -> None:
+        """Try to link with a peer: connect, or turn the visit that goes on into a link."""
         link = self._watch.links.get(peer)
+        self._visiting.discard(peer)
+        if link is not None and link.visit and link.connected:
+            self._greet(peer, now, reply=False)
+            return
         if link is not None and link.is_up and link.connected:
             self._neighbourhood.linked(peer)
             return
+        self._dial(peer)
+
+    def _dial(self, peer: PeerId) -> None:
         profile = self._ledger.profile(peer)
         addresses = profile.addresses if profile else self._neighbourhood.bootstrap.get(peer, ())
         self._out.add(Dial(peer, addresses))
@@ -92,11 +114,16 @@ class Sessions:
         except RemoteError as error:
             self.refuse(peer, error.reason, now)
             raise
+        is_news = not link.greeted or link.visit
+        link.visit = is_news and hello.visit and peer not in self._neighbourhood.wanted
+        # A guest pings: our first ping could overtake the answer on which it waits.
+        link.pings = peer in self._visiting if link.visit else self._register.me < peer
         if not hello.reply:
-            self._greet(peer, now, reply=True)
-        is_news = not link.greeted
+            self._greet(peer, now, reply=True, visit=link.visit)
         self._watch.greeted(link, hello.clock_ms, now)
         self.heard(peer, now)
+        if link.visit:
+            return
         self._neighbourhood.linked(peer)
         self._gossip.opened(peer)
         if is_news:
@@ -130,11 +157,12 @@ class Sessions:
     def unlink(self, peer: PeerId, reason: str, now: float) -> None:
         """The link is no more, and that is no failure."""
         link = self._watch.close(peer)
+        self._visiting.discard(peer)
         self._gossip.closed(peer)
         self._sync.closed(peer)
         if link is not None and link.lost:
             self._observe(now)
-        elif link is not None and link.greeted:
+        elif link is not None and link.greeted and not link.visit:
             self.changed(peer, False, reason, now)
 
     def changed(self, peer: PeerId, up: bool, reason: str, now: float) -> None:
@@ -156,9 +184,11 @@ class Sessions:
                 self._out.add(Hangup(peer, "no hello"))
             elif link.lost and peer not in self._ledger and link.quiet_s(now) > linger_s:
                 self.unlink(peer, "never told who it is", now)
+            elif link.visit and age_s > (VISIT_S if peer in self._visiting else linger_s):
+                self.hang_up(peer, "the visit is over", now)
             elif link.is_up and peer not in wanted and peer in rings and age_s > idle_s:
                 self.hang_up(peer, "not a neighbour", now)
 
-    def _greet(self, peer: PeerId, now: float, *, reply: bool) -> None:
+    def _greet(self, peer: PeerId, now: float, *, reply: bool, visit: bool = False) -> None:
         proof, clock_ms = prove(self._network, self._register.me, peer), self._register.clock_ms(now)
-        self._out.send(peer, Hello(WIRE_VERSION, WIRE_VERSION, self._network.name, proof, clock_ms, reply))
+        self._out.send(peer, Hello(WIRE_VERSION, WIRE_VERSION, self._network.name, proof, clock_ms, reply, visit))

@@ -7,7 +7,7 @@ from math import inf
 from peerscope.mesh.detector import DetectorConfig, doubt
 from peerscope.mesh.link import Link
 from peerscope.mesh.messages import Ping, Pong
-from peerscope.records.bodies import RATIO_ONE
+from peerscope.records.bodies import RATIO_ONE, Coordinate
 from peerscope.records.identity import PeerId
 
 LAG_HOLD_S = 10.0
@@ -68,8 +68,10 @@ class Watch:
         """When to call `due` next. What is heard in between only moves it later, so it is worked out in `due`."""
         return self._next_at
 
-    def due(self, now: float, clock_ms: int, ahead_ms: int = 0) -> tuple[list[tuple[PeerId, Ping]], list[Link]]:
-        """Pings to send now, and links that are lost since the last call."""
+    def due(
+        self, now: float, clock_ms: int, ahead_ms: int = 0, coordinate: Coordinate | None = None
+    ) -> tuple[list[tuple[PeerId, Ping]], list[Link]]:
+        """Pings to send now, and links that are lost since the last call. A visit is never lost: it just ends."""
         pings: list[tuple[PeerId, Ping]] = []
         lost: list[Link] = []
         factor: float | None = None
@@ -78,7 +80,7 @@ class Watch:
         for link in self.links.values():
             if link.wake_at > now + slack_s:
                 continue
-            overdue = not link.lost and link.is_overdue(now)
+            overdue = link.is_up and link.is_overdue(now)
             if overdue:
                 factor = factor or self.doubt(now)
                 if link.is_silent(now, factor):
@@ -90,14 +92,23 @@ class Watch:
                 rtt_us = None if rtt_s is None else round(rtt_s * 1e6)
                 ratio = link.loss.ratio if link.pings else None
                 loss = None if ratio is None else round(ratio * RATIO_ONE)
-                pings.append((link.peer, Ping(seq, clock_ms, ahead_ms, rtt_us, loss)))
+                place = link.news_of_us(coordinate)
+                pings.append((link.peer, Ping(seq, clock_ms, ahead_ms, rtt_us, loss, place)))
             link.wake_at = link.next_ping_at()
-            if not link.lost:  # doubt only makes it later: then it is asked once more than needed
+            if link.is_up:  # doubt only makes it later: then it is asked once more than needed
                 link.wake_at = min(link.wake_at, link.silent_at(now, factor or 1.0))
         self._next_at = min((link.wake_at for link in self.links.values()), default=inf)
         return pings, lost
 
-    def pinged(self, link: Link, ping: Ping, now: float, clock_ms: int, ahead_ms: int = 0) -> Pong:
+    def pinged(
+        self,
+        link: Link,
+        ping: Ping,
+        now: float,
+        clock_ms: int,
+        ahead_ms: int = 0,
+        coordinate: Coordinate | None = None,
+    ) -> Pong:
         """The answer to a ping; its sender's measurements serve us too."""
         link.told_clock(ping.clock_ms, now)
         if link.rtt.smoothed_s is not None:
@@ -107,7 +118,7 @@ class Watch:
             link.rtt.sample(ping.rtt_us / 1e6)
         if ping.loss is not None:
             link.loss_told = ping.loss / RATIO_ONE
-        return Pong(ping.seq, clock_ms, ahead_ms)
+        return Pong(ping.seq, clock_ms, ahead_ms, link.news_of_us(coordinate))
 
     def ponged(self, link: Link, pong: Pong, now: float, wall_ms: float | None = None) -> bool:
         """An answer came; False if it answers nothing we asked. `wall_ms`: our wall clock now."""
@@ -127,11 +138,15 @@ class Watch:
         for link in self.links.values():
             link.forgive(lag_s, now)
 
+    def is_lagging(self, now: float) -> bool:
+        """Our own loop ran late a short while ago."""
+        return now < self._doubt_until
+
     def doubt(self, now: float) -> float:
         """How far we distrust our own silence; 1 is not at all."""
-        links = [link for link in self.links.values() if link.greeted and not link.lost]
+        links = [link for link in self.links.values() if link.is_up]
         quiet = sum(link.is_overdue(now) for link in links)
-        lags = self._lags if now < self._doubt_until else 0.0
+        lags = self._lags if self.is_lagging(now) else 0.0
         return doubt(quiet=quiet, links=len(links), lags=lags, doubt_max=self._config.doubt_max)
 
     def _wake(self, link: Link, now: float) -> None:

@@ -7,9 +7,20 @@ from random import Random
 from msgspec.structs import replace
 
 from peerscope.mesh.events import Effect, Send
-from peerscope.mesh.messages import NEIGHBOURS_MAX, Aged, Announce, Push, Records, Vicinity, decode, encode
+from peerscope.mesh.messages import (
+    NEIGHBOURS_MAX,
+    Aged,
+    Announce,
+    Ping,
+    Pong,
+    Push,
+    Records,
+    Vicinity,
+    decode,
+    encode,
+)
 from peerscope.mesh.peer import Peer
-from peerscope.records.bodies import Kind, Observation, Observations, Profile, encode_body
+from peerscope.records.bodies import Coordinate, Kind, Observation, Observations, Profile, encode_body
 from peerscope.records.identity import Identity, Signer, ref
 from peerscope.records.record import Record, sign
 from peerscope.sim.node import Corruption, make_signer
@@ -17,12 +28,16 @@ from peerscope.sim.node import Corruption, make_signer
 EVERY_S = 1.0
 """How often a byzantine peer attacks."""
 REPLAYED_MAX = 256
+LATE_S = 0.2
+"""How long those who misplace themselves hold an answer back, at least: until they next have something to do."""
 
 
 def corruption(kind: str, signer: Signer, rng: Random) -> Corruption:
-    """The corruption a scenario names: forge, replay, equivocate, accuse, drop, invent or garble."""
+    """The corruption a scenario names: forge, replay, equivocate, accuse, drop, misplace, invent or garble."""
     if kind == "drop":
         return drop
+    if kind == "misplace":
+        return misplaced(rng)
     if kind in ("invent", "garble"):
         return misleading(kind, signer, rng)
     attacks = {"forge": _forge, "replay": _replay, "equivocate": _equivocate, "accuse": _accuse}
@@ -97,6 +112,35 @@ def _misled(effect: Effect, kind: str, signer: Signer, rng: Random) -> Effect:
         sign(one, nobody, version=1, wall_ms=1) for one in invented
     )  # true signatures of keys without peers
     return replace(effect, data=encode(Vicinity(message.profile, records)))
+
+
+def misplaced(rng: Random) -> Corruption:
+    """Claims to be somewhere else with each message and to be sure of it, now and then where nobody can be; answers
+    pings late, and claims impossible round trips."""
+    held: list[tuple[float, Effect]] = []
+
+    def place(dimensions: int) -> Coordinate:
+        most_us = rng.choice((300_000, 3_000_000, 600_000_000))
+        return Coordinate(tuple(rng.randint(-most_us, most_us) for _ in range(dimensions)), 0, 0)
+
+    def corrupt(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
+        dimensions = peer.config.coordinates.dimensions
+        kept = [effect for due_at, effect in held if due_at <= now]
+        held[:] = [(due_at, effect) for due_at, effect in held if due_at > now]
+        for effect in effects:
+            message = decode(effect.data) if isinstance(effect, Send) else None
+            if isinstance(effect, Send) and isinstance(message, Ping):
+                rtt_us = rng.choice((message.rtt_us, 1, 900_000, 600_000_000))
+                lie = replace(message, coordinate=place(dimensions), rtt_us=rtt_us)
+                kept.append(replace(effect, data=encode(lie)))
+            elif isinstance(effect, Send) and isinstance(message, Pong):
+                lies = replace(effect, data=encode(replace(message, coordinate=place(dimensions))))
+                held.append((now + rng.choice((0.0, LATE_S)), lies))
+            else:
+                kept.append(effect)
+        return kept
+
+    return corrupt
 
 
 def _forge(peer: Peer, memory: Memory, now: float) -> list[Record]:

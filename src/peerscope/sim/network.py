@@ -9,12 +9,13 @@ from msgspec import Struct
 
 from peerscope.mesh.events import Lane
 from peerscope.records.identity import PeerId
+from peerscope.sim.node import Node
 
 RETRANSMIT_S = 0.2
 REORDER_S = 0.1
 
-Latency = Callable[[str, str, Random], float]
-"""One-way seconds from one region to another, drawn for one message."""
+Latency = Callable[[Node, Node, Random], float]
+"""One-way seconds from one machine to another, drawn for one message."""
 
 
 class NetworkFaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,8 +60,8 @@ class Network:
             for one, other, both_ways in self._cuts
         )
 
-    def delay_s(self, one: str, other: str) -> float:
-        """One-way seconds between two regions, drawn now."""
+    def delay_s(self, one: Node, other: Node) -> float:
+        """One-way seconds between two machines, drawn now."""
         return self._latency(one, other, self._rng)
 
     def arrivals(self, sender: PeerId, to: PeerId, lane: Lane, sent_at: float, delay_s: float) -> list[float]:
@@ -99,9 +100,9 @@ class Network:
         return arrives
 
 
-def near(one: str, other: str, rng: Random) -> float:
+def near(one: Node, other: Node, rng: Random) -> float:
     """One way 5 ms inside a region, 10 to 40 ms between regions: links of 20 to 80 ms."""
-    return rng.uniform(0.004, 0.006) if one == other else rng.uniform(0.01, 0.04)
+    return rng.uniform(0.004, 0.006) if one.region == other.region else rng.uniform(0.01, 0.04)
 
 
 def fixed(rtt_s: float) -> Latency:

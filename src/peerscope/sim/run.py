@@ -18,6 +18,7 @@ from peerscope.mesh.messages import Aged
 from peerscope.mesh.peer import PeerConfig
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
+from peerscope.sim.accuracy import CoordinateError, coordinate_error, own_places
 from peerscope.sim.checkers import Convergence, Detection, Spread
 from peerscope.sim.crawl import Crawl, crawled
 from peerscope.sim.network import fixed, near
@@ -25,6 +26,7 @@ from peerscope.sim.scenario import Scenario
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
 from peerscope.sim.workload import Workload
+from peerscope.sim.world import World
 
 Progress = Callable[[float, float, str], None]
 """Called with virtual seconds passed, virtual seconds in all, and what goes on."""
@@ -64,6 +66,8 @@ class Outcome(Struct, frozen=True):
     """Most hops any urgent record took."""
     time_to_all_s: Times
     """From the issue of an urgent record until all running peers held it."""
+    coordinate_error: CoordinateError | None
+    """At the end; null where the scenario's latency has no fixed truth."""
     bytes_share: dict[str, float]
     refused: dict[str, int]
     crawl: Crawl | None
@@ -91,9 +95,10 @@ def run(
     """Run a scenario. `options`: the command line's, for the replay command."""
     began = time.perf_counter()
     rng = Random(seed)
-    latency = near if scenario.link_rtt_s is None else fixed(scenario.link_rtt_s)
-    faults = scenario.network
-    sim = Simulator(seed=rng.getrandbits(64), config=config, latency=latency, faults=faults, signed=signed)
+    world = World(seed) if scenario.latency == "world" else None
+    seed_of_sim = rng.getrandbits(64)
+    latency = world or (near if scenario.link_rtt_s is None else fixed(scenario.link_rtt_s))
+    sim = Simulator(seed=seed_of_sim, config=config, latency=latency, faults=scenario.network, signed=signed)
     truth = Truth()
     detection, spread = Detection(sim, truth), Spread(sim)
 
@@ -101,7 +106,7 @@ def run(
         detection.on_effect(peer, effect, now)
         spread.on_effect(peer, effect, now)
 
-    _populate(sim, scenario, rng)
+    populate(sim, scenario, rng)
     sim.on_effect = on_effect
     workload = Workload(sim, truth, rng)
     total_s = scenario.settle_s + scenario.duration_s
@@ -128,6 +133,7 @@ def run(
         **traffic.since(),
         time_to_all_s=_times(spread.to_all_s),
         crawl=crawled(workload.crawler, sim, truth),
+        coordinate_error=coordinate_error(own_places(sim, truth), world, Random(seed)) if world else None,
         incidents=None,
         root_right=None,
         precision=None,
@@ -182,13 +188,13 @@ class Traffic:
         }
 
 
-def _populate(sim: Simulator, scenario: Scenario, rng: Random) -> None:
+def populate(sim: Simulator, scenario: Scenario, rng: Random) -> None:
     """Machines, and their agents: all knowing each other, or all at once through the first."""
     peers = []
     for index in range(scenario.peers):
         skewed = rng.random() < scenario.skewed_share
         skew_s = rng.uniform(-scenario.skew_s, scenario.skew_s) if skewed else 0.0
-        peers.append(sim.add(f"region-{index % scenario.regions + 1}", skew_s=skew_s))
+        peers.append(sim.add(scenario.region(index), skew_s=skew_s))
     for peer in peers:
         sim.start(peer, *([] if scenario.warm or peer == peers[0] else [peers[0]]))
     if scenario.warm:
@@ -218,7 +224,7 @@ def _detection(sim: Simulator, truth: Truth, found: Detection) -> dict[str, Time
 
 
 def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[str]:
-    bounds, detection, crawl = scenario.bounds, outcome.detection, outcome.crawl
+    bounds, detection, crawl, error = scenario.bounds, outcome.detection, outcome.crawl, outcome.coordinate_error
     checks = (
         ("suspect, median", detection["suspect"].median_s, bounds.suspect_median_s),
         ("down, median", detection["down"].median_s, bounds.down_median_s),
@@ -229,6 +235,7 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
         ("redundancy", outcome.redundancy, bounds.redundancy),
         ("seconds of the crawl", crawl.seconds if crawl else None, bounds.crawl_s),
         ("honest peers the crawl missed", crawl.missed if crawl else None, bounds.crawl_missed),
+        ("relative error of coordinates, median", error.median if error else None, bounds.coordinate_error),
     )
     for name, value, most in checks:
         if value is not None and most is not None and value > most:

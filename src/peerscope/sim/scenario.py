@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 
 from peerscope.errors import ConfigError
 from peerscope.sim.network import NetworkFaults
+from peerscope.sim.world import REGIONS
 
 Action = Literal[
     "crash",
@@ -36,6 +37,7 @@ Action = Literal[
     "drop",
     "invent",
     "garble",
+    "misplace",
     "churn",
     "crawl",
 ]
@@ -73,6 +75,8 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds that a crawl takes."""
     crawl_missed: int | None = 0
     """Honest, running peers that a crawl may not find."""
+    coordinate_error: float | None = None
+    """Median of the relative error of estimated round-trip times."""
 
 
 class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,9 +96,20 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     skew_s: float = 0.0
     link_rtt_s: float | None = None
     """Round trip of every link; null: 10 ms inside a region, 20 to 80 ms between regions."""
+    latency: Literal["near", "world"] = "near"
+    """Every region is near every other; or the matrix of ten regions of the world."""
     network: NetworkFaults = NetworkFaults(loss=0.01)
     steps: tuple[Step, ...] = ()
     bounds: Bounds = Bounds()
+
+    def __post_init__(self) -> None:
+        if self.latency == "world" and self.regions > len(REGIONS):
+            raise ConfigError(f"regions is {self.regions}; the world of `latency` has {len(REGIONS)}")
+
+    def region(self, index: int) -> str:
+        """Where the so-manieth peer is."""
+        at = index % self.regions
+        return REGIONS[at] if self.latency == "world" else f"region-{at + 1}"
 
 
 def load(name: str) -> Scenario:

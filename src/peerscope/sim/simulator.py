@@ -245,7 +245,7 @@ class Simulator:
         sender, target = node.peer_id, self.nodes.get(to)
         if target is None or pair(sender, to) not in self._connections:
             return
-        delay_s = self.network.delay_s(node.region, target.region)
+        delay_s = self.network.delay_s(node, target)
         for arrives in self.network.arrivals(sender, to, lane, self.now, delay_s):
             self._later(arrives, self._hand, target, target.life, Received(sender, data))
 
@@ -255,7 +255,7 @@ class Simulator:
         if target is None or target.process is None or blocked or self.now < target.paused_until:
             self._later(self.now + DIAL_TIMEOUT_S, self._hand, node, life, DialFailed(to, "no answer"))
             return
-        round_trip_s = 2 * self.network.delay_s(node.region, target.region)
+        round_trip_s = 2 * self.network.delay_s(node, target)
         self._later(self.now + 1.5 * round_trip_s, self._connect, node, life, target, target.life)
 
     def _connect(self, node: Node, life: int, target: Node, theirs: int) -> None:
@@ -270,7 +270,7 @@ class Simulator:
         if self._connections.pop(pair(node.peer_id, other), None) is None:
             return
         target = self.nodes[other]
-        delay_s = self.network.delay_s(node.region, target.region)
+        delay_s = self.network.delay_s(node, target)
         arrives = max(self.now + delay_s, self.network.drained_at(node.peer_id, other))  # after what was sent before
         self.network.forget(node.peer_id, other)
         self.network.forget(other, node.peer_id)
