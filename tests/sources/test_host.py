@@ -12,7 +12,7 @@ import pytest
 from peerscope.mesh.checks import HealthConfig
 from peerscope.records.bodies import RATIO_ONE, Check, Status
 from peerscope.sources import host
-from peerscope.sources.host import Host
+from peerscope.sources.host import Host, Sample
 
 CPU, MEMORY, STORAGE, NETWORK = range(4)
 
@@ -20,7 +20,7 @@ CPU, MEMORY, STORAGE, NETWORK = range(4)
 class Broken(Host):
     """Its storage cannot be asked."""
 
-    def _storage(self) -> Check:
+    def _storage(self) -> Sample:
         raise OSError("no such volume\x1b[31m")
 
 
@@ -32,14 +32,14 @@ class Hanging(Host):
         self.started = 0
         self.free = threading.Event()
 
-    def _storage(self) -> Check:
+    def _storage(self) -> Sample:
         self.started += 1
         self.free.wait()
-        return Check(Status.HEALTHY, 5000)
+        return Sample(Check(Status.HEALTHY, 5000))
 
 
 def test_four_checks_come_in_the_order_of_a_report(tmp_path: Path) -> None:
-    checks = asyncio.run(Host(HealthConfig(), tmp_path).measure())
+    checks, _ = asyncio.run(Host(HealthConfig(), tmp_path).measure())
     assert len(checks) == 4
     assert [check for check in checks if check.status == Status.UNKNOWN] == []
     assert all(check.ratio is not None and 0 <= check.ratio <= RATIO_ONE for check in checks)
@@ -52,13 +52,13 @@ def test_the_first_measurement_covers_the_time_since_the_start(tmp_path: Path) -
     busy_until = time.process_time() + 0.3
     while time.process_time() < busy_until:
         pass
-    ratio = asyncio.run(machine.measure())[CPU].ratio
+    ratio = asyncio.run(machine.measure())[0][CPU].ratio
     assert ratio is not None
     assert ratio > 0
 
 
 def test_a_check_that_fails_is_unknown_with_its_reason_and_the_others_stand(tmp_path: Path) -> None:
-    checks = asyncio.run(Broken(HealthConfig(), tmp_path).measure())
+    checks, metrics = asyncio.run(Broken(HealthConfig(), tmp_path).measure())
     assert checks[STORAGE].status == Status.UNKNOWN
     assert checks[STORAGE].ratio is None
     assert checks[STORAGE].message == "the storage check failed: no such volume [31m"
@@ -66,7 +66,7 @@ def test_a_check_that_fails_is_unknown_with_its_reason_and_the_others_stand(tmp_
 
 
 def test_a_volume_that_is_gone_is_unknown(tmp_path: Path) -> None:
-    check = asyncio.run(Host(HealthConfig(), tmp_path / "gone").measure())[STORAGE]
+    check = asyncio.run(Host(HealthConfig(), tmp_path / "gone").measure())[0][STORAGE]
     assert check.status == Status.UNKNOWN
     assert "storage check failed" in (check.message or "")
 
@@ -80,16 +80,16 @@ def test_a_check_that_hangs_is_not_started_again_and_the_others_stand(
     async def scenario() -> None:
         try:
             for _ in range(2):
-                checks = await machine.measure()
+                checks, _ = await machine.measure()
                 assert checks[STORAGE].status == Status.UNKNOWN
                 assert "storage check has not answered" in (checks[STORAGE].message or "")
                 assert all(checks[index].ratio is not None for index in (CPU, MEMORY, NETWORK))
             assert machine.started == 1
         finally:
             machine.free.set()
-        checks = await machine.measure()
+        checks, _ = await machine.measure()
         while checks[STORAGE].status == Status.UNKNOWN:  # the thread wants its turn
-            checks = await machine.measure()
+            checks, _ = await machine.measure()
         assert checks[STORAGE].ratio == 5000
 
     asyncio.run(scenario())
@@ -98,7 +98,7 @@ def test_a_check_that_hangs_is_not_started_again_and_the_others_stand(
 AGENT_WITH_A_DEAD_DISK = """
 import threading
 from peerscope.cli import main
-from peerscope.sources.host import Host
+from peerscope.sources.host import Host, Sample
 
 def hang(self):
     print("hangs", flush=True)
