@@ -35,6 +35,16 @@ from peerscope.records.bodies import (
     encode_body,
 )
 from peerscope.records.identity import Identity, PeerId
+from peerscope.records.measures import (
+    COUNT_MAX,
+    MEASURE_US_MAX,
+    RATIO_MAX,
+    AgentMetrics,
+    Metrics,
+    NodeMetrics,
+    PerformanceMetrics,
+    SystemMetrics,
+)
 from peerscope.records.record import Record
 
 IDENTITIES = tuple(Identity(bytes((number,)) * 32) for number in range(12))
@@ -87,13 +97,24 @@ coordinates = st.builds(
     number(15_000),
     _microseconds,
 )
+_counts = st.none() | number(10_000) | number(COUNT_MAX)
+_ratios = st.none() | number(RATIO_MAX)
+_durations = st.none() | number(MEASURE_US_MAX)
+metrics = st.builds(
+    Metrics,
+    st.builds(SystemMetrics, _ratios, *[_counts] * 9),
+    st.none() | st.builds(NodeMetrics, *[_counts] * 9),
+    st.builds(PerformanceMetrics, _durations, _ratios, _counts),
+    st.builds(AgentMetrics, _ratios, _counts, _counts, _counts, _durations),
+)
 reports = st.builds(
     Report,
     st.integers(100, 86_400_000),
-    tuples_of(checks, 5),
+    tuples_of(checks, 6),
     tuples_of(readings, 9),
     number(64),
     st.none() | coordinates,
+    metrics=st.none() | metrics,
 )
 observations = st.builds(
     Observations, tuples_of(st.builds(Observation, refs, milliseconds, milliseconds, reason=names), 6)

@@ -15,15 +15,18 @@ from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
 from peerscope.errors import PeerscopeError
-from peerscope.mesh.events import Leave, Measured, Publish, WallClock
+from peerscope.mesh.events import Effect, Leave, Publish, WallClock
 from peerscope.mesh.peer import Peer
+from peerscope.meter import Meter
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, short
 from peerscope.sources.geo import Lookup, country, country_table
-from peerscope.sources.host import FIRST_SAMPLE_S, Host
+from peerscope.sources.host import Host
 from peerscope.state import State, default_state
+from peerscope.tally import Tally
 from peerscope.transport.driver import Driver
 from peerscope.transport.iroh import IrohTransport, parse_ticket
+from peerscope.views.aggregates import NetworkMetrics
 from peerscope.views.health import NetworkHealth, network_health
 from peerscope.views.links import Link
 from peerscope.views.moment import Moment
@@ -66,6 +69,8 @@ class Monitor:
         """URL of the dashboard, once the web server has one."""
         self.chronicle = Chronicle(self.moment, self.region_health, config.regions.hold_s)
         """Events as they happen, and the statuses of the last hour."""
+        self.tally = Tally(self.moment, self.mesh_links)
+        """What all peers measured."""
         self._survey = Survey()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
@@ -99,14 +104,15 @@ class Monitor:
         rng = random.Random(secrets.randbits(128))
         now = time.monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
-        self._driver = Driver(peer, self._transport, self.chronicle.note)
+        self._driver = Driver(peer, self._transport, self._publish)
         self._driver.feed(Publish(self._profile(look_up), urgent=True))
         self._bootstrap = Bootstrap(self.state, tickets, rng)
         for join in self._bootstrap.first():
             self._driver.feed(join)
         host = Host(self.config.health, self.state.path)
-        parts = (self._driver.run(), self.chronicle.run(), self._measure(host), self._read_clock(), self._join())
-        for work in parts:
+        meter = Meter(host, self._driver, self._transport, self.config.report.interval_s)
+        parts = (self._driver.run(), self.chronicle.run(), meter.run(), self.tally.run())
+        for work in (*parts, self._read_clock(), self._join()):
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
             self._tasks.append(task)
@@ -175,6 +181,10 @@ class Monitor:
         """Every region of the network."""
         return region_health(self.moment(), self.config.regions, self.config.links.rings, self.mesh_links())
 
+    def network_metrics(self) -> NetworkMetrics:
+        """What all peers measured: aggregates of the last five minutes, and trends."""
+        return self.tally.metrics()
+
     def self_view(self) -> SelfView:
         """This peer."""
         declared = self.config.peer.region
@@ -195,6 +205,10 @@ class Monitor:
         )
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _publish(self, effect: Effect) -> None:
+        self.tally.note(effect)
+        self.chronicle.note(effect)
 
     def _profile(self, look_up: Lookup | None) -> Profile:
         addresses = self._transport.addresses[:8]
@@ -223,12 +237,6 @@ class Monitor:
         if not task.cancelled() and not self._failed.done():
             error = task.exception() or PeerscopeError("a part of the agent ended by itself")
             self._failed.set_exception(error)
-
-    async def _measure(self, host: Host) -> None:
-        await asyncio.sleep(FIRST_SAMPLE_S)
-        while True:
-            self._driver.feed(Measured(await host.measure()))
-            await asyncio.sleep(self.config.report.interval_s)
 
     async def _read_clock(self) -> None:
         """Tell the core when the wall clock moves against the monotonic one."""

@@ -9,6 +9,7 @@ from peerscope.mesh.detector import DetectorConfig
 from peerscope.mesh.link import Link
 from peerscope.mesh.reporter import ReportConfig, Reporter, interval_s
 from peerscope.records.bodies import Check, LinkReading, Report, Status
+from peerscope.records.measures import Metrics, SystemMetrics
 from strategies import ORIGINS
 
 GOOD = (Check(Status.HEALTHY, 1000),) * 4
@@ -66,6 +67,26 @@ def test_a_changed_status_is_reported_at_once_and_urgently() -> None:
     said, urgent = report(of, 2.0)
     assert (said.status, urgent) == (Status.UNHEALTHY, True)
     assert report(of, 7.0)[1] is False
+
+
+def test_a_report_carries_what_was_measured_last() -> None:
+    of = reporter()
+    assert report(of, 0.0)[0].metrics is None
+    for cpu in (1, 2):
+        of.measured(GOOD, 1.0, Metrics(SystemMetrics(cpu)))
+    assert report(of, 5.0)[0].metrics == Metrics(SystemMetrics(2))
+
+
+def test_the_check_of_a_node_is_the_sixth_and_counts_like_the_others() -> None:
+    of = reporter()
+    assert len(report(of, 0.0)[0].checks) == 5
+    of.measured(GOOD, 2.0, None, Check(Status.UNHEALTHY, None, "does not answer"))
+    assert of.deadline() == 2.0
+    said, urgent = report(of, 2.0)
+    assert len(said.checks) == 6
+    assert (said.checks[5].message, said.status, urgent) == ("does not answer", Status.UNHEALTHY, True)
+    of.measured(GOOD, 3.0)
+    assert len(report(of, 3.0)[0].checks) == 5
 
 
 def test_links_that_change_together_are_reported_together_a_second_later() -> None:

@@ -1,18 +1,21 @@
 """The host's checks: each stands alone, and none can hold the others up."""
 
 import asyncio
+import contextlib
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from peerscope.mesh.checks import HealthConfig
 from peerscope.records.bodies import RATIO_ONE, Check, Status
 from peerscope.sources import host
-from peerscope.sources.host import Host
+from peerscope.sources.host import Host, Sample, Traffic
 
 CPU, MEMORY, STORAGE, NETWORK = range(4)
 
@@ -20,7 +23,7 @@ CPU, MEMORY, STORAGE, NETWORK = range(4)
 class Broken(Host):
     """Its storage cannot be asked."""
 
-    def _storage(self) -> Check:
+    def _storage(self) -> Sample:
         raise OSError("no such volume\x1b[31m")
 
 
@@ -32,14 +35,14 @@ class Hanging(Host):
         self.started = 0
         self.free = threading.Event()
 
-    def _storage(self) -> Check:
+    def _storage(self) -> Sample:
         self.started += 1
         self.free.wait()
-        return Check(Status.HEALTHY, 5000)
+        return Sample(Check(Status.HEALTHY, 5000))
 
 
 def test_four_checks_come_in_the_order_of_a_report(tmp_path: Path) -> None:
-    checks = asyncio.run(Host(HealthConfig(), tmp_path).measure())
+    checks, _ = asyncio.run(Host(HealthConfig(), tmp_path).measure())
     assert len(checks) == 4
     assert [check for check in checks if check.status == Status.UNKNOWN] == []
     assert all(check.ratio is not None and 0 <= check.ratio <= RATIO_ONE for check in checks)
@@ -52,21 +55,78 @@ def test_the_first_measurement_covers_the_time_since_the_start(tmp_path: Path) -
     busy_until = time.process_time() + 0.3
     while time.process_time() < busy_until:
         pass
-    ratio = asyncio.run(machine.measure())[CPU].ratio
+    ratio = asyncio.run(machine.measure())[0][CPU].ratio
     assert ratio is not None
     assert ratio > 0
 
 
 def test_a_check_that_fails_is_unknown_with_its_reason_and_the_others_stand(tmp_path: Path) -> None:
-    checks = asyncio.run(Broken(HealthConfig(), tmp_path).measure())
+    checks, system = asyncio.run(Broken(HealthConfig(), tmp_path).measure())
     assert checks[STORAGE].status == Status.UNKNOWN
     assert checks[STORAGE].ratio is None
     assert checks[STORAGE].message == "the storage check failed: no such volume [31m"
     assert all(checks[index].ratio is not None for index in (CPU, MEMORY, NETWORK))
+    assert (system.disk_used_kib, system.disk_total_kib) == (None, None)
+    assert system.memory_total_kib
+    assert system.received_kib is not None
+
+
+def test_one_look_gives_the_check_and_the_numbers_behind_it(tmp_path: Path) -> None:
+    checks, system = asyncio.run(Host(HealthConfig(), tmp_path).measure())
+    assert system.cpu == checks[CPU].ratio
+    assert system.memory_used_kib is not None
+    assert system.memory_total_kib == psutil.virtual_memory().total // 1024
+    assert checks[MEMORY].ratio == pytest.approx(system.memory_used_kib / system.memory_total_kib * RATIO_ONE, abs=1)
+    assert system.disk_total_kib == psutil.disk_usage(str(tmp_path)).total // 1024
+
+
+def test_what_was_sent_between_two_looks_is_a_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tape = iter(
+        (
+            Traffic(10.0, 0, 5, 2048, 4096),
+            Traffic(12.0, 0, 9, 3072, 4096),
+            Traffic(14.0, 0, 0, 100, 5000),  # an interface was taken out
+        )
+    )
+    monkeypatch.setattr(host, "traffic", lambda: next(tape))
+    machine = Host(HealthConfig(), tmp_path)
+    looks = [asyncio.run(machine.measure())[1] for _ in range(2)]
+    assert [(one.received_kib, one.sent_kib) for one in looks] == [(3, 4), (0, 4)]
+    assert [(one.received_bytes_s, one.sent_bytes_s) for one in looks] == [(512, 0), (None, None)]
+
+
+@pytest.mark.skipif(not Path("/proc/net/snmp").exists(), reason="no /proc/net/snmp: not Linux")
+def test_an_open_connection_is_counted() -> None:
+    def settled() -> int:
+        counts = [host.connections() or 0 for _ in range(20)]
+        return max(counts)
+
+    with contextlib.ExitStack() as opened:
+        listening = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
+        before = settled()
+        for _ in range(40):
+            opened.enter_context(socket.create_connection(listening.getsockname()))
+            opened.enter_context(listening.accept()[0])
+        during = settled()
+    assert during >= before + 40  # both ends of each; other programs may close some of theirs
+
+
+@pytest.mark.parametrize("text", ["", "Tcp: RtoMin CurrEstab\n", "Tcp: RtoMin\nTcp: 200\n", "Tcp: CurrEstab\nTcp: x\n"])
+def test_a_system_that_does_not_count_connections_leaves_them_unknown(tmp_path: Path, text: str) -> None:
+    counters = tmp_path / "snmp"
+    assert host.connections(counters) is None
+    counters.write_text(text)
+    assert host.connections(counters) is None
+
+
+def test_connections_are_read_by_the_name_of_their_column(tmp_path: Path) -> None:
+    counters = tmp_path / "snmp"
+    counters.write_text("Ip: Forwarding\nIp: 1\nTcp: RtoMin CurrEstab InSegs\nTcp: 200 17 99\n")
+    assert host.connections(counters) == 17
 
 
 def test_a_volume_that_is_gone_is_unknown(tmp_path: Path) -> None:
-    check = asyncio.run(Host(HealthConfig(), tmp_path / "gone").measure())[STORAGE]
+    check = asyncio.run(Host(HealthConfig(), tmp_path / "gone").measure())[0][STORAGE]
     assert check.status == Status.UNKNOWN
     assert "storage check failed" in (check.message or "")
 
@@ -80,16 +140,16 @@ def test_a_check_that_hangs_is_not_started_again_and_the_others_stand(
     async def scenario() -> None:
         try:
             for _ in range(2):
-                checks = await machine.measure()
+                checks, _ = await machine.measure()
                 assert checks[STORAGE].status == Status.UNKNOWN
                 assert "storage check has not answered" in (checks[STORAGE].message or "")
                 assert all(checks[index].ratio is not None for index in (CPU, MEMORY, NETWORK))
             assert machine.started == 1
         finally:
             machine.free.set()
-        checks = await machine.measure()
+        checks, _ = await machine.measure()
         while checks[STORAGE].status == Status.UNKNOWN:  # the thread wants its turn
-            checks = await machine.measure()
+            checks, _ = await machine.measure()
         assert checks[STORAGE].ratio == 5000
 
     asyncio.run(scenario())
@@ -98,7 +158,7 @@ def test_a_check_that_hangs_is_not_started_again_and_the_others_stand(
 AGENT_WITH_A_DEAD_DISK = """
 import threading
 from peerscope.cli import main
-from peerscope.sources.host import Host
+from peerscope.sources.host import Host, Sample
 
 def hang(self):
     print("hangs", flush=True)

@@ -21,7 +21,7 @@ class Tape:
 
     def __init__(self, *turns: list[Event]) -> None:
         self.counters: Counter[str] = Counter()
-        self.ticket, self.addresses = "none", ()
+        self.ticket, self.addresses, self.queued = "none", (), 0
         self._turns = list(turns)
         self.played = asyncio.Event()
 

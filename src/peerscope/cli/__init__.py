@@ -20,6 +20,7 @@ VERBS = {
     "peers": ("look", "All known peers."),
     "peer": ("look", "Everything about one peer."),
     "why": ("look", "The evidence behind a peer's verdict."),
+    "metrics": ("metrics", "What all peers measured in the last five minutes, and trends."),
     "regions": ("regions", "The health of every region."),
     "latency": ("regions", "Round-trip times, region by region."),
     "rtt": ("regions", "The round-trip time of two peers."),

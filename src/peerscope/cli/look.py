@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from peerscope.cli.api import api_options, ask, ask_all
+from peerscope.cli.metrics import lines
 
 STATUSES = ("healthy", "degraded", "unhealthy", "unknown", "down", "left")
 STYLES = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "down": "bold red", "left": "dim"}
@@ -86,6 +87,8 @@ def peer(id: str, api: str, token: str, as_json: bool) -> None:
     for check in (view["checks"] or {}).values():
         mark = _coloured(f"{check['status']:<10}", check["status"])
         console.print(Text(f"  {check['name']:<12}"), mark, Text(check["message"]), sep="")
+    for part, text in lines(view["metrics"]) if view["metrics"] else ():
+        console.print(Text(f"  {part:<12}"), Text(text), sep="")
     if view["links"]:
         table = Table("neighbour", "rtt", "loss", box=None, pad_edge=False)
         for link in view["links"]:

@@ -11,6 +11,7 @@ from peerscope.mesh.messages import Aged, Message, Ping, Pong, encode
 from peerscope.records.bodies import Body, Check
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry
+from peerscope.records.measures import Metrics
 
 
 class Lane(IntEnum):
@@ -75,6 +76,9 @@ class Measured(Struct, frozen=True):
     """What the host checks found; the core adds the p2p check and issues the report."""
 
     checks: tuple[Check, ...]
+    metrics: Metrics | None = None
+    node: Check | None = None
+    """The check of the node beside this peer, where one is attached."""
 
 
 class WallClock(Struct, frozen=True):

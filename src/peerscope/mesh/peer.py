@@ -152,6 +152,9 @@ class Peer:
         self.introductions = Introductions(config.network, config.crawl, self.ledger, self.me)
         self.received: Counter[str] = Counter()
         """Messages heard, by type."""
+        self.heard_messages = 0
+        self.heard_bytes = 0
+        """Everything other peers sent, what was refused included, before the transport's own overhead."""
         self.copies: Counter[str] = Counter()
         """Record bodies received, pushed and announced, and how many of them were news."""
         self.hops: Counter[int] = Counter()
@@ -180,8 +183,8 @@ class Peer:
                     self._offered(None, item, now)
             case Publish(body, urgent):
                 self._publish(body, now, urgent=urgent)
-            case Measured(checks):
-                self.reporter.measured(checks, now)
+            case Measured(checks, metrics, node):
+                self.reporter.measured(checks, now, metrics, node)
             case WallClock(offset_s):
                 self.register.set_wall(offset_s)
             case Leave():
@@ -235,6 +238,8 @@ class Peer:
             self.refused[error.reason] += 1
 
     def _received(self, peer: PeerId, data: bytes, now: float) -> None:
+        self.heard_messages += 1
+        self.heard_bytes += len(data)
         try:
             link = self.watch.links.get(peer)
             if link is None:

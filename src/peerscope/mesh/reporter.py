@@ -13,6 +13,7 @@ from peerscope.mesh.checks import MESSAGE_MAX, HealthConfig, judge_p2p
 from peerscope.mesh.link import Link
 from peerscope.records.bodies import RATIO_ONE, Check, Coordinate, LinkReading, Report, Status
 from peerscope.records.identity import ref
+from peerscope.records.measures import Metrics
 
 RECORD_BYTES = 600
 """What one report costs each peer: about 350 bytes of record, the rest keys announced and pulled."""
@@ -50,6 +51,8 @@ class Reporter:
         self._health = health
         self._budget_bytes_s = budget_bytes_s
         self._checks: tuple[Check, ...] | None = None
+        self._node: Check | None = None
+        self._metrics: Metrics | None = None
         self._status: Status | None = None
         self._next_at = now
         self._reported_at = -inf
@@ -66,12 +69,14 @@ class Reporter:
         """When the next report is due; never before the first measurement."""
         return self._next_at if self._checks is not None else float("inf")
 
-    def measured(self, checks: tuple[Check, ...], now: float) -> None:
-        """What the host checks found: cpu, memory, storage, network."""
+    def measured(
+        self, checks: tuple[Check, ...], now: float, metrics: Metrics | None = None, node: Check | None = None
+    ) -> None:
+        """What the host checks found: cpu, memory, storage, network; and `node`, where one is attached."""
         if self._checks is None:
             self._next_at = now  # there was nothing to be late with before
-        changed = self._checks is None or _worst(checks) != _worst(self._checks)
-        self._checks = checks
+        changed = self._checks is None or _statuses(checks, node) != _statuses(self._checks, self._node)
+        self._checks, self._node, self._metrics = checks, node, metrics
         if changed:
             self.due(now)
 
@@ -117,8 +122,8 @@ class Reporter:
             reports_s_max=self._config.reports_s_max,
         )
         readings = tuple(_reading(link, watches, now) for link, watches in links)
-        checks = (cpu, memory, storage, self._flapping(network, now), p2p)
-        report = Report(round(wait_s * 1000), checks, readings, expected, coordinate)
+        checks = (cpu, memory, storage, self._flapping(network, now), p2p, *((self._node,) if self._node else ()))
+        report = Report(round(wait_s * 1000), checks, readings, expected, coordinate, metrics=self._metrics)
         urgent = self._urgent or (self._status is not None and report.status != self._status)
         self._status = report.status
         self._urgent = False
@@ -137,8 +142,8 @@ class Reporter:
         )
 
 
-def _worst(checks: tuple[Check, ...]) -> tuple[int, ...]:
-    return tuple(check.status for check in checks)
+def _statuses(checks: tuple[Check, ...], node: Check | None) -> tuple[int | None, ...]:
+    return (*(check.status for check in checks), node.status if node else None)
 
 
 def _reading(link: Link, watches: bool, now: float) -> LinkReading:

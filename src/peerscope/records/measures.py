@@ -14,12 +14,14 @@ RATIO_MAX = 1_000_000
 """A hundred times one, in ten-thousandths: shares of one core may add up to more than one."""
 MEASURE_US_MAX = 3_600_000_000
 
-Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+COUNT_MAX = 2**53 - 1
+
+Count = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
 Ratio = Annotated[int, Meta(ge=0, le=RATIO_MAX)]
 Duration = Annotated[int, Meta(ge=0, le=MEASURE_US_MAX)]
 
 
-class SystemMetrics(Struct, frozen=True, array_like=True):
+class SystemMetrics(Struct, frozen=True, array_like=True, gc=False):
     """The host. Sizes in KiB, which loses nothing and spares bytes."""
 
     cpu: Ratio | None = None
@@ -39,7 +41,7 @@ class SystemMetrics(Struct, frozen=True, array_like=True):
     """Open TCP connections of the host."""
 
 
-class NodeMetrics(Struct, frozen=True, array_like=True):
+class NodeMetrics(Struct, frozen=True, array_like=True, gc=False):
     """The P2P node beside the peer, where one is attached."""
 
     tunnels: Count | None = None
@@ -57,7 +59,7 @@ class NodeMetrics(Struct, frozen=True, array_like=True):
     """Messages that failed: a counter."""
 
 
-class PerformanceMetrics(Struct, frozen=True, array_like=True):
+class PerformanceMetrics(Struct, frozen=True, array_like=True, gc=False):
     """How well the peer's traffic goes, over the last interval: the node's, or without a node the mesh's own."""
 
     latency_us: Duration | None = None
@@ -68,7 +70,7 @@ class PerformanceMetrics(Struct, frozen=True, array_like=True):
     """Both ways."""
 
 
-class AgentMetrics(Struct, frozen=True, array_like=True):
+class AgentMetrics(Struct, frozen=True, array_like=True, gc=False):
     """What the agent itself costs and loses."""
 
     cpu: Ratio | None = None
@@ -82,7 +84,7 @@ class AgentMetrics(Struct, frozen=True, array_like=True):
     """How late the event loop came, at worst, over the interval."""
 
 
-class Metrics(Struct, frozen=True, array_like=True):
+class Metrics(Struct, frozen=True, array_like=True, gc=False):
     """Everything one peer measured in one interval."""
 
     system: SystemMetrics = SystemMetrics()

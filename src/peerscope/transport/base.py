@@ -8,12 +8,19 @@ from typing import Protocol
 from peerscope.mesh.events import Event, Lane
 from peerscope.records.identity import PeerId
 
+CONNECTING = frozenset({"dial-failed", "handshake-failed", "connection-refused"})
+"""Counters about connections that did not come about; all others count messages that were dropped."""
+
 
 class Transport(Protocol):
     """Connections to peers by id. Nothing here but `receive` and `close` ever waits."""
 
     counters: Counter[str]
     """What was dropped, refused or failed, by reason."""
+
+    @property
+    def queued(self) -> int:
+        """Messages and events that wait inside, on their way in or out."""
 
     @property
     def ticket(self) -> str:

@@ -21,10 +21,16 @@ class Driver:
         self.peer = peer
         self._transport = transport
         self._publish = publish
+        self._lag_s = 0.0
 
     def feed(self, event: Event) -> None:
         """Hand the core an event of this process's own, in its turn."""
         self._transport.inject(event)
+
+    def take_lag_s(self) -> float:
+        """How late a turn came at worst since the last call."""
+        lag_s, self._lag_s = self._lag_s, 0.0
+        return lag_s
 
     async def run(self) -> None:
         """Drive until cancelled. Whatever arrived is handled before the timer: being late is no proof of silence."""
@@ -32,8 +38,9 @@ class Driver:
             timeout_s = self.peer.deadline() - time.monotonic()
             for event in await self._transport.receive(max(0.0, timeout_s)):
                 self._carry_out(self._handled(event))
-            now = time.monotonic()
-            if self.peer.deadline() <= now:
+            now, due = time.monotonic(), self.peer.deadline()
+            if due <= now:
+                self._lag_s = max(self._lag_s, now - due)
                 self._carry_out(self.peer.tick(now))
 
     def _handled(self, event: Event) -> list[Effect]:

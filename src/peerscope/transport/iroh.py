@@ -100,6 +100,11 @@ class IrohTransport:
         )
 
     @property
+    def queued(self) -> int:
+        outward = sum(wire.queued for wires in self._wires.values() for wire in wires)
+        return len(self._events) + len(self._datagrams) + outward
+
+    @property
     def ticket(self) -> str:
         endpoint_id = iroh.EndpointId.from_string(self.peer_id.hex())
         addr = iroh.EndpointAddr(endpoint_id, None, list(self.addresses))
@@ -248,6 +253,10 @@ class Wire:
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
         self._finishing = False
+
+    @property
+    def queued(self) -> int:
+        return len(self._queue)
 
     def send(self, data: bytes) -> None:
         """Queue one message for the stream."""

@@ -10,6 +10,7 @@ from peerscope.mesh import evidence
 from peerscope.mesh.evidence import Verdict
 from peerscope.records.bodies import CHECKS, RATIO_ONE, Check, Report, Status
 from peerscope.records.identity import PeerId, PeerRef, ref, short
+from peerscope.views.metrics import MetricsView, metrics_view
 from peerscope.views.moment import Moment
 
 SKEW_S = 5.0
@@ -49,7 +50,8 @@ class PeerView(Struct, frozen=True):
     status: str
     """healthy, degraded or unhealthy as it says itself; unknown without a fresh report; down and left by verdict."""
     checks: dict[str, CheckView] | None
-    metrics: dict[str, float | None] | None
+    metrics: MetricsView | None
+    """null without a fresh report."""
     links: tuple[LinkView, ...]
     age_s: float | None
     """Seconds since its last report was issued."""
@@ -77,7 +79,7 @@ def peer_view(moment: Moment, peer: PeerId) -> PeerView:
         verdict=weighed.verdict.value,
         status=status(moment, peer),
         checks=_checks(report) if report else None,
-        metrics=None,
+        metrics=metrics_view(report.metrics) if report and report.metrics else None,
         links=_links(moment, report) if report and weighed.verdict is not Verdict.DOWN else (),
         age_s=moment.age_s(peer),
         started_at=profile.started_at_ms / 1000,

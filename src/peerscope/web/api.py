@@ -14,7 +14,7 @@ from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
-from peerscope.web import regions, topology
+from peerscope.web import metrics, regions, topology
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 
 
@@ -93,6 +93,7 @@ ROUTES = [
     Route("/api/v1/peers", peers),
     Route("/api/v1/peers/{id}", peer),
     Route("/api/v1/peers/{id}/evidence", evidence),
+    *metrics.ROUTES,
     *regions.ROUTES,
     *topology.ROUTES,
     Route("/healthz", healthz),
@@ -105,6 +106,7 @@ ANSWERS: dict[str, Any] = {
     "/api/v1/peers": list[PeerView],
     "/api/v1/peers/{id}": PeerDetail,
     "/api/v1/peers/{id}/evidence": EvidenceView,
+    **metrics.ANSWERS,
     **regions.ANSWERS,
     **topology.ANSWERS,
     "/healthz": Healthz,

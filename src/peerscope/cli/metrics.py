@@ -1,0 +1,101 @@
+"""The verb of what all peers measured, and how metrics are written for people."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from peerscope.cli.api import api_options, ask
+
+PARTS = ("system", "node", "performance", "agent")
+STATISTICS = ("mean", "median", "p95", "peak", "sum")
+TRENDS = {"peer_count": "peers", "average_latency": "latency_s", "error_rate": "error_ratio"}
+"""What each trend is of; the ending of the name tells the unit."""
+ARROWS = {"up": "↑", "down": "↓", "stable": "→", "unknown": "?"}
+
+
+@click.command()
+@api_options
+def metrics(api: str, token: str, as_json: bool) -> None:
+    """What all peers measured in the last five minutes, and trends: the last hour against the 23 before."""
+    found = ask(api, token, "/api/v1/metrics")
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    console = Console()
+    minutes = found["window_s"] / 60
+    console.print(f"{found['active_peers']} of {found['total_peers']} peers active, last {minutes:.0f} min")
+    table = Table("", *STATISTICS, "peers", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for part in PARTS:
+        known = {name: values for name, values in found[part].items() if values is not None}
+        for name, values in known.items():
+            cells = (written(name, values[statistic]) for statistic in STATISTICS)
+            table.add_row(Text(f"{part}.{name}"), *cells, str(values["peers"]))
+        if not known:
+            table.add_row(Text(part), Text("nobody told", "dim"))
+    console.print(table)
+    for name, field in TRENDS.items():
+        console.print(Text(f"trend of {name:<16}{_trend(found['trends'][name], field)}"))
+
+
+def lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """What one peer measured: name and text of each part that it told of."""
+    found = []
+    for part in PARTS:
+        told = {name: value for name, value in (metrics[part] or {}).items() if value is not None}
+        if told:
+            found.append((part, ", ".join(f"{_plain(name)} {written(name, value)}" for name, value in told.items())))
+    return found
+
+
+def written(name: str, value: float | None) -> str:
+    """A value in the unit that the ending of its name tells."""
+    if value is None:
+        return "-"
+    return next((write(value) for ending, write in UNITS.items() if name.endswith(ending)), f"{value:,.0f}")
+
+
+def _plain(name: str) -> str:
+    """A name without its unit."""
+    return re.sub("_(ratio|bytes_s|bytes|s)$", "", name).replace("_", " ")
+
+
+def _bytes(value: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def _duration(value: float) -> str:
+    return f"{value * 1000:.1f} ms" if value < 1 else f"{value:.1f} s"
+
+
+UNITS: dict[str, Callable[[float], str]] = {
+    "_ratio": lambda value: f"{value:.1%}",
+    "_bytes_s": lambda value: f"{_bytes(value)}/s",
+    "_bytes": _bytes,
+    "latency_s": _duration,
+    "lag_s": _duration,
+    "_s": lambda value: f"{value:,.2f}/s",
+}
+"""By the ending of a name, the longer ones first."""
+
+
+def _trend(trend: dict[str, Any], field: str) -> str:
+    direction, change_ratio = trend["direction"], trend["change_ratio"]
+    change = "" if change_ratio is None else f" {change_ratio:+.0%}"
+    if direction == "unknown":
+        return f"unknown: needs half an hour, and an hour before it; now {written(field, trend['current'])}"
+    was, now = written(field, trend["previous"]), written(field, trend["current"])
+    return f"{ARROWS[direction]} {direction}{change} (was {was}, now {now})"

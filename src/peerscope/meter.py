@@ -1,0 +1,96 @@
+"""What this agent measures, every interval: its host, the node beside it, its traffic and itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import Protocol
+
+from peerscope.mesh.checks import quantised
+from peerscope.mesh.events import Measured
+from peerscope.records.bodies import Check
+from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, PerformanceMetrics
+from peerscope.sources.base import Reading
+from peerscope.sources.host import FIRST_SAMPLE_S, KIB, Host
+from peerscope.sources.performance import Traffic, countable, mesh_performance, microseconds, node_metrics
+from peerscope.sources.process import OwnProcess
+from peerscope.transport.base import CONNECTING, Transport
+from peerscope.transport.driver import Driver
+
+
+class Attached(Protocol):
+    """The node beside this peer."""
+
+    def check(self) -> Check | None:
+        """Whether it answers; None where no node is attached."""
+
+    def current(self) -> Reading | None:
+        """What it last told, unless that is too long ago."""
+
+
+class Meter:
+    """Measures, and tells the core."""
+
+    def __init__(
+        self, host: Host, driver: Driver, transport: Transport, interval_s: float, node: Attached | None = None
+    ) -> None:
+        self._host = host
+        self._driver = driver
+        self._transport = transport
+        self._interval_s = interval_s
+        self._node = node
+        self._process = OwnProcess()
+        self._at = time.monotonic()
+        self._traffic = self._count()
+        self._reading: Reading | None = None
+        self._read_at = self._at
+        self._told = NodeMetrics(), PerformanceMetrics()
+
+    async def run(self) -> None:
+        """Measure until cancelled."""
+        await asyncio.sleep(FIRST_SAMPLE_S)
+        while True:
+            self._driver.feed(await self.measure())
+            await asyncio.sleep(self._interval_s)
+
+    async def measure(self) -> Measured:
+        """Everything since the last call, or the start."""
+        checks, system = await self._host.measure()
+        before_at, self._at = self._at, time.monotonic()
+        check = self._node.check() if self._node else None
+        node, performance = None, self._look_at_mesh(self._at - before_at)
+        if check is not None and self._node is not None:
+            node, performance = self._look_at_node(self._node.current())
+        return Measured(checks, Metrics(system, node, performance, self._look_at_ourselves()), check)
+
+    def _look_at_mesh(self, seconds: float) -> PerformanceMetrics:
+        before, self._traffic = self._traffic, self._count()
+        links = (link for link in self._driver.peer.watch.links.values() if link.is_up)
+        rtts_s = [rtt_s for link in links if (rtt_s := link.rtt.smoothed_s) is not None]
+        return mesh_performance(before, self._traffic, seconds, rtts_s)
+
+    def _look_at_node(self, reading: Reading | None) -> tuple[NodeMetrics, PerformanceMetrics]:
+        if reading is None or reading is not self._reading:  # the same one again says nothing of the time in between
+            self._told = node_metrics(self._reading, reading, self._at - self._read_at)
+            self._reading, self._read_at = reading, self._at
+        return self._told
+
+    def _look_at_ourselves(self) -> AgentMetrics:
+        cpu_ratio, rss_bytes = self._process.cpu_ratio(), self._process.rss_bytes()
+        return AgentMetrics(
+            cpu=None if cpu_ratio is None else quantised(cpu_ratio),
+            rss_kib=None if rss_bytes is None else countable(rss_bytes // KIB),
+            queued=self._transport.queued,
+            dropped=countable(drops(self._driver.peer.refused, self._transport.counters)),
+            lag_us=microseconds(self._driver.take_lag_s()),
+        )
+
+    def _count(self) -> Traffic:
+        peer = self._driver.peer
+        return Traffic(peer.out.bytes.total(), peer.heard_bytes, peer.heard_messages, peer.refused.total())
+
+
+def drops(refused: Counter[str], counters: Counter[str]) -> int:
+    """Messages that were refused as they came, or lost inside the agent."""
+    return refused.total() + sum(count for reason, count in counters.items() if reason not in CONNECTING)

@@ -1,0 +1,52 @@
+"""What all peers measured: the last five minutes and the last day, kept in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from peerscope.mesh.events import Effect, Forgotten, Stored
+from peerscope.views.aggregates import NetworkMetrics, network_metrics
+from peerscope.views.links import Link
+from peerscope.views.moment import Moment
+from peerscope.views.trends import MINUTE_S, Day, look
+from peerscope.views.window import Window
+
+log = logging.getLogger(__name__)
+
+
+class Tally:
+    """Collects every peer's reports as they come, and looks at the network once a minute."""
+
+    def __init__(self, moment: Callable[[], Moment], links: Callable[[], list[Link]]) -> None:
+        """`moment`, `links`: how to look at the network now."""
+        self.window = Window()
+        self.day = Day()
+        self._moment = moment
+        self._links = links
+
+    def note(self, effect: Effect) -> None:
+        """Take an effect of the core in."""
+        match effect:
+            case Stored(entry):
+                self.window.note(entry)
+            case Forgotten(peer):
+                self.window.forget(peer)
+            case _:
+                pass
+
+    def metrics(self) -> NetworkMetrics:
+        """Aggregates and trends now."""
+        moment = self._moment()
+        return network_metrics(moment, self.window, self.day.trends(moment.wall))
+
+    async def run(self) -> None:
+        """Look once in every minute of the wall clock."""
+        while True:
+            await asyncio.sleep(MINUTE_S - time.time() % MINUTE_S)
+            try:
+                self.day.note(look(self._moment(), self._links()))
+            except Exception:  # whatever other peers say, this must not end the agent
+                log.exception("the minute could not be counted")

@@ -1,0 +1,130 @@
+"""What one peer measured, in base units: bytes, seconds, ratios. What nobody measured is null, never 0."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import astuple
+
+from peerscope.records.bodies import RATIO_ONE
+from peerscope.records.measures import AgentMetrics, Metrics, PerformanceMetrics, SystemMetrics
+
+KIB = 1024
+
+
+class SystemView(Struct, frozen=True, gc=False):
+    """The host."""
+
+    cpu_ratio: float | None
+    memory_used_bytes: int | None
+    memory_total_bytes: int | None
+    memory_ratio: float | None
+    """Used of the reporting peer's own total."""
+    disk_used_bytes: int | None
+    disk_total_bytes: int | None
+    disk_ratio: float | None
+    received_bytes: int | None
+    sent_bytes: int | None
+    received_bytes_s: int | None
+    sent_bytes_s: int | None
+    connections: int | None
+
+
+class NodeView(Struct, frozen=True, gc=False):
+    """The P2P node beside the peer."""
+
+    tunnels: int | None
+    active_connections: int | None
+    messages: int | None
+    p2p_peers: int | None
+    dht_lookups: int | None
+    dht_puts: int | None
+    received_bytes: int | None
+    sent_bytes: int | None
+    errors: int | None
+
+
+class PerformanceView(Struct, frozen=True, gc=False):
+    """How well its traffic goes: the node's, or without a node the mesh's own."""
+
+    average_latency_s: float | None
+    error_ratio: float | None
+    throughput_bytes_s: int | None
+
+
+class AgentView(Struct, frozen=True, gc=False):
+    """What the agent costs and loses."""
+
+    cpu_ratio: float | None
+    rss_bytes: int | None
+    queued: int | None
+    dropped: int | None
+    lag_s: float | None
+
+
+class MetricsView(Struct, frozen=True, gc=False):
+    """Everything one peer measured."""
+
+    system: SystemView
+    node: NodeView | None
+    """null where no node is attached."""
+    performance: PerformanceView
+    agent: AgentView
+
+
+def metrics_view(metrics: Metrics) -> MetricsView:
+    """A peer's metrics as people and scripts read them."""
+    return MetricsView(
+        system=_system(metrics.system),
+        node=None if metrics.node is None else NodeView(*astuple(metrics.node)),
+        performance=_performance(metrics.performance),
+        agent=_agent(metrics.agent),
+    )
+
+
+def _system(system: SystemMetrics) -> SystemView:
+    memory_used, memory_total = system.memory_used_kib, system.memory_total_kib
+    disk_used, disk_total = system.disk_used_kib, system.disk_total_kib
+    return SystemView(
+        cpu_ratio=_ratio(system.cpu),
+        memory_used_bytes=_bytes(memory_used),
+        memory_total_bytes=_bytes(memory_total),
+        memory_ratio=memory_used / memory_total if memory_used is not None and memory_total else None,
+        disk_used_bytes=_bytes(disk_used),
+        disk_total_bytes=_bytes(disk_total),
+        disk_ratio=disk_used / disk_total if disk_used is not None and disk_total else None,
+        received_bytes=_bytes(system.received_kib),
+        sent_bytes=_bytes(system.sent_kib),
+        received_bytes_s=system.received_bytes_s,
+        sent_bytes_s=system.sent_bytes_s,
+        connections=system.connections,
+    )
+
+
+def _performance(performance: PerformanceMetrics) -> PerformanceView:
+    return PerformanceView(
+        average_latency_s=_seconds(performance.latency_us),
+        error_ratio=_ratio(performance.error),
+        throughput_bytes_s=performance.throughput_bytes_s,
+    )
+
+
+def _agent(agent: AgentMetrics) -> AgentView:
+    return AgentView(
+        cpu_ratio=_ratio(agent.cpu),
+        rss_bytes=_bytes(agent.rss_kib),
+        queued=agent.queued,
+        dropped=agent.dropped,
+        lag_s=_seconds(agent.lag_us),
+    )
+
+
+def _ratio(quantised: int | None) -> float | None:
+    return None if quantised is None else quantised / RATIO_ONE
+
+
+def _bytes(kib: int | None) -> int | None:
+    return None if kib is None else kib * KIB
+
+
+def _seconds(microseconds: int | None) -> float | None:
+    return None if microseconds is None else microseconds / 1e6

@@ -1,0 +1,133 @@
+"""Which way the network goes: the last hour against the 23 before it.
+
+Every minute the network is looked at once, and a day of these looks is kept. Hours are compared by the mean of their
+minutes, so that one hour weighs as much as twenty-three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean, median
+from typing import Literal
+
+from msgspec import Struct
+
+from peerscope.records.bodies import RATIO_ONE
+from peerscope.records.identity import PeerId
+from peerscope.views.links import Link
+from peerscope.views.moment import Moment
+from peerscope.views.regions import is_living
+
+MINUTE_S = 60
+HOUR = 60
+"""Minutes."""
+DAY = 24 * HOUR
+STEADY_RATIO = 0.05
+"""A change up to this much is none."""
+LATELY_MIN = HOUR // 2
+BEFORE_MIN = HOUR
+"""Minutes that must be known of the last hour and of those before; with fewer the trend is unknown."""
+
+Direction = Literal["up", "down", "stable", "unknown"]
+
+
+class Trend(Struct, frozen=True):
+    """One number, then and now."""
+
+    direction: Direction
+    change_ratio: float | None
+    """Of the previous value; null where that is 0 or unknown."""
+    current: float | None
+    """Mean of the last hour."""
+    previous: float | None
+    """Mean of the 23 hours before."""
+
+
+class Trends(Struct, frozen=True):
+    """Where the network is going."""
+
+    peer_count: Trend
+    average_latency: Trend
+    """Of the median over all links."""
+    error_rate: Trend
+    """Of the mean error ratio over all peers."""
+
+
+class Minute(Struct, frozen=True):
+    """The network in one minute."""
+
+    at: float
+    """Unix seconds at which the minute began."""
+    peers: float | None = None
+    """Distinct peers that reported and lived."""
+    latency_s: float | None = None
+    error_ratio: float | None = None
+
+
+def look(moment: Moment, links: Sequence[Link]) -> Minute:
+    """This minute. `links`: those between agents."""
+    reports = [report for peer in active_peers(moment) if (report := moment.fresh_reports[peer]) is not None]
+    rtts = [link.measured_s for link in links if link.measured_s is not None]
+    performances = [report.metrics.performance for report in reports if report.metrics is not None]
+    errors = [performance.error / RATIO_ONE for performance in performances if performance.error is not None]
+    return Minute(
+        at=moment.wall // MINUTE_S * MINUTE_S,
+        peers=len(reports),
+        latency_s=median(rtts) if rtts else None,
+        error_ratio=fmean(errors) if errors else None,
+    )
+
+
+def active_peers(moment: Moment) -> list[PeerId]:
+    """Peers that live and whose report has not expired."""
+    return [peer for peer, report in moment.fresh_reports.items() if report is not None and is_living(moment, peer)]
+
+
+class Day:
+    """The minutes of the last 24 hours."""
+
+    def __init__(self) -> None:
+        self._minutes: dict[float, Minute] = {}
+
+    def note(self, minute: Minute) -> None:
+        """Keep one look; a second one at the same minute replaces it."""
+        self._minutes[minute.at] = minute
+        oldest = minute.at - (DAY - 1) * MINUTE_S
+        for at in [at for at in self._minutes if not oldest <= at <= minute.at]:  # later ones: the clock was set back
+            del self._minutes[at]
+
+    def minutes(self) -> list[Minute]:
+        """What is known, oldest first; minutes in which nobody looked are missing."""
+        return [self._minutes[at] for at in sorted(self._minutes)]
+
+    def restore(self, minutes: Iterable[Minute]) -> None:
+        """Take in what an earlier life saw; what this one saw itself stays."""
+        earlier = sorted(minutes, key=lambda minute: minute.at)[-DAY:]
+        self._minutes = {minute.at: minute for minute in earlier} | self._minutes
+
+    def trends(self, wall: float) -> Trends:
+        """The trends at this Unix time."""
+        turn, begin = wall - HOUR * MINUTE_S, wall - DAY * MINUTE_S
+        minutes = self.minutes()
+        lately = [minute for minute in minutes if turn < minute.at <= wall]
+        before = [minute for minute in minutes if begin < minute.at <= turn]
+        return Trends(
+            peer_count=trend([m.peers for m in lately], [m.peers for m in before]),
+            average_latency=trend([m.latency_s for m in lately], [m.latency_s for m in before]),
+            error_rate=trend([m.error_ratio for m in lately], [m.error_ratio for m in before]),
+        )
+
+
+def trend(last_hour: Sequence[float | None], before: Sequence[float | None]) -> Trend:
+    """Compare the minutes of the last hour with those of the 23 before; None is a minute without a value."""
+    lately, earlier = ([value for value in values if value is not None] for values in (last_hour, before))
+    current = fmean(lately) if lately else None
+    previous = fmean(earlier) if earlier else None
+    if current is None or previous is None or len(lately) < LATELY_MIN or len(earlier) < BEFORE_MIN:
+        return Trend("unknown", None, current, previous)
+    if previous == 0:
+        return Trend("stable" if current == 0 else "up", 0.0 if current == 0 else None, current, previous)
+    change_ratio = (current - previous) / previous
+    if abs(change_ratio) <= STEADY_RATIO:
+        return Trend("stable", change_ratio, current, previous)
+    return Trend("up" if change_ratio > 0 else "down", change_ratio, current, previous)

@@ -1,0 +1,258 @@
+"""The last five minutes of every peer's metrics, and one value per peer for each of them.
+
+A peer that reports often weighs no more than one that reports seldom: whatever is told of the network is made of one
+value per peer. A gauge gives the mean of its samples, a delay its worst, a counter its increase per second, summed over
+the pairs of neighbouring reports within one life of the process that counts.
+
+The samples of a peer are a set, ordered by the versions of its reports: it matters neither in which order they come nor
+how often. Times are those at which the reports were issued, by our own clock; two clocks are never compared.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from enum import Enum
+from itertools import chain, pairwise
+from typing import Any
+
+from msgspec import Struct
+
+from peerscope.mesh.evidence import EXPIRY_INTERVALS
+from peerscope.records.bodies import Report
+from peerscope.records.counters import increases
+from peerscope.records.identity import PeerId
+from peerscope.records.ledger import Entry
+from peerscope.records.measures import Metrics
+from peerscope.views.metrics import MetricsView, metrics_view
+
+WINDOW_S = 300.0
+SAMPLES_MAX = 64
+"""Of one peer: one every five seconds, and a few in between."""
+TOTAL_MAX = 40_000
+"""Of all peers, about 40 MB; beyond it every peer keeps its last two."""
+RATE_S_MIN = 1.0
+"""A rate over less time would say more of how long a report was on its way."""
+
+
+class Fold(Enum):
+    """How the samples of one peer become one value."""
+
+    MEAN = "mean"
+    WORST = "worst"
+    RATE = "rate"
+
+
+class Measure(Struct, frozen=True):
+    """One value per peer."""
+
+    part: str
+    name: str
+    fold: Fold = Fold.MEAN
+    field: str = ""
+    """Where it is read in the part; empty: under its own name."""
+    adds_up: bool = True
+    """The sum over all peers means something."""
+
+
+def _rate(part: str, field: str) -> Measure:
+    return Measure(part, f"{field}_s", Fold.RATE, field)
+
+
+MEASURES = (
+    Measure("system", "cpu_ratio", adds_up=False),
+    Measure("system", "memory_ratio", adds_up=False),
+    Measure("system", "disk_ratio", adds_up=False),
+    _rate("system", "received_bytes"),
+    _rate("system", "sent_bytes"),
+    Measure("system", "connections"),
+    Measure("node", "tunnels"),
+    Measure("node", "active_connections"),
+    Measure("node", "p2p_peers"),
+    _rate("node", "messages"),
+    _rate("node", "dht_lookups"),
+    _rate("node", "dht_puts"),
+    _rate("node", "received_bytes"),
+    _rate("node", "sent_bytes"),
+    _rate("node", "errors"),
+    Measure("performance", "average_latency_s", adds_up=False),
+    Measure("performance", "error_ratio", adds_up=False),
+    Measure("performance", "throughput_bytes_s"),
+    Measure("agent", "cpu_ratio"),
+    Measure("agent", "rss_bytes"),
+    Measure("agent", "queued"),
+    _rate("agent", "dropped"),
+    Measure("agent", "lag_s", Fold.WORST, adds_up=False),
+)
+"""Every value that is aggregated over the network."""
+
+GAUGES = tuple(measure for measure in MEASURES if measure.fold is not Fold.RATE)
+RATES = tuple(measure for measure in MEASURES if measure.fold is Fold.RATE)
+ROW = GAUGES + RATES
+"""What each place of a row means."""
+RUNNING_OVER = {"node"}
+"""Counters of nodes may be narrow; the host's are unfolded where they are read, the agent's have no limit."""
+
+_parts = tuple(dict.fromkeys(measure.part for measure in MEASURES))
+_gauges = [(part, [gauge.field or gauge.name for gauge in GAUGES if gauge.part == part]) for part in _parts]
+_counters = [(part, [rate.field for rate in RATES if rate.part == part]) for part in _parts]
+_worst = [gauge.fold is Fold.WORST for gauge in GAUGES]
+
+Row = tuple[float | None, ...]
+
+
+class Sample(Struct, frozen=True, gc=False):
+    """One report."""
+
+    version: int
+    digest: bytes
+    heard_at: float
+    span_s: float
+    """How far back from now this peer's samples count."""
+    gauges: tuple[float | None, ...]
+    counters: tuple[tuple[int | None, ...], ...]
+    """By part: each counts, and restarts, by itself."""
+
+
+class Step(Struct, frozen=True, gc=False):
+    """What happened between two neighbouring reports."""
+
+    seconds: float
+    increases: tuple[int | None, ...]
+
+
+class Window:
+    """Samples of all peers, and the row of each."""
+
+    def __init__(self) -> None:
+        self._series: dict[PeerId, Series] = {}
+        self._total = 0
+
+    def note(self, entry: Entry) -> None:
+        """Take a report from the ledger in."""
+        report = entry.body
+        if not isinstance(report, Report) or report.metrics is None:
+            return
+        series = self._series.setdefault(entry.record.peer_id, Series())
+        self._total -= len(series)
+        series.add(sample_of(entry, report.interval_ms / 1000, report.metrics))
+        series.limit(SAMPLES_MAX if self._total + len(series) <= TOTAL_MAX else 2)
+        self._total += len(series)
+
+    def row(self, peer: PeerId, now: float) -> Row | None:
+        """One value for each of `ROW`; None where the peer told nothing in time."""
+        series = self._series.get(peer)
+        if series is None:
+            return None
+        self._total -= len(series)
+        series.expire(now)
+        self._total += len(series)
+        if not len(series):
+            del self._series[peer]
+            return None
+        return series.row
+
+    def forget(self, peer: PeerId) -> None:
+        """Nobody remembers this peer."""
+        series = self._series.pop(peer, None)
+        self._total -= len(series) if series else 0
+
+    def __len__(self) -> int:
+        """Samples of all peers."""
+        return self._total
+
+
+class Series:
+    """The samples of one peer, by version."""
+
+    def __init__(self) -> None:
+        self.row: Row = ()
+        self._samples: list[Sample] = []
+        self._steps: list[Step] = []
+        """Each leads to the sample one place further on."""
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def add(self, sample: Sample) -> None:
+        """Put a sample where it belongs; of two with one version the smaller digest counts, as in the ledger."""
+        samples = self._samples
+        if not samples or sample.version > samples[-1].version:
+            if samples:
+                self._steps.append(step(samples[-1], sample))
+            samples.append(sample)
+        else:
+            place = bisect_left(samples, sample.version, key=lambda known: known.version)
+            is_known = samples[place].version == sample.version
+            if is_known and samples[place].digest <= sample.digest:
+                return
+            samples[place : place + is_known] = [sample]
+            self._steps = [step(one, other) for one, other in pairwise(samples)]
+        self.expire(samples[-1].heard_at)
+        self._fold()
+
+    def limit(self, most: int) -> None:
+        """Keep so many of the newest."""
+        self._drop(len(self._samples) - most)
+
+    def expire(self, now: float) -> None:
+        """Drop what is too old to count."""
+        if self._samples:
+            oldest = now - self._samples[-1].span_s
+            self._drop(next((i for i, one in enumerate(self._samples) if one.heard_at >= oldest), len(self._samples)))
+
+    def _drop(self, count: int) -> None:
+        if count > 0:
+            del self._samples[:count], self._steps[:count]
+            self._fold()
+
+    def _fold(self) -> None:
+        """One value per measure."""
+        gauges = zip(*(sample.gauges for sample in self._samples), strict=True)
+        increased = zip(*(step.increases for step in self._steps), strict=True)
+        seconds = [step.seconds for step in self._steps]
+        rates = [per_second(column, seconds) for column in increased] if seconds else [None] * len(RATES)
+        self.row = (*map(folded, gauges, _worst), *rates)
+
+
+def sample_of(entry: Entry, interval_s: float, metrics: Metrics) -> Sample:
+    """What a report adds to the window. A peer's samples count for five minutes; those of a peer that reports seldom
+    for three of its intervals, as long as its word stands."""
+    view = metrics_view(metrics)
+    return Sample(
+        version=entry.record.version,
+        digest=entry.digest,
+        heard_at=entry.heard_at,
+        span_s=max(WINDOW_S, EXPIRY_INTERVALS * interval_s),
+        gauges=tuple(value for part, names in _gauges for value in _values(view, part, names)),
+        counters=tuple(tuple(_values(view, part, names)) for part, names in _counters),
+    )
+
+
+def step(one: Sample, other: Sample) -> Step:
+    """What happened between two neighbours."""
+    grown = (
+        increases(before, now, run_over=part in RUNNING_OVER)
+        for part, before, now in zip(_parts, one.counters, other.counters, strict=True)
+    )
+    return Step(other.heard_at - one.heard_at, tuple(chain.from_iterable(grown)))
+
+
+def folded(values: Sequence[float | None], worst: bool) -> float | None:
+    """The mean or the greatest of what is known."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return max(known) if worst else sum(known) / len(known)
+
+
+def per_second(increased: Sequence[int | None], seconds: Sequence[float]) -> float | None:
+    """How fast a counter grew where that is known."""
+    known = [(amount, passed) for amount, passed in zip(increased, seconds, strict=True) if amount is not None]
+    total_s = sum(passed for _, passed in known)
+    return sum(amount for amount, _ in known) / total_s if total_s >= RATE_S_MIN else None
+
+
+def _values(view: MetricsView, part: str, names: list[str]) -> list[Any]:
+    found = getattr(view, part)
+    return [None] * len(names) if found is None else [getattr(found, name) for name in names]

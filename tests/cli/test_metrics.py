@@ -1,0 +1,59 @@
+"""The verb of metrics: in JSON and for people."""
+
+import json
+
+import pytest
+
+from live import Agent
+from peerscope.cli.metrics import lines, written
+from peerscope.views.aggregates import Distribution
+from peerscope.views.window import MEASURES
+
+
+def test_metrics_for_scripts_and_for_people(peerscope, agent: Agent) -> None:
+    code, said, complaint = peerscope("metrics", "--json", "--api", agent.http)
+    assert (code, complaint) == (0, "")
+    assert json.loads(said)["active_peers"] == 1
+    code, said, _ = peerscope("metrics", "--api", agent.http)
+    assert code == 0
+    table = {line.split()[0]: line for line in said.splitlines()}
+    assert table["system.memory_ratio"].count("%") == 4  # and no sum
+    assert "MiB" in table["agent.rss_bytes"]
+    assert "nobody told" in table["node"]
+    assert "unknown: needs half an hour" in said
+
+
+def test_a_peer_shows_what_it_measured(peerscope, agent: Agent) -> None:
+    said = peerscope("peer", agent.peer_id[:12], "--api", agent.http)[1]
+    parts = {line.split()[0]: line for line in said.splitlines() if line.strip()}
+    assert "memory total" in parts["system"]
+    assert "rss" in parts["agent"]
+    assert "  node        no node attached\n" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("cpu_ratio", 0.1234, "12.3%"),
+        ("received_bytes_s", 2048, "2.0 KiB/s"),
+        ("rss_bytes", 62_222_336, "59.3 MiB"),
+        ("memory_total_bytes", 5 * 2**40, "5.0 TiB"),
+        ("average_latency_s", 0.0034, "3.4 ms"),
+        ("lag_s", 1.5, "1.5 s"),
+        ("messages_s", 12345.678, "12,345.68/s"),
+        ("connections", 1234, "1,234"),
+        ("connections", None, "-"),
+    ],
+)
+def test_a_value_is_written_in_the_unit_of_its_name(name: str, value: float | None, text: str) -> None:
+    assert written(name, value) == text
+
+
+def test_unknown_values_and_parts_are_not_mentioned() -> None:
+    parts = {"system": {"cpu_ratio": 0.5, "connections": None}, "node": None, "performance": {"error_ratio": None}}
+    assert lines({**parts, "agent": {"rss_bytes": 1024}}) == [("system", "cpu 50.0%"), ("agent", "rss 1.0 KiB")]
+
+
+def test_every_measure_can_be_written() -> None:
+    assert all(written(measure.name, 1.5) not in ("", "-") for measure in MEASURES)
+    assert Distribution.__struct_fields__ == ("peers", "mean", "median", "p95", "peak", "sum")

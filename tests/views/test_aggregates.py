@@ -1,0 +1,149 @@
+"""Aggregates speak for peers, not for reports; what nobody told is null."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledgers import Book
+from peerscope.mesh.evidence import Verdict
+from peerscope.records.bodies import Check, Kind, Report
+from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, PerformanceMetrics, SystemMetrics
+from peerscope.views.aggregates import (
+    AgentAggregate,
+    Distribution,
+    NetworkMetrics,
+    NodeAggregate,
+    PerformanceAggregate,
+    SystemAggregate,
+    distribution,
+    network_metrics,
+)
+from peerscope.views.trends import Day
+from peerscope.views.window import MEASURES, Measure, Window
+
+PARTS = {"system": SystemAggregate, "node": NodeAggregate, "performance": PerformanceAggregate, "agent": AgentAggregate}
+GAUGE = Measure("system", "connections")
+
+
+class Network:
+    """A ledger, and a window that follows it as the agent's does."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.book = Book()
+        self.window = Window()
+        self.book.introduce(*numbers)
+
+    def say(self, number: int, metrics: Metrics | None, at: float, *, interval_s: float = 60.0) -> None:
+        body = Report(round(interval_s * 1000), (Check(0, 1000),) * 5, metrics=metrics)
+        self.book.say(number, body, at=at)
+        entry = self.book.ledger.get(self.book[number], Kind.REPORT)
+        assert entry is not None
+        self.window.note(entry)
+
+    def metrics(self, now: float) -> NetworkMetrics:
+        return network_metrics(self.book.moment(now), self.window, Day().trends(now))
+
+
+def cpu(tenthousandths: int) -> Metrics:
+    return Metrics(SystemMetrics(cpu=tenthousandths))
+
+
+def test_every_measure_has_its_place_in_the_answer() -> None:
+    told = {(part, name) for part, kind in PARTS.items() for name in kind.__struct_fields__}
+    assert told == {(measure.part, measure.name) for measure in MEASURES}
+
+
+def test_a_peer_that_reports_often_weighs_no_more() -> None:
+    network = Network(0, 1)
+    for second in range(50):
+        network.say(0, cpu(1000), float(second))
+    network.say(1, cpu(9000), 49.0)
+    assert network.metrics(50.0).system.cpu_ratio == Distribution(
+        2, pytest.approx(0.5), pytest.approx(0.5), 0.9, 0.9, None
+    )
+
+
+def test_traffic_is_a_sum_of_rates_and_not_of_totals() -> None:
+    network = Network(0, 1, 2)
+    for number in range(3):
+        for step in range(3):
+            received = 10**6 * (number + 1) + 100 * step
+            network.say(number, Metrics(SystemMetrics(received_kib=received, sent_kib=0)), step * 60.0)
+    found = network.metrics(121.0).system
+    assert found.received_bytes_s is not None
+    assert found.received_bytes_s.sum == pytest.approx(3 * 100 * 1024 / 60)
+    assert found.received_bytes_s.peers == 3
+    assert found.sent_bytes_s == Distribution(3, 0, 0, 0, 0, 0)
+
+
+def test_memory_is_a_share_of_each_peers_own_total() -> None:
+    network = Network(0, 1)
+    for number, total in ((0, 1000), (1, 100_000)):
+        network.say(number, Metrics(SystemMetrics(memory_used_kib=500, memory_total_kib=total)), 0.0)
+    found = network.metrics(1.0).system.memory_ratio
+    assert found is not None
+    assert (found.mean, found.peak) == (pytest.approx((0.5 + 0.005) / 2), 0.5)
+
+
+def test_an_empty_window_is_null_everywhere() -> None:
+    network = Network(0, 1)
+    network.say(0, None, 0.0)
+    told = msgspec.json.decode(msgspec.json.encode(network.metrics(1.0)))
+    assert (told["total_peers"], told["active_peers"]) == (2, 1)
+    assert {value for part in PARTS for value in told[part].values()} == {None}
+
+
+def test_what_one_peer_does_not_know_is_told_by_the_others() -> None:
+    network = Network(0, 1)
+    network.say(0, Metrics(node=NodeMetrics(tunnels=3)), 0.0)
+    network.say(1, cpu(5000), 0.0)
+    found = network.metrics(1.0)
+    assert found.node.tunnels == Distribution(1, 3, 3, 3, 3, 3)
+    assert found.node.p2p_peers is None
+    assert found.performance == PerformanceAggregate()
+
+
+def test_ratios_and_delays_are_not_added_up() -> None:
+    network = Network(0)
+    network.say(0, Metrics(SystemMetrics(1), None, PerformanceMetrics(1, 1, 1), AgentMetrics(1, 1, 1, 1, 1)), 0.0)
+    found = network.metrics(0.0)
+    values = (getattr(getattr(found, measure.part), measure.name) for measure in MEASURES)
+    added = {
+        f"{measure.part}.{measure.name}"
+        for measure, value in zip(MEASURES, values, strict=True)
+        if value is not None and value.sum is not None
+    }
+    assert added == {"performance.throughput_bytes_s", "agent.cpu_ratio", "agent.rss_bytes", "agent.queued"}
+
+
+def test_only_peers_that_live_and_speak_count() -> None:
+    network = Network(0, 1, 2)
+    network.book.introduce(3, at=1.0, left=True)
+    for number in range(4):
+        network.say(number, cpu(1000 * number), 0.0)
+    network.say(0, cpu(0), 170.0)
+    network.say(2, cpu(2000), 170.0)
+    moment = network.book.moment(181.0)
+    assert moment.verdict(network.book[3]) is Verdict.LEFT
+    found = network.metrics(181.0)  # three intervals after the only report of peer 1
+    assert (found.total_peers, found.active_peers) == (3, 2)
+    assert found.system.cpu_ratio is not None
+    assert found.system.cpu_ratio.peak == 0.2
+
+
+@given(st.lists(st.none() | st.floats(0, 1e12), max_size=50))
+def test_a_distribution_is_of_the_known_values(values: list[float | None]) -> None:
+    known = sorted(value for value in values if value is not None)
+    found = distribution(tuple(values), GAUGE)
+    if not known:
+        assert found is None
+        return
+    assert found is not None
+    assert found.peers == len(known)
+    assert found.peak == known[-1]
+    assert found.p95 in known
+    assert sum(value <= found.p95 for value in known) >= 0.95 * len(known)
+    assert known[0] <= found.median <= found.p95 or len(known) == 2
+    assert known[0] * (1 - 1e-9) <= found.mean <= found.peak * (1 + 1e-9)
+    assert found.sum == pytest.approx(found.mean * len(known))
