@@ -58,6 +58,6 @@ TEMPLATE = """\
 
 [coordinates]                   # from which the round-trip time of any two peers is estimated
 # dimensions = 3                # the same for all peers of a network
-# visit_interval_s = 5.0        # between short visits to random peers, at first; 0 for none
+# visit_interval_s = 10.0       # between short visits to random peers, at first; 0 for none
 # visit_interval_s_max = 60.0   # later on
 """

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
+from network import network
 from peerscope.errors import ConfigError
 from peerscope.mesh.peer import PeerConfig
 from peerscope.records.bodies import Coordinate
@@ -45,6 +46,16 @@ def test_a_tenth_of_liars_does_not_spoil_the_estimates_of_the_others(seed: int) 
     assert outcome.refused["impossible-coordinate"] > 0
     assert outcome.refused["impossible-rtt"] > 0
     assert outcome.false_down == 0
+
+
+def test_in_a_small_network_visits_end_once_all_are_measured() -> None:
+    sim, ids = network(12, 1, settled_s=100.0)
+    for peer in sim.alive():
+        assert all(peer.coordinates.remembers(other) for other in ids if other != peer.me)
+    greetings = sum(peer.out.messages["hello"] for peer in sim.alive())
+    assert greetings > 12 * 8  # those of the links
+    sim.run_until(200.0)
+    assert sum(peer.out.messages["hello"] for peer in sim.alive()) == greetings
 
 
 def test_a_run_whose_estimates_miss_their_bound_has_failed() -> None:

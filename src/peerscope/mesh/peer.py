@@ -203,7 +203,7 @@ class Peer:
         self._watch(now)
         for peer in self.neighbourhood.due(now):
             self.sessions.dial(peer, now)
-        host = self.visits.due(now, self.neighbourhood.rings, self.watch.links, busy=self.watch.is_lagging(now))
+        host = self.visits.due(now, self.neighbourhood.rings, self._is_measured, busy=self.watch.is_lagging(now))
         if host is not None:
             self.sessions.visit(host)
         self.gossip.tick(now)
@@ -441,6 +441,9 @@ class Peer:
             now=now,
         )
         self._publish(report, now, urgent=urgent)
+
+    def _is_measured(self, peer: PeerId) -> bool:
+        return peer in self.watch.links or self.coordinates.remembers(peer)
 
     def _is_ours(self, peer: PeerId) -> bool:
         return self.me in self.neighbourhood.rings.neighbours(peer)

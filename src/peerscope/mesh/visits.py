@@ -5,12 +5,14 @@ network's equations as pairs are measured (four links and a place of four number
 another member each second. Ours connect to a random member, say in the hello that they come as guests, exchange a few
 pings and go. Nobody links, syncs, reports or accuses because of it.
 
-Visits are frequent while a peer is young and its place a guess, and become rare as it ages: each costs a connection.
+Visits are frequent while a peer is young and its place a guess, and become rare as it ages: each costs a connection,
+which is some 16 kB of QUIC at each end. Nobody is visited who was measured before and is still remembered, so that in a
+small network visits end soon.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable
 from math import inf
 from random import Random
 
@@ -18,10 +20,10 @@ from peerscope.mesh.coordinates import CoordinateConfig
 from peerscope.mesh.rings import Rings
 from peerscope.records.identity import PeerId
 
-AGES = 24
+AGES = 12
 """Between two visits a peer lets this part of its age pass, within the configured limits."""
 DRAWS = 4
-"""How often to draw again when somebody already linked was drawn; in a small network that may be all."""
+"""How often to draw when somebody was drawn who needs no visit; in a small network that may be all."""
 
 
 class Visits:
@@ -38,8 +40,10 @@ class Visits:
         """When `due` has somebody to visit."""
         return self._next_at
 
-    def due(self, now: float, members: Rings, linked: Container[PeerId], *, busy: bool = False) -> PeerId | None:
-        """A member to visit now; nobody before the time, or where all that were drawn are linked, or while we are
+    def due(
+        self, now: float, members: Rings, is_known: Callable[[PeerId], bool], *, busy: bool = False
+    ) -> PeerId | None:
+        """A member to visit now; nobody before the time, or where all that were drawn are known, or while we are
         `busy`: then a connection more is a burden, and what it measures is our own delay."""
         if now < self._next_at:
             return None
@@ -49,4 +53,4 @@ class Visits:
         if busy:
             return None
         drawn = (members.any(self._rng) for _ in range(DRAWS))
-        return next((peer for peer in drawn if peer not in linked and peer != self._me), None)
+        return next((peer for peer in drawn if peer != self._me and not is_known(peer)), None)
