@@ -15,13 +15,14 @@ from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
 from peerscope.errors import PeerscopeError
-from peerscope.mesh.events import Leave, Measured, Publish, WallClock
+from peerscope.mesh.events import Effect, Leave, Measured, Publish, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, short
 from peerscope.sources.geo import Lookup, country, country_table
 from peerscope.sources.host import FIRST_SAMPLE_S, Host
 from peerscope.state import State, default_state
+from peerscope.traffic import Traffic
 from peerscope.transport.driver import Driver
 from peerscope.transport.iroh import IrohTransport, parse_ticket
 from peerscope.views.health import NetworkHealth, network_health
@@ -66,6 +67,8 @@ class Monitor:
         """URL of the dashboard, once the web server has one."""
         self.chronicle = Chronicle(self.moment, self.region_health, config.regions.hold_s)
         """Events as they happen, and the statuses of the last hour."""
+        self.traffic: Traffic
+        """Messages and bytes, by route and by second; from `start` on."""
         self._survey = Survey()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
@@ -99,7 +102,8 @@ class Monitor:
         rng = random.Random(secrets.randbits(128))
         now = time.monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
-        self._driver = Driver(peer, self._transport, self.chronicle.note)
+        self.traffic = Traffic(peer.me, self.moment, peer.watch.ahead_s)
+        self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(Publish(self._profile(look_up), urgent=True))
         self._bootstrap = Bootstrap(self.state, tickets, rng)
         for join in self._bootstrap.first():
@@ -195,6 +199,10 @@ class Monitor:
         )
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _note(self, effect: Effect) -> None:
+        self.chronicle.note(effect)
+        self.traffic.note(effect)
 
     def _profile(self, look_up: Lookup | None) -> Profile:
         addresses = self._transport.addresses[:8]

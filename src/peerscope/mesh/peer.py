@@ -4,7 +4,8 @@
 real network and the simulator carry its effects out and feed it what happens.
 
 Rules of this file:
-1. `now` is this process's monotonic time. Wall time enters only through `WallClock` and only dates our records.
+1. `now` is this process's monotonic time. Wall time enters only through `WallClock`; it dates our records and stamps
+   our pushes, and decides nothing.
 2. Whatever a peer sends, nothing is raised: what breaks the protocol is counted under `refused` and dropped.
 3. Randomness comes from the given generator, and only over sorted sequences: a seed is a history.
 """
@@ -26,6 +27,7 @@ from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.detector import DetectorConfig
 from peerscope.mesh.events import (
     Connected,
+    Delivered,
     DialFailed,
     Disconnected,
     Effect,
@@ -64,6 +66,7 @@ from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import ReportConfig, Reporter
 from peerscope.mesh.sessions import Sessions
 from peerscope.mesh.sync import Sync, SyncConfig
+from peerscope.mesh.transit import whole_path, with_last_hop
 from peerscope.mesh.watch import Watch
 from peerscope.records.bodies import (
     LINKS_MAX,
@@ -271,7 +274,14 @@ class Peer:
         if entry is not None:
             self.copies["pushed news"] += 1
             self.hops[len(push.path)] += 1
-            self.gossip.push(entry, now, hops=push.ttl - 1, path=push.path, source=source)
+            sent_us = self.register.wall_us(now)
+            hops_us = with_last_hop(push, sent_us, self.watch.ahead_s(source))
+            path = whole_path(push, source, self.me)
+            if path:
+                self.out.add(Delivered(path, hops_us))
+            self.gossip.push(
+                entry, now, hops=push.ttl - 1, path=push.path, source=source, hops_us=hops_us, sent_us=sent_us
+            )
 
     def _offered(self, source: PeerId | None, item: Aged, now: float) -> None:
         try:
@@ -311,7 +321,8 @@ class Peer:
         entry = self.register.publish(body, now)
         self.out.add(Stored(entry))
         if urgent:
-            self.gossip.push(entry, now, hops=ttl(len(self.neighbourhood.rings), self.config.gossip.fanout))
+            hops = ttl(len(self.neighbourhood.rings), self.config.gossip.fanout)
+            self.gossip.push(entry, now, hops=hops, sent_us=self.register.wall_us(now))
         else:
             self.gossip.spread(entry, now)
 
@@ -412,7 +423,7 @@ class Peer:
         if profile is not None:
             goodbye = self.register.sign(replace(profile, left=True), now)
             hops = ttl(len(self.neighbourhood.rings), self.config.gossip.fanout)
-            news = Push(goodbye, 0, hops, (ref(self.me),))
+            news = Push(goodbye, 0, hops, (ref(self.me),), sent_us=self.register.wall_us(now))
             for peer in self.watch.up():  # to all, not to a few: nobody repeats this for us
                 self.out.send(peer, news)
         for peer in sorted(self.watch.links):

@@ -1,0 +1,85 @@
+"""Verbs about messages: routes, throughput."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from peerscope.cli.api import api_options, ask, ask_all
+
+BARS = "▁▂▃▄▅▆▇█"
+UNKNOWN_BAR = "·"
+
+
+@click.command()
+@click.option("--by", type=click.Choice(["region", "peer"]), default="region", show_default=True, help="What to name.")
+@api_options
+def routes(by: str, api: str, token: str, as_json: bool) -> None:
+    """How long messages took over the last hour, route by route; the most used first."""
+    found = ask_all(api, token, "/api/v1/routes", {"by": by})
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    table = Table("route", "layer", "p50", "p95", "p99", "delivered", "undelivered", "last", box=None, pad_edge=False)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for one in sorted(found, key=lambda one: -one["delivered"] - one["undelivered"]):
+        table.add_row(
+            Text(one["route"]),
+            one["layer"],
+            *(_milliseconds(one[quantile]) for quantile in ("p50_s", "p95_s", "p99_s")),
+            str(one["delivered"]),
+            str(one["undelivered"]),
+            f"{one['age_s']:.0f} s ago",
+        )
+    Console().print(table if found else "no message has come by any route yet")
+
+
+@click.command()
+@api_options
+def throughput(api: str, token: str, as_json: bool) -> None:
+    """Messages and bytes per second now, and bytes over the last hour: a bar for each minute, a dot before the start."""
+    found = ask(api, token, "/api/v1/throughput")
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    table = Table("", "", "bytes/s", "messages/s", "last hour", "most", box=None, pad_edge=False)
+    for layer in ("mesh", "node"):
+        for way in ("in", "out"):
+            if found[layer] is not None:
+                table.add_row(layer, way, *_row(found[layer], way))
+    Console().print(table)
+    if found["node"] is None:
+        click.echo("node: nothing is told of its messages")
+
+
+def sparkline(values: list[float | None]) -> str:
+    """A bar for each value in proportion to the greatest, a dot for what is unknown; nothing at all is the lowest."""
+    most = max((value for value in values if value is not None), default=0.0)
+    return "".join(
+        UNKNOWN_BAR if value is None else BARS[round(value / most * (len(BARS) - 1)) if most else 0] for value in values
+    )
+
+
+def _row(layer: dict[str, Any], way: str) -> tuple[str, ...]:
+    current, minutes = layer["current"] or {}, layer["minutes"][f"bytes_{way}_s"]
+    most = max((rate for rate in minutes if rate is not None), default=None)
+    return (
+        _number(current.get(f"bytes_{way}_s")),
+        _number(current.get(f"messages_{way}_s")),
+        sparkline(minutes),
+        f"{_number(most)} bytes/s",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1000:.1f} ms"
