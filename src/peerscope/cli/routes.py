@@ -43,7 +43,7 @@ def routes(by: str, api: str, token: str, as_json: bool) -> None:
 @click.command()
 @api_options
 def throughput(api: str, token: str, as_json: bool) -> None:
-    """Messages and bytes per second now, and bytes over the last hour: a bar for each minute, a dot before the start."""
+    """Messages and bytes per second now, and bytes by minute over the last hour; a dot is before the start."""
     found = ask(api, token, "/api/v1/throughput")
     if as_json:
         click.echo(json.dumps(found))

@@ -128,7 +128,8 @@ class Routes:
     def views(self, now: float) -> list[RouteView]:
         """Every route, by name."""
         self._age(now)
-        return [_view(key, route.both(), now - route.last_at) for key, route in sorted(self._routes.items())]
+        views = [_view(key, route.both(), now - route.last_at) for key, route in self._routes.items()]
+        return sorted(views, key=lambda view: (view.layer, view.route))
 
     def top(self, most: int, now: float) -> tuple[RouteSketch, ...]:
         """The most used routes, for others to merge."""

@@ -9,16 +9,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from peerscope.traffic import TracesView, TrafficView
+from peerscope.traffic import RouteBy, TracesView, TrafficView
 from peerscope.views.routes import RouteView
 from peerscope.web.answers import answer, monitor_of, page
+
+BY: dict[str, RouteBy] = {"region": "region", "peer": "peer"}
 
 
 async def routes(request: Request) -> Response:
     """Latency by route over the last hour; `by` is region or peer, `limit` and `cursor` page."""
-    by = request.query_params.get("by", "region")
-    if by != "region" and by != "peer":
-        raise HTTPException(400, f"by is {by[:32]!r}; must be region or peer")
+    name = request.query_params.get("by", "region")
+    by = BY.get(name)
+    if by is None:
+        raise HTTPException(400, f"by is {name[:32]!r}; must be region or peer")
     return page(request, monitor_of(request).traffic.routes(by), lambda route: f"{route.layer} {route.route}")
 
 
