@@ -5,14 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerscope.errors import RemoteError
+from peerscope.errors import ConfigError, RemoteError
 from peerscope.mesh.events import Delivered
+from peerscope.mesh.gossip import TRACES_S_MAX, GossipConfig, trace_interval_s
 from peerscope.mesh.messages import PATH_MAX, Ping, Pong, Push, decode, encode
+from peerscope.mesh.peer import PeerConfig
 from peerscope.mesh.transit import HOP_US_MAX, hop_us, whole_path, with_last_hop
 from peerscope.records.bodies import Observations
 from peerscope.records.identity import ref
 from strategies import IDENTITIES, ORIGINS, messages, unsigned
-from wire import WALL_S, alone, hear, link, record_of, said
+from wire import WALL_S, Wire, alone, hear, link, record_of, said
 
 ORIGIN, ONE, ME = ORIGINS[0], ORIGINS[1], ORIGINS[2]
 RECORD = unsigned(ORIGIN, Observations())
@@ -119,6 +121,28 @@ def test_the_lead_of_a_clock_is_known_of_ourselves_and_of_whom_we_ping() -> None
     peer, far = alone(0), IDENTITIES[7]
     link(peer, far)
     assert (peer.watch.ahead_s(peer.me), peer.watch.ahead_s(far.peer_id), peer.watch.ahead_s(ONE)) == (0.0, None, None)
-    (ping,) = [*said(peer.tick(1.0), Ping), *said(peer.tick(2.0), Ping)][:1]
-    hear(peer, far, Pong(ping.seq, round((WALL_S + 60 + 2.05) * 1000)), 2.1)
-    assert peer.watch.ahead_s(far.peer_id) == pytest.approx(60, abs=1.1)
+    at = peer.watch.deadline()
+    (ping,) = said(peer.tick(at), Ping)
+    hear(peer, far, Pong(ping.seq, round((WALL_S + 60 + at + 0.05) * 1000)), at + 0.1)
+    assert peer.watch.ahead_s(far.peer_id) == pytest.approx(60, abs=0.001)
+
+
+def test_a_calm_peer_pushes_a_report_now_and_then_so_that_latencies_are_known() -> None:
+    wire = Wire()
+    config = PeerConfig(gossip=GossipConfig(trace_interval_s=30.0))
+    first = wire.start(1, config=config)
+    wire.start(2, first, config=config)
+    wire.run_until(10.0)
+    wire.log.clear()
+    wire.run_until(100.0)
+    found = wire.effects(first, Delivered)
+    assert len(found) == 3
+    assert all(hop is not None for delivered in found for hop in delivered.hops_us)
+
+
+def test_the_pushes_of_a_large_network_are_no_more_than_those_of_a_small_one() -> None:
+    config = GossipConfig()
+    assert trace_interval_s(2, config) == config.trace_interval_s
+    assert 1000 / trace_interval_s(1000, config) == pytest.approx(TRACES_S_MAX)
+    with pytest.raises(ConfigError, match="trace_interval_s"):
+        GossipConfig(trace_interval_s=0.0)

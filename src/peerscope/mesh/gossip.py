@@ -40,6 +40,9 @@ CROWD_S = 0.5
 URGENT_S = 0.05
 """Keys of urgent news wait only so long: when a tenth of the network dies, hundreds of observers speak at once."""
 
+TRACES_S_MAX = 0.2  # a guess: about 300 bytes a second for each peer, and 700 latencies an hour
+"""Reports of all peers that are pushed in a second for the sake of their latency."""
+
 
 class GossipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How records spread."""
@@ -59,7 +62,13 @@ class GossipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     budget_bytes_s: int = 10_000
     """Bytes per second a peer should cost; report intervals stretch with the network to keep it."""
 
+    trace_interval_s: float = 60.0
+    """A report is pushed this often, so that the time messages take is known while there is no urgent news. Longer with
+    many peers: see `TRACES_S_MAX`."""
+
     def __post_init__(self) -> None:
+        if not self.trace_interval_s > 0:
+            raise ConfigError(f"gossip.trace_interval_s is {self.trace_interval_s}; must be above 0")
         if not 1 <= self.fanout <= 64:
             raise ConfigError(f"gossip.fanout is {self.fanout}; must lie between 1 and 64")
         if self.announce_interval_s <= 0 or self.pull_timeout_s <= 0:
@@ -71,6 +80,11 @@ class GossipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 def ttl(peers: int, fanout: int) -> int:
     """Hops a push may travel: enough to cover the network, and two to spare."""
     return max(5, ceil(log(max(peers, 2)) / log(max(fanout, 2))) + 2)
+
+
+def trace_interval_s(peers: int, config: GossipConfig) -> float:
+    """Seconds between reports of one peer that are pushed."""
+    return max(config.trace_interval_s, peers / TRACES_S_MAX)
 
 
 class Want:

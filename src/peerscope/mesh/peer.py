@@ -44,7 +44,7 @@ from peerscope.mesh.events import (
     Stored,
     WallClock,
 )
-from peerscope.mesh.gossip import Gossip, GossipConfig, ttl
+from peerscope.mesh.gossip import Gossip, GossipConfig, trace_interval_s, ttl
 from peerscope.mesh.membership import Membership
 from peerscope.mesh.messages import (
     Aged,
@@ -151,6 +151,8 @@ class Peer:
         self._review_at = now + REVIEW_S
         self._expire_at = now + 60.0
         self._refuted_at = -inf
+        self._pushed_at = now
+        """When a report last went out as a push, or could first have."""
         self._leaving = False
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -413,6 +415,10 @@ class Peer:
             peers=len(self.neighbourhood.rings),
             now=now,
         )
+        if now - self._pushed_at >= trace_interval_s(len(self.neighbourhood.rings), self.config.gossip):
+            urgent = True  # not for its news: for the time it takes
+        if urgent:
+            self._pushed_at = now
         self._publish(report, now, urgent=urgent)
 
     def _is_ours(self, peer: PeerId) -> bool:
