@@ -32,16 +32,16 @@ def test_routes_for_scripts_and_for_people(peerscope, agent: Agent) -> None:
     assert MARKUP in peerscope("routes", "--api", agent.http)[1]
 
 
-def test_throughput_is_a_row_each_way(peerscope, agent: Agent) -> None:
+def test_throughput_is_two_lines_each_way(peerscope, agent: Agent) -> None:
     code, said, complaint = peerscope("throughput", "--json", "--api", agent.http)
     assert (code, complaint, json.loads(said)["node"]) == (0, "", None)
     agent.loop.call(agent.monitor.traffic.mesh.record, 0.0, 5000)
     code, said, _ = peerscope("throughput", "--api", agent.http)
     assert code == 0
-    _, into, out, node = said.splitlines()
-    assert "·" * 50 in into
-    assert "█" in into
-    assert "█" not in out
+    now_in, into, now_out, out, node = said.splitlines()
+    assert (now_in.split()[:2], now_out.split()[:2]) == (["mesh", "in"], ["mesh", "out"])
+    assert into.split()[0] == "·" * 59 + "█"
+    assert out.split()[0] == "·" * 59 + "▁"
     assert node == "node: nothing is told of its messages"
 
 

@@ -20,14 +20,19 @@ UNKNOWN_BAR = "·"
 @click.option("--by", type=click.Choice(["region", "peer"]), default="region", show_default=True, help="What to name.")
 @api_options
 def routes(by: str, api: str, token: str, as_json: bool) -> None:
-    """How long messages took over the last hour, route by route; the most used first."""
+    """How long messages took over the last hour, route by route; the most used first.
+
+    LOST were received and neither passed on nor delivered; LAST is the time since the last one.
+    """
     found = ask_all(api, token, "/api/v1/routes", {"by": by})
     if as_json:
         click.echo(json.dumps(found))
         return
-    table = Table("route", "layer", "p50", "p95", "p99", "delivered", "undelivered", "last", box=None, pad_edge=False)
-    for column in table.columns[2:]:
-        column.justify = "right"
+    table = Table(box=None, pad_edge=False)
+    table.add_column("route", overflow="fold")
+    table.add_column("layer")
+    for name in ("p50", "p95", "p99", "delivered", "lost", "last"):
+        table.add_column(name, justify="right", no_wrap=True)
     for one in sorted(found, key=lambda one: -one["delivered"] - one["undelivered"]):
         table.add_row(
             Text(one["route"]),
@@ -35,7 +40,7 @@ def routes(by: str, api: str, token: str, as_json: bool) -> None:
             *(_milliseconds(one[quantile]) for quantile in ("p50_s", "p95_s", "p99_s")),
             str(one["delivered"]),
             str(one["undelivered"]),
-            f"{one['age_s']:.0f} s ago",
+            f"{one['age_s']:.0f} s",
         )
     Console().print(table if found else "no message has come by any route yet")
 
@@ -48,12 +53,10 @@ def throughput(api: str, token: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
         return
-    table = Table("", "", "bytes/s", "messages/s", "last hour", "most", box=None, pad_edge=False)
     for layer in ("mesh", "node"):
         for way in ("in", "out"):
             if found[layer] is not None:
-                table.add_row(layer, way, *_row(found[layer], way))
-    Console().print(table)
+                click.echo(_flow(f"{layer} {way}", found[layer], way))
     if found["node"] is None:
         click.echo("node: nothing is told of its messages")
 
@@ -66,14 +69,13 @@ def sparkline(values: list[float | None]) -> str:
     )
 
 
-def _row(layer: dict[str, Any], way: str) -> tuple[str, ...]:
+def _flow(name: str, layer: dict[str, Any], way: str) -> str:
+    """One way of one layer in two lines: now, and the last hour."""
     current, minutes = layer["current"] or {}, layer["minutes"][f"bytes_{way}_s"]
     most = max((rate for rate in minutes if rate is not None), default=None)
+    bytes_s, messages_s = (_number(current.get(f"{unit}_{way}_s")) for unit in ("bytes", "messages"))
     return (
-        _number(current.get(f"bytes_{way}_s")),
-        _number(current.get(f"messages_{way}_s")),
-        sparkline(minutes),
-        f"{_number(most)} bytes/s",
+        f"{name:<9}{bytes_s:>12} bytes/s{messages_s:>10} messages/s\n  {sparkline(minutes)} up to {_number(most)} B/s"
     )
 
 
