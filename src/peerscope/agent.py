@@ -24,6 +24,7 @@ from peerscope.sources.geo import Lookup, country, country_table
 from peerscope.sources.host import Host
 from peerscope.state import State, default_state
 from peerscope.tally import Tally
+from peerscope.traffic import Traffic
 from peerscope.transport.driver import Driver
 from peerscope.transport.iroh import IrohTransport, parse_ticket
 from peerscope.views.aggregates import NetworkMetrics
@@ -71,6 +72,8 @@ class Monitor:
         """Events as they happen, and the statuses of the last hour."""
         self.tally = Tally(self.moment, self.mesh_links)
         """What all peers measured."""
+        self.traffic: Traffic
+        """Messages and bytes, by route and by second; from `start` on."""
         self._survey = Survey()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
@@ -104,7 +107,8 @@ class Monitor:
         rng = random.Random(secrets.randbits(128))
         now = time.monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
-        self._driver = Driver(peer, self._transport, self._publish)
+        self.traffic = Traffic(peer.me, self.moment, peer.watch.ahead_s)
+        self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(Publish(self._profile(look_up), urgent=True))
         self._bootstrap = Bootstrap(self.state, tickets, rng)
         for join in self._bootstrap.first():
@@ -206,9 +210,10 @@ class Monitor:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _publish(self, effect: Effect) -> None:
+    def _note(self, effect: Effect) -> None:
         self.tally.note(effect)
         self.chronicle.note(effect)
+        self.traffic.note(effect)
 
     def _profile(self, look_up: Lookup | None) -> Profile:
         addresses = self._transport.addresses[:8]

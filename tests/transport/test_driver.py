@@ -12,6 +12,7 @@ from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.records.bodies import Kind, Profile
 from peerscope.records.identity import Identity, PeerId
 from peerscope.transport.driver import LOGGED_MAX, Driver
+from peerscope.views.throughput import Throughput
 
 OTHER = Identity(b"\1" * 32).peer_id
 
@@ -58,9 +59,9 @@ def core() -> Cursed:
     return Cursed(Identity(b"\2" * 32), PeerConfig(), Random(1), 0.0, wall_offset_s=1e9)
 
 
-async def play(peer: Peer, *turns: list[Event]) -> None:
+async def play(peer: Peer, *turns: list[Event], throughput: Throughput | None = None) -> None:
     tape = Tape(*turns)
-    driving = asyncio.create_task(Driver(peer, tape, lambda effect: None).run())
+    driving = asyncio.create_task(Driver(peer, tape, lambda effect: None, throughput).run())
     played = asyncio.create_task(tape.played.wait())
     await asyncio.wait((driving, played), return_when=asyncio.FIRST_COMPLETED)
     played.cancel()
@@ -83,3 +84,10 @@ def test_a_message_that_meets_a_bug_is_dropped_counted_and_logged(caplog: pytest
 def test_a_bug_that_no_message_brought_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         asyncio.run(play(core(), [Publish(Profile((), None, "1", 0), urgent=True)]))
+
+
+def test_every_message_is_counted_each_way_whatever_it_meets() -> None:
+    throughput, peer = Throughput(0.0), core()
+    asyncio.run(play(peer, [Connected(OTHER, True), Received(OTHER, b"curse")], throughput=throughput))
+    assert (throughput.messages_in, throughput.bytes_in) == (1, 5)
+    assert (throughput.messages_out, throughput.bytes_out) == (1, peer.out.bytes["hello"])

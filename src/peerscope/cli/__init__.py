@@ -24,6 +24,8 @@ VERBS = {
     "regions": ("regions", "The health of every region."),
     "latency": ("regions", "Round-trip times, region by region."),
     "rtt": ("regions", "The round-trip time of two peers."),
+    "routes": ("routes", "How long messages take, route by route."),
+    "throughput": ("routes", "Messages and bytes per second over the last hour."),
     "topology": ("map", "The map: links, regions, and where the network would split."),
     "crawl": ("crawl", "Map a network without joining it."),
     "simulate": ("simulate", "Run the same core on a virtual network."),

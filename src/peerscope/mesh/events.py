@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from peerscope.mesh.messages import Aged, Message, Ping, Pong, encode
 from peerscope.records.bodies import Body, Check
-from peerscope.records.identity import PeerId
+from peerscope.records.identity import PeerId, PeerRef
 from peerscope.records.ledger import Entry
 from peerscope.records.measures import Metrics
 
@@ -122,6 +122,15 @@ class Stored(Struct, frozen=True):
     entry: Entry
 
 
+class Delivered(Struct, frozen=True):
+    """Urgent news reached us first by this path."""
+
+    path: tuple[PeerRef, ...]
+    """The origin, every peer that passed it on, and us."""
+    hops_us: tuple[int | None, ...]
+    """How long it took from each to the next, what waiting there was included; None where clocks are not known."""
+
+
 class LinkChanged(Struct, frozen=True):
     """A link came up or was lost."""
 
@@ -136,7 +145,7 @@ class Forgotten(Struct, frozen=True):
     peer: PeerId
 
 
-Effect = Send | Dial | Hangup | Stored | LinkChanged | Forgotten
+Effect = Send | Dial | Hangup | Stored | Delivered | LinkChanged | Forgotten
 
 
 class Outbox:

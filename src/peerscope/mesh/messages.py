@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import RemoteError
-from peerscope.records.bodies import LINKS_MAX, RATIO_ONE, Coordinate, Milliseconds, Name, Ref
+from peerscope.records.bodies import LINKS_MAX, RATIO_ONE, Coordinate, Microseconds, Milliseconds, Name, Ref
 from peerscope.records.record import KINDS_MAX, VERSION_MAX, Record
 
 WIRE_VERSION = 1
@@ -78,6 +78,11 @@ class Push(Struct, frozen=True, array_like=True, tag=3):
     ttl: Annotated[int, Meta(ge=0, le=32)]
     path: Annotated[tuple[Ref, ...], Meta(max_length=PATH_MAX)]
     """The origin and every peer that passed it on, in order."""
+    hops_us: Annotated[tuple[Microseconds | None, ...], Meta(max_length=PATH_MAX)] = ()
+    """How long it took from each peer of the path to the next, as the receiving ends found; None where one could not
+    tell. One fewer than the path, or empty where nobody told."""
+    sent_us: Annotated[int, Meta(ge=0, le=2**53 - 1)] | None = None
+    """When the last of the path sent it: microseconds since 1970 by its own wall clock."""
 
 
 class Key(Struct, frozen=True, array_like=True):

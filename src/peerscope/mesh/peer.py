@@ -4,7 +4,8 @@
 real network and the simulator carry its effects out and feed it what happens.
 
 Rules of this file:
-1. `now` is this process's monotonic time. Wall time enters only through `WallClock` and only dates our records.
+1. `now` is this process's monotonic time. Wall time enters only through `WallClock`; it dates our records and stamps
+   our pushes, and decides nothing.
 2. Whatever a peer sends, nothing is raised: what breaks the protocol is counted under `refused` and dropped.
 3. Randomness comes from the given generator, and only over sorted sequences: a seed is a history.
 """
@@ -27,6 +28,7 @@ from peerscope.mesh.coordinates import CoordinateConfig, Coordinates
 from peerscope.mesh.detector import DetectorConfig
 from peerscope.mesh.events import (
     Connected,
+    Delivered,
     DialFailed,
     Disconnected,
     Effect,
@@ -43,7 +45,7 @@ from peerscope.mesh.events import (
     Stored,
     WallClock,
 )
-from peerscope.mesh.gossip import Gossip, GossipConfig, ttl
+from peerscope.mesh.gossip import Gossip, GossipConfig, trace_interval_s, ttl
 from peerscope.mesh.membership import Membership
 from peerscope.mesh.messages import (
     Aged,
@@ -67,6 +69,7 @@ from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import ReportConfig, Reporter
 from peerscope.mesh.sessions import Sessions
 from peerscope.mesh.sync import Sync, SyncConfig
+from peerscope.mesh.transit import whole_path, with_last_hop
 from peerscope.mesh.vicinity import CrawlConfig, Introductions
 from peerscope.mesh.visits import Visits
 from peerscope.mesh.watch import Watch
@@ -162,6 +165,8 @@ class Peer:
         self._review_at = now + REVIEW_S
         self._expire_at = now + 60.0
         self._refuted_at = -inf
+        self._pushed_at = now
+        """When a report last went out as a push, or could first have."""
         self._leaving = False
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -305,7 +310,14 @@ class Peer:
         if entry is not None:
             self.copies["pushed news"] += 1
             self.hops[len(push.path)] += 1
-            self.gossip.push(entry, now, hops=push.ttl - 1, path=push.path, source=source)
+            sent_us = self.register.wall_us(now)
+            hops_us = with_last_hop(push, sent_us, self.watch.ahead_s(source))
+            path = whole_path(push, source, self.me)
+            if path:
+                self.out.add(Delivered(path, hops_us))
+            self.gossip.push(
+                entry, now, hops=push.ttl - 1, path=push.path, source=source, hops_us=hops_us, sent_us=sent_us
+            )
 
     def _offered(self, source: PeerId | None, item: Aged, now: float) -> None:
         try:
@@ -347,7 +359,8 @@ class Peer:
         entry = self.register.publish(body, now)
         self.out.add(Stored(entry))
         if urgent:
-            self.gossip.push(entry, now, hops=ttl(len(self.neighbourhood.rings), self.config.gossip.fanout))
+            hops = ttl(len(self.neighbourhood.rings), self.config.gossip.fanout)
+            self.gossip.push(entry, now, hops=hops, sent_us=self.register.wall_us(now))
         else:
             self.gossip.spread(entry, now)
 
@@ -440,6 +453,10 @@ class Peer:
             coordinate=self.coordinates.current(),
             now=now,
         )
+        if now - self._pushed_at >= trace_interval_s(len(self.neighbourhood.rings), self.config.gossip):
+            urgent = True  # not for its news: for the time it takes
+        if urgent:
+            self._pushed_at = now
         self._publish(report, now, urgent=urgent)
 
     def _is_measured(self, peer: PeerId) -> bool:
@@ -453,7 +470,7 @@ class Peer:
         if profile is not None:
             goodbye = self.register.sign(replace(profile, left=True), now)
             hops = ttl(len(self.neighbourhood.rings), self.config.gossip.fanout)
-            news = Push(goodbye, 0, hops, (ref(self.me),))
+            news = Push(goodbye, 0, hops, (ref(self.me),), sent_us=self.register.wall_us(now))
             for peer in self.watch.up():  # to all, not to a few: nobody repeats this for us
                 self.out.send(peer, news)
         for peer in sorted(self.watch.links):

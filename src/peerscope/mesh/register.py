@@ -41,6 +41,10 @@ class Register:
         """Our wall clock in milliseconds since 1970."""
         return max(1, round(self.wall(now) * 1000))
 
+    def wall_us(self, now: float) -> int:
+        """The same in microseconds, as pushes carry it."""
+        return min(max(0, round(self.wall(now) * 1e6)), VERSION_MAX)
+
     def clock_ms(self, now: float) -> int:
         """Our version clock: wall milliseconds that never go backwards and never stand still."""
         return min(max(self._version, round((now + self._clock_offset_s) * 1000), 1), VERSION_MAX)

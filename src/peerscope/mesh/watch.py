@@ -60,6 +60,13 @@ class Watch:
         """Neighbours whose links are up, in a fixed order."""
         return sorted(peer for peer, link in self.links.items() if link.is_up)
 
+    def ahead_s(self, peer: PeerId) -> float | None:
+        """How far a peer's wall clock runs ahead of ours, as pings tell; None of whom we exchange none with."""
+        if peer == self._me:
+            return 0.0
+        link = self.links.get(peer)
+        return None if link is None or link.skew_ms is None else link.skew_ms / 1000
+
     def lost(self) -> list[Link]:
         """Links whose neighbour we miss."""
         return [self.links[peer] for peer in sorted(self.links) if self.links[peer].lost]

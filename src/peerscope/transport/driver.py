@@ -9,6 +9,7 @@ from collections.abc import Callable
 from peerscope.mesh.events import Dial, Effect, Event, Hangup, Received, Send
 from peerscope.mesh.peer import Peer
 from peerscope.transport.base import Transport
+from peerscope.views.throughput import Throughput
 
 LOGGED_MAX = 10
 log = logging.getLogger(__name__)
@@ -17,11 +18,19 @@ log = logging.getLogger(__name__)
 class Driver:
     """Runs one `Peer` on a real transport."""
 
-    def __init__(self, peer: Peer, transport: Transport, publish: Callable[[Effect], None]) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        transport: Transport,
+        publish: Callable[[Effect], None],
+        throughput: Throughput | None = None,
+    ) -> None:
+        """`publish`: called with every effect that is not for the transport; `throughput`: counts the messages."""
         self.peer = peer
         self._transport = transport
         self._publish = publish
         self._lag_s = 0.0
+        self._throughput = throughput or Throughput(time.monotonic())
 
     def feed(self, event: Event) -> None:
         """Hand the core an event of this process's own, in its turn."""
@@ -45,8 +54,11 @@ class Driver:
 
     def _handled(self, event: Event) -> list[Effect]:
         """What a peer sends must not stop us, not even through a bug of ours that nobody has met yet."""
+        now = time.monotonic()
+        if isinstance(event, Received):
+            self._throughput.record(now, len(event.data))
         try:
-            return self.peer.handle(event, time.monotonic())
+            return self.peer.handle(event, now)
         except Exception:
             if not isinstance(event, Received):
                 raise
@@ -59,6 +71,7 @@ class Driver:
         for effect in effects:
             match effect:
                 case Send(to, data, lane):
+                    self._throughput.record(time.monotonic(), len(data), sent=True)
                     self._transport.send(to, data, lane)
                 case Dial(peer, addresses):
                     self._transport.dial(peer, addresses)

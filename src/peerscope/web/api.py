@@ -14,7 +14,7 @@ from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
-from peerscope.web import metrics, regions, topology
+from peerscope.web import metrics, regions, routes, topology
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 
 
@@ -95,6 +95,7 @@ ROUTES = [
     Route("/api/v1/peers/{id}/evidence", evidence),
     *metrics.ROUTES,
     *regions.ROUTES,
+    *routes.ROUTES,
     *topology.ROUTES,
     Route("/healthz", healthz),
     Route("/readyz", readyz),
@@ -108,6 +109,7 @@ ANSWERS: dict[str, Any] = {
     "/api/v1/peers/{id}/evidence": EvidenceView,
     **metrics.ANSWERS,
     **regions.ANSWERS,
+    **routes.ANSWERS,
     **topology.ANSWERS,
     "/healthz": Healthz,
     "/readyz": Readyz,
@@ -117,6 +119,7 @@ ANSWERS: dict[str, Any] = {
 PARAMETERS: dict[str, tuple[str, ...]] = {
     "/api/v1/peers": ("region", "status", "limit", "cursor"),
     **regions.PARAMETERS,
+    **routes.PARAMETERS,
     **topology.PARAMETERS,
 }
 """Query parameters, by route."""

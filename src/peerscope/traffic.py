@@ -1,0 +1,164 @@
+"""What goes through this agent: its own messages and those of the node beside it, by route and by second.
+
+Feeds the views of throughput, traces and routes. A trace is put into its routes when somebody asks, or when many wait:
+naming regions needs a look at the whole network.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import Struct
+
+from peerscope.mesh.events import Delivered, Effect
+from peerscope.records.identity import PeerId, PeerRef, ref
+from peerscope.views.moment import Moment
+from peerscope.views.routes import Routes, RouteView, Via, by_peer, by_region
+from peerscope.views.throughput import Throughput, ThroughputView
+from peerscope.views.traces import Fate, HopEvent, Layer, Stop, Trace, Traces, local_time
+
+WAITING_MAX = 256
+LATEST_MAX = 100
+NAMES_S = 1.0
+
+RouteBy = Literal["region", "peer"]
+
+
+class TraceView(Struct, frozen=True):
+    """The way of one message that has ended."""
+
+    layer: Layer
+    via: Via
+    """Short ids; "?" where nobody knows."""
+    regions: Via
+    hops_s: tuple[float | None, ...]
+    """From each of `via` to the next; null where a clock is not known."""
+    latency_s: float | None
+    fate: Fate
+    at: float
+    """When this agent knew, Unix seconds."""
+
+
+class TracesView(Struct, frozen=True):
+    """The last messages whose way is known, newest first."""
+
+    latest: tuple[TraceView, ...]
+    open: int
+    """Messages of the node that are on their way."""
+    counters: dict[str, int]
+    """The node's messages by fate; its hops that were clamped, repeated, late or too many; traces and routes that made
+    room for others."""
+
+
+class TrafficView(Struct, frozen=True):
+    """Messages and bytes per second."""
+
+    mesh: ThroughputView
+    """What this agent and its neighbours say to each other, before QUIC adds its own."""
+    node: ThroughputView | None
+    """The node beside this peer, as it tells; null where it tells nothing."""
+    last_updated: float
+
+
+class Traffic:
+    """Counts messages and follows some of them."""
+
+    def __init__(self, me: PeerId, moment: Callable[[], Moment], ahead_s: Callable[[PeerId], float | None]) -> None:
+        """`moment`: how to look at the network now; `ahead_s`: how far a peer's clock is ahead of ours."""
+        self.mesh = Throughput(time.monotonic())
+        self.node: Throughput | None = None
+        self._me = me
+        self._moment = moment
+        self._ahead_s = ahead_s
+        self._traces = Traces()
+        self._waiting: deque[tuple[Trace, float]] = deque()
+        self._routes: dict[RouteBy, Routes] = {"region": Routes(), "peer": Routes()}
+        self._latest: deque[TraceView] = deque(maxlen=LATEST_MAX)
+        self._names: dict[str, PeerId] = {}
+        self._named_at = -NAMES_S
+
+    def note(self, effect: Effect) -> None:
+        """Take an effect of the core in."""
+        if isinstance(effect, Delivered):
+            hops_s = tuple(None if us is None else us / 1e6 for us in effect.hops_us)
+            known = [hop_s for hop_s in hops_s if hop_s is not None]
+            latency_s = sum(known) if len(known) == len(hops_s) else None
+            self._keep([Trace("mesh", effect.path, hops_s, latency_s, "delivered")], time.monotonic())
+
+    def begin_node(self) -> None:
+        """The node beside us is there and will tell of its messages: none so far is zero, not unknown."""
+        if self.node is None:
+            self.node = Throughput(time.monotonic())
+
+    def node_message(self, size_bytes: int, *, sent: bool, messages: int = 1) -> None:
+        """The node beside us tells of a message of its own, or of several."""
+        self.begin_node()
+        assert self.node is not None
+        self.node.record(time.monotonic(), size_bytes, sent=sent, messages=messages)
+
+    def hop(self, event: HopEvent) -> None:
+        """The node beside us tells where a message was."""
+        now = time.monotonic()
+        peer = self._me if event.peer is None else self._find(event.peer, now)
+        stop: Stop = event.peer if peer is None else ref(peer)
+        at = local_time(event.at, None if peer is None else self._ahead_s(peer))
+        self._keep(self._traces.add(event.message_id, event.hop, stop, at, now), now)
+
+    def throughput(self) -> TrafficView:
+        """Rates of messages and bytes."""
+        now = time.monotonic()
+        node = None if self.node is None else self.node.view(now)
+        return TrafficView(self.mesh.view(now), node, time.time())
+
+    def routes(self, by: RouteBy) -> list[RouteView]:
+        """Latency by route, over the last hour."""
+        now = time.monotonic()
+        self._keep(self._traces.expire(now), now)
+        self._fold()
+        return self._routes[by].views(now)
+
+    def traces(self) -> TracesView:
+        """The last messages whose way is known."""
+        now = time.monotonic()
+        self._keep(self._traces.expire(now), now)
+        self._fold()
+        dropped = sum(routes.dropped for routes in self._routes.values())
+        counters = {**self._traces.counters, **({"routes-dropped": dropped} if dropped else {})}
+        return TracesView(tuple(reversed(self._latest)), len(self._traces), counters)
+
+    def _keep(self, traces: list[Trace], now: float) -> None:
+        self._waiting.extend((trace, now) for trace in traces)
+        if len(self._waiting) >= WAITING_MAX:
+            self._fold()
+
+    def _fold(self) -> None:
+        if not self._waiting:
+            return
+        moment = self._moment()
+
+        def region_of(stop: PeerRef) -> str | None:
+            peer = moment.ledger.find(stop)
+            place = None if peer is None else moment.places.get(peer)
+            return place.region if place else None
+
+        for trace, now in self._waiting:
+            if trace.fate == "unknown":  # it says nothing of any route
+                continue
+            via, regions = by_peer(trace.path), by_region(trace.path, region_of)
+            self._routes["peer"].record(via, trace, now)
+            self._routes["region"].record(regions, trace, now)
+            at = now + moment.wall - moment.now
+            self._latest.append(TraceView(trace.layer, via, regions, trace.hops_s, trace.latency_s, trace.fate, at))
+        self._waiting.clear()
+
+    def _find(self, name: str, now: float) -> PeerId | None:
+        """The peer of this id, or beside the node of this name."""
+        if now - self._named_at >= NAMES_S:
+            self._named_at = now
+            profiles = self._moment().profiles
+            self._names = {profile.node_id: peer for peer, profile in profiles.items() if profile.node_id}
+            self._names |= {peer.hex(): peer for peer in profiles}
+        return self._names.get(name) or self._names.get(name.lower())

@@ -1,0 +1,166 @@
+"""Traces: what is known of the way of one message, from the hops that reached this agent.
+
+Hops of one message come together here only if they are told here. Our own gossip carries them along. A node beside us
+tells what happened at itself, and, if its messages carry their history as W3C Trace Context does, what happened at the
+peers before it. Times of another peer are by that peer's clock: whoever adds a hop corrects it with `local_time`, and
+where the clock is not known the time is not known either.
+
+What became of a message is said only as far as it can be known. One that was received and neither passed on nor
+delivered within `expiry_s` is undelivered. One that left for another peer, of which nothing more was told, has an
+unknown fate: that is so for nearly all messages a node sends.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from peerscope.records.bodies import OverlayId
+from peerscope.records.identity import PeerRef
+
+TRACES_MAX = 4096
+HOPS_MAX = 32
+EXPIRY_S = 60.0
+UNIX_S_MAX = 2**43
+
+HopKind = Literal["sent", "received", "forwarded", "delivered"]
+Fate = Literal["delivered", "undelivered", "unknown"]
+Layer = Literal["mesh", "node"]
+"""Our own gossip, or messages of the node beside us."""
+
+Stop = PeerRef | str | None
+"""A peer of this network, another one by the name its neighbours call it, or nobody knows who."""
+Path = tuple[Stop, ...]
+
+
+class HopEvent(Struct, frozen=True, tag="hop", tag_field="type"):
+    """What a node tells of one message at one peer. Earlier hops of a message are told before later ones."""
+
+    message_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    hop: HopKind
+    at: Annotated[float, Meta(ge=0, le=UNIX_S_MAX)]
+    """Unix seconds by the clock of the peer where it happened."""
+    peer: OverlayId | None = None
+    """Where it happened: a peer id, or a node's name in its own network. By default the node itself."""
+
+
+class Trace(Struct, frozen=True):
+    """The way of one message, as far as it was told."""
+
+    layer: Layer
+    path: Path
+    hops_s: tuple[float | None, ...]
+    """From each stop of the path to the next, waiting included; None where it cannot be known."""
+    latency_s: float | None
+    """From sent to delivered."""
+    fate: Fate
+
+
+class _Hop(Struct, frozen=True, gc=False):
+    kind: HopKind
+    stop: Stop
+    at: float | None
+
+
+class _Open:
+    __slots__ = ("hops", "is_ended", "opened_at")
+
+    def __init__(self, now: float) -> None:
+        self.opened_at = now
+        self.hops: list[_Hop] = []
+        self.is_ended = False
+
+
+class Traces:
+    """Messages of the node beside us that are on their way. All times of hops are by our own clock."""
+
+    def __init__(self, most: int = TRACES_MAX, expiry_s: float = EXPIRY_S) -> None:
+        self._most = most
+        self._expiry_s = expiry_s
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        """In the order in which they began. One that has ended stays until it expires: late hops must not begin it
+        anew."""
+        self.counters: Counter[str] = Counter()
+        """Traces by fate, and those that made room for others; hops that were clamped, repeated, late or too many."""
+
+    def __len__(self) -> int:
+        return sum(not trace.is_ended for trace in self._open.values())
+
+    def add(self, message_id: str, kind: HopKind, stop: Stop, at: float | None, now: float) -> list[Trace]:
+        """Take one hop in, and whatever has ended by it or by time.
+
+        `at`: Unix seconds by our own clock, None where unknown; `now`: monotonic.
+        """
+        ended = self.expire(now)
+        trace = self._open.get(message_id)
+        if trace is None:
+            if len(self._open) >= self._most:
+                self.counters["crowded-out"] += 1
+                ended += self._end(self._open.popitem(last=False)[1])
+            trace = self._open[message_id] = _Open(now)
+        if trace.is_ended:
+            self.counters["late"] += 1
+        elif any((hop.kind, hop.stop) == (kind, stop) for hop in trace.hops):
+            self.counters["repeated"] += 1
+        elif len(trace.hops) >= HOPS_MAX and kind != "delivered":
+            self.counters["too-many"] += 1
+        else:
+            trace.hops.append(_Hop(kind, stop, self._clamped(trace.hops, at)))
+            if kind == "delivered":
+                ended += self._end(trace)
+        return ended
+
+    def expire(self, now: float) -> list[Trace]:
+        """What nothing more is expected of."""
+        ended: list[Trace] = []
+        while self._open:
+            oldest = next(iter(self._open.values()))
+            if now - oldest.opened_at < self._expiry_s:
+                break
+            self._open.popitem(last=False)
+            ended += self._end(oldest)
+        return ended
+
+    def _clamped(self, hops: list[_Hop], at: float | None) -> float | None:
+        """Nothing happens before what happened before it; where clocks say so, they are a little off."""
+        latest = max((hop.at for hop in hops if hop.at is not None), default=None)
+        if at is None or latest is None or at >= latest:
+            return at
+        self.counters["clamped"] += 1
+        return latest
+
+    def _end(self, trace: _Open) -> list[Trace]:
+        if trace.is_ended:
+            return []
+        trace.is_ended = True
+        told = _told(trace.hops)
+        self.counters[told.fate] += 1
+        return [told]
+
+
+def local_time(at: float, ahead_s: float | None) -> float | None:
+    """By our own clock, what happened at `at` by one that is `ahead_s` ahead of it; None where that is unknown."""
+    return None if ahead_s is None else at - ahead_s
+
+
+def _told(hops: list[_Hop]) -> Trace:
+    first, last = hops[0], hops[-1]
+    stops: list[Stop] = [] if first.kind == "sent" else [None]
+    times: list[float | None] = [] if first.kind == "sent" else [None]
+    for hop in hops:
+        if not stops or hop.stop != stops[-1]:
+            stops.append(hop.stop)
+            times.append(hop.at)
+    times[-1] = last.at  # what waited there before it was delivered counts as well
+    hops_s = tuple(_between(before, after) for before, after in pairwise(times))
+    if last.kind == "delivered":
+        sent_at = first.at if first.kind == "sent" else None
+        return Trace("node", tuple(stops), hops_s, _between(sent_at, last.at), "delivered")
+    return Trace("node", tuple(stops), hops_s, None, "undelivered" if last.kind == "received" else "unknown")
+
+
+def _between(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else max(0.0, after - before)
