@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from peerscope import __version__
 from peerscope.bootstrap import LOOK_S, Bootstrap
@@ -21,6 +22,8 @@ from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, short
 from peerscope.sources.geo import Lookup, country, country_table
 from peerscope.sources.host import FIRST_SAMPLE_S, Host
+from peerscope.sources.node import Node
+from peerscope.sources.telemetry import Telemetry
 from peerscope.state import State, default_state
 from peerscope.transport.driver import Driver
 from peerscope.transport.iroh import IrohTransport, parse_ticket
@@ -59,13 +62,15 @@ class Monitor:
     """One running peer. Use it as an async context manager, or `start` and `stop` it."""
 
     def __init__(self, config: Config, state: Path | None = None) -> None:
-        """`state`: the state directory. Nothing is opened before `start`."""
+        """`state`: the state directory. Nothing is opened before `start`. Raises `ConfigError` for a wrong source."""
         self.config = config
         self.state = State(state or default_state())
         self.http: str | None = None
         """URL of the dashboard, once the web server has one."""
         self.chronicle = Chronicle(self.moment, self.region_health, config.regions.hold_s)
         """Events as they happen, and the statuses of the last hour."""
+        self.node = Node(config.node, config.report.interval_s, random.Random(secrets.randbits(128)))
+        """The P2P program beside this peer, where one is attached."""
         self._survey = Survey()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
@@ -105,7 +110,14 @@ class Monitor:
         for join in self._bootstrap.first():
             self._driver.feed(join)
         host = Host(self.config.health, self.state.path)
-        parts = (self._driver.run(), self.chronicle.run(), self._measure(host), self._read_clock(), self._join())
+        parts = (
+            self._driver.run(),
+            self.chronicle.run(),
+            self.node.run(),
+            self._measure(host),
+            self._read_clock(),
+            self._join(),
+        )
         for work in parts:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
@@ -139,6 +151,11 @@ class Monitor:
     def peer(self) -> Peer:
         """The core, to look at."""
         return self._driver.peer
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Where a node in this very process tells what it does."""
+        return self.node.telemetry
 
     def moment(self) -> Moment:
         """The ledger now; the same one for callers within a tenth of a second, while nothing changes."""
@@ -188,7 +205,7 @@ class Monitor:
             region_source=place.source,
             version=__version__,
             uptime_s=time.monotonic() - self._started_at,
-            node=None,
+            node=self.node.name,
             http=self.http,
             addresses=self._transport.addresses,
             refused=dict(self.peer.refused + self._transport.counters),
@@ -205,6 +222,7 @@ class Monitor:
             version=__version__,
             started_at_ms=round(time.time() * 1000),
             region_source="country" if found else "declared",
+            node=self.node.name,
         )
 
     def _look(self) -> Moment:
@@ -227,8 +245,17 @@ class Monitor:
     async def _measure(self, host: Host) -> None:
         await asyncio.sleep(FIRST_SAMPLE_S)
         while True:
-            self._driver.feed(Measured(await host.measure()))
+            checks = await host.measure()
+            reading = self.node.current()
+            self._introduce_node()
+            self._driver.feed(Measured(checks, self.node.check(), reading.overlay if reading else ()))
             await asyncio.sleep(self.config.report.interval_s)
+
+    def _introduce_node(self) -> None:
+        """Say whom we stand beside, when that has changed."""
+        said = self.peer.ledger.profile(self.peer.me)
+        if said is not None and (said.node, said.node_id) != (self.node.name, self.node.node_id):
+            self._driver.feed(Publish(replace(said, node=self.node.name, node_id=self.node.node_id), urgent=True))
 
     async def _read_clock(self) -> None:
         """Tell the core when the wall clock moves against the monotonic one."""

@@ -8,7 +8,7 @@ from enum import IntEnum
 from msgspec import Struct
 
 from peerscope.mesh.messages import Aged, Message, Ping, Pong, encode
-from peerscope.records.bodies import Body, Check
+from peerscope.records.bodies import Body, Check, OverlayLink
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry
 
@@ -75,6 +75,10 @@ class Measured(Struct, frozen=True):
     """What the host checks found; the core adds the p2p check and issues the report."""
 
     checks: tuple[Check, ...]
+    node: Check | None = None
+    """Whether the node beside us answers; None where none is attached."""
+    overlay: tuple[OverlayLink, ...] = ()
+    """Its neighbours in its own network."""
 
 
 class WallClock(Struct, frozen=True):

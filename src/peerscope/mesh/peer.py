@@ -169,8 +169,8 @@ class Peer:
                     self._offered(None, item, now)
             case Publish(body, urgent):
                 self._publish(body, now, urgent=urgent)
-            case Measured(checks):
-                self.reporter.measured(checks, now)
+            case Measured(checks, node, overlay):
+                self.reporter.measured(checks, now, node=node, overlay=overlay)
             case WallClock(offset_s):
                 self.register.set_wall(offset_s)
             case Leave():

@@ -7,11 +7,21 @@ from collections.abc import Sequence
 from math import inf
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from peerscope.errors import ConfigError
 from peerscope.mesh.checks import MESSAGE_MAX, HealthConfig, judge_p2p
 from peerscope.mesh.link import Link
-from peerscope.records.bodies import RATIO_ONE, Check, LinkReading, Report, Status
+from peerscope.records.bodies import (
+    BODY_BYTES_MAX,
+    RATIO_ONE,
+    Check,
+    LinkReading,
+    OverlayLink,
+    Report,
+    Status,
+    encode_body,
+)
 from peerscope.records.identity import ref
 
 RECORD_BYTES = 600
@@ -50,6 +60,8 @@ class Reporter:
         self._health = health
         self._budget_bytes_s = budget_bytes_s
         self._checks: tuple[Check, ...] | None = None
+        self._node: Check | None = None
+        self._overlay: tuple[OverlayLink, ...] = ()
         self._status: Status | None = None
         self._next_at = now
         self._reported_at = -inf
@@ -66,12 +78,19 @@ class Reporter:
         """When the next report is due; never before the first measurement."""
         return self._next_at if self._checks is not None else float("inf")
 
-    def measured(self, checks: tuple[Check, ...], now: float) -> None:
-        """What the host checks found: cpu, memory, storage, network."""
+    def measured(
+        self,
+        checks: tuple[Check, ...],
+        now: float,
+        *,
+        node: Check | None = None,
+        overlay: tuple[OverlayLink, ...] = (),
+    ) -> None:
+        """What the host checks found: cpu, memory, storage, network; and what is known of the node beside us."""
         if self._checks is None:
             self._next_at = now  # there was nothing to be late with before
-        changed = self._checks is None or _worst(checks) != _worst(self._checks)
-        self._checks = checks
+        changed = self._checks is None or _worst(_all(checks, node)) != _worst(_all(self._checks, self._node))
+        self._checks, self._node, self._overlay = checks, node, overlay
         if changed:
             self.due(now)
 
@@ -116,8 +135,8 @@ class Reporter:
             reports_s_max=self._config.reports_s_max,
         )
         readings = tuple(_reading(link, watches, now) for link, watches in links)
-        checks = (cpu, memory, storage, self._flapping(network, now), p2p)
-        report = Report(round(wait_s * 1000), checks, readings, expected)
+        checks = _all((cpu, memory, storage, self._flapping(network, now), p2p), self._node)
+        report = _fitting(Report(round(wait_s * 1000), checks, readings, expected, overlay=self._overlay))
         urgent = self._urgent or (self._status is not None and report.status != self._status)
         self._status = report.status
         self._urgent = False
@@ -134,6 +153,17 @@ class Reporter:
         return Check(
             Status.DEGRADED, network.ratio, f"{flaps} links lost and regained in the last minute"[:MESSAGE_MAX]
         )
+
+
+def _all(checks: tuple[Check, ...], node: Check | None) -> tuple[Check, ...]:
+    return checks if node is None else (*checks, node)
+
+
+def _fitting(report: Report) -> Report:
+    """The report with as many of the node's neighbours as a record has room for: a larger one would be refused."""
+    while report.overlay and len(encode_body(report)) > BODY_BYTES_MAX:
+        report = replace(report, overlay=report.overlay[: len(report.overlay) // 2])
+    return report
 
 
 def _worst(checks: tuple[Check, ...]) -> tuple[int, ...]:

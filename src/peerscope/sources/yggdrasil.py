@@ -1,0 +1,163 @@
+"""The admin socket of a Yggdrasil node: one JSON request, one JSON answer (yggdrasil-go 0.4, `src/admin`).
+
+`getself` and `getpeers` speak of the node itself. `debug_remotegetself` and `debug_remotegetpeers` let it ask another
+node of the network, named by its public key; it gives up on that after six seconds. Nodes answer these unless they were
+built otherwise. Keys are 64 hexadecimal digits; the address follows from the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from peerscope.addresses import split_address
+from peerscope.errors import RemoteError, TransportError
+
+TIMEOUT_S = 8.0
+"""Longer than the node's own patience with others, whose message says more."""
+ANSWER_BYTES_MAX = 1024 * 1024
+_PRINTABLE = r"^[\x20-\x7e]*\Z"
+
+Key = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Address = Annotated[str, Meta(pattern=r"^[0-9a-f:]{2,39}\Z")]
+Word = Annotated[str, Meta(max_length=120, pattern=_PRINTABLE)]
+T = TypeVar("T")
+
+
+class Self(Struct, frozen=True):
+    """The node itself."""
+
+    key: Key
+    address: Address
+    build_version: Word = ""
+
+
+class Neighbour(Struct, frozen=True):
+    """One link of the node."""
+
+    key: Key
+    address: Address
+    remote: Word = ""
+    """URI of the other end."""
+    bytes_recvd: int | None = None
+    bytes_sent: int | None = None
+    uptime: float | None = None
+    """Seconds."""
+
+
+class RemoteSelf(Struct, frozen=True):
+    """What another node says of itself."""
+
+    key: Key
+    coords: Word = ""
+    """Its place in the spanning tree, "[1 2]"."""
+
+
+class _Peers(Struct, frozen=True):
+    peers: Annotated[tuple[Neighbour, ...], Meta(max_length=4096)]
+
+
+class _Keys(Struct, frozen=True):
+    keys: Annotated[tuple[Key, ...], Meta(max_length=10_000)]
+
+
+class _Answer(Struct, frozen=True):
+    status: Word
+    response: msgspec.Raw = msgspec.Raw(b"null")
+    error: Annotated[str, Meta(max_length=400, pattern=_PRINTABLE)] = ""
+
+
+class AdminSocket:
+    """Asks one node. Every method raises `TransportError` (no answer) or `RemoteError` (not an answer of Yggdrasil)."""
+
+    def __init__(self, place: str) -> None:
+        """`place`: path of a unix socket, "unix://PATH", "tcp://HOST:PORT" or "HOST:PORT"."""
+        self.place = place
+
+    async def self(self) -> Self:
+        """The node we are connected to."""
+        return _decoded(await self._ask("getself"), Self)
+
+    async def peers(self) -> tuple[Neighbour, ...]:
+        """Its links that are up."""
+        return _decoded(await self._ask("getpeers"), _Peers).peers
+
+    async def remote_self(self, key: str) -> RemoteSelf:
+        """What another node says of itself."""
+        return (await self._ask_remote("debug_remotegetself", key, RemoteSelf))[1]
+
+    async def remote_peers(self, key: str) -> tuple[str, tuple[str, ...]]:
+        """Address of another node, and the keys of its neighbours as it tells them."""
+        address, answer = await self._ask_remote("debug_remotegetpeers", key, _Keys)
+        return address, answer.keys
+
+    async def _ask_remote(self, request: str, key: str, kind: type[T]) -> tuple[str, T]:
+        found = _decoded(await self._ask(request, {"key": key}), dict[Address, kind])  # type: ignore[valid-type]
+        if len(found) != 1:
+            raise RemoteError("malformed-answer", f"{request} named {len(found)} nodes instead of one")
+        return next(iter(found.items()))
+
+    async def _ask(self, request: str, arguments: Mapping[str, str] | None = None) -> msgspec.Raw:
+        question = msgspec.json.encode({"request": request, "arguments": arguments or {}})
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                data = await self._exchange(question)
+        except TimeoutError:
+            raise TransportError(f"no answer within {TIMEOUT_S:g} s") from None
+        answer = _decoded(data, _Answer)
+        if answer.status != "success":
+            raise TransportError(f"yggdrasil says: {answer.error or 'an error'}")
+        return answer.response
+
+    async def _exchange(self, question: bytes) -> bytes:
+        """The one JSON document that comes back. The node keeps the connection open, so the document's end is ours
+        to find."""
+        try:
+            reader, writer = await self._connect()
+        except OSError as error:
+            text = error.strerror or str(error)
+            raise TransportError(f"no Yggdrasil admin socket at {self.place}: {text}") from None
+        data = bytearray()
+        try:
+            writer.write(question)
+            while chunk := await reader.read(65536):
+                data += chunk
+                if len(data) > ANSWER_BYTES_MAX:
+                    raise RemoteError("oversized-answer", f"more than {ANSWER_BYTES_MAX} bytes")
+                if data.rstrip().endswith(b"}") and _is_complete(data):
+                    return bytes(data)
+        except OSError as error:
+            raise TransportError(f"{self.place} broke off: {error.strerror or error}") from None
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+        raise RemoteError("malformed-answer", "it ended before the answer was complete")
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        scheme, separator, rest = self.place.partition("://")
+        place = rest if separator else self.place
+        if scheme == "unix" or (not separator and "/" in place):
+            return await asyncio.open_unix_connection(place)
+        host, port = split_address(place, "the admin socket")
+        return await asyncio.open_connection(host, port)
+
+
+def _is_complete(data: bytearray) -> bool:
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def _decoded(data: Any, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: invalid UTF-8
+        raise RemoteError("malformed-answer", f"not what Yggdrasil says: {error}") from None
