@@ -8,7 +8,6 @@ check says why, and the source is asked again: after half an interval to an inte
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import threading
 import time
@@ -110,13 +109,9 @@ class Attachment:
 
     async def _close(self, loop: asyncio.AbstractEventLoop) -> None:
         """As far as it lets us: the thread of one that hangs ends with the process."""
-        if self._asked is not None:
-            self._asked.cancel()
-        closing = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_quietly_close(self._source), loop))
+        closing = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_close(self._source), loop))
         closing.add_done_callback(_look_at)
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait({closing}, timeout=CLOSE_S)
-        loop.call_soon_threadsafe(loop.stop)
+        await asyncio.wait({closing}, timeout=CLOSE_S)
 
 
 def _checked(answer: object) -> Reading:
@@ -142,11 +137,17 @@ async def _read(source: Source) -> Reading:
         raise SourceError(f"failed: {type(error).__name__}: {error}") from None
 
 
-async def _quietly_close(source: Source) -> None:
+async def _close(source: Source) -> None:
+    """End what it still does, close it, and end its loop."""
+    if at_work := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in at_work:
+            task.cancel()
+        await asyncio.wait(at_work, timeout=CLOSE_S)
     try:
         await source.close()
     except (Exception, SystemExit) as error:
         log.debug("a source failed to close", exc_info=error)
+    asyncio.get_running_loop().stop()
 
 
 def _look_at(future: asyncio.Future[Any]) -> None:

@@ -1,7 +1,7 @@
 """`beam` or `beam:LOGFILE`: a Beam daemon beside us, unchanged: its processes, their sockets, and its request log.
 
-The daemon (`beam-tunnel-daemon`, in Beam's `packages/tunnel-daemon/src/tunnel.rs`) offers no counters. What can be known
-from outside, and how:
+The daemon (`beam-tunnel-daemon`, in Beam's `packages/tunnel-daemon/src/tunnel.rs`) offers no counters. What can be
+known from outside, and how:
 
 - each process that listens is one tunnel: a daemon forwards one port;
 - open TCP connections are its established sockets. Its QUIC peers share one UDP socket, so their number is unknown;

@@ -155,13 +155,9 @@ class Node:
         work = [self.telemetry.run(), *(attached.run() for attached in asked)]
         if len(asked) < len(self._attachments):
             work.append(self._run_when_heard(self._attachments[-1]))
-        tasks = [asyncio.create_task(one) for one in work]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.TaskGroup() as together:
+            for one in work:
+                together.create_task(one)
 
     async def _run_when_heard(self, telemetry: Attachment) -> None:
         await self.telemetry.heard.wait()
