@@ -147,7 +147,8 @@ async def _close(source: Source) -> None:
         await source.close()
     except (Exception, SystemExit) as error:
         log.debug("a source failed to close", exc_info=error)
-    asyncio.get_running_loop().stop()
+    loop = asyncio.get_running_loop()
+    loop.call_soon(loop.stop)  # not at once: whoever waits for us must still be told that we are done
 
 
 def _look_at(future: asyncio.Future[Any]) -> None:

@@ -183,6 +183,7 @@ def _get(url: str) -> str:
                 if time.monotonic() > end:
                     raise SourceError(f"{url} has not finished its answer within {PATIENCE_S:g} s")
     except HTTPError as error:
+        error.close()
         raise SourceError(f"{url} answers {error.code} {error.reason}") from None
     except (URLError, OSError, HTTPException, ValueError) as error:
         raise SourceError(f"{url} does not answer: {getattr(error, 'reason', None) or error}") from None
