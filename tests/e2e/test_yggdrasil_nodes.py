@@ -1,4 +1,4 @@
-"""Three real Yggdrasil nodes, an agent beside each: their network is a layer of the map, and a node that dies is missed."""
+"""Three real Yggdrasil nodes, an agent beside each: their network is a layer of the map, and a dead node is missed."""
 
 import contextlib
 import subprocess

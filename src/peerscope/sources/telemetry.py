@@ -154,7 +154,7 @@ class Telemetry:
             node=self.name or "node",
             metrics=self._metrics(),
             latency_s=latency_s,
-            details={**details, "inconsistent_lookups": float(self._inconsistent)},
+            details={**details, "inconsistent_lookups": float(self._inconsistent) if self._lookups else None},
         )
 
     async def close(self) -> None:
