@@ -146,7 +146,7 @@ def test_listed_telemetry_is_missed_until_it_is_heard() -> None:
     def told() -> None:
         check = expecting.check()
         assert check is not None
-        assert check.message == "telemetry:beam: the node has sent no telemetry yet"
+        assert check.message == "telemetry: the node has sent no telemetry yet"
 
     asyncio.run(checked(expecting, Status.UNHEALTHY, told))
     with pytest.raises(ConfigError, match="telemetry twice"):
@@ -166,6 +166,7 @@ def test_all_sources_of_this_package_are_registered() -> None:
         ("yggdrasil", "'yggdrasil': name the admin socket, as in yggdrasil:"),
         ("prometheus:localhost", "'localhost' is no URL of an exporter"),
         ("prometheus:file:///etc/passwd", "is no URL of an exporter"),
+        ("prometheus:http://me:secret@localhost/metrics", "its URL holds a password"),
         ("prometheus:http://localhost/metrics#nothing", "no mapping 'nothing'; presets are generic, js-libp2p, kubo"),
     ],
 )

@@ -95,6 +95,15 @@ def test_a_link_with_itself_is_none(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_version_that_the_node_does_not_know_is_unknown(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with admin_at(tmp_path) as (admin, source):
+            admin.answers["getself"] = {**SELF, "build_version": "unknown"}
+            assert (await source.read()).version is None
+
+    asyncio.run(scenario())
+
+
 def test_an_answer_that_is_wrong_and_no_socket_are_told(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with admin_at(tmp_path) as (admin, source):

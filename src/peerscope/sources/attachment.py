@@ -48,6 +48,11 @@ class Attachment:
         self._asked: Future[Reading] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    @property
+    def kind(self) -> str:
+        """Its name without the argument."""
+        return self.name.partition(":")[0]
+
     def current(self) -> Reading | None:
         """The last answer; None before the first, and from a failure until the next."""
         return self._reading

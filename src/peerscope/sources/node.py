@@ -104,7 +104,7 @@ class Node:
         """What to call it, also while it does not answer; None where no node is attached."""
         if not self.attachments:
             return None
-        return self._config.name or (self._last.node if self._last else self.attachments[0].name.partition(":")[0])
+        return self._config.name or (self._last.node if self._last else self.attachments[0].kind)
 
     @property
     def node_id(self) -> str | None:
@@ -125,8 +125,9 @@ class Node:
 
     def check(self) -> Check | None:
         """Healthy if all sources answer, degraded if some do, unhealthy if none does. None without any, or before."""
-        checks = [(attached.name, check) for attached in self.attachments if (check := attached.check()) is not None]
-        bad = [f"{name}: {check.message}" for name, check in checks if check.status != Status.HEALTHY]
+        # Everybody gets to see this, so only the kind of source is named, not where it is.
+        checks = [(attached.kind, check) for attached in self.attachments if (check := attached.check()) is not None]
+        bad = [f"{kind}: {check.message}" for kind, check in checks if check.status != Status.HEALTHY]
         if not checks:
             return None
         if not bad:

@@ -100,6 +100,10 @@ class PrometheusSource:
             raise ConfigError(
                 f"{self._url!r} is no URL of an exporter, as in http://127.0.0.1:5001/debug/metrics/prometheus"
             )
+        if place.username is not None:
+            raise ConfigError(
+                "its URL holds a password, which check messages would tell to everybody; let it listen on loopback"
+            )
         self._parse = _parser()
         self._mapping = load_mapping(name or GENERIC)
         self._wanted = re.compile("|".join(sorted(map(re.escape, self._mapping.series()))) or r"(?!)")

@@ -74,7 +74,7 @@ class YggdrasilSource:
         return Reading(
             node="yggdrasil",
             node_id=me.key,
-            version=me.build_version or None,
+            version=me.build_version if me.build_version not in ("", "unknown") else None,
             metrics=NodeMetrics(
                 active_connections=len(others),
                 p2p_peers=len(keys),
