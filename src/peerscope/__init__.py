@@ -9,17 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Monitor", "PeerId"]
+__all__ = ["Config", "Monitor", "PeerId", "Telemetry"]
 
 if TYPE_CHECKING:
     from peerscope.agent import Monitor
     from peerscope.config import Config
     from peerscope.records.identity import PeerId
+    from peerscope.sources.telemetry import Telemetry
 
 _HOMES = {
     "Config": "peerscope.config",
     "Monitor": "peerscope.agent",
     "PeerId": "peerscope.records.identity",
+    "Telemetry": "peerscope.sources.telemetry",
 }
 
 

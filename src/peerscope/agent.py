@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from peerscope import __version__
 from peerscope.bootstrap import LOOK_S, Bootstrap
@@ -20,8 +21,11 @@ from peerscope.mesh.peer import Peer
 from peerscope.meter import Meter
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, short
+from peerscope.sources.events import Event, Message
 from peerscope.sources.geo import Lookup, country, country_table
 from peerscope.sources.host import Host
+from peerscope.sources.node import Node
+from peerscope.sources.telemetry import Telemetry
 from peerscope.state import State, default_state
 from peerscope.tally import Tally
 from peerscope.traffic import Traffic
@@ -36,6 +40,7 @@ from peerscope.views.places import NOWHERE, Place
 from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.timeline import Change
 from peerscope.views.topology import Survey, Topology
+from peerscope.views.traces import HopEvent
 
 MOMENT_S = 0.1
 CLOCK_STEP_S = 0.01
@@ -63,7 +68,7 @@ class Monitor:
     """One running peer. Use it as an async context manager, or `start` and `stop` it."""
 
     def __init__(self, config: Config, state: Path | None = None) -> None:
-        """`state`: the state directory. Nothing is opened before `start`."""
+        """`state`: the state directory. Nothing is opened before `start`. Raises `ConfigError` for a wrong source."""
         self.config = config
         self.state = State(state or default_state())
         self.http: str | None = None
@@ -74,6 +79,8 @@ class Monitor:
         """What all peers measured."""
         self.traffic: Traffic
         """Messages and bytes, by route and by second; from `start` on."""
+        self.node = Node(config.node, config.report.interval_s, random.Random(secrets.randbits(128)))
+        """The P2P program beside this peer, where one is attached."""
         self._survey = Survey()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
@@ -114,8 +121,9 @@ class Monitor:
         for join in self._bootstrap.first():
             self._driver.feed(join)
         host = Host(self.config.health, self.state.path)
-        meter = Meter(host, self._driver, self._transport, self.config.report.interval_s)
-        parts = (self._driver.run(), self.chronicle.run(), meter.run(), self.tally.run())
+        self.node.telemetry.on_event.append(self._note_of_node)
+        meter = Meter(host, self._driver, self._transport, self.config.report.interval_s, self.node)
+        parts = (self._driver.run(), self.chronicle.run(), meter.run(), self.tally.run(), self.node.run())
         for work in (*parts, self._read_clock(), self._join()):
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
@@ -149,6 +157,11 @@ class Monitor:
     def peer(self) -> Peer:
         """The core, to look at."""
         return self._driver.peer
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Where a node in this very process tells what it does."""
+        return self.node.telemetry
 
     def moment(self) -> Moment:
         """The ledger now; the same one for callers within a tenth of a second, while nothing changes."""
@@ -202,7 +215,7 @@ class Monitor:
             region_source=place.source,
             version=__version__,
             uptime_s=time.monotonic() - self._started_at,
-            node=None,
+            node=self.node.name,
             http=self.http,
             addresses=self._transport.addresses,
             refused=dict(self.peer.refused + self._transport.counters),
@@ -224,6 +237,7 @@ class Monitor:
             version=__version__,
             started_at_ms=round(time.time() * 1000),
             region_source="country" if found else "declared",
+            node=self.node.name,
         )
 
     def _look(self) -> Moment:
@@ -243,6 +257,21 @@ class Monitor:
             error = task.exception() or PeerscopeError("a part of the agent ended by itself")
             self._failed.set_exception(error)
 
+    def _note_of_node(self, event: Event) -> None:
+        match event:
+            case Message(direction, size_bytes):
+                self.traffic.node_message(size_bytes, sent=direction == "out")
+            case HopEvent():
+                self.traffic.hop(event)
+            case _:
+                pass
+
+    def _introduce_node(self) -> None:
+        """Say whom we stand beside, when that has changed."""
+        said = self.peer.ledger.profile(self.peer.me)
+        if said is not None and (said.node, said.node_id) != (self.node.name, self.node.node_id):
+            self._driver.feed(Publish(replace(said, node=self.node.name, node_id=self.node.node_id), urgent=True))
+
     async def _read_clock(self) -> None:
         """Tell the core when the wall clock moves against the monotonic one."""
         told = time.time() - time.monotonic()
@@ -256,5 +285,6 @@ class Monitor:
     async def _join(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
+            self._introduce_node()
             for join in self._bootstrap.look(self.peer, self.chronicle.tell):
                 self._driver.feed(join)

@@ -30,6 +30,7 @@ from peerscope.mesh.reporter import ReportConfig
 from peerscope.mesh.sync import SyncConfig
 from peerscope.mesh.vicinity import CrawlConfig
 from peerscope.records.ledger import LedgerConfig
+from peerscope.sources.node import NodeConfig
 from peerscope.views.places import CLUSTER_MARK
 from peerscope.views.regions import RegionConfig
 
@@ -102,6 +103,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     regions: RegionConfig = RegionConfig()
     crawl: CrawlConfig = CrawlConfig()
     coordinates: CoordinateConfig = CoordinateConfig()
+    node: NodeConfig = NodeConfig()
 
     @classmethod
     def load(
@@ -167,7 +169,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
                 raise ConfigError(f"environment: {name}: {'.'.join(tables)} is already set as a whole")
             place = place[table]
         text = environment[name]
-        place[key] = tuple(filter(None, text.split(","))) if key in ("join", "allowed_hosts") else text
+        place[key] = tuple(filter(None, text.split(","))) if key in ("join", "allowed_hosts", "sources") else text
     return values
 
 

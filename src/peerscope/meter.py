@@ -9,7 +9,7 @@ from typing import Protocol
 
 from peerscope.mesh.checks import quantised
 from peerscope.mesh.events import Measured
-from peerscope.records.bodies import Check
+from peerscope.records.bodies import Check, OverlayLink
 from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, PerformanceMetrics
 from peerscope.sources.base import Reading
 from peerscope.sources.host import FIRST_SAMPLE_S, KIB, Host
@@ -60,9 +60,12 @@ class Meter:
         before_at, self._at = self._at, time.monotonic()
         check = self._node.check() if self._node else None
         node, performance = None, self._look_at_mesh(self._at - before_at)
+        overlay: tuple[OverlayLink, ...] = ()
         if check is not None and self._node is not None:
-            node, performance = self._look_at_node(self._node.current())
-        return Measured(checks, Metrics(system, node, performance, self._look_at_ourselves()), check)
+            reading = self._node.current()
+            node, performance = self._look_at_node(reading)
+            overlay = reading.overlay if reading else ()
+        return Measured(checks, Metrics(system, node, performance, self._look_at_ourselves()), check, overlay)
 
     def _look_at_mesh(self, seconds: float) -> PerformanceMetrics:
         before, self._traffic = self._traffic, self._count()

@@ -23,6 +23,12 @@ TEMPLATE = """\
 # allowed_hosts = []            # further names under which the dashboard may be opened
 # update_interval_s = 5.0       # of the live feed; verdicts come at once
 
+[node]                          # the P2P program beside this peer
+# sources = []                  # where to learn of it, such as "yggdrasil:/run/yggdrasil.sock"; see docs/SOURCES.md
+# name = ""                     # what to call it, the same on all peers; empty for what its source calls it
+# timeout_s = 5.0               # how long a source may take to answer
+# silence_s = 60.0              # a node that sent telemetry and then nothing for so long does not answer; 0: never
+
 [report]
 # interval_s = 5.0              # between reports of this peer; stretched in large networks to keep the budget
 

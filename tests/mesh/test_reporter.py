@@ -8,7 +8,19 @@ from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.detector import DetectorConfig
 from peerscope.mesh.link import Link
 from peerscope.mesh.reporter import ReportConfig, Reporter, interval_s
-from peerscope.records.bodies import Check, LinkReading, Report, Status
+from peerscope.records.bodies import (
+    BODY_BYTES_MAX,
+    LINKS_MAX,
+    OVERLAY_MAX,
+    Check,
+    Kind,
+    LinkReading,
+    OverlayLink,
+    Report,
+    Status,
+    decode_body,
+    encode_body,
+)
 from peerscope.records.measures import Metrics, SystemMetrics
 from strategies import ORIGINS
 
@@ -154,3 +166,41 @@ def test_links_that_come_and_go_degrade_the_network_check_for_a_minute() -> None
     check = report(of, 5.0)[0].checks[3]
     assert (check.status, check.message) == (Status.DEGRADED, "3 links lost and regained in the last minute")
     assert report(of, 61.5)[0].checks[3].status == Status.HEALTHY
+
+
+def test_the_node_beside_us_is_the_sixth_check_with_its_neighbours() -> None:
+    of = reporter()
+    assert report(of, 0.0)[0].overlay == ()
+    overlay = (OverlayLink("one", 1000), OverlayLink("two"))
+    of.measured(GOOD, 1.0, node=Check(Status.HEALTHY), overlay=overlay)
+    said, _ = report(of, 1.0)
+    assert said.checks[5:] == (Check(Status.HEALTHY),)
+    assert said.overlay == overlay
+
+
+def test_a_node_that_stops_answering_is_told_at_once_and_leaves_the_other_checks_alone() -> None:
+    of = reporter()
+    of.measured(GOOD, 0.0, node=Check(Status.HEALTHY))
+    before, _ = report(of, 0.0)
+    of.measured(GOOD, 1.0, node=Check(Status.UNHEALTHY, None, "gone"))
+    assert of.deadline() == 1.0
+    said, urgent = report(of, 1.0)
+    assert urgent
+    assert (said.checks[:5], said.status) == (before.checks[:5], Status.UNHEALTHY)
+
+
+def test_a_report_of_all_neighbours_there_can_be_still_fits_into_a_record() -> None:
+    of = reporter()
+    links = []
+    for number in range(LINKS_MAX):
+        link = Link(bytes((number,)) * 32, DetectorConfig(), pings=True, now=0.0)
+        link.answered(link.sent_ping(0.0), 0.3)
+        links.append((link, True))
+    bad = tuple(Check(Status.UNHEALTHY, 9999, "x" * 160) for _ in range(5))
+    overlay = tuple(OverlayLink(f"{number:080}", 100_000) for number in range(OVERLAY_MAX))
+    of.measured(bad[:4], 0.0, node=bad[4], overlay=overlay)
+    said, _ = report(of, 0.0, links=tuple(links))
+    assert len(said.links) == LINKS_MAX
+    assert 0 < len(said.overlay) < OVERLAY_MAX
+    assert len(encode_body(said)) <= BODY_BYTES_MAX
+    assert decode_body(Kind.REPORT, encode_body(said)) == said

@@ -153,6 +153,6 @@ def test_the_names_on_the_front_page_are_those_of_the_package() -> None:
     import peerscope
 
     assert peerscope.Config is Config
-    assert sorted(peerscope.__all__) == ["Config", "Monitor", "PeerId"]
+    assert sorted(peerscope.__all__) == ["Config", "Monitor", "PeerId", "Telemetry"]
     with pytest.raises(AttributeError, match="nonsense"):
         _ = peerscope.nonsense

@@ -89,9 +89,14 @@ def test_every_operation_is_named_once_summed_up_and_tells_its_answers(document:
     assert all(answer["description"] for operation in operations for answer in operation["responses"].values())
 
 
+def parameters_of(item: dict[str, Any]) -> list[dict[str, Any]]:
+    (operation,) = item.values()
+    return operation["parameters"]
+
+
 def test_every_parameter_of_a_path_is_declared(document: dict[str, Any]) -> None:
     for path, item in document["paths"].items():
-        declared = [one["name"] for one in item["get"]["parameters"] if one["in"] == "path" and one["required"]]
+        declared = [one["name"] for one in parameters_of(item) if one["in"] == "path" and one["required"]]
         assert [f"{{{name}}}" for name in declared] == [part for part in path.split("/") if part.startswith("{")]
 
 
@@ -106,8 +111,9 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 def test_what_the_agent_answers_is_what_is_described(
     web: httpx.Client, agent: Agent, document: dict[str, Any], path: str
 ) -> None:
-    answer = web.get(path.replace("{id}", agent.peer_id))
-    described = document["paths"][path]["get"]["responses"]["200"]["content"]
+    ((method, operation),) = document["paths"][path].items()
+    answer = web.request(method, path.replace("{id}", agent.peer_id))
+    described = operation["responses"]["200"]["content"]
     media_type = answer.headers["content-type"].partition(";")[0]
     assert list(described) == [media_type]
     value = answer.json() if media_type == "application/json" else answer.text

@@ -19,6 +19,7 @@ VERBS = {
     "status": ("look", "The network's health and this peer, in one screen."),
     "peers": ("look", "All known peers."),
     "peer": ("look", "Everything about one peer."),
+    "node": ("node", "The node beside this peer, and where that is known from."),
     "why": ("look", "The evidence behind a peer's verdict."),
     "metrics": ("metrics", "What all peers measured in the last five minutes, and trends."),
     "regions": ("regions", "The health of every region."),

@@ -19,6 +19,7 @@ from peerscope import __version__
 from peerscope.addresses import is_loopback, split_address
 from peerscope.config import Config
 from peerscope.records.identity import short
+from peerscope.sources.registry import make_source
 from peerscope.state import State, default_state
 from peerscope.template import TEMPLATE
 
@@ -55,6 +56,9 @@ def init(state: Path | None, as_json: bool) -> None:
 @click.option("--join", metavar="TICKET", multiple=True, help="A peer to start from; may be given several times.")
 @click.option("--http", metavar="HOST:PORT|off", help="Address of the dashboard and the API.")
 @click.option("--region", help="Where this peer is; free text.")
+@click.option(
+    "--node-source", metavar="SPEC", multiple=True, help="Where to learn of the node beside this peer; repeatable."
+)
 @click.option("--until-eof", is_flag=True, hidden=True, help="Leave when standard input closes: die with the parent.")
 @JSON
 def run(
@@ -64,6 +68,7 @@ def run(
     join: tuple[str, ...],
     http: str | None,
     region: str | None,
+    node_source: tuple[str, ...],
     until_eof: bool,
     as_json: bool,
 ) -> None:
@@ -77,6 +82,7 @@ def run(
     given: dict[str, dict[str, Any]] = {
         "peer": {key: value for key, value in peer.items() if value is not None},
         "web": {"listen": http} if http is not None else {},
+        "node": {"sources": node_source} if node_source else {},
     }
     settings = Config.load(config, options=given)
     uvloop.run(_serve(settings, place.path, as_json=as_json, until_eof=until_eof))
@@ -88,6 +94,8 @@ def run(
 def check_config(file: Path, as_json: bool) -> None:
     """Check a settings file, with the environment laid over it as `run` would."""
     settings = Config.load(file)
+    for spec in settings.node.sources:
+        make_source(spec)
     if as_json:
         _print_json({"file": str(file), "ok": True})
     else:

@@ -8,7 +8,7 @@ from enum import IntEnum
 from msgspec import Struct
 
 from peerscope.mesh.messages import Aged, Message, Ping, Pong, encode
-from peerscope.records.bodies import Body, Check
+from peerscope.records.bodies import Body, Check, OverlayLink
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.records.ledger import Entry
 from peerscope.records.measures import Metrics
@@ -78,7 +78,9 @@ class Measured(Struct, frozen=True):
     checks: tuple[Check, ...]
     metrics: Metrics | None = None
     node: Check | None = None
-    """The check of the node beside this peer, where one is attached."""
+    """Whether the node beside us answers; None where none is attached."""
+    overlay: tuple[OverlayLink, ...] = ()
+    """Its neighbours in its own network."""
 
 
 class WallClock(Struct, frozen=True):

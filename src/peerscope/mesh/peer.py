@@ -188,8 +188,8 @@ class Peer:
                     self._offered(None, item, now)
             case Publish(body, urgent):
                 self._publish(body, now, urgent=urgent)
-            case Measured(checks, metrics, node):
-                self.reporter.measured(checks, now, metrics, node)
+            case Measured(checks, metrics, node, overlay):
+                self.reporter.measured(checks, now, metrics, node, overlay)
             case WallClock(offset_s):
                 self.register.set_wall(offset_s)
             case Leave():

@@ -7,11 +7,22 @@ from collections.abc import Sequence
 from math import inf
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from peerscope.errors import ConfigError
 from peerscope.mesh.checks import MESSAGE_MAX, HealthConfig, judge_p2p
 from peerscope.mesh.link import Link
-from peerscope.records.bodies import RATIO_ONE, Check, Coordinate, LinkReading, Report, Status
+from peerscope.records.bodies import (
+    BODY_BYTES_MAX,
+    RATIO_ONE,
+    Check,
+    Coordinate,
+    LinkReading,
+    OverlayLink,
+    Report,
+    Status,
+    encode_body,
+)
 from peerscope.records.identity import ref
 from peerscope.records.measures import Metrics
 
@@ -53,6 +64,7 @@ class Reporter:
         self._checks: tuple[Check, ...] | None = None
         self._node: Check | None = None
         self._metrics: Metrics | None = None
+        self._overlay: tuple[OverlayLink, ...] = ()
         self._status: Status | None = None
         self._next_at = now
         self._reported_at = -inf
@@ -70,13 +82,18 @@ class Reporter:
         return self._next_at if self._checks is not None else float("inf")
 
     def measured(
-        self, checks: tuple[Check, ...], now: float, metrics: Metrics | None = None, node: Check | None = None
+        self,
+        checks: tuple[Check, ...],
+        now: float,
+        metrics: Metrics | None = None,
+        node: Check | None = None,
+        overlay: tuple[OverlayLink, ...] = (),
     ) -> None:
-        """What the host checks found: cpu, memory, storage, network; and `node`, where one is attached."""
+        """What the host checks found: cpu, memory, storage, network; and what is known of the node beside us."""
         if self._checks is None:
             self._next_at = now  # there was nothing to be late with before
         changed = self._checks is None or _statuses(checks, node) != _statuses(self._checks, self._node)
-        self._checks, self._node, self._metrics = checks, node, metrics
+        self._checks, self._node, self._metrics, self._overlay = checks, node, metrics, overlay
         if changed:
             self.due(now)
 
@@ -122,8 +139,10 @@ class Reporter:
             reports_s_max=self._config.reports_s_max,
         )
         readings = tuple(_reading(link, watches, now) for link, watches in links)
-        checks = (cpu, memory, storage, self._flapping(network, now), p2p, *((self._node,) if self._node else ()))
-        report = Report(round(wait_s * 1000), checks, readings, expected, coordinate, metrics=self._metrics)
+        checks = _all((cpu, memory, storage, self._flapping(network, now), p2p), self._node)
+        report = _fitting(
+            Report(round(wait_s * 1000), checks, readings, expected, coordinate, self._overlay, self._metrics)
+        )
         urgent = self._urgent or (self._status is not None and report.status != self._status)
         self._status = report.status
         self._urgent = False
@@ -142,8 +161,19 @@ class Reporter:
         )
 
 
-def _statuses(checks: tuple[Check, ...], node: Check | None) -> tuple[int | None, ...]:
-    return (*(check.status for check in checks), node.status if node else None)
+def _statuses(checks: tuple[Check, ...], node: Check | None) -> tuple[int, ...]:
+    return tuple(check.status for check in _all(checks, node))
+
+
+def _all(checks: tuple[Check, ...], node: Check | None) -> tuple[Check, ...]:
+    return checks if node is None else (*checks, node)
+
+
+def _fitting(report: Report) -> Report:
+    """The report with as many of the node's neighbours as a record has room for: a larger one would be refused."""
+    while report.overlay and len(encode_body(report)) > BODY_BYTES_MAX:
+        report = replace(report, overlay=report.overlay[: len(report.overlay) // 2])
+    return report
 
 
 def _reading(link: Link, watches: bool, now: float) -> LinkReading:

@@ -6,27 +6,32 @@ its failures and the agent.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from peerscope.records.bodies import OverlayLink
-from peerscope.records.measures import NodeMetrics
+from peerscope.records.bodies import Name, OverlayId, OverlayLink
+from peerscope.records.measures import MEASURE_US_MAX, NodeMetrics
+
+NodeName = Annotated[Name, Meta(min_length=1)]
+Seconds = Annotated[float, Meta(ge=0.0, le=MEASURE_US_MAX / 1e6)]
 
 
 class Reading(Struct, frozen=True, kw_only=True):
     """What a source found. Counters are the node's own running totals."""
 
-    node: str
+    node: NodeName
     """What the node is: "beam", "yggdrasil", "kubo". Names the layer of its links on the map."""
-    node_id: str | None = None
+    node_id: OverlayId | None = None
     """Its name in its own network, as its neighbours there call it."""
-    version: str | None = None
+    version: Name | None = None
     metrics: NodeMetrics = NodeMetrics()
     overlay: tuple[OverlayLink, ...] = ()
     """Its neighbours in its own network."""
-    latency_s: float | None = None
+    latency_s: Seconds | None = None
     """Mean latency of its messages since the last reading, where it tells."""
+    details: Annotated[dict[Name, float | Name | None], Meta(max_length=32)] = {}
+    """Whatever else it tells, by name: shown beside this agent only, never sent to others."""
 
 
 class Source(Protocol):
@@ -34,7 +39,8 @@ class Source(Protocol):
     entry point group `peerscope.sources` by the name before the colon of `--node-source NAME:ARGUMENT`."""
 
     async def read(self) -> Reading:
-        """What the node is doing now. Raises `SourceError` with a reason for people; may be cancelled when it hangs."""
+        """What the node is doing now. Raises `SourceError` with a reason for people; is cancelled when it takes too
+        long. Runs in an event loop and a thread of its own, so that waiting the simple way harms nobody."""
 
     async def close(self) -> None:
         """Let go of sockets and files."""

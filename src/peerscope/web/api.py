@@ -14,7 +14,7 @@ from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
-from peerscope.web import metrics, regions, routes, topology
+from peerscope.web import metrics, regions, routes, telemetry, topology
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 
 
@@ -97,6 +97,7 @@ ROUTES = [
     *regions.ROUTES,
     *routes.ROUTES,
     *topology.ROUTES,
+    *telemetry.ROUTES,
     Route("/healthz", healthz),
     Route("/readyz", readyz),
 ]
@@ -111,6 +112,7 @@ ANSWERS: dict[str, Any] = {
     **regions.ANSWERS,
     **routes.ANSWERS,
     **topology.ANSWERS,
+    **telemetry.ANSWERS,
     "/healthz": Healthz,
     "/readyz": Readyz,
 }

@@ -28,7 +28,7 @@ def describe() -> dict[str, Any]:
         query = [_parameter(name, "query") for name in PARAMETERS.get(route.path, ())]
         problem = {"description": "Refused", "content": {"application/problem+json": {}}}
         paths[route.path] = {
-            "get": {
+            "post" if "POST" in (route.methods or ()) else "get": {
                 "summary": (route.endpoint.__doc__ or "").strip().splitlines()[0],
                 "operationId": route.name.rstrip("_"),
                 "parameters": inside + query,

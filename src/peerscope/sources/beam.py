@@ -1,0 +1,160 @@
+"""`beam` or `beam:LOGFILE`: a Beam daemon beside us, unchanged: its processes, their sockets, and its request log.
+
+The daemon (`beam-tunnel-daemon`, in Beam's `packages/tunnel-daemon/src/tunnel.rs`) offers no counters. What can be
+known from outside, and how:
+
+- each process that listens is one tunnel: a daemon forwards one port;
+- open TCP connections are its established sockets. Its QUIC peers share one UDP socket, so their number is unknown;
+- each request is one line of its log, `← METHOD URI STATUS elapsed (size)`, written after the answer. The size stands
+  there for successes only, and is rounded; failures have none, and one that came to nothing says ERROR. Requests' own
+  sizes are not logged: bytes received are unknown. The log has these lines only with `RUST_LOG=info`.
+
+Counts begin when we do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import psutil
+from msgspec import Struct
+
+from peerscope.errors import SourceError
+from peerscope.records.measures import NodeMetrics
+from peerscope.sources.base import Reading
+from peerscope.sources.logfile import LogFile
+
+DAEMON = "beam-tunnel-daemon"
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""The daemon's log library colours lines also when they go to a file."""
+REQUEST = re.compile(
+    r"(?:←|<-) [A-Z]+ \S+ (?P<status>\d{3}|ERROR) (?P<elapsed>\d+(?:\.\d+)?)(?P<unit>ns|µs|μs|us|ms|s)"
+    r"(?: \((?P<size>\d+(?:\.\d+)?) (?P<size_unit>B|KB|MB|GB)\))?\s*$"
+)
+SECONDS = {"ns": 1e-9, "µs": 1e-6, "μs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+"""As Rust writes a duration. There are two signs for micro."""
+BYTES = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
+
+
+class Request(Struct, frozen=True):
+    """One line of the log."""
+
+    is_error: bool
+    """Status 400 and above, or none."""
+    elapsed_s: float
+    size_bytes: int | None
+    """Of the answer; None where it is not logged."""
+
+
+def parse(line: str) -> Request | None:
+    """A request line, whatever stands before its arrow; None for all others."""
+    if "←" not in line and "<-" not in line:
+        return None
+    found = REQUEST.search(COLOURS.sub("", line))
+    if found is None:
+        return None
+    status, size = found["status"], found["size"]
+    return Request(
+        is_error=status == "ERROR" or int(status) >= 400,
+        elapsed_s=float(found["elapsed"]) * SECONDS[found["unit"]],
+        size_bytes=None if size is None else round(float(size) * BYTES[found["size_unit"]]),
+    )
+
+
+class BeamSource:
+    """All Beam daemons of this machine."""
+
+    def __init__(self, argument: str = "") -> None:
+        """`argument`: path of the log; empty for none."""
+        self._log = LogFile(Path(argument).expanduser()) if argument else None
+        self._messages = self._errors = self._sent_bytes = self._others = 0
+
+    async def read(self) -> Reading:
+        """Raises `SourceError` if no daemon runs, or its log cannot be read."""
+        daemons = list(_daemons())
+        if not daemons:
+            raise SourceError(f"no process called {DAEMON} runs")
+        latency_s = self._follow() if self._log else None
+        sockets = [found for daemon in daemons if (found := _sockets(daemon)) is not None]
+        is_known = len(sockets) == len(daemons)
+        has_log = self._log is not None
+        return Reading(
+            node="beam",
+            metrics=NodeMetrics(
+                tunnels=sum(listening > 0 for listening, _, _ in sockets) if is_known else None,
+                active_connections=sum(established for _, established, _ in sockets) if is_known else None,
+                messages=self._messages if has_log else None,
+                sent_bytes=self._sent_bytes if has_log else None,
+                errors=self._errors if has_log else None,
+            ),
+            latency_s=latency_s,
+            details={
+                "processes": float(len(daemons)),
+                "udp_sockets": float(sum(datagrams for _, _, datagrams in sockets)) if is_known else None,
+                "cpu_s": _sum(daemon.cpu_s for daemon in daemons),
+                "memory_bytes": _sum(daemon.memory_bytes for daemon in daemons),
+                "other_log_lines": float(self._others + self._log.oversized) if self._log else None,
+            },
+        )
+
+    async def close(self) -> None:
+        """Let the log go."""
+        if self._log is not None:
+            self._log.close()
+
+    def _follow(self) -> float | None:
+        """Count new lines; mean time that their requests took."""
+        assert self._log is not None
+        total_s, count = 0.0, 0
+        for line in self._log.lines():
+            request = parse(line.decode("utf-8", "replace"))
+            if request is None:
+                self._others += bool(line.strip())
+                continue
+            total_s, count = total_s + request.elapsed_s, count + 1
+            self._messages += 1
+            self._errors += request.is_error
+            self._sent_bytes += request.size_bytes or 0
+        return total_s / count if count else None
+
+
+class _Daemon(Struct, frozen=True):
+    process: psutil.Process
+    cpu_s: float | None = None
+    memory_bytes: float | None = None
+
+
+def _daemons() -> Iterator[_Daemon]:
+    for process in psutil.process_iter(["name", "cmdline"]):
+        # The kernel cuts names at 15 characters, so the command line has a say.
+        names = {process.info["name"], Path((process.info["cmdline"] or [""])[0]).name}
+        if DAEMON not in names:
+            continue
+        try:
+            with process.oneshot():
+                times = process.cpu_times()
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                yield _Daemon(process, times.user + times.system, float(process.memory_info().rss))
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.AccessDenied:
+            yield _Daemon(process)
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """None if any of them is unknown."""
+    known = list(values)
+    return None if None in known else sum(value for value in known if value is not None)
+
+
+def _sockets(daemon: _Daemon) -> tuple[int, int, int] | None:
+    """Sockets that listen, that are connected, and of UDP; None where we may not know."""
+    try:
+        found = daemon.process.net_connections(kind="inet")
+    except (psutil.AccessDenied, psutil.NoSuchProcess):
+        return None
+    states = [connection.status for connection in found]
+    return states.count(psutil.CONN_LISTEN), states.count(psutil.CONN_ESTABLISHED), states.count(psutil.CONN_NONE)

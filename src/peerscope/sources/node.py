@@ -1,0 +1,202 @@
+"""The P2P program beside this peer, as all its sources together tell of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from operator import is_
+from random import Random
+
+import msgspec
+from msgspec import Struct
+
+from peerscope.errors import ConfigError
+from peerscope.mesh.checks import MESSAGE_MAX
+from peerscope.records.bodies import Check, Status
+from peerscope.records.measures import NodeMetrics
+from peerscope.sources.attachment import ANSWERS, Attachment
+from peerscope.sources.base import Reading
+from peerscope.sources.registry import make_source
+from peerscope.sources.telemetry import Telemetry
+
+METRICS = NodeMetrics.__struct_fields__
+
+
+class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The node monitored beside this peer."""
+
+    sources: tuple[str, ...] = ()
+    """Where to learn of it, "NAME" or "NAME:ARGUMENT"; of two that tell the same, the first counts."""
+    name: str = ""
+    """What to call it; empty for what its sources call it. It names a layer, so all peers of a network should agree."""
+    timeout_s: float = 5.0  # a guess: an answer that takes longer helps nobody at a report interval of 5 s
+    """How long a source may take to answer."""
+    silence_s: float = 60.0
+    """A node that sends telemetry and then nothing for so long does not answer. 0 switches this off."""
+
+    def __post_init__(self) -> None:
+        if len(self.name) > 64 or not self.name.isprintable():
+            raise ConfigError(f"node.name is {self.name!r}; must be up to 64 printable characters")
+        if not 0.1 <= self.timeout_s <= 60:
+            raise ConfigError(f"node.timeout_s is {self.timeout_s}; must lie between 0.1 and 60")
+        if not 0 <= self.silence_s <= 86_400:
+            raise ConfigError(f"node.silence_s is {self.silence_s}; must lie between 0 and 86400")
+
+
+class SourceView(Struct, frozen=True):
+    """One source."""
+
+    source: str
+    status: str
+    """healthy, unhealthy, or unknown before the first answer."""
+    message: str
+    failures: int
+    """In a row."""
+    age_s: float | None
+    """Seconds since its last answer."""
+
+
+class NodeView(Struct, frozen=True):
+    """The node beside this agent, with what is not sent to others."""
+
+    node: str | None
+    """Null where none is attached."""
+    node_id: str | None
+    version: str | None
+    check: str | None
+    metrics: dict[str, int | None]
+    latency_s: float | None
+    details: dict[str, float | str | None]
+    neighbours: tuple[str, ...]
+    sources: tuple[SourceView, ...]
+
+
+class Node:
+    """Asks every source, merges what they say. Telemetry is heard even where it is not listed: then it counts from
+    its first event on."""
+
+    def __init__(self, config: NodeConfig, interval_s: float, rng: Random) -> None:
+        """`interval_s`: between questions. Raises `ConfigError`; nothing is asked before `run`."""
+        self._config = config
+        sources = [(spec, make_source(spec)) for spec in config.sources]
+        listed = [source for _, source in sources if isinstance(source, Telemetry)]
+        if len(listed) > 1:
+            raise ConfigError("node.sources lists telemetry twice")
+        self.telemetry = listed[0] if listed else Telemetry("")
+        """Where the node itself tells."""
+        self.telemetry.silence_s = config.silence_s
+        if not listed:
+            sources.append(("telemetry", self.telemetry))
+        self._listed = bool(listed)
+        self._attachments = [
+            Attachment(spec, source, interval_s=interval_s, limit_s=config.timeout_s, rng=rng)
+            for spec, source in sources
+        ]
+        self._last: Reading | None = None
+        self._merged: list[Reading] = []
+        """What `_last` was made of."""
+
+    @property
+    def attachments(self) -> list[Attachment]:
+        """Those that count: unlisted telemetry only once it was heard."""
+        return self._attachments if self._listed or self.telemetry.has_heard else self._attachments[:-1]
+
+    @property
+    def name(self) -> str | None:
+        """What to call it, also while it does not answer; None where no node is attached."""
+        if not self.attachments:
+            return None
+        return self._config.name or (self._last.node if self._last else self.attachments[0].kind)
+
+    @property
+    def node_id(self) -> str | None:
+        """Its name in its own network, as it told last."""
+        return self._last.node_id if self._last else None
+
+    def current(self) -> Reading | None:
+        """What the sources that answer say, merged field by field; None where none does."""
+        readings = [reading for attached in self.attachments if (reading := attached.current()) is not None]
+        if not readings:
+            return None
+        if len(readings) == len(self._merged) and all(map(is_, readings, self._merged)):
+            return self._last  # nobody said anything since: who takes differences must be able to tell
+        self._merged = readings
+        merged = merge(readings)
+        # A source that fails for a while must not make the node another one.
+        if merged.node_id is None and self._last is not None:
+            merged = msgspec.structs.replace(merged, node_id=self._last.node_id)
+        self._last = merged
+        return merged
+
+    def check(self) -> Check | None:
+        """Healthy if all sources answer, degraded if some do, unhealthy if none does. None without any, or before."""
+        # Everybody gets to see this, so only the kind of source is named, not where it is.
+        checks = [(attached.kind, check) for attached in self.attachments if (check := attached.check()) is not None]
+        bad = [f"{kind}: {check.message}" for kind, check in checks if check.status != Status.HEALTHY]
+        if not checks:
+            return None
+        if not bad:
+            return ANSWERS
+        status = Status.UNHEALTHY if len(bad) == len(checks) else Status.DEGRADED
+        return Check(status, None, "; ".join(bad)[:MESSAGE_MAX])
+
+    def view(self) -> NodeView:
+        """Everything known of it here."""
+        now, reading, check = time.monotonic(), self.current(), self.check()
+        return NodeView(
+            node=self.name,
+            node_id=self.node_id,
+            version=reading.version if reading else None,
+            check=None if check is None else check.message or "answers",
+            metrics={name: getattr(reading.metrics, name) if reading else None for name in METRICS},
+            latency_s=reading.latency_s if reading else None,
+            details=dict(reading.details) if reading else {},
+            neighbours=tuple(link.node for link in reading.overlay) if reading else (),
+            sources=tuple(_shown(attached, now) for attached in self.attachments),
+        )
+
+    async def run(self) -> None:
+        """Ask and listen until cancelled."""
+        asked = self.attachments
+        work = [self.telemetry.run(), *(attached.run() for attached in asked)]
+        if len(asked) < len(self._attachments):
+            work.append(self._run_when_heard(self._attachments[-1]))
+        async with asyncio.TaskGroup() as together:
+            for one in work:
+                together.create_task(one)
+
+    async def _run_when_heard(self, telemetry: Attachment) -> None:
+        await self.telemetry.heard.wait()
+        await telemetry.run()
+
+
+def merge(readings: Sequence[Reading]) -> Reading:
+    """Field by field the first that tells; details of all. At least one reading."""
+    first, *others = readings
+    for other in others:
+        first = Reading(
+            node=first.node,
+            node_id=first.node_id if first.node_id is not None else other.node_id,
+            version=first.version if first.version is not None else other.version,
+            metrics=NodeMetrics(*(_first(getattr(first.metrics, f), getattr(other.metrics, f)) for f in METRICS)),
+            overlay=first.overlay or other.overlay,
+            latency_s=first.latency_s if first.latency_s is not None else other.latency_s,
+            details={**other.details, **first.details},
+        )
+    return first
+
+
+def _first(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one
+
+
+def _shown(attached: Attachment, now: float) -> SourceView:
+    check = attached.check()
+    return SourceView(
+        source=attached.name,
+        status="unknown" if check is None else Status(check.status).name.lower(),
+        message="not asked yet" if check is None else check.message or "answers",
+        failures=attached.failures,
+        age_s=None if attached.answered_at is None else now - attached.answered_at,
+    )

@@ -1,0 +1,223 @@
+"""`prometheus:URL#MAPPING`: scrapes what a node offers to Prometheus.
+
+A *mapping* says which series make up which value: the name of a preset (kubo, js-libp2p, rust-libp2p, generic) or the
+path of a TOML file of the same form. Without one it is `generic`, which knows only what every process exports.
+
+    node = "kubo"
+    [metrics]                  # a field of NodeMetrics: series to add up, with labels that must match; "-" subtracts
+    p2p_peers = [{series = "ipfs_p2p_peers_total"}]
+    active_connections = [
+        {series = "libp2p_swarm_connections_opened_total"},
+        {series = "libp2p_swarm_connections_closed_total", sign = "-"},
+    ]
+    [latency]                  # a histogram or summary in seconds, without its suffix
+    series = "rpc_outbound_request_latency"
+    unit_s = 0.001
+    [details]
+    open_files = [{series = "process_open_fds"}]
+
+A value none of whose series is there is unknown. Only the lines of wanted series are parsed: exporters have thousands.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http.client import HTTPException
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.error import HTTPError, URLError
+from urllib.parse import urldefrag, urlsplit
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+
+import msgspec
+from msgspec import Meta, Struct
+
+from peerscope.errors import ConfigError, SourceError
+from peerscope.records.measures import NodeMetrics
+from peerscope.sources.base import Reading
+
+BODY_BYTES_MAX = 16 * 1024 * 1024
+PATIENCE_S = 4.0
+"""For a whole scrape: shorter than an attachment waits, so that its reason is told."""
+COUNT_MAX = 2**53 - 1
+GENERIC = "generic"
+PRESETS = "presets"
+
+Sample = tuple[str, Mapping[str, str], float]
+
+
+class Term(Struct, frozen=True, forbid_unknown_fields=True):
+    """Series of one name that have these labels, added up; or subtracted."""
+
+    series: Annotated[str, Meta(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*\Z")]
+    labels: dict[str, str] = {}
+    sign: Literal["+", "-"] = "+"
+
+
+class Latency(Struct, frozen=True, forbid_unknown_fields=True):
+    """A histogram or summary: its `_sum` and `_count` tell the mean since the last look."""
+
+    series: str
+    unit_s: float = 1.0
+    """Seconds in one of its units."""
+
+
+class Mapped(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which series make up which value."""
+
+    node: Annotated[str, Meta(min_length=1, max_length=64)]
+    metrics: dict[str, tuple[Term, ...]] = {}
+    details: dict[str, tuple[Term, ...]] = {}
+    latency: Latency | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.metrics:
+            if name not in NodeMetrics.__struct_fields__:
+                raise ValueError(
+                    f"metrics.{name} is no value of a node; known: {', '.join(NodeMetrics.__struct_fields__)}"
+                )
+
+    def series(self) -> set[str]:
+        """Names of all series that are wanted."""
+        lists = (*self.metrics.values(), *self.details.values())
+        named = {term.series for terms in lists for term in terms}
+        return named | ({f"{self.latency.series}_sum", f"{self.latency.series}_count"} if self.latency else set())
+
+
+class PrometheusSource:
+    """One exporter."""
+
+    def __init__(self, argument: str) -> None:
+        """`argument`: URL, and after a `#` the mapping. Raises `ConfigError`."""
+        self._url, name = urldefrag(argument)
+        place = urlsplit(self._url)
+        if place.scheme not in ("http", "https") or not place.hostname:
+            raise ConfigError(
+                f"{self._url!r} is no URL of an exporter, as in http://127.0.0.1:5001/debug/metrics/prometheus"
+            )
+        if place.username is not None:
+            raise ConfigError(
+                "its URL holds a password, which check messages would tell to everybody; let it listen on loopback"
+            )
+        self._parse = _parser()
+        self._mapping = load_mapping(name or GENERIC)
+        self._wanted = re.compile("|".join(sorted(map(re.escape, self._mapping.series()))) or r"(?!)")
+        self._latency = (0.0, 0.0)
+        self._is_first = True
+
+    async def read(self) -> Reading:
+        """Raises `SourceError`. Waits in this thread, which is the source's own."""
+        text = _get(self._url)
+        samples = list(self._samples(text))
+        if not samples:
+            raise SourceError(
+                f"{self._url} has none of the series of a {self._mapping.node} node; choose another mapping with #NAME"
+            )
+        fields = {name: _count(_sum(terms, samples)) for name, terms in self._mapping.metrics.items()}
+        return Reading(
+            node=self._mapping.node,
+            metrics=NodeMetrics(**fields),
+            latency_s=self._latency_s(samples),
+            details={name: _sum(terms, samples) for name, terms in self._mapping.details.items()},
+        )
+
+    async def close(self) -> None:
+        """Each scrape has a connection of its own."""
+
+    def _samples(self, text: str) -> Iterator[Sample]:
+        names = self._mapping.series()
+        lines = [line for line in text.splitlines() if self._wanted.match(line)]
+        try:
+            for sample in self._parse("\n".join(lines) + "\n"):
+                if sample[0] in names and math.isfinite(sample[2]):
+                    yield sample
+        except ValueError as error:
+            raise SourceError(f"{self._url} answers what is no exposition format: {error}") from None
+
+    def _latency_s(self, samples: list[Sample]) -> float | None:
+        """Mean since the last look; None in the first one, or where nothing happened."""
+        told = self._mapping.latency
+        if told is None:
+            return None
+        total, count = (_sum((Term(f"{told.series}_{part}"),), samples) or 0.0 for part in ("sum", "count"))
+        before, self._latency = self._latency, (total, count)
+        was_first, self._is_first = self._is_first, False
+        gained_s, gained = (total - before[0]) * told.unit_s, count - before[1]
+        return gained_s / gained if not was_first and gained > 0 and gained_s >= 0 else None
+
+
+def load_mapping(name: str) -> Mapped:
+    """A preset by its name, or a TOML file by its path. Raises `ConfigError`."""
+    presets = files("peerscope.sources") / PRESETS
+    known = sorted(entry.name.removesuffix(".toml") for entry in presets.iterdir() if entry.name.endswith(".toml"))
+    try:
+        text = (presets / f"{name}.toml" if name in known else Path(name)).read_text(encoding="utf-8")
+        return msgspec.convert(tomllib.loads(text), Mapped)
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"no mapping {name!r}; presets are {', '.join(known)}; or give the path of a file") from None
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"mapping {name}: {error}") from None
+
+
+class _Stay(HTTPRedirectHandler):
+    """An exporter has no reason to send us elsewhere."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_opener = build_opener(ProxyHandler({}), _Stay)
+
+
+def _get(url: str) -> str:
+    """The text of one page, within limits of size and time. Raises `SourceError`."""
+    end = time.monotonic() + PATIENCE_S
+    data = bytearray()
+    try:
+        with _opener.open(Request(url, headers={"Accept": "text/plain; version=0.0.4"}), timeout=PATIENCE_S) as page:
+            while chunk := page.read1(65536):
+                data += chunk
+                if len(data) > BODY_BYTES_MAX:
+                    raise SourceError(f"{url} answers more than {BODY_BYTES_MAX} bytes")
+                if time.monotonic() > end:
+                    raise SourceError(f"{url} has not finished its answer within {PATIENCE_S:g} s")
+    except HTTPError as error:
+        error.close()
+        raise SourceError(f"{url} answers {error.code} {error.reason}") from None
+    except (URLError, OSError, HTTPException, ValueError) as error:
+        raise SourceError(f"{url} does not answer: {getattr(error, 'reason', None) or error}") from None
+    return data.decode("utf-8", "replace")
+
+
+def _parser() -> Callable[[str], Iterable[Sample]]:
+    try:
+        from prometheus_client.parser import text_string_to_metric_families
+    except ImportError:
+        raise ConfigError("this source needs the extra `prometheus`: pip install 'peerscope[prometheus]'") from None
+
+    def parse(text: str) -> Iterator[Sample]:
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                yield sample.name, sample.labels, sample.value
+
+    return parse
+
+
+def _sum(terms: Iterable[Term], samples: list[Sample]) -> float | None:
+    """None unless some series that is added is there: nothing can be subtracted from what is unknown."""
+    total, is_known = 0.0, False
+    for term in terms:
+        for name, labels, value in samples:
+            if name == term.series and term.labels.items() <= labels.items():
+                total += value if term.sign == "+" else -value
+                is_known |= term.sign == "+"
+    return total if is_known else None
+
+
+def _count(value: float | None) -> int | None:
+    return None if value is None else min(COUNT_MAX, max(0, round(value)))

@@ -1,0 +1,220 @@
+"""Telemetry: what the node beside us tells by itself, over HTTP or in the same process.
+
+Events wait in a bounded queue and are counted in small portions, so that a burst costs the agent's neighbours nothing;
+where the queue is full, senders over HTTP are told to wait. The in-process methods may be called from any thread: what
+finds no room is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+
+import msgspec
+
+from peerscope.errors import SourceError
+from peerscope.records.measures import NodeMetrics
+from peerscope.sources.base import Reading
+from peerscope.sources.events import Connection, Dht, Event, Gauge, Hook, Log, Message
+from peerscope.views.traces import HopEvent
+
+QUEUE_MAX = 100_000
+PORTION = 1_000
+"""Events counted before others in the event loop have their turn: about a millisecond."""
+REMOTES_MAX = 65_536
+
+log = logging.getLogger(__name__)
+
+
+class Telemetry:
+    """Takes events in, counts them, hands them on. A source like the others: `read` tells the sums."""
+
+    def __init__(self, name: str = "") -> None:
+        """`name`: what the node is, such as "beam"."""
+        self.name = name
+        self.on_event: list[Hook] = []
+        """Called with every event, in the agent's event loop."""
+        self.silence_s = 0.0
+        """Seconds after which a node that sent events over HTTP counts as gone; 0 for never."""
+        self.heard = asyncio.Event()
+        """Set with the first event that was counted."""
+        self.received: Counter[str] = Counter()
+        """Events counted, by type."""
+        self.refused: Counter[str] = Counter()
+        """Lines and events that were not, by reason."""
+        self._queue: deque[Event] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting = asyncio.Event()
+        self._heard_at: float | None = None
+        self._is_inside = False
+        self._gauges: dict[str, int] = {}
+        self._messages = self._bytes_in = self._bytes_out = self._errors = 0
+        self._latency_s, self._latencies = 0.0, 0
+        self._lookups = self._puts = 0
+        self._inconsistent = 0
+        self._connections = 0
+        self._remotes: Counter[str] = Counter()
+
+    # -- what the node calls -----------------------------------------------------------------------
+
+    def gauge(self, name: str, value: int) -> None:
+        """How many "tunnels", "active_connections" or "p2p_peers" there are now."""
+        self._tell({"type": "gauge", "name": name, "value": value})
+
+    def message(self, direction: str, bytes: int, *, error: bool = False, latency_s: float | None = None) -> None:
+        """A message went "in" or "out"."""
+        self._tell({"type": "message", "direction": direction, "bytes": bytes, "error": error, "latency_s": latency_s})
+
+    def connection_opened(self, remote: str, *, rtt_s: float | None = None) -> None:
+        """A connection with `remote`, an id or an address, is up."""
+        self._tell({"type": "connection", "event": "opened", "remote": remote, "rtt_s": rtt_s})
+
+    def connection_closed(self, remote: str) -> None:
+        """A connection with `remote` is gone."""
+        self._tell({"type": "connection", "event": "closed", "remote": remote})
+
+    def dht_put(self, key: str, values: Sequence[str] | None = None) -> None:
+        """Something was stored under a key; `values`: hashes of it."""
+        self._tell({"type": "dht", "op": "put", "key": key, "values": values})
+
+    def dht_lookup(self, key: str, values: Sequence[str] | None = None, *, consistent: bool | None = None) -> None:
+        """A key was looked up; `consistent`: whether all that were asked said the same."""
+        self._tell({"type": "dht", "op": "lookup", "key": key, "values": values, "consistent": consistent})
+
+    def hop(self, message_id: str, hop: str, peer: str, at: float | None = None) -> None:
+        """A message was "sent", "received", "forwarded" or "delivered"; `at`: Unix seconds, by default now."""
+        at = time.time() if at is None else at
+        self._tell({"type": "hop", "message_id": message_id, "hop": hop, "peer": peer, "at": at})
+
+    def log(self, level: str, message: str) -> None:
+        """A line of the node's log."""
+        self._tell({"type": "log", "level": level, "message": message})
+
+    def _tell(self, event: dict[str, object]) -> None:
+        """Raises `ValueError` for what is no event: the caller is the node's own code."""
+        self._is_inside = True
+        try:
+            made = msgspec.convert(event, Event, strict=True)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"no such event: {error}") from None
+        if not self.take([made]):
+            self.refused["queue-full"] += 1
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    @property
+    def has_heard(self) -> bool:
+        """Some event was counted."""
+        return self._heard_at is not None
+
+    @property
+    def queued(self) -> int:
+        """Events that wait to be counted."""
+        return len(self._queue)
+
+    def take(self, events: Sequence[Event]) -> bool:
+        """Queue all of these, or none where there is no room for them."""
+        if len(self._queue) + len(events) > QUEUE_MAX:
+            return False
+        self._queue.extend(events)
+        if events and self._loop is not None and not self._waiting.is_set():
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody counts any more
+                self._loop.call_soon_threadsafe(self._waiting.set)
+        return True
+
+    async def run(self) -> None:
+        """Count what is queued until cancelled."""
+        self._loop = asyncio.get_running_loop()
+        while True:
+            # Cleared first: what is queued from here on sets it again.
+            self._waiting.clear()
+            while self._queue:
+                for _ in range(min(PORTION, len(self._queue))):
+                    self._count(self._queue.popleft())
+                self._heard_at = time.monotonic()
+                self.heard.set()
+                await asyncio.sleep(0)
+            await self._waiting.wait()
+
+    async def read(self) -> Reading:
+        """The sums so far. Raises `SourceError` if the node has told nothing, or nothing for too long."""
+        if self._heard_at is None:
+            raise SourceError("the node has sent no telemetry yet")
+        silence_s = time.monotonic() - self._heard_at
+        # A node in our own process cannot be gone while we are here: it may simply have nothing to tell.
+        if self.silence_s and silence_s > self.silence_s and not self._is_inside:
+            raise SourceError(f"the node has sent no telemetry for {silence_s:.0f} s")
+        latency_s = self._latency_s / self._latencies if self._latencies else None
+        self._latency_s, self._latencies = 0.0, 0
+        details = {f"{kind}_events": float(count) for kind, count in sorted(self.received.items())}
+        return Reading(
+            node=self.name or "node",
+            metrics=self._metrics(),
+            latency_s=latency_s,
+            details={**details, "inconsistent_lookups": float(self._inconsistent) if self._lookups else None},
+        )
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _metrics(self) -> NodeMetrics:
+        """What was never told of is None."""
+        heard, gauges = self.received, self._gauges
+        connected = heard["connection"] > 0
+        return NodeMetrics(
+            tunnels=gauges.get("tunnels"),
+            active_connections=gauges.get("active_connections", self._connections if connected else None),
+            messages=self._messages if heard["message"] else None,
+            p2p_peers=gauges.get("p2p_peers", len(self._remotes) if connected else None),
+            dht_lookups=self._lookups if heard["dht"] else None,
+            dht_puts=self._puts if heard["dht"] else None,
+            received_bytes=self._bytes_in if heard["message"] else None,
+            sent_bytes=self._bytes_out if heard["message"] else None,
+            errors=self._errors if heard["message"] else None,
+        )
+
+    def _count(self, event: Event) -> None:
+        match event:
+            case Message():
+                self._messages += 1
+                self._errors += event.error
+                if event.direction == "in":
+                    self._bytes_in += event.bytes
+                else:
+                    self._bytes_out += event.bytes
+                if event.latency_s is not None:
+                    self._latency_s += event.latency_s
+                    self._latencies += 1
+            case Gauge():
+                self._gauges[event.name] = event.value
+            case Connection():
+                self._connect(event)
+            case Dht():
+                self._puts += event.op == "put"
+                self._lookups += event.op == "lookup"
+                self._inconsistent += event.consistent is False
+            case HopEvent() | Log():
+                pass
+        self.received[type(event).__name__.lower()] += 1
+        for hook in self.on_event:
+            try:
+                hook(event)
+            except Exception:
+                log.exception("what listens to telemetry failed")
+
+    def _connect(self, event: Connection) -> None:
+        if event.event == "opened":
+            self._connections += 1
+            if event.remote in self._remotes or len(self._remotes) < REMOTES_MAX:
+                self._remotes[event.remote] += 1
+            return
+        # Those that were open before we listened are closed as well.
+        self._connections = max(0, self._connections - 1)
+        if event.remote in self._remotes:
+            self._remotes[event.remote] -= 1
+            if not self._remotes[event.remote]:
+                del self._remotes[event.remote]

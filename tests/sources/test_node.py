@@ -1,0 +1,198 @@
+"""Several sources of one node: whose word counts, what they are called, and wrong names."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from live import came_true
+from nodes import Toy, at_work
+from peerscope.errors import ConfigError, SourceError
+from peerscope.records.bodies import OverlayLink, Status
+from peerscope.records.measures import NodeMetrics
+from peerscope.sources import node as node_module
+from peerscope.sources import registry
+from peerscope.sources.base import Reading
+from peerscope.sources.events import Gauge
+from peerscope.sources.node import Node, NodeConfig, merge
+from peerscope.sources.registry import make_source
+from peerscope.sources.telemetry import Telemetry
+
+BUILT_IN = {"telemetry", "prometheus", "beam", "yggdrasil"}
+
+
+def failing() -> Any:
+    raise SourceError("the socket is gone")
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> dict[str, Toy]:
+    """Sources "one" and "two", as if a package had brought them."""
+    made = {"one": Toy(), "two": Toy(lambda: Reading(node="other", metrics=NodeMetrics(tunnels=9, errors=1)))}
+    monkeypatch.setattr(node_module, "make_source", lambda spec: made.get(spec) or make_source(spec))
+    return made
+
+
+def node(*sources: str, name: str = "") -> Node:
+    return Node(NodeConfig(sources=sources, name=name, timeout_s=0.2), 0.02, Random(0))
+
+
+async def checked(of: Node, status: Status, then: Callable[[], None]) -> None:
+    async with at_work(of):
+        await came_true(lambda: (check := of.check()) is not None and check.status == status, f"it is {status.name}")
+        then()
+
+
+def test_of_two_that_tell_the_same_the_first_counts_and_the_other_fills_gaps() -> None:
+    first = Reading(node="a", metrics=NodeMetrics(tunnels=0), details={"x": 1.0, "y": 1.0})
+    second = Reading(
+        node="b",
+        node_id="b-1",
+        version="2",
+        metrics=NodeMetrics(tunnels=5, errors=7),
+        overlay=(OverlayLink("b-2"),),
+        latency_s=0.1,
+        details={"y": 2.0, "z": 2.0},
+    )
+    merged = merge([first, second])
+    assert merged == Reading(
+        node="a",
+        node_id="b-1",
+        version="2",
+        metrics=NodeMetrics(tunnels=0, errors=7),
+        overlay=(OverlayLink("b-2"),),
+        latency_s=0.1,
+        details={"x": 1.0, "y": 1.0, "z": 2.0},
+    )
+    assert merge([first]) is first
+
+
+def test_without_sources_there_is_no_node_and_no_check() -> None:
+    alone = node()
+    assert (alone.name, alone.node_id, alone.current(), alone.check(), alone.attachments) == (
+        None,
+        None,
+        None,
+        None,
+        [],
+    )
+
+
+def test_a_node_has_a_name_before_it_answers_and_the_operators_name_wins(toys: dict[str, Toy]) -> None:
+    assert node("one").name == "one"
+    assert node("one", name="beam").name == "beam"
+
+    async def scenario() -> None:
+        unnamed = node("one")
+        await checked(unnamed, Status.HEALTHY, lambda: None)
+        assert unnamed.current() is not None
+        assert (unnamed.name, unnamed.node_id) == ("toy", "toy-1")
+
+    asyncio.run(scenario())
+
+
+def test_one_of_two_that_fails_is_a_degraded_node_with_the_others_values(toys: dict[str, Toy]) -> None:
+    toys["one"].does = failing
+    both = node("one", "two")
+
+    def told() -> None:
+        check, reading = both.check(), both.current()
+        assert check is not None
+        assert check.message == "one: the socket is gone"
+        assert reading is not None
+        assert reading.metrics == NodeMetrics(tunnels=9, errors=1)
+
+    asyncio.run(checked(both, Status.DEGRADED, told))
+
+
+def test_a_node_none_of_whose_sources_answers_is_unhealthy_and_keeps_its_name(toys: dict[str, Toy]) -> None:
+    both = node("one", "two")
+
+    async def scenario() -> None:
+        async with at_work(both):
+            await came_true(lambda: both.current() is not None and both.node_id == "toy-1", "it answers")
+            toys["one"].does = toys["two"].does = failing
+            await came_true(lambda: both.current() is None, "it is gone")
+            await came_true(lambda: both.check().status == Status.UNHEALTHY, "it is unhealthy")
+            assert both.check().message == "one: the socket is gone; two: the socket is gone"
+            assert (both.name, both.node_id) == ("toy", "toy-1")
+            view = both.view()
+            assert set(view.metrics.values()) == {None}
+            assert [source.status for source in view.sources] == ["unhealthy", "unhealthy"]
+
+    asyncio.run(scenario())
+
+
+def test_telemetry_that_nobody_listed_counts_from_its_first_event() -> None:
+    async def scenario() -> None:
+        quiet = node()
+        async with at_work(quiet):
+            assert quiet.telemetry.take([Gauge("tunnels", 4)])
+            await came_true(lambda: quiet.current() is not None, "it was heard")
+            assert quiet.current().metrics == NodeMetrics(tunnels=4)
+            assert quiet.name == "node"
+            assert quiet.check().status == Status.HEALTHY
+
+    asyncio.run(scenario())
+
+
+def test_listed_telemetry_is_missed_until_it_is_heard() -> None:
+    expecting = node("telemetry:beam")
+    assert isinstance(expecting.telemetry, Telemetry)
+
+    def told() -> None:
+        check = expecting.check()
+        assert check is not None
+        assert check.message == "telemetry: the node has sent no telemetry yet"
+
+    asyncio.run(checked(expecting, Status.UNHEALTHY, told))
+    with pytest.raises(ConfigError, match="telemetry twice"):
+        node("telemetry", "telemetry:again")
+
+
+def test_all_sources_of_this_package_are_registered() -> None:
+    assert set(registry._known()) >= BUILT_IN
+    assert isinstance(make_source("telemetry:beam"), Telemetry)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("yggdrsil:/run/y.sock", r"no source is called 'yggdrsil'.*beam, prometheus, telemetry, yggdrasil"),
+        ("", "no source is called ''"),
+        ("yggdrasil", "'yggdrasil': name the admin socket, as in yggdrasil:"),
+        ("prometheus:localhost", "'localhost' is no URL of an exporter"),
+        ("prometheus:file:///etc/passwd", "is no URL of an exporter"),
+        ("prometheus:http://me:secret@localhost/metrics", "its URL holds a password"),
+        ("prometheus:http://localhost/metrics#nothing", "no mapping 'nothing'; presets are generic, js-libp2p, kubo"),
+    ],
+)
+def test_a_wrong_spec_is_told_before_anything_starts(spec: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        make_source(spec)
+
+
+def test_a_factory_that_fails_and_one_that_makes_something_else_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Point:
+        def __init__(self, factory: Callable[[str], Any]) -> None:
+            self._factory = factory
+
+        def load(self) -> Callable[[str], Any]:
+            return self._factory
+
+    points = {"broken": Point(lambda _: 1 // 0), "wrong": Point(lambda _: 7)}
+    monkeypatch.setattr(registry, "_known", lambda: points)
+    with pytest.raises(ConfigError, match="'broken:x' cannot be used: integer division"):
+        make_source("broken:x")
+    with pytest.raises(ConfigError, match=r"'wrong' makes a int, which has no read\(\) and close\(\)"):
+        make_source("wrong")
+
+
+@pytest.mark.parametrize("wrong", [{"timeout_s": 0.0}, {"timeout_s": 61.0}, {"silence_s": -1.0}, {"name": "a\nb"}])
+def test_limits_of_the_settings_are_named(wrong: dict[str, Any], tmp_path: Path) -> None:
+    (key,) = wrong
+    with pytest.raises(ConfigError, match=f"node.{key} is "):
+        NodeConfig(**wrong)

@@ -1,0 +1,213 @@
+"""Telemetry: what counts, what is refused, what finds no room."""
+
+import asyncio
+import json
+import threading
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from live import came_true
+from nodes import at_work
+from peerscope import Telemetry
+from peerscope.errors import SourceError
+from peerscope.records.measures import NodeMetrics
+from peerscope.sources import telemetry as telemetry_module
+from peerscope.sources.base import Reading
+from peerscope.sources.events import Dht, Event, Gauge, HopEvent, Log, Message, Refused, read_lines
+
+
+def lines(*events: Any) -> list[bytes]:
+    return [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
+
+
+def read(*events: Any) -> tuple[list[Event], list[Refused], Counter[str]]:
+    counts: Counter[str] = Counter()
+    found, refused = read_lines(lines(*events), 1, counts)
+    return found, refused, counts
+
+
+async def counted(heard: Telemetry) -> Reading:
+    """The sums once all events are counted."""
+    async with at_work(heard):
+        await came_true(lambda: heard.queued == 0 and heard.has_heard, "all is counted")
+        return await heard.read()
+
+
+EVENTS = [
+    {"type": "gauge", "name": "tunnels", "value": 3},
+    {"type": "message", "direction": "in", "bytes": 100, "error": False, "latency_s": 0.2},
+    {"type": "message", "direction": "out", "bytes": 40, "error": True},
+    {"type": "connection", "event": "opened", "remote": "12D3KooW", "rtt_s": 0.02},
+    {"type": "dht", "op": "put", "key": "k", "values": ["h1", "h2"]},
+    {"type": "dht", "op": "lookup", "key": "k", "consistent": False},
+    {"type": "hop", "message_id": "m", "hop": "sent", "peer": "p", "at": 1_700_000_000.5},
+    {"type": "log", "level": "info", "message": "hello"},
+]
+
+
+def test_every_documented_event_is_read() -> None:
+    found, refused, counts = read(*EVENTS)
+    assert (refused, counts) == ([], Counter())
+    assert found[0] == Gauge("tunnels", 3)
+    assert found[1] == Message("in", 100, False, 0.2)
+    assert found[4] == Dht("put", "k", ("h1", "h2"))
+    assert found[6] == HopEvent("m", "sent", 1_700_000_000.5, "p")
+    assert found[7] == Log("info", "hello")
+
+
+def test_bad_lines_are_refused_by_number_and_good_ones_of_the_batch_are_kept() -> None:
+    found, refused, counts = read(
+        EVENTS[0],
+        {"type": "colour", "name": "red"},
+        b"",
+        b"{",
+        {"type": "message", "direction": "up", "bytes": 1},
+        {"type": "message", "direction": "in", "bytes": -1},
+        {"name": "tunnels"},
+        b"\xff\xfe",
+        EVENTS[7],
+    )
+    assert found == [Gauge("tunnels", 3), Log("info", "hello")]
+    assert [refusal.line for refusal in refused] == [2, 4, 5, 6, 7, 8]
+    assert refused[0].reason == "unknown type 'colour'"
+    assert refused[3].reason == "bytes: Expected `int` >= 0"
+    assert counts == {"unknown-type": 1, "no-json": 2, "malformed-event": 3}
+
+
+def test_a_field_that_is_not_known_is_ignored() -> None:
+    assert read({**EVENTS[0], "colour": "red"})[0] == [Gauge("tunnels", 3)]
+
+
+@given(st.lists(st.binary(max_size=200) | st.text(max_size=50).map(str.encode), max_size=20))
+def test_whatever_arrives_is_an_event_or_refused_or_empty(batch: list[bytes]) -> None:
+    counts: Counter[str] = Counter()
+    found, refused = read_lines(batch, 1, counts)
+    assert len(found) + len(refused) == sum(bool(line.strip()) for line in batch)
+    assert counts.total() == len(refused)
+    assert all(len(refusal.reason) <= 200 for refusal in refused)
+
+
+def test_events_become_the_sums_of_a_reading() -> None:
+    heard = Telemetry("beam")
+    assert heard.take(read(*EVENTS)[0])
+    reading = asyncio.run(counted(heard))
+    assert reading.node == "beam"
+    assert reading.metrics == NodeMetrics(
+        tunnels=3,
+        active_connections=1,
+        messages=2,
+        p2p_peers=1,
+        dht_lookups=1,
+        dht_puts=1,
+        received_bytes=100,
+        sent_bytes=40,
+        errors=1,
+    )
+    assert reading.latency_s == 0.2
+    assert reading.details["inconsistent_lookups"] == 1.0
+
+
+def test_what_was_never_told_of_is_unknown() -> None:
+    heard = Telemetry()
+    heard.take([Log("info", "hello")])
+    reading = asyncio.run(counted(heard))
+    assert reading.metrics == NodeMetrics()
+    assert reading.latency_s is None
+
+
+def test_the_methods_say_the_same_as_the_lines() -> None:
+    heard = Telemetry()
+    heard.gauge("tunnels", 3)
+    heard.message("in", 100, latency_s=0.2)
+    heard.message("out", 40, error=True)
+    heard.connection_opened("a")
+    heard.connection_opened(remote="a", rtt_s=0.1)
+    heard.connection_opened("b")
+    heard.connection_closed("b")
+    heard.dht_put("k", ["h1"])
+    heard.dht_lookup("k", consistent=True)
+    heard.hop("m", "received", "p")
+    heard.log("warning", "careful")
+    found = asyncio.run(counted(heard)).metrics
+    assert found == NodeMetrics(3, 2, 2, 1, 1, 1, 100, 40, 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [("gauge", ("colours", 1)), ("message", ("up", 1)), ("message", ("in", -1)), ("connection_opened", ("",))],
+)
+def test_a_method_called_wrongly_says_so_to_its_caller(method: str, arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(ValueError, match="no such event"):
+        getattr(Telemetry(), method)(*arguments)
+
+
+def test_closing_what_was_opened_before_we_listened_never_goes_below_zero() -> None:
+    heard = Telemetry()
+    heard.connection_closed("a")
+    heard.connection_opened("b")
+    metrics = asyncio.run(counted(heard)).metrics
+    assert (metrics.active_connections, metrics.p2p_peers) == (1, 1)
+
+
+def test_a_full_queue_takes_all_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry_module, "QUEUE_MAX", 3)
+    heard = Telemetry()
+    assert heard.take([Gauge("tunnels", 1)] * 2)
+    assert not heard.take([Gauge("tunnels", 2)] * 2)
+    assert heard.queued == 2
+    heard.gauge("tunnels", 3)
+    heard.gauge("tunnels", 4)
+    assert heard.refused == {"queue-full": 1}
+    assert asyncio.run(counted(heard)).metrics.tunnels == 3
+
+
+def test_hooks_hear_every_event_also_when_one_of_them_fails() -> None:
+    heard, told = Telemetry(), []
+
+    def fail(event: Event) -> None:
+        raise RuntimeError("a hook's own fault")
+
+    heard.on_event += [fail, told.append]
+    heard.take([Gauge("tunnels", 1), Log("info", "x")])
+    asyncio.run(counted(heard))
+    assert told == [Gauge("tunnels", 1), Log("info", "x")]
+
+
+def test_any_thread_may_tell() -> None:
+    heard = Telemetry()
+
+    async def scenario() -> None:
+        async with at_work(heard):
+            threads = [threading.Thread(target=lambda: [heard.message("in", 1) for _ in range(500)]) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            await came_true(lambda: heard.received["message"] == 2000, "all is counted")
+            for thread in threads:
+                thread.join()
+            assert (await heard.read()).metrics.received_bytes == 2000
+
+    asyncio.run(scenario())
+
+
+def test_a_node_that_has_told_nothing_or_nothing_for_long_does_not_answer() -> None:
+    heard = Telemetry()
+    heard.silence_s = 1e-9
+    with pytest.raises(SourceError, match="no telemetry yet"):
+        asyncio.run(heard.read())
+    heard.take([Gauge("tunnels", 1)])
+    with pytest.raises(SourceError, match="no telemetry for 0 s"):
+        asyncio.run(counted(heard))
+    heard.gauge("tunnels", 1)  # in this very process: it cannot be gone
+    assert asyncio.run(counted(heard)).metrics.tunnels == 1
+
+
+def test_mean_latency_is_of_the_time_since_the_last_reading() -> None:
+    heard = Telemetry()
+    heard.message("in", 1, latency_s=0.1)
+    heard.message("in", 1, latency_s=0.3)
+    assert asyncio.run(counted(heard)).latency_s == pytest.approx(0.2)
+    assert asyncio.run(counted(heard)).latency_s is None
