@@ -148,6 +148,8 @@ REASONS = {
     "equivocation",
     "expired",
     "forged",
+    "impossible-coordinate",
+    "impossible-rtt",
     "ledger-full",
     "malformed-body",
     "malformed-message",
