@@ -18,10 +18,8 @@ from random import Random
 from typing import assert_never
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from peerscope.errors import RemoteError
-from peerscope.mesh import evidence
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.coordinates import CoordinateConfig, Coordinates
@@ -45,7 +43,7 @@ from peerscope.mesh.events import (
     Stored,
     WallClock,
 )
-from peerscope.mesh.gossip import Gossip, GossipConfig, trace_interval_s, ttl
+from peerscope.mesh.gossip import Gossip, GossipConfig
 from peerscope.mesh.membership import Membership
 from peerscope.mesh.messages import (
     Aged,
@@ -72,13 +70,9 @@ from peerscope.mesh.sync import Sync, SyncConfig
 from peerscope.mesh.transit import whole_path, with_last_hop
 from peerscope.mesh.vicinity import CrawlConfig, Introductions
 from peerscope.mesh.visits import Visits
+from peerscope.mesh.voice import Voice
 from peerscope.mesh.watch import Watch
 from peerscope.records.bodies import (
-    LINKS_MAX,
-    OBSERVATIONS_MAX,
-    Body,
-    Kind,
-    Observation,
     Observations,
     Profile,
     Report,
@@ -88,7 +82,6 @@ from peerscope.records.ledger import Entry, Ledger, LedgerConfig
 from peerscope.records.record import Inspector, Record, inspect
 
 REVIEW_S = 1.0
-REFUTE_INTERVAL_S = 0.5
 
 
 class PeerConfig(Struct, frozen=True, kw_only=True):
@@ -140,6 +133,19 @@ class Peer:
         self.gossip = Gossip(self.me, self.ledger, config.gossip, rng, self.out)
         self.sync = Sync(self.ledger, self.gossip, config.sync, rng, self.out, now)
         self.reporter = Reporter(config.report, config.health, config.gossip.budget_bytes_s, now)
+        self.voice = Voice(
+            config.gossip,
+            self.ledger,
+            self.register,
+            self.neighbourhood,
+            self.membership,
+            self.watch,
+            self.coordinates,
+            self.gossip,
+            self.reporter,
+            self.out,
+            now,
+        )
         self.sessions = Sessions(
             config.network,
             self.ledger,
@@ -150,7 +156,7 @@ class Peer:
             self.sync,
             self.reporter,
             self.out,
-            self._observe,
+            self.voice.observe,
         )
         self.introductions = Introductions(config.network, config.crawl, self.ledger, self.me)
         self.received: Counter[str] = Counter()
@@ -164,9 +170,6 @@ class Peer:
         """Hops that urgent news took to us."""
         self._review_at = now + REVIEW_S
         self._expire_at = now + 60.0
-        self._refuted_at = -inf
-        self._pushed_at = now
-        """When a report last went out as a push, or could first have."""
         self._leaving = False
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -187,7 +190,7 @@ class Peer:
                 for item in items:
                     self._offered(None, item, now)
             case Publish(body, urgent):
-                self._publish(body, now, urgent=urgent)
+                self.voice.publish(body, now, urgent=urgent)
             case Measured(checks, metrics, node, overlay):
                 self.reporter.measured(checks, now, metrics, node, overlay)
             case WallClock(offset_s):
@@ -216,7 +219,7 @@ class Peer:
         if now >= self._review_at:
             self._review(now)
         if now >= self.reporter.deadline():
-            self._report(now)
+            self.voice.report(now)
         return self.out.take()
 
     def deadline(self) -> float:
@@ -334,7 +337,7 @@ class Peer:
         """The entry if the record is news and true; None if it is known. Raises `RemoteError` otherwise."""
         if record.peer_id == self.me:
             if self.register.is_behind(record, now):
-                self._outrun(record.kind, now)
+                self.voice.outrun(record.kind, now)
             return None
         entry = self.register.accept(record, age_ms, now)
         if entry is not None:
@@ -352,27 +355,7 @@ class Peer:
             self.out.add(Hangup(peer, "it left"))
             self.sessions.unlink(peer, "it left", now)
         elif isinstance(body, Observations) and any(o.subject == ref(self.me) for o in body.lost):
-            self._refute(now)
-
-    def _publish(self, body: Body, now: float, *, urgent: bool) -> None:
-        """Say something: sign it, keep it, spread it."""
-        entry = self.register.publish(body, now)
-        self.out.add(Stored(entry))
-        if urgent:
-            hops = ttl(len(self.neighbourhood.rings), self.config.gossip.fanout)
-            self.gossip.push(entry, now, hops=hops, sent_us=self.register.wall_us(now))
-        else:
-            self.gossip.spread(entry, now)
-
-    def _outrun(self, kind: int, now: float) -> None:
-        """Say again, above it, what an earlier life of ours said differently."""
-        ours = self.ledger.get(self.me, kind)
-        if ours is not None:
-            self._publish(ours.body, now, urgent=False)
-        elif kind == Kind.OBSERVATIONS:
-            self._publish(Observations(), now, urgent=False)
-        elif kind == Kind.REPORT:
-            self.reporter.due(now)
+            self.voice.refute(now)
 
     def _watch(self, now: float) -> None:
         if now < self.watch.deadline():
@@ -387,44 +370,19 @@ class Peer:
             self.sessions.changed(link.peer, False, f"silent for {link.quiet_s(now):.1f} s", now)
             self.neighbourhood.missing(link.peer, now)
         if lost:
-            self._observe(now)
-
-    def _observe(self, now: float) -> None:
-        """Say whom we miss; at once, to everybody."""
-        missed = [
-            Observation(ref(link.peer), link.heard_ms(), round(link.quiet_s(now) * 1000))
-            for link in self.watch.lost()
-            if link.peer in self.ledger and not evidence.has_left(self.ledger, link.peer)
-        ]
-        newest = sorted(missed, key=lambda observation: observation.silence_ms)[:OBSERVATIONS_MAX]
-        self._publish(Observations(tuple(newest)), now, urgent=True)
-
-    def _refute(self, now: float) -> None:
-        """We are accused and alive: a newer record of ours says so (SWIM's refutation)."""
-        if now - self._refuted_at >= REFUTE_INTERVAL_S and self.reporter.is_ready:
-            self._refuted_at = now
-            self.reporter.due(now, urgent=True)
+            self.voice.observe(now)
 
     def _review(self, now: float) -> None:
         """Once a second: verdicts on the accused, links nobody wants, peers nobody remembers."""
         self._review_at = now + REVIEW_S
         self.membership.review(now)
         self.neighbourhood.review(set(self.watch.up()), now)
-        if any(self._is_mute(link.peer, now) for link in self.watch.lost()):
-            self._observe(now)
+        self.voice.review(now)
         self.sessions.review(self.config.links.linger_s, now)
         if now >= self._expire_at:
             self._expire_at = now + 60.0
             for peer in self.ledger.expire(now, keep=self.me):
                 self._forget(peer, now)
-
-    def _is_mute(self, peer: PeerId, now: float) -> bool:
-        """A lost neighbour that spoke to others after we accused it, and then fell silent there as well."""
-        newest = self.ledger.get(peer, Kind.REPORT)
-        report = self.ledger.report(peer)
-        if newest is None or report is None or now - newest.heard_at < 1.5 * report.interval_ms / 1000:
-            return False
-        return evidence.accusation_by(self.ledger, self.me, peer, now) is None
 
     def _forget(self, peer: PeerId, now: float) -> None:
         self.membership.forget(peer, now)
@@ -433,46 +391,11 @@ class Peer:
             self.sessions.unlink(peer, "forgotten", now)
         self.out.add(Forgotten(peer))
 
-    def _report(self, now: float) -> None:
-        up = set(self.watch.up())
-        wanted = self.neighbourhood.wanted
-        expected = self.neighbourhood.expected(up, now)
-        if up:
-            expected = {peer for peer in expected if peer in up or not self.membership.is_down(peer)}
-        elif not expected:
-            expected = {peer for peer in self.neighbourhood.lost if self._is_ours(peer)}
-        links = [(link, link.peer in wanted) for _, link in sorted(self.watch.links.items()) if link.is_up]
-        links.sort(key=lambda pair: not pair[1])
-        unreached = len(self.neighbourhood.unreached(now))
-        report, urgent = self.reporter.report(
-            links[:LINKS_MAX],
-            reachable=len(expected & up),
-            expected=len(expected),
-            unreached=unreached if not up else 0,
-            peers=len(self.neighbourhood.rings),
-            coordinate=self.coordinates.current(),
-            now=now,
-        )
-        if now - self._pushed_at >= trace_interval_s(len(self.neighbourhood.rings), self.config.gossip):
-            urgent = True  # not for its news: for the time it takes
-        if urgent:
-            self._pushed_at = now
-        self._publish(report, now, urgent=urgent)
-
     def _is_measured(self, peer: PeerId) -> bool:
         return peer in self.watch.links or self.coordinates.remembers(peer)
 
-    def _is_ours(self, peer: PeerId) -> bool:
-        return self.me in self.neighbourhood.rings.neighbours(peer)
-
     def _leave(self, now: float) -> None:
-        profile = self.ledger.profile(self.me)
-        if profile is not None:
-            goodbye = self.register.sign(replace(profile, left=True), now)
-            hops = ttl(len(self.neighbourhood.rings), self.config.gossip.fanout)
-            news = Push(goodbye, 0, hops, (ref(self.me),), sent_us=self.register.wall_us(now))
-            for peer in self.watch.up():  # to all, not to a few: nobody repeats this for us
-                self.out.send(peer, news)
+        self.voice.goodbye(now)
         for peer in sorted(self.watch.links):
             self.out.send(peer, Bye("leaving"))
             self.out.add(Hangup(peer, "leaving"))

@@ -1,0 +1,145 @@
+"""What this peer says: its reports, whom it misses, that it is alive after all, and goodbye."""
+
+from __future__ import annotations
+
+from math import inf
+
+from msgspec.structs import replace
+
+from peerscope.mesh import evidence
+from peerscope.mesh.coordinates import Coordinates
+from peerscope.mesh.events import Outbox, Stored
+from peerscope.mesh.gossip import Gossip, GossipConfig, trace_interval_s, ttl
+from peerscope.mesh.membership import Membership
+from peerscope.mesh.messages import Push
+from peerscope.mesh.neighbourhood import Neighbourhood
+from peerscope.mesh.register import Register
+from peerscope.mesh.reporter import Reporter
+from peerscope.mesh.watch import Watch
+from peerscope.records.bodies import LINKS_MAX, OBSERVATIONS_MAX, Body, Kind, Observation, Observations
+from peerscope.records.identity import PeerId, ref
+from peerscope.records.ledger import Ledger
+
+REFUTE_INTERVAL_S = 0.5
+
+
+class Voice:
+    """Puts statements together, signs them, keeps them, spreads them."""
+
+    def __init__(
+        self,
+        config: GossipConfig,
+        ledger: Ledger,
+        register: Register,
+        neighbourhood: Neighbourhood,
+        membership: Membership,
+        watch: Watch,
+        coordinates: Coordinates,
+        gossip: Gossip,
+        reporter: Reporter,
+        out: Outbox,
+        now: float,
+    ) -> None:
+        self._me = register.me
+        self._config = config
+        self._ledger = ledger
+        self._register = register
+        self._neighbourhood = neighbourhood
+        self._membership = membership
+        self._watch = watch
+        self._coordinates = coordinates
+        self._gossip = gossip
+        self._reporter = reporter
+        self._out = out
+        self._refuted_at = -inf
+        self._pushed_at = now
+        """When a report last went out as a push, or could first have."""
+
+    def publish(self, body: Body, now: float, *, urgent: bool) -> None:
+        """Say something: sign it, keep it, spread it."""
+        entry = self._register.publish(body, now)
+        self._out.add(Stored(entry))
+        if urgent:
+            hops = ttl(len(self._neighbourhood.rings), self._config.fanout)
+            self._gossip.push(entry, now, hops=hops, sent_us=self._register.wall_us(now))
+        else:
+            self._gossip.spread(entry, now)
+
+    def outrun(self, kind: int, now: float) -> None:
+        """Say again, above it, what an earlier life of ours said differently."""
+        ours = self._ledger.get(self._me, kind)
+        if ours is not None:
+            self.publish(ours.body, now, urgent=False)
+        elif kind == Kind.OBSERVATIONS:
+            self.publish(Observations(), now, urgent=False)
+        elif kind == Kind.REPORT:
+            self._reporter.due(now)
+
+    def observe(self, now: float) -> None:
+        """Say whom we miss; at once, to everybody."""
+        missed = [
+            Observation(ref(link.peer), link.heard_ms(), round(link.quiet_s(now) * 1000))
+            for link in self._watch.lost()
+            if link.peer in self._ledger and not evidence.has_left(self._ledger, link.peer)
+        ]
+        newest = sorted(missed, key=lambda observation: observation.silence_ms)[:OBSERVATIONS_MAX]
+        self.publish(Observations(tuple(newest)), now, urgent=True)
+
+    def refute(self, now: float) -> None:
+        """We are accused and alive: a newer record of ours says so (SWIM's refutation)."""
+        if now - self._refuted_at >= REFUTE_INTERVAL_S and self._reporter.is_ready:
+            self._refuted_at = now
+            self._reporter.due(now, urgent=True)
+
+    def report(self, now: float) -> None:
+        """Say how we are and whom we hear; now and then as a push, so that latencies are known in calm times too."""
+        up = set(self._watch.up())
+        wanted = self._neighbourhood.wanted
+        expected = self._neighbourhood.expected(up, now)
+        if up:
+            expected = {peer for peer in expected if peer in up or not self._membership.is_down(peer)}
+        elif not expected:
+            expected = {peer for peer in self._neighbourhood.lost if self._is_ours(peer)}
+        links = [(link, link.peer in wanted) for _, link in sorted(self._watch.links.items()) if link.is_up]
+        links.sort(key=lambda pair: not pair[1])
+        unreached = len(self._neighbourhood.unreached(now))
+        report, urgent = self._reporter.report(
+            links[:LINKS_MAX],
+            reachable=len(expected & up),
+            expected=len(expected),
+            unreached=unreached if not up else 0,
+            peers=len(self._neighbourhood.rings),
+            coordinate=self._coordinates.current(),
+            now=now,
+        )
+        if now - self._pushed_at >= trace_interval_s(len(self._neighbourhood.rings), self._config):
+            urgent = True  # not for its news: for the time it takes
+        if urgent:
+            self._pushed_at = now
+        self.publish(report, now, urgent=urgent)
+
+    def review(self, now: float) -> None:
+        """Accuse again whom we accused and who has fallen silent everywhere since."""
+        if any(self._is_mute(link.peer, now) for link in self._watch.lost()):
+            self.observe(now)
+
+    def goodbye(self, now: float) -> None:
+        """Tell all neighbours that we leave."""
+        profile = self._ledger.profile(self._me)
+        if profile is not None:
+            goodbye = self._register.sign(replace(profile, left=True), now)
+            hops = ttl(len(self._neighbourhood.rings), self._config.fanout)
+            news = Push(goodbye, 0, hops, (ref(self._me),), sent_us=self._register.wall_us(now))
+            for peer in self._watch.up():  # to all, not to a few: nobody repeats this for us
+                self._out.send(peer, news)
+
+    def _is_mute(self, peer: PeerId, now: float) -> bool:
+        """A lost neighbour that spoke to others after we accused it, and then fell silent there as well."""
+        newest = self._ledger.get(peer, Kind.REPORT)
+        report = self._ledger.report(peer)
+        if newest is None or report is None or now - newest.heard_at < 1.5 * report.interval_ms / 1000:
+            return False
+        return evidence.accusation_by(self._ledger, self._me, peer, now) is None
+
+    def _is_ours(self, peer: PeerId) -> bool:
+        return self._me in self._neighbourhood.rings.neighbours(peer)
