@@ -15,6 +15,7 @@ from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
 from peerscope.errors import PeerscopeError
+from peerscope.history.recorder import Recorder
 from peerscope.mesh.events import Leave, Measured, Publish, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Profile
@@ -66,6 +67,8 @@ class Monitor:
         """URL of the dashboard, once the web server has one."""
         self.chronicle = Chronicle(self.moment, self.region_health, config.regions.hold_s)
         """Events as they happen, and the statuses of the last hour."""
+        self.recorder: Recorder | None = None
+        """What was measured, over time; None before the start, and where `history.enabled` is false."""
         self._survey = Survey()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
@@ -105,7 +108,11 @@ class Monitor:
         for join in self._bootstrap.first():
             self._driver.feed(join)
         host = Host(self.config.health, self.state.path)
-        parts = (self._driver.run(), self.chronicle.run(), self._measure(host), self._read_clock(), self._join())
+        parts = [self._driver.run(), self.chronicle.run(), self._measure(host), self._read_clock(), self._join()]
+        if self.config.history.enabled:
+            look, tell = (self.moment, self.network_health), self.chronicle.tell
+            self.recorder = Recorder(self.config.history, self.state.path, *look, tell)
+            parts.append(self.recorder.run())
         for work in parts:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
@@ -121,7 +128,7 @@ class Monitor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        await self._transport.close()
+        await asyncio.gather(self._transport.close(), *([self.recorder.close()] if self.recorder else []))
         self._bootstrap.keep(self.peer)
         self.state.unlock()
 

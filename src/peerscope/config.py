@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from peerscope.addresses import is_loopback, split_address
 from peerscope.errors import ConfigError
+from peerscope.history.retention import HistoryConfig
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.detector import DetectorConfig
@@ -98,6 +99,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sync: SyncConfig = SyncConfig()
     ledger: LedgerConfig = LedgerConfig()
     regions: RegionConfig = RegionConfig()
+    history: HistoryConfig = HistoryConfig()
 
     @classmethod
     def load(

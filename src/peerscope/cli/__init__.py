@@ -24,6 +24,7 @@ VERBS = {
     "latency": ("regions", "Round-trip times, region by region."),
     "rtt": ("regions", "The round-trip time of two peers."),
     "topology": ("map", "The map: links, regions, and where the network would split."),
+    "history": ("history", "One series over time, as a line of blocks."),
     "simulate": ("simulate", "Run the same core on a virtual network."),
     "check-config": ("run", "Check a settings file."),
     "version": ("run", "The version of this program."),

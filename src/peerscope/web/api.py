@@ -14,7 +14,7 @@ from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
-from peerscope.web import regions, topology
+from peerscope.web import history, regions, topology
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 
 
@@ -95,6 +95,7 @@ ROUTES = [
     Route("/api/v1/peers/{id}/evidence", evidence),
     *regions.ROUTES,
     *topology.ROUTES,
+    *history.ROUTES,
     Route("/healthz", healthz),
     Route("/readyz", readyz),
 ]
@@ -107,6 +108,7 @@ ANSWERS: dict[str, Any] = {
     "/api/v1/peers/{id}/evidence": EvidenceView,
     **regions.ANSWERS,
     **topology.ANSWERS,
+    **history.ANSWERS,
     "/healthz": Healthz,
     "/readyz": Readyz,
 }
@@ -116,6 +118,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "/api/v1/peers": ("region", "status", "limit", "cursor"),
     **regions.PARAMETERS,
     **topology.PARAMETERS,
+    **history.PARAMETERS,
 }
 """Query parameters, by route."""
 
