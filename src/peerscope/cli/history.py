@@ -107,13 +107,18 @@ def _show(found: dict[str, Any], values: list[float]) -> None:
     console.print(Text(title, "bold"))
     line = sparkline(samples, min(console.width, WIDTH_MAX))
     console.print(Text(line, "cyan"), soft_wrap=True)
-    begin, end = _clock(samples[0][0]), _clock(samples[-1][0])
+    begin, end = (_clock(samples[index][0], samples) for index in (0, -1))
     console.print(Text(f"{begin}{end:>{max(len(line) - len(begin), len(end) + 2)}}", "dim"), soft_wrap=True)
     numbers = (min(values), sum(values) / len(values), max(values), values[-1])
     told = [f"{name} {with_unit(number, unit)}" for name, number in zip(NUMBERS, numbers, strict=True)]
     if gaps := len(samples) - len(values):
         told.append(f"nothing known in {gaps} of {len(samples)} steps")
     console.print(Text("   ".join(told)), soft_wrap=True)
+
+
+def _clock(at: float, samples: list[list[Any]]) -> str:
+    is_long = samples[-1][0] - samples[0][0] >= 86_400 - 3600
+    return time.strftime("%b %d %H:%M" if is_long else "%H:%M:%S", time.localtime(at))
 
 
 def _show_names(*, as_json: bool) -> None:

@@ -136,11 +136,15 @@ def _answer(question: Question, tier: Tier, points: list[tuple[int, int, float]]
     least = max(tier.step_s, question.step_s or 0, ceil((question.until - question.since + 1) / (POINTS_MAX - 1)))
     step_s = -(-least // tier.step_s) * tier.step_s
     begin = question.since - question.since % step_s
-    series, together = question.series, defaultdict[int, list[tuple[int, float]]](list)
+    series = question.series
+    together: dict[int, list[tuple[int, float]]] = defaultdict(list)
     for at, seconds, value in points:
         if is_known(value) and begin <= at <= question.until:
             together[at - at % step_s].append((seconds, value))
-    grid = range(begin, question.until + 1, step_s)
+    last = question.until - question.until % step_s
+    grid = range(
+        begin, last + (last in together or last == begin), step_s
+    )  # the step that still runs may have no value
     return History(
         metric=series.name,
         unit=series.unit,

@@ -9,6 +9,7 @@ in order of time, so that writing appends, thinning cuts off the front, and ever
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +38,10 @@ STEPS: tuple[Step, ...] = (
 
 
 def open_to_write(place: Path) -> sqlite3.Connection:
-    """The file, made or brought up to date; transactions are the caller's. Raises `HistoryError`, `sqlite3.Error`."""
+    """The file, made or brought up to date; transactions are the caller's. Raises `HistoryError`, `sqlite3.Error`,
+    `OSError`."""
+    if not place.exists():  # SQLite would let others read it; never touch one that is there: closing it drops locks
+        os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     db = sqlite3.connect(place, timeout=BUSY_S, isolation_level=None)
     try:
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # this and the next matter only before the first table
