@@ -2,10 +2,10 @@
 
     .venv/bin/python benchmarks/history.py [--peers 1000] [--hours 24] [--agents 12 100] [--seconds 30] [--runs 5]
 
-Prints JSON. Samples go through the store, with its commits, means and thinning. Every series of every peer is there, its
-node's too, and changes as real ones do: gauges wander, rates jump, most links lose nothing. `day_minute_bytes` is the
-day by the minute. `agent_cpu_ratio` is what a recorder adds to a process as a share of one core: sampling, writing and
-folding, while all peers report every five seconds.
+Prints JSON. Samples go through the store, with its commits, means and thinning. Every series of every peer is there,
+its node's too, and changes as real ones do: gauges wander, rates jump, most links lose nothing. `day_minute_bytes` is
+the day by the minute. `agent_cpu_ratio` is what a recorder adds to a process as a share of one core: sampling, writing
+and folding, while all peers report every five seconds.
 """
 
 from __future__ import annotations

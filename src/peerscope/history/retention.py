@@ -18,11 +18,12 @@ from peerscope.history.schema import COLUMN_BITS, PAGE_BYTES
 from peerscope.history.series import COLUMNS
 
 MIB = 2**20
-MAX_BYTES_MIN = 8 * MIB
-RESERVE_BYTES_MIN = 2 * MIB
+MAX_BYTES_MIN = 16 * MIB
+RESERVE_BYTES_MIN = 4 * MIB
 RAW_KEPT_S = 1800
-ROWS_AT_ONCE = 1000
-PASSES_MAX = 8
+ROWS_PER_SAMPLE = 4 * len(COLUMNS)
+"""Dropped of one resolution for each sample that comes: more than it brings. Each also passes through the journal."""
+PASSES_MAX = 4
 
 
 class HistoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,7 +43,7 @@ class HistoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         if self.max_bytes < MAX_BYTES_MIN:
-            raise ConfigError(f"history.max_bytes is {self.max_bytes}; must be {MAX_BYTES_MIN} (8 MiB) or more")
+            raise ConfigError(f"history.max_bytes is {self.max_bytes}; must be {MAX_BYTES_MIN} (16 MiB) or more")
         if self.interval_s < 1 or 60 % self.interval_s:
             raise ConfigError(f"history.interval_s is {self.interval_s}; must divide 60: 1, 2, 3, 4, 5, 6, 10, ...")
         if not RAW_KEPT_S <= self.raw_s <= self.minute_s <= self.quarter_s:
@@ -115,16 +116,20 @@ def unfolded(db: sqlite3.Connection, tier: Tier) -> set[int]:
     return {at for (at,) in found}
 
 
-def thin(db: sqlite3.Connection, kept: tuple[Tier, Tier, Tier], newest: int, max_bytes: int) -> None:
-    """Drop what is too old, counted from the newest sample, and what does not fit; a bounded piece at a time."""
+def thin(db: sqlite3.Connection, kept: tuple[Tier, Tier, Tier], samples: int, newest: int, max_bytes: int) -> None:
+    """Drop what is too old, counted from the newest of so many new samples, and what does not fit.
+
+    As much as came, and some more: a clock that jumps ahead for a while costs little, and nothing stalls.
+    """
+    rows = samples * ROWS_PER_SAMPLE
     for tier in kept:
-        _drop(db, tier, newest - tier.keep_s)
+        _drop(db, tier, newest - tier.keep_s, rows)
     raw, minute, quarter = kept
     for _ in range(PASSES_MAX):
         if used_bytes(db) <= max_bytes - reserve_bytes(max_bytes):
             break
         pieces = ((raw, newest - RAW_KEPT_S), (minute, newest), (quarter, newest), (raw, newest))
-        if not any(_drop(db, tier, before) for tier, before in pieces):
+        if not any(_drop(db, tier, before, rows) for tier, before in pieces):
             break
 
 
@@ -132,7 +137,7 @@ def shrink(db: sqlite3.Connection, max_bytes: int) -> None:
     """Give a piece of the file back where the bound was lowered; in the long run, freed pages are used again."""
     (pages,) = db.execute("PRAGMA page_count").fetchone()
     if pages * PAGE_BYTES > max_bytes:
-        db.execute("PRAGMA incremental_vacuum(256)").fetchall()
+        db.executescript("PRAGMA incremental_vacuum(256)")  # `execute` would stop after the first page
 
 
 def used_bytes(db: sqlite3.Connection) -> int:
@@ -147,7 +152,7 @@ def reserve_bytes(max_bytes: int) -> int:
     return max(RESERVE_BYTES_MIN, max_bytes // 16)
 
 
-def _drop(db: sqlite3.Connection, tier: Tier, before: int) -> int:
+def _drop(db: sqlite3.Connection, tier: Tier, before: int, rows: int) -> int:
     """Drop some of the oldest rows that begin before this time; how many."""
-    oldest = f"SELECT id FROM {tier.name} WHERE id < ? ORDER BY id LIMIT {ROWS_AT_ONCE}"
+    oldest = f"SELECT id FROM {tier.name} WHERE id < ? ORDER BY id LIMIT {rows}"
     return db.execute(f"DELETE FROM {tier.name} WHERE id IN ({oldest})", (before << COLUMN_BITS,)).rowcount

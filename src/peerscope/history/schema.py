@@ -50,7 +50,7 @@ def open_to_write(place: Path) -> sqlite3.Connection:
         # In WAL mode a killed process loses nothing that was committed, and a power cut never corrupts.
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        db.execute(f"PRAGMA journal_size_limit = {4 * CHECKPOINT_PAGES * PAGE_BYTES}")
+        db.execute(f"PRAGMA journal_size_limit = {2 * CHECKPOINT_PAGES * PAGE_BYTES}")
         bring_up_to_date(db, place)
     except BaseException:
         db.close()

@@ -62,7 +62,7 @@ class Store:
                     retention.fold(self._db, self._tiers[0], tier, at)
                     windows.discard(at)
             self._slots.write(newest)
-            retention.thin(self._db, self._tiers, newest, self._max_bytes)
+            retention.thin(self._db, self._tiers, len(samples), newest, self._max_bytes)
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:  # some errors have ended it already
@@ -98,16 +98,19 @@ class Slots:
         self._free = sorted(set(range(max(self._slots.values(), default=-1) + 1)) - set(self._slots.values()))
         self._peers: tuple[PeerId, ...] = ()
         """Those of the last sample."""
+        self._refused = False
+        """Some of them found no slot."""
         self._order: list[int] | None = None
         self._written_at = 0
 
     def order(self, peers: tuple[PeerId, ...], at: int) -> list[int] | None:
         """Which of `peers` stands in each slot, -1 for none; None where they stand as they are."""
-        if peers != self._peers:
+        if peers != self._peers or self._refused:
             for peer in peers:
                 if peer not in self._slots:
                     self._admit(peer, at)
             self._peers = peers
+            self._refused = any(peer not in self._slots for peer in peers)
             standing = {slot: index for index, peer in enumerate(peers) if (slot := self._slots.get(peer)) is not None}
             order = [standing.get(slot, -1) for slot in range(max(standing, default=-1) + 1)]
             self._order = None if order == list(range(len(peers))) else order
