@@ -74,12 +74,13 @@ def read(place: Path | None, kept: Tiers, question: Question, unwritten: Mapping
 
     `place`: the file, if there is one. `unwritten`: values by time that are not in it. Raises `HistoryError`.
     """
-    unwritten = unwritten or {}
+    unwritten = {at: value for at, value in (unwritten or {}).items() if is_known(value)}
+    points = [(at, kept[0].step_s, value) for at, value in unwritten.items()]
     if place is None:
-        return _answer(question, kept[0], [(at, kept[0].step_s, value) for at, value in unwritten.items()])
+        return _answer(question, _finest(kept, question, {}), points)
     with _reading(place) as db:
-        tier = _finest(db, kept, question)
-        points = [*_points(db, kept, tier, question, unwritten)]
+        tier = _finest(kept, question, _oldest(db, kept))
+        points += _points(db, kept, tier, question, unwritten)
     return _answer(question, tier, points)
 
 
@@ -100,13 +101,14 @@ def _reading(place: Path) -> Iterator[sqlite3.Connection]:
         raise HistoryError(f"{place}: cannot be read: {error}") from None
 
 
-def _finest(db: sqlite3.Connection, kept: Tiers, question: Question) -> Tier:
+def _oldest(db: sqlite3.Connection, kept: Tiers) -> dict[Tier, float]:
+    """Where each resolution begins, as if it began with a whole step of the coarsest: for then all began together."""
+    found = {tier: db.execute(f"SELECT min(id) >> {COLUMN_BITS} FROM {tier.name}").fetchone()[0] for tier in kept}
+    return {tier: at - at % kept[-1].step_s for tier, at in found.items() if at is not None}
+
+
+def _finest(kept: Tiers, question: Question, oldest: Mapping[Tier, float]) -> Tier:
     """The finest resolution that reaches back to where the question begins, or as far as any does."""
-    oldest: dict[Tier, float] = {}
-    for tier in kept:
-        (at,) = db.execute(f"SELECT min(id) >> {COLUMN_BITS} FROM {tier.name}").fetchone()
-        if at is not None:
-            oldest[tier] = at - at % kept[-1].step_s  # all begin as early as the coarsest would
     wide = [tier for tier in kept if question.since >= question.until - tier.keep_s] or kept[-1:]
     return min(wide, key=lambda tier: max(oldest.get(tier, inf), question.since))
 
@@ -114,7 +116,7 @@ def _finest(db: sqlite3.Connection, kept: Tiers, question: Question) -> Tier:
 def _points(
     db: sqlite3.Connection, kept: Tiers, tier: Tier, question: Question, unwritten: Mapping[int, float]
 ) -> Iterator[tuple[int, int, float]]:
-    """(at, seconds, value) of what is known. Finer resolutions add what the coarser ones do not have yet."""
+    """(at, seconds, value) of what the file knows. Finer resolutions add what the coarser ones do not have yet."""
     series, begin, place = question.series, question.since, question.series.place
     if question.peer is not None:
         slot = db.execute("SELECT slot, since FROM peer WHERE peer_id = ?", (question.peer,)).fetchone()
@@ -128,7 +130,6 @@ def _points(
             begin = at + finer.step_s
             if place < len(column) and is_known(column[place]) and not (is_raw and at in unwritten):
                 yield at, finer.step_s, column[place]
-    yield from ((at, kept[0].step_s, value) for at, value in unwritten.items())
 
 
 def _answer(question: Question, tier: Tier, points: list[tuple[int, int, float]]) -> History:
@@ -139,7 +140,7 @@ def _answer(question: Question, tier: Tier, points: list[tuple[int, int, float]]
     series = question.series
     together: dict[int, list[tuple[int, float]]] = defaultdict(list)
     for at, seconds, value in points:
-        if is_known(value) and begin <= at <= question.until:
+        if begin <= at <= question.until:
             together[at - at % step_s].append((seconds, value))
     last = question.until - question.until % step_s
     grid = range(

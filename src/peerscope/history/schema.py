@@ -40,6 +40,8 @@ STEPS: tuple[Step, ...] = (
 def open_to_write(place: Path) -> sqlite3.Connection:
     """The file, made or brought up to date; transactions are the caller's. Raises `HistoryError`, `sqlite3.Error`,
     `OSError`."""
+    if not os.access(place.parent, os.W_OK):  # SQLite would say no more than that it cannot open the file
+        raise HistoryError("its directory is read-only, or gone")
     if not place.exists():  # SQLite would let others read it; never touch one that is there: closing it drops locks
         os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     db = sqlite3.connect(place, timeout=BUSY_S, isolation_level=None)
@@ -60,7 +62,17 @@ def open_to_write(place: Path) -> sqlite3.Connection:
 
 def open_to_read(place: Path) -> sqlite3.Connection:
     """The file as others may write it meanwhile. Raises `HistoryError`, `sqlite3.Error`."""
-    db = sqlite3.connect(f"{place.absolute().as_uri()}?mode=ro", timeout=BUSY_S, isolation_level=None, uri=True)
+    try:
+        return _open(place, "mode=ro")
+    except sqlite3.OperationalError:
+        # Nobody writes, and the file that readers share cannot be made: a file system without the right to write.
+        if os.access(place.parent, os.W_OK) or place.with_name(f"{place.name}-shm").exists():
+            raise
+        return _open(place, "mode=ro&immutable=1")
+
+
+def _open(place: Path, how: str) -> sqlite3.Connection:
+    db = sqlite3.connect(f"{place.absolute().as_uri()}?{how}", timeout=BUSY_S, isolation_level=None, uri=True)
     try:
         check_version(db, place)
     except BaseException:
