@@ -7,6 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from histories import BEGIN
 from peerscope.history.reader import Question, read
 from peerscope.history.retention import HistoryConfig, tiers
@@ -19,6 +21,7 @@ KILLS = 20
 PEER = PeerId((7).to_bytes(32, "big"))
 
 
+@pytest.mark.e2e
 def test_twenty_kills_lose_no_flush_and_break_nothing(tmp_path: Path) -> None:
     place, rng, at = tmp_path / "history.db", Random(7), BEGIN
     for _ in range(KILLS):

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from peerscope.errors import HistoryError
 from peerscope.history.columns import is_known, mean
-from peerscope.history.retention import Tier, columns
+from peerscope.history.retention import RAW, Tier, columns
 from peerscope.history.schema import COLUMN_BITS, open_to_read
 from peerscope.history.series import SERIES, Series
 from peerscope.records.identity import PeerId
@@ -79,8 +79,10 @@ def read(place: Path | None, kept: Tiers, question: Question, unwritten: Mapping
     if place is None:
         return _answer(question, _finest(kept, question, {}), points)
     with _reading(place) as db:
-        tier = _finest(kept, question, _oldest(db, kept))
-        points += _points(db, kept, tier, question, unwritten)
+        oldest = _oldest(db, kept)
+        tier = _finest(kept, question, oldest)
+        finer = [one for one in kept[: kept.index(tier) + 1] if one in oldest]
+        points += _points(db, {one: oldest[one] for one in reversed(finer)}, question, unwritten)
     return _answer(question, tier, points)
 
 
@@ -101,35 +103,38 @@ def _reading(place: Path) -> Iterator[sqlite3.Connection]:
         raise HistoryError(f"{place}: cannot be read: {error}") from None
 
 
-def _oldest(db: sqlite3.Connection, kept: Tiers) -> dict[Tier, float]:
+def _oldest(db: sqlite3.Connection, kept: Tiers) -> dict[Tier, int]:
     """Where each resolution begins, as if it began with a whole step of the coarsest: for then all began together."""
     found = {tier: db.execute(f"SELECT min(id) >> {COLUMN_BITS} FROM {tier.name}").fetchone()[0] for tier in kept}
     return {tier: at - at % kept[-1].step_s for tier, at in found.items() if at is not None}
 
 
-def _finest(kept: Tiers, question: Question, oldest: Mapping[Tier, float]) -> Tier:
+def _finest(kept: Tiers, question: Question, oldest: Mapping[Tier, int]) -> Tier:
     """The finest resolution that reaches back to where the question begins, or as far as any does."""
     wide = [tier for tier in kept if question.since >= question.until - tier.keep_s] or kept[-1:]
     return min(wide, key=lambda tier: max(oldest.get(tier, inf), question.since))
 
 
 def _points(
-    db: sqlite3.Connection, kept: Tiers, tier: Tier, question: Question, unwritten: Mapping[int, float]
+    db: sqlite3.Connection, oldest: Mapping[Tier, int], question: Question, unwritten: Mapping[int, float]
 ) -> Iterator[tuple[int, int, float]]:
-    """(at, seconds, value) of what the file knows. Finer resolutions add what the coarser ones do not have yet."""
+    """(at, seconds, value) of what the file knows.
+
+    `oldest`: resolutions, coarsest first, and where each begins; finer ones add what coarser ones do not have yet.
+    """
     series, begin, place = question.series, question.since, question.series.place
     if question.peer is not None:
         slot = db.execute("SELECT slot, since FROM peer WHERE peer_id = ?", (question.peer,)).fetchone()
-        place, since = slot or (0, question.until + 1)
-        begin = max(begin, since)
-    for finer in reversed(kept[: kept.index(tier) + 1]):
-        is_raw = finer is kept[0]
-        number = series.base if is_raw else series.column
-        begin -= begin % finer.step_s
-        for at, column in columns(db, finer, number, begin, question.until + 1):
-            begin = at + finer.step_s
+        if slot is None:
+            return
+        place, begin = slot[0], max(begin, slot[1])
+    for tier, first in oldest.items():
+        is_raw = tier.name == RAW
+        begin = max(begin - begin % tier.step_s, first)
+        for at, column in columns(db, tier, series.base if is_raw else series.column, begin, question.until + 1):
+            begin = at + tier.step_s
             if place < len(column) and is_known(column[place]) and not (is_raw and at in unwritten):
-                yield at, finer.step_s, column[place]
+                yield at, tier.step_s, column[place]
 
 
 def _answer(question: Question, tier: Tier, points: list[tuple[int, int, float]]) -> History:

@@ -17,6 +17,7 @@ from peerscope.history.columns import Column, folded, from_packed, from_plain, i
 from peerscope.history.schema import COLUMN_BITS, PAGE_BYTES
 from peerscope.history.series import COLUMNS
 
+RAW = "raw"
 MIB = 2**20
 MAX_BYTES_MIN = 16 * MIB
 RESERVE_BYTES_MIN = 4 * MIB
@@ -67,7 +68,7 @@ class Tier(Struct, frozen=True):
 def tiers(config: HistoryConfig) -> tuple[Tier, Tier, Tier]:
     """Finest first. Raw values are written most often and kept shortest, so they are not packed."""
     return (
-        Tier("raw", config.interval_s, config.raw_s, plain, from_plain),
+        Tier(RAW, config.interval_s, config.raw_s, plain, from_plain),
         Tier("minute", 60, config.minute_s, packed, from_packed),
         Tier("quarter", 900, config.quarter_s, packed, from_packed),
     )
@@ -86,7 +87,7 @@ def columns(
     """(at, column) of what is kept from `begin` until before `end`, in order of time."""
     # Row by row of those there may be: reading on from one to the next would pass the other columns' pages. Raw values
     # may be from a time with another interval.
-    step_s = 1 if tier.name == "raw" else tier.step_s
+    step_s = 1 if tier.name == RAW else tier.step_s
     first, last = -(-begin // step_s) * step_s, end - 1
     found = db.execute(
         "WITH RECURSIVE grid(at) AS (SELECT ?1 WHERE ?1 <= ?2 UNION ALL SELECT at + ?3 FROM grid WHERE at + ?3 <= ?2) "
