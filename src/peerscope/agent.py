@@ -16,6 +16,7 @@ from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
 from peerscope.errors import PeerscopeError
+from peerscope.history.recorder import Recorder
 from peerscope.mesh.events import Effect, Leave, Publish, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.meter import Meter
@@ -81,6 +82,8 @@ class Monitor:
         """Messages and bytes, by route and by second; from `start` on."""
         self.node = Node(config.node, config.report.interval_s, random.Random(secrets.randbits(128)))
         """The P2P program beside this peer, where one is attached."""
+        self.recorder: Recorder | None = None
+        """What was measured, over time; None before the start, and where `history.enabled` is false."""
         self._survey = Survey()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
@@ -123,8 +126,13 @@ class Monitor:
         host = Host(self.config.health, self.state.path)
         self.node.telemetry.on_event.append(self._note_of_node)
         meter = Meter(host, self._driver, self._transport, self.config.report.interval_s, self.node)
-        parts = (self._driver.run(), self.chronicle.run(), meter.run(), self.tally.run(), self.node.run())
-        for work in (*parts, self._read_clock(), self._join()):
+        parts = [self._driver.run(), self.chronicle.run(), meter.run(), self.tally.run(), self.node.run()]
+        parts += [self._read_clock(), self._join()]
+        if self.config.history.enabled:
+            look, tell = (self.moment, self.network_health), self.chronicle.tell
+            self.recorder = Recorder(self.config.history, self.state.path, *look, tell)
+            parts.append(self.recorder.run())
+        for work in parts:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
             self._tasks.append(task)
@@ -139,7 +147,7 @@ class Monitor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        await self._transport.close()
+        await asyncio.gather(self._transport.close(), *([self.recorder.close()] if self.recorder else []))
         self._bootstrap.keep(self.peer)
         self.state.unlock()
 

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from peerscope.addresses import is_loopback, split_address
 from peerscope.errors import ConfigError
+from peerscope.history.retention import HistoryConfig
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.coordinates import CoordinateConfig
@@ -104,6 +105,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     crawl: CrawlConfig = CrawlConfig()
     coordinates: CoordinateConfig = CoordinateConfig()
     node: NodeConfig = NodeConfig()
+    history: HistoryConfig = HistoryConfig()
 
     @classmethod
     def load(

@@ -4,6 +4,7 @@ PeerscopeError
   RemoteError      a peer broke the protocol: the message is dropped and counted, state unchanged
   TransportError   the network failed: expected, the driver carries on
   SourceError      what measures the node beside us failed: its values are unknown, it is asked again later
+  HistoryError     what was kept over time cannot be read or written: the agent goes on in memory
   ConfigError      the operator's file, key or option is wrong: names it and the mend, before anything starts
   ApiError         the command line could not get an answer from a running agent
 """
@@ -32,6 +33,10 @@ class TransportError(PeerscopeError):
 
 class SourceError(PeerscopeError):
     """A source could not tell; the message is for people and becomes the reason of a check."""
+
+
+class HistoryError(PeerscopeError):
+    """The history's file cannot be used, or holds nothing of what was asked; the message says what to do."""
 
 
 class ConfigError(PeerscopeError):

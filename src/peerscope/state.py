@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -46,7 +47,7 @@ class State:
         """Keep other agents out until this process ends. Raises `ConfigError` if one is here already."""
         place = self.path / LOCK_FILE
         try:
-            handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            handle = _open_lock(place)
         except OSError as error:
             raise ConfigError(f"{place}: cannot be written: {error.strerror}; choose another --state") from None
         try:
@@ -102,6 +103,15 @@ class State:
             pairs = ((bytes.fromhex(p["peer_id"]), tuple(map(str, p["addresses"]))) for p in known)
             return {PeerId(peer): addresses for peer, addresses in pairs if len(peer) == PEER_ID_BYTES}
         return {}
+
+
+def _open_lock(place: Path) -> int:
+    try:
+        return os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(place, os.O_RDONLY | os.O_CLOEXEC)  # of an earlier life; it can be locked all the same
 
 
 def _read_key(place: Path) -> bytes:

@@ -53,6 +53,14 @@ TEMPLATE = """\
 # hold_s = 5.0                  # how long a change must last before it is told
 # cluster = {radius_s = 0.015, error_max = 0.5, most = 64}   # by latency, for peers without a region
 
+[history]                       # what is kept over time, in the state directory
+# enabled = true
+# max_bytes = 536870912         # of the file and its journal; beyond, the oldest of the finest steps is dropped first
+# interval_s = 5                # step of raw values; a divisor of 60
+# raw_s = 3600                  # how long they are kept
+# minute_s = 86400              # how long means by the minute are kept
+# quarter_s = 2592000           # how long means by the quarter of an hour are kept
+
 [detector]
 # ping_interval_s = 1.0
 # silence_floor_s = 1.5         # shortest silence that loses a link; more than ping_interval_s

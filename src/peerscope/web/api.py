@@ -14,7 +14,7 @@ from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
-from peerscope.web import metrics, regions, routes, telemetry, topology
+from peerscope.web import history, metrics, regions, routes, telemetry, topology
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 
 
@@ -98,6 +98,7 @@ ROUTES = [
     *routes.ROUTES,
     *topology.ROUTES,
     *telemetry.ROUTES,
+    *history.ROUTES,
     Route("/healthz", healthz),
     Route("/readyz", readyz),
 ]
@@ -113,6 +114,7 @@ ANSWERS: dict[str, Any] = {
     **routes.ANSWERS,
     **topology.ANSWERS,
     **telemetry.ANSWERS,
+    **history.ANSWERS,
     "/healthz": Healthz,
     "/readyz": Readyz,
 }
@@ -123,6 +125,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     **regions.PARAMETERS,
     **routes.PARAMETERS,
     **topology.PARAMETERS,
+    **history.PARAMETERS,
 }
 """Query parameters, by route."""
 

@@ -1,0 +1,172 @@
+"""The verb that shows what was measured over time: history."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from peerscope.cli.api import api_options, ask
+from peerscope.errors import HistoryError
+from peerscope.records.identity import SHORT_HEX, PeerId
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+GAP = "·"
+WIDTH_MAX = 120
+NUMBERS = ("min", "mean", "max", "last")
+STATUS_NAMES = ("healthy", "degraded", "unhealthy", "down")
+
+
+@click.command()
+@click.argument("metric", required=False)
+@click.option("--peer", metavar="ID", help="Whose; the beginning of an id is enough (default: the agent asked).")
+@click.option("--since", default="1h", show_default=True, metavar="SPAN", help="90s, 15m, 1h, 30d, or Unix seconds.")
+@click.option("--step", metavar="SPAN", help="No finer than this (default: as fine as it is kept, 2000 steps at most).")
+@click.option("--list", "as_list", is_flag=True, help="Name the series there are.")
+@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Read this directory, not an agent.")
+@api_options
+def history(
+    metric: str | None,
+    peer: str | None,
+    since: str,
+    step: str | None,
+    as_list: bool,
+    state: Path | None,
+    api: str,
+    token: str,
+    as_json: bool,
+) -> None:
+    """One series over time, as a line of blocks; a dot is a time of which nothing is known.
+
+    Exits with 1 where nothing at all is known.
+    """
+    if as_list:
+        _show_names(as_json=as_json)
+        return
+    if metric is None:
+        raise click.UsageError("name a METRIC; `peerscope history --list` names those there are")
+    if state is not None:
+        found = _from_file(state, metric, peer, since, step)
+    else:
+        query = {"metric": metric, "peer": peer, "since": since, "step": step}
+        found = ask(api, token, "/api/v1/history", query)
+    values = [value for _, value in found["samples"] if value is not None]
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _show(found, values)
+    sys.exit(0 if values else 1)
+
+
+def sparkline(samples: list[list[Any]], width: int) -> str:
+    """The values as blocks from the least to the greatest, at most so many; several share one by their mean."""
+    each = -(-len(samples) // width)
+    groups = [samples[first : first + each] for first in range(0, len(samples), each)]
+    known = [[value for _, value in group if value is not None] for group in groups]
+    means = [sum(values) / len(values) if values else None for values in known]
+    low, high = (edge((mean for mean in means if mean is not None), default=0.0) for edge in (min, max))
+    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(GAP if mean is None else BLOCKS[round((mean - low) * scale)] for mean in means)
+
+
+def with_unit(value: float, unit: str) -> str:
+    """The value for people."""
+    match unit:
+        case "ratio":
+            return f"{value:.2%}"
+        case "seconds":
+            return f"{value * 1000:.1f} ms"
+        case "status":
+            return STATUS_NAMES[min(round(value), len(STATUS_NAMES) - 1)]
+        case "bytes" | "bytes/s":
+            for prefix, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+                if value >= size:
+                    return f"{value / size:.1f} {prefix}{unit.removeprefix('bytes')}"
+            return f"{value:.0f} {unit}"
+        case "1/s":
+            return f"{value:.4g}/s"
+        case _:
+            return f"{value:.6g}"
+
+
+def _show(found: dict[str, Any], values: list[float]) -> None:
+    whose = f" of {found['peer_id'][:SHORT_HEX]}" if found["peer_id"] else ""
+    title = f"{found['metric']}{whose}, steps of {found['step_s']} s"
+    if not values:
+        click.echo(f"{title}: nothing was recorded in this time")
+        return
+    console, samples, unit = Console(highlight=False), found["samples"], found["unit"]
+    console.print(Text(title, "bold"))
+    line = sparkline(samples, min(console.width, WIDTH_MAX))
+    console.print(Text(line, "cyan"), soft_wrap=True)
+    begin, end = (_clock(samples[index][0], samples) for index in (0, -1))
+    console.print(Text(f"{begin}{end:>{max(len(line) - len(begin), len(end) + 2)}}", "dim"), soft_wrap=True)
+    numbers = (min(values), sum(values) / len(values), max(values), values[-1])
+    told = [f"{name} {with_unit(number, unit)}" for name, number in zip(NUMBERS, numbers, strict=True)]
+    if gaps := len(samples) - len(values):
+        told.append(f"nothing known in {gaps} of {len(samples)} steps")
+    console.print(Text("   ".join(told)), soft_wrap=True)
+
+
+def _clock(at: float, samples: list[list[Any]]) -> str:
+    is_long = samples[-1][0] - samples[0][0] >= 86_400 - 3600
+    return time.strftime("%b %d %H:%M" if is_long else "%H:%M:%S", time.localtime(at))
+
+
+def _show_names(*, as_json: bool) -> None:
+    from peerscope.history.series import SERIES
+
+    if as_json:
+        fields = ("name", "unit", "scope")
+        rows = [{**{f: getattr(one, f) for f in fields}, "description": one.text} for one in SERIES.values()]
+        click.echo(json.dumps(rows))
+        return
+    table = Table("metric", "unit", "of", "what it is", box=None, pad_edge=False)
+    for one in SERIES.values():
+        table.add_row(one.name, one.unit, one.scope, one.text)
+    Console().print(table)
+
+
+def _from_file(state: Path, metric: str, peer: str | None, since: str, step: str | None) -> Any:
+    """The same answer from a state directory, whether or not its agent runs."""
+    from peerscope.history.reader import Question, duration_s, read, series_named
+    from peerscope.history.retention import HistoryConfig, tiers
+    from peerscope.history.schema import FILE
+
+    place = state / FILE
+    if not place.exists():
+        raise HistoryError(f"{place}: no such file; name the state directory of an agent that keeps a history")
+    series, now = series_named(metric), int(time.time())
+    if series.scope == "network" and peer is not None:
+        raise click.UsageError(f"{metric} is of the whole network; ask for it without --peer")
+    spans = {"since": duration_s(since), "step": None if step is None else duration_s(step)}
+    if since.isdecimal():
+        spans["since"] = now - int(since)
+    for name, text in (("since", since), ("step", step)):
+        if text is not None and not spans[name]:
+            raise click.UsageError(f"--{name} is {text!r}; must be as 90s, 15m, 1h or 30d")
+    whose = _find(state, place, peer) if series.scope == "peer" else None
+    question = Question(series, whose, now - (spans["since"] or 0), now, spans["step"])
+    return msgspec.to_builtins(read(place, tiers(HistoryConfig()), question))
+
+
+def _find(state: Path, place: Path, beginning: str | None) -> PeerId:
+    from peerscope.history.reader import find
+    from peerscope.state import KEY_FILE, State
+
+    if beginning is None:
+        if not (state / KEY_FILE).exists():
+            raise HistoryError(f"{state} has no identity key that would say which peer is meant; name one with --peer")
+        return State(state).identity().peer_id
+    found = find(place, beginning)
+    if len(found) != 1:
+        raise HistoryError(f"{len(found)} peers in {place} begin with {beginning!r}; one is wanted")
+    return found[0]

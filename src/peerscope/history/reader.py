@@ -1,0 +1,171 @@
+"""Answers: one series over a span of time, from the file and from what is not yet written."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from math import ceil, inf
+from pathlib import Path
+
+from msgspec import Struct
+
+from peerscope.errors import HistoryError
+from peerscope.history.columns import is_known, mean
+from peerscope.history.retention import RAW, Tier, columns
+from peerscope.history.schema import COLUMN_BITS, open_to_read
+from peerscope.history.series import SERIES, Series
+from peerscope.records.identity import PeerId
+
+POINTS_MAX = 2000
+SPAN_S_MAX = 10 * 366 * 86_400
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION = re.compile(r"(\d{1,9})([smhd])")
+
+Tiers = tuple[Tier, Tier, Tier]
+
+
+class History(Struct, frozen=True):
+    """One series."""
+
+    metric: str
+    unit: str
+    peer_id: str | None
+    """null for a series of the network."""
+    step_s: int
+    since: int
+    """Unix seconds at which the first step begins."""
+    source: str
+    """The finest resolution that reaches back so far: raw, minute or quarter. The end may come from finer ones."""
+    samples: tuple[tuple[int, float | None], ...]
+    """Unix seconds at which each step begins, and its value; null where nothing was measured."""
+
+
+class Question(Struct, frozen=True):
+    """What is asked."""
+
+    series: Series
+    peer: PeerId | None
+    since: int
+    until: int
+    """Unix seconds; both are part of the answer."""
+    step_s: int | None = None
+    """As fine as can be, if None."""
+
+
+def duration_s(text: str) -> int | None:
+    """Seconds of "90s", "15m", "1h", "30d"; None for anything else, or for nothing at all."""
+    found = _DURATION.fullmatch(text)
+    return (int(found[1]) * UNITS_S[found[2]] or None) if found else None
+
+
+def series_named(name: str) -> Series:
+    """Raise `HistoryError` that lists the names there are."""
+    if name not in SERIES:
+        raise HistoryError(f"no series {name[:64]!r}; there are {', '.join(SERIES)}")
+    return SERIES[name]
+
+
+def read(place: Path | None, kept: Tiers, question: Question, unwritten: Mapping[int, float] | None = None) -> History:
+    """The answer, of at most `POINTS_MAX` steps.
+
+    `place`: the file, if there is one. `unwritten`: values by time that are not in it. Raises `HistoryError`.
+    """
+    unwritten = {at: value for at, value in (unwritten or {}).items() if is_known(value)}
+    points = [(at, kept[0].step_s, value) for at, value in unwritten.items()]
+    if place is None:
+        return _answer(question, _finest(kept, question, {}), points)
+    with _reading(place) as db:
+        oldest = _oldest(db, kept)
+        tier = _finest(kept, question, oldest)
+        finer = [one for one in kept[: kept.index(tier) + 1] if one in oldest]
+        points += _points(db, {one: oldest[one] for one in reversed(finer)}, question, unwritten)
+    return _answer(question, tier, points)
+
+
+def find(place: Path, beginning: str) -> list[PeerId]:
+    """Peers in the file whose id begins so."""
+    with _reading(place) as db:
+        known = [PeerId(peer) for (peer,) in db.execute("SELECT peer_id FROM peer ORDER BY peer_id")]
+    return [peer for peer in known if peer.hex().startswith(beginning.lower())]
+
+
+@contextmanager
+def _reading(place: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(open_to_read(place)) as db:
+            db.execute("BEGIN")  # one state of the file, whatever is written meanwhile
+            yield db
+    except (sqlite3.Error, zlib.error) as error:
+        raise HistoryError(f"{place}: cannot be read: {error}") from None
+
+
+def _oldest(db: sqlite3.Connection, kept: Tiers) -> dict[Tier, int]:
+    """Where each resolution begins, as if it began with a whole step of the coarsest: for then all began together."""
+    found = {tier: db.execute(f"SELECT min(id) >> {COLUMN_BITS} FROM {tier.name}").fetchone()[0] for tier in kept}
+    return {tier: at - at % kept[-1].step_s for tier, at in found.items() if at is not None}
+
+
+def _finest(kept: Tiers, question: Question, oldest: Mapping[Tier, int]) -> Tier:
+    """The finest resolution that reaches back to where the question begins, or as far as any does."""
+    wide = [tier for tier in kept if question.since >= question.until - tier.keep_s] or kept[-1:]
+    return min(wide, key=lambda tier: max(oldest.get(tier, inf), question.since))
+
+
+def _points(
+    db: sqlite3.Connection, oldest: Mapping[Tier, int], question: Question, unwritten: Mapping[int, float]
+) -> Iterator[tuple[int, int, float]]:
+    """(at, seconds, value) of what the file knows.
+
+    `oldest`: resolutions, coarsest first, and where each begins; finer ones add what coarser ones do not have yet.
+    """
+    series, begin, place = question.series, question.since, question.series.place
+    if question.peer is not None:
+        slot = db.execute("SELECT slot, since FROM peer WHERE peer_id = ?", (question.peer,)).fetchone()
+        if slot is None:
+            return
+        place, begin = slot[0], max(begin, slot[1])
+    for tier, first in oldest.items():
+        is_raw = tier.name == RAW
+        begin = max(begin - begin % tier.step_s, first)
+        for at, column in columns(db, tier, series.base if is_raw else series.column, begin, question.until + 1):
+            begin = at + tier.step_s
+            if place < len(column) and is_known(column[place]) and not (is_raw and at in unwritten):
+                yield at, tier.step_s, column[place]
+
+
+def _answer(question: Question, tier: Tier, points: list[tuple[int, int, float]]) -> History:
+    """The points on a grid of whole steps."""
+    least = max(tier.step_s, question.step_s or 0, ceil((question.until - question.since + 1) / (POINTS_MAX - 1)))
+    step_s = -(-least // tier.step_s) * tier.step_s
+    begin = question.since - question.since % step_s
+    series = question.series
+    together: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    for at, seconds, value in points:
+        if begin <= at <= question.until:
+            together[at - at % step_s].append((seconds, value))
+    last = question.until - question.until % step_s
+    grid = range(
+        begin, last + (last in together or last == begin), step_s
+    )  # the step that still runs may have no value
+    return History(
+        metric=series.name,
+        unit=series.unit,
+        peer_id=None if question.peer is None else question.peer.hex(),
+        step_s=step_s,
+        since=begin,
+        source=tier.name,
+        samples=tuple((at, _one(series, together[at]) if at in together else None) for at in grid),
+    )
+
+
+def _one(series: Series, values: list[tuple[int, float]]) -> float:
+    """Of the values within one step; a mean by the time that each stands for. As many digits as are kept."""
+    if series.fold is mean:
+        value = sum(seconds * value for seconds, value in values) / sum(seconds for seconds, _ in values)
+    else:
+        value = max(value for _, value in values)
+    return float(f"{value:.5g}") if abs(value) < 100_000 else float(round(value))

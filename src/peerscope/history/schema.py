@@ -1,0 +1,107 @@
+"""The file: its tables, and how one of an earlier version becomes one of today's.
+
+`PRAGMA user_version` says how many of the steps below a file has been through. Each step is one transaction, so a file
+is of one version or the next, never between.
+
+Rows of `raw`, `minute` and `quarter` hold one column each. Their id is `at << 8 | column`, with `at` in Unix seconds:
+in order of time, so that writing appends, thinning cuts off the front, and every row is found without an index.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from peerscope.errors import HistoryError
+
+FILE = "history.db"
+COLUMN_BITS = 8
+PAGE_BYTES = 16_384
+"""Columns of a thousand peers take 2 to 4 KB, and SQLite shares no page between rows that do not fit together."""
+CHECKPOINT_PAGES = 64
+BUSY_S = 5.0
+
+Step = tuple[str, ...]
+STEPS: tuple[Step, ...] = (
+    (  # 1
+        "CREATE TABLE raw (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
+        "CREATE TABLE minute (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
+        "CREATE TABLE quarter (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
+        # `since`: what stands in the slot before this time is another peer's. `seen`: to the quarter of an hour.
+        "CREATE TABLE peer (peer_id BLOB PRIMARY KEY, slot INTEGER NOT NULL UNIQUE, since INTEGER NOT NULL,"
+        " seen INTEGER NOT NULL) WITHOUT ROWID",
+    ),
+)
+"""SQL that leads from each version to the next; version 0 is an empty file. Only ever appended to."""
+
+
+def open_to_write(place: Path) -> sqlite3.Connection:
+    """The file, made or brought up to date; transactions are the caller's. Raises `HistoryError`, `sqlite3.Error`,
+    `OSError`."""
+    if not os.access(place.parent, os.W_OK):  # SQLite would say no more than that it cannot open the file
+        raise HistoryError("its directory is read-only, or gone")
+    if not place.exists():  # SQLite would let others read it; never touch one that is there: closing it drops locks
+        os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    db = sqlite3.connect(place, timeout=BUSY_S, isolation_level=None)
+    try:
+        db.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # this and the next matter only before the first table
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        db.execute("PRAGMA journal_mode = WAL")
+        # In WAL mode a killed process loses nothing that was committed, and a power cut never corrupts.
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        db.execute(f"PRAGMA journal_size_limit = {2 * CHECKPOINT_PAGES * PAGE_BYTES}")
+        bring_up_to_date(db, place)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def open_to_read(place: Path) -> sqlite3.Connection:
+    """The file as others may write it meanwhile. Raises `HistoryError`, `sqlite3.Error`."""
+    try:
+        return _open(place, "mode=ro")
+    except sqlite3.OperationalError:
+        # Nobody writes, and the file that readers share cannot be made: a file system without the right to write.
+        if os.access(place.parent, os.W_OK) or place.with_name(f"{place.name}-shm").exists():
+            raise
+        return _open(place, "mode=ro&immutable=1")
+
+
+def _open(place: Path, how: str) -> sqlite3.Connection:
+    db = sqlite3.connect(f"{place.absolute().as_uri()}?{how}", timeout=BUSY_S, isolation_level=None, uri=True)
+    try:
+        check_version(db, place)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def bring_up_to_date(db: sqlite3.Connection, place: Path, steps: Sequence[Step] = STEPS) -> None:
+    """Take the steps that this file has not been through; one that fails leaves it as it was."""
+    version = check_version(db, place, len(steps))
+    for number, step in enumerate(steps[version:], version + 1):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in step:
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {number}")
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+
+
+def check_version(db: sqlite3.Connection, place: Path, newest: int = len(STEPS)) -> int:
+    """The version of the file. Raises `HistoryError` if only a later agent knows it."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > newest:
+        raise HistoryError(
+            f"{place} was written by a later peerscope (schema {version}, this one knows {newest}); upgrade, "
+            "or move the file away to begin anew"
+        )
+    return version

@@ -1,0 +1,152 @@
+"""Writes samples to the file. Lives in one thread, which is not the event loop's.
+
+What was written before the last commit survives the death of the process, at any moment. After an error close the
+store and open another one: it may remember what the file does not.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from bisect import insort
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+
+from peerscope.history import retention
+from peerscope.history.columns import UNKNOWN, Column
+from peerscope.history.retention import HistoryConfig, Tier, tiers
+from peerscope.history.schema import open_to_write
+from peerscope.history.series import NETWORK_COLUMN, Sample
+from peerscope.records.identity import PeerId
+
+PEERS_MAX = 20_000
+"""Slots. A column has a value for each, so they are reused: first those of peers that were not seen the longest."""
+SLOT_REST_S = 1800
+"""At least so long a slot stays empty between two peers, so that no mean mixes them."""
+
+
+class Store:
+    """The history of one agent, opened for writing."""
+
+    def __init__(self, place: Path, config: HistoryConfig, peers_max: int = PEERS_MAX) -> None:
+        """Raises `HistoryError`, `sqlite3.Error`."""
+        self._max_bytes = config.max_bytes
+        self._tiers = tiers(config)
+        self._db = open_to_write(place)
+        try:
+            self._slots = Slots(self._db, peers_max, config.quarter_s)
+            self._open: dict[Tier, set[int]] = {tier: retention.unfolded(self._db, tier) for tier in self._tiers[1:]}
+        except BaseException:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def write(self, samples: Sequence[Sample]) -> None:
+        """Keep these, make the coarser values that are due, drop what is too much; all of it or nothing."""
+        if not samples:
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for sample in samples:
+                self._put(sample)
+            newest = samples[-1].at
+            for tier, windows in self._open.items():
+                for at in sorted(windows - {newest - newest % tier.step_s}):
+                    retention.fold(self._db, self._tiers[0], tier, at)
+                    windows.discard(at)
+            self._slots.write(newest)
+            retention.thin(self._db, self._tiers, len(samples), newest, self._max_bytes)
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # some errors have ended it already
+                self._db.execute("ROLLBACK")
+            raise
+        retention.shrink(self._db, self._max_bytes)
+
+    def close(self) -> None:
+        """Let go of the file; its journal becomes part of it."""
+        self._db.close()
+
+    def _put(self, sample: Sample) -> None:
+        raw, at = self._tiers[0], sample.at
+        order = self._slots.order(sample.peers, at)
+        for number, column in enumerate(sample.columns, NETWORK_COLUMN + 1):
+            retention.put(self._db, raw, at, number, column if order is None else _placed(column, order))
+        retention.put(self._db, raw, at, NETWORK_COLUMN, sample.network)
+        for tier, windows in self._open.items():
+            windows.add(at - at % tier.step_s)
+
+
+class Slots:
+    """Which place in a column is whose."""
+
+    def __init__(self, db: sqlite3.Connection, most: int, keep_s: int) -> None:
+        self._db = db
+        self._most = most
+        self._keep_s = keep_s
+        with closing(db.execute("SELECT peer_id, slot, seen FROM peer")) as found:
+            known = [(PeerId(peer), slot, seen) for peer, slot, seen in found]
+        self._slots = {peer: slot for peer, slot, _ in known}
+        self._seen = {peer: seen for peer, _, seen in known}
+        self._free = sorted(set(range(max(self._slots.values(), default=-1) + 1)) - set(self._slots.values()))
+        self._peers: tuple[PeerId, ...] = ()
+        """Those of the last sample."""
+        self._refused = False
+        """Some of them found no slot."""
+        self._order: list[int] | None = None
+        self._written_at = 0
+
+    def order(self, peers: tuple[PeerId, ...], at: int) -> list[int] | None:
+        """Which of `peers` stands in each slot, -1 for none; None where they stand as they are."""
+        if peers != self._peers or self._refused:
+            for peer in peers:
+                if peer not in self._slots:
+                    self._admit(peer, at)
+            self._peers = peers
+            self._refused = any(peer not in self._slots for peer in peers)
+            standing = {slot: index for index, peer in enumerate(peers) if (slot := self._slots.get(peer)) is not None}
+            order = [standing.get(slot, -1) for slot in range(max(standing, default=-1) + 1)]
+            self._order = None if order == list(range(len(peers))) else order
+        for peer in peers:
+            self._seen[peer] = at
+        return self._order
+
+    def write(self, now: int) -> None:
+        """Every quarter of an hour: write down who was seen, and free the slots of those who are forgotten."""
+        if abs(now - self._written_at) < SLOT_REST_S // 2:
+            return
+        self._written_at = now
+        self._seen = {peer: seen for peer, seen in self._seen.items() if peer in self._slots}
+        for peer, seen in list(self._seen.items()):
+            if seen < now - self._keep_s:
+                self._dismiss(peer)
+        self._db.executemany("UPDATE peer SET seen = ?2 WHERE peer_id = ?1", self._seen.items())
+
+    def _admit(self, peer: PeerId, at: int) -> None:
+        """Give a peer a slot, if need be that of one who is long gone; none where all are taken."""
+        if not self._free and len(self._slots) >= self._most:
+            gone = min(self._slots, key=lambda known: self._seen[known])
+            if self._seen[gone] > at - SLOT_REST_S:
+                return
+            self._dismiss(gone)
+        slot = self._free.pop(0) if self._free else len(self._slots)
+        self._slots[peer], self._seen[peer] = slot, at
+        since = at - at % (SLOT_REST_S // 2)
+        self._db.execute("INSERT INTO peer VALUES (?, ?, ?, ?)", (peer, slot, since, at))
+
+    def _dismiss(self, peer: PeerId) -> None:
+        insort(self._free, self._slots.pop(peer))
+        del self._seen[peer]
+        self._db.execute("DELETE FROM peer WHERE peer_id = ?", (peer,))
+
+
+def _placed(column: Column[float], order: Sequence[int]) -> Column[float]:
+    values = [*column, UNKNOWN]  # the last one is what -1 finds
+    return array("f", map(values.__getitem__, order))

@@ -1,0 +1,116 @@
+"""Series over time."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from peerscope.errors import HistoryError
+from peerscope.history.reader import SPAN_S_MAX, History, Question, duration_s, series_named
+from peerscope.history.recorder import Recorder
+from peerscope.history.series import SERIES
+from peerscope.records.identity import PeerId
+from peerscope.web.answers import answer, find_peer, monitor_of
+
+SINCE_DEFAULT = "1h"
+METRIC_DEFAULT = "status"
+
+
+class Metric(Struct, frozen=True):
+    """A series that can be asked for."""
+
+    name: str
+    unit: str
+    scope: str
+    """peer: every peer has one; network: there is one of the whole network."""
+    description: str
+
+
+async def history(request: Request) -> Response:
+    """One series over time: of `peer` (by default this one) or of the network.
+
+    `since`: 90s, 15m, 1h, 30d or Unix seconds. `step`: no finer than this.
+    """
+    query = request.query_params
+    recorder = _recorder(request)
+    try:
+        series = series_named(query.get("metric", METRIC_DEFAULT))
+    except HistoryError as error:
+        raise HTTPException(404, str(error)) from None
+    peer = await _peer(request, recorder, query.get("peer"))
+    if series.scope == "network" and peer is not None:
+        raise HTTPException(400, f"{series.name} is of the whole network; ask for it without a peer")
+    now = int(time.time())
+    question = Question(
+        series,
+        monitor_of(request).peer.me if series.scope == "peer" and peer is None else peer,
+        since=_since(query.get("since", SINCE_DEFAULT), now),
+        until=now,
+        step_s=_seconds(query["step"], "step") if "step" in query else None,
+    )
+    try:
+        return answer(await recorder.read(question))
+    except HistoryError as error:
+        raise HTTPException(503, str(error)) from None
+
+
+async def metrics(request: Request) -> Response:
+    """The series there are."""
+    return answer([Metric(series.name, series.unit, series.scope, series.text) for series in SERIES.values()])
+
+
+def _recorder(request: Request) -> Recorder:
+    recorder = monitor_of(request).recorder
+    if recorder is None:
+        raise HTTPException(404, "this agent keeps no history: history.enabled is false in its settings")
+    return recorder
+
+
+async def _peer(request: Request, recorder: Recorder, name: str | None) -> PeerId | None:
+    """A peer that is known, or that once was."""
+    if name is None:
+        return None
+    try:
+        return find_peer(request, name)
+    except HTTPException as refusal:
+        if refusal.status_code != 404:
+            raise
+        try:
+            found = await recorder.find(name)
+        except HistoryError:
+            found = []
+        if len(found) != 1:
+            raise
+        return found[0]
+
+
+def _since(text: str, now: int) -> int:
+    if text.isascii() and text.isdecimal() and len(text) <= 12:
+        since = int(text)
+    else:
+        since = now - _seconds(text, "since")
+    if not now - SPAN_S_MAX <= since <= now:
+        raise HTTPException(400, f"since is {text[:32]!r}; must lie in the last ten years")
+    return since
+
+
+def _seconds(text: str, name: str) -> int:
+    seconds = duration_s(text)
+    if seconds is None:
+        or_time = " or Unix seconds" if name == "since" else ""
+        raise HTTPException(400, f"{name} is {text[:32]!r}; must be as 90s, 15m, 1h or 30d{or_time}")
+    return seconds
+
+
+ROUTES = [
+    Route("/api/v1/history", history),
+    Route("/api/v1/history/metrics", metrics, name="history_metrics"),
+]
+ANSWERS: dict[str, Any] = {"/api/v1/history": History, "/api/v1/history/metrics": list[Metric]}
+PARAMETERS: dict[str, tuple[str, ...]] = {"/api/v1/history": ("metric", "peer", "since", "step")}

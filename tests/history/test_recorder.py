@@ -1,0 +1,201 @@
+"""The recorder: what it samples, what it answers before and after writing, and how it tells of a spoilt disk."""
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from histories import BEGIN, known, said
+from ledgers import GOOD, WALL_S, Book, lose, meshed
+from peerscope.history import recorder as recording
+from peerscope.history.reader import History, Question
+from peerscope.history.recorder import Recorder
+from peerscope.history.retention import HistoryConfig
+from peerscope.history.schema import FILE, open_to_read
+from peerscope.history.series import SERIES, Sample
+from peerscope.records.bodies import Report
+from peerscope.records.identity import PeerId
+from peerscope.records.measures import Metrics, NodeMetrics
+from peerscope.views.health import network_health
+from volumes import fill, remount
+
+NOW = int(WALL_S)
+
+
+class Bench:
+    """A recorder that looks at a book."""
+
+    def __init__(self, state: Path, book: Book | None = None) -> None:
+        self.book = book or meshed(3)
+        self.now = 1.0
+        self.events: list[dict[str, Any]] = []
+        self.recorder = Recorder(
+            HistoryConfig(),
+            state,
+            lambda: self.book.moment(self.now),
+            lambda: network_health(self.book.moment(self.now), 4),
+            lambda event, **values: self.events.append({"event": event, **values}),
+        )
+
+    def sample(self, now: float) -> Sample:
+        self.now = now
+        return self.recorder.sample(NOW + int(now))
+
+    def value(self, number: int, metric: str, now: float) -> float:
+        return self.sample(now).value(SERIES[metric], self.book[number])
+
+    async def ask(
+        self, peer: PeerId, *, since: int = BEGIN, until: int = BEGIN + 3599, metric: str = "links"
+    ) -> History:
+        return await self.recorder.read(Question(SERIES[metric], peer, since, until))
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(work)
+
+
+def is_unknown(value: float) -> bool:
+    return value != value
+
+
+def test_a_sample_has_every_peer_with_what_it_says_and_the_network(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    one = bench.sample(1.0)
+    assert [one.value(SERIES["links"], bench.book[number]) for number in range(3)] == [2, 2, 2]
+    assert one.value(SERIES["status"], bench.book[0]) == 0
+    assert one.value(SERIES["network_peers"], None) == 3
+
+
+def test_a_report_that_expired_and_a_peer_that_is_down_leave_gaps(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert is_unknown(bench.value(0, "links", 60.0))
+    assert is_unknown(bench.value(0, "status", 60.0))
+    book = meshed(4)
+    at = lose(book, 3, range(3))
+    bench = Bench(tmp_path, book)
+    assert bench.value(3, "status", at + 1.0) == 3
+    assert is_unknown(bench.value(3, "links", at + 1.0))
+
+
+def test_rates_are_counted_between_two_reports_and_stand_until_the_next(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+
+    def report(messages: int, at: float) -> None:
+        metrics = Metrics(node=NodeMetrics(messages=messages))
+        bench.book.say(0, Report(60_000, (GOOD,) * 5, metrics=metrics), at=at)
+
+    report(100, 10.0)
+    assert is_unknown(bench.value(0, "node_messages_per_s", 11.0))
+    report(150, 20.0)
+    assert bench.value(0, "node_messages_per_s", 21.0) == 5.0
+    assert bench.value(0, "node_messages_per_s", 26.0) == 5.0
+    report(151, 20.5)  # at once, for a status that changed
+    assert bench.value(0, "node_messages_per_s", 27.0) == 5.0
+    report(250, 30.0)
+    assert bench.value(0, "node_messages_per_s", 31.0) == 10.0
+    report(7, 40.0)  # it has started again
+    assert is_unknown(bench.value(0, "node_messages_per_s", 41.0))
+
+
+def test_what_waits_counts_in_answers_and_so_does_what_is_written(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        bench = Bench(tmp_path)
+        peer = said(0, 1.0).peers[0]
+        bench.recorder.take(said(0, 1.0))
+        assert known(await bench.ask(peer)) == {0: 1.0}
+        await bench.recorder.flush()
+        bench.recorder.take(said(5, 2.0))
+        assert known(await bench.ask(peer)) == {0: 1.0, 5: 2.0}
+        bench.recorder.take(said(0, 3.0))  # the clock went back: the later counts, though it is not written
+        assert known(await bench.ask(peer)) == {0: 3.0, 5: 2.0}
+        await bench.recorder.close()
+        assert bench.events == []
+        again = Bench(tmp_path)
+        assert known(await again.ask(peer)) == {0: 3.0, 5: 2.0}
+        assert await again.recorder.find(peer.hex()[:4]) == [peer]
+        await again.recorder.close()
+
+    run(scenario())
+
+
+def test_memory_is_bounded_and_keeps_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "MEMORY_BYTES_MAX", 10 * said(0, 1.0).size_bytes)
+
+    async def scenario() -> None:
+        bench = Bench(tmp_path / "nowhere")
+        for at in range(0, 500, 5):
+            bench.recorder.take(said(at, 1.0))
+        assert list(known(await bench.ask(said(0, 1.0).peers[0]))) == list(range(450, 500, 5))
+        await bench.recorder.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend", "words"),
+    [
+        (fill, lambda place: (place / "others").unlink(), "full"),
+        (lambda place: remount(place, "ro"), lambda place: remount(place, "rw"), "read-only"),
+    ],
+    ids=["full", "read-only"],
+)
+def test_trouble_with_the_disk_is_told_once_and_nothing_is_lost(
+    volume: Path, spoil: Callable[[Path], Any], mend: Callable[[Path], Any], words: str
+) -> None:
+    crowd = tuple(PeerId(number.to_bytes(32, "big")) for number in range(1, 101))
+    samples = [said(at, *(float(at + number) for number in range(100)), peers=crowd) for at in range(0, 150, 5)]
+
+    async def scenario() -> None:
+        bench = Bench(volume)
+        bench.recorder.take(samples[0])
+        await bench.recorder.flush()
+        if spoil is not fill:
+            await bench.recorder.close()  # no system lets one take the right to write from open files
+            bench = Bench(volume)
+        spoil(volume)
+        for one in samples[1:]:
+            bench.recorder.take(one)
+            await bench.recorder.flush()
+        (event,) = bench.events
+        assert (event["event"], event["id"], event["state"]) == ("alert", "history-degraded", "firing")
+        assert str(volume / FILE) in event["description"]
+        assert re.search(words, event["description"])
+        everything = {at: float(at + 7) for at in range(0, 150, 5)}
+        assert known(await bench.ask(crowd[7])) == everything
+        mend(volume)
+        await bench.recorder.flush()
+        assert [event["state"] for event in bench.events] == ["firing", "resolved"]
+        assert known(await bench.ask(crowd[7])) == everything
+        await bench.recorder.close()
+        with closing(open_to_read(volume / FILE)) as db:
+            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+    run(scenario())
+
+
+def test_a_file_that_is_none_of_ours_is_trouble_and_left_alone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        (tmp_path / FILE).write_bytes(b"something else " * 4000)
+        bench = Bench(tmp_path)
+        bench.recorder.take(said(0, 1.0))
+        await bench.recorder.flush()
+        assert "not a database" in bench.events[0]["description"]
+        assert known(await bench.ask(said(0, 1.0).peers[0])) == {0: 1.0}
+        await bench.recorder.close()
+        assert (tmp_path / FILE).read_bytes() == b"something else " * 4000
+
+    run(scenario())
+
+
+def test_closing_writes_what_waits(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        bench = Bench(tmp_path)
+        bench.recorder.take(said(0, 1.0))
+        await bench.recorder.close()
+        assert known(await Bench(tmp_path).ask(said(0, 1.0).peers[0])) == {0: 1.0}
+
+    run(scenario())
