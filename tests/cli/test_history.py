@@ -97,7 +97,7 @@ def test_the_series_are_named(peerscope) -> None:
         ((), "--list"),
         (("cpu_ratio", "--state", "STATE", "--since", "soon"), "--since is 'soon'"),
         (("cpu_ratio", "--state", "STATE", "--step", "0s"), "--step is '0s'"),
-        (("nonsense", "--state", "STATE"), "no series 'nonsense'; there are status"),
+        (("nonsense", "--state", "STATE"), "no series 'nonsense'; there are: status"),
         (("cpu_ratio", "--state", "STATE", "--peer", "ffff"), "0 peers in"),
         (("network_peers", "--state", "STATE", "--peer", "01"), "without --peer"),
         (("cpu_ratio", "--state", "STATE/none"), "no such file"),

@@ -17,9 +17,9 @@ def test_metrics_for_scripts_and_for_people(peerscope, agent: Agent) -> None:
     code, said, _ = peerscope("metrics", "--api", agent.http)
     assert code == 0
     table = {line.split()[0]: line for line in said.splitlines()}
-    assert table["system.memory_ratio"].count("%") == 4  # and no sum
-    assert "MiB" in table["agent.rss_bytes"]
-    assert "nobody told" in table["node"]
+    assert table["memory_ratio"].count("%") == 4  # and no sum
+    assert "MiB" in table["rss_bytes"]
+    assert "nobody told" in table["node:"]
     assert "unknown: needs half an hour" in said
 
 

@@ -55,7 +55,7 @@ def test_a_long_time_comes_in_at_most_two_thousand_steps(web: httpx.Client) -> N
 @pytest.mark.parametrize(
     ("query", "status", "words"),
     [
-        ({"metric": "cpu"}, 404, "no series 'cpu'; there are status, links"),
+        ({"metric": "cpu"}, 404, "no series 'cpu'; near it: cpu_ratio"),
         ({"peer": "00000000"}, 404, "no peer '00000000'"),
         ({"metric": "network_peers", "peer": ""}, 400, "of the whole network"),
         ({"since": "soon"}, 400, "since is 'soon'; must be as 90s, 15m, 1h or 30d or Unix seconds"),

@@ -19,6 +19,7 @@ from peerscope.errors import ConfigError
 
 SHORT_HEX = 10
 FILE_COLUMNS = 140
+NUMBERS = ("rtt", "one end", "other", "loss")
 NAMED_MAX = 20
 """Peers and links that are named one by one; of more the number is told."""
 
@@ -57,18 +58,18 @@ def _show(console: Console, found: dict[str, Any]) -> None:
     if hollow := len(peers) - monitored:
         counts.append(f"{hollow} seen only as a neighbour")
     console.print(", ".join(counts))
-    table = Table("peer", "region", "peer", "region", "layer", "rtt", "one end", "other end", "loss", "both ends")
-    table.box, table.pad_edge = None, False
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("peer", "region", "peer", "region", "layer", "rtt", "one end", "other", "loss"):
+        table.add_column(name, no_wrap=name != "region", justify="right" if name in NUMBERS else "left")
     for link in sorted(found["links"], key=lambda link: (link["rtt_s"] is None, -(link["rtt_s"] or 0.0))):
         table.add_row(
             *_end(peers[link["source"]]),
             *_end(peers[link["target"]]),
             Text(link["layer"]),
-            _milliseconds(link["rtt_s"]) + " (estimated)" * link["estimated"],
+            "~" * link["estimated"] + _milliseconds(link["rtt_s"]),
             _milliseconds(link["source_rtt_s"]),
             _milliseconds(link["target_rtt_s"]),
             _percent(link["loss_ratio"]),
-            f"{_percent(link['source_loss_ratio'])} / {_percent(link['target_loss_ratio'])}",
         )
     console.print(table)
     for line in _dangers(found, peers):

@@ -32,19 +32,20 @@ def metrics(api: str, token: str, as_json: bool) -> None:
     console = Console()
     minutes = found["window_s"] / 60
     console.print(f"{found['active_peers']} of {found['total_peers']} peers active, last {minutes:.0f} min")
-    table = Table("", *STATISTICS, "peers", box=None, pad_edge=False)
+    table = Table("", *STATISTICS, "peers", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        column.no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     for part in PARTS:
         known = {name: values for name, values in found[part].items() if values is not None}
+        table.add_row(Text(part if known else f"{part}: nobody told", "bold"))
         for name, values in known.items():
             cells = (written(name, values[statistic]) for statistic in STATISTICS)
-            table.add_row(Text(f"{part}.{name}"), *cells, str(values["peers"]))
-        if not known:
-            table.add_row(Text(part), Text("nobody told", "dim"))
+            table.add_row(Text(f"  {name}"), *cells, str(values["peers"]))
     console.print(table)
     for name, field in TRENDS.items():
-        console.print(Text(f"trend of {name:<16}{_trend(found['trends'][name], field)}"))
+        console.print(Text(f"trend of {name:<16}{_trend(found['trends'][name], field)}"), soft_wrap=True)
 
 
 def lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
@@ -72,7 +73,7 @@ def _plain(name: str) -> str:
 def _bytes(value: float) -> str:
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024:
-            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} TiB"
 

@@ -8,6 +8,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from difflib import get_close_matches
 from math import ceil, inf
 from pathlib import Path
 
@@ -63,9 +64,12 @@ def duration_s(text: str) -> int | None:
 
 
 def series_named(name: str) -> Series:
-    """Raise `HistoryError` that lists the names there are."""
+    """Raise `HistoryError` that names those like it, or all."""
     if name not in SERIES:
-        raise HistoryError(f"no series {name[:64]!r}; there are {', '.join(SERIES)}")
+        near = [known for known in SERIES if known.startswith(name)] or get_close_matches(name, SERIES, n=5)
+        raise HistoryError(
+            f"no series {name[:64]!r}; {'near it' if near else 'there are'}: {', '.join(near or SERIES)}"
+        )
     return SERIES[name]
 
 

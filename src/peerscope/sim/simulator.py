@@ -39,6 +39,7 @@ from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.mesh.walk import WalkConfig
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, verify_ed25519
+from peerscope.records.measures import AgentMetrics, Metrics, PerformanceMetrics, SystemMetrics
 from peerscope.sim.network import Latency, Network, NetworkFaults, near
 from peerscope.sim.node import Node, make_signer, shared_inspector, verify_cheap
 
@@ -47,6 +48,13 @@ EPOCH_S = 1_700_000_000.0
 DIAL_TIMEOUT_S = 5.0
 IDLE_TIMEOUT_S = 34.0
 """iroh notices a dead remote this late."""
+TYPICAL = Metrics(
+    SystemMetrics(1_200, 3_500_000, 16_000_000, 80_000_000, 250_000_000, 9_000_000, 4_000_000, 60_000, 40_000, 25),
+    None,
+    PerformanceMetrics(24_000, 12, 4_500),
+    AgentMetrics(110, 62_000, 0, 40, 3_500),
+)
+"""What every peer reports of its machine: virtual ones have none, but reports have to be as long as real ones."""
 _STAMP = struct.Struct(">dI")
 
 
@@ -99,7 +107,7 @@ class Simulator:
         started_at_ms = max(0, round((self.now + offset_s) * 1000))
         address = f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"
         self.feed(peer, Publish(Profile((address,), node.region, "sim", started_at_ms)))
-        self.feed(peer, Measured(tuple(judge(0.1, self.config.health.cpu, "") for _ in range(4))))
+        self.feed(peer, Measured(tuple(judge(0.1, self.config.health.cpu, "") for _ in range(4)), TYPICAL))
         for other in bootstrap:
             self.feed(peer, Join(other, ("bootstrap",)))
 
