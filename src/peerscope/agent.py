@@ -16,6 +16,7 @@ from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
 from peerscope.errors import PeerscopeError
+from peerscope.history.past import past_day
 from peerscope.history.recorder import Recorder
 from peerscope.mesh.events import Effect, Leave, Publish, WallClock
 from peerscope.mesh.peer import Peer
@@ -126,12 +127,15 @@ class Monitor:
         host = Host(self.config.health, self.state.path)
         self.node.telemetry.on_event.append(self._note_of_node)
         meter = Meter(host, self._driver, self._transport, self.config.report.interval_s, self.node)
-        parts = [self._driver.run(), self.chronicle.run(), meter.run(), self.tally.run(), self.node.run()]
+        parts = [self._driver.run(), self.chronicle.run(), meter.run(), self.node.run()]
         parts += [self._read_clock(), self._join()]
+        recall = None
         if self.config.history.enabled:
             look, tell = (self.moment, self.network_health), self.chronicle.tell
             self.recorder = Recorder(self.config.history, self.state.path, *look, tell)
+            recall = past_day(self.recorder, int(time.time()))
             parts.append(self.recorder.run())
+        parts.append(self.tally.run(recall))
         for work in parts:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)

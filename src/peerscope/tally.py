@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from peerscope.mesh.events import Effect, Forgotten, Stored
 from peerscope.views.aggregates import NetworkMetrics, network_metrics
 from peerscope.views.links import Link
 from peerscope.views.moment import Moment
-from peerscope.views.trends import MINUTE_S, Day, look
+from peerscope.views.trends import MINUTE_S, Day, Minute, look
 from peerscope.views.window import Window
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,10 @@ class Tally:
         moment = self._moment()
         return network_metrics(moment, self.window, self.day.trends(moment.wall))
 
-    async def run(self) -> None:
-        """Look once in every minute of the wall clock."""
+    async def run(self, recall: Awaitable[list[Minute]] | None = None) -> None:
+        """Look once in every minute of the wall clock. `recall`: what an earlier life saw."""
+        if recall is not None:
+            self.day.restore(await recall)
         while True:
             await asyncio.sleep(MINUTE_S - time.time() % MINUTE_S)
             try:
