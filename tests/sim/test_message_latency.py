@@ -10,6 +10,7 @@ from peerscope.mesh.gossip import GossipConfig
 from peerscope.mesh.peer import PeerConfig
 from peerscope.records.bodies import Observations
 from peerscope.records.identity import PeerId, PeerRef, ref
+from peerscope.sim.node import Node
 from peerscope.sim.simulator import Simulator
 from peerscope.views.routes import Routes, by_region
 from peerscope.views.traces import Trace
@@ -21,9 +22,10 @@ JITTER = 0.02
 SKEWS_S = (0.0, 3600.0, -3600.0, 0.4, -0.7)
 
 
-def fixed(one: str, other: str, rng: Random) -> float:
+def fixed(one: Node, other: Node, rng: Random) -> float:
     """One way, nearly the same each time."""
-    delay_s = INSIDE_S if one == other else DELAYS_S[frozenset((one, other))]
+    here, there = one.region, other.region
+    delay_s = INSIDE_S if here == there else DELAYS_S[frozenset((here, there))]
     return delay_s * rng.uniform(1 - JITTER, 1 + JITTER)
 
 
