@@ -5,7 +5,7 @@ datagrams. Two peers that dial each other at once end up with two connections: b
 to, and a third closes the oldest, so that nobody has to agree on which one to drop.
 
 Facts of iroh 1.2 that shaped this: a killed remote is noticed only after half a minute, so the core pings by itself;
-`connect` to a dead port would wait 30 s, so it is cancelled after `DIAL_TIMEOUT_S`; errors carry their text in
+`connect` to a dead port waits half a minute, which a crawl cuts short; errors carry their text in
 `message()`; `close()` on a connection discards what was not yet acknowledged.
 """
 

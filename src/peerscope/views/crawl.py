@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
@@ -10,6 +9,7 @@ from msgspec import Struct
 from peerscope.mesh.crawler import Crawler, Sighting
 from peerscope.mesh.walk import Survey
 from peerscope.records.identity import SHORT_HEX
+from peerscope.views.dot import quoted, shown
 
 
 class CrawledPeer(Struct, frozen=True):
@@ -84,13 +84,13 @@ def dot(view: CrawlView) -> str:
     """Graphviz source: dashed is what did not answer, or what only one end told of."""
     lines = ["digraph crawl {", "  node [shape=box, style=rounded];", "  edge [dir=none];"]
     for peer in view.peers:
-        lines.append(f"  {_quoted(peer.peer_id)} [label={_quoted(_label(peer.peer_id, peer.region))}];")
+        lines.append(f"  {quoted(peer.peer_id)} [label={shown(_label(peer.peer_id, peer.region))}];")
     for gone in view.unreachable:
-        label = _quoted(_label(gone.peer_id, gone.reason))
-        lines.append(f"  {_quoted(gone.peer_id)} [label={label}, style=dashed];")
+        label = shown(_label(gone.peer_id, gone.reason))
+        lines.append(f"  {quoted(gone.peer_id)} [label={label}, style=dashed];")
     for link in view.links:
         style = "" if link.confirmed else " [style=dashed]"
-        lines.append(f"  {_quoted(link.source)} -> {_quoted(link.target)}{style};")
+        lines.append(f"  {quoted(link.source)} -> {quoted(link.target)}{style};")
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -128,8 +128,3 @@ def _ordered(links: Iterable[tuple[tuple[str, str], bool]]) -> list[tuple[tuple[
 
 def _label(peer: str, more: str | None) -> str:
     return peer[:SHORT_HEX] + (f"\n{more}" if more else "")
-
-
-def _quoted(text: str) -> str:
-    """A string of DOT. Its only escapes are of quotes and, in labels, of backslashes and lines, as in JSON."""
-    return json.dumps(text, ensure_ascii=False)

@@ -35,7 +35,7 @@ def to_dot(topology: Topology, *, clusters: bool = False) -> str:
     boxed = _by_region(topology) if clusters else {}
     inside = {peer.peer_id for members in boxed.values() for peer in members}
     for number, (region, members) in enumerate(boxed.items()):
-        lines += [f"  subgraph cluster_{number} {{", f"    label={_label(region)}; style=rounded; color=gray;"]
+        lines += [f"  subgraph cluster_{number} {{", f"    label={shown(region)}; style=rounded; color=gray;"]
         lines += (f"    {_node(peer, peer.peer_id in splitting)}" for peer in members)
         lines.append("  }")
     lines += (f"  {_node(peer, peer.peer_id in splitting)}" for peer in topology.peers if peer.peer_id not in inside)
@@ -53,7 +53,7 @@ def _by_region(topology: Topology) -> dict[str, list[TopologyPeer]]:
 def _node(peer: TopologyPeer, splits: bool) -> str:
     region = peer.region if peer.monitored else peer.layer
     lines = [peer.short_id, region] if region else [peer.short_id]
-    attributes = {"label": _label("\n".join(lines)), "tooltip": _label(_told(peer, splits))}
+    attributes = {"label": shown("\n".join(lines)), "tooltip": shown(_told(peer, splits))}
     if peer.monitored:
         attributes["fillcolor"] = FILLS.get(peer.status, "gray")
     else:
@@ -61,10 +61,10 @@ def _node(peer: TopologyPeer, splits: bool) -> str:
     if attributes.get("fillcolor") in ("green", "red"):
         attributes["fontcolor"] = "white"
     if peer.status == "down":
-        attributes["xlabel"] = _label("partitioned" if peer.verdict == "partitioned" else "down")
+        attributes["xlabel"] = shown("partitioned" if peer.verdict == "partitioned" else "down")
     if splits:
         attributes["peripheries"] = "2"
-    return f"{_quoted(peer.peer_id)} [{_listed(attributes)}];"
+    return f"{quoted(peer.peer_id)} [{_listed(attributes)}];"
 
 
 def _told(peer: TopologyPeer, splits: bool) -> str:
@@ -74,7 +74,7 @@ def _told(peer: TopologyPeer, splits: bool) -> str:
 
 def _edge(link: Link, is_bridge: bool) -> str:
     color, width = _look(link.rtt_s)
-    attributes = {"dir": DIRECTIONS[link.reported_by], "penwidth": width, "tooltip": _label(measured(link))}
+    attributes = {"dir": DIRECTIONS[link.reported_by], "penwidth": width, "tooltip": shown(measured(link))}
     if link.kind == MESH:
         attributes["color"] = color
     else:  # two thin lines beside each other
@@ -86,7 +86,7 @@ def _edge(link: Link, is_bridge: bool) -> str:
         attributes["style"] = "dotted"
     if is_bridge:
         attributes["label"] = '"bridge"'
-    return f"{_quoted(link.source)} -> {_quoted(link.target)} [{_listed(attributes)}];"
+    return f"{quoted(link.source)} -> {quoted(link.target)} [{_listed(attributes)}];"
 
 
 def _look(rtt_s: float | None) -> tuple[str, str]:
@@ -108,12 +108,12 @@ def _listed(attributes: dict[str, str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in attributes.items())
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """An identifier. Graphviz shows it in tooltips, with entities in it taken for what they stand for."""
     return f'"{_escaped(text, " ")}"'
 
 
-def _label(text: str) -> str:
+def shown(text: str) -> str:
     """Text to be shown as it is: no escapes like \\N, no entities like &lt;."""
     return f'"{_escaped(text, BREAK)}"'
 
