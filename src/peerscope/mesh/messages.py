@@ -12,8 +12,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import RemoteError
-from peerscope.records.bodies import LINKS_MAX, RATIO_ONE, Coordinate, Microseconds, Milliseconds, Name, Ref
+from peerscope.records.bodies import LINKS_MAX, RATIO_ONE, Coordinate
 from peerscope.records.record import KINDS_MAX, VERSION_MAX, Record
+from peerscope.records.texts import Microseconds, Milliseconds, Name, Ref
 
 WIRE_VERSION = 1
 MESSAGE_BYTES_MAX = 64 * 1024

@@ -15,10 +15,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import RemoteError
-from peerscope.records.identity import PEER_REF_BYTES
+from peerscope.records.alerts import Alerts, Orders
 from peerscope.records.measures import Metrics
+from peerscope.records.texts import Microseconds, Milliseconds, Name, OverlayId, Ref, Text
 
 BODY_BYTES_MAX = 4096
+ALERTS_BYTES_MAX = 16 * 1024
+"""An aggregator speaks for its whole zone."""
 ADDRESSES_MAX = 8
 LINKS_MAX = 64
 OBSERVATIONS_MAX = 128
@@ -39,6 +42,7 @@ class Kind(IntEnum):
     OBSERVATIONS = 2
     ALERTS = 3
     SUMMARY = 4
+    ORDERS = 5
 
 
 class Status(IntEnum):
@@ -50,14 +54,6 @@ class Status(IntEnum):
     UNKNOWN = 3
 
 
-# No control characters: these strings reach terminals and pages of other people.
-_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*\Z"
-Name = Annotated[str, Meta(max_length=64, pattern=_PRINTABLE)]
-Text = Annotated[str, Meta(max_length=160, pattern=_PRINTABLE)]
-Ref = Annotated[bytes, Meta(min_length=PEER_REF_BYTES, max_length=PEER_REF_BYTES)]
-OverlayId = Annotated[str, Meta(min_length=1, max_length=80, pattern=_PRINTABLE)]
-Milliseconds = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-Microseconds = Annotated[int, Meta(ge=0, le=600_000_000)]
 RegionSource = Literal["declared", "country"]
 
 
@@ -178,24 +174,33 @@ class Opaque(Struct, frozen=True):
     data: bytes
 
 
-Body = Profile | Report | Observations | Opaque
+Body = Profile | Report | Observations | Alerts | Orders | Opaque
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
     Kind.PROFILE: msgspec.msgpack.Decoder(Profile),
     Kind.REPORT: msgspec.msgpack.Decoder(Report),
     Kind.OBSERVATIONS: msgspec.msgpack.Decoder(Observations),
+    Kind.ALERTS: msgspec.msgpack.Decoder(Alerts),
+    Kind.ORDERS: msgspec.msgpack.Decoder(Orders),
 }
 _kinds: dict[type[Body], Kind] = {
     Profile: Kind.PROFILE,
     Report: Kind.REPORT,
     Observations: Kind.OBSERVATIONS,
+    Alerts: Kind.ALERTS,
+    Orders: Kind.ORDERS,
 }
 
 
 def kind_of(body: Body) -> Kind:
     """The topic a body of ours belongs to."""
     return _kinds[type(body)]
+
+
+def body_bytes_max(kind: int) -> int:
+    """Longest body of this kind."""
+    return ALERTS_BYTES_MAX if kind == Kind.ALERTS else BODY_BYTES_MAX
 
 
 def encode_body(body: Body) -> bytes:
@@ -205,8 +210,9 @@ def encode_body(body: Body) -> bytes:
 
 def decode_body(kind: int, data: bytes) -> Body:
     """Raise `RemoteError` ("oversized-body", "malformed-body") if no such body can have these bytes."""
-    if len(data) > BODY_BYTES_MAX:
-        raise RemoteError("oversized-body", f"{len(data)} bytes; at most {BODY_BYTES_MAX}")
+    most = body_bytes_max(kind)
+    if len(data) > most:
+        raise RemoteError("oversized-body", f"{len(data)} bytes; at most {most}")
     decoder = _decoders.get(kind)
     if decoder is None:
         return Opaque(data)

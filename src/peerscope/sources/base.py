@@ -10,8 +10,9 @@ from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
 
-from peerscope.records.bodies import Name, OverlayId, OverlayLink
+from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import MEASURE_US_MAX, NodeMetrics
+from peerscope.records.texts import Name, OverlayId
 
 NodeName = Annotated[Name, Meta(min_length=1)]
 Seconds = Annotated[float, Meta(ge=0.0, le=MEASURE_US_MAX / 1e6)]

@@ -13,9 +13,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from peerscope.records.bodies import OverlayId
 from peerscope.records.identity import PeerRef, short
 from peerscope.records.sketch import BUCKET_COUNT_MAX, Sketch, SketchBody
+from peerscope.records.texts import OverlayId
 from peerscope.views.traces import HOPS_MAX, Layer, Path, Trace
 
 ROUTES_MAX = 500

@@ -18,8 +18,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from peerscope.records.bodies import OverlayId
 from peerscope.records.identity import PeerRef
+from peerscope.records.texts import OverlayId
 
 TRACES_MAX = 4096
 HOPS_MAX = 32

@@ -1,0 +1,1 @@
+"""Conditions worth telling, how they live, who tells people, and what they have in common. Pure."""
