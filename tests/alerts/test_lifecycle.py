@@ -77,10 +77,10 @@ def test_four_changes_in_ten_minutes_are_one_flapping_alert_until_it_is_calm() -
     assert seen[-1].state is State.FIRING
     assert not seen[-1].is_flapping
     assert look(conditions, 0.0, 30, rule).is_flapping
-    for now in range(40, 200, 10):
+    for now in range(40, 201, 10):
         found = look(conditions, now / 10 % 2, now, rule)
         assert (found.state, found.is_flapping, found.fired_at) == (State.FIRING, True, 20)
-    assert look(conditions, 0.0, 190 + CALM_S, rule).state is State.FIRING
+    assert look(conditions, 0.0, 199 + CALM_S, rule).state is State.FIRING
     calm = look(conditions, 0.0, 200 + CALM_S, rule)
     assert (calm.state, calm.is_flapping) == (State.RESOLVED, False)
 
