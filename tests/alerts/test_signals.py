@@ -114,7 +114,7 @@ def test_peers_of_a_partition_are_one_reading_and_not_down() -> None:
 def test_a_region_is_critical_once_something_speaks_against_it() -> None:
     book = meshed(6)
     for number in (4, 5):
-        book.introduce(number, region="us")
+        book.introduce(number, at=1.0, region="us")
     for number in range(4):
         book.report(number, *(n for n in range(4) if n != number), at=6.0)
         book.accuse(number, [4, 5], at=6.0, silence_s=5.0)
