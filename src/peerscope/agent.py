@@ -79,7 +79,7 @@ class Monitor:
         """URL of the dashboard, once the web server has one."""
         self.chronicle = Chronicle(self.moment, self.region_health, config.regions.hold_s)
         """Events as they happen, and the statuses of the last hour."""
-        self.alerting = Alerting(config.alert_rules(), self.moment, self.region_health, self.chronicle.tell)
+        self.alerting = Alerting(config.alert_rules(), self.moment, self.chronicle)
         """Conditions worth telling, here and in the network."""
         self.tally = Tally(self.moment, self.mesh_links)
         """What all peers measured."""

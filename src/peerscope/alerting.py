@@ -12,11 +12,11 @@ from peerscope.alerts.body import Sent
 from peerscope.alerts.engine import AlertEngine, Findings
 from peerscope.alerts.own import Own, own_state
 from peerscope.alerts.rules import Rule
+from peerscope.chronicle import Chronicle
 from peerscope.history.recorder import Recorder
 from peerscope.traffic import Traffic
 from peerscope.transport.driver import Driver
 from peerscope.views.moment import Moment
-from peerscope.views.regions import RegionHealth
 
 LOOK_S = 1.0
 ROUTES_S = 10.0
@@ -36,10 +36,9 @@ class Alerting:
         self,
         rules: Sequence[Rule],
         moment: Callable[[], Moment],
-        regions: Callable[[], list[RegionHealth]],
-        tell: Callable[..., None],
+        chronicle: Chronicle,
     ) -> None:
-        """`moment`, `regions`: how to look at the network now. `tell`: takes an event."""
+        """`moment`: how to look at the network now. `chronicle`: has looked at the regions, and takes events."""
         self.board = Board(rules)
         self.engine: AlertEngine | None = None
         """From `run` on."""
@@ -47,8 +46,7 @@ class Alerting:
         """Whoever finds more than the rules see; asked at every look."""
         self._rules = rules
         self._moment = moment
-        self._regions = regions
-        self._tell = tell
+        self._chronicle = chronicle
         self._driver: Driver | None = None
         self._routes: tuple[tuple[str, float], ...] = ()
         self._routes_at = 0.0
@@ -61,7 +59,7 @@ class Alerting:
     async def run(self, driver: Driver, traffic: Traffic, recorder: Recorder | None) -> None:
         """Look until cancelled. Whatever other peers say, nothing here ends the agent."""
         self._driver = driver
-        self.engine = AlertEngine(driver.peer.me, self._rules, regions=lambda _: self._regions())
+        self.engine = AlertEngine(driver.peer.me, self._rules, regions=lambda _: self._chronicle.regions)
         while True:
             await asyncio.sleep(LOOK_S)
             try:
@@ -89,8 +87,8 @@ class Alerting:
         said = self.engine.update(moment, own, findings, moment.now)
         if said is not None:
             self._driver.feed(said)
-        for alert in self.board.update(moment):
-            self._tell(
+        for alert in self.board.update(moment, self.engine.chosen):
+            self._chronicle.tell(
                 "alert",
                 id=alert.id,
                 type=alert.type,

@@ -63,6 +63,8 @@ class AlertEngine:
         self.notices: list[Sent] = []
         """Messages that this peer has sent to people; the record carries the newest."""
         self.own, self.network = Conditions(), Conditions()
+        self.chosen: Aggregators | None = None
+        """The aggregators, as of the last look."""
         self.is_acting = False
         """We are an aggregator, or were one a moment ago."""
         self._me = me
@@ -119,7 +121,7 @@ class AlertEngine:
         self._take(self.own, findings.own, now, {})
 
     def _look_at_others(self, moment: Moment, findings: Findings, now: float) -> None:
-        chosen = aggregators(moment)
+        chosen = self.chosen = aggregators(moment)
         if self._me in chosen.acting:
             self._acted_at = now
         self.is_acting = now - self._acted_at < LINGER_S
