@@ -40,6 +40,7 @@ Action = Literal[
     "misplace",
     "churn",
     "crawl",
+    "overload",
 ]
 
 
@@ -75,6 +76,10 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds that a crawl takes."""
     crawl_missed: int | None = 0
     """Honest, running peers that a crawl may not find."""
+    alerts: dict[str, int] | None = None
+    """By rule, the alerts that fire at the end, and that no other ever fired."""
+    disagreeing: int | None = 0
+    """Running peers that may see other alerts than most do."""
     coordinate_error: float | None = None
     """Median of the relative error of estimated round-trip times."""
 
@@ -99,6 +104,8 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     latency: Literal["near", "world"] = "near"
     """Every region is near every other; or the matrix of ten regions of the world."""
     network: NetworkFaults = NetworkFaults(loss=0.01)
+    alerts: bool = False
+    """Every peer looks at its alert rules, once a second."""
     steps: tuple[Step, ...] = ()
     bounds: Bounds = Bounds()
 
