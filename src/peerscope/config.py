@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from peerscope.addresses import is_loopback, split_address
 from peerscope.errors import ConfigError
+from peerscope.export.config import ExportConfig
 from peerscope.history.retention import HistoryConfig
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.checks import HealthConfig
@@ -106,6 +107,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     coordinates: CoordinateConfig = CoordinateConfig()
     node: NodeConfig = NodeConfig()
     history: HistoryConfig = HistoryConfig()
+    export: ExportConfig = ExportConfig()
 
     @classmethod
     def load(
