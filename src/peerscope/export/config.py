@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from peerscope.addresses import split_address
 from peerscope.errors import ConfigError
 
 MIB = 2**20
@@ -17,6 +16,7 @@ OWN_HEADERS = frozenset(("authorization", "content-encoding", "content-length", 
 """What a request needs to be understood, and the credentials, which stand in files."""
 
 OWN_PREFIX = "x-prometheus-remote-write-"
+_ADDRESS = re.compile(r"([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 # Names and values of HTTP headers (RFC 9110 section 5), without the obsolete forms.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -109,12 +109,10 @@ class ExportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def host_and_port(address: str, port: int) -> str:
     """ "host:port" of `export.address`, with this port where it names none. Raises `ConfigError`."""
-    bare = re.fullmatch(r"\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+", address)
-    if bare:
-        return f"{address}:{port}"
-    host, given = split_address(address, "export.address")
-    shown = f"[{host}]" if ":" in host else host
-    return f"{shown}:{given}"
+    found = _ADDRESS.fullmatch(address)
+    if found is None or int(found[2] or 0) > 65535:
+        raise ConfigError(f'export.address is {address!r}; must be "host" or "host:port", or "off"')
+    return f"{found[1]}:{found[2] or port}"
 
 
 def _check_url(url: str, key: str) -> None:

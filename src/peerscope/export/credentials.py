@@ -33,7 +33,8 @@ def read_secret(name: str, key: str) -> str:
         raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
     if mode & 0o077:
         raise ConfigError(f"{where} can be read by others (mode {mode & 0o777:04o}). Run: chmod 600 {place}")
-    secret = data.decode("utf-8", "replace").strip()
-    if not secret or len(data) > SECRET_BYTES_MAX or not secret.isprintable() or "\ufffd" in secret:
+    secret = data.decode("utf-8", "replace").rstrip("\r\n")
+    is_text = secret.isprintable() and "\ufffd" not in secret and (secret.isascii() or key == "password_file")
+    if not secret or not is_text or len(data) > SECRET_BYTES_MAX:
         raise ConfigError(f"{where} does not hold one line of text")
     return secret

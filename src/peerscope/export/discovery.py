@@ -7,8 +7,10 @@ it: a list of addresses that cannot be scraped would be a list of false alarms.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from urllib.parse import urlsplit
 
+import psutil
 from msgspec import Struct
 
 from peerscope.addresses import is_loopback, split_address
@@ -18,6 +20,7 @@ from peerscope.records.identity import ref, short
 from peerscope.views.moment import Moment
 
 META = "__meta_peerscope_"
+INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
 class Target(Struct, frozen=True):
@@ -67,6 +70,21 @@ def exporter_address(config: ExportConfig, http: str | None, reached: tuple[str,
     if not host or is_loopback(host):
         return None
     return host_and_port(f"[{host}]" if ":" in host else host, port)
+
+
+def scraped_as(config: ExportConfig, host: str) -> tuple[str, ...]:
+    """Names that scrapers may call our web server by, which listens on `host`: that of `export.address`, and where it
+    listens on all addresses, those of this machine. No name that somebody else could point at us is among them."""
+    names = (
+        [split_address(host_and_port(config.address, 0), "export.address")[0]]
+        if config.address not in ("", "off")
+        else []
+    )
+    if _is_any(host):
+        names += [
+            one.address for interface in psutil.net_if_addrs().values() for one in interface if one.family in INTERNET
+        ]
+    return tuple(names)
 
 
 def _is_any(host: str) -> bool:

@@ -7,7 +7,6 @@ samples and credentials to where the operator never sent them.
 
 from __future__ import annotations
 
-import math
 import time
 from email.utils import parsedate_to_datetime
 
@@ -67,7 +66,8 @@ class Receiver:
             )
             try:
                 said = answer.read(ANSWER_BYTES_MAX)
-                answer.drain_conn()
+                if answer.read(1):
+                    answer.close()  # a short answer leaves the connection for the next request, a long one is left
             finally:
                 answer.release_conn()
         except ConfigError as error:  # a secret is just being replaced
@@ -107,7 +107,7 @@ def wait_s(retry_after: str | None, wall: float) -> float:
         seconds = float(retry_after) if retry_after.strip().isdecimal() else _until(retry_after, wall)
     except (ValueError, OverflowError):
         return 0.0
-    return min(RETRY_AFTER_S_MAX, max(0.0, seconds)) if math.isfinite(seconds) else 0.0
+    return min(RETRY_AFTER_S_MAX, max(0.0, seconds))
 
 
 def _until(date: str, wall: float) -> float:

@@ -90,11 +90,6 @@ class RemoteWrite:
 
     async def run(self) -> None:
         """Sample and send until cancelled. A disk that fails does not end the agent."""
-        try:
-            await in_thread(self._spool.open, "remote-write")
-        except OSError as error:
-            log.warning("remote write: what an earlier life queued cannot be read: %s", error)
-        self._news.set()
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self._sample_always())
             parts.create_task(self._send_always())
@@ -149,14 +144,17 @@ class RemoteWrite:
             dropped = self._spool.put(encode(batch, at_ms), len(batch))
         except OSError as error:
             self.samples["failed"] += len(batch)
-            if not self._is_failing:
-                log.warning("remote write: samples cannot be written down and are lost: %s", error)
-            self._is_failing = True
+            self._fail(error)
             return
         if dropped and not self.samples["dropped"]:
             log.warning("remote write: the queue is full, the oldest samples are dropped (queue_bytes_max)")
         self.samples["dropped"] += dropped
         self._is_failing = False
+
+    def _fail(self, error: OSError) -> None:
+        if not self._is_failing:
+            log.warning("remote write: its queue on disk fails, samples are lost meanwhile: %s", error)
+        self._is_failing = True
 
     def _now_ms(self) -> int:
         """The wall clock, as long as it goes on."""
@@ -173,8 +171,11 @@ class RemoteWrite:
             self._news.clear()
             try:
                 has_sent = await self._send_first()
-            except Exception:
-                log.exception("remote write failed to send")
+            except Exception as error:
+                if isinstance(error, OSError):
+                    self._fail(error)
+                else:
+                    log.exception("remote write failed to send")
                 await asyncio.sleep(BACKOFF_S_MAX)
                 continue
             if not has_sent:

@@ -38,7 +38,8 @@ class Batch(Struct, frozen=True):
 
 
 class Spool:
-    """The queue in one directory. Its methods read and write files; any thread may call them."""
+    """The queue in one directory. Its methods read and write files, and any thread may call them. The first one finds
+    what an earlier life left; if that cannot be done, it raises `OSError`, and the next one tries again."""
 
     def __init__(self, path: Path, bytes_max: int) -> None:
         """Nothing is opened yet."""
@@ -50,29 +51,17 @@ class Spool:
         self._batches: deque[Batch] = deque()
         self._leaving: Batch | None = None
         """What is being sent: dropping it would make it both sent and dropped."""
-        self._next = 1
+        self._next = 0
+        """Number of the next request; 0 before the first look at the directory."""
         self._lock = threading.Lock()
-
-    def open(self) -> None:
-        """Find what an earlier life left, whole files only. Raises `OSError`."""
-        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._lock:
-            found = []
-            for place in self._path.iterdir():
-                name = _NAME.fullmatch(place.name)
-                if name:
-                    found.append(Batch(int(name[1]), int(name[2]), held(place.stat().st_size)))
-                elif place.suffix == ".new":
-                    place.unlink()
-            self._batches = deque(sorted(found, key=lambda batch: batch.number))
-            self.held_bytes = sum(batch.held_bytes for batch in found)
-            self.samples = sum(batch.samples for batch in found)
-            self._next = self._batches[-1].number + 1 if self._batches else 1
 
     def put(self, data: bytes, samples: int) -> int:
         """Queue one request; how many samples had to go for it, its own where it is too large. Raises `OSError`."""
         with self._lock:
+            self._open()
             batch = Batch(self._next, samples, held(len(data)))
+            if batch.held_bytes > self._bytes_max:
+                return samples
             dropped = self._make_room(self._bytes_max - batch.held_bytes)
             if self.held_bytes + batch.held_bytes > self._bytes_max:
                 return dropped + samples
@@ -86,6 +75,7 @@ class Spool:
     def first(self) -> tuple[Batch, bytes] | None:
         """The oldest request, which stays until it is removed; None where nothing waits. Raises `OSError`."""
         with self._lock:
+            self._open()
             while self._batches:
                 batch = self._batches[0]
                 try:
@@ -110,14 +100,27 @@ class Spool:
         with self._lock:
             self._leaving = None
 
+    def _open(self) -> None:
+        if self._next:
+            return
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = []
+        for place in self._path.iterdir():
+            name = _NAME.fullmatch(place.name)
+            if name:
+                found.append(Batch(int(name[1]), int(name[2]), held(place.stat().st_size)))
+            elif place.suffix == ".new":
+                place.unlink()
+        self._batches = deque(sorted(found, key=lambda batch: batch.number))
+        self.held_bytes = sum(batch.held_bytes for batch in found)
+        self.samples = sum(batch.samples for batch in found)
+        self._next = self._batches[-1].number + 1 if self._batches else 1
+
     def _make_room(self, bytes_max: int) -> int:
         """Drop the oldest down to so many bytes; the number of their samples."""
         dropped = 0
-        while self.held_bytes > bytes_max:
-            index = 1 if self._batches[0] == self._leaving else 0
-            if index >= len(self._batches):
-                break
-            dropped += self._drop(index)
+        while self.held_bytes > bytes_max and self._batches[-1] != self._leaving:
+            dropped += self._drop(1 if self._batches[0] == self._leaving else 0)
         return dropped
 
     def _drop(self, index: int) -> int:
