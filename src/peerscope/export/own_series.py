@@ -106,8 +106,8 @@ def _kept(monitor: Monitor) -> Iterator[Metric]:
     yield gauge("ledger_equivocations", "Proofs that a peer contradicted itself.", len(ledger.proofs))
     if monitor.recorder is not None:
         with contextlib.suppress(OSError):  # its journal may go at any time
-            size_bytes = sum(place.stat().st_size for place in monitor.state.path.glob(f"{FILE}*"))
-            yield gauge("history_size_bytes", "The history on disk, its journal included.", size_bytes)
+            sizes = [place.stat().st_size for place in monitor.state.path.glob(f"{FILE}*")]
+            yield gauge("history_size_bytes", "The history on disk, its journal included.", sum(sizes) or None)
 
 
 def _written(writer: RemoteWrite) -> Iterator[Metric]:
