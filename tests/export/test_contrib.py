@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from peerscope.export.names import OF_A_PEER, OF_THE_NETWORK
+
 CONTRIB = Path(__file__).parents[2] / "contrib"
+DOCS, SOURCES = CONTRIB.parent / "docs", CONTRIB.parent / "src" / "peerscope"
 RULES = CONTRIB / "prometheus" / "peerscope-rules.yml"
 Need = Callable[[str], str]
 
@@ -23,6 +26,18 @@ def promtool(need: Need, *arguments: str) -> str:
     checked = subprocess.run([need("promtool"), *arguments], capture_output=True, text=True, cwd=RULES.parent)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     return checked.stdout
+
+
+def test_every_metric_that_operators_are_told_of_is_one_that_is_exported(dashboard: dict[str, Any]) -> None:
+    sources = "".join(place.read_text("utf-8") for place in (SOURCES / "export").glob("*_series.py"))
+    known = set(re.findall(r'"([a-z0-9_]+)", ', sources)) | {"peer_info", "gossip_push_hops_bucket"}
+    known |= {"agent_info", "build_info"}
+    known |= {f"{scope}{name.metric}" for scope in ("", "peer_") for name in OF_A_PEER}
+    known |= {f"network_{name.metric}" for name in OF_THE_NETWORK}
+    told = RULES.read_text("utf-8") + json.dumps(dashboard) + (DOCS / "EXPORT.md").read_text("utf-8")
+    names = set(re.findall(r"\bpeerscope_([a-z0-9_]+[a-z0-9])\b(?!\*)", told))
+    assert len(names) > 40
+    assert sorted(name for name in names if name.removesuffix("_total") not in known and name not in known) == []
 
 
 @pytest.mark.tools

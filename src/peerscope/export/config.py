@@ -38,7 +38,7 @@ class RemoteWriteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     username: str = ""
     password_file: str = ""
     """Files that nobody else can read (mode 0600); they are read again for every request."""
-    queue_bytes_max: int = 64 * MIB  # 15 hours of one peer's 350 series, at 4 KiB or so a quarter of a minute
+    queue_bytes_max: int = 64 * MIB  # 68 hours of four requests a minute, of 4 KiB or less
     """Of what waits on disk while the receiver is away. Beyond, the oldest is dropped and counted."""
     batch_samples_max: int = 2000  # Prometheus's max_samples_per_send
     """In one request."""

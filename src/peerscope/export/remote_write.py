@@ -130,7 +130,7 @@ class RemoteWrite:
         await self._queue(families, at_ms)
 
     async def _queue(self, families: list[Metric], at_ms: int) -> None:
-        samples = samples_of(families, self._external)
+        samples = await in_thread(partial(samples_of, families, self._external), "remote-write")
         ended = self._told - samples.keys()
         self._told = set(samples)
         every = [*samples.items(), *((labels, STALE) for labels in sorted(ended))]
