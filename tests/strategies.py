@@ -91,6 +91,7 @@ profiles = st.builds(
     node=st.none() | names,
     labels=tuples_of(st.tuples(names, names), 3),
     roles=tuples_of(names, 3),
+    exporter=st.none() | st.sampled_from(["10.0.0.1:8080", "peer.example.org:80", "[2001:db8::1]:65535"]),
 )
 checks = st.builds(Check, number(3), st.none() | number(1_000_000), st.none() | texts)
 readings = st.builds(

@@ -18,6 +18,8 @@ from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
 from peerscope.errors import PeerscopeError
+from peerscope.export.discovery import exporter_address
+from peerscope.export.exports import Exports
 from peerscope.history.past import past_day
 from peerscope.history.recorder import Recorder
 from peerscope.mesh.events import Effect, Leave, Publish, WallClock
@@ -33,6 +35,7 @@ from peerscope.sources.telemetry import Telemetry
 from peerscope.state import State, default_state
 from peerscope.tally import Tally
 from peerscope.traffic import Traffic
+from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver
 from peerscope.transport.iroh import IrohTransport, parse_ticket
 from peerscope.views.aggregates import NetworkMetrics
@@ -89,6 +92,8 @@ class Monitor:
         """The P2P program beside this peer, where one is attached."""
         self.recorder: Recorder | None = None
         """What was measured, over time; None before the start, and where `history.enabled` is false."""
+        self.exports = Exports(config.export, self)
+        """What goes to other tools by itself."""
         self._survey = Survey()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
@@ -140,6 +145,7 @@ class Monitor:
             parts.append(self.recorder.run())
         parts.append(self.tally.run(recall))
         parts.append(self.alerting.run(self._driver, self.traffic, self.recorder))
+        parts += self.exports.parts()
         for work in parts:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
@@ -155,7 +161,8 @@ class Monitor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        await asyncio.gather(self._transport.close(), *([self.recorder.close()] if self.recorder else []))
+        closing = [self._transport.close(), self.exports.close()]
+        await asyncio.gather(*closing, *([self.recorder.close()] if self.recorder else []))
         self._bootstrap.keep(self.peer)
         self.state.unlock()
 
@@ -173,6 +180,11 @@ class Monitor:
     def peer(self) -> Peer:
         """The core, to look at."""
         return self._driver.peer
+
+    @property
+    def transport(self) -> Transport:
+        """Connections to other peers, to look at."""
+        return self._transport
 
     @property
     def telemetry(self) -> Telemetry:
@@ -258,6 +270,8 @@ class Monitor:
             started_at_ms=round(time.time() * 1000),
             region_source="country" if found else "declared",
             node=self.node.name,
+            roles=self.exports.roles,
+            exporter=exporter_address(self.config.export, self.http, addresses),
         )
 
     def _look(self) -> Moment:

@@ -20,6 +20,7 @@ from msgspec import Struct
 from peerscope.addresses import is_loopback, split_address
 from peerscope.alerts.rules import AlertConfig, Rule, effective_rules, parse_rules
 from peerscope.errors import ConfigError
+from peerscope.export.config import ExportConfig
 from peerscope.history.retention import HistoryConfig
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.checks import HealthConfig
@@ -108,6 +109,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     node: NodeConfig = NodeConfig()
     history: HistoryConfig = HistoryConfig()
     alerts: AlertConfig = AlertConfig()
+    export: ExportConfig = ExportConfig()
 
     @classmethod
     def load(

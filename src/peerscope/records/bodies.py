@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from peerscope.errors import RemoteError
 from peerscope.records.alerts import Alerts, Orders
 from peerscope.records.measures import Metrics
-from peerscope.records.texts import Microseconds, Milliseconds, Name, OverlayId, Ref, Text
+from peerscope.records.texts import HostAndPort, Microseconds, Milliseconds, Name, OverlayId, Ref, Text
 
 BODY_BYTES_MAX = 4096
 ALERTS_BYTES_MAX = 16 * 1024
@@ -77,6 +77,8 @@ class Profile(Struct, frozen=True, array_like=True, gc=False):
     """Who says so: the operator, or a table of address ranges."""
     node_id: OverlayId | None = None
     """Name of the node in its own network, as its neighbours there call it."""
+    exporter: HostAndPort | None = None
+    """Where others reach this peer's /metrics; None where they cannot."""
 
 
 class Check(Struct, frozen=True, array_like=True, gc=False):
