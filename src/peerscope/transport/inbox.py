@@ -19,8 +19,9 @@ TURN_EVENTS_MAX = 64
 PEER_MESSAGES_MAX = 256
 PEER_DATAGRAMS_MAX = 32
 """Pings of half a minute."""
+PEER_BYTES_MAX = 1024 * 1024
 BYTES_MAX = 16 * 1024 * 1024
-"""All that waits, shared by the peers of which something does; a message of the longest kind fits for each."""
+"""When so much waits in all, each peer may still have one message of the longest kind waiting."""
 
 
 class Queue:
@@ -43,6 +44,8 @@ class Inbox:
         self._datagrams: dict[PeerId, deque[Event]] = {}
         self._queues: dict[PeerId, Queue] = {}
         """Those with something in them, whose turn is next first."""
+        self.waiting_bytes = 0
+        """Of all messages that wait."""
         self._arrived = asyncio.Event()
 
     def __len__(self) -> int:
@@ -69,6 +72,7 @@ class Inbox:
         queue.events.append(event)
         queue.messages += 1
         queue.waiting_bytes += len(event.data)
+        self.waiting_bytes += len(event.data)
         self._arrived.set()
 
     def put_datagram(self, event: Received) -> bool:
@@ -107,6 +111,7 @@ class Inbox:
             if isinstance(event, Received):
                 queue.messages -= 1
                 queue.waiting_bytes -= len(event.data)
+                self.waiting_bytes -= len(event.data)
             if queue.events:
                 self._queues[peer] = queue  # behind the others
             queue.room.set()
@@ -119,5 +124,5 @@ class Inbox:
         return queue
 
     def _is_full(self, queue: Queue) -> bool:
-        share = max(MESSAGE_BYTES_MAX, BYTES_MAX // len(self._queues))
-        return queue.messages >= PEER_MESSAGES_MAX or queue.waiting_bytes >= share
+        most = PEER_BYTES_MAX if self.waiting_bytes < BYTES_MAX else MESSAGE_BYTES_MAX
+        return queue.messages >= PEER_MESSAGES_MAX or queue.waiting_bytes >= most
