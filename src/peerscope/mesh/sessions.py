@@ -105,10 +105,11 @@ class Sessions:
             self._watch.close(peer)
             self._neighbourhood.failed(peer, now)
 
-    def visit(self, peer: PeerId) -> None:
+    def visit(self, peer: PeerId, now: float) -> None:
         """Connect to a member that is no neighbour, for a few pings."""
-        self._visiting.add(peer)
-        self._dial(peer)
+        if not self._conducts.is_banned(peer, now):
+            self._visiting.add(peer)
+            self._dial(peer)
 
     def unreached(self, peer: PeerId, now: float) -> None:
         """A dial came to nothing."""
