@@ -134,7 +134,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if layer:
                 _overlay(values, layer)
                 config = _convert(values, where)
-        config.check()
+        try:
+            config.check()
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}" if path is not None else str(error)) from None
         return config
 
     def check(self) -> None:
