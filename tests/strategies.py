@@ -6,6 +6,7 @@ from peerscope.mesh.messages import (
     Aged,
     Announce,
     Bye,
+    Challenge,
     Digest,
     Held,
     Hello,
@@ -35,6 +36,7 @@ from peerscope.records.bodies import (
     Report,
     encode_body,
 )
+from peerscope.records.certificates import Certificate, Revocation, Revoked
 from peerscope.records.identity import Identity, PeerId
 from peerscope.records.measures import (
     COUNT_MAX,
@@ -63,6 +65,7 @@ BODY_TYPES = {
     Kind.OBSERVATIONS: Observations,
     Kind.ALERTS: Alerts,
     Kind.ORDERS: Orders,
+    Kind.REVOKED: Revoked,
 }
 
 
@@ -80,6 +83,17 @@ def tuples_of(element: st.SearchStrategy, most: int) -> st.SearchStrategy[tuple]
     return st.lists(element, max_size=most).map(tuple)
 
 
+_ids = st.binary(min_size=32, max_size=32)
+_signatures = st.binary(min_size=64, max_size=64)
+certificates = st.builds(
+    Certificate, _ids, names, st.binary(min_size=8, max_size=8), milliseconds, milliseconds, _ids, _signatures
+)
+revoked = st.builds(
+    Revoked,
+    tuples_of(
+        st.builds(Revocation, st.binary(min_size=8, max_size=32), milliseconds, milliseconds, _ids, _signatures), 5
+    ),
+)
 profiles = st.builds(
     Profile,
     addresses=tuples_of(names, 8),
@@ -92,6 +106,7 @@ profiles = st.builds(
     labels=tuples_of(st.tuples(names, names), 3),
     roles=tuples_of(names, 3),
     exporter=st.none() | st.sampled_from(["10.0.0.1:8080", "peer.example.org:80", "[2001:db8::1]:65535"]),
+    certificate=st.none() | certificates,
 )
 checks = st.builds(Check, number(3), st.none() | number(1_000_000), st.none() | texts)
 readings = st.builds(
@@ -165,12 +180,12 @@ orders = st.builds(
     ),
     tuples_of(st.builds(Acknowledgement, names, milliseconds, names, texts), 3),
 )
-bodies: st.SearchStrategy[Body] = profiles | reports | observations | alerts | orders
+bodies: st.SearchStrategy[Body] = profiles | reports | observations | alerts | orders | revoked
 
 
 def unsigned(origin: PeerId, body: Body, version: int = 1, *, kind: int | None = None, ahead_ms: int = 0) -> Record:
     """A record whose signature nobody checked; the ledger never does."""
-    number = {known: of_type for of_type, known in BODY_TYPES.items()}.get(type(body), kind)
+    number = {type_: number for number, type_ in BODY_TYPES.items()}.get(type(body), kind)
     assert number is not None
     data = body.data if isinstance(body, Opaque) else encode_body(body)
     return Record(origin, int(number), version, ahead_ms, data, bytes(64))
@@ -227,6 +242,8 @@ messages: st.SearchStrategy[Message] = st.one_of(
         milliseconds,
         st.booleans(),
         st.booleans(),
+        st.binary(max_size=16),
+        st.none() | certificates,
     ),
     st.builds(Ping, _sequences, milliseconds, milliseconds, st.none() | number(600_000_000), _losses, _places),
     st.builds(Pong, _sequences, milliseconds, milliseconds, _places),
@@ -248,8 +265,14 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Inventory, number(8), tuples_of(number(255), 5), _held),
     st.builds(Bye, names),
     st.builds(
-        Neighbors, st.integers(1, 255), st.integers(1, 255), st.just("peerscope") | names, st.binary(max_size=32)
+        Neighbors,
+        st.integers(1, 255),
+        st.integers(1, 255),
+        st.just("peerscope") | names,
+        st.binary(max_size=32),
+        st.none() | certificates,
     ),
+    st.builds(Challenge, st.binary(min_size=16, max_size=16)),
     st.builds(Vicinity, records, tuples_of(records, 3), number(65_535)),
 )
 

@@ -27,6 +27,7 @@ from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.coordinates import CoordinateConfig
 from peerscope.mesh.detector import DetectorConfig
 from peerscope.mesh.gossip import GossipConfig
+from peerscope.mesh.limits import LimitConfig
 from peerscope.mesh.neighbourhood import NeighbourhoodConfig
 from peerscope.mesh.peer import PeerConfig
 from peerscope.mesh.reporter import ReportConfig
@@ -39,6 +40,8 @@ from peerscope.views.regions import RegionConfig
 
 ENVIRONMENT_PREFIX = "PEERSCOPE_"
 TOKEN_CHARACTERS_MIN = 16
+LISTS = frozenset({"join", "allowed_hosts", "sources", "allow", "operators"})
+"""Keys whose values in the environment are separated by commas."""
 
 
 class SelfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,6 +109,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     regions: RegionConfig = RegionConfig()
     crawl: CrawlConfig = CrawlConfig()
     coordinates: CoordinateConfig = CoordinateConfig()
+    limits: LimitConfig = LimitConfig()
     node: NodeConfig = NodeConfig()
     history: HistoryConfig = HistoryConfig()
     alerts: AlertConfig = AlertConfig()
@@ -134,8 +138,23 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if layer:
                 _overlay(values, layer)
                 config = _convert(values, where)
-        config.alert_rules()
+        try:
+            config.check()
+            config.alert_rules()
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}" if path is not None else str(error)) from None
         return config
+
+    def check(self) -> None:
+        """Raise `ConfigError` where sections do not go together; after all layers, since one may mend another."""
+        host, _ = split_address(self.peer.listen, "peer.listen")
+        if not (is_loopback(host) or self.network.open or self.network.is_closed):
+            raise ConfigError(
+                f"peer.listen is {self.peer.listen}: reachable from other machines, but nothing says who may join; set "
+                "network.secret (PEERSCOPE_NETWORK__SECRET, `openssl rand -hex 16` makes one), network.allow (ids of "
+                "peers) or network.operators (`peerscope admit keygen` makes one), or say network.open = true to let "
+                "anybody in; or listen on this machine alone, --listen 127.0.0.1:0"
+            )
 
     def alert_rules(self) -> tuple[Rule, ...]:
         """Every alert rule, as packaged, added and changed by the operator. Raises `ConfigError`."""
@@ -159,6 +178,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             health=self.health,
             crawl=self.crawl,
             coordinates=self.coordinates,
+            limits=self.limits,
         )
 
 
@@ -185,7 +205,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
                 raise ConfigError(f"environment: {name}: {'.'.join(tables)} is already set as a whole")
             place = place[table]
         text = environment[name]
-        place[key] = tuple(filter(None, text.split(","))) if key in ("join", "allowed_hosts", "sources") else text
+        place[key] = tuple(filter(None, text.split(","))) if key in LISTS else text
     return values
 
 

@@ -16,12 +16,15 @@ from msgspec import Meta, Struct
 
 from peerscope.errors import RemoteError
 from peerscope.records.alerts import Alerts, Orders
+from peerscope.records.certificates import Certificate, Revoked
 from peerscope.records.measures import Metrics
 from peerscope.records.texts import HostAndPort, Microseconds, Milliseconds, Name, OverlayId, Ref, Text
 
 BODY_BYTES_MAX = 4096
 ALERTS_BYTES_MAX = 16 * 1024
 """An aggregator speaks for its whole zone."""
+REVOKED_BYTES_MAX = 16 * 1024
+"""Room for `REVOCATIONS_MAX`."""
 ADDRESSES_MAX = 8
 LINKS_MAX = 64
 OBSERVATIONS_MAX = 128
@@ -43,6 +46,7 @@ class Kind(IntEnum):
     ALERTS = 3
     SUMMARY = 4
     ORDERS = 5
+    REVOKED = 6
 
 
 class Status(IntEnum):
@@ -79,6 +83,9 @@ class Profile(Struct, frozen=True, array_like=True, gc=False):
     """Name of the node in its own network, as its neighbours there call it."""
     exporter: HostAndPort | None = None
     """Where others reach this peer's /metrics; None where they cannot."""
+    certificate: Certificate | None = None
+    """An operator's word that the peer is a member, where the network wants it: so that all may check, not only those
+    whom it greets."""
 
 
 class Check(Struct, frozen=True, array_like=True, gc=False):
@@ -176,7 +183,7 @@ class Opaque(Struct, frozen=True):
     data: bytes
 
 
-Body = Profile | Report | Observations | Alerts | Orders | Opaque
+Body = Profile | Report | Observations | Alerts | Orders | Revoked | Opaque
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
@@ -185,6 +192,7 @@ _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
     Kind.OBSERVATIONS: msgspec.msgpack.Decoder(Observations),
     Kind.ALERTS: msgspec.msgpack.Decoder(Alerts),
     Kind.ORDERS: msgspec.msgpack.Decoder(Orders),
+    Kind.REVOKED: msgspec.msgpack.Decoder(Revoked),
 }
 _kinds: dict[type[Body], Kind] = {
     Profile: Kind.PROFILE,
@@ -192,7 +200,9 @@ _kinds: dict[type[Body], Kind] = {
     Observations: Kind.OBSERVATIONS,
     Alerts: Kind.ALERTS,
     Orders: Kind.ORDERS,
+    Revoked: Kind.REVOKED,
 }
+_bytes_max: dict[int, int] = {Kind.ALERTS: ALERTS_BYTES_MAX, Kind.REVOKED: REVOKED_BYTES_MAX}
 
 
 def kind_of(body: Body) -> Kind:
@@ -202,7 +212,7 @@ def kind_of(body: Body) -> Kind:
 
 def body_bytes_max(kind: int) -> int:
     """Longest body of this kind."""
-    return ALERTS_BYTES_MAX if kind == Kind.ALERTS else BODY_BYTES_MAX
+    return _bytes_max.get(kind, BODY_BYTES_MAX)
 
 
 def encode_body(body: Body) -> bytes:

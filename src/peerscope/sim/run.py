@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from peerscope.mesh.conduct import WEIGHTS
 from peerscope.mesh.events import Effect, Recall
 from peerscope.mesh.messages import Aged
 from peerscope.mesh.peer import PeerConfig
@@ -71,6 +72,8 @@ class Outcome(Struct, frozen=True):
     """At the end; null where the scenario's latency has no fixed truth."""
     bytes_share: dict[str, float]
     refused: dict[str, int]
+    offences: int
+    """Refusals that were held against the neighbour that sent it: none among honest peers."""
     crawl: Crawl | None
     alerts: AlertsSeen | None
     """null unless the scenario's peers look at their alert rules."""
@@ -192,6 +195,7 @@ class Traffic:
             "last_hop": max((max(peer.hops) for peer in everybody if peer.hops), default=None),
             "bytes_share": {name: round(count / total, 4) for name, count in sorted(sent.items())} if total else {},
             "refused": dict(sorted(refused.items())),
+            "offences": sum(refused[reason] for reason in WEIGHTS),
         }
 
 
@@ -241,6 +245,7 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
         ("dead peers never called down", detection["down"].missed, bounds.missed),
         ("seconds until all agreed", outcome.convergence_s, bounds.convergence_s),
         ("redundancy", outcome.redundancy, bounds.redundancy),
+        ("offences", outcome.offences, bounds.offences),
         ("seconds of the crawl", crawl.seconds if crawl else None, bounds.crawl_s),
         ("honest peers the crawl missed", crawl.missed if crawl else None, bounds.crawl_missed),
         ("peers that see other alerts than most", alerts.disagreeing if alerts else None, bounds.disagreeing),

@@ -72,6 +72,8 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     convergence_s: float | None = None
     """Seconds after the last step until every running peer holds the same records and misses nobody alive."""
     redundancy: float | None = None
+    offences: int | None = None
+    """Things held against neighbours; 0 where all are honest."""
     crawl_s: float | None = None
     """Seconds that a crawl takes."""
     crawl_missed: int | None = 0
