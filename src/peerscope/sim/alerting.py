@@ -95,7 +95,8 @@ class SimulatedAlerts:
         if news is not None:
             self._sim.feed(peer, news)
             moment = moment_of(node, now)  # what it says has changed the ledger
-        self.changes += [(now, peer, alert) for alert in seat.board.update(moment, seat.engine.chosen)]
+        if seat.engine.has_looked_around:
+            self.changes += [(now, peer, alert) for alert in seat.board.update(moment, seat.engine.chosen)]
 
 
 def moment_of(node: Node, now: float) -> Moment:
