@@ -131,3 +131,6 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
 
 DOCUMENTS: dict[str, str] = {**topology.DOCUMENTS}
 """Media types of the routes that answer something else than JSON."""
+
+BODY_BYTES: dict[str, int] = {**telemetry.BODY_BYTES}
+"""Longest body of a request, by route; of those not named here a little (web/bodies.py)."""
