@@ -53,7 +53,7 @@ def make_app(monitor: Monitor, feed: Feed, *, hosts: tuple[str, ...] = ()) -> St
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[
-            Middleware(Guard, hosts=hosts, token=web.token, has_proxies=bool(web.proxies)),
+            Middleware(Guard, hosts=hosts, token=web.token, routes=ROUTES, has_proxies=bool(web.proxies)),
             Middleware(Bounded, most=BODY_BYTES),
         ],
         exception_handlers={HTTPException: on_http_error},

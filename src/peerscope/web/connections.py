@@ -137,6 +137,12 @@ class FirmSocket(WebSocketsSansIOProtocol):
         super().keepalive_timeout()
         self.transport.abort()
 
+    async def send(self, message: Any) -> None:
+        """Pass on what the application says."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # it was refused, which uvicorn would call an error of the application
+
     async def run_asgi(self) -> None:
         """Serve, then close, and not wait for ever until that is done."""
         try:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from peerscope.addresses import is_loopback
@@ -52,9 +53,12 @@ HEADERS = {
 class Guard:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], token: str, has_proxies: bool = False) -> None:
-        """`has_proxies`: the server has put the client's address in place of a known proxy's."""
+    def __init__(
+        self, app: ASGIApp, *, hosts: Iterable[str], token: str, routes: Sequence[BaseRoute], has_proxies: bool = False
+    ) -> None:
+        """`routes`: all there are. `has_proxies`: a known proxy's address was replaced by whose request it is."""
         self._app = app
+        self._routes = routes
         self._hosts = LOOPBACK_HOSTS | {host.lower() for host in hosts}
         self._token = token
         self._has_proxies = has_proxies
@@ -105,8 +109,11 @@ class Guard:
         if self._token:
             if path != "/" and not path.startswith(OPEN_PATHS):
                 self._check_token(scope, headers)
-        elif scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
+        elif scope["type"] == "http" and scope["method"] not in SAFE_METHODS and self._is_route(scope):
             self._check_intent(scope, headers)
+
+    def _is_route(self, scope: Scope) -> bool:
+        return any(route.matches(scope)[0] is Match.FULL for route in self._routes)
 
     def _check_token(self, scope: Scope, headers: Headers) -> None:
         given = _token_given(scope, headers)
