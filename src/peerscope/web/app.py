@@ -28,10 +28,15 @@ from peerscope.web.guard import Guard
 from peerscope.web.openapi import openapi
 from peerscope.web.problems import on_http_error
 from peerscope.web.tls import server_context
+from peerscope.web.turns import InTurn
 
 STATIC = Path(str(files("peerscope.web"))) / "static"
 SOCKET_BYTES_MAX = 4096
 """Largest message accepted from a feed's client; none is expected."""
+
+SEND_BYTES = 256 * 1024
+"""What the kernel takes at a time of a long answer. By itself it would take megabytes for each client that does not
+read, and copy them for all clients in one go."""
 
 
 def make_app(monitor: Monitor, feed: Feed, *, hosts: tuple[str, ...] = ()) -> Starlette:
@@ -53,6 +58,7 @@ def make_app(monitor: Monitor, feed: Feed, *, hosts: tuple[str, ...] = ()) -> St
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[
+            Middleware(InTurn),
             Middleware(Guard, hosts=hosts, token=web.token, routes=ROUTES, has_proxies=bool(web.proxies)),
             Middleware(Bounded, most=BODY_BYTES),
         ],
@@ -101,6 +107,7 @@ def _listen(host: str, port: int) -> socket.socket:
         # Inherited by each connection. asyncio sets it only on sockets that name their protocol, and small answers
         # would wait for a delayed acknowledgement.
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         return server
     except OSError as error:
         raise ConfigError(

@@ -13,13 +13,17 @@ import math
 import socket
 import ssl
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
+from websockets.frames import Frame, Opcode
+
+from peerscope.web.turns import Turns
 
 CONNECTIONS_MAX = 512
 HEAD_BYTES_MAX = 16 * 1024
@@ -41,6 +45,10 @@ FRAGMENTS_MAX = 8
 class PatientProtocol(H11Protocol):
     """One HTTP connection that is cut off when it takes too long."""
 
+    def __init__(self, turns: Turns, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._turns = turns
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room if there are too many, and wait for a request."""
         super().connection_made(transport)
@@ -51,6 +59,15 @@ class PatientProtocol(H11Protocol):
         self._began_at = self.loop.time()
         self._make_room()
         self._look()
+        transport.pause_reading()
+        entering = self.loop.create_task(self._enter())
+        entering.add_done_callback(self.tasks.discard)
+        self.tasks.add(entering)
+
+    async def _enter(self) -> None:
+        await self._turns.mine()
+        if not self.transport.is_closing() and not self.flow.read_paused:
+            self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
@@ -114,6 +131,21 @@ class PatientProtocol(H11Protocol):
 class FirmSocket(WebSocketsSansIOProtocol):
     """One WebSocket that is cut off when its other end does not read."""
 
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in; the first ones hold the whole handshake."""
+        if self.conn.parser_exc is not None:
+            return
+        super().data_received(data)
+        if not self.handshake_initiated:
+            self.transport.abort()
+
+    def handle_parser_exception(self) -> None:
+        """It broke the protocol; before the handshake is done there is no way to tell it, and uvicorn would stumble."""
+        if self.conn.close_sent is None:
+            self.transport.abort()
+        else:
+            super().handle_parser_exception()
+
     def pause_writing(self) -> None:
         """Hear nothing more of one that does not read: pings, say, that would want pongs."""
         super().pause_writing()
@@ -138,7 +170,14 @@ class FirmSocket(WebSocketsSansIOProtocol):
         self.transport.abort()
 
     async def send(self, message: Any) -> None:
-        """Pass on what the application says."""
+        """Pass on what the application says; a text that goes to many is framed once."""
+        text = message.get("text") if message["type"] == "websocket.send" else None
+        if text is not None and self.handshake_complete:
+            await self.writable.wait()
+            if self.disconnected or self.close_sent:
+                raise ClientDisconnected
+            self.transport.write(_framed(text))
+            return
         await super().send(message)
         if message["type"] == "websocket.http.response.body":
             self.handshake_complete = True  # it was refused, which uvicorn would call an error of the application
@@ -149,6 +188,12 @@ class FirmSocket(WebSocketsSansIOProtocol):
             await super().run_asgi()
         finally:
             self.loop.call_later(LINGER_S, self.transport.abort)
+
+
+@lru_cache(maxsize=2)
+def _framed(text: str) -> bytes:
+    """One unmasked frame; the connections that send it share its bytes."""
+    return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
 class QuietServer(uvicorn.Server):
@@ -186,10 +231,10 @@ class QuietServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen on the sockets; like uvicorn's, but a TLS handshake has an end too."""
-        loop = asyncio.get_running_loop()
+        loop, turns = asyncio.get_running_loop(), Turns()
         self.servers = [
             await loop.create_server(
-                lambda: PatientProtocol(self.config, self.server_state, app_state={}),
+                lambda: PatientProtocol(turns, self.config, self.server_state, app_state={}),
                 sock=each,
                 backlog=self.config.backlog,
                 ssl=self._tls,
