@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 from peerscope.addresses import split_address
 from peerscope.agent import Monitor
 from peerscope.errors import ConfigError
-from peerscope.web.api import BODY_BYTES, ROUTES
+from peerscope.web.api import BODIES, ROUTES
 from peerscope.web.bodies import Bounded
 from peerscope.web.connections import QuietServer
 from peerscope.web.feed import Feed
@@ -60,7 +60,7 @@ def make_app(monitor: Monitor, feed: Feed, *, hosts: tuple[str, ...] = ()) -> St
         middleware=[
             Middleware(InTurn),
             Middleware(Guard, hosts=hosts, token=web.token, routes=ROUTES, has_proxies=bool(web.proxies)),
-            Middleware(Bounded, most=BODY_BYTES),
+            Middleware(Bounded, bodies=BODIES),
         ],
         exception_handlers={HTTPException: on_http_error},
     )

@@ -1,9 +1,11 @@
-"""How long a request's body may be, before any route reads it: a little, unless the route says more."""
+"""Bodies of requests: what each route takes, and how much at most; checked before the route reads any of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from msgspec import Struct
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,13 +16,22 @@ BODY_BYTES_MAX = 64 * 1024
 """Of a route that says nothing: room for any one thing that a person writes."""
 
 
+class Body(Struct, frozen=True):
+    """What one route takes."""
+
+    media_types: tuple[str, ...] = ("application/json",)
+    kind: Any = str
+    """Type of what is in it, for the description of the API."""
+    bytes_max: int = BODY_BYTES_MAX
+
+
 class Bounded:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, *, most: Mapping[str, int]) -> None:
-        """`most`: bytes, by path of the routes that take more."""
+    def __init__(self, app: ASGIApp, *, bodies: Mapping[str, Body]) -> None:
+        """`bodies`: by path."""
         self._app = app
-        self._most = most
+        self._most = {path: body.bytes_max for path, body in bodies.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from peerscope.sources.events import Event, Refused, read_lines
 from peerscope.sources.node import NodeView
 from peerscope.web.answers import answer, monitor_of
+from peerscope.web.bodies import Body
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 LINES_MAX = 20_000
@@ -88,4 +89,5 @@ ROUTES = [
     Route("/api/v1/telemetry", telemetry, methods=["POST"]),
 ]
 ANSWERS: dict[str, Any] = {"/api/v1/node": NodeView, "/api/v1/telemetry": Accepted}
-BODY_BYTES = {"/api/v1/telemetry": BODY_BYTES_MAX}
+BODIES = {"/api/v1/telemetry": Body(("application/x-ndjson", "text/plain"), bytes_max=BODY_BYTES_MAX)}
+STATUSES = {"/api/v1/telemetry": (207, 400)}
