@@ -23,6 +23,7 @@ class Body(Struct, frozen=True):
     kind: Any = str
     """Type of what is in it, for the description of the API."""
     bytes_max: int = BODY_BYTES_MAX
+    is_required: bool = True
 
 
 class Bounded:

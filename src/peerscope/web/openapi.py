@@ -18,8 +18,8 @@ from peerscope.web.api import ANSWERS, BODIES, DOCUMENTS, PARAMETERS, ROUTES, ST
 from peerscope.web.guard import SAFE_METHODS
 from peerscope.web.problems import MEDIA_TYPE, Problem
 
-ID = {"type": "string", "pattern": "^[0-9a-fA-F]{1,64}$", "description": "Any unambiguous beginning of a peer's id."}
-DURATION = {"type": "string", "examples": ["90s", "15m", "1h", "30d"]}
+ID = {"type": "string", "pattern": "^[0-9a-fA-F]{0,64}$", "description": "Any unambiguous beginning of a peer's id."}
+DURATION = {"type": "string", "pattern": "^[1-9][0-9]{0,8}[smhd]$", "examples": ["90s", "15m", "1h", "30d"]}
 SCHEMAS: dict[str, dict[str, Any]] = {
     "id": ID,
     "peer": ID,
@@ -29,7 +29,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "cursor": {"type": "string", "description": "Taken from the Link header of the page before."},
     "by": {"type": "string", "enum": ["region", "peer"], "default": "region"},
     "clusters": {"type": "string", "enum": ["0", "1"], "default": "0"},
-    "since": DURATION | {"description": "So long ago, or Unix seconds."},
+    "since": DURATION
+    | {"pattern": "^([1-9][0-9]{0,8}[smhd]|[0-9]{1,12})$", "description": "So long ago, or Unix seconds."},
     "step": DURATION | {"description": "No finer than this."},
 }
 """Parameters by name; those that are not listed are text."""
@@ -53,7 +54,7 @@ def describe() -> dict[str, Any]:
                 operation["description"] = CHANGES
             if method in ("POST", "PUT", "PATCH") and (body := BODIES.get(route.path)):
                 content = {media_type: {"schema": bodies[route.path]} for media_type in body.media_types}
-                operation["requestBody"] = {"required": True, "content": content}
+                operation["requestBody"] = {"required": body.is_required, "content": content}
             paths.setdefault(route.path, {})[method.lower()] = operation
     return {
         "openapi": "3.1.0",

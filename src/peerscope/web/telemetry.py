@@ -89,5 +89,7 @@ ROUTES = [
     Route("/api/v1/telemetry", telemetry, methods=["POST"]),
 ]
 ANSWERS: dict[str, Any] = {"/api/v1/node": NodeView, "/api/v1/telemetry": Accepted}
-BODIES = {"/api/v1/telemetry": Body(("application/x-ndjson", "text/plain"), bytes_max=BODY_BYTES_MAX)}
+BODIES = {
+    "/api/v1/telemetry": Body(("application/x-ndjson", "text/plain"), bytes_max=BODY_BYTES_MAX, is_required=False)
+}
 STATUSES = {"/api/v1/telemetry": (207, 400)}
