@@ -185,6 +185,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
                 raise ConfigError(f"environment: {name}: {'.'.join(tables)} is already set as a whole")
             place = place[table]
         text = environment[name]
+        try:
+            (name + text).encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"environment: {name!r} is not UTF-8 text") from None
         place[key] = tuple(filter(None, text.split(","))) if key in LISTS else text
     return values
 
