@@ -29,6 +29,9 @@ TEMPLATE = """\
 # token = ""                    # must be set when `listen` is not a loopback address
 # allowed_hosts = []            # further names under which the dashboard may be opened
 # update_interval_s = 5.0       # of the live feed; verdicts come at once
+# tls_cert = ""                 # path of the certificate chain (PEM); with it and its key the dashboard is https only
+# tls_key = ""                  # path of the private key (PEM)
+# proxies = []                  # addresses of reverse proxies whose X-Forwarded-For is believed
 
 [node]                          # the P2P program beside this peer
 # sources = []                  # where to learn of it, such as "yggdrasil:/run/yggdrasil.sock"; see docs/SOURCES.md

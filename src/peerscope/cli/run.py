@@ -126,6 +126,7 @@ async def _serve(config: Config, state: Path, *, as_json: bool, until_eof: bool)
         loop.add_signal_handler(number, stopping.set)
     async with monitor:
         _warn_if_open(config)
+        _warn_if_plain(config)
         _print_ready(monitor, as_json=as_json)
         if as_json:
             monitor.listen(_print_json)
@@ -147,6 +148,16 @@ async def _serve(config: Config, state: Path, *, as_json: bool, until_eof: bool)
 def _warn_if_open(config: Config) -> None:
     if config.network.open:
         click.echo("peerscope: warning: network.open is true: whoever reaches this peer can join", err=True)
+
+
+def _warn_if_plain(config: Config) -> None:
+    web = config.web
+    if web.listen != "off" and not web.tls_cert and not is_loopback(split_address(web.listen, "web.listen")[0]):
+        click.echo(
+            f"peerscope: warning: the dashboard on {web.listen} speaks plain HTTP: who listens on the way reads "
+            "the token; set web.tls_cert and web.tls_key, or put a proxy in front that speaks TLS",
+            err=True,
+        )
 
 
 def _print_ready(monitor: Any, *, as_json: bool) -> None:

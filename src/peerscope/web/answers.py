@@ -33,7 +33,7 @@ def page(request: Request, found: Sequence[T], key: Callable[[T], str]) -> Respo
     headers = {}
     if len(rest) > limit:
         onward = {**query, "limit": str(limit), "cursor": key(rest[limit - 1])}
-        headers["link"] = f'<{request.url.path}?{urlencode(onward)}>; rel="next"'
+        headers["link"] = f'<{request.scope["path"]}?{urlencode(onward)}>; rel="next"'
     return answer(rest[:limit], headers=headers)
 
 

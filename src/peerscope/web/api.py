@@ -16,6 +16,7 @@ from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
 from peerscope.web import conduct, export, history, metrics, regions, routes, telemetry, topology
 from peerscope.web.answers import answer, find_peer, monitor_of, page
+from peerscope.web.bodies import Body
 
 
 class PeerDetail(PeerView, frozen=True):
@@ -135,3 +136,9 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
 
 DOCUMENTS: dict[str, str] = {**topology.DOCUMENTS, **export.DOCUMENTS}
 """Media types of the routes that answer something else than JSON."""
+
+BODIES: dict[str, Body] = {**telemetry.BODIES}
+"""What routes take, where they take anything (web/bodies.py)."""
+
+STATUSES: dict[str, tuple[int, ...]] = {**telemetry.STATUSES, "/readyz": (503,)}
+"""Other statuses than 200 with an answer of the same type."""

@@ -1,7 +1,9 @@
 """The live feed: a snapshot for each new client, then what changed, encoded once for all.
 
 Deltas go out every update interval, and at once when a verdict or a link changes. A client that reads too slowly
-loses its queue and gets a fresh snapshot instead: it is never behind by more than one message, and costs no more.
+loses its queue and gets a fresh snapshot instead: it is never behind by more than one message, and costs no more. All
+that start over between two deltas get the same snapshot. However many clients there are, the event loop sends to one
+at a time and looks after everything else in between.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from peerscope.agent import Monitor
 from peerscope.views.health import network_health
 from peerscope.views.links import Link
 from peerscope.views.peers import PeerView, peer_views
+from peerscope.web.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +45,10 @@ class Client:
     """One WebSocket: a short queue, and whether it must start over with a snapshot."""
 
     def __init__(self) -> None:
-        self.queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_MAX)
+        self.queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_MAX)
         self.is_behind = True
 
-    def offer(self, message: bytes) -> None:
+    def offer(self, message: str) -> None:
         """Queue a delta; a full queue is emptied, and the client starts over."""
         if self.queue.full():
             self.is_behind = True
@@ -63,6 +66,10 @@ class Feed:
         self._clients: set[Client] = set()
         self._seq = 0
         self._told = Picture({}, {})
+        self._head: dict[str, Any] = {}
+        self._start = ""
+        """A snapshot for all that start over before the next delta; empty until somebody does."""
+        self._turns = Turns()
         self._changed = asyncio.Event()
         monitor.listen(self._on_event)
 
@@ -90,15 +97,17 @@ class Feed:
         if not self._clients:
             self._update()  # nobody was told anything for a while
         client = Client()
-        client.offer(b"")
+        client.offer("")
         self._clients.add(client)
         writer = asyncio.create_task(self._write(socket, client))
         try:
-            while (await socket.receive())["type"] != "websocket.disconnect":
-                pass  # nothing is expected; this notices the end
+            is_talking = (await socket.receive())["type"] != "websocket.disconnect"
         finally:
             self._clients.discard(client)
             writer.cancel()
+        if is_talking:  # nothing is expected, and reading it would cost us
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
+                await socket.close(1008, "this feed takes no messages")
 
     def _on_event(self, _: dict[str, Any]) -> None:
         self._changed.set()
@@ -116,39 +125,40 @@ class Feed:
         )
         return picture, head
 
-    def _snapshot(self) -> bytes:
+    def _snapshot(self) -> str:
         """Everything, as of the deltas sent so far: the ones that follow fit onto it."""
-        _, head = self._look()
-        data = {**head, "peers": list(self._told.peers.values()), "links": list(self._told.links.values())}
+        data = {**self._head, "peers": list(self._told.peers.values()), "links": list(self._told.links.values())}
         return self._message("snapshot", data)
 
     def _update(self) -> None:
-        picture, head = self._look()
+        picture, self._head = self._look()
         before, self._told = self._told, picture
         data = {
-            **head,
+            **self._head,
             "peers": [v for key, v in picture.peers.items() if _is_news(before.peers.get(key), v)],
             "gone": [key for key in before.peers if key not in picture.peers],
             "links": [v for key, v in picture.links.items() if before.links.get(key) != v],
             "links_gone": [key for key in before.links if key not in picture.links],
         }
         self._seq += 1
+        self._start = ""
         message = self._message("delta", data)
         for client in self._clients:
             client.offer(message)
 
-    def _message(self, kind: str, data: dict[str, Any]) -> bytes:
+    def _message(self, kind: str, data: dict[str, Any]) -> str:
         timestamp = self._monitor.moment().wall
-        return _encoder.encode({"type": kind, "seq": self._seq, "timestamp": timestamp, "data": data})
+        return _encoder.encode({"type": kind, "seq": self._seq, "timestamp": timestamp, "data": data}).decode()
 
     async def _write(self, socket: WebSocket, client: Client) -> None:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
             while True:
                 message = await client.queue.get()
+                await self._turns.mine()
                 if client.is_behind:
                     client.is_behind = False
-                    message = self._snapshot()
-                await socket.send_text(message.decode())
+                    self._start = message = self._start or self._snapshot()
+                await socket.send_text(message)
 
 
 def _is_news(before: PeerView | None, view: PeerView) -> bool:
