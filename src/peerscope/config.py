@@ -32,10 +32,13 @@ from peerscope.mesh.sync import SyncConfig
 from peerscope.mesh.vicinity import CrawlConfig
 from peerscope.records.ledger import LedgerConfig
 from peerscope.sources.node import NodeConfig
+from peerscope.threats.threats import ThreatConfig
 from peerscope.views.places import CLUSTER_MARK
 from peerscope.views.regions import RegionConfig
 
 ENVIRONMENT_PREFIX = "PEERSCOPE_"
+LISTS = ("join", "allowed_hosts", "sources", "blocked", "trust")
+"""Keys whose values in the environment are separated by commas."""
 TOKEN_CHARACTERS_MIN = 16
 
 
@@ -106,6 +109,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     coordinates: CoordinateConfig = CoordinateConfig()
     node: NodeConfig = NodeConfig()
     history: HistoryConfig = HistoryConfig()
+    threats: ThreatConfig = ThreatConfig()
 
     @classmethod
     def load(
@@ -171,7 +175,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
                 raise ConfigError(f"environment: {name}: {'.'.join(tables)} is already set as a whole")
             place = place[table]
         text = environment[name]
-        place[key] = tuple(filter(None, text.split(","))) if key in ("join", "allowed_hosts", "sources") else text
+        place[key] = tuple(filter(None, text.split(","))) if key in LISTS else text
     return values
 
 

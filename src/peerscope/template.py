@@ -61,6 +61,14 @@ TEMPLATE = """\
 # minute_s = 86400              # how long means by the minute are kept
 # quarter_s = 2592000           # how long means by the quarter of an hour are kept
 
+[threats]                       # what is looked for, see docs/THREATS.md
+# enabled = true
+# signatures_file = ""          # TOML laid over the shipped signatures; read again on SIGHUP
+# blocked = []                  # nobody should be linked with these: ids of peers, addresses, prefixes
+# share = false                 # publish `blocked`, for those who trust this peer
+# trust = []                    # full ids of peers whose published lists count here too
+# interval_s = 5.0              # between looks
+
 [detector]
 # ping_interval_s = 1.0
 # silence_floor_s = 1.5         # shortest silence that loses a link; more than ping_interval_s

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from peerscope.errors import RemoteError
 from peerscope.records.alerts import Alerts, Orders
+from peerscope.records.blocks import Blocks
 from peerscope.records.measures import Metrics
 from peerscope.records.texts import Microseconds, Milliseconds, Name, OverlayId, Ref, Text
 
@@ -43,6 +44,7 @@ class Kind(IntEnum):
     ALERTS = 3
     SUMMARY = 4
     ORDERS = 5
+    BLOCKS = 6
 
 
 class Status(IntEnum):
@@ -174,7 +176,7 @@ class Opaque(Struct, frozen=True):
     data: bytes
 
 
-Body = Profile | Report | Observations | Alerts | Orders | Opaque
+Body = Profile | Report | Observations | Alerts | Orders | Blocks | Opaque
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
@@ -183,6 +185,7 @@ _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
     Kind.OBSERVATIONS: msgspec.msgpack.Decoder(Observations),
     Kind.ALERTS: msgspec.msgpack.Decoder(Alerts),
     Kind.ORDERS: msgspec.msgpack.Decoder(Orders),
+    Kind.BLOCKS: msgspec.msgpack.Decoder(Blocks),
 }
 _kinds: dict[type[Body], Kind] = {
     Profile: Kind.PROFILE,
@@ -190,6 +193,7 @@ _kinds: dict[type[Body], Kind] = {
     Observations: Kind.OBSERVATIONS,
     Alerts: Kind.ALERTS,
     Orders: Kind.ORDERS,
+    Blocks: Kind.BLOCKS,
 }
 
 

@@ -14,7 +14,7 @@ from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
-from peerscope.web import history, metrics, regions, routes, telemetry, topology
+from peerscope.web import history, metrics, regions, routes, telemetry, threats, topology
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 
 
@@ -98,6 +98,7 @@ ROUTES = [
     *routes.ROUTES,
     *topology.ROUTES,
     *telemetry.ROUTES,
+    *threats.ROUTES,
     *history.ROUTES,
     Route("/healthz", healthz),
     Route("/readyz", readyz),
@@ -114,6 +115,7 @@ ANSWERS: dict[str, Any] = {
     **routes.ANSWERS,
     **topology.ANSWERS,
     **telemetry.ANSWERS,
+    **threats.ANSWERS,
     **history.ANSWERS,
     "/healthz": Healthz,
     "/readyz": Readyz,
@@ -124,6 +126,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "/api/v1/peers": ("region", "status", "limit", "cursor"),
     **regions.PARAMETERS,
     **routes.PARAMETERS,
+    **threats.PARAMETERS,
     **topology.PARAMETERS,
     **history.PARAMETERS,
 }

@@ -1,0 +1,164 @@
+"""Many identities of one hand: peers that join together from one place (Douceur 2002, "The Sybil Attack").
+
+Honest peers join here and there; an attacker has few address prefixes, or grinds ids near one place. Two things are
+asked of every prefix from which somebody joined within the window, and both must be unlikely:
+
+- *Burst*. Joins fall on prefixes as the peers that were there before are spread, one join being free everywhere. Then
+  their number is Poisson-distributed, and so large a one has a chance. When all the world joins at once, after an
+  outage, the same number is expected of every prefix, and none is a burst.
+- *Density*. Prefixes hold few peers or many; their sizes are about geometric. A prefix that is far larger than the
+  others' mean is unlikely. With fewer than eight others there is nothing to compare with.
+
+Identical fingerprints among the joiners, where others differ, add to it (Fisher's method). Beside prefixes, ids that
+lie too near to each other among the joiners are looked for by a scan over the circle of ids. All chances of one look
+are corrected together (Benjamini and Hochberg), so that at most `false_discovery` of what is called is chance.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from peerscope.records.identity import PeerId
+from peerscope.threats.acquaintance import Member
+from peerscope.threats.chance import belief, binomial_tail, discoveries, fisher, geometric_tail, poisson_tail
+from peerscope.threats.findings import Finding, finding
+from peerscope.threats.signatures import Signature
+
+OTHERS_MIN = 8
+"""Prefixes to compare one with."""
+CIRCLE = 2**64
+RUNS = (5, 8, 12, 20, 32)
+"""How many neighbouring ids are looked at together."""
+STANDS_S = 3600.0
+"""A group that was found stays found so long after its last look, while enough of it are there."""
+
+
+class Group(Struct, frozen=True):
+    """Joiners that have something in common, and how likely that is."""
+
+    name: str
+    peers: frozenset[PeerId]
+    chance: float
+    text: str
+    evidence: tuple[tuple[str, object], ...]
+
+
+class Sybils:
+    """Groups found, which stand for a while though their members grow old."""
+
+    def __init__(self) -> None:
+        self._standing: dict[str, tuple[Finding, frozenset[PeerId], float]] = {}
+
+    def find(self, members: Sequence[Member], signature: Signature, now: float) -> list[Finding]:
+        """What stands now."""
+        for group, share in suspicious(members, signature):
+            found = _finding(group, share, signature)
+            known = self._standing.get(group.name)
+            if known is not None and known[0].confidence > found.confidence:
+                found = known[0]
+            peers = group.peers | (known[1] if known else frozenset())
+            self._standing[group.name] = (found, peers, now + STANDS_S)
+        here = {member.peer for member in members}
+        self._standing = {
+            name: (found, peers, until)
+            for name, (found, peers, until) in self._standing.items()
+            if now < until and len(peers & here) >= signature.samples_min
+        }
+        return [found for found, _, _ in self._standing.values()]
+
+    def peers(self) -> frozenset[PeerId]:
+        """Everybody in a group that stands."""
+        return frozenset().union(*(peers for _, peers, _ in self._standing.values()))
+
+
+def suspicious(members: Sequence[Member], signature: Signature) -> list[tuple[Group, float]]:
+    """Groups that are too unlikely, with the share of false ones among such."""
+    joined = [member for member in members if member.age_s < signature.window_s]
+    if len(joined) < signature.samples_min:
+        return []
+    groups = _by_prefix(members, joined) + _by_id(joined, signature.samples_min)
+    shares = discoveries([group.chance for group in groups])
+    return [
+        (group, share)
+        for group, share in zip(groups, shares, strict=True)
+        if share <= signature.false_discovery and len(group.peers) >= signature.samples_min
+    ]
+
+
+def _by_prefix(members: Sequence[Member], joined: Sequence[Member]) -> list[Group]:
+    sizes = Counter(member.prefix for member in members if member.prefix is not None)
+    joiners: defaultdict[str, list[Member]] = defaultdict(list)
+    for member in joined:
+        if member.prefix is not None:
+            joiners[member.prefix].append(member)
+    total, prefixes = sizes.total(), len(sizes)
+    arrived = sum(map(len, joiners.values()))
+    settled = total - arrived
+    found = []
+    for prefix, here in sorted(joiners.items()):
+        count, before = len(here), sizes[prefix] - len(here)
+        expected = arrived * (before + 1) / (settled + prefixes)
+        burst = poisson_tail(count - (before == 0), expected)
+        mean = (total - sizes[prefix]) / (prefixes - 1) if prefixes > OTHERS_MIN else float("inf")
+        chance = max(burst, geometric_tail(sizes[prefix], max(mean, 1.0 + 1.0 / prefixes)))
+        alike, likeness = _likeness(here, members)
+        if alike > 1:
+            chance = min(1.0, 2 * min(chance, fisher((chance, likeness))))
+        evidence = (
+            ("identities", count),
+            ("expected", f"{expected:.2g}"),
+            ("others_mean", f"{mean:.2g}"),
+            ("alike", alike),
+            ("youngest_s", f"{min(member.age_s for member in here):.0f}"),
+        )
+        text = f"{count} identities joined from {prefix}, {expected:.2g} were to be expected; {alike} look the same"
+        found.append(Group(prefix, frozenset(member.peer for member in here), chance, text, evidence))
+    return found
+
+
+def _likeness(here: Sequence[Member], members: Sequence[Member]) -> tuple[int, float]:
+    """How many of a group look the same, and how likely that is from how many others look so."""
+    ours = {member.peer for member in here}
+    look, alike = Counter(member.fingerprint for member in here).most_common(1)[0]
+    others = [member for member in members if member.peer not in ours]
+    share = (sum(member.fingerprint == look for member in others) + 1) / (len(others) + 2)
+    return alike, binomial_tail(alike - 1, len(here) - 1, share)
+
+
+def _by_id(joined: Sequence[Member], least: int) -> list[Group]:
+    """For each length the shortest arc of the circle with so many joiners in it."""
+    places = sorted((int.from_bytes(member.peer[:8], "big"), member.peer) for member in joined)
+    count, found = len(places), []
+    for length in RUNS:
+        if not least <= length <= count:
+            continue
+        arcs = [
+            ((places[(at + length - 1) % count][0] - places[at][0]) % CIRCLE, at)
+            for at in range(count if count > length else 1)
+        ]
+        arc, at = min(arcs)
+        # Each joiner may begin an arc, and so does the one it begins with: the others fall into it by chance.
+        chance = min(1.0, count * poisson_tail(length - 1, count * arc / CIRCLE))
+        first = places[at][1].hex()[:8]
+        peers = frozenset(places[(at + step) % count][1] for step in range(length))
+        text = f"{length} ids that joined lie within {arc / CIRCLE:.1e} of all ids, from {first} on"
+        evidence = (("identities", length), ("arc", f"{arc / CIRCLE:.1e}"), ("expected", f"{count * arc / CIRCLE:.1e}"))
+        found.append(Group(f"ids-{first}", peers, chance, text, evidence))
+    return found
+
+
+def _finding(group: Group, share: float, signature: Signature) -> Finding:
+    return finding(
+        signature.name,
+        group.name,
+        severity=signature.usual_severity,
+        confidence=belief(share),
+        title=signature.title,
+        text=group.text,
+        evidence=(*group.evidence, ("false_discovery", f"{share:.1e}")),
+        scope="network",
+        runbook=signature.runbook,
+    )
