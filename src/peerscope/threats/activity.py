@@ -6,11 +6,13 @@ that it costs the same however long the window is and however much happened in i
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from math import isfinite
 
 from msgspec import Struct
+
+from peerscope.records.measures import COUNT_MAX
 
 STEP_S = 5.0
 WINDOW_S_MAX = 3600.0
@@ -95,26 +97,31 @@ class Activity:
         self.since = now
         """When the counting began."""
         self._totals = [0.0] * len(COUNTERS)
-        self._step = int(now // STEP_S)
-        self._marks: deque[tuple[int, tuple[float, ...]]] = deque(((self._step, tuple(self._totals)),), STEPS_MAX)
-        """(step, totals at its beginning), only for steps in which something was counted."""
+        # Only for steps in which something was counted: the step, and the totals at its beginning.
+        self._steps = [int(now // STEP_S)]
+        self._marks: list[tuple[float, ...]] = [tuple(self._totals)]
 
     def count(self, now: float, **amounts: float) -> None:
         """Something happened: names of `COUNTERS`, and how much. What is no sensible amount is passed over."""
         step = int(now // STEP_S)
-        if step > self._step:
-            self._step = step
-            self._marks.append((step, tuple(self._totals)))
+        if step > self._steps[-1]:
+            self._steps.append(step)
+            self._marks.append(tuple(self._totals))
+            if len(self._steps) > 2 * STEPS_MAX:
+                del self._steps[:STEPS_MAX], self._marks[:STEPS_MAX]
         for name, amount in amounts.items():
             if isfinite(amount) and amount > 0:
-                self._totals[_INDEX[name]] += amount
+                self._totals[_INDEX[name]] += min(amount, COUNT_MAX)
 
     def sums(self, window_s: float, now: float) -> Sums:
-        """What happened in the last `window_s` seconds, to within five."""
-        first = int(now // STEP_S) - max(1, round(window_s / STEP_S)) + 1
-        before: tuple[float, ...] | list[float] = self._totals  # nothing in the window, unless a mark says otherwise
-        for step, totals in reversed(self._marks):
-            if step < first:
-                break
-            before = totals
-        return Sums(window_s, *(now - then for now, then in zip(self._totals, before, strict=True)))
+        """What happened in the last `window_s` seconds; the step in which they begin is taken to be even."""
+        begins = (now - window_s) / STEP_S
+        first = int(begins // 1)
+        at, after = self._totals_at(first), self._totals_at(first + 1)
+        outside = [old + (begins - first) * (new - old) for old, new in zip(at, after, strict=True)]
+        return Sums(window_s, *(round(new - old, 6) for new, old in zip(self._totals, outside, strict=True)))
+
+    def _totals_at(self, first: int) -> Sequence[float]:
+        """The totals when a step began."""
+        at = bisect_left(self._steps, first)
+        return self._marks[at] if at < len(self._steps) else self._totals

@@ -9,12 +9,14 @@ as any honest calculation may, and a prior that does not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, comb, e, exp, inf, lgamma, log, sqrt
+from math import ceil, comb, e, erfc, exp, inf, lgamma, log, sqrt
 
 PRIOR = 0.01
 """Of what looks unlikely enough to be looked at, how much is an attack before the numbers are seen. A guess: most
 surprises of a network are moves, releases and outages."""
 NEGLIGIBLE = 1e-17
+NORMAL_FROM = 1e6
+"""From here on a Poisson distribution is taken for a normal one."""
 
 
 def poisson_tail(count: int, expected: float) -> float:
@@ -23,8 +25,8 @@ def poisson_tail(count: int, expected: float) -> float:
         return 1.0
     if expected <= 0:
         return 0.0
-    if expected == inf:
-        return 1.0
+    if expected > NORMAL_FROM or count > NORMAL_FROM:
+        return 0.5 * erfc((count - 0.5 - expected) / sqrt(2 * expected)) if expected < inf else 1.0
     if count <= expected:
         return 1.0 - _poisson_sum(count - 1, expected, step=-1)
     return _poisson_sum(count, expected, step=1)
@@ -67,7 +69,7 @@ def wilson_lower(part: int, whole: int, z: float = 1.96) -> float:
     """A share that the true one exceeds with 97.5 % confidence (Wilson 1927)."""
     if whole <= 0:
         return 0.0
-    share, z2 = part / whole, z * z
+    share, z2 = min(1.0, part / whole), z * z
     middle = share + z2 / (2 * whole)
     spread = z * sqrt((share * (1 - share) + z2 / (4 * whole)) / whole)
     return max(0.0, (middle - spread) / (1 + z2 / whole))
@@ -103,7 +105,7 @@ def belief(p: float, prior: float = PRIOR) -> float:
 
 def exceeded(count: int, limit: float) -> float:
     """How sure one may be that the true rate exceeds `limit`, having counted so many."""
-    return 1.0 - poisson_tail(max(1, ceil(count)), limit) if count > 0 else 0.0
+    return 1.0 - poisson_tail(ceil(count), limit) if count > 0 else 0.0
 
 
 def binomial_tail(part: int, whole: int, share: float) -> float:
