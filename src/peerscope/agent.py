@@ -123,7 +123,7 @@ class Monitor:
         now = time.monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
         self.traffic = Traffic(peer.me, self.moment, peer.watch.ahead_s)
-        self.vigil = Vigil(self.config.threats, peer, self.moment, self.node, lambda: True)
+        self.vigil = Vigil(self.config.threats, peer, self.moment, self.node)
         self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(Publish(self._profile(look_up), urgent=True))
         for said in self.vigil.first():
@@ -223,9 +223,9 @@ class Monitor:
         """What all peers measured: aggregates of the last five minutes, and trends."""
         return self.tally.metrics()
 
-    def threats(self) -> tuple[Finding, ...]:
-        """What threatens this peer and the network, the gravest first."""
-        return self.vigil.findings
+    def threats(self) -> list[Finding]:
+        """What threatens any peer of the network, the gravest first."""
+        return self.vigil.known()
 
     def reload(self) -> list[str]:
         """Read the signatures of threats again; what changed, in words. Raises `ConfigError`, and the old ones stay."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from peerscope.alerts.model import Reading
+from peerscope.alerts.aggregators import aggregators
+from peerscope.alerts.engine import Findings
+from peerscope.alerts.model import Alert
 from peerscope.mesh.events import Publish
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Report
@@ -22,7 +24,7 @@ from peerscope.sources.events import Connection, Dht, Event, Message
 from peerscope.sources.node import Node
 from peerscope.threats.anomalies import AnomalyRates, rates
 from peerscope.threats.blocks import to_share
-from peerscope.threats.findings import Finding, readings
+from peerscope.threats.findings import TYPE, Finding, gravest, readings, told_by_alert
 from peerscope.threats.threats import ThreatConfig, Threats
 from peerscope.views.moment import Moment
 
@@ -38,14 +40,17 @@ class Vigil:
         peer: Peer,
         moment: Callable[[], Moment],
         node: Node,
-        is_aggregator: Callable[[], bool],
+        alerts: Callable[[], Iterable[Alert]] = lambda: (),
     ) -> None:
-        """`moment`: how to look at the network now. Raises `ConfigError` for a broken file of signatures."""
+        """`moment`: how to look at the network now; `alerts`: those that fire anywhere in it.
+
+        Raises `ConfigError` for a broken file of signatures.
+        """
         self._config = config
         self._peer = peer
         self._moment = moment
         self._node = node
-        self._is_aggregator = is_aggregator
+        self._alerts = alerts
         self.threats = Threats(config, load_signatures(config.signatures_file), peer.me, time.monotonic())
         self.findings: tuple[Finding, ...] = ()
         """What was found at the last look, the gravest first."""
@@ -73,11 +78,17 @@ class Vigil:
         """What is to be told at the start: the block list, where it is shared."""
         return [Publish(to_share(self._config.blocked))] if self._config.share and self._config.blocked else []
 
-    def readings(self) -> tuple[list[Reading], list[Reading]]:
-        """For alert rules: about this peer, and about the network."""
+    def known(self) -> list[Finding]:
+        """What was found here, and what other peers state by their alerts, the gravest first."""
+        here = {one.id: one for one in self.findings}
+        others = (told_by_alert(alert) for alert in self._alerts() if alert.type == TYPE and alert.state == "firing")
+        return gravest({**{one.id: one for one in others}, **here}.values())
+
+    def detect(self, moment: Moment) -> Findings:
+        """For alert rules: what was found about this peer, and about the network."""
         own = [one for one in self.findings if one.scope == "own"]
         network = [one for one in self.findings if one.scope == "network"]
-        return readings(own, self._peer.me), readings(network, self._peer.me)
+        return Findings(tuple(readings(own)), tuple(readings(network)))
 
     def anomaly_ratio(self) -> float | None:
         """How unlike its past this peer is, for its own report."""
@@ -114,7 +125,8 @@ class Vigil:
         if report is not None and report is not self._report and report.metrics is not None:
             self.threats.measured(report.metrics, moment.wall)
         self._report = report
-        self.findings = self.threats.update(moment, now, is_aggregator=self._is_aggregator())
+        acts = moment.me in aggregators(moment).acting
+        self.findings = self.threats.update(moment, now, is_aggregator=acts)
 
     def _count_node(self, now: float) -> None:
         """Take counters from sources that tell sums only; a node that sends events was counted with each."""

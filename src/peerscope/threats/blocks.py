@@ -117,6 +117,8 @@ def shared_by(moment: Moment, trusted: Iterable[PeerId]) -> list[tuple[PeerId, B
 
 def bad_links(moment: Moment, blocks: BlockList, remotes: Iterable[str], signature: Signature) -> list[Finding]:
     """Links of ours, and connections of the node beside us, with somebody who is listed."""
+    if not len(blocks):
+        return []
     found: dict[str, tuple[PeerId | str, str, Listed]] = {}
     report = moment.ledger.report(moment.me)
     for link in report.links if report else ():

@@ -15,6 +15,8 @@ from peerscope.threats.chance import exceeded, wilson_lower
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.signatures import Signature, Signatures
 
+DAY_S = 86_400.0
+
 
 class Detections:
     """The signatures over one node's activity."""
@@ -128,8 +130,9 @@ class Past:
             return None
         value, compared = min(self._streak, key=lambda one: one[1].deviations)
         severity = signature.usual_severity
-        if severity < Severity.HIGH and compared.times > 10 * (signature.times or 10):
-            severity = Severity(severity + 1)
+        if compared.windows * self._window_s < DAY_S:
+            # Nobody can tell a job that comes once a day from an attack before a day is known.
+            severity = Severity.LOW
         unit = SIGNALS[self._signal].unit
         return finding(
             signature.name,

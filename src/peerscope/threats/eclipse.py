@@ -62,7 +62,8 @@ def eclipsed(moment: Moment, members: Sequence[Member], signature: Signature) ->
 def surroundings(moment: Moment, peer: PeerId, here: dict[PeerId, Member], signature: Signature) -> Surroundings | None:
     """A peer's links, the least likely way of looking at them; None where it has too few."""
     report = moment.fresh_report(peer)
-    found = (moment.ledger.find(PeerRef(link.peer)) for link in report.links) if report else ()
+    # Only ring neighbours are drawn by hashing; others came to ask for an introduction.
+    found = (moment.ledger.find(PeerRef(link.peer)) for link in report.links if link.watches) if report else ()
     links = [here[other] for other in found if other is not None and other in here and other != peer]
     if len(links) < max(1, signature.samples_min):
         return None

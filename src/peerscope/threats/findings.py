@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.model import Reading
+from peerscope.alerts.model import Alert, Reading
 from peerscope.records.alerts import METADATA_MAX, Severity
 from peerscope.records.identity import PeerId, ref
 
@@ -86,21 +86,47 @@ def gravest(found: Iterable[Finding], most: int = FINDINGS_MAX) -> list[Finding]
     return sorted(found, key=lambda one: (-Severity[one.severity.upper()], -one.confidence, one.id))[:most]
 
 
-def readings(found: Iterable[Finding], me: PeerId) -> list[Reading]:
-    """What the alert rule of threats looks at: one reading for each finding."""
-    own = me.hex()
+def readings(found: Iterable[Finding]) -> list[Reading]:
+    """What the alert rules look at: one reading a finding about others, one a detection about ourselves."""
+    told: dict[tuple[str, str], Finding] = {}
+    for one in gravest(found):
+        told.setdefault((one.detection, _subject(one)), one)
     return [
         Reading(
             value=1.0,
-            subject="" if one.peer_id == own and one.scope == "own" else one.peer_id[:16] if one.peer_id else one.group,
-            rule=one.detection,
+            subject=subject,
+            rule=detection,
             text=one.text,
             severity=Severity[one.severity.upper()],
             confidence=one.confidence,
             metadata=one.evidence,
         )
-        for one in found
+        for (detection, subject), one in told.items()
     ]
+
+
+def _subject(one: Finding) -> str:
+    """Own findings are about the peer that states them; others by id or group."""
+    return "" if one.scope == "own" else one.peer_id[:16] if one.peer_id else one.group
+
+
+def told_by_alert(alert: Alert) -> Finding:
+    """A finding of another peer, as its alert tells it."""
+    return Finding(
+        id=alert.id,
+        detection=alert.rule,
+        peer_id=alert.peer_id,
+        region=alert.region,
+        at=alert.started_at,
+        severity=alert.severity,
+        confidence=alert.confidence or 0.0,
+        title=alert.title,
+        text=alert.description,
+        evidence=tuple(sorted(alert.metadata.items())),
+        scope="own" if alert.stated_by == (alert.peer_id,) else "network",
+        group="" if alert.peer_id else alert.id.removeprefix(f"{alert.rule}-"),
+        runbook=alert.runbook,
+    )
 
 
 def plain(text: str, most: int) -> str:
