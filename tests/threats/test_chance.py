@@ -13,9 +13,9 @@ from peerscope.threats.chance import (
     discoveries,
     exceeded,
     fisher,
-    geometric_tail,
     hypergeometric_tail,
     poisson_tail,
+    urn_tail,
     wilson_lower,
 )
 
@@ -47,8 +47,10 @@ def test_draws_without_return() -> None:
 
 
 def test_the_other_tails() -> None:
-    assert geometric_tail(4, 2.0) == 0.125
-    assert geometric_tail(1, 2.0) == 1.0
+    assert urn_tail(1, 1, 1, 4) == pytest.approx(0.25)
+    assert urn_tail(2, 2, 1, 4) == pytest.approx(1 / 4 * 2 / 5)
+    assert urn_tail(3, 9, 2, 2) == 1.0
+    assert urn_tail(3, 40, 1, 100_000) == pytest.approx(0.0, abs=1e-9)
     assert binomial_tail(2, 3, 0.5) == 0.5
     assert wilson_lower(6, 20) == pytest.approx(0.1455, abs=1e-3)  # by R: prop.test(6, 20, correct=FALSE)
     assert wilson_lower(0, 0) == 0.0

@@ -26,6 +26,14 @@ class Attack(Struct, frozen=True):
     inconsistent_share: float = 0.0
     """Of its lookups, those that an attacker answers."""
 
+    def beside(self, other: Attack) -> Attack:
+        """Both at once."""
+        return Attack(
+            self.puts_minute + other.puts_minute,
+            self.connections_minute + other.connections_minute,
+            max(self.inconsistent_share, other.inconsistent_share),
+        )
+
 
 NO_ATTACK = Attack()
 

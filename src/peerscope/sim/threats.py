@@ -123,8 +123,9 @@ class SimulatedThreats:
         self._look()
 
     def attack(self, peer: PeerId, attack: Attack) -> None:
-        """Do this to a peer's node from now on."""
-        self._behaviour(peer).attack = attack
+        """Do this to a peer's node from now on, beside what is done to it already."""
+        behaviour = self._behaviour(peer)
+        behaviour.attack = behaviour.attack.beside(attack)
 
     def score(self) -> Score:
         """What was found so far."""

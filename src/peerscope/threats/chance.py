@@ -54,15 +54,27 @@ def hypergeometric_tail(found: int, drawn: int, marked: int, total: int) -> floa
     return min(1.0, ways / comb(total, drawn))
 
 
-def geometric_tail(size: int, mean: float) -> float:
-    """The chance of a cluster of `size` or more where clusters of one or more have this mean.
+def urn_tail(found: int, drawn: int, marked: int, total: int) -> float:
+    """The chance of `found` or more marked ones among `drawn`, where each draw adds one more of its kind.
 
-    Of all distributions with this mean the geometric one is the least sure: a network's clusters differ in size far
-    more than a Poisson distribution would have it.
+    Polya's urn (Eggenberger and Polya 1923), `marked` of `total` at first: a Poisson expectation for draws few beside
+    the urn, and far more spread for many, as it must be where who came first decides where the others go.
     """
-    if size <= 1:
+    if found <= 0 or marked >= total:
         return 1.0
-    return 0.0 if mean <= 1.0 else (1.0 - 1.0 / mean) ** (size - 1)
+    if found > drawn or marked <= 0:
+        return 0.0
+    other = total - marked
+    scale = _log_beta(marked, other)
+    chances = (
+        lgamma(drawn + 1) - lgamma(k + 1) - lgamma(drawn - k + 1) + _log_beta(k + marked, drawn - k + other) - scale
+        for k in range(found, drawn + 1)
+    )
+    return min(1.0, sum(exp(chance) for chance in chances))
+
+
+def _log_beta(a: float, b: float) -> float:
+    return lgamma(a) + lgamma(b) - lgamma(a + b)
 
 
 def wilson_lower(part: int, whole: int, z: float = 1.96) -> float:

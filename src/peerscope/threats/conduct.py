@@ -2,8 +2,8 @@
 
 Equivocation is proved by the two signed records. A false accusation is judged by what everybody else says: the subject
 has reported since and names the accuser among its links, most of its other observers hear it, and the accuser is not
-itself missed. One bad link can do that to one subject, so that it takes several subjects, or one refuted again and
-again with ever new claims.
+itself down or cut off. One bad link can do that to one subject, so that it takes several subjects, or one refuted
+again and again with ever new claims.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 
 from peerscope.mesh import evidence
+from peerscope.mesh.evidence import Verdict
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.threats.findings import Finding, finding
@@ -22,6 +23,8 @@ REPORTED_AFTER_S = 2.0
 REPEATS_MIN = 10
 """New claims about one subject, all refuted, that weigh as much as several subjects."""
 HEARERS_MIN = 2
+GONE = (Verdict.DOWN, Verdict.PARTITIONED, Verdict.LEFT)
+"""Whoever is cut off itself misses everybody, and means it."""
 
 
 class Claims:
@@ -61,7 +64,7 @@ class Accusations:
         standing = set()
         for accuser in sorted(ledger.accusers):
             said = ledger.observations(accuser)
-            if said is None or accuser not in moment.profiles or moment.weigh(accuser).has_majority:
+            if said is None or accuser not in moment.profiles or moment.verdict(accuser) in GONE:
                 continue
             for observation in said.lost:
                 subject = ledger.find(PeerRef(observation.subject))

@@ -1,16 +1,19 @@
 """Many identities of one hand: peers that join together from one place (Douceur 2002, "The Sybil Attack").
 
-Honest peers join here and there; an attacker has few address prefixes, or grinds ids near one place. Two things are
-asked of every prefix from which somebody joined within the window, and both must be unlikely:
+Honest peers join here and there; an attacker has few address prefixes, or grinds ids near one place.
 
-- *Burst*. Joins fall on prefixes as the peers that were there before are spread, one join being free everywhere. Then
-  their number is Poisson-distributed, and so large a one has a chance. When all the world joins at once, after an
-  outage, the same number is expected of every prefix, and none is a burst.
-- *Density*. Prefixes hold few peers or many; their sizes are about geometric. A prefix that is far larger than the
-  others' mean is unlikely. With fewer than eight others there is nothing to compare with.
+*Prefixes.* Newcomers are expected where others are already: the more of the network a prefix holds, the more of those
+who join fall into it. Each join changes what is expected of the next, so that the number is not Poisson-distributed but
+drawn from Polya's urn; while joins are few beside the network, the two are the same. When all the world joins at once,
+after an outage, whoever is first decides where the crowd is, and the urn finds nothing strange in that. One joiner is
+free everywhere: somebody has to be the first of a prefix. Joins are counted over the window, and over a longer one for
+those who come slowly.
 
-Identical fingerprints among the joiners, where others differ, add to it (Fisher's method). Beside prefixes, ids that
-lie too near to each other among the joiners are looked for by a scan over the circle of ids. All chances of one look
+*Fingerprints.* Joiners that look the same, where others do not, add to it (Fisher's method).
+
+*Ids.* Joiners whose ids lie too near to each other are looked for by a scan over the circle of ids.
+
+ All chances of one look
 are corrected together (Benjamini and Hochberg), so that at most `false_discovery` of what is called is chance.
 """
 
@@ -23,12 +26,12 @@ from msgspec import Struct
 
 from peerscope.records.identity import PeerId
 from peerscope.threats.acquaintance import Member
-from peerscope.threats.chance import belief, binomial_tail, discoveries, fisher, geometric_tail, poisson_tail
+from peerscope.threats.chance import belief, binomial_tail, discoveries, fisher, poisson_tail, urn_tail
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.signatures import Signature
 
-OTHERS_MIN = 8
-"""Prefixes to compare one with."""
+SLOWLY = 36
+"""Joins are also counted over so many windows: those who come one by one."""
 CIRCLE = 2**64
 RUNS = (5, 8, 12, 20, 32)
 """How many neighbouring ids are looked at together."""
@@ -76,14 +79,18 @@ class Sybils:
 
 def suspicious(members: Sequence[Member], signature: Signature) -> list[tuple[Group, float]]:
     """Groups that are too unlikely, with the share of false ones among such."""
-    joined = [member for member in members if member.age_s < signature.window_s]
-    if len(joined) < signature.samples_min:
-        return []
-    groups = _by_prefix(members, joined) + _by_id(joined, signature.samples_min)
-    shares = discoveries([group.chance for group in groups])
+    groups: dict[str, Group] = {}
+    for window_s in (signature.window_s, SLOWLY * signature.window_s):
+        joined = [member for member in members if member.age_s < window_s]
+        if len(joined) >= signature.samples_min:
+            for group in _by_prefix(members, joined) + _by_id(joined, signature.samples_min):
+                known = groups.get(group.name)
+                if known is None or group.chance < known.chance:
+                    groups[group.name] = group
+    shares = discoveries([min(1.0, 2 * group.chance) for group in groups.values()])  # the better of two windows
     return [
         (group, share)
-        for group, share in zip(groups, shares, strict=True)
+        for group, share in zip(groups.values(), shares, strict=True)
         if share <= signature.false_discovery and len(group.peers) >= signature.samples_min
     ]
 
@@ -94,23 +101,21 @@ def _by_prefix(members: Sequence[Member], joined: Sequence[Member]) -> list[Grou
     for member in joined:
         if member.prefix is not None:
             joiners[member.prefix].append(member)
-    total, prefixes = sizes.total(), len(sizes)
     arrived = sum(map(len, joiners.values()))
-    settled = total - arrived
+    settled = sizes.total() - arrived
     found = []
     for prefix, here in sorted(joiners.items()):
         count, before = len(here), sizes[prefix] - len(here)
-        expected = arrived * (before + 1) / (settled + prefixes)
-        burst = poisson_tail(count - (before == 0), expected)
-        mean = (total - sizes[prefix]) / (prefixes - 1) if prefixes > OTHERS_MIN else float("inf")
-        chance = max(burst, geometric_tail(sizes[prefix], max(mean, 1.0 + 1.0 / prefixes)))
+        first = before == 0
+        chance = urn_tail(count - first, arrived - first, before + first, settled + first)
+        expected = first + (arrived - first) * (before + first) / (settled + first)
         alike, likeness = _likeness(here, members)
         if alike > 1:
             chance = min(1.0, 2 * min(chance, fisher((chance, likeness))))
         evidence = (
             ("identities", count),
             ("expected", f"{expected:.2g}"),
-            ("others_mean", f"{mean:.2g}"),
+            ("there_before", before),
             ("alike", alike),
             ("youngest_s", f"{min(member.age_s for member in here):.0f}"),
         )
@@ -129,25 +134,25 @@ def _likeness(here: Sequence[Member], members: Sequence[Member]) -> tuple[int, f
 
 
 def _by_id(joined: Sequence[Member], least: int) -> list[Group]:
-    """For each length the shortest arc of the circle with so many joiners in it."""
+    """The stretch of the circle of ids that holds so many joiners least likely, of a few lengths."""
     places = sorted((int.from_bytes(member.peer[:8], "big"), member.peer) for member in joined)
-    count, found = len(places), []
-    for length in RUNS:
-        if not least <= length <= count:
-            continue
-        arcs = [
-            ((places[(at + length - 1) % count][0] - places[at][0]) % CIRCLE, at)
-            for at in range(count if count > length else 1)
-        ]
-        arc, at = min(arcs)
-        # Each joiner may begin an arc, and so does the one it begins with: the others fall into it by chance.
-        chance = min(1.0, count * poisson_tail(length - 1, count * arc / CIRCLE))
-        first = places[at][1].hex()[:8]
-        peers = frozenset(places[(at + step) % count][1] for step in range(length))
-        text = f"{length} ids that joined lie within {arc / CIRCLE:.1e} of all ids, from {first} on"
-        evidence = (("identities", length), ("arc", f"{arc / CIRCLE:.1e}"), ("expected", f"{count * arc / CIRCLE:.1e}"))
-        found.append(Group(f"ids-{first}", peers, chance, text, evidence))
-    return found
+    count = len(places)
+    lengths = [length for length in RUNS if least <= length < count]
+    found: list[tuple[float, int, int, int]] = []
+    for length in lengths:
+        ends = ((at, (at + length - 1) % count) for at in range(count))
+        arc, at = min(((places[end][0] - places[at][0]) % CIRCLE, at) for at, end in ends)
+        # Any joiner may begin a stretch; the others then fall into it by chance.
+        chance = min(1.0, len(lengths) * count * poisson_tail(length - 1, count * arc / CIRCLE))
+        found.append((chance, length, at, arc))
+    if not found:
+        return []
+    chance, length, at, arc = min(found)
+    first = places[at][1].hex()[:8]
+    text = f"{length} ids that joined lie within {arc / CIRCLE:.1e} of all ids, from {first} on"
+    evidence = (("identities", length), ("arc", f"{arc / CIRCLE:.1e}"), ("expected", f"{count * arc / CIRCLE:.1e}"))
+    peers = frozenset(places[(at + step) % count][1] for step in range(length))
+    return [Group(f"ids-{first}", peers, chance, text, evidence)]
 
 
 def _finding(group: Group, share: float, signature: Signature) -> Finding:
