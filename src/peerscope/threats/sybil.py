@@ -13,8 +13,8 @@ those who come slowly.
 
 *Ids.* Joiners whose ids lie too near to each other are looked for by a scan over the circle of ids.
 
- All chances of one look
-are corrected together (Benjamini and Hochberg), so that at most `false_discovery` of what is called is chance.
+All chances of one look are corrected together (Benjamini and Hochberg), so that at most `false_discovery` of what is
+called is chance.
 """
 
 from __future__ import annotations
