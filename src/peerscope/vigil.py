@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from peerscope.alerts.aggregators import aggregators
+from peerscope.alerting import Alerting
 from peerscope.alerts.engine import Findings
-from peerscope.alerts.model import Alert
 from peerscope.mesh.events import Publish
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Report
@@ -40,9 +39,9 @@ class Vigil:
         peer: Peer,
         moment: Callable[[], Moment],
         node: Node,
-        alerts: Callable[[], Iterable[Alert]] = lambda: (),
+        alerting: Alerting,
     ) -> None:
-        """`moment`: how to look at the network now; `alerts`: those that fire anywhere in it.
+        """`moment`: how to look at the network now; `alerting`: takes what is found, and knows what others state.
 
         Raises `ConfigError` for a broken file of signatures.
         """
@@ -50,7 +49,8 @@ class Vigil:
         self._peer = peer
         self._moment = moment
         self._node = node
-        self._alerts = alerts
+        self._alerting = alerting
+        alerting.detections.append(self.detect)
         self.threats = Threats(config, load_signatures(config.signatures_file), peer.me, time.monotonic())
         self.findings: tuple[Finding, ...] = ()
         """What was found at the last look, the gravest first."""
@@ -81,7 +81,7 @@ class Vigil:
     def known(self) -> list[Finding]:
         """What was found here, and what other peers state by their alerts, the gravest first."""
         here = {one.id: one for one in self.findings}
-        others = (told_by_alert(alert) for alert in self._alerts() if alert.type == TYPE and alert.state == "firing")
+        others = (told_by_alert(alert) for alert in self._alerting.board.alerts(active_only=True) if alert.type == TYPE)
         return gravest({**{one.id: one for one in others}, **here}.values())
 
     def detect(self, moment: Moment) -> Findings:
@@ -125,8 +125,7 @@ class Vigil:
         if report is not None and report is not self._report and report.metrics is not None:
             self.threats.measured(report.metrics, moment.wall)
         self._report = report
-        acts = moment.me in aggregators(moment).acting
-        self.findings = self.threats.update(moment, now, is_aggregator=acts)
+        self.findings = self.threats.update(moment, now, is_aggregator=self._alerting.is_acting)
 
     def _count_node(self, now: float) -> None:
         """Take counters from sources that tell sums only; a node that sends events was counted with each."""
