@@ -65,14 +65,18 @@ class Metric:
                 expected.append(of_the_hour)
             unusual = min(abs(value - one) for one in expected) > DEVIATIONS * spread
             # What is unusual moves the average only so far, or one attack would hide the next.
-            value = min(max(value, self._level - DEVIATIONS * spread), self._level + DEVIATIONS * spread)
+            self._follow(min(max(value, self._level - DEVIATIONS * spread), self._level + DEVIATIONS * spread))
+        else:
+            self._follow(value)
         self._remember(value, hour)
         return unusual
 
-    def _remember(self, value: float, hour: int) -> None:
+    def _follow(self, value: float) -> None:
         first = self._minutes == 0
         self._deviation += 0.0 if first else WEIGHT * (abs(value - self._level) - self._deviation)
         self._level = value if first else self._level + WEIGHT * (value - self._level)
+
+    def _remember(self, value: float, hour: int) -> None:
         usual = self._hours[hour]
         self._hours[hour] = value if usual is None else usual + OF_THE_HOUR * (value - usual)
         self._recent.append(value)
