@@ -15,12 +15,10 @@ def measured(rng: Random, scale: float = 1.0) -> Metrics:
     def some(usual: float) -> int:
         return max(0, round(usual * scale * rng.gauss(1.0, 0.1)))
 
-    system = SystemMetrics(
-        cpu=some(2000), received_bytes_s=some(50_000), sent_bytes_s=some(40_000), connections=some(30)
-    )
-    return Metrics(
-        system, None, PerformanceMetrics(some(20_000), some(10), some(90_000)), AgentMetrics(lag_us=some(3000))
-    )
+    traffic = {"received_bytes_s": some(50_000), "sent_bytes_s": some(40_000)}
+    system = SystemMetrics(cpu=some(2000), connections=some(30), **traffic)
+    performance = PerformanceMetrics(some(20_000), some(10), some(90_000))
+    return Metrics(system, None, performance, AgentMetrics(lag_us=some(3000)))
 
 
 def live(anomalies: Anomalies, begin: int, minutes: int, rng: Random, scale: float = 1.0) -> None:
@@ -57,7 +55,7 @@ def test_a_drift_is_followed() -> None:
 
 
 def test_the_time_of_day_is_known_after_a_day() -> None:
-    """Quiet nights, and an hour at noon that is ten times as busy: strange on the first day, usual from then on."""
+    """An hour at noon is ten times as busy: strange on the first day, usual from then on."""
     anomalies, rng, rated = Anomalies(), Random(4), []
     for minute in range(3 * 1440):
         hour = minute // 60 % 24

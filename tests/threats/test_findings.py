@@ -30,14 +30,11 @@ def test_what_is_found_fits_into_an_alert(
     statement = Statement(
         reading.rule or "",
         reading.subject,
-        2,
-        0,
-        None,
-        False,
-        reading.text,
-        reading.metadata,
-        (),
-        round(reading.confidence * 10_000),
+        Severity.HIGH,
+        firing_ms=0,
+        text=reading.text,
+        metadata=reading.metadata,
+        confidence=round(reading.confidence * 10_000),
     )
     data = encode_body(Alerts((statement,)))
     assert decode_body(Kind.ALERTS, data) == Alerts((statement,))

@@ -50,13 +50,8 @@ def test_too_few_lookups_say_nothing() -> None:
 
 def test_what_is_no_id_is_passed_over() -> None:
     keys = Keys()
-    for key, closest in (
-        ("k", ["a"] * 20),
-        ("zz" * 32, ["ab" * 32] * 20),
-        ("ab" * 32, ["x"] * 30),
-        ("", []),
-        ("１" * 64, ["1" * 64]),
-    ):
+    hostile = [("k", ["a"] * 20), ("zz" * 32, ["ab" * 32] * 20), ("ab" * 32, ["x"] * 30), ("", [])]
+    for key, closest in (*hostile, ("\uff11" * 64, ["1" * 64]), ("1_" * 32, ["2_" * 32] * 20)):
         keys.note(key, closest, 0.0)
     (signature,) = signatures().of("key_divergence")
     assert keys.find(signature, ME, 0.0) == []

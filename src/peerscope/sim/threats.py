@@ -71,11 +71,18 @@ class Expected:
     def __init__(self) -> None:
         self.attacks: dict[tuple[str, str], float] = {}
         """(detection, full id or prefix), and since when."""
+        self.attackers: set[PeerId] = set()
+        """Identities that they made up."""
         self._involved: set[str] = set()
 
     def expect(self, detection: str, name: str, now: float) -> None:
         """From now on this should be found."""
         self.attacks.setdefault((detection, name), now)
+
+    def comes(self, peer: PeerId) -> None:
+        """An attacker's identity."""
+        self.attackers.add(peer)
+        self.involve(peer.hex())
 
     def involve(self, name: str) -> None:
         """A finding about this one is no false alarm, though none is expected."""
@@ -149,4 +156,15 @@ class SimulatedThreats:
             watch.threats.refused(node.peer.refused, now)
             moment = moment_of(node, now)
             acts = peer in aggregators(moment).acting
-            self.seen.note(watch.threats.update(moment, now, is_aggregator=acts), now)
+            found = watch.threats.update(moment, now, is_aggregator=acts)
+            for one in found:
+                self._look_into(one)
+            self.seen.note(found, now)
+
+    def _look_into(self, one: Finding) -> None:
+        """A peer most of whose links lead to attackers is surrounded, whether or not that was what they wanted."""
+        node = self._sim.nodes.get(PeerId(bytes.fromhex(one.peer_id))) if one.peer_id else None
+        if one.detection == "eclipse" and node is not None and node.peer is not None and one.peer_id is not None:
+            up = node.peer.watch.up()
+            if 2 * len(self.expected.attackers.intersection(up)) >= len(up):
+                self.expected.involve(one.peer_id)

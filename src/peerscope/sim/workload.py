@@ -152,7 +152,7 @@ class Workload:
             address = self.prefixes.inside(prefixes[index % len(prefixes)])
             peer = self._sim.add("nowhere", address=address, secret=secret)
             self._truth.byzantine.add(peer)
-            self.expected.involve(peer.hex())
+            self.expected.comes(peer)
             starts = self._rng.sample(members, min(3, len(members)))
             at = self._sim.now + self._rng.uniform(0.0, JOIN_OVER_S)
             self._sim.at(at, lambda peer=peer, starts=starts: self._sim.start(peer, *starts))  # type: ignore[misc]

@@ -59,11 +59,13 @@ class Metric:
             middle = median(self._recent)
             mad = SIGMA * median(abs(one - middle) for one in self._recent)
             spread = max(mad, self._deviation, FLOOR * abs(middle), 1e-9)
+            relative = spread / abs(middle) if middle else FLOOR
             expected = [middle, self._level]
             of_the_hour = self._hours[hour]
             if self._minutes >= DAY_MINUTES and of_the_hour is not None:
                 expected.append(of_the_hour)
-            unusual = min(abs(value - one) for one in expected) > DEVIATIONS * spread
+            # What is ten times as much varies ten times as much.
+            unusual = all(abs(value - one) > DEVIATIONS * max(spread, relative * abs(one)) for one in expected)
             # What is unusual moves the average only so far, or one attack would hide the next.
             self._follow(min(max(value, self._level - DEVIATIONS * spread), self._level + DEVIATIONS * spread))
         else:
