@@ -7,7 +7,7 @@ what they look at came over the wire. What was found is held against what is the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from random import Random
 
 from msgspec import Struct
@@ -88,6 +88,11 @@ class Expected:
         """A finding about this one is no false alarm, though none is expected."""
         self._involved.add(name)
 
+    def look_into(self, eclipsed: str, links: Collection[PeerId]) -> None:
+        """A peer half of whose links lead to attackers is surrounded, whether or not that was what they wanted."""
+        if 2 * len(self.attackers.intersection(links)) >= len(links):
+            self.involve(eclipsed)
+
     def score(self, seen: Seen) -> Score:
         """What was found, beside this."""
         involved = self._involved | {name for _, name in self.attacks}
@@ -162,9 +167,6 @@ class SimulatedThreats:
             self.seen.note(found, now)
 
     def _look_into(self, one: Finding) -> None:
-        """A peer most of whose links lead to attackers is surrounded, whether or not that was what they wanted."""
         node = self._sim.nodes.get(PeerId(bytes.fromhex(one.peer_id))) if one.peer_id else None
         if one.detection == "eclipse" and node is not None and node.peer is not None and one.peer_id is not None:
-            up = node.peer.watch.up()
-            if 2 * len(self.expected.attackers.intersection(up)) >= len(up):
-                self.expected.involve(one.peer_id)
+            self.expected.look_into(one.peer_id, node.peer.watch.up())
