@@ -4,12 +4,10 @@ from random import Random
 
 import pytest
 
-from peerscope.records.identity import PeerId
 from peerscope.threats.findings import Finding
 from peerscope.threats.keys import Keys, divergence
 from signatures import signatures
 
-ME = PeerId(bytes(32))
 BITS = 256
 
 
@@ -28,7 +26,7 @@ def look_up(nodes: int, keys: int, ground: int, seed: int) -> tuple[list[Finding
     near = [victim ^ rng.getrandbits(BITS - 30) for _ in range(ground)]
     told.note(f"{victim:064x}", nearest(victim, honest + near), 0.0)
     (signature,) = signatures().of("key_divergence")
-    return told.find(signature, ME, 1.0), f"{victim:064x}"
+    return told.find(signature, 1.0), f"{victim:064x}"
 
 
 @pytest.mark.parametrize("nodes", [200, 2000])
@@ -54,7 +52,7 @@ def test_what_is_no_id_is_passed_over() -> None:
     for key, closest in (*hostile, ("\uff11" * 64, ["1" * 64]), ("1_" * 32, ["2_" * 32] * 20)):
         keys.note(key, closest, 0.0)
     (signature,) = signatures().of("key_divergence")
-    assert keys.find(signature, ME, 0.0) == []
+    assert keys.find(signature, 0.0) == []
 
 
 def test_what_was_expected_diverges_little() -> None:

@@ -97,6 +97,18 @@ def test_a_whole_network_that_comes_back_at_once_is_no_attack(alone_share: float
     assert world.pass_s(5) == {}
 
 
+def test_neighbours_that_look_the_same_are_no_attack_when_everybody_comes_back() -> None:
+    """A hoster's machines share prefix, version and port, and boot with all others."""
+    world = World(1, seed=9, alone_share=0.8)
+    world.pass_s(70)
+    hoster = world.prefixes.unused()
+    for number in range(120):
+        world.join(world.prefixes.inside(hoster) if number % 15 == 0 else world.prefixes.address(), version="1.0")
+        if number % 15 == 0:
+            world.join(world.prefixes.inside(hoster), version="1.1-hosted")
+    assert world.pass_s(5) == {}
+
+
 def test_everybody_on_one_machine_is_no_attack() -> None:
     world = World(1, seed=1)
     world.pass_s(70)

@@ -15,7 +15,7 @@ PRIOR = 0.01
 """Of what looks unlikely enough to be looked at, how much is an attack before the numbers are seen. A guess: most
 surprises of a network are moves, releases and outages."""
 NEGLIGIBLE = 1e-17
-NORMAL_FROM = 1e6
+NORMAL_FROM = 1e4
 """From here on a Poisson distribution is taken for a normal one."""
 
 
@@ -65,9 +65,9 @@ def urn_tail(found: int, drawn: int, marked: int, total: int) -> float:
     if found > drawn or marked <= 0:
         return 0.0
     other = total - marked
-    scale = _log_beta(marked, other)
+    scale = lgamma(drawn + 1) - _log_beta(marked, other)
     chances = (
-        lgamma(drawn + 1) - lgamma(k + 1) - lgamma(drawn - k + 1) + _log_beta(k + marked, drawn - k + other) - scale
+        scale - lgamma(k + 1) - lgamma(drawn - k + 1) + _log_beta(k + marked, drawn - k + other)
         for k in range(found, drawn + 1)
     )
     return min(1.0, sum(exp(chance) for chance in chances))

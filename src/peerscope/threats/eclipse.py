@@ -67,7 +67,6 @@ def surroundings(moment: Moment, peer: PeerId, here: dict[PeerId, Member], signa
     links = [here[other] for other in found if other is not None and other in here and other != peer]
     if len(links) < max(1, signature.samples_min):
         return None
-    others = [member for member in here.values() if member.peer != peer]
     top = Counter(member.prefix for member in links if member.prefix is not None).most_common(PREFIXES_MAX)
     few = {prefix for prefix, count in top if count > 1}
     ways: list[tuple[float, int]] = []
@@ -79,6 +78,7 @@ def surroundings(moment: Moment, peer: PeerId, here: dict[PeerId, Member], signa
         captured = sum(map(fits, links))
         if captured < signature.samples_min or signature.grade(captured / len(links)) is None:
             continue
+        others = [member for member in here.values() if member.peer != peer]
         chance = hypergeometric_tail(captured, len(links), sum(map(fits, others)), len(others))
         if needs_prefix:
             choices = {m.prefix for m in others if m.prefix and (not needs_young or m.age_s < signature.window_s)}

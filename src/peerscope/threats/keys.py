@@ -13,17 +13,18 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from math import log
+from math import inf, log
 from statistics import median
 
 from msgspec import Struct
 
-from peerscope.records.identity import PeerId
 from peerscope.threats.chance import belief, discoveries, poisson_tail
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.signatures import Signature
 
-KEYS_MAX = 256
+KEYS_MAX = 128
+LOOK_S = 60.0
+"""Between looks at all keys, which cost some milliseconds."""
 NEAREST = 20
 NEAREST_MIN = 10
 BITS_MIN = 64
@@ -45,6 +46,8 @@ class Keys:
 
     def __init__(self) -> None:
         self._looked: OrderedDict[str, Looked] = OrderedDict()
+        self._found: list[Finding] = []
+        self._look_at = -inf
 
     def note(self, key: str, closest: Sequence[str], now: float) -> None:
         """A lookup told the ids nearest to a key. What is no id of the key's own length is passed over."""
@@ -64,8 +67,14 @@ class Keys:
         while len(self._looked) > KEYS_MAX:
             self._looked.popitem(last=False)
 
-    def find(self, signature: Signature, me: PeerId, now: float) -> list[Finding]:
-        """Keys that are surrounded."""
+    def find(self, signature: Signature, now: float) -> list[Finding]:
+        """Keys that are surrounded, as of the last minute."""
+        if now >= self._look_at:
+            self._look_at = now + LOOK_S
+            self._found = self._look(signature, now)
+        return self._found
+
+    def _look(self, signature: Signature, now: float) -> list[Finding]:
         while self._looked and now - next(iter(self._looked.values())).at > signature.window_s:
             self._looked.popitem(last=False)
         if len(self._looked) <= signature.samples_min:
@@ -75,9 +84,11 @@ class Keys:
         shares = discoveries([crowding(one.shared, size) for _, one in looked])
         found = []
         for (key, one), share in zip(looked, shares, strict=True):
+            if share > signature.false_discovery:
+                continue
             apart = divergence(one.shared, size)
             reached = signature.grade(apart)
-            if reached is None or share > signature.false_discovery:
+            if reached is None:
                 continue
             evidence = (
                 ("key", key),

@@ -9,7 +9,8 @@ after an outage, whoever is first decides where the crowd is, and the urn finds 
 free everywhere: somebody has to be the first of a prefix. Joins are counted over the window, and over a longer one for
 those who come slowly.
 
-*Fingerprints.* Joiners that look the same, where others do not, add to it (Fisher's method).
+*Fingerprints.* Where a prefix is unlikely already, joiners that look the same, while others do not, add to it (Fisher's
+method).
 
 *Ids.* Joiners whose ids lie too near to each other are looked for by a scan over the circle of ids.
 
@@ -35,6 +36,7 @@ SLOWLY = 36
 CIRCLE = 2**64
 RUNS = (5, 8, 12, 20, 32)
 """How many neighbouring ids are looked at together."""
+UNLIKELY = 0.01
 STANDS_S = 3600.0
 """A group that was found stays found so long after its last look, while enough of it are there."""
 
@@ -72,10 +74,6 @@ class Sybils:
         }
         return [found for found, _, _ in self._standing.values()]
 
-    def peers(self) -> frozenset[PeerId]:
-        """Everybody in a group that stands."""
-        return frozenset().union(*(peers for _, peers, _ in self._standing.values()))
-
 
 def suspicious(members: Sequence[Member], signature: Signature) -> list[tuple[Group, float]]:
     """Groups that are too unlikely, with the share of false ones among such."""
@@ -83,7 +81,7 @@ def suspicious(members: Sequence[Member], signature: Signature) -> list[tuple[Gr
     for window_s in (signature.window_s, SLOWLY * signature.window_s):
         joined = [member for member in members if member.age_s < window_s]
         if len(joined) >= signature.samples_min:
-            for group in _by_prefix(members, joined) + _by_id(joined, signature.samples_min):
+            for group in _by_prefix(members, joined, signature.samples_min) + _by_id(joined, signature.samples_min):
                 known = groups.get(group.name)
                 if known is None or group.chance < known.chance:
                     groups[group.name] = group
@@ -95,7 +93,7 @@ def suspicious(members: Sequence[Member], signature: Signature) -> list[tuple[Gr
     ]
 
 
-def _by_prefix(members: Sequence[Member], joined: Sequence[Member]) -> list[Group]:
+def _by_prefix(members: Sequence[Member], joined: Sequence[Member], least: int) -> list[Group]:
     sizes = Counter(member.prefix for member in members if member.prefix is not None)
     joiners: defaultdict[str, list[Member]] = defaultdict(list)
     for member in joined:
@@ -106,11 +104,15 @@ def _by_prefix(members: Sequence[Member], joined: Sequence[Member]) -> list[Grou
     found = []
     for prefix, here in sorted(joiners.items()):
         count, before = len(here), sizes[prefix] - len(here)
+        if count < least:  # nobody will be accused, but it was a look all the same
+            found.append(Group(prefix, frozenset(), 1.0, "", ()))
+            continue
         first = before == 0
         chance = urn_tail(count - first, arrived - first, before + first, settled + first)
         expected = first + (arrived - first) * (before + first) / (settled + first)
         alike, likeness = _likeness(here, members)
-        if alike > 1:
+        # Neighbours in a network often look the same: that adds to what is unlikely already, and accuses nobody alone.
+        if chance <= UNLIKELY:
             chance = min(1.0, 2 * min(chance, fisher((chance, likeness))))
         evidence = (
             ("identities", count),

@@ -140,7 +140,7 @@ class Threats:
         """What concerns this peer and the node beside it."""
         found = self._detections.find(self.activity, self._me, now)
         for signature in self.signatures.of("key_divergence"):
-            found += self.keys.find(signature, self._me, now)
+            found += self.keys.find(signature, now)
         for signature in self.signatures.of("anomaly_ratio"):
             found += self.anomalies.find(signature, self._me)
         self._blocks = BlockList(self._config.blocked, shared_by(moment, self._config.trusted))
