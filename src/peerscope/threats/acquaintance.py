@@ -73,6 +73,6 @@ def prefix_of(profile: Profile) -> str | None:
 
 
 def fingerprint(profile: Profile) -> tuple[object, ...]:
-    """Version, node, labels, roles and port: the same in what one hand has set up. Neighbours share the region anyway."""
+    """Version, node, labels, roles and port: the same in what one hand set up. Neighbours share the region anyway."""
     port = profile.addresses[0].rpartition(":")[2] if profile.addresses else ""
     return profile.version, profile.node, profile.labels, profile.roles, port

@@ -60,8 +60,8 @@ def urn_tail(found: int, drawn: int, marked: int, total: int) -> float:
     Polya's urn (Eggenberger and Polya 1923), `marked` of `total` at first: a Poisson expectation for draws few beside
     the urn, and far more spread for many, as it must be where who came first decides where the others go.
     """
-    if found <= 0 or marked >= total:
-        return 1.0
+    if marked >= total or found * total <= drawn * marked:
+        return 1.0  # no more than expected: nobody asks how likely exactly
     if found > drawn or marked <= 0:
         return 0.0
     other = total - marked

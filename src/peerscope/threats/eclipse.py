@@ -11,7 +11,7 @@ Where half of the network is young or behind one prefix, half of everybody's lin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from math import comb
 
 from msgspec import Struct
@@ -44,12 +44,33 @@ class Surroundings(Struct, frozen=True):
         return self.captured / self.links
 
 
+class Population:
+    """Who there is to be linked with: how many, by prefix, and how many of them are young."""
+
+    def __init__(self, members: Sequence[Member], young_s: float) -> None:
+        self.members = {member.peer: member for member in members}
+        self._young_s = young_s
+        self._all = Counter(member.prefix for member in members)
+        self._young = Counter(member.prefix for member in members if self.is_young(member))
+
+    def is_young(self, member: Member) -> bool:
+        """We have not known it for long."""
+        return member.age_s < self._young_s
+
+    def count(self, prefixes: Set[str] | None, *, young: bool) -> int:
+        """How many there are in these prefixes, or in all."""
+        counted = self._young if young else self._all
+        return counted.total() if prefixes is None else sum(counted[prefix] for prefix in prefixes)
+
+    def prefixes(self, *, young: bool) -> int:
+        """In how many prefixes they are."""
+        return len(self._young if young else self._all)
+
+
 def eclipsed(moment: Moment, members: Sequence[Member], signature: Signature) -> list[Finding]:
     """Peers whose links are captured."""
-    here = {member.peer: member for member in members}
-    looked = [
-        around for member in members if (around := surroundings(moment, member.peer, here, signature)) is not None
-    ]
+    there = Population(members, signature.window_s)
+    looked = [around for one in members if (around := surroundings(moment, one, there, signature)) is not None]
     shares = discoveries([around.chance for around in looked])
     found = []
     for around, share in zip(looked, shares, strict=True):
@@ -59,34 +80,33 @@ def eclipsed(moment: Moment, members: Sequence[Member], signature: Signature) ->
     return found
 
 
-def surroundings(moment: Moment, peer: PeerId, here: dict[PeerId, Member], signature: Signature) -> Surroundings | None:
+def surroundings(moment: Moment, subject: Member, there: Population, signature: Signature) -> Surroundings | None:
     """A peer's links, the least likely way of looking at them; None where it has too few."""
-    report = moment.fresh_report(peer)
+    report = moment.fresh_report(subject.peer)
     # Only ring neighbours are drawn by hashing; others came to ask for an introduction.
-    found = (moment.ledger.find(PeerRef(link.peer)) for link in report.links if link.watches) if report else ()
-    links = [here[other] for other in found if other is not None and other in here and other != peer]
+    named = (moment.ledger.find(PeerRef(link.peer)) for link in report.links if link.watches) if report else ()
+    found = (there.members.get(peer) for peer in named if peer is not None and peer != subject.peer)
+    links = [member for member in found if member is not None]
     if len(links) < max(1, signature.samples_min):
         return None
     top = Counter(member.prefix for member in links if member.prefix is not None).most_common(PREFIXES_MAX)
     few = {prefix for prefix, count in top if count > 1}
     ways: list[tuple[float, int]] = []
-    for needs_young, needs_prefix in ((True, False), (False, True), (True, True)):
-
-        def fits(member: Member, young: bool = needs_young, prefix: bool = needs_prefix) -> bool:
-            return (not young or member.age_s < signature.window_s) and (not prefix or member.prefix in few)
-
-        captured = sum(map(fits, links))
+    for young, prefixes in ((True, None), (False, few), (True, few)):
+        captured = sum(_fits(member, there, prefixes, young=young) for member in links)
         if captured < signature.samples_min or signature.grade(captured / len(links)) is None:
             continue
-        others = [member for member in here.values() if member.peer != peer]
-        chance = hypergeometric_tail(captured, len(links), sum(map(fits, others)), len(others))
-        if needs_prefix:
-            choices = {m.prefix for m in others if m.prefix and (not needs_young or m.age_s < signature.window_s)}
-            chance *= comb(len(choices), len(few))
+        marked = there.count(prefixes, young=young) - _fits(subject, there, prefixes, young=young)
+        chance = hypergeometric_tail(captured, len(links), marked, len(there.members) - 1)
+        if prefixes is not None:
+            chance *= comb(there.prefixes(young=young), len(prefixes))
         ways.append((min(1.0, 3 * chance), captured))  # the best of three ways
     chance, captured = min(ways, default=(1.0, 0))
-    young = sum(member.age_s < signature.window_s for member in links)
-    return Surroundings(peer, len(links), captured, young, tuple(sorted(few)), chance)
+    return Surroundings(subject.peer, len(links), captured, sum(map(there.is_young, links)), tuple(sorted(few)), chance)
+
+
+def _fits(member: Member, there: Population, prefixes: Set[str] | None, *, young: bool) -> bool:
+    return (not young or there.is_young(member)) and (prefixes is None or member.prefix in prefixes)
 
 
 def _finding(around: Surroundings, share: float, severity: Severity, signature: Signature) -> Finding:
