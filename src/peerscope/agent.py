@@ -36,6 +36,7 @@ from peerscope.sources.node import Node
 from peerscope.sources.telemetry import Telemetry
 from peerscope.state import State, default_state
 from peerscope.tally import Tally
+from peerscope.threats.findings import Finding
 from peerscope.traffic import Traffic
 from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver
@@ -50,6 +51,7 @@ from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.timeline import Change
 from peerscope.views.topology import Survey, Topology
 from peerscope.views.traces import HopEvent
+from peerscope.vigil import Vigil
 
 MOMENT_S = 0.1
 CLOCK_STEP_S = 0.01
@@ -103,6 +105,8 @@ class Monitor:
         self._moment: Moment | None = None
         self._moment_revision = -1
         self._started_at = time.monotonic()
+        self.vigil: Vigil
+        """What threatens this peer and the network; from `start` on."""
         self._bootstrap: Bootstrap
         self._credentials: CredentialFiles
         self._driver: Driver
@@ -134,16 +138,21 @@ class Monitor:
         now = time.monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
         self.traffic = Traffic(peer.me, self.moment, peer.watch.ahead_s)
+        self.vigil = Vigil(self.config.threats, peer, self.moment, self.node, self.alerting)
         self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(credentials)
         self._driver.feed(Publish(self._profile(look_up), urgent=True))
+        for said in self.vigil.first():
+            self._driver.feed(said)
         self._bootstrap = Bootstrap(self.state, tickets, rng)
         for join in self._bootstrap.first():
             self._driver.feed(join)
         host = Host(self.config.health, self.state.path)
         self.node.telemetry.on_event.append(self._note_of_node)
-        meter = Meter(host, self._driver, self._transport, self.config.report.interval_s, self.node)
-        parts = [self._driver.run(), self.chronicle.run(), meter.run(), self.node.run()]
+        self.node.telemetry.on_event.append(self.vigil.note)
+        unlike = self.vigil.anomaly_ratio
+        meter = Meter(host, self._driver, self._transport, self.config.report.interval_s, self.node, unlike)
+        parts = [self._driver.run(), self.chronicle.run(), meter.run(), self.node.run(), self.vigil.run()]
         parts += [self._read_clock(), self._join()]
         recall = None
         if self.config.history.enabled:
@@ -244,6 +253,14 @@ class Monitor:
     def conduct(self) -> list[Conduct]:
         """Neighbours that misbehaved lately, the worst first."""
         return self.peer.conducts.all(time.monotonic())
+
+    def threats(self) -> list[Finding]:
+        """What threatens any peer of the network, the gravest first."""
+        return self.vigil.known()
+
+    def reload(self) -> list[str]:
+        """Read the signatures of threats again; what changed, in words. Raises `ConfigError`, and the old ones stay."""
+        return self.vigil.reload()
 
     def self_view(self) -> SelfView:
         """This peer."""

@@ -35,12 +35,13 @@ from peerscope.mesh.sync import SyncConfig
 from peerscope.mesh.vicinity import CrawlConfig
 from peerscope.records.ledger import LedgerConfig
 from peerscope.sources.node import NodeConfig
+from peerscope.threats.threats import ThreatConfig
 from peerscope.views.places import CLUSTER_MARK
 from peerscope.views.regions import RegionConfig
 
 ENVIRONMENT_PREFIX = "PEERSCOPE_"
 TOKEN_CHARACTERS_MIN = 16
-LISTS = frozenset({"join", "allowed_hosts", "proxies", "sources", "allow", "operators"})
+LISTS = frozenset({"join", "allowed_hosts", "proxies", "sources", "allow", "operators", "blocked", "trust"})
 """Keys whose values in the environment are separated by commas."""
 
 
@@ -126,6 +127,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     history: HistoryConfig = HistoryConfig()
     alerts: AlertConfig = AlertConfig()
     export: ExportConfig = ExportConfig()
+    threats: ThreatConfig = ThreatConfig()
 
     @classmethod
     def load(

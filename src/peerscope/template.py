@@ -95,6 +95,14 @@ TEMPLATE = """\
 # endpoint = ""                 # of an OTLP/HTTP receiver, such as "http://127.0.0.1:4318"
 # sample_ratio = 0.1            # share of the messages that are told
 
+[threats]                       # what is looked for, see docs/THREATS.md
+# enabled = true
+# signatures_file = ""          # TOML laid over the shipped signatures; read again on SIGHUP
+# blocked = []                  # nobody should be linked with these: ids of peers, addresses, prefixes
+# share = false                 # publish `blocked`, for those who trust this peer
+# trust = []                    # full ids of peers whose published lists count here too
+# interval_s = 5.0              # between looks
+
 [detector]
 # ping_interval_s = 1.0
 # silence_floor_s = 1.5         # shortest silence that loses a link; more than ping_interval_s

@@ -30,6 +30,7 @@ VERBS = {
     "topology": ("map", "The map: links, regions, and where the network would split."),
     "admit": ("admit", "Say who is a member: certificates and revocations."),
     "crawl": ("crawl", "Map a network without joining it."),
+    "threats": ("threats", "What threatens peers and the network, with evidence and confidence."),
     "history": ("history", "One series over time, as a line of blocks."),
     "simulate": ("simulate", "Run the same core on a virtual network."),
     "check-config": ("run", "Check a settings file."),

@@ -16,8 +16,11 @@ import msgspec
 import uvloop
 
 from peerscope import __version__
+from peerscope.addresses import is_loopback, split_address
 from peerscope.config import Config
+from peerscope.errors import PeerscopeError
 from peerscope.records.identity import short
+from peerscope.signature_files import load_signatures
 from peerscope.sources.registry import make_source
 from peerscope.state import State, default_state
 from peerscope.template import TEMPLATE
@@ -95,6 +98,7 @@ def check_config(file: Path, as_json: bool) -> None:
     settings = Config.load(file)
     for spec in settings.node.sources:
         make_source(spec)
+    load_signatures(settings.threats.signatures_file)
     if as_json:
         _print_json({"file": str(file), "ok": True})
     else:
@@ -124,6 +128,7 @@ async def _serve(config: Config, state: Path, *, as_json: bool, until_eof: bool)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, monitor)
     async with monitor:
         _warn_if_open(config)
         _warn_if_plain(config)
@@ -143,6 +148,15 @@ async def _serve(config: Config, state: Path, *, as_json: bool, until_eof: bool)
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+
+
+def _reload(monitor: Any) -> None:
+    try:
+        changes = monitor.reload()
+    except PeerscopeError as error:
+        click.echo(f"peerscope: signatures stay as they were: {error}", err=True)
+    else:
+        click.echo(f"peerscope: signatures read again: {', '.join(changes) or 'nothing changed'}", err=True)
 
 
 def _warn_if_open(config: Config) -> None:

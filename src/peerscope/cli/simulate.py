@@ -122,6 +122,11 @@ def _show(outcome: Outcome, scenario: Scenario) -> None:
         crawl = outcome.crawl
         told = f"{crawl.found} found, {crawl.missed} missed, {crawl.unreachable} unreachable; {crawl.links} links"
         table.add_row("crawl", f"{crawl.seconds:.2f} s, {crawl.asked} asked: {told}")
+    if outcome.threats is not None:
+        found, recall = outcome.threats, outcome.threats.recall
+        told = ", ".join(f"{count} {name}" for name, count in found.found.items()) or "nothing"
+        missed = "no attack" if recall is None else f"{recall:.0%} of the attacks found"
+        table.add_row("threats", f"{missed}, {found.false_alarms} false alarms; {told}")
     shares = sorted(outcome.bytes_share.items(), key=lambda item: -item[1])
     table.add_row("bytes by message", ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.01))
     table.add_row("history", outcome.digest)

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from peerscope.errors import RemoteError
 from peerscope.records.alerts import Alerts, Orders
+from peerscope.records.blocks import Blocks
 from peerscope.records.certificates import Certificate, Revoked
 from peerscope.records.measures import Metrics
 from peerscope.records.texts import HostAndPort, Microseconds, Milliseconds, Name, OverlayId, Ref, Text
@@ -47,6 +48,7 @@ class Kind(IntEnum):
     SUMMARY = 4
     ORDERS = 5
     REVOKED = 6
+    BLOCKS = 7
 
 
 class Status(IntEnum):
@@ -183,7 +185,7 @@ class Opaque(Struct, frozen=True):
     data: bytes
 
 
-Body = Profile | Report | Observations | Alerts | Orders | Revoked | Opaque
+Body = Profile | Report | Observations | Alerts | Orders | Revoked | Blocks | Opaque
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
@@ -193,6 +195,7 @@ _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
     Kind.ALERTS: msgspec.msgpack.Decoder(Alerts),
     Kind.ORDERS: msgspec.msgpack.Decoder(Orders),
     Kind.REVOKED: msgspec.msgpack.Decoder(Revoked),
+    Kind.BLOCKS: msgspec.msgpack.Decoder(Blocks),
 }
 _kinds: dict[type[Body], Kind] = {
     Profile: Kind.PROFILE,
@@ -201,6 +204,7 @@ _kinds: dict[type[Body], Kind] = {
     Alerts: Kind.ALERTS,
     Orders: Kind.ORDERS,
     Revoked: Kind.REVOKED,
+    Blocks: Kind.BLOCKS,
 }
 _bytes_max: dict[int, int] = {Kind.ALERTS: ALERTS_BYTES_MAX, Kind.REVOKED: REVOKED_BYTES_MAX}
 

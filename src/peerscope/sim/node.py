@@ -26,6 +26,8 @@ class Node:
         self.region = region
         self.config = config
         self.skew_s = skew_s
+        self.address: str | None = None
+        """Where it says it can be dialled; None for one that follows from its index."""
         self.peer: Peer | None = None
         self.crawler: Crawler | None = None
         """Runs in a peer's place on a machine that only looks at the network."""

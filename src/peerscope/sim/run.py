@@ -21,11 +21,13 @@ from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 from peerscope.sim.accuracy import CoordinateError, coordinate_error, own_places
 from peerscope.sim.alerting import AlertsSeen, SimulatedAlerts
+from peerscope.sim.behaviour import Prefixes
 from peerscope.sim.checkers import Convergence, Detection, Spread
 from peerscope.sim.crawl import Crawl, crawled
 from peerscope.sim.network import fixed, near
 from peerscope.sim.scenario import Scenario
 from peerscope.sim.simulator import Simulator
+from peerscope.sim.threats import Score, SimulatedThreats
 from peerscope.sim.truth import Truth
 from peerscope.sim.workload import Workload
 from peerscope.sim.world import World
@@ -79,9 +81,11 @@ class Outcome(Struct, frozen=True):
     """null unless the scenario's peers look at their alert rules."""
     incidents: None
     root_right: None
-    precision: None
-    recall: None
-    false_alarms: None
+    precision: float | None
+    recall: float | None
+    false_alarms: int | None
+    threats: Score | None
+    """null unless the scenario's peers look for threats."""
     digest: str
     failures: tuple[str, ...]
     """Bounds of the scenario that were broken, each in a sentence."""
@@ -112,9 +116,15 @@ def run(
         detection.on_effect(peer, effect, now)
         spread.on_effect(peer, effect, now)
 
-    populate(sim, scenario, rng)
-    sim.on_effect = on_effect
     workload = Workload(sim, truth, rng)
+    if scenario.threats:  # drawn apart, so that scenarios without threats keep their histories
+        dice = Random(f"{seed} threats")
+        workload.prefixes = Prefixes(dice)
+        workload.threats = SimulatedThreats(sim, workload.expected, dice)
+    populate(sim, scenario, rng, workload.prefixes)
+    sim.on_effect = on_effect
+    if workload.threats is not None:
+        workload.threats.begin()
     alerts = SimulatedAlerts(sim) if scenario.alerts else None
     if alerts is not None:
         alerts.begin()
@@ -128,6 +138,7 @@ def run(
         sim.at(scenario.settle_s + step.at_s, lambda step=step: workload.do(step))  # type: ignore[misc]
     _pass(sim, total_s, lambda now: report(now, total_s, "running"))
     last_s = scenario.settle_s + max((step.at_s + step.for_s for step in scenario.steps), default=0.0)
+    score = workload.threats.score() if workload.threats else None
     outcome = Outcome(
         scenario=scenario.name,
         seed=seed,
@@ -146,9 +157,10 @@ def run(
         alerts=alerts.seen() if alerts else None,
         incidents=None,
         root_right=None,
-        precision=None,
-        recall=None,
-        false_alarms=None,
+        precision=score.precision if score else None,
+        recall=score.recall if score else None,
+        false_alarms=score.false_alarms if score else None,
+        threats=score,
         digest=sim.digest(),
         failures=(),
         replay=f"peerscope simulate {scenario.name} --seed {seed}{options}",
@@ -199,13 +211,17 @@ class Traffic:
         }
 
 
-def populate(sim: Simulator, scenario: Scenario, rng: Random) -> None:
-    """Machines, and their agents: all knowing each other, or all at once through the first."""
+def populate(sim: Simulator, scenario: Scenario, rng: Random, prefixes: Prefixes | None = None) -> None:
+    """Machines, and their agents: all knowing each other, or all at once through the first.
+
+    `prefixes`: where they are; by default side by side.
+    """
     peers = []
     for index in range(scenario.peers):
         skewed = rng.random() < scenario.skewed_share
         skew_s = rng.uniform(-scenario.skew_s, scenario.skew_s) if skewed else 0.0
-        peers.append(sim.add(scenario.region(index), skew_s=skew_s))
+        address = prefixes.address() if prefixes else None
+        peers.append(sim.add(scenario.region(index), skew_s=skew_s, address=address))
     for peer in peers:
         sim.start(peer, *([] if scenario.warm or peer == peers[0] else [peers[0]]))
     if scenario.warm:
@@ -249,6 +265,8 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
         ("seconds of the crawl", crawl.seconds if crawl else None, bounds.crawl_s),
         ("honest peers the crawl missed", crawl.missed if crawl else None, bounds.crawl_missed),
         ("peers that see other alerts than most", alerts.disagreeing if alerts else None, bounds.disagreeing),
+        ("share of attacks missed", None if outcome.recall is None else 1 - outcome.recall, bounds.attacks_missed),
+        ("false alarms", outcome.false_alarms, bounds.false_alarms),
         ("relative error of coordinates, median", error.median if error else None, bounds.coordinate_error),
     )
     for name, value, most in checks:

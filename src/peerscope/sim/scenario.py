@@ -41,6 +41,11 @@ Action = Literal[
     "churn",
     "crawl",
     "overload",
+    "sybil",
+    "eclipse",
+    "poison",
+    "flood-puts",
+    "flood-connections",
 ]
 
 
@@ -58,7 +63,11 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     by_s: float = 0.0
     """Size of a clock's step; period of a flap."""
     per_minute: float = 0.0
-    """Churn: share of the peers that restart each minute."""
+    """Churn: share of the peers that restart each minute. Floods: puts or connections a minute."""
+    prefixes: Annotated[int, Meta(ge=1)] = 2
+    """Sybil and eclipse: address prefixes that the identities come from."""
+    lie_share: Annotated[float, Meta(ge=0, le=1)] = 0.3
+    """Poison: share of lookups that an attacker answers."""
 
 
 class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +93,10 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Running peers that may see other alerts than most do."""
     coordinate_error: float | None = None
     """Median of the relative error of estimated round-trip times."""
+    attacks_missed: float | None = 0.1
+    """Share of the attacks that may stay unfound."""
+    false_alarms: int | None = 0
+    """Findings about peers that neither attack nor are attacked."""
 
 
 class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,6 +119,8 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     latency: Literal["near", "world"] = "near"
     """Every region is near every other; or the matrix of ten regions of the world."""
     network: NetworkFaults = NetworkFaults(loss=0.01)
+    threats: bool = False
+    """Every peer is in a prefix as honest machines are, beside a node of some behaviour, and looks for threats."""
     alerts: bool = False
     """Every peer looks at its alert rules, once a second."""
     steps: tuple[Step, ...] = ()

@@ -82,7 +82,8 @@ class Simulator:
         self.running = 0
         """Peers whose process runs."""
         self.on_effect: Callable[[PeerId, Effect, float], None] | None = None
-        self._signed = signed
+        self.is_signed = signed
+        """With real keys."""
         self._inspector = shared_inspector(verify_ed25519 if signed else verify_cheap)
         self._heap: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._order = count()
@@ -91,10 +92,19 @@ class Simulator:
 
     # -- what a scenario can do ------------------------------------------------------------------
 
-    def add(self, region: str = "local", *, config: PeerConfig | None = None, skew_s: float = 0.0) -> PeerId:
-        """A machine with its own key; start it with `start`."""
-        signer = make_signer(self.rng.randbytes(32), signed=self._signed)
+    def add(
+        self,
+        region: str = "local",
+        *,
+        config: PeerConfig | None = None,
+        skew_s: float = 0.0,
+        address: str | None = None,
+        secret: bytes | None = None,
+    ) -> PeerId:
+        """A machine with its own key, or a chosen one; start it with `start`. `address`: where it says it is."""
+        signer = make_signer(secret or self.rng.randbytes(32), signed=self.is_signed)
         node = Node(signer, len(self.nodes), region, config or self.config, skew_s)
+        node.address = address
         self.nodes[node.peer_id] = node
         return node.peer_id
 
@@ -107,7 +117,7 @@ class Simulator:
         node.peer = Peer(node.signer, node.config, rng, self.now, wall_offset_s=offset_s, inspector=self._inspector)
         node.tick_at = inf
         started_at_ms = max(0, round((self.now + offset_s) * 1000))
-        address = f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"
+        address = node.address or f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"
         self.feed(peer, Publish(Profile((address,), node.region, "sim", started_at_ms)))
         self.measure(peer)
         for other in bootstrap:

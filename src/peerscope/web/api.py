@@ -14,7 +14,7 @@ from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
-from peerscope.web import conduct, export, history, metrics, regions, routes, telemetry, topology
+from peerscope.web import conduct, export, history, metrics, regions, routes, telemetry, threats, topology
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 from peerscope.web.bodies import Body
 
@@ -100,6 +100,7 @@ ROUTES = [
     *routes.ROUTES,
     *topology.ROUTES,
     *telemetry.ROUTES,
+    *threats.ROUTES,
     *history.ROUTES,
     *export.ROUTES,
     Route("/healthz", healthz),
@@ -118,6 +119,7 @@ ANSWERS: dict[str, Any] = {
     **routes.ANSWERS,
     **topology.ANSWERS,
     **telemetry.ANSWERS,
+    **threats.ANSWERS,
     **history.ANSWERS,
     **export.ANSWERS,
     "/healthz": Healthz,
@@ -129,6 +131,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "/api/v1/peers": ("region", "status", "limit", "cursor"),
     **regions.PARAMETERS,
     **routes.PARAMETERS,
+    **threats.PARAMETERS,
     **topology.PARAMETERS,
     **history.PARAMETERS,
 }
