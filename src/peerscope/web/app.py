@@ -20,8 +20,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from peerscope.addresses import split_address
-from peerscope.agent import Monitor
 from peerscope.errors import ConfigError
+from peerscope.outlook import Outlook
 from peerscope.web.api import ROUTES
 from peerscope.web.feed import Feed
 from peerscope.web.guard import Guard
@@ -33,7 +33,7 @@ SOCKET_BYTES_MAX = 4096
 """Largest message accepted from a feed's client; none is expected."""
 
 
-def make_app(monitor: Monitor, feed: Feed, *, hosts: tuple[str, ...] = ()) -> Starlette:
+def make_app(monitor: Outlook, feed: Feed, *, hosts: tuple[str, ...] = ()) -> Starlette:
     """The ASGI application of one agent. `hosts`: names beside loopback's under which it may be reached."""
 
     async def page(request: Request) -> Response:
@@ -60,7 +60,7 @@ def make_app(monitor: Monitor, feed: Feed, *, hosts: tuple[str, ...] = ()) -> St
 class WebServer:
     """Serves one agent's dashboard and API."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Outlook) -> None:
         """Take the port at once, so that a taken one is told before anything starts. Raises `ConfigError`."""
         web = monitor.config.web
         host, port = split_address(web.listen, "web.listen")

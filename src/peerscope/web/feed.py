@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from peerscope.agent import Monitor
+from peerscope.outlook import Outlook
 from peerscope.views.health import network_health
 from peerscope.views.links import Link
 from peerscope.views.peers import PeerView, peer_views
@@ -58,7 +58,7 @@ class Client:
 class Feed:
     """Everybody who watches this peer."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Outlook) -> None:
         self._monitor = monitor
         self._clients: set[Client] = set()
         self._seq = 0

@@ -69,6 +69,8 @@ async def node(request: Request) -> Response:
 
 def _refuse_strangers(request: Request) -> None:
     """With a token set, the guard has asked for it."""
+    if monitor_of(request).simulation is not None:
+        raise HTTPException(404, "this network is simulated: no node stands beside its peers")
     if not monitor_of(request).config.web.token and not (request.client and is_loopback(request.client.host)):
         raise HTTPException(403, "telemetry is taken from this machine only; set web.token to send it from another")
 

@@ -1,0 +1,207 @@
+"""A virtual network to look at: the simulator at the pace of a clock, seen through one of its peers.
+
+The page, the feed and the API are those of a real agent; what they show is what that one virtual peer knows. When it
+crashes, another that still runs is looked through. Faults come as the scenario has them; after the last one the network
+just goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from pathlib import Path
+from random import Random
+
+from peerscope import __version__
+from peerscope.chronicle import Chronicle
+from peerscope.config import Config
+from peerscope.history.recorder import Recorder
+from peerscope.mesh.events import Effect, Event, Received, Send
+from peerscope.mesh.peer import Peer
+from peerscope.outlook import Outlook, SelfView, SimulationView
+from peerscope.records.identity import PeerId, short
+from peerscope.sim.network import fixed, near
+from peerscope.sim.run import populate
+from peerscope.sim.scenario import Scenario, Step
+from peerscope.sim.simulator import Simulator
+from peerscope.sim.truth import Truth
+from peerscope.sim.workload import Workload
+from peerscope.sim.world import World
+from peerscope.sources.node import Node
+from peerscope.tally import Tally
+from peerscope.traffic import Traffic
+from peerscope.views.places import NOWHERE
+from peerscope.views.trends import MINUTE_S, look
+
+STRIDE_S = 0.002
+"""Virtual seconds, at speed one, between looks at the real clock: a thousand peers need about 10 ms for them."""
+TURN_S = 0.02
+"""Real seconds that the network may compute before others have their turn."""
+REST_S = 0.005
+PACE_S = 10.0
+"""Real seconds over which the pace is measured."""
+FLUSH_S = 10
+"""Virtual seconds between writes of the history."""
+
+log = logging.getLogger(__name__)
+
+
+class Show(Outlook):
+    """A simulated network behind the same views as a real agent's."""
+
+    def __init__(
+        self, scenario: Scenario, config: Config, state: Path, *, seed: int, speed: float = 1.0, signed: bool = True
+    ) -> None:
+        """`state`: a directory for the history. Everything is built; nothing moves before `run`."""
+        super().__init__()
+        rng, self.config, self.http = Random(seed), config, None
+        self._scenario, self._seed, self._speed = scenario, seed, speed
+        self._epoch_s = time.time()
+        world = World(seed) if scenario.latency == "world" else None
+        self._sim = Simulator(
+            seed=rng.getrandbits(64),
+            config=config.core(),
+            latency=world or (near if scenario.link_rtt_s is None else fixed(scenario.link_rtt_s)),
+            faults=scenario.network,
+            signed=signed,
+            epoch_s=self._epoch_s,
+        )
+        populate(self._sim, scenario, rng)
+        workload = Workload(self._sim, Truth(), rng)
+        self._steps = sorted(scenario.steps, key=lambda step: step.at_s)
+        for step in self._steps:
+            self._sim.at(scenario.settle_s + step.at_s, lambda step=step: workload.do(step))  # type: ignore[misc]
+        self._eye = next(iter(self._sim.nodes))
+        self._peer = self._sim.alive()[0]
+        self._reached: deque[tuple[float, float]] = deque()
+        """Real and virtual times of the last ten seconds."""
+        self.node = Node(config.node, config.report.interval_s, rng)
+        self.chronicle = Chronicle(self.moment, self.region_health, config.regions.hold_s)
+        self.tally = Tally(self.moment, self.mesh_links)
+        self.recorder = None
+        if config.history.enabled:
+            self.recorder = Recorder(config.history, state, self.moment, self.network_health, self.chronicle.tell)
+        self._look_through(self._eye)
+        self._sim.on_effect, self._sim.on_event = self._on_effect, self._on_event
+
+    @property
+    def peer(self) -> Peer:
+        return self._peer
+
+    def clock(self) -> tuple[float, float]:
+        return self._sim.now, self._epoch_s
+
+    @property
+    def simulation(self) -> SimulationView:
+        sim, settled_s = self._sim, self._scenario.settle_s
+        coming = next((step for step in self._steps if settled_s + step.at_s > sim.now), None)
+        passed = self._reached[-1][0] - self._reached[0][0] if self._reached else 0.0
+        return SimulationView(
+            scenario=self._scenario.name,
+            summary=self._scenario.summary,
+            seed=self._seed,
+            speed=self._speed,
+            pace=(self._reached[-1][1] - self._reached[0][1]) / passed if passed > 1.0 else None,
+            virtual_s=sim.now,
+            next_step=None if coming is None else _told(coming),
+            next_step_s=None if coming is None else settled_s + coming.at_s,
+        )
+
+    def self_view(self) -> SelfView:
+        place = self.moment().places.get(self._eye, NOWHERE)
+        profile = self._peer.ledger.profile(self._eye)
+        return SelfView(
+            peer_id=self._eye.hex(),
+            short_id=short(self._eye),
+            ticket="",
+            network=self.config.network.name,
+            region=place.region,
+            region_source=place.source,
+            version=__version__,
+            uptime_s=self._sim.now,
+            node=None,
+            http=self.http,
+            addresses=profile.addresses if profile else (),
+            refused=dict(self._peer.refused),
+            simulation=self.simulation,
+        )
+
+    async def run(self) -> None:
+        """Let virtual time pass at the wanted speed, or as fast as this machine can, until cancelled."""
+        telling = asyncio.create_task(self.chronicle.run())
+        try:
+            await self._go_on()
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+            if self.recorder is not None:
+                await self.recorder.close()
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    async def _go_on(self) -> None:
+        began, begin_s = time.monotonic(), self._sim.now
+        noted = self._sim.now
+        while True:
+            turn = time.monotonic()
+            due_s = begin_s + (turn - began) * self._speed
+            while self._sim.now < due_s and time.monotonic() - turn < TURN_S:
+                self._sim.run_until(min(due_s, self._sim.now + STRIDE_S * max(1.0, self._speed)))
+            self._look_after_the_eye()
+            await self._note(noted)
+            noted = self._sim.now
+            if due_s - self._sim.now > self._speed:  # a second behind: what was lost stays lost, rather than be hurried
+                began, begin_s = time.monotonic(), self._sim.now
+            await asyncio.sleep(REST_S if self._sim.now >= due_s else 0)
+
+    async def _note(self, before_s: float) -> None:
+        """What agents do by the clock: count minutes, sample and write the history."""
+        real, now = time.monotonic(), self._sim.now
+        if not self._reached or real - self._reached[-1][0] > 0.5:
+            self._reached.append((real, now))
+            while real - self._reached[0][0] > PACE_S:
+                self._reached.popleft()
+        wall, wall_before = self._epoch_s + now, self._epoch_s + before_s
+        if wall // MINUTE_S > wall_before // MINUTE_S:
+            self.tally.day.note(look(self.moment(), self.mesh_links()))
+        interval_s = self.config.history.interval_s
+        if self.recorder is not None and wall // interval_s > wall_before // interval_s:
+            self.recorder.take(self.recorder.sample(int(wall // interval_s * interval_s)))
+            if wall // FLUSH_S > wall_before // FLUSH_S:
+                await self.recorder.flush()
+
+    def _look_after_the_eye(self) -> None:
+        """Keep looking through a peer that runs and means well."""
+        node = self._sim.nodes[self._eye]
+        if node.peer is self._peer and node.corruption is None:
+            return
+        fit = [peer for peer, node in self._sim.nodes.items() if node.peer is not None and node.corruption is None]
+        if fit:
+            self._look_through(self._eye if self._eye in fit else fit[0])
+
+    def _look_through(self, peer: PeerId) -> None:
+        core = self._sim.nodes[peer].peer
+        assert core is not None
+        self._eye, self._peer = peer, core
+        self.traffic = Traffic(peer, self.moment, core.watch.ahead_s, lambda: self._sim.now)
+
+    def _on_event(self, peer: PeerId, event: Event) -> None:
+        if peer == self._eye and isinstance(event, Received):
+            self.traffic.mesh.record(self._sim.now, len(event.data))
+
+    def _on_effect(self, peer: PeerId, effect: Effect, now: float) -> None:
+        if peer != self._eye:
+            return
+        if isinstance(effect, Send):
+            self.traffic.mesh.record(now, len(effect.data), sent=True)
+        self.tally.note(effect)
+        self.chronicle.note(effect)
+        self.traffic.note(effect)
+
+
+def _told(step: Step) -> str:
+    """A fault, in words."""
+    whom = f"{step.share:.0%} of the peers" if step.share else f"{step.count} peer{'s' * (step.count != 1)}"
+    return step.do if step.do == "heal" else f"{step.do} {whom}"
