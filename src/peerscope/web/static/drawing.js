@@ -14,7 +14,7 @@ const BEND = 0.28;
 export function palette(element) {
   const style = getComputedStyle(element);
   const read = (name) => style.getPropertyValue(`--${name}`).trim();
-  const names = [...STATUSES, "map", "halo", "halo-line", "text", "muted", "accent", "suspect"];
+  const names = [...STATUSES, "map", "halo", "halo-line", "text", "muted", "accent", "suspect", "cut"];
   return {
     ...Object.fromEntries(names.map((name) => [name, read(name)])),
     links: BANDS.map((name) => read(`link-${name}`)),

@@ -3,7 +3,7 @@
 import { Component, computed, html, signal, useRef } from "./vendor/preact.js";
 import { Glyph, STATUSES, URGENCY } from "./statuses.js";
 import {
-  clearFilters, hovered, matching, now, peers, perStatus, search, selected, statusFilter, toggleStatus,
+  ageOf, clearFilters, hovered, matching, now, peers, perStatus, search, selected, statusFilter, toggleStatus,
 } from "./state.js";
 import { age, latency } from "./format.js";
 import { verdictOf, verdictWords } from "./verdict.js";
@@ -17,8 +17,8 @@ const COLUMNS = [
   { key: "region", title: "Region", of: (peer) => peer.place },
   { key: "status", title: "Status", of: (peer) => URGENCY[peer.status] },
   { key: "verdict", title: "Verdict", of: (peer) => VERDICT_ORDER[verdictOf(peer)] },
-  { key: "latency", title: "RTT", hint: "Median round trip over the peer's links", number: true, of: (peer) => peer.rtt_s },
-  { key: "age", title: "Age", hint: "Since the peer's newest record", number: true, of: (peer) => (peer.heardAt === null ? null : -peer.heardAt) },
+  { key: "latency", title: "RTT", hint: "Median round trip over the peer's links", number: true, of: (peer) => peer.rtt_s ?? null },
+  { key: "age", title: "Age", hint: "Since the peer's newest record", number: true, of: (peer) => (peer.heard_at === undefined ? null : -peer.heard_at) },
 ];
 
 const order = signal({ key: "status", descending: false });
@@ -110,13 +110,14 @@ class Row extends Component {
       <td class=${`word ${peer.status}`}>${peer.status}</td>
       <td class=${`verdict ${verdictOf(peer)}`} title=${verdictWords(peer)}>${verdictOf(peer)}</td>
       <td class="number">${latency(peer.rtt_s)}</td>
-      <td class="number"><${Age} since=${peer.heardAt} /></td>
+      <td class="number"><${Age} peer=${peer} /></td>
     </tr>`;
   }
 }
 
-function Age({ since }) {
-  return age(since === null ? null : now.value - since);
+function Age({ peer }) {
+  void now.value; // ages
+  return age(ageOf(peer));
 }
 
 function moveFocus(event) {
