@@ -7,12 +7,14 @@ import { clockTime, dateTime } from "./format.js";
 const LINES = ["accent", "degraded", "healthy", "down"];
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3]];
 const DAY_S = 86400;
+/** Steps of an axis of bytes: 2, 8, 32, ... */
+const BINARY = Array.from({ length: 24 }, (_, power) => 2 ** (2 * power + 1)).concat(Array.from({ length: 24 }, (_, power) => 4 ** power)).sort((a, b) => a - b);
 
 /**
  * `times`: Unix seconds; `lines`: [{title, values}], null where nothing was measured; `show(value)` as text.
- * A chart keeps its place while new values come.
+ * `ratio`: from 0 to at most 1; `binary`: bytes. A chart keeps its place while new values come.
  */
-export function Chart({ times, lines, show, height = 130, label, from, to, ratio = false }) {
+export function Chart({ times, lines, show, height = 130, label, from, to, ratio = false, binary = false }) {
   const box = useRef();
   const plot = useRef(null);
   const latest = useRef(null);
@@ -28,7 +30,7 @@ export function Chart({ times, lines, show, height = 130, label, from, to, ratio
       plot.current?.destroy();
       box.current.textContent = "";
       const wide = latest.current.to - latest.current.from;
-      plot.current = new uPlot(options(box.current, { uPlot, lines, show, height, ratio, wide }), data(latest.current), box.current);
+      plot.current = new uPlot(options(box.current, { uPlot, lines, show, height, ratio, binary, wide }), data(latest.current), box.current);
       observer ??= new ResizeObserver(() => plot.current?.setSize({ width: box.current.clientWidth, height }));
       observer.observe(box.current);
     };
@@ -55,7 +57,7 @@ function data({ times, lines }) {
   return [times, ...lines.map(({ values }) => values)];
 }
 
-function options(element, { uPlot, lines, show, height, ratio, wide }) {
+function options(element, { uPlot, lines, show, height, ratio, binary, wide }) {
   const style = getComputedStyle(element);
   const color = (name) => style.getPropertyValue(`--${name}`).trim();
   const axis = { stroke: color("muted"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: `11px ${style.fontFamily}` };
@@ -71,7 +73,7 @@ function options(element, { uPlot, lines, show, height, ratio, wide }) {
     },
     axes: [
       { ...axis, size: 26, space: 70, values: (_, ticks) => ticks.map((at) => tick(at, wide)) },
-      { ...axis, size: 62, space: 34, values: (_, ticks) => ticks.map((value) => show(value)) },
+      { ...axis, size: 62, space: 34, ...(binary ? { incrs: BINARY } : {}), values: (_, ticks) => ticks.map((value) => show(value)) },
     ],
     series: [
       { value: (_, at) => (at === null ? "" : wide > DAY_S ? dateTime(at) : clockTime(at)), label: "at" },
@@ -82,7 +84,7 @@ function options(element, { uPlot, lines, show, height, ratio, wide }) {
         dash: DASHES[index],
         fill: index === 0 ? `${color(LINES[0])}1f` : undefined,
         points: { show: false },
-        value: (_, value) => show(value),
+        value: (_, value) => (value === null ? "" : show(value)),
         paths: uPlot.paths.linear(),
       })),
     ],

@@ -25,7 +25,7 @@ function PeerLink({ id }) {
 /** Why the verdict is what it is: its arithmetic in words, then who says what. */
 export function Evidence({ evidence, verdict }) {
   if (!evidence) return null;
-  const { accusations = [], heard_by: heardBy = [], observers = [], quorum } = evidence;
+  const { accusations = [], heard_by: heardBy = [] } = evidence;
   if (accusations.length === 0) return null;
   return html`<div class="evidence" data-testid="evidence">
     <p><strong>${verdict}</strong> because it is ${plain(evidence.arithmetic, 160)}${evidence.partition
@@ -37,8 +37,7 @@ export function Evidence({ evidence, verdict }) {
           <td title=${isNumber(since) ? `since ${dateTime(since)}` : null}>${duration(lastHeard)}</td>
           <td>${plain(reason, 80) || "–"}</td></tr>`)}</tbody>
     </table>
-    <p class="muted">${isNumber(quorum) && `Down takes ${quorum} of ${observers.length}. `}
-      ${heardBy.length > 0 ? html`Still heard by ${heardBy.slice(0, 8).map((id) => html`<${PeerLink} key=${id} id=${id} /> `)}` : "Nobody still hears it."}</p>
+    <p class="muted">${heardBy.length > 0 ? html`Still heard by ${heardBy.slice(0, 8).map((id) => html`<${PeerLink} key=${id} id=${id} /> `)}` : "Nobody still hears it."}</p>
   </div>`;
 }
 

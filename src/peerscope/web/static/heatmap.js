@@ -4,11 +4,13 @@ import { html, signal } from "./vendor/preact.js";
 import { Choice, Panel } from "./tabs.js";
 import { peers } from "./state.js";
 import { useAnswer } from "./ask.js";
-import { isNumber, latency, plain } from "./format.js";
+import { bareMs, latency, plain } from "./format.js";
 
 const EVERY_MS = 10_000;
 /** Regions shown at first, those with most peers. */
 const REGIONS_MAX = 24;
+/** So few that their cells can be large. */
+const FEW = 8;
 /** Upper ends of the steps of colour in seconds; the steps are close where people feel a difference. */
 const STEPS_S = [0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3];
 
@@ -40,7 +42,7 @@ function Matrix({ matrix }) {
   const names = shownRegions(matrix.regions);
   const cells = new Map(matrix.pairs.map((pair) => [`${pair.source}\n${pair.target}`, pair]));
   const of = (one, other) => cells.get(`${one}\n${other}`) ?? cells.get(`${other}\n${one}`);
-  return html`<div class="scroll-both"><table class="heatmap" data-testid="heatmap" aria-label="Latency by pair of regions">
+  return html`<div class="scroll-both"><table class=${`heatmap ${names.length <= FEW ? "few" : ""}`} data-testid="heatmap" aria-label="Latency by pair of regions">
       <thead><tr><td></td>${names.map((name) => html`<th scope="col" key=${name} title=${plain(name)}><span>${plain(name, 16)}</span></th>`)}</tr></thead>
       <tbody>${names.map((row) => html`<tr key=${row}><th scope="row" title=${plain(row)}>${plain(row, 20)}</th>
         ${names.map((column) => html`<${Cell} key=${column} row=${row} column=${column} pair=${of(row, column)} />`)}</tr>`)}</tbody>
@@ -66,14 +68,7 @@ function Cell({ row, column, pair }) {
     `${kind}: ${latency(pair[kind].median_s)} median, ${latency(pair[kind].p95_s)} p95 of ${pair[kind].count}`));
   const estimated = !pair.measured;
   return html`<td class=${`heat-${step(seconds)} ${estimated ? "estimated" : ""}`} data-kind=${estimated ? "estimated" : "measured"}
-    title=${`${where}\n${words.join("\n")}`}>${estimated ? "~" : ""}${bare(seconds)}</td>`;
-}
-
-/** Milliseconds without their unit, which the scale names. */
-function bare(seconds) {
-  if (!isNumber(seconds)) return "–";
-  const ms = seconds * 1000;
-  return ms < 10 ? ms.toFixed(1) : String(Math.round(ms));
+    title=${`${where}\n${words.join("\n")}`}>${estimated ? "~" : ""}${bareMs(seconds)}</td>`;
 }
 
 function Scale() {

@@ -219,7 +219,8 @@ class TopologyMap {
     const how = { moving: this.#moving || gliding || !this.layout.settled };
     if (this.#stale.below) this.links.paint(scene, this.view, how);
     this.peers.paint(scene, this.view, how);
-    this.#frames += 1;
+    if (this.#frames === 0 && scene.count > 0) performance.mark("map");
+    if (scene.count > 0) this.#frames += 1;
     this.#stale.below = gliding;
     if (gliding) this.#invalidate({ below: true });
   }

@@ -18,7 +18,7 @@ const CHARTS = [
   { title: "CPU and memory", show: percent, ratio: true, series: [["cpu_ratio", "CPU"], ["memory_ratio", "memory"]] },
   { title: "Round trip, median of its links", show: latency, series: [["link_rtt_s", "median"], ["link_rtt_s_max", "highest"]] },
   { title: "Loss", show: percent, ratio: true, series: [["link_loss_ratio", "mean of its links"]] },
-  { title: "Host traffic", show: bytesPerSecond, series: [["received_bytes_s", "in"], ["sent_bytes_s", "out"]] },
+  { title: "Host traffic", show: bytesPerSecond, binary: true, series: [["received_bytes_s", "in"], ["sent_bytes_s", "out"]] },
   { title: "Node: connections", show: decimal, node: true, series: [["node_connections", "connections"], ["node_peers", "peers"], ["node_tunnels", "tunnels"]] },
   { title: "Node: messages", show: perSecond, node: true, series: [["node_messages_per_s", "messages"], ["node_errors_per_s", "errors"]] },
 ];
@@ -54,6 +54,6 @@ function Drawn({ chart, answers, since }) {
   });
   if (!lines.some(({ values }) => values.some(isNumber))) return html`<p class="muted">Nobody measured this.</p>`;
   const to = times.at(-1) ?? 0;
-  return html`<${Chart} times=${times} lines=${lines} show=${chart.show} ratio=${chart.ratio} height=${104}
+  return html`<${Chart} times=${times} lines=${lines} show=${chart.show} ratio=${chart.ratio} binary=${chart.binary} height=${104}
     from=${to - SPANS[since]} to=${to} label=${`${chart.title}, last ${since}`} />`;
 }

@@ -7,7 +7,8 @@ const WIDTH = 96;
 const HEIGHT = 26;
 
 /** `values`: oldest first, null where unknown. The line begins at zero, so that a loss of a tenth looks like one. */
-export function Spark({ values, label }) {
+export function Spark({ values: given, label }) {
+  const values = given.slice(Math.max(0, given.findIndex(isNumber)));
   const known = values.filter(isNumber);
   if (known.length < 2) return null;
   const most = Math.max(...known) || 1;

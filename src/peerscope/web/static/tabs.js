@@ -39,8 +39,8 @@ export function Panel({ name, title, note, tools, children }) {
   </section>`;
 }
 
-/** One of a few values, as a row of buttons. */
-export function Choice({ of, value, label }) {
+/** One of a few values of a signal, as a row of buttons; `usual` stands for null. */
+export function Choice({ of, value, label, usual }) {
   return html`<div class="choice" role="group" aria-label=${label}>${of.map(([name, title]) => html`
-    <button key=${name} aria-pressed=${String(value.value === name)} onClick=${() => { value.value = name; }}>${title}</button>`)}</div>`;
+    <button key=${name} aria-pressed=${String((value.value ?? usual) === name)} onClick=${() => { value.value = name; }}>${title}</button>`)}</div>`;
 }

@@ -47,7 +47,7 @@ function Flow({ title, flow, note }) {
       <div><dt>out</dt><dd>${rate ? `${bytes(rate.bytes_out_s)}/s` : "–"} <span class="muted">${rate ? `${decimal(rate.messages_out_s)} msg/s` : ""}</span></dd></div>
       <div><dt>since ${age(flow.observed_s)}</dt><dd>${bytes(flow.bytes_in)} in, ${bytes(flow.bytes_out)} out</dd></div>
     </dl>
-    <${Chart} times=${times} height=${150} label=${`${title}: bytes per second`} show=${(value) => `${bytes(value)}/s`}
+    <${Chart} times=${times} height=${150} binary label=${`${title}: bytes per second`} show=${(value) => `${bytes(value)}/s`}
       from=${end - (length - 1) * series.step_s} to=${end}
       lines=${[{ title: "in", values: series.bytes_in_s }, { title: "out", values: series.bytes_out_s }]} />
   </section>`;

@@ -3,7 +3,7 @@
 import { computed, html, signal, useEffect, useState } from "./vendor/preact.js";
 import { Choice, Panel } from "./tabs.js";
 import { Glyph, STATUSES, band } from "./statuses.js";
-import { count, latency, median, percent, plain } from "./format.js";
+import { bareMs, count, latency, median, percent, plain } from "./format.js";
 import { links, nodes, regions, search } from "./state.js";
 import { placeOf } from "./geography.js";
 
@@ -38,12 +38,13 @@ const between = computed(() => {
 export function Regions() {
   const list = regions.value;
   const placed = list.map((region) => ({ ...region, at: placeOf(region.region) })).filter(({ at }) => at);
-  view.value ??= placed.length * 2 >= list.length && list.length > 0 ? "map" : "matrix";
+  const usual = placed.length * 2 >= list.length ? "map" : "matrix";
+  const shown = view.value ?? usual;
   return html`<${Panel} name="regions" title="Regions" note="Each with the health of its peers, and the links between them by round trip."
-      tools=${html`<${Choice} of=${VIEWS} value=${view} label="How regions are shown" />`}>
+      tools=${html`<${Choice} of=${VIEWS} value=${view} usual=${usual} label="How regions are shown" />`}>
     ${list.length === 0 ? html`<div class="empty"><h3>No region is known</h3>
       <p>Start agents with <code>--region NAME</code>, or let the country of their address decide with <code>peer.geo</code>.</p></div>`
-      : html`${view.value === "map" ? html`<${World} placed=${placed} all=${list} />` : html`<${Matrix} list=${list} />`}<${Table} list=${list} />`}
+      : html`${shown === "map" ? html`<${World} placed=${placed} all=${list} />` : html`<${Matrix} list=${list} />`}<${Table} list=${list} />`}
   <//>`;
 }
 
@@ -144,11 +145,12 @@ function Matrix({ list }) {
     <tbody>${names.map((row) => html`<tr key=${row}>
       <th scope="row" title=${plain(row)}><${Glyph} status=${CONDITIONS[inside.get(row).status] ?? "unknown"} label=${inside.get(row).status} />${plain(row, 20)}</th>
       ${names.map((column) => {
-        if (row === column) return html`<td key=${column} class=${`link-${band(inside.get(row).rtt_s)} own`} title=${`inside ${plain(row)}`}>${latency(inside.get(row).rtt_s)}</td>`;
+        if (row === column) return html`<td key=${column} class=${`link-${band(inside.get(row).rtt_s)} own`} title=${`inside ${plain(row)}`}>${bareMs(inside.get(row).rtt_s)}</td>`;
         const pair = cells.get([row, column].sort().join("\n"));
         return html`<td key=${column} class=${pair ? `link-${band(pair.rtt_s)}` : "none-known"}
-          title=${pair ? `${pair.count} links` : "no link"}>${pair ? html`${latency(pair.rtt_s)}<small>${pair.count}</small>` : "–"}</td>`;
+          title=${pair ? `${pair.count} links` : "no link"}>${pair ? html`${bareMs(pair.rtt_s)}<small>${pair.count}</small>` : "–"}</td>`;
       })}</tr>`)}</tbody></table></div>
+    <p class="muted matrix-note">Median round trip in milliseconds, and how many links measured it.</p>
     ${list.length > MATRIX_MAX && html`<p class="muted">The ${MATRIX_MAX} largest of ${list.length} regions.</p>`}`;
 }
 
