@@ -47,7 +47,8 @@ PATIENCE_S = 300.0
 MOVE = """([seconds, kind]) => new Promise((done) => {
   const canvas = document.querySelector("[data-testid=map]");
   const box = canvas.getBoundingClientRect();
-  const at = { clientX: box.left + box.width / 2, clientY: box.top + box.height / 2, bubbles: true, pointerId: 1, button: 0 };
+  const middle = { clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 };
+  const at = { ...middle, bubbles: true, pointerId: 1, button: 0 };
   canvas.setPointerCapture = () => {};
   if (kind === "pan") canvas.dispatchEvent(new PointerEvent("pointerdown", at));
   const before = window.peerscope.map.report().frames;

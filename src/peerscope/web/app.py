@@ -14,9 +14,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from peerscope.addresses import split_address
@@ -24,6 +23,7 @@ from peerscope.errors import ConfigError
 from peerscope.outlook import Outlook
 from peerscope.web.api import ROUTES
 from peerscope.web.feed import Feed
+from peerscope.web.files import Files
 from peerscope.web.guard import Guard
 from peerscope.web.openapi import openapi
 from peerscope.web.problems import on_http_error
@@ -36,8 +36,13 @@ SOCKET_BYTES_MAX = 4096
 def make_app(monitor: Outlook, feed: Feed, *, hosts: tuple[str, ...] = ()) -> Starlette:
     """The ASGI application of one agent. `hosts`: names beside loopback's under which it may be reached."""
 
+    pages = Files(STATIC)
+
     async def page(request: Request) -> Response:
-        return FileResponse(STATIC / "index.html")
+        return pages.answer(request, "index.html")
+
+    async def file(request: Request) -> Response:
+        return pages.answer(request, request.path_params["name"])
 
     async def dashboard(websocket: WebSocket) -> None:
         await feed.serve(websocket)
@@ -48,7 +53,7 @@ def make_app(monitor: Outlook, feed: Feed, *, hosts: tuple[str, ...] = ()) -> St
             WebSocketRoute("/dashboard", dashboard),
             Route("/openapi.json", openapi),
             *ROUTES,
-            Mount("/static", StaticFiles(directory=STATIC)),
+            Route("/static/{name:path}", file),
         ],
         middleware=[Middleware(Guard, hosts=hosts, token=monitor.config.web.token)],
         exception_handlers={HTTPException: on_http_error},

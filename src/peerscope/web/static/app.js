@@ -68,5 +68,5 @@ effect(() => {
   document.title = `${bad > 0 ? `(${bad}) ` : ""}${network ? `${network} · ` : ""}peerscope`;
 });
 
+feed.connect(); // the answer comes while the page is drawn
 render(html`<${App} />`, document.getElementById("app"));
-feed.connect();

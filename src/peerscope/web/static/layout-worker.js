@@ -8,12 +8,12 @@
 // only in proportion to what changed, so that the picture in the operator's head stays true.
 
 import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY } from "./vendor/force.js";
-import { RING_MAX, SPACING, crowding, discRadius, ring } from "./regions.js";
+import { SPACING } from "./regions.js";
+import { anchorsOf, seat } from "./seats.js";
 
 const ALPHA_MIN = 0.01;
 const FRAME_MS = 24;
-// The first layout is computed this long before anything is shown: a picture that is nearly right is calmer than an
-// explosion, and peers begin on discs that nearly are.
+// The page shows the seats at once; what is computed before the next picture makes the way to it a short one.
 const HEAD_START_MS = 120;
 
 let nodes = new Map();
@@ -40,12 +40,12 @@ onmessage = ({ data }) => {
   discs = [...anchors].map(([name, { x, y, radius }]) => [name, x, y, radius]);
   simulation.alpha(Math.max(simulation.alpha() > ALPHA_MIN * 1.5 ? simulation.alpha() : 0, heat));
   if (first) advance(HEAD_START_MS, ALPHA_MIN * 4);
-  if (timer === null) run();
+  if (timer === null && all.length > 0) run();
 };
 
 /** Take in the graph; returns how much warmth the change deserves, 0..1. */
 function settle({ ids, regions, pairs, closed, aspect }) {
-  anchors = anchorsOf(regions, aspect);
+  anchors = anchorsOf(regions, aspect, anchors);
   const shut = new Set(closed);
   const previous = nodes;
   const within = linksWithin(regions, pairs);
@@ -87,31 +87,6 @@ function settle({ ids, regions, pairs, closed, aspect }) {
   return previous.size === 0 ? 1 : Math.min(0.5, 0.04 + 1.5 * (moved + gone) / open.length);
 }
 
-/** Region -> place. Regions stay where they are until one comes, goes or grows into another. */
-function anchorsOf(regions, aspect) {
-  const counts = new Map();
-  for (const region of regions) counts.set(region, (counts.get(region) ?? 0) + 1);
-  const names = [...counts.keys()].sort();
-  const discs = names.map((name) => ({ radius: discRadius(counts.get(name)) }));
-  const known = names.length === anchors.size && names.every((name) => anchors.has(name));
-  if (known && crowding(discs, names.map((name) => anchors.get(name)), SPACING) <= 1) {
-    return new Map(names.map((name, index) => [name, { ...anchors.get(name), radius: discs[index].radius }]));
-  }
-  const points = names.length <= RING_MAX ? ring(discs, aspect) : packed(discs, aspect);
-  return new Map(names.map((name, index) => [name, { ...points[index], radius: discs[index].radius }]));
-}
-
-/** Many regions: discs side by side, as close as they go. Deterministic, as d3 seeds itself. */
-function packed(discs, aspect) {
-  const circles = discs.map(({ radius }) => ({ radius }));
-  forceSimulation(circles).stop()
-    .force("x", forceX(0).strength(0.05))
-    .force("y", forceY(0).strength(0.05 * aspect))
-    .force("collide", forceCollide((circle) => circle.radius + SPACING).iterations(4))
-    .tick(200);
-  return circles.map(({ x, y }) => ({ x, y }));
-}
-
 function linksWithin(regions, pairs) {
   const links = [];
   for (let i = 0; i < pairs.length; i += 2) {
@@ -120,16 +95,12 @@ function linksWithin(regions, pairs) {
   return links;
 }
 
-/** Beside the neighbours that are already on the map, else at its rank on the sunflower that fills the region's disc. */
+/** Beside the neighbours that are already on the map, else on its seat in the region. */
 function seed(neighbours, anchor, rank) {
-  const angle = rank * 2.399963;
-  if (neighbours.length === 0) {
-    const radius = SPACING * 0.5 * Math.sqrt(rank);
-    return { x: anchor.x + radius * Math.cos(angle), y: anchor.y + radius * Math.sin(angle) };
-  }
-  const x = neighbours.reduce((sum, node) => sum + node.x, 0) / neighbours.length;
-  const y = neighbours.reduce((sum, node) => sum + node.y, 0) / neighbours.length;
-  return { x: x + SPACING * 0.5 * Math.cos(angle), y: y + SPACING * 0.5 * Math.sin(angle) };
+  if (neighbours.length === 0) return seat(anchor, rank);
+  const { x, y } = seat({ x: 0, y: 0 }, 1 + (rank % 7));
+  const middle = (of) => neighbours.reduce((sum, node) => sum + of(node), 0) / neighbours.length;
+  return { x: middle((node) => node.x) + x, y: middle((node) => node.y) + y };
 }
 
 /** Tick until `alpha` is reached or `budget` milliseconds are gone. */

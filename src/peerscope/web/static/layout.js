@@ -1,5 +1,7 @@
 // The page's end of the layout worker: sends the graph when its shape changes, keeps the newest positions.
 
+import { seated } from "./seats.js";
+
 export class Layout {
   /** Names of nodes in the order of `xy`: x, y, x, y, ... in world units. */
   ids = [];
@@ -14,16 +16,15 @@ export class Layout {
   #version = 0;
   #sent = new Map();
   #shape = null;
+  #onmove;
 
   constructor(onmove) {
+    this.#onmove = onmove;
     this.#worker = new Worker(new URL("./layout-worker.js", import.meta.url), { type: "module" });
     this.#worker.onmessage = ({ data }) => {
       if (data.version !== this.#version) return; // a picture of a graph we have already replaced
       const ids = this.#sent.get(data.version);
-      if (ids !== this.ids) {
-        this.ids = ids;
-        this.index = new Map(ids.map((id, place) => [id, place]));
-      }
+      if (ids !== this.ids) this.#name(ids);
       if (data.discs) this.discs = new Map(data.discs.map(([name, x, y, radius]) => [name, { x, y, radius }]));
       this.xy = data.xy;
       this.settled = data.done;
@@ -50,11 +51,20 @@ export class Layout {
     }
     const regions = regionsOf(ids, nodes, pairs);
     const shape = { ids, regions, pairs: Uint32Array.from(pairs), closed: [...closed].sort() };
-    if (this.#shape && same(this.#shape, shape)) return;
+    if (ids.length === 0 || (this.#shape && same(this.#shape, shape))) return;
     this.#shape = shape;
     this.#version += 1;
     this.#sent = new Map([[this.#version, ids]]);
     this.#worker.postMessage({ version: this.#version, ...shape, aspect, still });
+    if (this.ids.length > 0) return;
+    this.#name(ids); // a first picture before the worker has one
+    Object.assign(this, seated(regions, aspect));
+    this.#onmove();
+  }
+
+  #name(ids) {
+    this.ids = ids;
+    this.index = new Map(ids.map((id, place) => [id, place]));
   }
 }
 

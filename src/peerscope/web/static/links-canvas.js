@@ -16,7 +16,7 @@ const BEYOND = 0.2;
 /** A bitmap may be shown larger or smaller by so much before it is drawn again while moving. */
 const STRETCH_MAX = 2.2;
 /** Links drawn while the map is in motion; of more only every so manieth. */
-const MOVING_LINKS_MAX = 5000;
+const MOVING_LINKS_MAX = 2500;
 
 export class LinksCanvas {
   #drawnEdges = null;

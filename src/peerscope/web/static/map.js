@@ -219,8 +219,8 @@ class TopologyMap {
     const how = { moving: this.#moving || gliding || !this.layout.settled };
     if (this.#stale.below) this.links.paint(scene, this.view, how);
     this.peers.paint(scene, this.view, how);
-    if (this.#frames === 0 && scene.count > 0) performance.mark("map");
-    if (scene.count > 0) this.#frames += 1;
+    if (this.#frames === 0 && scene.ids.length > 0) performance.mark("map");
+    if (scene.ids.length > 0) this.#frames += 1;
     this.#stale.below = gliding;
     if (gliding) this.#invalidate({ below: true });
   }
@@ -231,7 +231,7 @@ class TopologyMap {
         this.scene = sceneOf({
           layout: this.layout, nodes: nodes.value, links: links.value, shape: shape.value, layer: layer.value,
           closed: closed.value, narrow: this.peers.width < NARROW_PX,
-        });
+        }, this.scene ?? null);
         this.#stale.scene = false;
         this.#tree = null;
       }

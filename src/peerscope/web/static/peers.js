@@ -8,8 +8,11 @@ import {
 import { age, latency } from "./format.js";
 import { verdictOf, verdictWords } from "./verdict.js";
 
-// A browser draws a few hundred rows without effort; who wants the rest can ask for it.
-const ROWS_STEP = 300;
+// A screen shows a few dozen; who wants the rest can ask for it.
+const ROWS_STEP = 120;
+/** The first picture has no time for more. */
+const ROWS_FIRST = 30;
+const FIRST_MS = 1500;
 
 const VERDICT_ORDER = { down: 0, partitioned: 1, suspect: 2, unknown: 3, alive: 4, left: 5 };
 const COLUMNS = [
@@ -22,7 +25,8 @@ const COLUMNS = [
 ];
 
 const order = signal({ key: "status", descending: false });
-const rowsShown = signal(ROWS_STEP);
+const rowsShown = signal(ROWS_FIRST);
+setTimeout(() => { rowsShown.value = Math.max(rowsShown.value, ROWS_STEP); }, FIRST_MS);
 
 /** Sorted by `key`; equal ones by region and id, so that rows do not dance; unknown values always last. */
 export function sortPeers(list, { key, descending }) {

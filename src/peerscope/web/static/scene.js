@@ -4,9 +4,35 @@ import { RING_MAX, bounds, hull } from "./regions.js";
 import { BANDS, STATUSES, band } from "./statuses.js";
 import { median } from "./format.js";
 
-/** Nodes of `layout` that still exist, by place; and their links, regions, partitions and cut points. */
-export function sceneOf({ layout, nodes, links, shape, layer, closed, narrow }) {
-  const { ids, index, xy, discs } = layout;
+/**
+ * Nodes of `layout` that still exist, by place; and their links, regions, partitions and cut points.
+ * Where nothing but positions differs from what `before` was made of, only outlines are worked out again.
+ */
+export function sceneOf(given, before) {
+  const { layout, shape, narrow } = given;
+  const { ids, index, xy } = layout;
+  const basis = [ids, layout.discs, given.nodes, given.links, given.layer, given.closed];
+  const isSame = before !== null && basis.every((part, i) => part === before.basis[i]);
+  const content = isSame ? before.content : contentOf(given);
+  const { at, places, regions, edges, bundles } = content;
+  for (const region of regions) outline(region, xy);
+  const members = (names) => names.map((name) => index.get(name)).filter((place) => place !== undefined && at[place]
+    && !given.closed.has(at[place].place));
+  return {
+    ids, index, xy, at, places, edges, bundles, basis, content,
+    terse: narrow && regions.length > 3, // names alone, no counts: there is no room for more
+    count: given.nodes.size,
+    drawnCount: STATUSES.reduce((sum, status) => sum + places[status].length, places.hollow.length),
+    box: boxOf(regions, places.hollow, xy),
+    regions: sided(regions),
+    cutPoints: members(shape.articulation_peers),
+    partitions: shape.partitions.map(members).filter((group) => group.length > 0)
+      .map((group) => ({ size: group.length, corners: hull(group.map((i) => ({ x: xy[2 * i], y: xy[2 * i + 1] }))) })),
+  };
+}
+
+function contentOf({ layout, nodes, links, layer, closed }) {
+  const { ids, index, discs } = layout;
   const at = ids.map((id) => nodes.get(id) ?? null);
   const places = Object.fromEntries([...STATUSES, "hollow"].map((status) => [status, []]));
   const regions = new Map();
@@ -24,22 +50,8 @@ export function sceneOf({ layout, nodes, links, shape, layer, closed, narrow }) 
     region.total += 1;
     region.counts[node.status] = (region.counts[node.status] ?? 0) + 1;
   });
-  const named = [...regions.values()].filter((region) => !region.closed || region.disc);
-  for (const region of named) outline(region, xy);
-  const terse = narrow && named.length > 3; // names alone, no counts: there is no room for more
-  const members = (names) => names.map((name) => index.get(name)).filter((place) => place !== undefined && at[place]
-    && !closed.has(at[place].place));
-  const { edges, bundles } = edgesOf({ links, index, at, layer, closed, regions });
-  return {
-    ids, index, xy, at, places, terse, edges, bundles,
-    count: nodes.size,
-    drawnCount: STATUSES.reduce((sum, status) => sum + places[status].length, places.hollow.length),
-    box: boxOf(named, places.hollow, xy),
-    regions: sided(named),
-    cutPoints: members(shape.articulation_peers),
-    partitions: shape.partitions.map(members).filter((group) => group.length > 0)
-      .map((group) => ({ size: group.length, corners: hull(group.map((i) => ({ x: xy[2 * i], y: xy[2 * i + 1] }))) })),
-  };
+  const shown = [...regions.values()].filter((region) => !region.closed || region.disc);
+  return { at, places, regions: shown, ...edgesOf({ links, index, at, layer, closed, regions }) };
 }
 
 function newRegion(name, isClosed, disc) {
