@@ -21,6 +21,7 @@ export function Chart({ times, lines, show, height = 130, label, from, to, ratio
   latest.current = { times, lines, from, to };
 
   useEffect(() => {
+    const element = box.current;
     let gone = false;
     let observer = null;
     const scheme = matchMedia("(prefers-color-scheme: light)");
@@ -28,11 +29,11 @@ export function Chart({ times, lines, show, height = 130, label, from, to, ratio
       const { uPlot } = await import("./vendor/charts.js");
       if (gone) return;
       plot.current?.destroy();
-      box.current.textContent = "";
+      element.textContent = "";
       const wide = latest.current.to - latest.current.from;
-      plot.current = new uPlot(options(box.current, { uPlot, lines, show, height, ratio, binary, wide }), data(latest.current), box.current);
-      observer ??= new ResizeObserver(() => plot.current?.setSize({ width: box.current.clientWidth, height }));
-      observer.observe(box.current);
+      plot.current = new uPlot(options(element, { uPlot, lines, show, height, ratio, binary, wide }), data(latest.current), element);
+      observer ??= new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height }));
+      observer.observe(element);
     };
     build();
     scheme.addEventListener("change", build);
