@@ -8,7 +8,6 @@ just goes on.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from pathlib import Path
@@ -45,8 +44,6 @@ PACE_S = 10.0
 FLUSH_S = 10
 """Virtual seconds between writes of the history."""
 
-log = logging.getLogger(__name__)
-
 
 class Show(Outlook):
     """A simulated network behind the same views as a real agent's."""
@@ -60,7 +57,7 @@ class Show(Outlook):
         self._scenario, self._seed, self._speed = scenario, seed, speed
         self._epoch_s = time.time()
         world = World(seed) if scenario.latency == "world" else None
-        self._sim = Simulator(
+        self.simulator = Simulator(
             seed=rng.getrandbits(64),
             config=config.core(),
             latency=world or (near if scenario.link_rtt_s is None else fixed(scenario.link_rtt_s)),
@@ -68,13 +65,13 @@ class Show(Outlook):
             signed=signed,
             epoch_s=self._epoch_s,
         )
-        populate(self._sim, scenario, rng)
-        workload = Workload(self._sim, Truth(), rng)
+        populate(self.simulator, scenario, rng)
+        workload = Workload(self.simulator, Truth(), rng)
         self._steps = sorted(scenario.steps, key=lambda step: step.at_s)
         for step in self._steps:
-            self._sim.at(scenario.settle_s + step.at_s, lambda step=step: workload.do(step))  # type: ignore[misc]
-        self._eye = next(iter(self._sim.nodes))
-        self._peer = self._sim.alive()[0]
+            self.simulator.at(scenario.settle_s + step.at_s, lambda step=step: workload.do(step))  # type: ignore[misc]
+        self._eye = next(iter(self.simulator.nodes))
+        self._peer = self.simulator.alive()[0]
         self._reached: deque[tuple[float, float]] = deque()
         """Real and virtual times of the last ten seconds."""
         self.node = Node(config.node, config.report.interval_s, rng)
@@ -84,18 +81,18 @@ class Show(Outlook):
         if config.history.enabled:
             self.recorder = Recorder(config.history, state, self.moment, self.network_health, self.chronicle.tell)
         self._look_through(self._eye)
-        self._sim.on_effect, self._sim.on_event = self._on_effect, self._on_event
+        self.simulator.on_effect, self.simulator.on_event = self._on_effect, self._on_event
 
     @property
     def peer(self) -> Peer:
         return self._peer
 
     def clock(self) -> tuple[float, float]:
-        return self._sim.now, self._epoch_s
+        return self.simulator.now, self._epoch_s
 
     @property
     def simulation(self) -> SimulationView:
-        sim, settled_s = self._sim, self._scenario.settle_s
+        sim, settled_s = self.simulator, self._scenario.settle_s
         coming = next((step for step in self._steps if settled_s + step.at_s > sim.now), None)
         passed = self._reached[-1][0] - self._reached[0][0] if self._reached else 0.0
         return SimulationView(
@@ -120,13 +117,20 @@ class Show(Outlook):
             region=place.region,
             region_source=place.source,
             version=__version__,
-            uptime_s=self._sim.now,
+            uptime_s=self.simulator.now,
             node=None,
             http=self.http,
             addresses=profile.addresses if profile else (),
             refused=dict(self._peer.refused),
             simulation=self.simulation,
         )
+
+    def advance(self, until_s: float) -> None:
+        """Let virtual time pass at once, up to this moment."""
+        before_s = self.simulator.now
+        self.simulator.run_until(until_s)
+        self._look_after_the_eye()
+        self._note(before_s)
 
     async def run(self) -> None:
         """Let virtual time pass at the wanted speed, or as fast as this machine can, until cancelled."""
@@ -142,54 +146,55 @@ class Show(Outlook):
     # -- inside ----------------------------------------------------------------------------------
 
     async def _go_on(self) -> None:
-        began, begin_s = time.monotonic(), self._sim.now
-        noted = self._sim.now
+        began, begin_s = time.monotonic(), self.simulator.now
+        flushed_s = begin_s
         while True:
             turn = time.monotonic()
             due_s = begin_s + (turn - began) * self._speed
-            while self._sim.now < due_s and time.monotonic() - turn < TURN_S:
-                self._sim.run_until(min(due_s, self._sim.now + STRIDE_S * max(1.0, self._speed)))
-            self._look_after_the_eye()
-            await self._note(noted)
-            noted = self._sim.now
-            if due_s - self._sim.now > self._speed:  # a second behind: what was lost stays lost, rather than be hurried
-                began, begin_s = time.monotonic(), self._sim.now
-            await asyncio.sleep(REST_S if self._sim.now >= due_s else 0)
+            while self.simulator.now < due_s and time.monotonic() - turn < TURN_S:
+                self.advance(min(due_s, self.simulator.now + STRIDE_S * max(1.0, self._speed)))
+            self._measure_pace()
+            if self.recorder is not None and self.simulator.now - flushed_s >= FLUSH_S:
+                flushed_s = self.simulator.now
+                await self.recorder.flush()
+            if due_s - self.simulator.now > self._speed:  # a second behind: what was lost stays lost
+                began, begin_s = time.monotonic(), self.simulator.now
+            await asyncio.sleep(REST_S if self.simulator.now >= due_s else 0)
 
-    async def _note(self, before_s: float) -> None:
-        """What agents do by the clock: count minutes, sample and write the history."""
-        real, now = time.monotonic(), self._sim.now
-        if not self._reached or real - self._reached[-1][0] > 0.5:
-            self._reached.append((real, now))
-            while real - self._reached[0][0] > PACE_S:
-                self._reached.popleft()
-        wall, wall_before = self._epoch_s + now, self._epoch_s + before_s
+    def _measure_pace(self) -> None:
+        real, reached = time.monotonic(), self._reached
+        if not reached or real - reached[-1][0] > 0.5:
+            reached.append((real, self.simulator.now))
+            while real - reached[0][0] > PACE_S:
+                reached.popleft()
+
+    def _note(self, before_s: float) -> None:
+        """What agents do by the clock: look at the network every minute, sample it every interval."""
+        wall, wall_before = self._epoch_s + self.simulator.now, self._epoch_s + before_s
         if wall // MINUTE_S > wall_before // MINUTE_S:
             self.tally.day.note(look(self.moment(), self.mesh_links()))
         interval_s = self.config.history.interval_s
         if self.recorder is not None and wall // interval_s > wall_before // interval_s:
             self.recorder.take(self.recorder.sample(int(wall // interval_s * interval_s)))
-            if wall // FLUSH_S > wall_before // FLUSH_S:
-                await self.recorder.flush()
 
     def _look_after_the_eye(self) -> None:
         """Keep looking through a peer that runs and means well."""
-        node = self._sim.nodes[self._eye]
+        node = self.simulator.nodes[self._eye]
         if node.peer is self._peer and node.corruption is None:
             return
-        fit = [peer for peer, node in self._sim.nodes.items() if node.peer is not None and node.corruption is None]
+        fit = [peer for peer, node in self.simulator.nodes.items() if node.peer is not None and node.corruption is None]
         if fit:
             self._look_through(self._eye if self._eye in fit else fit[0])
 
     def _look_through(self, peer: PeerId) -> None:
-        core = self._sim.nodes[peer].peer
+        core = self.simulator.nodes[peer].peer
         assert core is not None
         self._eye, self._peer = peer, core
-        self.traffic = Traffic(peer, self.moment, core.watch.ahead_s, lambda: self._sim.now)
+        self.traffic = Traffic(peer, self.moment, core.watch.ahead_s, lambda: self.simulator.now)
 
     def _on_event(self, peer: PeerId, event: Event) -> None:
         if peer == self._eye and isinstance(event, Received):
-            self.traffic.mesh.record(self._sim.now, len(event.data))
+            self.traffic.mesh.record(self.simulator.now, len(event.data))
 
     def _on_effect(self, peer: PeerId, effect: Effect, now: float) -> None:
         if peer != self._eye:
