@@ -105,7 +105,7 @@ export class LinksCanvas {
     sheet.fillRect(0, 0, this.width + 2 * beyond.x, this.height + 2 * beyond.y);
     sheet.translate(beyond.x, beyond.y);
     for (const region of scene.regions) if (!region.closed) this.#halo(region.corners, view, "halo", "halo-line");
-    for (const { corners } of scene.partitions) this.#partition(corners, view);
+    for (const { patches } of scene.partitions) for (const corners of patches) this.#patch(corners, view);
     this.#bundles(scene.bundles, view);
     this.#links(scene, view, moving ? MOVING_LINKS_MAX : Infinity);
     for (const region of scene.regions) if (region.closed) this.#bubble(region, view);
@@ -135,17 +135,17 @@ export class LinksCanvas {
   }
 
   /** Shade and hatch what was lost together. */
-  #partition(corners, view) {
+  #patch(corners, view) {
     const { sheet } = this;
     this.hatching ??= hatching(this.color.down);
-    const padding = haloPadding(view) * 0.8;
+    const padding = haloPadding(view) * 0.7;
     this.#trace(corners, view);
     sheet.lineJoin = sheet.lineCap = "round";
     sheet.globalAlpha = 0.55;
     sheet.strokeStyle = sheet.fillStyle = sheet.createPattern(this.hatching, "repeat");
     sheet.lineWidth = 2 * padding;
     sheet.stroke();
-    sheet.fill();
+    if (corners.length > 2) sheet.fill();
     sheet.globalAlpha = 1;
   }
 

@@ -265,6 +265,17 @@ function roomForNames({ regions, terse }, padding) {
   return { left: edge + taken.left, right: edge + taken.right, top: edge + taken.above, bottom: edge + taken.below };
 }
 
+/** What the map's shape means, in words, while it means something. */
+function Notes() {
+  const { partitions, articulation_peers: cuts } = shape.value;
+  const lost = partitions.map((group) => group.length);
+  if (lost.length === 0 && cuts.length === 0) return null;
+  return html`<ul class="map-notes" data-testid="map-notes">
+    ${lost.map((size, i) => html`<li key=${i} class="lost">${count(size)} ${size === 1 ? "peer" : "peers"} lost together: a partition</li>`)}
+    ${cuts.length > 0 && html`<li>${count(cuts.length)} cut ${cuts.length === 1 ? "point" : "points"}: the mesh hangs on ${cuts.length === 1 ? "it" : "each"}</li>`}
+  </ul>`;
+}
+
 export function Topology() {
   const frame = useRef();
   const lower = useRef();
@@ -288,6 +299,7 @@ export function Topology() {
     <canvas ref=${lower} class="lower" aria-hidden="true"></canvas>
     <canvas ref=${upper} class="upper" data-testid="map" tabindex="0" role="img"
       aria-label=${`Map of ${count(nodes.value.size)} nodes and ${count(links.value.size)} links. Arrow keys pan, plus and minus zoom, 0 fits. The table lists the same peers.`}></canvas>
+    <${Notes} />
     <div class="map-tools">
       ${names.length > 1 && html`<select class="tool" aria-label="Layer of links" title="Layer of links"
           onChange=${(event) => { layer.value = event.target.value || null; }}>

@@ -55,7 +55,6 @@ export class PeersCanvas {
       if (region.closed) this.#bubbleName(region, view);
       else this.#regionName(region, scene.terse, view);
     }
-    for (const partition of scene.partitions) this.#partitionName(partition, view);
   }
 
   /** Nodes as the last paint put them on the screen, for tests: never what it meant to. */
@@ -200,16 +199,6 @@ export class PeersCanvas {
     if (!fits) return;
     context.font = `12px ${this.color.font}`;
     this.#text(`${total} peers`, x, y + 14, this.color.muted);
-  }
-
-  #partitionName({ size, corners }, view) {
-    const { context } = this;
-    const top = corners.reduce((best, corner) => (corner.y < best.y ? corner : best));
-    context.font = `600 12px ${this.color.font}`;
-    context.textAlign = "center";
-    context.textBaseline = "alphabetic";
-    const words = `partitioned: ${size} peer${size === 1 ? "" : "s"}`;
-    this.#text(words, view.toScreenX(top.x), view.toScreenY(top.y) - haloPadding(view) - 4, this.color.down);
   }
 
   #peerName(peer, x, y) {

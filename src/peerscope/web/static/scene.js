@@ -4,6 +4,9 @@ import { RING_MAX, bounds, hull } from "./regions.js";
 import { BANDS, STATUSES, band } from "./statuses.js";
 import { median } from "./format.js";
 
+/** A region of whose peers so many were lost together is shaded as one. */
+const MOSTLY = 0.75;
+
 /**
  * Nodes of `layout` that still exist, by place; and their links, regions, partitions and cut points.
  * Where nothing but positions differs from what `before` was made of, only outlines are worked out again.
@@ -27,8 +30,17 @@ export function sceneOf(given, before) {
     regions: sided(regions),
     cutPoints: members(shape.articulation_peers),
     partitions: shape.partitions.map(members).filter((group) => group.length > 0)
-      .map((group) => ({ size: group.length, corners: hull(group.map((i) => ({ x: xy[2 * i], y: xy[2 * i + 1] }))) })),
+      .map((group) => ({ size: group.length, patches: patches(group, regions, xy) })),
   };
+}
+
+/** Outlines around a partition: one for each region that is mostly in it, else one for each of its peers. */
+function patches(group, regions, xy) {
+  const inside = new Set(group);
+  return regions.flatMap(({ places }) => {
+    const mine = (places ?? []).filter((place) => inside.has(place)).map((i) => ({ x: xy[2 * i], y: xy[2 * i + 1] }));
+    return mine.length >= MOSTLY * places.length && mine.length > 0 ? [hull(mine)] : mine.map((point) => [point]);
+  });
 }
 
 function contentOf({ layout, nodes, links, layer, closed }) {
