@@ -94,7 +94,9 @@ class Generated(Outlook):
 
     def self_view(self) -> SelfView:
         me = self.peer.me
-        return SelfView(me.hex(), short(me), "", "generated", None, None, "0", 0.0, None, None, (), {})
+        return SelfView(
+            me.hex(), short(me), "", "generated", None, None, "0", 0.0, None, None, (), {}, keeps_history=False
+        )
 
 
 @contextlib.contextmanager

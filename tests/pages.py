@@ -28,7 +28,8 @@ def simulation(*arguments: str) -> Iterator[str]:
         yield json.loads(process.stdout.readline())["http"]
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+        process.communicate(timeout=60)
+    assert process.returncode == 0
 
 
 def drawn(page: Page) -> list[dict[str, Any]]:

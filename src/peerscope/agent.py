@@ -158,6 +158,7 @@ class Monitor(Outlook):
             http=self.http,
             addresses=self._transport.addresses,
             refused=dict(self.peer.refused + self._transport.counters),
+            keeps_history=self.config.history.enabled,
         )
 
     # -- inside ----------------------------------------------------------------------------------

@@ -70,6 +70,8 @@ class SelfView(Struct, frozen=True):
     """What other peers sent that was refused, by reason."""
     simulation: SimulationView | None = None
     """null for a real network."""
+    keeps_history: bool = True
+    """`GET /api/v1/history` has something to read from."""
 
 
 class Outlook(ABC):

@@ -123,6 +123,7 @@ class Show(Outlook):
             addresses=profile.addresses if profile else (),
             refused=dict(self._peer.refused),
             simulation=self.simulation,
+            keeps_history=self.recorder is not None,
         )
 
     def advance(self, until_s: float) -> None:

@@ -157,8 +157,8 @@ export class LinksCanvas {
       sheet.beginPath();
       trace(sheet, view.toScreenX(from.x), view.toScreenY(from.y), view.toScreenX(to.x), view.toScreenY(to.y), [view.x, view.y]);
       sheet.strokeStyle = this.color.links[band];
-      sheet.globalAlpha = 0.25 + 0.4 * (count / most);
-      sheet.lineWidth = 0.8 + 7 * Math.sqrt(count / most);
+      sheet.globalAlpha = 0.2 + 0.3 * (count / most);
+      sheet.lineWidth = 0.8 + 5 * Math.sqrt(count / most);
       sheet.stroke();
     }
     sheet.globalAlpha = 1;
@@ -193,7 +193,7 @@ export class LinksCanvas {
     const step = Math.max(1, Math.ceil(size / most));
     // The more links, the fainter each; those between regions most of all, as they fill the middle.
     const strength = Math.min(0.8, (3.4 / Math.max(1, size) ** 0.3) * Math.sqrt(step));
-    const strengthAcross = strength * 0.85 * Math.min(1, (60 / Math.max(1, size)) ** 0.15);
+    const strengthAcross = strength * 0.85 * Math.min(1, (60 / Math.max(1, size)) ** 0.22);
     const middle = [view.x, view.y];
     context.lineWidth = size > 300 ? 1 / this.ratio : 1.4;
     context.lineCap = "butt";

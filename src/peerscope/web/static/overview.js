@@ -59,7 +59,7 @@ function Count({ status, value }) {
 
 /** How many peers there were in the last hour, and which way that goes. */
 function PastHour() {
-  const { value } = useAnswer("history?metric=network_healthy&since=1h&step=60s", SPARK_MS);
+  const { value } = useAnswer(me.value?.keeps_history ? "history?metric=network_healthy&since=1h&step=60s" : null, SPARK_MS);
   const trend = trends.value?.peer_count;
   return html`<div class="past-hour">
     <${Spark} values=${(value?.samples ?? []).map(([, sample]) => sample)} label="Healthy peers in the last hour" />

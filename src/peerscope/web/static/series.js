@@ -4,6 +4,7 @@ import { html, signal } from "./vendor/preact.js";
 import { Chart } from "./chart.js";
 import { Choice } from "./tabs.js";
 import { useAnswer } from "./ask.js";
+import { me } from "./state.js";
 import { bytes, decimal, isNumber, latency, percent, plain } from "./format.js";
 
 const SPANS = { "1h": 3600, "24h": 86400, "30d": 2592000 };
@@ -26,6 +27,7 @@ const CHARTS = [
 const span = signal("1h");
 
 export function Series({ peer }) {
+  if (me.value && !me.value.keeps_history) return html`<p class="muted">This agent keeps no history: <code>history.enabled</code> is false in its settings.</p>`;
   return html`<div class="series">
     <${Choice} of=${TITLES} value=${span} label="Span of the charts" />
     ${CHARTS.filter((chart) => !chart.node || peer.node).map((chart) => html`
@@ -41,7 +43,7 @@ function One({ chart, peer }) {
   const failed = answers.find(({ error, value }) => error && !value);
   const told = answers.every(({ value }) => value);
   return html`<figure class="one-series"><figcaption>${chart.title}</figcaption>${failed
-    ? html`<p class="muted">${failed.error.status === 404 ? "No history is kept on this agent." : plain(failed.error.message, 80)}</p>`
+    ? html`<p class="muted">${plain(failed.error.message, 80)}</p>`
     : !told ? html`<div class="chart waiting" aria-hidden="true"></div>`
       : html`<${Drawn} chart=${chart} answers=${answers.map(({ value }) => value)} since=${since} />`}</figure>`;
 }
