@@ -131,7 +131,8 @@ export class LinksCanvas {
     sheet.beginPath();
     sheet.moveTo(view.toScreenX(corners[0].x), view.toScreenY(corners[0].y));
     for (const { x, y } of corners.slice(1)) sheet.lineTo(view.toScreenX(x), view.toScreenY(y));
-    sheet.closePath();
+    if (corners.length > 1) sheet.closePath();
+    else sheet.lineTo(view.toScreenX(corners[0].x) + 0.01, view.toScreenY(corners[0].y)); // a line of no length has no ends to round
   }
 
   /** Shade and hatch what was lost together. */
