@@ -43,7 +43,7 @@ from peerscope.web.app import make_app
 from peerscope.web.feed import Feed
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-PATIENCE_S = 300.0
+PATIENCE_S = 600.0
 MOVE = """([seconds, kind]) => new Promise((done) => {
   const canvas = document.querySelector("[data-testid=map]");
   const box = canvas.getBoundingClientRect();

@@ -34,10 +34,12 @@ from peerscope.traffic import Traffic
 from peerscope.views.places import NOWHERE
 from peerscope.views.trends import MINUTE_S, look
 
-STRIDE_S = 0.002
-"""Virtual seconds, at speed one, between looks at the real clock: a thousand peers need about 10 ms for them."""
-TURN_S = 0.02
-"""Real seconds that the network may compute before others have their turn."""
+STRIDE_S = (0.0002, 0.5)
+"""Least and most virtual seconds between looks at the real clock. In between, as many as one turn has time for."""
+TURN_S = 0.006
+"""Real seconds that the network may compute before others have their turn: a page load waits some hundred turns."""
+TURNS_OF_OTHERS = 4
+"""A request takes several steps of the event loop; these are had between two turns of the network."""
 REST_S = 0.005
 PACE_S = 10.0
 """Real seconds over which the pace is measured."""
@@ -148,19 +150,23 @@ class Show(Outlook):
 
     async def _go_on(self) -> None:
         began, begin_s = time.monotonic(), self.simulator.now
-        flushed_s = begin_s
+        flushed_s, (stride_s, longest_s) = begin_s, STRIDE_S
         while True:
             turn = time.monotonic()
             due_s = begin_s + (turn - began) * self._speed
-            while self.simulator.now < due_s and time.monotonic() - turn < TURN_S:
-                self.advance(min(due_s, self.simulator.now + STRIDE_S * max(1.0, self._speed)))
+            self.advance(min(due_s, self.simulator.now + stride_s))
+            took_s = time.monotonic() - turn
+            stride_s = min(max(stride_s * min(2.0, TURN_S / max(took_s, TURN_S / 4)), STRIDE_S[0]), longest_s)
             self._measure_pace()
             if self.recorder is not None and self.simulator.now - flushed_s >= FLUSH_S:
                 flushed_s = self.simulator.now
                 await self.recorder.flush()
             if due_s - self.simulator.now > self._speed:  # a second behind: what was lost stays lost
                 began, begin_s = time.monotonic(), self.simulator.now
-            await asyncio.sleep(REST_S if self.simulator.now >= due_s else 0)
+            if self.simulator.now >= due_s:
+                await asyncio.sleep(REST_S)
+            for _ in range(TURNS_OF_OTHERS):
+                await asyncio.sleep(0)
 
     def _measure_pace(self) -> None:
         real, reached = time.monotonic(), self._reached
