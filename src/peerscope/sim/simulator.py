@@ -46,7 +46,7 @@ from peerscope.sim.network import Latency, Network, NetworkFaults, near
 from peerscope.sim.node import Node, make_signer, shared_inspector, verify_cheap
 
 EPOCH_S = 1_700_000_000.0
-"""Wall clock of every peer at virtual time 0, before skew."""
+"""Wall clock of every peer at virtual time 0, where nobody says otherwise."""
 DIAL_TIMEOUT_S = 5.0
 IDLE_TIMEOUT_S = 34.0
 """iroh notices a dead remote this late."""
@@ -72,7 +72,9 @@ class Simulator:
         loss_ratio: float = 0.0,
         faults: NetworkFaults | None = None,
         signed: bool = True,
+        epoch_s: float = EPOCH_S,
     ) -> None:
+        """`epoch_s`: wall clock of every peer at virtual time 0, before skew."""
         self.rng = Random(seed)
         self.now = 0.0
         self.config = config or PeerConfig()
@@ -81,9 +83,11 @@ class Simulator:
         self.events = 0
         self.running = 0
         """Peers whose process runs."""
+        self.on_event: Callable[[PeerId, Event], None] | None = None
         self.on_effect: Callable[[PeerId, Effect, float], None] | None = None
         self.is_signed = signed
         """With real keys."""
+        self.epoch_s = epoch_s
         self._inspector = shared_inspector(verify_ed25519 if signed else verify_cheap)
         self._heap: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._order = count()
@@ -113,7 +117,7 @@ class Simulator:
         node = self.nodes[peer]
         self.running += node.peer is None
         node.life += 1
-        rng, offset_s = Random(self.rng.getrandbits(64)), EPOCH_S + node.skew_s
+        rng, offset_s = Random(self.rng.getrandbits(64)), self.epoch_s + node.skew_s
         node.peer = Peer(node.signer, node.config, rng, self.now, wall_offset_s=offset_s, inspector=self._inspector)
         node.tick_at = inf
         started_at_ms = max(0, round((self.now + offset_s) * 1000))
@@ -169,7 +173,7 @@ class Simulator:
         """The wall clock of one machine jumps."""
         node = self.nodes[peer]
         node.skew_s += by_s
-        self.feed(peer, WallClock(EPOCH_S + node.skew_s))
+        self.feed(peer, WallClock(self.epoch_s + node.skew_s))
 
     def cut(self, one: set[PeerId], other: set[PeerId], *, both_ways: bool = True) -> None:
         """Nothing goes from one group to the other any more, nor back if `both_ways`."""
@@ -229,6 +233,8 @@ class Simulator:
         self.events += 1
         self._history.update(_STAMP.pack(self.now, node.index))
         self._history.update(event.data if isinstance(event, Received) else type(event).__name__.encode())
+        if self.on_event is not None:
+            self.on_event(node.peer_id, event)
         self._carry_out(node, process.handle(event, self.now))
         self._schedule(node)
 

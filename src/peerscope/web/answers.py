@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from peerscope.agent import Monitor
+from peerscope.outlook import Outlook
 from peerscope.records.identity import PeerId
 
 PAGE_MAX = 1000
@@ -49,9 +49,9 @@ def find_peer(request: Request, name: str | None = None) -> PeerId:
     return found[0]
 
 
-def monitor_of(request: Request) -> Monitor:
+def monitor_of(request: Request) -> Outlook:
     """The agent that is asked."""
-    monitor: Monitor = request.app.state.monitor
+    monitor: Outlook = request.app.state.monitor
     return monitor
 
 

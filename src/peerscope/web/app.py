@@ -12,19 +12,19 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from peerscope.addresses import split_address
-from peerscope.agent import Monitor
 from peerscope.errors import ConfigError
 from peerscope.export.discovery import scraped_as
+from peerscope.outlook import Outlook
 from peerscope.web.api import BODIES, ROUTES
 from peerscope.web.bodies import Bounded
 from peerscope.web.connections import QuietServer
 from peerscope.web.feed import Feed
+from peerscope.web.files import Files
 from peerscope.web.guard import Guard
 from peerscope.web.openapi import openapi
 from peerscope.web.problems import on_http_error
@@ -40,11 +40,16 @@ SEND_BYTES = 256 * 1024
 read, and copy them for all clients in one go."""
 
 
-def make_app(monitor: Monitor, feed: Feed, *, hosts: tuple[str, ...] = ()) -> Starlette:
+def make_app(monitor: Outlook, feed: Feed, *, hosts: tuple[str, ...] = ()) -> Starlette:
     """The ASGI application of one agent. `hosts`: names beside loopback's under which it may be reached."""
 
+    pages = Files(STATIC)
+
     async def page(request: Request) -> Response:
-        return FileResponse(STATIC / "index.html")
+        return pages.answer(request, "index.html")
+
+    async def file(request: Request) -> Response:
+        return pages.answer(request, request.path_params["name"])
 
     async def dashboard(websocket: WebSocket) -> None:
         await feed.serve(websocket)
@@ -56,7 +61,7 @@ def make_app(monitor: Monitor, feed: Feed, *, hosts: tuple[str, ...] = ()) -> St
             WebSocketRoute("/dashboard", dashboard),
             Route("/openapi.json", openapi),
             *ROUTES,
-            Mount("/static", StaticFiles(directory=STATIC)),
+            Route("/static/{name:path}", file),
         ],
         middleware=[
             Middleware(InTurn),
@@ -72,7 +77,7 @@ def make_app(monitor: Monitor, feed: Feed, *, hosts: tuple[str, ...] = ()) -> St
 class WebServer:
     """Serves one agent's dashboard and API."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Outlook) -> None:
         """Take the port at once, so that a taken one is told before anything starts. Raises `ConfigError`."""
         web = monitor.config.web
         tls = server_context(web.tls_cert, web.tls_key) if web.tls_cert else None

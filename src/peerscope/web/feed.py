@@ -14,13 +14,10 @@ import logging
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from peerscope.agent import Monitor
-from peerscope.views.health import network_health
-from peerscope.views.links import Link
-from peerscope.views.peers import PeerView, peer_views
+from peerscope.outlook import Outlook
+from peerscope.web.content import Painter, Picture, delta, snapshot
 from peerscope.web.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -32,13 +29,6 @@ HEARTBEAT_S = 10.0
 SETTLE_S = 0.1
 """Changes that come together are told together."""
 _encoder = msgspec.json.Encoder()
-
-
-class Picture(Struct, frozen=True):
-    """All that clients have been told."""
-
-    peers: dict[str, PeerView]
-    links: dict[tuple[str, str, str], Link]
 
 
 class Client:
@@ -61,12 +51,12 @@ class Client:
 class Feed:
     """Everybody who watches this peer."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Outlook) -> None:
         self._monitor = monitor
         self._clients: set[Client] = set()
         self._seq = 0
-        self._told = Picture({}, {})
-        self._head: dict[str, Any] = {}
+        self._painter = Painter(monitor)
+        self._told: Picture | None = None
         self._start = ""
         """A snapshot for all that start over before the next delta; empty until somebody does."""
         self._turns = Turns()
@@ -112,37 +102,19 @@ class Feed:
     def _on_event(self, _: dict[str, Any]) -> None:
         self._changed.set()
 
-    def _look(self) -> tuple[Picture, dict[str, Any]]:
-        moment = self._monitor.moment()
-        links = self._monitor.mesh_links()
-        head = {
-            "self": self._monitor.self_view(),
-            "health": network_health(moment, self._monitor.config.links.rings, links),
-        }
-        picture = Picture(
-            {view.peer_id: view for view in peer_views(moment)},
-            {(link.source, link.target, link.layer): link for link in links},
-        )
-        return picture, head
-
     def _snapshot(self) -> str:
-        """Everything, as of the deltas sent so far: the ones that follow fit onto it."""
-        data = {**self._head, "peers": list(self._told.peers.values()), "links": list(self._told.links.values())}
-        return self._message("snapshot", data)
+        """Everything, as of the deltas sent so far: the ones that follow fit onto it. Made once for all who come."""
+        if not self._start and self._told is not None:
+            self._start = self._message("snapshot", snapshot(self._told))
+        return self._start
 
     def _update(self) -> None:
-        picture, self._head = self._look()
-        before, self._told = self._told, picture
-        data = {
-            **self._head,
-            "peers": [v for key, v in picture.peers.items() if _is_news(before.peers.get(key), v)],
-            "gone": [key for key in before.peers if key not in picture.peers],
-            "links": [v for key, v in picture.links.items() if before.links.get(key) != v],
-            "links_gone": [key for key in before.links if key not in picture.links],
-        }
+        before, self._told = self._told, self._painter.look()
         self._seq += 1
         self._start = ""
-        message = self._message("delta", data)
+        if before is None or not self._clients:
+            return
+        message = self._message("delta", delta(before, self._told))
         for client in self._clients:
             client.offer(message)
 
@@ -157,12 +129,5 @@ class Feed:
                 await self._turns.mine()
                 if client.is_behind:
                     client.is_behind = False
-                    self._start = message = self._start or self._snapshot()
+                    message = self._snapshot()
                 await socket.send_text(message)
-
-
-def _is_news(before: PeerView | None, view: PeerView) -> bool:
-    """Ages grow by themselves; a page works them out from the last one and the time."""
-    if before is None:
-        return True
-    return msgspec.structs.replace(before, age_s=None) != msgspec.structs.replace(view, age_s=None)

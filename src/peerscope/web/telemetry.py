@@ -41,6 +41,8 @@ class Accepted(Struct, frozen=True):
 
 async def telemetry(request: Request) -> Response:
     """Take events in. 200: all kept; 207: some refused; 400: none kept; 429: no room, nothing kept, send it again."""
+    if monitor_of(request).simulation is not None:
+        raise HTTPException(404, "this network is simulated: no node stands beside its peers")
     heard = monitor_of(request).telemetry
     lines = (await _body(request)).split(b"\n")
     if len(lines) > LINES_MAX + 1:

@@ -26,7 +26,7 @@ async def threats(request: Request) -> Response:
 
 async def anomalies(request: Request) -> Response:
     """Anomaly rates between 0 and 1: of each peer that tells its own, and their mean."""
-    return answer(monitor_of(request).vigil.anomaly_rates())
+    return answer(monitor_of(request).anomaly_rates())
 
 
 ROUTES = [Route("/api/v1/threats", threats), Route("/api/v1/anomalies", anomalies)]
