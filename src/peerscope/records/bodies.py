@@ -21,7 +21,7 @@ from peerscope.records.texts import Microseconds, Milliseconds, Name, OverlayId,
 
 BODY_BYTES_MAX = 4096
 ALERTS_BYTES_MAX = 16 * 1024
-"""An aggregator speaks for its whole zone."""
+"""An aggregator speaks for its whole zone; an operator's orders may be as long."""
 ADDRESSES_MAX = 8
 LINKS_MAX = 64
 OBSERVATIONS_MAX = 128
@@ -200,7 +200,7 @@ def kind_of(body: Body) -> Kind:
 
 def body_bytes_max(kind: int) -> int:
     """Longest body of this kind."""
-    return ALERTS_BYTES_MAX if kind == Kind.ALERTS else BODY_BYTES_MAX
+    return ALERTS_BYTES_MAX if kind in (Kind.ALERTS, Kind.ORDERS) else BODY_BYTES_MAX
 
 
 def encode_body(body: Body) -> bytes:
