@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from peerscope.alerts.groups import Group
+from peerscope.alerts.grouping import Group
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notices import Heard, Roster
 from peerscope.alerts.notification import Message, Notifier, NotifierConfig

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notices import WALL, alert
-from peerscope.alerts.groups import groups
+from peerscope.alerts.grouping import groups
 from peerscope.alerts.orders import FIELDS, FOR_S_MAX, Standing, fits, mark, matches, parse_matchers, standing
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Orders, Silence

@@ -26,7 +26,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.groups import Group
+from peerscope.alerts.grouping import Group
 from peerscope.alerts.notices import ESCALATED, FIRING, RESOLVED, Heard, Roster, Told, notice_key, ranked
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import NOTICES_MAX, Severity
