@@ -30,6 +30,7 @@ from peerscope.mesh.peer import PeerConfig
 from peerscope.mesh.reporter import ReportConfig
 from peerscope.mesh.sync import SyncConfig
 from peerscope.mesh.vicinity import CrawlConfig
+from peerscope.notify.settings import NotifyConfig, refuse_written
 from peerscope.records.ledger import LedgerConfig
 from peerscope.sources.node import NodeConfig
 from peerscope.views.places import CLUSTER_MARK
@@ -37,6 +38,8 @@ from peerscope.views.regions import RegionConfig
 
 ENVIRONMENT_PREFIX = "PEERSCOPE_"
 TOKEN_CHARACTERS_MIN = 16
+LISTS = ("join", "allowed_hosts", "sources", "to", "trusted")
+"""Keys whose value in the environment is a list, with commas between."""
 
 
 class SelfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,6 +109,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     coordinates: CoordinateConfig = CoordinateConfig()
     node: NodeConfig = NodeConfig()
     history: HistoryConfig = HistoryConfig()
+    notify: NotifyConfig = NotifyConfig()
 
     @classmethod
     def load(
@@ -125,6 +129,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             ("environment: ", _from_environment(os.environ if environment is None else environment)),
             ("", options or {}),
         )
+        try:
+            refuse_written(layers[0][1])
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
         config = cls()
         for where, layer in layers:  # each checked by itself, so that a mistake is told where it was made
             if layer:
@@ -171,7 +179,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
                 raise ConfigError(f"environment: {name}: {'.'.join(tables)} is already set as a whole")
             place = place[table]
         text = environment[name]
-        place[key] = tuple(filter(None, text.split(","))) if key in ("join", "allowed_hosts", "sources") else text
+        place[key] = tuple(filter(None, text.split(","))) if key in LISTS else text
     return values
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from notices import STEP_S, WALL, Office, alert, group, peer
-from peerscope.alerts.notices import Heard, Roster, Told, notice_key, ranked
+from peerscope.alerts.body import Sent
+from peerscope.alerts.notices import Heard, Roster, notice_key, ranked
 from peerscope.alerts.notification import CLAIM_S, RANK_S, RETRY_S, Notifier, NotifierConfig
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import NOTICES_MAX, Severity
@@ -302,7 +303,7 @@ def test_a_notifier_that_comes_back_remembers_what_it_told() -> None:
 
 
 def test_a_claim_of_an_earlier_life_came_to_nothing() -> None:
-    claim = Told(notice_key(KEY, "firing"), -10.0, Severity.HIGH, delivered=False)
+    claim = Sent(notice_key(KEY, "firing"), -10.0, Severity.HIGH, delivered=False)
     office = Office(1)
     office.notifiers[peer(1)] = office.notifier(peer(1), kept=[claim])
     office.groups = [group()]
@@ -388,7 +389,7 @@ def test_order_and_repetition_of_notices_change_nothing(order: list[int], again:
     ]
     roster = Roster(tuple(peer(n) for n in range(1, 9)))
 
-    def outcome(notices: list[Heard]) -> tuple[list[object], float, tuple[Told, ...]]:
+    def outcome(notices: list[Heard]) -> tuple[list[object], float, tuple[Sent, ...]]:
         notifier = Notifier(peer(1), NotifierConfig(), 0.0, settle_s=0.0)
         found: list[object] = []
         for now in (10.0, 13.5, 40.0, 100.0, 300.0):

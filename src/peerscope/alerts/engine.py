@@ -23,7 +23,7 @@ from peerscope.alerts.own import Own
 from peerscope.alerts.rules import Rule, default_rules
 from peerscope.alerts.signals import FINDING, NETWORK_SIGNALS, OWN_SIGNALS, Sight
 from peerscope.mesh.events import Publish
-from peerscope.records.alerts import NOTICES_MAX, Severity
+from peerscope.records.alerts import Severity
 from peerscope.records.bodies import encode_body
 from peerscope.records.identity import PeerId
 from peerscope.views.moment import Moment
@@ -60,8 +60,8 @@ class AlertEngine:
 
     def __init__(self, me: PeerId, rules: Iterable[Rule] | None = None, *, regions: Regions | None = None) -> None:
         """`rules`: the packaged ones unless given. `regions`: how to judge the regions of a moment."""
-        self.notices: list[Sent] = []
-        """Messages that this peer has sent to people; the record carries the newest. See `note_sent`."""
+        self.notices: tuple[Sent, ...] = ()
+        """Messages that this peer has sent to people; the record carries the newest. See `tell_notices`."""
         self.own, self.network = Conditions(), Conditions()
         self.is_acting = False
         """We are an aggregator, or were one a moment ago."""
@@ -85,10 +85,11 @@ class AlertEngine:
         self._published_bytes = 0
         self._sent = 0
 
-    def note_sent(self, key: str, severity: Severity, now: float) -> None:
-        """A message to people went out; the next record says so."""
-        self.notices = [*self.notices, Sent(key, now, severity)][-NOTICES_MAX:]
+    def tell_notices(self, notices: Iterable[Sent], now: float) -> Publish | None:
+        """What this peer has sent and sends to people, all of it; the record that says so, at once where it may go."""
+        self.notices = tuple(notices)
         self._sent += 1
+        return self._record(now)
 
     def update(self, moment: Moment, own: Own, findings: Findings, now: float) -> Publish | None:
         """Look at everything; the record to publish, where there is news. Urgent: something grave began or ended."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -62,10 +62,17 @@ class Group(Struct, frozen=True):
     acknowledged: bool = False
 
 
-def groups(alerts: Iterable[Alert], incidents: Iterable[Correlated], orders: Standing, url: str = "") -> list[Group]:
+def groups(
+    alerts: Iterable[Alert],
+    incidents: Iterable[Correlated],
+    orders: Standing,
+    *,
+    url: str = "",
+    quiet: Container[str] = (),
+) -> list[Group]:
     """Everything that may be worth a message, lately resolved included.
 
-    `alerts`: marked with the orders that fit them; pending ones are not told.
+    `alerts`: marked with the orders that fit them; pending ones are not told. `quiet`: rules of which nobody is told.
     """
     by_id = {alert.id: alert for alert in alerts if alert.state != "pending"}
     found: list[Group] = []
@@ -78,15 +85,15 @@ def groups(alerts: Iterable[Alert], incidents: Iterable[Correlated], orders: Sta
         else:
             for alert in members:
                 earlier.setdefault(alert.id, []).append(incident.id)
-        found.append(_of_incident(incident, members, orders, url))
+        found.append(_of_incident(incident, members, orders, url, quiet))
     for alert in by_id.values():
         if alert.id in open_now or (alert.state == "resolved" and alert.id in earlier):
             continue  # the incident speaks for it
-        found.append(_of_alert(alert, tuple(earlier.get(alert.id, ())), url))
+        found.append(_of_alert(alert, tuple(earlier.get(alert.id, ())), url, quiet))
     return found
 
 
-def _of_alert(alert: Alert, told_as: tuple[str, ...], url: str) -> Group:
+def _of_alert(alert: Alert, told_as: tuple[str, ...], url: str, quiet: Container[str]) -> Group:
     return Group(
         key=alert.id,
         severity=alert.severity,
@@ -98,12 +105,14 @@ def _of_alert(alert: Alert, told_as: tuple[str, ...], url: str) -> Group:
         started_at=alert.started_at,
         resolved_at=alert.resolved_at,
         told_as=told_as,
-        silenced=alert.silenced_by is not None,
+        silenced=alert.silenced_by is not None or alert.rule in quiet,
         acknowledged=alert.acknowledged_by is not None,
     )
 
 
-def _of_incident(incident: Correlated, members: list[Alert], orders: Standing, url: str) -> Group:
+def _of_incident(
+    incident: Correlated, members: list[Alert], orders: Standing, url: str, quiet: Container[str]
+) -> Group:
     firing = [alert for alert in members if alert.state == "firing"]
     names = {"id": incident.id, "type": incident.kind, "rule": incident.kind, "severity": incident.severity}
     is_silenced = orders.silence({field: (value,) for field, value in names.items()}) is not None
@@ -120,6 +129,6 @@ def _of_incident(incident: Correlated, members: list[Alert], orders: Standing, u
         state="firing" if incident.state == "open" else "resolved",
         started_at=incident.started_at,
         resolved_at=incident.ended_at,
-        silenced=is_silenced or (bool(firing) and all(alert.silenced_by for alert in firing)),
+        silenced=is_silenced or (bool(firing) and all(alert.silenced_by or alert.rule in quiet for alert in firing)),
         acknowledged=is_known or (bool(firing) and all(alert.acknowledged_by for alert in firing)),
     )

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from peerscope.alerts.orders import Trust
 from peerscope.mesh.evidence import Verdict
-from peerscope.records.alerts import NOTICES_MAX, Alerts, Notice, Severity
+from peerscope.records.alerts import Alerts, Severity
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 from peerscope.views.moment import Moment
@@ -22,15 +22,6 @@ RESOLVED: Final = "resolved"
 ESCALATED: Final = "escalated"
 NAME_MAX = 64
 """As long as a name in a record may be."""
-
-
-class Told(Struct, frozen=True):
-    """A notice of this peer. `at`: local monotonic seconds."""
-
-    key: str
-    at: float
-    severity: Severity
-    delivered: bool = False
 
 
 class Heard(Struct, frozen=True):
@@ -90,13 +81,5 @@ def heard_notices(moment: Moment, trusts: Trust = lambda _: True) -> list[Heard]
     return found
 
 
-def notices_body(told: Iterable[Told], now: float) -> tuple[Notice, ...]:
-    """Notices as a record carries them, the newest of them."""
-    newest = sorted(told, key=lambda one: (-one.at, one.key))[:NOTICES_MAX]
-    return tuple(
-        Notice(one.key, max(0, round((now - one.at) * 1000)), int(one.severity), one.delivered) for one in newest
-    )
-
-
 def _declared(moment: Moment, role: str, trusts: Trust) -> Iterator[PeerId]:
-    return (peer for peer, profile in sorted(moment.profiles.items()) if role in profile.roles and trusts(peer))
+    return (peer for peer in moment.peers if role in moment.profiles[peer].roles and trusts(peer))

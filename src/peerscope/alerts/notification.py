@@ -26,8 +26,9 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from peerscope.alerts.body import Sent
 from peerscope.alerts.grouping import Group
-from peerscope.alerts.notices import ESCALATED, FIRING, RESOLVED, Heard, Roster, Told, notice_key, ranked
+from peerscope.alerts.notices import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key, ranked
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
@@ -114,7 +115,7 @@ class Notifier:
     """One notifier's part. Call `update` at `deadline` or earlier, and whenever something changed."""
 
     def __init__(
-        self, me: PeerId, config: NotifierConfig, now: float, *, kept: Iterable[Told] = (), settle_s: float = SETTLE_S
+        self, me: PeerId, config: NotifierConfig, now: float, *, kept: Iterable[Sent] = (), settle_s: float = SETTLE_S
     ) -> None:
         """`kept`: our notices of an earlier life; claims among them came to nothing."""
         self._me = me
@@ -125,13 +126,18 @@ class Notifier:
         self._next = inf
 
     @property
-    def notices(self) -> tuple[Told, ...]:
+    def notices(self) -> tuple[Sent, ...]:
         """What this peer told and tells, for its record, in the order of their keys."""
         return tuple(one for _, one in sorted(self._told.items()))
 
     def deadline(self) -> float:
         """When something is due if nothing changes."""
         return self._next
+
+    @property
+    def is_idle(self) -> bool:
+        """No group is followed: without one, `update` changes nothing."""
+        return not self._episodes
 
     def is_told(self, key: str) -> bool:
         """Somebody delivered this group, in its present episode."""
@@ -309,7 +315,7 @@ class Notifier:
         elif updates:
             reason = "update"
         key = notice_key(group.key, what)
-        self._told[key] = Told(key, now, Severity(severity))
+        self._told[key] = Sent(key, now, Severity(severity), delivered=False)
         episode.on_way = True
         self._shed()
         return Message(what, reason, group, Severity(severity), updates if what == FIRING else (), repeat)

@@ -30,6 +30,7 @@ VERBS = {
     "topology": ("map", "The map: links, regions, and where the network would split."),
     "crawl": ("crawl", "Map a network without joining it."),
     "history": ("history", "One series over time, as a line of blocks."),
+    "notify-test": ("notify", "Send a test message through the channels that the settings name."),
     "simulate": ("simulate", "Run the same core on a virtual network."),
     "check-config": ("run", "Check a settings file."),
     "version": ("run", "The version of this program."),
