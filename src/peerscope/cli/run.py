@@ -18,6 +18,7 @@ import uvloop
 from peerscope import __version__
 from peerscope.addresses import is_loopback, split_address
 from peerscope.config import Config
+from peerscope.notify.registry import make_channels
 from peerscope.records.identity import short
 from peerscope.sources.registry import make_source
 from peerscope.state import State, default_state
@@ -96,6 +97,7 @@ def check_config(file: Path, as_json: bool) -> None:
     settings = Config.load(file)
     for spec in settings.node.sources:
         make_source(spec)
+    make_channels(settings.notify)
     if as_json:
         _print_json({"file": str(file), "ok": True})
     else:
