@@ -24,7 +24,8 @@ class Apprise:
         if url is None:
             variable = f"PEERSCOPE_NOTIFY__CHANNELS__{name.upper()}__URL"
             raise ConfigError(f"{where} is missing; set url_file, or {variable}")
-        logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs URLs, passwords and all
+        for chatty in ("apprise", "urllib3"):  # they log URLs, passwords and all
+            logging.getLogger(chatty).setLevel(logging.CRITICAL)
         self._service = apprise.Apprise()
         if not self._service.add(url):
             raise ConfigError(f"{where} is nothing that apprise knows: see its list of services")

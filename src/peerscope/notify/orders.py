@@ -16,16 +16,15 @@ import msgspec
 from msgspec import Struct
 
 from peerscope.alerts.orders import (
-    FIELDS,
     FOR_S_MAX,
     Standing,
     StandingAcknowledgement,
     StandingSilence,
     parse_matchers,
 )
-from peerscope.errors import ConfigError
+from peerscope.errors import ConfigError, RemoteError
 from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Orders, Silence
-from peerscope.records.bodies import Kind, body_bytes_max, encode_body
+from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
 from peerscope.state import State
 
 FILE = "orders.json"
@@ -182,8 +181,8 @@ def _read(state: State) -> Kept:
         return Kept()
     try:
         kept = msgspec.json.decode(data, type=Kept)
-    except msgspec.MsgspecError:
+        decode_body(Kind.ORDERS, encode_body(_body(kept, time.time())))  # others would refuse what this refuses
+    except (msgspec.MsgspecError, RemoteError, OverflowError, ValueError):
         log.warning("%s is damaged: its silences hold no more", state.path / FILE)
         return Kept()
-    good = [one for one in kept.silences if one.matchers and all(field in FIELDS for field, _ in one.matchers)]
-    return Kept(tuple(good[:ORDERS_MAX]), kept.lifted_until, kept.acknowledgements[:ORDERS_MAX])
+    return kept
