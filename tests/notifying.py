@@ -79,7 +79,7 @@ class SimulatedNotifiers:
 
     def _publish(self, peer: PeerId, desk: Desk) -> None:
         engine = self._alerts.engine(peer)
-        if desk.notifier.notices != engine.notices:
-            news = engine.tell_notices(desk.notifier.notices, self._sim.now)
-            if news is not None:
-                self._sim.feed(peer, news)
+        engine.notices = list(desk.notifier.notices)
+        news = engine.record(self._sim.now)
+        if news is not None:
+            self._sim.feed(peer, news)

@@ -6,12 +6,16 @@ import asyncio
 import random
 import secrets
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope import __version__
+from peerscope.alerting import Alerting
+from peerscope.alerts.model import Alert
+from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
 from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
@@ -21,6 +25,7 @@ from peerscope.history.recorder import Recorder
 from peerscope.mesh.events import Effect, Leave, Publish, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.meter import Meter
+from peerscope.notifying import Notifying
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, short
 from peerscope.sources.events import Event, Message
@@ -77,6 +82,10 @@ class Monitor:
         """URL of the dashboard, once the web server has one."""
         self.chronicle = Chronicle(self.moment, self.region_health, config.regions.hold_s)
         """Events as they happen, and the statuses of the last hour."""
+        self.alerting = Alerting(config.alert_rules(), self.moment, self.chronicle)
+        """Conditions worth telling, here and in the network."""
+        self.notifying = Notifying(config, self.state, self.moment, self.alerting, self.chronicle)
+        """Orders of the operator, and messages to people."""
         self.tally = Tally(self.moment, self.mesh_links)
         """What all peers measured."""
         self.traffic: Traffic
@@ -120,6 +129,7 @@ class Monitor:
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
         self.traffic = Traffic(peer.me, self.moment, peer.watch.ahead_s)
         self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
+        self.notifying.open(self._driver)
         self._driver.feed(Publish(self._profile(look_up), urgent=True))
         self._bootstrap = Bootstrap(self.state, tickets, rng)
         for join in self._bootstrap.first():
@@ -131,11 +141,12 @@ class Monitor:
         parts += [self._read_clock(), self._join()]
         recall = None
         if self.config.history.enabled:
-            look, tell = (self.moment, self.network_health), self.chronicle.tell
-            self.recorder = Recorder(self.config.history, self.state.path, *look, tell)
+            self.recorder = Recorder(self.config.history, self.state.path, self.moment, self.network_health)
             recall = past_day(self.recorder, int(time.time()))
             parts.append(self.recorder.run())
         parts.append(self.tally.run(recall))
+        parts.append(self.alerting.run(self._driver, self.traffic, self.recorder))
+        parts.append(self.notifying.run())
         for work in parts:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
@@ -210,6 +221,26 @@ class Monitor:
         """Every region of the network."""
         return region_health(self.moment(), self.config.regions, self.config.links.rings, self.mesh_links())
 
+    def alerts(self, *, active_only: bool = False) -> list[Alert]:
+        """Alerts of the whole network, those that fire first; resolved ones of the last day."""
+        return self.notifying.mark(self.alerting.board.alerts(active_only=active_only))
+
+    def orders(self) -> Standing:
+        """Silences and acknowledgements that hold now, in the whole network."""
+        return self.notifying.orders()
+
+    def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
+        """Hold back messages about alerts that all matchers ("rule=cpu-*") fit. Raises `ConfigError`."""
+        return self.notifying.book.silence(matchers, for_s, author, reason)
+
+    def lift(self, silence: str) -> bool:
+        """End a silence, wherever it was ordered. False if none of this id holds."""
+        return self.notifying.book.lift(silence)
+
+    def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
+        """Somebody looks after this alert or incident: it is not repeated. Raises `ConfigError`."""
+        return self.notifying.book.acknowledge(key, author, reason)
+
     def network_metrics(self) -> NetworkMetrics:
         """What all peers measured: aggregates of the last five minutes, and trends."""
         return self.tally.metrics()
@@ -250,6 +281,7 @@ class Monitor:
             started_at_ms=round(time.time() * 1000),
             region_source="country" if found else "declared",
             node=self.node.name,
+            roles=self.notifying.roles,
         )
 
     def _look(self) -> Moment:

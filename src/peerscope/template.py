@@ -74,6 +74,11 @@ TEMPLATE = """\
 #   secret_file = "hook.key"    # mode 0600; or PEERSCOPE_NOTIFY__CHANNELS__OPS__SECRET; never in this file
 #   escalation = false          # repeat here what is critical and acknowledged by nobody
 
+[alerts]                        # what is worth telling; docs/ALERTS.md has every rule
+# rules_file = ""               # a TOML file with more rules
+# [alerts.rules.cpu-high]       # one table for each rule to change:
+#   threshold = 0.90            # further: clear, for_s, clear_for_s, severity, title, runbook, enabled, notify
+
 [detector]
 # ping_interval_s = 1.0
 # silence_floor_s = 1.5         # shortest silence that loses a link; more than ping_interval_s

@@ -178,7 +178,7 @@ def test_alerts_stand_alone_or_in_one_incident_and_closed_incidents_speak_for_wh
 
     alerts = [alert("a-1"), alert("b-1"), alert("c-1"), alert("d-1", state="resolved"), alert("e-1", state="pending")]
     incidents = [Incident("open-1", "open", "a-1", "gone-1"), Incident("closed-1", "closed", "b-1", "d-1")]
-    found = {group.key: group for group in groups(alerts, incidents, Standing(), "https://peers.example")}
+    found = {group.key: group for group in groups(alerts, incidents, Standing(), url="https://peers.example")}
     assert sorted(found) == ["b-1", "c-1", "closed-1", "open-1"]
     assert found["b-1"].told_as == ("closed-1",)
     assert found["c-1"].told_as == ()

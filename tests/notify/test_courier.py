@@ -166,7 +166,6 @@ def test_repetitions_go_to_escalation_channels_only() -> None:
     day, night = Paper(), Paper()
 
     async def work(courier: Courier, answers: Answers) -> None:
-        assert courier.can_escalate
         courier.send(message("a", "escalated"))
         courier.send(message("b", "firing"))
         await came_true(lambda: len(night.letters) == 2 and len(day.letters) == 1, "delivered")

@@ -27,11 +27,6 @@ class Courier:
         self._answer = answer
         self._lines = [Line(name, config.channels[name], channel, sender, rng) for name, channel in channels.items()]
 
-    @property
-    def can_escalate(self) -> bool:
-        """Some channel takes what nobody looked after."""
-        return any(line.config.escalation for line in self._lines)
-
     async def run(self) -> None:
         """Deliver until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from peerscope.alerts.body import Sent
 from peerscope.alerts.grouping import Correlated, Group, groups
 from peerscope.alerts.model import Alert
-from peerscope.alerts.notices import ESCALATION, NOTIFIER, heard_notices, roster
+from peerscope.alerts.notices import heard_notices, roster
 from peerscope.alerts.notification import Message, Notifier
 from peerscope.alerts.orders import Standing, Trust
 from peerscope.notify.base import Channel, Sender
@@ -83,11 +83,6 @@ class Dispatcher:
         self._published: tuple[Sent, ...] = ()
         rng = random.Random(secrets.randbits(128))
         self._courier = Courier(config, channels, Sender(network, me.hex()), rng, self._answered)
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """What the profile of a peer with such channels says."""
-        return (NOTIFIER, ESCALATION) if self._courier.can_escalate else (NOTIFIER,)
 
     def channels(self) -> list[ChannelView]:
         """What became of the messages, channel by channel."""
