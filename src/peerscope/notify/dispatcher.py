@@ -16,7 +16,7 @@ from peerscope.alerts.body import Sent
 from peerscope.alerts.grouping import Correlated, Group, groups
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notices import heard_notices, roster
-from peerscope.alerts.notification import Message, Notifier
+from peerscope.alerts.notification import SETTLE_S, Message, Notifier
 from peerscope.alerts.orders import Standing, Trust
 from peerscope.notify.base import Channel, Sender
 from peerscope.notify.courier import Courier
@@ -79,7 +79,7 @@ class Dispatcher:
         self._publish = publish
         self._tell = tell
         kept = _read(state, time.time() - time.monotonic())
-        self._notifier = Notifier(me, config, time.monotonic(), kept=kept)
+        self._notifier = Notifier(me, config, time.monotonic(), kept=kept, settle_s=SETTLE_S)
         self._published: tuple[Sent, ...] = ()
         rng = random.Random(secrets.randbits(128))
         self._courier = Courier(config, channels, Sender(network, me.hex()), rng, self._answered)
