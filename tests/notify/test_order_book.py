@@ -93,6 +93,15 @@ def test_the_silence_of_another_is_lifted_by_its_shortest_end(tmp_path: Path) ->
     assert "0badcafe" in {one.id for one in later.said[-1].silences}
 
 
+def test_a_silence_of_an_earlier_life_whose_file_is_lost_can_be_lifted(tmp_path: Path) -> None:
+    first = Desk(tmp_path)
+    made = first.book.silence(["rule=cpu-*"], 7200, "ann", "maintenance")
+    (tmp_path / FILE).unlink()
+    second = Desk(tmp_path, made)
+    assert second.book.lift(made.id)
+    assert second.said == [Orders()]
+
+
 def test_a_lift_is_forgotten_when_the_silence_would_have_ended(tmp_path: Path) -> None:
     desk = Desk(tmp_path, foreign(ends_in_s=-1.0))
     assert desk.book.lift("0badcafe")

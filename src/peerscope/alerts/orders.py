@@ -26,6 +26,8 @@ FIELDS = ("id", "type", "rule", "peer", "region", "severity")
 FOR_S_MAX = 30 * 86_400.0
 """A silence that is wanted for longer is a rule that should be switched off."""
 ACKNOWLEDGED_S_MAX = FOR_S_MAX
+SILENCES_MAX = 1024
+"""In the whole network: every alert is held against each of them."""
 SLACK_S = 5.0
 """How far the start of an alert and the date of an order may be off against each other, by the way they came."""
 REF_HEX = 16
@@ -93,7 +95,7 @@ def standing(moment: Moment, trusts: Trust = lambda _: True) -> Standing:
                 acknowledgements[known.key] = StandingAcknowledgement(known.key, at, known.author, known.reason, author)
     lasting = [silence for silence in silences.values() if silence.ends_at > moment.wall]
     lasting.sort(key=lambda silence: (-silence.ends_at, silence.id))
-    return Standing(tuple(lasting), acknowledgements)
+    return Standing(tuple(lasting[:SILENCES_MAX]), acknowledgements)
 
 
 def mark(alerts: Iterable[Alert], orders: Standing) -> list[Alert]:
@@ -159,7 +161,7 @@ def _parse_matcher(text: str) -> Matcher:
 
 def _orders(moment: Moment, trusts: Trust) -> Iterator[tuple[PeerId, Orders, float]]:
     """Who ordered what, and when that record was issued, in Unix seconds."""
-    for peer in sorted(moment.ledger):
+    for peer in moment.ledger:
         entry = moment.ledger.get(peer, Kind.ORDERS)
         if entry is not None and isinstance(entry.body, Orders) and trusts(peer):
             yield peer, entry.body, moment.wall - (moment.now - entry.heard_at)

@@ -88,15 +88,17 @@ class OrderBook:
     def lift(self, name: str) -> bool:
         """End a silence, wherever it was ordered. False if none of that id holds. Raises `ConfigError`."""
         now = time.time()
-        silence = next((one for one in self._standing().silences if one.id == name), None)
-        ours = any(one.id == name for one in self._kept.silences)
-        if ours:
+        if any(one.id == name for one in self._kept.silences):
             self._keep(msgspec.structs.replace(self._kept, silences=self._without(name)), now)
-        if silence is None or silence.peer_id == self._peer_id:
-            return ours
+            return True
+        silence = next((one for one in self._standing().silences if one.id == name), None)
+        if silence is None:
+            return False
+        if silence.peer_id == self._peer_id:  # of an earlier life, whose file is lost
+            self._say(now)
+            return True
         over = msgspec.structs.replace(silence, begun_at=now, ends_at=now, peer_id=self._peer_id)
-        lifted = {**self._kept.lifted_until, name: silence.ends_at}
-        self._add(over, now, lifted)
+        self._add(over, now, {**self._kept.lifted_until, name: silence.ends_at})
         return True
 
     def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
