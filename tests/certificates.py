@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import ssl
 from pathlib import Path
 
 from cryptography import x509
@@ -38,3 +39,11 @@ def certificate(place: Path, *, password: bytes | None = None) -> tuple[Path, Pa
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked),
     )
     return cert_file, key_file
+
+
+def serving(place: Path) -> tuple[Path, ssl.SSLContext]:
+    """The certificate's file, and what a server does TLS with."""
+    public, private = certificate(place)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(public, private)
+    return public, context

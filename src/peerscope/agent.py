@@ -6,6 +6,7 @@ import asyncio
 import random
 import secrets
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from peerscope import __version__
 from peerscope.alerting import Alerting
 from peerscope.alerts.model import Alert
+from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
 from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
@@ -25,6 +27,7 @@ from peerscope.history.recorder import Recorder
 from peerscope.mesh.events import Effect, Leave, Publish, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.meter import Meter
+from peerscope.notifying import Notifying
 from peerscope.outlook import Outlook, SelfView
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import short
@@ -61,6 +64,8 @@ class Monitor(Outlook):
         """Events as they happen, and the statuses of the last hour."""
         self.alerting = Alerting(config.alert_rules(), self.moment, self.chronicle)
         """Conditions worth telling, here and in the network."""
+        self.notifying = Notifying(config, self.state, self.moment, self.alerting, self.chronicle)
+        """Orders of the operator, and messages to people."""
         self.tally = Tally(self.moment, self.mesh_links)
         """What all peers measured."""
         self.traffic: Traffic
@@ -110,6 +115,7 @@ class Monitor(Outlook):
         self.vigil = Vigil(self.config.threats, peer, self.moment, self.node, self.alerting)
         self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(credentials)
+        self.notifying.open(self._driver)
         self._driver.feed(Publish(self._profile(look_up), urgent=True))
         for said in self.vigil.first():
             self._driver.feed(said)
@@ -131,6 +137,7 @@ class Monitor(Outlook):
         parts.append(self.tally.run(recall))
         parts.append(self.alerting.run(self._driver, self.traffic, self.recorder))
         parts += self.exports.parts()
+        parts.append(self.notifying.run())
         for work in parts:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
@@ -174,7 +181,23 @@ class Monitor(Outlook):
 
     def alerts(self, *, active_only: bool = False) -> list[Alert]:
         """Alerts of the whole network, those that fire first; resolved ones of the last day."""
-        return self.alerting.board.alerts(active_only=active_only)
+        return self.notifying.mark(self.alerting.board.alerts(active_only=active_only))
+
+    def orders(self) -> Standing:
+        """Silences and acknowledgements that hold now, in the whole network."""
+        return self.notifying.orders()
+
+    def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
+        """Hold back messages about alerts that all matchers ("rule=cpu-*") fit. Raises `ConfigError`."""
+        return self.notifying.book.silence(matchers, for_s, author, reason)
+
+    def lift(self, silence: str) -> bool:
+        """End a silence, wherever it was ordered. False if none of this id holds."""
+        return self.notifying.book.lift(silence)
+
+    def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
+        """Somebody looks after this alert or incident: it is not repeated. Raises `ConfigError`."""
+        return self.notifying.book.acknowledge(key, author, reason)
 
     def threats(self) -> list[Finding]:
         """What threatens any peer of the network, the gravest first."""
@@ -221,7 +244,7 @@ class Monitor(Outlook):
             started_at_ms=round(time.time() * 1000),
             region_source="country" if found else "declared",
             node=self.node.name,
-            roles=self.exports.roles,
+            roles=(*self.exports.roles, *self.notifying.roles),
             exporter=exporter_address(self.config.export, self.http, addresses),
         )
 

@@ -33,6 +33,7 @@ from peerscope.mesh.peer import PeerConfig
 from peerscope.mesh.reporter import ReportConfig
 from peerscope.mesh.sync import SyncConfig
 from peerscope.mesh.vicinity import CrawlConfig
+from peerscope.notify.settings import NotifyConfig, refuse_written
 from peerscope.records.ledger import LedgerConfig
 from peerscope.sources.node import NodeConfig
 from peerscope.threats.threats import ThreatConfig
@@ -41,7 +42,9 @@ from peerscope.views.regions import RegionConfig
 
 ENVIRONMENT_PREFIX = "PEERSCOPE_"
 TOKEN_CHARACTERS_MIN = 16
-LISTS = frozenset({"join", "allowed_hosts", "proxies", "sources", "allow", "operators", "blocked", "trust"})
+LISTS = frozenset(
+    {"join", "allowed_hosts", "proxies", "sources", "allow", "operators", "blocked", "trust", "to", "trusted"}
+)
 """Keys whose values in the environment are separated by commas."""
 
 
@@ -125,6 +128,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: LimitConfig = LimitConfig()
     node: NodeConfig = NodeConfig()
     history: HistoryConfig = HistoryConfig()
+    notify: NotifyConfig = NotifyConfig()
     alerts: AlertConfig = AlertConfig()
     export: ExportConfig = ExportConfig()
     threats: ThreatConfig = ThreatConfig()
@@ -147,6 +151,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             ("environment: ", _from_environment(os.environ if environment is None else environment)),
             ("", options or {}),
         )
+        try:
+            refuse_written(layers[0][1])
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
         config = cls()
         for where, layer in layers:  # each checked by itself, so that a mistake is told where it was made
             if layer:

@@ -71,6 +71,19 @@ TEMPLATE = """\
 # minute_s = 86400              # how long means by the minute are kept
 # quarter_s = 2592000           # how long means by the quarter of an hour are kept
 
+[notify]                        # telling people of alerts: one message for each, from one of the peers with channels
+# min_severity = "medium"       # low, medium, high or critical
+# group_wait_s = 3.0            # how long an alert waits for others of the same cause
+# escalate_after_s = 300.0      # between repetitions of what is critical and acknowledged by nobody
+# send_resolved = true          # tell when it is over
+# url = ""                      # where people reach a dashboard; messages link to it
+# trusted = []                  # ids of peers whose silences and notices count; empty for every member's
+#   [notify.channels.ops]       # any name; try it with: peerscope notify-test
+#   kind = "webhook"            # webhook, slack, smtp, alertmanager or apprise
+#   url = "https://example.org/hook"
+#   secret_file = "hook.key"    # mode 0600; or PEERSCOPE_NOTIFY__CHANNELS__OPS__SECRET; never in this file
+#   escalation = false          # repeat here what is critical and acknowledged by nobody
+
 [alerts]                        # what is worth telling; docs/ALERTS.md has every rule
 # rules_file = ""               # a TOML file with more rules
 # [alerts.rules.cpu-high]       # one table for each rule to change:

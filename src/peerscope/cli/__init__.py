@@ -32,6 +32,7 @@ VERBS = {
     "crawl": ("crawl", "Map a network without joining it."),
     "threats": ("threats", "What threatens peers and the network, with evidence and confidence."),
     "history": ("history", "One series over time, as a line of blocks."),
+    "notify-test": ("notify", "Send a test message through the channels that the settings name."),
     "simulate": ("simulate", "Run the same core on a virtual network."),
     "check-config": ("run", "Check a settings file."),
     "version": ("run", "The version of this program."),

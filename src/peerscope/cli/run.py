@@ -19,6 +19,7 @@ from peerscope import __version__
 from peerscope.addresses import is_loopback, split_address
 from peerscope.config import Config
 from peerscope.errors import PeerscopeError
+from peerscope.notify.registry import make_channels
 from peerscope.records.identity import short
 from peerscope.signature_files import load_signatures
 from peerscope.sources.registry import make_source
@@ -99,6 +100,7 @@ def check_config(file: Path, as_json: bool) -> None:
     for spec in settings.node.sources:
         make_source(spec)
     load_signatures(settings.threats.signatures_file)
+    make_channels(settings.notify)
     if as_json:
         _print_json({"file": str(file), "ok": True})
     else:

@@ -23,7 +23,7 @@ from peerscope.records.texts import HostAndPort, Microseconds, Milliseconds, Nam
 
 BODY_BYTES_MAX = 4096
 ALERTS_BYTES_MAX = 16 * 1024
-"""An aggregator speaks for its whole zone."""
+"""An aggregator speaks for its whole zone; an operator's orders may be as long."""
 REVOKED_BYTES_MAX = 16 * 1024
 """Room for `REVOCATIONS_MAX`."""
 ADDRESSES_MAX = 8
@@ -206,7 +206,11 @@ _kinds: dict[type[Body], Kind] = {
     Revoked: Kind.REVOKED,
     Blocks: Kind.BLOCKS,
 }
-_bytes_max: dict[int, int] = {Kind.ALERTS: ALERTS_BYTES_MAX, Kind.REVOKED: REVOKED_BYTES_MAX}
+_bytes_max: dict[int, int] = {
+    Kind.ALERTS: ALERTS_BYTES_MAX,
+    Kind.ORDERS: ALERTS_BYTES_MAX,
+    Kind.REVOKED: REVOKED_BYTES_MAX,
+}
 
 
 def kind_of(body: Body) -> Kind:
