@@ -1,0 +1,68 @@
+"""What stands around alerts: who is where, runs what, and is linked with whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec import Struct
+
+from peerscope.mesh.evidence import Verdict
+from peerscope.records.identity import PeerId, PeerRef
+from peerscope.views.links import Link
+from peerscope.views.moment import Moment
+
+AGENT = "agent"
+"""The layer of the agents' own versions; those of monitored nodes go by the name of the node."""
+NODE_VERSION = "node_version"
+"""The label under which a profile tells the version of the node beside the peer."""
+
+
+class Surroundings(Struct, frozen=True):
+    """Peers go by their full ids in hexadecimal. Who said goodbye is not here."""
+
+    regions: Mapping[str, str | None]
+    """Everybody, with their region."""
+    versions: Mapping[str, Mapping[str, str]]
+    """By layer ("agent", or the name of the monitored node), the version that each peer runs."""
+    links: Mapping[str, Mapping[str, float]]
+    """Measured round trips in seconds by peer and neighbour, both ways."""
+    groups: Mapping[str, tuple[str, ...]] = {}
+    """Members of the groups that were lost together, by the id of the alert about the group."""
+
+
+def surroundings(
+    moment: Moment, links: Iterable[Link], groups: Mapping[str, tuple[str, ...]] | None = None
+) -> Surroundings:
+    """What is known at this moment. A peer that is gone keeps the links of its last report: news went along them."""
+    regions: dict[str, str | None] = {}
+    versions: dict[str, dict[str, str]] = {AGENT: {}}
+    around: dict[str, dict[str, float]] = {}
+    for peer in moment.peers:
+        if moment.verdict(peer) is Verdict.LEFT:
+            continue
+        name, profile = peer.hex(), moment.profiles[peer]
+        regions[name] = moment.places[peer].region
+        versions[AGENT][name] = profile.version
+        node_version = dict(profile.labels).get(NODE_VERSION)
+        if profile.node is not None and node_version is not None:
+            versions.setdefault(profile.node, {})[name] = node_version
+        if moment.verdict(peer) in (Verdict.DOWN, Verdict.PARTITIONED):
+            for other, rtt_s in _last_links(moment, peer):
+                _join(around, name, other, rtt_s)
+    for link in links:
+        if link.measured_s is not None and link.source in regions and link.target in regions:
+            _join(around, link.source, link.target, link.measured_s)
+    return Surroundings(regions, versions, around, groups or {})
+
+
+def _last_links(moment: Moment, peer: PeerId) -> Iterator[tuple[str, float]]:
+    report = moment.ledger.report(peer)
+    for link in report.links if report else ():
+        other = moment.ledger.find(PeerRef(link.peer))
+        if other is not None and link.rtt_us is not None:
+            yield other.hex(), link.rtt_us / 1e6
+
+
+def _join(around: dict[str, dict[str, float]], one: str, other: str, rtt_s: float) -> None:
+    around.setdefault(one, {})[other] = rtt_s
+    around.setdefault(other, {})[one] = rtt_s
