@@ -19,6 +19,7 @@ from peerscope.mesh.peer import PeerConfig
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 from peerscope.sim.accuracy import CoordinateError, coordinate_error, own_places
+from peerscope.sim.alerting import AlertsSeen, SimulatedAlerts
 from peerscope.sim.checkers import Convergence, Detection, Spread
 from peerscope.sim.crawl import Crawl, crawled
 from peerscope.sim.network import fixed, near
@@ -71,6 +72,8 @@ class Outcome(Struct, frozen=True):
     bytes_share: dict[str, float]
     refused: dict[str, int]
     crawl: Crawl | None
+    alerts: AlertsSeen | None
+    """null unless the scenario's peers look at their alert rules."""
     incidents: None
     root_right: None
     precision: None
@@ -109,6 +112,9 @@ def run(
     populate(sim, scenario, rng)
     sim.on_effect = on_effect
     workload = Workload(sim, truth, rng)
+    alerts = SimulatedAlerts(sim) if scenario.alerts else None
+    if alerts is not None:
+        alerts.begin()
     total_s = scenario.settle_s + scenario.duration_s
     report = progress or (lambda passed_s, total_s, what: None)
     _pass(sim, scenario.settle_s, lambda now: report(now, total_s, "settling"))
@@ -134,6 +140,7 @@ def run(
         time_to_all_s=_times(spread.to_all_s),
         crawl=crawled(workload.crawler, sim, truth),
         coordinate_error=coordinate_error(own_places(sim, truth), world, Random(seed)) if world else None,
+        alerts=alerts.seen() if alerts else None,
         incidents=None,
         root_right=None,
         precision=None,

@@ -40,6 +40,7 @@ Action = Literal[
     "misplace",
     "churn",
     "crawl",
+    "overload",
 ]
 
 
@@ -99,6 +100,8 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     latency: Literal["near", "world"] = "near"
     """Every region is near every other; or the matrix of ten regions of the world."""
     network: NetworkFaults = NetworkFaults(loss=0.01)
+    alerts: bool = False
+    """Every peer looks at its alert rules, once a second."""
     steps: tuple[Step, ...] = ()
     bounds: Bounds = Bounds()
 
