@@ -158,62 +158,56 @@ class _Spread:
         self._causes = causes
         self._links = links
         self._peers = peers
-        self._types = sorted({events[number].type for number in component})
-        self._first: dict[tuple[str, str], int] = {}
-        """The first alert of a type at a peer."""
+        types = sorted({events[number].type for number in component})
+        self._place = {kind: place for place, kind in enumerate(types)}
+        self._first: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        """By peer, the first alert of each type."""
         for number in component:
-            self._first.setdefault((events[number].peer_id or "", events[number].type), number)
+            self._first[events[number].peer_id or ""].setdefault(events[number].type, number)
 
     def trees(self) -> list[Cascade]:
         """Those that are large enough, if there is evidence that anything spread at all."""
-        free = [self._free(number) for number in self._component]
-        fits = ((self._pulls(delay_s, free), delay_s) for delay_s in DELAYS_S)
+        reach = [self._reach(number) for number in self._component]
+        fits = ((self._pulls(delay_s, reach), delay_s) for delay_s in DELAYS_S)
         evidence, rate, delay_s = max(
-            ((sum(_gain(rate, pull) for pull in pulls), rate, delay_s) for pulls, delay_s in fits for rate in RATES),
-            key=lambda fit: fit[0],
+            ((_gain(rate, pulls), rate, delay_s) for pulls, delay_s in fits for rate in RATES), key=lambda fit: fit[0]
         )
         if evidence < log(self._peers):  # a spread may have begun at any peer: as often chance had its try
             return []
-        odds = self._odds(rate, delay_s, free)
+        odds = self._odds(rate, delay_s)
         trees = (_Tree(self._events, self._links, members) for members in self._grown(odds))
         return [tree.told(odds) for tree in trees if tree.peers >= PEERS_MIN]
 
-    def _free(self, number: int) -> dict[str, list[float]]:
-        """By type, until when each neighbour (and the peer itself) stays without it, seconds from this alert on."""
+    def _reach(self, number: int) -> list[float]:
+        """By type, how many peers the alert might drag along: neighbours, and its own, that have none of that type."""
         event = self._events[number]
-        peer, free = event.peer_id or "", {}
-        for kind in self._types:
-            firsts = (self._first.get((other, kind)) for other in (peer, *self._links[peer]))
-            free[kind] = [
-                inf if first is None else self._events[first].started_at - event.started_at
-                for first in firsts
-                if first is None or first > number
-            ]
-        return free
+        around = (event.peer_id or "", *self._links[event.peer_id or ""])
+        free = [len(around)] * len(self._place)
+        for peer in around:
+            for kind, first in self._first[peer].items() if peer in self._first else ():
+                free[self._place[kind]] -= first <= number
+        own = self._place[event.type]
+        return [count if place == own else OTHER_TYPE * count for place, count in enumerate(free)]
 
-    def _pulls(self, delay_s: float, free: Sequence[Mapping[str, Sequence[float]]]) -> list[_Pull]:
+    def _pulls(self, delay_s: float, reach: Sequence[Sequence[float]]) -> list[_Pull]:
         """For each first alert of a type at a peer: how much drew it there, and how much drew it anywhere."""
-        everywhere, had = dict.fromkeys(self._types, 0.0), dict.fromkeys(self._types, 0)
+        everywhere, had = [0.0] * len(self._place), [0] * len(self._place)
         pulls, last_at = [], -inf
-        for number, around in zip(self._component, free, strict=True):
+        for number, reached in zip(self._component, reach, strict=True):
             event = self._events[number]
-            faded = exp((last_at - event.started_at) / delay_s)
+            own, faded = self._place[event.type], exp((last_at - event.started_at) / delay_s)
             last_at = event.started_at
-            for kind in self._types:
-                everywhere[kind] *= faded
-            if self._first[event.peer_id or "", event.type] == number:
-                here = sum(cause.weight * exp(-cause.delay_s / delay_s) for cause in self._causes[number])
-                everywhere[event.type] = max(here, everywhere[event.type])
-                pulls.append(_Pull(here, everywhere[event.type], max(1, self._peers - had[event.type])))
-                everywhere[event.type] -= here
-                had[event.type] += 1
-            for kind in self._types:
-                everywhere[kind] += (1.0 if kind == event.type else OTHER_TYPE) * len(around[kind])
+            everywhere = [pull * faded for pull in everywhere]
+            if self._first[event.peer_id or ""][event.type] == number:
+                here = sum([cause.weight * exp(-cause.delay_s / delay_s) for cause in self._causes[number]])
+                everywhere[own] = max(here, everywhere[own])
+                pulls.append(_Pull(here, everywhere[own], max(1, self._peers - had[own])))
+                everywhere[own] -= here
+                had[own] += 1
+            everywhere = [pull + more for pull, more in zip(everywhere, reached, strict=True)]
         return pulls
 
-    def _odds(
-        self, rate: float, delay_s: float, free: Sequence[Mapping[str, Sequence[float]]]
-    ) -> dict[int, dict[int, float]]:
+    def _odds(self, rate: float, delay_s: float) -> dict[int, dict[int, float]]:
         """For each alert, how much likelier than by chance it came of each possible cause."""
         plain = {
             number: {
@@ -221,11 +215,7 @@ class _Spread:
             }
             for number in self._component
         }
-        horizon_at = self._events[self._component[-1]].started_at
-        chances = {
-            number: self._chances(number, around, horizon_at, delay_s)
-            for number, around in zip(self._component, free, strict=True)
-        }
+        chances = {number: self._chances(number, delay_s) for number in self._component}
         odds, per_chance = plain, sum(chances.values()) or 1.0
         for _ in range(ROUNDS):
             kids = dict.fromkeys(self._component, 0.0)
@@ -241,15 +231,19 @@ class _Spread:
             odds = {n: {cause: its * fertility[cause] for cause, its in mine.items()} for n, mine in plain.items()}
         return odds
 
-    def _chances(self, number: int, around: Mapping[str, Sequence[float]], horizon_at: float, delay_s: float) -> float:
-        """How many neighbours the alert could have dragged along by now, each by how much of the usual delay it had."""
+    def _chances(self, number: int, delay_s: float) -> float:
+        """How many neighbours the alert could have dragged along, each by how much of the usual delay it had.
+
+        A neighbour that got the alert earlier was no chance, one that got it soon after was hardly one.
+        """
         event = self._events[number]
-        most_s = horizon_at - event.started_at
-        return sum(
-            (1.0 if kind == event.type else OTHER_TYPE) * (1.0 - exp(-min(free_s, most_s) / delay_s))
-            for kind, times in around.items()
-            for free_s in times
-        )
+        chances = 0.0
+        for peer in self._links[event.peer_id or ""]:
+            first = self._first[peer].get(event.type) if peer in self._first else None
+            if first is None or first > number:
+                until = self._events[self._component[-1] if first is None else first].started_at
+                chances += 1.0 - exp((event.started_at - until) / delay_s)
+        return chances
 
     def _grown(self, odds: Mapping[int, Mapping[int, float]]) -> list[dict[int, int | None]]:
         """Trees, as the likeliest cause of each alert: none where coming of nothing is likelier than of anything."""
@@ -267,9 +261,9 @@ class _Spread:
         return trees
 
 
-def _gain(rate: float, pull: _Pull) -> float:
-    """By how much this alert speaks for a spread of this rate, as a logarithm."""
-    return log((1.0 + rate * pull.here) * pull.at_risk / (pull.at_risk + rate * pull.everywhere))
+def _gain(rate: float, pulls: Sequence[_Pull]) -> float:
+    """By how much the alerts speak for a spread of this rate, as a logarithm."""
+    return sum(log((1.0 + rate * p.here) * p.at_risk / (p.at_risk + rate * p.everywhere)) for p in pulls)
 
 
 class _Tree:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
+from peerscope.alerts.groups import PREFIX
+from peerscope.alerts.model import Alert
 from peerscope.mesh.evidence import Verdict
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.views.links import Link
@@ -31,9 +33,13 @@ class Surroundings(Struct, frozen=True):
 
 
 def surroundings(
-    moment: Moment, links: Iterable[Link], groups: Mapping[str, tuple[str, ...]] | None = None
+    moment: Moment, links: Iterable[Link], alerts: Iterable[Alert] = (), before: Surroundings | None = None
 ) -> Surroundings:
-    """What is known at this moment. A peer that is gone keeps the links of its last report: news went along them."""
+    """What is known at this moment. A peer that is gone keeps the links of its last report: news went along them.
+
+    `alerts`: among which some may be about groups; `before`: what stood around while
+    such a group was still lost.
+    """
     regions: dict[str, str | None] = {}
     versions: dict[str, dict[str, str]] = {AGENT: {}}
     around: dict[str, dict[str, float]] = {}
@@ -52,7 +58,28 @@ def surroundings(
     for link in links:
         if link.measured_s is not None and link.source in regions and link.target in regions:
             _join(around, link.source, link.target, link.measured_s)
-    return Surroundings(regions, versions, around, groups or {})
+    return Surroundings(regions, versions, around, _groups(moment, alerts, before.groups if before else {}))
+
+
+def _groups(
+    moment: Moment, alerts: Iterable[Alert], before: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Members by alert: of the group that holds the peer it is named after, or else of the one that is left."""
+    groups = [tuple(peer.hex() for peer in group.peers) for group in moment.partitions]
+    found: dict[str, tuple[str, ...]] = {}
+    about = {alert.id: alert for alert in alerts if alert.type == "network-partition" and alert.peer_id is None}
+    unnamed = []
+    for name, alert in sorted(about.items()):
+        anchor = name.removeprefix(f"{alert.rule}-{PREFIX}")
+        named = [group for group in groups if any(peer.startswith(anchor) for peer in group)]
+        if named and alert.state == "firing":
+            found[name] = named[0]
+        elif name in before:
+            found[name] = before[name]
+        elif alert.state == "firing":
+            unnamed.append(name)
+    left = [group for group in groups if group not in found.values()]
+    return found | dict(zip(unnamed, left, strict=False))
 
 
 def _last_links(moment: Moment, peer: PeerId) -> Iterator[tuple[str, float]]:

@@ -22,6 +22,7 @@ from peerscope.sim.accuracy import CoordinateError, coordinate_error, own_places
 from peerscope.sim.alerting import AlertsSeen, SimulatedAlerts
 from peerscope.sim.checkers import Convergence, Detection, Spread
 from peerscope.sim.crawl import Crawl, crawled
+from peerscope.sim.incidents import IncidentSeen, incidents_seen
 from peerscope.sim.network import fixed, near
 from peerscope.sim.scenario import Scenario
 from peerscope.sim.simulator import Simulator
@@ -74,8 +75,12 @@ class Outcome(Struct, frozen=True):
     crawl: Crawl | None
     alerts: AlertsSeen | None
     """null unless the scenario's peers look at their alert rules."""
-    incidents: None
-    root_right: None
+    incidents: tuple[IncidentSeen, ...] | None
+    """As one survivor sees them at the end; null unless alerts are looked at."""
+    incidents_agreed: bool | None
+    """A second survivor sees the same."""
+    root_right: bool | None
+    """The largest incident is what happened, with its root; null where nothing with a root did."""
     precision: None
     recall: None
     false_alarms: None
@@ -125,6 +130,7 @@ def run(
         sim.at(scenario.settle_s + step.at_s, lambda step=step: workload.do(step))  # type: ignore[misc]
     _pass(sim, total_s, lambda now: report(now, total_s, "running"))
     last_s = scenario.settle_s + max((step.at_s + step.for_s for step in scenario.steps), default=0.0)
+    seen = incidents_seen(sim, alerts, truth) if alerts else None
     outcome = Outcome(
         scenario=scenario.name,
         seed=seed,
@@ -141,8 +147,9 @@ def run(
         crawl=crawled(workload.crawler, sim, truth),
         coordinate_error=coordinate_error(own_places(sim, truth), world, Random(seed)) if world else None,
         alerts=alerts.seen() if alerts else None,
-        incidents=None,
-        root_right=None,
+        incidents=seen.incidents if seen else None,
+        incidents_agreed=seen.agreed if seen else None,
+        root_right=seen.root_right if seen else None,
         precision=None,
         recall=None,
         false_alarms=None,
@@ -201,7 +208,7 @@ def populate(sim: Simulator, scenario: Scenario, rng: Random) -> None:
     for index in range(scenario.peers):
         skewed = rng.random() < scenario.skewed_share
         skew_s = rng.uniform(-scenario.skew_s, scenario.skew_s) if skewed else 0.0
-        peers.append(sim.add(scenario.region(index), skew_s=skew_s))
+        peers.append(sim.add(scenario.region(index), skew_s=skew_s, version=scenario.version(rng)))
     for peer in peers:
         sim.start(peer, *([] if scenario.warm or peer == peers[0] else [peers[0]]))
     if scenario.warm:
@@ -230,6 +237,10 @@ def _detection(sim: Simulator, truth: Truth, found: Detection) -> dict[str, Time
     }
 
 
+def _wrong(outcome: Outcome) -> int | None:
+    return None if outcome.root_right is None else int(not (outcome.root_right and outcome.incidents_agreed))
+
+
 def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[str]:
     bounds, detection, crawl, error = scenario.bounds, outcome.detection, outcome.crawl, outcome.coordinate_error
     checks = (
@@ -242,6 +253,8 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
         ("redundancy", outcome.redundancy, bounds.redundancy),
         ("seconds of the crawl", crawl.seconds if crawl else None, bounds.crawl_s),
         ("honest peers the crawl missed", crawl.missed if crawl else None, bounds.crawl_missed),
+        ("incidents", None if outcome.incidents is None else len(outcome.incidents), bounds.incidents),
+        ("roots not found, or not by both survivors", _wrong(outcome), bounds.root_wrong),
         ("relative error of coordinates, median", error.median if error else None, bounds.coordinate_error),
     )
     for name, value, most in checks:

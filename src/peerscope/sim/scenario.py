@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from random import Random
 from typing import Annotated, Literal
 
 import msgspec
@@ -41,6 +42,10 @@ Action = Literal[
     "churn",
     "crawl",
     "overload",
+    "cascade",
+    "region-outage",
+    "bad-release",
+    "noise",
 ]
 
 
@@ -78,6 +83,10 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Honest, running peers that a crawl may not find."""
     coordinate_error: float | None = None
     """Median of the relative error of estimated round-trip times."""
+    incidents: int | None = None
+    """Incidents at most."""
+    root_wrong: int | None = None
+    """0: the largest incident must be what happened, and two survivors must see the same."""
 
 
 class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,12 +111,20 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     network: NetworkFaults = NetworkFaults(loss=0.01)
     alerts: bool = False
     """Every peer looks at its alert rules, once a second."""
+    versions: dict[str, float] = {}
+    """Versions that peers run, and how many of them relative to each other; empty: all run one."""
     steps: tuple[Step, ...] = ()
     bounds: Bounds = Bounds()
 
     def __post_init__(self) -> None:
         if self.latency == "world" and self.regions > len(REGIONS):
             raise ConfigError(f"regions is {self.regions}; the world of `latency` has {len(REGIONS)}")
+
+    def version(self, rng: Random) -> str:
+        """What one peer runs, drawn anew each time."""
+        if not self.versions:
+            return "sim"
+        return rng.choices(sorted(self.versions), [self.versions[name] for name in sorted(self.versions)])[0]
 
     def region(self, index: int) -> str:
         """Where the so-manieth peer is."""

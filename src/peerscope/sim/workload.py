@@ -9,6 +9,7 @@ from peerscope.mesh.crawler import Crawler
 from peerscope.mesh.walk import WalkConfig
 from peerscope.records.identity import PeerId
 from peerscope.sim.byzantine import corruption
+from peerscope.sim.disasters import Disasters
 from peerscope.sim.scenario import Step
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
@@ -27,6 +28,7 @@ class Workload:
         self._sim = sim
         self._truth = truth
         self._rng = rng
+        self._disasters = Disasters(sim, truth, rng, self._crash)
         self.crawler: Crawler | None = None
         """The last stranger who mapped the network."""
 
@@ -69,6 +71,8 @@ class Workload:
             case "overload":
                 for peer in chosen:
                     self._overload(peer, step.for_s)
+            case "cascade" | "region-outage" | "bad-release" | "noise":
+                self._disasters.begin(step)
             case "churn":
                 self._churn(step, now + step.for_s)
             case _:
