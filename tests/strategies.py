@@ -21,6 +21,7 @@ from peerscope.mesh.messages import (
     Topic,
     Vicinity,
 )
+from peerscope.records.alerts import Acknowledgement, Alerts, Notice, Orders, Silence, Statement
 from peerscope.records.bodies import (
     Body,
     Check,
@@ -56,7 +57,13 @@ ORIGINS = tuple(
     PeerId(bytes(head).ljust(32, b"\0")) for head in ([7, 1], [7, 2], [7, 3], [8, 1], [0x60, 1], [0, 1], [255, 1])
 )
 
-BODY_TYPES = {Kind.PROFILE: Profile, Kind.REPORT: Report, Kind.OBSERVATIONS: Observations}
+BODY_TYPES = {
+    Kind.PROFILE: Profile,
+    Kind.REPORT: Report,
+    Kind.OBSERVATIONS: Observations,
+    Kind.ALERTS: Alerts,
+    Kind.ORDERS: Orders,
+}
 
 
 def number(most: int) -> st.SearchStrategy[int]:
@@ -119,12 +126,50 @@ reports = st.builds(
 observations = st.builds(
     Observations, tuples_of(st.builds(Observation, refs, milliseconds, milliseconds, reason=names), 6)
 )
-bodies: st.SearchStrategy[Body] = profiles | reports | observations
+_pairs = tuples_of(st.tuples(names, names), 8)
+alerts = st.builds(
+    Alerts,
+    tuples_of(
+        st.builds(
+            Statement,
+            names,
+            names,
+            number(3),
+            milliseconds,
+            st.none() | milliseconds,
+            st.booleans(),
+            st.none() | texts,
+            _pairs,
+            tuples_of(refs, 16),
+            st.none() | number(10_000),
+        ),
+        4,
+    ),
+    tuples_of(st.builds(Notice, names, milliseconds, number(3)), 4),
+    number(2**31),
+)
+orders = st.builds(
+    Orders,
+    tuples_of(
+        st.builds(
+            Silence,
+            st.text("0123456789abcdef", min_size=8, max_size=16),
+            st.lists(st.tuples(names, names), min_size=1, max_size=8).map(tuple),
+            milliseconds,
+            milliseconds,
+            names,
+            texts,
+        ),
+        3,
+    ),
+    tuples_of(st.builds(Acknowledgement, names, milliseconds, names, texts), 3),
+)
+bodies: st.SearchStrategy[Body] = profiles | reports | observations | alerts | orders
 
 
 def unsigned(origin: PeerId, body: Body, version: int = 1, *, kind: int | None = None, ahead_ms: int = 0) -> Record:
     """A record whose signature nobody checked; the ledger never does."""
-    number = {Profile: Kind.PROFILE, Report: Kind.REPORT, Observations: Kind.OBSERVATIONS}.get(type(body), kind)
+    number = {known: of_type for of_type, known in BODY_TYPES.items()}.get(type(body), kind)
     assert number is not None
     data = body.data if isinstance(body, Opaque) else encode_body(body)
     return Record(origin, int(number), version, ahead_ms, data, bytes(64))
@@ -139,6 +184,10 @@ small_bodies = st.sampled_from(
         Report(5000, (Check(1, 8000),)),
         Observations(),
         Observations((Observation(ORIGINS[0][:8], 5, 5),)),
+        Alerts(),
+        Alerts((Statement("cpu-high", "", 2, 5),)),
+        Orders(),
+        Orders((), (Acknowledgement("cpu-high-00", 5, "me"),)),
         Opaque(b"one"),
         Opaque(b"two"),
     ]

@@ -12,6 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope import __version__
+from peerscope.alerting import Alerting
+from peerscope.alerts.model import Alert
 from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
@@ -77,6 +79,8 @@ class Monitor:
         """URL of the dashboard, once the web server has one."""
         self.chronicle = Chronicle(self.moment, self.region_health, config.regions.hold_s)
         """Events as they happen, and the statuses of the last hour."""
+        self.alerting = Alerting(config.alert_rules(), self.moment, self.chronicle)
+        """Conditions worth telling, here and in the network."""
         self.tally = Tally(self.moment, self.mesh_links)
         """What all peers measured."""
         self.traffic: Traffic
@@ -131,11 +135,11 @@ class Monitor:
         parts += [self._read_clock(), self._join()]
         recall = None
         if self.config.history.enabled:
-            look, tell = (self.moment, self.network_health), self.chronicle.tell
-            self.recorder = Recorder(self.config.history, self.state.path, *look, tell)
+            self.recorder = Recorder(self.config.history, self.state.path, self.moment, self.network_health)
             recall = past_day(self.recorder, int(time.time()))
             parts.append(self.recorder.run())
         parts.append(self.tally.run(recall))
+        parts.append(self.alerting.run(self._driver, self.traffic, self.recorder))
         for work in parts:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
@@ -209,6 +213,10 @@ class Monitor:
     def region_health(self) -> list[RegionHealth]:
         """Every region of the network."""
         return region_health(self.moment(), self.config.regions, self.config.links.rings, self.mesh_links())
+
+    def alerts(self, *, active_only: bool = False) -> list[Alert]:
+        """Alerts of the whole network, those that fire first; resolved ones of the last day."""
+        return self.alerting.board.alerts(active_only=active_only)
 
     def network_metrics(self) -> NetworkMetrics:
         """What all peers measured: aggregates of the last five minutes, and trends."""

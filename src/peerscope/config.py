@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from peerscope.addresses import is_loopback, split_address
+from peerscope.alerts.rules import AlertConfig, Rule, effective_rules, parse_rules
 from peerscope.errors import ConfigError
 from peerscope.history.retention import HistoryConfig
 from peerscope.mesh.admission import NetworkConfig
@@ -106,6 +107,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     coordinates: CoordinateConfig = CoordinateConfig()
     node: NodeConfig = NodeConfig()
     history: HistoryConfig = HistoryConfig()
+    alerts: AlertConfig = AlertConfig()
 
     @classmethod
     def load(
@@ -130,7 +132,17 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if layer:
                 _overlay(values, layer)
                 config = _convert(values, where)
+        config.alert_rules()
         return config
+
+    def alert_rules(self) -> tuple[Rule, ...]:
+        """Every alert rule, as packaged, added and changed by the operator. Raises `ConfigError`."""
+        place = self.alerts.rules_file
+        try:
+            more = parse_rules(Path(place).read_text(encoding="utf-8"), place) if place else ()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"alerts.rules_file: {place} cannot be read: {error}") from None
+        return effective_rules(self.alerts, more)
 
     def core(self) -> PeerConfig:
         """The part that the protocol core reads."""

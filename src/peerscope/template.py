@@ -61,6 +61,11 @@ TEMPLATE = """\
 # minute_s = 86400              # how long means by the minute are kept
 # quarter_s = 2592000           # how long means by the quarter of an hour are kept
 
+[alerts]                        # what is worth telling; docs/ALERTS.md has every rule
+# rules_file = ""               # a TOML file with more rules
+# [alerts.rules.cpu-high]       # one table for each rule to change:
+#   threshold = 0.90            # further: clear, for_s, clear_for_s, severity, title, runbook, enabled, notify
+
 [detector]
 # ping_interval_s = 1.0
 # silence_floor_s = 1.5         # shortest silence that loses a link; more than ping_interval_s

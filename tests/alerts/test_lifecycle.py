@@ -164,7 +164,7 @@ rules = st.builds(
 )
 
 
-@given(rules, histories, st.integers(1, 50))
+@given(rules, histories, st.integers(3, 50))
 def test_how_often_one_looks_changes_nothing(rule: Rule, history: list[tuple[int, float | None]], every: int) -> None:
     seldom, often, now = Conditions(), Conditions(), 0
     last: float | None = 0.0

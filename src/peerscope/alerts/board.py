@@ -176,9 +176,12 @@ class Board:
         self._unstated: dict[str, float] = {}
         """What nobody states any more, and since when."""
 
-    def update(self, moment: Moment) -> list[Alert]:
-        """Look at the ledger; what has begun, ended, or become graver, slighter or flapping."""
-        found = {alert.id: alert for alert in stated(moment, self._rules, aggregators(moment))}
+    def update(self, moment: Moment, chosen: Aggregators | None = None) -> list[Alert]:
+        """Look at the ledger; what has begun, ended, or become graver, slighter or flapping.
+
+        `chosen`: the aggregators of the moment, where somebody has worked them out already.
+        """
+        found = {alert.id: alert for alert in stated(moment, self._rules, chosen or aggregators(moment))}
         changed = [alert for alert in found.values() if self._take(alert)]
         for alert in [alert for alert in self._alerts.values() if alert.state == "firing" and alert.id not in found]:
             since = self._unstated.setdefault(alert.id, moment.now)

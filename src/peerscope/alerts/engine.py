@@ -23,7 +23,7 @@ from peerscope.alerts.own import Own
 from peerscope.alerts.rules import Rule, default_rules
 from peerscope.alerts.signals import FINDING, NETWORK_SIGNALS, OWN_SIGNALS, Sight
 from peerscope.mesh.events import Publish
-from peerscope.records.alerts import NOTICES_MAX, Severity
+from peerscope.records.alerts import Severity
 from peerscope.records.bodies import encode_body
 from peerscope.records.identity import PeerId
 from peerscope.views.moment import Moment
@@ -61,8 +61,10 @@ class AlertEngine:
     def __init__(self, me: PeerId, rules: Iterable[Rule] | None = None, *, regions: Regions | None = None) -> None:
         """`rules`: the packaged ones unless given. `regions`: how to judge the regions of a moment."""
         self.notices: list[Sent] = []
-        """Messages that this peer has sent to people; the record carries the newest. See `note_sent`."""
+        """Messages that this peer has sent to people; the record carries the newest."""
         self.own, self.network = Conditions(), Conditions()
+        self.chosen: Aggregators | None = None
+        """The aggregators, as of the last look."""
         self.is_acting = False
         """We are an aggregator, or were one a moment ago."""
         self._me = me
@@ -80,15 +82,10 @@ class AlertEngine:
         self._acted_at = -inf
         self._revision = -1
         self._network_at = -inf
-        self._published: tuple[int, int, int] = (0, 0, 0)
+        self._published = (0, 0)
+        self._published_notices: list[Sent] = []
         self._published_at = -inf
         self._published_bytes = 0
-        self._sent = 0
-
-    def note_sent(self, key: str, severity: Severity, now: float) -> None:
-        """A message to people went out; the next record says so."""
-        self.notices = [*self.notices, Sent(key, now, severity)][-NOTICES_MAX:]
-        self._sent += 1
 
     def update(self, moment: Moment, own: Own, findings: Findings, now: float) -> Publish | None:
         """Look at everything; the record to publish, where there is news. Urgent: something grave began or ended."""
@@ -98,7 +95,21 @@ class AlertEngine:
         self._looked_at = now
         self._look_at_ourselves(moment, own, findings, now)
         self._look_at_others(moment, findings, now)
-        return self._record(now)
+        return self.record(now)
+
+    def record(self, now: float) -> Publish | None:
+        """What to publish, if it differs from what was published last: at once where a message to people was sent."""
+        state, has_sent = (self.own.revision, self.network.revision), self.notices != self._published_notices
+        if state == self._published and not has_sent:
+            return None
+        if self._published_bytes > LARGE_BYTES and now < self._published_at + LARGE_EVERY_S and not has_sent:
+            return None
+        said = body((*self.own, *self.network), self.notices, self._shared, now)
+        gravest = max((c.gravest for c in (self.own, self.network) if c.gravest is not None), default=Severity.LOW)
+        self.own.gravest = self.network.gravest = None
+        self._published, self._published_notices = state, list(self.notices)
+        self._published_at, self._published_bytes = now, len(encode_body(said))
+        return Publish(said, urgent=has_sent or gravest >= Severity.HIGH)
 
     def _look_at_ourselves(self, moment: Moment, own: Own, findings: Findings, now: float) -> None:
         self._usual_rtt.note(own.rtt_s, now)
@@ -110,7 +121,7 @@ class AlertEngine:
         self._take(self.own, findings.own, now, {})
 
     def _look_at_others(self, moment: Moment, findings: Findings, now: float) -> None:
-        chosen = aggregators(moment)
+        chosen = self.chosen = aggregators(moment)
         if self._me in chosen.acting:
             self._acted_at = now
         self.is_acting = now - self._acted_at < LINGER_S
@@ -159,17 +170,3 @@ class AlertEngine:
         needed = words_needed(len(voices) - (self._me in voices))
         adopted = {key: sorted(times)[needed - 1] for key, times in since.items() if len(times) >= needed}
         return counts, adopted
-
-    def _record(self, now: float) -> Publish | None:
-        state = (self.own.revision, self.network.revision, self._sent)
-        if state == self._published:
-            return None
-        if self._published_bytes > LARGE_BYTES and now < self._published_at + LARGE_EVERY_S:
-            return None
-        said = body((*self.own, *self.network), self.notices, self._shared, now)
-        gravest = max((c.gravest for c in (self.own, self.network) if c.gravest is not None), default=Severity.LOW)
-        has_sent = self._sent != self._published[2]
-        self.own.gravest = self.network.gravest = None
-        self._published, self._published_at = state, now
-        self._published_bytes = len(encode_body(said))
-        return Publish(said, urgent=has_sent or gravest >= Severity.HIGH)

@@ -198,7 +198,7 @@ class Condition:
             self.is_flapping = False
             self.changes.clear()
         else:
-            self.fired_at = self.resolved_at = None
+            self.fired_at, self.resolved_at, self.is_lost = None, None, False
 
     def _take(self, reading: Reading) -> None:
         """Keep what was found; while it fires, only what is more than another number in the text."""

@@ -157,13 +157,30 @@ def _partition(sight: Sight) -> Iterator[Reading]:
 
 
 def _region_critical(sight: Sight) -> Iterator[Reading]:
+    """Regions guessed from latencies page nobody."""
     for health in sight.regions:
-        if health.status == RegionStatus.CRITICAL and health.source != "latency":  # a guess pages nobody
+        if (
+            health.status == RegionStatus.CRITICAL
+            and health.source != "latency"
+            and _speaks_against(health, sight.regions)
+        ):
             yield Reading(
                 subject=health.region,
                 text=f"{health.healthy_peers} of {health.total_peers} peers healthy, {health.down_peers} down; "
                 f"linked to {health.reached_regions} of {health.other_regions} other regions",
             )
+
+
+def _speaks_against(health: RegionHealth, regions: Sequence[RegionHealth]) -> bool:
+    """Is anything known against the region itself?
+
+    A network that has just started knows no links yet and condemns nobody; and a region is not cut off because all the
+    others are dead.
+    """
+    if health.down_peers or health.unhealthy_peers or health.reached_regions:
+        return True
+    lives_elsewhere = any(other.down_peers < other.total_peers for other in regions if other is not health)
+    return bool(health.connectivity) and lives_elsewhere
 
 
 def _clock_skew(sight: Sight) -> Iterator[Reading]:

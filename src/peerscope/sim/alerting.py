@@ -83,10 +83,12 @@ class SimulatedAlerts:
         seat = self._seats.get(peer)
         if seat is None or seat.life != node.life:
             seat = self._seats[peer] = Seat(node.peer, node.life)
-        news = seat.engine.update(moment_of(node, now), own_state(node.peer), NOTHING, now)
+        moment = moment_of(node, now)
+        news = seat.engine.update(moment, own_state(node.peer), NOTHING, now)
         if news is not None:
             self._sim.feed(peer, news)
-        self.changes += [(now, peer, alert) for alert in seat.board.update(moment_of(node, now))]
+            moment = moment_of(node, now)  # what it says has changed the ledger
+        self.changes += [(now, peer, alert) for alert in seat.board.update(moment, seat.engine.chosen)]
 
 
 def moment_of(node: Node, now: float) -> Moment:
