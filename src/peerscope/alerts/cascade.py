@@ -14,14 +14,15 @@ a grid that fit best; where even they hardly fit better than chance, there is no
 From the fit follows how probably one alert caused another (stochastic declustering; Zhuang, Ogata, Vere-Jones 2002),
 and how fertile each alert is: one whose neighbours mostly stayed well causes less than its place in time suggests. That
 keeps an accidental earlier alert beside the true root from taking its place. Each alert then gets its likeliest
-cause, or none: trees. Delays shorter than the times are exact leave open which of two alerts was first; there the one
-that more of the others are neighbours of is.
+cause, or none: trees. A tree is a cascade if it holds most of what began around it meanwhile. Delays shorter than the
+times are exact leave open which of two alerts was first; there the one that more of the others are neighbours of is.
 
 House rule: pure functions of their arguments. Alerts are numbered by (start, id), and nothing else decides.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from math import exp, inf, log
@@ -37,6 +38,8 @@ OTHER_TYPE = 0.2  # a guess: overload brings overload, more often than it brings
 RATES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 DELAYS_S = (5.0, 15.0, 40.0, 100.0)
 """The grid on which `a` and `tau` are sought."""
+CHANCES_PER_PEER = 1 / 6  # measured: with it, at most 2 of 100 storms of alerts at random places pass for a cascade
+"""How many tries chance has for each peer: so many times likelier than chance a spread along links has to be."""
 PRIOR_KIDS = 0.5
 """How many average alerts' worth of doubt each alert's own fertility begins with."""
 ROUNDS = 5
@@ -97,9 +100,12 @@ def cascades(
     )
     causes = _causes(events, links, window_s)
     found = []
+    by_type: defaultdict[str, list[int]] = defaultdict(list)
+    for number, event in enumerate(events):
+        by_type[event.type].append(number)
     for component in _components(events, causes):
         if len({events[number].peer_id for number in component}) >= PEERS_MIN:
-            found += _Spread(events, component, causes, links, peers).trees()
+            found += _Spread(events, component, _company(events, component, by_type), causes, links, peers).trees()
     return sorted(found, key=lambda cascade: (-len(cascade.nodes), cascade.nodes[0].alert_id))
 
 
@@ -142,6 +148,22 @@ def _components(events: Sequence[Alert], causes: Sequence[Sequence[_Cause]]) -> 
     return list(grouped.values())
 
 
+def _company(events: Sequence[Alert], component: Sequence[int], by_type: Mapping[str, Sequence[int]]) -> list[int]:
+    """The component, and whatever of its types began elsewhere at about the same time.
+
+    Among many alerts at random places some are neighbours. Those that are not say how much that means.
+    """
+    first_at = events[component[0]].started_at - DELAYS_S[-1]
+    last_at = events[component[-1]].started_at + DELAYS_S[-1]
+    company = set(component)
+    for kind in {events[number].type for number in component}:
+        numbers = by_type[kind]
+        first = bisect_left(numbers, first_at, key=lambda number: events[number].started_at)
+        last = bisect_right(numbers, last_at, key=lambda number: events[number].started_at)
+        company.update(numbers[first:last])
+    return sorted(company)
+
+
 class _Spread:
     """How alerts of one component may have spread."""
 
@@ -149,34 +171,42 @@ class _Spread:
         self,
         events: Sequence[Alert],
         component: Sequence[int],
+        company: Sequence[int],
         causes: Sequence[Sequence[_Cause]],
         links: Mapping[str, Mapping[str, float]],
         peers: int,
     ) -> None:
         self._events = events
         self._component = component
+        self._company = company
         self._causes = causes
         self._links = links
         self._peers = peers
-        types = sorted({events[number].type for number in component})
+        types = sorted({events[number].type for number in company})
         self._place = {kind: place for place, kind in enumerate(types)}
         self._first: defaultdict[str, dict[str, int]] = defaultdict(dict)
         """By peer, the first alert of each type."""
-        for number in component:
+        for number in company:
             self._first[events[number].peer_id or ""].setdefault(events[number].type, number)
 
     def trees(self) -> list[Cascade]:
         """Those that are large enough, if there is evidence that anything spread at all."""
-        reach = [self._reach(number) for number in self._component]
+        reach = [self._reach(number) for number in self._company]
         fits = ((self._pulls(delay_s, reach), delay_s) for delay_s in DELAYS_S)
         evidence, rate, delay_s = max(
             ((_gain(rate, pulls), rate, delay_s) for pulls, delay_s in fits for rate in RATES), key=lambda fit: fit[0]
         )
-        if evidence < log(self._peers):  # a spread may have begun at any peer: as often chance had its try
+        if evidence < log(CHANCES_PER_PEER * self._peers):
             return []
         odds = self._odds(rate, delay_s)
-        trees = (_Tree(self._events, self._links, members) for members in self._grown(odds))
-        return [tree.told(odds) for tree in trees if tree.peers >= PEERS_MIN]
+        large = [members for members in self._grown(odds) if self._explains_most(members)]
+        return [_Tree(self._events, self._links, members).told(odds) for members in large]
+
+    def _explains_most(self, tree: Mapping[int, int | None]) -> bool:
+        """The tree is large, and holds most of what began around it while it grew."""
+        peers = {self._events[number].peer_id for number in tree}
+        meanwhile = sum(min(tree) <= number <= max(tree) for number in self._component)
+        return len(peers) >= PEERS_MIN and len(tree) * 2 > meanwhile
 
     def _reach(self, number: int) -> list[float]:
         """By type, how many peers the alert might drag along: neighbours, and its own, that have none of that type."""
@@ -193,7 +223,7 @@ class _Spread:
         """For each first alert of a type at a peer: how much drew it there, and how much drew it anywhere."""
         everywhere, had = [0.0] * len(self._place), [0] * len(self._place)
         pulls, last_at = [], -inf
-        for number, reached in zip(self._component, reach, strict=True):
+        for number, reached in zip(self._company, reach, strict=True):
             event = self._events[number]
             own, faded = self._place[event.type], exp((last_at - event.started_at) / delay_s)
             last_at = event.started_at
@@ -275,7 +305,6 @@ class _Tree:
         self._events = events
         self._links = links
         self._causes = causes
-        self.peers = len({events[number].peer_id for number in causes})
 
     def told(self, odds: Mapping[int, Mapping[int, float]]) -> Cascade:
         """The tree from the root that explains most, parents before children."""
