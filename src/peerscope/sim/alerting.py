@@ -18,6 +18,8 @@ from peerscope.views.moment import Moment
 from peerscope.views.regions import RegionConfig, RegionHealth, region_health
 
 LOOK_S = 1.0
+PHASES = 97
+"""Peers do not all look at one instant."""
 
 
 class AlertsSeen(Struct, frozen=True):
@@ -50,9 +52,14 @@ class SimulatedAlerts:
         self._seats: dict[PeerId, Seat] = {}
 
     def begin(self) -> None:
-        """Look from now on; not all peers at one instant."""
-        for peer, node in sorted(self._sim.nodes.items()):
-            self._sim.at(self._sim.now + LOOK_S * (node.index % 97) / 97, lambda peer=peer: self._look(peer))  # type: ignore[misc]
+        """Look at all peers from now on."""
+        for peer in sorted(self._sim.nodes):
+            self.watch(peer)
+
+    def watch(self, peer: PeerId) -> None:
+        """Look at one more peer."""
+        at = self._sim.now + LOOK_S * (self._sim.nodes[peer].index % PHASES) / PHASES
+        self._sim.at(at, lambda: self._look(peer))
 
     def board(self, peer: PeerId) -> Board:
         """The board of a running peer."""
@@ -88,7 +95,8 @@ class SimulatedAlerts:
         if news is not None:
             self._sim.feed(peer, news)
             moment = moment_of(node, now)  # what it says has changed the ledger
-        self.changes += [(now, peer, alert) for alert in seat.board.update(moment, seat.engine.chosen)]
+        if seat.engine.has_looked_around:
+            self.changes += [(now, peer, alert) for alert in seat.board.update(moment, seat.engine.chosen)]
 
 
 def moment_of(node: Node, now: float) -> Moment:

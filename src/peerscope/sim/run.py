@@ -243,6 +243,7 @@ def _wrong(outcome: Outcome) -> int | None:
 
 def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[str]:
     bounds, detection, crawl, error = scenario.bounds, outcome.detection, outcome.crawl, outcome.coordinate_error
+    alerts = outcome.alerts
     checks = (
         ("suspect, median", detection["suspect"].median_s, bounds.suspect_median_s),
         ("down, median", detection["down"].median_s, bounds.down_median_s),
@@ -255,11 +256,17 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
         ("honest peers the crawl missed", crawl.missed if crawl else None, bounds.crawl_missed),
         ("incidents", None if outcome.incidents is None else len(outcome.incidents), bounds.incidents),
         ("roots not found, or not by both survivors", _wrong(outcome), bounds.root_wrong),
+        ("peers that see other alerts than most", alerts.disagreeing if alerts else None, bounds.disagreeing),
         ("relative error of coordinates, median", error.median if error else None, bounds.coordinate_error),
     )
     for name, value, most in checks:
         if value is not None and most is not None and value > most:
             yield f"{name}: {value:.2f}, at most {most} allowed"
+    if alerts and bounds.alerts is not None:
+        if alerts.active != bounds.alerts:
+            yield f"alerts that fire at the end: {alerts.active}, wanted {bounds.alerts}"
+        if alerts.ids > sum(bounds.alerts.values()):
+            yield f"alerts that ever fired: {alerts.ids}, wanted {sum(bounds.alerts.values())}"
     if mistake:
         yield f"not everybody sees what is the case at the end: {mistake}"
 

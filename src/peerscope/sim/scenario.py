@@ -81,6 +81,10 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds that a crawl takes."""
     crawl_missed: int | None = 0
     """Honest, running peers that a crawl may not find."""
+    alerts: dict[str, int] | None = None
+    """By rule, the alerts that fire at the end, and that no other ever fired."""
+    disagreeing: int | None = 0
+    """Running peers that may see other alerts than most do."""
     coordinate_error: float | None = None
     """Median of the relative error of estimated round-trip times."""
     incidents: int | None = None
