@@ -82,6 +82,13 @@ def _groups(
     return found | dict(zip(unnamed, left, strict=False))
 
 
+def labels_with_version(labels: tuple[tuple[str, str], ...], version: str | None) -> tuple[tuple[str, str], ...]:
+    """A profile's labels, telling this version of the node beside the peer. One that is not known changes nothing."""
+    if version is None:
+        return labels
+    return (*((name, value) for name, value in labels if name != NODE_VERSION), (NODE_VERSION, version))
+
+
 def _last_links(moment: Moment, peer: PeerId) -> Iterator[tuple[str, float]]:
     report = moment.ledger.report(peer)
     for link in report.links if report else ():
