@@ -26,6 +26,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from math import exp, inf, log
+from operator import add
 
 from msgspec import Struct
 
@@ -35,8 +36,8 @@ PEERS_MIN = 4
 """A root and three others. Fewer beside each other happen by chance every day."""
 OTHER_TYPE = 0.2  # a guess: overload brings overload, more often than it brings something else
 """How much less an alert causes one of another type."""
-RATES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
-DELAYS_S = (5.0, 15.0, 40.0, 100.0)
+RATES = (2.0, 8.0, 32.0, 128.0)
+DELAYS_S = (8.0, 25.0, 80.0)
 """The grid on which `a` and `tau` are sought."""
 CHANCES_PER_PEER = 1 / 6  # measured: with it, at most 2 of 100 storms of alerts at random places pass for a cascade
 """How many tries chance has for each peer: so many times likelier than chance a spread along links has to be."""
@@ -234,7 +235,7 @@ class _Spread:
                 pulls.append(_Pull(here, everywhere[own], max(1, self._peers - had[own])))
                 everywhere[own] -= here
                 had[own] += 1
-            everywhere = [pull + more for pull, more in zip(everywhere, reached, strict=True)]
+            everywhere = list(map(add, everywhere, reached))
         return pulls
 
     def _odds(self, rate: float, delay_s: float) -> dict[int, dict[int, float]]:
