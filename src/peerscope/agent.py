@@ -15,6 +15,7 @@ from peerscope import __version__
 from peerscope.alerting import Alerting
 from peerscope.alerts.model import Alert
 from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
+from peerscope.alerts.surroundings import labels_with_version
 from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
@@ -265,8 +266,11 @@ class Monitor(Outlook):
     def _introduce_node(self) -> None:
         """Say whom we stand beside, when that has changed."""
         said = self.peer.ledger.profile(self.peer.me)
-        if said is not None and (said.node, said.node_id) != (self.node.name, self.node.node_id):
-            self._driver.feed(Publish(replace(said, node=self.node.name, node_id=self.node.node_id), urgent=True))
+        if said is not None:
+            labels = labels_with_version(said.labels, self.node.version)
+            told = replace(said, node=self.node.name, node_id=self.node.node_id, labels=labels)
+            if told != said:
+                self._driver.feed(Publish(told, urgent=True))
 
     async def _read_clock(self) -> None:
         """Tell the core when the wall clock moves against the monotonic one."""

@@ -152,6 +152,11 @@ def _show(outcome: Outcome, scenario: Scenario) -> None:
         told = ", ".join(f"{count} {name}" for name, count in found.found.items()) or "nothing"
         missed = "no attack" if recall is None else f"{recall:.0%} of the attacks found"
         table.add_row("threats", f"{missed}, {found.false_alarms} false alarms; {told}")
+    for seen in outcome.incidents or ():
+        table.add_row("incident", f"{seen.kind}, {seen.size} peers, {seen.state}, root {(seen.root or 'unknown')[:20]}")
+    if outcome.root_right is not None:
+        agreed = "" if outcome.incidents_agreed else "; another survivor sees other incidents"
+        table.add_row("true root", ("found" if outcome.root_right else "not found") + agreed)
     shares = sorted(outcome.bytes_share.items(), key=lambda item: -item[1])
     table.add_row("bytes by message", ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.01))
     table.add_row("history", outcome.digest)

@@ -24,6 +24,7 @@ from peerscope.sim.alerting import AlertsSeen, SimulatedAlerts
 from peerscope.sim.behaviour import Prefixes
 from peerscope.sim.checkers import Convergence, Detection, Spread
 from peerscope.sim.crawl import Crawl, crawled
+from peerscope.sim.incidents import IncidentSeen, incidents_seen
 from peerscope.sim.network import fixed, near
 from peerscope.sim.scenario import Scenario
 from peerscope.sim.simulator import Simulator
@@ -79,8 +80,12 @@ class Outcome(Struct, frozen=True):
     crawl: Crawl | None
     alerts: AlertsSeen | None
     """null unless the scenario's peers look at their alert rules."""
-    incidents: None
-    root_right: None
+    incidents: tuple[IncidentSeen, ...] | None
+    """As one survivor sees them at the end; null unless alerts are looked at."""
+    incidents_agreed: bool | None
+    """A second survivor sees the same."""
+    root_right: bool | None
+    """The largest incident is what happened, with its root; null where nothing with a root did."""
     precision: float | None
     recall: float | None
     false_alarms: int | None
@@ -139,6 +144,7 @@ def run(
     _pass(sim, total_s, lambda now: report(now, total_s, "running"))
     last_s = scenario.settle_s + max((step.at_s + step.for_s for step in scenario.steps), default=0.0)
     score = workload.threats.score() if workload.threats else None
+    seen = incidents_seen(sim, alerts, truth) if alerts else None
     outcome = Outcome(
         scenario=scenario.name,
         seed=seed,
@@ -155,8 +161,9 @@ def run(
         crawl=crawled(workload.crawler, sim, truth),
         coordinate_error=coordinate_error(own_places(sim, truth), world, Random(seed)) if world else None,
         alerts=alerts.seen() if alerts else None,
-        incidents=None,
-        root_right=None,
+        incidents=seen.incidents if seen else None,
+        incidents_agreed=seen.agreed if seen else None,
+        root_right=seen.root_right if seen else None,
         precision=score.precision if score else None,
         recall=score.recall if score else None,
         false_alarms=score.false_alarms if score else None,
@@ -220,8 +227,8 @@ def populate(sim: Simulator, scenario: Scenario, rng: Random, prefixes: Prefixes
     for index in range(scenario.peers):
         skewed = rng.random() < scenario.skewed_share
         skew_s = rng.uniform(-scenario.skew_s, scenario.skew_s) if skewed else 0.0
-        address = prefixes.address() if prefixes else None
-        peers.append(sim.add(scenario.region(index), skew_s=skew_s, address=address))
+        address, version = prefixes.address() if prefixes else None, scenario.version(rng)
+        peers.append(sim.add(scenario.region(index), skew_s=skew_s, address=address, version=version))
     for peer in peers:
         sim.start(peer, *([] if scenario.warm or peer == peers[0] else [peers[0]]))
     if scenario.warm:
@@ -250,6 +257,10 @@ def _detection(sim: Simulator, truth: Truth, found: Detection) -> dict[str, Time
     }
 
 
+def _wrong(outcome: Outcome) -> int | None:
+    return None if outcome.root_right is None else int(not (outcome.root_right and outcome.incidents_agreed))
+
+
 def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[str]:
     bounds, detection, crawl, error = scenario.bounds, outcome.detection, outcome.crawl, outcome.coordinate_error
     alerts = outcome.alerts
@@ -264,6 +275,8 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
         ("offences", outcome.offences, bounds.offences),
         ("seconds of the crawl", crawl.seconds if crawl else None, bounds.crawl_s),
         ("honest peers the crawl missed", crawl.missed if crawl else None, bounds.crawl_missed),
+        ("incidents", None if outcome.incidents is None else len(outcome.incidents), bounds.incidents),
+        ("roots not found, or not by both survivors", _wrong(outcome), bounds.root_wrong),
         ("peers that see other alerts than most", alerts.disagreeing if alerts else None, bounds.disagreeing),
         ("share of attacks missed", None if outcome.recall is None else 1 - outcome.recall, bounds.attacks_missed),
         ("false alarms", outcome.false_alarms, bounds.false_alarms),

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from random import Random
 from typing import Annotated, Literal
 
 import msgspec
@@ -46,6 +47,10 @@ Action = Literal[
     "poison",
     "flood-puts",
     "flood-connections",
+    "cascade",
+    "region-outage",
+    "bad-release",
+    "noise",
 ]
 
 
@@ -97,6 +102,10 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Share of the attacks that may stay unfound."""
     false_alarms: int | None = 0
     """Findings about peers that neither attack nor are attacked."""
+    incidents: int | None = None
+    """Incidents at most."""
+    root_wrong: int | None = None
+    """0: the largest incident must be what happened, and two survivors must see the same."""
 
 
 class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,12 +132,20 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every peer is in a prefix as honest machines are, beside a node of some behaviour, and looks for threats."""
     alerts: bool = False
     """Every peer looks at its alert rules, once a second."""
+    versions: dict[str, float] = {}
+    """Versions that peers run, and how many of them relative to each other; empty: all run one."""
     steps: tuple[Step, ...] = ()
     bounds: Bounds = Bounds()
 
     def __post_init__(self) -> None:
         if self.latency == "world" and self.regions > len(REGIONS):
             raise ConfigError(f"regions is {self.regions}; the world of `latency` has {len(REGIONS)}")
+
+    def version(self, rng: Random) -> str:
+        """What one peer runs, drawn anew each time."""
+        if not self.versions:
+            return "sim"
+        return rng.choices(sorted(self.versions), [self.versions[name] for name in sorted(self.versions)])[0]
 
     def region(self, index: int) -> str:
         """Where the so-manieth peer is."""

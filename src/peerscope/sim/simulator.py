@@ -104,10 +104,11 @@ class Simulator:
         skew_s: float = 0.0,
         address: str | None = None,
         secret: bytes | None = None,
+        version: str = "sim",
     ) -> PeerId:
         """A machine with its own key, or a chosen one; start it with `start`. `address`: where it says it is."""
         signer = make_signer(secret or self.rng.randbytes(32), signed=self.is_signed)
-        node = Node(signer, len(self.nodes), region, config or self.config, skew_s)
+        node = Node(signer, len(self.nodes), region, config or self.config, skew_s, version)
         node.address = address
         self.nodes[node.peer_id] = node
         return node.peer_id
@@ -122,19 +123,33 @@ class Simulator:
         node.tick_at = inf
         started_at_ms = max(0, round((self.now + offset_s) * 1000))
         address = node.address or f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"
-        self.feed(peer, Publish(Profile((address,), node.region, "sim", started_at_ms)))
+        self.feed(peer, Publish(Profile((address,), node.region, node.version, started_at_ms)))
         self.measure(peer)
         for other in bootstrap:
             self.feed(peer, Join(other, ("bootstrap",)))
 
-    def measure(self, peer: PeerId, cpu_ratio: float | None = None) -> None:
-        """A machine is measured: a typical one, or one so busy."""
+    def measure(
+        self,
+        peer: PeerId,
+        cpu_ratio: float | None = None,
+        *,
+        memory_ratio: float | None = None,
+        error_ratio: float | None = None,
+    ) -> None:
+        """A machine is measured: a typical one, or one so busy, so full, or with so many failing messages."""
         good, metrics = judge(0.1, self.config.health.cpu, ""), TYPICAL
         checks = (good, good, good, good)
         if cpu_ratio is not None:
             busy = judge(cpu_ratio, self.config.health.cpu, f"{cpu_ratio:.0%} busy")
             checks = (busy, good, good, good)
             metrics = replace(TYPICAL, system=replace(TYPICAL.system, cpu=quantised(cpu_ratio)))
+        if memory_ratio is not None:
+            full = judge(memory_ratio, self.config.health.memory, f"{memory_ratio:.0%} used")
+            used_kib = round(memory_ratio * (metrics.system.memory_total_kib or 0))
+            checks = (checks[0], full, good, good)
+            metrics = replace(metrics, system=replace(metrics.system, memory_used_kib=used_kib))
+        if error_ratio is not None:
+            metrics = replace(metrics, performance=replace(metrics.performance, error=quantised(error_ratio)))
         self.feed(peer, Measured(checks, metrics))
 
     def crash(self, peer: PeerId) -> None:

@@ -12,6 +12,7 @@ from peerscope.records.identity import PeerId
 from peerscope.sim.attackers import JOIN_OVER_S, surrounding
 from peerscope.sim.behaviour import Attack, Prefixes
 from peerscope.sim.byzantine import corruption
+from peerscope.sim.disasters import Disasters
 from peerscope.sim.scenario import Step
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.threats import Expected, SimulatedThreats
@@ -36,6 +37,7 @@ class Workload:
         self.threats: SimulatedThreats | None = None
         """Where nodes can be attacked."""
         self.prefixes: Prefixes | None = None
+        self._disasters = Disasters(sim, truth, rng, self._crash)
         self.crawler: Crawler | None = None
         """The last stranger who mapped the network."""
 
@@ -85,6 +87,8 @@ class Workload:
             case "poison" | "flood-puts" | "flood-connections":
                 for peer in chosen:
                     self._attack(peer, step)
+            case "cascade" | "region-outage" | "bad-release" | "noise":
+                self._disasters.begin(step)
             case "churn":
                 self._churn(step, now + step.for_s)
             case _:
