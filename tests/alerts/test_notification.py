@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from notices import STEP_S, WALL, Office, alert, group, peer
 from peerscope.alerts.body import Sent
 from peerscope.alerts.notices import Heard, Roster, notice_key, ranked
-from peerscope.alerts.notification import CLAIM_S, RANK_S, RETRY_S, Notifier, NotifierConfig
+from peerscope.alerts.notification import CLAIM_S, RANK_S, RETRY_S, Message, Notifier, NotifierConfig
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
@@ -309,6 +309,43 @@ def test_a_claim_of_an_earlier_life_came_to_nothing() -> None:
     office.groups = [group()]
     office.run(60)
     assert len(office.told()) == 1
+
+
+def test_a_notifier_that_stood_still_hears_first_what_others_told_meanwhile() -> None:
+    office = Office(3)
+    office.settle_s = 10.0
+    office.notifiers = {name: office.notifier(name) for name in office.notifiers}
+    office.groups = [group()]
+    first = order(office)[0]
+    office.run(2)
+    office.kill(first)
+    office.gone = {first}
+    office.run(60)
+    assert len(office.told()) == 1
+    awake_at = office.now
+    office.delay_s = lambda one, other: awake_at - 20.0 if other == first and office.now < awake_at + 3.0 else 0.1
+    office.killed, office.gone = set(), set()
+    office.run(60)
+    assert len(office.told()) == 1
+
+
+def test_a_peer_that_claims_and_never_delivers_cannot_keep_a_message_back() -> None:
+    office = Office(3)
+    office.groups = [group()]
+    liar = Sent(notice_key(KEY, "firing"), 0.0, Severity.CRITICAL, delivered=False)
+    first = order(office)[0]
+
+    class Liar(Notifier):
+        @property
+        def notices(self) -> tuple[Sent, ...]:
+            return (replace(liar, at=office.now // 100 * 100),)
+
+        def update(self, *_: object) -> list[Message]:
+            return []
+
+    office.notifiers[first] = Liar(first, office.config, 0.0)
+    office.run(2 * CLAIM_S)
+    assert [author for _, author, _ in office.told()] == [order(office)[1]]
 
 
 def test_a_newcomer_does_not_repeat_what_was_told_before_it_came() -> None:

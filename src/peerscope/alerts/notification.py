@@ -42,6 +42,8 @@ RETRY_S = 60.0
 """A notifier all of whose channels failed tries again after so long, unless another one did better."""
 SETTLE_S = 10.0
 """After the start: until sync has brought what others told before."""
+LATE_S = 5.0
+"""A notifier that looks later than it wanted stood still, and has to hear first what others told meanwhile."""
 SLACK_S = 5.0
 """How far the dates of a notice and of an alert may be off against each other, by the ways they came."""
 FORGET_S = 60.0
@@ -102,7 +104,8 @@ class _Episode:
         """It is over, and so is what was to be said of it."""
         self.wish: tuple[What, int] | None = None
         self.since = now
-        self.claimants: set[PeerId] = set()
+        self.claimants: dict[PeerId, float] = {}
+        """Who is about to tell it, and since when."""
         self.free_at = -inf
         """When a claim fell away."""
         self.failed: dict[PeerId, float] = {}
@@ -120,6 +123,7 @@ class Notifier:
         """`kept`: our notices of an earlier life; claims among them came to nothing."""
         self._me = me
         self._config = config
+        self._settle_s = settle_s
         self._settled_at = now + settle_s
         self._told = {one.key: one for one in kept if one.delivered}
         self._episodes: dict[str, _Episode] = {}
@@ -156,6 +160,8 @@ class Notifier:
             notices.setdefault(one.key, []).append(one)
         for mine in self._told.values():
             notices.setdefault(mine.key, []).append(Heard(self._me, mine.key, mine.at, mine.severity, mine.delivered))
+        if now > self._next + LATE_S:
+            self._settled_at = now + self._settle_s
         self._next = inf
         messages: list[Message] = []
         present: set[str] = set()
@@ -222,7 +228,7 @@ class Notifier:
         """The message that is due in this episode, if it is our turn."""
         wish = self._wish(episode, roster)
         if wish != episode.wish:
-            episode.wish, episode.since, episode.claimants, episode.free_at = wish, now, set(), -inf
+            episode.wish, episode.since, episode.claimants, episode.free_at = wish, now, {}, -inf
         if wish is None:
             waited_s = now - episode.resolved_since
             episode.is_closed = episode.is_resolved_told or waited_s >= self._config.group_wait_s
@@ -263,20 +269,21 @@ class Notifier:
         what, severity = wish
         known = notices.get(notice_key(episode.group.key, what), [])
         after = episode.told_at if what == ESCALATED else episode.began - SLACK_S
-        claims = {
-            one.peer: one.at
+        claims = {  # a claim that is renewed is no younger for that
+            one.peer: episode.claimants.get(one.peer, one.at)
             for one in known
             if not one.delivered
             and one.peer != self._me
             and one.peer in roster.notifiers
             and one.severity >= severity
             and one.at >= after
-            and now - one.at < CLAIM_S
+            and now - episode.claimants.get(one.peer, one.at) < CLAIM_S
+            and episode.failed.get(one.peer, -inf) <= now
         }
-        for peer in episode.claimants - claims.keys() - {one.peer for one in known if one.delivered}:
+        for peer in episode.claimants.keys() - claims.keys() - {one.peer for one in known if one.delivered}:
             episode.failed[peer] = now + RETRY_S
             episode.free_at = now
-        episode.claimants = set(claims)
+        episode.claimants = claims
         if claims:
             self._next = min(self._next, max(claims.values()) + CLAIM_S)
         return bool(claims)
