@@ -120,10 +120,17 @@ class Peer:
         self.ledger = Ledger(config.ledger)
         self.admission = Admission(config.network, self.me, rng)
         self.conducts = Conducts(config.limits)
-        most = config.network.prefix_members_max if config.network.public else None
-        self.crowds = Crowds(self.ledger, self.me, prefix_members_max=most)
+        self.crowds = Crowds(self.ledger, self.me, config.network)
         self.register = Register(
-            signer, inspector, self.ledger, self.refused, wall_offset_s, self.admission, self.crowds, self._evict
+            signer,
+            inspector,
+            self.ledger,
+            self.refused,
+            wall_offset_s,
+            self.admission,
+            self.crowds,
+            config.limits,
+            self._evict,
         )
         self.neighbourhood = Neighbourhood(self.me, config.links, rng)
         self.membership = Membership(
@@ -339,6 +346,8 @@ class Peer:
             case Vicinity():
                 raise RemoteError("unasked", "only a crawler asks for neighbours")
             case Bye():
+                if not link.greeted and peer in self.neighbourhood.bootstrap:
+                    self.neighbourhood.turned_away[peer] = message.reason
                 self.neighbourhood.failed(peer, now)
                 self.out.add(Hangup(peer, "said bye"))
                 self.sessions.unlink(peer, message.reason, now)
@@ -382,7 +391,7 @@ class Peer:
 
     def _forget(self, peer: PeerId, now: float) -> None:
         self.membership.forget(peer, now)
-        self.crowds.forget(peer)
+        self.register.forget(peer)
         if peer in self.watch.links:
             self.out.add(Hangup(peer, "forgotten"))
             self.sessions.unlink(peer, "forgotten", now)

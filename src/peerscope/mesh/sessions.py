@@ -173,6 +173,8 @@ class Sessions:
     def ban(self, peer: PeerId, now: float) -> None:
         """Hang up on a peer that misbehaved."""
         self._neighbourhood.failed(peer, now)
+        if peer in self._neighbourhood.rings:
+            self._neighbourhood.shunned.add(peer)
         if peer in self._watch.links:
             self.hang_up(peer, "banned", now)
 
