@@ -236,7 +236,8 @@ class Peer:
             self.watch.lagged(lag_s, now)
         if self._leaving:
             return self.out.take()
-        self._watch(now)
+        if now >= self.watch.deadline():
+            self.sessions.attend(self.coordinates.current(), now)
         for peer in self.neighbourhood.due(now):
             self.sessions.dial(peer, now)
         host = self.visits.due(now, self.neighbourhood.rings, self._is_measured, busy=self.watch.is_lagging(now))
@@ -354,21 +355,6 @@ class Peer:
                 self.neighbourhood.missing(peer, now, wait_s=self.config.links.settle_s)
             case _:
                 assert_never(message)
-
-    def _watch(self, now: float) -> None:
-        if now < self.watch.deadline():
-            return
-        clock_ms, ahead_ms = self.register.clock_ms(now), self.register.ahead_ms(now)
-        pings, lost = self.watch.due(now, clock_ms, ahead_ms, self.coordinates.current())
-        for peer, ping in pings:
-            if self.watch.links[peer].connected:
-                self.out.send(peer, ping)
-        for link in lost:
-            self.gossip.closed(link.peer)
-            self.sessions.changed(link.peer, False, f"silent for {link.quiet_s(now):.1f} s", now)
-            self.neighbourhood.missing(link.peer, now)
-        if lost:
-            self.voice.observe(now)
 
     def _review(self, now: float) -> None:
         """Once a second: verdicts on the accused, links nobody wants, peers nobody remembers."""
