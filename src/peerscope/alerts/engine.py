@@ -167,8 +167,8 @@ class AlertEngine:
             conditions.observe(self._finding_rules[name], found, now, adopted)
 
     def _stated(self, moment: Moment, chosen: Aggregators) -> tuple[Counter[str], dict[Key, float]]:
-        """How many aggregators, we included, say that a subject fires; and what enough of the others say, with the
-        time that no single one of them can set."""
+        """How many aggregators, we included, say that a subject fires; and what enough of the others say, since
+        when: no single one of them can put that back."""
         voices = (*chosen.eligible, *chosen.passed)
         counts: Counter[str] = Counter()
         since: dict[Key, list[float]] = {}
