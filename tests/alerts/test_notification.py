@@ -188,6 +188,39 @@ def test_the_end_is_told_by_whoever_told_the_beginning_and_only_then() -> None:
     assert (author, key) == (teller, KEY)
 
 
+def test_the_end_comes_from_the_second_where_the_second_told_the_beginning() -> None:
+    office = Office(5)
+    office.groups = [group()]
+    first, second, *_ = order(office)
+    office.kill(first)
+    office.run(30)
+    office.killed = set()
+    office.run(10)
+    office.groups = [replace(group(), state="resolved")]
+    office.run(200)
+    assert [author for _, author, _ in office.told()] == [second]
+    assert [author for _, author, _ in office.told("resolved")] == [second]
+
+
+def test_what_was_told_to_be_over_and_is_not_is_told_again() -> None:
+    office = Office(3)
+    for state in ("firing", "resolved", "firing"):
+        office.groups = [group(state=state)]  # since the same time as before
+        office.run(30)
+    assert len(office.told()) == 2
+
+
+def test_a_claim_to_tell_less_does_not_hold_back_what_is_worse() -> None:
+    office = Office(3)
+    first, second, _ = order(office)
+    office.answers = lambda author, message: None if author == first else True
+    office.groups = [group(severity="medium")]
+    office.run(10)
+    office.groups = [group(severity="critical")]
+    office.run(30)
+    assert [(author, m.severity.name) for _, author, m in office.sent] == [(first, "MEDIUM"), (second, "CRITICAL")]
+
+
 def test_the_end_is_told_by_another_one_when_the_teller_is_gone() -> None:
     office = Office(5)
     office.groups = [group()]
@@ -323,7 +356,7 @@ def test_a_notifier_that_stood_still_hears_first_what_others_told_meanwhile() ->
     office.run(60)
     assert len(office.told()) == 1
     awake_at = office.now
-    office.delay_s = lambda one, other: awake_at - 20.0 if other == first and office.now < awake_at + 3.0 else 0.1
+    office.delay_s = lambda one, other: 1e9 if other == first and office.now < awake_at + 3.0 else 0.1
     office.killed, office.gone = set(), set()
     office.run(60)
     assert len(office.told()) == 1
