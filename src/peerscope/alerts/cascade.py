@@ -39,7 +39,7 @@ OTHER_TYPE = 0.2  # a guess: overload brings overload, more often than it brings
 RATES = (2.0, 8.0, 32.0, 128.0)
 DELAYS_S = (8.0, 25.0, 80.0)
 """The grid on which `a` and `tau` are sought."""
-CHANCES_PER_PEER = 1 / 6  # measured: with it, at most 2 of 100 storms of alerts at random places pass for a cascade
+CHANCES_PER_PEER = 0.1  # measured: at most 3 of 100 storms of alerts at random places pass for a cascade
 """How many tries chance has for each peer: so many times likelier than chance a spread along links has to be."""
 PRIOR_KIDS = 0.5
 """How many average alerts' worth of doubt each alert's own fertility begins with."""
