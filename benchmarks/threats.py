@@ -71,7 +71,7 @@ def wired(name: str, peers: int, seed: int) -> Score:
 
 def unwired(name: str, peers: int, seed: int) -> Score:
     """The same attacks on a network without the wire, after it was quiet for a while."""
-    network = UnwiredNetwork(2 if name == "cold-boot" else peers, seed, load_signatures())
+    network = UnwiredNetwork(5 if name == "cold-boot" else peers, seed, load_signatures())
     network.run(CALM_MINUTES / 60)
     match name:
         case "sybil":

@@ -22,10 +22,11 @@ def test_the_promised_attacks_are_there() -> None:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_on_the_wire_is_found_and_nobody_else_is_accused(name: str) -> None:
-    outcome = run(replace(load(name), peers=24), seed=1, signed=False, options=" --peers 24 --unsigned")
+    peers = 14 if name == "liars" else 24  # every lie is refuted by urgent news to all
+    outcome = run(replace(load(name), peers=peers), seed=1, signed=False, options=f" --peers {peers} --unsigned")
     assert outcome.failures == (), f"again with: {outcome.replay}"
     assert outcome.false_alarms == 0
-    assert outcome.recall == (None if name == "cold-boot" else 1.0)
+    assert (outcome.recall is None) == (name == "cold-boot")
 
 
 def attacked(seed: int, attack: str, peers: int = 50) -> Score:

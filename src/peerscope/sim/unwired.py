@@ -151,6 +151,8 @@ class UnwiredNetwork:
             self._join(self._prefixes.inside(prefix))
 
     def _kill(self) -> None:
+        if len(self._down) > len(self._signers) / 10:
+            return
         peer = self._anybody()
         self._down[peer] = self.now + self._rng.uniform(300.0, 3600.0)
         for watcher in self._rings.neighbours(peer):

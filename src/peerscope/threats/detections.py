@@ -51,30 +51,33 @@ class Detections:
         return found
 
     def _steps(self, signature: Signature, activity: Activity, me: PeerId, now: float) -> Finding | None:
+        """The gravest step that is reached over any of the signature's times."""
         signal = SIGNALS[signature.signal]
-        sums = activity.sums(signature.window_s, now)
-        value, samples = signal.value(sums), signal.samples(sums)
-        if value is None:
-            return None
-        reached = signature.grade(value) if samples >= _samples_for_steps(signature) else None
-        if reached is None:
-            return None
-        severity, limit = reached
-        return finding(
-            signature.name,
-            me,
-            severity=severity,
-            confidence=confidence(signature, sums, value, limit),
-            title=signature.title,
-            text=f"{_shown(value)} {signal.unit} in {signature.window_s:.0f} s; {_shown(limit)} is the limit",
-            evidence=(
-                ("value", _shown(value)),
-                ("limit", _shown(limit)),
-                ("window_s", f"{signature.window_s:g}"),
-                ("samples", f"{samples:.0f}"),
-            ),
-            runbook=signature.runbook,
-        )
+        found: list[tuple[Severity, float, Finding]] = []
+        for window_s in {signature.window_s, signature.brief_s or signature.window_s}:
+            sums = activity.sums(window_s, now)
+            value, samples = signal.value(sums), signal.samples(sums)
+            reached = None if value is None or samples < _samples_for_steps(signature) else signature.grade(value)
+            if value is None or reached is None:
+                continue
+            severity, limit = reached
+            one = finding(
+                signature.name,
+                me,
+                severity=severity,
+                confidence=confidence(signature, sums, value, limit),
+                title=signature.title,
+                text=f"{_shown(value)} {signal.unit} in {window_s:.0f} s; {_shown(limit)} is the limit",
+                evidence=(
+                    ("value", _shown(value)),
+                    ("limit", _shown(limit)),
+                    ("window_s", f"{window_s:g}"),
+                    ("samples", f"{samples:.0f}"),
+                ),
+                runbook=signature.runbook,
+            )
+            found.append((severity, one.confidence, one))
+        return max(found, key=lambda each: each[:2])[2] if found else None
 
 
 def confidence(signature: Signature, sums: Sums, value: float, limit: float) -> float:

@@ -43,6 +43,8 @@ class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     enabled: bool = True
     window_s: Annotated[float, Meta(ge=10.0, le=WINDOW_S_MAX)] = 60.0
     """Over how much of the past the signal is taken."""
+    brief_s: Annotated[float, Meta(ge=10.0, le=WINDOW_S_MAX)] | None = None
+    """Fixed steps are looked for over this shorter time as well: where much happens, it is seen sooner."""
     above: Steps = {}
     at_least: Steps = {}
     times: Annotated[float, Meta(gt=1.0, le=1e6)] | None = None
