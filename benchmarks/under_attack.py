@@ -80,10 +80,11 @@ def attack(victim: Victim, kind: str, per_s: float, seconds: float, *, new_keys:
     command = [sys.executable, __file__, "--victim", victim.me["ticket"], "--kinds", kind]
     command += ["--per-s", str(per_s), "--seconds", str(seconds), *(["--new-keys"] if new_keys else [])]
     before, cpu_before = victim.rss(), victim.process.cpu_times()
+    links_before = victim.links()  # not every pair is linked: the rings say who is
     began = time.monotonic()
     hostile = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     answers: list[float] = []
-    rss, links, failures, wrong = before, PEERS - 1, 0, list[str]()
+    rss, links, failures, wrong = before, links_before, 0, list[str]()
     try:
         while hostile.poll() is None and time.monotonic() - began < seconds + 30.0:
             try:
@@ -107,6 +108,7 @@ def attack(victim: Victim, kind: str, per_s: float, seconds: float, *, new_keys:
         **did,
         "seconds": round(passed_s, 1),
         "sent_per_s": round(did["sent"] / seconds),
+        "links_before": links_before,
         "links_min": links,
         "wrong_verdicts": sorted(set(wrong)),
         "rss_growth_bytes": rss - before,

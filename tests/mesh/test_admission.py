@@ -3,15 +3,17 @@
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.mesh.admission import EARLY_MS, Admission, NetworkConfig
-from peerscope.mesh.messages import WIRE_VERSION, Hello
+from peerscope.mesh.messages import WIRE_VERSION, Hello, Message, Neighbors
 from peerscope.records.bodies import Observations, Profile
-from peerscope.records.certificates import REVOCATIONS_MAX, Certificate, Revocation, certify, revoke
+from peerscope.records.certificates import REVOCATIONS_MAX, Certificate, Revocation, Revoked, certify, revoke
 from peerscope.records.identity import Identity, PeerId
-from strategies import IDENTITIES
+from strategies import IDENTITIES, messages, milliseconds, profiles, revoked
 
 ALICE, BOB, MALLORY, OPERATOR, OTHER_OPERATOR = (IDENTITIES[number] for number in (1, 2, 3, 4, 5))
 OPEN = NetworkConfig()
@@ -244,6 +246,22 @@ def test_an_origin_counts_once_its_profile_shows_its_membership() -> None:
     assert origin_refusal(CERTIFIED, Observations(), profile_of(certificate())) is None
     assert origin_refusal(LISTED, Observations()) is None
     assert origin_refusal(LISTED, profile_of(None), origin=MALLORY.peer_id) == "not-a-member"
+
+
+EVERYTHING = NetworkConfig(secret=SECRET.secret, allow=LISTED.allow, operators=CERTIFIED.operators)
+
+
+@given(messages, st.lists(st.binary(max_size=16), max_size=4), revoked, milliseconds, profiles)
+def test_whatever_outsiders_show_nobody_is_admitted_and_nothing_raises(
+    message: Message, nonces: list[bytes], body: Revoked, wall_ms: int, said: Profile
+) -> None:
+    bob = admission(EVERYTHING)
+    assert not bob.learn(body.items, wall_ms)
+    if isinstance(message, Hello | Neighbors):
+        with pytest.raises(RemoteError):
+            bob.admit(message, MALLORY.peer_id, nonces, wall_ms)
+    with pytest.raises(RemoteError):
+        bob.check_origin(MALLORY.peer_id, said, said, wall_ms)
 
 
 @pytest.mark.parametrize(

@@ -67,12 +67,26 @@ def test_a_flood_from_one_prefix_keeps_nobody_else_out() -> None:
     assert len(peer.ledger) == 50
 
 
-def test_whom_we_were_linked_with_never_makes_room() -> None:
-    peer, people = full(6, 5)
+def test_ring_neighbours_that_we_were_linked_with_never_make_room() -> None:
+    peer, people = full(3, 2)  # of three peers each is everybody's neighbour
     for who in people:
-        link(peer, who, 10.0, ticks=False)
-    assert told(peer, person(100), "10.8.8.1:1", 11.0) == []
+        link(peer, who, 10.0)
+    peer.tick(11.5)
+    assert peer.watch.lost() == []
+    assert told(peer, person(100), "10.8.8.1:1", 12.0) == []
     assert peer.refused == {"ledger-full": 1}
+
+
+def test_a_link_that_the_rings_do_not_want_protects_nobody() -> None:
+    peer, people = full(51, 50)
+    strangers = [who for who in people if who.peer_id not in peer.neighbourhood.wanted]
+    assert len(strangers) > 30
+    for who in people:
+        link(peer, who, 50.0, ticks=False)
+    peer.tick(51.5)
+    gone = [told(peer, person(1000 + number), f"10.{number}.1.1:1", 52.0) for number in range(30)]
+    assert {one.peer for forgotten in gone for one in forgotten} <= {who.peer_id for who in strangers}
+    assert sum(map(len, gone)) == 30
 
 
 def test_who_is_known_for_long_makes_room_only_when_silent() -> None:

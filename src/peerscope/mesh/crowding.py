@@ -1,8 +1,9 @@
 """Who has to make room when the ledger is full, or when one address prefix has too many members.
 
 Keys cost nothing, so whoever wants to fill our ledger can. Addresses cost more: the newest peer of the most crowded
-prefix goes first, and a newcomer from that prefix is refused. Peers that we were ever linked with never make room,
-and those known for an hour only once they have fallen silent. A crowd of strangers thus displaces itself.
+prefix goes first, and a newcomer from that prefix is refused. Ring neighbours that we were ever linked with never make
+room, and those known for an hour only once they have fallen silent. A crowd of strangers thus displaces itself. (Any
+other link proves nothing: whoever wants one has it.)
 
 Addresses are what profiles claim. Who claims many different ones gets past the prefixes, but not past the hour.
 """
@@ -40,8 +41,9 @@ class Crowds:
         self._met: set[PeerId] = set()
 
     def met(self, peer: PeerId) -> None:
-        """We are linked with it."""
-        self._met.add(peer)
+        """We are linked with it, as the rings want."""
+        if peer in self._place:
+            self._met.add(peer)
 
     def stored(self, entry: Entry, now: float) -> None:
         """A record is news: its origin may be new, or have moved."""

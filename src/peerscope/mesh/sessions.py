@@ -153,7 +153,6 @@ class Sessions:
             return
         self._neighbourhood.linked(peer)
         self._gossip.opened(peer)
-        self._crowds.met(peer)
         if is_news:
             self.changed(peer, True, "connected", now)
         if self._register.me < peer:
@@ -248,6 +247,8 @@ class Sessions:
             link = links[peer]
             age_s = now - link.opened_at
             outlawed = self._outlawed(peer, link, now)
+            if link.is_up and peer in wanted:
+                self._crowds.met(peer)
             if not link.greeted and age_s > HELLO_TIMEOUT_S:
                 self._watch.close(peer)
                 self._neighbourhood.failed(peer, now)
