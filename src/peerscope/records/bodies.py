@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from peerscope.errors import RemoteError
 from peerscope.records.alerts import Alerts, Orders
 from peerscope.records.measures import Metrics
+from peerscope.records.summary import SUMMARY_BYTES_MAX, Summary
 from peerscope.records.texts import Microseconds, Milliseconds, Name, OverlayId, Ref, Text
 
 BODY_BYTES_MAX = 4096
@@ -174,7 +175,7 @@ class Opaque(Struct, frozen=True):
     data: bytes
 
 
-Body = Profile | Report | Observations | Alerts | Orders | Opaque
+Body = Profile | Report | Observations | Alerts | Orders | Summary | Opaque
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
@@ -183,6 +184,7 @@ _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
     Kind.OBSERVATIONS: msgspec.msgpack.Decoder(Observations),
     Kind.ALERTS: msgspec.msgpack.Decoder(Alerts),
     Kind.ORDERS: msgspec.msgpack.Decoder(Orders),
+    Kind.SUMMARY: msgspec.msgpack.Decoder(Summary),
 }
 _kinds: dict[type[Body], Kind] = {
     Profile: Kind.PROFILE,
@@ -190,7 +192,9 @@ _kinds: dict[type[Body], Kind] = {
     Observations: Kind.OBSERVATIONS,
     Alerts: Kind.ALERTS,
     Orders: Kind.ORDERS,
+    Summary: Kind.SUMMARY,
 }
+_body_bytes_max: dict[int, int] = {Kind.ALERTS: ALERTS_BYTES_MAX, Kind.SUMMARY: SUMMARY_BYTES_MAX}
 
 
 def kind_of(body: Body) -> Kind:
@@ -200,7 +204,7 @@ def kind_of(body: Body) -> Kind:
 
 def body_bytes_max(kind: int) -> int:
     """Longest body of this kind."""
-    return ALERTS_BYTES_MAX if kind == Kind.ALERTS else BODY_BYTES_MAX
+    return _body_bytes_max.get(kind, BODY_BYTES_MAX)
 
 
 def encode_body(body: Body) -> bytes:

@@ -67,8 +67,8 @@ def connectivity(moment: Moment, rings: int, links: list[Link]) -> float | None:
     return sum((one.hex(), other.hex()) in up for one, other in expected) / len(expected)
 
 
-def expected_links(members: list[PeerId], rings: int) -> set[tuple[PeerId, PeerId]]:
+def expected_links(members: list[PeerId], rings: int, zone: str = "") -> set[tuple[PeerId, PeerId]]:
     """Every pair of ring neighbours."""
-    placed = Rings(members=members, rings=rings)
+    placed = Rings(zone, members, rings)
     around = chain.from_iterable(((peer, other) for other in placed.neighbours(peer)) for peer in members)
     return {(min(one, other), max(one, other)) for one, other in around}
