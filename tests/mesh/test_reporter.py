@@ -1,6 +1,8 @@
 """When a peer reports on itself, and what it says of its links."""
 
+from collections import Counter
 from math import inf
+from random import Random
 
 import pytest
 
@@ -28,8 +30,13 @@ GOOD = (Check(Status.HEALTHY, 1000),) * 4
 BAD = (Check(Status.UNHEALTHY, 9500, "cpu"), *GOOD[1:])
 
 
+def late() -> Random:
+    """Chance that lets nearly a whole interval pass."""
+    return Random(468)
+
+
 def reporter(now: float = 0.0) -> Reporter:
-    fresh = Reporter(ReportConfig(), HealthConfig(), 10_000, now)
+    fresh = Reporter(ReportConfig(), HealthConfig(), 10_000, late(), now)
     fresh.measured(GOOD, now)
     return fresh
 
@@ -48,7 +55,7 @@ def report(
 
 
 def test_nothing_is_reported_before_the_host_was_measured() -> None:
-    fresh = Reporter(ReportConfig(), HealthConfig(), 10_000, 0.0)
+    fresh = Reporter(ReportConfig(), HealthConfig(), 10_000, Random(1), 0.0)
     assert fresh.deadline() == inf
     assert not fresh.is_ready
     fresh.measured(GOOD, 3.0)
@@ -57,7 +64,7 @@ def test_nothing_is_reported_before_the_host_was_measured() -> None:
 
 
 def test_a_first_measurement_that_takes_a_while_does_not_look_like_a_late_turn() -> None:
-    fresh = Reporter(ReportConfig(), HealthConfig(), 10_000, 0.0)
+    fresh = Reporter(ReportConfig(), HealthConfig(), 10_000, Random(1), 0.0)
     fresh.measured(GOOD, 3.0)
     assert fresh.deadline() == 3.0
 
@@ -66,9 +73,28 @@ def test_reports_come_in_turn() -> None:
     of = reporter()
     said, urgent = report(of, 0.0)
     assert (said.interval_ms, said.status, urgent) == (5000, Status.HEALTHY, False)
-    assert of.deadline() == 5.0
+    first = of.deadline()
+    assert 0.0 <= first <= 5.0
     of.measured(GOOD, 1.0)
-    assert of.deadline() == 5.0
+    assert of.deadline() == first
+    for _ in range(20):
+        now = of.deadline()
+        report(of, now)
+        assert 4.75 <= of.deadline() - now <= 5.25
+
+
+def test_who_started_together_soon_reports_apart_and_again_when_intervals_grow() -> None:
+    peers = [Reporter(ReportConfig(), HealthConfig(), 10_000, Random(seed), 0.0) for seed in range(100)]
+    for peer in peers:
+        peer.measured(GOOD, 0.0)
+        report(peer, 0.0)
+    seconds = Counter(int(peer.deadline()) for peer in peers)
+    assert max(seconds.values()) < 40
+    for peer in peers:
+        report(peer, 6.0, peers=1000)
+    tens = Counter(int((peer.deadline() - 6.0) / 6) for peer in peers)
+    assert len(tens) == 10
+    assert max(tens.values()) < 25
 
 
 def test_a_changed_status_is_reported_at_once_and_urgently() -> None:

@@ -132,7 +132,7 @@ class Peer:
         self.visits = Visits(self.me, config.coordinates, rng, now)
         self.gossip = Gossip(self.me, self.ledger, config.gossip, rng, self.out)
         self.sync = Sync(self.ledger, self.gossip, config.sync, rng, self.out, now)
-        self.reporter = Reporter(config.report, config.health, config.gossip.budget_bytes_s, now)
+        self.reporter = Reporter(config.report, config.health, config.gossip.budget_bytes_s, rng, now)
         self.voice = Voice(
             config.gossip,
             self.ledger,

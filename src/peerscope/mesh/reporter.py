@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from math import inf
+from random import Random
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -30,6 +31,8 @@ RECORD_BYTES = 600
 """What one report costs each peer: about 350 bytes of record, the rest keys announced and pulled."""
 BRISK_S = 60.0
 LINKS_SETTLE_S = 1.0
+JITTER = 0.1
+"""Intervals vary by this share."""
 LOST_WINDOW_S = 60.0
 SKEW_S_MAX = 2**40
 
@@ -57,7 +60,10 @@ def interval_s(peers: int, *, shortest_s: float, budget_bytes_s: float, reports_
 class Reporter:
     """Decides when to report: in turn, soon after links changed, at once when the status did."""
 
-    def __init__(self, config: ReportConfig, health: HealthConfig, budget_bytes_s: int, now: float) -> None:
+    def __init__(
+        self, config: ReportConfig, health: HealthConfig, budget_bytes_s: int, rng: Random, now: float
+    ) -> None:
+        self._rng = rng
         self._config = config
         self._health = health
         self._budget_bytes_s = budget_bytes_s
@@ -146,8 +152,11 @@ class Reporter:
         urgent = self._urgent or (self._status is not None and report.status != self._status)
         self._status = report.status
         self._urgent = False
+        # Who started together reports together: where the interval is new or longer, the next comes early by chance.
+        is_longer = wait_s >= 1.5 * self._wait_s
+        share = self._rng.random() if is_longer else 1 + JITTER * (self._rng.random() - 0.5)
         self._reported_at, self._wait_s = now, wait_s
-        self._next_at = now + wait_s
+        self._next_at = now + wait_s * share
         return report, urgent
 
     def _flapping(self, network: Check, now: float) -> Check:
