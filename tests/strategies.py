@@ -6,6 +6,7 @@ from peerscope.mesh.messages import (
     Aged,
     Announce,
     Bye,
+    Challenge,
     Digest,
     Held,
     Hello,
@@ -34,6 +35,7 @@ from peerscope.records.bodies import (
     Report,
     encode_body,
 )
+from peerscope.records.certificates import Certificate, Revocation, Revoked
 from peerscope.records.identity import Identity, PeerId
 from peerscope.records.measures import (
     COUNT_MAX,
@@ -56,7 +58,12 @@ ORIGINS = tuple(
     PeerId(bytes(head).ljust(32, b"\0")) for head in ([7, 1], [7, 2], [7, 3], [8, 1], [0x60, 1], [0, 1], [255, 1])
 )
 
-BODY_TYPES = {Kind.PROFILE: Profile, Kind.REPORT: Report, Kind.OBSERVATIONS: Observations}
+BODY_TYPES = {
+    Kind.PROFILE: Profile,
+    Kind.REPORT: Report,
+    Kind.OBSERVATIONS: Observations,
+    Kind.REVOKED: Revoked,
+}
 
 
 def number(most: int) -> st.SearchStrategy[int]:
@@ -73,6 +80,17 @@ def tuples_of(element: st.SearchStrategy, most: int) -> st.SearchStrategy[tuple]
     return st.lists(element, max_size=most).map(tuple)
 
 
+_ids = st.binary(min_size=32, max_size=32)
+_signatures = st.binary(min_size=64, max_size=64)
+certificates = st.builds(
+    Certificate, _ids, names, st.binary(min_size=8, max_size=8), milliseconds, milliseconds, _ids, _signatures
+)
+revoked = st.builds(
+    Revoked,
+    tuples_of(
+        st.builds(Revocation, st.binary(min_size=8, max_size=32), milliseconds, milliseconds, _ids, _signatures), 5
+    ),
+)
 profiles = st.builds(
     Profile,
     addresses=tuples_of(names, 8),
@@ -84,6 +102,7 @@ profiles = st.builds(
     node=st.none() | names,
     labels=tuples_of(st.tuples(names, names), 3),
     roles=tuples_of(names, 3),
+    certificate=st.none() | certificates,
 )
 checks = st.builds(Check, number(3), st.none() | number(1_000_000), st.none() | texts)
 readings = st.builds(
@@ -119,12 +138,12 @@ reports = st.builds(
 observations = st.builds(
     Observations, tuples_of(st.builds(Observation, refs, milliseconds, milliseconds, reason=names), 6)
 )
-bodies: st.SearchStrategy[Body] = profiles | reports | observations
+bodies: st.SearchStrategy[Body] = profiles | reports | observations | revoked
 
 
 def unsigned(origin: PeerId, body: Body, version: int = 1, *, kind: int | None = None, ahead_ms: int = 0) -> Record:
     """A record whose signature nobody checked; the ledger never does."""
-    number = {Profile: Kind.PROFILE, Report: Kind.REPORT, Observations: Kind.OBSERVATIONS}.get(type(body), kind)
+    number = {type_: number for number, type_ in BODY_TYPES.items()}.get(type(body), kind)
     assert number is not None
     data = body.data if isinstance(body, Opaque) else encode_body(body)
     return Record(origin, int(number), version, ahead_ms, data, bytes(64))
@@ -177,6 +196,8 @@ messages: st.SearchStrategy[Message] = st.one_of(
         milliseconds,
         st.booleans(),
         st.booleans(),
+        st.binary(max_size=16),
+        st.none() | certificates,
     ),
     st.builds(Ping, _sequences, milliseconds, milliseconds, st.none() | number(600_000_000), _losses, _places),
     st.builds(Pong, _sequences, milliseconds, milliseconds, _places),
@@ -198,8 +219,14 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Inventory, number(8), tuples_of(number(255), 5), _held),
     st.builds(Bye, names),
     st.builds(
-        Neighbors, st.integers(1, 255), st.integers(1, 255), st.just("peerscope") | names, st.binary(max_size=32)
+        Neighbors,
+        st.integers(1, 255),
+        st.integers(1, 255),
+        st.just("peerscope") | names,
+        st.binary(max_size=32),
+        st.none() | certificates,
     ),
+    st.builds(Challenge, st.binary(min_size=16, max_size=16)),
     st.builds(Vicinity, records, tuples_of(records, 3), number(65_535)),
 )
 

@@ -4,7 +4,7 @@ from collections import deque
 from random import Random
 from typing import TypeVar
 
-from peerscope.mesh.admission import prove
+from peerscope.mesh.admission import Admission
 from peerscope.mesh.events import (
     Connected,
     Dial,
@@ -20,7 +20,7 @@ from peerscope.mesh.events import (
     Send,
 )
 from peerscope.mesh.evidence import Evidence, weigh
-from peerscope.mesh.messages import WIRE_VERSION, Hello, Message, decode, encode
+from peerscope.mesh.messages import WIRE_VERSION, Challenge, Hello, Message, decode, encode
 from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.records.bodies import Body, Check, Profile, Status
 from peerscope.records.identity import Identity, PeerId
@@ -130,8 +130,10 @@ def link(
     """The other end dials the peer and says hello, by hand."""
     network = peer.config.network
     clock_ms = round((WALL_S + now) * 1000) if clock_ms is None else clock_ms
-    proof = prove(network, other.peer_id, peer.me)
     effects = peer.handle(Connected(other.peer_id, False), now)
+    proof = b""
+    for challenge in said(effects, Challenge, other.peer_id):
+        proof = Admission(network, other.peer_id, Random(0)).prove(peer.me, challenge.nonce)
     effects += hear(peer, other, Hello(WIRE_VERSION, WIRE_VERSION, network.name, proof, clock_ms), now)
     return effects + (peer.tick(now) if ticks else [])
 

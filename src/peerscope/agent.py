@@ -15,9 +15,11 @@ from peerscope import __version__
 from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
+from peerscope.credentials import CredentialFiles
 from peerscope.errors import PeerscopeError
 from peerscope.history.past import past_day
 from peerscope.history.recorder import Recorder
+from peerscope.mesh.conduct import Conduct
 from peerscope.mesh.events import Effect, Leave, Publish, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.meter import Meter
@@ -71,6 +73,7 @@ class Monitor:
 
     def __init__(self, config: Config, state: Path | None = None) -> None:
         """`state`: the state directory. Nothing is opened before `start`. Raises `ConfigError` for a wrong source."""
+        config.check()
         self.config = config
         self.state = State(state or default_state())
         self.http: str | None = None
@@ -92,6 +95,7 @@ class Monitor:
         self._moment_revision = -1
         self._started_at = time.monotonic()
         self._bootstrap: Bootstrap
+        self._credentials: CredentialFiles
         self._driver: Driver
         self._transport: IrohTransport
 
@@ -107,6 +111,8 @@ class Monitor:
         self.state.lock()
         try:
             secret, identity = self.state.secret(), self.state.identity()
+            self._credentials = CredentialFiles(self.config.network, identity.peer_id, self.state.path)
+            credentials = self._credentials.first(round(time.time() * 1000))
             tickets = [parse_ticket(ticket) for ticket in self.config.peer.join]
             wants_country = self.config.peer.geo and not self.config.peer.region
             look_up = country_table(self.config.peer.geo_database) if wants_country else None
@@ -120,6 +126,7 @@ class Monitor:
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
         self.traffic = Traffic(peer.me, self.moment, peer.watch.ahead_s)
         self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
+        self._driver.feed(credentials)
         self._driver.feed(Publish(self._profile(look_up), urgent=True))
         self._bootstrap = Bootstrap(self.state, tickets, rng)
         for join in self._bootstrap.first():
@@ -214,6 +221,10 @@ class Monitor:
         """What all peers measured: aggregates of the last five minutes, and trends."""
         return self.tally.metrics()
 
+    def conduct(self) -> list[Conduct]:
+        """Neighbours that misbehaved lately, the worst first."""
+        return self.peer.conducts.all(time.monotonic())
+
     def self_view(self) -> SelfView:
         """This peer."""
         declared = self.config.peer.region
@@ -298,5 +309,7 @@ class Monitor:
         while True:
             await asyncio.sleep(LOOK_S)
             self._introduce_node()
+            for read in self._credentials.look(self.peer.admission, round(time.time() * 1000)):
+                self._driver.feed(read)
             for join in self._bootstrap.look(self.peer, self.chronicle.tell):
                 self._driver.feed(join)

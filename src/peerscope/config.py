@@ -25,6 +25,7 @@ from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.coordinates import CoordinateConfig
 from peerscope.mesh.detector import DetectorConfig
 from peerscope.mesh.gossip import GossipConfig
+from peerscope.mesh.limits import LimitConfig
 from peerscope.mesh.neighbourhood import NeighbourhoodConfig
 from peerscope.mesh.peer import PeerConfig
 from peerscope.mesh.reporter import ReportConfig
@@ -37,6 +38,8 @@ from peerscope.views.regions import RegionConfig
 
 ENVIRONMENT_PREFIX = "PEERSCOPE_"
 TOKEN_CHARACTERS_MIN = 16
+LISTS = frozenset({"join", "allowed_hosts", "sources", "allow", "operators"})
+"""Keys whose values in the environment are separated by commas."""
 
 
 class SelfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,6 +107,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     regions: RegionConfig = RegionConfig()
     crawl: CrawlConfig = CrawlConfig()
     coordinates: CoordinateConfig = CoordinateConfig()
+    limits: LimitConfig = LimitConfig()
     node: NodeConfig = NodeConfig()
     history: HistoryConfig = HistoryConfig()
 
@@ -130,7 +134,19 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if layer:
                 _overlay(values, layer)
                 config = _convert(values, where)
+        config.check()
         return config
+
+    def check(self) -> None:
+        """Raise `ConfigError` where sections do not go together; after all layers, since one may mend another."""
+        host, _ = split_address(self.peer.listen, "peer.listen")
+        if not (is_loopback(host) or self.network.open or self.network.is_closed):
+            raise ConfigError(
+                f"peer.listen is {self.peer.listen}: reachable from other machines, but nothing says who may join; set "
+                "network.secret (PEERSCOPE_NETWORK__SECRET, `openssl rand -hex 16` makes one), network.allow (ids of "
+                "peers) or network.operators (`peerscope admit keygen` makes one), or say network.open = true to let "
+                "anybody in; or listen on this machine alone, --listen 127.0.0.1:0"
+            )
 
     def core(self) -> PeerConfig:
         """The part that the protocol core reads."""
@@ -145,6 +161,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             health=self.health,
             crawl=self.crawl,
             coordinates=self.coordinates,
+            limits=self.limits,
         )
 
 
@@ -171,7 +188,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
                 raise ConfigError(f"environment: {name}: {'.'.join(tables)} is already set as a whole")
             place = place[table]
         text = environment[name]
-        place[key] = tuple(filter(None, text.split(","))) if key in ("join", "allowed_hosts", "sources") else text
+        place[key] = tuple(filter(None, text.split(","))) if key in LISTS else text
     return values
 
 

@@ -72,17 +72,9 @@ class State:
         """
         place = self.path / KEY_FILE
         try:
-            handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            return make_key(place)
         except FileExistsError:
-            return _read_key(place)
-        except OSError as error:
-            raise ConfigError(f"{place}: cannot be written: {error.strerror}") from None
-        secret = secrets.token_bytes(SECRET_BYTES)
-        with os.fdopen(handle, "w") as file:
-            file.write(secret.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        return secret
+            return read_key(place, "restore it from a backup, or move it away to start as a new peer")
 
     def identity(self) -> Identity:
         """The key pair of this directory."""
@@ -114,7 +106,24 @@ def _open_lock(place: Path) -> int:
         return os.open(place, os.O_RDONLY | os.O_CLOEXEC)  # of an earlier life; it can be locked all the same
 
 
-def _read_key(place: Path) -> bytes:
+def make_key(place: Path) -> bytes:
+    """A new seed in a file that only its owner can read. Raises `FileExistsError`, and `ConfigError` otherwise."""
+    try:
+        handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise ConfigError(f"{place}: cannot be written: {error.strerror}") from None
+    secret = secrets.token_bytes(SECRET_BYTES)
+    with os.fdopen(handle, "w") as file:
+        file.write(secret.hex() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return secret
+
+
+def read_key(place: Path, mend: str) -> bytes:
+    """The seed in a file. Raises `ConfigError` if others can read it, or if it is damaged: then with this mend."""
     try:
         mode = place.stat().st_mode
         text = place.read_text(encoding="ascii").strip()
@@ -125,12 +134,9 @@ def _read_key(place: Path) -> bytes:
         secret = b""
     if mode & 0o077:
         raise ConfigError(
-            f"{place} can be read by others (mode {mode & 0o777:04o}); whoever has it can speak as this peer. "
+            f"{place} can be read by others (mode {mode & 0o777:04o}); whoever has it can speak as its owner. "
             f"Run: chmod 600 {place}"
         )
     if len(secret) != SECRET_BYTES:
-        raise ConfigError(
-            f"{place} is damaged: not {SECRET_BYTES} bytes of hexadecimal; restore it from a backup, or move it away "
-            "to start as a new peer"
-        )
+        raise ConfigError(f"{place} is damaged: not {SECRET_BYTES} bytes of hexadecimal; {mend}")
     return secret

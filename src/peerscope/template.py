@@ -15,7 +15,14 @@ TEMPLATE = """\
 [network]
 # name = "peerscope"            # peers of another name are refused
 # public = false                # strangers are members: observers behind one address prefix then have one voice
-# secret = ""                   # known to all members; set it as soon as `listen` is not 127.0.0.1
+# As soon as `listen` is not 127.0.0.1, one of the next four must say who may join (docs/SECURITY.md):
+# open = false                  # anybody
+# secret = ""                   # whoever knows it; the same on all peers, from `openssl rand -hex 16`
+# allow = []                    # these peers, by id
+# operators = []                # whoever has a certificate of one of these keys (`peerscope admit keygen`)
+# certificate_file = ""         # our own, from `peerscope admit issue`
+# revocation_file = ""          # from `peerscope admit revoke`; on any one peer, it tells the others
+# prefix_members_max = 256      # in a public network: peers behind one /24 or /48 that are remembered
 
 [web]
 # listen = "127.0.0.1:8080"     # dashboard and API; "off" for none
@@ -69,6 +76,16 @@ TEMPLATE = """\
 [crawl]                         # answers to `peerscope crawl` of others
 # answers_per_s = 5.0           # in all; an answer has about three kilobytes
 # answers_per_peer_s = 1.0      # to one asking peer
+
+[limits]                        # what one neighbour may send; honest ones stay far below (docs/SECURITY.md)
+# messages_per_s = 100.0
+# messages_burst = 4000.0
+# bytes_per_s = 200000.0
+# bytes_burst = 32000000.0
+# requests_per_s = 20.0
+# requests_burst = 2000.0
+# pings_per_s = 20.0
+# pings_burst = 400.0
 
 [coordinates]                   # from which the round-trip time of any two peers is estimated
 # dimensions = 3                # the same for all peers of a network

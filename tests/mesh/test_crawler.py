@@ -156,18 +156,23 @@ def test_whatever_it_is_told_it_never_raises_and_ends(noise: list[bytes]) -> Non
 
 def relay(wire: Wire, one: Crawler, me: PeerId) -> None:
     queue = one.tick(wire.now)
+
+    def told(source: PeerId, replies: list[Effect]) -> None:
+        for reply in replies:
+            if isinstance(reply, Send) and reply.to == me:
+                queue.extend(one.handle(Received(source, reply.data), wire.now))
+
     while queue:
         effect = queue.pop(0)
         match effect:
             case Dial(to, _):
-                wire.peers[to].handle(Connected(me, False), wire.now)
-                queue += one.handle(Connected(to, True), wire.now)
+                replies = wire.peers[to].handle(Connected(me, False), wire.now)
+                queue.extend(one.handle(Connected(to, True), wire.now))
+                told(to, replies)
             case Hangup(to, reason):
                 wire.peers[to].handle(Disconnected(me, reason), wire.now)
             case Send(to, data):
-                for reply in wire.peers[to].handle(Received(me, data), wire.now):
-                    if isinstance(reply, Send) and reply.to == me:
-                        queue += one.handle(Received(to, reply.data), wire.now)
+                told(to, wire.peers[to].handle(Received(me, data), wire.now))
 
 
 def test_it_maps_real_peers_with_a_secret() -> None:

@@ -158,10 +158,12 @@ def test_nothing_a_peer_hears_makes_it_raise_or_grow(history: list[tuple[Event, 
 
 
 REASONS = {
+    "banned",
     "before-hello",
     "crawl-too-often",
     "equivocation",
     "expired",
+    "flooding",
     "forged",
     "impossible-coordinate",
     "impossible-rtt",
@@ -178,6 +180,7 @@ REASONS = {
     "sync-too-often",
     "too-many-links",
     "unasked",
+    "unknown-message",
     "wire-version",
 }
 """Reasons are fixed words, so that counting them stays small."""

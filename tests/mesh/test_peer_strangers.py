@@ -5,7 +5,7 @@ from random import Random
 import msgspec
 import pytest
 
-from peerscope.mesh.admission import NetworkConfig
+from peerscope.mesh.admission import Admission, NetworkConfig
 from peerscope.mesh.events import (
     Connected,
     Disconnected,
@@ -20,6 +20,7 @@ from peerscope.mesh.messages import (
     Aged,
     Announce,
     Bye,
+    Challenge,
     Digest,
     Hello,
     Inventory,
@@ -34,7 +35,7 @@ from peerscope.mesh.messages import (
     Vicinity,
     encode,
 )
-from peerscope.mesh.peer import PeerConfig
+from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.mesh.sessions import CONNECTIONS_MAX, HELLO_TIMEOUT_S
 from peerscope.records.bodies import Kind, Observations, decode_body
 from peerscope.records.identity import Identity, ref
@@ -124,9 +125,39 @@ def test_a_member_of_a_closed_network_is_admitted_by_its_proof() -> None:
 
 def test_our_own_proof_sent_back_to_us_admits_nobody() -> None:
     peer = alone(config=CLOSED)
-    (ours,) = said(peer.handle(Connected(MALLORY.peer_id, True), 0.0), Hello)
-    hear(peer, MALLORY, msgspec.structs.replace(ours, reply=True), 0.1)
+    assert peer.handle(Connected(MALLORY.peer_id, True), 0.0) == []
+    (ours,) = said(hear(peer, MALLORY, Challenge(bytes(16)), 0.1), Hello)
+    hear(peer, MALLORY, msgspec.structs.replace(ours, reply=True), 0.2)
     assert (peer.watch.up(), peer.refused) == ([], {"not-a-member": 1})
+
+
+def test_a_challenge_is_answered_once_for_each_dial_and_never_without_one() -> None:
+    peer = alone(config=CLOSED)
+    peer.handle(Connected(MALLORY.peer_id, False), 0.0)
+    assert hear(peer, MALLORY, Challenge(bytes(16)), 0.1) == []
+    peer.handle(Connected(VICTIM.peer_id, True), 0.2)
+    answers = [said(hear(peer, VICTIM, Challenge(bytes(16)), 0.3), Hello) for _ in range(3)]
+    assert [len(hellos) for hellos in answers] == [1, 0, 0]
+    assert peer.refused == {"unasked": 3}
+
+
+def test_a_recorded_hello_is_worth_nothing_on_the_next_connection() -> None:
+    peer = alone(config=CLOSED)
+    link(peer, VICTIM)
+    (recorded,) = hellos_of(VICTIM, peer)
+    peer.handle(Connected(VICTIM.peer_id, False), 1.0)
+    hear(peer, VICTIM, recorded, 1.1)
+    assert (peer.watch.up(), peer.refused) == ([], {"not-a-member": 1})
+
+
+def hellos_of(identity: Identity, peer: Peer) -> list[Hello]:
+    """What one says on a fresh connection, with the right proof, after it has been heard once."""
+    (challenge,) = said(peer.handle(Connected(identity.peer_id, False), 0.5), Challenge)
+    proof = Admission(CLOSED.network, identity.peer_id, Random(0)).prove(peer.me, challenge.nonce)
+    hello = Hello(1, 1, "beam", proof, 1)
+    hear(peer, identity, hello, 0.6)
+    assert peer.refused == {}
+    return [hello]
 
 
 def test_a_linked_peer_whose_second_hello_is_wrong_is_unlinked_altogether() -> None:
@@ -161,13 +192,29 @@ def strangers(count: int) -> list[Identity]:
     return [Identity(Random(seed).randbytes(32)) for seed in range(count)]
 
 
-def test_connections_are_bounded() -> None:
+def test_connections_are_bounded_and_the_oldest_that_says_nothing_makes_room() -> None:
     peer = alone()
-    for stranger in strangers(CONNECTIONS_MAX + 3):
-        effects = peer.handle(Connected(stranger.peer_id, False), 0.0)
-    assert effects == [Hangup(stranger.peer_id, "too many links")]
+    for number, stranger in enumerate(strangers(CONNECTIONS_MAX + 3)):
+        effects = peer.handle(Connected(stranger.peer_id, False), number / 1000)
     assert len(peer.watch.links) == CONNECTIONS_MAX
-    assert peer.refused == {"too-many-links": 3}
+    assert [effect for effect in effects if isinstance(effect, Hangup)] == [
+        Hangup(strangers(3)[2].peer_id, "too many links")
+    ]
+
+
+def test_members_that_nobody_wants_keep_other_strangers_out_but_not_our_neighbours() -> None:
+    peer = alone()
+    crowd = strangers(CONNECTIONS_MAX)
+    for stranger in crowd:
+        link(peer, stranger, ticks=False)
+    effects = peer.handle(Connected(MALLORY.peer_id, False), 0.1)
+    assert effects == [Hangup(MALLORY.peer_id, "too many links")]
+    assert peer.refused == {"too-many-links": 1}
+    hear(peer, crowd[0], Push(GOOD_RECORD, 0, 1, ()), 0.2)
+    assert VICTIM.peer_id in peer.neighbourhood.wanted
+    link(peer, VICTIM, 0.3)
+    assert VICTIM.peer_id in peer.watch.up()
+    assert len(peer.watch.links) == CONNECTIONS_MAX
 
 
 def test_strangers_that_came_and_went_do_not_keep_others_out() -> None:

@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from peerscope.errors import ConfigError
-from peerscope.mesh.admission import NetworkConfig, prove
+from peerscope.mesh.admission import Admission, NetworkConfig
 from peerscope.mesh.events import Connected, Effect, Hangup, Publish
-from peerscope.mesh.messages import MESSAGE_BYTES_MAX, Bye, Hello, Neighbors, Push, Vicinity, encode
+from peerscope.mesh.messages import MESSAGE_BYTES_MAX, Bye, Challenge, Hello, Neighbors, Push, Vicinity, encode
 from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.mesh.sessions import HELLO_TIMEOUT_S
 from peerscope.mesh.vicinity import BURST_S, TOO_OFTEN, CrawlConfig
@@ -88,17 +88,25 @@ def test_outsiders_hear_nothing_but_the_refusal(question: Neighbors, reason: str
     assert (peer.refused, peer.watch.links) == ({reason: 1}, {})
 
 
+def proved(peer: Peer, asker: Identity) -> Neighbors:
+    """A member connects, and what it then asks."""
+    (challenge,) = said(peer.handle(Connected(asker.peer_id, False), 0.0), Challenge, asker.peer_id)
+    return Neighbors(1, 1, "beam", Admission(CLOSED.network, asker.peer_id, Random(0)).prove(peer.me, challenge.nonce))
+
+
 def test_who_knows_the_secret_is_answered() -> None:
     peer = alone(config=CLOSED)
-    proof = prove(CLOSED.network, STRANGER.peer_id, peer.me)
-    assert said(asked(peer, STRANGER, 0.0, Neighbors(1, 1, "beam", proof)), Vicinity) != []
+    assert said(hear(peer, STRANGER, proved(peer, STRANGER), 0.0), Vicinity) != []
 
 
-def test_the_proof_of_one_stranger_is_worth_nothing_to_another() -> None:
+def test_the_proof_of_one_stranger_is_worth_nothing_to_another_nor_a_second_time() -> None:
     peer = alone(config=CLOSED)
-    proof = prove(CLOSED.network, STRANGER.peer_id, peer.me)
-    asked(peer, IDENTITIES[8], 0.0, Neighbors(1, 1, "beam", proof))
+    question = proved(peer, STRANGER)
+    asked(peer, IDENTITIES[8], 0.0, question)
     assert peer.refused == {"not-a-member": 1}
+    hear(peer, STRANGER, question, 0.0)
+    hear(peer, STRANGER, question, 2.0)
+    assert peer.refused == {"not-a-member": 2}
 
 
 def test_one_asker_is_answered_once_a_second() -> None:

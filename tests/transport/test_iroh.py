@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 import pytest
 
 from peerscope.errors import ConfigError
-from peerscope.mesh.events import Connected, DialFailed, Disconnected, Event, Lane, Received
+from peerscope.mesh.events import Breach, Connected, DialFailed, Disconnected, Event, Lane, Received
 from peerscope.mesh.messages import MESSAGE_BYTES_MAX
 from peerscope.records.identity import Identity, PeerId
 from peerscope.transport import iroh
-from peerscope.transport.iroh import QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, IrohTransport, parse_ticket
+from peerscope.transport.iroh import IrohTransport, parse_ticket
+from peerscope.transport.wire import QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX
 
 E = TypeVar("E", bound=Event)
 LOOPBACK = "127.0.0.1:0"
@@ -192,7 +193,7 @@ def test_a_message_longer_than_any_closes_its_connection_and_is_counted() -> Non
         lost = await other.next(Disconnected)
         assert lost.peer == one.id
         assert str(MESSAGE_BYTES_MAX) in lost.reason
-        assert other.transport.counters["oversized-message"] == 1
+        assert await other.next(Breach) == Breach(one.id, "oversized-message")
         assert (await one.next(Disconnected)).peer == other.id
         assert other.seen == []  # nothing of it was handed on
         await connect(one, other)

@@ -116,7 +116,7 @@ def test_two_agents_do_not_share_a_state_directory(tmp_path: Path) -> None:
 def test_a_start_that_fails_leaves_the_state_directory_free(tmp_path: Path, peer: dict[str, Any]) -> None:
     async def scenario() -> None:
         with pytest.raises(ConfigError):
-            await Monitor(settings(peer=peer), tmp_path).start()
+            await Monitor(settings(peer=peer, network={"open": True}), tmp_path).start()
         async with agent(tmp_path):
             pass
 

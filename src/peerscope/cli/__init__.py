@@ -28,6 +28,7 @@ VERBS = {
     "routes": ("routes", "How long messages take, route by route."),
     "throughput": ("routes", "Messages and bytes per second over the last hour."),
     "topology": ("map", "The map: links, regions, and where the network would split."),
+    "admit": ("admit", "Say who is a member: certificates and revocations."),
     "crawl": ("crawl", "Map a network without joining it."),
     "history": ("history", "One series over time, as a line of blocks."),
     "simulate": ("simulate", "Run the same core on a virtual network."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -19,9 +20,12 @@ from rich.table import Table
 from rich.text import Text
 
 from peerscope.config import Config
+from peerscope.credentials import CredentialFiles
 from peerscope.errors import ConfigError
 from peerscope.mesh.walk import Walk, WalkConfig
-from peerscope.records.identity import SHORT_HEX
+from peerscope.records.certificates import Certificate
+from peerscope.records.identity import SHORT_HEX, Identity
+from peerscope.state import State
 from peerscope.views.crawl import CrawlView, dot
 
 YGGDRASIL = "yggdrasil:"
@@ -43,6 +47,9 @@ Mapping = Callable[[asyncio.Event, Callable[[Walk[Any]], None]], Coroutine[Any, 
 @click.option("--network", metavar="NAME", help="Name of the network, where it is not the default.")
 @click.option("--secret-file", type=click.Path(path_type=Path, dir_okay=False), help="Holds the network's secret.")
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings to take both from.")
+@click.option(
+    "--state", type=click.Path(path_type=Path, file_okay=False), help="Identity of a member, where only they are told."
+)
 @click.option("--listen", metavar="HOST:PORT", default="0.0.0.0:0", show_default=True, help="Address to dial from.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "dot"]), default="table", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
@@ -54,6 +61,7 @@ def crawl(
     network: str | None,
     secret_file: Path | None,
     config: Path | None,
+    state: Path | None,
     listen: str,
     form: str,
     as_json: bool,
@@ -69,7 +77,7 @@ def crawl(
     else:
         given = {"name": network, "secret": _secret(secret_file)}
         options = {"network": {key: value for key, value in given.items() if value is not None}}
-        mapping = _mesh(tickets, Config.load(config, options=options), walk, listen)
+        mapping = _mesh(tickets, Config.load(config, options=options), walk, listen, state)
     view, stopped = uvloop.run(_run(mapping))
     if as_json or form == "json":
         click.echo(msgspec.json.encode(view).decode())
@@ -82,14 +90,38 @@ def crawl(
     sys.exit(130 if stopped else 0 if view.peers else 1)
 
 
-def _mesh(tickets: tuple[str, ...], config: Config, walk: WalkConfig, listen: str) -> Mapping:
+def _mesh(tickets: tuple[str, ...], config: Config, walk: WalkConfig, listen: str, state: Path | None) -> Mapping:
     from peerscope.crawl.mesh import crawl_mesh  # loads the QUIC stack: not for other networks
     from peerscope.transport.iroh import parse_ticket
 
     starts = dict(parse_ticket(ticket) for ticket in tickets)
+    secret, certificate = _identity(config, state)
     return lambda stopping, progress: crawl_mesh(
-        starts, config.network, walk, listen=listen, stopping=stopping, progress=progress
+        starts,
+        config.network,
+        walk,
+        listen=listen,
+        stopping=stopping,
+        progress=progress,
+        secret=secret,
+        certificate=certificate,
     )
+
+
+def _identity(config: Config, place: Path | None) -> tuple[bytes | None, Certificate | None]:
+    """As whom to ask: by default as somebody new."""
+    if place is None:
+        if config.network.allow or config.network.operators:
+            raise ConfigError(
+                "network.allow or network.operators is set, so only members are told: name the state directory of one "
+                "that is not running with --state"
+            )
+        return None, None
+    state = State(place)
+    state.lock()  # two connections with one key would be one peer's; held until we end
+    secret = state.secret()
+    files = CredentialFiles(config.network, Identity(secret).peer_id, state.path)
+    return secret, files.first(round(time.time() * 1000)).certificate
 
 
 def _yggdrasil(tickets: tuple[str, ...], walk: WalkConfig) -> Mapping:

@@ -16,7 +16,6 @@ import msgspec
 import uvloop
 
 from peerscope import __version__
-from peerscope.addresses import is_loopback, split_address
 from peerscope.config import Config
 from peerscope.records.identity import short
 from peerscope.sources.registry import make_source
@@ -146,12 +145,8 @@ async def _serve(config: Config, state: Path, *, as_json: bool, until_eof: bool)
 
 
 def _warn_if_open(config: Config) -> None:
-    if not config.network.secret and not is_loopback(split_address(config.peer.listen, "peer.listen")[0]):
-        click.echo(
-            f"peerscope: warning: {config.peer.listen} can be reached from other machines and network.secret is empty: "
-            "whoever reaches it can join",
-            err=True,
-        )
+    if config.network.open:
+        click.echo("peerscope: warning: network.open is true: whoever reaches this peer can join", err=True)
 
 
 def _print_ready(monitor: Any, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Crawling a peerscope network: a `Crawler` on a real transport, with a key made for this one walk."""
+"""Crawling a peerscope network: a `Crawler` on a real transport, usually with a key made for this one walk."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.crawler import Crawler
 from peerscope.mesh.events import Dial, Effect, Hangup, Send
 from peerscope.mesh.walk import Walk, WalkConfig
+from peerscope.records.certificates import Certificate
 from peerscope.records.identity import PeerId
 from peerscope.transport.base import Transport
 from peerscope.transport.iroh import IrohTransport
@@ -29,10 +30,15 @@ async def crawl_mesh(
     listen: str,
     stopping: asyncio.Event,
     progress: Callable[[Walk[PeerId]], None],
+    secret: bytes | None = None,
+    certificate: Certificate | None = None,
 ) -> CrawlView:
-    """Map the network until the walk is over or `stopping` is set. Raises `ConfigError` if we cannot listen there."""
-    transport = await IrohTransport.bind(secrets.token_bytes(32), listen, dial_timeout_s=DIAL_TIMEOUT_S)
-    crawler = Crawler(transport.peer_id, network, starts, config, time.monotonic())
+    """Map the network until the walk is over or `stopping` is set. Raises `ConfigError` if we cannot listen there.
+
+    `secret`: seed of the key to ask with, where only members are told; by default a new one.
+    """
+    transport = await IrohTransport.bind(secret or secrets.token_bytes(32), listen, dial_timeout_s=DIAL_TIMEOUT_S)
+    crawler = Crawler(transport.peer_id, network, starts, config, time.monotonic(), certificate=certificate)
     try:
         _carry_out(transport, crawler.tick(time.monotonic()))
         while not (crawler.is_done(now := time.monotonic()) or stopping.is_set()):

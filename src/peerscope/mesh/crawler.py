@@ -9,14 +9,17 @@ who says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from random import Random
 from typing import assert_never
 
 from msgspec import Struct
 
 from peerscope.errors import RemoteError
-from peerscope.mesh.admission import NetworkConfig, prove
+from peerscope.mesh.admission import Admission, NetworkConfig
 from peerscope.mesh.events import (
+    Breach,
     Connected,
+    Credentials,
     Dial,
     DialFailed,
     Disconnected,
@@ -32,10 +35,11 @@ from peerscope.mesh.events import (
     Received,
     WallClock,
 )
-from peerscope.mesh.messages import WIRE_VERSION, Bye, Neighbors, Vicinity, decode
+from peerscope.mesh.messages import WIRE_VERSION, Bye, Challenge, Neighbors, Vicinity, decode
 from peerscope.mesh.vicinity import TOO_OFTEN
 from peerscope.mesh.walk import Walk, WalkConfig
 from peerscope.records.bodies import Profile
+from peerscope.records.certificates import Certificate
 from peerscope.records.identity import PeerId
 from peerscope.records.record import Inspector, Record, inspect
 
@@ -63,16 +67,18 @@ class Crawler:
         now: float,
         *,
         inspector: Inspector = inspect,
+        certificate: Certificate | None = None,
     ) -> None:
-        """`me`: a key made for this one walk. `starts`: peers of tickets, with their addresses."""
+        """`me`: a key made for this one walk, or one that may be a member. `starts`: peers of tickets, with their
+        addresses. `certificate`: shown where the network wants it."""
         self.walk = Walk(starts, config, now)
         self.sightings = {peer: Sighting(addresses) for peer, addresses in starts.items()}
         self.forged = 0
         """Profiles that were not signed by those they speak of."""
         self.left_out = 0
         """Neighbours that peers have but could not introduce."""
-        self._me = me
-        self._network = network
+        self._admission = Admission(network, me, Random(0))
+        self._admission.certificate = certificate
         self._inspect = inspector
         self._connected: set[PeerId] = set()
         self._out = Outbox()
@@ -82,9 +88,8 @@ class Crawler:
         match event:
             case Connected(peer, dialled):
                 self._connected.add(peer)
-                if dialled and self.walk.is_asking(peer):
-                    proof = prove(self._network, self._me, peer)
-                    self._out.send(peer, Neighbors(WIRE_VERSION, WIRE_VERSION, self._network.name, proof))
+                if dialled and not self._admission.asks_secret:
+                    self._ask(peer)
             case DialFailed(peer, reason):
                 self.walk.failed(peer, f"no connection: {reason}", now)
             case Disconnected(peer, _):
@@ -93,7 +98,7 @@ class Crawler:
             case Received(peer, data):
                 if self.walk.is_asking(peer):
                     self._received(peer, data, now)
-            case Join() | Recall() | Publish() | Measured() | WallClock() | Leave():
+            case Join() | Recall() | Publish() | Measured() | WallClock() | Credentials() | Breach() | Leave():
                 pass  # a crawler is nobody's peer
             case _:
                 assert_never(event)
@@ -117,10 +122,17 @@ class Crawler:
         """The walk is over."""
         return self.walk.is_done(now)
 
+    def _ask(self, peer: PeerId, nonce: bytes = b"") -> None:
+        if self.walk.is_asking(peer):
+            name, proof = self._admission.config.name, self._admission.prove(peer, nonce)
+            self._out.send(peer, Neighbors(WIRE_VERSION, WIRE_VERSION, name, proof, self._admission.certificate))
+
     def _received(self, peer: PeerId, data: bytes, now: float) -> None:
         try:
             message = decode(data)
-            if isinstance(message, Vicinity):
+            if isinstance(message, Challenge) and self._admission.asks_secret:
+                self._ask(peer, message.nonce)
+            elif isinstance(message, Vicinity):
                 names = self._introduced(peer, message)
                 self.walk.answered(peer, names, now)
                 self._forget_unknown(names)

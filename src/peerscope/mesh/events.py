@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from peerscope.mesh.messages import Aged, Message, Ping, Pong, encode
 from peerscope.records.bodies import Body, Check, OverlayLink
+from peerscope.records.certificates import Certificate, Revocation
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.records.ledger import Entry
 from peerscope.records.measures import Metrics
@@ -89,11 +90,38 @@ class WallClock(Struct, frozen=True):
     offset_s: float
 
 
+class Credentials(Struct, frozen=True):
+    """What operators signed, as read now: our certificate, and whose membership is void."""
+
+    certificate: Certificate | None = None
+    revocations: tuple[Revocation, ...] = ()
+
+
+class Breach(Struct, frozen=True):
+    """A peer sent what the transport does not even hand on; `reason` as in `RemoteError`."""
+
+    peer: PeerId
+    reason: str
+
+
 class Leave(Struct, frozen=True):
     """Say goodbye to everybody."""
 
 
-Event = Connected | Disconnected | DialFailed | Received | Join | Recall | Publish | Measured | WallClock | Leave
+Event = (
+    Connected
+    | Disconnected
+    | DialFailed
+    | Received
+    | Join
+    | Recall
+    | Publish
+    | Measured
+    | WallClock
+    | Credentials
+    | Breach
+    | Leave
+)
 
 
 class Send(Struct, frozen=True):

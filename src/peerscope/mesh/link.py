@@ -8,11 +8,13 @@ from math import inf
 from peerscope.mesh.coordinates import is_news
 from peerscope.mesh.detector import DetectorConfig, probes_needed, silence_limit_s
 from peerscope.records.bodies import Coordinate
+from peerscope.records.certificates import Certificate
 from peerscope.records.identity import PeerId
 from peerscope.records.record import VERSION_MAX
 
 OUTSTANDING_MAX = 64
 FLAPS_MAX = 3
+NONCES_MAX = 4
 TELL_AGAIN = 16
 """A place that stays the same goes with every so-manieth ping or pong."""
 
@@ -77,6 +79,8 @@ class Link:
         "_seq",
         "_told",
         "_untold",
+        "awaits_challenge",
+        "certificate",
         "connected",
         "greeted",
         "last_heard",
@@ -85,6 +89,7 @@ class Link:
         "loss_told",
         "lost",
         "_lost_at",
+        "nonces",
         "skew_ms",
         "wake_at",
         "opened_at",
@@ -110,6 +115,12 @@ class Link:
         """The peer has said hello: it is a member and the link is up."""
         self.visit = False
         """A guest's connection, or ours as a guest: pings, and nothing else."""
+        self.nonces: deque[bytes] = deque(maxlen=NONCES_MAX)
+        """Numbers that we gave the peer, over which it may prove the network's secret, each once."""
+        self.awaits_challenge = False
+        """We dialled, and greet when the peer has told us its number."""
+        self.certificate: Certificate | None = None
+        """What the peer's last hello showed."""
         self._told: Coordinate | None = None
         self._untold = 0
         """Messages since we told it."""

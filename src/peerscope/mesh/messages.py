@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from peerscope.errors import RemoteError
 from peerscope.records.bodies import LINKS_MAX, RATIO_ONE, Coordinate
+from peerscope.records.certificates import Certificate
 from peerscope.records.record import KINDS_MAX, VERSION_MAX, Record
 from peerscope.records.texts import Microseconds, Milliseconds, Name, Ref
 
@@ -22,29 +23,35 @@ KEYS_MAX = 512
 RECORDS_MAX = 64
 PATH_MAX = 16
 FINGERPRINT_BYTES = 8
+NONCE_BYTES = 16
 NEIGHBOURS_MAX = LINKS_MAX
 
 KindNumber = Annotated[int, Meta(ge=0, lt=KINDS_MAX)]
 Version = Annotated[int, Meta(ge=1, le=VERSION_MAX)]
 Sequence = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Bucket = Annotated[int, Meta(ge=0, le=255)]
+Nonce = Annotated[bytes, Meta(max_length=NONCE_BYTES)]
 
 
 class Hello(Struct, frozen=True, array_like=True, tag=0):
     """First message on every connection: from the end that dialled, then from the other if it admits the first.
-    Nothing else is heard before it."""
+    Nothing else is heard before it; in a network with a secret, a `Challenge` goes before both."""
 
     wire_min: Annotated[int, Meta(ge=1, le=255)]
     wire_max: Annotated[int, Meta(ge=1, le=255)]
     network: Name
     """Name of the network; peers of another network are refused."""
     proof: Annotated[bytes, Meta(max_length=32)]
-    """Keyed hash over both peer ids, where the network has a secret; else empty."""
+    """Keyed hash over both peer ids and the receiver's last nonce, where the network has a secret; else empty."""
     clock_ms: Milliseconds
     """The sender's version clock."""
     reply: bool = False
     visit: bool = False
     """Only a few pings are wanted: no link, no records. The answer repeats it where the other end agrees."""
+    nonce: Nonce = b""
+    """Where the network has a secret: the answer must prove it over this number."""
+    certificate: Certificate | None = None
+    """An operator's word that the sender is a member."""
 
 
 class Ping(Struct, frozen=True, array_like=True, tag=1):
@@ -166,6 +173,8 @@ class Neighbors(Struct, frozen=True, array_like=True, tag=10):
     wire_max: Annotated[int, Meta(ge=1, le=255)]
     network: Name
     proof: Annotated[bytes, Meta(max_length=32)]
+    certificate: Certificate | None = None
+    """As in a hello."""
 
 
 class Vicinity(Struct, frozen=True, array_like=True, tag=11):
@@ -179,7 +188,16 @@ class Vicinity(Struct, frozen=True, array_like=True, tag=11):
     """Neighbours that are left out: no profile is known, or the message would be too large."""
 
 
-Message = Hello | Ping | Pong | Push | Announce | Pull | Records | Digest | Inventory | Bye | Neighbors | Vicinity
+class Challenge(Struct, frozen=True, array_like=True, tag=12):
+    """From the end that was dialled, where the network has a secret: prove it over this number, never used before."""
+
+    nonce: Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
+
+
+Message = (
+    Hello | Ping | Pong | Push | Announce | Pull | Records | Digest | Inventory | Bye | Neighbors | Vicinity | Challenge
+)
+TAG_MAX = 12
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
@@ -191,10 +209,20 @@ def encode(message: Message) -> bytes:
 
 
 def decode(data: bytes) -> Message:
-    """Raise `RemoteError` ("oversized-message", "malformed-message") if the bytes are no message of ours."""
+    """Raise `RemoteError` ("oversized-message", "malformed-message") if the bytes are no message of ours.
+
+    A kind of message that only newer agents know is told apart ("unknown-message"): sending it is no offence.
+    """
     if len(data) > MESSAGE_BYTES_MAX:
         raise RemoteError("oversized-message", f"{len(data)} bytes; at most {MESSAGE_BYTES_MAX}")
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: invalid UTF-8
-        raise RemoteError("malformed-message", str(error)) from error
+        reason = "unknown-message" if _tag(data) > TAG_MAX else "malformed-message"
+        raise RemoteError(reason, str(error)) from error
+
+
+def _tag(data: bytes) -> int:
+    """The small number that begins a msgpack array; -1 where the bytes begin otherwise."""
+    head = {0xDC: 3, 0xDD: 5}.get(data[0], 1 if 0x91 <= data[0] <= 0x9F else 0) if data else 0
+    return data[head] if head and len(data) > head and data[head] < 0x80 else -1

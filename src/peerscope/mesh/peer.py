@@ -20,13 +20,16 @@ from typing import assert_never
 from msgspec import Struct
 
 from peerscope.errors import RemoteError
-from peerscope.mesh.admission import NetworkConfig
+from peerscope.mesh.admission import Admission, NetworkConfig
 from peerscope.mesh.checks import HealthConfig
+from peerscope.mesh.conduct import Conducts
 from peerscope.mesh.coordinates import CoordinateConfig, Coordinates
+from peerscope.mesh.crowding import Crowds
 from peerscope.mesh.detector import DetectorConfig
 from peerscope.mesh.events import (
+    Breach,
     Connected,
-    Delivered,
+    Credentials,
     DialFailed,
     Disconnected,
     Effect,
@@ -40,15 +43,16 @@ from peerscope.mesh.events import (
     Publish,
     Recall,
     Received,
-    Stored,
     WallClock,
 )
 from peerscope.mesh.gossip import Gossip, GossipConfig
+from peerscope.mesh.intake import Intake
+from peerscope.mesh.limits import UNGREETED_BYTES_MAX, LimitConfig
 from peerscope.mesh.membership import Membership
 from peerscope.mesh.messages import (
-    Aged,
     Announce,
     Bye,
+    Challenge,
     Digest,
     Hello,
     Inventory,
@@ -67,19 +71,14 @@ from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import ReportConfig, Reporter
 from peerscope.mesh.sessions import Sessions
 from peerscope.mesh.sync import Sync, SyncConfig
-from peerscope.mesh.transit import whole_path, with_last_hop
 from peerscope.mesh.vicinity import CrawlConfig, Introductions
 from peerscope.mesh.visits import Visits
 from peerscope.mesh.voice import Voice
+from peerscope.mesh.warrants import Warrants
 from peerscope.mesh.watch import Watch
-from peerscope.records.bodies import (
-    Observations,
-    Profile,
-    Report,
-)
-from peerscope.records.identity import PeerId, Signer, ref
-from peerscope.records.ledger import Entry, Ledger, LedgerConfig
-from peerscope.records.record import Inspector, Record, inspect
+from peerscope.records.identity import PeerId, Signer
+from peerscope.records.ledger import Ledger, LedgerConfig
+from peerscope.records.record import Inspector, inspect
 
 REVIEW_S = 1.0
 
@@ -97,6 +96,7 @@ class PeerConfig(Struct, frozen=True, kw_only=True):
     health: HealthConfig = HealthConfig()
     crawl: CrawlConfig = CrawlConfig()
     coordinates: CoordinateConfig = CoordinateConfig()
+    limits: LimitConfig = LimitConfig()
 
 
 class Peer:
@@ -118,7 +118,13 @@ class Peer:
         self.refused: Counter[str] = Counter()
         """Messages and records of other peers that were refused, by reason."""
         self.ledger = Ledger(config.ledger)
-        self.register = Register(signer, inspector, self.ledger, self.refused, wall_offset_s)
+        self.admission = Admission(config.network, self.me, rng)
+        self.conducts = Conducts(config.limits)
+        most = config.network.prefix_members_max if config.network.public else None
+        self.crowds = Crowds(self.ledger, self.me, prefix_members_max=most)
+        self.register = Register(
+            signer, inspector, self.ledger, self.refused, wall_offset_s, self.admission, self.crowds, self._evict
+        )
         self.neighbourhood = Neighbourhood(self.me, config.links, rng)
         self.membership = Membership(
             self.ledger,
@@ -147,7 +153,9 @@ class Peer:
             now,
         )
         self.sessions = Sessions(
-            config.network,
+            self.admission,
+            self.conducts,
+            self.crowds,
             self.ledger,
             self.register,
             self.neighbourhood,
@@ -158,16 +166,26 @@ class Peer:
             self.out,
             self.voice.observe,
         )
-        self.introductions = Introductions(config.network, config.crawl, self.ledger, self.me)
+        self.intake = Intake(
+            self.register,
+            self.admission,
+            self.watch,
+            self.membership,
+            self.coordinates,
+            self.gossip,
+            self.sessions,
+            self.voice,
+            self.out,
+            self._refuse,
+        )
+        self.warrants = Warrants(self.admission, self.ledger, self.register, self.sessions, self.voice)
+        self.introductions = Introductions(config.crawl, self.ledger, self.me)
         self.received: Counter[str] = Counter()
         """Messages heard, by type."""
         self.heard_messages = 0
         self.heard_bytes = 0
         """Everything other peers sent, what was refused included, before the transport's own overhead."""
-        self.copies: Counter[str] = Counter()
-        """Record bodies received, pushed and announced, and how many of them were news."""
-        self.hops: Counter[int] = Counter()
-        """Hops that urgent news took to us."""
+        self.copies, self.hops = self.intake.copies, self.intake.hops
         self._review_at = now + REVIEW_S
         self._expire_at = now + 60.0
         self._leaving = False
@@ -187,14 +205,17 @@ class Peer:
                 if peer not in self.ledger:
                     self.neighbourhood.join(peer, addresses, now)
             case Recall(items):
-                for item in items:
-                    self._offered(None, item, now)
+                self.intake.given(None, items, now)
             case Publish(body, urgent):
-                self.voice.publish(body, now, urgent=urgent)
+                self.voice.publish(self.warrants.certified(body), now, urgent=urgent)
             case Measured(checks, metrics, node, overlay):
                 self.reporter.measured(checks, now, metrics, node, overlay)
             case WallClock(offset_s):
                 self.register.set_wall(offset_s)
+            case Credentials():
+                self.warrants.read(event, now)
+            case Breach(peer, reason):
+                self._refuse(peer, reason, now)
             case Leave():
                 self._leave(now)
             case _:
@@ -252,15 +273,30 @@ class Peer:
             link = self.watch.links.get(peer)
             if link is None:
                 raise RemoteError("not-linked", "a message without a connection")
+            allowance, share = self.conducts.allowance(peer, now)
+            if not allowance.hears(len(data), now, share):
+                if link.greeted:  # too loud is not silent
+                    self.sessions.heard(peer, now)
+                raise RemoteError("flooding", "more than a neighbour may send")
+            if not link.greeted and len(data) > UNGREETED_BYTES_MAX:
+                raise RemoteError("before-hello", f"{len(data)} bytes from a stranger")
             message = decode(data)
             self.received[type(message).__name__.lower()] += 1
-            if not link.greeted and not isinstance(message, Hello | Neighbors | Bye):
+            if not link.greeted and not isinstance(message, Hello | Neighbors | Challenge | Bye):
                 raise RemoteError("before-hello", type(message).__name__)
             if link.greeted and not isinstance(message, Hello):  # to a hello the first answer is ours
                 self.sessions.heard(peer, now)
+            if not allowance.serves(message, now, share):
+                raise RemoteError("flooding", f"more than a neighbour may ask for: {type(message).__name__}")
             self._dispatch(peer, message, now)
         except RemoteError as error:
-            self.refused[error.reason] += 1
+            self._refuse(peer, error.reason, now)
+
+    def _refuse(self, peer: PeerId | None, reason: str, now: float) -> None:
+        """Count what was refused, and hold it against the neighbour that sent it, if anybody."""
+        self.refused[reason] += 1
+        if peer is not None and self.conducts.blame(peer, reason, now):
+            self.sessions.ban(peer, now)
 
     def _dispatch(self, peer: PeerId, message: Message, now: float) -> None:
         link = self.watch.links[peer]
@@ -276,23 +312,26 @@ class Peer:
                 rtt_s = link.rtt.last_s if is_answer else None
                 self.coordinates.observed(peer, message.coordinate, rtt_s)
             case Push():
-                self._pushed(peer, message, now)
+                self.intake.pushed(peer, message, now)
             case Announce():
                 self.gossip.announced(peer, message.keys, now)
             case Pull():
                 self.gossip.pulled(peer, message.topics, now)
             case Records():
-                for item in message.items:
-                    self._offered(peer, item, now)
+                self.intake.given(peer, message.items, now)
             case Digest():
                 self.sync.compared(peer, message, now)
             case Inventory():
                 self.sync.listed(peer, message, now)
             case Hello():
                 self.sessions.greeted(peer, message, now)
+            case Challenge():
+                self.sessions.challenged(peer, message, now)
             case Neighbors():
+                if not link.greeted:
+                    self.sessions.admit(peer, message, now)
                 try:
-                    self.out.send(peer, self.introductions.answer(peer, message, self.watch.up(), now))
+                    self.out.send(peer, self.introductions.answer(peer, self.watch.up(), now))
                 except RemoteError as error:
                     if not link.greeted:  # a neighbour that asks too often stays one
                         self.sessions.refuse(peer, error.reason, now)
@@ -306,56 +345,6 @@ class Peer:
                 self.neighbourhood.missing(peer, now, wait_s=self.config.links.settle_s)
             case _:
                 assert_never(message)
-
-    def _pushed(self, source: PeerId, push: Push, now: float) -> None:
-        entry = self._accept(push.record, push.age_ms, now)
-        self.copies["pushed"] += 1
-        if entry is not None:
-            self.copies["pushed news"] += 1
-            self.hops[len(push.path)] += 1
-            sent_us = self.register.wall_us(now)
-            hops_us = with_last_hop(push, sent_us, self.watch.ahead_s(source))
-            path = whole_path(push, source, self.me)
-            if path:
-                self.out.add(Delivered(path, hops_us))
-            self.gossip.push(
-                entry, now, hops=push.ttl - 1, path=push.path, source=source, hops_us=hops_us, sent_us=sent_us
-            )
-
-    def _offered(self, source: PeerId | None, item: Aged, now: float) -> None:
-        try:
-            entry = self._accept(item.record, item.age_ms, now)
-        except RemoteError as error:  # the others in the message may be good
-            self.refused[error.reason] += 1
-        else:
-            self.copies["announced"] += 1
-            if entry is not None:
-                self.copies["announced news"] += 1
-                self.gossip.spread(entry, now, source=source)
-
-    def _accept(self, record: Record, age_ms: int, now: float) -> Entry | None:
-        """The entry if the record is news and true; None if it is known. Raises `RemoteError` otherwise."""
-        if record.peer_id == self.me:
-            if self.register.is_behind(record, now):
-                self.voice.outrun(record.kind, now)
-            return None
-        entry = self.register.accept(record, age_ms, now)
-        if entry is not None:
-            self.gossip.arrived(entry)
-            self.out.add(Stored(entry))
-            self._stored(entry, now)
-        return entry
-
-    def _stored(self, entry: Entry, now: float) -> None:
-        peer, body = entry.record.peer_id, entry.body
-        self.membership.stored(entry, now)
-        if isinstance(body, Report):
-            self.coordinates.told(peer, body.coordinate)
-        if isinstance(body, Profile) and body.left and peer in self.watch.links:
-            self.out.add(Hangup(peer, "it left"))
-            self.sessions.unlink(peer, "it left", now)
-        elif isinstance(body, Observations) and any(o.subject == ref(self.me) for o in body.lost):
-            self.voice.refute(now)
 
     def _watch(self, now: float) -> None:
         if now < self.watch.deadline():
@@ -379,13 +368,21 @@ class Peer:
         self.neighbourhood.review(set(self.watch.up()), now)
         self.voice.review(now)
         self.sessions.review(self.config.links.linger_s, now)
+        for peer in self.warrants.review(now):
+            self._evict(peer, now)
         if now >= self._expire_at:
             self._expire_at = now + 60.0
+            self.conducts.review(now)
             for peer in self.ledger.expire(now, keep=self.me):
                 self._forget(peer, now)
 
+    def _evict(self, peer: PeerId, now: float) -> None:
+        self.ledger.forget(peer)
+        self._forget(peer, now)
+
     def _forget(self, peer: PeerId, now: float) -> None:
         self.membership.forget(peer, now)
+        self.crowds.forget(peer)
         if peer in self.watch.links:
             self.out.add(Hangup(peer, "forgotten"))
             self.sessions.unlink(peer, "forgotten", now)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from peerscope.errors import RemoteError
+from peerscope.mesh.admission import Admission
+from peerscope.mesh.crowding import Crowds
 from peerscope.records.bodies import Body, kind_of
 from peerscope.records.identity import PeerId, Signer
 from peerscope.records.ledger import Entry, Ledger, Merge
@@ -15,8 +18,17 @@ class Register:
     """Signs, verifies, and keeps."""
 
     def __init__(
-        self, signer: Signer, inspect: Inspector, ledger: Ledger, refused: Counter[str], wall_offset_s: float
+        self,
+        signer: Signer,
+        inspect: Inspector,
+        ledger: Ledger,
+        refused: Counter[str],
+        wall_offset_s: float,
+        admission: Admission,
+        crowds: Crowds,
+        evict: Callable[[PeerId, float], None],
     ) -> None:
+        """`evict`: called with a peer that has to make room, and the time; forgets it altogether."""
         self.me: PeerId = signer.peer_id
         self._wall_offset_s = wall_offset_s
         self._clock_offset_s = wall_offset_s
@@ -26,6 +38,9 @@ class Register:
         self._inspect = inspect
         self._ledger = ledger
         self._refused = refused
+        self._admission = admission
+        self._crowds = crowds
+        self._evict = evict
         self._version = 0
 
     def wall(self, now: float) -> float:
@@ -80,6 +95,11 @@ class Register:
         if age_s > self._ledger.config.remember_s:
             raise RemoteError("expired", "older than anything we remember")
         record, body = self._inspect(record)
+        self._admission.check_origin(origin, body, self._ledger.profile(origin), self.wall_ms(now))
+        if origin not in self._ledger:
+            in_the_way = self._crowds.make_room(origin, body, now)
+            if in_the_way is not None:
+                self._evict(in_the_way, now)
         skew_s = record.issued_at - (self.wall(now) - age_s)
         match self._ledger.merge(record, body, now - age_s, skew_s):
             case Merge.EQUIVOCATION:
@@ -91,7 +111,10 @@ class Register:
             case Merge.FULL:
                 raise RemoteError("ledger-full", f"{len(self._ledger)} peers are known")
             case Merge.STORED:
-                return self._ledger.get(origin, record.kind)
+                kept = self._ledger.get(origin, record.kind)
+                assert kept is not None
+                self._crowds.stored(kept, now)
+                return kept
             case _:
                 return None
 

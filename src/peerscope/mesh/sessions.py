@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from peerscope.errors import RemoteError
-from peerscope.mesh.admission import NetworkConfig, admit, prove
+from peerscope.mesh.admission import Admission
+from peerscope.mesh.conduct import Conducts
+from peerscope.mesh.crowding import Crowds
 from peerscope.mesh.events import Dial, Hangup, LinkChanged, Outbox
 from peerscope.mesh.gossip import Gossip
-from peerscope.mesh.messages import WIRE_VERSION, Bye, Hello
+from peerscope.mesh.link import Link
+from peerscope.mesh.messages import WIRE_VERSION, Bye, Challenge, Hello, Neighbors
 from peerscope.mesh.neighbourhood import Neighbourhood
 from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import Reporter
@@ -31,7 +34,9 @@ class Sessions:
 
     def __init__(
         self,
-        network: NetworkConfig,
+        admission: Admission,
+        conducts: Conducts,
+        crowds: Crowds,
         ledger: Ledger,
         register: Register,
         neighbourhood: Neighbourhood,
@@ -43,7 +48,9 @@ class Sessions:
         observe: Callable[[float], None],
     ) -> None:
         """`observe`: called with the time whenever somebody we missed is missed no more."""
-        self._network = network
+        self._admission = admission
+        self._conducts = conducts
+        self._crowds = crowds
         self._ledger = ledger
         self._register = register
         self._neighbourhood = neighbourhood
@@ -57,14 +64,33 @@ class Sessions:
         """Peers whose guests we are, or dial to be."""
 
     def connected(self, peer: PeerId, dialled: bool, now: float) -> None:
-        """A new connection; the end that dialled speaks first. Raises `RemoteError` when there are too many."""
-        if peer not in self._watch.links and len(self._watch.links) >= CONNECTIONS_MAX:
-            self._out.add(Hangup(peer, "too many links"))
-            raise RemoteError("too-many-links", f"{len(self._watch.links)} links stand")
-        self._watch.open(peer, now)
+        """A new connection. The end that dialled says hello first, in a network with a secret after a challenge.
+
+        Raises `RemoteError` ("banned", "too-many-links") where it must go at once.
+        """
+        if self._conducts.is_banned(peer, now):
+            self._out.add(Hangup(peer, "banned"))
+            raise RemoteError("banned", "its ban is not over")
+        if peer not in self._watch.links:
+            self._make_room(peer, now)
+        link = self._watch.open(peer, now)
         self._sync.closed(peer)  # it may be another life of the same peer
-        if dialled:
-            self._greet(peer, now, reply=False, visit=peer in self._visiting)
+        if not self._admission.asks_secret:
+            if dialled:
+                self._greet(peer, now, reply=False, visit=peer in self._visiting)
+        elif dialled:
+            link.awaits_challenge = True
+        else:
+            link.nonces.append(self._admission.nonce())
+            self._out.send(peer, Challenge(link.nonces[-1]))
+
+    def challenged(self, peer: PeerId, challenge: Challenge, now: float) -> None:
+        """The end that we dialled wants proof: greet it. Raises `RemoteError` if we did not dial, or proved already."""
+        link = self._watch.links[peer]
+        if not link.awaits_challenge:
+            raise RemoteError("unasked", "a challenge without a dial")
+        link.awaits_challenge = False
+        self._greet(peer, now, reply=False, visit=peer in self._visiting, nonce=challenge.nonce)
 
     def disconnected(self, peer: PeerId, now: float) -> None:
         """The last connection is gone: the watch says when the silence counts; try to reach it meanwhile."""
@@ -93,7 +119,10 @@ class Sessions:
         """Try to link with a peer: connect, or turn the visit that goes on into a link."""
         link = self._watch.links.get(peer)
         self._visiting.discard(peer)
-        if link is not None and link.visit and link.connected:
+        if self._conducts.is_banned(peer, now):
+            self._neighbourhood.failed(peer, now)
+            return
+        if link is not None and link.visit and link.connected and not self._admission.asks_secret:
             self._greet(peer, now, reply=False)
             return
         if link is not None and link.is_up and link.connected:
@@ -108,28 +137,51 @@ class Sessions:
 
     def greeted(self, peer: PeerId, hello: Hello, now: float) -> None:
         """The peer said hello: the link is up, if it may be. Raises `RemoteError` if not."""
+        self.admit(peer, hello, now)
         link = self._watch.links[peer]
-        try:
-            admit(hello, peer, self._register.me, self._network)
-        except RemoteError as error:
-            self.refuse(peer, error.reason, now)
-            raise
+        link.certificate = hello.certificate
         is_news = not link.greeted or link.visit
         link.visit = is_news and hello.visit and peer not in self._neighbourhood.wanted
         # A guest pings: our first ping could overtake the answer on which it waits.
         link.pings = peer in self._visiting if link.visit else self._register.me < peer
         if not hello.reply:
-            self._greet(peer, now, reply=True, visit=link.visit)
+            self._greet(peer, now, reply=True, visit=link.visit, nonce=hello.nonce)
         self._watch.greeted(link, hello.clock_ms, now)
         self.heard(peer, now)
         if link.visit:
             return
         self._neighbourhood.linked(peer)
         self._gossip.opened(peer)
+        self._crowds.met(peer)
         if is_news:
             self.changed(peer, True, "connected", now)
         if self._register.me < peer:
             self._sync.start(peer, now)
+
+    def admit(self, peer: PeerId, question: Hello | Neighbors, now: float) -> None:
+        """The peer may be answered; if not, it is told why, hung up on, and `RemoteError` is raised."""
+        nonces = self._watch.links[peer].nonces
+        try:
+            proved = self._admission.admit(question, peer, nonces, self._register.wall_ms(now))
+        except RemoteError as error:
+            self.refuse(peer, error.reason, now)
+            raise
+        if proved:
+            nonces.remove(proved)
+
+    def ban(self, peer: PeerId, now: float) -> None:
+        """Hang up on a peer that misbehaved."""
+        self._neighbourhood.failed(peer, now)
+        if peer in self._watch.links:
+            self.hang_up(peer, "banned", now)
+
+    def renew(self, now: float) -> None:
+        """Our certificate is another one: show it to all neighbours."""
+        for peer in self._watch.up():
+            if self._admission.asks_secret:
+                self._dial(peer)  # a proof needs a connection of its own
+            else:
+                self._greet(peer, now, reply=False)
 
     def heard(self, peer: PeerId, now: float) -> None:
         """Anything came from a greeted peer; if it was lost, it is back."""
@@ -178,10 +230,13 @@ class Sessions:
         for peer in sorted(links):
             link = links[peer]
             age_s = now - link.opened_at
+            outlawed = self._outlawed(peer, link, now)
             if not link.greeted and age_s > HELLO_TIMEOUT_S:
                 self._watch.close(peer)
                 self._neighbourhood.failed(peer, now)
                 self._out.add(Hangup(peer, "no hello"))
+            elif outlawed is not None:
+                self.hang_up(peer, outlawed, now)
             elif link.lost and peer not in self._ledger and link.quiet_s(now) > linger_s:
                 self.unlink(peer, "never told who it is", now)
             elif link.visit and age_s > (VISIT_S if peer in self._visiting else linger_s):
@@ -189,6 +244,48 @@ class Sessions:
             elif link.is_up and peer not in wanted and peer in rings and age_s > idle_s:
                 self.hang_up(peer, "not a neighbour", now)
 
-    def _greet(self, peer: PeerId, now: float, *, reply: bool, visit: bool = False) -> None:
-        proof, clock_ms = prove(self._network, self._register.me, peer), self._register.clock_ms(now)
-        self._out.send(peer, Hello(WIRE_VERSION, WIRE_VERSION, self._network.name, proof, clock_ms, reply, visit))
+    def _outlawed(self, peer: PeerId, link: Link, now: float) -> str | None:
+        """Why a peer that was admitted would not be any more: its certificate expired, or was revoked."""
+        if not link.greeted:
+            return None
+        try:
+            self._admission.check(peer, link.certificate, self._register.wall_ms(now), is_known=True)
+        except RemoteError as error:
+            return error.reason
+        return None
+
+    def _make_room(self, peer: PeerId, now: float) -> None:
+        """Whoever says nothing gives way to a new connection; to a neighbour on our rings also whoever is none.
+
+        The oldest goes first: an honest peer says hello within a round trip. Raises `RemoteError` ("too-many-links").
+        """
+        links, wanted = self._watch.links, self._neighbourhood.wanted
+        if len(links) < CONNECTIONS_MAX:
+            return
+        idle = [link for link in links.values() if not link.greeted]
+        if not idle and peer in wanted:
+            idle = [link for link in links.values() if link.peer not in wanted and not link.lost]
+        if not idle:
+            self._out.add(Hangup(peer, "too many links"))
+            raise RemoteError("too-many-links", f"{len(links)} links stand")
+        oldest = min(idle, key=lambda link: (link.opened_at, link.peer)).peer
+        self._neighbourhood.failed(oldest, now)
+        self.hang_up(oldest, "too many links", now)
+
+    def _greet(self, peer: PeerId, now: float, *, reply: bool, visit: bool = False, nonce: bytes = b"") -> None:
+        """Say hello. `nonce`: what the peer gave us to prove the secret over."""
+        ours = b"" if reply else self._admission.nonce()
+        if ours:
+            self._watch.links[peer].nonces.append(ours)
+        hello = Hello(
+            WIRE_VERSION,
+            WIRE_VERSION,
+            self._admission.config.name,
+            self._admission.prove(peer, nonce),
+            self._register.clock_ms(now),
+            reply,
+            visit,
+            ours,
+            self._admission.certificate,
+        )
+        self._out.send(peer, hello)

@@ -12,8 +12,7 @@ from math import isfinite
 from msgspec import Struct
 
 from peerscope.errors import ConfigError, RemoteError
-from peerscope.mesh.admission import NetworkConfig, admit
-from peerscope.mesh.messages import MESSAGE_BYTES_MAX, NEIGHBOURS_MAX, Neighbors, Vicinity
+from peerscope.mesh.messages import MESSAGE_BYTES_MAX, NEIGHBOURS_MAX, Vicinity
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
@@ -45,8 +44,7 @@ class CrawlConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Introductions:
     """Answers `Neighbors`, within limits."""
 
-    def __init__(self, network: NetworkConfig, config: CrawlConfig, ledger: Ledger, me: PeerId) -> None:
-        self._network = network
+    def __init__(self, config: CrawlConfig, ledger: Ledger, me: PeerId) -> None:
         self._config = config
         self._ledger = ledger
         self._me = me
@@ -55,12 +53,11 @@ class Introductions:
         self._answered_at: dict[PeerId, float] = {}
         """The latest askers, in order; those whose pause is over are dropped."""
 
-    def answer(self, asker: PeerId, question: Neighbors, linked: list[PeerId], now: float) -> Vicinity:
-        """Our profile and those of linked peers.
+    def answer(self, asker: PeerId, linked: list[PeerId], now: float) -> Vicinity:
+        """Our profile and those of linked peers, for an asker who was admitted.
 
-        Raises `RemoteError`: "wire-version", "other-network", "not-a-member", "no-profile", "crawl-too-often".
+        Raises `RemoteError`: "no-profile", "crawl-too-often".
         """
-        admit(question, asker, self._me, self._network)
         own = self._profile(self._me)
         if own is None:
             raise RemoteError("no-profile", "we have not said yet who we are")

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from peerscope.errors import RemoteError
 from peerscope.records.alerts import Alerts, Orders
+from peerscope.records.certificates import Certificate, Revoked
 from peerscope.records.measures import Metrics
 from peerscope.records.summary import SUMMARY_BYTES_MAX, Summary
 from peerscope.records.texts import Microseconds, Milliseconds, Name, OverlayId, Ref, Text
@@ -23,6 +24,8 @@ from peerscope.records.texts import Microseconds, Milliseconds, Name, OverlayId,
 BODY_BYTES_MAX = 4096
 ALERTS_BYTES_MAX = 16 * 1024
 """An aggregator speaks for its whole zone."""
+REVOKED_BYTES_MAX = 16 * 1024
+"""Room for `REVOCATIONS_MAX`."""
 ADDRESSES_MAX = 8
 LINKS_MAX = 64
 OBSERVATIONS_MAX = 128
@@ -44,6 +47,7 @@ class Kind(IntEnum):
     ALERTS = 3
     SUMMARY = 4
     ORDERS = 5
+    REVOKED = 6
 
 
 class Status(IntEnum):
@@ -78,6 +82,9 @@ class Profile(Struct, frozen=True, array_like=True, gc=False):
     """Who says so: the operator, or a table of address ranges."""
     node_id: OverlayId | None = None
     """Name of the node in its own network, as its neighbours there call it."""
+    certificate: Certificate | None = None
+    """An operator's word that the peer is a member, where the network wants it: so that all may check, not only those
+    whom it greets."""
 
 
 class Check(Struct, frozen=True, array_like=True, gc=False):
@@ -175,7 +182,11 @@ class Opaque(Struct, frozen=True):
     data: bytes
 
 
+<<<<<<< HEAD
 Body = Profile | Report | Observations | Alerts | Orders | Summary | Opaque
+=======
+Body = Profile | Report | Observations | Alerts | Orders | Revoked | Opaque
+>>>>>>> wt-7g
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
@@ -185,6 +196,7 @@ _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
     Kind.ALERTS: msgspec.msgpack.Decoder(Alerts),
     Kind.ORDERS: msgspec.msgpack.Decoder(Orders),
     Kind.SUMMARY: msgspec.msgpack.Decoder(Summary),
+    Kind.REVOKED: msgspec.msgpack.Decoder(Revoked),
 }
 _kinds: dict[type[Body], Kind] = {
     Profile: Kind.PROFILE,
@@ -193,8 +205,13 @@ _kinds: dict[type[Body], Kind] = {
     Alerts: Kind.ALERTS,
     Orders: Kind.ORDERS,
     Summary: Kind.SUMMARY,
+    Revoked: Kind.REVOKED,
 }
-_body_bytes_max: dict[int, int] = {Kind.ALERTS: ALERTS_BYTES_MAX, Kind.SUMMARY: SUMMARY_BYTES_MAX}
+_bytes_max: dict[int, int] = {
+    Kind.ALERTS: ALERTS_BYTES_MAX,
+    Kind.SUMMARY: SUMMARY_BYTES_MAX,
+    Kind.REVOKED: REVOKED_BYTES_MAX,
+}
 
 
 def kind_of(body: Body) -> Kind:
@@ -204,7 +221,7 @@ def kind_of(body: Body) -> Kind:
 
 def body_bytes_max(kind: int) -> int:
     """Longest body of this kind."""
-    return _body_bytes_max.get(kind, BODY_BYTES_MAX)
+    return _bytes_max.get(kind, BODY_BYTES_MAX)
 
 
 def encode_body(body: Body) -> bytes:

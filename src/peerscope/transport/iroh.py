@@ -1,4 +1,4 @@
-"""QUIC by iroh: the only file that imports it.
+"""QUIC by iroh: only this file and `wire.py` import it.
 
 Each end of a connection opens one unidirectional stream and writes length-prefixed messages to it; pings travel as
 datagrams. Two peers that dial each other at once end up with two connections: both are read, the newest is written
@@ -13,20 +13,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-import struct
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
 import iroh
 
 from peerscope.addresses import is_loopback, split_address
-from peerscope.errors import ConfigError, TransportError
-from peerscope.mesh.events import Connected, DialFailed, Disconnected, Event, Lane, Received
-from peerscope.mesh.messages import MESSAGE_BYTES_MAX
+from peerscope.errors import ConfigError
+from peerscope.mesh.events import Breach, Connected, DialFailed, Disconnected, Event, Lane, Received
 from peerscope.records.identity import PeerId
+from peerscope.transport.doorman import Answer, Doorman
+from peerscope.transport.inbox import Inbox
 from peerscope.transport.iroh_buffers import speed_up
+from peerscope.transport.wire import DRAIN_TIMEOUT_S, Wire, text_of
 
 FAST_BUFFERS = speed_up(iroh.iroh_ffi)
 """Bytes go to iroh in one piece; False where this iroh is not the one we know."""
@@ -34,18 +34,8 @@ ALPN = b"peerscope/1"
 DIAL_TIMEOUT_S = 30.0
 """A machine that starts many agents at once takes long to shake hands. Whoever gives up begins anew at the end of the
 queue, and what was begun is done for nothing: with 10 s, 200 agents on two cores got nowhere for a minute."""
-DRAIN_TIMEOUT_S = 1.0
 CLOSE_TIMEOUT_S = 4.0
-QUEUE_MESSAGES_MAX = 1024
-QUEUE_BYTES_MAX = 4 * 1024 * 1024
-EVENTS_MAX = 8192
-TURN_EVENTS_MAX = 64
-DATAGRAMS_MAX = 1024
-HANDSHAKES_MAX = 64
 CONNECTIONS_MAX = 512
-WRITE_BYTES = 64 * 1024
-READ_BYTES = 64 * 1024
-_LENGTH = struct.Struct(">I")
 
 
 class IrohTransport:
@@ -57,15 +47,11 @@ class IrohTransport:
         self._bound = bound
         self._dial_timeout_s = dial_timeout_s
         self._wires: dict[PeerId, list[Wire]] = {}
-        self._datagrams: deque[Event] = deque()
-        """Pings and pongs go before whatever else waits: an agent that is behind still answers."""
-        self._events: deque[Event] = deque()
-        self._arrived = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._inbox = Inbox()
         self._tasks: set[asyncio.Task[None]] = set()
         self._finishing: set[asyncio.Task[None]] = set()
-        self._handshakes = 0
+        self._doorman = Doorman(local_only=is_loopback(split_address(bound, "listen")[0]))
+        self._handshakes: dict[int, asyncio.Task[None]] = {}
         self._spawn(self._accept())
 
     @classmethod
@@ -82,7 +68,7 @@ class IrohTransport:
             endpoint = await iroh.Endpoint.bind(options)
         except iroh.IrohError as error:
             raise ConfigError(
-                f"cannot listen on {listen}: {_text(error)}; choose another address or port with --listen"
+                f"cannot listen on {listen}: {text_of(error)}; choose another address or port with --listen"
             ) from error
         return cls(endpoint, _bound_socket(endpoint, listen), dial_timeout_s or DIAL_TIMEOUT_S)
 
@@ -103,7 +89,7 @@ class IrohTransport:
     @property
     def queued(self) -> int:
         outward = sum(wire.queued for wires in self._wires.values() for wire in wires)
-        return len(self._events) + len(self._datagrams) + outward
+        return len(self._inbox) + outward
 
     @property
     def ticket(self) -> str:
@@ -112,21 +98,7 @@ class IrohTransport:
         return str(iroh.EndpointTicket.from_addr(addr))
 
     async def receive(self, timeout_s: float) -> list[Event]:
-        if not self._events and not self._datagrams:
-            self._arrived.clear()
-            # Not `asyncio.timeout`: its cancellation costs as much as handling a message.
-            alarm = asyncio.get_running_loop().call_later(min(timeout_s, 3600.0), self._arrived.set)
-            try:
-                await self._arrived.wait()
-            finally:
-                alarm.cancel()
-        else:
-            await asyncio.sleep(0)  # however busy we are, others run too
-        events = list(self._datagrams)
-        self._datagrams.clear()
-        events += (self._events.popleft() for _ in range(min(len(self._events), TURN_EVENTS_MAX)))
-        self._room.set()
-        return events
+        return await self._inbox.take(timeout_s)
 
     def send(self, to: PeerId, data: bytes, lane: Lane) -> None:
         wires = self._wires.get(to)
@@ -167,25 +139,22 @@ class IrohTransport:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def put(self, event: Event) -> None:
-        """Hand the driver an event; waits while it is far behind, which slows the sender down (flow control)."""
-        while len(self._events) >= EVENTS_MAX:
-            self._room.clear()
-            await self._room.wait()
-        self.inject(event)
-
     def inject(self, event: Event) -> None:
-        """Hand the driver an event that must not wait: one of our own, or about a connection."""
-        self._events.append(event)
-        self._arrived.set()
+        """Hand the driver an event that must not wait: one of our own."""
+        self._inbox.own(event)
 
-    def inject_datagram(self, event: Received) -> None:
-        """Hand the driver what came as a datagram; dropped while many wait."""
-        if len(self._datagrams) >= DATAGRAMS_MAX:
+    async def put(self, event: Received) -> None:
+        """Hand the driver a message."""
+        await self._inbox.put(event)
+
+    def put_datagram(self, event: Received) -> None:
+        """Hand the driver what came as a datagram; dropped while many of its sender wait."""
+        if not self._inbox.put_datagram(event):
             self.counters["datagram-dropped"] += 1
-            return
-        self._datagrams.append(event)
-        self._arrived.set()
+
+    def breached(self, peer: PeerId, reason: str) -> None:
+        """Tell the core of what is not handed on."""
+        self._inbox.about(peer, Breach(peer, reason))
 
     async def _dial(self, peer: PeerId, addresses: tuple[str, ...]) -> None:
         try:
@@ -195,22 +164,38 @@ class IrohTransport:
         except (iroh.IrohError, TimeoutError) as error:
             self.counters["dial-failed"] += 1
             timed_out = isinstance(error, TimeoutError)
-            self.inject(DialFailed(peer, f"no answer within {self._dial_timeout_s:g} s" if timed_out else _text(error)))
+            self.inject(
+                DialFailed(peer, f"no answer within {self._dial_timeout_s:g} s" if timed_out else text_of(error))
+            )
         else:
             self._adopt(peer, connection, dialled=True)
 
     async def _accept(self) -> None:
         while (incoming := await self._endpoint.accept_next()) is not None:
-            total = sum(len(wires) for wires in self._wires.values())
-            if self._handshakes >= HANDSHAKES_MAX or total >= CONNECTIONS_MAX:
-                self.counters["connection-refused"] += 1
-                with contextlib.suppress(iroh.IrohError):
-                    await incoming.refuse()
-                continue
-            self._handshakes += 1
-            self._spawn(self._shake_hands(incoming))
+            with contextlib.suppress(iroh.IrohError, ConfigError):  # ConfigError: an address that is none
+                await self._open(incoming)
 
-    async def _shake_hands(self, incoming: iroh.Incoming) -> None:
+    async def _open(self, incoming: iroh.Incoming) -> None:
+        """Begin a handshake with whoever knocks, or not."""
+        now = asyncio.get_running_loop().time()
+        came_from = await incoming.remote_addr()
+        address = str(came_from.addr) if isinstance(came_from, iroh.IncomingAddr.IP) else None
+        answer = self._doorman.ask(address, now, is_proved=await incoming.remote_addr_validated())
+        if answer is Answer.PROVE_ADDRESS:
+            await incoming.retry()
+            return
+        if answer is Answer.REFUSE or sum(len(wires) for wires in self._wires.values()) >= CONNECTIONS_MAX:
+            self.counters["connection-refused"] += 1
+            await incoming.refuse()
+            return
+        late = self._doorman.late(now)
+        if late is not None:
+            self._handshakes[late].cancel()
+            self._doorman.ended(late)
+        number = self._doorman.began(now)
+        self._handshakes[number] = self._spawn(self._shake_hands(incoming, number))
+
+    async def _shake_hands(self, incoming: iroh.Incoming, number: int) -> None:
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
                 connection = await (await incoming.accept()).connect()
@@ -220,7 +205,8 @@ class IrohTransport:
         else:
             self._adopt(peer, connection, dialled=False)
         finally:
-            self._handshakes -= 1
+            self._handshakes.pop(number, None)
+            self._doorman.ended(number)
 
     def _adopt(self, peer: PeerId, connection: iroh.Connection, *, dialled: bool) -> None:
         wire = Wire(self, peer, connection)
@@ -228,7 +214,7 @@ class IrohTransport:
         wires.append(wire)
         if len(wires) > 2:
             wires.pop(0).abort("replaced")
-        self.inject(Connected(peer, dialled))
+        self._inbox.about(peer, Connected(peer, dialled))
         self._spawn(self._serve(wire))
 
     async def _serve(self, wire: Wire) -> None:
@@ -239,106 +225,7 @@ class IrohTransport:
             wires.remove(wire)
             if not wires:
                 del self._wires[wire.peer]
-                self.inject(Disconnected(wire.peer, reason))
-
-
-class Wire:
-    """One connection: a bounded queue out, two readers in."""
-
-    def __init__(self, transport: IrohTransport, peer: PeerId, connection: iroh.Connection) -> None:
-        self.peer = peer
-        self._transport = transport
-        self._connection = connection
-        self._queue: deque[bytes] = deque()
-        self._queued_bytes = 0
-        self._filled = asyncio.Event()
-        self._drained = asyncio.Event()
-        self._finishing = False
-
-    @property
-    def queued(self) -> int:
-        return len(self._queue)
-
-    def send(self, data: bytes) -> None:
-        """Queue one message for the stream."""
-        if len(self._queue) >= QUEUE_MESSAGES_MAX or self._queued_bytes + len(data) > QUEUE_BYTES_MAX:
-            self._transport.counters["send-queue-full"] += 1
-            return
-        self._queue.append(_LENGTH.pack(len(data)) + data)
-        self._queued_bytes += len(data) + _LENGTH.size
-        self._filled.set()
-
-    def send_datagram(self, data: bytes) -> None:
-        """Send at once or not at all."""
-        try:
-            self._connection.send_datagram(data)
-        except iroh.IrohError:
-            self._transport.counters["datagram-unsent"] += 1
-
-    async def run(self) -> str:
-        """Read and write until the connection ends; why it did."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                for work in (self._write(), self._read_stream(), self._read_datagrams()):
-                    group.create_task(work)
-        except* (iroh.IrohError, TransportError) as errors:
-            reason = _text(errors.exceptions[0])
-        else:
-            reason = "closed"
-        return reason
-
-    async def finish(self, reason: str) -> None:
-        """Let what is queued reach the peer, then close."""
-        self._finishing = True
-        self._filled.set()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_TIMEOUT_S):
-                await self._drained.wait()
-        self.abort(reason)
-
-    def abort(self, reason: str) -> None:
-        """Close at once."""
-        self._drained.set()
-        with contextlib.suppress(iroh.IrohError):
-            self._connection.close(0, reason.encode()[:64])
-
-    async def _write(self) -> None:
-        stream = await self._connection.open_uni()
-        while True:
-            await self._filled.wait()
-            self._filled.clear()
-            while self._queue:
-                batch = bytearray()
-                while self._queue and len(batch) < WRITE_BYTES:
-                    batch += self._queue.popleft()
-                self._queued_bytes -= len(batch)
-                await stream.write_all(bytes(batch))
-            if self._finishing:
-                await stream.finish()
-                await stream.stopped()  # everything is acknowledged
-                self._drained.set()
-                return
-
-    async def _read_stream(self) -> None:
-        stream = await self._connection.accept_uni()
-        buffer = bytearray()
-        while chunk := await stream.read(READ_BYTES):
-            buffer += chunk
-            while len(buffer) >= _LENGTH.size:
-                (size,) = _LENGTH.unpack_from(buffer)
-                if size > MESSAGE_BYTES_MAX:
-                    self._transport.counters["oversized-message"] += 1
-                    raise TransportError(f"a message of {size} bytes; at most {MESSAGE_BYTES_MAX}")
-                if len(buffer) < _LENGTH.size + size:
-                    break
-                data = bytes(memoryview(buffer)[_LENGTH.size : _LENGTH.size + size])
-                del buffer[: _LENGTH.size + size]
-                await self._transport.put(Received(self.peer, data))
-
-    async def _read_datagrams(self) -> None:
-        while True:
-            data = await self._connection.read_datagram()
-            self._transport.inject_datagram(Received(self.peer, data))
+                self._inbox.about(wire.peer, Disconnected(wire.peer, reason))
 
 
 def parse_ticket(ticket: str) -> tuple[PeerId, tuple[str, ...]]:
@@ -347,7 +234,7 @@ def parse_ticket(ticket: str) -> tuple[PeerId, tuple[str, ...]]:
         addr = iroh.EndpointTicket.from_string(ticket.strip()).endpoint_addr()
     except iroh.IrohError as error:
         raise ConfigError(
-            f"not a ticket: {ticket[:24]!r}... ({_text(error)}); a ticket is printed by `peerscope run` "
+            f"not a ticket: {ticket[:24]!r}... ({text_of(error)}); a ticket is printed by `peerscope run` "
             "and begins with 'endpoint'"
         ) from error
     return PeerId(bytes.fromhex(str(addr.id()))), tuple(addr.direct_addresses())
@@ -357,12 +244,3 @@ def _bound_socket(endpoint: iroh.Endpoint, listen: str) -> str:
     """The socket that was asked for: iroh binds another one, on a random port, beside it."""
     host = listen.rpartition(":")[0]
     return next((s for s in endpoint.bound_sockets() if s.rpartition(":")[0] == host), listen)
-
-
-def _text(error: BaseException) -> str:
-    """What went wrong, in one line: iroh's messages are chains of causes with places in its own source."""
-    message = str(error.message()) if isinstance(error, iroh.IrohError) else str(error)
-    lines = [line.strip() for line in message.splitlines()]
-    causes = [line for line in lines if line and not line.startswith(("at ", "Caused by", "Stack backtrace"))]
-    last = re.sub(r"^\d+: |\s*\(?(/[^\s:]+)+\.rs(:\d+)*\)?", "", causes[-1]) if causes else ""
-    return last.strip() or type(error).__name__

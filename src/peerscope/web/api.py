@@ -14,7 +14,7 @@ from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
-from peerscope.web import history, metrics, regions, routes, telemetry, topology
+from peerscope.web import conduct, history, metrics, regions, routes, telemetry, topology
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 
 
@@ -94,6 +94,7 @@ ROUTES = [
     Route("/api/v1/peers/{id}", peer),
     Route("/api/v1/peers/{id}/evidence", evidence),
     *metrics.ROUTES,
+    *conduct.ROUTES,
     *regions.ROUTES,
     *routes.ROUTES,
     *topology.ROUTES,
@@ -110,6 +111,7 @@ ANSWERS: dict[str, Any] = {
     "/api/v1/peers/{id}": PeerDetail,
     "/api/v1/peers/{id}/evidence": EvidenceView,
     **metrics.ANSWERS,
+    **conduct.ANSWERS,
     **regions.ANSWERS,
     **routes.ANSWERS,
     **topology.ANSWERS,

@@ -1,0 +1,153 @@
+"""Certificates and revocations as files: one a line, so that they can be mailed and pasted.
+
+A file holds lines like `peerscope-certificate-1 BASE64`; empty lines and those that begin with # are comments. The
+agent reads its files at the start, and again when they change: a certificate is renewed, and a peer revoked, without a
+restart. What it learns of revocations from others it keeps in its state directory, since a member that has just
+started must know them before it hears anybody.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from peerscope.errors import ConfigError, RemoteError
+from peerscope.mesh.admission import Admission, NetworkConfig
+from peerscope.mesh.events import Credentials
+from peerscope.records.certificates import Certificate, Revocation
+from peerscope.records.identity import PeerId
+
+FILE_BYTES_MAX = 1024 * 1024
+REVOKED_FILE = "revoked"
+HEADS: dict[str, type[Certificate | Revocation]] = {
+    "peerscope-certificate-1": Certificate,
+    "peerscope-revocation-1": Revocation,
+}
+log = logging.getLogger(__name__)
+
+
+def armored(paper: Certificate | Revocation) -> str:
+    """One line of text."""
+    head = next(head for head, kind in HEADS.items() if isinstance(paper, kind))
+    return f"{head} {base64.b64encode(msgspec.msgpack.encode(paper)).decode()}"
+
+
+def papers(place: Path) -> list[Certificate | Revocation]:
+    """Everything in a file. Signatures are not checked here. Raises `ConfigError` that names the line."""
+    try:
+        with place.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+        if len(data) > FILE_BYTES_MAX:
+            raise ConfigError(f"{place}: larger than {FILE_BYTES_MAX} bytes; certificates and revocations are short")
+        lines = data.decode("ascii").splitlines()
+    except OSError as error:
+        raise ConfigError(f"{place}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{place}: not a text file of `peerscope admit`") from None
+    found: list[Certificate | Revocation] = []
+    for number, line in enumerate(lines, 1):
+        head, _, text = line.strip().partition(" ")
+        if not head or head.startswith("#"):
+            continue
+        try:
+            found.append(msgspec.msgpack.decode(base64.b64decode(text, validate=True), type=HEADS[head]))
+        except (KeyError, binascii.Error, msgspec.MsgspecError, ValueError):
+            raise ConfigError(
+                f"{place}: line {number} is no certificate and no revocation of `peerscope admit`"
+            ) from None
+    return found
+
+
+class CredentialFiles:
+    """The files of one agent, and whether they changed."""
+
+    def __init__(self, config: NetworkConfig, me: PeerId, state: Path) -> None:
+        """`state`: the state directory."""
+        self._config = config
+        self._me = me
+        self._certificate = Path(config.certificate_file) if config.certificate_file else None
+        self._revocations = [Path(config.revocation_file)] if config.revocation_file else []
+        self._learnt = state / REVOKED_FILE
+        self._seen: dict[Path, tuple[int, int]] = {}
+        self._kept: frozenset[Revocation] | None = None
+
+    def first(self, wall_ms: int) -> Credentials:
+        """What the files say at the start. Raises `ConfigError` where a member would refuse us for it."""
+        places = [*self._revocations, *([self._learnt] if self._learnt.exists() else [])]
+        revocations = [one for place in places for one in papers(place) if isinstance(one, Revocation)]
+        certificate = None if self._certificate is None else self._ours(self._certificate)
+        self._changed()
+        found = Credentials(certificate, tuple(revocations))
+        if certificate is not None:
+            self._check(found, wall_ms)
+        elif self._config.operators:
+            log.warning(
+                "network.operators is set, but network.certificate_file is empty: members that do not have this peer "
+                "on their network.allow will refuse it; get one by `peerscope admit issue %s`",
+                self._me.hex(),
+            )
+        return found
+
+    def look(self, admission: Admission, wall_ms: int) -> list[Credentials]:
+        """Call now and then: what changed in the files. Keeps what others taught us."""
+        self._keep(admission.revocations.values())
+        if not self._changed():
+            return []
+        try:
+            return [self.first(wall_ms)]
+        except ConfigError as error:  # half written, or a mistake: what we have still holds
+            log.warning("%s; going on with what was read before", error)
+            return []
+
+    def _ours(self, place: Path) -> Certificate:
+        found = [one for one in papers(place) if isinstance(one, Certificate)]
+        ours = [one for one in found if one.subject == self._me]
+        if not ours:
+            raise ConfigError(
+                f"{place}: no certificate for this peer, {self._me.hex()}; make one by `peerscope admit issue "
+                f"{self._me.hex()}`"
+            )
+        return max(ours, key=lambda one: one.not_after_ms)
+
+    def _check(self, found: Credentials, wall_ms: int) -> None:
+        # As a member sees us who has us on no list.
+        strict = Admission(msgspec.structs.replace(self._config, allow=()), PeerId(b""), Random(0))
+        strict.learn(found.revocations, wall_ms)
+        try:
+            strict.check(self._me, found.certificate, wall_ms)
+        except RemoteError as error:
+            raise ConfigError(
+                f"{self._certificate}: other members would refuse this certificate ({error}); make a new one by "
+                f"`peerscope admit issue {self._me.hex()}`"
+            ) from None
+
+    def _changed(self) -> bool:
+        now = {}
+        for place in (*([self._certificate] if self._certificate else []), *self._revocations):
+            try:
+                status = os.stat(place)
+                now[place] = (status.st_mtime_ns, status.st_size)
+            except OSError:
+                continue  # being replaced, or gone: what we have still holds
+        changed = any(self._seen.get(place) != value for place, value in now.items())
+        self._seen |= now
+        return changed
+
+    def _keep(self, revocations: Iterable[Revocation]) -> None:
+        known = frozenset(revocations)
+        if known == (self._kept or frozenset()):
+            return
+        draft = self._learnt.with_suffix(".new")
+        try:
+            draft.write_text("".join(f"{armored(one)}\n" for one in sorted(known, key=armored)), encoding="ascii")
+            os.replace(draft, self._learnt)
+        except OSError as error:  # a full disk must not stop the agent
+            log.warning("cannot keep revocations in %s: %s", self._learnt, error.strerror)
+        self._kept = known

@@ -1,0 +1,115 @@
+"""Records of others on their way in: checked, kept, and passed on where they are news."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from peerscope.errors import RemoteError
+from peerscope.mesh.admission import Admission
+from peerscope.mesh.coordinates import Coordinates
+from peerscope.mesh.events import Delivered, Hangup, Outbox, Stored
+from peerscope.mesh.gossip import Gossip
+from peerscope.mesh.membership import Membership
+from peerscope.mesh.messages import Aged, Push
+from peerscope.mesh.register import Register
+from peerscope.mesh.sessions import Sessions
+from peerscope.mesh.transit import whole_path, with_last_hop
+from peerscope.mesh.voice import Voice
+from peerscope.mesh.watch import Watch
+from peerscope.records.bodies import Observations, Profile, Report
+from peerscope.records.certificates import Revoked
+from peerscope.records.identity import PeerId, ref
+from peerscope.records.ledger import Entry
+from peerscope.records.record import Record
+
+
+class Intake:
+    """What a peer does with the records it is given."""
+
+    def __init__(
+        self,
+        register: Register,
+        admission: Admission,
+        watch: Watch,
+        membership: Membership,
+        coordinates: Coordinates,
+        gossip: Gossip,
+        sessions: Sessions,
+        voice: Voice,
+        out: Outbox,
+        refuse: Callable[[PeerId | None, str, float], None],
+    ) -> None:
+        """`refuse`: called with the neighbour that sent what is refused, the reason, and the time."""
+        self._me = register.me
+        self._register = register
+        self._admission = admission
+        self._watch = watch
+        self._membership = membership
+        self._coordinates = coordinates
+        self._gossip = gossip
+        self._sessions = sessions
+        self._voice = voice
+        self._out = out
+        self._refuse = refuse
+        self.copies: Counter[str] = Counter()
+        """Record bodies received, pushed and announced, and how many of them were news."""
+        self.hops: Counter[int] = Counter()
+        """Hops that urgent news took to us."""
+
+    def pushed(self, source: PeerId, push: Push, now: float) -> None:
+        """Urgent news, or what was urgent to somebody. Raises `RemoteError` if the record is refused."""
+        entry = self._accept(push.record, push.age_ms, now)
+        self.copies["pushed"] += 1
+        if entry is not None:
+            self.copies["pushed news"] += 1
+            self.hops[len(push.path)] += 1
+            sent_us = self._register.wall_us(now)
+            hops_us = with_last_hop(push, sent_us, self._watch.ahead_s(source))
+            path = whole_path(push, source, self._me)
+            if path:
+                self._out.add(Delivered(path, hops_us))
+            self._gossip.push(
+                entry, now, hops=push.ttl - 1, path=push.path, source=source, hops_us=hops_us, sent_us=sent_us
+            )
+
+    def given(self, source: PeerId | None, items: Iterable[Aged], now: float) -> None:
+        """Records that we asked for, or that `source` thinks we lack; None: kept by ourselves from an earlier time."""
+        for item in items:
+            if source is not None and source not in self._watch.links:
+                return  # it was banned for one of them
+            try:
+                entry = self._accept(item.record, item.age_ms, now)
+            except RemoteError as error:  # the others in the message may be good
+                self._refuse(source, error.reason, now)
+            else:
+                self.copies["announced"] += 1
+                if entry is not None:
+                    self.copies["announced news"] += 1
+                    self._gossip.spread(entry, now, source=source)
+
+    def _accept(self, record: Record, age_ms: int, now: float) -> Entry | None:
+        """The entry if the record is news and true; None if it is known. Raises `RemoteError` otherwise."""
+        if record.peer_id == self._me:
+            if self._register.is_behind(record, now):
+                self._voice.outrun(record.kind, now)
+            return None
+        entry = self._register.accept(record, age_ms, now)
+        if entry is not None:
+            self._gossip.arrived(entry)
+            self._out.add(Stored(entry))
+            self._stored(entry, now)
+        return entry
+
+    def _stored(self, entry: Entry, now: float) -> None:
+        peer, body = entry.record.peer_id, entry.body
+        self._membership.stored(entry, now)
+        if isinstance(body, Report):
+            self._coordinates.told(peer, body.coordinate)
+        elif isinstance(body, Revoked):
+            self._admission.learn(body.items, self._register.wall_ms(now))
+        if isinstance(body, Profile) and body.left and peer in self._watch.links:
+            self._out.add(Hangup(peer, "it left"))
+            self._sessions.unlink(peer, "it left", now)
+        elif isinstance(body, Observations) and any(o.subject == ref(self._me) for o in body.lost):
+            self._voice.refute(now)

@@ -1,0 +1,103 @@
+"""Membership signed by an operator: certificates, and what revokes them.
+
+A certificate says: this peer belongs to this network from then until then. It is worth nothing to anybody else, since
+a connection proves the id of the peer at its other end. A revocation names one certificate by its serial number, or a
+peer: then every certificate of that peer that began before is void, and a later one is good again.
+
+Both are Ed25519 signatures of a key that only signs these two (RFC 8032); the prefix of the signed bytes tells them
+apart from each other and from records. Revocations are a set that only grows until they lapse, so that members who
+merge what they know agree, whatever reached them first.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from peerscope.records.identity import PEER_ID_BYTES, SIGNATURE_BYTES, PeerId, Signer, verify_ed25519
+from peerscope.records.texts import Milliseconds, Name
+
+SERIAL_BYTES = 8
+REVOCATIONS_MAX = 96
+"""As many as one record has room for, about 150 bytes each."""
+_CERTIFICATE = b"peerscope certificate 1\0"
+_REVOCATION = b"peerscope revocation 1\0"
+_SPAN = struct.Struct(">QQ")
+
+Id = Annotated[bytes, Meta(min_length=PEER_ID_BYTES, max_length=PEER_ID_BYTES)]
+Serial = Annotated[bytes, Meta(min_length=SERIAL_BYTES, max_length=SERIAL_BYTES)]
+Signature = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
+
+
+class Certificate(Struct, frozen=True, array_like=True, gc=False):
+    """An operator's word that a peer is a member."""
+
+    subject: Id
+    network: Name
+    serial: Serial
+    not_before_ms: Milliseconds
+    """Wall clock, milliseconds since 1970; the same for all times here."""
+    not_after_ms: Milliseconds
+    operator: Id
+    signature: Signature
+
+    def is_signed(self) -> bool:
+        """The signature is the operator's. Whether that operator counts is for the reader's settings to say."""
+        data = _certified(self.subject, self.network, self.serial, self.not_before_ms, self.not_after_ms)
+        return verify_ed25519(PeerId(self.operator), data, self.signature)
+
+
+class Revocation(Struct, frozen=True, array_like=True, gc=False):
+    """An operator's word that a certificate, or all that a peer has, is void."""
+
+    target: Annotated[bytes, Meta(min_length=SERIAL_BYTES, max_length=PEER_ID_BYTES)]
+    """A serial number, or a peer's id."""
+    revoked_at_ms: Milliseconds
+    not_after_ms: Milliseconds
+    """By then everything it revokes has expired by itself, and it is forgotten."""
+    operator: Id
+    signature: Signature
+
+    def is_signed(self, network: str) -> bool:
+        """The signature is the operator's, for this network."""
+        data = _revoked(self.target, network, self.revoked_at_ms, self.not_after_ms)
+        return verify_ed25519(PeerId(self.operator), data, self.signature)
+
+    def voids(self, certificate: Certificate) -> bool:
+        """The certificate counts no more."""
+        if self.target == certificate.serial:
+            return self.operator == certificate.operator
+        return self.target == certificate.subject and certificate.not_before_ms <= self.revoked_at_ms
+
+
+class Revoked(Struct, frozen=True, array_like=True, gc=False):
+    """Body of a record: revocations that its origin passes on. They are their operators' word, not the origin's."""
+
+    items: Annotated[tuple[Revocation, ...], Meta(max_length=REVOCATIONS_MAX)] = ()
+
+
+def certify(
+    operator: Signer, subject: PeerId, network: str, *, serial: bytes, not_before_ms: int, not_after_ms: int
+) -> Certificate:
+    """A certificate for one peer. `serial`: eight bytes that this operator never used before."""
+    signature = operator.sign(_certified(subject, network, serial, not_before_ms, not_after_ms))
+    return Certificate(subject, network, serial, not_before_ms, not_after_ms, operator.peer_id, signature)
+
+
+def revoke(operator: Signer, target: bytes, network: str, *, revoked_at_ms: int, not_after_ms: int) -> Revocation:
+    """A revocation of a serial number or of a peer."""
+    signature = operator.sign(_revoked(target, network, revoked_at_ms, not_after_ms))
+    return Revocation(target, revoked_at_ms, not_after_ms, operator.peer_id, signature)
+
+
+def _certified(subject: bytes, network: str, serial: bytes, not_before_ms: int, not_after_ms: int) -> bytes:
+    # Only the last part has no fixed length, so that no two certificates have the same bytes.
+    return b"".join((_CERTIFICATE, subject, serial, _SPAN.pack(not_before_ms, not_after_ms), network.encode()))
+
+
+def _revoked(target: bytes, network: str, revoked_at_ms: int, not_after_ms: int) -> bytes:
+    return b"".join(
+        (_REVOCATION, bytes((len(target),)), target, _SPAN.pack(revoked_at_ms, not_after_ms), network.encode())
+    )

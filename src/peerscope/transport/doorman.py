@@ -1,0 +1,87 @@
+"""Who may begin a handshake. It costs us some milliseconds and the other end one packet, so it has to be earned.
+
+- An agent on loopback takes connections from loopback only: iroh binds a second socket, on a random port of every
+  address, which nobody asked for.
+- Each address prefix may begin a number of handshakes a second.
+- While several are under way, strangers must first show that they receive what is sent to their address (QUIC's Retry,
+  RFC 9000, section 8.1.2). That costs them a round trip and us no memory, and a forged address never gets further.
+- When all places are taken, the oldest handshake makes room if it had its time: an honest one is over by then.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from enum import Enum
+
+from peerscope.addresses import is_loopback, split_address
+from peerscope.mesh.evidence import prefix
+from peerscope.mesh.limits import Bucket
+
+HANDSHAKES_MAX = 64
+CROWD = 16
+"""Handshakes under way from which on addresses have to be proved."""
+PATIENCE_S = 2.0
+"""How long a handshake keeps its place while others wait for one."""
+PREFIXES_MAX = 1_024
+PER_PREFIX_S, PER_PREFIX_BURST = 20.0, 512.0
+"""Handshakes that one prefix may begin; a machine with hundreds of agents starts them all at once."""
+
+
+class Answer(Enum):
+    """What to do with whoever knocks."""
+
+    COME_IN = "come in"
+    PROVE_ADDRESS = "prove address"
+    REFUSE = "refuse"
+
+
+class Doorman:
+    """Decides about each incoming connection, before any cryptography."""
+
+    def __init__(self, *, local_only: bool) -> None:
+        """`local_only`: take connections from this machine only."""
+        self._local_only = local_only
+        self._under_way: OrderedDict[int, float] = OrderedDict()
+        """When each handshake began, the oldest first."""
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._number = 0
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    def ask(self, address: str | None, now: float, *, is_proved: bool) -> Answer:
+        """May this one begin? `address`: "host:port", None where the connection comes over a relay."""
+        if address is not None:
+            if self._local_only and not is_loopback(split_address(address, "address")[0].removeprefix("::ffff:")):
+                return Answer.REFUSE
+            if len(self._under_way) >= CROWD and not is_proved:
+                return Answer.PROVE_ADDRESS
+            if not self._bucket(prefix(address) or address, now).take(1.0, now):
+                return Answer.REFUSE
+        if len(self._under_way) >= HANDSHAKES_MAX and self.late(now) is None:
+            return Answer.REFUSE
+        return Answer.COME_IN
+
+    def began(self, now: float) -> int:
+        """A handshake is under way; its number."""
+        self._number += 1
+        self._under_way[self._number] = now
+        return self._number
+
+    def ended(self, number: int) -> None:
+        """It is over, whatever came of it."""
+        self._under_way.pop(number, None)
+
+    def late(self, now: float) -> int | None:
+        """The handshake that has to make room while all places are taken; None if it may take its time."""
+        if len(self._under_way) < HANDSHAKES_MAX:
+            return None
+        number, began_at = next(iter(self._under_way.items()))
+        return number if now - began_at > PATIENCE_S else None
+
+    def _bucket(self, name: str, now: float) -> Bucket:
+        bucket = self._buckets.pop(name, None) or Bucket(PER_PREFIX_S, PER_PREFIX_BURST, now)
+        self._buckets[name] = bucket
+        if len(self._buckets) > PREFIXES_MAX:
+            self._buckets.popitem(last=False)
+        return bucket

@@ -1,0 +1,179 @@
+"""One QUIC connection: a bounded queue out, two readers in, both at a bounded pace.
+
+Reading slowly is how a neighbour that sends too much is throttled: what we do not read, QUIC does not let it send
+(streams), or drops before it costs us anything (datagrams). The pace lies above what `mesh.limits` allows, so that the
+core sees who does not keep to its limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import struct
+from collections import Counter, deque
+from typing import Protocol
+
+import iroh
+
+from peerscope.errors import TransportError
+from peerscope.mesh.events import Received
+from peerscope.mesh.limits import Bucket
+from peerscope.mesh.messages import MESSAGE_BYTES_MAX
+from peerscope.records.identity import PeerId
+
+DRAIN_TIMEOUT_S = 1.0
+QUEUE_MESSAGES_MAX = 1024
+QUEUE_BYTES_MAX = 4 * 1024 * 1024
+WRITE_BYTES = 64 * 1024
+READ_BYTES = 64 * 1024
+RECEIVE_WINDOW_BYTES = 512 * 1024
+"""What the other end may send before we have read it: it waits in our memory."""
+DATAGRAM_BYTES_MAX = 512
+"""Pings and pongs have at most some 120."""
+MESSAGES_PER_S, MESSAGES_BURST = 1_000.0, 4_000.0
+DATAGRAMS_PER_S, DATAGRAMS_BURST = 400.0, 400.0
+"""Reading one costs five times as much as a message of a stream."""
+_LENGTH = struct.Struct(">I")
+
+
+class Receiver(Protocol):
+    """Takes what a wire reads."""
+
+    counters: Counter[str]
+
+    async def put(self, event: Received) -> None:
+        """A message of the stream; waits while too many do."""
+
+    def put_datagram(self, event: Received) -> None:
+        """A datagram; dropped while too many wait."""
+
+    def breached(self, peer: PeerId, reason: str) -> None:
+        """The peer sent what is not even handed on."""
+
+
+class Wire:
+    """One connection with one peer."""
+
+    def __init__(self, receiver: Receiver, peer: PeerId, connection: iroh.Connection) -> None:
+        self.peer = peer
+        self._receiver = receiver
+        self._connection = connection
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._filled = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._finishing = False
+        now = asyncio.get_running_loop().time()
+        self._messages = Bucket(MESSAGES_PER_S, MESSAGES_BURST, now)
+        self._datagrams = Bucket(DATAGRAMS_PER_S, DATAGRAMS_BURST, now)
+
+    @property
+    def queued(self) -> int:
+        return len(self._queue)
+
+    def send(self, data: bytes) -> None:
+        """Queue one message for the stream."""
+        if len(self._queue) >= QUEUE_MESSAGES_MAX or self._queued_bytes + len(data) > QUEUE_BYTES_MAX:
+            self._receiver.counters["send-queue-full"] += 1
+            return
+        self._queue.append(_LENGTH.pack(len(data)) + data)
+        self._queued_bytes += len(data) + _LENGTH.size
+        self._filled.set()
+
+    def send_datagram(self, data: bytes) -> None:
+        """Send at once or not at all."""
+        try:
+            self._connection.send_datagram(data)
+        except iroh.IrohError:
+            self._receiver.counters["datagram-unsent"] += 1
+
+    async def run(self) -> str:
+        """Read and write until the connection ends; why it did."""
+        with contextlib.suppress(iroh.IrohError):  # each end opens one stream, one way, and no more
+            self._connection.set_max_concurrent_bi_streams(0)
+            self._connection.set_max_concurrent_uni_streams(1)
+            self._connection.set_receive_window(RECEIVE_WINDOW_BYTES)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for work in (self._write(), self._read_stream(), self._read_datagrams()):
+                    group.create_task(work)
+        except* (iroh.IrohError, TransportError) as errors:
+            reason = text_of(errors.exceptions[0])
+        else:
+            reason = "closed"
+        return reason
+
+    async def finish(self, reason: str) -> None:
+        """Let what is queued reach the peer, then close."""
+        self._finishing = True
+        self._filled.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                await self._drained.wait()
+        self.abort(reason)
+
+    def abort(self, reason: str) -> None:
+        """Close at once."""
+        self._drained.set()
+        with contextlib.suppress(iroh.IrohError):
+            self._connection.close(0, reason.encode()[:64])
+
+    async def _write(self) -> None:
+        stream = await self._connection.open_uni()
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._queue:
+                batch = bytearray()
+                while self._queue and len(batch) < WRITE_BYTES:
+                    batch += self._queue.popleft()
+                self._queued_bytes -= len(batch)
+                await stream.write_all(bytes(batch))
+            if self._finishing:
+                await stream.finish()
+                await stream.stopped()  # everything is acknowledged
+                self._drained.set()
+                return
+
+    async def _read_stream(self) -> None:
+        stream = await self._connection.accept_uni()
+        buffer = bytearray()
+        while chunk := await stream.read(READ_BYTES):
+            buffer += chunk
+            while len(buffer) >= _LENGTH.size:
+                (size,) = _LENGTH.unpack_from(buffer)
+                if size > MESSAGE_BYTES_MAX:
+                    self._receiver.breached(self.peer, "oversized-message")
+                    raise TransportError(f"a message of {size} bytes; at most {MESSAGE_BYTES_MAX}")
+                if len(buffer) < _LENGTH.size + size:
+                    break
+                data = bytes(memoryview(buffer)[_LENGTH.size : _LENGTH.size + size])
+                del buffer[: _LENGTH.size + size]
+                await self._keep_pace(self._messages)
+                if self._finishing:  # we have hung up: what still comes is not heard
+                    return
+                await self._receiver.put(Received(self.peer, data))
+
+    async def _read_datagrams(self) -> None:
+        while not self._finishing:
+            data = await self._connection.read_datagram()
+            await self._keep_pace(self._datagrams)
+            if len(data) > DATAGRAM_BYTES_MAX:
+                self._receiver.breached(self.peer, "oversized-datagram")
+            else:
+                self._receiver.put_datagram(Received(self.peer, data))
+
+    async def _keep_pace(self, bucket: Bucket) -> None:
+        wait_s = bucket.wait_s(1.0, asyncio.get_running_loop().time())
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+
+
+def text_of(error: BaseException) -> str:
+    """What went wrong, in one line: iroh's messages are chains of causes with places in its own source."""
+    message = str(error.message()) if isinstance(error, iroh.IrohError) else str(error)
+    lines = [line.strip() for line in message.splitlines()]
+    causes = [line for line in lines if line and not line.startswith(("at ", "Caused by", "Stack backtrace"))]
+    last = re.sub(r"^\d+: |\s*\(?(/[^\s:]+)+\.rs(:\d+)*\)?", "", causes[-1]) if causes else ""
+    return last.strip() or type(error).__name__
