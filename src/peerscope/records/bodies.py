@@ -50,6 +50,10 @@ class Kind(IntEnum):
     REVOKED = 6
 
 
+WORLD = frozenset((Kind.SUMMARY,))
+"""Kinds that cross the borders of zones; all others stay in the zone of their origin."""
+
+
 class Status(IntEnum):
     """How a peer judges one of its checks, or itself. Ordered: worse is greater, except `UNKNOWN`."""
 
@@ -182,11 +186,7 @@ class Opaque(Struct, frozen=True):
     data: bytes
 
 
-<<<<<<< HEAD
-Body = Profile | Report | Observations | Alerts | Orders | Summary | Opaque
-=======
-Body = Profile | Report | Observations | Alerts | Orders | Revoked | Opaque
->>>>>>> wt-7g
+Body = Profile | Report | Observations | Alerts | Orders | Summary | Revoked | Opaque
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {

@@ -2,39 +2,27 @@
 
 Three aggregators of a zone look at ledgers that are the same up to the time records travel, so their counts differ by
 what changes in that time. Of the summaries of one zone the median of each number counts; a summary that differs from
-the medians by more than the zone can have changed is named. Anybody can claim to speak for a zone: those count whose
-summaries name each other, the largest such group, which makes a lone stranger's claim worth nothing; what strangers
-with many keys can do is said in docs/SCALING.md.
+the medians by more than the zone can have changed is named.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import median_low
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.errors import RemoteError
+from peerscope.mesh.claims import Claim, claims
 from peerscope.records.hyperloglog import estimate, merged
-from peerscope.records.identity import PeerId, ref
-from peerscope.records.ledger import Entry, Ledger
+from peerscope.records.identity import PeerId
+from peerscope.records.ledger import Ledger
 from peerscope.records.sketch import Sketch, SketchBody
 from peerscope.records.summary import Summary
 
-EXPIRY_INTERVALS = 3
 TOLERANCE_RATIO = 0.1
 TOLERANCE_PEERS = 3
 """Two honest aggregators may differ by so much: a tenth of the zone, and three peers."""
-
-
-class Claim(Struct, frozen=True):
-    """A summary, who made it, and when it came."""
-
-    peer: PeerId
-    summary: Summary
-    heard_at: float
 
 
 class Zone(Struct, frozen=True):
@@ -53,30 +41,10 @@ class Zone(Struct, frozen=True):
 
 def zones(abroad: Ledger, now: float) -> list[Zone]:
     """All zones that speak, by name. `abroad`: the ledger of summaries; `now`: local monotonic seconds."""
-    claims: defaultdict[str, list[Claim]] = defaultdict(list)
-    for origin in sorted(abroad):
-        for entry in abroad.entries(origin):
-            if (claim := _claim(entry, now)) is not None:
-                claims[claim.summary.zone].append(claim)
-    return [_agreed(name, claims[name]) for name in sorted(claims)]
+    return [_agreed(zone, speaking) for zone, speaking in claims(abroad, now).items()]
 
 
-def _claim(entry: Entry, now: float) -> Claim | None:
-    body = entry.body
-    if not isinstance(body, Summary) or ref(entry.record.peer_id) not in body.aggregators:
-        return None
-    if now > entry.heard_at + EXPIRY_INTERVALS * body.interval_ms / 1000 or body.members != sum(body.counted[1:]):
-        return None
-    try:
-        for sketch in (body.latency, body.cpu, body.memory):
-            Sketch.of(sketch)
-    except RemoteError:
-        return None
-    return Claim(entry.record.peer_id, body, entry.heard_at)
-
-
-def _agreed(zone: str, claims: Sequence[Claim]) -> Zone:
-    speaking = _recognised(claims)
+def _agreed(zone: str, speaking: Sequence[Claim]) -> Zone:
     counts = [median_low(column) for column in zip(*(claim.summary.counted for claim in speaking), strict=True)]
     slack = TOLERANCE_PEERS + TOLERANCE_RATIO * counts[0]
     fits = [
@@ -94,22 +62,6 @@ def _agreed(zone: str, claims: Sequence[Claim]) -> Zone:
         disagreeing=tuple(claim.peer for claim, fit in zip(speaking, fits, strict=True) if not fit) if is_known else (),
         heard_at=max(claim.heard_at for claim in agreeing),
     )
-
-
-def _recognised(claims: Sequence[Claim]) -> list[Claim]:
-    """The largest group around one claim whose members and it name each other, by rank; of equal ones the newest."""
-    groups = [[other for other in claims if _names(one, other) and _names(other, one)] for one in claims]
-    best = max(groups, key=lambda group: (len(group), _newest(group)))
-    order = best[0].summary.aggregators
-    return sorted(best, key=lambda claim: (order.index(ref(claim.peer)), claim.peer))
-
-
-def _names(one: Claim, other: Claim) -> bool:
-    return ref(other.peer) in one.summary.aggregators
-
-
-def _newest(claims: Iterable[Claim]) -> float:
-    return max(claim.heard_at for claim in claims)
 
 
 def _distance(claim: Claim, counts: Sequence[int]) -> int:
