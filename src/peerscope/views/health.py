@@ -60,7 +60,7 @@ def network_health(moment: Moment, rings: int, links: list[Link] | None = None) 
 def connectivity(moment: Moment, rings: int, links: list[Link]) -> float | None:
     """Share of the expected ring links that are up."""
     living = [p for p in moment.peers if moment.verdict(p) in (Verdict.ALIVE, Verdict.SUSPECT)]
-    expected = expected_links(living, rings)
+    expected = expected_links(living, rings, moment.zone)
     if not expected:
         return None
     up = {(link.source, link.target) for link in links}
