@@ -12,11 +12,13 @@ from collections.abc import Callable
 from hashlib import blake2b
 from math import inf
 
+from msgspec.structs import replace
+
 from peerscope.errors import RemoteError
 from peerscope.mesh.claims import Claim, claims, members
 from peerscope.mesh.neighbourhood import Neighbourhood
 from peerscope.mesh.rings import Rings
-from peerscope.mesh.zones import WHOLE, ZoneConfig, home, is_within, redrawn
+from peerscope.mesh.zones import WHOLE, ZoneConfig, home, is_within, parsed, redrawn
 from peerscope.records.bodies import Body, Profile
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger
@@ -64,6 +66,16 @@ class Borders:
         """A neighbour of this zone is linked."""
         self._has_company = self._has_company or zone == self.zone
 
+    def resume(self, zone: str, now: float) -> None:
+        """Go on where an earlier life of ours was, until we hear otherwise."""
+        if parsed(zone) is not None and self.zone == WHOLE:
+            self.zone = zone
+            self._neighbourhood.move(zone, (), now)
+
+    def placed(self, body: Body) -> Body:
+        """What we say of ourselves, with our zone."""
+        return replace(body, zone=self.zone) if isinstance(body, Profile) else body
+
     def is_member(self, peer: PeerId, profile: Profile, now: float) -> bool:
         """Of our zone; for a while after we moved also those who are to move here."""
         if profile.zone == self.zone:
@@ -81,6 +93,8 @@ class Borders:
         self._review_at = now + REVIEW_S
         speaking = claims(self._abroad, now)
         known = {zone: members(those) for zone, those in speaking.items()}
+        if self._has_company and len(known) > 1:
+            self._neighbourhood.bootstrap.clear()  # they brought us here, and live elsewhere
         self._follow(known, speaking, now)
         self._bridge(now)
         return self._strangers(now)

@@ -228,10 +228,11 @@ class Peer:
             case Join(peer, addresses):
                 if peer not in self.ledger:
                     self.neighbourhood.join(peer, addresses, now)
-            case Recall(items):
+            case Recall(items, zone):
+                self.borders.resume(zone, now)
                 self.intake.given(None, items, now)
             case Publish(body, urgent):
-                self.voice.publish(self.warrants.certified(body), now, urgent=urgent)
+                self.voice.publish(self.borders.placed(self.warrants.certified(body)), now, urgent=urgent)
             case Measured(checks, metrics, node, overlay):
                 self.reporter.measured(checks, now, metrics, node, overlay)
             case WallClock(offset_s):

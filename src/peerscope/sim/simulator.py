@@ -30,6 +30,7 @@ from peerscope.mesh.events import (
     Leave,
     Measured,
     Publish,
+    Recall,
     Received,
     Send,
     WallClock,
@@ -96,8 +97,8 @@ class Simulator:
         self.nodes[node.peer_id] = node
         return node.peer_id
 
-    def start(self, peer: PeerId, *bootstrap: PeerId) -> None:
-        """Start (again) the process of one peer, joining through the given ones."""
+    def start(self, peer: PeerId, *bootstrap: PeerId, zone: str = "") -> None:
+        """Start (again) the process of one peer, joining through the given ones. `zone`: where it was before."""
         node = self.nodes[peer]
         self.running += node.peer is None
         node.life += 1
@@ -105,6 +106,8 @@ class Simulator:
         node.peer = Peer(node.signer, node.config, rng, self.now, wall_offset_s=offset_s, inspector=self._inspector)
         node.tick_at = inf
         started_at_ms = max(0, round((self.now + offset_s) * 1000))
+        if zone:
+            self.feed(peer, Recall((), zone))
         address = f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"
         self.feed(peer, Publish(Profile((address,), node.region, "sim", started_at_ms)))
         self.feed(peer, Measured(tuple(judge(0.1, self.config.health.cpu, "") for _ in range(4)), TYPICAL))
