@@ -62,6 +62,10 @@ class Borders:
         """When `review` has something to do."""
         return self._review_at
 
+    def is_settled(self, now: float) -> bool:
+        """We did not move lately: links into other zones, by which they hear of each other, have done their duty."""
+        return now - self._moved_at >= self._config.grace_s
+
     def met(self, zone: str) -> None:
         """A neighbour of this zone is linked."""
         self._has_company = self._has_company or zone == self.zone

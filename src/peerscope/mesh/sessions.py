@@ -259,13 +259,13 @@ class Sessions:
                 self.unlink(peer, "never told who it is", now)
             elif link.visit and age_s > (VISIT_S if peer in self._visiting else linger_s):
                 self.hang_up(peer, "the visit is over", now)
-            elif link.is_up and peer not in wanted and (peer in rings or self._is_foreign(link)) and age_s > idle_s:
+            elif link.is_up and peer not in wanted and (peer in rings or self._is_foreign(link, now)) and age_s > idle_s:
                 self.hang_up(peer, "not a neighbour", now)
 
-    def _is_foreign(self, link: Link) -> bool:
+    def _is_foreign(self, link: Link, now: float) -> bool:
         """Of another zone, and neither end has reason to cross the border."""
         bridges = self._neighbourhood.bridges
-        return link.zone != self._borders.zone and link.peer not in bridges and not bridges
+        return link.zone != self._borders.zone and not bridges and self._borders.is_settled(now)
 
     def _outlawed(self, peer: PeerId, link: Link, now: float) -> str | None:
         """Why a peer that was admitted would not be any more: its certificate expired, or was revoked."""
