@@ -22,6 +22,7 @@ from peerscope.mesh.messages import (
     Topic,
     Vicinity,
 )
+from peerscope.records.alerts import Acknowledgement, Alerts, Notice, Orders, Silence, Statement
 from peerscope.records.bodies import (
     Body,
     Check,
@@ -62,6 +63,8 @@ BODY_TYPES = {
     Kind.PROFILE: Profile,
     Kind.REPORT: Report,
     Kind.OBSERVATIONS: Observations,
+    Kind.ALERTS: Alerts,
+    Kind.ORDERS: Orders,
     Kind.REVOKED: Revoked,
 }
 
@@ -102,6 +105,7 @@ profiles = st.builds(
     node=st.none() | names,
     labels=tuples_of(st.tuples(names, names), 3),
     roles=tuples_of(names, 3),
+    exporter=st.none() | st.sampled_from(["10.0.0.1:8080", "peer.example.org:80", "[2001:db8::1]:65535"]),
     certificate=st.none() | certificates,
 )
 checks = st.builds(Check, number(3), st.none() | number(1_000_000), st.none() | texts)
@@ -138,7 +142,45 @@ reports = st.builds(
 observations = st.builds(
     Observations, tuples_of(st.builds(Observation, refs, milliseconds, milliseconds, reason=names), 6)
 )
-bodies: st.SearchStrategy[Body] = profiles | reports | observations | revoked
+_pairs = tuples_of(st.tuples(names, names), 8)
+alerts = st.builds(
+    Alerts,
+    tuples_of(
+        st.builds(
+            Statement,
+            names,
+            names,
+            number(3),
+            milliseconds,
+            st.none() | milliseconds,
+            st.booleans(),
+            st.none() | texts,
+            _pairs,
+            tuples_of(refs, 16),
+            st.none() | number(10_000),
+        ),
+        4,
+    ),
+    tuples_of(st.builds(Notice, names, milliseconds, number(3)), 4),
+    number(2**31),
+)
+orders = st.builds(
+    Orders,
+    tuples_of(
+        st.builds(
+            Silence,
+            st.text("0123456789abcdef", min_size=8, max_size=16),
+            st.lists(st.tuples(names, names), min_size=1, max_size=8).map(tuple),
+            milliseconds,
+            milliseconds,
+            names,
+            texts,
+        ),
+        3,
+    ),
+    tuples_of(st.builds(Acknowledgement, names, milliseconds, names, texts), 3),
+)
+bodies: st.SearchStrategy[Body] = profiles | reports | observations | alerts | orders | revoked
 
 
 def unsigned(origin: PeerId, body: Body, version: int = 1, *, kind: int | None = None, ahead_ms: int = 0) -> Record:
@@ -158,6 +200,10 @@ small_bodies = st.sampled_from(
         Report(5000, (Check(1, 8000),)),
         Observations(),
         Observations((Observation(ORIGINS[0][:8], 5, 5),)),
+        Alerts(),
+        Alerts((Statement("cpu-high", "", 2, 5),)),
+        Orders(),
+        Orders((), (Acknowledgement("cpu-high-00", 5, "me"),)),
         Opaque(b"one"),
         Opaque(b"two"),
     ]

@@ -12,11 +12,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope import __version__
+from peerscope.alerting import Alerting
+from peerscope.alerts.model import Alert
 from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
 from peerscope.credentials import CredentialFiles
 from peerscope.errors import PeerscopeError
+from peerscope.export.discovery import exporter_address
+from peerscope.export.exports import Exports
 from peerscope.history.past import past_day
 from peerscope.history.recorder import Recorder
 from peerscope.mesh.conduct import Conduct
@@ -33,6 +37,7 @@ from peerscope.sources.telemetry import Telemetry
 from peerscope.state import State, default_state
 from peerscope.tally import Tally
 from peerscope.traffic import Traffic
+from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver
 from peerscope.transport.iroh import IrohTransport, parse_ticket
 from peerscope.views.aggregates import NetworkMetrics
@@ -80,6 +85,8 @@ class Monitor:
         """URL of the dashboard, once the web server has one."""
         self.chronicle = Chronicle(self.moment, self.region_health, config.regions.hold_s)
         """Events as they happen, and the statuses of the last hour."""
+        self.alerting = Alerting(config.alert_rules(), self.moment, self.chronicle)
+        """Conditions worth telling, here and in the network."""
         self.tally = Tally(self.moment, self.mesh_links)
         """What all peers measured."""
         self.traffic: Traffic
@@ -88,6 +95,8 @@ class Monitor:
         """The P2P program beside this peer, where one is attached."""
         self.recorder: Recorder | None = None
         """What was measured, over time; None before the start, and where `history.enabled` is false."""
+        self.exports = Exports(config.export, self)
+        """What goes to other tools by itself."""
         self._survey = Survey()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
@@ -138,11 +147,12 @@ class Monitor:
         parts += [self._read_clock(), self._join()]
         recall = None
         if self.config.history.enabled:
-            look, tell = (self.moment, self.network_health), self.chronicle.tell
-            self.recorder = Recorder(self.config.history, self.state.path, *look, tell)
+            self.recorder = Recorder(self.config.history, self.state.path, self.moment, self.network_health)
             recall = past_day(self.recorder, int(time.time()))
             parts.append(self.recorder.run())
         parts.append(self.tally.run(recall))
+        parts.append(self.alerting.run(self._driver, self.traffic, self.recorder))
+        parts += self.exports.parts()
         for work in parts:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
@@ -158,7 +168,8 @@ class Monitor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        await asyncio.gather(self._transport.close(), *([self.recorder.close()] if self.recorder else []))
+        closing = [self._transport.close(), self.exports.close()]
+        await asyncio.gather(*closing, *([self.recorder.close()] if self.recorder else []))
         self._bootstrap.keep(self.peer)
         self.state.unlock()
 
@@ -176,6 +187,11 @@ class Monitor:
     def peer(self) -> Peer:
         """The core, to look at."""
         return self._driver.peer
+
+    @property
+    def transport(self) -> Transport:
+        """Connections to other peers, to look at."""
+        return self._transport
 
     @property
     def telemetry(self) -> Telemetry:
@@ -216,6 +232,10 @@ class Monitor:
     def region_health(self) -> list[RegionHealth]:
         """Every region of the network."""
         return region_health(self.moment(), self.config.regions, self.config.links.rings, self.mesh_links())
+
+    def alerts(self, *, active_only: bool = False) -> list[Alert]:
+        """Alerts of the whole network, those that fire first; resolved ones of the last day."""
+        return self.alerting.board.alerts(active_only=active_only)
 
     def network_metrics(self) -> NetworkMetrics:
         """What all peers measured: aggregates of the last five minutes, and trends."""
@@ -261,6 +281,8 @@ class Monitor:
             started_at_ms=round(time.time() * 1000),
             region_source="country" if found else "declared",
             node=self.node.name,
+            roles=self.exports.roles,
+            exporter=exporter_address(self.config.export, self.http, addresses),
         )
 
     def _look(self) -> Moment:

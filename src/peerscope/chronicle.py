@@ -43,6 +43,8 @@ class Chronicle:
     ) -> None:
         """`moment`, `regions`: how to look at the network now."""
         self.timeline = Timeline()
+        self.regions: list[RegionHealth] = []
+        """Every region, as of the last look: a few seconds ago."""
         self._moment = moment
         self._look_at_regions = regions
         self._listeners: list[Listener] = []
@@ -135,5 +137,6 @@ class Chronicle:
                 self.tell("status", peer_id=peer.hex(), status=state)
 
     def _note_regions(self) -> None:
-        for change in self._regions.update(self._look_at_regions(), time.monotonic()):
+        self.regions = self._look_at_regions()
+        for change in self._regions.update(self.regions, time.monotonic()):
             self.tell("region", **msgspec.structs.asdict(change))

@@ -18,7 +18,9 @@ import msgspec
 from msgspec import Struct
 
 from peerscope.addresses import is_loopback, split_address
+from peerscope.alerts.rules import AlertConfig, Rule, effective_rules, parse_rules
 from peerscope.errors import ConfigError
+from peerscope.export.config import ExportConfig
 from peerscope.history.retention import HistoryConfig
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.checks import HealthConfig
@@ -110,6 +112,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: LimitConfig = LimitConfig()
     node: NodeConfig = NodeConfig()
     history: HistoryConfig = HistoryConfig()
+    alerts: AlertConfig = AlertConfig()
+    export: ExportConfig = ExportConfig()
 
     @classmethod
     def load(
@@ -134,7 +138,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if layer:
                 _overlay(values, layer)
                 config = _convert(values, where)
-        config.check()
+        try:
+            config.check()
+            config.alert_rules()
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}" if path is not None else str(error)) from None
         return config
 
     def check(self) -> None:
@@ -147,6 +155,15 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 "peers) or network.operators (`peerscope admit keygen` makes one), or say network.open = true to let "
                 "anybody in; or listen on this machine alone, --listen 127.0.0.1:0"
             )
+
+    def alert_rules(self) -> tuple[Rule, ...]:
+        """Every alert rule, as packaged, added and changed by the operator. Raises `ConfigError`."""
+        place = self.alerts.rules_file
+        try:
+            more = parse_rules(Path(place).read_text(encoding="utf-8"), place) if place else ()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"alerts.rules_file: {place} cannot be read: {error}") from None
+        return effective_rules(self.alerts, more)
 
     def core(self) -> PeerConfig:
         """The part that the protocol core reads."""

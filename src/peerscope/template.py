@@ -68,6 +68,30 @@ TEMPLATE = """\
 # minute_s = 86400              # how long means by the minute are kept
 # quarter_s = 2592000           # how long means by the quarter of an hour are kept
 
+[alerts]                        # what is worth telling; docs/ALERTS.md has every rule
+# rules_file = ""               # a TOML file with more rules
+# [alerts.rules.cpu-high]       # one table for each rule to change:
+#   threshold = 0.90            # further: clear, for_s, clear_for_s, severity, title, runbook, enabled, notify
+[export]                        # to other tools; see docs/EXPORT.md
+# address = ""                  # where Prometheus reaches this peer, "host" or "host:port"; empty: as web.listen says
+# per_peer = false              # series of every peer in /metrics and remote write: about thirty for each
+
+[export.remote_write]           # Prometheus remote write; needs the extra `remote-write`
+# url = ""                      # of a receiver, such as "http://127.0.0.1:8428/api/v1/write"
+# mode = "elected"              # one peer writes for all; or "every": each its own series, one the network's as well
+# interval_s = 15.0             # between two samples of a series
+# headers = {}                  # such as {"X-Scope-OrgID" = "tenant"}; no credentials
+# bearer_token_file = ""        # files that nobody else can read
+# username = ""
+# password_file = ""
+# queue_bytes_max = 67108864    # of what waits on disk while the receiver is away; beyond, the oldest is dropped
+# batch_samples_max = 2000      # in one request
+# timeout_s = 30.0              # of one request
+
+[export.otlp]                   # ways of messages as OpenTelemetry traces; needs the extra `otel`
+# endpoint = ""                 # of an OTLP/HTTP receiver, such as "http://127.0.0.1:4318"
+# sample_ratio = 0.1            # share of the messages that are told
+
 [detector]
 # ping_interval_s = 1.0
 # silence_floor_s = 1.5         # shortest silence that loses a link; more than ping_interval_s

@@ -73,6 +73,8 @@ class Traffic:
         self._me = me
         self._moment = moment
         self._ahead_s = ahead_s
+        self.on_trace: list[Callable[[Trace], None]] = []
+        """Called with every trace whose fate is known."""
         self._traces = Traces()
         self._waiting: deque[tuple[Trace, float]] = deque()
         self._routes: dict[RouteBy, Routes] = {"region": Routes(), "peer": Routes()}
@@ -131,6 +133,10 @@ class Traffic:
 
     def _keep(self, traces: list[Trace], now: float) -> None:
         self._waiting.extend((trace, now) for trace in traces)
+        for trace in traces if self.on_trace else ():
+            if trace.fate != "unknown":
+                for tell in self.on_trace:
+                    tell(trace)
         if len(self._waiting) >= WAITING_MAX:
             self._fold()
 

@@ -111,6 +111,14 @@ def test_variables_of_others_are_left_alone() -> None:
         ('[web]\nlisten = "example.org:8080"', ["web.listen", "web.token"]),
         ('[web]\ntoken = "short"', ["web.token", "16"]),
         ('[network]\nsecret = "short"', ["network.secret", "16"]),
+        ('[network]\nallow = ["abc"]', ["network.allow", "'abc'", "64 hexadecimal"]),
+        ('[network]\nopen = true\nsecret = "0123456789abcdef"', ["network.open", "network.secret", "drop one"]),
+        (
+            '[peer]\nlisten = "0.0.0.0:4600"',
+            ["peer.listen", "network.secret", "network.allow", "network.operators", "network.open = true", "--listen"],
+        ),
+        ('[peer]\nlisten = "[::]:4600"\n[network]\nname = "mine"', ["peer.listen", "network.open = true"]),
+        ("[limits]\nbytes_per_s = 0", ["limits.bytes_per_s", "1 or more"]),
         ("[health]\ncpu = {degraded = 0.95}", ["health.cpu", "degraded", "0.95", "0.9"]),
     ],
 )
@@ -161,6 +169,25 @@ def test_a_token_lets_the_dashboard_be_reached_from_elsewhere() -> None:
 @pytest.mark.parametrize("listen", ["off", "127.0.0.1:0", "127.8.8.8:80", "localhost:80", "[::1]:8080"])
 def test_loopback_needs_no_token(listen: str) -> None:
     assert load(options={"web": {"listen": listen}}).web.listen == listen
+
+
+ID = "0" * 64
+
+
+@pytest.mark.parametrize(
+    "network",
+    [{"open": True}, {"secret": "0123456789abcdef"}, {"allow": (ID,)}, {"operators": (ID,)}],
+    ids=lambda network: next(iter(network)),
+)
+def test_beyond_loopback_a_network_says_who_may_join(network: dict[str, object]) -> None:
+    assert load(options={"peer": {"listen": "0.0.0.0:4600"}, "network": network}).peer.listen == "0.0.0.0:4600"
+
+
+def test_it_does_not_matter_which_layer_says_who_may_join(tmp_path: Path) -> None:
+    file = written(tmp_path, '[peer]\nlisten = "0.0.0.0:4600"')
+    assert Config.load(file, environment={"PEERSCOPE_NETWORK__OPEN": "true"}).network.open
+    assert Config.load(file, environment={"PEERSCOPE_NETWORK__ALLOW": f"{ID},{'1' * 64}"}).network.allow[1] == "1" * 64
+    assert Config.load(file, environment={}, options={"peer": {"listen": "127.0.0.1:0"}}).network.is_closed is False
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ HOUR_S = 3600
 def recorder(state: Path) -> Recorder:
     book = meshed(3)
     look = (lambda: book.moment(1.0)), (lambda: network_health(book.moment(1.0), 4))
-    return Recorder(HistoryConfig(), state, *look, lambda event, **values: None)
+    return Recorder(HistoryConfig(), state, *look)
 
 
 def seen(at: int, peers: float, down: float, latency_s: float) -> Sample:

@@ -19,11 +19,12 @@ from peerscope.records.bodies import (
     Profile,
     Report,
     Status,
+    body_bytes_max,
     decode_body,
     encode_body,
     kind_of,
 )
-from strategies import bodies, damaged
+from strategies import BODY_TYPES, bodies, damaged
 
 HEALTHY, DEGRADED, UNHEALTHY, UNKNOWN = Status
 REF = b"8 bytes."
@@ -42,7 +43,7 @@ def refusal(kind: int, data: bytes) -> str:
 @given(bodies)
 def test_a_body_comes_back_as_it_was(body: Body) -> None:
     data = encode_body(body)
-    if len(data) <= BODY_BYTES_MAX:
+    if len(data) <= body_bytes_max(kind_of(body)):
         assert decode_body(kind_of(body), data) == body
     else:
         assert refusal(kind_of(body), data) == "oversized-body"
@@ -54,7 +55,7 @@ def test_arbitrary_bytes_are_a_body_or_a_remote_error(kind: int, data: bytes) ->
         decode_body(kind, data)
 
 
-@given(bodies.map(encode_body).flatmap(damaged), st.sampled_from([Kind.PROFILE, Kind.REPORT, Kind.OBSERVATIONS]))
+@given(bodies.map(encode_body).flatmap(damaged), st.sampled_from(sorted(BODY_TYPES)))
 def test_damaged_bytes_are_a_body_or_a_remote_error(data: bytes, kind: Kind) -> None:
     with suppress(RemoteError):
         decode_body(kind, data)
@@ -62,7 +63,7 @@ def test_damaged_bytes_are_a_body_or_a_remote_error(data: bytes, kind: Kind) -> 
 
 @given(st.integers(0, 2**64), st.binary(max_size=BODY_BYTES_MAX))
 def test_a_kind_we_do_not_know_is_carried_intact(kind: int, data: bytes) -> None:
-    if kind not in (Kind.PROFILE, Kind.REPORT, Kind.OBSERVATIONS, Kind.ALERTS, Kind.SUMMARY):
+    if kind not in BODY_TYPES:
         assert decode_body(kind, data) == Opaque(data)
 
 

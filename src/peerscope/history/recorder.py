@@ -79,15 +79,14 @@ class Recorder:
         state: Path,
         moment: Callable[[], Moment],
         health: Callable[[], NetworkHealth],
-        tell: Callable[..., None],
     ) -> None:
-        """`moment`, `health`: how to look at the network now. `tell`: takes an event. Nothing is opened yet."""
+        """`moment`, `health`: how to look at the network now. Nothing is opened yet."""
         self.trouble: str | None = None
-        """Why the file cannot be written, while that is so."""
+        """Why the file cannot be written, while that is so; without paths, for the whole network reads it."""
         self._config = config
         self._tiers = tiers(config)
         self._place = state / FILE
-        self._moment, self._health, self._tell = moment, health, tell
+        self._moment, self._health = moment, health
         self._told: dict[PeerId, Told] = {}
         self._network: Row = ()
         self._looks = 0
@@ -149,7 +148,6 @@ class Recorder:
         if self.trouble is not None:
             self.trouble = None
             log.warning("the history is written to %s again", self._place)
-            self._alert("resolved", f"The history is written to {self._place} again")
 
     async def close(self) -> None:
         """Write what waits, if that can be done within two seconds, and let go of the file."""
@@ -200,23 +198,9 @@ class Recorder:
 
     def _fail(self, reason: str) -> None:
         if self.trouble is None:
-            where = f"{self._place} cannot be written: {reason}"
-            log.warning("history: %s; it is kept in memory meanwhile", where)
-            self._alert("firing", f"{where}. It is kept in memory, and tried again every minute.")
-        self.trouble = reason
+            log.warning("history: %s cannot be written: %s; it is kept in memory meanwhile", self._place, reason)
+        self.trouble = reason.replace(str(self._place), FILE)
         self._retry_at = time.monotonic() + RETRY_S
-
-    def _alert(self, state: str, description: str) -> None:
-        title = "The history cannot be written"
-        self._tell(
-            "alert",
-            id="history-degraded",
-            type="history",
-            severity="warning",
-            title=title,
-            description=description,
-            state=state,
-        )
 
     def _write(self, batch: list[Sample]) -> None:
         try:

@@ -83,6 +83,11 @@ class Reporter:
         """The host has been measured at least once."""
         return self._checks is not None
 
+    @property
+    def latest(self) -> tuple[tuple[Check, ...], Metrics | None]:
+        """What the host checks last found, before it is reported."""
+        return self._checks or (), self._metrics
+
     def deadline(self) -> float:
         """When the next report is due; never before the first measurement."""
         return self._next_at if self._checks is not None else float("inf")

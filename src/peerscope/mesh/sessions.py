@@ -105,10 +105,11 @@ class Sessions:
             self._watch.close(peer)
             self._neighbourhood.failed(peer, now)
 
-    def visit(self, peer: PeerId) -> None:
+    def visit(self, peer: PeerId, now: float) -> None:
         """Connect to a member that is no neighbour, for a few pings."""
-        self._visiting.add(peer)
-        self._dial(peer)
+        if not self._conducts.is_banned(peer, now):
+            self._visiting.add(peer)
+            self._dial(peer)
 
     def unreached(self, peer: PeerId, now: float) -> None:
         """A dial came to nothing."""
@@ -242,7 +243,7 @@ class Sessions:
 
     def review(self, linger_s: float, now: float) -> None:
         """Close what never greeted, never told who it is, or is nobody's neighbour."""
-        wanted, rings, links = self._neighbourhood.wanted, self._neighbourhood.rings, self._watch.links
+        links = self._watch.links
         # Whom everybody joins through makes room soon: a joiner needs one sync, and then its own neighbours.
         idle_s = linger_s if len(links) < CROWD else CROWD_LINGER_S
         for peer in sorted(links):
@@ -259,13 +260,17 @@ class Sessions:
                 self.unlink(peer, "never told who it is", now)
             elif link.visit and age_s > (VISIT_S if peer in self._visiting else linger_s):
                 self.hang_up(peer, "the visit is over", now)
-            elif link.is_up and peer not in wanted and (peer in rings or self._is_foreign(link, now)) and age_s > idle_s:
+            elif (
+                link.is_up and peer not in wanted and (peer in rings or self._is_foreign(link, now)) and age_s > idle_s
+            ):
                 self.hang_up(peer, "not a neighbour", now)
 
-    def _is_foreign(self, link: Link, now: float) -> bool:
-        """Of another zone, and neither end has reason to cross the border."""
-        bridges = self._neighbourhood.bridges
-        return link.zone != self._borders.zone and not bridges and self._borders.is_settled(now)
+    def _is_idle(self, link: Link, now: float) -> bool:
+        """Nobody's neighbour; or of another zone, and neither end has reason to cross the border."""
+        wanted, rings, bridges = self._neighbourhood.wanted, self._neighbourhood.rings, self._neighbourhood.bridges
+        if link.zone == self._borders.zone or not self._borders.is_settled(now):
+            return link.peer not in wanted and link.peer in rings
+        return not bridges
 
     def _outlawed(self, peer: PeerId, link: Link, now: float) -> str | None:
         """Why a peer that was admitted would not be any more: its certificate expired, or was revoked."""

@@ -17,12 +17,15 @@ from peerscope.mesh.neighbourhood import Neighbourhood
 from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import Reporter
 from peerscope.mesh.watch import Watch
+from peerscope.records.alerts import Alerts
 from peerscope.records.bodies import LINKS_MAX, OBSERVATIONS_MAX, Body, Kind, Observation, Observations
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger
 from peerscope.records.record import Record
 
 REFUTE_INTERVAL_S = 0.5
+ALERT_HOPS = 10
+"""Alerts may travel at least so far: whoever is paged about may know fewer peers than there are."""
 
 
 class Voice:
@@ -63,6 +66,8 @@ class Voice:
         self._out.add(Stored(entry))
         if urgent:
             hops = ttl(len(self._neighbourhood.rings), self._config.fanout)
+            if entry.record.kind == Kind.ALERTS:
+                hops = max(hops, ALERT_HOPS)
             self._layers.of(entry.record.kind).gossip.push(entry, now, hops=hops, sent_us=self._register.wall_us(now))
         else:
             self._layers.of(entry.record.kind).gossip.spread(entry, now)
@@ -74,6 +79,8 @@ class Voice:
             self.publish(ours.body, now, urgent=False)
         elif kind == Kind.OBSERVATIONS:
             self.publish(Observations(), now, urgent=False)
+        elif kind == Kind.ALERTS:
+            self.publish(Alerts(), now, urgent=False)
         elif kind == Kind.REPORT:
             self._reporter.due(now)
 

@@ -19,7 +19,7 @@ from peerscope.records.alerts import Alerts, Orders
 from peerscope.records.certificates import Certificate, Revoked
 from peerscope.records.measures import Metrics
 from peerscope.records.summary import SUMMARY_BYTES_MAX, Summary
-from peerscope.records.texts import Microseconds, Milliseconds, Name, OverlayId, Ref, Text
+from peerscope.records.texts import HostAndPort, Microseconds, Milliseconds, Name, OverlayId, Ref, Text
 
 BODY_BYTES_MAX = 4096
 ALERTS_BYTES_MAX = 16 * 1024
@@ -86,6 +86,8 @@ class Profile(Struct, frozen=True, array_like=True, gc=False):
     """Who says so: the operator, or a table of address ranges."""
     node_id: OverlayId | None = None
     """Name of the node in its own network, as its neighbours there call it."""
+    exporter: HostAndPort | None = None
+    """Where others reach this peer's /metrics; None where they cannot."""
     certificate: Certificate | None = None
     """An operator's word that the peer is a member, where the network wants it: so that all may check, not only those
     whom it greets."""

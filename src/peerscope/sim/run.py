@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from peerscope.mesh.conduct import WEIGHTS
 from peerscope.mesh.events import Effect, Recall
 from peerscope.mesh.messages import Aged
 from peerscope.mesh.peer import PeerConfig
@@ -20,6 +21,7 @@ from peerscope.mesh.zones import zone_name
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 from peerscope.sim.accuracy import CoordinateError, coordinate_error, own_places
+from peerscope.sim.alerting import AlertsSeen, SimulatedAlerts
 from peerscope.sim.checkers import Convergence, Detection, Spread
 from peerscope.sim.crawl import Crawl, crawled
 from peerscope.sim.network import fixed, near
@@ -78,7 +80,11 @@ class Outcome(Struct, frozen=True):
     """At the end; null where the scenario's latency has no fixed truth."""
     bytes_share: dict[str, float]
     refused: dict[str, int]
+    offences: int
+    """Refusals that were held against the neighbour that sent it: none among honest peers."""
     crawl: Crawl | None
+    alerts: AlertsSeen | None
+    """null unless the scenario's peers look at their alert rules."""
     incidents: None
     root_right: None
     precision: None
@@ -123,6 +129,9 @@ def run(
     zoning = Zoning(sim, truth) if scenario.summaries else None
     if zoning is not None:
         zoning.begin()
+    alerts = SimulatedAlerts(sim) if scenario.alerts else None
+    if alerts is not None:
+        alerts.begin()
     total_s = scenario.settle_s + scenario.duration_s
     report = progress or (lambda passed_s, total_s, what: None)
     _pass(sim, scenario.settle_s, lambda now: report(now, total_s, "settling"))
@@ -149,6 +158,7 @@ def run(
         crawl=crawled(workload.crawler, sim, truth),
         zones=zoning.outcome() if zoning is not None else None,
         coordinate_error=coordinate_error(own_places(sim, truth), world, Random(seed)) if world else None,
+        alerts=alerts.seen() if alerts else None,
         incidents=None,
         root_right=None,
         precision=None,
@@ -200,6 +210,7 @@ class Traffic:
             "last_hop": max((max(peer.hops) for peer in everybody if peer.hops), default=None),
             "bytes_share": {name: round(count / total, 4) for name, count in sorted(sent.items())} if total else {},
             "refused": dict(sorted(refused.items())),
+            "offences": sum(refused[reason] for reason in WEIGHTS),
         }
 
 
@@ -250,6 +261,7 @@ def _detection(sim: Simulator, truth: Truth, found: Detection) -> dict[str, Time
 def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[str]:
     zones = outcome.zones
     bounds, detection, crawl, error = scenario.bounds, outcome.detection, outcome.crawl, outcome.coordinate_error
+    alerts = outcome.alerts
     checks = (
         ("suspect, median", detection["suspect"].median_s, bounds.suspect_median_s),
         ("down, median", detection["down"].median_s, bounds.down_median_s),
@@ -258,6 +270,7 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
         ("dead peers never called down", detection["down"].missed, bounds.missed),
         ("seconds until all agreed", outcome.convergence_s, bounds.convergence_s),
         ("redundancy", outcome.redundancy, bounds.redundancy),
+        ("offences", outcome.offences, bounds.offences),
         ("seconds of the crawl", crawl.seconds if crawl else None, bounds.crawl_s),
         ("honest peers the crawl missed", crawl.missed if crawl else None, bounds.crawl_missed),
         (
@@ -266,11 +279,17 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
             bounds.zone_error_ratio,
         ),
         ("age of summaries, 99 %", zones.age_p99_s if zones else None, bounds.summary_age_s),
+        ("peers that see other alerts than most", alerts.disagreeing if alerts else None, bounds.disagreeing),
         ("relative error of coordinates, median", error.median if error else None, bounds.coordinate_error),
     )
     for name, value, most in checks:
         if value is not None and most is not None and value > most:
             yield f"{name}: {value:.2f}, at most {most} allowed"
+    if alerts and bounds.alerts is not None:
+        if alerts.active != bounds.alerts:
+            yield f"alerts that fire at the end: {alerts.active}, wanted {bounds.alerts}"
+        if alerts.ids > sum(bounds.alerts.values()):
+            yield f"alerts that ever fired: {alerts.ids}, wanted {sum(bounds.alerts.values())}"
     if mistake:
         yield f"not everybody sees what is the case at the end: {mistake}"
 

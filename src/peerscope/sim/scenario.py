@@ -40,6 +40,7 @@ Action = Literal[
     "misplace",
     "churn",
     "crawl",
+    "overload",
 ]
 
 
@@ -71,6 +72,8 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     convergence_s: float | None = None
     """Seconds after the last step until every running peer holds the same records and misses nobody alive."""
     redundancy: float | None = None
+    offences: int | None = None
+    """Things held against neighbours; 0 where all are honest."""
     crawl_s: float | None = None
     """Seconds that a crawl takes."""
     crawl_missed: int | None = 0
@@ -79,6 +82,10 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far off anybody's count of living peers in the whole network may be at the end."""
     summary_age_s: float | None = None
     """Age of summaries of other zones, 99 % of them."""
+    alerts: dict[str, int] | None = None
+    """By rule, the alerts that fire at the end, and that no other ever fired."""
+    disagreeing: int | None = 0
+    """Running peers that may see other alerts than most do."""
     coordinate_error: float | None = None
     """Median of the relative error of estimated round-trip times."""
 
@@ -109,6 +116,8 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     summaries: bool = False
     """Aggregators speak for their zones."""
     network: NetworkFaults = NetworkFaults(loss=0.01)
+    alerts: bool = False
+    """Every peer looks at its alert rules, once a second."""
     steps: tuple[Step, ...] = ()
     bounds: Bounds = Bounds()
 

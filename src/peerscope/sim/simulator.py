@@ -15,7 +15,9 @@ from itertools import count
 from math import inf
 from random import Random
 
-from peerscope.mesh.checks import judge
+from msgspec.structs import replace
+
+from peerscope.mesh.checks import judge, quantised
 from peerscope.mesh.crawler import Crawler
 from peerscope.mesh.events import (
     Connected,
@@ -110,9 +112,19 @@ class Simulator:
             self.feed(peer, Recall((), zone))
         address = f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"
         self.feed(peer, Publish(Profile((address,), node.region, "sim", started_at_ms)))
-        self.feed(peer, Measured(tuple(judge(0.1, self.config.health.cpu, "") for _ in range(4)), TYPICAL))
+        self.measure(peer)
         for other in bootstrap:
             self.feed(peer, Join(other, ("bootstrap",)))
+
+    def measure(self, peer: PeerId, cpu_ratio: float | None = None) -> None:
+        """A machine is measured: a typical one, or one so busy."""
+        good, metrics = judge(0.1, self.config.health.cpu, ""), TYPICAL
+        checks = (good, good, good, good)
+        if cpu_ratio is not None:
+            busy = judge(cpu_ratio, self.config.health.cpu, f"{cpu_ratio:.0%} busy")
+            checks = (busy, good, good, good)
+            metrics = replace(TYPICAL, system=replace(TYPICAL.system, cpu=quantised(cpu_ratio)))
+        self.feed(peer, Measured(checks, metrics))
 
     def crash(self, peer: PeerId) -> None:
         """As by `kill -9`: silence, and nothing else."""

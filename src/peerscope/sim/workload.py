@@ -16,6 +16,7 @@ from peerscope.sim.truth import Truth
 SLOW_EVERY_S = 1.0
 SLOW_FOR_S = 0.7
 """A slow observer is away for this long, again and again."""
+OVERLOAD_CPU = 0.97
 RESTART_AFTER_S = (3.0, 20.0)
 
 
@@ -65,6 +66,9 @@ class Workload:
                     sim.step_clock(peer, step.by_s)
             case "crawl":
                 self.crawler = sim.crawl(sim.nodes[chosen[0]].region, chosen, WalkConfig())
+            case "overload":
+                for peer in chosen:
+                    self._overload(peer, step.for_s)
             case "churn":
                 self._churn(step, now + step.for_s)
             case _:
@@ -92,6 +96,18 @@ class Workload:
             self._truth.silent_until[peer] = self._sim.now + SLOW_FOR_S
             self._sim.pause(peer, SLOW_FOR_S)
             self._sim.at(self._sim.now + SLOW_EVERY_S, lambda: self._slow(peer, until))
+
+    def _overload(self, peer: PeerId, for_s: float) -> None:
+        """All cores are busy, for a while or, where no time is given, for good."""
+        self._sim.measure(peer, OVERLOAD_CPU)
+        life = self._sim.nodes[peer].life
+        if for_s:
+            self._sim.at(self._sim.now + for_s, lambda: self._relieve(peer, life))
+
+    def _relieve(self, peer: PeerId, life: int) -> None:
+        node = self._sim.nodes[peer]
+        if node.peer is not None and node.life == life:
+            self._sim.measure(peer)
 
     def _link(self, peer: PeerId, step: Step) -> None:
         """Spoil one of the peer's links: in one direction, or both and again and again."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from peerscope.mesh.checks import HealthConfig, failed, judge, quantised
 from peerscope.records.bodies import Check
 from peerscope.records.counters import increases
 from peerscope.records.measures import SystemMetrics
+from peerscope.threads import in_thread
 
 CHECK_TIMEOUT_S = 2.0
 FIRST_SAMPLE_S = 0.3
@@ -61,7 +61,7 @@ class Host:
         name = check.__name__.lstrip("_")
         running = self._running.get(name)
         if running is None or running.done():
-            running = self._running[name] = in_thread(check)
+            running = self._running[name] = in_thread(check, f"check {name}")
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 return await asyncio.shield(running)
@@ -143,29 +143,3 @@ def connections(counters: Path = TCP_COUNTERS) -> int | None:
         return int(values[names.index("CurrEstab")])
     except (OSError, ValueError, IndexError):
         return None
-
-
-def in_thread(check: Callable[[], Sample]) -> asyncio.Future[Sample]:
-    """Run a check in a thread that ends with the process: one that hangs on a dead mount must not keep us alive."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Sample] = loop.create_future()
-
-    def settle(result: Sample | None, error: Exception | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        elif result is not None:
-            done.set_result(result)
-
-    def work() -> None:
-        result, failure = None, None
-        try:
-            result = check()
-        except Exception as error:
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=work, name=f"check {check.__name__}", daemon=True).start()
-    return done

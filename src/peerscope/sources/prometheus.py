@@ -195,10 +195,7 @@ def _get(url: str) -> str:
 
 
 def _parser() -> Callable[[str], Iterable[Sample]]:
-    try:
-        from prometheus_client.parser import text_string_to_metric_families
-    except ImportError:
-        raise ConfigError("this source needs the extra `prometheus`: pip install 'peerscope[prometheus]'") from None
+    from prometheus_client.parser import text_string_to_metric_families  # no agent without this source needs it
 
     def parse(text: str) -> Iterator[Sample]:
         for family in text_string_to_metric_families(text):

@@ -14,7 +14,7 @@ from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
-from peerscope.web import conduct, history, metrics, regions, routes, telemetry, topology
+from peerscope.web import conduct, export, history, metrics, regions, routes, telemetry, topology
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 
 
@@ -100,6 +100,7 @@ ROUTES = [
     *topology.ROUTES,
     *telemetry.ROUTES,
     *history.ROUTES,
+    *export.ROUTES,
     Route("/healthz", healthz),
     Route("/readyz", readyz),
 ]
@@ -117,6 +118,7 @@ ANSWERS: dict[str, Any] = {
     **topology.ANSWERS,
     **telemetry.ANSWERS,
     **history.ANSWERS,
+    **export.ANSWERS,
     "/healthz": Healthz,
     "/readyz": Readyz,
 }
@@ -131,5 +133,5 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
 }
 """Query parameters, by route."""
 
-DOCUMENTS: dict[str, str] = {**topology.DOCUMENTS}
+DOCUMENTS: dict[str, str] = {**topology.DOCUMENTS, **export.DOCUMENTS}
 """Media types of the routes that answer something else than JSON."""

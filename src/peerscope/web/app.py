@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket
 from peerscope.addresses import split_address
 from peerscope.agent import Monitor
 from peerscope.errors import ConfigError
+from peerscope.export.discovery import scraped_as
 from peerscope.web.api import ROUTES
 from peerscope.web.feed import Feed
 from peerscope.web.guard import Guard
@@ -69,7 +70,7 @@ class WebServer:
         shown = f"[{host}]" if ":" in host else host
         monitor.http = f"http://{shown}:{port}"
         self._feed = Feed(monitor)
-        app = make_app(monitor, self._feed, hosts=(host, *web.allowed_hosts))
+        app = make_app(monitor, self._feed, hosts=(host, *web.allowed_hosts, *scraped_as(monitor.config.export, host)))
         config = uvicorn.Config(
             app,
             lifespan="off",

@@ -1,0 +1,116 @@
+"""Alerts of one agent: looks at the rules once a second, says what it stands for, tells what changes anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from peerscope.alerts.board import Board
+from peerscope.alerts.body import Sent
+from peerscope.alerts.engine import AlertEngine, Findings
+from peerscope.alerts.own import Own, own_state
+from peerscope.alerts.rules import Rule
+from peerscope.chronicle import Chronicle
+from peerscope.history.recorder import Recorder
+from peerscope.traffic import Traffic
+from peerscope.transport.driver import Driver
+from peerscope.views.moment import Moment
+
+LOOK_S = 1.0
+ROUTES_S = 10.0
+"""Routes are folded when somebody asks, and keep an hour: no need to ask more often."""
+ROUTE_MESSAGES_MIN = 20
+"""Of fewer messages the slowest in twenty says nothing."""
+
+log = logging.getLogger(__name__)
+
+Detect = Callable[[Moment], Findings]
+
+
+class Alerting:
+    """Engine and board of one agent."""
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        moment: Callable[[], Moment],
+        chronicle: Chronicle,
+    ) -> None:
+        """`moment`: how to look at the network now. `chronicle`: has looked at the regions, and takes events."""
+        self.board = Board(rules)
+        self.engine: AlertEngine | None = None
+        """From `run` on."""
+        self.detections: list[Detect] = []
+        """Whoever finds more than the rules see; asked at every look."""
+        self._rules = rules
+        self._moment = moment
+        self._chronicle = chronicle
+        self._driver: Driver | None = None
+        self._routes: tuple[tuple[str, float], ...] = ()
+        self._routes_at = 0.0
+
+    @property
+    def is_acting(self) -> bool:
+        """This peer is one of the aggregators."""
+        return self.engine is not None and self.engine.is_acting
+
+    async def run(self, driver: Driver, traffic: Traffic, recorder: Recorder | None) -> None:
+        """Look until cancelled. Whatever other peers say, nothing here ends the agent."""
+        self._driver = driver
+        self.engine = AlertEngine(driver.peer.me, self._rules, regions=lambda _: self._chronicle.regions)
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                self._look(self._own(driver, traffic, recorder))
+            except Exception:
+                log.exception("the look at alert rules failed")
+
+    def publish_notices(self, notices: Iterable[Sent]) -> None:
+        """Say at once which messages to people this peer has sent."""
+        if self.engine is not None and self._driver is not None:
+            self.engine.notices = list(notices)
+            said = self.engine.record(time.monotonic())
+            if said is not None:
+                self._driver.feed(said)
+
+    def _look(self, own: Own) -> None:
+        assert self.engine is not None
+        assert self._driver is not None
+        moment = self._moment()
+        found = [detect(moment) for detect in self.detections]
+        findings = Findings(
+            tuple(reading for one in found for reading in one.own),
+            tuple(reading for one in found for reading in one.network),
+        )
+        said = self.engine.update(moment, own, findings, moment.now)
+        if said is not None:
+            self._driver.feed(said)
+        for alert in self.board.update(moment, self.engine.chosen):
+            self._chronicle.tell(
+                "alert",
+                id=alert.id,
+                type=alert.type,
+                rule=alert.rule,
+                severity=alert.severity,
+                state=alert.state,
+                title=alert.title,
+                description=alert.description,
+                peer_id=alert.peer_id,
+                region=alert.region,
+                started_at=alert.started_at,
+                resolved_at=alert.resolved_at,
+                flapping=alert.flapping,
+            )
+
+    def _own(self, driver: Driver, traffic: Traffic, recorder: Recorder | None) -> Own:
+        now = time.monotonic()
+        if now >= self._routes_at + ROUTES_S:
+            self._routes_at = now
+            self._routes = tuple(
+                (route.route, route.p95_s)
+                for route in traffic.routes("region")
+                if route.p95_s is not None and route.measured >= ROUTE_MESSAGES_MIN
+            )
+        return own_state(driver.peer, routes=self._routes, trouble=recorder.trouble if recorder else None)

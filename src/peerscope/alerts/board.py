@@ -1,0 +1,235 @@
+"""All alerts of the network, as one list that every peer finds alike.
+
+What a peer states of itself is taken from that peer alone, and no longer stands when it is gone. What is stated of
+others is taken from the aggregators and their successors, and fires only where two of them agree and our own evidence
+does not say otherwise: one liar among them makes nothing, and hides nothing either.
+
+Times come as ages, so that no clocks are compared: a record's issue is reckoned from the ages its carriers added, and
+what is missing is the time on the wire, one way, hop by hop. `uncertainty_s` bounds it: the most hops that urgent news
+takes in a network of this size, times half the slowest round trip among our own links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from statistics import median_low
+
+from msgspec.structs import replace
+
+from peerscope.alerts.aggregators import Aggregators, aggregators
+from peerscope.alerts.claims import Claim, Key, claim, claims_about_others, statements, words_needed
+from peerscope.alerts.groups import PREFIX
+from peerscope.alerts.model import Alert
+from peerscope.alerts.rules import Rule, default_rules
+from peerscope.alerts.signals import FINDING
+from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.gossip import GossipConfig, ttl
+from peerscope.records.alerts import Severity
+from peerscope.records.bodies import RATIO_ONE
+from peerscope.records.identity import PEER_REF_BYTES, PeerId, PeerRef
+from peerscope.views.moment import Moment
+from peerscope.views.regions import is_living
+
+OWN_MAX = 64
+"""Alerts that one peer may have about itself."""
+ACTIVE_MAX = 20_000
+RESOLVED_MAX = 2_000
+REMEMBER_S = 86_400.0
+GRACE_S = 5.0
+"""An alert that nobody states any more is over after this time: aggregators change, peers restart."""
+HOP_S = 0.1
+"""One way, where no link of ours has been measured."""
+EVIDENCED = ("peer-down", "network-partition")
+"""What our own evidence can deny."""
+
+
+def stated(moment: Moment, rules: Mapping[str, Rule], chosen: Aggregators) -> list[Alert]:
+    """What the ledger says now: what fires, and what its speakers say has ended."""
+    off_s = uncertainty_s(moment)
+    found: dict[str, Alert] = {}
+    for peer in moment.ledger:
+        said, issued_at = statements(moment.ledger, peer)
+        for statement in said[:OWN_MAX] if said and peer in moment.profiles else ():
+            if not statement.subject and _is_about(rules.get(statement.rule), "own"):
+                alert = _own(moment, rules, claim(peer, statement, issued_at), off_s)
+                found.setdefault(alert.id, alert)
+    about: dict[Key, list[Claim]] = {}
+    for one in claims_about_others(moment.ledger, chosen.eligible):
+        if _is_about(rules.get(one.statement.rule), "network"):
+            about.setdefault((one.statement.rule, one.statement.subject), []).append(one)
+    needed = words_needed(len(chosen.eligible))
+    for claims in about.values():
+        merged = _agreed(moment, rules, claims, needed, off_s)
+        if merged is not None:
+            found.setdefault(merged.id, merged)
+    return [found[name] for name in sorted(found)]
+
+
+def uncertainty_s(moment: Moment) -> float:
+    """How far the time of another peer's record may be off."""
+    report = moment.ledger.report(moment.me)
+    rtts_us = [link.rtt_us for link in report.links if link.rtt_us is not None] if report else []
+    one_way_s = max(rtts_us) / 2e6 if rtts_us else HOP_S
+    return ttl(len(moment.profiles), GossipConfig().fanout) * one_way_s
+
+
+def _is_about(rule: Rule | None, scope: str) -> bool:
+    return rule is None or rule.signal == FINDING or rule.scope == scope
+
+
+def _own(moment: Moment, rules: Mapping[str, Rule], one: Claim, off_s: float) -> Alert:
+    verdict = moment.verdict(one.peer)
+    alert = _alert(moment, rules, one, [one], off_s)
+    if one.resolved_at is None and not is_living(moment, one.peer):
+        last_heard_at = max(entry.heard_at for entry in moment.ledger.entries(one.peer))
+        wall = _wall(moment, max(last_heard_at, one.fired_at))
+        return replace(alert, state="resolved", resolved_at=wall, metadata={**alert.metadata, "ended": verdict.value})
+    return alert
+
+
+def _agreed(moment: Moment, rules: Mapping[str, Rule], claims: list[Claim], needed: int, off_s: float) -> Alert | None:
+    """What enough of the speakers say, or None."""
+    firing = [one for one in claims if one.resolved_at is None]
+    if len(firing) >= needed:
+        return None if _is_denied(moment, firing) else _alert(moment, rules, _middle(firing), firing, off_s)
+    over = [one for one in claims if one.resolved_at is not None]
+    if len(over) >= needed:
+        return _alert(moment, rules, _middle(over), over, off_s)
+    return None
+
+
+def _middle(claims: list[Claim]) -> Claim:
+    """The claim whose beginning lies in the middle: no single speaker sets it."""
+    middle = median_low(one.fired_at for one in claims)
+    return next(one for one in claims if one.fired_at == middle)
+
+
+def _is_denied(moment: Moment, firing: list[Claim]) -> bool:
+    """Our own evidence says that the subject lives: it has spoken since, and nobody misses it."""
+    rule, subject = firing[0].statement.rule, firing[0].statement.subject
+    if rule not in EVIDENCED:
+        return False
+    if subject.startswith(PREFIX) and moment.partitions:
+        return False
+    peer = _peer(moment, subject.removeprefix(PREFIX))
+    if peer is None:
+        return False
+    if moment.verdict(peer) is Verdict.LEFT:
+        return True
+    since = median_low(one.fired_at for one in firing)
+    newest = max(entry.heard_at for entry in moment.ledger.entries(peer))
+    return moment.verdict(peer) is Verdict.ALIVE and moment.fresh_report(peer) is not None and newest > since
+
+
+def _alert(moment: Moment, rules: Mapping[str, Rule], one: Claim, agreeing: list[Claim], off_s: float) -> Alert:
+    said, rule = one.statement, rules.get(one.statement.rule)
+    metadata = dict(said.metadata)
+    kind, title = metadata.pop("type", said.rule), metadata.pop("title", said.rule.replace("-", " "))
+    is_region = rule is not None and rule.signal == "region_critical"
+    peer = None if is_region else _peer(moment, said.subject) if said.subject else one.peer
+    place = moment.places.get(peer) if peer is not None else None
+    known = (moment.ledger.find(PeerRef(name)) for name in said.confirmed_by)
+    ranked = sorted((claimed.statement.severity for claimed in agreeing), reverse=True)
+    title = rule.title if rule is not None and rule.signal != FINDING else title
+    return Alert(
+        id=f"{said.rule}-{said.subject or one.peer.hex()[: 2 * PEER_REF_BYTES]}",
+        type=kind if rule is None else rule.type,
+        rule=said.rule,
+        severity=Severity(ranked[min(1, len(ranked) - 1)]).name.lower(),
+        title=title,
+        description=said.text or title,
+        peer_id=peer.hex() if peer else None,
+        region=said.subject if is_region else place.region if place else None,
+        state="firing" if one.resolved_at is None else "resolved",
+        started_at=_wall(moment, one.fired_at),
+        resolved_at=None if one.resolved_at is None else _wall(moment, one.resolved_at),
+        uncertainty_s=0.0 if one.peer == moment.me else off_s,
+        flapping=sum(claimed.statement.is_flapping for claimed in agreeing) > len(agreeing) // 2,
+        metadata=metadata,
+        confirmed_by=tuple(confirming.hex() for confirming in known if confirming is not None),
+        stated_by=tuple(sorted(claimed.peer.hex() for claimed in agreeing)),
+        confidence=None if said.confidence is None else said.confidence / RATIO_ONE,
+        runbook=rule.runbook if rule is not None else "",
+    )
+
+
+def _peer(moment: Moment, subject: str) -> PeerId | None:
+    """The known peer of this subject, where it is one."""
+    try:
+        name = bytes.fromhex(subject)
+    except ValueError:
+        return None
+    peer = moment.ledger.find(PeerRef(name)) if len(subject) == 2 * PEER_REF_BYTES else None
+    return peer if peer in moment.profiles else None
+
+
+def _wall(moment: Moment, at: float) -> float:
+    return at + moment.wall - moment.now
+
+
+class Board:
+    """The alerts of the last day: records forget what was resolved after a quarter of an hour."""
+
+    def __init__(self, rules: Iterable[Rule] | None = None) -> None:
+        self._rules = {rule.name: rule for rule in (default_rules() if rules is None else rules)}
+        self._alerts: dict[str, Alert] = {}
+        self._unstated: dict[str, float] = {}
+        """What nobody states any more, and since when."""
+
+    def update(self, moment: Moment, chosen: Aggregators | None = None) -> list[Alert]:
+        """Look at the ledger; what has begun, ended, or become graver, slighter or flapping.
+
+        `chosen`: the aggregators of the moment, where somebody has worked them out already.
+        """
+        found = {alert.id: alert for alert in stated(moment, self._rules, chosen or aggregators(moment))}
+        changed = [alert for alert in found.values() if self._take(alert)]
+        for alert in [alert for alert in self._alerts.values() if alert.state == "firing" and alert.id not in found]:
+            since = self._unstated.setdefault(alert.id, moment.now)
+            if moment.now - since >= GRACE_S:
+                over = replace(alert, state="resolved", resolved_at=_wall(moment, since))
+                changed.append(over)
+                self._alerts[over.id] = over
+        self._unstated = {
+            name: since
+            for name, since in self._unstated.items()
+            if name not in found and self._alerts[name].state == "firing"
+        }
+        self._forget(moment.wall)
+        return changed
+
+    def alerts(self, *, active_only: bool = False) -> list[Alert]:
+        """Those that fire, the gravest first; then what was resolved, the latest first."""
+        shown = [alert for alert in self._alerts.values() if alert.state == "firing" or not active_only]
+        return sorted(shown, key=_order)
+
+    def _take(self, alert: Alert) -> bool:
+        """Keep what is stated now; whether that is news."""
+        before = self._alerts.get(alert.id)
+        if alert.state == "resolved" and (before is None or before.state == "resolved"):
+            if before is None or (alert.resolved_at or 0.0) > (before.resolved_at or 0.0) + GRACE_S:
+                self._alerts[alert.id] = alert  # it was over before we heard of it
+            return False
+        if before is not None and before.state == "firing":
+            alert = replace(alert, started_at=before.started_at, uncertainty_s=before.uncertainty_s)
+        self._alerts[alert.id] = alert
+        return before is None or _told(before) != _told(alert)
+
+    def _forget(self, wall: float) -> None:
+        over = sorted(
+            (alert for alert in self._alerts.values() if alert.state == "resolved"), key=lambda a: a.resolved_at or 0.0
+        )
+        old = [alert for alert in over if wall - (alert.resolved_at or 0.0) > REMEMBER_S]
+        for alert in over[: max(len(old), len(over) - RESOLVED_MAX)]:
+            del self._alerts[alert.id]
+        if len(self._alerts) - len(over) > ACTIVE_MAX:
+            for alert in self.alerts(active_only=True)[ACTIVE_MAX:]:
+                del self._alerts[alert.id]
+
+
+def _told(alert: Alert) -> tuple[str, str, bool]:
+    return alert.state, alert.severity, alert.flapping
+
+
+def _order(alert: Alert) -> tuple[bool, int, float, str]:
+    at = alert.started_at if alert.resolved_at is None else alert.resolved_at
+    return alert.state != "firing", -Severity[alert.severity.upper()], -at, alert.id

@@ -1,0 +1,117 @@
+"""The record a peer makes of its alerts: the gravest first, as many as fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from peerscope.alerts.conditions import Key
+from peerscope.alerts.lifecycle import Condition, State
+from peerscope.alerts.rules import Rule
+from peerscope.mesh.checks import printable
+from peerscope.records.alerts import (
+    CONFIRMED_BY_MAX,
+    METADATA_MAX,
+    NOTICES_MAX,
+    STATEMENTS_MAX,
+    Alerts,
+    Notice,
+    Severity,
+    Statement,
+)
+from peerscope.records.bodies import ALERTS_BYTES_MAX, RATIO_ONE
+from peerscope.records.identity import ref
+
+SPARE_BYTES = 64
+"""For the frame around statements and notices."""
+NAME_MAX, TEXT_MAX = 64, 160
+
+S = TypeVar("S", bound=Struct)
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Sent(Struct, frozen=True):
+    """A message to people that this peer has sent."""
+
+    key: str
+    """What it was about: an alert's or an incident's id, with the state told."""
+    at: float
+    """Monotonic seconds."""
+    severity: Severity = Severity.LOW
+
+
+def body(conditions: Iterable[tuple[Key, Condition]], sent: Iterable[Sent], shared: set[str], now: float) -> Alerts:
+    """Everything worth telling, in ages. `shared`: names that every peer knows; of others type and title are told.
+
+    Half the room is for notices: one that is lost makes somebody send the same message again.
+    """
+    notices = [_notice(one, now) for one in sorted(sent, key=lambda one: -one.at)[:NOTICES_MAX]]
+    room = ALERTS_BYTES_MAX - SPARE_BYTES
+    kept_notices, used = _fitting(notices, room // 2)
+    told = {key: condition for key, condition in sorted(conditions, key=_gravity) if condition.fired_at is not None}
+    statements = [_statement(key, condition, shared, now) for key, condition in list(told.items())[:STATEMENTS_MAX]]
+    kept, _ = _fitting(statements, room - used)
+    return Alerts(tuple(kept), tuple(kept_notices), len(told) - len(kept))
+
+
+def _gravity(item: tuple[Key, Condition]) -> tuple[bool, int, float, Key]:
+    """What fires before what is over, the grave before the slight, the recent before the old."""
+    key, condition = item
+    at = condition.fired_at if condition.resolved_at is None else condition.resolved_at
+    return condition.state is not State.FIRING, -condition.severity, -(at or 0.0), key
+
+
+def _statement(key: Key, condition: Condition, shared: set[str], now: float) -> Statement:
+    name, subject = key
+    reading, resolved_at = condition.reading, condition.resolved_at
+    assert condition.fired_at is not None
+    metadata = list(reading.metadata)
+    if name not in shared:
+        metadata = [*_introduction(condition.rule, name), *metadata]
+    if condition.is_lost:
+        metadata.insert(0, ("ended", "unknown"))
+    return Statement(
+        rule=_plain(name, NAME_MAX),
+        subject=_plain(subject, NAME_MAX),
+        severity=int(condition.severity),
+        firing_ms=_age_ms(condition.fired_at, now),
+        resolved_ms=None if resolved_at is None else _age_ms(resolved_at, now),
+        is_flapping=condition.is_flapping,
+        text=_plain(reading.text, TEXT_MAX) or None,
+        metadata=tuple((_plain(a, NAME_MAX), _plain(b, NAME_MAX)) for a, b in metadata[:METADATA_MAX]),
+        confirmed_by=tuple(ref(peer) for peer in reading.confirmed_by[:CONFIRMED_BY_MAX]),
+        confidence=None if reading.confidence is None else round(min(max(reading.confidence, 0.0), 1.0) * RATIO_ONE),
+    )
+
+
+def _introduction(rule: Rule, name: str) -> list[tuple[str, str]]:
+    told = [("type", rule.type)]
+    return told if name != rule.name else [*told, ("title", rule.title)]
+
+
+def _notice(sent: Sent, now: float) -> Notice:
+    return Notice(_plain(sent.key, NAME_MAX), _age_ms(sent.at, now), int(sent.severity))
+
+
+def _fitting(items: list[S], room: int) -> tuple[list[S], int]:
+    """The first ones that fit, and their bytes."""
+    kept, used = [], 0
+    for item in items:
+        size = len(_encoder.encode(item))
+        if used + size > room:
+            break
+        kept.append(item)
+        used += size
+    return kept, used
+
+
+def _age_ms(at: float, now: float) -> int:
+    return max(0, round((now - at) * 1000))
+
+
+def _plain(text: str, most: int) -> str:
+    return printable(text)[:most]

@@ -1,0 +1,172 @@
+"""The alerts one peer stands for: rules looked at, conditions followed, a record made of them.
+
+Every peer looks at the rules about itself. Rules about others are looked at by the aggregators alone; one that ceases
+to be one goes on for a while, and one that becomes one takes over what at least two others already state.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from math import inf
+
+from msgspec import Struct
+
+from peerscope.alerts.aggregators import Aggregators, aggregators
+from peerscope.alerts.baseline import Baseline
+from peerscope.alerts.body import Sent, body
+from peerscope.alerts.claims import claims_about_others, words_needed
+from peerscope.alerts.conditions import Conditions, Key
+from peerscope.alerts.groups import Groups
+from peerscope.alerts.model import Reading
+from peerscope.alerts.own import Own
+from peerscope.alerts.rules import Rule, default_rules
+from peerscope.alerts.signals import FINDING, NETWORK_SIGNALS, OWN_SIGNALS, Sight
+from peerscope.mesh.events import Publish
+from peerscope.records.alerts import Severity
+from peerscope.records.bodies import encode_body
+from peerscope.records.identity import PeerId
+from peerscope.views.moment import Moment
+from peerscope.views.regions import RegionHealth
+
+LINGER_S = 30.0
+"""A peer that is no aggregator any more goes on for so long: others may not know yet."""
+STALL_S = 10.0
+"""A longer time between two looks means that this process stood still."""
+REGIONS_S = 5.0
+CALM_LOOK_S = 5.0
+"""While nothing changes in the ledger and nobody is missed, the network is looked at this often."""
+LARGE_BYTES = 4096
+LARGE_EVERY_S = 2.0
+"""A large record goes out at most this often."""
+
+Regions = Callable[[Moment], list[RegionHealth]]
+
+
+class Findings(Struct, frozen=True):
+    """What detections found; each reading may name the rule under which it runs."""
+
+    own: tuple[Reading, ...] = ()
+    """About this peer, on its own data. The subject is empty."""
+    network: tuple[Reading, ...] = ()
+    """About others, on the ledger: stated by aggregators."""
+
+
+NOTHING = Findings()
+
+
+class AlertEngine:
+    """Call `update` about once a second. `now` is monotonic seconds."""
+
+    def __init__(self, me: PeerId, rules: Iterable[Rule] | None = None, *, regions: Regions | None = None) -> None:
+        """`rules`: the packaged ones unless given. `regions`: how to judge the regions of a moment."""
+        self.notices: list[Sent] = []
+        """Messages that this peer has sent to people; the record carries the newest."""
+        self.own, self.network = Conditions(), Conditions()
+        self.chosen: Aggregators | None = None
+        """The aggregators, as of the last look."""
+        self.is_acting = False
+        """We are an aggregator, or were one a moment ago."""
+        self._me = me
+        self._regions = regions
+        chosen = [rule for rule in (default_rules() if rules is None else rules) if rule.enabled]
+        self._own_rules = [rule for rule in chosen if rule.scope == "own" and rule.signal != FINDING]
+        self._network_rules = [rule for rule in chosen if rule.scope == "network" and rule.signal != FINDING]
+        self._finding_rules = {rule.name: rule for rule in chosen if rule.signal == FINDING}
+        self._shared = {rule.name for rule in default_rules()}
+        self._usual_rtt, self._usual_throughput = Baseline(), Baseline()
+        self._groups = Groups()
+        self._region_health: list[RegionHealth] = []
+        self._regions_at = -inf
+        self._looked_at: float | None = None
+        self._acted_at = -inf
+        self._revision = -1
+        self._network_at = -inf
+        self._published = (0, 0)
+        self._published_notices: list[Sent] = []
+        self._published_at = -inf
+        self._published_bytes = 0
+
+    def update(self, moment: Moment, own: Own, findings: Findings, now: float) -> Publish | None:
+        """Look at everything; the record to publish, where there is news. Urgent: something grave began or ended."""
+        if self._looked_at is not None and now - self._looked_at > STALL_S:
+            self.own.stall(now - self._looked_at)
+            self.network.stall(now - self._looked_at)
+        self._looked_at = now
+        self._look_at_ourselves(moment, own, findings, now)
+        self._look_at_others(moment, findings, now)
+        return self.record(now)
+
+    def record(self, now: float) -> Publish | None:
+        """What to publish, if it differs from what was published last: at once where a message to people was sent."""
+        state, has_sent = (self.own.revision, self.network.revision), self.notices != self._published_notices
+        if state == self._published and not has_sent:
+            return None
+        if self._published_bytes > LARGE_BYTES and now < self._published_at + LARGE_EVERY_S and not has_sent:
+            return None
+        said = body((*self.own, *self.network), self.notices, self._shared, now)
+        gravest = max((c.gravest for c in (self.own, self.network) if c.gravest is not None), default=Severity.LOW)
+        self.own.gravest = self.network.gravest = None
+        self._published, self._published_notices = state, list(self.notices)
+        self._published_at, self._published_bytes = now, len(encode_body(said))
+        return Publish(said, urgent=has_sent or gravest >= Severity.HIGH)
+
+    def _look_at_ourselves(self, moment: Moment, own: Own, findings: Findings, now: float) -> None:
+        self._usual_rtt.note(own.rtt_s, now)
+        throughput = own.metrics.performance.throughput_bytes_s
+        self._usual_throughput.note(None if throughput is None else float(throughput), now)
+        sight = Sight(moment, own, self._usual_rtt.usual, self._usual_throughput.usual)
+        for rule in self._own_rules:
+            self.own.observe(rule, OWN_SIGNALS[rule.signal](sight), now)
+        self._take(self.own, findings.own, now, {})
+
+    def _look_at_others(self, moment: Moment, findings: Findings, now: float) -> None:
+        chosen = self.chosen = aggregators(moment)
+        if self._me in chosen.acting:
+            self._acted_at = now
+        self.is_acting = now - self._acted_at < LINGER_S
+        if not self.is_acting:
+            if len(self.network):
+                self.network.clear()
+            return
+        is_calm = moment.ledger.revision == self._revision and not moment.ledger.missed
+        if is_calm and now < self._network_at + CALM_LOOK_S and not findings.network:
+            self.network.elapse(now)
+            return
+        self._revision, self._network_at = moment.ledger.revision, now
+        firing, adopted = self._stated(moment, chosen)
+        if self._regions is not None and now >= self._regions_at + REGIONS_S:
+            self._regions_at, self._region_health = now, self._regions(moment)
+        named, renamed = self._groups.name(moment.partitions, firing, now)
+        sight = Sight(moment, regions=self._region_health, groups=named)
+        for rule in self._network_rules:
+            if rule.signal == "partition":
+                for name, other in renamed.items():
+                    self.network.rename(rule.name, name, other)
+            self.network.observe(rule, NETWORK_SIGNALS[rule.signal](sight), now, adopted)
+        self._take(self.network, findings.network, now, adopted)
+
+    def _take(self, conditions: Conditions, readings: Iterable[Reading], now: float, adopted: dict[Key, float]) -> None:
+        """Findings run under the rule of their own name, else under `security-threat`."""
+        by_rule: dict[str, list[Reading]] = {name: [] for name in self._finding_rules}
+        for reading in readings:
+            name = reading.rule if reading.rule in by_rule else "security-threat"
+            if name in by_rule:
+                by_rule[name].append(reading)
+        for name, found in by_rule.items():
+            conditions.observe(self._finding_rules[name], found, now, adopted)
+
+    def _stated(self, moment: Moment, chosen: Aggregators) -> tuple[Counter[str], dict[Key, float]]:
+        """How many aggregators, we included, say that a subject fires; and what enough of the others say, with the
+        time that no single one of them can set."""
+        voices = (*chosen.eligible, *chosen.passed)
+        counts: Counter[str] = Counter()
+        since: dict[Key, list[float]] = {}
+        for claim in claims_about_others(moment.ledger, voices):
+            if claim.resolved_at is None:
+                counts[claim.statement.subject] += 1
+                if claim.peer != self._me:
+                    since.setdefault((claim.statement.rule, claim.statement.subject), []).append(claim.fired_at)
+        needed = words_needed(len(voices) - (self._me in voices))
+        adopted = {key: sorted(times)[needed - 1] for key, times in since.items() if len(times) >= needed}
+        return counts, adopted

@@ -1,0 +1,209 @@
+"""How a condition lives: inactive, pending, firing, resolved.
+
+The transitions are a table. A condition is looked at now and then; between two looks its last reading stands, and what
+falls due in between happens at the very time at which it was due. So it does not matter how often anybody looks: the
+same readings at the same times make the same alerts with the same beginnings and ends.
+
+Beside the table stand two things. Whoever changes four times in ten minutes is *flapping*: one alert, marked so, that
+is resolved only after a calm time. And an unknown value changes nothing for a while; then the condition is resolved.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+from math import inf
+
+from peerscope.alerts.model import Reading
+from peerscope.alerts.rules import Rule
+
+FLAP_CHANGES = 4
+FLAP_WINDOW_S = 600.0
+CALM_S = 300.0
+"""A flapping condition that stays away for so long is resolved."""
+UNKNOWN_S = 120.0
+"""After so long without a value nobody can say that the condition holds."""
+REMEMBER_S = 900.0
+"""How long what was resolved is told, for those who come late."""
+
+
+class State(StrEnum):
+    """Of one condition."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+class Turn(StrEnum):
+    """What can happen to a condition."""
+
+    BEGINS = "begins"
+    """It holds, and did not before."""
+    LASTED = "lasted"
+    """It has held for `for_s`."""
+    ENDS = "ends"
+    """It no longer holds."""
+    CEASED = "ceased"
+    """It has not held for `clear_for_s`."""
+    LOST = "lost"
+    """Its value has been unknown for too long."""
+    ADOPTED = "adopted"
+    """Others say that it already fires."""
+
+
+TRANSITIONS: dict[tuple[State, Turn], State] = {
+    (State.INACTIVE, Turn.BEGINS): State.PENDING,
+    (State.RESOLVED, Turn.BEGINS): State.PENDING,
+    (State.PENDING, Turn.LASTED): State.FIRING,
+    (State.PENDING, Turn.ENDS): State.INACTIVE,
+    (State.PENDING, Turn.LOST): State.INACTIVE,
+    (State.PENDING, Turn.ADOPTED): State.FIRING,
+    (State.FIRING, Turn.CEASED): State.RESOLVED,
+    (State.FIRING, Turn.LOST): State.RESOLVED,
+}
+"""A pair not listed changes nothing."""
+
+
+class Condition:
+    """One condition about one subject. What was resolved is remembered while the next one is pending."""
+
+    __slots__ = (
+        "changes",
+        "fired_at",
+        "holds",
+        "is_flapping",
+        "is_lost",
+        "pending_since",
+        "reading",
+        "resolved_at",
+        "rule",
+        "severity",
+        "state",
+        "turned_at",
+        "version",
+    )
+
+    def __init__(self, rule: Rule, reading: Reading, now: float) -> None:
+        self.rule = rule
+        self.reading = reading
+        """What was found when it began to fire, or when that became something else."""
+        self.severity = reading.severity if reading.severity is not None else rule.rank
+        self.state = State.INACTIVE
+        self.holds: bool | None = False
+        """The last reading; None where nobody knew."""
+        self.turned_at = now
+        self.pending_since = inf
+        self.fired_at: float | None = None
+        self.resolved_at: float | None = None
+        self.is_flapping = False
+        self.is_lost = False
+        """It was resolved because nobody knew any more."""
+        self.changes: deque[float] = deque(maxlen=FLAP_CHANGES)
+        self.version = 0
+        """Grows with everything that is worth telling."""
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing about it is worth remembering."""
+        return self.state in (State.INACTIVE, State.RESOLVED) and self.resolved_at is None and self.holds is not True
+
+    def step(self, reading: Reading | None, now: float) -> None:
+        """Look at it. `reading`: None where there is none, so that the condition does not hold."""
+        self.elapse(now)
+        if reading is None:
+            holds: bool | None = False
+        elif reading.value is None:
+            holds = None
+        else:
+            holds = self.rule.holds(reading.value, fires=self.state is State.FIRING)
+        if holds and reading is not None:
+            self._take(reading)
+        if holds is not self.holds:
+            self._turn(holds, now)
+            self.elapse(now)
+
+    def elapse(self, now: float) -> None:
+        """Let time pass: everything that has fallen due happens, each at its own time."""
+        while (due := self._due()) is not None and due[0] <= now:
+            when, turn = due
+            if turn is None:
+                self._calm_down(when)
+            elif turn is Turn.CEASED and self._flaps(when):
+                self.is_flapping = True
+                self.version += 1
+            else:
+                self._go(turn, when)
+
+    def adopt(self, fired_at: float, now: float) -> None:
+        """It fires already, as others say: no new pending time."""
+        self._go(Turn.ADOPTED, min(fired_at, now))
+
+    def stall(self, seconds: float) -> None:
+        """Nobody looked for so long because this process stood still: that time says nothing."""
+        self.turned_at += seconds
+        self.pending_since += seconds
+
+    def _due(self) -> tuple[float, Turn | None] | None:
+        """What happens next by itself, and when; a turn of None is no turn: memory fades."""
+        rule, pending = self.rule, self.state is State.PENDING
+        if pending and self.holds:
+            return self.pending_since + rule.for_s, Turn.LASTED
+        if self.holds is None and (pending or self.state is State.FIRING):
+            return self.turned_at + UNKNOWN_S, Turn.LOST
+        if self.state is State.FIRING:
+            if self.holds is False:
+                return self.turned_at + max(rule.clear_for_s, CALM_S if self.is_flapping else 0.0), Turn.CEASED
+            return (self.turned_at + FLAP_WINDOW_S, None) if self.is_flapping else None
+        return None if self.resolved_at is None or pending else (self.resolved_at + REMEMBER_S, None)
+
+    def _turn(self, holds: bool | None, now: float) -> None:
+        if self.state is State.PENDING and self.holds is None and holds:
+            self.pending_since += now - self.turned_at  # the time in which nobody knew does not count
+        self.holds, self.turned_at = holds, now
+        if holds is not None:
+            self._go(Turn.BEGINS if holds else Turn.ENDS, now)
+
+    def _go(self, turn: Turn, when: float) -> None:
+        after = TRANSITIONS.get((self.state, turn))
+        if after is None:
+            return
+        self.state = after
+        match after:
+            case State.PENDING:
+                self.pending_since = when
+            case State.FIRING:
+                self.is_flapping = self._flaps(when)
+                self.changes.append(when)
+                self.fired_at, self.resolved_at, self.is_lost = when, None, False
+                self.version += 1
+            case State.RESOLVED:
+                self.changes.append(when)
+                self.resolved_at, self.is_flapping, self.is_lost = when, False, turn is Turn.LOST
+                self.version += 1
+            case _:
+                pass
+
+    def _flaps(self, when: float) -> bool:
+        """Would a change now be one too many?"""
+        if self.is_flapping:
+            return False  # it has been calm since
+        recent = [at for at in self.changes if at > when - FLAP_WINDOW_S]
+        return len(recent) + 1 >= FLAP_CHANGES
+
+    def _calm_down(self, when: float) -> None:
+        self.version += 1
+        if self.state is State.FIRING:
+            self.is_flapping = False
+            self.changes.clear()
+        else:
+            self.fired_at, self.resolved_at, self.is_lost = None, None, False
+
+    def _take(self, reading: Reading) -> None:
+        """Keep what was found; while it fires, only what is more than another number in the text."""
+        severity = reading.severity if reading.severity is not None else self.rule.rank
+        if self.state is State.FIRING and (severity, reading.metadata) == (self.severity, self.reading.metadata):
+            return
+        self.reading, self.severity = reading, severity
+        self.version += self.state is State.FIRING

@@ -1,0 +1,42 @@
+"""What a peer knows of itself, for the rules about itself: read fresh, not from its last report."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from msgspec import Struct
+
+from peerscope.mesh.peer import Peer
+from peerscope.records.bodies import Check
+from peerscope.records.measures import Metrics
+
+
+class Own(Struct, frozen=True):
+    """This peer, now. What nobody measured is None."""
+
+    checks: tuple[Check, ...] = ()
+    """cpu, memory, storage and network, as last measured."""
+    metrics: Metrics = Metrics()
+    linked: int = 0
+    """Peers to which a link is up."""
+    rtt_s: float | None = None
+    """Median round trip of these links."""
+    routes: tuple[tuple[str, float], ...] = ()
+    """Routes with enough messages, and the 95th percentile of their seconds."""
+    trouble: str | None = None
+    """Why the history cannot be written, while that is so."""
+
+
+def own_state(peer: Peer, *, routes: tuple[tuple[str, float], ...] = (), trouble: str | None = None) -> Own:
+    """What the core knows, and what it cannot know: routes, and the history's trouble."""
+    checks, metrics = peer.reporter.latest
+    up = [link for link in peer.watch.links.values() if link.is_up]
+    rtts_s = [rtt_s for link in up if (rtt_s := link.rtt.smoothed_s) is not None]
+    return Own(
+        checks=checks,
+        metrics=metrics or Metrics(),
+        linked=len(up),
+        rtt_s=median(rtts_s) if rtts_s else None,
+        routes=routes,
+        trouble=trouble,
+    )

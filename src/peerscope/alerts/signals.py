@@ -1,0 +1,253 @@
+"""What rules look at: named, pure functions from what is known now to readings.
+
+Own signals read what this peer measured of itself. Network signals read the ledger; only aggregators look at them, and
+none rests on one peer's word alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from msgspec import Struct
+
+from peerscope.alerts.model import Reading
+from peerscope.alerts.own import Own
+from peerscope.mesh import evidence
+from peerscope.mesh.evidence import Verdict
+from peerscope.records.alerts import CONFIRMED_BY_MAX
+from peerscope.records.bodies import CHECKS, RATIO_ONE
+from peerscope.records.identity import PeerId, PeerRef, short
+from peerscope.views.links import vertex_of
+from peerscope.views.moment import Moment
+from peerscope.views.partitions import Partition
+from peerscope.views.peers import SKEW_S
+from peerscope.views.regions import RegionHealth, RegionStatus
+
+FINDING = "finding"
+"""Signal of rules whose readings come from detections, not from here."""
+OTHERS_MIN = 4
+"""With fewer other peers known, few links are no trouble."""
+USUAL_RTT_S_MIN = 0.02
+"""A usual round trip counts as at least this: three times a tenth of a millisecond is nothing."""
+USUAL_BYTES_S_MIN = 10_000
+"""A usual throughput below this is no traffic to speak of: an idle agent's own gossip."""
+TELLERS_MIN = 2
+"""Neighbours that must agree on a wrong clock."""
+
+
+class Sight(Struct, frozen=True):
+    """Everything there is to look at."""
+
+    moment: Moment
+    own: Own = Own()
+    usual_rtt_s: float | None = None
+    usual_bytes_s: float | None = None
+    regions: Sequence[RegionHealth] = ()
+    groups: Sequence[tuple[str, Partition]] = ()
+    """Partitions with their names."""
+
+
+Signal = Callable[[Sight], Iterable[Reading]]
+
+
+def _cpu(sight: Sight) -> Iterator[Reading]:
+    cpu = sight.own.metrics.system.cpu
+    value = _ratio("cpu", sight.own) if cpu is None else cpu / RATIO_ONE
+    yield Reading(value, text=_said(value, "{:.0%} of all cores busy"))
+
+
+def _memory(sight: Sight) -> Iterator[Reading]:
+    system = sight.own.metrics.system
+    value = _part(system.memory_used_kib, system.memory_total_kib)
+    value = _ratio("memory", sight.own) if value is None else value
+    yield Reading(value, text=_said(value, "{:.0%} of this machine's memory used"))
+
+
+def _storage(sight: Sight) -> Iterator[Reading]:
+    value = _ratio("storage", sight.own)  # the check knows what the system reserves
+    system = sight.own.metrics.system
+    value = _part(system.disk_used_kib, system.disk_total_kib) if value is None else value
+    yield Reading(value, text=_said(value, "{:.1%} of the disk used"))
+
+
+def _linked(sight: Sight) -> Iterator[Reading]:
+    """Only where others are known that could be linked to: the dead and those that left are no fault of ours."""
+    moment = sight.moment
+    gone = (Verdict.DOWN, Verdict.LEFT)
+    others = sum(found.verdict not in gone for peer, found in moment.evidence.items() if peer != moment.me)
+    if others >= OTHERS_MIN:
+        yield Reading(float(sight.own.linked), text=f"linked to {sight.own.linked} of {others} other peers")
+
+
+def _rtt(sight: Sight) -> Iterator[Reading]:
+    value = sight.own.rtt_s
+    yield Reading(value, text=_said(value, "median round trip {:.3f} s"))
+
+
+def _rtt_rise(sight: Sight) -> Iterator[Reading]:
+    value, usual = sight.own.rtt_s, sight.usual_rtt_s
+    if usual is not None:
+        times = None if value is None else value / max(usual, USUAL_RTT_S_MIN)
+        yield Reading(times, text=_said(value, "median round trip {:.3f} s") + f", usually {usual:.3f} s")
+
+
+def _route(sight: Sight) -> Iterator[Reading]:
+    if sight.own.routes:
+        name, p95_s = max(sight.own.routes, key=lambda route: (route[1], route[0]))
+        yield Reading(p95_s, text=f"95 % of messages by {name[:80]} took up to {p95_s:.2f} s")
+
+
+def _errors(sight: Sight) -> Iterator[Reading]:
+    error = sight.own.metrics.performance.error
+    value = None if error is None else error / RATIO_ONE
+    yield Reading(value, text=_said(value, "{:.1%} of messages failed"))
+
+
+def _throughput(sight: Sight) -> Iterator[Reading]:
+    value, usual = sight.own.metrics.performance.throughput_bytes_s, sight.usual_bytes_s
+    if usual is not None and usual >= USUAL_BYTES_S_MIN:
+        share = None if value is None else value / usual
+        yield Reading(share, text=f"{value or 0:,} bytes a second, usually {usual:,.0f}")
+
+
+def _agent_lag(sight: Sight) -> Iterator[Reading]:
+    lag_us = sight.own.metrics.agent.lag_us
+    value = None if lag_us is None else lag_us / 1e6
+    yield Reading(value, text=_said(value, "the event loop came {:.2f} s late"))
+
+
+def _agent_cpu(sight: Sight) -> Iterator[Reading]:
+    cpu = sight.own.metrics.agent.cpu
+    value = None if cpu is None else cpu / RATIO_ONE
+    yield Reading(value, text=_said(value, "{:.0%} of one core"))
+
+
+def _history(sight: Sight) -> Iterator[Reading]:
+    if sight.own.trouble is not None:
+        yield Reading(text=sight.own.trouble)
+
+
+def _peer_down(sight: Sight) -> Iterator[Reading]:
+    """Everybody whom a majority of its observers lost; those of a partition are told as one."""
+    for peer, found in sight.moment.evidence.items():
+        if found.verdict is Verdict.DOWN:
+            accusers = tuple(accusation.observer for accusation in found.accusations if accusation.counts)
+            yield Reading(
+                subject=vertex_of(peer),
+                text=f"{found.accusing} of {found.voices} observers no longer hear {short(peer)}",
+                confirmed_by=accusers[:CONFIRMED_BY_MAX],
+            )
+
+
+def _partition(sight: Sight) -> Iterator[Reading]:
+    for name, group in sight.groups:
+        accusers = {
+            accusation.observer
+            for peer in group.peers
+            for accusation in sight.moment.evidence[peer].accusations
+            if accusation.counts
+        }
+        yield Reading(
+            subject=name,
+            text=f"{len(group.peers)} peers fell silent together",
+            metadata=(("peers", str(len(group.peers))),),
+            confirmed_by=tuple(sorted(accusers - set(group.peers))[:CONFIRMED_BY_MAX]),
+        )
+
+
+def _region_critical(sight: Sight) -> Iterator[Reading]:
+    """Regions guessed from latencies page nobody."""
+    for health in sight.regions:
+        if (
+            health.status == RegionStatus.CRITICAL
+            and health.source != "latency"
+            and _speaks_against(health, sight.regions)
+        ):
+            yield Reading(
+                subject=health.region,
+                text=f"{health.healthy_peers} of {health.total_peers} peers healthy, {health.down_peers} down; "
+                f"linked to {health.reached_regions} of {health.other_regions} other regions",
+            )
+
+
+def _speaks_against(health: RegionHealth, regions: Sequence[RegionHealth]) -> bool:
+    """Is anything known against the region itself?
+
+    A network that has just started knows no links yet and condemns nobody; and a region is not cut off because all the
+    others are dead.
+    """
+    if health.down_peers or health.unhealthy_peers or health.reached_regions:
+        return True
+    lives_elsewhere = any(other.down_peers < other.total_peers for other in regions if other is not health)
+    return bool(health.connectivity) and lives_elsewhere
+
+
+def _clock_skew(sight: Sight) -> Iterator[Reading]:
+    """Those of whom most neighbours, two at least, measured a clock that is off in the same direction.
+
+    The value is what a majority of them finds at least: one liar, or one whose own clock is wrong, moves nothing.
+    """
+    moment = sight.moment
+    told: defaultdict[PeerRef, dict[PeerId, int]] = defaultdict(dict)
+    for peer, report in moment.fresh_reports.items():
+        for link in report.links if report else ():
+            if abs(link.skew_s) > 0:
+                told[PeerRef(link.peer)][peer] = link.skew_s
+    for name, skews in sorted(told.items()):
+        subject = moment.ledger.find(name)
+        if subject is None or max(map(abs, skews.values())) <= SKEW_S or len(skews) < TELLERS_MIN:
+            continue
+        watchers = evidence.watchers(moment.ledger, subject)
+        tellers = [watcher for watcher in watchers if evidence.hears(moment.ledger, watcher, subject, moment.now)]
+        if len(tellers) < TELLERS_MIN:
+            continue
+        measured = sorted(skews.get(teller, 0) for teller in tellers)
+        middle = len(measured) // 2
+        ahead, behind = measured[len(measured) - 1 - middle], measured[middle]
+        agreed = ahead if ahead > 0 else min(behind, 0)
+        if agreed:
+            side = "ahead" if agreed > 0 else "behind"
+            confirming = [teller for teller in tellers if skews.get(teller, 0) * agreed > 0]
+            yield Reading(
+                float(abs(agreed)),
+                subject=vertex_of(subject),
+                text=f"its clock is {abs(agreed)} s {side}, as {len(confirming)} of {len(tellers)} neighbours measured",
+                confirmed_by=tuple(confirming[:CONFIRMED_BY_MAX]),
+            )
+
+
+OWN_SIGNALS: dict[str, Signal] = {
+    "cpu_ratio": _cpu,
+    "memory_ratio": _memory,
+    "storage_ratio": _storage,
+    "linked_peers": _linked,
+    "link_rtt_s": _rtt,
+    "link_rtt_rise": _rtt_rise,
+    "route_p95_s": _route,
+    "error_ratio": _errors,
+    "throughput_share": _throughput,
+    "agent_lag_s": _agent_lag,
+    "agent_cpu_ratio": _agent_cpu,
+    "history_trouble": _history,
+}
+NETWORK_SIGNALS: dict[str, Signal] = {
+    "peer_down": _peer_down,
+    "partition": _partition,
+    "region_critical": _region_critical,
+    "clock_skew_s": _clock_skew,
+}
+
+
+def _ratio(check: str, own: Own) -> float | None:
+    at = CHECKS.index(check)
+    ratio = own.checks[at].ratio if at < len(own.checks) else None
+    return None if ratio is None else ratio / RATIO_ONE
+
+
+def _part(used: int | None, total: int | None) -> float | None:
+    return used / total if used is not None and total else None
+
+
+def _said(value: float | None, text: str) -> str:
+    return "" if value is None else text.format(value)

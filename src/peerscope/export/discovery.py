@@ -1,0 +1,94 @@
+"""Where the exporters of a network are: what each peer says of its own, and the list that Prometheus asks for.
+
+https://prometheus.io/docs/prometheus/latest/http_sd/. A peer says so in its profile, and only where others can reach
+it: a list of addresses that cannot be scraped would be a list of false alarms.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+import psutil
+from msgspec import Struct
+
+from peerscope.addresses import is_loopback, split_address
+from peerscope.export.config import ExportConfig, host_and_port
+from peerscope.mesh.evidence import Verdict
+from peerscope.records.identity import ref, short
+from peerscope.views.moment import Moment
+
+META = "__meta_peerscope_"
+INTERNET = (socket.AF_INET, socket.AF_INET6)
+
+
+class Target(Struct, frozen=True):
+    """One exporter."""
+
+    targets: tuple[str, ...]
+    labels: dict[str, str]
+
+
+def targets(moment: Moment, network: str) -> list[Target]:
+    """The exporter of every peer that names one, those that are down among them: that is what `up` is there to tell."""
+    found = []
+    for peer in moment.peers:
+        profile, verdict = moment.profiles[peer], moment.verdict(peer)
+        if profile.exporter is None or verdict is Verdict.LEFT:
+            continue
+        about = {
+            "peer": ref(peer).hex(),
+            "peer_id": peer.hex(),
+            "short_id": short(peer),
+            "network": network,
+            "zone": profile.zone,
+            "region": moment.places[peer].region or "",
+            "node": profile.node or "",
+            "version": profile.version,
+            "verdict": verdict.value,
+        }
+        found.append(Target((profile.exporter,), {META + name: value for name, value in about.items()}))
+    return found
+
+
+def exporter_address(config: ExportConfig, http: str | None, reached: tuple[str, ...]) -> str | None:
+    """Where others reach our /metrics, "host:port"; None where they cannot.
+
+    `http`: URL of our web server. `reached`: where other peers reach us; of a web server that listens on all addresses,
+    the first of them that is not a loopback address.
+    """
+    if http is None or config.address == "off":
+        return None
+    place = urlsplit(http)
+    host, port = place.hostname or "", place.port or 80
+    if config.address:
+        return host_and_port(config.address, port)
+    if _is_any(host):
+        hosts = (split_address(address, "address")[0] for address in reached)
+        host = next((other for other in hosts if not _is_any(other) and not is_loopback(other)), "")
+    if not host or is_loopback(host):
+        return None
+    return host_and_port(f"[{host}]" if ":" in host else host, port)
+
+
+def scraped_as(config: ExportConfig, host: str) -> tuple[str, ...]:
+    """Names that scrapers may call our web server by, which listens on `host`: that of `export.address`, and where it
+    listens on all addresses, those of this machine. No name that somebody else could point at us is among them."""
+    names = (
+        [split_address(host_and_port(config.address, 0), "export.address")[0]]
+        if config.address not in ("", "off")
+        else []
+    )
+    if _is_any(host):
+        names += [
+            one.address for interface in psutil.net_if_addrs().values() for one in interface if one.family in INTERNET
+        ]
+    return tuple(names)
+
+
+def _is_any(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False

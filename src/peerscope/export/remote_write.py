@@ -1,0 +1,225 @@
+"""Remote write: samples go to a queue on disk, and from there to the receiver, one request at a time and in order.
+
+Two loops share the queue. One samples at every full interval, the same moment on all peers; the other sends what is
+oldest until the receiver takes or refuses it. So an outage of the receiver, or of this agent, costs nothing that the
+queue has room for, and no series is ever written out of order. A series that is told no longer is closed by the stale
+mark, so that it ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from prometheus_client.core import Metric
+
+from peerscope.export.config import RemoteWriteConfig
+from peerscope.export.election import Tenure
+from peerscope.export.receiver import Later, Outcome, Receiver, Refused, Taken
+from peerscope.export.spool import Batch, Spool
+from peerscope.export.wire import STALE, Labels, Sample, encode, samples_of
+from peerscope.threads import in_thread
+
+FOLDER = "remote-write"
+BACKOFF_S_MIN = 0.5
+BACKOFF_S_MAX = 30.0
+CLOSE_S = 1.5
+EARLY_RATIO = 0.1
+STEP_BACK_S = 60.0
+"""A clock that is set back by less is waited for: time stands still meanwhile. Beyond, it was wrong before."""
+
+log = logging.getLogger(__name__)
+
+
+class RemoteWrite:
+    """Writes what one peer tells to one receiver."""
+
+    def __init__(
+        self,
+        config: RemoteWriteConfig,
+        receiver: Receiver,
+        state: Path,
+        external: dict[str, str],
+        is_elected: Callable[[], bool],
+        collect: Callable[[bool, bool], list[Metric]],
+        rng: random.Random,
+    ) -> None:
+        """`external`: labels of every series. `is_elected`: whether this peer should write for all now. `collect`:
+        what this peer tells of itself, and of the network."""
+        self.samples: Counter[str] = Counter()
+        """What became of them: sent, refused by the receiver, dropped for want of room, failed to be written down."""
+        self.requests: Counter[str] = Counter()
+        self.sent_at: float | None = None
+        """Unix seconds."""
+        self._config = config
+        self._external = external
+        self._is_wanted, self._collect, self._rng = is_elected, collect, rng
+        self._receiver = receiver
+        self._spool = Spool(state / FOLDER, config.queue_bytes_max)
+        self._tenure = Tenure(config.interval_s / 2)  # from one sample to the next
+        self._told: set[Labels] = set()
+        """Series of the last sample."""
+        self._at_ms = 0
+        self._news = asyncio.Event()
+        self._in_flight: tuple[Batch, asyncio.Future[Outcome]] | None = None
+        """Kept when this agent stops in between, so that nothing is sent twice."""
+        self._failures = 0
+        self._is_refused = False
+        self._is_failing = False
+
+    @property
+    def is_elected(self) -> bool:
+        """This peer writes what it sees of the network."""
+        return self._tenure.is_ours
+
+    @property
+    def queue_bytes(self) -> int:
+        """What waits on disk."""
+        return self._spool.held_bytes
+
+    @property
+    def queue_samples(self) -> int:
+        """Samples that wait on disk."""
+        return self._spool.samples
+
+    async def run(self) -> None:
+        """Sample and send until cancelled. A disk that fails does not end the agent."""
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(self._sample_always())
+            parts.create_task(self._send_always())
+
+    async def close(self) -> None:
+        """End all series, and send that if the receiver takes it soon; else it waits for the next life."""
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._queue([], self._now_ms())
+                while not self._failures and await self._send_first():
+                    pass
+        except TimeoutError:
+            pass
+        except Exception:
+            log.exception("remote write could not end its series")
+
+    # -- sampling --------------------------------------------------------------------------------
+
+    async def _sample_always(self) -> None:
+        interval_s = self._config.interval_s
+        while True:
+            wait_s = interval_s - time.time() % interval_s
+            if wait_s < EARLY_RATIO * interval_s:  # a timer that was a little early: this moment was just sampled
+                wait_s += interval_s
+            await asyncio.sleep(wait_s)
+            try:
+                await self.sample()
+            except Exception:  # whatever other peers say, nothing here ends the agent
+                log.exception("a sample for remote write failed")
+
+    async def sample(self) -> None:
+        """Queue the value that every series has now."""
+        is_ours = self._tenure.update(self._is_wanted(), time.monotonic())
+        families = self._collect(is_ours or self._config.mode == "every", is_ours)
+        at_ms = self._now_ms()
+        if self._config.mode == "every" and families:  # all peers sampled in this moment; they must not send in one
+            await asyncio.sleep(self._rng.uniform(0, self._config.interval_s / 2))
+        await self._queue(families, at_ms)
+
+    async def _queue(self, families: list[Metric], at_ms: int) -> None:
+        samples = await in_thread(partial(samples_of, families, self._external), "remote-write")
+        ended = self._told - samples.keys()
+        self._told = set(samples)
+        every = [*samples.items(), *((labels, STALE) for labels in sorted(ended))]
+        most = self._config.batch_samples_max
+        for start in range(0, len(every), most):
+            await in_thread(partial(self._put, every[start : start + most], at_ms), "remote-write")
+        self._news.set()
+
+    def _put(self, batch: list[Sample], at_ms: int) -> None:
+        try:
+            dropped = self._spool.put(encode(batch, at_ms), len(batch))
+        except OSError as error:
+            self.samples["failed"] += len(batch)
+            self._fail(error)
+            return
+        if dropped and not self.samples["dropped"]:
+            log.warning("remote write: the queue is full, the oldest samples are dropped (queue_bytes_max)")
+        self.samples["dropped"] += dropped
+        self._is_failing = False
+
+    def _fail(self, error: OSError) -> None:
+        if not self._is_failing:
+            log.warning("remote write: its queue on disk fails, samples are lost meanwhile: %s", error)
+        self._is_failing = True
+
+    def _now_ms(self) -> int:
+        """The wall clock, as long as it goes on."""
+        now_ms = round(time.time() * 1000)
+        if 0 <= self._at_ms - now_ms < STEP_BACK_S * 1000:
+            now_ms = self._at_ms + 1
+        self._at_ms = now_ms
+        return now_ms
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    async def _send_always(self) -> None:
+        while True:
+            self._news.clear()
+            try:
+                has_sent = await self._send_first()
+            except Exception as error:
+                if isinstance(error, OSError):
+                    self._fail(error)
+                else:
+                    log.exception("remote write failed to send")
+                await asyncio.sleep(BACKOFF_S_MAX)
+                continue
+            if not has_sent:
+                await self._news.wait()
+
+    async def _send_first(self) -> bool:
+        """Have one request settled, waiting where it must; whether there was one."""
+        if self._in_flight is None:
+            first = await in_thread(self._spool.first, "remote-write")
+            if first is None:
+                return False
+            batch, body = first
+            self._in_flight = batch, in_thread(partial(self._receiver.send, body), "remote-write")
+        batch, sending = self._in_flight
+        outcome = await asyncio.shield(sending)
+        self._in_flight = None
+        match outcome:
+            case Later(reason, after_s):
+                self.requests["retried"] += 1
+                self._spool.keep()
+                if not self._failures:
+                    log.warning("remote write: the receiver does not take samples, they wait: %s", reason)
+                self._failures += 1
+                await asyncio.sleep(max(after_s, backoff_s(self._failures, self._rng)))
+                return True
+            case Refused(reason):
+                self.requests["refused"] += 1
+                self.samples["refused"] += batch.samples
+                if not self._is_refused:
+                    log.warning("remote write: the receiver refuses samples, they are lost: %s", reason)
+                self._is_refused = True
+            case Taken():
+                self.requests["sent"] += 1
+                self.samples["sent"] += batch.samples
+                self.sent_at = time.time()
+                if self._failures or self._is_refused:
+                    log.warning("remote write: the receiver takes samples again")
+                self._is_refused = False
+        self._failures = 0
+        await in_thread(partial(self._spool.remove, batch), "remote-write")
+        return True
+
+
+def backoff_s(failures: int, rng: random.Random) -> float:
+    """How long to wait after so many failures in a row: doubled each time, and random, so that the peers of a network
+    do not come back all at once."""
+    return min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2.0 ** min(failures - 1, 16)) * rng.uniform(0.5, 1.0)

@@ -1,0 +1,68 @@
+"""What goes over the wire: `prometheus.WriteRequest` of remote write 1.0, as protobuf in one block of snappy.
+
+https://prometheus.io/docs/specs/prw/remote_write_spec/. The message is so small that its description stands here, for
+the protobuf library to build its class from, rather than in a generated file.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import cramjam
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from prometheus_client.core import Metric
+
+Labels = tuple[tuple[str, str], ...]
+"""Name and value, by name; `__name__` among them."""
+Sample = tuple[Labels, float]
+
+STALE: float = struct.unpack("<d", (0x7FF0000000000002).to_bytes(8, "little"))[0]
+"""The NaN by which a series says that it ends here, rather than five minutes later."""
+
+_Field = descriptor_pb2.FieldDescriptorProto
+MESSAGES: dict[str, tuple[tuple[str, int, int, str | None], ...]] = {
+    "Label": (("name", 1, _Field.TYPE_STRING, None), ("value", 2, _Field.TYPE_STRING, None)),
+    "Sample": (("value", 1, _Field.TYPE_DOUBLE, None), ("timestamp", 2, _Field.TYPE_INT64, None)),
+    "TimeSeries": (("labels", 1, _Field.TYPE_MESSAGE, "Label"), ("samples", 2, _Field.TYPE_MESSAGE, "Sample")),
+    "WriteRequest": (("timeseries", 1, _Field.TYPE_MESSAGE, "TimeSeries"),),
+}
+"""Name, number, type and message of each field; messages are repeated, all else stands once."""
+
+
+def samples_of(families: Iterable[Metric], external: dict[str, str]) -> dict[Labels, float]:
+    """The value of every series, with these labels added where it has none of that name; empty ones say nothing."""
+    found: dict[Labels, float] = {}
+    for family in families:
+        for sample in family.samples:
+            labels = {**external, **sample.labels, "__name__": sample.name}
+            found[tuple(sorted((name, value) for name, value in labels.items() if value))] = float(sample.value)
+    return found
+
+
+def encode(samples: Sequence[Sample], at_ms: int) -> bytes:
+    """The body of a request."""
+    request = WriteRequest()
+    for labels, value in samples:
+        series = request.timeseries.add()
+        for name, text in labels:
+            series.labels.add(name=name, value=text)
+        series.samples.add(value=value, timestamp=at_ms)
+    return bytes(cramjam.snappy.compress_raw(request.SerializeToString()))
+
+
+def _write_request() -> Any:
+    file = descriptor_pb2.FileDescriptorProto(name="peerscope/remote.proto", package="prometheus", syntax="proto3")
+    for name, fields in MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for field, number, kind, other in fields:
+            label = _Field.LABEL_OPTIONAL if other is None else _Field.LABEL_REPEATED
+            type_name = other and f".prometheus.{other}"
+            message.field.add(name=field, number=number, type=kind, label=label, type_name=type_name)
+    pool = descriptor_pool.DescriptorPool()  # of our own: another library may know these names already
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("prometheus.WriteRequest"))
+
+
+WriteRequest = _write_request()

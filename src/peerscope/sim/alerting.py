@@ -1,0 +1,118 @@
+"""The alerts of a simulated network: every running peer has its own engine and board, as in an agent."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from msgspec import Struct
+
+from peerscope.alerts.board import Board
+from peerscope.alerts.engine import NOTHING, AlertEngine, Regions
+from peerscope.alerts.model import Alert
+from peerscope.alerts.own import own_state
+from peerscope.mesh.peer import Peer
+from peerscope.records.identity import PeerId
+from peerscope.sim.node import Node
+from peerscope.sim.simulator import EPOCH_S, Simulator
+from peerscope.views.moment import Moment
+from peerscope.views.regions import RegionConfig, RegionHealth, region_health
+
+LOOK_S = 1.0
+PHASES = 97
+"""Peers do not all look at one instant."""
+
+
+class AlertsSeen(Struct, frozen=True):
+    """What the boards showed."""
+
+    active: dict[str, int]
+    """At the end: alerts that fire, by rule, as most running peers see them."""
+    ids: int
+    """Different alerts that ever fired on any board."""
+    disagreeing: int
+    """Running peers that at the end see others than most do."""
+
+
+class Seat:
+    """Engine and board of one life of one peer."""
+
+    def __init__(self, peer: Peer, life: int) -> None:
+        self.life = life
+        self.engine = AlertEngine(peer.me, regions=_regions(peer))
+        self.board = Board()
+
+
+class SimulatedAlerts:
+    """Drives engine and board of every running peer, once in each virtual second."""
+
+    def __init__(self, sim: Simulator) -> None:
+        self.changes: list[tuple[float, PeerId, Alert]] = []
+        """Everything that changed on any board: when, whose, what."""
+        self._sim = sim
+        self._seats: dict[PeerId, Seat] = {}
+
+    def begin(self) -> None:
+        """Look at all peers from now on."""
+        for peer in sorted(self._sim.nodes):
+            self.watch(peer)
+
+    def watch(self, peer: PeerId) -> None:
+        """Look at one more peer."""
+        at = self._sim.now + LOOK_S * (self._sim.nodes[peer].index % PHASES) / PHASES
+        self._sim.at(at, lambda: self._look(peer))
+
+    def board(self, peer: PeerId) -> Board:
+        """The board of a running peer."""
+        return self._seats[peer].board
+
+    def engine(self, peer: PeerId) -> AlertEngine:
+        """The engine of a running peer."""
+        return self._seats[peer].engine
+
+    def seen(self) -> AlertsSeen:
+        """What all boards show now, and ever showed."""
+        shown = Counter(self._active(peer.me) for peer in self._sim.alive() if peer.me in self._seats)
+        most, agreeing = max(shown.items(), key=lambda item: (item[1], item[0])) if shown else ((), 0)
+        return AlertsSeen(
+            active=dict(sorted(Counter(rule for rule, _ in most).items())),
+            ids=len({alert.id for _, _, alert in self.changes}),
+            disagreeing=shown.total() - agreeing,
+        )
+
+    def _active(self, peer: PeerId) -> tuple[tuple[str, str], ...]:
+        return tuple(sorted((alert.rule, alert.id) for alert in self.board(peer).alerts(active_only=True)))
+
+    def _look(self, peer: PeerId) -> None:
+        node, now = self._sim.nodes[peer], self._sim.now
+        self._sim.at(now + LOOK_S, lambda: self._look(peer))
+        if node.peer is None or now < node.paused_until:
+            return
+        seat = self._seats.get(peer)
+        if seat is None or seat.life != node.life:
+            seat = self._seats[peer] = Seat(node.peer, node.life)
+        moment = moment_of(node, now)
+        news = seat.engine.update(moment, own_state(node.peer), NOTHING, now)
+        if news is not None:
+            self._sim.feed(peer, news)
+            moment = moment_of(node, now)  # what it says has changed the ledger
+        self.changes += [(now, peer, alert) for alert in seat.board.update(moment, seat.engine.chosen)]
+
+
+def moment_of(node: Node, now: float) -> Moment:
+    """What a running peer's views look at."""
+    assert node.peer is not None
+    return Moment(
+        node.peer.ledger,
+        node.peer_id,
+        now,
+        wall_offset_s=EPOCH_S + node.skew_s,
+        down_after_s=node.config.detector.down_after_s,
+        by_prefix=node.config.network.public,
+    )
+
+
+def _regions(peer: Peer) -> Regions:
+    def regions(moment: Moment) -> list[RegionHealth]:
+        return region_health(moment, RegionConfig(), peer.config.links.rings)
+
+    return regions

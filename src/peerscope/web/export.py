@@ -1,0 +1,40 @@
+"""Routes for Prometheus: what it scrapes, and where it finds the exporters of all peers."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from peerscope.export.discovery import Target, targets
+from peerscope.threads import in_thread
+from peerscope.web.answers import answer, monitor_of
+
+
+async def exposition(request: Request) -> Response:
+    """What this peer measures of itself and sees of its network, as Prometheus text or OpenMetrics."""
+    from peerscope.export.exposition import collect, render  # who never scrapes never pays for it
+
+    packed = "gzip" in request.headers.get("accept-encoding", "")
+    families = collect(monitor_of(request))
+    accept = request.headers.get("accept", "")
+    page, media_type = await in_thread(partial(render, families, accept, packed=packed), "exposition")
+    headers = {"content-encoding": "gzip"} if packed else {}
+    return Response(page, headers={**headers, "content-type": media_type, "vary": "accept, accept-encoding"})
+
+
+async def discovery(request: Request) -> Response:
+    """The exporters of all peers that can be reached, for `http_sd_configs` of Prometheus."""
+    monitor = monitor_of(request)
+    return answer(targets(monitor.moment(), monitor.config.network.name))
+
+
+ROUTES = [
+    Route("/metrics", exposition),
+    Route("/api/v1/sd/prometheus", discovery),
+]
+ANSWERS: dict[str, Any] = {"/api/v1/sd/prometheus": list[Target]}
+DOCUMENTS: dict[str, str] = {"/metrics": "text/plain"}

@@ -1,0 +1,169 @@
+"""A network of certified members: who is revoked or expires is gone everywhere, and nobody else is."""
+
+import pytest
+from msgspec.structs import replace
+
+from network import moments
+from peerscope.mesh.admission import NetworkConfig
+from peerscope.mesh.events import Credentials, Effect, Publish, Send
+from peerscope.mesh.messages import Push, encode
+from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.records.bodies import Profile
+from peerscope.records.certificates import Certificate, Revocation, certify, revoke
+from peerscope.records.identity import Identity, PeerId
+from peerscope.records.record import sign
+from peerscope.sim.simulator import EPOCH_S, Simulator
+
+pytestmark = pytest.mark.sim
+OPERATOR = Identity(b"o" * 32)
+NETWORK = NetworkConfig(operators=(OPERATOR.peer_id.hex(),))
+DAY_S = 86_400.0
+GONE_S = 60.0
+"""Within which a member that lost its right is gone everywhere."""
+
+
+def ms(at_s: float) -> int:
+    return round((EPOCH_S + at_s) * 1000)
+
+
+def certificate(peer: PeerId, *, begins_s: float = 0.0, ends_s: float = DAY_S) -> Certificate:
+    serial = peer[:4] + round(begins_s).to_bytes(4, "big")
+    return certify(OPERATOR, peer, "peerscope", serial=serial, not_before_ms=ms(begins_s), not_after_ms=ms(ends_s))
+
+
+def revocation(peer: PeerId, at_s: float) -> Revocation:
+    return revoke(OPERATOR, peer, "peerscope", revoked_at_ms=ms(at_s), not_after_ms=ms(400 * DAY_S))
+
+
+def start(sim: Simulator, peer: PeerId, *bootstrap: PeerId, bears: Certificate | None) -> None:
+    sim.start(peer, *bootstrap)
+    if bears is not None:
+        sim.feed(peer, Credentials(bears))
+
+
+def certified(count: int, network: NetworkConfig = NETWORK, *, ends_s: float = DAY_S) -> tuple[Simulator, list[PeerId]]:
+    """So many members, all linked; the last one's certificate ends when told."""
+    sim = Simulator(seed=3, config=PeerConfig(network=network))
+    ids = [sim.add() for _ in range(count)]
+    for peer in ids:
+        start(sim, peer, *ids[:1], bears=certificate(peer, ends_s=ends_s if peer == ids[-1] else DAY_S))
+    sim.run_until(20.0)
+    assert all(set(peer.ledger) == set(ids) for peer in sim.alive())
+    return sim, ids
+
+
+def holders(sim: Simulator, subject: PeerId) -> set[PeerId]:
+    """Running peers that still know one, or are linked with it."""
+    others = (peer for peer in sim.alive() if peer.me != subject)
+    return {peer.me for peer in others if subject in peer.ledger or subject in peer.watch.up()}
+
+
+@pytest.mark.parametrize("secret", ["", "correct horse battery"])
+def test_members_find_each_other_and_one_without_a_certificate_finds_nobody(secret: str) -> None:
+    sim, ids = certified(12, replace(NETWORK, secret=secret))
+    assert all(set(peer.watch.up()) >= peer.neighbourhood.wanted for peer in sim.alive())
+    outsider = sim.add()
+    start(sim, outsider, *ids[:3], bears=None)
+    sim.run_until(60.0)
+    assert holders(sim, outsider) == set()
+    found = sim.nodes[outsider].peer
+    assert found is not None
+    assert set(found.ledger) == {outsider}
+    assert sum(peer.refused["not-a-member"] for peer in sim.alive()) > 0
+    assert all(peer.conducts.all(sim.now) == [] for peer in sim.alive())
+
+
+def test_a_member_that_is_revoked_at_one_peer_is_gone_everywhere_and_stays_out() -> None:
+    sim, ids = certified(24)
+    victim = ids[7]
+    sim.feed(ids[0], Credentials(None, (revocation(victim, sim.now),)))
+    sim.run_until(sim.now + GONE_S)
+    assert holders(sim, victim) == set()
+    for _ in moments(sim, sim.now + 60.0):  # it goes on trying
+        assert holders(sim, victim) == set()
+    others = [peer for peer in sim.alive() if peer.me != victim]
+    assert all(set(peer.ledger) == set(ids) - {victim} for peer in others)
+    assert all(one.peer != victim or one.score < 20 for peer in others for one in peer.conducts.all(sim.now))
+
+
+def test_a_revoked_member_comes_back_with_a_later_certificate() -> None:
+    sim, ids = certified(12)
+    victim = ids[7]
+    sim.feed(ids[0], Credentials(None, (revocation(victim, sim.now),)))
+    sim.run_until(sim.now + GONE_S)
+    sim.feed(victim, Credentials(certificate(victim, begins_s=sim.now + 1.0)))
+    sim.run_until(sim.now + 60.0)
+    assert holders(sim, victim) == set(ids) - {victim}
+
+
+@pytest.mark.parametrize("renews", [False, True])
+def test_a_member_whose_certificate_ends_is_gone_unless_it_shows_a_new_one(renews: bool) -> None:
+    sim, ids = certified(12, ends_s=60.0)
+    last = ids[-1]
+    if renews:
+        sim.at(50.0, lambda: sim.feed(last, Credentials(certificate(last, begins_s=50.0))))
+    without_links = 0
+    for _ in moments(sim, 60.0 + GONE_S):
+        peer = sim.nodes[last].peer
+        assert peer is not None
+        without_links += not peer.watch.up()
+    assert holders(sim, last) == (set(ids) - {last} if renews else set())
+    assert (without_links == 0) == renews
+
+
+def test_revocations_outlive_whoever_brought_them() -> None:
+    sim, ids = certified(6)
+    victim, bringer = ids[5], ids[0]
+    sim.feed(bringer, Credentials(None, (revocation(victim, sim.now),)))
+    sim.run_until(sim.now + GONE_S)
+    sim.crash(bringer)
+    for peer in sim.alive():
+        if bringer in peer.ledger:
+            peer._evict(bringer, sim.now)  # as after a day without it
+    sim.run_until(sim.now + 600.0)
+    newcomer = sim.add()
+    start(sim, newcomer, ids[1], bears=certificate(newcomer))
+    sim.run_until(sim.now + 30.0)
+    found = sim.nodes[newcomer].peer
+    assert found is not None
+    assert list(found.admission.revocations) == [victim]
+    said = [peer.me for peer in sim.alive() if peer.ledger.get(peer.me, 6) is not None]
+    assert 1 <= len(said) <= 2  # not everybody says it
+
+
+def test_a_member_cannot_make_up_others() -> None:
+    sim, ids = certified(8)
+    liar, invented = ids[3], Identity(b"i" * 32)
+    ghost = Profile(("10.66.6.6:1",), None, "ghost", 0, certificate=certificate(liar))
+    record = sign(invented, ghost, version=ms(sim.now), wall_ms=ms(sim.now))
+
+    def invent(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
+        return effects + [Send(to, encode(Push(record, 0, 5, ()))) for to in peer.watch.up()]
+
+    sim.nodes[liar].corruption = invent
+    sim.run_until(40.0)
+    assert all(invented.peer_id not in peer.ledger for peer in sim.alive())
+
+
+def test_members_of_a_list_hear_only_those_on_it() -> None:
+    sim = Simulator(seed=5)
+    ids = [sim.add() for _ in range(6)]
+    listed = NetworkConfig(allow=tuple(peer.hex() for peer in ids[:5]))
+    for peer in ids:
+        sim.nodes[peer].config = PeerConfig(network=listed)
+        sim.start(peer, *ids[:1])
+    sim.run_until(30.0)
+    assert holders(sim, ids[5]) == set()
+    assert all(set(peer.ledger) == set(ids[:5]) for peer in sim.alive() if peer.me != ids[5])
+
+
+def test_what_a_peer_says_of_itself_shows_its_newest_certificate() -> None:
+    sim, ids = certified(3)
+    newer = certificate(ids[1], begins_s=20.0)
+    sim.feed(ids[1], Credentials(newer))
+    sim.feed(ids[1], Publish(Profile(("10.1.1.1:1",), "moved", "sim", 0)))
+    sim.run_until(30.0)
+    for peer in sim.alive():
+        said = peer.ledger.profile(ids[1])
+        assert said is not None
+        assert (said.region, said.certificate) == ("moved", newer)
