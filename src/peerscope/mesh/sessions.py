@@ -260,9 +260,7 @@ class Sessions:
                 self.unlink(peer, "never told who it is", now)
             elif link.visit and age_s > (VISIT_S if peer in self._visiting else linger_s):
                 self.hang_up(peer, "the visit is over", now)
-            elif (
-                link.is_up and peer not in wanted and (peer in rings or self._is_foreign(link, now)) and age_s > idle_s
-            ):
+            elif link.is_up and age_s > idle_s and self._is_idle(link, now):
                 self.hang_up(peer, "not a neighbour", now)
 
     def _is_idle(self, link: Link, now: float) -> bool:
