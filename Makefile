@@ -1,5 +1,5 @@
 # Works with the GNU Make 3.81 of macOS. What takes more than a line is in scripts/.
-.PHONY: help demo sweep test test-tools lint bench frontend lock setup setup-run clean
+.PHONY: help demo sweep fuzz test test-tools lint bench audit sbom frontend lock setup setup-run clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -17,6 +17,9 @@ test-tools: ## install the third-party programs that tests use (needs root and a
 sweep: setup ## simulate every scenario with many seeds; for SECONDS=600
 	@.venv/bin/python scripts/sweep --seconds $(or $(SECONDS),600) $(ARGS)
 
+fuzz: setup ## feed what parses bytes from outside with damaged ones; for SECONDS=60; ARGS="--replay FILE"
+	@.venv/bin/python scripts/fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
 lint: setup ## check style, formatting, types, and that the core is pure
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -27,6 +30,12 @@ bench: setup ## run every program in benchmarks/
 	@for program in benchmarks/[a-z]*.py; do \
 		echo "== $$program"; .venv/bin/python "$$program" $(ARGS) || exit 1; \
 	done
+
+audit: setup ## ask whether anything we install has a known vulnerability (needs the network)
+	@.venv/bin/python scripts/audit $(ARGS)
+
+sbom: setup ## list everything that is installed to run peerscope, as CycloneDX, into dist/peerscope.cdx.json
+	@.venv/bin/python scripts/sbom
 
 frontend: ## build the dashboard's scripts (needs Node.js; the result is committed, so nobody else does)
 	cd frontend && npm ci && npm run build

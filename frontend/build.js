@@ -4,14 +4,16 @@
 // lock file, and esbuild's output depends on nothing but its input. The licence texts come from the
 // packages that really ended up in a bundle, not from a list somebody must remember to update.
 
-import { readFile, readdir, writeFile } from "node:fs/promises";
+import { copyFile, readFile, readdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const vendor = join(here, "..", "src", "peerscope", "web", "static", "vendor");
-const BUNDLES = { preact: "vendor.js", force: "force.js" };
+// Another folder is for the test that compares what comes out with what is committed.
+const vendor = process.argv[2] ?? join(here, "..", "src", "peerscope", "web", "static", "vendor");
+const BUNDLES = { preact: "vendor.js", force: "force.js", charts: "charts.js", geo: "geo.js" };
+const COPIES = { "uplot.css": "uplot/dist/uPlot.min.css" };
 
 const packages = new Set();
 for (const [name, entry] of Object.entries(BUNDLES)) {
@@ -32,6 +34,10 @@ for (const [name, entry] of Object.entries(BUNDLES)) {
     const match = input.match(/node_modules\/((?:@[^/]+\/)?[^/]+)\//);
     if (match) packages.add(match[1]);
   }
+}
+for (const [name, source] of Object.entries(COPIES)) {
+  await copyFile(join(here, "node_modules", source), join(vendor, name));
+  packages.add(source.split("/")[0]);
 }
 await writeFile(join(vendor, "LICENSES.txt"), await licences([...packages].sort()));
 

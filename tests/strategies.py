@@ -161,7 +161,7 @@ alerts = st.builds(
         ),
         4,
     ),
-    tuples_of(st.builds(Notice, names, milliseconds, number(3)), 4),
+    tuples_of(st.builds(Notice, names, milliseconds, number(3), st.booleans()), 4),
     number(2**31),
 )
 orders = st.builds(

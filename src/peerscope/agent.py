@@ -6,16 +6,18 @@ import asyncio
 import random
 import secrets
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope import __version__
 from peerscope.alerting import Alerting
 from peerscope.alerts.model import Alert
+from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
+from peerscope.alerts.surroundings import labels_with_version
 from peerscope.bootstrap import LOOK_S, Bootstrap
-from peerscope.chronicle import Chronicle, Listener
+from peerscope.chronicle import Chronicle
 from peerscope.config import Config
 from peerscope.credentials import CredentialFiles
 from peerscope.errors import PeerscopeError
@@ -23,61 +25,37 @@ from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
 from peerscope.history.past import past_day
 from peerscope.history.recorder import Recorder
-from peerscope.mesh.conduct import Conduct
 from peerscope.mesh.events import Effect, Leave, Publish, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.meter import Meter
+from peerscope.notifying import Notifying
+from peerscope.outlook import Outlook, SelfView
 from peerscope.records.bodies import Profile
-from peerscope.records.identity import PeerId, short
+from peerscope.records.identity import short
 from peerscope.sources.events import Event, Message
 from peerscope.sources.geo import Lookup, country, country_table
 from peerscope.sources.host import Host
 from peerscope.sources.node import Node
-from peerscope.sources.telemetry import Telemetry
 from peerscope.state import State, default_state
 from peerscope.tally import Tally
+from peerscope.threats.findings import Finding
 from peerscope.traffic import Traffic
 from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver
 from peerscope.transport.iroh import IrohTransport, parse_ticket
-from peerscope.views.aggregates import NetworkMetrics
-from peerscope.views.health import NetworkHealth, network_health
-from peerscope.views.links import Link
-from peerscope.views.moment import Moment
-from peerscope.views.peers import PeerView, peer_view, peer_views
 from peerscope.views.places import NOWHERE, Place
-from peerscope.views.regions import RegionHealth, region_health
-from peerscope.views.timeline import Change
-from peerscope.views.topology import Survey, Topology
 from peerscope.views.traces import HopEvent
+from peerscope.vigil import Vigil
 
-MOMENT_S = 0.1
 CLOCK_STEP_S = 0.01
 
 
-class SelfView(Struct, frozen=True):
-    """This peer."""
-
-    peer_id: str
-    short_id: str
-    ticket: str
-    network: str
-    region: str | None
-    region_source: str | None
-    version: str
-    uptime_s: float
-    node: str | None
-    http: str | None
-    addresses: tuple[str, ...]
-    refused: dict[str, int]
-    """What other peers sent that was refused, by reason."""
-
-
-class Monitor:
+class Monitor(Outlook):
     """One running peer. Use it as an async context manager, or `start` and `stop` it."""
 
     def __init__(self, config: Config, state: Path | None = None) -> None:
         """`state`: the state directory. Nothing is opened before `start`. Raises `ConfigError` for a wrong source."""
+        super().__init__()
         config.check()
         self.config = config
         self.state = State(state or default_state())
@@ -87,6 +65,8 @@ class Monitor:
         """Events as they happen, and the statuses of the last hour."""
         self.alerting = Alerting(config.alert_rules(), self.moment, self.chronicle)
         """Conditions worth telling, here and in the network."""
+        self.notifying = Notifying(config, self.state, self.moment, self.alerting, self.chronicle)
+        """Orders of the operator, and messages to people."""
         self.tally = Tally(self.moment, self.mesh_links)
         """What all peers measured."""
         self.traffic: Traffic
@@ -97,12 +77,11 @@ class Monitor:
         """What was measured, over time; None before the start, and where `history.enabled` is false."""
         self.exports = Exports(config.export, self)
         """What goes to other tools by itself."""
-        self._survey = Survey()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
-        self._moment: Moment | None = None
-        self._moment_revision = -1
         self._started_at = time.monotonic()
+        self.vigil: Vigil
+        """What threatens this peer and the network; from `start` on."""
         self._bootstrap: Bootstrap
         self._credentials: CredentialFiles
         self._driver: Driver
@@ -134,16 +113,22 @@ class Monitor:
         now = time.monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
         self.traffic = Traffic(peer.me, self.moment, peer.watch.ahead_s)
+        self.vigil = Vigil(self.config.threats, peer, self.moment, self.node, self.alerting)
         self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(credentials)
+        self.notifying.open(self._driver)
         self._driver.feed(Publish(self._profile(look_up), urgent=True))
+        for said in self.vigil.first():
+            self._driver.feed(said)
         self._bootstrap = Bootstrap(self.state, tickets, rng)
         for join in self._bootstrap.first():
             self._driver.feed(join)
         host = Host(self.config.health, self.state.path)
         self.node.telemetry.on_event.append(self._note_of_node)
-        meter = Meter(host, self._driver, self._transport, self.config.report.interval_s, self.node)
-        parts = [self._driver.run(), self.chronicle.run(), meter.run(), self.node.run()]
+        self.node.telemetry.on_event.append(self.vigil.note)
+        unlike = self.vigil.anomaly_ratio
+        meter = Meter(host, self._driver, self._transport, self.config.report.interval_s, self.node, unlike)
+        parts = [self._driver.run(), self.chronicle.run(), meter.run(), self.node.run(), self.vigil.run()]
         parts += [self._read_clock(), self._join()]
         recall = None
         if self.config.history.enabled:
@@ -153,6 +138,7 @@ class Monitor:
         parts.append(self.tally.run(recall))
         parts.append(self.alerting.run(self._driver, self.traffic, self.recorder))
         parts += self.exports.parts()
+        parts.append(self.notifying.run())
         for work in parts:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
@@ -177,10 +163,6 @@ class Monitor:
         """Until a part of the agent fails; raises what it raised."""
         await self._failed
 
-    def listen(self, listener: Listener) -> None:
-        """Call with every event: {"event": "link" | "verdict" | "status" | ..., "at": ...}."""
-        self.chronicle.listen(listener)
-
     # -- what one sees ---------------------------------------------------------------------------
 
     @property
@@ -193,57 +175,38 @@ class Monitor:
         """Connections to other peers, to look at."""
         return self._transport
 
-    @property
-    def telemetry(self) -> Telemetry:
-        """Where a node in this very process tells what it does."""
-        return self.node.telemetry
-
-    def moment(self) -> Moment:
-        """The ledger now; the same one for callers within a tenth of a second, while nothing changes."""
-        now, revision = time.monotonic(), self.peer.ledger.revision
-        if self._moment is None or now - self._moment.now > MOMENT_S or revision != self._moment_revision:
-            self._moment, self._moment_revision = self._look(), revision
-        return self._moment
-
-    def network_health(self) -> NetworkHealth:
-        """Counts, latency and connectivity of the whole network."""
-        return network_health(self.moment(), self.config.links.rings, self.mesh_links())
-
-    def topology(self) -> Topology:
-        """The map: peers, links on every layer, and where the network would come apart."""
-        return self._survey.at(self.moment())
-
-    def mesh_links(self) -> list[Link]:
-        """Links between agents, both ends merged."""
-        return self._survey.links.mesh(self.moment())
-
-    def peers(self) -> list[PeerView]:
-        """All known peers."""
-        return peer_views(self.moment())
-
-    def peer_view(self, peer: PeerId) -> PeerView:
-        """One known peer."""
-        return peer_view(self.moment(), peer)
-
-    def history(self, peer: PeerId) -> tuple[Change, ...]:
-        """The last hour's statuses of one peer."""
-        return self.chronicle.timeline.of(peer)
-
-    def region_health(self) -> list[RegionHealth]:
-        """Every region of the network."""
-        return region_health(self.moment(), self.config.regions, self.config.links.rings, self.mesh_links())
+    def clock(self) -> tuple[float, float]:
+        """Monotonic seconds now, and what turns them into Unix seconds."""
+        now = time.monotonic()
+        return now, time.time() - now
 
     def alerts(self, *, active_only: bool = False) -> list[Alert]:
         """Alerts of the whole network, those that fire first; resolved ones of the last day."""
-        return self.alerting.board.alerts(active_only=active_only)
+        return self.notifying.mark(self.alerting.board.alerts(active_only=active_only))
 
-    def network_metrics(self) -> NetworkMetrics:
-        """What all peers measured: aggregates of the last five minutes, and trends."""
-        return self.tally.metrics()
+    def orders(self) -> Standing:
+        """Silences and acknowledgements that hold now, in the whole network."""
+        return self.notifying.orders()
 
-    def conduct(self) -> list[Conduct]:
-        """Neighbours that misbehaved lately, the worst first."""
-        return self.peer.conducts.all(time.monotonic())
+    def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
+        """Hold back messages about alerts that all matchers ("rule=cpu-*") fit. Raises `ConfigError`."""
+        return self.notifying.book.silence(matchers, for_s, author, reason)
+
+    def lift(self, silence: str) -> bool:
+        """End a silence, wherever it was ordered. False if none of this id holds."""
+        return self.notifying.book.lift(silence)
+
+    def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
+        """Somebody looks after this alert or incident: it is not repeated. Raises `ConfigError`."""
+        return self.notifying.book.acknowledge(key, author, reason)
+
+    def threats(self) -> list[Finding]:
+        """What threatens any peer of the network, the gravest first."""
+        return self.vigil.known()
+
+    def reload(self) -> list[str]:
+        """Read the signatures of threats again; what changed, in words. Raises `ConfigError`, and the old ones stay."""
+        return self.vigil.reload()
 
     def self_view(self) -> SelfView:
         """This peer."""
@@ -262,6 +225,7 @@ class Monitor:
             http=self.http,
             addresses=self._transport.addresses,
             refused=dict(self.peer.refused + self._transport.counters),
+            keeps_history=self.config.history.enabled,
         )
 
     # -- inside ----------------------------------------------------------------------------------
@@ -281,20 +245,8 @@ class Monitor:
             started_at_ms=round(time.time() * 1000),
             region_source="country" if found else "declared",
             node=self.node.name,
-            roles=self.exports.roles,
+            roles=(*self.exports.roles, *self.notifying.roles),
             exporter=exporter_address(self.config.export, self.http, addresses),
-        )
-
-    def _look(self) -> Moment:
-        now = time.monotonic()
-        return Moment(
-            self.peer.ledger,
-            self.peer.me,
-            now,
-            wall_offset_s=time.time() - now,
-            down_after_s=self.config.detector.down_after_s,
-            by_prefix=self.config.network.public,
-            clusters=self.config.regions.cluster,
         )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -314,8 +266,11 @@ class Monitor:
     def _introduce_node(self) -> None:
         """Say whom we stand beside, when that has changed."""
         said = self.peer.ledger.profile(self.peer.me)
-        if said is not None and (said.node, said.node_id) != (self.node.name, self.node.node_id):
-            self._driver.feed(Publish(replace(said, node=self.node.name, node_id=self.node.node_id), urgent=True))
+        if said is not None:
+            labels = labels_with_version(said.labels, self.node.version)
+            told = replace(said, node=self.node.name, node_id=self.node.node_id, labels=labels)
+            if told != said:
+                self._driver.feed(Publish(told, urgent=True))
 
     async def _read_clock(self) -> None:
         """Tell the core when the wall clock moves against the monotonic one."""

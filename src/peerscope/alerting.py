@@ -87,7 +87,8 @@ class Alerting:
         said = self.engine.update(moment, own, findings, moment.now)
         if said is not None:
             self._driver.feed(said)
-        for alert in self.board.update(moment, self.engine.chosen):
+        changed = self.board.update(moment, self.engine.chosen) if self.engine.has_looked_around else ()
+        for alert in changed:
             self._chronicle.tell(
                 "alert",
                 id=alert.id,

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from peerscope.addresses import is_loopback, split_address
+from peerscope.addresses import is_address, is_loopback, split_address
 from peerscope.alerts.rules import AlertConfig, Rule, effective_rules, parse_rules
 from peerscope.errors import ConfigError
 from peerscope.export.config import ExportConfig
@@ -33,14 +33,18 @@ from peerscope.mesh.peer import PeerConfig
 from peerscope.mesh.reporter import ReportConfig
 from peerscope.mesh.sync import SyncConfig
 from peerscope.mesh.vicinity import CrawlConfig
+from peerscope.notify.settings import NotifyConfig, refuse_written
 from peerscope.records.ledger import LedgerConfig
 from peerscope.sources.node import NodeConfig
+from peerscope.threats.threats import ThreatConfig
 from peerscope.views.places import CLUSTER_MARK
 from peerscope.views.regions import RegionConfig
 
 ENVIRONMENT_PREFIX = "PEERSCOPE_"
 TOKEN_CHARACTERS_MIN = 16
-LISTS = frozenset({"join", "allowed_hosts", "sources", "allow", "operators"})
+LISTS = frozenset(
+    {"join", "allowed_hosts", "proxies", "sources", "allow", "operators", "blocked", "trust", "to", "trusted"}
+)
 """Keys whose values in the environment are separated by commas."""
 
 
@@ -77,8 +81,20 @@ class WebConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Further host names under which the dashboard may be opened (a guard against DNS rebinding)."""
     update_interval_s: float = 5.0
     """Between updates of the live feed; verdicts come at once."""
+    tls_cert: str = ""
+    """Path of a PEM file: the certificate and what links it to a root. With it the dashboard speaks only TLS."""
+    tls_key: str = ""
+    """Path of its private key, PEM, without a password."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of reverse proxies in front, whose `X-Forwarded-For` is believed."""
 
     def __post_init__(self) -> None:
+        if bool(self.tls_cert) != bool(self.tls_key):
+            given, wanting = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
+            raise ConfigError(f"web.{given} is set but web.{wanting} is not; TLS needs both")
+        for proxy in self.proxies:
+            if not is_address(proxy):
+                raise ConfigError(f"web.proxies has {proxy!r}; must be IP addresses or networks, as 10.0.0.0/8")
         if self.token and len(self.token) < TOKEN_CHARACTERS_MIN:
             raise ConfigError(f"web.token is too short; use {TOKEN_CHARACTERS_MIN} characters or more")
         if not 0.1 <= self.update_interval_s <= 3600:
@@ -112,8 +128,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: LimitConfig = LimitConfig()
     node: NodeConfig = NodeConfig()
     history: HistoryConfig = HistoryConfig()
+    notify: NotifyConfig = NotifyConfig()
     alerts: AlertConfig = AlertConfig()
     export: ExportConfig = ExportConfig()
+    threats: ThreatConfig = ThreatConfig()
 
     @classmethod
     def load(
@@ -133,6 +151,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             ("environment: ", _from_environment(os.environ if environment is None else environment)),
             ("", options or {}),
         )
+        try:
+            refuse_written(layers[0][1])
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
         config = cls()
         for where, layer in layers:  # each checked by itself, so that a mistake is told where it was made
             if layer:
@@ -205,6 +227,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
                 raise ConfigError(f"environment: {name}: {'.'.join(tables)} is already set as a whole")
             place = place[table]
         text = environment[name]
+        try:
+            (name + text).encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"environment: {name!r} is not UTF-8 text") from None
         place[key] = tuple(filter(None, text.split(","))) if key in LISTS else text
     return values
 

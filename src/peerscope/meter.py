@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
 from peerscope.mesh.checks import quantised
@@ -33,13 +34,21 @@ class Meter:
     """Measures, and tells the core."""
 
     def __init__(
-        self, host: Host, driver: Driver, transport: Transport, interval_s: float, node: Attached | None = None
+        self,
+        host: Host,
+        driver: Driver,
+        transport: Transport,
+        interval_s: float,
+        node: Attached | None = None,
+        anomaly_ratio: Callable[[], float | None] = lambda: None,
     ) -> None:
+        """`anomaly_ratio`: how unlike its past this peer is, as threats see it."""
         self._host = host
         self._driver = driver
         self._transport = transport
         self._interval_s = interval_s
         self._node = node
+        self._anomaly_ratio = anomaly_ratio
         self._process = OwnProcess()
         self._at = time.monotonic()
         self._traffic = self._count()
@@ -81,12 +90,14 @@ class Meter:
 
     def _look_at_ourselves(self) -> AgentMetrics:
         cpu_ratio, rss_bytes = self._process.cpu_ratio(), self._process.rss_bytes()
+        anomaly_ratio = self._anomaly_ratio()
         return AgentMetrics(
             cpu=None if cpu_ratio is None else quantised(cpu_ratio),
             rss_kib=None if rss_bytes is None else countable(rss_bytes // KIB),
             queued=self._transport.queued,
             dropped=countable(drops(self._driver.peer.refused, self._transport.counters)),
             lag_us=microseconds(self._driver.take_lag_s()),
+            anomaly=None if anomaly_ratio is None else quantised(anomaly_ratio),
         )
 
     def _count(self) -> Traffic:

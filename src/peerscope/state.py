@@ -82,11 +82,8 @@ class State:
 
     def remember(self, peers: dict[PeerId, tuple[str, ...]]) -> None:
         """Keep addresses of peers for the next start; written whole or not at all."""
-        place = self.path / PEERS_FILE
-        draft = place.with_suffix(".new")
         known = [{"peer_id": peer.hex(), "addresses": list(addresses)} for peer, addresses in peers.items()]
-        draft.write_text(json.dumps(known), encoding="utf-8")
-        os.replace(draft, place)
+        self.keep(PEERS_FILE, json.dumps(known).encode())
 
     def remembered(self) -> dict[PeerId, tuple[str, ...]]:
         """Peers of earlier lives; nothing where there are none or the file is damaged: it is only a convenience."""
@@ -95,6 +92,20 @@ class State:
             pairs = ((bytes.fromhex(p["peer_id"]), tuple(map(str, p["addresses"]))) for p in known)
             return {PeerId(peer): addresses for peer, addresses in pairs if len(peer) == PEER_ID_BYTES}
         return {}
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Write a file of this directory, whole or not at all. Raises OSError."""
+        place = self.path / name
+        draft = place.with_suffix(".new")
+        draft.write_bytes(data)
+        os.replace(draft, place)
+
+    def kept(self, name: str) -> bytes | None:
+        """What was kept under a name; None where there is nothing that can be read."""
+        try:
+            return (self.path / name).read_bytes()
+        except OSError:
+            return None
 
 
 def _open_lock(place: Path) -> int:

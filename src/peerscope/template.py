@@ -29,6 +29,9 @@ TEMPLATE = """\
 # token = ""                    # must be set when `listen` is not a loopback address
 # allowed_hosts = []            # further names under which the dashboard may be opened
 # update_interval_s = 5.0       # of the live feed; verdicts come at once
+# tls_cert = ""                 # path of the certificate chain (PEM); with it and its key the dashboard is https only
+# tls_key = ""                  # path of the private key (PEM)
+# proxies = []                  # addresses of reverse proxies whose X-Forwarded-For is believed
 
 [node]                          # the P2P program beside this peer
 # sources = []                  # where to learn of it, such as "yggdrasil:/run/yggdrasil.sock"; see docs/SOURCES.md
@@ -68,6 +71,19 @@ TEMPLATE = """\
 # minute_s = 86400              # how long means by the minute are kept
 # quarter_s = 2592000           # how long means by the quarter of an hour are kept
 
+[notify]                        # telling people of alerts: one message for each, from one of the peers with channels
+# min_severity = "medium"       # low, medium, high or critical
+# group_wait_s = 3.0            # how long an alert waits for others of the same cause
+# escalate_after_s = 300.0      # between repetitions of what is critical and acknowledged by nobody
+# send_resolved = true          # tell when it is over
+# url = ""                      # where people reach a dashboard; messages link to it
+# trusted = []                  # ids of peers whose silences and notices count; empty for every member's
+#   [notify.channels.ops]       # any name; try it with: peerscope notify-test
+#   kind = "webhook"            # webhook, slack, smtp, alertmanager or apprise
+#   url = "https://example.org/hook"
+#   secret_file = "hook.key"    # mode 0600; or PEERSCOPE_NOTIFY__CHANNELS__OPS__SECRET; never in this file
+#   escalation = false          # repeat here what is critical and acknowledged by nobody
+
 [alerts]                        # what is worth telling; docs/ALERTS.md has every rule
 # rules_file = ""               # a TOML file with more rules
 # [alerts.rules.cpu-high]       # one table for each rule to change:
@@ -91,6 +107,14 @@ TEMPLATE = """\
 [export.otlp]                   # ways of messages as OpenTelemetry traces; needs the extra `otel`
 # endpoint = ""                 # of an OTLP/HTTP receiver, such as "http://127.0.0.1:4318"
 # sample_ratio = 0.1            # share of the messages that are told
+
+[threats]                       # what is looked for, see docs/THREATS.md
+# enabled = true
+# signatures_file = ""          # TOML laid over the shipped signatures; read again on SIGHUP
+# blocked = []                  # nobody should be linked with these: ids of peers, addresses, prefixes
+# share = false                 # publish `blocked`, for those who trust this peer
+# trust = []                    # full ids of peers whose published lists count here too
+# interval_s = 5.0              # between looks
 
 [detector]
 # ping_interval_s = 1.0

@@ -66,9 +66,16 @@ class TrafficView(Struct, frozen=True):
 class Traffic:
     """Counts messages and follows some of them."""
 
-    def __init__(self, me: PeerId, moment: Callable[[], Moment], ahead_s: Callable[[PeerId], float | None]) -> None:
+    def __init__(
+        self,
+        me: PeerId,
+        moment: Callable[[], Moment],
+        ahead_s: Callable[[PeerId], float | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`moment`: how to look at the network now; `ahead_s`: how far a peer's clock is ahead of ours."""
-        self.mesh = Throughput(time.monotonic())
+        self._clock = clock
+        self.mesh = Throughput(clock())
         self.node: Throughput | None = None
         self._me = me
         self._moment = moment
@@ -88,22 +95,22 @@ class Traffic:
             hops_s = tuple(None if us is None else us / 1e6 for us in effect.hops_us)
             known = [hop_s for hop_s in hops_s if hop_s is not None]
             latency_s = sum(known) if len(known) == len(hops_s) else None
-            self._keep([Trace("mesh", effect.path, hops_s, latency_s, "delivered")], time.monotonic())
+            self._keep([Trace("mesh", effect.path, hops_s, latency_s, "delivered")], self._clock())
 
     def begin_node(self) -> None:
         """The node beside us is there and will tell of its messages: none so far is zero, not unknown."""
         if self.node is None:
-            self.node = Throughput(time.monotonic())
+            self.node = Throughput(self._clock())
 
     def node_message(self, size_bytes: int, *, sent: bool, messages: int = 1) -> None:
         """The node beside us tells of a message of its own, or of several."""
         self.begin_node()
         assert self.node is not None
-        self.node.record(time.monotonic(), size_bytes, sent=sent, messages=messages)
+        self.node.record(self._clock(), size_bytes, sent=sent, messages=messages)
 
     def hop(self, event: HopEvent) -> None:
         """The node beside us tells where a message was."""
-        now = time.monotonic()
+        now = self._clock()
         peer = self._me if event.peer is None else self._find(event.peer, now)
         stop: Stop = event.peer if peer is None else ref(peer)
         at = local_time(event.at, None if peer is None else self._ahead_s(peer))
@@ -111,20 +118,20 @@ class Traffic:
 
     def throughput(self) -> TrafficView:
         """Rates of messages and bytes."""
-        now = time.monotonic()
+        now = self._clock()
         node = None if self.node is None else self.node.view(now)
-        return TrafficView(self.mesh.view(now), node, time.time())
+        return TrafficView(self.mesh.view(now), node, self._moment().wall)
 
     def routes(self, by: RouteBy) -> list[RouteView]:
         """Latency by route, over the last hour."""
-        now = time.monotonic()
+        now = self._clock()
         self._keep(self._traces.expire(now), now)
         self._fold()
         return self._routes[by].views(now)
 
     def traces(self) -> TracesView:
         """The last messages whose way is known."""
-        now = time.monotonic()
+        now = self._clock()
         self._keep(self._traces.expire(now), now)
         self._fold()
         dropped = sum(routes.dropped for routes in self._routes.values())

@@ -1,69 +1,12 @@
 """The dashboard of a real demo network, in a real browser."""
 
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from demo_network import DemoNetwork, demo_network, eventually, free_address
+from demo_network import DemoNetwork
+from pages import PEERS, drawn, keep, until
 
 pytestmark = pytest.mark.browser
-PEERS = 12
-SCREENSHOTS = Path(__file__).parents[2] / "docs" / "images"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory, need: Callable[[str], str]) -> Iterator[DemoNetwork]:
-    need("chromium")
-    with demo_network(tmp_path_factory.mktemp("demo"), peers=PEERS, http=free_address()) as network:
-        yield network
-
-
-@pytest.fixture
-def page(network: DemoNetwork, need: Callable[[str], str]) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=need("chromium"), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 720}, color_scheme="dark")
-        said: list[str] = []
-        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(network.peers[0]["http"])
-        yield page
-        browser.close()
-        refused = ("WebSocket connection to", "ERR_CONNECTION_REFUSED")  # the browser's own lines while a peer is dead
-        assert [line for line in said if not any(words in line for words in refused)] == []
-
-
-def drawn(page: Page) -> list[dict[str, Any]]:
-    """The peers as they stand on the canvas."""
-    found: list[dict[str, Any]] = page.evaluate("window.peerscope?.map?.drawn() ?? []")
-    return found
-
-
-def until(page: Page, truth: str, given: Any = None) -> None:
-    """Wait until an expression over the page holds. (Playwright's own way evaluates a string in the page, which the
-    page's content security policy refuses.)"""
-    eventually(lambda: bool(page.evaluate(truth, given)), truth, within_s=60)
-
-
-def keep(page: Page, name: str) -> None:
-    """A screenshot for the docs, where it was asked for."""
-    shot = page.screenshot()
-    if os.environ.get("UPDATE_SCREENSHOTS") == "1":
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        (SCREENSHOTS / name).write_bytes(shot)
 
 
 def test_twelve_peers_are_drawn_and_a_killed_one_changes_colour_and_comes_back(

@@ -63,7 +63,7 @@ async def write(toy: Toy, state: Path, url: str, seconds: float, *, settle: bool
     """One life of a writer."""
     config = RemoteWriteConfig(url=url, batch_samples_max=200, timeout_s=5)
     external = {"network": "test", "peer": "me"}
-    writing = RemoteWrite(config, Receiver(config), state, external, lambda: True, toy.collect, Random(1))
+    writing = RemoteWrite(config, Receiver(config), state, lambda: external, lambda: True, toy.collect, Random(1))
     writing._tenure.is_ours = True
     sending = asyncio.create_task(writing._send_always())
     end = time.monotonic() + seconds

@@ -53,7 +53,7 @@ class Toy:
 def writer(toy: Toy, state: Path, url: str, **config: object) -> RemoteWrite:
     settings = RemoteWriteConfig(url=url, **config)  # type: ignore[arg-type]
     rng = Random(7)
-    return RemoteWrite(settings, Receiver(settings), state, EXTERNAL, lambda: toy.is_elected, toy.collect, rng)
+    return RemoteWrite(settings, Receiver(settings), state, lambda: EXTERNAL, lambda: toy.is_elected, toy.collect, rng)
 
 
 @contextlib.asynccontextmanager

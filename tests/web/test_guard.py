@@ -3,6 +3,7 @@
 import http.client
 import logging
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from live import Agent, client, settings
+from live import Agent, client, running, settings
 from peerscope.agent import Monitor
 from peerscope.errors import ConfigError
 from peerscope.web.app import WebServer
@@ -71,7 +72,7 @@ def test_our_own_page_is_answered(agent: Agent) -> None:
 def test_the_feed_is_refused_under_another_name(agent: Agent) -> None:
     address = urlsplit(agent.http)
     with socket.create_connection((address.hostname, address.port)) as connection:
-        with pytest.raises(InvalidStatus, match="403"):
+        with pytest.raises(InvalidStatus, match="421"):
             connect(f"ws://evil.example:{address.port}/dashboard", sock=connection)
 
 
@@ -82,7 +83,7 @@ def test_the_page_itself_and_the_probes_need_no_token(guarded: Agent, path: str)
 
 @pytest.mark.parametrize("path", CLOSED)
 def test_everything_else_does(guarded: Agent, path: str) -> None:
-    for given in ({}, {"authorization": f"Bearer {TOKEN}x"}, {"authorization": "ü"}):
+    for given in ({}, {"authorization": "Basic dXNlcjpwYXNz"}, {"authorization": "ü"}):
         answer = get(guarded, path, **given)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
@@ -104,9 +105,14 @@ def test_a_token_in_the_address_is_for_the_feed_only(guarded: Agent) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "?token=", "?token=wrong", "?token=%ff", f"?Token={TOKEN}"])
-def test_the_feed_needs_the_token(guarded: Agent, query: str) -> None:
-    with pytest.raises(InvalidStatus, match="403"):
-        connect(feed_of(guarded, query), proxy=None)
+def test_the_feed_needs_the_token(tmp_path: Path, query: str, caplog: pytest.LogCaptureFixture) -> None:
+    with running(tmp_path, web={"token": TOKEN}) as agent:
+        with pytest.raises(InvalidStatus) as refused:
+            connect(feed_of(agent, query), proxy=None)
+    assert refused.value.response.status_code == 401
+    assert refused.value.response.headers["content-type"] == "application/problem+json"
+    assert refused.value.response.headers["content-security-policy"] == POLICY
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from live import Agent, until
 from peerscope import __version__
 from peerscope.records.identity import Identity
 from peerscope.web.answers import PAGE_MAX
+from peerscope.web.app import STATIC
 
 CLASSES = {f"{name}_peers" for name in ("healthy", "degraded", "unhealthy", "unknown", "down")}
 SHOWN_OF_A_PEER = {
@@ -208,3 +209,16 @@ def test_nothing_outside_the_pages_own_files_is_served(agent: Agent, path: str) 
     assert answer.status == 404
     assert b"peerscope.agent" not in body
     assert b"root:" not in body
+
+
+def test_a_file_that_the_browser_has_is_not_sent_again(web: httpx.Client) -> None:
+    first = web.get("/static/app.js")
+    again = web.get("/static/app.js", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert first.headers["cache-control"] == "no-cache"
+
+
+def test_the_page_asks_for_all_its_modules_at_once(web: httpx.Client) -> None:
+    page = web.get("/").text
+    modules = {place.name for place in STATIC.glob("*.js")} - {"layout-worker.js"}  # which loads itself
+    assert {name for name in modules if f'"static/{name}"' not in page} == set()

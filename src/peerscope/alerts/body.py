@@ -35,13 +35,15 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class Sent(Struct, frozen=True):
-    """A message to people that this peer has sent."""
+    """A message to people that this peer has sent, or is about to send."""
 
     key: str
     """What it was about: an alert's or an incident's id, with the state told."""
     at: float
     """Monotonic seconds."""
     severity: Severity = Severity.LOW
+    delivered: bool = True
+    """False while it is on its way."""
 
 
 def body(conditions: Iterable[tuple[Key, Condition]], sent: Iterable[Sent], shared: set[str], now: float) -> Alerts:
@@ -94,7 +96,7 @@ def _introduction(rule: Rule, name: str) -> list[tuple[str, str]]:
 
 
 def _notice(sent: Sent, now: float) -> Notice:
-    return Notice(_plain(sent.key, NAME_MAX), _age_ms(sent.at, now), int(sent.severity))
+    return Notice(_plain(sent.key, NAME_MAX), _age_ms(sent.at, now), int(sent.severity), sent.delivered)
 
 
 def _fitting(items: list[S], room: int) -> tuple[list[S], int]:

@@ -35,7 +35,9 @@ STALL_S = 10.0
 """A longer time between two looks means that this process stood still."""
 REGIONS_S = 5.0
 CALM_LOOK_S = 5.0
-"""While nothing changes in the ledger and nobody is missed, the network is looked at this often."""
+"""While nothing but reports comes in, the network is looked at this often: judging everybody costs milliseconds."""
+UNREST_S = 15.0
+"""So long after any other news it is looked at every time: verdicts also change as silences last."""
 LARGE_BYTES = 4096
 LARGE_EVERY_S = 2.0
 """A large record goes out at most this often."""
@@ -65,6 +67,8 @@ class AlertEngine:
         self.own, self.network = Conditions(), Conditions()
         self.chosen: Aggregators | None = None
         """The aggregators, as of the last look."""
+        self.has_looked_around = False
+        """At the last update others were looked at as well: whoever shows what is stated should look again."""
         self.is_acting = False
         """We are an aggregator, or were one a moment ago."""
         self._me = me
@@ -80,8 +84,9 @@ class AlertEngine:
         self._regions_at = -inf
         self._looked_at: float | None = None
         self._acted_at = -inf
-        self._revision = -1
-        self._network_at = -inf
+        self._news = -1
+        self._news_at = -inf
+        self._others_at = -inf
         self._published = (0, 0)
         self._published_notices: list[Sent] = []
         self._published_at = -inf
@@ -94,8 +99,18 @@ class AlertEngine:
             self.network.stall(now - self._looked_at)
         self._looked_at = now
         self._look_at_ourselves(moment, own, findings, now)
-        self._look_at_others(moment, findings, now)
+        self.has_looked_around = self._is_due(moment, now)
+        if self.has_looked_around:
+            self._others_at = now
+            self._look_at_others(moment, findings, now)
+        else:
+            self.network.elapse(now)
         return self.record(now)
+
+    def _is_due(self, moment: Moment, now: float) -> bool:
+        if moment.ledger.news != self._news:
+            self._news, self._news_at = moment.ledger.news, now
+        return now < self._news_at + UNREST_S or now >= self._others_at + CALM_LOOK_S
 
     def record(self, now: float) -> Publish | None:
         """What to publish, if it differs from what was published last: at once where a message to people was sent."""
@@ -129,11 +144,6 @@ class AlertEngine:
             if len(self.network):
                 self.network.clear()
             return
-        is_calm = moment.ledger.revision == self._revision and not moment.ledger.missed
-        if is_calm and now < self._network_at + CALM_LOOK_S and not findings.network:
-            self.network.elapse(now)
-            return
-        self._revision, self._network_at = moment.ledger.revision, now
         firing, adopted = self._stated(moment, chosen)
         if self._regions is not None and now >= self._regions_at + REGIONS_S:
             self._regions_at, self._region_health = now, self._regions(moment)

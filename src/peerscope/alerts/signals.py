@@ -73,11 +73,14 @@ def _storage(sight: Sight) -> Iterator[Reading]:
 
 def _linked(sight: Sight) -> Iterator[Reading]:
     """Only where others are known that could be linked to: the dead and those that left are no fault of ours."""
-    moment = sight.moment
+    moment, linked = sight.moment, sight.own.linked
+    if linked >= OTHERS_MIN:
+        yield Reading(float(linked))  # enough, and no need to judge everybody
+        return
     gone = (Verdict.DOWN, Verdict.LEFT)
     others = sum(found.verdict not in gone for peer, found in moment.evidence.items() if peer != moment.me)
     if others >= OTHERS_MIN:
-        yield Reading(float(sight.own.linked), text=f"linked to {sight.own.linked} of {others} other peers")
+        yield Reading(float(linked), text=f"linked to {linked} of {others} other peers")
 
 
 def _rtt(sight: Sight) -> Iterator[Reading]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from http.client import HTTPException
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 import click
 
@@ -16,14 +18,27 @@ from peerscope.errors import ApiError
 
 API_DEFAULT = "http://127.0.0.1:8080"
 TIMEOUT_S = 10.0
-_opener = build_opener(ProxyHandler({}))
-"""Asks directly: the agent is here or in our own network, and a proxy must not see the token."""
+INTENT = {"X-Peerscope": "1"}
+"""What agents without a token want beside requests that change something (web/guard.py)."""
+CA = "peerscope.ca"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def _remember_ca(context: click.Context, _: click.Parameter, place: str | None) -> None:
+    context.meta[CA] = place
+
+
 def api_options(command: F) -> F:
-    """`--api`, `--token` and `--json`, as every verb that shows something has them."""
+    """`--api`, `--token`, `--ca` and `--json`, as every verb that shows something has them."""
     for option in (
+        click.option(
+            "--ca",
+            envvar="PEERSCOPE_CA",
+            type=click.Path(dir_okay=False),
+            expose_value=False,
+            callback=_remember_ca,
+            help="Whom to believe the certificate of an https agent (PEM); default: the system's.",
+        ),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
         click.option("--token", envvar="PEERSCOPE_WEB__TOKEN", default="", help="Where the agent wants one."),
         click.option("--api", default=API_DEFAULT, show_default=True, metavar="URL", help="The agent to ask."),
@@ -60,18 +75,48 @@ def _with_query(path: str, query: Mapping[str, str | None] | None) -> str:
 
 
 def _get(url: str, token: str, read: Callable[[Any], Any] = json.load) -> tuple[Any, str | None]:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = INTENT | ({"Authorization": f"Bearer {token}"} if token else {})
+    context = click.get_current_context(silent=True)
+    opener = _opener(context.meta.get(CA) if context else None, url.lower().startswith("https:"))
     try:
-        with _opener.open(Request(url, headers=headers), timeout=TIMEOUT_S) as response:
+        with opener.open(Request(url, headers=headers), timeout=TIMEOUT_S) as response:
             return read(response), _next(response.headers.get("link"))
     except HTTPError as error:
         raise ApiError(_detail(error)) from None
     except (URLError, OSError, ValueError, HTTPException) as error:
-        reason = " ".join(str(getattr(error, "reason", error)).split())[:200]
+        cause = getattr(error, "reason", error)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise ApiError(
+                f"the certificate of {url.split('/api/')[0]} is not believed ({cause.verify_message}); name the file "
+                "of whom to believe with --ca FILE or PEERSCOPE_CA"
+            ) from None
+        reason = " ".join(str(cause).split())[:200]
         raise ApiError(
             f"no agent answers at {url.split('/api/')[0]} ({reason}); start one with `peerscope run`, "
             "or name another with --api URL"
         ) from None
+
+
+class _Stay(HTTPRedirectHandler):
+    """An agent has no reason to send us, and the token, elsewhere."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+@lru_cache(maxsize=4)
+def _opener(ca: str | None, is_https: bool) -> OpenerDirector:
+    """Asks directly: the agent is here or in our own network, and a proxy must not see the token."""
+    handlers: list[Any] = [ProxyHandler({}), _Stay()]
+    if is_https:  # else nobody waits for the system's certificates to be read
+        try:
+            handlers.append(HTTPSHandler(context=ssl.create_default_context(cafile=ca)))
+        except OSError as error:  # ssl.SSLError is one
+            reason = (
+                error.strerror if error.errno and not isinstance(error, ssl.SSLError) else "it holds no certificate"
+            )
+            raise ApiError(f"--ca: cannot use {ca}: {reason}; it must be a PEM file of certificates") from None
+    return build_opener(*handlers)
 
 
 def _detail(error: HTTPError) -> str:
@@ -81,6 +126,8 @@ def _detail(error: HTTPError) -> str:
         detail = None
     if error.code == 401:
         detail = "the agent wants a token: give --token or set PEERSCOPE_WEB__TOKEN"
+    if error.code in (301, 302, 303, 307, 308):
+        detail = f"what answered is no agent: it redirects to {str(error.headers.get('location'))[:200]!r}"
     return str(detail or f"the agent answered {error.code} {error.reason}")
 
 

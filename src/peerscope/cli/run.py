@@ -16,8 +16,12 @@ import msgspec
 import uvloop
 
 from peerscope import __version__
+from peerscope.addresses import is_loopback, split_address
 from peerscope.config import Config
+from peerscope.errors import PeerscopeError
+from peerscope.notify.registry import make_channels
 from peerscope.records.identity import short
+from peerscope.signature_files import load_signatures
 from peerscope.sources.registry import make_source
 from peerscope.state import State, default_state
 from peerscope.template import TEMPLATE
@@ -95,6 +99,8 @@ def check_config(file: Path, as_json: bool) -> None:
     settings = Config.load(file)
     for spec in settings.node.sources:
         make_source(spec)
+    load_signatures(settings.threats.signatures_file)
+    make_channels(settings.notify)
     if as_json:
         _print_json({"file": str(file), "ok": True})
     else:
@@ -124,8 +130,10 @@ async def _serve(config: Config, state: Path, *, as_json: bool, until_eof: bool)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, monitor)
     async with monitor:
         _warn_if_open(config)
+        _warn_if_plain(config)
         _print_ready(monitor, as_json=as_json)
         if as_json:
             monitor.listen(_print_json)
@@ -144,9 +152,28 @@ async def _serve(config: Config, state: Path, *, as_json: bool, until_eof: bool)
             await asyncio.gather(*work, return_exceptions=True)
 
 
+def _reload(monitor: Any) -> None:
+    try:
+        changes = monitor.reload()
+    except PeerscopeError as error:
+        click.echo(f"peerscope: signatures stay as they were: {error}", err=True)
+    else:
+        click.echo(f"peerscope: signatures read again: {', '.join(changes) or 'nothing changed'}", err=True)
+
+
 def _warn_if_open(config: Config) -> None:
     if config.network.open:
         click.echo("peerscope: warning: network.open is true: whoever reaches this peer can join", err=True)
+
+
+def _warn_if_plain(config: Config) -> None:
+    web = config.web
+    if web.listen != "off" and not web.tls_cert and not is_loopback(split_address(web.listen, "web.listen")[0]):
+        click.echo(
+            f"peerscope: warning: the dashboard on {web.listen} speaks plain HTTP: who listens on the way reads "
+            "the token; set web.tls_cert and web.tls_key, or put a proxy in front that speaks TLS",
+            err=True,
+        )
 
 
 def _print_ready(monitor: Any, *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from peerscope.cli.show import show
 from peerscope.errors import ConfigError
 from peerscope.sim.run import Outcome, Times, run
 from peerscope.sim.scenario import Scenario, Step, load, shipped
@@ -27,8 +28,29 @@ from peerscope.sim.scenario import Scenario, Step, load, shipped
 @click.option("--kill", type=click.IntRange(0), help="How many peers are killed.")
 @click.option("--duration", type=click.FloatRange(1), help="Virtual seconds after settling.")
 @click.option("--unsigned", is_flag=True, help="A cheap hash instead of Ed25519: several times faster.")
+@click.option("--serve", is_flag=True, help="Show the network on the dashboard instead, until Ctrl-C.")
+@click.option(
+    "--http", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="With --serve: the dashboard."
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(0.01, 1_000),
+    default=1.0,
+    show_default=True,
+    help="With --serve: virtual seconds in a second, if this machine can.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def simulate(scenario: str | None, list_them: bool, seed: int, unsigned: bool, as_json: bool, **given: Any) -> None:
+def simulate(
+    scenario: str | None,
+    list_them: bool,
+    seed: int,
+    unsigned: bool,
+    serve: bool,
+    http: str,
+    speed: float,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Run a SCENARIO (or a .toml file of your own) on a virtual network: the same core, an imaginary clock.
 
     Exits with 1 when a bound of the scenario was broken, and prints the command that runs the very same history again.
@@ -37,6 +59,9 @@ def simulate(scenario: str | None, list_them: bool, seed: int, unsigned: bool, a
         _list(as_json=as_json)
         return
     chosen = _adapted(load(scenario or ("steady" if given["kill"] is None else "kill")), **given)
+    if serve:
+        show(chosen, seed=seed, signed=not unsigned, http=http, speed=speed, as_json=as_json)
+        return
     options = "".join(f" --{name} {value:g}" for name, value in given.items() if value is not None)
     outcome = _run(chosen, seed, signed=not unsigned, options=options + " --unsigned" * unsigned)
     if as_json:
@@ -122,6 +147,16 @@ def _show(outcome: Outcome, scenario: Scenario) -> None:
         crawl = outcome.crawl
         told = f"{crawl.found} found, {crawl.missed} missed, {crawl.unreachable} unreachable; {crawl.links} links"
         table.add_row("crawl", f"{crawl.seconds:.2f} s, {crawl.asked} asked: {told}")
+    if outcome.threats is not None:
+        found, recall = outcome.threats, outcome.threats.recall
+        told = ", ".join(f"{count} {name}" for name, count in found.found.items()) or "nothing"
+        missed = "no attack" if recall is None else f"{recall:.0%} of the attacks found"
+        table.add_row("threats", f"{missed}, {found.false_alarms} false alarms; {told}")
+    for seen in outcome.incidents or ():
+        table.add_row("incident", f"{seen.kind}, {seen.size} peers, {seen.state}, root {(seen.root or 'unknown')[:20]}")
+    if outcome.root_right is not None:
+        agreed = "" if outcome.incidents_agreed else "; another survivor sees other incidents"
+        table.add_row("true root", ("found" if outcome.root_right else "not found") + agreed)
     shares = sorted(outcome.bytes_share.items(), key=lambda item: -item[1])
     table.add_row("bytes by message", ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.01))
     table.add_row("history", outcome.digest)

@@ -67,10 +67,9 @@ class Exports:
             return []
         from peerscope.export.remote_write import RemoteWrite
 
-        external = {"network": monitor.config.network.name, "zone": self._zone, "peer": ref(me).hex()}
         rng = random.Random(secrets.randbits(128))
-        write = self._config.remote_write, self._receiver, monitor.state.path, external
-        self.remote_write = RemoteWrite(*write, self._is_elected, self._collect, rng)
+        write = self._config.remote_write, self._receiver, monitor.state.path
+        self.remote_write = RemoteWrite(*write, self._labels, self._is_elected, self._collect, rng)
         return [self.remote_write.run()]
 
     async def close(self) -> None:
@@ -86,6 +85,13 @@ class Exports:
     def _zone(self) -> str:
         said = self._monitor.peer.ledger.profile(self._monitor.peer.me)
         return "" if said is None else said.zone
+
+    def _labels(self) -> dict[str, str]:
+        return {
+            "network": self._monitor.config.network.name,
+            "zone": self._zone,
+            "peer": ref(self._monitor.peer.me).hex(),
+        }
 
     def _is_elected(self) -> bool:
         return elected(self._monitor.moment(), self._zone) == self._monitor.peer.me

@@ -45,12 +45,12 @@ class RemoteWrite:
         config: RemoteWriteConfig,
         receiver: Receiver,
         state: Path,
-        external: dict[str, str],
+        external: Callable[[], dict[str, str]],
         is_elected: Callable[[], bool],
         collect: Callable[[bool, bool], list[Metric]],
         rng: random.Random,
     ) -> None:
-        """`external`: labels of every series. `is_elected`: whether this peer should write for all now. `collect`:
+        """`external`: labels of every series now. `is_elected`: whether this peer should write for all now. `collect`:
         what this peer tells of itself, and of the network."""
         self.samples: Counter[str] = Counter()
         """What became of them: sent, refused by the receiver, dropped for want of room, failed to be written down."""
@@ -130,7 +130,7 @@ class RemoteWrite:
         await self._queue(families, at_ms)
 
     async def _queue(self, families: list[Metric], at_ms: int) -> None:
-        samples = await in_thread(partial(samples_of, families, self._external), "remote-write")
+        samples = await in_thread(partial(samples_of, families, self._external()), "remote-write")
         ended = self._told - samples.keys()
         self._told = set(samples)
         every = [*samples.items(), *((labels, STALE) for labels in sorted(ended))]

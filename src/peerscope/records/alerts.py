@@ -54,7 +54,7 @@ class Statement(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Notice(Struct, frozen=True, array_like=True, gc=False):
-    """A message to people that this peer has sent."""
+    """A message to people that this peer has sent, or is about to send."""
 
     key: Name
     """What it was about: an alert's or an incident's id, with the state told."""
@@ -62,6 +62,8 @@ class Notice(Struct, frozen=True, array_like=True, gc=False):
     """How long before this record."""
     severity: Annotated[int, Meta(ge=0, le=3)] = 0
     """What was told; the same key is told again only when worse."""
+    delivered: bool = True
+    """False while the message is on its way: a claim, which holds others back only while its author lives."""
 
 
 class Alerts(Struct, frozen=True, array_like=True, gc=False):

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from peerscope.errors import RemoteError
 from peerscope.records.alerts import Alerts, Orders
+from peerscope.records.blocks import Blocks
 from peerscope.records.certificates import Certificate, Revoked
 from peerscope.records.measures import Metrics
 from peerscope.records.summary import SUMMARY_BYTES_MAX, Summary
@@ -23,7 +24,7 @@ from peerscope.records.texts import HostAndPort, Microseconds, Milliseconds, Nam
 
 BODY_BYTES_MAX = 4096
 ALERTS_BYTES_MAX = 16 * 1024
-"""An aggregator speaks for its whole zone."""
+"""An aggregator speaks for its whole zone; an operator's orders may be as long."""
 REVOKED_BYTES_MAX = 16 * 1024
 """Room for `REVOCATIONS_MAX`."""
 ADDRESSES_MAX = 8
@@ -48,6 +49,7 @@ class Kind(IntEnum):
     SUMMARY = 4
     ORDERS = 5
     REVOKED = 6
+    BLOCKS = 7
 
 
 WORLD = frozenset((Kind.SUMMARY,))
@@ -188,7 +190,7 @@ class Opaque(Struct, frozen=True):
     data: bytes
 
 
-Body = Profile | Report | Observations | Alerts | Orders | Summary | Revoked | Opaque
+Body = Profile | Report | Observations | Alerts | Orders | Summary | Revoked | Blocks | Opaque
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
@@ -199,6 +201,7 @@ _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
     Kind.ORDERS: msgspec.msgpack.Decoder(Orders),
     Kind.SUMMARY: msgspec.msgpack.Decoder(Summary),
     Kind.REVOKED: msgspec.msgpack.Decoder(Revoked),
+    Kind.BLOCKS: msgspec.msgpack.Decoder(Blocks),
 }
 _kinds: dict[type[Body], Kind] = {
     Profile: Kind.PROFILE,
@@ -208,9 +211,11 @@ _kinds: dict[type[Body], Kind] = {
     Orders: Kind.ORDERS,
     Summary: Kind.SUMMARY,
     Revoked: Kind.REVOKED,
+    Blocks: Kind.BLOCKS,
 }
 _bytes_max: dict[int, int] = {
     Kind.ALERTS: ALERTS_BYTES_MAX,
+    Kind.ORDERS: ALERTS_BYTES_MAX,
     Kind.SUMMARY: SUMMARY_BYTES_MAX,
     Kind.REVOKED: REVOKED_BYTES_MAX,
 }

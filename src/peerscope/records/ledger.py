@@ -82,6 +82,8 @@ class Ledger:
         """Whom they miss, and how many of them."""
         self.revision = 0
         """Grows with every change, so that views know when to look again."""
+        self.news = 0
+        """Grows with every change but another report: those come all the time, and seldom change a verdict."""
 
     def merge(self, record: Record, body: Body, heard_at: float, skew_s: float = 0.0) -> Merge:
         """Keep the newer of this record and ours. Only STORED and EQUIVOCATION change anything."""
@@ -181,6 +183,7 @@ class Ledger:
         self._buckets[peer[0]].discard(peer)
         self.accusers.discard(peer)
         self.revision += 1
+        self.news += 1
 
     def _put(self, entries: dict[int, Entry], entry: Entry, replaced: Entry | None) -> None:
         entries[entry.record.kind] = entry
@@ -195,6 +198,7 @@ class Ledger:
                 self._count_missed(replaced, -1)
             self._count_missed(entry, 1)
         self.revision += 1
+        self.news += entry.record.kind != Kind.REPORT
 
     def _count_missed(self, entry: Entry, step: int) -> None:
         for observation in entry.body.lost if isinstance(entry.body, Observations) else ():
@@ -208,6 +212,7 @@ class Ledger:
         if key not in self.proofs and len(self.proofs) < PROOFS_MAX:
             self.proofs[key] = (one, other)
             self.revision += 1
+            self.news += 1
 
 
 def _fold(digest: bytes) -> int:

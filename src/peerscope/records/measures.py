@@ -82,6 +82,8 @@ class AgentMetrics(Struct, frozen=True, array_like=True, gc=False):
     """Messages dropped or refused since the start: a counter; the reasons stay with the peer."""
     lag_us: Duration | None = None
     """How late the event loop came, at worst, over the interval."""
+    anomaly: Ratio | None = None
+    """Share of what this peer measured in the last minutes that was unlike before, in ten-thousandths."""
 
 
 class Metrics(Struct, frozen=True, array_like=True, gc=False):

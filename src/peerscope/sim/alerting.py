@@ -90,22 +90,23 @@ class SimulatedAlerts:
         seat = self._seats.get(peer)
         if seat is None or seat.life != node.life:
             seat = self._seats[peer] = Seat(node.peer, node.life)
-        moment = moment_of(node, now)
+        moment = moment_of(node, now, self._sim.epoch_s)
         news = seat.engine.update(moment, own_state(node.peer), NOTHING, now)
         if news is not None:
             self._sim.feed(peer, news)
-            moment = moment_of(node, now)  # what it says has changed the ledger
-        self.changes += [(now, peer, alert) for alert in seat.board.update(moment, seat.engine.chosen)]
+            moment = moment_of(node, now, self._sim.epoch_s)  # what it says has changed the ledger
+        if seat.engine.has_looked_around:
+            self.changes += [(now, peer, alert) for alert in seat.board.update(moment, seat.engine.chosen)]
 
 
-def moment_of(node: Node, now: float) -> Moment:
+def moment_of(node: Node, now: float, epoch_s: float = EPOCH_S) -> Moment:
     """What a running peer's views look at."""
     assert node.peer is not None
     return Moment(
         node.peer.ledger,
         node.peer_id,
         now,
-        wall_offset_s=EPOCH_S + node.skew_s,
+        wall_offset_s=epoch_s + node.skew_s,
         down_after_s=node.config.detector.down_after_s,
         by_prefix=node.config.network.public,
     )

@@ -20,12 +20,17 @@ Corruption = Callable[[Peer, list[Effect], float], list[Effect]]
 class Node:
     """What stays when the process dies: the key, the place, the clock."""
 
-    def __init__(self, signer: Signer, index: int, region: str, config: PeerConfig, skew_s: float) -> None:
+    def __init__(
+        self, signer: Signer, index: int, region: str, config: PeerConfig, skew_s: float, version: str
+    ) -> None:
         self.signer = signer
         self.index = index
         self.region = region
         self.config = config
         self.skew_s = skew_s
+        self.address: str | None = None
+        """Where it says it can be dialled; None for one that follows from its index."""
+        self.version = version
         self.peer: Peer | None = None
         self.crawler: Crawler | None = None
         """Runs in a peer's place on a machine that only looks at the network."""

@@ -22,11 +22,14 @@ from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 from peerscope.sim.accuracy import CoordinateError, coordinate_error, own_places
 from peerscope.sim.alerting import AlertsSeen, SimulatedAlerts
+from peerscope.sim.behaviour import Prefixes
 from peerscope.sim.checkers import Convergence, Detection, Spread
 from peerscope.sim.crawl import Crawl, crawled
+from peerscope.sim.incidents import IncidentSeen, incidents_seen
 from peerscope.sim.network import fixed, near
 from peerscope.sim.scenario import Scenario
 from peerscope.sim.simulator import Simulator
+from peerscope.sim.threats import Score, SimulatedThreats
 from peerscope.sim.truth import Truth
 from peerscope.sim.workload import Workload
 from peerscope.sim.world import World
@@ -85,11 +88,17 @@ class Outcome(Struct, frozen=True):
     crawl: Crawl | None
     alerts: AlertsSeen | None
     """null unless the scenario's peers look at their alert rules."""
-    incidents: None
-    root_right: None
-    precision: None
-    recall: None
-    false_alarms: None
+    incidents: tuple[IncidentSeen, ...] | None
+    """As one survivor sees them at the end; null unless alerts are looked at."""
+    incidents_agreed: bool | None
+    """A second survivor sees the same."""
+    root_right: bool | None
+    """The largest incident is what happened, with its root; null where nothing with a root did."""
+    precision: float | None
+    recall: float | None
+    false_alarms: int | None
+    threats: Score | None
+    """null unless the scenario's peers look for threats."""
     digest: str
     failures: tuple[str, ...]
     """Bounds of the scenario that were broken, each in a sentence."""
@@ -123,9 +132,15 @@ def run(
         detection.on_effect(peer, effect, now)
         spread.on_effect(peer, effect, now)
 
-    populate(sim, scenario, rng)
-    sim.on_effect = on_effect
     workload = Workload(sim, truth, rng)
+    if scenario.threats:  # drawn apart, so that scenarios without threats keep their histories
+        dice = Random(f"{seed} threats")
+        workload.prefixes = Prefixes(dice)
+        workload.threats = SimulatedThreats(sim, workload.expected, dice)
+    populate(sim, scenario, rng, workload.prefixes)
+    sim.on_effect = on_effect
+    if workload.threats is not None:
+        workload.threats.begin()
     zoning = Zoning(sim, truth) if scenario.summaries else None
     if zoning is not None:
         zoning.begin()
@@ -142,6 +157,8 @@ def run(
         sim.at(scenario.settle_s + step.at_s, lambda step=step: workload.do(step))  # type: ignore[misc]
     _pass(sim, total_s, lambda now: report(now, total_s, "running"))
     last_s = scenario.settle_s + max((step.at_s + step.for_s for step in scenario.steps), default=0.0)
+    score = workload.threats.score() if workload.threats else None
+    seen = incidents_seen(sim, alerts, truth) if alerts else None
     outcome = Outcome(
         scenario=scenario.name,
         seed=seed,
@@ -159,11 +176,13 @@ def run(
         zones=zoning.outcome() if zoning is not None else None,
         coordinate_error=coordinate_error(own_places(sim, truth), world, Random(seed)) if world else None,
         alerts=alerts.seen() if alerts else None,
-        incidents=None,
-        root_right=None,
-        precision=None,
-        recall=None,
-        false_alarms=None,
+        incidents=seen.incidents if seen else None,
+        incidents_agreed=seen.agreed if seen else None,
+        root_right=seen.root_right if seen else None,
+        precision=score.precision if score else None,
+        recall=score.recall if score else None,
+        false_alarms=score.false_alarms if score else None,
+        threats=score,
         digest=sim.digest(),
         failures=(),
         replay=f"peerscope simulate {scenario.name} --seed {seed}{options}",
@@ -214,13 +233,17 @@ class Traffic:
         }
 
 
-def populate(sim: Simulator, scenario: Scenario, rng: Random) -> None:
-    """Machines, and their agents: all knowing each other, or all at once through the first."""
+def populate(sim: Simulator, scenario: Scenario, rng: Random, prefixes: Prefixes | None = None) -> None:
+    """Machines, and their agents: all knowing each other, or all at once through the first.
+
+    `prefixes`: where they are; by default side by side.
+    """
     peers = []
     for index in range(scenario.peers):
         skewed = rng.random() < scenario.skewed_share
         skew_s = rng.uniform(-scenario.skew_s, scenario.skew_s) if skewed else 0.0
-        peers.append(sim.add(scenario.region(index), skew_s=skew_s))
+        address, version = prefixes.address() if prefixes else None, scenario.version(rng)
+        peers.append(sim.add(scenario.region(index), skew_s=skew_s, address=address, version=version))
     for peer in peers:
         index = sim.nodes[peer].index
         zone = zone_name(scenario.region(index)) if scenario.zones else ""
@@ -258,6 +281,10 @@ def _detection(sim: Simulator, truth: Truth, found: Detection) -> dict[str, Time
     }
 
 
+def _wrong(outcome: Outcome) -> int | None:
+    return None if outcome.root_right is None else int(not (outcome.root_right and outcome.incidents_agreed))
+
+
 def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[str]:
     zones = outcome.zones
     bounds, detection, crawl, error = scenario.bounds, outcome.detection, outcome.crawl, outcome.coordinate_error
@@ -274,12 +301,16 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
         ("seconds of the crawl", crawl.seconds if crawl else None, bounds.crawl_s),
         ("honest peers the crawl missed", crawl.missed if crawl else None, bounds.crawl_missed),
         (
-            "peers seen in the whole network, furthest off",
+            "error of the count of all peers",
             zones.error_ratio if zones else None,
             bounds.zone_error_ratio,
         ),
         ("age of summaries, 99 %", zones.age_p99_s if zones else None, bounds.summary_age_s),
+        ("incidents", None if outcome.incidents is None else len(outcome.incidents), bounds.incidents),
+        ("roots not found, or not by both survivors", _wrong(outcome), bounds.root_wrong),
         ("peers that see other alerts than most", alerts.disagreeing if alerts else None, bounds.disagreeing),
+        ("share of attacks missed", None if outcome.recall is None else 1 - outcome.recall, bounds.attacks_missed),
+        ("false alarms", outcome.false_alarms, bounds.false_alarms),
         ("relative error of coordinates, median", error.median if error else None, bounds.coordinate_error),
     )
     for name, value, most in checks:

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from random import Random
 from typing import Annotated, Literal
 
 import msgspec
@@ -41,6 +42,15 @@ Action = Literal[
     "churn",
     "crawl",
     "overload",
+    "sybil",
+    "eclipse",
+    "poison",
+    "flood-puts",
+    "flood-connections",
+    "cascade",
+    "region-outage",
+    "bad-release",
+    "noise",
 ]
 
 
@@ -58,7 +68,11 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     by_s: float = 0.0
     """Size of a clock's step; period of a flap."""
     per_minute: float = 0.0
-    """Churn: share of the peers that restart each minute."""
+    """Churn: share of the peers that restart each minute. Floods: puts or connections a minute."""
+    prefixes: Annotated[int, Meta(ge=1)] = 2
+    """Sybil and eclipse: address prefixes that the identities come from."""
+    lie_share: Annotated[float, Meta(ge=0, le=1)] = 0.3
+    """Poison: share of lookups that an attacker answers."""
 
 
 class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,6 +102,14 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Running peers that may see other alerts than most do."""
     coordinate_error: float | None = None
     """Median of the relative error of estimated round-trip times."""
+    attacks_missed: float | None = 0.1
+    """Share of the attacks that may stay unfound."""
+    false_alarms: int | None = 0
+    """Findings about peers that neither attack nor are attacked."""
+    incidents: int | None = None
+    """Incidents at most."""
+    root_wrong: int | None = None
+    """0: the largest incident must be what happened, and two survivors must see the same."""
 
 
 class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,14 +138,24 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     summaries: bool = False
     """Aggregators speak for their zones."""
     network: NetworkFaults = NetworkFaults(loss=0.01)
+    threats: bool = False
+    """Every peer is in a prefix as honest machines are, beside a node of some behaviour, and looks for threats."""
     alerts: bool = False
     """Every peer looks at its alert rules, once a second."""
+    versions: dict[str, float] = {}
+    """Versions that peers run, and how many of them relative to each other; empty: all run one."""
     steps: tuple[Step, ...] = ()
     bounds: Bounds = Bounds()
 
     def __post_init__(self) -> None:
         if self.latency == "world" and self.regions > len(REGIONS):
             raise ConfigError(f"regions is {self.regions}; the world of `latency` has {len(REGIONS)}")
+
+    def version(self, rng: Random) -> str:
+        """What one peer runs, drawn anew each time."""
+        if not self.versions:
+            return "sim"
+        return rng.choices(sorted(self.versions), [self.versions[name] for name in sorted(self.versions)])[0]
 
     def region(self, index: int) -> str:
         """Where the so-manieth peer is."""

@@ -47,7 +47,7 @@ from peerscope.sim.network import Latency, Network, NetworkFaults, near
 from peerscope.sim.node import Node, make_signer, shared_inspector, verify_cheap
 
 EPOCH_S = 1_700_000_000.0
-"""Wall clock of every peer at virtual time 0, before skew."""
+"""Wall clock of every peer at virtual time 0, where nobody says otherwise."""
 DIAL_TIMEOUT_S = 5.0
 IDLE_TIMEOUT_S = 34.0
 """iroh notices a dead remote this late."""
@@ -73,7 +73,9 @@ class Simulator:
         loss_ratio: float = 0.0,
         faults: NetworkFaults | None = None,
         signed: bool = True,
+        epoch_s: float = EPOCH_S,
     ) -> None:
+        """`epoch_s`: wall clock of every peer at virtual time 0, before skew."""
         self.rng = Random(seed)
         self.now = 0.0
         self.config = config or PeerConfig()
@@ -82,8 +84,11 @@ class Simulator:
         self.events = 0
         self.running = 0
         """Peers whose process runs."""
+        self.on_event: Callable[[PeerId, Event], None] | None = None
         self.on_effect: Callable[[PeerId, Effect, float], None] | None = None
-        self._signed = signed
+        self.is_signed = signed
+        """With real keys."""
+        self.epoch_s = epoch_s
         self._inspector = shared_inspector(verify_ed25519 if signed else verify_cheap)
         self._heap: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._order = count()
@@ -92,10 +97,20 @@ class Simulator:
 
     # -- what a scenario can do ------------------------------------------------------------------
 
-    def add(self, region: str = "local", *, config: PeerConfig | None = None, skew_s: float = 0.0) -> PeerId:
-        """A machine with its own key; start it with `start`."""
-        signer = make_signer(self.rng.randbytes(32), signed=self._signed)
-        node = Node(signer, len(self.nodes), region, config or self.config, skew_s)
+    def add(
+        self,
+        region: str = "local",
+        *,
+        config: PeerConfig | None = None,
+        skew_s: float = 0.0,
+        address: str | None = None,
+        secret: bytes | None = None,
+        version: str = "sim",
+    ) -> PeerId:
+        """A machine with its own key, or a chosen one; start it with `start`. `address`: where it says it is."""
+        signer = make_signer(secret or self.rng.randbytes(32), signed=self.is_signed)
+        node = Node(signer, len(self.nodes), region, config or self.config, skew_s, version)
+        node.address = address
         self.nodes[node.peer_id] = node
         return node.peer_id
 
@@ -104,26 +119,40 @@ class Simulator:
         node = self.nodes[peer]
         self.running += node.peer is None
         node.life += 1
-        rng, offset_s = Random(self.rng.getrandbits(64)), EPOCH_S + node.skew_s
+        rng, offset_s = Random(self.rng.getrandbits(64)), self.epoch_s + node.skew_s
         node.peer = Peer(node.signer, node.config, rng, self.now, wall_offset_s=offset_s, inspector=self._inspector)
         node.tick_at = inf
         started_at_ms = max(0, round((self.now + offset_s) * 1000))
         if zone:
             self.feed(peer, Recall((), zone))
-        address = f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"
-        self.feed(peer, Publish(Profile((address,), node.region, "sim", started_at_ms)))
+        address = node.address or f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"
+        self.feed(peer, Publish(Profile((address,), node.region, node.version, started_at_ms)))
         self.measure(peer)
         for other in bootstrap:
             self.feed(peer, Join(other, ("bootstrap",)))
 
-    def measure(self, peer: PeerId, cpu_ratio: float | None = None) -> None:
-        """A machine is measured: a typical one, or one so busy."""
+    def measure(
+        self,
+        peer: PeerId,
+        cpu_ratio: float | None = None,
+        *,
+        memory_ratio: float | None = None,
+        error_ratio: float | None = None,
+    ) -> None:
+        """A machine is measured: a typical one, or one so busy, so full, or with so many failing messages."""
         good, metrics = judge(0.1, self.config.health.cpu, ""), TYPICAL
         checks = (good, good, good, good)
         if cpu_ratio is not None:
             busy = judge(cpu_ratio, self.config.health.cpu, f"{cpu_ratio:.0%} busy")
             checks = (busy, good, good, good)
             metrics = replace(TYPICAL, system=replace(TYPICAL.system, cpu=quantised(cpu_ratio)))
+        if memory_ratio is not None:
+            full = judge(memory_ratio, self.config.health.memory, f"{memory_ratio:.0%} used")
+            used_kib = round(memory_ratio * (metrics.system.memory_total_kib or 0))
+            checks = (checks[0], full, good, good)
+            metrics = replace(metrics, system=replace(metrics.system, memory_used_kib=used_kib))
+        if error_ratio is not None:
+            metrics = replace(metrics, performance=replace(metrics.performance, error=quantised(error_ratio)))
         self.feed(peer, Measured(checks, metrics))
 
     def crash(self, peer: PeerId) -> None:
@@ -162,7 +191,7 @@ class Simulator:
         """The wall clock of one machine jumps."""
         node = self.nodes[peer]
         node.skew_s += by_s
-        self.feed(peer, WallClock(EPOCH_S + node.skew_s))
+        self.feed(peer, WallClock(self.epoch_s + node.skew_s))
 
     def cut(self, one: set[PeerId], other: set[PeerId], *, both_ways: bool = True) -> None:
         """Nothing goes from one group to the other any more, nor back if `both_ways`."""
@@ -222,6 +251,8 @@ class Simulator:
         self.events += 1
         self._history.update(_STAMP.pack(self.now, node.index))
         self._history.update(event.data if isinstance(event, Received) else type(event).__name__.encode())
+        if self.on_event is not None:
+            self.on_event(node.peer_id, event)
         self._carry_out(node, process.handle(event, self.now))
         self._schedule(node)
 

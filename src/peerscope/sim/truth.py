@@ -18,6 +18,8 @@ class Truth:
         self.byzantine: set[PeerId] = set()
         self.silent_until: dict[PeerId, float] = {}
         """Paused: silent, but not to be called down."""
+        self.root: tuple[str, str] | None = None
+        """What one disaster is, and where it began: a kind of incident, and its root."""
         self._back_at: dict[PeerId, float] = {}
         self._cuts: list[tuple[frozenset[PeerId], float]] = []
 
@@ -51,6 +53,10 @@ class Truth:
         if now < self.silent_until.get(subject, -GRACE_S) + GRACE_S:
             return True
         return self.may_be_down(observer, subject, now)
+
+    def is_cut_off(self, peer: PeerId) -> bool:
+        """It was on the smaller side of a cut."""
+        return any(peer in group for group, _ in self._cuts)
 
     def is_apart(self, observer: PeerId, subject: PeerId, now: float) -> bool:
         """A cut runs between the two."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 from random import Random
 
 from peerscope.mesh.crawler import Crawler
 from peerscope.mesh.walk import WalkConfig
 from peerscope.records.identity import PeerId
+from peerscope.sim.attackers import JOIN_OVER_S, surrounding
+from peerscope.sim.behaviour import Attack, Prefixes
 from peerscope.sim.byzantine import corruption
+from peerscope.sim.disasters import Disasters
 from peerscope.sim.scenario import Step
 from peerscope.sim.simulator import Simulator
+from peerscope.sim.threats import Expected, SimulatedThreats
 from peerscope.sim.truth import Truth
 
 SLOW_EVERY_S = 1.0
@@ -27,6 +32,12 @@ class Workload:
         self._sim = sim
         self._truth = truth
         self._rng = rng
+        self.expected = Expected()
+        """What detections should find."""
+        self.threats: SimulatedThreats | None = None
+        """Where nodes can be attacked."""
+        self.prefixes: Prefixes | None = None
+        self._disasters = Disasters(sim, truth, rng, self._crash)
         self.crawler: Crawler | None = None
         """The last stranger who mapped the network."""
 
@@ -69,11 +80,22 @@ class Workload:
             case "overload":
                 for peer in chosen:
                     self._overload(peer, step.for_s)
+            case "sybil":
+                self._sybil(step)
+            case "eclipse":
+                self._eclipse(chosen[0], step)
+            case "poison" | "flood-puts" | "flood-connections":
+                for peer in chosen:
+                    self._attack(peer, step)
+            case "cascade" | "region-outage" | "bad-release" | "noise":
+                self._disasters.begin(step)
             case "churn":
                 self._churn(step, now + step.for_s)
             case _:
                 for peer in chosen:
                     truth.byzantine.add(peer)
+                    if step.do == "accuse":
+                        self.expected.expect("false-accusation", peer.hex(), now)
                     node = sim.nodes[peer]
                     node.corruption = corruption(step.do, node.signer, Random(self._rng.getrandbits(64)))
 
@@ -96,6 +118,49 @@ class Workload:
             self._truth.silent_until[peer] = self._sim.now + SLOW_FOR_S
             self._sim.pause(peer, SLOW_FOR_S)
             self._sim.at(self._sim.now + SLOW_EVERY_S, lambda: self._slow(peer, until))
+
+    def _attack(self, peer: PeerId, step: Step) -> None:
+        """Do something to the node beside a peer."""
+        kinds = {
+            "poison": ("data-poisoning", Attack(inconsistent_share=step.lie_share)),
+            "flood-puts": ("dht-flood", Attack(puts_minute=step.per_minute)),
+            "flood-connections": ("connection-flood", Attack(connections_minute=step.per_minute)),
+        }
+        detection, attack = kinds[step.do]
+        assert self.threats is not None, f"{step.do} needs threats = true"
+        self.threats.attack(peer, attack)
+        self.expected.expect(detection, peer.hex(), self._sim.now)
+
+    def _sybil(self, step: Step) -> None:
+        """Identities of one hand join from few prefixes, over half a minute."""
+        for prefix in self._join_from(step, [None] * step.count):
+            self.expected.expect("sybil", f"{prefix}.0/24", self._sim.now)
+
+    def _eclipse(self, victim: PeerId, step: Step) -> None:
+        """Identities chosen to become the victim's neighbours join."""
+        peer = self._sim.nodes[victim].peer
+        assert peer is not None
+        rings, rng = peer.neighbourhood.rings, Random(self._rng.getrandbits(64))
+        secrets = surrounding(rings, victim, step.count, rng, signed=self._sim.is_signed)
+        for prefix in self._join_from(step, list(secrets)):
+            # Joining together from few prefixes, they are Sybils as well; missing that is no fault of this attack's.
+            self.expected.involve(f"{prefix}.0/24")
+        self.expected.expect("eclipse", victim.hex(), self._sim.now)
+
+    def _join_from(self, step: Step, secrets: Sequence[bytes | None]) -> list[str]:
+        """Machines with these keys, spread over prefixes in which nobody else is."""
+        assert self.prefixes is not None, f"{step.do} needs threats = true"
+        prefixes = [self.prefixes.unused() for _ in range(step.prefixes)]
+        members = [p.me for p in self._sim.alive() if p.me not in self._truth.byzantine]
+        for index, secret in enumerate(secrets):
+            address = self.prefixes.inside(prefixes[index % len(prefixes)])
+            peer = self._sim.add("nowhere", address=address, secret=secret)
+            self._truth.byzantine.add(peer)
+            self.expected.comes(peer)
+            starts = self._rng.sample(members, min(3, len(members)))
+            at = self._sim.now + self._rng.uniform(0.0, JOIN_OVER_S)
+            self._sim.at(at, lambda peer=peer, starts=starts: self._sim.start(peer, *starts))  # type: ignore[misc]
+        return prefixes
 
     def _overload(self, peer: PeerId, for_s: float) -> None:
         """All cores are busy, for a while or, where no time is given, for good."""

@@ -59,6 +59,8 @@ class Dht(Struct, frozen=True, tag="dht", gc=False):
     """Hashes of what was put or found."""
     consistent: bool | None = None
     """Whether all that were asked said the same."""
+    closest: Annotated[tuple[Label, ...], Meta(max_length=64)] | None = None
+    """Ids of the nodes found nearest to the key, in hexadecimal and as long as the key's own."""
 
 
 class Log(Struct, frozen=True, tag="log", gc=False):

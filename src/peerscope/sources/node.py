@@ -114,6 +114,11 @@ class Node:
         """Its name in its own network, as it told last."""
         return self._last.node_id if self._last else None
 
+    @property
+    def version(self) -> str | None:
+        """Its version, as it told last."""
+        return self._last.version if self._last else None
+
     def current(self) -> Reading | None:
         """What the sources that answer say, merged field by field; None where none does."""
         readings = [reading for attached in self.attachments if (reading := attached.current()) is not None]

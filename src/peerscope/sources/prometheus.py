@@ -112,7 +112,10 @@ class PrometheusSource:
 
     async def read(self) -> Reading:
         """Raises `SourceError`. Waits in this thread, which is the source's own."""
-        text = _get(self._url)
+        return self.reading(_get(self._url))
+
+    def reading(self, text: str) -> Reading:
+        """What one page says. Raises `SourceError`."""
         samples = list(self._samples(text))
         if not samples:
             raise SourceError(

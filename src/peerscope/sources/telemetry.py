@@ -81,9 +81,18 @@ class Telemetry:
         """Something was stored under a key; `values`: hashes of it."""
         self._tell({"type": "dht", "op": "put", "key": key, "values": values})
 
-    def dht_lookup(self, key: str, values: Sequence[str] | None = None, *, consistent: bool | None = None) -> None:
-        """A key was looked up; `consistent`: whether all that were asked said the same."""
-        self._tell({"type": "dht", "op": "lookup", "key": key, "values": values, "consistent": consistent})
+    def dht_lookup(
+        self,
+        key: str,
+        values: Sequence[str] | None = None,
+        *,
+        consistent: bool | None = None,
+        closest: Sequence[str] | None = None,
+    ) -> None:
+        """A key was looked up; `consistent`: whether all that were asked said the same; `closest`: ids of the nodes
+        nearest to it."""
+        told = {"values": values, "consistent": consistent, "closest": closest}
+        self._tell({"type": "dht", "op": "lookup", "key": key, **told})
 
     def hop(self, message_id: str, hop: str, peer: str, at: float | None = None) -> None:
         """A message was "sent", "received", "forwarded" or "delivered"; `at`: Unix seconds, by default now."""

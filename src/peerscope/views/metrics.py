@@ -59,6 +59,8 @@ class AgentView(Struct, frozen=True, gc=False):
     queued: int | None
     dropped: int | None
     lag_s: float | None
+    anomaly_ratio: float | None = None
+    """Share of what it measured lately that was unlike before."""
 
 
 class MetricsView(Struct, frozen=True, gc=False):
@@ -115,6 +117,7 @@ def _agent(agent: AgentMetrics) -> AgentView:
         queued=agent.queued,
         dropped=agent.dropped,
         lag_s=_seconds(agent.lag_us),
+        anomaly_ratio=_ratio(agent.anomaly),
     )
 
 

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from peerscope.agent import Monitor
+from peerscope.outlook import Outlook
 from peerscope.records.identity import PeerId
 
 PAGE_MAX = 1000
@@ -33,7 +33,7 @@ def page(request: Request, found: Sequence[T], key: Callable[[T], str]) -> Respo
     headers = {}
     if len(rest) > limit:
         onward = {**query, "limit": str(limit), "cursor": key(rest[limit - 1])}
-        headers["link"] = f'<{request.url.path}?{urlencode(onward)}>; rel="next"'
+        headers["link"] = f'<{request.scope["path"]}?{urlencode(onward)}>; rel="next"'
     return answer(rest[:limit], headers=headers)
 
 
@@ -49,9 +49,9 @@ def find_peer(request: Request, name: str | None = None) -> PeerId:
     return found[0]
 
 
-def monitor_of(request: Request) -> Monitor:
+def monitor_of(request: Request) -> Outlook:
     """The agent that is asked."""
-    monitor: Monitor = request.app.state.monitor
+    monitor: Outlook = request.app.state.monitor
     return monitor
 
 

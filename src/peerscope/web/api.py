@@ -9,13 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from peerscope.agent import SelfView
+from peerscope.outlook import SelfView
 from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
-from peerscope.web import conduct, export, history, metrics, regions, routes, telemetry, topology
+from peerscope.web import conduct, export, history, metrics, regions, routes, telemetry, threats, topology
 from peerscope.web.answers import answer, find_peer, monitor_of, page
+from peerscope.web.bodies import Body
 
 
 class PeerDetail(PeerView, frozen=True):
@@ -99,6 +100,7 @@ ROUTES = [
     *routes.ROUTES,
     *topology.ROUTES,
     *telemetry.ROUTES,
+    *threats.ROUTES,
     *history.ROUTES,
     *export.ROUTES,
     Route("/healthz", healthz),
@@ -117,6 +119,7 @@ ANSWERS: dict[str, Any] = {
     **routes.ANSWERS,
     **topology.ANSWERS,
     **telemetry.ANSWERS,
+    **threats.ANSWERS,
     **history.ANSWERS,
     **export.ANSWERS,
     "/healthz": Healthz,
@@ -128,6 +131,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "/api/v1/peers": ("region", "status", "limit", "cursor"),
     **regions.PARAMETERS,
     **routes.PARAMETERS,
+    **threats.PARAMETERS,
     **topology.PARAMETERS,
     **history.PARAMETERS,
 }
@@ -135,3 +139,9 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
 
 DOCUMENTS: dict[str, str] = {**topology.DOCUMENTS, **export.DOCUMENTS}
 """Media types of the routes that answer something else than JSON."""
+
+BODIES: dict[str, Body] = {**telemetry.BODIES}
+"""What routes take, where they take anything (web/bodies.py)."""
+
+STATUSES: dict[str, tuple[int, ...]] = {**telemetry.STATUSES, "/readyz": (503,)}
+"""Other statuses than 200 with an answer of the same type."""

@@ -5,53 +5,69 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from peerscope.addresses import split_address
-from peerscope.agent import Monitor
 from peerscope.errors import ConfigError
 from peerscope.export.discovery import scraped_as
-from peerscope.web.api import ROUTES
+from peerscope.outlook import Outlook
+from peerscope.web.api import BODIES, ROUTES
+from peerscope.web.bodies import Bounded
+from peerscope.web.connections import QuietServer
 from peerscope.web.feed import Feed
+from peerscope.web.files import Files
 from peerscope.web.guard import Guard
 from peerscope.web.openapi import openapi
 from peerscope.web.problems import on_http_error
+from peerscope.web.tls import server_context
+from peerscope.web.turns import InTurn
 
 STATIC = Path(str(files("peerscope.web"))) / "static"
 SOCKET_BYTES_MAX = 4096
 """Largest message accepted from a feed's client; none is expected."""
 
+SEND_BYTES = 256 * 1024
+"""What the kernel takes at a time of a long answer. By itself it would take megabytes for each client that does not
+read, and copy them for all clients in one go."""
 
-def make_app(monitor: Monitor, feed: Feed, *, hosts: tuple[str, ...] = ()) -> Starlette:
+
+def make_app(monitor: Outlook, feed: Feed, *, hosts: tuple[str, ...] = ()) -> Starlette:
     """The ASGI application of one agent. `hosts`: names beside loopback's under which it may be reached."""
 
+    pages = Files(STATIC)
+
     async def page(request: Request) -> Response:
-        return FileResponse(STATIC / "index.html")
+        return pages.answer(request, "index.html")
+
+    async def file(request: Request) -> Response:
+        return pages.answer(request, request.path_params["name"])
 
     async def dashboard(websocket: WebSocket) -> None:
         await feed.serve(websocket)
 
+    web = monitor.config.web
     app = Starlette(
         routes=[
             Route("/", page),
             WebSocketRoute("/dashboard", dashboard),
             Route("/openapi.json", openapi),
             *ROUTES,
-            Mount("/static", StaticFiles(directory=STATIC)),
+            Route("/static/{name:path}", file),
         ],
-        middleware=[Middleware(Guard, hosts=hosts, token=monitor.config.web.token)],
+        middleware=[
+            Middleware(InTurn),
+            Middleware(Guard, hosts=hosts, token=web.token, routes=ROUTES, has_proxies=bool(web.proxies)),
+            Middleware(Bounded, bodies=BODIES),
+        ],
         exception_handlers={HTTPException: on_http_error},
     )
     app.state.monitor = monitor
@@ -61,29 +77,18 @@ def make_app(monitor: Monitor, feed: Feed, *, hosts: tuple[str, ...] = ()) -> St
 class WebServer:
     """Serves one agent's dashboard and API."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Outlook) -> None:
         """Take the port at once, so that a taken one is told before anything starts. Raises `ConfigError`."""
         web = monitor.config.web
+        tls = server_context(web.tls_cert, web.tls_key) if web.tls_cert else None
         host, port = split_address(web.listen, "web.listen")
         self._socket = _listen(host, port)
         port = self._socket.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
-        monitor.http = f"http://{shown}:{port}"
+        monitor.http = f"{'https' if tls else 'http'}://{shown}:{port}"
         self._feed = Feed(monitor)
         app = make_app(monitor, self._feed, hosts=(host, *web.allowed_hosts, *scraped_as(monitor.config.export, host)))
-        config = uvicorn.Config(
-            app,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            ws="websockets-sansio",
-            ws_per_message_deflate=False,
-            ws_max_size=SOCKET_BYTES_MAX,
-            timeout_graceful_shutdown=1,
-            server_header=False,
-            date_header=False,
-        )
-        self._server = QuietServer(config)
+        self._server = QuietServer(app, tls, web.proxies, ws_max_size=SOCKET_BYTES_MAX)
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -101,28 +106,6 @@ class WebServer:
             self._socket.close()
 
 
-class QuietServer(uvicorn.Server):
-    """uvicorn without its signal handlers, since the agent has its own, and without a wake-up every tenth of a second,
-    which would be a third of an idle agent's."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._stopped = asyncio.Event()
-
-    def stop(self) -> None:
-        """Close connections and end."""
-        self.should_exit = True
-        self._stopped.set()
-
-    async def main_loop(self) -> None:
-        await self.on_tick(0)
-        await self._stopped.wait()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -130,6 +113,7 @@ def _listen(host: str, port: int) -> socket.socket:
         # Inherited by each connection. asyncio sets it only on sockets that name their protocol, and small answers
         # would wait for a delayed acknowledgement.
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         return server
     except OSError as error:
         raise ConfigError(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from peerscope.agent import Monitor
 from peerscope.export.discovery import Target, targets
 from peerscope.threads import in_thread
 from peerscope.web.answers import answer, monitor_of
@@ -18,8 +20,11 @@ async def exposition(request: Request) -> Response:
     """What this peer measures of itself and sees of its network, as Prometheus text or OpenMetrics."""
     from peerscope.export.exposition import collect, render  # who never scrapes never pays for it
 
+    monitor = monitor_of(request)
+    if not isinstance(monitor, Monitor):
+        raise HTTPException(404, "this network is simulated: no agent runs whose metrics could be scraped")
     packed = "gzip" in request.headers.get("accept-encoding", "")
-    families = collect(monitor_of(request))
+    families = collect(monitor)
     accept = request.headers.get("accept", "")
     page, media_type = await in_thread(partial(render, families, accept, packed=packed), "exposition")
     headers = {"content-encoding": "gzip"} if packed else {}

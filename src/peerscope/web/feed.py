@@ -1,7 +1,9 @@
 """The live feed: a snapshot for each new client, then what changed, encoded once for all.
 
 Deltas go out every update interval, and at once when a verdict or a link changes. A client that reads too slowly
-loses its queue and gets a fresh snapshot instead: it is never behind by more than one message, and costs no more.
+loses its queue and gets a fresh snapshot instead: it is never behind by more than one message, and costs no more. All
+that start over between two deltas get the same snapshot. However many clients there are, the event loop sends to one
+at a time and looks after everything else in between.
 """
 
 from __future__ import annotations
@@ -12,13 +14,11 @@ import logging
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from peerscope.agent import Monitor
-from peerscope.views.health import network_health
-from peerscope.views.links import Link
-from peerscope.views.peers import PeerView, peer_views
+from peerscope.outlook import Outlook
+from peerscope.web.content import Painter, Picture, delta, snapshot
+from peerscope.web.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -31,21 +31,14 @@ SETTLE_S = 0.1
 _encoder = msgspec.json.Encoder()
 
 
-class Picture(Struct, frozen=True):
-    """All that clients have been told."""
-
-    peers: dict[str, PeerView]
-    links: dict[tuple[str, str, str], Link]
-
-
 class Client:
     """One WebSocket: a short queue, and whether it must start over with a snapshot."""
 
     def __init__(self) -> None:
-        self.queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_MAX)
+        self.queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_MAX)
         self.is_behind = True
 
-    def offer(self, message: bytes) -> None:
+    def offer(self, message: str) -> None:
         """Queue a delta; a full queue is emptied, and the client starts over."""
         if self.queue.full():
             self.is_behind = True
@@ -58,11 +51,15 @@ class Client:
 class Feed:
     """Everybody who watches this peer."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Outlook) -> None:
         self._monitor = monitor
         self._clients: set[Client] = set()
         self._seq = 0
-        self._told = Picture({}, {})
+        self._painter = Painter(monitor)
+        self._told: Picture | None = None
+        self._start = ""
+        """A snapshot for all that start over before the next delta; empty until somebody does."""
+        self._turns = Turns()
         self._changed = asyncio.Event()
         monitor.listen(self._on_event)
 
@@ -90,69 +87,47 @@ class Feed:
         if not self._clients:
             self._update()  # nobody was told anything for a while
         client = Client()
-        client.offer(b"")
+        client.offer("")
         self._clients.add(client)
         writer = asyncio.create_task(self._write(socket, client))
         try:
-            while (await socket.receive())["type"] != "websocket.disconnect":
-                pass  # nothing is expected; this notices the end
+            is_talking = (await socket.receive())["type"] != "websocket.disconnect"
         finally:
             self._clients.discard(client)
             writer.cancel()
+        if is_talking:  # nothing is expected, and reading it would cost us
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
+                await socket.close(1008, "this feed takes no messages")
 
     def _on_event(self, _: dict[str, Any]) -> None:
         self._changed.set()
 
-    def _look(self) -> tuple[Picture, dict[str, Any]]:
-        moment = self._monitor.moment()
-        links = self._monitor.mesh_links()
-        head = {
-            "self": self._monitor.self_view(),
-            "health": network_health(moment, self._monitor.config.links.rings, links),
-        }
-        picture = Picture(
-            {view.peer_id: view for view in peer_views(moment)},
-            {(link.source, link.target, link.layer): link for link in links},
-        )
-        return picture, head
-
-    def _snapshot(self) -> bytes:
-        """Everything, as of the deltas sent so far: the ones that follow fit onto it."""
-        _, head = self._look()
-        data = {**head, "peers": list(self._told.peers.values()), "links": list(self._told.links.values())}
-        return self._message("snapshot", data)
+    def _snapshot(self) -> str:
+        """Everything, as of the deltas sent so far: the ones that follow fit onto it. Made once for all who come."""
+        if not self._start and self._told is not None:
+            self._start = self._message("snapshot", snapshot(self._told))
+        return self._start
 
     def _update(self) -> None:
-        picture, head = self._look()
-        before, self._told = self._told, picture
-        data = {
-            **head,
-            "peers": [v for key, v in picture.peers.items() if _is_news(before.peers.get(key), v)],
-            "gone": [key for key in before.peers if key not in picture.peers],
-            "links": [v for key, v in picture.links.items() if before.links.get(key) != v],
-            "links_gone": [key for key in before.links if key not in picture.links],
-        }
+        before, self._told = self._told, self._painter.look()
         self._seq += 1
-        message = self._message("delta", data)
+        self._start = ""
+        if before is None or not self._clients:
+            return
+        message = self._message("delta", delta(before, self._told))
         for client in self._clients:
             client.offer(message)
 
-    def _message(self, kind: str, data: dict[str, Any]) -> bytes:
+    def _message(self, kind: str, data: dict[str, Any]) -> str:
         timestamp = self._monitor.moment().wall
-        return _encoder.encode({"type": kind, "seq": self._seq, "timestamp": timestamp, "data": data})
+        return _encoder.encode({"type": kind, "seq": self._seq, "timestamp": timestamp, "data": data}).decode()
 
     async def _write(self, socket: WebSocket, client: Client) -> None:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
             while True:
                 message = await client.queue.get()
+                await self._turns.mine()
                 if client.is_behind:
                     client.is_behind = False
                     message = self._snapshot()
-                await socket.send_text(message.decode())
-
-
-def _is_news(before: PeerView | None, view: PeerView) -> bool:
-    """Ages grow by themselves; a page works them out from the last one and the time."""
-    if before is None:
-        return True
-    return msgspec.structs.replace(before, age_s=None) != msgspec.structs.replace(view, age_s=None)
+                await socket.send_text(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from msgspec import Struct
@@ -46,7 +45,7 @@ async def history(request: Request) -> Response:
     peer = await _peer(request, recorder, query.get("peer"))
     if series.scope == "network" and peer is not None:
         raise HTTPException(400, f"{series.name} is of the whole network; ask for it without a peer")
-    now = int(time.time())
+    now = int(monitor_of(request).moment().wall)
     question = Question(
         series,
         monitor_of(request).peer.me if series.scope == "peer" and peer is None else peer,

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from peerscope.records.identity import PeerId
-from peerscope.views.latency import LatencyMatrix, Rtt, latency_matrix, rtt_between
+from peerscope.views.latency import LatencyMatrix, Rtt, rtt_between
 from peerscope.views.regions import RegionHealth
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 
@@ -21,8 +21,7 @@ async def regions(request: Request) -> Response:
 
 async def latency(request: Request) -> Response:
     """Region by region, median and 95th percentile of round-trip times, measured and estimated."""
-    monitor = monitor_of(request)
-    return answer(latency_matrix(monitor.moment(), monitor.mesh_links()))
+    return answer(monitor_of(request).latency())
 
 
 async def rtt(request: Request) -> Response:

@@ -1,7 +1,7 @@
 """Where the node beside us tells what it does: `POST /api/v1/telemetry`, one JSON event a line.
 
-Only from this machine, or with the token. Bodies are bounded before and after unpacking; lines are read in portions, so
-that a large batch does not hold up the agent.
+Only from this machine, or with the token (web/guard.py). Bodies are bounded before and after unpacking; lines are read
+in portions, so that a large batch does not hold up the agent.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from peerscope.addresses import is_loopback
 from peerscope.sources.events import Event, Refused, read_lines
 from peerscope.sources.node import NodeView
 from peerscope.web.answers import answer, monitor_of
+from peerscope.web.bodies import Body
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 LINES_MAX = 20_000
@@ -41,7 +41,8 @@ class Accepted(Struct, frozen=True):
 
 async def telemetry(request: Request) -> Response:
     """Take events in. 200: all kept; 207: some refused; 400: none kept; 429: no room, nothing kept, send it again."""
-    _refuse_strangers(request)
+    if monitor_of(request).simulation is not None:
+        raise HTTPException(404, "this network is simulated: no node stands beside its peers")
     heard = monitor_of(request).telemetry
     lines = (await _body(request)).split(b"\n")
     if len(lines) > LINES_MAX + 1:
@@ -67,12 +68,6 @@ async def node(request: Request) -> Response:
     return answer(monitor_of(request).node.view())
 
 
-def _refuse_strangers(request: Request) -> None:
-    """With a token set, the guard has asked for it."""
-    if not monitor_of(request).config.web.token and not (request.client and is_loopback(request.client.host)):
-        raise HTTPException(403, "telemetry is taken from this machine only; set web.token to send it from another")
-
-
 async def _body(request: Request) -> bytes:
     encoding = request.headers.get("content-encoding", "identity")
     if encoding not in ("identity", "gzip"):
@@ -96,3 +91,7 @@ ROUTES = [
     Route("/api/v1/telemetry", telemetry, methods=["POST"]),
 ]
 ANSWERS: dict[str, Any] = {"/api/v1/node": NodeView, "/api/v1/telemetry": Accepted}
+BODIES = {
+    "/api/v1/telemetry": Body(("application/x-ndjson", "text/plain"), bytes_max=BODY_BYTES_MAX, is_required=False)
+}
+STATUSES = {"/api/v1/telemetry": (207, 400)}

@@ -1,17 +1,22 @@
 // The composition root of the dashboard: builds the feed, wires it to the state, draws the page.
 
 import { effect, html, render } from "./vendor/preact.js";
+import { Alerts } from "./alerts.js";
 import { Drawer } from "./drawer.js";
 import { Feed } from "./feed.js";
+import { Heatmap } from "./heatmap.js";
 import { Topology } from "./map.js";
 import { Stale, Welcome } from "./notices.js";
 import { Overview } from "./overview.js";
 import { Peers } from "./peers.js";
-import { feedAddress, get, readFragment, rememberPeer } from "./session.js";
-import { apply, feed as feedState, health, me, monotonic, now, selected } from "./state.js";
+import { Tabs, isPanel } from "./tabs.js";
+import { Traffic } from "./traffic.js";
+import { Regions } from "./world.js";
+import { feedAddress, get, readFragment, remember } from "./session.js";
+import { apply, feed as feedState, health, me, monotonic, now, panel, selected } from "./state.js";
 import { plain } from "./format.js";
 
-selected.value = readFragment();
+open(readFragment());
 
 const feed = new Feed({
   address: feedAddress,
@@ -20,12 +25,28 @@ const feed = new Feed({
   refused: () => get("self").then(() => false, (error) => error.status === 401 || error.status === 403),
 });
 
+/** What the address names. */
+function open(named) {
+  if (named.peer) selected.value = named.peer;
+  if (isPanel(named.panel)) panel.value = named.panel;
+}
+
 function App() {
   return html`
     <${Overview} />
     <${Stale} retry=${() => feed.retry()} />
     <main class=${selected.value === null ? "" : "with-drawer"}>
-      <div class="stage"><${Topology} /><${Welcome} connect=${() => feed.connect()} /></div>
+      <div class="stage">
+        <${Tabs} />
+        <div class="panels" role=${panel.value === "topology" ? "tabpanel" : null} aria-labelledby="tab-topology" id="panel-topology">
+          <div class="backdrop" inert=${panel.value !== "topology"}><${Topology} /></div>
+          ${panel.value === "regions" && html`<${Regions} />`}
+          ${panel.value === "latency" && html`<${Heatmap} />`}
+          ${panel.value === "traffic" && html`<${Traffic} />`}
+          ${panel.value === "alerts" && html`<${Alerts} />`}
+          <${Welcome} connect=${() => feed.connect()} />
+        </div>
+      </div>
       <div class="side"><${Peers} /><${Drawer} /></div>
     </main>`;
 }
@@ -36,11 +57,10 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && selected.value !== null) selected.value = null;
 });
 window.addEventListener("hashchange", () => {
-  const peer = readFragment();
-  if (peer) selected.value = peer;
+  open(readFragment());
 });
 
-effect(() => rememberPeer(selected.value));
+effect(() => remember({ panel: panel.value === "topology" ? null : panel.value, peer: selected.value }));
 effect(() => {
   // The tab's title tells an operator with many tabs which one to look at.
   const bad = (health.value?.unhealthy_peers ?? 0) + (health.value?.down_peers ?? 0);
@@ -48,5 +68,5 @@ effect(() => {
   document.title = `${bad > 0 ? `(${bad}) ` : ""}${network ? `${network} · ` : ""}peerscope`;
 });
 
+feed.connect(); // the answer comes while the page is drawn
 render(html`<${App} />`, document.getElementById("app"));
-feed.connect();

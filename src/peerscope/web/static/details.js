@@ -2,7 +2,7 @@
 
 import { html } from "./vendor/preact.js";
 import { Glyph, band, knownStatus } from "./statuses.js";
-import { peers, selected } from "./state.js";
+import { nodes, peers, selected } from "./state.js";
 import { dateTime, decimal, duration, isNumber, latency, metric, percent, plain } from "./format.js";
 
 const CHECKS = ["cpu", "memory", "storage", "network", "p2p", "node"];
@@ -10,33 +10,40 @@ const CHECKS = ["cpu", "memory", "storage", "network", "p2p", "node"];
 const METRICS_MAX = 120;
 const ROWS_MAX = 64;
 
+/** A peer by its id, or by what links call it. */
+function find(id) {
+  return peers.value.get(id) ?? nodes.value.get(id);
+}
+
 /** Another peer by its short id; opens it. */
 function PeerLink({ id }) {
-  const peer = peers.value.get(id);
-  return html`<button class="link peer" title=${plain(id, 80)} onClick=${() => { selected.value = id; }}>
+  const peer = find(id);
+  return html`<button class="link peer" title=${plain(id, 80)} onClick=${() => { selected.value = peer?.peer_id ?? id; }}>
     ${peer && html`<${Glyph} status=${peer.status} />`} <code>${peer?.shown ?? plain(id, 80).slice(0, 10)}</code></button>`;
 }
 
-export function Evidence({ evidence }) {
+/** Why the verdict is what it is: its arithmetic in words, then who says what. */
+export function Evidence({ evidence, verdict }) {
   if (!evidence) return null;
-  const { accusations = [], heard_by: heardBy = [], observers = [], quorum } = evidence;
+  const { accusations = [], heard_by: heardBy = [] } = evidence;
   if (accusations.length === 0) return null;
-  return html`<div class="evidence">
-    <table>
+  return html`<div class="evidence" data-testid="evidence">
+    <p><strong>${verdict}</strong> because it is ${plain(evidence.arithmetic, 160)}${evidence.partition
+      ? `; lost together with ${evidence.partition.size - 1} others` : ""}.</p>
+    <table aria-label="Accusations">
       <thead><tr><th>Observer</th><th>Silent for</th><th>Reason</th></tr></thead>
       <tbody>${accusations.slice(0, ROWS_MAX).map(({ observer, since, last_heard_s: lastHeard, reason }) => html`
         <tr key=${observer}><td><${PeerLink} id=${observer} /></td>
           <td title=${isNumber(since) ? `since ${dateTime(since)}` : null}>${duration(lastHeard)}</td>
           <td>${plain(reason, 80) || "–"}</td></tr>`)}</tbody>
     </table>
-    <p class="muted">${isNumber(quorum) && `Down takes ${quorum} of ${observers.length}. `}
-      ${heardBy.length > 0 ? html`Still heard by ${heardBy.slice(0, 8).map((id) => html`<${PeerLink} key=${id} id=${id} /> `)}` : "Nobody still hears it."}</p>
+    <p class="muted">${heardBy.length > 0 ? html`Still heard by ${heardBy.slice(0, 8).map((id) => html`<${PeerLink} key=${id} id=${id} /> `)}` : "Nobody still hears it."}</p>
   </div>`;
 }
 
 export function Checks({ checks }) {
-  if (!checks) return html`<p class="muted">Not measured: no report of this peer is known here.</p>`;
-  return html`<table class="checks"><tbody>${CHECKS.filter((name) => name !== "node" || checks.node).map((name) => {
+  if (!checks) return html`<p class="muted">Not measured: no fresh report of this peer is known here.</p>`;
+  return html`<table class="checks" aria-label="Health checks"><tbody>${CHECKS.filter((name) => name !== "node" || checks.node).map((name) => {
     const check = checks[name];
     const status = knownStatus(check?.status);
     return html`<tr key=${name} data-check=${name} data-status=${status}>
@@ -54,13 +61,13 @@ function checkValue(name, value) {
 export function Links({ links }) {
   if (!links?.length) return html`<p class="muted">No link is known.</p>`;
   const sorted = [...links].sort((a, b) => Number(a.up !== false) - Number(b.up !== false) || (b.rtt_s ?? -1) - (a.rtt_s ?? -1));
-  return html`<table class="links">
+  return html`<table class="links" aria-label="Links">
     <thead><tr><th>Neighbour</th><th>Region</th><th class="number">RTT</th><th class="number">Loss</th></tr></thead>
     <tbody>${sorted.slice(0, ROWS_MAX).map((link) => {
       const up = link.up !== false;
       return html`<tr key=${link.peer_id} class=${up ? null : "off"}>
         <td><${PeerLink} id=${link.peer_id} /></td>
-        <td class="clip">${peers.value.get(link.peer_id)?.place || "–"}</td>
+        <td class="clip">${find(link.peer_id)?.place || "–"}</td>
         <td class=${`number link-${up ? band(link.rtt_s) : "unknown"}`}>${up ? latency(link.rtt_s) : "lost"}</td>
         <td class="number">${percent(link.loss_ratio)}</td></tr>`;
     })}</tbody></table>

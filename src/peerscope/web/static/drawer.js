@@ -4,8 +4,9 @@ import { html, signal, useEffect, useRef } from "./vendor/preact.js";
 import { Copyable } from "./copy.js";
 import { Past } from "./past.js";
 import { Checks, Evidence, Links, Metrics } from "./details.js";
+import { Series } from "./series.js";
 import { Glyph } from "./statuses.js";
-import { now, peers, selected } from "./state.js";
+import { ageOf, me, now, peers, selected, wall } from "./state.js";
 import { age, dateTime, duration, plain, signedSeconds } from "./format.js";
 import { get } from "./session.js";
 import { verdictOf, verdictSentence } from "./verdict.js";
@@ -65,7 +66,8 @@ async function fetchExtra(id, abort) {
   const previous = extra.value.id === id ? extra.value : {};
   extra.value = {
     id,
-    at: Date.now() / 1000,
+    at: wall(),
+    details: details.value ?? previous.details,
     history: details.value?.history ?? previous.history,
     evidence: evidence.value ?? previous.evidence,
     error: (details.reason ?? evidence.reason)?.message ?? null,
@@ -78,7 +80,10 @@ function Close() {
 
 function Sheet({ peer, gone }) {
   const added = extra.value.id === peer.peer_id ? extra.value : {};
+  const { details } = added;
   const verdict = verdictOf(peer);
+  const waiting = !details && !added.error;
+  const loading = html`<p class="muted loading-line">Loading…</p>`;
   return html`
     <div class="head">
       <h2><${Glyph} status=${peer.status} /> <code>${peer.shown}</code></h2>
@@ -88,33 +93,44 @@ function Sheet({ peer, gone }) {
     </div>
     ${gone && html`<p class="notice">Gone from the network; this is the last that was known of it.</p>`}
     <p class="sentence ${verdict}">${verdictSentence(peer)}</p>
-    <${Evidence} evidence=${added.evidence} />
+    <${Evidence} evidence=${added.evidence} verdict=${verdict} />
     <h3>Checks${["down", "left", "partitioned"].includes(verdict) && html` <span class="muted">as it last reported</span>`}</h3>
-    <${Checks} checks=${peer.checks} />
+    ${waiting ? loading : html`<${Checks} checks=${details?.checks} />`}
     <h3>Last hour</h3>
-    ${added.history || added.error ? html`<${Past} history=${added.history} end=${added.at} />` : html`<p class="muted">Loading…</p>`}
+    ${waiting ? loading : html`<${Past} history=${added.history} end=${added.at} />`}
+    <h3>Over time</h3>
+    <${Series} peer=${peer} />
+    <h3>Links <span class="muted">${details ? details.links.length : peer.links ?? 0}</span></h3>
+    ${waiting ? loading : html`<${Links} links=${details?.links} />`}
     <h3>Facts</h3>
-    <${Facts} peer=${peer} />
-    <h3>Links <span class="muted">${(peer.links ?? []).length}</span></h3>
-    <${Links} links=${peer.links} />
+    <${Facts} peer=${peer} details=${details} />
+    <h3>Alerts</h3>
+    <p class="muted">This agent raises no alerts yet.</p>
     <h3>Metrics</h3>
-    <${Metrics} metrics=${peer.metrics} />
+    ${waiting ? loading : html`<${Metrics} metrics=${details?.metrics} />
+      ${details?.metrics && !details.metrics.node && html`<p class="muted">No node attached: ${peer.peer_id === me.value?.peer_id
+        ? html`start this agent with <code>--node-source</code>, or let your program post telemetry.`
+        : "its operator can attach one with --node-source."}</p>`}`}
     ${added.error && html`<p class="muted">Evidence and history may be missing: ${plain(added.error, 120)}.</p>`}`;
 }
 
-function Facts({ peer }) {
+function Facts({ peer, details }) {
+  void now.value; // ages
   const started = typeof peer.started_at === "number" ? peer.started_at : null;
+  const addresses = details?.addresses ?? [];
+  const ticket = peer.peer_id === me.value?.peer_id ? plain(me.value.ticket, 4096) : "";
   const facts = [
     ["peer id", html`<${Copyable} text=${plain(peer.peer_id, 80)} label="peer id" />`],
+    ticket && ["ticket", html`<${Copyable} text=${ticket} label="ticket" />`],
     ["region", regionWords(peer)],
     ["version", plain(peer.version, 40) || "–"],
     ["node", nodeWords(peer.node)],
-    ["heard", peer.heardAt === null ? "never" : `${age(now.value - peer.heardAt)} ago`],
-    ["running", started === null ? "–" : html`<span title=${dateTime(started)}>${duration(Date.now() / 1000 - started)}</span>`],
-    ["clock skew", signedSeconds(peer.clock_skew_s)],
-    ["addresses", (peer.addresses ?? []).length === 0 ? "–" : html`<ul class="addresses">
-      ${peer.addresses.slice(0, 16).map((address) => html`<li key=${address}><code>${plain(address, 90)}</code></li>`)}</ul>`],
-  ];
+    ["heard", peer.heard_at === undefined ? "never" : `${age(ageOf(peer))} ago`],
+    ["running", started === null ? "–" : html`<span title=${dateTime(started)}>${duration(wall() - started)}</span>`],
+    ["clock skew", details ? signedSeconds(details.clock_skew_s) : "–"],
+    ["addresses", addresses.length === 0 ? "–" : html`<ul class="addresses">
+      ${addresses.slice(0, 16).map((address) => html`<li key=${address}><code>${plain(address, 90)}</code></li>`)}</ul>`],
+  ].filter(Boolean);
   return html`<dl class="pairs">${facts.map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl>`;
 }
 

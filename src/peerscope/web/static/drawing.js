@@ -14,7 +14,7 @@ const BEND = 0.28;
 export function palette(element) {
   const style = getComputedStyle(element);
   const read = (name) => style.getPropertyValue(`--${name}`).trim();
-  const names = [...STATUSES, "map", "halo", "halo-line", "text", "muted", "accent", "suspect"];
+  const names = [...STATUSES, "map", "halo", "halo-line", "text", "muted", "accent", "suspect", "cut"];
   return {
     ...Object.fromEntries(names.map((name) => [name, read(name)])),
     links: BANDS.map((name) => read(`link-${name}`)),
@@ -32,7 +32,7 @@ export function resize(canvas, width, height) {
 
 /** Radius of a peer's glyph, by how much room the zoom leaves between peers. */
 export function glyphRadius(view) {
-  return Math.min(9, Math.max(2.4, SPACING * view.k * 0.28));
+  return Math.min(9, Math.max(2.6, SPACING * view.k * 0.32));
 }
 
 /** Distance from a region's outermost peers to the edge of its halo. */

@@ -42,9 +42,16 @@ export function latency(seconds) {
   if (!isNumber(seconds)) return DASH;
   const ms = seconds * 1000;
   if (ms < 1) return `${decimal(ms)} ms`;
-  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  if (ms < 9.95) return `${ms.toFixed(1)} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
   return `${decimal(seconds)} s`;
+}
+
+/** Milliseconds without their unit, for a table that names it once. */
+export function bareMs(seconds) {
+  if (!isNumber(seconds)) return DASH;
+  const ms = seconds * 1000;
+  return ms < 9.95 ? ms.toFixed(1) : String(Math.round(ms));
 }
 
 /** How long ago, or for how long: one unit up to a minute, two above, as 3 h 20 min. */

@@ -8,13 +8,13 @@
 // only in proportion to what changed, so that the picture in the operator's head stays true.
 
 import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY } from "./vendor/force.js";
-import { RING_MAX, SPACING, crowding, discRadius, ring } from "./regions.js";
+import { SPACING } from "./regions.js";
+import { anchorsOf, seat } from "./seats.js";
 
 const ALPHA_MIN = 0.01;
 const FRAME_MS = 24;
-// The first layout of a thousand peers is computed this long before anything is shown: a picture
-// that is nearly right is calmer than an explosion.
-const HEAD_START_MS = 600;
+// The page shows the seats at once; what is computed before the next picture makes the way to it a short one.
+const HEAD_START_MS = 120;
 
 let nodes = new Map();
 let anchors = new Map();
@@ -29,89 +29,78 @@ const simulation = forceSimulation().stop().alphaMin(ALPHA_MIN).alphaDecay(1 - A
   .force("collide", forceCollide(SPACING * 0.46).iterations(1))
   .force("links", forceLink().distance(SPACING * 1.6));
 
+let all = [];
+let discs = null;
+
 onmessage = ({ data }) => {
   const first = nodes.size === 0;
   version = data.version;
   still = data.still;
   const heat = settle(data);
+  discs = [...anchors].map(([name, { x, y, radius }]) => [name, x, y, radius]);
   simulation.alpha(Math.max(simulation.alpha() > ALPHA_MIN * 1.5 ? simulation.alpha() : 0, heat));
   if (first) advance(HEAD_START_MS, ALPHA_MIN * 4);
-  if (timer === null) run();
+  if (timer === null && all.length > 0) run();
 };
 
 /** Take in the graph; returns how much warmth the change deserves, 0..1. */
-function settle({ ids, regions, pairs, aspect }) {
-  anchors = anchorsOf(regions, aspect);
+function settle({ ids, regions, pairs, closed, aspect }) {
+  anchors = anchorsOf(regions, aspect, anchors);
+  const shut = new Set(closed);
   const previous = nodes;
-  const links = linksWithin(regions, pairs);
+  const within = linksWithin(regions, pairs);
   const neighbours = ids.map(() => []);
-  for (const { source, target } of links) {
+  for (const [source, target] of within) {
     neighbours[source].push(target);
     neighbours[target].push(source);
   }
+  const ranks = new Map();
   let moved = 0;
   nodes = new Map();
-  const list = ids.map((id, index) => {
-    const anchor = anchors.get(regions[index]);
+  all = ids.map((id, index) => {
+    const region = regions[index];
+    const anchor = anchors.get(region);
+    const rank = ranks.get(region) ?? 0;
+    ranks.set(region, rank + 1);
     const old = previous.get(id);
-    if (!old) moved += 1;
+    const isOpen = !shut.has(region);
+    if (!old || (isOpen && !old.isOpen)) moved += isOpen ? 1 : 0;
     else if (Math.hypot(old.anchor.x - anchor.x, old.anchor.y - anchor.y) > SPACING * 4) moved += 0.5;
-    const node = old ?? seed(neighbours[index].map((other) => previous.get(ids[other])).filter(Boolean), anchor, index);
+    const known = neighbours[index].map((other) => previous.get(ids[other])).filter(Boolean);
+    // Of a newcomer's neighbours the first will do; many newcomers at once fill the disc evenly instead.
+    const node = old ?? seed(previous.size > 0 ? known : [], anchor, rank);
     node.anchor = anchor;
+    node.isOpen = isOpen;
     nodes.set(id, node);
     return node;
   });
-  const strength = list.length > 200 ? 0.12 : 0.08;
-  simulation.nodes(list);
+  const open = all.filter((node) => node.isOpen);
+  const place = new Map(open.map((node, index) => [node, index]));
+  const strength = open.length > 200 ? 0.12 : 0.08;
+  simulation.nodes(open);
   simulation.force("x").strength(strength);
   simulation.force("y").strength(strength);
-  simulation.force("links").links(links).strength(0.03);
-  if (list.length === 0) return 0;
+  simulation.force("links").links(within.filter(([source]) => all[source].isOpen)
+    .map(([source, target]) => ({ source: place.get(all[source]), target: place.get(all[target]) }))).strength(0.03);
+  if (open.length === 0) return 0;
   const gone = [...previous.keys()].filter((id) => !nodes.has(id)).length;
-  return previous.size === 0 ? 1 : Math.min(0.5, 0.04 + 1.5 * (moved + gone) / list.length);
-}
-
-/** Region -> place. Regions stay where they are until one comes, goes or grows into another. */
-function anchorsOf(regions, aspect) {
-  const counts = new Map();
-  for (const region of regions) counts.set(region, (counts.get(region) ?? 0) + 1);
-  const names = [...counts.keys()].sort();
-  const discs = names.map((name) => ({ radius: discRadius(counts.get(name)) }));
-  const known = names.length === anchors.size && names.every((name) => anchors.has(name));
-  if (known && crowding(discs, names.map((name) => anchors.get(name)), SPACING) <= 1) return anchors;
-  const points = names.length <= RING_MAX ? ring(discs, aspect) : packed(discs, aspect);
-  return new Map(names.map((name, index) => [name, points[index]]));
-}
-
-/** Many regions: discs side by side, as close as they go. Deterministic, as d3 seeds itself. */
-function packed(discs, aspect) {
-  const circles = discs.map(({ radius }) => ({ radius }));
-  forceSimulation(circles).stop()
-    .force("x", forceX(0).strength(0.05))
-    .force("y", forceY(0).strength(0.05 * aspect))
-    .force("collide", forceCollide((circle) => circle.radius + SPACING).iterations(4))
-    .tick(200);
-  return circles.map(({ x, y }) => ({ x, y }));
+  return previous.size === 0 ? 1 : Math.min(0.5, 0.04 + 1.5 * (moved + gone) / open.length);
 }
 
 function linksWithin(regions, pairs) {
   const links = [];
   for (let i = 0; i < pairs.length; i += 2) {
-    if (regions[pairs[i]] === regions[pairs[i + 1]]) links.push({ source: pairs[i], target: pairs[i + 1] });
+    if (regions[pairs[i]] === regions[pairs[i + 1]]) links.push([pairs[i], pairs[i + 1]]);
   }
   return links;
 }
 
-/** Beside the neighbours that are already on the map, else on a sunflower spiral in the region. */
-function seed(neighbours, anchor, index) {
-  const angle = index * 2.399963;
-  if (neighbours.length === 0) {
-    const radius = SPACING * 0.5 * Math.sqrt(index % 97);
-    return { x: anchor.x + radius * Math.cos(angle), y: anchor.y + radius * Math.sin(angle) };
-  }
-  const x = neighbours.reduce((sum, node) => sum + node.x, 0) / neighbours.length;
-  const y = neighbours.reduce((sum, node) => sum + node.y, 0) / neighbours.length;
-  return { x: x + SPACING * 0.5 * Math.cos(angle), y: y + SPACING * 0.5 * Math.sin(angle) };
+/** Beside the neighbours that are already on the map, else on its seat in the region. */
+function seed(neighbours, anchor, rank) {
+  if (neighbours.length === 0) return seat(anchor, rank);
+  const { x, y } = seat({ x: 0, y: 0 }, 1 + (rank % 7));
+  const middle = (of) => neighbours.reduce((sum, node) => sum + of(node), 0) / neighbours.length;
+  return { x: middle((node) => node.x) + x, y: middle((node) => node.y) + y };
 }
 
 /** Tick until `alpha` is reached or `budget` milliseconds are gone. */
@@ -126,12 +115,13 @@ function run() {
   if (still) advance(Infinity, ALPHA_MIN); // reduced motion: only the final picture
   else simulation.tick();
   const done = simulation.alpha() <= ALPHA_MIN;
-  const list = simulation.nodes();
+  const list = all;
   const xy = new Float32Array(list.length * 2);
   for (let i = 0; i < list.length; i += 1) {
     xy[2 * i] = list[i].x;
     xy[2 * i + 1] = list[i].y;
   }
-  postMessage({ version, xy, done }, [xy.buffer]);
+  postMessage({ version, xy, done, discs }, [xy.buffer]);
+  discs = null;
   if (!done) timer = setTimeout(run, Math.max(2, FRAME_MS - (performance.now() - begun)));
 }

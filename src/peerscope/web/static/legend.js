@@ -2,8 +2,8 @@
 
 import { html, useLayoutEffect, useRef } from "./vendor/preact.js";
 import { BAND_LABELS, Glyph } from "./statuses.js";
-import { hovered, now, peers, perStatus, selected } from "./state.js";
-import { age, latency } from "./format.js";
+import { ageOf, hovered, nodes, now, peers, perStatus, selected, shape } from "./state.js";
+import { age, latency, plain } from "./format.js";
 import { verdictWords } from "./verdict.js";
 
 export function Legend() {
@@ -17,6 +17,12 @@ export function Legend() {
         <circle r="1" class="suspect-ring" /></svg>suspect</li>
       <li><svg class="glyph" viewBox="-1.2 -1.2 2.4 2.4" aria-hidden="true">
         <circle r="1" class="own-ring" /></svg>this peer</li>
+      ${shape.value.hollow.length > 0 && html`<li><${Glyph} status="hollow" />unmonitored</li>`}
+      ${shape.value.articulation_peers.length > 0 && html`<li title="Without it the mesh would come apart">
+        <svg class="glyph" viewBox="-1.2 -1.2 2.4 2.4" aria-hidden="true"><path class="cut-ticks"
+          d="M.5.5L1.1 1.1M-.5.5L-1.1 1.1M.5-.5L1.1-1.1M-.5-.5L-1.1-1.1" /></svg>cut point</li>`}
+      ${shape.value.partitions.length > 0 && html`<li><svg class="glyph" viewBox="-1.2 -1.2 2.4 2.4" aria-hidden="true">
+        <path class="hatch" d="M-1 0L0-1M-1 1L1-1M0 1L1 0" /></svg>partitioned</li>`}
     </ul>
     <ul aria-label="Links by round trip">
       ${["fast", "medium", "slow", "unknown"].map((band) => html`
@@ -29,9 +35,10 @@ export function Legend() {
 export function Tooltip({ where }) {
   const box = useRef();
   // The drawer says all this and more of the selected one; a box over its neighbours would be in the way.
-  const peer = hovered.value === null || hovered.value === selected.value ? null : peers.value.get(hovered.value);
+  const id = hovered.value === selected.value ? null : hovered.value;
+  const node = id === null ? null : peers.value.get(id) ?? nodes.value.get(id) ?? null;
   useLayoutEffect(() => {
-    const place = peer && where(peer.peer_id);
+    const place = node && where(node.ref);
     if (!place) return;
     const { offsetWidth, offsetHeight, offsetParent } = box.current;
     const left = Math.min(Math.max(8, place.x + 16), offsetParent.clientWidth - offsetWidth - 8);
@@ -39,11 +46,15 @@ export function Tooltip({ where }) {
     box.current.style.left = `${left}px`;
     box.current.style.top = `${above < 8 ? place.y + 18 : above}px`;
   });
-  if (!peer) return null;
+  if (!node) return null;
+  void now.value; // ages
+  if (!node.monitored) return html`<div class="tooltip" ref=${box} role="tooltip">
+    <strong><${Glyph} status="hollow" /> <code>${node.shown}</code></strong>
+    <span>not monitored: its neighbours on layer ${plain(node.layer, 24)} tell of it</span></div>`;
   return html`<div class="tooltip" ref=${box} role="tooltip">
-    <strong><${Glyph} status=${peer.status} /> <code>${peer.shown}</code></strong>
-    <span>${peer.place || "no region"} · ${peer.status === peer.verdict ? "" : `${peer.status} · `}${verdictWords(peer)}</span>
-    <span>RTT ${latency(peer.rtt_s)} · ${(peer.links ?? []).length} links · heard ${
-      peer.heardAt === null ? "never" : `${age(now.value - peer.heardAt)} ago`}</span>
+    <strong><${Glyph} status=${node.status} /> <code>${node.shown}</code></strong>
+    <span>${node.place || "no region"} · ${node.status === node.verdict ? "" : `${node.status} · `}${verdictWords(node)}</span>
+    <span>RTT ${latency(node.rtt_s)} · ${node.links ?? 0} links · heard ${
+      node.heard_at === undefined ? "never" : `${age(ageOf(node))} ago`}</span>
   </div>`;
 }

@@ -1,86 +1,220 @@
-// The lower canvas of the map: halos of regions, and links on them.
+// The lower canvas of the map: regions, partitions, and the links on them.
+//
+// Thousands of hairlines take a processor tens of milliseconds. So they are drawn into a bitmap larger than the window,
+// which a pan or zoom only moves and scales; when the hand rests, it is drawn anew and sharp.
 
 import { haloPadding, palette, resize, trace } from "./drawing.js";
-import { hull } from "./regions.js";
+import { STATUSES } from "./statuses.js";
 
 // Dashes cost many times a plain hairline; with more unknown links than this they are only grey.
 const DASHED_LINKS_MAX = 400;
 const CULL_PX = 60;
 /** Of BANDS: what is slow should be seen first. */
 const BAND_STRENGTH = [0.7, 0.85, 1, 1.25];
+/** How far the bitmap reaches beyond the window, as a share of its size on each side. */
+const BEYOND = 0.2;
+/** A bitmap may be shown larger or smaller by so much before it is drawn again while moving. */
+const STRETCH_MAX = 2.2;
+/** Links drawn while the map is in motion; of more only every so manieth. */
+const MOVING_LINKS_MAX = 2500;
 
 export class LinksCanvas {
-  /** [link, color] as the last paint put them on the screen, for tests: never what it meant to. */
-  drawn = [];
+  #drawnEdges = null;
+  #drawnPlaces = [];
+  #sampled = false;
 
   constructor(canvas) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d", { alpha: false });
+    this.bitmap = document.createElement("canvas");
+    this.sheet = this.bitmap.getContext("2d", { alpha: false });
     this.readColors();
   }
 
   readColors() {
     this.color = palette(this.canvas);
+    this.shown = this.hatching = null;
   }
 
   resize(width, height) {
     this.width = width;
     this.height = height;
     this.ratio = resize(this.canvas, width, height);
+    this.beyond = { x: Math.round(width * BEYOND), y: Math.round(height * BEYOND) };
+    resize(this.bitmap, width + 2 * this.beyond.x, height + 2 * this.beyond.y);
+    this.shown = null;
   }
 
-  paint(scene, view) {
-    const { context } = this;
-    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+  /** Show `scene` at `view`. While `moving` the bitmap of a moment ago will do, if it is of this scene. */
+  paint(scene, view, { moving }) {
+    if (!(moving && this.#fits(scene, view)) && !this.#isSharp(scene, view)) this.#draw(scene, view, moving);
+    const { k, x, y } = this.shown.view;
+    const scale = view.k / k;
+    const left = (-this.beyond.x - x) * scale + view.x;
+    const top = (-this.beyond.y - y) * scale + view.y;
+    const { context, ratio } = this;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    if (scale < 1) this.#clear(context);
+    context.imageSmoothingQuality = "low";
+    context.imageSmoothingEnabled = scale !== 1;
+    const snap = (value) => Math.round(value * ratio) / ratio;
+    const [wide, high] = [this.width + 2 * this.beyond.x, this.height + 2 * this.beyond.y];
+    context.drawImage(this.bitmap, snap(left), snap(top), wide * scale, high * scale);
+  }
+
+  /** True when the last paint left links out or is stretched, so that there is something to gain by another. */
+  isRough(view) {
+    return this.#sampled || this.shown === null || this.shown.view.k !== view.k;
+  }
+
+  /** [link, color] as the last drawing put them there, for tests: never what it meant to. */
+  drawn() {
+    const edges = this.#drawnEdges;
+    return this.#drawnPlaces.map((i) => [edges.links[i], this.color.links[edges.bands[i]]]);
+  }
+
+  #isSharp(scene, view) {
+    return !this.#sampled && this.shown?.scene === scene && this.shown.view.k === view.k && this.#covers(view);
+  }
+
+  #fits(scene, view) {
+    if (this.shown?.scene !== scene) return false;
+    const scale = view.k / this.shown.view.k;
+    return scale < STRETCH_MAX && scale > 1 / STRETCH_MAX && (scale < 1 || this.#covers(view));
+  }
+
+  #covers(view) {
+    const { k, x, y } = this.shown.view;
+    const scale = view.k / k;
+    const left = (-this.beyond.x - x) * scale + view.x;
+    const top = (-this.beyond.y - y) * scale + view.y;
+    return left <= 0 && top <= 0 && left + (this.width + 2 * this.beyond.x) * scale >= this.width
+      && top + (this.height + 2 * this.beyond.y) * scale >= this.height;
+  }
+
+  #clear(context) {
     context.fillStyle = this.color.map;
     context.fillRect(0, 0, this.width, this.height);
-    for (const region of scene.regions) this.#halo(region, scene.xy, view);
-    this.#links(scene, view);
   }
 
-  #halo({ places }, xy, view) {
-    const { context } = this;
+  #draw(scene, view, moving) {
+    const { sheet, ratio, beyond } = this;
+    this.shown = { scene, view: { k: view.k, x: view.x, y: view.y } };
+    sheet.setTransform(ratio, 0, 0, ratio, 0, 0);
+    sheet.fillStyle = this.color.map;
+    sheet.fillRect(0, 0, this.width + 2 * beyond.x, this.height + 2 * beyond.y);
+    sheet.translate(beyond.x, beyond.y);
+    for (const region of scene.regions) if (!region.closed) this.#halo(region.corners, view, "halo", "halo-line");
+    for (const { patches } of scene.partitions) for (const corners of patches) this.#patch(corners, view);
+    this.#bundles(scene.bundles, view);
+    this.#links(scene, view, moving ? MOVING_LINKS_MAX : Infinity);
+    for (const region of scene.regions) if (region.closed) this.#bubble(region, view);
+  }
+
+  /** The padded outline of a hull: a thick round line of its own colour, and a slightly thicker one below as its edge. */
+  #halo(corners, view, fill, edge) {
+    const { sheet } = this;
     const padding = haloPadding(view);
-    const corners = hull(places.map((i) => ({ x: view.toScreenX(xy[2 * i]), y: view.toScreenY(xy[2 * i + 1]) })));
-    context.beginPath();
-    context.moveTo(corners[0].x, corners[0].y);
-    for (const { x, y } of corners.slice(1)) context.lineTo(x, y);
-    context.closePath();
-    context.lineJoin = context.lineCap = "round";
-    // A thick round outline of the hull's own colour pads it; a slightly thicker one below is its edge.
-    context.strokeStyle = this.color["halo-line"];
-    context.lineWidth = 2 * padding + 2;
-    context.stroke();
-    context.strokeStyle = context.fillStyle = this.color.halo;
-    context.lineWidth = 2 * padding;
-    context.stroke();
-    context.fill();
+    this.#trace(corners, view);
+    sheet.lineJoin = sheet.lineCap = "round";
+    sheet.strokeStyle = this.color[edge];
+    sheet.lineWidth = 2 * padding + 2;
+    sheet.stroke();
+    sheet.strokeStyle = sheet.fillStyle = this.color[fill];
+    sheet.lineWidth = 2 * padding;
+    sheet.stroke();
+    sheet.fill();
   }
 
-  #links({ edges, xy }, view) {
-    const { context } = this;
-    const { size, from, to, links, groups } = edges;
+  #trace(corners, view) {
+    const { sheet } = this;
+    sheet.beginPath();
+    sheet.moveTo(view.toScreenX(corners[0].x), view.toScreenY(corners[0].y));
+    for (const { x, y } of corners.slice(1)) sheet.lineTo(view.toScreenX(x), view.toScreenY(y));
+    if (corners.length > 1) sheet.closePath();
+    else sheet.lineTo(view.toScreenX(corners[0].x) + 0.01, view.toScreenY(corners[0].y)); // a line of no length has no ends to round
+  }
+
+  /** Shade and hatch what was lost together. */
+  #patch(corners, view) {
+    const { sheet } = this;
+    this.hatching ??= hatching(this.color.down);
+    const padding = haloPadding(view) * 0.7;
+    this.#trace(corners, view);
+    sheet.lineJoin = sheet.lineCap = "round";
+    sheet.globalAlpha = 0.55;
+    sheet.strokeStyle = sheet.fillStyle = sheet.createPattern(this.hatching, "repeat");
+    sheet.lineWidth = 2 * padding;
+    sheet.stroke();
+    if (corners.length > 2) sheet.fill();
+    sheet.globalAlpha = 1;
+  }
+
+  #bundles(bundles, view) {
+    const { sheet } = this;
+    sheet.lineCap = "round";
+    const most = bundles.at(-1)?.count ?? 1;
+    for (const { from, to, count, band } of bundles) {
+      sheet.beginPath();
+      trace(sheet, view.toScreenX(from.x), view.toScreenY(from.y), view.toScreenX(to.x), view.toScreenY(to.y), [view.x, view.y]);
+      sheet.strokeStyle = this.color.links[band];
+      sheet.globalAlpha = 0.2 + 0.3 * (count / most);
+      sheet.lineWidth = 0.8 + 5 * Math.sqrt(count / most);
+      sheet.stroke();
+    }
+    sheet.globalAlpha = 1;
+  }
+
+  /** A closed region: a ring of its statuses around what it holds. */
+  #bubble({ disc, counts, total }, view) {
+    const { sheet } = this;
+    const [x, y, radius] = [view.toScreenX(disc.x), view.toScreenY(disc.y), Math.max(5, disc.radius * view.k)];
+    sheet.beginPath();
+    sheet.arc(x, y, radius, 0, 2 * Math.PI);
+    sheet.fillStyle = this.color.halo;
+    sheet.fill();
+    const thickness = Math.min(14, Math.max(2.5, radius * 0.16));
+    let angle = -Math.PI / 2;
+    sheet.lineWidth = thickness;
+    sheet.lineCap = "butt";
+    for (const status of STATUSES) {
+      const share = (counts[status] ?? 0) / total;
+      if (share === 0) continue;
+      sheet.beginPath();
+      sheet.arc(x, y, radius - thickness / 2, angle, angle + share * 2 * Math.PI);
+      sheet.strokeStyle = this.color[status];
+      sheet.stroke();
+      angle += share * 2 * Math.PI;
+    }
+  }
+
+  #links({ edges, xy }, view, most) {
+    const { sheet: context } = this;
+    const { size, from, to, groups } = edges;
+    const step = Math.max(1, Math.ceil(size / most));
     // The more links, the fainter each; those between regions most of all, as they fill the middle.
-    const strength = Math.min(0.8, 3.4 / Math.max(1, size) ** 0.3);
-    const strengthAcross = strength * 0.85 * Math.min(1, (60 / Math.max(1, size)) ** 0.15);
+    const strength = Math.min(0.8, (3.4 / Math.max(1, size) ** 0.3) * Math.sqrt(step));
+    const strengthAcross = strength * 0.85 * Math.min(1, (60 / Math.max(1, size)) ** 0.22);
     const middle = [view.x, view.y];
     context.lineWidth = size > 300 ? 1 / this.ratio : 1.4;
     context.lineCap = "butt";
-    this.drawn = [];
+    this.#drawnEdges = edges;
+    this.#drawnPlaces = [];
+    this.#sampled = step > 1;
     for (const { band, crossing, estimated, members } of groups) {
-      const color = this.color.links[band];
       context.beginPath();
-      for (const i of members) {
+      for (let at = 0; at < members.length; at += step) {
+        const i = members[at];
         const x0 = view.toScreenX(xy[2 * from[i]]);
         const y0 = view.toScreenY(xy[2 * from[i] + 1]);
         const x1 = view.toScreenX(xy[2 * to[i]]);
         const y1 = view.toScreenY(xy[2 * to[i] + 1]);
         if (this.#isOutside(x0, y0, x1, y1)) continue;
         trace(context, x0, y0, x1, y1, crossing ? middle : null);
-        this.drawn.push([links[i], color]);
+        this.#drawnPlaces.push(i);
       }
       context.setLineDash(band === 0 && members.length <= DASHED_LINKS_MAX ? [3, 4] : []);
-      context.strokeStyle = color;
+      context.strokeStyle = this.color.links[band];
       context.globalAlpha = Math.min(0.9, (crossing ? strengthAcross : strength) * BAND_STRENGTH[band] * (estimated ? 0.55 : 1));
       context.stroke();
     }
@@ -90,8 +224,25 @@ export class LinksCanvas {
 
   /** True only if no part can be seen; the margin allows for the bend of a link. */
   #isOutside(x0, y0, x1, y1) {
-    return (x0 < -CULL_PX && x1 < -CULL_PX) || (y0 < -CULL_PX && y1 < -CULL_PX)
-      || (x0 > this.width + CULL_PX && x1 > this.width + CULL_PX)
-      || (y0 > this.height + CULL_PX && y1 > this.height + CULL_PX);
+    const { x, y } = this.beyond;
+    return (x0 < -x - CULL_PX && x1 < -x - CULL_PX) || (y0 < -y - CULL_PX && y1 < -y - CULL_PX)
+      || (x0 > this.width + x + CULL_PX && x1 > this.width + x + CULL_PX)
+      || (y0 > this.height + y + CULL_PX && y1 > this.height + y + CULL_PX);
   }
+}
+
+/** A small square that repeats into diagonal lines. */
+function hatching(color) {
+  const tile = document.createElement("canvas");
+  tile.width = tile.height = 8;
+  const context = tile.getContext("2d");
+  context.strokeStyle = color;
+  context.lineWidth = 1.6;
+  context.beginPath();
+  for (const shift of [-8, 0, 8]) {
+    context.moveTo(shift, 8);
+    context.lineTo(shift + 8, 0);
+  }
+  context.stroke();
+  return tile;
 }

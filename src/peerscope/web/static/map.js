@@ -2,25 +2,30 @@
 
 import { effect, html, untracked, useLayoutEffect, useRef } from "./vendor/preact.js";
 import { quadtree } from "./vendor/force.js";
+import { closeAll, closed, isLarge, open, openAll, opened } from "./bubbles.js";
 import { Layout } from "./layout.js";
 import { LinksCanvas } from "./links-canvas.js";
 import { PeersCanvas } from "./peers-canvas.js";
 import { glyphRadius, haloPadding } from "./drawing.js";
 import { View, fitting, gestures } from "./view.js";
 import { focusOf, sceneOf } from "./scene.js";
-import { bounds } from "./regions.js";
 import { Legend, Tooltip } from "./legend.js";
-import { hovered, layer, layers, links, matching, me, peers, selected } from "./state.js";
+import { hovered, layer, layers, links, matching, me, nodes, panel, peers, selected, shape } from "./state.js";
 import { count } from "./format.js";
 
 const PICK_PX = 14;
 const NARROW_PX = 560;
+/** After the last movement of the view so long, the picture is drawn sharp. */
+const REST_MS = 140;
 
 class TopologyMap {
   #frame = null;
   #stale = { scene: true, below: true };
   #tree = null;
   #framed = false;
+  #moving = false;
+  #resting = null;
+  #frames = 0;
   #unsubscribe;
 
   constructor(frame, lower, upper) {
@@ -33,9 +38,9 @@ class TopologyMap {
     this.quiet = matchMedia("(prefers-reduced-motion: reduce)");
     this.layout = new Layout(() => this.#moved());
     gestures(upper, this.view, {
-      changed: () => this.#invalidate({ below: true }),
+      changed: () => this.#travel(),
       point: (x, y) => this.#point(x, y),
-      click: (x, y) => { selected.value = this.#pick(x, y); },
+      click: (x, y) => this.#click(x, y),
       fit: () => this.fit(),
     });
     new ResizeObserver(() => this.#resized()).observe(frame);
@@ -46,10 +51,13 @@ class TopologyMap {
     });
     this.#resized();
     this.#unsubscribe = [
-      effect(() => this.#changed(peers.value, links.value, layer.value)),
       effect(() => {
-        void [selected.value, hovered.value, matching.value, me.value];
-        this.#invalidate({});
+        void [layer.value, shape.value];
+        this.#changed(nodes.value, links.value, closed.value);
+      }),
+      effect(() => {
+        void [selected.value, hovered.value, matching.value, me.value, panel.value];
+        this.#invalidate(panel.value === "topology" ? { below: true } : {});
       }),
     ];
   }
@@ -60,28 +68,45 @@ class TopologyMap {
 
   zoom(factor) {
     this.view.zoomAt(this.peers.width / 2, this.peers.height / 2, factor);
-    this.#invalidate({ below: true });
+    this.#travel();
   }
 
   drawn() {
-    return this.peers.drawn.map((peer) => ({ ...peer }));
+    return this.peers.drawn();
   }
 
   drawnLinks() {
-    return this.links.drawn.map(([link, color]) =>
+    return this.links.drawn().map(([link, color]) =>
       ({ source: link.source, target: link.target, layer: link.layer, rtt_s: link.rtt_s ?? null, color }));
   }
 
-  #changed(allPeers, allLinks) {
+  /** What was drawn last, in numbers: for tests and benchmarks. */
+  report() {
+    const scene = this.scene;
+    return {
+      frames: this.#frames,
+      settled: this.layout.settled,
+      nodes: scene.count,
+      links: scene.edges.size,
+      bubbles: scene.regions.filter((region) => region.closed).map(({ name, disc }) => (
+        { name, x: this.view.toScreenX(disc.x), y: this.view.toScreenY(disc.y) })),
+      cutPoints: scene.cutPoints.length,
+      hollow: scene.places.hollow.length,
+      partitions: scene.partitions.map(({ size }) => size),
+    };
+  }
+
+  #changed(allNodes, allLinks, closedRegions) {
     const { width, height } = this.peers;
     // Less the room that names take beside and above.
     const aspect = Math.max(40, width - (width < NARROW_PX ? 150 : 270)) / Math.max(40, height - 130);
-    this.layout.update(allPeers, allLinks, { aspect: Math.min(2, Math.max(0.6, aspect)), still: this.quiet.matches });
+    this.layout.update(allNodes, allLinks, {
+      closed: closedRegions, aspect: Math.min(2, Math.max(0.6, aspect)), still: this.quiet.matches,
+    });
     this.#invalidate({ scene: true, below: true });
   }
 
   #moved() {
-    this.#tree = null;
     this.#stale.scene = true;
     if (this.view.following) this.#follow();
     this.#invalidate({ below: true });
@@ -90,7 +115,7 @@ class TopologyMap {
   /** Keep everything visible, but leave the picture alone while it fits about as well as it could. */
   #follow() {
     const before = { k: this.view.k, x: this.view.x, y: this.view.y };
-    const box = bounds(this.layout.xy);
+    const { box } = this.#scene();
     this.#fit(false);
     if (!this.#framed || !box) {
       this.#framed = this.layout.settled;
@@ -114,10 +139,10 @@ class TopologyMap {
   }
 
   #fit(glide) {
-    const box = bounds(this.layout.xy);
+    const scene = this.#scene();
+    const { box } = scene;
     if (!box) return;
     const { width, height } = this.peers;
-    const scene = this.#scene();
     const kMax = 3.2; // few peers would otherwise be blown up until the map looks empty
     // Halos grow with the zoom and the zoom follows from the room they leave: twice is close enough.
     let k = 1;
@@ -132,23 +157,57 @@ class TopologyMap {
   }
 
   #point(x, y) {
-    const id = x === null ? null : this.#pick(x, y);
-    this.upper.classList.toggle("pointing", id !== null);
+    const node = x === null ? null : this.#pick(x, y);
+    this.upper.classList.toggle("pointing", node !== null || (x !== null && this.#bubbleAt(x, y) !== null));
+    const id = node?.peer_id ?? node?.ref ?? null;
     if (hovered.value !== id) hovered.value = id;
   }
 
-  /** The peer at a place on the screen, as it was last drawn. */
-  #pick(x, y) {
-    this.#tree ??= quadtree(this.peers.drawn, (peer) => peer.x, (peer) => peer.y);
-    return this.#tree.find(x, y, Math.max(PICK_PX, glyphRadius(this.view) + 4))?.id ?? null;
+  #click(x, y) {
+    const node = this.#pick(x, y);
+    const bubble = node === null ? this.#bubbleAt(x, y) : null;
+    if (bubble) open(bubble.name);
+    else if (node === null || node.monitored) selected.value = node?.peer_id ?? null;
   }
 
-  where(id) {
-    return this.peers.drawn.find((peer) => peer.id === id) ?? null;
+  /** The node at a place on the screen. */
+  #pick(x, y) {
+    const { places, at, xy } = this.#scene();
+    this.#tree ??= quadtree(Object.values(places).flat(), (i) => xy[2 * i], (i) => xy[2 * i + 1]);
+    const reach = Math.max(PICK_PX, glyphRadius(this.view) + 4) / this.view.k;
+    const found = this.#tree.find(this.view.toWorldX(x), this.view.toWorldY(y), reach);
+    return found === undefined ? null : at[found];
+  }
+
+  /** The closed region at a place on the screen. */
+  #bubbleAt(x, y) {
+    const [worldX, worldY] = [this.view.toWorldX(x), this.view.toWorldY(y)];
+    return this.#scene().regions.find(({ closed: isClosed, disc }) => isClosed
+      && Math.hypot(disc.x - worldX, disc.y - worldY) <= disc.radius) ?? null;
+  }
+
+  /** Where a node is on the screen, by its `ref`. */
+  where(ref) {
+    const { index, xy } = this.#scene();
+    const place = index.get(ref);
+    if (place === undefined) return null;
+    return { x: this.view.toScreenX(xy[2 * place]), y: this.view.toScreenY(xy[2 * place + 1]) };
+  }
+
+  /** The view moved: show it roughly at once, and sharp when it rests. */
+  #travel() {
+    this.#moving = true;
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(() => {
+      this.#moving = false;
+      if (this.links.isRough(this.view) || this.scene.drawnCount > 0) this.#invalidate({ below: true });
+    }, REST_MS);
+    this.#invalidate({ below: true });
   }
 
   #invalidate(what) {
     Object.assign(this.#stale, what);
+    if (panel.peek() !== "topology") return; // drawn when somebody looks again
     this.#frame ??= requestAnimationFrame((time) => this.#paint(time));
   }
 
@@ -157,9 +216,11 @@ class TopologyMap {
     this.#frame = null;
     const gliding = this.view.step(time);
     const scene = this.#scene();
-    if (this.#stale.below) this.links.paint(scene, this.view);
-    this.peers.paint(scene, this.view);
-    this.#tree = null;
+    const how = { moving: this.#moving || gliding || !this.layout.settled };
+    if (this.#stale.below) this.links.paint(scene, this.view, how);
+    this.peers.paint(scene, this.view, how);
+    if (this.#frames === 0 && scene.ids.length > 0) performance.mark("map");
+    if (scene.ids.length > 0) this.#frames += 1;
     this.#stale.below = gliding;
     if (gliding) this.#invalidate({ below: true });
   }
@@ -168,20 +229,23 @@ class TopologyMap {
     return untracked(() => {
       if (this.#stale.scene || !this.scene) {
         this.scene = sceneOf({
-          layout: this.layout, peers: peers.value, links: links.value, layer: layer.value, narrow: this.peers.width < NARROW_PX,
-        });
+          layout: this.layout, nodes: nodes.value, links: links.value, shape: shape.value, layer: layer.value,
+          closed: closed.value, narrow: this.peers.width < NARROW_PX,
+        }, this.scene ?? null);
         this.#stale.scene = false;
+        this.#tree = null;
       }
       const scene = this.scene;
       const wanted = matching.value;
-      const focused = selected.value ?? hovered.value;
-      scene.me = me.value?.peer_id ?? null;
-      scene.selected = selected.value;
-      scene.hovered = hovered.value;
-      scene.focus = focused === null ? null : focusOf(scene.edges, scene.ids, this.layout.index.get(focused));
-      const near = selected.value === null ? null : scene.focus?.near;
-      scene.isFaint = (id) => (near ? !near.has(id) : wanted !== null && !wanted.has(id));
-      scene.isMarked = (id) => id === scene.me || id === scene.selected || id === scene.hovered;
+      const refOf = (id) => (id === null ? null : peers.value.get(id)?.ref ?? id);
+      scene.me = refOf(me.value?.peer_id ?? null);
+      scene.selected = refOf(selected.value);
+      scene.hovered = refOf(hovered.value);
+      const focused = scene.selected ?? scene.hovered;
+      scene.focus = focused === null ? null : focusOf(scene.edges, scene.ids, scene.index.get(focused));
+      const near = scene.selected === null ? null : scene.focus?.near;
+      scene.isFaint = (node) => (near ? !near.has(node.ref) : wanted !== null && !wanted.has(node.peer_id));
+      scene.isMarked = ({ ref }) => ref === scene.me || ref === scene.selected || ref === scene.hovered;
       this.lower.classList.toggle("dimmed", Boolean(near) || wanted !== null);
       return scene;
     });
@@ -201,6 +265,17 @@ function roomForNames({ regions, terse }, padding) {
   return { left: edge + taken.left, right: edge + taken.right, top: edge + taken.above, bottom: edge + taken.below };
 }
 
+/** What the map's shape means, in words, while it means something. */
+function Notes() {
+  const { partitions, articulation_peers: cuts } = shape.value;
+  const lost = partitions.map((group) => group.length);
+  if (lost.length === 0 && cuts.length === 0) return null;
+  return html`<ul class="map-notes" data-testid="map-notes">
+    ${lost.map((size, i) => html`<li key=${i} class="lost">${count(size)} ${size === 1 ? "peer" : "peers"} lost together: a partition</li>`)}
+    ${cuts.length > 0 && html`<li>${count(cuts.length)} cut ${cuts.length === 1 ? "point" : "points"}: the mesh hangs on ${cuts.length === 1 ? "it" : "each"}</li>`}
+  </ul>`;
+}
+
 export function Topology() {
   const frame = useRef();
   const lower = useRef();
@@ -210,7 +285,12 @@ export function Topology() {
     map.current = new TopologyMap(frame.current, lower.current, upper.current);
     window.peerscope = {
       ...window.peerscope,
-      map: { drawn: () => map.current.drawn(), links: () => map.current.drawnLinks() },
+      map: {
+        drawn: () => map.current.drawn(),
+        links: () => map.current.drawnLinks(),
+        report: () => map.current.report(),
+        openAll,
+      },
     };
     return () => map.current.close();
   }, []);
@@ -218,17 +298,20 @@ export function Topology() {
   return html`<section class="map" aria-label="Topology"><div class="frame" ref=${frame}>
     <canvas ref=${lower} class="lower" aria-hidden="true"></canvas>
     <canvas ref=${upper} class="upper" data-testid="map" tabindex="0" role="img"
-      aria-label=${`Map of ${count(peers.value.size)} peers and ${count(links.value.size)} links. Arrow keys pan, plus and minus zoom, 0 fits. The table lists the same peers.`}></canvas>
+      aria-label=${`Map of ${count(nodes.value.size)} nodes and ${count(links.value.size)} links. Arrow keys pan, plus and minus zoom, 0 fits. The table lists the same peers.`}></canvas>
+    <${Notes} />
     <div class="map-tools">
       ${names.length > 1 && html`<select class="tool" aria-label="Layer of links" title="Layer of links"
           onChange=${(event) => { layer.value = event.target.value || null; }}>
         <option value="">all layers</option>
         ${names.map((name) => html`<option key=${name} value=${name} selected=${name === layer.value}>${name}</option>`)}
       </select>`}
+      ${isLarge.value && html`<button class="tool" onClick=${opened.value.size > 0 ? closeAll : openAll}
+        title="Regions are bubbles; a click opens one">${opened.value.size > 0 ? "close regions" : "open all"}</button>`}
       <button class="tool" title="Zoom in" aria-label="Zoom in" onClick=${() => map.current.zoom(1.35)}>+</button>
       <button class="tool" title="Zoom out" aria-label="Zoom out" onClick=${() => map.current.zoom(1 / 1.35)}>−</button>
       <button class="tool" title="Show everything (0)" onClick=${() => map.current.fit()}>fit</button>
     </div>
-    <${Tooltip} where=${(id) => map.current?.where(id)} />
+    <${Tooltip} where=${(ref) => map.current?.where(ref)} />
   </div><${Legend} /></section>`;
 }

@@ -2,10 +2,13 @@
 
 import { html } from "./vendor/preact.js";
 import { Glyph } from "./statuses.js";
-import { feed, health, heardAt, me, now, statusFilter, toggleStatus } from "./state.js";
-import { age, count, latency, percent, plain } from "./format.js";
+import { Spark } from "./spark.js";
+import { feed, health, heardAt, me, now, simulation, statusFilter, toggleStatus, trends, verdicts, wall } from "./state.js";
+import { useAnswer } from "./ask.js";
+import { age, count, duration, latency, percent, plain } from "./format.js";
 
 const COUNTS = ["healthy", "degraded", "unhealthy", "unknown", "down"];
+const SPARK_MS = 60_000;
 
 export function Overview() {
   const totals = health.value ?? {};
@@ -16,14 +19,18 @@ export function Overview() {
       <div><strong>peerscope</strong><span title=${plain(mine?.network)}>${plain(mine?.network, 28) || "network"}</span></div>
     </div>
     <div class="counts" role="group" aria-label="Peers by status">
-      <div class="count">
+      <div class="count total" title=${verdictWords()}>
         <b data-testid="count-total">${count(totals.total_peers)}</b><span>peers</span>
       </div>
+      <${PastHour} />
       ${COUNTS.map((status) => html`<${Count} key=${status} status=${status} value=${totals[`${status}_peers`]} />`)}
     </div>
     <dl class="facts">
-      <div><dt>connectivity</dt><dd>${percent(totals.connectivity)}</dd></div>
-      <div title=${`mean ${latency(totals.average_latency_s)}`}><dt>median RTT</dt><dd>${latency(totals.median_latency_s)}</dd></div>
+      <div data-testid="fact-connectivity" title="Links that stand, of those that should"><dt>connectivity</dt><dd>${percent(totals.connectivity)}</dd></div>
+      <div title=${`mean ${latency(totals.average_latency_s)}`}><dt>median RTT</dt>
+        <dd>${latency(totals.median_latency_s)} <${Arrow} trend=${trends.value?.average_latency} worse="up" /></dd></div>
+      <div class="wide"><dt>errors</dt><dd>${percent(trends.value?.error_rate?.current)} <${Arrow} trend=${trends.value?.error_rate} worse="up" /></dd></div>
+      <div class="wide" data-testid="fact-alerts" title="This agent raises no alerts yet"><dt>alerts</dt><dd class="muted">–</dd></div>
       <div class="mine"><dt>this peer</dt><dd><code title=${plain(mine?.peer_id)}>${mine ? plain(mine.peer_id, 65).slice(0, 10) : "–"}</code>
         ${mine?.region && html` <span class="muted" title=${plain(mine.region)}>${plain(mine.region, 16)}</span>`}</dd></div>
     </dl>
@@ -32,7 +39,13 @@ export function Overview() {
       <${Clock} />
     </div>
   </header>
+  <${Simulated} />
   <${Shares} totals=${totals} />`;
+}
+
+function verdictWords() {
+  const words = Object.entries(verdicts.value).filter(([, peers]) => peers > 0).map(([verdict, peers]) => `${peers} ${verdict}`);
+  return words.length > 0 ? `By verdict: ${words.join(", ")}` : null;
 }
 
 function Count({ status, value }) {
@@ -42,6 +55,41 @@ function Count({ status, value }) {
     <b data-testid=${`count-${status}`}>${count(value)}</b>
     <span><${Glyph} status=${status} />${status}</span>
   </button>`;
+}
+
+/** How many peers there were in the last hour, and which way that goes. */
+function PastHour() {
+  const { value } = useAnswer(me.value?.keeps_history ? "history?metric=network_healthy&since=1h&step=60s" : null, SPARK_MS);
+  const trend = trends.value?.peer_count;
+  return html`<div class="past-hour">
+    <${Spark} values=${(value?.samples ?? []).map(([, sample]) => sample)} label="Healthy peers in the last hour" />
+    <${Arrow} trend=${trend} worse="down" />
+  </div>`;
+}
+
+const ARROWS = { up: "▲", down: "▼", stable: "▬" };
+
+/** The last hour against the day before it; nothing while too little of either is known. */
+function Arrow({ trend, worse }) {
+  if (!trend || !(trend.direction in ARROWS)) return null;
+  const change = trend.change_ratio === null ? trend.direction : `${trend.change_ratio > 0 ? "+" : "−"}${percent(Math.abs(trend.change_ratio))}`;
+  return html`<span class=${`arrow ${trend.direction === worse ? "worse" : ""}`} role="img"
+    aria-label=${`trend ${trend.direction}`} title=${`${change} against the 23 hours before`}>${ARROWS[trend.direction]}</span>`;
+}
+
+/** Says, as long as it is so, that nothing on this page is real. */
+function Simulated() {
+  const run = simulation.value;
+  if (run === null) return null;
+  void now.value; // tick
+  const virtual = run.virtual_s + (heardAt.value === null ? 0 : (now.value - heardAt.value) * (run.pace ?? run.speed));
+  const slow = run.pace !== null && run.pace < run.speed * 0.9;
+  const next = run.next_step && ` · ${plain(run.next_step, 40)} in ${duration(Math.max(0, run.next_step_s - virtual))}`;
+  return html`<div class="simulated" data-testid="simulated" role="note">
+    <strong>SIMULATED</strong>
+    <span>${plain(run.scenario, 40)} · seed ${run.seed} · ${duration(virtual)} of virtual time at ${Number((slow ? run.pace : run.speed).toPrecision(2))}×${
+      slow ? ` (this machine cannot do ${run.speed}×)` : ""}${next}</span>
+    <span class="summary">${plain(run.summary, 160)}</span></div>`;
 }
 
 /** A thin line of the shares of each status, readable from across the room. */
@@ -63,5 +111,5 @@ export function FeedState() {
 
 function Clock() {
   void now.value; // tick
-  return html`<time class="clock">${new Date().toLocaleTimeString()}</time>`;
+  return html`<time class="clock">${new Date(wall() * 1000).toLocaleTimeString()}</time>`;
 }

@@ -8,12 +8,13 @@ import { GLYPHS } from "./statuses.js";
 /** Room between peers, in pixels, from which their names fit beside each other. */
 const NAMES_PX_MIN = 46;
 /** Trouble is drawn last, so that it lies on top of the healthy crowd. */
-const ORDER = ["left", "unknown", "healthy", "degraded", "unhealthy", "down"];
+const ORDER = ["hollow", "left", "unknown", "healthy", "degraded", "unhealthy", "down"];
+/** With more nodes than this, they are plain squares while the map moves. */
+const SPRITES_MOVING_MAX = 2500;
 
 export class PeersCanvas {
-  /** Peers as the last paint put them on the screen, for tests and for picking: never what it meant to. */
-  drawn = [];
   #sprites = new Map();
+  #drawn = [];
 
   constructor(canvas) {
     this.canvas = canvas;
@@ -33,36 +34,66 @@ export class PeersCanvas {
     this.#sprites.clear();
   }
 
-  paint(scene, view) {
+  paint(scene, view, { moving }) {
     const { context } = this;
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, this.width, this.height);
     if (scene.focus) this.#focus(scene, view);
-    this.#peers(scene, view, glyphRadius(view));
-    for (const region of scene.regions) this.#regionName(region, scene.terse, view);
+    const radius = glyphRadius(view);
+    const rough = moving && scene.drawnCount > SPRITES_MOVING_MAX;
+    this.#drawn = [];
+    for (const status of ORDER) {
+      if (rough) this.#squares(scene, view, status, radius);
+      else this.#glyphs(scene, view, status, radius);
+    }
+    context.globalAlpha = 1;
+    if (!rough) {
+      this.#cutPoints(scene, view, radius);
+      this.#rings(scene, view, radius);
+    }
+    for (const region of scene.regions) {
+      if (region.closed) this.#bubbleName(region, view);
+      else this.#regionName(region, scene.terse, view);
+    }
   }
 
-  #peers(scene, view, radius) {
+  /** Nodes as the last paint put them on the screen, for tests: never what it meant to. */
+  drawn() {
+    return this.#drawn.map(([node, x, y, status]) => (
+      { id: node.peer_id ?? node.ref, x, y, status, color: this.color[status === "hollow" ? "unknown" : status] }));
+  }
+
+  #glyphs(scene, view, status, radius) {
     const { context } = this;
     const named = SPACING * view.k >= NAMES_PX_MIN;
-    const ringed = [];
-    this.drawn = [];
-    for (const status of ORDER) {
-      const sprite = this.#sprite(status, radius);
-      for (const place of scene.places[status]) {
-        const peer = scene.at[place];
-        const x = this.#snap(view.toScreenX(scene.xy[2 * place]));
-        const y = this.#snap(view.toScreenY(scene.xy[2 * place + 1]));
-        if (x < -20 || y < -20 || x > this.width + 20 || y > this.height + 20) continue;
-        context.globalAlpha = scene.isFaint(peer.peer_id) ? 0.2 : 1;
-        context.drawImage(sprite.bitmap, x - sprite.reach, y - sprite.reach, sprite.reach * 2, sprite.reach * 2);
-        if (named) this.#peerName(peer, x, y + radius + 5);
-        this.drawn.push({ id: peer.peer_id, x, y, status, color: this.color[status] });
-        if (peer.verdict === "suspect" || peer.verdict === "partitioned" || scene.isMarked(peer.peer_id)) ringed.push([peer, x, y]);
-      }
+    const sprite = this.#sprite(status, radius);
+    for (const place of scene.places[status]) {
+      const node = scene.at[place];
+      const x = this.#snap(view.toScreenX(scene.xy[2 * place]));
+      const y = this.#snap(view.toScreenY(scene.xy[2 * place + 1]));
+      if (this.#isOutside(x, y)) continue;
+      context.globalAlpha = scene.isFaint(node) ? 0.2 : 1;
+      context.drawImage(sprite.bitmap, x - sprite.reach, y - sprite.reach, sprite.reach * 2, sprite.reach * 2);
+      if (named) this.#peerName(node, x, y + radius + 5);
+      this.#drawn.push([node, x, y, status]);
     }
-    for (const [peer, x, y] of ringed) this.#rings(scene, peer, x, y, radius);
-    context.globalAlpha = 1;
+  }
+
+  #squares(scene, view, status, radius) {
+    const { context } = this;
+    const side = radius * 1.7;
+    context.fillStyle = this.color[status === "hollow" ? "unknown" : status];
+    for (const place of scene.places[status]) {
+      const x = view.toScreenX(scene.xy[2 * place]);
+      const y = view.toScreenY(scene.xy[2 * place + 1]);
+      if (this.#isOutside(x, y)) continue;
+      context.fillRect(x - side / 2, y - side / 2, side, side);
+      this.#drawn.push([scene.at[place], x, y, status]);
+    }
+  }
+
+  #isOutside(x, y) {
+    return x < -20 || y < -20 || x > this.width + 20 || y > this.height + 20;
   }
 
   /** Whole device pixels, where bitmaps stay sharp. */
@@ -70,14 +101,36 @@ export class PeersCanvas {
     return Math.round(value * this.ratio) / this.ratio;
   }
 
-  #rings(scene, peer, x, y, radius) {
-    const id = peer.peer_id;
-    this.context.globalAlpha = scene.isFaint(id) ? 0.3 : 1;
-    if (id === scene.me) this.#ring(x, y, radius + 3.5, this.color.accent, 1.8, []);
-    if (peer.verdict === "suspect") this.#ring(x, y, radius + 5, this.color.suspect, 1.8, [3.4, 2.6]);
-    if (peer.verdict === "partitioned") this.#ring(x, y, radius + 5, this.color.down, 1.8, [1.2, 2.4]);
-    if (id === scene.selected) this.#ring(x, y, radius + 8, this.color.text, 2, []);
-    else if (id === scene.hovered) this.#ring(x, y, radius + 6.5, this.color.text, 1.4, []);
+  /** Four ticks around each node without which the mesh would come apart. */
+  #cutPoints({ cutPoints, xy }, view, radius) {
+    const { context } = this;
+    context.beginPath();
+    for (const place of cutPoints) {
+      const x = view.toScreenX(xy[2 * place]);
+      const y = view.toScreenY(xy[2 * place + 1]);
+      const [near, far] = [radius + 3, radius + 7.5];
+      for (const [dx, dy] of [[1, 1], [1, -1], [-1, 1], [-1, -1]]) {
+        context.moveTo(x + dx * near * 0.71, y + dy * near * 0.71);
+        context.lineTo(x + dx * far * 0.71, y + dy * far * 0.71);
+      }
+    }
+    context.strokeStyle = this.color.cut;
+    context.lineWidth = 2;
+    context.stroke();
+  }
+
+  #rings(scene, view, radius) {
+    for (const [node, x, y] of this.#drawn) {
+      const isMarked = scene.isMarked(node);
+      if (!isMarked && node.verdict !== "suspect" && node.verdict !== "partitioned") continue;
+      this.context.globalAlpha = scene.isFaint(node) ? 0.3 : 1;
+      if (node.ref === scene.me) this.#ring(x, y, radius + 3.5, this.color.accent, 1.8, []);
+      if (node.verdict === "suspect") this.#ring(x, y, radius + 5, this.color.suspect, 1.8, [3.4, 2.6]);
+      if (node.verdict === "partitioned") this.#ring(x, y, radius + 5, this.color.down, 1.8, [1.2, 2.4]);
+      if (node.ref === scene.selected) this.#ring(x, y, radius + 8, this.color.text, 2, []);
+      else if (node.ref === scene.hovered) this.#ring(x, y, radius + 6.5, this.color.text, 1.4, []);
+    }
+    this.context.globalAlpha = 1;
   }
 
   #ring(x, y, radius, color, width, dash) {
@@ -106,11 +159,11 @@ export class PeersCanvas {
   }
 
   /** Two lines on the side of the region that looks away from the middle. */
-  #regionName({ name, box, side, healthy, total }, terse, view) {
+  #regionName({ name, box, side, counts, total }, terse, view) {
     const { context } = this;
     const padding = haloPadding(view) + 7;
     const title = plain(name, terse ? 12 : 26) || "no region";
-    const detail = terse ? "" : `${healthy}/${total} healthy`;
+    const detail = terse ? "" : `${counts.healthy ?? 0}/${total} healthy`;
     const titleFont = `600 13px ${this.color.font}`;
     const detailFont = `12px ${this.color.font}`;
     context.font = titleFont;
@@ -132,6 +185,20 @@ export class PeersCanvas {
     if (terse) return;
     context.font = detailFont;
     this.#text(detail, x, y + 16, this.color.muted);
+  }
+
+  /** The name and size of a closed region inside its disc, or above where that is too small. */
+  #bubbleName({ name, disc, total }, view) {
+    const { context } = this;
+    const [x, y, radius] = [view.toScreenX(disc.x), view.toScreenY(disc.y), disc.radius * view.k];
+    const fits = radius > 30;
+    context.textAlign = "center";
+    context.textBaseline = "alphabetic";
+    context.font = `600 ${fits ? 13 : 11}px ${this.color.font}`;
+    this.#text(plain(name, Math.max(8, Math.floor(radius / 4))) || "no region", x, fits ? y - 2 : y - radius - 6, this.color.text);
+    if (!fits) return;
+    context.font = `12px ${this.color.font}`;
+    this.#text(`${total} peers`, x, y + 14, this.color.muted);
   }
 
   #peerName(peer, x, y) {
@@ -162,7 +229,7 @@ export class PeersCanvas {
     const half = Math.ceil(size * 1.3 + 2);
     const bitmap = document.createElement("canvas");
     bitmap.width = bitmap.height = half * 2;
-    glyph(bitmap.getContext("2d"), status, half, size, this.color[status], this.color.map);
+    glyph(bitmap.getContext("2d"), status, half, size, this.color[status === "hollow" ? "unknown" : status], this.color.map);
     sprite = { bitmap, reach: half / this.ratio };
     this.#sprites.set(key, sprite);
     return sprite;
@@ -170,7 +237,7 @@ export class PeersCanvas {
 }
 
 function glyph(context, status, half, size, color, background) {
-  const { path, filled, width } = GLYPHS[status];
+  const { path, filled, width, dash } = GLYPHS[status];
   const shape = new Path2D(path);
   context.translate(half, half);
   context.scale(size, size);
@@ -179,12 +246,13 @@ function glyph(context, status, half, size, color, background) {
   context.strokeStyle = background;
   context.lineWidth = (width ?? 0) + 0.55;
   context.stroke(shape);
-  if (status === "unknown") {
+  if (status === "unknown" || status === "hollow") {
     context.fillStyle = background;
     context.fill(shape);
   }
   context.strokeStyle = context.fillStyle = color;
   context.lineWidth = width ?? 0.1;
+  if (dash) context.setLineDash(dash);
   if (filled) context.fill(shape);
   else context.stroke(shape);
 }

@@ -3,13 +3,16 @@
 import { Component, computed, html, signal, useRef } from "./vendor/preact.js";
 import { Glyph, STATUSES, URGENCY } from "./statuses.js";
 import {
-  clearFilters, hovered, matching, now, peers, perStatus, search, selected, statusFilter, toggleStatus,
+  ageOf, clearFilters, hovered, matching, now, peers, perStatus, search, selected, statusFilter, toggleStatus,
 } from "./state.js";
 import { age, latency } from "./format.js";
 import { verdictOf, verdictWords } from "./verdict.js";
 
-// A browser draws a few hundred rows without effort; who wants the rest can ask for it.
-const ROWS_STEP = 300;
+// A screen shows a few dozen; who wants the rest can ask for it.
+const ROWS_STEP = 120;
+/** The first picture has no time for more. */
+const ROWS_FIRST = 30;
+const FIRST_MS = 1500;
 
 const VERDICT_ORDER = { down: 0, partitioned: 1, suspect: 2, unknown: 3, alive: 4, left: 5 };
 const COLUMNS = [
@@ -17,12 +20,13 @@ const COLUMNS = [
   { key: "region", title: "Region", of: (peer) => peer.place },
   { key: "status", title: "Status", of: (peer) => URGENCY[peer.status] },
   { key: "verdict", title: "Verdict", of: (peer) => VERDICT_ORDER[verdictOf(peer)] },
-  { key: "latency", title: "RTT", hint: "Median round trip over the peer's links", number: true, of: (peer) => peer.rtt_s },
-  { key: "age", title: "Age", hint: "Since the peer's newest record", number: true, of: (peer) => (peer.heardAt === null ? null : -peer.heardAt) },
+  { key: "latency", title: "RTT", hint: "Median round trip over the peer's links", number: true, of: (peer) => peer.rtt_s ?? null },
+  { key: "age", title: "Age", hint: "Since the peer's newest record", number: true, of: (peer) => (peer.heard_at === undefined ? null : -peer.heard_at) },
 ];
 
 const order = signal({ key: "status", descending: false });
-const rowsShown = signal(ROWS_STEP);
+const rowsShown = signal(ROWS_FIRST);
+setTimeout(() => { rowsShown.value = Math.max(rowsShown.value, ROWS_STEP); }, FIRST_MS);
 
 /** Sorted by `key`; equal ones by region and id, so that rows do not dance; unknown values always last. */
 export function sortPeers(list, { key, descending }) {
@@ -110,13 +114,14 @@ class Row extends Component {
       <td class=${`word ${peer.status}`}>${peer.status}</td>
       <td class=${`verdict ${verdictOf(peer)}`} title=${verdictWords(peer)}>${verdictOf(peer)}</td>
       <td class="number">${latency(peer.rtt_s)}</td>
-      <td class="number"><${Age} since=${peer.heardAt} /></td>
+      <td class="number"><${Age} peer=${peer} /></td>
     </tr>`;
   }
 }
 
-function Age({ since }) {
-  return age(since === null ? null : now.value - since);
+function Age({ peer }) {
+  void now.value; // ages
+  return age(ageOf(peer));
 }
 
 function moveFocus(event) {

@@ -1,41 +1,97 @@
-// One moment of the network in the shape the painter wants: arrays by place in the layout, not Maps by id.
+// One moment of the network in the shape the painter wants: arrays by place in the layout, not Maps by name.
 
-import { RING_MAX, bounds } from "./regions.js";
+import { RING_MAX, bounds, hull } from "./regions.js";
 import { BANDS, STATUSES, band } from "./statuses.js";
+import { median } from "./format.js";
 
-/** Peers of `layout` that still exist, by place; and their links, halos and focus. */
-export function sceneOf({ layout, peers, links, layer, narrow }) {
+/** A region of whose peers so many were lost together is shaded as one. */
+const MOSTLY = 0.75;
+
+/**
+ * Nodes of `layout` that still exist, by place; and their links, regions, partitions and cut points.
+ * Where nothing but positions differs from what `before` was made of, only outlines are worked out again.
+ */
+export function sceneOf(given, before) {
+  const { layout, shape, narrow } = given;
   const { ids, index, xy } = layout;
-  const at = ids.map((id) => peers.get(id) ?? null);
-  const places = Object.fromEntries(STATUSES.map((status) => [status, []]));
-  const regions = new Map();
-  at.forEach((peer, place) => {
-    if (!peer) return;
-    places[peer.status].push(place);
-    let region = regions.get(peer.place);
-    if (!region) regions.set(peer.place, (region = { name: peer.place, places: [], healthy: 0, total: 0 }));
-    region.places.push(place);
-    if (peer.status === "left") return; // said goodbye: no longer part of the total
-    region.total += 1;
-    if (peer.status === "healthy") region.healthy += 1;
-  });
-  const named = [...regions.values()];
-  const terse = narrow && named.length > 3; // names alone, no counts: there is no room for more
+  const basis = [ids, layout.discs, given.nodes, given.links, given.layer, given.closed];
+  const isSame = before !== null && basis.every((part, i) => part === before.basis[i]);
+  const content = isSame ? before.content : contentOf(given);
+  const { at, places, regions, edges, bundles } = content;
+  for (const region of regions) outline(region, xy);
+  const members = (names) => names.map((name) => index.get(name)).filter((place) => place !== undefined && at[place]
+    && !given.closed.has(at[place].place));
   return {
-    ids, xy, at, places, terse,
-    count: peers.size,
-    regions: sided(named, xy),
-    edges: edgesOf(links, index, at, layer),
+    ids, index, xy, at, places, edges, bundles, basis, content,
+    terse: narrow && regions.length > 3, // names alone, no counts: there is no room for more
+    count: given.nodes.size,
+    drawnCount: STATUSES.reduce((sum, status) => sum + places[status].length, places.hollow.length),
+    box: boxOf(regions, places.hollow, xy),
+    regions: sided(regions),
+    cutPoints: members(shape.articulation_peers),
+    partitions: shape.partitions.map(members).filter((group) => group.length > 0)
+      .map((group) => ({ size: group.length, patches: patches(group, regions, xy) })),
   };
 }
 
-/** Add to each region its box in the world and the side its name stands on: the one away from the middle. */
-function sided(regions, xy) {
-  const all = bounds(xy);
+/** Outlines around a partition: one for each region that is mostly in it, else one for each of its peers. */
+function patches(group, regions, xy) {
+  const inside = new Set(group);
+  return regions.flatMap(({ places }) => {
+    const mine = (places ?? []).filter((place) => inside.has(place)).map((i) => ({ x: xy[2 * i], y: xy[2 * i + 1] }));
+    return mine.length >= MOSTLY * places.length && mine.length > 0 ? [hull(mine)] : mine.map((point) => [point]);
+  });
+}
+
+function contentOf({ layout, nodes, links, layer, closed }) {
+  const { ids, index, discs } = layout;
+  const at = ids.map((id) => nodes.get(id) ?? null);
+  const places = Object.fromEntries([...STATUSES, "hollow"].map((status) => [status, []]));
+  const regions = new Map();
+  at.forEach((node, place) => {
+    if (!node) return;
+    if (!node.monitored) {
+      places.hollow.push(place);
+      return;
+    }
+    const isClosed = closed.has(node.place);
+    if (!isClosed) places[node.status].push(place);
+    let region = regions.get(node.place);
+    if (!region) regions.set(node.place, (region = newRegion(node.place, isClosed, discs.get(node.place))));
+    if (!isClosed) region.places.push(place);
+    region.total += 1;
+    region.counts[node.status] = (region.counts[node.status] ?? 0) + 1;
+  });
+  const shown = [...regions.values()].filter((region) => !region.closed || region.disc);
+  return { at, places, regions: shown, ...edgesOf({ links, index, at, layer, closed, regions }) };
+}
+
+function newRegion(name, isClosed, disc) {
+  return { name, closed: isClosed, disc, places: [], counts: {}, total: 0 };
+}
+
+/** Add what surrounds a region: the hull of its peers, or the disc that stands for them. */
+function outline(region, xy) {
+  if (region.closed) {
+    const { x, y, radius } = region.disc;
+    region.box = { left: x - radius, right: x + radius, top: y - radius, bottom: y + radius };
+    return;
+  }
+  region.corners = hull(region.places.map((i) => ({ x: xy[2 * i], y: xy[2 * i + 1] })));
+  region.box = bounds(region.places.flatMap((i) => [xy[2 * i], xy[2 * i + 1]]));
+}
+
+function boxOf(regions, hollow, xy) {
+  const corners = regions.flatMap(({ box }) => [box.left, box.top, box.right, box.bottom]);
+  return bounds(corners.concat(hollow.flatMap((i) => [xy[2 * i], xy[2 * i + 1]])));
+}
+
+/** Add to each region the side its name stands on: the one away from the middle. */
+function sided(regions) {
+  const all = bounds(regions.flatMap(({ box }) => [box.left, box.top, box.right, box.bottom]));
   // Two regions side by side, or a crowd of them, have no room beside, only above.
   const above = regions.length > RING_MAX || regions.length < 4;
   for (const region of regions) {
-    region.box = bounds(region.places.flatMap((i) => [xy[2 * i], xy[2 * i + 1]]));
     const x = (region.box.left + region.box.right - all.left - all.right) / (all.right - all.left || 1);
     const y = (region.box.top + region.box.bottom - all.top - all.bottom) / (all.bottom - all.top || 1);
     if (Math.abs(y) >= 0.42) region.side = y > 0 ? "below" : "above";
@@ -44,15 +100,22 @@ function sided(regions, xy) {
   return regions;
 }
 
-/** Links as arrays, and grouped by how they look: what looks alike is drawn as one path. */
-function edgesOf(links, index, at, layer) {
+/**
+ * Links between what is drawn as itself, as arrays and grouped by how they look: what looks alike is one path.
+ * Links between closed regions become one bundle for each pair of them; those into a closed one end in its middle.
+ */
+function edgesOf({ links, index, at, layer, closed, regions }) {
   const kept = [];
+  const bundles = new Map();
   for (const link of links.values()) {
     if (layer !== null && link.layer !== layer) continue;
     const from = index.get(link.source);
     const to = index.get(link.target);
     if (from === undefined || to === undefined || !at[from] || !at[to]) continue;
-    kept.push([from, to, link]);
+    const outer = closed.has(at[from].place) || closed.has(at[to].place);
+    if (outer && at[from].place === at[to].place) continue;
+    if (outer) bundle(bundles, at[from].place, at[to].place, link);
+    else kept.push([from, to, link]);
   }
   const size = kept.length;
   const edges = {
@@ -81,10 +144,27 @@ function edgesOf(links, index, at, layer) {
     group.members.push(i);
   });
   edges.groups = [...groups.keys()].sort().map((key) => groups.get(key));
-  return edges;
+  return { edges, bundles: bundled(bundles, regions) };
 }
 
-/** The links of one peer and the ids at their ends, itself among them; null when it is not on the map. */
+function bundle(bundles, one, other, link) {
+  const key = one < other ? `${one}\n${other}` : `${other}\n${one}`;
+  let found = bundles.get(key);
+  if (!found) bundles.set(key, (found = { ends: [one, other], count: 0, rtts: [] }));
+  found.count += 1;
+  if (link.rtt_s !== undefined && link.rtt_s !== null) found.rtts.push(link.rtt_s);
+}
+
+function bundled(bundles, regions) {
+  return [...bundles.values()]
+    .map(({ ends, count, rtts }) => ({
+      from: regions.get(ends[0]).disc, to: regions.get(ends[1]).disc, count, band: BANDS.indexOf(band(median(rtts))),
+    }))
+    .filter(({ from, to }) => from && to)
+    .sort((a, b) => a.count - b.count);
+}
+
+/** The links of one node and the names at their ends, itself among them; null when it is not on the map. */
 export function focusOf(edges, ids, place) {
   if (place === undefined) return null;
   const found = [];

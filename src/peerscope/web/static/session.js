@@ -28,7 +28,7 @@ export function useToken(value) {
   }
 }
 
-/** Read `#token=...&peer=...`; returns the peer to open, if any, and strips the token from the bar. */
+/** Read `#token=...&panel=...&peer=...`; returns what to open, and strips the token from the bar. */
 export function readFragment() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   if (fragment.has("token")) {
@@ -36,12 +36,13 @@ export function readFragment() {
     fragment.delete("token");
     showFragment(fragment.toString());
   }
-  return fragment.get("peer");
+  return { panel: fragment.get("panel"), peer: fragment.get("peer") };
 }
 
-/** Keep the open peer in the address bar, so that a colleague can be sent straight to it. */
-export function rememberPeer(id) {
-  showFragment(id ? `peer=${encodeURIComponent(id)}` : "");
+/** Keep what is open in the address bar, so that a colleague can be sent straight to it. */
+export function remember(open) {
+  const known = Object.entries(open).filter(([, value]) => value);
+  showFragment(new URLSearchParams(known).toString());
 }
 
 function showFragment(text) {

@@ -5,13 +5,22 @@
 // holds one moment of the network and comparing identities tells what changed.
 
 import { batch, computed, signal } from "./vendor/preact.js";
-import { isNumber, median, plain } from "./format.js";
+import { isNumber, plain } from "./format.js";
 import { STATUSES, knownStatus } from "./statuses.js";
 
 export const me = signal(null);
 export const health = signal(null);
+/** Peers by verdict. */
+export const verdicts = signal({});
 export const peers = signal(new Map());
+/** By both ends and layer; an end is a `ref`. */
 export const links = signal(new Map());
+/** {hollow, articulation_peers, partitions}: what the shape of the network says beside its links. */
+export const shape = signal({ hollow: [], articulation_peers: [], partitions: [] });
+export const regions = signal([]);
+export const trends = signal(null);
+/** What turns our monotonic seconds into the peer's Unix seconds; null before the first message. */
+const epoch = signal(null);
 /** Our own monotonic seconds when the last message came; null before the first. */
 export const heardAt = signal(null);
 
@@ -20,11 +29,16 @@ export const feed = signal({ name: "connecting", retryAt: null });
 /** Ticks once a second, for ages and the clock. */
 export const now = signal(monotonic());
 
+/** Which panel the stage shows. */
+export const panel = signal("topology");
 export const selected = signal(null);
 export const hovered = signal(null);
 export const search = signal("");
 export const statusFilter = signal(new Set());
 export const layer = signal(null);
+
+/** Digits of a peer's id that name it on links. */
+const REF_DIGITS = 16;
 
 export function monotonic() {
   return performance.now() / 1000;
@@ -37,11 +51,16 @@ export function apply(message) {
   const fresh = message.type === "snapshot";
   batch(() => {
     heardAt.value = time;
+    if (isNumber(message.timestamp)) epoch.value = message.timestamp - time;
     if (fresh || data.self) me.value = data.self ?? null;
     if (fresh || data.health) health.value = data.health ?? null;
+    if (fresh || data.verdicts) verdicts.value = data.verdicts ?? {};
+    if (fresh || data.map) shape.value = data.map ?? { hollow: [], articulation_peers: [], partitions: [] };
+    if (fresh || data.regions) regions.value = data.regions ?? [];
+    if (fresh || data.trends) trends.value = data.trends ?? null;
     if (fresh || data.peers?.length || data.gone?.length) {
       const next = new Map(fresh ? [] : peers.value);
-      for (const peer of data.peers ?? []) next.set(peer.peer_id, readable(peer, time));
+      for (const peer of data.peers ?? []) next.set(peer.peer_id, readable(peer));
       for (const id of data.gone ?? []) next.delete(id);
       peers.value = next;
     }
@@ -58,18 +77,47 @@ function linkKey(source, target, name) {
   return `${source} ${target} ${name}`;
 }
 
-/** The peer as it was sent, with what several views need: shown names, one latency, when it was heard. */
-export function readable(peer, time) {
-  const up = (peer.links ?? []).filter((link) => link.up !== false && isNumber(link.rtt_s));
+/** Unix seconds by the peer's clock: virtual ones go at the pace of the simulation. */
+export function wall() {
+  if (epoch.value === null) return Date.now() / 1000;
+  const pace = simulation.value?.pace ?? simulation.value?.speed ?? 1;
+  return epoch.value + heardAt.value + (now.value - heardAt.value) * pace;
+}
+
+/** How a simulated network goes; null where it is real. */
+export const simulation = computed(() => me.value?.simulation ?? null);
+
+/** The peer as it was sent, with what several views need: its name on links, and names to show. */
+export function readable(peer) {
+  const id = String(peer.peer_id);
   return {
     ...peer,
+    ref: id.slice(0, REF_DIGITS),
     status: knownStatus(peer.status),
-    shown: plain(peer.short_id || String(peer.peer_id).slice(0, 10), 16),
+    shown: plain(id.slice(0, 10), 16),
     place: plain(peer.region, 40),
-    rtt_s: median(up.map((link) => link.rtt_s)),
-    heardAt: isNumber(peer.age_s) ? time - peer.age_s : null,
+    accused_by: peer.accused_by ?? 0,
+    observers: peer.observers ?? 0,
+    monitored: true,
   };
 }
+
+/** Seconds since the peer's last report was issued; null before the first. */
+export function ageOf(peer) {
+  return isNumber(peer.heard_at) ? Math.max(0, wall() - peer.heard_at) : null;
+}
+
+/** Everything that stands on the map by `ref`: peers, and those that only links tell of. */
+export const nodes = computed(() => {
+  const found = new Map();
+  for (const peer of peers.value.values()) if (peer.status !== "left") found.set(peer.ref, peer);
+  for (const { name, layer: seenIn } of shape.value.hollow) {
+    if (found.has(name)) continue;
+    const shown = plain(name.slice(name.indexOf(":") + 1), 16);
+    found.set(name, { ref: name, peer_id: null, shown, place: "", status: "unknown", verdict: null, monitored: false, layer: seenIn });
+  }
+  return found;
+});
 
 export const layers = computed(() => {
   const names = new Set();
@@ -92,7 +140,7 @@ export const matching = computed(() => {
 });
 
 function describes(peer, words) {
-  const text = `${peer.peer_id} ${peer.place} ${peer.status} ${peer.verdict} ${peer.version} ${(peer.addresses ?? []).join(" ")}`;
+  const text = `${peer.peer_id} ${peer.place} ${peer.status} ${peer.verdict} ${peer.version} ${peer.node ?? ""} ${peer.address ?? ""}`;
   return words.split(/\s+/).every((word) => text.toLowerCase().includes(word));
 }
 

@@ -17,6 +17,8 @@ export const GLYPHS = {
   unknown: { path: "M.75 0A.75.75 0 1 1-.75 0A.75.75 0 1 1 .75 0Z", filled: false, width: 0.4 },
   down: { path: "M-.8-.8L.8.8M.8-.8L-.8.8", filled: false, width: 0.55 },
   left: { path: "M-.7 0H.7", filled: false, width: 0.4 },
+  /** Not a status: nobody monitors it. */
+  hollow: { path: "M.8 0A.8.8 0 1 1-.8 0A.8.8 0 1 1 .8 0Z", filled: false, width: 0.28, dash: [0.5, 0.34] },
 };
 
 /** The statuses of the order above by how urgent they are, for sorting: the worst first. */
@@ -37,9 +39,9 @@ export function band(rttS) {
 }
 
 export function Glyph({ status, label }) {
-  const { path, filled, width } = GLYPHS[status];
+  const { path, filled, width, dash } = GLYPHS[status];
   return html`<svg class="glyph ${status}" viewBox="-1.2 -1.2 2.4 2.4" role=${label ? "img" : null}
       aria-label=${label ?? null} aria-hidden=${label ? null : "true"}>
-    <path d=${path} class=${filled ? "filled" : "stroked"} stroke-width=${width ?? 0} />
+    <path d=${path} class=${filled ? "filled" : "stroked"} stroke-width=${width ?? 0} stroke-dasharray=${dash?.join(" ")} />
   </svg>`;
 }

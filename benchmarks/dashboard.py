@@ -1,0 +1,200 @@
+"""What the dashboard costs a browser without a GPU: first paint, and frames per second while the map is moved.
+
+    .venv/bin/python benchmarks/dashboard.py [--simulate 1000] [--generate 10000] [--chromium PATH] [--seconds 4]
+
+Prints JSON. `--simulate`: `peerscope simulate steady --serve` with so many peers, stopped (SIGSTOP) while frames are
+counted, since it would take a core of its own. `--generate`: a ledger of so many linked peers behind the same web app,
+first with its regions as bubbles, then with all of them opened. 0 leaves either out. Frames are those in which the map
+was drawn after an input event; the browser makes at most 60 in a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
+
+import uvicorn
+from playwright.sync_api import Page, sync_playwright
+from topology import Network
+
+from peerscope.chronicle import Chronicle
+from peerscope.config import Config
+from peerscope.mesh.peer import Peer
+from peerscope.outlook import Outlook, SelfView
+from peerscope.records.identity import short
+from peerscope.sources.node import Node
+from peerscope.tally import Tally
+from peerscope.traffic import Traffic
+from peerscope.web.app import make_app
+from peerscope.web.feed import Feed
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+PATIENCE_S = 600.0
+MOVE = """([seconds, kind]) => new Promise((done) => {
+  const canvas = document.querySelector("[data-testid=map]");
+  const box = canvas.getBoundingClientRect();
+  const middle = { clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 };
+  const at = { ...middle, bubbles: true, pointerId: 1, button: 0 };
+  canvas.setPointerCapture = () => {};
+  if (kind === "pan") canvas.dispatchEvent(new PointerEvent("pointerdown", at));
+  const before = window.peerscope.map.report().frames;
+  const begun = performance.now();
+  let last = begun, worst = 0, turn = 0;
+  const frame = (now) => {
+    worst = Math.max(worst, now - last);
+    last = now;
+    turn += 1;
+    const angle = turn / 15;
+    if (kind === "pan") canvas.dispatchEvent(new PointerEvent("pointermove",
+      { ...at, clientX: at.clientX + 90 * Math.sin(angle), clientY: at.clientY + 60 * Math.cos(angle) }));
+    else canvas.dispatchEvent(new WheelEvent("wheel", { ...at, deltaY: 60 * Math.sin(angle), cancelable: true }));
+    if (now - begun < seconds * 1000) return requestAnimationFrame(frame);
+    if (kind === "pan") canvas.dispatchEvent(new PointerEvent("pointerup", at));
+    const passed = (now - begun) / 1000;
+    done({ fps: (window.peerscope.map.report().frames - before) / passed, worst_frame_s: worst / 1000 });
+  };
+  requestAnimationFrame(frame);
+})"""
+
+
+class Generated(Outlook):
+    """Looks through the first peer of a ledger that was never on a network."""
+
+    def __init__(self, peers: int) -> None:
+        super().__init__()
+        self._network = Network(peers, Random(1))
+        self.config, self.http, self.recorder = Config(), None, None
+        self.chronicle = Chronicle(self.moment, self.region_health, 5.0)
+        self.tally = Tally(self.moment, self.mesh_links)
+        self.node = Node(self.config.node, 5.0, Random(2))
+        me = self._network.peers[0]
+        self._peer = cast(Peer, SimpleNamespace(ledger=self._network.ledger, me=me, refused={}))
+        self.traffic = Traffic(me, self.moment, lambda peer: None)
+
+    @property
+    def peer(self) -> Peer:
+        return self._peer
+
+    def clock(self) -> tuple[float, float]:
+        return 1.0, time.time()  # a moment that lasts: nothing expires
+
+    def self_view(self) -> SelfView:
+        me = self.peer.me
+        return SelfView(
+            me.hex(), short(me), "", "generated", None, None, "0", 0.0, None, None, (), {}, keeps_history=False
+        )
+
+
+@contextlib.contextmanager
+def generated(peers: int) -> Iterator[str]:
+    """Serves a generated network from a thread; its address."""
+    outlook = Generated(peers)
+    app = make_app(outlook, Feed(outlook))
+    taken = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, lifespan="off", log_config=None, ws="websockets-sansio", ws_per_message_deflate=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextlib.contextmanager
+def simulated(peers: int) -> Iterator[tuple[str, int]]:
+    """`simulate --serve` once nearly all its links are known; its address and process."""
+    command = [sys.executable, "-m", "peerscope", "simulate", "steady", "--peers", str(peers), "--unsigned"]
+    command += ["--serve", "--speed", "10", "--json", "--http", "127.0.0.1:0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        http = json.loads(process.stdout.readline())["http"]
+        end = time.monotonic() + PATIENCE_S
+        while (links := _links(http)) < 3.9 * peers and time.monotonic() < end:
+            time.sleep(5)
+        print(f"{links} links of {peers} simulated peers are known", file=sys.stderr)
+        yield http, process.pid
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.wait()
+
+
+def _links(http: str) -> int:
+    with urllib.request.urlopen(f"{http}/api/v1/topology", timeout=60) as answer:
+        return len(json.load(answer)["links"])
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--simulate", type=int, default=1_000, metavar="PEERS")
+    parser.add_argument("--generate", type=int, default=10_000, metavar="PEERS")
+    parser.add_argument("--chromium", default=shutil.which("chromium"))
+    parser.add_argument("--seconds", type=float, default=4.0, help="of movement, each")
+    options = parser.parse_args()
+    found: dict[str, Any] = {"benchmark": "dashboard", "cores": os.cpu_count()}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=options.chromium, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 720})
+        page.goto("about:blank")  # the browser has started before anything is timed
+        if options.simulate:
+            with simulated(options.simulate) as (http, process):
+                found["simulated"] = look(page, http, options.seconds, stop=process)
+        if options.generate:
+            with generated(options.generate) as http:
+                found["generated"] = look(page, http, options.seconds)
+                if page.evaluate("window.peerscope.map.report().bubbles.length"):
+                    page.evaluate("window.peerscope.map.openAll()")
+                    _settle(page)
+                    found["generated_all_open"] = _moved(page, options.seconds)
+        browser.close()
+    print(json.dumps(found, indent=2))
+
+
+def look(page: Page, http: str, seconds: float, stop: int | None = None) -> dict[str, Any]:
+    """First paint, and frames while moving; the process `stop` stands still meanwhile."""
+    page.goto(http)
+    _settle(page)
+    first_paint_s = page.evaluate("performance.getEntriesByName('map')[0].startTime / 1000")
+    if stop is not None:
+        os.kill(stop, signal.SIGSTOP)
+    try:
+        return {"first_paint_s": round(first_paint_s, 3)} | _moved(page, seconds)
+    finally:
+        if stop is not None:
+            os.kill(stop, signal.SIGCONT)
+
+
+def _settle(page: Page) -> None:
+    end = time.monotonic() + PATIENCE_S
+    page.wait_for_timeout(1000)
+    while not page.evaluate("window.peerscope?.map?.report().settled") and time.monotonic() < end:
+        page.wait_for_timeout(500)
+
+
+def _moved(page: Page, seconds: float) -> dict[str, Any]:
+    report = page.evaluate("window.peerscope.map.report()")
+    shown = {"nodes": report["nodes"], "links_drawn": report["links"], "bubbles": len(report["bubbles"])}
+    moves = {kind: page.evaluate(MOVE, [seconds, kind]) for kind in ("pan", "zoom")}
+    return shown | {kind: {name: round(value, 3) for name, value in one.items()} for kind, one in moves.items()}
+
+
+if __name__ == "__main__":
+    main()

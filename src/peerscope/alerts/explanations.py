@@ -1,0 +1,288 @@
+"""What alerts may have in common: every explanation that they allow, each with its weight.
+
+Alerts belong together when a chain of beginnings leads from one to the other with no gap as long as the window: an
+*episode*. There are no walls at fixed times, and nothing depends on the order in which alerts arrive. An episode is
+an explanation when it is large enough for its kind:
+
+    partition       one alert about a group that was lost together, with what befell its members
+    region-outage   3 peers of a region, and at least half of it, by alerts that are rarer elsewhere
+    version         one rule falls on peers of one version far more often than on all others (Fisher's exact test)
+    cascade         alerts spread along links from one peer (see `cascade`)
+    pattern         5 peers with alerts of one type
+    peer-cluster    3 different rules on one peer
+
+Several fit most alerts. Those that passed a test of chance come first: where failures fell on a region, on a version or
+along links as chance does not throw them, a pattern is what is left. Among equals the weight decides: peers explained,
+times how much the kind says, times how well it fits.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import inf, sqrt
+from typing import Literal
+
+from msgspec import Struct
+
+from peerscope.alerts.cascade import Cascade, TreeNode, cascades
+from peerscope.alerts.model import Alert
+from peerscope.alerts.shares import Share, concentrated, episodes, tail
+from peerscope.alerts.surroundings import AGENT, Surroundings
+
+IncidentKind = Literal["partition", "region-outage", "version", "cascade", "pattern", "peer-cluster"]
+
+REGION_PEERS_MIN = 3
+REGION_SHARE_MIN = 0.5
+REGION_RATIO_MIN = 1.5  # lets three regions of four be out at once
+"""How many times as often a type of alert must fall on the region as elsewhere: what is everywhere is not its doing."""
+PATTERN_PEERS_MIN = 5
+CLUSTER_RULES_MIN = 3
+PARTITION_PEERS_MIN = 3
+VERSION_PEERS_MIN = 3
+VERSION_CHANCE_MAX = 0.01
+"""Chance that so many peers of one version would have the alert if versions meant nothing; over all versions."""
+VERSION_RATIO_MIN = 3.0
+"""How many times as often the alert must fall on this version as on others: what is significant may still be slight."""
+REGION_CHANCE_MAX = 0.01
+"""The same for a region that is to be believed before all patterns."""
+PEER_REF_HEX = 16
+SAYS: dict[IncidentKind, float] = {
+    "region-outage": 4.5,
+    "partition": 3.5,
+    "version": 3.0,
+    "cascade": 2.5,
+    "pattern": 1.0,
+    "peer-cluster": 0.9,
+}
+"""How much each kind says about the cause, per peer that it explains.
+
+A place or a cut names what to look at, and nothing else makes just these peers fail. A version names it, too, but
+takes a test to believe. A cascade rests on times. A pattern only says "the same", a cluster "the same peer". The ratios
+decide when a weaker kind wins by explaining more: 30 peers of one version outweigh 5 of a region that has 10, and a
+region of which less than 3 in 5 were lost is part of a cut rather than its reason.
+"""
+
+
+class Explanation(Struct, frozen=True):
+    """Alerts, and what they have in common."""
+
+    kind: IncidentKind
+    anchor: str
+    """What does not change while they last: the region, version, type or peer."""
+    alerts: tuple[Alert, ...]
+    """By beginning, then id."""
+    peers: tuple[str, ...]
+    root: str | None
+    confidence: float
+    weight: float
+    is_tested: bool = False
+    """Chance hardly makes it."""
+    of: int = 0
+    """How many peers it could have met: those of the region or version."""
+    tree: tuple[TreeNode, ...] = ()
+
+    @property
+    def order(self) -> tuple[bool, float]:
+        """Smaller comes first."""
+        return not self.is_tested, -self.weight
+
+
+Propose = Callable[[Sequence[Alert]], Iterable[Explanation]]
+"""What of a kind, at an anchor, these alerts allow."""
+
+
+def proposals(alerts: Sequence[Alert], around: Surroundings, window_s: float) -> Iterator[tuple[Propose, list[Alert]]]:
+    """For each kind and anchor, the alerts that it may explain, and what explains them."""
+    for group in alerts:
+        if is_group(group, around):
+            yield _partition(group, around), _of_group(group, alerts, around, window_s)
+    yield from _regional(alerts, around, window_s)
+    for layer, versions in sorted(around.versions.items()):
+        yield from _versioned(layer, versions, alerts, window_s)
+    yield lambda mine: _cascades(mine, around, window_s), list(alerts)
+    for kind, mine in _by(alerts, lambda alert: [alert.type] if alert.peer_id else []):
+        yield _each(window_s, _pattern(kind)), mine
+    for peer, mine in _by(alerts, lambda alert: [alert.peer_id] if alert.peer_id else []):
+        yield _each(window_s, _cluster(peer)), mine
+
+
+def is_group(alert: Alert, around: Surroundings) -> bool:
+    """It is about peers that were lost together."""
+    return alert.type == "network-partition" and len(around.groups.get(alert.id, ())) >= PARTITION_PEERS_MIN
+
+
+def concerned(alert: Alert, around: Surroundings) -> Sequence[str]:
+    """The peers an alert is about: one, the members of a group, or none."""
+    return (alert.peer_id,) if alert.peer_id is not None else around.groups.get(alert.id, ())
+
+
+def peers_of(alerts: Iterable[Alert], around: Surroundings) -> tuple[str, ...]:
+    """Everybody whom the alerts are about, each once."""
+    return tuple(sorted({peer for alert in alerts for peer in concerned(alert, around)}))
+
+
+def _by(alerts: Sequence[Alert], keys: Callable[[Alert], Iterable[str]]) -> list[tuple[str, list[Alert]]]:
+    found: defaultdict[str, list[Alert]] = defaultdict(list)
+    for alert in alerts:
+        for key in keys(alert):
+            found[key].append(alert)
+    return sorted(found.items())
+
+
+def _each(window_s: float, explain: Propose) -> Propose:
+    return lambda alerts: [found for episode in episodes(alerts, window_s) for found in explain(episode)]
+
+
+def _weight(kind: IncidentKind, peers: int, fit: float) -> float:
+    return SAYS[kind] * peers * fit
+
+
+def _partition(group: Alert, around: Surroundings) -> Propose:
+    def explain(alerts: Sequence[Alert]) -> Iterator[Explanation]:
+        if group in alerts:
+            peers = peers_of(alerts, around)
+            weight = _weight("partition", len(peers), 1.0)
+            anchor = group.id.removeprefix(f"{group.rule}-")
+            yield Explanation("partition", anchor, tuple(alerts), peers, None, 0.9, weight, True, len(peers))
+
+    return explain
+
+
+def _of_group(group: Alert, alerts: Sequence[Alert], around: Surroundings, window_s: float) -> list[Alert]:
+    """The alert about a group, and those that say of a member that it is gone, while the group was."""
+    members = set(around.groups[group.id])
+    begin, end = group.started_at - window_s, inf if group.resolved_at is None else group.resolved_at
+    return [
+        alert
+        for alert in alerts
+        if alert.id == group.id
+        or (alert.type == "peer-down" and alert.peer_id in members and begin < alert.started_at <= end)
+    ]
+
+
+def _regional(alerts: Sequence[Alert], around: Surroundings, window_s: float) -> Iterator[tuple[Propose, list[Alert]]]:
+    """Regions on which types of alerts fall more than elsewhere, with those alerts and those about the region."""
+    homes = {peer: region for peer, region in around.regions.items() if region is not None}
+    sizes = Counter(homes.values())
+    held = concentrated(
+        alerts,
+        homes,
+        lambda alert: concerned(alert, around),
+        lambda alert: alert.type,
+        lambda share: share.is_times(REGION_RATIO_MIN),
+        window_s,
+    )
+    for region, mine in held.items():
+        about = [alert for alert in alerts if alert.region == region and not concerned(alert, around)]
+        ordered = sorted((*mine, *about), key=lambda alert: (alert.started_at, alert.id))
+        yield _each(window_s, _region(region, sizes[region], alerts, around)), ordered
+
+
+def _region(region: str, size: int, everywhere: Sequence[Alert], around: Surroundings) -> Propose:
+    def explain(alerts: Sequence[Alert]) -> Iterator[Explanation]:
+        peers = tuple(peer for peer in peers_of(alerts, around) if around.regions.get(peer) == region)
+        if len(peers) >= REGION_PEERS_MIN and len(peers) >= REGION_SHARE_MIN * size:
+            types, first, last = {alert.type for alert in alerts}, alerts[0].started_at, alerts[-1].started_at
+            alike = [alert for alert in everywhere if alert.type in types and first <= alert.started_at <= last]
+            others = set(peers_of(alike, around)) - set(peers)
+            chance = Share(len(peers), size, len(peers) + len(others), len(around.regions)).chance()
+            share = len(peers) / size
+            yield Explanation(
+                kind="region-outage",
+                anchor=region,
+                alerts=tuple(alerts),
+                peers=peers,
+                root=region,
+                confidence=round(share, 4),
+                weight=_weight("region-outage", len(peers), sqrt(share)),
+                is_tested=chance <= REGION_CHANCE_MAX,
+                of=size,
+            )
+
+    return explain
+
+
+def _versioned(
+    layer: str, versions: Mapping[str, str], alerts: Sequence[Alert], window_s: float
+) -> Iterator[tuple[Propose, list[Alert]]]:
+    """Versions that hold far more than their share of some rule's alerts, with all those alerts."""
+    running = Counter(versions.values())
+    if len(running) < 2:
+        return
+
+    def is_telling(share: Share) -> bool:
+        return (
+            share.peers >= VERSION_PEERS_MIN
+            and share.is_times(VERSION_RATIO_MIN)
+            and share.chance() * len(running) <= VERSION_CHANCE_MAX
+        )
+
+    held = concentrated(
+        [alert for alert in alerts if alert.peer_id in versions],
+        versions,
+        lambda alert: [alert.peer_id] if alert.peer_id else [],
+        lambda alert: alert.rule,
+        is_telling,
+        window_s,
+    )
+    for version, mine in held.items():
+        anchor = version if layer == AGENT else f"{layer} {version}"
+        yield _each(window_s, _version(anchor, running[version], len(versions))), mine
+
+
+def _version(anchor: str, size: int, of_all: int) -> Propose:
+    def explain(alerts: Sequence[Alert]) -> Iterator[Explanation]:
+        peers = tuple(sorted({alert.peer_id for alert in alerts if alert.peer_id}))
+        if len(peers) >= VERSION_PEERS_MIN:
+            weight = _weight("version", len(peers), sqrt(len(peers) / size))
+            confidence = round(1.0 - tail(len(peers), size, len(peers), of_all), 4)
+            yield Explanation("version", anchor, tuple(alerts), peers, anchor, confidence, weight, True, size)
+
+    return explain
+
+
+def _cascades(alerts: Sequence[Alert], around: Surroundings, window_s: float) -> Iterator[Explanation]:
+    for cascade in cascades(alerts, around.links, len(around.regions), window_s=window_s):
+        yield _spread(cascade, {alert.id: alert for alert in alerts})
+
+
+def _spread(cascade: Cascade, by_id: Mapping[str, Alert]) -> Explanation:
+    mine = sorted((by_id[node.alert_id] for node in cascade.nodes), key=lambda alert: (alert.started_at, alert.id))
+    peers = tuple(sorted({node.peer_id for node in cascade.nodes}))
+    anchor = by_id[cascade.nodes[0].alert_id].type
+    weight = _weight("cascade", len(peers), cascade.confidence)
+    confidence = cascade.confidence
+    return Explanation(
+        "cascade", anchor, tuple(mine), peers, cascade.root, confidence, weight, True, tree=cascade.nodes
+    )
+
+
+def _pattern(kind: str) -> Propose:
+    def explain(alerts: Sequence[Alert]) -> Iterator[Explanation]:
+        peers = tuple(sorted({alert.peer_id for alert in alerts if alert.peer_id}))
+        if len(peers) >= PATTERN_PEERS_MIN:
+            confidence = round(len(peers) / (len(peers) + PATTERN_PEERS_MIN), 4)
+            yield Explanation(
+                "pattern", kind, tuple(alerts), peers, None, confidence, _weight("pattern", len(peers), 1.0)
+            )
+
+    return explain
+
+
+def _cluster(peer: str) -> Propose:
+    def explain(alerts: Sequence[Alert]) -> Iterator[Explanation]:
+        rules = {alert.rule for alert in alerts}
+        if len(rules) >= CLUSTER_RULES_MIN:
+            confidence = round(len(rules) / (len(rules) + CLUSTER_RULES_MIN), 4)
+            yield Explanation(
+                "peer-cluster",
+                peer[:PEER_REF_HEX],
+                tuple(alerts),
+                (peer,),
+                peer,
+                confidence,
+                _weight("peer-cluster", 1, 1.0),
+            )
+
+    return explain

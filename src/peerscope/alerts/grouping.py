@@ -1,0 +1,134 @@
+"""What one message to people is about: an incident, or a single alert outside of incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from peerscope.alerts.model import Alert
+from peerscope.alerts.orders import Standing
+
+
+class Correlated(Protocol):
+    """What is needed of an incident."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def severity(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def started_at(self) -> float: ...
+    @property
+    def ended_at(self) -> float | None: ...
+    @property
+    def alerts(self) -> Sequence[str]: ...
+    @property
+    def root(self) -> str | None: ...
+
+
+class Group(Struct, frozen=True):
+    """Alerts that are told together."""
+
+    key: str
+    """Id of the incident or of the alert."""
+    severity: str
+    title: str
+    description: str
+    alerts: tuple[Alert, ...]
+    """Those that fire first."""
+    root: str | None = None
+    """The probable root, where it is an incident that has one."""
+    url: str = ""
+    """Where people see more."""
+    incident: str | None = None
+    """Kind of the incident; None for an alert by itself."""
+    state: Literal["firing", "resolved"] = "firing"
+    started_at: float = 0.0
+    """Unix seconds."""
+    resolved_at: float | None = None
+    told_as: tuple[str, ...] = ()
+    """Keys of earlier groups that it was part of: who heard of those has heard of this."""
+    silenced: bool = False
+    acknowledged: bool = False
+
+
+def groups(
+    alerts: Iterable[Alert],
+    incidents: Iterable[Correlated],
+    orders: Standing,
+    *,
+    url: str = "",
+    quiet: Container[str] = (),
+) -> list[Group]:
+    """Everything that may be worth a message, lately resolved included.
+
+    `alerts`: marked with the orders that fit them; pending ones are not told. `quiet`: rules of which nobody is told.
+    """
+    by_id = {alert.id: alert for alert in alerts if alert.state != "pending"}
+    found: list[Group] = []
+    open_now: set[str] = set()
+    earlier: dict[str, list[str]] = {}
+    for incident in incidents:
+        members = [by_id[name] for name in incident.alerts if name in by_id]
+        if incident.state == "open":
+            open_now.update(alert.id for alert in members)
+        else:
+            for alert in members:
+                earlier.setdefault(alert.id, []).append(incident.id)
+        found.append(_of_incident(incident, members, orders, url, quiet))
+    for alert in by_id.values():
+        if alert.id in open_now or (alert.state == "resolved" and alert.id in earlier):
+            continue  # the incident speaks for it
+        found.append(_of_alert(alert, tuple(earlier.get(alert.id, ())), url, quiet))
+    return found
+
+
+def _of_alert(alert: Alert, told_as: tuple[str, ...], url: str, quiet: Container[str]) -> Group:
+    return Group(
+        key=alert.id,
+        severity=alert.severity,
+        title=alert.title,
+        description=alert.description,
+        alerts=(alert,),
+        url=url,
+        state="resolved" if alert.state == "resolved" else "firing",
+        started_at=alert.started_at,
+        resolved_at=alert.resolved_at,
+        told_as=told_as,
+        silenced=alert.silenced_by is not None or alert.rule in quiet,
+        acknowledged=alert.acknowledged_by is not None,
+    )
+
+
+def _of_incident(
+    incident: Correlated, members: list[Alert], orders: Standing, url: str, quiet: Container[str]
+) -> Group:
+    firing = [alert for alert in members if alert.state == "firing"]
+    names = {"id": incident.id, "type": incident.kind, "rule": incident.kind, "severity": incident.severity}
+    is_silenced = orders.silence({field: (value,) for field, value in names.items()}) is not None
+    is_known = orders.acknowledgement(incident.id, incident.started_at) is not None
+    return Group(
+        key=incident.id,
+        severity=incident.severity,
+        title=incident.title,
+        description=incident.description,
+        alerts=(*firing, *(alert for alert in members if alert.state != "firing")),
+        root=incident.root,
+        url=url,
+        incident=incident.kind,
+        state="firing" if incident.state == "open" else "resolved",
+        started_at=incident.started_at,
+        resolved_at=incident.ended_at,
+        silenced=is_silenced or (bool(firing) and all(alert.silenced_by or alert.rule in quiet for alert in firing)),
+        acknowledged=is_known or (bool(firing) and all(alert.acknowledged_by for alert in firing)),
+    )

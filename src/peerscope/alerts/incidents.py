@@ -1,0 +1,260 @@
+"""Incidents: alerts with one probable root, so that one cause is one message.
+
+`correlate` is a function of the alerts, what stands around them and the time, and of nothing else: whatever the order
+in which alerts arrived, or how often, or how late, two peers with the same alerts see the same incidents. It lists
+every explanation (`explanations`) and accepts the best one first. What that explains is explained: the others make
+do with the rest, are weighed again, and fall away where too little is left. So an alert is in one incident at most.
+
+Explanations that lost to one of the same alerts stay as its `names`. A region's outage is a mere pattern until half of
+the region is gone, and peers need not notice the change at the same moment. Whoever sends messages finds by the names
+that it is the same incident. `Incidents` remembers under which of them it was first known here; that one stays the id.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Collection, Iterable
+from itertools import count
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from peerscope.alerts.cascade import TreeNode
+from peerscope.alerts.explanations import Explanation, IncidentKind, Propose, proposals
+from peerscope.alerts.model import Alert
+from peerscope.alerts.surroundings import Surroundings
+from peerscope.errors import ConfigError
+from peerscope.records.alerts import Severity
+from peerscope.records.identity import SHORT_HEX
+
+SHARES = ((0.33, Severity.CRITICAL), (0.1, Severity.HIGH))  # guesses, as all such limits are
+"""From this share of the network on, an incident is at least so severe."""
+
+
+class IncidentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What belongs together, and for how long it is told."""
+
+    window_s: float = 300.0
+    """Longest gap between two beginnings of one incident. Longer joins what only happened on the same day."""
+    keep_s: float = 86_400.0
+    """How long an incident is shown after its last alert ended."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.window_s <= 3600:
+            raise ConfigError(f"incidents.window_s is {self.window_s}; must lie between 1 and 3600")
+        if not self.window_s <= self.keep_s <= 7 * 86_400:
+            raise ConfigError(f"incidents.keep_s is {self.keep_s}; must lie between window_s and 604800 (a week)")
+
+
+class Incident(Struct, frozen=True):
+    """Alerts that belong together. Times are Unix seconds by our own clock."""
+
+    id: str
+    """Stays while the incident lives, however it grows or shrinks."""
+    kind: IncidentKind
+    severity: str
+    title: str
+    description: str
+    state: Literal["open", "closed"]
+    """Open while any of its alerts is active."""
+    started_at: float
+    updated_at: float
+    """When the last of its alerts began or ended."""
+    ended_at: float | None
+    alerts: tuple[str, ...]
+    """Ids, by beginning."""
+    peers: tuple[str, ...]
+    """Full ids of everybody concerned."""
+    root: str | None
+    """Full id of a peer (cascade, peer-cluster), a region, or a version: the probable cause."""
+    confidence: float
+    """0..1: of a cascade, mean probability that its alerts came of each other; of a version, that it is no chance; of a
+    region, the share of it that is concerned; else greater with the size."""
+    tree: tuple[TreeNode, ...] = ()
+    """Of a cascade: what came of what, the root first."""
+    names: tuple[str, ...] = ()
+    """Ids under which other peers, or we at another time, may know it. Equal alerts give equal names everywhere."""
+
+
+def correlate(
+    alerts: Iterable[Alert], around: Surroundings, now: float, config: IncidentConfig | None = None
+) -> tuple[Incident, ...]:
+    """The incidents among these alerts, open ones first, then by size. `now`: Unix seconds."""
+    config = config or IncidentConfig()
+    relevant = _relevant(alerts, now - config.keep_s)
+    candidates = _named(
+        (propose, found) for propose, mine in proposals(relevant, around, config.window_s) for found in propose(mine)
+    )
+    accepted = _accepted(candidates)
+    names = _names(candidates, accepted)
+    incidents = [_incident(name, found, names[name], len(around.regions)) for name, found in accepted.items()]
+    return tuple(sorted(incidents, key=lambda incident: (incident.state != "open", -len(incident.peers), incident.id)))
+
+
+class Incidents:
+    """Incidents from one look to the next: each keeps the id under which it was first known here."""
+
+    def __init__(self, config: IncidentConfig | None = None) -> None:
+        self._config = config or IncidentConfig()
+        self._member: dict[str, tuple[str, float]] = {}
+        """Which incident each alert was last in, and when that alert began."""
+
+    def update(self, alerts: Collection[Alert], around: Surroundings, now: float) -> tuple[Incident, ...]:
+        """The incidents now. The same set as `correlate` gives; only ids may be older names."""
+        found = correlate(alerts, around, now, self._config)
+        began = {alert.id: alert.started_at for alert in _relevant(alerts, now - self._config.keep_s)}
+        kept = self._kept(found, began)
+        taken = set(kept.values()) | {name for name, _ in self._member.values()}
+        told = []
+        for incident in found:
+            name = kept.get(incident.id) or _unused(incident.id, taken)
+            taken.add(name)
+            told.append(replace(incident, id=name))
+            self._member.update((alert, (name, began[alert])) for alert in incident.alerts)
+        forgotten = [alert for alert, (_, at) in self._member.items() if at < now - self._config.keep_s]
+        for alert in forgotten:
+            if alert not in began:
+                del self._member[alert]
+        return tuple(told)
+
+    def _kept(self, found: Iterable[Incident], began: dict[str, float]) -> dict[str, str]:
+        """Earlier ids, given to those that share most alerts with them. The same alert much later is another one."""
+        shared: Counter[tuple[str, str]] = Counter()
+        for incident in found:
+            for alert in incident.alerts:
+                name, at = self._member.get(alert, ("", 0.0))
+                if name and abs(began[alert] - at) < self._config.window_s:
+                    shared[incident.id, name] += 1
+        kept: dict[str, str] = {}
+        given: set[str] = set()
+        for (incident_id, name), _ in sorted(shared.items(), key=lambda item: (-item[1], item[0])):
+            if incident_id not in kept and name not in given:
+                kept[incident_id] = name
+                given.add(name)
+        return kept
+
+
+def _relevant(alerts: Iterable[Alert], since: float) -> list[Alert]:
+    """Active or lately resolved, each once, as last heard of; by beginning."""
+    newest: dict[str, Alert] = {}
+    for alert in alerts:
+        if alert.state == "pending" or (alert.resolved_at is not None and alert.resolved_at < since):
+            continue
+        known = newest.get(alert.id)
+        if known is None or _lateness(known) < _lateness(alert):
+            newest[alert.id] = alert
+    return sorted(newest.values(), key=lambda alert: (alert.started_at, alert.id))
+
+
+def _lateness(alert: Alert) -> tuple[float, bool, float, int]:
+    """Later statements about one alert compare greater."""
+    resolved_at = alert.resolved_at
+    return alert.started_at, resolved_at is not None, resolved_at or 0.0, _severity(alert)
+
+
+def _named(proposed: Iterable[tuple[Propose, Explanation]]) -> dict[str, tuple[Propose, Explanation]]:
+    """By name: kind, anchor, and which episode of those it is, counted by time."""
+    episodes: Counter[str] = Counter()
+    named = {}
+    for propose, found in sorted(proposed, key=lambda one: (one[1].alerts[0].started_at, one[1].alerts[0].id)):
+        stem = f"{found.kind}-{found.anchor}"
+        episodes[stem] += 1
+        named[f"{stem}-{episodes[stem]}"] = (propose, found)
+    return named
+
+
+def _accepted(candidates: dict[str, tuple[Propose, Explanation]]) -> dict[str, Explanation]:
+    """The best first, each of what those before it left over."""
+    waiting = [(found.order, name, found, propose) for name, (propose, found) in candidates.items()]
+    heapq.heapify(waiting)  # names differ, so explanations are never compared
+    accepted: dict[str, Explanation] = {}
+    explained: set[str] = set()
+    while waiting:
+        _, name, found, propose = heapq.heappop(waiting)
+        left = [alert for alert in found.alerts if alert.id not in explained]
+        if len(left) == len(found.alerts):
+            accepted[name] = found
+            explained.update(alert.id for alert in left)
+            continue
+        for part, rest in enumerate(propose(left)):
+            heapq.heappush(waiting, (rest.order, f"{name}.{part}" if part else name, rest, propose))
+    return accepted
+
+
+def _names(
+    candidates: dict[str, tuple[Propose, Explanation]], accepted: dict[str, Explanation]
+) -> dict[str, tuple[str, ...]]:
+    """Its own name, and those of other explanations of which the accepted one explains more than half."""
+    names = {name: [name] for name in accepted}
+    explained_by = {alert.id: name for name, found in accepted.items() for alert in found.alerts}
+    for name, (_, found) in candidates.items():
+        if name not in accepted:
+            held = Counter(explained_by[alert.id] for alert in found.alerts if alert.id in explained_by)
+            for by, count in held.items():
+                if count * 2 > len(found.alerts):
+                    names[by].append(name)
+    return {name: (theirs[0], *sorted(theirs[1:])) for name, theirs in names.items()}
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    """The name, or the same with the next number that was not given to another incident."""
+    stem, _, number = name.rpartition("-")
+    numbers = (f"{stem}-{n}" for n in count(int(number.partition(".")[0])))
+    return name if name not in taken else next(other for other in numbers if other not in taken)
+
+
+def _severity(alert: Alert) -> int:
+    return Severity[alert.severity.upper()]
+
+
+def _incident(name: str, found: Explanation, names: tuple[str, ...], network: int) -> Incident:
+    severity = max(_severity(alert) for alert in found.alerts)
+    for share, least in SHARES:
+        if len(found.peers) >= share * network:
+            severity = max(severity, least)
+    ended = [alert.resolved_at for alert in found.alerts if alert.resolved_at is not None]
+    is_open = len(ended) < len(found.alerts)
+    return Incident(
+        id=name,
+        kind=found.kind,
+        severity=Severity(severity).name.lower(),
+        title=_title(found),
+        description=_description(found),
+        state="open" if is_open else "closed",
+        started_at=found.alerts[0].started_at,
+        updated_at=max(found.alerts[-1].started_at, *ended) if ended else found.alerts[-1].started_at,
+        ended_at=None if is_open else max(ended),
+        alerts=tuple(alert.id for alert in found.alerts),
+        peers=found.peers,
+        root=found.root,
+        confidence=found.confidence,
+        tree=found.tree,
+        names=names,
+    )
+
+
+def _title(found: Explanation) -> str:
+    peers, root = len(found.peers), found.root or ""
+    match found.kind:
+        case "partition":
+            return f"{peers} peers lost together"
+        case "region-outage":
+            return f"Region {root}: {peers} of {found.of} peers concerned"
+        case "version":
+            return f"Version {root}: {peers} of {found.of} peers concerned"
+        case "cascade":
+            return f"{found.anchor} spreads from {root[:SHORT_HEX]}: {peers} peers"
+        case "pattern":
+            return f"{found.anchor} at {peers} peers"
+    return f"Peer {root[:SHORT_HEX]}: {len({alert.rule for alert in found.alerts})} different alerts"
+
+
+def _description(found: Explanation) -> str:
+    """How many of what, over how long."""
+    rules = Counter(alert.rule for alert in found.alerts)
+    counts = ", ".join(f"{many} {rule}" for rule, many in sorted(rules.items(), key=lambda item: (-item[1], item[0])))
+    active = sum(alert.resolved_at is None for alert in found.alerts)
+    over_s = found.alerts[-1].started_at - found.alerts[0].started_at
+    return f"{counts}; began within {over_s:.0f} s; {active} of {len(found.alerts)} active."

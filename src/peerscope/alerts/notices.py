@@ -1,0 +1,85 @@
+"""Who tells people, and who has told them: the order of notifiers, and the notices that all peers can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from typing import Final
+
+from msgspec import Struct
+
+from peerscope.alerts.orders import Trust
+from peerscope.mesh.evidence import Verdict
+from peerscope.records.alerts import Alerts, Severity
+from peerscope.records.bodies import Kind
+from peerscope.records.identity import PeerId
+from peerscope.views.moment import Moment
+
+NOTIFIER, ESCALATION = "notifier", "escalation"
+"""Roles in a profile: it has channels; some of them take what nobody looked after."""
+FIRING: Final = "firing"
+RESOLVED: Final = "resolved"
+ESCALATED: Final = "escalated"
+NAME_MAX = 64
+"""As long as a name in a record may be."""
+
+
+class Heard(Struct, frozen=True):
+    """A notice of any peer, dated by our own monotonic clock."""
+
+    peer: PeerId
+    key: str
+    at: float
+    severity: Severity
+    delivered: bool
+
+
+class Roster(Struct, frozen=True):
+    """The living peers that can tell people."""
+
+    notifiers: tuple[PeerId, ...]
+    escalators: tuple[PeerId, ...] = ()
+    """Those that can also repeat what nobody looked after."""
+
+
+def notice_key(key: str, what: str) -> str:
+    """Names what was told of a group, short enough for a record."""
+    whole = f"{key}:{what}"
+    if len(whole) <= NAME_MAX:
+        return whole
+    mark = blake2b(key.encode(), digest_size=8).hexdigest()
+    return f"{key[: NAME_MAX - len(mark) - len(what) - 2]}~{mark}:{what}"
+
+
+def ranked(key: str, peers: Iterable[PeerId]) -> list[PeerId]:
+    """Who tells first, by rendezvous hashing (Thaler and Ravishankar 1998): every peer computes the same order, another
+    one for every key; a peer that goes only moves up those behind it."""
+    return sorted(peers, key=lambda peer: blake2b(key.encode() + b"\0" + peer, digest_size=8).digest())
+
+
+def roster(moment: Moment, trusts: Trust = lambda _: True) -> Roster:
+    """Peers that declare channels and live, as far as we can see."""
+    living = [
+        peer for peer in _declared(moment, NOTIFIER, trusts) if moment.verdict(peer) in (Verdict.ALIVE, Verdict.SUSPECT)
+    ]
+    return Roster(tuple(living), tuple(peer for peer in living if ESCALATION in moment.profiles[peer].roles))
+
+
+def heard_notices(moment: Moment, trusts: Trust = lambda _: True) -> list[Heard]:
+    """What the other notifiers say they told, the dead included: what they told was told.
+
+    Notices of peers without the role count for nothing.
+    """
+    found: list[Heard] = []
+    for peer in _declared(moment, NOTIFIER, trusts):
+        entry = moment.ledger.get(peer, Kind.ALERTS)
+        if peer == moment.me or entry is None or not isinstance(entry.body, Alerts):
+            continue
+        for notice in entry.body.notices:
+            at = entry.heard_at - notice.sent_ms / 1000
+            found.append(Heard(peer, notice.key, at, Severity(notice.severity), notice.delivered))
+    return found
+
+
+def _declared(moment: Moment, role: str, trusts: Trust) -> Iterator[PeerId]:
+    return (peer for peer in moment.peers if role in moment.profiles[peer].roles and trusts(peer))

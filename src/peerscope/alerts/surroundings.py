@@ -1,0 +1,102 @@
+"""What stands around alerts: who is where, runs what, and is linked with whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec import Struct
+
+from peerscope.alerts.groups import PREFIX
+from peerscope.alerts.model import Alert
+from peerscope.mesh.evidence import Verdict
+from peerscope.records.identity import PeerId, PeerRef
+from peerscope.views.links import Link
+from peerscope.views.moment import Moment
+
+AGENT = "agent"
+"""The layer of the agents' own versions; those of monitored nodes go by the name of the node."""
+NODE_VERSION = "node_version"
+"""The label under which a profile tells the version of the node beside the peer."""
+
+
+class Surroundings(Struct, frozen=True):
+    """Peers go by their full ids in hexadecimal. Who said goodbye is not here."""
+
+    regions: Mapping[str, str | None]
+    """Everybody, with their region."""
+    versions: Mapping[str, Mapping[str, str]]
+    """By layer ("agent", or the name of the monitored node), the version that each peer runs."""
+    links: Mapping[str, Mapping[str, float]]
+    """Measured round trips in seconds by peer and neighbour, both ways."""
+    groups: Mapping[str, tuple[str, ...]] = {}
+    """Members of the groups that were lost together, by the id of the alert about the group."""
+
+
+def surroundings(
+    moment: Moment, links: Iterable[Link], alerts: Iterable[Alert] = (), before: Surroundings | None = None
+) -> Surroundings:
+    """What is known at this moment. A peer that is gone keeps the links of its last report: news went along them.
+
+    `alerts`: among which some may be about groups; `before`: what stood around while
+    such a group was still lost.
+    """
+    regions: dict[str, str | None] = {}
+    versions: dict[str, dict[str, str]] = {AGENT: {}}
+    around: dict[str, dict[str, float]] = {}
+    for peer in moment.peers:
+        if moment.verdict(peer) is Verdict.LEFT:
+            continue
+        name, profile = peer.hex(), moment.profiles[peer]
+        regions[name] = moment.places[peer].region
+        versions[AGENT][name] = profile.version
+        node_version = dict(profile.labels).get(NODE_VERSION)
+        if profile.node is not None and node_version is not None:
+            versions.setdefault(profile.node, {})[name] = node_version
+        if moment.verdict(peer) in (Verdict.DOWN, Verdict.PARTITIONED):
+            for other, rtt_s in _last_links(moment, peer):
+                _join(around, name, other, rtt_s)
+    for link in links:
+        if link.measured_s is not None and link.source in regions and link.target in regions:
+            _join(around, link.source, link.target, link.measured_s)
+    return Surroundings(regions, versions, around, _groups(moment, alerts, before.groups if before else {}))
+
+
+def _groups(
+    moment: Moment, alerts: Iterable[Alert], before: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Members by alert: of the group that holds the peer it is named after, or else of the one that is left."""
+    groups = [tuple(peer.hex() for peer in group.peers) for group in moment.partitions]
+    found: dict[str, tuple[str, ...]] = {}
+    about = {alert.id: alert for alert in alerts if alert.type == "network-partition" and alert.peer_id is None}
+    unnamed = []
+    for name, alert in sorted(about.items()):
+        anchor = name.removeprefix(f"{alert.rule}-{PREFIX}")
+        named = [group for group in groups if any(peer.startswith(anchor) for peer in group)]
+        if named and alert.state == "firing":
+            found[name] = named[0]
+        elif name in before:
+            found[name] = before[name]
+        elif alert.state == "firing":
+            unnamed.append(name)
+    left = [group for group in groups if group not in found.values()]
+    return found | dict(zip(unnamed, left, strict=False))
+
+
+def labels_with_version(labels: tuple[tuple[str, str], ...], version: str | None) -> tuple[tuple[str, str], ...]:
+    """A profile's labels, telling this version of the node beside the peer. One that is not known changes nothing."""
+    if version is None:
+        return labels
+    return (*((name, value) for name, value in labels if name != NODE_VERSION), (NODE_VERSION, version))
+
+
+def _last_links(moment: Moment, peer: PeerId) -> Iterator[tuple[str, float]]:
+    report = moment.ledger.report(peer)
+    for link in report.links if report else ():
+        other = moment.ledger.find(PeerRef(link.peer))
+        if other is not None and link.rtt_us is not None:
+            yield other.hex(), link.rtt_us / 1e6
+
+
+def _join(around: dict[str, dict[str, float]], one: str, other: str, rtt_s: float) -> None:
+    around.setdefault(one, {})[other] = rtt_s
+    around.setdefault(other, {})[one] = rtt_s

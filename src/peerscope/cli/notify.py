@@ -1,0 +1,109 @@
+"""Verbs about telling people: notify-test."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from pathlib import Path
+
+import click
+import msgspec
+from msgspec import Struct
+
+from peerscope.alerts.grouping import Group
+from peerscope.alerts.model import Alert
+from peerscope.alerts.notification import Message
+from peerscope.config import Config
+from peerscope.errors import ConfigError, DeliveryError
+from peerscope.notify.base import Letter, Sender
+from peerscope.notify.line import Line
+from peerscope.notify.registry import make_channel
+from peerscope.notify.settings import ChannelConfig
+from peerscope.records.alerts import Severity
+from peerscope.state import CONFIG_FILE, State, default_state
+
+
+class Trial(Struct, frozen=True):
+    """What became of a test message."""
+
+    channel: str
+    kind: str
+    delivered: bool
+    seconds: float
+    error: str | None
+
+
+@click.command("notify-test")
+@click.option("--channel", metavar="NAME", help="Only this one.")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings (default: in --state).")
+@click.option(
+    "--state", type=click.Path(path_type=Path, file_okay=False), help="State directory (default: XDG state home)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def notify_test(channel: str | None, config: Path | None, state: Path | None, as_json: bool) -> None:
+    """Send one test message through every channel, once each; exit 1 if one of them did not take it."""
+    place = state or default_state()
+    if config is None and (place / CONFIG_FILE).exists():
+        config = place / CONFIG_FILE
+    settings = Config.load(config)
+    channels = settings.notify.channels
+    if not channels:
+        raise ConfigError(f"{config or 'the settings'}: no channel in [notify.channels]; nothing to test")
+    if channel is not None and channel not in channels:
+        raise ConfigError(f"no channel is called {channel!r}; there are {', '.join(sorted(channels))}")
+    names = [channel] if channel is not None else sorted(channels)
+    sender = Sender(settings.network.name, _peer_id(place))
+    trials = asyncio.run(_try([(name, channels[name]) for name in names], sender, settings.notify.url))
+    if as_json:
+        click.echo(msgspec.json.encode(trials))
+    else:
+        for trial in trials:
+            result = "delivered" if trial.delivered else f"failed: {trial.error}"
+            click.echo(f"{trial.channel:<16} {trial.kind:<12} {trial.seconds:6.2f} s  {result}")
+    if not all(trial.delivered for trial in trials):
+        sys.exit(1)
+
+
+def test_message(url: str) -> Message:
+    """A message that says it is none to worry about."""
+    now = time.time()
+    alert = Alert(
+        id=f"notify-test-{round(now)}",
+        type="test",
+        rule="notify-test",
+        severity="low",
+        title="Test message",
+        description="Somebody tries this channel. There is nothing to do.",
+        peer_id=None,
+        region=None,
+        state="resolved",  # so that what keeps alerts does not keep this one
+        started_at=now,
+        resolved_at=now,
+    )
+    group = Group(
+        alert.id, alert.severity, alert.title, alert.description, (alert,), url=url, started_at=now, resolved_at=now
+    )
+    return Message("firing", "new", group, Severity.LOW)
+
+
+async def _try(channels: list[tuple[str, ChannelConfig]], sender: Sender, url: str) -> list[Trial]:
+    return list(await asyncio.gather(*(_try_one(name, config, sender, url) for name, config in channels)))
+
+
+async def _try_one(name: str, config: ChannelConfig, sender: Sender, url: str) -> Trial:
+    began = time.monotonic()
+    error: str | None = None
+    try:
+        channel = make_channel(name, config)
+        letter = Letter(test_message(url), sender, time.time())
+        await Line(name, config, channel, sender, random.Random(0)).attempt(lambda: channel.deliver(letter))
+    except (ConfigError, DeliveryError) as failed:
+        error = str(failed)
+    return Trial(name, config.kind, error is None, round(time.monotonic() - began, 3), error)
+
+
+def _peer_id(place: Path) -> str:
+    """Ours, where there is one already; a test makes none."""
+    return State(place).identity().peer_id.hex() if (place / "identity.key").exists() else "0" * 64

@@ -1,0 +1,38 @@
+"""`apprise`: any of the hundred services that the library of that name knows. The extra `apprise` brings it."""
+
+from __future__ import annotations
+
+import logging
+
+from peerscope.errors import ConfigError, DeliveryError
+from peerscope.notify.base import Letter
+from peerscope.notify.settings import AppriseConfig, secret_of
+from peerscope.notify.wording import subject, text
+
+
+class Apprise:
+    """One apprise URL."""
+
+    def __init__(self, name: str, config: AppriseConfig) -> None:
+        """Raises `ConfigError`."""
+        try:
+            import apprise  # 240 ms and 17 MB: only for who has such a channel
+        except ImportError:
+            raise ConfigError("channels of kind apprise need an extra: pip install 'peerscope[apprise]'") from None
+        where = f"notify.channels.{name}.url"
+        url = secret_of(config, name, "url")
+        if url is None:
+            variable = f"PEERSCOPE_NOTIFY__CHANNELS__{name.upper()}__URL"
+            raise ConfigError(f"{where} is missing; set url_file, or {variable}")
+        for chatty in ("apprise", "urllib3"):  # they log URLs, passwords and all
+            logging.getLogger(chatty).setLevel(logging.CRITICAL)
+        self._service = apprise.Apprise()
+        if not self._service.add(url):
+            raise ConfigError(f"{where} is nothing that apprise knows: see its list of services")
+        self._kinds = apprise.NotifyType
+
+    def deliver(self, letter: Letter) -> None:
+        """Raises `DeliveryError`. Apprise tells that it failed, and not why."""
+        kind = self._kinds.SUCCESS if letter.message.what == "resolved" else self._kinds.FAILURE
+        if not self._service.notify(title=subject(letter), body=text(letter), notify_type=kind):
+            raise DeliveryError("apprise could not deliver it", again=True)

@@ -1,0 +1,60 @@
+"""What a channel is, and what goes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Protocol, runtime_checkable
+
+from msgspec import Struct
+
+from peerscope.alerts.grouping import Group
+from peerscope.alerts.notification import Message
+
+EPISODE_S = 600
+"""Two notifiers reckon the start of one episode to within seconds; two episodes are seldom so close."""
+
+
+class Sender(Struct, frozen=True):
+    """Who tells."""
+
+    network: str
+    peer_id: str
+    """Full id."""
+
+
+class Letter(Struct, frozen=True):
+    """A message with what channels need besides."""
+
+    message: Message
+    sender: Sender
+    at: float
+    """Unix seconds at which it was sent first."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt, and for every notifier that tells this state of this episode."""
+        message = self.message
+        episode = int(message.group.started_at // EPISODE_S)
+        parts = (self.sender.network, message.group.key, message.what, message.severity.name, message.repeat, episode)
+        return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+    @property
+    def thread_key(self) -> str:
+        """The same for all messages of one group."""
+        return blake2b(repr((self.sender.network, self.message.group.key)).encode(), digest_size=16).hexdigest()
+
+
+class Channel(Protocol):
+    """A way to people."""
+
+    def deliver(self, letter: Letter) -> None:
+        """Returns once the other end took it. May block: it runs in a thread. Raises `DeliveryError`."""
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A channel whose other end wants to hear all the time of what fires."""
+
+    def follow(self, groups: Sequence[Group], sender: Sender, at: float) -> None:
+        """Tell it of everything that was told and still fires. Blocks and raises like `deliver`."""

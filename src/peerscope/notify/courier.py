@@ -1,0 +1,61 @@
+"""Takes each message to all channels of this peer, and says once what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+
+from peerscope.alerts.grouping import Group
+from peerscope.alerts.notification import Message
+from peerscope.notify.base import Channel, Letter, Sender
+from peerscope.notify.line import ChannelView, Line
+from peerscope.notify.settings import NotifyConfig
+
+Answer = Callable[[Message, bool], None]
+
+
+class Courier:
+    """The channels of one peer."""
+
+    def __init__(
+        self, config: NotifyConfig, channels: Mapping[str, Channel], sender: Sender, rng: Random, answer: Answer
+    ) -> None:
+        """`answer`: called once for every message: True as soon as one channel took it, False when none did."""
+        self._sender = sender
+        self._answer = answer
+        self._lines = [Line(name, config.channels[name], channel, sender, rng) for name, channel in channels.items()]
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for line in self._lines:
+                group.create_task(line.run())
+
+    def send(self, message: Message) -> None:
+        """Give it to every channel that it is for."""
+        lines = [line for line in self._lines if line.config.escalation or message.what != "escalated"]
+        letter = Letter(message, self._sender, time.time())
+        waiting, was_answered = len(lines), False
+
+        def done(is_delivered: bool) -> None:
+            nonlocal waiting, was_answered
+            waiting -= 1
+            if not was_answered and (is_delivered or waiting == 0):
+                was_answered = True
+                self._answer(message, is_delivered)
+
+        for line in lines:
+            line.offer(letter, done)
+        if not lines:
+            self._answer(message, False)
+
+    def follow(self, groups: Sequence[Group]) -> None:
+        """What was told and still fires."""
+        for line in self._lines:
+            line.follow(groups)
+
+    def view(self) -> list[ChannelView]:
+        """What became of the messages, channel by channel."""
+        return [line.view() for line in self._lines]

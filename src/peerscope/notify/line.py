@@ -1,0 +1,189 @@
+"""Between the courier and one channel: a queue, attempts with back-off, a rate, and what became of it all.
+
+A delivery runs in a thread of its own, so that a channel that hangs holds up nothing but itself, and ends with the
+process. A channel all of whose attempts failed gets one attempt for every further message until one succeeds: its queue
+must not stand for minutes, since other notifiers wait for what we claimed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from math import inf
+from random import Random
+
+from msgspec import Struct
+
+from peerscope.alerts.grouping import Group
+from peerscope.errors import DeliveryError
+from peerscope.notify.base import Channel, Follower, Letter, Sender
+from peerscope.notify.settings import ChannelConfig
+
+ATTEMPTS = 4
+BACKOFF_S = 1.0
+"""Before the second attempt; each further one waits twice as long, and a random part of that."""
+ASKED_S_MAX = 20.0
+"""The longest wait that another end may ask for: beyond, another notifier is quicker."""
+QUEUE_MAX = 100
+BURST = 20
+FOLLOW_S = 60.0
+
+log = logging.getLogger(__name__)
+
+Done = Callable[[bool], None]
+
+
+class ChannelView(Struct, frozen=True):
+    """What became of the messages of one channel."""
+
+    name: str
+    kind: str
+    queued: int
+    counts: dict[str, int]
+    """delivered, failed, retried, dropped."""
+    last_error: str | None
+    """Of the last attempt, where that failed."""
+
+
+class Allowance:
+    """A token bucket (as in RFC 2697): so many at once, and so many a second in the long run."""
+
+    def __init__(self, per_s: float, burst: int, now: float) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._tokens = float(burst)
+        self._at = now
+
+    def wait_s(self, now: float) -> float:
+        """Take one; how long to wait for it."""
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_s) - 1.0
+        self._at = now
+        return max(0.0, -self._tokens / self._per_s)
+
+
+class Line:
+    """One channel, as the courier sees it."""
+
+    def __init__(self, name: str, config: ChannelConfig, channel: Channel, sender: Sender, rng: Random) -> None:
+        self.name = name
+        self.config = config
+        self._channel = channel
+        self._sender = sender
+        self._rng = rng
+        self._queue: asyncio.Queue[tuple[Letter, Done]] = asyncio.Queue(QUEUE_MAX)
+        self._allowance = Allowance(config.rate_per_minute / 60, BURST, time.monotonic())
+        self._counts = Counter[str]()
+        self._last_error: str | None = None
+        self._is_lost = False
+        """All attempts of the last message failed."""
+        self._followed: Sequence[Group] = ()
+        self._follow_at = inf
+
+    def offer(self, letter: Letter, done: Done) -> None:
+        """Queue a message; `done` is called once, with whether it was delivered."""
+        try:
+            self._queue.put_nowait((letter, done))
+        except asyncio.QueueFull:
+            self._counts["dropped"] += 1
+            self._last_error = f"{QUEUE_MAX} messages wait already"
+            done(False)
+
+    def follow(self, groups: Sequence[Group]) -> None:
+        """What was told and still fires; a channel that wants to hear of it all the time does, once a minute."""
+        if isinstance(self._channel, Follower):
+            self._followed = groups
+            self._follow_at = min(self._follow_at, time.monotonic() + FOLLOW_S)
+
+    def view(self) -> ChannelView:
+        """For people."""
+        return ChannelView(self.name, self.config.kind, self._queue.qsize(), dict(self._counts), self._last_error)
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout_at(self._loop_time(self._follow_at)):
+                    letter, done = await self._queue.get()
+            except TimeoutError:
+                await self._tell_followed()
+                continue
+            await asyncio.sleep(self._allowance.wait_s(time.monotonic()))
+            done(await self._deliver(letter))
+
+    async def _deliver(self, letter: Letter) -> bool:
+        """Try until it is delivered or hopeless."""
+        attempts = 1 if self._is_lost else ATTEMPTS
+        for number in range(1, attempts + 1):
+            try:
+                await self.attempt(lambda: self._channel.deliver(letter))
+            except DeliveryError as error:
+                self._last_error = str(error)
+                if not error.again or number == attempts:
+                    break
+                self._counts["retried"] += 1
+                longest_s = BACKOFF_S * 2.0 ** (number - 1)
+                asked_s = min(error.after_s or 0.0, ASKED_S_MAX)
+                await asyncio.sleep(max(asked_s, longest_s * self._rng.uniform(0.5, 1.0)))
+            else:
+                if self._is_lost:
+                    log.info("channel %s takes messages again", self.name)
+                self._counts["delivered"] += 1
+                self._is_lost, self._last_error = False, None
+                return True
+        if not self._is_lost:
+            log.warning("channel %s: %s", self.name, self._last_error)
+        self._counts["failed"] += 1
+        self._is_lost = True
+        return False
+
+    async def attempt(self, work: Callable[[], None]) -> None:
+        """Have it done in a thread, within the channel's time. Raises `DeliveryError`."""
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[None] = loop.create_future()
+
+        def report(error: DeliveryError | None) -> None:
+            if not result.done():
+                if error is None:
+                    result.set_result(None)
+                else:
+                    result.set_exception(error)
+
+        def run() -> None:
+            error: DeliveryError | None = None
+            try:
+                work()
+            except DeliveryError as told:
+                error = told
+            except Exception as bug:  # a channel's bug ends a delivery, not the agent; its text might hold a secret
+                error = DeliveryError(f"failed with {type(bug).__name__}", again=False)
+            with contextlib.suppress(RuntimeError):  # the agent has ended meanwhile
+                loop.call_soon_threadsafe(report, error)
+
+        threading.Thread(target=run, name=f"channel {self.name}", daemon=True).start()
+        try:
+            async with asyncio.timeout(self.config.timeout_s + 0.5):  # the socket's own time-out tells more
+                await result
+        except TimeoutError:
+            raise DeliveryError(f"not done within {self.config.timeout_s:g} s", again=True) from None
+
+    async def _tell_followed(self) -> None:
+        assert isinstance(self._channel, Follower)
+        channel, groups = self._channel, self._followed
+        self._follow_at = time.monotonic() + FOLLOW_S
+        try:
+            await self.attempt(lambda: channel.follow(groups, self._sender, time.time()))
+        except DeliveryError as error:
+            self._last_error = str(error)
+            self._counts["failed"] += 1
+        else:
+            self._last_error = None
+
+    def _loop_time(self, monotonic: float) -> float | None:
+        if monotonic == inf:
+            return None
+        return asyncio.get_running_loop().time() + max(0.0, monotonic - time.monotonic())

@@ -1,0 +1,190 @@
+"""The orders given at this peer: kept over restarts, and published for the whole network.
+
+Here times are Unix seconds, as they must be to survive a restart; in the record they are ages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import secrets
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+from msgspec import Struct
+
+from peerscope.alerts.orders import (
+    FOR_S_MAX,
+    Standing,
+    StandingAcknowledgement,
+    StandingSilence,
+    parse_matchers,
+)
+from peerscope.errors import ConfigError, RemoteError
+from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Orders, Silence
+from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
+from peerscope.state import State
+
+FILE = "orders.json"
+REPEAT_S = 6 * 3600.0
+"""Records older than `ledger.remember_s`, a day, are not given to newcomers: say it again well before."""
+LOOK_S = 60.0
+NAME_MAX, REASON_MAX = 64, 160
+
+log = logging.getLogger(__name__)
+
+
+class Kept(Struct, frozen=True):
+    """What the file holds."""
+
+    silences: tuple[StandingSilence, ...] = ()
+    """Those of other peers that were lifted here end when they begin; they stay until they would have ended."""
+    lifted_until: dict[str, float] = {}
+    acknowledgements: tuple[StandingAcknowledgement, ...] = ()
+
+
+class OrderBook:
+    """Takes orders, remembers them, says them to everybody."""
+
+    def __init__(
+        self, state: State, peer_id: str, publish: Callable[[Orders], None], standing: Callable[[], Standing]
+    ) -> None:
+        """`standing`: all orders of the network that hold now."""
+        self._state = state
+        self._peer_id = peer_id
+        self._publish = publish
+        self._standing = standing
+        self._kept = _read(state)
+        self._said_at: float | None = None
+
+    async def run(self) -> None:
+        """Say them at the start, and again now and then."""
+        while True:
+            self._clear(time.time())
+            has_some = bool(self._kept.silences or self._kept.acknowledgements)
+            if has_some and (self._said_at is None or time.monotonic() - self._said_at >= REPEAT_S):
+                self._say(time.time())
+            await asyncio.sleep(LOOK_S)
+
+    def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
+        """Hold back messages about alerts that all matchers fit. Raises `ConfigError`."""
+        now = time.time()
+        if not (math.isfinite(for_s) and 1.0 <= for_s <= FOR_S_MAX):
+            raise ConfigError(f"a silence of {for_s:g} s; it lasts between a second and {FOR_S_MAX / 86400:.0f} days")
+        silence = StandingSilence(
+            id=secrets.token_hex(4),
+            matchers=parse_matchers(matchers),
+            begun_at=now,
+            ends_at=now + for_s,
+            author=_said(author, "author", NAME_MAX),
+            reason=_said(reason, "reason", REASON_MAX),
+            peer_id=self._peer_id,
+        )
+        self._add(silence, now)
+        return silence
+
+    def lift(self, name: str) -> bool:
+        """End a silence, wherever it was ordered. False if none of that id holds. Raises `ConfigError`."""
+        now = time.time()
+        if any(one.id == name for one in self._kept.silences):
+            self._keep(msgspec.structs.replace(self._kept, silences=self._without(name)), now)
+            return True
+        silence = next((one for one in self._standing().silences if one.id == name), None)
+        if silence is None:
+            return False
+        if silence.peer_id == self._peer_id:  # of an earlier life, whose file is lost
+            self._say(now)
+            return True
+        over = msgspec.structs.replace(silence, begun_at=now, ends_at=now, peer_id=self._peer_id)
+        self._add(over, now, {**self._kept.lifted_until, name: silence.ends_at})
+        return True
+
+    def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
+        """Say that somebody looks after an alert or incident. Raises `ConfigError`."""
+        now = time.time()
+        acknowledgement = StandingAcknowledgement(
+            key=_said(key, "id of the alert or incident", NAME_MAX),
+            at=now,
+            author=_said(author, "author", NAME_MAX),
+            reason=_said(reason, "reason", REASON_MAX, may_be_empty=True),
+            peer_id=self._peer_id,
+        )
+        others = [one for one in self._kept.acknowledgements if one.key != key]
+        newest = tuple([*others, acknowledgement][-ORDERS_MAX:])
+        kept = msgspec.structs.replace(self._kept, acknowledgements=newest)
+        while len(kept.acknowledgements) > 1 and not _fits(kept, now):
+            kept = msgspec.structs.replace(kept, acknowledgements=kept.acknowledgements[1:])
+        self._keep(kept, now)
+        return acknowledgement
+
+    def _add(self, silence: StandingSilence, now: float, lifted: dict[str, float] | None = None) -> None:
+        self._clear(now)
+        kept = msgspec.structs.replace(
+            self._kept,
+            silences=(*self._without(silence.id), silence),
+            lifted_until=self._kept.lifted_until if lifted is None else lifted,
+        )
+        if len(kept.silences) > ORDERS_MAX or not _fits(kept, now):
+            raise ConfigError(f"{len(self._kept.silences)} silences were ordered at this peer already; lift some first")
+        self._keep(kept, now)
+
+    def _without(self, name: str) -> tuple[StandingSilence, ...]:
+        return tuple(one for one in self._kept.silences if one.id != name)
+
+    def _clear(self, now: float) -> None:
+        """Forget what has ended."""
+        lifted = {name: until for name, until in self._kept.lifted_until.items() if until > now}
+        silences = tuple(one for one in self._kept.silences if one.ends_at > now or one.id in lifted)
+        known = tuple(one for one in self._kept.acknowledgements if now - one.at < FOR_S_MAX)
+        self._kept = Kept(silences, lifted, known)
+
+    def _keep(self, kept: Kept, now: float) -> None:
+        self._kept = kept
+        try:
+            self._state.keep(FILE, msgspec.json.encode(kept))
+        except OSError as error:  # it holds all the same, until this agent ends
+            log.warning("orders are not kept over a restart: %s: %s", self._state.path / FILE, error.strerror)
+        self._say(now)
+
+    def _say(self, now: float) -> None:
+        self._said_at = time.monotonic()
+        self._publish(_body(self._kept, now))
+
+
+def _body(kept: Kept, now: float) -> Orders:
+    silences = (
+        Silence(one.id, one.matchers, _ms(now - one.begun_at), _ms(one.ends_at - one.begun_at), one.author, one.reason)
+        for one in kept.silences
+    )
+    known = (Acknowledgement(one.key, _ms(now - one.at), one.author, one.reason) for one in kept.acknowledgements)
+    return Orders(tuple(silences), tuple(known))
+
+
+def _fits(kept: Kept, now: float) -> bool:
+    return len(encode_body(_body(kept, now))) <= body_bytes_max(Kind.ORDERS)
+
+
+def _ms(seconds: float) -> int:
+    return max(0, round(seconds * 1000))
+
+
+def _said(text: str, what: str, most: int, *, may_be_empty: bool = False) -> str:
+    text = text.strip()
+    if not (text or may_be_empty) or len(text) > most or not (text.isprintable() or not text):
+        raise ConfigError(f"{what} is {text[:80]!r}; must be {0 if may_be_empty else 1} to {most} printable characters")
+    return text
+
+
+def _read(state: State) -> Kept:
+    data = state.kept(FILE)
+    if data is None:
+        return Kept()
+    try:
+        kept = msgspec.json.decode(data, type=Kept)
+        decode_body(Kind.ORDERS, encode_body(_body(kept, time.time())))  # others would refuse what this refuses
+    except (msgspec.MsgspecError, RemoteError, OverflowError, ValueError):
+        log.warning("%s is damaged: its silences hold no more", state.path / FILE)
+        return Kept()
+    return kept

@@ -1,0 +1,231 @@
+"""`[notify]` in the settings: when people are told, and the channels to tell them.
+
+Here and not beside each channel's code, so that reading the settings loads no mail or HTTP client.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from peerscope.addresses import is_loopback
+from peerscope.alerts.notification import NotifierConfig
+from peerscope.errors import ConfigError
+from peerscope.notify.secret import Secret, read_secret
+
+CHANNELS_MAX = 16
+NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*\Z")
+"""As the environment can spell it: PEERSCOPE_NOTIFY__CHANNELS__NAME__SECRET."""
+ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]\\]{1,64}@[^@\s<>,;:\"()\\]{1,255}\Z")
+
+
+class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all channels have."""
+
+    SECRETS: ClassVar[tuple[str, ...]] = ("secret",)
+    """Settings that may not be written into the file."""
+
+    kind: str
+    url: Secret | None = None
+    url_file: str = ""
+    secret: Secret | None = None
+    secret_file: str = ""
+    """Path of a file of mode 0600 that holds the secret."""
+    escalation: bool = False
+    """Repeat here what is critical and acknowledged by nobody."""
+    timeout_s: float = 10.0  # as Alertmanager gives a webhook by default
+    """How long one delivery may take."""
+    rate_per_minute: float = 60.0  # Slack's limit for an incoming webhook: one a second
+    """Messages in the long run; a burst of twenty may go at once."""
+
+    def check(self) -> None:
+        """Raise `ConfigError` for what is wrong whatever the environment adds."""
+        if not 0.1 <= self.timeout_s <= 60:
+            raise ConfigError(f"timeout_s is {self.timeout_s}; must lie between 0.1 and 60")
+        if not 1 <= self.rate_per_minute <= 6000:
+            raise ConfigError(f"rate_per_minute is {self.rate_per_minute}; must lie between 1 and 6000")
+
+
+class WebhookConfig(ChannelConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """JSON to any URL, signed where there is a `secret`."""
+
+
+class SlackConfig(ChannelConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Slack-compatible incoming webhook, whose URL is a secret itself."""
+
+    SECRETS = ("secret", "url")
+
+
+class AlertmanagerConfig(ChannelConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An Alertmanager, by its base URL; `secret` is a bearer token where one stands before it."""
+
+
+class AppriseConfig(ChannelConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Any service that apprise knows, by its apprise URL, which mostly holds a password."""
+
+    SECRETS = ("secret", "url")
+
+
+class SmtpConfig(ChannelConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Mail; `secret` is the password."""
+
+    host: str = ""
+    port: int = 0
+    """0 for the usual one: 587, or 465 for `tls`."""
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: str = ""
+    sender: str = ""
+    to: tuple[str, ...] = ()
+    ca_file: str = ""
+    """Certificates to trust instead of the system's."""
+
+    def check(self) -> None:
+        super().check()
+        if not self.host or not self.host.isprintable() or any(character.isspace() for character in self.host):
+            raise ConfigError("host is missing: the name of the mail server")
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"port is {self.port}; must lie between 0 and 65535")
+        if not 1 <= len(self.to) <= 32:
+            raise ConfigError("to must list 1 to 32 addresses")
+        for address in (self.sender, *self.to):
+            if not ADDRESS.match(address) or not address.isprintable():
+                raise ConfigError(f'{address!r} is no mail address; sender and to take "name@example.org"')
+        if self.username and self.security == "none" and not is_loopback(self.host):
+            raise ConfigError('security is "none": the password would cross the network in the clear; use "starttls"')
+
+
+KINDS: dict[str, type[ChannelConfig]] = {
+    "webhook": WebhookConfig,
+    "slack": SlackConfig,
+    "smtp": SmtpConfig,
+    "alertmanager": AlertmanagerConfig,
+    "apprise": AppriseConfig,
+}
+
+
+class NotifyConfig(NotifierConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told, and when."""
+
+    url: str = ""
+    """Where people reach a dashboard; messages link to it."""
+    trusted: tuple[str, ...] = ()
+    """Ids of the peers whose silences, acknowledgements and notices count; empty for those of every member, or, where
+    strangers are members (`network.public`), only our own."""
+    channels: dict[str, Any] = msgspec.field(default_factory=dict)
+    """By name, each a `ChannelConfig` of its kind."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.url:
+            check_url(self.url, "notify.url")
+        for peer in self.trusted:
+            if not re.fullmatch(r"[0-9a-f]{64}", peer):
+                raise ConfigError(f"notify.trusted: {peer!r} is no id of a peer: 64 hexadecimal digits")
+        if len(self.channels) > CHANNELS_MAX:
+            raise ConfigError(f"notify.channels has {len(self.channels)}; at most {CHANNELS_MAX}")
+        channels = {name: _channel(name, given) for name, given in self.channels.items()}
+        msgspec.structs.force_setattr(self, "channels", channels)
+
+    def trusts(self, me: bytes, *, is_public: bool) -> set[bytes] | None:
+        """Whose orders and notices count; None for everybody's."""
+        if not self.trusted and not is_public:
+            return None
+        return {me, *(bytes.fromhex(peer) for peer in self.trusted)}
+
+
+def refuse_written(file: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` if a settings file itself holds a secret of a channel."""
+    notify = file.get("notify")
+    channels = notify.get("channels") if isinstance(notify, Mapping) else None
+    for name, given in channels.items() if isinstance(channels, Mapping) else ():
+        if not isinstance(given, Mapping):
+            continue
+        kind = KINDS.get(str(given.get("kind")), ChannelConfig)
+        for key in kind.SECRETS:
+            if key in given:
+                variable = f"PEERSCOPE_NOTIFY__CHANNELS__{name.upper()}__{key.upper()}"
+                raise ConfigError(
+                    f"notify.channels.{name}.{key} is a secret and does not belong into this file; put it into the "
+                    f"environment as {variable}, or into a file of mode 0600 and name that in {key}_file"
+                )
+
+
+def secret_of(config: ChannelConfig, name: str, key: str) -> str | None:
+    """The secret under a key of the channel called `name`, wherever it stands. Raises `ConfigError`."""
+    where = f"notify.channels.{name}.{key}"
+    given: Secret | None = getattr(config, key)
+    place: str = getattr(config, f"{key}_file")
+    if given is not None and place:
+        raise ConfigError(f"{where} and {where}_file are both set; one is enough")
+    if place:
+        given = read_secret(place, f"{where}_file")
+    return given.reveal() if given is not None else None
+
+
+def url_of(config: ChannelConfig, name: str) -> str:
+    """The http URL of a channel. Raises `ConfigError`, which does not repeat it."""
+    where = f"notify.channels.{name}.url"
+    url = secret_of(config, name, "url")
+    if url is None:
+        way = "set url_file" if "url" in config.SECRETS else "set url"
+        raise ConfigError(f"{where} is missing; {way}, or PEERSCOPE_NOTIFY__CHANNELS__{name.upper()}__URL")
+    check_url(url, where)
+    return url
+
+
+def check_url(url: str, where: str) -> None:
+    """Raise `ConfigError` unless it is one of http or https without a password; the URL is not repeated."""
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or not url.isascii() or not url.isprintable() or " " in url:
+        raise ConfigError(f"{where} is no URL, as in https://example.org/path")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(f"{where} holds a user name or password; take it out")
+
+
+def _channel(name: str, given: Any) -> ChannelConfig:
+    where = f"notify.channels.{name}"
+    if isinstance(given, ChannelConfig):
+        return given
+    if not NAME.match(name) or len(name) > 32:
+        raise ConfigError(f"{where}: a channel's name has up to 32 small letters and digits, with single _ between")
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{where} must be a table with a `kind`")
+    kind = str(given.get("kind", ""))
+    if kind not in KINDS:
+        raise ConfigError(f"{where}.kind is {kind!r}; {_hint(kind, KINDS)}")
+    try:
+        config = msgspec.convert(given, KINDS[kind], strict=False, dec_hook=_decode)
+        config.check()
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    except msgspec.ValidationError as error:
+        text, _, place = str(error).partition(" - at `$")
+        unknown = re.search(r"unknown field `(.*)`", text)
+        if unknown is not None:
+            known = [field.name for field in msgspec.structs.fields(KINDS[kind])]
+            raise ConfigError(f"{where}: unknown key `{unknown[1]}`; {_hint(unknown[1], known)}") from None
+        raise ConfigError(f"{where}{place.rstrip('`')}: {text}") from None
+    return config
+
+
+def _hint(word: str, known: Iterable[str]) -> str:
+    guess = get_close_matches(word, known, n=1)
+    return f"did you mean `{guess[0]}`?" if guess else f"known are {', '.join(known)}"
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is not Secret:
+        raise NotImplementedError(kind.__name__)
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be text, and not empty")
+    return Secret(value)

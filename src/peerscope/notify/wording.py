@@ -1,0 +1,82 @@
+"""Messages in words, for people. Texts of other peers are quoted as they are: each channel escapes what it must."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from peerscope.notify.base import Letter
+from peerscope.records.alerts import Severity
+
+LISTED_MAX = 20
+"""Alerts named one by one."""
+
+
+def subject(letter: Letter) -> str:
+    """One line without control characters."""
+    message = letter.message
+    title = " ".join("".join(c if c.isprintable() else " " for c in message.group.title).split())
+    return f"[{state(letter)}] {title}"[:200]
+
+
+def state(letter: Letter) -> str:
+    """What became of it, in a word or three."""
+    message = letter.message
+    if message.what == "resolved":
+        return "RESOLVED"
+    still = "STILL FIRING" if message.what == "escalated" else "FIRING"
+    return f"{still} {message.severity.name.lower()}"
+
+
+def text(letter: Letter) -> str:
+    """Everything a person woken at night should read, the most important first."""
+    message = letter.message
+    group = message.group
+    lines = [group.description] if group.description else []
+    if message.what == "escalated":
+        lines.append(f"Nobody has acknowledged it. This is repetition {message.repeat}.")
+    elif message.reason == "worse":
+        lines.append(f"It got worse: it is {message.severity.name.lower()}.")
+    if message.updates:
+        lines.append(f"Told before as: {listed(message.updates)}")
+    if group.root:
+        lines.append(f"Probable root: {group.root}")
+    if group.incident is not None or len(group.alerts) > 1:
+        lines += ["", f"{len(group.alerts)} alerts:"]
+        lines += [f"- {alert.title}: {alert.description}" for alert in group.alerts[:LISTED_MAX]]
+        if len(group.alerts) > LISTED_MAX:
+            lines.append(f"- and {len(group.alerts) - LISTED_MAX} more")
+    else:
+        lines += [line for alert in group.alerts for line in details(alert.peer_id, alert.region, alert.runbook)]
+    lines += ["", f"Began: {when(group.started_at)}"]
+    if message.what == "resolved" and group.resolved_at is not None:
+        lines.append(f"Ended: {when(group.resolved_at)}")
+    lines.append(f"Id: {group.key}")
+    if group.url:
+        lines.append(f"More: {group.url}")
+    lines += ["", f"Network {letter.sender.network}, told by peer {letter.sender.peer_id[:10]}."]
+    return "\n".join(lines)
+
+
+def details(peer_id: str | None, region: str | None, runbook: str) -> list[str]:
+    """What is known of one alert."""
+    named = (("Peer", peer_id), ("Region", region), ("Look first at", runbook))
+    return [f"{name}: {value}" for name, value in named if value]
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """Some names, and how many more."""
+    more = len(names) - LISTED_MAX
+    return ", ".join(names[:LISTED_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+def when(at: float) -> str:
+    """A time as RFC 3339 writes it, UTC; the nearest one that a calendar has."""
+    bounded = min(max(at, 0.0), 253_402_300_799.0)
+    return datetime.fromtimestamp(bounded, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def colour(letter: Letter) -> str:
+    """For channels that show one."""
+    if letter.message.what == "resolved":
+        return "#2e7d32"
+    return "#c62828" if letter.message.severity >= Severity.HIGH else "#ef6c00"

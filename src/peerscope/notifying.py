@@ -1,0 +1,105 @@
+"""What one agent has to do with people: orders of its operator, and messages through its channels."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from peerscope.alerting import Alerting
+from peerscope.alerts.grouping import Correlated
+from peerscope.alerts.model import Alert
+from peerscope.alerts.notices import ESCALATION, NOTIFIER
+from peerscope.alerts.orders import Standing, mark, standing
+from peerscope.chronicle import Chronicle
+from peerscope.config import Config
+from peerscope.mesh.events import Publish
+from peerscope.notify.dispatcher import Dispatcher, View
+from peerscope.notify.line import ChannelView
+from peerscope.notify.orders import OrderBook
+from peerscope.notify.registry import make_channels
+from peerscope.records.alerts import Orders
+from peerscope.records.identity import PeerId
+from peerscope.state import State
+from peerscope.transport.driver import Driver
+from peerscope.views.moment import Moment
+
+
+class Notifying:
+    """Order book and dispatcher of one agent."""
+
+    def __init__(
+        self, config: Config, state: State, moment: Callable[[], Moment], alerting: Alerting, chronicle: Chronicle
+    ) -> None:
+        """Raises `ConfigError` for a channel that cannot be used."""
+        self.book: OrderBook
+        """From `open` on."""
+        self.incidents: Callable[[], Iterable[Correlated]] = lambda: ()
+        """Where alerts are correlated: the incidents to tell of."""
+        self._config = config
+        self._state = state
+        self._moment = moment
+        self._alerting = alerting
+        self._chronicle = chronicle
+        self._channels = make_channels(config.notify)
+        self._dispatcher: Dispatcher | None = None
+        self._trusted: set[bytes] | None = None
+        self._orders: tuple[Moment, Standing] | None = None
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What the profile says of a peer with these channels."""
+        if not self._channels:
+            return ()
+        can_escalate = any(channel.escalation for channel in self._config.notify.channels.values())
+        return (NOTIFIER, ESCALATION) if can_escalate else (NOTIFIER,)
+
+    def open(self, driver: Driver) -> None:
+        """From here on orders are taken. The state directory is ours."""
+        me, config = driver.peer.me, self._config
+        self._trusted = config.notify.trusts(me, is_public=config.network.public)
+        self.book = OrderBook(self._state, me.hex(), lambda orders: _publish(driver, orders), self.orders)
+        if self._channels:
+            view = View(self._moment, self._alerts, lambda: self.incidents(), self.orders, self._quiet())
+            self._dispatcher = Dispatcher(
+                config.notify,
+                self._channels,
+                me,
+                config.network.name,
+                view,
+                self._trusts,
+                self._state,
+                self._alerting.publish_notices,
+                self._chronicle.tell,
+            )
+
+    async def run(self) -> None:
+        """Keep orders standing and tell people until cancelled."""
+        await asyncio.gather(self.book.run(), *([self._dispatcher.run()] if self._dispatcher else []))
+
+    def orders(self) -> Standing:
+        """The orders of the network that hold now."""
+        moment = self._moment()
+        if self._orders is None or self._orders[0] is not moment:
+            self._orders = moment, standing(moment, self._trusts)
+        return self._orders[1]
+
+    def mark(self, alerts: Iterable[Alert]) -> list[Alert]:
+        """The same alerts, with who silenced and who acknowledged them."""
+        return mark(alerts, self.orders())
+
+    def channels(self) -> list[ChannelView]:
+        """What became of the messages of this peer, channel by channel."""
+        return self._dispatcher.channels() if self._dispatcher is not None else []
+
+    def _alerts(self) -> list[Alert]:
+        return self.mark(self._alerting.board.alerts())
+
+    def _quiet(self) -> frozenset[str]:
+        return frozenset(rule.name for rule in self._config.alert_rules() if not rule.notify)
+
+    def _trusts(self, peer: PeerId) -> bool:
+        return self._trusted is None or peer in self._trusted
+
+
+def _publish(driver: Driver, orders: Orders) -> None:
+    driver.feed(Publish(orders, urgent=True))

@@ -1,0 +1,202 @@
+"""What one peer sees of its network: the views over its ledger, for whoever shows them.
+
+The API, the feed and the page know only this. A running agent is one (`agent.py`), a peer of a virtual network another
+(`sim/show.py`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from msgspec import Struct
+
+from peerscope.alerts.model import Alert
+from peerscope.chronicle import Chronicle, Listener
+from peerscope.config import Config
+from peerscope.history.recorder import Recorder
+from peerscope.mesh.conduct import Conduct
+from peerscope.mesh.peer import Peer
+from peerscope.records.identity import PeerId
+from peerscope.sources.node import Node
+from peerscope.sources.telemetry import Telemetry
+from peerscope.tally import Tally
+from peerscope.threats.anomalies import AnomalyRates, rates
+from peerscope.threats.findings import Finding
+from peerscope.traffic import Traffic
+from peerscope.views.aggregates import NetworkMetrics
+from peerscope.views.health import NetworkHealth, network_health
+from peerscope.views.latency import LatencyMatrix, latency_matrix
+from peerscope.views.links import Link
+from peerscope.views.moment import Moment
+from peerscope.views.peers import PeerView, peer_view, peer_views
+from peerscope.views.regions import RegionHealth, region_health
+from peerscope.views.timeline import Change
+from peerscope.views.topology import Survey, Topology
+
+MOMENT_S = 0.1
+LATENCY_S = 3.0
+"""The latency matrix is the dearest view, and it moves slowly: all who ask within this time get the same one."""
+
+
+class SimulationView(Struct, frozen=True):
+    """That nothing of this is real, and how it goes."""
+
+    scenario: str
+    summary: str
+    seed: int
+    speed: float
+    """Virtual seconds in a second, as wanted."""
+    pace: float | None
+    """As reached over the last seconds: a large network is slower than wished; null at the very beginning."""
+    virtual_s: float
+    """Since the network was started."""
+    next_step: str | None
+    """The next fault, and its virtual time; null after the last."""
+    next_step_s: float | None
+
+
+class SelfView(Struct, frozen=True):
+    """This peer."""
+
+    peer_id: str
+    short_id: str
+    ticket: str
+    """What others join with; empty in a simulation."""
+    network: str
+    region: str | None
+    region_source: str | None
+    version: str
+    uptime_s: float
+    node: str | None
+    http: str | None
+    addresses: tuple[str, ...]
+    refused: dict[str, int]
+    """What other peers sent that was refused, by reason."""
+    simulation: SimulationView | None = None
+    """null for a real network."""
+    keeps_history: bool = True
+    """`GET /api/v1/history` has something to read from."""
+
+
+class Outlook(ABC):
+    """Views of one peer, and the parts of it that routes ask."""
+
+    config: Config
+    http: str | None
+    """URL of the dashboard, once the web server has one."""
+    chronicle: Chronicle
+    """Events as they happen, and the statuses of the last hour."""
+    tally: Tally
+    """What all peers measured."""
+    traffic: Traffic
+    """Messages and bytes, by route and by second."""
+    node: Node
+    """The P2P program beside this peer, where one is attached."""
+    recorder: Recorder | None
+    """What was measured, over time; None where no history is kept."""
+
+    def __init__(self) -> None:
+        self._survey = Survey()
+        self._moment: Moment | None = None
+        self._moment_revision = -1
+        self._latency: LatencyMatrix | None = None
+        self._latency_at = 0.0
+
+    @property
+    @abstractmethod
+    def peer(self) -> Peer:
+        """The core, to look at."""
+
+    @abstractmethod
+    def clock(self) -> tuple[float, float]:
+        """Monotonic seconds now, and what turns them into Unix seconds."""
+
+    @abstractmethod
+    def self_view(self) -> SelfView:
+        """This peer."""
+
+    @property
+    def simulation(self) -> SimulationView | None:
+        """None for a real network."""
+        return None
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Where a node in this very process tells what it does."""
+        return self.node.telemetry
+
+    def listen(self, listener: Listener) -> None:
+        """Call with every event: {"event": "link" | "verdict" | "status" | ..., "at": ...}."""
+        self.chronicle.listen(listener)
+
+    def moment(self) -> Moment:
+        """The ledger now; the same one for callers within a tenth of a second, while nothing changes."""
+        (now, wall_offset_s), ledger = self.clock(), self.peer.ledger
+        last, is_changed = self._moment, ledger.revision != self._moment_revision
+        if last is None or is_changed or last.ledger is not ledger or now - last.now > MOMENT_S:
+            self._moment_revision = ledger.revision
+            last = self._moment = Moment(
+                ledger,
+                self.peer.me,
+                now,
+                wall_offset_s=wall_offset_s,
+                down_after_s=self.config.detector.down_after_s,
+                by_prefix=self.config.network.public,
+                clusters=self.config.regions.cluster,
+            )
+        return last
+
+    def network_health(self) -> NetworkHealth:
+        """Counts, latency and connectivity of the whole network."""
+        return network_health(self.moment(), self.config.links.rings, self.mesh_links())
+
+    def topology(self) -> Topology:
+        """The map: peers, links on every layer, and where the network would come apart."""
+        return self._survey.at(self.moment())
+
+    def mesh_links(self) -> list[Link]:
+        """Links between agents, both ends merged."""
+        return self._survey.links.mesh(self.moment())
+
+    def peers(self) -> list[PeerView]:
+        """All known peers."""
+        return peer_views(self.moment())
+
+    def peer_view(self, peer: PeerId) -> PeerView:
+        """One known peer."""
+        return peer_view(self.moment(), peer)
+
+    def history(self, peer: PeerId) -> tuple[Change, ...]:
+        """The last hour's statuses of one peer."""
+        return self.chronicle.timeline.of(peer)
+
+    def region_health(self) -> list[RegionHealth]:
+        """Every region of the network."""
+        return region_health(self.moment(), self.config.regions, self.config.links.rings, self.mesh_links())
+
+    def latency(self) -> LatencyMatrix:
+        """Round trips region by region, at most three seconds old."""
+        moment = self.moment()
+        if self._latency is None or not 0 <= moment.now - self._latency_at < LATENCY_S:
+            self._latency, self._latency_at = latency_matrix(moment, self.mesh_links()), moment.now
+        return self._latency
+
+    def network_metrics(self) -> NetworkMetrics:
+        """What all peers measured: aggregates of the last five minutes, and trends."""
+        return self.tally.metrics()
+
+    def conduct(self) -> list[Conduct]:
+        """Neighbours that misbehaved lately, the worst first."""
+        return self.peer.conducts.all(self.clock()[0])
+
+    @abstractmethod
+    def alerts(self, *, active_only: bool = False) -> list[Alert]:
+        """Alerts of the whole network, those that fire first; resolved ones of the last day."""
+
+    @abstractmethod
+    def threats(self) -> list[Finding]:
+        """What threatens any peer of the network, the gravest first."""
+
+    def anomaly_rates(self) -> AnomalyRates:
+        """How much of what peers measure is unlike their past, as they say."""
+        return rates(self.moment())

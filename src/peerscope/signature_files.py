@@ -1,0 +1,22 @@
+"""Reads the signatures of threats: those of the package, and an operator's own file over them."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from peerscope.errors import ConfigError
+from peerscope.threats.signatures import FILE_BYTES_MAX, Signatures, parse
+
+
+def load_signatures(own: str = "") -> Signatures:
+    """`own`: path of the operator's file, or nothing. Raises `ConfigError` that names the file and the mistake."""
+    defaults = files("peerscope.threats").joinpath("signatures.toml").read_text(encoding="utf-8")
+    if not own:
+        return parse(defaults)
+    try:
+        with Path(own).open("rb") as file:
+            text = file.read(FILE_BYTES_MAX + 1).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"threats.signatures_file: {own} cannot be read: {error}") from None
+    return parse(defaults, text, own)

@@ -1,0 +1,231 @@
+"""A virtual network to look at: the simulator at the pace of a clock, seen through one of its peers.
+
+The page, the feed and the API are those of a real agent; what they show is what that one virtual peer knows. When it
+crashes, another that still runs is looked through. Faults come as the scenario has them; after the last one the network
+just goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from pathlib import Path
+from random import Random
+
+from peerscope import __version__
+from peerscope.alerts.model import Alert
+from peerscope.chronicle import Chronicle
+from peerscope.config import Config
+from peerscope.history.recorder import Recorder
+from peerscope.mesh.events import Effect, Event, Received, Send
+from peerscope.mesh.peer import Peer
+from peerscope.outlook import Outlook, SelfView, SimulationView
+from peerscope.records.identity import PeerId, short
+from peerscope.sim.alerting import SimulatedAlerts
+from peerscope.sim.network import fixed, near
+from peerscope.sim.run import populate
+from peerscope.sim.scenario import Scenario, Step
+from peerscope.sim.simulator import Simulator
+from peerscope.sim.truth import Truth
+from peerscope.sim.workload import Workload
+from peerscope.sim.world import World
+from peerscope.sources.node import Node
+from peerscope.tally import Tally
+from peerscope.threats.findings import Finding
+from peerscope.traffic import Traffic
+from peerscope.views.places import NOWHERE
+from peerscope.views.trends import MINUTE_S, look
+
+STRIDE_S = (0.0002, 0.5)
+"""Least and most virtual seconds between looks at the real clock. In between, as many as one turn has time for."""
+TURN_S = 0.006
+"""Real seconds that the network may compute before others have their turn: a page load waits some hundred turns."""
+TURNS_OF_OTHERS = 4
+"""A request takes several steps of the event loop; these are had between two turns of the network."""
+REST_S = 0.005
+PACE_S = 10.0
+"""Real seconds over which the pace is measured."""
+FLUSH_S = 10
+"""Virtual seconds between writes of the history."""
+
+
+class Show(Outlook):
+    """A simulated network behind the same views as a real agent's."""
+
+    def __init__(
+        self, scenario: Scenario, config: Config, state: Path, *, seed: int, speed: float = 1.0, signed: bool = True
+    ) -> None:
+        """`state`: a directory for the history. Everything is built; nothing moves before `run`."""
+        super().__init__()
+        rng, self.config, self.http = Random(seed), config, None
+        self._scenario, self._seed, self._speed = scenario, seed, speed
+        self._epoch_s = time.time()
+        world = World(seed) if scenario.latency == "world" else None
+        self.simulator = Simulator(
+            seed=rng.getrandbits(64),
+            config=config.core(),
+            latency=world or (near if scenario.link_rtt_s is None else fixed(scenario.link_rtt_s)),
+            faults=scenario.network,
+            signed=signed,
+            epoch_s=self._epoch_s,
+        )
+        populate(self.simulator, scenario, rng)
+        workload = Workload(self.simulator, Truth(), rng)
+        self._steps = sorted(scenario.steps, key=lambda step: step.at_s)
+        for step in self._steps:
+            self.simulator.at(scenario.settle_s + step.at_s, lambda step=step: workload.do(step))  # type: ignore[misc]
+        self._alerts = SimulatedAlerts(self.simulator)
+        self._alerts.begin()
+        self._eye = next(iter(self.simulator.nodes))
+        self._peer = self.simulator.alive()[0]
+        self._reached: deque[tuple[float, float]] = deque()
+        """Real and virtual times of the last ten seconds."""
+        self.node = Node(config.node, config.report.interval_s, rng)
+        self.chronicle = Chronicle(self.moment, self.region_health, config.regions.hold_s)
+        self.tally = Tally(self.moment, self.mesh_links)
+        self.recorder = None
+        if config.history.enabled:
+            self.recorder = Recorder(config.history, state, self.moment, self.network_health)
+        self._look_through(self._eye)
+        self.simulator.on_effect, self.simulator.on_event = self._on_effect, self._on_event
+
+    @property
+    def peer(self) -> Peer:
+        return self._peer
+
+    def clock(self) -> tuple[float, float]:
+        return self.simulator.now, self._epoch_s
+
+    @property
+    def simulation(self) -> SimulationView:
+        sim, settled_s = self.simulator, self._scenario.settle_s
+        coming = next((step for step in self._steps if settled_s + step.at_s > sim.now), None)
+        passed = self._reached[-1][0] - self._reached[0][0] if self._reached else 0.0
+        return SimulationView(
+            scenario=self._scenario.name,
+            summary=self._scenario.summary,
+            seed=self._seed,
+            speed=self._speed,
+            pace=(self._reached[-1][1] - self._reached[0][1]) / passed if passed > 1.0 else None,
+            virtual_s=sim.now,
+            next_step=None if coming is None else _told(coming),
+            next_step_s=None if coming is None else settled_s + coming.at_s,
+        )
+
+    def self_view(self) -> SelfView:
+        place = self.moment().places.get(self._eye, NOWHERE)
+        profile = self._peer.ledger.profile(self._eye)
+        return SelfView(
+            peer_id=self._eye.hex(),
+            short_id=short(self._eye),
+            ticket="",
+            network=self.config.network.name,
+            region=place.region,
+            region_source=place.source,
+            version=__version__,
+            uptime_s=self.simulator.now,
+            node=None,
+            http=self.http,
+            addresses=profile.addresses if profile else (),
+            refused=dict(self._peer.refused),
+            simulation=self.simulation,
+            keeps_history=self.recorder is not None,
+        )
+
+    def alerts(self, *, active_only: bool = False) -> list[Alert]:
+        return self._alerts.board(self._eye).alerts(active_only=active_only)
+
+    def threats(self) -> list[Finding]:
+        """None: virtual nodes have no telemetry, and nobody looks for attacks on them here."""
+        return []
+
+    def advance(self, until_s: float) -> None:
+        """Let virtual time pass at once, up to this moment."""
+        before_s = self.simulator.now
+        self.simulator.run_until(until_s)
+        self._look_after_the_eye()
+        self._note(before_s)
+
+    async def run(self) -> None:
+        """Let virtual time pass at the wanted speed, or as fast as this machine can, until cancelled."""
+        telling = asyncio.create_task(self.chronicle.run())
+        try:
+            await self._go_on()
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+            if self.recorder is not None:
+                await self.recorder.close()
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    async def _go_on(self) -> None:
+        began, begin_s = time.monotonic(), self.simulator.now
+        flushed_s, (stride_s, longest_s) = begin_s, STRIDE_S
+        while True:
+            turn = time.monotonic()
+            due_s = begin_s + (turn - began) * self._speed
+            self.advance(min(due_s, self.simulator.now + stride_s))
+            took_s = time.monotonic() - turn
+            stride_s = min(max(stride_s * min(2.0, TURN_S / max(took_s, TURN_S / 4)), STRIDE_S[0]), longest_s)
+            self._measure_pace()
+            if self.recorder is not None and self.simulator.now - flushed_s >= FLUSH_S:
+                flushed_s = self.simulator.now
+                await self.recorder.flush()
+            if due_s - self.simulator.now > self._speed:  # a second behind: what was lost stays lost
+                began, begin_s = time.monotonic(), self.simulator.now
+            if self.simulator.now >= due_s:
+                await asyncio.sleep(REST_S)
+            for _ in range(TURNS_OF_OTHERS):
+                await asyncio.sleep(0)
+
+    def _measure_pace(self) -> None:
+        real, reached = time.monotonic(), self._reached
+        if not reached or real - reached[-1][0] > 0.5:
+            reached.append((real, self.simulator.now))
+            while real - reached[0][0] > PACE_S:
+                reached.popleft()
+
+    def _note(self, before_s: float) -> None:
+        """What agents do by the clock: look at the network every minute, sample it every interval."""
+        wall, wall_before = self._epoch_s + self.simulator.now, self._epoch_s + before_s
+        if wall // MINUTE_S > wall_before // MINUTE_S:
+            self.tally.day.note(look(self.moment(), self.mesh_links()))
+        interval_s = self.config.history.interval_s
+        if self.recorder is not None and wall // interval_s > wall_before // interval_s:
+            self.recorder.take(self.recorder.sample(int(wall // interval_s * interval_s)))
+
+    def _look_after_the_eye(self) -> None:
+        """Keep looking through a peer that runs and means well."""
+        node = self.simulator.nodes[self._eye]
+        if node.peer is self._peer and node.corruption is None:
+            return
+        fit = [peer for peer, node in self.simulator.nodes.items() if node.peer is not None and node.corruption is None]
+        if fit:
+            self._look_through(self._eye if self._eye in fit else fit[0])
+
+    def _look_through(self, peer: PeerId) -> None:
+        core = self.simulator.nodes[peer].peer
+        assert core is not None
+        self._eye, self._peer = peer, core
+        self.traffic = Traffic(peer, self.moment, core.watch.ahead_s, lambda: self.simulator.now)
+
+    def _on_event(self, peer: PeerId, event: Event) -> None:
+        if peer == self._eye and isinstance(event, Received):
+            self.traffic.mesh.record(self.simulator.now, len(event.data))
+
+    def _on_effect(self, peer: PeerId, effect: Effect, now: float) -> None:
+        if peer != self._eye:
+            return
+        if isinstance(effect, Send):
+            self.traffic.mesh.record(now, len(effect.data), sent=True)
+        self.tally.note(effect)
+        self.chronicle.note(effect)
+        self.traffic.note(effect)
+
+
+def _told(step: Step) -> str:
+    """A fault, in words."""
+    whom = f"{step.share:.0%} of the peers" if step.share else f"{step.count} peer{'s' * (step.count != 1)}"
+    return step.do if step.do == "heal" else f"{step.do} {whom}"

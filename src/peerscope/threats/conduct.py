@@ -1,0 +1,143 @@
+"""Peers that break their word: two statements under one version, and accusations of those whom others hear.
+
+Equivocation is proved by the two signed records. A false accusation is judged by what everybody else says: the subject
+has reported since and names the accuser among its links, most of its other observers hear it, and the accuser is not
+itself down or cut off. One bad link can do that to one subject, so that it takes several subjects, or one refuted
+again and again with ever new claims.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from peerscope.mesh import evidence
+from peerscope.mesh.evidence import Verdict
+from peerscope.records.bodies import Kind
+from peerscope.records.identity import PeerId, PeerRef, ref, short
+from peerscope.threats.findings import Finding, finding
+from peerscope.threats.signatures import Signature
+from peerscope.views.moment import Moment
+
+REPORTED_AFTER_S = 2.0
+"""A report so much later than the claim was not on its way already."""
+REPEATS_MIN = 10
+"""New claims about one subject, all refuted, that weigh as much as several subjects."""
+HEARERS_MIN = 2
+GONE = (Verdict.DOWN, Verdict.PARTITIONED, Verdict.LEFT)
+"""Whoever is cut off itself misses everybody, and means it."""
+
+
+class Claims:
+    """What one accuser claims of one subject."""
+
+    __slots__ = ("claimed", "contradicted_at", "since")
+
+    def __init__(self, now: float) -> None:
+        self.since = now
+        self.contradicted_at: float | None = None
+        self.claimed: set[int] = set()
+        """Times at which it says it last heard the subject, of claims that were contradicted; a few."""
+
+
+class Accusations:
+    """Follows who accuses whom, and what becomes of it."""
+
+    def __init__(self) -> None:
+        self._claims: dict[tuple[PeerId, PeerId], Claims] = {}
+
+    def find(self, moment: Moment, signature: Signature) -> list[Finding]:
+        """Accusers of several peers that others hear."""
+        self._look(moment, signature.window_s)
+        wrong: dict[PeerId, list[tuple[PeerId, int]]] = {}
+        for (accuser, subject), claims in self._claims.items():
+            if claims.contradicted_at is not None:
+                wrong.setdefault(accuser, []).append((subject, len(claims.claimed)))
+        found = []
+        for accuser, subjects in sorted(wrong.items()):
+            repeats = sum(claimed for _, claimed in subjects)
+            if len(subjects) >= signature.samples_min or repeats >= REPEATS_MIN:
+                found.append(self._finding(moment, accuser, subjects, repeats, signature))
+        return found
+
+    def _look(self, moment: Moment, window_s: float) -> None:
+        ledger, now = moment.ledger, moment.now
+        standing = set()
+        for accuser in sorted(ledger.accusers):
+            said = ledger.observations(accuser)
+            if said is None or accuser not in moment.profiles or moment.verdict(accuser) in GONE:
+                continue
+            for observation in said.lost:
+                subject = ledger.find(PeerRef(observation.subject))
+                if subject is None or subject == accuser or subject not in moment.profiles:
+                    continue
+                pair = (accuser, subject)
+                standing.add(pair)
+                claims = self._claims.setdefault(pair, Claims(now))
+                if self._is_contradicted(moment, accuser, subject, claims.since):
+                    claims.contradicted_at = now
+                    if len(claims.claimed) < REPEATS_MIN:
+                        claims.claimed.add(observation.heard_ms)
+        for pair, claims in list(self._claims.items()):
+            at = claims.contradicted_at
+            if (pair not in standing and at is None) or (at is not None and now - at > window_s):
+                del self._claims[pair]
+
+    def _is_contradicted(self, moment: Moment, accuser: PeerId, subject: PeerId, since: float) -> bool:
+        """The subject reported since and has the link; of its other observers more hear it than miss it."""
+        ledger, now = moment.ledger, moment.now
+        entry, report = ledger.get(subject, Kind.REPORT), moment.fresh_report(subject)
+        if entry is None or report is None or entry.heard_at < since + REPORTED_AFTER_S:
+            return False
+        if all(link.peer != ref(accuser) for link in report.links):
+            return False
+        votes: Counter[bool] = Counter()
+        for other in evidence.watchers(ledger, subject):
+            if other == accuser:
+                continue
+            if evidence.accusation_by(ledger, other, subject, now) is not None:
+                votes[False] += 1
+            elif evidence.hears(ledger, other, subject, now):
+                votes[True] += 1
+        return votes[True] >= HEARERS_MIN and votes[True] > votes[False]
+
+    def _finding(
+        self, moment: Moment, accuser: PeerId, subjects: list[tuple[PeerId, int]], repeats: int, signature: Signature
+    ) -> Finding:
+        names = ", ".join(short(subject) for subject, _ in sorted(subjects)[:4])
+        # Each subject more halves what an honest accuser's own trouble could explain; so do ten refuted claims of one.
+        confidence = 1 - 0.5 ** (len(subjects) + repeats / REPEATS_MIN)
+        return finding(
+            signature.name,
+            accuser,
+            severity=signature.usual_severity,
+            confidence=confidence,
+            title=signature.title,
+            text=f"accuses {len(subjects)} peers that report since and that others hear: {names}",
+            evidence=(("subjects", len(subjects)), ("claims_refuted", repeats), ("for_example", names)),
+            scope="network",
+            runbook=signature.runbook,
+        )
+
+
+def equivocations(moment: Moment, signature: Signature) -> list[Finding]:
+    """Peers of whom the ledger holds two different statements of one version."""
+    proofs = Counter(origin for origin, _, _ in moment.ledger.proofs)
+    found = []
+    for origin, count in sorted(proofs.items()):
+        kind, version = min((kind, version) for peer, kind, version in moment.ledger.proofs if peer == origin)
+        digests = [record.digest().hex()[:16] for record in moment.ledger.proofs[origin, kind, version]]
+        found.append(
+            finding(
+                signature.name,
+                origin,
+                severity=signature.usual_severity,
+                # The first may be a copied state directory; a machine that goes on doing so is no accident.
+                confidence=1 - 0.1 ** min(count, 9),
+                title=signature.title,
+                text=f"{count} versions were signed with two contents each",
+                evidence=(("proofs", count), ("kind", kind), ("version", version), ("digests", " ".join(digests))),
+                scope="network",
+                runbook=signature.runbook,
+            )
+        )
+    return found

@@ -1,0 +1,130 @@
+"""A peer surrounded: most of its links lead to few prefixes, or to peers that came of late (Heilman et al. 2015).
+
+Neighbours are drawn by hashing ids, so that of n links the number that lead to any chosen set of peers is
+hypergeometric, whoever the peer is. Three sets are looked at: the young; the (at most three) prefixes that hold the
+most of the peer's links; the young in such prefixes. Prefixes were chosen after looking, which is paid for by the
+number of choices there were. All peers are judged together (Benjamini and Hochberg).
+
+Where half of the network is young or behind one prefix, half of everybody's links lead there: no eclipse.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence, Set
+from math import comb
+
+from msgspec import Struct
+
+from peerscope.records.alerts import Severity
+from peerscope.records.identity import PeerId, PeerRef
+from peerscope.threats.acquaintance import Member
+from peerscope.threats.chance import belief, discoveries, hypergeometric_tail
+from peerscope.threats.findings import Finding, finding
+from peerscope.threats.signatures import Signature
+from peerscope.views.moment import Moment
+
+PREFIXES_MAX = 3
+"""Few."""
+
+
+class Surroundings(Struct, frozen=True):
+    """The suspicious ones among a peer's links."""
+
+    peer: PeerId
+    links: int
+    captured: int
+    young: int
+    prefixes: tuple[str, ...]
+    chance: float
+
+    @property
+    def share(self) -> float:
+        """Of all links."""
+        return self.captured / self.links
+
+
+class Population:
+    """Who there is to be linked with: how many, by prefix, and how many of them are young."""
+
+    def __init__(self, members: Sequence[Member], young_s: float) -> None:
+        self.members = {member.peer: member for member in members}
+        self._young_s = young_s
+        self._all = Counter(member.prefix for member in members)
+        self._young = Counter(member.prefix for member in members if self.is_young(member))
+
+    def is_young(self, member: Member) -> bool:
+        """We have not known it for long."""
+        return member.age_s < self._young_s
+
+    def count(self, prefixes: Set[str] | None, *, young: bool) -> int:
+        """How many there are in these prefixes, or in all."""
+        counted = self._young if young else self._all
+        return counted.total() if prefixes is None else sum(counted[prefix] for prefix in prefixes)
+
+    def prefixes(self, *, young: bool) -> int:
+        """In how many prefixes they are."""
+        return len(self._young if young else self._all)
+
+
+def eclipsed(moment: Moment, members: Sequence[Member], signature: Signature) -> list[Finding]:
+    """Peers whose links are captured."""
+    there = Population(members, signature.window_s)
+    looked = [around for one in members if (around := surroundings(moment, one, there, signature)) is not None]
+    shares = discoveries([around.chance for around in looked])
+    found = []
+    for around, share in zip(looked, shares, strict=True):
+        reached = signature.grade(around.share)
+        if reached is not None and share <= signature.false_discovery:
+            found.append(_finding(around, share, reached[0], signature))
+    return found
+
+
+def surroundings(moment: Moment, subject: Member, there: Population, signature: Signature) -> Surroundings | None:
+    """A peer's links, the least likely way of looking at them; None where it has too few."""
+    report = moment.fresh_report(subject.peer)
+    # Only ring neighbours are drawn by hashing; others came to ask for an introduction.
+    named = (moment.ledger.find(PeerRef(link.peer)) for link in report.links if link.watches) if report else ()
+    found = (there.members.get(peer) for peer in named if peer is not None and peer != subject.peer)
+    links = [member for member in found if member is not None]
+    if len(links) < max(1, signature.samples_min):
+        return None
+    top = Counter(member.prefix for member in links if member.prefix is not None).most_common(PREFIXES_MAX)
+    few = {prefix for prefix, count in top if count > 1}
+    ways: list[tuple[float, int]] = []
+    for young, prefixes in ((True, None), (False, few), (True, few)):
+        captured = sum(_fits(member, there, prefixes, young=young) for member in links)
+        if captured < signature.samples_min or signature.grade(captured / len(links)) is None:
+            continue
+        marked = there.count(prefixes, young=young) - _fits(subject, there, prefixes, young=young)
+        chance = hypergeometric_tail(captured, len(links), marked, len(there.members) - 1)
+        if prefixes is not None:
+            chance *= comb(there.prefixes(young=young), len(prefixes))
+        ways.append((min(1.0, 3 * chance), captured))  # the best of three ways
+    chance, captured = min(ways, default=(1.0, 0))
+    return Surroundings(subject.peer, len(links), captured, sum(map(there.is_young, links)), tuple(sorted(few)), chance)
+
+
+def _fits(member: Member, there: Population, prefixes: Set[str] | None, *, young: bool) -> bool:
+    return (not young or there.is_young(member)) and (prefixes is None or member.prefix in prefixes)
+
+
+def _finding(around: Surroundings, share: float, severity: Severity, signature: Signature) -> Finding:
+    from_where = f" from {len(around.prefixes)} prefixes" if around.prefixes else ""
+    return finding(
+        signature.name,
+        around.peer,
+        severity=severity,
+        confidence=belief(share),
+        title=signature.title,
+        text=f"{around.captured} of {around.links} links lead to peers{from_where}, {around.young} to young ones",
+        evidence=(
+            ("captured", around.captured),
+            ("links", around.links),
+            ("young", around.young),
+            ("prefixes", ", ".join(around.prefixes)),
+            ("false_discovery", f"{share:.1e}"),
+        ),
+        scope="network",
+        runbook=signature.runbook,
+    )

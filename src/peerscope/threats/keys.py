@@ -1,0 +1,145 @@
+"""Keys of the hash table whose nearest nodes lie too near: somebody placed ids around them.
+
+Of the 20 nodes nearest to a key, the numbers that share so many leading bits with it follow from the size of the
+network. Their Kullback-Leibler divergence from that expectation shows ids that were ground to lie near the key (Sridhar
+et al. 2023, "Content Censorship in the InterPlanetary File System", who take 0.94 as the limit). The size is the
+median of what lookups of other keys show, so that a few attacked keys do not move it.
+
+The divergence alone would accuse one honest key in some hundred; so as many nodes so near must also be unlikely by
+chance, all keys considered.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from math import inf, log
+from statistics import median
+
+from msgspec import Struct
+
+from peerscope.threats.chance import belief, discoveries, poisson_tail
+from peerscope.threats.findings import Finding, finding
+from peerscope.threats.signatures import Signature
+
+KEYS_MAX = 128
+LOOK_S = 60.0
+"""Between looks at all keys, which cost some milliseconds."""
+NEAREST = 20
+NEAREST_MIN = 10
+BITS_MIN = 64
+BITS_MAX = 512
+
+
+class Looked(Struct, frozen=True):
+    """The last lookup of one key."""
+
+    at: float
+    shared: tuple[int, ...]
+    """Leading bits that each of the nearest nodes shares with the key."""
+    size: float
+    """Nodes in the network, going by how near the farthest of them is."""
+
+
+class Keys:
+    """The latest lookups that told whom they found."""
+
+    def __init__(self) -> None:
+        self._looked: OrderedDict[str, Looked] = OrderedDict()
+        self._found: list[Finding] = []
+        self._look_at = -inf
+
+    def note(self, key: str, closest: Sequence[str], now: float) -> None:
+        """A lookup told the ids nearest to a key. What is no id of the key's own length is passed over."""
+        bits = len(key) * 4
+        place = _number(key)
+        if place is None or not BITS_MIN <= bits <= BITS_MAX:
+            return
+        others = {number for name in closest if len(name) == len(key) and (number := _number(name)) is not None}
+        distances = sorted(place ^ other for other in others if other != place)[:NEAREST]
+        if len(distances) < NEAREST_MIN:
+            return
+        shared = tuple(bits - distance.bit_length() for distance in distances)
+        # The distance of the n-th of N nodes is about n / N of the whole; n - 1 makes the estimate unbiased.
+        size = (len(distances) - 1) * 2.0**bits / distances[-1]
+        self._looked[key] = Looked(now, shared, size)
+        self._looked.move_to_end(key)
+        while len(self._looked) > KEYS_MAX:
+            self._looked.popitem(last=False)
+
+    def find(self, signature: Signature, now: float) -> list[Finding]:
+        """Keys that are surrounded, as of the last minute."""
+        if now >= self._look_at:
+            self._look_at = now + LOOK_S
+            self._found = self._look(signature, now)
+        return self._found
+
+    def _look(self, signature: Signature, now: float) -> list[Finding]:
+        while self._looked and now - next(iter(self._looked.values())).at > signature.window_s:
+            self._looked.popitem(last=False)
+        if len(self._looked) <= signature.samples_min:
+            return []
+        size = median(looked.size for looked in self._looked.values())
+        looked = list(self._looked.items())
+        shares = discoveries([crowding(one.shared, size) for _, one in looked])
+        found = []
+        for (key, one), share in zip(looked, shares, strict=True):
+            if share > signature.false_discovery:
+                continue
+            apart = divergence(one.shared, size)
+            reached = signature.grade(apart)
+            if reached is None:
+                continue
+            evidence = (
+                ("key", key),
+                ("divergence", f"{apart:.2f}"),
+                ("limit", f"{reached[1]:.2f}"),
+                ("nearest", len(one.shared)),
+                ("network_size", f"{size:.0f}"),
+                ("false_discovery", f"{share:.1e}"),
+            )
+            found.append(
+                finding(
+                    signature.name,
+                    key[:16],
+                    severity=reached[0],
+                    confidence=belief(share),
+                    title=signature.title,
+                    text=f"the {len(one.shared)} nodes nearest to key {key[:16]} diverge by {apart:.2f} from chance",
+                    evidence=evidence,
+                    runbook=signature.runbook,
+                )
+            )
+        return found
+
+
+def divergence(shared: Sequence[int], size: float) -> float:
+    """Kullback-Leibler divergence, in nats, of shared leading bits from those expected in a network of this size."""
+    counts, total = Counter(shared), len(shared)
+    expected = [_expected(bits, total, size) for bits in range(max(shared) + 1)]
+    return sum(count / total * log(count / total / max(expected[bits], 1e-9)) for bits, count in sorted(counts.items()))
+
+
+def crowding(shared: Sequence[int], size: float) -> float:
+    """How likely chance alone puts so many nodes so near, whichever distance one looks at."""
+    ordered = sorted(shared, reverse=True)
+    chances = [poisson_tail(rank, size / 2.0**bits) for rank, bits in enumerate(ordered, 1)]
+    return min(1.0, min(chances) * len(chances))
+
+
+def _expected(bits: int, total: int, size: float) -> float:
+    """The share of the nearest `total` nodes that have exactly so many leading bits of the key."""
+    return (_within(bits, total, size) - _within(bits + 1, total, size)) / total
+
+
+def _within(bits: int, total: int, size: float) -> float:
+    """How many of the nearest share at least so many bits: a Poisson number of nodes, of which `total` are told."""
+    mean = size / 2.0**bits
+    return sum(poisson_tail(rank, mean) for rank in range(1, total + 1))
+
+
+def _number(text: str) -> int | None:
+    try:
+        return int(text, 16) if text.isalnum() else None
+    except ValueError:
+        return None

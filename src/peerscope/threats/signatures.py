@@ -1,0 +1,140 @@
+"""Detections as data: what each looks at, from which number on, and how grave it is.
+
+The package ships defaults (`signatures.toml`). An operator's own file is laid over them: a table of a known name
+changes what it mentions, another name adds a signature. Any mistake refuses the whole file and names it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from difflib import get_close_matches
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from peerscope.errors import ConfigError
+from peerscope.records.alerts import Severity
+from peerscope.threats.activity import SIGNALS, WINDOW_S_MAX
+
+SIGNATURES_MAX = 64
+FILE_BYTES_MAX = 256 * 1024
+NETWORK_SIGNALS = (
+    "blocked_links",
+    "sybil",
+    "eclipse",
+    "key_divergence",
+    "equivocation",
+    "false_accusation",
+    "anomaly_ratio",
+)
+"""Worked out by code of their own; the others are numbers of `activity.SIGNALS`."""
+
+Threshold = Annotated[float, Meta(ge=0.0, le=1e15)]
+Steps = dict[str, Threshold]
+
+
+class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One detection."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=32, pattern="^[a-z0-9][a-z0-9-]*\\Z")]
+    signal: str
+    title: Annotated[str, Meta(min_length=1, max_length=64, pattern="^[^\x00-\x1f\x7f]*\\Z")]
+    enabled: bool = True
+    window_s: Annotated[float, Meta(ge=10.0, le=WINDOW_S_MAX)] = 60.0
+    """Over how much of the past the signal is taken."""
+    above: Steps = {}
+    at_least: Steps = {}
+    times: Annotated[float, Meta(gt=1.0, le=1e6)] | None = None
+    deviations: Annotated[float, Meta(gt=0.0, le=1000.0)] | None = None
+    windows: Annotated[int, Meta(ge=1, le=60)] = 1
+    baseline_s: Annotated[float, Meta(ge=60.0, le=86_400.0)] = 600.0
+    samples_min: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    false_discovery: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.01
+    """Of what is found among many groups or peers looked at together, the share that may be found by chance."""
+    severity: str = "medium"
+    """Where no step says it."""
+    runbook: Annotated[str, Meta(max_length=160)] = ""
+
+    def __post_init__(self) -> None:
+        known = (*SIGNALS, *NETWORK_SIGNALS)
+        if self.signal not in known:
+            guess = get_close_matches(self.signal, known, n=1)
+            hint = f"did you mean {guess[0]!r}?" if guess else f"known: {', '.join(known)}"
+            raise ValueError(f"signal {self.signal!r} is unknown; {hint}")
+        for severity in (self.severity, *self.above, *self.at_least):
+            if severity not in SEVERITIES:
+                raise ValueError(f"severity {severity!r} is unknown; must be one of {', '.join(SEVERITIES)}")
+        if self.signal in SIGNALS and not (self.above or self.at_least or self.is_relative):
+            raise ValueError("nothing to compare with: give above, at_least, times or deviations")
+
+    @property
+    def is_relative(self) -> bool:
+        """Compares a peer with its own past."""
+        return self.times is not None or self.deviations is not None
+
+    def grade(self, value: float) -> tuple[Severity, float] | None:
+        """The gravest step that the value reaches, and where it begins; None where it reaches none."""
+        reached = [(SEVERITIES[name], limit) for name, limit in self.above.items() if value > limit]
+        reached += [(SEVERITIES[name], limit) for name, limit in self.at_least.items() if value >= limit]
+        return max(reached, default=None)
+
+    @property
+    def usual_severity(self) -> Severity:
+        """Where no step says it."""
+        return SEVERITIES[self.severity]
+
+
+SEVERITIES = {severity.name.lower(): severity for severity in Severity}
+
+
+class Signatures:
+    """All signatures, by name."""
+
+    def __init__(self, found: dict[str, Signature]) -> None:
+        self._by_name = found
+
+    def __getitem__(self, name: str) -> Signature:
+        return self._by_name[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def of(self, signal: str) -> tuple[Signature, ...]:
+        """Those that are enabled and look at this signal."""
+        return tuple(one for one in self._by_name.values() if one.signal == signal and one.enabled)
+
+    def changes(self, other: Signatures) -> list[str]:
+        """What is different in `other`, in words: "sybil changed", "my-rule added"."""
+        ours, theirs = self._by_name, other._by_name
+        said = [f"{name} removed" for name in ours if name not in theirs]
+        said += [f"{name} added" for name in theirs if name not in ours]
+        return said + [f"{name} changed" for name in theirs if name in ours and theirs[name] != ours[name]]
+
+
+def parse(defaults: str, own: str = "", where: str = "signatures") -> Signatures:
+    """The shipped signatures with an operator's own laid over them. Raises `ConfigError` that names file and table."""
+    tables = tomllib.loads(defaults)
+    if len(own) > FILE_BYTES_MAX:
+        raise ConfigError(f"{where}: longer than {FILE_BYTES_MAX} bytes")
+    try:
+        over = tomllib.loads(own)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{where}: not TOML: {error}") from None
+    for name, values in over.items():
+        if not isinstance(values, dict):
+            raise ConfigError(f"{where}: {name} is no table; write [{name}] and its settings below")
+        tables[name] = {**tables.get(name, {}), **values}
+    if len(tables) > SIGNATURES_MAX:
+        raise ConfigError(f"{where}: {len(tables)} signatures; at most {SIGNATURES_MAX} can be looked for")
+    return Signatures({name: _signature(name, values, where) for name, values in tables.items()})
+
+
+def _signature(name: str, values: dict[str, Any], where: str) -> Signature:
+    try:
+        return msgspec.convert({"title": name, **values, "name": name}, Signature, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: [{name}]: {error}") from None

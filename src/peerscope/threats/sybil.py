@@ -1,0 +1,171 @@
+"""Many identities of one hand: peers that join together from one place (Douceur 2002, "The Sybil Attack").
+
+Honest peers join here and there; an attacker has few address prefixes, or grinds ids near one place.
+
+*Prefixes.* Newcomers are expected where others are already: the more of the network a prefix holds, the more of those
+who join fall into it. Each join changes what is expected of the next, so that the number is not Poisson-distributed but
+drawn from Polya's urn; while joins are few beside the network, the two are the same. When all the world joins at once,
+after an outage, whoever is first decides where the crowd is, and the urn finds nothing strange in that. One joiner is
+free everywhere: somebody has to be the first of a prefix. Joins are counted over the window, and over a longer one for
+those who come slowly.
+
+*Fingerprints.* Where a prefix is unlikely already, joiners that look the same, while others do not, add to it (Fisher's
+method).
+
+*Ids.* Joiners whose ids lie too near to each other are looked for by a scan over the circle of ids.
+
+All chances of one look are corrected together (Benjamini and Hochberg), so that at most `false_discovery` of what is
+called is chance.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from peerscope.records.identity import PeerId
+from peerscope.threats.acquaintance import Member
+from peerscope.threats.chance import belief, binomial_tail, discoveries, fisher, poisson_tail, urn_tail
+from peerscope.threats.findings import Finding, finding
+from peerscope.threats.signatures import Signature
+
+SLOWLY = 36
+"""Joins are also counted over so many windows: those who come one by one."""
+CIRCLE = 2**64
+RUNS = (5, 8, 12, 20, 32)
+"""How many neighbouring ids are looked at together."""
+UNLIKELY = 0.01
+STANDS_S = 3600.0
+"""A group that was found stays found so long after its last look, while enough of it are there."""
+
+
+class Group(Struct, frozen=True):
+    """Joiners that have something in common, and how likely that is."""
+
+    name: str
+    peers: frozenset[PeerId]
+    chance: float
+    text: str
+    evidence: tuple[tuple[str, object], ...]
+
+
+class Sybils:
+    """Groups found, which stand for a while though their members grow old."""
+
+    def __init__(self) -> None:
+        self._standing: dict[str, tuple[Finding, frozenset[PeerId], float]] = {}
+
+    def find(self, members: Sequence[Member], signature: Signature, now: float) -> list[Finding]:
+        """What stands now."""
+        for group, share in suspicious(members, signature):
+            found = _finding(group, share, signature)
+            known = self._standing.get(group.name)
+            if known is not None and known[0].confidence > found.confidence:
+                found = known[0]
+            peers = group.peers | (known[1] if known else frozenset())
+            self._standing[group.name] = (found, peers, now + STANDS_S)
+        here = {member.peer for member in members}
+        self._standing = {
+            name: (found, peers, until)
+            for name, (found, peers, until) in self._standing.items()
+            if now < until and len(peers & here) >= signature.samples_min
+        }
+        return [found for found, _, _ in self._standing.values()]
+
+
+def suspicious(members: Sequence[Member], signature: Signature) -> list[tuple[Group, float]]:
+    """Groups that are too unlikely, with the share of false ones among such."""
+    groups: dict[str, Group] = {}
+    for window_s in (signature.window_s, SLOWLY * signature.window_s):
+        joined = [member for member in members if member.age_s < window_s]
+        if len(joined) >= signature.samples_min:
+            for group in _by_prefix(members, joined, signature.samples_min) + _by_id(joined, signature.samples_min):
+                known = groups.get(group.name)
+                if known is None or group.chance < known.chance:
+                    groups[group.name] = group
+    shares = discoveries([min(1.0, 2 * group.chance) for group in groups.values()])  # the better of two windows
+    return [
+        (group, share)
+        for group, share in zip(groups.values(), shares, strict=True)
+        if share <= signature.false_discovery and len(group.peers) >= signature.samples_min
+    ]
+
+
+def _by_prefix(members: Sequence[Member], joined: Sequence[Member], least: int) -> list[Group]:
+    sizes = Counter(member.prefix for member in members if member.prefix is not None)
+    joiners: defaultdict[str, list[Member]] = defaultdict(list)
+    for member in joined:
+        if member.prefix is not None:
+            joiners[member.prefix].append(member)
+    arrived = sum(map(len, joiners.values()))
+    settled = sizes.total() - arrived
+    found = []
+    for prefix, here in sorted(joiners.items()):
+        count, before = len(here), sizes[prefix] - len(here)
+        if count < least:  # nobody will be accused, but it was a look all the same
+            found.append(Group(prefix, frozenset(), 1.0, "", ()))
+            continue
+        first = before == 0
+        chance = urn_tail(count - first, arrived - first, before + first, settled + first)
+        expected = first + (arrived - first) * (before + first) / (settled + first)
+        alike, likeness = _likeness(here, members)
+        # Neighbours in a network often look the same: that adds to what is unlikely already, and accuses nobody alone.
+        if chance <= UNLIKELY:
+            chance = min(1.0, 2 * min(chance, fisher((chance, likeness))))
+        evidence = (
+            ("identities", count),
+            ("expected", f"{expected:.2g}"),
+            ("there_before", before),
+            ("alike", alike),
+            ("youngest_s", f"{min(member.age_s for member in here):.0f}"),
+        )
+        text = f"{count} identities joined from {prefix}, {expected:.2g} were to be expected; {alike} look the same"
+        found.append(Group(prefix, frozenset(member.peer for member in here), chance, text, evidence))
+    return found
+
+
+def _likeness(here: Sequence[Member], members: Sequence[Member]) -> tuple[int, float]:
+    """How many of a group look the same, and how likely that is from how many others look so."""
+    ours = {member.peer for member in here}
+    look, alike = Counter(member.fingerprint for member in here).most_common(1)[0]
+    others = [member for member in members if member.peer not in ours]
+    share = (sum(member.fingerprint == look for member in others) + 1) / (len(others) + 2)
+    return alike, binomial_tail(alike - 1, len(here) - 1, share)
+
+
+def _by_id(joined: Sequence[Member], least: int) -> list[Group]:
+    """The stretch of the circle of ids that holds so many joiners least likely, of a few lengths."""
+    places = sorted((int.from_bytes(member.peer[:8], "big"), member.peer) for member in joined)
+    count = len(places)
+    lengths = [length for length in RUNS if least <= length < count]
+    found: list[tuple[float, int, int, int]] = []
+    for length in lengths:
+        ends = ((at, (at + length - 1) % count) for at in range(count))
+        arc, at = min(((places[end][0] - places[at][0]) % CIRCLE, at) for at, end in ends)
+        # Any joiner may begin a stretch; the others then fall into it by chance.
+        chance = min(1.0, len(lengths) * count * poisson_tail(length - 1, count * arc / CIRCLE))
+        found.append((chance, length, at, arc))
+    if not found:
+        return []
+    chance, length, at, arc = min(found)
+    first = places[at][1].hex()[:8]
+    text = f"{length} ids that joined lie within {arc / CIRCLE:.1e} of all ids, from {first} on"
+    evidence = (("identities", length), ("arc", f"{arc / CIRCLE:.1e}"), ("expected", f"{count * arc / CIRCLE:.1e}"))
+    peers = frozenset(places[(at + step) % count][1] for step in range(length))
+    return [Group(f"ids-{first}", peers, chance, text, evidence)]
+
+
+def _finding(group: Group, share: float, signature: Signature) -> Finding:
+    return finding(
+        signature.name,
+        group.name,
+        severity=signature.usual_severity,
+        confidence=belief(share),
+        title=signature.title,
+        text=group.text,
+        evidence=(*group.evidence, ("false_discovery", f"{share:.1e}")),
+        scope="network",
+        runbook=signature.runbook,
+    )

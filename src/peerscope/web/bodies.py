@@ -1,0 +1,60 @@
+"""Bodies of requests: what each route takes, and how much at most; checked before the route reads any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from peerscope.web.problems import problem
+
+BODY_BYTES_MAX = 64 * 1024
+"""Of a route that says nothing: room for any one thing that a person writes."""
+
+
+class Body(Struct, frozen=True):
+    """What one route takes."""
+
+    media_types: tuple[str, ...] = ("application/json",)
+    kind: Any = str
+    """Type of what is in it, for the description of the API."""
+    bytes_max: int = BODY_BYTES_MAX
+    is_required: bool = True
+
+
+class Bounded:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, *, bodies: Mapping[str, Body]) -> None:
+        """`bodies`: by path."""
+        self._app = app
+        self._most = {path: body.bytes_max for path, body in bodies.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        most = self._most.get(scope["path"], BODY_BYTES_MAX)
+        announced = Headers(scope=scope).get("content-length", "0")
+        if not announced.isdecimal() or len(announced) > 18 or int(announced) > most:
+            await problem(413, _too_much(most))(scope, receive, send)
+            return
+        heard = 0
+
+        async def receiving() -> Message:
+            nonlocal heard
+            message = await receive()
+            heard += len(message.get("body", b""))
+            if heard > most:  # sent in chunks, so that nobody knew
+                raise HTTPException(413, _too_much(most))
+            return message
+
+        await self._app(scope, receiving, send)
+
+
+def _too_much(most: int) -> str:
+    return f"more than {most} bytes; send less at a time"

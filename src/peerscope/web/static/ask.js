@@ -1,0 +1,33 @@
+// What panels ask the API for: again and again while they are open, and never twice at once.
+
+import { useEffect, useState } from "./vendor/preact.js";
+import { get } from "./session.js";
+
+/**
+ * {value, error} of a GET below /api/v1, asked anew every `everyMs` and whenever `path` changes; of an earlier answer
+ * to the same path the value stays when a later one fails. Null asks nothing.
+ */
+export function useAnswer(path, everyMs) {
+  const [state, setState] = useState({ path: null, value: null, error: null });
+  useEffect(() => {
+    if (path === null) return undefined;
+    const abort = new AbortController();
+    let timer = null;
+    const ask = async () => {
+      try {
+        const value = await get(path, abort.signal);
+        if (!abort.signal.aborted) setState({ path, value, error: null });
+      } catch (error) {
+        if (abort.signal.aborted) return;
+        setState((before) => ({ path, value: before.path === path ? before.value : null, error }));
+      }
+      if (!abort.signal.aborted) timer = setTimeout(ask, everyMs);
+    };
+    ask();
+    return () => {
+      abort.abort();
+      clearTimeout(timer);
+    };
+  }, [path, everyMs]);
+  return state.path === path ? state : { value: null, error: null };
+}

@@ -1,0 +1,34 @@
+"""Routes of threats: what was found, and how unlike themselves peers are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from peerscope.threats.anomalies import AnomalyRates
+from peerscope.threats.findings import Finding
+from peerscope.web.answers import answer, monitor_of, page
+
+
+async def threats(request: Request) -> Response:
+    """Findings with evidence and confidence; `detection` and `severity` filter, `limit` and `cursor` page."""
+    query = request.query_params
+    found = [
+        one
+        for one in sorted(monitor_of(request).threats(), key=lambda one: one.id)
+        if query.get("detection") in (None, one.detection) and query.get("severity") in (None, one.severity)
+    ]
+    return page(request, found, lambda one: one.id)
+
+
+async def anomalies(request: Request) -> Response:
+    """Anomaly rates between 0 and 1: of each peer that tells its own, and their mean."""
+    return answer(monitor_of(request).anomaly_rates())
+
+
+ROUTES = [Route("/api/v1/threats", threats), Route("/api/v1/anomalies", anomalies)]
+ANSWERS: dict[str, Any] = {"/api/v1/threats": list[Finding], "/api/v1/anomalies": AnomalyRates}
+PARAMETERS: dict[str, tuple[str, ...]] = {"/api/v1/threats": ("detection", "severity", "limit", "cursor")}

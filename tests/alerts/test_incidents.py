@@ -1,0 +1,218 @@
+"""Each kind of incident, what decides between them, and the ids they keep."""
+
+from random import Random
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from alarms import BEGAN, alert, incidents, name, network, partition, spread
+from peerscope.alerts.explanations import REGION_CHANCE_MAX
+from peerscope.alerts.incidents import Incident, IncidentConfig, Incidents, correlate
+from peerscope.alerts.shares import tail
+from peerscope.errors import ConfigError
+
+AROUND = network(100, versions=("1.0", "1.1", "2.0"))
+SPREAD_OUT = [0, 16, 32, 48, 64, 80, 96]
+"""Peers of several regions and versions, not all neighbours of each other."""
+REGION_1 = range(0, 100, 5)
+VERSION_2 = [number for number in range(100) if number // 5 % 3 == 2]
+
+
+def kinds(found: list[Incident]) -> list[tuple[str, str | None]]:
+    return [(incident.kind, incident.root) for incident in found]
+
+
+def test_five_peers_with_one_type_are_a_pattern_and_four_are_none() -> None:
+    alerts = [alert(number, 20.0 * place) for place, number in enumerate(SPREAD_OUT)]
+    assert incidents(alerts[:4], AROUND) == []
+    (found,) = incidents(alerts[:5], AROUND)
+    assert (found.kind, found.root, len(found.peers), found.state) == ("pattern", None, 5, "open")
+    assert found.alerts == tuple(one.id for one in alerts[:5])
+    assert found.started_at == BEGAN
+
+
+def test_a_chain_of_beginnings_has_no_walls_and_a_gap_ends_it() -> None:
+    chained = [alert(number, 290.0 * place) for place, number in enumerate(SPREAD_OUT)]
+    (found,) = incidents(chained, AROUND, at=3000)
+    assert len(found.peers) == 7
+    torn = [alert(number, 290.0 * place + 20.0 * (place >= 3)) for place, number in enumerate(SPREAD_OUT)]
+    assert incidents(torn, AROUND, at=3000) == []  # three, and four
+
+
+def test_three_rules_at_one_peer_are_a_cluster_and_a_repeated_rule_is_none() -> None:
+    rules = ("cpu-high", "error-ratio", "link-latency")
+    (found,) = incidents([alert(7, place, rule) for place, rule in enumerate(rules)], AROUND)
+    assert (found.kind, found.root, found.peers) == ("peer-cluster", name(7), (name(7),))
+    assert incidents([alert(7, 0.0, rules[0]), alert(7, 1.0, rules[1]), alert(7, 2.0, rules[0])], AROUND) == []
+
+
+def test_half_a_region_is_an_outage_and_less_is_a_pattern() -> None:
+    lost = [alert(number, place, "peer-down") for place, number in enumerate(REGION_1)]
+    assert kinds(incidents(lost[:9], AROUND)) == [("pattern", None)]
+    (found,) = incidents(lost[:10], AROUND)
+    assert (found.kind, found.root, found.confidence) == ("region-outage", "region-1", 0.5)
+
+
+def test_three_peers_of_a_small_region_are_an_outage() -> None:
+    around = network(20, regions=5)
+    lost = [alert(number, place, "peer-down") for place, number in enumerate((0, 5, 10))]
+    assert kinds(incidents(lost, around)) == [("region-outage", "region-1")]
+    assert incidents(lost[:2], around) == []
+
+
+def test_what_befalls_all_regions_alike_is_no_outage_of_each() -> None:
+    alerts = [alert(number, number / 10) for number in range(100) if number % 3]
+    assert {incident.kind for incident in incidents(alerts, network(100))} == {"pattern"}
+
+
+def test_a_version_needs_others_that_are_well() -> None:
+    bad = [alert(number, 10.0 * place, "memory-high") for place, number in enumerate(VERSION_2[:12])]
+    (found,) = incidents(bad, AROUND)
+    assert (found.kind, found.root) == ("version", "2.0")
+    assert found.confidence > 0.99
+    assert kinds(incidents(bad, network(100))) == [("pattern", None)]  # everybody runs the same
+    everywhere = bad + [alert(number, 30.0, "memory-high") for number in range(100) if number // 5 % 3 != 2]
+    assert "version" not in {incident.kind for incident in incidents(everywhere, AROUND)}
+
+
+def test_the_version_of_the_node_beside_a_peer_counts_too() -> None:
+    beam = {name(number): "0.9" if number in VERSION_2 else "0.8" for number in range(100)}
+    around = replace(network(100), versions={"agent": dict.fromkeys(beam, "1.0"), "beam": beam})
+    bad = [alert(number, 10.0 * place, "error-ratio") for place, number in enumerate(VERSION_2[:12])]
+    assert kinds(incidents(bad, around)) == [("version", "beam 0.9")]
+
+
+def test_a_bad_version_is_seen_though_it_fills_half_of_a_region() -> None:
+    in_region = [number for number in REGION_1 if number // 5 % 3 == 2]
+    some = [number for number in VERSION_2 if number % 5] + in_region
+    around = replace(AROUND, regions={**AROUND.regions, **{name(n): "small" for n in [*in_region, 0, 1]}})
+    found = incidents([alert(number, number, "memory-high") for number in some], around)
+    assert kinds(found) == [("version", "2.0")]
+
+
+def test_a_partition_takes_its_members_and_is_one() -> None:
+    members = tuple(sorted(name(number) for number in range(40)))
+    around = replace(AROUND, groups={"network-partition-group-a": members})
+    down = [alert(number, 1.0, "peer-down") for number in range(12)]
+    (found,) = incidents([partition("group-a", 0.0), *down], around)
+    assert found.kind == "partition"
+    assert len(found.alerts) == 13
+    assert found.peers == members
+    assert found.severity == "critical"
+
+
+def test_a_partition_that_is_a_region_is_its_outage() -> None:
+    members = tuple(sorted(name(number) for number in range(0, 99, 3)))
+    around = replace(network(99, regions=3), groups={"network-partition-group-a": members})
+    assert kinds(incidents([partition("group-a", 0.0)], around)) == [("region-outage", "region-1")]
+
+
+def test_an_old_peer_down_has_nothing_to_do_with_a_new_partition() -> None:
+    around = replace(AROUND, groups={"network-partition-group-a": tuple(name(number) for number in range(40))})
+    old = alert(3, -5000.0, "peer-down", until=-4000.0)
+    (found,) = incidents([partition("group-a", 0.0), old], around)
+    assert found.alerts == ("network-partition-group-a",)
+
+
+def test_a_cascade_is_found_in_a_storm_of_unrelated_alerts_of_its_type() -> None:
+    around, rng = network(300), Random(5)
+    root = name(17)
+    chain = spread(around, root, rng, share=0.1)
+    hit = {one.peer_id for one in chain}
+    others = [number for number in rng.sample(range(300), 40) if name(number) not in hit]
+    noise = [alert(number, rng.uniform(-600, 600)) for number in others]
+    found = {incident.kind: incident for incident in incidents(chain + noise, around, at=1000)}
+    assert found["cascade"].root == root
+    assert found["cascade"].tree[0].parent is None
+    assert "pattern" in found
+
+
+def test_no_alert_is_in_two_incidents() -> None:
+    rng = Random(3)
+    alerts = [alert(number, rng.uniform(0, 900), rng.choice(("cpu-high", "error-ratio"))) for number in range(100)]
+    alerts += [alert(number, 100.0, "peer-down") for number in REGION_1]
+    found = incidents(alerts, AROUND, at=1000)
+    members = [one for incident in found for one in incident.alerts]
+    assert len(found) > 1
+    assert len(members) == len(set(members))
+
+
+def test_severity_rises_with_the_share_of_the_network() -> None:
+    def severity(peers: int) -> str:
+        chosen = [number for number in range(200) if number % 5 == number // 5 % 5][:peers]
+        return incidents([alert(number, 1.0) for number in chosen], network(200))[0].severity
+
+    assert [severity(5), severity(20), severity(40)] == ["medium", "high", "high"]
+    assert incidents([alert(number, 1.0) for number in range(0, 100, 2)], network(100))[0].severity == "critical"
+
+
+def test_an_incident_closes_with_its_last_alert_and_is_told_for_a_day() -> None:
+    alerts = [alert(number, 0.0, until=50.0 + number) for number in SPREAD_OUT]
+    (found,) = incidents(alerts, AROUND)
+    assert (found.state, found.ended_at, found.updated_at) == ("closed", BEGAN + 146.0, BEGAN + 146.0)
+    (still,) = incidents([*alerts[1:], alert(0, 0.0)], AROUND)
+    assert (still.state, still.ended_at, len(still.peers)) == ("open", None, 7)
+    assert incidents(alerts, AROUND, at=86_400.0 + 200.0) == []
+
+
+def test_alerts_that_are_only_pending_make_nothing() -> None:
+    assert incidents([replace(alert(number, 0.0), state="pending") for number in SPREAD_OUT], AROUND) == []
+
+
+def test_an_incident_keeps_its_id_while_it_grows_shrinks_and_a_late_alert_turns_up() -> None:
+    known = Incidents()
+    alerts = [alert(number, 100.0 + place, "peer-down") for place, number in enumerate(REGION_1)]
+    ids, seen = [], []
+    late = [alert(1, -150.0, "peer-down")]
+    shrunk = [replace(one, state="resolved", resolved_at=BEGAN + 300.0) for one in alerts[:10]] + alerts[10:]
+    for step in (alerts[:5], alerts[:9], alerts[:10], alerts, alerts + late, shrunk):
+        (found,) = known.update(step, AROUND, BEGAN + 400.0)
+        ids.append(found.id)
+        seen.append(found.kind)
+    assert seen == ["pattern"] * 2 + ["region-outage"] * 4
+    assert set(ids) == {"pattern-peer-down-1"}
+    assert "pattern-peer-down-1" in incidents(alerts, AROUND)[0].names  # who comes later knows it by that, too
+
+
+def test_the_same_thing_later_is_another_incident() -> None:
+    known = Incidents()
+    first = [alert(number, 0.0, until=60.0) for number in SPREAD_OUT]
+    again = [alert(number, 4000.0) for number in SPREAD_OUT]
+    (before,) = known.update(first, AROUND, BEGAN + 100)
+    (after,) = known.update(again, AROUND, BEGAN + 4100)
+    assert (before.id, after.id) == ("pattern-resource-exhaustion-1", "pattern-resource-exhaustion-2")
+
+
+def test_two_at_once_keep_their_own_ids_when_one_vanishes() -> None:
+    known = Incidents()
+    one = [alert(number, 0.0, "cpu-high") for number in SPREAD_OUT]
+    two = [alert(number, 0.0, "error-ratio") for number in (3, 19, 35, 51, 67)]
+    before = {incident.id for incident in known.update(one + two, AROUND, BEGAN + 10)}
+    (left,) = known.update(two, AROUND, BEGAN + 20)
+    assert left.id in before
+
+
+def test_an_incident_is_plain_json() -> None:
+    (found,) = incidents([alert(number, 0.0) for number in SPREAD_OUT], AROUND)
+    plain = msgspec.json.decode(msgspec.json.encode(found))
+    assert plain["peers"] == list(found.peers)
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Incident) == found
+
+
+def test_an_impossible_window_is_refused_with_what_is_possible() -> None:
+    with pytest.raises(ConfigError, match=r"incidents.window_s is 0"):
+        IncidentConfig(window_s=0)
+
+
+def test_a_shorter_window_tears_what_a_longer_one_joins() -> None:
+    alerts = [alert(number, 30.0 * place) for place, number in enumerate(SPREAD_OUT)]
+    assert correlate(alerts, AROUND, BEGAN + 600, IncidentConfig(window_s=20.0)) == ()
+
+
+def test_the_tail_of_the_hypergeometric_distribution_is_right() -> None:
+    """Lady tasting tea (Fisher 1935): all four of eight cups right by chance, once in seventy."""
+    assert tail(4, 4, 4, 8) == pytest.approx(1 / 70)
+    assert tail(3, 4, 4, 8) == pytest.approx(17 / 70)
+    assert tail(0, 4, 4, 8) == pytest.approx(1.0)
+    assert tail(10, 20, 10, 100) < REGION_CHANCE_MAX

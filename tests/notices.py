@@ -1,0 +1,122 @@
+"""Notifiers that hear each other, for tests: no network, and time that passes in small steps."""
+
+from collections.abc import Callable, Sequence
+
+from peerscope.alerts.grouping import Group
+from peerscope.alerts.model import Alert
+from peerscope.alerts.notices import Heard, Roster
+from peerscope.alerts.notification import Message, Notifier, NotifierConfig
+from peerscope.records.identity import PeerId
+
+WALL = 1_700_000_000.0
+"""Unix seconds at time 0."""
+STEP_S = 0.25
+
+
+def alert(name: str = "cpu-high-aa", severity: str = "high", *, started_at: float = WALL, **values: object) -> Alert:
+    """An alert that fires."""
+    fields = {
+        "id": name,
+        "type": "resource-exhaustion",
+        "rule": name.rpartition("-")[0],
+        "severity": severity,
+        "title": f"{name} is high",
+        "description": "97 % busy",
+        "peer_id": "aa" * 32,
+        "region": "eu-west",
+        "state": "firing",
+        "started_at": started_at,
+    }
+    return Alert(**(fields | values))  # type: ignore[arg-type]
+
+
+def group(key: str = "cpu-high-aa", severity: str = "high", **values: object) -> Group:
+    """A group of one alert that fires since time 0."""
+    fields: dict[str, object] = {"title": key, "description": "", "alerts": (alert(key, severity),), "started_at": WALL}
+    return Group(key=key, severity=severity, **(fields | values))  # type: ignore[arg-type]
+
+
+def peer(number: int) -> PeerId:
+    """Any id."""
+    return PeerId(bytes((number,)) * 32)
+
+
+class Office:
+    """Some notifiers, what they sent, and how long their news takes to the others."""
+
+    def __init__(
+        self,
+        notifiers: int,
+        config: NotifierConfig | None = None,
+        *,
+        delay_s: Callable[[PeerId, PeerId], float] = lambda one, other: 0.1,
+    ) -> None:
+        self.now = 0.0
+        self.config = config or NotifierConfig()
+        self.settle_s = 0.0
+        self.notifiers = {peer(n): self.notifier(peer(n)) for n in range(1, notifiers + 1)}
+        self.groups: Sequence[Group] = ()
+        self.sent: list[tuple[float, PeerId, Message]] = []
+        self.answers: Callable[[PeerId, Message], bool | None] = lambda author, message: True
+        """Whether the channels took a message; None while they are at it."""
+        self.sees: Callable[[PeerId], Sequence[Group]] = lambda observer: self.groups
+        self.gone: set[PeerId] = set()
+        """Killed, and known to be."""
+        self.killed: set[PeerId] = set()
+        self.delay_s = delay_s
+        self._waiting: dict[PeerId, list[Message]] = {name: [] for name in self.notifiers}
+        self._records: dict[PeerId, list[tuple[float, tuple[Heard, ...]]]] = {name: [] for name in self.notifiers}
+
+    def notifier(self, name: PeerId, **options: object) -> Notifier:
+        return Notifier(name, self.config, self.now, settle_s=self.settle_s, **options)  # type: ignore[arg-type]
+
+    def kill(self, name: PeerId) -> None:
+        """Silence at once; the others find out by `gone`."""
+        self.killed.add(name)
+
+    def heard_by(self, observer: PeerId) -> list[Heard]:
+        """The newest record of every other one that has arrived."""
+        found: list[Heard] = []
+        for author, records in self._records.items():
+            if author != observer:
+                arrived = [notices for at, notices in records if at + self.delay_s(author, observer) <= self.now]
+                found += arrived[-1] if arrived else ()
+        return found
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now += STEP_S
+            for name in sorted(self.notifiers):
+                if name not in self.killed:
+                    self._turn(name)
+
+    def told(self, what: str = "firing") -> list[tuple[float, PeerId, str]]:
+        """When who told which group."""
+        return [(at, author, m.group.key) for at, author, m in self.sent if m.what == what]
+
+    def _turn(self, name: PeerId) -> None:
+        notifier = self.notifiers[name]
+        living = tuple(other for other in sorted(self.notifiers) if other not in self.gone)
+        messages = notifier.update(
+            self.sees(name), self.heard_by(name), Roster(living, living), self.now, WALL + self.now
+        )
+        self._publish(name)
+        self.sent += [(self.now, name, message) for message in messages]
+        self._waiting[name] += messages
+        for message in list(self._waiting[name]):
+            answer = self.answers(name, message)
+            if answer is not None:
+                self._waiting[name].remove(message)
+                if answer:
+                    notifier.delivered(message)
+                else:
+                    notifier.failed(message, self.now)
+        self._publish(name)
+
+    def _publish(self, name: PeerId) -> None:
+        notices = tuple(Heard(name, t.key, t.at, t.severity, t.delivered) for t in self.notifiers[name].notices)
+        records = self._records[name]
+        if notices != (records[-1][1] if records else ()):
+            records.append((self.now, notices))

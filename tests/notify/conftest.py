@@ -1,0 +1,13 @@
+"""An HTTP receiver for every test that wants one."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from receiver import Receiver, receiving
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver

@@ -1,0 +1,106 @@
+"""A hundred peers, some of which can tell people: every alert is told once, whatever happens to them."""
+
+import pytest
+
+from network import network, seconds_until
+from notifying import SimulatedNotifiers
+from peerscope.alerts.notices import ranked
+from peerscope.mesh.events import Publish
+from peerscope.records.alerts import Orders, Silence
+from peerscope.records.identity import PeerId
+from peerscope.sim.alerting import SimulatedAlerts
+from peerscope.sim.simulator import Simulator
+
+pytestmark = pytest.mark.sim
+BUSY_S = 60.0
+SIZES = [(100, 0), (24, 1)]
+"""Peers and seed."""
+
+
+def telling(peers: int, seed: int, every: int = 4) -> tuple[Simulator, list[PeerId], SimulatedNotifiers]:
+    """A network at rest; some of its peers have channels."""
+    sim, ids = network(peers, seed)
+    alerts = SimulatedAlerts(sim)
+    alerts.begin()
+    desk = SimulatedNotifiers(sim, alerts, ids[::every])
+    sim.run_until(sim.now + 15.0)
+    assert desk.sent == [], f"seed {seed}: nothing was wrong"
+    return sim, ids, desk
+
+
+@pytest.mark.parametrize(("peers", "seed"), SIZES)
+def test_each_of_several_alerts_is_told_exactly_once(peers: int, seed: int) -> None:
+    sim, ids, desk = telling(peers, seed)
+    sim.measure(ids[11], 0.99)
+    for victim in (ids[7], ids[13]):
+        sim.crash(victim)
+    sim.run_until(sim.now + BUSY_S)
+    keys = [m.group.key for _, _, m in desk.sent]
+    assert len(keys) == len(set(keys)), f"seed {seed}: {sorted(keys)}"
+    assert len(desk.told("peer-down")) == 2, f"seed {seed}"
+    assert len(desk.told("cpu-high")) == 1, f"seed {seed}"
+
+
+@pytest.mark.parametrize(("peers", "seed"), SIZES)
+def test_the_first_notifier_killed_between_firing_and_sending_is_replaced_within_twenty_seconds(
+    peers: int, seed: int
+) -> None:
+    sim, ids, desk = telling(peers, seed)
+    key = f"peer-down-{ids[7].hex()[:16]}"
+    first = ranked(key, ids[::4])[0]
+    sim.crash(ids[7])
+    board = desk._alerts.board(first)
+    seconds_until(sim, lambda: any(a.id == key for a in board.alerts(active_only=True)), at_most_s=30)
+    sim.crash(first)
+    began = sim.now
+    sim.run_until(sim.now + BUSY_S)
+    told = [at for at, _, m in desk.sent if m.group.key == key and m.what == "firing"]
+    assert len(told) == 1, f"seed {seed}"
+    assert told[0] - began <= 20.0, f"seed {seed}: after {told[0] - began:.1f} s"
+
+
+@pytest.mark.parametrize(("peers", "seed"), SIZES)
+def test_the_first_notifier_killed_while_it_sends_is_replaced_in_time(peers: int, seed: int) -> None:
+    sim, ids, desk = telling(peers, seed)
+    desk.delivery_s = lambda peer: 10.0  # so that there is something to be killed in
+    key = f"peer-down-{ids[7].hex()[:16]}"
+    sim.crash(ids[7])
+    seconds_until(sim, lambda: bool(desk.claimed(key)), at_most_s=40)
+    (first,) = desk.claimed(key)
+    sim.run_until(sim.now + 2.0)
+    sim.crash(first)
+    desk.delivery_s = lambda peer: 0.2
+    began = sim.now
+    sim.run_until(sim.now + BUSY_S)
+    told = [at for at, _, m in desk.sent if m.group.key == key and m.what == "firing"]
+    assert len(told) == 1, f"seed {seed}"
+    assert told[0] - began <= 20.0, f"seed {seed}: after {told[0] - began:.1f} s"
+
+
+@pytest.mark.parametrize(("peers", "seed"), SIZES)
+def test_each_side_of_a_partition_tells_once_and_nobody_again_after_healing(peers: int, seed: int) -> None:
+    sim, ids, desk = telling(peers, seed)
+    one, other = set(ids[: peers // 3]), set(ids[peers // 3 :])
+    sim.cut(one, other)
+    sim.run_until(sim.now + BUSY_S)
+    sides = [peer in one for _, peer in desk.told("network-partition")]
+    assert sorted(sides) == [False, True], f"seed {seed}: {[(m.group.key, m.what) for _, _, m in desk.sent]}"
+    before = len([m for _, _, m in desk.sent if m.what == "firing"])
+    sim.heal()
+    sim.run_until(sim.now + BUSY_S)
+    again = [(at, m.group.key, m.reason) for at, _, m in desk.sent if m.what == "firing"][before:]
+    assert again == [], f"seed {seed}"
+
+
+def test_a_silence_given_at_any_peer_holds_back_messages_at_all() -> None:
+    sim, ids, desk = telling(24, 1)
+    silence = Silence("00112233", (("rule", "peer-down"),), 0, 60_000, "ann@host", "maintenance")
+    sim.feed(ids[5], Publish(Orders((silence,)), urgent=True))
+    sim.run_until(sim.now + 5.0)
+    began = sim.now
+    sim.crash(ids[7])
+    sim.run_until(began + 50.0)
+    assert desk.told("peer-down") == []
+    sim.run_until(began + 100.0)
+    ((at, _),) = desk.told("peer-down")
+    assert 54.0 <= at - began <= 66.0
