@@ -67,7 +67,7 @@ class Victim:
         wrong = []
         for observer in self.peers:
             for view in self.ask("/api/v1/peers", observer)[0]:
-                if view["peer_id"] in self.ids and view["verdict"] not in ("alive", "suspect"):
+                if view["peer_id"] in self.ids and view["verdict"] != "alive":
                     wrong.append(f"{observer['peer_id'][:8]} says {view['peer_id'][:8]} is {view['verdict']}")
         return wrong
 

@@ -43,9 +43,14 @@ class Bootstrap:
     def look(self, peer: Peer, tell: Callable[..., None]) -> list[Join]:
         """Call now and then: more peers to dial while alone. Tells of tickets whose peer did not answer, each once."""
         for known in sorted(peer.neighbourhood.unreached(time.monotonic()) & set(self._tickets)):
-            addresses = self._tickets.pop(known)
-            log.warning("peer %s of a ticket does not answer at %s; still trying", short(known), ", ".join(addresses))
-            tell("unreached", peer_id=known.hex(), addresses=addresses)
+            addresses, refusal = self._tickets.pop(known), peer.neighbourhood.turned_away.get(known)
+            where = f"peer {short(known)} of a ticket", ", ".join(addresses)
+            if refusal is None:
+                log.warning("%s does not answer at %s; still trying", *where)
+            else:
+                wish = "is [network] the same here and there?"
+                log.warning("%s at %s refuses us: %s; %s Still trying", *where, refusal, wish)
+            tell("unreached", peer_id=known.hex(), addresses=addresses, refusal=refusal)
         if time.monotonic() - self._kept_at >= KEEP_S:
             self.keep(peer)
         return [] if peer.watch.up() else self._some_remembered()

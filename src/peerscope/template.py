@@ -134,6 +134,8 @@ TEMPLATE = """\
 # requests_burst = 2000.0
 # pings_per_s = 20.0
 # pings_burst = 400.0
+# records_per_s = 5.0           # new ones of one origin, whoever brings them
+# records_burst = 200.0
 
 [coordinates]                   # from which the round-trip time of any two peers is estimated
 # dimensions = 3                # the same for all peers of a network

@@ -57,7 +57,15 @@ def test_every_offence_leads_from_warning_over_throttling_to_a_ban(reason: str) 
     [
         *("replayed", "expired", "malformed-body", "oversized-body", "unknown-message", "before-hello", "not-linked"),
         *("unasked", "sync-too-often", "impossible-rtt", "impossible-coordinate", "equivocation", "ledger-full"),
-        *("prefix-full", "unvouched", "not-a-member", "certificate-expired", "other-network", "wire-version"),
+        *(
+            "too-much-news",
+            "prefix-full",
+            "unvouched",
+            "not-a-member",
+            "certificate-expired",
+            "other-network",
+            "wire-version",
+        ),
     ],
 )
 def test_what_versions_clocks_and_slow_networks_cause_is_held_against_nobody(reason: str) -> None:

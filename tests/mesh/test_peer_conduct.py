@@ -95,6 +95,19 @@ def test_nobody_is_accused_for_our_hanging_up_on_it() -> None:
     assert observations is None or observations.lost == ()
 
 
+def test_our_own_health_does_not_suffer_from_whom_we_banned() -> None:
+    peer = with_mallory()
+    hear(peer, ALICE, Push(record_of(ALICE, profile("10.0.0.3:1")), 0, 1, ()), 0.0)
+    ban(peer)
+    now = 1.0
+    while (now := max(now, peer.deadline())) < 30.0:
+        hear(peer, ALICE, Ping(1, 1), now)
+        peer.tick(now)
+    report = peer.ledger.report(peer.me)
+    assert report is not None
+    assert (report.expected, len(report.links)) == (1, 1)
+
+
 def test_of_a_message_full_of_forgeries_only_as_many_are_looked_at_as_a_ban_takes() -> None:
     peer = with_mallory()
     hear(peer, MALLORY, Records((Aged(FORGED, 0),) * 60), 1.0)
@@ -202,3 +215,27 @@ def test_a_stranger_may_send_no_more_than_a_hello_is_long() -> None:
     peer.handle(Connected(MALLORY.peer_id, False), 0.0)
     bombard(peer, bytes(1025), 3)
     assert peer.refused == {"before-hello": 3}
+
+
+def test_one_origin_has_no_more_news_than_anybody_needs_and_its_newest_comes_in_the_end() -> None:
+    peer, limits = with_mallory(), LimitConfig()
+    hear(peer, ALICE, Push(record_of(ALICE, profile("10.0.0.3:1")), 0, 1, ()), 0.0)
+    passed_on = 0
+    for number in range(1000):
+        record = record_of(MALLORY, profile(f"10.0.0.9:{number + 2}"), at_s=1.0 + number / 1000)
+        passed_on += len(said(hear(peer, MALLORY, Push(record, 0, 5, ()), 2.0), Push))
+    assert limits.records_burst - 2 <= passed_on <= limits.records_burst
+    assert peer.refused == {"too-much-news": 1000 - limits.records_burst}
+    assert standing(peer, 2.0) == {}  # whoever passes on what others say is not to blame
+    hear(peer, ALICE, Records((Aged(record, 0),)), 3.0)
+    assert peer.ledger.profile(MALLORY.peer_id) == profile("10.0.0.9:1001")
+
+
+def test_nobody_uses_up_the_news_of_another() -> None:
+    peer = with_mallory()
+    for _ in range(12):  # one short of a ban
+        hear(peer, MALLORY, Push(FORGED, 0, 1, ()), 1.0)
+    for number in range(150):
+        record = record_of(VICTIM, profile(f"10.0.0.5:{number + 2}"), at_s=number / 100)
+        hear(peer, ALICE, Push(record, 0, 1, ()), 2.0)
+    assert peer.refused == {"forged": 12}

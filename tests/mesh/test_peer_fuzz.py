@@ -153,6 +153,9 @@ def test_nothing_a_peer_hears_makes_it_raise_or_grow(history: list[tuple[Event, 
         assert len(peer.ledger) <= ORIGINS_MAX
         assert peer.gossip.wanted <= WANTED_MAX
         assert len(peer.watch.links) <= len(SENDERS)
+        assert len(peer.conducts) <= len(SENDERS)
+        assert len(peer.register._origins._buckets) <= ORIGINS_MAX
+        assert len(peer.crowds._place) <= ORIGINS_MAX
         assert len(peer.neighbourhood.rings) + len(peer.neighbourhood.lost) <= ORIGINS_MAX
         assert set(peer.refused) <= REASONS
 
@@ -179,6 +182,7 @@ REASONS = {
     "replayed",
     "sync-too-often",
     "too-many-links",
+    "too-much-news",
     "unasked",
     "unknown-message",
     "wire-version",

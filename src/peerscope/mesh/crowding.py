@@ -12,6 +12,7 @@ from __future__ import annotations
 from itertools import islice
 
 from peerscope.errors import RemoteError
+from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.evidence import prefix
 from peerscope.records.bodies import Body, Profile
 from peerscope.records.identity import PeerId
@@ -27,11 +28,10 @@ LOOKED_AT_MAX = 64
 class Crowds:
     """Peers by address prefix, in the order in which we came to know them."""
 
-    def __init__(self, ledger: Ledger, me: PeerId, *, prefix_members_max: int | None) -> None:
-        """`prefix_members_max`: None where the network is not public."""
+    def __init__(self, ledger: Ledger, me: PeerId, network: NetworkConfig) -> None:
         self._ledger = ledger
         self._me = me
-        self._most = prefix_members_max
+        self._most = network.prefix_members_max if network.public else None
         self._members: dict[str, dict[PeerId, float]] = {}
         """By prefix, with the time when each came; the newest last."""
         self._place: dict[PeerId, str] = {}

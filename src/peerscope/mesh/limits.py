@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from peerscope.errors import ConfigError
 from peerscope.mesh.messages import Digest, Hello, Message, Neighbors, Ping, Pong, Pull
+from peerscope.records.identity import PeerId
 
 TOPICS_PER_REQUEST = 32
 """A pull counts once, and once more for so many topics: each asks for a record."""
@@ -40,6 +41,10 @@ class LimitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """A neighbour in doubt probes four times a second, and answers as often."""
     pings_burst: float = 400.0
     """What may have waited while one of us was paused for a minute."""
+    records_per_s: float = 5.0
+    """New records of one origin, whoever brings them: each is passed on through the whole network. Beyond it the newest
+    one comes with a later announcement or sync."""
+    records_burst: float = 200.0
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -114,3 +119,22 @@ class Allowance:
     def is_full(self, now: float) -> bool:
         """As if nothing had ever been sent."""
         return all(bucket.is_full(now) for bucket in (self._messages, self._bytes, self._requests, self._pings))
+
+
+class Origins:
+    """How often each origin may have news. Only what it signed itself counts, so that nobody uses it up for another."""
+
+    def __init__(self, config: LimitConfig) -> None:
+        self._config = config
+        self._buckets: dict[PeerId, Bucket] = {}
+
+    def may_speak(self, origin: PeerId, now: float) -> bool:
+        """Take one record of it in."""
+        bucket = self._buckets.get(origin)
+        if bucket is None:
+            bucket = self._buckets[origin] = Bucket(self._config.records_per_s, self._config.records_burst, now)
+        return bucket.take(1.0, now)
+
+    def forget(self, origin: PeerId) -> None:
+        """It is in the ledger no more."""
+        self._buckets.pop(origin, None)

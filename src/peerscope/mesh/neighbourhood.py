@@ -68,6 +68,10 @@ class Neighbourhood:
         """Peers to start from, while they are no members yet."""
         self.bridges: dict[PeerId, tuple[str, ...]] = {}
         """Peers of other zones to be linked with."""
+        self.shunned: set[PeerId] = set()
+        """Those we do not want to be linked with, whatever the rings say: nobody expects them."""
+        self.turned_away: dict[PeerId, str] = {}
+        """Peers to start from that refused us, and why."""
         self._wanted: frozenset[PeerId] = frozenset()
         self._stale_since: float | None = None
         """The rings changed then; the neighbours are worked out again when somebody asks."""
@@ -105,6 +109,7 @@ class Neighbourhood:
     def forget(self, peer: PeerId, now: float) -> None:
         """No member any more: it left, or nobody remembers it."""
         self.lost.discard(peer)
+        self.shunned.discard(peer)
         if self.rings.remove(peer):
             self._ring_changed(now)
         else:
@@ -119,6 +124,8 @@ class Neighbourhood:
     def linked(self, peer: PeerId) -> None:
         """Connected: no more dialling."""
         _ = self.wanted  # whom the rings want now is noted before it is crossed out
+        self.shunned.discard(peer)
+        self.turned_away.pop(peer, None)
         self._attempts.pop(peer, None)
 
     def move(self, zone: str, members: Iterable[PeerId], now: float) -> None:
@@ -176,7 +183,7 @@ class Neighbourhood:
         """Wanted neighbours that had the time to be linked, or are."""
         settled = now - self._config.settle_s
         waited = {peer for peer in self.wanted if self._wanted_since.get(peer, now) <= settled}
-        return waited | (self.wanted & up)
+        return waited - self.shunned | (self.wanted & up)
 
     def unreached(self, now: float) -> set[PeerId]:
         """Peers to start from that had the time to answer and did not."""

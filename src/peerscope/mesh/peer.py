@@ -131,8 +131,7 @@ class Peer:
         """What crosses the borders of zones: their aggregators' summaries."""
         self.admission = Admission(config.network, self.me, rng)
         self.conducts = Conducts(config.limits)
-        most = config.network.prefix_members_max if config.network.public else None
-        self.crowds = Crowds(self.ledger, self.me, prefix_members_max=most)
+        self.crowds = Crowds(self.ledger, self.me, config.network)
         self.register = Register(
             signer,
             inspector,
@@ -142,6 +141,7 @@ class Peer:
             wall_offset_s,
             self.admission,
             self.crowds,
+            config.limits,
             self._evict,
             self._check_zone,
         )
@@ -254,7 +254,8 @@ class Peer:
             self.watch.lagged(lag_s, now)
         if self._leaving:
             return self.out.take()
-        self._watch(now)
+        if now >= self.watch.deadline():
+            self.sessions.attend(self.coordinates.current(), now)
         for peer in self.neighbourhood.due(now):
             self.sessions.dial(peer, now)
         host = self.visits.due(now, self.neighbourhood.rings, self._is_measured, busy=self.watch.is_lagging(now))
@@ -364,27 +365,14 @@ class Peer:
             case Vicinity():
                 raise RemoteError("unasked", "only a crawler asks for neighbours")
             case Bye():
+                if not link.greeted and peer in self.neighbourhood.bootstrap:
+                    self.neighbourhood.turned_away[peer] = message.reason
                 self.neighbourhood.failed(peer, now)
                 self.out.add(Hangup(peer, "said bye"))
                 self.sessions.unlink(peer, message.reason, now)
                 self.neighbourhood.missing(peer, now, wait_s=self.config.links.settle_s)
             case _:
                 assert_never(message)
-
-    def _watch(self, now: float) -> None:
-        if now < self.watch.deadline():
-            return
-        clock_ms, ahead_ms = self.register.clock_ms(now), self.register.ahead_ms(now)
-        pings, lost = self.watch.due(now, clock_ms, ahead_ms, self.coordinates.current())
-        for peer, ping in pings:
-            if self.watch.links[peer].connected:
-                self.out.send(peer, ping)
-        for link in lost:
-            self.layers.silent(link.peer)
-            self.sessions.changed(link.peer, False, f"silent for {link.quiet_s(now):.1f} s", now)
-            self.neighbourhood.missing(link.peer, now)
-        if lost:
-            self.voice.observe(now)
 
     def _review(self, now: float) -> None:
         """Once a second: verdicts on the accused, links nobody wants, peers nobody remembers."""
@@ -425,7 +413,7 @@ class Peer:
 
     def _forget(self, peer: PeerId, now: float) -> None:
         self.membership.forget(peer, now)
-        self.crowds.forget(peer)
+        self.register.forget(peer)
         if peer in self.watch.links:
             self.out.add(Hangup(peer, "forgotten"))
             self.sessions.unlink(peer, "forgotten", now)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from peerscope.errors import RemoteError
 from peerscope.mesh.admission import Admission
 from peerscope.mesh.crowding import Crowds
+from peerscope.mesh.limits import LimitConfig, Origins
 from peerscope.records.bodies import WORLD, Body, kind_of
 from peerscope.records.identity import PeerId, Signer
 from peerscope.records.ledger import Entry, Ledger, Merge
@@ -27,6 +28,7 @@ class Register:
         wall_offset_s: float,
         admission: Admission,
         crowds: Crowds,
+        limits: LimitConfig,
         evict: Callable[[PeerId, float], None],
         check_zone: Callable[[PeerId, Body, float], None],
     ) -> None:
@@ -45,6 +47,7 @@ class Register:
         self._refused = refused
         self._admission = admission
         self._crowds = crowds
+        self._origins = Origins(limits)
         self._evict = evict
         self._version = 0
 
@@ -112,6 +115,8 @@ class Register:
             in_the_way = self._crowds.make_room(origin, body, now)
             if in_the_way is not None:
                 self._evict(in_the_way, now)
+        if not self._origins.may_speak(origin, now):
+            raise RemoteError("too-much-news", "this origin has more news than anybody needs")
         skew_s = record.issued_at - (self.wall(now) - age_s)
         match ledger.merge(record, body, now - age_s, skew_s):
             case Merge.EQUIVOCATION:
@@ -130,6 +135,11 @@ class Register:
                 return kept
             case _:
                 return None
+
+    def forget(self, peer: PeerId) -> None:
+        """It is in the ledger no more."""
+        self._crowds.forget(peer)
+        self._origins.forget(peer)
 
     def is_behind(self, record: Record, now: float) -> bool:
         """A record of our own, from an earlier life, is newer than what we say on its topic: continue above it.

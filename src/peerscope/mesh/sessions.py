@@ -17,7 +17,7 @@ from peerscope.mesh.neighbourhood import Neighbourhood
 from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import Reporter
 from peerscope.mesh.watch import Watch
-from peerscope.records.bodies import LINKS_MAX
+from peerscope.records.bodies import LINKS_MAX, Coordinate
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
 
@@ -175,6 +175,8 @@ class Sessions:
     def ban(self, peer: PeerId, now: float) -> None:
         """Hang up on a peer that misbehaved."""
         self._neighbourhood.failed(peer, now)
+        if peer in self._neighbourhood.rings:
+            self._neighbourhood.shunned.add(peer)
         if peer in self._watch.links:
             self.hang_up(peer, "banned", now)
 
@@ -214,6 +216,20 @@ class Sessions:
         for peer in self._watch.up():
             self._out.send(peer, Moved(zone))
             self._layers.opened(peer)
+
+    def attend(self, place: Coordinate | None, now: float) -> None:
+        """Send the pings that are due, and notice who has fallen silent. `place`: our coordinate."""
+        clock_ms, ahead_ms = self._register.clock_ms(now), self._register.ahead_ms(now)
+        pings, lost = self._watch.due(now, clock_ms, ahead_ms, place)
+        for peer, ping in pings:
+            if self._watch.links[peer].connected:
+                self._out.send(peer, ping)
+        for link in lost:
+            self._layers.silent(link.peer)
+            self.changed(link.peer, False, f"silent for {link.quiet_s(now):.1f} s", now)
+            self._neighbourhood.missing(link.peer, now)
+        if lost:
+            self._observe(now)
 
     def refuse(self, peer: PeerId, reason: str, now: float) -> None:
         """Turn away who may not be answered."""
