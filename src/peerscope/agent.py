@@ -46,6 +46,7 @@ from peerscope.transport.iroh import IrohTransport, parse_ticket
 from peerscope.views.places import NOWHERE, Place
 from peerscope.views.traces import HopEvent
 from peerscope.vigil import Vigil
+from peerscope.zoning import speak
 
 CLOCK_STEP_S = 0.01
 
@@ -137,7 +138,7 @@ class Monitor(Outlook):
             parts.append(self.recorder.run())
         parts.append(self.tally.run(recall))
         parts.append(self.alerting.run(self._driver, self.traffic, self.recorder))
-        parts += self.exports.parts()
+        parts += [*self.exports.parts(), speak(self, self._driver)]
         parts.append(self.notifying.run())
         for work in parts:
             task = asyncio.create_task(work)

@@ -33,6 +33,7 @@ from peerscope.mesh.peer import PeerConfig
 from peerscope.mesh.reporter import ReportConfig
 from peerscope.mesh.sync import SyncConfig
 from peerscope.mesh.vicinity import CrawlConfig
+from peerscope.mesh.zones import ZoneConfig
 from peerscope.notify.settings import NotifyConfig, refuse_written
 from peerscope.records.ledger import LedgerConfig
 from peerscope.sources.node import NodeConfig
@@ -131,6 +132,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     notify: NotifyConfig = NotifyConfig()
     alerts: AlertConfig = AlertConfig()
     export: ExportConfig = ExportConfig()
+    zones: ZoneConfig = ZoneConfig()
     threats: ThreatConfig = ThreatConfig()
 
     @classmethod
@@ -200,6 +202,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             health=self.health,
             crawl=self.crawl,
             coordinates=self.coordinates,
+            zones=self.zones,
             limits=self.limits,
         )
 

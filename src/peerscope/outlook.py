@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 
 from msgspec import Struct
 
+from peerscope.alerts.aggregators import aggregators
 from peerscope.alerts.model import Alert
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
@@ -32,6 +33,8 @@ from peerscope.views.peers import PeerView, peer_view, peer_views
 from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.timeline import Change
 from peerscope.views.topology import Survey, Topology
+from peerscope.zones.overview import Zone, zones
+from peerscope.zones.whole import ZoneView, own_zone_view, whole_health, whole_regions, zone_views
 
 MOMENT_S = 0.1
 LATENCY_S = 3.0
@@ -148,7 +151,23 @@ class Outlook(ABC):
 
     def network_health(self) -> NetworkHealth:
         """Counts, latency and connectivity of the whole network."""
-        return network_health(self.moment(), self.config.links.rings, self.mesh_links())
+        links = self.mesh_links()
+        own = network_health(self.moment(), self.config.links.rings, links)
+        measured = (link.measured_s for link in links if link.measured_s is not None)
+        return whole_health(own, [zone.summary for zone in self._beyond()], measured)
+
+    def zones(self) -> list[ZoneView]:
+        """All zones: ours as we see it, the others as their aggregators agree."""
+        moment = self.moment()
+        health = network_health(moment, self.config.links.rings, self.mesh_links())
+        severities = (alert.severity for alert in self.alerts(active_only=True))
+        own = own_zone_view(moment.zone, health, severities, aggregators(moment).acting)
+        return zone_views(own, self._beyond(), moment.now)
+
+    def _beyond(self) -> list[Zone]:
+        """Zones that are not ours."""
+        now, ours = self.clock()[0], self.moment().zone
+        return [zone for zone in zones(self.peer.abroad, now) if zone.zone != ours]
 
     def topology(self) -> Topology:
         """The map: peers, links on every layer, and where the network would come apart."""
@@ -172,7 +191,10 @@ class Outlook(ABC):
 
     def region_health(self) -> list[RegionHealth]:
         """Every region of the network."""
-        return region_health(self.moment(), self.config.regions, self.config.links.rings, self.mesh_links())
+        moment, config = self.moment(), self.config.regions
+        own = region_health(moment, config, self.config.links.rings, self.mesh_links())
+        beyond = self._beyond()
+        return whole_regions(own, [zone.summary for zone in beyond], config, moment.wall) if beyond else own
 
     def latency(self) -> LatencyMatrix:
         """Round trips region by region, at most three seconds old."""

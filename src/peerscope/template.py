@@ -121,6 +121,10 @@ TEMPLATE = """\
 # silence_floor_s = 1.5         # shortest silence that loses a link; more than ping_interval_s
 # down_after_s = 4.0            # silence after which a suspected peer is down
 
+[zones]                         # the same for all peers of a network
+# zone_max = 2000               # members that know each other one by one; beyond, summaries
+# summary_interval_s = 30.0     # between two summaries of an aggregator
+
 [crawl]                         # answers to `peerscope crawl` of others
 # answers_per_s = 5.0           # in all; an answer has about three kilobytes
 # answers_per_peer_s = 1.0      # to one asking peer

@@ -23,6 +23,7 @@ VERBS = {
     "why": ("look", "The evidence behind a peer's verdict."),
     "metrics": ("metrics", "What all peers measured in the last five minutes, and trends."),
     "regions": ("regions", "The health of every region."),
+    "zones": ("zones", "The zones of a large network."),
     "latency": ("regions", "Round-trip times, region by region."),
     "rtt": ("regions", "The round-trip time of two peers."),
     "routes": ("routes", "How long messages take, route by route."),

@@ -64,6 +64,8 @@ class Recall(Struct, frozen=True):
     """Records kept from an earlier time, with their ages."""
 
     items: tuple[Aged, ...]
+    zone: str = ""
+    """Where we belonged then."""
 
 
 class Publish(Struct, frozen=True):

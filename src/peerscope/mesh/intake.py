@@ -9,7 +9,7 @@ from peerscope.errors import RemoteError
 from peerscope.mesh.admission import Admission
 from peerscope.mesh.coordinates import Coordinates
 from peerscope.mesh.events import Delivered, Hangup, Outbox, Stored
-from peerscope.mesh.gossip import Gossip
+from peerscope.mesh.layers import Layers
 from peerscope.mesh.membership import Membership
 from peerscope.mesh.messages import Aged, Push
 from peerscope.mesh.register import Register
@@ -17,7 +17,7 @@ from peerscope.mesh.sessions import Sessions
 from peerscope.mesh.transit import whole_path, with_last_hop
 from peerscope.mesh.voice import Voice
 from peerscope.mesh.watch import Watch
-from peerscope.records.bodies import Observations, Profile, Report
+from peerscope.records.bodies import WORLD, Observations, Profile, Report
 from peerscope.records.certificates import Revoked
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Entry
@@ -34,7 +34,7 @@ class Intake:
         watch: Watch,
         membership: Membership,
         coordinates: Coordinates,
-        gossip: Gossip,
+        layers: Layers,
         sessions: Sessions,
         voice: Voice,
         out: Outbox,
@@ -47,7 +47,7 @@ class Intake:
         self._watch = watch
         self._membership = membership
         self._coordinates = coordinates
-        self._gossip = gossip
+        self._layers = layers
         self._sessions = sessions
         self._voice = voice
         self._out = out
@@ -59,6 +59,7 @@ class Intake:
 
     def pushed(self, source: PeerId, push: Push, now: float) -> None:
         """Urgent news, or what was urgent to somebody. Raises `RemoteError` if the record is refused."""
+        self._layers.check(source, push.record.kind)
         entry = self._accept(push.record, push.age_ms, now)
         self.copies["pushed"] += 1
         if entry is not None:
@@ -69,7 +70,7 @@ class Intake:
             path = whole_path(push, source, self._me)
             if path:
                 self._out.add(Delivered(path, hops_us))
-            self._gossip.push(
+            self._layers.of(push.record.kind).gossip.push(
                 entry, now, hops=push.ttl - 1, path=push.path, source=source, hops_us=hops_us, sent_us=sent_us
             )
 
@@ -79,6 +80,7 @@ class Intake:
             if source is not None and source not in self._watch.links:
                 return  # it was banned for one of them
             try:
+                self._layers.check(source, item.record.kind)
                 entry = self._accept(item.record, item.age_ms, now)
             except RemoteError as error:  # the others in the message may be good
                 self._refuse(source, error.reason, now)
@@ -86,7 +88,7 @@ class Intake:
                 self.copies["announced"] += 1
                 if entry is not None:
                     self.copies["announced news"] += 1
-                    self._gossip.spread(entry, now, source=source)
+                    self._layers.of(entry.record.kind).gossip.spread(entry, now, source=source)
 
     def _accept(self, record: Record, age_ms: int, now: float) -> Entry | None:
         """The entry if the record is news and true; None if it is known. Raises `RemoteError` otherwise."""
@@ -96,13 +98,15 @@ class Intake:
             return None
         entry = self._register.accept(record, age_ms, now)
         if entry is not None:
-            self._gossip.arrived(entry)
+            self._layers.of(entry.record.kind).gossip.arrived(entry)
             self._out.add(Stored(entry))
             self._stored(entry, now)
         return entry
 
     def _stored(self, entry: Entry, now: float) -> None:
         peer, body = entry.record.peer_id, entry.body
+        if entry.record.kind in WORLD:
+            return
         self._membership.stored(entry, now)
         if isinstance(body, Report):
             self._coordinates.told(peer, body.coordinate)

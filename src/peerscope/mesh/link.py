@@ -97,6 +97,7 @@ class Link:
         "pings",
         "rtt",
         "visit",
+        "zone",
     )
 
     def __init__(self, peer: PeerId, config: DetectorConfig, *, pings: bool, now: float) -> None:
@@ -121,6 +122,8 @@ class Link:
         """We dialled, and greet when the peer has told us its number."""
         self.certificate: Certificate | None = None
         """What the peer's last hello showed."""
+        self.zone = ""
+        """Where the peer last said it belongs."""
         self._told: Coordinate | None = None
         self._untold = 0
         """Messages since we told it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from peerscope.mesh import evidence
 from peerscope.mesh.detector import DetectorConfig
 from peerscope.mesh.evidence import Verdict
@@ -24,7 +26,10 @@ class Membership:
         *,
         hold_s: float,
         by_prefix: bool = False,
+        is_member: Callable[[PeerId, Profile, float], bool],
     ) -> None:
+        """`is_member`: whether a peer with this profile is of our zone."""
+        self._is_member = is_member
         self._ledger = ledger
         self._neighbourhood = neighbourhood
         self._down_after_s = detector.down_after_s
@@ -36,7 +41,7 @@ class Membership:
     def stored(self, entry: Entry, now: float) -> None:
         """A record is news: its origin may be new, gone, or back."""
         peer = entry.record.peer_id
-        if isinstance(entry.body, Profile) and entry.body.left:
+        if isinstance(entry.body, Profile) and (entry.body.left or not self._is_member(peer, entry.body, now)):
             self.forget(peer, now)
         elif isinstance(entry.body, Profile) and peer not in self._neighbourhood.lost:
             self._neighbourhood.place(peer, alive=True, now=now)

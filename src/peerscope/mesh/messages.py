@@ -52,6 +52,8 @@ class Hello(Struct, frozen=True, array_like=True, tag=0):
     """Where the network has a secret: the answer must prove it over this number."""
     certificate: Certificate | None = None
     """An operator's word that the sender is a member."""
+    zone: Name = ""
+    """The sender's. To a peer of another zone only summaries go."""
 
 
 class Ping(Struct, frozen=True, array_like=True, tag=1):
@@ -139,6 +141,8 @@ class Digest(Struct, frozen=True, array_like=True, tag=7):
     bits: Annotated[int, Meta(ge=0, le=8)]
     """The id space is cut into 2**bits parts by its leading bits."""
     fingerprints: Annotated[bytes, Meta(max_length=256 * FINGERPRINT_BYTES)]
+    world: bool = False
+    """Of what crosses the borders of zones; else of all the rest."""
 
 
 class Held(Struct, frozen=True, array_like=True):
@@ -158,6 +162,8 @@ class Inventory(Struct, frozen=True, array_like=True, tag=8):
     parts: Annotated[tuple[Bucket, ...], Meta(max_length=256)]
     """`held` is complete for these parts."""
     held: Annotated[tuple[Held, ...], Meta(max_length=KEYS_MAX)]
+    world: bool = False
+    """As in the digest."""
 
 
 class Bye(Struct, frozen=True, array_like=True, tag=9):
@@ -194,10 +200,29 @@ class Challenge(Struct, frozen=True, array_like=True, tag=12):
     nonce: Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 
 
+class Moved(Struct, frozen=True, array_like=True, tag=13):
+    """From a neighbour: it belongs to another zone now."""
+
+    zone: Name
+
+
 Message = (
-    Hello | Ping | Pong | Push | Announce | Pull | Records | Digest | Inventory | Bye | Neighbors | Vicinity | Challenge
+    Hello
+    | Ping
+    | Pong
+    | Push
+    | Announce
+    | Pull
+    | Records
+    | Digest
+    | Inventory
+    | Bye
+    | Neighbors
+    | Vicinity
+    | Challenge
+    | Moved
 )
-TAG_MAX = 12
+TAG_MAX = 13
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

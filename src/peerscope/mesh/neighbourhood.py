@@ -7,6 +7,7 @@ long as it is remembered. A split network heals by that alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from math import inf
 from random import Random
 
@@ -65,6 +66,8 @@ class Neighbourhood:
         """Remembered, but not on the rings."""
         self.bootstrap: dict[PeerId, tuple[str, ...]] = {}
         """Peers to start from, while they are no members yet."""
+        self.bridges: dict[PeerId, tuple[str, ...]] = {}
+        """Peers of other zones to be linked with."""
         self.shunned: set[PeerId] = set()
         """Those we do not want to be linked with, whatever the rings say: nobody expects them."""
         self.turned_away: dict[PeerId, str] = {}
@@ -124,6 +127,18 @@ class Neighbourhood:
         self.shunned.discard(peer)
         self.turned_away.pop(peer, None)
         self._attempts.pop(peer, None)
+
+    def move(self, zone: str, members: Iterable[PeerId], now: float) -> None:
+        """We belong to another zone: its rings, and nobody lost from the one before."""
+        self.rings = Rings(zone, {self._me, *members}, self._config.rings)
+        self.lost.clear()
+        self._ring_changed(now)
+
+    def bridge(self, wanted: Mapping[PeerId, tuple[str, ...]], now: float) -> None:
+        """Keep links with these peers of other zones, and with no others."""
+        self.bridges = dict(wanted)
+        for peer in sorted(wanted):
+            self._try(peer, now, 0.0 if self._me < peer else self._config.dial_grace_s)
 
     def missing(self, peer: PeerId, now: float, *, wait_s: float = 0.0) -> None:
         """A neighbour's link is gone: dial it, if it is ours to dial."""
@@ -192,7 +207,7 @@ class Neighbourhood:
                 del self._attempts[peer]
 
     def _is_ours(self, peer: PeerId) -> bool:
-        if peer in self.wanted or peer in self.bootstrap:
+        if peer in self.wanted or peer in self.bootstrap or peer in self.bridges:
             return True
         return peer in self.lost and self._me in self.rings.neighbours(peer)
 

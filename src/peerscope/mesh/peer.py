@@ -18,9 +18,11 @@ from random import Random
 from typing import assert_never
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from peerscope.errors import RemoteError
 from peerscope.mesh.admission import Admission, NetworkConfig
+from peerscope.mesh.borders import Borders
 from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.conduct import Conducts
 from peerscope.mesh.coordinates import CoordinateConfig, Coordinates
@@ -45,8 +47,9 @@ from peerscope.mesh.events import (
     Received,
     WallClock,
 )
-from peerscope.mesh.gossip import Gossip, GossipConfig
+from peerscope.mesh.gossip import GossipConfig
 from peerscope.mesh.intake import Intake
+from peerscope.mesh.layers import Layer, Layers
 from peerscope.mesh.limits import UNGREETED_BYTES_MAX, LimitConfig
 from peerscope.mesh.membership import Membership
 from peerscope.mesh.messages import (
@@ -57,6 +60,7 @@ from peerscope.mesh.messages import (
     Hello,
     Inventory,
     Message,
+    Moved,
     Neighbors,
     Ping,
     Pong,
@@ -70,17 +74,21 @@ from peerscope.mesh.neighbourhood import Neighbourhood, NeighbourhoodConfig
 from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import ReportConfig, Reporter
 from peerscope.mesh.sessions import Sessions
-from peerscope.mesh.sync import Sync, SyncConfig
+from peerscope.mesh.sync import SyncConfig
 from peerscope.mesh.vicinity import CrawlConfig, Introductions
 from peerscope.mesh.visits import Visits
 from peerscope.mesh.voice import Voice
 from peerscope.mesh.warrants import Warrants
 from peerscope.mesh.watch import Watch
+from peerscope.mesh.zones import ZoneConfig
+from peerscope.records.bodies import Body
 from peerscope.records.identity import PeerId, Signer
 from peerscope.records.ledger import Ledger, LedgerConfig
 from peerscope.records.record import Inspector, inspect
 
 REVIEW_S = 1.0
+SUMMARIES_MAX = 2_048
+"""Aggregators of all zones remembered: three each of six hundred."""
 
 
 class PeerConfig(Struct, frozen=True, kw_only=True):
@@ -97,6 +105,7 @@ class PeerConfig(Struct, frozen=True, kw_only=True):
     crawl: CrawlConfig = CrawlConfig()
     coordinates: CoordinateConfig = CoordinateConfig()
     limits: LimitConfig = LimitConfig()
+    zones: ZoneConfig = ZoneConfig()
 
 
 class Peer:
@@ -118,6 +127,8 @@ class Peer:
         self.refused: Counter[str] = Counter()
         """Messages and records of other peers that were refused, by reason."""
         self.ledger = Ledger(config.ledger)
+        self.abroad = Ledger(replace(config.ledger, origins_max=SUMMARIES_MAX))
+        """What crosses the borders of zones: their aggregators' summaries."""
         self.admission = Admission(config.network, self.me, rng)
         self.conducts = Conducts(config.limits)
         self.crowds = Crowds(self.ledger, self.me, config.network)
@@ -125,26 +136,32 @@ class Peer:
             signer,
             inspector,
             self.ledger,
+            self.abroad,
             self.refused,
             wall_offset_s,
             self.admission,
             self.crowds,
             config.limits,
             self._evict,
+            self._check_zone,
         )
         self.neighbourhood = Neighbourhood(self.me, config.links, rng)
+        self.borders = Borders(self.me, config.zones, self.ledger, self.abroad, self.neighbourhood, self._farewell, now)
         self.membership = Membership(
             self.ledger,
             self.neighbourhood,
             config.detector,
             hold_s=config.links.ring_hold_s,
             by_prefix=config.network.public,
+            is_member=self.borders.is_member,
         )
         self.watch = Watch(self.me, config.detector)
         self.coordinates = Coordinates(config.coordinates, rng)
         self.visits = Visits(self.me, config.coordinates, rng, now)
-        self.gossip = Gossip(self.me, self.ledger, config.gossip, rng, self.out)
-        self.sync = Sync(self.ledger, self.gossip, config.sync, rng, self.out, now)
+        near = Layer(self.me, self.ledger, config.gossip, config.sync, rng, self.out, now, world=False)
+        far = Layer(self.me, self.abroad, config.gossip, config.sync, rng, self.out, now, world=True)
+        self.layers = Layers(near, far, self._is_near)
+        self.gossip, self.sync = near.gossip, near.sync
         self.reporter = Reporter(config.report, config.health, config.gossip.budget_bytes_s, rng, now)
         self.voice = Voice(
             config.gossip,
@@ -154,7 +171,7 @@ class Peer:
             self.membership,
             self.watch,
             self.coordinates,
-            self.gossip,
+            self.layers,
             self.reporter,
             self.out,
             now,
@@ -167,8 +184,8 @@ class Peer:
             self.register,
             self.neighbourhood,
             self.watch,
-            self.gossip,
-            self.sync,
+            self.layers,
+            self.borders,
             self.reporter,
             self.out,
             self.voice.observe,
@@ -179,7 +196,7 @@ class Peer:
             self.watch,
             self.membership,
             self.coordinates,
-            self.gossip,
+            self.layers,
             self.sessions,
             self.voice,
             self.out,
@@ -211,10 +228,11 @@ class Peer:
             case Join(peer, addresses):
                 if peer not in self.ledger:
                     self.neighbourhood.join(peer, addresses, now)
-            case Recall(items):
+            case Recall(items, zone):
+                self.borders.resume(zone, now)
                 self.intake.given(None, items, now)
             case Publish(body, urgent):
-                self.voice.publish(self.warrants.certified(body), now, urgent=urgent)
+                self.voice.publish(self.borders.placed(self.warrants.certified(body)), now, urgent=urgent)
             case Measured(checks, metrics, node, overlay):
                 self.reporter.measured(checks, now, metrics, node, overlay)
             case WallClock(offset_s):
@@ -243,8 +261,7 @@ class Peer:
         host = self.visits.due(now, self.neighbourhood.rings, self._is_measured, busy=self.watch.is_lagging(now))
         if host is not None:
             self.sessions.visit(host, now)
-        self.gossip.tick(now)
-        self.sync.tick(now, self.watch.up())
+        self.layers.tick(now, self.watch.up())
         if now >= self._review_at:
             self._review(now)
         if now >= self.reporter.deadline():
@@ -258,8 +275,7 @@ class Peer:
         return min(
             self.watch.deadline(),
             self.neighbourhood.deadline(),
-            self.gossip.deadline(),
-            self.sync.deadline(),
+            self.layers.deadline(),
             self.reporter.deadline(),
             self.visits.deadline(),
             self._review_at,
@@ -322,17 +338,19 @@ class Peer:
             case Push():
                 self.intake.pushed(peer, message, now)
             case Announce():
-                self.gossip.announced(peer, message.keys, now)
+                self.layers.announced(peer, message.keys, now)
             case Pull():
-                self.gossip.pulled(peer, message.topics, now)
+                self.layers.pulled(peer, message.topics, now)
             case Records():
                 self.intake.given(peer, message.items, now)
             case Digest():
-                self.sync.compared(peer, message, now)
+                self.layers.compared(peer, message, now)
             case Inventory():
-                self.sync.listed(peer, message, now)
+                self.layers.listed(peer, message, now)
             case Hello():
                 self.sessions.greeted(peer, message, now)
+            case Moved(zone):
+                self.sessions.moved(peer, zone, now)
             case Challenge():
                 self.sessions.challenged(peer, message, now)
             case Neighbors():
@@ -365,11 +383,29 @@ class Peer:
         self.sessions.review(self.config.links.linger_s, now)
         for peer in self.warrants.review(now):
             self._evict(peer, now)
+        if now >= self.borders.deadline():
+            zone = self.borders.zone
+            for peer in self.borders.review(now):
+                self._evict(peer, now)
+            if self.borders.zone != zone:
+                self.sessions.move(self.borders.zone)
         if now >= self._expire_at:
             self._expire_at = now + 60.0
             self.conducts.review(now)
             for peer in self.ledger.expire(now, keep=self.me):
                 self._forget(peer, now)
+            self.abroad.expire(now, keep=self.me)
+
+    def _farewell(self, zone: str, now: float) -> None:
+        """Before we move to another zone: those of the old one are told."""
+        self.voice.move(zone, now)
+
+    def _check_zone(self, origin: PeerId, body: Body, now: float) -> None:
+        self.borders.check(origin, body, now)
+
+    def _is_near(self, peer: PeerId) -> bool:
+        link = self.watch.links.get(peer)
+        return link is not None and link.zone == self.borders.zone
 
     def _evict(self, peer: PeerId, now: float) -> None:
         self.ledger.forget(peer)

@@ -9,7 +9,7 @@ from peerscope.errors import RemoteError
 from peerscope.mesh.admission import Admission
 from peerscope.mesh.crowding import Crowds
 from peerscope.mesh.limits import LimitConfig, Origins
-from peerscope.records.bodies import Body, kind_of
+from peerscope.records.bodies import WORLD, Body, kind_of
 from peerscope.records.identity import PeerId, Signer
 from peerscope.records.ledger import Entry, Ledger, Merge
 from peerscope.records.record import VERSION_MAX, Inspector, Record, sign
@@ -23,14 +23,18 @@ class Register:
         signer: Signer,
         inspect: Inspector,
         ledger: Ledger,
+        abroad: Ledger,
         refused: Counter[str],
         wall_offset_s: float,
         admission: Admission,
         crowds: Crowds,
         limits: LimitConfig,
         evict: Callable[[PeerId, float], None],
+        check_zone: Callable[[PeerId, Body, float], None],
     ) -> None:
-        """`evict`: called with a peer that has to make room, and the time; forgets it altogether."""
+        """`evict`: called with a peer that has to make room, and the time; forgets it altogether. `check_zone`: called
+        with the origin, the body and the time of a record; raises `RemoteError` unless we should keep it."""
+        self._check_zone = check_zone
         self.me: PeerId = signer.peer_id
         self._wall_offset_s = wall_offset_s
         self._clock_offset_s = wall_offset_s
@@ -39,6 +43,7 @@ class Register:
         self._signer = signer
         self._inspect = inspect
         self._ledger = ledger
+        self._abroad = abroad
         self._refused = refused
         self._admission = admission
         self._crowds = crowds
@@ -76,10 +81,15 @@ class Register:
         self._version = max(self._version + 1, self.clock_ms(now))
         return sign(self._signer, body, version=self._version, wall_ms=self.wall_ms(now))
 
+    def ledger_of(self, kind: int) -> Ledger:
+        """Where records of this kind are kept."""
+        return self._abroad if kind in WORLD else self._ledger
+
     def publish(self, body: Body, now: float) -> Entry:
         """Sign a statement and keep it."""
-        merge = self._ledger.merge(self.sign(body, now), body, now)
-        entry = self._ledger.get(self.me, kind_of(body))
+        ledger = self.ledger_of(kind_of(body))
+        merge = ledger.merge(self.sign(body, now), body, now)
+        entry = ledger.get(self.me, kind_of(body))
         assert merge is Merge.STORED
         assert entry is not None
         return entry
@@ -90,35 +100,38 @@ class Register:
         `age_ms`: how long ago it was issued, as far as its carriers can tell.
         """
         origin, age_s = record.peer_id, age_ms / 1000
-        ours = self._ledger.get(origin, record.kind)
+        ledger = self.ledger_of(record.kind)
+        ours = ledger.get(origin, record.kind)
         if ours is not None and record.version < ours.record.version:
             raise RemoteError("replayed", "an older version than ours")
         if ours is not None and ours.record == record:
             return None
-        if age_s > self._ledger.config.remember_s:
+        if age_s > ledger.config.remember_s:
             raise RemoteError("expired", "older than anything we remember")
         record, body = self._inspect(record)
         self._admission.check_origin(origin, body, self._ledger.profile(origin), self.wall_ms(now))
-        if origin not in self._ledger:
+        self._check_zone(origin, body, now)
+        if ledger is self._ledger and origin not in ledger:
             in_the_way = self._crowds.make_room(origin, body, now)
             if in_the_way is not None:
                 self._evict(in_the_way, now)
         if not self._origins.may_speak(origin, now):
             raise RemoteError("too-much-news", "this origin has more news than anybody needs")
         skew_s = record.issued_at - (self.wall(now) - age_s)
-        match self._ledger.merge(record, body, now - age_s, skew_s):
+        match ledger.merge(record, body, now - age_s, skew_s):
             case Merge.EQUIVOCATION:
-                kept = self._ledger.get(origin, record.kind)
+                kept = ledger.get(origin, record.kind)
                 if kept is None or kept.record != record:
                     raise RemoteError("equivocation", "two statements of one version; both are kept as proof")
                 self._refused["equivocation"] += 1  # this one replaced ours, as everywhere else
                 return kept
             case Merge.FULL:
-                raise RemoteError("ledger-full", f"{len(self._ledger)} peers are known")
+                raise RemoteError("ledger-full", f"{len(ledger)} peers are known")
             case Merge.STORED:
-                kept = self._ledger.get(origin, record.kind)
+                kept = ledger.get(origin, record.kind)
                 assert kept is not None
-                self._crowds.stored(kept, now)
+                if ledger is self._ledger:
+                    self._crowds.stored(kept, now)
                 return kept
             case _:
                 return None
@@ -133,7 +146,7 @@ class Register:
 
         Raises `RemoteError` if it is not ours at all.
         """
-        ours = self._ledger.get(self.me, record.kind)
+        ours = self.ledger_of(record.kind).get(self.me, record.kind)
         if ours is not None and ours.record.version >= record.version:
             return False
         self._inspect(record)

@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 from peerscope.errors import RemoteError
 from peerscope.mesh.admission import Admission
+from peerscope.mesh.borders import Borders
 from peerscope.mesh.conduct import Conducts
 from peerscope.mesh.crowding import Crowds
 from peerscope.mesh.events import Dial, Hangup, LinkChanged, Outbox
-from peerscope.mesh.gossip import Gossip
+from peerscope.mesh.layers import Layers
 from peerscope.mesh.link import Link
-from peerscope.mesh.messages import WIRE_VERSION, Bye, Challenge, Hello, Neighbors
+from peerscope.mesh.messages import WIRE_VERSION, Bye, Challenge, Hello, Moved, Neighbors
 from peerscope.mesh.neighbourhood import Neighbourhood
 from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import Reporter
-from peerscope.mesh.sync import Sync
 from peerscope.mesh.watch import Watch
 from peerscope.records.bodies import LINKS_MAX, Coordinate
 from peerscope.records.identity import PeerId
@@ -41,8 +41,8 @@ class Sessions:
         register: Register,
         neighbourhood: Neighbourhood,
         watch: Watch,
-        gossip: Gossip,
-        sync: Sync,
+        layers: Layers,
+        borders: Borders,
         reporter: Reporter,
         out: Outbox,
         observe: Callable[[float], None],
@@ -55,8 +55,8 @@ class Sessions:
         self._register = register
         self._neighbourhood = neighbourhood
         self._watch = watch
-        self._gossip = gossip
-        self._sync = sync
+        self._layers = layers
+        self._borders = borders
         self._reporter = reporter
         self._out = out
         self._observe = observe
@@ -74,7 +74,7 @@ class Sessions:
         if peer not in self._watch.links:
             self._make_room(peer, now)
         link = self._watch.open(peer, now)
-        self._sync.closed(peer)  # it may be another life of the same peer
+        self._layers.forget(peer)  # it may be another life of the same peer
         if not self._admission.asks_secret:
             if dialled:
                 self._greet(peer, now, reply=False, visit=peer in self._visiting)
@@ -133,14 +133,15 @@ class Sessions:
 
     def _dial(self, peer: PeerId) -> None:
         profile = self._ledger.profile(peer)
-        addresses = profile.addresses if profile else self._neighbourhood.bootstrap.get(peer, ())
+        told = self._neighbourhood.bridges.get(peer) or self._neighbourhood.bootstrap.get(peer, ())
+        addresses = profile.addresses if profile else told
         self._out.add(Dial(peer, addresses))
 
     def greeted(self, peer: PeerId, hello: Hello, now: float) -> None:
         """The peer said hello: the link is up, if it may be. Raises `RemoteError` if not."""
         self.admit(peer, hello, now)
         link = self._watch.links[peer]
-        link.certificate = hello.certificate
+        link.certificate, link.zone = hello.certificate, hello.zone
         is_news = not link.greeted or link.visit
         link.visit = is_news and hello.visit and peer not in self._neighbourhood.wanted
         # A guest pings: our first ping could overtake the answer on which it waits.
@@ -152,11 +153,12 @@ class Sessions:
         if link.visit:
             return
         self._neighbourhood.linked(peer)
-        self._gossip.opened(peer)
+        self._layers.opened(peer)
+        self._borders.met(link.zone)
         if is_news:
             self.changed(peer, True, "connected", now)
         if self._register.me < peer:
-            self._sync.start(peer, now)
+            self._layers.compare(peer, now)
 
     def admit(self, peer: PeerId, question: Hello | Neighbors, now: float) -> None:
         """The peer may be answered; if not, it is told why, hung up on, and `RemoteError` is raised."""
@@ -190,12 +192,29 @@ class Sessions:
         if not self._watch.heard(self._watch.links[peer], now):
             return
         self._reporter.link_regained(now)
-        self._gossip.opened(peer)
+        self._layers.opened(peer)
         self._neighbourhood.linked(peer)
         self.changed(peer, True, "heard again", now)
         self._observe(now)
         if self._register.me < peer:
-            self._sync.start(peer, now)
+            self._layers.compare(peer, now)
+
+    def moved(self, peer: PeerId, zone: str, now: float) -> None:
+        """A neighbour belongs to another zone now."""
+        link = self._watch.links[peer]
+        if link.visit:
+            return
+        link.zone = zone
+        self._layers.opened(peer)
+        self._borders.met(zone)
+        if self._register.me < peer:
+            self._layers.compare(peer, now)
+
+    def move(self, zone: str) -> None:
+        """We do."""
+        for peer in self._watch.up():
+            self._out.send(peer, Moved(zone))
+            self._layers.opened(peer)
 
     def attend(self, place: Coordinate | None, now: float) -> None:
         """Send the pings that are due, and notice who has fallen silent. `place`: our coordinate."""
@@ -205,7 +224,7 @@ class Sessions:
             if self._watch.links[peer].connected:
                 self._out.send(peer, ping)
         for link in lost:
-            self._gossip.closed(link.peer)
+            self._layers.silent(link.peer)
             self.changed(link.peer, False, f"silent for {link.quiet_s(now):.1f} s", now)
             self._neighbourhood.missing(link.peer, now)
         if lost:
@@ -226,8 +245,7 @@ class Sessions:
         """The link is no more, and that is no failure."""
         link = self._watch.close(peer)
         self._visiting.discard(peer)
-        self._gossip.closed(peer)
-        self._sync.closed(peer)
+        self._layers.closed(peer)
         if link is not None and link.lost:
             self._observe(now)
         elif link is not None and link.greeted and not link.visit:
@@ -240,7 +258,7 @@ class Sessions:
 
     def review(self, linger_s: float, now: float) -> None:
         """Close what never greeted, never told who it is, or is nobody's neighbour."""
-        wanted, rings, links = self._neighbourhood.wanted, self._neighbourhood.rings, self._watch.links
+        links = self._watch.links
         # Whom everybody joins through makes room soon: a joiner needs one sync, and then its own neighbours.
         idle_s = linger_s if len(links) < CROWD else CROWD_LINGER_S
         for peer in sorted(links):
@@ -259,8 +277,15 @@ class Sessions:
                 self.unlink(peer, "never told who it is", now)
             elif link.visit and age_s > (VISIT_S if peer in self._visiting else linger_s):
                 self.hang_up(peer, "the visit is over", now)
-            elif link.is_up and peer not in wanted and peer in rings and age_s > idle_s:
+            elif link.is_up and age_s > idle_s and self._is_idle(link, now):
                 self.hang_up(peer, "not a neighbour", now)
+
+    def _is_idle(self, link: Link, now: float) -> bool:
+        """Nobody's neighbour; or of another zone, and neither end has reason to cross the border."""
+        wanted, rings, bridges = self._neighbourhood.wanted, self._neighbourhood.rings, self._neighbourhood.bridges
+        if link.zone == self._borders.zone or not self._borders.is_settled(now):
+            return link.peer not in wanted and link.peer in rings
+        return not bridges
 
     def _outlawed(self, peer: PeerId, link: Link, now: float) -> str | None:
         """Why a peer that was admitted would not be any more: its certificate expired, or was revoked."""
@@ -305,5 +330,6 @@ class Sessions:
             visit,
             ours,
             self._admission.certificate,
+            self._borders.zone,
         )
         self._out.send(peer, hello)

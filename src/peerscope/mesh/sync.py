@@ -42,8 +42,18 @@ class Sync:
     """Comparison of our ledger with those of neighbours."""
 
     def __init__(
-        self, ledger: Ledger, gossip: Gossip, config: SyncConfig, rng: Random, out: Outbox, now: float
+        self,
+        ledger: Ledger,
+        gossip: Gossip,
+        config: SyncConfig,
+        rng: Random,
+        out: Outbox,
+        now: float,
+        *,
+        world: bool = False,
     ) -> None:
+        """`world`: the ledger is of what crosses the borders of zones."""
+        self._world = world
         self._ledger = ledger
         self._gossip = gossip
         self._config = config
@@ -74,7 +84,7 @@ class Sync:
         self._started[neighbour] = now
         bits = bits_for(len(self._ledger))
         self._asked[neighbour] = set()
-        self._out.send(neighbour, Digest(bits, pack(self._ledger.fingerprints(), bits)))
+        self._out.send(neighbour, Digest(bits, pack(self._ledger.fingerprints(), bits), self._world))
 
     def closed(self, neighbour: PeerId) -> None:
         """A link is gone."""
@@ -101,12 +111,12 @@ class Sync:
             for part in range(coarse << finer, (coarse + 1) << finer):
                 held = [_held(entry) for entry in self._part(bits, part)][:KEYS_MAX]
                 if len(found) + len(held) > KEYS_MAX:
-                    self._out.send(neighbour, Inventory(bits, tuple(parts), tuple(found)))
+                    self._out.send(neighbour, Inventory(bits, tuple(parts), tuple(found), self._world))
                     parts, found = [], []
                 parts.append(part)
                 found += held
         if parts:
-            self._out.send(neighbour, Inventory(bits, tuple(parts), tuple(found)))
+            self._out.send(neighbour, Inventory(bits, tuple(parts), tuple(found), self._world))
 
     def listed(self, neighbour: PeerId, inventory: Inventory, now: float) -> None:
         """What a neighbour holds in some parts: pull what we lack, never-seen peers first; give what it lacks."""

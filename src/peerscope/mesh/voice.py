@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from peerscope.mesh import evidence
 from peerscope.mesh.coordinates import Coordinates
 from peerscope.mesh.events import Outbox, Stored
-from peerscope.mesh.gossip import Gossip, GossipConfig, trace_interval_s, ttl
+from peerscope.mesh.gossip import GossipConfig, trace_interval_s, ttl
+from peerscope.mesh.layers import Layers
 from peerscope.mesh.membership import Membership
 from peerscope.mesh.messages import Push
 from peerscope.mesh.neighbourhood import Neighbourhood
@@ -20,6 +21,7 @@ from peerscope.records.alerts import Alerts
 from peerscope.records.bodies import LINKS_MAX, OBSERVATIONS_MAX, Body, Kind, Observation, Observations
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger
+from peerscope.records.record import Record
 
 REFUTE_INTERVAL_S = 0.5
 ALERT_HOPS = 10
@@ -38,7 +40,7 @@ class Voice:
         membership: Membership,
         watch: Watch,
         coordinates: Coordinates,
-        gossip: Gossip,
+        layers: Layers,
         reporter: Reporter,
         out: Outbox,
         now: float,
@@ -51,7 +53,7 @@ class Voice:
         self._membership = membership
         self._watch = watch
         self._coordinates = coordinates
-        self._gossip = gossip
+        self._layers = layers
         self._reporter = reporter
         self._out = out
         self._refuted_at = -inf
@@ -66,13 +68,13 @@ class Voice:
             hops = ttl(len(self._neighbourhood.rings), self._config.fanout)
             if entry.record.kind == Kind.ALERTS:
                 hops = max(hops, ALERT_HOPS)
-            self._gossip.push(entry, now, hops=hops, sent_us=self._register.wall_us(now))
+            self._layers.of(entry.record.kind).gossip.push(entry, now, hops=hops, sent_us=self._register.wall_us(now))
         else:
-            self._gossip.spread(entry, now)
+            self._layers.of(entry.record.kind).gossip.spread(entry, now)
 
     def outrun(self, kind: int, now: float) -> None:
         """Say again, above it, what an earlier life of ours said differently."""
-        ours = self._ledger.get(self._me, kind)
+        ours = self._register.ledger_of(kind).get(self._me, kind)
         if ours is not None:
             self.publish(ours.body, now, urgent=False)
         elif kind == Kind.OBSERVATIONS:
@@ -134,11 +136,22 @@ class Voice:
         """Tell all neighbours that we leave."""
         profile = self._ledger.profile(self._me)
         if profile is not None:
-            goodbye = self._register.sign(replace(profile, left=True), now)
-            hops = ttl(len(self._neighbourhood.rings), self._config.fanout)
-            news = Push(goodbye, 0, hops, (ref(self._me),), sent_us=self._register.wall_us(now))
-            for peer in self._watch.up():  # to all, not to a few: nobody repeats this for us
-                self._out.send(peer, news)
+            self._tell_all(self._register.sign(replace(profile, left=True), now), now)
+
+    def move(self, zone: str, now: float) -> None:
+        """Tell all neighbours that we belong to another zone; those of the old one pass it on."""
+        profile = self._ledger.profile(self._me)
+        if profile is not None:
+            entry = self._register.publish(replace(profile, zone=zone), now)
+            self._out.add(Stored(entry))
+            self._tell_all(entry.record, now)
+
+    def _tell_all(self, record: Record, now: float) -> None:
+        """To all, not to a few: nobody repeats this for us."""
+        hops = ttl(len(self._neighbourhood.rings), self._config.fanout)
+        news = Push(record, 0, hops, (ref(self._me),), sent_us=self._register.wall_us(now))
+        for peer in self._watch.up():
+            self._out.send(peer, news)
 
     def _is_mute(self, peer: PeerId, now: float) -> bool:
         """A lost neighbour that spoke to others after we accused it, and then fell silent there as well."""

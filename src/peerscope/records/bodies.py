@@ -19,6 +19,7 @@ from peerscope.records.alerts import Alerts, Orders
 from peerscope.records.blocks import Blocks
 from peerscope.records.certificates import Certificate, Revoked
 from peerscope.records.measures import Metrics
+from peerscope.records.summary import SUMMARY_BYTES_MAX, Summary
 from peerscope.records.texts import HostAndPort, Microseconds, Milliseconds, Name, OverlayId, Ref, Text
 
 BODY_BYTES_MAX = 4096
@@ -49,6 +50,10 @@ class Kind(IntEnum):
     ORDERS = 5
     REVOKED = 6
     BLOCKS = 7
+
+
+WORLD = frozenset((Kind.SUMMARY,))
+"""Kinds that cross the borders of zones; all others stay in the zone of their origin."""
 
 
 class Status(IntEnum):
@@ -185,7 +190,7 @@ class Opaque(Struct, frozen=True):
     data: bytes
 
 
-Body = Profile | Report | Observations | Alerts | Orders | Revoked | Blocks | Opaque
+Body = Profile | Report | Observations | Alerts | Orders | Summary | Revoked | Blocks | Opaque
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
@@ -194,6 +199,7 @@ _decoders: dict[int, msgspec.msgpack.Decoder[Body]] = {
     Kind.OBSERVATIONS: msgspec.msgpack.Decoder(Observations),
     Kind.ALERTS: msgspec.msgpack.Decoder(Alerts),
     Kind.ORDERS: msgspec.msgpack.Decoder(Orders),
+    Kind.SUMMARY: msgspec.msgpack.Decoder(Summary),
     Kind.REVOKED: msgspec.msgpack.Decoder(Revoked),
     Kind.BLOCKS: msgspec.msgpack.Decoder(Blocks),
 }
@@ -203,12 +209,14 @@ _kinds: dict[type[Body], Kind] = {
     Observations: Kind.OBSERVATIONS,
     Alerts: Kind.ALERTS,
     Orders: Kind.ORDERS,
+    Summary: Kind.SUMMARY,
     Revoked: Kind.REVOKED,
     Blocks: Kind.BLOCKS,
 }
 _bytes_max: dict[int, int] = {
     Kind.ALERTS: ALERTS_BYTES_MAX,
     Kind.ORDERS: ALERTS_BYTES_MAX,
+    Kind.SUMMARY: SUMMARY_BYTES_MAX,
     Kind.REVOKED: REVOKED_BYTES_MAX,
 }
 

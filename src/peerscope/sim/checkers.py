@@ -129,11 +129,13 @@ class Convergence:
     def mistake(self, looked_at: list[Peer] | None = None) -> str:
         """One thing that somebody (of `looked_at`, or of all) sees wrongly now, or nothing."""
         running = [peer for peer in self._sim.alive() if peer.me not in self._truth.byzantine]
-        there = {peer.me for peer in running}
+        zones: dict[str, set[PeerId]] = {}
+        for peer in running:
+            zones.setdefault(peer.borders.zone, set()).add(peer.me)
         for peer in running if looked_at is None else looked_at:
             if peer.me in self._truth.byzantine:
                 continue
-            known = set(peer.ledger)
+            known, there = set(peer.ledger), zones[peer.borders.zone]
             for other in sorted(there - known):
                 return f"{peer.me.hex()[:10]} does not know {other.hex()[:10]}"
             for subject in sorted(accused(peer.ledger) & there):

@@ -17,6 +17,7 @@ from peerscope.mesh.conduct import WEIGHTS
 from peerscope.mesh.events import Effect, Recall
 from peerscope.mesh.messages import Aged
 from peerscope.mesh.peer import PeerConfig
+from peerscope.mesh.zones import zone_name
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 from peerscope.sim.accuracy import CoordinateError, coordinate_error, own_places
@@ -32,10 +33,15 @@ from peerscope.sim.threats import Score, SimulatedThreats
 from peerscope.sim.truth import Truth
 from peerscope.sim.workload import Workload
 from peerscope.sim.world import World
+from peerscope.sim.zoning import ZoneOutcome, Zoning
 
 Progress = Callable[[float, float, str], None]
 """Called with virtual seconds passed, virtual seconds in all, and what goes on."""
 STRIDE_S = 0.5
+
+
+SCOUTS = 2
+"""Peers of each zone that begin with a peer of the first zone."""
 
 
 class Times(Struct, frozen=True):
@@ -71,6 +77,8 @@ class Outcome(Struct, frozen=True):
     """Most hops any urgent record took."""
     time_to_all_s: Times
     """From the issue of an urgent record until all running peers held it."""
+    zones: ZoneOutcome | None
+    """What peers knew of all zones at the end; null where there is only one."""
     coordinate_error: CoordinateError | None
     """At the end; null where the scenario's latency has no fixed truth."""
     bytes_share: dict[str, float]
@@ -113,6 +121,9 @@ def run(
     world = World(seed) if scenario.latency == "world" else None
     seed_of_sim = rng.getrandbits(64)
     latency = world or (near if scenario.link_rtt_s is None else fixed(scenario.link_rtt_s))
+    config = config or PeerConfig()
+    if scenario.zone_max is not None:
+        config = replace(config, zones=replace(config.zones, zone_max=scenario.zone_max))
     sim = Simulator(seed=seed_of_sim, config=config, latency=latency, faults=scenario.network, signed=signed)
     truth = Truth()
     detection, spread = Detection(sim, truth), Spread(sim)
@@ -130,6 +141,9 @@ def run(
     sim.on_effect = on_effect
     if workload.threats is not None:
         workload.threats.begin()
+    zoning = Zoning(sim, truth) if scenario.summaries else None
+    if zoning is not None:
+        zoning.begin()
     alerts = SimulatedAlerts(sim) if scenario.alerts else None
     if alerts is not None:
         alerts.begin()
@@ -159,6 +173,7 @@ def run(
         **traffic.since(),
         time_to_all_s=_times(spread.to_all_s),
         crawl=crawled(workload.crawler, sim, truth),
+        zones=zoning.outcome() if zoning is not None else None,
         coordinate_error=coordinate_error(own_places(sim, truth), world, Random(seed)) if world else None,
         alerts=alerts.seen() if alerts else None,
         incidents=seen.incidents if seen else None,
@@ -230,12 +245,20 @@ def populate(sim: Simulator, scenario: Scenario, rng: Random, prefixes: Prefixes
         address, version = prefixes.address() if prefixes else None, scenario.version(rng)
         peers.append(sim.add(scenario.region(index), skew_s=skew_s, address=address, version=version))
     for peer in peers:
-        sim.start(peer, *([] if scenario.warm or peer == peers[0] else [peers[0]]))
+        index = sim.nodes[peer].index
+        zone = zone_name(scenario.region(index)) if scenario.zones else ""
+        scouts = scenario.zones and index % scenario.zones > 0 and index < SCOUTS * scenario.zones
+        stranger = (not scenario.warm and peer != peers[0]) or scouts
+        sim.start(peer, *([peers[0]] if stranger else []), zone=zone)
     if scenario.warm:
-        profiles = [entry for peer in sim.alive() if (entry := peer.ledger.get(peer.me, Kind.PROFILE))]
-        known = Recall(tuple(Aged(entry.record, 0) for entry in profiles))
-        for peer in peers:
-            sim.feed(peer, known)
+        by_zone: dict[str, list[Aged]] = {}
+        for one in sim.alive():
+            entry = one.ledger.get(one.me, Kind.PROFILE)
+            if entry is not None:
+                by_zone.setdefault(one.borders.zone, []).append(Aged(entry.record, 0))
+        known = {zone: Recall(tuple(items), zone) for zone, items in by_zone.items()}
+        for one in sim.alive():
+            sim.feed(one.me, known[one.borders.zone])
 
 
 def _pass(sim: Simulator, end: float, tell: Callable[[float], None]) -> None:
@@ -246,7 +269,8 @@ def _pass(sim: Simulator, end: float, tell: Callable[[float], None]) -> None:
 
 def _detection(sim: Simulator, truth: Truth, found: Detection) -> dict[str, Times]:
     survivors = [peer.me for peer in sim.alive() if peer.me not in truth.byzantine]
-    pairs = [(observer, victim) for observer in survivors for victim in truth.victims]
+    ledgers = {peer.me: peer.ledger for peer in sim.alive()}
+    pairs = [(one, victim) for one in survivors for victim in truth.victims if victim in ledgers[one]]
     return {
         "suspect": _times([found.suspect_s[pair] for pair in pairs if pair in found.suspect_s]),
         "down": replace(
@@ -262,6 +286,7 @@ def _wrong(outcome: Outcome) -> int | None:
 
 
 def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[str]:
+    zones = outcome.zones
     bounds, detection, crawl, error = scenario.bounds, outcome.detection, outcome.crawl, outcome.coordinate_error
     alerts = outcome.alerts
     checks = (
@@ -275,6 +300,12 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
         ("offences", outcome.offences, bounds.offences),
         ("seconds of the crawl", crawl.seconds if crawl else None, bounds.crawl_s),
         ("honest peers the crawl missed", crawl.missed if crawl else None, bounds.crawl_missed),
+        (
+            "error of the count of all peers",
+            zones.error_ratio if zones else None,
+            bounds.zone_error_ratio,
+        ),
+        ("age of summaries, 99 %", zones.age_p99_s if zones else None, bounds.summary_age_s),
         ("incidents", None if outcome.incidents is None else len(outcome.incidents), bounds.incidents),
         ("roots not found, or not by both survivors", _wrong(outcome), bounds.root_wrong),
         ("peers that see other alerts than most", alerts.disagreeing if alerts else None, bounds.disagreeing),

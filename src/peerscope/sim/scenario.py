@@ -92,6 +92,10 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds that a crawl takes."""
     crawl_missed: int | None = 0
     """Honest, running peers that a crawl may not find."""
+    zone_error_ratio: float | None = None
+    """How far off anybody's count of living peers in the whole network may be at the end."""
+    summary_age_s: float | None = None
+    """Age of summaries of other zones, 99 % of them."""
     alerts: dict[str, int] | None = None
     """By rule, the alerts that fire at the end, and that no other ever fired."""
     disagreeing: int | None = 0
@@ -127,6 +131,12 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Round trip of every link; null: 10 ms inside a region, 20 to 80 ms between regions."""
     latency: Literal["near", "world"] = "near"
     """Every region is near every other; or the matrix of ten regions of the world."""
+    zones: int = 0
+    """Begin with so many zones of regions of their own, each knowing itself; 0: with one."""
+    zone_max: int | None = None
+    """Members of a zone, at most; null: as configured."""
+    summaries: bool = False
+    """Aggregators speak for their zones."""
     network: NetworkFaults = NetworkFaults(loss=0.01)
     threats: bool = False
     """Every peer is in a prefix as honest machines are, beside a node of some behaviour, and looks for threats."""
@@ -149,7 +159,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def region(self, index: int) -> str:
         """Where the so-manieth peer is."""
-        at = index % self.regions
+        at = index % (self.zones or self.regions)
         return REGIONS[at] if self.latency == "world" else f"region-{at + 1}"
 
 

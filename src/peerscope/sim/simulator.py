@@ -32,6 +32,7 @@ from peerscope.mesh.events import (
     Leave,
     Measured,
     Publish,
+    Recall,
     Received,
     Send,
     WallClock,
@@ -113,8 +114,8 @@ class Simulator:
         self.nodes[node.peer_id] = node
         return node.peer_id
 
-    def start(self, peer: PeerId, *bootstrap: PeerId) -> None:
-        """Start (again) the process of one peer, joining through the given ones."""
+    def start(self, peer: PeerId, *bootstrap: PeerId, zone: str = "") -> None:
+        """Start (again) the process of one peer, joining through the given ones. `zone`: where it was before."""
         node = self.nodes[peer]
         self.running += node.peer is None
         node.life += 1
@@ -122,6 +123,8 @@ class Simulator:
         node.peer = Peer(node.signer, node.config, rng, self.now, wall_offset_s=offset_s, inspector=self._inspector)
         node.tick_at = inf
         started_at_ms = max(0, round((self.now + offset_s) * 1000))
+        if zone:
+            self.feed(peer, Recall((), zone))
         address = node.address or f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"
         self.feed(peer, Publish(Profile((address,), node.region, node.version, started_at_ms)))
         self.measure(peer)

@@ -60,15 +60,15 @@ def network_health(moment: Moment, rings: int, links: list[Link] | None = None) 
 def connectivity(moment: Moment, rings: int, links: list[Link]) -> float | None:
     """Share of the expected ring links that are up."""
     living = [p for p in moment.peers if moment.verdict(p) in (Verdict.ALIVE, Verdict.SUSPECT)]
-    expected = expected_links(living, rings)
+    expected = expected_links(living, rings, moment.zone)
     if not expected:
         return None
     up = {(link.source, link.target) for link in links}
     return sum((one.hex(), other.hex()) in up for one, other in expected) / len(expected)
 
 
-def expected_links(members: list[PeerId], rings: int) -> set[tuple[PeerId, PeerId]]:
+def expected_links(members: list[PeerId], rings: int, zone: str = "") -> set[tuple[PeerId, PeerId]]:
     """Every pair of ring neighbours."""
-    placed = Rings(members=members, rings=rings)
+    placed = Rings(zone, members, rings)
     around = chain.from_iterable(((peer, other) for other in placed.neighbours(peer)) for peer in members)
     return {(min(one, other), max(one, other)) for one, other in around}

@@ -39,9 +39,19 @@ class Moment:
         self._clusters = clusters
 
     @cached_property
+    def zone(self) -> str:
+        """Ours, as we last said."""
+        said = self.ledger.profile(self.me)
+        return said.zone if said is not None else ""
+
+    @cached_property
     def profiles(self) -> dict[PeerId, Profile]:
-        """What everybody last told of who they are."""
-        return {peer: profile for peer in self.ledger if (profile := self.ledger.profile(peer)) is not None}
+        """What everybody of our zone last told of who they are."""
+        return {
+            peer: profile
+            for peer in self.ledger
+            if (profile := self.ledger.profile(peer)) is not None and profile.zone == self.zone
+        }
 
     @cached_property
     def peers(self) -> list[PeerId]:

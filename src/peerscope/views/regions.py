@@ -212,7 +212,7 @@ def _ring_links(
     up = {(link.source, link.target) for link in links if link.layer == "mesh"}
     expected: Counter[str] = Counter()
     standing: Counter[str] = Counter()
-    for one, other in expected_links([peer for peer in moment.peers if is_living(moment, peer)], rings):
+    for one, other in expected_links([p for p in moment.peers if is_living(moment, p)], rings, moment.zone):
         name = home.get(one)
         if name is not None and name == home.get(other):
             expected[name] += 1

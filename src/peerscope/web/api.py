@@ -15,6 +15,7 @@ from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
 from peerscope.web import conduct, export, history, metrics, regions, routes, telemetry, threats, topology
+from peerscope.web import zones as zone_routes
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 from peerscope.web.bodies import Body
 
@@ -102,6 +103,7 @@ ROUTES = [
     *telemetry.ROUTES,
     *threats.ROUTES,
     *history.ROUTES,
+    *zone_routes.ROUTES,
     *export.ROUTES,
     Route("/healthz", healthz),
     Route("/readyz", readyz),
@@ -121,6 +123,7 @@ ANSWERS: dict[str, Any] = {
     **telemetry.ANSWERS,
     **threats.ANSWERS,
     **history.ANSWERS,
+    **zone_routes.ANSWERS,
     **export.ANSWERS,
     "/healthz": Healthz,
     "/readyz": Readyz,

@@ -1,0 +1,82 @@
+"""Who speaks for which zone, as far as summaries tell.
+
+Anybody can claim to speak for a zone. Those count whose summaries name each other, the largest such group, which makes
+a lone stranger's claim worth nothing; what strangers with many keys can do is said in docs/SCALING.md.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from math import inf
+from statistics import median_low
+
+from msgspec import Struct
+
+from peerscope.errors import RemoteError
+from peerscope.records.identity import PeerId, ref
+from peerscope.records.ledger import Entry, Ledger
+from peerscope.records.sketch import Sketch
+from peerscope.records.summary import Summary
+
+EXPIRY_INTERVALS = 3
+"""A summary is void after so many of its own intervals."""
+ZONES_MAX = 512
+"""Those with most members first: anybody can invent a name."""
+
+
+class Claim(Struct, frozen=True):
+    """A summary, who made it, and when it came."""
+
+    peer: PeerId
+    summary: Summary
+    heard_at: float
+
+
+def claims(abroad: Ledger, now: float, *, expired: bool = False) -> dict[str, list[Claim]]:
+    """Who speaks for each zone, by rank. `expired`: also those that have not been heard for long."""
+    by_zone: defaultdict[str, list[Claim]] = defaultdict(list)
+    for origin in sorted(abroad):
+        for entry in abroad.entries(origin):
+            if (claim := _claim(entry, -inf if expired else now)) is not None:
+                by_zone[claim.summary.zone].append(claim)
+    found = {zone: _recognised(those) for zone, those in sorted(by_zone.items())}
+    if len(found) <= ZONES_MAX:
+        return found
+    largest = sorted(found, key=lambda zone: (-members(found[zone]), zone))[:ZONES_MAX]
+    return {zone: found[zone] for zone in sorted(largest)}
+
+
+def members(speaking: Sequence[Claim]) -> int:
+    """Of one zone: what most of those who speak for it agree on."""
+    return median_low(claim.summary.members for claim in speaking)
+
+
+def _claim(entry: Entry, now: float) -> Claim | None:
+    body = entry.body
+    if not isinstance(body, Summary) or ref(entry.record.peer_id) not in body.aggregators:
+        return None
+    if now > entry.heard_at + EXPIRY_INTERVALS * body.interval_ms / 1000 or body.members != sum(body.counted[1:]):
+        return None
+    try:
+        for sketch in (body.latency, body.cpu, body.memory):
+            Sketch.of(sketch)
+    except RemoteError:
+        return None
+    return Claim(entry.record.peer_id, body, entry.heard_at)
+
+
+def _recognised(claims: Sequence[Claim]) -> list[Claim]:
+    """The largest group around one claim whose members and it name each other, by rank; of equal ones the newest."""
+    groups = [[other for other in claims if _names(one, other) and _names(other, one)] for one in claims]
+    best = max(groups, key=lambda group: (len(group), _newest(group)))
+    order = best[0].summary.aggregators
+    return sorted(best, key=lambda claim: (order.index(ref(claim.peer)), claim.peer))
+
+
+def _names(one: Claim, other: Claim) -> bool:
+    return ref(other.peer) in one.summary.aggregators
+
+
+def _newest(claims: Iterable[Claim]) -> float:
+    return max(claim.heard_at for claim in claims)

@@ -1,0 +1,82 @@
+"""What an aggregator says of its zone: counts, sums and sketches that merge with those of other zones."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from peerscope.records.hyperloglog import Registers
+from peerscope.records.sketch import SketchBody
+from peerscope.records.texts import Name, Ref, Text
+
+SUMMARY_BYTES_MAX = 8 * 1024
+HEADLINES_MAX = 5
+REGIONS_MAX = 16
+
+Total = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Members = Annotated[int, Meta(ge=0, le=100_000)]
+
+
+class RegionLine(Struct, frozen=True, array_like=True, gc=False):
+    """One region within the zone."""
+
+    region: Name
+    members: Members
+    healthy: Members
+    degraded: Members
+    unhealthy: Members
+    unknown: Members
+    down: Members
+
+
+class Headline(Struct, frozen=True, array_like=True, gc=False):
+    """One of the gravest alerts or incidents."""
+
+    id: Name
+    severity: Annotated[int, Meta(ge=0, le=3)]
+    title: Text
+
+
+class Summary(Struct, frozen=True, array_like=True, gc=False):
+    """A zone, as one of its aggregators sees it. Every member is counted once, under its status."""
+
+    zone: Name
+    aggregators: Annotated[tuple[Ref, ...], Meta(max_length=3)]
+    """Whom the speaker takes for the zone's aggregators, in their order; it is one of them."""
+    addresses: Annotated[tuple[Name, ...], Meta(max_length=4)]
+    """Where the speaker can be dialled from other zones."""
+    interval_ms: Annotated[int, Meta(ge=100, le=86_400_000)]
+    """When to expect the next one; three intervals without it make it void."""
+    members: Members
+    """Everybody who did not say goodbye."""
+    healthy: Members
+    degraded: Members
+    unhealthy: Members
+    unknown: Members
+    down: Members
+    suspect: Members = 0
+    """Accused and not down; counted under their status as well."""
+    partitioned: Members = 0
+    """Of those down: the ones lost together."""
+    ids: Registers = bytes(64)
+    """HyperLogLog of the members' ids."""
+    latency: SketchBody = SketchBody()
+    """Round trips of the links inside the zone, seconds."""
+    links: Members = 0
+    links_expected: Members = 0
+    cpu: SketchBody = SketchBody()
+    """Busy shares of the hosts, 0 to 1."""
+    memory: SketchBody = SketchBody()
+    throughput_bytes_s: Total | None = None
+    """Sum over the members that know theirs."""
+    regions: Annotated[tuple[RegionLine, ...], Meta(max_length=REGIONS_MAX)] = ()
+    """The largest; none where the zone is one region or a part of it."""
+    alerts: Annotated[tuple[Members, ...], Meta(max_length=4)] = ()
+    """Active ones by severity, low first."""
+    headlines: Annotated[tuple[Headline, ...], Meta(max_length=HEADLINES_MAX)] = ()
+
+    @property
+    def counted(self) -> tuple[int, ...]:
+        """What other aggregators of the zone must agree with."""
+        return self.members, self.healthy, self.degraded, self.unhealthy, self.unknown, self.down

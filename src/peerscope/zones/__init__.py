@@ -1,0 +1,1 @@
+"""Networks beyond one zone: what aggregators say of theirs, and what follows for the whole. Pure."""

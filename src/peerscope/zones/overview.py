@@ -1,0 +1,109 @@
+"""The whole network from its zones' summaries: what two of three aggregators agree on, and who does not.
+
+Three aggregators of a zone look at ledgers that are the same up to the time records travel, so their counts differ by
+what changes in that time. Of the summaries of one zone the median of each number counts; a summary that differs from
+the medians by more than the zone can have changed is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median_low
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from peerscope.mesh.claims import Claim, claims
+from peerscope.records.hyperloglog import estimate, merged
+from peerscope.records.identity import PeerId
+from peerscope.records.ledger import Ledger
+from peerscope.records.sketch import Sketch, SketchBody
+from peerscope.records.summary import Summary
+
+TOLERANCE_RATIO = 0.1
+TOLERANCE_PEERS = 3
+"""Two honest aggregators may differ by so much: a tenth of the zone, and three peers."""
+
+
+class Zone(Struct, frozen=True):
+    """One zone, as its aggregators agree."""
+
+    zone: str
+    summary: Summary
+    """Each count the median of those that agree; sketches, regions and headlines of the first of them."""
+    aggregators: tuple[PeerId, ...]
+    """Who agrees, by rank."""
+    disagreeing: tuple[PeerId, ...]
+    """Aggregators of the zone whose counts the others contradict."""
+    heard_at: float
+    """Local time of the newest summary."""
+
+
+def zones(abroad: Ledger, now: float) -> list[Zone]:
+    """All zones that speak, by name. `abroad`: the ledger of summaries; `now`: local monotonic seconds."""
+    return [_agreed(zone, speaking) for zone, speaking in claims(abroad, now).items()]
+
+
+def _agreed(zone: str, speaking: Sequence[Claim]) -> Zone:
+    counts = [median_low(column) for column in zip(*(claim.summary.counted for claim in speaking), strict=True)]
+    slack = TOLERANCE_PEERS + TOLERANCE_RATIO * counts[0]
+    fits = [
+        max(abs(ours - theirs) for ours, theirs in zip(counts, claim.summary.counted, strict=True)) <= slack
+        for claim in speaking
+    ]
+    # Two that contradict each other: nobody can say who is right, and nobody is named.
+    is_known = sum(fits) * 2 > len(speaking)
+    agreeing = [claim for claim, fit in zip(speaking, fits, strict=True) if fit] if is_known else list(speaking)
+    best = min(agreeing, key=lambda claim: (_distance(claim, counts), claim.peer))
+    return Zone(
+        zone=zone,
+        summary=best.summary,
+        aggregators=tuple(claim.peer for claim in agreeing),
+        disagreeing=tuple(claim.peer for claim, fit in zip(speaking, fits, strict=True) if not fit) if is_known else (),
+        heard_at=max(claim.heard_at for claim in agreeing),
+    )
+
+
+def _distance(claim: Claim, counts: Sequence[int]) -> int:
+    return sum(abs(ours - theirs) for ours, theirs in zip(counts, claim.summary.counted, strict=True))
+
+
+def combined(own: Summary | None, others: Iterable[Summary]) -> Summary | None:
+    """One summary of all zones: counts and sums added, sketches merged. None without any."""
+    parts = [*([own] if own is not None else []), *others]
+    if not parts:
+        return None
+    throughputs = [part.throughput_bytes_s for part in parts if part.throughput_bytes_s is not None]
+    return replace(
+        parts[0],
+        zone="",
+        aggregators=(),
+        addresses=(),
+        **{
+            name: sum(getattr(part, name) for part in parts)
+            for name in (
+                *("members", "healthy", "degraded", "unhealthy", "unknown", "down"),
+                *("suspect", "partitioned", "links", "links_expected"),
+            )
+        },
+        ids=merged(part.ids for part in parts),
+        latency=_merged(part.latency for part in parts),
+        cpu=_merged(part.cpu for part in parts),
+        memory=_merged(part.memory for part in parts),
+        throughput_bytes_s=sum(throughputs) if throughputs else None,
+        regions=(),
+        alerts=tuple(map(sum, zip(*(part.alerts for part in parts if len(part.alerts) == 4), strict=True))),
+        headlines=(),
+    )
+
+
+def distinct(parts: Iterable[Summary]) -> float:
+    """About how many different peers the zones have together, whichever states them twice (13 % standard error)."""
+    return estimate(merged(part.ids for part in parts))
+
+
+def _merged(bodies: Iterable[SketchBody]) -> SketchBody:
+    sketch = Sketch()
+    for body in bodies:
+        sketch.merge(Sketch.of(body))
+    return sketch.to_body()

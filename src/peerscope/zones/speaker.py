@@ -1,0 +1,64 @@
+"""Whether this peer speaks for its zone, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from heapq import nsmallest
+from math import inf
+
+from peerscope.alerts.aggregators import aggregators, rank
+from peerscope.alerts.model import Alert
+from peerscope.mesh.peer import Peer
+from peerscope.mesh.zones import WHOLE
+from peerscope.records.summary import Summary
+from peerscope.views.links import Link
+from peerscope.views.moment import Moment
+from peerscope.zones.summary import summary
+
+CANDIDATES = 16
+"""Whoever is further down in the order of its zone need not look whether those before it are well."""
+AGAIN_S = 5.0
+
+
+class Speaker:
+    """Makes the summaries of one peer."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._look_at = -inf
+        self._spoke_at = -inf
+        self._zone = WHOLE
+
+    def update(
+        self,
+        peer: Peer,
+        look: Callable[[], tuple[Moment, Sequence[Link], Iterable[Alert]]],
+        addresses: Sequence[str],
+        now: float,
+    ) -> Summary | None:
+        """A summary to publish, where it is our turn. Call often; `look` is called only when it may be."""
+        zone = peer.borders.zone
+        if now < self._look_at and zone == self._zone:
+            return None
+        self._look_at, moved = now + AGAIN_S, zone != self._zone
+        self._zone = zone
+        if zone == WHOLE and not len(peer.abroad):
+            return None  # nobody is beyond our zone
+        first = nsmallest(CANDIDATES, peer.neighbourhood.rings.members(), key=lambda member: rank(zone, member))
+        if peer.me not in first or (now < self._spoke_at + self._interval_s and not moved):
+            return None
+        moment, links, alerts = look()
+        acting = aggregators(moment, zone).acting
+        if peer.me not in acting:
+            return None
+        self._spoke_at = now
+        return summary(
+            moment,
+            links,
+            alerts,
+            zone=zone,
+            aggregators=acting,
+            addresses=addresses,
+            interval_s=self._interval_s,
+            rings=peer.config.links.rings,
+        )

@@ -1,0 +1,91 @@
+"""An aggregator's summary of its zone: a pure function of what it sees there."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from peerscope.alerts.model import Alert
+from peerscope.mesh.evidence import Verdict
+from peerscope.records.alerts import Severity
+from peerscope.records.bodies import RATIO_ONE
+from peerscope.records.hyperloglog import registers
+from peerscope.records.identity import PeerId, ref
+from peerscope.records.sketch import Sketch
+from peerscope.records.summary import HEADLINES_MAX, REGIONS_MAX, Headline, RegionLine, Summary
+from peerscope.views.health import expected_links
+from peerscope.views.links import Link
+from peerscope.views.moment import Moment
+from peerscope.views.peers import status
+
+STATUSES = ("healthy", "degraded", "unhealthy", "unknown", "down")
+
+
+def summary(
+    moment: Moment,
+    links: Sequence[Link],
+    alerts: Iterable[Alert],
+    *,
+    zone: str,
+    aggregators: Sequence[PeerId],
+    addresses: Sequence[str],
+    interval_s: float,
+    rings: int,
+) -> Summary:
+    """`links`: those between agents of the zone; `alerts`: the active ones; `aggregators`: of the zone, in order."""
+    states = {peer: state for peer in moment.peers if (state := status(moment, peer)) != "left"}
+    counts = Counter(states.values())
+    verdicts = Counter(moment.verdict(peer) for peer in states)
+    latency, cpu, memory = Sketch(), Sketch(), Sketch()
+    for link in links:
+        if link.measured_s is not None:
+            latency.add(link.measured_s)
+    throughputs: list[int] = []
+    for peer in states:
+        report = moment.fresh_reports[peer] if verdicts else None
+        if report is None or report.metrics is None or states[peer] == "down":
+            continue
+        system, performance = report.metrics.system, report.metrics.performance
+        if system.cpu is not None:
+            cpu.add(system.cpu / RATIO_ONE)
+        if system.memory_used_kib is not None and system.memory_total_kib:
+            memory.add(system.memory_used_kib / system.memory_total_kib)
+        if performance.throughput_bytes_s is not None:
+            throughputs.append(performance.throughput_bytes_s)
+    living = [peer for peer in states if moment.verdict(peer) in (Verdict.ALIVE, Verdict.SUSPECT)]
+    expected, up = expected_links(living, rings, zone), {(link.source, link.target) for link in links}
+    gravest = sorted(alerts, key=lambda alert: (-Severity[alert.severity.upper()], alert.started_at, alert.id))
+    by_severity = Counter(alert.severity for alert in gravest)
+    return Summary(
+        zone=zone,
+        aggregators=tuple(ref(peer) for peer in aggregators[:3]),
+        addresses=tuple(addresses[:4]),
+        interval_ms=round(interval_s * 1000),
+        members=len(states),
+        **{name: counts[name] for name in STATUSES},
+        suspect=verdicts[Verdict.SUSPECT],
+        partitioned=verdicts[Verdict.PARTITIONED],
+        ids=registers(states),
+        latency=latency.to_body(),
+        links=sum((one.hex(), other.hex()) in up for one, other in expected),
+        links_expected=len(expected),
+        cpu=cpu.to_body(),
+        memory=memory.to_body(),
+        throughput_bytes_s=sum(throughputs) if throughputs else None,
+        regions=_regions(moment, states),
+        alerts=tuple(by_severity[severity.name.lower()] for severity in Severity),
+        headlines=tuple(
+            Headline(alert.id[:64], Severity[alert.severity.upper()], alert.title[:160])
+            for alert in gravest[:HEADLINES_MAX]
+        ),
+    )
+
+
+def _regions(moment: Moment, states: dict[PeerId, str]) -> tuple[RegionLine, ...]:
+    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for peer, state in states.items():
+        region = moment.places[peer].region
+        if region is not None:
+            found[region[:64]][state] += 1
+    largest = sorted(found.items(), key=lambda item: (-item[1].total(), item[0]))[:REGIONS_MAX]
+    return tuple(RegionLine(region, counts.total(), *(counts[name] for name in STATUSES)) for region, counts in largest)

@@ -1,0 +1,128 @@
+"""The whole network from summaries: two of three agree, the third is named, nobody counts twice."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from ledgers import Book, lose, meshed
+from peerscope.records.identity import ref
+from peerscope.records.ledger import Ledger
+from peerscope.records.sketch import Sketch
+from peerscope.records.summary import Summary
+from peerscope.views.links import mesh_links
+from peerscope.zones.overview import combined, distinct, zones
+from peerscope.zones.summary import summary
+
+INTERVAL_MS = 30_000
+
+
+def seen(zone: str, members: int, *aggregators: int, down: int = 0, book: Book) -> Summary:
+    return Summary(
+        zone=zone,
+        aggregators=tuple(ref(book[number]) for number in aggregators),
+        addresses=("10.0.0.1:1",),
+        interval_ms=INTERVAL_MS,
+        members=members,
+        healthy=members - down,
+        degraded=0,
+        unhealthy=0,
+        unknown=0,
+        down=down,
+    )
+
+
+def told(*said: tuple[int, Summary], at: float = 0.0) -> Ledger:
+    book = Book(Ledger())
+    for number, body in said:
+        book.say(number, body, at=at)
+    return book.ledger
+
+
+BOOK = Book()
+HONEST = [(number, seen("eu/", 50, 1, 2, 3, book=BOOK)) for number in (1, 2, 3)]
+
+
+def test_three_that_agree_are_one_zone() -> None:
+    [zone] = zones(told(*HONEST), 1.0)
+    assert (zone.zone, zone.summary.members, zone.disagreeing) == ("eu/", 50, ())
+    assert zone.aggregators == (BOOK[1], BOOK[2], BOOK[3])
+
+
+def test_the_one_that_two_others_contradict_is_named_and_does_not_count() -> None:
+    liar = (2, seen("eu/", 500, 1, 2, 3, down=400, book=BOOK))
+    [zone] = zones(told(HONEST[0], liar, HONEST[2]), 1.0)
+    assert zone.summary.members == 50
+    assert zone.disagreeing == (BOOK[2],)
+
+
+def test_of_two_that_contradict_each_other_nobody_is_named() -> None:
+    other = (2, seen("eu/", 500, 1, 2, 3, book=BOOK))
+    [zone] = zones(told(HONEST[0], other), 1.0)
+    assert zone.disagreeing == ()
+    assert zone.summary.members in (50, 500)
+
+
+def test_differences_of_the_time_that_records_travel_are_nobodys_lie() -> None:
+    late = (2, seen("eu/", 52, 1, 2, 3, down=2, book=BOOK))
+    [zone] = zones(told(HONEST[0], late, HONEST[2]), 1.0)
+    assert zone.disagreeing == ()
+    assert zone.summary.members == 50
+
+
+def test_a_stranger_who_speaks_for_a_zone_is_not_heard_where_three_name_each_other() -> None:
+    stranger = (7, seen("eu/", 9_999, 7, 1, 2, book=BOOK))
+    [zone] = zones(told(*HONEST, stranger), 1.0)
+    assert zone.summary.members == 50
+    assert BOOK[7] not in zone.aggregators
+
+
+def test_who_does_not_name_itself_and_counts_that_do_not_add_up_are_not_heard() -> None:
+    alone = seen("us/", 10, 1, 2, 3, book=BOOK)
+    assert zones(told((7, alone)), 1.0) == []
+    assert zones(told((1, replace(alone, members=11))), 1.0) == []
+
+
+def test_a_zone_is_forgotten_when_its_aggregators_fall_silent() -> None:
+    ledger = told(*HONEST)
+    assert zones(ledger, 3 * INTERVAL_MS / 1000)
+    assert zones(ledger, 3 * INTERVAL_MS / 1000 + 0.1) == []
+
+
+@settings(deadline=None)
+@given(st.permutations([*HONEST, HONEST[1], (4, seen("us/", 20, 4, 5, 6, book=BOOK))]))
+def test_order_and_repetition_change_nothing(said: list[tuple[int, Summary]]) -> None:
+    found = zones(told(*said), 1.0)
+    assert [(zone.zone, zone.summary.members) for zone in found] == [("eu/", 50), ("us/", 20)]
+    whole = combined(None, [zone.summary for zone in found])
+    assert whole is not None
+    assert whole.members == 70
+
+
+def test_a_summary_counts_each_member_once_and_its_parts_add_up() -> None:
+    book = meshed(6)
+    at = lose(book, 5, range(5))
+    moment = book.moment(at)
+    links = mesh_links(moment)
+    found = summary(
+        moment, links, [], zone="eu/", aggregators=[book[0]], addresses=["10.0.0.0:1"], interval_s=30.0, rings=4
+    )
+    assert (found.members, found.healthy, found.down) == (6, 5, 1)
+    assert found.members == sum(found.counted[1:])
+    assert found.regions[0].members == 6
+    assert Sketch.of(found.latency).count == len(links)
+    assert found.throughput_bytes_s is None  # nobody measured any
+    assert abs(distinct([found, found]) - 6) < 3
+
+
+def test_sketches_of_zones_merge_and_sums_add_up() -> None:
+    one, other = (seen(name, 10, 1, book=BOOK) for name in ("eu/", "us/"))
+    slow, fast = Sketch(), Sketch()
+    slow.add(0.2, 3)
+    fast.add(0.01, 3)
+    whole = combined(
+        replace(one, latency=slow.to_body(), throughput_bytes_s=5), [replace(other, latency=fast.to_body())]
+    )
+    assert whole is not None
+    assert Sketch.of(whole.latency).count == 6
+    assert whole.throughput_bytes_s == 5
+    assert combined(None, []) is None
