@@ -265,7 +265,7 @@ class Sessions:
             link = links[peer]
             age_s = now - link.opened_at
             outlawed = self._outlawed(peer, link, now)
-            if link.is_up and peer in wanted:
+            if link.is_up and peer in self._neighbourhood.wanted:
                 self._crowds.met(peer)
             if not link.greeted and age_s > HELLO_TIMEOUT_S:
                 self._watch.close(peer)
