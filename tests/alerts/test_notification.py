@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from notices import STEP_S, WALL, Office, alert, group, peer
 from peerscope.alerts.body import Sent
+from peerscope.alerts.grouping import Group
 from peerscope.alerts.notices import Heard, Roster, notice_key, ranked
 from peerscope.alerts.notification import CLAIM_S, RANK_S, RETRY_S, Message, Notifier, NotifierConfig
 from peerscope.errors import ConfigError
@@ -160,7 +161,7 @@ def test_an_alert_told_alone_that_joins_an_incident_is_told_once_more_under_its_
     assert (last.reason, last.updates) == ("update", ("peer-down-01",))
     # The incident closes while one of its alerts still fires: people have heard of it.
     closed = replace(incident, state="resolved", resolved_at=WALL + office.now)
-    office.groups = [closed, group("peer-down-02", told_as=("region-outage-eu-1",))]
+    office.groups = [closed, group("peer-down-02", told_as=(("region-outage-eu-1", WALL),))]
     office.run(200)
     assert [key for _, _, key in office.told()] == ["peer-down-01", "region-outage-eu-1"]
     assert [key for _, _, key in office.told("resolved")] == ["region-outage-eu-1"]
@@ -170,10 +171,39 @@ def test_an_alert_that_joined_a_told_incident_late_is_not_told_when_it_outlives_
     office = Office(2)
     office.groups = [group("region-outage-eu-1", incident="region-outage")]
     office.run(100)
-    late = group("peer-down-09", started_at=WALL + 90, told_as=("region-outage-eu-1",))
+    late = group("peer-down-09", started_at=WALL + 90, told_as=(("region-outage-eu-1", WALL),))
     office.groups = [replace(office.groups[0], state="resolved"), late]
     office.run(100)
     assert [key for _, _, key in office.told()] == ["region-outage-eu-1"]
+
+
+def test_an_incident_that_peers_know_by_different_names_is_told_once_and_ends_once() -> None:
+    office = Office(4)
+    names = ("region-outage-eu-1", "pattern-peer-down-1")
+
+    def seen(name: PeerId) -> list[Group]:
+        key = names[name[0] % 2]  # where it was a pattern at first, it is still called so
+        return [group(key, state=state, names=names, incident="region-outage")]
+
+    state = "firing"
+    office.sees = seen
+    office.run(60)
+    state = "resolved"
+    office.run(60)
+    assert [m.what for _, _, m in office.sent] == ["firing", "resolved"]
+
+
+def test_an_alert_of_an_earlier_incident_of_the_same_name_is_told() -> None:
+    office = Office(2)
+    office.groups = [group("pattern-x-1", incident="pattern")]
+    office.run(30)
+    again = WALL + office.now + 60.0
+    office.groups = [replace(office.groups[0], state="resolved")]
+    office.run(90)
+    late = group("cpu-high-09", started_at=again, told_as=(("pattern-x-1", again),))
+    office.groups = [late]
+    office.run(60)
+    assert [key for _, _, key in office.told()] == ["pattern-x-1", "cpu-high-09"]
 
 
 def test_the_end_is_told_by_whoever_told_the_beginning_and_only_then() -> None:

@@ -147,7 +147,7 @@ def test_a_group_is_silent_when_all_that_fires_in_it_is() -> None:
     class Incident:
         id, kind, severity, title, description = "pattern-1", "pattern", "high", "many", ""
         state, started_at, ended_at, root = "open", WALL, None, None
-        alerts = ("cpu-high-aa", "memory-high-aa", "old-aa")
+        alerts, names = ("cpu-high-aa", "memory-high-aa", "old-aa"), ()
 
     alerts = [alert("cpu-high-aa"), alert("memory-high-aa"), alert("old-aa", state="resolved")]
 
@@ -171,7 +171,7 @@ def test_a_group_is_silent_when_all_that_fires_in_it_is() -> None:
 def test_alerts_stand_alone_or_in_one_incident_and_closed_incidents_speak_for_what_ended_in_them() -> None:
     class Incident:
         kind, severity, title, description, root = "pattern", "high", "many", "", None
-        started_at, ended_at = WALL, None
+        started_at, ended_at, names = WALL, None, ("region-1",)
 
         def __init__(self, name: str, state: str, *alerts: str) -> None:
             self.id, self.state, self.alerts = name, state, alerts
@@ -180,7 +180,7 @@ def test_alerts_stand_alone_or_in_one_incident_and_closed_incidents_speak_for_wh
     incidents = [Incident("open-1", "open", "a-1", "gone-1"), Incident("closed-1", "closed", "b-1", "d-1")]
     found = {group.key: group for group in groups(alerts, incidents, Standing(), url="https://peers.example")}
     assert sorted(found) == ["b-1", "c-1", "closed-1", "open-1"]
-    assert found["b-1"].told_as == ("closed-1",)
+    assert found["b-1"].told_as == (("closed-1", WALL), ("region-1", WALL))
     assert found["c-1"].told_as == ()
     assert (found["open-1"].state, found["closed-1"].state) == ("firing", "resolved")
     assert {group.url for group in found.values()} == {"https://peers.example"}

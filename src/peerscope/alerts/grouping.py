@@ -34,6 +34,9 @@ class Correlated(Protocol):
     def alerts(self) -> Sequence[str]: ...
     @property
     def root(self) -> str | None: ...
+    @property
+    def names(self) -> Sequence[str]:
+        """Other ids under which peers may know it; the first is the same at all peers with the same alerts."""
 
 
 class Group(Struct, frozen=True):
@@ -56,8 +59,10 @@ class Group(Struct, frozen=True):
     started_at: float = 0.0
     """Unix seconds."""
     resolved_at: float | None = None
-    told_as: tuple[str, ...] = ()
-    """Keys of earlier groups that it was part of: who heard of those has heard of this."""
+    names: tuple[str, ...] = ()
+    """Other keys under which peers may know it; the first is the same at all peers with the same alerts."""
+    told_as: tuple[tuple[str, float], ...] = ()
+    """Keys of earlier groups that it was part of, with their beginning: who heard of those has heard of this."""
     silenced: bool = False
     acknowledged: bool = False
 
@@ -77,14 +82,15 @@ def groups(
     by_id = {alert.id: alert for alert in alerts if alert.state != "pending"}
     found: list[Group] = []
     open_now: set[str] = set()
-    earlier: dict[str, list[str]] = {}
+    earlier: dict[str, list[tuple[str, float]]] = {}
     for incident in incidents:
         members = [by_id[name] for name in incident.alerts if name in by_id]
         if incident.state == "open":
             open_now.update(alert.id for alert in members)
         else:
             for alert in members:
-                earlier.setdefault(alert.id, []).append(incident.id)
+                names = dict.fromkeys((incident.id, *incident.names))
+                earlier.setdefault(alert.id, []).extend((name, incident.started_at) for name in names)
         found.append(_of_incident(incident, members, orders, url, quiet))
     for alert in by_id.values():
         if alert.id in open_now or (alert.state == "resolved" and alert.id in earlier):
@@ -93,7 +99,7 @@ def groups(
     return found
 
 
-def _of_alert(alert: Alert, told_as: tuple[str, ...], url: str, quiet: Container[str]) -> Group:
+def _of_alert(alert: Alert, told_as: tuple[tuple[str, float], ...], url: str, quiet: Container[str]) -> Group:
     return Group(
         key=alert.id,
         severity=alert.severity,
@@ -129,6 +135,7 @@ def _of_incident(
         state="firing" if incident.state == "open" else "resolved",
         started_at=incident.started_at,
         resolved_at=incident.ended_at,
+        names=tuple(incident.names),
         silenced=is_silenced or (bool(firing) and all(alert.silenced_by or alert.rule in quiet for alert in firing)),
         acknowledged=is_known or (bool(firing) and all(alert.acknowledged_by for alert in firing)),
     )

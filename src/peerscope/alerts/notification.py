@@ -28,6 +28,7 @@ from msgspec.structs import replace
 
 from peerscope.alerts.body import Sent
 from peerscope.alerts.grouping import Group
+from peerscope.alerts.model import Alert
 from peerscope.alerts.notices import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key, ranked
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import NOTICES_MAX, Severity
@@ -127,6 +128,8 @@ class Notifier:
         self._settled_at = now + settle_s
         self._told = {one.key: one for one in kept if one.delivered}
         self._episodes: dict[str, _Episode] = {}
+        self._offset_s = 0.0
+        """Unix minus monotonic seconds at the last look."""
         self._next = inf
 
     @property
@@ -155,6 +158,7 @@ class Notifier:
 
         Every message must be answered with `delivered` or `failed`.
         """
+        self._offset_s = wall - now
         notices: dict[str, list[Heard]] = {}
         for one in heard:
             notices.setdefault(one.key, []).append(one)
@@ -167,7 +171,7 @@ class Notifier:
         present: set[str] = set()
         for group in groups:
             present.add(group.key)
-            episode = self._episode(group, notices, now, now - (wall - group.started_at))
+            episode = self._episode(group, notices, now)
             if episode is not None:
                 messages += self._consider(episode, notices, roster, now)
         self._forget(present, now)
@@ -194,12 +198,12 @@ class Notifier:
 
     # -- one group ---------------------------------------------------------------------------------
 
-    def _episode(self, group: Group, notices: Mapping[str, list[Heard]], now: float, began: float) -> _Episode | None:
+    def _episode(self, group: Group, notices: Mapping[str, list[Heard]], now: float) -> _Episode | None:
         """The episode a group is in, with what is known of it; None for one that is over and was never told."""
-        episode = self._episodes.get(group.key)
+        episode, began = self._episodes.get(group.key), group.started_at - self._offset_s
         fires = group.state == "firing"
         if episode is None or (fires and episode.is_closed):
-            if not fires and notice_key(group.key, FIRING) not in notices:
+            if not fires and not _named(notices, group, FIRING):
                 return None
             episode = self._episodes[group.key] = _Episode(group, min(began, now), now)
         episode.group, episode.seen_at = group, now
@@ -210,14 +214,14 @@ class Notifier:
 
     def _learn(self, episode: _Episode, notices: Mapping[str, list[Heard]]) -> None:
         """Take in who delivered what of this episode."""
-        key, oldest = episode.group.key, episode.began - SLACK_S
-        over = _delivered(notices, notice_key(key, RESOLVED), oldest)
-        over_at = max((one.at for one in over), default=-inf)
-        told = _delivered(notices, notice_key(key, FIRING), max(oldest, over_at))
-        told += [one for name in episode.group.told_as for one in _delivered(notices, notice_key(name, FIRING), -inf)]
+        group, oldest = episode.group, episode.began - SLACK_S
+        over_at = max((one.at for one in _delivered(_named(notices, group, RESOLVED), oldest)), default=-inf)
+        told = _delivered(_named(notices, group, FIRING), max(oldest, over_at))
+        for name, started_at in group.told_as:
+            told += _delivered(notices.get(notice_key(name, FIRING), ()), started_at - self._offset_s - SLACK_S)
         for one in told:
             episode.told = max(episode.told, one.severity)
-        for one in told + _delivered(notices, notice_key(key, ESCALATED), max(oldest, over_at)):
+        for one in told + _delivered(_named(notices, group, ESCALATED), max(oldest, over_at)):
             episode.told_at = max(episode.told_at, one.at)
             episode.tellers.add(one.peer)
         episode.is_resolved_told = episode.told >= 0 and over_at > episode.told_at
@@ -267,7 +271,7 @@ class Notifier:
     ) -> bool:
         """Is a living notifier about to tell it? Where one no longer is, its turn passes on."""
         what, severity = wish
-        known = notices.get(notice_key(episode.group.key, what), [])
+        known = _named(notices, episode.group, what)
         after = episode.told_at if what == ESCALATED else episode.began - SLACK_S
         claims = {  # a claim that is renewed is no younger for that
             one.peer: episode.claimants.get(one.peer, one.at)
@@ -293,7 +297,7 @@ class Notifier:
         people; whoever failed lately comes last."""
         what = wish[0]
         peers = roster.escalators if what == ESCALATED else roster.notifiers
-        order = ranked(episode.group.key, {*peers, self._me})
+        order = ranked((*episode.group.names, episode.group.key)[0], {*peers, self._me})
         if what != FIRING:
             order.sort(key=lambda peer: peer not in episode.tellers)
         order.sort(key=lambda peer: episode.failed.get(peer, -inf) > now)
@@ -310,7 +314,7 @@ class Notifier:
         what, severity = wish
         group = episode.group
         members = group.alerts if group.incident is not None else ()
-        updates = tuple(alert.id for alert in members if _delivered(notices, notice_key(alert.id, FIRING), -inf))
+        updates = tuple(alert.id for alert in members if self._was_told(alert, notices))
         reason: Reason = "new"
         repeat = 0
         if what == RESOLVED:
@@ -326,6 +330,10 @@ class Notifier:
         episode.on_way = True
         self._shed()
         return Message(what, reason, group, Severity(severity), updates if what == FIRING else (), repeat)
+
+    def _was_told(self, alert: Alert, notices: Mapping[str, list[Heard]]) -> bool:
+        known = notices.get(notice_key(alert.id, FIRING), ())
+        return bool(_delivered(known, alert.started_at - self._offset_s - SLACK_S))
 
     def _forget(self, present: set[str], now: float) -> None:
         for key in [key for key in self._episodes if key not in present]:
@@ -345,5 +353,11 @@ class Notifier:
             del self._told[min(self._told.values(), key=lambda one: (one.key in live, one.at, one.key)).key]
 
 
-def _delivered(notices: Mapping[str, list[Heard]], key: str, oldest: float) -> list[Heard]:
-    return [one for one in notices.get(key, ()) if one.delivered and one.at >= oldest]
+def _named(notices: Mapping[str, list[Heard]], group: Group, what: What) -> list[Heard]:
+    """The notices of a group, under whichever of its names."""
+    keys = dict.fromkeys(notice_key(name, what) for name in (group.key, *group.names))
+    return [one for key in keys for one in notices.get(key, ())]
+
+
+def _delivered(notices: Iterable[Heard], oldest: float) -> list[Heard]:
+    return [one for one in notices if one.delivered and one.at >= oldest]

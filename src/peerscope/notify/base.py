@@ -36,7 +36,8 @@ class Letter(Struct, frozen=True):
         """The same for every attempt, and for every notifier that tells this state of this episode."""
         message = self.message
         episode = int(message.group.started_at // EPISODE_S)
-        parts = (self.sender.network, message.group.key, message.what, message.severity.name, message.repeat, episode)
+        name = (*message.group.names, message.group.key)[0]
+        parts = (self.sender.network, name, message.what, message.severity.name, message.repeat, episode)
         return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
     @property

@@ -55,7 +55,7 @@ def payload(letter: Letter) -> dict[str, Any]:
     """The message as JSON has it; the fields of an alert are those of `GET alerts`."""
     message = letter.message
     group = message.group
-    incident = {"id": group.key, "kind": group.incident, "title": group.title, "root": group.root}
+    incident = {"id": group.key, "kind": group.incident, "names": group.names, "title": group.title, "root": group.root}
     return {
         "version": 1,
         "state": "resolved" if message.what == "resolved" else "firing",
