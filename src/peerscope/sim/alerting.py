@@ -14,6 +14,7 @@ from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId
 from peerscope.sim.node import Node
 from peerscope.sim.simulator import EPOCH_S, Simulator
+from peerscope.sim.truth import Truth
 from peerscope.views.moment import Moment
 from peerscope.views.regions import RegionConfig, RegionHealth, region_health
 
@@ -69,9 +70,10 @@ class SimulatedAlerts:
         """The engine of a running peer."""
         return self._seats[peer].engine
 
-    def seen(self) -> AlertsSeen:
-        """What all boards show now, and ever showed."""
-        shown = Counter(self._active(peer.me) for peer in self._sim.alive() if peer.me in self._seats)
+    def seen(self, truth: Truth) -> AlertsSeen:
+        """What boards show now, and ever showed. Peers that are cut off rightly see other alerts: they do not count."""
+        seated = (peer.me for peer in self._sim.alive() if peer.me in self._seats)
+        shown = Counter(self._active(peer) for peer in seated if not truth.is_cut_off(peer, self._sim.now))
         most, agreeing = max(shown.items(), key=lambda item: (item[1], item[0])) if shown else ((), 0)
         return AlertsSeen(
             active=dict(sorted(Counter(rule for rule, _ in most).items())),

@@ -37,8 +37,10 @@ class IncidentsSeen(Struct, frozen=True):
 
 
 def incidents_seen(sim: Simulator, alerts: SimulatedAlerts, truth: Truth) -> IncidentsSeen:
-    """Ask two that no cut and no crash has met: those with the smallest and the greatest id."""
-    survivors = [peer.me for peer in sim.alive() if peer.me not in truth.byzantine and not truth.is_cut_off(peer.me)]
+    """Ask two that run and are not cut off: those with the smallest and the greatest id."""
+    survivors = [
+        peer.me for peer in sim.alive() if peer.me not in truth.byzantine and not truth.is_cut_off(peer.me, sim.now)
+    ]
     first, second = _seen_by(sim, alerts, survivors[0]), _seen_by(sim, alerts, survivors[-1])
     largest = max(first, key=lambda incident: (incident.size, incident.id), default=None)
     found = None if largest is None else (largest.kind, largest.root)

@@ -175,7 +175,7 @@ def run(
         crawl=crawled(workload.crawler, sim, truth),
         zones=zoning.outcome() if zoning is not None else None,
         coordinate_error=coordinate_error(own_places(sim, truth), world, Random(seed)) if world else None,
-        alerts=alerts.seen() if alerts else None,
+        alerts=alerts.seen(truth) if alerts else None,
         incidents=seen.incidents if seen else None,
         incidents_agreed=seen.agreed if seen else None,
         root_right=seen.root_right if seen else None,

@@ -54,9 +54,9 @@ class Truth:
             return True
         return self.may_be_down(observer, subject, now)
 
-    def is_cut_off(self, peer: PeerId) -> bool:
-        """It was on the smaller side of a cut."""
-        return any(peer in group for group, _ in self._cuts)
+    def is_cut_off(self, peer: PeerId, now: float) -> bool:
+        """It is in a group that the others do not hear."""
+        return any(now < until and peer in group for group, until in self._cuts)
 
     def is_apart(self, observer: PeerId, subject: PeerId, now: float) -> bool:
         """A cut runs between the two."""
