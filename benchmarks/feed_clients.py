@@ -26,6 +26,7 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
@@ -76,13 +77,14 @@ async def measure(state: Path, options: argparse.Namespace) -> dict[str, object]
         await asyncio.to_thread(ours.recv)  # it has loaded what it needs
         lags.clear()
         await asyncio.sleep(CALM_S)
-        before = _taken(lags)
+        before, memory = _taken(lags), psutil.Process().memory_info().rss
         ours.send("go")
         await asyncio.to_thread(ours.recv)
         arriving = _taken(lags)
         began, cpu = time.monotonic(), time.process_time()
         await asyncio.to_thread(ours.recv)
         watching, passed, spent = _taken(lags), time.monotonic() - began, time.process_time() - cpu
+        memory = psutil.Process().memory_info().rss - memory
         told = await asyncio.to_thread(ours.recv)
         watchers.join()
         for task in work:
@@ -95,6 +97,7 @@ async def measure(state: Path, options: argparse.Namespace) -> dict[str, object]
             "watching": _summary(watching),
             "in_all": _summary(arriving + watching),
         },
+        "rss_grown_bytes": memory,
         "agent_cpu_watching": round(spent / passed, 3),
         **told,
     }
