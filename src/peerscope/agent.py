@@ -159,7 +159,7 @@ class Monitor:
             self._tasks.append(task)
 
     async def stop(self) -> None:
-        """Say goodbye, and close everything within five seconds."""
+        """Say goodbye, and close everything within three seconds."""
         if not self._tasks:
             return
         self._driver.feed(Leave())

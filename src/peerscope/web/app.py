@@ -51,7 +51,7 @@ def make_app(monitor: Monitor, feed: Feed, *, hosts: tuple[str, ...] = ()) -> St
             *ROUTES,
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        middleware=[Middleware(Guard, hosts=hosts, token=monitor.config.web.token)],
+        middleware=[Middleware(Guard, hosts=hosts, token=lambda: monitor.config.web.token)],
         exception_handlers={HTTPException: on_http_error},
     )
     app.state.monitor = monitor

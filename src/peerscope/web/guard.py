@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -37,10 +37,15 @@ HEADERS = {
 class Guard:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], token: str) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], token: Callable[[], str]) -> None:
+        """`token`: the one that is needed now; empty for none. It may change while we run."""
         self._app = app
         self._hosts = LOOPBACK_HOSTS | {host.lower() for host in hosts}
-        self._token = token
+        self._say_token = token
+
+    @property
+    def _token(self) -> str:
+        return self._say_token()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
