@@ -32,6 +32,7 @@ VERBS = {
     "crawl": ("crawl", "Map a network without joining it."),
     "history": ("history", "One series over time, as a line of blocks."),
     "simulate": ("simulate", "Run the same core on a virtual network."),
+    "completion": ("completion", "Teach a shell to complete verbs and options."),
     "check-config": ("run", "Check a settings file."),
     "version": ("run", "The version of this program."),
 }
