@@ -1,5 +1,5 @@
 # Works with the GNU Make 3.81 of macOS. What takes more than a line is in scripts/.
-.PHONY: help demo sweep fuzz test test-tools lint bench audit sbom frontend lock setup setup-run clean
+.PHONY: help demo sweep fuzz test test-tools lint bench audit sbom frontend man release lock setup setup-run clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -39,6 +39,12 @@ sbom: setup ## list everything that is installed to run peerscope, as CycloneDX,
 
 frontend: ## build the dashboard's scripts (needs Node.js; the result is committed, so nobody else does)
 	cd frontend && npm ci && npm run build
+
+man: setup-run ## write the manual page, dist/peerscope.1
+	@.venv/bin/python scripts/man
+
+release: setup ## build wheel, sdist, SBOM and manual page into dist/
+	@scripts/release
 
 lock: setup ## write requirements/*.lock anew from pyproject.toml; ARGS=--upgrade takes the newest versions
 	@scripts/lock $(ARGS)

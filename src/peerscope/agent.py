@@ -146,7 +146,7 @@ class Monitor(Outlook):
             self._tasks.append(task)
 
     async def stop(self) -> None:
-        """Say goodbye, and close everything within five seconds."""
+        """Say goodbye, and close everything within three seconds."""
         if not self._tasks:
             return
         self._driver.feed(Leave())
@@ -205,7 +205,7 @@ class Monitor(Outlook):
         """What threatens any peer of the network, the gravest first."""
         return self.vigil.known()
 
-    def reload(self) -> list[str]:
+    def reload_signatures(self) -> list[str]:
         """Read the signatures of threats again; what changed, in words. Raises `ConfigError`, and the old ones stay."""
         return self.vigil.reload()
 

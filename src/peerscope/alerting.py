@@ -67,6 +67,16 @@ class Alerting:
             except Exception:
                 log.exception("the look at alert rules failed")
 
+    def use(self, rules: Sequence[Rule]) -> bool:
+        """Look at these rules from here on; whether they differ. Alerts under rules that stay go on."""
+        if tuple(rules) == tuple(self._rules):
+            return False
+        self._rules = rules
+        self.board.use(rules)
+        if self.engine is not None:
+            self.engine.use(rules)
+        return True
+
     def publish_notices(self, notices: Iterable[Sent]) -> None:
         """Say at once which messages to people this peer has sent."""
         if self.engine is not None and self._driver is not None:

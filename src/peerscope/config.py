@@ -22,6 +22,7 @@ from peerscope.alerts.rules import AlertConfig, Rule, effective_rules, parse_rul
 from peerscope.errors import ConfigError
 from peerscope.export.config import ExportConfig
 from peerscope.history.retention import HistoryConfig
+from peerscope.logs import LogConfig
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.coordinates import CoordinateConfig
@@ -134,6 +135,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     export: ExportConfig = ExportConfig()
     zones: ZoneConfig = ZoneConfig()
     threats: ThreatConfig = ThreatConfig()
+    log: LogConfig = LogConfig()
 
     @classmethod
     def load(

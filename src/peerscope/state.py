@@ -17,6 +17,9 @@ KEY_FILE = "identity.key"
 CONFIG_FILE = "peerscope.toml"
 PEERS_FILE = "peers.json"
 LOCK_FILE = "lock"
+VERSION_FILE = "state-version"
+STATE_VERSION = 1
+"""Grows when an older agent would misread or spoil what a newer one left; never for what it merely does not know."""
 SECRET_BYTES = 32
 
 
@@ -43,8 +46,11 @@ class State:
         """The settings file, whether or not it exists."""
         return self.path / CONFIG_FILE
 
-    def lock(self) -> None:
-        """Keep other agents out until this process ends. Raises `ConfigError` if one is here already."""
+    def lock(self, *, any_version: bool = False) -> None:
+        """Keep other agents out until this process ends.
+
+        Raises `ConfigError` if one is here already, or, unless `any_version`, if a later peerscope has been.
+        """
         place = self.path / LOCK_FILE
         try:
             handle = _open_lock(place)
@@ -58,6 +64,14 @@ class State:
                 f"state directory {self.path} is in use by another agent; give each agent its own --state"
             ) from None
         self._lock = handle
+        try:
+            if not any_version:
+                check_state_version(self.path)
+            with contextlib.suppress(OSError):  # of a directory that cannot be written the parts say so themselves
+                _write_version(self.path)
+        except ConfigError:
+            self.unlock()
+            raise
 
     def unlock(self) -> None:
         """Let others in."""
@@ -115,6 +129,27 @@ def _open_lock(place: Path) -> int:
         if error.errno != errno.EROFS:
             raise
         return os.open(place, os.O_RDONLY | os.O_CLOEXEC)  # of an earlier life; it can be locked all the same
+
+
+def check_state_version(path: Path) -> None:
+    """Raise `ConfigError` if a state directory was written by a later peerscope, which this one could spoil."""
+    try:
+        text = (path / VERSION_FILE).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return  # from before there were versions, or nothing is there
+    if text.isdecimal() and int(text) > STATE_VERSION:
+        raise ConfigError(
+            f"state directory {path} was written by a later peerscope (state version {text}, this one knows "
+            f"{STATE_VERSION}); upgrade, or restore a backup from before with `peerscope restore`"
+        )
+
+
+def _write_version(path: Path) -> None:
+    place = path / VERSION_FILE
+    if not place.exists():
+        draft = place.with_suffix(".new")
+        draft.write_text(f"{STATE_VERSION}\n", encoding="ascii")
+        os.replace(draft, place)
 
 
 def make_key(place: Path) -> bytes:

@@ -4,6 +4,7 @@ TEMPLATE = """\
 # Settings of one peerscope agent. Everything here is optional; commented lines show the defaults.
 # Environment variables override it: PEERSCOPE_WEB__LISTEN=off, PEERSCOPE_NETWORK__SECRET=...
 # Check it with: peerscope check-config FILE
+# A running agent reads it again on SIGHUP; [alerts], [log] and web.token take effect at once, the rest after a restart.
 
 [peer]
 # listen = "127.0.0.1:0"        # for other peers; "0.0.0.0:4600" to be reached from other machines
@@ -62,6 +63,10 @@ TEMPLATE = """\
 # links_min = 3                 # with fewer links expected inside, connectivity does not count against it
 # hold_s = 5.0                  # how long a change must last before it is told
 # cluster = {radius_s = 0.015, error_max = 0.5, most = 64}   # by latency, for peers without a region
+
+[log]                           # on standard error
+# level = "info"                # the least grave that is told: debug, info, warning, error
+# format = "text"               # or "json": one object a line
 
 [history]                       # what is kept over time, in the state directory
 # enabled = true

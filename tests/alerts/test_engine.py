@@ -88,6 +88,21 @@ def test_a_disabled_rule_is_not_looked_at() -> None:
     assert all(engine.update(book.moment(float(n), 9), BUSY, NOTHING, float(n)) is None for n in range(100))
 
 
+def test_changed_rules_count_from_the_next_look_on_and_one_that_is_gone_is_stated_no_more() -> None:
+    rule = replace(next(rule for rule in default_rules() if rule.name == "cpu-high"), for_s=0.0, clear_for_s=0.0)
+    book, engine = meshed(10), AlertEngine(meshed(10)[9], [rule])
+    (statement,) = said(engine.update(book.moment(1.0, 9), BUSY, NOTHING, 1.0)).statements
+    assert statement.severity == rule.rank
+    engine.use([replace(rule, severity="critical")])
+    (statement,) = said(engine.update(book.moment(2.0, 9), BUSY, NOTHING, 2.0)).statements
+    assert (statement.severity, statement.resolved_ms) == (Severity.CRITICAL, None)
+    engine.use([replace(rule, above=0.98, clear=None)])
+    (statement,) = said(engine.update(book.moment(3.0, 9), BUSY, NOTHING, 3.0)).statements
+    assert statement.resolved_ms == 0
+    engine.use([])
+    assert said(engine.update(book.moment(4.0, 9), BUSY, NOTHING, 4.0)).statements == ()
+
+
 def test_only_aggregators_speak_of_others() -> None:
     book = meshed(10)
     at = int(lose(book, 9, range(9)))

@@ -48,12 +48,12 @@ def test_signatures_are_read_again_on_sighup_and_a_broken_file_keeps_the_old_one
             assert json.loads(agent.stdout.readline())["event"] == "ready"
             for text, said in (
                 ("[dht-flood]\nabove = {low = 7}\n", "dht-flood changed"),
-                ("[dht-flood]\nabove = 7\n", "stay as they were"),
+                ("[dht-flood]\nabove = 7\n", "above"),
                 ('[mine]\nsignal = "messages"\nabove = {low = 7}\n', "dht-flood changed"),
             ):
                 own.write_text(text)
                 agent.send_signal(signal.SIGHUP)
-                line = agent.stderr.readline()
+                line = next(line for line in agent.stdout if json.loads(line)["event"] == "reload")
                 assert said in line, line
                 assert agent.poll() is None
             assert "mine added" in line

@@ -193,3 +193,15 @@ def test_a_quick_answer_loads_nothing_heavy(arguments: list[str]) -> None:
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "peerscope.cli" in loaded
     assert [name for name in HEAVY if name in loaded] == []
+
+
+def test_a_backup_is_made_and_put_back_by_verbs(peerscope, tmp_path: Path) -> None:
+    peer = json.loads(peerscope("init", "--state", str(tmp_path / "a"), "--json")[1])["peer_id"]
+    file = str(tmp_path / "file")
+    assert json.loads(peerscope("backup", file, "--state", str(tmp_path / "a"), "--json")[1])["peer_id"] == peer
+    code, said, _ = peerscope("restore", file, "--state", str(tmp_path / "b"))
+    assert (code, peer[:10] in said) == (0, True)
+    assert json.loads(peerscope("init", "--state", str(tmp_path / "b"), "--json")[1])["peer_id"] == peer
+    code, _, complaint = peerscope("backup", file, "--state", str(tmp_path / "a"))
+    assert code == 2
+    assert len(complaint.splitlines()) == 1

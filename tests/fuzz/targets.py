@@ -277,7 +277,7 @@ async def _at_the_door(data: bytes) -> list[int]:
         if told["type"].endswith("response.start"):
             statuses.append(told["status"])
 
-    guard = Guard(app, hosts=("peers.example.org",), token="0123456789abcdef", routes=())
+    guard = Guard(app, hosts=("peers.example.org",), token=lambda: "0123456789abcdef", routes=())
     await guard(_request(data).scope, None, sending)  # type: ignore[arg-type]
     return statuses
 

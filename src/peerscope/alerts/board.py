@@ -171,10 +171,15 @@ class Board:
     """The alerts of the last day: records forget what was resolved after a quarter of an hour."""
 
     def __init__(self, rules: Iterable[Rule] | None = None) -> None:
-        self._rules = {rule.name: rule for rule in (default_rules() if rules is None else rules)}
+        self._rules: dict[str, Rule] = {}
+        self.use(default_rules() if rules is None else rules)
         self._alerts: dict[str, Alert] = {}
         self._unstated: dict[str, float] = {}
         """What nobody states any more, and since when."""
+
+    def use(self, rules: Iterable[Rule]) -> None:
+        """Show alerts by these rules from here on."""
+        self._rules = {rule.name: rule for rule in rules}
 
     def update(self, moment: Moment, chosen: Aggregators | None = None) -> list[Alert]:
         """Look at the ledger; what has begun, ended, or become graver, slighter or flapping.

@@ -89,6 +89,18 @@ class Conditions:
             conditions[rule, other] = condition
             self._revision += condition.fired_at is not None
 
+    def use(self, rules: Mapping[str, Rule]) -> None:
+        """Go on under these rules; what ran under one that is not among them is stated no more."""
+        for name, conditions in list(self._by_rule.items()):
+            if name not in rules:
+                del self._by_rule[name]
+                self._revision += 1
+                continue
+            for condition in conditions.values():
+                before = _Before(condition)
+                condition.use(rules[name])
+                self._note(condition, before)
+
     def clear(self) -> None:
         """Stand for nothing any more."""
         self._revision += bool(self._by_rule)

@@ -73,10 +73,9 @@ class AlertEngine:
         """We are an aggregator, or were one a moment ago."""
         self._me = me
         self._regions = regions
-        chosen = [rule for rule in (default_rules() if rules is None else rules) if rule.enabled]
-        self._own_rules = [rule for rule in chosen if rule.scope == "own" and rule.signal != FINDING]
-        self._network_rules = [rule for rule in chosen if rule.scope == "network" and rule.signal != FINDING]
-        self._finding_rules = {rule.name: rule for rule in chosen if rule.signal == FINDING}
+        self._own_rules: list[Rule] = []
+        self._network_rules: list[Rule] = []
+        self._finding_rules: dict[str, Rule] = {}
         self._shared = {rule.name for rule in default_rules()}
         self._usual_rtt, self._usual_throughput = Baseline(), Baseline()
         self._groups = Groups()
@@ -91,6 +90,17 @@ class AlertEngine:
         self._published_notices: list[Sent] = []
         self._published_at = -inf
         self._published_bytes = 0
+        self.use(default_rules() if rules is None else rules)
+
+    def use(self, rules: Iterable[Rule]) -> None:
+        """Look at these rules from here on; what already runs under one of them goes on."""
+        chosen = {rule.name: rule for rule in rules if rule.enabled}
+        self._own_rules = [rule for rule in chosen.values() if rule.scope == "own" and rule.signal != FINDING]
+        self._network_rules = [rule for rule in chosen.values() if rule.scope == "network" and rule.signal != FINDING]
+        self._finding_rules = {name: rule for name, rule in chosen.items() if rule.signal == FINDING}
+        self.own.use(chosen)
+        self.network.use(chosen)
+        self._revision = -1
 
     def update(self, moment: Moment, own: Own, findings: Findings, now: float) -> Publish | None:
         """Look at everything; the record to publish, where there is news. Urgent: something grave began or ended."""

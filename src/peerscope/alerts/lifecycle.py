@@ -136,6 +136,12 @@ class Condition:
             else:
                 self._go(turn, when)
 
+    def use(self, rule: Rule) -> None:
+        """The operator changed the rule: it counts from the next look on, its severity at once."""
+        severity = self.reading.severity if self.reading.severity is not None else rule.rank
+        self.version += self.state is State.FIRING and severity != self.severity
+        self.rule, self.severity = rule, severity
+
     def adopt(self, fired_at: float, now: float) -> None:
         """It fires already, as others say: no new pending time."""
         self._go(Turn.ADOPTED, min(fired_at, now))

@@ -34,7 +34,11 @@ VERBS = {
     "threats": ("threats", "What threatens peers and the network, with evidence and confidence."),
     "history": ("history", "One series over time, as a line of blocks."),
     "notify-test": ("notify", "Send a test message through the channels that the settings name."),
+    "doctor": ("doctor", "What is wrong here, and what to do about it."),
+    "backup": ("backup", "Copy the state directory into one file."),
+    "restore": ("backup", "Put a backup back."),
     "simulate": ("simulate", "Run the same core on a virtual network."),
+    "completion": ("completion", "Teach a shell to complete verbs and options."),
     "check-config": ("run", "Check a settings file."),
     "version": ("run", "The version of this program."),
 }

@@ -8,6 +8,8 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import uvloop
 from peerscope import __version__
 from peerscope.addresses import is_loopback, split_address
 from peerscope.config import Config
-from peerscope.errors import PeerscopeError
+from peerscope.logs import configure, secrets_in
 from peerscope.notify.registry import make_channels
 from peerscope.records.identity import short
 from peerscope.signature_files import load_signatures
@@ -62,6 +64,8 @@ def init(state: Path | None, as_json: bool) -> None:
 @click.option(
     "--node-source", metavar="SPEC", multiple=True, help="Where to learn of the node beside this peer; repeatable."
 )
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="The least grave to log.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="How to log, on standard error.")
 @click.option("--until-eof", is_flag=True, hidden=True, help="Leave when standard input closes: die with the parent.")
 @JSON
 def run(
@@ -72,6 +76,8 @@ def run(
     http: str | None,
     region: str | None,
     node_source: tuple[str, ...],
+    log_level: str | None,
+    log_format: str | None,
     until_eof: bool,
     as_json: bool,
 ) -> None:
@@ -86,9 +92,10 @@ def run(
         "peer": {key: value for key, value in peer.items() if value is not None},
         "web": {"listen": http} if http is not None else {},
         "node": {"sources": node_source} if node_source else {},
+        "log": {key: value for key, value in (("level", log_level), ("format", log_format)) if value is not None},
     }
-    settings = Config.load(config, options=given)
-    uvloop.run(_serve(settings, place.path, as_json=as_json, until_eof=until_eof))
+    load = partial(Config.load, config, options=given)
+    uvloop.run(_serve(load, place.path, as_json=as_json, until_eof=until_eof))
 
 
 @click.command("check-config")
@@ -117,48 +124,30 @@ def version(as_json: bool) -> None:
         click.echo(f"peerscope {__version__}")
 
 
-async def _serve(config: Config, state: Path, *, as_json: bool, until_eof: bool) -> None:
+async def _serve(load: Callable[[], Config], state: Path, *, as_json: bool, until_eof: bool) -> None:
     from peerscope.agent import Monitor  # loads the QUIC stack: not for `version`
+    from peerscope.service import Service
 
+    config = load()
+    configure(config.log, secrets_in(msgspec.to_builtins(config)))
     monitor = Monitor(config, state)
     server = None
     if config.web.listen != "off":
         from peerscope.web.app import WebServer
 
         server = WebServer(monitor)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, _reload, monitor)
+    service = Service(monitor, load)
+    service.heed_signals()
     async with monitor:
         _warn_if_open(config)
         _warn_if_plain(config)
         _print_ready(monitor, as_json=as_json)
         if as_json:
             monitor.listen(_print_json)
-        work = [asyncio.create_task(monitor.wait()), asyncio.create_task(stopping.wait())]
-        if server is not None:
-            work.append(asyncio.create_task(server.run()))
+        parts = [] if server is None else [server.run()]
         if until_eof:
-            work.append(asyncio.create_task(_end_of_input()))
-        try:
-            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
-
-
-def _reload(monitor: Any) -> None:
-    try:
-        changes = monitor.reload()
-    except PeerscopeError as error:
-        click.echo(f"peerscope: signatures stay as they were: {error}", err=True)
-    else:
-        click.echo(f"peerscope: signatures read again: {', '.join(changes) or 'nothing changed'}", err=True)
+            parts.append(_end_of_input())
+        await service.run(*parts)
 
 
 def _warn_if_open(config: Config) -> None:

@@ -45,6 +45,9 @@ def make_app(monitor: Outlook, feed: Feed, *, hosts: tuple[str, ...] = ()) -> St
 
     pages = Files(STATIC)
 
+    def token() -> str:
+        return monitor.config.web.token
+
     async def page(request: Request) -> Response:
         return pages.answer(request, "index.html")
 
@@ -65,7 +68,9 @@ def make_app(monitor: Outlook, feed: Feed, *, hosts: tuple[str, ...] = ()) -> St
         ],
         middleware=[
             Middleware(InTurn),
-            Middleware(Guard, hosts=hosts, token=web.token, routes=ROUTES, has_proxies=bool(web.proxies)),
+            Middleware(
+                Guard, hosts=hosts, token=lambda: monitor.config.web.token, routes=ROUTES, has_proxies=bool(web.proxies)
+            ),
             Middleware(Bounded, bodies=BODIES),
         ],
         exception_handlers={HTTPException: on_http_error},

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 from urllib.parse import parse_qs
 
@@ -54,15 +54,26 @@ class Guard:
     """ASGI middleware."""
 
     def __init__(
-        self, app: ASGIApp, *, hosts: Iterable[str], token: str, routes: Sequence[BaseRoute], has_proxies: bool = False
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Iterable[str],
+        token: Callable[[], str],
+        routes: Sequence[BaseRoute],
+        has_proxies: bool = False,
     ) -> None:
-        """`routes`: all there are. `has_proxies`: a known proxy's address was replaced by whose request it is."""
+        """`token`: the one that is needed now, empty for none; it may change while we run. `routes`: all there are.
+        `has_proxies`: a known proxy's address was replaced by whose request it is."""
         self._app = app
         self._routes = routes
         self._hosts = LOOPBACK_HOSTS | {host.lower() for host in hosts}
-        self._token = token
+        self._say_token = token
         self._has_proxies = has_proxies
         self._lockout = Lockout()
+
+    @property
+    def _token(self) -> str:
+        return self._say_token()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):

@@ -1,0 +1,88 @@
+"""The verb that looks for what is wrong with one agent and its machine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from peerscope.cli.api import ask, ask_all
+from peerscope.config import Config
+from peerscope.doctor import machine, network
+from peerscope.doctor.findings import Finding, bad
+from peerscope.errors import ApiError, ConfigError
+from peerscope.state import default_state
+
+STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red", "unknown": "dim"}
+
+
+@click.command()
+@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="State directory, as given to `run`.")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings, as given to `run`.")
+@click.option("--api", metavar="URL", help="The agent to ask (default: where the settings have it).")
+@click.option("--token", envvar="PEERSCOPE_WEB__TOKEN", default="", help="Where the agent wants one.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(state: Path | None, config: Path | None, api: str | None, token: str, as_json: bool) -> None:
+    """Look at this machine and, where one runs, at its agent; say what is wrong and what to do. Ends with 1 if
+    anything is bad."""
+    found = examined(state or default_state(), config, api, token)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+    else:
+        _show(found)
+    sys.exit(1 if any(one.state == "bad" for one in found) else 0)
+
+
+def examined(state: Path, given: Path | None, api: str | None, token: str) -> list[Finding]:
+    """Everything that can be found."""
+    found = [machine.state_directory(state), machine.key(state)]
+    place = machine.config_file(state, given)
+    try:
+        config = Config.load(place)
+    except ConfigError as error:
+        found.append(bad("settings", str(error), "mend it; `peerscope check-config FILE` checks it"))
+        config = Config()
+    else:
+        found += [machine.settings_file(config, place), machine.admission(config)]
+    found += [machine.clock(), machine.disk(config, state), machine.store(config, state)]
+    if api is not None:  # perhaps of another machine: its key need not be here
+        return found + _agent(api, token or config.web.token, None)
+    if not machine.is_locked(state):
+        return [*found, network.nobody(), *machine.ports(config)]
+    if config.web.listen == "off":
+        return [*found, network.mute()]
+    return found + _agent(f"http://{config.web.listen}", token or config.web.token, machine.peer_id(state))
+
+
+def _agent(api: str, token: str, peer_id: str | None) -> list[Finding]:
+    try:
+        return _asked(api, token, peer_id)
+    except ApiError as error:
+        return [network.silent(str(error))]
+
+
+def _asked(api: str, token: str, peer_id: str | None) -> list[Finding]:
+    me = ask(api, token, "/api/v1/self")
+    if peer_id is not None and (other := network.stranger(me, peer_id)) is not None:
+        return [other]
+    mine = ask(api, token, f"/api/v1/peers/{me['peer_id']}")
+    peers = ask_all(api, token, "/api/v1/peers")
+    try:
+        ready = ask(api, token, "/readyz")
+    except ApiError:  # 503: not ready; the reason is in the body, which `ask` does not keep
+        ready = {"ready": False, "reason": "it has not measured itself, or reached no other peer"}
+    return network.judged(me, mine, peers, ready)
+
+
+def _show(found: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    for one in found:
+        state = Text(f"{one.state:<8}", STYLES[one.state])
+        console.print(Text.assemble(state, f"{one.name:<22}", one.message), soft_wrap=True)
+        if one.advice:
+            console.print(Text.assemble(" " * 30, (f"-> {one.advice}", "italic")), soft_wrap=True)

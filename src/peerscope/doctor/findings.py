@@ -1,0 +1,44 @@
+"""What an examination finds: one line each, and one line of advice where something can be done."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+State = Literal["ok", "warn", "bad", "unknown"]
+
+
+class Finding(Struct, frozen=True):
+    """One thing that was looked at."""
+
+    name: str
+    state: State
+    """ok; warn: it works, but look at it; bad: something does not work; unknown: it cannot be told from here."""
+    message: str
+    advice: str | None = None
+
+
+def ok(name: str, message: str) -> Finding:
+    return Finding(name, "ok", message)
+
+
+def warn(name: str, message: str, advice: str) -> Finding:
+    return Finding(name, "warn", message, advice)
+
+
+def bad(name: str, message: str, advice: str) -> Finding:
+    return Finding(name, "bad", message, advice)
+
+
+def unknown(name: str, message: str, advice: str | None = None) -> Finding:
+    return Finding(name, "unknown", message, advice)
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"

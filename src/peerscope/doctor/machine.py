@@ -1,0 +1,197 @@
+"""What can be seen on this machine, with or without a running agent: files, ports, clock, disk.
+
+Nothing here writes, but for a file that is made and removed to see whether that can be done.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import socket
+import sqlite3
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from peerscope.addresses import is_loopback, split_address
+from peerscope.config import Config
+from peerscope.doctor.findings import Finding, bad, ok, size, unknown, warn
+from peerscope.errors import ConfigError, HistoryError
+from peerscope.history.schema import FILE, STEPS, check_version
+from peerscope.logs import secrets_in
+from peerscope.records.identity import Identity
+from peerscope.state import CONFIG_FILE, KEY_FILE, LOCK_FILE, check_state_version, read_key
+
+DISK_BYTES_MIN = 64 * 1024 * 1024
+TIME_ERROR = 5
+"""adjtimex(2): the clock is not synchronised."""
+
+
+def is_locked(state: Path) -> bool:
+    """Does an agent run on this directory?"""
+    try:
+        with (state / LOCK_FILE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def state_directory(state: Path) -> Finding:
+    """Its rights, its version, and whether it can be written to."""
+    name = "state directory"
+    if not state.exists():
+        return warn(name, f"{state} is not there", f"make it by `peerscope init --state {state}`")
+    try:
+        mode = state.stat().st_mode & 0o777
+        check_state_version(state)
+        with tempfile.TemporaryFile(dir=state):
+            pass
+    except ConfigError as error:
+        return bad(name, str(error), "use the newer peerscope again, or another --state")
+    except OSError as error:
+        return bad(name, f"{state} cannot be written: {error.strerror}", "give it to the user that runs the agent")
+    if mode & 0o022:
+        return bad(name, f"others can write to {state} (mode {mode:04o})", f"chmod 700 {state}")
+    used = "in use by an agent" if is_locked(state) else "no agent runs on it"
+    return ok(name, f"{state} is writable, {used}")
+
+
+def key(state: Path) -> Finding:
+    """The identity: readable for its owner and nobody else."""
+    place = state / KEY_FILE
+    if not place.exists():
+        return warn("identity key", f"{place} is not there", "the first `peerscope run` or `init` makes it")
+    try:
+        read_key(place, "restore it from a backup")
+    except ConfigError as error:
+        mends = place.exists() and place.stat().st_mode & 0o077
+        return bad("identity key", str(error), f"chmod 600 {place}" if mends else "restore it: peerscope restore FILE")
+    return ok("identity key", f"{place}, mode 0600")
+
+
+def peer_id(state: Path) -> str | None:
+    """Whose state this is; None where the key cannot be read."""
+    try:
+        return Identity(read_key(state / KEY_FILE, "")).peer_id.hex()
+    except ConfigError:
+        return None
+
+
+def settings_file(config: Config, place: Path | None) -> Finding:
+    """Whether others can read secrets in it."""
+    if place is None:
+        return ok("settings", "no file; the defaults, the environment and options hold")
+    try:
+        mode, text = place.stat().st_mode & 0o777, place.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return bad("settings", f"{place} cannot be read: {error}", "name another with --config")
+    has_secret = any(secret in text for secret in secrets_in(msgspec.to_builtins(config)))
+    if has_secret and mode & 0o077:
+        return bad("settings", f"{place} holds a secret and others can read it (mode {mode:04o})", f"chmod 600 {place}")
+    return ok("settings", f"{place} is good")
+
+
+def admission(config: Config) -> Finding:
+    """Who may join."""
+    network = config.network
+    host, _ = split_address(config.peer.listen, "peer.listen")
+    if network.open and not is_loopback(host):
+        return warn("admission", "anybody may join (network.open)", "set network.secret or network.operators")
+    if network.is_closed:
+        return ok("admission", "members only")
+    return ok("admission", "whoever runs on this machine: peer.listen is a loopback address")
+
+
+def ports(config: Config) -> list[Finding]:
+    """Whether they could be taken; only without a running agent, which holds them itself."""
+    found = [_port("port for peers", config.peer.listen, socket.SOCK_DGRAM, "--listen")]
+    if config.web.listen != "off":
+        found.append(_port("port of the dashboard", config.web.listen, socket.SOCK_STREAM, "--http"))
+    return found
+
+
+def _port(name: str, address: str, kind: socket.SocketKind, option: str) -> Finding:
+    host, port = split_address(address, name)
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, kind) as probe:
+            if kind is socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        advice = f"end what holds it (`ss -lnp`), or choose another: {option} HOST:PORT"
+        return bad(name, f"{address} {'is taken' if taken else f'cannot be used: {error.strerror}'}", advice)
+    return ok(name, f"{address} is free" if port else f"any free one of {host}")
+
+
+def clock() -> Finding:
+    """Whether the kernel says that somebody keeps it right."""
+    name = "clock"
+    if not sys.platform.startswith("linux"):
+        return unknown(name, "this system does not say whether its clock is synchronised")
+    try:
+        # A zeroed `struct timex` changes nothing and asks; it has some 208 bytes, and only the answer counts.
+        answer = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(1024))
+    except (OSError, AttributeError):
+        answer = -1
+    if answer < 0:
+        return unknown(name, "the kernel does not say whether the clock is synchronised")
+    if answer == TIME_ERROR:
+        advice = "run chrony or systemd-timesyncd; in a container, on its host"
+        return warn(name, "the kernel does not hold the clock to be synchronised", advice)
+    return ok(name, "synchronised, says the kernel")
+
+
+def disk(config: Config, state: Path) -> Finding:
+    """Room where the state is."""
+    name = "disk"
+    place = next(place for place in (state, *state.absolute().parents) if place.exists())
+    usage = shutil.disk_usage(place)
+    used = usage.used / usage.total if usage.total else 0.0
+    message = f"{size(usage.free)} free of {size(usage.total)} under {place}"
+    if usage.free < DISK_BYTES_MIN:
+        return bad("disk", message, "free some: history stops, and what the agent learns is not kept")
+    if used >= config.health.storage.degraded:
+        return warn(name, message, f"free some, or lower history.max_bytes ({size(config.history.max_bytes)})")
+    return ok(name, message)
+
+
+def store(config: Config, state: Path) -> Finding:
+    """The history's file: its schema, whether SQLite finds it whole, and its size."""
+    name, place = "history", state / FILE
+    if not config.history.enabled:
+        return ok(name, "history.enabled is false")
+    if not place.exists():
+        return ok(name, "nothing is kept yet")
+    try:
+        with closing(sqlite3.connect(f"{place.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
+            schema = check_version(db, place)
+            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    except HistoryError as error:
+        return bad(name, str(error), "upgrade this agent; meanwhile it keeps the history in memory")
+    except sqlite3.Error as error:
+        return bad(name, f"{place}: {error}", f"move {place} away; the agent begins a new one")
+    used = place.stat().st_size
+    message = f"{place}: {size(used)}, schema {schema} of {len(STEPS)}"
+    if verdict != "ok":
+        return bad(name, f"{place} is damaged: {verdict}", "restore a backup, or move it away to begin anew")
+    if used > 1.2 * config.history.max_bytes:
+        return warn(
+            name, message, f"larger than history.max_bytes ({size(config.history.max_bytes)}); it shrinks slowly"
+        )
+    return ok(name, message + ", whole")
+
+
+def config_file(state: Path, given: Path | None) -> Path | None:
+    """The settings file that `run` would read."""
+    return given or (place if (place := state / CONFIG_FILE).exists() and os.access(place, os.R_OK) else None)

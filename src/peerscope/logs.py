@@ -1,0 +1,153 @@
+"""The log on standard error: as text or as JSON, without secrets, and never a flood.
+
+Only the command line calls `configure`: a program that holds a `Monitor` keeps its own logging. One template (the text
+before its values are filled in) is told so many times a minute; what is more is counted, and the count is told.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+from msgspec import Struct
+
+BURST = 10
+WINDOW_S = 60.0
+TEMPLATES_MAX = 1000
+SECRET_KEYS = ("secret", "token", "password")
+"""Settings whose names end so are never logged, wherever their values turn up."""
+SECRET_LENGTH_MIN = 4
+HIDDEN = "[hidden]"
+_GIVEN_AWAY = re.compile(r"(?i)((?:bearer |basic |[?&](?:token|secret|password)=|://[^/\s:@]*:))[^\s&@\"']+")
+"""Secrets of others, as they stand in headers and addresses."""
+_QUIETER = ("uvicorn", "asyncio", "websockets", "urllib3", "opentelemetry")
+
+
+class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least grave that is told."""
+    format: Literal["text", "json"] = "text"
+    """Lines for people, or one JSON object a line."""
+
+
+def configure(config: LogConfig, secrets: Iterable[str], stream: TextIO | None = None) -> Journal:
+    """Log so from here on; called again, it replaces what it set up before."""
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if isinstance(one, Journal)]:
+        root.removeHandler(handler)
+        handler.close()
+    journal = Journal(stream or sys.stderr)
+    journal.setFormatter(Lines(secrets, as_json=config.format == "json"))
+    root.addHandler(journal)
+    root.setLevel(config.level.upper())
+    for name in _QUIETER:  # what they tell of their insides is nothing to operators
+        logging.getLogger(name).setLevel(logging.WARNING if config.level == "info" else config.level.upper())
+    return journal
+
+
+def secrets_in(settings: Mapping[str, Any]) -> list[str]:
+    """Values of settings that must not be told, the longest first, as one may be part of another."""
+    found: set[str] = set()
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found.update(secrets_in(value))
+        elif isinstance(value, str) and key.endswith(SECRET_KEYS) and len(value) >= SECRET_LENGTH_MIN:
+            found.add(value)
+    return sorted(found, key=lambda secret: (-len(secret), secret))
+
+
+class Lines(logging.Formatter):
+    """One line for each record, or more with a traceback in text."""
+
+    def __init__(self, secrets: Iterable[str], *, as_json: bool) -> None:
+        super().__init__()
+        self._secrets = tuple(secrets)
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        message = self._clean(record.getMessage())
+        trouble = self._clean(self.formatException(record.exc_info)) if record.exc_info else None
+        suppressed: int = getattr(record, "suppressed", 0)
+        if self._as_json:
+            line = {"at": at, "level": record.levelname.lower(), "logger": record.name, "message": message}
+            line |= {"exception": trouble} if trouble else {}
+            line |= {"suppressed": suppressed} if suppressed else {}  # type: ignore[dict-item]
+            return json.dumps(line, ensure_ascii=False)
+        more = f" ({suppressed} more like this were left out)" if suppressed else ""
+        # One record is one line: what others send must not look like a line of ours.
+        text = f"{at} {record.levelname.lower()}: {_one_line(message)}{more}"
+        return f"{text}\n{trouble}" if trouble else text
+
+    def _clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return _GIVEN_AWAY.sub(rf"\1{HIDDEN}", text)
+
+
+class Journal(logging.StreamHandler[TextIO]):
+    """Writes records, as long as there are not too many of one template."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._windows: dict[tuple[str, str], _Window] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it, or count it."""
+        self._settle(record.created)
+        key = (record.name, str(record.msg))
+        window = self._windows.get(key)
+        if window is None:
+            if len(self._windows) >= TEMPLATES_MAX:
+                self._tell(self._windows.pop(next(iter(self._windows))))
+            window = self._windows[key] = _Window(record)
+        if window.told < BURST:
+            window.told += 1
+            super().emit(record)
+        else:
+            window.suppressed += 1
+            window.last = record
+
+    def close(self) -> None:
+        """Say what was left out so far."""
+        for window in self._windows.values():
+            self._tell(window)
+        self._windows.clear()
+        super().close()
+
+    def _settle(self, now: float) -> None:
+        # In the order of their beginning, so the first that is not over ends the search. A clock set back ends all.
+        while self._windows:
+            key, window = next(iter(self._windows.items()))
+            if 0 <= now - window.began < WINDOW_S:
+                return
+            del self._windows[key]
+            self._tell(window)
+
+    def _tell(self, window: _Window) -> None:
+        if window.suppressed:
+            window.last.suppressed = window.suppressed - 1
+            super().emit(window.last)
+
+
+class _Window:
+    """What was told of one template since its first record."""
+
+    __slots__ = ("began", "last", "suppressed", "told")
+
+    def __init__(self, first: logging.LogRecord) -> None:
+        self.began = first.created
+        self.last = first
+        self.told = 0
+        self.suppressed = 0
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
