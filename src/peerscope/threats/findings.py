@@ -15,7 +15,8 @@ from peerscope.records.identity import PeerId, ref
 TYPE = "security-threat"
 TITLE_MAX = 64
 TEXT_MAX = 160
-EVIDENCE_MAX = METADATA_MAX
+EVIDENCE_MAX = METADATA_MAX - 2
+"""An alert's statement needs room for its type and title."""
 FINDINGS_MAX = 128
 """At once; the gravest are kept, the others counted."""
 
