@@ -71,14 +71,15 @@ def turn(target: Target, number: int, end: float, tally: Tally) -> bytes | None:
     kept = corpus(target.name) if (CORPUS / target.name).exists() else ()
     pool = [*kept, *drawn(target.valid, number)]
     fresh = iter(pool)
-    while time.monotonic() < end:
+    while True:
         data = next(fresh, None)
+        if data is None and time.monotonic() >= end:
+            return None  # never before all that was drawn: on a busy machine that alone may take the whole turn
         if data is None:
             data = mutate(rng, rng.choice(pool), pool)
         tally.executions += 1
         if breaks(target, data):
             return shrunk(target, data, rng)
-    return None
 
 
 def drawn(valid: st.SearchStrategy[bytes], number: int) -> list[bytes]:
