@@ -51,7 +51,7 @@ def test_what_breaks_a_target_is_shrunk_kept_and_told(tmp_path: Path) -> None:
     told: list[str] = []
     broken = Target("brittle", brittle, st.binary())
     sturdy = Target("sturdy", lambda _: None, st.binary())
-    found = fuzz([broken, sturdy], 0.5, 1, tmp_path, told.append)
+    found = fuzz([broken, sturdy], 5.0, 1, tmp_path, told.append)
     file = found["brittle"].failure
     assert file is not None
     assert len(file.read_bytes()) == 3
@@ -59,7 +59,7 @@ def test_what_breaks_a_target_is_shrunk_kept_and_told(tmp_path: Path) -> None:
     assert "too long for it" in told[0]
     assert told[1] == f"again with: scripts/fuzz --replay {file}\n"
     assert found["sturdy"].failure is None
-    assert found["sturdy"].executions >= 100
+    assert found["sturdy"].executions >= 30
 
 
 def test_the_program_runs_replays_and_refuses(tmp_path: Path) -> None:
