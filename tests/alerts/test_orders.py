@@ -147,7 +147,7 @@ def test_a_group_is_silent_when_all_that_fires_in_it_is() -> None:
     class Incident:
         id, kind, severity, title, description = "pattern-1", "pattern", "high", "many", ""
         state, started_at, ended_at, root = "open", WALL, None, None
-        alerts, names = ("cpu-high-aa", "memory-high-aa", "old-aa"), ()
+        alerts, names = ("cpu-high-aa", "memory-high-aa", "old-aa"), ("region-outage-eu-1",)
 
     alerts = [alert("cpu-high-aa"), alert("memory-high-aa"), alert("old-aa", state="resolved")]
 

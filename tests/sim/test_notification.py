@@ -104,3 +104,15 @@ def test_a_silence_given_at_any_peer_holds_back_messages_at_all() -> None:
     sim.run_until(began + 100.0)
     ((at, _),) = desk.told("peer-down")
     assert 54.0 <= at - began <= 66.0
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_third_of_the_network_that_dies_at_once_is_one_message(seed: int) -> None:
+    sim, ids, desk = telling(36, seed)
+    for victim in ids[1::3]:
+        sim.crash(victim)
+    sim.run_until(sim.now + BUSY_S)
+    told = [(m.group.incident, len(m.group.alerts), m.reason) for _, _, m in desk.sent if m.what == "firing"]
+    assert len(told) == 1, f"seed {seed}: {told}"
+    assert told[0][0] is not None
+    assert told[0][1] >= 6

@@ -15,6 +15,7 @@ an earlier episode: ids of alerts are used again. It ends when the group resolve
 Rules of this file:
 1. `now` is local monotonic seconds, and so are all times but a group's own.
 2. What was told stays told, in our memory, whatever becomes of the notice.
+3. Two notifiers may know one incident by different names: notices count under any of them.
 """
 
 from __future__ import annotations
