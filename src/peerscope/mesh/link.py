@@ -7,6 +7,7 @@ from math import inf
 
 from peerscope.mesh.coordinates import is_news
 from peerscope.mesh.detector import DetectorConfig, probes_needed, silence_limit_s
+from peerscope.mesh.messages import WIRE_VERSION_MIN
 from peerscope.records.bodies import Coordinate
 from peerscope.records.certificates import Certificate
 from peerscope.records.identity import PeerId
@@ -97,6 +98,7 @@ class Link:
         "pings",
         "rtt",
         "visit",
+        "wire",
     )
 
     def __init__(self, peer: PeerId, config: DetectorConfig, *, pings: bool, now: float) -> None:
@@ -121,6 +123,8 @@ class Link:
         """We dialled, and greet when the peer has told us its number."""
         self.certificate: Certificate | None = None
         """What the peer's last hello showed."""
+        self.wire = WIRE_VERSION_MIN
+        """How the two ends speak: what is sent to the peer must not be newer."""
         self._told: Coordinate | None = None
         self._untold = 0
         """Messages since we told it."""

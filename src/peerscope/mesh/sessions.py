@@ -11,7 +11,7 @@ from peerscope.mesh.crowding import Crowds
 from peerscope.mesh.events import Dial, Hangup, LinkChanged, Outbox
 from peerscope.mesh.gossip import Gossip
 from peerscope.mesh.link import Link
-from peerscope.mesh.messages import WIRE_VERSION, Bye, Challenge, Hello, Neighbors
+from peerscope.mesh.messages import Bye, Challenge, Hello, Neighbors, common_wire
 from peerscope.mesh.neighbourhood import Neighbourhood
 from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import Reporter
@@ -141,6 +141,7 @@ class Sessions:
         self.admit(peer, hello, now)
         link = self._watch.links[peer]
         link.certificate = hello.certificate
+        link.wire = common_wire(hello, self._admission.wire)
         is_news = not link.greeted or link.visit
         link.visit = is_news and hello.visit and peer not in self._neighbourhood.wanted
         # A guest pings: our first ping could overtake the answer on which it waits.
@@ -279,8 +280,7 @@ class Sessions:
         if ours:
             self._watch.links[peer].nonces.append(ours)
         hello = Hello(
-            WIRE_VERSION,
-            WIRE_VERSION,
+            *self._admission.wire,
             self._admission.config.name,
             self._admission.prove(peer, nonce),
             self._register.clock_ms(now),
