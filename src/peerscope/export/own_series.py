@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping
@@ -48,6 +49,8 @@ def _who(monitor: Monitor) -> Iterator[Metric]:
     known = {name: value for name, value in said.items() if value}
     yield info("agent", "This peer.", peer_id=me.peer_id, network=me.network, **known)
     yield gauge("uptime_seconds", "Since the agent started.", me.uptime_s)
+    with contextlib.suppress(RuntimeError):  # remote write collects in the loop as well, tests need not
+        yield gauge("agent_tasks", "Work that runs in the agent's event loop.", len(asyncio.all_tasks()))
 
 
 def _health(monitor: Monitor) -> Iterator[Metric]:

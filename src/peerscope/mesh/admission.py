@@ -22,7 +22,7 @@ from random import Random
 from msgspec import Struct
 
 from peerscope.errors import ConfigError, RemoteError
-from peerscope.mesh.messages import NONCE_BYTES, WIRE_VERSION, Hello, Neighbors
+from peerscope.mesh.messages import NONCE_BYTES, WIRE, Hello, Neighbors, common_wire
 from peerscope.records.bodies import Body, Profile
 from peerscope.records.certificates import REVOCATIONS_MAX, Certificate, Revocation
 from peerscope.records.identity import PEER_ID_BYTES, PeerId, short
@@ -95,6 +95,8 @@ class Admission:
         """What operators revoked: by the peer, or by operator and serial number."""
         self.asks_secret = bool(config.secret)
         self.asks_membership = bool(config.allow or config.operators)
+        self.wire = WIRE
+        """Oldest and newest wire version that we speak."""
         self._me = me
         self._rng = rng
         self._key = blake2b(config.secret.encode(), digest_size=32, person=b"peerscope secret").digest()
@@ -115,8 +117,7 @@ class Admission:
         Raises `RemoteError` unless the sender may be answered: "wire-version", "other-network", "not-a-member",
         "certificate-expired", "certificate-early", "revoked".
         """
-        if not hello.wire_min <= WIRE_VERSION <= hello.wire_max:
-            raise RemoteError("wire-version", f"it speaks {hello.wire_min} to {hello.wire_max}, we {WIRE_VERSION}")
+        common_wire(hello, self.wire)
         if hello.network != self.config.name:
             raise RemoteError("other-network", "it belongs to a network of another name")
         proved = b""

@@ -35,7 +35,7 @@ from peerscope.mesh.events import (
     Received,
     WallClock,
 )
-from peerscope.mesh.messages import WIRE_VERSION, Bye, Challenge, Neighbors, Vicinity, decode
+from peerscope.mesh.messages import Bye, Challenge, Neighbors, Vicinity, decode
 from peerscope.mesh.vicinity import TOO_OFTEN
 from peerscope.mesh.walk import Walk, WalkConfig
 from peerscope.records.bodies import Profile
@@ -125,7 +125,7 @@ class Crawler:
     def _ask(self, peer: PeerId, nonce: bytes = b"") -> None:
         if self.walk.is_asking(peer):
             name, proof = self._admission.config.name, self._admission.prove(peer, nonce)
-            self._out.send(peer, Neighbors(WIRE_VERSION, WIRE_VERSION, name, proof, self._admission.certificate))
+            self._out.send(peer, Neighbors(*self._admission.wire, name, proof, self._admission.certificate))
 
     def _received(self, peer: PeerId, data: bytes, now: float) -> None:
         try:

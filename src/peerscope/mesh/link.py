@@ -7,6 +7,7 @@ from math import inf
 
 from peerscope.mesh.coordinates import is_news
 from peerscope.mesh.detector import DetectorConfig, probes_needed, silence_limit_s
+from peerscope.mesh.messages import WIRE_VERSION_MIN
 from peerscope.records.bodies import Coordinate
 from peerscope.records.certificates import Certificate
 from peerscope.records.identity import PeerId
@@ -98,6 +99,7 @@ class Link:
         "rtt",
         "visit",
         "zone",
+        "wire",
     )
 
     def __init__(self, peer: PeerId, config: DetectorConfig, *, pings: bool, now: float) -> None:
@@ -124,6 +126,8 @@ class Link:
         """What the peer's last hello showed."""
         self.zone = ""
         """Where the peer last said it belongs."""
+        self.wire = WIRE_VERSION_MIN
+        """How the two ends speak: what is sent to the peer must not be newer."""
         self._told: Coordinate | None = None
         self._untold = 0
         """Messages since we told it."""

@@ -18,6 +18,10 @@ from peerscope.records.record import KINDS_MAX, VERSION_MAX, Record
 from peerscope.records.texts import Microseconds, Milliseconds, Name, Ref
 
 WIRE_VERSION = 1
+"""The newest way of speaking that this agent knows."""
+WIRE_VERSION_MIN = 1
+"""The oldest. Raised only when nobody speaks it any more: agents that share no version cannot be linked."""
+WIRE = (WIRE_VERSION_MIN, WIRE_VERSION)
 MESSAGE_BYTES_MAX = 64 * 1024
 KEYS_MAX = 512
 RECORDS_MAX = 64
@@ -226,6 +230,15 @@ TAG_MAX = 13
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def common_wire(theirs: Hello | Neighbors, ours: tuple[int, int] = WIRE) -> int:
+    """The newest version that both ends speak. Raises `RemoteError` ("wire-version") where there is none."""
+    version = min(theirs.wire_max, ours[1])
+    if version < max(theirs.wire_min, ours[0]):
+        spoken = f"it speaks {theirs.wire_min} to {theirs.wire_max}, we {ours[0]} to {ours[1]}"
+        raise RemoteError("wire-version", spoken)
+    return version
 
 
 def encode(message: Message) -> bytes:

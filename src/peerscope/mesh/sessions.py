@@ -12,7 +12,7 @@ from peerscope.mesh.crowding import Crowds
 from peerscope.mesh.events import Dial, Hangup, LinkChanged, Outbox
 from peerscope.mesh.layers import Layers
 from peerscope.mesh.link import Link
-from peerscope.mesh.messages import WIRE_VERSION, Bye, Challenge, Hello, Moved, Neighbors
+from peerscope.mesh.messages import Bye, Challenge, Hello, Moved, Neighbors, common_wire
 from peerscope.mesh.neighbourhood import Neighbourhood
 from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import Reporter
@@ -142,6 +142,7 @@ class Sessions:
         self.admit(peer, hello, now)
         link = self._watch.links[peer]
         link.certificate, link.zone = hello.certificate, hello.zone
+        link.wire = common_wire(hello, self._admission.wire)
         is_news = not link.greeted or link.visit
         link.visit = is_news and hello.visit and peer not in self._neighbourhood.wanted
         # A guest pings: our first ping could overtake the answer on which it waits.
@@ -321,8 +322,7 @@ class Sessions:
         if ours:
             self._watch.links[peer].nonces.append(ours)
         hello = Hello(
-            WIRE_VERSION,
-            WIRE_VERSION,
+            *self._admission.wire,
             self._admission.config.name,
             self._admission.prove(peer, nonce),
             self._register.clock_ms(now),
