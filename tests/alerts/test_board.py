@@ -248,7 +248,6 @@ class TestAggregators:
     def test_another_zone_has_others(self, scene: Scene) -> None:
         for number in (7, 8, 9):
             scene.book.say(number, Profile((), "eu", "1.0", 0, zone="far"), at=1.0)
-        moment = scene.book.moment(2.0)
         far = {scene.book[number] for number in (7, 8, 9)}
-        assert set(aggregators(moment, "far").acting) == far
-        assert not set(aggregators(moment).eligible) & far
+        assert set(aggregators(scene.book.moment(2.0, me=7)).acting) == far
+        assert not set(aggregators(scene.book.moment(2.0)).eligible) & far

@@ -85,7 +85,7 @@ def exporting(book: Book, number: int, **fields: object) -> None:
 
 def test_everybody_who_names_an_exporter_is_listed_and_nobody_else() -> None:
     book = meshed(4)
-    exporting(book, 1, zone="north", node="kubo")
+    exporting(book, 1, node="kubo")
     exporting(book, 2, left=True)
     exporting(book, 3)
     found = targets(book.moment(1.0), "mine")
@@ -96,7 +96,7 @@ def test_everybody_who_names_an_exporter_is_listed_and_nobody_else() -> None:
         "__meta_peerscope_peer_id": book[1].hex(),
         "__meta_peerscope_short_id": book[1].hex()[:10],
         "__meta_peerscope_network": "mine",
-        "__meta_peerscope_zone": "north",
+        "__meta_peerscope_zone": "",
         "__meta_peerscope_region": "eu",
         "__meta_peerscope_node": "kubo",
         "__meta_peerscope_version": "1.0",

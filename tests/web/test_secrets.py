@@ -34,7 +34,12 @@ def secret_settings(kind: type[Struct], place: tuple[str, ...] = ()) -> Iterator
     for field in msgspec.structs.fields(kind):
         if isinstance(field.type, type) and issubclass(field.type, Struct):
             yield from secret_settings(field.type, (*place, field.name))
-        elif SECRET.search(field.name) and field.name not in PATHS and field.type is str:
+        elif (
+            SECRET.search(field.name)
+            and field.name not in PATHS
+            and field.type is str
+            and not field.name.endswith("_file")
+        ):
             yield (*place, field.name)
 
 

@@ -53,6 +53,7 @@ OF_A_PEER = (
     Name("agent", "queued", "agent_queued", "Messages and events that wait inside the agent."),
     Name("agent", "dropped", "agent_dropped_total", "Messages that were refused, or lost inside the agent."),
     Name("agent", "lag_s", "agent_event_loop_lag_seconds", "How late the event loop came at worst in the interval."),
+    Name("agent", "anomaly_ratio", "agent_anomaly_ratio", "Share of what was measured that is unlike its past."),
 )
 """What a peer measures. Left out is what follows from others: ratios of a size, rates of a counter."""
 
