@@ -48,8 +48,8 @@ LATE_S = 5.0
 SLACK_S = 5.0
 """How far the dates of a notice and of an alert may be off against each other, by the ways they came."""
 DISPUTED_S = 60.0
-"""Somebody was told that it is over, and we see it fire since before that: the two sides of a partition that healed need
-a while to agree. What still fires after so long is told again."""
+"""Somebody was told that it is over, and we see it fire since before that: two sides of a partition that healed need a
+while to agree. What still fires after so long is told again."""
 FORGET_S = 60.0
 """A group that is no longer there is forgotten after so long."""
 
