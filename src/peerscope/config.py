@@ -35,6 +35,7 @@ from peerscope.mesh.reporter import ReportConfig
 from peerscope.mesh.sync import SyncConfig
 from peerscope.mesh.vicinity import CrawlConfig
 from peerscope.mesh.zones import ZoneConfig
+from peerscope.notify.secret import Secret
 from peerscope.notify.settings import NotifyConfig, refuse_written
 from peerscope.records.ledger import LedgerConfig
 from peerscope.sources.node import NodeConfig
@@ -191,6 +192,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ConfigError(f"alerts.rules_file: {place} cannot be read: {error}") from None
         return effective_rules(self.alerts, more)
 
+    def plain(self) -> dict[str, Any]:
+        """Everything as plain values, secrets included: to compare settings and to hide secrets, never to show."""
+        values: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_revealed)
+        return values
+
     def core(self) -> PeerConfig:
         """The part that the protocol core reads."""
         return PeerConfig(
@@ -272,6 +278,12 @@ def _explained(message: str) -> str:
     guess = get_close_matches(key, known, n=1)
     hint = f"did you mean `{guess[0]}`?" if guess else f"known here: {', '.join(known)}"
     return f"unknown key `{key}` in {f'[{place}]' if place else 'the file'}; {hint}"
+
+
+def _revealed(value: Any) -> str:
+    if not isinstance(value, Secret):
+        raise NotImplementedError(type(value).__name__)
+    return value.reveal()
 
 
 def _fields(place: str) -> list[str]:

@@ -55,6 +55,8 @@ def test_channels_of_all_kinds_are_made_from_file_and_environment(tmp_path: Path
     mail = config.notify.channels["mail"]
     assert isinstance(mail, SmtpConfig)
     assert (mail.to, mail.timeout_s) == (("x@example.org", "y@example.org"), 5.0)
+    assert config.plain()["notify"]["channels"]["hook"]["secret"] == SECRET
+    assert config.plain()["peer"] == msgspec.to_builtins(config.peer)
     assert SECRET not in repr(config)
     assert SECRET not in f"{config}"
 

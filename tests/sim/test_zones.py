@@ -1,4 +1,4 @@
-"""Networks of many zones, on whole simulations: everybody counts everybody once, and zones come and go by themselves."""
+"""Networks of many zones, on whole simulations: everybody counts everybody once, and zones come and go."""
 
 import pytest
 from msgspec.structs import replace

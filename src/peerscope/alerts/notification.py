@@ -48,6 +48,9 @@ LATE_S = 5.0
 """A notifier that looks later than it wanted stood still, and has to hear first what others told meanwhile."""
 SLACK_S = 5.0
 """How far the dates of a notice and of an alert may be off against each other, by the ways they came."""
+DISPUTED_S = 60.0
+"""Somebody was told that it is over, and we see it fire since before that: two sides of a partition that healed need a
+while to agree. What still fires after so long is told again."""
 FORGET_S = 60.0
 """A group that is no longer there is forgotten after so long."""
 
@@ -101,6 +104,7 @@ class _Episode:
         self.told_at = -inf
         self.tellers: set[PeerId] = set()
         self.is_resolved_told = False
+        self.is_disputed = False
         self.resolved_since = inf
         self.is_closed = False
         """It is over, and so is what was to be said of it."""
@@ -225,6 +229,7 @@ class Notifier:
         for one in told + _delivered(_named(notices, group, ESCALATED), max(oldest, over_at)):
             episode.told_at = max(episode.told_at, one.at)
             episode.tellers.add(one.peer)
+        episode.is_disputed = over_at > episode.began
         episode.is_resolved_told = episode.told >= 0 and over_at > episode.told_at
 
     def _consider(
@@ -306,6 +311,8 @@ class Notifier:
             start = episode.told_at + self._config.escalate_after_s
         else:
             start = episode.since + self._config.group_wait_s
+            if what == FIRING and episode.is_disputed and episode.told < 0:
+                start = episode.since + max(self._config.group_wait_s, DISPUTED_S)
         turn = max(start, episode.free_at, self._settled_at) + RANK_S * order.index(self._me)
         return max(turn, episode.failed.get(self._me, -inf))
 
