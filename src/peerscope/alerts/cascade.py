@@ -34,7 +34,7 @@ from peerscope.alerts.model import Alert
 
 PEERS_MIN = 4
 """A root and three others. Fewer beside each other happen by chance every day."""
-OTHER_TYPE = 0.2  # a guess: overload brings overload, more often than it brings something else
+OTHER_TYPE = 0.1  # a guess: overload brings overload, more often than it brings something else
 """How much less an alert causes one of another type."""
 RATES = (2.0, 8.0, 32.0, 128.0)
 DELAYS_S = (8.0, 25.0, 80.0)

@@ -21,7 +21,7 @@ class Node:
     """What stays when the process dies: the key, the place, the clock."""
 
     def __init__(
-        self, signer: Signer, index: int, region: str, config: PeerConfig, skew_s: float, version: str
+        self, signer: Signer, index: int, region: str, config: PeerConfig, skew_s: float, version: str = "sim"
     ) -> None:
         self.signer = signer
         self.index = index
