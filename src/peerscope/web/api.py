@@ -14,7 +14,7 @@ from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
-from peerscope.web import conduct, export, history, metrics, regions, routes, telemetry, threats, topology
+from peerscope.web import conduct, export, history, metrics, regions, replay, routes, telemetry, threats, topology
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 from peerscope.web.bodies import Body
 
@@ -97,6 +97,7 @@ ROUTES = [
     *metrics.ROUTES,
     *conduct.ROUTES,
     *regions.ROUTES,
+    *replay.ROUTES,
     *routes.ROUTES,
     *topology.ROUTES,
     *telemetry.ROUTES,
@@ -116,6 +117,7 @@ ANSWERS: dict[str, Any] = {
     **metrics.ANSWERS,
     **conduct.ANSWERS,
     **regions.ANSWERS,
+    **replay.ANSWERS,
     **routes.ANSWERS,
     **topology.ANSWERS,
     **telemetry.ANSWERS,
@@ -130,6 +132,7 @@ ANSWERS: dict[str, Any] = {
 PARAMETERS: dict[str, tuple[str, ...]] = {
     "/api/v1/peers": ("region", "status", "limit", "cursor"),
     **regions.PARAMETERS,
+    **replay.PARAMETERS,
     **routes.PARAMETERS,
     **threats.PARAMETERS,
     **topology.PARAMETERS,
