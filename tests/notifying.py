@@ -63,8 +63,8 @@ class SimulatedNotifiers:
             assert profile is not None
             self._sim.feed(peer, Publish(replace(profile, roles=(NOTIFIER, ESCALATION)), urgent=True))
         moment = moment_of(node, now)
-        orders = standing(moment)
-        shown = groups(mark(self._alerts.board(peer).alerts(), orders), (), orders)
+        orders, found = standing(moment), self._alerts.correlation(peer)
+        shown = groups(mark(self._alerts.board(peer).alerts(), orders), found.incidents, orders, told_as=found.told_as)
         messages = desk.notifier.update(shown, heard_notices(moment), roster(moment), now, moment.wall)
         self._publish(peer, desk)
         for message in messages:

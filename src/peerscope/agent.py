@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from peerscope import __version__
 from peerscope.alerting import Alerting
+from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
 from peerscope.alerts.surroundings import labels_with_version
@@ -63,7 +64,7 @@ class Monitor(Outlook):
         """URL of the dashboard, once the web server has one."""
         self.chronicle = Chronicle(self.moment, self.region_health, self.links, config.regions.hold_s)
         """Events as they happen, and the statuses of the last hour."""
-        self.alerting = Alerting(config.alert_rules(), self.moment, self.chronicle)
+        self.alerting = Alerting(config.alert_rules(), self.moment, self.mesh_links, self.chronicle)
         """Conditions worth telling, here and in the network."""
         self.notifying = Notifying(config, self.state, self.moment, self.alerting, self.chronicle)
         """Orders of the operator, and messages to people."""
@@ -182,7 +183,11 @@ class Monitor(Outlook):
 
     def alerts(self, *, active_only: bool = False) -> list[Alert]:
         """Alerts of the whole network, those that fire first; resolved ones of the last day."""
-        return self.notifying.mark(self.alerting.board.alerts(active_only=active_only))
+        return self.notifying.alerts(active_only=active_only)
+
+    def incidents(self) -> list[Incident]:
+        """What alerts have in common: incidents of the last day, the open ones first."""
+        return self.notifying.incidents()
 
     def orders(self) -> Standing:
         """Silences and acknowledgements that hold now, in the whole network."""

@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 
 from peerscope.alerts.board import Board
 from peerscope.alerts.body import Sent
+from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.engine import AlertEngine, Findings
+from peerscope.alerts.model import Alert
 from peerscope.alerts.own import Own, own_state
 from peerscope.alerts.rules import Rule
 from peerscope.chronicle import Chronicle
 from peerscope.history.recorder import Recorder
 from peerscope.traffic import Traffic
 from peerscope.transport.driver import Driver
+from peerscope.views.links import Link
 from peerscope.views.moment import Moment
 
 LOOK_S = 1.0
@@ -23,6 +26,8 @@ ROUTES_S = 10.0
 """Routes are folded when somebody asks, and keep an hour: no need to ask more often."""
 ROUTE_MESSAGES_MIN = 20
 """Of fewer messages the slowest in twenty says nothing."""
+CORRELATION_SHARE = 0.2
+"""Share of a core that correlation may take: thousands of alerts that change every second take a second each time."""
 
 log = logging.getLogger(__name__)
 
@@ -36,25 +41,35 @@ class Alerting:
         self,
         rules: Sequence[Rule],
         moment: Callable[[], Moment],
+        links: Callable[[], Iterable[Link]],
         chronicle: Chronicle,
     ) -> None:
-        """`moment`: how to look at the network now. `chronicle`: has looked at the regions, and takes events."""
+        """`moment`, `links`: how to look at the network now. `chronicle`: has looked at the regions, and takes
+        events."""
         self.board = Board(rules)
+        self.correlation = Correlation()
+        """What alerts have in common."""
         self.engine: AlertEngine | None = None
         """From `run` on."""
         self.detections: list[Detect] = []
         """Whoever finds more than the rules see; asked at every look."""
         self._rules = rules
         self._moment = moment
+        self._links = links
         self._chronicle = chronicle
         self._driver: Driver | None = None
         self._routes: tuple[tuple[str, float], ...] = ()
         self._routes_at = 0.0
+        self._correlate_at = 0.0
 
     @property
     def is_acting(self) -> bool:
         """This peer is one of the aggregators."""
         return self.engine is not None and self.engine.is_acting
+
+    def alerts(self, *, active_only: bool = False) -> list[Alert]:
+        """Alerts of the network, each with the open incident that it belongs to."""
+        return self.correlation.mark(self.board.alerts(active_only=active_only))
 
     async def run(self, driver: Driver, traffic: Traffic, recorder: Recorder | None) -> None:
         """Look until cancelled. Whatever other peers say, nothing here ends the agent."""
@@ -88,6 +103,8 @@ class Alerting:
         if said is not None:
             self._driver.feed(said)
         changed = self.board.update(moment, self.engine.chosen) if self.engine.has_looked_around else ()
+        self._correlate(moment)
+        known = {alert.id: alert.incident for alert in self.correlation.mark(changed)}
         for alert in changed:
             self._chronicle.tell(
                 "alert",
@@ -103,7 +120,30 @@ class Alerting:
                 started_at=alert.started_at,
                 resolved_at=alert.resolved_at,
                 flapping=alert.flapping,
+                incident=known[alert.id],
             )
+
+    def _correlate(self, moment: Moment) -> None:
+        began = time.monotonic()
+        if began < self._correlate_at:
+            return
+        for incident in self.correlation.update(moment, self._links, self.board.alerts()):
+            self._chronicle.tell(
+                "incident",
+                id=incident.id,
+                kind=incident.kind,
+                severity=incident.severity,
+                state=incident.state,
+                title=incident.title,
+                description=incident.description,
+                peers=len(incident.peers),
+                root=incident.root,
+                confidence=incident.confidence,
+                started_at=incident.started_at,
+                ended_at=incident.ended_at,
+            )
+        ended = time.monotonic()
+        self._correlate_at = ended + (ended - began) * (1 / CORRELATION_SHARE - 1)
 
     def _own(self, driver: Driver, traffic: Traffic, recorder: Recorder | None) -> Own:
         now = time.monotonic()

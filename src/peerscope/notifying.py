@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from peerscope.alerting import Alerting
-from peerscope.alerts.grouping import Correlated
+from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notices import ESCALATION, NOTIFIER
-from peerscope.alerts.orders import Standing, mark, standing
+from peerscope.alerts.orders import Standing, mark, mark_incidents, standing
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
 from peerscope.mesh.events import Publish
@@ -33,8 +33,6 @@ class Notifying:
         """Raises `ConfigError` for a channel that cannot be used."""
         self.book: OrderBook
         """From `open` on."""
-        self.incidents: Callable[[], Iterable[Correlated]] = lambda: ()
-        """Where alerts are correlated: the incidents to tell of."""
         self._config = config
         self._state = state
         self._moment = moment
@@ -59,7 +57,14 @@ class Notifying:
         self._trusted = config.notify.trusts(me, is_public=config.network.public)
         self.book = OrderBook(self._state, me.hex(), lambda orders: _publish(driver, orders), self.orders)
         if self._channels:
-            view = View(self._moment, self._alerts, lambda: self.incidents(), self.orders, self._quiet())
+            view = View(
+                self._moment,
+                self.alerts,
+                lambda: self._alerting.correlation.incidents,
+                self._alerting.correlation.told_as,
+                self.orders,
+                self._quiet(),
+            )
             self._dispatcher = Dispatcher(
                 config.notify,
                 self._channels,
@@ -83,16 +88,17 @@ class Notifying:
             self._orders = moment, standing(moment, self._trusts)
         return self._orders[1]
 
-    def mark(self, alerts: Iterable[Alert]) -> list[Alert]:
-        """The same alerts, with who silenced and who acknowledged them."""
-        return mark(alerts, self.orders())
+    def alerts(self, *, active_only: bool = False) -> list[Alert]:
+        """All alerts, each with its incident, and who silenced and who acknowledged it."""
+        return mark(self._alerting.alerts(active_only=active_only), self.orders())
+
+    def incidents(self) -> list[Incident]:
+        """All incidents, with who silenced and who acknowledged them."""
+        return mark_incidents(self._alerting.correlation.incidents, self.alerts(active_only=True), self.orders())
 
     def channels(self) -> list[ChannelView]:
         """What became of the messages of this peer, channel by channel."""
         return self._dispatcher.channels() if self._dispatcher is not None else []
-
-    def _alerts(self) -> list[Alert]:
-        return self.mark(self._alerting.board.alerts())
 
     def _quiet(self) -> frozenset[str]:
         return frozenset(rule.name for rule in self._config.alert_rules() if not rule.notify)

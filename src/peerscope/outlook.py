@@ -7,10 +7,13 @@ The API, the feed and the page know only this. A running agent is one (`agent.py
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 from msgspec import Struct
 
+from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
+from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
 from peerscope.history.recorder import Recorder
@@ -202,6 +205,26 @@ class Outlook(ABC):
     @abstractmethod
     def alerts(self, *, active_only: bool = False) -> list[Alert]:
         """Alerts of the whole network, those that fire first; resolved ones of the last day."""
+
+    @abstractmethod
+    def incidents(self) -> list[Incident]:
+        """What alerts have in common: incidents of the last day, the open ones first."""
+
+    @abstractmethod
+    def orders(self) -> Standing:
+        """Silences and acknowledgements that hold now, in the whole network."""
+
+    @abstractmethod
+    def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
+        """Hold back messages about alerts that all matchers ("rule=cpu-*") fit. Raises `ConfigError`."""
+
+    @abstractmethod
+    def lift(self, silence: str) -> bool:
+        """End a silence, wherever it was ordered. False if none of this id holds."""
+
+    @abstractmethod
+    def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
+        """Somebody looks after this alert or incident: it is not repeated. Raises `ConfigError`."""
 
     @abstractmethod
     def threats(self) -> list[Finding]:

@@ -147,7 +147,7 @@ def test_a_group_is_silent_when_all_that_fires_in_it_is() -> None:
     class Incident:
         id, kind, severity, title, description = "pattern-1", "pattern", "high", "many", ""
         state, started_at, ended_at, root = "open", WALL, None, None
-        alerts = ("cpu-high-aa", "memory-high-aa", "old-aa")
+        alerts, names = ("cpu-high-aa", "memory-high-aa", "old-aa"), ("region-outage-eu-1",)
 
     alerts = [alert("cpu-high-aa"), alert("memory-high-aa"), alert("old-aa", state="resolved")]
 
@@ -174,7 +174,7 @@ def test_alerts_stand_alone_or_in_one_incident_and_closed_incidents_speak_for_wh
         started_at, ended_at = WALL, None
 
         def __init__(self, name: str, state: str, *alerts: str) -> None:
-            self.id, self.state, self.alerts = name, state, alerts
+            self.id, self.state, self.alerts, self.names = name, state, alerts, ()
 
     alerts = [alert("a-1"), alert("b-1"), alert("c-1"), alert("d-1", state="resolved"), alert("e-1", state="pending")]
     incidents = [Incident("open-1", "open", "a-1", "gone-1"), Incident("closed-1", "closed", "b-1", "d-1")]

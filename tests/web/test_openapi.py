@@ -90,7 +90,7 @@ def test_every_operation_is_named_once_summed_up_and_tells_its_answers(document:
 
 
 def parameters_of(item: dict[str, Any]) -> list[dict[str, Any]]:
-    (operation,) = item.values()
+    operation = item.get("get") or next(iter(item.values()))
     return operation["parameters"]
 
 
@@ -107,11 +107,13 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
         assert resolve(document, reference)
 
 
-@pytest.mark.parametrize("path", [route.path for route in ROUTES])
+@pytest.mark.parametrize("path", sorted({route.path for route in ROUTES if "{name}" not in route.path}))
 def test_what_the_agent_answers_is_what_is_described(
     web: httpx.Client, agent: Agent, document: dict[str, Any], path: str
 ) -> None:
-    ((method, operation),) = document["paths"][path].items()
+    item = document["paths"][path]
+    method = "get" if "get" in item else next(iter(item))
+    operation = item[method]
     answer = web.request(method, path.replace("{id}", agent.peer_id))
     described = operation["responses"]["200"]["content"]
     media_type = answer.headers["content-type"].partition(";")[0]

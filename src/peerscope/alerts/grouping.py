@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
-from typing import Literal, Protocol
+from collections.abc import Callable, Container, Iterable
+from typing import Literal
 
 from msgspec import Struct
 
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Standing
-
-
-class Correlated(Protocol):
-    """What is needed of an incident."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def severity(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def description(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def started_at(self) -> float: ...
-    @property
-    def ended_at(self) -> float | None: ...
-    @property
-    def alerts(self) -> Sequence[str]: ...
-    @property
-    def root(self) -> str | None: ...
+from peerscope.alerts.orders import Correlated, Standing, incident_acknowledgement, incident_silence
 
 
 class Group(Struct, frozen=True):
@@ -56,6 +31,8 @@ class Group(Struct, frozen=True):
     started_at: float = 0.0
     """Unix seconds."""
     resolved_at: float | None = None
+    names: tuple[str, ...] = ()
+    """Keys under which other notifiers, or we at another time, may know this very incident."""
     told_as: tuple[str, ...] = ()
     """Keys of earlier groups that it was part of: who heard of those has heard of this."""
     silenced: bool = False
@@ -69,10 +46,12 @@ def groups(
     *,
     url: str = "",
     quiet: Container[str] = (),
+    told_as: Callable[[Alert], str | None] = lambda alert: None,
 ) -> list[Group]:
     """Everything that may be worth a message, lately resolved included.
 
     `alerts`: marked with the orders that fit them; pending ones are not told. `quiet`: rules of which nobody is told.
+    `told_as`: the incident that an alert was part of before, where that one no longer stands.
     """
     by_id = {alert.id: alert for alert in alerts if alert.state != "pending"}
     found: list[Group] = []
@@ -84,12 +63,14 @@ def groups(
             open_now.update(alert.id for alert in members)
         else:
             for alert in members:
-                earlier.setdefault(alert.id, []).append(incident.id)
+                earlier.setdefault(alert.id, []).extend((incident.id, *incident.names))
         found.append(_of_incident(incident, members, orders, url, quiet))
     for alert in by_id.values():
         if alert.id in open_now or (alert.state == "resolved" and alert.id in earlier):
             continue  # the incident speaks for it
-        found.append(_of_alert(alert, tuple(earlier.get(alert.id, ())), url, quiet))
+        last = told_as(alert)
+        names = (*earlier.get(alert.id, ()), *([last] if last else []))
+        found.append(_of_alert(alert, names, url, quiet))
     return found
 
 
@@ -114,9 +95,8 @@ def _of_incident(
     incident: Correlated, members: list[Alert], orders: Standing, url: str, quiet: Container[str]
 ) -> Group:
     firing = [alert for alert in members if alert.state == "firing"]
-    names = {"id": incident.id, "type": incident.kind, "rule": incident.kind, "severity": incident.severity}
-    is_silenced = orders.silence({field: (value,) for field, value in names.items()}) is not None
-    is_known = orders.acknowledgement(incident.id, incident.started_at) is not None
+    is_silenced = incident_silence(incident, orders) is not None
+    is_known = incident_acknowledgement(incident, orders) is not None
     return Group(
         key=incident.id,
         severity=incident.severity,
@@ -129,6 +109,7 @@ def _of_incident(
         state="firing" if incident.state == "open" else "resolved",
         started_at=incident.started_at,
         resolved_at=incident.ended_at,
+        names=tuple(incident.names),
         silenced=is_silenced or (bool(firing) and all(alert.silenced_by or alert.rule in quiet for alert in firing)),
         acknowledged=is_known or (bool(firing) and all(alert.acknowledged_by for alert in firing)),
     )

@@ -76,6 +76,10 @@ class Incident(Struct, frozen=True):
     """Of a cascade: what came of what, the root first."""
     names: tuple[str, ...] = ()
     """Ids under which other peers, or we at another time, may know it. Equal alerts give equal names everywhere."""
+    silenced_by: str | None = None
+    """Id of the silence that holds back messages about it."""
+    acknowledged_by: str | None = None
+    """Who looks after it."""
 
 
 def correlate(
@@ -118,6 +122,11 @@ class Incidents:
             if alert not in began:
                 del self._member[alert]
         return tuple(told)
+
+    def last_of(self, alert: Alert) -> str | None:
+        """The incident this alert was in last, whatever became of that. None if it was in none, this time it fires."""
+        name, at = self._member.get(alert.id, ("", 0.0))
+        return name if name and abs(alert.started_at - at) < self._config.window_s else None
 
     def _kept(self, found: Iterable[Incident], began: dict[str, float]) -> dict[str, str]:
         """Earlier ids, given to those that share most alerts with them. The same alert much later is another one."""

@@ -15,6 +15,7 @@ an earlier episode: ids of alerts are used again. It ends when the group resolve
 Rules of this file:
 1. `now` is local monotonic seconds, and so are all times but a group's own.
 2. What was told stays told, in our memory, whatever becomes of the notice.
+3. Two notifiers may know one incident by different names: notices count under any of them.
 """
 
 from __future__ import annotations
@@ -199,7 +200,7 @@ class Notifier:
         episode = self._episodes.get(group.key)
         fires = group.state == "firing"
         if episode is None or (fires and episode.is_closed):
-            if not fires and notice_key(group.key, FIRING) not in notices:
+            if not fires and not any(notice_key(key, FIRING) in notices for key in _keys(group)):
                 return None
             episode = self._episodes[group.key] = _Episode(group, min(began, now), now)
         episode.group, episode.seen_at = group, now
@@ -210,14 +211,14 @@ class Notifier:
 
     def _learn(self, episode: _Episode, notices: Mapping[str, list[Heard]]) -> None:
         """Take in who delivered what of this episode."""
-        key, oldest = episode.group.key, episode.began - SLACK_S
-        over = _delivered(notices, notice_key(key, RESOLVED), oldest)
+        keys, oldest = _keys(episode.group), episode.began - SLACK_S
+        over = _delivered(notices, keys, RESOLVED, oldest)
         over_at = max((one.at for one in over), default=-inf)
-        told = _delivered(notices, notice_key(key, FIRING), max(oldest, over_at))
-        told += [one for name in episode.group.told_as for one in _delivered(notices, notice_key(name, FIRING), -inf)]
+        told = _delivered(notices, keys, FIRING, max(oldest, over_at))
+        told += [one for name in episode.group.told_as for one in _delivered(notices, (name,), FIRING, -inf)]
         for one in told:
             episode.told = max(episode.told, one.severity)
-        for one in told + _delivered(notices, notice_key(key, ESCALATED), max(oldest, over_at)):
+        for one in told + _delivered(notices, keys, ESCALATED, max(oldest, over_at)):
             episode.told_at = max(episode.told_at, one.at)
             episode.tellers.add(one.peer)
         episode.is_resolved_told = episode.told >= 0 and over_at > episode.told_at
@@ -267,7 +268,7 @@ class Notifier:
     ) -> bool:
         """Is a living notifier about to tell it? Where one no longer is, its turn passes on."""
         what, severity = wish
-        known = notices.get(notice_key(episode.group.key, what), [])
+        known = [one for key in _keys(episode.group) for one in notices.get(notice_key(key, what), ())]
         after = episode.told_at if what == ESCALATED else episode.began - SLACK_S
         claims = {  # a claim that is renewed is no younger for that
             one.peer: episode.claimants.get(one.peer, one.at)
@@ -293,7 +294,7 @@ class Notifier:
         people; whoever failed lately comes last."""
         what = wish[0]
         peers = roster.escalators if what == ESCALATED else roster.notifiers
-        order = ranked(episode.group.key, {*peers, self._me})
+        order = ranked(min(episode.group.names, default=episode.group.key), {*peers, self._me})
         if what != FIRING:
             order.sort(key=lambda peer: peer not in episode.tellers)
         order.sort(key=lambda peer: episode.failed.get(peer, -inf) > now)
@@ -310,7 +311,7 @@ class Notifier:
         what, severity = wish
         group = episode.group
         members = group.alerts if group.incident is not None else ()
-        updates = tuple(alert.id for alert in members if _delivered(notices, notice_key(alert.id, FIRING), -inf))
+        updates = tuple(alert.id for alert in members if _delivered(notices, (alert.id,), FIRING, -inf))
         reason: Reason = "new"
         repeat = 0
         if what == RESOLVED:
@@ -345,5 +346,12 @@ class Notifier:
             del self._told[min(self._told.values(), key=lambda one: (one.key in live, one.at, one.key)).key]
 
 
-def _delivered(notices: Mapping[str, list[Heard]], key: str, oldest: float) -> list[Heard]:
-    return [one for one in notices.get(key, ()) if one.delivered and one.at >= oldest]
+def _keys(group: Group) -> tuple[str, ...]:
+    """Its key, and the others under which its notices may go."""
+    return tuple(dict.fromkeys((group.key, *group.names)))
+
+
+def _delivered(notices: Mapping[str, list[Heard]], keys: Iterable[str], what: What, oldest: float) -> list[Heard]:
+    """Who told this of any of these, no longer ago."""
+    known = (one for key in keys for one in notices.get(notice_key(key, what), ()))
+    return [one for one in known if one.delivered and one.at >= oldest]

@@ -10,11 +10,14 @@ and then, and after its end they stand for another `ledger.remember_s`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import MATCHERS_MAX, Orders
@@ -31,9 +34,38 @@ SILENCES_MAX = 1024
 SLACK_S = 5.0
 """How far the start of an alert and the date of an order may be off against each other, by the way they came."""
 REF_HEX = 16
+KEY_MAX = 64
+"""As long as a name in a record may be."""
 
 Matcher = tuple[str, str]
 Trust = Callable[[PeerId], bool]
+
+
+class Correlated(Protocol):
+    """What orders and messages need to know of an incident."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def severity(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def started_at(self) -> float: ...
+    @property
+    def ended_at(self) -> float | None: ...
+    @property
+    def alerts(self) -> Sequence[str]: ...
+    @property
+    def root(self) -> str | None: ...
 
 
 class StandingSilence(Struct, frozen=True):
@@ -73,7 +105,7 @@ class Standing(Struct, frozen=True):
 
     def acknowledgement(self, key: str, since: float) -> StandingAcknowledgement | None:
         """Who looks after it, if that was said since the condition began (Unix seconds)."""
-        found = self.acknowledgements.get(key)
+        found = self.acknowledgements.get(order_key(key))
         return found if found is not None and found.at >= since - SLACK_S else None
 
 
@@ -98,9 +130,57 @@ def standing(moment: Moment, trusts: Trust = lambda _: True) -> Standing:
     return Standing(tuple(lasting[:SILENCES_MAX]), acknowledgements)
 
 
+def order_key(key: str) -> str:
+    """Names an alert or incident in an order: its id, or one as short as a record demands."""
+    if len(key) <= KEY_MAX:
+        return key
+    mark = blake2b(key.encode(), digest_size=8).hexdigest()
+    return f"{key[: KEY_MAX - len(mark) - 1]}~{mark}"
+
+
 def mark(alerts: Iterable[Alert], orders: Standing) -> list[Alert]:
     """The same alerts, with who silenced and who acknowledged them."""
     return [_marked(alert, orders) for alert in alerts]
+
+
+def mark_incidents(incidents: Iterable[Incident], alerts: Iterable[Alert], orders: Standing) -> list[Incident]:
+    """The same incidents, with who silenced and who acknowledged them. `alerts`: all of them, marked.
+
+    One whose active alerts are all silenced, or all looked after, is so itself.
+    """
+    by_id = {alert.id: alert for alert in alerts if alert.state == "firing"}
+    marked = []
+    for incident in incidents:
+        silence = incident_silence(incident, orders)
+        known = incident_acknowledgement(incident, orders)
+        active = [by_id[name] for name in incident.alerts if name in by_id]
+        marked.append(
+            replace(
+                incident,
+                silenced_by=silence.id if silence else _common(alert.silenced_by for alert in active),
+                acknowledged_by=known.author if known else _common(alert.acknowledged_by for alert in active),
+            )
+        )
+    return marked
+
+
+def incident_silence(incident: Correlated, orders: Standing) -> StandingSilence | None:
+    """The silence that fits an incident, under any of its names."""
+    kind = (incident.kind,)
+    names = (incident.id, *incident.names)
+    return orders.silence({"id": names, "type": kind, "rule": kind, "severity": (incident.severity,)})
+
+
+def incident_acknowledgement(incident: Correlated, orders: Standing) -> StandingAcknowledgement | None:
+    """Who looks after an incident, by whichever of its names that was said."""
+    said = (orders.acknowledgement(name, incident.started_at) for name in (incident.id, *incident.names))
+    return next((one for one in said if one is not None), None)
+
+
+def _common(marks: Iterable[str | None]) -> str | None:
+    """The first, if there is one on each."""
+    found = list(marks)
+    return found[0] if all(found) and found else None
 
 
 def alert_values(alert: Alert) -> dict[str, tuple[str, ...]]:

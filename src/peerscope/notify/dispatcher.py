@@ -13,11 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from peerscope.alerts.body import Sent
-from peerscope.alerts.grouping import Correlated, Group, groups
+from peerscope.alerts.grouping import Group, groups
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notices import heard_notices, roster
 from peerscope.alerts.notification import SETTLE_S, Message, Notifier
-from peerscope.alerts.orders import Standing, Trust
+from peerscope.alerts.orders import Correlated, Standing, Trust
 from peerscope.notify.base import Channel, Sender
 from peerscope.notify.courier import Courier
 from peerscope.notify.line import ChannelView
@@ -41,6 +41,8 @@ class View(Struct, frozen=True):
     alerts: Callable[[], Iterable[Alert]]
     """Marked with the orders that fit them."""
     incidents: Callable[[], Iterable[Correlated]]
+    told_as: Callable[[Alert], str | None]
+    """The incident that an alert was part of last."""
     orders: Callable[[], Standing]
     quiet: Collection[str] = ()
     """Rules of which nobody is told."""
@@ -109,7 +111,12 @@ class Dispatcher:
         moment = self._view.moment()
         orders = self._view.orders()
         shown = groups(
-            self._view.alerts(), self._view.incidents(), orders, url=self._config.url, quiet=self._view.quiet
+            self._view.alerts(),
+            self._view.incidents(),
+            orders,
+            url=self._config.url,
+            quiet=self._view.quiet,
+            told_as=self._view.told_as,
         )
         if not shown and self._notifier.is_idle:
             self._say()

@@ -20,6 +20,7 @@ from peerscope.alerts.orders import (
     Standing,
     StandingAcknowledgement,
     StandingSilence,
+    order_key,
     parse_matchers,
 )
 from peerscope.errors import ConfigError, RemoteError
@@ -105,13 +106,13 @@ class OrderBook:
         """Say that somebody looks after an alert or incident. Raises `ConfigError`."""
         now = time.time()
         acknowledgement = StandingAcknowledgement(
-            key=_said(key, "id of the alert or incident", NAME_MAX),
+            key=_said(order_key(key), "id of the alert or incident", NAME_MAX),
             at=now,
             author=_said(author, "author", NAME_MAX),
             reason=_said(reason, "reason", REASON_MAX, may_be_empty=True),
             peer_id=self._peer_id,
         )
-        others = [one for one in self._kept.acknowledgements if one.key != key]
+        others = [one for one in self._kept.acknowledgements if one.key != order_key(key)]
         newest = tuple([*others, acknowledgement][-ORDERS_MAX:])
         kept = msgspec.structs.replace(self._kept, acknowledgements=newest)
         while len(kept.acknowledgements) > 1 and not _fits(kept, now):

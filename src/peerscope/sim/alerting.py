@@ -7,6 +7,7 @@ from collections import Counter
 from msgspec import Struct
 
 from peerscope.alerts.board import Board
+from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.engine import NOTHING, AlertEngine, Regions
 from peerscope.alerts.model import Alert
 from peerscope.alerts.own import own_state
@@ -14,6 +15,7 @@ from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId
 from peerscope.sim.node import Node
 from peerscope.sim.simulator import EPOCH_S, Simulator
+from peerscope.views.links import mesh_links
 from peerscope.views.moment import Moment
 from peerscope.views.regions import RegionConfig, RegionHealth, region_health
 
@@ -34,12 +36,13 @@ class AlertsSeen(Struct, frozen=True):
 
 
 class Seat:
-    """Engine and board of one life of one peer."""
+    """Engine, board and correlation of one life of one peer."""
 
     def __init__(self, peer: Peer, life: int) -> None:
         self.life = life
         self.engine = AlertEngine(peer.me, regions=_regions(peer))
         self.board = Board()
+        self.correlation = Correlation()
 
 
 class SimulatedAlerts:
@@ -64,6 +67,12 @@ class SimulatedAlerts:
     def board(self, peer: PeerId) -> Board:
         """The board of a running peer."""
         return self._seats[peer].board
+
+    def correlation(self, peer: PeerId) -> Correlation:
+        """The incidents of a running peer, brought up to date: nobody computes them who is not asked."""
+        seat, moment = self._seats[peer], moment_of(self._sim.nodes[peer], self._sim.now, self._sim.epoch_s)
+        seat.correlation.update(moment, lambda: mesh_links(moment), seat.board.alerts())
+        return seat.correlation
 
     def engine(self, peer: PeerId) -> AlertEngine:
         """The engine of a running peer."""

@@ -10,13 +10,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
 from peerscope import __version__
+from peerscope.alerts.correlation import Correlation
+from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
+from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence, standing
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
+from peerscope.errors import ConfigError
 from peerscope.history.recorder import Recorder
 from peerscope.mesh.events import Effect, Event, Received, Send
 from peerscope.mesh.peer import Peer
@@ -46,6 +51,7 @@ TURNS_OF_OTHERS = 4
 REST_S = 0.005
 PACE_S = 10.0
 """Real seconds over which the pace is measured."""
+NOBODY = "this network is simulated: nobody is told of its alerts, and nobody can look after them"
 FLUSH_S = 10
 """Virtual seconds between writes of the history."""
 
@@ -134,7 +140,22 @@ class Show(Outlook):
         )
 
     def alerts(self, *, active_only: bool = False) -> list[Alert]:
-        return self._alerts.board(self._eye).alerts(active_only=active_only)
+        return self._correlation().mark(self._alerts.board(self._eye).alerts(active_only=active_only))
+
+    def incidents(self) -> list[Incident]:
+        return list(self._correlation().incidents)
+
+    def orders(self) -> Standing:
+        return standing(self.moment())
+
+    def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
+        raise ConfigError(NOBODY)
+
+    def lift(self, silence: str) -> bool:
+        raise ConfigError(NOBODY)
+
+    def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
+        raise ConfigError(NOBODY)
 
     def threats(self) -> list[Finding]:
         """None: virtual nodes have no telemetry, and nobody looks for attacks on them here."""
@@ -159,6 +180,9 @@ class Show(Outlook):
                 await self.recorder.close()
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _correlation(self) -> Correlation:
+        return self._alerts.correlation(self._eye)
 
     async def _go_on(self) -> None:
         began, begin_s = time.monotonic(), self.simulator.now

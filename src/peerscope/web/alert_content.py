@@ -98,7 +98,7 @@ def _alert(alert: Alert) -> FeedAlert:
 
 
 def _incident(incident: Incident) -> FeedIncident:
-    shared: dict[str, Any] = {name: getattr(incident, name, None) for name in FeedIncident.__struct_fields__}
+    shared: dict[str, Any] = {name: getattr(incident, name) for name in FeedIncident.__struct_fields__}
     told = {
         "started_at": round(incident.started_at, 1),
         "alerts": len(incident.alerts),

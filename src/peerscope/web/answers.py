@@ -37,6 +37,14 @@ def page(request: Request, found: Sequence[T], key: Callable[[T], str]) -> Respo
     return answer(rest[:limit], headers=headers)
 
 
+def choice(request: Request, name: str, allowed: Sequence[str]) -> str | None:
+    """A query parameter that is one of these words, or not there. 400 otherwise."""
+    given = request.query_params.get(name)
+    if given is not None and given not in allowed:
+        raise HTTPException(400, f"{name} is {given[:32]!r}; must be {', '.join(allowed[:-1])} or {allowed[-1]}")
+    return given
+
+
 def find_peer(request: Request, name: str | None = None) -> PeerId:
     """The peer of this name, or whom the path names: any unambiguous beginning of an id. 404 or 409 otherwise."""
     name = (request.path_params["id"] if name is None else name).lower()

@@ -9,12 +9,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from peerscope.alerts.model import Alert
 from peerscope.outlook import SelfView
 from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
-from peerscope.web import conduct, export, history, metrics, regions, replay, routes, telemetry, threats, topology
+from peerscope.web import (
+    alerts,
+    conduct,
+    export,
+    history,
+    metrics,
+    regions,
+    replay,
+    routes,
+    telemetry,
+    threats,
+    topology,
+)
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 from peerscope.web.bodies import Body
 
@@ -23,6 +36,8 @@ class PeerDetail(PeerView, frozen=True):
     """One peer, with its last hour."""
 
     history: tuple[Change, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    """About this peer: the active ones first, then what ended within a day."""
 
 
 class Healthz(Struct, frozen=True):
@@ -64,7 +79,8 @@ async def peer(request: Request) -> Response:
     monitor, found = monitor_of(request), find_peer(request)
     view = monitor.peer_view(found)
     fields = {name: getattr(view, name) for name in view.__struct_fields__}
-    return answer(PeerDetail(**fields, history=monitor.history(found)))
+    about = tuple(alert for alert in monitor.alerts() if alert.peer_id == view.peer_id)
+    return answer(PeerDetail(**fields, history=monitor.history(found), alerts=about))
 
 
 async def evidence(request: Request) -> Response:
@@ -94,6 +110,7 @@ ROUTES = [
     Route("/api/v1/peers", peers),
     Route("/api/v1/peers/{id}", peer),
     Route("/api/v1/peers/{id}/evidence", evidence),
+    *alerts.ROUTES,
     *metrics.ROUTES,
     *conduct.ROUTES,
     *regions.ROUTES,
@@ -114,6 +131,7 @@ ANSWERS: dict[str, Any] = {
     "/api/v1/peers": list[PeerView],
     "/api/v1/peers/{id}": PeerDetail,
     "/api/v1/peers/{id}/evidence": EvidenceView,
+    **alerts.ANSWERS,
     **metrics.ANSWERS,
     **conduct.ANSWERS,
     **regions.ANSWERS,
@@ -131,6 +149,7 @@ ANSWERS: dict[str, Any] = {
 
 PARAMETERS: dict[str, tuple[str, ...]] = {
     "/api/v1/peers": ("region", "status", "limit", "cursor"),
+    **alerts.PARAMETERS,
     **regions.PARAMETERS,
     **replay.PARAMETERS,
     **routes.PARAMETERS,
@@ -143,7 +162,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
 DOCUMENTS: dict[str, str] = {**topology.DOCUMENTS, **export.DOCUMENTS}
 """Media types of the routes that answer something else than JSON."""
 
-BODIES: dict[str, Body] = {**telemetry.BODIES}
+BODIES: dict[str, Body] = {**alerts.BODIES, **telemetry.BODIES}
 """What routes take, where they take anything (web/bodies.py)."""
 
 STATUSES: dict[str, tuple[int, ...]] = {**telemetry.STATUSES, "/readyz": (503,)}

@@ -147,7 +147,7 @@ class Painter:
             regions=self._slow[0],
             trends=self._slow[1],
             alerts=active(alerts),
-            trouble=trouble(alerts, (), ()),
+            trouble=trouble(alerts, outlook.incidents(), outlook.orders().silences),
         )
 
     def _follow(self, topology: Topology) -> None:

@@ -1,0 +1,218 @@
+"""Routes of alerts, incidents, and of what operators order about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Protocol, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from peerscope.alerts.incidents import Incident
+from peerscope.alerts.model import Alert
+from peerscope.alerts.orders import FOR_S_MAX, StandingAcknowledgement, StandingSilence
+from peerscope.alerts.rules import Rule
+from peerscope.errors import ConfigError
+from peerscope.records.alerts import MATCHERS_MAX, Severity
+from peerscope.web.answers import answer, choice, find_peer, monitor_of, page
+from peerscope.web.bodies import Body
+
+STATES = ("firing", "resolved")
+SEVERITIES = tuple(severity.name.lower() for severity in Severity)
+NO_YES = ("0", "1")
+AUTHOR = "api"
+"""Who ordered it, where nobody says."""
+
+
+class Named(Protocol):
+    """Anything with an id."""
+
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=Struct)
+N = TypeVar("N", bound=Named)
+
+
+class IncidentDetail(Incident, frozen=True, kw_only=True):
+    """One incident, with its alerts."""
+
+    members: tuple[Alert, ...]
+    """By beginning."""
+
+
+class SilenceOrder(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to silence: alerts that all matchers fit."""
+
+    matchers: Annotated[tuple[Annotated[str, Meta(max_length=128)], ...], Meta(min_length=1, max_length=MATCHERS_MAX)]
+    """Each "FIELD=VALUE", where `*` stands for anything: "rule=cpu-*", "peer=3f2a9c04d1"."""
+    for_s: Annotated[float, Meta(ge=1, le=FOR_S_MAX)]
+    reason: Annotated[str, Meta(min_length=1, max_length=160)]
+    author: Annotated[str, Meta(min_length=1, max_length=64)] = AUTHOR
+
+
+class AcknowledgementOrder(Struct, frozen=True, forbid_unknown_fields=True):
+    """What somebody looks after."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=160)]
+    """Id of an active alert or an open incident; any unambiguous beginning will do."""
+    author: Annotated[str, Meta(min_length=1, max_length=64)] = AUTHOR
+    reason: Annotated[str, Meta(max_length=160)] = ""
+
+
+class Lifted(Struct, frozen=True):
+    """A silence that holds no more."""
+
+    id: str
+    lifted: bool
+    """False where it had ended by itself just then."""
+
+
+async def alerts(request: Request) -> Response:
+    """Active alerts of the whole network, by id; with `all=1` or `state=resolved` also what ended within a day."""
+    query = request.query_params
+    everything, state = choice(request, "all", NO_YES) == "1", choice(request, "state", STATES)
+    severity = choice(request, "severity", SEVERITIES)
+    peer = find_peer(request, query["peer"]).hex() if "peer" in query else None
+    found = [
+        one
+        for one in monitor_of(request).alerts(active_only=not everything and state != "resolved")
+        if state in (None, one.state)
+        and severity in (None, one.severity)
+        and peer in (None, one.peer_id)
+        and all(query.get(field) in (None, getattr(one, field)) for field in ("type", "rule", "region"))
+    ]
+    return page(request, sorted(found, key=lambda one: one.id), lambda one: one.id)
+
+
+async def alert(request: Request) -> Response:
+    """One alert, active or ended within a day."""
+    return answer(_one(monitor_of(request).alerts(), request.path_params["name"], "alert"))
+
+
+async def incidents(request: Request) -> Response:
+    """Open incidents, by id; with `all=1` also those that closed within a day."""
+    everything = choice(request, "all", NO_YES) == "1"
+    found = [one for one in monitor_of(request).incidents() if everything or one.state == "open"]
+    return page(request, sorted(found, key=lambda one: one.id), lambda one: one.id)
+
+
+async def incident(request: Request) -> Response:
+    """One incident with its alerts; of a cascade, what came of what."""
+    monitor = monitor_of(request)
+    found = _one(monitor.incidents(), request.path_params["name"], "incident")
+    by_id = {one.id: one for one in monitor.alerts()}
+    fields = {name: getattr(found, name) for name in found.__struct_fields__}
+    return answer(IncidentDetail(**fields, members=tuple(by_id[name] for name in found.alerts if name in by_id)))
+
+
+async def silences(request: Request) -> Response:
+    """Silences that hold now in the whole network, by id."""
+    return page(request, sorted(monitor_of(request).orders().silences, key=lambda one: one.id), lambda one: one.id)
+
+
+async def silence(request: Request) -> Response:
+    """Hold back messages about some alerts, in the whole network; they are shown all the same."""
+    order = await _read(request, SilenceOrder)
+    monitor = monitor_of(request)
+    return _ordered(request, lambda: monitor.silence(order.matchers, order.for_s, order.author, order.reason))
+
+
+async def unsilence(request: Request) -> Response:
+    """End a silence, at whichever peer it was ordered."""
+    monitor = monitor_of(request)
+    name = _one(monitor.orders().silences, request.path_params["name"], "silence").id
+    return _ordered(request, lambda: Lifted(name, monitor.lift(name)))
+
+
+async def acknowledgements(request: Request) -> Response:
+    """Who looks after what, by the id of the alert or incident."""
+    known = monitor_of(request).orders().acknowledgements
+    return page(request, [known[key] for key in sorted(known)], lambda one: one.key)
+
+
+async def acknowledge(request: Request) -> Response:
+    """Say that somebody looks after an active alert or an open incident: it is not repeated any more."""
+    order, monitor = await _read(request, AcknowledgementOrder), monitor_of(request)
+    active: list[Alert | Incident] = [one for one in monitor.incidents() if one.state == "open"]
+    found = _one([*monitor.alerts(active_only=True), *active], order.key, "active alert or open incident")
+    return _ordered(request, lambda: monitor.acknowledge(found.id, order.author, order.reason))
+
+
+async def rules(request: Request) -> Response:
+    """The rules of this peer, with what each means and what to look at first."""
+    return answer(sorted(monitor_of(request).config.alert_rules(), key=lambda rule: rule.name))
+
+
+def _one(known: Iterable[N], name: str, what: str) -> N:
+    """The one of this id, or of this name at another peer, or the only one whose id begins so. Raises 404 or 409."""
+    known = list(known)
+    found = [one for one in known if one.id.startswith(name)]
+    exact = [one for one in known if name in (one.id, *getattr(one, "names", ()))]
+    if not found and not exact:
+        raise HTTPException(404, f"no {what} {name[:160]!r} is known; `peerscope {LISTED_BY[what]}` lists them")
+    if len(found) > 1 and not exact:
+        raise HTTPException(409, f"{len(found)} ids begin with {name[:160]!r}; give more of it")
+    return (exact or found)[0]
+
+
+async def _read(request: Request, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(await request.body(), type=kind)
+    except msgspec.MsgspecError as error:
+        raise HTTPException(400, f"the body: {error}") from None
+
+
+def _ordered(request: Request, order: Callable[[], Struct]) -> Response:
+    if monitor_of(request).simulation is not None:
+        raise HTTPException(404, "this network is simulated: nobody is told of its alerts")
+    try:
+        return answer(order())
+    except ConfigError as error:
+        raise HTTPException(400, str(error)) from None
+
+
+LISTED_BY = {
+    "alert": "alerts --all",
+    "incident": "incidents --all",
+    "silence": "silences",
+    "active alert or open incident": "alerts",
+}
+"""The verb that lists each kind of thing."""
+
+ROUTES = [
+    Route("/api/v1/alerts", alerts),
+    Route("/api/v1/alerts/{name}", alert),
+    Route("/api/v1/incidents", incidents),
+    Route("/api/v1/incidents/{name}", incident),
+    Route("/api/v1/silences", silences),
+    Route("/api/v1/silences", silence, methods=["POST"]),
+    Route("/api/v1/silences/{name}", unsilence, methods=["DELETE"]),
+    Route("/api/v1/acknowledgements", acknowledgements),
+    Route("/api/v1/acknowledgements", acknowledge, methods=["POST"]),
+    Route("/api/v1/rules", rules),
+]
+ANSWERS: dict[str, Any] = {
+    "/api/v1/alerts": list[Alert],
+    "/api/v1/alerts/{name}": Alert,
+    "/api/v1/incidents": list[Incident],
+    "/api/v1/incidents/{name}": IncidentDetail,
+    "/api/v1/silences": list[StandingSilence],
+    "POST /api/v1/silences": StandingSilence,
+    "/api/v1/silences/{name}": Lifted,
+    "/api/v1/acknowledgements": list[StandingAcknowledgement],
+    "POST /api/v1/acknowledgements": StandingAcknowledgement,
+    "/api/v1/rules": list[Rule],
+}
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "/api/v1/alerts": ("all", "state", "type", "severity", "rule", "region", "peer", "limit", "cursor"),
+    "/api/v1/incidents": ("all", "limit", "cursor"),
+    "/api/v1/silences": ("limit", "cursor"),
+    "/api/v1/acknowledgements": ("limit", "cursor"),
+}
+BODIES = {"/api/v1/silences": Body(kind=SilenceOrder), "/api/v1/acknowledgements": Body(kind=AcknowledgementOrder)}

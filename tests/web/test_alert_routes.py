@@ -1,0 +1,134 @@
+"""Alerts, incidents and orders of a real agent whose rules are always broken."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from live import Agent, client, running, until
+
+RULES = {name: {"threshold": -1.0, "for_s": 0.0} for name in ("cpu-high", "memory-high", "storage-high")}
+FIELDS = {"id", "type", "severity", "title", "description", "peer_id", "state", "started_at", "resolved_at"}
+FIELDS |= {"metadata", "confirmed_by", "runbook", "incident", "silenced_by", "acknowledged_by", "region", "rule"}
+INTENT = {"x-peerscope": "1"}
+
+
+@pytest.fixture(scope="module")
+def alarmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    sections = {"alerts": {"rules": RULES}, "peer": {"region": "eu-west"}, "report": {"interval_s": 0.5}}
+    with running(tmp_path_factory.mktemp("alarmed"), **sections) as agent:
+        until(lambda: len(agent.loop.call(agent.monitor.incidents)) == 1, "three alerts at one peer are an incident")
+        yield agent
+
+
+@pytest.fixture
+def web(alarmed: Agent) -> Iterator[httpx.Client]:
+    with client(alarmed) as asking:
+        asking.headers.update(INTENT)
+        yield asking
+
+
+def test_alerts_are_listed_filtered_and_paged(web: httpx.Client, alarmed: Agent) -> None:
+    found = web.get("/api/v1/alerts").json()
+    assert {one["rule"] for one in found} >= {"cpu-high", "memory-high", "storage-high"}
+    assert all(set(one) >= FIELDS for one in found)
+    assert [one["id"] for one in found] == sorted(one["id"] for one in found)
+    for field, value in (("rule", "cpu-high"), ("severity", "high"), ("peer", alarmed.peer_id[:8]), ("region", "x")):
+        only = web.get("/api/v1/alerts", params={field: value}).json()
+        name = "peer_id" if field == "peer" else field
+        assert [one["id"] for one in only] == [one["id"] for one in found if one[name].startswith(value)]
+    first = web.get("/api/v1/alerts", params={"limit": 1, "type": "resource-exhaustion"})
+    second = web.get(first.links["next"]["url"])
+    assert first.json() + second.json() == found[:2]
+    assert web.get("/api/v1/alerts", params={"state": "resolved"}).json() == []
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("severity=bad", "severity is 'bad'; must be low, medium, high or critical"),
+        ("state=over", "state is 'over'; must be firing or resolved"),
+        ("all=yes", "all is 'yes'; must be 0 or 1"),
+    ],
+)
+def test_a_filter_that_is_no_value_is_refused_in_words(web: httpx.Client, query: str, said: str) -> None:
+    answer = web.get(f"/api/v1/alerts?{query}")
+    assert (answer.status_code, answer.json()["detail"]) == (400, said)
+
+
+def test_one_alert_goes_by_the_beginning_of_its_id(web: httpx.Client) -> None:
+    assert web.get("/api/v1/alerts/cpu-h").json()["rule"] == "cpu-high"
+    assert web.get("/api/v1/alerts/nothing").status_code == 404
+
+
+def test_an_incident_has_its_alerts_and_they_name_it(web: httpx.Client, alarmed: Agent) -> None:
+    (incident,) = web.get("/api/v1/incidents").json()
+    assert (incident["kind"], incident["root"], incident["state"]) == ("peer-cluster", alarmed.peer_id, "open")
+    whole = web.get(f"/api/v1/incidents/{incident['id']}").json()
+    assert [one["id"] for one in whole["members"]] == incident["alerts"]
+    assert {one["incident"] for one in whole["members"]} == {incident["id"]}
+    assert web.get("/api/v1/incidents/nothing").status_code == 404
+
+
+def test_a_peer_answers_its_alerts(web: httpx.Client, alarmed: Agent) -> None:
+    listed = web.get("/api/v1/alerts?all=1").json()
+    about = web.get(f"/api/v1/peers/{alarmed.peer_id}").json()["alerts"]
+    assert sorted(one["id"] for one in about) == [one["id"] for one in listed]
+
+
+def test_a_silence_is_ordered_shown_and_lifted(web: httpx.Client, alarmed: Agent) -> None:
+    order = {"matchers": ["rule=cpu-*"], "for_s": 60, "reason": "we know", "author": "ann"}
+    silence = web.post("/api/v1/silences", json=order).json()
+    assert (silence["matchers"], silence["author"]) == ([["rule", "cpu-*"]], "ann")
+
+    def marks() -> set[str | None]:
+        return {one["silenced_by"] for one in web.get("/api/v1/alerts?rule=cpu-high").json()}
+
+    until(lambda: marks() == {silence["id"]}, "the alert is silenced")
+    assert [one["id"] for one in web.get("/api/v1/silences").json()] == [silence["id"]]
+    assert web.delete(f"/api/v1/silences/{silence['id']}").json() == {"id": silence["id"], "lifted": True}
+    until(lambda: marks() == {None}, "the silence is lifted")
+    assert web.delete(f"/api/v1/silences/{silence['id']}").status_code == 404
+
+
+def test_an_acknowledged_incident_says_by_whom(web: httpx.Client) -> None:
+    (incident,) = web.get("/api/v1/incidents").json()
+    told = web.post("/api/v1/acknowledgements", json={"key": incident["id"], "author": "bob", "reason": "on it"}).json()
+    assert (told["key"], told["author"]) == (incident["id"], "bob")
+    until(
+        lambda: [one["acknowledged_by"] for one in web.get("/api/v1/incidents").json()] == ["bob"],
+        "the incident is looked after",
+    )
+    assert [one["author"] for one in web.get("/api/v1/acknowledgements").json()] == ["bob"]
+    assert web.post("/api/v1/acknowledgements", json={"key": "nothing-here"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ({"matchers": ["colour=red"], "for_s": 60, "reason": "x"}, "'colour=red' is no matcher"),
+        ({"matchers": ["rule=a"], "for_s": 1e9, "reason": "x"}, "$.for_s"),
+        ({"matchers": [], "for_s": 60, "reason": "x"}, "$.matchers"),
+        ({"matchers": ["rule=a"], "for_s": 60, "reason": " "}, "reason is ''"),
+        ({"matchers": ["rule=a"], "for_s": 60}, "`reason`"),
+    ],
+)
+def test_a_silence_that_cannot_be_is_refused_in_words(web: httpx.Client, order: dict[str, object], said: str) -> None:
+    answer = web.post("/api/v1/silences", json=order)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert said in answer.json()["detail"]
+
+
+def test_orders_need_the_header_that_no_other_sites_page_can_send(alarmed: Agent) -> None:
+    with client(alarmed) as asking:
+        order = {"matchers": ["rule=a"], "for_s": 60, "reason": "x"}
+        assert asking.post("/api/v1/silences", json=order).status_code == 403
+        assert asking.delete("/api/v1/silences/00112233").status_code == 403
+        assert asking.post("/api/v1/acknowledgements", json={"key": "cpu"}).status_code == 403
+
+
+def test_the_rules_are_told_as_this_peer_has_them(web: httpx.Client) -> None:
+    rules = {one["name"]: one for one in web.get("/api/v1/rules").json()}
+    assert rules["cpu-high"]["above"] == -1.0
+    assert all(one["runbook"] for one in rules.values())
