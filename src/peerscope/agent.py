@@ -63,7 +63,7 @@ class Monitor(Outlook):
         self.state = State(state or default_state())
         self.http: str | None = None
         """URL of the dashboard, once the web server has one."""
-        self.chronicle = Chronicle(self.moment, self.region_health, config.regions.hold_s)
+        self.chronicle = Chronicle(self.moment, self.region_health, self.links, config.regions.hold_s)
         """Events as they happen, and the statuses of the last hour."""
         self.alerting = Alerting(config.alert_rules(), self.moment, self.mesh_links, self.chronicle)
         """Conditions worth telling, here and in the network."""

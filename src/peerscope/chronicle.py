@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,10 +17,12 @@ import msgspec
 from peerscope.mesh.events import Effect, Forgotten, LinkChanged, Stored
 from peerscope.records.bodies import Observations, Profile, Report
 from peerscope.views.changes import VerdictChanges
+from peerscope.views.links import Link
 from peerscope.views.moment import Moment
 from peerscope.views.peers import status
 from peerscope.views.region_changes import RegionChanges
 from peerscope.views.regions import RegionHealth
+from peerscope.views.replay import LinkPast
 from peerscope.views.timeline import Timeline
 
 AGAIN_S = 0.25
@@ -39,14 +41,21 @@ class Chronicle:
     """Turns the core's effects and the passing of time into events for whoever listens."""
 
     def __init__(
-        self, moment: Callable[[], Moment], regions: Callable[[], list[RegionHealth]], region_hold_s: float
+        self,
+        moment: Callable[[], Moment],
+        regions: Callable[[], list[RegionHealth]],
+        links: Callable[[], Sequence[Link]],
+        region_hold_s: float,
     ) -> None:
-        """`moment`, `regions`: how to look at the network now."""
+        """`moment`, `regions`, `links`: how to look at the network now."""
         self.timeline = Timeline()
+        self.links = LinkPast()
+        """Which links there were over the last hour."""
         self.regions: list[RegionHealth] = []
         """Every region, as of the last look: a few seconds ago."""
         self._moment = moment
         self._look_at_regions = regions
+        self._look_at_links = links
         self._listeners: list[Listener] = []
         self._verdicts = VerdictChanges()
         self._regions = RegionChanges(region_hold_s)
@@ -94,6 +103,7 @@ class Chronicle:
                     if now >= again_at:
                         again_at = now + REGIONS_S
                         self._note_regions()
+                        self.links.observe(self._look_at_links(), self._moment().wall)
                 except Exception:
                     log.exception("the review of peers failed")
                 await asyncio.sleep(STATUSES_S)

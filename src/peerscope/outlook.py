@@ -34,6 +34,7 @@ from peerscope.views.links import Link
 from peerscope.views.moment import Moment
 from peerscope.views.peers import PeerView, peer_view, peer_views
 from peerscope.views.regions import RegionHealth, region_health
+from peerscope.views.replay import Replay, replay
 from peerscope.views.timeline import Change
 from peerscope.views.topology import Survey, Topology
 from peerscope.zones.overview import Zone, zones
@@ -180,6 +181,10 @@ class Outlook(ABC):
         """Links between agents, both ends merged."""
         return self._survey.links.mesh(self.moment())
 
+    def links(self) -> tuple[Link, ...]:
+        """Links on every layer; the same object as before where nothing changed."""
+        return self._survey.links.at(self.moment())
+
     def peers(self) -> list[PeerView]:
         """All known peers."""
         return peer_views(self.moment())
@@ -191,6 +196,11 @@ class Outlook(ABC):
     def history(self, peer: PeerId) -> tuple[Change, ...]:
         """The last hour's statuses of one peer."""
         return self.chronicle.timeline.of(peer)
+
+    def replay(self, since: float) -> Replay:
+        """Statuses and links since that Unix second, one hour ago at the most."""
+        chronicle = self.chronicle
+        return replay(chronicle.timeline, chronicle.links, since, self.moment().wall)
 
     def region_health(self) -> list[RegionHealth]:
         """Every region of the network."""

@@ -18,8 +18,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-REFUSED = ("WebSocket connection to", "ERR_CONNECTION_REFUSED")
-"""The browser's own lines while a peer is dead."""
+REFUSED = ("WebSocket connection to", "ERR_CONNECTION_REFUSED", "status of 400")
+"""The browser's own lines while a peer is dead, and where it refuses what it was asked."""
 
 
 @pytest.fixture(scope="session")

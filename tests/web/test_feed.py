@@ -22,8 +22,9 @@ from peerscope.web import feed as feed_module
 from peerscope.web.app import SOCKET_BYTES_MAX
 from peerscope.web.feed import QUEUE_MAX, Client, Feed
 
-ALWAYS = {"self", "health", "verdicts", "peers", "links"}
-SOMETIMES = {"map", "regions", "trends"}
+ALWAYS = {"self", "health", "verdicts", "peers", "links", "alerts"}
+SOMETIMES = {"map", "regions", "trends", "trouble"}
+GONE = {"gone", "links_gone", "alerts_gone"}
 NEWCOMERS = tuple(Identity(bytes((number,)) * 32) for number in range(200, 220))
 
 
@@ -87,7 +88,7 @@ def test_deltas_follow_without_a_gap_even_when_nothing_happens(agent: Agent) -> 
         for step in range(1, 4):
             delta = next_message(feed)
             assert (delta["type"], delta["seq"]) == ("delta", seq + step)
-            assert ALWAYS | {"gone", "links_gone"} <= set(delta["data"]) <= ALWAYS | SOMETIMES | {"gone", "links_gone"}
+            assert ALWAYS | GONE <= set(delta["data"]) <= ALWAYS | SOMETIMES | GONE
 
 
 def test_a_page_that_follows_the_feed_shows_what_the_api_says(agent: Agent, web: httpx.Client) -> None:

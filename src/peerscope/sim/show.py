@@ -88,7 +88,7 @@ class Show(Outlook):
         self._reached: deque[tuple[float, float]] = deque()
         """Real and virtual times of the last ten seconds."""
         self.node = Node(config.node, config.report.interval_s, rng)
-        self.chronicle = Chronicle(self.moment, self.region_health, config.regions.hold_s)
+        self.chronicle = Chronicle(self.moment, self.region_health, self.links, config.regions.hold_s)
         self.tally = Tally(self.moment, self.mesh_links)
         self.recorder = None
         if config.history.enabled:

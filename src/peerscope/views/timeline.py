@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -50,6 +51,10 @@ class Timeline:
     def of(self, peer: PeerId) -> tuple[Change, ...]:
         """The changes of one peer, oldest first."""
         return tuple(self._changes.get(peer, ()))
+
+    def all(self) -> Iterable[tuple[PeerId, Iterable[Change]]]:
+        """The changes of every peer, each oldest first."""
+        return self._changes.items()
 
     def forget(self, peer: PeerId) -> None:
         """Nobody remembers this peer."""

@@ -15,7 +15,19 @@ from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
-from peerscope.web import alerts, conduct, export, history, metrics, regions, routes, telemetry, threats, topology
+from peerscope.web import (
+    alerts,
+    conduct,
+    export,
+    history,
+    metrics,
+    regions,
+    replay,
+    routes,
+    telemetry,
+    threats,
+    topology,
+)
 from peerscope.web import zones as zone_routes
 from peerscope.web.answers import answer, find_peer, monitor_of, page
 from peerscope.web.bodies import Body
@@ -103,6 +115,7 @@ ROUTES = [
     *metrics.ROUTES,
     *conduct.ROUTES,
     *regions.ROUTES,
+    *replay.ROUTES,
     *routes.ROUTES,
     *topology.ROUTES,
     *telemetry.ROUTES,
@@ -124,6 +137,7 @@ ANSWERS: dict[str, Any] = {
     **metrics.ANSWERS,
     **conduct.ANSWERS,
     **regions.ANSWERS,
+    **replay.ANSWERS,
     **routes.ANSWERS,
     **topology.ANSWERS,
     **telemetry.ANSWERS,
@@ -140,6 +154,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "/api/v1/peers": ("region", "status", "limit", "cursor"),
     **alerts.PARAMETERS,
     **regions.PARAMETERS,
+    **replay.PARAMETERS,
     **routes.PARAMETERS,
     **threats.PARAMETERS,
     **topology.PARAMETERS,

@@ -23,6 +23,7 @@ from peerscope.views.peers import status
 from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.topology import Topology
 from peerscope.views.trends import Trends
+from peerscope.web.alert_content import FeedAlert, Trouble, active, trouble
 
 END_HEX = 16
 """Digits of an id that name an end of a link, as the records themselves do."""
@@ -110,6 +111,8 @@ class Picture(Struct, frozen=True):
     map: Map
     regions: tuple[FeedRegion, ...]
     trends: Trends
+    alerts: dict[str, FeedAlert]
+    trouble: Trouble
 
 
 class Painter:
@@ -133,6 +136,7 @@ class Painter:
             self._slow_at = moment.now
             regions = region_health(moment, config.regions, config.links.rings, links)
             self._slow = tuple(map(_region, regions)), outlook.tally.day.trends(moment.wall)
+        alerts = outlook.alerts(active_only=True)
         return Picture(
             me=outlook.self_view(),
             health=network_health(moment, config.links.rings, links),
@@ -142,6 +146,8 @@ class Painter:
             map=self._map,
             regions=self._slow[0],
             trends=self._slow[1],
+            alerts=active(alerts),
+            trouble=trouble(alerts, outlook.incidents(), outlook.orders().silences),
         )
 
     def _follow(self, topology: Topology) -> None:
@@ -165,6 +171,7 @@ def snapshot(picture: Picture) -> dict[str, Any]:
         **_sometimes(picture),
         "peers": list(picture.peers.values()),
         "links": list(picture.links.values()),
+        "alerts": list(picture.alerts.values()),
     }
 
 
@@ -176,6 +183,8 @@ def delta(before: Picture, now: Picture) -> dict[str, Any]:
         **{name: value for name, value in _sometimes(now).items() if value != was[name]},
         "peers": [peer for key, peer in now.peers.items() if before.peers.get(key) != peer],
         "gone": [key for key in before.peers if key not in now.peers],
+        "alerts": [alert for key, alert in now.alerts.items() if before.alerts.get(key) != alert],
+        "alerts_gone": [key for key in before.alerts if key not in now.alerts],
         "links": _news(before, now),
         "links_gone": [key for key in before.links if key not in now.links] if before.links is not now.links else [],
     }
@@ -192,7 +201,7 @@ def _always(picture: Picture) -> dict[str, Any]:
 
 
 def _sometimes(picture: Picture) -> dict[str, Any]:
-    return {"map": picture.map, "regions": picture.regions, "trends": picture.trends}
+    return {"map": picture.map, "regions": picture.regions, "trends": picture.trends, "trouble": picture.trouble}
 
 
 def _peer(moment: Moment, peer: PeerId) -> FeedPeer:

@@ -49,7 +49,7 @@ async def history(request: Request) -> Response:
     question = Question(
         series,
         monitor_of(request).peer.me if series.scope == "peer" and peer is None else peer,
-        since=_since(query.get("since", SINCE_DEFAULT), now),
+        since=since_s(query.get("since", SINCE_DEFAULT), now),
         until=now,
         step_s=_seconds(query["step"], "step") if "step" in query else None,
     )
@@ -89,7 +89,8 @@ async def _peer(request: Request, recorder: Recorder, name: str | None) -> PeerI
         return found[0]
 
 
-def _since(text: str, now: int) -> int:
+def since_s(text: str, now: int) -> int:
+    """Unix seconds of a time that was given as one, or as how long it is ago; 400 otherwise."""
     if text.isascii() and text.isdecimal() and len(text) <= 12:
         since = int(text)
     else:

@@ -1,19 +1,89 @@
-// The place of alerts, incidents and threats.
+// The panel of what needs somebody: alerts grouped by incident, what ended, threats, and silences.
 
-import { html } from "./vendor/preact.js";
-import { Panel } from "./tabs.js";
-import { perStatus, selected, statusFilter } from "./state.js";
+import { html, signal } from "./vendor/preact.js";
+import { AlertRows } from "./alert-row.js";
+import { Incident } from "./incidents.js";
+import { Silences } from "./orders.js";
+import { SEVERITIES, Severity, gravestFirst } from "./severities.js";
+import { Choice, Panel } from "./tabs.js";
+import { Threats } from "./threats.js";
+import { useAnswer } from "./ask.js";
+import { alerts, isPast, live, panel, perStatus, selected, statusFilter, trouble } from "./state.js";
+import { count, plain } from "./format.js";
+
+const ENDED_MS = 15_000;
+
+const view = signal(null);
 
 export function Alerts() {
+  const open = live.trouble.value.incidents.filter(({ state }) => state === "open").length;
+  const views = [
+    ["active", `Active ${live.alerts.value.size}`],
+    ["ended", "Ended"],
+    ["threats", "Threats"],
+    ["silences", `Silences ${live.trouble.value.silences.length}`],
+  ];
+  const shown = isPast.value ? "active" : view.value ?? "active";
+  return html`<${Panel} name="alerts" title="Alerts" note=${noteOf(open)}
+      tools=${!isPast.value && html`<${Choice} of=${views} value=${view} label="What is shown" usual="active" />`}>
+    ${shown === "active" && html`<${Active} />`}
+    ${shown === "ended" && html`<${Ended} />`}
+    ${shown === "threats" && html`<${Threats} />`}
+    ${shown === "silences" && html`<${Silences} />`}
+  <//>`;
+}
+
+function noteOf(open) {
+  if (isPast.value) return "Those that fired then. Incidents are of now, and not shown.";
+  return open === 0 ? "What needs somebody." : `${open} open ${open === 1 ? "incident" : "incidents"}: alerts with one probable cause.`;
+}
+
+function Active() {
+  const incidents = gravestFirst(trouble.value.incidents.filter(({ state }) => state === "open"));
+  const grouped = new Set(incidents.map(({ id }) => id));
+  const alone = gravestFirst([...alerts.value.values()].filter(({ incident }) => !grouped.has(incident)));
+  const total = Object.values(trouble.value.firing).reduce((sum, number) => sum + number, 0);
+  const told = [...alerts.value.values()].filter(({ state }) => state === "firing").length;
+  if (incidents.length === 0 && alone.length === 0) return html`<${Quiet} />`;
+  return html`
+    ${incidents.map((incident) => html`<${Incident} key=${incident.id} incident=${incident} />`)}
+    ${alone.length > 0 && html`
+      ${incidents.length > 0 && html`<h3>By themselves <span class="muted">${alone.length}</span></h3>`}
+      <${AlertRows} list=${alone} />`}
+    ${total > told && html`<p class="muted">The gravest ${count(told)} of ${count(total)} alerts. <code>peerscope alerts</code> lists them all.</p>`}`;
+}
+
+function Quiet() {
   const bad = (perStatus.value.down ?? 0) + (perStatus.value.unhealthy ?? 0);
   const show = () => {
     selected.value = null;
     statusFilter.value = new Set(["down", "unhealthy"]);
   };
-  return html`<${Panel} name="alerts" title="Alerts" note="What needs somebody, with its root cause.">
-    <div class="empty"><h3>This agent raises no alerts yet</h3>
-      <p>Verdicts and statuses of every peer are live all the same${bad > 0
-        ? html`: <button class="link" onClick=${show}>${bad} ${bad === 1 ? "peer needs" : "peers need"} attention</button>.`
-        : ", and none is down or unhealthy."}</p></div>
-  <//>`;
+  return html`<div class="empty quiet" data-testid="quiet"><h3><span aria-hidden="true">✓</span> ${isPast.value ? "Nothing was wrong" : "Nothing needs you"}</h3>
+    <p>No alert fires in the whole network${bad > 0
+      ? html`, though <button class="link" onClick=${show}>${bad} ${bad === 1 ? "peer is" : "peers are"} down or unhealthy</button>.`
+      : ", and no peer is down or unhealthy."}</p></div>`;
+}
+
+function Ended() {
+  const { value, error } = useAnswer("alerts?state=resolved&limit=200", ENDED_MS);
+  const closed = live.trouble.value.incidents.filter(({ state }) => state !== "open");
+  if (value === null) return html`<p class="muted">${error ? plain(error.message, 120) : "Loading…"}</p>`;
+  if (value.length === 0 && closed.length === 0) return html`<div class="empty small"><h3>Nothing ended within a day</h3>
+    <p>Alerts and incidents that are over are kept here for 24 hours.</p></div>`;
+  const latest = [...value].sort((a, b) => b.resolved_at - a.resolved_at);
+  return html`${closed.map((incident) => html`<${Incident} key=${incident.id} incident=${incident} />`)}<${AlertRows} list=${latest} />`;
+}
+
+/** In the header: how many fire, by severity. */
+export function AlertCounts() {
+  const { firing } = trouble.value;
+  const some = SEVERITIES.filter((severity) => firing[severity] > 0);
+  const words = some.map((severity) => `${firing[severity]} ${severity}`).join(", ") || "none";
+  return html`<button class="alarms" data-testid="fact-alerts" aria-label=${`Alerts: ${words}`} title=${`Alerts that fire: ${words}`}
+      onClick=${() => { panel.value = "alerts"; }}>
+    <span class="muted">alerts</span>
+    <span class="by-severity">${some.length === 0 ? html`<b class="muted">none</b>`
+      : some.map((severity) => html`<b key=${severity} class=${severity}><${Severity} of=${severity} />${count(firing[severity])}</b>`)}</span>
+  </button>`;
 }

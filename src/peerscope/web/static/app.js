@@ -10,10 +10,11 @@ import { Stale, Welcome } from "./notices.js";
 import { Overview } from "./overview.js";
 import { Peers } from "./peers.js";
 import { Tabs, isPanel } from "./tabs.js";
+import { Then, backToNow } from "./time-bar.js";
 import { Traffic } from "./traffic.js";
 import { Regions } from "./world.js";
 import { feedAddress, get, readFragment, remember } from "./session.js";
-import { apply, feed as feedState, health, me, monotonic, now, panel, selected } from "./state.js";
+import { apply, feed as feedState, isPast, live, me, monotonic, now, panel, selected } from "./state.js";
 import { plain } from "./format.js";
 
 open(readFragment());
@@ -35,7 +36,8 @@ function App() {
   return html`
     <${Overview} />
     <${Stale} retry=${() => feed.retry()} />
-    <main class=${selected.value === null ? "" : "with-drawer"}>
+    <${Then} />
+    <main class=${`${selected.value === null ? "" : "with-drawer"} ${isPast.value ? "is-past" : ""}`}>
       <div class="stage">
         <${Tabs} />
         <div class="panels" role=${panel.value === "topology" ? "tabpanel" : null} aria-labelledby="tab-topology" id="panel-topology">
@@ -54,7 +56,9 @@ function App() {
 setInterval(() => { now.value = monotonic(); }, 1000);
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && selected.value !== null) selected.value = null;
+  if (event.key !== "Escape") return;
+  if (selected.value !== null) selected.value = null;
+  else if (isPast.value) backToNow();
 });
 window.addEventListener("hashchange", () => {
   open(readFragment());
@@ -63,7 +67,7 @@ window.addEventListener("hashchange", () => {
 effect(() => remember({ panel: panel.value === "topology" ? null : panel.value, peer: selected.value }));
 effect(() => {
   // The tab's title tells an operator with many tabs which one to look at.
-  const bad = (health.value?.unhealthy_peers ?? 0) + (health.value?.down_peers ?? 0);
+  const bad = (live.health.value?.unhealthy_peers ?? 0) + (live.health.value?.down_peers ?? 0);
   const network = plain(me.value?.network, 40);
   document.title = `${bad > 0 ? `(${bad}) ` : ""}${network ? `${network} · ` : ""}peerscope`;
 });

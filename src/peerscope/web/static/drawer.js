@@ -1,12 +1,14 @@
 // Everything about one peer, beside the map.
 
 import { html, signal, useEffect, useRef } from "./vendor/preact.js";
+import { AlertRows } from "./alert-row.js";
 import { Copyable } from "./copy.js";
 import { Past } from "./past.js";
 import { Checks, Evidence, Links, Metrics } from "./details.js";
 import { Series } from "./series.js";
+import { gravestFirst } from "./severities.js";
 import { Glyph } from "./statuses.js";
-import { ageOf, me, now, peers, selected, wall } from "./state.js";
+import { ageOf, alerts, isPast, me, now, peers, selected, wall } from "./state.js";
 import { age, dateTime, duration, plain, signedSeconds } from "./format.js";
 import { get } from "./session.js";
 import { verdictOf, verdictSentence } from "./verdict.js";
@@ -91,9 +93,11 @@ function Sheet({ peer, gone }) {
       ${verdict !== peer.status && html`<span class="badge verdict ${verdict}">${verdict}</span>`}
       <${Close} />
     </div>
+    ${isPast.value && html`<p class="notice">Status and alerts are of then; all else is of now.</p>`}
     ${gone && html`<p class="notice">Gone from the network; this is the last that was known of it.</p>`}
     <p class="sentence ${verdict}">${verdictSentence(peer)}</p>
     <${Evidence} evidence=${added.evidence} verdict=${verdict} />
+    <${PeerAlerts} id=${peer.peer_id} />
     <h3>Checks${["down", "left", "partitioned"].includes(verdict) && html` <span class="muted">as it last reported</span>`}</h3>
     ${waiting ? loading : html`<${Checks} checks=${details?.checks} />`}
     <h3>Last hour</h3>
@@ -104,14 +108,19 @@ function Sheet({ peer, gone }) {
     ${waiting ? loading : html`<${Links} links=${details?.links} />`}
     <h3>Facts</h3>
     <${Facts} peer=${peer} details=${details} />
-    <h3>Alerts</h3>
-    <p class="muted">This agent raises no alerts yet.</p>
     <h3>Metrics</h3>
     ${waiting ? loading : html`<${Metrics} metrics=${details?.metrics} />
       ${details?.metrics && !details.metrics.node && html`<p class="muted">No node attached: ${peer.peer_id === me.value?.peer_id
         ? html`start this agent with <code>--node-source</code>, or let your program post telemetry.`
         : "its operator can attach one with --node-source."}</p>`}`}
     ${added.error && html`<p class="muted">Evidence and history may be missing: ${plain(added.error, 120)}.</p>`}`;
+}
+
+/** What fires about this peer. */
+function PeerAlerts({ id }) {
+  const list = gravestFirst([...alerts.value.values()].filter((alert) => alert.peer_id === id));
+  return html`<h3>Alerts <span class="muted">${list.length}</span></h3>
+    <div data-testid="peer-alerts">${list.length > 0 ? html`<${AlertRows} list=${list} isOfPeer />` : html`<p class="muted">None fires about this peer.</p>`}</div>`;
 }
 
 function Facts({ peer, details }) {

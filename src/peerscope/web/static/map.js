@@ -10,7 +10,10 @@ import { glyphRadius, haloPadding } from "./drawing.js";
 import { View, fitting, gestures } from "./view.js";
 import { focusOf, sceneOf } from "./scene.js";
 import { Legend, Tooltip } from "./legend.js";
-import { hovered, layer, layers, links, matching, me, nodes, panel, peers, selected, shape } from "./state.js";
+import { TimeBar, openTime } from "./time-bar.js";
+import {
+  everyNode, hovered, layer, layers, links, live, matching, me, nodes, panel, peers, recording, selected, shape,
+} from "./state.js";
 import { count } from "./format.js";
 
 const PICK_PX = 14;
@@ -53,7 +56,9 @@ class TopologyMap {
     this.#unsubscribe = [
       effect(() => {
         void [layer.value, shape.value];
-        this.#changed(nodes.value, links.value, closed.value);
+        void [nodes.value, links.value];
+        // In the past everybody keeps the place that they have now: links of then are drawn, but pull nobody.
+        this.#changed(everyNode.value, live.links.value, closed.value);
       }),
       effect(() => {
         void [selected.value, hovered.value, matching.value, me.value, panel.value];
@@ -308,10 +313,11 @@ export function Topology() {
       </select>`}
       ${isLarge.value && html`<button class="tool" onClick=${opened.value.size > 0 ? closeAll : openAll}
         title="Regions are bubbles; a click opens one">${opened.value.size > 0 ? "close regions" : "open all"}</button>`}
+      ${recording.value === null && html`<button class="tool" title="Play the last hour again" onClick=${openTime}>past hour</button>`}
       <button class="tool" title="Zoom in" aria-label="Zoom in" onClick=${() => map.current.zoom(1.35)}>+</button>
       <button class="tool" title="Zoom out" aria-label="Zoom out" onClick=${() => map.current.zoom(1 / 1.35)}>−</button>
       <button class="tool" title="Show everything (0)" onClick=${() => map.current.fit()}>fit</button>
     </div>
     <${Tooltip} where=${(ref) => map.current?.where(ref)} />
-  </div><${Legend} /></section>`;
+  </div><${TimeBar} /><${Legend} /></section>`;
 }

@@ -1,6 +1,7 @@
 // The header: the network in one glance.
 
 import { html } from "./vendor/preact.js";
+import { AlertCounts } from "./alerts.js";
 import { Glyph } from "./statuses.js";
 import { Spark } from "./spark.js";
 import { feed, health, heardAt, me, now, simulation, statusFilter, toggleStatus, trends, verdicts, wall } from "./state.js";
@@ -25,12 +26,12 @@ export function Overview() {
       <${PastHour} />
       ${COUNTS.map((status) => html`<${Count} key=${status} status=${status} value=${totals[`${status}_peers`]} />`)}
     </div>
+    <${AlertCounts} />
     <dl class="facts">
       <div data-testid="fact-connectivity" title="Links that stand, of those that should"><dt>connectivity</dt><dd>${percent(totals.connectivity)}</dd></div>
       <div title=${`mean ${latency(totals.average_latency_s)}`}><dt>median RTT</dt>
         <dd>${latency(totals.median_latency_s)} <${Arrow} trend=${trends.value?.average_latency} worse="up" /></dd></div>
       <div class="wide"><dt>errors</dt><dd>${percent(trends.value?.error_rate?.current)} <${Arrow} trend=${trends.value?.error_rate} worse="up" /></dd></div>
-      <div class="wide" data-testid="fact-alerts" title="This agent raises no alerts yet"><dt>alerts</dt><dd class="muted">–</dd></div>
       <div class="mine"><dt>this peer</dt><dd><code title=${plain(mine?.peer_id)}>${mine ? plain(mine.peer_id, 65).slice(0, 10) : "–"}</code>
         ${mine?.region && html` <span class="muted" title=${plain(mine.region)}>${plain(mine.region, 16)}</span>`}</dd></div>
     </dl>

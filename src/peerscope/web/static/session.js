@@ -60,11 +60,21 @@ export function feedAddress() {
 
 /** GET below /api/v1; rejects with an Error that carries `status` when the answer is not JSON or not 2xx. */
 export async function get(path, abort) {
-  const headers = { Accept: "application/json" };
+  return ask(path, { signal: abort });
+}
+
+/** What changes something; rejects as `get` does, in the words of the agent. */
+export async function order(method, path, body) {
+  return ask(path, { method, body: body && JSON.stringify(body) }, { "Content-Type": "application/json", "X-Peerscope": "1" });
+}
+
+async function ask(path, options, more = {}) {
+  const headers = { Accept: "application/json", ...more };
   if (token.value) headers.Authorization = `Bearer ${token.value}`;
-  const answer = await fetch(new URL(`api/v1/${path}`, document.baseURI), { headers, signal: abort, cache: "no-store" });
+  const answer = await fetch(new URL(`api/v1/${path}`, document.baseURI), { headers, cache: "no-store", ...options });
   if (!answer.ok) {
-    const error = new Error(`the peer answered ${answer.status}`);
+    const detail = await answer.json().then((said) => said.detail, () => null);
+    const error = new Error(detail || `the peer answered ${answer.status}`);
     error.status = answer.status;
     throw error;
   }

@@ -4,19 +4,43 @@
 // group; it replaces a Map rather than changing it, so that a view which kept the old one still
 // holds one moment of the network and comparing identities tells what changed.
 
-import { batch, computed, signal } from "./vendor/preact.js";
+import { batch, computed, signal, untracked } from "./vendor/preact.js";
 import { isNumber, plain } from "./format.js";
 import { STATUSES, knownStatus } from "./statuses.js";
+import { alertsAt, linksAt, statusesAt } from "./replay.js";
+
+const NO_SHAPE = { hollow: [], articulation_peers: [], partitions: [] };
+const NO_TROUBLE = { firing: {}, incidents: [], silences: [] };
+
+/** The network now, whatever moment is shown. */
+export const live = {
+  health: signal(null),
+  verdicts: signal({}),
+  peers: signal(new Map()),
+  links: signal(new Map()),
+  shape: signal(NO_SHAPE),
+  /** Active alerts by id. */
+  alerts: signal(new Map()),
+  /** {firing, incidents, silences}: alerts by severity, and what concerns many of them. */
+  trouble: signal(NO_TROUBLE),
+};
+
+/** The last hour, once somebody wants to see it; and the Unix second of it that is shown, null for now. */
+export const recording = signal(null);
+export const instant = signal(null);
+export const isPast = computed(() => recording.value !== null && instant.value !== null);
 
 export const me = signal(null);
-export const health = signal(null);
-/** Peers by verdict. */
-export const verdicts = signal({});
-export const peers = signal(new Map());
+export const peers = shown(live.peers, () => pastPeers.value);
 /** By both ends and layer; an end is a `ref`. */
-export const links = signal(new Map());
+export const links = shown(live.links, () => linksAt(recording.value, instant.value));
 /** {hollow, articulation_peers, partitions}: what the shape of the network says beside its links. */
-export const shape = signal({ hollow: [], articulation_peers: [], partitions: [] });
+export const shape = shown(live.shape, () => pastShape.value);
+export const health = shown(live.health, () => pastHealth.value);
+/** Peers by verdict. */
+export const verdicts = shown(live.verdicts, () => ({}));
+export const alerts = shown(live.alerts, () => alertsAt(recording.value, instant.value));
+export const trouble = shown(live.trouble, () => ({ ...NO_TROUBLE, firing: bySeverity(alerts.value) }));
 export const regions = signal([]);
 export const trends = signal(null);
 /** What turns our monotonic seconds into the peer's Unix seconds; null before the first message. */
@@ -53,24 +77,36 @@ export function apply(message) {
     heardAt.value = time;
     if (isNumber(message.timestamp)) epoch.value = message.timestamp - time;
     if (fresh || data.self) me.value = data.self ?? null;
-    if (fresh || data.health) health.value = data.health ?? null;
-    if (fresh || data.verdicts) verdicts.value = data.verdicts ?? {};
-    if (fresh || data.map) shape.value = data.map ?? { hollow: [], articulation_peers: [], partitions: [] };
+    if (fresh || data.health) live.health.value = data.health ?? null;
+    if (fresh || data.verdicts) live.verdicts.value = data.verdicts ?? {};
+    if (fresh || data.map) live.shape.value = data.map ?? NO_SHAPE;
+    if (fresh || data.trouble) live.trouble.value = data.trouble ?? NO_TROUBLE;
     if (fresh || data.regions) regions.value = data.regions ?? [];
     if (fresh || data.trends) trends.value = data.trends ?? null;
     if (fresh || data.peers?.length || data.gone?.length) {
-      const next = new Map(fresh ? [] : peers.value);
+      const next = new Map(fresh ? [] : live.peers.value);
       for (const peer of data.peers ?? []) next.set(peer.peer_id, readable(peer));
       for (const id of data.gone ?? []) next.delete(id);
-      peers.value = next;
+      live.peers.value = next;
+    }
+    if (fresh || data.alerts?.length || data.alerts_gone?.length) {
+      const next = new Map(fresh ? [] : live.alerts.value);
+      for (const alert of data.alerts ?? []) next.set(alert.id, alert);
+      for (const id of data.alerts_gone ?? []) next.delete(id);
+      live.alerts.value = next;
     }
     if (fresh || data.links?.length || data.links_gone?.length) {
-      const next = new Map(fresh ? [] : links.value);
+      const next = new Map(fresh ? [] : live.links.value);
       for (const link of data.links ?? []) next.set(linkKey(link.source, link.target, link.layer), link);
       for (const [source, target, name] of data.links_gone ?? []) next.delete(linkKey(source, target, name));
-      links.value = next;
+      live.links.value = next;
     }
   });
+}
+
+/** What is so now, or what was so at the moment in the past that is shown. */
+function shown(now, then) {
+  return computed(() => (isPast.value ? then() : now.value));
 }
 
 function linkKey(source, target, name) {
@@ -116,6 +152,51 @@ export const nodes = computed(() => {
     const shown = plain(name.slice(name.indexOf(":") + 1), 16);
     found.set(name, { ref: name, peer_id: null, shown, place: "", status: "unknown", verdict: null, monitored: false, layer: seenIn });
   }
+  return found;
+});
+
+/** Peers as they were: their status, and who they are as far as that is still known. */
+const pastPeers = computed(() => {
+  if (!isPast.value) return new Map();
+  const known = untracked(() => live.peers.value);
+  const found = new Map();
+  for (const [id, status] of statusesAt(recording.value, instant.value)) {
+    const { peer_id, version, region, region_source, node, address } = known.get(id) ?? { peer_id: id };
+    found.set(id, readable({ peer_id, version, region, region_source, node, address, status, verdict: VERDICTS_THEN[status] }));
+  }
+  return found;
+});
+
+/** Of a status alone no verdict follows where nobody reported. */
+const VERDICTS_THEN = { healthy: "alive", degraded: "alive", unhealthy: "alive", down: "down", left: "left" };
+
+/** Where the mesh would have come apart is not kept. */
+const pastShape = computed(() => {
+  const ends = new Set([...links.value.values()].flatMap(({ source, target }) => [source, target]));
+  return { ...NO_SHAPE, hollow: untracked(() => live.shape.value).hollow.filter(({ name }) => ends.has(name)) };
+});
+
+const pastHealth = computed(() => ({
+  total_peers: peers.value.size - perStatus.value.left,
+  ...Object.fromEntries(STATUSES.map((status) => [`${status}_peers`, perStatus.value[status]])),
+}));
+
+function bySeverity(found) {
+  const totals = {};
+  for (const { severity, state } of found.values()) if (state === "firing") totals[severity] = (totals[severity] ?? 0) + 1;
+  return totals;
+}
+
+/** Everybody and every link that the map may have to draw while the past is shown, so that it keeps still. */
+export const everyNode = computed(() => {
+  if (!isPast.value) return nodes.value;
+  const found = new Map();
+  for (const id of recording.value.names) {
+    if (id.includes(":")) continue;
+    const known = live.peers.value.get(id);
+    if (known) found.set(known.ref, known);
+  }
+  for (const [ref, node] of nodes.value) if (!found.has(ref)) found.set(ref, node);
   return found;
 });
 

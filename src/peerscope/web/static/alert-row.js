@@ -1,0 +1,103 @@
+// One alert: in a list, in its incident, in the drawer of its peer.
+
+import { html, signal } from "./vendor/preact.js";
+import { Order, OrderButtons } from "./orders.js";
+import { Severity } from "./severities.js";
+import { Glyph } from "./statuses.js";
+import { isPast, now, peers, selected, wall } from "./state.js";
+import { useAnswer } from "./ask.js";
+import { age, dateTime, duration, percent, plain } from "./format.js";
+
+const ROWS_STEP = 30;
+const REFRESH_MS = 15_000;
+const EVIDENCE_MAX = 8;
+
+/** Id of the alert whose details are open. */
+const opened = signal(null);
+
+/** A peer by its full id; opens it. */
+export function PeerButton({ id }) {
+  const peer = peers.value.get(id);
+  return html`<button class="link peer" title=${plain(id, 80)} onClick=${() => { selected.value = id; }}>
+    ${peer && html`<${Glyph} status=${peer.status} />`}<code>${peer?.shown ?? plain(id, 80).slice(0, 10)}</code></button>`;
+}
+
+/** Who silenced and who looks after it. */
+export function Marks({ of: { silenced_by: silence, acknowledged_by: author } }) {
+  return html`${author && html`<span class="mark known" title=${`${plain(author)} looks after it`}>✓ ${plain(author, 24)}</span>`}
+    ${silence && html`<span class="mark silent" title=${`Silence ${plain(silence)} holds messages back`}>silenced</span>`}`;
+}
+
+/** Since when, and for how long it lasted where it is over. */
+export function Since({ from, to }) {
+  void now.value; // ages
+  return html`<time title=${dateTime(from)}>${to ? `${duration(to - from)}, ended ${age(wall() - to)} ago` : age(wall() - from)}</time>`;
+}
+
+export function AlertRows({ list, isOfPeer }) {
+  const shown = signalOf(list.length > 0 ? list[0].id : "");
+  return html`<ul class="alerts">${list.slice(0, shown.value).map((alert) => html`<${AlertRow} key=${alert.id} alert=${alert} isOfPeer=${isOfPeer} />`)}</ul>
+    ${list.length > shown.value && html`<button class="link" onClick=${() => { shown.value += ROWS_STEP * 4; }}>${list.length - shown.value} more</button>`}`;
+}
+
+const lengths = new Map();
+
+/** How many rows of the list that begins with this alert are shown. */
+function signalOf(first) {
+  if (lengths.size > 200) lengths.clear();
+  if (!lengths.has(first)) lengths.set(first, signal(ROWS_STEP));
+  return lengths.get(first);
+}
+
+function AlertRow({ alert, isOfPeer }) {
+  const isOpen = opened.value === alert.id;
+  const isOver = alert.state === "resolved";
+  return html`<li class=${`alert ${alert.state}`} data-testid=${`alert-${alert.id}`} data-state=${alert.state} data-severity=${alert.severity}>
+    <div class="line">
+      <${Severity} of=${alert.severity} label />
+      <button class="title" aria-expanded=${String(isOpen)} onClick=${() => { opened.value = isOpen ? null : alert.id; }}>
+        ${plain(alert.title, 100) || plain(alert.rule)}</button>
+      ${alert.peer_id && !isOfPeer && html`<${PeerButton} id=${alert.peer_id} />`}
+      ${alert.region && !isOfPeer && html`<span class="muted">${plain(alert.region, 24)}</span>`}
+      <span class="filler"></span>
+      ${alert.flapping && html`<span class="mark" title="It comes and goes">flapping</span>`}
+      ${alert.state === "pending" && html`<span class="mark" title="Not yet true for long enough">pending</span>`}
+      <${Marks} of=${alert} />
+      <span class="muted"><${Since} from=${alert.started_at} to=${isOver ? alert.resolved_at : null} /></span>
+    </div>
+    ${alert.description && html`<p class="muted">${plain(alert.description, 240)}</p>`}
+    ${isOpen && html`<${AlertDetails} alert=${alert} canOrder=${!isOver && !isPast.value} />`}
+  </li>`;
+}
+
+function AlertDetails({ alert, canOrder }) {
+  const { value, error } = useAnswer(`alerts/${encodeURIComponent(alert.id)}`, REFRESH_MS);
+  const facts = value === null ? [] : [
+    ["do first", plain(value.runbook, 400)],
+    ["confirmed by", value.confirmed_by.length > 0 && html`${value.confirmed_by.slice(0, EVIDENCE_MAX).map((id) => html`<${PeerButton} key=${id} id=${id} /> `)}${
+      value.confirmed_by.length > EVIDENCE_MAX ? `and ${value.confirmed_by.length - EVIDENCE_MAX} more` : ""}`],
+    ["confidence", value.confidence !== null && percent(value.confidence)],
+    ...Object.entries(value.metadata).map(([name, text]) => [plain(name, 32), plain(text, 120)]),
+    ["began", dateTime(value.started_at)],
+    ["id", html`<code>${plain(value.id, 80)}</code>`],
+  ].filter(([, said]) => said);
+  return html`<div class="more-of">
+    ${value === null && html`<p class="muted">${error ? plain(error.message, 120) : "Loading…"}</p>`}
+    <dl class="pairs">${facts.map(([name, said]) => html`<dt key=${name}>${name}</dt><dd>${said}</dd>`)}</dl>
+    <div class="acts">
+      ${alert.peer_id && html`<button class="tool" onClick=${() => { selected.value = alert.peer_id; }}>Evidence: the peer</button>`}
+      ${canOrder && html`<${OrderButtons} of=${alert} />`}
+    </div>
+    ${canOrder && html`<${Order} of=${alert} choices=${choicesOf(alert)} />`}
+  </div>`;
+}
+
+/** What a silence that begins at this alert may cover. */
+function choicesOf(alert) {
+  return [
+    [`id=${alert.id}`, "this alert"],
+    [`rule=${alert.rule}`, `${plain(alert.rule, 32)} everywhere`],
+    ...(alert.peer_id ? [[`peer=${alert.peer_id}`, "everything of this peer"]] : []),
+    ...(alert.region ? [[`region=${alert.region}`, `everything in ${plain(alert.region, 24)}`]] : []),
+  ];
+}

@@ -1,0 +1,75 @@
+// The last hour as `GET replay` tells it, and what the network was at one moment of it. Pure functions.
+//
+// Two moments between which nothing changed get the same objects, so that nothing is drawn again.
+
+const REF_DIGITS = 16;
+
+/** A recording to look into, of an answer of the API. */
+export function recordingOf(answer) {
+  const names = answer.names.map(String);
+  const refs = names.map((name) => (name.includes(":") ? name : name.slice(0, REF_DIGITS)));
+  return { ...answer, names, refs, made: { statuses: {}, links: {} } };
+}
+
+/** How many of `changes` had happened after so many seconds. */
+export function passed(changes, seconds) {
+  let low = 0;
+  let high = changes.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (changes[middle][0] <= seconds) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Map of peer id to status at this Unix second. */
+export function statusesAt(recording, at) {
+  const changes = recording.status_changes;
+  return made(recording.made.statuses, passed(changes, at - recording.since), (upto) => {
+    const found = new Map(recording.peers.map(([peer, status]) => [recording.names[peer], recording.statuses[status]]));
+    for (const [, peer, status] of changes.slice(0, upto)) found.set(recording.names[peer], recording.statuses[status]);
+    return found;
+  });
+}
+
+/** Links at this Unix second, as the feed tells them but without what was measured. */
+export function linksAt(recording, at) {
+  const changes = recording.link_changes;
+  return made(recording.made.links, passed(changes, at - recording.since), (upto) => {
+    const found = new Map();
+    const put = (source, target, layer) => found.set(`${source} ${target} ${layer}`, {
+      source: recording.refs[source], target: recording.refs[target], layer: recording.layers[layer],
+    });
+    for (const link of recording.links) put(...link);
+    for (const [, source, target, layer, up] of changes.slice(0, upto)) {
+      if (up) put(source, target, layer);
+      else found.delete(`${source} ${target} ${layer}`);
+    }
+    return found;
+  });
+}
+
+/** Alerts that fired at this Unix second, by id. */
+export function alertsAt(recording, at) {
+  const firing = recording.alerts.filter(({ started_at: from, resolved_at: to }) => from <= at && (to === undefined || to > at));
+  return new Map(firing.map((alert) => [alert.id, { ...alert, state: "firing" }]));
+}
+
+/** Where on the way from begin to end things changed: [{share, status}], the worst of each of `steps` stretches. */
+export function marks(recording, urgency, steps = 120) {
+  const span = recording.until - recording.since || 1;
+  const found = new Map();
+  for (const [seconds, , status] of recording.status_changes) {
+    const name = recording.statuses[status];
+    const step = Math.min(steps - 1, Math.floor((seconds / span) * steps));
+    if (!(name in urgency)) continue;
+    if (!found.has(step) || urgency[name] < urgency[found.get(step)]) found.set(step, name);
+  }
+  return [...found].map(([step, status]) => ({ share: (step + 0.5) / steps, status }));
+}
+
+function made(cache, upto, make) {
+  if (cache.upto !== upto) Object.assign(cache, { upto, value: make(upto) });
+  return cache.value;
+}
