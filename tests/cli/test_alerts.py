@@ -1,12 +1,15 @@
 """The verbs of alerting against a real agent whose rules are always broken."""
 
+import io
 import json
 from collections.abc import Iterator
 
 import pytest
+from rich.console import Console
 
 from live import Agent, running, until
 from peerscope.alerts.rules import default_rules
+from peerscope.cli.alerts import drawn
 
 BROKEN = {name: {"threshold": -1.0, "for_s": 0.0} for name in ("cpu-high", "memory-high", "storage-high")}
 
@@ -100,3 +103,26 @@ def test_status_counts_alerts_and_names_open_incidents(peerscope, alarmed: Agent
     answer = json.loads(peerscope("status", "--json", "--api", alarmed.http)[1])
     assert len(answer["alerts"]) >= 3
     assert len(answer["incidents"]) == 1
+
+
+def test_a_cascade_is_drawn_as_a_tree_that_ends_somewhere() -> None:
+    def node(number: int, parent: int | None) -> dict[str, object]:
+        peer = f"{number:064x}"[::-1]
+        name = None if parent is None else f"cpu-high-{parent}"
+        delay_s = None if parent is None else 3.0
+        return {
+            "alert_id": f"cpu-high-{number}",
+            "peer_id": peer,
+            "parent": name,
+            "delay_s": delay_s,
+            "confidence": 0.5,
+        }
+
+    nodes = [node(1, None), node(2, 1), node(3, 2), *(node(number, 1) for number in range(4, 60))]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(drawn(nodes))
+    lines = console.export_text().splitlines()
+    assert lines[0].rstrip() == "1000000000 cpu-high"
+    assert lines[1].rstrip() == "├── 2000000000 cpu-high  3 s later, 50% sure"
+    assert lines[2].rstrip() == "│   └── 3000000000 cpu-high  3 s later, 50% sure"
+    assert lines[-1].strip() == "└── and 19 more"

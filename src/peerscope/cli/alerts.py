@@ -110,7 +110,7 @@ def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
             table.add_row("orders", Text(remarks))
         console.print(table)
         if one["tree"]:
-            console.print(_tree(one["tree"]))
+            console.print(drawn(one["tree"]))
 
 
 @click.command()
@@ -223,8 +223,8 @@ def _is_peer(root: str) -> bool:
     return len(root) == 64 and not set(root) - set("0123456789abcdef")
 
 
-def _tree(nodes: Iterable[dict[str, Any]]) -> Tree:
-    """What came of what. Parents stand before their children in the answer."""
+def drawn(nodes: Iterable[dict[str, Any]]) -> Tree:
+    """What came of what, as far as a screen holds it. Parents stand before their children in the answer."""
     branches: dict[str, Tree] = {}
     root: Tree | None = None
     left = 0
