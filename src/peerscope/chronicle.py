@@ -99,11 +99,12 @@ class Chronicle:
                 try:
                     if self._is_stirred or now >= again_at:
                         self._is_stirred = not self._verdicts.is_calm  # then time alone brings news
-                        self._note_statuses()
+                        if self._note_statuses():
+                            self._note_links()  # who is found down has lost its links with that
                     if now >= again_at:
                         again_at = now + REGIONS_S
                         self._note_regions()
-                        self.links.observe(self._look_at_links(), self._moment().wall)
+                        self._note_links()
                 except Exception:
                     log.exception("the review of peers failed")
                 await asyncio.sleep(STATUSES_S)
@@ -139,12 +140,18 @@ class Chronicle:
                 observers=change.observers,
             )
 
-    def _note_statuses(self) -> None:
-        moment = self._moment()
+    def _note_statuses(self) -> bool:
+        """True if one has changed."""
+        moment, has_news = self._moment(), False
         for peer in moment.peers:
             state = status(moment, peer)
             if self.timeline.observe(peer, state, moment.wall):
                 self.tell("status", peer_id=peer.hex(), status=state)
+                has_news = True
+        return has_news
+
+    def _note_links(self) -> None:
+        self.links.observe(self._look_at_links(), self._moment().wall)
 
     def _note_regions(self) -> None:
         self.regions = self._look_at_regions()

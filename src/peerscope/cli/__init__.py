@@ -17,6 +17,7 @@ VERBS = {
     "run": ("run", "Run one peer in the foreground."),
     "demo": ("demo", "Run a local network of real peers, one process each."),
     "status": ("look", "The network's health and this peer, in one screen."),
+    "top": ("top", "Overview and tables, live in the terminal."),
     "peers": ("look", "All known peers."),
     "peer": ("look", "Everything about one peer."),
     "node": ("node", "The node beside this peer, and where that is known from."),

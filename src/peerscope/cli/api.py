@@ -30,6 +30,11 @@ def _remember_ca(context: click.Context, _: click.Parameter, place: str | None) 
 
 def api_options(command: F) -> F:
     """`--api`, `--token`, `--ca` and `--json`, as every verb that shows something has them."""
+    return connection_options(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command))
+
+
+def connection_options(command: F) -> F:
+    """`--api`, `--token` and `--ca`: which agent to ask, and how."""
     for option in (
         click.option(
             "--ca",
@@ -39,7 +44,6 @@ def api_options(command: F) -> F:
             callback=_remember_ca,
             help="Whom to believe the certificate of an https agent (PEM); default: the system's.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
         click.option("--token", envvar="PEERSCOPE_WEB__TOKEN", default="", help="Where the agent wants one."),
         click.option("--api", default=API_DEFAULT, show_default=True, metavar="URL", help="The agent to ask."),
     ):

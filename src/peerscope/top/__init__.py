@@ -1,0 +1,1 @@
+"""`peerscope top`: the dashboard in a terminal."""

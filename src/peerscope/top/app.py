@@ -1,0 +1,215 @@
+"""The screen of `peerscope top`: the overview, four tables, and what is known of the chosen row."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import DataTable, Footer, Input, Static, TabbedContent, TabPane
+
+from peerscope.top.feed import follow
+from peerscope.top.network import Network
+from peerscope.top.tables import SEVERITIES, TABLES, Row, Table, cells, chosen, latency, marked, plain
+
+REDRAW_S = 1.0
+"""Tables are filled no more often: a thousand rows take a while."""
+DETAIL_CELLS = 200
+
+
+class Top(App[None]):
+    """Follows one agent until the user leaves."""
+
+    CSS = """
+    #overview { height: auto; padding: 0 1; background: $surface; }
+    #filter { display: none; height: 3; }
+    #filter.open { display: block; }
+    #detail { height: auto; max-height: 12; padding: 0 1; display: none; background: $surface; overflow-y: auto; }
+    #detail.open { display: block; }
+    DataTable { height: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(str(place + 1), f"show('{table.name}')", table.title) for place, table in enumerate(TABLES)),
+        Binding("s", "sort", "Sort by next"),
+        Binding("r", "reverse", "Reverse"),
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("escape", "close", "Close"),
+        Binding("q", "quit", "Quit"),
+    ]
+    ENABLE_COMMAND_PALETTE = False
+    TITLE = "peerscope top"
+
+    def __init__(self, api: str, token: str = "", ca: str | None = None) -> None:
+        super().__init__()
+        self.network = Network()
+        self.words = ""
+        """What rows must contain."""
+        self._agent = (api, token, ca)
+        self._state = "connecting"
+        self._sorting = {table.name: (table.sort, False) for table in TABLES}
+        self._is_stale = False
+        self._following: asyncio.Task[None] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="overview")
+        yield Input(placeholder="words that a row must contain", id="filter")
+        with TabbedContent():
+            for table in TABLES:
+                with TabPane(table.title, id=table.name):
+                    yield DataTable(id=f"{table.name}-table", cursor_type="row", zebra_stripes=True)
+        yield Static(id="detail")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        following = follow(*self._agent, self.network, news=self._heard, state=self._connected)
+        self._following = asyncio.create_task(following)
+        self.set_interval(REDRAW_S, self._redraw)
+        self._grid().focus()
+        self._draw()
+
+    async def on_unmount(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)  # the connection is closed by then
+
+    # -- keys ------------------------------------------------------------------------------------
+
+    def action_show(self, name: str) -> None:
+        """Show one of the tables."""
+        self.query_one(TabbedContent).active = name
+        self._grid().focus()
+        self._draw()
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        table = self._table()
+        column, _ = self._sorting[table.name]
+        self._sorting[table.name] = ((column + 1) % len(table.columns), False)
+        self._draw()
+
+    def action_reverse(self) -> None:
+        """Turn the order round."""
+        column, is_reverse = self._sorting[self._table().name]
+        self._sorting[self._table().name] = (column, not is_reverse)
+        self._draw()
+
+    def action_filter(self) -> None:
+        """Ask for words."""
+        self.query_one("#filter", Input).add_class("open").focus()
+
+    def action_close(self) -> None:
+        """Close what is open: the detail, else the filter with its words."""
+        detail = self.query_one("#detail")
+        if detail.has_class("open"):
+            detail.remove_class("open")
+        else:
+            self.query_one("#filter", Input).remove_class("open").clear()
+        self._grid().focus()
+
+    # -- events ----------------------------------------------------------------------------------
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.words = event.value
+        self._draw()
+
+    def on_input_submitted(self) -> None:
+        self._grid().focus()
+
+    def on_tabbed_content_tab_activated(self) -> None:
+        self._draw()
+
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+        table = self._table()
+        row = next((row for row in table.rows(self.network) if str(row[table.key]) == event.row_key.value), None)
+        if row is not None:
+            self.query_one("#detail", Static).update(_facts(row))
+            self.query_one("#detail").add_class("open")
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _heard(self) -> None:
+        is_first = not self.query_one("#overview", Static).has_class("told")
+        self._is_stale = True
+        if is_first:
+            self.query_one("#overview").add_class("told")
+            self._redraw()
+
+    def _connected(self, state: str) -> None:
+        if state != self._state:
+            self._state = state
+            self.query_one("#overview", Static).update(overview(self.network, self._state))
+
+    def _redraw(self) -> None:
+        if self._is_stale:
+            self._draw()
+
+    def _table(self) -> Table:
+        name = self.query_one(TabbedContent).active or TABLES[0].name
+        return next(table for table in TABLES if table.name == name)
+
+    def _grid(self) -> DataTable[Any]:
+        return self.query_one(f"#{self._table().name}-table", DataTable)
+
+    def _draw(self) -> None:
+        """Fill the table in sight anew; the cursor stays on its row."""
+        self._is_stale = False
+        self.query_one("#overview", Static).update(overview(self.network, self._state))
+        table, grid = self._table(), self._grid()
+        column, is_reverse = self._sorting[table.name]
+        rows, found = chosen(table, self.network, self.words, column, is_reverse)
+        keys = [str(row[table.key]) for row in rows]
+        under = grid.coordinate_to_cell_key(grid.cursor_coordinate).row_key.value if grid.row_count else None
+        top = grid.scroll_y
+        grid.clear(columns=True)
+        arrow = "▼" if is_reverse else "▲"
+        for place, one in enumerate(table.columns):
+            grid.add_column(f"{one.title} {arrow}" if place == column else one.title)
+        for key, row in zip(keys, rows, strict=True):
+            grid.add_row(*cells(table, row, self.network.timestamp), key=key)
+        if under in keys:
+            grid.move_cursor(row=keys.index(under), scroll=False)
+            grid.scroll_to(y=top, animate=False)
+        shown = f"{len(rows)} of {found}" if found > len(rows) else str(found)
+        words = plain(self.words, 40)
+        self.sub_title = f"{shown} {table.title.lower()}" + (f" with {words!r}" if words else "")
+        grid.border_subtitle = self.sub_title
+
+
+def overview(network: Network, state: str) -> Text:
+    """The network in two lines."""
+    me, health = network.facts.get("self"), network.facts.get("health")
+    if me is None or health is None:
+        return Text(f"peerscope  {state}")
+    firing = network.facts.get("trouble", {}).get("firing", {})
+    alerts = [
+        Text.assemble(marked(severity), f" {firing[severity]}") for severity in SEVERITIES if firing.get(severity)
+    ]
+    counts = [
+        Text.assemble(marked(status), f" {health[f'{status}_peers']}")
+        for status in ("healthy", "degraded", "unhealthy", "unknown", "down")
+    ]
+    simulated = " SIMULATED" if me.get("simulation") else ""
+    named = plain(me["network"], 40)
+    first = [Text(f"{named}{simulated}", "bold"), Text(f"{health['total_peers']} peers"), *counts]
+    connectivity = health["connectivity"]
+    linked = "–" if connectivity is None else f"{connectivity:.1%}"
+    second = [
+        Text("alerts", "dim"),
+        *(alerts or [Text("none", "dim")]),
+        Text(f"connectivity {linked}"),
+        Text(f"median RTT {latency(health['median_latency_s'])}"),
+        Text(f"through {me['short_id']}", "dim"),
+        Text(state, "green" if state == "live" else "yellow"),
+    ]
+    return Text("\n").join(Text("  ").join(parts) for parts in (first, second))
+
+
+def _facts(row: Row) -> Text:
+    """Everything that the feed says of one row."""
+    said = [(name, value) for name, value in row.items() if value is not None and not isinstance(value, list | dict)]
+    width = max(len(name) for name, _ in said)
+    return Text("\n").join(
+        Text.assemble((f"{name:<{width}}  ", "dim"), plain(str(value), DETAIL_CELLS)) for name, value in said
+    )

@@ -1,0 +1,207 @@
+"""The tables of `peerscope top`: columns, what sorts them, and which rows words pick out. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
+from rich.text import Text
+
+from peerscope.top.network import Network
+from peerscope.views.plain import clipped
+
+STATUSES = ("down", "unhealthy", "degraded", "unknown", "healthy", "left")
+"""The worst first."""
+SEVERITIES = ("critical", "high", "medium", "low")
+SIGNS = {"down": "×", "unhealthy": "■", "degraded": "▲", "unknown": "○", "healthy": "●", "left": "–"}
+SIGNS |= {"critical": "!!", "high": "◆", "medium": "◈", "low": "◇"}
+STYLES = {"down": "bold magenta", "unhealthy": "red", "degraded": "yellow", "healthy": "green", "left": "dim"}
+STYLES |= {"critical": "bold red", "high": "dark_orange", "medium": "yellow", "low": "blue"}
+SHORT_HEX = 10
+TEXT_CELLS = 60
+ROWS_MAX = 500
+"""More than anybody scrolls through; the filter finds the others."""
+
+Row = dict[str, Any]
+Shown = Callable[[Row, float], "str | Text"]
+Order = Callable[[Row], Any]
+
+
+class Column(Struct, frozen=True):
+    """One column of a table."""
+
+    title: str
+    shown: Shown
+    """The cell of a row, at a time."""
+    order: Order
+    """What the rows are sorted by; None where it is unknown, which comes last."""
+
+
+class Table(Struct, frozen=True):
+    """One table."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: Callable[[Network], Iterable[Row]]
+    key: str
+    """Which field tells rows apart."""
+    sort: int
+    """The column by which it is sorted at first."""
+
+
+def chosen(table: Table, network: Network, words: str, sort: int, is_reverse: bool) -> tuple[list[Row], int]:
+    """The first rows in this order of those in which all words occur, and how many those are."""
+    wanted = words.lower().split()
+    found = [row for row in table.rows(network) if all(word in _text(row) for word in wanted)]
+    order = table.columns[sort].order
+    known = sorted((row for row in found if order(row) is not None), key=lambda row: str(row[table.key]))
+    known.sort(key=order, reverse=is_reverse)
+    known += [row for row in found if order(row) is None]
+    return known[:ROWS_MAX], len(found)
+
+
+def cells(table: Table, row: Row, now: float) -> list[str | Text]:
+    """One row, as it is shown."""
+    return [column.shown(row, now) for column in table.columns]
+
+
+def age(seconds: float) -> str:
+    """In one unit."""
+    for unit, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= unit:
+            return f"{seconds // unit:.0f} {name}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def latency(seconds: float | None) -> str:
+    """A round trip; a dash where nobody measured."""
+    return "–" if seconds is None else f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def marked(word: str) -> Text:
+    """A status or severity: sign, word and colour."""
+    return Text(f"{SIGNS.get(word, '?')} {plain(word)}", STYLES.get(word, ""))
+
+
+def plain(value: object, width: int = TEXT_CELLS) -> str:
+    """Other people's words in one short line, without what commands a terminal or turns the order of letters."""
+    said = "" if value is None else str(value)[: 4 * width]
+    return clipped("".join(letter for letter in said if letter.isprintable()), width)
+
+
+def _text(row: Row) -> str:
+    return " ".join(str(value) for value in row.values() if isinstance(value, str)).lower()
+
+
+def _of(field: str) -> Shown:
+    return lambda row, _: Text(plain(row.get(field)) or "–")
+
+
+def _word(field: str) -> Order:
+    return lambda row: str(row[field]).lower() if row.get(field) is not None else None
+
+
+def _number(field: str) -> Order:
+    return lambda row: row.get(field)
+
+
+def _rank(field: str, order: Sequence[str]) -> Order:
+    return lambda row: order.index(row[field]) if row[field] in order else len(order)
+
+
+def _short(field: str) -> Shown:
+    return lambda row, _: Text(plain(row.get(field))[:SHORT_HEX] or "–")
+
+
+def _since(field: str) -> Shown:
+    return lambda row, now: age(now - row[field]) if row.get(field) is not None else "–"
+
+
+def _youngest(field: str) -> Order:
+    return lambda row: -row[field] if row.get(field) is not None else None
+
+
+def _accusers(row: Row, _: float) -> str:
+    return f"{row['accused_by']}/{row.get('observers', 0)}" if row.get("accused_by") else ""
+
+
+def _flags(row: Row, _: float) -> Text:
+    author = row.get("acknowledged_by")
+    flags = [f"ack {plain(author)}" if author else "", "silenced" if row.get("silenced_by") else ""]
+    flags += ["flapping" if row.get("flapping") else "", "" if row["state"] in ("firing", "open") else row["state"]]
+    return Text(" ".join(filter(None, flags)), "dim")
+
+
+PEERS = Table(
+    "peers",
+    "Peers",
+    (
+        Column("Peer", _short("peer_id"), _word("peer_id")),
+        Column("Status", lambda row, _: marked(row["status"]), _rank("status", STATUSES)),
+        Column("Verdict", _of("verdict"), _word("verdict")),
+        Column("Accused", _accusers, lambda row: -row.get("accused_by", 0)),
+        Column("Region", _of("region"), _word("region")),
+        Column("RTT", lambda row, _: latency(row.get("rtt_s")), _number("rtt_s")),
+        Column("Links", lambda row, _: str(row.get("links", 0)), lambda row: row.get("links", 0)),
+        Column("Heard", _since("heard_at"), _youngest("heard_at")),
+        Column("Version", _of("version"), _word("version")),
+        Column("Node", _of("node"), _word("node")),
+    ),
+    lambda network: network.peers.values(),
+    "peer_id",
+    1,
+)
+REGIONS = Table(
+    "regions",
+    "Regions",
+    (
+        Column("Region", _of("region"), _word("region")),
+        Column("Status", lambda row, _: marked(row["status"]), _rank("status", ("critical", *STATUSES))),
+        Column("Peers", lambda row, _: str(row["total_peers"]), lambda row: -row["total_peers"]),
+        Column("Healthy", lambda row, _: str(row["healthy_peers"]), lambda row: row["healthy_peers"]),
+        Column("Down", lambda row, _: str(row["down_peers"]), lambda row: -row["down_peers"]),
+        Column("RTT", lambda row, _: latency(row["rtt_s"]), _number("rtt_s")),
+        Column(
+            "Reaches", lambda row, _: f"{row['reached_regions']}/{row['other_regions']}", _number("reached_regions")
+        ),
+    ),
+    lambda network: network.facts.get("regions", ()),
+    "region",
+    0,
+)
+ALERTS = Table(
+    "alerts",
+    "Alerts",
+    (
+        Column("Severity", lambda row, _: marked(row["severity"]), _rank("severity", SEVERITIES)),
+        Column("Alert", _of("title"), _word("title")),
+        Column("Peer", _short("peer_id"), _word("peer_id")),
+        Column("Region", _of("region"), _word("region")),
+        Column("Since", _since("started_at"), _youngest("started_at")),
+        Column("Incident", _of("incident"), _word("incident")),
+        Column("", _flags, lambda row: row["state"]),
+        Column("What", _of("description"), _word("description")),
+    ),
+    lambda network: network.alerts.values(),
+    "id",
+    0,
+)
+INCIDENTS = Table(
+    "incidents",
+    "Incidents",
+    (
+        Column("Severity", lambda row, _: marked(row["severity"]), _rank("severity", SEVERITIES)),
+        Column("Incident", _of("title"), _word("title")),
+        Column("Kind", _of("kind"), _word("kind")),
+        Column("Peers", lambda row, _: str(row.get("peers", 0)), lambda row: -row.get("peers", 0)),
+        Column("Root", lambda row, _: Text(plain(row.get("root"))[:SHORT_HEX] or "–"), _word("root")),
+        Column("Since", _since("started_at"), _youngest("started_at")),
+        Column("", _flags, lambda row: row["state"]),
+    ),
+    lambda network: network.facts.get("trouble", {}).get("incidents", ()),
+    "id",
+    0,
+)
+TABLES = (PEERS, ALERTS, INCIDENTS, REGIONS)
