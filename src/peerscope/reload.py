@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -56,7 +55,7 @@ def reload(monitor: Monitor, new: Config) -> Reloaded:
 
 def changed(old: Config, new: Config) -> list[str]:
     """Dotted names of all keys whose values differ."""
-    return sorted(_differing(msgspec.to_builtins(old), msgspec.to_builtins(new), ""))
+    return sorted(_differing(old.plain(), new.plain(), ""))
 
 
 def _nothing(monitor: Monitor, config: Config) -> None:

@@ -15,8 +15,6 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import msgspec
-
 from peerscope.agent import Monitor
 from peerscope.config import Config
 from peerscope.errors import ConfigError
@@ -75,7 +73,7 @@ class Service:
             log.error("the settings are not taken: %s; going on with those before", error)
             self._monitor.chronicle.tell("reload", error=str(error), applied=(), needs_restart=())
         else:
-            configure(self._monitor.config.log, secrets_in(msgspec.to_builtins(new)))
+            configure(self._monitor.config.log, secrets_in(new.plain()))
             log.info("the settings are read again; %s", found)
             self._monitor.chronicle.tell("reload", error=None, applied=found.applied, needs_restart=found.needs_restart)
         self._systemd.ready(self._status())

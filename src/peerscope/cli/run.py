@@ -129,7 +129,7 @@ async def _serve(load: Callable[[], Config], state: Path, *, as_json: bool, unti
     from peerscope.service import Service
 
     config = load()
-    configure(config.log, secrets_in(msgspec.to_builtins(config)))
+    configure(config.log, secrets_in(config.plain()))
     monitor = Monitor(config, state)
     server = None
     if config.web.listen != "off":

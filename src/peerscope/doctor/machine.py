@@ -17,8 +17,6 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-import msgspec
-
 from peerscope.addresses import is_loopback, split_address
 from peerscope.config import Config
 from peerscope.doctor.findings import Finding, bad, ok, size, unknown, warn
@@ -94,7 +92,7 @@ def settings_file(config: Config, place: Path | None) -> Finding:
         mode, text = place.stat().st_mode & 0o777, place.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         return bad("settings", f"{place} cannot be read: {error}", "name another with --config")
-    has_secret = any(secret in text for secret in secrets_in(msgspec.to_builtins(config)))
+    has_secret = any(secret in text for secret in secrets_in(config.plain()))
     if has_secret and mode & 0o077:
         return bad("settings", f"{place} holds a secret and others can read it (mode {mode:04o})", f"chmod 600 {place}")
     return ok("settings", f"{place} is good")
