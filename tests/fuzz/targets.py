@@ -253,7 +253,7 @@ def query(data: bytes) -> None:
     since, step, metric = (parameters.get(name, "") for name in ("since", "step", "metric"))
     told = [
         refusal(HTTPException, lambda: page(asked, ["a", "b", "c"], str)),
-        refusal(HTTPException, lambda: history_routes._since(since, round(WALL_S))),
+        refusal(HTTPException, lambda: history_routes.since_s(since, round(WALL_S))),
         refusal(HTTPException, lambda: history_routes._seconds(step, "step")),
     ]
     assert all(text is None or text.startswith("400: ") for text in told)

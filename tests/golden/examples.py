@@ -22,6 +22,7 @@ from peerscope.mesh.messages import (
     Hello,
     Inventory,
     Key,
+    Moved,
     Neighbors,
     Ping,
     Pong,
@@ -32,6 +33,7 @@ from peerscope.mesh.messages import (
     Vicinity,
 )
 from peerscope.records.alerts import Acknowledgement, Alerts, Notice, Orders, Silence, Statement
+from peerscope.records.blocks import Block, Blocks
 from peerscope.records.bodies import (
     Check,
     Coordinate,
@@ -46,6 +48,8 @@ from peerscope.records.certificates import Revoked, certify, revoke
 from peerscope.records.identity import Identity
 from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, PerformanceMetrics, SystemMetrics
 from peerscope.records.record import sign
+from peerscope.records.sketch import SketchBody
+from peerscope.records.summary import Headline, RegionLine, Summary
 
 PLACE = Path(__file__).parent
 RELEASE = "v1"
@@ -94,6 +98,25 @@ ORDERS = Orders(
     (Acknowledgement("peer-down-x", 1_000, "ada", "seen"),),
 )
 REVOKED = Revoked((REVOCATION,))
+BLOCKS = Blocks((Block(REF_TWO.hex(), "floods"),))
+LATENCIES = SketchBody(0, -230, (1, 3), 0.03, 0.01, 0.01)
+SUMMARY = Summary(
+    "eu-west/0",
+    (REF_ONE, REF_TWO),
+    ("192.0.2.1:4600",),
+    30_000,
+    *(10, 6, 1, 1, 1, 1, 2, 1),
+    bytes(range(64)),
+    LATENCIES,
+    38,
+    40,
+    LATENCIES,
+    LATENCIES,
+    12_345,
+    (RegionLine("eu-west", 10, 6, 1, 1, 1, 1),),
+    (3, 2, 1, 1),
+    (Headline("peer-down-x", 3, "A peer is down"),),
+)
 RECORD = sign(ONE, PROFILE, version=AT_MS, wall_ms=AT_MS - 5)
 
 BODIES: dict[str, Struct] = {
@@ -103,21 +126,24 @@ BODIES: dict[str, Struct] = {
     "alerts": ALERTS,
     "orders": ORDERS,
     "revoked": REVOKED,
+    "blocks": BLOCKS,
+    "summary": SUMMARY,
 }
 MESSAGES: dict[str, Struct] = {
-    "hello": Hello(1, 1, "peerscope", bytes(32), AT_MS, True, False, bytes(16), CERTIFICATE),
+    "hello": Hello(1, 1, "peerscope", bytes(32), AT_MS, True, False, bytes(16), CERTIFICATE, "eu-west/0"),
     "ping": Ping(7, AT_MS, 5, 12_345, 10, COORDINATE),
     "pong": Pong(7, AT_MS, 5, COORDINATE),
     "push": Push(RECORD, 250, 5, (REF_ONE, REF_TWO), (None, 1_500)[:1], AT_MS * 1_000),
     "announce": Announce((Key(REF_ONE, 1, AT_MS),)),
     "pull": Pull((Topic(REF_ONE, 1),)),
     "records": Records((Aged(RECORD, 250),)),
-    "digest": Digest(1, bytes(16)),
-    "inventory": Inventory(1, (0, 1), (Held(REF_ONE, 1, AT_MS, b"abcd"),)),
+    "digest": Digest(1, bytes(16), True),
+    "inventory": Inventory(1, (0, 1), (Held(REF_ONE, 1, AT_MS, b"abcd"),), True),
     "bye": Bye("not a neighbour"),
     "neighbors": Neighbors(1, 1, "peerscope", bytes(32), CERTIFICATE),
     "vicinity": Vicinity(RECORD, (RECORD,), 3),
     "challenge": Challenge(bytes(range(16))),
+    "moved": Moved("eu-west/0"),
 }
 
 
