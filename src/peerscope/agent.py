@@ -40,6 +40,7 @@ from peerscope.traffic import Traffic
 from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver
 from peerscope.transport.iroh import IrohTransport, parse_ticket
+from peerscope.transport.relay import DISABLED, RelayState
 from peerscope.views.aggregates import NetworkMetrics
 from peerscope.views.health import NetworkHealth, network_health
 from peerscope.views.links import Link
@@ -71,6 +72,7 @@ class SelfView(Struct, frozen=True):
     addresses: tuple[str, ...]
     refused: dict[str, int]
     """What other peers sent that was refused, by reason."""
+    relay: RelayState = RelayState(DISABLED, None, 0)
 
 
 class Monitor:
@@ -125,7 +127,9 @@ class Monitor:
             tickets = [parse_ticket(ticket) for ticket in self.config.peer.join]
             wants_country = self.config.peer.geo and not self.config.peer.region
             look_up = country_table(self.config.peer.geo_database) if wants_country else None
-            self._transport = await IrohTransport.bind(secret, self.config.peer.listen)
+            self._transport = await IrohTransport.bind(
+                secret, self.config.peer.listen, relay=self.config.transport.relay
+            )
         except BaseException:
             self.state.unlock()
             raise
@@ -262,9 +266,16 @@ class Monitor:
             http=self.http,
             addresses=self._transport.addresses,
             refused=dict(self.peer.refused + self._transport.counters),
+            relay=self._relay_state(),
         )
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _relay_state(self) -> RelayState:
+        relayed = self._transport.relayed()
+        return RelayState(
+            self.config.transport.relay, self._transport.home_relay, None if relayed is None else len(relayed)
+        )
 
     def _note(self, effect: Effect) -> None:
         self.tally.note(effect)
@@ -283,6 +294,7 @@ class Monitor:
             node=self.node.name,
             roles=self.exports.roles,
             exporter=exporter_address(self.config.export, self.http, addresses),
+            relay=self._transport.home_relay,
         )
 
     def _look(self) -> Moment:
@@ -311,11 +323,16 @@ class Monitor:
             case _:
                 pass
 
-    def _introduce_node(self) -> None:
-        """Say whom we stand beside, when that has changed."""
+    def _introduce(self) -> None:
+        """Say whom we stand beside and where we are reached, when that has changed."""
         said = self.peer.ledger.profile(self.peer.me)
-        if said is not None and (said.node, said.node_id) != (self.node.name, self.node.node_id):
-            self._driver.feed(Publish(replace(said, node=self.node.name, node_id=self.node.node_id), urgent=True))
+        if said is None:
+            return
+        now = replace(
+            said, node=self.node.name, node_id=self.node.node_id, relay=self._transport.home_relay or said.relay
+        )
+        if now != said:
+            self._driver.feed(Publish(now, urgent=True))
 
     async def _read_clock(self) -> None:
         """Tell the core when the wall clock moves against the monotonic one."""
@@ -330,7 +347,7 @@ class Monitor:
     async def _join(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            self._introduce_node()
+            self._introduce()
             for read in self._credentials.look(self.peer.admission, round(time.time() * 1000)):
                 self._driver.feed(read)
             for join in self._bootstrap.look(self.peer, self.chronicle.tell):

@@ -97,6 +97,7 @@ class Link:
         "peer",
         "pings",
         "rtt",
+        "via_relay",
         "visit",
         "wire",
     )
@@ -123,6 +124,8 @@ class Link:
         """We dialled, and greet when the peer has told us its number."""
         self.certificate: Certificate | None = None
         """What the peer's last hello showed."""
+        self.via_relay: bool | None = None
+        """Packets go through a relay; None where nobody knows."""
         self.wire = WIRE_VERSION_MIN
         """How the two ends speak: what is sent to the peer must not be newer."""
         self._told: Coordinate | None = None

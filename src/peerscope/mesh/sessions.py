@@ -133,7 +133,7 @@ class Sessions:
 
     def _dial(self, peer: PeerId) -> None:
         profile = self._ledger.profile(peer)
-        addresses = profile.addresses if profile else self._neighbourhood.bootstrap.get(peer, ())
+        addresses = profile.reached_at if profile else self._neighbourhood.bootstrap.get(peer, ())
         self._out.add(Dial(peer, addresses))
 
     def greeted(self, peer: PeerId, hello: Hello, now: float) -> None:
