@@ -44,6 +44,7 @@ from peerscope.traffic import Traffic
 from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver
 from peerscope.transport.iroh import IrohTransport, parse_ticket
+from peerscope.transport.relay import RelayState
 from peerscope.views.places import NOWHERE, Place
 from peerscope.views.traces import HopEvent
 from peerscope.vigil import Vigil
@@ -106,7 +107,9 @@ class Monitor(Outlook):
             tickets = [parse_ticket(ticket) for ticket in self.config.peer.join]
             wants_country = self.config.peer.geo and not self.config.peer.region
             look_up = country_table(self.config.peer.geo_database) if wants_country else None
-            self._transport = await IrohTransport.bind(secret, self.config.peer.listen)
+            self._transport = await IrohTransport.bind(
+                secret, self.config.peer.listen, relay=self.config.transport.relay
+            )
         except BaseException:
             self.state.unlock()
             raise
@@ -232,9 +235,16 @@ class Monitor(Outlook):
             addresses=self._transport.addresses,
             refused=dict(self.peer.refused + self._transport.counters),
             keeps_history=self.config.history.enabled,
+            relay=self._relay_state(),
         )
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _relay_state(self) -> RelayState:
+        relayed = self._transport.relayed()
+        return RelayState(
+            self.config.transport.relay, self._transport.home_relay, None if relayed is None else len(relayed)
+        )
 
     def _note(self, effect: Effect) -> None:
         self.tally.note(effect)
@@ -253,6 +263,7 @@ class Monitor(Outlook):
             node=self.node.name,
             roles=(*self.exports.roles, *self.notifying.roles),
             exporter=exporter_address(self.config.export, self.http, addresses),
+            relay=self._transport.home_relay,
         )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -269,12 +280,18 @@ class Monitor(Outlook):
             case _:
                 pass
 
-    def _introduce_node(self) -> None:
-        """Say whom we stand beside, when that has changed."""
+    def _introduce(self) -> None:
+        """Say whom we stand beside and where we are reached, when that has changed."""
         said = self.peer.ledger.profile(self.peer.me)
         if said is not None:
             labels = labels_with_version(said.labels, self.node.version)
-            told = replace(said, node=self.node.name, node_id=self.node.node_id, labels=labels)
+            told = replace(
+                said,
+                node=self.node.name,
+                node_id=self.node.node_id,
+                labels=labels,
+                relay=self._transport.home_relay or said.relay,
+            )
             if told != said:
                 self._driver.feed(Publish(told, urgent=True))
 
@@ -291,7 +308,7 @@ class Monitor(Outlook):
     async def _join(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            self._introduce_node()
+            self._introduce()
             for read in self._credentials.look(self.peer.admission, round(time.time() * 1000)):
                 self._driver.feed(read)
             for join in self._bootstrap.look(self.peer, self.chronicle.tell):

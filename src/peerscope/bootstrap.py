@@ -59,7 +59,7 @@ class Bootstrap:
         """Write down where others are, when that has changed: a killed agent must find them again."""
         living = peer.neighbourhood.rings.members() - {peer.me}
         found = ((other, peer.ledger.profile(other)) for other in sorted(living)[:REMEMBERED_MAX])
-        known = {other: profile.addresses for other, profile in found if profile}
+        known = {other: profile.reached_at for other, profile in found if profile}
         if not known or known == self._kept:  # one that has lost everybody keeps those it knew
             return
         self._kept, self._kept_at = known, time.monotonic()

@@ -40,6 +40,7 @@ from peerscope.notify.settings import NotifyConfig, refuse_written
 from peerscope.records.ledger import LedgerConfig
 from peerscope.sources.node import NodeConfig
 from peerscope.threats.threats import ThreatConfig
+from peerscope.transport.relay import DISABLED, TransportConfig
 from peerscope.views.places import CLUSTER_MARK
 from peerscope.views.regions import RegionConfig
 
@@ -137,6 +138,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     zones: ZoneConfig = ZoneConfig()
     threats: ThreatConfig = ThreatConfig()
     log: LogConfig = LogConfig()
+    transport: TransportConfig = TransportConfig()
 
     @classmethod
     def load(
@@ -175,9 +177,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def check(self) -> None:
         """Raise `ConfigError` where sections do not go together; after all layers, since one may mend another."""
         host, _ = split_address(self.peer.listen, "peer.listen")
-        if not (is_loopback(host) or self.network.open or self.network.is_closed):
+        has_relay = self.transport.relay != DISABLED
+        if not ((is_loopback(host) and not has_relay) or self.network.open or self.network.is_closed):
+            key, value = ("transport.relay", self.transport.relay) if has_relay else ("peer.listen", self.peer.listen)
             raise ConfigError(
-                f"peer.listen is {self.peer.listen}: reachable from other machines, but nothing says who may join; set "
+                f"{key} is {value}: reachable from other machines, but nothing says who may join; set "
                 "network.secret (PEERSCOPE_NETWORK__SECRET, `openssl rand -hex 16` makes one), network.allow (ids of "
                 "peers) or network.operators (`peerscope admit keygen` makes one), or say network.open = true to let "
                 "anybody in; or listen on this machine alone, --listen 127.0.0.1:0"

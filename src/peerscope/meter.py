@@ -74,7 +74,8 @@ class Meter:
             reading = self._node.current()
             node, performance = self._look_at_node(reading)
             overlay = reading.overlay if reading else ()
-        return Measured(checks, Metrics(system, node, performance, self._look_at_ourselves()), check, overlay)
+        metrics = Metrics(system, node, performance, self._look_at_ourselves())
+        return Measured(checks, metrics, check, overlay, self._transport.relayed())
 
     def _look_at_mesh(self, seconds: float) -> PerformanceMetrics:
         before, self._traffic = self._traffic, self._count()

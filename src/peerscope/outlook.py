@@ -27,6 +27,7 @@ from peerscope.tally import Tally
 from peerscope.threats.anomalies import AnomalyRates, rates
 from peerscope.threats.findings import Finding
 from peerscope.traffic import Traffic
+from peerscope.transport.relay import DISABLED, RelayState
 from peerscope.views.aggregates import NetworkMetrics
 from peerscope.views.health import NetworkHealth, network_health
 from peerscope.views.latency import LatencyMatrix, latency_matrix
@@ -81,6 +82,7 @@ class SelfView(Struct, frozen=True):
     """What other peers sent that was refused, by reason."""
     simulation: SimulationView | None = None
     """null for a real network."""
+    relay: RelayState = RelayState(DISABLED, None, 0)
     keeps_history: bool = True
     """`GET /api/v1/history` has something to read from."""
 

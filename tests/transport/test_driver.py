@@ -33,6 +33,9 @@ class Tape:
         await asyncio.Event().wait()
         raise AssertionError
 
+    def relayed(self) -> frozenset[PeerId] | None:
+        return None
+
     def inject(self, event: Event) -> None: ...
 
     def send(self, to: PeerId, data: bytes, lane: Lane) -> None: ...

@@ -32,6 +32,9 @@ class Quiet:
         await asyncio.sleep(0)
         return []
 
+    def relayed(self) -> frozenset[PeerId] | None:
+        return None
+
     def inject(self, event: Event) -> None:
         self.fed.append(event)
 

@@ -65,7 +65,7 @@ def _show(console: Console, found: dict[str, Any]) -> None:
         table.add_row(
             *_end(peers[link["source"]]),
             *_end(peers[link["target"]]),
-            Text(link["layer"]),
+            Text(link["layer"] + ", relayed" * bool(link.get("relayed"))),
             "~" * link["estimated"] + _milliseconds(link["rtt_s"]),
             _milliseconds(link["source_rtt_s"]),
             _milliseconds(link["target_rtt_s"]),

@@ -167,7 +167,7 @@ class Crawler:
         record, body = self._inspect(record)
         if not isinstance(body, Profile):
             raise RemoteError("malformed-record", "no profile")
-        self.sightings[record.peer_id] = Sighting(body.addresses, body.region, body.version, record.version)
+        self.sightings[record.peer_id] = Sighting(body.reached_at, body.region, body.version, record.version)
 
     def _forget_unknown(self, names: list[PeerId]) -> None:
         """Names beyond the walk's limits will not be dialled."""

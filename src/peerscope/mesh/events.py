@@ -84,6 +84,8 @@ class Measured(Struct, frozen=True):
     """Whether the node beside us answers; None where none is attached."""
     overlay: tuple[OverlayLink, ...] = ()
     """Its neighbours in its own network."""
+    relayed: frozenset[PeerId] | None = None
+    """Connected peers whose packets go through a relay; None where that is not known."""
 
 
 class WallClock(Struct, frozen=True):

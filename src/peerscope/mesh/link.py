@@ -97,6 +97,7 @@ class Link:
         "peer",
         "pings",
         "rtt",
+        "via_relay",
         "visit",
         "zone",
         "wire",
@@ -126,6 +127,8 @@ class Link:
         """What the peer's last hello showed."""
         self.zone = ""
         """Where the peer last said it belongs."""
+        self.via_relay: bool | None = None
+        """Packets go through a relay; None where nobody knows."""
         self.wire = WIRE_VERSION_MIN
         """How the two ends speak: what is sent to the peer must not be newer."""
         self._told: Coordinate | None = None

@@ -233,7 +233,8 @@ class Peer:
                 self.intake.given(None, items, now)
             case Publish(body, urgent):
                 self.voice.publish(self.borders.placed(self.warrants.certified(body)), now, urgent=urgent)
-            case Measured(checks, metrics, node, overlay):
+            case Measured(checks, metrics, node, overlay, relayed):
+                self.watch.relayed(relayed)
                 self.reporter.measured(checks, now, metrics, node, overlay)
             case WallClock(offset_s):
                 self.register.set_wall(offset_s)

@@ -200,4 +200,5 @@ def _reading(link: Link, watches: bool, now: float) -> LinkReading:
         watches,
         link.flaps(now),
         max(-SKEW_S_MAX, min(SKEW_S_MAX, skew_s)),
+        link.via_relay,
     )

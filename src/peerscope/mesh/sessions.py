@@ -134,7 +134,7 @@ class Sessions:
     def _dial(self, peer: PeerId) -> None:
         profile = self._ledger.profile(peer)
         told = self._neighbourhood.bridges.get(peer) or self._neighbourhood.bootstrap.get(peer, ())
-        addresses = profile.addresses if profile else told
+        addresses = profile.reached_at if profile else told
         self._out.add(Dial(peer, addresses))
 
     def greeted(self, peer: PeerId, hello: Hello, now: float) -> None:

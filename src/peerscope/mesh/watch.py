@@ -71,6 +71,11 @@ class Watch:
         """Links whose neighbour we miss."""
         return [self.links[peer] for peer in sorted(self.links) if self.links[peer].lost]
 
+    def relayed(self, peers: frozenset[PeerId] | None) -> None:
+        """Whose packets go through a relay now; None where that is not known."""
+        for peer, link in self.links.items():
+            link.via_relay = None if peers is None else peer in peers
+
     def deadline(self) -> float:
         """When to call `due` next. What is heard in between only moves it later, so it is worked out in `due`."""
         return self._next_at

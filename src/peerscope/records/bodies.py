@@ -93,6 +93,13 @@ class Profile(Struct, frozen=True, array_like=True, gc=False):
     certificate: Certificate | None = None
     """An operator's word that the peer is a member, where the network wants it: so that all may check, not only those
     whom it greets."""
+    relay: Name | None = None
+    """URL of the relay through which the peer can be reached as well; None where it has none."""
+
+    @property
+    def reached_at(self) -> tuple[str, ...]:
+        """Everything by which it can be dialled."""
+        return self.addresses if self.relay is None else (*self.addresses, self.relay)
 
 
 class Check(Struct, frozen=True, array_like=True, gc=False):
@@ -117,6 +124,8 @@ class LinkReading(Struct, frozen=True, array_like=True, gc=False):
     """How often the link was lost and regained lately."""
     skew_s: Annotated[int, Meta(ge=-(2**40), le=2**40)] = 0
     """How far the neighbour's wall clock is ahead of ours, in whole seconds."""
+    via_relay: bool | None = None
+    """Its packets go through a relay; None where that is not known."""
 
 
 class Coordinate(Struct, frozen=True, array_like=True, gc=False):

@@ -30,6 +30,9 @@ class Transport(Protocol):
     def addresses(self) -> tuple[str, ...]:
         """Where we can be dialled, "host:port"."""
 
+    def relayed(self) -> frozenset[PeerId] | None:
+        """Peers whose packets go through a relay now; None where that cannot be told."""
+
     async def receive(self, timeout_s: float) -> list[Event]:
         """What happened since the last call; empty after `timeout_s` without anything."""
 

@@ -26,6 +26,7 @@ from peerscope.records.identity import PeerId
 from peerscope.transport.doorman import Answer, Doorman
 from peerscope.transport.inbox import Inbox
 from peerscope.transport.iroh_buffers import speed_up
+from peerscope.transport.relay import DEFAULT, DISABLED, is_relay
 from peerscope.transport.wire import DRAIN_TIMEOUT_S, Wire, text_of
 
 FAST_BUFFERS = speed_up(iroh.iroh_ffi)
@@ -42,11 +43,15 @@ CONNECTIONS_MAX = 512
 class IrohTransport:
     """An iroh endpoint and its connections, by peer."""
 
-    def __init__(self, endpoint: iroh.Endpoint, bound: str, dial_timeout_s: float) -> None:
+    def __init__(
+        self, endpoint: iroh.Endpoint, bound: str, dial_timeout_s: float, relays: frozenset[str] = frozenset()
+    ) -> None:
+        """`relays`: those that may be used; iroh's own way of writing their URLs."""
         self.counters: Counter[str] = Counter()
         self._endpoint = endpoint
         self._bound = bound
         self._dial_timeout_s = dial_timeout_s
+        self._relays = relays
         self._wires: dict[PeerId, list[Wire]] = {}
         self._inbox = Inbox()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,14 +61,20 @@ class IrohTransport:
         self._spawn(self._accept())
 
     @classmethod
-    async def bind(cls, secret: bytes, listen: str, *, dial_timeout_s: float | None = None) -> IrohTransport:
-        """An endpoint with this Ed25519 seed, on this "host:port" (port 0: any). Raises `ConfigError`."""
+    async def bind(
+        cls, secret: bytes, listen: str, *, dial_timeout_s: float | None = None, relay: str = DISABLED
+    ) -> IrohTransport:
+        """An endpoint with this Ed25519 seed, on this "host:port" (port 0: any). `relay`: as in the settings.
+
+        Raises `ConfigError`.
+        """
+        mode = relay_mode(relay)
         options = iroh.EndpointOptions(
             preset=iroh.preset_minimal(),
             bind_addr=listen,
             secret_key=secret,
             alpns=[ALPN],
-            relay_mode=iroh.RelayMode.disabled(),
+            relay_mode=mode,
         )
         try:
             endpoint = await iroh.Endpoint.bind(options)
@@ -71,7 +82,12 @@ class IrohTransport:
             raise ConfigError(
                 f"cannot listen on {listen}: {text_of(error)}; choose another address or port with --listen"
             ) from error
-        return cls(endpoint, _bound_socket(endpoint, listen), dial_timeout_s or DIAL_TIMEOUT_S)
+        return cls(
+            endpoint,
+            _bound_socket(endpoint, listen),
+            dial_timeout_s or DIAL_TIMEOUT_S,
+            frozenset(mode.relay_map().urls()),
+        )
 
     @property
     def peer_id(self) -> PeerId:
@@ -88,6 +104,16 @@ class IrohTransport:
         )
 
     @property
+    def home_relay(self) -> str | None:
+        """URL of the relay through which others reach us; None where there is none, or none has answered."""
+        return self._endpoint.addr().relay_url() if self._relays else None
+
+    def relayed(self) -> frozenset[PeerId] | None:
+        if not self._relays:
+            return frozenset()
+        return frozenset(peer for peer, wires in self._wires.items() if wires and wires[-1].is_relayed)
+
+    @property
     def queued(self) -> int:
         outward = sum(wire.queued for wires in self._wires.values() for wire in wires)
         return len(self._inbox) + outward
@@ -95,7 +121,7 @@ class IrohTransport:
     @property
     def ticket(self) -> str:
         endpoint_id = iroh.EndpointId.from_string(self.peer_id.hex())
-        addr = iroh.EndpointAddr(endpoint_id, None, list(self.addresses))
+        addr = iroh.EndpointAddr(endpoint_id, self.home_relay, list(self.addresses))
         return str(iroh.EndpointTicket.from_addr(addr))
 
     async def receive(self, timeout_s: float) -> list[Event]:
@@ -160,7 +186,9 @@ class IrohTransport:
     async def _dial(self, peer: PeerId, addresses: tuple[str, ...]) -> None:
         try:
             async with asyncio.timeout(self._dial_timeout_s):
-                addr = iroh.EndpointAddr(iroh.EndpointId.from_string(peer.hex()), None, list(addresses))
+                direct = [address for address in addresses if not is_relay(address)]
+                relay = next((address for address in addresses if address in self._relays), None)
+                addr = iroh.EndpointAddr(iroh.EndpointId.from_string(peer.hex()), relay, direct)
                 connection = await self._endpoint.connect(addr, ALPN)
         except (iroh.IrohError, TimeoutError) as error:
             self.counters["dial-failed"] += 1
@@ -238,7 +266,20 @@ def parse_ticket(ticket: str) -> tuple[PeerId, tuple[str, ...]]:
             f"not a ticket: {ticket[:24]!r}... ({text_of(error)}); a ticket is printed by `peerscope run` "
             "and begins with 'endpoint'"
         ) from error
-    return PeerId(bytes.fromhex(str(addr.id()))), tuple(addr.direct_addresses())
+    relay = addr.relay_url()
+    return PeerId(bytes.fromhex(str(addr.id()))), (*addr.direct_addresses(), *([relay] if relay else []))
+
+
+def relay_mode(relay: str) -> iroh.RelayMode:
+    """What iroh is told of relays. Raises `ConfigError`."""
+    if relay == DISABLED:
+        return iroh.RelayMode.disabled()
+    if relay == DEFAULT:
+        return iroh.RelayMode.default_mode()
+    try:
+        return iroh.RelayMode.custom_from_urls([relay])
+    except iroh.IrohError as error:
+        raise ConfigError(f"transport.relay is {relay!r}: {text_of(error)}") from error
 
 
 def _bound_socket(endpoint: iroh.Endpoint, listen: str) -> str:

@@ -72,6 +72,13 @@ class Wire:
     def queued(self) -> int:
         return len(self._queue)
 
+    @property
+    def is_relayed(self) -> bool:
+        """The path that is used now goes through a relay."""
+        with contextlib.suppress(iroh.IrohError):
+            return any(path.is_relay for path in self._connection.paths() if path.is_selected)
+        return False
+
     def send(self, data: bytes) -> None:
         """Queue one message for the stream."""
         if len(self._queue) >= QUEUE_MESSAGES_MAX or self._queued_bytes + len(data) > QUEUE_BYTES_MAX:

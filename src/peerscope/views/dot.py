@@ -84,8 +84,9 @@ def _edge(link: Link, is_bridge: bool) -> str:
         attributes["style"] = "dashed"
     elif link.estimated:
         attributes["style"] = "dotted"
-    if is_bridge:
-        attributes["label"] = '"bridge"'
+    words = ["bridge"] * is_bridge + ["relayed"] * bool(link.relayed)
+    if words:
+        attributes["label"] = f'"{", ".join(words)}"'
     return f"{quoted(link.source)} -> {quoted(link.target)} [{_listed(attributes)}];"
 
 
@@ -101,7 +102,7 @@ def measured(link: Link) -> str:
     """What is known of a link, in words: "mesh, 31.0 ms, 0.5 % lost"."""
     time = "time unknown" if link.rtt_s is None else f"{link.rtt_s * 1000:.1f} ms" + " (estimated)" * link.estimated
     loss = "" if link.loss_ratio is None else f", {link.loss_ratio:.1%} lost"
-    return f"{link.layer}, {time}{loss}"
+    return f"{link.layer}, {time}{loss}" + ", relayed" * bool(link.relayed)
 
 
 def _listed(attributes: dict[str, str]) -> str:

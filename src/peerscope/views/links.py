@@ -44,6 +44,8 @@ class Link(Struct, frozen=True, gc=False):
     target_rtt_s: float | None = None
     source_loss_ratio: float | None = None
     target_loss_ratio: float | None = None
+    relayed: bool | None = None
+    """Its packets go through a relay, as at least one end sees it; null where neither knows."""
 
     @property
     def measured_s(self) -> float | None:
@@ -195,7 +197,13 @@ class Links:
             target_rtt_s,
             source_loss_ratio,
             target_loss_ratio,
+            _either(ours, theirs),
         )
+
+
+def _either(ours: LinkReading | None, theirs: LinkReading | None) -> bool | None:
+    said = [one.via_relay for one in (ours, theirs) if one is not None and one.via_relay is not None]
+    return any(said) if said else None
 
 
 def mesh_links(moment: Moment) -> list[Link]:

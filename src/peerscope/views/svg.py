@@ -22,6 +22,7 @@ from peerscope.views.legend import (
     MARKS,
     MONO,
     MUTED,
+    RELAYED_DASH,
     SANS,
     SEA,
     band,
@@ -165,7 +166,8 @@ def _links(topology: Topology, layout: Layout) -> Iterator[str]:
                 )
                 for link in chosen:
                     title = f"<title>{_link_title(link)}</title>" if is_titled else ""
-                    yield f'<path d="{_course(link, layout)}"' + (f">{title}</path>" if title else "/>")
+                    how = RELAYED_DASH if link.relayed else ""
+                    yield f'<path d="{_course(link, layout)}"{how}' + (f">{title}</path>" if title else "/>")
                 yield "</g>"
                 if kind == "overlay":  # a white core makes two lines of one
                     yield f'<g fill="none" stroke="{SEA}" stroke-width="{width:.2f}">'
