@@ -17,6 +17,7 @@ from typing import Any
 READY_S = 120.0
 # A busy test machine is no sick one.
 ENVIRONMENT = {"PEERSCOPE_HEALTH__CPU__DEGRADED": "1", "PEERSCOPE_HEALTH__CPU__UNHEALTHY": "1"}
+ENVIRONMENT |= {f"PEERSCOPE_ALERTS__RULES__{rule}__ENABLED": "false" for rule in ("CPU_HIGH", "AGENT_LAG", "AGENT_CPU")}
 
 
 class DemoNetwork:

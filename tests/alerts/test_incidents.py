@@ -108,6 +108,14 @@ def test_a_partition_that_is_a_region_is_its_outage() -> None:
     assert kinds(incidents([partition("group-a", 0.0)], around)) == [("region-outage", "region-1")]
 
 
+def test_a_partition_that_is_stated_as_two_groups_is_one() -> None:
+    groups = {"a": range(5), "b": range(3, 8), "c": range(20, 24)}
+    around = replace(AROUND, groups={f"network-partition-group-{g}": tuple(map(name, n)) for g, n in groups.items()})
+    stated = [partition(f"group-{g}", at) for g, at in (("a", 0.0), ("b", 4.0), ("c", 5.0))]
+    found = incidents([*stated, alert(0, 1.0, "peer-down"), alert(7, 1.0, "peer-down")], around)
+    assert [(one.kind, len(one.peers), len(one.alerts)) for one in found] == [("partition", 8, 4), ("partition", 4, 1)]
+
+
 def test_an_old_peer_down_has_nothing_to_do_with_a_new_partition() -> None:
     around = replace(AROUND, groups={"network-partition-group-a": tuple(name(number) for number in range(40))})
     old = alert(3, -5000.0, "peer-down", until=-4000.0)

@@ -6,7 +6,18 @@ from hypothesis import strategies as st
 
 from notices import WALL, alert
 from peerscope.alerts.grouping import groups
-from peerscope.alerts.orders import FIELDS, FOR_S_MAX, Standing, fits, mark, matches, parse_matchers, standing
+from peerscope.alerts.orders import (
+    FIELDS,
+    FOR_S_MAX,
+    Standing,
+    StandingAcknowledgement,
+    fits,
+    mark,
+    matches,
+    order_key,
+    parse_matchers,
+    standing,
+)
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Orders, Silence
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
@@ -191,3 +202,14 @@ def test_as_many_orders_as_a_peer_may_have_fit_into_its_record() -> None:
     data = encode_body(body)
     assert len(data) <= body_bytes_max(Kind.ORDERS)
     assert decode_body(Kind.ORDERS, data) == body
+
+
+def test_an_id_too_long_for_a_record_is_acknowledged_under_a_short_form_that_all_find_alike() -> None:
+    long, other = "region-outage-" + "x" * 64 + "-1", "region-outage-" + "x" * 64 + "-2"
+    assert len(order_key(long)) == 64 != len(long)
+    assert order_key(long) != order_key(other)
+    assert order_key("cpu-high-aa") == "cpu-high-aa"
+    known = StandingAcknowledgement(order_key(long), WALL, "ann", "", "aa" * 32)
+    orders = Standing((), {known.key: known})
+    assert orders.acknowledgement(long, WALL) is known
+    assert orders.acknowledgement(other, WALL) is None

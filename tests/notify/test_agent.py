@@ -56,6 +56,22 @@ def test_one_message_and_a_notice_that_is_published_and_kept(receiver: Receiver,
     assert len(told(receiver)) == 1
 
 
+def test_three_alerts_at_one_peer_are_one_message_about_an_incident(receiver: Receiver, tmp_path: Path) -> None:
+    broken = sections(receiver, group_wait_s=1.5, min_severity="high")
+    broken["alerts"]["rules"] = {f"{name}-high": {**RULE, "threshold": -1.0} for name in ("cpu", "memory", "storage")}
+    broken["alerts"]["rules"] = {name: rule | {"clear": -1.0} for name, rule in broken["alerts"]["rules"].items()}
+    with running(tmp_path, **broken) as agent:
+        events: list[dict[str, Any]] = []
+        agent.loop.call(agent.monitor.listen, events.append)
+        until(lambda: len(receiver.requests) == 1, "it is told")
+        until(lambda: any(one["event"] == "notification" for one in events), "and delivered")
+        (incident,) = agent.loop.call(agent.monitor.incidents)
+    (request,) = receiver.requests
+    assert request.json["key"] == incident.id
+    assert request.json["incident"]["kind"] == "peer-cluster"
+    assert sorted(one["rule"] for one in request.json["alerts"]) == ["cpu-high", "memory-high", "storage-high"]
+
+
 def test_orders_given_at_an_agent_are_seen_on_its_alerts(receiver: Receiver, tmp_path: Path) -> None:
     with running(tmp_path, **sections(receiver)) as agent:
         until(lambda: _memory(agent) is not None, "it fires")

@@ -104,3 +104,18 @@ def test_a_silence_given_at_any_peer_holds_back_messages_at_all() -> None:
     sim.run_until(began + 100.0)
     ((at, _),) = desk.told("peer-down")
     assert 54.0 <= at - began <= 66.0
+
+
+@pytest.mark.parametrize(("crashed", "seed"), [(12, 1), (7, 2)])
+def test_many_peers_that_die_at_once_are_one_message(crashed: int, seed: int) -> None:
+    """From a quarter of the network on they are a partition, below it a pattern."""
+    sim, ids, desk = telling(36, seed)
+    for victim in ids[1::3][:crashed]:
+        sim.crash(victim)
+    sim.run_until(sim.now + BUSY_S)
+    gone = {"network-partition", "peer-down"}  # some of the others now have few links, which is their own alert
+    told = [m.group for _, _, m in desk.sent if m.what == "firing" and {a.rule for a in m.group.alerts} & gone]
+    assert len(told) == 1, f"seed {seed}: {[(group.key, len(group.alerts)) for group in told]}"
+    assert told[0].incident is not None
+    (seen,) = desk._alerts.correlation(ids[0]).incidents
+    assert len(seen.peers) == crashed

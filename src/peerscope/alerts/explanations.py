@@ -150,13 +150,24 @@ def _partition(group: Alert, around: Surroundings) -> Propose:
 
 
 def _of_group(group: Alert, alerts: Sequence[Alert], around: Surroundings, window_s: float) -> list[Alert]:
-    """The alert about a group, and those that say of a member that it is gone, while the group was."""
-    members = set(around.groups[group.id])
+    """The alert about a group, and those that say of a member that it is gone, while the group was.
+
+    Observers who lost it at different moments may state it as two groups: those that share members are one.
+    """
+    own = set(around.groups[group.id])
+    same = {
+        other.id
+        for other in alerts
+        if is_group(other, around)
+        and own & set(around.groups[other.id])
+        and abs(other.started_at - group.started_at) < window_s
+    }
+    members = {peer for name in same for peer in around.groups[name]}
     begin, end = group.started_at - window_s, inf if group.resolved_at is None else group.resolved_at
     return [
         alert
         for alert in alerts
-        if alert.id == group.id
+        if alert.id in same
         or (alert.type == "peer-down" and alert.peer_id in members and begin < alert.started_at <= end)
     ]
 

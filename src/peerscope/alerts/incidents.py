@@ -30,7 +30,7 @@ from peerscope.records.alerts import Severity
 from peerscope.records.identity import SHORT_HEX
 
 SHARES = ((0.33, Severity.CRITICAL), (0.1, Severity.HIGH))  # guesses, as all such limits are
-"""From this share of the network on, an incident is at least so severe."""
+"""From this share of the network on, an incident is at least so severe; one peer is never a share of it."""
 
 
 class IncidentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -221,7 +221,7 @@ def _severity(alert: Alert) -> int:
 def _incident(name: str, found: Explanation, names: tuple[str, ...], network: int) -> Incident:
     severity = max(_severity(alert) for alert in found.alerts)
     for share, least in SHARES:
-        if len(found.peers) >= share * network:
+        if len(found.peers) >= max(2, share * network):
             severity = max(severity, least)
     ended = [alert.resolved_at for alert in found.alerts if alert.resolved_at is not None]
     is_open = len(ended) < len(found.alerts)

@@ -73,17 +73,28 @@ def ask_all(api: str, token: str, path: str, query: Mapping[str, str | None] | N
     return found
 
 
+def order(api: str, token: str, method: str, path: str, body: object = None) -> Any:
+    """Ask a route to change something; what it answers."""
+    value, _ = _get(api.rstrip("/") + path, token, method=method, body=body)
+    return value
+
+
 def _with_query(path: str, query: Mapping[str, str | None] | None) -> str:
     given = {key: value for key, value in (query or {}).items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path
 
 
-def _get(url: str, token: str, read: Callable[[Any], Any] = json.load) -> tuple[Any, str | None]:
+def _get(
+    url: str, token: str, read: Callable[[Any], Any] = json.load, method: str = "GET", body: object = None
+) -> tuple[Any, str | None]:
     headers = INTENT | ({"Authorization": f"Bearer {token}"} if token else {})
+    data = None if body is None else json.dumps(body).encode()
+    if data is not None:
+        headers["Content-Type"] = "application/json"
     context = click.get_current_context(silent=True)
     opener = _opener(context.meta.get(CA) if context else None, url.lower().startswith("https:"))
     try:
-        with opener.open(Request(url, headers=headers), timeout=TIMEOUT_S) as response:
+        with opener.open(Request(url, data, headers, method=method), timeout=TIMEOUT_S) as response:
             return read(response), _next(response.headers.get("link"))
     except HTTPError as error:
         raise ApiError(_detail(error)) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from typing import Any
 
 import click
@@ -18,21 +19,26 @@ STATUSES = ("healthy", "degraded", "unhealthy", "unknown", "down", "left")
 STYLES = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "down": "bold red", "left": "dim"}
 REGION_SAID_BY = {"country": "by address", "latency": "a guess, by latency"}
 """What is said beside a region that no operator declared."""
+SEVERITIES = {"low": "dim", "medium": "yellow", "high": "red", "critical": "bold red"}
 SHORT_HEX = 10
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Exit with 1 unless every peer is healthy.")
+@click.option("--check", is_flag=True, help="Exit with 1 unless every peer is healthy and no alert is critical.")
 @api_options
 def status(check: bool, api: str, token: str, as_json: bool) -> None:
     """The network's health and this peer, in one screen."""
     health, me = ask(api, token, "/api/v1/health"), ask(api, token, "/api/v1/self")
     mine = ask(api, token, f"/api/v1/peers/{me['peer_id']}")
-    bad = health["healthy_peers"] < health["total_peers"]
+    active, open_now = ask_all(api, token, "/api/v1/alerts"), ask_all(api, token, "/api/v1/incidents")
+    is_critical = any(one["severity"] == "critical" for one in (*active, *open_now))
+    bad = health["healthy_peers"] < health["total_peers"] or is_critical
     if as_json:
-        _print({"health": health, "self": {**me, "status": mine["status"], "checks": mine["checks"]}})
+        said = {**me, "status": mine["status"], "checks": mine["checks"]}
+        _print({"health": health, "self": said, "alerts": active, "incidents": open_now})
     else:
         _show_status(Console(), health, me, mine)
+        _show_alerts(Console(), active, open_now)
     sys.exit(1 if check and bad else 0)
 
 
@@ -56,7 +62,7 @@ def peers(region: str | None, wanted: str | None, api: str, token: str, as_json:
             _verdict(view),
             str(len(view["links"])),
             _milliseconds(rtts[len(rtts) // 2] if rtts else None),
-            _seconds(view["age_s"]),
+            age(view["age_s"]),
             Text(view["version"]),
         )
     Console().print(table)
@@ -79,7 +85,7 @@ def peer(id: str, api: str, token: str, as_json: bool) -> None:
         ("verdict", _verdict(view)),
         ("version", Text(view["version"])),
         ("node", Text(view["node"] or "no node attached")),
-        ("last report", _seconds(view["age_s"]) + " ago" if view["age_s"] is not None else "none"),
+        ("last report", age(view["age_s"]) + " ago" if view["age_s"] is not None else "none"),
         ("addresses", Text(", ".join(view["addresses"]))),
         ("clock", _clock(view["clock_skew_s"])),
     ):
@@ -112,7 +118,7 @@ def why(id: str, api: str, token: str, as_json: bool) -> None:
         console.print(Text(f"  lost together with {found['partition']['size'] - 1} others"))
     for accusation in found["accusations"]:
         doubt = "" if accusation["counts"] else " (itself accused: does not count)"
-        since = _seconds(accusation["last_heard_s"])
+        since = age(accusation["last_heard_s"])
         who = accusation["observer"][:SHORT_HEX]
         console.print(Text(f"  {who} has not heard it for {since}: {accusation['reason']}{doubt}"))
     for observer in found["heard_by"]:
@@ -132,6 +138,15 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
         mark = _coloured(f"{check['status']:<10}", check["status"])
         console.print(Text(f"  {check['name']:<8}"), mark, Text(check["message"]), sep="")
     console.print(Text(f"  ticket  {me['ticket']}"), soft_wrap=True)
+
+
+def _show_alerts(console: Console, active: list[dict[str, Any]], open_now: list[dict[str, Any]]) -> None:
+    """How many of each severity, the gravest first; and what they have in common."""
+    counts = Counter(one["severity"] for one in active)
+    shown = [Text(f"{counts[name]} {name}", SEVERITIES[name]) for name in reversed(SEVERITIES) if counts[name]]
+    console.print(Text("alerts ", "bold") + (Text(", ").join(shown) if shown else Text("none", "green")))
+    for one in open_now:
+        console.print(Text.assemble("  incident ", (one["severity"], SEVERITIES[one["severity"]]), f"  {one['title']}"))
 
 
 def _hex(name: str) -> str:
@@ -169,7 +184,8 @@ def _milliseconds(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds * 1000:.1f} ms"
 
 
-def _seconds(seconds: float | None) -> str:
+def age(seconds: float | None) -> str:
+    """A length of time, as coarse as one wants to read it."""
     if seconds is None:
         return "-"
     return (

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from peerscope.cli.api import api_options, ask, ask_all
+from peerscope.cli.look import SEVERITIES as STYLES
 from peerscope.cli.look import SHORT_HEX
 
-STYLES = {"low": "dim", "medium": "yellow", "high": "red", "critical": "bold red"}
 ORDER = tuple(reversed(STYLES))
 
 

@@ -11,11 +11,13 @@ from peerscope.agent import Monitor
 from peerscope.export.families import CLASSES, PREFIX, gauge, gauges, measured, spread, states
 from peerscope.export.names import OF_THE_NETWORK
 from peerscope.mesh.evidence import Verdict
+from peerscope.records.alerts import Severity
 from peerscope.records.identity import ref
 from peerscope.views.metrics import metrics_view
 from peerscope.views.peers import status
 from peerscope.views.regions import RegionStatus
 
+SEVERITIES = tuple(severity.name.lower() for severity in Severity)
 GONE = (Verdict.DOWN, Verdict.PARTITIONED)
 SUBJECT = ("subject",)
 """Labels of a series about one peer: the first 8 bytes of its id. `peer` is left to whoever collects, for the peer that
@@ -35,6 +37,7 @@ def network(monitor: Monitor) -> Iterator[Metric]:
     yield gauge("network_links", "Links between peers.", len(links))
     yield spread("network_link_rtt_seconds", "Round-trip times of all links.", (link.measured_s for link in links))
     yield spread("network_link_loss_ratio", "Loss on all links.", (link.loss_ratio for link in links))
+    yield from _alerts(monitor)
     yield from _aggregates(monitor)
     yield from _regions(monitor)
 
@@ -59,6 +62,16 @@ def every_peer(monitor: Monitor) -> Iterator[Metric]:
     reports = [(who, moment.fresh_report(peer)) for peer, who in living.items()]
     views = [(who, metrics_view(report.metrics)) for who, report in reports if report and report.metrics]
     yield from measured("peer_", views, SUBJECT)
+
+
+def _alerts(monitor: Monitor) -> Iterator[Metric]:
+    """Every severity and state each time, so that a count that falls to 0 is told."""
+    counts = Counter((alert.severity, alert.state) for alert in monitor.alerts())
+    told = [((name, state), float(counts[name, state])) for name in SEVERITIES for state in ("firing", "resolved")]
+    yield gauges("network_alerts", "Alerts that fire, or ended within a day.", ("severity", "state"), told)
+    opened = Counter(incident.severity for incident in monitor.incidents() if incident.state == "open")
+    values = [((name,), float(opened[name])) for name in SEVERITIES]
+    yield gauges("network_open_incidents", "Alerts with one probable root that are not over.", ("severity",), values)
 
 
 def _aggregates(monitor: Monitor) -> Iterator[Metric]:

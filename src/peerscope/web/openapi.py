@@ -25,6 +25,11 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "peer": ID,
     "source": ID,
     "target": ID,
+    "name": {
+        "type": "string",
+        "pattern": r"^[^\x00-\x1f/]{1,160}$",
+        "description": "Any unambiguous beginning of an id.",
+    },
     "all": {"type": "string", "enum": ["0", "1"], "default": "0"},
     "state": {"type": "string", "enum": ["firing", "resolved"]},
     "severity": {"type": "string", "enum": ["low", "medium", "high", "critical"]},

@@ -1,0 +1,253 @@
+"""Verbs about alerts: alerts, incidents, silence, silences, unsilence, ack."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from peerscope.cli.api import api_options, ask, ask_all, order
+from peerscope.cli.look import SEVERITIES as STYLES
+from peerscope.cli.look import SHORT_HEX, age
+
+ORDER = tuple(reversed(STYLES))
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+TREE_MAX = 40
+"""Lines of a cascade that are drawn; `--json` has them all."""
+
+
+class Duration(click.ParamType[float]):
+    """ "90s", "15m", "2h", "7d", in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)([smhd])", value.strip())
+        if found is None or float(found[1]) <= 0:
+            self.fail(f"{value!r} is no duration: a number and one of s, m, h, d, as 90s, 15m, 2h or 7d", param, ctx)
+        return float(found[1]) * UNITS_S[found[2]]
+
+
+def _author() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no such user, as in some containers
+        return "cli"
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Also those that ended within a day.")
+@click.option("--severity", type=click.Choice(ORDER), help="Only this severity.")
+@click.option("--region", help="Only this region.")
+@click.option("--rules", "wants_rules", is_flag=True, help="List the rules instead, with what each means.")
+@api_options
+def alerts(
+    everything: bool, severity: str | None, region: str | None, wants_rules: bool, api: str, token: str, as_json: bool
+) -> None:
+    """Alerts of the whole network, the gravest first."""
+    if wants_rules:
+        _rules(ask(api, token, "/api/v1/rules"), as_json)
+        return
+    query = {"severity": severity, "region": region, "all": "1" if everything else None}
+    found = ask_all(api, token, "/api/v1/alerts", query)
+    found.sort(key=lambda one: (one["state"] != "firing", ORDER.index(one["severity"]), -one["started_at"], one["id"]))
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    console = Console()
+    if not found:
+        console.print("no alerts")
+        return
+    table = Table("severity", "rule", "about", "state", "since", "", box=None, pad_edge=False)
+    for one in found:
+        table.add_row(
+            Text(one["severity"], STYLES[one["severity"]]),
+            Text(one["rule"]),
+            Text(_about(one)),
+            Text(_state(one)),
+            Text(age(time.time() - (one["resolved_at"] or one["started_at"]))),
+            Text(_remarks(one), "dim"),
+        )
+    console.print(table)
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Also those that closed within a day.")
+@api_options
+def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
+    """Alerts that have one probable root; of a cascade, what came of what."""
+    found = ask_all(api, token, "/api/v1/incidents", {"all": "1" if everything else None})
+    found.sort(key=lambda one: (one["state"] != "open", ORDER.index(one["severity"]), -len(one["peers"]), one["id"]))
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    console = Console()
+    if not found:
+        console.print("no incidents" if everything else "no open incidents")
+    for one in found:
+        console.print(Text.assemble((one["severity"], STYLES[one["severity"]]), f"  {one['title']}"))
+        is_open = one["state"] == "open"
+        when = "since" if is_open else "closed, ended"
+        ago = age(time.time() - (one["started_at"] if is_open else one["ended_at"]))
+        table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 1, 0, 4))
+        table.add_row("id", Text(one["id"]))
+        table.add_row("found", Text(f"{one['kind']}, {one['confidence']:.0%} sure; {when} {ago} ago"))
+        table.add_row("alerts", Text(one["description"]))
+        if one["root"]:
+            table.add_row("root", Text(one["root"][: SHORT_HEX if _is_peer(one["root"]) else None]))
+        if remarks := _remarks(one):
+            table.add_row("orders", Text(remarks))
+        console.print(table)
+        if one["tree"]:
+            console.print(drawn(one["tree"]))
+
+
+@click.command()
+@click.argument("matchers", nargs=-1, required=True, metavar="FIELD=VALUE...")
+@click.option("--for", "for_s", type=Duration(), required=True, help="How long: 90s, 15m, 2h, 7d.")
+@click.option("--reason", required=True, help="Why; everybody sees it.")
+@click.option("--author", help="Who says so (default: your user name).")
+@api_options
+def silence(
+    matchers: tuple[str, ...], for_s: float, reason: str, author: str | None, api: str, token: str, as_json: bool
+) -> None:
+    """Hold back messages about alerts that all matchers fit, in the whole network.
+
+    FIELD is id, type, rule, peer, region or severity; `*` in VALUE stands for anything: rule=cpu-* region=eu-west.
+    Alerts are shown all the same.
+    """
+    body = {"matchers": list(matchers), "for_s": for_s, "reason": reason, "author": author or _author()}
+    made = order(api, token, "POST", "/api/v1/silences", body)
+    if as_json:
+        click.echo(json.dumps(made))
+        return
+    ends = age(made["ends_at"] - made["begun_at"])
+    click.echo(f"silence {made['id']} holds for {ends}; end it with `peerscope unsilence {made['id']}`")
+
+
+@click.command()
+@api_options
+def silences(api: str, token: str, as_json: bool) -> None:
+    """Silences that hold now, wherever they were ordered."""
+    found = ask_all(api, token, "/api/v1/silences")
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    if not found:
+        click.echo("no silences")
+        return
+    table = Table("id", "matchers", "ends in", "author", "reason", box=None, pad_edge=False)
+    for one in sorted(found, key=lambda one: one["ends_at"]):
+        matchers = " ".join(f"{field}={value}" for field, value in one["matchers"])
+        left = age(max(0.0, one["ends_at"] - time.time()))
+        table.add_row(*(Text(cell) for cell in (one["id"], matchers, left, one["author"], one["reason"])))
+    Console().print(table)
+
+
+@click.command()
+@click.argument("id")
+@api_options
+def unsilence(id: str, api: str, token: str, as_json: bool) -> None:
+    """End a silence, at whichever peer it was ordered; the beginning of its ID is enough."""
+    lifted = order(api, token, "DELETE", f"/api/v1/silences/{_quoted(id)}")
+    click.echo(json.dumps(lifted) if as_json else f"silence {lifted['id']} is over")
+
+
+@click.command()
+@click.argument("id")
+@click.option("--reason", default="", help="What you are about to do; everybody sees it.")
+@click.option("--author", help="Who looks after it (default: your user name).")
+@api_options
+def ack(id: str, reason: str, author: str | None, api: str, token: str, as_json: bool) -> None:
+    """Say that you look after an alert or incident: messages about it are not repeated."""
+    body = {"key": id.strip(), "reason": reason, "author": author or _author()}
+    made = order(api, token, "POST", "/api/v1/acknowledgements", body)
+    click.echo(json.dumps(made) if as_json else f"{made['author']} looks after {made['key']}")
+
+
+def _rules(found: list[Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    console = Console()
+    for rule in found:
+        off = "  (off)" if not rule["enabled"] else "" if rule["notify"] else "  (nobody is told)"
+        head = Text.assemble((rule["name"], "bold"), "  ", (rule["severity"], STYLES[rule["severity"]]), off)
+        console.print(head)
+        table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 1, 0, 4))
+        table.add_row("when", Text(_condition(rule)))
+        table.add_row("first", Text(rule["runbook"] or "-"))
+        console.print(table)
+
+
+def _condition(rule: dict[str, Any]) -> str:
+    side, limit = ("above", rule["above"]) if rule["above"] is not None else ("below", rule["below"])
+    held = f" for {age(rule['for_s'])}" if rule["for_s"] else ""
+    return f"{rule['signal']} {side} {limit:g}{held}"
+
+
+def _about(alert: dict[str, Any]) -> str:
+    if alert["peer_id"]:
+        return str(alert["peer_id"][:SHORT_HEX])
+    return str(alert["region"] or alert["id"].removeprefix(alert["rule"] + "-"))
+
+
+def _state(alert: dict[str, Any]) -> str:
+    return f"{alert['state']}, flapping" if alert["flapping"] and alert["state"] == "firing" else str(alert["state"])
+
+
+def _remarks(one: dict[str, Any]) -> str:
+    """Who confirms it, and what operators said of it."""
+    said = []
+    if one.get("confirmed_by"):
+        said.append(f"seen by {len(one['confirmed_by'])}")
+    if one["silenced_by"]:
+        said.append(f"silenced {one['silenced_by']}")
+    if one["acknowledged_by"]:
+        said.append(f"{one['acknowledged_by']} looks after it")
+    return ", ".join(said)
+
+
+def _is_peer(root: str) -> bool:
+    return len(root) == 64 and not set(root) - set("0123456789abcdef")
+
+
+def drawn(nodes: Iterable[dict[str, Any]]) -> Tree:
+    """What came of what, as far as a screen holds it. Parents stand before their children in the answer."""
+    branches: dict[str, Tree] = {}
+    root: Tree | None = None
+    left = 0
+    for node in nodes:
+        rule = node["alert_id"].rpartition("-")[0]
+        line = Text(f"{node['peer_id'][:SHORT_HEX]} {rule}")
+        if node["parent"] is not None:
+            line.append(f"  {age(node['delay_s'])} later, {node['confidence']:.0%} sure", "dim")
+        parent = branches.get(node["parent"]) if node["parent"] is not None else None
+        if root is None:
+            root = branches[node["alert_id"]] = Tree(line)
+        elif parent is not None and len(branches) < TREE_MAX:
+            branches[node["alert_id"]] = parent.add(line)
+        else:
+            left += 1
+    assert root is not None
+    if left:
+        root.add(Text(f"and {left} more", "dim"))
+    return root
+
+
+def _quoted(name: str) -> str:
+    name = name.strip()
+    if not name or not set(name) <= set("0123456789abcdef"):
+        raise click.BadParameter(f"{name!r} is no silence: hexadecimal digits, as `peerscope silences` prints them")
+    return name

@@ -1,0 +1,51 @@
+"""docs/ALERTS.md tells every default rule as it is, and its examples are valid settings."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from peerscope.alerts.lifecycle import State
+from peerscope.alerts.rules import Rule, default_rules
+from peerscope.config import Config
+
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "ALERTS.md").read_text(encoding="utf-8")
+HEADER = "| rule | severity | when | what it means and what to look at first |\n|---|---|---|---|\n"
+EXAMPLES = [
+    pytest.param(block, id=f"{name}-{number}")
+    for name in ("ALERTS.md", "NOTIFICATIONS.md")
+    for number, block in enumerate(re.findall(r"```toml\n(.*?)```", (DOCS / name).read_text("utf-8"), re.DOTALL))
+]
+
+
+def row(rule: Rule) -> str:
+    side, limit = ("above", rule.above) if rule.above is not None else ("below", rule.below)
+    held = f" for {rule.for_s:g} s" if rule.for_s else ""
+    return (
+        f"| `{rule.name}` | {rule.severity} | `{rule.signal}` {side} {limit:g}{held} | {rule.title}. {rule.runbook} |\n"
+    )
+
+
+def test_every_default_rule_is_told_with_its_runbook_and_no_other() -> None:
+    table = HEADER + "".join(row(rule) for rule in default_rules())
+    assert all(rule.runbook for rule in default_rules())
+    assert table in TEXT, f"docs/ALERTS.md should have\n\n{table}"
+
+
+def test_every_state_of_an_alert_is_explained() -> None:
+    listed = re.findall(r"^\| `(\w+)` \|", TEXT.split("## How an alert lives")[1].split("##")[0], re.MULTILINE)
+    assert listed == [state.value for state in State]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_is_a_valid_settings_file(example: str, tmp_path: Path) -> None:
+    for place in re.findall(r'_file = "(.+?)"', example):
+        secret = tmp_path / Path(place).name
+        secret.write_text("a-secret-of-the-operator")
+        secret.chmod(0o600)
+        example = example.replace(place, str(secret))
+    path = tmp_path / "peerscope.toml"
+    path.write_text(example)
+    config = Config.load(path, environment={})
+    assert config != Config()
