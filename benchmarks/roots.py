@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/roots.py [--peers 50 100 300] [--seeds 20] [--first-seed 1] [SCENARIO...]
 
 Prints a line for each run as it ends, then JSON: of how many seeds the largest incident was what happened, with its
-root, and two survivors agreed; of `steady`, of how many seeds there was no incident. A run of 100 peers takes about a minute.
+root, and two survivors agreed; of `steady`, of how many seeds there was no incident. A run of 100 peers takes about a
+minute.
 """
 
 from __future__ import annotations
