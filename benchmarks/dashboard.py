@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -31,19 +31,25 @@ import uvicorn
 from playwright.sync_api import Page, sync_playwright
 from topology import Network
 
+from peerscope.alerts.incidents import Incident
+from peerscope.alerts.model import Alert
+from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
+from peerscope.errors import ConfigError
 from peerscope.mesh.peer import Peer
 from peerscope.outlook import Outlook, SelfView
 from peerscope.records.identity import short
 from peerscope.sources.node import Node
 from peerscope.tally import Tally
+from peerscope.threats.findings import Finding
 from peerscope.traffic import Traffic
 from peerscope.web.app import make_app
 from peerscope.web.feed import Feed
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 PATIENCE_S = 600.0
+NOBODY = "nobody is told of a network that is generated"
 MOVE = """([seconds, kind]) => new Promise((done) => {
   const canvas = document.querySelector("[data-testid=map]");
   const box = canvas.getBoundingClientRect();
@@ -78,7 +84,7 @@ class Generated(Outlook):
         super().__init__()
         self._network = Network(peers, Random(1))
         self.config, self.http, self.recorder = Config(), None, None
-        self.chronicle = Chronicle(self.moment, self.region_health, 5.0)
+        self.chronicle = Chronicle(self.moment, self.region_health, self.links, 5.0)
         self.tally = Tally(self.moment, self.mesh_links)
         self.node = Node(self.config.node, 5.0, Random(2))
         me = self._network.peers[0]
@@ -91,6 +97,27 @@ class Generated(Outlook):
 
     def clock(self) -> tuple[float, float]:
         return 1.0, time.time()  # a moment that lasts: nothing expires
+
+    def alerts(self, *, active_only: bool = False) -> list[Alert]:
+        return []
+
+    def incidents(self) -> list[Incident]:
+        return []
+
+    def threats(self) -> list[Finding]:
+        return []
+
+    def orders(self) -> Standing:
+        return Standing()
+
+    def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
+        raise ConfigError(NOBODY)
+
+    def lift(self, silence: str) -> bool:
+        raise ConfigError(NOBODY)
+
+    def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
+        raise ConfigError(NOBODY)
 
     def self_view(self) -> SelfView:
         me = self.peer.me

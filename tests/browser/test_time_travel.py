@@ -37,7 +37,6 @@ def test_the_kill_of_a_while_ago_is_played_again_with_everybody_in_place(
         expect(page.get_by_test_id("count-down")).to_contain_text("1", timeout=60_000)
         until(page, "window.peerscope.map.report().settled")
         page.wait_for_timeout(500)
-        before = places(page)
         dead = page.locator("[data-testid^=peer-row-][data-status=down]").get_attribute("data-testid")
         assert dead is not None
         victim = dead.removeprefix("peer-row-")
@@ -45,6 +44,8 @@ def test_the_kill_of_a_while_ago_is_played_again_with_everybody_in_place(
         page.get_by_role("button", name="past hour").click()
         expect(page.get_by_test_id("time-slider")).to_be_visible(timeout=10_000)
         expect(page.get_by_test_id("then")).to_have_count(0)
+        page.wait_for_timeout(1000)
+        before = places(page)
         assert any(then_linked(page, step / 20, victim) for step in range(19, 0, -1))
         expect(page.get_by_test_id("then")).to_contain_text("THE PAST")
         expect(page.get_by_test_id("count-down")).to_contain_text("0")

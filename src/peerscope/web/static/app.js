@@ -36,10 +36,9 @@ function App() {
   return html`
     <${Overview} />
     <${Stale} retry=${() => feed.retry()} />
-    <${Then} />
     <main class=${`${selected.value === null ? "" : "with-drawer"} ${isPast.value ? "is-past" : ""}`}>
       <div class="stage">
-        <${Tabs} />
+        <div class="tabs-row"><${Tabs} /><${Then} /></div>
         <div class="panels" role=${panel.value === "topology" ? "tabpanel" : null} aria-labelledby="tab-topology" id="panel-topology">
           <div class="backdrop" inert=${panel.value !== "topology"}><${Topology} /></div>
           ${panel.value === "regions" && html`<${Regions} />`}

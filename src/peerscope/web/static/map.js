@@ -12,7 +12,7 @@ import { focusOf, sceneOf } from "./scene.js";
 import { Legend, Tooltip } from "./legend.js";
 import { TimeBar, openTime } from "./time-bar.js";
 import {
-  everyNode, hovered, layer, layers, links, live, matching, me, nodes, panel, peers, recording, selected, shape,
+  everyLink, everyNode, hovered, layer, layers, links, matching, me, nodes, panel, peers, recording, selected, shape,
 } from "./state.js";
 import { count } from "./format.js";
 
@@ -58,7 +58,7 @@ class TopologyMap {
         void [layer.value, shape.value];
         void [nodes.value, links.value];
         // In the past everybody keeps the place that they have now: links of then are drawn, but pull nobody.
-        this.#changed(everyNode.value, live.links.value, closed.value);
+        this.#changed(everyNode.value, everyLink.value, closed.value);
       }),
       effect(() => {
         void [selected.value, hovered.value, matching.value, me.value, panel.value];

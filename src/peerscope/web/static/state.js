@@ -158,7 +158,7 @@ export const nodes = computed(() => {
 /** Peers as they were: their status, and who they are as far as that is still known. */
 const pastPeers = computed(() => {
   if (!isPast.value) return new Map();
-  const known = untracked(() => live.peers.value);
+  const known = recording.value.peersNow;
   const found = new Map();
   for (const [id, status] of statusesAt(recording.value, instant.value)) {
     const { peer_id, version, region, region_source, node, address } = known.get(id) ?? { peer_id: id };
@@ -187,18 +187,22 @@ function bySeverity(found) {
   return totals;
 }
 
-/** Everybody and every link that the map may have to draw while the past is shown, so that it keeps still. */
+/** Whom and which links the map lays out: in the past those of now, so that everybody keeps their place. */
 export const everyNode = computed(() => {
   if (!isPast.value) return nodes.value;
   const found = new Map();
   for (const id of recording.value.names) {
     if (id.includes(":")) continue;
-    const known = live.peers.value.get(id);
+    const known = recording.value.peersNow.get(id);
     if (known) found.set(known.ref, known);
   }
-  for (const [ref, node] of nodes.value) if (!found.has(ref)) found.set(ref, node);
+  for (const { name, layer: seenIn } of untracked(() => live.shape.value).hollow) {
+    if (!found.has(name)) found.set(name, { ref: name, place: "", monitored: false, layer: seenIn });
+  }
   return found;
 });
+
+export const everyLink = computed(() => (isPast.value ? recording.value.linksNow : links.value));
 
 export const layers = computed(() => {
   const names = new Set();

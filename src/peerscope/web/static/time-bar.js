@@ -2,7 +2,7 @@
 
 import { batch, effect, html, signal, useEffect } from "./vendor/preact.js";
 import { URGENCY } from "./statuses.js";
-import { instant, isPast, now, panel, recording, wall } from "./state.js";
+import { instant, isPast, live, now, panel, recording, wall } from "./state.js";
 import { clockTime, duration, plain } from "./format.js";
 import { get } from "./session.js";
 import { marks, recordingOf } from "./replay.js";
@@ -21,7 +21,9 @@ export async function openTime() {
   isOpen.value = true;
   failure.value = null;
   try {
-    recording.value = recordingOf(await get("replay?since=1h"));
+    const answer = await get("replay?since=1h");
+    // The picture stays as it is now while the past is shown, whatever happens meanwhile.
+    recording.value = { ...recordingOf(answer), peersNow: live.peers.value, linksNow: live.links.value };
   } catch (error) {
     failure.value = plain(error.message, 120);
   }
@@ -56,7 +58,7 @@ export function Then() {
   if (!isPast.value) return null;
   void now.value; // ages
   return html`<div class="then" data-testid="then" role="status"><strong>THE PAST</strong>
-    <span>${clockTime(instant.value)}, ${duration(wall() - instant.value)} ago${PANELS_OF_THEN.includes(panel.value) ? "" : ": but this panel is of now"}</span>
+    <span>${clockTime(instant.value)}, ${duration(wall() - instant.value)} ago${PANELS_OF_THEN.includes(panel.value) ? "" : "; this panel is of now"}</span>
     <button class="link" onClick=${backToNow}>Back to now</button></div>`;
 }
 
@@ -76,7 +78,7 @@ export function TimeBar() {
     goTo(Number(event.target.value));
   };
   return html`<div class="time-bar" data-testid="time-bar">
-    <button class="tool" onClick=${play} aria-label=${isPlaying.value ? "Pause" : "Play the last hour"} title=${`An hour in a minute`}>${isPlaying.value ? "❚❚" : "▶"}</button>
+    <button class="tool" onClick=${play} aria-label=${isPlaying.value ? "Pause" : "Play the last hour"} title="An hour in a minute">${isPlaying.value ? "❚❚" : "▶"}</button>
     <span class="muted" title=${known.until - known.since < 3540 ? "No more of the past is known here" : null}>−${duration(known.until - known.since)}</span>
     <div class="track">
       <svg viewBox="0 0 1000 28" preserveAspectRatio="none" aria-hidden="true">${marks(known, URGENCY).map(({ share, status }) => html`
