@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -28,7 +29,9 @@ class Top(App[None]):
     #filter.open { display: block; }
     #detail { height: auto; max-height: 12; padding: 0 1; display: none; background: $surface; overflow-y: auto; }
     #detail.open { display: block; }
-    DataTable { height: 1fr; }
+    Screen { overflow: hidden; }
+    TabbedContent, ContentSwitcher, TabPane, DataTable { height: 1fr; }
+    TabPane { padding: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(place + 1), f"show('{table.name}')", table.title) for place, table in enumerate(TABLES)),
@@ -50,6 +53,7 @@ class Top(App[None]):
         self._state = "connecting"
         self._sorting = {table.name: (table.sort, False) for table in TABLES}
         self._is_stale = False
+        self._rows = ""
         self._following: asyncio.Task[None] | None = None
 
     def compose(self) -> ComposeResult:
@@ -139,7 +143,7 @@ class Top(App[None]):
     def _connected(self, state: str) -> None:
         if state != self._state:
             self._state = state
-            self.query_one("#overview", Static).update(overview(self.network, self._state))
+            self._say()
 
     def _redraw(self) -> None:
         if self._is_stale:
@@ -155,7 +159,6 @@ class Top(App[None]):
     def _draw(self) -> None:
         """Fill the table in sight anew; the cursor stays on its row."""
         self._is_stale = False
-        self.query_one("#overview", Static).update(overview(self.network, self._state))
         table, grid = self._table(), self._grid()
         column, is_reverse = self._sorting[table.name]
         rows, found = chosen(table, self.network, self.words, column, is_reverse)
@@ -173,12 +176,15 @@ class Top(App[None]):
             grid.scroll_to(y=top, animate=False)
         shown = f"{len(rows)} of {found}" if found > len(rows) else str(found)
         words = plain(self.words, 40)
-        self.sub_title = f"{shown} {table.title.lower()}" + (f" with {words!r}" if words else "")
-        grid.border_subtitle = self.sub_title
+        self._rows = f"{shown} {table.title.lower()}" + (f" with {words!r}" if words else "")
+        self._say()
+
+    def _say(self) -> None:
+        self.query_one("#overview", Static).update(overview(self.network, self._state, self._rows))
 
 
-def overview(network: Network, state: str) -> Text:
-    """The network in two lines."""
+def overview(network: Network, state: str, rows: str = "") -> Text:
+    """The network in two lines; `rows`: what the table shows of it."""
     me, health = network.facts.get("self"), network.facts.get("health")
     if me is None or health is None:
         return Text(f"peerscope  {state}")
@@ -202,6 +208,7 @@ def overview(network: Network, state: str) -> Text:
         Text(f"median RTT {latency(health['median_latency_s'])}"),
         Text(f"through {me['short_id']}", "dim"),
         Text(state, "green" if state == "live" else "yellow"),
+        Text(rows, "dim"),
     ]
     return Text("\n").join(Text("  ").join(parts) for parts in (first, second))
 
@@ -211,5 +218,13 @@ def _facts(row: Row) -> Text:
     said = [(name, value) for name, value in row.items() if value is not None and not isinstance(value, list | dict)]
     width = max(len(name) for name, _ in said)
     return Text("\n").join(
-        Text.assemble((f"{name:<{width}}  ", "dim"), plain(str(value), DETAIL_CELLS)) for name, value in said
+        Text.assemble((f"{name:<{width}}  ", "dim"), plain(_readable(name, value), DETAIL_CELLS))
+        for name, value in said
     )
+
+
+def _readable(name: str, value: object) -> str:
+    """Times as people read them."""
+    if name.endswith("_at") and isinstance(value, int | float):
+        return datetime.fromtimestamp(value).isoformat(" ", "seconds")
+    return str(value)
