@@ -49,7 +49,7 @@ def test_peers_that_are_paused_are_unreachable_and_the_others_found() -> None:
 def test_half_the_packets_lost_makes_it_slow_but_not_blind() -> None:
     sim, ids = network(20, seed=3)
     sim.network.faults = NetworkFaults(loss=0.5)
-    crawler = sim.crawl("far", ids[:1], WalkConfig())
+    crawler = sim.crawl("far", ids[:3], WalkConfig())
     sim.run_until(sim.now + 60.0)
     assert len(crawler.walk.survey().depths) >= 18
 
