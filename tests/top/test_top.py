@@ -152,7 +152,7 @@ def test_what_is_unknown_comes_last_in_either_order() -> None:
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     from click.testing import CliRunner
 
-    from peerscope.cli.top import top
+    from peerscope.cli import cli
     from peerscope.errors import ConfigError
 
     importing = builtins.__import__
@@ -163,6 +163,6 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         return importing(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    outcome = CliRunner().invoke(top, [])
+    outcome = CliRunner().invoke(cli, ["top"])
     assert isinstance(outcome.exception, ConfigError)
     assert "peerscope[top]" in str(outcome.exception)
