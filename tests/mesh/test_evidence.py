@@ -259,3 +259,14 @@ def test_equal_ledgers_give_equal_evidence_however_they_came_about(heard: list[S
     for peer in (SUBJECT, STRANGER, *OBSERVERS[:4]):
         assert weigh(one, peer, 1.0, down_after_s=4.0) == weigh(other, peer, 1.0, down_after_s=4.0)
     assert accused(one) == accused(other)
+
+
+def test_who_died_before_its_first_report_is_down_by_the_word_of_those_linked_with_it() -> None:
+    silent = [profile(SUBJECT, version=HEARD_MS), *(accusation(one, SUBJECT) for one in OBSERVERS[:3])]
+    found = verdict(silent)
+    assert (found.verdict, found.observers) == (DOWN, tuple(sorted(OBSERVERS[:3])))
+    hearing = [report(one, [SUBJECT]) for one in OBSERVERS[3:6]]
+    assert verdict(silent + hearing).verdict is SUSPECT
+    assert verdict([*silent, report(SUBJECT, [], version=HEARD_MS)]).verdict is DOWN
+    assert verdict([*silent, report(SUBJECT, [], version=HEARD_MS + 60_000)]).verdict is ALIVE
+    assert verdict([profile(SUBJECT, version=HEARD_MS), *hearing]).verdict is ALIVE

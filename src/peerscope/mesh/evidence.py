@@ -1,10 +1,10 @@
 """Who says that a peer is gone, who may say so, and what follows: a pure function of the ledger.
 
-The subject's own newest report names the neighbours that watch it; nobody else may accuse. An observer counts when
-it takes a side: it accuses, or its own report still lists the link. An accusation says when the subject was last
-heard *by the subject's own clock*; any record of the subject dated after the silence refutes it (as SWIM's
-incarnation numbers do, Das et al. 2002), so no two clocks are compared. A report that was merely slow to arrive
-refutes nothing.
+The subject's own newest report names the neighbours that watch it; nobody else may accuse, unless it never told of any
+link. An observer counts when it takes a side: it accuses, or its own report still lists the link. An accusation says
+when the subject was last heard *by the subject's own clock*; any record of the subject dated after the silence refutes
+it (as SWIM's incarnation numbers do, Das et al. 2002), so no two clocks are compared. A report that was merely slow to
+arrive refutes nothing.
 """
 
 from __future__ import annotations
@@ -148,12 +148,33 @@ def quorum(observers: int) -> int:
 
 
 def watchers(ledger: Ledger, subject: PeerId) -> list[PeerId]:
-    """The neighbours that the subject itself named as watching it, as far as we know them."""
+    """The neighbours that the subject itself named as watching it, as far as we know them.
+
+    Where it never told of any link, because it died, or chose to be silent, before its first report with one: those who
+    say themselves that they have or had a link with it. If it lives, its next report refutes them and names its own.
+    """
     report = ledger.report(subject)
-    if report is None:
-        return []
+    if report is None or not report.links:
+        return sorted(peer for peer in _claimants(ledger, subject) if not has_left(ledger, peer))
     named = (ledger.find(PeerRef(link.peer)) for link in report.links if link.watches)
     return sorted(peer for peer in named if peer is not None and not has_left(ledger, peer))
+
+
+def _claimants(ledger: Ledger, subject: PeerId) -> list[PeerId]:
+    name = ref(subject)
+    if not ledger.missed[name]:
+        return []  # nobody accuses it, so nobody need be weighed against its accusers
+    accusers = {
+        peer
+        for peer in ledger.accusers
+        if (said := ledger.observations(peer)) is not None and any(one.subject == name for one in said.lost)
+    }
+    linked = {
+        peer
+        for peer in ledger
+        if (report := ledger.report(peer)) is not None and any(link.peer == name for link in report.links)
+    }
+    return [peer for peer in accusers | linked if peer != subject]
 
 
 def accusation_by(ledger: Ledger, observer: PeerId, subject: PeerId, now: float) -> Observation | None:
