@@ -37,6 +37,7 @@ class Trouble(Struct, frozen=True):
     error_ratio: float | None = None
 
 
+WELL = Trouble()
 BUSY = Trouble(cpu_ratio=0.97)
 TROUBLES = (BUSY, Trouble(memory_ratio=0.96), Trouble(error_ratio=0.2))
 
@@ -49,6 +50,7 @@ class Disasters:
         self._truth = truth
         self._rng = rng
         self._crash = crash
+        self._troubles: dict[PeerId, Trouble] = {}
 
     def begin(self, step: Step) -> None:
         """Carry out one of the steps `cascade`, `region-outage`, `bad-release` or `noise`."""
@@ -129,6 +131,14 @@ class Disasters:
         self._sim.at(at, lambda: self._trouble(peer, trouble))
 
     def _trouble(self, peer: PeerId, trouble: Trouble) -> None:
+        """It comes on top of what the peer has: a processor does not calm down because messages fail."""
+        before = self._troubles.get(peer, WELL)
+        trouble = Trouble(
+            trouble.cpu_ratio or before.cpu_ratio,
+            trouble.memory_ratio or before.memory_ratio,
+            trouble.error_ratio or before.error_ratio,
+        )
+        self._troubles[peer] = trouble
         if self._sim.nodes[peer].peer is not None:
             self._sim.measure(
                 peer, trouble.cpu_ratio, memory_ratio=trouble.memory_ratio, error_ratio=trouble.error_ratio
