@@ -177,6 +177,7 @@ REASONS = {
     "not-a-member",
     "not-linked",
     "other-network",
+    "other-zone",
     "oversized-body",
     "oversized-message",
     "replayed",
