@@ -51,9 +51,9 @@ def test_alerts_stand_in_their_incident_with_severity_state_and_evidence(panel: 
     rows = incident.locator("[data-testid^=alert-]")
     expect(rows).to_have_count(3)
     expect(rows.first).to_have_attribute("data-state", "firing")
-    expect(incident.locator(".glyph.severity").first).to_have_attribute("aria-label", "critical")  # it is everybody
+    expect(incident.locator(".glyph.severity").first).to_have_attribute("aria-label", "high")  # its gravest alert's
     shapes = {shape.get_attribute("d") for shape in incident.locator(".glyph.severity path").all()}
-    assert len(shapes) == len({row.get_attribute("data-severity") for row in rows.all()} | {"critical"})
+    assert len(shapes) == len({row.get_attribute("data-severity") for row in rows.all()} | {"high"})
     rows.first.locator(".title").click()
     expect(rows.first).to_contain_text("do first", timeout=10_000)
     rows.first.get_by_role("button", name="Evidence: the peer").click()

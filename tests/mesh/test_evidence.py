@@ -225,11 +225,11 @@ def test_who_left_is_neither_down_nor_an_observer() -> None:
 
 def test_the_accused_are_known_rightly_or_not() -> None:
     ledger = Ledger()
-    for record, body in [*network(1), report(STRANGER, []), accusation(STRANGER, SUBJECT, PeerId(b"?" * 32))]:
+    for record, body in [*network(2), report(STRANGER, []), accusation(STRANGER, SUBJECT, PeerId(b"?" * 32))]:
         ledger.merge(record, body, 0.0)
     assert accused(ledger) == {SUBJECT}
     assert not is_accused(ledger, SUBJECT, 0.0)
-    assert watchers(ledger, SUBJECT) == OBSERVERS[:1]
+    assert watchers(ledger, SUBJECT) == OBSERVERS[:2]
 
 
 peers = st.sampled_from([SUBJECT, STRANGER, *OBSERVERS[:4]])
@@ -270,3 +270,12 @@ def test_who_died_before_its_first_report_is_down_by_the_word_of_those_linked_wi
     assert verdict([*silent, report(SUBJECT, [], version=HEARD_MS)]).verdict is DOWN
     assert verdict([*silent, report(SUBJECT, [], version=HEARD_MS + 60_000)]).verdict is ALIVE
     assert verdict([profile(SUBJECT, version=HEARD_MS), *hearing]).verdict is ALIVE
+
+
+def test_who_died_after_telling_of_one_link_is_down_by_the_word_of_all_who_lost_it() -> None:
+    joining = [profile(SUBJECT, version=HEARD_MS), report(SUBJECT, OBSERVERS[:1])]
+    lost = [accusation(one, SUBJECT) for one in OBSERVERS[:3]]
+    found = verdict(joining + lost)
+    assert (found.verdict, found.observers, found.quorum) == (DOWN, tuple(OBSERVERS[:3]), 2)
+    assert verdict([*joining, report(OBSERVERS[0], [SUBJECT]), lost[1]]).verdict is SUSPECT
+    assert verdict([*joining, *lost, report(SUBJECT, OBSERVERS[:1], version=HEARD_MS + 60_000)]).verdict is ALIVE

@@ -118,3 +118,21 @@ def test_one_way_loss_settles_on_one_answer() -> None:
         seen |= {(sim.evidence(p, other).verdict, sim.evidence(p, deaf).verdict) for p in ids if p not in (deaf, other)}
     assert seen == {(Verdict.ALIVE, Verdict.ALIVE)}
     assert other not in core.watch.up()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_that_has_just_come_back_is_not_counted_among_those_lost(seed: int) -> None:
+    sim, ids = network(10, seed)
+    sim.crash(ids[4])
+    sim.run_until(sim.now + 10.0)
+    sim.start(ids[4], *ids[5:])  # its first links lead to those who are about to die
+    sim.run_until(sim.now + 1.0 + seed)
+    dead = set(ids[5:])
+    for victim in dead:
+        sim.crash(victim)
+    while sim.now < SETTLED_S + 40.0:
+        sim.run_until(sim.now + 0.5)
+        for peer in ids[:5]:
+            lost = {one for group in moment_of(sim, peer).partitions for one in group.peers}
+            assert lost <= dead, f"seed {seed} at {sim.now}"
+    assert all(len(moment_of(sim, peer).partitions) == 1 for peer in ids[:5]), f"seed {seed}"

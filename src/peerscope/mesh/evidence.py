@@ -1,7 +1,7 @@
 """Who says that a peer is gone, who may say so, and what follows: a pure function of the ledger.
 
-The subject's own newest report names the neighbours that watch it; nobody else may accuse, unless it never told of any
-link. An observer counts when it takes a side: it accuses, or its own report still lists the link. An accusation says
+The subject's own newest report names the neighbours that watch it; nobody else may accuse, unless it told of fewer than
+two links. An observer counts when it takes a side: it accuses, or its own report still lists the link. An accusation says
 when the subject was last heard *by the subject's own clock*; any record of the subject dated after the silence refutes
 it (as SWIM's incarnation numbers do, Das et al. 2002), so no two clocks are compared. A report that was merely slow to
 arrive refutes nothing.
@@ -24,6 +24,9 @@ EXPIRY_INTERVALS = 3
 STAND_S = 1.2
 """An accusation weighs against its subject once it has stood for so long. The living refute within a round trip through
 the network, so a liar who repeats itself faster never weighs, and one who waits is refuted."""
+
+LINKS_MIN = 2
+"""Where the subject told of fewer, those who lost the subject may say so unasked: nobody is called down on one word alone."""
 
 FUTURE_MS = 2_000
 """An accusation whose silence ends later than the subject's own clock can stand now, with this much slack for the time
@@ -150,31 +153,38 @@ def quorum(observers: int) -> int:
 def watchers(ledger: Ledger, subject: PeerId) -> list[PeerId]:
     """The neighbours that the subject itself named as watching it, as far as we know them.
 
-    Where it never told of any link, because it died, or chose to be silent, before its first report with one: those who
-    say themselves that they have or had a link with it. If it lives, its next report refutes them and names its own.
+    Where it told of one link at most, because it died, or chose to be silent, while it was still joining: those too who
+    say themselves that they lost it; where it told of none, also those who say that they have a link with it. If it
+    lives, its next report refutes the ones and names its own.
     """
     report = ledger.report(subject)
-    if report is None or not report.links:
-        return sorted(peer for peer in _claimants(ledger, subject) if not has_left(ledger, peer))
-    named = (ledger.find(PeerRef(link.peer)) for link in report.links if link.watches)
-    return sorted(peer for peer in named if peer is not None and not has_left(ledger, peer))
+    links = report.links if report is not None else ()
+    named = {peer for link in links if link.watches and (peer := ledger.find(PeerRef(link.peer))) is not None}
+    if len(links) < LINKS_MIN and ledger.missed[ref(subject)]:  # while nobody accuses it, nothing is weighed
+        named |= _losers(ledger, subject)
+        if not links:
+            named |= _linked(ledger, subject)
+    return sorted(peer for peer in named if peer != subject and not has_left(ledger, peer))
 
 
-def _claimants(ledger: Ledger, subject: PeerId) -> list[PeerId]:
+def _losers(ledger: Ledger, subject: PeerId) -> set[PeerId]:
+    """Whoever says that it lost the subject."""
     name = ref(subject)
-    if not ledger.missed[name]:
-        return []  # nobody accuses it, so nobody need be weighed against its accusers
-    accusers = {
+    return {
         peer
         for peer in ledger.accusers
         if (said := ledger.observations(peer)) is not None and any(one.subject == name for one in said.lost)
     }
-    linked = {
+
+
+def _linked(ledger: Ledger, subject: PeerId) -> set[PeerId]:
+    """Whoever says that it has a link with the subject."""
+    name = ref(subject)
+    return {
         peer
         for peer in ledger
         if (report := ledger.report(peer)) is not None and any(link.peer == name for link in report.links)
     }
-    return [peer for peer in accusers | linked if peer != subject]
 
 
 def accusation_by(ledger: Ledger, observer: PeerId, subject: PeerId, now: float) -> Observation | None:

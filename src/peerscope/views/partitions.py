@@ -2,8 +2,8 @@
 
 From inside one cannot tell a cut cable from fifty crashes, but fifty crashes at one moment have one cause, and one
 line says it. A group is: peers that are down, whose silence began at about the same time, together with those that
-nobody accuses only because all who watched them are gone too (no standing link leads to them any more). It is called
-partitioned when it is large and its members were linked among themselves.
+nobody accuses only because all who watched them are gone too (no standing link leads to them any more, and nothing was
+heard of them since). It is called partitioned when it is large and its members were linked among themselves.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ SHARE_MIN = 0.25
 """Of all known peers. Fewer than a quarter lost at once are told one by one."""
 TOGETHER_S = 10.0
 """Largest gap between the beginnings of two silences of one group."""
+SLACK_S = 2.0
+"""What was issued so long after the last silence began may still have been on its way when the group was lost."""
 
 
 class Partition(Struct, frozen=True):
@@ -43,7 +45,9 @@ def partitions(ledger: Ledger, me: PeerId, found: Mapping[PeerId, Evidence], now
     beyond = {peer for peer in beyond if found[peer].verdict is not Verdict.LEFT and peer != me and links[peer]}
     groups = []
     for cluster in _together(down):
-        members = set(cluster) | {peer for peer in beyond if links[peer] & (set(cluster) | beyond)}
+        lost_at = now - min(down[peer] for peer in cluster)
+        silent = {peer for peer in beyond if _heard_at(ledger, peer) <= lost_at + SLACK_S}
+        members = set(cluster) | {peer for peer in silent if links[peer] & (set(cluster) | silent)}
         linked = sum(bool(links[peer] & members) for peer in members)
         if len(members) >= MEMBERS_MIN and len(members) > SHARE_MIN * most and linked * 2 >= len(members):
             silent_s = median(down[peer] for peer in cluster)
@@ -53,6 +57,11 @@ def partitions(ledger: Ledger, me: PeerId, found: Mapping[PeerId, Evidence], now
 
 def _silence_s(found: Evidence) -> float:
     return median(accusation.silence_s for accusation in found.accusations)
+
+
+def _heard_at(ledger: Ledger, peer: PeerId) -> float:
+    """When the newest record of this peer was issued."""
+    return max(entry.heard_at for entry in ledger.entries(peer))
 
 
 def _links(ledger: Ledger, peer: PeerId) -> set[PeerId]:
