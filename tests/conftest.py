@@ -25,7 +25,13 @@ OTHER_NAMES = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order tests by their slowest marker, unmarked ones first: a plain mistake shows within seconds."""
+    """Order tests by their slowest marker, unmarked ones first: a plain mistake shows within seconds.
+
+    Where several processes share them, those of one file stay together, and all that use the browsers' network.
+    """
+    for item in items:
+        is_browser = item.get_closest_marker("browser") is not None
+        item.add_marker(pytest.mark.xdist_group("browser" if is_browser else item.path.name))
     items.sort(
         key=lambda item: max(
             (SLOWER_AND_SLOWER.index(m.name) + 1 for m in item.iter_markers() if m.name in SLOWER_AND_SLOWER),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from demo_network import DemoNetwork, demo_network, free_address
 from pages import PEERS
@@ -20,6 +20,12 @@ FLAGS = [
 ]
 REFUSED = ("WebSocket connection to", "ERR_CONNECTION_REFUSED", "status of 400")
 """The browser's own lines while a peer is dead, and where it refuses what it was asked."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient() -> None:
+    """A busy machine shows things later."""
+    expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")

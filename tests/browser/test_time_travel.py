@@ -46,7 +46,7 @@ def test_the_kill_of_a_while_ago_is_played_again_with_everybody_in_place(
         expect(page.get_by_test_id("then")).to_have_count(0)
         page.wait_for_timeout(1000)
         before = places(page)
-        # It is killed after five virtual seconds, of some hundred: where that lies on the slider depends on the machine.
+        # It is killed after five virtual seconds: where that lies on the slider depends on the machine.
         assert any(then_linked(page, step / 200, victim) for step in range(60))
         expect(page.get_by_test_id("then")).to_contain_text("THE PAST")
         expect(page.get_by_test_id("count-down")).to_contain_text("0")

@@ -1,10 +1,10 @@
 """Who says that a peer is gone, who may say so, and what follows: a pure function of the ledger.
 
-The subject's own newest report names the neighbours that watch it; nobody else may accuse, unless it told of fewer than
-two links. An observer counts when it takes a side: it accuses, or its own report still lists the link. An accusation says
-when the subject was last heard *by the subject's own clock*; any record of the subject dated after the silence refutes
-it (as SWIM's incarnation numbers do, Das et al. 2002), so no two clocks are compared. A report that was merely slow to
-arrive refutes nothing.
+The subject's own newest report names the neighbours that watch it; nobody else may accuse, unless it told of less than
+two links. An observer counts when it takes a side: it accuses, or its own report still lists the link. An accusation
+says when the subject was last heard *by the subject's own clock*; any record of the subject dated after the silence
+refutes it (as SWIM's incarnation numbers do, Das et al. 2002), so no two clocks are compared. A report that was merely
+slow to arrive refutes nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STAND_S = 1.2
 the network, so a liar who repeats itself faster never weighs, and one who waits is refuted."""
 
 LINKS_MIN = 2
-"""Where the subject told of fewer, those who lost the subject may say so unasked: nobody is called down on one word alone."""
+"""Where the subject told of fewer, all who lost it may say so: no one is called down on one word where there are two."""
 
 FUTURE_MS = 2_000
 """An accusation whose silence ends later than the subject's own clock can stand now, with this much slack for the time
