@@ -57,6 +57,11 @@ class Cursed(Peer):
             raise ZeroDivisionError("a bug of our own making")
         return super().handle(event, now)
 
+    def tick(self, now: float) -> list[Effect]:
+        if any(profile.version == "curse" for peer in self.ledger if (profile := self.ledger.profile(peer))):
+            raise ZeroDivisionError("what somebody said is met at every turn")
+        return super().tick(now)
+
 
 def core() -> Cursed:
     return Cursed(Identity(b"\2" * 32), PeerConfig(), Random(1), 0.0, wall_offset_s=1e9)
@@ -87,6 +92,17 @@ def test_a_message_that_meets_a_bug_is_dropped_counted_and_logged(caplog: pytest
 def test_a_bug_that_no_message_brought_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         asyncio.run(play(core(), [Publish(Profile((), None, "1", 0), urgent=True)]))
+
+
+def test_a_turn_that_meets_a_bug_is_counted_and_logged_and_others_follow_without_haste(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    peer = core()
+    turns: list[list[Event]] = [[Publish(Profile((), None, "curse", 0))], [], []]
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(play(peer, *turns))
+    assert peer.refused == {"internal-error": 1}  # the others would have come within the second
+    assert len(caplog.records) == 1
 
 
 def test_every_message_is_counted_each_way_whatever_it_meets() -> None:

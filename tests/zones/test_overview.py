@@ -88,6 +88,30 @@ def test_a_zone_is_forgotten_when_its_aggregators_fall_silent() -> None:
     assert zones(ledger, 3 * INTERVAL_MS / 1000 + 0.1) == []
 
 
+def test_two_who_name_a_third_need_not_name_each_other() -> None:
+    said = [(1, (1, 2)), (2, (1, 2, 3)), (3, (2, 3))]
+    [zone] = zones(told(*((number, seen("eu/", 50, *named, book=BOOK)) for number, named in said)), 1.0)
+    assert zone.aggregators == (BOOK[1], BOOK[2], BOOK[3])
+
+
+numbers = st.integers(1, 6)
+claimed = st.tuples(numbers, st.lists(numbers, max_size=3).map(tuple), st.integers(0, 3).map("eu/{}".format))
+
+
+@given(st.lists(claimed, max_size=6, unique_by=lambda one: one[0]))
+def test_whoever_names_whom_every_zone_has_speakers_that_name_themselves(
+    said: list[tuple[int, tuple[int, ...], str]],
+) -> None:
+    ledger = told(*((number, seen(zone, 50, *named, book=BOOK)) for number, named, zone in said))
+    by_peer = {BOOK[number]: (zone, named) for number, named, zone in said}
+    for zone in zones(ledger, 1.0):
+        assert zone.aggregators
+        for speaker in zone.aggregators:
+            there, named = by_peer[speaker]
+            assert there == zone.zone
+            assert speaker in {BOOK[number] for number in named}
+
+
 @settings(deadline=None)
 @given(st.permutations([*HONEST, HONEST[1], (4, seen("us/", 20, 4, 5, 6, book=BOOK))]))
 def test_order_and_repetition_change_nothing(said: list[tuple[int, Summary]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from math import inf
 
 from peerscope.mesh.events import Dial, Effect, Event, Hangup, Received, Send
 from peerscope.mesh.peer import Peer
@@ -12,6 +13,8 @@ from peerscope.transport.base import Transport
 from peerscope.views.throughput import Throughput
 
 LOGGED_MAX = 10
+HOLD_S = 1.0
+"""After a turn that met a bug the next one waits for so long."""
 log = logging.getLogger(__name__)
 
 
@@ -31,6 +34,7 @@ class Driver:
         self._publish = publish
         self._lag_s = 0.0
         self._throughput = throughput or Throughput(time.monotonic())
+        self._held_until = -inf
 
     def feed(self, event: Event) -> None:
         """Hand the core an event of this process's own, in its turn."""
@@ -44,13 +48,13 @@ class Driver:
     async def run(self) -> None:
         """Drive until cancelled. Whatever arrived is handled before the timer: being late is no proof of silence."""
         while True:
-            timeout_s = self.peer.deadline() - time.monotonic()
+            timeout_s = max(self.peer.deadline(), self._held_until) - time.monotonic()
             for event in await self._transport.receive(max(0.0, timeout_s)):
                 self._carry_out(self._handled(event))
-            now, due = time.monotonic(), self.peer.deadline()
+            now, due = time.monotonic(), max(self.peer.deadline(), self._held_until)
             if due <= now:
                 self._lag_s = max(self._lag_s, now - due)
-                self._carry_out(self.peer.tick(now))
+                self._carry_out(self._ticked(now))
 
     def _handled(self, event: Event) -> list[Effect]:
         """What a peer sends must not stop us, not even through a bug of ours that nobody has met yet."""
@@ -62,10 +66,23 @@ class Driver:
         except Exception:
             if not isinstance(event, Received):
                 raise
-            self.peer.refused["internal-error"] += 1
-            if self.peer.refused["internal-error"] <= LOGGED_MAX:
-                log.exception("a message of peer %s met a bug and was dropped", event.peer.hex())
+            self._met_a_bug("a message of peer %s met a bug and was dropped", event.peer.hex())
             return []
+
+    def _ticked(self, now: float) -> list[Effect]:
+        """Nor must what a turn finds in the records of others. What else the turn had to do is done by the next."""
+        try:
+            return self.peer.tick(now)
+        except Exception:
+            self._held_until = now + HOLD_S
+            self._met_a_bug("a turn met a bug; the next is in %s s", HOLD_S)
+            return []
+
+    def _met_a_bug(self, text: str, *arguments: object) -> None:
+        """Called while the exception is handled."""
+        self.peer.refused["internal-error"] += 1
+        if self.peer.refused["internal-error"] <= LOGGED_MAX:
+            log.exception(text, *arguments)
 
     def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
