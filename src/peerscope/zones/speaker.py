@@ -18,6 +18,7 @@ from peerscope.zones.summary import summary
 CANDIDATES = 16
 """Whoever is further down in the order of its zone need not look whether those before it are well."""
 AGAIN_S = 5.0
+"""Between two looks, or half an interval where that is shorter."""
 
 
 class Speaker:
@@ -40,7 +41,7 @@ class Speaker:
         zone = peer.borders.zone
         if now < self._look_at and zone == self._zone:
             return None
-        self._look_at, moved = now + AGAIN_S, zone != self._zone
+        self._look_at, moved = now + min(AGAIN_S, self._interval_s / 2), zone != self._zone
         self._zone = zone
         if zone == WHOLE and not len(peer.abroad):
             return None  # nobody is beyond our zone
