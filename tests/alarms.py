@@ -12,6 +12,7 @@ from peerscope.records.identity import PeerId
 
 BEGAN = 1_700_000_000.0
 TYPES = {
+    "region-critical": "region-critical",
     "cpu-high": "resource-exhaustion",
     "memory-high": "resource-exhaustion",
     "error-ratio": "performance-degradation",

@@ -102,6 +102,17 @@ def test_a_partition_takes_its_members_and_is_one() -> None:
     assert found.severity == "critical"
 
 
+def test_a_partition_takes_what_is_said_of_the_regions_it_fell_on_and_of_no_others() -> None:
+    around = replace(AROUND, groups={"network-partition-group-a": tuple(map(name, (0, 1, 5, 6, 10, 11)))})
+    here, there = (
+        replace(alert(0, 20.0, "region-critical"), id=f"region-critical-{region}", peer_id=None, region=region)
+        for region in (AROUND.regions[name(1)], AROUND.regions[name(2)])
+    )
+    (found,) = incidents([partition("group-a", 0.0), here, there], around)
+    assert found.alerts == ("network-partition-group-a", here.id)
+    assert len(found.peers) == 6
+
+
 def test_a_partition_that_is_a_region_is_its_outage() -> None:
     members = tuple(sorted(name(number) for number in range(0, 99, 3)))
     around = replace(network(99, regions=3), groups={"network-partition-group-a": members})

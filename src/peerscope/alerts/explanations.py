@@ -150,7 +150,7 @@ def _partition(group: Alert, around: Surroundings) -> Propose:
 
 
 def _of_group(group: Alert, alerts: Sequence[Alert], around: Surroundings, window_s: float) -> list[Alert]:
-    """The alert about a group, and those that say of a member that it is gone, while the group was.
+    """The alert about a group, and those that say that a member is gone, or how its region is, while the group was.
 
     Observers who lost it at different moments may state it as two groups: those that share members are one.
     """
@@ -163,13 +163,15 @@ def _of_group(group: Alert, alerts: Sequence[Alert], around: Surroundings, windo
         and abs(other.started_at - group.started_at) < window_s
     }
     members = {peer for name in same for peer in around.groups[name]}
+    homes = {around.regions.get(peer) for peer in members} - {None}
     begin, end = group.started_at - window_s, inf if group.resolved_at is None else group.resolved_at
-    return [
-        alert
-        for alert in alerts
-        if alert.id in same
-        or (alert.type == "peer-down" and alert.peer_id in members and begin < alert.started_at <= end)
-    ]
+
+    def follows(alert: Alert) -> bool:
+        is_member = alert.type == "peer-down" and alert.peer_id in members
+        is_home = alert.type == "region-critical" and alert.region in homes
+        return (is_member or is_home) and begin < alert.started_at <= end
+
+    return [alert for alert in alerts if alert.id in same or follows(alert)]
 
 
 def _regional(alerts: Sequence[Alert], around: Surroundings, window_s: float) -> Iterator[tuple[Propose, list[Alert]]]:
