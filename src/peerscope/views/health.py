@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from itertools import chain
 from statistics import fmean, median
 
@@ -67,8 +68,13 @@ def connectivity(moment: Moment, rings: int, links: list[Link]) -> float | None:
     return sum((one.hex(), other.hex()) in up for one, other in expected) / len(expected)
 
 
-def expected_links(members: list[PeerId], rings: int, zone: str = "") -> set[tuple[PeerId, PeerId]]:
+def expected_links(members: list[PeerId], rings: int, zone: str = "") -> frozenset[tuple[PeerId, PeerId]]:
     """Every pair of ring neighbours."""
+    return _pairs(tuple(members), rings, zone)
+
+
+@lru_cache(maxsize=2)  # members change far less often than somebody looks
+def _pairs(members: tuple[PeerId, ...], rings: int, zone: str) -> frozenset[tuple[PeerId, PeerId]]:
     placed = Rings(zone, members, rings)
     around = chain.from_iterable(((peer, other) for other in placed.neighbours(peer)) for peer in members)
-    return {(min(one, other), max(one, other)) for one, other in around}
+    return frozenset((min(one, other), max(one, other)) for one, other in around)
