@@ -19,6 +19,7 @@ TYPES = {
     "link-latency": "high-latency",
     "clock-skew": "clock-skew",
     "peer-down": "peer-down",
+    "low-connectivity": "network-partition",
 }
 
 

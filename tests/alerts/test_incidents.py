@@ -108,9 +108,10 @@ def test_a_partition_takes_what_is_said_of_the_regions_it_fell_on_and_of_no_othe
         replace(alert(0, 20.0, "region-critical"), id=f"region-critical-{region}", peer_id=None, region=region)
         for region in (AROUND.regions[name(1)], AROUND.regions[name(2)])
     )
-    (found,) = incidents([partition("group-a", 0.0), here, there], around)
-    assert found.alerts == ("network-partition-group-a", here.id)
-    assert len(found.peers) == 6
+    cut_off = alert(50, 30.0, "low-connectivity")
+    (found,) = incidents([partition("group-a", 0.0), here, there, cut_off], around)
+    assert found.alerts == ("network-partition-group-a", here.id, cut_off.id)
+    assert len(found.peers) == 6  # who was lost, not who lost them
 
 
 def test_a_partition_that_is_a_region_is_its_outage() -> None:

@@ -52,6 +52,20 @@ def test_a_partition_is_shaded_and_heals(need: Callable[[str], str], open_page: 
         until(page, "window.peerscope.map.report().partitions.length === 0", within_s=180)
 
 
+def test_a_cascade_is_a_tree_that_begins_at_its_root(
+    need: Callable[[str], str], open_page: Callable[..., Page]
+) -> None:
+    need("chromium")
+    with simulation("cascade", "--peers", "50", "--speed", "20", "--unsigned") as http:
+        page = open_page(f"{http}/#panel=alerts")
+        tree = page.locator("article.incident[data-kind=cascade]").get_by_test_id("tree")
+        expect(tree).to_be_visible(timeout=120_000)
+        expect(tree.locator("> ul > li")).to_have_count(1)
+        expect(tree.locator("> ul > li > .muted")).to_contain_text("root")
+        expect(tree.locator("> ul > li > ul > li > .muted").first).to_contain_text("later")
+        keep(page, "cascade.png")
+
+
 def test_hundreds_of_simulated_peers_are_drawn_and_found(
     need: Callable[[str], str], open_page: Callable[..., Page]
 ) -> None:

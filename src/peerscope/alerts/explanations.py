@@ -141,7 +141,7 @@ def _weight(kind: IncidentKind, peers: int, fit: float) -> float:
 def _partition(group: Alert, around: Surroundings) -> Propose:
     def explain(alerts: Sequence[Alert]) -> Iterator[Explanation]:
         if group in alerts:
-            peers = peers_of(alerts, around)
+            peers = peers_of((alert for alert in alerts if not _is_cut_off(alert)), around)
             weight = _weight("partition", len(peers), 1.0)
             anchor = group.id.removeprefix(f"{group.rule}-")
             yield Explanation("partition", anchor, tuple(alerts), peers, None, 0.9, weight, True, len(peers))
@@ -150,7 +150,8 @@ def _partition(group: Alert, around: Surroundings) -> Propose:
 
 
 def _of_group(group: Alert, alerts: Sequence[Alert], around: Surroundings, window_s: float) -> list[Alert]:
-    """The alert about a group, and those that say that a member is gone, or how its region is, while the group was.
+    """The alert about a group, and what else its loss explains while it lasts: members that are gone, regions of theirs
+    that are unwell, and peers on our side to which few are left.
 
     Observers who lost it at different moments may state it as two groups: those that share members are one.
     """
@@ -169,9 +170,14 @@ def _of_group(group: Alert, alerts: Sequence[Alert], around: Surroundings, windo
     def follows(alert: Alert) -> bool:
         is_member = alert.type == "peer-down" and alert.peer_id in members
         is_home = alert.type == "region-critical" and alert.region in homes
-        return (is_member or is_home) and begin < alert.started_at <= end
+        return (is_member or is_home or _is_cut_off(alert)) and begin < alert.started_at <= end
 
     return [alert for alert in alerts if alert.id in same or follows(alert)]
+
+
+def _is_cut_off(alert: Alert) -> bool:
+    """One peer says that it has few links: not who was lost, but who lost them."""
+    return alert.type == "network-partition" and alert.peer_id is not None
 
 
 def _regional(alerts: Sequence[Alert], around: Surroundings, window_s: float) -> Iterator[tuple[Propose, list[Alert]]]:
