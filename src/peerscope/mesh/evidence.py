@@ -78,47 +78,95 @@ class Evidence(Struct, frozen=True):
         return bool(self.quorum) and self.accusing >= self.quorum
 
 
-def weigh(ledger: Ledger, subject: PeerId, now: float, *, down_after_s: float, by_prefix: bool = False) -> Evidence:
-    """The evidence about one peer. `now`: local monotonic seconds.
+class Assessment:
+    """What one ledger says at one moment. Valid until it changes; what many verdicts need is worked out once."""
 
-    `by_prefix`: observers behind one address prefix have one voice together, as public networks need it: addresses of
-    one prefix are cheap to have many of.
-    """
-    profile = ledger.profile(subject)
-    if profile is not None and profile.left:
-        return Evidence(Verdict.LEFT)
-    observers: list[PeerId] = []
-    heard_by: list[PeerId] = []
-    accusations: list[Accusation] = []
-    for observer in watchers(ledger, subject):
-        accusation = accusation_by(ledger, observer, subject, now)
-        counts = not is_accused(ledger, observer, now)
-        if accusation is not None:
-            accusations.append(
-                Accusation(
-                    observer,
-                    accusation.heard_ms,
-                    _silence_s(ledger, observer, accusation, now),
-                    accusation.reason,
-                    counts,
-                )
+    def __init__(self, ledger: Ledger, now: float, *, down_after_s: float = 0.0, by_prefix: bool = False) -> None:
+        """`now`: local monotonic seconds. `by_prefix`: observers behind one address prefix have one voice together, as
+        public networks need it: addresses of one prefix are cheap to have many of."""
+        self._ledger = ledger
+        self._now = now
+        self._down_after_s = down_after_s
+        self._by_prefix = by_prefix
+        self._watchers: dict[PeerId, list[PeerId]] = {}
+        self._lost: dict[PeerId, dict[bytes, Observation]] = {}
+        self._newest: dict[PeerId, tuple[int, float] | None] = {}
+        self._accused: dict[PeerId, bool] = {}
+
+    def weigh(self, subject: PeerId) -> Evidence:
+        """The evidence about one peer."""
+        ledger, now = self._ledger, self._now
+        if has_left(ledger, subject):
+            return Evidence(Verdict.LEFT)
+        observers: list[PeerId] = []
+        heard_by: list[PeerId] = []
+        accusations: list[Accusation] = []
+        for observer in self.watchers(subject):
+            accusation = self.accusation_by(observer, subject)
+            if accusation is None and not hears(ledger, observer, subject, now):
+                continue
+            counts = not self.is_accused(observer)
+            if accusation is not None:
+                silence_s = _silence_s(ledger, observer, accusation, now)
+                accusations.append(Accusation(observer, accusation.heard_ms, silence_s, accusation.reason, counts))
+            else:
+                heard_by.append(observer)
+            if counts:
+                observers.append(observer)
+        voices = _voices(ledger, observers, self._by_prefix)
+        needed = quorum(len(voices))
+        silences_s = {a.observer: a.silence_s for a in accusations if a.counts}
+        settled_s = {o: silences_s[o] for o in silences_s if has_stood(ledger, o, now)}
+        accusing = sum(all(o in silences_s for o in voice) for voice in voices)
+        convinced = sum(all(settled_s.get(o, 0.0) >= self._down_after_s for o in voice) for voice in voices)
+        verdict = Verdict.ALIVE
+        if accusations:
+            verdict = Verdict.DOWN if needed and convinced >= needed else Verdict.SUSPECT
+        return Evidence(verdict, tuple(observers), needed, tuple(accusations), tuple(heard_by), len(voices), accusing)
+
+    def watchers(self, subject: PeerId) -> list[PeerId]:
+        """As the function of this name."""
+        found = self._watchers.get(subject)
+        if found is None:
+            found = self._watchers[subject] = watchers(self._ledger, subject)
+        return found
+
+    def is_accused(self, peer: PeerId) -> bool:
+        """Does anybody who may say so miss this peer, and did it have the time to refute that?"""
+        found = self._accused.get(peer)
+        if found is None:
+            found = self._accused[peer] = any(
+                watcher in self._ledger.accusers
+                and self.accusation_by(watcher, peer) is not None
+                and has_stood(self._ledger, watcher, self._now)
+                for watcher in self.watchers(peer)
             )
-        elif hears(ledger, observer, subject, now):
-            heard_by.append(observer)
-        else:
-            continue
-        if counts:
-            observers.append(observer)
-    voices = _voices(ledger, observers, by_prefix)
-    needed = quorum(len(voices))
-    silence_s = {a.observer: a.silence_s for a in accusations if a.counts}
-    settled_s = {o: silence_s[o] for o in silence_s if has_stood(ledger, o, now)}
-    accusing = sum(all(o in silence_s for o in voice) for voice in voices)
-    convinced = sum(all(settled_s.get(o, 0.0) >= down_after_s for o in voice) for voice in voices)
-    verdict = Verdict.ALIVE
-    if accusations:
-        verdict = Verdict.DOWN if needed and convinced >= needed else Verdict.SUSPECT
-    return Evidence(verdict, tuple(observers), needed, tuple(accusations), tuple(heard_by), len(voices), accusing)
+        return found
+
+    def accusation_by(self, observer: PeerId, subject: PeerId) -> Observation | None:
+        """The observer's claim against the subject, unless the subject has refuted it since."""
+        lost = self._lost.get(observer)
+        if lost is None:
+            said = self._ledger.observations(observer)
+            lost = self._lost[observer] = {one.subject: one for one in reversed(said.lost)} if said is not None else {}
+        observation = lost.get(ref(subject)) if lost else None
+        return observation if observation is not None and self._stands(subject, observation) else None
+
+    def _stands(self, subject: PeerId, observation: Observation) -> bool:
+        """Neither refuted by a later record of the subject, nor dated in the subject's own future."""
+        if subject not in self._newest:
+            self._newest[subject] = _newest(self._ledger, subject)
+        newest = self._newest[subject]
+        if newest is None:
+            return False
+        version, heard_at = newest
+        silent_until_ms = observation.heard_ms + observation.silence_ms
+        return version <= silent_until_ms <= version + (self._now - heard_at) * 1000 + FUTURE_MS
+
+
+def weigh(ledger: Ledger, subject: PeerId, now: float, *, down_after_s: float, by_prefix: bool = False) -> Evidence:
+    """The evidence about one peer, as `Assessment`."""
+    return Assessment(ledger, now, down_after_s=down_after_s, by_prefix=by_prefix).weigh(subject)
 
 
 def _voices(ledger: Ledger, observers: list[PeerId], by_prefix: bool) -> list[tuple[PeerId, ...]]:
@@ -189,34 +237,21 @@ def _linked(ledger: Ledger, subject: PeerId) -> set[PeerId]:
 
 def accusation_by(ledger: Ledger, observer: PeerId, subject: PeerId, now: float) -> Observation | None:
     """The observer's claim against the subject, unless the subject has refuted it since."""
-    observations = ledger.observations(observer)
-    if observations is None or not observations.lost:
-        return None
-    name = ref(subject)
-    for observation in observations.lost:
-        if observation.subject == name:
-            return observation if _stands(ledger, subject, observation, now) else None
-    return None
-
-
-def _stands(ledger: Ledger, subject: PeerId, observation: Observation, now: float) -> bool:
-    """Neither refuted by a later record of the subject, nor dated in the subject's own future."""
-    newest = max(ledger.entries(subject), key=lambda entry: entry.record.version, default=None)
-    if newest is None:
-        return False
-    silent_until_ms = observation.heard_ms + observation.silence_ms
-    clock_ms = newest.record.version + (now - newest.heard_at) * 1000
-    return newest.record.version <= silent_until_ms <= clock_ms + FUTURE_MS
+    return Assessment(ledger, now).accusation_by(observer, subject)
 
 
 def is_accused(ledger: Ledger, peer: PeerId, now: float) -> bool:
-    """Does anybody who may say so miss this peer, and did it have the time to refute that?"""
-    return any(
-        watcher in ledger.accusers
-        and has_stood(ledger, watcher, now)
-        and accusation_by(ledger, watcher, peer, now) is not None
-        for watcher in watchers(ledger, peer)
-    )
+    """As `Assessment.is_accused`."""
+    return Assessment(ledger, now).is_accused(peer)
+
+
+def _newest(ledger: Ledger, subject: PeerId) -> tuple[int, float] | None:
+    """Version of the peer's newest record, and when that was issued."""
+    entries = ledger.entries(subject)
+    if not entries:
+        return None
+    newest = max(entries, key=lambda entry: entry.record.version)
+    return newest.record.version, newest.heard_at
 
 
 def has_stood(ledger: Ledger, observer: PeerId, now: float) -> bool:

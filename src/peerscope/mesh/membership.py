@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from peerscope.mesh import evidence
 from peerscope.mesh.detector import DetectorConfig
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.evidence import Assessment, Verdict, accused
 from peerscope.mesh.neighbourhood import Neighbourhood
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId
@@ -46,19 +45,20 @@ class Membership:
         elif isinstance(entry.body, Profile) and peer not in self._neighbourhood.lost:
             self._neighbourhood.place(peer, alive=True, now=now)
         if peer in self._down_since:
-            self._judge(peer, now)
+            self._judge(peer, self._assessment(now), now)
 
     def review(self, now: float) -> None:
         """Look at everybody who is accused, and now and then again at those who are down: they seldom come back
         without a word of their own, which is looked at when it comes."""
-        suspects = evidence.accused(self._ledger)
+        suspects = accused(self._ledger)
         if now >= self._again_at:
             self._again_at = now + AGAIN_S
             suspects |= set(self._down_since)
         else:
             suspects -= set(self._down_since)
+        assessment = self._assessment(now)
         for peer in sorted(suspects):
-            self._judge(peer, now)
+            self._judge(peer, assessment, now)
 
     def is_down(self, peer: PeerId) -> bool:
         """The verdict at the last look."""
@@ -69,9 +69,11 @@ class Membership:
         self._down_since.pop(peer, None)
         self._neighbourhood.forget(peer, now)
 
-    def _judge(self, peer: PeerId, now: float) -> None:
-        found = evidence.weigh(self._ledger, peer, now, down_after_s=self._down_after_s, by_prefix=self._by_prefix)
-        verdict = found.verdict
+    def _assessment(self, now: float) -> Assessment:
+        return Assessment(self._ledger, now, down_after_s=self._down_after_s, by_prefix=self._by_prefix)
+
+    def _judge(self, peer: PeerId, assessment: Assessment, now: float) -> None:
+        verdict = assessment.weigh(peer).verdict
         if verdict is Verdict.DOWN:
             since = self._down_since.setdefault(peer, now)
             if now - since >= self._hold_s and peer in self._neighbourhood.rings:

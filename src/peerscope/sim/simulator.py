@@ -37,11 +37,12 @@ from peerscope.mesh.events import (
     Send,
     WallClock,
 )
-from peerscope.mesh.evidence import Evidence, weigh
+from peerscope.mesh.evidence import Assessment, Evidence
 from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.mesh.walk import WalkConfig
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, verify_ed25519
+from peerscope.records.ledger import Ledger
 from peerscope.records.measures import AgentMetrics, Metrics, PerformanceMetrics, SystemMetrics
 from peerscope.sim.network import Latency, Network, NetworkFaults, near
 from peerscope.sim.node import Node, make_signer, shared_inspector, verify_cheap
@@ -93,6 +94,8 @@ class Simulator:
         self._heap: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._order = count()
         self._history = blake2b(digest_size=16)
+        self._assessments: dict[PeerId, tuple[tuple[Ledger, int, float], Assessment]] = {}
+        """The last of each observer: its ledger then, that ledger's revision, and the time."""
         self._connections: dict[tuple[PeerId, PeerId], int] = {}
 
     # -- what a scenario can do ------------------------------------------------------------------
@@ -230,7 +233,12 @@ class Simulator:
         """What one running peer's ledger says of another."""
         peer = self.nodes[observer].peer
         assert peer is not None
-        return weigh(peer.ledger, subject, self.now, down_after_s=peer.config.detector.down_after_s)
+        key = (peer.ledger, peer.ledger.revision, self.now)
+        last = self._assessments.get(observer)
+        if last is None or last[0] != key:
+            made = Assessment(peer.ledger, self.now, down_after_s=peer.config.detector.down_after_s)
+            last = self._assessments[observer] = (key, made)
+        return last[1].weigh(subject)
 
     def digest(self) -> str:
         """Names the history so far: every event, its time, its bytes and whom it met."""

@@ -7,7 +7,7 @@ from functools import cached_property
 from msgspec.structs import replace
 
 from peerscope.mesh import evidence
-from peerscope.mesh.evidence import Evidence, Verdict
+from peerscope.mesh.evidence import Assessment, Evidence, Verdict
 from peerscope.records.bodies import Kind, Profile, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
@@ -111,4 +111,8 @@ class Moment:
 
     def weigh(self, peer: PeerId) -> Evidence:
         """Everything about one peer by itself, observers that hear it included."""
-        return evidence.weigh(self.ledger, peer, self.now, down_after_s=self._down_after_s, by_prefix=self._by_prefix)
+        return self._assessment.weigh(peer)
+
+    @cached_property
+    def _assessment(self) -> Assessment:
+        return Assessment(self.ledger, self.now, down_after_s=self._down_after_s, by_prefix=self._by_prefix)
