@@ -17,6 +17,7 @@ from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
 from peerscope.alerts.surroundings import labels_with_version
+from peerscope.asking import Asking
 from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
@@ -78,6 +79,8 @@ class Monitor(Outlook):
         """The P2P program beside this peer, where one is attached."""
         self.recorder: Recorder | None = None
         """What was measured, over time; None before the start, and where `history.enabled` is false."""
+        self.asking = Asking(lambda event: self._driver.feed(event))
+        """Questions to other zones."""
         self.exports = Exports(config.export, self)
         """What goes to other tools by itself."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -250,6 +253,7 @@ class Monitor(Outlook):
         self.tally.note(effect)
         self.chronicle.note(effect)
         self.traffic.note(effect)
+        self.asking.note(effect)
 
     def _profile(self, look_up: Lookup | None) -> Profile:
         addresses = self._transport.addresses[:8]
