@@ -14,6 +14,7 @@ from statistics import median_low
 
 from msgspec import Struct
 
+from peerscope.mesh.evidence import Verdict
 from peerscope.mesh.messages import Opinion
 from peerscope.mesh.zones import WHOLE, bits_of, parsed
 from peerscope.records.bodies import Body
@@ -119,12 +120,15 @@ class Inquiry:
         """Nobody is left to ask or to wait for, or it is late. Ask `next` before."""
         if now >= self._ends_at:
             return True
-        awaited = [peer for peer in self._asked_at if self._is_awaited(peer, now)]
-        homes = self._homes() & set(self._zones)
-        if len(self.name) == 2 * PEER_ID_BYTES and homes:  # there is one peer of this name: its zone is enough
-            there = [peer for zone in homes for peer in self._zones[zone]]
-            return all(peer in self._asked_at and peer not in awaited for peer in there)
-        return not awaited
+        awaited = {peer for peer in self._asked_at if self._is_awaited(peer, now)}
+        return not awaited or (self._is_met() and not awaited & self._at_home())
+
+    def _is_met(self) -> bool:
+        """There is one peer of this name, and where it says to be it lives: no other zone can know better. One that is
+        missed there may have moved."""
+        there = self._at_home() if len(self.name) == 2 * PEER_ID_BYTES else set()
+        opinions = [one for peer in there for one in self._answers.get(peer, {}).values() if one is not None]
+        return there <= set(self._asked_at) and any(one.verdict == Verdict.ALIVE for one in opinions)
 
     def answer(self) -> Answer:
         """What is known by now."""
@@ -148,6 +152,10 @@ class Inquiry:
         """Where those that were found say to be."""
         ledger = self._ledger()
         return {profile.zone for peer in ledger if (profile := ledger.profile(peer)) is not None}
+
+    def _at_home(self) -> set[PeerId]:
+        """The aggregators there."""
+        return {peer for zone in self._homes() for peer in self._zones.get(zone, ())}
 
     def _ledger(self) -> Ledger:
         """The newest of what was told. A record's age is what most say it is."""
