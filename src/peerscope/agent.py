@@ -27,7 +27,7 @@ from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
 from peerscope.history.past import past_day
 from peerscope.history.recorder import Recorder
-from peerscope.mesh.events import Effect, Leave, Publish, WallClock
+from peerscope.mesh.events import Effect, Leave, Publish, Recall, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.meter import Meter
 from peerscope.notifying import Notifying
@@ -124,11 +124,12 @@ class Monitor(Outlook):
         self.vigil = Vigil(self.config.threats, peer, self.moment, self.node, self.alerting)
         self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(credentials)
+        self._bootstrap = Bootstrap(self.state, tickets, rng)
+        self._driver.feed(Recall((), self._bootstrap.zone))
         self.notifying.open(self._driver)
         self._driver.feed(Publish(self._profile(look_up), urgent=True))
         for said in self.vigil.first():
             self._driver.feed(said)
-        self._bootstrap = Bootstrap(self.state, tickets, rng)
         for join in self._bootstrap.first():
             self._driver.feed(join)
         host = Host(self.config.health, self.state.path)

@@ -68,9 +68,12 @@ def _claim(entry: Entry, now: float) -> Claim | None:
 
 def _recognised(claims: Sequence[Claim]) -> list[Claim]:
     """The largest group around one claim whose members and it name each other, by rank; of equal ones the newest."""
-    groups = [[other for other in claims if _names(one, other) and _names(other, one)] for one in claims]
-    best = max(groups, key=lambda group: (len(group), _newest(group)))
-    order = best[0].summary.aggregators
+    groups = [
+        (one.summary.aggregators, [other for other in claims if _names(one, other) and _names(other, one)])
+        for one in claims
+    ]
+    # By the order of the one in its middle, who names them all: two others of the group need not name each other.
+    order, best = max(groups, key=lambda found: (len(found[1]), _newest(found[1])))
     return sorted(best, key=lambda claim: (order.index(ref(claim.peer)), claim.peer))
 
 
