@@ -6,6 +6,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
+from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.claims import claims
 from peerscope.mesh.events import Effect, Informed, Inquire, Send
 from peerscope.mesh.inquiries import OPEN_MAX
@@ -30,8 +31,9 @@ Seen = tuple[str, str, str]
 class World:
     """A network of three zones of nine, in which everybody knows of all zones."""
 
-    def __init__(self, seed: int) -> None:
-        self.sim = Simulator(seed=seed, config=PeerConfig(zones=ZONES), signed=False)
+    def __init__(self, seed: int, network: NetworkConfig | None = None) -> None:
+        config = PeerConfig(zones=ZONES, network=network or NetworkConfig())
+        self.sim = Simulator(seed=seed, config=config, signed=False)
         populate(self.sim, replace(load("zones"), peers=27, zones=3), Random(seed))
         Zoning(self.sim, Truth()).begin()
         self.sim.on_effect = self._note
@@ -163,6 +165,14 @@ def test_a_question_leaves_no_links_behind(world: World) -> None:
     assert set(world.peer(asker).watch.links) <= before
     world.sim.run_until(world.sim.now + 10.0)
     assert subject not in world.peer(asker).ledger
+
+
+def test_in_a_network_with_a_secret_it_is_proved_to_each_who_is_asked() -> None:
+    world = World(4, NetworkConfig(secret="0123456789abcdef"))
+    here, there = world.zones[:2]
+    found = world.look(world.ordinary(here), world.ordinary(there))
+    assert seen(found) == (there, "alive", "healthy")
+    assert len(found.hearsay().said) == 3
 
 
 def test_a_dead_aggregator_is_named_and_hides_nobody(world: World) -> None:
