@@ -91,7 +91,7 @@ def peer(id: str, api: str, token: str, as_json: bool) -> None:
         ("clock", _clock(view["clock_skew_s"])),
     ):
         console.print(Text(f"  {name:<12}"), value, end="\n", sep="")
-    for line in hearsay(view["hearsay"]):
+    for line in hearsay(view.get("hearsay")):
         console.print(Text(f"  {'zone':<12}"), line, sep="")
     for check in (view["checks"] or {}).values():
         mark = _coloured(f"{check['status']:<10}", check["status"])
@@ -126,7 +126,7 @@ def why(id: str, api: str, token: str, as_json: bool) -> None:
         console.print(Text(f"  {who} has not heard it for {since}: {accusation['reason']}{doubt}"))
     for observer in found["heard_by"]:
         console.print(Text(f"  {observer[:SHORT_HEX]} hears it"))
-    for line in hearsay(found["hearsay"]):
+    for line in hearsay(found.get("hearsay")):
         console.print(Text("  "), line, sep="")
 
 
