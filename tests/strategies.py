@@ -8,17 +8,21 @@ from peerscope.mesh.messages import (
     Bye,
     Challenge,
     Digest,
+    Find,
+    Found,
     Held,
     Hello,
     Inventory,
     Key,
     Message,
     Neighbors,
+    Opinion,
     Ping,
     Pong,
     Pull,
     Push,
     Records,
+    Told,
     Topic,
     Vicinity,
 )
@@ -274,6 +278,21 @@ messages: st.SearchStrategy[Message] = st.one_of(
     ),
     st.builds(Challenge, st.binary(min_size=16, max_size=16)),
     st.builds(Vicinity, records, tuples_of(records, 3), number(65_535)),
+    st.builds(Find, _sequences, st.text("0123456789abcdef", min_size=1, max_size=64)),
+    st.builds(
+        Found,
+        _sequences,
+        names,
+        tuples_of(
+            st.builds(
+                Told,
+                tuples_of(st.builds(Aged, records, milliseconds), 2),
+                st.none() | st.builds(Opinion, names, *[number(65_535)] * 5),
+            ),
+            2,
+        ),
+        number(65_535),
+    ),
 )
 
 

@@ -17,6 +17,7 @@ from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
 from peerscope.alerts.surroundings import labels_with_version
+from peerscope.asking import Asking
 from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
@@ -26,7 +27,7 @@ from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
 from peerscope.history.past import past_day
 from peerscope.history.recorder import Recorder
-from peerscope.mesh.events import Effect, Leave, Publish, WallClock
+from peerscope.mesh.events import Effect, Leave, Publish, Recall, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.meter import Meter
 from peerscope.notifying import Notifying
@@ -78,6 +79,8 @@ class Monitor(Outlook):
         """The P2P program beside this peer, where one is attached."""
         self.recorder: Recorder | None = None
         """What was measured, over time; None before the start, and where `history.enabled` is false."""
+        self.asking = Asking(lambda event: self._driver.feed(event))
+        """Questions to other zones."""
         self.exports = Exports(config.export, self)
         """What goes to other tools by itself."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -121,11 +124,12 @@ class Monitor(Outlook):
         self.vigil = Vigil(self.config.threats, peer, self.moment, self.node, self.alerting)
         self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(credentials)
+        self._bootstrap = Bootstrap(self.state, tickets, rng)
+        self._driver.feed(Recall((), self._bootstrap.zone))
         self.notifying.open(self._driver)
         self._driver.feed(Publish(self._profile(look_up), urgent=True))
         for said in self.vigil.first():
             self._driver.feed(said)
-        self._bootstrap = Bootstrap(self.state, tickets, rng)
         for join in self._bootstrap.first():
             self._driver.feed(join)
         host = Host(self.config.health, self.state.path)
@@ -250,6 +254,7 @@ class Monitor(Outlook):
         self.tally.note(effect)
         self.chronicle.note(effect)
         self.traffic.note(effect)
+        self.asking.note(effect)
 
     def _profile(self, look_up: Lookup | None) -> Profile:
         addresses = self._transport.addresses[:8]

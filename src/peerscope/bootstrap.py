@@ -34,6 +34,8 @@ class Bootstrap:
         """Remembered peers that were not dialled yet."""
         rng.shuffle(self._reserve)
         self._kept: dict[PeerId, tuple[str, ...]] = {}
+        self.zone = state.remembered_zone()
+        """Where we belong, or did in an earlier life."""
         self._kept_at = -inf
 
     def first(self) -> list[Join]:
@@ -56,15 +58,19 @@ class Bootstrap:
         return [] if peer.watch.up() else self._some_remembered()
 
     def keep(self, peer: Peer) -> None:
-        """Write down where others are, when that has changed: a killed agent must find them again."""
+        """Write down our zone and where others are, when that has changed: a killed agent must find them again."""
         living = peer.neighbourhood.rings.members() - {peer.me}
         found = ((other, peer.ledger.profile(other)) for other in sorted(living)[:REMEMBERED_MAX])
         known = {other: profile.reached_at for other, profile in found if profile}
-        if not known or known == self._kept:  # one that has lost everybody keeps those it knew
+        zone = peer.borders.zone
+        if not known or (known == self._kept and zone == self.zone):  # one that has lost everybody keeps those it knew
             return
-        self._kept, self._kept_at = known, time.monotonic()
+        is_moved = zone != self.zone
+        self._kept, self.zone, self._kept_at = known, zone, time.monotonic()
         try:
             self._state.remember(known)
+            if is_moved:
+                self._state.remember_zone(zone)
         except OSError as error:  # a full disk must not stop the agent
             log.warning("cannot remember peers in %s: %s", self._state.path, error.strerror)
 

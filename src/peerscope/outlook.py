@@ -15,6 +15,7 @@ from peerscope.alerts.aggregators import aggregators
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
+from peerscope.asking import Asking
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
 from peerscope.history.recorder import Recorder
@@ -101,6 +102,8 @@ class Outlook(ABC):
     """Messages and bytes, by route and by second."""
     node: Node
     """The P2P program beside this peer, where one is attached."""
+    asking: Asking
+    """Questions to other zones."""
     recorder: Recorder | None
     """What was measured, over time; None where no history is kept."""
 

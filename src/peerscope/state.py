@@ -10,12 +10,17 @@ import os
 import secrets
 from pathlib import Path
 
+import msgspec
+
 from peerscope.errors import ConfigError
+from peerscope.mesh.zones import WHOLE
 from peerscope.records.identity import PEER_ID_BYTES, Identity, PeerId
+from peerscope.records.texts import Name
 
 KEY_FILE = "identity.key"
 CONFIG_FILE = "peerscope.toml"
 PEERS_FILE = "peers.json"
+ZONE_FILE = "zone"
 LOCK_FILE = "lock"
 VERSION_FILE = "state-version"
 STATE_VERSION = 1
@@ -106,6 +111,17 @@ class State:
             pairs = ((bytes.fromhex(p["peer_id"]), tuple(map(str, p["addresses"]))) for p in known)
             return {PeerId(peer): addresses for peer, addresses in pairs if len(peer) == PEER_ID_BYTES}
         return {}
+
+    def remember_zone(self, zone: str) -> None:
+        """Keep the zone that we belong to, for the next start. Raises OSError."""
+        self.keep(ZONE_FILE, zone.encode())
+
+    def remembered_zone(self) -> str:
+        """The zone of an earlier life; "" where there was none or the file is damaged."""
+        try:
+            return msgspec.convert((self.kept(ZONE_FILE) or b"").decode(), Name)
+        except (UnicodeDecodeError, msgspec.ValidationError):
+            return WHOLE
 
     def keep(self, name: str, data: bytes) -> None:
         """Write a file of this directory, whole or not at all. Raises OSError."""

@@ -1,38 +1,97 @@
-"""Zones among real agents: a network too large for one divides itself, and every peer still counts everybody."""
+"""Zones among real agents: a network too large for one divides itself, and every peer still counts and finds all."""
 
+import json
+import subprocess
+import sys
+import urllib.error
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from demo_network import demo_network, eventually, get
+from demo_network import DemoNetwork, demo_network, eventually, get
 
 PEERS = 18
 SETTINGS = {"ZONE_MAX": "16", "HOLD_S": "2", "GRACE_S": "10", "SUMMARY_INTERVAL_S": "2"}
 
 
+@pytest.fixture(scope="module")
+def divided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoNetwork]:
+    """A network in which everybody who is asked sees all zones, and counts all peers."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in SETTINGS.items():
+            environment.setenv(f"PEERSCOPE_ZONES__{name}", value)
+        environment.setenv("PEERSCOPE_REPORT__INTERVAL_S", "2")
+        with demo_network(tmp_path_factory.mktemp("zones"), peers=PEERS) as network:
+
+            def is_divided() -> bool:
+                found = [zones(peer) for peer in some(network)]
+                return all(one == found[0] and len(one) > 1 and sum(one.values()) == PEERS for one in found)
+
+            eventually(is_divided, "all see all zones", within_s=120.0)
+            yield network
+
+
+def some(network: DemoNetwork) -> list[dict[str, Any]]:
+    return [network.peers[0], network.peers[1], network.peers[-1]]
+
+
+def zones(peer: dict[str, Any]) -> dict[str, int]:
+    return {zone["zone"]: zone["total_peers"] for zone in get(peer, "/api/v1/zones")}
+
+
+def own_zone(peer: dict[str, Any]) -> str:
+    return next(zone["zone"] for zone in get(peer, "/api/v1/zones") if zone["is_ours"])
+
+
+def printed(*words: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "peerscope", *words], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.e2e
-def test_a_network_beyond_one_zone_divides_itself_and_everybody_sees_the_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in SETTINGS.items():
-        monkeypatch.setenv(f"PEERSCOPE_ZONES__{name}", value)
-    monkeypatch.setenv("PEERSCOPE_REPORT__INTERVAL_S", "2")
-    with demo_network(tmp_path, peers=PEERS) as network:
-        asked = [network.peers[0], network.peers[1], network.peers[-1]]
+def test_a_network_beyond_one_zone_divides_itself_and_everybody_sees_the_whole(divided: DemoNetwork) -> None:
+    asked = some(divided)
+    for peer in asked:
+        assert get(peer, "/api/v1/health")["total_peers"] == PEERS
+    victim = divided.kill(2)
+    far = next(peer for peer in asked if peer["region"] != victim["region"])
+    eventually(lambda: get(far, "/api/v1/health")["down_peers"] == 1, "a death is known in other zones", within_s=90.0)
 
-        def zones(peer: dict[str, Any]) -> dict[str, int]:
-            return {zone["zone"]: zone["total_peers"] for zone in get(peer, "/api/v1/zones")}
 
-        def is_divided() -> bool:
-            found = [zones(peer) for peer in asked]
-            return all(one == found[0] and len(one) > 1 and sum(one.values()) == PEERS for one in found)
+@pytest.mark.e2e
+def test_a_peer_of_another_zone_is_found_by_its_id_alive_and_dead(divided: DemoNetwork) -> None:
+    asker = divided.peers[0]
+    index, subject = next(
+        (index, peer)
+        for index, peer in enumerate(divided.peers)
+        if index > 2 and peer not in some(divided) and own_zone(peer) != own_zone(asker)
+    )
+    peer_id, zone = subject["peer_id"], own_zone(subject)
+    found = get(asker, f"/api/v1/peers/{peer_id}")
+    assert (found["peer_id"], found["verdict"], found["region"]) == (peer_id, "alive", subject["region"])
+    assert found["hearsay"]["zone"] == zone
+    assert "alive" in found["hearsay"]["said"].values()
+    assert found["links"]
+    text = printed("peer", peer_id[:16], "--api", asker["http"])
+    assert f"{zone}, not ours: the verdict is the word of its aggregators" in " ".join(text.split())
+    assert "are needed" in printed("why", peer_id[:16], "--api", asker["http"])
 
-        eventually(is_divided, "all see all zones", within_s=120.0)
-        for peer in asked:
-            assert get(peer, "/api/v1/health")["total_peers"] == PEERS
-        victim = network.kill(2)
-        far = next(peer for peer in asked if peer["region"] != victim["region"])
-        eventually(
-            lambda: get(far, "/api/v1/health")["down_peers"] == 1, "a death is known in other zones", within_s=90.0
-        )
+    divided.kill(index)
+    eventually(
+        lambda: get(asker, f"/api/v1/peers/{peer_id}")["verdict"] == "down", "it is down from afar", within_s=60.0
+    )
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        get(asker, f"/api/v1/peers/{'00' * 32}")
+    assert refusal.value.code == 404
+    detail = json.load(refusal.value)["detail"]
+    assert all(other in detail for other in zones(asker) if other != own_zone(asker))
+
+    divided.restart(index)
+    assert own_zone(subject) == zone, "it remembers where it belonged"
+    assert (Path(subject["state"]) / "zone").read_text() == zone
+    eventually(
+        lambda: get(asker, f"/api/v1/peers/{peer_id}")["verdict"] == "alive", "it lives from afar", within_s=60.0
+    )

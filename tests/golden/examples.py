@@ -18,17 +18,21 @@ from peerscope.mesh.messages import (
     Bye,
     Challenge,
     Digest,
+    Find,
+    Found,
     Held,
     Hello,
     Inventory,
     Key,
     Moved,
     Neighbors,
+    Opinion,
     Ping,
     Pong,
     Pull,
     Push,
     Records,
+    Told,
     Topic,
     Vicinity,
 )
@@ -149,6 +153,8 @@ MESSAGES: dict[str, Struct] = {
     "vicinity": Vicinity(RECORD, (RECORD,), 3),
     "challenge": Challenge(bytes(range(16))),
     "moved": Moved("eu-west/0"),
+    "find": Find(7, "0123abcd"),
+    "found": Found(7, "eu-west/0", (Told((Aged(RECORD, 250),), Opinion("suspect", 2, 8, 2, 8, 5)),), 3),
 }
 
 

@@ -152,12 +152,12 @@ def test_an_honest_neighbour_may_pass_on_whatever_its_origin_signed(name: str) -
 
 def test_messages_of_kinds_that_only_newer_agents_know_are_held_against_nobody() -> None:
     peer = with_mallory()
-    bombard(peer, b"\x92\x0e\x01", 500)
+    bombard(peer, b"\x92\x7f\x01", 500)
     bombard(peer, b"\x92\xcc\xff\x01", 50)
     assert peer.refused["unknown-message"] == 500
     assert standing(peer, 1.0).get(MALLORY.peer_id) is not None  # 0xccff is no small number: nobody writes tags so
     other = with_mallory()
-    bombard(other, b"\xdc\x00\x02\x0e\x01", 500)
+    bombard(other, b"\xdc\x00\x02\x7f\x01", 500)
     assert (other.refused, standing(other, 1.0)) == ({"unknown-message": 500}, {})
 
 

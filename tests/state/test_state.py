@@ -7,7 +7,7 @@ import pytest
 
 from peerscope.errors import ConfigError
 from peerscope.records.identity import PeerId
-from peerscope.state import CONFIG_FILE, KEY_FILE, LOCK_FILE, PEERS_FILE, State, default_state
+from peerscope.state import CONFIG_FILE, KEY_FILE, LOCK_FILE, PEERS_FILE, ZONE_FILE, State, default_state
 
 ONE, TWO = PeerId(b"1" * 32), PeerId(b"2" * 32)
 
@@ -100,6 +100,18 @@ def test_a_damaged_memory_is_an_empty_one(tmp_path: Path, damage: bytes) -> None
 
 def test_without_a_memory_nobody_is_remembered(tmp_path: Path) -> None:
     assert State(tmp_path).remembered() == {}
+
+
+def test_the_zone_is_remembered_for_the_next_start(tmp_path: Path) -> None:
+    assert State(tmp_path).remembered_zone() == ""
+    State(tmp_path).remember_zone("eu-west/01")
+    assert State(tmp_path).remembered_zone() == "eu-west/01"
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"x" * 65, b"eu\x00/"])
+def test_a_damaged_zone_is_none(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / ZONE_FILE).write_bytes(damage)
+    assert State(tmp_path).remembered_zone() == ""
 
 
 def test_a_directory_that_cannot_be_made_is_told_with_the_way_out(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -72,7 +73,7 @@ def peers(region: str | None, wanted: str | None, api: str, token: str, as_json:
 @click.argument("id")
 @api_options
 def peer(id: str, api: str, token: str, as_json: bool) -> None:
-    """Everything about one peer; the beginning of its ID is enough."""
+    """Everything about one peer, of whatever zone; the beginning of its ID is enough."""
     view = ask(api, token, f"/api/v1/peers/{_hex(id)}")
     if as_json:
         _print(view)
@@ -90,6 +91,8 @@ def peer(id: str, api: str, token: str, as_json: bool) -> None:
         ("clock", _clock(view["clock_skew_s"])),
     ):
         console.print(Text(f"  {name:<12}"), value, end="\n", sep="")
+    for line in hearsay(view.get("hearsay")):
+        console.print(Text(f"  {'zone':<12}"), line, sep="")
     for check in (view["checks"] or {}).values():
         mark = _coloured(f"{check['status']:<10}", check["status"])
         console.print(Text(f"  {check['name']:<12}"), mark, Text(check["message"]), sep="")
@@ -123,6 +126,22 @@ def why(id: str, api: str, token: str, as_json: bool) -> None:
         console.print(Text(f"  {who} has not heard it for {since}: {accusation['reason']}{doubt}"))
     for observer in found["heard_by"]:
         console.print(Text(f"  {observer[:SHORT_HEX]} hears it"))
+    for line in hearsay(found.get("hearsay")):
+        console.print(Text("  "), line, sep="")
+
+
+def hearsay(found: dict[str, Any] | None) -> Iterator[Text]:
+    """Who says so, of a peer of another zone; nothing of one of our own."""
+    if found is None:
+        return
+    zone = found["zone"] or "of the whole network"
+    yield Text(f"{zone}, not ours: the verdict is the word of its aggregators")
+    for peer, verdict in found["said"].items():
+        contradicted = " (the others contradict it)" if peer in found["disagreeing"] else ""
+        says = Text.assemble("says ", _word(verdict)) if verdict else Text("does not know it")
+        yield Text.assemble(f"aggregator {peer[:SHORT_HEX]} ", says, contradicted)
+    for peer in found["silent"]:
+        yield Text(f"aggregator {peer[:SHORT_HEX]} does not answer", "dim")
 
 
 def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], mine: dict[str, Any]) -> None:

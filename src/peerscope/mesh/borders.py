@@ -52,6 +52,10 @@ class Borders:
         self._review_at = now + SETTLE_S
         self._has_company = False
         """We had a neighbour of our own zone: we are no newcomer."""
+        self._resumed_at = inf
+        """We went on where an earlier life was, at that time; whether that zone still exists is not known."""
+        self._is_abroad = False
+        """We had a neighbour of another zone."""
         self._wanted_since = inf
         self._strange_since: dict[PeerId, float] = {}
         """Peers in the ledger that are of other zones."""
@@ -69,11 +73,12 @@ class Borders:
     def met(self, zone: str) -> None:
         """A neighbour of this zone is linked."""
         self._has_company = self._has_company or zone == self.zone
+        self._is_abroad = self._is_abroad or zone != self.zone
 
     def resume(self, zone: str, now: float) -> None:
         """Go on where an earlier life of ours was, until we hear otherwise."""
         if parsed(zone) is not None and self.zone == WHOLE:
-            self.zone = zone
+            self.zone, self._resumed_at = zone, now
             self._neighbourhood.move(zone, (), now)
 
     def placed(self, body: Body) -> Body:
@@ -107,8 +112,12 @@ class Borders:
         profile = self._ledger.profile(self._me)
         if profile is None:
             return
-        apart = [zone for zone in known if zone != WHOLE]
-        if self.zone == WHOLE and not self._has_company and apart:
+        # Where only we speak, nobody else may be.
+        apart = [
+            zone for zone, those in speaking.items() if zone != WHOLE and any(one.peer != self._me for one in those)
+        ]
+        if not self._has_company and ((self.zone == WHOLE and apart) or self._is_astray(now)):
+            self._resumed_at = inf
             target = home(self._me, profile.region, apart)
             for claim in speaking.get(target, ()):
                 self._neighbourhood.join(claim.peer, claim.summary.addresses, now)
@@ -122,6 +131,10 @@ class Borders:
         if now - self._wanted_since >= self._config.hold_s:
             self._wanted_since = inf
             self._change(home(self._me, profile.region, zones), lambda peer, region: home(peer, region, zones), now)
+
+    def _is_astray(self, now: float) -> bool:
+        """All whom we meet are of other zones than the one that we remembered: it was cut or joined meanwhile."""
+        return self._is_abroad and now - self._resumed_at >= self._config.hold_s
 
     def _change(self, zone: str, target: Callable[[PeerId, str | None], str], now: float) -> None:
         if zone == self.zone:

@@ -26,6 +26,7 @@ from peerscope.mesh.events import (
     Effect,
     Event,
     Hangup,
+    Inquire,
     Join,
     Leave,
     Measured,
@@ -98,7 +99,17 @@ class Crawler:
             case Received(peer, data):
                 if self.walk.is_asking(peer):
                     self._received(peer, data, now)
-            case Join() | Recall() | Publish() | Measured() | WallClock() | Credentials() | Breach() | Leave():
+            case (
+                Join()
+                | Recall()
+                | Publish()
+                | Measured()
+                | WallClock()
+                | Credentials()
+                | Breach()
+                | Inquire()
+                | Leave()
+            ):
                 pass  # a crawler is nobody's peer
             case _:
                 assert_never(event)

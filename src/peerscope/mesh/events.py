@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from peerscope.mesh.inquiry import Answer
 from peerscope.mesh.messages import Aged, Message, Ping, Pong, encode
 from peerscope.records.bodies import Body, Check, OverlayLink
 from peerscope.records.certificates import Certificate, Revocation
@@ -108,6 +109,14 @@ class Breach(Struct, frozen=True):
     reason: str
 
 
+class Inquire(Struct, frozen=True):
+    """Ask other zones for the peers whose ids begin so; answered by one `Informed` of the same number."""
+
+    number: int
+    name: str
+    """1 to 64 hexadecimal digits."""
+
+
 class Leave(Struct, frozen=True):
     """Say goodbye to everybody."""
 
@@ -124,6 +133,7 @@ Event = (
     | WallClock
     | Credentials
     | Breach
+    | Inquire
     | Leave
 )
 
@@ -179,7 +189,14 @@ class Forgotten(Struct, frozen=True):
     peer: PeerId
 
 
-Effect = Send | Dial | Hangup | Stored | Delivered | LinkChanged | Forgotten
+class Informed(Struct, frozen=True):
+    """What other zones answered to an `Inquire`, or as far as they did."""
+
+    number: int
+    answer: Answer
+
+
+Effect = Send | Dial | Hangup | Stored | Delivered | LinkChanged | Forgotten | Informed
 
 
 class Outbox:

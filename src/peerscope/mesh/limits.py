@@ -12,13 +12,15 @@ from math import isfinite
 from msgspec import Struct
 
 from peerscope.errors import ConfigError
-from peerscope.mesh.messages import Digest, Hello, Message, Neighbors, Ping, Pong, Pull
+from peerscope.mesh.messages import Digest, Find, Hello, Message, Neighbors, Ping, Pong, Pull
 from peerscope.records.identity import PeerId
 
 TOPICS_PER_REQUEST = 32
 """A pull counts once, and once more for so many topics: each asks for a record."""
 HELLO_REQUESTS = 4
 """A hello sets much in motion: it counts like so many requests."""
+FIND_REQUESTS = 4
+"""It makes us look at everybody we know."""
 UNGREETED_BYTES_MAX = 1024
 """Longest message of somebody who is not admitted yet: a hello with a certificate has 400 bytes."""
 
@@ -107,6 +109,8 @@ class Allowance:
         match message:
             case Ping() | Pong():
                 return self._pings.take(1.0, now, share)
+            case Find():
+                return self._requests.take(FIND_REQUESTS, now, share)
             case Hello():
                 return self._requests.take(HELLO_REQUESTS, now, share)
             case Pull(topics):

@@ -29,12 +29,15 @@ PATH_MAX = 16
 FINGERPRINT_BYTES = 8
 NONCE_BYTES = 16
 NEIGHBOURS_MAX = LINKS_MAX
+TOLD_MAX = 2
+"""Two show that a name is ambiguous."""
 
 KindNumber = Annotated[int, Meta(ge=0, lt=KINDS_MAX)]
 Version = Annotated[int, Meta(ge=1, le=VERSION_MAX)]
 Sequence = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Bucket = Annotated[int, Meta(ge=0, le=255)]
 Nonce = Annotated[bytes, Meta(max_length=NONCE_BYTES)]
+Count = Annotated[int, Meta(ge=0, le=65_535)]
 
 
 class Hello(Struct, frozen=True, array_like=True, tag=0):
@@ -210,6 +213,52 @@ class Moved(Struct, frozen=True, array_like=True, tag=13):
     zone: Name
 
 
+class Find(Struct, frozen=True, array_like=True, tag=14):
+    """What do you know of the peers of your zone whose ids begin so? From any member, asked mostly of aggregators."""
+
+    nonce: Sequence
+    name: Annotated[str, Meta(pattern=r"^[0-9a-f]{1,64}\Z")]
+    """The beginning of an id, or all of it, in hexadecimal digits."""
+
+
+class Opinion(Struct, frozen=True, array_like=True, gc=False):
+    """What the evidence says of one peer, as the sender weighs it: its word, which nobody can check from afar."""
+
+    verdict: Name
+    accused_by: Count
+    """How many say that they lost it."""
+    observers: Count
+    """How many have a say."""
+    accusing: Count = 0
+    """How many of the votes accuse."""
+    voices: Count = 0
+    """How many votes the observers have."""
+    quorum: Count = 0
+    """So many accusing votes make it down."""
+
+
+class Told(Struct, frozen=True, array_like=True):
+    """One peer: what it said of itself, signed, and what is thought of it."""
+
+    records: Annotated[tuple[Aged, ...], Meta(max_length=2)]
+    """Its profile, and its newest report if there is one."""
+    opinion: Opinion | None
+    """None of a peer that moved to another zone: there it is judged."""
+
+
+class Found(Struct, frozen=True, array_like=True, tag=15):
+    """Answer to `Find`."""
+
+    nonce: Sequence
+    """That of the question."""
+    zone: Name
+    """The sender's."""
+    told: Annotated[tuple[Told, ...], Meta(max_length=TOLD_MAX)] = ()
+    """By id; none where nobody of that name is known."""
+    more: Count = 0
+    """Peers of that name that are left out."""
+
+
 Message = (
     Hello
     | Ping
@@ -225,8 +274,10 @@ Message = (
     | Vicinity
     | Challenge
     | Moved
+    | Find
+    | Found
 )
-TAG_MAX = 13
+TAG_MAX = 15
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

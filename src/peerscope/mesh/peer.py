@@ -38,6 +38,7 @@ from peerscope.mesh.events import (
     Event,
     Forgotten,
     Hangup,
+    Inquire,
     Join,
     Leave,
     Measured,
@@ -48,6 +49,7 @@ from peerscope.mesh.events import (
     WallClock,
 )
 from peerscope.mesh.gossip import GossipConfig
+from peerscope.mesh.inquiries import Inquiries
 from peerscope.mesh.intake import Intake
 from peerscope.mesh.layers import Layer, Layers
 from peerscope.mesh.limits import UNGREETED_BYTES_MAX, LimitConfig
@@ -57,6 +59,8 @@ from peerscope.mesh.messages import (
     Bye,
     Challenge,
     Digest,
+    Find,
+    Found,
     Hello,
     Inventory,
     Message,
@@ -80,6 +84,7 @@ from peerscope.mesh.visits import Visits
 from peerscope.mesh.voice import Voice
 from peerscope.mesh.warrants import Warrants
 from peerscope.mesh.watch import Watch
+from peerscope.mesh.whereabouts import Whereabouts
 from peerscope.mesh.zones import ZoneConfig
 from peerscope.records.bodies import Body
 from peerscope.records.identity import PeerId, Signer
@@ -204,6 +209,19 @@ class Peer:
         )
         self.warrants = Warrants(self.admission, self.ledger, self.register, self.sessions, self.voice)
         self.introductions = Introductions(config.crawl, self.ledger, self.me)
+        self.whereabouts = Whereabouts(self.ledger, self.borders, config.detector, now, by_prefix=config.network.public)
+        self.inquiries = Inquiries(
+            config.ledger,
+            inspector,
+            self.abroad,
+            self.borders,
+            self.admission,
+            self.register,
+            self.watch,
+            self.sessions,
+            rng,
+            self.out,
+        )
         self.received: Counter[str] = Counter()
         """Messages heard, by type."""
         self.heard_messages = 0
@@ -223,8 +241,10 @@ class Peer:
                 self._connected(peer, dialled, now)
             case Disconnected(peer, _):
                 self.sessions.disconnected(peer, now)
+                self.inquiries.failed(peer, now)
             case DialFailed(peer, _):
                 self.sessions.unreached(peer, now)
+                self.inquiries.failed(peer, now)
             case Join(peer, addresses):
                 if peer not in self.ledger:
                     self.neighbourhood.join(peer, addresses, now)
@@ -242,6 +262,8 @@ class Peer:
                 self.warrants.read(event, now)
             case Breach(peer, reason):
                 self._refuse(peer, reason, now)
+            case Inquire(number, name):
+                self.inquiries.ask(number, name, now)
             case Leave():
                 self._leave(now)
             case _:
@@ -263,6 +285,8 @@ class Peer:
         if host is not None:
             self.sessions.visit(host, now)
         self.layers.tick(now, self.watch.up())
+        if now >= self.inquiries.deadline():
+            self.inquiries.tick(now)
         if now >= self._review_at:
             self._review(now)
         if now >= self.reporter.deadline():
@@ -279,6 +303,7 @@ class Peer:
             self.layers.deadline(),
             self.reporter.deadline(),
             self.visits.deadline(),
+            self.inquiries.deadline(),
             self._review_at,
         )
 
@@ -350,6 +375,7 @@ class Peer:
                 self.layers.listed(peer, message, now)
             case Hello():
                 self.sessions.greeted(peer, message, now)
+                self.inquiries.reached(peer, now)
             case Moved(zone):
                 self.sessions.moved(peer, zone, now)
             case Challenge():
@@ -365,6 +391,10 @@ class Peer:
                     raise
             case Vicinity():
                 raise RemoteError("unasked", "only a crawler asks for neighbours")
+            case Find():
+                self.out.send(peer, self.whereabouts.answer(message, now))
+            case Found():
+                self.inquiries.heard(peer, message, now)
             case Bye():
                 if not link.greeted and peer in self.neighbourhood.bootstrap:
                     self.neighbourhood.turned_away[peer] = message.reason
@@ -372,6 +402,7 @@ class Peer:
                 self.out.add(Hangup(peer, "said bye"))
                 self.sessions.unlink(peer, message.reason, now)
                 self.neighbourhood.missing(peer, now, wait_s=self.config.links.settle_s)
+                self.inquiries.failed(peer, now)
             case _:
                 assert_never(message)
 

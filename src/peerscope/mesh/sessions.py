@@ -105,11 +105,12 @@ class Sessions:
             self._watch.close(peer)
             self._neighbourhood.failed(peer, now)
 
-    def visit(self, peer: PeerId, now: float) -> None:
-        """Connect to a member that is no neighbour, for a few pings."""
+    def visit(self, peer: PeerId, now: float, addresses: tuple[str, ...] = ()) -> None:
+        """Connect to a member that is no neighbour, for a few pings or one question. `addresses`: of one whose profile
+        we lack."""
         if not self._conducts.is_banned(peer, now):
             self._visiting.add(peer)
-            self._dial(peer)
+            self._dial(peer, addresses)
 
     def unreached(self, peer: PeerId, now: float) -> None:
         """A dial came to nothing."""
@@ -131,9 +132,9 @@ class Sessions:
             return
         self._dial(peer)
 
-    def _dial(self, peer: PeerId) -> None:
+    def _dial(self, peer: PeerId, told: tuple[str, ...] = ()) -> None:
         profile = self._ledger.profile(peer)
-        told = self._neighbourhood.bridges.get(peer) or self._neighbourhood.bootstrap.get(peer, ())
+        told = told or self._neighbourhood.bridges.get(peer) or self._neighbourhood.bootstrap.get(peer, ())
         addresses = profile.reached_at if profile else told
         self._out.add(Dial(peer, addresses))
 

@@ -19,6 +19,7 @@ from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence, standing
+from peerscope.asking import Asking
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
 from peerscope.errors import ConfigError
@@ -90,6 +91,7 @@ class Show(Outlook):
         self.node = Node(config.node, config.report.interval_s, rng)
         self.chronicle = Chronicle(self.moment, self.region_health, self.links, config.regions.hold_s)
         self.tally = Tally(self.moment, self.mesh_links)
+        self.asking = Asking(lambda event: self.simulator.feed(self._eye, event))
         self.recorder = None
         if config.history.enabled:
             self.recorder = Recorder(config.history, state, self.moment, self.network_health)
@@ -247,6 +249,7 @@ class Show(Outlook):
         self.tally.note(effect)
         self.chronicle.note(effect)
         self.traffic.note(effect)
+        self.asking.note(effect)
 
 
 def _told(step: Step) -> str:

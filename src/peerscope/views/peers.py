@@ -31,9 +31,23 @@ class LinkView(Struct, frozen=True):
     """One link that is up, as one end sees it."""
 
     peer_id: str
+    """Of a neighbour in another zone the first sixteen digits."""
     rtt_s: float | None
     loss_ratio: float | None
     up: bool = True
+
+
+class Hearsay(Struct, frozen=True):
+    """Who says what of a peer of another zone. What it said of itself is signed; the verdict is others' word."""
+
+    zone: str
+    """As the peer itself states."""
+    said: dict[str, str | None]
+    """Verdicts of that zone's aggregators, by their ids; null where one does not know the peer."""
+    disagreeing: tuple[str, ...]
+    """Ids of aggregators whom the others contradict."""
+    silent: tuple[str, ...]
+    """Ids of aggregators that did not answer."""
 
 
 class PeerView(Struct, frozen=True):

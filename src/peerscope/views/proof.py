@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from peerscope.mesh.evidence import Evidence
 from peerscope.records.identity import PeerId
 from peerscope.views.moment import Moment
+from peerscope.views.peers import Hearsay
 
 
 class AccusationView(Struct, frozen=True):
@@ -41,6 +41,8 @@ class EvidenceView(Struct, frozen=True):
     arithmetic: str
     partition: PartitionView | None = None
     """The group it was lost with."""
+    hearsay: Hearsay | None = None
+    """Of a peer of another zone: who says all this, instead of observers; null for our own."""
 
 
 def evidence_view(moment: Moment, peer: PeerId) -> EvidenceView:
@@ -58,15 +60,15 @@ def evidence_view(moment: Moment, peer: PeerId) -> EvidenceView:
         quorum=found.quorum,
         accusations=accusations,
         heard_by=tuple(observer.hex() for observer in found.heard_by),
-        arithmetic=_arithmetic(found),
+        arithmetic=arithmetic(found.accusing, found.voices, len(found.observers), found.quorum),
         partition=PartitionView(len(group.peers), tuple(p.hex() for p in group.peers)) if group else None,
     )
 
 
-def _arithmetic(found: Evidence) -> str:
-    if not found.observers:
+def arithmetic(accusing: int, voices: int, observers: int, quorum: int) -> str:
+    """How many of whom it takes, in words. `voices`: votes of the observers, fewer where a prefix has one together."""
+    if not observers:
         return "nobody watches this peer"
-    voices = len(found.observers)
-    if found.voices not in (0, voices):
-        return f"missed by {found.accusing} of {found.voices} address prefixes; {found.quorum} are needed"
-    return f"missed by {found.accusing} of {voices} observers; {found.quorum} are needed"
+    if voices not in (0, observers):
+        return f"missed by {accusing} of {voices} address prefixes; {quorum} are needed"
+    return f"missed by {accusing} of {observers} observers; {quorum} are needed"

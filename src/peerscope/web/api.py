@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,7 +13,7 @@ from starlette.routing import Route
 from peerscope.alerts.model import Alert
 from peerscope.outlook import SelfView
 from peerscope.views.health import NetworkHealth
-from peerscope.views.peers import PeerView
+from peerscope.views.peers import Hearsay, PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
 from peerscope.web import (
@@ -29,8 +30,10 @@ from peerscope.web import (
     topology,
 )
 from peerscope.web import zones as zone_routes
-from peerscope.web.answers import answer, find_peer, monitor_of, page
+from peerscope.web.answers import answer, monitor_of, page
 from peerscope.web.bodies import Body
+from peerscope.web.elsewhere import find_anywhere
+from peerscope.zones.elsewhere import Elsewhere
 
 
 class PeerDetail(PeerView, frozen=True):
@@ -39,6 +42,8 @@ class PeerDetail(PeerView, frozen=True):
     history: tuple[Change, ...] = ()
     alerts: tuple[Alert, ...] = ()
     """About this peer: the active ones first, then what ended within a day."""
+    hearsay: Hearsay | None = None
+    """Who says so, of a peer of another zone; history and alerts of it are not known here. null for our own zone."""
 
 
 class Healthz(Struct, frozen=True):
@@ -76,17 +81,21 @@ async def peers(request: Request) -> Response:
 
 
 async def peer(request: Request) -> Response:
-    """One peer; any unambiguous beginning of its id will do."""
-    monitor, found = monitor_of(request), find_peer(request)
+    """One peer of any zone; any unambiguous beginning of its id will do."""
+    monitor, found = monitor_of(request), await find_anywhere(request)
+    if isinstance(found, Elsewhere):
+        return answer(PeerDetail(**asdict(found.view()), hearsay=found.hearsay()))
     view = monitor.peer_view(found)
-    fields = {name: getattr(view, name) for name in view.__struct_fields__}
     about = tuple(alert for alert in monitor.alerts() if alert.peer_id == view.peer_id)
-    return answer(PeerDetail(**fields, history=monitor.history(found), alerts=about))
+    return answer(PeerDetail(**asdict(view), history=monitor.history(found), alerts=about))
 
 
 async def evidence(request: Request) -> Response:
     """Who accuses the peer, who still hears it, and the arithmetic of the verdict."""
-    return answer(evidence_view(monitor_of(request).moment(), find_peer(request)))
+    found = await find_anywhere(request)
+    if isinstance(found, Elsewhere):
+        return answer(found.evidence())
+    return answer(evidence_view(monitor_of(request).moment(), found))
 
 
 async def healthz(request: Request) -> Response:

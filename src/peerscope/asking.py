@@ -1,0 +1,43 @@
+"""Questions of people about peers of other zones: handed to the core, awaited until it has an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+
+from peerscope.mesh.events import Effect, Event, Informed, Inquire
+from peerscope.mesh.inquiry import Answer
+
+NUMBER_MAX = 2**32
+PATIENCE_S = 8.0
+"""Longer than the core takes; it ends what an agent that is stopping would leave open."""
+
+
+class Asking:
+    """The questions that wait in one agent."""
+
+    def __init__(self, feed: Callable[[Event], None]) -> None:
+        """`feed`: hands the core an event."""
+        self._feed = feed
+        self._numbers = count()
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+
+    async def about(self, name: str) -> Answer:
+        """What other zones know of the peers whose ids begin so. Raises TimeoutError."""
+        number = next(self._numbers) % NUMBER_MAX
+        waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = waiting
+        try:
+            self._feed(Inquire(number, name))
+            async with asyncio.timeout(PATIENCE_S):
+                return await waiting
+        finally:
+            del self._waiting[number]
+
+    def note(self, effect: Effect) -> None:
+        """Something happened in the core: perhaps an answer."""
+        if isinstance(effect, Informed):
+            waiting = self._waiting.get(effect.number)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(effect.answer)

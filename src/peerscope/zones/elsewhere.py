@@ -1,0 +1,125 @@
+"""A peer of another zone, as people see it: what it signed itself, and a verdict on its aggregators' word.
+
+Verdicts are steps of one scale: alive, suspect, down. Three aggregators look at ledgers that are the same up to the
+time records travel, so honest ones are at most a step apart, for a moment; the one in the middle counts, and whoever is
+two steps from it is named. Where only two answer and contradict each other, nobody can say who is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.inquiry import Answer
+from peerscope.mesh.messages import Opinion
+from peerscope.records.bodies import RATIO_ONE, LinkReading
+from peerscope.records.identity import PeerId
+from peerscope.views.moment import Moment
+from peerscope.views.peers import Hearsay, LinkView, PeerView, peer_view, status
+from peerscope.views.proof import EvidenceView, arithmetic
+
+UNKNOWN = "unknown"
+"""In the place of a verdict that nobody can tell."""
+STEPS = (Verdict.ALIVE.value, Verdict.SUSPECT.value, Verdict.DOWN.value)
+
+
+class Judgement(Struct, frozen=True):
+    """What aggregators agree on."""
+
+    verdict: str
+    opinion: Opinion | None
+    """Of one of those who agree; None where nobody does."""
+    disagreeing: tuple[PeerId, ...]
+    """Whom the others contradict."""
+
+
+def judged(opinions: Mapping[PeerId, Opinion | None]) -> Judgement:
+    """The verdict of most of them. An aggregator that does not know the peer at all (None) has no say, but is named
+    where more do know it."""
+    steps = {
+        peer: STEPS.index(opinion.verdict)
+        for peer, opinion in sorted(opinions.items())
+        if opinion is not None and opinion.verdict in STEPS
+    }
+    order = sorted(steps.values())
+    if not order or (len(order) == 2 and order[1] - order[0] > 1):
+        return Judgement(UNKNOWN, None, ())
+    middle = order[len(order) // 2]  # of two the graver: it is the early sign
+    agreeing = [peer for peer in steps if steps[peer] == middle]
+    far = [peer for peer in steps if abs(steps[peer] - middle) > 1]
+    strangers = [peer for peer in opinions if opinions[peer] is None]
+    if len(strangers) < len(steps):
+        far += strangers
+    return Judgement(STEPS[middle], opinions[agreeing[0]], tuple(sorted(far)))
+
+
+class Elsewhere:
+    """One peer of another zone."""
+
+    def __init__(self, answer: Answer, peer: PeerId, now: float, *, wall_offset_s: float, down_after_s: float) -> None:
+        """`now`: local monotonic seconds. Raises KeyError unless the peer is in the answer's ledger."""
+        self._moment = Moment(answer.ledger, peer, now, wall_offset_s=wall_offset_s, down_after_s=down_after_s)
+        self._peer = peer
+        self._opinions = answer.opinions[peer]
+        self._judgement = judged(self._opinions)
+        has_left = self._moment.verdict(peer) is Verdict.LEFT
+        if has_left:  # it says so itself, and its zone may not have heard yet
+            self._judgement = Judgement(Verdict.LEFT.value, None, ())
+        self._silent = answer.silent.get(self._moment.zone, ())
+
+    def hearsay(self) -> Hearsay:
+        """Whose word the verdict is."""
+        said = {peer.hex(): opinion.verdict if opinion else None for peer, opinion in sorted(self._opinions.items())}
+        return Hearsay(
+            zone=self._moment.zone,
+            said=said,
+            disagreeing=tuple(peer.hex() for peer in self._judgement.disagreeing),
+            silent=tuple(peer.hex() for peer in self._silent),
+        )
+
+    def view(self) -> PeerView:
+        """As of a peer of our own zone, with the verdict of its aggregators."""
+        verdict, opinion, own = self._judgement.verdict, self._judgement.opinion, peer_view(self._moment, self._peer)
+        report = self._moment.fresh_report(self._peer)
+        is_down = verdict == Verdict.DOWN
+        return replace(
+            own,
+            verdict=verdict,
+            status="down" if is_down else UNKNOWN if verdict == UNKNOWN else status(self._moment, self._peer),
+            links=() if report is None or is_down else tuple(_link(link) for link in report.links),
+            accused_by=opinion.accused_by if opinion else 0,
+            observers=opinion.observers if opinion else 0,
+        )
+
+    def evidence(self) -> EvidenceView:
+        """The arithmetic as one of those that agree has it. Who accuses is known only there."""
+        opinion = self._judgement.opinion
+        return EvidenceView(
+            peer_id=self._peer.hex(),
+            verdict=self._judgement.verdict,
+            observers=(),
+            quorum=opinion.quorum if opinion else 0,
+            accusations=(),
+            heard_by=(),
+            arithmetic=self._arithmetic(opinion),
+            hearsay=self.hearsay(),
+        )
+
+    def _arithmetic(self, opinion: Opinion | None) -> str:
+        if opinion is not None:
+            return arithmetic(opinion.accusing, opinion.voices, opinion.observers, opinion.quorum)
+        if self._judgement.verdict == Verdict.LEFT:
+            return "it said goodbye"
+        return "the aggregators of its zone contradict each other" if self._opinions else "none of its zone answered"
+
+
+def _link(link: LinkReading) -> LinkView:
+    """With the first sixteen digits of the neighbour's id: more is not known here."""
+    return LinkView(
+        link.peer.hex(),
+        None if link.rtt_us is None else link.rtt_us / 1e6,
+        None if link.loss is None else link.loss / RATIO_ONE,
+    )
