@@ -105,6 +105,8 @@ class PeerConfig(Struct, frozen=True, kw_only=True):
     coordinates: CoordinateConfig = CoordinateConfig()
     limits: LimitConfig = LimitConfig()
     zones: ZoneConfig = ZoneConfig()
+    trusted: frozenset[PeerId] = frozenset()
+    """Whose orders and block lists are kept, however many strangers there are."""
 
 
 class Peer:
@@ -133,7 +135,7 @@ class Peer:
         self.admission = Admission(config.network, self.me, rng)
         self.conducts = Conducts(config.limits)
         self.crowds = Crowds(self.ledger, self.me, config.network)
-        self.room = Room(self.ledger, self.abroad, self.me)
+        self.room = Room(self.ledger, self.abroad, self.me, config.trusted)
         self.register = Register(
             signer,
             inspector,

@@ -116,7 +116,10 @@ class Register:
         self._admission.check_origin(origin, body, self._ledger.profile(origin), self.wall_ms(now))
         self._check_zone(origin, body, now)
         if ledger is self._abroad:
-            self.forget_strangers(self._room.make(origin, record.kind, now))
+            gone = self._room.make(origin, body, now - age_s, now)
+            self.forget_strangers(gone)
+            if origin in gone:
+                raise RemoteError("abroad-full", f"no room for more strangers' records of kind {record.kind}")
         elif origin not in ledger:
             in_the_way = self._crowds.make_room(origin, body, now)
             if in_the_way is not None:
