@@ -17,11 +17,13 @@ from peerscope.records.certificates import Certificate, certify, revoke
 from peerscope.records.identity import Identity, PeerId, Signer
 from peerscope.records.ledger import LedgerConfig
 from peerscope.records.record import sign
+from peerscope.signature_files import load_signatures
 from peerscope.sim.node import make_signer
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.sim.truth import Truth
 from peerscope.sim.zoning import Zoning, moment_of
 from peerscope.threats.blocks import shared_by
+from peerscope.threats.conduct import equivocations
 
 pytestmark = pytest.mark.sim
 OPERATOR = Identity(b"o" * 32)
@@ -247,3 +249,27 @@ def test_what_was_told_all_zones_is_repeated_before_anybody_forgets_it() -> None
     sim.crash(ids[1])
     sim.run_until(1300.0)
     assert all(ids[1] not in peer.abroad for peer in sim.alive())
+
+
+def test_who_contradicts_itself_before_all_zones_is_found_out() -> None:
+    sim = zoned(zones=2)
+    liar, author = list(sim.nodes)[2], make_signer(b"a" * 32, signed=False)
+    bodies = (Orders((silence("0011aabb", for_s),)) for for_s in (60.0, 600.0))
+    one, other = (sign(author, body, version=ms(sim.now), wall_ms=ms(sim.now)) for body in bodies)
+
+    def tell(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
+        sim.nodes[liar].corruption = None
+        first, *rest = peer.watch.up()
+        return [
+            *effects,
+            Send(first, encode(Push(one, 0, 32, ()))),
+            *(Send(p, encode(Push(other, 0, 32, ()))) for p in rest),
+        ]
+
+    sim.nodes[liar].corruption = tell
+    sim.run_until(sim.now + 60.0)
+    (signature,) = load_signatures().of("equivocation")
+    found = (equivocations(moment_of(peer, sim.now), signature) for peer in others(sim, liar))
+    assert {one.peer_id for findings in found for one in findings} == {author.peer_id.hex()}
+    kept = [peer.abroad.get(author.peer_id, Kind.ORDERS) for peer in sim.alive()]
+    assert len({entry.digest if entry else None for entry in kept}) == 1
