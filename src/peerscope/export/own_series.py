@@ -106,7 +106,8 @@ def _kept(monitor: Monitor) -> Iterator[Metric]:
     ledger, abroad = monitor.peer.ledger, monitor.peer.abroad
     yield gauge("ledger_peers", "Peers of which records are kept.", len(ledger))
     yield gauge("ledger_records", "Records that are kept.", (ledger.counts + abroad.counts).total())
-    yield gauge("ledger_equivocations", "Proofs that a peer contradicted itself.", len(ledger.proofs) + len(abroad.proofs))
+    proofs = len(ledger.proofs) + len(abroad.proofs)
+    yield gauge("ledger_equivocations", "Proofs that a peer contradicted itself.", proofs)
     if monitor.recorder is not None:
         with contextlib.suppress(OSError):  # its journal may go at any time
             sizes = [place.stat().st_size for place in monitor.state.path.glob(f"{FILE}*")]
