@@ -86,6 +86,14 @@ def get(peer: dict[str, Any], path: str) -> Any:
         return json.load(response)
 
 
+def post(peer: dict[str, Any], path: str, body: dict[str, Any]) -> Any:
+    """Order something at one peer; its answer."""
+    headers = {"content-type": "application/json", "x-peerscope": "1"}
+    request = urllib.request.Request(peer["http"] + path, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)
+
+
 def eventually(truth: Callable[[], bool], what: str, *, within_s: float) -> None:
     """Wait until something holds. The bound is generous: it only ends a test that would never pass."""
     end = time.monotonic() + within_s

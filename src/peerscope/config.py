@@ -37,6 +37,7 @@ from peerscope.mesh.vicinity import CrawlConfig
 from peerscope.mesh.zones import ZoneConfig
 from peerscope.notify.secret import Secret
 from peerscope.notify.settings import NotifyConfig, refuse_written
+from peerscope.records.identity import PeerId
 from peerscope.records.ledger import LedgerConfig
 from peerscope.sources.node import NodeConfig
 from peerscope.threats.threats import ThreatConfig
@@ -216,6 +217,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             coordinates=self.coordinates,
             zones=self.zones,
             limits=self.limits,
+            trusted=frozenset((*self.threats.trusted, *(PeerId(bytes.fromhex(one)) for one in self.notify.trusted))),
         )
 
 

@@ -110,7 +110,7 @@ class Outlook(ABC):
     def __init__(self) -> None:
         self._survey = Survey()
         self._moment: Moment | None = None
-        self._moment_revision = -1
+        self._moment_revision = (-1, -1)
         self._latency: LatencyMatrix | None = None
         self._latency_at = 0.0
 
@@ -143,10 +143,11 @@ class Outlook(ABC):
 
     def moment(self) -> Moment:
         """The ledger now; the same one for callers within a tenth of a second, while nothing changes."""
-        (now, wall_offset_s), ledger = self.clock(), self.peer.ledger
-        last, is_changed = self._moment, ledger.revision != self._moment_revision
+        (now, wall_offset_s), ledger, abroad = self.clock(), self.peer.ledger, self.peer.abroad
+        revision = ledger.revision, abroad.revision
+        last, is_changed = self._moment, revision != self._moment_revision
         if last is None or is_changed or last.ledger is not ledger or now - last.now > MOMENT_S:
-            self._moment_revision = ledger.revision
+            self._moment_revision = revision
             last = self._moment = Moment(
                 ledger,
                 self.peer.me,
@@ -155,6 +156,7 @@ class Outlook(ABC):
                 down_after_s=self.config.detector.down_after_s,
                 by_prefix=self.config.network.public,
                 clusters=self.config.regions.cluster,
+                abroad=abroad,
             )
         return last
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from demo_network import DemoNetwork, demo_network, eventually, get
+from demo_network import DemoNetwork, demo_network, eventually, get, post
 
 PEERS = 18
 SETTINGS = {"ZONE_MAX": "16", "HOLD_S": "2", "GRACE_S": "10", "SUMMARY_INTERVAL_S": "2"}
@@ -59,6 +59,14 @@ def test_a_network_beyond_one_zone_divides_itself_and_everybody_sees_the_whole(d
     victim = divided.kill(2)
     far = next(peer for peer in asked if peer["region"] != victim["region"])
     eventually(lambda: get(far, "/api/v1/health")["down_peers"] == 1, "a death is known in other zones", within_s=90.0)
+
+
+@pytest.mark.e2e
+def test_what_is_ordered_in_one_zone_holds_in_another(divided: DemoNetwork) -> None:
+    near = divided.peers[0]
+    far = next(peer for peer in some(divided) if own_zone(peer) != own_zone(near))
+    post(far, "/api/v1/silences", {"matchers": ["rule=*"], "for_s": 600, "reason": "planned", "author": "ana"})
+    eventually(lambda: len(get(near, "/api/v1/silences")) == 1, "the silence holds in other zones", within_s=60.0)
 
 
 @pytest.mark.e2e

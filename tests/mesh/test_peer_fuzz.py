@@ -178,6 +178,7 @@ REASONS = {
     "not-linked",
     "other-network",
     "other-zone",
+    "abroad-full",
     "oversized-body",
     "oversized-message",
     "replayed",

@@ -35,7 +35,7 @@ class Side:
         self.out = Outbox()
         self.gossip = Gossip(me, self.ledger, GossipConfig(), Random(1), self.out)
         self.gossip.opened(other)
-        self.sync = Sync(self.ledger, self.gossip, SyncConfig(), Random(2), self.out, 0.0)
+        self.sync = Sync(me, self.ledger, self.gossip, SyncConfig(), Random(2), self.out, 0.0)
 
     def sent(self) -> list[Message]:
         return [decode(effect.data) for effect in self.out.take() if isinstance(effect, Send)]

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from peerscope.errors import RemoteError
 from peerscope.records.bodies import REVOKED_BYTES_MAX, Kind, decode_body, encode_body
-from peerscope.records.certificates import REVOCATIONS_MAX, Certificate, Revocation, Revoked, certify, revoke
+from peerscope.records.certificates import (
+    CERTIFICATE_BYTES_MAX,
+    REVOCATIONS_MAX,
+    Certificate,
+    Revocation,
+    Revoked,
+    certify,
+    revoke,
+)
 from strategies import IDENTITIES, damaged, milliseconds, names
 
 OPERATOR, SUBJECT = IDENTITIES[4], IDENTITIES[1].peer_id
@@ -55,7 +63,10 @@ def test_a_certificate_is_no_revocation_and_no_record() -> None:
 def test_as_many_revocations_as_are_allowed_fit_into_a_record() -> None:
     latest = 2**53 - 1
     one = revoke(OPERATOR, SUBJECT, "n" * 64, revoked_at_ms=latest, not_after_ms=latest)
-    body = Revoked((one,) * REVOCATIONS_MAX)
+    times = {"not_before_ms": latest, "not_after_ms": latest}
+    shown = certify(OPERATOR, SUBJECT, "\N{GRINNING FACE}" * 64, serial=bytes(8), **times)
+    assert len(msgspec.msgpack.encode(shown)) <= CERTIFICATE_BYTES_MAX
+    body = Revoked((one,) * REVOCATIONS_MAX, shown)
     assert len(encode_body(body)) <= REVOKED_BYTES_MAX
     assert decode_body(Kind.REVOKED, encode_body(body)) == body
     with pytest.raises(RemoteError, match="malformed-body"):

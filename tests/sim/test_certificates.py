@@ -8,7 +8,7 @@ from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.events import Credentials, Effect, Publish, Send
 from peerscope.mesh.messages import Push, encode
 from peerscope.mesh.peer import Peer, PeerConfig
-from peerscope.records.bodies import Profile
+from peerscope.records.bodies import Kind, Profile
 from peerscope.records.certificates import Certificate, Revocation, certify, revoke
 from peerscope.records.identity import Identity, PeerId
 from peerscope.records.record import sign
@@ -120,6 +120,7 @@ def test_revocations_outlive_whoever_brought_them() -> None:
     for peer in sim.alive():
         if bringer in peer.ledger:
             peer._evict(bringer, sim.now)  # as after a day without it
+            peer.abroad.forget(bringer)
     sim.run_until(sim.now + 600.0)
     newcomer = sim.add()
     start(sim, newcomer, ids[1], bears=certificate(newcomer))
@@ -127,7 +128,7 @@ def test_revocations_outlive_whoever_brought_them() -> None:
     found = sim.nodes[newcomer].peer
     assert found is not None
     assert list(found.admission.revocations) == [victim]
-    said = [peer.me for peer in sim.alive() if peer.ledger.get(peer.me, 6) is not None]
+    said = [peer.me for peer in sim.alive() if peer.abroad.get(peer.me, Kind.REVOKED) is not None]
     assert 1 <= len(said) <= 2  # not everybody says it
 
 

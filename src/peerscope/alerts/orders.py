@@ -110,7 +110,7 @@ class Standing(Struct, frozen=True):
 
 
 def standing(moment: Moment, trusts: Trust = lambda _: True) -> Standing:
-    """The orders in the ledger that hold now; `trusts`: whose orders count."""
+    """The orders of all zones that hold now; `trusts`: whose orders count."""
     silences: dict[str, StandingSilence] = {}
     acknowledgements: dict[str, StandingAcknowledgement] = {}
     for peer, orders, issued_at in _orders(moment, trusts):
@@ -187,7 +187,7 @@ def alert_values(alert: Alert) -> dict[str, tuple[str, ...]]:
     """What matchers can look at. A peer goes by its full id, or by the short forms that people see."""
     peer = alert.peer_id or ""
     return {
-        "id": (alert.id,),
+        "id": (alert.id, order_key(alert.id)),
         "type": (alert.type,),
         "rule": (alert.rule,),
         "peer": (peer, peer[:REF_HEX], peer[:SHORT_HEX]),
@@ -241,8 +241,8 @@ def _parse_matcher(text: str) -> Matcher:
 
 def _orders(moment: Moment, trusts: Trust) -> Iterator[tuple[PeerId, Orders, float]]:
     """Who ordered what, and when that record was issued, in Unix seconds."""
-    for peer in moment.ledger:
-        entry = moment.ledger.get(peer, Kind.ORDERS)
+    for peer in moment.abroad:
+        entry = moment.abroad.get(peer, Kind.ORDERS)
         if entry is not None and isinstance(entry.body, Orders) and trusts(peer):
             yield peer, entry.body, moment.wall - (moment.now - entry.heard_at)
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from peerscope.cli.api import api_options, ask
 from peerscope.cli.look import SHORT_HEX
+from peerscope.records.alerts import Severity
 
 
 @click.command()
@@ -33,7 +34,12 @@ def zones(api: str, token: str, as_json: bool) -> None:
             str(sum(one["alerts"].values())),
             "ours" if one["is_ours"] else f"{age_s:.0f} s old",
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for one in found:
+        for line in one["headlines"]:
+            severity = Severity(line["severity"]).name.lower()
+            console.print(Text(f"{one['zone']}: {severity}: {line['title']} ({line['id']})"), soft_wrap=True)
     for one in found:
         for peer in one["disagreeing"]:
             click.echo(f"{one['zone']}: the others contradict its aggregator {peer[:SHORT_HEX]}")

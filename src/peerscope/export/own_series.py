@@ -103,10 +103,11 @@ def _hops(hops: Mapping[int, int]) -> Metric:
 
 
 def _kept(monitor: Monitor) -> Iterator[Metric]:
-    ledger = monitor.peer.ledger
+    ledger, abroad = monitor.peer.ledger, monitor.peer.abroad
     yield gauge("ledger_peers", "Peers of which records are kept.", len(ledger))
-    yield gauge("ledger_records", "Records that are kept.", sum(len(ledger.entries(peer)) for peer in ledger))
-    yield gauge("ledger_equivocations", "Proofs that a peer contradicted itself.", len(ledger.proofs))
+    yield gauge("ledger_records", "Records that are kept.", (ledger.counts + abroad.counts).total())
+    proofs = len(ledger.proofs) + len(abroad.proofs)
+    yield gauge("ledger_equivocations", "Proofs that a peer contradicted itself.", proofs)
     if monitor.recorder is not None:
         with contextlib.suppress(OSError):  # its journal may go at any time
             sizes = [place.stat().st_size for place in monitor.state.path.glob(f"{FILE}*")]

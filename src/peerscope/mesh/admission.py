@@ -20,10 +20,11 @@ from hashlib import blake2b
 from random import Random
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.mesh.messages import NONCE_BYTES, WIRE, Hello, Neighbors, common_wire
-from peerscope.records.bodies import Body, Profile
+from peerscope.records.bodies import Body, Certified, Profile
 from peerscope.records.certificates import REVOCATIONS_MAX, Certificate, Revocation
 from peerscope.records.identity import PEER_ID_BYTES, PeerId, short
 
@@ -158,19 +159,31 @@ class Admission:
         if any(one is not None and one.voids(certificate) for one in voids):
             raise RemoteError("revoked", "an operator revoked its certificate")
 
+    def certified(self, body: Body) -> Body:
+        """What we say, with the certificate we have, where such a body shows one."""
+        if isinstance(body, Certified) and body.certificate != self.certificate:
+            return replace(body, certificate=self.certificate)
+        return body
+
     def check_origin(self, origin: PeerId, body: Body, said: Profile | None, wall_ms: int) -> None:
         """Raise `RemoteError` unless records of this origin count. `said`: its profile that we hold.
 
-        Without membership of its own to ask for, members vouch for each other. With it, the profile comes first: an
-        origin whose profile we lack is "unvouched", which is nobody's fault.
+        Without membership of its own to ask for, members vouch for each other. With it, the profile comes first, or the
+        record shows the certificate itself, as those do that cross the borders of zones. An origin of which we have
+        neither is "unvouched", which is nobody's fault.
         """
         if not self.asks_membership:
             return
+        shown = body.certificate if isinstance(body, Certified) else None
         if isinstance(body, Profile):
-            self.check(origin, body.certificate, wall_ms)
+            self.check(origin, shown, wall_ms)
+        elif shown is not None:
+            self.check(origin, shown, wall_ms, is_known=said is not None and said.certificate == shown)
         elif said is not None:
             self.check(origin, said.certificate, wall_ms, is_known=True)
-        elif origin not in self._allow:
+        elif origin in self._allow:
+            self.check(origin, None, wall_ms)
+        else:
             raise RemoteError("unvouched", "a record of a peer whose profile has not come yet")
 
     def learn(self, revocations: Iterable[Revocation], wall_ms: int) -> bool:

@@ -105,13 +105,13 @@ class Intake:
 
     def _stored(self, entry: Entry, now: float) -> None:
         peer, body = entry.record.peer_id, entry.body
+        if isinstance(body, Revoked):
+            self._admission.learn(body.items, self._register.wall_ms(now))
         if entry.record.kind in WORLD:
             return
         self._membership.stored(entry, now)
         if isinstance(body, Report):
             self._coordinates.told(peer, body.coordinate)
-        elif isinstance(body, Revoked):
-            self._admission.learn(body.items, self._register.wall_ms(now))
         if isinstance(body, Profile) and body.left and peer in self._watch.links:
             self._out.add(Hangup(peer, "it left"))
             self._sessions.unlink(peer, "it left", now)

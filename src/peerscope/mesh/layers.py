@@ -39,7 +39,7 @@ class Layer:
     ) -> None:
         self.ledger = ledger
         self.gossip = Gossip(me, ledger, gossip, rng, out)
-        self.sync = Sync(ledger, self.gossip, sync, rng, out, now, world=world)
+        self.sync = Sync(me, ledger, self.gossip, sync, rng, out, now, world=world)
 
     def opened(self, neighbour: PeerId) -> None:
         """A link is up."""
@@ -54,8 +54,9 @@ class Layer:
 class Layers:
     """The zone's and the world's, and which neighbour may speak of what."""
 
-    def __init__(self, near: Layer, far: Layer, is_near: Callable[[PeerId], bool]) -> None:
+    def __init__(self, me: PeerId, near: Layer, far: Layer, is_near: Callable[[PeerId], bool]) -> None:
         """`is_near`: whether a linked peer is of our zone."""
+        self._me = me
         self.near = near
         self.far = far
         self._is_near = is_near
@@ -88,10 +89,10 @@ class Layers:
         self.far.gossip.closed(neighbour)
 
     def compare(self, neighbour: PeerId, now: float) -> None:
-        """Begin to repair what one of us lacks."""
-        if self._is_near(neighbour):
+        """A link is up: begin to repair what one of us lacks."""
+        if self._me < neighbour and self._is_near(neighbour):
             self.near.sync.start(neighbour, now)
-        if len(self.far.ledger):  # a network of one zone has nothing there
+        if len(self.far.ledger):  # mostly a network of one zone has nothing there; so whoever holds something begins
             self.far.sync.start(neighbour, now)
 
     def announced(self, neighbour: PeerId, keys: Iterable[Key], now: float) -> None:

@@ -77,6 +77,7 @@ from peerscope.mesh.messages import (
 from peerscope.mesh.neighbourhood import Neighbourhood, NeighbourhoodConfig
 from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import ReportConfig, Reporter
+from peerscope.mesh.room import STRANGERS_MAX, Room
 from peerscope.mesh.sessions import Sessions
 from peerscope.mesh.sync import SyncConfig
 from peerscope.mesh.vicinity import CrawlConfig, Introductions
@@ -92,8 +93,6 @@ from peerscope.records.ledger import Ledger, LedgerConfig
 from peerscope.records.record import Inspector, inspect
 
 REVIEW_S = 1.0
-SUMMARIES_MAX = 2_048
-"""Aggregators of all zones remembered: three each of six hundred."""
 
 
 class PeerConfig(Struct, frozen=True, kw_only=True):
@@ -111,6 +110,8 @@ class PeerConfig(Struct, frozen=True, kw_only=True):
     coordinates: CoordinateConfig = CoordinateConfig()
     limits: LimitConfig = LimitConfig()
     zones: ZoneConfig = ZoneConfig()
+    trusted: frozenset[PeerId] = frozenset()
+    """Whose orders and block lists are kept, however many strangers there are."""
 
 
 class Peer:
@@ -132,11 +133,14 @@ class Peer:
         self.refused: Counter[str] = Counter()
         """Messages and records of other peers that were refused, by reason."""
         self.ledger = Ledger(config.ledger)
-        self.abroad = Ledger(replace(config.ledger, origins_max=SUMMARIES_MAX))
-        """What crosses the borders of zones: their aggregators' summaries."""
+        own_max = config.ledger.origins_max
+        self.abroad = Ledger(replace(config.ledger, origins_max=2 * (own_max + sum(STRANGERS_MAX.values()))))
+        """What crosses the borders of zones: summaries, and what operators ordered, revoked and blocked. Its bound is
+        far off: `room` says what is kept."""
         self.admission = Admission(config.network, self.me, rng)
         self.conducts = Conducts(config.limits)
         self.crowds = Crowds(self.ledger, self.me, config.network)
+        self.room = Room(self.ledger, self.abroad, self.me, config.trusted)
         self.register = Register(
             signer,
             inspector,
@@ -146,6 +150,7 @@ class Peer:
             wall_offset_s,
             self.admission,
             self.crowds,
+            self.room,
             config.limits,
             self._evict,
             self._check_zone,
@@ -165,7 +170,7 @@ class Peer:
         self.visits = Visits(self.me, config.coordinates, rng, now)
         near = Layer(self.me, self.ledger, config.gossip, config.sync, rng, self.out, now, world=False)
         far = Layer(self.me, self.abroad, config.gossip, config.sync, rng, self.out, now, world=True)
-        self.layers = Layers(near, far, self._is_near)
+        self.layers = Layers(self.me, near, far, self._is_near)
         self.gossip, self.sync = near.gossip, near.sync
         self.reporter = Reporter(config.report, config.health, config.gossip.budget_bytes_s, rng, now)
         self.voice = Voice(
@@ -207,7 +212,7 @@ class Peer:
             self.out,
             self._refuse,
         )
-        self.warrants = Warrants(self.admission, self.ledger, self.register, self.sessions, self.voice)
+        self.warrants = Warrants(self.admission, self.ledger, self.abroad, self.register, self.sessions, self.voice)
         self.introductions = Introductions(config.crawl, self.ledger, self.me)
         self.whereabouts = Whereabouts(self.ledger, self.borders, config.detector, now, by_prefix=config.network.public)
         self.inquiries = Inquiries(
@@ -252,7 +257,7 @@ class Peer:
                 self.borders.resume(zone, now)
                 self.intake.given(None, items, now)
             case Publish(body, urgent):
-                self.voice.publish(self.borders.placed(self.warrants.certified(body)), now, urgent=urgent)
+                self.voice.publish(self.borders.placed(body), now, urgent=urgent)
             case Measured(checks, metrics, node, overlay, relayed):
                 self.watch.relayed(relayed)
                 self.reporter.measured(checks, now, metrics, node, overlay)
@@ -426,7 +431,7 @@ class Peer:
             self.conducts.review(now)
             for peer in self.ledger.expire(now, keep=self.me):
                 self._forget(peer, now)
-            self.abroad.expire(now, keep=self.me)
+            self.register.forget_strangers(self.room.expire(now))
 
     def _farewell(self, zone: str, now: float) -> None:
         """Before we move to another zone: those of the old one are told."""

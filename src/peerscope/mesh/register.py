@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from peerscope.errors import RemoteError
 from peerscope.mesh.admission import Admission
 from peerscope.mesh.crowding import Crowds
 from peerscope.mesh.limits import LimitConfig, Origins
+from peerscope.mesh.room import Room
 from peerscope.records.bodies import WORLD, Body, kind_of
 from peerscope.records.identity import PeerId, Signer
 from peerscope.records.ledger import Entry, Ledger, Merge
@@ -28,6 +29,7 @@ class Register:
         wall_offset_s: float,
         admission: Admission,
         crowds: Crowds,
+        room: Room,
         limits: LimitConfig,
         evict: Callable[[PeerId, float], None],
         check_zone: Callable[[PeerId, Body, float], None],
@@ -47,6 +49,7 @@ class Register:
         self._refused = refused
         self._admission = admission
         self._crowds = crowds
+        self._room = room
         self._origins = Origins(limits)
         self._evict = evict
         self._version = 0
@@ -86,7 +89,8 @@ class Register:
         return self._abroad if kind in WORLD else self._ledger
 
     def publish(self, body: Body, now: float) -> Entry:
-        """Sign a statement and keep it."""
+        """Sign a statement, with our certificate where it shows one, and keep it."""
+        body = self._admission.certified(body)
         ledger = self.ledger_of(kind_of(body))
         merge = ledger.merge(self.sign(body, now), body, now)
         entry = ledger.get(self.me, kind_of(body))
@@ -111,7 +115,12 @@ class Register:
         record, body = self._inspect(record)
         self._admission.check_origin(origin, body, self._ledger.profile(origin), self.wall_ms(now))
         self._check_zone(origin, body, now)
-        if ledger is self._ledger and origin not in ledger:
+        if ledger is self._abroad:
+            gone = self._room.make(origin, body, now - age_s, now)
+            self.forget_strangers(gone)
+            if origin in gone:
+                raise RemoteError("abroad-full", f"no room for more strangers' records of kind {record.kind}")
+        elif origin not in ledger:
             in_the_way = self._crowds.make_room(origin, body, now)
             if in_the_way is not None:
                 self._evict(in_the_way, now)
@@ -137,9 +146,15 @@ class Register:
                 return None
 
     def forget(self, peer: PeerId) -> None:
-        """It is in the ledger no more."""
+        """It is in our zone's ledger no more."""
         self._crowds.forget(peer)
-        self._origins.forget(peer)
+        self.forget_strangers((peer,))
+
+    def forget_strangers(self, peers: Iterable[PeerId]) -> None:
+        """Records of theirs are in a ledger no more."""
+        for peer in peers:
+            if peer not in self._ledger and peer not in self._abroad:
+                self._origins.forget(peer)
 
     def is_behind(self, record: Record, now: float) -> bool:
         """A record of our own, from an earlier life, is newer than what we say on its topic: continue above it.

@@ -159,8 +159,7 @@ class Sessions:
         self._borders.met(link.zone)
         if is_news:
             self.changed(peer, True, "connected", now)
-        if self._register.me < peer:
-            self._layers.compare(peer, now)
+        self._layers.compare(peer, now)
 
     def admit(self, peer: PeerId, question: Hello | Neighbors, now: float) -> None:
         """The peer may be answered; if not, it is told why, hung up on, and `RemoteError` is raised."""
@@ -198,8 +197,7 @@ class Sessions:
         self._neighbourhood.linked(peer)
         self.changed(peer, True, "heard again", now)
         self._observe(now)
-        if self._register.me < peer:
-            self._layers.compare(peer, now)
+        self._layers.compare(peer, now)
 
     def moved(self, peer: PeerId, zone: str, now: float) -> None:
         """A neighbour belongs to another zone now."""
@@ -209,8 +207,7 @@ class Sessions:
         link.zone = zone
         self._layers.opened(peer)
         self._borders.met(zone)
-        if self._register.me < peer:
-            self._layers.compare(peer, now)
+        self._layers.compare(peer, now)
 
     def move(self, zone: str) -> None:
         """We do."""

@@ -43,6 +43,7 @@ class Sync:
 
     def __init__(
         self,
+        me: PeerId,
         ledger: Ledger,
         gossip: Gossip,
         config: SyncConfig,
@@ -53,6 +54,7 @@ class Sync:
         world: bool = False,
     ) -> None:
         """`world`: the ledger is of what crosses the borders of zones."""
+        self._me = me
         self._world = world
         self._ledger = ledger
         self._gossip = gossip
@@ -96,6 +98,8 @@ class Sync:
         """A neighbour's fingerprints: answer with what we hold where they differ."""
         if len(digest.fingerprints) != FINGERPRINT_BYTES << digest.bits:
             raise RemoteError("malformed-message", "a digest with the wrong number of fingerprints")
+        if self._me < neighbour and now - self._started.get(neighbour, -inf) < self._config.answer_interval_s:
+            return  # we asked each other at once: ours is the one that is answered
         if now - self._answered.get(neighbour, -inf) < self._config.answer_interval_s:
             raise RemoteError("sync-too-often", f"within {self._config.answer_interval_s} s")
         self._answered[neighbour] = now

@@ -16,16 +16,21 @@ from peerscope.mesh.messages import Push
 from peerscope.mesh.neighbourhood import Neighbourhood
 from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import Reporter
+from peerscope.mesh.room import says_something
 from peerscope.mesh.watch import Watch
-from peerscope.records.alerts import Alerts
-from peerscope.records.bodies import LINKS_MAX, OBSERVATIONS_MAX, Body, Kind, Observation, Observations
+from peerscope.records.alerts import Alerts, Orders, aged
+from peerscope.records.bodies import LINKS_MAX, OBSERVATIONS_MAX, WORLD, Body, Kind, Observation, Observations
 from peerscope.records.identity import PeerId, ref
-from peerscope.records.ledger import Ledger
+from peerscope.records.ledger import Entry, Ledger
 from peerscope.records.record import Record
 
 REFUTE_INTERVAL_S = 0.5
 ALERT_HOPS = 10
 """Alerts may travel at least so far: whoever is paged about may know fewer peers than there are."""
+WORLD_HOPS = 32
+"""As far as a push may travel at all: across zones of whose members nobody here knows."""
+REPEAT_SHARE = 0.25
+"""Part of the time that records are remembered, after which those that cross borders are said again."""
 
 
 class Voice:
@@ -68,6 +73,8 @@ class Voice:
             hops = ttl(len(self._neighbourhood.rings), self._config.fanout)
             if entry.record.kind == Kind.ALERTS:
                 hops = max(hops, ALERT_HOPS)
+            elif entry.record.kind in WORLD and self._layers.far.ledger.counts[Kind.SUMMARY]:  # there are other zones
+                hops = WORLD_HOPS
             self._layers.of(entry.record.kind).gossip.push(entry, now, hops=hops, sent_us=self._register.wall_us(now))
         else:
             self._layers.of(entry.record.kind).gossip.spread(entry, now)
@@ -76,13 +83,20 @@ class Voice:
         """Say again, above it, what an earlier life of ours said differently."""
         ours = self._register.ledger_of(kind).get(self._me, kind)
         if ours is not None:
-            self.publish(ours.body, now, urgent=False)
+            self.repeat(ours, now, urgent=False)
         elif kind == Kind.OBSERVATIONS:
             self.publish(Observations(), now, urgent=False)
         elif kind == Kind.ALERTS:
             self.publish(Alerts(), now, urgent=False)
         elif kind == Kind.REPORT:
             self._reporter.due(now)
+
+    def repeat(self, entry: Entry, now: float, *, urgent: bool) -> None:
+        """Say again what we said, with the certificate that we have now."""
+        body = entry.body
+        if isinstance(body, Orders):
+            body = aged(body, max(0, round((now - entry.heard_at) * 1000)))
+        self.publish(body, now, urgent=urgent)
 
     def observe(self, now: float) -> None:
         """Say whom we miss; at once, to everybody."""
@@ -128,9 +142,14 @@ class Voice:
         self.publish(report, now, urgent=urgent)
 
     def review(self, now: float) -> None:
-        """Accuse again whom we accused and who has fallen silent everywhere since."""
+        """Accuse again whom we accused and who has fallen silent everywhere since; and repeat, before others forget it,
+        what we told all zones."""
         if any(self._is_mute(link.peer, now) for link in self._watch.lost()):
             self.observe(now)
+        for entry in self._layers.far.ledger.entries(self._me):
+            is_old = now - entry.heard_at > REPEAT_SHARE * self._ledger.config.remember_s
+            if is_old and entry.record.kind != Kind.SUMMARY and says_something(entry.body):
+                self.repeat(entry, now, urgent=False)
 
     def goodbye(self, now: float) -> None:
         """Tell all neighbours that we leave."""

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from math import inf
 
-from msgspec.structs import replace
-
 from peerscope.errors import RemoteError
 from peerscope.mesh.admission import Admission
+from peerscope.mesh.claims import claims
 from peerscope.mesh.events import Credentials
 from peerscope.mesh.register import Register
 from peerscope.mesh.sessions import Sessions
 from peerscope.mesh.voice import Voice
-from peerscope.records.bodies import Body, Kind, Profile
-from peerscope.records.certificates import Revoked
+from peerscope.records.bodies import Certified, Kind
+from peerscope.records.certificates import Certificate, Revoked
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
 
@@ -32,21 +31,23 @@ class Warrants:
     """Our certificate, what operators revoked, and what follows from time passing."""
 
     def __init__(
-        self, admission: Admission, ledger: Ledger, register: Register, sessions: Sessions, voice: Voice
+        self,
+        admission: Admission,
+        ledger: Ledger,
+        abroad: Ledger,
+        register: Register,
+        sessions: Sessions,
+        voice: Voice,
     ) -> None:
+        """`ledger`: of our zone; `abroad`: of what crosses the borders of zones."""
         self._admission = admission
         self._ledger = ledger
+        self._abroad = abroad
         self._register = register
         self._sessions = sessions
         self._voice = voice
         self._review_at = -inf
         self._untold_since: float | None = None
-
-    def certified(self, body: Body) -> Body:
-        """What we say of ourselves, with the certificate we have."""
-        if isinstance(body, Profile) and body.certificate != self._admission.certificate:
-            return replace(body, certificate=self._admission.certificate)
-        return body
 
     def read(self, credentials: Credentials, now: float) -> None:
         """The operator's files were read: tell what is new in them."""
@@ -57,41 +58,64 @@ class Warrants:
         self._admission.certificate = credentials.certificate
         said = self._ledger.profile(self._register.me)
         if said is not None:
-            self._voice.publish(self.certified(said), now, urgent=True)
+            self._voice.publish(said, now, urgent=True)
+        for entry in self._abroad.entries(self._register.me):
+            if entry.record.kind != Kind.SUMMARY:  # the next one comes soon
+                self._voice.repeat(entry, now, urgent=False)
         self._sessions.renew(now)
 
     def review(self, now: float) -> list[PeerId]:
-        """Members that are none any more: expired, or revoked. Call every second."""
+        """Members that are none any more: expired, or revoked. What such peers told all zones is dropped.
+
+        Call every second.
+        """
         if not self._admission.asks_membership or now < self._review_at:
             return []
         self._review_at = now + REVIEW_S
         wall_ms = self._register.wall_ms(now)
         self._admission.forget_lapsed(wall_ms)
+        self._drop_void(wall_ms)
         self._take_turn(now)
-        return [peer for peer in sorted(self._ledger) if peer != self._register.me and self._is_void(peer, wall_ms)]
+        shown = {peer: said.certificate if (said := self._ledger.profile(peer)) else None for peer in self._ledger}
+        return [peer for peer in sorted(shown) if self._is_void(peer, shown[peer], wall_ms)]
 
-    def _is_void(self, peer: PeerId, wall_ms: int) -> bool:
-        said = self._ledger.profile(peer)
+    def _drop_void(self, wall_ms: int) -> None:
+        entries = [entry for origin in self._abroad for entry in self._abroad.entries(origin)]
+        for entry in entries:
+            peer, said = entry.record.peer_id, self._ledger.profile(entry.record.peer_id)
+            shown = entry.body.certificate if isinstance(entry.body, Certified) else None
+            if self._is_void(peer, shown or (said.certificate if said else None), wall_ms):
+                self._abroad.drop(peer, entry.record.kind)
+                self._register.forget_strangers((peer,))
+
+    def _is_void(self, peer: PeerId, certificate: Certificate | None, wall_ms: int) -> bool:
+        if peer == self._register.me:
+            return False
         try:
-            self._admission.check(peer, said.certificate if said else None, wall_ms, is_known=True)
+            self._admission.check(peer, certificate, wall_ms, is_known=True)
         except RemoteError:
             return True
         return False
 
     def _take_turn(self, now: float) -> None:
         known = set(self._admission.revocations.values())
-        told = {one for origin in self._ledger for one in self._said_by(origin)}
+        told = {one for origin in self._abroad for one in self._said_by(origin)}
         if known <= told:
             self._untold_since = None
             return
         if self._untold_since is None:
             self._untold_since = now
-        before_us = sum(peer < self._register.me for peer in self._ledger)
+        before_us = sum(peer < self._register.me for peer in self._ledger) + self._zones_before_ours(now)
         if now - self._untold_since >= before_us * TURN_S:
             self._tell(now)
 
+    def _zones_before_ours(self, now: float) -> int:
+        """So that not each zone's first member speaks at once."""
+        said = self._ledger.profile(self._register.me)
+        return 0 if said is None else sum(zone < said.zone for zone in claims(self._abroad, now))
+
     def _said_by(self, origin: PeerId) -> tuple[object, ...]:
-        entry = self._ledger.get(origin, Kind.REVOKED)
+        entry = self._abroad.get(origin, Kind.REVOKED)
         return entry.body.items if entry is not None and isinstance(entry.body, Revoked) else ()
 
     def _tell(self, now: float) -> None:

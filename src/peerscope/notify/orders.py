@@ -26,6 +26,7 @@ from peerscope.alerts.orders import (
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Orders, Silence
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
+from peerscope.records.certificates import CERTIFICATE_BYTES_MAX
 from peerscope.state import State
 
 FILE = "orders.json"
@@ -164,7 +165,7 @@ def _body(kept: Kept, now: float) -> Orders:
 
 
 def _fits(kept: Kept, now: float) -> bool:
-    return len(encode_body(_body(kept, now))) <= body_bytes_max(Kind.ORDERS)
+    return len(encode_body(_body(kept, now))) + CERTIFICATE_BYTES_MAX <= body_bytes_max(Kind.ORDERS)
 
 
 def _ms(seconds: float) -> int:

@@ -11,7 +11,9 @@ from enum import IntEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
+from peerscope.records.certificates import Certificate
 from peerscope.records.texts import Milliseconds, Name, Ref, Text
 
 STATEMENTS_MAX = 256
@@ -103,3 +105,14 @@ class Orders(Struct, frozen=True, array_like=True, gc=False):
 
     silences: Annotated[tuple[Silence, ...], Meta(max_length=ORDERS_MAX)] = ()
     acknowledgements: Annotated[tuple[Acknowledgement, ...], Meta(max_length=ORDERS_MAX)] = ()
+    certificate: Certificate | None = None
+    """The speaker's, where the network asks for one: in other zones nobody holds its profile."""
+
+
+def aged(orders: Orders, by_ms: int) -> Orders:
+    """The same orders, to be said so much later: all times in them are ages."""
+    return replace(
+        orders,
+        silences=tuple(replace(one, begun_ms=one.begun_ms + by_ms) for one in orders.silences),
+        acknowledgements=tuple(replace(one, sent_ms=one.sent_ms + by_ms) for one in orders.acknowledgements),
+    )

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from peerscope.records.certificates import Certificate
 from peerscope.records.texts import Name
 
 BLOCKS_MAX = 64
@@ -23,3 +24,5 @@ class Blocks(Struct, frozen=True, array_like=True, gc=False):
     """This operator's list. Nobody takes it whose settings do not trust the author."""
 
     blocks: Annotated[tuple[Block, ...], Meta(max_length=BLOCKS_MAX)] = ()
+    certificate: Certificate | None = None
+    """The speaker's, where the network asks for one: in other zones nobody holds its profile."""

@@ -27,6 +27,8 @@ ALERTS_BYTES_MAX = 16 * 1024
 """An aggregator speaks for its whole zone; an operator's orders may be as long."""
 REVOKED_BYTES_MAX = 16 * 1024
 """Room for `REVOCATIONS_MAX`."""
+BLOCKS_BYTES_MAX = 16 * 1024
+"""Room for `BLOCKS_MAX` with their reasons."""
 ADDRESSES_MAX = 8
 LINKS_MAX = 64
 OBSERVATIONS_MAX = 128
@@ -52,7 +54,7 @@ class Kind(IntEnum):
     BLOCKS = 7
 
 
-WORLD = frozenset((Kind.SUMMARY,))
+WORLD = frozenset((Kind.SUMMARY, Kind.ORDERS, Kind.REVOKED, Kind.BLOCKS))
 """Kinds that cross the borders of zones; all others stay in the zone of their origin."""
 
 
@@ -199,6 +201,8 @@ class Opaque(Struct, frozen=True):
     data: bytes
 
 
+Certified = Profile | Summary | Orders | Revoked | Blocks
+"""Bodies that show their speaker's certificate: by the others nobody is judged."""
 Body = Profile | Report | Observations | Alerts | Orders | Summary | Revoked | Blocks | Opaque
 
 _encoder = msgspec.msgpack.Encoder()
@@ -227,6 +231,7 @@ _bytes_max: dict[int, int] = {
     Kind.ORDERS: ALERTS_BYTES_MAX,
     Kind.SUMMARY: SUMMARY_BYTES_MAX,
     Kind.REVOKED: REVOKED_BYTES_MAX,
+    Kind.BLOCKS: BLOCKS_BYTES_MAX,
 }
 
 

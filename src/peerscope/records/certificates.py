@@ -22,6 +22,8 @@ from peerscope.records.texts import Milliseconds, Name
 SERIAL_BYTES = 8
 REVOCATIONS_MAX = 96
 """As many as one record has room for, about 150 bytes each."""
+CERTIFICATE_BYTES_MAX = 440
+"""Of one with the longest network name."""
 _CERTIFICATE = b"peerscope certificate 1\0"
 _REVOCATION = b"peerscope revocation 1\0"
 _SPAN = struct.Struct(">QQ")
@@ -76,6 +78,8 @@ class Revoked(Struct, frozen=True, array_like=True, gc=False):
     """Body of a record: revocations that its origin passes on. They are their operators' word, not the origin's."""
 
     items: Annotated[tuple[Revocation, ...], Meta(max_length=REVOCATIONS_MAX)] = ()
+    certificate: Certificate | None = None
+    """The speaker's, where the network asks for one: in other zones nobody holds its profile."""
 
 
 def certify(

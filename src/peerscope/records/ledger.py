@@ -80,6 +80,8 @@ class Ledger:
         """Peers whose newest observations miss somebody."""
         self.missed: Counter[PeerRef] = Counter()
         """Whom they miss, and how many of them."""
+        self.counts: Counter[int] = Counter()
+        """Records held, by kind."""
         self.revision = 0
         """Grows with every change, so that views know when to look again."""
         self.news = 0
@@ -176,17 +178,28 @@ class Ledger:
 
     def forget(self, peer: PeerId) -> None:
         """Drop everything one peer said."""
-        for entry in self._origins.pop(peer).values():
-            self._fingerprints[peer[0]] ^= _fold(entry.digest)
-            self._count_missed(entry, -1)
-        del self._by_ref[ref(peer)]
-        self._buckets[peer[0]].discard(peer)
-        self.accusers.discard(peer)
+        for kind in list(self._origins[peer]):
+            self.drop(peer, kind)
+
+    def drop(self, peer: PeerId, kind: int) -> None:
+        """Drop what one peer said on one topic; the peer as well, if that was all."""
+        entries = self._origins[peer]
+        entry = entries.pop(kind)
+        self._fingerprints[peer[0]] ^= _fold(entry.digest)
+        self._count_missed(entry, -1)
+        self.counts[kind] -= 1
+        if isinstance(entry.body, Observations):
+            self.accusers.discard(peer)
+        if not entries:
+            del self._origins[peer]
+            del self._by_ref[ref(peer)]
+            self._buckets[peer[0]].discard(peer)
         self.revision += 1
         self.news += 1
 
     def _put(self, entries: dict[int, Entry], entry: Entry, replaced: Entry | None) -> None:
         entries[entry.record.kind] = entry
+        self.counts[entry.record.kind] += replaced is None
         change = _fold(entry.digest) ^ (_fold(replaced.digest) if replaced else 0)
         self._fingerprints[entry.record.origin[0]] ^= change
         if isinstance(entry.body, Observations):

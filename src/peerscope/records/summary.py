@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from peerscope.records.certificates import Certificate
 from peerscope.records.hyperloglog import Registers
 from peerscope.records.sketch import SketchBody
 from peerscope.records.texts import Name, Ref, Text
@@ -75,6 +76,8 @@ class Summary(Struct, frozen=True, array_like=True, gc=False):
     alerts: Annotated[tuple[Members, ...], Meta(max_length=4)] = ()
     """Active ones by severity, low first."""
     headlines: Annotated[tuple[Headline, ...], Meta(max_length=HEADLINES_MAX)] = ()
+    certificate: Certificate | None = None
+    """The speaker's, where the network asks for one: in other zones nobody holds its profile."""
 
     @property
     def counted(self) -> tuple[int, ...]:

@@ -111,4 +111,12 @@ class Zoning:
 def moment_of(peer: Peer, now: float) -> Moment:
     """What one virtual peer sees."""
     down_after_s, by_prefix = peer.config.detector.down_after_s, peer.config.network.public
-    return Moment(peer.ledger, peer.me, now, wall_offset_s=EPOCH_S, down_after_s=down_after_s, by_prefix=by_prefix)
+    return Moment(
+        peer.ledger,
+        peer.me,
+        now,
+        wall_offset_s=EPOCH_S,
+        down_after_s=down_after_s,
+        by_prefix=by_prefix,
+        abroad=peer.abroad,
+    )

@@ -120,12 +120,13 @@ class Accusations:
 
 
 def equivocations(moment: Moment, signature: Signature) -> list[Finding]:
-    """Peers of whom the ledger holds two different statements of one version."""
-    proofs = Counter(origin for origin, _, _ in moment.ledger.proofs)
+    """Peers of whom we hold two different statements of one version."""
+    found_out = {**moment.ledger.proofs, **moment.abroad.proofs}
+    proofs = Counter(origin for origin, _, _ in found_out)
     found = []
     for origin, count in sorted(proofs.items()):
-        kind, version = min((kind, version) for peer, kind, version in moment.ledger.proofs if peer == origin)
-        digests = [record.digest().hex()[:16] for record in moment.ledger.proofs[origin, kind, version]]
+        kind, version = min((kind, version) for peer, kind, version in found_out if peer == origin)
+        digests = [record.digest().hex()[:16] for record in found_out[origin, kind, version]]
         found.append(
             finding(
                 signature.name,

@@ -28,8 +28,11 @@ class Moment:
         down_after_s: float,
         by_prefix: bool = False,
         clusters: ClusterConfig | None = None,
+        abroad: Ledger | None = None,
     ) -> None:
+        """`ledger`: of our zone; `abroad`: of what crosses the borders of zones, where that is another one."""
         self.ledger = ledger
+        self.abroad = ledger if abroad is None else abroad
         self.me = me
         self.now = now
         self.wall = now + wall_offset_s

@@ -20,6 +20,7 @@ from peerscope.errors import ConfigError
 from peerscope.records.alerts import MATCHERS_MAX, Severity
 from peerscope.web.answers import answer, choice, find_peer, monitor_of, page
 from peerscope.web.bodies import Body
+from peerscope.zones.whole import Headline
 
 STATES = ("firing", "resolved")
 SEVERITIES = tuple(severity.name.lower() for severity in Severity)
@@ -137,10 +138,15 @@ async def acknowledgements(request: Request) -> Response:
 
 
 async def acknowledge(request: Request) -> Response:
-    """Say that somebody looks after an active alert or an open incident: it is not repeated any more."""
+    """Say that somebody looks after an active alert or an open incident: it is not repeated any more.
+
+    Of other zones the alerts are known that head their summaries.
+    """
     order, monitor = await _read(request, AcknowledgementOrder), monitor_of(request)
-    active: list[Alert | Incident] = [one for one in monitor.incidents() if one.state == "open"]
-    found = _one([*monitor.alerts(active_only=True), *active], order.key, "active alert or open incident")
+    incidents = (one for one in monitor.incidents() if one.state == "open")
+    beyond = (line for zone in monitor.zones() for line in zone.headlines)
+    active: list[Alert | Incident | Headline] = [*monitor.alerts(active_only=True), *incidents, *beyond]
+    found = _one(active, order.key, "active alert or open incident")
     return _ordered(request, lambda: monitor.acknowledge(found.id, order.author, order.reason))
 
 

@@ -10,6 +10,7 @@ from peerscope.alerts.aggregators import aggregators, rank
 from peerscope.alerts.model import Alert
 from peerscope.mesh.peer import Peer
 from peerscope.mesh.zones import WHOLE
+from peerscope.records.bodies import Kind
 from peerscope.records.summary import Summary
 from peerscope.views.links import Link
 from peerscope.views.moment import Moment
@@ -43,7 +44,7 @@ class Speaker:
             return None
         self._look_at, moved = now + min(AGAIN_S, self._interval_s / 2), zone != self._zone
         self._zone = zone
-        if zone == WHOLE and not len(peer.abroad):
+        if zone == WHOLE and not peer.abroad.counts[Kind.SUMMARY]:
             return None  # nobody is beyond our zone
         first = nsmallest(CANDIDATES, peer.neighbourhood.rings.members(), key=lambda member: rank(zone, member))
         if peer.me not in first or (now < self._spoke_at + self._interval_s and not moved):

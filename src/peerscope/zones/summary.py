@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from peerscope.alerts.model import Alert
+from peerscope.alerts.orders import order_key
 from peerscope.mesh.evidence import Verdict
 from peerscope.records.alerts import Severity
 from peerscope.records.bodies import RATIO_ONE
@@ -62,7 +63,11 @@ def summary(
         addresses=tuple(addresses[:4]),
         interval_ms=round(interval_s * 1000),
         members=len(states),
-        **{name: counts[name] for name in STATUSES},
+        healthy=counts["healthy"],
+        degraded=counts["degraded"],
+        unhealthy=counts["unhealthy"],
+        unknown=counts["unknown"],
+        down=counts["down"],
         suspect=verdicts[Verdict.SUSPECT],
         partitioned=verdicts[Verdict.PARTITIONED],
         ids=registers(states),
@@ -75,7 +80,7 @@ def summary(
         regions=_regions(moment, states),
         alerts=tuple(by_severity[severity.name.lower()] for severity in Severity),
         headlines=tuple(
-            Headline(alert.id[:64], Severity[alert.severity.upper()], alert.title[:160])
+            Headline(order_key(alert.id), Severity[alert.severity.upper()], alert.title[:160])
             for alert in gravest[:HEADLINES_MAX]
         ),
     )
