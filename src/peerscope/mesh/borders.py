@@ -149,6 +149,9 @@ class Borders:
 
     def _bridge(self, now: float) -> None:
         """Those of other zones to whom we should be linked: of each zone beside ours the one of our own rank."""
+        if self._me not in self._abroad:
+            self._neighbourhood.bridge({}, now)  # nobody here speaks for a zone
+            return
         speaking = claims(self._abroad, now, expired=True)
         ours = next((claim.summary for claim in speaking.get(self.zone, ()) if claim.peer == self._me), None)
         wanted: dict[PeerId, tuple[str, ...]] = {}

@@ -262,7 +262,7 @@ class Peer:
         host = self.visits.due(now, self.neighbourhood.rings, self._is_measured, busy=self.watch.is_lagging(now))
         if host is not None:
             self.sessions.visit(host, now)
-        self.layers.tick(now, self.watch.up())
+        self.layers.tick(now, self.watch.up)
         if now >= self._review_at:
             self._review(now)
         if now >= self.reporter.deadline():

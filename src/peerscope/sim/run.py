@@ -206,13 +206,17 @@ class Traffic:
         """The fields of an `Outcome` that speak of traffic, over peers that ran all the time."""
         passed_s = self._sim.now - self._began_at
         stayed = [(p, self._before[p.me][1]) for p in self._sim.alive() if self._before.get(p.me, (None,))[0] is p]
-        sent, messages, copies, each = Counter[str](), Counter[str](), Counter[str](), []
+        sent, messages, copies = Counter[str](), Counter[str](), Counter[str]()
+        each: list[float] = []
+        aggregators: list[float] = []
         for peer, (bytes_then, messages_then, copies_then) in stayed:
             now = self._count(peer)
             sent += now[0] - bytes_then
             messages += now[1] - messages_then
             copies += now[2] - copies_then
             each.append((now[0] - bytes_then).total() / passed_s)
+            if peer.me in peer.abroad:
+                aggregators.append(each[-1])
         each.sort()
         total = sent.total()
         everybody = self._sim.alive()
@@ -222,6 +226,7 @@ class Traffic:
                 "mean": fmean(each) if each else None,
                 "p99": _quantile(each, 0.99),
                 "max": each[-1] if each else None,
+                "aggregators": fmean(aggregators) if aggregators else None,
             },
             "messages_per_peer_s": messages.total() / passed_s / len(each) if each else None,
             "redundancy": _above_one(copies["announced"], copies["announced news"]),
