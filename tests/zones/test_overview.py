@@ -1,5 +1,6 @@
 """The whole network from summaries: two of three agree, the third is named, nobody counts twice."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -74,6 +75,15 @@ def test_a_stranger_who_speaks_for_a_zone_is_not_heard_where_three_name_each_oth
     [zone] = zones(told(*HONEST, stranger), 1.0)
     assert zone.summary.members == 50
     assert BOOK[7] not in zone.aggregators
+
+
+@pytest.mark.parametrize("middle", [1, 2, 3])
+def test_two_who_are_named_by_a_third_and_not_by_each_other_are_heard_with_it(middle: int) -> None:
+    """While aggregators follow each other, not all know all."""
+    others = [number for number in (1, 2, 3) if number != middle]
+    said = [(number, seen("eu/", 50, number, middle, book=BOOK)) for number in others]
+    [zone] = zones(told(*said, (middle, seen("eu/", 50, 1, 2, 3, book=BOOK))), 1.0)
+    assert zone.aggregators == (BOOK[1], BOOK[2], BOOK[3])
 
 
 def test_who_does_not_name_itself_and_counts_that_do_not_add_up_are_not_heard() -> None:

@@ -61,10 +61,11 @@ def _claim(entry: Entry, now: float) -> Claim | None:
 
 
 def _recognised(claims: Sequence[Claim]) -> list[Claim]:
-    """The largest group around one claim whose members and it name each other, by rank; of equal ones the newest."""
-    groups = [[other for other in claims if _names(one, other) and _names(other, one)] for one in claims]
-    best = max(groups, key=lambda group: (len(group), _newest(group)))
-    order = best[0].summary.aggregators
+    """The largest group around one claim whose members and it name each other, of equal ones the newest; by the rank
+    that this one gives them, for others of the group need not name each other."""
+    groups = [(one, [other for other in claims if _names(one, other) and _names(other, one)]) for one in claims]
+    middle, best = max(groups, key=lambda found: (len(found[1]), _newest(found[1])))
+    order = middle.summary.aggregators
     return sorted(best, key=lambda claim: (order.index(ref(claim.peer)), claim.peer))
 
 
