@@ -66,6 +66,11 @@ class Borders:
         """We did not move lately: links into other zones, by which they hear of each other, have done their duty."""
         return now - self._moved_at >= self._config.grace_s
 
+    @property
+    def is_newcomer(self) -> bool:
+        """On its way to a zone that it does not know yet."""
+        return self.zone == WHOLE and not self._has_company
+
     def met(self, zone: str) -> None:
         """A neighbour of this zone is linked."""
         self._has_company = self._has_company or zone == self.zone
@@ -108,7 +113,7 @@ class Borders:
         if profile is None:
             return
         apart = [zone for zone in known if zone != WHOLE]
-        if self.zone == WHOLE and not self._has_company and apart:
+        if self.is_newcomer and apart:
             target = home(self._me, profile.region, apart)
             for claim in speaking.get(target, ()):
                 self._neighbourhood.join(claim.peer, claim.summary.addresses, now)

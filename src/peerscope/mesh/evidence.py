@@ -27,7 +27,7 @@ STAND_S = 1.2
 the network, so a liar who repeats itself faster never weighs, and one who waits is refuted."""
 
 LINKS_MIN = 2
-"""Where the subject told of fewer, all who lost it may say so: no one is called down on one word where there are two."""
+"""Where the subject told of fewer, all who lost it may say so: none is called down on one word where there are two."""
 
 FUTURE_MS = 2_000
 """An accusation whose silence ends later than the subject's own clock can stand now, with this much slack for the time

@@ -82,6 +82,11 @@ class Summary(Struct, frozen=True, array_like=True, gc=False):
         return self.members, self.healthy, self.degraded, self.unhealthy, self.unknown, self.down
 
 
+def withdrawn(summary: Summary) -> Summary:
+    """What an aggregator says in place of its last word on a zone that it leaves: it speaks for nobody there."""
+    return Summary(summary.zone, (), (), summary.interval_ms, 0, 0, 0, 0, 0, 0)
+
+
 def check(summary: Summary) -> None:
     """Raise `RemoteError` ("malformed-sketch") if one of its sketches can be none."""
     for sketch in (summary.latency, summary.cpu, summary.memory):

@@ -42,8 +42,8 @@ class Speaker:
             return None
         self._look_at, moved = now + AGAIN_S, zone != self._zone
         self._zone = zone
-        if zone == WHOLE and not len(peer.abroad):
-            return None  # nobody is beyond our zone
+        if zone == WHOLE and (not len(peer.abroad) or peer.borders.is_newcomer):
+            return None  # nobody is beyond our zone, or it is none of ours
         if now < self._spoke_at + self._interval_s and not moved:
             return None
         ours = rank(zone, peer.me)
