@@ -1,7 +1,7 @@
 """What a peer pays in networks of many zones, simulated: traffic, detection, and what everybody knows of the whole.
 
     .venv/bin/python benchmarks/scaling.py --peers 1000 --zones 20
-    .venv/bin/python benchmarks/scaling.py --peers 10000 --zones 20   # 10 GB, an hour of one core
+    .venv/bin/python benchmarks/scaling.py --peers 10000 --zones 20   # 9 GB, an hour of one core
 
 The network begins divided, every peer knowing its own zone, so that no time is spent on its growth. After `--settle`
 virtual seconds the measurement begins, and lasts for `--window`; five seconds into it `--kill` peers are killed. One

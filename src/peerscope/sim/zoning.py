@@ -27,7 +27,7 @@ EVERY_S = 1.0
 LOOK_S = 2.0
 """Between two looks at what peers see of the whole."""
 NEWCOMER_S = 30.0
-"""A process that has just started is not asked for so long: it has to find its zone first."""
+"""A process that starts while we watch is not asked for so long: it has to find its zone first."""
 LOOKED_AT = 64
 """Peers whose view of the network is compared, spread over all."""
 INFLATED = 3
@@ -79,8 +79,9 @@ class Zoning:
         """Aggregators that inflate their zones."""
         self._sim = sim
         self._truth = truth
-        self._speakers: dict[PeerId, tuple[int, Speaker]] = {}
-        """With the life of the process that speaks: another one has not spoken yet."""
+        self._speakers: dict[PeerId, tuple[int, float, Speaker]] = {}
+        """With the life of the process that speaks, for another one has not spoken yet, and when it began."""
+        self._watched_since = inf
         self._ages_s: list[float] = []
         self._error_ratio_max = 0.0
         self._wrong_at = -inf
@@ -91,6 +92,7 @@ class Zoning:
 
     def watch(self) -> None:
         """What everybody sees matters from now on."""
+        self._watched_since = min(self._watched_since, self._sim.now)
         self._look()
         self._sim.at(self._sim.now + LOOK_S, self.watch)
 
@@ -128,10 +130,10 @@ class Zoning:
             node = sim.nodes[peer.me]
             if sim.now < node.paused_until:
                 continue
-            life, speaker = self._speakers.get(peer.me, (0, None))
-            if speaker is None or life != node.life:
-                speaker = Speaker(sim.config.zones.summary_interval_s)
-                self._speakers[peer.me] = node.life, speaker
+            known = self._speakers.get(peer.me)
+            if known is None or known[0] != node.life:
+                known = self._speakers[peer.me] = node.life, sim.now, Speaker(sim.config.zones.summary_interval_s)
+            speaker = known[2]
             profile = peer.ledger.profile(peer.me)
             addresses = profile.addresses if profile else ()
             said = speaker.update(peer, lambda peer=peer: self._seen_by(peer), addresses, sim.now)  # type: ignore[misc]
@@ -146,8 +148,9 @@ class Zoning:
     def _look(self) -> tuple[list[Seen], int]:
         """What honest peers see now, some of all zones, and how many run. Newcomers count, and are not asked."""
         alive, now = self._sim.alive(), self._sim.now
-        honest = [peer for peer in alive if peer.me not in self._truth.byzantine and not self._is_newcomer(peer, now)]
-        seen = [whole(peer, now) for peer in honest[:: max(1, len(honest) // LOOKED_AT)]]
+        honest = [peer for peer in alive if peer.me not in self._truth.byzantine]
+        asked = [peer for peer in honest if not self._is_newcomer(peer, now)] or honest
+        seen = [whole(peer, now) for peer in asked[:: max(1, len(asked) // LOOKED_AT)]]
         off = max(abs(one.living - len(alive)) for one in seen)
         self._error_ratio_max = max(self._error_ratio_max, off / len(alive))
         if off:
@@ -156,8 +159,10 @@ class Zoning:
         return seen, len(alive)
 
     def _is_newcomer(self, peer: Peer, now: float) -> bool:
-        profile = peer.ledger.profile(peer.me)
-        return profile is None or EPOCH_S + now < profile.started_at_ms / 1000 + NEWCOMER_S
+        known = self._speakers.get(peer.me)
+        if known is None or known[0] != self._sim.nodes[peer.me].life:
+            return True
+        return self._watched_since < known[1] and now < known[1] + NEWCOMER_S
 
 
 def whole(peer: Peer, now: float) -> Seen:
