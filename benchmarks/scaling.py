@@ -1,7 +1,7 @@
 """What a peer pays in networks of many zones, simulated: traffic, detection, and what everybody knows of the whole.
 
     .venv/bin/python benchmarks/scaling.py --peers 1000 --zones 20
-    .venv/bin/python benchmarks/scaling.py --peers 10000 --zones 20   # 9 GB, an hour of one core
+    .venv/bin/python benchmarks/scaling.py --peers 10000 --zones 20   # 9 GB, over an hour of one core
 
 The network begins divided, every peer knowing its own zone, so that no time is spent on its growth. After `--settle`
 virtual seconds the measurement begins, and lasts for `--window`; five seconds into it `--kill` peers are killed. One
@@ -109,7 +109,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=int, default=1000)
     parser.add_argument("--zones", type=int, default=20)
-    parser.add_argument("--settle", type=float, default=20.0, help="virtual seconds before the measurement")
+    parser.add_argument(
+        "--settle", type=float, default=65.0, help="virtual seconds before the measurement: a report interval"
+    )
     parser.add_argument("--window", type=float, default=60.0, help="virtual seconds of it")
     parser.add_argument("--kill", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
