@@ -1,14 +1,17 @@
 """The whole network from summaries: two of three agree, the third is named, nobody counts twice."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ledgers import Book, lose, meshed
+from peerscope.errors import RemoteError
+from peerscope.records.bodies import decode_body, encode_body, kind_of
 from peerscope.records.identity import ref
 from peerscope.records.ledger import Ledger
-from peerscope.records.sketch import Sketch
-from peerscope.records.summary import Summary
+from peerscope.records.sketch import Sketch, SketchBody
+from peerscope.records.summary import Summary, withdrawn
 from peerscope.views.links import mesh_links
 from peerscope.zones.overview import combined, distinct, zones
 from peerscope.zones.summary import summary
@@ -76,10 +79,32 @@ def test_a_stranger_who_speaks_for_a_zone_is_not_heard_where_three_name_each_oth
     assert BOOK[7] not in zone.aggregators
 
 
+@pytest.mark.parametrize("middle", [1, 2, 3])
+def test_two_who_are_named_by_a_third_and_not_by_each_other_are_heard_with_it(middle: int) -> None:
+    """While aggregators follow each other, not all know all."""
+    others = [number for number in (1, 2, 3) if number != middle]
+    said = [(number, seen("eu/", 50, number, middle, book=BOOK)) for number in others]
+    [zone] = zones(told(*said, (middle, seen("eu/", 50, 1, 2, 3, book=BOOK))), 1.0)
+    assert zone.aggregators == (BOOK[1], BOOK[2], BOOK[3])
+
+
 def test_who_does_not_name_itself_and_counts_that_do_not_add_up_are_not_heard() -> None:
     alone = seen("us/", 10, 1, 2, 3, book=BOOK)
     assert zones(told((7, alone)), 1.0) == []
     assert zones(told((1, replace(alone, members=11))), 1.0) == []
+
+
+def test_a_summary_that_was_taken_back_counts_no_more() -> None:
+    book = Book(told(*HONEST))
+    for left, (number, body) in zip((2, 1, 0), HONEST, strict=True):
+        book.say(number, withdrawn(body), at=1.0)
+        assert [len(zone.aggregators) for zone in zones(book.ledger, 2.0)] == [left] * (left > 0)
+
+
+def test_a_summary_whose_sketches_can_be_none_is_refused_as_it_comes() -> None:
+    broken = replace(HONEST[0][1], latency=SketchBody(total=1.0))
+    with pytest.raises(RemoteError, match="malformed-sketch"):
+        decode_body(kind_of(broken), encode_body(broken))
 
 
 def test_a_zone_is_forgotten_when_its_aggregators_fall_silent() -> None:

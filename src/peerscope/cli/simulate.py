@@ -138,6 +138,12 @@ def _show(outcome: Outcome, scenario: Scenario) -> None:
     if cost["mean"] is not None and rate is not None:
         table.add_row("traffic", f"{cost['mean']:.0f} B/s per peer, at most {cost['max']:.0f}; {rate:.1f} messages/s")
     table.add_row("urgent record to all", _times(outcome.time_to_all_s))
+    if outcome.zones is not None:
+        zones, counts = outcome.zones, outcome.zones.seen
+        told = f"{zones.count}, at most {zones.largest} members; {zones.living} peers run, "
+        told += f"{counts['least']:.0f} to {counts['most']:.0f} are counted, {zones.error_ratio_max:.1%} off at worst"
+        age = "" if zones.age_p99_s is None else f"; summaries {zones.age_p99_s:.0f} s old, p99"
+        table.add_row("zones", told + age)
     if outcome.coordinate_error is not None:
         error = outcome.coordinate_error
         table.add_row("estimated round trips", f"off by {error.median:.0%} in the median, {error.p90:.0%} at p90")

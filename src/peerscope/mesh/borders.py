@@ -70,6 +70,11 @@ class Borders:
         """We did not move lately: links into other zones, by which they hear of each other, have done their duty."""
         return now - self._moved_at >= self._config.grace_s
 
+    @property
+    def is_newcomer(self) -> bool:
+        """On its way to a zone that it does not know yet."""
+        return self.zone == WHOLE and not self._has_company
+
     def met(self, zone: str) -> None:
         """A neighbour of this zone is linked."""
         self._has_company = self._has_company or zone == self.zone
@@ -116,7 +121,7 @@ class Borders:
         apart = [
             zone for zone, those in speaking.items() if zone != WHOLE and any(one.peer != self._me for one in those)
         ]
-        if not self._has_company and ((self.zone == WHOLE and apart) or self._is_astray(now)):
+        if (self.is_newcomer and apart) or (not self._has_company and self._is_astray(now)):
             self._resumed_at = inf
             target = home(self._me, profile.region, apart)
             for claim in speaking.get(target, ()):
@@ -162,6 +167,9 @@ class Borders:
 
     def _bridge(self, now: float) -> None:
         """Those of other zones to whom we should be linked: of each zone beside ours the one of our own rank."""
+        if self._me not in self._abroad:
+            self._neighbourhood.bridge({}, now)  # nobody here speaks for a zone
+            return
         speaking = claims(self._abroad, now, expired=True)
         ours = next((claim.summary for claim in speaking.get(self.zone, ()) if claim.peer == self._me), None)
         wanted: dict[PeerId, tuple[str, ...]] = {}

@@ -13,10 +13,9 @@ from statistics import median_low
 
 from msgspec import Struct
 
-from peerscope.errors import RemoteError
+from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Entry, Ledger
-from peerscope.records.sketch import Sketch
 from peerscope.records.summary import Summary
 
 EXPIRY_INTERVALS = 3
@@ -37,9 +36,9 @@ def claims(abroad: Ledger, now: float, *, expired: bool = False) -> dict[str, li
     """Who speaks for each zone, by rank. `expired`: also those that have not been heard for long."""
     by_zone: defaultdict[str, list[Claim]] = defaultdict(list)
     for origin in sorted(abroad):
-        for entry in abroad.entries(origin):
-            if (claim := _claim(entry, -inf if expired else now)) is not None:
-                by_zone[claim.summary.zone].append(claim)
+        entry = abroad.get(origin, Kind.SUMMARY)
+        if entry is not None and (claim := _claim(entry, -inf if expired else now)) is not None:
+            by_zone[claim.summary.zone].append(claim)
     found = {zone: _recognised(those) for zone, those in sorted(by_zone.items())}
     if len(found) <= ZONES_MAX:
         return found
@@ -58,22 +57,15 @@ def _claim(entry: Entry, now: float) -> Claim | None:
         return None
     if now > entry.heard_at + EXPIRY_INTERVALS * body.interval_ms / 1000 or body.members != sum(body.counted[1:]):
         return None
-    try:
-        for sketch in (body.latency, body.cpu, body.memory):
-            Sketch.of(sketch)
-    except RemoteError:
-        return None
     return Claim(entry.record.peer_id, body, entry.heard_at)
 
 
 def _recognised(claims: Sequence[Claim]) -> list[Claim]:
-    """The largest group around one claim whose members and it name each other, by rank; of equal ones the newest."""
-    groups = [
-        (one.summary.aggregators, [other for other in claims if _names(one, other) and _names(other, one)])
-        for one in claims
-    ]
-    # By the order of the one in its middle, who names them all: two others of the group need not name each other.
-    order, best = max(groups, key=lambda found: (len(found[1]), _newest(found[1])))
+    """The largest group around one claim whose members and it name each other, of equal ones the newest; by the rank
+    that this one gives them, for others of the group need not name each other."""
+    groups = [(one, [other for other in claims if _names(one, other) and _names(other, one)]) for one in claims]
+    middle, best = max(groups, key=lambda found: (len(found[1]), _newest(found[1])))
+    order = middle.summary.aggregators
     return sorted(best, key=lambda claim: (order.index(ref(claim.peer)), claim.peer))
 
 

@@ -10,6 +10,7 @@ slow to arrive refutes nothing.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import ip_network
 
 from msgspec import Struct
@@ -181,6 +182,7 @@ def _voices(ledger: Ledger, observers: list[PeerId], by_prefix: bool) -> list[tu
     return [tuple(group) for _, group in sorted(groups.items())]
 
 
+@lru_cache(maxsize=16_384)
 def prefix(address: str) -> str | None:
     """The /24 or /48 of a "host:port" address; None where the host is a name."""
     host = address.rpartition(":")[0].strip("[]")

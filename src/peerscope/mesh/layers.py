@@ -130,12 +130,14 @@ class Layers:
             self.near.gossip.deadline(), self.far.gossip.deadline(), self.near.sync.deadline(), self.far.sync.deadline()
         )
 
-    def tick(self, now: float, neighbours: list[PeerId]) -> None:
-        """Send what has waited; compare now and then with somebody."""
+    def tick(self, now: float, neighbours: Callable[[], list[PeerId]]) -> None:
+        """Send what has waited; compare now and then with somebody. `neighbours`: those whose links are up."""
         self.near.gossip.tick(now)
         self.far.gossip.tick(now)
-        self.near.sync.tick(now, [neighbour for neighbour in neighbours if self._is_near(neighbour)])
-        self.far.sync.tick(now, neighbours if len(self.far.ledger) else [])
+        if now >= self.near.sync.deadline():
+            self.near.sync.tick(now, [neighbour for neighbour in neighbours() if self._is_near(neighbour)])
+        if now >= self.far.sync.deadline():
+            self.far.sync.tick(now, neighbours() if len(self.far.ledger) else [])
 
     def _layer(self, neighbour: PeerId, world: bool) -> Layer:
         if world:

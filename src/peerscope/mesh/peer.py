@@ -289,7 +289,7 @@ class Peer:
         host = self.visits.due(now, self.neighbourhood.rings, self._is_measured, busy=self.watch.is_lagging(now))
         if host is not None:
             self.sessions.visit(host, now)
-        self.layers.tick(now, self.watch.up())
+        self.layers.tick(now, self.watch.up)
         if now >= self.inquiries.deadline():
             self.inquiries.tick(now)
         if now >= self._review_at:

@@ -23,6 +23,7 @@ from peerscope.records.bodies import LINKS_MAX, OBSERVATIONS_MAX, WORLD, Body, K
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Entry, Ledger
 from peerscope.records.record import Record
+from peerscope.records.summary import Summary, withdrawn
 
 REFUTE_INTERVAL_S = 0.5
 ALERT_HOPS = 10
@@ -158,12 +159,17 @@ class Voice:
             self._tell_all(self._register.sign(replace(profile, left=True), now), now)
 
     def move(self, zone: str, now: float) -> None:
-        """Tell all neighbours that we belong to another zone; those of the old one pass it on."""
+        """Tell all neighbours that we belong to another zone; those of the old one pass it on. Take back what we said
+        for it."""
         profile = self._ledger.profile(self._me)
         if profile is not None:
             entry = self._register.publish(replace(profile, zone=zone), now)
             self._out.add(Stored(entry))
             self._tell_all(entry.record, now)
+        # Whoever was counted there is counted in the new zone soon: the old one must not be believed until it expires.
+        spoken = self._register.ledger_of(Kind.SUMMARY).get(self._me, Kind.SUMMARY)
+        if spoken is not None and isinstance(spoken.body, Summary) and spoken.body.aggregators:
+            self.publish(withdrawn(spoken.body), now, urgent=True)
 
     def _tell_all(self, record: Record, now: float) -> None:
         """To all, not to a few: nobody repeats this for us."""

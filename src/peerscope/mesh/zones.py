@@ -130,7 +130,7 @@ def redrawn(zone: str, members: Members, known: Counts, config: ZoneConfig) -> f
 
 def is_within(part: str, zone: str) -> bool:
     """The zone itself, or one that came of cutting it."""
-    if zone == WHOLE:
+    if zone in (WHOLE, part):
         return True
     found, there = parsed(part), parsed(zone)
     if found is None or there is None:

@@ -19,7 +19,7 @@ from peerscope.records.alerts import Alerts, Orders
 from peerscope.records.blocks import Blocks
 from peerscope.records.certificates import Certificate, Revoked
 from peerscope.records.measures import Metrics
-from peerscope.records.summary import SUMMARY_BYTES_MAX, Summary
+from peerscope.records.summary import SUMMARY_BYTES_MAX, Summary, check
 from peerscope.records.texts import HostAndPort, Microseconds, Milliseconds, Name, OverlayId, Ref, Text
 
 BODY_BYTES_MAX = 4096
@@ -251,7 +251,8 @@ def encode_body(body: Body) -> bytes:
 
 
 def decode_body(kind: int, data: bytes) -> Body:
-    """Raise `RemoteError` ("oversized-body", "malformed-body") if no such body can have these bytes."""
+    """Raise `RemoteError` ("oversized-body", "malformed-body", "malformed-sketch") if no such body can have these
+    bytes."""
     most = body_bytes_max(kind)
     if len(data) > most:
         raise RemoteError("oversized-body", f"{len(data)} bytes; at most {most}")
@@ -259,6 +260,9 @@ def decode_body(kind: int, data: bytes) -> Body:
     if decoder is None:
         return Opaque(data)
     try:
-        return decoder.decode(data)
+        body = decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: invalid UTF-8
         raise RemoteError("malformed-body", str(error)) from error
+    if isinstance(body, Summary):
+        check(body)
+    return body

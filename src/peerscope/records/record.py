@@ -65,8 +65,8 @@ def sign(signer: Signer, body: Body, *, version: int, wall_ms: int) -> Record:
 def verify(record: Record, verifier: Verifier) -> Body:
     """The body of a record that is what it claims to be.
 
-    Raises `RemoteError`: "malformed-body", "oversized-body", "forged". Decoding comes first: it is the cheaper
-    refusal by far.
+    Raises `RemoteError`: "malformed-body", "malformed-sketch", "oversized-body", "forged". Decoding comes first: it is
+    the cheaper refusal by far.
     """
     if record.ahead_ms > record.version:
         raise RemoteError("malformed-record", "dated before 1970")

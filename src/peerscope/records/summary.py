@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from peerscope.records.certificates import Certificate
 from peerscope.records.hyperloglog import Registers
-from peerscope.records.sketch import SketchBody
+from peerscope.records.sketch import Sketch, SketchBody
 from peerscope.records.texts import Name, Ref, Text
 
 SUMMARY_BYTES_MAX = 8 * 1024
@@ -83,3 +83,14 @@ class Summary(Struct, frozen=True, array_like=True, gc=False):
     def counted(self) -> tuple[int, ...]:
         """What other aggregators of the zone must agree with."""
         return self.members, self.healthy, self.degraded, self.unhealthy, self.unknown, self.down
+
+
+def withdrawn(summary: Summary) -> Summary:
+    """What an aggregator says in place of its last word on a zone that it leaves: it speaks for nobody there."""
+    return Summary(summary.zone, (), (), summary.interval_ms, 0, 0, 0, 0, 0, 0)
+
+
+def check(summary: Summary) -> None:
+    """Raise `RemoteError` ("malformed-sketch") if one of its sketches can be none."""
+    for sketch in (summary.latency, summary.cpu, summary.memory):
+        Sketch.of(sketch)

@@ -143,6 +143,7 @@ def run(
         workload.threats.begin()
     zoning = Zoning(sim, truth) if scenario.summaries else None
     if zoning is not None:
+        workload.zoning = zoning
         zoning.begin()
     alerts = SimulatedAlerts(sim) if scenario.alerts else None
     if alerts is not None:
@@ -153,6 +154,8 @@ def run(
     convergence = Convergence(sim, truth, max(0.5, scenario.peers / 1000))
     convergence.begin()
     traffic = Traffic(sim)
+    if zoning is not None:
+        zoning.watch()
     for step in scenario.steps:
         sim.at(scenario.settle_s + step.at_s, lambda step=step: workload.do(step))  # type: ignore[misc]
     _pass(sim, total_s, lambda now: report(now, total_s, "running"))
@@ -173,7 +176,7 @@ def run(
         **traffic.since(),
         time_to_all_s=_times(spread.to_all_s),
         crawl=crawled(workload.crawler, sim, truth),
-        zones=zoning.outcome() if zoning is not None else None,
+        zones=zoning.outcome(last_s) if zoning is not None else None,
         coordinate_error=coordinate_error(own_places(sim, truth), world, Random(seed)) if world else None,
         alerts=alerts.seen(truth) if alerts else None,
         incidents=seen.incidents if seen else None,
@@ -206,13 +209,17 @@ class Traffic:
         """The fields of an `Outcome` that speak of traffic, over peers that ran all the time."""
         passed_s = self._sim.now - self._began_at
         stayed = [(p, self._before[p.me][1]) for p in self._sim.alive() if self._before.get(p.me, (None,))[0] is p]
-        sent, messages, copies, each = Counter[str](), Counter[str](), Counter[str](), []
+        sent, messages, copies = Counter[str](), Counter[str](), Counter[str]()
+        each: list[float] = []
+        aggregators: list[float] = []
         for peer, (bytes_then, messages_then, copies_then) in stayed:
             now = self._count(peer)
             sent += now[0] - bytes_then
             messages += now[1] - messages_then
             copies += now[2] - copies_then
             each.append((now[0] - bytes_then).total() / passed_s)
+            if peer.me in peer.abroad:
+                aggregators.append(each[-1])
         each.sort()
         total = sent.total()
         everybody = self._sim.alive()
@@ -222,6 +229,7 @@ class Traffic:
                 "mean": fmean(each) if each else None,
                 "p99": _quantile(each, 0.99),
                 "max": each[-1] if each else None,
+                "aggregators": fmean(aggregators) if aggregators else None,
             },
             "messages_per_peer_s": messages.total() / passed_s / len(each) if each else None,
             "redundancy": _above_one(copies["announced"], copies["announced news"]),
@@ -300,11 +308,9 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
         ("offences", outcome.offences, bounds.offences),
         ("seconds of the crawl", crawl.seconds if crawl else None, bounds.crawl_s),
         ("honest peers the crawl missed", crawl.missed if crawl else None, bounds.crawl_missed),
-        (
-            "error of the count of all peers",
-            zones.error_ratio if zones else None,
-            bounds.zone_error_ratio,
-        ),
+        ("error of the count of all peers", zones.error_ratio if zones else None, bounds.zone_error_ratio),
+        ("the same, at its worst", zones.error_ratio_max if zones else None, bounds.zone_error_ratio_max),
+        ("peers that do not name an aggregator that lies", zones.unnamed if zones else None, bounds.unnamed),
         ("age of summaries, 99 %", zones.age_p99_s if zones else None, bounds.summary_age_s),
         ("incidents", None if outcome.incidents is None else len(outcome.incidents), bounds.incidents),
         ("roots not found, or not by both survivors", _wrong(outcome), bounds.root_wrong),
@@ -316,6 +322,11 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
     for name, value, most in checks:
         if value is not None and most is not None and value > most:
             yield f"{name}: {value:.2f}, at most {most} allowed"
+    if zones and bounds.zones not in (None, zones.count):
+        yield f"zones at the end: {zones.count}, wanted {bounds.zones}"
+    if zones and bounds.zones_exact_s is not None and (zones.exact_s is None or zones.exact_s > bounds.zones_exact_s):
+        found = "never" if zones.exact_s is None else f"{zones.exact_s:.1f}"
+        yield f"seconds until everybody counted right: {found}, at most {bounds.zones_exact_s} allowed"
     if alerts and bounds.alerts is not None:
         if alerts.active != bounds.alerts:
             yield f"alerts that fire at the end: {alerts.active}, wanted {bounds.alerts}"

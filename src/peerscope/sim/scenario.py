@@ -51,6 +51,8 @@ Action = Literal[
     "region-outage",
     "bad-release",
     "noise",
+    "kill-aggregators",
+    "inflate",
 ]
 
 
@@ -66,7 +68,7 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     for_s: float = 0.0
     """How long it lasts, where it lasts."""
     by_s: float = 0.0
-    """Size of a clock's step; period of a flap."""
+    """Size of a clock's step; period of a flap; time between the deaths of one zone's aggregators."""
     per_minute: float = 0.0
     """Churn: share of the peers that restart each minute. Floods: puts or connections a minute."""
     prefixes: Annotated[int, Meta(ge=1)] = 2
@@ -94,8 +96,16 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Honest, running peers that a crawl may not find."""
     zone_error_ratio: float | None = None
     """How far off anybody's count of living peers in the whole network may be at the end."""
+    zone_error_ratio_max: float | None = None
+    """The same, at any time after settling."""
+    zones_exact_s: float | None = None
+    """Seconds after the last step until everybody counts exactly right."""
+    zones: int | None = None
+    """Zones at the end, neither more nor fewer."""
+    unnamed: int | None = 0
+    """Peers that may fail to name an aggregator that lies."""
     summary_age_s: float | None = None
-    """Age of summaries of other zones, 99 % of them."""
+    """Age of summaries of other zones, 99 % of all looks after settling."""
     alerts: dict[str, int] | None = None
     """By rule, the alerts that fire at the end, and that no other ever fired."""
     disagreeing: int | None = 0

@@ -17,6 +17,7 @@ from peerscope.sim.scenario import Step
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.threats import Expected, SimulatedThreats
 from peerscope.sim.truth import Truth
+from peerscope.sim.zoning import Zoning
 
 SLOW_EVERY_S = 1.0
 SLOW_FOR_S = 0.7
@@ -38,6 +39,8 @@ class Workload:
         """Where nodes can be attacked."""
         self.prefixes: Prefixes | None = None
         self._disasters = Disasters(sim, truth, rng, self._crash)
+        self.zoning: Zoning | None = None
+        """Where aggregators speak."""
         self.crawler: Crawler | None = None
         """The last stranger who mapped the network."""
 
@@ -91,6 +94,13 @@ class Workload:
                 self._disasters.begin(step)
             case "churn":
                 self._churn(step, now + step.for_s)
+            case "kill-aggregators":
+                for turn, peer in enumerate(self._aggregators(step)):
+                    sim.at(now + turn * step.by_s, lambda peer=peer: self._crash(peer))  # type: ignore[misc]
+            case "inflate":
+                liars = self._aggregators(step)
+                truth.byzantine.update(liars)
+                self._speaking.liars.update(liars)
             case _:
                 for peer in chosen:
                     truth.byzantine.add(peer)
@@ -103,6 +113,16 @@ class Workload:
         fit = [p.me for p in self._sim.alive() if p.me not in self._truth.byzantine]
         count = step.count or ceil(step.share * len(self._sim.nodes))
         return self._rng.sample(fit, min(count, len(fit)))
+
+    def _aggregators(self, step: Step) -> list[PeerId]:
+        """Of those that act for one zone, the first `count`."""
+        zone = self._rng.choice(sorted({peer.borders.zone for peer in self._sim.alive()}))
+        return list(self._speaking.acting(zone)[: step.count])
+
+    @property
+    def _speaking(self) -> Zoning:
+        assert self.zoning is not None, "steps with aggregators need summaries = true"
+        return self.zoning
 
     def _crash(self, peer: PeerId) -> None:
         self._truth.crashed(peer, self._sim.now)

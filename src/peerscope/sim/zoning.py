@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from math import ceil
+from math import ceil, inf
 from statistics import fmean
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from peerscope.alerts.aggregators import aggregators
 from peerscope.alerts.model import Alert
 from peerscope.mesh.events import Publish
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId
+from peerscope.records.summary import Summary
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.sim.truth import Truth
 from peerscope.views.links import Link, mesh_links
@@ -21,91 +24,165 @@ from peerscope.zones.overview import zones
 from peerscope.zones.speaker import Speaker
 
 EVERY_S = 1.0
+LOOK_S = 2.0
+"""Between two looks at what peers see of the whole."""
+NEWCOMER_S = 30.0
+"""A process that starts while we watch is not asked for so long: it has to find its zone first."""
 LOOKED_AT = 64
 """Peers whose view of the network is compared, spread over all."""
+INFLATED = 3
+"""A lying aggregator says that its zone has so many times its members."""
 
 
 class ZoneOutcome(Struct, frozen=True):
-    """What peers knew of all zones at the end."""
+    """What peers knew of all zones."""
 
     count: int
-    """Zones that running peers belong to."""
+    """Zones that running peers belong to at the end."""
     largest: int
     """Members of the largest."""
     living: int
-    """Peers that run."""
+    """Peers that run at the end."""
     seen: dict[str, float]
-    """Living peers that those asked saw in the whole network: least, mean and most."""
+    """Living peers that those asked saw in the whole network at the end: least, mean and most."""
     error_ratio: float
-    """Of the one who was furthest off."""
+    """Of the one who was furthest off at the end."""
+    error_ratio_max: float
+    """The same at the worst moment since the network had settled."""
     exact_ratio: float
-    """Share of those asked who saw exactly all."""
+    """Share of those asked who saw exactly all at the end."""
+    exact_s: float | None
+    """From the last step until everybody asked saw exactly all, for good; null if somebody did not at the end."""
     age_p99_s: float | None
-    """Age of summaries of other zones."""
+    """Age of summaries of other zones, in all looks since the network had settled."""
     named: int
-    """Aggregators that somebody named as contradicting the others."""
+    """Honest aggregators that somebody named at the end as contradicting the others."""
+    unnamed: int
+    """Of those asked at the end, how many did not name every aggregator that lies."""
+
+
+class Seen(Struct, frozen=True):
+    """What one peer sees of all zones."""
+
+    living: int
+    ages_s: list[float]
+    """Of the summaries of other zones."""
+    named: set[PeerId]
+    """Aggregators that contradict the others."""
 
 
 class Zoning:
-    """Lets virtual aggregators speak as real agents do."""
+    """Lets virtual aggregators speak as real agents do, and looks at what becomes of it."""
 
     def __init__(self, sim: Simulator, truth: Truth) -> None:
+        self.liars: set[PeerId] = set()
+        """Aggregators that inflate their zones."""
         self._sim = sim
         self._truth = truth
-        self._speakers: dict[PeerId, Speaker] = {}
+        self._speakers: dict[PeerId, tuple[int, float, Speaker]] = {}
+        """With the life of the process that speaks, for another one has not spoken yet, and when it began."""
+        self._watched_since = inf
+        self._ages_s: list[float] = []
+        self._error_ratio_max = 0.0
+        self._wrong_at = -inf
 
     def begin(self) -> None:
-        """From now on."""
+        """Aggregators speak from now on."""
         self._turn()
+
+    def watch(self) -> None:
+        """What everybody sees matters from now on."""
+        self._watched_since = min(self._watched_since, self._sim.now)
+        self._look()
+        self._sim.at(self._sim.now + LOOK_S, self.watch)
+
+    def acting(self, zone: str) -> tuple[PeerId, ...]:
+        """The aggregators of a zone by rank, as one of its honest members sees them."""
+        sim = self._sim
+        members = [peer for peer in sim.alive() if peer.borders.zone == zone and peer.me not in self._truth.byzantine]
+        return aggregators(moment_of(members[0], sim.now), zone).acting if members else ()
+
+    def outcome(self, last_s: float) -> ZoneOutcome:
+        """What was seen. `last_s`: when the last step was over."""
+        seen, living = self._look()
+        members = Counter(peer.borders.zone for peer in self._sim.alive())
+        counts = [one.living for one in seen]
+        off = [abs(count - living) for count in counts]
+        named = set[PeerId]().union(*(one.named for one in seen))
+        ages = sorted(self._ages_s)
+        return ZoneOutcome(
+            count=len(members),
+            largest=max(members.values(), default=0),
+            living=living,
+            seen={"least": min(counts), "mean": round(fmean(counts), 1), "most": max(counts)},
+            error_ratio=max(off) / living,
+            error_ratio_max=self._error_ratio_max,
+            exact_ratio=off.count(0) / len(off),
+            exact_s=None if any(off) else max(0.0, self._wrong_at - last_s),
+            age_p99_s=ages[max(0, ceil(0.99 * len(ages)) - 1)] if ages else None,
+            named=len(named - self.liars),
+            unnamed=sum(not self.liars <= one.named for one in seen),
+        )
 
     def _turn(self) -> None:
         sim = self._sim
         for peer in sim.alive():
-            if sim.now < sim.nodes[peer.me].paused_until:
+            node = sim.nodes[peer.me]
+            if sim.now < node.paused_until:
                 continue
-            speaker = self._speakers.get(peer.me)
-            if speaker is None:
-                speaker = self._speakers[peer.me] = Speaker(sim.config.zones.summary_interval_s)
+            known = self._speakers.get(peer.me)
+            if known is None or known[0] != node.life:
+                known = self._speakers[peer.me] = node.life, sim.now, Speaker(sim.config.zones.summary_interval_s)
+            speaker = known[2]
             profile = peer.ledger.profile(peer.me)
             addresses = profile.addresses if profile else ()
-            said = speaker.update(peer, lambda peer=peer: self._look(peer), addresses, sim.now)  # type: ignore[misc]
+            said = speaker.update(peer, lambda peer=peer: self._seen_by(peer), addresses, sim.now)  # type: ignore[misc]
             if said is not None:
-                sim.feed(peer.me, Publish(said))
+                sim.feed(peer.me, Publish(inflated(said) if peer.me in self.liars else said))
         sim.at(sim.now + EVERY_S, self._turn)
 
-    def _look(self, peer: Peer) -> tuple[Moment, list[Link], tuple[Alert, ...]]:
+    def _seen_by(self, peer: Peer) -> tuple[Moment, list[Link], tuple[Alert, ...]]:
         moment = moment_of(peer, self._sim.now)
         return moment, mesh_links(moment), ()
 
-    def outcome(self) -> ZoneOutcome:
-        """What is seen now."""
-        sim = self._sim
-        running = [peer for peer in sim.alive() if peer.me not in self._truth.byzantine]
-        members = Counter(peer.borders.zone for peer in running)
-        seen: list[int] = []
-        ages: list[float] = []
-        named: set[PeerId] = set()
-        for peer in running[:: max(1, len(running) // LOOKED_AT)]:
-            moment = moment_of(peer, sim.now)
-            living = sum(status(moment, member) not in ("down", "left") for member in moment.peers)
-            for zone in zones(peer.abroad, sim.now):
-                if zone.zone != peer.borders.zone:
-                    living += zone.summary.members - zone.summary.down
-                    ages.append(sim.now - zone.heard_at)
-                named.update(zone.disagreeing)
-            seen.append(living)
-        ages.sort()
-        off = [abs(count - len(running)) for count in seen]
-        return ZoneOutcome(
-            count=len(members),
-            largest=max(members.values(), default=0),
-            living=len(running),
-            seen={"least": min(seen), "mean": round(fmean(seen), 1), "most": max(seen)},
-            error_ratio=max(off) / len(running),
-            exact_ratio=off.count(0) / len(off),
-            age_p99_s=ages[max(0, ceil(0.99 * len(ages)) - 1)] if ages else None,
-            named=len(named),
-        )
+    def _look(self) -> tuple[list[Seen], int]:
+        """What honest peers see now, some of all zones, and how many run. Newcomers count, and are not asked."""
+        alive, now = self._sim.alive(), self._sim.now
+        honest = [peer for peer in alive if peer.me not in self._truth.byzantine]
+        asked = [peer for peer in honest if not self._is_newcomer(peer, now)] or honest
+        seen = [whole(peer, now) for peer in asked[:: max(1, len(asked) // LOOKED_AT)]]
+        off = max(abs(one.living - len(alive)) for one in seen)
+        self._error_ratio_max = max(self._error_ratio_max, off / len(alive))
+        if off:
+            self._wrong_at = now
+        self._ages_s += [age_s for one in seen for age_s in one.ages_s]
+        return seen, len(alive)
+
+    def _is_newcomer(self, peer: Peer, now: float) -> bool:
+        known = self._speakers.get(peer.me)
+        if known is None or known[0] != self._sim.nodes[peer.me].life:
+            return True
+        return self._watched_since < known[1] and now < known[1] + NEWCOMER_S
+
+
+def whole(peer: Peer, now: float) -> Seen:
+    """The whole network, as one virtual peer sees it."""
+    moment = moment_of(peer, now)
+    living = sum(status(moment, member) not in ("down", "left") for member in moment.peers)
+    ages_s: list[float] = []
+    named: set[PeerId] = set()
+    for zone in zones(peer.abroad, now):
+        named.update(zone.disagreeing)
+        if zone.zone != peer.borders.zone:
+            living += zone.summary.members - zone.summary.down
+            ages_s.append(now - zone.heard_at)
+    return Seen(living, ages_s, named)
+
+
+def inflated(said: Summary) -> Summary:
+    """The lie of an aggregator that wants its zone to count for more."""
+    more = (INFLATED - 1) * said.members
+    return replace(said, members=said.members + more, healthy=said.healthy + more)
 
 
 def moment_of(peer: Peer, now: float) -> Moment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from heapq import nsmallest
+from itertools import islice
 from math import inf
 
 from peerscope.alerts.aggregators import aggregators, rank
@@ -44,10 +44,13 @@ class Speaker:
             return None
         self._look_at, moved = now + min(AGAIN_S, self._interval_s / 2), zone != self._zone
         self._zone = zone
-        if zone == WHOLE and not peer.abroad.counts[Kind.SUMMARY]:
-            return None  # nobody is beyond our zone
-        first = nsmallest(CANDIDATES, peer.neighbourhood.rings.members(), key=lambda member: rank(zone, member))
-        if peer.me not in first or (now < self._spoke_at + self._interval_s and not moved):
+        if zone == WHOLE and (not peer.abroad.counts[Kind.SUMMARY] or peer.borders.is_newcomer):
+            return None  # nobody is beyond our zone, or it is none of ours
+        if now < self._spoke_at + self._interval_s and not moved:
+            return None
+        ours = rank(zone, peer.me)
+        before = (member for member in peer.neighbourhood.rings.members() if rank(zone, member) < ours)
+        if next(islice(before, CANDIDATES - 1, None), None) is not None:
             return None
         moment, links, alerts = look()
         acting = aggregators(moment, zone).acting
