@@ -25,12 +25,12 @@ from peerscope.history.retention import HistoryConfig
 from peerscope.logs import LogConfig
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.checks import HealthConfig
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.coordinates import CoordinateConfig
 from peerscope.mesh.detector import DetectorConfig
 from peerscope.mesh.gossip import GossipConfig
 from peerscope.mesh.limits import LimitConfig
 from peerscope.mesh.neighbourhood import NeighbourhoodConfig
-from peerscope.mesh.peer import PeerConfig
 from peerscope.mesh.reporter import ReportConfig
 from peerscope.mesh.sync import SyncConfig
 from peerscope.mesh.vicinity import CrawlConfig

@@ -17,17 +17,16 @@ from math import inf
 from random import Random
 from typing import assert_never
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.errors import RemoteError
-from peerscope.mesh.admission import Admission, NetworkConfig
+from peerscope.mesh.admission import Admission
 from peerscope.mesh.borders import Borders
-from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.conduct import Conducts
-from peerscope.mesh.coordinates import CoordinateConfig, Coordinates
+from peerscope.mesh.config import PeerConfig
+from peerscope.mesh.coordinates import Coordinates
 from peerscope.mesh.crowding import Crowds
-from peerscope.mesh.detector import DetectorConfig
+from peerscope.mesh.dispatch import Dispatch
 from peerscope.mesh.events import (
     Breach,
     Connected,
@@ -48,70 +47,29 @@ from peerscope.mesh.events import (
     Received,
     WallClock,
 )
-from peerscope.mesh.gossip import GossipConfig
 from peerscope.mesh.inquiries import Inquiries
 from peerscope.mesh.intake import Intake
 from peerscope.mesh.layers import Layer, Layers
-from peerscope.mesh.limits import UNGREETED_BYTES_MAX, LimitConfig
+from peerscope.mesh.limits import UNGREETED_BYTES_MAX
 from peerscope.mesh.membership import Membership
-from peerscope.mesh.messages import (
-    Announce,
-    Bye,
-    Challenge,
-    Digest,
-    Find,
-    Found,
-    Hello,
-    Inventory,
-    Message,
-    Moved,
-    Neighbors,
-    Ping,
-    Pong,
-    Pull,
-    Push,
-    Records,
-    Vicinity,
-    decode,
-)
-from peerscope.mesh.neighbourhood import Neighbourhood, NeighbourhoodConfig
+from peerscope.mesh.messages import Bye, Challenge, Hello, Neighbors, decode
+from peerscope.mesh.neighbourhood import Neighbourhood
 from peerscope.mesh.register import Register
-from peerscope.mesh.reporter import ReportConfig, Reporter
+from peerscope.mesh.reporter import Reporter
 from peerscope.mesh.room import STRANGERS_MAX, Room
 from peerscope.mesh.sessions import Sessions
-from peerscope.mesh.sync import SyncConfig
-from peerscope.mesh.vicinity import CrawlConfig, Introductions
+from peerscope.mesh.vicinity import Introductions
 from peerscope.mesh.visits import Visits
 from peerscope.mesh.voice import Voice
 from peerscope.mesh.warrants import Warrants
 from peerscope.mesh.watch import Watch
 from peerscope.mesh.whereabouts import Whereabouts
-from peerscope.mesh.zones import ZoneConfig
 from peerscope.records.bodies import Body
 from peerscope.records.identity import PeerId, Signer
-from peerscope.records.ledger import Ledger, LedgerConfig
+from peerscope.records.ledger import Ledger
 from peerscope.records.record import Inspector, inspect
 
 REVIEW_S = 1.0
-
-
-class PeerConfig(Struct, frozen=True, kw_only=True):
-    """Everything the core can be told."""
-
-    network: NetworkConfig = NetworkConfig()
-    ledger: LedgerConfig = LedgerConfig()
-    links: NeighbourhoodConfig = NeighbourhoodConfig()
-    detector: DetectorConfig = DetectorConfig()
-    gossip: GossipConfig = GossipConfig()
-    sync: SyncConfig = SyncConfig()
-    report: ReportConfig = ReportConfig()
-    health: HealthConfig = HealthConfig()
-    crawl: CrawlConfig = CrawlConfig()
-    coordinates: CoordinateConfig = CoordinateConfig()
-    limits: LimitConfig = LimitConfig()
-    zones: ZoneConfig = ZoneConfig()
-    trusted: frozenset[PeerId] = frozenset()
-    """Whose orders and block lists are kept, however many strangers there are."""
 
 
 class Peer:
@@ -226,6 +184,20 @@ class Peer:
             self.sessions,
             rng,
             self.out,
+        )
+        self.dispatch = Dispatch(
+            self.watch,
+            self.register,
+            self.coordinates,
+            self.layers,
+            self.intake,
+            self.sessions,
+            self.neighbourhood,
+            self.introductions,
+            self.whereabouts,
+            self.inquiries,
+            self.out,
+            settle_s=config.links.settle_s,
         )
         self.received: Counter[str] = Counter()
         """Messages heard, by type."""
@@ -343,7 +315,7 @@ class Peer:
                 self.sessions.heard(peer, now)
             if not allowance.serves(message, now, share):
                 raise RemoteError("flooding", f"more than a neighbour may ask for: {type(message).__name__}")
-            self._dispatch(peer, message, now)
+            self.dispatch.message(peer, message, now)
         except RemoteError as error:
             self._refuse(peer, error.reason, now)
 
@@ -352,64 +324,6 @@ class Peer:
         self.refused[reason] += 1
         if peer is not None and self.conducts.blame(peer, reason, now):
             self.sessions.ban(peer, now)
-
-    def _dispatch(self, peer: PeerId, message: Message, now: float) -> None:
-        link = self.watch.links[peer]
-        match message:
-            case Ping():
-                clock_ms, ahead_ms = self.register.clock_ms(now), self.register.ahead_ms(now)
-                place = self.coordinates.current()
-                self.out.send(peer, self.watch.pinged(link, message, now, clock_ms, ahead_ms, place))
-                rtt_us = None if link.pings else message.rtt_us
-                self.coordinates.observed(peer, message.coordinate, None if rtt_us is None else rtt_us / 1e6)
-            case Pong():
-                is_answer = self.watch.ponged(link, message, now, self.register.wall_ms(now))
-                rtt_s = link.rtt.last_s if is_answer else None
-                self.coordinates.observed(peer, message.coordinate, rtt_s)
-            case Push():
-                self.intake.pushed(peer, message, now)
-            case Announce():
-                self.layers.announced(peer, message.keys, now)
-            case Pull():
-                self.layers.pulled(peer, message.topics, now)
-            case Records():
-                self.intake.given(peer, message.items, now)
-            case Digest():
-                self.layers.compared(peer, message, now)
-            case Inventory():
-                self.layers.listed(peer, message, now)
-            case Hello():
-                self.sessions.greeted(peer, message, now)
-                self.inquiries.reached(peer, now)
-            case Moved(zone):
-                self.sessions.moved(peer, zone, now)
-            case Challenge():
-                self.sessions.challenged(peer, message, now)
-            case Neighbors():
-                if not link.greeted:
-                    self.sessions.admit(peer, message, now)
-                try:
-                    self.out.send(peer, self.introductions.answer(peer, self.watch.up(), now))
-                except RemoteError as error:
-                    if not link.greeted:  # a neighbour that asks too often stays one
-                        self.sessions.refuse(peer, error.reason, now)
-                    raise
-            case Vicinity():
-                raise RemoteError("unasked", "only a crawler asks for neighbours")
-            case Find():
-                self.out.send(peer, self.whereabouts.answer(message, now))
-            case Found():
-                self.inquiries.heard(peer, message, now)
-            case Bye():
-                if not link.greeted and peer in self.neighbourhood.bootstrap:
-                    self.neighbourhood.turned_away[peer] = message.reason
-                self.neighbourhood.failed(peer, now)
-                self.out.add(Hangup(peer, "said bye"))
-                self.sessions.unlink(peer, message.reason, now)
-                self.neighbourhood.missing(peer, now, wait_s=self.config.links.settle_s)
-                self.inquiries.failed(peer, now)
-            case _:
-                assert_never(message)
 
     def _review(self, now: float) -> None:
         """Once a second: verdicts on the accused, links nobody wants, peers nobody remembers."""

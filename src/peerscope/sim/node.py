@@ -6,9 +6,10 @@ from collections.abc import Callable
 from hashlib import blake2b
 from math import inf
 
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.crawler import Crawler
 from peerscope.mesh.events import Effect
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Body
 from peerscope.records.identity import Identity, PeerId, Signer, Verifier
 from peerscope.records.record import Inspector, Record, verify

@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.mesh.conduct import WEIGHTS
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Effect, Recall
 from peerscope.mesh.messages import Aged
-from peerscope.mesh.peer import PeerConfig
 from peerscope.mesh.zones import zone_name
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId

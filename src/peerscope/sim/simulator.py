@@ -18,6 +18,7 @@ from random import Random
 from msgspec.structs import replace
 
 from peerscope.mesh.checks import judge, quantised
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.crawler import Crawler
 from peerscope.mesh.events import (
     Connected,
@@ -38,7 +39,7 @@ from peerscope.mesh.events import (
     WallClock,
 )
 from peerscope.mesh.evidence import Assessment, Evidence
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.mesh.walk import WalkConfig
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, verify_ed25519
