@@ -15,7 +15,7 @@ from peerscope.config import Config
 from peerscope.web.app import WebServer
 
 T = TypeVar("T")
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 """Only ends a test that would never pass."""
 # A busy or full test machine is no sick one.
 CALM = {"cpu": {"degraded": 1, "unhealthy": 1}, "memory": {"degraded": 1, "unhealthy": 1}}

@@ -103,7 +103,7 @@ ORDERS = Orders(
 )
 REVOKED = Revoked((REVOCATION,))
 BLOCKS = Blocks((Block(REF_TWO.hex(), "floods"),))
-LATENCIES = SketchBody(0, -230, (1, 3), 0.03, 0.01, 0.01)
+LATENCIES = SketchBody(0, -231, (1, 3), 0.03, 0.01, 0.01)
 SUMMARY = Summary(
     "eu-west/0",
     (REF_ONE, REF_TWO),
