@@ -40,6 +40,7 @@ from peerscope.errors import ConfigError
 from peerscope.mesh.peer import Peer
 from peerscope.outlook import Outlook, SelfView
 from peerscope.records.identity import short
+from peerscope.records.ledger import Ledger
 from peerscope.sources.node import Node
 from peerscope.tally import Tally
 from peerscope.threats.findings import Finding
@@ -88,7 +89,7 @@ class Generated(Outlook):
         self.tally = Tally(self.moment, self.mesh_links)
         self.node = Node(self.config.node, 5.0, Random(2))
         me = self._network.peers[0]
-        self._peer = cast(Peer, SimpleNamespace(ledger=self._network.ledger, me=me, refused={}))
+        self._peer = cast(Peer, SimpleNamespace(ledger=self._network.ledger, abroad=Ledger(), me=me, refused={}))
         self.traffic = Traffic(me, self.moment, lambda peer: None)
 
     @property
