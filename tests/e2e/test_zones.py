@@ -78,6 +78,7 @@ def test_a_peer_of_another_zone_is_found_by_its_id_alive_and_dead(divided: DemoN
         if index > 2 and peer not in some(divided) and own_zone(peer) != own_zone(asker)
     )
     peer_id, zone = subject["peer_id"], own_zone(subject)
+    eventually(lambda: get(asker, f"/api/v1/peers/{peer_id}")["verdict"] == "alive", "it is found", within_s=60.0)
     found = get(asker, f"/api/v1/peers/{peer_id}")
     assert (found["peer_id"], found["verdict"], found["region"]) == (peer_id, "alive", subject["region"])
     assert found["hearsay"]["zone"] == zone
