@@ -11,6 +11,7 @@ All blocks of one document share one shell, as for a reader with one terminal (a
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,7 +83,7 @@ def play(document: Path, place: Path) -> str:
     told = place / "told"  # no pipe: what goes on in the background could hold it open
     with told.open("w") as output:
         shell = subprocess.Popen(
-            ["bash", "-c", script(blocks(document.read_text(encoding="utf-8")))],
+            [*_alone(), "bash", "-c", script(blocks(document.read_text(encoding="utf-8")))],
             cwd=work,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -96,6 +97,14 @@ def play(document: Path, place: Path) -> str:
             _end(shell.pid)
             shell.wait()
     return told.read_text()
+
+
+def _alone() -> list[str]:
+    """A network of its own, where one may have it: documents use the usual ports, and so may other tests just now."""
+    loopback = [sys.executable, str(Path(__file__).parents[2] / "scripts" / "loopback")]
+    prefix = ["unshare", "--net", *loopback]
+    may = subprocess.run([*prefix, "true"], capture_output=True).returncode == 0 if shutil.which("unshare") else False
+    return prefix if may else []
 
 
 def _commands(text: str) -> list[str]:

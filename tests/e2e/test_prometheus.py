@@ -91,17 +91,21 @@ def test_every_query_of_the_dashboard_returns_data(watched: Watched, title: str,
 
 
 def test_every_variable_of_the_dashboard_has_values(watched: Watched) -> None:
-    found = {}
-    for variable in DASHBOARD["templating"]["list"]:
-        if variable["type"] == "query":
-            match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["definition"])
-            assert match
-            series, label = asked(match[1]), match[2]
-            found[variable["name"]] = watched.prometheus.get(f"/api/v1/label/{label}/values", **{"match[]": series})[
-                "data"
-            ]
-    assert len(found["network"]) == 1
-    assert len(found["peer"]) == PEERS
+    def values() -> dict[str, int]:
+        found = {}
+        for variable in DASHBOARD["templating"]["list"]:
+            if variable["type"] == "query":
+                match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["definition"])
+                assert match
+                place = f"/api/v1/label/{match[2]}/values"
+                found[variable["name"]] = len(watched.prometheus.get(place, **{"match[]": asked(match[1])})["data"])
+        return found
+
+    def are_there() -> bool:
+        found = values()
+        return found["network"] == 1 and found["peer"] == PEERS
+
+    eventually(are_there, "the network, and all its peers", within_s=PATIENCE_S)
 
 
 def test_every_rule_is_evaluated_and_a_healthy_network_is_quiet(watched: Watched) -> None:
