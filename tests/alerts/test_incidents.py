@@ -109,7 +109,8 @@ def test_a_partition_takes_what_is_said_of_the_regions_it_fell_on_and_of_no_othe
         for region in (AROUND.regions[name(1)], AROUND.regions[name(2)])
     )
     cut_off = alert(50, 30.0, "low-connectivity")
-    (found,) = incidents([partition("group-a", 0.0), here, there, cut_off], around)
+    much_later = alert(51, 5000.0, "low-connectivity")
+    (found,) = incidents([partition("group-a", 0.0), here, there, cut_off, much_later], around)
     assert found.alerts == ("network-partition-group-a", here.id, cut_off.id)
     assert len(found.peers) == 6  # who was lost, not who lost them
 

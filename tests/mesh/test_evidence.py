@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from peerscope.mesh.evidence import (
     FUTURE_MS,
     STAND_S,
+    Assessment,
     Evidence,
     Verdict,
     accused,
-    is_accused,
     prefix,
     quorum,
     watchers,
@@ -228,7 +228,7 @@ def test_the_accused_are_known_rightly_or_not() -> None:
     for record, body in [*network(2), report(STRANGER, []), accusation(STRANGER, SUBJECT, PeerId(b"?" * 32))]:
         ledger.merge(record, body, 0.0)
     assert accused(ledger) == {SUBJECT}
-    assert not is_accused(ledger, SUBJECT, 0.0)
+    assert not Assessment(ledger, 0.0).is_accused(SUBJECT)
     assert watchers(ledger, SUBJECT) == OBSERVERS[:2]
 
 

@@ -150,8 +150,8 @@ def _partition(group: Alert, around: Surroundings) -> Propose:
 
 
 def _of_group(group: Alert, alerts: Sequence[Alert], around: Surroundings, window_s: float) -> list[Alert]:
-    """The alert about a group, and what else its loss explains while it lasts: members that are gone, regions of theirs
-    that are unwell, and peers on our side to which few are left.
+    """The alert about a group, and what else its loss explains: members that are gone, while it lasts; and soon after
+    it began, regions of theirs that are unwell, and peers on our side to which few are left.
 
     Observers who lost it at different moments may state it as two groups: those that share members are one.
     """
@@ -168,9 +168,13 @@ def _of_group(group: Alert, alerts: Sequence[Alert], around: Surroundings, windo
     begin, end = group.started_at - window_s, inf if group.resolved_at is None else group.resolved_at
 
     def follows(alert: Alert) -> bool:
-        is_member = alert.type == "peer-down" and alert.peer_id in members
+        if not begin < alert.started_at <= end:
+            return False
+        if alert.type == "peer-down":
+            return alert.peer_id in members
+        # A group that stays away for days does not explain what befalls others then.
         is_home = alert.type == "region-critical" and alert.region in homes
-        return (is_member or is_home or _is_cut_off(alert)) and begin < alert.started_at <= end
+        return (is_home or _is_cut_off(alert)) and alert.started_at < group.started_at + window_s
 
     return [alert for alert in alerts if alert.id in same or follows(alert)]
 

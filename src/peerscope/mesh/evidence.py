@@ -242,11 +242,6 @@ def accusation_by(ledger: Ledger, observer: PeerId, subject: PeerId, now: float)
     return Assessment(ledger, now).accusation_by(observer, subject)
 
 
-def is_accused(ledger: Ledger, peer: PeerId, now: float) -> bool:
-    """As `Assessment.is_accused`."""
-    return Assessment(ledger, now).is_accused(peer)
-
-
 def _newest(ledger: Ledger, subject: PeerId) -> tuple[int, float] | None:
     """Version of the peer's newest record, and when that was issued."""
     entries = ledger.entries(subject)

@@ -2,9 +2,9 @@
 
 What crosses borders comes from peers of whom nothing else is known here. So of each kind a number of strangers is kept
 and no more; members of our own zone, who are bounded by the zone's own ledger, and those whom the settings trust never
-make room for anybody else. Which
-strangers are kept follows from what they say and who they are, not from who came first: so all peers keep the same
-ones, and do not offer each other for ever what the other has no room for. Who says nothing any more keeps nobody out.
+make room for anybody else. Which strangers are kept follows from what they say and who they are, not from who came
+first: so all peers keep the same ones, and do not offer each other for ever what the other has no room for. Who says
+nothing any more keeps nobody out.
 """
 
 from __future__ import annotations

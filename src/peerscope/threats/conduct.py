@@ -91,10 +91,11 @@ class Accusations:
         if all(link.peer != ref(accuser) for link in report.links):
             return False
         votes: Counter[bool] = Counter()
-        for other in evidence.watchers(ledger, subject):
+        assessment = evidence.Assessment(ledger, now)
+        for other in assessment.watchers(subject):
             if other == accuser:
                 continue
-            if evidence.accusation_by(ledger, other, subject, now) is not None:
+            if assessment.accusation_by(other, subject) is not None:
                 votes[False] += 1
             elif evidence.hears(ledger, other, subject, now):
                 votes[True] += 1
