@@ -39,7 +39,7 @@ from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.replay import Replay, replay
 from peerscope.views.timeline import Change
 from peerscope.views.topology import Survey, Topology
-from peerscope.zones.overview import Zone, zones
+from peerscope.zones.overview import Contradictions, Zone, zones
 from peerscope.zones.whole import ZoneView, own_zone_view, whole_health, whole_regions, zone_views
 
 MOMENT_S = 0.1
@@ -109,6 +109,7 @@ class Outlook(ABC):
 
     def __init__(self) -> None:
         self._survey = Survey()
+        self._contradictions = Contradictions()
         self._moment: Moment | None = None
         self._moment_revision = (-1, -1)
         self._latency: LatencyMatrix | None = None
@@ -165,7 +166,7 @@ class Outlook(ABC):
         links = self.mesh_links()
         own = network_health(self.moment(), self.config.links.rings, links)
         measured = (link.measured_s for link in links if link.measured_s is not None)
-        return whole_health(own, [zone.summary for zone in self._beyond()], measured)
+        return whole_health(own, [zone.summary for zone in self.beyond()], measured)
 
     def zones(self) -> list[ZoneView]:
         """All zones: ours as we see it, the others as their aggregators agree."""
@@ -173,12 +174,14 @@ class Outlook(ABC):
         health = network_health(moment, self.config.links.rings, self.mesh_links())
         severities = (alert.severity for alert in self.alerts(active_only=True))
         own = own_zone_view(moment.zone, health, severities, aggregators(moment).acting)
-        return zone_views(own, self._beyond(), moment.now)
+        return zone_views(own, self.beyond(), moment.now)
 
-    def _beyond(self) -> list[Zone]:
-        """Zones that are not ours."""
+    def beyond(self) -> list[Zone]:
+        """Zones that are not ours. To be looked at now and then even if nobody asks: who contradicts the others for
+        long is named."""
         now, ours = self.clock()[0], self.moment().zone
-        return [zone for zone in zones(self.peer.abroad, now) if zone.zone != ours]
+        found = self._contradictions.lasting(zones(self.peer.abroad, now), now)
+        return [zone for zone in found if zone.zone != ours]
 
     def topology(self) -> Topology:
         """The map: peers, links on every layer, and where the network would come apart."""
@@ -213,7 +216,7 @@ class Outlook(ABC):
         """Every region of the network."""
         moment, config = self.moment(), self.config.regions
         own = region_health(moment, config, self.config.links.rings, self.mesh_links())
-        beyond = self._beyond()
+        beyond = self.beyond()
         return whole_regions(own, [zone.summary for zone in beyond], config, moment.wall) if beyond else own
 
     def latency(self) -> LatencyMatrix:

@@ -1,9 +1,10 @@
-"""Zones in one agent: speaks for its zone where that is its turn."""
+"""Zones in one agent: speaks for its zone where that is its turn, and keeps an eye on who speaks for the others."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from math import inf
 
 from peerscope.mesh.events import Publish
 from peerscope.outlook import Outlook
@@ -11,13 +12,15 @@ from peerscope.transport.driver import Driver
 from peerscope.zones.speaker import Speaker
 
 LOOK_S = 1.0
+BEYOND_S = 5.0
+"""Between two looks at the other zones."""
 
 log = logging.getLogger(__name__)
 
 
 async def speak(monitor: Outlook, driver: Driver) -> None:
     """Publish summaries until cancelled. Whatever other peers say, nothing here ends the agent."""
-    speaker = Speaker(monitor.config.zones.summary_interval_s)
+    speaker, beyond_at = Speaker(monitor.config.zones.summary_interval_s), -inf
     while True:
         await asyncio.sleep(LOOK_S)
         try:
@@ -29,8 +32,11 @@ async def speak(monitor: Outlook, driver: Driver) -> None:
                 profile.addresses if profile else (),
                 now,
             )
+            if now >= beyond_at:
+                beyond_at = now + BEYOND_S
+                monitor.beyond()
         except Exception:
-            log.exception("the summary of our zone failed")
+            log.exception("a look at the zones failed")
         else:
             if said is not None:
                 driver.feed(Publish(said))

@@ -13,7 +13,7 @@ from peerscope.records.ledger import Ledger
 from peerscope.records.sketch import Sketch, SketchBody
 from peerscope.records.summary import Summary, withdrawn
 from peerscope.views.links import mesh_links
-from peerscope.zones.overview import combined, distinct, zones
+from peerscope.zones.overview import Contradictions, combined, distinct, zones
 from peerscope.zones.summary import summary
 
 INTERVAL_MS = 30_000
@@ -175,3 +175,18 @@ def test_sketches_of_zones_merge_and_sums_add_up() -> None:
     assert Sketch.of(whole.latency).count == 6
     assert whole.throughput_bytes_s == 5
     assert combined(None, []) is None
+
+
+def test_whoever_spoke_before_half_the_zone_died_is_not_named_and_who_goes_on_contradicting_is() -> None:
+    after = [(number, seen("eu/", 50, 1, 2, 3, down=25, book=BOOK)) for number in (1, 2)]
+    contradictions, late = Contradictions(), told(*after, HONEST[2])
+    [zone] = contradictions.lasting(zones(late, 1.0), 1.0)
+    assert (zone.summary.down, zone.disagreeing) == (25, ())
+    [zone] = contradictions.lasting(zones(told(*after, (3, after[0][1])), 30.0), 30.0)
+    assert zone.disagreeing == ()
+    # Whoever is contradicted at every look is named in the end, and no longer once it agrees.
+    for now, named in ((31.0, ()), (75.0, ()), (76.5, (BOOK[3],))):
+        [zone] = contradictions.lasting(zones(late, now), now)
+        assert zone.disagreeing == named
+    [zone] = contradictions.lasting(zones(told(*HONEST), 80.0), 80.0)
+    assert zone.disagreeing == ()

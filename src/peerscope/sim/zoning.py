@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from math import ceil, inf
 from statistics import fmean
 
@@ -20,7 +20,7 @@ from peerscope.sim.truth import Truth
 from peerscope.views.links import Link, mesh_links
 from peerscope.views.moment import Moment
 from peerscope.views.peers import status
-from peerscope.zones.overview import zones
+from peerscope.zones.overview import Contradictions, zones
 from peerscope.zones.speaker import Speaker
 
 EVERY_S = 1.0
@@ -68,7 +68,7 @@ class Seen(Struct, frozen=True):
     ages_s: list[float]
     """Of the summaries of other zones."""
     named: set[PeerId]
-    """Aggregators that contradict the others."""
+    """Aggregators that contradict the others for long."""
 
 
 class Zoning:
@@ -81,6 +81,8 @@ class Zoning:
         self._truth = truth
         self._speakers: dict[PeerId, tuple[int, float, Speaker]] = {}
         """With the life of the process that speaks, for another one has not spoken yet, and when it began."""
+        self._contradictions: defaultdict[PeerId, Contradictions] = defaultdict(Contradictions)
+        """As known to each who is asked."""
         self._watched_since = inf
         self._ages_s: list[float] = []
         self._error_ratio_max = 0.0
@@ -150,7 +152,7 @@ class Zoning:
         alive, now = self._sim.alive(), self._sim.now
         honest = [peer for peer in alive if peer.me not in self._truth.byzantine]
         asked = [peer for peer in honest if not self._is_newcomer(peer, now)] or honest
-        seen = [whole(peer, now) for peer in asked[:: max(1, len(asked) // LOOKED_AT)]]
+        seen = [whole(peer, now, self._contradictions[peer.me]) for peer in asked[:: max(1, len(asked) // LOOKED_AT)]]
         off = max(abs(one.living - len(alive)) for one in seen)
         self._error_ratio_max = max(self._error_ratio_max, off / len(alive))
         if off:
@@ -165,13 +167,13 @@ class Zoning:
         return self._watched_since < known[1] and now < known[1] + NEWCOMER_S
 
 
-def whole(peer: Peer, now: float) -> Seen:
+def whole(peer: Peer, now: float, contradictions: Contradictions) -> Seen:
     """The whole network, as one virtual peer sees it."""
     moment = moment_of(peer, now)
     living = sum(status(moment, member) not in ("down", "left") for member in moment.peers)
     ages_s: list[float] = []
     named: set[PeerId] = set()
-    for zone in zones(peer.abroad, now):
+    for zone in contradictions.lasting(zones(peer.abroad, now), now):
         named.update(zone.disagreeing)
         if zone.zone != peer.borders.zone:
             living += zone.summary.members - zone.summary.down

@@ -2,7 +2,7 @@
 
 Three aggregators of a zone look at ledgers that are the same up to the time records travel, so their counts differ by
 what changes in that time. Of the summaries of one zone the median of each number counts; a summary that differs from
-the medians by more than the zone can have changed is named.
+the medians by more than the zone can have changed is put aside, and its speaker is named once this lasts.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from peerscope.records.summary import Summary
 TOLERANCE_RATIO = 0.1
 TOLERANCE_PEERS = 3
 """Two honest aggregators may differ by so much: a tenth of the zone, and three peers."""
+LASTING_INTERVALS = 1.5
+"""Summaries are made at different moments, so after half a zone has died honest ones differ until all have spoken
+again, an interval later."""
 
 
 class Zone(Struct, frozen=True):
@@ -34,7 +37,7 @@ class Zone(Struct, frozen=True):
     aggregators: tuple[PeerId, ...]
     """Who agrees, by rank."""
     disagreeing: tuple[PeerId, ...]
-    """Aggregators of the zone whose counts the others contradict."""
+    """Aggregators of the zone whose counts the others contradict now."""
     heard_at: float
     """Local time of the newest summary."""
 
@@ -42,6 +45,26 @@ class Zone(Struct, frozen=True):
 def zones(abroad: Ledger, now: float) -> list[Zone]:
     """All zones that speak, by name. `abroad`: the ledger of summaries; `now`: local monotonic seconds."""
     return [_agreed(zone, speaking) for zone, speaking in claims(abroad, now).items()]
+
+
+class Contradictions:
+    """Since when each aggregator is contradicted, for as long as somebody keeps looking."""
+
+    def __init__(self) -> None:
+        self._since: dict[PeerId, float] = {}
+
+    def lasting(self, found: Sequence[Zone], now: float) -> list[Zone]:
+        """All the zones at this look; `disagreeing` are only those whom every look since long found contradicted."""
+        self._since = {peer: self._since.get(peer, now) for zone in found for peer in zone.disagreeing}
+        return [
+            replace(zone, disagreeing=tuple(peer for peer in zone.disagreeing if self._is_long(peer, zone, now)))
+            if zone.disagreeing
+            else zone
+            for zone in found
+        ]
+
+    def _is_long(self, peer: PeerId, zone: Zone, now: float) -> bool:
+        return now - self._since[peer] >= LASTING_INTERVALS * zone.summary.interval_ms / 1000
 
 
 def _agreed(zone: str, speaking: Sequence[Claim]) -> Zone:
