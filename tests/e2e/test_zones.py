@@ -63,6 +63,30 @@ def test_a_network_beyond_one_zone_divides_itself_and_everybody_sees_the_whole(d
 
 
 @pytest.mark.e2e
+def test_an_alert_of_another_zone_is_acknowledged_by_its_headline(divided: DemoNetwork) -> None:
+    """The death of before: known elsewhere by the id that heads its zone's summary."""
+    known: dict[str, tuple[dict[str, Any], str]] = {}
+
+    def is_known() -> bool:
+        for peer in divided.peers[3:]:
+            for zone in get(peer, "/api/v1/zones"):
+                for line in zone["headlines"]:
+                    known[line["id"]] = peer, zone["zone"]
+        return bool(known)
+
+    eventually(is_known, "an alert heads another zone", within_s=60.0)
+    alert, (far, zone) = known.popitem()
+    assert post(far, "/api/v1/acknowledgements", {"key": alert, "author": "ana", "reason": "on it"})["key"] == alert
+    near = next(peer for peer in divided.peers[3:] if own_zone(peer) == zone)
+
+    def is_acknowledged() -> bool:
+        alerts = [*get(near, "/api/v1/alerts"), *get(near, "/api/v1/incidents")]
+        return any(one["id"] == alert and one["acknowledged_by"] in ("ana", ["ana"]) for one in alerts)
+
+    eventually(is_acknowledged, "it is acknowledged where it fires", within_s=60.0)
+
+
+@pytest.mark.e2e
 def test_what_is_ordered_in_one_zone_holds_in_another(divided: DemoNetwork) -> None:
     near = divided.peers[0]
     far = next(peer for peer in divided.peers[3:] if own_zone(peer) != own_zone(near))
