@@ -166,7 +166,8 @@ class Series:
     """The samples of one peer, by version."""
 
     def __init__(self) -> None:
-        self.row: Row = ()
+        self._row: Row | None = None
+        """Worked out when somebody asks: reports come far more often than that."""
         self._samples: list[Sample] = []
         self._steps: list[Step] = []
         """Each leads to the sample one place further on."""
@@ -189,7 +190,14 @@ class Series:
             samples[place : place + is_known] = [sample]
             self._steps = [step(one, other) for one, other in pairwise(samples)]
         self.expire(samples[-1].heard_at)
-        self._fold()
+        self._row = None
+
+    @property
+    def row(self) -> Row:
+        """One value per measure."""
+        if self._row is None:
+            self._row = self._folded()
+        return self._row
 
     def limit(self, most: int) -> None:
         """Keep so many of the newest."""
@@ -204,15 +212,14 @@ class Series:
     def _drop(self, count: int) -> None:
         if count > 0:
             del self._samples[:count], self._steps[:count]
-            self._fold()
+            self._row = None
 
-    def _fold(self) -> None:
-        """One value per measure."""
+    def _folded(self) -> Row:
         gauges = zip(*(sample.gauges for sample in self._samples), strict=True)
         increased = zip(*(step.increases for step in self._steps), strict=True)
         seconds = [step.seconds for step in self._steps]
         rates = [per_second(column, seconds) for column in increased] if seconds else [None] * len(RATES)
-        self.row = (*map(folded, gauges, _worst), *rates)
+        return (*map(folded, gauges, _worst), *rates)
 
 
 def sample_of(entry: Entry, interval_s: float, metrics: Metrics) -> Sample:
