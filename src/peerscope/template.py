@@ -26,7 +26,7 @@ TEMPLATE = """\
 # prefix_members_max = 256      # in a public network: peers behind one /24 or /48 that are remembered
 
 [transport]
-# relay = "disabled"            # "default" for iroh's public relays, or the https URL of yours; see docs/RELAYS.md
+# relay = "disabled"            # "default" for iroh's public relays, or the URL of yours; see docs/RELAYS.md
 
 [web]
 # listen = "127.0.0.1:8080"     # dashboard and API; "off" for none

@@ -1,4 +1,5 @@
-"""Relays: what may be set, which are used, and that links through them are told apart. No relay can be reached here."""
+"""Relays: what may be set, which are used, and how links through them are shown. No relay is reached here; in
+tests/e2e/test_relays.py one is."""
 
 import asyncio
 from collections import Counter
@@ -28,7 +29,9 @@ LOOPBACK, OURS, THEIRS = "127.0.0.1:0", "https://relay.example.org/", "https://e
 SECRET = "0123456789abcdef"
 
 
-@pytest.mark.parametrize("relay", ["disabled", "default", "https://relay.example.org", "https://[2001:db8::1]:8443/"])
+@pytest.mark.parametrize(
+    "relay", ["disabled", "default", "https://relay.example.org", "https://[::1]:8443/", "http://192.168.1.2:3340"]
+)
 def test_these_can_be_set(relay: str) -> None:
     assert TransportConfig(relay=relay).relay == relay
     assert relay_mode(relay) is not None
@@ -40,6 +43,8 @@ def test_these_can_be_set(relay: str) -> None:
         "",
         "off",
         "http://relay.example.org",
+        "http://198.51.100.1.example.org",
+        "http://8.8.8.8:3340",
         "https://",
         "https://user:pw@relay.example.org",
         "relay.example.org:443",

@@ -7,7 +7,8 @@ say of theirs is used where it is among them, since a member could otherwise mak
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 
@@ -20,14 +21,16 @@ class TransportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """How packets travel."""
 
     relay: str = DISABLED
-    """"disabled"; "default" for the public relays of iroh's makers; or the https URL of your own."""
+    """"disabled"; "default" for the public relays of iroh's makers; or the https URL of your own, http where that is
+    a private address."""
 
     def __post_init__(self) -> None:
         if self.relay in (DISABLED, DEFAULT):
             return
         try:
             parts = urlsplit(self.relay)
-            is_good = parts.scheme == "https" and bool(parts.hostname) and not parts.username and parts.port != 0
+            is_good = bool(parts.hostname) and not parts.username and parts.port != 0
+            is_good = is_good and (parts.scheme == "https" or (parts.scheme == "http" and _is_private(parts)))
         except ValueError:
             is_good = False
         if not is_good or len(self.relay) > 64 or not self.relay.isprintable():
@@ -50,4 +53,12 @@ class RelayState(Struct, frozen=True):
 
 def is_relay(address: str) -> bool:
     """An address of a peer is either "host:port" or the URL of the relay that it is reached through."""
-    return address.startswith("https://")
+    return address.startswith(("https://", "http://"))
+
+
+def _is_private(parts: SplitResult) -> bool:
+    """An address within one site, where a relay needs no certificate: whoever reads along there is no stranger."""
+    try:
+        return ip_address(parts.hostname or "").is_private
+    except ValueError:
+        return False
