@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 # A pause of a busy machine is no bug of ours, so examples have no deadline.
 settings.register_profile("peerscope", deadline=None)
 settings.load_profile("peerscope")
 
+BROWSER = "tests/browser/"
 SLOWER_AND_SLOWER = ("sim", "tools", "e2e", "browser")
 
 # Programs that go by several names. Where tests get them from is in scripts/test-tools.
@@ -25,19 +28,27 @@ OTHER_NAMES = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order tests by their slowest marker, unmarked ones first: a plain mistake shows within seconds.
-
-    Where several processes share them, those of one file stay together, and all that use the browsers' network.
-    """
-    for item in items:
-        is_browser = item.get_closest_marker("browser") is not None
-        item.add_marker(pytest.mark.xdist_group("browser" if is_browser else item.path.name))
+    """Order tests by their slowest marker, unmarked ones first: a plain mistake shows within seconds."""
     items.sort(
         key=lambda item: max(
             (SLOWER_AND_SLOWER.index(m.name) + 1 for m in item.iter_markers() if m.name in SLOWER_AND_SLOWER),
             default=0,
         )
     )
+
+
+class ByNetwork(LoadFileScheduling):
+    """Tests that share a network run in one process: those of one file, and all in browsers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return BROWSER if file.startswith(BROWSER) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByNetwork | None:
+    """None: what xdist has for the way that was asked for."""
+    return ByNetwork(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
