@@ -166,6 +166,17 @@ def test_the_agent_of_another_state_directory_is_not_mistaken_for_ours(
     assert Identity(ours.secret()).peer_id.hex()[:10] in found["agent"]["message"]
 
 
+def test_an_agent_of_another_state_directory_is_pointed_at_where_none_of_ours_runs(
+    peerscope, agent: Agent, state: Path
+) -> None:
+    assert agent.http is not None
+    (state / CONFIG_FILE).write_text(f'[web]\nlisten = "{agent.http.removeprefix("http://")}"\n')
+    code, found = examine(peerscope, "--state", str(state))
+    assert (code, found["port of the dashboard"]["state"]) == (1, "bad")
+    assert found["agent"]["state"] == "warn"
+    assert f"doctor --api {agent.http}" in found["agent"]["advice"]
+
+
 def test_people_get_a_line_for_each(peerscope, state: Path) -> None:
     code, said, _ = peerscope("doctor", "--state", str(state))
     assert code == 0

@@ -141,6 +141,12 @@ def nobody() -> Finding:
     return warn("agent", "none runs", "start it: peerscope run")
 
 
+def elsewhere(me: Answer) -> Finding:
+    """No agent runs on this state directory, but one of another answers where ours would."""
+    message = f"none runs on this state directory; peer {me['short_id']} of another one answers at {me['http']}"
+    return warn("agent", message, f"examine that one: peerscope doctor --api {me['http']}; or give its --state")
+
+
 def mute() -> Finding:
     """One runs that cannot be asked."""
     return unknown("agent", "one runs, without an API to ask: web.listen is off")
