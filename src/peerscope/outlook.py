@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from peerscope.alerts.aggregators import aggregators
 from peerscope.alerts.incidents import Incident
@@ -40,7 +41,8 @@ from peerscope.views.replay import Replay, replay
 from peerscope.views.timeline import Change
 from peerscope.views.topology import Survey, Topology
 from peerscope.zones.overview import Contradictions, Zone, zones
-from peerscope.zones.whole import ZoneView, own_zone_view, whole_health, whole_regions, zone_views
+from peerscope.zones.summary import summary
+from peerscope.zones.whole import ZoneView, own_zone_view, whole_health, whole_metrics, whole_regions, zone_views
 
 MOMENT_S = 0.1
 LATENCY_S = 3.0
@@ -227,8 +229,21 @@ class Outlook(ABC):
         return self._latency
 
     def network_metrics(self) -> NetworkMetrics:
-        """What all peers measured: aggregates of the last five minutes, and trends."""
-        return self.tally.metrics()
+        """What the peers of our zone measured in the last five minutes, and trends; what all zones measure now."""
+        found, beyond = self.tally.metrics(), [zone.summary for zone in self.beyond()]
+        if not beyond:
+            return found
+        own = summary(
+            self.moment(),
+            self.mesh_links(),
+            (),
+            zone=found.zone,
+            aggregators=(),
+            addresses=(),
+            interval_s=self.config.zones.summary_interval_s,
+            rings=self.config.links.rings,
+        )
+        return replace(found, whole=whole_metrics(own, beyond))
 
     def conduct(self) -> list[Conduct]:
         """Neighbours that misbehaved lately, the worst first."""

@@ -5,15 +5,17 @@ import subprocess
 import sys
 import urllib.error
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
 
 from demo_network import DemoNetwork, demo_network, eventually, get, post
 
 PEERS = 18
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 SETTINGS = {"ZONE_MAX": "16", "HOLD_S": "2", "GRACE_S": "10", "SUMMARY_INTERVAL_S": "2"}
 
 
@@ -57,13 +59,20 @@ def test_a_network_beyond_one_zone_divides_itself_and_everybody_sees_the_whole(d
     asked = some(divided)
     for peer in asked:
         assert get(peer, "/api/v1/health")["total_peers"] == PEERS
+        measured = get(peer, "/api/v1/metrics")
+        assert measured["whole"]["total_peers"] == measured["whole"]["cpu_ratio"]["peers"] == PEERS
+        assert measured["zone"] == own_zone(peer)
+        assert measured["total_peers"] == zones(peer)[own_zone(peer)] < PEERS
+        assert f"all {len(zones(peer))} zones, {PEERS} peers" in printed("metrics", "--api", peer["http"])
     victim = divided.kill(2)
     far = next(peer for peer in asked if peer["region"] != victim["region"])
     eventually(lambda: get(far, "/api/v1/health")["down_peers"] == 1, "a death is known in other zones", within_s=90.0)
 
 
 @pytest.mark.e2e
-def test_an_alert_of_another_zone_is_acknowledged_by_its_headline(divided: DemoNetwork) -> None:
+def test_an_alert_of_another_zone_is_shown_and_acknowledged_by_its_headline(
+    divided: DemoNetwork, need: Callable[[str], str]
+) -> None:
     """The death of before: known elsewhere by the id that heads its zone's summary."""
     known: dict[str, tuple[dict[str, Any], str]] = {}
 
@@ -76,6 +85,16 @@ def test_an_alert_of_another_zone_is_acknowledged_by_its_headline(divided: DemoN
 
     eventually(is_known, "an alert heads another zone", within_s=60.0)
     alert, (far, zone) = known.popitem()
+    assert alert in printed("alerts", "--api", far["http"])
+    others = zones(far).keys() - {own_zone(far)}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=need("chromium"), args=FLAGS)
+        page = browser.new_page()
+        page.goto(f"{far['http']}/#panel=alerts")
+        expect(page.get_by_test_id("other-zones-alerts")).to_contain_text(alert, timeout=30_000)
+        page.get_by_role("tab", name="Regions").click()
+        expect(page.get_by_test_id("other-zones").locator("tbody tr")).to_have_count(len(others), timeout=30_000)
+        browser.close()
     assert post(far, "/api/v1/acknowledgements", {"key": alert, "author": "ana", "reason": "on it"})["key"] == alert
     near = next(peer for peer in divided.peers[3:] if own_zone(peer) == zone)
 

@@ -15,6 +15,7 @@ from peerscope.records.summary import Summary, withdrawn
 from peerscope.views.links import mesh_links
 from peerscope.zones.overview import Contradictions, combined, distinct, zones
 from peerscope.zones.summary import summary
+from peerscope.zones.whole import whole_metrics
 
 INTERVAL_MS = 30_000
 
@@ -142,9 +143,7 @@ def test_whoever_names_whom_every_zone_has_speakers_that_name_themselves(
 def test_order_and_repetition_change_nothing(said: list[tuple[int, Summary]]) -> None:
     found = zones(told(*said), 1.0)
     assert [(zone.zone, zone.summary.members) for zone in found] == [("eu/", 50), ("us/", 20)]
-    whole = combined(None, [zone.summary for zone in found])
-    assert whole is not None
-    assert whole.members == 70
+    assert combined([zone.summary for zone in found]).members == 70
 
 
 def test_a_summary_counts_each_member_once_and_its_parts_add_up() -> None:
@@ -168,13 +167,18 @@ def test_sketches_of_zones_merge_and_sums_add_up() -> None:
     slow, fast = Sketch(), Sketch()
     slow.add(0.2, 3)
     fast.add(0.01, 3)
-    whole = combined(
-        replace(one, latency=slow.to_body(), throughput_bytes_s=5), [replace(other, latency=fast.to_body())]
-    )
-    assert whole is not None
+    one, other = replace(one, latency=slow.to_body(), throughput_bytes_s=5), replace(other, latency=fast.to_body())
+    whole = combined([one, other])
     assert Sketch.of(whole.latency).count == 6
     assert whole.throughput_bytes_s == 5
-    assert combined(None, []) is None
+    told = whole_metrics(one, [other])
+    assert told is not None
+    assert (told.zones, told.total_peers, told.throughput_bytes_s, told.cpu_ratio) == (2, 20, 5, None)
+    assert told.link_rtt_s is not None
+    assert (told.link_rtt_s.peers, told.link_rtt_s.peak) == (6, 0.2)
+    assert told.link_rtt_s.mean == pytest.approx(0.105)
+    assert told.link_rtt_s.p95 == pytest.approx(0.2, rel=0.01)
+    assert whole_metrics(one, []) is None
 
 
 def test_whoever_spoke_before_half_the_zone_died_is_not_named_and_who_goes_on_contradicting_is() -> None:

@@ -18,6 +18,7 @@ from rich.tree import Tree
 from peerscope.cli.api import api_options, ask, ask_all, order
 from peerscope.cli.look import SEVERITIES as STYLES
 from peerscope.cli.look import SHORT_HEX, age
+from peerscope.cli.zones import headlines
 
 ORDER = tuple(reversed(STYLES))
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -55,7 +56,7 @@ def _author() -> str:
 def alerts(
     everything: bool, severity: str | None, region: str | None, wants_rules: bool, api: str, token: str, as_json: bool
 ) -> None:
-    """Alerts of the whole network, the gravest first."""
+    """Alerts, the gravest first: all of our zone, and the gravest of the others if the network is divided."""
     if wants_rules:
         _rules(ask(api, token, "/api/v1/rules"), as_json)
         return
@@ -66,9 +67,18 @@ def alerts(
         click.echo(json.dumps(found))
         return
     console = Console()
-    if not found:
+    if found:
+        console.print(_table(found))
+    else:
         console.print("no alerts")
-        return
+    for zone in ask(api, token, "/api/v1/zones"):
+        if count := sum(zone["alerts"].values()) if not zone["is_ours"] else 0:
+            console.print(Text(f"{zone['zone']}: {count} active; the gravest of them:", "bold"))
+            for line in headlines(zone):
+                console.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def _table(found: list[dict[str, Any]]) -> Table:
     table = Table("severity", "rule", "about", "state", "since", "", box=None, pad_edge=False)
     for one in found:
         table.add_row(
@@ -79,7 +89,7 @@ def alerts(
             Text(age(time.time() - (one["resolved_at"] or one["started_at"]))),
             Text(_remarks(one), "dim"),
         )
-    console.print(table)
+    return table
 
 
 @click.command()

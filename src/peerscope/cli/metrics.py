@@ -31,7 +31,8 @@ def metrics(api: str, token: str, as_json: bool) -> None:
         return
     console = Console()
     minutes = found["window_s"] / 60
-    console.print(f"{found['active_peers']} of {found['total_peers']} peers active, last {minutes:.0f} min")
+    place = f" of zone {found['zone']}" if found["zone"] else ""
+    console.print(f"{found['active_peers']} of {found['total_peers']} peers{place} active, last {minutes:.0f} min")
     table = Table("", *STATISTICS, "peers", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for column in table.columns:
         column.no_wrap = True
@@ -41,11 +42,25 @@ def metrics(api: str, token: str, as_json: bool) -> None:
         known = {name: values for name, values in found[part].items() if values is not None}
         table.add_row(Text(part if known else f"{part}: nobody told", "bold"))
         for name, values in known.items():
-            cells = (written(name, values[statistic]) for statistic in STATISTICS)
-            table.add_row(Text(f"  {name}"), *cells, str(values["peers"]))
+            _add_row(table, name, values)
+    if (whole := found["whole"]) is not None:
+        table.add_row(Text(f"all {whole['zones']} zones, {whole['total_peers']} peers, now", "bold"))
+        for name in ("cpu_ratio", "memory_ratio"):
+            if whole[name] is not None:
+                _add_row(table, name, whole[name])
+        if whole["throughput_bytes_s"] is not None:
+            _add_row(table, "throughput_bytes_s", {"sum": whole["throughput_bytes_s"]})
+        if whole["link_rtt_s"] is not None:
+            _add_row(table, "link latency_s", whole["link_rtt_s"] | {"peers": None})
     console.print(table)
     for name, field in TRENDS.items():
         console.print(Text(f"trend of {name:<16}{_trend(found['trends'][name], field)}"), soft_wrap=True)
+
+
+def _add_row(table: Table, name: str, values: dict[str, Any]) -> None:
+    cells = (written(name, values.get(statistic)) for statistic in STATISTICS)
+    peers = values.get("peers")
+    table.add_row(Text(f"  {name}"), *cells, "-" if peers is None else str(peers))
 
 
 def lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:

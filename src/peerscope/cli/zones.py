@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 from rich.console import Console
@@ -37,9 +38,13 @@ def zones(api: str, token: str, as_json: bool) -> None:
     console = Console()
     console.print(table)
     for one in found:
-        for line in one["headlines"]:
-            severity = Severity(line["severity"]).name.lower()
-            console.print(Text(f"{one['zone']}: {severity}: {line['title']} ({line['id']})"), soft_wrap=True)
+        for line in headlines(one):
+            console.print(Text(f"{one['zone']}: {line}"), soft_wrap=True)
     for one in found:
         for peer in one["disagreeing"]:
             click.echo(f"{one['zone']}: the others contradict its aggregator {peer[:SHORT_HEX]}")
+
+
+def headlines(zone: dict[str, Any]) -> list[str]:
+    """The gravest alerts of a zone that is not ours, a line each."""
+    return [f"{Severity(one['severity']).name.lower()}: {one['title']} ({one['id']})" for one in zone["headlines"]]

@@ -68,8 +68,21 @@ class AgentAggregate(Struct, frozen=True):
     lag_s: Distribution | None = None
 
 
+class WholeMetrics(Struct, frozen=True):
+    """All zones of a network that is divided: what they tell each other in summary, as it is now."""
+
+    zones: int
+    total_peers: int
+    cpu_ratio: Distribution | None
+    memory_ratio: Distribution | None
+    link_rtt_s: Distribution | None
+    """Of links; `peers` counts these."""
+    throughput_bytes_s: int | None
+    """The sum over all who know theirs."""
+
+
 class NetworkMetrics(Struct, frozen=True):
-    """The whole network, measured."""
+    """The whole network, measured; of one that is divided, our zone."""
 
     total_peers: int
     """Everybody remembered who did not say goodbye."""
@@ -83,6 +96,10 @@ class NetworkMetrics(Struct, frozen=True):
     trends: Trends
     last_updated: float
     """Unix seconds."""
+    zone: str = ""
+    """Whose peers these are; "" where the network is not divided."""
+    whole: WholeMetrics | None = None
+    """null where the network is not divided."""
 
 
 def network_metrics(moment: Moment, window: Window, trends: Trends) -> NetworkMetrics:
@@ -102,6 +119,7 @@ def network_metrics(moment: Moment, window: Window, trends: Trends) -> NetworkMe
         agent=AgentAggregate(**parts["agent"]),
         trends=trends,
         last_updated=moment.wall,
+        zone=moment.zone,
     )
 
 

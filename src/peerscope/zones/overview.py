@@ -91,11 +91,8 @@ def _distance(claim: Claim, counts: Sequence[int]) -> int:
     return sum(abs(ours - theirs) for ours, theirs in zip(counts, claim.summary.counted, strict=True))
 
 
-def combined(own: Summary | None, others: Iterable[Summary]) -> Summary | None:
-    """One summary of all zones: counts and sums added, sketches merged. None without any."""
-    parts = [*([own] if own is not None else []), *others]
-    if not parts:
-        return None
+def combined(parts: Sequence[Summary]) -> Summary:
+    """One summary of all these zones, one at least: counts and sums added, sketches merged."""
     throughputs = [part.throughput_bytes_s for part in parts if part.throughput_bytes_s is not None]
     return replace(
         parts[0],

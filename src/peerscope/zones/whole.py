@@ -9,11 +9,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.records.identity import PeerId
-from peerscope.records.sketch import Sketch
+from peerscope.records.sketch import Sketch, SketchBody
 from peerscope.records.summary import RegionLine, Summary
+from peerscope.views.aggregates import Distribution, WholeMetrics
 from peerscope.views.health import NetworkHealth
 from peerscope.views.regions import RegionConfig, RegionHealth, RegionStatus
-from peerscope.zones.overview import Zone
+from peerscope.zones.overview import Zone, combined
 
 
 class Headline(Struct, frozen=True):
@@ -127,6 +128,29 @@ def whole_health(own: NetworkHealth, beyond: Sequence[Summary], latencies: Itera
         connectivity=_share(own, links, expected, beyond),
         zones=1 + len(beyond),
     )
+
+
+def whole_metrics(own: Summary, beyond: Sequence[Summary]) -> WholeMetrics | None:
+    """What all zones measure. `own`: what a summary of ours says now; None where there are no others."""
+    if not beyond:
+        return None
+    all_zones = combined([own, *beyond])
+    return WholeMetrics(
+        zones=1 + len(beyond),
+        total_peers=all_zones.members,
+        cpu_ratio=_distribution(all_zones.cpu),
+        memory_ratio=_distribution(all_zones.memory),
+        link_rtt_s=_distribution(all_zones.latency),
+        throughput_bytes_s=all_zones.throughput_bytes_s,
+    )
+
+
+def _distribution(body: SketchBody) -> Distribution | None:
+    sketch = Sketch.of(body)
+    median, p95 = sketch.quantile(0.5), sketch.quantile(0.95)
+    if median is None or p95 is None or sketch.most is None:
+        return None
+    return Distribution(sketch.count, sketch.total / sketch.count, median, p95, sketch.most, None)
 
 
 def whole_regions(

@@ -7,6 +7,7 @@ import { Silences } from "./orders.js";
 import { SEVERITIES, Severity, gravestFirst } from "./severities.js";
 import { Choice, Panel } from "./tabs.js";
 import { Threats } from "./threats.js";
+import { OtherZonesAlerts, useOtherZones } from "./zones.js";
 import { useAnswer } from "./ask.js";
 import { alerts, isPast, live, panel, perStatus, selected, statusFilter, trouble } from "./state.js";
 import { count, plain } from "./format.js";
@@ -39,28 +40,30 @@ function noteOf(open) {
 }
 
 function Active() {
+  const zones = useOtherZones();
   const incidents = gravestFirst(trouble.value.incidents.filter(({ state }) => state === "open"));
   const grouped = new Set(incidents.map(({ id }) => id));
   const alone = gravestFirst([...alerts.value.values()].filter(({ incident }) => !grouped.has(incident)));
   const total = Object.values(trouble.value.firing).reduce((sum, number) => sum + number, 0);
   const told = [...alerts.value.values()].filter(({ state }) => state === "firing").length;
-  if (incidents.length === 0 && alone.length === 0) return html`<${Quiet} />`;
   return html`
+    ${incidents.length === 0 && alone.length === 0 && html`<${Quiet} where=${zones.length > 0 ? "our zone" : "the whole network"} />`}
     ${incidents.map((incident) => html`<${Incident} key=${incident.id} incident=${incident} />`)}
     ${alone.length > 0 && html`
       ${incidents.length > 0 && html`<h3>By themselves <span class="muted">${alone.length}</span></h3>`}
       <${AlertRows} list=${alone} />`}
-    ${total > told && html`<p class="muted">The gravest ${count(told)} of ${count(total)} alerts. <code>peerscope alerts</code> lists them all.</p>`}`;
+    ${total > told && html`<p class="muted">The gravest ${count(told)} of ${count(total)} alerts. <code>peerscope alerts</code> lists them all.</p>`}
+    <${OtherZonesAlerts} zones=${zones} />`;
 }
 
-function Quiet() {
+function Quiet({ where }) {
   const bad = (perStatus.value.down ?? 0) + (perStatus.value.unhealthy ?? 0);
   const show = () => {
     selected.value = null;
     statusFilter.value = new Set(["down", "unhealthy"]);
   };
   return html`<div class="empty quiet" data-testid="quiet"><h3><span aria-hidden="true">✓</span> ${isPast.value ? "Nothing was wrong" : "Nothing needs you"}</h3>
-    <p>No alert fires in the whole network${bad > 0
+    <p>No alert fires in ${where}${bad > 0
       ? html`, though <button class="link" onClick=${show}>${bad} ${bad === 1 ? "peer is" : "peers are"} down or unhealthy</button>.`
       : ", and no peer is down or unhealthy."}</p></div>`;
 }

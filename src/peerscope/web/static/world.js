@@ -6,6 +6,7 @@ import { Glyph, STATUSES, band } from "./statuses.js";
 import { bareMs, count, latency, median, percent, plain } from "./format.js";
 import { links, nodes, regions, search } from "./state.js";
 import { placeOf } from "./geography.js";
+import { OtherZones } from "./zones.js";
 
 const WIDTH = 960;
 const HEIGHT = 460;
@@ -45,6 +46,7 @@ export function Regions() {
     ${list.length === 0 ? html`<div class="empty"><h3>No region is known</h3>
       <p>Start agents with <code>--region NAME</code>, or let the country of their address decide with <code>peer.geo</code>.</p></div>`
       : html`${shown === "map" ? html`<${World} placed=${placed} all=${list} />` : html`<${Matrix} list=${list} />`}<${Table} list=${list} />`}
+    <${OtherZones} />
   <//>`;
 }
 
