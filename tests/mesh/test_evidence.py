@@ -139,10 +139,49 @@ def test_an_observer_that_is_accused_itself_does_not_count() -> None:
     assert verdict(statements).quorum == 2
     statements += [report(cut_off, [SUBJECT, *OBSERVERS[3:5]], version=HEARD_MS + 1)]
     statements += [accusation(OBSERVERS[3], cut_off, silence_s=2.0)]
-    found = verdict(statements)
+    found = verdict(statements, STOOD_S)  # so long it has been silent itself
     assert (found.verdict, found.quorum, set(found.observers)) == (SUSPECT, 2, set(rest))
     assert [(claim.observer, claim.counts) for claim in found.accusations] == [(cut_off, False)]
     assert not found.has_majority
+
+
+def again(ledger: Ledger, *, heard_ms: int, silence_ms: int, at: float) -> None:
+    """The first two observers say it (again), at this local time."""
+    for number, one in enumerate(OBSERVERS[:2]):
+        body = Observations((Observation(ref(SUBJECT), heard_ms, silence_ms), Observation(bytes(8), HEARD_MS, number)))
+        ledger.merge(unsigned(one, body, HEARD_MS + round(at * 1000) + 60_000), body, at)
+
+
+def test_what_is_said_again_stands_as_long_as_before() -> None:
+    ledger = ledger_of(network(2))
+    again(ledger, heard_ms=HEARD_MS, silence_ms=4_000, at=0.0)
+    assert weigh(ledger, SUBJECT, STAND_S - 0.1, down_after_s=4.0).verdict is SUSPECT
+    assert weigh(ledger, SUBJECT, STAND_S, down_after_s=4.0).verdict is DOWN
+    again(ledger, heard_ms=HEARD_MS, silence_ms=7_000, at=3.0)
+    found = weigh(ledger, SUBJECT, 3.0, down_after_s=4.0)
+    assert (found.verdict, [claim.stood_s for claim in found.accusations]) == (DOWN, [3.0, 3.0])
+
+
+@pytest.mark.parametrize(("heard_ms", "silence_ms"), [(HEARD_MS, 8_000), (HEARD_MS + 4_500, 3_000)])
+def test_what_was_refuted_in_between_has_to_stand_anew(heard_ms: int, silence_ms: int) -> None:
+    ledger = ledger_of(network(2))
+    again(ledger, heard_ms=HEARD_MS, silence_ms=4_000, at=0.0)
+    ledger.merge(*report(SUBJECT, OBSERVERS[:2], version=HEARD_MS + 4_200), 0.2)
+    again(ledger, heard_ms=heard_ms, silence_ms=silence_ms, at=3.0)
+    assert weigh(ledger, SUBJECT, 3.0, down_after_s=4.0).verdict is SUSPECT
+    assert weigh(ledger, SUBJECT, 3.0 + STAND_S, down_after_s=4.0).verdict is DOWN
+
+
+def test_a_liar_who_outruns_refutations_on_their_way_does_not_weigh_while_its_victim_speaks() -> None:
+    ledger, late_s = ledger_of(network(2)), 0.3
+    for turn in range(40):
+        now = turn * 0.1
+        silence_ms = round(now * 1000) + 1_000
+        again(ledger, heard_ms=HEARD_MS, silence_ms=silence_ms, at=now)
+        if now >= late_s:
+            refutation = HEARD_MS + silence_ms - round(late_s * 1000) + 1  # of what was said that long ago
+            ledger.merge(*report(SUBJECT, OBSERVERS[:2], version=refutation), now - late_s / 2)
+        assert weigh(ledger, SUBJECT, now, down_after_s=0.5).verdict is SUSPECT
 
 
 def test_an_observer_without_a_say_takes_no_side_and_raises_no_quorum() -> None:

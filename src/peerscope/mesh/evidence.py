@@ -15,7 +15,7 @@ from ipaddress import ip_network
 
 from msgspec import Struct
 
-from peerscope.records.bodies import Kind, Observation
+from peerscope.records.bodies import Kind, Observation, Observations
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Ledger
 
@@ -23,8 +23,9 @@ EXPIRY_INTERVALS = 3
 """A report is void after so many of its own intervals."""
 
 STAND_S = 1.2
-"""An accusation weighs against its subject once it has stood for so long. The living refute within a round trip through
-the network, so a liar who repeats itself faster never weighs, and one who waits is refuted."""
+"""An accusation weighs against its subject once it has stood for so long, and the subject has been silent for so long.
+The living refute within a round trip through the network, so a liar who repeats itself faster never weighs, and one who
+waits is refuted. What was said before stands as long as before when it is said again."""
 
 LINKS_MIN = 2
 """Where the subject told of fewer, all who lost it may say so, so that no one is down on one word."""
@@ -52,6 +53,8 @@ class Accusation(Struct, frozen=True):
     """The subject's own version clock when the observer last heard it."""
     silence_s: float
     """How long the silence has lasted now, as the observer saw it."""
+    stood_s: float
+    """How long the subject could have refuted it, and did not speak."""
     reason: str
     counts: bool
     """False when the observer is itself accused: it may be the one that is cut off."""
@@ -90,7 +93,7 @@ class Assessment:
         self._down_after_s = down_after_s
         self._by_prefix = by_prefix
         self._watchers: dict[PeerId, list[PeerId]] = {}
-        self._lost: dict[PeerId, dict[bytes, Observation]] = {}
+        self._lost: dict[PeerId, dict[bytes, tuple[Observation, float]]] = {}
         self._newest: dict[PeerId, tuple[int, float] | None] = {}
         self._accused: dict[PeerId, bool] = {}
 
@@ -103,13 +106,16 @@ class Assessment:
         heard_by: list[PeerId] = []
         accusations: list[Accusation] = []
         for observer in self.watchers(subject):
-            accusation = self.accusation_by(observer, subject)
-            if accusation is None and not hears(ledger, observer, subject, now):
+            claim = self._claim_by(observer, subject)
+            if claim is None and not hears(ledger, observer, subject, now):
                 continue
             counts = not self.is_accused(observer)
-            if accusation is not None:
-                silence_s = _silence_s(ledger, observer, accusation, now)
-                accusations.append(Accusation(observer, accusation.heard_ms, silence_s, accusation.reason, counts))
+            if claim is not None:
+                said, since = claim
+                silence_s = _silence_s(ledger, observer, said, now)
+                accusations.append(
+                    Accusation(observer, said.heard_ms, silence_s, max(0.0, now - since), said.reason, counts)
+                )
             else:
                 heard_by.append(observer)
             if counts:
@@ -117,7 +123,7 @@ class Assessment:
         voices = _voices(ledger, observers, self._by_prefix)
         needed = quorum(len(voices))
         silences_s = {a.observer: a.silence_s for a in accusations if a.counts}
-        settled_s = {o: silences_s[o] for o in silences_s if has_stood(ledger, o, now)}
+        settled_s = {a.observer: a.silence_s for a in accusations if a.counts and a.stood_s >= STAND_S}
         accusing = sum(all(o in silences_s for o in voice) for voice in voices)
         convinced = sum(all(settled_s.get(o, 0.0) >= self._down_after_s for o in voice) for voice in voices)
         verdict = Verdict.ALIVE
@@ -138,20 +144,32 @@ class Assessment:
         if found is None:
             found = self._accused[peer] = any(
                 watcher in self._ledger.accusers
-                and self.accusation_by(watcher, peer) is not None
-                and has_stood(self._ledger, watcher, self._now)
+                and (claim := self._claim_by(watcher, peer)) is not None
+                and self._now - claim[1] >= STAND_S
                 for watcher in self.watchers(peer)
             )
         return found
 
     def accusation_by(self, observer: PeerId, subject: PeerId) -> Observation | None:
         """The observer's claim against the subject, unless the subject has refuted it since."""
+        claim = self._claim_by(observer, subject)
+        return claim[0] if claim is not None else None
+
+    def _claim_by(self, observer: PeerId, subject: PeerId) -> tuple[Observation, float] | None:
+        """The same, with the local time since which the subject could have refuted it and did not speak."""
         lost = self._lost.get(observer)
         if lost is None:
-            said = self._ledger.observations(observer)
-            lost = self._lost[observer] = {one.subject: one for one in reversed(said.lost)} if said is not None else {}
-        observation = lost.get(ref(subject)) if lost else None
-        return observation if observation is not None and self._stands(subject, observation) else None
+            entry = self._ledger.get(observer, Kind.OBSERVATIONS)
+            said = entry.body if entry is not None else None
+            lost = self._lost[observer] = {}
+            if entry is not None and isinstance(said, Observations):
+                for one, since in zip(said.lost, entry.since, strict=True):
+                    lost.setdefault(one.subject, (one, since))
+        claim = lost.get(ref(subject)) if lost else None
+        if claim is None or not self._stands(subject, claim[0]):
+            return None
+        newest = self._newest[subject]
+        return claim[0], max(claim[1], newest[1] if newest is not None else claim[1])
 
     def _stands(self, subject: PeerId, observation: Observation) -> bool:
         """Neither refuted by a later record of the subject, nor dated in the subject's own future."""
@@ -249,12 +267,6 @@ def _newest(ledger: Ledger, subject: PeerId) -> tuple[int, float] | None:
         return None
     newest = max(entries, key=lambda entry: entry.record.version)
     return newest.record.version, newest.heard_at
-
-
-def has_stood(ledger: Ledger, observer: PeerId, now: float) -> bool:
-    """The observer's claims were issued long enough ago for their subjects to refute them."""
-    entry = ledger.get(observer, Kind.OBSERVATIONS)
-    return entry is not None and now - entry.heard_at >= STAND_S
 
 
 def hears(ledger: Ledger, observer: PeerId, subject: PeerId, now: float) -> bool:

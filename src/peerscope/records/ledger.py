@@ -21,7 +21,7 @@ from enum import Enum
 from msgspec import Struct
 
 from peerscope.errors import ConfigError
-from peerscope.records.bodies import Body, Kind, Observations, Profile, Report
+from peerscope.records.bodies import Body, Kind, Observation, Observations, Profile, Report
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.record import Record
 
@@ -53,6 +53,9 @@ class Entry(Struct, frozen=True, gc=False):
     """Local monotonic seconds at which the record was issued, as far as its age in transit is known."""
     skew_s: float = 0.0
     """How far the origin's wall clock seemed ahead of ours (transit not subtracted where unknown)."""
+    since: tuple[float, ...] = ()
+    """Of observations, by their order: when each was first issued, as `heard_at`. To say it again does not make it new,
+    unless its subject has refuted it in between."""
 
 
 class Merge(Enum):
@@ -100,7 +103,8 @@ class Ledger:
             self._buckets[origin[0]].add(origin)
         ours = entries.get(record.kind)
         if ours is None or record.version > ours.record.version:
-            self._put(entries, Entry(record, body, record.digest(), heard_at, skew_s), ours)
+            since = self._since(body, heard_at, ours)
+            self._put(entries, Entry(record, body, record.digest(), heard_at, skew_s, since), ours)
             return Merge.STORED
         if record.version < ours.record.version:
             return Merge.OLDER
@@ -109,7 +113,7 @@ class Ledger:
             return Merge.KNOWN
         self._prove(origin, record, ours.record)
         if digest < ours.digest:
-            self._put(entries, Entry(record, body, digest, heard_at, skew_s), ours)
+            self._put(entries, Entry(record, body, digest, heard_at, skew_s, self._since(body, heard_at, None)), ours)
         return Merge.EQUIVOCATION
 
     def lacks(self, origin: PeerRef, kind: int, version: int) -> bool:
@@ -212,6 +216,22 @@ class Ledger:
             self._count_missed(entry, 1)
         self.revision += 1
         self.news += entry.record.kind != Kind.REPORT
+
+    def _since(self, body: Body, heard_at: float, replaced: Entry | None) -> tuple[float, ...]:
+        if not isinstance(body, Observations):
+            return ()
+        first: dict[tuple[bytes, int], float] = {}
+        if replaced is not None and isinstance(replaced.body, Observations):
+            for one, at in zip(replaced.body.lost, replaced.since, strict=True):
+                if not self._is_refuted(one):
+                    first[one.subject, one.heard_ms] = at
+        return tuple(first.get((one.subject, one.heard_ms), heard_at) for one in body.lost)
+
+    def _is_refuted(self, observation: Observation) -> bool:
+        """The subject spoke after the silence that is told of."""
+        subject = self._by_ref.get(PeerRef(observation.subject))
+        entries = self._origins[subject].values() if subject is not None else ()
+        return any(entry.record.version > observation.heard_ms + observation.silence_ms for entry in entries)
 
     def _count_missed(self, entry: Entry, step: int) -> None:
         for observation in entry.body.lost if isinstance(entry.body, Observations) else ():
