@@ -18,7 +18,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-REFUSED = ("WebSocket connection to", "ERR_CONNECTION_REFUSED", "status of 400")
+REFUSED = ("WebSocket connection to", "ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "status of 400")
 """The browser's own lines while a peer is dead, and where it refuses what it was asked."""
 
 
