@@ -25,6 +25,7 @@ from peerscope.credentials import CredentialFiles
 from peerscope.errors import PeerscopeError
 from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
+from peerscope.footprint import shrinking
 from peerscope.history.past import past_day
 from peerscope.history.recorder import Recorder
 from peerscope.mesh.events import Effect, Leave, Publish, Recall, WallClock
@@ -147,7 +148,7 @@ class Monitor(Outlook):
         parts.append(self.tally.run(recall))
         parts.append(self.alerting.run(self._driver, self.traffic, self.recorder))
         parts += [*self.exports.parts(), speak(self, self._driver)]
-        parts.append(self.notifying.run())
+        parts += [self.notifying.run(), *shrinking()]
         for work in parts:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
