@@ -22,6 +22,12 @@ PEERS = 4
 NOBODY = Identity(b"n" * 32).peer_id
 
 
+@pytest.fixture(autouse=True)
+def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake that a busy machine lost is tried again within seconds; patience ends before three long ones do."""
+    monkeypatch.setattr("peerscope.transport.iroh.DIAL_TIMEOUT_S", 5.0)
+
+
 @contextlib.asynccontextmanager
 async def agents(state: Path, **network: Any) -> AsyncIterator[list[Monitor]]:
     """Some agents, all linked to all."""
