@@ -34,11 +34,11 @@ class Loop:
         """The result of a coroutine."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
 
-    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+    def call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """The result of a plain function, called where it meets nobody half-way."""
 
         async def calling() -> T:
-            return function(*arguments)
+            return function(*arguments, **options)
 
         return self.run(calling())
 
