@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,27 @@ def test_an_agent_of_another_state_directory_is_pointed_at_where_none_of_ours_ru
     assert (code, found["port of the dashboard"]["state"]) == (1, "bad")
     assert found["agent"]["state"] == "warn"
     assert f"doctor --api {agent.http}" in found["agent"]["advice"]
+
+
+def test_whoever_holds_our_port_is_not_shown_our_token(peerscope, state: Path) -> None:
+    asked: list[bytes] = []
+
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            asked.append(connection.recv(65_536))
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnull")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        stranger = threading.Thread(target=answer, args=(server,))
+        stranger.start()
+        listen = f"127.0.0.1:{server.getsockname()[1]}"
+        (state / CONFIG_FILE).write_text(f'[web]\nlisten = "{listen}"\ntoken = "a-long-and-secret-token"\n')
+        _, found = examine(peerscope, "--state", str(state), "--token", "another-secret-token")
+        stranger.join()
+    assert found["agent"]["message"] == "none runs"
+    assert asked[0].startswith(b"GET /api/v1/self")
+    assert b"secret" not in asked[0]
 
 
 def test_people_get_a_line_for_each(peerscope, state: Path) -> None:

@@ -71,6 +71,8 @@ def alerts(
         console.print(_table(found))
     else:
         console.print("no alerts")
+    if severity or region:  # of other zones it is not known which alerts that would be
+        return
     for zone in ask(api, token, "/api/v1/zones"):
         if count := sum(zone["alerts"].values()) if not zone["is_ours"] else 0:
             console.print(Text(f"{zone['zone']}: {count} active; the gravest of them:", "bold"))

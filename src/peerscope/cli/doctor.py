@@ -50,18 +50,19 @@ def examined(state: Path, given: Path | None, api: str | None, token: str) -> li
     if api is not None:  # perhaps of another machine: its key need not be here
         return found + _agent(api, token or config.web.token, None)
     if not machine.is_locked(state):
-        return [*found, _nobody(config, token), *machine.ports(config)]
+        return [*found, _nobody(config), *machine.ports(config)]
     if config.web.listen == "off":
         return [*found, network.mute()]
     return found + _agent(f"http://{config.web.listen}", token or config.web.token, machine.peer_id(state))
 
 
-def _nobody(config: Config, token: str) -> Finding:
-    """No agent of ours: perhaps the one that was meant runs on another state directory, as a demo's does."""
+def _nobody(config: Config) -> Finding:
+    """No agent of ours: perhaps the one that was meant runs on another state directory, as a demo's does. Whoever
+    answers there is not shown our token."""
     if config.web.listen == "off" or config.web.listen.endswith(":0"):
         return network.nobody()
     try:
-        return network.elsewhere(ask(f"http://{config.web.listen}", token or config.web.token, "/api/v1/self"))
+        return network.elsewhere(ask(f"http://{config.web.listen}", "", "/api/v1/self"))
     except (ApiError, KeyError, TypeError):
         return network.nobody()
 

@@ -36,7 +36,7 @@ class TransportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if not is_good or len(self.relay) > 64 or not self.relay.isprintable():
             raise ConfigError(
                 f'transport.relay is {self.relay[:80]!r}; must be "disabled", "default" or a URL like '
-                '"https://relay.example.org" of at most 64 characters'
+                '"https://relay.example.org" of at most 64 characters; http only at a private address'
             )
 
 
