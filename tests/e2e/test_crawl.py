@@ -1,10 +1,10 @@
 """`peerscope crawl` as an operator runs it: on a real demo, and on real Yggdrasil nodes."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,15 +62,21 @@ def test_a_demo_is_mapped_from_one_ticket_also_when_a_peer_is_killed(tmp_path: P
 def test_ctrl_c_prints_what_was_found_so_far(tmp_path: Path) -> None:
     with demo_network(tmp_path, peers=3) as network:
         ticket = network.peers[0]["ticket"]
-        network.kill(2)
+        network.kill(2)  # the crawl waits five seconds for its answer
         command = [sys.executable, "-m", "peerscope", "crawl", ticket, network.peers[2]["ticket"], "--json"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(3.0)  # it waits five seconds for the dead one
-        process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=30)
+        terminal, errors = os.openpty()  # on a terminal it tells how far it is
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+            os.close(errors)
+            shown = b""
+            while b"2 answered" not in shown:
+                shown += os.read(terminal, 4096)
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=30)
+        shown += os.read(terminal, 4096)
+        os.close(terminal)
         assert process.returncode == 130
         assert {peer["peer_id"] for peer in json.loads(output)["peers"]} == {p["peer_id"] for p in network.peers[:2]}
-        assert errors.startswith("peerscope: stopped by hand")
+        assert b"peerscope: stopped by hand" in shown
 
 
 @pytest.mark.tools

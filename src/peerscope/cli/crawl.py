@@ -146,7 +146,7 @@ async def _run(mapping: Mapping) -> tuple[CrawlView, bool]:
         task = shown.add_task("crawling")
 
         def progress(walk: Walk[Any]) -> None:
-            parts = f"{walk.found} found, {walk.asked} asked, {walk.unreachable} unreachable, depth {walk.depth}"
+            parts = f"{walk.found} found, {walk.heard} answered, {walk.unreachable} unreachable, depth {walk.depth}"
             shown.update(task, description=parts)
 
         return await mapping(stopping, progress), stopping.is_set()

@@ -131,6 +131,11 @@ class Walk(Generic[P]):
         return len(self._asked)
 
     @property
+    def heard(self) -> int:
+        """Peers that answered so far."""
+        return len(self._answered)
+
+    @property
     def unreachable(self) -> int:
         """Peers asked in vain so far."""
         return len(self._unreachable)
