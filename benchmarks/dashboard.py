@@ -5,7 +5,7 @@
 Prints JSON. `--simulate`: `peerscope simulate steady --serve` with so many peers, stopped (SIGSTOP) while frames are
 counted, since it would take a core of its own. `--generate`: a ledger of so many linked peers behind the same web app,
 first with its regions as bubbles, then with all of them opened. 0 leaves either out. The first paint is the median of
-five visits by a browser that has not seen the page. Frames are those in which the map
+nine visits by a browser that has not seen the page. Frames are those in which the map
 was drawn after an input event; the browser makes at most 60 in a second.
 """
 
@@ -52,7 +52,7 @@ from peerscope.web.feed import Feed
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 PATIENCE_S = 600.0
-VISITS = 5
+VISITS = 9
 NOBODY = "nobody is told of a network that is generated"
 MOVE = """([seconds, kind]) => new Promise((done) => {
   const canvas = document.querySelector("[data-testid=map]");
