@@ -16,6 +16,7 @@ from peerscope.alerts.own import Own, own_state
 from peerscope.alerts.rules import Rule
 from peerscope.chronicle import Chronicle
 from peerscope.history.recorder import Recorder
+from peerscope.pace import Pace
 from peerscope.traffic import Traffic
 from peerscope.transport.driver import Driver
 from peerscope.views.links import Link
@@ -75,10 +76,12 @@ class Alerting:
         """Look until cancelled. Whatever other peers say, nothing here ends the agent."""
         self._driver = driver
         self.engine = AlertEngine(driver.peer.me, self._rules, regions=lambda _: self._chronicle.regions)
+        pace = Pace()
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(pace.wait_s(LOOK_S))
             try:
-                self._look(self._own(driver, traffic, recorder))
+                with pace.looking():
+                    self._look(self._own(driver, traffic, recorder))
             except Exception:
                 log.exception("the look at alert rules failed")
 

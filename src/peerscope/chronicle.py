@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from peerscope.mesh.events import Effect, Forgotten, LinkChanged, Stored
+from peerscope.pace import Pace
 from peerscope.records.bodies import Observations, Profile, Report
 from peerscope.views.changes import VerdictChanges
 from peerscope.views.links import Link
@@ -61,6 +62,7 @@ class Chronicle:
         self._regions = RegionChanges(region_hold_s)
         self._is_stirred = False
         self._judging: asyncio.TimerHandle | None = None
+        self._judgement = Pace()
 
     def listen(self, listener: Listener) -> None:
         """Call with every event: {"event": ..., "at": Unix seconds, ...}."""
@@ -92,22 +94,23 @@ class Chronicle:
     async def run(self) -> None:
         """Statuses for the timeline, within a second after news; everything again after a while, as reports expire."""
         await asyncio.sleep(AGAIN_S)  # our own profile is in the ledger by then
-        again_at = 0.0
+        reviewing, again_at = Pace(), 0.0
         try:
             while True:
                 now = time.monotonic()
                 try:
-                    if self._is_stirred or now >= again_at:
-                        self._is_stirred = not self._verdicts.is_calm  # then time alone brings news
-                        if self._note_statuses():
-                            self._note_links()  # who is found down has lost its links with that
-                    if now >= again_at:
-                        again_at = now + REGIONS_S
-                        self._note_regions()
-                        self._note_links()
+                    with reviewing.looking():
+                        if self._is_stirred or now >= again_at:
+                            self._is_stirred = not self._verdicts.is_calm  # then time alone brings news
+                            if self._note_statuses():
+                                self._note_links()  # who is found down has lost its links with that
+                        if now >= again_at:
+                            again_at = now + REGIONS_S
+                            self._note_regions()
+                            self._note_links()
                 except Exception:
                     log.exception("the review of peers failed")
-                await asyncio.sleep(STATUSES_S)
+                await asyncio.sleep(reviewing.wait_s(STATUSES_S))
         finally:
             if self._judging is not None:
                 self._judging.cancel()
@@ -123,11 +126,12 @@ class Chronicle:
     def _judge(self) -> None:
         self._judging = None
         try:
-            self._note_verdicts()
+            with self._judgement.looking():
+                self._note_verdicts()
         except Exception:
             log.exception("the verdicts on peers failed")
         if not self._verdicts.is_calm:  # then verdicts also change with time alone
-            self._judge_in(AGAIN_S)
+            self._judge_in(self._judgement.wait_s(AGAIN_S))
 
     def _note_verdicts(self) -> None:
         for change in self._verdicts.update(self._moment()):

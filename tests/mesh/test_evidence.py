@@ -318,3 +318,18 @@ def test_who_died_after_telling_of_one_link_is_down_by_the_word_of_all_who_lost_
     assert (found.verdict, found.observers, found.quorum) == (DOWN, tuple(OBSERVERS[:3]), 2)
     assert verdict([*joining, report(OBSERVERS[0], [SUBJECT]), lost[1]]).verdict is SUSPECT
     assert verdict([*joining, *lost, report(SUBJECT, OBSERVERS[:1], version=HEARD_MS + 60_000)]).verdict is ALIVE
+
+
+def test_one_alone_among_many_needs_three_times_the_patience() -> None:
+    """Whoever joins is watched by few as yet, and its refutations come late where the machine has too much to do."""
+    joining = [profile(SUBJECT), report(SUBJECT, OBSERVERS[:2]), accusation(OBSERVERS[0], SUBJECT)]
+    elsewhere = [profile(OBSERVERS[5]), report(OBSERVERS[5], [OBSERVERS[6]])]
+    assert verdict(joining).verdict is DOWN, "nobody else is there"
+    found = verdict(joining + elsewhere)
+    assert (found.verdict, found.quorum, found.has_majority) == (SUSPECT, 1, True)
+    assert verdict(joining + elsewhere, 6.9).verdict is SUSPECT
+    assert verdict(joining + elsewhere, 7.0).verdict is DOWN
+    missed = [*joining[:2], accusation(OBSERVERS[0], SUBJECT, OBSERVERS[5]), *elsewhere]
+    assert verdict([*missed, report(OBSERVERS[5], OBSERVERS[:1], version=HEARD_MS + 1)], 3.0).verdict is DOWN
+    assert verdict([*joining, profile(OBSERVERS[5], left=True), elsewhere[1]]).verdict is DOWN
+    assert verdict(joining + elsewhere, 16.0).verdict is DOWN, "its report has expired"

@@ -188,6 +188,19 @@ def test_who_does_not_say_hello_in_time_is_hung_up_on() -> None:
     assert HELLO_TIMEOUT_S < now < HELLO_TIMEOUT_S + 2.0
 
 
+def test_while_we_are_behind_others_have_longer_to_say_hello() -> None:
+    peer = alone()
+    peer.handle(Connected(MALLORY.peer_id, False), 0.0)
+    now = 0.0
+    while now < 3 * HELLO_TIMEOUT_S:
+        now = max(now + 3.0, peer.deadline() + 1.0)  # every turn comes a second late
+        assert not [effect for effect in peer.tick(now) if isinstance(effect, Hangup)]
+        assert MALLORY.peer_id in peer.watch.links
+        if now > 2 * HELLO_TIMEOUT_S:
+            break
+    assert now > 2 * HELLO_TIMEOUT_S
+
+
 def strangers(count: int) -> list[Identity]:
     return [Identity(Random(seed).randbytes(32)) for seed in range(count)]
 

@@ -89,6 +89,25 @@ def test_after_a_late_turn_we_doubt_ourselves_for_a_while() -> None:
     assert watch.doubt(33.0 + LAG_HOLD_S) == 1.0
 
 
+def test_who_is_behind_probes_less_often() -> None:
+    """A machine with too much to do would drown in probes of its own."""
+    sent = []
+    for lag_s in (0.0, 1.5):
+        watch = watch_of(OTHERS[0])
+        run(watch, 0.0, 30.0, {OTHERS[0]})
+        if lag_s:
+            watch.lagged(lag_s, 30.0)
+        assert watch.patience(30.0) == 1.0 + lag_s / DetectorConfig().lag_s
+        pings, now = 0, 30.0
+        while not watch.lost():
+            now = max(now + 0.001, watch.deadline())
+            pings += len(watch.due(now, 1)[0])
+        sent.append((now - 30.0, pings))
+    (on_time_s, many), (late_s, few) = sent
+    assert late_s > 3 * on_time_s
+    assert few / late_s < 0.7 * many / on_time_s
+
+
 def test_a_watch_over_nobody_wants_nothing() -> None:
     watch = watch_of()
     assert watch.due(5.0, 1) == ([], [])

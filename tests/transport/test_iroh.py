@@ -92,6 +92,25 @@ def test_the_endpoint_has_the_id_of_its_key() -> None:
     with_ends(1, scenario)
 
 
+def test_who_knocks_behind_somebody_slow_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(slow: End, fast: End, host: End) -> None:
+        knocked, open_door = asyncio.Event(), IrohTransport._open
+
+        async def opens(transport: IrohTransport, incoming: Any) -> None:
+            if not knocked.is_set():
+                knocked.set()
+                await asyncio.Event().wait()
+            await open_door(transport, incoming)
+
+        monkeypatch.setattr(IrohTransport, "_open", opens)
+        slow.dial(host)
+        await knocked.wait()
+        fast.dial(host)
+        assert await host.next(Connected) == Connected(fast.id, False)
+
+    with_ends(3, scenario)
+
+
 @pytest.mark.parametrize("lane", Lane)
 def test_messages_go_both_ways_over_one_connection(lane: Lane) -> None:
     async def scenario(one: End, other: End) -> None:

@@ -30,6 +30,11 @@ waits is refuted. What was said before stands as long as before when it is said 
 LINKS_MIN = 2
 """Where the subject told of fewer, all who lost it may say so, so that no one is down on one word."""
 
+ALONE_PATIENCE = 3.0
+"""So many times longer an accusation has to stand, and its subject to be silent, where one observer alone takes a side
+though others are there. That is so while somebody joins: it has not named its neighbours yet, or we have not heard of
+them, and on a machine with too much to do what refutes the accusation comes late."""
+
 FUTURE_MS = 2_000
 """An accusation whose silence ends later than the subject's own clock can stand now, with this much slack for the time
 records travel, is a lie made to outlast refutation."""
@@ -122,10 +127,12 @@ class Assessment:
                 observers.append(observer)
         voices = _voices(ledger, observers, self._by_prefix)
         needed = quorum(len(voices))
+        patience = ALONE_PATIENCE if needed == 1 and self._is_one_of_many(observers[0], subject) else 1.0
         silences_s = {a.observer: a.silence_s for a in accusations if a.counts}
-        settled_s = {a.observer: a.silence_s for a in accusations if a.counts and a.stood_s >= STAND_S}
+        settled_s = {a.observer: a.silence_s for a in accusations if a.counts and a.stood_s >= STAND_S * patience}
         accusing = sum(all(o in silences_s for o in voice) for voice in voices)
-        convinced = sum(all(settled_s.get(o, 0.0) >= self._down_after_s for o in voice) for voice in voices)
+        down_after_s = self._down_after_s * patience
+        convinced = sum(all(settled_s.get(o, 0.0) >= down_after_s for o in voice) for voice in voices)
         verdict = Verdict.ALIVE
         if accusations:
             verdict = Verdict.DOWN if needed and convinced >= needed else Verdict.SUSPECT
@@ -137,6 +144,17 @@ class Assessment:
         if found is None:
             found = self._watchers[subject] = watchers(self._ledger, subject)
         return found
+
+    def _is_one_of_many(self, observer: PeerId, subject: PeerId) -> bool:
+        """Somebody else is there who ought to watch the subject too."""
+        return any(
+            peer != observer
+            and peer != subject
+            and is_reporting(self._ledger, peer, self._now)
+            and not has_left(self._ledger, peer)
+            and not self.is_accused(peer)
+            for peer in self._ledger
+        )
 
     def is_accused(self, peer: PeerId) -> bool:
         """Does anybody who may say so miss this peer, and did it have the time to refute that?"""
@@ -271,11 +289,19 @@ def _newest(ledger: Ledger, subject: PeerId) -> tuple[int, float] | None:
 
 def hears(ledger: Ledger, observer: PeerId, subject: PeerId, now: float) -> bool:
     """Does the observer's own unexpired report list the link?"""
-    entry, report = ledger.get(observer, Kind.REPORT), ledger.report(observer)
-    if entry is None or report is None or now > entry.heard_at + EXPIRY_INTERVALS * report.interval_ms / 1000:
+    report = ledger.report(observer)
+    if report is None or not is_reporting(ledger, observer, now):
         return False
     name = ref(subject)
     return any(link.peer == name for link in report.links)
+
+
+def is_reporting(ledger: Ledger, peer: PeerId, now: float) -> bool:
+    """Its newest report has not expired."""
+    entry, report = ledger.get(peer, Kind.REPORT), ledger.report(peer)
+    if entry is None or report is None:
+        return False
+    return now <= entry.heard_at + EXPIRY_INTERVALS * report.interval_ms / 1000
 
 
 def has_left(ledger: Ledger, peer: PeerId) -> bool:

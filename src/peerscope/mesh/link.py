@@ -188,12 +188,15 @@ class Link:
         """Something should have been heard by now."""
         return now >= self._overdue_at()
 
-    def next_ping_at(self) -> float:
-        """When to send the next ping: at the pinger's pace, faster in a silence, slowly once the link is lost."""
+    def next_ping_at(self, patience: float = 1.0) -> float:
+        """When to send the next ping: at the pinger's pace, faster in a silence, slowly once the link is lost.
+
+        `patience`: so many times slower in a silence, 1 or more.
+        """
         if self.lost:
             return self.last_sent + self._config.ping_interval_s
         regular = self.last_sent + self._config.ping_interval_s if self.pings else inf
-        return min(regular, max(self._overdue_at(), self.last_sent + self._config.probe_interval_s))
+        return min(regular, max(self._overdue_at(), self.last_sent + self._config.probe_interval_s * patience))
 
     def sent_ping(self, now: float) -> int:
         """Note a ping that goes out now; its sequence number."""

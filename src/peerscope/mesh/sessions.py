@@ -22,7 +22,8 @@ from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
 
 CONNECTIONS_MAX = 4 * LINKS_MAX
-HELLO_TIMEOUT_S = 5.0
+HELLO_TIMEOUT_S = 15.0
+"""Whoever everybody joins through at once has seconds of work before it can greet."""
 VISIT_S = 4.0
 """A guest leaves after this time: four or five pings."""
 CROWD = LINKS_MAX
@@ -258,6 +259,7 @@ class Sessions:
     def review(self, linger_s: float, now: float) -> None:
         """Close what never greeted, never told who it is, or is nobody's neighbour."""
         links = self._watch.links
+        hello_s = HELLO_TIMEOUT_S * self._watch.patience(now)
         # Whom everybody joins through makes room soon: a joiner needs one sync, and then its own neighbours.
         idle_s = linger_s if len(links) < CROWD else CROWD_LINGER_S
         for peer in sorted(links):
@@ -266,7 +268,7 @@ class Sessions:
             outlawed = self._outlawed(peer, link, now)
             if link.is_up and peer in self._neighbourhood.wanted:
                 self._crowds.met(peer)
-            if not link.greeted and age_s > HELLO_TIMEOUT_S:
+            if not link.greeted and age_s > hello_s:
                 self._watch.close(peer)
                 self._neighbourhood.failed(peer, now)
                 self._out.add(Hangup(peer, "no hello"))

@@ -87,7 +87,8 @@ class Watch:
         pings: list[tuple[PeerId, Ping]] = []
         lost: list[Link] = []
         factor: float | None = None
-        somebody = any(link.next_ping_at() <= now + PROBE_SLACK_S for link in self.links.values())
+        patience = self.patience(now)  # who is behind makes it worse by probing
+        somebody = any(link.next_ping_at(patience) <= now + PROBE_SLACK_S for link in self.links.values())
         slack_s = PING_SLACK_S if somebody else PROBE_SLACK_S
         for link in self.links.values():
             if link.wake_at > now + slack_s:
@@ -98,7 +99,7 @@ class Watch:
                 if link.is_silent(now, factor):
                     link.lose(now)
                     lost.append(link)
-            if link.next_ping_at() <= now + (PROBE_SLACK_S if overdue else slack_s):
+            if link.next_ping_at(patience) <= now + (PROBE_SLACK_S if overdue else slack_s):
                 seq = link.sent_ping(now)
                 rtt_s = link.rtt.last_s if link.pings else None
                 rtt_us = None if rtt_s is None else round(rtt_s * 1e6)
@@ -106,7 +107,7 @@ class Watch:
                 loss = None if ratio is None else round(ratio * RATIO_ONE)
                 place = link.news_of_us(coordinate)
                 pings.append((link.peer, Ping(seq, clock_ms, ahead_ms, rtt_us, loss, place)))
-            link.wake_at = link.next_ping_at()
+            link.wake_at = link.next_ping_at(patience)
             if link.is_up:  # doubt only makes it later: then it is asked once more than needed
                 link.wake_at = min(link.wake_at, link.silent_at(now, factor or 1.0))
         self._next_at = min((link.wake_at for link in self.links.values()), default=inf)
@@ -158,8 +159,14 @@ class Watch:
         """How far we distrust our own silence; 1 is not at all."""
         links = [link for link in self.links.values() if link.is_up]
         quiet = sum(link.is_overdue(now) for link in links)
-        lags = self._lags if self.is_lagging(now) else 0.0
-        return doubt(quiet=quiet, links=len(links), lags=lags, doubt_max=self._config.doubt_max)
+        return doubt(quiet=quiet, links=len(links), lags=self._lags_at(now), doubt_max=self._config.doubt_max)
+
+    def patience(self, now: float) -> float:
+        """How many times longer than usual others may take, since we are behind ourselves; 1 where we are not."""
+        return doubt(quiet=0, links=0, lags=self._lags_at(now), doubt_max=self._config.doubt_max)
+
+    def _lags_at(self, now: float) -> float:
+        return self._lags if self.is_lagging(now) else 0.0
 
     def _wake(self, link: Link, now: float) -> None:
         link.wake_at = now

@@ -35,6 +35,9 @@ ALPN = b"peerscope/1"
 DIAL_TIMEOUT_S = 30.0
 """A machine that starts many agents at once takes long to shake hands. Whoever gives up begins anew at the end of the
 queue, and what was begun is done for nothing: with 10 s, 200 agents on two cores got nowhere for a minute."""
+ACCEPTORS = 16
+"""So many who knock are looked at together. Each look takes a few turns of the event loop: one by one, a loop that is
+late would come to those who have given up by then."""
 CLOSE_TIMEOUT_S = 1.5
 """Without a dead peer it takes a millisecond; an agent leaves within three seconds."""
 CONNECTIONS_MAX = 512
@@ -58,7 +61,8 @@ class IrohTransport:
         self._finishing: set[asyncio.Task[None]] = set()
         self._doorman = Doorman(local_only=is_loopback(split_address(bound, "listen")[0]))
         self._handshakes: dict[int, asyncio.Task[None]] = {}
-        self._spawn(self._accept())
+        for _ in range(ACCEPTORS):
+            self._spawn(self._accept())
 
     @classmethod
     async def bind(
