@@ -362,7 +362,8 @@ async def main():
     transport = await IrohTransport.bind(b"n" * 32, "127.0.0.1:0")
     print(transport.ticket, flush=True)
     while True:
-        await transport.receive(3600.0)
+        for event in await transport.receive(3600.0):
+            print(type(event).__name__, getattr(event, "data", b"").decode(), flush=True)
 
 asyncio.run(main())
 """
@@ -382,6 +383,32 @@ def test_closing_with_a_dead_neighbour_ends_in_time() -> None:
             await one.transport.close()
 
     with subprocess.Popen([sys.executable, "-c", NEIGHBOUR], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            with_ends(1, scenario)
+        finally:
+            process.kill()
+
+
+@pytest.mark.e2e
+def test_a_goodbye_reaches_one_who_is_late() -> None:
+    """Whoever sees only the end of a connection takes the other for lost."""
+
+    async def scenario(one: End) -> None:
+        peer, addresses = parse_ticket(process.stdout.readline())
+        one.transport.dial(peer, addresses)
+        await one.next(Connected)
+        assert process.stdout.readline().split() == ["Connected"]
+        process.send_signal(signal.SIGSTOP)
+        one.transport.send(peer, b"bye", Lane.STREAM)
+        one.transport.hang_up(peer, "not a neighbour")
+        await asyncio.sleep(2.0)
+        process.send_signal(signal.SIGCONT)
+        read = asyncio.get_running_loop().run_in_executor
+        assert (await read(None, process.stdout.readline)).split() == ["Received", "bye"]
+        assert (await read(None, process.stdout.readline)).split() == ["Disconnected"]
+
+    with subprocess.Popen([sys.executable, "-c", NEIGHBOUR], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         try:
             with_ends(1, scenario)
         finally:

@@ -15,7 +15,8 @@ from peerscope.mesh.events import Event, Received
 from peerscope.mesh.messages import MESSAGE_BYTES_MAX
 from peerscope.records.identity import PeerId
 
-TURN_EVENTS_MAX = 64
+TURN_EVENTS_MAX = 16
+"""Pings are answered, and new connections taken, after so many messages at most."""
 PEER_MESSAGES_MAX = 256
 PEER_DATAGRAMS_MAX = 32
 """Pings of half a minute."""

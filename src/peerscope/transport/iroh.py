@@ -27,7 +27,7 @@ from peerscope.transport.doorman import Answer, Doorman
 from peerscope.transport.inbox import Inbox
 from peerscope.transport.iroh_buffers import speed_up
 from peerscope.transport.relay import DEFAULT, DISABLED, is_relay
-from peerscope.transport.wire import DRAIN_TIMEOUT_S, Wire, text_of
+from peerscope.transport.wire import Wire, text_of
 
 FAST_BUFFERS = speed_up(iroh.iroh_ffi)
 """Bytes go to iroh in one piece; False where this iroh is not the one we know."""
@@ -38,6 +38,7 @@ queue, and what was begun is done for nothing: with 10 s, 200 agents on two core
 ACCEPTORS = 16
 """So many who knock are looked at together. Each look takes a few turns of the event loop: one by one, a loop that is
 late would come to those who have given up by then."""
+GOODBYE_TIMEOUT_S = 1.0
 CLOSE_TIMEOUT_S = 1.5
 """Without a dead peer it takes a millisecond; an agent leaves within three seconds."""
 CONNECTIONS_MAX = 512
@@ -153,7 +154,7 @@ class IrohTransport:
         wires = [wire for wires in self._wires.values() for wire in wires]
         self._wires.clear()
         if self._finishing:  # goodbyes on their way
-            await asyncio.wait(self._finishing, timeout=DRAIN_TIMEOUT_S)
+            await asyncio.wait(self._finishing, timeout=GOODBYE_TIMEOUT_S)
         for task in self._tasks:
             task.cancel()
         for wire in wires:

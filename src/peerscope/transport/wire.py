@@ -22,7 +22,8 @@ from peerscope.mesh.limits import Bucket
 from peerscope.mesh.messages import MESSAGE_BYTES_MAX
 from peerscope.records.identity import PeerId
 
-DRAIN_TIMEOUT_S = 1.0
+FINISH_TIMEOUT_S = 5.0
+"""For what is queued when we hang up. Whoever does not hear that we mean to takes us for lost."""
 QUEUE_MESSAGES_MAX = 1024
 QUEUE_BYTES_MAX = 4 * 1024 * 1024
 WRITE_BYTES = 64 * 1024
@@ -116,7 +117,7 @@ class Wire:
         self._finishing = True
         self._filled.set()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+            async with asyncio.timeout(FINISH_TIMEOUT_S):
                 await self._drained.wait()
         self.abort(reason)
 
