@@ -188,6 +188,20 @@ def test_a_file_that_is_none_of_ours_is_trouble_and_left_alone(tmp_path: Path) -
     run(scenario())
 
 
+def test_who_asks_while_the_file_is_being_made_is_told_what_waits(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        (tmp_path / FILE).touch()  # as it is for a moment, before its tables are there
+        bench = Bench(tmp_path)
+        bench.recorder.take(said(0, 1.0))
+        assert known(await bench.ask(said(0, 1.0).peers[0])) == {0: 1.0}
+        await bench.recorder.flush()
+        assert known(await bench.ask(said(0, 1.0).peers[0])) == {0: 1.0}
+        assert bench.recorder.trouble is None
+        await bench.recorder.close()
+
+    run(scenario())
+
+
 def test_closing_writes_what_waits(tmp_path: Path) -> None:
     async def scenario() -> None:
         bench = Bench(tmp_path)

@@ -165,10 +165,11 @@ class Recorder:
         """One series. Raises `HistoryError`."""
         unwritten = {at: one.value(question.series, question.peer) for at, one in self._waiting.items()}
         place = self._place if self._place.exists() else None
+        is_made = self._store is not None  # else it may be half made just now: by our first write, or by a migration
         try:
             return await asyncio.to_thread(read, place, self._tiers, question, unwritten)
         except HistoryError:
-            if self.trouble is None:
+            if self.trouble is None and is_made and self._store is not None:
                 raise
             return read(None, self._tiers, question, unwritten)  # what memory has
 
