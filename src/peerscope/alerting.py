@@ -61,6 +61,7 @@ class Alerting:
         self._driver: Driver | None = None
         self._routes: tuple[tuple[str, float], ...] = ()
         self._routes_at = 0.0
+        self._correlating = Pace(CORRELATION_SHARE)
         self._correlate_at = 0.0
 
     @property
@@ -137,10 +138,12 @@ class Alerting:
             )
 
     def _correlate(self, moment: Moment) -> None:
-        began = time.monotonic()
-        if began < self._correlate_at:
+        if time.monotonic() < self._correlate_at:
             return
-        for incident in self.correlation.update(moment, self._links, self.board.alerts()):
+        with self._correlating.looking():
+            changed = self.correlation.update(moment, self._links, self.board.alerts())
+        self._correlate_at = time.monotonic() + self._correlating.wait_s(0.0)
+        for incident in changed:
             self._chronicle.tell(
                 "incident",
                 id=incident.id,
@@ -155,8 +158,6 @@ class Alerting:
                 started_at=incident.started_at,
                 ended_at=incident.ended_at,
             )
-        ended = time.monotonic()
-        self._correlate_at = ended + (ended - began) * (1 / CORRELATION_SHARE - 1)
 
     def _own(self, driver: Driver, traffic: Traffic, recorder: Recorder | None) -> Own:
         now = time.monotonic()

@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 
 SHARE = 0.1
-"""Part of the time that one kind of look may take, by the clock."""
 
 
 class Pace:
     """Of one kind of look."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock`: seconds that do not go back."""
+    def __init__(self, share: float = SHARE, clock: Callable[[], float] = time.monotonic) -> None:
+        """`share`: part of the time that it may take, by the clock. `clock`: seconds that do not go back."""
+        self._share = share
         self._clock = clock
         self._took_s = 0.0
 
@@ -33,4 +33,4 @@ class Pace:
 
     def wait_s(self, usual_s: float) -> float:
         """Seconds until the next look: `usual_s`, or longer after one that took long."""
-        return max(usual_s, self._took_s * (1 / SHARE - 1))
+        return max(usual_s, self._took_s * (1 / self._share - 1))

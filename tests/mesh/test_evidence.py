@@ -326,7 +326,7 @@ def test_one_alone_among_many_needs_three_times_the_patience() -> None:
     elsewhere = [profile(OBSERVERS[5]), report(OBSERVERS[5], [OBSERVERS[6]])]
     assert verdict(joining).verdict is DOWN, "nobody else is there"
     found = verdict(joining + elsewhere)
-    assert (found.verdict, found.quorum, found.has_majority) == (SUSPECT, 1, True)
+    assert (found.verdict, found.quorum, found.has_majority, found.patience) == (SUSPECT, 1, True, 3.0)
     assert verdict(joining + elsewhere, 6.9).verdict is SUSPECT
     assert verdict(joining + elsewhere, 7.0).verdict is DOWN
     missed = [*joining[:2], accusation(OBSERVERS[0], SUBJECT, OBSERVERS[5]), *elsewhere]

@@ -80,6 +80,8 @@ class Evidence(Struct, frozen=True):
     """How many votes the observers have: one each, or one per address prefix."""
     accusing: int = 0
     """How many of the votes accuse."""
+    patience: float = 1.0
+    """So many times `down_after_s` of silence it takes."""
 
     @property
     def has_majority(self) -> bool:
@@ -127,7 +129,8 @@ class Assessment:
                 observers.append(observer)
         voices = _voices(ledger, observers, self._by_prefix)
         needed = quorum(len(voices))
-        patience = ALONE_PATIENCE if needed == 1 and self._is_one_of_many(observers[0], subject) else 1.0
+        is_alone = needed == 1 and bool(accusations) and self._is_one_of_many(observers[0], subject)
+        patience = ALONE_PATIENCE if is_alone else 1.0
         silences_s = {a.observer: a.silence_s for a in accusations if a.counts}
         settled_s = {a.observer: a.silence_s for a in accusations if a.counts and a.stood_s >= STAND_S * patience}
         accusing = sum(all(o in silences_s for o in voice) for voice in voices)
@@ -136,7 +139,9 @@ class Assessment:
         verdict = Verdict.ALIVE
         if accusations:
             verdict = Verdict.DOWN if needed and convinced >= needed else Verdict.SUSPECT
-        return Evidence(verdict, tuple(observers), needed, tuple(accusations), tuple(heard_by), len(voices), accusing)
+        return Evidence(
+            verdict, tuple(observers), needed, tuple(accusations), tuple(heard_by), len(voices), accusing, patience
+        )
 
     def watchers(self, subject: PeerId) -> list[PeerId]:
         """As the function of this name."""

@@ -60,7 +60,8 @@ def evidence_view(moment: Moment, peer: PeerId) -> EvidenceView:
         quorum=found.quorum,
         accusations=accusations,
         heard_by=tuple(observer.hex() for observer in found.heard_by),
-        arithmetic=arithmetic(found.accusing, found.voices, len(found.observers), found.quorum),
+        arithmetic=arithmetic(found.accusing, found.voices, len(found.observers), found.quorum)
+        + (f", and one alone needs {found.patience:g} times the silence" if found.patience > 1 else ""),
         partition=PartitionView(len(group.peers), tuple(p.hex() for p in group.peers)) if group else None,
     )
 
