@@ -23,7 +23,7 @@ from peerscope.mesh.messages import MESSAGE_BYTES_MAX
 from peerscope.records.identity import PeerId
 
 FINISH_TIMEOUT_S = 5.0
-"""For what is queued when we hang up. Whoever does not hear that we mean to takes us for lost."""
+"""For what is queued when we hang up to be read. Whoever does not hear that we mean to takes us for lost."""
 QUEUE_MESSAGES_MAX = 1024
 QUEUE_BYTES_MAX = 4 * 1024 * 1024
 WRITE_BYTES = 64 * 1024
@@ -63,8 +63,10 @@ class Wire:
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._filled = asyncio.Event()
-        self._drained = asyncio.Event()
         self._finishing = False
+        """One of the ends has hung up."""
+        self._read_all = asyncio.Event()
+        """The other end has ended its stream, and we have read it; or there is no more to wait for."""
         now = asyncio.get_running_loop().time()
         self._messages = Bucket(MESSAGES_PER_S, MESSAGES_BURST, now)
         self._datagrams = Bucket(DATAGRAMS_PER_S, DATAGRAMS_BURST, now)
@@ -113,17 +115,21 @@ class Wire:
         return reason
 
     async def finish(self, reason: str) -> None:
-        """Let what is queued reach the peer, then close."""
+        """Let what is queued be read, then close: the other end ends its stream when it has read ours.
+
+        An acknowledgement would not do. QUIC gives it as soon as bytes arrive, and what has not been read when the
+        connection closes is lost (RFC 9000, section 10.2).
+        """
         self._finishing = True
         self._filled.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FINISH_TIMEOUT_S):
-                await self._drained.wait()
+                await self._read_all.wait()
         self.abort(reason)
 
     def abort(self, reason: str) -> None:
         """Close at once."""
-        self._drained.set()
+        self._read_all.set()
         with contextlib.suppress(iroh.IrohError):
             self._connection.close(0, reason.encode()[:64])
 
@@ -140,8 +146,6 @@ class Wire:
                 await stream.write_all(bytes(batch))
             if self._finishing:
                 await stream.finish()
-                await stream.stopped()  # everything is acknowledged
-                self._drained.set()
                 return
 
     async def _read_stream(self) -> None:
@@ -159,14 +163,21 @@ class Wire:
                 data = bytes(memoryview(buffer)[_LENGTH.size : _LENGTH.size + size])
                 del buffer[: _LENGTH.size + size]
                 await self._keep_pace(self._messages)
-                if self._finishing:  # we have hung up: what still comes is not heard
-                    return
-                await self._receiver.put(Received(self.peer, data))
+                if not self._finishing:  # we have hung up: what still comes is not heard
+                    await self._receiver.put(Received(self.peer, data))
+        self._read_all.set()
+        if not self._finishing:
+            self._finishing = True
+            self._filled.set()
+            await asyncio.sleep(FINISH_TIMEOUT_S)  # the other end closes, and says why
+            raise TransportError("the peer hung up")
 
     async def _read_datagrams(self) -> None:
-        while not self._finishing:
+        while True:
             data = await self._connection.read_datagram()
             await self._keep_pace(self._datagrams)
+            if self._finishing:
+                continue
             if len(data) > DATAGRAM_BYTES_MAX:
                 self._receiver.breached(self.peer, "oversized-datagram")
             else:
