@@ -333,3 +333,14 @@ def test_one_alone_among_many_needs_three_times_the_patience() -> None:
     assert verdict([*missed, report(OBSERVERS[5], OBSERVERS[:1], version=HEARD_MS + 1)], 3.0).verdict is DOWN
     assert verdict([*joining, profile(OBSERVERS[5], left=True), elsewhere[1]]).verdict is DOWN
     assert verdict(joining + elsewhere, 16.0).verdict is DOWN, "its report has expired"
+
+
+def test_one_is_not_alone_where_the_others_that_were_named_are_gone_too() -> None:
+    """Half of a network dies at once: most observers of a dead peer are dead themselves, and one may be left."""
+    alive, dead = OBSERVERS[:2]
+    named = [profile(SUBJECT), report(SUBJECT, [alive, dead]), profile(dead), report(dead, [alive])]
+    elsewhere = [profile(OBSERVERS[5]), report(OBSERVERS[5], [OBSERVERS[6]])]
+    found = verdict([*named, *elsewhere, accusation(alive, SUBJECT, dead)], STOOD_S)
+    assert (found.verdict, found.observers, found.patience) == (DOWN, (alive,), 1.0)
+    found = verdict([*named, *elsewhere, accusation(alive, SUBJECT, dead, silence_s=2.0)], STOOD_S)
+    assert (found.verdict, found.patience) == (SUSPECT, 3.0), "the other may come back"

@@ -44,6 +44,16 @@ def test_a_scenario_keeps_its_bounds(name: str, seed: int) -> None:
     assert outcome.false_down == 0
 
 
+@pytest.mark.parametrize(("peers", "kill", "seed"), [(20, 10, 1), (12, 6, 2), (4, 2, 2), (5, 3, 2)])
+def test_half_of_a_network_that_dies_is_down_for_the_other_half(peers: int, kill: int, seed: int) -> None:
+    """Also those of whose observers one is left, and those that a majority misses only once the others are missed."""
+    scenario = load("kill")
+    steps = tuple(replace(step, count=kill) for step in scenario.steps)
+    bounds = replace(scenario.bounds, suspect_median_s=None)  # survivors doubt themselves at first
+    outcome = run(replace(scenario, peers=peers, steps=steps, bounds=bounds), seed=seed)
+    assert outcome.failures == (), f"peerscope simulate kill --peers {peers} --kill {kill} --seed {seed}"
+
+
 def test_one_seed_is_one_history_in_two_processes() -> None:
     command = [sys.executable, "-m", "peerscope", "simulate", "lossy", "--peers", "12", "--duration", "20", "--json"]
 

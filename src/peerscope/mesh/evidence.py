@@ -32,8 +32,9 @@ LINKS_MIN = 2
 
 ALONE_PATIENCE = 3.0
 """So many times longer an accusation has to stand, and its subject to be silent, where one observer alone takes a side
-though others are there. That is so while somebody joins: it has not named its neighbours yet, or we have not heard of
-them, and on a machine with too much to do what refutes the accusation comes late."""
+though others are there who ought to. That is so while somebody joins: it has not named its neighbours yet, or we have
+not heard of them, and on a machine with too much to do what refutes the accusation comes late. Others that have been
+missed for `down_after_s` themselves are not there."""
 
 FUTURE_MS = 2_000
 """An accusation whose silence ends later than the subject's own clock can stand now, with this much slack for the time
@@ -129,7 +130,7 @@ class Assessment:
                 observers.append(observer)
         voices = _voices(ledger, observers, self._by_prefix)
         needed = quorum(len(voices))
-        is_alone = needed == 1 and bool(accusations) and self._is_one_of_many(observers[0], subject)
+        is_alone = needed == 1 and bool(accusations) and self._has_others(subject, observers[0])
         patience = ALONE_PATIENCE if is_alone else 1.0
         silences_s = {a.observer: a.silence_s for a in accusations if a.counts}
         settled_s = {a.observer: a.silence_s for a in accusations if a.counts and a.stood_s >= STAND_S * patience}
@@ -150,28 +151,33 @@ class Assessment:
             found = self._watchers[subject] = watchers(self._ledger, subject)
         return found
 
-    def _is_one_of_many(self, observer: PeerId, subject: PeerId) -> bool:
-        """Somebody else is there who ought to watch the subject too."""
+    def _has_others(self, subject: PeerId, observer: PeerId) -> bool:
+        """Somebody else is there who ought to watch the subject too, as far as it told whom it has."""
+        named = self.watchers(subject)
         return any(
-            peer != observer
-            and peer != subject
+            peer not in (observer, subject)
             and is_reporting(self._ledger, peer, self._now)
             and not has_left(self._ledger, peer)
-            and not self.is_accused(peer)
-            for peer in self._ledger
+            and not self._is_missed(peer, self._down_after_s)
+            for peer in (named if len(named) >= LINKS_MIN else self._ledger)
         )
 
     def is_accused(self, peer: PeerId) -> bool:
         """Does anybody who may say so miss this peer, and did it have the time to refute that?"""
         found = self._accused.get(peer)
         if found is None:
-            found = self._accused[peer] = any(
-                watcher in self._ledger.accusers
-                and (claim := self._claim_by(watcher, peer)) is not None
-                and self._now - claim[1] >= STAND_S
-                for watcher in self.watchers(peer)
-            )
+            found = self._accused[peer] = self._is_missed(peer)
         return found
+
+    def _is_missed(self, peer: PeerId, silence_s: float = 0.0) -> bool:
+        """The same, of a silence that has lasted so long."""
+        return any(
+            watcher in self._ledger.accusers
+            and (claim := self._claim_by(watcher, peer)) is not None
+            and self._now - claim[1] >= STAND_S
+            and _silence_s(self._ledger, watcher, claim[0], self._now) >= silence_s
+            for watcher in self.watchers(peer)
+        )
 
     def accusation_by(self, observer: PeerId, subject: PeerId) -> Observation | None:
         """The observer's claim against the subject, unless the subject has refuted it since."""

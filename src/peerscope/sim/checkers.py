@@ -13,6 +13,8 @@ from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
 
 LOOKED_AT_MAX = 200
+LOOK_AGAIN_S = 0.25
+"""Who has a say changes with time alone: an accused observer loses its own once the accusation has stood."""
 
 Pair = tuple[PeerId, PeerId]
 """(who sees it, whom it is about)"""
@@ -30,6 +32,9 @@ class Detection:
         self._sim = sim
         self._truth = truth
         self._waiting: set[Pair] = set()
+        """There is a majority, whose silences are not long enough."""
+        self._accused: set[Pair] = set()
+        """Somebody accuses, and there is no majority."""
 
     def on_effect(self, peer: PeerId, effect: Effect, now: float) -> None:
         """Evidence changes only when a record of observations is stored, and with time."""
@@ -64,11 +69,15 @@ class Detection:
                 self.false_down.add(pair)
         elif found.has_majority and pair not in self._waiting:
             self._waiting.add(pair)
-            self._sim.at(now + self._wait_s(found), lambda: self._again(pair))
+            self._sim.at(now + self._wait_s(found), lambda: self._again(pair, self._waiting))
+        elif found.accusations and not found.has_majority and pair not in self._accused:
+            self._accused.add(pair)
+            self._sim.at(now + LOOK_AGAIN_S, lambda: self._again(pair, self._accused))
 
-    def _again(self, pair: Pair) -> None:
-        self._waiting.discard(pair)
-        self._weigh(pair)
+    def _again(self, pair: Pair, those: set[Pair]) -> None:
+        those.discard(pair)
+        if pair not in self.down_s:
+            self._weigh(pair)
 
     def _wait_s(self, found: Evidence) -> float:
         """Until enough silences are long enough."""
