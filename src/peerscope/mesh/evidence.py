@@ -171,7 +171,7 @@ class Assessment:
 
     def _is_missed(self, peer: PeerId, silence_s: float = 0.0) -> bool:
         """The same, of a silence that has lasted so long."""
-        return any(
+        return bool(self._ledger.missed[ref(peer)]) and any(
             watcher in self._ledger.accusers
             and (claim := self._claim_by(watcher, peer)) is not None
             and self._now - claim[1] >= STAND_S
