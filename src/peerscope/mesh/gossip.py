@@ -29,7 +29,7 @@ from peerscope.mesh.messages import (
     Records,
     Topic,
 )
-from peerscope.records.bodies import Kind
+from peerscope.records.bodies import Kind, Observations
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Entry, Ledger
 
@@ -170,6 +170,10 @@ class Gossip:
         others = [n for n in sorted(self._pending) if ref(n) not in been and n not in (record.peer_id, source)]
         self._rng.shuffle(others)
         fanout = self._config.fanout if hops > 0 else 0
+        if fanout and isinstance(entry.body, Observations):  # the accused first, so that they can answer at once
+            accused = {one.subject for one in entry.body.lost}
+            others.sort(key=lambda neighbour: ref(neighbour) not in accused)
+            fanout += min(fanout, sum(ref(neighbour) in accused for neighbour in others))
         if others[:fanout]:
             through = (*path, self._me)[-PATH_MAX:]
             news = Push(record, _age_ms(entry, now), hops, through, hops_us[-PATH_MAX + 1 :], sent_us)

@@ -331,6 +331,8 @@ class Peer:
         self.membership.review(now)
         self.neighbourhood.review(set(self.watch.up()), now)
         self.voice.review(now)
+        for peer in self.voice.survey.to_dial():
+            self.sessions.dial(peer, now)
         self.sessions.review(self.config.links.linger_s, now)
         for peer in self.warrants.review(now):
             self._evict(peer, now)

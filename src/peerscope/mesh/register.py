@@ -109,7 +109,9 @@ class Register:
         if ours is not None and record.version < ours.record.version:
             raise RemoteError("replayed", "an older version than ours")
         if ours is not None and ours.record == record:
+            ledger.younger(origin, record.kind, now - age_s)
             return None
+        age_s = min(age_s, ledger.age_s_max(origin, record.version, now))
         if age_s > ledger.config.remember_s:
             raise RemoteError("expired", "older than anything we remember")
         record, body = self._inspect(record)
@@ -127,7 +129,7 @@ class Register:
         if not self._origins.may_speak(origin, now):
             raise RemoteError("too-much-news", "this origin has more news than anybody needs")
         skew_s = record.issued_at - (self.wall(now) - age_s)
-        match ledger.merge(record, body, now - age_s, skew_s):
+        match ledger.merge(record, body, now - age_s, skew_s, now=now):
             case Merge.EQUIVOCATION:
                 kept = ledger.get(origin, record.kind)
                 if kept is None or kept.record != record:

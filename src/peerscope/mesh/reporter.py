@@ -151,7 +151,7 @@ class Reporter:
         )
         readings = tuple(_reading(link, watches, now) for link, watches in links)
         checks = _all((cpu, memory, storage, self._flapping(network, now), p2p), self._node)
-        report = _fitting(
+        report = fitting(
             Report(round(wait_s * 1000), checks, readings, expected, coordinate, self._overlay, self._metrics)
         )
         urgent = self._urgent or (self._status is not None and report.status != self._status)
@@ -183,7 +183,7 @@ def _all(checks: tuple[Check, ...], node: Check | None) -> tuple[Check, ...]:
     return checks if node is None else (*checks, node)
 
 
-def _fitting(report: Report) -> Report:
+def fitting(report: Report) -> Report:
     """The report with as many of the node's neighbours as a record has room for: a larger one would be refused."""
     while report.overlay and len(encode_body(report)) > BODY_BYTES_MAX:
         report = replace(report, overlay=report.overlay[: len(report.overlay) // 2])

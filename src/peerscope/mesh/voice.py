@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
-
 from msgspec.structs import replace
 
 from peerscope.mesh import evidence
@@ -14,9 +12,11 @@ from peerscope.mesh.layers import Layers
 from peerscope.mesh.membership import Membership
 from peerscope.mesh.messages import Push
 from peerscope.mesh.neighbourhood import Neighbourhood
+from peerscope.mesh.refutation import Refutation
 from peerscope.mesh.register import Register
-from peerscope.mesh.reporter import Reporter
+from peerscope.mesh.reporter import Reporter, fitting
 from peerscope.mesh.room import says_something
+from peerscope.mesh.survey import Survey
 from peerscope.mesh.watch import Watch
 from peerscope.records.alerts import Alerts, Orders, aged
 from peerscope.records.bodies import LINKS_MAX, OBSERVATIONS_MAX, WORLD, Body, Kind, Observation, Observations
@@ -25,7 +25,6 @@ from peerscope.records.ledger import Entry, Ledger
 from peerscope.records.record import Record
 from peerscope.records.summary import Summary, withdrawn
 
-REFUTE_INTERVAL_S = 0.5
 ALERT_HOPS = 10
 """Alerts may travel at least so far: whoever is paged about may know fewer peers than there are."""
 WORLD_HOPS = 32
@@ -62,7 +61,8 @@ class Voice:
         self._layers = layers
         self._reporter = reporter
         self._out = out
-        self._refuted_at = -inf
+        self._refutation = Refutation(self._me, ledger, watch)
+        self.survey = Survey(self._me, ledger, watch, now)
         self._pushed_at = now
         """When a report last went out as a push, or could first have."""
 
@@ -71,6 +71,8 @@ class Voice:
         entry = self._register.publish(body, now)
         self._out.add(Stored(entry))
         if urgent:
+            if entry.record.kind not in WORLD:  # those are kept apart, and refute nothing
+                self._refutation.pushed(entry.record.version)
             hops = ttl(len(self._neighbourhood.rings), self._config.fanout)
             if entry.record.kind == Kind.ALERTS:
                 hops = max(hops, ALERT_HOPS)
@@ -106,14 +108,15 @@ class Voice:
             for link in self._watch.lost()
             if link.peer in self._ledger and not evidence.has_left(self._ledger, link.peer)
         ]
-        newest = sorted(missed, key=lambda observation: observation.silence_ms)[:OBSERVATIONS_MAX]
-        self.publish(Observations(tuple(newest)), now, urgent=True)
+        newest = sorted(missed, key=lambda observation: observation.silence_ms)
+        newest += self.survey.observations(now)
+        self.publish(Observations(tuple(newest[:OBSERVATIONS_MAX])), now, urgent=True)
 
     def refute(self, now: float) -> None:
-        """We are accused and alive: a newer record of ours says so (SWIM's refutation)."""
-        if now - self._refuted_at >= REFUTE_INTERVAL_S and self._reporter.is_ready:
-            self._refuted_at = now
-            self._reporter.due(now, urgent=True)
+        """We are accused and alive: a report says so (SWIM's refutation), at once or as soon as it may."""
+        due_at = self._refutation.due_at(now)
+        if due_at is not None:
+            self._reporter.due(due_at, urgent=True)
 
     def report(self, now: float) -> None:
         """Say how we are and whom we hear; now and then as a push, so that latencies are known in calm times too."""
@@ -136,6 +139,11 @@ class Voice:
             coordinate=self._coordinates.current(),
             now=now,
         )
+        answers, must_be_pushed = self._refutation.answer(now)
+        urgent = urgent or must_be_pushed
+        silenced = tuple(ref(peer) for peer in self._refutation.silenced(now))
+        if answers or silenced:
+            report = fitting(replace(report, answers=answers, refuted=silenced))
         if now - self._pushed_at >= trace_interval_s(len(self._neighbourhood.rings), self._config):
             urgent = True  # not for its news: for the time it takes
         if urgent:
@@ -144,8 +152,11 @@ class Voice:
 
     def review(self, now: float) -> None:
         """Accuse again whom we accused and who has fallen silent everywhere since; and repeat, before others forget it,
-        what we told all zones."""
-        if any(self._is_mute(link.peer, now) for link in self._watch.lost()):
+        what we told all zones. Answer those who accuse us, if an answer is still due."""
+        self._refutation.review(now)
+        self.refute(now)
+        found = self.survey.review(now)
+        if found or any(self._is_mute(link.peer, now) for link in self._watch.lost()):
             self.observe(now)
         for entry in self._layers.far.ledger.entries(self._me):
             is_old = now - entry.heard_at > REPEAT_SHARE * self._ledger.config.remember_s

@@ -32,6 +32,8 @@ BLOCKS_BYTES_MAX = 16 * 1024
 ADDRESSES_MAX = 8
 LINKS_MAX = 64
 OBSERVATIONS_MAX = 128
+ANSWERS_MAX = 32
+"""Four rings give a peer eight observers, small networks and joins a few more; a full report has room for so many."""
 OVERLAY_MAX = 32
 DIMENSIONS_MAX = 8
 CHECKS = ("cpu", "memory", "storage", "network", "p2p", "node")
@@ -151,6 +153,13 @@ class OverlayLink(Struct, frozen=True, array_like=True, gc=False):
     rtt_us: Microseconds | None = None
 
 
+class Answer(Struct, frozen=True, array_like=True, gc=False):
+    """The accused's word that it lives: it has read this observer's accusations up to this version."""
+
+    observer: Ref
+    version: Annotated[int, Meta(ge=1, le=2**53 - 1)]
+
+
 class Report(Struct, frozen=True, array_like=True, gc=False):
     """A peer's own health and its links, every interval and at once when the status changes."""
 
@@ -166,6 +175,10 @@ class Report(Struct, frozen=True, array_like=True, gc=False):
     """Neighbours of the node beside this peer; they never decide who watches."""
     metrics: Metrics | None = None
     """What this peer measured in the last interval."""
+    answers: Annotated[tuple[Answer, ...], Meta(max_length=ANSWERS_MAX)] = ()
+    """Accusations that this peer has read and refutes, whatever they say of its clock."""
+    refuted: Annotated[tuple[Ref, ...], Meta(max_length=ANSWERS_MAX)] = ()
+    """Observers whose accusations this peer refuted so often that they have no voice against it."""
 
     @property
     def status(self) -> Status:

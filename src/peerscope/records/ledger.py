@@ -7,8 +7,9 @@ digest is kept everywhere and both are kept as proof.
 
 Rules of this file:
 1. Only verified records come in; the caller has decoded the body.
-2. `heard_at` is local time, reckoned back by the age the record had when it came. It decides expiry and nothing
-   else: no two wall clocks are compared.
+2. `heard_at` is local time, reckoned back by the age the record had when it came. Carriers state that age unsigned, so
+   the origin's own version clock bounds it, and the smallest that any carrier states counts. No two wall clocks are
+   compared.
 3. Everything is bounded: origins, kinds per origin, proofs.
 """
 
@@ -17,8 +18,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from enum import Enum
+from math import inf
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from peerscope.errors import ConfigError
 from peerscope.records.bodies import Body, Kind, Observation, Observations, Profile, Report
@@ -27,6 +30,8 @@ from peerscope.records.record import Record
 
 BUCKETS = 256
 PROOFS_MAX = 256
+AGE_STEP_S = 0.05
+"""A smaller age of a known record is taken over when it differs by more than this."""
 
 
 class LedgerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,8 +59,10 @@ class Entry(Struct, frozen=True, gc=False):
     skew_s: float = 0.0
     """How far the origin's wall clock seemed ahead of ours (transit not subtracted where unknown)."""
     since: tuple[float, ...] = ()
-    """Of observations, by their order: when each was first issued, as `heard_at`. To say it again does not make it new,
-    unless its subject has refuted it in between."""
+    """Of observations, by their order: local time at which each first came here. To say it again does not make it new,
+    unless its subject has refuted it in between. Its age in transit does not count: its origin could invent that."""
+    came_at: float = 0.0
+    """Local time at which the record first came here. It was not issued later than that, whatever a carrier says."""
 
 
 class Merge(Enum):
@@ -83,6 +90,8 @@ class Ledger:
         """Peers whose newest observations miss somebody."""
         self.missed: Counter[PeerRef] = Counter()
         """Whom they miss, and how many of them."""
+        self.refuted: Counter[PeerRef] = Counter()
+        """Observers that subjects refuted again and again, and how many subjects say so."""
         self.counts: Counter[int] = Counter()
         """Records held, by kind."""
         self.revision = 0
@@ -90,9 +99,15 @@ class Ledger:
         self.news = 0
         """Grows with every change but another report: those come all the time, and seldom change a verdict."""
 
-    def merge(self, record: Record, body: Body, heard_at: float, skew_s: float = 0.0) -> Merge:
-        """Keep the newer of this record and ours. Only STORED and EQUIVOCATION change anything."""
+    def merge(
+        self, record: Record, body: Body, heard_at: float, skew_s: float = 0.0, *, now: float | None = None
+    ) -> Merge:
+        """Keep the newer of this record and ours. Only STORED and EQUIVOCATION change anything.
+
+        `now`: local time of its arrival; `heard_at` where it is not given.
+        """
         origin = record.peer_id
+        came_at = heard_at if now is None else now
         entries = self._origins.get(origin)
         if entries is None:
             # A second key with the same first 8 bytes could never be told apart in links: keep the first.
@@ -103,8 +118,8 @@ class Ledger:
             self._buckets[origin[0]].add(origin)
         ours = entries.get(record.kind)
         if ours is None or record.version > ours.record.version:
-            since = self._since(body, heard_at, ours)
-            self._put(entries, Entry(record, body, record.digest(), heard_at, skew_s, since), ours)
+            since = self._since(record, body, came_at, ours)
+            self._put(entries, Entry(record, body, record.digest(), heard_at, skew_s, since, came_at), ours)
             return Merge.STORED
         if record.version < ours.record.version:
             return Merge.OLDER
@@ -113,8 +128,29 @@ class Ledger:
             return Merge.KNOWN
         self._prove(origin, record, ours.record)
         if digest < ours.digest:
-            self._put(entries, Entry(record, body, digest, heard_at, skew_s, self._since(body, heard_at, None)), ours)
+            since = self._since(record, body, came_at, None)
+            self._put(entries, Entry(record, body, digest, heard_at, skew_s, since, came_at), ours)
         return Merge.EQUIVOCATION
+
+    def younger(self, origin: PeerId, kind: int, heard_at: float) -> None:
+        """Another carrier brought a record that we hold, with a smaller age: the smallest counts."""
+        ours = self._origins[origin][kind]
+        heard_at = min(heard_at, ours.came_at)
+        if heard_at > ours.heard_at + AGE_STEP_S:
+            self._origins[origin][kind] = replace(ours, heard_at=heard_at)
+            self.revision += 1
+
+    def age_s_max(self, origin: PeerId, version: int, now: float) -> float:
+        """How old a record of this version can be, by the version clock of its origin: seconds.
+
+        That clock never runs slower than time. So between two records of one origin, no more time passed than their
+        versions say. A clock that jumped ahead makes the answer too small, which only that origin can bring about.
+        """
+        latest = max(
+            (e.heard_at + (version - e.record.version) / 1000 for e in self._origins.get(origin, {}).values()),
+            default=-inf,
+        )
+        return max(0.0, now - latest)
 
     def lacks(self, origin: PeerRef, kind: int, version: int) -> bool:
         """Would a record of this version be news?"""
@@ -190,7 +226,7 @@ class Ledger:
         entries = self._origins[peer]
         entry = entries.pop(kind)
         self._fingerprints[peer[0]] ^= _fold(entry.digest)
-        self._count_missed(entry, -1)
+        self._count(entry, -1)
         self.counts[kind] -= 1
         if isinstance(entry.body, Observations):
             self.accusers.discard(peer)
@@ -211,34 +247,41 @@ class Ledger:
                 self.accusers.add(entry.record.peer_id)
             else:
                 self.accusers.discard(entry.record.peer_id)
-            if replaced is not None:
-                self._count_missed(replaced, -1)
-            self._count_missed(entry, 1)
+        if replaced is not None:
+            self._count(replaced, -1)
+        self._count(entry, 1)
         self.revision += 1
         self.news += entry.record.kind != Kind.REPORT
 
-    def _since(self, body: Body, heard_at: float, replaced: Entry | None) -> tuple[float, ...]:
+    def _since(self, record: Record, body: Body, came_at: float, replaced: Entry | None) -> tuple[float, ...]:
         if not isinstance(body, Observations):
             return ()
         first: dict[tuple[bytes, int], float] = {}
         if replaced is not None and isinstance(replaced.body, Observations):
             for one, at in zip(replaced.body.lost, replaced.since, strict=True):
-                if not self._is_refuted(one):
+                subject = self._by_ref.get(PeerRef(one.subject))
+                if subject is None or not self.is_refuted(subject, replaced.record, one):
                     first[one.subject, one.heard_ms] = at
-        return tuple(first.get((one.subject, one.heard_ms), heard_at) for one in body.lost)
+        return tuple(first.get((one.subject, one.heard_ms), came_at) for one in body.lost)
 
-    def _is_refuted(self, observation: Observation) -> bool:
-        """The subject spoke after the silence that is told of."""
-        subject = self._by_ref.get(PeerRef(observation.subject))
-        entries = self._origins[subject].values() if subject is not None else ()
-        return any(entry.record.version > observation.heard_ms + observation.silence_ms for entry in entries)
+    def is_refuted(self, subject: PeerId, accusation: Record, claim: Observation) -> bool:
+        """The subject spoke after the claimed silence, by its own clock, or names the accusation as one it has read."""
+        entries = self._origins.get(subject, {})
+        if any(entry.record.version > claim.heard_ms + claim.silence_ms for entry in entries.values()):
+            return True
+        report = self.report(subject)
+        if report is None or not report.answers:
+            return False
+        name = ref(accusation.peer_id)
+        return any(one.observer == name and one.version >= accusation.version for one in report.answers)
 
-    def _count_missed(self, entry: Entry, step: int) -> None:
-        for observation in entry.body.lost if isinstance(entry.body, Observations) else ():
-            name = PeerRef(observation.subject)
-            self.missed[name] += step
-            if not self.missed[name]:
-                del self.missed[name]
+    def _count(self, entry: Entry, step: int) -> None:
+        if isinstance(entry.body, Observations):
+            for observation in entry.body.lost:
+                _add(self.missed, PeerRef(observation.subject), step)
+        elif isinstance(entry.body, Report):
+            for observer in entry.body.refuted:
+                _add(self.refuted, PeerRef(observer), step)
 
     def _prove(self, origin: PeerId, one: Record, other: Record) -> None:
         key = (origin, one.kind, one.version)
@@ -246,6 +289,12 @@ class Ledger:
             self.proofs[key] = (one, other)
             self.revision += 1
             self.news += 1
+
+
+def _add(counter: Counter[PeerRef], name: PeerRef, step: int) -> None:
+    counter[name] += step
+    if not counter[name]:
+        del counter[name]
 
 
 def _fold(digest: bytes) -> int:

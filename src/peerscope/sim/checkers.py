@@ -5,16 +5,19 @@ from __future__ import annotations
 from math import inf
 
 from peerscope.mesh.events import Effect, Stored
-from peerscope.mesh.evidence import Evidence, Verdict, accused
+from peerscope.mesh.evidence import Evidence, Verdict, accused, is_reporting
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Observations
-from peerscope.records.identity import PeerId, PeerRef
+from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
 
 LOOKED_AT_MAX = 200
 LOOK_AGAIN_S = 0.25
 """Who has a say changes with time alone: an accused observer loses its own once the accusation has stood."""
+
+LOOK_EVERY_S = 0.2
+"""How often honest peers look at those whom liars accuse."""
 
 Pair = tuple[PeerId, PeerId]
 """(who sees it, whom it is about)"""
@@ -83,6 +86,44 @@ class Detection:
         """Until enough silences are long enough."""
         silences = sorted((a.silence_s for a in found.accusations if a.counts), reverse=True)
         return max(0.05, self._sim.config.detector.down_after_s - silences[found.quorum - 1] + 1e-6)
+
+
+class Looks:
+    """Looks at those whom liars accuse: how often an honest peer calls one of them down that lives."""
+
+    def __init__(self, sim: Simulator, truth: Truth) -> None:
+        self.looks = self.down = self.expired = 0
+        """`expired`: looks at which the report of a living honest peer counted as expired."""
+        self._sim = sim
+        self._truth = truth
+
+    def begin(self) -> None:
+        """Look from now on."""
+        self._look()
+
+    def _look(self) -> None:
+        truth, now = self._truth, self._sim.now
+        honest = [peer for peer in self._sim.alive() if peer.me not in truth.byzantine]
+        subjects = [peer.me for peer in honest if peer.me in truth.lied_about] or [peer.me for peer in honest]
+        for peer in honest if truth.byzantine else ():
+            for subject in subjects:
+                if subject == peer.me or truth.may_be_down(peer.me, subject, now):
+                    continue
+                self.looks += 1
+                self.expired += not is_reporting(peer.ledger, subject, now)
+                if peer.ledger.missed[ref(subject)]:
+                    self.down += self._sim.evidence(peer.me, subject).verdict is Verdict.DOWN
+        self._sim.at(now + LOOK_EVERY_S, self._look)
+
+    @property
+    def down_share(self) -> float | None:
+        """Of all looks, those that said down; None where nobody lied."""
+        return self.down / self.looks if self.looks else None
+
+    @property
+    def expired_share(self) -> float | None:
+        """Of all looks, those that took a living peer's report for expired; None where nobody lied."""
+        return self.expired / self.looks if self.looks else None
 
 
 class Spread:

@@ -23,7 +23,7 @@ from peerscope.records.identity import PeerId
 from peerscope.sim.accuracy import CoordinateError, coordinate_error, own_places
 from peerscope.sim.alerting import AlertsSeen, SimulatedAlerts
 from peerscope.sim.behaviour import Prefixes
-from peerscope.sim.checkers import Convergence, Detection, Spread
+from peerscope.sim.checkers import Convergence, Detection, Looks, Spread
 from peerscope.sim.crawl import Crawl, crawled
 from peerscope.sim.incidents import IncidentSeen, incidents_seen
 from peerscope.sim.network import fixed, near
@@ -40,6 +40,7 @@ Progress = Callable[[float, float, str], None]
 STRIDE_S = 0.5
 
 
+LIES = ("lie", "hide", "false-ages")
 SCOUTS = 2
 """Peers of each zone that begin with a peer of the first zone."""
 
@@ -66,6 +67,12 @@ class Outcome(Struct, frozen=True):
     detection: dict[str, Times]
     false_down: int
     false_suspect: int
+    down_share_alive: float | None
+    """Share of honest looks, five a second, that call a living peer down that liars accuse; null where nobody lies."""
+    expired_share_alive: float | None
+    """Share of the same looks that take a living peer's report for expired."""
+    hidden_s: float | None
+    """How much later than without liars the last survivor saw the death of their victims; null where none died."""
     convergence_s: float | None
     """From the last step until all running peers saw what was the case, for good; null if they never did."""
     bytes_per_peer_s: dict[str, float | None]
@@ -115,7 +122,42 @@ def run(
     options: str = "",
     progress: Progress | None = None,
 ) -> Outcome:
-    """Run a scenario. `options`: the command line's, for the replay command."""
+    """Run a scenario. `options`: the command line's, for the replay command.
+
+    A scenario in which liars hide a death runs a second time, with everybody honest, to tell what the lies added.
+    """
+    if not any(step.do in LIES for step in scenario.steps) or not any(step.victim for step in scenario.steps):
+        return _play(scenario, seed, config, signed, options, progress)
+    honest = _play(scenario, seed, config, signed, options, progress, lying=False)
+    outcome = _play(scenario, seed, config, signed, options, progress)
+    hidden_s = _seen_s(scenario, outcome) - _seen_s(scenario, honest)
+    outcome = replace(outcome, hidden_s=hidden_s, wall_s=round(outcome.wall_s + honest.wall_s, 2))
+    limit_s = scenario.bounds.hidden_s
+    if limit_s is not None and hidden_s > limit_s:
+        broken = f"seconds that liars hid a death: {hidden_s:.2f}, at most {limit_s} allowed"
+        outcome = replace(outcome, failures=(*outcome.failures, broken))
+    return outcome
+
+
+def _seen_s(scenario: Scenario, outcome: Outcome) -> float:
+    """Seconds until the last survivor saw the deaths; until the end where somebody never did."""
+    down = outcome.detection["down"]
+    if down.max_s is None or down.missed:
+        return scenario.duration_s - min(step.at_s for step in scenario.steps if step.victim)
+    return down.max_s
+
+
+def _play(
+    scenario: Scenario,
+    seed: int,
+    config: PeerConfig | None,
+    signed: bool,
+    options: str,
+    progress: Progress | None,
+    *,
+    lying: bool = True,
+) -> Outcome:
+    """`lying`: False for the same history with liars that keep to the truth."""
     began = time.perf_counter()
     rng = Random(seed)
     world = World(seed) if scenario.latency == "world" else None
@@ -132,7 +174,7 @@ def run(
         detection.on_effect(peer, effect, now)
         spread.on_effect(peer, effect, now)
 
-    workload = Workload(sim, truth, rng)
+    workload = Workload(sim, truth, rng, lying=lying)
     if scenario.threats:  # drawn apart, so that scenarios without threats keep their histories
         dice = Random(f"{seed} threats")
         workload.prefixes = Prefixes(dice)
@@ -153,6 +195,9 @@ def run(
     _pass(sim, scenario.settle_s, lambda now: report(now, total_s, "settling"))
     convergence = Convergence(sim, truth, max(0.5, scenario.peers / 1000))
     convergence.begin()
+    looks = Looks(sim, truth)
+    if any(step.do in LIES for step in scenario.steps):
+        sim.at(scenario.settle_s + min(step.at_s for step in scenario.steps if step.do in LIES), looks.begin)
     traffic = Traffic(sim)
     if zoning is not None:
         zoning.watch()
@@ -172,6 +217,9 @@ def run(
         detection=_detection(sim, truth, detection),
         false_down=len(detection.false_down),
         false_suspect=len(detection.false_suspect),
+        down_share_alive=looks.down_share,
+        expired_share_alive=looks.expired_share,
+        hidden_s=None,
         convergence_s=None if convergence.mistake() else max(0.0, convergence.wrong_at - last_s),
         **traffic.since(),
         time_to_all_s=_times(spread.to_all_s),
@@ -309,6 +357,7 @@ def _failures(scenario: Scenario, outcome: Outcome, mistake: str) -> Iterable[st
         ("down, slowest", detection["down"].max_s, bounds.down_max_s),
         ("living peers called down", outcome.false_down, bounds.false_down),
         ("dead peers never called down", detection["down"].missed, bounds.missed),
+        ("share of looks that call a living peer down", outcome.down_share_alive, bounds.down_share_alive),
         ("seconds until all agreed", outcome.convergence_s, bounds.convergence_s),
         ("redundancy", outcome.redundancy, bounds.redundancy),
         ("offences", outcome.offences, bounds.offences),

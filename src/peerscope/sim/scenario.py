@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import ConfigError
+from peerscope.sim.lies import Gang, Plan
 from peerscope.sim.network import NetworkFaults
 from peerscope.sim.world import REGIONS
 
@@ -53,6 +54,9 @@ Action = Literal[
     "noise",
     "kill-aggregators",
     "inflate",
+    "lie",
+    "hide",
+    "false-ages",
 ]
 
 
@@ -75,6 +79,14 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sybil and eclipse: address prefixes that the identities come from."""
     lie_share: Annotated[float, Meta(ge=0, le=1)] = 0.3
     """Poison: share of lookups that an attacker answers."""
+    gang: Gang | None = None
+    """Lie and hide: how many of the victim's observers do; null: `count` peers at random."""
+    victims: Annotated[int, Meta(ge=1)] = 1
+    """Lie and hide: peers that a gang is against."""
+    plan: Plan | None = None
+    """Lie: what the liars claim, when and of whom. Hide: the same beside; null: nothing beside."""
+    victim: bool = False
+    """Crash: the victims of the liars, instead of peers chosen at random."""
 
 
 class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,6 +130,10 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Findings about peers that neither attack nor are attacked."""
     incidents: int | None = None
     """Incidents at most."""
+    down_share_alive: float | None = None
+    """Share of honest looks that call a living victim of liars down."""
+    hidden_s: float | None = None
+    """Seconds that liars may add to the time in which a death is seen."""
     root_wrong: int | None = None
     """0: the largest incident must be what happened, and two survivors must see the same."""
 

@@ -16,6 +16,8 @@ class Truth:
         """Crashed and not restarted, with the time of the crash."""
         self.left: set[PeerId] = set()
         self.byzantine: set[PeerId] = set()
+        self.lied_about: set[PeerId] = set()
+        """Honest peers that liars accuse, or whose death they hide."""
         self.silent_until: dict[PeerId, float] = {}
         """Paused: silent, but not to be called down."""
         self.root: tuple[str, str] | None = None

@@ -7,12 +7,15 @@ from math import ceil
 from random import Random
 
 from peerscope.mesh.crawler import Crawler
+from peerscope.mesh.evidence import watchers
+from peerscope.mesh.peer import Peer
 from peerscope.mesh.walk import WalkConfig
 from peerscope.records.identity import PeerId
 from peerscope.sim.attackers import JOIN_OVER_S, surrounding
 from peerscope.sim.behaviour import Attack, Prefixes
 from peerscope.sim.byzantine import corruption
 from peerscope.sim.disasters import Disasters
+from peerscope.sim.lies import Lie, falsify_ages, gang_size, hide
 from peerscope.sim.scenario import Step
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.threats import Expected, SimulatedThreats
@@ -29,7 +32,9 @@ RESTART_AFTER_S = (3.0, 20.0)
 class Workload:
     """Chooses whom each step meets, from the seed, and does it."""
 
-    def __init__(self, sim: Simulator, truth: Truth, rng: Random) -> None:
+    def __init__(self, sim: Simulator, truth: Truth, rng: Random, *, lying: bool = True) -> None:
+        """`lying`: False where liars are chosen, and then keep to the truth."""
+        self._lying = lying
         self._sim = sim
         self._truth = truth
         self._rng = rng
@@ -41,6 +46,8 @@ class Workload:
         self._disasters = Disasters(sim, truth, rng, self._crash)
         self.zoning: Zoning | None = None
         """Where aggregators speak."""
+        self._marked: tuple[PeerId, ...] = ()
+        """Victims of the liars, chosen by the first of their steps."""
         self.crawler: Crawler | None = None
         """The last stranger who mapped the network."""
 
@@ -50,7 +57,7 @@ class Workload:
         sim, truth, now = self._sim, self._truth, self._sim.now
         match step.do:
             case "crash":
-                for peer in chosen:
+                for peer in self._victims(step) if step.victim else chosen:
                     self._crash(peer)
             case "restart":
                 for peer in sorted(truth.victims)[: len(chosen)]:
@@ -97,6 +104,13 @@ class Workload:
             case "kill-aggregators":
                 for turn, peer in enumerate(self._aggregators(step)):
                     sim.at(now + turn * step.by_s, lambda peer=peer: self._crash(peer))  # type: ignore[misc]
+            case "lie" | "hide":
+                self._lie(step, chosen)
+            case "false-ages":
+                for peer in chosen:
+                    truth.byzantine.add(peer)
+                    rng = Random(self._rng.getrandbits(64))
+                    sim.nodes[peer].corruption = falsify_ages(rng) if self._lying else None
             case "inflate":
                 liars = self._aggregators(step)
                 truth.byzantine.update(liars)
@@ -113,6 +127,38 @@ class Workload:
         fit = [p.me for p in self._sim.alive() if p.me not in self._truth.byzantine]
         count = step.count or ceil(step.share * len(self._sim.nodes))
         return self._rng.sample(fit, min(count, len(fit)))
+
+    def _victims(self, step: Step) -> tuple[PeerId, ...]:
+        if not self._marked:
+            fit = [p.me for p in self._sim.alive() if p.me not in self._truth.byzantine]
+            self._marked = tuple(self._rng.sample(fit, min(step.victims, len(fit))))
+        return self._marked
+
+    def _lie(self, step: Step, chosen: Sequence[PeerId]) -> None:
+        """Observers of the victims, or peers at random, lie from now on."""
+        victims, liars = self._victims(step), set(chosen) - set(self._victims(step))
+        if step.gang is not None:
+            liars = set()
+            for victim in victims:
+                ledger = self._core(victim).ledger
+                watching = [w for w in watchers(ledger, victim) if w not in victims]
+                liars |= set(self._rng.sample(watching, gang_size(step.gang, len(watching))))
+        self._truth.byzantine |= liars
+        self._truth.lied_about |= set(victims)
+        for peer in sorted(liars):
+            rng = Random(self._rng.getrandbits(64))
+            lie = Lie(step.plan, victims, rng, self._accused, frozenset(liars)) if step.plan else None
+            lies = hide(victims, lie) if step.do == "hide" or lie is None else lie
+            self._sim.nodes[peer].corruption = lies if self._lying else None
+
+    def _accused(self, peer: PeerId) -> None:
+        if peer not in self._truth.byzantine:
+            self._truth.lied_about.add(peer)
+
+    def _core(self, peer: PeerId) -> Peer:
+        core = self._sim.nodes[peer].peer
+        assert core is not None
+        return core
 
     def _aggregators(self, step: Step) -> list[PeerId]:
         """Of those that act for one zone, the first `count`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from peerscope.mesh.evidence import Evidence
 from peerscope.records.identity import PeerId
 from peerscope.views.moment import Moment
 from peerscope.views.peers import Hearsay
@@ -19,7 +20,9 @@ class AccusationView(Struct, frozen=True):
     """How long ago that is."""
     reason: str
     counts: bool
-    """False when the observer is itself accused."""
+    """False when the observer is itself missed, or has no voice."""
+    voiceless: bool = False
+    """The observer lost its voice: its accusations were refuted again and again."""
 
 
 class PartitionView(Struct, frozen=True):
@@ -50,7 +53,7 @@ def evidence_view(moment: Moment, peer: PeerId) -> EvidenceView:
     found = moment.weigh(peer)
     group = next((group for group in moment.partitions if peer in group.peers), None)
     accusations = tuple(
-        AccusationView(a.observer.hex(), moment.wall - a.silence_s, a.silence_s, a.reason, a.counts)
+        AccusationView(a.observer.hex(), moment.wall - a.silence_s, a.silence_s, a.reason, a.counts, a.voiceless)
         for a in found.accusations
     )
     return EvidenceView(
@@ -60,9 +63,21 @@ def evidence_view(moment: Moment, peer: PeerId) -> EvidenceView:
         quorum=found.quorum,
         accusations=accusations,
         heard_by=tuple(observer.hex() for observer in found.heard_by),
-        arithmetic=arithmetic(found.accusing, found.voices, len(found.observers), found.quorum)
+        arithmetic=_unwatched(found)
+        or arithmetic(found.accusing, found.voices, len(found.observers), found.quorum)
         + (f", and one alone needs {found.patience:g} times the silence" if found.patience > 1 else ""),
         partition=PartitionView(len(group.peers), tuple(p.hex() for p in group.peers)) if group else None,
+    )
+
+
+def _unwatched(found: Evidence) -> str:
+    """The arithmetic where nobody that watched the peer is left; empty elsewhere."""
+    silences_s = [a.silence_s for a in found.accusations if a.reason == "unwatched"]
+    if not silences_s or len(silences_s) < len(found.accusations) or found.heard_by:
+        return ""
+    return (
+        f"unwatched: nobody that watched this peer is left; not heard for {max(silences_s):.0f} s, "
+        f"as {found.accusing} of {len(found.observers)} survivors report; {found.quorum} needed"
     )
 
 
