@@ -185,6 +185,17 @@ def test_the_smallest_age_that_any_carrier_states_counts_and_none_makes_a_record
     assert ledger.entries(SUBJECT)[0].heard_at == 100.0
 
 
+def test_liars_that_claim_to_hear_a_dead_peer_hide_it_until_its_report_expires() -> None:
+    ledger = network()
+    for liar in OBSERVERS[:7]:
+        ledger.merge(*report(liar, [SUBJECT], version=CLOCK_MS + 40_000), 14.0)
+    ledger.merge(*report(OBSERVERS[7], [OTHER], version=CLOCK_MS + 40_000), 2.0)
+    ledger.merge(*claim(OBSERVERS[7], SUBJECT), 2.0)
+    assert look(ledger, 14.9).verdict is SUSPECT
+    found = look(ledger, 15.1)
+    assert (found.verdict, found.observers, len(found.heard_by)) == (DOWN, (OBSERVERS[7],), 7)
+
+
 def test_where_the_subject_and_all_its_observers_fell_silent_anybody_may_say_that_it_is_gone() -> None:
     witness = OTHER
     ledger = network(report(witness, [THIRD], version=CLOCK_MS + 2))

@@ -23,6 +23,9 @@ voice either: where a quorum of its own observers misses it, or where one accusa
 living answer long before that, so a liar cannot take a living observer's voice away (Fireflies, Johansen et al. 2006,
 gives the accused the same right of rebuttal).
 
+**How long liars can hide a death.** An observer that hears the subject passes its reports on. So once the subject's
+report has expired here, those that claim to hear it take no side any more.
+
 **Nobody left to say it.** Where the subject and everybody that it named have stopped reporting, any peer that heard it
 alive before may say that it is gone.
 """
@@ -105,7 +108,7 @@ class Evidence(Struct, frozen=True):
     """Accusations by so many of them, each of `down_after_s` of silence, make it down."""
     accusations: tuple[Accusation, ...] = ()
     heard_by: tuple[PeerId, ...] = ()
-    """Observers that still have the link up."""
+    """Observers that still have the link up, as they report. They take no side once the subject's report has expired."""
     voices: int = 0
     """How many votes the observers have: one each, or one per address prefix."""
     accusing: int = 0
@@ -143,6 +146,7 @@ class Assessment:
         observers: list[PeerId] = []
         heard_by: list[PeerId] = []
         accusations: list[Accusation] = []
+        is_mute = ledger.report(subject) is not None and not is_reporting(ledger, subject, now)
         for observer in self.watchers(subject):
             claim = self._claim_by(observer, subject)
             if claim is None and not hears(ledger, observer, subject, now):
@@ -158,6 +162,7 @@ class Assessment:
                 )
             else:
                 heard_by.append(observer)
+                counts = counts and not is_mute
             if counts:
                 observers.append(observer)
         voices = _voices(ledger, observers, self._by_prefix)
