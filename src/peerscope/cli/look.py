@@ -120,7 +120,10 @@ def why(id: str, api: str, token: str, as_json: bool) -> None:
     if found["partition"]:
         console.print(Text(f"  lost together with {found['partition']['size'] - 1} others"))
     for accusation in found["accusations"]:
-        doubt = "" if accusation["counts"] else " (itself accused: does not count)"
+        doubt = ""
+        if not accusation["counts"]:
+            reason = "refuted again and again" if accusation["voiceless"] else "itself missed"
+            doubt = f" ({reason}: does not count)"
         since = age(accusation["last_heard_s"])
         who = accusation["observer"][:SHORT_HEX]
         console.print(Text(f"  {who} has not heard it for {since}: {accusation['reason']}{doubt}"))
