@@ -382,7 +382,7 @@ def _linked(ledger: Ledger, subject: PeerId) -> set[PeerId]:
     }
 
 
-def unwatched(ledger: Ledger, me: PeerId, now: float, *, since: float) -> list[PeerId]:
+def orphaned(ledger: Ledger, me: PeerId, now: float, *, since: float) -> list[PeerId]:
     """Peers that were heard after `since`, stopped reporting, and of whose observers nobody reports any more."""
     return [
         peer

@@ -1,4 +1,4 @@
-"""Peers that nobody is left to watch: tried directly, and then reported by whoever survived.
+"""Peers whose observers all died with them: tried directly, and then reported by whoever survived.
 
 A peer whose observers died with it is accused by nobody. So every peer looks now and then for members that stopped
 reporting together with all of their observers. It dials each of them. A survivor answers, which also joins survivors
@@ -7,7 +7,7 @@ that lost each other. A peer that does not answer either is reported as "unwatch
 
 from __future__ import annotations
 
-from peerscope.mesh.evidence import unwatched
+from peerscope.mesh.evidence import orphaned
 from peerscope.mesh.watch import Watch
 from peerscope.records.bodies import Observation
 from peerscope.records.identity import PeerId, ref
@@ -39,7 +39,7 @@ class Survey:
         if now < self._next_at:
             return False
         self._next_at = now + INTERVAL_S
-        found = unwatched(self._ledger, self._me, now, since=self._began_at)
+        found = orphaned(self._ledger, self._me, now, since=self._began_at)
         quiet = [peer for peer in found if peer not in self._watch.links]
         self._dialled = {peer: self._dialled[peer] for peer in quiet if peer in self._dialled}
         self._due = [peer for peer in quiet if peer not in self._dialled][:DIALS_MAX]
