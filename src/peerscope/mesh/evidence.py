@@ -108,7 +108,7 @@ class Evidence(Struct, frozen=True):
     """Accusations by so many of them, each of `down_after_s` of silence, make it down."""
     accusations: tuple[Accusation, ...] = ()
     heard_by: tuple[PeerId, ...] = ()
-    """Observers that still have the link up, as they report. They take no side once the subject's report has expired."""
+    """Observers that still have the link up. They take no side once the subject's own report has expired."""
     voices: int = 0
     """How many votes the observers have: one each, or one per address prefix."""
     accusing: int = 0
