@@ -41,6 +41,8 @@ UNREST_S = 15.0
 LARGE_BYTES = 4096
 LARGE_EVERY_S = 2.0
 """A large record goes out at most this often."""
+REPEAT_S = 6 * 3600.0
+"""Newcomers refuse records older than `ledger.remember_s`, a day: alerts that stand are said again before."""
 
 Regions = Callable[[Moment], list[RegionHealth]]
 
@@ -125,7 +127,8 @@ class AlertEngine:
     def record(self, now: float) -> Publish | None:
         """What to publish, if it differs from what was published last: at once where a message to people was sent."""
         state, has_sent = (self.own.revision, self.network.revision), self.notices != self._published_notices
-        if state == self._published and not has_sent:
+        is_old = self._published_bytes > 0 and now - self._published_at > REPEAT_S
+        if state == self._published and not has_sent and not is_old:
             return None
         if self._published_bytes > LARGE_BYTES and now < self._published_at + LARGE_EVERY_S and not has_sent:
             return None

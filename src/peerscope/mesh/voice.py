@@ -31,7 +31,7 @@ ALERT_HOPS = 10
 WORLD_HOPS = 32
 """As far as a push may travel at all: across zones of whose members nobody here knows."""
 REPEAT_SHARE = 0.25
-"""Part of the time that records are remembered, after which those that cross borders are said again."""
+"""Part of the time that records are remembered, after which those that seldom change are said again."""
 
 
 class Voice:
@@ -143,13 +143,15 @@ class Voice:
         self.publish(report, now, urgent=urgent)
 
     def review(self, now: float) -> None:
-        """Accuse again whom we accused and who has fallen silent everywhere since; and repeat, before others forget it,
-        what we told all zones."""
+        """Accuse again whom we accused and who has fallen silent everywhere since. Say our profile, and what we told
+        all zones, again before they are too old for newcomers."""
         if any(self._is_mute(link.peer, now) for link in self._watch.lost()):
             self.observe(now)
-        for entry in self._layers.far.ledger.entries(self._me):
+        lasting = [entry for entry in self._layers.far.ledger.entries(self._me) if entry.record.kind != Kind.SUMMARY]
+        profile = self._ledger.get(self._me, Kind.PROFILE)
+        for entry in (*lasting, *([profile] if profile is not None else [])):
             is_old = now - entry.heard_at > REPEAT_SHARE * self._ledger.config.remember_s
-            if is_old and entry.record.kind != Kind.SUMMARY and says_something(entry.body):
+            if is_old and says_something(entry.body):
                 self.repeat(entry, now, urgent=False)
 
     def goodbye(self, now: float) -> None:
