@@ -234,6 +234,16 @@ def test_neighbours_are_judged_by_the_agents_own_check(change: dict[str, Any], s
     assert word in found.message
 
 
+def test_an_agent_that_lost_everybody_is_bad_and_one_that_never_had_anybody_is_told_to_join() -> None:
+    lost = {"checks": {"p2p": {"status": "unhealthy", "message": "lost all 5 peers it was linked with"}}, "links": []}
+    found = network.neighbours(MINE | lost, [OTHER])
+    assert (found.state, found.advice is not None) == ("bad", True)
+    assert "lost all 5 peers" in found.message
+    found = network.neighbours(MINE | {"links": []}, [OTHER])
+    assert found.state == "warn"
+    assert "--join" in (found.advice or "")
+
+
 @pytest.mark.parametrize(("skew_s", "word"), [(90.0, "ahead"), (-90.0, "behind")])
 def test_a_clock_that_is_off_is_named_with_its_direction(skew_s: float, word: str) -> None:
     found = network.skew(MINE | {"clock_skew_s": skew_s})

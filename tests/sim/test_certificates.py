@@ -8,7 +8,7 @@ from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.events import Credentials, Effect, Publish, Send
 from peerscope.mesh.messages import Push, encode
 from peerscope.mesh.peer import Peer, PeerConfig
-from peerscope.records.bodies import Kind, Profile
+from peerscope.records.bodies import Kind, Profile, Status
 from peerscope.records.certificates import Certificate, Revocation, certify, revoke
 from peerscope.records.identity import Identity, PeerId
 from peerscope.records.record import sign
@@ -168,3 +168,58 @@ def test_what_a_peer_says_of_itself_shows_its_newest_certificate() -> None:
         said = peer.ledger.profile(ids[1])
         assert said is not None
         assert (said.region, said.certificate) == ("moved", newer)
+
+
+def all_end(count: int, *, at_s: float) -> tuple[Simulator, list[PeerId]]:
+    """So many members, whose certificates all end at one moment."""
+    sim = Simulator(seed=3, config=PeerConfig(network=NETWORK))
+    ids = [sim.add() for _ in range(count)]
+    for peer in ids:
+        start(sim, peer, *ids[:1], bears=certificate(peer, ends_s=at_s))
+    sim.run_until(20.0)
+    assert all(set(peer.ledger) == set(ids) for peer in sim.alive())
+    return sim, ids
+
+
+def p2p(peer: Peer) -> tuple[Status, str]:
+    report = peer.ledger.report(peer.me)
+    assert report is not None
+    return report.checks[4].status, report.checks[4].message or ""
+
+
+def test_where_all_certificates_end_on_one_day_no_peer_calls_itself_healthy_from_then_on() -> None:
+    sim, ids = all_end(9, at_s=60.0)
+    sim.run_until(60.0)
+    assert {p2p(peer)[0] for peer in sim.alive()} == {Status.HEALTHY}
+    sim.run_until(80.0)
+    for _ in moments(sim, 140.0):
+        assert {p2p(peer)[0] for peer in sim.alive()} == {Status.UNHEALTHY}
+    assert [len(peer.ledger) for peer in sim.alive()] == [1] * len(ids)
+    for peer in sim.alive():
+        assert p2p(peer)[1].startswith("lost all ")
+        assert p2p(peer)[1].endswith("; refused: certificate-expired")
+    assert all(peer.conducts.all(sim.now) == [] for peer in sim.alive())  # nobody is banned for trying
+
+
+def test_a_network_whose_certificates_all_ended_is_whole_again_when_they_are_renewed() -> None:
+    sim, ids = all_end(9, at_s=60.0)
+    sim.run_until(150.0)
+    for number, peer in enumerate(ids):  # the operator takes a while
+        sim.feed(peer, Credentials(certificate(peer, begins_s=sim.now)))
+        sim.run_until(150.0 + 5.0 * number)
+    sim.run_until(sim.now + 60.0)
+    assert all(set(peer.ledger) == set(ids) for peer in sim.alive())
+    assert all(set(peer.watch.up()) >= peer.neighbourhood.wanted for peer in sim.alive())
+    assert {p2p(peer)[0] for peer in sim.alive()} == {Status.HEALTHY}
+    assert all(peer.neighbourhood.bootstrap == {} for peer in sim.alive())
+
+
+def test_a_peer_whose_only_other_member_is_revoked_has_lost_nobody() -> None:
+    sim, ids = certified(2)
+    sim.feed(ids[0], Credentials(None, (revocation(ids[1], sim.now),)))
+    sim.run_until(sim.now + GONE_S)
+    one, other = (sim.nodes[peer].peer for peer in ids)
+    assert one is not None
+    assert other is not None
+    assert p2p(one) == (Status.HEALTHY, "no other peer known")
+    assert p2p(other)[0] is Status.UNHEALTHY

@@ -83,7 +83,7 @@ def _asked(api: str, token: str, peer_id: str | None) -> list[Finding]:
     try:
         ready = ask(api, token, "/readyz")
     except ApiError:  # 503: not ready; the reason is in the body, which `ask` does not keep
-        ready = {"ready": False, "reason": "it has not measured itself, or reached no other peer"}
+        ready = {"ready": False, "reason": "it has not measured itself, or has no link to any peer"}
     return network.judged(me, mine, peers, ready)
 
 

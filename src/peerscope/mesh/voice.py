@@ -7,6 +7,7 @@ from math import inf
 from msgspec.structs import replace
 
 from peerscope.mesh import evidence
+from peerscope.mesh.company import Company
 from peerscope.mesh.coordinates import Coordinates
 from peerscope.mesh.events import Outbox, Stored
 from peerscope.mesh.gossip import GossipConfig, trace_interval_s, ttl
@@ -48,6 +49,7 @@ class Voice:
         coordinates: Coordinates,
         layers: Layers,
         reporter: Reporter,
+        company: Company,
         out: Outbox,
         now: float,
     ) -> None:
@@ -61,6 +63,7 @@ class Voice:
         self._coordinates = coordinates
         self._layers = layers
         self._reporter = reporter
+        self._company = company
         self._out = out
         self._refuted_at = -inf
         self._pushed_at = now
@@ -132,6 +135,8 @@ class Voice:
             reachable=len(expected & up),
             expected=len(expected),
             unreached=unreached if not up else 0,
+            lost=self._company.lost,
+            refusal=self._company.refusal,
             peers=len(self._neighbourhood.rings),
             coordinate=self._coordinates.current(),
             now=now,

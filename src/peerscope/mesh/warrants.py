@@ -64,38 +64,39 @@ class Warrants:
                 self._voice.repeat(entry, now, urgent=False)
         self._sessions.renew(now)
 
-    def review(self, now: float) -> list[PeerId]:
-        """Members that are none any more: expired, or revoked. What such peers told all zones is dropped.
+    def review(self, now: float) -> dict[PeerId, str]:
+        """Members that are none any more, and why: expired, or revoked. What such peers told all zones is dropped.
 
         Call every second.
         """
         if not self._admission.asks_membership or now < self._review_at:
-            return []
+            return {}
         self._review_at = now + REVIEW_S
         wall_ms = self._register.wall_ms(now)
         self._admission.forget_lapsed(wall_ms)
         self._drop_void(wall_ms)
         self._take_turn(now)
         shown = {peer: said.certificate if (said := self._ledger.profile(peer)) else None for peer in self._ledger}
-        return [peer for peer in sorted(shown) if self._is_void(peer, shown[peer], wall_ms)]
+        found = {peer: self._void(peer, shown[peer], wall_ms) for peer in sorted(shown)}
+        return {peer: reason for peer, reason in found.items() if reason is not None}
 
     def _drop_void(self, wall_ms: int) -> None:
         entries = [entry for origin in self._abroad for entry in self._abroad.entries(origin)]
         for entry in entries:
             peer, said = entry.record.peer_id, self._ledger.profile(entry.record.peer_id)
             shown = entry.body.certificate if isinstance(entry.body, Certified) else None
-            if self._is_void(peer, shown or (said.certificate if said else None), wall_ms):
+            if self._void(peer, shown or (said.certificate if said else None), wall_ms) is not None:
                 self._abroad.drop(peer, entry.record.kind)
                 self._register.forget_strangers((peer,))
 
-    def _is_void(self, peer: PeerId, certificate: Certificate | None, wall_ms: int) -> bool:
+    def _void(self, peer: PeerId, certificate: Certificate | None, wall_ms: int) -> str | None:
         if peer == self._register.me:
-            return False
+            return None
         try:
             self._admission.check(peer, certificate, wall_ms, is_known=True)
-        except RemoteError:
-            return True
-        return False
+        except RemoteError as error:
+            return error.reason
+        return None
 
     def _take_turn(self, now: float) -> None:
         known = set(self._admission.revocations.values())
