@@ -106,6 +106,11 @@ class CredentialFiles:
             log.warning("%s; going on with what was read before", error)
             return []
 
+    def ours(self) -> Certificate:
+        """The certificate in our file that lasts longest, good or not. Raises `ConfigError`."""
+        assert self._certificate is not None
+        return self._ours(self._certificate)
+
     def _ours(self, place: Path) -> Certificate:
         found = [one for one in papers(place) if isinstance(one, Certificate)]
         ours = [one for one in found if one.subject == self._me]
