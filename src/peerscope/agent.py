@@ -23,7 +23,7 @@ from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
 from peerscope.credentials import CredentialFiles
-from peerscope.endings import EndingLog, of_membership
+from peerscope.endings import EndingLog, of_membership, of_silences
 from peerscope.errors import PeerscopeError
 from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
@@ -86,6 +86,7 @@ class Monitor(Outlook):
         self.asking = Asking(lambda event: self._driver.feed(event))
         """Questions to other zones."""
         self.exports = Exports(config.export, self)
+        self.alerting.export_trouble = lambda: self.exports.trouble
         """What goes to other tools by itself."""
         self._ending_log = EndingLog()
         self._tasks: list[asyncio.Task[None]] = []
@@ -328,7 +329,8 @@ class Monitor(Outlook):
         while True:
             await asyncio.sleep(LOOK_S)
             self._introduce()
-            self._ending_log.look((*of_membership(self.peer.admission), *self._files()), time.time())
+            ends = (*of_membership(self.peer.admission), *self._files(), *of_silences(self.orders()))
+            self._ending_log.look(ends, time.time())
             for read in self._credentials.look(self.peer.admission, round(time.time() * 1000)):
                 self._driver.feed(read)
             for join in self._bootstrap.look(self.peer, self.chronicle.tell):

@@ -57,6 +57,8 @@ class Alerting:
         """Whoever finds more than the rules see; asked at every look."""
         self.files: Callable[[], tuple[Ending, ...]] = tuple
         """Files of this agent that have an end."""
+        self.export_trouble: Callable[[], str | None] = lambda: None
+        """Why the receiver of remote write does not take samples, while that is so."""
         self._rules = rules
         self._moment = moment
         self._links = links
@@ -172,4 +174,10 @@ class Alerting:
                 if route.p95_s is not None and route.measured >= ROUTE_MESSAGES_MIN
             )
         trouble = recorder.trouble if recorder else None
-        return own_state(driver.peer, routes=self._routes, trouble=trouble, files=self.files())
+        return own_state(
+            driver.peer,
+            routes=self._routes,
+            trouble=trouble,
+            files=self.files(),
+            export_trouble=self.export_trouble(),
+        )

@@ -6,7 +6,8 @@ from random import Random
 import pytest
 
 from peerscope.alerts.endings import Ending
-from peerscope.endings import SAID_MAX, EndingLog, of_membership
+from peerscope.alerts.orders import Standing, StandingSilence
+from peerscope.endings import SAID_MAX, EndingLog, of_membership, of_silences
 from peerscope.mesh.admission import Admission, NetworkConfig
 from peerscope.records.certificates import certify
 from strategies import IDENTITIES
@@ -48,7 +49,7 @@ def test_it_remembers_only_so_many(caplog: pytest.LogCaptureFixture) -> None:
     many = [Ending(f"member {number}", "", 0.0, 10.0, "") for number in range(SAID_MAX + 100)]
     said = EndingLog()
     said.look(many, 20.0)
-    assert len(said._said) == SAID_MAX
+    assert len(said._near) == SAID_MAX
 
 
 def test_our_own_certificate_is_named_with_its_file_and_those_of_dropped_members_with_their_ids() -> None:
@@ -64,3 +65,17 @@ def test_our_own_certificate_is_named_with_its_file_and_those_of_dropped_members
     )
     assert theirs.what.startswith("the certificate of member ")
     assert theirs.renewal == f"peerscope admit issue {OTHER.peer_id.hex()}"
+
+
+@pytest.mark.parametrize("lifted_at", [None, 500.0, 900.0])
+def test_the_end_of_a_silence_is_said_before_it_comes_and_when_it_is_there_unless_somebody_lifted_it(
+    caplog: pytest.LogCaptureFixture, lifted_at: float | None
+) -> None:
+    one = StandingSilence("5b0c91d2", (("rule", "cpu-*"),), 0.0, 1000.0, "alice", "load test", "ab" * 32)
+    said = EndingLog()
+    for at in (100.0, 500.0, 850.0, 900.0, 950.0, 1001.0, 1100.0):
+        holds = at < (lifted_at or one.ends_at)
+        said.look(of_silences(Standing((one,) if holds else ())), at)
+    command = "1970-01-01 00:16 UTC; renew it: peerscope silence 'rule=cpu-*' --for 2h --reason TEXT"
+    before, after = (f"silence 5b0c91d2 of alice ('rule=cpu-*') {verb} {command}" for verb in ("ends", "has ended"))
+    assert caplog.messages == {None: [before, after], 500.0: [], 900.0: [before]}[lifted_at]

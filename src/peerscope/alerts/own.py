@@ -33,6 +33,8 @@ class Own(Struct, frozen=True):
     """Of members that we dropped at their end."""
     files: tuple[Ending, ...] = ()
     """Files of this agent that have an end: the dashboard's certificate."""
+    export_trouble: str | None = None
+    """Why the receiver of remote write does not take samples, while that is so."""
 
 
 def own_state(
@@ -41,8 +43,9 @@ def own_state(
     routes: tuple[tuple[str, float], ...] = (),
     trouble: str | None = None,
     files: tuple[Ending, ...] = (),
+    export_trouble: str | None = None,
 ) -> Own:
-    """What the core knows, and what it cannot know: routes, the history's trouble, and files with an end."""
+    """What the core knows, and what it cannot know."""
     checks, metrics = peer.reporter.latest
     up = [link for link in peer.watch.links.values() if link.is_up]
     rtts_s = [rtt_s for link in up if (rtt_s := link.rtt.smoothed_s) is not None]
@@ -56,4 +59,5 @@ def own_state(
         certificate=peer.admission.certificate,
         lapsed=peer.admission.lapsed.certificates,
         files=files,
+        export_trouble=export_trouble,
     )

@@ -132,6 +132,11 @@ def _history(sight: Sight) -> Iterator[Reading]:
         yield Reading(text=sight.own.trouble)
 
 
+def _export(sight: Sight) -> Iterator[Reading]:
+    if sight.own.export_trouble is not None:
+        yield Reading(text=sight.own.export_trouble)
+
+
 def _certificate(sight: Sight) -> Iterator[Reading]:
     if sight.own.certificate is not None:
         yield certificate_reading(sight.own.certificate, sight.moment.wall, is_cut_off=not sight.own.linked)
@@ -250,6 +255,7 @@ OWN_SIGNALS: dict[str, Signal] = {
     "agent_lag_s": _agent_lag,
     "agent_cpu_ratio": _agent_cpu,
     "history_trouble": _history,
+    "export_trouble": _export,
     "certificate_left_ratio": _certificate,
     "tls_left_ratio": _files,
 }
