@@ -50,9 +50,13 @@ def membership(certificate: Certificate) -> Ending:
 
 def renewal(certificate: Certificate) -> str:
     """The command that makes another certificate for the same member; the operator's key signs it."""
-    command = f"peerscope admit issue {certificate.subject.hex()}"
-    is_usual = certificate.network == NetworkConfig().name
-    return command if is_usual else f"{command} --network {shlex.quote(certificate.network)}"
+    return issue_command(certificate.subject, certificate.network)
+
+
+def issue_command(peer: bytes, network: str) -> str:
+    """The command that makes a certificate for this peer in this network."""
+    command = f"peerscope admit issue {peer.hex()}"
+    return command if network == NetworkConfig().name else f"{command} --network {shlex.quote(network)}"
 
 
 def certificate_reading(certificate: Certificate, wall: float, *, subject: str = "", is_cut_off: bool) -> Reading:

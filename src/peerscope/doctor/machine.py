@@ -20,7 +20,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from peerscope.addresses import is_loopback, split_address
-from peerscope.alerts.endings import SOON_RATIO, Ending, date, membership
+from peerscope.alerts.endings import SOON_RATIO, Ending, date, issue_command, membership
 from peerscope.config import Config
 from peerscope.credentials import CredentialFiles
 from peerscope.doctor.findings import Finding, bad, ok, size, unknown, warn
@@ -133,11 +133,12 @@ def _membership(config: Config, state: Path, wall: float) -> Finding:
     name, me = "certificate", peer_id(state)
     if me is None:
         return unknown(name, "whose it should be cannot be told: the identity key cannot be read")
+    issue = issue_command(bytes.fromhex(me), config.network.name)
     try:
         credentials = CredentialFiles(config.network, PeerId(bytes.fromhex(me)), state)
         ours = credentials.ours()
     except ConfigError as error:
-        return bad(name, str(error), f"peerscope admit issue {me} -o FILE, then name FILE in network.certificate_file")
+        return bad(name, str(error), f"{issue} -o FILE, then name FILE in network.certificate_file")
     ending = membership(ours)
     place = config.network.certificate_file
     return _ending(name, replace(ending, renewal=f"{ending.renewal} -o FILE, then copy FILE over {place}"), wall)
