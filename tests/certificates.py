@@ -14,7 +14,7 @@ SINCE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 UNTIL = datetime.datetime(2120, 1, 1, tzinfo=datetime.UTC)
 
 
-def certificate(place: Path, *, password: bytes | None = None) -> tuple[Path, Path]:
+def certificate(place: Path, *, password: bytes | None = None, until: datetime.datetime = UNTIL) -> tuple[Path, Path]:
     """Files of a certificate for 127.0.0.1 that vouches for itself, and of its key."""
     place.mkdir(parents=True, exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -27,7 +27,7 @@ def certificate(place: Path, *, password: bytes | None = None) -> tuple[Path, Pa
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(SINCE)
-        .not_valid_after(UNTIL)
+        .not_valid_after(until)
         .add_extension(names, critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from peerscope import __version__
 from peerscope.alerting import Alerting
+from peerscope.alerts.endings import Ending, membership
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
@@ -22,6 +23,7 @@ from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
 from peerscope.credentials import CredentialFiles
+from peerscope.endings import EndingLog, of_membership, of_silences
 from peerscope.errors import PeerscopeError
 from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
@@ -70,6 +72,7 @@ class Monitor(Outlook):
         """Events as they happen, and the statuses of the last hour."""
         self.alerting = Alerting(config.alert_rules(), self.moment, self.mesh_links, self.chronicle)
         """Conditions worth telling, here and in the network."""
+        self.alerting.files = self._files
         self.notifying = Notifying(config, self.state, self.moment, self.alerting, self.chronicle)
         """Orders of the operator, and messages to people."""
         self.tally = Tally(self.moment, self.mesh_links)
@@ -83,7 +86,9 @@ class Monitor(Outlook):
         self.asking = Asking(lambda event: self._driver.feed(event))
         """Questions to other zones."""
         self.exports = Exports(config.export, self)
+        self.alerting.export_trouble = lambda: self.exports.trouble
         """What goes to other tools by itself."""
+        self._ending_log = EndingLog()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
         self._started_at = time.monotonic()
@@ -243,6 +248,11 @@ class Monitor(Outlook):
             relay=self._relay_state(),
         )
 
+    def endings(self) -> tuple[Ending, ...]:
+        """Everything of this agent's that has an end: its certificate as a member, and that of the dashboard."""
+        ours = self.peer.admission.certificate
+        return (*([membership(ours)] if ours is not None else []), *self._files())
+
     # -- inside ----------------------------------------------------------------------------------
 
     def _relay_state(self) -> RelayState:
@@ -250,6 +260,10 @@ class Monitor(Outlook):
         return RelayState(
             self.config.transport.relay, self._transport.home_relay, None if relayed is None else len(relayed)
         )
+
+    def _files(self) -> tuple[Ending, ...]:
+        ending = self.tls.ending if self.tls is not None else None
+        return () if ending is None else (ending,)
 
     def _note(self, effect: Effect) -> None:
         self.tally.note(effect)
@@ -315,6 +329,8 @@ class Monitor(Outlook):
         while True:
             await asyncio.sleep(LOOK_S)
             self._introduce()
+            ends = (*of_membership(self.peer.admission), *self._files(), *of_silences(self.orders()))
+            self._ending_log.look(ends, time.time())
             for read in self._credentials.look(self.peer.admission, round(time.time() * 1000)):
                 self._driver.feed(read)
             for join in self._bootstrap.look(self.peer, self.chronicle.tell):

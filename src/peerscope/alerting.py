@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from peerscope.alerts.board import Board
 from peerscope.alerts.body import Sent
 from peerscope.alerts.correlation import Correlation
+from peerscope.alerts.endings import Ending
 from peerscope.alerts.engine import AlertEngine, Findings
 from peerscope.alerts.model import Alert
 from peerscope.alerts.own import Own, own_state
@@ -54,6 +55,10 @@ class Alerting:
         """From `run` on."""
         self.detections: list[Detect] = []
         """Whoever finds more than the rules see; asked at every look."""
+        self.files: Callable[[], tuple[Ending, ...]] = tuple
+        """Files of this agent that have an end."""
+        self.export_trouble: Callable[[], str | None] = lambda: None
+        """Why the receiver of remote write does not take samples, while that is so."""
         self._rules = rules
         self._moment = moment
         self._links = links
@@ -168,4 +173,11 @@ class Alerting:
                 for route in traffic.routes("region")
                 if route.p95_s is not None and route.measured >= ROUTE_MESSAGES_MIN
             )
-        return own_state(driver.peer, routes=self._routes, trouble=recorder.trouble if recorder else None)
+        trouble = recorder.trouble if recorder else None
+        return own_state(
+            driver.peer,
+            routes=self._routes,
+            trouble=trouble,
+            files=self.files(),
+            export_trouble=self.export_trouble(),
+        )

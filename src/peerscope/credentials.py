@@ -18,6 +18,7 @@ from random import Random
 
 import msgspec
 
+from peerscope.alerts.endings import issue_command
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.mesh.admission import Admission, NetworkConfig
 from peerscope.mesh.events import Credentials
@@ -90,8 +91,8 @@ class CredentialFiles:
         elif self._config.operators:
             log.warning(
                 "network.operators is set, but network.certificate_file is empty: members that do not have this peer "
-                "on their network.allow will refuse it; get one by `peerscope admit issue %s`",
-                self._me.hex(),
+                "on their network.allow will refuse it; get one by `%s`",
+                issue_command(self._me, self._config.name),
             )
         return found
 
@@ -106,13 +107,18 @@ class CredentialFiles:
             log.warning("%s; going on with what was read before", error)
             return []
 
+    def ours(self) -> Certificate:
+        """The certificate in our file that lasts longest, good or not. Raises `ConfigError`."""
+        assert self._certificate is not None
+        return self._ours(self._certificate)
+
     def _ours(self, place: Path) -> Certificate:
         found = [one for one in papers(place) if isinstance(one, Certificate)]
         ours = [one for one in found if one.subject == self._me]
         if not ours:
             raise ConfigError(
-                f"{place}: no certificate for this peer, {self._me.hex()}; make one by `peerscope admit issue "
-                f"{self._me.hex()}`"
+                f"{place}: no certificate for this peer, {self._me.hex()}; make one by "
+                f"`{issue_command(self._me, self._config.name)}`"
             )
         return max(ours, key=lambda one: one.not_after_ms)
 
@@ -125,7 +131,7 @@ class CredentialFiles:
         except RemoteError as error:
             raise ConfigError(
                 f"{self._certificate}: other members would refuse this certificate ({error}); make a new one by "
-                f"`peerscope admit issue {self._me.hex()}`"
+                f"`{issue_command(self._me, self._config.name)}`"
             ) from None
 
     def _changed(self) -> bool:

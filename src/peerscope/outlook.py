@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.alerts.aggregators import aggregators
+from peerscope.alerts.endings import Ending
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
@@ -90,12 +92,21 @@ class SelfView(Struct, frozen=True):
     """`GET /api/v1/history` has something to read from."""
 
 
+class HasEnding(Protocol):
+    """A file of the operator's that is good until some time."""
+
+    @property
+    def ending(self) -> Ending | None: ...
+
+
 class Outlook(ABC):
     """Views of one peer, and the parts of it that routes ask."""
 
     config: Config
     http: str | None
     """URL of the dashboard, once the web server has one."""
+    tls: HasEnding | None = None
+    """What the dashboard proves its name with, once the web server has it."""
     chronicle: Chronicle
     """Events as they happen, and the statuses of the last hour."""
     tally: Tally

@@ -17,12 +17,13 @@ from peerscope.mesh.events import Publish
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Report
 from peerscope.records.counters import increases
+from peerscope.records.identity import short
 from peerscope.records.measures import NodeMetrics
 from peerscope.signature_files import load_signatures
 from peerscope.sources.events import Connection, Dht, Event, Message
 from peerscope.sources.node import Node
 from peerscope.threats.anomalies import AnomalyRates, rates
-from peerscope.threats.blocks import to_share
+from peerscope.threats.blocks import HeldLists, shared_by, to_share
 from peerscope.threats.findings import TYPE, Finding, gravest, readings, told_by_alert
 from peerscope.threats.threats import ThreatConfig, Threats
 from peerscope.views.moment import Moment
@@ -56,6 +57,7 @@ class Vigil:
         """What was found at the last look, the gravest first."""
         self._report: Report | None = None
         self._counted: NodeMetrics | None = None
+        self._lists = HeldLists()
 
     def note(self, event: Event) -> None:
         """Take an event of the node in."""
@@ -120,12 +122,21 @@ class Vigil:
         now, moment = time.monotonic(), self._moment()
         self.threats.refused(self._peer.refused, now)
         self._count_node(now)
+        self._miss_lists(moment)
         entry = moment.ledger.get(moment.me, Kind.REPORT)
         report = entry.body if entry is not None and isinstance(entry.body, Report) else None
         if report is not None and report is not self._report and report.metrics is not None:
             self.threats.measured(report.metrics, moment.wall)
         self._report = report
         self.findings = self.threats.update(moment, now, is_aggregator=self._alerting.is_acting)
+
+    def _miss_lists(self, moment: Moment) -> None:
+        for author, entries in self._lists.update(shared_by(moment, self._config.trusted)):
+            log.warning(
+                "the block list of peer %s counts no more (%d entries): its author was not heard of for too long",
+                short(author),
+                entries,
+            )
 
     def _count_node(self, now: float) -> None:
         """Take counters from sources that tell sums only; a node that sends events was counted with each."""

@@ -13,7 +13,7 @@ from ledgers import Book, lose, meshed
 from peerscope.alerts.aggregators import aggregators
 from peerscope.alerts.board import Board
 from peerscope.alerts.body import Sent
-from peerscope.alerts.engine import LARGE_EVERY_S, LINGER_S, NOTHING, AlertEngine, Findings
+from peerscope.alerts.engine import LARGE_EVERY_S, LINGER_S, NOTHING, REPEAT_S, AlertEngine, Findings
 from peerscope.alerts.model import Reading
 from peerscope.alerts.own import Own
 from peerscope.alerts.rules import Rule, default_rules
@@ -272,3 +272,23 @@ def test_a_zone_of_its_own_has_its_own_aggregators() -> None:
     engine = AlertEngine(book[7])
     engine.update(book.moment(2.0, 7), CALM, NOTHING, 2.0)
     assert engine.is_acting
+
+
+def test_an_alert_that_stands_is_published_again_before_newcomers_would_refuse_it() -> None:
+    book = meshed(3)
+    engine = AlertEngine(book[0])
+    published: list[int] = []
+    for now in range(0, 3 * round(REPEAT_S), 9):
+        news = engine.update(book.moment(float(now), 0), BUSY, NOTHING, float(now))
+        if news is not None:
+            published.append(now)
+            (statement,) = said(news).statements
+            assert abs(statement.firing_ms / 1000 - (now - published[0])) < 1.0
+    assert [round((later - earlier) / REPEAT_S, 2) for earlier, later in pairwise(published)] == [1.0, 1.0]
+
+
+def test_where_nothing_stands_nothing_is_published_again() -> None:
+    book = meshed(3)
+    engine = AlertEngine(book[0])
+    news = [engine.update(book.moment(float(t), 0), CALM, NOTHING, float(t)) for t in range(0, 2 * round(REPEAT_S), 9)]
+    assert set(news) == {None}

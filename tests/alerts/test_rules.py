@@ -41,6 +41,9 @@ def test_the_packaged_rules_are_those_that_were_promised() -> None:
         "agent-lag": ("agent-overload", "own", 0.5, None),
         "agent-cpu": ("agent-overload", "own", 0.8, None),
         "history-degraded": ("history-degraded", "own", 0.0, None),
+        "certificate-end": ("certificate-end", "both", None, 0.2),
+        "tls-end": ("certificate-end", "own", None, 0.2),
+        "export-degraded": ("export-degraded", "own", 0.0, None),
     }
     assert all(rule.title and rule.runbook for rule in default_rules())
 

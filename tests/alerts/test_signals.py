@@ -70,6 +70,8 @@ def test_the_slowest_route_the_agent_itself_and_the_history_are_read() -> None:
     assert own("agent_cpu_ratio", agent) == [0.9]
     assert own("history_trouble", Own(trouble="disk full")) == [1.0]
     assert own("history_trouble", Own()) == []
+    assert own("export_trouble", Own(export_trouble="samples wait: it answers 401")) == [1.0]
+    assert own("export_trouble", Own()) == []
 
 
 def test_a_baseline_knows_nothing_before_ten_minutes_and_does_not_follow_a_spike() -> None:

@@ -1,19 +1,24 @@
 """`peerscope doctor`: what it finds with and without an agent, and that it changes nothing."""
 
+import datetime
 import json
 import os
 import socket
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from certificates import certificate as tls_files
 from live import Agent
+from peerscope.credentials import armored
 from peerscope.doctor import network
 from peerscope.history.schema import FILE, open_to_write
+from peerscope.records.certificates import certify
 from peerscope.records.identity import Identity
 from peerscope.state import CONFIG_FILE, KEY_FILE, LOCK_FILE, STATE_VERSION, VERSION_FILE, State
 
@@ -234,6 +239,16 @@ def test_neighbours_are_judged_by_the_agents_own_check(change: dict[str, Any], s
     assert word in found.message
 
 
+def test_an_agent_that_lost_everybody_is_bad_and_one_that_never_had_anybody_is_told_to_join() -> None:
+    lost = {"checks": {"p2p": {"status": "unhealthy", "message": "lost all 5 peers it was linked with"}}, "links": []}
+    found = network.neighbours(MINE | lost, [OTHER])
+    assert (found.state, found.advice is not None) == ("bad", True)
+    assert "lost all 5 peers" in found.message
+    found = network.neighbours(MINE | {"links": []}, [OTHER])
+    assert found.state == "warn"
+    assert "--join" in (found.advice or "")
+
+
 @pytest.mark.parametrize(("skew_s", "word"), [(90.0, "ahead"), (-90.0, "behind")])
 def test_a_clock_that_is_off_is_named_with_its_direction(skew_s: float, word: str) -> None:
     found = network.skew(MINE | {"clock_skew_s": skew_s})
@@ -269,3 +284,46 @@ def test_who_was_turned_away_is_told() -> None:
     assert network.refused(ALONE | {"refused": {"not-a-member": 3}}).message.endswith("not-a-member 3")
     assert network.refused(ALONE | {"refused": {"wire-version": 3}}).state == "warn"
     assert network.refused(ALONE | {"refused": {"flooding": 3}}).state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("age_days", "found", "word"), [(10, "ok", "is good until"), (80, "warn", "ends"), (91, "bad", "ended")]
+)
+def test_a_certificate_is_told_by_how_much_of_it_is_left_with_the_command_that_renews_it(
+    peerscope, state: Path, age_days: int, found: str, word: str
+) -> None:
+    operator, me = Identity(b"o" * 32), State(state).identity().peer_id
+    begins_ms = round((time.time() - age_days * 86_400) * 1000)
+    span = {"not_before_ms": begins_ms, "not_after_ms": begins_ms + 90 * 86_400_000}
+    file = state / "certificate"
+    file.write_text(armored(certify(operator, me, "my net", serial=bytes(range(8)), **span)) + "\n")
+    (state / CONFIG_FILE).write_text(
+        f'[web]\nlisten = "127.0.0.1:0"\n[network]\nname = "my net"\noperators = ["{operator.peer_id.hex()}"]\n'
+        f'certificate_file = "{file}"\n'
+    )
+    code, findings = examine(peerscope, "--state", str(state))
+    one = findings["certificate"]
+    assert (code, one["state"]) == (int(found == "bad"), found)
+    assert one["message"].startswith(f"0001020304050607 {word} 2")
+    if found != "ok":
+        assert one["advice"].startswith(f"peerscope admit issue {me.hex()} --network 'my net' -o FILE")
+
+
+def test_a_certificate_file_that_holds_none_for_this_peer_is_bad(peerscope, state: Path) -> None:
+    (state / "certificate").write_text("")
+    (state / CONFIG_FILE).write_text(
+        f'[web]\nlisten = "127.0.0.1:0"\n[network]\noperators = ["{"ab" * 32}"]\n'
+        f'certificate_file = "{state / "certificate"}"\n'
+    )
+    code, findings = examine(peerscope, "--state", str(state))
+    assert (code, findings["certificate"]["state"]) == (1, "bad")
+
+
+@pytest.mark.parametrize(("days", "found"), [(40_000, "ok"), (3, "warn"), (-3, "bad")])
+def test_the_certificate_of_the_dashboard_is_told_by_how_much_of_it_is_left(
+    peerscope, state: Path, tmp_path: Path, days: int, found: str
+) -> None:
+    cert, key = tls_files(tmp_path / "tls", until=datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days))
+    (state / CONFIG_FILE).write_text(f'[web]\nlisten = "127.0.0.1:0"\ntls_cert = "{cert}"\ntls_key = "{key}"\n')
+    code, findings = examine(peerscope, "--state", str(state))
+    assert (code, findings["dashboard certificate"]["state"]) == (int(found == "bad"), found)

@@ -42,7 +42,7 @@ def test_every_metric_that_operators_are_told_of_is_one_that_is_exported(dashboa
 
 @pytest.mark.tools
 def test_the_rules_are_rules(need: Need) -> None:
-    assert "14 rules found" in promtool(need, "check", "rules", RULES.name)
+    assert "15 rules found" in promtool(need, "check", "rules", RULES.name)
 
 
 @pytest.mark.tools
@@ -53,7 +53,7 @@ def test_each_rule_fires_when_it_should_and_only_then(need: Need) -> None:
 def test_each_rule_is_tested_both_ways_and_says_what_to_do() -> None:
     names = re.findall(r"- alert: (\w+)", RULES.read_text("utf-8"))
     tests = (RULES.parent / "peerscope-rules-test.yml").read_text("utf-8")
-    assert len(names) == len(set(names)) == 14
+    assert len(names) == len(set(names)) == 15
     for name in names:
         assert re.search(rf"alertname: {name}}}", tests), f"{name} is never expected to be quiet"
         assert re.search(rf"alertname: {name}\n +exp_alerts:\n +- exp_labels", tests), f"{name} is never expected"

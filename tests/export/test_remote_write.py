@@ -17,7 +17,7 @@ from live import came_true
 from peerscope.export import remote_write as remote_write_module
 from peerscope.export.config import MIB, RemoteWriteConfig
 from peerscope.export.receiver import Receiver
-from peerscope.export.remote_write import FOLDER, RemoteWrite, backoff_s
+from peerscope.export.remote_write import FOLDER, RemoteWrite, backoff_s, brief
 from receivers import TAKEN, Asked, Written, receiving
 
 EXTERNAL = {"network": "test", "zone": "", "peer": "me"}
@@ -137,6 +137,41 @@ def test_what_is_refused_is_dropped_counted_and_holds_up_nothing(
         "remote write: the receiver refuses samples, they are lost: it answers 400: out of order sample",
         "remote write: the receiver takes samples again",
     ]
+
+
+def test_a_credential_that_has_ended_is_a_trouble_until_it_is_replaced(tmp_path: Path) -> None:
+    token, toy = tmp_path / "token", Toy()
+    token.touch(mode=0o600)
+    token.write_text("ended\n")
+
+    def answers(one: Asked) -> tuple[int, dict[str, str]]:
+        return TAKEN if one.headers["authorization"] == "Bearer renewed" else (401, {"says": "token expired"})
+
+    async def play() -> None:
+        writing = writer(toy, tmp_path, store.url, bearer_token_file=str(token))
+        await elected(writing)
+        async with sending(writing):
+            assert writing.trouble is None
+            await writing.sample()
+            await came_true(lambda: writing.trouble == "samples are lost: it answers 401", "it is refused")
+            token.write_text("renewed\n")
+            await writing.sample()
+            await came_true(lambda: writing.trouble is None, "it is taken again")
+
+    with receiving(answers) as store:
+        asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("it answers 403: no such tenant 4711", "it answers 403"),
+        ("export.remote_write.password_file: /etc/secret cannot be read", "export.remote_write.password_file"),
+        ("HTTPConnection(host='10.1.2.3'): Failed to connect", "the receiver does not answer"),
+    ],
+)
+def test_what_all_members_read_of_a_trouble_names_no_places(reason: str, told: str) -> None:
+    assert brief(reason) == told
 
 
 def test_it_waits_as_long_as_the_receiver_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,11 @@ from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.events import Credentials, Effect, Publish, Send
 from peerscope.mesh.messages import Push, encode
 from peerscope.mesh.peer import Peer, PeerConfig
-from peerscope.records.bodies import Kind, Profile
+from peerscope.records.bodies import Kind, Profile, Status
 from peerscope.records.certificates import Certificate, Revocation, certify, revoke
-from peerscope.records.identity import Identity, PeerId
+from peerscope.records.identity import Identity, PeerId, ref
 from peerscope.records.record import sign
+from peerscope.sim.alerting import SimulatedAlerts
 from peerscope.sim.simulator import EPOCH_S, Simulator
 
 pytestmark = pytest.mark.sim
@@ -168,3 +169,136 @@ def test_what_a_peer_says_of_itself_shows_its_newest_certificate() -> None:
         said = peer.ledger.profile(ids[1])
         assert said is not None
         assert (said.region, said.certificate) == ("moved", newer)
+
+
+def all_end(count: int, *, at_s: float) -> tuple[Simulator, list[PeerId]]:
+    """So many members, whose certificates all end at one moment."""
+    sim = Simulator(seed=3, config=PeerConfig(network=NETWORK))
+    ids = [sim.add() for _ in range(count)]
+    for peer in ids:
+        start(sim, peer, *ids[:1], bears=certificate(peer, ends_s=at_s))
+    sim.run_until(20.0)
+    assert all(set(peer.ledger) == set(ids) for peer in sim.alive())
+    return sim, ids
+
+
+def p2p(peer: Peer) -> tuple[Status, str]:
+    report = peer.ledger.report(peer.me)
+    assert report is not None
+    return report.checks[4].status, report.checks[4].message or ""
+
+
+def test_where_all_certificates_end_on_one_day_no_peer_calls_itself_healthy_from_then_on() -> None:
+    sim, ids = all_end(9, at_s=60.0)
+    sim.run_until(60.0)
+    assert {p2p(peer)[0] for peer in sim.alive()} == {Status.HEALTHY}
+    sim.run_until(80.0)
+    for _ in moments(sim, 140.0):
+        assert {p2p(peer)[0] for peer in sim.alive()} == {Status.UNHEALTHY}
+    assert [len(peer.ledger) for peer in sim.alive()] == [1] * len(ids)
+    for peer in sim.alive():
+        assert p2p(peer)[1].startswith("lost all ")
+        assert p2p(peer)[1].endswith("; refused: certificate-expired")
+    assert all(peer.conducts.all(sim.now) == [] for peer in sim.alive())  # nobody is banned for trying
+
+
+def test_a_network_whose_certificates_all_ended_is_whole_again_when_they_are_renewed() -> None:
+    sim, ids = all_end(9, at_s=60.0)
+    sim.run_until(150.0)
+    for number, peer in enumerate(ids):  # the operator takes a while
+        sim.feed(peer, Credentials(certificate(peer, begins_s=sim.now)))
+        sim.run_until(150.0 + 5.0 * number)
+    sim.run_until(sim.now + 60.0)
+    assert all(set(peer.ledger) == set(ids) for peer in sim.alive())
+    assert all(set(peer.watch.up()) >= peer.neighbourhood.wanted for peer in sim.alive())
+    assert {p2p(peer)[0] for peer in sim.alive()} == {Status.HEALTHY}
+    assert all(peer.neighbourhood.bootstrap == {} for peer in sim.alive())
+
+
+def test_a_peer_whose_only_other_member_is_revoked_has_lost_nobody() -> None:
+    sim, ids = certified(2)
+    sim.feed(ids[0], Credentials(None, (revocation(ids[1], sim.now),)))
+    sim.run_until(sim.now + GONE_S)
+    one, other = (sim.nodes[peer].peer for peer in ids)
+    assert one is not None
+    assert other is not None
+    assert p2p(one) == (Status.HEALTHY, "no other peer known")
+    assert p2p(other)[0] is Status.UNHEALTHY
+
+
+def ends(alerts: SimulatedAlerts, peer: PeerId) -> dict[str, tuple[str, str | None]]:
+    """What the board of one peer says of certificates: severity and subject, by id."""
+    shown = alerts.board(peer).alerts(active_only=True)
+    return {one.id: (one.severity, one.peer_id) for one in shown if one.rule == "certificate-end"}
+
+
+def test_where_all_certificates_end_every_peer_names_all_of_them_and_the_renewal_ends_the_alerts() -> None:
+    sim, ids = all_end(6, at_s=60.0)
+    alerts = SimulatedAlerts(sim)
+    alerts.begin()
+    sim.run_until(45.0)
+    assert all(ends(alerts, peer) == {} for peer in ids)
+    sim.run_until(55.0)  # the last fifth
+    named = {f"certificate-end-{ref(peer).hex()}": peer.hex() for peer in ids}
+    assert all(ends(alerts, peer) == {name: ("medium", who) for name, who in named.items()} for peer in ids)
+    sim.run_until(90.0)
+    for peer in ids:
+        grave = {name: ("critical" if who == peer.hex() else "high", who) for name, who in named.items()}
+        assert ends(alerts, peer) == grave
+        told = [one for one in alerts.board(peer).alerts(active_only=True) if one.rule == "certificate-end"]
+        assert all(one.description.endswith(f"peerscope admit issue {one.peer_id}") for one in told)
+        assert all(" ended 2023-11-14 22:14 UTC" in one.description for one in told)
+        kinds = [one.kind for one in alerts.correlation(peer).incidents if one.state == "open"]
+        assert kinds == ["pattern"]  # one message, not one for each member
+    for peer in ids:
+        sim.feed(peer, Credentials(certificate(peer, begins_s=sim.now)))
+    sim.run_until(140.0)
+    assert all(ends(alerts, peer) == {} for peer in ids)
+    assert all(set(peer.ledger) == set(ids) for peer in sim.alive())
+
+
+@pytest.mark.parametrize("becomes", ["renewed", "revoked"])
+def test_a_member_that_is_dropped_stays_one_alert_at_all_others_until_it_is_renewed_or_revoked(becomes: str) -> None:
+    sim, ids = certified(8, ends_s=60.0)
+    last, others = ids[-1], ids[:-1]
+    alerts = SimulatedAlerts(sim)
+    alerts.begin()
+    sim.run_until(120.0)
+    name = f"certificate-end-{ref(last).hex()}"
+    assert holders(sim, last) == set()
+    assert all(ends(alerts, peer) == {name: ("high", last.hex())} for peer in others)
+    assert ends(alerts, last)[name] == ("critical", last.hex())
+    for peer in others:  # never over in between: it only gets worse
+        states = [(one.state, one.severity) for _, whose, one in alerts.changes if whose == peer and one.id == name]
+        assert states == [("firing", "medium"), ("firing", "high")]
+    if becomes == "renewed":
+        sim.feed(last, Credentials(certificate(last, begins_s=120.0)))
+    else:
+        sim.feed(ids[0], Credentials(None, (revocation(last, sim.now),)))
+    sim.run_until(180.0)
+    assert all(ends(alerts, peer) == {} for peer in others)
+    assert holders(sim, last) == (set(others) if becomes == "renewed" else set())
+
+
+def test_a_member_that_renews_in_time_is_announced_and_then_no_more() -> None:
+    sim, ids = certified(4, ends_s=60.0)
+    alerts = SimulatedAlerts(sim)
+    alerts.begin()
+    sim.run_until(52.0)
+    assert all(list(ends(alerts, peer)) == [f"certificate-end-{ref(ids[-1]).hex()}"] for peer in ids)
+    sim.feed(ids[-1], Credentials(certificate(ids[-1], begins_s=52.0)))
+    sim.run_until(100.0)
+    assert all(ends(alerts, peer) == {} for peer in ids)
+    assert {one.state for _, _, one in alerts.changes if one.rule == "certificate-end"} == {"firing", "resolved"}
+
+
+def test_certificates_far_from_their_end_and_open_networks_raise_no_alert() -> None:
+    for network in (NETWORK, NetworkConfig()):
+        sim = Simulator(seed=3, config=PeerConfig(network=network))
+        ids = [sim.add() for _ in range(5)]
+        for peer in ids:
+            start(sim, peer, *ids[:1], bears=certificate(peer) if network.operators else None)
+        alerts = SimulatedAlerts(sim)
+        alerts.begin()
+        sim.run_until(60.0)
+        assert [one.id for _, _, one in alerts.changes if one.type == "certificate-end"] == []

@@ -4,6 +4,8 @@ import pytest
 
 from network import agree, called_down, down, names, network, seconds_until, verdicts
 from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.peer import PeerConfig
+from peerscope.records.ledger import LedgerConfig
 from peerscope.sim.simulator import Simulator
 
 pytestmark = pytest.mark.sim
@@ -121,3 +123,16 @@ def test_links_that_nobody_wants_are_closed(seed: int) -> None:
     assert len(ids) == 18
     for peer in sim.alive():
         assert set(peer.watch.up()) == peer.neighbourhood.wanted, f"seed {seed}"
+
+
+def test_a_newcomer_knows_everybody_however_long_the_network_has_run() -> None:
+    sim = Simulator(seed=1, config=PeerConfig(ledger=LedgerConfig(remember_s=120.0)))
+    ids = [sim.add() for _ in range(4)]
+    for peer in ids:
+        sim.start(peer, *ids[:1])
+    sim.run_until(500.0)  # profiles of the beginning are older than anybody takes
+    newcomer = sim.add()
+    sim.start(newcomer, ids[0])
+    sim.run_until(520.0)
+    assert agree(sim)
+    assert sum(peer.refused["expired"] for peer in sim.alive()) == 0

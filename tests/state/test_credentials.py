@@ -154,3 +154,11 @@ def test_what_was_revoked_is_read_from_its_file_and_kept_when_learnt_from_others
     assert set(papers(tmp_path / REVOKED_FILE)) == {revocation(), revocation(b"serial-9")}
     again = files(tmp_path)
     assert set(again.first(NOW_MS).revocations) == {revocation(), revocation(b"serial-9")}
+
+
+def test_the_command_that_makes_a_certificate_names_the_network_unless_it_has_the_usual_name(tmp_path: Path) -> None:
+    config = NetworkConfig(
+        name="my net", operators=(OPERATOR.peer_id.hex(),), certificate_file=str(written(tmp_path / "mine"))
+    )
+    with pytest.raises(ConfigError, match=f"`peerscope admit issue {ME.peer_id.hex()} --network 'my net'`"):
+        CredentialFiles(config, ME.peer_id, tmp_path).first(NOW_MS)

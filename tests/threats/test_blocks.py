@@ -2,7 +2,7 @@
 
 from ledgers import Book, meshed
 from peerscope.records.blocks import Block, Blocks
-from peerscope.threats.blocks import BlockList, to_share
+from peerscope.threats.blocks import BlockList, HeldLists, shared_by, to_share
 from peerscope.threats.threats import ThreatConfig, Threats
 from signatures import signatures
 
@@ -47,3 +47,19 @@ def test_a_list_is_shared_as_it_stands() -> None:
     assert listed.match("192.0.2.9:1") is not None
     assert listed.match("AB" * 32) is not None
     assert listed.match("ac" * 32) is None
+
+
+def test_a_list_whose_author_the_network_has_forgotten_is_told_once_and_one_that_was_emptied_is_not() -> None:
+    book, held = meshed(4), HeldLists()
+    trusted = (book[1], book[2], book[3])
+    assert held.update(shared_by(book.moment(1.0), trusted)) == []
+    for author in (1, 2):
+        book.say(author, Blocks((Block("ab" * 8), Block("10.0.0.0/8"))), at=2.0)
+    assert held.update(shared_by(book.moment(3.0), trusted)) == []
+    book.say(2, Blocks(), at=4.0)
+    assert held.update(shared_by(book.moment(5.0), trusted)) == []
+    moment = book.moment(6.0)
+    for author in trusted[:2]:
+        moment.abroad.forget(author)
+    assert held.update(shared_by(moment, trusted)) == [(book[1], 2)]
+    assert held.update(shared_by(moment, trusted)) == []

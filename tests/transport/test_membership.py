@@ -1,11 +1,13 @@
 """Real agents on loopback that let only members in: by list, by certificate, and out again when revoked."""
 
 import asyncio
+import re
 import secrets
 import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from live import came_true, settings
@@ -20,6 +22,8 @@ from peerscope.records.certificates import certify, revoke
 from peerscope.records.identity import Identity, PeerId
 from peerscope.state import State
 from peerscope.transport.iroh import parse_ticket
+from peerscope.web.app import make_app
+from peerscope.web.feed import Feed
 
 OPERATOR = Identity(b"o" * 32)
 DAY_MS = 86_400_000
@@ -29,10 +33,10 @@ def now_ms() -> int:
     return round(time.time() * 1000)
 
 
-def certified(place: Path) -> str:
-    """The certificate file of the peer with this state directory."""
+def certified(place: Path, *, ends_ms: int = DAY_MS) -> str:
+    """The certificate file of the peer with this state directory. `ends_ms`: from now on."""
     subject = State(place).identity().peer_id
-    serial, span = secrets.token_bytes(8), {"not_before_ms": now_ms() - 1000, "not_after_ms": now_ms() + DAY_MS}
+    serial, span = secrets.token_bytes(8), {"not_before_ms": now_ms() - 1000, "not_after_ms": now_ms() + ends_ms}
     file = place / "certificate"
     file.write_text(armored(certify(OPERATOR, subject, "peerscope", serial=serial, **span)) + "\n")
     return str(file)
@@ -138,3 +142,57 @@ def test_a_start_with_somebody_elses_certificate_is_refused_and_leaves_the_state
 def test_whoever_wants_to_crawl_among_members_is_told_to_be_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--state"):
         _identity(member(tmp_path, certificate=False), None)
+
+
+def test_when_all_certificates_end_every_agent_says_so_everywhere_and_all_meet_again_once_they_are_renewed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    places = [tmp_path / "one", tmp_path / "two"]
+
+    def named(one: Monitor) -> set[tuple[str, str | None]]:
+        return {(a.severity, a.peer_id) for a in one.alerts(active_only=True) if a.rule == "certificate-end"}
+
+    async def scenario() -> None:
+        first = member(places[0])
+        certified(places[0], ends_ms=20_000)
+        async with Monitor(first, places[0]) as one:
+            second = member(places[1], one.self_view().ticket)
+            certified(places[1], ends_ms=20_000)
+            async with Monitor(second, places[1]) as two:
+                both = (one, two)
+                ids = {one.peer.me, two.peer.me}
+                for each in both:
+                    await came_true(lambda each=each: linked(each) == ids - {each.peer.me}, "both are linked")
+                for each in both:
+                    await came_true(lambda each=each: linked(each) == set(), "they drop each other")
+                for each in both:
+                    grave = {("critical" if who == each.peer.me else "high", who.hex()) for who in ids}
+                    await came_true(lambda each=each, grave=grave: named(each) == grave, "both are named at both")
+                    await came_true(lambda each=each: each.network_health().unhealthy_peers == 1, "it is not healthy")
+                    assert each.network_health().healthy_peers == 0
+                    ready = await asked(each, "/readyz")
+                    assert ready.status_code == 503
+                    assert "it was linked with" in ready.json()["reason"]
+                    page = (await asked(each, "/metrics")).text
+                    (line,) = (x for x in page.splitlines() if x.startswith("peerscope_certificate_end_timestamp"))
+                    assert line.startswith(
+                        'peerscope_certificate_end_timestamp_seconds{setting="network.certificate_file"}'
+                    )
+                for each, place in zip(both, places, strict=True):
+                    told = f"has ended .*; renew it: peerscope admit issue {each.peer.me.hex()} -o FILE, then copy"
+                    assert len([x for x in caplog.messages if re.search(told, x)]) == 1
+                    certified(place)
+                for each in both:
+                    await came_true(lambda each=each: linked(each) == ids - {each.peer.me}, "both are linked again")
+                    await came_true(lambda each=each: named(each) == set(), "the alerts are over")
+                    await came_true(lambda each=each: each.network_health().healthy_peers == 2, "both are healthy")
+                    assert (await asked(each, "/readyz")).status_code == 200
+
+    asyncio.run(scenario())
+
+
+async def asked(monitor: Monitor, path: str) -> httpx.Response:
+    """What the agent answers over HTTP, without a socket."""
+    transport = httpx.ASGITransport(app=make_app(monitor, Feed(monitor)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as asking:
+        return await asking.get(path)

@@ -1,5 +1,6 @@
 """TLS from files: the page, the API, the feed and the command line speak it; wrong files are named before the start."""
 
+import datetime
 import json
 import socket
 import ssl
@@ -13,13 +14,14 @@ import pytest
 from click.testing import CliRunner
 from websockets.sync.client import connect
 
-from certificates import certificate
-from live import PATIENCE_S, Agent, running, settings
+from certificates import SINCE, UNTIL, certificate
+from live import PATIENCE_S, Agent, running, settings, until
 from peerscope.agent import Monitor
 from peerscope.cli import cli
 from peerscope.errors import ConfigError
 from peerscope.web import connections
 from peerscope.web.app import WebServer
+from peerscope.web.tls import TlsFiles
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +149,52 @@ def test_wrong_files_are_named(tmp_path: Path, files: tuple[Path, Path]) -> None
 def test_one_file_without_the_other_is_a_mistake(given: str, wanting: str) -> None:
     with pytest.raises(ConfigError, match=f"web.{given} is set but web.{wanting} is not"):
         settings(web={given: "x.pem"})
+
+
+def shown_by(http: str) -> str:
+    """The certificate that a new connection is shown."""
+    place = urlsplit(http)
+    assert place.hostname is not None
+    assert place.port is not None
+    return ssl.get_server_certificate((place.hostname, place.port), timeout=PATIENCE_S)
+
+
+def test_a_certificate_that_is_renewed_in_place_is_shown_to_new_connections_and_the_alert_about_its_end_is_over(
+    tmp_path: Path,
+) -> None:
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=3)
+    cert, key = certificate(tmp_path / "served", until=soon)
+    with running(tmp_path / "state", web={"tls_cert": str(cert), "tls_key": str(key)}) as agent:
+        alerts = agent.monitor.alerts
+
+        def ends() -> list[str]:
+            return [one.description for one in agent.loop.call(alerts, active_only=True) if one.rule == "tls-end"]
+
+        until(lambda: bool(ends()), "the end is announced")
+        assert ends()[0].startswith(f"web.tls_cert ends {soon:%Y-%m-%d %H:%M} UTC; renew it: ")
+        assert str(tmp_path) not in ends()[0]  # all members read it
+        renewed, other_key = certificate(tmp_path / "renewed")
+        renewed.replace(cert)  # for a moment the pair does not fit, as when files are replaced one by one
+        agent.loop.call(agent.monitor.tls.look)  # type: ignore[union-attr]
+        other_key.replace(key)
+        until(lambda: shown_by(agent.http) == cert.read_text(), "the new one is shown")
+        until(lambda: ends() == [], "the alert is over")
+        trusting = ssl.create_default_context(cafile=str(cert))
+        with httpx.Client(base_url=agent.http, verify=trusting, trust_env=False, timeout=PATIENCE_S) as asking:
+            lines = asking.get("/metrics").text.splitlines()
+        name = 'peerscope_certificate_end_timestamp_seconds{setting="web.tls_cert"} '
+        assert [float(one.removeprefix(name)) for one in lines if one.startswith(name)] == [UNTIL.timestamp()]
+
+
+def test_files_that_are_gone_or_wrong_leave_what_was_read_before(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path / "served")
+    tls = TlsFiles(str(cert), str(key))
+    before = tls.ending
+    assert before is not None
+    assert (before.begins_at, before.ends_at) == (SINCE.timestamp(), UNTIL.timestamp())
+    cert.write_text("no certificate")
+    tls.look()
+    assert tls.ending == before
+    key.unlink()
+    tls.look()
+    assert tls.ending == before

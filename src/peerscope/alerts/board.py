@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from statistics import median_low
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -26,7 +27,7 @@ from peerscope.mesh.evidence import Verdict
 from peerscope.mesh.gossip import GossipConfig, ttl
 from peerscope.records.alerts import Severity
 from peerscope.records.bodies import RATIO_ONE
-from peerscope.records.identity import PEER_REF_BYTES, PeerId, PeerRef
+from peerscope.records.identity import PEER_ID_BYTES, PEER_REF_BYTES, PeerId, PeerRef
 from peerscope.views.moment import Moment
 from peerscope.views.regions import is_living
 
@@ -73,8 +74,8 @@ def uncertainty_s(moment: Moment) -> float:
     return ttl(len(moment.profiles), GossipConfig().fanout) * one_way_s
 
 
-def _is_about(rule: Rule | None, scope: str) -> bool:
-    return rule is None or rule.signal == FINDING or rule.scope == scope
+def _is_about(rule: Rule | None, scope: Literal["own", "network"]) -> bool:
+    return rule is None or rule.signal == FINDING or rule.is_about(scope)
 
 
 def _own(moment: Moment, rules: Mapping[str, Rule], one: Claim, off_s: float) -> Alert:
@@ -138,7 +139,7 @@ def _alert(moment: Moment, rules: Mapping[str, Rule], one: Claim, agreeing: list
         severity=Severity(ranked[min(1, len(ranked) - 1)]).name.lower(),
         title=title,
         description=said.text or title,
-        peer_id=peer.hex() if peer else None,
+        peer_id=peer.hex() if peer else _forgotten(metadata, said.subject),
         region=said.subject if is_region else place.region if place else None,
         state="firing" if one.resolved_at is None else "resolved",
         started_at=_wall(moment, one.fired_at),
@@ -161,6 +162,13 @@ def _peer(moment: Moment, subject: str) -> PeerId | None:
         return None
     peer = moment.ledger.find(PeerRef(name)) if len(subject) == 2 * PEER_REF_BYTES else None
     return peer if peer in moment.profiles else None
+
+
+def _forgotten(metadata: Mapping[str, str], subject: str) -> str | None:
+    """The full id of a subject that nobody knows any more, where those who state it told it."""
+    name = metadata.get("peer", "")
+    is_id = len(name) == 2 * PEER_ID_BYTES and not name.strip("0123456789abcdef")
+    return name if is_id and len(subject) == 2 * PEER_REF_BYTES and name.startswith(subject) else None
 
 
 def _wall(moment: Moment, at: float) -> float:

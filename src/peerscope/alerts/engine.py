@@ -41,6 +41,8 @@ UNREST_S = 15.0
 LARGE_BYTES = 4096
 LARGE_EVERY_S = 2.0
 """A large record goes out at most this often."""
+REPEAT_S = 6 * 3600.0
+"""Newcomers refuse records older than `ledger.remember_s`, a day: alerts that stand are said again before."""
 
 Regions = Callable[[Moment], list[RegionHealth]]
 
@@ -95,8 +97,8 @@ class AlertEngine:
     def use(self, rules: Iterable[Rule]) -> None:
         """Look at these rules from here on; what already runs under one of them goes on."""
         chosen = {rule.name: rule for rule in rules if rule.enabled}
-        self._own_rules = [rule for rule in chosen.values() if rule.scope == "own" and rule.signal != FINDING]
-        self._network_rules = [rule for rule in chosen.values() if rule.scope == "network" and rule.signal != FINDING]
+        self._own_rules = [rule for rule in chosen.values() if rule.is_about("own") and rule.signal != FINDING]
+        self._network_rules = [rule for rule in chosen.values() if rule.is_about("network") and rule.signal != FINDING]
         self._finding_rules = {name: rule for name, rule in chosen.items() if rule.signal == FINDING}
         self.own.use(chosen)
         self.network.use(chosen)
@@ -112,7 +114,7 @@ class AlertEngine:
         self.has_looked_around = self._is_due(moment, now)
         if self.has_looked_around:
             self._others_at = now
-            self._look_at_others(moment, findings, now)
+            self._look_at_others(moment, own, findings, now)
         else:
             self.network.elapse(now)
         return self.record(now)
@@ -125,7 +127,8 @@ class AlertEngine:
     def record(self, now: float) -> Publish | None:
         """What to publish, if it differs from what was published last: at once where a message to people was sent."""
         state, has_sent = (self.own.revision, self.network.revision), self.notices != self._published_notices
-        if state == self._published and not has_sent:
+        is_old = self._published_bytes > 0 and now - self._published_at > REPEAT_S
+        if state == self._published and not has_sent and not is_old:
             return None
         if self._published_bytes > LARGE_BYTES and now < self._published_at + LARGE_EVERY_S and not has_sent:
             return None
@@ -145,7 +148,7 @@ class AlertEngine:
             self.own.observe(rule, OWN_SIGNALS[rule.signal](sight), now)
         self._take(self.own, findings.own, now, {})
 
-    def _look_at_others(self, moment: Moment, findings: Findings, now: float) -> None:
+    def _look_at_others(self, moment: Moment, own: Own, findings: Findings, now: float) -> None:
         chosen = self.chosen = aggregators(moment)
         if self._me in chosen.acting:
             self._acted_at = now
@@ -158,7 +161,7 @@ class AlertEngine:
         if self._regions is not None and now >= self._regions_at + REGIONS_S:
             self._regions_at, self._region_health = now, self._regions(moment)
         named, renamed = self._groups.name(moment.partitions, firing, now)
-        sight = Sight(moment, regions=self._region_health, groups=named)
+        sight = Sight(moment, own, regions=self._region_health, groups=named)
         for rule in self._network_rules:
             if rule.signal == "partition":
                 for name, other in renamed.items():

@@ -6,8 +6,10 @@ from statistics import median
 
 from msgspec import Struct
 
+from peerscope.alerts.endings import Ending
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Check
+from peerscope.records.certificates import Certificate
 from peerscope.records.measures import Metrics
 
 
@@ -25,10 +27,25 @@ class Own(Struct, frozen=True):
     """Routes with enough messages, and the 95th percentile of their seconds."""
     trouble: str | None = None
     """Why the history cannot be written, while that is so."""
+    certificate: Certificate | None = None
+    """Our own, where we have one."""
+    lapsed: tuple[Certificate, ...] = ()
+    """Of members that we dropped at their end."""
+    files: tuple[Ending, ...] = ()
+    """Files of this agent that have an end: the dashboard's certificate."""
+    export_trouble: str | None = None
+    """Why the receiver of remote write does not take samples, while that is so."""
 
 
-def own_state(peer: Peer, *, routes: tuple[tuple[str, float], ...] = (), trouble: str | None = None) -> Own:
-    """What the core knows, and what it cannot know: routes, and the history's trouble."""
+def own_state(
+    peer: Peer,
+    *,
+    routes: tuple[tuple[str, float], ...] = (),
+    trouble: str | None = None,
+    files: tuple[Ending, ...] = (),
+    export_trouble: str | None = None,
+) -> Own:
+    """What the core knows, and what it cannot know."""
     checks, metrics = peer.reporter.latest
     up = [link for link in peer.watch.links.values() if link.is_up]
     rtts_s = [rtt_s for link in up if (rtt_s := link.rtt.smoothed_s) is not None]
@@ -39,4 +56,8 @@ def own_state(peer: Peer, *, routes: tuple[tuple[str, float], ...] = (), trouble
         rtt_s=median(rtts_s) if rtts_s else None,
         routes=routes,
         trouble=trouble,
+        certificate=peer.admission.certificate,
+        lapsed=peer.admission.lapsed.certificates,
+        files=files,
+        export_trouble=export_trouble,
     )

@@ -35,8 +35,9 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     type: Annotated[str, Meta(min_length=1, max_length=64)]
     signal: str
     """What is looked at; `signals.py` has them all."""
-    scope: Literal["own", "network"] = "own"
-    """own: every peer, of itself. network: aggregators, of others, on evidence."""
+    scope: Literal["own", "network", "both"] = "own"
+    """own: every peer, of itself. network: aggregators, of others, on evidence. both: the peer, and once it is gone the
+    aggregators; it stays one alert."""
     above: float | None = None
     below: float | None = None
     """The threshold; one of the two."""
@@ -55,7 +56,9 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """False: shown, but no message is sent."""
 
     def __post_init__(self) -> None:
-        known = OWN_SIGNALS if self.scope == "own" else NETWORK_SIGNALS
+        known = NETWORK_SIGNALS if self.scope == "network" else OWN_SIGNALS
+        if self.scope == "both":
+            known = {name: read for name, read in known.items() if name in NETWORK_SIGNALS}
         if self.signal not in known and self.signal != FINDING:
             raise ConfigError(
                 f"signal is {self.signal!r}, which no rule of scope {self.scope!r} has; {_guess(self.signal, known)}"
@@ -66,6 +69,10 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             (self.above is not None and self.clear > self.above) or (self.below is not None and self.clear < self.below)
         ):
             raise ConfigError(f"clear is {self.clear}; must lie on the good side of {self.threshold}")
+
+    def is_about(self, scope: Literal["own", "network"]) -> bool:
+        """Is it looked at in this scope?"""
+        return self.scope in (scope, "both")
 
     @property
     def threshold(self) -> float:

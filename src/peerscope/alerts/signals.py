@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
+from peerscope.alerts.endings import certificate_reading, file_reading, lapsed_readings
 from peerscope.alerts.model import Reading
 from peerscope.alerts.own import Own
 from peerscope.mesh import evidence
@@ -131,6 +132,27 @@ def _history(sight: Sight) -> Iterator[Reading]:
         yield Reading(text=sight.own.trouble)
 
 
+def _export(sight: Sight) -> Iterator[Reading]:
+    if sight.own.export_trouble is not None:
+        yield Reading(text=sight.own.export_trouble)
+
+
+def _certificate(sight: Sight) -> Iterator[Reading]:
+    if sight.own.certificate is not None:
+        yield certificate_reading(sight.own.certificate, sight.moment.wall, is_cut_off=not sight.own.linked)
+
+
+def _lapsed(sight: Sight) -> Iterator[Reading]:
+    """Members that we dropped. Those that we still know speak for themselves."""
+    yield from lapsed_readings(sight.own.lapsed, sight.moment.wall)
+
+
+def _files(sight: Sight) -> Iterator[Reading]:
+    reading = file_reading(sight.own.files, sight.moment.wall)
+    if reading is not None:
+        yield reading
+
+
 def _peer_down(sight: Sight) -> Iterator[Reading]:
     """Everybody whom a majority of its observers lost; those of a partition are told as one."""
     for peer, found in sight.moment.evidence.items():
@@ -233,12 +255,16 @@ OWN_SIGNALS: dict[str, Signal] = {
     "agent_lag_s": _agent_lag,
     "agent_cpu_ratio": _agent_cpu,
     "history_trouble": _history,
+    "export_trouble": _export,
+    "certificate_left_ratio": _certificate,
+    "tls_left_ratio": _files,
 }
 NETWORK_SIGNALS: dict[str, Signal] = {
     "peer_down": _peer_down,
     "partition": _partition,
     "region_critical": _region_critical,
     "clock_skew_s": _clock_skew,
+    "certificate_left_ratio": _lapsed,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -46,6 +47,7 @@ def examined(state: Path, given: Path | None, api: str | None, token: str) -> li
         config = Config()
     else:
         found += [machine.settings_file(config, place), machine.admission(config)]
+        found += machine.certificates(config, state, time.time())
     found += [machine.clock(), machine.disk(config, state), machine.store(config, state)]
     if api is not None:  # perhaps of another machine: its key need not be here
         return found + _agent(api, token or config.web.token, None)
@@ -83,7 +85,7 @@ def _asked(api: str, token: str, peer_id: str | None) -> list[Finding]:
     try:
         ready = ask(api, token, "/readyz")
     except ApiError:  # 503: not ready; the reason is in the body, which `ask` does not keep
-        ready = {"ready": False, "reason": "it has not measured itself, or reached no other peer"}
+        ready = {"ready": False, "reason": "it has not measured itself, or has no link to any peer"}
     return network.judged(me, mine, peers, ready)
 
 

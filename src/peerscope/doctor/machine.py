@@ -17,14 +17,19 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from peerscope.addresses import is_loopback, split_address
+from peerscope.alerts.endings import SOON_RATIO, Ending, date, issue_command, membership
 from peerscope.config import Config
+from peerscope.credentials import CredentialFiles
 from peerscope.doctor.findings import Finding, bad, ok, size, unknown, warn
 from peerscope.errors import ConfigError, HistoryError
 from peerscope.history.schema import FILE, STEPS, check_version
 from peerscope.logs import secrets_in
-from peerscope.records.identity import Identity
+from peerscope.records.identity import Identity, PeerId
 from peerscope.state import CONFIG_FILE, KEY_FILE, LOCK_FILE, check_state_version, read_key
+from peerscope.web.tls import file_ending
 
 DISK_BYTES_MIN = 64 * 1024 * 1024
 TIME_ERROR = 5
@@ -107,6 +112,45 @@ def admission(config: Config) -> Finding:
     if network.is_closed:
         return ok("admission", "members only")
     return ok("admission", "whoever runs on this machine: peer.listen is a loopback address")
+
+
+def certificates(config: Config, state: Path, wall: float) -> list[Finding]:
+    """How long those of this agent are good: as a member, and of the dashboard. `wall`: Unix seconds."""
+    found = []
+    if config.network.certificate_file:
+        found.append(_membership(config, state, wall))
+    if config.web.tls_cert:
+        ending = file_ending(config.web.tls_cert)
+        found.append(
+            bad("dashboard certificate", f"no certificate in {config.web.tls_cert}", "name a PEM file: web.tls_cert")
+            if ending is None
+            else _ending("dashboard certificate", ending, wall)
+        )
+    return found
+
+
+def _membership(config: Config, state: Path, wall: float) -> Finding:
+    name, me = "certificate", peer_id(state)
+    if me is None:
+        return unknown(name, "whose it should be cannot be told: the identity key cannot be read")
+    issue = issue_command(bytes.fromhex(me), config.network.name)
+    try:
+        credentials = CredentialFiles(config.network, PeerId(bytes.fromhex(me)), state)
+        ours = credentials.ours()
+    except ConfigError as error:
+        return bad(name, str(error), f"{issue} -o FILE, then name FILE in network.certificate_file")
+    ending = membership(ours)
+    place = config.network.certificate_file
+    return _ending(name, replace(ending, renewal=f"{ending.renewal} -o FILE, then copy FILE over {place}"), wall)
+
+
+def _ending(name: str, ending: Ending, wall: float) -> Finding:
+    left, at = ending.left_ratio(wall), date(ending.ends_at)
+    if left <= 0:
+        return bad(name, f"{ending.name} ended {at}", ending.renewal)
+    if left < SOON_RATIO:
+        return warn(name, f"{ending.name} ends {at}", ending.renewal)
+    return ok(name, f"{ending.name} is good until {at}")
 
 
 def ports(config: Config) -> list[Finding]:

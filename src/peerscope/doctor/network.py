@@ -46,10 +46,13 @@ def neighbours(mine: Answer, peers: Sequence[Answer]) -> Finding:
     if check is None:
         return unknown("neighbours", f"{message}; not measured yet")
     detail = f"{message}: {check['message']}" if check["message"] else message
-    if known == 0:
+    if known == 0 and check["status"] == "healthy":
         return warn("neighbours", detail, "join a network: peerscope run --join TICKET (any peer's `run` prints one)")
     if check["status"] == "healthy":
         return ok("neighbours", message)
+    if known == 0:
+        advice = "look at the certificates (`peerscope alerts`), this machine's network, and [network] of the others"
+        return bad("neighbours", detail, advice)
     advice = "see `peerscope peer` of those that are missing: are they up, is their UDP port open in the firewall?"
     return (warn if check["status"] == "degraded" else bad)("neighbours", detail, advice)
 

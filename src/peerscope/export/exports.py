@@ -54,6 +54,11 @@ class Exports:
         """What this peer declares that it can do."""
         return (ROLE,) if self._receiver is not None else ()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the receiver of remote write does not take samples; None while it does."""
+        return self.remote_write.trouble if self.remote_write is not None else None
+
     def parts(self) -> list[Coroutine[Any, Any, None]]:
         """What has to run from now on; call it once the agent has a peer."""
         monitor, me = self._monitor, self._monitor.peer.me

@@ -36,6 +36,8 @@ def own(monitor: Monitor) -> Iterator[Metric]:
     refused = monitor.node.telemetry.refused
     yield counts("telemetry_refused", "Events of the node that were refused.", "reason", refused)
     yield from _kept(monitor)
+    ends = [((one.what,), one.ends_at) for one in monitor.endings()]
+    yield gauges("certificate_end_timestamp_seconds", "When this peer's certificates end.", ("setting",), ends)
     if monitor.exports.remote_write is not None:
         yield from _written(monitor.exports.remote_write)
     if monitor.exports.otlp is not None:

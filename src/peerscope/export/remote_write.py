@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -57,6 +58,8 @@ class RemoteWrite:
         self.requests: Counter[str] = Counter()
         self.sent_at: float | None = None
         """Unix seconds."""
+        self.trouble: str | None = None
+        """Why the receiver did not take the last request; None where it did."""
         self._config = config
         self._external = external
         self._is_wanted, self._collect, self._rng = is_elected, collect, rng
@@ -195,6 +198,7 @@ class RemoteWrite:
         match outcome:
             case Later(reason, after_s):
                 self.requests["retried"] += 1
+                self.trouble = f"samples wait: {brief(reason)}"
                 self._spool.keep()
                 if not self._failures:
                     log.warning("remote write: the receiver does not take samples, they wait: %s", reason)
@@ -203,12 +207,14 @@ class RemoteWrite:
                 return True
             case Refused(reason):
                 self.requests["refused"] += 1
+                self.trouble = f"samples are lost: {brief(reason)}"
                 self.samples["refused"] += batch.samples
                 if not self._is_refused:
                     log.warning("remote write: the receiver refuses samples, they are lost: %s", reason)
                 self._is_refused = True
             case Taken():
                 self.requests["sent"] += 1
+                self.trouble = None
                 self.samples["sent"] += batch.samples
                 self.sent_at = time.time()
                 if self._failures or self._is_refused:
@@ -217,6 +223,12 @@ class RemoteWrite:
         self._failures = 0
         await in_thread(partial(self._spool.remove, batch), "remote-write")
         return True
+
+
+def brief(reason: str) -> str:
+    """Of a reason what all members may read: a status or a setting, and neither places nor what the receiver says."""
+    found = re.match(r"it answers \d{3}|export\.remote_write\.\w+", reason)
+    return "the receiver does not answer" if found is None else found[0]
 
 
 def backoff_s(failures: int, rng: random.Random) -> float:

@@ -23,6 +23,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.errors import ConfigError, RemoteError
+from peerscope.mesh.lapsed import Lapsed
 from peerscope.mesh.messages import NONCE_BYTES, WIRE, Hello, Neighbors, common_wire
 from peerscope.records.bodies import Body, Certified, Profile
 from peerscope.records.certificates import REVOCATIONS_MAX, Certificate, Revocation
@@ -94,6 +95,8 @@ class Admission:
         """Ours, shown in every hello and in our profile."""
         self.revocations: dict[bytes, Revocation] = {}
         """What operators revoked: by the peer, or by operator and serial number."""
+        self.lapsed = Lapsed()
+        """Members that were dropped, or refused, because their certificates ended."""
         self.asks_secret = bool(config.secret)
         self.asks_membership = bool(config.allow or config.operators)
         self.wire = WIRE
@@ -151,13 +154,17 @@ class Admission:
             raise RemoteError("not-a-member", "its certificate is for somebody else, or for another network")
         if certificate.operator not in self._operators or not (is_known or certificate.is_signed()):
             raise RemoteError("not-a-member", "its certificate is not signed by an operator of this network")
+        if self.is_revoked(certificate):
+            raise RemoteError("revoked", "an operator revoked its certificate")
         if wall_ms > certificate.not_after_ms:
             raise RemoteError("certificate-expired", "its certificate has expired")
         if wall_ms < certificate.not_before_ms - EARLY_MS:
             raise RemoteError("certificate-early", "its certificate is not valid yet, or our clock is slow")
-        voids = (void, self.revocations.get(certificate.operator + certificate.serial))
-        if any(one is not None and one.voids(certificate) for one in voids):
-            raise RemoteError("revoked", "an operator revoked its certificate")
+
+    def is_revoked(self, certificate: Certificate) -> bool:
+        """An operator revoked this certificate, or what its bearer had until a later time."""
+        names = (certificate.subject, certificate.operator + certificate.serial)
+        return any(one.voids(certificate) for name in names if (one := self.revocations.get(name)) is not None)
 
     def certified(self, body: Body) -> Body:
         """What we say, with the certificate we have, where such a body shows one."""

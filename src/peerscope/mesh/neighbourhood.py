@@ -112,7 +112,7 @@ class Neighbourhood:
         self.shunned.discard(peer)
         if self.rings.remove(peer):
             self._ring_changed(now)
-        else:
+        elif peer not in self.bootstrap:
             self._attempts.pop(peer, None)
 
     def join(self, peer: PeerId, addresses: tuple[str, ...], now: float) -> None:

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from peerscope.errors import RemoteError
 from peerscope.mesh.admission import Admission
 from peerscope.mesh.borders import Borders
+from peerscope.mesh.company import Company
 from peerscope.mesh.conduct import Conducts
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.coordinates import Coordinates
@@ -124,6 +125,7 @@ class Peer:
             is_member=self.borders.is_member,
         )
         self.watch = Watch(self.me, config.detector)
+        self.company = Company(self.ledger, self.neighbourhood, self.watch)
         self.coordinates = Coordinates(config.coordinates, rng)
         self.visits = Visits(self.me, config.coordinates, rng, now)
         near = Layer(self.me, self.ledger, config.gossip, config.sync, rng, self.out, now, world=False)
@@ -141,6 +143,7 @@ class Peer:
             self.coordinates,
             self.layers,
             self.reporter,
+            self.company,
             self.out,
             now,
         )
@@ -334,8 +337,11 @@ class Peer:
         for peer in self.voice.survey.to_dial():
             self.sessions.dial(peer, now)
         self.sessions.review(self.config.links.linger_s, now)
-        for peer in self.warrants.review(now):
+        self.company.review(now)
+        for peer, reason in self.warrants.review(now).items():
             self._evict(peer, now)
+            if reason == "revoked":
+                self.company.forget(peer)
         if now >= self.borders.deadline():
             zone = self.borders.zone
             for peer in self.borders.review(now):

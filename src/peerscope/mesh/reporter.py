@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.errors import ConfigError
-from peerscope.mesh.checks import MESSAGE_MAX, HealthConfig, judge_p2p
+from peerscope.mesh.checks import MESSAGE_MAX, HealthConfig, judge_p2p, printable
 from peerscope.mesh.link import Link
 from peerscope.records.bodies import (
     BODY_BYTES_MAX,
@@ -133,13 +133,18 @@ class Reporter:
         unreached: int,
         peers: int,
         now: float,
+        lost: int = 0,
+        refusal: str | None = None,
         coordinate: Coordinate | None = None,
     ) -> tuple[Report, bool]:
         """The report, and whether it is urgent. `links`: those that are up, and whether each is a ring
-        neighbour's; `unreached`: peers to start from that did not answer, where there is no link at all."""
+        neighbour's; `unreached`: peers to start from that did not answer, where there is no link at all; `lost`:
+        peers that we were linked with, in the same case; `refusal`: what one of them said."""
         assert self._checks is not None
         cpu, memory, storage, network = self._checks
-        if expected == 0 and unreached:
+        if expected == 0 and lost:
+            p2p = Check(Status.UNHEALTHY, 0, _lost_everybody(lost, refusal))
+        elif expected == 0 and unreached:
             p2p = Check(Status.UNHEALTHY, 0, f"none of {unreached} bootstrap peers reachable")
         else:
             p2p = judge_p2p(reachable, expected, self._health, alone="no other peer known")
@@ -173,6 +178,11 @@ class Reporter:
         return Check(
             Status.DEGRADED, network.ratio, f"{flaps} links lost and regained in the last minute"[:MESSAGE_MAX]
         )
+
+
+def _lost_everybody(lost: int, refusal: str | None) -> str:
+    told = f"lost all {lost} peers it was linked with" if lost > 1 else "lost the only peer it was linked with"
+    return printable(f"{told}; refused: {refusal}" if refusal else told)[:MESSAGE_MAX]
 
 
 def _statuses(checks: tuple[Check, ...], node: Check | None) -> tuple[int, ...]:

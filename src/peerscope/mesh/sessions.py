@@ -168,6 +168,8 @@ class Sessions:
         try:
             proved = self._admission.admit(question, peer, nonces, self._register.wall_ms(now))
         except RemoteError as error:
+            if error.reason == "certificate-expired" and question.certificate is not None:
+                self._admission.lapsed.note(question.certificate, self._register.wall_ms(now))
             self.refuse(peer, error.reason, now)
             raise
         if proved:

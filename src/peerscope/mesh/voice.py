@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from peerscope.mesh import evidence
+from peerscope.mesh.company import Company
 from peerscope.mesh.coordinates import Coordinates
 from peerscope.mesh.events import Outbox, Stored
 from peerscope.mesh.gossip import GossipConfig, trace_interval_s, ttl
@@ -30,7 +31,7 @@ ALERT_HOPS = 10
 WORLD_HOPS = 32
 """As far as a push may travel at all: across zones of whose members nobody here knows."""
 REPEAT_SHARE = 0.25
-"""Part of the time that records are remembered, after which those that cross borders are said again."""
+"""Part of the time that records are remembered, after which those that seldom change are said again."""
 
 
 class Voice:
@@ -47,6 +48,7 @@ class Voice:
         coordinates: Coordinates,
         layers: Layers,
         reporter: Reporter,
+        company: Company,
         out: Outbox,
         now: float,
     ) -> None:
@@ -60,6 +62,7 @@ class Voice:
         self._coordinates = coordinates
         self._layers = layers
         self._reporter = reporter
+        self._company = company
         self._out = out
         self._refutation = Refutation(self._me, ledger, watch)
         self.survey = Survey(self._me, ledger, watch, now)
@@ -135,6 +138,8 @@ class Voice:
             reachable=len(expected & up),
             expected=len(expected),
             unreached=unreached if not up else 0,
+            lost=self._company.lost,
+            refusal=self._company.refusal,
             peers=len(self._neighbourhood.rings),
             coordinate=self._coordinates.current(),
             now=now,
@@ -151,16 +156,18 @@ class Voice:
         self.publish(report, now, urgent=urgent)
 
     def review(self, now: float) -> None:
-        """Accuse again whom we accused and who has fallen silent everywhere since; and repeat, before others forget it,
-        what we told all zones. Answer those who accuse us, if an answer is still due."""
+        """Accuse again those whom we accused and who fell silent everywhere since. Say our profile, and what we told all
+        zones, again before they are too old for newcomers. Answer accusations that are still unanswered."""
         self._refutation.review(now)
         self.refute(now)
         found = self.survey.review(now)
         if found or any(self._is_mute(link.peer, now) for link in self._watch.lost()):
             self.observe(now)
-        for entry in self._layers.far.ledger.entries(self._me):
+        lasting = [entry for entry in self._layers.far.ledger.entries(self._me) if entry.record.kind != Kind.SUMMARY]
+        profile = self._ledger.get(self._me, Kind.PROFILE)
+        for entry in (*lasting, *([profile] if profile is not None else [])):
             is_old = now - entry.heard_at > REPEAT_SHARE * self._ledger.config.remember_s
-            if is_old and entry.record.kind != Kind.SUMMARY and says_something(entry.body):
+            if is_old and says_something(entry.body):
                 self.repeat(entry, now, urgent=False)
 
     def goodbye(self, now: float) -> None:

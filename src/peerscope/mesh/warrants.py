@@ -8,12 +8,14 @@ vain the next one. So a few carry them for all, and no single one has to live.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from math import inf
 
 from peerscope.errors import RemoteError
 from peerscope.mesh.admission import Admission
 from peerscope.mesh.claims import claims
 from peerscope.mesh.events import Credentials
+from peerscope.mesh.evidence import has_left
 from peerscope.mesh.register import Register
 from peerscope.mesh.sessions import Sessions
 from peerscope.mesh.voice import Voice
@@ -64,38 +66,58 @@ class Warrants:
                 self._voice.repeat(entry, now, urgent=False)
         self._sessions.renew(now)
 
-    def review(self, now: float) -> list[PeerId]:
-        """Members that are none any more: expired, or revoked. What such peers told all zones is dropped.
+    def review(self, now: float) -> dict[PeerId, str]:
+        """Members that are none any more, and why: expired, or revoked. What such peers told all zones is dropped.
 
         Call every second.
         """
         if not self._admission.asks_membership or now < self._review_at:
-            return []
-        self._review_at = now + REVIEW_S
+            return {}
         wall_ms = self._register.wall_ms(now)
         self._admission.forget_lapsed(wall_ms)
         self._drop_void(wall_ms)
         self._take_turn(now)
         shown = {peer: said.certificate if (said := self._ledger.profile(peer)) else None for peer in self._ledger}
-        return [peer for peer in sorted(shown) if self._is_void(peer, shown[peer], wall_ms)]
+        found = {peer: self._void(peer, shown[peer], wall_ms) for peer in sorted(shown)}
+        self._review_at = now + self._wait_s(shown.values(), wall_ms)
+        self._note_lapsed(shown, found, wall_ms)
+        return {peer: reason for peer, reason in found.items() if reason is not None}
+
+    def _wait_s(self, shown: Iterable[Certificate | None], wall_ms: int) -> float:
+        """Until the next review: at the next end, so that all members drop a peer at one moment."""
+        ends = [one.not_after_ms for one in shown if one is not None and one.not_after_ms >= wall_ms]
+        return min(REVIEW_S, (min(ends) - wall_ms + 1) / 1000) if ends else REVIEW_S
+
+    def _note_lapsed(
+        self, shown: Mapping[PeerId, Certificate | None], found: Mapping[PeerId, str | None], wall_ms: int
+    ) -> None:
+        lapsed = self._admission.lapsed
+        lapsed.review((peer for peer, reason in found.items() if reason is None), wall_ms)
+        for peer, reason in found.items():
+            certificate = shown[peer]
+            if reason == "certificate-expired" and certificate is not None and not has_left(self._ledger, peer):
+                lapsed.note(certificate, wall_ms)
+        for one in lapsed.certificates:
+            if self._admission.is_revoked(one):
+                lapsed.forget(PeerId(one.subject))
 
     def _drop_void(self, wall_ms: int) -> None:
         entries = [entry for origin in self._abroad for entry in self._abroad.entries(origin)]
         for entry in entries:
             peer, said = entry.record.peer_id, self._ledger.profile(entry.record.peer_id)
             shown = entry.body.certificate if isinstance(entry.body, Certified) else None
-            if self._is_void(peer, shown or (said.certificate if said else None), wall_ms):
+            if self._void(peer, shown or (said.certificate if said else None), wall_ms) is not None:
                 self._abroad.drop(peer, entry.record.kind)
                 self._register.forget_strangers((peer,))
 
-    def _is_void(self, peer: PeerId, certificate: Certificate | None, wall_ms: int) -> bool:
+    def _void(self, peer: PeerId, certificate: Certificate | None, wall_ms: int) -> str | None:
         if peer == self._register.me:
-            return False
+            return None
         try:
             self._admission.check(peer, certificate, wall_ms, is_known=True)
-        except RemoteError:
-            return True
-        return False
+        except RemoteError as error:
+            return error.reason
+        return None
 
     def _take_turn(self, now: float) -> None:
         known = set(self._admission.revocations.values())

@@ -115,6 +115,21 @@ def shared_by(moment: Moment, trusted: Iterable[PeerId]) -> list[tuple[PeerId, B
     return [(peer, entry.body) for peer, entry in found if entry is not None and isinstance(entry.body, Blocks)]
 
 
+class HeldLists:
+    """Which authors' lists count. A list ends without a word when the network forgets its author."""
+
+    def __init__(self) -> None:
+        self._entries: dict[PeerId, int] = {}
+
+    def update(self, lists: Iterable[tuple[PeerId, Blocks]]) -> list[tuple[PeerId, int]]:
+        """Authors whose lists are gone since the last look, and how many entries these had. One that its author has
+        emptied is not among them."""
+        held = dict(lists)
+        gone = [(author, entries) for author, entries in sorted(self._entries.items()) if author not in held]
+        self._entries = {author: len(one.blocks) for author, one in held.items() if one.blocks}
+        return gone
+
+
 def bad_links(moment: Moment, blocks: BlockList, remotes: Iterable[str], signature: Signature) -> list[Finding]:
     """Links of ours, and connections of the node beside us, with somebody who is listed."""
     if not len(blocks):

@@ -104,11 +104,13 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """200 once the agent has something to show, 503 before."""
+    """200 once the agent has something to show; 503 before, and while it has lost every peer."""
     core = monitor_of(request).peer
     reason = None
     if core.ledger.report(core.me) is None:
         reason = "not measured yet"
+    elif core.company.lost:
+        reason = f"no link to any of the {core.company.lost} peers it was linked with"
     elif core.neighbourhood.bootstrap and not core.watch.up():
         reason = "no peer of the network reached yet"
     return answer(Readyz(reason is None, reason), status=503 if reason else 200)

@@ -28,7 +28,7 @@ from peerscope.web.files import Files
 from peerscope.web.guard import Guard
 from peerscope.web.openapi import openapi
 from peerscope.web.problems import on_http_error
-from peerscope.web.tls import server_context
+from peerscope.web.tls import TlsFiles
 from peerscope.web.turns import InTurn
 
 STATIC = Path(str(files("peerscope.web"))) / "static"
@@ -85,26 +85,29 @@ class WebServer:
     def __init__(self, monitor: Outlook) -> None:
         """Take the port at once, so that a taken one is told before anything starts. Raises `ConfigError`."""
         web = monitor.config.web
-        tls = server_context(web.tls_cert, web.tls_key) if web.tls_cert else None
+        self._tls = monitor.tls = TlsFiles(web.tls_cert, web.tls_key) if web.tls_cert else None
         host, port = split_address(web.listen, "web.listen")
         self._socket = _listen(host, port)
         port = self._socket.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
-        monitor.http = f"{'https' if tls else 'http'}://{shown}:{port}"
+        monitor.http = f"{'https' if self._tls else 'http'}://{shown}:{port}"
         self._feed = Feed(monitor)
         app = make_app(monitor, self._feed, hosts=(host, *web.allowed_hosts, *scraped_as(monitor.config.export, host)))
-        self._server = QuietServer(app, tls, web.proxies, ws_max_size=SOCKET_BYTES_MAX)
+        context = self._tls.context if self._tls else None
+        self._server = QuietServer(app, context, web.proxies, ws_max_size=SOCKET_BYTES_MAX)
 
     async def run(self) -> None:
         """Serve until cancelled."""
         feeding = asyncio.create_task(self._feed.run())
         serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        parts = {serving, feeding, *([asyncio.create_task(self._tls.run())] if self._tls else [])}
         try:
-            done, _ = await asyncio.wait((serving, feeding), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            feeding.cancel()
+            for task in parts - {serving}:
+                task.cancel()
             self._server.stop()
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
