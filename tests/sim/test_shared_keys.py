@@ -1,0 +1,131 @@
+"""Two machines with one key in a whole network: one alert that names both; and all that only looks like it."""
+
+from random import Random
+
+import pytest
+from msgspec.structs import replace
+
+from network import seconds_until
+from peerscope.mesh.events import Publish
+from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.lives import STANDS_S
+from peerscope.records.identity import PeerId
+from peerscope.sim.alerting import SimulatedAlerts
+from peerscope.sim.byzantine import corruption
+from peerscope.sim.simulator import Simulator
+
+pytestmark = pytest.mark.sim
+
+
+def network(peers: int, seed: int) -> tuple[Simulator, list[PeerId], SimulatedAlerts]:
+    sim = Simulator(seed=seed, loss_ratio=0.01)
+    ids = [sim.add(f"region-{number % 2}") for number in range(peers)]
+    for peer in ids:
+        sim.start(peer, *ids[:1])
+    alerts = SimulatedAlerts(sim)
+    alerts.begin()
+    sim.run_until(15.0)
+    return sim, ids, alerts
+
+
+def shown(alerts: SimulatedAlerts, peers: list[PeerId]) -> list[list[str]]:
+    """What the board of each peer says of shared keys now."""
+    boards = (alerts.board(peer).alerts(active_only=True) for peer in peers)
+    return [[one.description for one in board if one.rule == "shared-key"] for board in boards]
+
+
+def ever_shown(alerts: SimulatedAlerts) -> list[str]:
+    return [alert.description for _, _, alert in alerts.changes if alert.rule == "shared-key"]
+
+
+def shares(sim: Simulator, machine: PeerId) -> bool:
+    """The process on this machine knows that another one runs with its key."""
+    peer = sim.nodes[machine].peer
+    return peer is not None and bool(peer.lives.running(sim.now))
+
+
+@pytest.mark.parametrize(
+    ("peers", "region", "ahead_s"),
+    [(6, "region-0", 0.0), (6, "region-9", -3_600.0), (12, "region-1", 3_600.0), (2, "region-1", 0.0)],
+    ids=["beside it", "in a region of its own, an hour behind", "an hour ahead", "one other peer only"],
+)
+def test_a_copy_raises_one_alert_on_every_board_that_names_both(peers: int, region: str, ahead_s: float) -> None:
+    sim, ids, alerts = network(peers, 7)
+    original, others = ids[-1], ids[:-1]
+    copy = sim.clone(original, region, skew_s=ahead_s)
+    sim.start(copy, ids[0])
+    seconds_until(sim, lambda: shares(sim, original) and shares(sim, copy), at_most_s=30.0)
+    seconds_until(sim, lambda: all(shown(alerts, others)), at_most_s=15.0)
+    sim.run_until(sim.now + 10.0)
+    for told in shown(alerts, others):
+        (text,) = told
+        assert f"10.0.0.{peers - 1}:4600 (region-{(peers - 1) % 2})" in text
+        assert f"10.0.0.{peers}:4600 ({region})" in text
+
+
+def test_a_copy_that_is_killed_makes_nobody_down_and_its_alert_ends() -> None:
+    sim, ids, alerts = network(3, 3)
+    original, others = ids[-1], ids[:-1]
+    copy = sim.clone(original, "region-5")
+    sim.start(copy, ids[0])
+    seconds_until(sim, lambda: all(shown(alerts, others)), at_most_s=45.0)
+    sim.crash(copy)
+    verdicts = set()
+    while sim.now < 90.0:
+        sim.run_until(sim.now + 1.0)
+        verdicts |= {sim.evidence(other, original).verdict for other in others}
+    assert Verdict.DOWN not in verdicts
+    assert all(shown(alerts, others))
+    seconds_until(sim, lambda: not any(shown(alerts, others)), at_most_s=STANDS_S + 90.0)
+    assert not shares(sim, original)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_life_of_one_machine_and_no_liar_about_itself_raises_it(seed: int) -> None:
+    """Restarts of every kind, a move, a network that splits and heals, a backup that lives on elsewhere. All the while
+    one carrier sends old records again, and one liar signs two things at once."""
+    sim, ids, alerts = network(8, seed)
+    carrier, liar, restarted, stepped, moved, restored, gone, split = ids
+    for peer, what in ((carrier, "replay"), (liar, "equivocate")):
+        sim.nodes[peer].corruption = corruption(what, sim.nodes[peer].signer, Random(seed))
+
+    def back(machine: PeerId) -> None:
+        sim.start(machine, ids[0], split)
+
+    sim.crash(restarted)
+    sim.run_until(sim.now + 0.5)
+    back(restarted)
+    sim.crash(stepped)
+    sim.step_clock(stepped, -3_600.0)
+    back(stepped)
+    sim.run_until(sim.now + 5.0)
+    sim.crash(stepped)
+    sim.step_clock(stepped, -5.0)
+    back(stepped)
+
+    said = sim.nodes[moved].peer.ledger.profile(moved)
+    sim.feed(moved, Publish(replace(said, addresses=("192.0.2.1:4600",)), urgent=True))
+    sim.run_until(sim.now + 3.0)
+    sim.feed(moved, Publish(said, urgent=True))
+    sim.crash(moved)
+    sim.nodes[moved].address = "198.51.100.1:5000"
+    back(moved)
+
+    sim.crash(restored)
+    elsewhere = sim.clone(restored, "region-7", skew_s=-600.0)
+    back(elsewhere)
+    sim.leave(gone)
+    sim.run_until(sim.now + 2.0)
+    back(gone)
+
+    sim.cut({split, stepped}, set(sim.nodes) - {split, stepped})
+    sim.run_until(sim.now + 8.0)
+    sim.crash(split)
+    sim.step_clock(split, -60.0)
+    sim.start(split, stepped)
+    sim.run_until(sim.now + 5.0)
+    sim.heal()
+    sim.run_until(sim.now + 30.0)
+    assert ever_shown(alerts) == []
+    assert not any(shares(sim, machine) for machine in sim.nodes)
+    assert all(sim.evidence(ids[0], peer).verdict is Verdict.ALIVE for peer in (split, restored))
