@@ -138,6 +138,15 @@ def test_a_copy_that_is_restarted_again_and_again_is_told_once_a_minute_at_most(
     assert len(places(one, 180.0)) <= LIVES_MAX
 
 
+def test_copies_that_die_too_soon_to_be_proved_do_not_crowd_out_the_proof_of_one_that_was() -> None:
+    one = process(1)
+    quarrel(one, process(2, address="10.0.0.2:1"), 1.0)
+    for second in range(2, 2 + 3 * LIVES_MAX):
+        give(one, said(process(100 + second, float(second), address="10.0.0.3:1")), float(second))
+    assert places(one, 15.0) == [("10.0.0.2:1",)]
+    assert len(told(one).met) == LIVES_MAX
+
+
 def test_an_agent_without_numbers_is_found_out_by_going_on_and_on() -> None:
     one, found = process(1), []
     for turn in range(1, 5):
@@ -170,6 +179,43 @@ def test_a_proof_that_was_withheld_for_long_does_not_revive_what_is_over() -> No
     assert places(one, late) == []
     quarrel(one, other, late + 1.0)
     assert places(one, late + 1.0) == [("10.0.0.2:1",)], "but one that still runs is found again"
+
+
+class TestAbroad:
+    """What another zone holds under our key."""
+
+    def test_a_process_there_that_names_us_is_proved_at_once(self) -> None:
+        one, other = process(1), process(2, address="10.0.0.2:1")
+        give(other, said(one), 1.0)
+        assert one.lives.met_abroad(told(other), 10, 1.0)
+        assert places(one, 1.0) == [("10.0.0.2:1",)]
+        assert not places(other, 1.0)
+
+    def test_one_that_never_names_us_is_proved_by_reports_that_go_on(self) -> None:
+        one, other = process(1), process(2, address="10.0.0.2:1")
+        found = []
+        for turn in range(4):
+            one.lives.met_abroad(told(other), 10 + turn, 60.0 * turn)
+            found.append(len(places(one, 60.0 * turn)))
+        assert found == [0, 0, 1, 1]
+
+    def test_our_own_past_there_reports_nothing_new(self) -> None:
+        past, one = process(1), process(2, 10.0, address="10.0.0.2:1")
+        assert one.lives.met_abroad(told(past), 10, 11.0), "our profile does not name that life yet"
+        one.handle(Publish(told(one)), 12.0)
+        for turn in range(8):
+            assert not one.lives.met_abroad(told(past), 10, 13.0 + turn)
+        assert places(one, 21.0) == []
+
+    def test_it_ends_when_its_reports_end(self) -> None:
+        one, other = process(1), process(2, address="10.0.0.2:1")
+        give(other, said(one), 1.0)
+        one.lives.met_abroad(told(other), 10, 1.0)
+        one.handle(Publish(told(one)), 1.0)
+        one.lives.met_abroad(told(other), 10, STANDS_S)
+        assert places(one, STANDS_S)
+        assert one.lives.review(STANDS_S + 2.0)
+        assert places(one, STANDS_S + 2.0) == []
 
 
 lives = st.lists(

@@ -8,11 +8,18 @@ from msgspec.structs import replace
 from network import seconds_until
 from peerscope.mesh.events import Publish
 from peerscope.mesh.evidence import Verdict
-from peerscope.mesh.lives import STANDS_S
+from peerscope.mesh.lives import STANDS_S, TIMES_MIN
+from peerscope.mesh.lookout import AGAIN_S
+from peerscope.mesh.peer import PeerConfig
+from peerscope.mesh.zones import ZoneConfig
 from peerscope.records.identity import PeerId
 from peerscope.sim.alerting import SimulatedAlerts
 from peerscope.sim.byzantine import corruption
+from peerscope.sim.run import populate
+from peerscope.sim.scenario import load
 from peerscope.sim.simulator import Simulator
+from peerscope.sim.truth import Truth
+from peerscope.sim.zoning import Zoning
 
 pytestmark = pytest.mark.sim
 
@@ -46,7 +53,7 @@ def shares(sim: Simulator, machine: PeerId) -> bool:
 
 @pytest.mark.parametrize(
     ("peers", "region", "ahead_s"),
-    [(6, "region-0", 0.0), (6, "region-9", -3_600.0), (12, "region-1", 3_600.0), (2, "region-1", 0.0)],
+    [(6, "region-0", 0.0), (6, "region-9", -3_600.0), (7, "region-2", 3_600.0), (2, "region-1", 0.0)],
     ids=["beside it", "in a region of its own, an hour behind", "an hour ahead", "one other peer only"],
 )
 def test_a_copy_raises_one_alert_on_every_board_that_names_both(peers: int, region: str, ahead_s: float) -> None:
@@ -76,7 +83,7 @@ def test_a_copy_that_is_killed_makes_nobody_down_and_its_alert_ends() -> None:
         verdicts |= {sim.evidence(other, original).verdict for other in others}
     assert Verdict.DOWN not in verdicts
     assert all(shown(alerts, others))
-    seconds_until(sim, lambda: not any(shown(alerts, others)), at_most_s=STANDS_S + 90.0)
+    seconds_until(sim, lambda: not any(shown(alerts, others)), at_most_s=STANDS_S + 210.0)
     assert not shares(sim, original)
 
 
@@ -129,3 +136,52 @@ def test_no_life_of_one_machine_and_no_liar_about_itself_raises_it(seed: int) ->
     assert ever_shown(alerts) == []
     assert not any(shares(sim, machine) for machine in sim.nodes)
     assert all(sim.evidence(ids[0], peer).verdict is Verdict.ALIVE for peer in (split, restored))
+
+
+def zones() -> Simulator:
+    """Two zones of six peers each, whose aggregators speak."""
+    config = PeerConfig(zones=ZoneConfig(zone_max=16, summary_interval_s=5.0, hold_s=10.0, grace_s=20.0))
+    sim = Simulator(seed=1, config=config, signed=False)
+    populate(sim, replace(load("zones"), peers=12, zones=2), Random(1))
+    Zoning(sim, Truth()).begin()
+    sim.run_until(15.0)
+    return sim
+
+
+def told(sim: Simulator, subject: PeerId, zone: str) -> list[int]:
+    """How many running processes the profile names beside the one that signed it, by each other peer of a zone."""
+    there = [peer for peer in sim.alive() if peer.borders.zone == zone and peer.me != subject]
+    profiles = [peer.ledger.profile(subject) for peer in there]
+    return [sum(one.is_running for one in profile.met) for profile in profiles if profile is not None]
+
+
+def test_a_copy_in_another_zone_is_found_by_asking_there() -> None:
+    sim = zones()
+    original = next(peer for peer in sim.alive() if peer.borders.zone == "region-1/")
+    host = next(peer.me for peer in sim.alive() if peer.borders.zone == "region-2/")
+    copy = sim.clone(original.me, "region-2")
+    sim.start(copy, host)
+    sim.run_until(sim.now + 20.0)
+    assert sim.nodes[copy].peer.borders.zone == "region-2/"
+    assert not shares(sim, copy), "nothing under their key crosses the border by itself"
+    sim.nodes[copy].peer.lookout.ask_at = sim.now
+    seconds_until(sim, lambda: shares(sim, copy), at_most_s=TIMES_MIN * AGAIN_S + 10.0)
+    original.lookout.ask_at = sim.now
+    seconds_until(sim, lambda: shares(sim, original.me), at_most_s=AGAIN_S)
+    sim.run_until(sim.now + 10.0)
+    assert set(told(sim, original.me, "region-1/")) == set(told(sim, original.me, "region-2/")) == {1}
+
+
+def test_a_machine_that_moved_to_another_zone_finds_only_its_own_past() -> None:
+    sim = zones()
+    mover = next(peer.me for peer in sim.alive() if peer.borders.zone == "region-1/")
+    host = next(peer.me for peer in sim.alive() if peer.borders.zone == "region-2/")
+    sim.crash(mover)
+    sim.nodes[mover].region = "region-2"
+    sim.start(mover, host)
+    for _ in range(5):
+        sim.nodes[mover].peer.lookout.ask_at = sim.now
+        sim.run_until(sim.now + 10.0)
+        assert not shares(sim, mover)
+    assert sim.nodes[mover].peer.borders.zone == "region-2/"
+    assert sim.nodes[mover].peer.ledger.profile(mover).met, "it found that past"

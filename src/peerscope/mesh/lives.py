@@ -46,6 +46,8 @@ class Meeting(Struct):
     """When its profile was last met."""
     profile: Profile
     times: int = 0
+    reported: int = 0
+    """Version of the newest report under our key that came with it from another zone."""
     running_at: float = -inf
     """When it was last proved to run beside us."""
 
@@ -67,8 +69,8 @@ class Lives:
     def __init__(self, life: int) -> None:
         self.life = life
         self._met: dict[int, Meeting] = {}
-        self._said: set[int] = set()
-        """Those that run, by our own profile."""
+        self._said: tuple[OtherLife, ...] = ()
+        """What our own profile says."""
         self._since = inf
         """When the first of those that run was proved."""
         self._told: tuple[OtherLife, ...] = ()
@@ -78,9 +80,8 @@ class Lives:
         """What we say of ourselves, with our number and those we met."""
         if not isinstance(body, Profile):
             return body
-        met = self._others(now)
-        self._said = {one.life for one in met if one.is_running}
-        return replace(body, life=self.life, met=met)
+        self._said = self._others(now)
+        return replace(body, life=self.life, met=self._said)
 
     def met(self, record: Record, profile: Profile, clock_ms: int, now: float) -> None:
         """A true profile under our key is newer than ours, and not of this process. `clock_ms`: our version clock."""
@@ -89,19 +90,21 @@ class Lives:
         if profile.left:
             self._met.pop(profile.life, None)
             return
-        known = self._met.pop(profile.life, None)
-        if known is None or now - known.at > STANDS_S:
-            known = Meeting(now, profile)
-        known.at, known.profile, known.times = now, profile, known.times + 1
-        names_us = any(one.life == self.life for one in profile.met)
-        if record.version >= clock_ms - STANDS_S * 1000 and (
-            names_us or (profile.life == 0 and known.times >= TIMES_MIN)
-        ):
-            known.running_at = now
-            self._since = min(self._since, now)
-        self._met[profile.life] = known  # the last
-        while len(self._met) > LIVES_MAX:
-            del self._met[next(iter(self._met))]
+        known = self._meeting(profile, now)
+        known.at, known.times = now, known.times + 1
+        is_recent = record.version >= clock_ms - STANDS_S * 1000
+        if is_recent and (self._is_named_by(profile) or (profile.life == 0 and known.times >= TIMES_MIN)):
+            self._proved(known, now)
+
+    def met_abroad(self, profile: Profile, reported: int, now: float) -> bool:
+        """Another zone holds a profile of another life, and lately had a report of this version under our key; true if
+        our profile does not say so yet. Nobody says anything above it there: newer reports stand for newer profiles."""
+        known = self._meeting(profile, now)
+        if reported > known.reported:
+            known.at, known.reported, known.times = now, reported, known.times + 1
+            if self._is_named_by(profile) or known.times >= TIMES_MIN:
+                self._proved(known, now)
+        return _lives(self._others(now)) != _lives(self._said)
 
     def running(self, now: float) -> tuple[Sharer, ...]:
         """Who runs with our key now, besides us."""
@@ -118,7 +121,7 @@ class Lives:
         running = {life for life, one in self._met.items() if _runs(one, now)}
         if not running:
             self._since = inf
-        return bool(self._said - running)
+        return any(one.is_running and one.life not in running for one in self._said)
 
     def news(self, now: float) -> tuple[OtherLife, ...] | None:
         """Those that run beside us, where that is not what was last told; never twice within `NEWS_S`."""
@@ -127,6 +130,25 @@ class Lives:
             return None
         self._told, self._told_at = others, now
         return others
+
+    def _meeting(self, profile: Profile, now: float) -> Meeting:
+        """What is known of a life that was met again now: the last of those that are remembered."""
+        known = self._met.pop(profile.life, None)
+        if known is None or now - known.at > STANDS_S:
+            known = Meeting(now, profile)
+        known.profile = profile
+        self._met[profile.life] = known
+        if len(self._met) > LIVES_MAX:  # short lives must not crowd out the proof of an earlier one
+            others = list(self._met)[:-1]
+            del self._met[min(others, key=lambda life: _runs(self._met[life], now))]
+        return known
+
+    def _is_named_by(self, profile: Profile) -> bool:
+        return any(one.life == self.life for one in profile.met)
+
+    def _proved(self, known: Meeting, now: float) -> None:
+        known.running_at = now
+        self._since = min(self._since, now)
 
     def _others(self, now: float) -> tuple[OtherLife, ...]:
         return tuple(
@@ -148,6 +170,10 @@ def _number(data: bytes) -> int:
 
 def _runs(one: Meeting, now: float) -> bool:
     return now - one.running_at <= STANDS_S
+
+
+def _lives(others: tuple[OtherLife, ...]) -> set[tuple[int, bool]]:
+    return {(one.life, one.is_running) for one in others}
 
 
 def _places(others: tuple[OtherLife, ...]) -> set[tuple[str, ...]]:

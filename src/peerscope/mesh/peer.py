@@ -49,10 +49,12 @@ from peerscope.mesh.events import (
     WallClock,
 )
 from peerscope.mesh.inquiries import Inquiries
+from peerscope.mesh.inquiry import Answer
 from peerscope.mesh.intake import Intake
 from peerscope.mesh.layers import Layer, Layers
 from peerscope.mesh.limits import UNGREETED_BYTES_MAX
 from peerscope.mesh.lives import Lives, drawn
+from peerscope.mesh.lookout import Lookout
 from peerscope.mesh.membership import Membership
 from peerscope.mesh.messages import Bye, Challenge, Hello, Neighbors, decode
 from peerscope.mesh.neighbourhood import Neighbourhood
@@ -189,7 +191,9 @@ class Peer:
             self.sessions,
             rng,
             self.out,
+            self._found_own,
         )
+        self.lookout = Lookout(self.me, self.lives, now)
         self.dispatch = Dispatch(
             self.watch,
             self.register,
@@ -361,6 +365,16 @@ class Peer:
         others = self.lives.news(now)
         if others is not None:
             self.out.add(KeyShared(others))
+        if now >= self.lookout.ask_at:
+            zones = self.borders.others(now)
+            self.lookout.asked(zones, now)
+            if zones:
+                self.inquiries.ask_own(now)
+
+    def _found_own(self, answer: Answer, now: float) -> None:
+        own = self.ledger.get(self.me, Kind.PROFILE)
+        if self.lookout.heard(answer, now) and own is not None:
+            self.voice.repeat(own, now, urgent=True)
 
     def _farewell(self, zone: str, now: float) -> None:
         """Before we move to another zone: those of the old one are told."""
