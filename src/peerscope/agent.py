@@ -246,6 +246,7 @@ class Monitor(Outlook):
             refused=dict(self.peer.refused + self._transport.counters),
             keeps_history=self.config.history.enabled,
             relay=self._relay_state(),
+            shared_key=self.peer.lives.running(time.monotonic()),
         )
 
     def endings(self) -> tuple[Ending, ...]:

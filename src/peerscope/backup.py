@@ -30,7 +30,7 @@ from peerscope import __version__
 from peerscope.errors import ConfigError
 from peerscope.history.schema import FILE as HISTORY_FILE
 from peerscope.records.identity import Identity, short
-from peerscope.state import KEY_FILE, LOCK_FILE, STATE_VERSION, VERSION_FILE, State, read_key
+from peerscope.state import KEY_FILE, LOCK_FILE, STATE_VERSION, VERSION_FILE, State, put_aside, read_key
 
 CONTENTS = "contents.json"
 FILES_MAX = 64
@@ -196,7 +196,7 @@ def _make_way(state: Path, key: Identity, *, force: bool) -> None:
             f"{state} belongs to another peer, {short(here)}; the backup is of {short(key.peer_id)}. Choose another "
             f"--state, or --force to put it here all the same (the key of {short(here)} is kept beside)"
         )
-    os.replace(place, place.with_name(f"{KEY_FILE}.of-{short(here)}"))
+    put_aside(place, here)
 
 
 def _hash(place: Path) -> str:

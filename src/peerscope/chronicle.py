@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from peerscope.mesh.events import Effect, Forgotten, LinkChanged, Stored
+from peerscope.mesh.events import Effect, Forgotten, KeyShared, LinkChanged, Stored
 from peerscope.pace import Pace
-from peerscope.records.bodies import Observations, Profile, Report
+from peerscope.records.bodies import Observations, OtherLife, Profile, Report
 from peerscope.views.changes import VerdictChanges
 from peerscope.views.links import Link
 from peerscope.views.moment import Moment
@@ -32,6 +32,9 @@ TOGETHER_S = 0.02
 """Evidence that arrives within this time is judged together."""
 STATUSES_S = 1.0
 REGIONS_S = 5.0
+
+NEW_IDENTITY = "stop the agent on the copy, and run there: peerscope init --new-identity --state DIR"
+"""What to do where two agents run with one key."""
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +91,8 @@ class Chronicle:
                     self._is_stirred = self._is_stirred or entry.body.status.name.lower() != told
             case Forgotten(peer):
                 self.timeline.forget(peer)
+            case KeyShared(others):
+                self._note_sharers(others)
             case _:
                 pass
 
@@ -114,6 +119,15 @@ class Chronicle:
         finally:
             if self._judging is not None:
                 self._judging.cancel()
+
+    def _note_sharers(self, others: Sequence[OtherLife]) -> None:
+        places = [{"addresses": one.addresses, "region": one.region} for one in others]
+        self.tell("shared-key", others=places)
+        if others:
+            where = "; ".join(", ".join(one.addresses) or "an unknown address" for one in others)
+            log.error("another agent runs with this peer's key, at %s: %s", where, NEW_IDENTITY)
+        else:
+            log.warning("no other agent runs with this peer's key any more")
 
     def _judge_in(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

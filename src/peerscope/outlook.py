@@ -23,6 +23,7 @@ from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
 from peerscope.history.recorder import Recorder
 from peerscope.mesh.conduct import Conduct
+from peerscope.mesh.lives import Sharer
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId
 from peerscope.sources.node import Node
@@ -90,6 +91,8 @@ class SelfView(Struct, frozen=True):
     relay: RelayState = RelayState(DISABLED, None, 0)
     keeps_history: bool = True
     """`GET /api/v1/history` has something to read from."""
+    shared_key: tuple[Sharer, ...] = ()
+    """Other agents that run with this peer's key: a copy of its state directory, most likely."""
 
 
 class HasEnding(Protocol):

@@ -14,13 +14,14 @@ import msgspec
 
 from peerscope.errors import ConfigError
 from peerscope.mesh.zones import WHOLE
-from peerscope.records.identity import PEER_ID_BYTES, Identity, PeerId
+from peerscope.records.identity import PEER_ID_BYTES, Identity, PeerId, short
 from peerscope.records.texts import Name
 
 KEY_FILE = "identity.key"
 CONFIG_FILE = "peerscope.toml"
 PEERS_FILE = "peers.json"
 ZONE_FILE = "zone"
+ORDERS_FILE = "orders.json"
 LOCK_FILE = "lock"
 VERSION_FILE = "state-version"
 STATE_VERSION = 1
@@ -99,6 +100,26 @@ class State:
         """The key pair of this directory."""
         return Identity(self.secret())
 
+    def renew_identity(self) -> Path | None:
+        """Put the key aside, for a new one at the next call of `secret`; where it lies now, None where there was none.
+        So are orders that the old identity gave: it goes on to give them where it lives.
+
+        Raises `ConfigError` if an agent runs here, or if the key is of no use.
+        """
+        place = self.path / KEY_FILE
+        self.lock()
+        try:
+            if not place.exists():
+                return None
+            old = Identity(read_key(place, "move it away, and run this again")).peer_id
+            if (self.path / ORDERS_FILE).exists():
+                put_aside(self.path / ORDERS_FILE, old)
+            return put_aside(place, old)
+        except OSError as error:
+            raise ConfigError(f"{place}: cannot be moved: {error.strerror}") from None
+        finally:
+            self.unlock()
+
     def remember(self, peers: dict[PeerId, tuple[str, ...]]) -> None:
         """Keep addresses of peers for the next start; written whole or not at all."""
         known = [{"peer_id": peer.hex(), "addresses": list(addresses)} for peer, addresses in peers.items()]
@@ -166,6 +187,13 @@ def _write_version(path: Path) -> None:
         draft = place.with_suffix(".new")
         draft.write_text(f"{STATE_VERSION}\n", encoding="ascii")
         os.replace(draft, place)
+
+
+def put_aside(place: Path, owner: PeerId) -> Path:
+    """Rename a file of the state directory after the peer it belongs to. Raises OSError."""
+    aside = place.with_name(f"{place.name}.of-{short(owner)}")
+    os.replace(place, aside)
+    return aside
 
 
 def make_key(place: Path) -> bytes:

@@ -38,6 +38,7 @@ def test_the_packaged_rules_are_those_that_were_promised() -> None:
         "security-threat": ("security-threat", "own", 0.0, None),
         "region-critical": ("region-critical", "network", 0.0, None),
         "clock-skew": ("clock-skew", "network", 5.0, None),
+        "shared-key": ("shared-key", "network", 0.0, None),
         "agent-lag": ("agent-overload", "own", 0.5, None),
         "agent-cpu": ("agent-overload", "own", 0.8, None),
         "history-degraded": ("history-degraded", "own", 0.0, None),

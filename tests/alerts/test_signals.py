@@ -8,7 +8,7 @@ from peerscope.alerts.groups import Groups
 from peerscope.alerts.model import Reading
 from peerscope.alerts.own import Own
 from peerscope.alerts.signals import NETWORK_SIGNALS, OWN_SIGNALS, Sight
-from peerscope.records.bodies import Check, LinkReading, Report, Status
+from peerscope.records.bodies import Check, LinkReading, OtherLife, Profile, Report, Status
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.measures import AgentMetrics, Metrics, PerformanceMetrics, SystemMetrics
 from peerscope.views.partitions import Partition
@@ -168,6 +168,35 @@ class TestClockSkew:
 
     def test_a_lone_neighbour_is_not_enough(self) -> None:
         assert self.told(2, {(1, 0): 60, (0, 1): -60}) == {}
+
+
+class TestSharedKey:
+    """What a peer proves under its own key, and nobody else can."""
+
+    def told(self, *met: OtherLife, addresses: tuple[str, ...] = ("10.0.0.1:1",), left: bool = False) -> list[Reading]:
+        book = meshed(4)
+        book.say(1, Profile(addresses, "eu", "1.0", 0, left, life=5, met=met), at=1.0)
+        return network("shared_key", book, 2.0)
+
+    def test_both_addresses_are_named_in_one_order_whichever_of_the_two_spoke_last(self) -> None:
+        (one,) = self.told(OtherLife(6, True, ("10.0.0.2:1", "10.1.0.2:1"), "us"))
+        (other,) = self.told(OtherLife(5, True, ("10.0.0.1:1",), "eu"), addresses=("10.0.0.2:1",))
+        assert "10.0.0.1:1 (eu), 10.0.0.2:1 (us)" in one.text
+        assert "10.0.0.1:1 (eu), 10.0.0.2:1 (eu)" in other.text
+        assert dict(one.metadata) == {"address_1": "10.0.0.1:1 (eu)", "address_2": "10.0.0.2:1 (us)"}
+
+    def test_an_earlier_life_is_nobody(self) -> None:
+        assert self.told(OtherLife(6)) == []
+        assert self.told() == []
+
+    def test_one_that_left_or_is_down_is_told_as_that(self) -> None:
+        assert self.told(OtherLife(6, True), left=True) == []
+
+    def test_an_address_that_is_not_known_is_told_as_unknown_and_texts_keep_their_bounds(self) -> None:
+        (one,) = self.told(*(OtherLife(n, True, ("x" * 64,), "y" * 64) for n in range(1, 4)), addresses=())
+        assert one.text.startswith("4 agents run with the key")
+        assert "an unknown address (eu)" in one.text
+        assert len(one.metadata) == 4
 
 
 class TestGroups:

@@ -273,6 +273,15 @@ def test_reachability_is_judged_by_addresses_and_relay(addresses: list[str], rel
     assert network.reach(ALONE | {"addresses": addresses, "relay": relay}).state == state
 
 
+def test_a_key_that_another_agent_runs_with_is_bad_and_the_advice_is_a_command() -> None:
+    assert network.key(ALONE).state == "ok", "an agent that does not say so"
+    assert network.key(ALONE | {"shared_key": []}).state == "ok"
+    found = network.key(ALONE | {"shared_key": [{"addresses": ["10.0.0.2:1"]}, {"addresses": []}]})
+    assert found.state == "bad"
+    assert "10.0.0.2:1; an unknown address" in found.message
+    assert "peerscope init --new-identity" in found.advice
+
+
 def test_patch_levels_go_together_and_others_are_told() -> None:
     assert network.versions(ALONE, [OTHER, OTHER | {"version": "0.1.7"}]).state == "ok"
     found = network.versions(ALONE, [OTHER, OTHER | {"version": "0.2.0"}])

@@ -1,6 +1,7 @@
 """Every verb explains itself; mistakes end with 2 and one line; setting up never overwrites."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from peerscope import __version__
 from peerscope.cli import VERBS, cli
 from peerscope.config import Config
 from peerscope.records.identity import Identity
-from peerscope.state import CONFIG_FILE, KEY_FILE
+from peerscope.state import CONFIG_FILE, KEY_FILE, ORDERS_FILE, State
 
 HEAVY = ("iroh", "starlette", "uvicorn", "psutil")
 
@@ -95,6 +96,44 @@ def test_init_never_overwrites(peerscope, tmp_path: Path) -> None:
     assert code == 0
     assert "left as it is" in said
     assert {place.name: place.read_bytes() for place in tmp_path.iterdir()} == before
+
+
+def test_a_copy_of_a_state_directory_becomes_a_peer_of_its_own(peerscope, tmp_path: Path) -> None:
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    made = json.loads(peerscope("init", "--state", str(original), "--json")[1])
+    (original / ORDERS_FILE).write_text("{}")
+    shutil.copytree(original, copy)
+    settings = (copy / CONFIG_FILE).read_bytes()
+    code, said, complaint = peerscope("init", "--new-identity", "--state", str(copy))
+    assert (code, complaint) == (0, "")
+    aside = copy / f"{KEY_FILE}.of-{made['peer_id'][:10]}"
+    assert str(aside) in said
+    assert aside.read_bytes() == (original / KEY_FILE).read_bytes()
+    assert aside.stat().st_mode & 0o077 == 0
+    assert (copy / CONFIG_FILE).read_bytes() == settings
+    assert not (copy / ORDERS_FILE).exists(), "the original goes on to give its orders"
+    again = json.loads(peerscope("init", "--state", str(copy), "--json")[1])
+    assert again["peer_id"] != made["peer_id"]
+    assert json.loads(peerscope("init", "--state", str(original), "--json")[1])["peer_id"] == made["peer_id"]
+
+
+def test_a_new_identity_is_refused_while_an_agent_runs_with_the_old_one(peerscope, tmp_path: Path) -> None:
+    state = State(tmp_path)
+    key = state.secret()
+    state.lock()
+    try:
+        code, _, complaint = peerscope("init", "--new-identity", "--state", str(tmp_path))
+    finally:
+        state.unlock()
+    assert code == 2
+    assert "in use by another agent" in complaint
+    assert state.secret() == key
+
+
+def test_a_new_identity_where_there_was_none_is_a_first_one(peerscope, tmp_path: Path) -> None:
+    code, said, _ = peerscope("init", "--new-identity", "--state", str(tmp_path), "--json")
+    assert code == 0
+    assert set(json.loads(said)) == {"peer_id", "state", "config"}
 
 
 def test_init_says_in_json_what_it_made(peerscope, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from math import inf
 
 import pytest
+from msgspec.structs import replace
 
 from peerscope.mesh.events import (
     Connected,
@@ -63,7 +64,7 @@ def test_two_peers_that_meet_soon_know_the_same() -> None:
     wire, one, other = two(seconds=5.0)
     assert set(one.ledger) == set(other.ledger) == {one.me, other.me}
     assert agree_soon(wire, one, other)
-    assert one.ledger.profile(other.me) == profile("10.0.0.1:1")
+    assert one.ledger.profile(other.me) == replace(profile("10.0.0.1:1"), life=other.lives.life)
     assert other.me in {effect.entry.record.peer_id for effect in wire.effects(one, Stored)}
     assert (one.refused, other.refused) == ({}, {})
 
@@ -173,5 +174,5 @@ def test_a_profile_that_changed_reaches_the_other_within_a_second() -> None:
     changed = Profile(("10.0.0.9:9",), "us", "2.0", 1)
     wire.feed(one, Publish(changed))
     wire.run_until(11.0)
-    assert other.ledger.profile(one.me) == changed
+    assert other.ledger.profile(one.me) == replace(changed, life=one.lives.life)
     assert said(wire.effects(one, Send), Announce) != []

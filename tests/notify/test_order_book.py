@@ -8,10 +8,10 @@ import pytest
 
 from peerscope.alerts.orders import FOR_S_MAX, Standing, StandingSilence
 from peerscope.errors import ConfigError
-from peerscope.notify.orders import FILE, OrderBook
+from peerscope.notify.orders import OrderBook
 from peerscope.records.alerts import ORDERS_MAX, Orders
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
-from peerscope.state import State
+from peerscope.state import ORDERS_FILE, State
 
 ME, OTHER = "aa" * 32, "bb" * 32
 BAD_ID = b'{"silences": [{"id": "no hex", "matchers": [["rule", "x"]], "begun_at": 0, "ends_at": 1e12, "author": "a",\
@@ -66,7 +66,7 @@ def test_orders_survive_a_restart_and_are_said_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"silences": 5}', b"\xff", BAD_ID])
 def test_a_damaged_file_ends_its_silences_and_nothing_else(tmp_path: Path, damage: bytes) -> None:
-    State(tmp_path).keep(FILE, damage)
+    State(tmp_path).keep(ORDERS_FILE, damage)
     desk = Desk(tmp_path)
     desk.book.silence(["rule=cpu-*"], 60, "ann", "reason")
     assert len(desk.said[-1].silences) == 1
@@ -96,7 +96,7 @@ def test_the_silence_of_another_is_lifted_by_its_shortest_end(tmp_path: Path) ->
 def test_a_silence_of_an_earlier_life_whose_file_is_lost_can_be_lifted(tmp_path: Path) -> None:
     first = Desk(tmp_path)
     made = first.book.silence(["rule=cpu-*"], 7200, "ann", "maintenance")
-    (tmp_path / FILE).unlink()
+    (tmp_path / ORDERS_FILE).unlink()
     second = Desk(tmp_path, made)
     assert second.book.lift(made.id)
     assert second.said == [Orders()]

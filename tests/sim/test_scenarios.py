@@ -16,8 +16,9 @@ from peerscope.sim.run import run
 from peerscope.sim.scenario import load, shipped
 
 pytestmark = pytest.mark.sim
-PEERS = {"cascade": 50, "bad-release": 32}
-"""Of 24 peers a third are neighbours of each: nobody could tell along which links anything spread."""
+PEERS = {"cascade": 50, "bad-release": 32, "clone": 10}
+"""Of 24 peers a third are neighbours of each: nobody could tell along which links anything spread. To find out a clone
+takes no more than a few."""
 LONG = {"cascade", "region-outage", "bad-release"}
 """One seed here; `benchmarks/roots.py` plays many."""
 NAMES = [scenario.name for scenario in shipped()]

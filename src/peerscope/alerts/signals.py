@@ -242,6 +242,24 @@ def _clock_skew(sight: Sight) -> Iterator[Reading]:
             )
 
 
+def _shared_key(sight: Sight) -> Iterator[Reading]:
+    """Peers that prove, under their own key, that another process runs with it (`mesh/lives.py`)."""
+    moment = sight.moment
+    for peer, profile in moment.profiles.items():
+        others = [one for one in profile.met if one.is_running]
+        if not others or moment.verdict(peer) in (Verdict.DOWN, Verdict.LEFT):
+            continue
+        # Each of them says so in turn: in the order of their addresses all say the same.
+        told = [(profile.addresses, profile.region), *((one.addresses, one.region) for one in others)]
+        places = sorted(_place(addresses, region) for addresses, region in told)
+        yield Reading(
+            float(len(others)),
+            subject=vertex_of(peer),
+            text=f"{len(places)} agents run with the key of {short(peer)}: {', '.join(places)}",
+            metadata=tuple((f"address_{number}", place) for number, place in enumerate(places, 1)),
+        )
+
+
 OWN_SIGNALS: dict[str, Signal] = {
     "cpu_ratio": _cpu,
     "memory_ratio": _memory,
@@ -265,6 +283,7 @@ NETWORK_SIGNALS: dict[str, Signal] = {
     "region_critical": _region_critical,
     "clock_skew_s": _clock_skew,
     "certificate_left_ratio": _lapsed,
+    "shared_key": _shared_key,
 }
 
 
@@ -276,6 +295,11 @@ def _ratio(check: str, own: Own) -> float | None:
 
 def _part(used: int | None, total: int | None) -> float | None:
     return used / total if used is not None and total else None
+
+
+def _place(addresses: Sequence[str], region: str | None) -> str:
+    where = addresses[0] if addresses else "an unknown address"
+    return where if region is None else f"{where} ({region})"
 
 
 def _said(value: float | None, text: str) -> str:

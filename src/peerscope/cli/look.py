@@ -160,6 +160,10 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
         mark = _coloured(f"{check['status']:<10}", check["status"])
         console.print(Text(f"  {check['name']:<8}"), mark, Text(check["message"]), sep="")
     console.print(Text(f"  ticket  {me['ticket']}"), soft_wrap=True)
+    for one in me.get("shared_key", ()):
+        where = ", ".join(one["addresses"]) or "an unknown address"
+        told = f"  another agent runs with this peer's key, at {where}, heard {age(one['heard_age_s'])} ago"
+        console.print(Text(f"{told}: see peerscope doctor", "bold red"), soft_wrap=True)
 
 
 def _show_alerts(console: Console, active: list[dict[str, Any]], open_now: list[dict[str, Any]]) -> None:

@@ -37,20 +37,26 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.command()
 @STATE
+@click.option("--new-identity", is_flag=True, help="Become a new peer: on a copy of another peer's state directory.")
 @JSON
-def init(state: Path | None, as_json: bool) -> None:
+def init(state: Path | None, new_identity: bool, as_json: bool) -> None:
     """Write a commented settings file and the identity key. Never overwrites either."""
     place = State(state or default_state())
+    kept = place.renew_identity() if new_identity else None
     is_new = not place.config_file.exists()
     if is_new:
         place.config_file.write_text(TEMPLATE, encoding="utf-8")
         place.config_file.chmod(0o600)  # it may come to hold a secret
     peer = place.identity().peer_id
     if as_json:
-        _print_json({"peer_id": peer.hex(), "state": str(place.path), "config": str(place.config_file)})
+        said = {"peer_id": peer.hex(), "state": str(place.path), "config": str(place.config_file)}
+        _print_json({**said, "old_key": str(kept)} if kept else said)
         return
     click.echo(f"settings  {place.config_file}{'' if is_new else ' (was there, left as it is)'}")
     click.echo(f"peer id   {peer.hex()}")
+    if kept is not None:
+        click.echo(f"old key   {kept}: delete it if the peer it belongs to runs elsewhere")
+        click.echo("a certificate of the old id does not count for the new one: see `peerscope admit issue`")
     click.echo(f"run it    peerscope run{f' --state {state}' if state else ''}")
 
 

@@ -19,6 +19,7 @@ def judged(me: Answer, mine: Answer, peers: Sequence[Answer], ready: Answer) -> 
     """`me`: of `self`; `mine`: our own entry in `peers`; `peers`: all of them; `ready`: of `readyz`."""
     return [
         web(me, ready),
+        key(me),
         neighbours(mine, peers),
         skew(mine),
         reach(me),
@@ -36,6 +37,19 @@ def web(me: Answer, ready: Answer) -> Finding:
             name, f"runs, but is not ready: {ready['reason']}", "look at `neighbours` below; wait a few seconds"
         )
     return ok(name, f"peer {me['short_id']} of network {me['network']!r} answers at {me['http']}")
+
+
+def key(me: Answer) -> Finding:
+    """Whether this peer's key is its own."""
+    others = me.get("shared_key", ())
+    if not others:
+        return ok("key in use", "by this agent alone, as far as it can see")
+    where = "; ".join(", ".join(one["addresses"]) or "an unknown address" for one in others)
+    return bad(
+        "key in use",
+        f"another agent runs with this peer's key, at {where}",
+        "stop the agent on the copy, and run there: peerscope init --new-identity --state DIR",
+    )
 
 
 def neighbours(mine: Answer, peers: Sequence[Answer]) -> Finding:

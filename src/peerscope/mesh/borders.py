@@ -97,6 +97,10 @@ class Borders:
         is_following = now - self._moved_at < self._config.hold_s and is_within(self.zone, profile.zone)
         return is_following and self._target(peer, profile.region) == self.zone
 
+    def others(self, now: float) -> int:
+        """How many other zones are spoken for."""
+        return sum(zone != self.zone for zone in claims(self._abroad, now))
+
     def check(self, origin: PeerId, body: Body, now: float) -> None:
         """Raises `RemoteError` ("other-zone") for a stranger who says that it belongs elsewhere."""
         if isinstance(body, Profile) and origin not in self._ledger and not self.is_member(origin, body, now):

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from peerscope.mesh.inquiry import Answer
 from peerscope.mesh.messages import Aged, Message, Ping, Pong, encode
-from peerscope.records.bodies import Body, Check, OverlayLink
+from peerscope.records.bodies import Body, Check, OtherLife, OverlayLink
 from peerscope.records.certificates import Certificate, Revocation
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.records.ledger import Entry
@@ -196,7 +196,13 @@ class Informed(Struct, frozen=True):
     answer: Answer
 
 
-Effect = Send | Dial | Hangup | Stored | Delivered | LinkChanged | Forgotten | Informed
+class KeyShared(Struct, frozen=True):
+    """Other processes run with our key, as far as they can be proved; none where the last of them is gone."""
+
+    others: tuple[OtherLife, ...]
+
+
+Effect = Send | Dial | Hangup | Stored | Delivered | LinkChanged | Forgotten | Informed | KeyShared
 
 
 class Outbox:

@@ -7,7 +7,7 @@ came by gossip would be; none of it enters our ledgers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from random import Random
 
@@ -17,6 +17,7 @@ from peerscope.mesh.borders import Borders
 from peerscope.mesh.claims import claims
 from peerscope.mesh.events import Informed, Outbox
 from peerscope.mesh.inquiry import Answer, Inquiry, Sighting
+from peerscope.mesh.lookout import OWN_QUESTION
 from peerscope.mesh.messages import Find, Found, Told
 from peerscope.mesh.register import Register
 from peerscope.mesh.sessions import Sessions
@@ -46,8 +47,11 @@ class Inquiries:
         sessions: Sessions,
         rng: Random,
         out: Outbox,
+        found_own: Callable[[Answer, float], None],
     ) -> None:
-        """`config`: what is older than it remembers is not believed; `abroad`: the ledger of summaries."""
+        """`config`: what is older than it remembers is not believed; `abroad`: the ledger of summaries. `found_own`:
+        called with the answer to `ask_own`, and the time."""
+        self._found_own = found_own
         self._config = config
         self._inspect = inspect
         self._abroad = abroad
@@ -77,6 +81,11 @@ class Inquiries:
                 self._rng.shuffle(zones[zone])  # so that none of three answers everybody
         self._open[number] = Inquiry(name, zones, now)
         self.tick(now)
+
+    def ask_own(self, now: float) -> None:
+        """Ask for ourselves; left for another time where too many questions are open."""
+        if len(self._open) < OPEN_MAX and OWN_QUESTION not in self._open:
+            self.ask(OWN_QUESTION, self._register.me.hex(), now)
 
     def reached(self, peer: PeerId, now: float) -> None:
         """A peer has greeted: ask it what we wanted to."""
@@ -116,7 +125,10 @@ class Inquiries:
             if inquiry.is_done(now):
                 del self._open[number]
                 self._unsent = {one for one in self._unsent if one[0] != number}
-                self._out.add(Informed(number, inquiry.answer()))
+                if number == OWN_QUESTION:
+                    self._found_own(inquiry.answer(), now)
+                else:
+                    self._out.add(Informed(number, inquiry.answer()))
                 for peer in sorted(self._visited):
                     self._part(peer, now)
         self._next_at = min((inquiry.deadline(now) for inquiry in self._open.values()), default=inf)

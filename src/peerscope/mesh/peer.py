@@ -40,6 +40,7 @@ from peerscope.mesh.events import (
     Hangup,
     Inquire,
     Join,
+    KeyShared,
     Leave,
     Measured,
     Outbox,
@@ -49,9 +50,12 @@ from peerscope.mesh.events import (
     WallClock,
 )
 from peerscope.mesh.inquiries import Inquiries
+from peerscope.mesh.inquiry import Answer
 from peerscope.mesh.intake import Intake
 from peerscope.mesh.layers import Layer, Layers
 from peerscope.mesh.limits import UNGREETED_BYTES_MAX
+from peerscope.mesh.lives import Lives, drawn
+from peerscope.mesh.lookout import Lookout
 from peerscope.mesh.membership import Membership
 from peerscope.mesh.messages import Bye, Challenge, Hello, Neighbors, decode
 from peerscope.mesh.neighbourhood import Neighbourhood
@@ -65,7 +69,7 @@ from peerscope.mesh.voice import Voice
 from peerscope.mesh.warrants import Warrants
 from peerscope.mesh.watch import Watch
 from peerscope.mesh.whereabouts import Whereabouts
-from peerscope.records.bodies import Body
+from peerscope.records.bodies import Body, Kind
 from peerscope.records.identity import PeerId, Signer
 from peerscope.records.ledger import Ledger
 from peerscope.records.record import Inspector, inspect
@@ -100,6 +104,8 @@ class Peer:
         self.conducts = Conducts(config.limits)
         self.crowds = Crowds(self.ledger, self.me, config.network)
         self.room = Room(self.ledger, self.abroad, self.me, config.trusted)
+        self.lives = Lives(drawn(rng))
+        """Other processes that sign with our key."""
         self.register = Register(
             signer,
             inspector,
@@ -110,6 +116,7 @@ class Peer:
             self.admission,
             self.crowds,
             self.room,
+            self.lives,
             config.limits,
             self._evict,
             self._check_zone,
@@ -187,7 +194,9 @@ class Peer:
             self.sessions,
             rng,
             self.out,
+            self._found_own,
         )
+        self.lookout = Lookout(self.me, self.lives, now)
         self.dispatch = Dispatch(
             self.watch,
             self.register,
@@ -336,6 +345,7 @@ class Peer:
         self.voice.review(now)
         for peer in self.voice.survey.to_dial():
             self.sessions.dial(peer, now)
+        self._compare_lives(now)
         self.sessions.review(self.config.links.linger_s, now)
         self.company.review(now)
         for peer, reason in self.warrants.review(now).items():
@@ -354,6 +364,25 @@ class Peer:
             for peer in self.ledger.expire(now, keep=self.me):
                 self._forget(peer, now)
             self.register.forget_strangers(self.room.expire(now))
+
+    def _compare_lives(self, now: float) -> None:
+        """Say when another process begins or ceases to sign with our key."""
+        own = self.ledger.get(self.me, Kind.PROFILE)
+        if self.lives.review(now) and own is not None:
+            self.voice.repeat(own, now, urgent=True)
+        others = self.lives.news(now)
+        if others is not None:
+            self.out.add(KeyShared(others))
+        if now >= self.lookout.ask_at:
+            zones = self.borders.others(now)
+            self.lookout.asked(zones, now)
+            if zones:
+                self.inquiries.ask_own(now)
+
+    def _found_own(self, answer: Answer, now: float) -> None:
+        own = self.ledger.get(self.me, Kind.PROFILE)
+        if self.lookout.heard(answer, now) and own is not None:
+            self.voice.repeat(own, now, urgent=True)
 
     def _farewell(self, zone: str, now: float) -> None:
         """Before we move to another zone: those of the old one are told."""

@@ -9,8 +9,9 @@ from peerscope.errors import RemoteError
 from peerscope.mesh.admission import Admission
 from peerscope.mesh.crowding import Crowds
 from peerscope.mesh.limits import LimitConfig, Origins
+from peerscope.mesh.lives import Lives
 from peerscope.mesh.room import Room
-from peerscope.records.bodies import WORLD, Body, kind_of
+from peerscope.records.bodies import WORLD, Body, Profile, kind_of
 from peerscope.records.identity import PeerId, Signer
 from peerscope.records.ledger import Entry, Ledger, Merge
 from peerscope.records.record import VERSION_MAX, Inspector, Record, sign
@@ -30,6 +31,7 @@ class Register:
         admission: Admission,
         crowds: Crowds,
         room: Room,
+        lives: Lives,
         limits: LimitConfig,
         evict: Callable[[PeerId, float], None],
         check_zone: Callable[[PeerId, Body, float], None],
@@ -50,6 +52,7 @@ class Register:
         self._admission = admission
         self._crowds = crowds
         self._room = room
+        self._lives = lives
         self._origins = Origins(limits)
         self._evict = evict
         self._version = 0
@@ -90,7 +93,7 @@ class Register:
 
     def publish(self, body: Body, now: float) -> Entry:
         """Sign a statement, with our certificate where it shows one, and keep it."""
-        body = self._admission.certified(body)
+        body = self._lives.signed(self._admission.certified(body), now)
         ledger = self.ledger_of(kind_of(body))
         merge = ledger.merge(self.sign(body, now), body, now)
         entry = ledger.get(self.me, kind_of(body))
@@ -159,14 +162,18 @@ class Register:
                 self._origins.forget(peer)
 
     def is_behind(self, record: Record, now: float) -> bool:
-        """A record of our own, from an earlier life, is newer than what we say on its topic: continue above it.
+        """A record under our key that this process did not sign is newer than what we say on its topic: continue above
+        it. It is of an earlier life, or of another machine with our key; of two that started in one millisecond neither
+        is newer, and both go on.
 
         Raises `RemoteError` if it is not ours at all.
         """
         ours = self.ledger_of(record.kind).get(self.me, record.kind)
-        if ours is not None and ours.record.version >= record.version:
+        if ours is not None and (ours.record.version > record.version or ours.record == record):
             return False
-        self._inspect(record)
+        _, body = self._inspect(record)
+        if isinstance(body, Profile):
+            self._lives.met(record, body, self.clock_ms(now), now)
         self._version = max(self._version, record.version)
         self._clock_offset_s = max(self._clock_offset_s, record.version / 1000 - now)
         return True

@@ -27,9 +27,8 @@ from peerscope.errors import ConfigError, RemoteError
 from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Orders, Silence
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
 from peerscope.records.certificates import CERTIFICATE_BYTES_MAX
-from peerscope.state import State
+from peerscope.state import ORDERS_FILE, State
 
-FILE = "orders.json"
 REPEAT_S = 6 * 3600.0
 """Records older than `ledger.remember_s`, a day, are not given to newcomers: say it again well before."""
 LOOK_S = 60.0
@@ -145,9 +144,9 @@ class OrderBook:
     def _keep(self, kept: Kept, now: float) -> None:
         self._kept = kept
         try:
-            self._state.keep(FILE, msgspec.json.encode(kept))
+            self._state.keep(ORDERS_FILE, msgspec.json.encode(kept))
         except OSError as error:  # it holds all the same, until this agent ends
-            log.warning("orders are not kept over a restart: %s: %s", self._state.path / FILE, error.strerror)
+            log.warning("orders are not kept over a restart: %s: %s", self._state.path / ORDERS_FILE, error.strerror)
         self._say(now)
 
     def _say(self, now: float) -> None:
@@ -180,13 +179,13 @@ def _said(text: str, what: str, most: int, *, may_be_empty: bool = False) -> str
 
 
 def _read(state: State) -> Kept:
-    data = state.kept(FILE)
+    data = state.kept(ORDERS_FILE)
     if data is None:
         return Kept()
     try:
         kept = msgspec.json.decode(data, type=Kept)
         decode_body(Kind.ORDERS, encode_body(_body(kept, time.time())))  # others would refuse what this refuses
     except (msgspec.MsgspecError, RemoteError, OverflowError, ValueError):
-        log.warning("%s is damaged: its silences hold no more", state.path / FILE)
+        log.warning("%s is damaged: its silences hold no more", state.path / ORDERS_FILE)
         return Kept()
     return kept

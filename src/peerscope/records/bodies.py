@@ -35,6 +35,7 @@ OBSERVATIONS_MAX = 128
 ANSWERS_MAX = 32
 """Four rings give a peer eight observers, small networks and joins a few more; a full report has room for so many."""
 OVERLAY_MAX = 32
+LIVES_MAX = 4
 DIMENSIONS_MAX = 8
 CHECKS = ("cpu", "memory", "storage", "network", "p2p", "node")
 """In the order of a report; the sixth only where a node is attached."""
@@ -70,6 +71,18 @@ class Status(IntEnum):
 
 
 RegionSource = Literal["declared", "country"]
+Life = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+
+
+class OtherLife(Struct, frozen=True, array_like=True, gc=False):
+    """Another process that signed with the origin's key, as the origin met its profile."""
+
+    life: Life
+    """Its number; 0 of an agent that has none."""
+    is_running: bool = False
+    """It runs beside the origin, as the origin can prove: no earlier life of the same machine."""
+    addresses: Annotated[tuple[Name, ...], Meta(max_length=ADDRESSES_MAX)] = ()
+    region: Name | None = None
 
 
 class Profile(Struct, frozen=True, array_like=True, gc=False):
@@ -99,6 +112,10 @@ class Profile(Struct, frozen=True, array_like=True, gc=False):
     whom it greets."""
     relay: Name | None = None
     """URL of the relay through which the peer can be reached as well; None where it has none."""
+    life: Life = 0
+    """Drawn anew by every process, so that two with one key can be told apart; 0 of an agent that has none."""
+    met: Annotated[tuple[OtherLife, ...], Meta(max_length=LIVES_MAX)] = ()
+    """Other processes of which this one met a newer profile under its own key, the last first."""
 
     @property
     def reached_at(self) -> tuple[str, ...]:

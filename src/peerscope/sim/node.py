@@ -25,6 +25,8 @@ class Node:
         self, signer: Signer, index: int, region: str, config: PeerConfig, skew_s: float, version: str = "sim"
     ) -> None:
         self.signer = signer
+        self.machine = signer.peer_id
+        """Name of the machine in the simulation: the peer's id, where it is not a copy of another machine."""
         self.index = index
         self.region = region
         self.config = config

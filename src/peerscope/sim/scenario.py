@@ -57,6 +57,7 @@ Action = Literal[
     "lie",
     "hide",
     "false-ages",
+    "clone",
 ]
 
 
@@ -72,7 +73,8 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     for_s: float = 0.0
     """How long it lasts, where it lasts."""
     by_s: float = 0.0
-    """Size of a clock's step; period of a flap; time between the deaths of one zone's aggregators."""
+    """Size of a clock's step; how far a clone's clock is ahead; period of a flap; time between the deaths of one zone's
+    aggregators."""
     per_minute: float = 0.0
     """Churn: share of the peers that restart each minute. Floods: puts or connections a minute."""
     prefixes: Annotated[int, Meta(ge=1)] = 2

@@ -139,6 +139,7 @@ class Show(Outlook):
             refused=dict(self._peer.refused),
             simulation=self.simulation,
             keeps_history=self.recorder is not None,
+            shared_key=self._peer.lives.running(self.simulator.now),
         )
 
     def alerts(self, *, active_only: bool = False) -> list[Alert]:

@@ -98,6 +98,9 @@ class Simulator:
         self._assessments: dict[PeerId, tuple[tuple[Ledger, int, float], Assessment]] = {}
         """The last of each observer: its ledger then, that ledger's revision, and the time."""
         self._connections: dict[tuple[PeerId, PeerId], int] = {}
+        """By the machines at both ends; grows with every new one."""
+        self._copies: dict[PeerId, list[PeerId]] = {}
+        """Machines that run with the key of another one, by its id."""
 
     # -- what a scenario can do ------------------------------------------------------------------
 
@@ -118,6 +121,17 @@ class Simulator:
         self.nodes[node.peer_id] = node
         return node.peer_id
 
+    def clone(self, peer: PeerId, region: str, *, skew_s: float = 0.0) -> PeerId:
+        """A copy of a machine, key included, at an address of its own; its name, by which to `start` it."""
+        original = self.nodes[peer]
+        copies = self._copies.setdefault(peer, [])
+        node = Node(original.signer, len(self.nodes), region, original.config, skew_s, original.version)
+        name = blake2b(peer, digest_size=32, salt=len(copies).to_bytes(8, "big"), person=b"copy").digest()
+        node.machine = PeerId(name)
+        copies.append(node.machine)
+        self.nodes[node.machine] = node
+        return node.machine
+
     def start(self, peer: PeerId, *bootstrap: PeerId, zone: str = "") -> None:
         """Start (again) the process of one peer, joining through the given ones. `zone`: where it was before."""
         node = self.nodes[peer]
@@ -129,8 +143,7 @@ class Simulator:
         started_at_ms = max(0, round((self.now + offset_s) * 1000))
         if zone:
             self.feed(peer, Recall((), zone))
-        address = node.address or f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"
-        self.feed(peer, Publish(Profile((address,), node.region, node.version, started_at_ms)))
+        self.feed(peer, Publish(Profile((_address(node),), node.region, node.version, started_at_ms)))
         self.measure(peer)
         for other in bootstrap:
             self.feed(peer, Join(other, ("bootstrap",)))
@@ -167,7 +180,7 @@ class Simulator:
         for name in [name for name in self._connections if peer in name]:
             del self._connections[name]
             other = name[0] if name[1] == peer else name[1]
-            self._later(self.now + IDLE_TIMEOUT_S, self._idle_out, other, peer)
+            self._later(self.now + IDLE_TIMEOUT_S, self._idle_out, other, node.peer_id)
 
     def leave(self, peer: PeerId) -> None:
         """Say goodbye and stop."""
@@ -261,7 +274,7 @@ class Simulator:
         self._history.update(_STAMP.pack(self.now, node.index))
         self._history.update(event.data if isinstance(event, Received) else type(event).__name__.encode())
         if self.on_event is not None:
-            self.on_event(node.peer_id, event)
+            self.on_event(node.machine, event)
         self._carry_out(node, process.handle(event, self.now))
         self._schedule(node)
 
@@ -295,26 +308,28 @@ class Simulator:
             match effect:
                 case Send(to, data, lane):
                     self._send(node, to, data, lane)
-                case Dial(peer, _):
-                    self._dial(node, peer)
+                case Dial(peer, addresses):
+                    self._dial(node, peer, addresses)
                 case Hangup(peer, reason):
                     self._hang_up(node, peer, reason)
                 case _:
                     pass
             if self.on_effect is not None:
-                self.on_effect(node.peer_id, effect, self.now)
+                self.on_effect(node.machine, effect, self.now)
 
     def _send(self, node: Node, to: PeerId, data: bytes, lane: Lane) -> None:
-        sender, target = node.peer_id, self.nodes.get(to)
-        if target is None or pair(sender, to) not in self._connections:
+        linked = self._linked(node, to)
+        if not linked:
             return
+        target = self.nodes[linked[-1]]
         delay_s = self.network.delay_s(node, target)
-        for arrives in self.network.arrivals(sender, to, lane, self.now, delay_s):
-            self._later(arrives, self._hand, target, target.life, Received(sender, data))
+        for arrives in self.network.arrivals(node.machine, target.machine, lane, self.now, delay_s):
+            self._later(arrives, self._hand, target, target.life, Received(node.peer_id, data))
 
-    def _dial(self, node: Node, to: PeerId) -> None:
-        target, life = self.nodes.get(to), node.life
-        blocked = self.network.is_cut(node.peer_id, to) or self.network.is_cut(to, node.peer_id)
+    def _dial(self, node: Node, to: PeerId, addresses: tuple[str, ...]) -> None:
+        machine, life = self._at(to, addresses), node.life
+        target = self.nodes.get(machine)
+        blocked = self.network.is_cut(node.machine, machine) or self.network.is_cut(machine, node.machine)
         if target is None or target.process is None or blocked or self.now < target.paused_until:
             self._later(self.now + DIAL_TIMEOUT_S, self._hand, node, life, DialFailed(to, "no answer"))
             return
@@ -325,31 +340,53 @@ class Simulator:
         if node.life != life or target.life != theirs or node.process is None or target.process is None:
             self._hand(node, life, DialFailed(target.peer_id, "gone"))
             return
-        self._connections[pair(node.peer_id, target.peer_id)] = next(self._order)
+        self._connections[pair(node.machine, target.machine)] = next(self._order)
         self._hand(target, theirs, Connected(node.peer_id, False))
         self._hand(node, life, Connected(target.peer_id, True))
 
     def _hang_up(self, node: Node, other: PeerId, reason: str) -> None:
-        if self._connections.pop(pair(node.peer_id, other), None) is None:
-            return
-        target = self.nodes[other]
-        delay_s = self.network.delay_s(node, target)
-        arrives = max(self.now + delay_s, self.network.drained_at(node.peer_id, other))  # after what was sent before
-        self.network.forget(node.peer_id, other)
-        self.network.forget(other, node.peer_id)
-        self._later(arrives, self._hand, target, target.life, Disconnected(node.peer_id, reason))
+        for machine in self._linked(node, other):
+            del self._connections[pair(node.machine, machine)]
+            target = self.nodes[machine]
+            delay_s = self.network.delay_s(node, target)
+            drained_at = self.network.drained_at(node.machine, machine)  # after what was sent before
+            self.network.forget(node.machine, machine)
+            self.network.forget(machine, node.machine)
+            arrives = max(self.now + delay_s, drained_at)
+            self._later(arrives, self._part, target, target.life, node.peer_id, reason)
+
+    def _part(self, node: Node, life: int, other: PeerId, reason: str) -> None:
+        """A connection is gone; a copy of the other machine may still hold one."""
+        if other not in self._copies or not self._linked(node, other):
+            self._hand(node, life, Disconnected(other, reason))
+
+    def _linked(self, node: Node, to: PeerId) -> list[PeerId]:
+        """Machines with this id that a machine is connected with, the newest connection last: that is written to."""
+        machines = [to, *self._copies[to]] if to in self._copies else [to]
+        linked = [one for one in machines if pair(node.machine, one) in self._connections]
+        return sorted(linked, key=lambda one: self._connections[pair(node.machine, one)])
+
+    def _at(self, to: PeerId, addresses: tuple[str, ...]) -> PeerId:
+        """The machine with this id that answers at one of these addresses."""
+        copies = (one for one in self._copies.get(to, ()) if _address(self.nodes[one]) in addresses)
+        return next(copies, to)
 
     def _break(self, connections: list[tuple[PeerId, PeerId]]) -> None:
         """Those that are still cut have been silent for longer than the transport bears."""
         for one, other in connections:
             if (one, other) in self._connections and self.network.is_cut(one, other):
                 del self._connections[one, other]
-                self.feed(one, Disconnected(other, "idle"))
-                self.feed(other, Disconnected(one, "idle"))
+                for here, there in ((self.nodes[one], self.nodes[other]), (self.nodes[other], self.nodes[one])):
+                    self._part(here, here.life, there.peer_id, "idle")
 
     def _idle_out(self, peer: PeerId, gone: PeerId) -> None:
-        if pair(peer, gone) not in self._connections:
-            self.feed(peer, Disconnected(gone, "idle"))
+        node = self.nodes[peer]
+        if not self._linked(node, gone):
+            self._hand(node, node.life, Disconnected(gone, "idle"))
+
+
+def _address(node: Node) -> str:
+    return node.address or f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"
 
 
 def pair(one: PeerId, other: PeerId) -> tuple[PeerId, PeerId]:

@@ -101,6 +101,9 @@ class Workload:
                 self._disasters.begin(step)
             case "churn":
                 self._churn(step, now + step.for_s)
+            case "clone":
+                for peer in chosen:
+                    self._clone(peer, step)
             case "kill-aggregators":
                 for turn, peer in enumerate(self._aggregators(step)):
                     sim.at(now + turn * step.by_s, lambda peer=peer: self._crash(peer))  # type: ignore[misc]
@@ -178,6 +181,17 @@ class Workload:
         running = [p.me for p in self._sim.alive()]
         self._truth.back(peer, self._sim.now)
         self._sim.start(peer, *self._rng.sample(running, min(3, len(running))))
+
+    def _clone(self, peer: PeerId, step: Step) -> None:
+        """A copy of a machine starts beside it, in any region, and after a while dies if a time is given."""
+        sim = self._sim
+        running = [p.me for p in sim.alive() if p.me != peer]
+        region = self._rng.choice(sorted({node.region for node in sim.nodes.values()}))
+        copy = sim.clone(peer, region, skew_s=sim.nodes[peer].skew_s + step.by_s)
+        self._truth.byzantine.update((peer, copy))  # what is said of a key with two owners is nobody's mistake
+        sim.start(copy, *self._rng.sample(running, min(3, len(running))))
+        if step.for_s:
+            sim.at(sim.now + step.for_s, lambda: sim.crash(copy))
 
     def _slow(self, peer: PeerId, until: float) -> None:
         if self._sim.now < until and self._sim.nodes[peer].peer is not None:
