@@ -2,8 +2,8 @@
 
     python examples/embed.py [--join TICKET] [--seconds 10]
 
-The program tells what it does through `monitor.telemetry`, and reads what the network knows. `pip install peerscope` is
-all it needs.
+The program tells what it does through `monitor.telemetry`, and reads what the network knows. It needs the
+wheel without any extra.
 """
 
 from __future__ import annotations

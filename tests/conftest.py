@@ -9,6 +9,8 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from leftovers import pytest_sessionfinish, pytest_sessionstart, pytest_terminal_summary  # noqa: F401  (hooks)
+
 # A pause of a busy machine is no bug of ours, so examples have no deadline.
 settings.register_profile("peerscope", deadline=None)
 settings.load_profile("peerscope")

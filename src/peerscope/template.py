@@ -11,7 +11,7 @@ TEMPLATE = """\
 # join = []                     # tickets of peers to start from; two or three are safer than one
 # region = "eu-west"            # where this peer is; free text
 # geo = true                    # without a region: the country of our own public addresses, if the extra `geo` is there
-# geo_database = ""             # an .mmdb file to look it up in, instead of the table inside `iptocc`
+# geo_database = ""             # an .mmdb file to look it up in, instead of the table inside `iptocc`; extra `geo`
 
 [network]
 # name = "peerscope"            # peers of another name are refused
@@ -87,7 +87,7 @@ TEMPLATE = """\
 # url = ""                      # where people reach a dashboard; messages link to it
 # trusted = []                  # ids of peers whose silences and notices count; empty for every member's
 #   [notify.channels.ops]       # any name; try it with: peerscope notify-test
-#   kind = "webhook"            # webhook, slack, smtp, alertmanager or apprise
+#   kind = "webhook"            # webhook, slack, smtp, alertmanager, or apprise, which needs the extra `apprise`
 #   url = "https://example.org/hook"
 #   secret_file = "hook.key"    # mode 0600; or PEERSCOPE_NOTIFY__CHANNELS__OPS__SECRET; never in this file
 #   escalation = false          # repeat here what is critical and acknowledged by nobody

@@ -79,12 +79,6 @@ def test_a_file_that_cannot_be_used_is_told_with_its_key(tmp_path: Path) -> None
         assert [word for word in ("peer.geo_database", str(place), wish) if word not in str(told.value)] == []
 
 
-def test_a_file_without_the_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "maxminddb", None)
-    with pytest.raises(ConfigError, match=r"peer\.geo_database.*peerscope\[geo\]"):
-        country_table("any.mmdb")
-
-
 def test_a_damaged_record_is_no_country_and_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = write_mmdb(tmp_path / "own.mmdb", "198.51.99.0/24", {"country": {"iso_code": "DE"}})
     file.write_bytes(file.read_bytes().replace(b"\x42DE", b"\x3fDE"))  # a pointer to nowhere

@@ -1,7 +1,6 @@
 """`peerscope top` before a real agent, driven by keys."""
 
 import asyncio
-import builtins
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -147,22 +146,3 @@ def test_what_is_unknown_comes_last_in_either_order() -> None:
         network.peers[name] = {"peer_id": name, "status": "healthy", "rtt_s": rtt_s}
     orders = [[row["peer_id"] for row in chosen(PEERS, network, "", 5, is_reverse)[0]] for is_reverse in (False, True)]
     assert orders == [["c", "a", "b"], ["a", "c", "b"]]
-
-
-def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    from click.testing import CliRunner
-
-    from peerscope.cli import cli
-    from peerscope.errors import ConfigError
-
-    importing = builtins.__import__
-
-    def without(name: str, *rest: Any, **more: Any) -> Any:
-        if name == "peerscope.top.app":
-            raise ModuleNotFoundError("No module named 'textual'", name="textual")
-        return importing(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    outcome = CliRunner().invoke(cli, ["top"])
-    assert isinstance(outcome.exception, ConfigError)
-    assert "peerscope[top]" in str(outcome.exception)

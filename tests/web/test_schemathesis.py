@@ -8,6 +8,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, seed, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -20,6 +21,8 @@ from live import PATIENCE_S, Agent, running
 from peerscope.web.api import BODIES, PARAMETERS, ROUTES
 
 EXAMPLES = 30
+QUIET = SchemathesisConfig.from_dict({"cache": {"enabled": False}})
+"""Its program keeps what failed in .schemathesis/ of the working directory; nothing of ours may."""
 CHECKED = [
     not_a_server_error,
     status_code_conformance,
@@ -55,7 +58,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
 def test_no_request_makes_the_agent_fail_or_answer_otherwise_than_described(
     described: Agent, path: str, method: str, mode: GenerationMode
 ) -> None:
-    schema = schemathesis.openapi.from_url(f"{described.http}/openapi.json")
+    schema = schemathesis.openapi.from_url(f"{described.http}/openapi.json", config=QUIET)
     operation = schema[path][method]
 
     @seed(7)

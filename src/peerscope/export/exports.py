@@ -9,9 +9,9 @@ import secrets
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from peerscope.errors import ConfigError
 from peerscope.export.config import ExportConfig
 from peerscope.export.election import ROLE, elected
+from peerscope.extras import brought_by
 from peerscope.records.identity import ref
 from peerscope.threads import in_thread
 
@@ -37,17 +37,13 @@ class Exports:
         self._monitor = monitor
         self._receiver: Receiver | None = None
         if config.remote_write.url:
-            try:
+            with brought_by("remote-write", "export.remote_write"):
                 import peerscope.export.remote_write
                 from peerscope.export.receiver import Receiver
-            except ImportError as error:
-                raise _missing("export.remote_write", "remote-write", error) from None
             self._receiver = Receiver(config.remote_write)
         if config.otlp.endpoint:
-            try:
+            with brought_by("otel", "export.otlp"):
                 import peerscope.export.otlp  # noqa: F401  (needed later; a missing extra is told at once)
-            except ImportError as error:
-                raise _missing("export.otlp", "otel", error) from None
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -105,10 +101,6 @@ class Exports:
         from peerscope.export.exposition import collect
 
         return collect(self._monitor, of_us=of_us, of_all=of_all)
-
-
-def _missing(what: str, extra: str, error: ImportError) -> ConfigError:
-    return ConfigError(f"{what} needs the extra `{extra}` ({error}): pip install 'peerscope[{extra}]'")
 
 
 async def _closed(otlp: Otlp) -> None:

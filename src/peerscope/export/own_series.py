@@ -7,18 +7,21 @@ import contextlib
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from prometheus_client.core import HistogramMetricFamily, Metric
 
 from peerscope import __version__
 from peerscope.agent import Monitor
 from peerscope.export.families import PREFIX, counters, counts, gauge, gauges, info, measured, states
-from peerscope.export.remote_write import RemoteWrite
 from peerscope.history.schema import FILE
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import CHECKS, LINKS_MAX, RATIO_ONE, Status
 from peerscope.records.identity import ref
 from peerscope.views.metrics import metrics_view
+
+if TYPE_CHECKING:  # an extra: most agents do not have it
+    from peerscope.export.remote_write import RemoteWrite
 
 HOPS_MAX = 16
 """Buckets of the histogram of hops; the last holds what went further."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from peerscope.errors import ConfigError, DeliveryError
+from peerscope.extras import brought_by
 from peerscope.notify.base import Letter
 from peerscope.notify.settings import AppriseConfig, secret_of
 from peerscope.notify.wording import subject, text
@@ -15,10 +16,8 @@ class Apprise:
 
     def __init__(self, name: str, config: AppriseConfig) -> None:
         """Raises `ConfigError`."""
-        try:
+        with brought_by("apprise", "kind apprise"):
             import apprise  # 240 ms and 17 MB: only for who has such a channel
-        except ImportError:
-            raise ConfigError("channels of kind apprise need an extra: pip install 'peerscope[apprise]'") from None
         where = f"notify.channels.{name}.url"
         url = secret_of(config, name, "url")
         if url is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from peerscope.addresses import split_address
 from peerscope.errors import ConfigError
+from peerscope.extras import brought_by
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +55,8 @@ def _iptocc(host: str) -> str | None:
 
 
 def _mmdb(path: str) -> Lookup:
-    try:
+    with brought_by("geo", "peer.geo_database"):
         import maxminddb
-    except ImportError:
-        raise ConfigError(
-            "peer.geo_database needs the extra `geo`: pip install 'peerscope[geo]', or leave it empty"
-        ) from None
     try:
         reader = maxminddb.open_database(path)
     except OSError as error:

@@ -1,0 +1,95 @@
+"""What an extra brings, and the command that brings it here.
+
+There is no registry to ask for `peerscope[top]`. What pip wrote down when it installed us (PEP 610, `direct_url.json`)
+says where we came from: a wheel, or a tree. Where that is gone, the packages of the extra are named themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import msgspec
+from msgspec import Struct
+
+from peerscope.errors import ConfigError
+
+PACKAGE = "peerscope"
+
+
+class _Folder(Struct, frozen=True):
+    editable: bool = False
+
+
+class _Origin(Struct, frozen=True):
+    """`direct_url.json`, as far as it matters here."""
+
+    url: str
+    dir_info: _Folder | None = None
+
+
+@contextlib.contextmanager
+def brought_by(extra: str, wanted_by: str) -> Iterator[None]:
+    """To import inside it what an extra brings. Raises `ConfigError` where that cannot be imported, with the mend."""
+    try:
+        yield
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == PACKAGE:  # a mistake of ours, which no extra mends
+            raise
+        raise ConfigError(
+            f"{wanted_by} needs the extra `{extra}`, which is not installed here ({error}); "
+            f"install it with: {command(extra, _ourselves())}"
+        ) from None
+
+
+def command(extra: str, ourselves: Distribution | None) -> str:
+    """A line for a shell that adds an extra to the environment in which this program runs."""
+    return shlex.join([*_installer(), *_wanted(extra, ourselves)])
+
+
+def _ourselves() -> Distribution | None:
+    try:
+        return distribution(PACKAGE)
+    except PackageNotFoundError:  # a tree on the path, never installed
+        return None
+
+
+def _installer() -> list[str]:
+    """An environment need not have a pip of its own: those of uv have none, neither has the container image."""
+    python = sys.executable or "python3"
+    if find_spec("pip") is not None:
+        return [python, "-m", "pip", "install"]
+    if shutil.which("pip") is None and shutil.which("uv") is not None:
+        return ["uv", "pip", "install", "--python", python]
+    return ["pip", "--python", python, "install"]
+
+
+def _wanted(extra: str, ourselves: Distribution | None) -> list[str]:
+    if ourselves is None:
+        return ["--editable", f"{Path(__file__).parents[2]}[{extra}]"]
+    found = _origin(ourselves)
+    if found is not None:
+        place, is_editable = found
+        return [*(["--editable"] if is_editable else []), f"{place}[{extra}]"]
+    of_extra = re.compile(rf"""\s*;\s*extra == ['"]{re.escape(extra)}['"]\Z""")
+    return [of_extra.sub("", each) for each in ourselves.requires or () if of_extra.search(each)]
+
+
+def _origin(ourselves: Distribution) -> tuple[Path, bool] | None:
+    """The tree or wheel that we were installed from, where it still is, and whether we run from that very tree."""
+    with contextlib.suppress(msgspec.MsgspecError, OSError, ValueError):
+        origin = msgspec.json.decode(ourselves.read_text("direct_url.json") or "", type=_Origin)
+        parts = urlsplit(origin.url)
+        place = Path(url2pathname(parts.path))
+        if parts.scheme == "file" and (place / "pyproject.toml" if origin.dir_info else place).is_file():
+            return place, bool(origin.dir_info and origin.dir_info.editable)
+    return None
