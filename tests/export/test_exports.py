@@ -41,15 +41,16 @@ def test_an_agent_that_exports_nothing_imports_nothing_for_it(tmp_path: Path) ->
 def test_a_missing_extra_is_told_with_the_command_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, extra: str, export: dict[str, object]
 ) -> None:
+    config = settings(export=export)
     for name in [name for name in sys.modules if name.startswith("peerscope.export.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
     import peerscope.export
 
-    for name in ("remote_write", "receiver", "wire", "otlp"):
+    for name in ("remote_write", "delivery", "triage", "receiver", "wire", "otlp"):
         monkeypatch.delattr(peerscope.export, name, raising=False)
     with pytest.raises(ConfigError, match=rf"needs the extra `{extra}`.* pip install 'peerscope\[{extra}\]'"):
-        Monitor(settings(export=export), tmp_path)
+        Monitor(config, tmp_path)
 
 
 def test_a_secret_that_cannot_be_read_is_told_before_anything_starts(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from peerscope.export.config import ExportConfig
 from peerscope.export.election import ROLE, elected
 from peerscope.records.identity import ref
 from peerscope.threads import in_thread
+from peerscope.views.clock import ahead_of_network_s
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -69,7 +70,8 @@ class Exports:
 
         rng = random.Random(secrets.randbits(128))
         write = self._config.remote_write, self._receiver, monitor.state.path
-        self.remote_write = RemoteWrite(*write, self._labels, self._is_elected, self._collect, rng)
+        sight = self._labels, self._is_elected, self._collect
+        self.remote_write = RemoteWrite(*write, *sight, rng, self._ahead_s)
         return [self.remote_write.run()]
 
     async def close(self) -> None:
@@ -95,6 +97,9 @@ class Exports:
 
     def _is_elected(self) -> bool:
         return elected(self._monitor.moment(), self._zone) == self._monitor.peer.me
+
+    def _ahead_s(self) -> float:
+        return ahead_of_network_s(self._monitor.moment()) or 0.0
 
     def _collect(self, of_us: bool, of_all: bool) -> list[Metric]:
         from peerscope.export.exposition import collect
