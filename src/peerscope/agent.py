@@ -241,6 +241,7 @@ class Monitor(Outlook):
             refused=dict(self.peer.refused + self._transport.counters),
             keeps_history=self.config.history.enabled,
             relay=self._relay_state(),
+            remote_write=self.exports.standing(),
         )
 
     # -- inside ----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingS
 from peerscope.asking import Asking
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
+from peerscope.export.standing import RemoteWriteView
 from peerscope.history.recorder import Recorder
 from peerscope.mesh.conduct import Conduct
 from peerscope.mesh.peer import Peer
@@ -88,6 +89,8 @@ class SelfView(Struct, frozen=True):
     relay: RelayState = RelayState(DISABLED, None, 0)
     keeps_history: bool = True
     """`GET /api/v1/history` has something to read from."""
+    remote_write: RemoteWriteView | None = None
+    """null where `export.remote_write.url` is not set."""
 
 
 class Outlook(ABC):

@@ -156,12 +156,12 @@ def test_samples_dated_after_the_networks_clock_are_held_back_and_others_are_not
     sender.put(["ahead"], now_ms)
     sender.put(["right"], now_ms - 3_600_000)
     assert sender.send()
-    sender.delivery.tell_held()
-    sender.delivery.tell_held()
+    asyncio.run(sender.delivery.look_ahead())
+    asyncio.run(sender.delivery.look_ahead())
     assert (names(store), sender.delivery.held, sender.spool.samples) == (["right"], 1, 1)
     sender.ahead_s = 0.0  # the clock of the network gets there
     assert sender.send()
-    sender.delivery.tell_held()
+    asyncio.run(sender.delivery.look_ahead())
     assert (names(store), sender.delivery.held, sender.spool.samples) == (["right", "ahead"], 0, 0)
     told = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     assert ["held back until" in one for one in told] == [True, False]
@@ -175,6 +175,7 @@ def test_what_a_clock_that_was_set_right_had_dated_ahead_waits_too(store: Store,
     sender.put(["now"])
     assert sender.send()
     assert names(store) == ["now"]
+    asyncio.run(sender.delivery.look_ahead())
     assert sender.delivery.held == 1
 
 

@@ -59,6 +59,8 @@ class Delivery:
         """What was set aside, by reason: `REASONS_MAX` and one."""
         self.sent_at: float | None = None
         """Unix seconds."""
+        self.held = 0
+        """Samples of the queue that are held back, when `look_ahead` last looked."""
         self.failing: str | None = None
         """Why nothing is taken; None where the last request was."""
         self._spool, self._receiver, self._rng = spool, receiver, rng
@@ -69,7 +71,8 @@ class Delivery:
         """Of the batch of which parts were sent last."""
         self._in_flight: tuple[Part, asyncio.Future[Outcome]] | None = None
         """Kept when this agent stops in between, so that nothing is sent twice."""
-        self._is_holding = False
+        self._sent_at: float | None = None
+        """Monotonic seconds."""
 
     @property
     def is_failing(self) -> bool:
@@ -77,14 +80,14 @@ class Delivery:
         return self._triage.failures > 0
 
     @property
+    def sent_age_s(self) -> float | None:
+        """Since the receiver last took something; None before the first."""
+        return None if self._sent_at is None else time.monotonic() - self._sent_at
+
+    @property
     def settled(self) -> int:
         """Samples of the queue that are done with, though their batch is not."""
         return self._triage.settled
-
-    @property
-    def held(self) -> int:
-        """Samples of the queue that are held back, since they are dated after the network's clock."""
-        return self._spool.samples_after(self._until_ms())
 
     async def send_next(self) -> bool:
         """Have one request answered, waiting where it must; whether there was one."""
@@ -115,13 +118,13 @@ class Delivery:
             match effect:
                 case Sent(sent):
                     self._samples["sent"] += sent.samples
-                    self.sent_at = time.time()
+                    self.sent_at, self._sent_at = time.time(), time.monotonic()
                 case SetAside(parts, words):
                     await in_thread(partial(self._set_aside, parts, words, outcome), "remote-write")
                 case Settled(batch):
                     await in_thread(partial(self._spool.remove, batch), "remote-write")
         if not self._triage.is_begun(part.batch):
-            self._spool.keep(part.batch)
+            await in_thread(partial(self._spool.keep, part.batch), "remote-write")
         return effects
 
     async def _wait(self, wait: Wait) -> None:
@@ -198,18 +201,18 @@ class Delivery:
             self.failing = None
             log.warning("remote write: the receiver takes samples again")
 
-    def tell_held(self) -> None:
-        """Have the log say when samples begin to be held back, and when that ends."""
-        is_holding = bool(self.held)
-        if is_holding and not self._is_holding:
+    async def look_ahead(self) -> None:
+        """Count what is held back, and have the log say when that begins and ends."""
+        before = self.held
+        self.held = await in_thread(partial(self._spool.samples_after, self._until_ms()), "remote-write")
+        if self.held and not before:
             log.warning(
                 "remote write: samples are dated after the network's clock and held back until it gets there: this "
                 "machine's clock is or was wrong (%+.0f s); set it: NTP",
                 self._ahead_s(),
             )
-        elif self._is_holding and not is_holding:
+        elif before and not self.held:
             log.warning("remote write: no sample is held back any longer")
-        self._is_holding = is_holding
 
     def _until_ms(self) -> float:
         return (time.time() - self._ahead_s() + AHEAD_S) * 1000

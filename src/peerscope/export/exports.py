@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from peerscope.errors import ConfigError
 from peerscope.export.config import ExportConfig
 from peerscope.export.election import ROLE, elected
+from peerscope.export.standing import RemoteWriteView
 from peerscope.records.identity import ref
 from peerscope.threads import in_thread
 from peerscope.views.clock import ahead_of_network_s
@@ -54,6 +55,10 @@ class Exports:
     def roles(self) -> tuple[str, ...]:
         """What this peer declares that it can do."""
         return (ROLE,) if self._receiver is not None else ()
+
+    def standing(self) -> RemoteWriteView | None:
+        """How remote write is doing; None where there is none."""
+        return None if self.remote_write is None else self.remote_write.view()
 
     def parts(self) -> list[Coroutine[Any, Any, None]]:
         """What has to run from now on; call it once the agent has a peer."""

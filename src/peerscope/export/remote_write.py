@@ -24,6 +24,7 @@ from peerscope.export.delivery import Delivery
 from peerscope.export.election import Tenure
 from peerscope.export.receiver import Receiver
 from peerscope.export.spool import Spool
+from peerscope.export.standing import AsideView, RemoteWriteView
 from peerscope.export.wire import STALE, Labels, Sample, encode, samples_of
 from peerscope.threads import in_thread
 
@@ -83,6 +84,21 @@ class RemoteWrite:
         """Samples that wait on disk."""
         return self._spool.samples - self.delivery.settled
 
+    def view(self) -> RemoteWriteView:
+        """How it is doing."""
+        delivery, lost = self.delivery, self.samples["dropped"] + self.samples["failed"]
+        aside = (AsideView(reason, one.samples, one.example) for reason, one in sorted(delivery.aside.items()))
+        return RemoteWriteView(
+            elected=self.is_elected,
+            sent_samples=self.samples["sent"],
+            queue_samples=self.queue_samples,
+            held_samples=delivery.held,
+            dropped_samples=lost,
+            aside=tuple(aside),
+            failing=delivery.failing,
+            last_sent_age_s=delivery.sent_age_s,
+        )
+
     async def run(self) -> None:
         """Sample and send until cancelled. A disk that fails does not end the agent."""
         async with asyncio.TaskGroup() as parts:
@@ -132,7 +148,7 @@ class RemoteWrite:
         most = self._config.batch_samples_max
         for start in range(0, len(every), most):
             await in_thread(partial(self._put, every[start : start + most], at_ms), "remote-write")
-        self.delivery.tell_held()
+        await self.delivery.look_ahead()
         self._news.set()
 
     def _put(self, batch: list[Sample], at_ms: int) -> None:
