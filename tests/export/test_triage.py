@@ -45,6 +45,7 @@ class Play:
         self.aside: Ids = []
         self.requests = 0
         self.longest_wait = 0
+        self.waits = 0
         for size in sizes:
             self.put(size)
 
@@ -86,6 +87,7 @@ class Play:
                 case Settled(batch):
                     self.queue.remove(batch)
                 case Wait(failures, _):
+                    self.waits += 1
                     self.longest_wait = max(self.longest_wait, failures)
 
 
@@ -120,6 +122,7 @@ def test_an_outage_of_any_length_sets_nothing_aside(sizes: list[int], outcome: O
     during = play.run(lambda _n, _ids: outcome, arrivals=30, requests_max=400)
     assert not during.aside
     assert not during.stored
+    assert play.waits >= during.requests // 3, "an outage is not hammered"
     after = play.run(refusing({}))
     assert after.aside == []
     assert after.waiting == set()
