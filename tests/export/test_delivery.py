@@ -222,3 +222,24 @@ def test_a_file_that_cannot_be_read_holds_nothing_up_unless_the_machine_is_at_it
     assert sender.send()
     assert (sender.samples, names(store)) == ({"failed": 1, "sent": 1}, ["good"])
     assert sender.delivery.aside[UNREADABLE].samples == 1
+
+
+def test_a_store_that_fails_and_takes_in_turn_fills_no_log(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    too_old = (500, {"says": "too old sample"})
+    serve(store, {f"old_{number}_{index}": too_old for number in range(20) for index in range(3)}, [])
+    sender = Sender(tmp_path, store.url)
+    for number in range(20):
+        sender.put([f"old_{number}_{index}" for index in range(3)])
+    for number in range(100):
+        sender.put([f"new_{number}"])
+        if sender.send(20):
+            break
+    assert (sender.samples["refused"], sender.spool.samples) == (60, 0)
+    told = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [one.partition(":")[2][:40].strip() for one in told] == [
+        "the receiver does not take samples, the",
+        "the receiver takes samples again",
+        "samples are set aside, since it answers",
+    ]

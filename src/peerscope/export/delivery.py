@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from peerscope.export.receiver import Outcome, Receiver
+from peerscope.export.receiver import Later, Outcome, Receiver
 from peerscope.export.spool import Batch, Spool
 from peerscope.export.triage import Part, Sent, SetAside, Settled, Triage, Wait
 from peerscope.export.wire import decode, named, pack
@@ -31,6 +31,8 @@ AHEAD_S = 5.0
 REASONS_MAX = 16
 """Reasons that are counted by themselves; all others are `OTHER`."""
 OTHER = "other"
+TOLD_S = 600.0
+"""Between two messages about the same failure: with samples that a store cannot take, it fails and takes in turn."""
 UNREADABLE = "unreadable on disk"
 PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
 """Errors that say nothing of the file."""
@@ -71,6 +73,9 @@ class Delivery:
         """Of the batch of which parts were sent last."""
         self._in_flight: tuple[Part, asyncio.Future[Outcome]] | None = None
         """Kept when this agent stops in between, so that nothing is sent twice."""
+        self._is_told = False
+        """The log says that the receiver fails."""
+        self._told_words, self._told_at = "", 0.0
         self._sent_at: float | None = None
         """Monotonic seconds."""
 
@@ -192,14 +197,17 @@ class Delivery:
     def _tell(self, outcome: Outcome) -> None:
         kind = {"Taken": "sent", "Later": "retried"}.get(type(outcome).__name__, "refused")
         self.requests[kind] += 1
-        if kind == "retried":
-            reason = getattr(outcome, "reason", "")
-            if self.failing is None:
-                log.warning("remote write: the receiver does not take samples, they wait: %s", reason)
-            self.failing = reason
-        elif self.failing is not None:
+        if isinstance(outcome, Later):
+            self.failing = outcome.reason
+            is_known = outcome.words == self._told_words and time.monotonic() - self._told_at < TOLD_S
+            if not self._is_told and not is_known:
+                log.warning("remote write: the receiver does not take samples, they wait: %s", outcome.reason)
+                self._is_told, self._told_words, self._told_at = True, outcome.words, time.monotonic()
+        else:
             self.failing = None
-            log.warning("remote write: the receiver takes samples again")
+            if self._is_told:
+                log.warning("remote write: the receiver takes samples again")
+            self._is_told = False
 
     async def look_ahead(self) -> None:
         """Count what is held back, and have the log say when that begins and ends."""
