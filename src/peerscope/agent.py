@@ -247,6 +247,7 @@ class Monitor(Outlook):
             keeps_history=self.config.history.enabled,
             relay=self._relay_state(),
             shared_key=self.peer.lives.running(time.monotonic()),
+            remote_write=self.exports.standing(),
         )
 
     def endings(self) -> tuple[Ending, ...]:

@@ -21,6 +21,7 @@ from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingS
 from peerscope.asking import Asking
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
+from peerscope.export.standing import RemoteWriteView
 from peerscope.history.recorder import Recorder
 from peerscope.mesh.conduct import Conduct
 from peerscope.mesh.lives import Sharer
@@ -93,6 +94,8 @@ class SelfView(Struct, frozen=True):
     """`GET /api/v1/history` has something to read from."""
     shared_key: tuple[Sharer, ...] = ()
     """Other agents that run with this peer's key: a copy of its state directory, most likely."""
+    remote_write: RemoteWriteView | None = None
+    """null where `export.remote_write.url` is not set."""
 
 
 class HasEnding(Protocol):

@@ -156,8 +156,8 @@ class Voice:
         self.publish(report, now, urgent=urgent)
 
     def review(self, now: float) -> None:
-        """Accuse again those whom we accused and who fell silent everywhere since. Say our profile, and what we told all
-        zones, again before they are too old for newcomers. Answer accusations that are still unanswered."""
+        """Accuse again those whom we accused and who fell silent everywhere since. Answer accusations that are still
+        unanswered. Repeat our profile, and what we said to all zones, before they are too old for newcomers."""
         self._refutation.review(now)
         self.refute(now)
         found = self.survey.review(now)
