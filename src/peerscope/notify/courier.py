@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import Random
 
 from peerscope.alerts.grouping import Group
@@ -37,17 +38,25 @@ class Courier:
         """Give it to every channel that it is for."""
         lines = [line for line in self._lines if line.config.escalation or message.what != "escalated"]
         letter = Letter(message, self._sender, time.time())
-        waiting, was_answered = len(lines), False
+        waiting, was_delivered = len(lines), False
+        refused: list[Line] = []
 
-        def done(is_delivered: bool) -> None:
-            nonlocal waiting, was_answered
+        def done(line: Line, is_delivered: bool) -> None:
+            nonlocal waiting, was_delivered
             waiting -= 1
-            if not was_answered and (is_delivered or waiting == 0):
-                was_answered = True
-                self._answer(message, is_delivered)
+            if not is_delivered:
+                refused.append(line)
+            if is_delivered and not was_delivered:
+                was_delivered = True
+                self._answer(message, True)
+            if waiting == 0 and was_delivered:
+                for one in refused:
+                    one.owe(letter)
+            elif waiting == 0:
+                self._answer(message, False)
 
         for line in lines:
-            line.offer(letter, done)
+            line.offer(letter, partial(done, line))
         if not lines:
             self._answer(message, False)
 
