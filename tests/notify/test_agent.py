@@ -10,7 +10,7 @@ from live import Agent, running, until
 from peerscope.alerts.notices import ESCALATION, NOTIFIER
 from peerscope.errors import ConfigError
 from peerscope.notify.dispatcher import FILE
-from receiver import Receiver
+from receiver import Receiver, receiving
 
 RULE = {"threshold": 0.0, "clear": 0.0, "for_s": 0.0, "clear_for_s": 0.0}
 """Every memory is too full for it."""
@@ -22,6 +22,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("peerscope.notify.dispatcher.SETTLE_S", 0.5)
     monkeypatch.setattr("peerscope.alerts.notification.LOST_S", 0.5)
     monkeypatch.setattr("peerscope.alerts.notification.RETRY_S", 0.1)
+    monkeypatch.setattr("peerscope.notify.backlog.RETRY_S", 0.1)
 
 
 def sections(receiver: Receiver, **notify: Any) -> dict[str, dict[str, Any]]:
@@ -117,6 +118,28 @@ def test_a_proxy_under_maintenance_delays_the_message_and_the_end_follows(
     assert len(set(keys)) == 1, "every attempt has one key"
 
 
+def test_a_channel_that_refused_what_another_took_hears_of_it_after_a_restart(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("peerscope.alerts.notification.LOST_S", 60.0)  # it fires on
+    with receiving() as closed:
+        closed.status = 404
+        both = sections(receiver)
+        both["notify"]["channels"]["closed"] = {"kind": "webhook", "url": f"{closed.url}/hook"}
+        with running(tmp_path, **both) as agent:
+            until(lambda: notices(agent) == [("firing", True)], "one channel took it")
+            until(lambda: "memory-high" in str(_kept(tmp_path).get("refused")), "what the other one refused is kept")
+        closed.requests.clear()
+        closed.status = 200
+        with running(tmp_path, **both):
+            until(lambda: told(closed) == [("firing", "memory-high")], "the other one gets it")
+            until(lambda: "memory-high" not in str(_kept(tmp_path)["refused"]), "and is owed nothing")
+    assert told(receiver) == [("firing", "memory-high")]
+    (first,) = (one for one in receiver.requests if one.json["alerts"][0]["rule"] == "memory-high")
+    (late,) = (one for one in closed.requests if one.json["alerts"][0]["rule"] == "memory-high")
+    assert late.headers["idempotency-key"] == first.headers["idempotency-key"]
+
+
 def test_of_what_could_not_be_told_while_it_lasted_the_end_says_so(receiver: Receiver, tmp_path: Path) -> None:
     receiver.status = 404
     with running(tmp_path, **sections(receiver)) as agent:
@@ -191,6 +214,11 @@ def test_a_channel_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"notify\.channels\.hook\.url is missing"):
         with running(tmp_path, notify={"channels": {"hook": {"kind": "webhook"}}}):
             pass
+
+
+def _kept(state: Path) -> dict[str, Any]:
+    place = state / FILE
+    return json.loads(place.read_text()) if place.exists() else {}
 
 
 def _memory(agent: Agent) -> Any:

@@ -7,6 +7,7 @@ from math import inf
 
 from msgspec.structs import replace
 
+from peerscope.alerts.episodes import OPEN_ALERTS_MAX
 from peerscope.alerts.grouping import Group
 from peerscope.alerts.notification import OWED_S, RETRY_S, RETRY_S_MAX
 from peerscope.notify.base import Letter
@@ -27,6 +28,11 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._letters)
 
+    @property
+    def letters(self) -> tuple[Letter, ...]:
+        """All of them, for the next life."""
+        return tuple(letter for letter, _ in self._letters.values())
+
     def stand(self, groups: Iterable[Group]) -> None:
         """What fires now and may be told: of nothing else is a beginning sent any more."""
         self._standing = frozenset(group.key for group in groups if not group.silenced)
@@ -35,6 +41,10 @@ class Backlog:
         """This channel refused it. A repetition is owed to nobody: the next one comes."""
         if letter.message.what == "escalated":
             return
+        group = letter.message.group
+        if len(group.alerts) > OPEN_ALERTS_MAX:
+            group = replace(group, alerts=group.alerts[:OPEN_ALERTS_MAX])
+            letter = replace(letter, message=replace(letter.message, group=group))
         self._letters.pop(letter.message.group.key, None)
         if len(self._letters) >= LETTERS_MAX:
             del self._letters[next(iter(self._letters))]

@@ -28,6 +28,17 @@ class Courier:
         self._answer = answer
         self._lines = [Line(name, config.channels[name], channel, sender, rng) for name, channel in channels.items()]
 
+    @property
+    def refused(self) -> dict[str, tuple[Letter, ...]]:
+        """By channel, what it refused and another one took."""
+        return {line.name: line.refused for line in self._lines if line.refused}
+
+    def restore(self, refused: Mapping[str, Sequence[Letter]]) -> None:
+        """Go on with what the channels refused in an earlier life."""
+        for line in self._lines:
+            for letter in refused.get(line.name, ()):
+                line.owe(letter)
+
     async def run(self) -> None:
         """Deliver until cancelled."""
         async with asyncio.TaskGroup() as group:

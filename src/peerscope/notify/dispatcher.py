@@ -21,7 +21,8 @@ from peerscope.alerts.model import Alert
 from peerscope.alerts.notices import heard_notices, roster
 from peerscope.alerts.notification import SETTLE_S, Message, Notifier
 from peerscope.alerts.orders import Correlated, Standing, Trust
-from peerscope.notify.base import Channel, Sender
+from peerscope.notify.backlog import LETTERS_MAX
+from peerscope.notify.base import Channel, Letter, Sender
 from peerscope.notify.courier import Courier
 from peerscope.notify.line import ChannelView
 from peerscope.notify.settings import NotifyConfig
@@ -67,6 +68,8 @@ class Kept(Struct, frozen=True):
 
     notices: Annotated[tuple[KeptNotice, ...], Meta(max_length=NOTICES_MAX)] = ()
     owed: Annotated[tuple[Open, ...], Meta(max_length=NOTICES_MAX)] = ()
+    refused: dict[str, Annotated[tuple[Letter, ...], Meta(max_length=LETTERS_MAX)]] = {}
+    """By channel, what it refused and another one took."""
 
 
 class Dispatcher:
@@ -92,12 +95,14 @@ class Dispatcher:
         self._state = state
         self._publish = publish
         self._tell = tell
-        kept = _read(state, time.time() - time.monotonic())
-        self._notifier = Notifier(me, config, time.monotonic(), kept=kept[0], owed=kept[1], settle_s=SETTLE_S)
+        kept = _read(state)
+        notices, owed = _earlier(kept, time.time() - time.monotonic())
+        self._notifier = Notifier(me, config, time.monotonic(), kept=notices, owed=owed, settle_s=SETTLE_S)
         self._published: tuple[Sent, ...] = ()
-        self._owed: tuple[Open, ...] = ()
+        self._left: tuple[tuple[Open, ...], dict[str, tuple[Letter, ...]]] = (), {}
         rng = random.Random(secrets.randbits(128))
         self._courier = Courier(config, channels, Sender(network, me.hex()), rng, self._answered)
+        self._courier.restore(kept.refused)
 
     def channels(self) -> list[ChannelView]:
         """What became of the messages, channel by channel."""
@@ -158,12 +163,13 @@ class Dispatcher:
 
     def _say(self) -> None:
         """Publish the notices, and keep them for the next life with what is owed, where they have changed."""
-        notices, owed = self._notifier.notices, self._notifier.owed
+        notices, left = self._notifier.notices, (self._notifier.owed, self._courier.refused)
         if notices != self._published:
             self._publish(notices)
-        elif owed == self._owed:
+        elif left == self._left:
             return
-        self._published, self._owed = notices, owed
+        self._published, self._left = notices, left
+        owed, refused = left
         offset_s = time.time() - time.monotonic()
         kept = Kept(
             tuple(
@@ -171,6 +177,7 @@ class Dispatcher:
                 for one in notices
             ),
             tuple(replace(one, began=one.began + offset_s, told_at=one.told_at + offset_s) for one in owed),
+            refused,
         )
         try:
             self._state.keep(FILE, msgspec.json.encode(kept))
@@ -178,19 +185,23 @@ class Dispatcher:
             log.warning("notices are not kept over a restart: %s: %s", self._state.path / FILE, error.strerror)
 
 
-def _read(state: State, offset_s: float) -> tuple[list[Sent], list[Open]]:
-    """Notices and open episodes of an earlier life; `offset_s`: Unix minus monotonic seconds."""
+def _read(state: State) -> Kept:
+    """What an earlier life kept."""
     data = state.kept(FILE)
     try:
         kept = msgspec.json.decode(data, type=Kept | tuple[KeptNotice, ...]) if data is not None else Kept()
     except msgspec.MsgspecError:
         log.warning("%s is damaged: what was told already may be told again", state.path / FILE)
-        return [], []
-    if not isinstance(kept, Kept):
-        kept = Kept(kept[:NOTICES_MAX])  # as releases before wrote it
+        return Kept()
+    return kept if isinstance(kept, Kept) else Kept(kept[:NOTICES_MAX])  # as releases before wrote it
+
+
+def _earlier(kept: Kept, offset_s: float) -> tuple[list[Sent], list[Open]]:
+    """Its notices and open episodes; `offset_s`: Unix minus monotonic seconds."""
     now = time.monotonic()
     notices = [
-        Sent(k.key, min(k.at - offset_s, now), k.severity, k.delivered, k.episode, k.repeat) for k in kept.notices
+        Sent(one.key, min(one.at - offset_s, now), one.severity, one.delivered, one.episode, one.repeat)
+        for one in kept.notices
     ]
     owed = [
         replace(one, began=min(one.began - offset_s, now), told_at=min(one.told_at - offset_s, now))

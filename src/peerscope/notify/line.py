@@ -96,6 +96,11 @@ class Line:
             self._last_error = f"{QUEUE_MAX} messages wait already"
             done(False)
 
+    @property
+    def refused(self) -> tuple[Letter, ...]:
+        """What this channel refused, and its people have still to hear."""
+        return self._backlog.letters
+
     def owe(self, letter: Letter) -> None:
         """Another channel took it, and this one did not: try again while there is reason to."""
         self._backlog.owe(self._backlog.as_due(letter), time.monotonic())
