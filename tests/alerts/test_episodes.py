@@ -12,14 +12,17 @@ from msgspec.structs import replace
 from letters import SENDER, letter
 from notices import STEP_S, WALL, Office, alert, group, peer
 from peerscope.alerts.conditions import Conditions
-from peerscope.alerts.episodes import OPEN_ALERTS_MAX
+from peerscope.alerts.departed import LOST_S
+from peerscope.alerts.episodes import CLAIM_S, OPEN_ALERTS_MAX
 from peerscope.alerts.grouping import Group, groups
 from peerscope.alerts.model import Reading
-from peerscope.alerts.notification import LOST_S, RETRY_S, RETRY_S_MAX, Message, NotifierConfig
+from peerscope.alerts.notices import Heard, notice_key
+from peerscope.alerts.notification import RETRY_S, RETRY_S_MAX, Message, NotifierConfig
 from peerscope.alerts.orders import Standing
 from peerscope.alerts.rules import default_rules
 from peerscope.notify.base import Letter
 from peerscope.notify.wording import subject, text
+from peerscope.records.alerts import Severity
 from peerscope.records.identity import PeerId
 
 KEY = "cpu-high-aa"
@@ -306,6 +309,43 @@ def test_an_alert_told_alone_that_an_incident_took_over_ends_with_it_also_over_a
     ends = [(m.group.key, m.updates) for _, _, m in office.taken if m.what == "resolved"]
     assert ends == [("region-outage-eu-1", ("peer-down-00",))]
     assert all(not one.owed for one in office.notifiers.values())
+
+
+def test_an_alert_of_a_told_incident_is_not_told_anew_when_a_restart_shows_it_alone() -> None:
+    office = Office(2)
+    members = tuple(alert(f"peer-down-{n:02}", episode=n + 1) for n in range(3))
+    office.groups = [group("pattern-peer-down-1", incident="pattern", alerts=members, episode=512)]
+    office.run(20)
+    for name in office.notifiers:
+        office.restart(name)
+    office.groups = [group("peer-down-01", alerts=members[1:2], episode=256)]
+    office.run(400)
+    assert [one.what for _, _, one in office.taken] == ["firing"]
+    ended = replace(members[1], state="resolved", resolved_at=WALL + office.now)
+    office.groups = [replace(office.groups[0], alerts=(ended,), state="resolved", resolved_at=ended.resolved_at)]
+    office.run(60)
+    again = alert("peer-down-01", started_at=WALL + office.now, episode=9)
+    office.groups = [group("peer-down-01", alerts=(again,), started_at=again.started_at, episode=768)]
+    office.run(60)
+    assert [one.what for _, _, one in office.taken] == ["firing", "resolved", "firing"], "another time is told"
+
+
+def test_a_claim_that_is_renewed_for_ever_does_not_hold_back_the_end() -> None:
+    office = Office(2)
+    office.groups = [shown(0.0)]
+    office.run(20)
+    teller = office.taken[0][1]
+    liar = next(name for name in office.notifiers if name != teller)
+    office.groups = [replace(shown(0.0, "resolved"), resolved_at=WALL + 20.0)]
+    office.kill(liar)
+    heard_by = office.heard_by
+
+    def lying(observer: PeerId) -> list[Heard]:
+        return [*heard_by(observer), Heard(liar, notice_key(KEY, "firing"), office.now, Severity.CRITICAL, False)]
+
+    office.heard_by = lying  # type: ignore[method-assign]
+    office.run(2 * CLAIM_S)
+    assert states(office) == ["firing", "resolved"]
 
 
 def test_what_outlives_a_restart_is_bounded() -> None:

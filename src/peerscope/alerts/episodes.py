@@ -151,7 +151,8 @@ class Episode:
             self.told_at = max(self.told_at, one.at)
             self.tellers.add(one.peer)
         claims = [one for one in mine if not one.delivered and one.peer != me and one.at >= since]
-        self.is_awaited = any(one.peer in roster.notifiers and now - one.at < CLAIM_S for one in claims)
+        is_patient = now - min(self.resolved_since, now) < CLAIM_S  # also with an author who renews its claim
+        self.is_awaited = is_patient and any(one.peer in roster.notifiers and now - one.at < CLAIM_S for one in claims)
         for one in claims:
             if one.peer not in roster.notifiers:
                 self.may_be_told, self.told_at = True, max(self.told_at, one.at)

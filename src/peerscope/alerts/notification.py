@@ -10,8 +10,8 @@ took the message the notice says *delivered*, for good. A claim that vanishes, b
 author died, passes the turn to the next rank at once.
 
 `episodes.py` says what an episode is, and when people are owed its end. A message that no channel took is tried again
-for as long as its alert stands, at growing intervals; its end is tried again for `OWED_S`. A group that people know of
-and that is shown no more has an end too: with the group that its alerts went into, or once it is gone for `LOST_S`.
+for as long as its alert stands, at growing intervals; its end is tried again for `OWED_S`. `departed.py` says what
+becomes of a group that people know of and that is shown no more.
 
 Rules of this file:
 1. `now` is local monotonic seconds, and so are all times but a group's own.
@@ -21,7 +21,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Literal
 
@@ -29,6 +29,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.alerts.body import Sent
+from peerscope.alerts.departed import carried, departed, ends_with_carrier, lost_at, outcome, seen_alerts, take_over
 from peerscope.alerts.episodes import CLAIM_S, SLACK_S, Episode, Notices, Open, What, Wish, delivered, named
 from peerscope.alerts.grouping import Group
 from peerscope.alerts.model import Alert
@@ -49,9 +50,6 @@ FAILED_S = 60.0
 """A notifier whose channels failed comes last among the others for so long."""
 OWED_S = 86_400.0
 """An end that could not be delivered for so long is given up: a board shows it for a day."""
-LOST_S = 120.0
-"""A group that people know of and that is shown no more is over after so long. A peer that restarted needs that time:
-to hear from the others, and to see its own conditions fire again."""
 SETTLE_S = 10.0
 """After the start: until sync has brought what others told before."""
 LATE_S = 5.0
@@ -175,12 +173,15 @@ class Notifier:
         self._next = inf
         messages: list[Message] = []
         shown = list(groups)
+        gone = departed(self._episodes, shown)
         for group in shown:
             episode = self._episode(group, notices, roster, now, wall)
             if episode is not None:
+                take_over(episode, gone)
                 messages += self._consider(episode, notices, roster, now, wall)
-        for episode, group in self._gone(shown, notices, now):
-            self._see(episode, replace(group, silenced=is_silenced(group)), notices, roster, now, wall)
+        for episode in self._depart(gone, shown, notices, now):
+            group = replace(episode.group, silenced=is_silenced(episode.group))
+            self._see(episode, group, notices, roster, now, wall)
             messages += self._consider(episode, notices, roster, now, wall)
         self._forget({group.key for group in shown}, now)
         return messages
@@ -324,12 +325,12 @@ class Notifier:
         group = episode.group
         members = group.alerts if group.incident is not None else ()
         told = [alert.id for alert in members if self._was_told(alert, notices, now, wall)]
-        updates = tuple(dict.fromkeys((*told, *self._carried(group.key))))
+        updates = tuple(dict.fromkeys((*told, *carried(self._episodes, group.key))))
         reason: Reason = "new"
         repeat = 0
         if what == RESOLVED:
             reason = "missed" if episode.is_missed else "resolved" if group.resolved_at is not None else "lost"
-            updates = tuple(self._carried(group.key))
+            updates = tuple(carried(self._episodes, group.key))
         elif what == ESCALATED:
             reason, repeat = "again", episode.repeats + 1
         elif episode.told >= 0:
@@ -349,51 +350,23 @@ class Notifier:
         known = notices.get(notice_key(alert.id, FIRING), ())
         return bool(delivered(known, alert.started_at - wall + now - SLACK_S))
 
-    # -- groups that are shown no more -------------------------------------------------------------
-
-    def _gone(self, shown: Sequence[Group], notices: Notices, now: float) -> Iterator[tuple[Episode, Group]]:
-        """Episodes whose end is owed, and what their group has come to: it is over, though nobody shows it."""
-        present = {group.key for group in shown}
-        gone = [one for key, one in self._episodes.items() if key not in present and one.is_end_owed]
-        if not gone:
-            return
-        seen = {alert.id: (group, alert) for group in shown for alert in group.alerts}
+    def _depart(self, gone: Sequence[Episode], shown: Sequence[Group], notices: Notices, now: float) -> list[Episode]:
+        """Of groups that are shown no more those that are over by themselves, with their group as it ended."""
+        over = []
+        seen = seen_alerts(shown) if gone else {}
         for episode in gone:
-            group, alerts = episode.group, [seen[one.id] for one in episode.group.alerts if one.id in seen]
-            if group.state != "resolved":
-                carrier = next((g.key for g, a in alerts if a.state == "firing" and g.state == "firing"), None)
-                if carrier is not None:
-                    episode.carrier, episode.gone_since = carrier, inf
-                    continue
-                ended = [a.resolved_at for _, a in alerts if a.resolved_at is not None]
-                is_known = len(ended) == len(group.alerts) and min(ended, default=0.0) >= group.started_at
-                if not is_known and not self._is_lost(episode, now):
-                    continue
-                group = replace(group, state="resolved", resolved_at=max(ended) if is_known else None)
-            if not self._ends_with_carrier(episode, notices):
-                yield episode, group
-
-    def _ends_with_carrier(self, episode: Episode, notices: Notices) -> bool:
-        """The end of the group that its alerts went into is its end."""
-        if episode.carrier is None:
-            return False
-        carrier, over = self._episodes.get(episode.carrier), notices.get(notice_key(episode.carrier, RESOLVED), ())
-        if delivered(over, episode.told_at):
-            del self._episodes[episode.group.key]
-            return True
-        return carrier is not None and carrier.told >= 0 and not carrier.is_closed
-
-    def _is_lost(self, episode: Episode, now: float) -> bool:
-        """It is gone for so long that it is not coming back."""
-        if episode.gone_since == inf:
-            episode.gone_since = now
-        lost_at = max(episode.gone_since, self._settled_at) + LOST_S
-        if now < lost_at:
-            self._next = min(self._next, lost_at)
-        return now >= lost_at
-
-    def _carried(self, key: str) -> list[str]:
-        return sorted(name for name, one in self._episodes.items() if one.carrier == key and one.told >= 0)
+            group = outcome(episode, seen, self._settled_at, now)
+            if group is None:
+                self._next = min(self._next, lost_at(episode, self._settled_at))
+                continue
+            carrier = self._episodes.get(episode.carrier or "")
+            is_ended = ends_with_carrier(episode, carrier, notices)
+            if is_ended:
+                del self._episodes[episode.group.key]
+            elif is_ended is False:
+                episode.group = group
+                over.append(episode)
+        return over
 
     def _forget(self, present: set[str], now: float) -> None:
         for key in [key for key in self._episodes if key not in present]:

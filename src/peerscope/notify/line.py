@@ -45,6 +45,7 @@ class ChannelView(Struct, frozen=True):
     name: str
     kind: str
     queued: int
+    """Messages that wait: those that the channel refused and another one took count too."""
     counts: dict[str, int]
     """delivered, failed, retried, dropped."""
     last_error: str | None
