@@ -151,6 +151,7 @@ def _alert(moment: Moment, rules: Mapping[str, Rule], one: Claim, agreeing: list
         stated_by=tuple(sorted(claimed.peer.hex() for claimed in agreeing)),
         confidence=None if said.confidence is None else said.confidence / RATIO_ONE,
         runbook=rule.runbook if rule is not None else "",
+        episode=min((claimed.statement.episode for claimed in agreeing if claimed.statement.episode), default=0),
     )
 
 

@@ -44,6 +44,10 @@ class Sent(Struct, frozen=True):
     severity: Severity = Severity.LOW
     delivered: bool = True
     """False while it is on its way."""
+    episode: int = 0
+    """Names the episode it is about; 0 where nobody named it."""
+    repeat: int = 0
+    """Which repetition it is; 0 for any other message."""
 
 
 def body(conditions: Iterable[tuple[Key, Condition]], sent: Iterable[Sent], shared: set[str], now: float) -> Alerts:
@@ -87,6 +91,7 @@ def _statement(key: Key, condition: Condition, shared: set[str], now: float) -> 
         metadata=tuple((_plain(a, NAME_MAX), _plain(b, NAME_MAX)) for a, b in metadata[:METADATA_MAX]),
         confirmed_by=tuple(ref(peer) for peer in reading.confirmed_by[:CONFIRMED_BY_MAX]),
         confidence=None if reading.confidence is None else round(min(max(reading.confidence, 0.0), 1.0) * RATIO_ONE),
+        episode=condition.episode,
     )
 
 
@@ -96,7 +101,8 @@ def _introduction(rule: Rule, name: str) -> list[tuple[str, str]]:
 
 
 def _notice(sent: Sent, now: float) -> Notice:
-    return Notice(_plain(sent.key, NAME_MAX), _age_ms(sent.at, now), int(sent.severity), sent.delivered)
+    key, sent_ms = _plain(sent.key, NAME_MAX), _age_ms(sent.at, now)
+    return Notice(key, sent_ms, int(sent.severity), sent.delivered, sent.episode, sent.repeat)
 
 
 def _fitting(items: list[S], room: int) -> tuple[list[S], int]:

@@ -66,6 +66,12 @@ class Conditions:
             if condition.is_over:
                 del conditions[key]
 
+    def name_episodes(self, offset_s: float) -> None:
+        """Name every episode that has no name yet, by its beginning. `offset_s`: Unix minus monotonic seconds."""
+        for _, condition in self:
+            if condition.fired_at is not None and not condition.episode:
+                condition.episode = max(1, round((condition.fired_at + offset_s) * 1000))
+
     def elapse(self, now: float) -> None:
         """Let time pass without looking."""
         for conditions in self._by_rule.values():

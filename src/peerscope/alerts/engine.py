@@ -88,6 +88,8 @@ class AlertEngine:
         self._news = -1
         self._news_at = -inf
         self._others_at = -inf
+        self._offset_s = 0.0
+        """Unix minus monotonic seconds at the last look."""
         self._published = (0, 0)
         self._published_notices: list[Sent] = []
         self._published_at = -inf
@@ -109,7 +111,7 @@ class AlertEngine:
         if self._looked_at is not None and now - self._looked_at > STALL_S:
             self.own.stall(now - self._looked_at)
             self.network.stall(now - self._looked_at)
-        self._looked_at = now
+        self._looked_at, self._offset_s = now, moment.wall - now
         self._look_at_ourselves(moment, own, findings, now)
         self.has_looked_around = self._is_due(moment, now)
         if self.has_looked_around:
@@ -132,6 +134,8 @@ class AlertEngine:
             return None
         if self._published_bytes > LARGE_BYTES and now < self._published_at + LARGE_EVERY_S and not has_sent:
             return None
+        for conditions in (self.own, self.network):
+            conditions.name_episodes(self._offset_s)
         said = body((*self.own, *self.network), self.notices, self._shared, now)
         gravest = max((c.gravest for c in (self.own, self.network) if c.gravest is not None), default=Severity.LOW)
         self.own.gravest = self.network.gravest = None

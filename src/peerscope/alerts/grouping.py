@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
+from hashlib import blake2b
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Correlated, Standing, incident_acknowledgement, incident_silence
+from peerscope.alerts.orders import Correlated, Standing, incident_acknowledgement, incident_silence, mark
 
 
 class Group(Struct, frozen=True):
@@ -37,6 +39,8 @@ class Group(Struct, frozen=True):
     """Keys of earlier groups that it was part of, with their beginning: who heard of those has heard of this."""
     silenced: bool = False
     acknowledged: bool = False
+    episode: int = 0
+    """Names this time that it fires, alike at every peer with the same alerts: below 2**53, the last byte 0."""
 
 
 def groups(
@@ -75,6 +79,17 @@ def groups(
     return found
 
 
+def is_silenced(group: Group, orders: Standing, quiet: Container[str] = ()) -> bool:
+    """Whether nobody is told of a group as it was shown before, by the orders that hold now."""
+    if group.incident is not None:
+        kind = (group.incident,)
+        values = {"id": (group.key, *group.names), "type": kind, "rule": kind, "severity": (group.severity,)}
+        if orders.silence(values) is not None:
+            return True
+    marked = mark((replace(alert, silenced_by=None) for alert in group.alerts), orders)
+    return bool(marked) and all(alert.silenced_by is not None or alert.rule in quiet for alert in marked)
+
+
 def _of_alert(alert: Alert, told_as: tuple[tuple[str, float], ...], url: str, quiet: Container[str]) -> Group:
     return Group(
         key=alert.id,
@@ -89,6 +104,7 @@ def _of_alert(alert: Alert, told_as: tuple[tuple[str, float], ...], url: str, qu
         told_as=told_as,
         silenced=alert.silenced_by is not None or alert.rule in quiet,
         acknowledged=alert.acknowledged_by is not None,
+        episode=_episode((alert,)),
     )
 
 
@@ -113,4 +129,15 @@ def _of_incident(
         names=tuple(incident.names),
         silenced=is_silenced or (bool(firing) and all(alert.silenced_by or alert.rule in quiet for alert in firing)),
         acknowledged=is_known or (bool(firing) and all(alert.acknowledged_by for alert in firing)),
+        episode=_episode(members),
     )
+
+
+def _episode(alerts: Iterable[Alert]) -> int:
+    """A name that only alerts of this time give. The smallest of all: one more alert seldom changes it."""
+    return min((_name(alert) for alert in alerts), default=0) << 8
+
+
+def _name(alert: Alert) -> int:
+    began = alert.episode or round(alert.started_at * 1000)
+    return (int.from_bytes(blake2b(f"{alert.id} {began}".encode(), digest_size=6).digest()) >> 3) or 1

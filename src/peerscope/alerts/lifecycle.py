@@ -71,6 +71,7 @@ class Condition:
 
     __slots__ = (
         "changes",
+        "episode",
         "fired_at",
         "holds",
         "is_flapping",
@@ -97,6 +98,8 @@ class Condition:
         self.pending_since = inf
         self.fired_at: float | None = None
         self.resolved_at: float | None = None
+        self.episode = 0
+        """Names this time that it fires; 0 until somebody who knows the date has named it."""
         self.is_flapping = False
         self.is_lost = False
         """It was resolved because nobody knew any more."""
@@ -183,6 +186,7 @@ class Condition:
                 self.is_flapping = self._flaps(when)
                 self.changes.append(when)
                 self.fired_at, self.resolved_at, self.is_lost = when, None, False
+                self.episode = 0
                 self.version += 1
             case State.RESOLVED:
                 self.changes.append(when)

@@ -70,3 +70,5 @@ class Alert(Struct, frozen=True):
     """Id of the silence that fits it."""
     acknowledged_by: str | None = None
     """Who looks after it."""
+    episode: int = 0
+    """Names this time that it fires, alike at every peer; 0 where nobody who states it gives a name."""

@@ -61,6 +61,7 @@ def payload(letter: Letter) -> dict[str, Any]:
         "state": "resolved" if message.what == "resolved" else "firing",
         "reason": message.reason,
         "key": group.key,
+        "episode": f"{message.episode:x}",
         "severity": message.severity.name.lower(),
         "title": group.title,
         "description": group.description,

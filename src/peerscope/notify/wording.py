@@ -22,7 +22,7 @@ def state(letter: Letter) -> str:
     """What became of it, in a word or three."""
     message = letter.message
     if message.what == "resolved":
-        return "RESOLVED"
+        return "NO LONGER REPORTED" if message.reason == "lost" else "RESOLVED"
     still = "STILL FIRING" if message.what == "escalated" else "FIRING"
     return f"{still} {message.severity.name.lower()}"
 
@@ -36,8 +36,12 @@ def text(letter: Letter) -> str:
         lines.append(f"Nobody has acknowledged it. This is repetition {message.repeat}.")
     elif message.reason == "worse":
         lines.append(f"It got worse: it is {message.severity.name.lower()}.")
+    elif message.reason == "missed":
+        lines.append("No channel took the message that it began: this one arrives after its end.")
+    elif message.reason == "lost":
+        lines.append("No peer reports it any more. Nobody saw when and how it ended.")
     if message.updates:
-        lines.append(f"Told before as: {listed(message.updates)}")
+        lines.append(f"{'Ends also' if message.what == 'resolved' else 'Told before as'}: {listed(message.updates)}")
     if group.root:
         lines.append(f"Probable root: {group.root}")
     if group.incident is not None or len(group.alerts) > 1:

@@ -53,6 +53,9 @@ class Statement(Struct, frozen=True, array_like=True, gc=False):
     """The observers whose evidence it rests on."""
     confidence: Annotated[int, Meta(ge=0, le=10_000)] | None = None
     """In ten-thousandths, where the detection can say."""
+    episode: Milliseconds = 0
+    """Names this time that it fires: when it began, in Unix milliseconds by the speaker's own clock. It is never
+    compared with another clock, and stays as it is while the condition lasts. 0: the speaker gives no name."""
 
 
 class Notice(Struct, frozen=True, array_like=True, gc=False):
@@ -66,6 +69,10 @@ class Notice(Struct, frozen=True, array_like=True, gc=False):
     """What was told; the same key is told again only when worse."""
     delivered: bool = True
     """False while the message is on its way: a claim, which holds others back only while its author lives."""
+    episode: Milliseconds = 0
+    """Names the episode that the message is about; 0 where the author gives no name."""
+    repeat: Annotated[int, Meta(ge=0, le=2**31)] = 0
+    """Which repetition it is; 0 for any other message."""
 
 
 class Alerts(Struct, frozen=True, array_like=True, gc=False):
