@@ -291,6 +291,8 @@ def test_patch_levels_go_together_and_others_are_told() -> None:
 
 def test_who_was_turned_away_is_told() -> None:
     assert network.refused(ALONE | {"refused": {"not-a-member": 3}}).message.endswith("not-a-member 3")
+    ended = network.refused(ALONE | {"refused": {"certificate-expired": 3}})
+    assert "peerscope alerts" in (ended.advice or "")
     assert network.refused(ALONE | {"refused": {"wire-version": 3}}).state == "warn"
     assert network.refused(ALONE | {"refused": {"flooding": 3}}).state == "ok"
 

@@ -137,7 +137,10 @@ def refused(me: Answer) -> Finding:
     barred = {reason: counts[reason] for reason in ADMISSION_REASONS if counts.get(reason)}
     if barred:
         told = ", ".join(f"{reason} {count}" for reason, count in barred.items())
-        return warn("refused", f"peers were turned away: {told}", "strangers, or members whose [network] differs")
+        advice = "strangers, or members whose [network] differs"
+        if "certificate-expired" in barred:
+            advice = "`peerscope alerts` names the members whose certificates ended, and the commands that renew these"
+        return warn("refused", f"peers were turned away: {told}", advice)
     if counts.get("wire-version"):
         return warn(
             "refused", f"wire-version {counts['wire-version']}", "agents of a version too far from ours: upgrade"
