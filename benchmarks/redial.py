@@ -6,8 +6,9 @@ Prints JSON. Two real agents on loopback, the survivor on IPv6 and the other on 
 second socket of the other, whose port is a new one after each start: the survivor has to leave the path that it knows.
 Each round kills the other with SIGKILL and starts it again, with its key and its port, after a pause between nothing
 and `--pause-max` seconds. Without `--remembers` the benchmark deletes its file of remembered peers, so that it dials
-nobody: only the survivor can restore the link. `linked_s` runs from the ready line of the new process to the
-survivor's own event that the link is up. Wants a network namespace of its own:
+nobody: only the survivor can restore the link. `silent_s` runs from the kill to the survivor's own event that
+the link is lost, `linked_s` to its event that the link is up: from the loss, or from the ready line of the new process
+where that comes later. Wants a network namespace of its own:
 `unshare --net .venv/bin/python scripts/loopback .venv/bin/python benchmarks/redial.py`.
 """
 
@@ -44,7 +45,8 @@ def main() -> None:
     parser.add_argument("--remembers", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        linked = measure(Path(place), options.rounds, options.pause_max, remembers=options.remembers)
+        rounds = measure(Path(place), options.rounds, options.pause_max, remembers=options.remembers)
+    linked, silent = [one[0] for one in rounds], [one[1] for one in rounds if one[1] is not None]
     known = [seconds for seconds in linked if seconds is not None]
     found = {
         "benchmark": "redial",
@@ -52,7 +54,8 @@ def main() -> None:
         "pause_s_max": options.pause_max,
         "remembers": options.remembers,
         "load_1m": round(os.getloadavg()[0], 2),
-        "linked_s": {"median": round(median(known), 2), "max": round(max(known), 2)} if known else None,
+        "linked_s": spread(known),
+        "silent_s": spread(silent),
         "each_s": [None if seconds is None else round(seconds, 2) for seconds in linked],
         "never": len(linked) - len(known),
     }
@@ -60,9 +63,17 @@ def main() -> None:
     sys.exit(0 if len(known) == len(linked) and max(known) <= GOAL_S else 1)
 
 
-def measure(place: Path, rounds: int, pause_max_s: float, *, remembers: bool) -> list[float | None]:
-    """Seconds from ready to linked, by round; None where it did not happen."""
-    listen, state, found = f"127.0.0.1:{free_port()}", place / "victim", list[float | None]()
+def spread(seconds: list[float]) -> dict[str, float] | None:
+    """The middle and the worst."""
+    return {"median": round(median(seconds), 2), "max": round(max(seconds), 2)} if seconds else None
+
+
+def measure(
+    place: Path, rounds: int, pause_max_s: float, *, remembers: bool
+) -> list[tuple[float | None, float | None]]:
+    """By round: seconds to the link, as in the module's docstring, None where it never came; and seconds from the kill
+    until the survivor missed the other, None where it started again before that."""
+    listen, state, found = f"127.0.0.1:{free_port()}", place / "victim", list[tuple[float | None, float | None]]()
     survivor = victim = Agent(place / "survivor", "[::1]:0")
     try:
         for number in range(rounds):
@@ -77,7 +88,9 @@ def measure(place: Path, rounds: int, pause_max_s: float, *, remembers: bool) ->
                 (state / PEERS_FILE).unlink(missing_ok=True)
             victim = Agent(state, listen)
             linked_at = survivor.link(victim.ready["peer_id"], up=True, since=killed_at)
-            found.append(None if linked_at is None else max(0.0, linked_at - victim.ready_at))
+            known_at = max(victim.ready_at, survivor.missed_at or 0.0)
+            linked_s = None if linked_at is None else max(0.0, linked_at - known_at)
+            found.append((linked_s, None if survivor.missed_at is None else survivor.missed_at - killed_at))
             print(f"round {number + 1} of {rounds}: {found[-1]}", file=sys.stderr, flush=True)
             victim.kill()
             survivor.link(victim.ready["peer_id"], up=False, since=victim.ready_at)
@@ -100,17 +113,22 @@ class Agent:
         threading.Thread(target=self._read, daemon=True).start()
         self.ready = self._events.get(timeout=GIVE_UP_S)
         self.ready_at = time.time()
+        self.missed_at: float | None = None
+        """When it said that a link was lost, on the way to the event last asked for."""
 
     def link(self, peer_id: str, *, up: bool, since: float) -> float | None:
         """When this agent said that its link with a peer is up, or is not; None if it never does."""
-        end = time.monotonic() + GIVE_UP_S
+        end, self.missed_at = time.monotonic() + GIVE_UP_S, None
         while (left := end - time.monotonic()) > 0:
             try:
                 event = self._events.get(timeout=left)
             except queue.Empty:
                 break
-            if event["event"] == "link" and (event["peer_id"], event["up"]) == (peer_id, up) and event["at"] > since:
+            if event["event"] != "link" or event["peer_id"] != peer_id or event["at"] <= since:
+                continue
+            if event["up"] is up:
                 return float(event["at"])
+            self.missed_at = float(event["at"])
         return None
 
     def kill(self) -> None:

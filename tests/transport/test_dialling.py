@@ -153,18 +153,3 @@ def test_what_begins_anew_ends_in_one_connection(monkeypatch: pytest.MonkeyPatch
         await other.close()
 
     asyncio.run(scenario())
-
-
-def test_addresses_that_are_none_fail_a_fresh_dial_too() -> None:
-    async def scenario() -> None:
-        one = await IrohTransport.bind(b"\1" * 32, LOOPBACK)
-        other = await IrohTransport.bind(b"\2" * 32, LOOPBACK)
-        one.dial(*parse_ticket(other.ticket))
-        await happened(one, Connected)
-        one.dial(other.peer_id, ("nonsense",), afresh=True)
-        found = await happened(one, DialFailed)
-        assert [type(event) for event in found] == [Disconnected, DialFailed]
-        await one.close()
-        await other.close()
-
-    asyncio.run(scenario())

@@ -13,7 +13,7 @@ import contextlib
 
 import iroh
 
-ANEW_S = (2.0, 2.0, 4.0, 8.0)
+ANEW_S = (2.0, 2.0, 2.0, 2.0, 4.0)
 """How long the first connections of such a dial are tried. The last one has the rest of the time: on a machine that is
 behind, a handshake takes long."""
 
