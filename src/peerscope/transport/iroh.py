@@ -20,7 +20,7 @@ from typing import Any
 
 import iroh
 
-from peerscope.addresses import is_loopback, split_address
+from peerscope.addresses import is_direct, is_loopback, split_address
 from peerscope.errors import ConfigError
 from peerscope.mesh.events import Breach, Connected, DialFailed, Disconnected, Event, Lane, Received
 from peerscope.records.identity import PeerId
@@ -28,7 +28,8 @@ from peerscope.transport.dialling import ANEW_S, connect
 from peerscope.transport.doorman import Answer, Doorman
 from peerscope.transport.inbox import Inbox
 from peerscope.transport.iroh_buffers import speed_up
-from peerscope.transport.relay import DEFAULT, DISABLED, is_relay
+from peerscope.transport.names import Names
+from peerscope.transport.relay import DEFAULT, DISABLED
 from peerscope.transport.wire import Wire, text_of
 
 FAST_BUFFERS = speed_up(iroh.iroh_ffi)
@@ -50,14 +51,20 @@ class IrohTransport:
     """An iroh endpoint and its connections, by peer."""
 
     def __init__(
-        self, endpoint: iroh.Endpoint, bound: str, dial_timeout_s: float, relays: frozenset[str] = frozenset()
+        self,
+        endpoint: iroh.Endpoint,
+        bound: str,
+        dial_timeout_s: float,
+        relays: frozenset[str] = frozenset(),
+        names: Names | None = None,
     ) -> None:
-        """`relays`: those that may be used; iroh's own way of writing their URLs."""
+        """`relays`: those that may be used; iroh's own way of writing their URLs. `names`: of peers of our settings."""
         self.counters: Counter[str] = Counter()
         self._endpoint = endpoint
         self._bound = bound
         self._dial_timeout_s = dial_timeout_s
         self._relays = relays
+        self._names = names or Names()
         self._wires: dict[PeerId, list[Wire]] = {}
         self._inbox = Inbox()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -70,9 +77,15 @@ class IrohTransport:
 
     @classmethod
     async def bind(
-        cls, secret: bytes, listen: str, *, dial_timeout_s: float | None = None, relay: str = DISABLED
+        cls,
+        secret: bytes,
+        listen: str,
+        *,
+        dial_timeout_s: float | None = None,
+        relay: str = DISABLED,
+        names: Names | None = None,
     ) -> IrohTransport:
-        """An endpoint with this Ed25519 seed, on this "host:port" (port 0: any). `relay`: as in the settings.
+        """An endpoint with this Ed25519 seed, on this "ip:port" (port 0: any). `relay`: as in the settings.
 
         Raises `ConfigError`.
         """
@@ -95,6 +108,7 @@ class IrohTransport:
             _bound_socket(endpoint, listen),
             dial_timeout_s or DIAL_TIMEOUT_S,
             frozenset(mode.relay_map().urls()),
+            names,
         )
 
     @property
@@ -202,7 +216,8 @@ class IrohTransport:
             await asyncio.wait(goodbyes)
         try:
             async with asyncio.timeout(self._dial_timeout_s):
-                direct = [address for address in addresses if not is_relay(address)]
+                named = await self._names.addresses(peer)
+                direct = [address for address in dict.fromkeys(named + addresses) if is_direct(address)]
                 relay = next((address for address in addresses if address in self._relays), None)
                 addr = iroh.EndpointAddr(iroh.EndpointId.from_string(peer.hex()), relay, direct)
                 connection = await connect(self._endpoint, addr, ALPN, anew_s=anew_s)
