@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from certificates import certificate
+from live import HAS_IPV6
 from peerscope.records.identity import Identity
 from peerscope.state import KEY_FILE, VERSION_FILE, State
 from peerscope.transport import names
@@ -67,7 +68,7 @@ BAD = [
 GOOD = [
     "",
     '[peer]\nlisten = "localhost:0"',
-    '[peer]\nlisten = "[::1]:0"',
+    *(['[peer]\nlisten = "[::1]:0"'] if HAS_IPV6 else []),
     f'[peer]\njoin = ["{OTHER}@localhost:9", "{OTHER}@[::1]:9", "{OTHER}@peers.example.org", "{OTHER}@127.0.0.1:9"]',
     '[web]\ntls_cert = "{place}/cert.pem"\ntls_key = "{place}/key.pem"',
     f'[network]\noperators = ["{OPERATOR}"]',

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from demo_network import eventually, first_line, get, start
+from live import HAS_IPV6
 from peerscope.state import PEERS_FILE
+from peerscope.transport.iroh import parse_ticket
 
 pytestmark = pytest.mark.e2e
 
@@ -21,28 +23,29 @@ class Peers:
     """Real peers by name, each with a state directory of its own."""
 
     def __init__(self, place: Path) -> None:
-        self._place = place
+        self.place = place
         self._running: dict[str, subprocess.Popen[str]] = {}
         self.ready: dict[str, dict[str, Any]] = {}
 
-    def run(self, name: str, *tickets: str) -> dict[str, Any]:
+    def run(self, name: str, *tickets: str, listen: str = "127.0.0.1:0") -> dict[str, Any]:
         """Start a peer, or start it again; its ready line."""
         command = [sys.executable, "-m", "peerscope", "run", "--json", "--until-eof", "--http", "127.0.0.1:0"]
+        command += ["--listen", listen]
         joins = [word for ticket in tickets for word in ("--join", ticket)]
-        log = (self._place / f"{name}.log").open("w")
+        log = (self.place / f"{name}.log").open("w")
         with log:
-            process = start([*command, "--state", str(self._place / name), *joins], stdin=subprocess.PIPE, stderr=log)
+            process = start([*command, "--state", str(self.place / name), *joins], stdin=subprocess.PIPE, stderr=log)
         self._running[name] = process
         self.ready[name] = json.loads(first_line(process))
         return self.ready[name]
 
     def said(self, name: str) -> str:
         """What a peer wrote to standard error."""
-        return (self._place / f"{name}.log").read_text()
+        return (self.place / f"{name}.log").read_text()
 
     def remembered(self, name: str) -> str:
         """The file of peers that a peer will start from the next time."""
-        file = self._place / name / PEERS_FILE
+        file = self.place / name / PEERS_FILE
         return file.read_text() if file.exists() else ""
 
     def event(self, name: str, event: str) -> dict[str, Any]:
@@ -107,3 +110,21 @@ def test_one_whose_tickets_are_all_dead_returns_by_the_peers_it_remembers(peers:
     again = peers.run("returner", bootstrap["ticket"], *dead_tickets(peers, 1))
     assert again["peer_id"] == returner["peer_id"]
     eventually(lambda: sees(again, other) and sees(other, again), "they have found each other", within_s=60)
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 on loopback here")
+def test_a_neighbour_that_is_killed_and_starts_again_on_its_port_is_linked_by_the_first_dial(peers: Peers) -> None:
+    """It listens on IPv4 and dials over IPv6, from its second socket, which has another port in each life."""
+    listen = parse_ticket(peers.run("victim")["ticket"])[1][0]
+    peers.kill("victim")
+    survivor = peers.run("survivor", listen="[::1]:0")
+    victim = peers.run("victim", survivor["ticket"], listen=listen)
+    eventually(lambda: sees(survivor, victim), "they have met", within_s=60)
+    peers.kill("victim")
+    (peers.place / "victim" / PEERS_FILE).unlink(missing_ok=True)  # so that it dials nobody
+    while peers.event("survivor", "link")["up"]:
+        pass
+    peers.run("victim", listen=listen)
+    while not peers.event("survivor", "link")["up"]:
+        pass
+    assert "dial-failed" not in get(survivor, "/api/v1/self")["refused"]

@@ -18,6 +18,7 @@ import pytest
 
 from demo_network import start
 from dns_server import DnsServer
+from live import HAS_IPV6
 from peerscope.state import PEERS_FILE, State
 from peerscope.transport.iroh import parse_ticket
 
@@ -163,6 +164,7 @@ def test_four_peers_whose_addresses_and_ports_have_all_changed_find_each_other_a
     eventually(lambda: all_linked(again), "all have met again")
 
 
+@pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 on loopback here")
 def test_a_neighbour_that_moved_is_found_by_its_name_while_its_old_address_is_still_remembered(site: Site) -> None:
     mover = site.id("mover")
     site.dns.records["mover.test", "AAAA"] = ["::1"]

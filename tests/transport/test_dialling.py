@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import iroh
 import pytest
 
+from live import HAS_IPV6
 from peerscope.mesh.events import Connected, DialFailed, Disconnected, Event, Lane, Received
 from peerscope.records.identity import Identity
 from peerscope.transport.dialling import connect
@@ -60,6 +61,7 @@ async def happened(transport: IrohTransport, kind: type[Event]) -> list[Event]:
     return found
 
 
+@pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 on loopback here")
 @pytest.mark.e2e
 def test_a_peer_that_was_killed_and_started_again_is_reached_at_its_old_port() -> None:
     async def scenario() -> None:
@@ -79,6 +81,7 @@ def test_a_peer_that_was_killed_and_started_again_is_reached_at_its_old_port() -
     asyncio.run(scenario())
 
 
+@pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 on loopback here")
 @pytest.mark.e2e
 def test_iroh_keeps_to_the_path_of_a_connection_that_stands() -> None:
     """Why a silent connection has to go before a dial. Once this fails, iroh does without."""

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dns_server import DnsServer
-from live import came_true, settings
+from live import HAS_IPV6, came_true, settings
 from peerscope import Monitor, agent, bootstrap
 from peerscope.addresses import is_direct, is_name
 from peerscope.bootstrap import Bootstrap
@@ -233,7 +233,8 @@ def test_names_that_other_peers_give_as_their_address_are_never_looked_up(monkey
 
 
 @pytest.mark.parametrize(
-    ("listen", "bound"), [("localhost:0", "127.0.0.1:0"), ("127.0.0.1:7", "127.0.0.1:7"), ("[::1]:0", "[::1]:0")]
+    ("listen", "bound"),
+    [("localhost:0", "127.0.0.1:0"), ("127.0.0.1:7", "127.0.0.1:7"), *([("[::1]:0", "[::1]:0")] if HAS_IPV6 else [])],
 )
 def test_a_name_of_this_machine_is_listened_on(listen: str, bound: str) -> None:
     assert asyncio.run(bindable(listen, "peer.listen")) == bound
