@@ -15,7 +15,7 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
 def split_address(address: str, name: str) -> tuple[str, int]:
     """Host and port of "host:port" or "[v6]:port". Raises `ConfigError` under the given name."""
     host, separator, port = address.rpartition(":")
-    if not separator or not host or not port.isdecimal() or int(port) > 65535:
+    if not separator or not host or not (port == "0" or is_port(port)):
         raise ConfigError(f'{name} is {address!r}; must be "host:port", for example "127.0.0.1:8080"')
     return host.strip("[]"), int(port)
 

@@ -198,7 +198,10 @@ def test_an_address_is_a_host_and_a_port(address: str, parts: tuple[str, int]) -
     assert split_address(address, "x") == parts
 
 
-@pytest.mark.parametrize("address", ["", "host", "host:", ":80", "host:-1", "host:65536", "host:http", "host:8\n"])
+@pytest.mark.parametrize(
+    "address",
+    ["", "host", "host:", ":80", "host:-1", "host:65536", "host:http", "host:8\n", "host:٨٠", "h:" + "9" * 5000],
+)
 def test_what_is_no_address_is_refused_under_its_name(address: str) -> None:
     with pytest.raises(ConfigError, match=r"web\.listen is .*host:port"):
         split_address(address, "web.listen")

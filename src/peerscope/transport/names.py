@@ -14,7 +14,7 @@ import socket
 from collections.abc import Mapping
 from math import inf
 
-from peerscope.addresses import is_ip, is_loopback, join_address, split_address
+from peerscope.addresses import is_ip, is_loopback, is_name, join_address, split_address
 from peerscope.errors import ConfigError
 from peerscope.records.identity import PeerId, short
 from peerscope.threads import in_thread
@@ -128,6 +128,8 @@ async def bindable(listen: str, key: str) -> str:
     host, port = split_address(listen, key)
     found: tuple[str, ...] = (host,)
     if not is_ip(host):
+        if not is_name(host):
+            raise ConfigError(f"{key} is {listen!r}: {host!r} is neither an IP address nor a host name")
         looking = in_thread(lambda: hosts(host), f"name {host}")
         try:
             async with asyncio.timeout(WAIT_S):
