@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -14,7 +15,17 @@ from peerscope.agent import Monitor
 from peerscope.config import Config
 from peerscope.web.app import WebServer
 
+
+def _has_ipv6() -> bool:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        probe.bind(("::1", 0))
+        return True
+    return False
+
+
 T = TypeVar("T")
+HAS_IPV6 = _has_ipv6()
+"""Containers often have none, not even on loopback."""
 PATIENCE_S = 90.0
 """Only ends a test that would never pass."""
 # A busy or full test machine is no sick one.

@@ -24,7 +24,7 @@ from peerscope.chronicle import Chronicle
 from peerscope.config import Config
 from peerscope.credentials import CredentialFiles
 from peerscope.endings import EndingLog, of_membership, of_silences
-from peerscope.errors import PeerscopeError
+from peerscope.errors import ConfigError, PeerscopeError
 from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
 from peerscope.footprint import shrinking
@@ -35,10 +35,11 @@ from peerscope.mesh.peer import Peer
 from peerscope.meter import Meter
 from peerscope.notifying import Notifying
 from peerscope.outlook import Outlook, SelfView
+from peerscope.preparation import prepare
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import short
 from peerscope.sources.events import Event, Message
-from peerscope.sources.geo import Lookup, country, country_table
+from peerscope.sources.geo import Lookup, country
 from peerscope.sources.host import Host
 from peerscope.sources.node import Node
 from peerscope.state import State, default_state
@@ -47,7 +48,8 @@ from peerscope.threats.findings import Finding
 from peerscope.traffic import Traffic
 from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver
-from peerscope.transport.iroh import IrohTransport, parse_ticket
+from peerscope.transport.iroh import IrohTransport
+from peerscope.transport.names import Names
 from peerscope.transport.relay import RelayState
 from peerscope.views.places import NOWHERE, Place
 from peerscope.views.traces import HopEvent
@@ -111,14 +113,14 @@ class Monitor(Outlook):
         self.state.lock()
         try:
             secret, identity = self.state.secret(), self.state.identity()
-            self._credentials = CredentialFiles(self.config.network, identity.peer_id, self.state.path)
-            credentials = self._credentials.first(round(time.time() * 1000))
-            tickets = [parse_ticket(ticket) for ticket in self.config.peer.join]
-            wants_country = self.config.peer.geo and not self.config.peer.region
-            look_up = country_table(self.config.peer.geo_database) if wants_country else None
-            self._transport = await IrohTransport.bind(
-                secret, self.config.peer.listen, relay=self.config.transport.relay
-            )
+            ready = await prepare(self.config, identity.peer_id, self.state.path)
+            self._credentials = ready.files
+            names = Names({known: start.names for known, start in ready.joins.items()})
+            try:
+                relay = self.config.transport.relay
+                self._transport = await IrohTransport.bind(secret, ready.listen, relay=relay, names=names)
+            except ConfigError as error:
+                raise ConfigError(f"peer.listen: {error}") from None
         except BaseException:
             self.state.unlock()
             raise
@@ -129,11 +131,11 @@ class Monitor(Outlook):
         self.traffic = Traffic(peer.me, self.moment, peer.watch.ahead_s)
         self.vigil = Vigil(self.config.threats, peer, self.moment, self.node, self.alerting)
         self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
-        self._driver.feed(credentials)
-        self._bootstrap = Bootstrap(self.state, tickets, rng)
+        self._driver.feed(ready.credentials)
+        self._bootstrap = Bootstrap(self.state, ready.joins, rng)
         self._driver.feed(Recall((), self._bootstrap.zone))
         self.notifying.open(self._driver)
-        self._driver.feed(Publish(self._profile(look_up), urgent=True))
+        self._driver.feed(Publish(self._profile(ready.look_up), urgent=True))
         for said in self.vigil.first():
             self._driver.feed(said)
         for join in self._bootstrap.first():
@@ -307,8 +309,10 @@ class Monitor(Outlook):
         said = self.peer.ledger.profile(self.peer.me)
         if said is not None:
             labels = labels_with_version(said.labels, self.node.version)
+            reached_at = self._transport.addresses[:8]
             told = replace(
                 said,
+                addresses=said.addresses if set(said.addresses) == set(reached_at) else reached_at,
                 node=self.node.name,
                 node_id=self.node.node_id,
                 labels=labels,

@@ -66,11 +66,18 @@ def papers(place: Path) -> list[Certificate | Revocation]:
     return found
 
 
+def _papers_of(key: str, place: Path) -> list[Certificate | Revocation]:
+    try:
+        return papers(place)
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from None
+
+
 class CredentialFiles:
     """The files of one agent, and whether they changed."""
 
-    def __init__(self, config: NetworkConfig, me: PeerId, state: Path) -> None:
-        """`state`: the state directory."""
+    def __init__(self, config: NetworkConfig, me: PeerId | None, state: Path) -> None:
+        """`me`: None before there is a key. `state`: the state directory."""
         self._config = config
         self._me = me
         self._certificate = Path(config.certificate_file) if config.certificate_file else None
@@ -81,8 +88,9 @@ class CredentialFiles:
 
     def first(self, wall_ms: int) -> Credentials:
         """What the files say at the start. Raises `ConfigError` where a member would refuse us for it."""
-        places = [*self._revocations, *([self._learnt] if self._learnt.exists() else [])]
-        revocations = [one for place in places for one in papers(place) if isinstance(one, Revocation)]
+        told = [one for place in self._revocations for one in _papers_of("network.revocation_file", place)]
+        learnt = papers(self._learnt) if self._learnt.exists() else []
+        revocations = [one for one in told + learnt if isinstance(one, Revocation)]
         certificate = None if self._certificate is None else self._ours(self._certificate)
         self._changed()
         found = Credentials(certificate, tuple(revocations))
@@ -92,7 +100,7 @@ class CredentialFiles:
             log.warning(
                 "network.operators is set, but network.certificate_file is empty: members that do not have this peer "
                 "on their network.allow will refuse it; get one by `%s`",
-                issue_command(self._me, self._config.name),
+                issue_command(self._me, self._config.name) if self._me else "peerscope admit issue ID",
             )
         return found
 
@@ -113,16 +121,22 @@ class CredentialFiles:
         return self._ours(self._certificate)
 
     def _ours(self, place: Path) -> Certificate:
-        found = [one for one in papers(place) if isinstance(one, Certificate)]
+        found = [one for one in _papers_of("network.certificate_file", place) if isinstance(one, Certificate)]
         ours = [one for one in found if one.subject == self._me]
+        if self._me is None:
+            raise ConfigError(
+                f"network.certificate_file: {place}: no certificate is for this peer, as it has no identity yet; "
+                "`peerscope init` makes one and prints its id, for `peerscope admit issue ID`"
+            )
         if not ours:
             raise ConfigError(
-                f"{place}: no certificate for this peer, {self._me.hex()}; make one by "
+                f"network.certificate_file: {place}: no certificate for this peer, {self._me.hex()}; make one by "
                 f"`{issue_command(self._me, self._config.name)}`"
             )
         return max(ours, key=lambda one: one.not_after_ms)
 
     def _check(self, found: Credentials, wall_ms: int) -> None:
+        assert self._me is not None  # it has a certificate
         # As a member sees us who has us on no list.
         strict = Admission(msgspec.structs.replace(self._config, allow=()), PeerId(b""), Random(0))
         strict.learn(found.revocations, wall_ms)
@@ -130,8 +144,8 @@ class CredentialFiles:
             strict.check(self._me, found.certificate, wall_ms)
         except RemoteError as error:
             raise ConfigError(
-                f"{self._certificate}: other members would refuse this certificate ({error}); make a new one by "
-                f"`{issue_command(self._me, self._config.name)}`"
+                f"network.certificate_file: {self._certificate}: other members would refuse this certificate "
+                f"({error}); make a new one by `{issue_command(self._me, self._config.name)}`"
             ) from None
 
     def _changed(self) -> bool:
