@@ -112,6 +112,7 @@ def _trend(trend: dict[str, Any], field: str) -> str:
     direction, change_ratio = trend["direction"], trend["change_ratio"]
     change = "" if change_ratio is None else f" {change_ratio:+.0%}"
     if direction == "unknown":
-        return f"unknown: needs half an hour, and an hour before it; now {written(field, trend['current'])}"
-    was, now = written(field, trend["previous"]), written(field, trend["current"])
-    return f"{ARROWS[direction]} {direction}{change} (was {was}, now {now})"
+        mean = written(field, trend["current"])
+        return f"unknown: needs half an hour, and an hour before it; mean of the last hour {mean}"
+    before, lately = written(field, trend["previous"]), written(field, trend["current"])
+    return f"{ARROWS[direction]} {direction}{change} (mean of the last hour {lately}, of the 23 before {before})"
