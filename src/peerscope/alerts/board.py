@@ -150,6 +150,7 @@ def _alert(moment: Moment, rules: Mapping[str, Rule], one: Claim, agreeing: list
         stated_by=tuple(sorted(claimed.peer.hex() for claimed in agreeing)),
         confidence=None if said.confidence is None else said.confidence / RATIO_ONE,
         runbook=rule.runbook if rule is not None else "",
+        described_at=_wall(moment, one.issued_at if one.resolved_at is None else min(one.issued_at, one.resolved_at)),
     )
 
 
@@ -180,6 +181,11 @@ class Board:
     def use(self, rules: Iterable[Rule]) -> None:
         """Show alerts by these rules from here on."""
         self._rules = {rule.name: rule for rule in rules}
+
+    @property
+    def rules(self) -> Mapping[str, Rule]:
+        """By name."""
+        return self._rules
 
     def update(self, moment: Moment, chosen: Aggregators | None = None) -> list[Alert]:
         """Look at the ledger; what has begun, ended, or become graver, slighter or flapping.

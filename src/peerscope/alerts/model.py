@@ -70,3 +70,7 @@ class Alert(Struct, frozen=True):
     """Id of the silence that fits it."""
     acknowledged_by: str | None = None
     """Who looks after it."""
+    clearing: bool = False
+    """It fires, but its condition is over as this peer sees it: the alert ends when that has lasted (`clear_for_s`)."""
+    described_at: float | None = None
+    """Unix seconds at which the numbers of `description` were true; null where they are of now."""

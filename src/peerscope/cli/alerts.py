@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import re
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -88,7 +87,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
             Text(one["rule"]),
             Text(_about(one)),
             Text(_state(one)),
-            Text(age(time.time() - (one["resolved_at"] or one["started_at"]))),
+            Text(age(one.get("resolved_age_s" if one["resolved_at"] is not None else "started_age_s"))),
             Text(_remarks(one), "dim"),
         )
     return table
@@ -111,7 +110,7 @@ def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
         console.print(Text.assemble((one["severity"], STYLES[one["severity"]]), f"  {one['title']}"))
         is_open = one["state"] == "open"
         when = "since" if is_open else "closed, ended"
-        ago = age(time.time() - (one["started_at"] if is_open else one["ended_at"]))
+        ago = age(one.get("started_age_s" if is_open else "ended_age_s"))
         table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 1, 0, 4))
         table.add_row("id", Text(one["id"]))
         table.add_row("found", Text(f"{one['kind']}, {one['confidence']:.0%} sure; {when} {ago} ago"))
@@ -162,7 +161,7 @@ def silences(api: str, token: str, as_json: bool) -> None:
     table = Table("id", "matchers", "ends in", "author", "reason", box=None, pad_edge=False)
     for one in sorted(found, key=lambda one: one["ends_at"]):
         matchers = " ".join(f"{field}={value}" for field, value in one["matchers"])
-        left = age(max(0.0, one["ends_at"] - time.time()))
+        left = age(one.get("ends_in_s"))
         table.add_row(*(Text(cell) for cell in (one["id"], matchers, left, one["author"], one["reason"])))
     Console().print(table)
 
@@ -220,8 +219,8 @@ def _state(alert: dict[str, Any]) -> str:
 
 
 def _remarks(one: dict[str, Any]) -> str:
-    """Who confirms it, and what operators said of it."""
-    said = []
+    """Whether it is about to end, who confirms it, and what operators said of it."""
+    said = ["over for now"] if one.get("clearing") else []
     if one.get("confirmed_by"):
         said.append(f"seen by {len(one['confirmed_by'])}")
     if one["silenced_by"]:

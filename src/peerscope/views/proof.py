@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from peerscope.records.identity import PeerId
+from peerscope.records.identity import PeerId, ref
 from peerscope.views.moment import Moment
 from peerscope.views.peers import Hearsay
 
@@ -20,6 +20,8 @@ class AccusationView(Struct, frozen=True):
     reason: str
     counts: bool
     """False when the observer is itself accused."""
+    since_age_s: float = 0.0
+    """As `last_heard_s`, by the name that all ages have."""
 
 
 class PartitionView(Struct, frozen=True):
@@ -38,6 +40,7 @@ class EvidenceView(Struct, frozen=True):
     quorum: int
     accusations: tuple[AccusationView, ...]
     heard_by: tuple[str, ...]
+    """Observers that are not gone themselves."""
     arithmetic: str
     partition: PartitionView | None = None
     """The group it was lost with."""
@@ -50,7 +53,7 @@ def evidence_view(moment: Moment, peer: PeerId) -> EvidenceView:
     found = moment.weigh(peer)
     group = next((group for group in moment.partitions if peer in group.peers), None)
     accusations = tuple(
-        AccusationView(a.observer.hex(), moment.wall - a.silence_s, a.silence_s, a.reason, a.counts)
+        AccusationView(a.observer.hex(), moment.wall - a.silence_s, a.silence_s, a.reason, a.counts, a.silence_s)
         for a in found.accusations
     )
     return EvidenceView(
@@ -59,7 +62,7 @@ def evidence_view(moment: Moment, peer: PeerId) -> EvidenceView:
         observers=tuple(observer.hex() for observer in found.observers),
         quorum=found.quorum,
         accusations=accusations,
-        heard_by=tuple(observer.hex() for observer in found.heard_by),
+        heard_by=tuple(observer.hex() for observer in found.heard_by if ref(observer) not in moment.gone),
         arithmetic=arithmetic(found.accusing, found.voices, len(found.observers), found.quorum)
         + (f", and one alone needs {found.patience:g} times the silence" if found.patience > 1 else ""),
         partition=PartitionView(len(group.peers), tuple(p.hex() for p in group.peers)) if group else None,
