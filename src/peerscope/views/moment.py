@@ -124,12 +124,13 @@ class Moment:
 
     def living_report(self, peer: PeerId) -> Report | None:
         """The same of one of `peers`."""
-        return self.fresh_report(peer) if self.is_living(peer) else None
+        return self.living_reports[peer]
 
     def living_links(self, peer: PeerId) -> tuple[LinkReading, ...]:
         """The links that one of `peers` reports: none where it is gone, and none to a peer that is."""
         report = self.living_report(peer)
-        return tuple(link for link in report.links if PeerRef(link.peer) not in self.gone) if report else ()
+        links, gone = report.links if report is not None else (), self.gone
+        return tuple(link for link in links if link.peer not in gone) if gone else links
 
     @cached_property
     def gone(self) -> frozenset[PeerRef]:
@@ -145,10 +146,10 @@ class Moment:
 
         Its profile says by the peer's own clock when it started and when it said so: no two clocks are compared.
         """
-        entry, profile = self.ledger.get(peer, Kind.PROFILE), self.ledger.profile(peer)
-        if entry is None or profile is None or self.living_report(peer) is None:
+        entry = self.ledger.get(peer, Kind.PROFILE) if self.living_reports[peer] is not None else None
+        if entry is None:
             return None
-        then_s = (entry.record.version - profile.started_at_ms) / 1000
+        then_s = (entry.record.version - self.profiles[peer].started_at_ms) / 1000
         return max(0.0, then_s + self.now - entry.heard_at)
 
     def gone_age_s(self, peer: PeerId) -> float | None:

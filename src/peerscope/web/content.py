@@ -19,7 +19,6 @@ from peerscope.records.identity import PeerId
 from peerscope.views.health import NetworkHealth, network_health
 from peerscope.views.links import Link
 from peerscope.views.moment import Moment
-from peerscope.views.peers import status
 from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.topology import Topology
 from peerscope.views.trends import Trends
@@ -217,7 +216,7 @@ def _peer(moment: Moment, peer: PeerId) -> FeedPeer:
     rtts = [link.rtt_us for link in links if link.rtt_us is not None]
     return FeedPeer(
         peer_id=peer.hex(),
-        status=status(moment, peer),
+        status=moment.statuses[peer],
         verdict=weighed.verdict.value,
         version=profile.version,
         region=place.region,
