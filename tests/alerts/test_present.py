@@ -52,6 +52,34 @@ def test_who_misses_a_peer_is_counted_anew() -> None:
     assert (told.clearing, told.described_at) == (False, None)
 
 
+def test_a_peer_that_is_only_suspected_is_not_down_and_its_accusers_are_counted() -> None:
+    book = meshed(5)
+    at = lose(book, 0, [1, 2], silence_s=5.0)
+    for number in (3, 4):
+        book.report(number, 0, at=at)
+    moment = book.moment(at)
+    assert moment.verdict(book[0]).value == "suspect"
+    told = now(stated("peer-down", book[0].hex()[:16]), moment)
+    assert told.clearing
+    assert told.description.startswith("over for now")
+    assert "2 of 4 observers no longer hear" in told.description
+
+
+def test_a_group_has_its_present_size_also_when_its_namesake_is_back() -> None:
+    book = meshed(9)
+    lost, living = [1, 2, 3, 4], [0, 5, 6, 7, 8]
+    at = 6.0
+    for number in living:
+        book.report(number, *(other for other in living if other != number), at=at)
+        book.accuse(number, lost, at=at, silence_s=5.0)
+    moment = book.moment(at)
+    assert [len(group.peers) for group in moment.partitions] == [4]
+    for namesake in (1, 8):
+        told = now(stated("network-partition", anchor_name(book[namesake])), moment)
+        assert (told.description, told.clearing) == ("4 peers fell silent together", False)
+        assert set(told.confirmed_by) == {book[number].hex() for number in living}
+
+
 @pytest.mark.parametrize("rule", ["peer-down", "network-partition"])
 def test_of_a_peer_that_lives_it_is_over_and_no_old_count_stays(rule: str) -> None:
     book = meshed(4)

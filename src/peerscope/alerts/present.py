@@ -18,7 +18,7 @@ from peerscope.alerts.model import Alert
 from peerscope.alerts.rules import Rule
 from peerscope.alerts.signals import accusers, accusers_of_all, counted, lost_together, missed
 from peerscope.mesh.evidence import Verdict
-from peerscope.records.identity import PEER_REF_BYTES, PeerId, PeerRef
+from peerscope.records.identity import PEER_REF_BYTES, PeerId, PeerRef, short
 from peerscope.views.moment import Moment
 from peerscope.views.regions import RegionHealth, RegionStatus
 
@@ -61,18 +61,20 @@ def _peer_down(moment: Moment, subject: str, _: Regions) -> Present:
     if peer is None:
         return Present()
     found = moment.evidence[peer]
-    if found.verdict in (Verdict.ALIVE, Verdict.LEFT):
-        return Present(is_over=True)
-    return Present(missed(found, peer), confirmed_by=_ids(accusers(found))) if found.accusations else Present()
+    is_over = found.verdict not in (Verdict.DOWN, Verdict.PARTITIONED)
+    if not found.accusing:  # with others of its group it can be lost without a word against itself
+        return Present(is_over=True) if is_over else Present(f"{short(peer)} fell silent together with others")
+    return Present(missed(found, peer), is_over, confirmed_by=_ids(accusers(found)))
 
 
 def _partition(moment: Moment, subject: str, _: Regions) -> Present:
-    peer = _peer(moment, subject.removeprefix(PREFIX))
-    group = next((group for group in moment.partitions if peer in group.peers), None)
-    if group is not None:
-        confirmed = accusers_of_all(group.peers, moment.evidence)
-        return Present(lost_together(len(group.peers)), confirmed_by=_ids(confirmed))
-    return Present(is_over=peer is not None and moment.verdict(peer) in (Verdict.ALIVE, Verdict.LEFT))
+    groups, peer = moment.partitions, _peer(moment, subject.removeprefix(PREFIX))
+    # A group keeps its name when the peer that it is named after is back.
+    group = next((group for group in groups if peer in group.peers), groups[0] if len(groups) == 1 else None)
+    if group is None:
+        return Present(is_over=not groups and peer is not None)
+    confirmed = accusers_of_all(group.peers, moment.evidence)
+    return Present(lost_together(len(group.peers)), confirmed_by=_ids(confirmed))
 
 
 def _region(_: Moment, subject: str, regions: Regions) -> Present:

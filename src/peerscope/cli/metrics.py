@@ -44,7 +44,7 @@ def metrics(api: str, token: str, as_json: bool) -> None:
         for name, values in known.items():
             _add_row(table, name, values)
     if (whole := found["whole"]) is not None:
-        table.add_row(Text(f"all {whole['zones']} zones, {whole['total_peers']} peers, now", "bold"))
+        table.add_row(Text(f"all {whole['zones']} zones, {whole['total_peers']} peers, by their summaries", "bold"))
         for name in ("cpu_ratio", "memory_ratio"):
             if whole[name] is not None:
                 _add_row(table, name, whole[name])
