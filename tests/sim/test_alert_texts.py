@@ -41,7 +41,7 @@ def looked(network: Mourning) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return alerts, feed
 
 
-def test_alerts_never_contradict_the_header_while_a_region_dies_and_returns(tmp_path: Path) -> None:
+def test_alerts_never_contradict_the_header_while_a_region_dies_and_returns(tmp_path: Path, peerscope: Any) -> None:
     with mourning(tmp_path, peers=9) as network:
         network.until(25.0)
         simulator = network.network.simulator
@@ -51,9 +51,18 @@ def test_alerts_never_contradict_the_header_while_a_region_dies_and_returns(tmp_
         for peer in outage:
             network.loop.call(simulator.crash, peer)
         seen: set[str] = set()
+        is_asked = False
         while network.now < 70.0:
             network.until(network.now + 1.0)
-            seen |= {one["rule"] for one in looked(network)[0]}
+            alerts, feed = looked(network)
+            seen |= {one["rule"] for one in alerts}
+            if not is_asked and not alerts and feed["health"]["down_peers"]:
+                is_asked = True
+                unwell = feed["health"]["down_peers"] + feed["health"]["unhealthy_peers"]
+                said = peerscope("alerts", "--api", network.http)[1]
+                assert said == f"no alerts yet, though {unwell} peers are down or unhealthy\n"
+                assert f"none yet, though {unwell} down or unhealthy" in peerscope("status", "--api", network.http)[1]
+        assert is_asked
         assert seen >= {"network-partition", "region-critical"}
         incidents = network.get("/api/v1/incidents")
         assert incidents
@@ -72,4 +81,5 @@ def test_alerts_never_contradict_the_header_while_a_region_dies_and_returns(tmp_
                 break
         assert was_quiet_beside_alerts
         assert network.get("/api/v1/alerts") == []
+        assert peerscope("alerts", "--api", network.http)[1] == "no alerts\n"
         assert not any(one["clearing"] for one in network.get("/api/v1/alerts?all=1"))

@@ -16,7 +16,7 @@ from rich.tree import Tree
 
 from peerscope.cli.api import api_options, ask, ask_all, order
 from peerscope.cli.look import SEVERITIES as STYLES
-from peerscope.cli.look import SHORT_HEX, age
+from peerscope.cli.look import SHORT_HEX, age, unwell_peers
 from peerscope.cli.zones import headlines
 
 ORDER = tuple(reversed(STYLES))
@@ -68,8 +68,11 @@ def alerts(
     console = Console()
     if found:
         console.print(_table(found))
-    else:
+    elif severity or region:
         console.print("no alerts")
+    else:
+        unwell = unwell_peers(ask(api, token, "/api/v1/health"))
+        console.print(f"no alerts yet, though {unwell} peers are down or unhealthy" if unwell else "no alerts")
     if severity or region:  # of other zones it is not known which alerts that would be
         return
     for zone in ask(api, token, "/api/v1/zones"):

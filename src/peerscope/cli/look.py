@@ -39,7 +39,7 @@ def status(check: bool, api: str, token: str, as_json: bool) -> None:
         _print({"health": health, "self": said, "alerts": active, "incidents": open_now})
     else:
         _show_status(Console(), health, me, mine)
-        _show_alerts(Console(), active, open_now, health["down_peers"] + health["unhealthy_peers"])
+        _show_alerts(Console(), active, open_now, unwell_peers(health))
     sys.exit(1 if check and bad else 0)
 
 
@@ -145,6 +145,11 @@ def hearsay(found: dict[str, Any] | None) -> Iterator[Text]:
         yield Text(f"aggregator {peer[:SHORT_HEX]} does not answer", "dim")
 
 
+def unwell_peers(health: dict[str, Any]) -> int:
+    """How many peers need somebody by the counts of the network: with some of them, no alert is no good sign."""
+    return int(health["down_peers"] + health["unhealthy_peers"])
+
+
 def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], mine: dict[str, Any]) -> None:
     line = Text.assemble(("network ", "bold"), me["network"], f"  {health['total_peers']} peers: ")
     parts = [(name, health[f"{name}_peers"]) for name in STATUSES if f"{name}_peers" in health]
@@ -161,8 +166,7 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
 
 
 def _show_alerts(console: Console, active: list[dict[str, Any]], open_now: list[dict[str, Any]], unwell: int) -> None:
-    """How many of each severity, the gravest first; and what they have in common. `unwell`: peers that are down or
-    unhealthy by the counts of the first line: with some of them, no alert is no good sign."""
+    """How many of each severity, the gravest first; and what they have in common. `unwell`: as of the first line."""
     counts = Counter(one["severity"] for one in active)
     shown = [Text(f"{counts[name]} {name}", SEVERITIES[name]) for name in reversed(SEVERITIES) if counts[name]]
     none = Text(f"none yet, though {unwell} down or unhealthy", "yellow") if unwell else Text("none", "green")
