@@ -1,4 +1,4 @@
-"""Ages of times, by the clock of the agent that tells them.
+"""Ages of times, by the clock of the agent that sends them.
 
 A reader of an answer has a clock of its own, which may be off by an hour. So each time that people read as an age goes
 out with that age. Its name follows from the name of the time: `at` has `age_s`, `begun_at` has `begun_age_s`, and a
