@@ -6,7 +6,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -17,6 +17,7 @@ from peerscope.alerts.endings import Ending, membership
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
+from peerscope.alerts.rules import Rule
 from peerscope.alerts.surroundings import labels_with_version
 from peerscope.asking import Asking
 from peerscope.bootstrap import LOOK_S, Bootstrap
@@ -197,11 +198,15 @@ class Monitor(Outlook):
         now = time.monotonic()
         return now, time.time() - now
 
-    def alerts(self, *, active_only: bool = False) -> list[Alert]:
-        """Alerts of the whole network, those that fire first; resolved ones of the last day."""
+    def alert_rules(self) -> Mapping[str, Rule]:
+        """The rules that this peer follows, by name."""
+        return self.alerting.board.rules
+
+    def stated_alerts(self, *, active_only: bool = False) -> list[Alert]:
+        """Alerts of the whole network, in the words of those who state them."""
         return self.notifying.alerts(active_only=active_only)
 
-    def incidents(self) -> list[Incident]:
+    def found_incidents(self) -> list[Incident]:
         """What alerts have in common: incidents of the last day, the open ones first."""
         return self.notifying.incidents()
 

@@ -39,7 +39,7 @@ def test_alerts_are_listed_filtered_and_paged(web: httpx.Client, alarmed: Agent)
         assert [one["id"] for one in only] == [one["id"] for one in found if one[name].startswith(value)]
     first = web.get("/api/v1/alerts", params={"limit": 1, "type": "resource-exhaustion"})
     second = web.get(first.links["next"]["url"])
-    assert first.json() + second.json() == found[:2]
+    assert [one["id"] for one in first.json() + second.json()] == [one["id"] for one in found[:2]]
     assert web.get("/api/v1/alerts", params={"state": "resolved"}).json() == []
 
 

@@ -152,6 +152,7 @@ def _alert(moment: Moment, rules: Mapping[str, Rule], one: Claim, agreeing: list
         confidence=None if said.confidence is None else said.confidence / RATIO_ONE,
         runbook=rule.runbook if rule is not None else "",
         episode=min((claimed.statement.episode for claimed in agreeing if claimed.statement.episode), default=0),
+        described_at=_wall(moment, one.issued_at if one.resolved_at is None else min(one.issued_at, one.resolved_at)),
     )
 
 
@@ -189,6 +190,11 @@ class Board:
     def use(self, rules: Iterable[Rule]) -> None:
         """Show alerts by these rules from here on."""
         self._rules = {rule.name: rule for rule in rules}
+
+    @property
+    def rules(self) -> Mapping[str, Rule]:
+        """By name."""
+        return self._rules
 
     def update(self, moment: Moment, chosen: Aggregators | None = None) -> list[Alert]:
         """Look at the ledger; what has begun, ended, or become graver, slighter or flapping.

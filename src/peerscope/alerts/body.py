@@ -87,11 +87,21 @@ def _statement(key: Key, condition: Condition, shared: set[str], now: float) -> 
         firing_ms=_age_ms(condition.fired_at, now),
         resolved_ms=None if resolved_at is None else _age_ms(resolved_at, now),
         is_flapping=condition.is_flapping,
-        text=_plain(reading.text, TEXT_MAX) or None,
+        text=_plain(_text(condition), TEXT_MAX) or None,
         metadata=tuple((_plain(a, NAME_MAX), _plain(b, NAME_MAX)) for a, b in metadata[:METADATA_MAX]),
         confirmed_by=tuple(ref(peer) for peer in reading.confirmed_by[:CONFIRMED_BY_MAX]),
         confidence=None if reading.confidence is None else round(min(max(reading.confidence, 0.0), 1.0) * RATIO_ONE),
         episode=condition.episode,
+    )
+
+
+def _text(condition: Condition) -> str:
+    """What was found last; said so where it is over and the alert only waits for its end."""
+    is_clearing = condition.state is State.FIRING and condition.holds is not True
+    return (
+        f"over for now; it was: {condition.reading.text}"
+        if is_clearing and condition.reading.text
+        else (condition.reading.text)
     )
 
 

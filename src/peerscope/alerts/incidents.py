@@ -80,6 +80,8 @@ class Incident(Struct, frozen=True):
     """Id of the silence that holds back messages about it."""
     acknowledged_by: str | None = None
     """Who looks after it."""
+    clearing: bool = False
+    """It is open, but the conditions of all its alerts are over as this peer sees it."""
 
 
 def correlate(

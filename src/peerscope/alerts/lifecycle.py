@@ -89,7 +89,7 @@ class Condition:
     def __init__(self, rule: Rule, reading: Reading, now: float) -> None:
         self.rule = rule
         self.reading = reading
-        """What was found when it began to fire, or when that became something else."""
+        """What was found last."""
         self.severity = reading.severity if reading.severity is not None else rule.rank
         self.state = State.INACTIVE
         self.holds: bool | None = False
@@ -211,9 +211,8 @@ class Condition:
             self.fired_at, self.resolved_at, self.is_lost = None, None, False
 
     def _take(self, reading: Reading) -> None:
-        """Keep what was found; while it fires, only what is more than another number in the text."""
+        """Keep what was found; while it fires, another number in the text alone is not worth telling at once."""
         severity = reading.severity if reading.severity is not None else self.rule.rank
-        if self.state is State.FIRING and (severity, reading.metadata) == (self.severity, self.reading.metadata):
-            return
+        is_news = (severity, reading.metadata) != (self.severity, self.reading.metadata)
         self.reading, self.severity = reading, severity
-        self.version += self.state is State.FIRING
+        self.version += self.state is State.FIRING and is_news

@@ -72,3 +72,7 @@ class Alert(Struct, frozen=True):
     """Who looks after it."""
     episode: int = 0
     """Names this time that it fires, alike at every peer; 0 where nobody who states it gives a name."""
+    clearing: bool = False
+    """It fires, but its condition is over as this peer sees it: the alert ends when that has lasted (`clear_for_s`)."""
+    described_at: float | None = None
+    """Unix seconds at which the numbers of `description` were true; null where they are of now."""

@@ -7,7 +7,7 @@ none rests on one peer's word alone.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -15,7 +15,7 @@ from peerscope.alerts.endings import certificate_reading, file_reading, lapsed_r
 from peerscope.alerts.model import Reading
 from peerscope.alerts.own import Own
 from peerscope.mesh import evidence
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.evidence import Evidence, Verdict
 from peerscope.records.alerts import CONFIRMED_BY_MAX
 from peerscope.records.bodies import CHECKS, RATIO_ONE
 from peerscope.records.identity import PeerId, PeerRef, short
@@ -157,28 +157,42 @@ def _peer_down(sight: Sight) -> Iterator[Reading]:
     """Everybody whom a majority of its observers lost; those of a partition are told as one."""
     for peer, found in sight.moment.evidence.items():
         if found.verdict is Verdict.DOWN:
-            accusers = tuple(accusation.observer for accusation in found.accusations if accusation.counts)
             yield Reading(
                 subject=vertex_of(peer),
-                text=f"{found.accusing} of {found.voices} observers no longer hear {short(peer)}",
-                confirmed_by=accusers[:CONFIRMED_BY_MAX],
+                text=missed(found, peer),
+                confirmed_by=accusers(found),
             )
+
+
+def missed(found: Evidence, peer: PeerId) -> str:
+    """How many miss a peer, in words."""
+    return f"{found.accusing} of {found.voices} observers no longer hear {short(peer)}"
+
+
+def accusers(found: Evidence) -> tuple[PeerId, ...]:
+    """Whose word a verdict rests on, as many as a statement holds."""
+    return tuple(accusation.observer for accusation in found.accusations if accusation.counts)[:CONFIRMED_BY_MAX]
+
+
+def accusers_of_all(peers: Collection[PeerId], found: Mapping[PeerId, Evidence]) -> tuple[PeerId, ...]:
+    """The same, of peers that were lost together: those of them have no say."""
+    said = (accusation for peer in peers for accusation in found[peer].accusations if accusation.counts)
+    return tuple(sorted({accusation.observer for accusation in said} - set(peers))[:CONFIRMED_BY_MAX])
 
 
 def _partition(sight: Sight) -> Iterator[Reading]:
     for name, group in sight.groups:
-        accusers = {
-            accusation.observer
-            for peer in group.peers
-            for accusation in sight.moment.evidence[peer].accusations
-            if accusation.counts
-        }
         yield Reading(
             subject=name,
-            text=f"{len(group.peers)} peers fell silent together",
+            text=lost_together(len(group.peers)),
             metadata=(("peers", str(len(group.peers))),),
-            confirmed_by=tuple(sorted(accusers - set(group.peers))[:CONFIRMED_BY_MAX]),
+            confirmed_by=accusers_of_all(group.peers, sight.moment.evidence),
         )
+
+
+def lost_together(peers: int) -> str:
+    """How large a partition is, in words."""
+    return f"{peers} peers fell silent together"
 
 
 def _region_critical(sight: Sight) -> Iterator[Reading]:
@@ -191,9 +205,16 @@ def _region_critical(sight: Sight) -> Iterator[Reading]:
         ):
             yield Reading(
                 subject=health.region,
-                text=f"{health.healthy_peers} of {health.total_peers} peers healthy, {health.down_peers} down; "
-                f"linked to {health.reached_regions} of {health.other_regions} other regions",
+                text=counted(health),
             )
+
+
+def counted(health: RegionHealth) -> str:
+    """How a region is, in words and by the counts that everybody sees."""
+    return (
+        f"{health.healthy_peers} of {health.total_peers} peers healthy, {health.down_peers} down; "
+        f"linked to {health.reached_regions} of {health.other_regions} other regions"
+    )
 
 
 def _speaks_against(health: RegionHealth, regions: Sequence[RegionHealth]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import re
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,7 +16,7 @@ from rich.tree import Tree
 
 from peerscope.cli.api import api_options, ask, ask_all, order
 from peerscope.cli.look import SEVERITIES as STYLES
-from peerscope.cli.look import SHORT_HEX, age
+from peerscope.cli.look import SHORT_HEX, age, unwell_peers
 from peerscope.cli.zones import headlines
 
 ORDER = tuple(reversed(STYLES))
@@ -69,8 +68,11 @@ def alerts(
     console = Console()
     if found:
         console.print(_table(found))
-    else:
+    elif severity or region:
         console.print("no alerts")
+    else:
+        unwell = unwell_peers(ask(api, token, "/api/v1/health"))
+        console.print(f"no alerts yet, though {unwell} peers are down or unhealthy" if unwell else "no alerts")
     if severity or region:  # of other zones it is not known which alerts that would be
         return
     for zone in ask(api, token, "/api/v1/zones"):
@@ -88,7 +90,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
             Text(one["rule"]),
             Text(_about(one)),
             Text(_state(one)),
-            Text(age(time.time() - (one["resolved_at"] or one["started_at"]))),
+            Text(age(one.get("resolved_age_s" if one["resolved_at"] is not None else "started_age_s"))),
             Text(_remarks(one), "dim"),
         )
     return table
@@ -111,7 +113,7 @@ def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
         console.print(Text.assemble((one["severity"], STYLES[one["severity"]]), f"  {one['title']}"))
         is_open = one["state"] == "open"
         when = "since" if is_open else "closed, ended"
-        ago = age(time.time() - (one["started_at"] if is_open else one["ended_at"]))
+        ago = age(one.get("started_age_s" if is_open else "ended_age_s"))
         table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 1, 0, 4))
         table.add_row("id", Text(one["id"]))
         table.add_row("found", Text(f"{one['kind']}, {one['confidence']:.0%} sure; {when} {ago} ago"))
@@ -162,7 +164,7 @@ def silences(api: str, token: str, as_json: bool) -> None:
     table = Table("id", "matchers", "ends in", "author", "reason", box=None, pad_edge=False)
     for one in sorted(found, key=lambda one: one["ends_at"]):
         matchers = " ".join(f"{field}={value}" for field, value in one["matchers"])
-        left = age(max(0.0, one["ends_at"] - time.time()))
+        left = age(one.get("ends_in_s"))
         table.add_row(*(Text(cell) for cell in (one["id"], matchers, left, one["author"], one["reason"])))
     Console().print(table)
 
@@ -220,8 +222,8 @@ def _state(alert: dict[str, Any]) -> str:
 
 
 def _remarks(one: dict[str, Any]) -> str:
-    """Who confirms it, and what operators said of it."""
-    said = []
+    """Whether it is about to end, who confirms it, and what operators said of it."""
+    said = ["over for now"] if one.get("clearing") else []
     if one.get("confirmed_by"):
         said.append(f"seen by {len(one['confirmed_by'])}")
     if one["silenced_by"]:

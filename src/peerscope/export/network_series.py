@@ -18,7 +18,6 @@ from peerscope.views.peers import status
 from peerscope.views.regions import RegionStatus
 
 SEVERITIES = tuple(severity.name.lower() for severity in Severity)
-GONE = (Verdict.DOWN, Verdict.PARTITIONED)
 SUBJECT = ("subject",)
 """Labels of a series about one peer: the first 8 bytes of its id. `peer` is left to whoever collects, for the peer that
 tells."""
@@ -52,14 +51,13 @@ def every_peer(monitor: Monitor) -> Iterator[Metric]:
         profile, region = moment.profiles[peer], moment.places[peer].region
         family.add_metric((*who, peer.hex(), region or "", profile.version, profile.node or ""), {})
     yield family
-    living = {peer: who for peer, who in peers.items() if moment.verdict(peer) not in GONE}
-    ups = [(who, float(peer in living)) for peer, who in peers.items()]
+    ups = [(who, float(moment.is_living(peer))) for peer, who in peers.items()]
     yield gauges("peer_up", "0 where the evidence says that the peer is down.", SUBJECT, ups)
     said = [(who, status(moment, peer)) for peer, who in peers.items()]
     yield states("peer_status", "How a peer is.", SUBJECT, said, CLASSES)
     ages = [(who, moment.age_s(peer)) for peer, who in peers.items()]
     yield gauges("peer_report_age_seconds", "Since a peer's last report was issued.", SUBJECT, ages)
-    reports = [(who, moment.fresh_report(peer)) for peer, who in living.items()]
+    reports = [(who, moment.living_report(peer)) for peer, who in peers.items()]
     views = [(who, metrics_view(report.metrics)) for who, report in reports if report and report.metrics]
     yield from measured("peer_", views, SUBJECT)
 

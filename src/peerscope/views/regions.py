@@ -201,7 +201,7 @@ def rtts_between(
 
 def is_living(moment: Moment, peer: PeerId) -> bool:
     """Nobody has good evidence against it."""
-    return moment.verdict(peer) in (Verdict.ALIVE, Verdict.SUSPECT)
+    return moment.is_living(peer)
 
 
 def _ring_links(
