@@ -10,8 +10,8 @@ from peerscope.mesh.admission import Admission
 from peerscope.mesh.crowding import Crowds
 from peerscope.mesh.limits import LimitConfig, Origins
 from peerscope.mesh.room import Room
-from peerscope.records.bodies import WORLD, Body, kind_of
-from peerscope.records.identity import PeerId, Signer
+from peerscope.records.bodies import WORLD, Body, Profile, kind_of
+from peerscope.records.identity import PeerId, Signer, ref
 from peerscope.records.ledger import Entry, Ledger, Merge
 from peerscope.records.record import VERSION_MAX, Inspector, Record, sign
 
@@ -110,11 +110,20 @@ class Register:
             raise RemoteError("replayed", "an older version than ours")
         if ours is not None and ours.record == record:
             return None
-        if age_s > ledger.config.remember_s:
+        if ledger.is_buried(ref(origin), record.version):
+            raise RemoteError("forgotten", "its origin is forgotten, and has said nothing since")
+        # In our zone a peer is remembered as a whole, so of one that spoke lately everything counts.
+        if age_s > ledger.config.remember_s and (ledger is self._abroad or origin not in ledger):
             raise RemoteError("expired", "older than anything we remember")
         record, body = self._inspect(record)
         self._admission.check_origin(origin, body, self._ledger.profile(origin), self.wall_ms(now))
-        self._check_zone(origin, body, now)
+        try:
+            self._check_zone(origin, body, now)
+        except RemoteError:
+            if isinstance(body, Profile) and body.left:
+                # Who left another zone never moves to ours: what it said before its goodbye is not ours to keep either.
+                ledger.bury(ref(origin), record.version, now + ledger.config.remember_s)
+            raise
         if ledger is self._abroad:
             gone = self._room.make(origin, body, now - age_s, now)
             self.forget_strangers(gone)

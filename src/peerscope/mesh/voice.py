@@ -104,7 +104,8 @@ class Voice:
         missed = [
             Observation(ref(link.peer), link.heard_ms(), round(link.quiet_s(now) * 1000))
             for link in self._watch.lost()
-            if link.peer in self._ledger and not evidence.has_left(self._ledger, link.peer)
+            if (link.peer in self._ledger or link.forgotten_at is not None)
+            and not evidence.has_left(self._ledger, link.peer)
         ]
         newest = sorted(missed, key=lambda observation: observation.silence_ms)[:OBSERVATIONS_MAX]
         self.publish(Observations(tuple(newest)), now, urgent=True)
@@ -144,10 +145,11 @@ class Voice:
 
     def review(self, now: float) -> None:
         """Accuse again whom we accused and who has fallen silent everywhere since; and repeat, before others forget it,
-        what we told all zones."""
+        what we told all zones and who we are: newcomers are given nothing that is older than peers remember."""
         if any(self._is_mute(link.peer, now) for link in self._watch.lost()):
             self.observe(now)
-        for entry in self._layers.far.ledger.entries(self._me):
+        introduction = self._ledger.get(self._me, Kind.PROFILE)
+        for entry in (*self._layers.far.ledger.entries(self._me), *([introduction] if introduction else [])):
             is_old = now - entry.heard_at > REPEAT_SHARE * self._ledger.config.remember_s
             if is_old and entry.record.kind != Kind.SUMMARY and says_something(entry.body):
                 self.repeat(entry, now, urgent=False)
