@@ -13,7 +13,7 @@ from ledgers import Book, lose, meshed
 from peerscope.alerts.aggregators import aggregators
 from peerscope.alerts.board import Board
 from peerscope.alerts.body import Sent
-from peerscope.alerts.engine import LARGE_EVERY_S, LINGER_S, NOTHING, AlertEngine, Findings
+from peerscope.alerts.engine import LARGE_EVERY_S, LINGER_S, NOTHING, REPEAT_S, AlertEngine, Findings
 from peerscope.alerts.model import Reading
 from peerscope.alerts.own import Own
 from peerscope.alerts.rules import Rule, default_rules
@@ -272,3 +272,18 @@ def test_a_zone_of_its_own_has_its_own_aggregators() -> None:
     engine = AlertEngine(book[7])
     engine.update(book.moment(2.0, 7), CALM, NOTHING, 2.0)
     assert engine.is_acting
+
+
+def test_what_stands_is_said_again_before_newcomers_take_it_for_too_old() -> None:
+    """And an engine that has nothing to say goes on saying nothing."""
+    book = meshed(10)
+    busy, calm = AlertEngine(book[9]), AlertEngine(book[8])
+    for now in range(40):
+        busy.update(book.moment(float(now), 9), BUSY, NOTHING, float(now))
+        calm.update(book.moment(float(now), 8), CALM, NOTHING, float(now))
+    for step, is_due in ((REPEAT_S / 2, False), (REPEAT_S + 40.0, True), (REPEAT_S + 41.0, False)):
+        assert calm.record(step) is None
+        news = busy.record(step)
+        assert (news is not None) is is_due
+        if news is not None:
+            assert said(news).statements[0].firing_ms == round((step - 30.0) * 1000)

@@ -8,6 +8,7 @@ from peerscope.mesh.peer import EXPIRE_S, RETRACT_S, Peer
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import LedgerConfig
+from peerscope.sim.alerting import SimulatedAlerts, moment_of
 from peerscope.sim.simulator import Simulator
 
 REMEMBER_S = 60.0
@@ -87,3 +88,48 @@ def test_a_forgotten_peer_that_speaks_again_is_known_with_all_that_it_said_befor
         ledger = core(sim, name).ledger
         assert {entry.record.kind for entry in ledger.entries(lost)} >= {Kind.PROFILE, Kind.REPORT}
         assert sim.evidence(name, lost).verdict is Verdict.ALIVE
+
+
+class TestAlerts:
+    """What people see of peers that die and are forgotten: `alive` and `resolved` are no part of it."""
+
+    def states(self, peers: int, *dead: int, regions: int = 1) -> dict[str, set[str]]:
+        """By rule, how the alerts ended on all boards. Peers of all regions in turn; these die together."""
+        config = PeerConfig(ledger=LedgerConfig(remember_s=REMEMBER_S))
+        sim = Simulator(seed=1, config=config, signed=False)
+        names = [sim.add(f"region-{number % regions}") for number in range(peers)]
+        for name in names:
+            sim.start(name, *names[:1])
+            sim.run_until(sim.now + 3.0)
+        alerts = SimulatedAlerts(sim)
+        alerts.begin()
+        sim.run_until(sim.now + 20.0)
+        victims = [names[number] for number in dead]
+        for victim in victims:
+            sim.crash(victim)
+        sim.run_until(sim.now + 40.0)
+        fired = {(name, alert.id) for _, name, alert in alerts.changes if alert.state == "firing"}
+        assert fired
+        knowing = [name for name in names if name not in victims]
+        end = sim.now + REMEMBER_S + EXPIRE_S + 20.0
+        while sim.now < end:
+            sim.run_until(sim.now + 3.0)
+            for name in knowing:
+                moment = moment_of(sim.nodes[name], sim.now)
+                seen = {moment.verdict(victim) for victim in victims if victim in moment.profiles}
+                assert seen <= {Verdict.DOWN, Verdict.PARTITIONED}
+        assert {(name, alert.id) for _, name, alert in alerts.changes if alert.state == "firing"} == fired
+        ended: dict[str, set[str]] = {}
+        for name in knowing:
+            for alert in alerts.board(name).alerts():
+                ended.setdefault(alert.rule, set()).add(alert.state)
+        return ended
+
+    def test_a_dead_peer_ends_as_forgotten(self) -> None:
+        assert self.states(6, 2) == {"peer-down": {"forgotten"}}
+
+    def test_a_region_whose_peers_all_died_ends_as_forgotten(self) -> None:
+        """And the group that was lost together."""
+        found = self.states(9, 0, 3, 6, regions=3)
+        assert found.keys() >= {"network-partition", "region-critical"}
+        assert set().union(*found.values()) == {"forgotten"}

@@ -47,7 +47,7 @@ def test_alerts_are_listed_filtered_and_paged(web: httpx.Client, alarmed: Agent)
     ("query", "said"),
     [
         ("severity=bad", "severity is 'bad'; must be low, medium, high or critical"),
-        ("state=over", "state is 'over'; must be firing or resolved"),
+        ("state=over", "state is 'over'; must be firing, resolved, forgotten or ended"),
         ("all=yes", "all is 'yes'; must be 0 or 1"),
     ],
 )

@@ -37,6 +37,8 @@ class Group(Struct, frozen=True):
     """Keys of earlier groups that it was part of, with their beginning: who heard of those has heard of this."""
     silenced: bool = False
     acknowledged: bool = False
+    forgotten: bool = False
+    """It is over because those it is about were forgotten: they never came back."""
 
 
 def groups(
@@ -67,7 +69,7 @@ def groups(
                 earlier.setdefault(alert.id, []).extend((name, incident.started_at) for name in known_as)
         found.append(_of_incident(incident, members, orders, url, quiet))
     for alert in by_id.values():
-        if alert.id in open_now or (alert.state == "resolved" and alert.id in earlier):
+        if alert.id in open_now or (alert.state != "firing" and alert.id in earlier):
             continue  # the incident speaks for it
         last = told_as(alert)
         names = [*earlier.get(alert.id, ()), *([(last, alert.started_at)] if last else [])]
@@ -83,12 +85,13 @@ def _of_alert(alert: Alert, told_as: tuple[tuple[str, float], ...], url: str, qu
         description=alert.description,
         alerts=(alert,),
         url=url,
-        state="resolved" if alert.state == "resolved" else "firing",
+        state="firing" if alert.state == "firing" else "resolved",
         started_at=alert.started_at,
         resolved_at=alert.resolved_at,
         told_as=told_as,
         silenced=alert.silenced_by is not None or alert.rule in quiet,
         acknowledged=alert.acknowledged_by is not None,
+        forgotten=alert.state == "forgotten",
     )
 
 
@@ -113,4 +116,5 @@ def _of_incident(
         names=tuple(incident.names),
         silenced=is_silenced or (bool(firing) and all(alert.silenced_by or alert.rule in quiet for alert in firing)),
         acknowledged=is_known or (bool(firing) and all(alert.acknowledged_by for alert in firing)),
+        forgotten=incident.state != "open" and any(alert.state == "forgotten" for alert in members),
     )

@@ -55,7 +55,7 @@ FORGET_S = 60.0
 """A group that is no longer there is forgotten after so long."""
 
 What = Literal["firing", "resolved", "escalated"]
-Reason = Literal["new", "worse", "update", "again", "resolved"]
+Reason = Literal["new", "worse", "update", "again", "resolved", "forgotten"]
 
 
 class NotifierConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +83,7 @@ class Message(Struct, frozen=True):
     what: What
     reason: Reason
     """Why now: it is new, it got worse, it is known under other names, it was told and nobody looks after it, or it is
-    over."""
+    over: resolved, or forgotten without ever coming back."""
     group: Group
     severity: Severity
     updates: tuple[str, ...] = ()
@@ -326,7 +326,7 @@ class Notifier:
         reason: Reason = "new"
         repeat = 0
         if what == RESOLVED:
-            reason = "resolved"
+            reason = "forgotten" if group.forgotten else "resolved"
         elif what == ESCALATED:
             reason, repeat = "again", max(1, round((now - episode.began) / self._config.escalate_after_s))
         elif episode.told >= 0:

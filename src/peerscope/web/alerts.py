@@ -22,7 +22,9 @@ from peerscope.web.answers import answer, choice, find_peer, monitor_of, page
 from peerscope.web.bodies import Body
 from peerscope.zones.whole import Headline
 
-STATES = ("firing", "resolved")
+OVER = ("resolved", "forgotten")
+STATES = ("firing", *OVER, "ended")
+"""`ended`: over, be it resolved or forgotten."""
 SEVERITIES = tuple(severity.name.lower() for severity in Severity)
 NO_YES = ("0", "1")
 AUTHOR = "api"
@@ -75,15 +77,15 @@ class Lifted(Struct, frozen=True):
 
 
 async def alerts(request: Request) -> Response:
-    """Active alerts of the whole network, by id; with `all=1` or `state=resolved` also what ended within a day."""
+    """Active alerts of the whole network, by id; with `all=1` or another `state` also what ended within a day."""
     query = request.query_params
     everything, state = choice(request, "all", NO_YES) == "1", choice(request, "state", STATES)
     severity = choice(request, "severity", SEVERITIES)
     peer = find_peer(request, query["peer"]).hex() if "peer" in query else None
     found = [
         one
-        for one in monitor_of(request).alerts(active_only=not everything and state != "resolved")
-        if state in (None, one.state)
+        for one in monitor_of(request).alerts(active_only=not everything and state in (None, "firing"))
+        if (state in (None, one.state) or (state == "ended" and one.state in OVER))
         and severity in (None, one.severity)
         and peer in (None, one.peer_id)
         and all(query.get(field) in (None, getattr(one, field)) for field in ("type", "rule", "region"))

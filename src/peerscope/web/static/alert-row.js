@@ -51,7 +51,7 @@ function signalOf(first) {
 
 function AlertRow({ alert, isOfPeer }) {
   const isOpen = opened.value === alert.id;
-  const isOver = alert.state === "resolved";
+  const isOver = alert.state === "resolved" || alert.state === "forgotten";
   return html`<li class=${`alert ${alert.state}`} data-testid=${`alert-${alert.id}`} data-state=${alert.state} data-severity=${alert.severity}>
     <div class="line">
       <${Severity} of=${alert.severity} label />
@@ -62,6 +62,7 @@ function AlertRow({ alert, isOfPeer }) {
       <span class="filler"></span>
       ${alert.flapping && html`<span class="mark" title="It comes and goes">flapping</span>`}
       ${alert.state === "pending" && html`<span class="mark" title="Not yet true for long enough">pending</span>`}
+      ${alert.state === "forgotten" && html`<span class="mark" title="The network has forgotten it: it never came back">forgotten</span>`}
       <${Marks} of=${alert} />
       <span class="muted"><${Since} from=${alert.started_at} to=${isOver ? alert.resolved_at : null} /></span>
     </div>
