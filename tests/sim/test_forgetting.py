@@ -1,10 +1,17 @@
 """Who is forgotten stays forgotten, and who is known is known with all that it said, whatever carriers still hold."""
 
+from collections import Counter
+
+import pytest
+
+from peerscope.alerts.orders import standing
 from peerscope.mesh.config import PeerConfig
-from peerscope.mesh.events import Join, Received
+from peerscope.mesh.events import Effect, Forgotten, Join, Publish, Received
 from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.forgetting import OUTBID_AHEAD_MS, last_version
 from peerscope.mesh.messages import Aged, Records, encode
 from peerscope.mesh.peer import EXPIRE_S, RETRACT_S, Peer
+from peerscope.records.alerts import Alerts, Forget, Orders, Severity, Statement
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import LedgerConfig
@@ -133,3 +140,152 @@ class TestAlerts:
         found = self.states(9, 0, 3, 6, regions=3)
         assert found.keys() >= {"network-partition", "region-critical"}
         assert set().union(*found.values()) == {"forgotten"}
+
+
+class TestOrders:
+    """`peerscope forget`: gone for good, in the whole network, until it speaks again."""
+
+    def until(self, sim: Simulator, at: PeerId, subject: PeerId) -> int:
+        return last_version(core(sim, at).ledger, subject, sim.now)
+
+    def order(self, sim: Simulator, at: PeerId, subject: PeerId, until: int, *, is_lifted: bool = False) -> None:
+        """An operator at one peer orders it for another."""
+        sim.feed(at, Publish(Orders(forgotten=(Forget(subject, until, 0, "ann", "gone", is_lifted),)), urgent=True))
+
+    def known_to(self, sim: Simulator, subject: PeerId) -> set[PeerId]:
+        return {peer.me for peer in sim.alive() if peer.me != subject and subject in peer.ledger}
+
+    def with_a_dead_one(self, peers: int = 8) -> tuple[Simulator, list[PeerId], PeerId]:
+        sim, names = network(peers, settle_s=5.0)
+        sim.crash(names[5])
+        sim.run_until(sim.now + 12.0)
+        return sim, names, names[5]
+
+    def test_everybody_drops_it_from_ledger_rings_and_accusations_at_once(self) -> None:
+        sim, names, dead = self.with_a_dead_one(7)
+        alerts = SimulatedAlerts(sim)
+        alerts.begin()
+        sim.run_until(sim.now + 10.0)
+        assert len(self.known_to(sim, dead)) == 6
+        self.order(sim, names[0], dead, self.until(sim, names[0], dead))
+        for _ in range(30):
+            sim.run_until(sim.now + 0.1)
+            assert {sim.evidence(name, dead).verdict for name in self.known_to(sim, dead)} <= {Verdict.DOWN}
+        assert not self.known_to(sim, dead)
+        for peer in sim.alive():
+            assert dead not in peer.neighbourhood.rings.members() | peer.neighbourhood.lost
+            assert [one.id for one in standing(moment_of(sim.nodes[peer.me], sim.now)).forgotten] == [dead.hex()]
+        sim.run_until(sim.now + RETRACT_S + 10.0)
+        for peer in sim.alive():
+            assert not peer.ledger.missed
+            assert {alert.state for alert in alerts.board(peer.me).alerts()} == {"forgotten"}
+
+    def test_a_carrier_that_does_not_obey_brings_nobody_back(self) -> None:
+        """As an agent of an older version, which passes the order on and does not know what it means."""
+        sim, names, dead = self.with_a_dead_one()
+        old = names[1]
+        kept = tuple(Aged(entry.record, 1000) for entry in core(sim, old).ledger.entries(dead))
+        core(sim, old).forgetting.review = lambda now: []  # type: ignore[method-assign]
+        self.order(sim, names[0], dead, self.until(sim, names[0], dead))
+        sim.run_until(sim.now + 50.0)  # it has compared its ledger with others' by then
+        assert self.known_to(sim, dead) == {old}
+        sim.feed(names[2], Received(old, encode(Records(kept))))
+        assert self.known_to(sim, dead) == {old}
+        assert all(peer.conducts.all(sim.now) == [] for peer in sim.alive())
+
+    def test_it_is_known_again_once_it_runs_again_though_the_order_stands(self) -> None:
+        sim, names, dead = self.with_a_dead_one()
+        self.order(sim, names[0], dead, self.until(sim, names[0], dead))
+        sim.run_until(sim.now + 5.0)
+        sim.start(dead, names[3])
+        sim.run_until(sim.now + 15.0)
+        for name in self.known_to(sim, dead):
+            assert core(sim, name).ledger.profile(dead) is not None
+            assert sim.evidence(name, dead).verdict is Verdict.ALIVE
+            assert standing(moment_of(sim.nodes[name], sim.now)).forgotten == ()
+        assert len(self.known_to(sim, dead)) == 7
+
+    def test_a_living_peer_outbids_the_order_with_all_that_it_said(self) -> None:
+        sim, names = network(6, settle_s=30.0)
+        subject = names[2]
+        sim.feed(subject, Publish(Alerts((Statement("cpu-high", "", Severity.HIGH, 1_000),))))
+        sim.run_until(sim.now + 5.0)
+        self.order(sim, names[0], subject, self.until(sim, names[0], subject))
+        sim.run_until(sim.now + 10.0)
+        said = {entry.record.kind: entry.record for entry in core(sim, subject).ledger.entries(subject)}
+        for name in names:
+            entries = {entry.record.kind: entry.record for entry in core(sim, name).ledger.entries(subject)}
+            assert entries.keys() == said.keys() == {*entries, Kind.PROFILE, Kind.REPORT, Kind.ALERTS}
+            assert sim.evidence(name, subject).verdict is Verdict.ALIVE
+        alerts = core(sim, names[0]).ledger.get(subject, Kind.ALERTS)
+        assert alerts is not None
+        assert isinstance(alerts.body, Alerts)
+        fired_at = alerts.heard_at - alerts.body.statements[0].firing_ms / 1000
+        assert sim.now - 16.5 < fired_at < sim.now - 15.5, "it began a second before it was first said"
+
+    def test_a_machine_whose_clock_was_set_back_comes_back_as_well(self) -> None:
+        sim, names, dead = self.with_a_dead_one()
+        self.order(sim, names[0], dead, self.until(sim, names[0], dead))
+        sim.run_until(sim.now + 5.0)
+        sim.nodes[dead].skew_s = -3_600.0
+        sim.start(dead, names[3])
+        sim.run_until(sim.now + 30.0)
+        assert len(self.known_to(sim, dead)) == 7
+
+    def test_an_order_that_is_taken_back_anywhere_holds_no_more(self) -> None:
+        sim, names, dead = self.with_a_dead_one()
+        kept = tuple(Aged(entry.record, 1000) for entry in core(sim, names[0]).ledger.entries(dead))
+        self.order(sim, names[0], dead, self.until(sim, names[0], dead))
+        sim.run_until(sim.now + 5.0)
+        self.order(sim, names[7], dead, 0, is_lifted=True)
+        sim.run_until(sim.now + 5.0)
+        assert all(standing(moment_of(sim.nodes[peer.me], sim.now)).forgotten == () for peer in sim.alive())
+        sim.feed(names[2], Received(names[1], encode(Records(kept))))
+        sim.run_until(sim.now + 5.0)
+        assert len(self.known_to(sim, dead)) == 7
+
+    @pytest.mark.parametrize("ahead_ms", [5_000, 10**9, 2**53 - 2 - 1_700_000_100_000])
+    def test_an_order_dated_in_its_subjects_future_keeps_no_living_peer_out(self, ahead_ms: int) -> None:
+        sim, names = network(4)
+        self.order(sim, names[0], names[1], self.until(sim, names[0], names[1]) + ahead_ms)
+        for _ in range(20):
+            sim.run_until(sim.now + 1.0)
+            assert len(self.known_to(sim, names[1])) == 3
+        newest = core(sim, names[1]).ledger.newest(names[1])
+        assert newest < self.until(sim, names[0], names[1]) + OUTBID_AHEAD_MS, "nor sets its clock ahead for ever"
+
+    def test_where_only_some_are_obeyed_the_orders_of_others_do_nothing(self) -> None:
+        sim, names, dead = self.with_a_dead_one(7)
+        for peer in sim.alive():
+            peer.forgetting._obeyed = {peer.me, names[1]}
+        self.order(sim, names[0], dead, self.until(sim, names[0], dead))
+        sim.run_until(sim.now + 5.0)
+        assert len(self.known_to(sim, dead)) == 5, "the peer at which it was given obeys its own operator"
+        self.order(sim, names[1], dead, self.until(sim, names[1], dead))
+        sim.run_until(sim.now + 5.0)
+        assert not self.known_to(sim, dead)
+
+    def test_whoever_orders_it_again_and_again_drops_a_living_peer_once(self) -> None:
+        sim, names = network(6)
+        liar, victim = names[0], names[2]
+        dropped: Counter[PeerId] = Counter()
+
+        def count(peer: PeerId, effect: Effect, now: float) -> None:
+            dropped[peer] += effect == Forgotten(victim)
+
+        sim.on_effect = count
+        missing = 0
+        for _ in range(60):
+            self.order(
+                sim, liar, victim, self.until(sim, liar, victim) if victim in core(sim, liar).ledger else 2**53 - 1
+            )
+            sim.run_until(sim.now + 0.5)
+            missing += 5 - len(self.known_to(sim, victim))
+        assert max(dropped.values()) == 1
+        assert missing <= 20, "of 300 looks"
+        sim.crash(victim)
+        sim.run_until(sim.now + 30.0)
+        assert len(self.known_to(sim, victim)) == 5, "nor does an earlier order hide that it died"
+        self.order(sim, liar, victim, self.until(sim, liar, victim))
+        sim.run_until(sim.now + 5.0)
+        assert not self.known_to(sim, victim), "a dead one is forgotten at once all the same"

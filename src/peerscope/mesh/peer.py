@@ -48,6 +48,7 @@ from peerscope.mesh.events import (
     WallClock,
 )
 from peerscope.mesh.evidence import has_left, is_reporting
+from peerscope.mesh.forgetting import Forgetting
 from peerscope.mesh.inquiries import Inquiries
 from peerscope.mesh.intake import Intake
 from peerscope.mesh.layers import Layer, Layers
@@ -175,6 +176,7 @@ class Peer:
             self._refuse,
         )
         self.warrants = Warrants(self.admission, self.ledger, self.abroad, self.register, self.sessions, self.voice)
+        self.forgetting = Forgetting(self.ledger, self.abroad, self.register, self.voice, config.obeyed)
         self.introductions = Introductions(config.crawl, self.ledger, self.me)
         self.whereabouts = Whereabouts(self.ledger, self.borders, config.detector, now, by_prefix=config.network.public)
         self.inquiries = Inquiries(
@@ -336,7 +338,7 @@ class Peer:
         self.neighbourhood.review(set(self.watch.up()), now)
         self.voice.review(now)
         self.sessions.review(self.config.links.linger_s, now)
-        for peer in self.warrants.review(now):
+        for peer in sorted({*self.warrants.review(now), *self.forgetting.review(now)}):
             self._evict(peer, now)
         if now >= self.borders.deadline():
             zone = self.borders.zone

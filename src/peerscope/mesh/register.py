@@ -174,6 +174,10 @@ class Register:
         if ours is not None and ours.record.version >= record.version:
             return False
         self._inspect(record)
-        self._version = max(self._version, record.version)
-        self._clock_offset_s = max(self._clock_offset_s, record.version / 1000 - now)
+        self.outbid(record.version, now)
         return True
+
+    def outbid(self, version: int, now: float) -> None:
+        """Say nothing more that is not above this version."""
+        self._version = max(self._version, version)
+        self._clock_offset_s = max(self._clock_offset_s, version / 1000 - now)

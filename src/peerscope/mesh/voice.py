@@ -83,7 +83,9 @@ class Voice:
     def outrun(self, kind: int, now: float) -> None:
         """Say again, above it, what an earlier life of ours said differently."""
         ours = self._register.ledger_of(kind).get(self._me, kind)
-        if ours is not None:
+        if ours is not None and kind == Kind.OBSERVATIONS:
+            self.observe(now)
+        elif ours is not None:
             self.repeat(ours, now, urgent=False)
         elif kind == Kind.OBSERVATIONS:
             self.publish(Observations(), now, urgent=False)
@@ -95,7 +97,7 @@ class Voice:
     def repeat(self, entry: Entry, now: float, *, urgent: bool) -> None:
         """Say again what we said, with the certificate that we have now."""
         body = entry.body
-        if isinstance(body, Orders):
+        if isinstance(body, Orders | Alerts):
             body = aged(body, max(0, round((now - entry.heard_at) * 1000)))
         self.publish(body, now, urgent=urgent)
 

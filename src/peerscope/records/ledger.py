@@ -212,6 +212,10 @@ class Ledger:
         if len(self._buried) > self.config.origins_max:
             del self._buried[next(iter(self._buried))]
 
+    def unbury(self, peer: PeerRef) -> None:
+        """Its older records count again."""
+        self._buried.pop(peer, None)
+
     def is_buried(self, peer: PeerRef, version: int | None = None) -> bool:
         """The peer is forgotten, and a record of this version would not bring it back."""
         grave = self._buried.get(peer)
