@@ -140,7 +140,9 @@ def _peer_down(sight: Sight) -> Iterator[Reading]:
             accusers = tuple(accusation.observer for accusation in found.accusations if accusation.counts)
             yield Reading(
                 subject=vertex_of(peer),
-                text=f"{found.accusing} of {found.voices} observers no longer hear {short(peer)}",
+                text=f"{found.accusing} of {found.voices} observers no longer hear {short(peer)}"
+                if found.accusations
+                else f"nobody hears {short(peer)}, and nobody who watched it still runs",
                 confirmed_by=accusers[:CONFIRMED_BY_MAX],
             )
 

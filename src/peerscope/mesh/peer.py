@@ -121,6 +121,7 @@ class Peer:
         self.neighbourhood = Neighbourhood(self.me, config.links, rng)
         self.borders = Borders(self.me, config.zones, self.ledger, self.abroad, self.neighbourhood, self._farewell, now)
         self.membership = Membership(
+            self.me,
             self.ledger,
             self.neighbourhood,
             config.detector,

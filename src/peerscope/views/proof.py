@@ -60,10 +60,17 @@ def evidence_view(moment: Moment, peer: PeerId) -> EvidenceView:
         quorum=found.quorum,
         accusations=accusations,
         heard_by=tuple(observer.hex() for observer in found.heard_by),
-        arithmetic=arithmetic(found.accusing, found.voices, len(found.observers), found.quorum)
+        arithmetic=_silence(moment, peer)
+        if peer in moment.unwatched
+        else arithmetic(found.accusing, found.voices, len(found.observers), found.quorum)
         + (f", and one alone needs {found.patience:g} times the silence" if found.patience > 1 else ""),
         partition=PartitionView(len(group.peers), tuple(p.hex() for p in group.peers)) if group else None,
     )
+
+
+def _silence(moment: Moment, peer: PeerId) -> str:
+    newest = max(entry.heard_at for entry in moment.ledger.entries(peer))
+    return f"nobody watches this peer, and it has said nothing for {moment.now - newest:.0f} s"
 
 
 def arithmetic(accusing: int, voices: int, observers: int, quorum: int) -> str:
