@@ -291,6 +291,19 @@ class TestForgotten:
     def test_an_older_aggregator_that_says_resolved_of_a_forgotten_peer_is_not_believed(self, scene: Scene) -> None:
         assert self.ended(scene, (), (), self.TOLD, known=False).state == "forgotten"
 
+    def test_what_aggregators_of_earlier_versions_still_say_of_a_buried_peer_does_not_stand(self, scene: Scene) -> None:
+        at = lose(scene.book, self.GONE, range(self.GONE))
+        for number in [number for number in scene.numbers() if number != self.GONE][:3]:
+            scene.down(number, self.GONE, at=at)
+        assert scene.look(at)
+        gone, ledger = scene.book[self.GONE], scene.book.ledger
+        ledger.forget(gone)
+        assert scene.look(at + 1), "it may be that we have only just started"
+        ledger.bury(ref(gone), 2**53 - 1, until=at + 1000)
+        scene.look(at + 2)
+        assert scene.look(at + 2 + GRACE_S) == {}
+        assert [alert.state for alert in scene.board.alerts()] == ["forgotten"]
+
     def test_an_own_alert_that_nobody_states_any_more_ends_with_its_peer(self, scene: Scene) -> None:
         scene.state(3, BUSY)
         assert scene.look(2.0)

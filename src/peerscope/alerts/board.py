@@ -110,15 +110,17 @@ def _middle(claims: list[Claim]) -> Claim:
 
 
 def _is_denied(moment: Moment, firing: list[Claim]) -> bool:
-    """Our own evidence says that the subject lives: it has spoken since, and nobody misses it."""
+    """Our own evidence says that the subject lives: it has spoken since, and nobody misses it. Or it is forgotten: an
+    aggregator of an earlier version does not obey the order."""
     rule, subject = firing[0].statement.rule, firing[0].statement.subject
     if rule not in EVIDENCED:
         return False
     if subject.startswith(PREFIX) and moment.partitions:
         return False
-    peer = _peer(moment, subject.removeprefix(PREFIX))
+    name = subject.removeprefix(PREFIX)
+    peer = _peer(moment, name)
     if peer is None:
-        return False
+        return is_unknown(name, moment.ledger) and moment.ledger.is_buried(PeerRef(bytes.fromhex(name)))
     if moment.verdict(peer) is Verdict.LEFT:
         return True
     since = median_low(one.fired_at for one in firing)
