@@ -14,6 +14,7 @@ for both.
 from __future__ import annotations
 
 from collections.abc import Callable, Set
+from heapq import nlargest
 
 from msgspec import Struct
 
@@ -27,6 +28,8 @@ from peerscope.records.ledger import Ledger
 
 STANDS_S = 7 * 86_400.0
 """An order holds for so long: seven times as long as carriers remember by default."""
+STANDING_MAX = 1024
+"""Orders that count in the whole network, the latest ones: each is looked at every second."""
 STRANGER_AHEAD_MS = 60_000
 """An order about a peer that we do not know may reach so far into our own future, and no further: its subject has to
 outbid it with its version clock."""
@@ -66,7 +69,8 @@ def latest_orders(abroad: Ledger, now: float, obeys: Callable[[PeerId], bool]) -
             known = found.get(PeerId(said.peer))
             if now - order.at <= STANDS_S and (known is None or (order.at, order.by) > (known.at, known.by)):
                 found[PeerId(said.peer)] = order
-    return found
+    latest = nlargest(STANDING_MAX, found, key=lambda subject: (found[subject].at, subject))
+    return {subject: found[subject] for subject in latest}
 
 
 def last_version(ledger: Ledger, peer: PeerId, now: float) -> int:
