@@ -16,7 +16,7 @@ from peerscope.alerting import Alerting
 from peerscope.alerts.endings import Ending, membership
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
+from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingForget, StandingSilence
 from peerscope.alerts.rules import Rule
 from peerscope.alerts.surroundings import labels_with_version
 from peerscope.asking import Asking
@@ -38,7 +38,7 @@ from peerscope.notifying import Notifying
 from peerscope.outlook import Outlook, SelfView
 from peerscope.preparation import prepare
 from peerscope.records.bodies import Profile
-from peerscope.records.identity import short
+from peerscope.records.identity import PeerId, short
 from peerscope.sources.events import Event, Message
 from peerscope.sources.geo import Lookup, country
 from peerscope.sources.host import Host
@@ -225,6 +225,17 @@ class Monitor(Outlook):
     def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
         """Somebody looks after this alert or incident: it is not repeated. Raises `ConfigError`."""
         return self.notifying.book.acknowledge(key, author, reason)
+
+    def forget(self, peer: PeerId, author: str, reason: str = "", *, force: bool = False) -> StandingForget:
+        """Have the whole network forget a known peer until it speaks again; one that is alive only by `force`.
+
+        Raises `ConfigError`.
+        """
+        return self.notifying.forget(peer, author, reason, force=force)
+
+    def remember(self, peer: PeerId) -> bool:
+        """Take back that a peer is forgotten, wherever it was ordered. False if it is not forgotten."""
+        return self.notifying.book.remember(peer)
 
     def threats(self) -> list[Finding]:
         """What threatens any peer of the network, the gravest first."""

@@ -218,6 +218,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             coordinates=self.coordinates,
             zones=self.zones,
             limits=self.limits,
+            obeyed=self.notify.obeyed(is_public=self.network.public),
             trusted=frozenset((*self.threats.trusted, *(PeerId(bytes.fromhex(one)) for one in self.notify.trusted))),
         )
 

@@ -18,7 +18,7 @@ from peerscope.alerts.aggregators import aggregators
 from peerscope.alerts.endings import Ending
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
+from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingForget, StandingSilence
 from peerscope.alerts.present import as_it_is
 from peerscope.alerts.rules import Rule
 from peerscope.alerts.shown import is_clearing
@@ -322,6 +322,17 @@ class Outlook(ABC):
     @abstractmethod
     def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
         """Somebody looks after this alert or incident: it is not repeated. Raises `ConfigError`."""
+
+    @abstractmethod
+    def forget(self, peer: PeerId, author: str, reason: str = "", *, force: bool = False) -> StandingForget:
+        """Have the whole network forget a known peer until it speaks again; one that is alive only by `force`.
+
+        Raises `ConfigError`.
+        """
+
+    @abstractmethod
+    def remember(self, peer: PeerId) -> bool:
+        """Take back that a peer is forgotten, wherever it was ordered. False if it is not forgotten."""
 
     @abstractmethod
     def threats(self) -> list[Finding]:

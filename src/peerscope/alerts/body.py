@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from peerscope.alerts.conditions import Key
+from peerscope.alerts.gone import ENDED, FORGOTTEN
 from peerscope.alerts.lifecycle import Condition, State
 from peerscope.alerts.rules import Rule
 from peerscope.mesh.checks import printable
@@ -79,7 +80,9 @@ def _statement(key: Key, condition: Condition, shared: set[str], now: float) -> 
     if name not in shared:
         metadata = [*_introduction(condition.rule, name), *metadata]
     if condition.is_lost:
-        metadata.insert(0, ("ended", "unknown"))
+        metadata.insert(0, (ENDED, "unknown"))
+    if condition.is_forgotten:
+        metadata.insert(0, (ENDED, FORGOTTEN))
     return Statement(
         rule=_plain(name, NAME_MAX),
         subject=_plain(subject, NAME_MAX),

@@ -41,6 +41,8 @@ class Group(Struct, frozen=True):
     acknowledged: bool = False
     episode: int = 0
     """Names this time that it fires, alike at every peer with the same alerts: below 2**53, the last byte 0."""
+    forgotten: bool = False
+    """It is over because those it is about were forgotten: they never came back."""
 
 
 def groups(
@@ -71,7 +73,7 @@ def groups(
                 earlier.setdefault(alert.id, []).extend((name, incident.started_at) for name in known_as)
         found.append(_of_incident(incident, members, orders, url, quiet))
     for alert in by_id.values():
-        if alert.id in open_now or (alert.state == "resolved" and alert.id in earlier):
+        if alert.id in open_now or (alert.state != "firing" and alert.id in earlier):
             continue  # the incident speaks for it
         last = told_as(alert)
         names = [*earlier.get(alert.id, ()), *([(last, alert.started_at)] if last else [])]
@@ -98,13 +100,14 @@ def _of_alert(alert: Alert, told_as: tuple[tuple[str, float], ...], url: str, qu
         description=alert.description,
         alerts=(alert,),
         url=url,
-        state="resolved" if alert.state == "resolved" else "firing",
+        state="firing" if alert.state == "firing" else "resolved",
         started_at=alert.started_at,
         resolved_at=alert.resolved_at,
         told_as=told_as,
         silenced=alert.silenced_by is not None or alert.rule in quiet,
         acknowledged=alert.acknowledged_by is not None,
         episode=_episode((alert,)),
+        forgotten=alert.state == "forgotten",
     )
 
 
@@ -130,6 +133,7 @@ def _of_incident(
         silenced=is_silenced or (bool(firing) and all(alert.silenced_by or alert.rule in quiet for alert in firing)),
         acknowledged=is_known or (bool(firing) and all(alert.acknowledged_by for alert in firing)),
         episode=_episode(members),
+        forgotten=incident.state != "open" and any(alert.state == "forgotten" for alert in members),
     )
 
 

@@ -9,7 +9,8 @@ from msgspec import Struct
 from peerscope.records.alerts import Severity
 from peerscope.records.identity import PeerId
 
-State = Literal["pending", "firing", "resolved"]
+State = Literal["pending", "firing", "resolved", "forgotten"]
+"""`forgotten`: it ended because everybody it was about was forgotten and never came back."""
 
 
 class Reading(Struct, frozen=True):
@@ -53,6 +54,7 @@ class Alert(Struct, frozen=True):
     started_at: float
     """Unix seconds by our own clock, reckoned from ages: comparable between alerts."""
     resolved_at: float | None = None
+    """When it ended, be it resolved or forgotten."""
     uncertainty_s: float = 0.0
     """How far `started_at` may be off, from the hops it came."""
     flapping: bool = False

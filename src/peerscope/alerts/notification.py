@@ -62,7 +62,7 @@ FORGET_S = 60.0
 EPISODES_MAX = 20_000
 """As many as a board shows alerts; beyond, the oldest that are shown no more go first."""
 
-Reason = Literal["new", "worse", "update", "again", "resolved", "lost", "missed"]
+Reason = Literal["new", "worse", "update", "again", "resolved", "forgotten", "lost", "missed"]
 
 
 class NotifierConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,8 +90,8 @@ class Message(Struct, frozen=True):
     what: What
     reason: Reason
     """Why now: it is new, it got worse, it is known under other names, it was told and nobody looks after it, or it is
-    over. "lost": nobody states it any more, and nobody saw its end. "missed": it is over, and no message of its
-    beginning could be delivered."""
+    over: resolved, or forgotten without ever coming back. "lost": nobody states it any more, and nobody saw its end.
+    "missed": it is over, and no message of its beginning could be delivered."""
     group: Group
     severity: Severity
     updates: tuple[str, ...] = ()
@@ -330,6 +330,8 @@ class Notifier:
         repeat = 0
         if what == RESOLVED:
             reason = "missed" if episode.is_missed else "resolved" if group.resolved_at is not None else "lost"
+            if group.forgotten:
+                reason = "forgotten"
             updates = tuple(carried(self._episodes, group.key))
         elif what == ESCALATED:
             reason, repeat = "again", episode.repeats + 1

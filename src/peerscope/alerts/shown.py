@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import StandingAcknowledgement, StandingSilence
+from peerscope.alerts.orders import StandingAcknowledgement, StandingForget, StandingSilence
 
 
 class AlertView(Alert, frozen=True):
@@ -34,6 +34,12 @@ class SilenceView(StandingSilence, frozen=True):
 
 class AcknowledgementView(StandingAcknowledgement, frozen=True):
     """Somebody looks after an alert or incident."""
+
+    age_s: float | None = None
+
+
+class ForgottenView(StandingForget, frozen=True):
+    """A peer that is to be forgotten until it speaks again."""
 
     age_s: float | None = None
 

@@ -1,4 +1,4 @@
-"""Verbs about alerts: alerts, incidents, silence, silences, unsilence, ack."""
+"""Verbs about alerts and orders: alerts, incidents, silence, silences, unsilence, ack, forget, forgotten."""
 
 from __future__ import annotations
 
@@ -190,6 +190,51 @@ def ack(id: str, reason: str, author: str | None, api: str, token: str, as_json:
     click.echo(json.dumps(made) if as_json else f"{made['author']} looks after {made['key']}")
 
 
+@click.command()
+@click.argument("id")
+@click.option("--force", is_flag=True, help="Also if it is alive: then its next record brings it back.")
+@click.option("--undo", is_flag=True, help="Take the order back instead.")
+@click.option("--reason", default="", help="Why; everybody sees it.")
+@click.option("--author", help="Who says so (default: your user name).")
+@api_options
+def forget(
+    id: str, force: bool, undo: bool, reason: str, author: str | None, api: str, token: str, as_json: bool
+) -> None:
+    """Have the whole network forget a peer that is gone for good.
+
+    ID is a peer of this zone; the beginning of an id is enough. Its alerts end as forgotten. If it speaks again, the
+    network knows it again.
+    """
+    if undo:
+        lifted = order(api, token, "DELETE", f"/api/v1/forgotten/{_quoted(id, 'forgotten')}")
+        click.echo(json.dumps(lifted) if as_json else f"{lifted['id'][:SHORT_HEX]} is no longer to be forgotten")
+        return
+    body = {"peer": id.strip(), "force": force, "reason": reason, "author": author or _author()}
+    made = order(api, token, "POST", "/api/v1/forgotten", body)
+    name = made["id"][:SHORT_HEX]
+    click.echo(
+        json.dumps(made) if as_json else f"{name} is forgotten until it speaks; `peerscope forget --undo {name}`"
+    )
+
+
+@click.command()
+@api_options
+def forgotten(api: str, token: str, as_json: bool) -> None:
+    """Peers that operators declared gone for good and that have not spoken since."""
+    found = ask_all(api, token, "/api/v1/forgotten")
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    if not found:
+        click.echo("nobody is forgotten")
+        return
+    table = Table("peer", "ordered", "author", "reason", box=None, pad_edge=False)
+    for one in sorted(found, key=lambda one: one["age_s"]):
+        ago = f"{age(one['age_s'])} ago"
+        table.add_row(*(Text(cell) for cell in (one["id"][:SHORT_HEX], ago, one["author"], one["reason"])))
+    Console().print(table)
+
+
 def _rules(found: list[Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
@@ -260,8 +305,9 @@ def drawn(nodes: Iterable[dict[str, Any]]) -> Tree:
     return root
 
 
-def _quoted(name: str) -> str:
+def _quoted(name: str, verb: str = "silences") -> str:
     name = name.strip()
     if not name or not set(name) <= set("0123456789abcdef"):
-        raise click.BadParameter(f"{name!r} is no silence: hexadecimal digits, as `peerscope silences` prints them")
+        kind = {"silences": "silence", "forgotten": "id of a peer"}[verb]
+        raise click.BadParameter(f"{name!r} is no {kind}: hexadecimal digits, as `peerscope {verb}` prints them")
     return name

@@ -158,6 +158,8 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
     parts = [(name, health[f"{name}_peers"]) for name in STATUSES if f"{name}_peers" in health]
     shown = [Text(f"{count} {name}", STYLES.get(name, "")) for name, count in parts if count]
     console.print(line + Text(", ").join(shown))
+    if unintroduced := health.get("unintroduced_peers", 0):
+        console.print(Text(f"  {unintroduced} more send reports, and their profiles are not here", "yellow"))
     middle, mean = _milliseconds(health["median_latency_s"]), _milliseconds(health["average_latency_s"])
     console.print(f"  connectivity {_percent(health['connectivity'])}   latency {middle} median, {mean} mean")
     region = f" in {me['region']}" if me["region"] else ""

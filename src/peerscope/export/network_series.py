@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from prometheus_client.core import InfoMetricFamily, Metric
 
 from peerscope.agent import Monitor
+from peerscope.alerts.model import State
 from peerscope.export.families import CLASSES, PREFIX, gauge, gauges, measured, spread, states
 from peerscope.export.names import OF_THE_NETWORK
 from peerscope.mesh.evidence import Verdict
@@ -62,10 +63,13 @@ def every_peer(monitor: Monitor) -> Iterator[Metric]:
     yield from measured("peer_", views, SUBJECT)
 
 
+STATES: tuple[State, ...] = ("firing", "resolved", "forgotten")
+
+
 def _alerts(monitor: Monitor) -> Iterator[Metric]:
     """Every severity and state each time, so that a count that falls to 0 is told."""
     counts = Counter((alert.severity, alert.state) for alert in monitor.alerts())
-    told = [((name, state), float(counts[name, state])) for name in SEVERITIES for state in ("firing", "resolved")]
+    told = [((name, state), float(counts[name, state])) for name in SEVERITIES for state in STATES]
     yield gauges("network_alerts", "Alerts that fire, or ended within a day.", ("severity", "state"), told)
     opened = Counter(incident.severity for incident in monitor.incidents() if incident.state == "open")
     values = [((name,), float(opened[name])) for name in SEVERITIES]

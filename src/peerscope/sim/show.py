@@ -18,7 +18,7 @@ from peerscope import __version__
 from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence, standing
+from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingForget, StandingSilence, standing
 from peerscope.alerts.rules import Rule
 from peerscope.asking import Asking
 from peerscope.chronicle import Chronicle
@@ -162,6 +162,12 @@ class Show(Outlook):
         raise ConfigError(NOBODY)
 
     def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
+        raise ConfigError(NOBODY)
+
+    def forget(self, peer: PeerId, author: str, reason: str = "", *, force: bool = False) -> StandingForget:
+        raise ConfigError(NOBODY)
+
+    def remember(self, peer: PeerId) -> bool:
         raise ConfigError(NOBODY)
 
     def threats(self) -> list[Finding]:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from peerscope.mesh import evidence
 from peerscope.mesh.evidence import Assessment, Evidence, Verdict
+from peerscope.mesh.unwatched import unwatched
 from peerscope.records.bodies import Kind, LinkReading, Profile, Report
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Ledger
@@ -72,11 +73,19 @@ class Moment:
     @cached_property
     def evidence(self) -> dict[PeerId, Evidence]:
         """Evidence about each of `peers`, with those lost together called partitioned."""
-        found = self._single
-        apart = {peer for group in self.partitions for peer in group.peers}
-        if not apart:
-            return found
-        return {peer: replace(e, verdict=Verdict.PARTITIONED) if peer in apart else e for peer, e in found.items()}
+        found = dict(self._single)
+        for group in self.partitions:
+            for peer in group.peers:
+                found[peer] = replace(found[peer], verdict=Verdict.PARTITIONED)
+        for peer in self.unwatched - {peer for group in self.partitions for peer in group.peers}:
+            found[peer] = replace(found[peer], verdict=Verdict.DOWN)
+        return found
+
+    @cached_property
+    def unwatched(self) -> frozenset[PeerId]:
+        """Peers that are down by their silence alone: nobody is left who could accuse them."""
+        alive = (peer for peer, found in self._single.items() if found.verdict is Verdict.ALIVE)
+        return unwatched(self.ledger, self.me, alive, self.now)
 
     @cached_property
     def partitions(self) -> list[Partition]:

@@ -74,7 +74,9 @@ def evidence_view(moment: Moment, peer: PeerId) -> EvidenceView:
         quorum=found.quorum,
         accusations=accusations,
         heard_by=tuple(observer.hex() for observer in found.heard_by if ref(observer) not in moment.gone),
-        arithmetic=_unwatched(found)
+        arithmetic=_silence(moment, peer)
+        if peer in moment.unwatched
+        else _unwatched(found)
         or arithmetic(found.accusing, found.voices, len(found.observers), found.quorum)
         + (f", and one alone needs {found.patience:g} times the silence" if found.patience > 1 else ""),
         partition=PartitionView(len(group.peers), tuple(p.hex() for p in group.peers)) if group else None,
@@ -90,6 +92,11 @@ def _unwatched(found: Evidence) -> str:
         f"unwatched: nobody that watched this peer is left; not heard for {max(silences_s):.0f} s, "
         f"as {found.accusing} of {len(found.observers)} survivors report; {found.quorum} needed"
     )
+
+
+def _silence(moment: Moment, peer: PeerId) -> str:
+    newest = max(entry.heard_at for entry in moment.ledger.entries(peer))
+    return f"nobody watches this peer, and it has said nothing for {moment.now - newest:.0f} s"
 
 
 def arithmetic(accusing: int, voices: int, observers: int, quorum: int) -> str:

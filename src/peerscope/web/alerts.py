@@ -14,17 +14,20 @@ from starlette.routing import Route
 
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import FOR_S_MAX
+from peerscope.alerts.orders import FOR_S_MAX, refusal
 from peerscope.alerts.rules import Rule
-from peerscope.alerts.shown import AcknowledgementView, AlertView, IncidentView, SilenceView
+from peerscope.alerts.shown import AcknowledgementView, AlertView, ForgottenView, IncidentView, SilenceView
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import MATCHERS_MAX, Severity
+from peerscope.records.identity import PeerId
 from peerscope.views.ages import aged
 from peerscope.web.answers import answer, choice, find_peer, monitor_of, page
 from peerscope.web.bodies import Body
 from peerscope.zones.whole import Headline
 
-STATES = ("firing", "resolved")
+OVER = ("resolved", "forgotten")
+STATES = ("firing", *OVER, "ended")
+"""`ended`: over, be it resolved or forgotten."""
 SEVERITIES = tuple(severity.name.lower() for severity in Severity)
 NO_YES = ("0", "1")
 AUTHOR = "api"
@@ -68,8 +71,19 @@ class AcknowledgementOrder(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=160)] = ""
 
 
+class ForgetOrder(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which peer is gone for good."""
+
+    peer: Annotated[str, Meta(min_length=1, max_length=64)]
+    """Its id; any unambiguous beginning will do."""
+    force: bool = False
+    """Also if it is alive: then its next record brings it back."""
+    author: Annotated[str, Meta(min_length=1, max_length=64)] = AUTHOR
+    reason: Annotated[str, Meta(max_length=160)] = ""
+
+
 class Lifted(Struct, frozen=True):
-    """A silence that holds no more."""
+    """An order that holds no more."""
 
     id: str
     lifted: bool
@@ -77,15 +91,15 @@ class Lifted(Struct, frozen=True):
 
 
 async def alerts(request: Request) -> Response:
-    """Active alerts of the whole network, by id; with `all=1` or `state=resolved` also what ended within a day."""
+    """Active alerts of the whole network, by id; with `all=1` or another `state` also what ended within a day."""
     query = request.query_params
     everything, state = choice(request, "all", NO_YES) == "1", choice(request, "state", STATES)
     severity = choice(request, "severity", SEVERITIES)
     peer = find_peer(request, query["peer"]).hex() if "peer" in query else None
     found = [
         one
-        for one in monitor_of(request).alerts(active_only=not everything and state != "resolved")
-        if state in (None, one.state)
+        for one in monitor_of(request).alerts(active_only=not everything and state in (None, "firing"))
+        if (state in (None, one.state) or (state == "ended" and one.state in OVER))
         and severity in (None, one.severity)
         and peer in (None, one.peer_id)
         and all(query.get(field) in (None, getattr(one, field)) for field in ("type", "rule", "region"))
@@ -167,6 +181,33 @@ async def acknowledge(request: Request) -> Response:
     return _ordered(request, made)
 
 
+async def forgotten(request: Request) -> Response:
+    """Peers that operators declared gone for good and that have not spoken since, by id."""
+    return page(request, _aged(request, ForgottenView, monitor_of(request).orders().forgotten), lambda one: one.id)
+
+
+async def forget(request: Request) -> Response:
+    """Have the whole network forget a peer of our zone until it speaks again. 409 if it is alive, unless forced."""
+    order, monitor = await _read(request, ForgetOrder), monitor_of(request)
+    peer = find_peer(request, order.peer)
+    said = refusal(monitor.moment(), peer, force=order.force)
+    if said is not None:
+        raise HTTPException(409, said)
+
+    def made() -> ForgottenView:
+        known = monitor.forget(peer, order.author, order.reason, force=order.force)
+        return aged(ForgottenView, known, monitor.moment().wall)
+
+    return _ordered(request, made)
+
+
+async def remember(request: Request) -> Response:
+    """Take back that a peer is forgotten, at whichever peer it was ordered."""
+    monitor = monitor_of(request)
+    name = _one(monitor.orders().forgotten, request.path_params["name"], "forgotten peer").id
+    return _ordered(request, lambda: Lifted(name, monitor.remember(PeerId(bytes.fromhex(name)))))
+
+
 async def rules(request: Request) -> Response:
     """The rules of this peer, with what each means and what to look at first."""
     return answer(sorted(monitor_of(request).config.alert_rules(), key=lambda rule: rule.name))
@@ -210,6 +251,7 @@ LISTED_BY = {
     "alert": "alerts --all",
     "incident": "incidents --all",
     "silence": "silences",
+    "forgotten peer": "forgotten",
     "active alert or open incident": "alerts",
 }
 """The verb that lists each kind of thing."""
@@ -224,6 +266,9 @@ ROUTES = [
     Route("/api/v1/silences/{name}", unsilence, methods=["DELETE"]),
     Route("/api/v1/acknowledgements", acknowledgements),
     Route("/api/v1/acknowledgements", acknowledge, methods=["POST"]),
+    Route("/api/v1/forgotten", forgotten),
+    Route("/api/v1/forgotten", forget, methods=["POST"]),
+    Route("/api/v1/forgotten/{name}", remember, methods=["DELETE"]),
     Route("/api/v1/rules", rules),
 ]
 ANSWERS: dict[str, Any] = {
@@ -236,6 +281,9 @@ ANSWERS: dict[str, Any] = {
     "/api/v1/silences/{name}": Lifted,
     "/api/v1/acknowledgements": list[AcknowledgementView],
     "POST /api/v1/acknowledgements": AcknowledgementView,
+    "/api/v1/forgotten": list[ForgottenView],
+    "POST /api/v1/forgotten": ForgottenView,
+    "/api/v1/forgotten/{name}": Lifted,
     "/api/v1/rules": list[Rule],
 }
 PARAMETERS: dict[str, tuple[str, ...]] = {
@@ -243,5 +291,10 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "/api/v1/incidents": ("all", "limit", "cursor"),
     "/api/v1/silences": ("limit", "cursor"),
     "/api/v1/acknowledgements": ("limit", "cursor"),
+    "/api/v1/forgotten": ("limit", "cursor"),
 }
-BODIES = {"/api/v1/silences": Body(kind=SilenceOrder), "/api/v1/acknowledgements": Body(kind=AcknowledgementOrder)}
+BODIES = {
+    "/api/v1/silences": Body(kind=SilenceOrder),
+    "/api/v1/acknowledgements": Body(kind=AcknowledgementOrder),
+    "/api/v1/forgotten": Body(kind=ForgetOrder),
+}

@@ -59,7 +59,7 @@ function signalOf(first) {
 
 function AlertRow({ alert, isOfPeer }) {
   const isOpen = opened.value === alert.id;
-  const isOver = alert.state === "resolved";
+  const isOver = alert.state === "resolved" || alert.state === "forgotten";
   return html`<li class=${`alert ${alert.state}`} data-testid=${`alert-${alert.id}`} data-state=${alert.state} data-severity=${alert.severity}>
     <div class="line">
       <${Severity} of=${alert.severity} label />
@@ -71,6 +71,7 @@ function AlertRow({ alert, isOfPeer }) {
       ${alert.flapping && html`<span class="mark" title="It comes and goes">flapping</span>`}
       ${alert.clearing && html`<span class="mark" title="Its condition is over; the alert ends when that has lasted">over for now</span>`}
       ${alert.state === "pending" && html`<span class="mark" title="Not yet true for long enough">pending</span>`}
+      ${alert.state === "forgotten" && html`<span class="mark" title="The network has forgotten it: it never came back">forgotten</span>`}
       <${Marks} of=${alert} />
       <span class="muted"><${Since} from=${alert.started_at} to=${isOver ? alert.resolved_at : null} /></span>
     </div>

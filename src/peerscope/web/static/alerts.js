@@ -72,7 +72,7 @@ function Quiet({ where }) {
 }
 
 function Ended() {
-  const { value, error } = useAnswer("alerts?state=resolved&limit=200", ENDED_MS);
+  const { value, error } = useAnswer("alerts?state=ended&limit=200", ENDED_MS);
   const closed = live.trouble.value.incidents.filter(({ state }) => state !== "open");
   if (value === null) return html`<p class="muted">${error ? plain(error.message, 120) : "Loading…"}</p>`;
   if (value.length === 0 && closed.length === 0) return html`<div class="empty small"><h3>Nothing ended within a day</h3>
