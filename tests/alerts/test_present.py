@@ -95,13 +95,15 @@ def test_a_region_has_the_counts_of_its_peers_whether_it_is_critical_or_not() ->
     alert = stated("region-critical", "eu", region="eu")
     well = now(alert, book.moment(1.0))
     assert well.clearing
-    assert "4 of 4 peers healthy, 0 down" in well.description
+    assert "4 of 4 peers healthy, 0 degraded, 0 unhealthy, 0 down" in well.description
     at = lose(book, 0, [1, 2, 3])
     for number in (1, 2):
         book.accuse(3, [0, number], at=at, silence_s=5.0)
     moment = book.moment(at)
     (eu,) = regions(moment)
-    assert f"{eu.healthy_peers} of 4 peers healthy, {eu.down_peers} down" in now(alert, moment).description
+    told = now(alert, moment).description
+    assert f"{eu.healthy_peers} of 4 peers healthy" in told
+    assert f"{eu.unhealthy_peers} unhealthy, {eu.down_peers} down" in told
     assert now(replace(alert, id="region-critical-us", region="us"), moment).clearing  # nobody is left there
 
 

@@ -31,7 +31,7 @@ STANDS_S = 7 * 86_400.0
 STANDING_MAX = 1024
 """Orders that count in the whole network, the latest ones: each is looked at every second."""
 FUTURE_MS = 2_000
-"""An order may reach so far beyond where the version clock of its subject can stand, for the time that records travel."""
+"""An order may reach so far beyond where its subject's version clock can stand: records take time to travel."""
 STRANGER_AHEAD_MS = 60_000
 """An order about a peer that we do not know may reach so far into our own future, and no further: its subject has to
 outbid it with its version clock."""

@@ -8,12 +8,12 @@ so that whoever answers for a name cannot stand in for the peer.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.util import find_spec
 
 from msgspec import Struct
 
 from peerscope.addresses import is_direct, is_ip, is_name, is_port
 from peerscope.errors import ConfigError
+from peerscope.extras import brought_by
 from peerscope.records.identity import PEER_ID_BYTES, PeerId
 from peerscope.transport.iroh import parse_ticket
 
@@ -65,11 +65,8 @@ def parse_join(entry: str) -> tuple[PeerId, Start]:
         return peer, Start(addresses)
     peer = _id(identity, text)
     if is_name(place):
-        if find_spec("dns") is None:
-            raise ConfigError(
-                f"{place!r} has no port, so its SRV records have to be asked for, which needs the extra `dns`: "
-                "pip install 'peerscope[dns]', or give the port"
-            )
+        with brought_by("dns", f"{place!r} has no port, and asking for its SRV records"):
+            import dns.resolver  # noqa: F401
         return peer, Start(names=(place,))
     if is_direct(place):
         return peer, Start((place,))
