@@ -14,7 +14,7 @@ from msgspec import Struct
 from peerscope.alerts.endings import certificate_reading, file_reading, lapsed_readings
 from peerscope.alerts.model import Reading
 from peerscope.alerts.own import Own
-from peerscope.mesh import evidence
+from peerscope.mesh import observers
 from peerscope.mesh.evidence import Evidence, Verdict
 from peerscope.records.alerts import CONFIRMED_BY_MAX
 from peerscope.records.bodies import CHECKS, RATIO_ONE, Status
@@ -269,8 +269,8 @@ def _clock_skew(sight: Sight) -> Iterator[Reading]:
         subject = moment.ledger.find(name)
         if subject is None or max(map(abs, skews.values())) <= SKEW_S or len(skews) < TELLERS_MIN:
             continue
-        watchers = evidence.watchers(moment.ledger, subject)
-        tellers = [watcher for watcher in watchers if evidence.hears(moment.ledger, watcher, subject, moment.now)]
+        watchers = observers.watchers(moment.ledger, subject)
+        tellers = [watcher for watcher in watchers if observers.hears(moment.ledger, watcher, subject, moment.now)]
         if len(tellers) < TELLERS_MIN:
             continue
         measured = sorted(skews.get(teller, 0) for teller in tellers)

@@ -18,7 +18,7 @@ from heapq import nlargest
 
 from msgspec import Struct
 
-from peerscope.mesh.evidence import is_reporting
+from peerscope.mesh.observers import is_reporting
 from peerscope.mesh.register import Register
 from peerscope.mesh.voice import Voice
 from peerscope.records.alerts import Orders

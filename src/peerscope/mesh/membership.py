@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from peerscope.mesh.detector import DetectorConfig
-from peerscope.mesh.evidence import Assessment, Verdict, accused
+from peerscope.mesh.evidence import Assessment, Verdict
 from peerscope.mesh.neighbourhood import Neighbourhood
+from peerscope.mesh.observers import accused
 from peerscope.mesh.unwatched import unwatched
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId

@@ -49,7 +49,6 @@ from peerscope.mesh.events import (
     Received,
     WallClock,
 )
-from peerscope.mesh.evidence import has_left, is_reporting
 from peerscope.mesh.forgetting import Forgetting
 from peerscope.mesh.inquiries import Inquiries
 from peerscope.mesh.inquiry import Answer
@@ -61,6 +60,7 @@ from peerscope.mesh.lookout import Lookout
 from peerscope.mesh.membership import Membership
 from peerscope.mesh.messages import Bye, Challenge, Hello, Neighbors, decode
 from peerscope.mesh.neighbourhood import Neighbourhood
+from peerscope.mesh.observers import has_left, is_reporting
 from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import Reporter
 from peerscope.mesh.room import STRANGERS_MAX, Room

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from peerscope.mesh.evidence import has_left, is_reporting
+from peerscope.mesh.observers import has_left, is_reporting
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from peerscope.mesh import evidence
+from peerscope.mesh import evidence, observers
 from peerscope.mesh.company import Company
 from peerscope.mesh.coordinates import Coordinates
 from peerscope.mesh.events import Outbox, Stored
@@ -112,7 +112,7 @@ class Voice:
             Observation(ref(link.peer), link.heard_ms(), round(link.quiet_s(now) * 1000))
             for link in self._watch.lost()
             if (link.peer in self._ledger or link.forgotten_at is not None)
-            and not evidence.has_left(self._ledger, link.peer)
+            and not observers.has_left(self._ledger, link.peer)
         ]
         newest = sorted(missed, key=lambda observation: observation.silence_ms)
         newest += self.survey.observations(now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from peerscope.mesh import evidence
+from peerscope.mesh import observers
 from peerscope.records.identity import ref
 from peerscope.views.moment import Moment
 
@@ -16,7 +16,7 @@ def ahead_of_network_s(moment: Moment) -> float | None:
     The median of what our neighbours measured of us by pings and report; before they do, of what we measured of them.
     Fewer than half of them with a wrong clock, or lying, cannot move it beyond what the others say.
     """
-    reports = (moment.fresh_report(watcher) for watcher in evidence.watchers(moment.ledger, moment.me))
+    reports = (moment.fresh_report(watcher) for watcher in observers.watchers(moment.ledger, moment.me))
     told = [link.skew_s for report in reports if report for link in report.links if link.peer == ref(moment.me)]
     if not told and (own := moment.fresh_report(moment.me)) is not None:
         told = [-link.skew_s for link in own.links]

@@ -11,7 +11,7 @@ from statistics import median_low
 
 from msgspec.structs import replace
 
-from peerscope.mesh import evidence
+from peerscope.mesh import observers
 from peerscope.mesh.evidence import Assessment, Evidence, Verdict
 from peerscope.mesh.unwatched import unwatched
 from peerscope.records.bodies import Kind, LinkReading, Profile, Report
@@ -111,7 +111,7 @@ class Moment:
         entry = self.ledger.get(peer, Kind.REPORT)
         if entry is None or not isinstance(entry.body, Report):
             return None
-        expired = self.now > entry.heard_at + evidence.EXPIRY_INTERVALS * entry.body.interval_ms / 1000
+        expired = self.now > entry.heard_at + observers.EXPIRY_INTERVALS * entry.body.interval_ms / 1000
         return None if expired else entry.body
 
     @cached_property
@@ -181,7 +181,7 @@ class Moment:
     @cached_property
     def _single(self) -> dict[PeerId, Evidence]:
         """Evidence about each peer by itself; only the accused are worth weighing."""
-        accused = evidence.accused(self.ledger)
+        accused = observers.accused(self.ledger)
         left, alive = Evidence(Verdict.LEFT), Evidence(Verdict.ALIVE)
         return {
             peer: self.weigh(peer) if peer in accused else left if self.profiles[peer].left else alive

@@ -7,7 +7,7 @@ from statistics import median
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.mesh import evidence
+from peerscope.mesh import observers
 from peerscope.records.bodies import CHECKS, RATIO_ONE, Check, Report, Status
 from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.views.metrics import MetricsView, metrics_view
@@ -139,7 +139,7 @@ def clock_skew_s(moment: Moment, peer: PeerId) -> float | None:
     """
     if not moment.is_living(peer):
         return None
-    watching = (watcher for watcher in evidence.watchers(moment.ledger, peer) if watcher in moment.profiles)
+    watching = (watcher for watcher in observers.watchers(moment.ledger, peer) if watcher in moment.profiles)
     reports = (moment.living_report(watcher) for watcher in watching)
     links = (link for report in reports if report for link in report.links)
     told: list[float] = [link.skew_s for link in links if link.peer == ref(peer)]
