@@ -1,6 +1,7 @@
 """What an agent measures of itself, its traffic and the node beside it, with a real peer behind a transport of ours."""
 
 import asyncio
+import resource
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -84,6 +85,30 @@ def test_what_the_agent_costs_and_loses(tmp_path: Path) -> None:
     assert metrics.agent.rss_kib is not None
     assert metrics.agent.rss_kib > 1024
     assert metrics.agent.cpu is not None
+
+
+def test_what_cannot_be_read_for_want_of_descriptors_is_unknown_and_ends_nothing(tmp_path: Path) -> None:
+    agent = Agent(tmp_path)
+
+    async def measured() -> tuple[Measured, Measured]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))  # what is open stays open
+        try:
+            without = await agent.meter.measure()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        return without, await agent.meter.measure()
+
+    without, with_some = asyncio.run(measured())
+    assert without.metrics is not None
+    assert with_some.metrics is not None
+    assert without.metrics.agent.rss_kib is None
+    assert without.metrics.agent.queued == 3  # known without opening anything
+    assert without.metrics.system.memory_used_kib is None
+    assert [check.status for check in without.checks].count(Status.UNKNOWN) >= 2
+    assert with_some.metrics.agent.rss_kib is not None
+    assert with_some.metrics.system.memory_used_kib is not None
+    assert Status.UNKNOWN not in [check.status for check in with_some.checks]
 
 
 def test_a_turn_that_comes_late_is_told_once(tmp_path: Path) -> None:

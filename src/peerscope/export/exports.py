@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from peerscope.export.config import ExportConfig
@@ -55,7 +55,7 @@ class Exports:
         """Why the receiver of remote write does not take samples; None while it does."""
         return self.remote_write.trouble if self.remote_write is not None else None
 
-    def parts(self) -> list[Coroutine[Any, Any, None]]:
+    def parts(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What has to run from now on; call it once the agent has a peer."""
         monitor, me = self._monitor, self._monitor.peer.me
         if self._config.otlp.endpoint:
@@ -71,7 +71,7 @@ class Exports:
         rng = random.Random(secrets.randbits(128))
         write = self._config.remote_write, self._receiver, monitor.state.path
         self.remote_write = RemoteWrite(*write, self._labels, self._is_elected, self._collect, rng)
-        return [self.remote_write.run()]
+        return [self.remote_write.run]
 
     async def close(self) -> None:
         """Let go of everything within two seconds, with what can be sent by then."""

@@ -63,13 +63,19 @@ class Attachment:
 
     async def run(self) -> None:
         """Ask until cancelled, then let the source go."""
-        self._loop = _loop_in_thread(f"source {self.name}")
+        while self._loop is None:
+            try:
+                self._loop = _loop_in_thread(f"source {self.name}")
+            except (OSError, RuntimeError) as error:  # no file descriptors, or no threads, are to be had
+                self._failed(f"cannot be asked: {error}")
+                await asyncio.sleep(self._wait_s())
         try:
             while True:
                 await self._turn()
                 await asyncio.sleep(self._wait_s())
         finally:
-            await self._close(self._loop)
+            loop, self._loop = self._loop, None
+            await self._close(loop)
 
     async def _turn(self) -> None:
         try:
@@ -172,5 +178,9 @@ def _loop_in_thread(name: str) -> asyncio.AbstractEventLoop:
         finally:
             loop.close()
 
-    threading.Thread(target=work, name=name, daemon=True).start()
+    try:
+        threading.Thread(target=work, name=name, daemon=True).start()
+    except RuntimeError:
+        loop.close()
+        raise
     return loop
