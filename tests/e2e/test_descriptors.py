@@ -1,0 +1,116 @@
+"""Real agents under small limits of file descriptors: whoever connects, they answer and report."""
+
+import contextlib
+import json
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from demo_network import eventually, first_line, get, start
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(sys.platform != "linux", reason="the limits of another process are set by prlimit(2)"),
+]
+CROWD = 300
+NONE_LEFT = 4
+"""Below the descriptors that any agent holds: it can open nothing more."""
+
+
+def until(truth: Callable[[], bool], what: str) -> None:
+    eventually(truth, what, within_s=90)
+
+
+class Limited:
+    """An agent that may have so many file descriptors."""
+
+    def __init__(self, place: Path, descriptors: int) -> None:
+        self._log = place / "log"
+        agent = [sys.executable, "-m", "peerscope", "run", "--json", "--until-eof", "--http", "127.0.0.1:0"]
+        command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *agent, "--state", str(place / "state")]
+        settings = place / "settings.toml"
+        settings.write_text("report.interval_s = 1.0\nhistory.interval_s = 1\n")
+        with self._log.open("w") as log:
+            self.process = start([*command, "--config", str(settings)], stdin=subprocess.PIPE, stderr=log)
+        self.ready: dict[str, Any] = json.loads(first_line(self.process))
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def hold_to(self, descriptors: int) -> None:
+        """From here on. What is open stays open."""
+        hard = resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE)[1]
+        resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (descriptors, hard))
+
+    def me(self) -> dict[str, Any]:
+        """What the agent last said of itself."""
+        found: dict[str, Any] = get(self.ready, f"/api/v1/peers/{self.ready['peer_id']}")
+        return found
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@contextlib.contextmanager
+def limited(place: Path, descriptors: int) -> Iterator[Limited]:
+    agent = Limited(place, descriptors)
+    try:
+        yield agent
+    finally:
+        agent.close()
+
+
+@pytest.mark.parametrize("descriptors", [128, 256])
+def test_idle_connections_beyond_the_limit_neither_end_an_agent_nor_keep_others_out(
+    tmp_path: Path, descriptors: int
+) -> None:
+    with limited(tmp_path, descriptors) as agent, contextlib.ExitStack() as crowd:
+        place = urlsplit(agent.ready["http"])
+        for _ in range(CROWD):
+            crowd.enter_context(socket.create_connection((place.hostname, place.port), 60))
+        began = time.monotonic()
+        until(lambda: agent.me()["age_s"] < time.monotonic() - began, "a report since all of them are there")
+        me = agent.me()
+        assert me["metrics"]["agent"]["rss_bytes"] > 0
+        assert me["checks"]["cpu"]["status"] != "unknown"
+        assert psutil.Process(agent.process.pid).num_fds() < descriptors
+        assert agent.process.poll() is None
+        assert agent.said == ""
+
+
+def test_an_agent_that_can_open_nothing_goes_on_and_takes_connections_in_again(tmp_path: Path) -> None:
+    with limited(tmp_path, 256) as agent:
+        until(lambda: agent.me()["metrics"] is not None, "it has measured itself")
+        agent.hold_to(NONE_LEFT)
+        place = urlsplit(agent.ready["http"])
+        with socket.create_connection((place.hostname, place.port), 60) as outside:  # waits in the kernel's queue
+            until(lambda: "own memory: " in agent.said, "a look has failed")
+            until(lambda: "a connection to the dashboard: " in agent.said, "it could not be taken in")
+            agent.hold_to(256)
+            outside.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert outside.recv(4096).startswith(b"HTTP/1.1 200 ")
+        began = time.monotonic()
+        until(lambda: agent.me()["age_s"] < time.monotonic() - began, "a report since")
+        me = agent.me()
+        assert me["metrics"]["agent"]["rss_bytes"] > 0
+        assert me["checks"]["cpu"]["status"] != "unknown"
+        with urlopen(agent.ready["http"] + "/metrics", timeout=60) as answer:
+            page = answer.read().decode().splitlines()
+        failures = dict(line.rsplit(" ", 1) for line in page if line.startswith("peerscope_look_failures_total"))
+        assert float(failures['peerscope_look_failures_total{look="own memory"}']) >= 1
+        tried = float(failures['peerscope_look_failures_total{look="a connection to the dashboard"}'])
+        assert 1 <= tried < 1000  # no busy loop
+        assert "Traceback" not in agent.said
+        assert agent.said.count("own memory: ") == 1  # however often it failed
