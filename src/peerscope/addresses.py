@@ -5,14 +5,16 @@ from __future__ import annotations
 import ipaddress
 
 from peerscope.errors import ConfigError
+from peerscope.numerals import whole
 
 
 def split_address(address: str, name: str) -> tuple[str, int]:
     """Host and port of "host:port" or "[v6]:port". Raises `ConfigError` under the given name."""
     host, separator, port = address.rpartition(":")
-    if not separator or not host or not port.isdecimal() or int(port) > 65535:
+    number = whole(port)
+    if not separator or not host or number is None or number > 65535:
         raise ConfigError(f'{name} is {address!r}; must be "host:port", for example "127.0.0.1:8080"')
-    return host.strip("[]"), int(port)
+    return host.strip("[]"), number
 
 
 def is_loopback(host: str) -> bool:
