@@ -183,7 +183,7 @@ def _print_ready(monitor: Any, *, as_json: bool) -> None:
 
 
 def _print_json(value: Any) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more; the agent goes on
+    with contextlib.suppress(OSError):  # nobody listens any more, or its disk is full; the agent goes on
         click.echo(EVENT_ENCODER.encode(value).decode())
 
 

@@ -14,7 +14,7 @@ import math
 import socket
 import ssl
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import h11
@@ -239,6 +239,7 @@ class QuietServer(uvicorn.Server):
             date_header=False,
             **options,
         )
+        config.load()  # imports the rest of uvicorn: at the start, and not when there may be no descriptor for it
         super().__init__(config)
         self._tls = tls
         self._looks = looks
@@ -259,7 +260,10 @@ class QuietServer(uvicorn.Server):
             self._looks,
             self._tls,
         )
-        self._accepting = [asyncio.create_task(entrance.run(each)) for each in sockets or ()]
+        self._accepting = [
+            asyncio.create_task(self._looks.going("the dashboard's door", partial(entrance.run, each)))
+            for each in sockets or ()
+        ]
         self.servers = []
         self.started = True
 
