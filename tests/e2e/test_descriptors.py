@@ -1,4 +1,4 @@
-"""Real agents under small limits of file descriptors: whoever connects, they answer and report."""
+"""Real agents to which the system denies something, descriptors first: they answer and report all the same."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from demo_network import eventually, first_line, get, start
+from demo_network import ENVIRONMENT, eventually, first_line, free_address, get, start
 
 pytestmark = [
     pytest.mark.e2e,
@@ -108,7 +108,6 @@ def test_an_agent_that_can_open_nothing_goes_on_and_takes_connections_in_again(t
         with socket.create_connection((place.hostname, place.port), 60) as outside:  # waits in the kernel's queue
             until(lambda: "own memory: " in agent.said, "a look has failed")
             until(lambda: "a connection to the dashboard: " in agent.said, "it could not be taken in")
-            until(lambda: "cannot be asked: " in agent.said, "a source could not be asked")
             os.kill(agent.process.pid, signal.SIGHUP)
             until(lambda: "the settings are not taken: " in agent.said, "they could not be read")
             agent.hold_to(256)
@@ -124,3 +123,33 @@ def test_an_agent_that_can_open_nothing_goes_on_and_takes_connections_in_again(t
         assert 1 <= tried < 1000  # no busy loop
         assert "Traceback" not in agent.said
         assert agent.said.count("own memory: ") == 1  # however often it failed
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+def test_an_agent_whose_output_cannot_be_written_goes_on(tmp_path: Path, form: tuple[str, ...]) -> None:
+    where = free_address()
+    command = [
+        sys.executable,
+        "-m",
+        "peerscope",
+        "run",
+        "--until-eof",
+        "--http",
+        where,
+        "--state",
+        str(tmp_path),
+        *form,
+    ]
+    with (
+        Path("/dev/full").open("w") as full,
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=full, stderr=log, env=os.environ | ENVIRONMENT
+        ) as agent,
+    ):
+        try:
+            until(lambda: get({"http": f"http://{where}"}, "/readyz")["ready"], "it is ready")
+            assert agent.poll() is None
+        finally:
+            agent.kill()
+    assert "Traceback" not in (tmp_path / "log").read_text()

@@ -1,11 +1,11 @@
 """What an agent measures of itself, its traffic and the node beside it, with a real peer behind a transport of ours."""
 
 import asyncio
-import resource
 from collections import Counter
 from pathlib import Path
 from random import Random
 
+from limits import no_descriptors
 from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.events import Connected, Event, Lane, Measured, Received
 from peerscope.mesh.messages import Ping, encode
@@ -91,12 +91,8 @@ def test_what_cannot_be_read_for_want_of_descriptors_is_unknown_and_ends_nothing
     agent = Agent(tmp_path)
 
     async def measured() -> tuple[Measured, Measured]:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))  # what is open stays open
-        try:
+        with no_descriptors():
             without = await agent.meter.measure()
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         return without, await agent.meter.measure()
 
     without, with_some = asyncio.run(measured())

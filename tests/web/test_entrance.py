@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from certificates import certificate
+from limits import no_descriptors
 from live import PATIENCE_S, client, running
 from peerscope.looks import Looks
 from peerscope.web import entrance
@@ -60,6 +61,35 @@ def test_nobody_who_is_being_served_makes_room(monkeypatch: pytest.MonkeyPatch) 
         return refused
 
     assert asyncio.run(knock()) == b""
+
+
+def test_who_cannot_be_taken_in_waits_and_is_tried_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entrance, "AGAIN_S", 0.05)
+    looks, tries = Looks(), 3
+
+    async def knock() -> int:
+        taken_in = asyncio.Event()
+
+        class Guest(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                transport.close()
+                taken_in.set()
+
+        with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as outside:
+            taking_in = asyncio.create_task(Entrance(Guest, [], looks).run(listening))
+            outside.setblocking(False)
+            with no_descriptors():
+                await asyncio.get_running_loop().sock_connect(outside, listening.getsockname())
+                turns = 0
+                while looks.failures.total() < tries:
+                    turns += 1
+                    await asyncio.sleep(0.001)
+            await taken_in.wait()
+            taking_in.cancel()
+            await asyncio.gather(taking_in, return_exceptions=True)
+        return turns
+
+    assert asyncio.run(knock()) > tries  # a busy loop fails as often as the loop turns
 
 
 def test_handshakes_that_do_not_come_to_their_end_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
