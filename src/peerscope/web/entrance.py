@@ -125,7 +125,7 @@ class Entrance:
 def connections_max(descriptors: int | None = None) -> int:
     """Connections that may be open at a time. `descriptors`: the limit of this process, if not what the system says.
 
-    All but a reserve, yet at least a quarter: where the limit is that low, a dashboard that answers nobody helps nobody.
+    All but a reserve, yet at least a quarter: a dashboard that answers nobody helps nobody.
     """
     if descriptors is None:
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
