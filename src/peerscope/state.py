@@ -14,6 +14,7 @@ import msgspec
 
 from peerscope.errors import ConfigError
 from peerscope.mesh.zones import WHOLE
+from peerscope.numerals import whole
 from peerscope.records.identity import PEER_ID_BYTES, Identity, PeerId, short
 from peerscope.records.texts import Name
 
@@ -174,7 +175,8 @@ def check_state_version(path: Path) -> None:
         text = (path / VERSION_FILE).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return  # from before there were versions, or nothing is there
-    if text.isdecimal() and int(text) > STATE_VERSION:
+    version = whole(text)
+    if version is not None and version > STATE_VERSION:
         raise ConfigError(
             f"state directory {path} was written by a later peerscope (state version {text}, this one knows "
             f"{STATE_VERSION}); upgrade, or restore a backup from before with `peerscope restore`"

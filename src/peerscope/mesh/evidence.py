@@ -23,8 +23,8 @@ own ledger refuses. And nobody is down whose newest record is younger here than 
 observer within an hour, as long as that subject still reports; and against nobody, where most of the subjects that it
 watches say so, until an accusation of it agrees with a quorum of others. An observer that is missed itself has no
 voice either: where a quorum of its own observers misses it, or where one accusation has stood for `VOTE_STAND_S` and
-nothing was heard of it for `down_after_s`. The living answer long before that, so a liar cannot take a living observer's voice away (Fireflies, Johansen et al. 2006,
-gives the accused the same right of rebuttal).
+nothing was heard of it for `down_after_s`. The living answer long before that, so a liar cannot take a living
+observer's voice away (Fireflies, Johansen et al. 2006, gives the accused the same right of rebuttal).
 
 **How long liars can hide a death.** An observer that hears the subject passes its reports on. So once the subject's
 report has expired here, those that claim to hear it take no side any more.
