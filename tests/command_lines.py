@@ -29,6 +29,7 @@ INSERTED = {
     "me.ticket": "TICKET",
     "made['id']": "ID",
     "me['http']": "URL",
+    "name": "ID",
     "options": "",
     "peer.hex()": "ID",
     "scenario.name": "SCENARIO",
@@ -81,7 +82,7 @@ def _everywhere() -> Iterator[CommandLine]:
     for place in sorted([*around, *(ROOT / "src/peerscope/web/static").glob("*.*"), ROOT / "Dockerfile"]):
         if place.suffix != ".pyc":
             for number, line in enumerate(place.read_text(encoding="utf-8").splitlines(), 1):
-                yield from of_sentence(re.sub(r"\$?\{+[^{}]*\}+", "ID", line), f"{_named(place)}:{number}")
+                yield from of_sentence(re.sub(r"\$?\{+[^{}]*\}+", _filled_in, line), f"{_named(place)}:{number}")
     for place in sorted((ROOT / "src/peerscope").rglob("*.toml")):
         for text in _texts(tomllib.loads(place.read_text(encoding="utf-8"))):
             yield from of_sentence(text, _named(place))
@@ -146,6 +147,10 @@ def command_of(arguments: list[str]) -> click.Context:
         assert command is not None
         context = command.make_context(name, rest, parent=context)
     return context
+
+
+def _filled_in(insertion: re.Match[str]) -> str:
+    return "TICKET" if "ticket" in insertion[0] else "ID"
 
 
 def _inserted(part: Any) -> str:
