@@ -46,6 +46,8 @@ from peerscope.views.peers import status
 
 FLUSH_S = 10
 """What a killed agent loses at most."""
+FIRST_S = 1.0
+"""After the start the first sample is taken and written at once: an agent in a crash loop leaves a history too."""
 RETRY_S = 60.0
 MEMORY_BYTES_MAX = 32 * 2**20
 """Of samples that wait: twelve hours of a dozen peers, twenty minutes of a thousand."""
@@ -102,14 +104,16 @@ class Recorder:
     async def run(self) -> None:
         """Sample and write until cancelled."""
         step_s = self._config.interval_s
+        try:
+            await asyncio.sleep(min(FIRST_S, step_s))
+        finally:  # one that is asked to end before has something for `close` to write
+            self._look(step_s)
+        self._flush_soon()
         while True:
             await asyncio.sleep(step_s - (time.time() - PHASE * step_s) % step_s)
-            try:
-                self.take(self.sample(int(time.time()) // step_s * step_s))
-            except Exception:  # whatever other peers say, nothing here ends the agent
-                log.exception("a sample for the history failed")
+            self._look(step_s)
             if self._is_due():
-                self._flushing = asyncio.create_task(self.flush())
+                self._flush_soon()
 
     def sample(self, at: int) -> Sample:
         """What all peers say now."""
@@ -176,6 +180,16 @@ class Recorder:
     async def find(self, beginning: str) -> list[PeerId]:
         """Peers that are remembered here, though perhaps nowhere else. Raises `HistoryError`."""
         return await asyncio.to_thread(find, self._place, beginning) if self._place.exists() else []
+
+    def _look(self, step_s: int) -> None:
+        try:
+            self.take(self.sample(int(time.time()) // step_s * step_s))
+        except Exception:  # whatever other peers say, nothing here ends the agent
+            log.exception("a sample for the history failed")
+
+    def _flush_soon(self) -> None:
+        """In a task of its own, which `close` waits for."""
+        self._flushing = asyncio.create_task(self.flush())
 
     def _is_due(self) -> bool:
         if self._flushing is not None and not self._flushing.done():
