@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Callable, Sequence
 from math import inf
 
+from peerscope.clock import monotonic
 from peerscope.mesh.events import Join
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId, short
@@ -44,7 +44,7 @@ class Bootstrap:
 
     def look(self, peer: Peer, tell: Callable[..., None]) -> list[Join]:
         """Call now and then: more peers to dial while alone. Tells of tickets whose peer did not answer, each once."""
-        for known in sorted(peer.neighbourhood.unreached(time.monotonic()) & set(self._tickets)):
+        for known in sorted(peer.neighbourhood.unreached(monotonic()) & set(self._tickets)):
             addresses, refusal = self._tickets.pop(known), peer.neighbourhood.turned_away.get(known)
             where = f"peer {short(known)} of a ticket", ", ".join(addresses)
             if refusal is None:
@@ -53,7 +53,7 @@ class Bootstrap:
                 wish = "is [network] the same here and there?"
                 log.warning("%s at %s refuses us: %s; %s Still trying", *where, refusal, wish)
             tell("unreached", peer_id=known.hex(), addresses=addresses, refusal=refusal)
-        if time.monotonic() - self._kept_at >= KEEP_S:
+        if monotonic() - self._kept_at >= KEEP_S:
             self.keep(peer)
         return [] if peer.watch.up() else self._some_remembered()
 
@@ -66,7 +66,7 @@ class Bootstrap:
         if not known or (known == self._kept and zone == self.zone):  # one that has lost everybody keeps those it knew
             return
         is_moved = zone != self.zone
-        self._kept, self.zone, self._kept_at = known, zone, time.monotonic()
+        self._kept, self.zone, self._kept_at = known, zone, monotonic()
         try:
             self._state.remember(known)
             if is_moved:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable, Mapping
 
+from peerscope.clock import monotonic
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.crawler import Crawler
 from peerscope.mesh.events import Dial, Effect, Hangup, Send
@@ -38,13 +38,13 @@ async def crawl_mesh(
     `secret`: seed of the key to ask with, where only members are told; by default a new one.
     """
     transport = await IrohTransport.bind(secret or secrets.token_bytes(32), listen, dial_timeout_s=DIAL_TIMEOUT_S)
-    crawler = Crawler(transport.peer_id, network, starts, config, time.monotonic(), certificate=certificate)
+    crawler = Crawler(transport.peer_id, network, starts, config, monotonic(), certificate=certificate)
     try:
-        _carry_out(transport, crawler.tick(time.monotonic()))
-        while not (crawler.is_done(now := time.monotonic()) or stopping.is_set()):
+        _carry_out(transport, crawler.tick(monotonic()))
+        while not (crawler.is_done(now := monotonic()) or stopping.is_set()):
             for event in await transport.receive(min(TURN_S, max(0.0, crawler.deadline() - now))):
-                _carry_out(transport, crawler.handle(event, time.monotonic()))
-            _carry_out(transport, crawler.tick(time.monotonic()))
+                _carry_out(transport, crawler.handle(event, monotonic()))
+            _carry_out(transport, crawler.tick(monotonic()))
             progress(crawler.walk)
     finally:
         await transport.close()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from peerscope.clock import monotonic
 from peerscope.errors import HistoryError
 from peerscope.history.reader import History, Question, find, read
 from peerscope.history.retention import HistoryConfig, tiers
@@ -195,7 +196,7 @@ class Recorder:
         if self._flushing is not None and not self._flushing.done():
             return False
         if self.trouble is not None:
-            return time.monotonic() >= self._retry_at
+            return monotonic() >= self._retry_at
         return self._looks % max(1, FLUSH_S // self._config.interval_s) == 0
 
     def _row(self, moment: Moment, peer: PeerId) -> Row:
@@ -215,7 +216,7 @@ class Recorder:
         if self.trouble is None:
             log.warning("history: %s cannot be written: %s; it is kept in memory meanwhile", self._place, reason)
         self.trouble = reason.replace(str(self._place), FILE)
-        self._retry_at = time.monotonic() + RETRY_S
+        self._retry_at = monotonic() + RETRY_S
 
     def _write(self, batch: list[Sample]) -> None:
         try:

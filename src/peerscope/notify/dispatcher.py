@@ -18,6 +18,7 @@ from peerscope.alerts.model import Alert
 from peerscope.alerts.notices import heard_notices, roster
 from peerscope.alerts.notification import SETTLE_S, Message, Notifier
 from peerscope.alerts.orders import Correlated, Standing, Trust
+from peerscope.clock import monotonic
 from peerscope.notify.base import Channel, Sender
 from peerscope.notify.courier import Courier
 from peerscope.notify.line import ChannelView
@@ -80,8 +81,8 @@ class Dispatcher:
         self._state = state
         self._publish = publish
         self._tell = tell
-        kept = _read(state, time.time() - time.monotonic())
-        self._notifier = Notifier(me, config, time.monotonic(), kept=kept, settle_s=SETTLE_S)
+        kept = _read(state, time.time() - monotonic())
+        self._notifier = Notifier(me, config, monotonic(), kept=kept, settle_s=SETTLE_S)
         self._published: tuple[Sent, ...] = ()
         rng = random.Random(secrets.randbits(128))
         self._courier = Courier(config, channels, Sender(network, me.hex()), rng, self._answered)
@@ -99,7 +100,7 @@ class Dispatcher:
                     self._look()
                 except Exception:
                     log.exception("the review of what to tell failed")
-                wait_s = self._notifier.deadline() - time.monotonic()
+                wait_s = self._notifier.deadline() - monotonic()
                 await asyncio.wait({couriers}, timeout=min(LOOK_S, max(SOON_S, wait_s)))
                 if couriers.done():
                     couriers.result()
@@ -121,7 +122,7 @@ class Dispatcher:
         if not shown and self._notifier.is_idle:
             self._say()
             return
-        now, wall = time.monotonic(), time.time()
+        now, wall = monotonic(), time.time()
         heard, living = heard_notices(moment, self._trusts), roster(moment, self._trusts)
         messages = self._notifier.update(shown, heard, living, now, wall)
         self._say()
@@ -136,7 +137,7 @@ class Dispatcher:
         if is_delivered:
             self._notifier.delivered(message)
         else:
-            self._notifier.failed(message, time.monotonic())
+            self._notifier.failed(message, monotonic())
         result = "delivered" if is_delivered else "failed"
         self._tell("notification", key=message.group.key, what=message.what, reason=message.reason, result=result)
         self._say()
@@ -148,7 +149,7 @@ class Dispatcher:
             return
         self._published = notices
         self._publish(notices)
-        offset_s = time.time() - time.monotonic()
+        offset_s = time.time() - monotonic()
         kept = [KeptNotice(one.key, one.at + offset_s, one.severity, one.delivered) for one in notices]
         try:
             self._state.keep(FILE, msgspec.json.encode(kept))
@@ -164,5 +165,5 @@ def _read(state: State, offset_s: float) -> list[Sent]:
     except msgspec.MsgspecError:
         log.warning("%s is damaged: what was told already may be told again", state.path / FILE)
         return []
-    now = time.monotonic()
+    now = monotonic()
     return [Sent(k.key, min(k.at - offset_s, now), k.severity, k.delivered) for k in kept[:NOTICES_MAX]]

@@ -20,6 +20,7 @@ from random import Random
 from msgspec import Struct
 
 from peerscope.alerts.grouping import Group
+from peerscope.clock import monotonic
 from peerscope.errors import DeliveryError
 from peerscope.notify.base import Channel, Follower, Letter, Sender
 from peerscope.notify.settings import ChannelConfig
@@ -76,7 +77,7 @@ class Line:
         self._sender = sender
         self._rng = rng
         self._queue: asyncio.Queue[tuple[Letter, Done]] = asyncio.Queue(QUEUE_MAX)
-        self._allowance = Allowance(config.rate_per_minute / 60, BURST, time.monotonic())
+        self._allowance = Allowance(config.rate_per_minute / 60, BURST, monotonic())
         self._counts = Counter[str]()
         self._last_error: str | None = None
         self._is_lost = False
@@ -97,7 +98,7 @@ class Line:
         """What was told and still fires; a channel that wants to hear of it all the time does, once a minute."""
         if isinstance(self._channel, Follower):
             self._followed = groups
-            self._follow_at = min(self._follow_at, time.monotonic() + FOLLOW_S)
+            self._follow_at = min(self._follow_at, monotonic() + FOLLOW_S)
 
     def view(self) -> ChannelView:
         """For people."""
@@ -112,7 +113,7 @@ class Line:
             except TimeoutError:
                 await self._tell_followed()
                 continue
-            await asyncio.sleep(self._allowance.wait_s(time.monotonic()))
+            await asyncio.sleep(self._allowance.wait_s(monotonic()))
             done(await self._deliver(letter))
 
     async def _deliver(self, letter: Letter) -> bool:
@@ -174,7 +175,7 @@ class Line:
     async def _tell_followed(self) -> None:
         assert isinstance(self._channel, Follower)
         channel, groups = self._channel, self._followed
-        self._follow_at = time.monotonic() + FOLLOW_S
+        self._follow_at = monotonic() + FOLLOW_S
         try:
             await self.attempt(lambda: channel.follow(groups, self._sender, time.time()))
         except DeliveryError as error:
@@ -183,7 +184,7 @@ class Line:
         else:
             self._last_error = None
 
-    def _loop_time(self, monotonic: float) -> float | None:
-        if monotonic == inf:
+    def _loop_time(self, at: float) -> float | None:
+        if at == inf:
             return None
-        return asyncio.get_running_loop().time() + max(0.0, monotonic - time.monotonic())
+        return asyncio.get_running_loop().time() + max(0.0, at - monotonic())

@@ -23,6 +23,7 @@ from peerscope.alerts.orders import (
     order_key,
     parse_matchers,
 )
+from peerscope.clock import monotonic
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Orders, Silence
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
@@ -65,7 +66,7 @@ class OrderBook:
         while True:
             self._clear(time.time())
             has_some = bool(self._kept.silences or self._kept.acknowledgements)
-            if has_some and (self._said_at is None or time.monotonic() - self._said_at >= REPEAT_S):
+            if has_some and (self._said_at is None or monotonic() - self._said_at >= REPEAT_S):
                 self._say(time.time())
             await asyncio.sleep(LOOK_S)
 
@@ -150,7 +151,7 @@ class OrderBook:
         self._say(now)
 
     def _say(self, now: float) -> None:
-        self._said_at = time.monotonic()
+        self._said_at = monotonic()
         self._publish(_body(self._kept, now))
 
 

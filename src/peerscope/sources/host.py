@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 from msgspec import Struct
 
+from peerscope.clock import monotonic
 from peerscope.mesh.checks import HealthConfig, failed, judge, quantised
 from peerscope.records.bodies import Check
 from peerscope.records.counters import increases
@@ -132,7 +132,7 @@ def traffic() -> Traffic:
     """All interfaces since they came up."""
     found = psutil.net_io_counters()
     bad = found.errin + found.errout + found.dropin + found.dropout
-    return Traffic(time.monotonic(), bad, found.packets_recv + found.packets_sent, found.bytes_recv, found.bytes_sent)
+    return Traffic(monotonic(), bad, found.packets_recv + found.packets_sent, found.bytes_recv, found.bytes_sent)
 
 
 def connections(counters: Path = TCP_COUNTERS) -> int | None:
