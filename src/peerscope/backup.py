@@ -5,8 +5,8 @@ whoever has it can speak as this peer. Taken while the agent runs it is consiste
 others are replaced whole by whoever writes them. Symbolic links to files are followed: a key or settings may lie
 elsewhere, as secrets of Kubernetes do. The archive is read back before it counts as one.
 
-What waits for a receiver of remote write is left out, since it would be sent by two. So are the lock and whatever is
-about to be renamed.
+What waits for a receiver of remote write is left out, since it would be sent by two. So are the lock, damaged files
+that were put aside, and whatever is about to be renamed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope import __version__
+from peerscope.damage import MARK
 from peerscope.errors import ConfigError
 from peerscope.history.schema import FILE as HISTORY_FILE
 from peerscope.records.identity import Identity, short
@@ -123,7 +124,7 @@ def restore(place: Path, state: Path, *, force: bool = False) -> Contents:
 def _copies(state: Path, scratch: Path) -> list[Path]:
     found: list[Path] = []
     for source in sorted(state.iterdir()):
-        if source.name in LEFT_OUT or source.suffix == ".new" or source.name.startswith("."):
+        if source.name in LEFT_OUT or source.suffix == ".new" or source.name.startswith(".") or MARK in source.name:
             continue
         copy = scratch / source.name
         if source.is_symlink() and not source.exists():

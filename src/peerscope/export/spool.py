@@ -16,6 +16,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from peerscope.damage import put_damaged_aside
+
 BLOCK_BYTES = 4096
 """Files take whole blocks of a disk, and count as so many."""
 _NAME = re.compile(r"(\d{12,15})-(\d{1,9})")
@@ -82,6 +84,13 @@ class Spool:
                     data = (self._path / batch.name).read_bytes()
                 except FileNotFoundError:
                     log.warning("%s of the queue has vanished, with %d samples", self._path / batch.name, batch.samples)
+                    self._drop(0)
+                    continue
+                except IsADirectoryError:
+                    data = b""
+                if not data:  # no request is empty: it would stand at the head of the queue for ever
+                    loss = f"its {batch.samples} samples are not sent"
+                    put_damaged_aside(self._path / batch.name, "it is no request", loss)
                     self._drop(0)
                 else:
                     self._leaving = batch

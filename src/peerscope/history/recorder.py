@@ -11,6 +11,7 @@ import asyncio
 import logging
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -19,10 +20,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from peerscope.clock import monotonic
+from peerscope.damage import put_damaged_aside
 from peerscope.errors import HistoryError
 from peerscope.history.reader import History, Question, find, read
 from peerscope.history.retention import HistoryConfig, tiers
-from peerscope.history.schema import FILE
+from peerscope.history.schema import FILE, is_damage
 from peerscope.history.series import (
     NO_RATES,
     NO_ROW,
@@ -101,6 +103,7 @@ class Recorder:
         """Only the thread touches it."""
         self._flushing: asyncio.Task[None] | None = None
         self._retry_at = 0.0
+        self._has_mended = False
 
     async def run(self) -> None:
         """Sample and write until cancelled."""
@@ -219,6 +222,19 @@ class Recorder:
         self._retry_at = monotonic() + RETRY_S
 
     def _write(self, batch: list[Sample]) -> None:
+        """A damaged file is put aside once in the life of an agent: where it happens again, the disk is in trouble."""
+        try:
+            self._put(batch)
+        except (sqlite3.DatabaseError, zlib.error) as error:
+            if self._has_mended or not is_damage(error):
+                raise
+            self._has_mended = True
+            loss = "the history begins anew"
+            if put_damaged_aside(self._place, str(error), loss, parts=("-wal", "-journal", "-shm")) is None:
+                raise
+            self._put(batch)
+
+    def _put(self, batch: list[Sample]) -> None:
         try:
             if self._store is None:
                 self._store = Store(self._place, self._config)

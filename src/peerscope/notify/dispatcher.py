@@ -19,16 +19,17 @@ from peerscope.alerts.notices import heard_notices, roster
 from peerscope.alerts.notification import SETTLE_S, Message, Notifier
 from peerscope.alerts.orders import Correlated, Standing, Trust
 from peerscope.clock import monotonic
+from peerscope.damage import put_damaged_aside
 from peerscope.notify.base import Channel, Sender
 from peerscope.notify.courier import Courier
 from peerscope.notify.line import ChannelView
 from peerscope.notify.settings import NotifyConfig
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
-from peerscope.state import State
+from peerscope.state import NOTICES_FILE, State
 from peerscope.views.moment import Moment
 
-FILE = "notices.json"
+FILE = NOTICES_FILE
 LOOK_S = 1.0
 SOON_S = 0.05
 
@@ -162,8 +163,8 @@ def _read(state: State, offset_s: float) -> list[Sent]:
     data = state.kept(FILE)
     try:
         kept = msgspec.json.decode(data, type=list[KeptNotice]) if data is not None else []
-    except msgspec.MsgspecError:
-        log.warning("%s is damaged: what was told already may be told again", state.path / FILE)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        put_damaged_aside(state.path / FILE, str(error), "messages that were sent may be sent again")
         return []
     now = monotonic()
     return [Sent(k.key, min(k.at - offset_s, now), k.severity, k.delivered) for k in kept[:NOTICES_MAX]]

@@ -24,6 +24,7 @@ from peerscope.alerts.orders import (
     parse_matchers,
 )
 from peerscope.clock import monotonic
+from peerscope.damage import put_damaged_aside
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Orders, Silence
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
@@ -186,7 +187,7 @@ def _read(state: State) -> Kept:
     try:
         kept = msgspec.json.decode(data, type=Kept)
         decode_body(Kind.ORDERS, encode_body(_body(kept, time.time())))  # others would refuse what this refuses
-    except (msgspec.MsgspecError, RemoteError, OverflowError, ValueError):
-        log.warning("%s is damaged: its silences hold no more", state.path / ORDERS_FILE)
+    except (msgspec.MsgspecError, RemoteError, OverflowError, ValueError, RecursionError) as error:
+        put_damaged_aside(state.path / ORDERS_FILE, str(error), "its silences and acknowledgements hold no more")
         return Kept()
     return kept
