@@ -25,6 +25,11 @@ def _clock_id() -> int | None:
 _CLOCK = _clock_id()
 
 
+def asleep() -> float:
+    """Seconds that the machine slept since it started, to a fraction of a millisecond; 0 where nobody counts them."""
+    return monotonic() - time.monotonic()
+
+
 def monotonic() -> float:
     """Seconds since some moment; only differences mean something."""
     return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
