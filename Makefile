@@ -1,5 +1,5 @@
 # Works with the GNU Make 3.81 of macOS. What takes more than a line is in scripts/.
-.PHONY: help demo sweep fuzz test test-tools lint bench audit sbom frontend man release lock setup setup-run clean
+.PHONY: help demo sweep sweep-zones fuzz test test-tools lint bench audit sbom frontend man release lock setup setup-run clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -16,6 +16,9 @@ test-tools: ## install the third-party programs that tests use (needs root and a
 
 sweep: setup ## simulate every scenario with many seeds; for SECONDS=600
 	@.venv/bin/python scripts/sweep --seconds $(or $(SECONDS),600) $(ARGS)
+
+sweep-zones: setup ## simulate every scenario of several zones with SEEDS=50 seeds; about two hours of one core
+	@.venv/bin/python scripts/sweep --zones --unsigned --seeds $(or $(SEEDS),50) $(ARGS)
 
 fuzz: setup ## feed what parses bytes from outside with damaged ones; for SECONDS=60; ARGS="--replay FILE"
 	@.venv/bin/python scripts/fuzz --seconds $(or $(SECONDS),60) $(ARGS)

@@ -36,6 +36,7 @@ from topology import Network
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
+from peerscope.alerts.rules import Rule
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
 from peerscope.errors import ConfigError
@@ -102,10 +103,13 @@ class Generated(Outlook):
     def clock(self) -> tuple[float, float]:
         return 1.0, time.time()  # a moment that lasts: nothing expires
 
-    def alerts(self, *, active_only: bool = False) -> list[Alert]:
+    def alert_rules(self) -> dict[str, Rule]:
+        return {}
+
+    def stated_alerts(self, *, active_only: bool = False) -> list[Alert]:
         return []
 
-    def incidents(self) -> list[Incident]:
+    def found_incidents(self) -> list[Incident]:
         return []
 
     def threats(self) -> list[Finding]:

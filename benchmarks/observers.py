@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from math import comb
 from random import Random
 
-from peerscope.mesh.evidence import quorum
+from peerscope.mesh.observers import quorum
 from peerscope.mesh.rings import Rings
 from peerscope.records.identity import Identity, PeerId
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -12,9 +13,24 @@ import httpx
 
 from peerscope.agent import Monitor
 from peerscope.config import Config
+from peerscope.mesh.events import Recall
+from peerscope.mesh.messages import Aged
+from peerscope.records.bodies import Profile
+from peerscope.records.identity import Identity
+from peerscope.records.record import sign
 from peerscope.web.app import WebServer
 
+
+def _has_ipv6() -> bool:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        probe.bind(("::1", 0))
+        return True
+    return False
+
+
 T = TypeVar("T")
+HAS_IPV6 = _has_ipv6()
+"""Containers often have none, not even on loopback."""
 PATIENCE_S = 90.0
 """Only ends a test that would never pass."""
 # A busy or full test machine is no sick one.
@@ -121,3 +137,14 @@ async def came_true(truth: Callable[[], bool], what: str) -> None:
     while not truth():
         assert time.monotonic() < end, f"never came true: {what}"
         await asyncio.sleep(0.01)
+
+
+def introduce(agent: Agent, seed: int, *, left: bool = False) -> str:
+    """Another peer becomes known to an agent by what it signed; its full id. `left`: it has said goodbye."""
+    identity, wall_ms = Identity(bytes((seed,)) * 32), round(time.time() * 1000)
+    profile = Profile(("192.0.2.1:4600",), "eu-west", "1.0", wall_ms, left)
+    record = sign(identity, profile, version=wall_ms, wall_ms=wall_ms)
+    agent.loop.call(agent.monitor._driver.feed, Recall((Aged(record, 0),)))
+    known = identity.peer_id
+    until(lambda: agent.loop.call(lambda: known in agent.monitor.moment().profiles), "the peer is known")
+    return known.hex()

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from peerscope.mesh.evidence import Verdict, accused, weigh
+from peerscope.mesh.evidence import Verdict, weigh
+from peerscope.mesh.observers import accused
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId, short
 from peerscope.sim.simulator import Simulator

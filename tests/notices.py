@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from peerscope.alerts.body import Sent
+from peerscope.alerts.episodes import Open
 from peerscope.alerts.grouping import Group
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notices import Heard, Roster
@@ -52,6 +54,7 @@ class Office:
         delay_s: Callable[[PeerId, PeerId], float] = lambda one, other: 0.1,
     ) -> None:
         self.now = 0.0
+        self.step_s = STEP_S
         self.config = config or NotifierConfig()
         self.settle_s = 0.0
         self.notifiers = {peer(n): self.notifier(peer(n)) for n in range(1, notifiers + 1)}
@@ -63,12 +66,26 @@ class Office:
         self.gone: set[PeerId] = set()
         """Killed, and known to be."""
         self.killed: set[PeerId] = set()
+        self.dies_at: Callable[[PeerId, str], bool] = lambda name, step: False
+        """Whether a notifier is killed at this step: before a message leaves ("claimed"), before the answer comes
+        ("sent"), before the answer is kept ("answered"), or right after ("kept")."""
+        self.taken: list[tuple[float, PeerId, Message]] = []
+        """What people got."""
         self.delay_s = delay_s
+        self._kept: dict[PeerId, tuple[tuple[Sent, ...], tuple[Open, ...]]] = {}
         self._waiting: dict[PeerId, list[Message]] = {name: [] for name in self.notifiers}
         self._records: dict[PeerId, list[tuple[float, tuple[Heard, ...]]]] = {name: [] for name in self.notifiers}
 
     def notifier(self, name: PeerId, **options: object) -> Notifier:
         return Notifier(name, self.config, self.now, settle_s=self.settle_s, **options)  # type: ignore[arg-type]
+
+    def restart(self, name: PeerId) -> None:
+        """Start it again, with what it kept."""
+        kept, owed = self._kept.get(name, ((), ()))
+        self.notifiers[name] = self.notifier(name, kept=kept, owed=owed)
+        self._waiting[name] = []
+        self.killed.discard(name)
+        self.gone.discard(name)
 
     def kill(self, name: PeerId) -> None:
         """Silence at once; the others find out by `gone`."""
@@ -87,7 +104,7 @@ class Office:
         """Let time pass."""
         end = self.now + seconds
         while self.now < end:
-            self.now += STEP_S
+            self.now += self.step_s
             for name in sorted(self.notifiers):
                 if name not in self.killed:
                     self._turn(name)
@@ -103,20 +120,40 @@ class Office:
             self.sees(name), self.heard_by(name), Roster(living, living), self.now, WALL + self.now
         )
         self._publish(name)
-        self.sent += [(self.now, name, message) for message in messages]
-        self._waiting[name] += messages
+        for message in messages:
+            if self._dies(name, "claimed"):
+                return
+            self.sent.append((self.now, name, message))
+            self._waiting[name].append(message)
         for message in list(self._waiting[name]):
             answer = self.answers(name, message)
             if answer is not None:
                 self._waiting[name].remove(message)
                 if answer:
+                    self.taken.append((self.now, name, message))
+                if self._dies(name, "sent"):
+                    return
+                if answer:
                     notifier.delivered(message)
                 else:
                     notifier.failed(message, self.now)
-        self._publish(name)
+                if self._dies(name, "answered"):
+                    return
+                self._publish(name)
+                if self._dies(name, "kept"):
+                    return
+
+    def _dies(self, name: PeerId, step: str) -> bool:
+        if self.dies_at(name, step):
+            self.kill(name)
+        return name in self.killed
 
     def _publish(self, name: PeerId) -> None:
-        notices = tuple(Heard(name, t.key, t.at, t.severity, t.delivered) for t in self.notifiers[name].notices)
+        notifier = self.notifiers[name]
+        self._kept[name] = notifier.notices, notifier.owed
+        notices = tuple(
+            Heard(name, t.key, t.at, t.severity, t.delivered, t.episode, t.repeat) for t in notifier.notices
+        )
         records = self._records[name]
         if notices != (records[-1][1] if records else ()):
             records.append((self.now, notices))

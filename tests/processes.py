@@ -16,28 +16,29 @@ class Peers:
     """Real peers by name, each with a state directory of its own."""
 
     def __init__(self, place: Path) -> None:
-        self._place = place
+        self.place = place
         self._running: dict[str, subprocess.Popen[str]] = {}
         self.ready: dict[str, dict[str, Any]] = {}
 
-    def run(self, name: str, *tickets: str) -> dict[str, Any]:
+    def run(self, name: str, *tickets: str, listen: str = "127.0.0.1:0") -> dict[str, Any]:
         """Start a peer, or start it again; its ready line."""
         command = [sys.executable, "-m", "peerscope", "run", "--json", "--until-eof", "--http", "127.0.0.1:0"]
+        command += ["--listen", listen]
         joins = [word for ticket in tickets for word in ("--join", ticket)]
-        log = (self._place / f"{name}.log").open("w")
+        log = (self.place / f"{name}.log").open("w")
         with log:
-            process = start([*command, "--state", str(self._place / name), *joins], stdin=subprocess.PIPE, stderr=log)
+            process = start([*command, "--state", str(self.place / name), *joins], stdin=subprocess.PIPE, stderr=log)
         self._running[name] = process
         self.ready[name] = json.loads(first_line(process))
         return self.ready[name]
 
     def said(self, name: str) -> str:
         """What a peer wrote to standard error."""
-        return (self._place / f"{name}.log").read_text()
+        return (self.place / f"{name}.log").read_text()
 
     def remembered(self, name: str) -> str:
         """The file of peers that a peer will start from the next time."""
-        file = self._place / name / PEERS_FILE
+        file = self.place / name / PEERS_FILE
         return file.read_text() if file.exists() else ""
 
     def event(self, name: str, event: str) -> dict[str, Any]:

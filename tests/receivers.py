@@ -13,6 +13,8 @@ import cramjam
 from peerscope.export.wire import STALE, WriteRequest
 
 TAKEN = (204, {})
+NO_ANSWER = (0, {})
+"""The connection is closed instead."""
 
 
 class Asked(NamedTuple):
@@ -75,6 +77,7 @@ class Page(http.server.BaseHTTPRequestHandler):
     """Keeps connections, as stores do."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a refusal, headers and text, takes the 40 ms of a delayed acknowledgement
 
     def do_POST(self) -> None:
         receiver: Receiver = self.server.receiver  # type: ignore[attr-defined]
@@ -88,8 +91,11 @@ class Page(http.server.BaseHTTPRequestHandler):
         text = headers.get("says", "").encode()
         with receiver.lock:
             receiver.asked.append(asked)
-            if status < 300:
+            if 200 <= status < 300:
                 receiver.taken.append(asked)
+        if not status:
+            self.close_connection = True
+            return
         self.send_response(status)
         for name, value in headers.items():
             if name != "says":

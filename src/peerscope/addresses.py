@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 from peerscope.errors import ConfigError
+
+NAME_CHARACTERS_MAX = 253
+"""RFC 1035, section 2.3.4."""
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
 
 
 def split_address(address: str, name: str) -> tuple[str, int]:
     """Host and port of "host:port" or "[v6]:port". Raises `ConfigError` under the given name."""
     host, separator, port = address.rpartition(":")
-    if not separator or not host or not port.isdecimal() or int(port) > 65535:
+    if not separator or not host or not (port == "0" or is_port(port)):
         raise ConfigError(f'{name} is {address!r}; must be "host:port", for example "127.0.0.1:8080"')
     return host.strip("[]"), int(port)
+
+
+def join_address(host: str, port: int) -> str:
+    """What `split_address` takes apart."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:
@@ -21,6 +31,36 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_ip(host: str) -> bool:
+    """One IP address, without a scope."""
+    try:
+        return "%" not in host and bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
+
+
+def is_name(host: str) -> bool:
+    """A host name of DNS, and no IP address."""
+    labels = host.removesuffix(".").split(".")
+    if len(host) > NAME_CHARACTERS_MAX or not all(_LABEL.fullmatch(label) for label in labels):
+        return False
+    return not labels[-1].isdigit()  # the resolver would take it for an address (RFC 3696, section 2)
+
+
+def is_port(text: str) -> bool:
+    """The number of a port that can be dialled."""
+    return text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) <= 65535
+
+
+def is_direct(address: str) -> bool:
+    """An "ip:port" that can be dialled without asking anybody."""
+    host, _, port = address.rpartition(":")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    if not is_port(port) or is_bracketed is not (":" in host):
+        return False
+    return is_ip(host[1:-1] if is_bracketed else host)
 
 
 def is_address(text: str) -> bool:

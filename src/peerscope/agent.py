@@ -6,7 +6,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -16,7 +16,8 @@ from peerscope.alerting import Alerting
 from peerscope.alerts.endings import Ending, membership
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
+from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingForget, StandingSilence
+from peerscope.alerts.rules import Rule
 from peerscope.alerts.surroundings import labels_with_version
 from peerscope.asking import Asking
 from peerscope.bootstrap import LOOK_S, Bootstrap
@@ -25,7 +26,7 @@ from peerscope.clock import monotonic
 from peerscope.config import Config
 from peerscope.credentials import CredentialFiles
 from peerscope.endings import EndingLog, of_membership, of_silences
-from peerscope.errors import PeerscopeError
+from peerscope.errors import ConfigError, PeerscopeError
 from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
 from peerscope.footprint import shrinking
@@ -36,10 +37,11 @@ from peerscope.mesh.peer import Peer
 from peerscope.meter import Meter
 from peerscope.notifying import Notifying
 from peerscope.outlook import Outlook, SelfView
+from peerscope.preparation import prepare
 from peerscope.records.bodies import Profile
-from peerscope.records.identity import short
+from peerscope.records.identity import PeerId, short
 from peerscope.sources.events import Event, Message
-from peerscope.sources.geo import Lookup, country, country_table
+from peerscope.sources.geo import Lookup, country
 from peerscope.sources.host import Host
 from peerscope.sources.node import Node
 from peerscope.state import State, default_state
@@ -48,7 +50,8 @@ from peerscope.threats.findings import Finding
 from peerscope.traffic import Traffic
 from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver
-from peerscope.transport.iroh import IrohTransport, parse_ticket
+from peerscope.transport.iroh import IrohTransport
+from peerscope.transport.names import Names
 from peerscope.transport.relay import RelayState
 from peerscope.views.places import NOWHERE, Place
 from peerscope.views.traces import HopEvent
@@ -112,14 +115,14 @@ class Monitor(Outlook):
         self.state.lock()
         try:
             secret, identity = self.state.secret(), self.state.identity()
-            self._credentials = CredentialFiles(self.config.network, identity.peer_id, self.state.path)
-            credentials = self._credentials.first(round(time.time() * 1000))
-            tickets = [parse_ticket(ticket) for ticket in self.config.peer.join]
-            wants_country = self.config.peer.geo and not self.config.peer.region
-            look_up = country_table(self.config.peer.geo_database) if wants_country else None
-            self._transport = await IrohTransport.bind(
-                secret, self.config.peer.listen, relay=self.config.transport.relay
-            )
+            ready = await prepare(self.config, identity.peer_id, self.state.path)
+            self._credentials = ready.files
+            names = Names({known: start.names for known, start in ready.joins.items()})
+            try:
+                relay = self.config.transport.relay
+                self._transport = await IrohTransport.bind(secret, ready.listen, relay=relay, names=names)
+            except ConfigError as error:
+                raise ConfigError(f"peer.listen: {error}") from None
         except BaseException:
             self.state.unlock()
             raise
@@ -130,11 +133,11 @@ class Monitor(Outlook):
         self.traffic = Traffic(peer.me, self.moment, peer.watch.ahead_s)
         self.vigil = Vigil(self.config.threats, peer, self.moment, self.node, self.alerting)
         self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
-        self._driver.feed(credentials)
-        self._bootstrap = Bootstrap(self.state, tickets, rng)
+        self._driver.feed(ready.credentials)
+        self._bootstrap = Bootstrap(self.state, ready.joins, rng)
         self._driver.feed(Recall((), self._bootstrap.zone))
         self.notifying.open(self._driver)
-        self._driver.feed(Publish(self._profile(look_up), urgent=True))
+        self._driver.feed(Publish(self._profile(ready.look_up), urgent=True))
         for said in self.vigil.first():
             self._driver.feed(said)
         for join in self._bootstrap.first():
@@ -196,11 +199,15 @@ class Monitor(Outlook):
         now = monotonic()
         return now, time.time() - now
 
-    def alerts(self, *, active_only: bool = False) -> list[Alert]:
-        """Alerts of the whole network, those that fire first; resolved ones of the last day."""
+    def alert_rules(self) -> Mapping[str, Rule]:
+        """The rules that this peer follows, by name."""
+        return self.alerting.board.rules
+
+    def stated_alerts(self, *, active_only: bool = False) -> list[Alert]:
+        """Alerts of the whole network, in the words of those who state them."""
         return self.notifying.alerts(active_only=active_only)
 
-    def incidents(self) -> list[Incident]:
+    def found_incidents(self) -> list[Incident]:
         """What alerts have in common: incidents of the last day, the open ones first."""
         return self.notifying.incidents()
 
@@ -219,6 +226,17 @@ class Monitor(Outlook):
     def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
         """Somebody looks after this alert or incident: it is not repeated. Raises `ConfigError`."""
         return self.notifying.book.acknowledge(key, author, reason)
+
+    def forget(self, peer: PeerId, author: str, reason: str = "", *, force: bool = False) -> StandingForget:
+        """Have the whole network forget a known peer until it speaks again; one that is alive only by `force`.
+
+        Raises `ConfigError`.
+        """
+        return self.notifying.forget(peer, author, reason, force=force)
+
+    def remember(self, peer: PeerId) -> bool:
+        """Take back that a peer is forgotten, wherever it was ordered. False if it is not forgotten."""
+        return self.notifying.book.remember(peer)
 
     def threats(self) -> list[Finding]:
         """What threatens any peer of the network, the gravest first."""
@@ -248,6 +266,7 @@ class Monitor(Outlook):
             keeps_history=self.config.history.enabled,
             relay=self._relay_state(),
             shared_key=self.peer.lives.running(monotonic()),
+            remote_write=self.exports.standing(),
         )
 
     def endings(self) -> tuple[Ending, ...]:
@@ -307,8 +326,10 @@ class Monitor(Outlook):
         said = self.peer.ledger.profile(self.peer.me)
         if said is not None:
             labels = labels_with_version(said.labels, self.node.version)
+            reached_at = self._transport.addresses[:8]
             told = replace(
                 said,
+                addresses=said.addresses if set(said.addresses) == set(reached_at) else reached_at,
                 node=self.node.name,
                 node_id=self.node.node_id,
                 labels=labels,

@@ -4,49 +4,58 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from math import inf
 
 from peerscope.clock import monotonic
 from peerscope.mesh.events import Join
 from peerscope.mesh.peer import Peer
+from peerscope.mesh.zones import WHOLE
 from peerscope.records.identity import PeerId, short
 from peerscope.state import State
+from peerscope.transport.joining import Start
 
 LOOK_S = 2.0
+AGAIN_S = 30.0
+"""Between two looks for peers of our settings that are not there."""
 KEEP_S = 10.0
 REMEMBERED_MAX = 256
 DIALLED_AT_ONCE_MAX = 16
 
 log = logging.getLogger(__name__)
 
-Address = tuple[PeerId, tuple[str, ...]]
-
 
 class Bootstrap:
-    """Joins through tickets and remembered peers, and writes down who is there for the next start."""
+    """Joins through peers of the settings and remembered ones, and writes down who is there for the next start."""
 
-    def __init__(self, state: State, tickets: Sequence[Address], rng: random.Random) -> None:
+    def __init__(self, state: State, starts: Mapping[PeerId, Start], rng: random.Random) -> None:
+        """`starts`: the peers of `peer.join`; the transport looks their names up at each dial."""
         self._state = state
-        self._tickets = dict(tickets)
+        remembered = state.remembered()
+        # Of a peer that moved, either may be stale.
+        self._starts = {
+            known: tuple(dict.fromkeys(start.addresses + remembered.pop(known, ()))) for known, start in starts.items()
+        }
+        self._tickets = dict(starts)
         """Those that nobody has been told about."""
-        self._reserve = list(state.remembered().items())
+        self._reserve = list(remembered.items())
         """Remembered peers that were not dialled yet."""
         rng.shuffle(self._reserve)
         self._kept: dict[PeerId, tuple[str, ...]] = {}
         self.zone = state.remembered_zone()
         """Where we belong, or did in an earlier life."""
-        self._kept_at = -inf
+        self._kept_at = self._again_at = -inf
 
     def first(self) -> list[Join]:
         """Everybody to dial at the start."""
-        return [Join(*ticket) for ticket in self._tickets.items()] + self._some_remembered()
+        self._again_at = monotonic() + AGAIN_S
+        return [Join(*start) for start in self._starts.items()] + self._some_remembered()
 
     def look(self, peer: Peer, tell: Callable[..., None]) -> list[Join]:
         """Call now and then: more peers to dial while alone. Tells of tickets whose peer did not answer, each once."""
         for known in sorted(peer.neighbourhood.unreached(monotonic()) & set(self._tickets)):
-            addresses, refusal = self._tickets.pop(known), peer.neighbourhood.turned_away.get(known)
-            where = f"peer {short(known)} of a ticket", ", ".join(addresses)
+            addresses, refusal = self._tickets.pop(known).places, peer.neighbourhood.turned_away.get(known)
+            where = f"peer {short(known)} of peer.join", ", ".join(addresses)
             if refusal is None:
                 log.warning("%s does not answer at %s; still trying", *where)
             else:
@@ -55,7 +64,7 @@ class Bootstrap:
             tell("unreached", peer_id=known.hex(), addresses=addresses, refusal=refusal)
         if monotonic() - self._kept_at >= KEEP_S:
             self.keep(peer)
-        return [] if peer.watch.up() else self._some_remembered()
+        return self._missing(peer) + ([] if peer.watch.up() else self._some_remembered())
 
     def keep(self, peer: Peer) -> None:
         """Write down our zone and where others are, when that has changed: a killed agent must find them again."""
@@ -73,6 +82,22 @@ class Bootstrap:
                 self._state.remember_zone(zone)
         except OSError as error:  # a full disk must not stop the agent
             log.warning("cannot remember peers in %s: %s", self._state.path, error.strerror)
+
+    def _missing(self, peer: Peer) -> list[Join]:
+        """Peers of our settings to look for again: those that are lost, or that nobody here remembers.
+
+        A network whose peers have all moved finds itself again by their names, and through nobody else. In a network of
+        zones a peer that we do not know may be well, and live in another zone: there we look again once we are alone.
+        """
+        if monotonic() < self._again_at:
+            return []
+        self._again_at = monotonic() + AGAIN_S
+        is_alone, is_whole = not peer.watch.up(), peer.borders.zone == WHOLE
+        return [
+            Join(known, addresses)
+            for known, addresses in self._starts.items()
+            if is_alone or known in peer.neighbourhood.lost or (is_whole and known not in peer.ledger)
+        ]
 
     def _some_remembered(self) -> list[Join]:
         """Not all at once: those of long ago may be gone, and most of them never have to be asked."""

@@ -91,6 +91,8 @@ class Chronicle:
                     told = self.timeline.last(entry.record.peer_id)
                     self._is_stirred = self._is_stirred or entry.body.status.name.lower() != told
             case Forgotten(peer):
+                if (told := self.timeline.last(peer)) is not None:
+                    self.tell("forgotten", peer_id=peer.hex(), status=told)
                 self.timeline.forget(peer)
             case KeyShared(others):
                 self._note_sharers(others)

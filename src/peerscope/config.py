@@ -57,9 +57,10 @@ class SelfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """This peer."""
 
     listen: str = "127.0.0.1:0"
-    """Address for other peers, "host:port"; port 0 takes any free one. 0.0.0.0 to be reached from other machines."""
+    """Address for other peers, "host:port"; port 0 takes any free one. 0.0.0.0 to be reached from other machines. The
+    host may be a name of this machine."""
     join: tuple[str, ...] = ()
-    """Tickets of peers to start from."""
+    """Peers to start from: tickets, or ids with addresses or names (`transport/joining.py`)."""
     region: str | None = None
     """A name for where this peer is; free text of up to 64 characters. It may not begin with `~`."""
     geo: bool = True
@@ -217,6 +218,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             coordinates=self.coordinates,
             zones=self.zones,
             limits=self.limits,
+            obeyed=self.notify.obeyed(is_public=self.network.public),
             trusted=frozenset((*self.threats.trusted, *(PeerId(bytes.fromhex(one)) for one in self.notify.trusted))),
         )
 

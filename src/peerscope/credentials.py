@@ -57,7 +57,7 @@ def papers(place: Path) -> list[Certificate | Revocation]:
     found: list[Certificate | Revocation] = []
     for number, line in enumerate(lines, 1):
         try:
-            found += _papers_of(line)
+            found += _papers_of_line(line)
         except ValueError:
             raise ConfigError(
                 f"{place}: line {number} is no certificate and no revocation of `peerscope admit`"
@@ -65,7 +65,7 @@ def papers(place: Path) -> list[Certificate | Revocation]:
     return found
 
 
-def _papers_of(line: str) -> list[Certificate | Revocation]:
+def _papers_of_line(line: str) -> list[Certificate | Revocation]:
     """The one of a line; none of an empty line or a comment. Raises ValueError."""
     head, _, text = line.strip().partition(" ")
     if not head or head.startswith("#"):
@@ -76,11 +76,18 @@ def _papers_of(line: str) -> list[Certificate | Revocation]:
         raise ValueError(str(error)) from None
 
 
+def _papers_of(key: str, place: Path) -> list[Certificate | Revocation]:
+    try:
+        return papers(place)
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from None
+
+
 class CredentialFiles:
     """The files of one agent, and whether they changed."""
 
-    def __init__(self, config: NetworkConfig, me: PeerId, state: Path) -> None:
-        """`state`: the state directory."""
+    def __init__(self, config: NetworkConfig, me: PeerId | None, state: Path) -> None:
+        """`me`: None before there is a key. `state`: the state directory."""
         self._config = config
         self._me = me
         self._certificate = Path(config.certificate_file) if config.certificate_file else None
@@ -91,8 +98,8 @@ class CredentialFiles:
 
     def first(self, wall_ms: int) -> Credentials:
         """What the files say at the start. Raises `ConfigError` where a member would refuse us for it."""
-        found_papers = [one for place in self._revocations for one in papers(place)] + self._learnt_papers()
-        revocations = [one for one in found_papers if isinstance(one, Revocation)]
+        told = [one for place in self._revocations for one in _papers_of("network.revocation_file", place)]
+        revocations = [one for one in told + self._learnt_papers() if isinstance(one, Revocation)]
         certificate = None if self._certificate is None else self._ours(self._certificate)
         self._changed()
         found = Credentials(certificate, tuple(revocations))
@@ -102,7 +109,7 @@ class CredentialFiles:
             log.warning(
                 "network.operators is set, but network.certificate_file is empty: members that do not have this peer "
                 "on their network.allow will refuse it; get one by `%s`",
-                issue_command(self._me, self._config.name),
+                issue_command(self._me, self._config.name) if self._me else "peerscope admit issue ID",
             )
         return found
 
@@ -137,7 +144,7 @@ class CredentialFiles:
             whole = []
             for line in lines:
                 with contextlib.suppress(ValueError):
-                    whole += _papers_of(line)
+                    whole += _papers_of_line(line)
             loss = f"{len(whole)} of its {len(lines)} lines still hold, members repeat the others"
             reason = str(error).removeprefix(f"{self._learnt}: ")
             if put_damaged_aside(self._learnt, reason, loss) is not None:
@@ -146,16 +153,22 @@ class CredentialFiles:
             return whole
 
     def _ours(self, place: Path) -> Certificate:
-        found = [one for one in papers(place) if isinstance(one, Certificate)]
+        found = [one for one in _papers_of("network.certificate_file", place) if isinstance(one, Certificate)]
         ours = [one for one in found if one.subject == self._me]
+        if self._me is None:
+            raise ConfigError(
+                f"network.certificate_file: {place}: no certificate is for this peer, as it has no identity yet; "
+                "`peerscope init` makes one and prints its id, for `peerscope admit issue ID`"
+            )
         if not ours:
             raise ConfigError(
-                f"{place}: no certificate for this peer, {self._me.hex()}; make one by "
+                f"network.certificate_file: {place}: no certificate for this peer, {self._me.hex()}; make one by "
                 f"`{issue_command(self._me, self._config.name)}`"
             )
         return max(ours, key=lambda one: one.not_after_ms)
 
     def _check(self, found: Credentials, wall_ms: int) -> None:
+        assert self._me is not None  # it has a certificate
         # As a member sees us who has us on no list.
         strict = Admission(msgspec.structs.replace(self._config, allow=()), PeerId(b""), Random(0))
         strict.learn(found.revocations, wall_ms)
@@ -163,8 +176,8 @@ class CredentialFiles:
             strict.check(self._me, found.certificate, wall_ms)
         except RemoteError as error:
             raise ConfigError(
-                f"{self._certificate}: other members would refuse this certificate ({error}); make a new one by "
-                f"`{issue_command(self._me, self._config.name)}`"
+                f"network.certificate_file: {self._certificate}: other members would refuse this certificate "
+                f"({error}); make a new one by `{issue_command(self._me, self._config.name)}`"
             ) from None
 
     def _changed(self) -> bool:

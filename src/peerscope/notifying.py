@@ -9,16 +9,18 @@ from peerscope.alerting import Alerting
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notices import ESCALATION, NOTIFIER
-from peerscope.alerts.orders import Standing, mark, mark_incidents, standing
+from peerscope.alerts.orders import Standing, StandingForget, mark, mark_incidents, refusal, standing
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
+from peerscope.errors import ConfigError
 from peerscope.mesh.events import Publish
+from peerscope.mesh.forgetting import last_version
 from peerscope.notify.dispatcher import Dispatcher, View
 from peerscope.notify.line import ChannelView
 from peerscope.notify.orders import OrderBook
 from peerscope.notify.registry import make_channels
 from peerscope.records.alerts import Orders
-from peerscope.records.identity import PeerId
+from peerscope.records.identity import PeerId, short
 from peerscope.state import State
 from peerscope.transport.driver import Driver
 from peerscope.views.moment import Moment
@@ -87,6 +89,17 @@ class Notifying:
         if self._orders is None or self._orders[0] is not moment:
             self._orders = moment, standing(moment, self._trusts)
         return self._orders[1]
+
+    def forget(self, peer: PeerId, author: str, reason: str, *, force: bool) -> StandingForget:
+        """Have everybody forget a known peer until it speaks again. `force`: also one that is alive.
+
+        Raises `ConfigError` where it is not to be forgotten.
+        """
+        moment = self._moment()
+        said = f"no peer {short(peer)} is known" if peer not in moment.profiles else refusal(moment, peer, force=force)
+        if said is not None:
+            raise ConfigError(said)
+        return self.book.forget(peer, last_version(moment.ledger, peer, moment.now), author, reason)
 
     def alerts(self, *, active_only: bool = False) -> list[Alert]:
         """All alerts, each with its incident, and who silenced and who acknowledged it."""

@@ -7,7 +7,8 @@ The API, the feed and the page know only this. A running agent is one (`agent.py
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from math import inf
 from typing import Protocol
 
 from msgspec import Struct
@@ -17,15 +18,19 @@ from peerscope.alerts.aggregators import aggregators
 from peerscope.alerts.endings import Ending
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
+from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingForget, StandingSilence
+from peerscope.alerts.present import as_it_is
+from peerscope.alerts.rules import Rule
+from peerscope.alerts.shown import is_clearing
 from peerscope.asking import Asking
 from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
+from peerscope.export.standing import RemoteWriteView
 from peerscope.history.recorder import Recorder
 from peerscope.mesh.conduct import Conduct
 from peerscope.mesh.lives import Sharer
 from peerscope.mesh.peer import Peer
-from peerscope.records.identity import PeerId
+from peerscope.records.identity import PeerId, PeerRef
 from peerscope.sources.node import Node
 from peerscope.sources.telemetry import Telemetry
 from peerscope.tally import Tally
@@ -48,6 +53,7 @@ from peerscope.zones.summary import summary
 from peerscope.zones.whole import ZoneView, own_zone_view, whole_health, whole_metrics, whole_regions, zone_views
 
 MOMENT_S = 0.1
+REGIONS_S = 2.0
 LATENCY_S = 3.0
 """The latency matrix is the dearest view, and it moves slowly: all who ask within this time get the same one."""
 
@@ -93,6 +99,8 @@ class SelfView(Struct, frozen=True):
     """`GET /api/v1/history` has something to read from."""
     shared_key: tuple[Sharer, ...] = ()
     """Other agents that run with this peer's key: a copy of its state directory, most likely."""
+    remote_write: RemoteWriteView | None = None
+    """null where `export.remote_write.url` is not set."""
 
 
 class HasEnding(Protocol):
@@ -130,6 +138,10 @@ class Outlook(ABC):
         self._moment_revision = (-1, -1)
         self._latency: LatencyMatrix | None = None
         self._latency_at = 0.0
+        self._latency_of: frozenset[PeerRef] = frozenset()
+        self._regions: list[RegionHealth] = []
+        self._regions_at = -inf
+        self._regions_of: dict[PeerId, str] = {}
 
     @property
     @abstractmethod
@@ -236,10 +248,12 @@ class Outlook(ABC):
         return whole_regions(own, [zone.summary for zone in beyond], config, moment.wall) if beyond else own
 
     def latency(self) -> LatencyMatrix:
-        """Round trips region by region, at most three seconds old."""
+        """Round trips region by region, at most three seconds old, and never those of a peer that is gone."""
         moment = self.moment()
-        if self._latency is None or not 0 <= moment.now - self._latency_at < LATENCY_S:
+        is_old = not 0 <= moment.now - self._latency_at < LATENCY_S
+        if self._latency is None or is_old or moment.gone != self._latency_of:
             self._latency, self._latency_at = latency_matrix(moment, self.mesh_links()), moment.now
+            self._latency_of = moment.gone
         return self._latency
 
     def network_metrics(self) -> NetworkMetrics:
@@ -263,13 +277,35 @@ class Outlook(ABC):
         """Neighbours that misbehaved lately, the worst first."""
         return self.peer.conducts.all(self.clock()[0])
 
-    @abstractmethod
     def alerts(self, *, active_only: bool = False) -> list[Alert]:
-        """Alerts of the whole network, those that fire first; resolved ones of the last day."""
+        """Alerts of the whole network, those that fire first, as it is now; resolved ones of the last day."""
+        stated = self.stated_alerts(active_only=active_only)
+        return as_it_is(stated, self.moment(), self.alert_rules(), self.regions_lately)
+
+    def regions_lately(self) -> list[RegionHealth]:
+        """Every region, at most two seconds old, and never older than the last change of a peer's status."""
+        moment = self.moment()
+        is_old = not 0 <= moment.now - self._regions_at < REGIONS_S
+        if is_old or moment.statuses != self._regions_of:
+            self._regions, self._regions_at, self._regions_of = self.region_health(), moment.now, moment.statuses
+        return self._regions
 
     @abstractmethod
+    def alert_rules(self) -> Mapping[str, Rule]:
+        """The rules that this peer follows, by name."""
+
+    @abstractmethod
+    def stated_alerts(self, *, active_only: bool = False) -> list[Alert]:
+        """The same, in the words of those who state them."""
+
     def incidents(self) -> list[Incident]:
         """What alerts have in common: incidents of the last day, the open ones first."""
+        known = {alert.id: alert for alert in self.alerts(active_only=True)}
+        return [replace(one, clearing=is_clearing(one, known)) for one in self.found_incidents()]
+
+    @abstractmethod
+    def found_incidents(self) -> list[Incident]:
+        """The same, as correlation found them."""
 
     @abstractmethod
     def orders(self) -> Standing:
@@ -286,6 +322,17 @@ class Outlook(ABC):
     @abstractmethod
     def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
         """Somebody looks after this alert or incident: it is not repeated. Raises `ConfigError`."""
+
+    @abstractmethod
+    def forget(self, peer: PeerId, author: str, reason: str = "", *, force: bool = False) -> StandingForget:
+        """Have the whole network forget a known peer until it speaks again; one that is alive only by `force`.
+
+        Raises `ConfigError`.
+        """
+
+    @abstractmethod
+    def remember(self, peer: PeerId) -> bool:
+        """Take back that a peer is forgotten, wherever it was ordered. False if it is not forgotten."""
 
     @abstractmethod
     def threats(self) -> list[Finding]:

@@ -19,4 +19,4 @@ def load_signatures(own: str = "") -> Signatures:
             text = file.read(FILE_BYTES_MAX + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"threats.signatures_file: {own} cannot be read: {error}") from None
-    return parse(defaults, text, own)
+    return parse(defaults, text, f"threats.signatures_file: {own}")

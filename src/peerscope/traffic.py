@@ -15,8 +15,9 @@ from msgspec import Struct
 from peerscope.clock import monotonic
 from peerscope.mesh.events import Delivered, Effect
 from peerscope.records.identity import PeerId, PeerRef, ref
+from peerscope.views.ages import aged
 from peerscope.views.moment import Moment
-from peerscope.views.routes import Routes, RouteView, Via, by_peer, by_region
+from peerscope.views.routes import Routes, RouteView, Via, by_peer, by_region, gone_peers, gone_regions
 from peerscope.views.throughput import Throughput, ThroughputView
 from peerscope.views.traces import Fate, HopEvent, Layer, Stop, Trace, Traces, local_time
 
@@ -40,6 +41,7 @@ class TraceView(Struct, frozen=True):
     fate: Fate
     at: float
     """When this agent knew, Unix seconds."""
+    age_s: float = 0.0
 
 
 class TracesView(Struct, frozen=True):
@@ -127,7 +129,8 @@ class Traffic:
         now = self._clock()
         self._keep(self._traces.expire(now), now)
         self._fold()
-        return self._routes[by].views(now)
+        moment = self._moment()
+        return self._routes[by].views(now, gone_peers(moment) if by == "peer" else gone_regions(moment))
 
     def traces(self) -> TracesView:
         """The last messages whose way is known."""
@@ -136,7 +139,9 @@ class Traffic:
         self._fold()
         dropped = sum(routes.dropped for routes in self._routes.values())
         counters = {**self._traces.counters, **({"routes-dropped": dropped} if dropped else {})}
-        return TracesView(tuple(reversed(self._latest)), len(self._traces), counters)
+        wall = self._moment().wall
+        latest = tuple(aged(TraceView, one, wall) for one in reversed(self._latest))
+        return TracesView(latest, len(self._traces), counters)
 
     def _keep(self, traces: list[Trace], now: float) -> None:
         self._waiting.extend((trace, now) for trace in traces)

@@ -251,3 +251,64 @@ class TestAggregators:
         far = {scene.book[number] for number in (7, 8, 9)}
         assert set(aggregators(scene.book.moment(2.0, me=7)).acting) == far
         assert not set(aggregators(scene.book.moment(2.0)).eligible) & far
+
+
+class TestForgotten:
+    """A peer that is forgotten never came back: its alerts end, and are not resolved."""
+
+    GONE = 9
+
+    def ended(self, scene: Scene, *metadata: tuple[tuple[str, str], ...], known: bool) -> Alert:
+        """Peer 9 is down, and the first aggregators say that this is over, with so much metadata each."""
+        speakers = [number for number in scene.numbers() if number != self.GONE]
+        at = lose(scene.book, self.GONE, range(self.GONE))
+        for number in speakers[:3]:
+            scene.down(number, self.GONE, at=at)
+        assert [alert.state for alert in scene.look(at).values()] == ["firing"]
+        if not known:
+            scene.book.ledger.forget(scene.book[self.GONE])
+        for number, said in zip(speakers, metadata, strict=False):
+            scene.down(number, self.GONE, at=at + 1, resolved_ms=0, metadata=said)
+        changed = scene.board.update(scene.book.moment(at + 1))
+        (alert,) = scene.board.alerts()
+        assert changed == [alert]
+        return alert
+
+    TOLD = (("ended", "forgotten"),)
+
+    def test_where_aggregators_say_so_it_is_forgotten_and_still_names_the_peer(self, scene: Scene) -> None:
+        over = self.ended(scene, self.TOLD, self.TOLD, self.TOLD, known=False)
+        assert (over.state, over.metadata["ended"]) == ("forgotten", "forgotten")
+        assert (over.peer_id, over.region) == (scene.book[self.GONE].hex(), "eu")
+        assert over.resolved_at is not None
+
+    def test_where_they_say_that_it_is_over_it_is_resolved(self, scene: Scene) -> None:
+        assert self.ended(scene, (), (), (), known=True).state == "resolved"
+
+    def test_one_of_them_alone_makes_no_peer_forgotten_that_we_know(self, scene: Scene) -> None:
+        assert self.ended(scene, self.TOLD, (), (), known=True).state == "resolved"
+
+    def test_an_older_aggregator_that_says_resolved_of_a_forgotten_peer_is_not_believed(self, scene: Scene) -> None:
+        assert self.ended(scene, (), (), self.TOLD, known=False).state == "forgotten"
+
+    def test_what_aggregators_of_earlier_versions_still_say_of_a_buried_peer_does_not_stand(self, scene: Scene) -> None:
+        at = lose(scene.book, self.GONE, range(self.GONE))
+        for number in [number for number in scene.numbers() if number != self.GONE][:3]:
+            scene.down(number, self.GONE, at=at)
+        assert scene.look(at)
+        gone, ledger = scene.book[self.GONE], scene.book.ledger
+        ledger.forget(gone)
+        assert scene.look(at + 1), "it may be that we have only just started"
+        ledger.bury(ref(gone), 2**53 - 1, until=at + 1000)
+        scene.look(at + 2)
+        assert scene.look(at + 2 + GRACE_S) == {}
+        assert [alert.state for alert in scene.board.alerts()] == ["forgotten"]
+
+    def test_an_own_alert_that_nobody_states_any_more_ends_with_its_peer(self, scene: Scene) -> None:
+        scene.state(3, BUSY)
+        assert scene.look(2.0)
+        scene.book.ledger.forget(scene.book[3])
+        scene.look(3.0)
+        assert scene.look(3.0 + GRACE_S) == {}
+        (over,) = scene.board.alerts()
+        assert (over.state, over.peer_id) == ("forgotten", scene.book[3].hex())

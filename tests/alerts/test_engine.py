@@ -283,7 +283,7 @@ def test_an_alert_that_stands_is_published_again_before_newcomers_would_refuse_i
         if news is not None:
             published.append(now)
             (statement,) = said(news).statements
-            assert abs(statement.firing_ms / 1000 - (now - published[0])) < 1.0
+            assert 0 <= statement.firing_ms / 1000 - (now - published[0]) < 9  # it began between two looks
     assert [round((later - earlier) / REPEAT_S, 2) for earlier, later in pairwise(published)] == [1.0, 1.0]
 
 

@@ -196,3 +196,52 @@ def _told(condition: Condition | None) -> object:
     if condition is None:
         return None
     return condition.state, condition.fired_at, condition.resolved_at, condition.is_flapping, condition.is_lost
+
+
+class TestForgotten:
+    """Everybody that the alert is about is forgotten: that ends it, and is no recovery."""
+
+    def after(self, *readings: float | None, gone: bool = True) -> Condition | None:
+        """These readings at 0, 12, 24, ... seconds; then nobody speaks of the subject."""
+        conditions, now = Conditions(), 0.0
+        for value in readings:
+            look(conditions, value, now)
+            now += 12.0
+        for _ in range(3):
+            conditions.observe(RULE, [], now, is_gone=lambda subject: gone)
+            now += 12.0
+        return dict(conditions).get(KEY)
+
+    def test_what_fired_ends_at_once_in_a_state_of_its_own(self) -> None:
+        ended = self.after(0.95, 0.95)
+        assert ended is not None
+        assert (ended.state, ended.resolved_at, ended.is_forgotten) == (State.FORGOTTEN, 24.0, True)
+
+    def test_what_ceases_while_its_subject_is_known_is_resolved(self) -> None:
+        ended = self.after(0.95, 0.95, gone=False)
+        assert ended is not None
+        assert (ended.state, ended.is_forgotten) == (State.RESOLVED, False)
+
+    def test_what_was_resolved_before_stays_resolved(self) -> None:
+        ended = self.after(0.95, 0.95, 0.5, 0.5, 0.5)
+        assert ended is not None
+        assert ended.state is State.RESOLVED
+
+    def test_what_was_pending_leaves_no_trace(self) -> None:
+        conditions = Conditions()
+        look(conditions, 0.95, 0.0)
+        conditions.observe(RULE, [], 5.0, is_gone=lambda subject: True)
+        assert dict(conditions) == {}
+
+    def test_it_is_told_for_as_long_as_what_was_resolved_and_can_fire_again(self) -> None:
+        conditions = Conditions()
+        look(conditions, 0.95, 0.0)
+        look(conditions, 0.95, 12.0)
+        conditions.observe(RULE, [], 20.0, is_gone=lambda subject: True)
+        look(conditions, 0.95, 30.0)
+        again = look(conditions, 0.95, 40.0)
+        assert again is not None
+        assert (again.state, again.is_forgotten, again.resolved_at) == (State.FIRING, False, None)
+        conditions.observe(RULE, [], 50.0, is_gone=lambda subject: True)
+        conditions.elapse(50.0 + REMEMBER_S)
+        assert dict(conditions) == {}

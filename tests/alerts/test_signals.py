@@ -1,5 +1,6 @@
 """Signals: what is read from a peer's own data, and from the ledger about others."""
 
+import pytest
 from msgspec.structs import replace
 
 from ledgers import GOOD, INTERVAL_MS, Book, lose, meshed
@@ -8,7 +9,7 @@ from peerscope.alerts.groups import Groups
 from peerscope.alerts.model import Reading
 from peerscope.alerts.own import Own
 from peerscope.alerts.signals import NETWORK_SIGNALS, OWN_SIGNALS, Sight
-from peerscope.records.bodies import Check, LinkReading, OtherLife, Profile, Report, Status
+from peerscope.records.bodies import CHECKS, Check, LinkReading, OtherLife, Profile, Report, Status
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.measures import AgentMetrics, Metrics, PerformanceMetrics, SystemMetrics
 from peerscope.views.partitions import Partition
@@ -124,6 +125,44 @@ def test_a_region_is_critical_once_something_speaks_against_it() -> None:
     assert [one.subject for one in network("region_critical", book, 6.0, regions=health)] == ["us"]
     guessed = [replace(one, source="latency") for one in health]
     assert network("region_critical", book, 6.0, regions=guessed) == []
+
+
+class TestALonePeer:
+    """A region of one peer, whose own alert says what is wrong with it."""
+
+    def pages(self, book: Book, now: float) -> list[str]:
+        health = region_health(book.moment(now), RegionConfig(), 4)
+        assert next(one.status for one in health if one.region == "us") == "critical"
+        return [one.subject for one in network("region_critical", book, now, regions=health)]
+
+    def with_check(self, name: str, status: Status) -> Book:
+        book = meshed(6)
+        book.introduce(5, at=1.0, region="us")
+        checks = tuple(Check(status, 9_900) if name == one else GOOD for one in CHECKS)
+        links = tuple(LinkReading(ref(book[number]), 1000, 0) for number in range(5))
+        book.say(5, Report(INTERVAL_MS, checks, links), at=1.0)
+        return book
+
+    def test_that_is_down_does_not_page_twice(self) -> None:
+        book = meshed(6)
+        book.introduce(5, at=1.0, region="us")
+        now = lose(book, 5, range(5))
+        assert [one.subject for one in network("peer_down", book, now)] == [book[5].hex()[:16]]
+        assert self.pages(book, now) == []
+
+    @pytest.mark.parametrize("check", ["cpu", "memory", "storage", "p2p"])
+    def test_that_is_unhealthy_pages_by_the_rule_of_the_failed_check(self, check: str) -> None:
+        assert self.pages(self.with_check(check, Status.UNHEALTHY), 1.5) == []
+
+    @pytest.mark.parametrize("check", ["network", "node"])
+    def test_that_fails_in_what_no_rule_looks_at_makes_its_region_critical(self, check: str) -> None:
+        assert self.pages(self.with_check(check, Status.UNHEALTHY), 1.5) == ["us"]
+
+    def test_of_which_nobody_knows_anything_makes_its_region_critical(self) -> None:
+        book = self.with_check("cpu", Status.HEALTHY)
+        for number in range(5):
+            book.report(number, *(other for other in range(6) if other != number), at=30.0)
+        assert self.pages(book, 30.0) == ["us"]
 
 
 def test_a_network_that_has_just_started_condemns_no_region() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from live import Agent, running, until
+from live import Agent, introduce, running, until
 from peerscope.alerts.rules import default_rules
 from peerscope.cli.alerts import drawn
 
@@ -69,6 +69,23 @@ def test_a_silence_from_beginning_to_end(peerscope, alarmed: Agent) -> None:
     assert f"silenced {name}" in peerscope("alerts", "--api", alarmed.http)[1]
     assert peerscope("unsilence", name[:4], "--api", alarmed.http)[:2] == (0, f"silence {name} is over\n")
     until(lambda: peerscope("silences", "--api", alarmed.http)[1] == "no silences\n", "it is over")
+
+
+def test_a_peer_is_forgotten_from_beginning_to_end(peerscope, alarmed: Agent) -> None:
+    peer = introduce(alarmed, 73)
+    code, _, complaint = peerscope("forget", peer[:12], "--reason", "sold", "--api", alarmed.http)
+    assert code == 2
+    assert f"{peer[:10]} is alive, not gone for good" in complaint
+    code, said, _ = peerscope("forget", peer[:12], "--reason", "[b]sold", "--force", "--api", alarmed.http)
+    assert (code, said) == (0, f"{peer[:10]} is forgotten until it speaks; `peerscope forget --undo {peer[:10]}`\n")
+    until(lambda: peer[:10] in peerscope("forgotten", "--api", alarmed.http)[1], "it is listed")
+    assert "[b]sold" in peerscope("forgotten", "--api", alarmed.http)[1]
+    assert [one["id"] for one in json.loads(peerscope("forgotten", "--json", "--api", alarmed.http)[1])] == [peer]
+    until(lambda: peer[:10] not in peerscope("peers", "--api", alarmed.http)[1], "nobody knows it")
+    code, said, _ = peerscope("forget", "--undo", peer[:10], "--api", alarmed.http)
+    assert (code, said) == (0, f"{peer[:10]} is no longer to be forgotten\n")
+    until(lambda: peerscope("forgotten", "--api", alarmed.http)[1] == "nobody is forgotten\n", "it is taken back")
+    assert peerscope("forget", "--undo", "no/hex", "--api", alarmed.http)[0] == 2
 
 
 def test_somebody_looks_after_an_alert(peerscope, alarmed: Agent) -> None:

@@ -316,6 +316,8 @@ def test_patch_levels_go_together_and_others_are_told() -> None:
 
 def test_who_was_turned_away_is_told() -> None:
     assert network.refused(ALONE | {"refused": {"not-a-member": 3}}).message.endswith("not-a-member 3")
+    ended = network.refused(ALONE | {"refused": {"certificate-expired": 3}})
+    assert "peerscope alerts" in (ended.advice or "")
     assert network.refused(ALONE | {"refused": {"wire-version": 3}}).state == "warn"
     assert network.refused(ALONE | {"refused": {"flooding": 3}}).state == "ok"
 
@@ -361,3 +363,43 @@ def test_the_certificate_of_the_dashboard_is_told_by_how_much_of_it_is_left(
     (state / CONFIG_FILE).write_text(f'[web]\nlisten = "127.0.0.1:0"\ntls_cert = "{cert}"\ntls_key = "{key}"\n')
     code, findings = examine(peerscope, "--state", str(state))
     assert (code, findings["dashboard certificate"]["state"]) == (int(found == "bad"), found)
+
+
+WRITES = {
+    "elected": True,
+    "sent_samples": 10,
+    "queue_samples": 3,
+    "held_samples": 0,
+    "dropped_samples": 0,
+    "aside": [],
+    "failing": None,
+    "last_sent_age_s": 2.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "states", "words"),
+    [
+        ({}, ["ok"], ["takes samples; 3 samples wait"]),
+        ({"last_sent_age_s": None}, ["ok"], ["3 samples wait"]),
+        ({"failing": "it answers 503"}, ["warn"], ["it answers 503; 3 samples wait, the last were taken 2 s ago"]),
+        ({"failing": "it answers 401", "last_sent_age_s": 900.0}, ["bad"], ["taken 900 s ago"]),
+        ({"failing": "refused", "last_sent_age_s": None}, ["bad"], ["nothing was taken yet"]),
+        ({"held_samples": 7}, ["warn"], ["7 samples are dated after the network's clock"]),
+        (
+            {"aside": [{"reason": "400: out of order", "samples": 2, "example": "a{} of 2026"}], "dropped_samples": 4},
+            ["warn", "warn"],
+            ["2 for '400: out of order', last a{} of 2026", "4 samples were lost here"],
+        ),
+    ],
+)
+def test_remote_write_is_judged_by_what_became_of_its_samples(
+    change: dict[str, Any], states: list[str], words: list[str]
+) -> None:
+    found = network.remote_write(ALONE | {"remote_write": WRITES | change})
+    assert [one.state for one in found] == states
+    assert all(word in one.message for word, one in zip(words, found, strict=True))
+
+
+def test_where_nothing_is_written_nothing_is_said_of_it() -> None:
+    assert network.remote_write(ALONE) == network.remote_write(ALONE | {"remote_write": None}) == []

@@ -1,5 +1,6 @@
 """Verbs that ask a running agent: what they print, in JSON and for people, and what they say when nobody answers."""
 
+import io
 import json
 import socket
 import threading
@@ -8,9 +9,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
+from rich.console import Console
 
 from ledgers import Book
 from live import Agent, until
+from peerscope.cli.look import _show_status
 from peerscope.records.identity import Identity
 from peerscope.web import answers
 
@@ -201,3 +204,13 @@ def test_a_proxy_has_no_part_in_asking_this_machine(peerscope, agent: Agent, mon
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(urllib.request, "_opener", None)  # which read the environment at its first use
     assert peerscope("status", "--api", agent.http)[0] == 0
+
+
+@pytest.mark.parametrize(("count", "is_said"), [(0, False), (2, True)])
+def test_peers_without_a_profile_are_not_passed_over_in_silence(count: int, is_said: bool) -> None:
+    health = {"total_peers": 1, "healthy_peers": 1, "unintroduced_peers": count, "connectivity": None}
+    health |= {"median_latency_s": None, "average_latency_s": None}
+    me = {"network": "n", "region": None, "short_id": "aa", "ticket": "t"}
+    page = Console(file=io.StringIO(), width=100)
+    _show_status(page, health, me, {"status": "healthy", "checks": None})
+    assert ("2 more send reports, and their profiles are not here" in page.file.getvalue()) is is_said

@@ -49,6 +49,13 @@ def test_a_value_is_written_in_the_unit_of_its_name(name: str, value: float | No
     assert written(name, value) == text
 
 
+def test_a_trend_says_that_its_numbers_are_means_of_hours(peerscope, agent: Agent) -> None:
+    said = peerscope("metrics", "--api", agent.http)[1]
+    trends = [line for line in said.splitlines() if line.startswith("trend of")]
+    assert len(trends) == 3
+    assert all("mean of the last hour" in line and " now " not in line for line in trends)
+
+
 def test_unknown_values_and_parts_are_not_mentioned() -> None:
     parts = {"system": {"cpu_ratio": 0.5, "connections": None}, "node": None, "performance": {"error_ratio": None}}
     assert lines({**parts, "agent": {"rss_bytes": 1024}}) == [("system", "cpu 50.0%"), ("agent", "rss 1.0 KiB")]

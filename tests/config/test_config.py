@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from peerscope.addresses import is_loopback, split_address
+from peerscope.addresses import is_direct, is_loopback, is_name, split_address
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.mesh.peer import PeerConfig
@@ -198,10 +198,26 @@ def test_an_address_is_a_host_and_a_port(address: str, parts: tuple[str, int]) -
     assert split_address(address, "x") == parts
 
 
-@pytest.mark.parametrize("address", ["", "host", "host:", ":80", "host:-1", "host:65536", "host:http", "host:8\n"])
+@pytest.mark.parametrize(
+    "address",
+    ["", "host", "host:", ":80", "host:-1", "host:65536", "host:http", "host:8\n", "host:٨٠", "h:" + "9" * 5000],
+)
 def test_what_is_no_address_is_refused_under_its_name(address: str) -> None:
     with pytest.raises(ConfigError, match=r"web\.listen is .*host:port"):
         split_address(address, "web.listen")
+
+
+def test_what_can_be_dialled_at_once_is_an_ip_address_and_a_port() -> None:
+    assert [one for one in ("192.0.2.1:1", "[2001:db8::1]:65535") if not is_direct(one)] == []
+    wrong = ("192.0.2.1", "192.0.2.1:0", "[192.0.2.1]:1", "::1:1", "[::1]", "[::1%lo]:1", "a.test:1", ":1", "", "\0:1")
+    assert [one for one in wrong if is_direct(one)] == []
+
+
+def test_a_host_name_has_labels_and_is_no_number() -> None:
+    good = ("localhost", "a.b", "a.b.", "xn--nxasmq6b.test", "_x._udp.test", "a" * 63, "1a", "3com.com")
+    assert [one for one in good if not is_name(one)] == []
+    wrong = ("", ".", "a..b", "-a", "a-", "a b", "ä.test", "a" * 64, "1.2.3.4", "1.2", "::1", "a:1", "a." * 127 + "bc")
+    assert [one for one in wrong if is_name(one)] == []
 
 
 def test_only_this_machine_reaches_loopback() -> None:

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from demo_network import eventually, get
+from live import HAS_IPV6
+from peerscope.state import PEERS_FILE
+from peerscope.transport.iroh import parse_ticket
 from processes import Peers
 
 pytestmark = pytest.mark.e2e
@@ -56,3 +59,21 @@ def test_one_whose_tickets_are_all_dead_returns_by_the_peers_it_remembers(peers:
     again = peers.run("returner", bootstrap["ticket"], *dead_tickets(peers, 1))
     assert again["peer_id"] == returner["peer_id"]
     eventually(lambda: sees(again, other) and sees(other, again), "they have found each other", within_s=60)
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 on loopback here")
+def test_a_neighbour_that_is_killed_and_starts_again_on_its_port_is_linked_by_the_first_dial(peers: Peers) -> None:
+    """It listens on IPv4 and dials over IPv6, from its second socket, which has another port in each life."""
+    listen = parse_ticket(peers.run("victim")["ticket"])[1][0]
+    peers.kill("victim")
+    survivor = peers.run("survivor", listen="[::1]:0")
+    victim = peers.run("victim", survivor["ticket"], listen=listen)
+    eventually(lambda: sees(survivor, victim), "they have met", within_s=60)
+    peers.kill("victim")
+    (peers.place / "victim" / PEERS_FILE).unlink(missing_ok=True)  # so that it dials nobody
+    while peers.event("survivor", "link")["up"]:
+        pass
+    peers.run("victim", listen=listen)
+    while not peers.event("survivor", "link")["up"]:
+        pass
+    assert "dial-failed" not in get(survivor, "/api/v1/self")["refused"]

@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
+from live import client, running, until
+from peerscope.export.config import RemoteWriteConfig
 from peerscope.export.names import OF_A_PEER, OF_THE_NETWORK
+from peerscope.export.spool import BLOCK_BYTES
+from stores import Prometheus
 
 CONTRIB = Path(__file__).parents[2] / "contrib"
 DOCS, SOURCES = CONTRIB.parent / "docs", CONTRIB.parent / "src" / "peerscope"
@@ -42,7 +46,7 @@ def test_every_metric_that_operators_are_told_of_is_one_that_is_exported(dashboa
 
 @pytest.mark.tools
 def test_the_rules_are_rules(need: Need) -> None:
-    assert "15 rules found" in promtool(need, "check", "rules", RULES.name)
+    assert "17 rules found" in promtool(need, "check", "rules", RULES.name)
 
 
 @pytest.mark.tools
@@ -53,7 +57,7 @@ def test_each_rule_fires_when_it_should_and_only_then(need: Need) -> None:
 def test_each_rule_is_tested_both_ways_and_says_what_to_do() -> None:
     names = re.findall(r"- alert: (\w+)", RULES.read_text("utf-8"))
     tests = (RULES.parent / "peerscope-rules-test.yml").read_text("utf-8")
-    assert len(names) == len(set(names)) == 15
+    assert len(names) == len(set(names)) == 17
     for name in names:
         assert re.search(rf"alertname: {name}}}", tests), f"{name} is never expected to be quiet"
         assert re.search(rf"alertname: {name}\n +exp_alerts:\n +- exp_labels", tests), f"{name} is never expected"
@@ -85,3 +89,40 @@ def test_panels_do_not_overlap_and_every_one_has_a_name_a_unit_and_a_query(dashb
         if panel["type"] != "row":
             assert panel["targets"], panel["title"]
             assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+
+
+def test_the_window_of_the_example_lasts_as_long_as_a_full_queue() -> None:
+    example = (CONTRIB / "prometheus" / "prometheus.yml").read_text("utf-8")
+    (days,) = re.findall(r"^    out_of_order_time_window: (\d+)d$", example, re.MULTILINE)
+    config = RemoteWriteConfig()
+    assert int(days) * 86400 >= config.queue_bytes_max / BLOCK_BYTES * config.interval_s
+
+
+@pytest.mark.tools
+def test_an_agent_on_loopback_is_scraped_by_a_prometheus_beside_it_with_the_example_settings(
+    need: Need, tmp_path: Path
+) -> None:
+    prometheus = Prometheus(need, tmp_path)
+    with running(tmp_path / "agent") as agent, client(agent) as web:
+        listed = [target["targets"] for target in web.get("/api/v1/sd/prometheus").json()]
+        assert listed == [[agent.http.removeprefix("http://")]]
+        proxied = web.get("/api/v1/sd/prometheus", headers={"x-forwarded-for": "10.0.0.1"})
+        assert proxied.json() == [], "a proxy asks for somebody elsewhere"
+        example = (CONTRIB / "prometheus" / "prometheus.yml").read_text("utf-8")
+        example = example.replace("http://127.0.0.1:8080", agent.http).replace("15s", "1s\n  evaluation_interval: 1s")
+        (tmp_path / "prometheus.yml").write_text(
+            example.replace("30s", "1s").replace("peerscope-rules.yml", str(RULES))
+        )
+        prometheus.start()
+        try:
+            me = f'{{job="peerscope", peer="{agent.peer_id[:16]}"}}'
+            until(lambda: prometheus.query(f"up{me} == 1") != [], "it is scraped")
+            until(lambda: prometheus.query(f"peerscope_network_peers{me}") != [], "and has data")
+            assert prometheus.query("absent(peerscope_network_peers)") == []
+        finally:
+            prometheus.stop()
+
+
+def test_an_agent_that_names_nobody_is_not_listed_even_there(tmp_path: Path) -> None:
+    with running(tmp_path, export={"address": "off"}) as agent, client(agent) as web:
+        assert web.get("/api/v1/sd/prometheus").json() == []

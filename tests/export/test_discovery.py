@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ledgers import Book, lose, meshed
 from peerscope.errors import RemoteError
 from peerscope.export.config import ExportConfig
-from peerscope.export.discovery import exporter_address, scraped_as, targets
+from peerscope.export.discovery import exporter_address, local_address, scraped_as, targets
 from peerscope.records.bodies import Kind, Profile, decode_body, encode_body
 
 REACHED = ("127.0.0.1:4600", "10.0.0.7:4600", "[2001:db8::7]:4600")
@@ -110,3 +110,32 @@ def test_one_that_is_down_stays_listed_so_that_its_absence_shows() -> None:
     now = lose(book, 3, [0, 1, 2])
     (one,) = targets(book.moment(now), "mine")
     assert one.labels["__meta_peerscope_verdict"] == "down"
+
+
+@pytest.mark.parametrize(
+    ("http", "address", "local"),
+    [
+        ("http://127.0.0.1:8080", "", "127.0.0.1:8080"),
+        ("http://[::1]:8080", "", "[::1]:8080"),
+        ("http://0.0.0.0:80", "", "127.0.0.1:80"),
+        ("http://[::]:8080", "", "[::1]:8080"),
+        ("http://127.0.0.1:8080", "off", None),
+        (None, "", None),
+    ],
+)
+def test_a_scraper_on_this_machine_reaches_what_listens_on_loopback(
+    http: str | None, address: str, local: str | None
+) -> None:
+    assert local_address(ExportConfig(address=address), http) == local
+
+
+def test_the_asked_peer_lists_itself_where_it_names_nothing_and_nobody_else() -> None:
+    book = meshed(4)
+    exporting(book, 1)
+    found = targets(book.moment(1.0, me=2), "mine", "127.0.0.1:8080")
+    assert {one.targets: one.labels["__meta_peerscope_peer_id"] for one in found} == {
+        ("10.0.0.1:8080",): book[1].hex(),
+        ("127.0.0.1:8080",): book[2].hex(),
+    }
+    (said,) = targets(book.moment(1.0, me=1), "mine", "127.0.0.1:8080")
+    assert said.targets == ("10.0.0.1:8080",), "what the operator says goes first"

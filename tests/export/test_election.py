@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgers import Book, lose
+from ledgers import GOOD, INTERVAL_MS, Book, lose
 from peerscope.export.election import ROLE, Tenure, elected, weight
-from peerscope.records.bodies import Profile, Status
-from peerscope.records.identity import PeerId
+from peerscope.records.bodies import LinkReading, Profile, Report, Status
+from peerscope.records.identity import PeerId, ref
 
 ids = st.binary(min_size=32, max_size=32).map(PeerId)
 
@@ -114,3 +114,17 @@ def test_two_that_change_hands_leave_no_gap_and_do_not_overlap() -> None:
         now, is_first = look * 15.0, look < 4
         writers.append((going.update(is_first, now), coming.update(not is_first, now)))
     assert writers[1:] == [(True, False)] * 4 + [(False, True)] * 3
+
+
+def test_one_whose_clock_is_wrong_is_elected_only_where_there_is_no_other() -> None:
+    book = exporters(1, 2, 4)
+    first = number_of(book, elected(book.moment(1.0), ""))
+    others = {1, 2, 4} - {first}
+    for number in range(6):
+        skews = {other: 3600 * (other == first) for other in range(6) if other != number}
+        links = tuple(LinkReading(ref(book[other]), 1000, 0, skew_s=skew_s) for other, skew_s in skews.items())
+        book.say(number, Report(INTERVAL_MS, (GOOD,), links), at=0.5)
+    assert elected(book.moment(1.0), "") == best(book, *others)
+    for other in others:
+        book.say(other, Profile((), "eu", "1.0", 0, left=True, roles=(ROLE,)), at=1.0)
+    assert number_of(book, elected(book.moment(1.0), "")) == first

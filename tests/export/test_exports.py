@@ -75,6 +75,14 @@ def test_a_lone_agent_with_a_receiver_declares_the_role_is_elected_and_writes_wh
             assert (profile.roles, profile.exporter) == ((ROLE,), None)
             until(lambda: len(store.taken) >= 2, "it writes")
             told = web.get("/metrics").text
+            standing = web.get("/api/v1/self").json()["remote_write"]
+    assert (standing["elected"], standing["failing"], standing["aside"], standing["held_samples"]) == (
+        True,
+        None,
+        [],
+        0,
+    )
+    assert standing["sent_samples"] > 0
     written = [one for one in store.written() if not one.is_stale]
     me = agent.peer_id[:16]
     assert {(one.labels["network"], one.labels["peer"]) for one in written} == {("peerscope", me)}

@@ -12,7 +12,17 @@ from peerscope.errors import ConfigError
 from peerscope.export import receiver as receiver_module
 from peerscope.export.config import RemoteWriteConfig
 from peerscope.export.credentials import authorization, read_secret
-from peerscope.export.receiver import RETRY_AFTER_S_MAX, Later, Outcome, Receiver, Refused, Taken, outcome, wait_s
+from peerscope.export.receiver import (
+    RETRY_AFTER_S_MAX,
+    Later,
+    Outcome,
+    Receiver,
+    Refused,
+    Taken,
+    outcome,
+    wait_s,
+    words,
+)
 from receivers import Asked, receiving
 
 WALL = 1_700_000_000.0
@@ -29,15 +39,35 @@ def test_a_request_is_taken(status: int) -> None:
     assert outcome(status, "5", b"", WALL) == Taken()
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
-def test_too_many_requests_and_failures_of_the_receiver_are_tried_again(status: int) -> None:
-    assert outcome(status, None, b"", WALL) == Later(f"it answers {status}")
-    assert outcome(status, "7", b"busy\nstack trace", WALL) == Later(f"it answers {status}: busy", 7)
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 401, 403, 404, 408, 415, 429, 500, 502, 503, 504, 599])
+def test_what_does_not_condemn_the_samples_is_tried_again(status: int) -> None:
+    is_fault = status == 500
+    assert outcome(status, None, b"", WALL) == Later(f"it answers {status}", str(status), is_fault=is_fault)
+    busy = Later(f"it answers {status}: busy", f"{status}: busy", 7, is_fault)
+    assert outcome(status, "7", b"busy\nstack trace", WALL) == busy
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 401, 403, 404, 408, 413, 415, 422])
-def test_whatever_else_it_answers_would_be_the_same_again(status: int) -> None:
-    assert outcome(status, "7", b"out of order sample\n", WALL) == Refused(f"it answers {status}: out of order sample")
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+def test_what_condemns_the_samples_would_be_the_same_again(status: int) -> None:
+    said = f"{status}: out of order sample"
+    assert outcome(status, "7", b"out of order sample\n", WALL) == Refused(f"it answers {said}", said)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("400: out of order sample", "400: out of order sample"),
+        ('400: series foo{a="b", c="1"} at 17:03 is too old', "400: series foo* at * is too old"),
+        (
+            '400: remoteAddr: "127.0.0.1:44114"; requestURI: /x; unsupported',
+            "400: remoteAddr: *; requestURI: /x; unsupported",
+        ),
+        ("500: request 4f2a of 'me' failed", "500: request * of * failed"),
+        ("500" + "x" * 500, "500" + "x" * 77),
+    ],
+)
+def test_the_same_answer_to_other_samples_has_the_same_words(text: str, same: str) -> None:
+    assert words(text) == same
 
 
 @pytest.mark.parametrize(
@@ -145,7 +175,7 @@ def test_a_redirect_is_not_followed_and_the_secret_not_shown_elsewhere(
     token = secret_file(tmp_path / "token")
     with receiving() as elsewhere, receiving(lambda _: (307, {"location": elsewhere.url})) as store:
         found = sent(store.url, bearer_token_file=token)
-    assert found == Refused("it answers 307")
+    assert found == Later("it answers 307", "307")
     assert len(store.asked) == 1
     assert elsewhere.asked == []
     assert "s3cret" not in caplog.text
@@ -174,4 +204,4 @@ def test_a_receiver_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatc
 
 def test_an_answer_without_end_is_not_read_to_its_end() -> None:
     with receiving(lambda _: (400, {"says": "no\n" + "x" * 3_000_000})) as store:
-        assert sent(store.url) == Refused("it answers 400: no")
+        assert sent(store.url) == Refused("it answers 400: no", "400: no")

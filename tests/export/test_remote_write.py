@@ -14,11 +14,13 @@ import pytest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from live import came_true
+from peerscope.export import delivery as delivery_module
 from peerscope.export import remote_write as remote_write_module
 from peerscope.export.config import MIB, RemoteWriteConfig
+from peerscope.export.delivery import backoff_s
 from peerscope.export.receiver import Receiver
-from peerscope.export.remote_write import FOLDER, RemoteWrite, backoff_s, brief
-from receivers import TAKEN, Asked, Written, receiving
+from peerscope.export.remote_write import FOLDER, RemoteWrite, brief
+from receivers import TAKEN, Asked, Written, decoded, receiving
 
 EXTERNAL = {"network": "test", "zone": "", "peer": "me"}
 Answers = Callable[[Asked], tuple[int, dict[str, str]]]
@@ -26,8 +28,8 @@ Answers = Callable[[Asked], tuple[int, dict[str, str]]]
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_write_module, "BACKOFF_S_MIN", 0.01)
-    monkeypatch.setattr(remote_write_module, "BACKOFF_S_MAX", 0.05)
+    monkeypatch.setattr(delivery_module, "BACKOFF_S_MIN", 0.01)
+    monkeypatch.setattr(delivery_module, "BACKOFF_S_MAX", 0.05)
 
 
 class Toy:
@@ -106,7 +108,7 @@ def test_every_sample_arrives_once_in_order_with_its_labels(tmp_path: Path) -> N
     assert times == sorted(set(times))
     assert before_ms - 1 <= times[0] <= times[-1] <= time.time() * 1000 + 10
     assert writing.samples == {"sent": 15, "dropped": 0}
-    assert writing.sent_at is not None
+    assert writing.delivery.sent_at is not None
 
 
 @pytest.mark.parametrize("failure", [(503, {}), (500, {"says": "boom"}), (429, {})])
@@ -116,27 +118,29 @@ def test_nothing_is_lost_or_repeated_when_the_receiver_fails_now_and_then(
     rng = Random(1)
     writing, written = everything(lambda _: failure if rng.random() < 0.6 else TAKEN, tmp_path, 12)
     assert values(written) == list(range(1, 13))
-    assert writing.requests["retried"] > 3
+    assert writing.delivery.requests["retried"] > 3
     assert writing.samples["sent"] == 36
 
 
-def test_what_is_refused_is_dropped_counted_and_holds_up_nothing(
+def test_what_is_refused_is_set_aside_counted_named_and_holds_up_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked = []
-
     def answers(one: Asked) -> tuple[int, dict[str, str]]:
-        asked.append(one)
-        return (400, {"says": "out of order sample"}) if len(asked) in (2, 3) else TAKEN
+        bad = [sample for sample in decoded(one.body) if sample.labels["number"] == "1" and 2 <= sample.value <= 3]
+        return (400, {"says": "out of order sample"}) if bad else TAKEN
 
     writing, written = everything(answers, tmp_path, 5)
-    assert values(written) == [1, 4, 5]
-    assert (writing.samples["sent"], writing.samples["refused"]) == (9, 6)
-    told = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
-    assert told == [
-        "remote write: the receiver refuses samples, they are lost: it answers 400: out of order sample",
-        "remote write: the receiver takes samples again",
-    ]
+    assert values(written) == values(written, "2") == [1, 2, 3, 4, 5]
+    assert values(written, "1") == [1, 4, 5]
+    assert (writing.samples["sent"], writing.samples["refused"]) == (13, 2)
+    ((reason, aside),) = writing.delivery.aside.items()
+    assert (reason, aside.samples) == ("400: out of order sample", 2)
+    name = 'toy_value{network="test", number="1", peer="me"} of 20'
+    assert aside.example.startswith(name)
+    (told,) = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert told.startswith(
+        f"remote write: samples are set aside, since it answers 400: out of order sample: first {name}"
+    )
 
 
 def test_a_credential_that_has_ended_is_a_trouble_until_it_is_replaced(tmp_path: Path) -> None:
@@ -153,7 +157,7 @@ def test_a_credential_that_has_ended_is_a_trouble_until_it_is_replaced(tmp_path:
         async with sending(writing):
             assert writing.trouble is None
             await writing.sample()
-            await came_true(lambda: writing.trouble == "samples are lost: it answers 401", "it is refused")
+            await came_true(lambda: writing.trouble == "samples wait: it answers 401", "it is refused")
             token.write_text("renewed\n")
             await writing.sample()
             await came_true(lambda: writing.trouble is None, "it is taken again")
@@ -182,7 +186,7 @@ def test_it_waits_as_long_as_the_receiver_asks(tmp_path: Path, monkeypatch: pyte
         waits.append(seconds)
         await real(min(seconds, 0.01))
 
-    monkeypatch.setattr(remote_write_module.asyncio, "sleep", noted)
+    monkeypatch.setattr(delivery_module.asyncio, "sleep", noted)
     answers = iter([(429, {"retry-after": "17"}), (503, {"retry-after": "9999999"}), (503, {})])
     everything(lambda _: next(answers, TAKEN), tmp_path, 1)
     first, second, third = [wait_s for wait_s in waits if wait_s != 0.01]  # the others are the test's own
@@ -227,7 +231,7 @@ def test_an_outage_and_a_restart_within_it_lose_nothing(tmp_path: Path) -> None:
         async with sending(writing):
             for _ in range(looks):
                 await writing.sample()
-            await came_true(lambda: writing.requests["retried"] > 2, "it has tried")
+            await came_true(lambda: writing.delivery.requests["retried"] > 2, "it has tried")
             assert writing.queue_samples >= 3 * looks
 
     async def with_receiver(url: str) -> RemoteWrite:
@@ -365,7 +369,7 @@ def test_what_was_under_way_at_the_end_is_not_sent_again(tmp_path: Path) -> None
         await elected(writing)
         async with sending(writing):
             await writing.sample()
-            await came_true(lambda: writing._in_flight is not None, "it is being sent")
+            await came_true(lambda: writing.delivery._in_flight is not None, "it is being sent")
         await writing.close()
         assert writing.queue_samples == 0
 
@@ -382,7 +386,7 @@ def test_a_receiver_that_hangs_does_not_keep_an_agent_from_leaving(tmp_path: Pat
         await elected(writing)
         async with sending(writing):
             await writing.sample()
-            await came_true(lambda: bool(store.asked) or writing._in_flight is not None, "it is being sent")
+            await came_true(lambda: bool(store.asked) or writing.delivery._in_flight is not None, "it is being sent")
         async with asyncio.timeout(10):
             await writing.close()
         leaving.set()

@@ -12,23 +12,31 @@ from hypothesis import strategies as st
 
 from peerscope.damage import damaged_files
 from peerscope.export import spool as spool_module
-from peerscope.export.spool import BLOCK_BYTES, Spool, held
+from peerscope.export.spool import BLOCK_BYTES, Batch, Spool, held
 
 ROOM = 4 * BLOCK_BYTES
 
 
 def opened(path: Path, bytes_max: int = ROOM) -> Spool:
     spool = Spool(path, bytes_max)
-    spool.first()
-    spool.keep()
+    spool.look()
     return spool
+
+
+def first(spool: Spool) -> tuple[Batch, bytes] | None:
+    """The oldest request, which is being sent from now on."""
+    while (batch := spool.look()) is not None:
+        data = spool.read(batch)
+        if data is not None:
+            return batch, data
+    return None
 
 
 def drained(spool: Spool) -> list[tuple[int, bytes]]:
     """Everything that waits, oldest first; nothing waits afterwards."""
     found = []
-    while (first := spool.first()) is not None:
-        batch, data = first
+    while (oldest := first(spool)) is not None:
+        batch, data = oldest
         found.append((batch.samples, data))
         spool.remove(batch)
     return found
@@ -36,10 +44,10 @@ def drained(spool: Spool) -> list[tuple[int, bytes]]:
 
 def test_what_was_put_first_comes_first_and_stays_until_it_is_removed(tmp_path: Path) -> None:
     spool = opened(tmp_path)
-    assert spool.first() is None
+    assert spool.look() is None
     assert [spool.put(data, samples) for data, samples in ((b"one", 1), (b"two", 2))] == [0, 0]
     assert (spool.samples, spool.held_bytes) == (3, 2 * BLOCK_BYTES)
-    assert spool.first() == spool.first()
+    assert first(spool) == first(spool)
     assert drained(spool) == [(1, b"one"), (2, b"two")]
     assert (spool.samples, spool.held_bytes, list(tmp_path.iterdir())) == (0, 0, [])
 
@@ -55,18 +63,19 @@ def test_what_is_being_sent_is_not_dropped_under_way(tmp_path: Path) -> None:
     spool = opened(tmp_path)
     for number in range(4):
         spool.put(bytes((number,)), 1)
-    first = spool.first()
-    assert first is not None
+    oldest = first(spool)
+    assert oldest is not None
     assert spool.put(b"\4", 1) == 1
-    spool.remove(first[0])
+    spool.remove(oldest[0])
     assert [data for _, data in drained(spool)] == [b"\2", b"\3", b"\4"]
 
 
 def test_what_waits_again_may_be_dropped_again(tmp_path: Path) -> None:
     spool = opened(tmp_path, BLOCK_BYTES)
     spool.put(b"old", 1)
-    spool.first()
-    spool.keep()
+    oldest = first(spool)
+    assert oldest is not None
+    spool.keep(oldest[0])
     assert spool.put(b"new", 2) == 1
     assert drained(spool) == [(2, b"new")]
 
@@ -78,11 +87,12 @@ def test_what_is_larger_than_all_room_is_lost_itself(tmp_path: Path) -> None:
 
 
 def test_the_next_life_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
-    first = opened(tmp_path)
+    earlier = opened(tmp_path)
     for number in range(3):
-        first.put(bytes((number,)), number + 1)
+        earlier.put(bytes((number,)), number + 1, at_ms=1000 * number if number else None)
     second = opened(tmp_path)
-    assert (second.samples, second.held_bytes) == (6, first.held_bytes)
+    assert (second.samples, second.held_bytes) == (6, earlier.held_bytes)
+    assert [batch.at_ms for batch in second._batches] == [None, 1000, 2000]
     second.put(b"\3", 4)
     assert [data for _, data in drained(second)] == [b"\0", b"\1", b"\2", b"\3"]
 
@@ -102,6 +112,38 @@ def test_a_file_that_somebody_took_away_holds_nothing_up(tmp_path: Path, caplog:
     (tmp_path / "000000000001-1").unlink()
     assert drained(spool) == [(2, b"two")]
     assert "has vanished, with 1 samples" in caplog.text
+
+
+def test_one_can_look_further_and_only_up_to_a_date(tmp_path: Path) -> None:
+    spool = opened(tmp_path, 8 * BLOCK_BYTES)
+    for number, at_ms in enumerate((9000, 2000, 3000, None)):
+        spool.put(bytes((number,)), 10 + number, at_ms)
+
+    def looked(skip: int, until_ms: float = 1e15) -> int | None:
+        batch = spool.look(skip, until_ms)
+        return None if batch is None else batch.samples
+
+    assert [looked(skip) for skip in (0, 1, 3, 99)] == [10, 11, 13, 13]
+    assert [looked(skip, 2500) for skip in (0, 1, 2)] == [11, 13, 13]
+    assert looked(0, 0) == 13
+    assert (spool.samples_after(2500), spool.samples_after(1e15)) == (22, 0)
+
+
+def test_what_cannot_be_deleted_is_not_sent_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = opened(tmp_path)
+    spool.put(b"one", 1)
+    spool.put(b"two", 2)
+    batch = spool.look()
+    assert batch is not None
+
+    def stuck(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", stuck)
+    with pytest.raises(OSError, match="Read-only"):
+        spool.remove(batch)
+    monkeypatch.undo()
+    assert [data for _, data in drained(spool)] == [b"two"]
 
 
 def test_a_disk_that_is_full_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,10 +195,10 @@ def test_it_holds_the_newest_that_fit_whatever_happens(
         if step == "reopen":
             spool = opened(path)
         elif step == "take":
-            first = spool.first()
-            assert (None if first is None else first[1]) == (model.pop(0) if model else None)
-            if first is not None:
-                spool.remove(first[0])
+            oldest = first(spool)
+            assert (None if oldest is None else oldest[1]) == (model.pop(0) if model else None)
+            if oldest is not None:
+                spool.remove(oldest[0])
         else:
             data = number.to_bytes(2, "big") * -(-int(step) // 2)
             number += 1

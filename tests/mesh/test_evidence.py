@@ -4,18 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerscope.mesh.evidence import (
-    STAND_S,
-    VOTE_STAND_S,
-    Assessment,
-    Evidence,
-    Verdict,
-    accused,
-    prefix,
-    quorum,
-    watchers,
-    weigh,
-)
+from peerscope.mesh.evidence import STAND_S, VOTE_STAND_S, Assessment, Evidence, Verdict, weigh
+from peerscope.mesh.observers import accused, prefix, quorum, watchers
 from peerscope.records.bodies import Body, LinkReading, Observation, Observations, Profile, Report
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger

@@ -6,8 +6,10 @@ import pytest
 
 from peerscope.mesh.events import (
     Connected,
+    Dial,
     Effect,
     Hangup,
+    Join,
     Lane,
     LinkChanged,
     Measured,
@@ -176,6 +178,18 @@ def test_a_neighbour_that_falls_silent_is_missed_aloud_and_heard_again_aloud() -
     again = hear(peer, other, Ping(1, 1), 13.0)
     assert LinkChanged(other.peer_id, True, "heard again") in again
     assert peer.ledger.observations(peer.me) == Observations()
+
+
+def test_a_silent_neighbour_is_dialled_afresh_and_one_without_a_connection_is_not() -> None:
+    """Its connection may be one with a process that is dead. A peer that was never linked has no such connection."""
+    peer, (other, third) = watched(2)
+    effects: list = []
+    for tenth in range(101, 130):
+        hear(peer, third, Ping(tenth, 1), tenth / 10)
+        effects += peer.tick(tenth / 10)
+    assert [effect for effect in effects if isinstance(effect, Dial)] == [Dial(other.peer_id, ("10.0.0.1:1",), True)]
+    joined = peer.handle(Join(MALLORY.peer_id, ("10.0.0.9:1",)), 13.0) + peer.tick(13.0)
+    assert Dial(MALLORY.peer_id, ("10.0.0.9:1",)) in joined
 
 
 def test_a_first_measurement_that_takes_a_while_is_no_late_turn() -> None:

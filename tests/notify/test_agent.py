@@ -10,7 +10,7 @@ from live import Agent, running, until
 from peerscope.alerts.notices import ESCALATION, NOTIFIER
 from peerscope.errors import ConfigError
 from peerscope.notify.dispatcher import FILE
-from receiver import Receiver
+from receiver import Receiver, receiving
 
 RULE = {"threshold": 0.0, "clear": 0.0, "for_s": 0.0, "clear_for_s": 0.0}
 """Every memory is too full for it."""
@@ -20,6 +20,9 @@ RULE = {"threshold": 0.0, "clear": 0.0, "for_s": 0.0, "clear_for_s": 0.0}
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lone peer has nobody to hear from."""
     monkeypatch.setattr("peerscope.notify.dispatcher.SETTLE_S", 0.5)
+    monkeypatch.setattr("peerscope.alerts.departed.LOST_S", 0.5)
+    monkeypatch.setattr("peerscope.alerts.notification.RETRY_S", 0.1)
+    monkeypatch.setattr("peerscope.notify.backlog.RETRY_S", 0.1)
 
 
 def sections(receiver: Receiver, **notify: Any) -> dict[str, dict[str, Any]]:
@@ -54,6 +57,99 @@ def test_one_message_and_a_notice_that_is_published_and_kept(receiver: Receiver,
         assert view.counts["delivered"] >= 1
     assert json.loads((tmp_path / FILE).read_text())
     assert len(told(receiver)) == 1
+
+
+def test_an_alert_that_was_over_before_its_notifier_came_back_is_ended_once(receiver: Receiver, tmp_path: Path) -> None:
+    with running(tmp_path, **sections(receiver)):
+        until(lambda: told(receiver) == [("firing", "memory-high")], "it is told")
+    calm = sections(receiver) | {"alerts": {"rules": {"memory-high": {**RULE, "threshold": 1.0, "clear": 1.0}}}}
+    for _ in range(2):
+        with running(tmp_path, **calm) as agent:
+            until(lambda: len(told(receiver)) >= 2, "its end is told")
+            until(lambda: notices(agent) == [("firing", True), ("resolved", True)], "and noted")
+    assert told(receiver) == [("firing", "memory-high"), ("resolved", "memory-high")]
+    begun, ended = (one for one in receiver.requests if one.json["alerts"][0]["rule"] == "memory-high")
+    assert (ended.json["reason"], ended.json["resolved_at"]) == ("lost", None), "nobody saw when it ended"
+    assert begun.json["episode"] == ended.json["episode"]
+    assert begun.headers["idempotency-key"] != ended.headers["idempotency-key"]
+
+
+def test_a_silence_holds_back_the_end_of_what_was_over_before_its_notifier_came_back(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    with running(tmp_path, **sections(receiver)) as agent:
+        until(lambda: told(receiver) == [("firing", "memory-high")], "it is told")
+        until(lambda: notices(agent) == [("firing", True)], "and noted")
+        agent.loop.call(lambda: agent.monitor.silence(["rule=memory-high"], 3600, "ann", "maintenance"))
+    calm = {"memory-high": {**RULE, "threshold": 1.0, "clear": 1.0}, "storage-high": RULE}
+    with running(tmp_path, **(sections(receiver) | {"alerts": {"rules": calm}})) as agent:
+        until(lambda: "storage-high" in _rules(receiver), "another one is told meanwhile")
+        assert told(receiver) == [("firing", "memory-high")]
+        (silence,) = agent.loop.call(agent.monitor.orders).silences
+        assert agent.loop.call(lambda: agent.monitor.lift(silence.id))
+        until(lambda: told(receiver)[1:] == [("resolved", "memory-high")], "its end is told when the silence ends")
+
+
+def test_notices_that_an_earlier_release_kept_are_read(receiver: Receiver, tmp_path: Path) -> None:
+    with running(tmp_path, **sections(receiver)):
+        until(lambda: told(receiver) == [("firing", "memory-high")], "it is told")
+    kept = json.loads((tmp_path / FILE).read_text())
+    old = [{name: one[name] for name in ("key", "at", "severity", "delivered")} for one in kept["notices"]]
+    (tmp_path / FILE).write_text(json.dumps(old))
+    with running(tmp_path, **sections(receiver)) as agent:
+        until(lambda: notices(agent)[:1] == [("firing", True)], "they are published again")
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+def test_a_proxy_under_maintenance_delays_the_message_and_the_end_follows(
+    receiver: Receiver, tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("peerscope.notify.line.BACKOFF_S", 0.01)
+    receiver.status, receiver.answer_headers = status, {"Location": "/maintenance"}
+    with running(tmp_path, **sections(receiver)) as agent:
+        until(lambda: len(told(receiver)) >= 5, "it is tried again and again")
+        receiver.status, receiver.answer_headers = 200, {}
+        until(lambda: notices(agent) == [("firing", True)], "until it is delivered")
+        refused = len(told(receiver))
+        agent.loop.call(lambda: agent.monitor.alerting.use([]))
+        until(lambda: notices(agent) == [("firing", True), ("resolved", True)], "and so is its end")
+    assert told(receiver)[refused:] == [("resolved", "memory-high")]
+    keys = [one.headers["idempotency-key"] for one in receiver.requests if one.json["state"] == "firing"]
+    assert len(set(keys)) == 1, "every attempt has one key"
+
+
+def test_a_channel_that_refused_what_another_took_hears_of_it_after_a_restart(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("peerscope.alerts.departed.LOST_S", 60.0)  # it fires on
+    with receiving() as closed:
+        closed.status = 404
+        both = sections(receiver)
+        both["notify"]["channels"]["closed"] = {"kind": "webhook", "url": f"{closed.url}/hook"}
+        with running(tmp_path, **both) as agent:
+            until(lambda: notices(agent) == [("firing", True)], "one channel took it")
+            until(lambda: "memory-high" in str(_kept(tmp_path).get("refused")), "what the other one refused is kept")
+        closed.requests.clear()
+        closed.status = 200
+        with running(tmp_path, **both):
+            until(lambda: told(closed) == [("firing", "memory-high")], "the other one gets it")
+            until(lambda: "memory-high" not in str(_kept(tmp_path)["refused"]), "and is owed nothing")
+    assert told(receiver) == [("firing", "memory-high")]
+    (first,) = (one for one in receiver.requests if one.json["alerts"][0]["rule"] == "memory-high")
+    (late,) = (one for one in closed.requests if one.json["alerts"][0]["rule"] == "memory-high")
+    assert late.headers["idempotency-key"] == first.headers["idempotency-key"]
+
+
+def test_of_what_could_not_be_told_while_it_lasted_the_end_says_so(receiver: Receiver, tmp_path: Path) -> None:
+    receiver.status = 404
+    with running(tmp_path, **sections(receiver)) as agent:
+        until(lambda: len(told(receiver)) >= 2, "it is tried")
+        agent.loop.call(lambda: agent.monitor.alerting.use([]))
+        until(lambda: ("resolved", "memory-high") in told(receiver), "and so is its end")
+        receiver.status = 200
+        until(lambda: notices(agent) == [("resolved", True)], "until that is delivered")
+    last = receiver.requests[-1].json
+    assert (last["state"], last["reason"], last["resolved_at"] is not None) == ("resolved", "missed", True)
 
 
 def test_three_alerts_at_one_peer_are_one_message_about_an_incident(receiver: Receiver, tmp_path: Path) -> None:
@@ -118,6 +214,11 @@ def test_a_channel_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"notify\.channels\.hook\.url is missing"):
         with running(tmp_path, notify={"channels": {"hook": {"kind": "webhook"}}}):
             pass
+
+
+def _kept(state: Path) -> dict[str, Any]:
+    place = state / FILE
+    return json.loads(place.read_text()) if place.exists() else {}
 
 
 def _memory(agent: Agent) -> Any:

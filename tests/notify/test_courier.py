@@ -14,7 +14,7 @@ from live import PATIENCE_S, came_true
 from notices import group
 from peerscope.alerts.notification import Message
 from peerscope.errors import DeliveryError
-from peerscope.notify import line
+from peerscope.notify import backlog, line
 from peerscope.notify.base import Letter
 from peerscope.notify.courier import Courier
 from peerscope.notify.line import ATTEMPTS, BURST, QUEUE_MAX, Allowance
@@ -84,6 +84,7 @@ def message(key: str = "cpu-high-aa", what: str = "firing") -> Message:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(backlog, "RETRY_S", 0.02)
 
 
 def test_every_channel_gets_the_message_and_the_first_success_is_the_answer() -> None:
@@ -134,6 +135,48 @@ def test_when_all_channels_fail_the_answer_is_no_and_they_are_tried_once_until_t
         assert (view["one"].last_error, view["other"].last_error) == (None, "503")
 
     carrying(work, {"one": HOOK, "other": HOOK}, one=one, other=other)
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_channel_that_refused_what_another_took_hears_of_it_later(quick: None, is_over: bool) -> None:
+    good, closed = Paper(), Paper()
+    closed.always = DeliveryError("404", again=False)
+
+    async def work(courier: Courier, answers: Answers) -> None:
+        sent = message()
+        courier.send(sent)
+        courier.follow([sent.group])
+        await came_true(lambda: closed.attempts >= 4, "tried again and again while it stands")
+        if is_over:
+            courier.follow([])
+            courier.send(message(what="resolved"))
+            await came_true(lambda: len(good.letters) == 2, "it is over")
+        closed.always = None
+        await came_true(lambda: len(closed.letters) == 1, "the channel works again")
+        await came_true(lambda: all(view.queued == 0 for view in courier.view()), "nothing is left")
+
+    carrying(work, {"good": HOOK, "closed": HOOK}, good=good, closed=closed)
+    (late,) = closed.letters
+    assert late.message.reason == ("missed" if is_over else "new")
+    assert late.idempotency_key == good.letters[-1].idempotency_key
+    assert [one.message.reason for one in good.letters] == (["new", "resolved"] if is_over else ["new"])
+
+
+def test_a_channel_hears_nothing_late_of_what_is_silenced_meanwhile(quick: None) -> None:
+    good, closed = Paper(), Paper(DeliveryError("404", again=False))
+
+    async def work(courier: Courier, answers: Answers) -> None:
+        sent = message()
+        courier.send(sent)
+        courier.follow([replace(sent.group, silenced=True)])
+        await came_true(lambda: any(view.queued == 1 for view in courier.view()), "it is owed")
+        courier.send(message("other"))
+        await came_true(lambda: len(closed.letters) == 1, "another message passes")
+        assert closed.letters[0].message.group.key == "other"
+        courier.follow([sent.group])
+        await came_true(lambda: len(closed.letters) == 2, "and this one when the silence ends")
+
+    carrying(work, {"good": HOOK, "closed": HOOK}, good=good, closed=closed)
 
 
 def test_a_channel_that_hangs_holds_up_nothing_but_itself(quick: None) -> None:

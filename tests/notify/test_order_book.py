@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from peerscope.alerts.orders import FOR_S_MAX, Standing, StandingSilence
+from peerscope.alerts.orders import FOR_S_MAX, Standing, StandingForget, StandingSilence
 from peerscope.damage import damaged_files
 from peerscope.errors import ConfigError
 from peerscope.notify.orders import OrderBook
 from peerscope.records.alerts import ORDERS_MAX, Orders
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
+from peerscope.records.identity import PeerId
 from peerscope.state import ORDERS_FILE, State
 
 ME, OTHER = "aa" * 32, "bb" * 32
@@ -25,10 +26,11 @@ class Desk:
     def __init__(self, place: Path, *standing: StandingSilence) -> None:
         self.said: list[Orders] = []
         self.others = standing
+        self.forgotten: tuple[StandingForget, ...] = ()
         self.book = OrderBook(State(place), ME, self.said.append, self.standing)
 
     def standing(self) -> Standing:
-        return Standing(self.others)
+        return Standing(self.others, forgotten=self.forgotten)
 
 
 def foreign(ends_in_s: float = 3600.0) -> StandingSilence:
@@ -169,3 +171,53 @@ def test_a_full_disk_keeps_no_orders_but_they_hold(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(State, "keep", full)
     made = desk.book.silence(["rule=x"], 60, "ann", "why")
     assert desk.said[-1].silences[0].id == made.id
+
+
+GONE = PeerId(b"\xcc" * 32)
+
+
+def test_an_order_to_forget_is_said_at_once_and_survives_a_restart(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    made = desk.book.forget(GONE, 17, "ann@host", "sold")
+    (said,) = desk.said[-1].forgotten
+    assert (made.id, made.peer_id) == (GONE.hex(), ME)
+    assert (said.peer, said.until, said.author, said.reason, said.is_lifted) == (GONE, 17, "ann@host", "sold", False)
+    assert said.sent_ms < 60_000
+    assert decode_body(Kind.ORDERS, encode_body(desk.said[-1])) == desk.said[-1]
+    later = Desk(tmp_path)
+    later.book.acknowledge("x", "ann")
+    assert [one.until for one in later.said[-1].forgotten] == [17]
+
+
+def test_the_latest_order_about_a_peer_replaces_the_one_before_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.book.forget(GONE, 17, "ann", "")
+    desk.book.forget(GONE, 99, "ann", "")
+    assert [one.until for one in desk.said[-1].forgotten] == [99]
+
+
+def test_that_a_peer_is_forgotten_is_taken_back_wherever_it_was_ordered(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    assert not desk.book.remember(GONE)
+    desk.forgotten = (StandingForget(GONE.hex(), time.time() - 60, "bob", "gone", OTHER),)
+    assert desk.book.remember(GONE)
+    (said,) = desk.said[-1].forgotten
+    assert (said.peer, said.is_lifted) == (GONE, True)
+
+
+def test_a_peer_orders_to_forget_no_more_than_its_record_holds(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for number in range(ORDERS_MAX):
+        desk.book.forget(PeerId(bytes((number,)) * 32), 17, "ann@host", "the rack was sold")
+    with pytest.raises(ConfigError, match="keeps 64 orders to forget already"):
+        desk.book.forget(GONE, 17, "ann@host", "the rack was sold")
+    assert len(desk.said[-1].forgotten) == ORDERS_MAX
+    assert len(encode_body(desk.said[-1])) <= body_bytes_max(Kind.ORDERS)
+
+
+@pytest.mark.parametrize("author", ["", "a" * 65, "two\nlines"])
+def test_an_order_to_forget_that_others_would_refuse_is_not_given(tmp_path: Path, author: str) -> None:
+    desk = Desk(tmp_path)
+    with pytest.raises(ConfigError, match="author"):
+        desk.book.forget(GONE, 17, author)
+    assert desk.said == []

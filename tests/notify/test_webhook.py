@@ -5,10 +5,12 @@ import hmac
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from letters import letter
-from notices import alert
+from notices import WALL, alert
 from peerscope.errors import ConfigError, DeliveryError
+from peerscope.notify.base import Letter
 from peerscope.notify.secret import Secret
 from peerscope.notify.settings import WebhookConfig
 from peerscope.notify.webhook import ALERTS_MAX, Webhook
@@ -71,6 +73,16 @@ def test_the_idempotency_key_is_the_same_for_the_same_news_whoever_tells_it() ->
     ]
     assert len({one.idempotency_key for one in [first, *others]}) == 1 + len(others)
     assert len({one.thread_key for one in [first, *others]}) == 1
+
+
+def test_the_key_of_a_named_episode_does_not_depend_on_any_clock() -> None:
+    def named(episode: int, **of: object) -> Letter:
+        found = letter(**of)  # type: ignore[arg-type]
+        return replace(found, message=replace(found.message, episode=episode))
+
+    assert named(256).idempotency_key == named(256, started_at=WALL + 599.0).idempotency_key
+    assert named(256).idempotency_key != named(257).idempotency_key, "though both began at one time"
+    assert named(256, what="resolved", severity="high").idempotency_key == named(256, what="resolved").idempotency_key
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from peerscope.records.bodies import Body, Kind, Observation, Observations, Opaque, Profile, Report
 from peerscope.records.identity import PeerId, PeerRef, ref
-from peerscope.records.ledger import PROOFS_MAX, Entry, Ledger, LedgerConfig, Merge
+from peerscope.records.ledger import BURIED_S, PROOFS_MAX, Entry, Ledger, LedgerConfig, Merge
 from peerscope.records.record import Record
 from strategies import ORIGINS, statements, unsigned
 
@@ -208,3 +208,57 @@ def test_each_topic_has_its_own_reader() -> None:
     entry = ledger.get(A, 20)
     assert isinstance(entry, Entry)
     assert entry.body == Opaque(b"?")
+
+
+def test_a_buried_peer_is_brought_back_by_nothing_that_it_said_before() -> None:
+    ledger = ledger_of([said(A, 5)])
+    ledger.bury(ref(A), ledger.newest(A), until=100.0)
+    assert not ledger.is_buried(ref(A)), "it is still known"
+    ledger.forget(A)
+    assert ledger.is_buried(ref(A))
+    assert ledger.is_buried(ref(A), 5)
+    assert not ledger.is_buried(ref(A), 6)
+    assert [ledger.lacks(ref(A), Kind.REPORT, version) for version in (4, 5, 6)] == [False, False, True]
+
+
+def test_a_peer_that_speaks_after_its_burial_is_known_with_all_that_it_said() -> None:
+    ledger = Ledger()
+    ledger.bury(ref(A), 5, until=100.0)
+    ledger_of([said(A, 6)], ledger)
+    assert not ledger.is_buried(ref(A))
+    assert ledger.lacks(ref(A), Kind.REPORT, 3)
+
+
+def test_a_grave_is_kept_until_its_end_and_the_oldest_make_room() -> None:
+    ledger = Ledger(LedgerConfig(origins_max=2))
+    for number, peer in enumerate((A, B, C)):
+        ledger.bury(ref(peer), 5, until=100.0 + number)
+    assert [ledger.is_buried(ref(peer)) for peer in (A, B, C)] == [False, True, True]
+    ledger.expire(101.5)
+    assert [ledger.is_buried(ref(peer)) for peer in (A, B, C)] == [False, False, True]
+
+
+def test_of_two_burials_the_later_version_and_the_later_end_count() -> None:
+    ledger = Ledger()
+    ledger.bury(ref(A), 9, until=10.0)
+    ledger.bury(ref(A), 5, until=20.0)
+    ledger.expire(15.0)
+    assert ledger.is_buried(ref(A), 9)
+
+
+def test_a_peer_that_expires_is_buried_for_a_while() -> None:
+    ledger = ledger_of([said(A, 5)], Ledger(LedgerConfig(remember_s=100.0)))
+    assert ledger.expire(100.1) == [A]
+    assert ledger.is_buried(ref(A), 5)
+    ledger.expire(100.2 + BURIED_S)
+    assert not ledger.is_buried(ref(A), 5)
+
+
+def test_peers_that_fell_silent_together_expire_together() -> None:
+    ledger = Ledger(LedgerConfig(remember_s=100.0))
+    for at, peer in ((0.0, A), (9.0, B), (30.0, C)):
+        record, body = said(peer, 5)
+        ledger.merge(record, body, at)
+    assert ledger.expire(100.0) == []
+    assert ledger.expire(100.1) == [A, B]
+    assert set(ledger) == {C}

@@ -137,6 +137,9 @@ def test_every_zone_finds_living_dead_and_departed_peers_of_every_other(seed: in
                 living = world.members(other)[0]
                 assert seen(world.look(asker, living)) == (other, "alive", "healthy")
                 assert seen(world.look(asker, dead[other])) == (other, "down", "down")
+                shown = world.look(asker, dead[other]).view()
+                assert (shown.checks, shown.metrics, shown.links, shown.uptime_s) == (None, None, (), None)
+                assert shown.gone_age_s is None  # nobody here knows since when
                 assert seen(world.look(asker, gone[other])) == (other, "left", "left")
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from peerscope.mesh.events import Effect, Stored, WallClock
-from peerscope.mesh.evidence import STAND_S, Verdict, watchers
+from peerscope.mesh.evidence import STAND_S, Verdict
+from peerscope.mesh.observers import watchers
 from peerscope.mesh.peer import Peer
 from peerscope.mesh.refutation import REFUTE_INTERVAL_S
 from peerscope.records.bodies import Observation, Observations, Report

@@ -34,8 +34,9 @@ def test_too_large_a_zone_is_cut_while_it_runs_and_nobody_is_lost() -> None:
     assert found.false_down == 0
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [11, 17])
 def test_zones_that_shrink_join_and_nobody_who_stayed_is_lost_or_counted_twice(seed: int) -> None:
+    """Nor is anybody alive who said goodbye before, as it was in these two histories."""
     found = outcome("zone-merge", seed, peers=30, zone_max=24, settle_s=40.0, duration_s=210.0)
     assert found.zones is not None
     assert found.zones.seen == {"least": 11, "mean": 11.0, "most": 11}

@@ -16,9 +16,11 @@ import pytest
 
 from peerscope.mesh.checks import HealthConfig
 from peerscope.records.bodies import RATIO_ONE, Check, Status
+from peerscope.records.measures import Metrics
 from peerscope.sources import host
 from peerscope.sources.cgroup import Limits, Processor, limits
 from peerscope.sources.host import Host, Sample, Share, Traffic, nearer
+from peerscope.views.metrics import metrics_view
 
 CPU, MEMORY, STORAGE, NETWORK = range(4)
 
@@ -53,6 +55,19 @@ def test_four_checks_come_in_the_order_of_a_report(tmp_path: Path) -> None:
     assert checks[STORAGE].ratio
 
 
+def test_the_storage_check_and_the_disk_metrics_give_one_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the system keeps most of the volume for itself."""
+    real = psutil.disk_usage(str(tmp_path))
+    size, used, free = 1000 << 20, 100 << 20, 300 << 20
+    reserved = real._replace(total=size, used=used, free=free, percent=25.0)
+    for usage in (real, reserved):
+        monkeypatch.setattr(psutil, "disk_usage", lambda _, usage=usage: usage)
+        checks, system = asyncio.run(Host(HealthConfig(), tmp_path).measure())
+        ratio = checks[STORAGE].ratio
+        assert ratio is not None
+        assert metrics_view(Metrics(system)).system.disk_ratio == pytest.approx(ratio / RATIO_ONE, abs=0.002)
+
+
 def test_the_first_measurement_covers_the_time_since_the_start(tmp_path: Path) -> None:
     machine = Host(HealthConfig(), tmp_path)
     busy_until = time.process_time() + 0.3
@@ -82,7 +97,8 @@ def test_one_look_gives_the_check_and_the_numbers_behind_it(tmp_path: Path) -> N
     here = limits().memory  # the machine of this test may be a container
     assert system.memory_total_kib in {total // 1024, min(total, here.most if here else total) // 1024}
     assert checks[MEMORY].ratio == pytest.approx(system.memory_used_kib / system.memory_total_kib * RATIO_ONE, abs=1)
-    assert system.disk_total_kib == psutil.disk_usage(str(tmp_path)).total // 1024
+    usage = psutil.disk_usage(str(tmp_path))
+    assert system.disk_total_kib == pytest.approx((usage.used + usage.free) // 1024, rel=0.01)  # others write meanwhile
 
 
 MIB = 2**20

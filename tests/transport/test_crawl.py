@@ -15,7 +15,7 @@ from peerscope.errors import ConfigError
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.walk import WalkConfig
 from peerscope.records.identity import Identity
-from peerscope.transport.iroh import parse_ticket
+from peerscope.transport.joining import Start, parse_joins
 from peerscope.views.crawl import CrawlView
 
 PEERS = 3
@@ -47,7 +47,7 @@ async def crawl(starts: dict[Any, Any], network: NetworkConfig | None = None, **
 
 
 def start(agent: Monitor) -> dict[Any, Any]:
-    return dict([parse_ticket(agent.self_view().ticket)])
+    return parse_joins([agent.self_view().ticket])
 
 
 def test_from_one_ticket_it_finds_all_agents_and_links_and_joins_nobody(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_only_who_knows_the_secret_is_told_anything(tmp_path: Path) -> None:
 def test_a_ticket_of_nobody_is_unreachable_and_the_other_one_serves(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with agents(tmp_path) as found:
-            view = await crawl(start(found[0]) | {NOBODY: ("127.0.0.1:9",)})
+            view = await crawl(start(found[0]) | {NOBODY: Start(("127.0.0.1:9",))})
             assert len(view.peers) == PEERS
             (gone,) = view.unreachable
             assert (gone.peer_id, gone.addresses) == (NOBODY.hex(), ("127.0.0.1:9",))
@@ -98,7 +98,7 @@ def test_a_crawl_that_is_stopped_tells_what_it_has(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with agents(tmp_path) as found:
             stopping = asyncio.Event()
-            starts = start(found[0]) | {NOBODY: ("127.0.0.1:9",)}
+            starts = start(found[0]) | {NOBODY: Start(("127.0.0.1:9",))}
 
             def progress(walk: Any) -> None:
                 if walk.asked == PEERS + 1 and sum(map(walk.is_asking, starts)) == 1:
@@ -115,7 +115,7 @@ def test_an_address_that_is_not_ours_is_told() -> None:
     with pytest.raises(ConfigError, match="--listen"):
         asyncio.run(
             crawl_mesh(
-                {NOBODY: ()},
+                {NOBODY: Start()},
                 NetworkConfig(),
                 WalkConfig(),
                 listen="192.0.2.1:0",

@@ -21,7 +21,7 @@ from peerscope.mesh.walk import WalkConfig
 from peerscope.records.certificates import certify, revoke
 from peerscope.records.identity import Identity, PeerId
 from peerscope.state import State
-from peerscope.transport.iroh import parse_ticket
+from peerscope.transport.joining import parse_joins
 from peerscope.web.app import make_app
 from peerscope.web.feed import Feed
 
@@ -95,7 +95,7 @@ def test_without_a_certificate_nobody_answers_and_with_one_a_crawler_is_told_as_
                 config = member(tmp_path / name, certificate=knows)
                 secret, certificate = _identity(config, tmp_path / name)
                 view = await crawl_mesh(
-                    dict([parse_ticket(ticket)]),
+                    parse_joins([ticket]),
                     config.network,
                     WalkConfig(),
                     listen="127.0.0.1:0",

@@ -153,3 +153,14 @@ def test_zones_are_counted_among_those_present() -> None:
     book.introduce(0, 1)
     book.introduce(2, left=True)
     assert network_health(book.moment(0.0), RINGS).zones == 1
+
+
+def test_a_peer_that_reports_without_a_profile_is_counted_apart() -> None:
+    book = meshed(4)
+    assert network_health(book.moment(1.0), 4).unintroduced_peers == 0
+    book.report(7, 0, 1)
+    found = network_health(book.moment(1.0), 4)
+    assert (found.total_peers, found.unintroduced_peers) == (4, 1)
+    book.introduce(7)
+    found = network_health(book.moment(1.0), 4)
+    assert (found.total_peers, found.unintroduced_peers) == (5, 0)

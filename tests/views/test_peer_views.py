@@ -3,8 +3,9 @@
 import pytest
 
 from ledgers import GOOD, INTERVAL_MS, WALL_S, Book, lose, meshed
-from peerscope.records.bodies import CHECKS, Check, LinkReading, Report, Status
+from peerscope.records.bodies import CHECKS, Check, LinkReading, Profile, Report, Status
 from peerscope.records.identity import ref, short
+from peerscope.views.moment import Moment
 from peerscope.views.peers import peer_view, peer_views, status
 from peerscope.views.proof import evidence_view
 
@@ -171,3 +172,66 @@ def test_an_accuser_that_is_itself_accused_is_shown_and_does_not_count() -> None
     assert [a.counts for a in proof.accusations] == [False]
     assert book[1].hex() not in proof.observers
     assert proof.verdict == "suspect"
+
+
+def test_a_peer_that_is_down_has_no_value_and_says_since_when() -> None:
+    book = meshed(4)
+    assert peer_view(book.moment(1.0), book[0]).checks is not None
+    now = lose(book, 0, [1, 2, 3], silence_s=5.0)
+    view = peer_view(book.moment(now), book[0])
+    assert (view.checks, view.metrics, view.links, view.uptime_s, view.clock_skew_s) == (None, None, (), None, None)
+    assert (view.gone_since, view.gone_age_s) == (WALL_S + now - 5.0, 5.0)
+    later = peer_view(book.moment(now + 7.0), book[0])
+    assert (later.gone_since, later.gone_age_s) == (view.gone_since, 12.0)
+    assert (later.started_at, later.accused_by) == (view.started_at, view.accused_by)
+
+
+def test_a_living_peer_has_no_link_with_one_that_is_down() -> None:
+    book = meshed(4)
+    now = lose(book, 0, [1, 2, 3])
+    book.report(1, 0, 2, 3, at=now)  # a report that crossed the news
+    assert {link.peer_id for link in peer_view(book.moment(now), book[1]).links} == {book[2].hex(), book[3].hex()}
+    assert {link.peer_id for link in peer_view(book.moment(1.0), book[1]).links} >= {book[2].hex()}
+
+
+def test_one_liar_does_not_say_since_when_a_peer_is_down() -> None:
+    book = meshed(4)
+    now = lose(book, 0, [1, 2], silence_s=5.0)
+    for claimed_s in (5.0, 0.5):
+        book.accuse(3, [0], at=now, silence_s=claimed_s)
+        assert peer_view(book.moment(now), book[0]).gone_age_s == pytest.approx(5.0, abs=0.01)
+
+
+def test_a_peer_that_said_goodbye_left_when_it_did() -> None:
+    book = meshed(3)
+    book.introduce(1, at=2.0, left=True)
+    view = peer_view(book.moment(9.0), book[1])
+    assert (view.verdict, view.gone_since, view.gone_age_s) == ("left", WALL_S + 2.0, 7.0)
+    assert (view.checks, view.links, view.uptime_s) == (None, (), None)
+
+
+def test_uptime_is_reckoned_by_the_clock_of_the_peer_alone() -> None:
+    book = Book()
+    book.say(0, Profile(("10.0.0.0:1",), "eu", "1.0", round((WALL_S - 60.0) * 1000)))
+    assert peer_view(book.moment(5.0), book[0]).uptime_s is None  # it has not reported
+    book.report(0, at=5.0)
+    assert peer_view(book.moment(10.0), book[0]).uptime_s == 70.0
+    assert peer_view(seen_by_a_clock(book, ahead_s=3600.0), book[0]).uptime_s == 70.0
+    assert peer_view(book.moment(10.0 + EXPIRES_S), book[0]).uptime_s is None
+
+
+def seen_by_a_clock(book: Book, ahead_s: float) -> Moment:
+    """The same ledger, seen by somebody whose wall clock is wrong."""
+    return Moment(book.ledger, book[0], 10.0, wall_offset_s=WALL_S + ahead_s, down_after_s=4.0)
+
+
+def test_an_observer_that_is_gone_itself_still_hears_nobody() -> None:
+    book = meshed(5)
+    now = 6.0
+    for number in (2, 3, 4):
+        book.report(number, *({2, 3, 4} - {number}), at=now)
+        book.accuse(number, [0, 1], at=now, silence_s=5.0)
+    moment = book.moment(now)
+    assert book[1] in moment.weigh(book[0]).heard_by  # its last report still lists the link
+    assert {moment.verdict(book[n]).value for n in (0, 1)} <= {"down", "partitioned"}
+    assert book[1].hex() not in evidence_view(moment, book[0]).heard_by

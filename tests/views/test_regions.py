@@ -66,7 +66,28 @@ DEFAULTS = RegionConfig()
 def test_the_status_at_every_boundary(
     ratio: float, connectivity: float | None, reached: int, others: int, expected: str
 ) -> None:
-    assert assess(ratio, connectivity, reached, others, DEFAULTS).value == expected
+    assert assess(ratio, ratio, connectivity, reached, others, DEFAULTS).value == expected
+
+
+@pytest.mark.parametrize(
+    ("ratio", "standing", "connectivity", "expected"),
+    [
+        # nobody is healthy, everybody works
+        (0.0, 1.0, 1.0, "degraded"),
+        (0.0, 0.5, 1.0, "degraded"),
+        (0.0, 0.49, 1.0, "critical"),
+        # links fail: critical only where peers are missing as well
+        (0.0, 0.8, 0.69, "degraded"),
+        (0.0, 0.79, 0.69, "critical"),
+        # healthy enough is healthy, whatever the others are
+        (0.8, 0.8, 1.0, "healthy"),
+        (0.79, 1.0, 1.0, "degraded"),
+    ],
+)
+def test_degraded_peers_degrade_a_region_and_are_not_missing_from_it(
+    ratio: float, standing: float, connectivity: float, expected: str
+) -> None:
+    assert assess(ratio, standing, connectivity, 4, 4, DEFAULTS).value == expected
 
 
 @pytest.mark.parametrize(
@@ -83,8 +104,8 @@ def test_the_status_at_every_boundary(
 def test_every_limit_can_be_set(
     config: RegionConfig, ratio: float, connectivity: float, reached: int, expected: str
 ) -> None:
-    assert assess(ratio, connectivity, reached, 4, config).value == expected
-    assert assess(ratio, connectivity, reached, 4, DEFAULTS).value != expected
+    assert assess(ratio, ratio, connectivity, reached, 4, config).value == expected
+    assert assess(ratio, ratio, connectivity, reached, 4, DEFAULTS).value != expected
 
 
 @pytest.mark.parametrize(
@@ -137,6 +158,17 @@ def test_a_lone_peer_is_a_region_with_nothing_to_connect_or_reach() -> None:
     (health,) = judged(regional("eu"), 1.0).values()
     assert (health.status, health.connectivity, health.expected_links, health.rtt_s) == ("healthy", None, 0, None)
     assert (health.reached_regions, health.other_regions, health.cross_region) == (0, 0, {})
+
+
+def test_two_of_three_peers_with_degraded_memory_make_no_critical_region() -> None:
+    book = regional(*("eu",) * 3, *("us",) * 3)
+    for number in (0, 1):
+        book.report(number, *(other for other in range(6) if other != number), worst=Status.DEGRADED, at=1.0)
+    eu = judged(book, 1.0)["eu"]
+    assert (eu.status, eu.healthy_peers, eu.degraded_peers, eu.unhealthy_peers) == ("degraded", 1, 2, 0)
+    for number in (0, 1):  # the null case: unhealthy peers are missing ones
+        book.report(number, *(other for other in range(6) if other != number), worst=Status.UNHEALTHY, at=2.0)
+    assert judged(book, 2.0)["eu"].status == "critical"
 
 
 def test_peers_are_counted_by_class_and_those_that_left_not_at_all() -> None:

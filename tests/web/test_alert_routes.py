@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from live import Agent, client, running, until
+from live import Agent, client, introduce, running, until
 
 RULES = {name: {"threshold": -1.0, "for_s": 0.0} for name in ("cpu-high", "memory-high", "storage-high")}
 FIELDS = {"id", "type", "severity", "title", "description", "peer_id", "state", "started_at", "resolved_at"}
@@ -39,7 +39,7 @@ def test_alerts_are_listed_filtered_and_paged(web: httpx.Client, alarmed: Agent)
         assert [one["id"] for one in only] == [one["id"] for one in found if one[name].startswith(value)]
     first = web.get("/api/v1/alerts", params={"limit": 1, "type": "resource-exhaustion"})
     second = web.get(first.links["next"]["url"])
-    assert first.json() + second.json() == found[:2]
+    assert [one["id"] for one in first.json() + second.json()] == [one["id"] for one in found[:2]]
     assert web.get("/api/v1/alerts", params={"state": "resolved"}).json() == []
 
 
@@ -47,7 +47,7 @@ def test_alerts_are_listed_filtered_and_paged(web: httpx.Client, alarmed: Agent)
     ("query", "said"),
     [
         ("severity=bad", "severity is 'bad'; must be low, medium, high or critical"),
-        ("state=over", "state is 'over'; must be firing or resolved"),
+        ("state=over", "state is 'over'; must be firing, resolved, forgotten or ended"),
         ("all=yes", "all is 'yes'; must be 0 or 1"),
     ],
 )
@@ -132,3 +132,66 @@ def test_the_rules_are_told_as_this_peer_has_them(web: httpx.Client) -> None:
     rules = {one["name"]: one for one in web.get("/api/v1/rules").json()}
     assert rules["cpu-high"]["above"] == -1.0
     assert all(one["runbook"] for one in rules.values())
+
+
+class TestForget:
+    """`POST /api/v1/forgotten`: gone for good, in the whole network."""
+
+    def test_a_living_peer_is_refused_and_forgotten_by_force(self, web: httpx.Client, alarmed: Agent) -> None:
+        events: list[dict[str, object]] = []
+        alarmed.loop.call(alarmed.monitor.listen, events.append)
+        peer = introduce(alarmed, 71)
+        until(lambda: _told(events, "status", peer) != [], "it is shown")
+        refused = web.post("/api/v1/forgotten", json={"peer": peer[:12]})
+        assert (refused.status_code, refused.json()["detail"]) == (
+            409,
+            f"{peer[:10]} is alive, not gone for good; use force to forget it until it speaks again",
+        )
+        assert web.get("/api/v1/forgotten").json() == []
+        made = web.post("/api/v1/forgotten", json={"peer": peer[:12], "force": True, "author": "ann", "reason": "sold"})
+        assert made.status_code == 200
+        until(lambda: web.get(f"/api/v1/peers/{peer}").status_code == 404, "nobody knows it")
+        until(lambda: _told(events, "forgotten", peer) == ["unknown"], "and that is an event, with the last status")
+        assert _told(events, "verdict", peer) == []
+        (order,) = web.get("/api/v1/forgotten").json()
+        assert order == made.json() | {"at": order["at"]}
+        assert (order["id"], order["author"], order["reason"], order["peer_id"]) == (
+            peer,
+            "ann",
+            "sold",
+            alarmed.peer_id,
+        )
+        assert web.delete(f"/api/v1/forgotten/{peer[:8]}").json() == {"id": peer, "lifted": True}
+        until(lambda: web.get("/api/v1/forgotten").json() == [], "the order is taken back")
+        assert web.delete(f"/api/v1/forgotten/{peer[:8]}").status_code == 404
+
+    def test_a_peer_that_left_needs_no_force_and_is_known_again_when_it_speaks(
+        self, web: httpx.Client, alarmed: Agent
+    ) -> None:
+        peer = introduce(alarmed, 72, left=True)
+        assert web.post("/api/v1/forgotten", json={"peer": peer}).status_code == 200
+        until(lambda: web.get(f"/api/v1/peers/{peer}").status_code == 404, "nobody knows it")
+        assert introduce(alarmed, 72) == peer
+        until(lambda: web.get("/api/v1/forgotten").json() == [], "it has spoken since")
+
+    @pytest.mark.parametrize("force", [False, True])
+    def test_an_agent_does_not_forget_itself(self, web: httpx.Client, alarmed: Agent, force: bool) -> None:
+        answer = web.post("/api/v1/forgotten", json={"peer": alarmed.peer_id, "force": force})
+        assert (answer.status_code, answer.json()["detail"]) == (
+            409,
+            "an agent does not forget itself; ask another one",
+        )
+
+    def test_who_is_not_known_cannot_be_forgotten(self, web: httpx.Client) -> None:
+        assert web.post("/api/v1/forgotten", json={"peer": "ffffffffff"}).status_code == 404
+
+    def test_without_the_header_nothing_is_ordered(self, alarmed: Agent) -> None:
+        with client(alarmed) as asking:
+            assert asking.post("/api/v1/forgotten", json={"peer": alarmed.peer_id}).status_code == 403
+
+
+def _told(events: list[dict[str, object]], kind: str, peer: str) -> list[object]:
+    """What events of one kind said of a peer."""
+    return [
+        one.get("status", one.get("verdict")) for one in events if (one["event"], one.get("peer_id")) == (kind, peer)
+    ]

@@ -19,8 +19,9 @@ from msgspec.structs import replace
 
 from peerscope.alerts.aggregators import Aggregators, aggregators
 from peerscope.alerts.claims import Claim, Key, claim, claims_about_others, statements, words_needed
+from peerscope.alerts.gone import ENDED, FORGOTTEN, is_unknown
 from peerscope.alerts.groups import PREFIX
-from peerscope.alerts.model import Alert
+from peerscope.alerts.model import Alert, State
 from peerscope.alerts.rules import Rule, default_rules
 from peerscope.alerts.signals import FINDING
 from peerscope.mesh.evidence import Verdict
@@ -84,7 +85,7 @@ def _own(moment: Moment, rules: Mapping[str, Rule], one: Claim, off_s: float) ->
     if one.resolved_at is None and not is_living(moment, one.peer):
         last_heard_at = max(entry.heard_at for entry in moment.ledger.entries(one.peer))
         wall = _wall(moment, max(last_heard_at, one.fired_at))
-        return replace(alert, state="resolved", resolved_at=wall, metadata={**alert.metadata, "ended": verdict.value})
+        return replace(alert, state="resolved", resolved_at=wall, metadata={**alert.metadata, ENDED: verdict.value})
     return alert
 
 
@@ -94,9 +95,13 @@ def _agreed(moment: Moment, rules: Mapping[str, Rule], claims: list[Claim], need
     if len(firing) >= needed:
         return None if _is_denied(moment, firing) else _alert(moment, rules, _middle(firing), firing, off_s)
     over = [one for one in claims if one.resolved_at is not None]
-    if len(over) >= needed:
-        return _alert(moment, rules, _middle(over), over, off_s)
-    return None
+    if len(over) < needed:
+        return None
+    alert = _alert(moment, rules, _middle(over), over, off_s)
+    forgotten = sum((ENDED, FORGOTTEN) in one.statement.metadata for one in over)
+    if forgotten >= needed or (forgotten and is_unknown(over[0].statement.subject, moment.ledger)):
+        return replace(alert, state="forgotten", metadata={**alert.metadata, ENDED: FORGOTTEN})
+    return alert
 
 
 def _middle(claims: list[Claim]) -> Claim:
@@ -106,15 +111,17 @@ def _middle(claims: list[Claim]) -> Claim:
 
 
 def _is_denied(moment: Moment, firing: list[Claim]) -> bool:
-    """Our own evidence says that the subject lives: it has spoken since, and nobody misses it."""
+    """Our own evidence says that the subject lives: it has spoken since, and nobody misses it. Or it is forgotten: an
+    aggregator of an earlier version does not obey the order."""
     rule, subject = firing[0].statement.rule, firing[0].statement.subject
     if rule not in EVIDENCED:
         return False
     if subject.startswith(PREFIX) and moment.partitions:
         return False
-    peer = _peer(moment, subject.removeprefix(PREFIX))
+    name = subject.removeprefix(PREFIX)
+    peer = _peer(moment, name)
     if peer is None:
-        return False
+        return is_unknown(name, moment.ledger) and moment.ledger.is_buried(PeerRef(bytes.fromhex(name)))
     if moment.verdict(peer) is Verdict.LEFT:
         return True
     since = median_low(one.fired_at for one in firing)
@@ -151,6 +158,8 @@ def _alert(moment: Moment, rules: Mapping[str, Rule], one: Claim, agreeing: list
         stated_by=tuple(sorted(claimed.peer.hex() for claimed in agreeing)),
         confidence=None if said.confidence is None else said.confidence / RATIO_ONE,
         runbook=rule.runbook if rule is not None else "",
+        episode=min((claimed.statement.episode for claimed in agreeing if claimed.statement.episode), default=0),
+        described_at=_wall(moment, one.issued_at if one.resolved_at is None else min(one.issued_at, one.resolved_at)),
     )
 
 
@@ -189,17 +198,24 @@ class Board:
         """Show alerts by these rules from here on."""
         self._rules = {rule.name: rule for rule in rules}
 
+    @property
+    def rules(self) -> Mapping[str, Rule]:
+        """By name."""
+        return self._rules
+
     def update(self, moment: Moment, chosen: Aggregators | None = None) -> list[Alert]:
         """Look at the ledger; what has begun, ended, or become graver, slighter or flapping.
 
         `chosen`: the aggregators of the moment, where somebody has worked them out already.
         """
         found = {alert.id: alert for alert in stated(moment, self._rules, chosen or aggregators(moment))}
-        changed = [alert for alert in found.values() if self._take(alert)]
+        changed = [kept for alert in found.values() if (kept := self._take(alert)) is not None]
         for alert in [alert for alert in self._alerts.values() if alert.state == "firing" and alert.id not in found]:
             since = self._unstated.setdefault(alert.id, moment.now)
             if moment.now - since >= GRACE_S:
-                over = replace(alert, state="resolved", resolved_at=_wall(moment, since))
+                about = (alert.peer_id or "")[: 2 * PEER_REF_BYTES]
+                state: State = "forgotten" if is_unknown(about, moment.ledger) else "resolved"
+                over = replace(alert, state=state, resolved_at=_wall(moment, since))
                 changed.append(over)
                 self._alerts[over.id] = over
         self._unstated = {
@@ -215,21 +231,23 @@ class Board:
         shown = [alert for alert in self._alerts.values() if alert.state == "firing" or not active_only]
         return sorted(shown, key=_order)
 
-    def _take(self, alert: Alert) -> bool:
-        """Keep what is stated now; whether that is news."""
+    def _take(self, alert: Alert) -> Alert | None:
+        """Keep what is stated now; as kept, if that is news."""
         before = self._alerts.get(alert.id)
-        if alert.state == "resolved" and (before is None or before.state == "resolved"):
+        if before is not None and alert.peer_id is None and alert.region in (None, before.region):
+            alert = replace(alert, peer_id=before.peer_id, region=before.region)  # it is forgotten here already
+        if alert.state != "firing" and (before is None or before.state != "firing"):
             if before is None or (alert.resolved_at or 0.0) > (before.resolved_at or 0.0) + GRACE_S:
                 self._alerts[alert.id] = alert  # it was over before we heard of it
-            return False
+            return None
         if before is not None and before.state == "firing":
             alert = replace(alert, started_at=before.started_at, uncertainty_s=before.uncertainty_s)
         self._alerts[alert.id] = alert
-        return before is None or _told(before) != _told(alert)
+        return alert if before is None or _told(before) != _told(alert) else None
 
     def _forget(self, wall: float) -> None:
         over = sorted(
-            (alert for alert in self._alerts.values() if alert.state == "resolved"), key=lambda a: a.resolved_at or 0.0
+            (alert for alert in self._alerts.values() if alert.state != "firing"), key=lambda a: a.resolved_at or 0.0
         )
         old = [alert for alert in over if wall - (alert.resolved_at or 0.0) > REMEMBER_S]
         for alert in over[: max(len(old), len(over) - RESOLVED_MAX)]:

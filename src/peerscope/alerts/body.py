@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from peerscope.alerts.conditions import Key
+from peerscope.alerts.gone import ENDED, FORGOTTEN
 from peerscope.alerts.lifecycle import Condition, State
 from peerscope.alerts.rules import Rule
 from peerscope.mesh.checks import printable
@@ -44,6 +45,10 @@ class Sent(Struct, frozen=True):
     severity: Severity = Severity.LOW
     delivered: bool = True
     """False while it is on its way."""
+    episode: int = 0
+    """Names the episode it is about; 0 where nobody named it."""
+    repeat: int = 0
+    """Which repetition it is; 0 for any other message."""
 
 
 def body(conditions: Iterable[tuple[Key, Condition]], sent: Iterable[Sent], shared: set[str], now: float) -> Alerts:
@@ -75,7 +80,9 @@ def _statement(key: Key, condition: Condition, shared: set[str], now: float) -> 
     if name not in shared:
         metadata = [*_introduction(condition.rule, name), *metadata]
     if condition.is_lost:
-        metadata.insert(0, ("ended", "unknown"))
+        metadata.insert(0, (ENDED, "unknown"))
+    if condition.is_forgotten:
+        metadata.insert(0, (ENDED, FORGOTTEN))
     return Statement(
         rule=_plain(name, NAME_MAX),
         subject=_plain(subject, NAME_MAX),
@@ -83,10 +90,21 @@ def _statement(key: Key, condition: Condition, shared: set[str], now: float) -> 
         firing_ms=_age_ms(condition.fired_at, now),
         resolved_ms=None if resolved_at is None else _age_ms(resolved_at, now),
         is_flapping=condition.is_flapping,
-        text=_plain(reading.text, TEXT_MAX) or None,
+        text=_plain(_text(condition), TEXT_MAX) or None,
         metadata=tuple((_plain(a, NAME_MAX), _plain(b, NAME_MAX)) for a, b in metadata[:METADATA_MAX]),
         confirmed_by=tuple(ref(peer) for peer in reading.confirmed_by[:CONFIRMED_BY_MAX]),
         confidence=None if reading.confidence is None else round(min(max(reading.confidence, 0.0), 1.0) * RATIO_ONE),
+        episode=condition.episode,
+    )
+
+
+def _text(condition: Condition) -> str:
+    """What was found last; said so where it is over and the alert only waits for its end."""
+    is_clearing = condition.state is State.FIRING and condition.holds is not True
+    return (
+        f"over for now; it was: {condition.reading.text}"
+        if is_clearing and condition.reading.text
+        else (condition.reading.text)
     )
 
 
@@ -96,7 +114,8 @@ def _introduction(rule: Rule, name: str) -> list[tuple[str, str]]:
 
 
 def _notice(sent: Sent, now: float) -> Notice:
-    return Notice(_plain(sent.key, NAME_MAX), _age_ms(sent.at, now), int(sent.severity), sent.delivered)
+    key, sent_ms = _plain(sent.key, NAME_MAX), _age_ms(sent.at, now)
+    return Notice(key, sent_ms, int(sent.severity), sent.delivered, sent.episode, sent.repeat)
 
 
 def _fitting(items: list[S], room: int) -> tuple[list[S], int]:

@@ -27,14 +27,16 @@ class Claim(Struct, frozen=True, gc=False):
     statement: Statement
     fired_at: float
     resolved_at: float | None
+    issued_at: float
 
 
 def claim(peer: PeerId, statement: Statement, issued_at: float) -> Claim:
     """`issued_at`: when its record was issued, as far as we can tell."""
     fired_at = issued_at - min(statement.firing_ms / 1000, AGE_S_MAX)
     if statement.resolved_ms is None:
-        return Claim(peer, statement, fired_at, None)
-    return Claim(peer, statement, fired_at, max(fired_at, issued_at - statement.resolved_ms / 1000))
+        return Claim(peer, statement, fired_at, None, issued_at)
+    resolved_at = max(fired_at, issued_at - statement.resolved_ms / 1000)
+    return Claim(peer, statement, fired_at, resolved_at, issued_at)
 
 
 def statements(ledger: Ledger, peer: PeerId) -> tuple[tuple[Statement, ...], float]:

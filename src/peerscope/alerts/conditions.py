@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from peerscope.alerts.lifecycle import Condition, State
 from peerscope.alerts.model import Reading
@@ -40,11 +40,17 @@ class Conditions:
         return self._revision
 
     def observe(
-        self, rule: Rule, readings: Iterable[Reading], now: float, adopted: Mapping[Key, float] | None = None
+        self,
+        rule: Rule,
+        readings: Iterable[Reading],
+        now: float,
+        adopted: Mapping[Key, float] | None = None,
+        is_gone: Callable[[str], bool] = lambda subject: False,
     ) -> None:
         """Look at everything that one rule speaks of; what is not read does not hold.
 
         `adopted`: what others already state as firing, and since when: it fires here as well as soon as it holds.
+        `is_gone`: whether everybody that a subject stands for is forgotten.
         """
         conditions = self._by_rule.setdefault(rule.name, {})
         found: dict[Key, Reading] = {}
@@ -59,12 +65,20 @@ class Conditions:
                 self.refused += 1
         for key, condition in list(conditions.items()):
             before = _Before(condition)
+            if key not in found and condition.state in (State.PENDING, State.FIRING) and is_gone(key[1]):
+                condition.forget(now)
             condition.step(found.get(key), now)
             if adopted and key in adopted and condition.state is State.PENDING and condition.holds:
                 condition.adopt(adopted[key], now)
             self._note(condition, before)
             if condition.is_over:
                 del conditions[key]
+
+    def name_episodes(self, offset_s: float) -> None:
+        """Name every episode that has no name yet, by its beginning. `offset_s`: Unix minus monotonic seconds."""
+        for _, condition in self:
+            if condition.fired_at is not None and not condition.episode:
+                condition.episode = max(1, round((condition.fired_at + offset_s) * 1000))
 
     def elapse(self, now: float) -> None:
         """Let time pass without looking."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from math import inf
 
 from msgspec import Struct
@@ -17,13 +18,14 @@ from peerscope.alerts.baseline import Baseline
 from peerscope.alerts.body import Sent, body
 from peerscope.alerts.claims import claims_about_others, words_needed
 from peerscope.alerts.conditions import Conditions, Key
+from peerscope.alerts.gone import is_gone, is_unknown
 from peerscope.alerts.groups import Groups
 from peerscope.alerts.model import Reading
 from peerscope.alerts.own import Own
 from peerscope.alerts.rules import Rule, default_rules
 from peerscope.alerts.signals import FINDING, NETWORK_SIGNALS, OWN_SIGNALS, Sight
 from peerscope.mesh.events import Publish
-from peerscope.records.alerts import Severity
+from peerscope.records.alerts import Alerts, Severity
 from peerscope.records.bodies import encode_body
 from peerscope.records.identity import PeerId
 from peerscope.views.moment import Moment
@@ -38,11 +40,11 @@ CALM_LOOK_S = 5.0
 """While nothing but reports comes in, the network is looked at this often: judging everybody costs milliseconds."""
 UNREST_S = 15.0
 """So long after any other news it is looked at every time: verdicts also change as silences last."""
+REPEAT_S = 6 * 3_600.0
+"""What stands is said again after so long: newcomers are given nothing that is older than a day."""
 LARGE_BYTES = 4096
 LARGE_EVERY_S = 2.0
 """A large record goes out at most this often."""
-REPEAT_S = 6 * 3600.0
-"""Newcomers refuse records older than `ledger.remember_s`, a day: alerts that stand are said again before."""
 
 Regions = Callable[[Moment], list[RegionHealth]]
 
@@ -57,6 +59,7 @@ class Findings(Struct, frozen=True):
 
 
 NOTHING = Findings()
+EMPTY_BYTES = len(encode_body(Alerts()))
 
 
 class AlertEngine:
@@ -88,6 +91,8 @@ class AlertEngine:
         self._news = -1
         self._news_at = -inf
         self._others_at = -inf
+        self._offset_s = 0.0
+        """Unix minus monotonic seconds at the last look."""
         self._published = (0, 0)
         self._published_notices: list[Sent] = []
         self._published_at = -inf
@@ -109,7 +114,7 @@ class AlertEngine:
         if self._looked_at is not None and now - self._looked_at > STALL_S:
             self.own.stall(now - self._looked_at)
             self.network.stall(now - self._looked_at)
-        self._looked_at = now
+        self._looked_at, self._offset_s = now, moment.wall - now
         self._look_at_ourselves(moment, own, findings, now)
         self.has_looked_around = self._is_due(moment, now)
         if self.has_looked_around:
@@ -127,11 +132,13 @@ class AlertEngine:
     def record(self, now: float) -> Publish | None:
         """What to publish, if it differs from what was published last: at once where a message to people was sent."""
         state, has_sent = (self.own.revision, self.network.revision), self.notices != self._published_notices
-        is_old = self._published_bytes > 0 and now - self._published_at > REPEAT_S
+        is_old = self._published_bytes > EMPTY_BYTES and now >= self._published_at + REPEAT_S
         if state == self._published and not has_sent and not is_old:
             return None
         if self._published_bytes > LARGE_BYTES and now < self._published_at + LARGE_EVERY_S and not has_sent:
             return None
+        for conditions in (self.own, self.network):
+            conditions.name_episodes(self._offset_s)
         said = body((*self.own, *self.network), self.notices, self._shared, now)
         gravest = max((c.gravest for c in (self.own, self.network) if c.gravest is not None), default=Severity.LOW)
         self.own.gravest = self.network.gravest = None
@@ -162,14 +169,23 @@ class AlertEngine:
             self._regions_at, self._region_health = now, self._regions(moment)
         named, renamed = self._groups.name(moment.partitions, firing, now)
         sight = Sight(moment, own, regions=self._region_health, groups=named)
+        regions = {health.region for health in self._region_health}
         for rule in self._network_rules:
             if rule.signal == "partition":
                 for name, other in renamed.items():
                     self.network.rename(rule.name, name, other)
-            self.network.observe(rule, NETWORK_SIGNALS[rule.signal](sight), now, adopted)
-        self._take(self.network, findings.network, now, adopted)
+            gone = partial(is_gone, rule, moment=moment, groups=self._groups, regions=regions)
+            self.network.observe(rule, NETWORK_SIGNALS[rule.signal](sight), now, adopted, gone)
+        self._take(self.network, findings.network, now, adopted, lambda subject: is_unknown(subject, moment.ledger))
 
-    def _take(self, conditions: Conditions, readings: Iterable[Reading], now: float, adopted: dict[Key, float]) -> None:
+    def _take(
+        self,
+        conditions: Conditions,
+        readings: Iterable[Reading],
+        now: float,
+        adopted: dict[Key, float],
+        gone: Callable[[str], bool] = lambda subject: False,
+    ) -> None:
         """Findings run under the rule of their own name, else under `security-threat`."""
         by_rule: dict[str, list[Reading]] = {name: [] for name in self._finding_rules}
         for reading in readings:
@@ -177,7 +193,7 @@ class AlertEngine:
             if name in by_rule:
                 by_rule[name].append(reading)
         for name, found in by_rule.items():
-            conditions.observe(self._finding_rules[name], found, now, adopted)
+            conditions.observe(self._finding_rules[name], found, now, adopted, gone)
 
     def _stated(self, moment: Moment, chosen: Aggregators) -> tuple[Counter[str], dict[Key, float]]:
         """How many aggregators, we included, say that a subject fires; and what enough of the others say, since

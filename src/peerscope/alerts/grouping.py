@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
+from hashlib import blake2b
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Correlated, Standing, incident_acknowledgement, incident_silence
+from peerscope.alerts.orders import Correlated, Standing, incident_acknowledgement, incident_silence, mark
 
 
 class Group(Struct, frozen=True):
@@ -37,6 +39,10 @@ class Group(Struct, frozen=True):
     """Keys of earlier groups that it was part of, with their beginning: who heard of those has heard of this."""
     silenced: bool = False
     acknowledged: bool = False
+    episode: int = 0
+    """Names this time that it fires, alike at every peer with the same alerts: below 2**53, the last byte 0."""
+    forgotten: bool = False
+    """It is over because those it is about were forgotten: they never came back."""
 
 
 def groups(
@@ -67,12 +73,23 @@ def groups(
                 earlier.setdefault(alert.id, []).extend((name, incident.started_at) for name in known_as)
         found.append(_of_incident(incident, members, orders, url, quiet))
     for alert in by_id.values():
-        if alert.id in open_now or (alert.state == "resolved" and alert.id in earlier):
+        if alert.id in open_now or (alert.state != "firing" and alert.id in earlier):
             continue  # the incident speaks for it
         last = told_as(alert)
         names = [*earlier.get(alert.id, ()), *([(last, alert.started_at)] if last else [])]
         found.append(_of_alert(alert, tuple(names), url, quiet))
     return found
+
+
+def is_silenced(group: Group, orders: Standing, quiet: Container[str] = ()) -> bool:
+    """Whether nobody is told of a group as it was shown before, by the orders that hold now."""
+    if group.incident is not None:
+        kind = (group.incident,)
+        values = {"id": (group.key, *group.names), "type": kind, "rule": kind, "severity": (group.severity,)}
+        if orders.silence(values) is not None:
+            return True
+    marked = mark((replace(alert, silenced_by=None) for alert in group.alerts), orders)
+    return bool(marked) and all(alert.silenced_by is not None or alert.rule in quiet for alert in marked)
 
 
 def _of_alert(alert: Alert, told_as: tuple[tuple[str, float], ...], url: str, quiet: Container[str]) -> Group:
@@ -83,12 +100,14 @@ def _of_alert(alert: Alert, told_as: tuple[tuple[str, float], ...], url: str, qu
         description=alert.description,
         alerts=(alert,),
         url=url,
-        state="resolved" if alert.state == "resolved" else "firing",
+        state="firing" if alert.state == "firing" else "resolved",
         started_at=alert.started_at,
         resolved_at=alert.resolved_at,
         told_as=told_as,
         silenced=alert.silenced_by is not None or alert.rule in quiet,
         acknowledged=alert.acknowledged_by is not None,
+        episode=_episode((alert,)),
+        forgotten=alert.state == "forgotten",
     )
 
 
@@ -113,4 +132,16 @@ def _of_incident(
         names=tuple(incident.names),
         silenced=is_silenced or (bool(firing) and all(alert.silenced_by or alert.rule in quiet for alert in firing)),
         acknowledged=is_known or (bool(firing) and all(alert.acknowledged_by for alert in firing)),
+        episode=_episode(members),
+        forgotten=incident.state != "open" and any(alert.state == "forgotten" for alert in members),
     )
+
+
+def _episode(alerts: Iterable[Alert]) -> int:
+    """A name that only alerts of this time give. The smallest of all: one more alert seldom changes it."""
+    return min((_name(alert) for alert in alerts), default=0) << 8
+
+
+def _name(alert: Alert) -> int:
+    began = alert.episode or round(alert.started_at * 1000)
+    return (int.from_bytes(blake2b(f"{alert.id} {began}".encode(), digest_size=6).digest()) >> 3) or 1

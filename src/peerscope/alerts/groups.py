@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from peerscope.records.identity import PeerId
+from peerscope.records.ledger import Ledger
 from peerscope.views.links import vertex_of
 from peerscope.views.partitions import Partition
 
@@ -59,6 +60,11 @@ class Groups:
             self._groups[name] = group
             named[name] = partition
         return list(named.items()), renamed
+
+    def is_forgotten(self, name: str, ledger: Ledger) -> bool:
+        """The ledger holds nothing of any member of that group."""
+        group = self._groups.get(name)
+        return group is not None and not any(member in ledger for member in group.members)
 
     def _recall(self, members: frozenset[PeerId], taken: Mapping[str, Partition]) -> str | None:
         """The known group with which these share most, if that is more than half of either."""

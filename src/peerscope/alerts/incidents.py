@@ -80,6 +80,8 @@ class Incident(Struct, frozen=True):
     """Id of the silence that holds back messages about it."""
     acknowledged_by: str | None = None
     """Who looks after it."""
+    clearing: bool = False
+    """It is open, but the conditions of all its alerts are over as this peer sees it."""
 
 
 def correlate(
@@ -265,5 +267,8 @@ def _description(found: Explanation) -> str:
     rules = Counter(alert.rule for alert in found.alerts)
     counts = ", ".join(f"{many} {rule}" for rule, many in sorted(rules.items(), key=lambda item: (-item[1], item[0])))
     active = sum(alert.resolved_at is None for alert in found.alerts)
+    forgotten = sum(alert.state == "forgotten" for alert in found.alerts)
     over_s = found.alerts[-1].started_at - found.alerts[0].started_at
-    return f"{counts}; began within {over_s:.0f} s; {active} of {len(found.alerts)} active."
+    return f"{counts}; began within {over_s:.0f} s; {active} of {len(found.alerts)} active" + (
+        f", {forgotten} forgotten." if forgotten else "."
+    )

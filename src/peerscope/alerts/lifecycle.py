@@ -1,4 +1,4 @@
-"""How a condition lives: inactive, pending, firing, resolved.
+"""How a condition lives: inactive, pending, firing, and then resolved or forgotten.
 
 The transitions are a table. A condition is looked at now and then; between two looks its last reading stands, and what
 falls due in between happens at the very time at which it was due. So it does not matter how often anybody looks: the
@@ -6,6 +6,8 @@ same readings at the same times make the same alerts with the same beginnings an
 
 Beside the table stand two things. Whoever changes four times in ten minutes is *flapping*: one alert, marked so, that
 is resolved only after a calm time. And an unknown value changes nothing for a while; then the condition is resolved.
+
+A condition about a peer that the network forgets does not cease to hold: the peer never came back. It is *forgotten*.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class State(StrEnum):
     PENDING = "pending"
     FIRING = "firing"
     RESOLVED = "resolved"
+    FORGOTTEN = "forgotten"
 
 
 class Turn(StrEnum):
@@ -51,17 +54,22 @@ class Turn(StrEnum):
     """Its value has been unknown for too long."""
     ADOPTED = "adopted"
     """Others say that it already fires."""
+    FORGOTTEN = "forgotten"
+    """Everybody it is about is forgotten: nobody can say any more whether it holds."""
 
 
 TRANSITIONS: dict[tuple[State, Turn], State] = {
     (State.INACTIVE, Turn.BEGINS): State.PENDING,
     (State.RESOLVED, Turn.BEGINS): State.PENDING,
+    (State.FORGOTTEN, Turn.BEGINS): State.PENDING,
     (State.PENDING, Turn.LASTED): State.FIRING,
     (State.PENDING, Turn.ENDS): State.INACTIVE,
     (State.PENDING, Turn.LOST): State.INACTIVE,
     (State.PENDING, Turn.ADOPTED): State.FIRING,
+    (State.PENDING, Turn.FORGOTTEN): State.INACTIVE,
     (State.FIRING, Turn.CEASED): State.RESOLVED,
     (State.FIRING, Turn.LOST): State.RESOLVED,
+    (State.FIRING, Turn.FORGOTTEN): State.FORGOTTEN,
 }
 """A pair not listed changes nothing."""
 
@@ -71,8 +79,10 @@ class Condition:
 
     __slots__ = (
         "changes",
+        "episode",
         "fired_at",
         "holds",
+        "is_forgotten",
         "is_flapping",
         "is_lost",
         "pending_since",
@@ -88,7 +98,7 @@ class Condition:
     def __init__(self, rule: Rule, reading: Reading, now: float) -> None:
         self.rule = rule
         self.reading = reading
-        """What was found when it began to fire, or when that became something else."""
+        """What was found last."""
         self.severity = reading.severity if reading.severity is not None else rule.rank
         self.state = State.INACTIVE
         self.holds: bool | None = False
@@ -97,9 +107,13 @@ class Condition:
         self.pending_since = inf
         self.fired_at: float | None = None
         self.resolved_at: float | None = None
+        self.episode = 0
+        """Names this time that it fires; 0 until somebody who knows the date has named it."""
         self.is_flapping = False
         self.is_lost = False
         """It was resolved because nobody knew any more."""
+        self.is_forgotten = False
+        """It ended because everybody it is about was forgotten."""
         self.changes: deque[float] = deque(maxlen=FLAP_CHANGES)
         self.version = 0
         """Grows with everything that is worth telling."""
@@ -107,7 +121,8 @@ class Condition:
     @property
     def is_over(self) -> bool:
         """Nothing about it is worth remembering."""
-        return self.state in (State.INACTIVE, State.RESOLVED) and self.resolved_at is None and self.holds is not True
+        is_calm = self.state not in (State.PENDING, State.FIRING)
+        return is_calm and self.resolved_at is None and self.holds is not True
 
     def step(self, reading: Reading | None, now: float) -> None:
         """Look at it. `reading`: None where there is none, so that the condition does not hold."""
@@ -146,6 +161,12 @@ class Condition:
         """It fires already, as others say: no new pending time."""
         self._go(Turn.ADOPTED, min(fired_at, now))
 
+    def forget(self, now: float) -> None:
+        """Everybody it is about is forgotten."""
+        self.elapse(now)
+        self.holds, self.turned_at = False, now
+        self._go(Turn.FORGOTTEN, now)
+
     def stall(self, seconds: float) -> None:
         """Nobody looked for so long because this process stood still: that time says nothing."""
         self.turned_at += seconds
@@ -182,11 +203,13 @@ class Condition:
             case State.FIRING:
                 self.is_flapping = self._flaps(when)
                 self.changes.append(when)
-                self.fired_at, self.resolved_at, self.is_lost = when, None, False
+                self.fired_at, self.resolved_at, self.is_lost, self.is_forgotten = when, None, False, False
+                self.episode = 0
                 self.version += 1
-            case State.RESOLVED:
+            case State.RESOLVED | State.FORGOTTEN:
                 self.changes.append(when)
-                self.resolved_at, self.is_flapping, self.is_lost = when, False, turn is Turn.LOST
+                self.resolved_at, self.is_flapping = when, False
+                self.is_lost, self.is_forgotten = turn is Turn.LOST, turn is Turn.FORGOTTEN
                 self.version += 1
             case _:
                 pass
@@ -204,12 +227,11 @@ class Condition:
             self.is_flapping = False
             self.changes.clear()
         else:
-            self.fired_at, self.resolved_at, self.is_lost = None, None, False
+            self.fired_at, self.resolved_at, self.is_lost, self.is_forgotten = None, None, False, False
 
     def _take(self, reading: Reading) -> None:
-        """Keep what was found; while it fires, only what is more than another number in the text."""
+        """Keep what was found; while it fires, another number in the text alone is not worth telling at once."""
         severity = reading.severity if reading.severity is not None else self.rule.rank
-        if self.state is State.FIRING and (severity, reading.metadata) == (self.severity, self.reading.metadata):
-            return
+        is_news = (severity, reading.metadata) != (self.severity, self.reading.metadata)
         self.reading, self.severity = reading, severity
-        self.version += self.state is State.FIRING
+        self.version += self.state is State.FIRING and is_news

@@ -9,7 +9,8 @@ from msgspec import Struct
 from peerscope.records.alerts import Severity
 from peerscope.records.identity import PeerId
 
-State = Literal["pending", "firing", "resolved"]
+State = Literal["pending", "firing", "resolved", "forgotten"]
+"""`forgotten`: it ended because everybody it was about was forgotten and never came back."""
 
 
 class Reading(Struct, frozen=True):
@@ -53,6 +54,7 @@ class Alert(Struct, frozen=True):
     started_at: float
     """Unix seconds by our own clock, reckoned from ages: comparable between alerts."""
     resolved_at: float | None = None
+    """When it ended, be it resolved or forgotten."""
     uncertainty_s: float = 0.0
     """How far `started_at` may be off, from the hops it came."""
     flapping: bool = False
@@ -70,3 +72,9 @@ class Alert(Struct, frozen=True):
     """Id of the silence that fits it."""
     acknowledged_by: str | None = None
     """Who looks after it."""
+    episode: int = 0
+    """Names this time that it fires, alike at every peer; 0 where nobody who states it gives a name."""
+    clearing: bool = False
+    """It fires, but its condition is over as this peer sees it: the alert ends when that has lasted (`clear_for_s`)."""
+    described_at: float | None = None
+    """Unix seconds at which the numbers of `description` were true; null where they are of now."""

@@ -32,6 +32,8 @@ class Heard(Struct, frozen=True):
     at: float
     severity: Severity
     delivered: bool
+    episode: int = 0
+    repeat: int = 0
 
 
 class Roster(Struct, frozen=True):
@@ -77,7 +79,8 @@ def heard_notices(moment: Moment, trusts: Trust = lambda _: True) -> list[Heard]
             continue
         for notice in entry.body.notices:
             at = entry.heard_at - notice.sent_ms / 1000
-            found.append(Heard(peer, notice.key, at, Severity(notice.severity), notice.delivered))
+            severity = Severity(notice.severity)
+            found.append(Heard(peer, notice.key, at, severity, notice.delivered, notice.episode, notice.repeat))
     return found
 
 

@@ -9,8 +9,9 @@ moment of sending it is a *claim*: the others wait while its author lives, howev
 took the message the notice says *delivered*, for good. A claim that vanishes, because every channel failed or its
 author died, passes the turn to the next rank at once.
 
-An *episode* is one time that a group fires. It begins when the condition began, and notices older than that belong to
-an earlier episode: ids of alerts are used again. It ends when the group resolved and that was told, or need not be.
+`episodes.py` says what an episode is, and when people are owed its end. A message that no channel took is tried again
+for as long as its alert stands, at growing intervals; its end is tried again for `OWED_S`. `departed.py` says what
+becomes of a group that people know of and that is shown no more.
 
 Rules of this file:
 1. `now` is local monotonic seconds, and so are all times but a group's own.
@@ -20,7 +21,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Literal
 
@@ -28,6 +29,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.alerts.body import Sent
+from peerscope.alerts.departed import carried, departed, ends_with_carrier, lost_at, outcome, seen_alerts, take_over
+from peerscope.alerts.episodes import CLAIM_S, SLACK_S, Episode, Notices, Open, What, Wish, delivered, named
 from peerscope.alerts.grouping import Group
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notices import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key, ranked
@@ -38,24 +41,28 @@ from peerscope.records.identity import PeerId
 RANK_S = 15.0
 """Between one notifier's turn and the next one's. News reaches everybody within a few seconds, so that nobody speaks
 twice; and a notifier that hangs without being down delays a message no longer than this."""
-CLAIM_S = 120.0
-"""A claim that is older holds nobody back: its author lives, and its channels hang."""
-RETRY_S = 60.0
-"""A notifier all of whose channels failed tries again after so long, unless another one did better."""
+RETRY_S = 5.0
+"""After all channels of this notifier failed, it tries again after so long, and after twice as long each further time,
+unless another one did better."""
+RETRY_S_MAX = 300.0
+"""The longest such wait: a proxy that is back takes the message within five minutes."""
+FAILED_S = 60.0
+"""A notifier whose channels failed comes last among the others for so long."""
+OWED_S = 86_400.0
+"""An end that could not be delivered for so long is given up: a board shows it for a day."""
 SETTLE_S = 10.0
 """After the start: until sync has brought what others told before."""
 LATE_S = 5.0
 """A notifier that looks later than it wanted stood still, and has to hear first what others told meanwhile."""
-SLACK_S = 5.0
-"""How far the dates of a notice and of an alert may be off against each other, by the ways they came."""
 DISPUTED_S = 60.0
 """Somebody was told that it is over, and we see it fire since before that: two sides of a partition that healed need a
 while to agree. What still fires after so long is told again."""
 FORGET_S = 60.0
-"""A group that is no longer there is forgotten after so long."""
+"""A group that is no longer there, and whose end nobody owes, is forgotten after so long."""
+EPISODES_MAX = 20_000
+"""As many as a board shows alerts; beyond, the oldest that are shown no more go first."""
 
-What = Literal["firing", "resolved", "escalated"]
-Reason = Literal["new", "worse", "update", "again", "resolved"]
+Reason = Literal["new", "worse", "update", "again", "resolved", "forgotten", "lost", "missed"]
 
 
 class NotifierConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,64 +90,50 @@ class Message(Struct, frozen=True):
     what: What
     reason: Reason
     """Why now: it is new, it got worse, it is known under other names, it was told and nobody looks after it, or it is
-    over."""
+    over: resolved, or forgotten without ever coming back. "lost": nobody states it any more, and nobody saw its end.
+    "missed": it is over, and no message of its beginning could be delivered."""
     group: Group
     severity: Severity
     updates: tuple[str, ...] = ()
-    """Alerts that were told alone before they turned out to belong to this incident."""
+    """Other ids under which people know of it: this message speaks for them from here on, the end included."""
     repeat: int = 0
     """Which repetition, of those that nobody acknowledged; 0 for the first message."""
-
-
-class _Episode:
-    """One time that a group fires."""
-
-    def __init__(self, group: Group, began: float, now: float) -> None:
-        self.group = group
-        self.began = began
-        self.seen_at = now
-        self.told: int = -1
-        """Worst severity that anybody delivered; -1 before the first."""
-        self.told_at = -inf
-        self.tellers: set[PeerId] = set()
-        self.is_resolved_told = False
-        self.is_disputed = False
-        self.resolved_since = inf
-        self.is_closed = False
-        """It is over, and so is what was to be said of it."""
-        self.wish: tuple[What, int] | None = None
-        self.since = now
-        self.claimants: dict[PeerId, float] = {}
-        """Who is about to tell it, and since when."""
-        self.free_at = -inf
-        """When a claim fell away."""
-        self.failed: dict[PeerId, float] = {}
-        """Who could not deliver, and until when it counts as the last of all."""
-        self.on_way = False
-        """A message of ours is in the hands of the channels."""
+    episode: int = 0
+    """Names the episode, alike at all notifiers; 0 where that is of no use."""
 
 
 class Notifier:
     """One notifier's part. Call `update` at `deadline` or earlier, and whenever something changed."""
 
     def __init__(
-        self, me: PeerId, config: NotifierConfig, now: float, *, kept: Iterable[Sent] = (), settle_s: float = SETTLE_S
+        self,
+        me: PeerId,
+        config: NotifierConfig,
+        now: float,
+        *,
+        kept: Iterable[Sent] = (),
+        owed: Iterable[Open] = (),
+        settle_s: float = SETTLE_S,
     ) -> None:
-        """`kept`: our notices of an earlier life; claims among them came to nothing."""
+        """`kept`, `owed`: notices and open episodes of an earlier life. Nobody knows what became of claims in it."""
         self._me = me
         self._config = config
         self._settle_s = settle_s
         self._settled_at = now + settle_s
         self._told = {one.key: one for one in kept if one.delivered}
-        self._episodes: dict[str, _Episode] = {}
-        self._offset_s = 0.0
-        """Unix minus monotonic seconds at the last look."""
+        self._episodes = {one.group.key: Episode.of(one, now) for one in owed}
         self._next = inf
 
     @property
     def notices(self) -> tuple[Sent, ...]:
         """What this peer told and tells, for its record, in the order of their keys."""
         return tuple(one for _, one in sorted(self._told.items()))
+
+    @property
+    def owed(self) -> tuple[Open, ...]:
+        """Episodes whose end people have still to hear, the latest ones, for the next life."""
+        found = (one for _, episode in sorted(self._episodes.items()) if (one := episode.open) is not None)
+        return tuple(sorted(found, key=lambda one: one.told_at)[-NOTICES_MAX:])
 
     def deadline(self) -> float:
         """When something is due if nothing changes."""
@@ -157,29 +150,40 @@ class Notifier:
         return episode is not None and episode.told >= 0
 
     def update(
-        self, groups: Iterable[Group], heard: Iterable[Heard], roster: Roster, now: float, wall: float
+        self,
+        groups: Iterable[Group],
+        heard: Iterable[Heard],
+        roster: Roster,
+        now: float,
+        wall: float,
+        *,
+        is_silenced: Callable[[Group], bool] = lambda group: group.silenced,
     ) -> list[Message]:
         """What this peer has to tell now. `wall`: Unix seconds at `now`, to which the groups' times refer.
+        `is_silenced`: whether an order fits a group that is shown no more.
 
         Every message must be answered with `delivered` or `failed`.
         """
-        self._offset_s = wall - now
         notices: dict[str, list[Heard]] = {}
-        for one in heard:
+        mine = (Heard(self._me, m.key, m.at, m.severity, m.delivered, m.episode, m.repeat) for m in self._told.values())
+        for one in (*heard, *mine):
             notices.setdefault(one.key, []).append(one)
-        for mine in self._told.values():
-            notices.setdefault(mine.key, []).append(Heard(self._me, mine.key, mine.at, mine.severity, mine.delivered))
         if now > self._next + LATE_S:
             self._settled_at = now + self._settle_s
         self._next = inf
         messages: list[Message] = []
-        present: set[str] = set()
-        for group in groups:
-            present.add(group.key)
-            episode = self._episode(group, notices, now)
+        shown = list(groups)
+        gone = departed(self._episodes, shown)
+        for group in shown:
+            episode = self._episode(group, notices, roster, now, wall)
             if episode is not None:
-                messages += self._consider(episode, notices, roster, now)
-        self._forget(present, now)
+                take_over(episode, gone)
+                messages += self._consider(episode, notices, roster, now, wall)
+        for episode in self._depart(gone, shown, notices, now):
+            group = replace(episode.group, silenced=is_silenced(episode.group))
+            self._see(episode, group, notices, roster, now, wall)
+            messages += self._consider(episode, notices, roster, now, wall)
+        self._forget({group.key for group in shown}, now)
         return messages
 
     def delivered(self, message: Message) -> None:
@@ -187,8 +191,12 @@ class Notifier:
         key = notice_key(message.group.key, message.what)
         if key in self._told:
             self._told[key] = replace(self._told[key], delivered=True)
-        if message.group.key in self._episodes:
-            self._episodes[message.group.key].on_way = False
+        episode = self._episodes.get(message.group.key)
+        if episode is not None:
+            episode.on_way = None
+            if message.what == FIRING:
+                episode.told, episode.is_missed = max(episode.told, message.severity), False
+            episode.is_resolved_told |= message.what == RESOLVED
 
     def failed(self, message: Message, now: float) -> None:
         """No channel took it: take the claim back, so that the next one sends."""
@@ -197,68 +205,68 @@ class Notifier:
             del self._told[key]
         episode = self._episodes.get(message.group.key)
         if episode is not None:
-            episode.on_way = False
+            episode.on_way = None
+            episode.is_missed |= message.what == FIRING and episode.told < 0 and not episode.may_be_told
             episode.free_at = now
-            episode.failed[self._me] = now + RETRY_S
+            episode.failed[self._me] = now + FAILED_S
+            episode.retry_at = now + min(RETRY_S * 2.0**episode.failures, RETRY_S_MAX)
+            episode.failures = min(episode.failures + 1, 16)
 
     # -- one group ---------------------------------------------------------------------------------
 
-    def _episode(self, group: Group, notices: Mapping[str, list[Heard]], now: float) -> _Episode | None:
+    def _episode(self, group: Group, notices: Notices, roster: Roster, now: float, wall: float) -> Episode | None:
         """The episode a group is in, with what is known of it; None for one that is over and was never told."""
-        episode, began = self._episodes.get(group.key), group.started_at - self._offset_s
+        episode, began = self._episodes.get(group.key), group.started_at - wall + now
         fires = group.state == "firing"
         if episode is None or (fires and episode.is_closed):
-            if not fires and not _named(notices, group, FIRING):
+            if not fires and not named(notices, group, FIRING):
                 return None
-            episode = self._episodes[group.key] = _Episode(group, min(began, now), now)
-        episode.group, episode.seen_at = group, now
+            episode = self._episodes[group.key] = Episode(group, min(began, now), now)
         episode.began = min(episode.began, began)
-        episode.resolved_since = inf if fires else min(episode.resolved_since, now)
-        self._learn(episode, notices)
+        episode.gone_since, episode.carrier = inf, None
+        self._see(episode, group, notices, roster, now, wall)
         return episode
 
-    def _learn(self, episode: _Episode, notices: Mapping[str, list[Heard]]) -> None:
-        """Take in who delivered what of this episode."""
-        group, oldest = episode.group, episode.began - SLACK_S
-        over_at = max((one.at for one in _delivered(_named(notices, group, RESOLVED), oldest)), default=-inf)
-        told = _delivered(_named(notices, group, FIRING), max(oldest, over_at))
-        for name, started_at in group.told_as:
-            told += _delivered(notices.get(notice_key(name, FIRING), ()), started_at - self._offset_s - SLACK_S)
-        for one in told:
-            episode.told = max(episode.told, one.severity)
-        for one in told + _delivered(_named(notices, group, ESCALATED), max(oldest, over_at)):
-            episode.told_at = max(episode.told_at, one.at)
-            episode.tellers.add(one.peer)
-        episode.is_disputed = over_at > episode.began
-        episode.is_resolved_told = episode.told >= 0 and over_at > episode.told_at
+    def _see(self, episode: Episode, group: Group, notices: Notices, roster: Roster, now: float, wall: float) -> None:
+        episode.group, episode.seen_at = group, now
+        episode.resolved_since = inf if group.state == "firing" else min(episode.resolved_since, now)
+        episode.learn(notices, roster, self._me, now, wall)
 
-    def _consider(
-        self, episode: _Episode, notices: Mapping[str, list[Heard]], roster: Roster, now: float
-    ) -> list[Message]:
+    def _consider(self, episode: Episode, notices: Notices, roster: Roster, now: float, wall: float) -> list[Message]:
         """The message that is due in this episode, if it is our turn."""
+        if episode.group.state == "firing" and episode.is_known and episode.is_resolved_told:
+            episode.is_closed = True  # what fires since before that is another episode
+            return []
         wish = self._wish(episode, roster)
         if wish != episode.wish:
             episode.wish, episode.since, episode.claimants, episode.free_at = wish, now, {}, -inf
+            episode.failures, episode.retry_at = 0, -inf
         if wish is None:
-            waited_s = now - episode.resolved_since
-            episode.is_closed = episode.is_resolved_told or waited_s >= self._config.group_wait_s
+            episode.is_closed = episode.is_resolved_told or self._is_over(episode, now)
             return []
-        if self._is_claimed(episode, wish, notices, roster, now) or episode.on_way:
+        if self._is_claimed(episode, wish, notices, roster, now) or episode.on_way is not None:
             return []
         due = self._due(episode, wish, roster, now)
         if due > now:
             self._next = min(self._next, due)
             return []
-        return [self._send(episode, wish, notices, now)]
+        return [self._send(episode, wish, notices, now, wall)]
 
-    def _wish(self, episode: _Episode, roster: Roster) -> tuple[What, int] | None:
+    def _is_over(self, episode: Episode, now: float) -> bool:
+        """Nothing is to be said any more of a group that no longer fires."""
+        waited_s = now - episode.resolved_since
+        if self._config.send_resolved and (episode.is_end_owed or episode.is_awaited):
+            return waited_s >= OWED_S and not episode.group.silenced
+        return waited_s >= self._config.group_wait_s
+
+    def _wish(self, episode: Episode, roster: Roster) -> Wish | None:
         """What somebody should tell people of this group now, and how severe it is."""
         group, severity = episode.group, Severity[episode.group.severity.upper()]
         if group.silenced:
             return None
         if group.state == "resolved":
-            is_wanted = self._config.send_resolved and episode.told >= 0 and not episode.is_resolved_told
-            return (RESOLVED, episode.told) if is_wanted else None
+            is_wanted = self._config.send_resolved and episode.is_end_owed and not episode.is_closed
+            return (RESOLVED, max(episode.told, 0)) if is_wanted and not episode.is_awaited else None
         if severity < Severity[self._config.min_severity.upper()]:
             return None
         if severity > episode.told:
@@ -267,17 +275,10 @@ class Notifier:
             return (ESCALATED, severity)
         return None
 
-    def _is_claimed(
-        self,
-        episode: _Episode,
-        wish: tuple[What, int],
-        notices: Mapping[str, list[Heard]],
-        roster: Roster,
-        now: float,
-    ) -> bool:
+    def _is_claimed(self, episode: Episode, wish: Wish, notices: Notices, roster: Roster, now: float) -> bool:
         """Is a living notifier about to tell it? Where one no longer is, its turn passes on."""
         what, severity = wish
-        known = _named(notices, episode.group, what)
+        known = named(notices, episode.group, what)
         after = episode.told_at if what == ESCALATED else episode.began - SLACK_S
         claims = {  # a claim that is renewed is no younger for that
             one.peer: episode.claimants.get(one.peer, one.at)
@@ -291,14 +292,14 @@ class Notifier:
             and episode.failed.get(one.peer, -inf) <= now
         }
         for peer in episode.claimants.keys() - claims.keys() - {one.peer for one in known if one.delivered}:
-            episode.failed[peer] = now + RETRY_S
+            episode.failed[peer] = now + FAILED_S
             episode.free_at = now
         episode.claimants = claims
         if claims:
             self._next = min(self._next, max(claims.values()) + CLAIM_S)
         return bool(claims)
 
-    def _due(self, episode: _Episode, wish: tuple[What, int], roster: Roster, now: float) -> float:
+    def _due(self, episode: Episode, wish: Wish, roster: Roster, now: float) -> float:
         """When it is our turn. Resolutions and repetitions come first from whoever told it, so that they reach the same
         people; whoever failed lately comes last."""
         what = wish[0]
@@ -306,47 +307,78 @@ class Notifier:
         order = ranked((*episode.group.names, episode.group.key)[0], {*peers, self._me})
         if what != FIRING:
             order.sort(key=lambda peer: peer not in episode.tellers)
+        rank = order.index(self._me)
         order.sort(key=lambda peer: episode.failed.get(peer, -inf) > now)
+        turn = order.index(self._me)
+        if episode.failed.get(self._me, -inf) > now:
+            turn += rank  # who fails at once is not seen to: two that do must not keep step
         if what == ESCALATED:
             start = episode.told_at + self._config.escalate_after_s
         else:
             start = episode.since + self._config.group_wait_s
             if what == FIRING and episode.is_disputed and episode.told < 0:
                 start = episode.since + max(self._config.group_wait_s, DISPUTED_S)
-        turn = max(start, episode.free_at, self._settled_at) + RANK_S * order.index(self._me)
-        return max(turn, episode.failed.get(self._me, -inf))
+        return max(start, episode.free_at, self._settled_at, episode.retry_at) + RANK_S * turn
 
-    def _send(
-        self, episode: _Episode, wish: tuple[What, int], notices: Mapping[str, list[Heard]], now: float
-    ) -> Message:
+    def _send(self, episode: Episode, wish: Wish, notices: Notices, now: float, wall: float) -> Message:
         what, severity = wish
         group = episode.group
         members = group.alerts if group.incident is not None else ()
-        updates = tuple(alert.id for alert in members if self._was_told(alert, notices))
+        told = [alert.id for alert in members if self._was_told(alert, notices, now, wall)]
+        updates = tuple(dict.fromkeys((*told, *carried(self._episodes, group.key))))
         reason: Reason = "new"
         repeat = 0
         if what == RESOLVED:
-            reason = "resolved"
+            reason = "missed" if episode.is_missed else "resolved" if group.resolved_at is not None else "lost"
+            if group.forgotten:
+                reason = "forgotten"
+            updates = tuple(carried(self._episodes, group.key))
         elif what == ESCALATED:
-            reason, repeat = "again", max(1, round((now - episode.began) / self._config.escalate_after_s))
+            reason, repeat = "again", episode.repeats + 1
         elif episode.told >= 0:
             reason = "worse"
         elif updates:
             reason = "update"
+        name = episode.give_name(notices)
         key = notice_key(group.key, what)
-        self._told[key] = Sent(key, now, Severity(severity), delivered=False)
-        episode.on_way = True
+        self._told[key] = Sent(key, now, Severity(severity), delivered=False, episode=name, repeat=repeat)
+        episode.on_way = what
+        if what == FIRING and episode.told < 0:
+            episode.told_group, episode.told_at = group, now
         self._shed()
-        return Message(what, reason, group, Severity(severity), updates if what == FIRING else (), repeat)
+        return Message(what, reason, group, Severity(severity), updates if what != ESCALATED else (), repeat, name)
 
-    def _was_told(self, alert: Alert, notices: Mapping[str, list[Heard]]) -> bool:
+    def _was_told(self, alert: Alert, notices: Notices, now: float, wall: float) -> bool:
         known = notices.get(notice_key(alert.id, FIRING), ())
-        return bool(_delivered(known, alert.started_at - self._offset_s - SLACK_S))
+        return bool(delivered(known, alert.started_at - wall + now - SLACK_S))
+
+    def _depart(self, gone: Sequence[Episode], shown: Sequence[Group], notices: Notices, now: float) -> list[Episode]:
+        """Of groups that are shown no more those that are over by themselves, with their group as it ended."""
+        over = []
+        seen = seen_alerts(shown) if gone else {}
+        for episode in gone:
+            group = outcome(episode, seen, self._settled_at, now)
+            if group is None:
+                self._next = min(self._next, lost_at(episode, self._settled_at))
+                continue
+            carrier = self._episodes.get(episode.carrier or "")
+            is_ended = ends_with_carrier(episode, carrier, notices)
+            if is_ended:
+                del self._episodes[episode.group.key]
+            elif is_ended is False:
+                episode.group = group
+                over.append(episode)
+        return over
 
     def _forget(self, present: set[str], now: float) -> None:
         for key in [key for key in self._episodes if key not in present]:
             episode = self._episodes[key]
-            if now - episode.seen_at >= FORGET_S and not episode.on_way:
+            is_owed = episode.is_end_owed and self._config.send_resolved and not episode.is_closed
+            if now - episode.seen_at >= FORGET_S and episode.on_way is None and not is_owed:
+                del self._episodes[key]
+        if len(self._episodes) > EPISODES_MAX:
+            rest = sorted((one.told_at, key) for key, one in self._episodes.items() if key not in present)
+            for _, key in rest[: len(self._episodes) - EPISODES_MAX]:
                 del self._episodes[key]
 
     def _shed(self) -> None:
@@ -359,13 +391,3 @@ class Notifier:
                 for what in (FIRING, ESCALATED)
             }
             del self._told[min(self._told.values(), key=lambda one: (one.key in live, one.at, one.key)).key]
-
-
-def _named(notices: Mapping[str, list[Heard]], group: Group, what: What) -> list[Heard]:
-    """The notices of a group, under whichever of its names."""
-    keys = dict.fromkeys(notice_key(name, what) for name in (group.key, *group.names))
-    return [one for key in keys for one in notices.get(key, ())]
-
-
-def _delivered(notices: Iterable[Heard], oldest: float) -> list[Heard]:
-    return [one for one in notices if one.delivered and one.at >= oldest]

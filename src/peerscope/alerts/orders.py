@@ -1,4 +1,4 @@
-"""What operators ordered, as a view: who silenced what until when, and who looks after what.
+"""What operators ordered, as a view: who silenced what until when, who looks after what, and who is gone for good.
 
 Orders are records of the peers at which they were given, and hold in the whole network. Of silences with one id the
 shortest end wins, whoever published it: so a peer lifts the silence of another by publishing the same id with a length
@@ -20,9 +20,11 @@ from msgspec.structs import replace
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.errors import ConfigError
+from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.forgetting import latest_orders
 from peerscope.records.alerts import MATCHERS_MAX, Orders
 from peerscope.records.bodies import Kind
-from peerscope.records.identity import SHORT_HEX, PeerId
+from peerscope.records.identity import SHORT_HEX, PeerId, short
 from peerscope.views.moment import Moment
 
 FIELDS = ("id", "type", "rule", "peer", "region", "severity")
@@ -91,6 +93,18 @@ class StandingAcknowledgement(Struct, frozen=True):
     peer_id: str
 
 
+class StandingForget(Struct, frozen=True):
+    """A peer that is to be forgotten until it speaks again."""
+
+    id: str
+    """Full id of the peer that is forgotten."""
+    at: float
+    author: str
+    reason: str
+    peer_id: str
+    """Full id of the peer at which it was ordered."""
+
+
 class Standing(Struct, frozen=True):
     """All orders that hold now."""
 
@@ -98,6 +112,8 @@ class Standing(Struct, frozen=True):
     """By their end, the longest first."""
     acknowledgements: dict[str, StandingAcknowledgement] = {}
     """The newest one of each key."""
+    forgotten: tuple[StandingForget, ...] = ()
+    """Peers that have not spoken since, by id."""
 
     def silence(self, values: Mapping[str, Iterable[str]]) -> StandingSilence | None:
         """The silence that fits and holds longest; `values`: by field, each value with its other spellings."""
@@ -127,7 +143,17 @@ def standing(moment: Moment, trusts: Trust = lambda _: True) -> Standing:
                 acknowledgements[known.key] = StandingAcknowledgement(known.key, at, known.author, known.reason, author)
     lasting = [silence for silence in silences.values() if silence.ends_at > moment.wall]
     lasting.sort(key=lambda silence: (-silence.ends_at, silence.id))
-    return Standing(tuple(lasting[:SILENCES_MAX]), acknowledgements)
+    return Standing(tuple(lasting[:SILENCES_MAX]), acknowledgements, _forgotten(moment, trusts))
+
+
+def refusal(moment: Moment, peer: PeerId, *, force: bool) -> str | None:
+    """Why a known peer is not to be forgotten; None if it may be. `force`: also one that is alive."""
+    if peer == moment.me:
+        return "an agent does not forget itself; ask another one"
+    verdict = moment.verdict(peer)
+    if force or verdict not in (Verdict.ALIVE, Verdict.SUSPECT):
+        return None
+    return f"{short(peer)} is {verdict.value}, not gone for good; use force to forget it until it speaks again"
 
 
 def order_key(key: str) -> str:
@@ -237,6 +263,15 @@ def _parse_matcher(text: str) -> Matcher:
     if not pattern or len(pattern) > 64 or not pattern.isprintable():
         raise ConfigError(f"{text!r}: the value must be 1 to 64 printable characters; `*` for anything")
     return field, pattern
+
+
+def _forgotten(moment: Moment, trusts: Trust) -> tuple[StandingForget, ...]:
+    latest = latest_orders(moment.abroad, moment.now, trusts)
+    return tuple(
+        StandingForget(peer.hex(), order.at + moment.wall - moment.now, order.author, order.reason, order.by.hex())
+        for peer, order in sorted(latest.items())
+        if not order.is_lifted and moment.ledger.newest(peer) <= order.until
+    )
 
 
 def _orders(moment: Moment, trusts: Trust) -> Iterator[tuple[PeerId, Orders, float]]:

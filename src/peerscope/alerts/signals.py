@@ -7,23 +7,23 @@ none rests on one peer's word alone.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from peerscope.alerts.endings import certificate_reading, file_reading, lapsed_readings
 from peerscope.alerts.model import Reading
 from peerscope.alerts.own import Own
-from peerscope.mesh import evidence
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh import observers
+from peerscope.mesh.evidence import Evidence, Verdict
 from peerscope.records.alerts import CONFIRMED_BY_MAX
-from peerscope.records.bodies import CHECKS, RATIO_ONE
+from peerscope.records.bodies import CHECKS, RATIO_ONE, Status
 from peerscope.records.identity import PeerId, PeerRef, short
 from peerscope.views.links import vertex_of
 from peerscope.views.moment import Moment
 from peerscope.views.partitions import Partition
 from peerscope.views.peers import SKEW_S
-from peerscope.views.regions import RegionHealth, RegionStatus
+from peerscope.views.regions import RegionHealth, RegionStatus, is_living, region_members
 
 FINDING = "finding"
 """Signal of rules whose readings come from detections, not from here."""
@@ -33,6 +33,8 @@ USUAL_RTT_S_MIN = 0.02
 """A usual round trip counts as at least this: three times a tenth of a millisecond is nothing."""
 USUAL_BYTES_S_MIN = 10_000
 """A usual throughput below this is no traffic to speak of: an idle agent's own gossip."""
+RULED_CHECKS = frozenset({"cpu", "memory", "storage", "p2p"})
+"""Checks that a rule of their own looks at."""
 TELLERS_MIN = 2
 """Neighbours that must agree on a wrong clock."""
 
@@ -157,43 +159,68 @@ def _peer_down(sight: Sight) -> Iterator[Reading]:
     """Everybody whom a majority of its observers lost; those of a partition are told as one."""
     for peer, found in sight.moment.evidence.items():
         if found.verdict is Verdict.DOWN:
-            accusers = tuple(accusation.observer for accusation in found.accusations if accusation.counts)
             yield Reading(
                 subject=vertex_of(peer),
-                text=f"{found.accusing} of {found.voices} observers no longer hear {short(peer)}",
-                confirmed_by=accusers[:CONFIRMED_BY_MAX],
+                text=missed(found, peer),
+                confirmed_by=accusers(found),
             )
+
+
+def missed(found: Evidence, peer: PeerId) -> str:
+    """How many miss a peer, in words."""
+    if not found.accusations:
+        return f"nobody hears {short(peer)}, and nobody who watched it still runs"
+    return f"{found.accusing} of {found.voices} observers no longer hear {short(peer)}"
+
+
+def accusers(found: Evidence) -> tuple[PeerId, ...]:
+    """Whose word a verdict rests on, as many as a statement holds."""
+    return tuple(accusation.observer for accusation in found.accusations if accusation.counts)[:CONFIRMED_BY_MAX]
+
+
+def accusers_of_all(peers: Collection[PeerId], found: Mapping[PeerId, Evidence]) -> tuple[PeerId, ...]:
+    """The same, of peers that were lost together: those of them have no say."""
+    said = (accusation for peer in peers for accusation in found[peer].accusations if accusation.counts)
+    return tuple(sorted({accusation.observer for accusation in said} - set(peers))[:CONFIRMED_BY_MAX])
 
 
 def _partition(sight: Sight) -> Iterator[Reading]:
     for name, group in sight.groups:
-        accusers = {
-            accusation.observer
-            for peer in group.peers
-            for accusation in sight.moment.evidence[peer].accusations
-            if accusation.counts
-        }
         yield Reading(
             subject=name,
-            text=f"{len(group.peers)} peers fell silent together",
+            text=lost_together(len(group.peers)),
             metadata=(("peers", str(len(group.peers))),),
-            confirmed_by=tuple(sorted(accusers - set(group.peers))[:CONFIRMED_BY_MAX]),
+            confirmed_by=accusers_of_all(group.peers, sight.moment.evidence),
         )
 
 
+def lost_together(peers: int) -> str:
+    """How large a partition is, in words."""
+    return f"{peers} peers fell silent together"
+
+
 def _region_critical(sight: Sight) -> Iterator[Reading]:
-    """Regions guessed from latencies page nobody."""
+    """Regions guessed from latencies page nobody, nor does a region of one peer where the peer's own alert says it."""
     for health in sight.regions:
         if (
             health.status == RegionStatus.CRITICAL
             and health.source != "latency"
             and _speaks_against(health, sight.regions)
+            and not (health.total_peers == 1 and _speaks_for_itself(sight.moment, health.region))
         ):
             yield Reading(
                 subject=health.region,
-                text=f"{health.healthy_peers} of {health.total_peers} peers healthy, {health.down_peers} down; "
-                f"linked to {health.reached_regions} of {health.other_regions} other regions",
+                text=counted(health),
             )
+
+
+def counted(health: RegionHealth) -> str:
+    """How a region is, in words and by the counts that everybody sees."""
+    return (
+        f"{health.healthy_peers} of {health.total_peers} peers healthy, {health.degraded_peers} degraded, "
+        f"{health.unhealthy_peers} unhealthy, {health.down_peers} down; "
+        f"linked to {health.reached_regions} of {health.other_regions} other regions"
+    )
 
 
 def _speaks_against(health: RegionHealth, regions: Sequence[RegionHealth]) -> bool:
@@ -206,6 +233,25 @@ def _speaks_against(health: RegionHealth, regions: Sequence[RegionHealth]) -> bo
         return True
     lives_elsewhere = any(other.down_peers < other.total_peers for other in regions if other is not health)
     return bool(health.connectivity) and lives_elsewhere
+
+
+def _speaks_for_itself(moment: Moment, region: str) -> bool:
+    """An alert about the lone peer of a region says what is wrong there.
+
+    A peer that is down or lost with others has one, and so has a peer that is linked to hardly anybody. A peer that is
+    unhealthy has one where a rule looks at what failed. Nobody else speaks of a peer without a fresh report.
+    """
+    peers = region_members(moment).get(region, ())
+    if len(peers) != 1:
+        return False  # of other zones nothing more is known
+    (peer,) = peers
+    if not is_living(moment, peer):
+        return True
+    report = moment.fresh_report(peer)
+    if report is None or report.status is Status.UNKNOWN:
+        return False
+    failed = {name for name, check in zip(CHECKS, report.checks, strict=False) if check.status == Status.UNHEALTHY}
+    return failed <= RULED_CHECKS
 
 
 def _clock_skew(sight: Sight) -> Iterator[Reading]:
@@ -223,8 +269,8 @@ def _clock_skew(sight: Sight) -> Iterator[Reading]:
         subject = moment.ledger.find(name)
         if subject is None or max(map(abs, skews.values())) <= SKEW_S or len(skews) < TELLERS_MIN:
             continue
-        watchers = evidence.watchers(moment.ledger, subject)
-        tellers = [watcher for watcher in watchers if evidence.hears(moment.ledger, watcher, subject, moment.now)]
+        watchers = observers.watchers(moment.ledger, subject)
+        tellers = [watcher for watcher in watchers if observers.hears(moment.ledger, watcher, subject, moment.now)]
         if len(tellers) < TELLERS_MIN:
             continue
         measured = sorted(skews.get(teller, 0) for teller in tellers)

@@ -38,6 +38,8 @@ VERBS = {
     "silences": ("alerts", "Silences that hold now."),
     "unsilence": ("alerts", "End a silence."),
     "ack": ("alerts", "Say that you look after an alert or incident."),
+    "forget": ("alerts", "Have the network forget a peer that is gone for good."),
+    "forgotten": ("alerts", "Peers that are gone for good."),
     "threats": ("threats", "What threatens peers and the network, with evidence and confidence."),
     "history": ("history", "One series over time, as a line of blocks."),
     "notify-test": ("notify", "Send a test message through the channels that the settings name."),

@@ -1,11 +1,10 @@
-"""Verbs about alerts: alerts, incidents, silence, silences, unsilence, ack."""
+"""Verbs about alerts and orders: alerts, incidents, silence, silences, unsilence, ack, forget, forgotten."""
 
 from __future__ import annotations
 
 import getpass
 import json
 import re
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,7 +16,7 @@ from rich.tree import Tree
 
 from peerscope.cli.api import api_options, ask, ask_all, order
 from peerscope.cli.look import SEVERITIES as STYLES
-from peerscope.cli.look import SHORT_HEX, age
+from peerscope.cli.look import SHORT_HEX, age, unwell_peers
 from peerscope.cli.zones import headlines
 
 ORDER = tuple(reversed(STYLES))
@@ -69,8 +68,11 @@ def alerts(
     console = Console()
     if found:
         console.print(_table(found))
-    else:
+    elif severity or region:
         console.print("no alerts")
+    else:
+        unwell = unwell_peers(ask(api, token, "/api/v1/health"))
+        console.print(f"no alerts yet, though {unwell} peers are down or unhealthy" if unwell else "no alerts")
     if severity or region:  # of other zones it is not known which alerts that would be
         return
     for zone in ask(api, token, "/api/v1/zones"):
@@ -88,7 +90,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
             Text(one["rule"]),
             Text(_about(one)),
             Text(_state(one)),
-            Text(age(time.time() - (one["resolved_at"] or one["started_at"]))),
+            Text(age(one.get("resolved_age_s" if one["resolved_at"] is not None else "started_age_s"))),
             Text(_remarks(one), "dim"),
         )
     return table
@@ -111,7 +113,7 @@ def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
         console.print(Text.assemble((one["severity"], STYLES[one["severity"]]), f"  {one['title']}"))
         is_open = one["state"] == "open"
         when = "since" if is_open else "closed, ended"
-        ago = age(time.time() - (one["started_at"] if is_open else one["ended_at"]))
+        ago = age(one.get("started_age_s" if is_open else "ended_age_s"))
         table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 1, 0, 4))
         table.add_row("id", Text(one["id"]))
         table.add_row("found", Text(f"{one['kind']}, {one['confidence']:.0%} sure; {when} {ago} ago"))
@@ -162,7 +164,7 @@ def silences(api: str, token: str, as_json: bool) -> None:
     table = Table("id", "matchers", "ends in", "author", "reason", box=None, pad_edge=False)
     for one in sorted(found, key=lambda one: one["ends_at"]):
         matchers = " ".join(f"{field}={value}" for field, value in one["matchers"])
-        left = age(max(0.0, one["ends_at"] - time.time()))
+        left = age(one.get("ends_in_s"))
         table.add_row(*(Text(cell) for cell in (one["id"], matchers, left, one["author"], one["reason"])))
     Console().print(table)
 
@@ -186,6 +188,51 @@ def ack(id: str, reason: str, author: str | None, api: str, token: str, as_json:
     body = {"key": id.strip(), "reason": reason, "author": author or _author()}
     made = order(api, token, "POST", "/api/v1/acknowledgements", body)
     click.echo(json.dumps(made) if as_json else f"{made['author']} looks after {made['key']}")
+
+
+@click.command()
+@click.argument("id")
+@click.option("--force", is_flag=True, help="Also if it is alive: then its next record brings it back.")
+@click.option("--undo", is_flag=True, help="Take the order back instead.")
+@click.option("--reason", default="", help="Why; everybody sees it.")
+@click.option("--author", help="Who says so (default: your user name).")
+@api_options
+def forget(
+    id: str, force: bool, undo: bool, reason: str, author: str | None, api: str, token: str, as_json: bool
+) -> None:
+    """Have the whole network forget a peer that is gone for good.
+
+    ID is a peer of this zone; the beginning of an id is enough. Its alerts end as forgotten. If it speaks again, the
+    network knows it again.
+    """
+    if undo:
+        lifted = order(api, token, "DELETE", f"/api/v1/forgotten/{_quoted(id, 'forgotten')}")
+        click.echo(json.dumps(lifted) if as_json else f"{lifted['id'][:SHORT_HEX]} is no longer to be forgotten")
+        return
+    body = {"peer": id.strip(), "force": force, "reason": reason, "author": author or _author()}
+    made = order(api, token, "POST", "/api/v1/forgotten", body)
+    name = made["id"][:SHORT_HEX]
+    click.echo(
+        json.dumps(made) if as_json else f"{name} is forgotten until it speaks; `peerscope forget --undo {name}`"
+    )
+
+
+@click.command()
+@api_options
+def forgotten(api: str, token: str, as_json: bool) -> None:
+    """Peers that operators declared gone for good and that have not spoken since."""
+    found = ask_all(api, token, "/api/v1/forgotten")
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    if not found:
+        click.echo("nobody is forgotten")
+        return
+    table = Table("peer", "ordered", "author", "reason", box=None, pad_edge=False)
+    for one in sorted(found, key=lambda one: one["age_s"]):
+        ago = f"{age(one['age_s'])} ago"
+        table.add_row(*(Text(cell) for cell in (one["id"][:SHORT_HEX], ago, one["author"], one["reason"])))
+    Console().print(table)
 
 
 def _rules(found: list[Any], as_json: bool) -> None:
@@ -220,8 +267,8 @@ def _state(alert: dict[str, Any]) -> str:
 
 
 def _remarks(one: dict[str, Any]) -> str:
-    """Who confirms it, and what operators said of it."""
-    said = []
+    """Whether it is about to end, who confirms it, and what operators said of it."""
+    said = ["over for now"] if one.get("clearing") else []
     if one.get("confirmed_by"):
         said.append(f"seen by {len(one['confirmed_by'])}")
     if one["silenced_by"]:
@@ -258,8 +305,9 @@ def drawn(nodes: Iterable[dict[str, Any]]) -> Tree:
     return root
 
 
-def _quoted(name: str) -> str:
+def _quoted(name: str, verb: str = "silences") -> str:
     name = name.strip()
     if not name or not set(name) <= set("0123456789abcdef"):
-        raise click.BadParameter(f"{name!r} is no silence: hexadecimal digits, as `peerscope silences` prints them")
+        kind = {"silences": "silence", "forgotten": "id of a peer"}[verb]
+        raise click.BadParameter(f"{name!r} is no {kind}: hexadecimal digits, as `peerscope {verb}` prints them")
     return name

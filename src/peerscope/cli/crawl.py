@@ -92,9 +92,9 @@ def crawl(
 
 def _mesh(tickets: tuple[str, ...], config: Config, walk: WalkConfig, listen: str, state: Path | None) -> Mapping:
     from peerscope.crawl.mesh import crawl_mesh  # loads the QUIC stack: not for other networks
-    from peerscope.transport.iroh import parse_ticket
+    from peerscope.transport.joining import parse_joins
 
-    starts = dict(parse_ticket(ticket) for ticket in tickets)
+    starts = parse_joins(tickets, "TICKETS")
     secret, certificate = _identity(config, state)
     return lambda stopping, progress: crawl_mesh(
         starts,

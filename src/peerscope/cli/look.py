@@ -39,7 +39,7 @@ def status(check: bool, api: str, token: str, as_json: bool) -> None:
         _print({"health": health, "self": said, "alerts": active, "incidents": open_now})
     else:
         _show_status(Console(), health, me, mine)
-        _show_alerts(Console(), active, open_now)
+        _show_alerts(Console(), active, open_now, unwell_peers(health))
     sys.exit(1 if check and bad else 0)
 
 
@@ -87,8 +87,9 @@ def peer(id: str, api: str, token: str, as_json: bool) -> None:
         ("version", Text(view["version"])),
         ("node", Text(view["node"] or "no node attached")),
         ("last report", age(view["age_s"]) + " ago" if view["age_s"] is not None else "none"),
+        ("running", _running(view)),
         ("addresses", Text(", ".join(view["addresses"]))),
-        ("clock", _clock(view["clock_skew_s"])),
+        ("clock", "-" if _is_gone(view) else _clock(view["clock_skew_s"])),
     ):
         console.print(Text(f"  {name:<12}"), value, end="\n", sep="")
     for line in hearsay(view.get("hearsay")):
@@ -147,11 +148,18 @@ def hearsay(found: dict[str, Any] | None) -> Iterator[Text]:
         yield Text(f"aggregator {peer[:SHORT_HEX]} does not answer", "dim")
 
 
+def unwell_peers(health: dict[str, Any]) -> int:
+    """How many peers need somebody by the counts of the network: with some of them, no alert is no good sign."""
+    return int(health["down_peers"] + health["unhealthy_peers"])
+
+
 def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], mine: dict[str, Any]) -> None:
     line = Text.assemble(("network ", "bold"), me["network"], f"  {health['total_peers']} peers: ")
     parts = [(name, health[f"{name}_peers"]) for name in STATUSES if f"{name}_peers" in health]
     shown = [Text(f"{count} {name}", STYLES.get(name, "")) for name, count in parts if count]
     console.print(line + Text(", ").join(shown))
+    if unintroduced := health.get("unintroduced_peers", 0):
+        console.print(Text(f"  {unintroduced} more send reports, and their profiles are not here", "yellow"))
     middle, mean = _milliseconds(health["median_latency_s"]), _milliseconds(health["average_latency_s"])
     console.print(f"  connectivity {_percent(health['connectivity'])}   latency {middle} median, {mean} mean")
     region = f" in {me['region']}" if me["region"] else ""
@@ -166,13 +174,22 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
         console.print(Text(f"{told}: see peerscope doctor", "bold red"), soft_wrap=True)
 
 
-def _show_alerts(console: Console, active: list[dict[str, Any]], open_now: list[dict[str, Any]]) -> None:
-    """How many of each severity, the gravest first; and what they have in common."""
+def _show_alerts(console: Console, active: list[dict[str, Any]], open_now: list[dict[str, Any]], unwell: int) -> None:
+    """How many of each severity, the gravest first; and what they have in common. `unwell`: as of the first line."""
     counts = Counter(one["severity"] for one in active)
     shown = [Text(f"{counts[name]} {name}", SEVERITIES[name]) for name in reversed(SEVERITIES) if counts[name]]
-    console.print(Text("alerts ", "bold") + (Text(", ").join(shown) if shown else Text("none", "green")))
+    none = Text(f"none yet, though {unwell} down or unhealthy", "yellow") if unwell else Text("none", "green")
+    over = sum(bool(one.get("clearing")) for one in active)
+    console.print(Text("alerts ", "bold") + (Text(", ").join(shown) if shown else none) + _over(over, len(active)))
     for one in open_now:
         console.print(Text.assemble("  incident ", (one["severity"], SEVERITIES[one["severity"]]), f"  {one['title']}"))
+
+
+def _over(clearing: int, active: int) -> Text:
+    """How many of the alerts only wait for their end."""
+    if not clearing:
+        return Text("")
+    return Text(f" (over for now: {'all' if clearing == active else clearing})", "dim")
 
 
 def _hex(name: str) -> str:
@@ -221,6 +238,21 @@ def age(seconds: float | None) -> str:
         if seconds < 7200
         else f"{seconds / 3600:.0f} h"
     )
+
+
+def _is_gone(view: dict[str, Any]) -> bool:
+    """Nothing that it measured is shown any more."""
+    return view["status"] in ("down", "left")
+
+
+def _running(view: dict[str, Any]) -> str:
+    """For how long, or since when no longer."""
+    if _is_gone(view):
+        if view.get("gone_age_s") is None:
+            return f"no: it is {view['status']}"
+        said = "said goodbye" if view["verdict"] == "left" else "last heard"
+        return f"no: {said} {age(view['gone_age_s'])} ago; `peerscope history` has what it measured before"
+    return age(view.get("uptime_s"))
 
 
 def _percent(ratio: float | None) -> str:

@@ -44,7 +44,7 @@ def metrics(api: str, token: str, as_json: bool) -> None:
         for name, values in known.items():
             _add_row(table, name, values)
     if (whole := found["whole"]) is not None:
-        table.add_row(Text(f"all {whole['zones']} zones, {whole['total_peers']} peers, now", "bold"))
+        table.add_row(Text(f"all {whole['zones']} zones, {whole['total_peers']} peers, by their summaries", "bold"))
         for name in ("cpu_ratio", "memory_ratio"):
             if whole[name] is not None:
                 _add_row(table, name, whole[name])
@@ -112,6 +112,7 @@ def _trend(trend: dict[str, Any], field: str) -> str:
     direction, change_ratio = trend["direction"], trend["change_ratio"]
     change = "" if change_ratio is None else f" {change_ratio:+.0%}"
     if direction == "unknown":
-        return f"unknown: needs half an hour, and an hour before it; now {written(field, trend['current'])}"
-    was, now = written(field, trend["previous"]), written(field, trend["current"])
-    return f"{ARROWS[direction]} {direction}{change} (was {was}, now {now})"
+        mean = written(field, trend["current"])
+        return f"unknown: needs half an hour, and an hour before it; mean of the last hour {mean}"
+    before, lately = written(field, trend["previous"]), written(field, trend["current"])
+    return f"{ARROWS[direction]} {direction}{change} (mean of the last hour {lately}, of the 23 before {before})"

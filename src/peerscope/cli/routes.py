@@ -35,7 +35,7 @@ def routes(by: str, api: str, token: str, as_json: bool) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for one in sorted(found, key=lambda one: -one["delivered"] - one["undelivered"]):
         table.add_row(
-            Text(one["route"]),
+            Text(one["route"] + (f"  ({', '.join(one['gone'])} gone)" if one.get("gone") else "")),
             one["layer"],
             *(_milliseconds(one[quantile]) for quantile in ("p50_s", "p95_s", "p99_s")),
             str(one["delivered"]),

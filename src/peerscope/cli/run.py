@@ -21,11 +21,8 @@ from peerscope import __version__
 from peerscope.addresses import is_loopback, split_address
 from peerscope.config import Config
 from peerscope.logs import configure, secrets_in
-from peerscope.notify.registry import make_channels
 from peerscope.records.identity import short
-from peerscope.signature_files import load_signatures
-from peerscope.sources.registry import make_source
-from peerscope.state import State, default_state
+from peerscope.state import KEY_FILE, State, default_state
 from peerscope.template import TEMPLATE
 
 EVENT_ENCODER = msgspec.json.Encoder()
@@ -64,7 +61,7 @@ def init(state: Path | None, new_identity: bool, as_json: bool) -> None:
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings (default: in --state).")
 @STATE
 @click.option("--listen", metavar="HOST:PORT", help="Address for other peers.")
-@click.option("--join", metavar="TICKET", multiple=True, help="A peer to start from; may be given several times.")
+@click.option("--join", metavar="TICKET|ID@HOST:PORT", multiple=True, help="A peer to start from; repeatable.")
 @click.option("--http", metavar="HOST:PORT|off", help="Address of the dashboard and the API.")
 @click.option("--region", help="Where this peer is; free text.")
 @click.option(
@@ -106,18 +103,26 @@ def run(
 
 @click.command("check-config")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@STATE
 @JSON
-def check_config(file: Path, as_json: bool) -> None:
-    """Check a settings file, with the environment laid over it as `run` would."""
+def check_config(file: Path, state: Path | None, as_json: bool) -> None:
+    """Check a settings file and its state directory, with the environment laid over as `run` would.
+
+    Refuses what `run` refuses, but for ports and directories that are in use.
+    """
+    from peerscope.preparation import rehearse  # loads the QUIC stack
+
     settings = Config.load(file)
-    for spec in settings.node.sources:
-        make_source(spec)
-    load_signatures(settings.threats.signatures_file)
-    make_channels(settings.notify)
+    asyncio.run(rehearse(settings, state or _state_of(file)))
     if as_json:
         _print_json({"file": str(file), "ok": True})
     else:
         click.echo(f"{file}: good (network {settings.network.name!r}, dashboard {settings.web.listen})")
+
+
+def _state_of(file: Path) -> Path:
+    """Where an agent with this settings file keeps its state, when nobody says: beside the file, if it lies there."""
+    return file.parent if (file.parent / KEY_FILE).exists() else default_state()
 
 
 @click.command()

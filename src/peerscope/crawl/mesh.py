@@ -15,6 +15,8 @@ from peerscope.records.certificates import Certificate
 from peerscope.records.identity import PeerId
 from peerscope.transport.base import Transport
 from peerscope.transport.iroh import IrohTransport
+from peerscope.transport.joining import Start
+from peerscope.transport.names import Names, bindable
 from peerscope.views.crawl import CrawlView, mesh_view
 
 DIAL_TIMEOUT_S = 5.0
@@ -23,7 +25,7 @@ TURN_S = 0.1
 
 
 async def crawl_mesh(
-    starts: Mapping[PeerId, tuple[str, ...]],
+    starts: Mapping[PeerId, Start],
     network: NetworkConfig,
     config: WalkConfig,
     *,
@@ -37,8 +39,12 @@ async def crawl_mesh(
 
     `secret`: seed of the key to ask with, where only members are told; by default a new one.
     """
-    transport = await IrohTransport.bind(secret or secrets.token_bytes(32), listen, dial_timeout_s=DIAL_TIMEOUT_S)
-    crawler = Crawler(transport.peer_id, network, starts, config, monotonic(), certificate=certificate)
+    names = Names({peer: start.names for peer, start in starts.items()})
+    key = secret or secrets.token_bytes(32)
+    address = await bindable(listen, "--listen")
+    transport = await IrohTransport.bind(key, address, dial_timeout_s=DIAL_TIMEOUT_S, names=names)
+    known = {peer: start.addresses for peer, start in starts.items()}
+    crawler = Crawler(transport.peer_id, network, known, config, monotonic(), certificate=certificate)
     try:
         _carry_out(transport, crawler.tick(monotonic()))
         while not (crawler.is_done(now := monotonic()) or stopping.is_set()):

@@ -241,7 +241,8 @@ def disk(config: Config, state: Path) -> Finding:
     name = "disk"
     place = next(place for place in (state, *state.absolute().parents) if place.exists())
     usage = shutil.disk_usage(place)
-    used = usage.used / usage.total if usage.total else 0.0
+    usable = usage.used + usage.free  # as the storage check counts: the system's reserve is nobody's to use
+    used = usage.used / usable if usable else 0.0
     message = f"{size(usage.free)} free of {size(usage.total)} under {place}"
     if usage.free < DISK_BYTES_MIN:
         return bad("disk", message, "free some: history stops, and what the agent learns is not kept")

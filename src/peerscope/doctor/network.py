@@ -12,6 +12,8 @@ from peerscope.addresses import is_loopback, split_address
 from peerscope.doctor.findings import Finding, bad, ok, unknown, warn
 
 ADMISSION_REASONS = ("not-a-member", "certificate-expired", "certificate-early", "revoked", "other-network")
+FAILING_S = 300.0
+"""As the alert rule PeerscopeRemoteWriteBehind."""
 Answer = Mapping[str, Any]
 
 
@@ -26,6 +28,7 @@ def judged(me: Answer, mine: Answer, peers: Sequence[Answer], ready: Answer) -> 
         node(me, mine),
         versions(me, peers),
         refused(me),
+        *remote_write(me),
     ]
 
 
@@ -134,12 +137,41 @@ def refused(me: Answer) -> Finding:
     barred = {reason: counts[reason] for reason in ADMISSION_REASONS if counts.get(reason)}
     if barred:
         told = ", ".join(f"{reason} {count}" for reason, count in barred.items())
-        return warn("refused", f"peers were turned away: {told}", "strangers, or members whose [network] differs")
+        advice = "strangers, or members whose [network] differs"
+        if "certificate-expired" in barred:
+            advice = "`peerscope alerts` names the members whose certificates ended, and the commands that renew these"
+        return warn("refused", f"peers were turned away: {told}", advice)
     if counts.get("wire-version"):
         return warn(
             "refused", f"wire-version {counts['wire-version']}", "agents of a version too far from ours: upgrade"
         )
     return ok("refused", "nobody was turned away")
+
+
+def remote_write(me: Answer) -> list[Finding]:
+    """The receiver of samples, where one is set: does it take them, and which ones does it not take?"""
+    name, found = "remote write", me.get("remote_write")
+    if found is None:
+        return []
+    age_s, waiting = found["last_sent_age_s"], f"{found['queue_samples']} samples wait"
+    findings = []
+    if found["failing"] is not None:
+        since = "nothing was taken yet" if age_s is None else f"the last were taken {age_s:.0f} s ago"
+        advice = (
+            "see to the receiver, export.remote_write.url and its credentials; samples wait until the queue is full"
+        )
+        is_long = age_s is None or age_s > FAILING_S
+        findings.append((bad if is_long else warn)(name, f"{found['failing']}; {waiting}, {since}", advice))
+    if found["held_samples"]:
+        message = f"{found['held_samples']} samples are dated after the network's clock and held back"
+        findings.append(warn(name, message, "set this machine's clock: NTP"))
+    if found["aside"]:
+        told = "; ".join(f"{one['samples']} for {one['reason']!r}, last {one['example']}" for one in found["aside"])
+        findings.append(warn(name, f"the receiver does not take: {told}", "docs/EXPORT.md says what stores take"))
+    if found["dropped_samples"]:
+        message = f"{found['dropped_samples']} samples were lost here: the queue was full, or the disk failed"
+        findings.append(warn(name, message, "raise export.remote_write.queue_bytes_max, or free the disk"))
+    return findings or [ok(name, f"the receiver takes samples; {waiting}" if age_s is not None else waiting)]
 
 
 def _minor(version: str) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Where the exporters of a network are: what each peer says of its own, and the list that Prometheus asks for.
 
 https://prometheus.io/docs/prometheus/latest/http_sd/. A peer says so in its profile, and only where others can reach
-it: a list of addresses that cannot be scraped would be a list of false alarms.
+it: a list of addresses that cannot be scraped would be a list of false alarms. A scraper on the same machine reaches an
+exporter on loopback too, so the peer that is asked lists itself for it.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ class Target(Struct, frozen=True):
     labels: dict[str, str]
 
 
-def targets(moment: Moment, network: str) -> list[Target]:
-    """The exporter of every peer that names one, those that are down among them: that is what `up` is there to tell."""
+def targets(moment: Moment, network: str, own: str | None = None) -> list[Target]:
+    """The exporter of every peer that names one, those that are down among them: that is what `up` is there to tell.
+
+    `own`: where the scraper that asks reaches this peer, should this peer name nothing."""
     found = []
     for peer in moment.peers:
         profile, verdict = moment.profiles[peer], moment.verdict(peer)
-        if profile.exporter is None or verdict is Verdict.LEFT:
+        exporter = profile.exporter or (own if peer == moment.me else None)
+        if exporter is None or verdict is Verdict.LEFT:
             continue
         about = {
             "peer": ref(peer).hex(),
@@ -48,7 +52,7 @@ def targets(moment: Moment, network: str) -> list[Target]:
             "version": profile.version,
             "verdict": verdict.value,
         }
-        found.append(Target((profile.exporter,), {META + name: value for name, value in about.items()}))
+        found.append(Target((exporter,), {META + name: value for name, value in about.items()}))
     return found
 
 
@@ -69,6 +73,17 @@ def exporter_address(config: ExportConfig, http: str | None, reached: tuple[str,
         host = next((other for other in hosts if not _is_any(other) and not is_loopback(other)), "")
     if not host or is_loopback(host):
         return None
+    return host_and_port(f"[{host}]" if ":" in host else host, port)
+
+
+def local_address(config: ExportConfig, http: str | None) -> str | None:
+    """Where a scraper on this machine reaches our /metrics, "host:port"; None where it cannot, or nobody shall know."""
+    if http is None or config.address == "off":
+        return None
+    place = urlsplit(http)
+    host, port = place.hostname or "", place.port or 80
+    if _is_any(host):
+        host = "::1" if ":" in host else "127.0.0.1"
     return host_and_port(f"[{host}]" if ":" in host else host, port)
 
 

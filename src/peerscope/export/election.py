@@ -12,7 +12,7 @@ from hashlib import blake2b
 from peerscope.mesh.evidence import Verdict
 from peerscope.records.identity import PeerId
 from peerscope.views.moment import Moment
-from peerscope.views.peers import status
+from peerscope.views.peers import clock_skew_s, status
 
 ROLE = "exporter"
 WELL = ("healthy", "degraded")
@@ -20,14 +20,16 @@ LIVING = (Verdict.ALIVE, Verdict.SUSPECT)
 
 
 def elected(moment: Moment, zone: str) -> PeerId | None:
-    """The writer of this zone: of those that are well; if none is, of those that live."""
+    """The writer of this zone: of those that are well and whose clock is right; if there is none, of those that are
+    well; else of those that live."""
     candidates = [
         peer
         for peer, profile in moment.profiles.items()
         if ROLE in profile.roles and profile.zone == zone and moment.verdict(peer) in LIVING
     ]
     well = [peer for peer in candidates if status(moment, peer) in WELL]
-    return max(well or candidates, key=lambda peer: weight(zone, peer), default=None)
+    right = [peer for peer in well if clock_skew_s(moment, peer) is None]
+    return max(right or well or candidates, key=lambda peer: weight(zone, peer), default=None)
 
 
 def weight(zone: str, peer: PeerId) -> bytes:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from peerscope.export.config import ExportConfig
 from peerscope.export.election import ROLE, elected
+from peerscope.export.standing import RemoteWriteView
 from peerscope.extras import brought_by
 from peerscope.records.identity import ref
 from peerscope.threads import in_thread
+from peerscope.views.clock import ahead_of_network_s
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -55,6 +57,10 @@ class Exports:
         """Why the receiver of remote write does not take samples; None while it does."""
         return self.remote_write.trouble if self.remote_write is not None else None
 
+    def standing(self) -> RemoteWriteView | None:
+        """How remote write is doing; None where there is none."""
+        return None if self.remote_write is None else self.remote_write.view()
+
     def parts(self) -> list[Coroutine[Any, Any, None]]:
         """What has to run from now on; call it once the agent has a peer."""
         monitor, me = self._monitor, self._monitor.peer.me
@@ -70,7 +76,8 @@ class Exports:
 
         rng = random.Random(secrets.randbits(128))
         write = self._config.remote_write, self._receiver, monitor.state.path
-        self.remote_write = RemoteWrite(*write, self._labels, self._is_elected, self._collect, rng)
+        sight = self._labels, self._is_elected, self._collect
+        self.remote_write = RemoteWrite(*write, *sight, rng, self._ahead_s)
         return [self.remote_write.run()]
 
     async def close(self) -> None:
@@ -96,6 +103,9 @@ class Exports:
 
     def _is_elected(self) -> bool:
         return elected(self._monitor.moment(), self._zone) == self._monitor.peer.me
+
+    def _ahead_s(self) -> float:
+        return ahead_of_network_s(self._monitor.moment()) or 0.0
 
     def _collect(self, of_us: bool, of_all: bool) -> list[Metric]:
         from peerscope.export.exposition import collect

@@ -30,7 +30,12 @@ OF_A_PEER = (
     Name("system", "memory_used_bytes", "host_memory_used_bytes", "Memory in use."),
     Name("system", "memory_total_bytes", "host_memory_size_bytes", "Memory there is."),
     Name("system", "disk_used_bytes", "host_disk_used_bytes", "Used on the volume of the state directory."),
-    Name("system", "disk_total_bytes", "host_disk_size_bytes", "Size of the volume of the state directory."),
+    Name(
+        "system",
+        "disk_total_bytes",
+        "host_disk_size_bytes",
+        "Used and free on that volume, without the reserve of the system.",
+    ),
     Name("system", "received_bytes", "host_network_received_bytes_total", "Received by all interfaces."),
     Name("system", "sent_bytes", "host_network_sent_bytes_total", "Sent by all interfaces."),
     Name("system", "connections", "host_connections", "Established TCP connections."),

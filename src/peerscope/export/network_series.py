@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from prometheus_client.core import InfoMetricFamily, Metric
 
 from peerscope.agent import Monitor
+from peerscope.alerts.model import State
 from peerscope.export.families import CLASSES, PREFIX, gauge, gauges, measured, spread, states
 from peerscope.export.names import OF_THE_NETWORK
 from peerscope.mesh.evidence import Verdict
@@ -18,7 +19,6 @@ from peerscope.views.peers import status
 from peerscope.views.regions import RegionStatus
 
 SEVERITIES = tuple(severity.name.lower() for severity in Severity)
-GONE = (Verdict.DOWN, Verdict.PARTITIONED)
 SUBJECT = ("subject",)
 """Labels of a series about one peer: the first 8 bytes of its id. `peer` is left to whoever collects, for the peer that
 tells."""
@@ -52,22 +52,24 @@ def every_peer(monitor: Monitor) -> Iterator[Metric]:
         profile, region = moment.profiles[peer], moment.places[peer].region
         family.add_metric((*who, peer.hex(), region or "", profile.version, profile.node or ""), {})
     yield family
-    living = {peer: who for peer, who in peers.items() if moment.verdict(peer) not in GONE}
-    ups = [(who, float(peer in living)) for peer, who in peers.items()]
+    ups = [(who, float(moment.is_living(peer))) for peer, who in peers.items()]
     yield gauges("peer_up", "0 where the evidence says that the peer is down.", SUBJECT, ups)
     said = [(who, status(moment, peer)) for peer, who in peers.items()]
     yield states("peer_status", "How a peer is.", SUBJECT, said, CLASSES)
     ages = [(who, moment.age_s(peer)) for peer, who in peers.items()]
     yield gauges("peer_report_age_seconds", "Since a peer's last report was issued.", SUBJECT, ages)
-    reports = [(who, moment.fresh_report(peer)) for peer, who in living.items()]
+    reports = [(who, moment.living_report(peer)) for peer, who in peers.items()]
     views = [(who, metrics_view(report.metrics)) for who, report in reports if report and report.metrics]
     yield from measured("peer_", views, SUBJECT)
+
+
+STATES: tuple[State, ...] = ("firing", "resolved", "forgotten")
 
 
 def _alerts(monitor: Monitor) -> Iterator[Metric]:
     """Every severity and state each time, so that a count that falls to 0 is told."""
     counts = Counter((alert.severity, alert.state) for alert in monitor.alerts())
-    told = [((name, state), float(counts[name, state])) for name in SEVERITIES for state in ("firing", "resolved")]
+    told = [((name, state), float(counts[name, state])) for name in SEVERITIES for state in STATES]
     yield gauges("network_alerts", "Alerts that fire, or ended within a day.", ("severity", "state"), told)
     opened = Counter(incident.severity for incident in monitor.incidents() if incident.state == "open")
     values = [((name,), float(opened[name])) for name in SEVERITIES]

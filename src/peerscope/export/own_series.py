@@ -120,11 +120,15 @@ def _kept(monitor: Monitor) -> Iterator[Metric]:
 
 
 def _written(writer: RemoteWrite) -> Iterator[Metric]:
-    samples = "Samples of remote write, by what became of them."
+    samples, delivery = "Samples of remote write, by what became of them.", writer.delivery
     yield counts("remote_write_samples", samples, "outcome", writer.samples)
-    yield counts("remote_write_requests", "Requests of remote write, by outcome.", "outcome", writer.requests)
+    aside = {reason: found.samples for reason, found in delivery.aside.items()}
+    yield counts("remote_write_aside_samples", "Samples that the receiver does not take.", "reason", aside)
+    yield counts("remote_write_requests", "Requests of remote write, by outcome.", "outcome", delivery.requests)
     yield gauge("remote_write_queue_bytes", "What waits on disk for the receiver.", writer.queue_bytes)
     yield gauge("remote_write_queue_samples", "Samples that wait on disk for the receiver.", writer.queue_samples)
+    held = "Of them, samples dated after the network's clock, which wait until it gets there."
+    yield gauge("remote_write_held_samples", held, delivery.held)
     yield gauge("remote_write_elected", "1 while this peer writes what it sees of the network.", writer.is_elected)
-    last = writer.sent_at
+    last = delivery.sent_at
     yield gauge("remote_write_last_sent_timestamp_seconds", "When the receiver last took samples.", last)

@@ -1,12 +1,13 @@
 """The receiver of remote write, and how to behave towards it (remote write 1.0, "Retries & Backoff").
 
-Taken (2xx), to be tried again later (429, 5xx, no answer), or refused for good (all other answers): what was refused
-once will be refused again, and must not hold up what comes after it. Redirects are not followed: they would carry
-samples and credentials to where the operator never sent them.
+Taken (2xx), refused (`ABOUT_SAMPLES`: the same samples would be refused again), or to be tried again later: every other
+answer and none at all. A wrong address or an expired credential (401, 403, 404) is mended by the operator, so samples
+wait for it. Redirects are not followed: they would carry samples and credentials to where the operator never sent them.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from email.utils import parsedate_to_datetime
 
@@ -20,8 +21,12 @@ from peerscope.export.credentials import authorization
 
 ANSWER_BYTES_MAX = 512
 """Of what a refusal says."""
+ABOUT_SAMPLES = frozenset((400, 409, 413, 422))
+"""Answers that condemn what was sent, not who sent it or when."""
+WORDS_MAX = 80
 RETRY_AFTER_S_MAX = 3600.0
 CONNECT_S = 10.0
+_VARYING = re.compile(r"""\{[^{}]*\}|"[^"]*"|'[^']*'|\S*\d\S*""")
 
 
 class Taken(Struct, frozen=True):
@@ -32,14 +37,19 @@ class Later(Struct, frozen=True):
     """It does not take them now."""
 
     reason: str
+    words: str = ""
+    """The reason without what differs from one answer to the next: two failures with the same words are the same."""
     after_s: float = 0.0
     """How long it wants to be left alone."""
+    is_fault: bool = False
+    """It says that it failed (500), not that it is busy or away: the samples may be the cause."""
 
 
 class Refused(Struct, frozen=True):
-    """It will never take them."""
+    """It will never take all of them."""
 
     reason: str
+    words: str = ""
 
 
 Outcome = Taken | Later | Refused
@@ -71,9 +81,9 @@ class Receiver:
             finally:
                 answer.release_conn()
         except ConfigError as error:  # a secret is just being replaced
-            return Later(str(error))
+            return Later(str(error), "no credentials")
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            return Later(_plain(str(error.__cause__ or error) or type(error).__name__))
+            return Later(_plain(str(error.__cause__ or error) or type(error).__name__), "no answer")
         return outcome(answer.status, answer.headers.get("retry-after"), said, time.time())
 
     def _headers(self) -> dict[str, str]:
@@ -93,10 +103,17 @@ def outcome(status: int, retry_after: str | None, said: bytes, wall: float) -> O
     if 200 <= status < 300:
         return Taken()
     text = _plain(said.decode("utf-8", "replace").strip().partition("\n")[0])
-    reason = f"it answers {status}{': ' if text else ''}{text}"
-    if status == 429 or status >= 500:
-        return Later(reason, wait_s(retry_after, wall))
-    return Refused(reason)
+    said_all = f"{status}{': ' if text else ''}{text}"
+    if status in ABOUT_SAMPLES:
+        return Refused(f"it answers {said_all}", words(said_all))
+    is_fault = status == 500
+    return Later(f"it answers {said_all}", words(said_all), wait_s(retry_after, wall), is_fault)
+
+
+def words(text: str) -> str:
+    """What stays the same when the same thing is said of other samples: no quoted part, no number but the status."""
+    status, rest = text[:3], text[3:]
+    return (status + _VARYING.sub("*", rest))[:WORDS_MAX].rstrip()
 
 
 def wait_s(retry_after: str | None, wall: float) -> float:

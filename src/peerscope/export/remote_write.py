@@ -1,9 +1,9 @@
 """Remote write: samples go to a queue on disk, and from there to the receiver, one request at a time and in order.
 
 Two loops share the queue. One samples at every full interval, the same moment on all peers; the other sends what is
-oldest until the receiver takes or refuses it. So an outage of the receiver, or of this agent, costs nothing that the
-queue has room for, and no series is ever written out of order. A series that is told no longer is closed by the stale
-mark, so that it ends at once.
+oldest until the receiver takes it, or takes others and not this (`delivery.py`). So an outage of the receiver, or of
+this agent, costs nothing that the queue has room for. A series that is told no longer is closed by the stale mark, so
+that it ends at once.
 """
 
 from __future__ import annotations
@@ -21,21 +21,29 @@ from pathlib import Path
 from prometheus_client.core import Metric
 
 from peerscope.export.config import RemoteWriteConfig
+from peerscope.export.delivery import Delivery
 from peerscope.export.election import Tenure
-from peerscope.export.receiver import Later, Outcome, Receiver, Refused, Taken
-from peerscope.export.spool import Batch, Spool
+from peerscope.export.receiver import Receiver
+from peerscope.export.spool import Spool
+from peerscope.export.standing import AsideView, RemoteWriteView
 from peerscope.export.wire import STALE, Labels, Sample, encode, samples_of
 from peerscope.threads import in_thread
 
 FOLDER = "remote-write"
-BACKOFF_S_MIN = 0.5
-BACKOFF_S_MAX = 30.0
+FAULT_S = 30.0
+"""Until sending is tried again where this machine fails."""
 CLOSE_S = 1.5
 EARLY_RATIO = 0.1
 STEP_BACK_S = 60.0
 """A clock that is set back by less is waited for: time stands still meanwhile. Beyond, it was wrong before."""
 
 log = logging.getLogger(__name__)
+
+
+def brief(reason: str) -> str:
+    """Of a reason what all members may read: a status or a setting, and neither places nor what the receiver says."""
+    found = re.match(r"it answers \d{3}|export\.remote_write\.\w+", reason)
+    return "the receiver does not answer" if found is None else found[0]
 
 
 class RemoteWrite:
@@ -50,30 +58,22 @@ class RemoteWrite:
         is_elected: Callable[[], bool],
         collect: Callable[[bool, bool], list[Metric]],
         rng: random.Random,
+        ahead_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """`external`: labels of every series now. `is_elected`: whether this peer should write for all now. `collect`:
-        what this peer tells of itself, and of the network."""
+        what this peer tells of itself, and of the network. `ahead_s`: how far our clock is ahead of the network's."""
         self.samples: Counter[str] = Counter()
         """What became of them: sent, refused by the receiver, dropped for want of room, failed to be written down."""
-        self.requests: Counter[str] = Counter()
-        self.sent_at: float | None = None
-        """Unix seconds."""
-        self.trouble: str | None = None
-        """Why the receiver did not take the last request; None where it did."""
         self._config = config
         self._external = external
         self._is_wanted, self._collect, self._rng = is_elected, collect, rng
-        self._receiver = receiver
         self._spool = Spool(state / FOLDER, config.queue_bytes_max)
+        self.delivery = Delivery(self._spool, receiver, self.samples, rng, ahead_s)
         self._tenure = Tenure(config.interval_s / 2)  # from one sample to the next
         self._told: set[Labels] = set()
         """Series of the last sample."""
         self._at_ms = 0
         self._news = asyncio.Event()
-        self._in_flight: tuple[Batch, asyncio.Future[Outcome]] | None = None
-        """Kept when this agent stops in between, so that nothing is sent twice."""
-        self._failures = 0
-        self._is_refused = False
         self._is_failing = False
 
     @property
@@ -89,7 +89,28 @@ class RemoteWrite:
     @property
     def queue_samples(self) -> int:
         """Samples that wait on disk."""
-        return self._spool.samples
+        return self._spool.samples - self.delivery.settled
+
+    def view(self) -> RemoteWriteView:
+        """How it is doing."""
+        delivery, lost = self.delivery, self.samples["dropped"] + self.samples["failed"]
+        aside = (AsideView(reason, one.samples, one.example) for reason, one in sorted(delivery.aside.items()))
+        return RemoteWriteView(
+            elected=self.is_elected,
+            sent_samples=self.samples["sent"],
+            queue_samples=self.queue_samples,
+            held_samples=delivery.held,
+            dropped_samples=lost,
+            aside=tuple(aside),
+            failing=delivery.failing,
+            last_sent_age_s=delivery.sent_age_s,
+        )
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the receiver does not take samples, for all members to read; None while it takes them."""
+        failing = self.delivery.failing
+        return None if failing is None else f"samples wait: {brief(failing)}"
 
     async def run(self) -> None:
         """Sample and send until cancelled. A disk that fails does not end the agent."""
@@ -102,7 +123,7 @@ class RemoteWrite:
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._queue([], self._now_ms())
-                while not self._failures and await self._send_first():
+                while not self.delivery.is_failing and await self.delivery.send_next():
                     pass
         except TimeoutError:
             pass
@@ -140,11 +161,12 @@ class RemoteWrite:
         most = self._config.batch_samples_max
         for start in range(0, len(every), most):
             await in_thread(partial(self._put, every[start : start + most], at_ms), "remote-write")
+        await self.delivery.look_ahead()
         self._news.set()
 
     def _put(self, batch: list[Sample], at_ms: int) -> None:
         try:
-            dropped = self._spool.put(encode(batch, at_ms), len(batch))
+            dropped = self._spool.put(encode(batch, at_ms), len(batch), at_ms)
         except OSError as error:
             self.samples["failed"] += len(batch)
             self._fail(error)
@@ -173,65 +195,13 @@ class RemoteWrite:
         while True:
             self._news.clear()
             try:
-                has_sent = await self._send_first()
+                has_sent = await self.delivery.send_next()
             except Exception as error:
                 if isinstance(error, OSError):
                     self._fail(error)
                 else:
                     log.exception("remote write failed to send")
-                await asyncio.sleep(BACKOFF_S_MAX)
+                await asyncio.sleep(FAULT_S)
                 continue
             if not has_sent:
                 await self._news.wait()
-
-    async def _send_first(self) -> bool:
-        """Have one request settled, waiting where it must; whether there was one."""
-        if self._in_flight is None:
-            first = await in_thread(self._spool.first, "remote-write")
-            if first is None:
-                return False
-            batch, body = first
-            self._in_flight = batch, in_thread(partial(self._receiver.send, body), "remote-write")
-        batch, sending = self._in_flight
-        outcome = await asyncio.shield(sending)
-        self._in_flight = None
-        match outcome:
-            case Later(reason, after_s):
-                self.requests["retried"] += 1
-                self.trouble = f"samples wait: {brief(reason)}"
-                self._spool.keep()
-                if not self._failures:
-                    log.warning("remote write: the receiver does not take samples, they wait: %s", reason)
-                self._failures += 1
-                await asyncio.sleep(max(after_s, backoff_s(self._failures, self._rng)))
-                return True
-            case Refused(reason):
-                self.requests["refused"] += 1
-                self.trouble = f"samples are lost: {brief(reason)}"
-                self.samples["refused"] += batch.samples
-                if not self._is_refused:
-                    log.warning("remote write: the receiver refuses samples, they are lost: %s", reason)
-                self._is_refused = True
-            case Taken():
-                self.requests["sent"] += 1
-                self.trouble = None
-                self.samples["sent"] += batch.samples
-                self.sent_at = time.time()
-                if self._failures or self._is_refused:
-                    log.warning("remote write: the receiver takes samples again")
-                self._is_refused = False
-        self._failures = 0
-        await in_thread(partial(self._spool.remove, batch), "remote-write")
-        return True
-
-
-def brief(reason: str) -> str:
-    """Of a reason what all members may read: a status or a setting, and neither places nor what the receiver says."""
-    found = re.match(r"it answers \d{3}|export\.remote_write\.\w+", reason)
-    return "the receiver does not answer" if found is None else found[0]
-
-
-def backoff_s(failures: int, rng: random.Random) -> float:
-    """How long to wait after so many failures in a row: doubled each time, and random, so that the peers of a network
-    do not come back all at once."""
-    return min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2.0 ** min(failures - 1, 16)) * rng.uniform(0.5, 1.0)

@@ -1,8 +1,9 @@
 """A queue of requests on disk: one file for each, oldest first, of bounded size.
 
 A file is the very body that will be sent, so nothing is encoded twice, and what a killed agent had queued is complete:
-each file appears whole, by a rename after it was synced, or not at all. Its name is a growing number and how many
-samples it holds: `000000000042-350`. Taking the oldest away is deleting a file; there is no index to repair.
+each file appears whole, by a rename after it was synced, or not at all. Its name is a growing number, how many samples
+it holds, and their date in Unix milliseconds: `000000000042-350-1700000000000`. Taking one away is deleting a file;
+there is no index to repair. Earlier versions wrote names without a date.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from peerscope.damage import put_damaged_aside
 
 BLOCK_BYTES = 4096
 """Files take whole blocks of a disk, and count as so many."""
-_NAME = re.compile(r"(\d{12,15})-(\d{1,9})")
+_NAME = re.compile(r"([0-9]{12,15})-([0-9]{1,9})(?:-([0-9]{1,15}))?")
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,18 @@ class Batch(Struct, frozen=True):
     samples: int
     held_bytes: int
     """On disk."""
+    at_ms: int | None = None
+    """Date of its samples, by the clock of this machine; None in what an earlier version wrote."""
 
     @property
     def name(self) -> str:
         """Of its file."""
-        return f"{self.number:012d}-{self.samples}"
+        dated = "" if self.at_ms is None else f"-{self.at_ms}"
+        return f"{self.number:012d}-{self.samples}{dated}"
+
+    def is_due(self, until_ms: float) -> bool:
+        """Not dated after this."""
+        return self.at_ms is None or self.at_ms <= until_ms
 
 
 class Spool:
@@ -51,17 +59,17 @@ class Spool:
         self._path = path
         self._bytes_max = bytes_max
         self._batches: deque[Batch] = deque()
-        self._leaving: Batch | None = None
-        """What is being sent: dropping it would make it both sent and dropped."""
+        self._guarded: set[int] = set()
+        """Numbers of what is being sent: dropping it would make it both sent and dropped."""
         self._next = 0
         """Number of the next request; 0 before the first look at the directory."""
         self._lock = threading.Lock()
 
-    def put(self, data: bytes, samples: int) -> int:
+    def put(self, data: bytes, samples: int, at_ms: int | None = None) -> int:
         """Queue one request; how many samples had to go for it, its own where it is too large. Raises `OSError`."""
         with self._lock:
             self._open()
-            batch = Batch(self._next, samples, held(len(data)))
+            batch = Batch(self._next, samples, held(len(data)), at_ms if at_ms is not None and at_ms >= 0 else None)
             if batch.held_bytes > self._bytes_max:
                 return samples
             dropped = self._make_room(self._bytes_max - batch.held_bytes)
@@ -74,40 +82,65 @@ class Spool:
             self.samples += samples
             return dropped
 
-    def first(self) -> tuple[Batch, bytes] | None:
-        """The oldest request, which stays until it is removed; None where nothing waits. Raises `OSError`."""
+    def look(self, skip: int = 0, until_ms: float = float("inf")) -> Batch | None:
+        """The oldest request that is dated before `until_ms`, or the one so many places after it: the last one at most.
+        None where nothing waits. Raises `OSError`."""
         with self._lock:
             self._open()
-            while self._batches:
-                batch = self._batches[0]
-                try:
-                    data = (self._path / batch.name).read_bytes()
-                except FileNotFoundError:
-                    log.warning("%s of the queue has vanished, with %d samples", self._path / batch.name, batch.samples)
-                    self._drop(0)
-                    continue
-                except IsADirectoryError:
-                    data = b""
-                if not data:  # no request is empty: it would stand at the head of the queue for ever
-                    loss = f"its {batch.samples} samples are not sent"
-                    put_damaged_aside(self._path / batch.name, "it is no request", loss)
-                    self._drop(0)
-                else:
-                    self._leaving = batch
-                    return batch, data
-            return None
+            found = None
+            for batch in self._batches:
+                if batch.is_due(until_ms):
+                    found = batch
+                    if not skip:
+                        break
+                    skip -= 1
+            return found
+
+    def read(self, batch: Batch) -> bytes | None:
+        """Its body; None, and it waits no longer, where somebody took the file away. It is not dropped for want of room
+        until `keep` or `remove`. Raises `OSError`."""
+        with self._lock:
+            try:
+                data = (self._path / batch.name).read_bytes()
+            except FileNotFoundError:
+                log.warning("%s of the queue has vanished, with %d samples", self._path / batch.name, batch.samples)
+                self._forget(batch)
+                return None
+            except IsADirectoryError:
+                data = b""
+            if not data:  # no request is empty: receivers would refuse it again and again
+                place, loss = self._path / batch.name, f"its {batch.samples} samples are not sent"
+                put_damaged_aside(place, "it is no request", loss)
+                self._forget(batch)
+                return None
+            self._guarded.add(batch.number)
+            return data
+
+    def holds(self, batch: Batch) -> bool:
+        """It waits: it was neither removed nor dropped for want of room."""
+        with self._lock:
+            return batch in self._batches
 
     def remove(self, batch: Batch) -> None:
-        """The oldest request was taken, or never will be. Raises `OSError`."""
+        """It was taken, or never will be. Raises `OSError`."""
         with self._lock:
-            if self._batches and self._batches[0] == batch:
-                self._drop(0)
-            self._leaving = None
+            self._forget(batch)  # even where its file stays, which the next life will send again
+            (self._path / batch.name).unlink(missing_ok=True)
 
-    def keep(self) -> None:
+    def skip(self, batch: Batch) -> None:
+        """It waits no longer, and its file is left to the next life."""
+        with self._lock:
+            self._forget(batch)
+
+    def keep(self, batch: Batch) -> None:
         """What was being sent waits again."""
         with self._lock:
-            self._leaving = None
+            self._guarded.discard(batch.number)
+
+    def samples_after(self, until_ms: float) -> int:
+        """Samples that wait and are dated after this."""
+        with self._lock:
+            return sum(batch.samples for batch in self._batches if not batch.is_due(until_ms))
 
     def _open(self) -> None:
         if self._next:
@@ -117,7 +150,8 @@ class Spool:
         for place in self._path.iterdir():
             name = _NAME.fullmatch(place.name)
             if name:
-                found.append(Batch(int(name[1]), int(name[2]), held(place.stat().st_size)))
+                at_ms = None if name[3] is None else int(name[3])
+                found.append(Batch(int(name[1]), int(name[2]), held(place.stat().st_size), at_ms))
             elif place.suffix == ".new":
                 place.unlink()
         self._batches = deque(sorted(found, key=lambda batch: batch.number))
@@ -128,17 +162,23 @@ class Spool:
     def _make_room(self, bytes_max: int) -> int:
         """Drop the oldest down to so many bytes; the number of their samples."""
         dropped = 0
-        while self.held_bytes > bytes_max and self._batches[-1] != self._leaving:
-            dropped += self._drop(1 if self._batches[0] == self._leaving else 0)
+        while self.held_bytes > bytes_max:
+            batch = next((batch for batch in self._batches if batch.number not in self._guarded), None)
+            if batch is None:
+                break
+            (self._path / batch.name).unlink(missing_ok=True)
+            self._forget(batch)
+            dropped += batch.samples
         return dropped
 
-    def _drop(self, index: int) -> int:
-        batch = self._batches[index]
-        (self._path / batch.name).unlink(missing_ok=True)
-        del self._batches[index]
+    def _forget(self, batch: Batch) -> None:
+        self._guarded.discard(batch.number)
+        try:
+            self._batches.remove(batch)
+        except ValueError:
+            return
         self.held_bytes -= batch.held_bytes
         self.samples -= batch.samples
-        return batch.samples
 
     def _write(self, name: str, data: bytes) -> None:
         draft = self._path / f"{name}.new"

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import cramjam
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 from prometheus_client.core import Metric
 
 Labels = tuple[tuple[str, str], ...]
@@ -50,6 +52,30 @@ def encode(samples: Sequence[Sample], at_ms: int) -> bytes:
             series.labels.add(name=name, value=text)
         series.samples.add(value=value, timestamp=at_ms)
     return bytes(cramjam.snappy.compress_raw(request.SerializeToString()))
+
+
+def decode(body: bytes) -> list[Any]:
+    """The series of a request, each with its one sample. Raises `ValueError` where the bytes are no request."""
+    try:
+        request = WriteRequest.FromString(bytes(cramjam.snappy.decompress_raw(body)))
+    except (cramjam.DecompressionError, DecodeError) as error:
+        raise ValueError(f"no request of remote write: {error}") from None
+    return list(request.timeseries)
+
+
+def pack(series: Sequence[Any]) -> bytes:
+    """The body of a request with these series of another one."""
+    return bytes(cramjam.snappy.compress_raw(WriteRequest(timeseries=series).SerializeToString()))
+
+
+def named(series: Any) -> str:
+    """A series and the date of its sample, as a person reads it; 200 characters at most."""
+    labels = {label.name: label.value for label in series.labels}
+    name = labels.pop("__name__", "")
+    at = datetime.fromtimestamp(series.samples[0].timestamp / 1000, UTC).isoformat(timespec="seconds")
+    inner = ", ".join(f'{key}="{value}"' for key, value in labels.items())
+    text = "".join(letter if letter.isprintable() else " " for letter in f"{name}{{{inner}}}")
+    return f"{text[:160]} of {at}"
 
 
 def _write_request() -> Any:

@@ -39,7 +39,6 @@ from peerscope.history.series import (
     sample,
 )
 from peerscope.history.store import Store
-from peerscope.mesh.evidence import Verdict
 from peerscope.records.bodies import Kind, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry
@@ -204,7 +203,7 @@ class Recorder:
 
     def _row(self, moment: Moment, peer: PeerId) -> Row:
         entry = moment.ledger.get(peer, Kind.REPORT)
-        if entry is None or moment.fresh_report(peer) is None or moment.verdict(peer) is Verdict.DOWN:
+        if entry is None or moment.living_report(peer) is None:
             return NO_ROW
         told = self._told.get(peer)
         if told is None or told.entry is not entry:

@@ -9,7 +9,7 @@ Peers that said goodbye, and peers that an operator revoked, are no loss.
 
 from __future__ import annotations
 
-from peerscope.mesh import evidence
+from peerscope.mesh import observers
 from peerscope.mesh.neighbourhood import Neighbourhood
 from peerscope.mesh.watch import Watch
 from peerscope.records.identity import PeerId
@@ -57,7 +57,7 @@ class Company:
             if profile is not None:
                 self._known.pop(peer, None)
                 self._known[peer] = profile.reached_at
-        for peer in [peer for peer in self._known if evidence.has_left(self._ledger, peer)]:
+        for peer in [peer for peer in self._known if observers.has_left(self._ledger, peer)]:
             self.forget(peer)
         while len(self._known) > COMPANY_MAX:
             self.forget(next(iter(self._known)))

@@ -36,3 +36,5 @@ class PeerConfig(Struct, frozen=True, kw_only=True):
     zones: ZoneConfig = ZoneConfig()
     trusted: frozenset[PeerId] = frozenset()
     """Whose orders and block lists are kept, however many strangers there are."""
+    obeyed: frozenset[PeerId] | None = None
+    """Whose orders to forget a peer count besides our own; None for those of every member."""

@@ -14,7 +14,7 @@ from itertools import islice
 
 from peerscope.errors import RemoteError
 from peerscope.mesh.admission import NetworkConfig
-from peerscope.mesh.evidence import prefix
+from peerscope.mesh.observers import prefix
 from peerscope.records.bodies import Body, Profile
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry, Ledger

@@ -151,6 +151,8 @@ class Dial(Struct, frozen=True):
 
     peer: PeerId
     addresses: tuple[str, ...]
+    afresh: bool = False
+    """The peer is silent on its connections: close them first, since it may be another process by now."""
 
 
 class Hangup(Struct, frozen=True):

@@ -33,17 +33,23 @@ alive before may say that it is gone.
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import lru_cache
-from ipaddress import ip_network
 
 from msgspec import Struct
 
+from peerscope.mesh.observers import (
+    LINKS_MIN,
+    has_left,
+    hears,
+    is_reporting,
+    losers,
+    quorum,
+    spoke_at,
+    voices,
+    watchers,
+)
 from peerscope.records.bodies import Kind, Observation, Observations
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Ledger
-
-EXPIRY_INTERVALS = 3
-"""A report is void after so many of its own intervals."""
 
 STAND_S = 1.2
 """Seconds that an accusation has to stand, and its subject to be silent, before it weighs. The living refute within a
@@ -60,9 +66,6 @@ subject counts none while it has reason to doubt itself."""
 REFUTED_WINDOW_S = 3600.0
 LIARS_MIN = 2
 """At least so many subjects have to say so before an observer loses its voice against everybody."""
-
-LINKS_MIN = 2
-"""Where the subject told of fewer, all who lost it may say so, so that no one is down on one word."""
 
 ALONE_PATIENCE = 3.0
 """So many times longer an accusation has to stand, and its subject to be silent, where one observer alone takes a side
@@ -165,20 +168,20 @@ class Assessment:
                 counts = counts and not is_mute
             if counts:
                 observers.append(observer)
-        voices = _voices(ledger, observers, self._by_prefix)
-        needed = quorum(len(voices))
+        votes = voices(ledger, observers, self._by_prefix)
+        needed = quorum(len(votes))
         is_alone = needed == 1 and bool(accusations) and self._has_others(subject, observers[0])
         patience = ALONE_PATIENCE if is_alone else 1.0
         silences_s = {a.observer: a.silence_s for a in accusations if a.counts}
         settled_s = {a.observer: a.silence_s for a in accusations if a.counts and a.stood_s >= STAND_S * patience}
-        accusing = sum(all(o in silences_s for o in voice) for voice in voices)
+        accusing = sum(all(o in silences_s for o in vote) for vote in votes)
         down_after_s = self._down_after_s * patience
-        convinced = sum(all(settled_s.get(o, 0.0) >= down_after_s for o in voice) for voice in voices)
+        convinced = sum(all(settled_s.get(o, 0.0) >= down_after_s for o in vote) for vote in votes)
         verdict = Verdict.ALIVE
         if not all(accusation.voiceless for accusation in accusations):
             verdict = Verdict.DOWN if needed and convinced >= needed else Verdict.SUSPECT
         return Evidence(
-            verdict, tuple(observers), needed, tuple(accusations), tuple(heard_by), len(voices), accusing, patience
+            verdict, tuple(observers), needed, tuple(accusations), tuple(heard_by), len(votes), accusing, patience
         )
 
     def watchers(self, subject: PeerId) -> list[PeerId]:
@@ -189,7 +192,7 @@ class Assessment:
             if self._ledger.missed[ref(subject)] and not any(
                 is_reporting(self._ledger, peer, self._now) for peer in (subject, *found)
             ):
-                found = sorted({*found, *_losers(self._ledger, subject)} - {subject})
+                found = sorted({*found, *losers(self._ledger, subject)} - {subject})
             self._watchers[subject] = found
         return found
 
@@ -230,8 +233,8 @@ class Assessment:
         if not accusers:
             return False
         hearers = [w for w in self.watchers(peer) if w != without and hears(self._ledger, w, peer, self._now)]
-        voices = _voices(self._ledger, sorted({*accusers, *hearers}), self._by_prefix)
-        return sum(all(o in accusers for o in voice) for voice in voices) >= quorum(len(voices))
+        votes = voices(self._ledger, sorted({*accusers, *hearers}), self._by_prefix)
+        return sum(all(o in accusers for o in vote) for vote in votes) >= quorum(len(votes))
 
     def _accuses(self, observer: PeerId, subject: PeerId, stood_s: float, silence_s: float = 0.0) -> bool:
         if observer not in self._ledger.accusers or self._is_silenced(observer, subject):
@@ -303,7 +306,7 @@ class Assessment:
     def _stands(self, observer: PeerId, subject: PeerId, claim: Observation) -> bool:
         """The subject is known, and has not refuted it."""
         if subject not in self._newest:
-            self._newest[subject] = _spoke_at(self._ledger, subject)
+            self._newest[subject] = spoke_at(self._ledger, subject)
         accusation = self._ledger.get(observer, Kind.OBSERVATIONS)
         if self._newest[subject] is None or accusation is None:
             return False
@@ -315,125 +318,9 @@ def weigh(ledger: Ledger, subject: PeerId, now: float, *, down_after_s: float, b
     return Assessment(ledger, now, down_after_s=down_after_s, by_prefix=by_prefix).weigh(subject)
 
 
-def _voices(ledger: Ledger, observers: list[PeerId], by_prefix: bool) -> list[tuple[PeerId, ...]]:
-    """Who votes together: each alone, or those behind one address prefix, which then must agree."""
-    if not by_prefix:
-        return [(observer,) for observer in observers]
-    groups: dict[str, list[PeerId]] = {}
-    for observer in observers:
-        profile = ledger.profile(observer)
-        address = profile.addresses[0] if profile and profile.addresses else ""
-        groups.setdefault(prefix(address) or observer.hex(), []).append(observer)
-    return [tuple(group) for _, group in sorted(groups.items())]
-
-
-@lru_cache(maxsize=16_384)
-def prefix(address: str) -> str | None:
-    """The /24 or /48 of a "host:port" address; None where the host is a name."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        network = ip_network((host, 48 if ":" in host else 24), strict=False)
-    except ValueError:
-        return None
-    return str(network)
-
-
-def quorum(observers: int) -> int:
-    """A majority, and at least two where there are two; 0 where there is nobody to ask."""
-    if observers <= 1:
-        return observers
-    return max(2, observers // 2 + 1)
-
-
-def watchers(ledger: Ledger, subject: PeerId) -> list[PeerId]:
-    """The neighbours that the subject itself named as watching it, as far as we know them.
-
-    Where it told of one link at most, because it died, or chose to be silent, while it was still joining: those too who
-    say themselves that they lost it; where it told of none, also those who say that they have a link with it. If it
-    lives, its next report refutes the ones and names its own.
-    """
-    report = ledger.report(subject)
-    links = report.links if report is not None else ()
-    named = {peer for link in links if link.watches and (peer := ledger.find(PeerRef(link.peer))) is not None}
-    if len(links) < LINKS_MIN and ledger.missed[ref(subject)]:  # while nobody accuses it, nothing is weighed
-        named |= _losers(ledger, subject)
-        if not links:
-            named |= _linked(ledger, subject)
-    return sorted(peer for peer in named if peer != subject and not has_left(ledger, peer))
-
-
-def _losers(ledger: Ledger, subject: PeerId) -> set[PeerId]:
-    """Whoever says that it lost the subject."""
-    name = ref(subject)
-    return {
-        peer
-        for peer in ledger.accusers
-        if (said := ledger.observations(peer)) is not None and any(one.subject == name for one in said.lost)
-    }
-
-
-def _linked(ledger: Ledger, subject: PeerId) -> set[PeerId]:
-    """Whoever says that it has a link with the subject."""
-    name = ref(subject)
-    return {
-        peer
-        for peer in ledger
-        if (report := ledger.report(peer)) is not None and any(link.peer == name for link in report.links)
-    }
-
-
-def orphaned(ledger: Ledger, me: PeerId, now: float, *, since: float) -> list[PeerId]:
-    """Peers that were heard after `since`, stopped reporting, and of whose observers nobody reports any more."""
-    return [
-        peer
-        for peer in sorted(ledger)
-        if peer != me
-        and not is_reporting(ledger, peer, now)
-        and (report := ledger.report(peer)) is not None
-        and (_spoke_at(ledger, peer) or 0.0) >= since
-        and not has_left(ledger, peer)
-        and report.links
-        and not any(watcher == me or is_reporting(ledger, watcher, now) for watcher in watchers(ledger, peer))
-    ]
-
-
 def accusation_by(ledger: Ledger, observer: PeerId, subject: PeerId, now: float) -> Observation | None:
     """The observer's claim against the subject, unless the subject has refuted it since."""
     return Assessment(ledger, now).accusation_by(observer, subject)
-
-
-def _spoke_at(ledger: Ledger, subject: PeerId) -> float | None:
-    """When the peer's newest record was issued, in local time."""
-    entries = ledger.entries(subject)
-    return max(entries, key=lambda entry: entry.record.version).heard_at if entries else None
-
-
-def hears(ledger: Ledger, observer: PeerId, subject: PeerId, now: float) -> bool:
-    """Does the observer's own unexpired report list the link?"""
-    report = ledger.report(observer)
-    if report is None or not is_reporting(ledger, observer, now):
-        return False
-    name = ref(subject)
-    return any(link.peer == name for link in report.links)
-
-
-def is_reporting(ledger: Ledger, peer: PeerId, now: float) -> bool:
-    """Its newest report has not expired."""
-    entry, report = ledger.get(peer, Kind.REPORT), ledger.report(peer)
-    if entry is None or report is None:
-        return False
-    return now <= entry.heard_at + EXPIRY_INTERVALS * report.interval_ms / 1000
-
-
-def has_left(ledger: Ledger, peer: PeerId) -> bool:
-    """The peer said goodbye."""
-    profile = ledger.profile(peer)
-    return profile is not None and profile.left
-
-
-def accused(ledger: Ledger) -> set[PeerId]:
-    """Everybody whom anybody misses, rightly or not."""
-    return {subject for name in ledger.missed if (subject := ledger.find(name)) is not None}
 
 
 def _silence_s(ledger: Ledger, observer: PeerId, observation: Observation, now: float) -> float:

@@ -11,13 +11,13 @@ from peerscope.mesh.coordinates import Coordinates
 from peerscope.mesh.events import Delivered, Hangup, Outbox, Stored
 from peerscope.mesh.layers import Layers
 from peerscope.mesh.membership import Membership
-from peerscope.mesh.messages import Aged, Push
+from peerscope.mesh.messages import Aged, Push, Topic
 from peerscope.mesh.register import Register
 from peerscope.mesh.sessions import Sessions
 from peerscope.mesh.transit import whole_path, with_last_hop
 from peerscope.mesh.voice import Voice
 from peerscope.mesh.watch import Watch
-from peerscope.records.bodies import WORLD, Observations, Profile, Report
+from peerscope.records.bodies import WORLD, Kind, Observations, Profile, Report
 from peerscope.records.certificates import Revoked
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Entry
@@ -60,7 +60,7 @@ class Intake:
     def pushed(self, source: PeerId, push: Push, now: float) -> None:
         """Urgent news, or what was urgent to somebody. Raises `RemoteError` if the record is refused."""
         self._layers.check(source, push.record.kind)
-        entry = self._accept(push.record, push.age_ms, now)
+        entry = self._accept(push.record, push.age_ms, now, source)
         self.copies["pushed"] += 1
         if entry is not None:
             self.copies["pushed news"] += 1
@@ -76,12 +76,13 @@ class Intake:
 
     def given(self, source: PeerId | None, items: Iterable[Aged], now: float) -> None:
         """Records that we asked for, or that `source` thinks we lack; None: kept by ourselves from an earlier time."""
-        for item in items:
+        remember_ms = self._layers.near.ledger.config.remember_s * 1000
+        for item in sorted(items, key=lambda item: item.age_ms > remember_ms):  # those count if a later one does
             if source is not None and source not in self._watch.links:
                 return  # it was banned for one of them
             try:
                 self._layers.check(source, item.record.kind)
-                entry = self._accept(item.record, item.age_ms, now)
+                entry = self._accept(item.record, item.age_ms, now, source)
             except RemoteError as error:  # the others in the message may be good
                 self._refuse(source, error.reason, now)
             else:
@@ -90,13 +91,17 @@ class Intake:
                     self.copies["announced news"] += 1
                     self._layers.of(entry.record.kind).gossip.spread(entry, now, source=source)
 
-    def _accept(self, record: Record, age_ms: int, now: float) -> Entry | None:
+    def _accept(self, record: Record, age_ms: int, now: float, source: PeerId | None) -> Entry | None:
         """The entry if the record is news and true; None if it is known. Raises `RemoteError` otherwise."""
         if record.peer_id == self._me:
             if self._register.is_behind(record, now):
                 self._voice.outrun(record.kind, now)
             return None
+        name, layer = ref(record.peer_id), self._layers.of(record.kind)
+        is_back = layer.ledger.is_buried(name)
         entry = self._register.accept(record, age_ms, now)
+        if is_back and source is not None and entry is not None:  # what it said before counts again
+            layer.gossip.demand(source, [Topic(name, kind) for kind in Kind if kind not in WORLD | {record.kind}])
         if entry is not None:
             self._layers.of(entry.record.kind).gossip.arrived(entry)
             self._out.add(Stored(entry))

@@ -83,6 +83,7 @@ class Link:
         "awaits_challenge",
         "certificate",
         "connected",
+        "forgotten_at",
         "greeted",
         "last_heard",
         "last_sent",
@@ -140,6 +141,8 @@ class Link:
         self._clock_ms = 0
         self._clock_at = now
         self.lost = False
+        self.forgotten_at: float | None = None
+        """When we forgot the peer, whom we miss."""
         self.wake_at = inf
         """When `Watch.due` has to look at this link again."""
         self.skew_ms: float | None = None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from peerscope.mesh.detector import DetectorConfig
-from peerscope.mesh.evidence import Assessment, Verdict, accused
+from peerscope.mesh.evidence import Assessment, Verdict
 from peerscope.mesh.neighbourhood import Neighbourhood
+from peerscope.mesh.observers import accused
+from peerscope.mesh.unwatched import unwatched
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry, Ledger
@@ -19,6 +21,7 @@ class Membership:
 
     def __init__(
         self,
+        me: PeerId,
         ledger: Ledger,
         neighbourhood: Neighbourhood,
         detector: DetectorConfig,
@@ -28,6 +31,7 @@ class Membership:
         is_member: Callable[[PeerId, Profile, float], bool],
     ) -> None:
         """`is_member`: whether a peer with this profile is of our zone."""
+        self._me = me
         self._is_member = is_member
         self._ledger = ledger
         self._neighbourhood = neighbourhood
@@ -36,6 +40,8 @@ class Membership:
         self._by_prefix = by_prefix
         self._again_at = 0.0
         self._down_since: dict[PeerId, float] = {}
+        self._unwatched: frozenset[PeerId] = frozenset()
+        """Down by their silence alone, at the last look."""
 
     def stored(self, entry: Entry, now: float) -> None:
         """A record is news: its origin may be new, gone, or back."""
@@ -44,6 +50,7 @@ class Membership:
             self.forget(peer, now)
         elif isinstance(entry.body, Profile) and peer not in self._neighbourhood.lost:
             self._neighbourhood.place(peer, alive=True, now=now)
+        self._unwatched -= {peer}
         if peer in self._down_since:
             self._judge(peer, self._assessment(now), now)
 
@@ -53,7 +60,8 @@ class Membership:
         suspects = accused(self._ledger)
         if now >= self._again_at:
             self._again_at = now + AGAIN_S
-            suspects |= set(self._down_since)
+            self._unwatched = unwatched(self._ledger, self._me, self._ledger, now)
+            suspects |= set(self._down_since) | self._unwatched
         else:
             suspects -= set(self._down_since)
         assessment = self._assessment(now)
@@ -74,7 +82,7 @@ class Membership:
 
     def _judge(self, peer: PeerId, assessment: Assessment, now: float) -> None:
         verdict = assessment.weigh(peer).verdict
-        if verdict is Verdict.DOWN:
+        if verdict is Verdict.DOWN or (verdict is Verdict.ALIVE and peer in self._unwatched):
             since = self._down_since.setdefault(peer, now)
             if now - since >= self._hold_s and peer in self._neighbourhood.rings:
                 self._neighbourhood.place(peer, alive=False, now=now)

@@ -49,6 +49,7 @@ from peerscope.mesh.events import (
     Received,
     WallClock,
 )
+from peerscope.mesh.forgetting import Forgetting
 from peerscope.mesh.inquiries import Inquiries
 from peerscope.mesh.inquiry import Answer
 from peerscope.mesh.intake import Intake
@@ -59,6 +60,7 @@ from peerscope.mesh.lookout import Lookout
 from peerscope.mesh.membership import Membership
 from peerscope.mesh.messages import Bye, Challenge, Hello, Neighbors, decode
 from peerscope.mesh.neighbourhood import Neighbourhood
+from peerscope.mesh.observers import has_left, is_reporting
 from peerscope.mesh.register import Register
 from peerscope.mesh.reporter import Reporter
 from peerscope.mesh.room import STRANGERS_MAX, Room
@@ -70,11 +72,14 @@ from peerscope.mesh.warrants import Warrants
 from peerscope.mesh.watch import Watch
 from peerscope.mesh.whereabouts import Whereabouts
 from peerscope.records.bodies import Body, Kind
-from peerscope.records.identity import PeerId, Signer
+from peerscope.records.identity import PeerId, Signer, ref
 from peerscope.records.ledger import Ledger
 from peerscope.records.record import Inspector, inspect
 
 REVIEW_S = 1.0
+EXPIRE_S = 60.0
+RETRACT_S = 3 * EXPIRE_S
+"""An accusation outlives its forgotten subject by so much: others look at other times who is to be forgotten."""
 
 
 class Peer:
@@ -124,6 +129,7 @@ class Peer:
         self.neighbourhood = Neighbourhood(self.me, config.links, rng)
         self.borders = Borders(self.me, config.zones, self.ledger, self.abroad, self.neighbourhood, self._farewell, now)
         self.membership = Membership(
+            self.me,
             self.ledger,
             self.neighbourhood,
             config.detector,
@@ -181,6 +187,7 @@ class Peer:
             self._refuse,
         )
         self.warrants = Warrants(self.admission, self.ledger, self.abroad, self.register, self.sessions, self.voice)
+        self.forgetting = Forgetting(self.ledger, self.abroad, self.register, self.voice, config.obeyed)
         self.introductions = Introductions(config.crawl, self.ledger, self.me)
         self.whereabouts = Whereabouts(self.ledger, self.borders, config.detector, now, by_prefix=config.network.public)
         self.inquiries = Inquiries(
@@ -218,7 +225,7 @@ class Peer:
         """Everything other peers sent, what was refused included, before the transport's own overhead."""
         self.copies, self.hops = self.intake.copies, self.intake.hops
         self._review_at = now + REVIEW_S
-        self._expire_at = now + 60.0
+        self._expire_at = now + EXPIRE_S
         self._leaving = False
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -348,18 +355,23 @@ class Peer:
         self._compare_lives(now)
         self.sessions.review(self.config.links.linger_s, now)
         self.company.review(now)
-        for peer, reason in self.warrants.review(now).items():
+        ended = self.warrants.review(now) | dict.fromkeys(self.forgetting.review(now), "forgotten")
+        for peer, reason in sorted(ended.items()):
             self._evict(peer, now)
-            if reason == "revoked":
+            if reason in ("revoked", "forgotten"):
                 self.company.forget(peer)
         if now >= self.borders.deadline():
             zone = self.borders.zone
             for peer in self.borders.review(now):
+                if has_left(self.ledger, peer) or not is_reporting(self.ledger, peer, now):
+                    # Whoever still carries its records must not bring it back.
+                    self.ledger.bury(ref(peer), self.ledger.newest(peer), now + self.config.ledger.remember_s)
                 self._evict(peer, now)
             if self.borders.zone != zone:
                 self.sessions.move(self.borders.zone)
+        self._retract(now)
         if now >= self._expire_at:
-            self._expire_at = now + 60.0
+            self._expire_at = now + EXPIRE_S
             self.conducts.review(now)
             for peer in self.ledger.expire(now, keep=self.me):
                 self._forget(peer, now)
@@ -402,10 +414,20 @@ class Peer:
     def _forget(self, peer: PeerId, now: float) -> None:
         self.membership.forget(peer, now)
         self.register.forget(peer)
-        if peer in self.watch.links:
+        link = self.watch.links.get(peer)
+        if link is not None:
             self.out.add(Hangup(peer, "forgotten"))
-            self.sessions.unlink(peer, "forgotten", now)
+            if link.lost:
+                link.forgotten_at = now
+            else:
+                self.sessions.unlink(peer, "forgotten", now)
         self.out.add(Forgotten(peer))
+
+    def _retract(self, now: float) -> None:
+        """Accuse the forgotten no more, when nobody knows them: without accusers they would look alive."""
+        for link in self.watch.lost():
+            if link.forgotten_at is not None and now - link.forgotten_at >= RETRACT_S:
+                self.sessions.unlink(link.peer, "forgotten", now)
 
     def _is_measured(self, peer: PeerId) -> bool:
         return peer in self.watch.links or self.coordinates.remembers(peer)

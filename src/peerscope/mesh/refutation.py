@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections import deque
 from math import inf
 
-from peerscope.mesh.evidence import REFUTED_MAX, REFUTED_WINDOW_S, watchers
+from peerscope.mesh.evidence import REFUTED_MAX, REFUTED_WINDOW_S
+from peerscope.mesh.observers import watchers
 from peerscope.mesh.watch import Watch
 from peerscope.records.bodies import ANSWERS_MAX, Answer, Kind
 from peerscope.records.identity import PeerId, ref

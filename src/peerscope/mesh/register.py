@@ -12,7 +12,7 @@ from peerscope.mesh.limits import LimitConfig, Origins
 from peerscope.mesh.lives import Lives
 from peerscope.mesh.room import Room
 from peerscope.records.bodies import WORLD, Body, Profile, kind_of
-from peerscope.records.identity import PeerId, Signer
+from peerscope.records.identity import PeerId, Signer, ref
 from peerscope.records.ledger import Entry, Ledger, Merge
 from peerscope.records.record import VERSION_MAX, Inspector, Record, sign
 
@@ -115,11 +115,20 @@ class Register:
             ledger.younger(origin, record.kind, now - age_s)
             return None
         age_s = min(age_s, ledger.age_s_max(origin, record.version, now))
-        if age_s > ledger.config.remember_s:
+        if ledger.is_buried(ref(origin), record.version):
+            raise RemoteError("forgotten", "its origin is forgotten, and has said nothing since")
+        # In our zone a peer is remembered as a whole, so of one that spoke lately everything counts.
+        if age_s > ledger.config.remember_s and (ledger is self._abroad or origin not in ledger):
             raise RemoteError("expired", "older than anything we remember")
         record, body = self._inspect(record)
         self._admission.check_origin(origin, body, self._ledger.profile(origin), self.wall_ms(now))
-        self._check_zone(origin, body, now)
+        try:
+            self._check_zone(origin, body, now)
+        except RemoteError:
+            if isinstance(body, Profile) and body.left:
+                # Who left another zone never moves to ours: what it said before its goodbye is not ours to keep either.
+                ledger.bury(ref(origin), record.version, now + ledger.config.remember_s)
+            raise
         if ledger is self._abroad:
             gone = self._room.make(origin, body, now - age_s, now)
             self.forget_strangers(gone)
@@ -174,6 +183,10 @@ class Register:
         _, body = self._inspect(record)
         if isinstance(body, Profile):
             self._lives.met(record, body, self.clock_ms(now), now)
-        self._version = max(self._version, record.version)
-        self._clock_offset_s = max(self._clock_offset_s, record.version / 1000 - now)
+        self.outbid(record.version, now)
         return True
+
+    def outbid(self, version: int, now: float) -> None:
+        """Say nothing more that is not above this version."""
+        self._version = max(self._version, version)
+        self._clock_offset_s = max(self._clock_offset_s, version / 1000 - now)

@@ -83,7 +83,7 @@ def says_something(body: Body) -> bool:
     """There is anything in it that others might miss."""
     match body:
         case Orders():
-            return bool(body.silences or body.acknowledgements)
+            return bool(body.silences or body.acknowledgements or body.forgotten)
         case Revoked():
             return bool(body.items)
         case Blocks():

@@ -131,13 +131,13 @@ class Sessions:
         if link is not None and link.is_up and link.connected:
             self._neighbourhood.linked(peer)
             return
-        self._dial(peer)
+        self._dial(peer, afresh=link is not None and link.lost)
 
-    def _dial(self, peer: PeerId, told: tuple[str, ...] = ()) -> None:
+    def _dial(self, peer: PeerId, told: tuple[str, ...] = (), *, afresh: bool = False) -> None:
         profile = self._ledger.profile(peer)
         told = told or self._neighbourhood.bridges.get(peer) or self._neighbourhood.bootstrap.get(peer, ())
         addresses = profile.reached_at if profile else told
-        self._out.add(Dial(peer, addresses))
+        self._out.add(Dial(peer, addresses, afresh))
 
     def greeted(self, peer: PeerId, hello: Hello, now: float) -> None:
         """The peer said hello: the link is up, if it may be. Raises `RemoteError` if not."""

@@ -7,7 +7,7 @@ that lost each other. A peer that does not answer either is reported as "unwatch
 
 from __future__ import annotations
 
-from peerscope.mesh.evidence import orphaned
+from peerscope.mesh.observers import orphaned
 from peerscope.mesh.watch import Watch
 from peerscope.records.bodies import Observation
 from peerscope.records.identity import PeerId, ref

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from peerscope.mesh import evidence
+from peerscope.mesh import evidence, observers
 from peerscope.mesh.company import Company
 from peerscope.mesh.coordinates import Coordinates
 from peerscope.mesh.events import Outbox, Stored
@@ -88,7 +88,9 @@ class Voice:
     def outrun(self, kind: int, now: float) -> None:
         """Say again, above it, what an earlier life of ours said differently."""
         ours = self._register.ledger_of(kind).get(self._me, kind)
-        if ours is not None:
+        if ours is not None and kind == Kind.OBSERVATIONS:
+            self.observe(now)
+        elif ours is not None:
             self.repeat(ours, now, urgent=False)
         elif kind == Kind.OBSERVATIONS:
             self.publish(Observations(), now, urgent=False)
@@ -100,7 +102,7 @@ class Voice:
     def repeat(self, entry: Entry, now: float, *, urgent: bool) -> None:
         """Say again what we said, with the certificate that we have now."""
         body = entry.body
-        if isinstance(body, Orders):
+        if isinstance(body, Orders | Alerts):
             body = aged(body, max(0, round((now - entry.heard_at) * 1000)))
         self.publish(body, now, urgent=urgent)
 
@@ -109,7 +111,8 @@ class Voice:
         missed = [
             Observation(ref(link.peer), link.heard_ms(), round(link.quiet_s(now) * 1000))
             for link in self._watch.lost()
-            if link.peer in self._ledger and not evidence.has_left(self._ledger, link.peer)
+            if (link.peer in self._ledger or link.forgotten_at is not None)
+            and not observers.has_left(self._ledger, link.peer)
         ]
         newest = sorted(missed, key=lambda observation: observation.silence_ms)
         newest += self.survey.observations(now)
@@ -156,8 +159,8 @@ class Voice:
         self.publish(report, now, urgent=urgent)
 
     def review(self, now: float) -> None:
-        """Accuse again those whom we accused and who fell silent everywhere since. Say our profile, and what we told all
-        zones, again before they are too old for newcomers. Answer accusations that are still unanswered."""
+        """Accuse again those whom we accused and who fell silent everywhere since. Answer accusations that are still
+        unanswered. Repeat our profile, and what we said to all zones, before they are too old for newcomers."""
         self._refutation.review(now)
         self.refute(now)
         found = self.survey.review(now)

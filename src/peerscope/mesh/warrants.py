@@ -15,7 +15,7 @@ from peerscope.errors import RemoteError
 from peerscope.mesh.admission import Admission
 from peerscope.mesh.claims import claims
 from peerscope.mesh.events import Credentials
-from peerscope.mesh.evidence import has_left
+from peerscope.mesh.observers import has_left
 from peerscope.mesh.register import Register
 from peerscope.mesh.sessions import Sessions
 from peerscope.mesh.voice import Voice

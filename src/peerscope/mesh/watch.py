@@ -34,7 +34,7 @@ class Watch:
         link = self.links.get(peer)
         if link is None:
             link = self.links[peer] = Link(peer, self._config, pings=self._me < peer, now=now)
-        link.connected = True
+        link.connected, link.forgotten_at = True, None
         return link
 
     def greeted(self, link: Link, clock_ms: int, now: float) -> None:

@@ -90,6 +90,7 @@ def _post(alert: Alert, group: Group, sender: Sender, at: float, *, is_over: boo
         "runbook": alert.runbook,
         "incident": group.title if group.incident is not None else "",
         "root": group.root or "",
+        "ended": "forgotten, never came back" if alert.state == "forgotten" else "",
     }
     fires = alert.state == "firing" and not is_over
     started_at = min(alert.started_at, at)

@@ -32,6 +32,8 @@ class Apprise:
 
     def deliver(self, letter: Letter) -> None:
         """Raises `DeliveryError`. Apprise tells that it failed, and not why."""
-        kind = self._kinds.SUCCESS if letter.message.what == "resolved" else self._kinds.FAILURE
+        kind = self._kinds.FAILURE
+        if letter.message.what == "resolved":
+            kind = self._kinds.INFO if letter.message.group.forgotten else self._kinds.SUCCESS
         if not self._service.notify(title=subject(letter), body=text(letter), notify_type=kind):
             raise DeliveryError("apprise could not deliver it", again=True)

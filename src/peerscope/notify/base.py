@@ -11,9 +11,6 @@ from msgspec import Struct
 from peerscope.alerts.grouping import Group
 from peerscope.alerts.notification import Message
 
-EPISODE_S = 600
-"""Two notifiers reckon the start of one episode to within seconds; two episodes are seldom so close."""
-
 
 class Sender(Struct, frozen=True):
     """Who tells."""
@@ -33,11 +30,11 @@ class Letter(Struct, frozen=True):
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt, and for every notifier that tells this state of this episode."""
+        """Names the episode and its step: the same for every attempt, and for every notifier that sends it."""
         message = self.message
-        episode = int(message.group.started_at // EPISODE_S)
-        name = (*message.group.names, message.group.key)[0]
-        parts = (self.sender.network, name, message.what, message.severity.name, message.repeat, episode)
+        episode = message.episode or (message.group.key, message.group.started_at)
+        severity = "" if message.what == "resolved" else message.severity.name
+        parts = (self.sender.network, episode, message.what, severity, message.repeat)
         return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
     @property

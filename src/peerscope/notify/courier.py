@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import Random
 
 from peerscope.alerts.grouping import Group
@@ -27,6 +28,17 @@ class Courier:
         self._answer = answer
         self._lines = [Line(name, config.channels[name], channel, sender, rng) for name, channel in channels.items()]
 
+    @property
+    def refused(self) -> dict[str, tuple[Letter, ...]]:
+        """By channel, what it refused and another one took."""
+        return {line.name: line.refused for line in self._lines if line.refused}
+
+    def restore(self, refused: Mapping[str, Sequence[Letter]]) -> None:
+        """Go on with what the channels refused in an earlier life."""
+        for line in self._lines:
+            for letter in refused.get(line.name, ()):
+                line.owe(letter)
+
     async def run(self) -> None:
         """Deliver until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -37,17 +49,25 @@ class Courier:
         """Give it to every channel that it is for."""
         lines = [line for line in self._lines if line.config.escalation or message.what != "escalated"]
         letter = Letter(message, self._sender, time.time())
-        waiting, was_answered = len(lines), False
+        waiting, was_delivered = len(lines), False
+        refused: list[Line] = []
 
-        def done(is_delivered: bool) -> None:
-            nonlocal waiting, was_answered
+        def done(line: Line, is_delivered: bool) -> None:
+            nonlocal waiting, was_delivered
             waiting -= 1
-            if not was_answered and (is_delivered or waiting == 0):
-                was_answered = True
-                self._answer(message, is_delivered)
+            if not is_delivered:
+                refused.append(line)
+            if is_delivered and not was_delivered:
+                was_delivered = True
+                self._answer(message, True)
+            if waiting == 0 and was_delivered:
+                for one in refused:
+                    one.owe(letter)
+            elif waiting == 0:
+                self._answer(message, False)
 
         for line in lines:
-            line.offer(letter, done)
+            line.offer(letter, partial(done, line))
         if not lines:
             self._answer(message, False)
 

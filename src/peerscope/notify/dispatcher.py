@@ -8,19 +8,23 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from peerscope.alerts.body import Sent
-from peerscope.alerts.grouping import Group, groups
+from peerscope.alerts.episodes import Open
+from peerscope.alerts.grouping import Group, groups, is_silenced
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notices import heard_notices, roster
 from peerscope.alerts.notification import SETTLE_S, Message, Notifier
 from peerscope.alerts.orders import Correlated, Standing, Trust
 from peerscope.clock import monotonic
 from peerscope.damage import put_damaged_aside
-from peerscope.notify.base import Channel, Sender
+from peerscope.notify.backlog import LETTERS_MAX
+from peerscope.notify.base import Channel, Letter, Sender
 from peerscope.notify.courier import Courier
 from peerscope.notify.line import ChannelView
 from peerscope.notify.settings import NotifyConfig
@@ -57,6 +61,17 @@ class KeptNotice(Struct, frozen=True):
     at: float
     severity: Severity
     delivered: bool
+    episode: int = 0
+    repeat: int = 0
+
+
+class Kept(Struct, frozen=True):
+    """What must outlive a restart, by Unix time."""
+
+    notices: Annotated[tuple[KeptNotice, ...], Meta(max_length=NOTICES_MAX)] = ()
+    owed: Annotated[tuple[Open, ...], Meta(max_length=NOTICES_MAX)] = ()
+    refused: dict[str, Annotated[tuple[Letter, ...], Meta(max_length=LETTERS_MAX)]] = {}
+    """By channel, what it refused and another one took."""
 
 
 class Dispatcher:
@@ -82,11 +97,14 @@ class Dispatcher:
         self._state = state
         self._publish = publish
         self._tell = tell
-        kept = _read(state, time.time() - monotonic())
-        self._notifier = Notifier(me, config, monotonic(), kept=kept, settle_s=SETTLE_S)
+        kept = _read(state)
+        notices, owed = _earlier(kept, time.time() - monotonic())
+        self._notifier = Notifier(me, config, monotonic(), kept=notices, owed=owed, settle_s=SETTLE_S)
         self._published: tuple[Sent, ...] = ()
+        self._left: tuple[tuple[Open, ...], dict[str, tuple[Letter, ...]]] = (), {}
         rng = random.Random(secrets.randbits(128))
         self._courier = Courier(config, channels, Sender(network, me.hex()), rng, self._answered)
+        self._courier.restore(kept.refused)
 
     def channels(self) -> list[ChannelView]:
         """What became of the messages, channel by channel."""
@@ -125,7 +143,9 @@ class Dispatcher:
             return
         now, wall = monotonic(), time.time()
         heard, living = heard_notices(moment, self._trusts), roster(moment, self._trusts)
-        messages = self._notifier.update(shown, heard, living, now, wall)
+        messages = self._notifier.update(
+            shown, heard, living, now, wall, is_silenced=lambda group: is_silenced(group, orders, self._view.quiet)
+        )
         self._say()
         for message in messages:
             self._courier.send(message)
@@ -144,27 +164,49 @@ class Dispatcher:
         self._say()
 
     def _say(self) -> None:
-        """Publish the notices, and keep them for the next life, where they have changed."""
-        notices = self._notifier.notices
-        if notices == self._published:
+        """Publish the notices, and keep them for the next life with what is owed, where they have changed."""
+        notices, left = self._notifier.notices, (self._notifier.owed, self._courier.refused)
+        if notices != self._published:
+            self._publish(notices)
+        elif left == self._left:
             return
-        self._published = notices
-        self._publish(notices)
+        self._published, self._left = notices, left
+        owed, refused = left
         offset_s = time.time() - monotonic()
-        kept = [KeptNotice(one.key, one.at + offset_s, one.severity, one.delivered) for one in notices]
+        kept = Kept(
+            tuple(
+                KeptNotice(one.key, one.at + offset_s, one.severity, one.delivered, one.episode, one.repeat)
+                for one in notices
+            ),
+            tuple(replace(one, began=one.began + offset_s, told_at=one.told_at + offset_s) for one in owed),
+            refused,
+        )
         try:
             self._state.keep(FILE, msgspec.json.encode(kept))
         except OSError as error:
             log.warning("notices are not kept over a restart: %s: %s", self._state.path / FILE, error.strerror)
 
 
-def _read(state: State, offset_s: float) -> list[Sent]:
-    """The notices of an earlier life; `offset_s`: Unix minus monotonic seconds."""
+def _read(state: State) -> Kept:
+    """What an earlier life kept."""
     data = state.kept(FILE)
     try:
-        kept = msgspec.json.decode(data, type=list[KeptNotice]) if data is not None else []
+        kept = msgspec.json.decode(data, type=Kept | tuple[KeptNotice, ...]) if data is not None else Kept()
     except (msgspec.MsgspecError, RecursionError) as error:
         put_damaged_aside(state.path / FILE, str(error), "messages that were sent may be sent again")
-        return []
+        return Kept()
+    return kept if isinstance(kept, Kept) else Kept(kept[:NOTICES_MAX])  # as releases before wrote it
+
+
+def _earlier(kept: Kept, offset_s: float) -> tuple[list[Sent], list[Open]]:
+    """Its notices and open episodes; `offset_s`: Unix minus monotonic seconds."""
     now = monotonic()
-    return [Sent(k.key, min(k.at - offset_s, now), k.severity, k.delivered) for k in kept[:NOTICES_MAX]]
+    notices = [
+        Sent(one.key, min(one.at - offset_s, now), one.severity, one.delivered, one.episode, one.repeat)
+        for one in kept.notices
+    ]
+    owed = [
+        replace(one, began=min(one.began - offset_s, now), told_at=min(one.told_at - offset_s, now))
+        for one in kept.owed
+    ]
+    return notices, owed

@@ -22,6 +22,7 @@ from msgspec import Struct
 from peerscope.alerts.grouping import Group
 from peerscope.clock import monotonic
 from peerscope.errors import DeliveryError
+from peerscope.notify.backlog import Backlog
 from peerscope.notify.base import Channel, Follower, Letter, Sender
 from peerscope.notify.settings import ChannelConfig
 
@@ -45,6 +46,7 @@ class ChannelView(Struct, frozen=True):
     name: str
     kind: str
     queued: int
+    """Messages that wait: those that the channel refused and another one took count too."""
     counts: dict[str, int]
     """delivered, failed, retried, dropped."""
     last_error: str | None
@@ -82,11 +84,13 @@ class Line:
         self._last_error: str | None = None
         self._is_lost = False
         """All attempts of the last message failed."""
+        self._backlog = Backlog()
         self._followed: Sequence[Group] = ()
         self._follow_at = inf
 
     def offer(self, letter: Letter, done: Done) -> None:
         """Queue a message; `done` is called once, with whether it was delivered."""
+        letter = self._backlog.as_due(letter)
         try:
             self._queue.put_nowait((letter, done))
         except asyncio.QueueFull:
@@ -94,31 +98,56 @@ class Line:
             self._last_error = f"{QUEUE_MAX} messages wait already"
             done(False)
 
+    @property
+    def refused(self) -> tuple[Letter, ...]:
+        """What this channel refused, and its people have still to hear."""
+        return self._backlog.letters
+
+    def owe(self, letter: Letter) -> None:
+        """Another channel took it, and this one did not: try again while there is reason to."""
+        self._backlog.owe(self._backlog.as_due(letter), monotonic())
+
     def follow(self, groups: Sequence[Group]) -> None:
         """What was told and still fires; a channel that wants to hear of it all the time does, once a minute."""
+        self._backlog.stand(groups)
         if isinstance(self._channel, Follower):
             self._followed = groups
             self._follow_at = min(self._follow_at, monotonic() + FOLLOW_S)
 
     def view(self) -> ChannelView:
         """For people."""
-        return ChannelView(self.name, self.config.kind, self._queue.qsize(), dict(self._counts), self._last_error)
+        queued = self._queue.qsize() + len(self._backlog)
+        return ChannelView(self.name, self.config.kind, queued, dict(self._counts), self._last_error)
 
     async def run(self) -> None:
         """Deliver until cancelled."""
         while True:
+            wake_at = min(self._follow_at, self._backlog.due_at())
             try:
-                async with asyncio.timeout_at(self._loop_time(self._follow_at)):
+                async with asyncio.timeout_at(self._loop_time(wake_at)):
                     letter, done = await self._queue.get()
             except TimeoutError:
-                await self._tell_followed()
+                if self._follow_at <= monotonic():
+                    await self._tell_followed()
+                await self._work_off()
                 continue
             await asyncio.sleep(self._allowance.wait_s(monotonic()))
-            done(await self._deliver(letter))
+            is_delivered = await self._deliver(letter)
+            if is_delivered:
+                self._backlog.answered(letter, True, monotonic())
+            done(is_delivered)
 
-    async def _deliver(self, letter: Letter) -> bool:
+    async def _work_off(self) -> None:
+        """One attempt at what this channel refused before, where it is time for one."""
+        now = monotonic()
+        letter = self._backlog.next(now) if self._backlog.due_at() <= now else None
+        if letter is not None:
+            await asyncio.sleep(self._allowance.wait_s(now))
+            self._backlog.answered(letter, await self._deliver(letter, attempts=1), monotonic())
+
+    async def _deliver(self, letter: Letter, attempts: int = ATTEMPTS) -> bool:
         """Try until it is delivered or hopeless."""
-        attempts = 1 if self._is_lost else ATTEMPTS
+        attempts = 1 if self._is_lost else attempts
         for number in range(1, attempts + 1):
             try:
                 await self.attempt(lambda: self._channel.deliver(letter))

@@ -19,6 +19,7 @@ from peerscope.alerts.orders import (
     FOR_S_MAX,
     Standing,
     StandingAcknowledgement,
+    StandingForget,
     StandingSilence,
     order_key,
     parse_matchers,
@@ -26,9 +27,11 @@ from peerscope.alerts.orders import (
 from peerscope.clock import monotonic
 from peerscope.damage import put_damaged_aside
 from peerscope.errors import ConfigError, RemoteError
-from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Orders, Silence
+from peerscope.mesh.forgetting import STANDS_S
+from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Forget, Orders, Silence
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
 from peerscope.records.certificates import CERTIFICATE_BYTES_MAX
+from peerscope.records.identity import PeerId
 from peerscope.state import ORDERS_FILE, State
 
 REPEAT_S = 6 * 3600.0
@@ -39,6 +42,15 @@ NAME_MAX, REASON_MAX = 64, 160
 log = logging.getLogger(__name__)
 
 
+class KeptForget(StandingForget, frozen=True, kw_only=True):
+    """An order to forget a peer, given here."""
+
+    until: int
+    """Its records up to this version."""
+    is_lifted: bool = False
+    """It takes back what was ordered before."""
+
+
 class Kept(Struct, frozen=True):
     """What the file holds."""
 
@@ -46,6 +58,7 @@ class Kept(Struct, frozen=True):
     """Those of other peers that were lifted here end when they begin; they stay until they would have ended."""
     lifted_until: dict[str, float] = {}
     acknowledgements: tuple[StandingAcknowledgement, ...] = ()
+    forgotten: tuple[KeptForget, ...] = ()
 
 
 class OrderBook:
@@ -66,7 +79,7 @@ class OrderBook:
         """Say them at the start, and again now and then."""
         while True:
             self._clear(time.time())
-            has_some = bool(self._kept.silences or self._kept.acknowledgements)
+            has_some = bool(self._kept.silences or self._kept.acknowledgements or self._kept.forgotten)
             if has_some and (self._said_at is None or monotonic() - self._said_at >= REPEAT_S):
                 self._say(time.time())
             await asyncio.sleep(LOOK_S)
@@ -122,6 +135,29 @@ class OrderBook:
         self._keep(kept, now)
         return acknowledgement
 
+    def forget(self, peer: PeerId, until: int, author: str, reason: str = "") -> StandingForget:
+        """Have everybody forget a peer, with its records up to this version. Raises `ConfigError`."""
+        return self._order(peer, until, _said(author, "author", NAME_MAX), reason)
+
+    def remember(self, peer: PeerId) -> bool:
+        """Take back that a peer is forgotten, wherever it was ordered. False if it is not forgotten."""
+        if all(one.id != peer.hex() for one in self._standing().forgotten):
+            return False
+        self._order(peer, 0, "", "", is_lifted=True)
+        return True
+
+    def _order(self, peer: PeerId, until: int, author: str, reason: str, *, is_lifted: bool = False) -> StandingForget:
+        now = time.time()
+        self._clear(now)
+        reason = _said(reason, "reason", REASON_MAX, may_be_empty=True)
+        order = KeptForget(peer.hex(), now, author, reason, self._peer_id, until=until, is_lifted=is_lifted)
+        others = tuple(one for one in self._kept.forgotten if one.id != order.id)
+        kept = msgspec.structs.replace(self._kept, forgotten=(*others, order))
+        if len(kept.forgotten) > ORDERS_MAX or not _fits(kept, now):
+            raise ConfigError(f"this peer keeps {len(others)} orders to forget already; give this one at another peer")
+        self._keep(kept, now)
+        return StandingForget(order.id, order.at, order.author, order.reason, order.peer_id)
+
     def _add(self, silence: StandingSilence, now: float, lifted: dict[str, float] | None = None) -> None:
         self._clear(now)
         kept = msgspec.structs.replace(
@@ -141,7 +177,8 @@ class OrderBook:
         lifted = {name: until for name, until in self._kept.lifted_until.items() if until > now}
         silences = tuple(one for one in self._kept.silences if one.ends_at > now or one.id in lifted)
         known = tuple(one for one in self._kept.acknowledgements if now - one.at < FOR_S_MAX)
-        self._kept = Kept(silences, lifted, known)
+        forgotten = tuple(one for one in self._kept.forgotten if now - one.at < STANDS_S)
+        self._kept = Kept(silences, lifted, known, forgotten)
 
     def _keep(self, kept: Kept, now: float) -> None:
         self._kept = kept
@@ -162,7 +199,11 @@ def _body(kept: Kept, now: float) -> Orders:
         for one in kept.silences
     )
     known = (Acknowledgement(one.key, _ms(now - one.at), one.author, one.reason) for one in kept.acknowledgements)
-    return Orders(tuple(silences), tuple(known))
+    forgotten = (
+        Forget(bytes.fromhex(one.id), one.until, _ms(now - one.at), one.author, one.reason, one.is_lifted)
+        for one in kept.forgotten
+    )
+    return Orders(tuple(silences), tuple(known), forgotten=tuple(forgotten))
 
 
 def _fits(kept: Kept, now: float) -> bool:
@@ -188,6 +229,6 @@ def _read(state: State) -> Kept:
         kept = msgspec.json.decode(data, type=Kept)
         decode_body(Kind.ORDERS, encode_body(_body(kept, time.time())))  # others would refuse what this refuses
     except (msgspec.MsgspecError, RemoteError, OverflowError, ValueError, RecursionError) as error:
-        put_damaged_aside(state.path / ORDERS_FILE, str(error), "its silences and acknowledgements hold no more")
+        put_damaged_aside(state.path / ORDERS_FILE, str(error), "its orders hold no more")
         return Kept()
     return kept

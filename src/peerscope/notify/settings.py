@@ -18,6 +18,7 @@ from peerscope.addresses import is_loopback
 from peerscope.alerts.notification import NotifierConfig
 from peerscope.errors import ConfigError
 from peerscope.notify.secret import Secret, read_secret
+from peerscope.records.identity import PeerId
 
 CHANNELS_MAX = 16
 NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*\Z")
@@ -115,8 +116,8 @@ class NotifyConfig(NotifierConfig, frozen=True, kw_only=True, forbid_unknown_fie
     url: str = ""
     """Where people reach a dashboard; messages link to it."""
     trusted: tuple[str, ...] = ()
-    """Ids of the peers whose silences, acknowledgements and notices count; empty for those of every member, or, where
-    strangers are members (`network.public`), only our own."""
+    """Ids of the peers whose silences, acknowledgements, orders to forget and notices count; empty for those of every
+    member, or, where strangers are members (`network.public`), only our own."""
     channels: dict[str, Any] = msgspec.field(default_factory=dict)
     """By name, each a `ChannelConfig` of its kind."""
 
@@ -134,9 +135,14 @@ class NotifyConfig(NotifierConfig, frozen=True, kw_only=True, forbid_unknown_fie
 
     def trusts(self, me: bytes, *, is_public: bool) -> set[bytes] | None:
         """Whose orders and notices count; None for everybody's."""
+        obeyed = self.obeyed(is_public=is_public)
+        return None if obeyed is None else {me, *obeyed}
+
+    def obeyed(self, *, is_public: bool) -> frozenset[PeerId] | None:
+        """Whose orders count besides our own; None for everybody's."""
         if not self.trusted and not is_public:
             return None
-        return {me, *(bytes.fromhex(peer) for peer in self.trusted)}
+        return frozenset(PeerId(bytes.fromhex(peer)) for peer in self.trusted)
 
 
 def refuse_written(file: Mapping[str, Any]) -> None:

@@ -58,9 +58,10 @@ def payload(letter: Letter) -> dict[str, Any]:
     incident = {"id": group.key, "kind": group.incident, "names": group.names, "title": group.title, "root": group.root}
     return {
         "version": 1,
-        "state": "resolved" if message.what == "resolved" else "firing",
+        "state": ("forgotten" if group.forgotten else "resolved") if message.what == "resolved" else "firing",
         "reason": message.reason,
         "key": group.key,
+        "episode": f"{message.episode:x}",
         "severity": message.severity.name.lower(),
         "title": group.title,
         "description": group.description,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from peerscope.alerts.model import Alert
 from peerscope.notify.base import Letter
 from peerscope.records.alerts import Severity
 
@@ -22,7 +23,9 @@ def state(letter: Letter) -> str:
     """What became of it, in a word or three."""
     message = letter.message
     if message.what == "resolved":
-        return "RESOLVED"
+        if message.group.forgotten:
+            return "FORGOTTEN"
+        return "NO LONGER REPORTED" if message.reason == "lost" else "RESOLVED"
     still = "STILL FIRING" if message.what == "escalated" else "FIRING"
     return f"{still} {message.severity.name.lower()}"
 
@@ -32,17 +35,23 @@ def text(letter: Letter) -> str:
     message = letter.message
     group = message.group
     lines = [group.description] if group.description else []
+    if message.what == "resolved" and group.forgotten:
+        lines += forgotten(letter)
     if message.what == "escalated":
         lines.append(f"Nobody has acknowledged it. This is repetition {message.repeat}.")
     elif message.reason == "worse":
         lines.append(f"It got worse: it is {message.severity.name.lower()}.")
+    elif message.reason == "missed":
+        lines.append("No channel took the message that it began: this one arrives after its end.")
+    elif message.reason == "lost":
+        lines.append("No peer reports it any more. Nobody saw when and how it ended.")
     if message.updates:
-        lines.append(f"Told before as: {listed(message.updates)}")
+        lines.append(f"{'Ends also' if message.what == 'resolved' else 'Told before as'}: {listed(message.updates)}")
     if group.root:
         lines.append(f"Probable root: {group.root}")
     if group.incident is not None or len(group.alerts) > 1:
         lines += ["", f"{len(group.alerts)} alerts:"]
-        lines += [f"- {alert.title}: {alert.description}" for alert in group.alerts[:LISTED_MAX]]
+        lines += [f"- {_marked(alert)}: {alert.description}" for alert in group.alerts[:LISTED_MAX]]
         if len(group.alerts) > LISTED_MAX:
             lines.append(f"- and {len(group.alerts) - LISTED_MAX} more")
     else:
@@ -55,6 +64,18 @@ def text(letter: Letter) -> str:
         lines.append(f"More: {group.url}")
     lines += ["", f"Network {letter.sender.network}, told by peer {letter.sender.peer_id[:10]}."]
     return "\n".join(lines)
+
+
+def forgotten(letter: Letter) -> list[str]:
+    """That this end is no recovery."""
+    gone = sum(alert.state == "forgotten" for alert in letter.message.group.alerts)
+    if gone == 1 and len(letter.message.group.alerts) == 1:
+        return ["This is over because the network has forgotten it: it never came back."]
+    return [f"{gone} of these alerts ended because the network has forgotten their peers: they never came back."]
+
+
+def _marked(alert: Alert) -> str:
+    return f"{alert.title} (forgotten)" if alert.state == "forgotten" else alert.title
 
 
 def details(peer_id: str | None, region: str | None, runbook: str) -> list[str]:
@@ -78,5 +99,5 @@ def when(at: float) -> str:
 def colour(letter: Letter) -> str:
     """For channels that show one."""
     if letter.message.what == "resolved":
-        return "#2e7d32"
+        return "#616161" if letter.message.group.forgotten else "#2e7d32"
     return "#c62828" if letter.message.severity >= Severity.HIGH else "#ef6c00"

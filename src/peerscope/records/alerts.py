@@ -1,8 +1,8 @@
 """What a peer says of its alerts, of messages it sent to people, and what its operator ordered.
 
 Two kinds of record. `Alerts`: the conditions this peer stands for, active or lately resolved, and the notices it has
-sent. `Orders`: silences and acknowledgements, in the name of the operator at this peer. Times are ages at the moment
-of issue, so that no two clocks are compared.
+sent. `Orders`: silences, acknowledgements, and peers to be forgotten, in the name of the operator at this peer. Times
+are ages at the moment of issue, so that no two clocks are compared.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from peerscope.records.certificates import Certificate
+from peerscope.records.identity import PEER_ID_BYTES
 from peerscope.records.texts import Milliseconds, Name, Ref, Text
 
 STATEMENTS_MAX = 256
@@ -53,6 +54,9 @@ class Statement(Struct, frozen=True, array_like=True, gc=False):
     """The observers whose evidence it rests on."""
     confidence: Annotated[int, Meta(ge=0, le=10_000)] | None = None
     """In ten-thousandths, where the detection can say."""
+    episode: Milliseconds = 0
+    """Names this time that it fires: when it began, in Unix milliseconds by the speaker's own clock. It is never
+    compared with another clock, and stays as it is while the condition lasts. 0: the speaker gives no name."""
 
 
 class Notice(Struct, frozen=True, array_like=True, gc=False):
@@ -66,6 +70,10 @@ class Notice(Struct, frozen=True, array_like=True, gc=False):
     """What was told; the same key is told again only when worse."""
     delivered: bool = True
     """False while the message is on its way: a claim, which holds others back only while its author lives."""
+    episode: Milliseconds = 0
+    """Names the episode that the message is about; 0 where the author gives no name."""
+    repeat: Annotated[int, Meta(ge=0, le=2**31)] = 0
+    """Which repetition it is; 0 for any other message."""
 
 
 class Alerts(Struct, frozen=True, array_like=True, gc=False):
@@ -100,6 +108,20 @@ class Acknowledgement(Struct, frozen=True, array_like=True, gc=False):
     reason: Text = ""
 
 
+class Forget(Struct, frozen=True, array_like=True, gc=False):
+    """A peer is gone for good: nobody remembers it until it speaks again."""
+
+    peer: Annotated[bytes, Meta(min_length=PEER_ID_BYTES, max_length=PEER_ID_BYTES)]
+    """Full id."""
+    until: Milliseconds
+    """Its records up to this version are forgotten: its own version clock cannot have been further."""
+    sent_ms: Milliseconds
+    author: Name
+    reason: Text = ""
+    is_lifted: bool = False
+    """It takes back what was ordered about this peer before."""
+
+
 class Orders(Struct, frozen=True, array_like=True, gc=False):
     """What the operator at this peer ordered for the whole network."""
 
@@ -107,12 +129,28 @@ class Orders(Struct, frozen=True, array_like=True, gc=False):
     acknowledgements: Annotated[tuple[Acknowledgement, ...], Meta(max_length=ORDERS_MAX)] = ()
     certificate: Certificate | None = None
     """The speaker's, where the network asks for one: in other zones nobody holds its profile."""
+    forgotten: Annotated[tuple[Forget, ...], Meta(max_length=ORDERS_MAX)] = ()
 
 
-def aged(orders: Orders, by_ms: int) -> Orders:
-    """The same orders, to be said so much later: all times in them are ages."""
+def aged(said: Orders | Alerts, by_ms: int) -> Orders | Alerts:
+    """The same, to be said so much later: all times in it are ages."""
+    if isinstance(said, Alerts):
+        return replace(
+            said,
+            statements=tuple(
+                replace(
+                    one,
+                    firing_ms=one.firing_ms + by_ms,
+                    resolved_ms=None if one.resolved_ms is None else one.resolved_ms + by_ms,
+                )
+                for one in said.statements
+            ),
+            notices=tuple(replace(one, sent_ms=one.sent_ms + by_ms) for one in said.notices),
+        )
+    orders = said
     return replace(
         orders,
         silences=tuple(replace(one, begun_ms=one.begun_ms + by_ms) for one in orders.silences),
         acknowledgements=tuple(replace(one, sent_ms=one.sent_ms + by_ms) for one in orders.acknowledgements),
+        forgotten=tuple(replace(one, sent_ms=one.sent_ms + by_ms) for one in orders.forgotten),
     )

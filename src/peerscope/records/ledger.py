@@ -10,7 +10,9 @@ Rules of this file:
 2. `heard_at` is local time, reckoned back by the age the record had when it came. Carriers state that age unsigned, so
    the origin's own version clock bounds it, and the smallest that any carrier states counts. No two wall clocks are
    compared.
-3. Everything is bounded: origins, kinds per origin, proofs.
+3. Everything is bounded: origins, kinds per origin, proofs, graves.
+4. A peer that is *buried* is forgotten, and no record that it issued before brings it back, whoever still carries one.
+   Its next record ends that, and then its older ones count again.
 """
 
 from __future__ import annotations
@@ -32,6 +34,11 @@ BUCKETS = 256
 PROOFS_MAX = 256
 AGE_STEP_S = 0.05
 """A smaller age of a known record is taken over when it differs by more than this."""
+BURIED_S = 3_600.0
+"""A peer that nothing was heard of for `remember_s` stays buried for so long: carriers reckon the age of its last
+records a little differently."""
+TOGETHER_S = 60.0
+"""Peers whose last words lie so close together are forgotten at once. As long as between two looks."""
 
 
 class LedgerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,6 +89,8 @@ class Ledger:
         self.config = config or LedgerConfig()
         self._origins: dict[PeerId, dict[int, Entry]] = {}
         self._by_ref: dict[PeerRef, PeerId] = {}
+        self._buried: dict[PeerRef, tuple[int, float]] = {}
+        """Forgotten peers, the newest version that does not bring each back, and until when; the oldest first."""
         self._fingerprints = [0] * BUCKETS
         self._buckets: list[set[PeerId]] = [set() for _ in range(BUCKETS)]
         self.proofs: dict[tuple[PeerId, int, int], tuple[Record, Record]] = {}
@@ -116,6 +125,7 @@ class Ledger:
             entries = self._origins[origin] = {}
             self._by_ref[ref(origin)] = origin
             self._buckets[origin[0]].add(origin)
+            self._buried.pop(ref(origin), None)
         ours = entries.get(record.kind)
         if ours is None or record.version > ours.record.version:
             since = self._since(record, body, came_at, ours)
@@ -154,6 +164,8 @@ class Ledger:
 
     def lacks(self, origin: PeerRef, kind: int, version: int) -> bool:
         """Would a record of this version be news?"""
+        if self.is_buried(origin, version):
+            return False
         peer = self._by_ref.get(origin)
         entry = self._origins[peer].get(kind) if peer is not None else None
         return entry is None or entry.record.version < version
@@ -205,16 +217,45 @@ class Ledger:
         return [entry for origin in sorted(self._buckets[index]) for entry in self.entries(origin)]
 
     def expire(self, now: float, *, keep: PeerId | None = None) -> list[PeerId]:
-        """Forget peers, but never `keep` (ourselves), of whom nothing newer than `remember_s` is known; say whom."""
+        """Forget peers, but never `keep` (ourselves), of whom nothing newer than `remember_s` is known; say whom.
+
+        Peers that fell silent together are forgotten together: of a group that was cut off, the last ones would look as
+        if they had failed one by one.
+        """
+        self._buried = {name: grave for name, grave in self._buried.items() if grave[1] > now}
         oldest = now - self.config.remember_s
-        gone = [
-            peer
+        left_s = {
+            peer: max(entry.heard_at for entry in entries.values()) - oldest
             for peer, entries in self._origins.items()
-            if peer != keep and all(entry.heard_at < oldest for entry in entries.values())
-        ]
+            if peer != keep
+        }
+        is_due = any(seconds < 0 for seconds in left_s.values())
+        limit_s = min(TOGETHER_S, self.config.remember_s / 10) if is_due else 0.0
+        gone = [peer for peer, seconds in left_s.items() if seconds < limit_s]
         for peer in gone:
+            self.bury(ref(peer), self.newest(peer), now + BURIED_S)
             self.forget(peer)
         return gone
+
+    def newest(self, peer: PeerId) -> int:
+        """Version of the peer's newest record of all kinds; 0 where there is none."""
+        return max((entry.record.version for entry in self._origins.get(peer, {}).values()), default=0)
+
+    def bury(self, peer: PeerRef, version: int, until: float) -> None:
+        """No record up to this version brings the peer back once it is forgotten, until that monotonic time."""
+        known = self._buried.pop(peer, (0, until))
+        self._buried[peer] = max(known[0], version), max(known[1], until)
+        if len(self._buried) > self.config.origins_max:
+            del self._buried[next(iter(self._buried))]
+
+    def unbury(self, peer: PeerRef) -> None:
+        """Its older records count again."""
+        self._buried.pop(peer, None)
+
+    def is_buried(self, peer: PeerRef, version: int | None = None) -> bool:
+        """The peer is forgotten, and a record of this version would not bring it back."""
+        grave = self._buried.get(peer)
+        return grave is not None and peer not in self._by_ref and (version is None or version <= grave[0])
 
     def forget(self, peer: PeerId) -> None:
         """Drop everything one peer said."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from random import Random
 
@@ -18,7 +18,8 @@ from peerscope import __version__
 from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence, standing
+from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingForget, StandingSilence, standing
+from peerscope.alerts.rules import Rule
 from peerscope.asking import Asking
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
@@ -142,10 +143,13 @@ class Show(Outlook):
             shared_key=self._peer.lives.running(self.simulator.now),
         )
 
-    def alerts(self, *, active_only: bool = False) -> list[Alert]:
+    def alert_rules(self) -> Mapping[str, Rule]:
+        return self._alerts.board(self._eye).rules
+
+    def stated_alerts(self, *, active_only: bool = False) -> list[Alert]:
         return self._correlation().mark(self._alerts.board(self._eye).alerts(active_only=active_only))
 
-    def incidents(self) -> list[Incident]:
+    def found_incidents(self) -> list[Incident]:
         return list(self._correlation().incidents)
 
     def orders(self) -> Standing:
@@ -158,6 +162,12 @@ class Show(Outlook):
         raise ConfigError(NOBODY)
 
     def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
+        raise ConfigError(NOBODY)
+
+    def forget(self, peer: PeerId, author: str, reason: str = "", *, force: bool = False) -> StandingForget:
+        raise ConfigError(NOBODY)
+
+    def remember(self, peer: PeerId) -> bool:
         raise ConfigError(NOBODY)
 
     def threats(self) -> list[Finding]:

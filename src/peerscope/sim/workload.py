@@ -7,7 +7,7 @@ from math import ceil
 from random import Random
 
 from peerscope.mesh.crawler import Crawler
-from peerscope.mesh.evidence import watchers
+from peerscope.mesh.observers import watchers
 from peerscope.mesh.peer import Peer
 from peerscope.mesh.walk import WalkConfig
 from peerscope.records.identity import PeerId

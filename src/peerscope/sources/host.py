@@ -133,7 +133,9 @@ class Host:
         disk = psutil.disk_usage(str(self._volume))
         message = f"{disk.percent:.0f} % of the volume of {self._volume} used, {disk.free / 2**30:.1f} GiB free"
         check = judge(disk.percent / 100, self._config.storage, message)
-        return Sample(check, {"disk_used_kib": disk.used // KIB, "disk_total_kib": disk.total // KIB})
+        # Of what programs may use, as `percent` and df count: the rest is the system's reserve, and one output must not
+        # give two ratios of one volume.
+        return Sample(check, {"disk_used_kib": disk.used // KIB, "disk_total_kib": (disk.used + disk.free) // KIB})
 
     def _network(self) -> Sample:
         now = traffic()

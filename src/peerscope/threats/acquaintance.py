@@ -11,7 +11,8 @@ from math import inf
 
 from msgspec import Struct
 
-from peerscope.mesh.evidence import Verdict, prefix
+from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.observers import prefix
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId
 from peerscope.views.moment import Moment

@@ -155,7 +155,7 @@ def rates(moment: Moment) -> AnomalyRates:
     """What all peers tell of themselves in fresh reports."""
     found = {
         peer.hex(): report.metrics.agent.anomaly / RATIO_ONE
-        for peer, report in sorted(moment.fresh_reports.items())
+        for peer, report in sorted(moment.living_reports.items())
         if report is not None and report.metrics is not None and report.metrics.agent.anomaly is not None
     }
     return AnomalyRates(fmean(found.values()) if found else None, found)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from peerscope.mesh import evidence
+from peerscope.mesh import evidence, observers
 from peerscope.mesh.evidence import Verdict
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId, PeerRef, ref, short
@@ -97,7 +97,7 @@ class Accusations:
                 continue
             if assessment.accusation_by(other, subject) is not None:
                 votes[False] += 1
-            elif evidence.hears(ledger, other, subject, now):
+            elif observers.hears(ledger, other, subject, now):
                 votes[True] += 1
         return votes[True] >= HEARERS_MIN and votes[True] > votes[False]
 

@@ -50,6 +50,12 @@ class Finding(Struct, frozen=True):
     """What to do first."""
 
 
+class FindingView(Finding, frozen=True):
+    """The same, as people and scripts read it."""
+
+    age_s: float | None = None
+
+
 def finding(
     detection: str,
     subject: PeerId | str,

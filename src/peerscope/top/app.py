@@ -225,6 +225,6 @@ def _facts(row: Row) -> Text:
 
 def _readable(name: str, value: object) -> str:
     """Times as people read them."""
-    if name.endswith("_at") and isinstance(value, int | float):
+    if name.endswith(("_at", "_since")) and isinstance(value, int | float):
         return datetime.fromtimestamp(value).isoformat(" ", "seconds")
     return str(value)

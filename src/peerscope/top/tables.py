@@ -130,6 +130,7 @@ def _accusers(row: Row, _: float) -> str:
 def _flags(row: Row, _: float) -> Text:
     author = row.get("acknowledged_by")
     flags = [f"ack {plain(author)}" if author else "", "silenced" if row.get("silenced_by") else ""]
+    flags += ["over for now" if row.get("clearing") else ""]
     flags += ["flapping" if row.get("flapping") else "", "" if row["state"] in ("firing", "open") else row["state"]]
     return Text(" ".join(filter(None, flags)), "dim")
 

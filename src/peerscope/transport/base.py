@@ -42,8 +42,8 @@ class Transport(Protocol):
     def send(self, to: PeerId, data: bytes, lane: Lane) -> None:
         """Queue bytes for a neighbour; dropped and counted when its queue is full."""
 
-    def dial(self, peer: PeerId, addresses: tuple[str, ...]) -> None:
-        """Try to connect; ends in `Connected` or `DialFailed`."""
+    def dial(self, peer: PeerId, addresses: tuple[str, ...], *, afresh: bool = False) -> None:
+        """Try to connect; ends in `Connected` or `DialFailed`. `afresh`: first close the connections that stand."""
 
     def hang_up(self, peer: PeerId, reason: str) -> None:
         """Close the connections with a peer once what was queued is out."""

@@ -14,8 +14,8 @@ from collections import OrderedDict
 from enum import Enum
 
 from peerscope.addresses import is_loopback, split_address
-from peerscope.mesh.evidence import prefix
 from peerscope.mesh.limits import Bucket
+from peerscope.mesh.observers import prefix
 
 HANDSHAKES_MAX = 64
 CROWD = 16

@@ -92,8 +92,8 @@ class Driver:
                 case Send(to, data, lane):
                     self._throughput.record(monotonic(), len(data), sent=True)
                     self._transport.send(to, data, lane)
-                case Dial(peer, addresses):
-                    self._transport.dial(peer, addresses)
+                case Dial(peer, addresses, afresh):
+                    self._transport.dial(peer, addresses, afresh=afresh)
                 case Hangup(peer, reason):
                     self._transport.hang_up(peer, reason)
                 case _:

@@ -1,12 +1,13 @@
-"""QUIC by iroh: only this file and `wire.py` import it.
+"""QUIC by iroh: only this file, `dialling.py` and `wire.py` import it.
 
 Each end of a connection opens one unidirectional stream and writes length-prefixed messages to it; pings travel as
 datagrams. Two peers that dial each other at once end up with two connections: both are read, the newest is written
 to, and a third closes the oldest, so that nobody has to agree on which one to drop.
 
 Facts of iroh 1.2 that shaped this: a killed remote is noticed only after half a minute, so the core pings by itself;
-`connect` to a dead port waits half a minute, which a crawl cuts short; errors carry their text in
-`message()`; `close()` on a connection discards what was not yet acknowledged.
+`connect` to a dead port waits half a minute, which a crawl cuts short; while a connection with a peer stands, `connect`
+takes the path of that one and no address that it is given, so that a connection with a dead process has to go first;
+errors carry their text in `message()`; `close()` on a connection discards what was not yet acknowledged.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from typing import Any
 
 import iroh
 
-from peerscope.addresses import is_loopback, split_address
+from peerscope.addresses import is_direct, is_loopback, split_address
 from peerscope.errors import ConfigError
 from peerscope.mesh.events import Breach, Connected, DialFailed, Disconnected, Event, Lane, Received
 from peerscope.records.identity import PeerId
+from peerscope.transport.dialling import ANEW_S, connect
 from peerscope.transport.doorman import Answer, Doorman
 from peerscope.transport.inbox import Inbox
 from peerscope.transport.iroh_buffers import speed_up
-from peerscope.transport.relay import DEFAULT, DISABLED, is_relay
+from peerscope.transport.names import Names
+from peerscope.transport.relay import DEFAULT, DISABLED
 from peerscope.transport.wire import Wire, text_of
 
 FAST_BUFFERS = speed_up(iroh.iroh_ffi)
@@ -48,18 +51,25 @@ class IrohTransport:
     """An iroh endpoint and its connections, by peer."""
 
     def __init__(
-        self, endpoint: iroh.Endpoint, bound: str, dial_timeout_s: float, relays: frozenset[str] = frozenset()
+        self,
+        endpoint: iroh.Endpoint,
+        bound: str,
+        dial_timeout_s: float,
+        relays: frozenset[str] = frozenset(),
+        names: Names | None = None,
     ) -> None:
-        """`relays`: those that may be used; iroh's own way of writing their URLs."""
+        """`relays`: those that may be used; iroh's own way of writing their URLs. `names`: of peers of our settings."""
         self.counters: Counter[str] = Counter()
         self._endpoint = endpoint
         self._bound = bound
         self._dial_timeout_s = dial_timeout_s
         self._relays = relays
+        self._names = names or Names()
         self._wires: dict[PeerId, list[Wire]] = {}
         self._inbox = Inbox()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._finishing: set[asyncio.Task[None]] = set()
+        self._finishing: dict[asyncio.Task[None], PeerId] = {}
+        """Goodbyes on their way, and to whom."""
         self._doorman = Doorman(local_only=is_loopback(split_address(bound, "listen")[0]))
         self._handshakes: dict[int, asyncio.Task[None]] = {}
         for _ in range(ACCEPTORS):
@@ -67,9 +77,15 @@ class IrohTransport:
 
     @classmethod
     async def bind(
-        cls, secret: bytes, listen: str, *, dial_timeout_s: float | None = None, relay: str = DISABLED
+        cls,
+        secret: bytes,
+        listen: str,
+        *,
+        dial_timeout_s: float | None = None,
+        relay: str = DISABLED,
+        names: Names | None = None,
     ) -> IrohTransport:
-        """An endpoint with this Ed25519 seed, on this "host:port" (port 0: any). `relay`: as in the settings.
+        """An endpoint with this Ed25519 seed, on this "ip:port" (port 0: any). `relay`: as in the settings.
 
         Raises `ConfigError`.
         """
@@ -92,6 +108,7 @@ class IrohTransport:
             _bound_socket(endpoint, listen),
             dial_timeout_s or DIAL_TIMEOUT_S,
             frozenset(mode.relay_map().urls()),
+            names,
         )
 
     @property
@@ -141,14 +158,19 @@ class IrohTransport:
         else:
             wires[-1].send(data)
 
-    def dial(self, peer: PeerId, addresses: tuple[str, ...]) -> None:
-        self._spawn(self._dial(peer, addresses))
+    def dial(self, peer: PeerId, addresses: tuple[str, ...], *, afresh: bool = False) -> None:
+        wires = self._wires.pop(peer, []) if afresh else []
+        for wire in wires:
+            wire.abort("silent")
+        if wires:
+            self._inbox.about(peer, Disconnected(peer, "silent"))
+        self._spawn(self._dial(peer, addresses, ANEW_S if wires else ()))
 
     def hang_up(self, peer: PeerId, reason: str) -> None:
         for wire in self._wires.pop(peer, []):
             task = self._spawn(wire.finish(reason))
-            self._finishing.add(task)
-            task.add_done_callback(self._finishing.discard)
+            self._finishing[task] = peer
+            task.add_done_callback(self._finishing.pop)
 
     async def close(self) -> None:
         wires = [wire for wires in self._wires.values() for wire in wires]
@@ -188,13 +210,17 @@ class IrohTransport:
         """Tell the core of what is not handed on."""
         self._inbox.about(peer, Breach(peer, reason))
 
-    async def _dial(self, peer: PeerId, addresses: tuple[str, ...]) -> None:
+    async def _dial(self, peer: PeerId, addresses: tuple[str, ...], anew_s: tuple[float, ...] = ()) -> None:
+        goodbyes = [task for task, whom in self._finishing.items() if whom == peer]
+        if goodbyes:  # until then a connection stands, see above
+            await asyncio.wait(goodbyes)
         try:
             async with asyncio.timeout(self._dial_timeout_s):
-                direct = [address for address in addresses if not is_relay(address)]
+                named = await self._names.addresses(peer)
+                direct = [address for address in dict.fromkeys(named + addresses) if is_direct(address)]
                 relay = next((address for address in addresses if address in self._relays), None)
                 addr = iroh.EndpointAddr(iroh.EndpointId.from_string(peer.hex()), relay, direct)
-                connection = await self._endpoint.connect(addr, ALPN)
+                connection = await connect(self._endpoint, addr, ALPN, anew_s=anew_s)
         except (iroh.IrohError, TimeoutError) as error:
             self.counters["dial-failed"] += 1
             timed_out = isinstance(error, TimeoutError)

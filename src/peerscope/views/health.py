@@ -35,6 +35,8 @@ class NetworkHealth(Struct, frozen=True):
     zones: int
     last_updated: float
     """Unix seconds."""
+    unintroduced_peers: int = 0
+    """Peers whose reports are here and whose profile is not, in no class: nobody can say who they are. Of our zone."""
 
 
 def network_health(moment: Moment, rings: int, links: list[Link] | None = None) -> NetworkHealth:
@@ -55,6 +57,9 @@ def network_health(moment: Moment, rings: int, links: list[Link] | None = None) 
         connectivity=connectivity(moment, rings, links),
         zones=len(zones),
         last_updated=moment.wall,
+        unintroduced_peers=sum(
+            moment.ledger.report(peer) is not None and moment.ledger.profile(peer) is None for peer in moment.ledger
+        ),
     )
 
 

@@ -122,7 +122,7 @@ def latency_matrix(moment: Moment, links: list[Link] | None = None) -> LatencyMa
 
 
 def _coordinate(moment: Moment, peer: PeerId) -> Coordinate | None:
-    report = moment.fresh_report(peer)
+    report = moment.living_report(peer)
     return report.coordinate if report else None
 
 

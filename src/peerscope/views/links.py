@@ -12,14 +12,12 @@ from typing import Literal
 from msgspec import Struct
 
 from peerscope.mesh.coordinates import estimate_s
-from peerscope.mesh.evidence import Verdict
 from peerscope.records.bodies import RATIO_ONE, LinkReading, Profile, Report
 from peerscope.records.identity import PEER_REF_BYTES, PeerId
-from peerscope.views.moment import Moment
+from peerscope.views.moment import LIVING, Moment
 
 MESH: Literal["mesh"] = "mesh"
 OVERLAY: Literal["overlay"] = "overlay"
-LIVING = (Verdict.ALIVE, Verdict.SUSPECT)
 
 Key = tuple[str, str, str]
 """Smaller vertex, greater vertex, layer."""
@@ -113,11 +111,11 @@ class Links:
     def _look(self, moment: Moment) -> set[Key]:
         """Take in what peers say; the links that may differ for it."""
         touched: set[Key] = set()
-        ends, evidence, reports = self._ends, moment.evidence, moment.fresh_reports
+        ends, evidence, reports = self._ends, moment.evidence, moment.living_reports
         for peer, profile in moment.profiles.items():
             vertex = vertex_of(peer)
             is_living = evidence[peer].verdict in LIVING
-            report = reports[peer] if is_living else None
+            report = reports[peer]
             before = ends.get(vertex)
             if (
                 before is None

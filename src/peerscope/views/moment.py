@@ -1,18 +1,27 @@
-"""The ledger at one moment: what every view looks at."""
+"""The ledger at one moment: what every view looks at.
+
+One rule holds for every value that a peer measured, uptime included: it is shown while the peer lives and its report is
+fresh. Of a peer that is gone a view shows since when, and no value: the last one would pass for a live one.
+"""
 
 from __future__ import annotations
 
 from functools import cached_property
+from statistics import median_low
 
 from msgspec.structs import replace
 
-from peerscope.mesh import evidence
+from peerscope.mesh import observers
 from peerscope.mesh.evidence import Assessment, Evidence, Verdict
-from peerscope.records.bodies import Kind, Profile, Report
-from peerscope.records.identity import PeerId
+from peerscope.mesh.unwatched import unwatched
+from peerscope.records.bodies import Kind, LinkReading, Profile, Report
+from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Ledger
 from peerscope.views.partitions import Partition, partitions
 from peerscope.views.places import ClusterConfig, Place, places
+
+LIVING = (Verdict.ALIVE, Verdict.SUSPECT)
+"""Nobody has good evidence against these."""
 
 
 class Moment:
@@ -64,11 +73,19 @@ class Moment:
     @cached_property
     def evidence(self) -> dict[PeerId, Evidence]:
         """Evidence about each of `peers`, with those lost together called partitioned."""
-        found = self._single
-        apart = {peer for group in self.partitions for peer in group.peers}
-        if not apart:
-            return found
-        return {peer: replace(e, verdict=Verdict.PARTITIONED) if peer in apart else e for peer, e in found.items()}
+        found = dict(self._single)
+        for group in self.partitions:
+            for peer in group.peers:
+                found[peer] = replace(found[peer], verdict=Verdict.PARTITIONED)
+        for peer in self.unwatched - {peer for group in self.partitions for peer in group.peers}:
+            found[peer] = replace(found[peer], verdict=Verdict.DOWN)
+        return found
+
+    @cached_property
+    def unwatched(self) -> frozenset[PeerId]:
+        """Peers that are down by their silence alone: nobody is left who could accuse them."""
+        alive = (peer for peer, found in self._single.items() if found.verdict is Verdict.ALIVE)
+        return unwatched(self.ledger, self.me, alive, self.now)
 
     @cached_property
     def partitions(self) -> list[Partition]:
@@ -94,8 +111,67 @@ class Moment:
         entry = self.ledger.get(peer, Kind.REPORT)
         if entry is None or not isinstance(entry.body, Report):
             return None
-        expired = self.now > entry.heard_at + evidence.EXPIRY_INTERVALS * entry.body.interval_ms / 1000
+        expired = self.now > entry.heard_at + observers.EXPIRY_INTERVALS * entry.body.interval_ms / 1000
         return None if expired else entry.body
+
+    @cached_property
+    def statuses(self) -> dict[PeerId, str]:
+        """The class in which each of `peers` is counted: left and down by verdict, else as it says itself, unknown
+        without a fresh report."""
+        return {peer: self._status(peer, report) for peer, report in sorted(self.fresh_reports.items())}
+
+    def _status(self, peer: PeerId, report: Report | None) -> str:
+        verdict = self.verdict(peer)
+        if verdict not in LIVING:
+            return "left" if verdict is Verdict.LEFT else "down"
+        return "unknown" if report is None else report.status.name.lower()
+
+    @cached_property
+    def living_reports(self) -> dict[PeerId, Report | None]:
+        """The fresh report of each of `peers`, None where that peer is gone: what may be shown as a value of now."""
+        return {peer: report if self.is_living(peer) else None for peer, report in self.fresh_reports.items()}
+
+    def living_report(self, peer: PeerId) -> Report | None:
+        """The same of one of `peers`."""
+        return self.living_reports[peer]
+
+    def living_links(self, peer: PeerId) -> tuple[LinkReading, ...]:
+        """The links that one of `peers` reports: none where it is gone, and none to a peer that is."""
+        report = self.living_report(peer)
+        links, gone = report.links if report is not None else (), self.gone
+        return tuple(link for link in links if link.peer not in gone) if gone else links
+
+    @cached_property
+    def gone(self) -> frozenset[PeerRef]:
+        """Those of `peers` that do not live."""
+        return frozenset(ref(peer) for peer in self.peers if not self.is_living(peer))
+
+    def is_living(self, peer: PeerId) -> bool:
+        """Nobody has good evidence against it."""
+        return self.verdict(peer) in LIVING
+
+    def uptime_s(self, peer: PeerId) -> float | None:
+        """Seconds since the peer's process started; None where it is gone or has no fresh report.
+
+        Its profile says by the peer's own clock when it started and when it said so: no two clocks are compared.
+        """
+        entry = self.ledger.get(peer, Kind.PROFILE) if self.living_reports[peer] is not None else None
+        if entry is None:
+            return None
+        then_s = (entry.record.version - self.profiles[peer].started_at_ms) / 1000
+        return max(0.0, then_s + self.now - entry.heard_at)
+
+    def gone_age_s(self, peer: PeerId) -> float | None:
+        """Seconds since a peer that is gone was last heard, or said goodbye; None while it lives.
+
+        Observers say when by the peer's own clock. The one in the middle counts, so that no single liar sets it.
+        """
+        if self.is_living(peer):
+            return None
+        newest = max(self.ledger.entries(peer), key=lambda entry: entry.record.version)
+        heard = [one.heard_ms for one in self.evidence[peer].accusations if one.counts]
+        later_s = max(0.0, (median_low(heard) - newest.record.version) / 1000) if heard else 0.0
+        return max(0.0, self.now - newest.heard_at - later_s)
 
     def age_s(self, peer: PeerId) -> float | None:
         """Seconds since the peer's last report was issued; None before the first."""
@@ -105,7 +181,7 @@ class Moment:
     @cached_property
     def _single(self) -> dict[PeerId, Evidence]:
         """Evidence about each peer by itself; only the accused are worth weighing."""
-        accused = evidence.accused(self.ledger)
+        accused = observers.accused(self.ledger)
         left, alive = Evidence(Verdict.LEFT), Evidence(Verdict.ALIVE)
         return {
             peer: self.weigh(peer) if peer in accused else left if self.profiles[peer].left else alive

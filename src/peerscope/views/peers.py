@@ -5,9 +5,9 @@ from __future__ import annotations
 from statistics import median
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from peerscope.mesh import evidence
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh import observers
 from peerscope.records.bodies import CHECKS, RATIO_ONE, Check, Report, Status
 from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.views.metrics import MetricsView, metrics_view
@@ -65,8 +65,9 @@ class PeerView(Struct, frozen=True):
     """healthy, degraded or unhealthy as it says itself; unknown without a fresh report; down and left by verdict."""
     checks: dict[str, CheckView] | None
     metrics: MetricsView | None
-    """null without a fresh report."""
+    """null without a fresh report, and of a peer that is gone."""
     links: tuple[LinkView, ...]
+    """Those that it reports; none to a peer that is gone, and none of one that is."""
     age_s: float | None
     """Seconds since its last report was issued."""
     started_at: float | None
@@ -76,13 +77,21 @@ class PeerView(Struct, frozen=True):
     """How far its wall clock is ahead of its neighbours', where that is more than five seconds."""
     accused_by: int
     observers: int
+    uptime_s: float | None = None
+    """null without a fresh report, and of a peer that is gone."""
+    gone_since: float | None = None
+    """Unix seconds at which a peer that is gone was last heard, or said goodbye; null while it lives, and of a peer of
+    another zone that is down."""
+    gone_age_s: float | None = None
+    """How long ago that is."""
 
 
 def peer_view(moment: Moment, peer: PeerId) -> PeerView:
     """The view of one peer that has a profile."""
     profile = moment.ledger.profile(peer)
     assert profile is not None
-    weighed, report, place = moment.evidence[peer], moment.fresh_report(peer), moment.places[peer]
+    weighed, report, place = moment.evidence[peer], moment.living_report(peer), moment.places[peer]
+    gone_age_s = moment.gone_age_s(peer)
     return PeerView(
         peer_id=peer.hex(),
         short_id=short(peer),
@@ -94,14 +103,22 @@ def peer_view(moment: Moment, peer: PeerId) -> PeerView:
         status=status(moment, peer),
         checks=_checks(report) if report else None,
         metrics=metrics_view(report.metrics) if report and report.metrics else None,
-        links=_links(moment, report) if report and weighed.verdict is not Verdict.DOWN else (),
+        links=_links(moment, peer),
         age_s=moment.age_s(peer),
         started_at=profile.started_at_ms / 1000,
         addresses=profile.addresses,
         clock_skew_s=clock_skew_s(moment, peer),
         accused_by=len(weighed.accusations),
         observers=len(weighed.observers),
+        uptime_s=moment.uptime_s(peer),
+        gone_since=None if gone_age_s is None else moment.wall - gone_age_s,
+        gone_age_s=gone_age_s,
     )
+
+
+def gone(view: PeerView) -> PeerView:
+    """The view of a peer that is gone on the word of others, who do not say since when."""
+    return replace(view, checks=None, metrics=None, links=(), clock_skew_s=None, uptime_s=None)
 
 
 def peer_views(moment: Moment) -> list[PeerView]:
@@ -111,22 +128,19 @@ def peer_views(moment: Moment) -> list[PeerView]:
 
 def status(moment: Moment, peer: PeerId) -> str:
     """The class a peer is counted in: exactly one of them."""
-    verdict = moment.verdict(peer)
-    if verdict is Verdict.LEFT:
-        return "left"
-    if verdict in (Verdict.DOWN, Verdict.PARTITIONED):
-        return "down"
-    report = moment.fresh_report(peer)
-    return "unknown" if report is None else report.status.name.lower()
+    return moment.statuses[peer]
 
 
 def clock_skew_s(moment: Moment, peer: PeerId) -> float | None:
-    """How far a peer's wall clock is off, in seconds; None within five.
+    """How far a peer's wall clock is off, in seconds; None within five, and where the peer is gone.
 
     The median of what its neighbours measured by pings: a neighbour whose own clock is wrong is outvoted. Where no
     neighbour tells, the date of the peer's newest record against our clock.
     """
-    reports = (moment.fresh_report(watcher) for watcher in evidence.watchers(moment.ledger, peer))
+    if not moment.is_living(peer):
+        return None
+    watching = (watcher for watcher in observers.watchers(moment.ledger, peer) if watcher in moment.profiles)
+    reports = (moment.living_report(watcher) for watcher in watching)
     links = (link for report in reports if report for link in report.links)
     told: list[float] = [link.skew_s for link in links if link.peer == ref(peer)]
     if not told and peer != moment.me:
@@ -162,9 +176,9 @@ def _usual(name: str, value: float | None) -> str:
             return f"{value:.0%} of expected neighbours reachable"
 
 
-def _links(moment: Moment, report: Report) -> tuple[LinkView, ...]:
+def _links(moment: Moment, of: PeerId) -> tuple[LinkView, ...]:
     found = []
-    for link in report.links:
+    for link in moment.living_links(of):
         peer = moment.ledger.find(PeerRef(link.peer))
         if peer is not None:
             rtt_s = None if link.rtt_us is None else link.rtt_us / 1e6

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from peerscope.mesh.evidence import Evidence
-from peerscope.records.identity import PeerId
+from peerscope.records.identity import PeerId, ref
 from peerscope.views.moment import Moment
 from peerscope.views.peers import Hearsay
 
@@ -23,6 +23,8 @@ class AccusationView(Struct, frozen=True):
     """False when the observer is itself missed, or has no voice."""
     voiceless: bool = False
     """The observer lost its voice: its accusations were refuted again and again."""
+    since_age_s: float = 0.0
+    """As `last_heard_s`, by the name that all ages have."""
 
 
 class PartitionView(Struct, frozen=True):
@@ -41,6 +43,7 @@ class EvidenceView(Struct, frozen=True):
     quorum: int
     accusations: tuple[AccusationView, ...]
     heard_by: tuple[str, ...]
+    """Observers that are not gone themselves."""
     arithmetic: str
     partition: PartitionView | None = None
     """The group it was lost with."""
@@ -53,7 +56,15 @@ def evidence_view(moment: Moment, peer: PeerId) -> EvidenceView:
     found = moment.weigh(peer)
     group = next((group for group in moment.partitions if peer in group.peers), None)
     accusations = tuple(
-        AccusationView(a.observer.hex(), moment.wall - a.silence_s, a.silence_s, a.reason, a.counts, a.voiceless)
+        AccusationView(
+            a.observer.hex(),
+            moment.wall - a.silence_s,
+            a.silence_s,
+            a.reason,
+            a.counts,
+            a.voiceless,
+            a.silence_s,
+        )
         for a in found.accusations
     )
     return EvidenceView(
@@ -62,8 +73,10 @@ def evidence_view(moment: Moment, peer: PeerId) -> EvidenceView:
         observers=tuple(observer.hex() for observer in found.observers),
         quorum=found.quorum,
         accusations=accusations,
-        heard_by=tuple(observer.hex() for observer in found.heard_by),
-        arithmetic=_unwatched(found)
+        heard_by=tuple(observer.hex() for observer in found.heard_by if ref(observer) not in moment.gone),
+        arithmetic=_silence(moment, peer)
+        if peer in moment.unwatched
+        else _unwatched(found)
         or arithmetic(found.accusing, found.voices, len(found.observers), found.quorum)
         + (f", and one alone needs {found.patience:g} times the silence" if found.patience > 1 else ""),
         partition=PartitionView(len(group.peers), tuple(p.hex() for p in group.peers)) if group else None,
@@ -79,6 +92,11 @@ def _unwatched(found: Evidence) -> str:
         f"unwatched: nobody that watched this peer is left; not heard for {max(silences_s):.0f} s, "
         f"as {found.accusing} of {len(found.observers)} survivors report; {found.quorum} needed"
     )
+
+
+def _silence(moment: Moment, peer: PeerId) -> str:
+    newest = max(entry.heard_at for entry in moment.ledger.entries(peer))
+    return f"nobody watches this peer, and it has said nothing for {moment.now - newest:.0f} s"
 
 
 def arithmetic(accusing: int, voices: int, observers: int, quorum: int) -> str:

@@ -1,8 +1,10 @@
 """The health of each region.
 
-A region is every known peer of one region name that did not say goodbye. Three numbers judge it:
+A region is every known peer of one region name that did not say goodbye. Four numbers judge it:
 
-- *ratio*: share of its peers that are healthy.
+- *ratio*: share of its peers that are healthy. Below one limit the region is degraded.
+- *standing*: share of its peers that are healthy or degraded. Below another limit the region is critical: a degraded
+  peer still works, so it is not a missing one.
 - *connectivity*: share of the ring links expected between its living peers that are up. Rings do not look at regions,
   so a small region expects few such links or none; below `links_min` of them the number is shown and judges nothing:
   its peers then hold together through those of other regions.
@@ -39,12 +41,14 @@ class RegionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     its own let a region without one healthy peer be degraded, and reach decided nothing."""
 
     ratio_degraded_below: float = 0.8
-    ratio_critical_below: float = 0.5
     """Share of the region's peers that are healthy."""
+    ratio_critical_below: float = 0.5
+    """Share of the region's peers that are healthy or degraded: neither unhealthy, nor down, nor unknown."""
     connectivity_degraded_below: float = 0.9
     connectivity_critical_below: float = 0.7
-    """Share of the expected links inside the region that are up. Critical only if the ratio is degraded as well: links
-    that fail while the peers are well slow a region down, they do not end it."""
+    """Share of the expected links inside the region that are up. Critical only if peers are missing as well, so that
+    less than `ratio_degraded_below` are healthy or degraded: links that fail while the peers work slow a region down,
+    they do not end it."""
     reach_degraded_below: float = 0.5
     """Share of the other regions that it is linked to. Linked to none of them is critical."""
     links_min: int = 3  # a guess: of one or two links, the loss of one says nothing
@@ -128,6 +132,7 @@ def region_health(
     for name, peers in members.items():
         classes = Counter(status(moment, peer) for peer in peers)
         ratio = classes["healthy"] / len(peers)
+        standing_ratio = (classes["healthy"] + classes["degraded"]) / len(peers)
         expected, standing = inside[name]
         cross = {other: _cross(between.get(_pair(name, other), [])) for other in members if other != name}
         reached = sum(one.links > 0 for one in cross.values())
@@ -137,6 +142,7 @@ def region_health(
                 source=_least_sure(moment, peers),
                 status=assess(
                     ratio,
+                    standing_ratio,
                     standing / expected if expected >= config.links_min else None,
                     reached,
                     min(len(cross), 2 * rings * len(peers)),
@@ -161,16 +167,19 @@ def region_health(
     return found
 
 
-def assess(ratio: float, connectivity: float | None, reached: int, others: int, config: RegionConfig) -> RegionStatus:
+def assess(
+    ratio: float, standing: float, connectivity: float | None, reached: int, others: int, config: RegionConfig
+) -> RegionStatus:
     """The status that follows from the numbers. `connectivity`: None where it says nothing.
 
+    `ratio`: share of the peers that are healthy; `standing`: share that are healthy or degraded.
     `others`: how many other regions the region could be linked to: all of them, or as many as its peers have ring
     links, for a lone peer among fifty regions cannot reach half of them.
     """
     holds = 1.0 if connectivity is None else connectivity
-    is_torn = holds < config.connectivity_critical_below and ratio < config.ratio_degraded_below
+    is_torn = holds < config.connectivity_critical_below and standing < config.ratio_degraded_below
     is_cut_off = others > 0 and reached == 0
-    if ratio < config.ratio_critical_below or is_torn or is_cut_off:
+    if standing < config.ratio_critical_below or is_torn or is_cut_off:
         return RegionStatus.CRITICAL
     is_whole = holds >= config.connectivity_degraded_below and reached >= config.reach_degraded_below * others
     return RegionStatus.HEALTHY if ratio >= config.ratio_degraded_below and is_whole else RegionStatus.DEGRADED
@@ -201,7 +210,7 @@ def rtts_between(
 
 def is_living(moment: Moment, peer: PeerId) -> bool:
     """Nobody has good evidence against it."""
-    return moment.verdict(peer) in (Verdict.ALIVE, Verdict.SUSPECT)
+    return moment.is_living(peer)
 
 
 def _ring_links(

@@ -7,7 +7,7 @@ comes, the least used goes. What several peers tell of one route merges into wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import groupby
 from typing import Annotated
 
@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from peerscope.records.identity import PeerRef, short
 from peerscope.records.sketch import BUCKET_COUNT_MAX, Sketch, SketchBody
 from peerscope.records.texts import OverlayId
+from peerscope.views.moment import Moment
 from peerscope.views.traces import HOPS_MAX, Layer, Path, Trace
 
 ROUTES_MAX = 500
@@ -43,11 +44,13 @@ class RouteView(Struct, frozen=True):
     p50_s: float | None
     p95_s: float | None
     p99_s: float | None
-    """Within one per cent."""
+    """Within one per cent. null where a stop is gone, as are the next two: no message can come this way."""
     min_s: float | None
     max_s: float | None
     age_s: float
     """Since the last message."""
+    gone: tuple[str, ...] = ()
+    """Stops that are gone: peers, or regions in which no peer lives."""
 
 
 class RouteSketch(Struct, frozen=True, array_like=True, gc=False):
@@ -125,10 +128,10 @@ class Routes:
         if trace.latency_s is not None:
             tally.latencies.add(trace.latency_s)
 
-    def views(self, now: float) -> list[RouteView]:
-        """Every route, by name."""
+    def views(self, now: float, gone: Container[str] = ()) -> list[RouteView]:
+        """Every route, by name. `gone`: stops that no message can pass now."""
         self._age(now)
-        views = [_view(key, route.both(), now - route.last_at) for key, route in self._routes.items()]
+        views = [_view(key, route.both(), now - route.last_at, gone) for key, route in self._routes.items()]
         return sorted(views, key=lambda view: (view.layer, view.route))
 
     def top(self, most: int, now: float) -> tuple[RouteSketch, ...]:
@@ -175,6 +178,17 @@ def by_region(path: Path, region_of: Callable[[PeerRef], str | None]) -> Via:
     return tuple(name for name, _ in groupby(UNKNOWN if name is None else _plain(name) for name in names))
 
 
+def gone_peers(moment: Moment) -> set[str]:
+    """Stops of routes by peer that no message can pass."""
+    return {short(peer) for peer in moment.peers if not moment.is_living(peer)}
+
+
+def gone_regions(moment: Moment) -> set[str]:
+    """Stops of routes by region in which no peer lives, though some are known."""
+    homes = {peer: _plain(place.region) for peer, place in moment.places.items() if place.region is not None}
+    return set(homes.values()) - {region for peer, region in homes.items() if moment.is_living(peer)}
+
+
 def _plain(name: str) -> str:
     """Nobody may call himself a route."""
     return name.replace(STEP, "›") or UNKNOWN
@@ -194,15 +208,16 @@ def _told(tallies: dict[RouteKey, _Tally], most: int) -> tuple[RouteSketch, ...]
     )
 
 
-def _view(key: RouteKey, tally: _Tally, age_s: float) -> RouteView:
+def _view(key: RouteKey, tally: _Tally, age_s: float, gone: Container[str]) -> RouteView:
     layer, via = key
-    latencies = tally.latencies
+    cut = tuple(dict.fromkeys(stop for stop in via if stop in gone))
+    latencies = Sketch() if cut else tally.latencies
     return RouteView(
         route=STEP.join(via),
         via=via,
         layer=layer,
         delivered=tally.delivered,
-        measured=latencies.count,
+        measured=tally.latencies.count,
         undelivered=tally.undelivered,
         p50_s=latencies.quantile(0.5),
         p95_s=latencies.quantile(0.95),
@@ -210,4 +225,5 @@ def _view(key: RouteKey, tally: _Tally, age_s: float) -> RouteView:
         min_s=latencies.least,
         max_s=latencies.most,
         age_s=age_s,
+        gone=cut,
     )

@@ -10,8 +10,8 @@ from peerscope.mesh.evidence import Verdict
 from peerscope.records.bodies import Profile, Report
 from peerscope.records.identity import SHORT_HEX, PeerId, short
 from peerscope.views.cuts import Cuts, cuts
-from peerscope.views.links import LIVING, MESH, Link, Links
-from peerscope.views.moment import Moment
+from peerscope.views.links import MESH, Link, Links
+from peerscope.views.moment import LIVING, Moment
 from peerscope.views.peers import status
 from peerscope.views.places import Place
 

@@ -16,7 +16,6 @@ from peerscope.records.bodies import RATIO_ONE
 from peerscope.records.identity import PeerId
 from peerscope.views.links import Link
 from peerscope.views.moment import Moment
-from peerscope.views.regions import is_living
 
 MINUTE_S = 60
 HOUR = 60
@@ -80,7 +79,7 @@ def look(moment: Moment, links: Sequence[Link]) -> Minute:
 
 def active_peers(moment: Moment) -> list[PeerId]:
     """Peers that live and whose report has not expired."""
-    return [peer for peer, report in moment.fresh_reports.items() if report is not None and is_living(moment, peer)]
+    return [peer for peer, report in moment.living_reports.items() if report is not None]
 
 
 class Day:

@@ -45,6 +45,10 @@ class FeedAlert(Struct, frozen=True, gc=False, omit_defaults=True):
     incident: str | None = None
     silenced_by: str | None = None
     acknowledged_by: str | None = None
+    clearing: bool = False
+    """Its condition is over; the alert ends when that has lasted."""
+    described_at: float | None = None
+    """When the numbers of `description` were true; None for now."""
 
 
 class FeedIncident(Struct, frozen=True, omit_defaults=True):
@@ -66,6 +70,7 @@ class FeedIncident(Struct, frozen=True, omit_defaults=True):
     """Of a cascade: what came of what, the root first."""
     silenced_by: str | None = None
     acknowledged_by: str | None = None
+    clearing: bool = False
 
 
 class Trouble(Struct, frozen=True):
@@ -94,7 +99,13 @@ def trouble(alerts: Iterable[Alert], incidents: Iterable[Incident], silences: It
 
 def _alert(alert: Alert) -> FeedAlert:
     shared = {name: getattr(alert, name) for name in FeedAlert.__struct_fields__}
-    return FeedAlert(**(shared | {"started_at": round(alert.started_at, 1), "confirmed_by": len(alert.confirmed_by)}))
+    at = alert.described_at
+    told = {
+        "started_at": round(alert.started_at, 1),
+        "confirmed_by": len(alert.confirmed_by),
+        "described_at": None if at is None else round(at, 1),
+    }
+    return FeedAlert(**(shared | told))
 
 
 def _incident(incident: Incident) -> FeedIncident:

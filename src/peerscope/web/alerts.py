@@ -14,15 +14,20 @@ from starlette.routing import Route
 
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import FOR_S_MAX, StandingAcknowledgement, StandingSilence
+from peerscope.alerts.orders import FOR_S_MAX, refusal
 from peerscope.alerts.rules import Rule
+from peerscope.alerts.shown import AcknowledgementView, AlertView, ForgottenView, IncidentView, SilenceView
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import MATCHERS_MAX, Severity
+from peerscope.records.identity import PeerId
+from peerscope.views.ages import aged
 from peerscope.web.answers import answer, choice, find_peer, monitor_of, page
 from peerscope.web.bodies import Body
 from peerscope.zones.whole import Headline
 
-STATES = ("firing", "resolved")
+OVER = ("resolved", "forgotten")
+STATES = ("firing", *OVER, "ended")
+"""`ended`: over, be it resolved or forgotten."""
 SEVERITIES = tuple(severity.name.lower() for severity in Severity)
 NO_YES = ("0", "1")
 AUTHOR = "api"
@@ -40,10 +45,10 @@ T = TypeVar("T", bound=Struct)
 N = TypeVar("N", bound=Named)
 
 
-class IncidentDetail(Incident, frozen=True, kw_only=True):
+class IncidentDetail(IncidentView, frozen=True, kw_only=True):
     """One incident, with its alerts."""
 
-    members: tuple[Alert, ...]
+    members: tuple[AlertView, ...]
     """By beginning."""
 
 
@@ -66,8 +71,19 @@ class AcknowledgementOrder(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=160)] = ""
 
 
+class ForgetOrder(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which peer is gone for good."""
+
+    peer: Annotated[str, Meta(min_length=1, max_length=64)]
+    """Its id; any unambiguous beginning will do."""
+    force: bool = False
+    """Also if it is alive: then its next record brings it back."""
+    author: Annotated[str, Meta(min_length=1, max_length=64)] = AUTHOR
+    reason: Annotated[str, Meta(max_length=160)] = ""
+
+
 class Lifted(Struct, frozen=True):
-    """A silence that holds no more."""
+    """An order that holds no more."""
 
     id: str
     lifted: bool
@@ -75,32 +91,33 @@ class Lifted(Struct, frozen=True):
 
 
 async def alerts(request: Request) -> Response:
-    """Active alerts of the whole network, by id; with `all=1` or `state=resolved` also what ended within a day."""
+    """Active alerts of the whole network, by id; with `all=1` or another `state` also what ended within a day."""
     query = request.query_params
     everything, state = choice(request, "all", NO_YES) == "1", choice(request, "state", STATES)
     severity = choice(request, "severity", SEVERITIES)
     peer = find_peer(request, query["peer"]).hex() if "peer" in query else None
     found = [
         one
-        for one in monitor_of(request).alerts(active_only=not everything and state != "resolved")
-        if state in (None, one.state)
+        for one in monitor_of(request).alerts(active_only=not everything and state in (None, "firing"))
+        if (state in (None, one.state) or (state == "ended" and one.state in OVER))
         and severity in (None, one.severity)
         and peer in (None, one.peer_id)
         and all(query.get(field) in (None, getattr(one, field)) for field in ("type", "rule", "region"))
     ]
-    return page(request, sorted(found, key=lambda one: one.id), lambda one: one.id)
+    return page(request, sorted(_aged(request, AlertView, found), key=lambda one: one.id), lambda one: one.id)
 
 
 async def alert(request: Request) -> Response:
     """One alert, active or ended within a day."""
-    return answer(_one(monitor_of(request).alerts(), request.path_params["name"], "alert"))
+    found = _one(monitor_of(request).alerts(), request.path_params["name"], "alert")
+    return answer(aged(AlertView, found, monitor_of(request).moment().wall))
 
 
 async def incidents(request: Request) -> Response:
     """Open incidents, by id; with `all=1` also those that closed within a day."""
     everything = choice(request, "all", NO_YES) == "1"
     found = [one for one in monitor_of(request).incidents() if everything or one.state == "open"]
-    return page(request, sorted(found, key=lambda one: one.id), lambda one: one.id)
+    return page(request, sorted(_aged(request, IncidentView, found), key=lambda one: one.id), lambda one: one.id)
 
 
 async def incident(request: Request) -> Response:
@@ -108,20 +125,28 @@ async def incident(request: Request) -> Response:
     monitor = monitor_of(request)
     found = _one(monitor.incidents(), request.path_params["name"], "incident")
     by_id = {one.id: one for one in monitor.alerts()}
-    fields = {name: getattr(found, name) for name in found.__struct_fields__}
-    return answer(IncidentDetail(**fields, members=tuple(by_id[name] for name in found.alerts if name in by_id)))
+    members = _aged(request, AlertView, (by_id[name] for name in found.alerts if name in by_id))
+    shown = aged(IncidentView, found, monitor.moment().wall)
+    fields = {name: getattr(shown, name) for name in shown.__struct_fields__}
+    return answer(IncidentDetail(**fields, members=tuple(members)))
 
 
 async def silences(request: Request) -> Response:
     """Silences that hold now in the whole network, by id."""
-    return page(request, sorted(monitor_of(request).orders().silences, key=lambda one: one.id), lambda one: one.id)
+    found = _aged(request, SilenceView, monitor_of(request).orders().silences)
+    return page(request, sorted(found, key=lambda one: one.id), lambda one: one.id)
 
 
 async def silence(request: Request) -> Response:
     """Hold back messages about some alerts, in the whole network; they are shown all the same."""
     order = await _read(request, SilenceOrder)
     monitor = monitor_of(request)
-    return _ordered(request, lambda: monitor.silence(order.matchers, order.for_s, order.author, order.reason))
+
+    def made() -> SilenceView:
+        found = monitor.silence(order.matchers, order.for_s, order.author, order.reason)
+        return aged(SilenceView, found, monitor.moment().wall)
+
+    return _ordered(request, made)
 
 
 async def unsilence(request: Request) -> Response:
@@ -134,7 +159,8 @@ async def unsilence(request: Request) -> Response:
 async def acknowledgements(request: Request) -> Response:
     """Who looks after what, by the id of the alert or incident."""
     known = monitor_of(request).orders().acknowledgements
-    return page(request, [known[key] for key in sorted(known)], lambda one: one.key)
+    found = _aged(request, AcknowledgementView, (known[key] for key in sorted(known)))
+    return page(request, found, lambda one: one.key)
 
 
 async def acknowledge(request: Request) -> Response:
@@ -147,12 +173,50 @@ async def acknowledge(request: Request) -> Response:
     beyond = (line for zone in monitor.zones() for line in zone.headlines)
     active: list[Alert | Incident | Headline] = [*monitor.alerts(active_only=True), *incidents, *beyond]
     found = _one(active, order.key, "active alert or open incident")
-    return _ordered(request, lambda: monitor.acknowledge(found.id, order.author, order.reason))
+
+    def made() -> AcknowledgementView:
+        known = monitor.acknowledge(found.id, order.author, order.reason)
+        return aged(AcknowledgementView, known, monitor.moment().wall)
+
+    return _ordered(request, made)
+
+
+async def forgotten(request: Request) -> Response:
+    """Peers that operators declared gone for good and that have not spoken since, by id."""
+    return page(request, _aged(request, ForgottenView, monitor_of(request).orders().forgotten), lambda one: one.id)
+
+
+async def forget(request: Request) -> Response:
+    """Have the whole network forget a peer of our zone until it speaks again. 409 if it is alive, unless forced."""
+    order, monitor = await _read(request, ForgetOrder), monitor_of(request)
+    peer = find_peer(request, order.peer)
+    said = refusal(monitor.moment(), peer, force=order.force)
+    if said is not None:
+        raise HTTPException(409, said)
+
+    def made() -> ForgottenView:
+        known = monitor.forget(peer, order.author, order.reason, force=order.force)
+        return aged(ForgottenView, known, monitor.moment().wall)
+
+    return _ordered(request, made)
+
+
+async def remember(request: Request) -> Response:
+    """Take back that a peer is forgotten, at whichever peer it was ordered."""
+    monitor = monitor_of(request)
+    name = _one(monitor.orders().forgotten, request.path_params["name"], "forgotten peer").id
+    return _ordered(request, lambda: Lifted(name, monitor.remember(PeerId(bytes.fromhex(name)))))
 
 
 async def rules(request: Request) -> Response:
     """The rules of this peer, with what each means and what to look at first."""
     return answer(sorted(monitor_of(request).config.alert_rules(), key=lambda rule: rule.name))
+
+
+def _aged(request: Request, kind: type[T], found: Iterable[Struct]) -> list[T]:
+    """With the age of every time, by our own clock."""
+    wall = monitor_of(request).moment().wall
+    return [aged(kind, one, wall) for one in found]
 
 
 def _one(known: Iterable[N], name: str, what: str) -> N:
@@ -187,6 +251,7 @@ LISTED_BY = {
     "alert": "alerts --all",
     "incident": "incidents --all",
     "silence": "silences",
+    "forgotten peer": "forgotten",
     "active alert or open incident": "alerts",
 }
 """The verb that lists each kind of thing."""
@@ -201,18 +266,24 @@ ROUTES = [
     Route("/api/v1/silences/{name}", unsilence, methods=["DELETE"]),
     Route("/api/v1/acknowledgements", acknowledgements),
     Route("/api/v1/acknowledgements", acknowledge, methods=["POST"]),
+    Route("/api/v1/forgotten", forgotten),
+    Route("/api/v1/forgotten", forget, methods=["POST"]),
+    Route("/api/v1/forgotten/{name}", remember, methods=["DELETE"]),
     Route("/api/v1/rules", rules),
 ]
 ANSWERS: dict[str, Any] = {
-    "/api/v1/alerts": list[Alert],
-    "/api/v1/alerts/{name}": Alert,
-    "/api/v1/incidents": list[Incident],
+    "/api/v1/alerts": list[AlertView],
+    "/api/v1/alerts/{name}": AlertView,
+    "/api/v1/incidents": list[IncidentView],
     "/api/v1/incidents/{name}": IncidentDetail,
-    "/api/v1/silences": list[StandingSilence],
-    "POST /api/v1/silences": StandingSilence,
+    "/api/v1/silences": list[SilenceView],
+    "POST /api/v1/silences": SilenceView,
     "/api/v1/silences/{name}": Lifted,
-    "/api/v1/acknowledgements": list[StandingAcknowledgement],
-    "POST /api/v1/acknowledgements": StandingAcknowledgement,
+    "/api/v1/acknowledgements": list[AcknowledgementView],
+    "POST /api/v1/acknowledgements": AcknowledgementView,
+    "/api/v1/forgotten": list[ForgottenView],
+    "POST /api/v1/forgotten": ForgottenView,
+    "/api/v1/forgotten/{name}": Lifted,
     "/api/v1/rules": list[Rule],
 }
 PARAMETERS: dict[str, tuple[str, ...]] = {
@@ -220,5 +291,10 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "/api/v1/incidents": ("all", "limit", "cursor"),
     "/api/v1/silences": ("limit", "cursor"),
     "/api/v1/acknowledgements": ("limit", "cursor"),
+    "/api/v1/forgotten": ("limit", "cursor"),
 }
-BODIES = {"/api/v1/silences": Body(kind=SilenceOrder), "/api/v1/acknowledgements": Body(kind=AcknowledgementOrder)}
+BODIES = {
+    "/api/v1/silences": Body(kind=SilenceOrder),
+    "/api/v1/acknowledgements": Body(kind=AcknowledgementOrder),
+    "/api/v1/forgotten": Body(kind=ForgetOrder),
+}

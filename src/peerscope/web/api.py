@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from peerscope.alerts.model import Alert
+from peerscope.alerts.shown import AlertView
 from peerscope.outlook import SelfView
+from peerscope.views.ages import aged
 from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import Hearsay, PeerView
 from peerscope.views.proof import EvidenceView, evidence_view
@@ -40,7 +41,7 @@ class PeerDetail(PeerView, frozen=True):
     """One peer, with its last hour."""
 
     history: tuple[Change, ...] = ()
-    alerts: tuple[Alert, ...] = ()
+    alerts: tuple[AlertView, ...] = ()
     """About this peer: the active ones first, then what ended within a day."""
     hearsay: Hearsay | None = None
     """Who says so, of a peer of another zone; history and alerts of it are not known here. null for our own zone."""
@@ -86,7 +87,8 @@ async def peer(request: Request) -> Response:
     if isinstance(found, Elsewhere):
         return answer(PeerDetail(**asdict(found.view()), hearsay=found.hearsay()))
     view = monitor.peer_view(found)
-    about = tuple(alert for alert in monitor.alerts() if alert.peer_id == view.peer_id)
+    wall = monitor.moment().wall
+    about = tuple(aged(AlertView, alert, wall) for alert in monitor.alerts() if alert.peer_id == view.peer_id)
     return answer(PeerDetail(**asdict(view), history=monitor.history(found), alerts=about))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from peerscope.addresses import split_address
+from peerscope.config import WebConfig
 from peerscope.errors import ConfigError
 from peerscope.export.discovery import scraped_as
 from peerscope.outlook import Outlook
@@ -85,8 +87,8 @@ class WebServer:
     def __init__(self, monitor: Outlook) -> None:
         """Take the port at once, so that a taken one is told before anything starts. Raises `ConfigError`."""
         web = monitor.config.web
-        self._tls = monitor.tls = TlsFiles(web.tls_cert, web.tls_key) if web.tls_cert else None
-        host, port = split_address(web.listen, "web.listen")
+        self._tls, host, port = _prepared(web)
+        monitor.tls = self._tls
         self._socket = _listen(host, port)
         port = self._socket.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
@@ -112,6 +114,22 @@ class WebServer:
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
             self._socket.close()
+
+
+def rehearse(web: WebConfig) -> None:
+    """Refuse the settings that a `WebServer` would refuse; a port that is taken is no matter. Raises `ConfigError`."""
+    _, host, port = _prepared(web)
+    try:
+        _listen(host, port).close()
+    except ConfigError as error:
+        cause = error.__context__
+        if not (isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE):
+            raise
+
+
+def _prepared(web: WebConfig) -> tuple[TlsFiles | None, str, int]:
+    tls = TlsFiles(web.tls_cert, web.tls_key) if web.tls_cert else None
+    return tls, *split_address(web.listen, "web.listen")
 
 
 def _listen(host: str, port: int) -> socket.socket:

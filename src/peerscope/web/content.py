@@ -19,7 +19,6 @@ from peerscope.records.identity import PeerId
 from peerscope.views.health import NetworkHealth, network_health
 from peerscope.views.links import Link
 from peerscope.views.moment import Moment
-from peerscope.views.peers import status
 from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.topology import Topology
 from peerscope.views.trends import Trends
@@ -28,7 +27,8 @@ from peerscope.web.alert_content import FeedAlert, Trouble, active, trouble
 END_HEX = 16
 """Digits of an id that name an end of a link, as the records themselves do."""
 REGIONS_S = 2.0
-"""Regions and trends move slowly and cost most: they are looked at no more often than this."""
+"""Regions and trends cost most: they are looked at no more often than this while every status stays the same. Their
+counts never contradict those of the header."""
 
 
 class FeedPeer(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -49,8 +49,11 @@ class FeedPeer(Struct, frozen=True, gc=False, omit_defaults=True):
     heard_at: float | None = None
     """When its last report was issued, Unix seconds by our clock."""
     started_at: float | None = None
+    """By our clock; None of a peer that is gone, or has no fresh report."""
     accused_by: int = 0
     observers: int = 0
+    gone_since: float | None = None
+    """When a peer that is gone was last heard, or said goodbye."""
 
 
 class FeedLink(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -125,6 +128,7 @@ class Painter:
         self._map = Map((), (), ())
         self._slow: tuple[tuple[FeedRegion, ...], Trends] | None = None
         self._slow_at = 0.0
+        self._slow_of: dict[PeerId, str] = {}
 
     def look(self) -> Picture:
         """The network now."""
@@ -132,8 +136,9 @@ class Painter:
         topology, links, config = outlook.topology(), outlook.mesh_links(), outlook.config
         if topology is not self._topology:
             self._follow(topology)
-        if self._slow is None or not 0 <= moment.now - self._slow_at < REGIONS_S:
-            self._slow_at = moment.now
+        is_old = not 0 <= moment.now - self._slow_at < REGIONS_S
+        if self._slow is None or is_old or self._slow_of != moment.statuses:
+            self._slow_at, self._slow_of = moment.now, moment.statuses
             regions = region_health(moment, config.regions, config.links.rings, links)
             self._slow = tuple(map(_region, regions)), outlook.tally.day.trends(moment.wall)
         alerts = outlook.alerts(active_only=True)
@@ -206,11 +211,12 @@ def _sometimes(picture: Picture) -> dict[str, Any]:
 
 def _peer(moment: Moment, peer: PeerId) -> FeedPeer:
     profile, weighed, place = moment.profiles[peer], moment.evidence[peer], moment.places[peer]
-    report, age_s = moment.fresh_reports[peer], moment.age_s(peer)
-    rtts = [link.rtt_us for link in report.links if link.rtt_us is not None] if report else []
+    links, age_s = moment.living_links(peer), moment.age_s(peer)
+    uptime_s, gone_age_s = moment.uptime_s(peer), moment.gone_age_s(peer)
+    rtts = [link.rtt_us for link in links if link.rtt_us is not None]
     return FeedPeer(
         peer_id=peer.hex(),
-        status=status(moment, peer),
+        status=moment.statuses[peer],
         verdict=weighed.verdict.value,
         version=profile.version,
         region=place.region,
@@ -218,11 +224,12 @@ def _peer(moment: Moment, peer: PeerId) -> FeedPeer:
         node=profile.node,
         address=profile.addresses[0] if profile.addresses else None,
         rtt_s=_seen(median(rtts) / 1e6) if rtts else None,
-        links=len(report.links) if report else 0,
+        links=len(links),
         heard_at=None if age_s is None else round(moment.wall - age_s, 1),
-        started_at=round(profile.started_at_ms / 1000),
+        started_at=None if uptime_s is None else round(moment.wall - uptime_s),
         accused_by=len(weighed.accusations),
         observers=len(weighed.observers),
+        gone_since=None if gone_age_s is None else round(moment.wall - gone_age_s, 1),
     )
 
 

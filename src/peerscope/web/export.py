@@ -10,10 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from peerscope.addresses import is_loopback
 from peerscope.agent import Monitor
-from peerscope.export.discovery import Target, targets
+from peerscope.export.discovery import Target, local_address, targets
 from peerscope.threads import in_thread
 from peerscope.web.answers import answer, monitor_of
+from peerscope.web.guard import PROXY_MARKS
 
 
 async def exposition(request: Request) -> Response:
@@ -34,7 +36,16 @@ async def exposition(request: Request) -> Response:
 async def discovery(request: Request) -> Response:
     """The exporters of all peers that can be reached, for `http_sd_configs` of Prometheus."""
     monitor = monitor_of(request)
-    return answer(targets(monitor.moment(), monitor.config.network.name))
+    is_agent = isinstance(monitor, Monitor)
+    own = local_address(monitor.config.export, monitor.http) if is_agent and _is_on_this_machine(request) else None
+    return answer(targets(monitor.moment(), monitor.config.network.name, own))
+
+
+def _is_on_this_machine(request: Request) -> bool:
+    """A program beside us asks for itself, not a proxy beside us for somebody else."""
+    asker, asked = request.client, request.url.hostname or ""
+    is_direct = not any(mark in request.headers for mark in PROXY_MARKS)
+    return is_direct and asker is not None and is_loopback(asker.host) and is_loopback(asked)
 
 
 ROUTES = [

@@ -31,7 +31,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "description": "Any unambiguous beginning of an id.",
     },
     "all": {"type": "string", "enum": ["0", "1"], "default": "0"},
-    "state": {"type": "string", "enum": ["firing", "resolved"]},
+    "state": {"type": "string", "enum": ["firing", "resolved", "forgotten", "ended"]},
     "severity": {"type": "string", "enum": ["low", "medium", "high", "critical"]},
     "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_MAX},
     "cursor": {"type": "string", "description": "Taken from the Link header of the page before."},

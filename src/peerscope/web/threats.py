@@ -9,7 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from peerscope.threats.anomalies import AnomalyRates
-from peerscope.threats.findings import Finding
+from peerscope.threats.findings import FindingView
+from peerscope.views.ages import aged
 from peerscope.web.answers import answer, monitor_of, page
 
 
@@ -21,7 +22,8 @@ async def threats(request: Request) -> Response:
         for one in sorted(monitor_of(request).threats(), key=lambda one: one.id)
         if query.get("detection") in (None, one.detection) and query.get("severity") in (None, one.severity)
     ]
-    return page(request, found, lambda one: one.id)
+    wall = monitor_of(request).moment().wall
+    return page(request, [aged(FindingView, one, wall) for one in found], lambda one: one.id)
 
 
 async def anomalies(request: Request) -> Response:
@@ -30,5 +32,5 @@ async def anomalies(request: Request) -> Response:
 
 
 ROUTES = [Route("/api/v1/threats", threats), Route("/api/v1/anomalies", anomalies)]
-ANSWERS: dict[str, Any] = {"/api/v1/threats": list[Finding], "/api/v1/anomalies": AnomalyRates}
+ANSWERS: dict[str, Any] = {"/api/v1/threats": list[FindingView], "/api/v1/anomalies": AnomalyRates}
 PARAMETERS: dict[str, tuple[str, ...]] = {"/api/v1/threats": ("detection", "severity", "limit", "cursor")}

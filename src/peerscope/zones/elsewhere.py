@@ -18,7 +18,7 @@ from peerscope.mesh.messages import Opinion
 from peerscope.records.bodies import RATIO_ONE, LinkReading
 from peerscope.records.identity import PeerId
 from peerscope.views.moment import Moment
-from peerscope.views.peers import Hearsay, LinkView, PeerView, peer_view, status
+from peerscope.views.peers import Hearsay, LinkView, PeerView, gone, peer_view, status
 from peerscope.views.proof import EvidenceView, arithmetic
 
 UNKNOWN = "unknown"
@@ -85,6 +85,8 @@ class Elsewhere:
         verdict, opinion, own = self._judgement.verdict, self._judgement.opinion, peer_view(self._moment, self._peer)
         report = self._moment.fresh_report(self._peer)
         is_down = verdict == Verdict.DOWN
+        if is_down:
+            own = gone(own)
         return replace(
             own,
             verdict=verdict,

@@ -43,8 +43,8 @@ def summary(
             latency.add(link.measured_s)
     throughputs: list[int] = []
     for peer in states:
-        report = moment.fresh_reports[peer] if verdicts else None
-        if report is None or report.metrics is None or states[peer] == "down":
+        report = moment.living_reports[peer]
+        if report is None or report.metrics is None:
             continue
         system, performance = report.metrics.system, report.metrics.performance
         if system.cpu is not None:

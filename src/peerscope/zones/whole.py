@@ -13,7 +13,7 @@ from peerscope.records.sketch import Sketch, SketchBody
 from peerscope.records.summary import RegionLine, Summary
 from peerscope.views.aggregates import Distribution, WholeMetrics
 from peerscope.views.health import NetworkHealth
-from peerscope.views.regions import RegionConfig, RegionHealth, RegionStatus
+from peerscope.views.regions import RegionConfig, RegionHealth, assess
 from peerscope.zones.overview import Zone, combined
 
 
@@ -184,28 +184,30 @@ def _grown(region: RegionHealth, lines: list[RegionLine], config: RegionConfig) 
         return region
     total = region.total_peers + sum(line.members for line in lines)
     healthy = region.healthy_peers + sum(line.healthy for line in lines)
+    degraded = region.degraded_peers + sum(line.degraded for line in lines)
     return replace(
         region,
         total_peers=total,
         healthy_peers=healthy,
-        degraded_peers=region.degraded_peers + sum(line.degraded for line in lines),
+        degraded_peers=degraded,
         unhealthy_peers=region.unhealthy_peers + sum(line.unhealthy for line in lines),
         unknown_peers=region.unknown_peers + sum(line.unknown for line in lines),
         down_peers=region.down_peers + sum(line.down for line in lines),
         health_ratio=healthy / total if total else 0.0,
-        status=_status(healthy, total, config),
+        status=_status(healthy, degraded, total, config),
     )
 
 
 def _far(name: str, lines: list[RegionLine], config: RegionConfig, wall: float) -> RegionHealth:
     total, healthy = sum(line.members for line in lines), sum(line.healthy for line in lines)
+    degraded = sum(line.degraded for line in lines)
     return RegionHealth(
         region=name,
         source="declared",
-        status=_status(healthy, total, config),
+        status=_status(healthy, degraded, total, config),
         total_peers=total,
         healthy_peers=healthy,
-        degraded_peers=sum(line.degraded for line in lines),
+        degraded_peers=degraded,
         unhealthy_peers=sum(line.unhealthy for line in lines),
         unknown_peers=sum(line.unknown for line in lines),
         down_peers=sum(line.down for line in lines),
@@ -220,11 +222,10 @@ def _far(name: str, lines: list[RegionLine], config: RegionConfig, wall: float) 
     )
 
 
-def _status(healthy: int, total: int, config: RegionConfig) -> str:
-    ratio = healthy / total if total else 0.0
-    if ratio < config.ratio_critical_below:
-        return RegionStatus.CRITICAL.value
-    return (RegionStatus.DEGRADED if ratio < config.ratio_degraded_below else RegionStatus.HEALTHY).value
+def _status(healthy: int, degraded: int, total: int, config: RegionConfig) -> str:
+    """By the counts alone."""
+    ratio, standing = (healthy / total, (healthy + degraded) / total) if total else (0.0, 0.0)
+    return assess(ratio, standing, None, 0, 0, config).value
 
 
 def _ids(peers: Iterable[PeerId]) -> tuple[str, ...]:

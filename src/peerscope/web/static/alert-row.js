@@ -6,11 +6,13 @@ import { Severity } from "./severities.js";
 import { Glyph } from "./statuses.js";
 import { isPast, now, peers, selected, wall } from "./state.js";
 import { useAnswer } from "./ask.js";
-import { age, dateTime, duration, percent, plain } from "./format.js";
+import { age, dateTime, duration, isNumber, percent, plain } from "./format.js";
 
 const ROWS_STEP = 30;
 const REFRESH_MS = 15_000;
 const EVIDENCE_MAX = 8;
+/** A text that is younger needs no date. */
+const AS_OF_S = 60;
 
 /** Id of the alert whose details are open. */
 const opened = signal(null);
@@ -34,6 +36,12 @@ export function Since({ from, to }) {
   return html`<time title=${dateTime(from)}>${to ? `${duration(to - from)}, ended ${age(wall() - to)} ago` : age(wall() - from)}</time>`;
 }
 
+/** When the numbers of a text were true, where that is a while ago. */
+function AsOf({ at, over }) {
+  void now.value; // ages
+  return isNumber(at) && !over && wall() - at > AS_OF_S ? html` <span title=${dateTime(at)}>(${age(wall() - at)} ago)</span>` : null;
+}
+
 export function AlertRows({ list, isOfPeer }) {
   const shown = signalOf(list.length > 0 ? list[0].id : "");
   return html`<ul class="alerts">${list.slice(0, shown.value).map((alert) => html`<${AlertRow} key=${alert.id} alert=${alert} isOfPeer=${isOfPeer} />`)}</ul>
@@ -51,7 +59,7 @@ function signalOf(first) {
 
 function AlertRow({ alert, isOfPeer }) {
   const isOpen = opened.value === alert.id;
-  const isOver = alert.state === "resolved";
+  const isOver = alert.state === "resolved" || alert.state === "forgotten";
   return html`<li class=${`alert ${alert.state}`} data-testid=${`alert-${alert.id}`} data-state=${alert.state} data-severity=${alert.severity}>
     <div class="line">
       <${Severity} of=${alert.severity} label />
@@ -61,11 +69,13 @@ function AlertRow({ alert, isOfPeer }) {
       ${alert.region && !isOfPeer && html`<span class="muted">${plain(alert.region, 24)}</span>`}
       <span class="filler"></span>
       ${alert.flapping && html`<span class="mark" title="It comes and goes">flapping</span>`}
+      ${alert.clearing && html`<span class="mark" title="Its condition is over; the alert ends when that has lasted">over for now</span>`}
       ${alert.state === "pending" && html`<span class="mark" title="Not yet true for long enough">pending</span>`}
+      ${alert.state === "forgotten" && html`<span class="mark" title="The network has forgotten it: it never came back">forgotten</span>`}
       <${Marks} of=${alert} />
       <span class="muted"><${Since} from=${alert.started_at} to=${isOver ? alert.resolved_at : null} /></span>
     </div>
-    ${alert.description && html`<p class="muted">${plain(alert.description, 240)}</p>`}
+    ${alert.description && html`<p class="muted">${plain(alert.description, 240)}<${AsOf} at=${alert.described_at} over=${isOver} /></p>`}
     ${isOpen && html`<${AlertDetails} alert=${alert} canOrder=${!isOver && !isPast.value} />`}
   </li>`;
 }

@@ -9,7 +9,7 @@ import { Choice, Panel } from "./tabs.js";
 import { Threats } from "./threats.js";
 import { OtherZonesAlerts, useOtherZones } from "./zones.js";
 import { useAnswer } from "./ask.js";
-import { alerts, isPast, live, panel, perStatus, selected, statusFilter, trouble } from "./state.js";
+import { UNWELL, alerts, health, isPast, live, panel, selected, statusFilter, trouble, unwellPeers } from "./state.js";
 import { count, plain } from "./format.js";
 
 const ENDED_MS = 15_000;
@@ -56,20 +56,23 @@ function Active() {
     <${OtherZonesAlerts} zones=${zones} />`;
 }
 
+/** No alert fires. Whether that is a good sign, the counts of the header say. */
 function Quiet({ where }) {
-  const bad = (perStatus.value.down ?? 0) + (perStatus.value.unhealthy ?? 0);
+  const unwell = unwellPeers(health.value);
+  if (unwell === null) return html`<div class="empty" data-testid="quiet" data-well="unknown"><h3>Not known yet</h3>
+    <p>Nothing has come from this peer so far.</p></div>`;
   const show = () => {
     selected.value = null;
-    statusFilter.value = new Set(["down", "unhealthy"]);
+    statusFilter.value = new Set(UNWELL);
   };
-  return html`<div class="empty quiet" data-testid="quiet"><h3><span aria-hidden="true">✓</span> ${isPast.value ? "Nothing was wrong" : "Nothing needs you"}</h3>
-    <p>No alert fires in ${where}${bad > 0
-      ? html`, though <button class="link" onClick=${show}>${bad} ${bad === 1 ? "peer is" : "peers are"} down or unhealthy</button>.`
-      : ", and no peer is down or unhealthy."}</p></div>`;
+  if (unwell > 0) return html`<div class="empty" data-testid="quiet" data-well="no"><h3>${isPast.value ? "No alert fired then" : "No alert fires yet"}</h3>
+    <p>In ${where}: <button class="link" onClick=${show}>${unwell} ${unwell === 1 ? "peer" : "peers"} down or unhealthy</button>.</p></div>`;
+  return html`<div class="empty quiet" data-testid="quiet" data-well="yes"><h3><span aria-hidden="true">✓</span> ${isPast.value ? "Nothing was wrong" : "Nothing needs you"}</h3>
+    <p>No alert fires in ${where}, and no peer is down or unhealthy.</p></div>`;
 }
 
 function Ended() {
-  const { value, error } = useAnswer("alerts?state=resolved&limit=200", ENDED_MS);
+  const { value, error } = useAnswer("alerts?state=ended&limit=200", ENDED_MS);
   const closed = live.trouble.value.incidents.filter(({ state }) => state !== "open");
   if (value === null) return html`<p class="muted">${error ? plain(error.message, 120) : "Loading…"}</p>`;
   if (value.length === 0 && closed.length === 0) return html`<div class="empty small"><h3>Nothing ended within a day</h3>

@@ -41,7 +41,8 @@ export function Evidence({ evidence, verdict }) {
   </div>`;
 }
 
-export function Checks({ checks }) {
+export function Checks({ checks, gone }) {
+  if (gone) return html`<p class="muted">It is gone: what it measured before is under “Over time”.</p>`;
   if (!checks) return html`<p class="muted">Not measured: no fresh report of this peer is known here.</p>`;
   return html`<table class="checks" aria-label="Health checks"><tbody>${CHECKS.filter((name) => name !== "node" || checks.node).map((name) => {
     const check = checks[name];

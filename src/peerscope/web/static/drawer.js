@@ -8,7 +8,7 @@ import { Checks, Evidence, Links, Metrics } from "./details.js";
 import { Series } from "./series.js";
 import { gravestFirst } from "./severities.js";
 import { Glyph } from "./statuses.js";
-import { ageOf, alerts, isPast, me, now, peers, selected, wall } from "./state.js";
+import { ageOf, alerts, isGone, isPast, me, now, peers, selected, wall } from "./state.js";
 import { age, dateTime, duration, plain, signedSeconds } from "./format.js";
 import { get } from "./session.js";
 import { verdictOf, verdictSentence } from "./verdict.js";
@@ -98,19 +98,19 @@ function Sheet({ peer, gone }) {
     <p class="sentence ${verdict}">${verdictSentence(peer)}</p>
     <${Evidence} evidence=${added.evidence} verdict=${verdict} />
     <${PeerAlerts} id=${peer.peer_id} />
-    <h3>Checks${["down", "left", "partitioned"].includes(verdict) && html` <span class="muted">as it last reported</span>`}</h3>
-    ${waiting ? loading : html`<${Checks} checks=${details?.checks} />`}
+    <h3>Checks</h3>
+    ${waiting ? loading : html`<${Checks} checks=${details?.checks} gone=${isGone(peer)} />`}
     <h3>Last hour</h3>
     ${waiting ? loading : html`<${Past} history=${added.history} end=${added.at} />`}
     <h3>Over time</h3>
     <${Series} peer=${peer} />
-    <h3>Links <span class="muted">${details ? details.links.length : peer.links ?? 0}</span></h3>
-    ${waiting ? loading : html`<${Links} links=${details?.links} />`}
+    <h3>Links <span class="muted">${isGone(peer) ? 0 : details ? details.links.length : peer.links ?? 0}</span></h3>
+    ${waiting ? loading : html`<${Links} links=${isGone(peer) ? [] : details?.links} />`}
     <h3>Facts</h3>
     <${Facts} peer=${peer} details=${details} />
     <h3>Metrics</h3>
-    ${waiting ? loading : html`<${Metrics} metrics=${details?.metrics} />
-      ${details?.metrics && !details.metrics.node && html`<p class="muted">No node attached: ${peer.peer_id === me.value?.peer_id
+    ${waiting ? loading : html`<${Metrics} metrics=${isGone(peer) ? null : details?.metrics} />
+      ${!isGone(peer) && details?.metrics && !details.metrics.node && html`<p class="muted">No node attached: ${peer.peer_id === me.value?.peer_id
         ? html`start this agent with <code>--node-source</code>, or let your program post telemetry.`
         : "its operator can attach one with --node-source."}</p>`}`}
     ${added.error && html`<p class="muted">Evidence and history may be missing: ${plain(added.error, 120)}.</p>`}`;
@@ -135,12 +135,18 @@ function Facts({ peer, details }) {
     ["version", plain(peer.version, 40) || "–"],
     ["node", nodeWords(peer.node)],
     ["heard", peer.heard_at === undefined ? "never" : `${age(ageOf(peer))} ago`],
-    ["running", started === null ? "–" : html`<span title=${dateTime(started)}>${duration(wall() - started)}</span>`],
-    ["clock skew", details ? signedSeconds(details.clock_skew_s) : "–"],
+    ["running", runningWords(peer, started)],
+    ["clock skew", details && !isGone(peer) ? signedSeconds(details.clock_skew_s) : "–"],
     ["addresses", addresses.length === 0 ? "–" : html`<ul class="addresses">
       ${addresses.slice(0, 16).map((address) => html`<li key=${address}><code>${plain(address, 90)}</code></li>`)}</ul>`],
   ].filter(Boolean);
   return html`<dl class="pairs">${facts.map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl>`;
+}
+
+/** For how long it runs, or since when no longer. */
+function runningWords(peer, started) {
+  if (isGone(peer)) return html`<span title=${dateTime(peer.gone_since)}>${peer.verdict} since ${age(wall() - peer.gone_since)}</span>`;
+  return started === null ? "–" : html`<span title=${dateTime(started)}>${duration(wall() - started)}</span>`;
 }
 
 /** The region, and who says so where it was not the operator. */

@@ -29,6 +29,7 @@ export function Incident({ incident }) {
       <button class="title" aria-expanded=${String(isOpen)} onClick=${toggle}>${plain(incident.title, 100)}</button>
       <span class="mark">${KINDS[incident.kind] ?? plain(incident.kind, 24)}</span>
       <span class="filler"></span>
+      ${incident.clearing && html`<span class="mark" title="The conditions of all its alerts are over; it closes when that has lasted">over for now</span>`}
       <${Marks} of=${incident} />
       <span class="muted"><${Since} from=${incident.started_at} to=${incident.ended_at} /></span>
     </div>

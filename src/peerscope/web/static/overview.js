@@ -31,7 +31,7 @@ export function Overview() {
       <div data-testid="fact-connectivity" title="Links that stand, of those that should"><dt>connectivity</dt><dd>${percent(totals.connectivity)}</dd></div>
       <div title=${`mean ${latency(totals.average_latency_s)}`}><dt>median RTT</dt>
         <dd>${latency(totals.median_latency_s)} <${Arrow} trend=${trends.value?.average_latency} worse="up" /></dd></div>
-      <div class="wide"><dt>errors</dt><dd>${percent(trends.value?.error_rate?.current)} <${Arrow} trend=${trends.value?.error_rate} worse="up" /></dd></div>
+      <div class="wide" title="Mean of the last hour"><dt>errors, 1 h</dt><dd>${percent(trends.value?.error_rate?.current)} <${Arrow} trend=${trends.value?.error_rate} worse="up" /></dd></div>
       <div class="mine"><dt>this peer</dt><dd><code title=${plain(mine?.peer_id)}>${mine ? plain(mine.peer_id, 65).slice(0, 10) : "–"}</code>
         ${mine?.region && html` <span class="muted" title=${plain(mine.region)}>${plain(mine.region, 16)}</span>`}</dd></div>
     </dl>

@@ -143,6 +143,11 @@ export function ageOf(peer) {
   return isNumber(peer.heard_at) ? Math.max(0, wall() - peer.heard_at) : null;
 }
 
+/** A peer that is down or left: it has an age, and no value. */
+export function isGone(peer) {
+  return isNumber(peer.gone_since);
+}
+
 /** Everything that stands on the map by `ref`: peers, and those that only links tell of. */
 export const nodes = computed(() => {
   const found = new Map();
@@ -227,6 +232,14 @@ export const matching = computed(() => {
 function describes(peer, words) {
   const text = `${peer.peer_id} ${peer.place} ${peer.status} ${peer.verdict} ${peer.version} ${peer.node ?? ""} ${peer.address ?? ""}`;
   return words.split(/\s+/).every((word) => text.toLowerCase().includes(word));
+}
+
+/** Statuses of peers that need somebody. */
+export const UNWELL = ["down", "unhealthy"];
+
+/** How many peers need somebody by the counts that the header shows; null where these are not known. */
+export function unwellPeers(counts) {
+  return counts === null ? null : UNWELL.reduce((sum, status) => sum + (counts[`${status}_peers`] ?? 0), 0);
 }
 
 export const perStatus = computed(() => {

@@ -64,7 +64,8 @@ function Routes() {
         <thead><tr><th scope="col">Route</th><th scope="col">Layer</th><th scope="col" class="number">Messages</th>
           <th scope="col" class="number">p50</th><th scope="col" class="number">p95</th><th scope="col" class="number">p99</th><th scope="col" class="number">Lost</th></tr></thead>
         <tbody>${rows.slice(0, ROUTES_MAX).map((route) => html`<tr key=${`${route.layer} ${route.route}`}>
-          <td class="route">${route.via.map((stop, i) => html`${i > 0 && html`<i aria-hidden="true"> › </i>`}<span>${plain(stop, 24)}</span>`)}</td>
+          <td class="route">${route.via.map((stop, i) => html`${i > 0 && html`<i aria-hidden="true"> › </i>`}<span>${plain(stop, 24)}</span>`)}${
+            route.gone?.length > 0 && html` <span class="muted">(${route.gone.map((stop) => plain(stop, 24)).join(", ")} gone)</span>`}</td>
           <td>${plain(route.layer, 16)}</td><td class="number">${count(route.delivered)}</td>
           <td class="number">${latency(route.p50_s)}</td><td class="number">${latency(route.p95_s)}</td><td class="number">${latency(route.p99_s)}</td>
           <td class="number">${count(route.undelivered)}</td></tr>`)}</tbody></table></div>

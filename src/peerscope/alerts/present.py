@@ -1,0 +1,105 @@
+"""What alerts are about, as it is now.
+
+A statement of an alert carries the numbers of the moment at which it was written, and it stands on after its condition
+is over, until that has lasted (`clear_for_s`). Beside counts of now, its text would contradict them. So the text of an
+alert about the network is written anew from the very evidence that those counts come from; where the condition is over,
+it says so. Alerts that peers state of themselves keep their words, and when these were true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from peerscope.alerts.groups import PREFIX
+from peerscope.alerts.model import Alert
+from peerscope.alerts.rules import Rule
+from peerscope.alerts.signals import accusers, accusers_of_all, counted, lost_together, missed
+from peerscope.mesh.evidence import Verdict
+from peerscope.records.identity import PEER_REF_BYTES, PeerId, PeerRef, short
+from peerscope.views.moment import Moment
+from peerscope.views.regions import RegionHealth, RegionStatus
+
+Regions = Callable[[], Sequence[RegionHealth]]
+
+
+def as_it_is(alerts: Iterable[Alert], moment: Moment, rules: Mapping[str, Rule], regions: Regions) -> list[Alert]:
+    """The same alerts, those about the network with what is so now. `regions`: asked only for an alert about one."""
+    told = []
+    for alert in alerts:
+        rule = rules.get(alert.rule)
+        tell = TELLERS.get(rule.signal) if rule is not None and alert.state == "firing" else None
+        if rule is None or tell is None:
+            told.append(alert)
+            continue
+        now = tell(moment, alert.id.removeprefix(f"{alert.rule}-"), regions)
+        text = now.text
+        if now.is_over:
+            text = f"over for now; the alert ends once that has lasted {rule.clear_for_s:g} s" + (text and f": {text}")
+        if text:
+            confirmed = alert.confirmed_by if now.confirmed_by is None else now.confirmed_by
+            alert = replace(alert, description=text, clearing=now.is_over, described_at=None, confirmed_by=confirmed)
+        told.append(alert)
+    return told
+
+
+class Present(Struct, frozen=True):
+    """How it is with what an alert is about."""
+
+    text: str = ""
+    """Empty where nothing is known here."""
+    is_over: bool = False
+    """Its condition does not hold now."""
+    confirmed_by: tuple[str, ...] | None = None
+    """Full ids of the observers on whose word it rests now; None where these stay as they were stated."""
+
+
+def _peer_down(moment: Moment, subject: str, _: Regions) -> Present:
+    peer = _peer(moment, subject)
+    if peer is None:
+        return Present()
+    found = moment.evidence[peer]
+    is_over = found.verdict not in (Verdict.DOWN, Verdict.PARTITIONED)
+    if not found.accusing:  # with others of its group it can be lost without a word against itself
+        return Present(is_over=True) if is_over else Present(f"{short(peer)} fell silent together with others")
+    return Present(missed(found, peer), is_over, confirmed_by=_ids(accusers(found)))
+
+
+def _partition(moment: Moment, subject: str, _: Regions) -> Present:
+    groups, peer = moment.partitions, _peer(moment, subject.removeprefix(PREFIX))
+    # A group keeps its name when the peer that it is named after is back.
+    group = next((group for group in groups if peer in group.peers), groups[0] if len(groups) == 1 else None)
+    if group is None:
+        return Present(is_over=not groups and peer is not None)
+    confirmed = accusers_of_all(group.peers, moment.evidence)
+    return Present(lost_together(len(group.peers)), confirmed_by=_ids(confirmed))
+
+
+def _region(_: Moment, subject: str, regions: Regions) -> Present:
+    health = next((one for one in regions() if one.region == subject), None)
+    if health is None:
+        return Present(is_over=True)  # all its peers left, or are forgotten
+    return Present(counted(health), health.status != RegionStatus.CRITICAL)
+
+
+TELLERS: dict[str, Callable[[Moment, str, Regions], Present]] = {
+    "peer_down": _peer_down,
+    "partition": _partition,
+    "region_critical": _region,
+}
+"""By signal: those that speak of counts and verdicts of others."""
+
+
+def _peer(moment: Moment, subject: str) -> PeerId | None:
+    try:
+        name = bytes.fromhex(subject)
+    except ValueError:
+        return None
+    peer = moment.ledger.find(PeerRef(name)) if len(name) == PEER_REF_BYTES else None
+    return peer if peer in moment.profiles else None
+
+
+def _ids(peers: Iterable[PeerId]) -> tuple[str, ...]:
+    return tuple(peer.hex() for peer in peers)

@@ -1,0 +1,3 @@
+"""The command line as a function, to ask networks that are only simulated."""
+
+from command_line import peerscope as peerscope
