@@ -22,6 +22,7 @@ from peerscope.alerts.surroundings import labels_with_version
 from peerscope.asking import Asking
 from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle
+from peerscope.clock import monotonic
 from peerscope.config import Config
 from peerscope.credentials import CredentialFiles
 from peerscope.endings import EndingLog, of_membership, of_silences
@@ -94,7 +95,7 @@ class Monitor(Outlook):
         self._ending_log = EndingLog()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
-        self._started_at = time.monotonic()
+        self._started_at = monotonic()
         self.vigil: Vigil
         """What threatens this peer and the network; from `start` on."""
         self._bootstrap: Bootstrap
@@ -127,7 +128,7 @@ class Monitor(Outlook):
             raise
         self._failed = asyncio.get_running_loop().create_future()
         rng = random.Random(secrets.randbits(128))
-        now = time.monotonic()
+        now = monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
         self.traffic = Traffic(peer.me, self.moment, peer.watch.ahead_s)
         self.vigil = Vigil(self.config.threats, peer, self.moment, self.node, self.alerting, self.looks)
@@ -198,7 +199,7 @@ class Monitor(Outlook):
 
     def clock(self) -> tuple[float, float]:
         """Monotonic seconds now, and what turns them into Unix seconds."""
-        now = time.monotonic()
+        now = monotonic()
         return now, time.time() - now
 
     def alert_rules(self) -> Mapping[str, Rule]:
@@ -260,14 +261,14 @@ class Monitor(Outlook):
             region=place.region,
             region_source=place.source,
             version=__version__,
-            uptime_s=time.monotonic() - self._started_at,
+            uptime_s=monotonic() - self._started_at,
             node=self.node.name,
             http=self.http,
             addresses=self._transport.addresses,
             refused=dict(self.peer.refused + self._transport.counters),
             keeps_history=self.config.history.enabled,
             relay=self._relay_state(),
-            shared_key=self.peer.lives.running(time.monotonic()),
+            shared_key=self.peer.lives.running(monotonic()),
             remote_write=self.exports.standing(),
         )
 
@@ -341,10 +342,10 @@ class Monitor(Outlook):
 
     async def _read_clock(self) -> None:
         """Tell the core when the wall clock moves against the monotonic one."""
-        told = time.time() - time.monotonic()
+        told = time.time() - monotonic()
         while True:
             await asyncio.sleep(1.0)
-            offset_s = time.time() - time.monotonic()
+            offset_s = time.time() - monotonic()
             if abs(offset_s - told) > CLOCK_STEP_S:
                 told = offset_s
                 self._driver.feed(WallClock(offset_s))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Sequence
 
 from peerscope.alerts.board import Board
@@ -15,6 +14,7 @@ from peerscope.alerts.model import Alert
 from peerscope.alerts.own import Own, own_state
 from peerscope.alerts.rules import Rule
 from peerscope.chronicle import Chronicle
+from peerscope.clock import monotonic
 from peerscope.history.recorder import Recorder
 from peerscope.looks import Looks
 from peerscope.pace import Pace
@@ -102,7 +102,7 @@ class Alerting:
         """Say at once which messages to people this peer has sent."""
         if self.engine is not None and self._driver is not None:
             self.engine.notices = list(notices)
-            said = self.engine.record(time.monotonic())
+            said = self.engine.record(monotonic())
             if said is not None:
                 self._driver.feed(said)
 
@@ -140,11 +140,11 @@ class Alerting:
             )
 
     def _correlate(self, moment: Moment) -> None:
-        if time.monotonic() < self._correlate_at:
+        if monotonic() < self._correlate_at:
             return
         with self._correlating.looking():
             changed = self.correlation.update(moment, self._links, self.board.alerts())
-        self._correlate_at = time.monotonic() + self._correlating.wait_s(0.0)
+        self._correlate_at = monotonic() + self._correlating.wait_s(0.0)
         for incident in changed:
             self._chronicle.tell(
                 "incident",
@@ -162,7 +162,7 @@ class Alerting:
             )
 
     def _own(self, driver: Driver, traffic: Traffic, recorder: Recorder | None) -> Own:
-        now = time.monotonic()
+        now = monotonic()
         if now >= self._routes_at + ROUTES_S:
             self._routes_at = now
             self._routes = tuple(

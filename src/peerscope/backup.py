@@ -2,10 +2,11 @@
 
 The file is a tar archive whose first member lists the others with their lengths and hashes. It holds the identity key:
 whoever has it can speak as this peer. Taken while the agent runs it is consistent: SQLite copies its own files, all
-others are replaced whole by whoever writes them.
+others are replaced whole by whoever writes them. Symbolic links to files are followed: a key or settings may lie
+elsewhere, as secrets of Kubernetes do. The archive is read back before it counts as one.
 
-What waits for a receiver of remote write is left out, since it would be sent by two. So are the lock and whatever is
-about to be renamed.
+What waits for a receiver of remote write is left out, since it would be sent by two. So are the lock, damaged files
+that were put aside, and whatever is about to be renamed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sqlite3
 import stat
 import tarfile
@@ -27,6 +29,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope import __version__
+from peerscope.damage import MARK
 from peerscope.errors import ConfigError
 from peerscope.history.schema import FILE as HISTORY_FILE
 from peerscope.records.identity import Identity, short
@@ -38,12 +41,14 @@ CONTENTS_BYTES_MAX = 64 * 1024
 FILE_BYTES_MAX = 16 * 1024 * 1024 * 1024
 CHUNK_BYTES = 1024 * 1024
 LEFT_OUT = (LOCK_FILE, f"{HISTORY_FILE}-wal", f"{HISTORY_FILE}-shm", f"{HISTORY_FILE}-journal")
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 
 class Member(Struct, frozen=True):
     """One file of the state directory."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
+    name: Annotated[str, Meta(pattern=_NAME.pattern)]
     bytes: Annotated[int, Meta(ge=0, le=FILE_BYTES_MAX)]
     sha256: str
 
@@ -63,7 +68,7 @@ def backup(state: Path, place: Path) -> Contents:
     """Write everything to a new file with mode 0600. Raises `ConfigError`; then no file is left."""
     peer = Identity(read_key(state / KEY_FILE, "there is nothing to back up")).peer_id
     try:
-        handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        handle = os.open(place, _NEW_FILE, 0o600)
     except FileExistsError:
         raise ConfigError(f"{place} is there already; name a new file") from None
     except OSError as error:
@@ -80,9 +85,11 @@ def backup(state: Path, place: Path) -> Contents:
                         _add(archive, copy.name, source, copy.stat().st_size)
             file.flush()
             os.fsync(file.fileno())
+        if _unpacked(place, None) != contents:
+            raise ConfigError("what was written does not come back")
     except BaseException as error:
         place.unlink(missing_ok=True)
-        if isinstance(error, OSError | sqlite3.Error):
+        if isinstance(error, OSError | sqlite3.Error | ConfigError):
             raise ConfigError(f"the backup failed: {error}; nothing was kept") from None
         raise
     return contents
@@ -117,12 +124,16 @@ def restore(place: Path, state: Path, *, force: bool = False) -> Contents:
 def _copies(state: Path, scratch: Path) -> list[Path]:
     found: list[Path] = []
     for source in sorted(state.iterdir()):
-        if source.name in LEFT_OUT or source.suffix == ".new" or source.name.startswith("."):
+        if source.name in LEFT_OUT or source.suffix == ".new" or source.name.startswith(".") or MARK in source.name:
             continue
         copy = scratch / source.name
+        if source.is_symlink() and not source.exists():
+            raise ConfigError(f"{source} is a symbolic link that leads nowhere; mend it or remove it")
         with contextlib.suppress(FileNotFoundError):  # replaced or dropped under our hands
-            if not stat.S_ISREG(source.lstat().st_mode):
+            if not stat.S_ISREG(source.stat().st_mode):
                 continue
+            if _NAME.fullmatch(source.name) is None:
+                raise ConfigError(f"{source} has a name that no file of an agent has; move it elsewhere")
             if source.name == HISTORY_FILE:
                 with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as db:
                     with closing(sqlite3.connect(copy)) as other:
@@ -139,8 +150,9 @@ def _add(archive: tarfile.TarFile, name: str, source: io.BufferedIOBase, length:
     archive.addfile(member, source)
 
 
-def _unpacked(place: Path, scratch: Path) -> Contents:
-    """Everything in the archive, checked against its list. What the archive says of paths and rights is not heeded."""
+def _unpacked(place: Path, scratch: Path | None) -> Contents:
+    """Everything in the archive, checked against its list; without `scratch` only checked. What the archive says of
+    paths and rights is not heeded."""
     try:
         with tarfile.open(place, "r:") as archive:
             contents = _contents(archive, place)
@@ -170,13 +182,14 @@ def _contents(archive: tarfile.TarFile, place: Path) -> Contents:
     return contents
 
 
-def _extract(archive: tarfile.TarFile, member: Member, scratch: Path, place: Path) -> None:
+def _extract(archive: tarfile.TarFile, member: Member, scratch: Path | None, place: Path) -> None:
     found = archive.next()
     source = archive.extractfile(found) if found is not None and found.isfile() else None
     if source is None or found is None or (found.name, found.size) != (member.name, member.bytes):
         raise ConfigError(f"{place} is damaged: {member.name} is not where it should be")
     hashed = sha256()
-    with os.fdopen(os.open(scratch / member.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy:
+    target = Path(os.devnull) if scratch is None else scratch / member.name
+    with os.fdopen(os.open(target, os.O_WRONLY if scratch is None else _NEW_FILE, 0o600), "wb") as copy:
         while chunk := source.read(CHUNK_BYTES):
             hashed.update(chunk)
             copy.write(chunk)

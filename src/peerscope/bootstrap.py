@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Callable, Mapping
 from math import inf
 
+from peerscope.clock import monotonic
 from peerscope.mesh.events import Join
 from peerscope.mesh.peer import Peer
 from peerscope.mesh.zones import WHOLE
@@ -48,12 +48,12 @@ class Bootstrap:
 
     def first(self) -> list[Join]:
         """Everybody to dial at the start."""
-        self._again_at = time.monotonic() + AGAIN_S
+        self._again_at = monotonic() + AGAIN_S
         return [Join(*start) for start in self._starts.items()] + self._some_remembered()
 
     def look(self, peer: Peer, tell: Callable[..., None]) -> list[Join]:
         """Call now and then: more peers to dial while alone. Tells of tickets whose peer did not answer, each once."""
-        for known in sorted(peer.neighbourhood.unreached(time.monotonic()) & set(self._tickets)):
+        for known in sorted(peer.neighbourhood.unreached(monotonic()) & set(self._tickets)):
             addresses, refusal = self._tickets.pop(known).places, peer.neighbourhood.turned_away.get(known)
             where = f"peer {short(known)} of peer.join", ", ".join(addresses)
             if refusal is None:
@@ -62,7 +62,7 @@ class Bootstrap:
                 wish = "is [network] the same here and there?"
                 log.warning("%s at %s refuses us: %s; %s Still trying", *where, refusal, wish)
             tell("unreached", peer_id=known.hex(), addresses=addresses, refusal=refusal)
-        if time.monotonic() - self._kept_at >= KEEP_S:
+        if monotonic() - self._kept_at >= KEEP_S:
             self.keep(peer)
         return self._missing(peer) + ([] if peer.watch.up() else self._some_remembered())
 
@@ -75,7 +75,7 @@ class Bootstrap:
         if not known or (known == self._kept and zone == self.zone):  # one that has lost everybody keeps those it knew
             return
         is_moved = zone != self.zone
-        self._kept, self.zone, self._kept_at = known, zone, time.monotonic()
+        self._kept, self.zone, self._kept_at = known, zone, monotonic()
         try:
             self._state.remember(known)
             if is_moved:
@@ -89,9 +89,9 @@ class Bootstrap:
         A network whose peers have all moved finds itself again by their names, and through nobody else. In a network of
         zones a peer that we do not know may be well, and live in another zone: there we look again once we are alone.
         """
-        if time.monotonic() < self._again_at:
+        if monotonic() < self._again_at:
             return []
-        self._again_at = time.monotonic() + AGAIN_S
+        self._again_at = monotonic() + AGAIN_S
         is_alone, is_whole = not peer.watch.up(), peer.borders.zone == WHOLE
         return [
             Join(known, addresses)

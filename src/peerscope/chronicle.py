@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from peerscope.clock import monotonic
 from peerscope.looks import Looks
 from peerscope.mesh.events import Effect, Forgotten, KeyShared, LinkChanged, Stored
 from peerscope.pace import Pace
@@ -108,7 +109,7 @@ class Chronicle:
         reviewing, again_at = Pace(), 0.0
         try:
             while True:
-                now = time.monotonic()
+                now = monotonic()
                 with self._looks.at("the review of peers"), reviewing.looking():
                     if self._is_stirred or now >= again_at:
                         self._is_stirred = not self._verdicts.is_calm  # then time alone brings news
@@ -173,5 +174,5 @@ class Chronicle:
 
     def _note_regions(self) -> None:
         self.regions = self._look_at_regions()
-        for change in self._regions.update(self.regions, time.monotonic()):
+        for change in self._regions.update(self.regions, monotonic()):
             self.tell("region", **msgspec.structs.asdict(change))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import logging
 import os
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from random import Random
 import msgspec
 
 from peerscope.alerts.endings import issue_command
+from peerscope.damage import put_damaged_aside
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.mesh.admission import Admission, NetworkConfig
 from peerscope.mesh.events import Credentials
@@ -54,16 +56,24 @@ def papers(place: Path) -> list[Certificate | Revocation]:
         raise ConfigError(f"{place}: not a text file of `peerscope admit`") from None
     found: list[Certificate | Revocation] = []
     for number, line in enumerate(lines, 1):
-        head, _, text = line.strip().partition(" ")
-        if not head or head.startswith("#"):
-            continue
         try:
-            found.append(msgspec.msgpack.decode(base64.b64decode(text, validate=True), type=HEADS[head]))
-        except (KeyError, binascii.Error, msgspec.MsgspecError, ValueError):
+            found += _papers_of_line(line)
+        except ValueError:
             raise ConfigError(
                 f"{place}: line {number} is no certificate and no revocation of `peerscope admit`"
             ) from None
     return found
+
+
+def _papers_of_line(line: str) -> list[Certificate | Revocation]:
+    """The one of a line; none of an empty line or a comment. Raises ValueError."""
+    head, _, text = line.strip().partition(" ")
+    if not head or head.startswith("#"):
+        return []
+    try:
+        return [msgspec.msgpack.decode(base64.b64decode(text, validate=True), type=HEADS[head])]
+    except (KeyError, binascii.Error, msgspec.MsgspecError) as error:
+        raise ValueError(str(error)) from None
 
 
 def _papers_of(key: str, place: Path) -> list[Certificate | Revocation]:
@@ -89,8 +99,7 @@ class CredentialFiles:
     def first(self, wall_ms: int) -> Credentials:
         """What the files say at the start. Raises `ConfigError` where a member would refuse us for it."""
         told = [one for place in self._revocations for one in _papers_of("network.revocation_file", place)]
-        learnt = papers(self._learnt) if self._learnt.exists() else []
-        revocations = [one for one in told + learnt if isinstance(one, Revocation)]
+        revocations = [one for one in told + self._learnt_papers() if isinstance(one, Revocation)]
         certificate = None if self._certificate is None else self._ours(self._certificate)
         self._changed()
         found = Credentials(certificate, tuple(revocations))
@@ -119,6 +128,29 @@ class CredentialFiles:
         """The certificate in our file that lasts longest, good or not. Raises `ConfigError`."""
         assert self._certificate is not None
         return self._ours(self._certificate)
+
+    def _learnt_papers(self) -> list[Certificate | Revocation]:
+        """What others taught us in earlier lives; of a damaged file, which is put aside, what is whole."""
+        if not self._learnt.exists():
+            return []
+        try:
+            return papers(self._learnt)
+        except ConfigError as error:
+            try:
+                with self._learnt.open("rb") as file:
+                    lines = file.read(FILE_BYTES_MAX).decode("ascii", "replace").splitlines()
+            except OSError:
+                raise error from None
+            whole = []
+            for line in lines:
+                with contextlib.suppress(ValueError):
+                    whole += _papers_of_line(line)
+            loss = f"{len(whole)} of its {len(lines)} lines still hold, members repeat the others"
+            reason = str(error).removeprefix(f"{self._learnt}: ")
+            if put_damaged_aside(self._learnt, reason, loss) is not None:
+                self._kept = None
+                self._keep(one for one in whole if isinstance(one, Revocation))  # the next start must know them too
+            return whole
 
     def _ours(self, place: Path) -> Certificate:
         found = [one for one in _papers_of("network.certificate_file", place) if isinstance(one, Certificate)]

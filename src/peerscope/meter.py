@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
+from peerscope.clock import monotonic
 from peerscope.looks import Looks
 from peerscope.mesh.checks import quantised
 from peerscope.mesh.events import Measured
@@ -53,7 +53,7 @@ class Meter:
         self._anomaly_ratio = anomaly_ratio
         self._looks = looks or Looks()
         self._process = OwnProcess()
-        self._at = time.monotonic()
+        self._at = monotonic()
         self._traffic = self._count()
         self._reading: Reading | None = None
         self._read_at = self._at
@@ -70,7 +70,7 @@ class Meter:
     async def measure(self) -> Measured:
         """Everything since the last call, or the start."""
         checks, system = await self._host.measure()
-        before_at, self._at = self._at, time.monotonic()
+        before_at, self._at = self._at, monotonic()
         check = self._looks.value("the node's check", self._node.check) if self._node else None
         node, performance = None, self._look_at_mesh(self._at - before_at)
         overlay: tuple[OverlayLink, ...] = ()

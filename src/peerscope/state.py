@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from peerscope.damage import put_damaged_aside
 from peerscope.errors import ConfigError
 from peerscope.mesh.zones import WHOLE
-from peerscope.numerals import whole
 from peerscope.records.identity import PEER_ID_BYTES, Identity, PeerId, short
 from peerscope.records.texts import Name
 
@@ -23,11 +23,13 @@ CONFIG_FILE = "peerscope.toml"
 PEERS_FILE = "peers.json"
 ZONE_FILE = "zone"
 ORDERS_FILE = "orders.json"
+NOTICES_FILE = "notices.json"
 LOCK_FILE = "lock"
 VERSION_FILE = "state-version"
 STATE_VERSION = 1
 """Grows when an older agent would misread or spoil what a newer one left; never for what it merely does not know."""
 SECRET_BYTES = 32
+VERSION_DIGITS_MAX = 9
 
 
 def default_state() -> Path:
@@ -74,6 +76,8 @@ class State:
         try:
             if not any_version:
                 check_state_version(self.path)
+            if (reason := version_damage(self.path)) is not None:
+                put_damaged_aside(self.path / VERSION_FILE, reason, f"taken for version {STATE_VERSION}")
             with contextlib.suppress(OSError):  # of a directory that cannot be written the parts say so themselves
                 _write_version(self.path)
         except ConfigError:
@@ -127,22 +131,25 @@ class State:
         self.keep(PEERS_FILE, json.dumps(known).encode())
 
     def remembered(self) -> dict[PeerId, tuple[str, ...]]:
-        """Peers of earlier lives; nothing where there are none or the file is damaged: it is only a convenience."""
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            known = json.loads((self.path / PEERS_FILE).read_text(encoding="utf-8"))
-            pairs = ((bytes.fromhex(p["peer_id"]), tuple(map(str, p["addresses"]))) for p in known)
-            return {PeerId(peer): addresses for peer, addresses in pairs if len(peer) == PEER_ID_BYTES}
-        return {}
+        """Peers of earlier lives; nothing where there are none. A damaged file is put aside: it is a convenience."""
+        data = self.kept(PEERS_FILE)
+        try:
+            return parse_peers(data) if data is not None else {}
+        except ValueError as error:
+            loss = "no peer is remembered, so only tickets lead to others"
+            put_damaged_aside(self.path / PEERS_FILE, str(error), loss)
+            return {}
 
     def remember_zone(self, zone: str) -> None:
         """Keep the zone that we belong to, for the next start. Raises OSError."""
         self.keep(ZONE_FILE, zone.encode())
 
     def remembered_zone(self) -> str:
-        """The zone of an earlier life; "" where there was none or the file is damaged."""
+        """The zone of an earlier life; "" where there was none. A damaged file is put aside."""
         try:
-            return msgspec.convert((self.kept(ZONE_FILE) or b"").decode(), Name)
-        except (UnicodeDecodeError, msgspec.ValidationError):
+            return parse_zone(self.kept(ZONE_FILE) or b"")
+        except ValueError as error:
+            put_damaged_aside(self.path / ZONE_FILE, str(error), "the network says where this peer belongs")
             return WHOLE
 
     def keep(self, name: str, data: bytes) -> None:
@@ -156,6 +163,9 @@ class State:
         """What was kept under a name; None where there is nothing that can be read."""
         try:
             return (self.path / name).read_bytes()
+        except IsADirectoryError:
+            put_damaged_aside(self.path / name, "it is a directory", "taken for missing")
+            return None
         except OSError:
             return None
 
@@ -169,14 +179,58 @@ def _open_lock(place: Path) -> int:
         return os.open(place, os.O_RDONLY | os.O_CLOEXEC)  # of an earlier life; it can be locked all the same
 
 
+def parse_peers(data: bytes) -> dict[PeerId, tuple[str, ...]]:
+    """What the file of remembered peers says. Raises ValueError."""
+    try:
+        found = msgspec.json.decode(data, type=tuple[_Remembered, ...])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    known = {PeerId(bytes.fromhex(one.peer_id)): one.addresses for one in found}
+    if any(len(peer) != PEER_ID_BYTES for peer in known):
+        raise ValueError(f"a peer id that is not {PEER_ID_BYTES} bytes long")
+    return known
+
+
+def parse_zone(data: bytes) -> str:
+    """What the file of our zone says. Raises ValueError."""
+    try:
+        return msgspec.convert(data.decode(), Name)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+
+
+class _Remembered(msgspec.Struct, frozen=True):
+    """One peer in the file."""
+
+    peer_id: str
+    addresses: tuple[str, ...]
+
+
+def _version_text(path: Path) -> str | None:
+    """What the file of the version says; None where there is none, or it cannot be read."""
+    try:
+        with (path / VERSION_FILE).open("rb") as file:
+            return file.read(64).decode("ascii", "replace").strip()
+    except IsADirectoryError:
+        return "a directory"
+    except OSError:
+        return None
+
+
+def version_damage(path: Path) -> str | None:
+    """What is wrong with the file of the version; None where nothing is, or there is none."""
+    text = _version_text(path)
+    if text is None or (text.isdecimal() and len(text) <= VERSION_DIGITS_MAX):
+        return None
+    return f"{text[:20]!r} is no version"
+
+
 def check_state_version(path: Path) -> None:
     """Raise `ConfigError` if a state directory was written by a later peerscope, which this one could spoil."""
-    try:
-        text = (path / VERSION_FILE).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return  # from before there were versions, or nothing is there
-    version = whole(text)
-    if version is not None and version > STATE_VERSION:
+    text = _version_text(path)
+    if text is None or version_damage(path) is not None:
+        return  # from before there were versions, nothing is there, or damaged
+    if int(text) > STATE_VERSION:
         raise ConfigError(
             f"state directory {path} was written by a later peerscope (state version {text}, this one knows "
             f"{STATE_VERSION}); upgrade, or restore a backup from before with `peerscope restore`"

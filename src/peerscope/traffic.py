@@ -6,13 +6,13 @@ naming regions needs a look at the whole network.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
 
+from peerscope.clock import monotonic
 from peerscope.mesh.events import Delivered, Effect
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.views.ages import aged
@@ -73,7 +73,7 @@ class Traffic:
         me: PeerId,
         moment: Callable[[], Moment],
         ahead_s: Callable[[PeerId], float | None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """`moment`: how to look at the network now; `ahead_s`: how far a peer's clock is ahead of ours."""
         self._clock = clock

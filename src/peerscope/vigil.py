@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 
 from peerscope.alerting import Alerting
 from peerscope.alerts.engine import Findings
+from peerscope.clock import monotonic
 from peerscope.looks import Looks
 from peerscope.mesh.events import Publish
 from peerscope.mesh.peer import Peer
@@ -56,7 +56,7 @@ class Vigil:
         self._alerting = alerting
         self._looks = looks or Looks()
         alerting.detections.append(self.detect)
-        self.threats = Threats(config, load_signatures(config.signatures_file), peer.me, time.monotonic())
+        self.threats = Threats(config, load_signatures(config.signatures_file), peer.me, monotonic())
         self.findings: tuple[Finding, ...] = ()
         """What was found at the last look, the gravest first."""
         self._report: Report | None = None
@@ -65,7 +65,7 @@ class Vigil:
 
     def note(self, event: Event) -> None:
         """Take an event of the node in."""
-        now, threats = time.monotonic(), self.threats
+        now, threats = monotonic(), self.threats
         match event:
             case Message(_, size_bytes, error):
                 threats.activity.count(now, messages=1, bytes=size_bytes, errors=error)
@@ -121,7 +121,7 @@ class Vigil:
 
     def look(self) -> None:
         """Look now."""
-        now, moment = time.monotonic(), self._moment()
+        now, moment = monotonic(), self._moment()
         self.threats.refused(self._peer.refused, now)
         self._count_node(now)
         self._miss_lists(moment)

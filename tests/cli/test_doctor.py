@@ -16,11 +16,23 @@ import pytest
 from certificates import certificate as tls_files
 from live import Agent
 from peerscope.credentials import armored
+from peerscope.damage import put_damaged_aside
 from peerscope.doctor import network
 from peerscope.history.schema import FILE, open_to_write
 from peerscope.records.certificates import certify
 from peerscope.records.identity import Identity
-from peerscope.state import CONFIG_FILE, KEY_FILE, LOCK_FILE, STATE_VERSION, VERSION_FILE, State
+from peerscope.state import (
+    CONFIG_FILE,
+    KEY_FILE,
+    LOCK_FILE,
+    NOTICES_FILE,
+    ORDERS_FILE,
+    PEERS_FILE,
+    STATE_VERSION,
+    VERSION_FILE,
+    ZONE_FILE,
+    State,
+)
 
 ALONE: dict[str, Any] = {
     "peer_id": "ab" * 32,
@@ -56,6 +68,7 @@ def test_without_an_agent_it_looks_at_the_machine_and_writes_nothing(peerscope, 
     assert code == 0
     assert {name: one["state"] for name, one in found.items() if name not in ("clock", "disk")} == {
         "state directory": "ok",
+        "state files": "ok",
         "identity key": "ok",
         "settings": "ok",
         "admission": "ok",
@@ -130,6 +143,18 @@ def test_a_damaged_history_and_one_of_a_later_schema_are_bad(peerscope, state: P
     (state / FILE).write_bytes(b"no database" * 1000)
     code, found = examine(peerscope, "--state", str(state))
     assert (code, found["history"]["state"]) == (1, "bad")
+
+
+@pytest.mark.parametrize("name", [VERSION_FILE, PEERS_FILE, ZONE_FILE, ORDERS_FILE, NOTICES_FILE])
+def test_a_damaged_file_is_shown_before_and_after_it_is_put_aside(peerscope, state: Path, name: str) -> None:
+    assert examine(peerscope, "--state", str(state))[1]["state files"]["state"] == "ok"
+    (state / name).write_bytes(b"\xff" * 100)
+    found = examine(peerscope, "--state", str(state))[1]["state files"]
+    assert (found["state"], found["message"]) == ("warn", f"damaged: {name}")
+    aside = put_damaged_aside(state / name, "garbage", "nothing is lost")
+    assert aside is not None
+    found = examine(peerscope, "--state", str(state))[1]["state files"]
+    assert (found["state"], found["message"]) == ("warn", f"were damaged, and put aside: {aside.name}")
 
 
 def test_a_running_agent_is_asked(peerscope, agent: Agent) -> None:

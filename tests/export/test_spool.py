@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peerscope.damage import damaged_files
 from peerscope.export import spool as spool_module
 from peerscope.export.spool import BLOCK_BYTES, Batch, Spool, held
 
@@ -209,3 +210,24 @@ def test_it_holds_the_newest_that_fit_whatever_happens(
             assert dropped == before - len(model)
         assert spool.held_bytes == sum(held(len(one)) for one in model) <= ROOM
     assert [data for _, data in drained(spool)] == model
+
+
+@pytest.mark.parametrize("is_directory", [False, True])
+def test_a_damaged_request_does_not_hold_up_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, is_directory: bool
+) -> None:
+    spool = opened(tmp_path)
+    spool.put(b"one", 1)
+    spool.put(b"two", 2)
+    (first, *_) = sorted(tmp_path.iterdir())
+    first.unlink()
+    if is_directory:
+        first.mkdir()
+    else:
+        first.touch()
+    again = opened(tmp_path)
+    assert drained(again) == [(2, b"two")]
+    assert (again.samples, again.held_bytes) == (0, 0)
+    assert [place.name.partition(".")[0] for place in damaged_files(tmp_path)] == [first.name]
+    assert "its 1 samples are not sent" in caplog.text
+    assert drained(opened(tmp_path)) == []

@@ -1,7 +1,11 @@
 """The recorder: what it samples, what it answers before and after writing, and how it tells of a spoilt disk."""
 
 import asyncio
+import contextlib
+import os
 import re
+import sqlite3
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +15,8 @@ import pytest
 
 from histories import BEGIN, known, said
 from ledgers import GOOD, WALL_S, Book, lose, meshed
+from peerscope.damage import damaged_files
+from peerscope.errors import HistoryError
 from peerscope.history import recorder as recording
 from peerscope.history.reader import History, Question
 from peerscope.history.recorder import Recorder
@@ -29,11 +35,11 @@ NOW = int(WALL_S)
 class Bench:
     """A recorder that looks at a book."""
 
-    def __init__(self, state: Path, book: Book | None = None) -> None:
+    def __init__(self, state: Path, book: Book | None = None, config: HistoryConfig | None = None) -> None:
         self.book = book or meshed(3)
         self.now = 1.0
         self.recorder = Recorder(
-            HistoryConfig(),
+            config or HistoryConfig(),
             state,
             lambda: self.book.moment(self.now),
             lambda: network_health(self.book.moment(self.now), 4),
@@ -174,16 +180,56 @@ def test_trouble_with_the_disk_is_told_once_and_nothing_is_lost(
     run(scenario())
 
 
-def test_a_file_that_is_none_of_ours_is_trouble_and_left_alone(tmp_path: Path) -> None:
+def garbage(place: Path) -> None:
+    place.write_bytes(b"something else " * 4000)
+
+
+def cut_in_half(place: Path) -> None:
+    os.truncate(place, place.stat().st_size // 2)
+
+
+def first_page_lost(place: Path) -> None:
+    with place.open("r+b") as file:
+        file.write(bytes(4096))
+
+
+@pytest.mark.parametrize("spoil", [garbage, cut_in_half, first_page_lost])
+def test_a_damaged_history_is_kept_beside_and_begins_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], None]
+) -> None:
     async def scenario() -> None:
-        (tmp_path / FILE).write_bytes(b"something else " * 4000)
         bench = Bench(tmp_path)
-        bench.recorder.take(said(0, 1.0))
+        for at in range(0, 600, 5):
+            bench.recorder.take(said(at, 1.0, 2.0, 3.0))
         await bench.recorder.flush()
-        assert "not a database" in (bench.recorder.trouble or "")
-        assert known(await bench.ask(said(0, 1.0).peers[0])) == {0: 1.0}
         await bench.recorder.close()
-        assert (tmp_path / FILE).read_bytes() == b"something else " * 4000
+        spoil(tmp_path / FILE)
+        before = (tmp_path / FILE).read_bytes()
+        bench = Bench(tmp_path)
+        bench.recorder.take(said(600, 7.0))
+        await bench.recorder.flush()
+        assert bench.recorder.trouble is None
+        assert known(await bench.ask(said(0, 1.0).peers[0])) == {600: 7.0}
+        await bench.recorder.close()
+        (aside,) = damaged_files(tmp_path)
+        assert aside.read_bytes() == before
+        assert [record.message.count("the history begins anew") for record in caplog.records] == [1]
+
+    run(scenario())
+
+
+def test_a_history_that_is_damaged_again_and_again_is_trouble(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        bench = Bench(tmp_path)
+        for _ in range(3):
+            garbage(tmp_path / FILE)
+            bench.recorder.take(said(0, 1.0))
+            await bench.recorder.flush()
+            await asyncio.get_running_loop().run_in_executor(bench.recorder._thread, bench.recorder._close)
+        assert "not a database" in (bench.recorder.trouble or "")
+        assert len(damaged_files(tmp_path)) == 1
+        assert (tmp_path / FILE).exists()
+        await bench.recorder.close()
 
     run(scenario())
 
@@ -208,5 +254,47 @@ def test_closing_writes_what_waits(tmp_path: Path) -> None:
         bench.recorder.take(said(0, 1.0))
         await bench.recorder.close()
         assert known(await Bench(tmp_path).ask(said(0, 1.0).peers[0])) == {0: 1.0}
+
+    run(scenario())
+
+
+async def first_rows(place: Path) -> list[tuple[int]]:
+    """The times in the file, as soon as there are any."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(sqlite3.OperationalError, HistoryError), closing(open_to_read(place)) as db:
+                if found := db.execute("SELECT DISTINCT id >> 8 FROM raw").fetchall():
+                    return found
+            await asyncio.sleep(0.02)
+
+
+def test_the_first_sample_is_written_long_before_the_first_regular_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "PHASE", time.time() / 60 % 1)  # the next regular sample is a whole step away
+
+    async def scenario() -> None:
+        bench = Bench(tmp_path, config=HistoryConfig(interval_s=60))
+        running = asyncio.create_task(bench.recorder.run())
+        try:
+            ((at,),) = await first_rows(tmp_path / FILE)
+            assert at % 60 == 0
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await bench.recorder.close()
+
+    run(scenario())
+
+
+def test_an_agent_that_is_ended_in_its_first_second_leaves_a_sample(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        bench = Bench(tmp_path)
+        running = asyncio.create_task(bench.recorder.run())
+        await asyncio.sleep(0)  # it has begun
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await bench.recorder.close()
+        assert len(await first_rows(tmp_path / FILE)) == 1
 
     run(scenario())

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from peerscope.alerts.orders import FOR_S_MAX, Standing, StandingForget, StandingSilence
+from peerscope.damage import damaged_files
 from peerscope.errors import ConfigError
 from peerscope.notify.orders import OrderBook
 from peerscope.records.alerts import ORDERS_MAX, Orders
@@ -72,6 +73,7 @@ def test_a_damaged_file_ends_its_silences_and_nothing_else(tmp_path: Path, damag
     desk = Desk(tmp_path)
     desk.book.silence(["rule=cpu-*"], 60, "ann", "reason")
     assert len(desk.said[-1].silences) == 1
+    assert [place.read_bytes() for place in damaged_files(tmp_path)] == [damage]
 
 
 def test_our_own_silence_is_lifted_by_listing_it_no_more(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -16,7 +18,8 @@ from peerscope.mesh.checks import HealthConfig
 from peerscope.records.bodies import RATIO_ONE, Check, Status
 from peerscope.records.measures import Metrics
 from peerscope.sources import host
-from peerscope.sources.host import Host, Sample, Traffic
+from peerscope.sources.cgroup import Limits, Processor, limits
+from peerscope.sources.host import Host, Sample, Share, Traffic, nearer
 from peerscope.views.metrics import metrics_view
 
 CPU, MEMORY, STORAGE, NETWORK = range(4)
@@ -90,10 +93,85 @@ def test_one_look_gives_the_check_and_the_numbers_behind_it(tmp_path: Path) -> N
     checks, system = asyncio.run(Host(HealthConfig(), tmp_path).measure())
     assert system.cpu == checks[CPU].ratio
     assert system.memory_used_kib is not None
-    assert system.memory_total_kib == psutil.virtual_memory().total // 1024
+    total = psutil.virtual_memory().total
+    here = limits().memory  # the machine of this test may be a container
+    assert system.memory_total_kib in {total // 1024, min(total, here.most if here else total) // 1024}
     assert checks[MEMORY].ratio == pytest.approx(system.memory_used_kib / system.memory_total_kib * RATIO_ONE, abs=1)
     usage = psutil.disk_usage(str(tmp_path))
     assert system.disk_total_kib == pytest.approx((usage.used + usage.free) // 1024, rel=0.01)  # others write meanwhile
+
+
+MIB = 2**20
+
+
+def container(place: Path, **files: str) -> Callable[[], Limits]:
+    """A container with these files in its group, and what reads its limits."""
+    for name, text in files.items():
+        (place / name).write_text(text)
+    return lambda: limits(place, place / "of nobody")
+
+
+def test_in_a_container_near_its_limit_memory_is_unhealthy_however_much_the_host_has(tmp_path: Path) -> None:
+    stat = f"inactive_file {14 * MIB}\n"
+    files = {"memory.max": str(300 * MIB), "memory.current": str(290 * MIB), "memory.stat": stat}
+    machine = Host(HealthConfig(), tmp_path, container(tmp_path, **files))
+    checks, system = asyncio.run(machine.measure())
+    assert (checks[MEMORY].status, checks[MEMORY].ratio) == (Status.UNHEALTHY, 9200)
+    assert re.match(r"92% of the container's 300 MiB used; \d+% of the host's ", checks[MEMORY].message or "")
+    assert (system.memory_used_kib, system.memory_total_kib) == (276 * 1024, 300 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("host", "group", "expected"),
+    [
+        (0.5, None, (Status.HEALTHY, 5000, None)),
+        (0.8, None, (Status.DEGRADED, 8000, "HOST")),
+        (0.5, 0.6, (Status.HEALTHY, 6000, "of the container's 300 MiB")),
+        (0.5, 0.8, (Status.DEGRADED, 8000, "GROUP; 50% of the host's 8.0 GiB")),
+        (0.5, 0.95, (Status.UNHEALTHY, 9500, "GROUP; 50% of the host's 8.0 GiB")),
+        (0.95, 0.8, (Status.UNHEALTHY, 9500, "HOST; 80% of the container's 300 MiB")),
+        (0.7, 0.6, (Status.HEALTHY, 7000, None)),
+    ],
+)
+def test_whichever_is_nearer_to_its_end_counts_and_both_are_named(
+    host: float, group: float | None, expected: tuple[Status, int, str | None]
+) -> None:
+    theirs = None if group is None else Share(group, "300 MiB", "GROUP")
+    check = nearer(Share(host, "8.0 GiB", "HOST"), theirs, HealthConfig().memory)
+    assert (check.status, check.ratio, check.message) == expected
+
+
+def test_a_busy_container_is_told_with_its_quota_and_how_often_it_waits(tmp_path: Path) -> None:
+    def spent(used_s: float, throttled: int, periods: int) -> Limits:
+        return Limits(processor=Processor(0.001, used_s, periods, throttled))
+
+    tape = iter([spent(1.0, 0, 10), spent(1.0, 0, 20), spent(9e9, 8, 30), spent(1.0, 0, 0)])
+    machine = Host(HealthConfig(), tmp_path, lambda: next(tape))
+    idle, busy, anew = (machine._cpu() for _ in range(3))
+    assert "throttled" not in (idle.check.message or "")
+    assert (busy.check.status, busy.metrics["cpu"]) == (Status.UNHEALTHY, RATIO_ONE)
+    assert re.match(
+        r"100% of the container's 0.001 cores busy, throttled in 80% of periods; \d+% of the host's \d+ cores$",
+        busy.check.message or "",
+    )
+    assert "container" not in (anew.check.message or "")  # its counters began anew
+
+
+@pytest.mark.parametrize(("used", "status"), [("97", Status.UNHEALTHY), ("80", Status.DEGRADED)])
+def test_a_container_that_runs_out_of_tasks_says_so(tmp_path: Path, used: str, status: Status) -> None:
+    files = {"pids.max": "100\n", "pids.current": f"{used}\n"}
+    check = asyncio.run(Host(HealthConfig(), tmp_path, container(tmp_path, **files)).measure())[0][MEMORY]
+    assert check.status >= status
+    if psutil.virtual_memory().percent < 75:
+        assert check.message == f"{used} of the container's 100 processes and threads used"
+
+
+@pytest.mark.parametrize("most", ["max", str(2**60), str(2**50)])
+def test_without_a_limit_of_its_own_the_host_counts_and_no_container_is_named(tmp_path: Path, most: str) -> None:
+    machine = Host(HealthConfig(), tmp_path, container(tmp_path, **{"memory.max": most, "memory.current": "5"}))
+    checks, system = asyncio.run(machine.measure())
+    assert "container" not in (checks[MEMORY].message or "")
+    assert system.memory_total_kib == psutil.virtual_memory().total // 1024
 
 
 def test_what_was_sent_between_two_looks_is_a_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

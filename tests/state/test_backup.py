@@ -1,6 +1,7 @@
 """A state directory in one file: complete, consistent while written to, and never put where it would harm."""
 
 import io
+import os
 import sqlite3
 import tarfile
 import threading
@@ -10,11 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from peerscope.backup import CONTENTS, Contents, backup, restore
+from peerscope.backup import CONTENTS, FILES_MAX, Contents, backup, restore
 from peerscope.errors import ConfigError
 from peerscope.history.schema import FILE, open_to_write
 from peerscope.records.identity import PeerId, short
-from peerscope.state import CONFIG_FILE, KEY_FILE, LOCK_FILE, PEERS_FILE, STATE_VERSION, VERSION_FILE, State
+from peerscope.state import CONFIG_FILE, KEY_FILE, PEERS_FILE, STATE_VERSION, VERSION_FILE, State
 
 
 @pytest.fixture
@@ -165,10 +166,53 @@ def test_half_an_archive_is_no_archive(state: State, tmp_path: Path, length: int
 
 def test_the_lock_and_what_is_half_written_are_left_out(state: State, tmp_path: Path) -> None:
     (state.path / "peers.new").write_text("half")
-    (state.path / "link").symlink_to("/etc/passwd")
     (state.path / "folder").mkdir()
+    (state.path / "link").symlink_to("folder")
+    os.mkfifo(state.path / "pipe")
+    (state.path / f"{PEERS_FILE}.damaged-20261129-120000").write_text("[")
     names = {one.name for one in backup(state.path, tmp_path / "b").files}
-    assert names.isdisjoint({LOCK_FILE, "peers.new", "link", "folder"})
+    assert names == {CONFIG_FILE, KEY_FILE, PEERS_FILE, FILE, VERSION_FILE}
+
+
+@pytest.mark.parametrize("name", [KEY_FILE, CONFIG_FILE, PEERS_FILE, FILE])
+def test_a_file_behind_links_is_in_the_backup(state: State, tmp_path: Path, name: str) -> None:
+    """As Kubernetes mounts secrets: a link to a file below a folder that is a link itself."""
+    before = backup(state.path, tmp_path / "before")
+    (state.path / "..2026").mkdir()
+    os.replace(state.path / name, state.path / "..2026" / name)
+    (state.path / "..data").symlink_to("..2026")
+    (state.path / name).symlink_to(Path("..data") / name)
+    assert backup(state.path, tmp_path / "b").files == before.files
+    restore(tmp_path / "b", tmp_path / "new")
+    assert not (tmp_path / "new" / name).is_symlink()
+    assert State(tmp_path / "new").secret() == state.secret()
+
+
+def test_a_link_that_leads_nowhere_is_refused_with_its_name(state: State, tmp_path: Path) -> None:
+    state.config_file.unlink()
+    state.config_file.symlink_to(tmp_path / "gone")
+    with pytest.raises(ConfigError, match=f"{state.config_file} is a symbolic link that leads nowhere"):
+        backup(state.path, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_file_that_no_restore_would_take_is_refused_with_its_name(state: State, tmp_path: Path) -> None:
+    (state.path / "my notes.txt").write_text("of an operator")
+    with pytest.raises(ConfigError, match=r"my notes\.txt has a name"):
+        backup(state.path, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("count", [1, FILES_MAX])
+def test_a_backup_that_cannot_be_read_back_is_no_success(state: State, tmp_path: Path, count: int) -> None:
+    for number in range(count):
+        (state.path / f"more-{number}").write_text("")
+    if count < FILES_MAX - 5:
+        assert len(backup(state.path, tmp_path / "b").files) == 5 + count
+        return
+    with pytest.raises(ConfigError, match=r"the backup failed.*nothing was kept"):
+        backup(state.path, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_backup_that_fails_leaves_no_file(state: State, tmp_path: Path) -> None:

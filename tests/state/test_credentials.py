@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerscope.credentials import REVOKED_FILE, CredentialFiles, armored, papers
+from peerscope.damage import damaged_files
 from peerscope.errors import ConfigError
 from peerscope.mesh.admission import Admission, NetworkConfig
 from peerscope.mesh.events import Credentials
@@ -154,6 +155,18 @@ def test_what_was_revoked_is_read_from_its_file_and_kept_when_learnt_from_others
     assert set(papers(tmp_path / REVOKED_FILE)) == {revocation(), revocation(b"serial-9")}
     again = files(tmp_path)
     assert set(again.first(NOW_MS).revocations) == {revocation(), revocation(b"serial-9")}
+
+
+def test_of_a_damaged_file_of_learnt_revocations_the_whole_ones_still_hold(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = f"{armored(revocation())}\n{armored(revocation(b'serial-9'))[:-20]}\nno line\n"
+    (tmp_path / REVOKED_FILE).write_text(damaged)
+    for _ in range(2):  # the next start knows them too
+        assert files(tmp_path, certificate=False).first(NOW_MS).revocations == (revocation(),)
+    assert [place.read_text() for place in damaged_files(tmp_path)] == [damaged]
+    assert caplog.text.count("1 of its 3 lines still hold") == 1
+    assert papers(tmp_path / REVOKED_FILE) == [revocation()]
 
 
 def test_the_command_that_makes_a_certificate_names_the_network_unless_it_has_the_usual_name(tmp_path: Path) -> None:

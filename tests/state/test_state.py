@@ -5,9 +5,20 @@ from pathlib import Path
 
 import pytest
 
+from peerscope.damage import ALL_MAX, SAME_MAX, damaged_files, put_damaged_aside
 from peerscope.errors import ConfigError
 from peerscope.records.identity import PeerId
-from peerscope.state import CONFIG_FILE, KEY_FILE, LOCK_FILE, PEERS_FILE, ZONE_FILE, State, default_state
+from peerscope.state import (
+    CONFIG_FILE,
+    KEY_FILE,
+    LOCK_FILE,
+    PEERS_FILE,
+    STATE_VERSION,
+    VERSION_FILE,
+    ZONE_FILE,
+    State,
+    default_state,
+)
 
 ONE, TWO = PeerId(b"1" * 32), PeerId(b"2" * 32)
 
@@ -93,9 +104,66 @@ def test_peers_are_remembered_for_the_next_start(tmp_path: Path) -> None:
         b"\xff\xfe",
     ],
 )
-def test_a_damaged_memory_is_an_empty_one(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_memory_is_an_empty_one_and_is_kept_beside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
+) -> None:
     (tmp_path / PEERS_FILE).write_bytes(damage)
-    assert State(tmp_path).remembered() == {}
+    for _ in range(2):
+        assert State(tmp_path).remembered() == {}
+    (aside,) = tmp_path.iterdir()
+    assert aside.name.startswith(f"{PEERS_FILE}.damaged-2")
+    assert aside.read_bytes() == damage
+    assert len(caplog.records) == 1
+    assert f"{tmp_path / PEERS_FILE} was damaged" in caplog.text
+
+
+def test_what_is_no_file_at_all_is_put_aside_too(tmp_path: Path) -> None:
+    (tmp_path / PEERS_FILE).mkdir()
+    state = State(tmp_path)
+    assert state.remembered() == {}
+    state.remember({ONE: ()})
+    assert state.remembered() == {ONE: ()}
+    assert [place.is_dir() for place in damaged_files(tmp_path)] == [True]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\n", b"one", b"-1", b"1.0", b"\xff\xfe", "\u0663".encode(), b"9" * 5000])
+def test_a_damaged_version_is_mended_and_kept_beside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
+) -> None:
+    (tmp_path / VERSION_FILE).write_bytes(damage)
+    for _ in range(2):
+        state = State(tmp_path)
+        state.lock()
+        state.unlock()
+    assert (tmp_path / VERSION_FILE).read_text() == f"{STATE_VERSION}\n"
+    assert [place.read_bytes() for place in damaged_files(tmp_path)] == [damage]
+    assert len(caplog.records) == 1
+
+
+def test_a_good_version_is_left_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / VERSION_FILE).write_bytes(b"1")
+    State(tmp_path).lock()
+    assert (tmp_path / VERSION_FILE).read_bytes() == b"1"
+    assert (damaged_files(tmp_path), caplog.records) == ([], [])
+
+
+def test_damaged_files_do_not_pile_up(tmp_path: Path) -> None:
+    for number in range(2 * SAME_MAX):
+        (tmp_path / PEERS_FILE).write_text(f"damage {number}")
+        State(tmp_path).remembered()
+    kept = {place.read_text() for place in damaged_files(tmp_path)}
+    assert kept == {f"damage {number}" for number in range(SAME_MAX, 2 * SAME_MAX)}
+    for number in range(2 * ALL_MAX):
+        (tmp_path / f"file-{number:02}").write_text("")
+        put_damaged_aside(tmp_path / f"file-{number:02}", "empty", "nothing is lost")
+    assert len(damaged_files(tmp_path)) == ALL_MAX
+
+
+def test_a_damaged_file_that_cannot_be_moved_is_told_and_taken_for_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert put_damaged_aside(tmp_path / "gone", "empty", "nothing is lost") is None
+    assert "cannot be put aside" in caplog.text
 
 
 def test_without_a_memory_nobody_is_remembered(tmp_path: Path) -> None:
@@ -112,6 +180,8 @@ def test_the_zone_is_remembered_for_the_next_start(tmp_path: Path) -> None:
 def test_a_damaged_zone_is_none(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / ZONE_FILE).write_bytes(damage)
     assert State(tmp_path).remembered_zone() == ""
+    kept = [place.read_bytes() for place in damaged_files(tmp_path)]
+    assert kept == ([damage] if damage else [])  # an empty one means the whole network
 
 
 def test_a_directory_that_cannot_be_made_is_told_with_the_way_out(tmp_path: Path) -> None:

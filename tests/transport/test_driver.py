@@ -11,6 +11,7 @@ from peerscope.mesh.events import Connected, Effect, Event, Lane, Publish, Recei
 from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.records.bodies import Kind, Profile
 from peerscope.records.identity import Identity, PeerId
+from peerscope.transport import driver as driving
 from peerscope.transport.driver import LOGGED_MAX, Driver
 from peerscope.views.throughput import Throughput
 
@@ -69,13 +70,13 @@ def core() -> Cursed:
 
 async def play(peer: Peer, *turns: list[Event], throughput: Throughput | None = None) -> None:
     tape = Tape(*turns)
-    driving = asyncio.create_task(Driver(peer, tape, lambda effect: None, throughput).run())
+    running = asyncio.create_task(Driver(peer, tape, lambda effect: None, throughput).run())
     played = asyncio.create_task(tape.played.wait())
-    await asyncio.wait((driving, played), return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((running, played), return_when=asyncio.FIRST_COMPLETED)
     played.cancel()
-    if driving.done():
-        driving.result()
-    driving.cancel()
+    if running.done():
+        running.result()
+    running.cancel()
 
 
 def test_a_message_that_meets_a_bug_is_dropped_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -110,3 +111,31 @@ def test_every_message_is_counted_each_way_whatever_it_meets() -> None:
     asyncio.run(play(peer, [Connected(OTHER, True), Received(OTHER, b"curse")], throughput=throughput))
     assert (throughput.messages_in, throughput.bytes_in) == (1, 5)
     assert (throughput.messages_out, throughput.bytes_out) == (1, peer.out.bytes["hello"])
+
+
+@pytest.mark.parametrize(("slept_s", "late_s"), [(86_400.0, 0.0), (0.0, 3.0), (86_400.0, 3.0)])
+def test_a_turn_that_comes_after_a_sleep_of_the_machine_is_not_late_by_it(
+    monkeypatch: pytest.MonkeyPatch, slept_s: float, late_s: float
+) -> None:
+    now, slept = 1000.0, 0.0
+
+    class Lid(Tape):
+        """The machine sleeps while the loop waits for the peer's next turn."""
+
+        async def receive(self, timeout_s: float) -> list[Event]:
+            nonlocal now, slept
+            if self._turns:
+                now, slept = now + timeout_s + slept_s + late_s, slept + slept_s
+            return await super().receive(timeout_s)
+
+    monkeypatch.setattr(driving, "monotonic", lambda: now)
+    monkeypatch.setattr(driving, "asleep", lambda: slept)
+    driver = Driver(Peer(Identity(b"\2" * 32), PeerConfig(), Random(1), now, wall_offset_s=1e9), tape := Lid([]), print)
+
+    async def one_turn() -> None:
+        running = asyncio.create_task(driver.run())
+        await tape.played.wait()
+        running.cancel()
+
+    asyncio.run(one_turn())
+    assert driver.take_lag_s() == pytest.approx(late_s)

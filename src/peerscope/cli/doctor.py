@@ -38,7 +38,7 @@ def doctor(state: Path | None, config: Path | None, api: str | None, token: str,
 
 def examined(state: Path, given: Path | None, api: str | None, token: str) -> list[Finding]:
     """Everything that can be found."""
-    found = [machine.state_directory(state), machine.key(state)]
+    found = [machine.state_directory(state), machine.state_files(state), machine.key(state)]
     place = machine.config_file(state, given)
     try:
         config = Config.load(place)

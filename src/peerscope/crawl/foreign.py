@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from peerscope.clock import monotonic
 from peerscope.errors import RemoteError, TransportError
 from peerscope.mesh.walk import Walk, WalkConfig
 from peerscope.sources.yggdrasil import AdminSocket
@@ -27,12 +27,12 @@ async def explore(
         try:
             answer = await neighbors(peer)
         except (TransportError, RemoteError) as error:
-            walk.failed(peer, str(error), time.monotonic())
+            walk.failed(peer, str(error), monotonic())
         else:
-            walk.answered(peer, answer, time.monotonic())
+            walk.answered(peer, answer, monotonic())
 
     try:
-        while not (walk.is_done(now := time.monotonic()) or stopping.is_set()):
+        while not (walk.is_done(now := monotonic()) or stopping.is_set()):
             asking |= {asyncio.create_task(ask(peer)) for peer in walk.next(now)}
             if asking:
                 done, asking = await asyncio.wait(asking, timeout=TURN_S, return_when=asyncio.FIRST_COMPLETED)
@@ -41,7 +41,7 @@ async def explore(
             else:
                 await asyncio.sleep(min(TURN_S, max(0.0, walk.deadline() - now)))
             progress(walk)
-        walk.next(time.monotonic())
+        walk.next(monotonic())
     finally:
         for task in asking:
             task.cancel()
@@ -72,6 +72,6 @@ async def crawl_yggdrasil(
         addresses[key] = address
         return keys
 
-    walk = Walk([me.key], config, time.monotonic())
+    walk = Walk([me.key], config, monotonic())
     await explore(walk, neighbors, stopping=stopping, progress=progress)
     return foreign_view(walk.survey(), addresses, asked=walk.asked)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable, Mapping
 
+from peerscope.clock import monotonic
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.crawler import Crawler
 from peerscope.mesh.events import Dial, Effect, Hangup, Send
@@ -44,13 +44,13 @@ async def crawl_mesh(
     address = await bindable(listen, "--listen")
     transport = await IrohTransport.bind(key, address, dial_timeout_s=DIAL_TIMEOUT_S, names=names)
     known = {peer: start.addresses for peer, start in starts.items()}
-    crawler = Crawler(transport.peer_id, network, known, config, time.monotonic(), certificate=certificate)
+    crawler = Crawler(transport.peer_id, network, known, config, monotonic(), certificate=certificate)
     try:
-        _carry_out(transport, crawler.tick(time.monotonic()))
-        while not (crawler.is_done(now := time.monotonic()) or stopping.is_set()):
+        _carry_out(transport, crawler.tick(monotonic()))
+        while not (crawler.is_done(now := monotonic()) or stopping.is_set()):
             for event in await transport.receive(min(TURN_S, max(0.0, crawler.deadline() - now))):
-                _carry_out(transport, crawler.handle(event, time.monotonic()))
-            _carry_out(transport, crawler.tick(time.monotonic()))
+                _carry_out(transport, crawler.handle(event, monotonic()))
+            _carry_out(transport, crawler.tick(monotonic()))
             progress(crawler.walk)
     finally:
         await transport.close()

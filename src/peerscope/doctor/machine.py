@@ -8,12 +8,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import json
 import os
 import shutil
 import socket
 import sqlite3
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -23,12 +25,27 @@ from peerscope.addresses import is_loopback, split_address
 from peerscope.alerts.endings import SOON_RATIO, Ending, date, issue_command, membership
 from peerscope.config import Config
 from peerscope.credentials import CredentialFiles
+from peerscope.damage import damaged_files
 from peerscope.doctor.findings import Finding, bad, ok, size, unknown, warn
 from peerscope.errors import ConfigError, HistoryError
 from peerscope.history.schema import FILE, STEPS, check_version
 from peerscope.logs import secrets_in
 from peerscope.records.identity import Identity, PeerId
-from peerscope.state import CONFIG_FILE, KEY_FILE, LOCK_FILE, check_state_version, read_key
+from peerscope.state import (
+    CONFIG_FILE,
+    KEY_FILE,
+    LOCK_FILE,
+    NOTICES_FILE,
+    ORDERS_FILE,
+    PEERS_FILE,
+    VERSION_FILE,
+    ZONE_FILE,
+    check_state_version,
+    parse_peers,
+    parse_zone,
+    read_key,
+    version_damage,
+)
 from peerscope.web.tls import file_ending
 
 DISK_BYTES_MIN = 64 * 1024 * 1024
@@ -66,6 +83,31 @@ def state_directory(state: Path) -> Finding:
         return bad(name, f"others can write to {state} (mode {mode:04o})", f"chmod 700 {state}")
     used = "in use by an agent" if is_locked(state) else "no agent runs on it"
     return ok(name, f"{state} is writable, {used}")
+
+
+def state_files(state: Path) -> Finding:
+    """Damaged ones: those that the next start puts aside, and those that a start has put aside."""
+    name, parsers = "state files", {PEERS_FILE: parse_peers, ZONE_FILE: parse_zone}
+    kept: dict[str, Callable[[bytes], object]] = {**parsers, ORDERS_FILE: json.loads, NOTICES_FILE: json.loads}
+    damaged = [VERSION_FILE] if version_damage(state) is not None else []
+    for file, parse in kept.items():
+        try:
+            parse((state / file).read_bytes())
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            reason = f"{state / file} cannot be read: {error.strerror}"
+            return bad(name, reason, "give it to the user that runs the agent")
+        except (ValueError, RecursionError):
+            damaged.append(file)
+    if damaged:
+        advice = "restore a backup, or start the agent: it keeps each one beside and goes on without it"
+        return warn(name, f"damaged: {', '.join(damaged)}", advice)
+    aside = [place.name for place in damaged_files(state)]
+    if aside:
+        message = f"were damaged, and put aside: {', '.join(aside)}"
+        return warn(name, message, f"look at them in {state}, then delete them")
+    return ok(name, "none is damaged")
 
 
 def key(state: Path) -> Finding:
@@ -223,7 +265,7 @@ def store(config: Config, state: Path) -> Finding:
     except HistoryError as error:
         return bad(name, str(error), "upgrade this agent; meanwhile it keeps the history in memory")
     except sqlite3.Error as error:
-        return bad(name, f"{place}: {error}", f"move {place} away; the agent begins a new one")
+        return bad(name, f"{place}: {error}", "start the agent: it keeps this file beside and begins a new one")
     used = place.stat().st_size
     message = f"{place}: {size(used)}, schema {schema} of {len(STEPS)}"
     if verdict != "ok":

@@ -18,6 +18,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from peerscope.clock import monotonic
 from peerscope.export.receiver import Later, Outcome, Receiver
 from peerscope.export.spool import Batch, Spool
 from peerscope.export.triage import Part, Sent, SetAside, Settled, Triage, Wait
@@ -87,7 +88,7 @@ class Delivery:
     @property
     def sent_age_s(self) -> float | None:
         """Since the receiver last took something; None before the first."""
-        return None if self._sent_at is None else time.monotonic() - self._sent_at
+        return None if self._sent_at is None else monotonic() - self._sent_at
 
     @property
     def settled(self) -> int:
@@ -123,7 +124,7 @@ class Delivery:
             match effect:
                 case Sent(sent):
                     self._samples["sent"] += sent.samples
-                    self.sent_at, self._sent_at = time.time(), time.monotonic()
+                    self.sent_at, self._sent_at = time.time(), monotonic()
                 case SetAside(parts, words):
                     await in_thread(partial(self._set_aside, parts, words, outcome), "remote-write")
                 case Settled(batch):
@@ -199,10 +200,10 @@ class Delivery:
         self.requests[kind] += 1
         if isinstance(outcome, Later):
             self.failing = outcome.reason
-            is_known = outcome.words == self._told_words and time.monotonic() - self._told_at < TOLD_S
+            is_known = outcome.words == self._told_words and monotonic() - self._told_at < TOLD_S
             if not self._is_told and not is_known:
                 log.warning("remote write: the receiver does not take samples, they wait: %s", outcome.reason)
-                self._is_told, self._told_words, self._told_at = True, outcome.words, time.monotonic()
+                self._is_told, self._told_words, self._told_at = True, outcome.words, monotonic()
         else:
             self.failing = None
             if self._is_told:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from peerscope.damage import put_damaged_aside
+
 BLOCK_BYTES = 4096
 """Files take whole blocks of a disk, and count as so many."""
 _NAME = re.compile(r"([0-9]{12,15})-([0-9]{1,9})(?:-([0-9]{1,15}))?")
@@ -102,6 +104,13 @@ class Spool:
                 data = (self._path / batch.name).read_bytes()
             except FileNotFoundError:
                 log.warning("%s of the queue has vanished, with %d samples", self._path / batch.name, batch.samples)
+                self._forget(batch)
+                return None
+            except IsADirectoryError:
+                data = b""
+            if not data:  # no request is empty: receivers would refuse it again and again
+                place, loss = self._path / batch.name, f"its {batch.samples} samples are not sent"
+                put_damaged_aside(place, "it is no request", loss)
                 self._forget(batch)
                 return None
             self._guarded.add(batch.number)

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -18,10 +19,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from peerscope.clock import monotonic
+from peerscope.damage import put_damaged_aside
 from peerscope.errors import HistoryError
 from peerscope.history.reader import History, Question, find, read
 from peerscope.history.retention import HistoryConfig, tiers
-from peerscope.history.schema import FILE
+from peerscope.history.schema import FILE, is_damage
 from peerscope.history.series import (
     NO_RATES,
     NO_ROW,
@@ -46,6 +49,8 @@ from peerscope.views.peers import status
 
 FLUSH_S = 10
 """What a killed agent loses at most."""
+FIRST_S = 1.0
+"""After the start the first sample is taken and written at once: an agent in a crash loop leaves a history too."""
 RETRY_S = 60.0
 MEMORY_BYTES_MAX = 32 * 2**20
 """Of samples that wait: twelve hours of a dozen peers, twenty minutes of a thousand."""
@@ -101,16 +106,21 @@ class Recorder:
         """Only the thread touches it."""
         self._flushing: asyncio.Task[None] | None = None
         self._retry_at = 0.0
+        self._has_mended = False
 
     async def run(self) -> None:
         """Sample and write until cancelled."""
         step_s = self._config.interval_s
+        try:
+            await asyncio.sleep(min(FIRST_S, step_s))
+        finally:  # one that is asked to end before has something for `close` to write
+            self._look(step_s)
+        self._flush_soon()
         while True:
             await asyncio.sleep(step_s - (time.time() - PHASE * step_s) % step_s)
-            with self._guard.at("the sample for the history"):
-                self.take(self.sample(int(time.time()) // step_s * step_s))
+            self._look(step_s)
             if self._is_due():
-                self._flushing = asyncio.create_task(self.flush())
+                self._flush_soon()
 
     def sample(self, at: int) -> Sample:
         """What all peers say now."""
@@ -178,11 +188,19 @@ class Recorder:
         """Peers that are remembered here, though perhaps nowhere else. Raises `HistoryError`."""
         return await asyncio.to_thread(find, self._place, beginning) if self._place.exists() else []
 
+    def _look(self, step_s: int) -> None:
+        with self._guard.at("the sample for the history"):
+            self.take(self.sample(int(time.time()) // step_s * step_s))
+
+    def _flush_soon(self) -> None:
+        """In a task of its own, which `close` waits for."""
+        self._flushing = asyncio.create_task(self.flush())
+
     def _is_due(self) -> bool:
         if self._flushing is not None and not self._flushing.done():
             return False
         if self.trouble is not None:
-            return time.monotonic() >= self._retry_at
+            return monotonic() >= self._retry_at
         return self._looks % max(1, FLUSH_S // self._config.interval_s) == 0
 
     def _row(self, moment: Moment, peer: PeerId) -> Row:
@@ -202,9 +220,22 @@ class Recorder:
         if self.trouble is None:
             log.warning("history: %s cannot be written: %s; it is kept in memory meanwhile", self._place, reason)
         self.trouble = reason.replace(str(self._place), FILE)
-        self._retry_at = time.monotonic() + RETRY_S
+        self._retry_at = monotonic() + RETRY_S
 
     def _write(self, batch: list[Sample]) -> None:
+        """A damaged file is put aside once in the life of an agent: where it happens again, the disk is in trouble."""
+        try:
+            self._put(batch)
+        except (sqlite3.DatabaseError, zlib.error) as error:
+            if self._has_mended or not is_damage(error):
+                raise
+            self._has_mended = True
+            loss = "the history begins anew"
+            if put_damaged_aside(self._place, str(error), loss, parts=("-wal", "-journal", "-shm")) is None:
+                raise
+            self._put(batch)
+
+    def _put(self, batch: list[Sample]) -> None:
         try:
             if self._store is None:
                 self._store = Store(self._place, self._config)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -94,6 +95,14 @@ def bring_up_to_date(db: sqlite3.Connection, place: Path, steps: Sequence[Step] 
         except BaseException:
             db.execute("ROLLBACK")
             raise
+
+
+def is_damage(error: Exception) -> bool:
+    """Is the content of the file wrong? Not so where a disk is full, or somebody else holds the file."""
+    if isinstance(error, zlib.error):
+        return True
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def check_version(db: sqlite3.Connection, place: Path, newest: int = len(STEPS)) -> int:

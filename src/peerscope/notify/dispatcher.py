@@ -21,6 +21,8 @@ from peerscope.alerts.model import Alert
 from peerscope.alerts.notices import heard_notices, roster
 from peerscope.alerts.notification import SETTLE_S, Message, Notifier
 from peerscope.alerts.orders import Correlated, Standing, Trust
+from peerscope.clock import monotonic
+from peerscope.damage import put_damaged_aside
 from peerscope.notify.backlog import LETTERS_MAX
 from peerscope.notify.base import Channel, Letter, Sender
 from peerscope.notify.courier import Courier
@@ -28,10 +30,10 @@ from peerscope.notify.line import ChannelView
 from peerscope.notify.settings import NotifyConfig
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
-from peerscope.state import State
+from peerscope.state import NOTICES_FILE, State
 from peerscope.views.moment import Moment
 
-FILE = "notices.json"
+FILE = NOTICES_FILE
 LOOK_S = 1.0
 SOON_S = 0.05
 
@@ -96,8 +98,8 @@ class Dispatcher:
         self._publish = publish
         self._tell = tell
         kept = _read(state)
-        notices, owed = _earlier(kept, time.time() - time.monotonic())
-        self._notifier = Notifier(me, config, time.monotonic(), kept=notices, owed=owed, settle_s=SETTLE_S)
+        notices, owed = _earlier(kept, time.time() - monotonic())
+        self._notifier = Notifier(me, config, monotonic(), kept=notices, owed=owed, settle_s=SETTLE_S)
         self._published: tuple[Sent, ...] = ()
         self._left: tuple[tuple[Open, ...], dict[str, tuple[Letter, ...]]] = (), {}
         rng = random.Random(secrets.randbits(128))
@@ -117,7 +119,7 @@ class Dispatcher:
                     self._look()
                 except Exception:
                     log.exception("the review of what to tell failed")
-                wait_s = self._notifier.deadline() - time.monotonic()
+                wait_s = self._notifier.deadline() - monotonic()
                 await asyncio.wait({couriers}, timeout=min(LOOK_S, max(SOON_S, wait_s)))
                 if couriers.done():
                     couriers.result()
@@ -139,7 +141,7 @@ class Dispatcher:
         if not shown and self._notifier.is_idle:
             self._say()
             return
-        now, wall = time.monotonic(), time.time()
+        now, wall = monotonic(), time.time()
         heard, living = heard_notices(moment, self._trusts), roster(moment, self._trusts)
         messages = self._notifier.update(
             shown, heard, living, now, wall, is_silenced=lambda group: is_silenced(group, orders, self._view.quiet)
@@ -156,7 +158,7 @@ class Dispatcher:
         if is_delivered:
             self._notifier.delivered(message)
         else:
-            self._notifier.failed(message, time.monotonic())
+            self._notifier.failed(message, monotonic())
         result = "delivered" if is_delivered else "failed"
         self._tell("notification", key=message.group.key, what=message.what, reason=message.reason, result=result)
         self._say()
@@ -170,7 +172,7 @@ class Dispatcher:
             return
         self._published, self._left = notices, left
         owed, refused = left
-        offset_s = time.time() - time.monotonic()
+        offset_s = time.time() - monotonic()
         kept = Kept(
             tuple(
                 KeptNotice(one.key, one.at + offset_s, one.severity, one.delivered, one.episode, one.repeat)
@@ -190,15 +192,15 @@ def _read(state: State) -> Kept:
     data = state.kept(FILE)
     try:
         kept = msgspec.json.decode(data, type=Kept | tuple[KeptNotice, ...]) if data is not None else Kept()
-    except msgspec.MsgspecError:
-        log.warning("%s is damaged: what was told already may be told again", state.path / FILE)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        put_damaged_aside(state.path / FILE, str(error), "messages that were sent may be sent again")
         return Kept()
     return kept if isinstance(kept, Kept) else Kept(kept[:NOTICES_MAX])  # as releases before wrote it
 
 
 def _earlier(kept: Kept, offset_s: float) -> tuple[list[Sent], list[Open]]:
     """Its notices and open episodes; `offset_s`: Unix minus monotonic seconds."""
-    now = time.monotonic()
+    now = monotonic()
     notices = [
         Sent(one.key, min(one.at - offset_s, now), one.severity, one.delivered, one.episode, one.repeat)
         for one in kept.notices

@@ -20,6 +20,7 @@ from random import Random
 from msgspec import Struct
 
 from peerscope.alerts.grouping import Group
+from peerscope.clock import monotonic
 from peerscope.errors import DeliveryError
 from peerscope.notify.backlog import Backlog
 from peerscope.notify.base import Channel, Follower, Letter, Sender
@@ -78,7 +79,7 @@ class Line:
         self._sender = sender
         self._rng = rng
         self._queue: asyncio.Queue[tuple[Letter, Done]] = asyncio.Queue(QUEUE_MAX)
-        self._allowance = Allowance(config.rate_per_minute / 60, BURST, time.monotonic())
+        self._allowance = Allowance(config.rate_per_minute / 60, BURST, monotonic())
         self._counts = Counter[str]()
         self._last_error: str | None = None
         self._is_lost = False
@@ -104,14 +105,14 @@ class Line:
 
     def owe(self, letter: Letter) -> None:
         """Another channel took it, and this one did not: try again while there is reason to."""
-        self._backlog.owe(self._backlog.as_due(letter), time.monotonic())
+        self._backlog.owe(self._backlog.as_due(letter), monotonic())
 
     def follow(self, groups: Sequence[Group]) -> None:
         """What was told and still fires; a channel that wants to hear of it all the time does, once a minute."""
         self._backlog.stand(groups)
         if isinstance(self._channel, Follower):
             self._followed = groups
-            self._follow_at = min(self._follow_at, time.monotonic() + FOLLOW_S)
+            self._follow_at = min(self._follow_at, monotonic() + FOLLOW_S)
 
     def view(self) -> ChannelView:
         """For people."""
@@ -126,23 +127,23 @@ class Line:
                 async with asyncio.timeout_at(self._loop_time(wake_at)):
                     letter, done = await self._queue.get()
             except TimeoutError:
-                if self._follow_at <= time.monotonic():
+                if self._follow_at <= monotonic():
                     await self._tell_followed()
                 await self._work_off()
                 continue
-            await asyncio.sleep(self._allowance.wait_s(time.monotonic()))
+            await asyncio.sleep(self._allowance.wait_s(monotonic()))
             is_delivered = await self._deliver(letter)
             if is_delivered:
-                self._backlog.answered(letter, True, time.monotonic())
+                self._backlog.answered(letter, True, monotonic())
             done(is_delivered)
 
     async def _work_off(self) -> None:
         """One attempt at what this channel refused before, where it is time for one."""
-        now = time.monotonic()
+        now = monotonic()
         letter = self._backlog.next(now) if self._backlog.due_at() <= now else None
         if letter is not None:
             await asyncio.sleep(self._allowance.wait_s(now))
-            self._backlog.answered(letter, await self._deliver(letter, attempts=1), time.monotonic())
+            self._backlog.answered(letter, await self._deliver(letter, attempts=1), monotonic())
 
     async def _deliver(self, letter: Letter, attempts: int = ATTEMPTS) -> bool:
         """Try until it is delivered or hopeless."""
@@ -203,7 +204,7 @@ class Line:
     async def _tell_followed(self) -> None:
         assert isinstance(self._channel, Follower)
         channel, groups = self._channel, self._followed
-        self._follow_at = time.monotonic() + FOLLOW_S
+        self._follow_at = monotonic() + FOLLOW_S
         try:
             await self.attempt(lambda: channel.follow(groups, self._sender, time.time()))
         except DeliveryError as error:
@@ -212,7 +213,7 @@ class Line:
         else:
             self._last_error = None
 
-    def _loop_time(self, monotonic: float) -> float | None:
-        if monotonic == inf:
+    def _loop_time(self, at: float) -> float | None:
+        if at == inf:
             return None
-        return asyncio.get_running_loop().time() + max(0.0, monotonic - time.monotonic())
+        return asyncio.get_running_loop().time() + max(0.0, at - monotonic())

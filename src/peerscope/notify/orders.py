@@ -24,6 +24,8 @@ from peerscope.alerts.orders import (
     order_key,
     parse_matchers,
 )
+from peerscope.clock import monotonic
+from peerscope.damage import put_damaged_aside
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.mesh.forgetting import STANDS_S
 from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Forget, Orders, Silence
@@ -78,7 +80,7 @@ class OrderBook:
         while True:
             self._clear(time.time())
             has_some = bool(self._kept.silences or self._kept.acknowledgements or self._kept.forgotten)
-            if has_some and (self._said_at is None or time.monotonic() - self._said_at >= REPEAT_S):
+            if has_some and (self._said_at is None or monotonic() - self._said_at >= REPEAT_S):
                 self._say(time.time())
             await asyncio.sleep(LOOK_S)
 
@@ -187,7 +189,7 @@ class OrderBook:
         self._say(now)
 
     def _say(self, now: float) -> None:
-        self._said_at = time.monotonic()
+        self._said_at = monotonic()
         self._publish(_body(self._kept, now))
 
 
@@ -226,7 +228,7 @@ def _read(state: State) -> Kept:
     try:
         kept = msgspec.json.decode(data, type=Kept)
         decode_body(Kind.ORDERS, encode_body(_body(kept, time.time())))  # others would refuse what this refuses
-    except (msgspec.MsgspecError, RemoteError, OverflowError, ValueError):
-        log.warning("%s is damaged: its orders hold no more", state.path / ORDERS_FILE)
+    except (msgspec.MsgspecError, RemoteError, OverflowError, ValueError, RecursionError) as error:
+        put_damaged_aside(state.path / ORDERS_FILE, str(error), "its orders hold no more")
         return Kept()
     return kept

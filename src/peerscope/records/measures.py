@@ -25,7 +25,7 @@ class SystemMetrics(Struct, frozen=True, array_like=True, gc=False):
     """The host. Sizes in KiB, which loses nothing and spares bytes."""
 
     cpu: Ratio | None = None
-    """Share of all cores busy over the interval, in ten-thousandths."""
+    """Share of all cores (or of the container's quota, if that is more) busy over the interval, in ten-thousandths."""
     memory_used_kib: Count | None = None
     memory_total_kib: Count | None = None
     disk_used_kib: Count | None = None

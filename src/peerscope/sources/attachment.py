@@ -12,13 +12,13 @@ import contextlib
 import logging
 import os
 import threading
-import time
 from concurrent.futures import Future
 from random import Random
 from typing import Any
 
 import msgspec
 
+from peerscope.clock import monotonic
 from peerscope.errors import PeerscopeError, SourceError
 from peerscope.mesh.checks import MESSAGE_MAX, printable
 from peerscope.records.bodies import OVERLAY_MAX, Check, Status
@@ -89,7 +89,7 @@ class Attachment:
             if self.failures:
                 log.info("source %s answers again", self.name)
             self._reading, self._check, self.failures = reading, ANSWERS, 0
-            self.answered_at = time.monotonic()
+            self.answered_at = monotonic()
 
     def _failed(self, reason: str) -> None:
         if not self.failures:

@@ -1,5 +1,8 @@
 """The host's own health: CPU, memory, storage and network interfaces, by psutil.
 
+A container or a service may have limits of its own. CPU and memory are then judged by whichever is nearer to its end,
+the host or the group, and the check and its metrics are of that one.
+
 One sample of each gives both its check and its metrics. Each is taken on its own: one that fails or hangs is `unknown`
 with its reason, its metrics are unknown, and the others stand.
 """
@@ -8,17 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 from msgspec import Struct
+from msgspec.structs import replace
 
-from peerscope.mesh.checks import HealthConfig, failed, judge, quantised
+from peerscope.clock import monotonic
+from peerscope.mesh.checks import HealthConfig, failed, judge
+from peerscope.mesh.checks import Limits as Thresholds
 from peerscope.records.bodies import Check
 from peerscope.records.counters import increases
 from peerscope.records.measures import SystemMetrics
+from peerscope.sources.cgroup import Limits, limits
 from peerscope.threads import in_thread
 
 CHECK_TIMEOUT_S = 2.0
@@ -36,11 +42,21 @@ class Sample(Struct, frozen=True):
     """By field of `SystemMetrics`."""
 
 
+class Share(Struct, frozen=True):
+    """How much of something is used."""
+
+    ratio: float
+    of: str
+    text: str
+
+
 class Host:
     """The four checks of the machine; the fifth, p2p, belongs to the core."""
 
-    def __init__(self, config: HealthConfig, volume: Path) -> None:
-        """`volume`: any path on the volume whose filling up would stop us."""
+    def __init__(self, config: HealthConfig, volume: Path, limits: Callable[[], Limits] = limits) -> None:
+        """`volume`: any path on the volume whose filling up would stop us. `limits`: reads what our group may take."""
+        self._limits = limits
+        self._processor, self._processor_at = limits().processor, monotonic()
         self._config = config
         self._volume = volume
         self._traffic: Traffic | None = None
@@ -78,15 +94,40 @@ class Host:
         total = sum(passed) - spent.get("guest", 0.0) - spent.get("guest_nice", 0.0)  # counted in user and nice
         idle = spent["idle"] + spent.get("iowait", 0.0)
         ratio = min(1.0, max(0.0, 1.0 - idle / total)) if total > 0 else 0.0
-        check = judge(ratio, self._config.cpu, f"{ratio:.0%} of {psutil.cpu_count()} cores busy")
-        return Sample(check, {"cpu": quantised(ratio)})
+        host = Share(ratio, f"{psutil.cpu_count()} cores", f"{ratio:.0%} of {psutil.cpu_count()} cores busy")
+        check = nearer(host, self._quota(), self._config.cpu)
+        return Sample(check, {"cpu": check.ratio})
+
+    def _quota(self) -> Share | None:
+        """How much of its quota of processor time our group has used since the last look."""
+        now, after, before = monotonic(), self._limits().processor, self._processor
+        seconds, self._processor, self._processor_at = now - self._processor_at, after, now
+        if after is None or before is None or seconds <= 0 or after.used_s < before.used_s:
+            return None
+        ratio = min(1.0, (after.used_s - before.used_s) / seconds / after.cores)
+        text = f"{ratio:.0%} of the container's {after.cores:g} cores busy"
+        periods = (after.periods or 0) - (before.periods or 0)
+        waited = (after.throttled or 0) - (before.throttled or 0)
+        if 0 < waited <= periods:
+            text += f", throttled in {waited / periods:.0%} of periods"
+        return Share(ratio, f"{after.cores:g} cores", text)
 
     def _memory(self) -> Sample:
-        memory = psutil.virtual_memory()
-        used = memory.total - memory.available
-        message = f"{used / 2**30:.1f} of {memory.total / 2**30:.1f} GiB used"
-        check = judge(used / memory.total, self._config.memory, message)
-        return Sample(check, {"memory_used_kib": used // KIB, "memory_total_kib": memory.total // KIB})
+        memory, limits = psutil.virtual_memory(), self._limits()
+        used, total, group = memory.total - memory.available, memory.total, None
+        host = Share(used / total, _size(total), f"{used / 2**30:.1f} of {total / 2**30:.1f} GiB used")
+        if limits.memory is not None and limits.memory.most < total:
+            share = min(1.0, limits.memory.ratio)
+            most = _size(limits.memory.most)
+            group = Share(share, most, f"{share:.0%} of the container's {most} used")
+            if share >= host.ratio:
+                used, total = limits.memory.used, limits.memory.most
+        check = nearer(host, group, self._config.memory)
+        if limits.tasks is not None:
+            tasks = f"{limits.tasks.used} of the container's {limits.tasks.most} processes and threads used"
+            full = judge(min(1.0, limits.tasks.ratio), self._config.memory, tasks)
+            check = full if full.status > check.status else check
+        return Sample(check, {"memory_used_kib": used // KIB, "memory_total_kib": total // KIB})
 
     def _storage(self) -> Sample:
         disk = psutil.disk_usage(str(self._volume))
@@ -118,6 +159,20 @@ class Host:
         )
 
 
+def nearer(host: Share, group: Share | None, limits: Thresholds) -> Check:
+    """Judged by whichever is nearer to its end. The message names both; that the group counts is always said."""
+    if group is None:
+        return judge(host.ratio, limits, host.text)
+    if group.ratio < host.ratio:
+        return judge(host.ratio, limits, f"{host.text}; {group.ratio:.0%} of the container's {group.of}")
+    check = judge(group.ratio, limits, f"{group.text}; {host.ratio:.0%} of the host's {host.of}")
+    return check if check.message else replace(check, message=f"of the container's {group.of}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
 class Traffic(Struct, frozen=True):
     """Counters of all interfaces, loopback included. psutil unfolds those that run over."""
 
@@ -134,7 +189,7 @@ def traffic() -> Traffic:
     """All interfaces since they came up."""
     found = psutil.net_io_counters()
     bad = found.errin + found.errout + found.dropin + found.dropout
-    return Traffic(time.monotonic(), bad, found.packets_recv + found.packets_sent, found.bytes_recv, found.bytes_sent)
+    return Traffic(monotonic(), bad, found.packets_recv + found.packets_sent, found.bytes_recv, found.bytes_sent)
 
 
 def connections(counters: Path = TCP_COUNTERS) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from operator import is_
 from random import Random
@@ -11,6 +10,7 @@ from random import Random
 import msgspec
 from msgspec import Struct
 
+from peerscope.clock import monotonic
 from peerscope.errors import ConfigError
 from peerscope.mesh.checks import MESSAGE_MAX
 from peerscope.records.bodies import Check, Status
@@ -148,7 +148,7 @@ class Node:
 
     def view(self) -> NodeView:
         """Everything known of it here."""
-        now, reading, check = time.monotonic(), self.current(), self.check()
+        now, reading, check = monotonic(), self.current(), self.check()
         return NodeView(
             node=self.name,
             node_id=self.node_id,

@@ -1,0 +1,165 @@
+"""What a container or a service may take of its host, and takes: control groups of Linux, version 2 and version 1.
+
+psutil shows the host. Inside a container with 300 MiB that is the wrong number: the kernel ends processes at the limit
+of the group, whatever the host has left. Limits hold for a group with everything below it, so each group from ours up
+to the root is read, and the tightest counts. Of memory that is the group nearest to its limit, where files that the
+kernel can drop at any time (`inactive_file`) do not count as used, as with the kubelet and `docker stats`.
+
+Sources: kernel documentation, admin-guide/cgroup-v2 and cgroup-v1; cgroups(7). A container may see its own group as the
+root of the mount, under whatever path /proc/self/cgroup names: groups that are not there are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+ROOT = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
+FILE_BYTES_MAX = 64 * 1024
+DEPTH_MAX = 32
+UNLIMITED = 1 << 60
+"""Version 1 writes "no limit" as the largest number of whole pages, which differs by architecture."""
+INT_DIGITS_MAX = 20
+
+
+class Used(Struct, frozen=True):
+    """A limited quantity: bytes, or a count."""
+
+    used: int
+    most: int
+
+    @property
+    def ratio(self) -> float:
+        return self.used / self.most
+
+
+class Processor(Struct, frozen=True):
+    """A quota of processor time, and counters of the group that has it."""
+
+    cores: float
+    """How much a group may use at most."""
+    used_s: float
+    periods: int | None
+    throttled: int | None
+    """Periods, and those in which the group had to wait. Both only grow."""
+
+
+class Limits(Struct, frozen=True):
+    """What limits us. None: nothing does, or it cannot be read."""
+
+    memory: Used | None = None
+    processor: Processor | None = None
+    tasks: Used | None = None
+    """Processes and threads."""
+
+
+def limits(root: Path = ROOT, membership: Path = MEMBERSHIP) -> Limits:
+    """Read them all. Never raises: what is missing, unreadable or garbage limits nothing."""
+    paths = _paths(_text(membership))
+    memory = [_memory(group, unified) for group, unified in _groups(root, paths, "memory")]
+    processor = [_processor(root, group, unified) for group, unified in _groups(root, paths, "cpu")]
+    tasks = [_tasks(group) for group, _ in _groups(root, paths, "pids")]
+    return Limits(
+        max((one for one in memory if one is not None), key=lambda one: one.ratio, default=None),
+        min((one for one in processor if one is not None), key=lambda one: one.cores, default=None),
+        max((one for one in tasks if one is not None), key=lambda one: one.ratio, default=None),
+    )
+
+
+def _paths(membership: str) -> dict[str, str]:
+    """Our group by controller; that of version 2 under the name ""."""
+    found: dict[str, str] = {}
+    for line in membership.splitlines():
+        _, _, rest = line.partition(":")
+        controllers, colon, path = rest.partition(":")
+        if colon:
+            for controller in controllers.split(","):
+                found.setdefault(controller, path)
+    return found
+
+
+def _groups(root: Path, paths: dict[str, str], controller: str) -> Iterator[tuple[Path, bool]]:
+    """Our group and those above it, and whether they are of version 2. One controller lives in one version only."""
+    unified = controller not in paths
+    mounts = [root, root / "unified"] if unified else [_mount(root, controller)]
+    parts = [part for part in paths.get("" if unified else controller, "/").split("/") if part]
+    if ".." in parts or len(parts) > DEPTH_MAX:  # our group lies outside of what this mount shows
+        parts = []
+    for mount in mounts:
+        for depth in range(len(parts), -1, -1):
+            group = mount.joinpath(*parts[:depth])
+            if group.is_dir():
+                yield group, unified
+
+
+def _mount(root: Path, controller: str) -> Path:
+    """Where a controller of version 1 is: alone, or with the other one of its pair."""
+    names = [controller, *(("cpu,cpuacct", "cpuacct,cpu") if controller.startswith("cpu") else ())]
+    return next((root / name for name in names if (root / name).is_dir()), root / controller)
+
+
+def _memory(group: Path, unified: bool) -> Used | None:
+    most = _number(group / ("memory.max" if unified else "memory.limit_in_bytes"))
+    current = _number(group / ("memory.current" if unified else "memory.usage_in_bytes"))
+    if not most or most >= UNLIMITED or current is None:
+        return None
+    droppable = _table(group / "memory.stat").get("inactive_file" if unified else "total_inactive_file", 0)
+    return Used(max(0, current - droppable), most)
+
+
+def _processor(root: Path, group: Path, unified: bool) -> Processor | None:
+    counters = _table(group / "cpu.stat")
+    if unified:
+        quota, _, period = _text(group / "cpu.max").strip().partition(" ")
+        most, per, used = _whole(quota), _whole(period), counters.get("usage_usec")
+        used_s = None if used is None else used / 1e6
+    else:
+        most, per = _number(group / "cpu.cfs_quota_us"), _number(group / "cpu.cfs_period_us")
+        used_s = _used_s(root, group)
+    if not most or not per or used_s is None:
+        return None
+    return Processor(most / per, used_s, counters.get("nr_periods"), counters.get("nr_throttled"))
+
+
+def _used_s(root: Path, group: Path) -> float | None:
+    """Of a group of version 1: another controller counts, in the same directory or in a hierarchy of its own."""
+    beside = _mount(root, "cpuacct") / group.relative_to(_mount(root, "cpu"))
+    used_ns = (_number(place / "cpuacct.usage") for place in (group, beside))
+    return next((used / 1e9 for used in used_ns if used is not None), None)
+
+
+def _tasks(group: Path) -> Used | None:
+    most, current = _number(group / "pids.max"), _number(group / "pids.current")
+    return None if not most or current is None else Used(current, most)
+
+
+def _table(place: Path) -> dict[str, int]:
+    """Lines of a name and a number."""
+    found = {}
+    for line in _text(place).splitlines():
+        name, _, text = line.partition(" ")
+        number = _whole(text)
+        if number is not None:
+            found[name] = number
+    return found
+
+
+def _number(place: Path) -> int | None:
+    return _whole(_text(place).strip())
+
+
+def _whole(text: str) -> int | None:
+    """A number; None for "max", -1, and everything else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= INT_DIGITS_MAX else None
+
+
+def _text(place: Path) -> str:
+    """The beginning of a file; "" where it cannot be read."""
+    try:
+        with place.open("rb") as file:
+            return file.read(FILE_BYTES_MAX).decode("utf-8", "replace")
+    except OSError:
+        return ""
