@@ -77,7 +77,7 @@ from peerscope.transport import dialling, doorman, iroh, names, wire
 from peerscope.views.partitions import MEMBERS_MIN, SHARE_MIN
 from peerscope.views.peers import SKEW_S
 from peerscope.web import bodies as web_bodies
-from peerscope.web import connections, feed, lockout, telemetry
+from peerscope.web import connections, entrance, feed, framing, lockout, telemetry
 
 ROOT = Path(__file__).parents[1]
 WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 10: "ten"}
@@ -199,14 +199,18 @@ SECURITY = [
     f"{word(EXPIRY_INTERVALS)} intervals, {s(_EXPIRY_S)} in a small network",
     f"After {word(lockout.TRIES)} wrong tokens an address",
     f"gets one more try every {word(lockout.FORGIVEN_AFTER_S)} seconds",
-    f"| connections | {connections.CONNECTIONS_MAX}; beyond",
-    f"| request line and headers | {whole(connections.HEAD_BYTES_MAX, KB)} kB, "
-    f"{s(connections.PATIENCE_S[connections.h11.IDLE])} |",
-    f"| TLS handshake | {s(connections.HANDSHAKE_S)} |",
+    f"| connections | {entrance.CONNECTIONS_MAX}; beyond",
+    f"| request line and headers | {whole(framing.HEAD_BYTES_MAX, KB)} kB, "
+    f"{s(connections.PATIENCE_S[connections.h11.IDLE])}; as much around",
+    f"connections leave {entrance.DESCRIPTORS_KEPT} of the limit",
+    f"a quarter where the limit is below {entrance.DESCRIPTORS_KEPT * 4 // 3}",
+    f"| TLS handshake | {s(entrance.HANDSHAKE_S)} |",
     f"| body | {whole(web_bodies.BODY_BYTES_MAX, KB)} kB (telemetry {whole(telemetry.BODY_BYTES_MAX, MB)} MB, also "
-    f"after unpacking), {s(connections.PATIENCE_S[connections.h11.SEND_BODY])} |",
+    f"after unpacking), {s(connections.PATIENCE_S[connections.h11.SEND_BODY])}; "
+    f"beyond its answer {whole(framing.REFUSED_BYTES_MAX, MB)} MB are read",
     f"| answer | {s(connections.ANSWER_S)}, and {whole(connections.READ_BYTES_MIN, KB)} kB read in each such time |",
-    f"| WebSockets | {feed.CLIENTS_MAX}; what they say ends them; no pong in {s(_pong_s())}, or",
+    f"| WebSockets | {feed.CLIENTS_MAX}, at most half",
+    f"what they say ends them; no pong in {s(_pong_s())}, or",
     f"or {connections.FRAGMENTS_MAX} fragments of one message",
 ]
 
@@ -340,6 +344,7 @@ ELSEWHERE = {
         r"\| 61 \||\| 75 kB \||\| 15 \||\| 4 \|": MEASURED,
         r"with 10,000 peers takes about 600 messages, 27 MB and 1,000 requests": MEASURED,
         r"openssl rand -hex 16|make fuzz SECONDS=60": "arguments, for the reader to choose",
+        r"it is refused \(400\)|closed with code 1013": "codes of HTTP and WebSocket",
         r"dated before 1970|bounded to 0": "no figure that anybody would change",
         r"since iroh opens a second socket": "the next one after the first",
         r"mode 0700\) and the key in it \(0600\)": "held by tests/state",
@@ -359,6 +364,7 @@ ELSEWHERE = {
         r"blake2b\(zone \|\| 0 \|\|": "a byte of the hash, held by tests/golden",
     },
     "OPERATIONS.md": {
+        r"logs one cause once an hour": "`looks.SILENT_S`, held by tests/test_looks.py",
         r"-hex 16": "an argument, for the reader to choose",
         r"0\.0\.0\.0:4600|example\.org:4600|`localhost:4600`": "examples, for the reader to choose",
         r"\(mode 0600;|UDP port, 4600 in the image|It ends with 1 if anything": "held by tests/contrib and tests/cli",

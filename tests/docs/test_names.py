@@ -34,7 +34,9 @@ OTHER_ROUTES = {"/api/v1/write", "/api/v1/push", "/api/v1/receive"}
 OTHER_VARIABLES = {"PEERSCOPE_CA", "PEERSCOPE_SECTION__KEY"}
 """The command line's own, and the pattern of all others."""
 METRICS = {"system": SystemView, "node": NodeView, "performance": PerformanceView, "agent": AgentView}
-OTHER_NAMES = re.compile(r"threats\.remarks$|.*\.(?:py|db|toml|json|pem|log|crt)$|peer\.backup|.*\.(?:com|org|net)$")
+OTHER_NAMES = re.compile(
+    r"history\.db|threats\.remarks$|.*\.(?:py|db|toml|json|pem|log|crt)$|peer\.backup|.*\.(?:com|org|net)$"
+)
 """What `simulate` prints; files and hosts."""
 
 
