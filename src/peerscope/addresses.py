@@ -6,6 +6,7 @@ import ipaddress
 import re
 
 from peerscope.errors import ConfigError
+from peerscope.numerals import whole
 
 NAME_CHARACTERS_MAX = 253
 """RFC 1035, section 2.3.4."""
@@ -15,9 +16,10 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
 def split_address(address: str, name: str) -> tuple[str, int]:
     """Host and port of "host:port" or "[v6]:port". Raises `ConfigError` under the given name."""
     host, separator, port = address.rpartition(":")
-    if not separator or not host or not (port == "0" or is_port(port)):
+    number = whole(port)
+    if not separator or not host or number is None or number > 65535:
         raise ConfigError(f'{name} is {address!r}; must be "host:port", for example "127.0.0.1:8080"')
-    return host.strip("[]"), int(port)
+    return host.strip("[]"), number
 
 
 def join_address(host: str, port: int) -> str:

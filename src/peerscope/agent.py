@@ -72,14 +72,14 @@ class Monitor(Outlook):
         self.state = State(state or default_state())
         self.http: str | None = None
         """URL of the dashboard, once the web server has one."""
-        self.chronicle = Chronicle(self.moment, self.region_health, self.links, config.regions.hold_s)
+        self.chronicle = Chronicle(self.moment, self.region_health, self.links, config.regions.hold_s, self.looks)
         """Events as they happen, and the statuses of the last hour."""
-        self.alerting = Alerting(config.alert_rules(), self.moment, self.mesh_links, self.chronicle)
+        self.alerting = Alerting(config.alert_rules(), self.moment, self.mesh_links, self.chronicle, self.looks)
         """Conditions worth telling, here and in the network."""
         self.alerting.files = self._files
-        self.notifying = Notifying(config, self.state, self.moment, self.alerting, self.chronicle)
+        self.notifying = Notifying(config, self.state, self.moment, self.alerting, self.chronicle, self.looks)
         """Orders of the operator, and messages to people."""
-        self.tally = Tally(self.moment, self.mesh_links)
+        self.tally = Tally(self.moment, self.mesh_links, self.looks)
         """What all peers measured."""
         self.traffic: Traffic
         """Messages and bytes, by route and by second; from `start` on."""
@@ -131,7 +131,7 @@ class Monitor(Outlook):
         now = monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
         self.traffic = Traffic(peer.me, self.moment, peer.watch.ahead_s)
-        self.vigil = Vigil(self.config.threats, peer, self.moment, self.node, self.alerting)
+        self.vigil = Vigil(self.config.threats, peer, self.moment, self.node, self.alerting, self.looks)
         self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(ready.credentials)
         self._bootstrap = Bootstrap(self.state, ready.joins, rng)
@@ -146,17 +146,20 @@ class Monitor(Outlook):
         self.node.telemetry.on_event.append(self._note_of_node)
         self.node.telemetry.on_event.append(self.vigil.note)
         unlike = self.vigil.anomaly_ratio
-        meter = Meter(host, self._driver, self._transport, self.config.report.interval_s, self.node, unlike)
-        parts = [self._driver.run(), self.chronicle.run(), meter.run(), self.node.run(), self.vigil.run()]
-        parts += [self._read_clock(), self._join()]
+        interval_s, looks = self.config.report.interval_s, self.looks
+        meter = Meter(host, self._driver, self._transport, interval_s, self.node, unlike, looks)
+        going = looks.going
+        parts = [self._driver.run(), self._read_clock()]  # nothing they do can fail, but by a bug in the core
+        parts += [going("the chronicle", self.chronicle.run), going("the meter", meter.run)]
+        parts += [going("the node", self.node.run), going("the vigil", self.vigil.run), going("joining", self._join)]
         recall = None
         if self.config.history.enabled:
-            self.recorder = Recorder(self.config.history, self.state.path, self.moment, self.network_health)
+            self.recorder = Recorder(self.config.history, self.state.path, self.moment, self.network_health, looks)
             recall = past_day(self.recorder, int(time.time()))
-            parts.append(self.recorder.run())
+            parts.append(going("the history", self.recorder.run))
         parts.append(self.tally.run(recall))
         parts.append(self.alerting.run(self._driver, self.traffic, self.recorder))
-        parts += [*self.exports.parts(), speak(self, self._driver)]
+        parts += [*(going("remote write", run) for run in self.exports.parts()), speak(self, self._driver)]
         parts += [self.notifying.run(), *shrinking()]
         for work in parts:
             task = asyncio.create_task(work)
@@ -287,10 +290,9 @@ class Monitor(Outlook):
         return () if ending is None else (ending,)
 
     def _note(self, effect: Effect) -> None:
-        self.tally.note(effect)
-        self.chronicle.note(effect)
-        self.traffic.note(effect)
-        self.asking.note(effect)
+        for note in (self.tally.note, self.chronicle.note, self.traffic.note, self.asking.note):
+            with self.looks.at("the note of an event"):
+                note(effect)
 
     def _profile(self, look_up: Lookup | None) -> Profile:
         addresses = self._transport.addresses[:8]
@@ -351,10 +353,14 @@ class Monitor(Outlook):
     async def _join(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            self._introduce()
-            ends = (*of_membership(self.peer.admission), *self._files(), *of_silences(self.orders()))
-            self._ending_log.look(ends, time.time())
-            for read in self._credentials.look(self.peer.admission, round(time.time() * 1000)):
-                self._driver.feed(read)
-            for join in self._bootstrap.look(self.peer, self.chronicle.tell):
-                self._driver.feed(join)
+            with self.looks.at("the profile"):
+                self._introduce()
+            with self.looks.at("the look at endings"):
+                ends = (*of_membership(self.peer.admission), *self._files(), *of_silences(self.orders()))
+                self._ending_log.look(ends, time.time())
+            with self.looks.at("the look at certificates"):
+                for read in self._credentials.look(self.peer.admission, round(time.time() * 1000)):
+                    self._driver.feed(read)
+            with self.looks.at("the look for peers"):
+                for join in self._bootstrap.look(self.peer, self.chronicle.tell):
+                    self._driver.feed(join)

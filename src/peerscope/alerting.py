@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from peerscope.alerts.board import Board
@@ -17,6 +16,7 @@ from peerscope.alerts.rules import Rule
 from peerscope.chronicle import Chronicle
 from peerscope.clock import monotonic
 from peerscope.history.recorder import Recorder
+from peerscope.looks import Looks
 from peerscope.pace import Pace
 from peerscope.traffic import Traffic
 from peerscope.transport.driver import Driver
@@ -31,8 +31,6 @@ ROUTE_MESSAGES_MIN = 20
 CORRELATION_SHARE = 0.2
 """Share of a core that correlation may take: thousands of alerts that change every second take a second each time."""
 
-log = logging.getLogger(__name__)
-
 Detect = Callable[[Moment], Findings]
 
 
@@ -45,9 +43,10 @@ class Alerting:
         moment: Callable[[], Moment],
         links: Callable[[], Iterable[Link]],
         chronicle: Chronicle,
+        looks: Looks | None = None,
     ) -> None:
         """`moment`, `links`: how to look at the network now. `chronicle`: has looked at the regions, and takes
-        events."""
+        events. `looks`: counts those that fail."""
         self.board = Board(rules)
         self.correlation = Correlation()
         """What alerts have in common."""
@@ -63,6 +62,7 @@ class Alerting:
         self._moment = moment
         self._links = links
         self._chronicle = chronicle
+        self._looks = looks or Looks()
         self._driver: Driver | None = None
         self._routes: tuple[tuple[str, float], ...] = ()
         self._routes_at = 0.0
@@ -85,11 +85,8 @@ class Alerting:
         pace = Pace()
         while True:
             await asyncio.sleep(pace.wait_s(LOOK_S))
-            try:
-                with pace.looking():
-                    self._look(self._own(driver, traffic, recorder))
-            except Exception:
-                log.exception("the look at alert rules failed")
+            with self._looks.at("the look at alert rules"), pace.looking():
+                self._look(self._own(driver, traffic, recorder))
 
     def use(self, rules: Sequence[Rule]) -> bool:
         """Look at these rules from here on; whether they differ. Alerts under rules that stay go on."""

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from peerscope.clock import monotonic
+from peerscope.looks import Looks
 from peerscope.mesh.events import Effect, Forgotten, KeyShared, LinkChanged, Stored
 from peerscope.pace import Pace
 from peerscope.records.bodies import Observations, OtherLife, Profile, Report
@@ -51,8 +52,9 @@ class Chronicle:
         regions: Callable[[], list[RegionHealth]],
         links: Callable[[], Sequence[Link]],
         region_hold_s: float,
+        looks: Looks | None = None,
     ) -> None:
-        """`moment`, `regions`, `links`: how to look at the network now."""
+        """`moment`, `regions`, `links`: how to look at the network now. `looks`: counts those that fail."""
         self.timeline = Timeline()
         self.links = LinkPast()
         """Which links there were over the last hour."""
@@ -61,6 +63,7 @@ class Chronicle:
         self._moment = moment
         self._look_at_regions = regions
         self._look_at_links = links
+        self._looks = looks or Looks()
         self._listeners: list[Listener] = []
         self._verdicts = VerdictChanges()
         self._regions = RegionChanges(region_hold_s)
@@ -76,7 +79,8 @@ class Chronicle:
         """Give every listener one event."""
         message = {"event": event, "at": time.time(), **values}
         for listener in self._listeners:
-            listener(message)
+            with self._looks.at("a listener to events"):
+                listener(message)
 
     def note(self, effect: Effect) -> None:
         """Take an effect of the core in."""
@@ -106,18 +110,15 @@ class Chronicle:
         try:
             while True:
                 now = monotonic()
-                try:
-                    with reviewing.looking():
-                        if self._is_stirred or now >= again_at:
-                            self._is_stirred = not self._verdicts.is_calm  # then time alone brings news
-                            if self._note_statuses():
-                                self._note_links()  # who is found down has lost its links with that
-                        if now >= again_at:
-                            again_at = now + REGIONS_S
-                            self._note_regions()
-                            self._note_links()
-                except Exception:
-                    log.exception("the review of peers failed")
+                with self._looks.at("the review of peers"), reviewing.looking():
+                    if self._is_stirred or now >= again_at:
+                        self._is_stirred = not self._verdicts.is_calm  # then time alone brings news
+                        if self._note_statuses():
+                            self._note_links()  # who is found down has lost its links with that
+                    if now >= again_at:
+                        again_at = now + REGIONS_S
+                        self._note_regions()
+                        self._note_links()
                 await asyncio.sleep(reviewing.wait_s(STATUSES_S))
         finally:
             if self._judging is not None:
@@ -142,11 +143,8 @@ class Chronicle:
 
     def _judge(self) -> None:
         self._judging = None
-        try:
-            with self._judgement.looking():
-                self._note_verdicts()
-        except Exception:
-            log.exception("the verdicts on peers failed")
+        with self._looks.at("the verdicts on peers"), self._judgement.looking():
+            self._note_verdicts()
         if not self._verdicts.is_calm:  # then verdicts also change with time alone
             self._judge_in(self._judgement.wait_s(AGAIN_S))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from peerscope.clock import monotonic
+from peerscope.looks import Looks
 from peerscope.mesh.checks import quantised
 from peerscope.mesh.events import Measured
 from peerscope.records.bodies import Check, OverlayLink
@@ -41,14 +42,16 @@ class Meter:
         interval_s: float,
         node: Attached | None = None,
         anomaly_ratio: Callable[[], float | None] = lambda: None,
+        looks: Looks | None = None,
     ) -> None:
-        """`anomaly_ratio`: how unlike its past this peer is, as threats see it."""
+        """`anomaly_ratio`: how unlike its past this peer is, as threats see it. `looks`: counts those that fail."""
         self._host = host
         self._driver = driver
         self._transport = transport
         self._interval_s = interval_s
         self._node = node
         self._anomaly_ratio = anomaly_ratio
+        self._looks = looks or Looks()
         self._process = OwnProcess()
         self._at = monotonic()
         self._traffic = self._count()
@@ -60,22 +63,23 @@ class Meter:
         """Measure until cancelled."""
         await asyncio.sleep(FIRST_SAMPLE_S)
         while True:
-            self._driver.feed(await self.measure())
+            with self._looks.at("the measurement"):
+                self._driver.feed(await self.measure())
             await asyncio.sleep(self._interval_s)
 
     async def measure(self) -> Measured:
         """Everything since the last call, or the start."""
         checks, system = await self._host.measure()
         before_at, self._at = self._at, monotonic()
-        check = self._node.check() if self._node else None
+        check = self._looks.value("the node's check", self._node.check) if self._node else None
         node, performance = None, self._look_at_mesh(self._at - before_at)
         overlay: tuple[OverlayLink, ...] = ()
         if check is not None and self._node is not None:
-            reading = self._node.current()
+            reading = self._looks.value("the node's values", self._node.current)
             node, performance = self._look_at_node(reading)
             overlay = reading.overlay if reading else ()
         metrics = Metrics(system, node, performance, self._look_at_ourselves())
-        return Measured(checks, metrics, check, overlay, self._transport.relayed())
+        return Measured(checks, metrics, check, overlay, self._looks.value("relayed links", self._transport.relayed))
 
     def _look_at_mesh(self, seconds: float) -> PerformanceMetrics:
         before, self._traffic = self._traffic, self._count()
@@ -90,8 +94,9 @@ class Meter:
         return self._told
 
     def _look_at_ourselves(self) -> AgentMetrics:
-        cpu_ratio, rss_bytes = self._process.cpu_ratio(), self._process.rss_bytes()
-        anomaly_ratio = self._anomaly_ratio()
+        cpu_ratio = self._looks.value("own CPU", self._process.cpu_ratio)
+        rss_bytes = self._looks.value("own memory", self._process.rss_bytes)
+        anomaly_ratio = self._looks.value("the anomaly ratio", self._anomaly_ratio)
         return AgentMetrics(
             cpu=None if cpu_ratio is None else quantised(cpu_ratio),
             rss_kib=None if rss_bytes is None else countable(rss_bytes // KIB),

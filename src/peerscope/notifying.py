@@ -13,6 +13,7 @@ from peerscope.alerts.orders import Standing, StandingForget, mark, mark_inciden
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
 from peerscope.errors import ConfigError
+from peerscope.looks import Looks
 from peerscope.mesh.events import Publish
 from peerscope.mesh.forgetting import last_version
 from peerscope.notify.dispatcher import Dispatcher, View
@@ -30,9 +31,15 @@ class Notifying:
     """Order book and dispatcher of one agent."""
 
     def __init__(
-        self, config: Config, state: State, moment: Callable[[], Moment], alerting: Alerting, chronicle: Chronicle
+        self,
+        config: Config,
+        state: State,
+        moment: Callable[[], Moment],
+        alerting: Alerting,
+        chronicle: Chronicle,
+        looks: Looks | None = None,
     ) -> None:
-        """Raises `ConfigError` for a channel that cannot be used."""
+        """`looks`: counts those that fail. Raises `ConfigError` for a channel that cannot be used."""
         self.book: OrderBook
         """From `open` on."""
         self._config = config
@@ -40,6 +47,7 @@ class Notifying:
         self._moment = moment
         self._alerting = alerting
         self._chronicle = chronicle
+        self._looks = looks or Looks()
         self._channels = make_channels(config.notify)
         self._dispatcher: Dispatcher | None = None
         self._trusted: set[bytes] | None = None
@@ -81,7 +89,10 @@ class Notifying:
 
     async def run(self) -> None:
         """Keep orders standing and tell people until cancelled."""
-        await asyncio.gather(self.book.run(), *([self._dispatcher.run()] if self._dispatcher else []))
+        parts = [self._looks.going("the orders", self.book.run)]
+        if self._dispatcher is not None:
+            parts.append(self._looks.going("the notifier", self._dispatcher.run))
+        await asyncio.gather(*parts)
 
     def orders(self) -> Standing:
         """The orders of the network that hold now."""

@@ -27,6 +27,7 @@ from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
 from peerscope.export.standing import RemoteWriteView
 from peerscope.history.recorder import Recorder
+from peerscope.looks import Looks
 from peerscope.mesh.conduct import Conduct
 from peerscope.mesh.lives import Sharer
 from peerscope.mesh.peer import Peer
@@ -132,6 +133,8 @@ class Outlook(ABC):
     """What was measured, over time; None where no history is kept."""
 
     def __init__(self) -> None:
+        self.looks = Looks()
+        """What failed of what this agent looks at now and then."""
         self._survey = Survey()
         self._contradictions = Contradictions()
         self._moment: Moment | None = None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from peerscope.looks import Looks
 from peerscope.mesh.events import Effect, Forgotten, Stored
 from peerscope.views.aggregates import NetworkMetrics, network_metrics
 from peerscope.views.links import Link
@@ -14,18 +14,19 @@ from peerscope.views.moment import Moment
 from peerscope.views.trends import MINUTE_S, Day, Minute, look
 from peerscope.views.window import Window
 
-log = logging.getLogger(__name__)
-
 
 class Tally:
     """Collects every peer's reports as they come, and looks at the network once a minute."""
 
-    def __init__(self, moment: Callable[[], Moment], links: Callable[[], list[Link]]) -> None:
-        """`moment`, `links`: how to look at the network now."""
+    def __init__(
+        self, moment: Callable[[], Moment], links: Callable[[], list[Link]], looks: Looks | None = None
+    ) -> None:
+        """`moment`, `links`: how to look at the network now. `looks`: counts those that fail."""
         self.window = Window()
         self.day = Day()
         self._moment = moment
         self._links = links
+        self._looks = looks or Looks()
 
     def note(self, effect: Effect) -> None:
         """Take an effect of the core in."""
@@ -45,10 +46,9 @@ class Tally:
     async def run(self, recall: Awaitable[list[Minute]] | None = None) -> None:
         """Look once in every minute of the wall clock. `recall`: what an earlier life saw."""
         if recall is not None:
-            self.day.restore(await recall)
+            with self._looks.at("the recall of the last day"):
+                self.day.restore(await recall)
         while True:
             await asyncio.sleep(MINUTE_S - time.time() % MINUTE_S)
-            try:
+            with self._looks.at("the tally of the minute"):
                 self.day.note(look(self._moment(), self._links()))
-            except Exception:  # whatever other peers say, this must not end the agent
-                log.exception("the minute could not be counted")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from peerscope.alerting import Alerting
 from peerscope.alerts.engine import Findings
 from peerscope.clock import monotonic
+from peerscope.looks import Looks
 from peerscope.mesh.events import Publish
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Report
@@ -41,8 +42,10 @@ class Vigil:
         moment: Callable[[], Moment],
         node: Node,
         alerting: Alerting,
+        looks: Looks | None = None,
     ) -> None:
         """`moment`: how to look at the network now; `alerting`: takes what is found, and knows what others state.
+        `looks`: counts those that fail.
 
         Raises `ConfigError` for a broken file of signatures.
         """
@@ -51,6 +54,7 @@ class Vigil:
         self._moment = moment
         self._node = node
         self._alerting = alerting
+        self._looks = looks or Looks()
         alerting.detections.append(self.detect)
         self.threats = Threats(config, load_signatures(config.signatures_file), peer.me, monotonic())
         self.findings: tuple[Finding, ...] = ()
@@ -112,10 +116,8 @@ class Vigil:
         while True:
             await asyncio.sleep(self._config.interval_s)
             if self._config.enabled:
-                try:
+                with self._looks.at("the look for threats"):
                     self.look()
-                except Exception:
-                    log.exception("the look for threats failed")
 
     def look(self) -> None:
         """Look now."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from math import inf
 
 from peerscope.mesh.events import Publish
@@ -15,15 +14,14 @@ LOOK_S = 1.0
 BEYOND_S = 5.0
 """Between two looks at the other zones."""
 
-log = logging.getLogger(__name__)
-
 
 async def speak(monitor: Outlook, driver: Driver) -> None:
     """Publish summaries until cancelled. Whatever other peers say, nothing here ends the agent."""
     speaker, beyond_at = Speaker(monitor.config.zones.summary_interval_s), -inf
     while True:
         await asyncio.sleep(LOOK_S)
-        try:
+        said = None
+        with monitor.looks.at("the look at the zones"):
             peer, now = monitor.peer, monitor.clock()[0]
             profile = peer.ledger.profile(peer.me)
             said = speaker.update(
@@ -35,8 +33,5 @@ async def speak(monitor: Outlook, driver: Driver) -> None:
             if now >= beyond_at:
                 beyond_at = now + BEYOND_S
                 monitor.beyond()
-        except Exception:
-            log.exception("a look at the zones failed")
-        else:
-            if said is not None:
-                driver.feed(Publish(said))
+        if said is not None:
+            driver.feed(Publish(said))

@@ -67,7 +67,7 @@ def test_a_copied_state_directory_is_told_on_both_sides_and_to_everybody_until_i
         assert alert["severity"] == "high"
         assert address(original) in alert["description"]
         assert address(copy) in alert["description"]
-        assert alert["runbook"].endswith("peerscope init --new-identity --state DIR")
+        assert alert["runbook"].endswith("`peerscope init --new-identity --state DIR`")
 
     refused = peerscope("init", "--new-identity", "--state", str(tmp_path / "copy"))
     assert refused.returncode == 2

@@ -22,7 +22,7 @@ from fuzz.inputs import corpus
 from ledgers import WALL_S
 from peerscope.config import Config
 from peerscope.errors import ConfigError, HistoryError, PeerscopeError, RemoteError, SourceError
-from peerscope.history.reader import duration_s, series_named
+from peerscope.history.reader import series_named, span_s
 from peerscope.mesh.events import Connected, Received
 from peerscope.mesh.messages import Hello, decode, encode
 from peerscope.mesh.peer import Peer, PeerConfig
@@ -257,7 +257,7 @@ def query(data: bytes) -> None:
         refusal(HTTPException, lambda: history_routes._seconds(step, "step")),
     ]
     assert all(text is None or text.startswith("400: ") for text in told)
-    assert (duration_s(since) or 1) > 0
+    assert (span_s(since) or 1) > 0
     assert refusal(HistoryError, lambda: series_named(metric)) != ""
 
 

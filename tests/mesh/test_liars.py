@@ -56,10 +56,10 @@ def look(ledger: Ledger, now: float) -> Evidence:
 @pytest.mark.parametrize("ends_ms", [CLOCK_MS + 10, CLOCK_MS + 1_850, CLOCK_MS + HOUR_MS, 2**50])
 def test_an_answer_refutes_an_accusation_whatever_that_says_of_the_subjects_clock(ends_ms: int) -> None:
     ledger = network(*(claim(liar, SUBJECT, ends_ms=ends_ms) for liar in OBSERVERS))
-    assert look(ledger, STAND_S).verdict is DOWN, "nobody answered"
+    assert look(ledger, 4.0).verdict is DOWN, "nobody answered"
     answers = tuple(Answer(ref(liar), 7) for liar in OBSERVERS)
-    ledger.merge(*report(SUBJECT, OBSERVERS, version=CLOCK_MS + 1, answers=answers), STAND_S)
-    assert look(ledger, STAND_S + 60).verdict is ALIVE
+    ledger.merge(*report(SUBJECT, OBSERVERS, version=CLOCK_MS + 1, answers=answers), 4.0)
+    assert look(ledger, 60.0).verdict is ALIVE
 
 
 def test_an_answer_refutes_no_later_accusation() -> None:
@@ -67,7 +67,8 @@ def test_an_answer_refutes_no_later_accusation() -> None:
     ledger = network(report(SUBJECT, OBSERVERS, version=CLOCK_MS + 1, answers=answers))
     for one in OBSERVERS[:5]:
         ledger.merge(*claim(one, SUBJECT, version=8), 1.0)
-    assert look(ledger, 1.0 + STAND_S).verdict is DOWN
+    assert look(ledger, 3.9).verdict is SUSPECT, "it spoke to us less than four seconds ago"
+    assert look(ledger, 4.0).verdict is DOWN
 
 
 def test_an_accusation_stands_since_it_came_here_however_old_its_author_says_it_is() -> None:
@@ -105,7 +106,9 @@ def test_a_liar_without_a_voice_takes_no_voice_away() -> None:
     ledger = network(report(victim, [SUBJECT, LIAR, *OBSERVERS[2:4]], version=CLOCK_MS + 1, refuted=(LIAR,)))
     ledger.merge(*claim(LIAR, victim), 0.0)
     assert not Assessment(ledger, 12.0).is_missed(victim)
-    assert Assessment(network(*honest_victim(victim), claim(LIAR, victim)), VOTE_STAND_S).is_missed(victim)
+    ledger = network(*honest_victim(victim), claim(LIAR, victim))
+    assert Assessment(ledger, VOTE_STAND_S).is_missed(victim)
+    assert not Assessment(ledger, VOTE_STAND_S, down_after_s=4.0).is_missed(victim), "it spoke to us since"
 
 
 def honest_victim(victim: PeerId) -> tuple[Statement, ...]:
@@ -118,8 +121,11 @@ def test_seven_observers_of_a_dead_peer_are_not_silenced_by_one_liar_that_accuse
     for one in honest:
         ledger.merge(*claim(one, SUBJECT, version=CLOCK_MS + 2), 0.0)
     ledger.merge(*claim(LIAR, *honest, ends_ms=CLOCK_MS + 9_000), 0.0)
-    found = look(ledger, VOTE_STAND_S - 0.01)
-    assert (found.verdict, found.accusing, found.quorum) == (DOWN, 7, 5)
+    found = look(ledger, VOTE_STAND_S + 1.0)
+    assert (found.accusing, found.quorum) == (7, 5), "they spoke less than four seconds ago"
+    for one in honest:
+        ledger.merge(*report(one, [LIAR, *honest], version=CLOCK_MS + 3_000), 3.0)
+    assert look(ledger, 4.0).verdict is DOWN
 
 
 def watching(liar: PeerId, subjects: list[PeerId], refuting: int) -> list[Statement]:
@@ -135,6 +141,7 @@ def test_an_observer_that_most_of_its_subjects_refuted_loses_its_voice_against_a
     elsewhere = [OTHER, THIRD, PeerId(b"fourth".ljust(32))]
     ledger = ledger_of(
         report(SUBJECT, OBSERVERS[4:7]),
+        report(OBSERVERS[4], [SUBJECT, *elsewhere]),
         *watching(OBSERVERS[4], elsewhere, refuting),
         claim(OBSERVERS[4], SUBJECT, version=9),
     )
@@ -146,9 +153,19 @@ def test_an_observer_that_most_of_its_subjects_refuted_loses_its_voice_against_a
 def test_liars_among_the_subjects_take_no_honest_voice_while_they_are_no_majority_of_them() -> None:
     subjects = [PeerId(bytes((200 + number,)) * 32) for number in range(8)]
     for liars, counts in ((4, True), (5, False)):  # of nine: the subject is one of them
-        ledger = ledger_of(report(SUBJECT, OBSERVERS[4:7]), *watching(OBSERVERS[4], subjects, liars))
+        mine = report(OBSERVERS[4], [SUBJECT, *subjects])
+        ledger = ledger_of(report(SUBJECT, OBSERVERS[4:7]), mine, *watching(OBSERVERS[4], subjects, liars))
         ledger.merge(*claim(OBSERVERS[4], SUBJECT, version=9), 0.0)
         assert [one.counts for one in look(ledger, 1.0).accusations] == [counts]
+
+
+def test_liars_that_are_not_linked_with_an_observer_take_no_voice_from_it() -> None:
+    """They list it among their links, and as refuted; it does not list them."""
+    strangers = [PeerId(bytes((200 + number,)) * 32) for number in range(8)]
+    mine = report(OBSERVERS[4], [SUBJECT, OTHER])
+    ledger = ledger_of(report(SUBJECT, OBSERVERS[4:7]), mine, *watching(OBSERVERS[4], strangers, 8))
+    ledger.merge(*claim(OBSERVERS[4], SUBJECT, version=9), 0.0)
+    assert [one.counts for one in look(ledger, 1.0).accusations] == [True]
 
 
 def test_an_observer_has_its_voice_back_once_others_agree_with_it() -> None:
@@ -156,6 +173,7 @@ def test_an_observer_has_its_voice_back_once_others_agree_with_it() -> None:
     ledger = ledger_of(
         report(SUBJECT, OBSERVERS[4:7]),
         report(dead, OBSERVERS[4:7]),
+        report(observer, [SUBJECT, *elsewhere]),
         *watching(observer, elsewhere, 3),
         claim(observer, SUBJECT, dead, version=9),
     )

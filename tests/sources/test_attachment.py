@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from limits import no_descriptors
 from live import came_true
 from nodes import GOOD, Toy, at_work, attached
 from peerscope.errors import RemoteError, SourceError, TransportError
@@ -91,6 +92,21 @@ def test_a_source_that_blocks_its_thread_holds_up_nobody_and_is_not_asked_twice_
             assert attachment.current() is None
             free.set()
             await came_true(lambda: attachment.current() == GOOD, "it recovered")
+
+    asyncio.run(scenario())
+
+
+def test_a_source_that_gets_no_event_loop_is_unhealthy_until_there_are_descriptors_for_one() -> None:
+    async def scenario() -> None:
+        attachment = attached(Toy())
+        with no_descriptors():
+            asking = asyncio.create_task(attachment.run())
+            await came_true(lambda: attachment.failures >= 2, "it was tried again")
+            assert attachment.current() is None
+            assert (attachment.check().message or "").startswith("cannot be asked: [Errno 24] Too many open files")
+        await came_true(lambda: attachment.current() == GOOD, "it recovered")
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
 
     asyncio.run(scenario())
 

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+from limits import no_descriptors
 from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.events import Connected, Event, Lane, Measured, Received
 from peerscope.mesh.messages import Ping, encode
@@ -84,6 +85,26 @@ def test_what_the_agent_costs_and_loses(tmp_path: Path) -> None:
     assert metrics.agent.rss_kib is not None
     assert metrics.agent.rss_kib > 1024
     assert metrics.agent.cpu is not None
+
+
+def test_what_cannot_be_read_for_want_of_descriptors_is_unknown_and_ends_nothing(tmp_path: Path) -> None:
+    agent = Agent(tmp_path)
+
+    async def measured() -> tuple[Measured, Measured]:
+        with no_descriptors():
+            without = await agent.meter.measure()
+        return without, await agent.meter.measure()
+
+    without, with_some = asyncio.run(measured())
+    assert without.metrics is not None
+    assert with_some.metrics is not None
+    assert without.metrics.agent.rss_kib is None
+    assert without.metrics.agent.queued == 3  # known without opening anything
+    assert without.metrics.system.memory_used_kib is None
+    assert [check.status for check in without.checks].count(Status.UNKNOWN) >= 2
+    assert with_some.metrics.agent.rss_kib is not None
+    assert with_some.metrics.system.memory_used_kib is not None
+    assert Status.UNKNOWN not in [check.status for check in with_some.checks]
 
 
 def test_a_turn_that_comes_late_is_told_once(tmp_path: Path) -> None:

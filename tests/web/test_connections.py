@@ -15,9 +15,9 @@ import pytest
 from websockets.sync.client import connect
 
 from live import PATIENCE_S, Agent, client, running, until
-from peerscope.web import connections
+from peerscope.web import connections, entrance
 from peerscope.web.bodies import BODY_BYTES_MAX
-from peerscope.web.connections import HEAD_BYTES_MAX
+from peerscope.web.framing import HEAD_BYTES_MAX
 
 SHORT_S = 0.3
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
@@ -164,8 +164,20 @@ def test_a_route_takes_as_much_as_it_says_and_the_others_little(agent: Agent) ->
         assert asking.request("GET", "/api/v1/health", content=b" " * (BODY_BYTES_MAX + 1)).status_code == 413
 
 
+@pytest.mark.parametrize("piece", [50, 1000, 10_000, BODY_BYTES_MAX, 2 * BODY_BYTES_MAX])
+def test_a_body_has_its_limit_in_whatever_pieces_it_comes(agent: Agent, piece: int) -> None:
+    def post(total: int) -> int:
+        pieces = (b" " * min(piece, total - at) for at in range(0, total, piece))
+        headers = {"content-type": "application/json", "x-peerscope": "1"}
+        with client(agent) as asking:
+            return asking.post("/api/v1/silences", content=pieces, headers=headers).status_code
+
+    assert post(BODY_BYTES_MAX) == 400  # it is no JSON
+    assert post(BODY_BYTES_MAX + 1) == 413
+
+
 def test_half_open_connections_make_room_for_those_who_ask(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 20)
+    monkeypatch.setattr(entrance, "CONNECTIONS_MAX", 20)
     with contextlib.ExitStack() as stack:
         crowd = [stack.enter_context(dialled(agent)) for _ in range(100)]
         for connection in crowd[::2]:
@@ -238,6 +250,46 @@ def test_a_page_that_says_a_lot_and_reads_nothing_costs_little(
             raise AssertionError("the agent took a million frames in")
         assert answers(impatient)
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+BROKEN_FRAMES = {
+    "no mask": b"\x81\x01x",
+    "a bit that means nothing": b"\xc1\x80" + bytes(4),
+    "a kind that there is not": b"\x83\x80" + bytes(4),
+    "a ping in parts": b"\x09\x80" + bytes(4),
+    "a ping too long": b"\x89\xfe\x00\x7e" + bytes(4 + 126),
+    "a part of nothing": b"\x80\x80" + bytes(4),
+    "a message within a message": b"\x01\x80" + bytes(4) + b"\x81\x80" + bytes(4),
+    "a length beyond any": b"\x81\xff" + b"\xff" * 8 + bytes(4),
+    "a text that is none": b"\x81\x81" + bytes(4) + b"\xff",
+    "a text that is none, in parts": b"\x01\x81" + bytes(4) + b"\xff" + b"\x80\x80" + bytes(4),
+    "an end of one byte": b"\x88\x81" + bytes(4) + b"x",
+    "an end that must not be sent": b"\x88\x82" + bytes(4) + (1005).to_bytes(2, "big"),
+    "an end whose reason is no text": b"\x88\x83" + bytes(4) + (1000).to_bytes(2, "big") + b"\xff",
+    "an end, and more": b"\x88\x82" + bytes(4) + (1000).to_bytes(2, "big") + b"\x81\x80" + bytes(4),
+}
+
+ENDS = {"an end, and more"}
+"""Of these the broken part comes after the end, and nobody listens any more."""
+
+
+@pytest.mark.parametrize("how", ["whole", "byte by byte"])
+@pytest.mark.parametrize("broken", BROKEN_FRAMES)
+def test_a_broken_frame_ends_its_connection_and_leaves_no_traceback(
+    agent: Agent, broken: str, how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connections, "LINGER_S", SHORT_S)
+    data = BROKEN_FRAMES[broken]
+    with dialled(agent) as connection, caplog.at_level(logging.DEBUG):
+        connection.sendall(HANDSHAKE)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 101 ")
+        with contextlib.suppress(ConnectionError):
+            for piece in [data] if how == "whole" else [data[at : at + 1] for at in range(len(data))]:
+                connection.sendall(piece)
+        rest(connection)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING or record.exc_info] == []
+    ours = [record for record in caplog.records if record.name == connections.__name__]
+    assert len(ours) == (broken not in ENDS)
 
 
 BAD_HANDSHAKES = {

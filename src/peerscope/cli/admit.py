@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from peerscope.cli.figures import Whole
 from peerscope.credentials import armored, papers
 from peerscope.errors import ConfigError
 from peerscope.mesh.admission import NetworkConfig
@@ -70,7 +71,7 @@ def keygen(all_json: bool, output: Path | None, as_json: bool) -> None:
 @click.argument("peer_id")
 @KEY
 @NETWORK
-@click.option("--days", type=click.IntRange(1, DAYS_MAX), default=DAYS, show_default=True, help="How long it is valid.")
+@click.option("--days", type=Whole(1, DAYS_MAX), default=DAYS, show_default=True, help="How long it is valid.")
 @OUTPUT
 @JSON
 @click.pass_obj

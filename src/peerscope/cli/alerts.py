@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,28 +14,14 @@ from rich.text import Text
 from rich.tree import Tree
 
 from peerscope.cli.api import api_options, ask, ask_all, order
+from peerscope.cli.figures import Duration
 from peerscope.cli.look import SEVERITIES as STYLES
 from peerscope.cli.look import SHORT_HEX, age, unwell_peers
 from peerscope.cli.zones import headlines
 
 ORDER = tuple(reversed(STYLES))
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 TREE_MAX = 40
 """Lines of a cascade that are drawn; `--json` has them all."""
-
-
-class Duration(click.ParamType[float]):
-    """ "90s", "15m", "2h", "7d", in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, int | float):
-            return float(value)
-        found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)([smhd])", value.strip())
-        if found is None or float(found[1]) <= 0:
-            self.fail(f"{value!r} is no duration: a number and one of s, m, h, d, as 90s, 15m, 2h or 7d", param, ctx)
-        return float(found[1]) * UNITS_S[found[2]]
 
 
 def _author() -> str:

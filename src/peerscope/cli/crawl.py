@@ -19,6 +19,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from peerscope.cli.figures import Decimal, Whole
 from peerscope.config import Config
 from peerscope.credentials import CredentialFiles
 from peerscope.errors import ConfigError
@@ -41,9 +42,9 @@ Mapping = Callable[[asyncio.Event, Callable[[Walk[Any]], None]], Coroutine[Any, 
 
 @click.command()
 @click.argument("tickets", metavar="TICKET...", nargs=-1, required=True)
-@click.option("--limit", type=click.IntRange(1, 100_000), default=10_000, show_default=True, help="Peers to ask.")
-@click.option("--timeout", type=click.FloatRange(0.1, 3600), default=60.0, show_default=True, help="Seconds in all.")
-@click.option("--concurrency", type=click.IntRange(1, 512), default=64, show_default=True, help="Requests at once.")
+@click.option("--limit", type=Whole(1, 100_000), default=10_000, show_default=True, help="Peers to ask.")
+@click.option("--timeout", type=Decimal(0.1, 3600), default=60.0, show_default=True, help="Seconds in all.")
+@click.option("--concurrency", type=Whole(1, 512), default=64, show_default=True, help="Requests at once.")
 @click.option("--network", metavar="NAME", help="Name of the network, where it is not the default.")
 @click.option("--secret-file", type=click.Path(path_type=Path, dir_okay=False), help="Holds the network's secret.")
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings to take both from.")

@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from peerscope.cli.api import ask
+from peerscope.cli.figures import Whole
 from peerscope.errors import ApiError, PeerscopeError
 
 REGIONS = ("eu-west", "us-east", "ap-south", "sa-east", "af-south", "eu-north", "us-west", "ap-east")
@@ -28,8 +29,8 @@ POLL_S = 0.25
 
 
 @click.command()
-@click.option("--peers", default=12, show_default=True, type=click.IntRange(1, 200), help="How many peers.")
-@click.option("--regions", default=3, show_default=True, type=click.IntRange(1, 64), help="In how many regions.")
+@click.option("--peers", default=12, show_default=True, type=Whole(1, 200), help="How many peers.")
+@click.option("--regions", default=3, show_default=True, type=Whole(1, 64), help="In how many regions.")
 @click.option(
     "--http", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="First peer's dashboard."
 )

@@ -137,9 +137,10 @@ def _show_names(*, as_json: bool) -> None:
 
 def _from_file(state: Path, metric: str, peer: str | None, since: str, step: str | None) -> Any:
     """The same answer from a state directory, whether or not its agent runs."""
-    from peerscope.history.reader import Question, duration_s, read, series_named
+    from peerscope.history.reader import Question, read, series_named, span_s
     from peerscope.history.retention import HistoryConfig, tiers
     from peerscope.history.schema import FILE
+    from peerscope.numerals import whole
 
     place = state / FILE
     if not place.exists():
@@ -147,9 +148,9 @@ def _from_file(state: Path, metric: str, peer: str | None, since: str, step: str
     series, now = series_named(metric), int(time.time())
     if series.scope == "network" and peer is not None:
         raise click.UsageError(f"{metric} is of the whole network; ask for it without --peer")
-    spans = {"since": duration_s(since), "step": None if step is None else duration_s(step)}
-    if since.isdecimal():
-        spans["since"] = now - int(since)
+    spans = {"since": span_s(since), "step": None if step is None else span_s(step)}
+    if (at := whole(since)) is not None:
+        spans["since"] = now - at
     for name, text in (("since", since), ("step", step)):
         if text is not None and not spans[name]:
             raise click.UsageError(f"--{name} is {text!r}; must be as 90s, 15m, 1h or 30d")

@@ -25,7 +25,9 @@ SHORT_HEX = 10
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Exit with 1 unless every peer is healthy and no alert is critical.")
+@click.option(
+    "--check", is_flag=True, help="Exit with 1 unless every peer is healthy and no alert or incident is critical."
+)
 @api_options
 def status(check: bool, api: str, token: str, as_json: bool) -> None:
     """The network's health and this peer, in one screen."""

@@ -150,9 +150,10 @@ async def _serve(load: Callable[[], Config], state: Path, *, as_json: bool, unti
     service = Service(monitor, load)
     service.heed_signals()
     async with monitor:
-        _warn_if_open(config)
-        _warn_if_plain(config)
-        _print_ready(monitor, as_json=as_json)
+        with contextlib.suppress(OSError):  # as below: output that nobody takes ends nothing
+            _warn_if_open(config)
+            _warn_if_plain(config)
+            _print_ready(monitor, as_json=as_json)
         if as_json:
             monitor.listen(_print_json)
         parts = [] if server is None else [server.run()]
@@ -188,7 +189,7 @@ def _print_ready(monitor: Any, *, as_json: bool) -> None:
 
 
 def _print_json(value: Any) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more; the agent goes on
+    with contextlib.suppress(OSError):  # nobody listens any more, or its disk is full; the agent goes on
         click.echo(EVENT_ENCODER.encode(value).decode())
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from peerscope.cli.figures import Decimal, Whole
 from peerscope.cli.show import show
 from peerscope.errors import ConfigError
 from peerscope.sim.run import Outcome, Times, run
@@ -21,12 +22,12 @@ from peerscope.sim.scenario import Scenario, Step, load, shipped
 @click.command()
 @click.argument("scenario", required=False)
 @click.option("--list", "list_them", is_flag=True, help="Name the scenarios.")
-@click.option("--peers", type=click.IntRange(2, 20_000), help="How many peers.")
-@click.option("--regions", type=click.IntRange(1, 1_000), help="In how many regions.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another history.")
-@click.option("--loss", type=click.FloatRange(0, 0.9), help="Share of packets lost, each way.")
-@click.option("--kill", type=click.IntRange(0), help="How many peers are killed.")
-@click.option("--duration", type=click.FloatRange(1), help="Virtual seconds after settling.")
+@click.option("--peers", type=Whole(2, 20_000), help="How many peers.")
+@click.option("--regions", type=Whole(1, 1_000), help="In how many regions.")
+@click.option("--seed", type=Whole(0), default=1, show_default=True, help="Another seed, another history.")
+@click.option("--loss", type=Decimal(0, 0.9), help="Share of packets lost, each way.")
+@click.option("--kill", type=Whole(0), help="How many peers are killed.")
+@click.option("--duration", type=Decimal(1), help="Virtual seconds after settling.")
 @click.option("--unsigned", is_flag=True, help="A cheap hash instead of Ed25519: several times faster.")
 @click.option("--serve", is_flag=True, help="Show the network on the dashboard instead, until Ctrl-C.")
 @click.option(
@@ -34,7 +35,7 @@ from peerscope.sim.scenario import Scenario, Step, load, shipped
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(0.01, 1_000),
+    type=Decimal(0.01, 1_000),
     default=1.0,
     show_default=True,
     help="With --serve: virtual seconds in a second, if this machine can.",

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from peerscope.export.config import ExportConfig
@@ -61,7 +61,7 @@ class Exports:
         """How remote write is doing; None where there is none."""
         return None if self.remote_write is None else self.remote_write.view()
 
-    def parts(self) -> list[Coroutine[Any, Any, None]]:
+    def parts(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What has to run from now on; call it once the agent has a peer."""
         monitor, me = self._monitor, self._monitor.peer.me
         if self._config.otlp.endpoint:
@@ -78,7 +78,7 @@ class Exports:
         write = self._config.remote_write, self._receiver, monitor.state.path
         sight = self._labels, self._is_elected, self._collect
         self.remote_write = RemoteWrite(*write, *sight, rng, self._ahead_s)
-        return [self.remote_write.run()]
+        return [self.remote_write.run]
 
     async def close(self) -> None:
         """Let go of everything within two seconds, with what can be sent by then."""

@@ -36,6 +36,7 @@ def own(monitor: Monitor) -> Iterator[Metric]:
     yield counts(
         "transport_failures", "What the transport dropped, or tried in vain.", "reason", monitor.transport.counters
     )
+    yield counts("look_failures", "Looks of this agent that failed.", "look", monitor.looks.failures)
     refused = monitor.node.telemetry.refused
     yield counts("telemetry_refused", "Events of the node that were refused.", "reason", refused)
     yield from _kept(monitor)

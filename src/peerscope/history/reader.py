@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import zlib
 from collections import defaultdict
@@ -19,12 +18,11 @@ from peerscope.history.columns import is_known, mean
 from peerscope.history.retention import RAW, Tier, columns
 from peerscope.history.schema import COLUMN_BITS, open_to_read
 from peerscope.history.series import SERIES, Series
+from peerscope.numerals import duration_s
 from peerscope.records.identity import PeerId
 
 POINTS_MAX = 2000
 SPAN_S_MAX = 10 * 366 * 86_400
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DURATION = re.compile(r"(\d{1,9})([smhd])")
 
 Tiers = tuple[Tier, Tier, Tier]
 
@@ -57,10 +55,10 @@ class Question(Struct, frozen=True):
     """As fine as can be, if None."""
 
 
-def duration_s(text: str) -> int | None:
-    """Seconds of "90s", "15m", "1h", "30d"; None for anything else, or for nothing at all."""
-    found = _DURATION.fullmatch(text)
-    return (int(found[1]) * UNITS_S[found[2]] or None) if found else None
+def span_s(text: str) -> int | None:
+    """Seconds of "90s", "15m", "1h", "30d"; None for anything else, for parts of a unit, or for nothing at all."""
+    seconds = duration_s(text)
+    return None if seconds is None or "." in text else int(seconds)
 
 
 def series_named(name: str) -> Series:

@@ -39,6 +39,7 @@ from peerscope.history.series import (
     sample,
 )
 from peerscope.history.store import Store
+from peerscope.looks import Looks
 from peerscope.records.bodies import Kind, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry
@@ -83,14 +84,17 @@ class Recorder:
         state: Path,
         moment: Callable[[], Moment],
         health: Callable[[], NetworkHealth],
+        looks: Looks | None = None,
     ) -> None:
-        """`moment`, `health`: how to look at the network now. Nothing is opened yet."""
+        """`moment`, `health`: how to look at the network now. `looks`: counts those that
+        fail. Nothing is opened yet."""
         self.trouble: str | None = None
         """Why the file cannot be written, while that is so; without paths, for the whole network reads it."""
         self._config = config
         self._tiers = tiers(config)
         self._place = state / FILE
         self._moment, self._health = moment, health
+        self._guard = looks or Looks()
         self._told: dict[PeerId, Told] = {}
         self._network: Row = ()
         self._looks = 0
@@ -185,10 +189,8 @@ class Recorder:
         return await asyncio.to_thread(find, self._place, beginning) if self._place.exists() else []
 
     def _look(self, step_s: int) -> None:
-        try:
+        with self._guard.at("the sample for the history"):
             self.take(self.sample(int(time.time()) // step_s * step_s))
-        except Exception:  # whatever other peers say, nothing here ends the agent
-            log.exception("a sample for the history failed")
 
     def _flush_soon(self) -> None:
         """In a task of its own, which `close` waits for."""

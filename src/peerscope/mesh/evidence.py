@@ -16,12 +16,15 @@ long. So it weighs from `STAND_S` after its arrival, until `c + 0.5 s + d` after
 below `STAND_S`. A new accusation begins again with `STAND_S`. Repeating one faster does not help: every answer resets
 the subject's silence. This holds for any number of liars among the observers, all of them included.
 
+A liar decides whom it tells. So neighbours hand every accusation to the accused, and the accused answers also what its
+own ledger refuses. And nobody is down whose newest record is younger here than `down_after_s`: the dead say nothing.
+
 **Whose word counts.** An observer has no voice against a subject that says it refuted `REFUTED_MAX` accusations of this
 observer within an hour, as long as that subject still reports; and against nobody, where most of the subjects that it
 watches say so, until an accusation of it agrees with a quorum of others. An observer that is missed itself has no
-voice either: where a quorum of its own observers misses it, or where one accusation has stood for `VOTE_STAND_S`. The
-living answer long before that, so a liar cannot take a living observer's voice away (Fireflies, Johansen et al. 2006,
-gives the accused the same right of rebuttal).
+voice either: where a quorum of its own observers misses it, or where one accusation has stood for `VOTE_STAND_S` and
+nothing was heard of it for `down_after_s`. The living answer long before that, so a liar cannot take a living
+observer's voice away (Fireflies, Johansen et al. 2006, gives the accused the same right of rebuttal).
 
 **How long liars can hide a death.** An observer that hears the subject passes its reports on. So once the subject's
 report has expired here, those that claim to hear it take no side any more.
@@ -176,6 +179,8 @@ class Assessment:
         settled_s = {a.observer: a.silence_s for a in accusations if a.counts and a.stood_s >= STAND_S * patience}
         accusing = sum(all(o in silences_s for o in vote) for vote in votes)
         down_after_s = self._down_after_s * patience
+        if now - (spoke_at(ledger, subject) or 0.0) < self._down_after_s:
+            settled_s = {}  # it spoke to us since: it may not know yet of what is said against it
         convinced = sum(all(settled_s.get(o, 0.0) >= down_after_s for o in vote) for vote in votes)
         verdict = Verdict.ALIVE
         if not all(accusation.voiceless for accusation in accusations):
@@ -215,7 +220,9 @@ class Assessment:
         """
         found = self._missed.get(peer)
         if found is None:
-            found = self._has_accuser(peer, VOTE_STAND_S) or self._has_quorum(peer, STAND_S)
+            quiet_s = self._now - (spoke_at(self._ledger, peer) or 0.0)
+            is_quiet = quiet_s >= max(VOTE_STAND_S, self._down_after_s)
+            found = (is_quiet and self._has_accuser(peer, VOTE_STAND_S)) or self._has_quorum(peer, STAND_S)
             self._missed[peer] = found
         return found
 
@@ -260,11 +267,12 @@ class Assessment:
         """Most of the subjects that it watches refuted it again and again, and no others agree with it since."""
         found = self._distrusted.get(observer)
         if found is None:
-            name = ref(observer)
+            name, own = ref(observer), self._ledger.report(observer)
+            linked = {link.peer for link in own.links} if own is not None else set()
             watched = refuting = 0
             for peer in self._ledger if self._ledger.refuted[name] >= LIARS_MIN else ():
-                report = self._ledger.report(peer)
-                if report is not None and is_reporting(self._ledger, peer, self._now):
+                report = self._ledger.report(peer)  # of liars that are not even linked with it nothing counts
+                if report is not None and ref(peer) in linked and is_reporting(self._ledger, peer, self._now):
                     watched += any(link.watches and link.peer == name for link in report.links)
                     refuting += name in report.refuted
             found = refuting >= LIARS_MIN and 2 * refuting > watched and not self._is_right(observer)

@@ -138,6 +138,7 @@ class Gossip:
 
     def spread(self, entry: Entry, now: float, *, source: PeerId | None = None) -> None:
         """Announce a record that is news to us, in the next batch."""
+        self._to_accused(entry, now, source)
         key = (ref(entry.record.peer_id), entry.record.kind)
         for neighbour, pending in self._pending.items():
             if neighbour != source:
@@ -166,14 +167,11 @@ class Gossip:
         long each hop took, the one to us included; `sent_us`: our wall clock.
         """
         record = entry.record
+        self._to_accused(entry, now, source)
         been = set(path)
         others = [n for n in sorted(self._pending) if ref(n) not in been and n not in (record.peer_id, source)]
         self._rng.shuffle(others)
         fanout = self._config.fanout if hops > 0 else 0
-        if fanout and isinstance(entry.body, Observations):  # the accused first, so that they can answer at once
-            accused = {one.subject for one in entry.body.lost}
-            others.sort(key=lambda neighbour: ref(neighbour) not in accused)
-            fanout += min(fanout, sum(ref(neighbour) in accused for neighbour in others))
         if others[:fanout]:
             through = (*path, self._me)[-PATH_MAX:]
             news = Push(record, _age_ms(entry, now), hops, through, hops_us[-PATH_MAX + 1 :], sent_us)
@@ -183,6 +181,19 @@ class Gossip:
             self._pending[neighbour][ref(record.peer_id), record.kind] = record.version
         if others[fanout:]:
             self._flush_at = min(self._flush_at, now + URGENT_S)
+
+    def _to_accused(self, entry: Entry, now: float, source: PeerId | None) -> None:
+        """Hand accusations to those of our neighbours that they are about, so that these can answer at once.
+
+        Whatever the path says: its author could have put them there to keep them ignorant.
+        """
+        if not isinstance(entry.body, Observations):
+            return
+        accused = {one.subject for one in entry.body.lost}
+        news = Push(entry.record, _age_ms(entry, now), 0, (self._me,))
+        for neighbour in sorted(self._pending) if accused else ():
+            if ref(neighbour) in accused and neighbour not in (entry.record.peer_id, source):
+                self._out.send(neighbour, news)
 
     def announced(self, source: PeerId, keys: Iterable[Key], now: float) -> None:
         """A neighbour holds these: ask it for what we lack and nobody was asked for yet."""

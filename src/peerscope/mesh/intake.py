@@ -23,6 +23,9 @@ from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Entry
 from peerscope.records.record import Record
 
+ANSWER_S = 10.0
+"""An answer that is older than this is no longer pushed."""
+
 
 class Intake:
     """What a peer does with the records it is given."""
@@ -89,7 +92,16 @@ class Intake:
                 self.copies["announced"] += 1
                 if entry is not None:
                     self.copies["announced news"] += 1
-                    self._layers.of(entry.record.kind).gossip.spread(entry, now, source=source)
+                    self._pass_on(entry, source, now)
+
+    def _pass_on(self, entry: Entry, source: PeerId | None, now: float) -> None:
+        """Announce what we asked for. A late answer to accusations is urgent, however it came: those to whom it was
+        pushed may have kept it."""
+        gossip = self._layers.of(entry.record.kind).gossip
+        if isinstance(entry.body, Report) and entry.body.answers and now - entry.heard_at < ANSWER_S:
+            gossip.push(entry, now, hops=1, source=source)
+        else:
+            gossip.spread(entry, now, source=source)
 
     def _accept(self, record: Record, age_ms: int, now: float, source: PeerId | None) -> Entry | None:
         """The entry if the record is news and true; None if it is known. Raises `RemoteError` otherwise."""
@@ -99,7 +111,11 @@ class Intake:
             return None
         name, layer = ref(record.peer_id), self._layers.of(record.kind)
         is_back = layer.ledger.is_buried(name)
-        entry = self._register.accept(record, age_ms, now)
+        try:
+            entry = self._register.accept(record, age_ms, now)
+        except RemoteError:
+            self._note(record, now)
+            raise
         if is_back and source is not None and entry is not None:  # what it said before counts again
             layer.gossip.demand(source, [Topic(name, kind) for kind in Kind if kind not in WORLD | {record.kind}])
         if entry is not None:
@@ -107,6 +123,14 @@ class Intake:
             self._out.add(Stored(entry))
             self._stored(entry, now)
         return entry
+
+    def _note(self, record: Record, now: float) -> None:
+        """A record that we refuse may accuse us, and others may have taken it: its author decides whom it sends what.
+
+        Raises `RemoteError` if its origin did not sign it.
+        """
+        if record.kind == Kind.OBSERVATIONS and self._register.accuses_us(record):
+            self._voice.accused(record.peer_id, record.version, now)
 
     def _stored(self, entry: Entry, now: float) -> None:
         peer, body = entry.record.peer_id, entry.body

@@ -4,8 +4,9 @@ Rules of this file:
 1. No accusation is left unanswered: an answer that would follow the last one too soon is postponed, never dropped. One
    answer serves all accusations that have come until then.
 2. Answers name accusations by observer and version. No clock of the accuser or of the subject decides.
-3. Only what was pushed counts as said. A report that is merely announced takes seconds to arrive.
-4. A subject that has reason to doubt itself answers, but counts nothing against the observer.
+3. An accusation that our own ledger refuses is answered too. Others may hold it.
+4. Only what was pushed counts as said. A report that is merely announced takes seconds to arrive.
+5. A subject that has reason to doubt itself answers, but counts nothing against the observer.
 """
 
 from __future__ import annotations
@@ -36,12 +37,20 @@ class Refutation:
         self._ledger = ledger
         self._watch = watch
         self._refuted: dict[PeerId, deque[float]] = {}
+        self._noted: dict[PeerId, int] = {}
+        """Version of the newest accusation of each observer that our ledger refused."""
         self._answered_at = -inf
         self._answered: dict[PeerId, int] = {}
         """Version of the accusations of each observer that we have answered."""
         self._pushed = 0
         """Version of our newest record that was pushed."""
         self._doubt_until = -inf
+
+    def note(self, observer: PeerId, version: int) -> None:
+        """An accusation that our ledger does not hold: too old, overtaken, or one of two statements of one version."""
+        self._noted[observer] = max(version, self._noted.pop(observer, 0))  # at the end: the latest stay
+        for peer in list(self._noted)[:-ACCUSERS_MAX]:
+            del self._noted[peer]
 
     def due_at(self, now: float) -> float | None:
         """When to answer the accusations that are known now; None where all are answered."""
@@ -91,19 +100,23 @@ class Refutation:
 
     def _is_refuted(self, peer: PeerId, version: int) -> bool:
         said, name = self._ledger.observations(peer), ref(self._me)
-        if said is None or self._answered.get(peer, 0) >= version:
+        if self._answered.get(peer, 0) >= version:
             return True
+        if said is None or self._noted.get(peer) == version:  # of that one we do not hold what it claims
+            return False
         return all(one.heard_ms + one.silence_ms < self._pushed for one in said.lost if one.subject == name)
 
     def _accusers(self) -> dict[PeerId, int]:
         """Everybody that misses us, our watchers first, with the version of the record that says so."""
         name = ref(self._me)
-        if not self._ledger.missed[name]:
+        if not self._ledger.missed[name] and not self._noted:
             return {}
         named = set(watchers(self._ledger, self._me))
         found = {}
-        for peer in sorted(self._ledger.accusers, key=lambda peer: (peer not in named, peer)):
+        for peer in sorted({*self._ledger.accusers, *self._noted}, key=lambda peer: (peer not in named, peer)):
             entry, said = self._ledger.get(peer, Kind.OBSERVATIONS), self._ledger.observations(peer)
-            if entry is not None and said is not None and any(one.subject == name for one in said.lost):
-                found[peer] = entry.record.version
+            accuses = said is not None and any(one.subject == name for one in said.lost)
+            version = max(self._noted.get(peer, 0), entry.record.version if entry is not None and accuses else 0)
+            if version:
+                found[peer] = version
         return dict(list(found.items())[:ANSWERS_MAX])

@@ -11,7 +11,7 @@ from peerscope.mesh.crowding import Crowds
 from peerscope.mesh.limits import LimitConfig, Origins
 from peerscope.mesh.lives import Lives
 from peerscope.mesh.room import Room
-from peerscope.records.bodies import WORLD, Body, Profile, kind_of
+from peerscope.records.bodies import WORLD, Body, Observations, Profile, kind_of
 from peerscope.records.identity import PeerId, Signer, ref
 from peerscope.records.ledger import Entry, Ledger, Merge
 from peerscope.records.record import VERSION_MAX, Inspector, Record, sign
@@ -169,6 +169,11 @@ class Register:
         for peer in peers:
             if peer not in self._ledger and peer not in self._abroad:
                 self._origins.forget(peer)
+
+    def accuses_us(self, record: Record) -> bool:
+        """A record that we did not take in says that its origin misses us. Raises `RemoteError` if it is not true."""
+        body = self._inspect(record)[1]
+        return isinstance(body, Observations) and any(one.subject == ref(self.me) for one in body.lost)
 
     def is_behind(self, record: Record, now: float) -> bool:
         """A record under our key that this process did not sign is newer than what we say on its topic: continue above

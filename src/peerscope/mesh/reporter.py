@@ -194,9 +194,14 @@ def _all(checks: tuple[Check, ...], node: Check | None) -> tuple[Check, ...]:
 
 
 def fitting(report: Report) -> Report:
-    """The report with as many of the node's neighbours as a record has room for: a larger one would be refused."""
+    """The report with as much as a record has room for: others would refuse a larger one. The node's neighbours go
+    first, then the wording of checks, then links."""
     while report.overlay and len(encode_body(report)) > BODY_BYTES_MAX:
         report = replace(report, overlay=report.overlay[: len(report.overlay) // 2])
+    if len(encode_body(report)) > BODY_BYTES_MAX:
+        report = replace(report, checks=tuple(replace(check, message=None) for check in report.checks))
+    while report.links and len(encode_body(report)) > BODY_BYTES_MAX:
+        report = replace(report, links=report.links[: len(report.links) // 2])
     return report
 
 

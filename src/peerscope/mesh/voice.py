@@ -124,6 +124,11 @@ class Voice:
         if due_at is not None:
             self._reporter.due(due_at, urgent=True)
 
+    def accused(self, observer: PeerId, version: int, now: float) -> None:
+        """We refused an accusation that may stand at others."""
+        self._refutation.note(observer, version)
+        self.refute(now)
+
     def report(self, now: float) -> None:
         """Say how we are and whom we hear; now and then as a push, so that latencies are known in calm times too."""
         up = set(self._watch.up())

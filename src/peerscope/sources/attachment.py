@@ -8,7 +8,9 @@ check says why, and the source is asked again: after half an interval to an inte
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import threading
 from concurrent.futures import Future
 from random import Random
@@ -24,6 +26,7 @@ from peerscope.sources.base import Reading, Source
 
 BACKOFF_S_MAX = 60.0
 CLOSE_S = 1.0
+LOOP_DESCRIPTORS = 3
 ANSWERS = Check(Status.HEALTHY)
 
 log = logging.getLogger(__name__)
@@ -63,13 +66,19 @@ class Attachment:
 
     async def run(self) -> None:
         """Ask until cancelled, then let the source go."""
-        self._loop = _loop_in_thread(f"source {self.name}")
+        while self._loop is None:
+            try:
+                self._loop = _loop_in_thread(f"source {self.name}")
+            except (OSError, RuntimeError) as error:  # no file descriptors, or no threads, are to be had
+                self._failed(f"cannot be asked: {error}")
+                await asyncio.sleep(self._wait_s())
         try:
             while True:
                 await self._turn()
                 await asyncio.sleep(self._wait_s())
         finally:
-            await self._close(self._loop)
+            loop, self._loop = self._loop, None
+            await self._close(loop)
 
     async def _turn(self) -> None:
         try:
@@ -163,6 +172,10 @@ def _look_at(future: asyncio.Future[Any]) -> None:
 
 
 def _loop_in_thread(name: str) -> asyncio.AbstractEventLoop:
+    """Raises OSError and RuntimeError where no descriptors and no threads are to be had."""
+    with contextlib.ExitStack() as room:  # a loop that gets only some of its descriptors complains on standard error
+        for _ in range(LOOP_DESCRIPTORS):
+            room.enter_context(open(os.devnull, "rb"))
     loop = asyncio.new_event_loop()
 
     def work() -> None:
@@ -172,5 +185,9 @@ def _loop_in_thread(name: str) -> asyncio.AbstractEventLoop:
         finally:
             loop.close()
 
-    threading.Thread(target=work, name=name, daemon=True).start()
+    try:
+        threading.Thread(target=work, name=name, daemon=True).start()
+    except RuntimeError:
+        loop.close()
+        raise
     return loop

@@ -30,8 +30,8 @@ DAEMON = "beam-tunnel-daemon"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """The daemon's log library colours lines also when they go to a file."""
 REQUEST = re.compile(
-    r"(?:←|<-) [A-Z]+ \S+ (?P<status>\d{3}|ERROR) (?P<elapsed>\d+(?:\.\d+)?)(?P<unit>ns|µs|μs|us|ms|s)"
-    r"(?: \((?P<size>\d+(?:\.\d+)?) (?P<size_unit>B|KB|MB|GB)\))?\s*$"
+    r"(?:←|<-) [A-Z]+ \S+ (?P<status>[0-9]{3}|ERROR) (?P<elapsed>[0-9]+(?:\.[0-9]+)?)(?P<unit>ns|µs|μs|us|ms|s)"
+    r"(?: \((?P<size>[0-9]+(?:\.[0-9]+)?) (?P<size_unit>B|KB|MB|GB)\))?\s*$"
 )
 SECONDS = {"ns": 1e-9, "µs": 1e-6, "μs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 """As Rust writes a duration. There are two signs for micro."""

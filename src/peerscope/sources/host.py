@@ -76,9 +76,9 @@ class Host:
         """Run one check in a thread; a check that still hangs from before is not started again."""
         name = check.__name__.lstrip("_")
         running = self._running.get(name)
-        if running is None or running.done():
-            running = self._running[name] = in_thread(check, f"check {name}")
         try:
+            if running is None or running.done():
+                running = self._running[name] = in_thread(check, f"check {name}")  # there may be no thread to be had
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 return await asyncio.shield(running)
         except TimeoutError:

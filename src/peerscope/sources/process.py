@@ -21,7 +21,7 @@ class OwnProcess:
         return (self._cpu_s - before_s) / (self._at - began) if self._at > began else None
 
     def rss_bytes(self) -> int | None:
-        """Resident memory; None where the system does not tell."""
+        """Resident memory; None where the system does not tell. Raises OSError."""
         try:
             return int(self._process.memory_info().rss)
         except psutil.Error:

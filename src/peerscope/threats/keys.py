@@ -140,6 +140,6 @@ def _within(bits: int, total: int, size: float) -> float:
 
 def _number(text: str) -> int | None:
     try:
-        return int(text, 16) if text.isalnum() else None
+        return int(text, 16) if text.isascii() and text.isalnum() else None
     except ValueError:
         return None

@@ -194,5 +194,5 @@ def text_of(error: BaseException) -> str:
     message = str(error.message()) if isinstance(error, iroh.IrohError) else str(error)
     lines = [line.strip() for line in message.splitlines()]
     causes = [line for line in lines if line and not line.startswith(("at ", "Caused by", "Stack backtrace"))]
-    last = re.sub(r"^\d+: |\s*\(?(/[^\s:]+)+\.rs(:\d+)*\)?", "", causes[-1]) if causes else ""
+    last = re.sub(r"^[0-9]+: |\s*\(?(/[^\s:]+)+\.rs(:[0-9]+)*\)?", "", causes[-1]) if causes else ""
     return last.strip() or type(error).__name__

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from peerscope.numerals import whole
 from peerscope.outlook import Outlook
 from peerscope.records.identity import PeerId
 
@@ -66,6 +67,7 @@ def monitor_of(request: Request) -> Outlook:
 def _number(text: str | None, name: str, most: int) -> int:
     if text is None:
         return most
-    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= most:
+    number = whole(text)
+    if number is None or not 1 <= number <= most:
         raise HTTPException(400, f"{name} is {text[:32]!r}; must be a number from 1 to {most}")
-    return int(text)
+    return number

@@ -93,16 +93,20 @@ class WebServer:
         port = self._socket.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         monitor.http = f"{'https' if self._tls else 'http'}://{shown}:{port}"
+        self._looks = monitor.looks
         self._feed = Feed(monitor)
         app = make_app(monitor, self._feed, hosts=(host, *web.allowed_hosts, *scraped_as(monitor.config.export, host)))
         context = self._tls.context if self._tls else None
-        self._server = QuietServer(app, context, web.proxies, ws_max_size=SOCKET_BYTES_MAX)
+        self._server = QuietServer(app, context, web.proxies, monitor.looks, ws_max_size=SOCKET_BYTES_MAX)
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        feeding = asyncio.create_task(self._feed.run())
+        looks = self._looks
+        feeding = asyncio.create_task(looks.going("the live feed", self._feed.run))
         serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        parts = {serving, feeding, *([asyncio.create_task(self._tls.run())] if self._tls else [])}
+        parts = {serving, feeding}
+        if self._tls:
+            parts.add(asyncio.create_task(looks.going("the files of TLS", self._tls.run)))
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for task in done:

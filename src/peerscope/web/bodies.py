@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from peerscope.numerals import whole
 from peerscope.web.problems import problem
 
 BODY_BYTES_MAX = 64 * 1024
@@ -39,8 +40,8 @@ class Bounded:
             await self._app(scope, receive, send)
             return
         most = self._most.get(scope["path"], BODY_BYTES_MAX)
-        announced = Headers(scope=scope).get("content-length", "0")
-        if not announced.isdecimal() or len(announced) > 18 or int(announced) > most:
+        announced = whole(Headers(scope=scope).get("content-length", "0"))
+        if announced is None or announced > most:
             await problem(413, _too_much(most))(scope, receive, send)
             return
         heard = 0

@@ -1,19 +1,20 @@
 """One HTTP server for strangers: what a connection may cost, and how long it may take.
 
 uvicorn waits for ever for a request that does not come to its end, and for a client that does not read its answer. Here
-every phase of a connection has an end, and there are only so many connections: whoever has kept us waiting for the
-longest makes room for the next one, so that a thousand half-open connections keep nobody out.
+every phase of a connection has an end. There are only so many of them (`entrance.py`), and each says what it may
+(`framing.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import socket
 import ssl
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import h11
@@ -21,25 +22,26 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 
+from peerscope.looks import Looks
+from peerscope.web.entrance import Entrance
+from peerscope.web.framing import HEAD_BYTES_MAX, StrictConnection
 from peerscope.web.turns import Turns
 
-CONNECTIONS_MAX = 512
-HEAD_BYTES_MAX = 16 * 1024
-"""A request line and all headers together."""
 PATIENCE_S = {h11.IDLE: 10.0, h11.SEND_BODY: 30.0}
 """For a whole head, and for a whole body; a phase does not begin anew with each byte."""
 ANSWER_S = 60.0
 """For an answer to be made and read."""
 READ_BYTES_MIN = 64 * 1024
 """Who reads less of an answer within one such phase is taken for one that reads nothing."""
-HANDSHAKE_S = 10.0
-"""For the TLS handshake."""
 LINGER_S = 10.0
 """For the other end to read what was sent before a WebSocket was closed."""
 FRAGMENTS_MAX = 8
 """Of one message to a WebSocket. Empty fragments have no length that would add up to a limit."""
+
+
+log = logging.getLogger(__name__)
 
 
 class PatientProtocol(H11Protocol):
@@ -47,17 +49,17 @@ class PatientProtocol(H11Protocol):
 
     def __init__(self, turns: Turns, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.conn = StrictConnection()
         self._turns = turns
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Make room if there are too many, and wait for a request."""
+        """Wait for a request."""
         super().connection_made(transport)
         self._phase: tuple[object, object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unread: float = math.inf
         self._is_upgraded = False
         self._began_at = self.loop.time()
-        self._make_room()
         self._look()
         transport.pause_reading()
         entering = self.loop.create_task(self._enter())
@@ -91,9 +93,17 @@ class PatientProtocol(H11Protocol):
         super().handle_websocket_upgrade(event)
 
     @property
-    def is_awaited(self) -> bool:
-        """It has not yet said what it wants."""
-        return self.conn.their_state is h11.IDLE and not self.transport.is_closing()
+    def waits_since(self) -> float | None:
+        """Loop time since when it has not said what it wants; None for one that has."""
+        is_awaited = self.conn.their_state is h11.IDLE and not self.transport.is_closing()
+        return self._began_at if is_awaited else None
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request; where an answer has begun, hang up instead of beginning another."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     def _look(self) -> None:
         phase = (self.conn.their_state, self.cycle)
@@ -120,13 +130,6 @@ class PatientProtocol(H11Protocol):
         else:
             self.transport.abort()
 
-    def _make_room(self) -> None:
-        if len(self.connections) <= CONNECTIONS_MAX:
-            return
-        others = (other for other in self.connections if isinstance(other, PatientProtocol) and other is not self)
-        waiting = min((other for other in others if other.is_awaited), key=lambda one: one._began_at, default=self)
-        waiting.transport.abort()
-
 
 class FirmSocket(WebSocketsSansIOProtocol):
     """One WebSocket that is cut off when its other end does not read."""
@@ -141,10 +144,23 @@ class FirmSocket(WebSocketsSansIOProtocol):
 
     def handle_parser_exception(self) -> None:
         """It broke the protocol; before the handshake is done there is no way to tell it, and uvicorn would stumble."""
+        log.debug("a client of the feed broke the protocol: %s", self.conn.parser_exc or "a text that is no UTF-8")
         if self.conn.close_sent is None:
             self.transport.abort()
         else:
             super().handle_parser_exception()
+
+    def send_receive_event_to_app(self) -> None:
+        """A whole message; a text that is none ends the connection, which uvicorn would log with a traceback."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.send_close(CloseCode.INVALID_DATA)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
 
     def pause_writing(self) -> None:
         """Hear nothing more of one that does not read: pings, say, that would want pongs."""
@@ -200,8 +216,11 @@ class QuietServer(uvicorn.Server):
     """uvicorn without its signal handlers, since the agent has its own, and without a wake-up every tenth of a second,
     which would be a third of an idle agent's."""
 
-    def __init__(self, app: Any, tls: ssl.SSLContext | None, proxies: tuple[str, ...], **options: Any) -> None:
-        """`proxies`: addresses whose word on who asks is taken (`X-Forwarded-For`); others' is not."""
+    def __init__(
+        self, app: Any, tls: ssl.SSLContext | None, proxies: tuple[str, ...], looks: Looks, **options: Any
+    ) -> None:
+        """`proxies`: addresses whose word on who asks is taken (`X-Forwarded-For`); others' is not. `looks`: counts
+        connections that could not be taken in."""
         config = uvicorn.Config(
             app,
             http=PatientProtocol,
@@ -220,8 +239,11 @@ class QuietServer(uvicorn.Server):
             date_header=False,
             **options,
         )
+        config.load()  # imports the rest of uvicorn: at the start, and not when there may be no descriptor for it
         super().__init__(config)
         self._tls = tls
+        self._looks = looks
+        self._accepting: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
@@ -230,19 +252,27 @@ class QuietServer(uvicorn.Server):
         self._stopped.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen on the sockets; like uvicorn's, but a TLS handshake has an end too."""
-        loop, turns = asyncio.get_running_loop(), Turns()
-        self.servers = [
-            await loop.create_server(
-                lambda: PatientProtocol(turns, self.config, self.server_state, app_state={}),
-                sock=each,
-                backlog=self.config.backlog,
-                ssl=self._tls,
-                ssl_handshake_timeout=HANDSHAKE_S if self._tls else None,
-            )
+        """Take connections in; the sockets listen already."""
+        turns = Turns()
+        entrance = Entrance(
+            lambda: PatientProtocol(turns, self.config, self.server_state, app_state={}),
+            self.server_state.connections,
+            self._looks,
+            self._tls,
+        )
+        self._accepting = [
+            asyncio.create_task(self._looks.going("the dashboard's door", partial(entrance.run, each)))
             for each in sockets or ()
         ]
+        self.servers = []
         self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take nobody in any more, then as uvicorn does."""
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        await super().shutdown(sockets)
 
     async def main_loop(self) -> None:
         """Nothing to do until the end."""

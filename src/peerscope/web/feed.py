@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import Any
 
 import msgspec
@@ -18,11 +17,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from peerscope.outlook import Outlook
 from peerscope.web.content import Painter, Picture, delta, snapshot
+from peerscope.web.entrance import connections_max
 from peerscope.web.turns import Turns
 
-log = logging.getLogger(__name__)
-
 CLIENTS_MAX = 256
+TRY_LATER = 1013
+"""Close code (RFC 6455, registered with IANA) for one client too many."""
 QUEUE_MAX = 8
 HEARTBEAT_S = 10.0
 """Longest time without a message: a page that hears nothing says that its picture is old."""
@@ -73,15 +73,15 @@ class Feed:
             self._changed.clear()
             if not self._clients:
                 continue
-            try:
+            with self._monitor.looks.at("the live feed"):
                 self._update()
-            except Exception:  # what other peers say must not end the feed
-                log.exception("the live feed could not be updated")
 
     async def serve(self, socket: WebSocket) -> None:
         """One client, until it goes."""
-        if len(self._clients) >= CLIENTS_MAX:
-            await socket.close(1013, "too many clients")
+        if len(self._clients) >= min(CLIENTS_MAX, connections_max() // 2):  # the other half is for requests
+            await socket.accept()  # refused before that, it would get a bare 403, and no code that says to try again
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
+                await socket.close(TRY_LATER, "too many clients")
             return
         await socket.accept()
         if not self._clients:

@@ -11,9 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from peerscope.errors import HistoryError
-from peerscope.history.reader import SPAN_S_MAX, History, Question, duration_s, series_named
+from peerscope.history.reader import SPAN_S_MAX, History, Question, series_named, span_s
 from peerscope.history.recorder import Recorder
 from peerscope.history.series import SERIES
+from peerscope.numerals import whole
 from peerscope.records.identity import PeerId
 from peerscope.web.answers import answer, find_peer, monitor_of
 
@@ -91,17 +92,15 @@ async def _peer(request: Request, recorder: Recorder, name: str | None) -> PeerI
 
 def since_s(text: str, now: int) -> int:
     """Unix seconds of a time that was given as one, or as how long it is ago; 400 otherwise."""
-    if text.isascii() and text.isdecimal() and len(text) <= 12:
-        since = int(text)
-    else:
-        since = now - _seconds(text, "since")
+    at = whole(text)
+    since = now - _seconds(text, "since") if at is None else at
     if not now - SPAN_S_MAX <= since <= now:
         raise HTTPException(400, f"since is {text[:32]!r}; must lie in the last ten years")
     return since
 
 
 def _seconds(text: str, name: str) -> int:
-    seconds = duration_s(text)
+    seconds = span_s(text)
     if seconds is None:
         or_time = " or Unix seconds" if name == "since" else ""
         raise HTTPException(400, f"{name} is {text[:32]!r}; must be as 90s, 15m, 1h or 30d{or_time}")

@@ -1,0 +1,46 @@
+"""Numbers among the options of the command line, by the rules of `numerals.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from peerscope.numerals import decimal, duration_s, whole
+
+Parameter = click.Parameter | None
+Context = click.Context | None
+
+
+class Whole(click.IntRange):
+    """A whole number within bounds."""
+
+    def convert(self, value: Any, param: Parameter, ctx: Context) -> int:
+        if isinstance(value, str) and whole(value.removeprefix("-")) is None:
+            self.fail(f"{value!r} is no whole number in the digits 0 to 9", param, ctx)
+        number: int = super().convert(value, param, ctx)
+        return number
+
+
+class Decimal(click.FloatRange):
+    """A number within bounds; nan is none."""
+
+    def convert(self, value: Any, param: Parameter, ctx: Context) -> float:
+        if isinstance(value, str) and decimal(value) is None:
+            self.fail(f"{value!r} is no number in the digits 0 to 9, as 3 or 0.5", param, ctx)
+        number: float = super().convert(value, param, ctx)
+        return number
+
+
+class Duration(click.ParamType[float]):
+    """ "90s", "15m", "2h", "7d", in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Parameter, ctx: Context) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        seconds = duration_s(value.strip(" "))
+        if seconds is None:
+            self.fail(f"{value!r} is no duration: a number and one of s, m, h, d, as 90s, 15m, 2h or 7d", param, ctx)
+        return seconds

@@ -1,0 +1,367 @@
+"""What documents state in figures, each sentence made from the constants of the code.
+
+`STATED`: a passage as the document has it, with every figure put in from the code. `ELSEWHERE`: passages whose figures
+are no constants of ours, with the reason. A figure of these documents stands in one of the two.
+"""
+
+import re
+from itertools import accumulate
+from pathlib import Path
+
+from msgspec import Struct
+
+from peerscope.alerts.aggregators import ACTING, ELIGIBLE
+from peerscope.alerts.board import GRACE_S
+from peerscope.alerts.claims import WORDS_NEEDED
+from peerscope.alerts.endings import SOON_RATIO
+from peerscope.alerts.engine import LINGER_S, REPEAT_S
+from peerscope.alerts.lifecycle import REMEMBER_S
+from peerscope.alerts.rules import default_rules
+from peerscope.cli.admit import DAYS, DAYS_MAX
+from peerscope.config import Config
+from peerscope.logs import BURST, WINDOW_S
+from peerscope.mesh import (
+    conduct,
+    coordinates,
+    forgetting,
+    gossip,
+    limits,
+    lives,
+    lookout,
+    sessions,
+    survey,
+    vicinity,
+    visits,
+)
+from peerscope.mesh.admission import EARLY_MS
+from peerscope.mesh.company import COMPANY_MAX, RETURN_S
+from peerscope.mesh.crowding import LONG_KNOWN_S, SILENT_S
+from peerscope.mesh.evidence import (
+    ALONE_PATIENCE,
+    LIARS_MIN,
+    REFUTED_MAX,
+    REFUTED_WINDOW_S,
+    STAND_S,
+    VOTE_STAND_S,
+)
+from peerscope.mesh.inquiry import PATIENCE_S as ASK_S
+from peerscope.mesh.inquiry import TIMEOUT_S as QUESTION_S
+from peerscope.mesh.link import FLAPS_MAX, TELL_AGAIN
+from peerscope.mesh.messages import (
+    MESSAGE_BYTES_MAX,
+    NEIGHBOURS_MAX,
+    NONCE_BYTES,
+    TOLD_MAX,
+    WIRE_VERSION,
+    Find,
+    Found,
+    Moved,
+)
+from peerscope.mesh.observers import EXPIRY_INTERVALS
+from peerscope.mesh.peer import RETRACT_S
+from peerscope.mesh.refutation import REFUTE_INTERVAL_S
+from peerscope.mesh.reporter import BRISK_S, RECORD_BYTES
+from peerscope.mesh.room import STRANGERS_MAX
+from peerscope.mesh.unwatched import UNHEARD_S
+from peerscope.mesh.voice import ALERT_HOPS, REPEAT_SHARE
+from peerscope.mesh.warrants import REVIEW_S
+from peerscope.mesh.whereabouts import ANSWERS_BURST, ANSWERS_PER_S
+from peerscope.records import bodies
+from peerscope.records.alerts import ORDERS_MAX, STATEMENTS_MAX
+from peerscope.records.certificates import REVOCATIONS_MAX
+from peerscope.records.identity import PEER_ID_BYTES
+from peerscope.records.ledger import BUCKETS, BURIED_S, TOGETHER_S
+from peerscope.records.summary import SUMMARY_BYTES_MAX
+from peerscope.service import LEAVE_S
+from peerscope.transport import dialling, doorman, iroh, names, wire
+from peerscope.views.partitions import MEMBERS_MIN, SHARE_MIN
+from peerscope.views.peers import SKEW_S
+from peerscope.web import bodies as web_bodies
+from peerscope.web import connections, feed, lockout, telemetry
+
+ROOT = Path(__file__).parents[1]
+WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 10: "ten"}
+WORDS |= {15: "fifteen", 20: "twenty", 30: "thirty"}
+SPANS = {30: "half a minute", 60: "a minute", 900: "a quarter of an hour", 3600: "an hour", 86_400: "a day"}
+SPANS |= {0.5: "half a second", 150: "two and a half minutes"}
+ONE_SECOND, WEEK, MILLION, TWICE = {1: "a second"}, {7 * 86_400: "week"}, {1e6: "million"}, {2: "twice"}
+PARTS = {0.04: "twenty-fifth", 1 / 12: "twelfth", 0.2: "fifth", 0.25: "quarter"}
+CONFIG = Config()
+KB, MB = 1024, 1024 * 1024
+
+
+def word(count: float) -> str:
+    """Five, as words."""
+    return WORDS.get(count, digits(count))
+
+
+def digits(count: float) -> str:
+    """4,000, as documents have it; 0.5; 5."""
+    return f"{count:,.10g}" if count < 1 or count != round(count) else f"{round(count):,}"
+
+
+def whole(amount: float, unit: float) -> str:
+    """So many units, in digits; a figure that is no whole number of them is none that documents could state."""
+    assert round(amount / unit) * unit == amount
+    return digits(amount / unit)
+
+
+def span(seconds: float) -> str:
+    """A time in words."""
+    if seconds in SPANS:
+        return SPANS[seconds]
+    units = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
+    size, name = next((size, name) for size, name in units if seconds >= size)
+    return f"{word(seconds / size)} {name}"
+
+
+def every(seconds: float) -> str:
+    """The same behind "every" and "each": a minute, as minute."""
+    return span(seconds).removeprefix("an ").removeprefix("a ")
+
+
+def s(seconds: float) -> str:
+    """A time in digits."""
+    return f"{digits(seconds)} s"
+
+
+def _watchdog_s() -> float:
+    unit = (ROOT / "contrib/systemd/peerscope.service").read_text(encoding="utf-8")
+    found = re.search(r"(?m)^WatchdogSec=(\d+)$", unit)
+    assert found is not None
+    return float(found[1])
+
+
+def _shared_key_clears_s() -> float:
+    return next(rule.clear_for_s for rule in default_rules() if rule.name == "shared-key")
+
+
+def _pong_s() -> float:
+    found = re.search(r"ws_ping_timeout=([\d.]+)", Path(connections.__file__).read_text(encoding="utf-8"))
+    assert found is not None
+    return float(found[1])
+
+
+def _number(message: type[Struct]) -> int:
+    tag = message.__struct_config__.tag
+    assert isinstance(tag, int)
+    return tag
+
+
+assert LEAVE_S <= 3  # so that the process is gone within three seconds
+assert conduct.FORGIVE_S == 6 * 3600
+_D, _L, _C, _N = CONFIG.detector, CONFIG.limits, CONFIG.crawl, CONFIG.links
+_EXPIRY_S = EXPIRY_INTERVALS * CONFIG.report.interval_s
+_W = conduct.WEIGHTS
+
+SECURITY = [
+    f"a `hello` of at most {whole(limits.UNGREETED_BYTES_MAX, KB)} kB; everything else is dropped unread",
+    f"after {word(sessions.HELLO_TIMEOUT_S)} seconds without a hello its connection is closed",
+    f"dialled sends {NONCE_BYTES} bytes that it never used before",
+    f"issue PEER_ID --days {DAYS} -o",
+    f"From the last {PARTS[SOON_RATIO]} of a certificate's life on",
+    f"room for {REVOCATIONS_MAX} revocations at a time, each for {DAYS_MAX} days",
+    f"counts from {span(EARLY_MS / 1000)} before its first moment",
+    f"drops the record within {word(REVIEW_S)} seconds of",
+    f"orders of other zones ({STRANGERS_MAX[bodies.Kind.ORDERS]} of each kind",
+    f"Repeated orders drop it once in {span(forgetting.AGAIN_S)}",
+    f"a message by {whole(MESSAGE_BYTES_MAX, KB)} kB, a ping by {wire.DATAGRAM_BYTES_MAX} bytes",
+    f"a record's body by {whole(bodies.BODY_BYTES_MAX, KB)} kB ({whole(bodies.ALERTS_BYTES_MAX, KB)} kB for alerts",
+    f"{whole(SUMMARY_BYTES_MAX, KB)} kB for summaries)",
+    f"| messages | {digits(_L.messages_per_s)}/s | {digits(_L.messages_burst)} |",
+    f"| bytes | {whole(_L.bytes_per_s, 1000)} kB/s | {whole(_L.bytes_burst, 1_000_000)} MB |",
+    f"(hello and find {limits.HELLO_REQUESTS}, pull 1 and 1 more per {limits.TOPICS_PER_REQUEST} records, digest, "
+    f"crawl) | {digits(_L.requests_per_s)}/s | {digits(_L.requests_burst)} |",
+    f"| pings and pongs | {digits(_L.pings_per_s)}/s | {digits(_L.pings_burst)} |",
+    f"whoever brings them | {digits(_L.records_per_s)}/s | {digits(_L.records_burst)} |",
+    f"read at {digits(wire.MESSAGES_PER_S)} messages and {digits(wire.DATAGRAMS_PER_S)} datagrams a second",
+    f"it halves every {every(conduct.HALF_LIFE_S)}",
+    f"| a message longer than any | {digits(_W['oversized-message'])} |",
+    f"| a record that its origin did not sign | {digits(_W['forged'])} |",
+    f"a ping longer than any | {digits(_W['malformed-message'])} |",
+    f"| a message beyond the limits | {digits(_W['flooding'])} |",
+    f"From {digits(conduct.WARN_AT)} on a neighbour is **warned**, from {digits(conduct.THROTTLE_AT)} **throttled** "
+    f"to a {PARTS[conduct.THROTTLED_SHARE]} of the limits, at {digits(conduct.BAN_AT)} **banned**",
+    f"for {span(conduct.BAN_S)} the first time, twice as long each further time, at most {span(conduct.BAN_S_MAX)}.",
+    f"After {span(conduct.FORGIVE_S)} without a ban",
+    f"remembers `ledger.origins_max` ({digits(CONFIG.ledger.origins_max)}) others",
+    f"known for {span(LONG_KNOWN_S)} only after {span(SILENT_S)} of silence",
+    f"`network.prefix_members_max` ({CONFIG.network.prefix_members_max}) members",
+    f"At most {iroh.CONNECTIONS_MAX}, of which {doorman.HANDSHAKES_MAX} shaking hands.",
+    f"From {doorman.CROWD} handshakes on",
+    f"may begin {digits(doorman.PER_PREFIX_S)} handshakes a second ({digits(doorman.PER_PREFIX_BURST)} saved up)",
+    f"longer than {span(doorman.PATIENCE_S)} makes room",
+    f"Of {sessions.CONNECTIONS_MAX} connections that wait for a hello",
+    f"on K = {_N.rings} rings, about {2 * _N.rings}",
+    f"by name within {span(REFUTE_INTERVAL_S)}",
+    f"more than {s(round(STAND_S - REFUTE_INTERVAL_S, 9))} for the accusation and the answer",
+    f"refuted {word(REFUTED_MAX)} times within {span(REFUTED_WINDOW_S)}",
+    f"{word(EXPIRY_INTERVALS)} intervals, {s(_EXPIRY_S)} in a small network",
+    f"After {word(lockout.TRIES)} wrong tokens an address",
+    f"gets one more try every {word(lockout.FORGIVEN_AFTER_S)} seconds",
+    f"| connections | {connections.CONNECTIONS_MAX}; beyond",
+    f"| request line and headers | {whole(connections.HEAD_BYTES_MAX, KB)} kB, "
+    f"{s(connections.PATIENCE_S[connections.h11.IDLE])} |",
+    f"| TLS handshake | {s(connections.HANDSHAKE_S)} |",
+    f"| body | {whole(web_bodies.BODY_BYTES_MAX, KB)} kB (telemetry {whole(telemetry.BODY_BYTES_MAX, MB)} MB, also "
+    f"after unpacking), {s(connections.PATIENCE_S[connections.h11.SEND_BODY])} |",
+    f"| answer | {s(connections.ANSWER_S)}, and {whole(connections.READ_BYTES_MIN, KB)} kB read in each such time |",
+    f"| WebSockets | {feed.CLIENTS_MAX}; what they say ends them; no pong in {s(_pong_s())}, or",
+    f"or {connections.FRAGMENTS_MAX} fragments of one message",
+]
+
+PROTOCOL = [
+    f"Version {WIRE_VERSION}.",
+    f"until {span(lives.STANDS_S)} after it last met it",
+    f"(0), {word(lives.TIMES_MIN)} newer profiles in a row",
+    f"first {span(lookout.FIRST_S)} to {span(lookout.FIRST_S + lookout.SPREAD_S)} after "
+    f"it began, then every {whole(lookout.EVERY_S, 60)} minutes times the number of other zones, and every "
+    f"{every(lookout.AGAIN_S)} while",
+    f"({word(EXPIRY_INTERVALS)} of its own intervals) and when a peer is forgotten ({span(CONFIG.ledger.remember_s)})",
+    f"Peers refuse records that are older than {span(CONFIG.ledger.remember_s)}.",
+    f"anything newer than {span(CONFIG.ledger.remember_s)} is known",
+    f"its profile and its standing alerts again every {span(CONFIG.ledger.remember_s * REPEAT_SHARE)}.",
+    f"standing alerts again every {span(REPEAT_S)}.",
+    f"repeats its profile every {span(CONFIG.ledger.remember_s * REPEAT_SHARE)}, because nobody takes a stranger's "
+    f"record that is older than {span(CONFIG.ledger.remember_s)}",
+    f"is **buried** for {span(BURIED_S)}",
+    f"last records lie within {span(TOGETHER_S)} are",
+    f"stands {span(RETRACT_S)} longer than its forgotten subject",
+    f"for a {WEEK[forgetting.STANDS_S]}. The version is",
+    f"an order more than {s(forgetting.FUTURE_MS / 1000)} beyond that does not count",
+    f"more than {span(forgetting.STRANGER_AHEAD_MS / 1000)} beyond the receiver's wall clock",
+    f"for {span(forgetting.AGAIN_S)} no further order drops it",
+    "anew after {}, {}, {}, {} and {} seconds".format(*(digits(at) for at in accumulate(dialling.ANEW_S))),
+    f"has said nothing for {s(UNHEARD_S)}, no",
+    f"the stranger is buried for {span(CONFIG.ledger.remember_s)}",
+    f"`challenge`, {NONCE_BYTES} bytes never used before",
+    f"those bytes, and {NONCE_BYTES} bytes of its own",
+    f"after {span(wire.FINISH_TIMEOUT_S)} at the latest",
+    f"stand on {word(_N.rings)} **rings**",
+    f"about {word(2 * _N.rings)} neighbours",
+    f"the other after {ONE_SECOND[_N.dial_grace_s]}",
+    f"stays down for {s(_N.ring_hold_s)} leaves",
+    f"up to {s(_N.backoff_max_s)} apart",
+    f"without any link for {s(RETURN_S)} also dials the last {COMPANY_MAX} peers",
+    f"One `ping` {ONE_SECOND[_D.ping_interval_s]} on each link",
+    f"both ends probe {word(1 / _D.probe_interval_s)} times a second",
+    f"`max({s(_D.silence_floor_s)}, rtt + 4 deviations)`",
+    f"less than once in a {MILLION[1 / _D.chance]}",
+    f"one accusation of it stands for {s(VOTE_STAND_S)}",
+    f"each with `down_after_s` ({s(_D.down_after_s)}) of silence",
+    f"needs {word(ALONE_PATIENCE)} times that",
+    f"must have stood for {s(STAND_S)}. It",
+    f"accusations, {s(STAND_S)} later)",
+    f"or {span(REFUTE_INTERVAL_S)} after its last answer",
+    f"weighs from {s(STAND_S)} after its arrival until the answer is there, *c* + {s(REFUTE_INTERVAL_S)} + *d*",
+    f"(*c* + {s(REFUTE_INTERVAL_S)} - {s(STAND_S)}) at most",
+    f"*c* + *d* is below {s(round(STAND_S - REFUTE_INTERVAL_S, 9))}, and never for longer than *d* + "
+    f"{s(REFUTE_INTERVAL_S)} where *c* is below {s(STAND_S)}",
+    f"has to stand for {s(STAND_S)} again",
+    f"{word(REFUTED_MAX).capitalize()} times within {span(REFUTED_WINDOW_S)}, and its report",
+    f"list it ({word(LIARS_MIN)} at least)",
+    f"({word(EXPIRY_INTERVALS)} intervals: {s(_EXPIRY_S)} in a small network)",
+    f"look for such peers every {s(survey.INTERVAL_S)} and dial",
+    f"does not answer within {s(survey.PATIENCE_S)} is reported as `unwatched`",
+    f"at times, until {word(REFUTED_MAX)} refutations",
+    f"take longer than {s(round(STAND_S - REFUTE_INTERVAL_S, 9))} both ways",
+    f"nothing while they answer within {s(VOTE_STAND_S)} |",
+    f"(more than a {PARTS[SHARE_MIN]} of those known, at least {word(MEMBERS_MIN)}, linked",
+    f"in the last {every(_D.flap_hold_s)} gets two, three, {word(FLAPS_MAX + 1)} times the patience",
+    f"median says more than {s(SKEW_S)} is named",
+    f"space of {word(CONFIG.coordinates.dimensions)} dimensions",
+    f"(median of {word(coordinates.FILTER)})",
+    f"moved by a {PARTS[coordinates.NEWS_RATIO]} of the round trip",
+    f"with every {TELL_AGAIN}th message",
+    f"exchanges pings for {span(sessions.VISIT_S)}",
+    f"every {s(CONFIG.coordinates.visit_interval_s)} at first, then after each {PARTS[1 / visits.AGES]} of the "
+    f"peer's age, at last every {every(CONFIG.coordinates.visit_interval_s_max)}",
+    f"remembers up to {coordinates.LANDMARKS_MAX} peers whom it measured",
+    f"more than {s(coordinates.RTT_S_MAX)} from the origin, and a round trip above {s(coordinates.RTT_S_MAX)}",
+    f"more than {TWICE[coordinates.COUNTS]} what is usual counts only for that much, and by more than "
+    f"{word(coordinates.ABSURD)} times for nothing. A step is at most a {PARTS[coordinates.PACE]}",
+    f"at most {whole(bodies.ALERTS_BYTES_MAX, KB)} KiB: {STATEMENTS_MAX} statements",
+    f"stays in it for {span(REMEMBER_S)}",
+    f"the {word(ACTING)} peers of a zone with the smallest",
+    f"Statements of the first {word(ELIGIBLE)} count",
+    f"where {word(WORDS_NEEDED)} of them state it",
+    f"over where {word(WORDS_NEEDED)} say so, or {span(GRACE_S)} after fewer than {word(WORDS_NEEDED)} still state it",
+    f"ceases goes on for {span(LINGER_S)}",
+    f"at once to {CONFIG.gossip.fanout} random neighbours",
+    f"`max(5, ceil(log{CONFIG.gossip.fanout} N) + 2)` hops at most, alerts {word(ALERT_HOPS)}",
+    f"in batches every {word(CONFIG.gossip.announce_interval_s)} seconds",
+    f"after {s(CONFIG.gossip.pull_timeout_s)} another",
+    f"every {s(CONFIG.sync.interval_s)} with a random neighbour: fingerprints of up to {BUCKETS} ranges",
+    f"reports stretch from {s(CONFIG.report.interval_s)} to `peers x {s(1 / CONFIG.report.reports_s_max)}`",
+    f"up to {span(BRISK_S)},",
+    f"and on to `peers x {RECORD_BYTES} bytes / {whole(CONFIG.gossip.budget_bytes_s, 1000)} kB/s`",
+    f"`moved` ({_number(Moved)}) says",
+    ", ".join(f"`{kind.name.lower()}` ({kind.value})" for kind in sorted(bodies.WORLD)[:-1])
+    + f" and `blocks` ({bodies.Kind.BLOCKS.value}) go",
+    f"`find` ({_number(Find)}) carries a number",
+    f"answers `found` ({_number(Found)}) with the same number",
+    f"at most {word(TOLD_MAX)} peers of that name",
+    f"A `find` counts as {word(limits.FIND_REQUESTS)} requests; beyond {digits(ANSWERS_PER_S)} answers a second to all "
+    f"({digits(ANSWERS_BURST)} at once)",
+    f"not answered within {span(ASK_S)} goes to another aggregator, and a question ends after {word(QUESTION_S)}",
+    f"links are up, at most {NEIGHBOURS_MAX} and at most {whole(MESSAGE_BYTES_MAX, KB)} kB",
+    f"closed after {word(sessions.HELLO_TIMEOUT_S)} seconds like that of anybody",
+    f"`crawl.answers_per_s` ({digits(_C.answers_per_s)}, {span(vicinity.BURST_S)}' worth at once)",
+    f"`crawl.answers_per_peer_s` ({digits(_C.answers_per_peer_s)}) to one asker",
+]
+assert gossip.ttl(2, CONFIG.gossip.fanout) == 5
+
+OPERATIONS = [
+    f"stands still for {word(_watchdog_s())} seconds",
+    "It ends within three seconds.",
+    f"prints: {2 * PEER_ID_BYTES} hexadecimal digits",
+    f"again after {digits(names.PAUSE_FIRST_S)} second, then at growing pauses of up to {span(names.PAUSE_MAX_S)}.",
+    f"waits {digits(names.WAIT_S)} seconds for its names, and takes at most {names.ADDRESSES_MAX} addresses of each",
+    f"It holds for a {WEEK[forgetting.STANDS_S]}, and ends",
+    f"One peer keeps {ORDERS_MAX} such orders",
+    f"{word(BURST)} times {span(WINDOW_S)} at most",
+    f"within {whole(lookout.EVERY_S, 60)} minutes times the number of other zones",
+    f"ends {span(_shared_key_clears_s())} after the copy said goodbye",
+    f"or {span(lives.STANDS_S + _shared_key_clears_s())} after it was killed",
+    f"{whole(CONFIG.gossip.budget_bytes_s, 1000)} kB/s at most by default (`gossip.budget_bytes_s`)",
+    f"`history.max_bytes` ({whole(CONFIG.history.max_bytes, MB)} MiB)",
+    f"Others forget it after {span(CONFIG.ledger.remember_s)}",
+]
+
+STATED = {"SECURITY.md": SECURITY, "PROTOCOL.md": PROTOCOL, "OPERATIONS.md": OPERATIONS}
+
+MEASURED = "measured, not set: the document names the program or the scenario"
+ARITHMETIC = "follows from other figures of the passage"
+ELSEWHERE = {
+    "SECURITY.md": {
+        r"dropped by all within a second or two": "the round of a second, and what a busy machine adds",
+        r"Within a minute nobody is linked": MEASURED,
+        r"storm-start with 200 peers, a tenth of 300 killed at once, a partition that heals, 10 % loss": MEASURED,
+        r"\| 61 \||\| 75 kB \||\| 15 \||\| 4 \|": MEASURED,
+        r"with 10,000 peers takes about 600 messages, 27 MB and 1,000 requests": MEASURED,
+        r"openssl rand -hex 16|make fuzz SECONDS=60": "arguments, for the reader to choose",
+        r"dated before 1970|bounded to 0": "no figure that anybody would change",
+        r"since iroh opens a second socket": "the next one after the first",
+        r"mode 0700\) and the key in it \(0600\)": "held by tests/state",
+        r"\d of 8(?! ms)": ARITHMETIC,
+        r"\| N \| f \|.*?So the majority": "measured by benchmarks/observers.py",
+        r"keys are free: 40 µs": MEASURED,
+        r"with chance 2/N, so N/2 keys per ring on average, N/8": ARITHMETIC,
+        r"median, and nine times out of ten less than\).*?The rings thus": "measured by benchmarks/observers.py",
+        r"\(429, |TLS 1\.2 or later|\(CycloneDX 1\.6\)": "of a standard",
+        r"about a millisecond each": MEASURED,
+        r"exit 0, nothing known; 1, listed; 3, it": "held by tests/supply",
+    },
+    "PROTOCOL.md": {
+        r"max\(previous \+ 1,": "no figure that anybody would change",
+        r"\|── 1 s ──▶.*?4\.0 s of silence": "a drawing of a measured case: times from benchmarks/detection.py",
+        r"\(Dabek and others, 2004\)": "the year of a paper",
+        r"blake2b\(zone \|\| 0 \|\|": "a byte of the hash, held by tests/golden",
+    },
+    "OPERATIONS.md": {
+        r"-hex 16": "an argument, for the reader to choose",
+        r"0\.0\.0\.0:4600|example\.org:4600|`localhost:4600`": "examples, for the reader to choose",
+        r"\(mode 0600;|UDP port, 4600 in the image|It ends with 1 if anything": "held by tests/contrib and tests/cli",
+        r"About 65 MB and 1\.5 % of a core": "measured by benchmarks/soak.py",
+    },
+}
