@@ -17,6 +17,7 @@ ELSEWHERE = {
     "pace.py",  # its own share of the processor's time
     "systemd.py",  # systemd asks for CLOCK_MONOTONIC
     "export/remote_write.py",
+    "looks.py",
     "sources/process.py",
     "sources/prometheus.py",
     "sources/telemetry.py",
