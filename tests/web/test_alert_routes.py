@@ -154,7 +154,7 @@ class TestForget:
         until(lambda: _told(events, "forgotten", peer) == ["unknown"], "and that is an event, with the last status")
         assert _told(events, "verdict", peer) == []
         (order,) = web.get("/api/v1/forgotten").json()
-        assert order == made.json() | {"at": order["at"]}
+        assert order == made.json() | {"at": order["at"], "age_s": order["age_s"]}
         assert (order["id"], order["author"], order["reason"], order["peer_id"]) == (
             peer,
             "ann",
