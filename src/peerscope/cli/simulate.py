@@ -133,6 +133,10 @@ def _show(outcome: Outcome, scenario: Scenario) -> None:
     for level in ("suspect", "down"):
         table.add_row(level, _times(outcome.detection[level]))
     table.add_row("wrong", f"{outcome.false_down} called down, {outcome.false_suspect} suspected by a majority")
+    if outcome.down_share_alive is not None:
+        shown = f"{outcome.down_share_alive:.1%} of honest looks call a living victim down"
+        hidden = "" if outcome.hidden_s is None else f"; its death was seen {max(0.0, outcome.hidden_s):.1f} s later"
+        table.add_row("liars", shown + hidden)
     agreed = "never" if outcome.convergence_s is None else f"{outcome.convergence_s:.1f} s after the last step"
     table.add_row("all agreed", agreed)
     cost, rate = outcome.bytes_per_peer_s, outcome.messages_per_peer_s
