@@ -48,12 +48,13 @@ def is_name(host: str) -> bool:
     labels = host.removesuffix(".").split(".")
     if len(host) > NAME_CHARACTERS_MAX or not all(_LABEL.fullmatch(label) for label in labels):
         return False
-    return not labels[-1].isdigit()  # the resolver would take it for an address (RFC 3696, section 2)
+    return bool(labels[-1].strip("0123456789"))  # the resolver would take it for an address (RFC 3696, section 2)
 
 
 def is_port(text: str) -> bool:
     """The number of a port that can be dialled."""
-    return text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) <= 65535
+    number = whole(text) if len(text) <= 5 else None
+    return number is not None and 0 < number <= 65535
 
 
 def is_direct(address: str) -> bool:

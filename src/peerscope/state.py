@@ -15,6 +15,7 @@ import msgspec
 from peerscope.damage import put_damaged_aside
 from peerscope.errors import ConfigError
 from peerscope.mesh.zones import WHOLE
+from peerscope.numerals import whole
 from peerscope.records.identity import PEER_ID_BYTES, Identity, PeerId, short
 from peerscope.records.texts import Name
 
@@ -29,7 +30,6 @@ VERSION_FILE = "state-version"
 STATE_VERSION = 1
 """Grows when an older agent would misread or spoil what a newer one left; never for what it merely does not know."""
 SECRET_BYTES = 32
-VERSION_DIGITS_MAX = 9
 
 
 def default_state() -> Path:
@@ -220,7 +220,7 @@ def _version_text(path: Path) -> str | None:
 def version_damage(path: Path) -> str | None:
     """What is wrong with the file of the version; None where nothing is, or there is none."""
     text = _version_text(path)
-    if text is None or (text.isdecimal() and len(text) <= VERSION_DIGITS_MAX):
+    if text is None or whole(text) is not None:
         return None
     return f"{text[:20]!r} is no version"
 

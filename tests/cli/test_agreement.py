@@ -136,11 +136,7 @@ def later_version(state: Path) -> None:
     (state / VERSION_FILE).write_text("999999")
 
 
-def broken_revocations(state: Path) -> None:
-    (state / "revoked").write_text("nonsense")
-
-
-@pytest.mark.parametrize("harm", [broken_key, open_key, later_version, broken_revocations])
+@pytest.mark.parametrize("harm", [broken_key, open_key, later_version])
 def test_a_state_directory_that_run_refuses_is_refused_by_check_config(
     verbs: Verbs, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:

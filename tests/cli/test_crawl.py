@@ -31,7 +31,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ((), "Missing argument 'TICKET...'"),
         (("nonsense",), "not a ticket: 'nonsense'"),
         (("nonsense", "--limit", "0"), "'--limit'"),
-        (("nonsense", "--timeout", "nan"), "the time for a crawl is nan s"),
+        (("nonsense", "--timeout", "nan"), "'nan' is no number in the digits 0 to 9"),
         (("nonsense", "--secret-file", "/nowhere/secret"), "/nowhere/secret: cannot be read: No such file"),
         (("nonsense", "--config", "/nowhere/peerscope.toml"), "no such file"),
         (("nonsense", "--network", ""), "network.name"),
