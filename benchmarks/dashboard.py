@@ -35,14 +35,14 @@ from topology import Network
 
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingSilence
+from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingForget, StandingSilence
 from peerscope.alerts.rules import Rule
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.mesh.peer import Peer
 from peerscope.outlook import Outlook, SelfView
-from peerscope.records.identity import short
+from peerscope.records.identity import PeerId, short
 from peerscope.records.ledger import Ledger
 from peerscope.sources.node import Node
 from peerscope.tally import Tally
@@ -125,6 +125,12 @@ class Generated(Outlook):
         raise ConfigError(NOBODY)
 
     def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
+        raise ConfigError(NOBODY)
+
+    def forget(self, peer: PeerId, author: str, reason: str = "", *, force: bool = False) -> StandingForget:
+        raise ConfigError(NOBODY)
+
+    def remember(self, peer: PeerId) -> bool:
         raise ConfigError(NOBODY)
 
     def self_view(self) -> SelfView:
