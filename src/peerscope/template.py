@@ -8,7 +8,8 @@ TEMPLATE = """\
 
 [peer]
 # listen = "127.0.0.1:0"        # for other peers; "0.0.0.0:4600" to be reached from other machines; a name works too
-# join = []                     # peers to start from, two or three: tickets, or "ID@seed.example.org:4600" by name
+# join = []                     # peers to start from, two or three: tickets, or "ID@seed.example.org:4600" by name;
+                                # without a port by its SRV records, which needs the extra `dns`
 # region = "eu-west"            # where this peer is; free text
 # geo = true                    # without a region: the country of our own public addresses, if the extra `geo` is there
 # geo_database = ""             # an .mmdb file to look it up in, instead of the table inside `iptocc`; extra `geo`

@@ -48,15 +48,18 @@ SETTINGS = {
     "peer.geo_database": ("geo", {"PEERSCOPE_PEER__GEO_DATABASE": "MMDB"}),
     "export.remote_write": ("remote-write", {"PEERSCOPE_EXPORT__REMOTE_WRITE__URL": "http://127.0.0.1:9/write"}),
     "export.otlp": ("otel", {"PEERSCOPE_EXPORT__OTLP__ENDPOINT": "http://127.0.0.1:9"}),
+    "ID@NAME, a name without a port,": ("dns", {"PEERSCOPE_PEER__JOIN": f"{'ab' * 32}@seed.example.org"}),
     "kind apprise": ("apprise", {f"{CHANNEL}KIND": "apprise", f"{CHANNEL}URL": "json://127.0.0.1:9"}),
 }
 """All that need an extra, by what the sentence calls them."""
 VERB = "`peerscope top`"
 """The one verb that does."""
 OPTIONAL = {
+    "peerscope.export.delivery": "remote-write",
     "peerscope.export.otlp": "otel",
     "peerscope.export.receiver": "remote-write",
     "peerscope.export.remote_write": "remote-write",
+    "peerscope.export.triage": "remote-write",
     "peerscope.export.wire": "remote-write",
     "peerscope.top.app": "top",
 }
@@ -75,6 +78,7 @@ ARGUMENTS = {
     "completion": "bash",
     "crawl": "TICKET --listen 127.0.0.1:0 --timeout 5",
     "doctor": "--state STATE",
+    "forget": "ID",
     "history": "cpu_ratio",
     "init": "--state PLACE/new",
     "notify-test": "--config STATE/peerscope.toml",
@@ -93,6 +97,8 @@ NOT_FOUND = {
     ("delete", "/api/v1/silences/none", 404),
     ("post", "/api/v1/silences", 400),
     ("post", "/api/v1/acknowledgements", 400),
+    ("delete", "/api/v1/forgotten/none", 404),
+    ("post", "/api/v1/forgotten", 400),
 }
 """Answers to questions about nothing."""
 
@@ -206,7 +212,7 @@ def test_everything_that_asks_for_an_extra_is_asked_about_here() -> None:
 
 def test_every_route_answers(installed: Installed) -> None:
     me = installed.ready["peer_id"]
-    names = {"alerts": installed.alert(), "incidents": "none", "silences": "none"}
+    names = {"alerts": installed.alert(), "incidents": "none", "silences": "none", "forgotten": "none"}
     known = {"source": me, "target": me, "peer": me, "metric": "cpu_ratio", "since": "1h", "step": "1m"}
     static = ROOT / "src" / "peerscope" / "web" / "static"
     files = [f"/static/{file.name}" for file in static.iterdir() if file.is_file()]
@@ -220,7 +226,10 @@ def test_every_route_answers(installed: Installed) -> None:
         answers = [web.request(method, where, params=query, headers=headers) for method, where, query in asked]
         plain = web.get("/metrics")
     refused = {(one.request.method.lower(), one.request.url.path, one.status_code) for one in answers if one.is_error}
-    assert refused == NOT_FOUND
+    alone = (
+        {("get", "/readyz", 503)} if installed.extra == "dns" else set()
+    )  # the peer that it is to join never answers
+    assert refused - alone == NOT_FOUND
     assert plain.status_code == 200
     assert ("peerscope_remote_write_queue_bytes" in plain.text) == (installed.extra == "remote-write")
     assert ("peerscope_traces_exported" in plain.text) == (installed.extra == "otel")
@@ -271,6 +280,8 @@ def test_every_verb_answers(installed: Installed) -> None:
     code, said, complaint = answers.pop("notify-test")
     assert (code, complaint.count("\n")) == ((1, 0) if installed.extra == "apprise" else (2, 1)), said + complaint
     assert answers.pop("rtt")[0] == 1  # from itself to itself
+    code, said, complaint = answers.pop("forget")
+    assert (code, said, complaint.count("\n")) == (2, "", 1), complaint  # an agent does not forget itself
     assert {verb: answer for verb, answer in answers.items() if answer[0] != 0 or answer[2]} == {}
     assert "Traceback" not in installed.log
 

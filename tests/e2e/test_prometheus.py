@@ -114,7 +114,7 @@ def test_every_rule_is_evaluated_and_a_healthy_network_is_quiet(watched: Watched
         return [rule for group in groups for rule in group["rules"]]
 
     eventually(lambda: all(rule["health"] == "ok" for rule in rules()), "all are evaluated", within_s=PATIENCE_S)
-    assert len(rules()) == 16
+    assert len(rules()) == 17
     assert [rule["name"] for rule in rules() if rule["state"] == "firing"] == []
 
 

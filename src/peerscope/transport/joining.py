@@ -65,7 +65,7 @@ def parse_join(entry: str) -> tuple[PeerId, Start]:
         return peer, Start(addresses)
     peer = _id(identity, text)
     if is_name(place):
-        with brought_by("dns", f"{place!r} has no port, and asking for its SRV records"):
+        with brought_by("dns", "ID@NAME, a name without a port,"):
             import dns.resolver  # noqa: F401
         return peer, Start(names=(place,))
     if is_direct(place):
