@@ -170,6 +170,7 @@ def test_an_accuser_that_is_itself_accused_is_shown_and_does_not_count() -> None
     book.accuse(2, [1], at=12.0, silence_s=5.0)
     proof = evidence_view(book.moment(14.0), book[0])
     assert [a.counts for a in proof.accusations] == [False]
+    assert peer_view(book.moment(14.0), book[0]).accused_by == 0, "no more than there are observers"
     assert book[1].hex() not in proof.observers
     assert proof.verdict == "suspect"
 

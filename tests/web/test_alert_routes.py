@@ -145,7 +145,7 @@ class TestForget:
         refused = web.post("/api/v1/forgotten", json={"peer": peer[:12]})
         assert (refused.status_code, refused.json()["detail"]) == (
             409,
-            f"{peer[:10]} is alive, not gone for good; use force to forget it until it speaks again",
+            f"{peer[:10]} is alive, not gone for good; use --force to forget it until it speaks again",
         )
         assert web.get("/api/v1/forgotten").json() == []
         made = web.post("/api/v1/forgotten", json={"peer": peer[:12], "force": True, "author": "ann", "reason": "sold"})

@@ -153,7 +153,7 @@ def refusal(moment: Moment, peer: PeerId, *, force: bool) -> str | None:
     verdict = moment.verdict(peer)
     if force or verdict not in (Verdict.ALIVE, Verdict.SUSPECT):
         return None
-    return f"{short(peer)} is {verdict.value}, not gone for good; use force to forget it until it speaks again"
+    return f"{short(peer)} is {verdict.value}, not gone for good; use --force to forget it until it speaks again"
 
 
 def order_key(key: str) -> str:

@@ -38,7 +38,9 @@ class VerdictChanges:
                 self._last.pop(peer, None)
             else:
                 self._last[peer] = state
-            found.append(VerdictChange(peer, *state, len(weighed.accusations), len(weighed.observers)))
+            found.append(
+                VerdictChange(peer, *state, sum(a.counts for a in weighed.accusations), len(weighed.observers))
+            )
         return found
 
     @property

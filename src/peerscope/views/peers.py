@@ -108,7 +108,7 @@ def peer_view(moment: Moment, peer: PeerId) -> PeerView:
         started_at=profile.started_at_ms / 1000,
         addresses=profile.addresses,
         clock_skew_s=clock_skew_s(moment, peer),
-        accused_by=len(weighed.accusations),
+        accused_by=sum(accusation.counts for accusation in weighed.accusations),
         observers=len(weighed.observers),
         uptime_s=moment.uptime_s(peer),
         gone_since=None if gone_age_s is None else moment.wall - gone_age_s,
