@@ -98,9 +98,7 @@ def test_the_death_of_one_of_two_is_seen_by_the_other() -> None:
 
 
 def test_an_accused_peer_answers_at_once_and_then_postpones_what_would_follow_too_soon() -> None:
-    peer, other, accuser = alone(0), IDENTITIES[1], IDENTITIES[2]
-    for neighbour in (other, accuser):
-        link(peer, neighbour)
+    peer, (other, accuser) = watched(2)
     before = peer.ledger.get(peer.me, Kind.REPORT)
     assert before is not None
 
@@ -115,15 +113,29 @@ def test_an_accused_peer_answers_at_once_and_then_postpones_what_would_follow_to
     def hear_it(record: Record, at_s: float) -> list[tuple[Answer, ...]]:
         return answers(hear(peer, accuser, Push(record, 0, 5, ()), at_s) + peer.tick(at_s))
 
-    first, second, third = accuse(3.0), accuse(3.2), accuse(3.4)
+    first, second, third = accuse(11.0), accuse(11.2), accuse(11.4)
     name = ref(accuser.peer_id)
-    assert hear_it(first, 3.0) == [(Answer(name, first.version),)]
-    assert hear_it(second, 3.2) == []
-    assert hear_it(third, 3.4) == []
-    assert answers(peer.tick(3.49)) == []
-    assert answers(peer.tick(3.5)) == [(Answer(name, third.version),)], "one answer serves both"
-    assert answers(peer.tick(4.5)) == [], "nothing is unanswered"
-    assert hear_it(accuse(4.6, silence_ms=10), 4.6) == [], "a newer record of ours refutes that one already"
+    assert hear_it(first, 11.0) == [(Answer(name, first.version),)]
+    assert hear_it(second, 11.2) == []
+    assert hear_it(third, 11.4) == []
+    assert answers(peer.tick(11.49)) == []
+    assert answers(peer.tick(11.5)) == [(Answer(name, third.version),)], "one answer serves both"
+    assert answers(peer.tick(12.5)) == [], "nothing is unanswered"
+    assert hear_it(accuse(12.6, silence_ms=10), 12.6) == [], "a newer record of ours refutes that one already"
+
+
+def test_a_stranger_that_accuses_us_makes_us_say_nothing_out_of_turn() -> None:
+    """Nobody counts its word: the next regular report answers it."""
+    peer, (other, _) = watched(2)
+    claim = Observations((Observation(ref(peer.me), 1, 3_600_000),))
+    link(peer, MALLORY)
+    pushed = []
+    for turn in range(8):
+        at_s = 11.0 + turn * 0.5
+        accusation = record_of(MALLORY, claim, at_s=at_s)
+        effects = hear(peer, MALLORY, Push(accusation, 0, 5, ()), at_s) + peer.tick(at_s)
+        pushed += [push for push in said(effects, Push, other.peer_id) if push.record.peer_id == peer.me]
+    assert pushed == []
 
 
 def watched(count: int, *, pings: bool = True) -> tuple[Peer, list[Identity]]:

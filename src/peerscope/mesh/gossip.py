@@ -29,6 +29,7 @@ from peerscope.mesh.messages import (
     Records,
     Topic,
 )
+from peerscope.mesh.observers import watchers
 from peerscope.records.bodies import Kind, Observations
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Entry, Ledger
@@ -42,6 +43,10 @@ URGENT_S = 0.05
 
 TRACES_S_MAX = 0.2  # measured with 50 peers: 117 bytes a second for each, and 590 latencies an hour
 """Reports of all peers that are pushed in a second for the sake of their latency."""
+
+
+HAND_INTERVAL_S = 0.5
+"""Least time between two statements of one accuser that we hand to the accused. An accused peer answers as often."""
 
 
 class GossipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,13 +116,17 @@ class Gossip:
         self._wanted: dict[tuple[PeerRef, int], Want] = {}
         self._asked: Counter[PeerId] = Counter()
         """How many of the wanted we asked whom for."""
+        self._handed: dict[tuple[PeerId, PeerId], float] = {}
+        """When we last handed an accuser's statement to a neighbour that it is about: (neighbour, accuser)."""
+        self._to_hand: dict[tuple[PeerId, PeerId], float] = {}
+        """When to hand the next one over, where it came too soon after the last."""
         self._flush_at = inf
         self._flushed_at = -inf
         self._retry_at = inf
 
     def deadline(self) -> float:
         """When `tick` has something to do."""
-        return min(self._flush_at, self._retry_at)
+        return min(self._flush_at, self._retry_at, min(self._to_hand.values(), default=inf))
 
     def tick(self, now: float) -> None:
         """Send what has waited long enough; ask again for what did not come."""
@@ -127,6 +136,8 @@ class Gossip:
                 self._flush(neighbour)
         if now >= self._retry_at:
             self._retry(now)
+        for neighbour, origin in [pair for pair, due_at in self._to_hand.items() if now >= due_at]:
+            self._hand(neighbour, origin, now)
 
     def opened(self, neighbour: PeerId) -> None:
         """A link is up."""
@@ -135,6 +146,9 @@ class Gossip:
     def closed(self, neighbour: PeerId) -> None:
         """A link is gone, and with it what waited for it; a sync on its return repairs that."""
         self._pending.pop(neighbour, None)
+        for kept in (self._handed, self._to_hand):
+            for pair in [pair for pair in kept if pair[0] == neighbour]:
+                del kept[pair]
 
     def spread(self, entry: Entry, now: float, *, source: PeerId | None = None) -> None:
         """Announce a record that is news to us, in the next batch."""
@@ -189,11 +203,23 @@ class Gossip:
         """
         if not isinstance(entry.body, Observations):
             return
-        accused = {one.subject for one in entry.body.lost}
-        news = Push(entry.record, _age_ms(entry, now), 0, (self._me,))
+        accused, origin = {one.subject for one in entry.body.lost}, entry.record.peer_id
         for neighbour in sorted(self._pending) if accused else ():
-            if ref(neighbour) in accused and neighbour not in (entry.record.peer_id, source):
-                self._out.send(neighbour, news)
+            is_about = ref(neighbour) in accused and neighbour not in (origin, source)
+            if is_about and origin in watchers(self._ledger, neighbour):  # what others say does it no harm
+                self._hand(neighbour, origin, now)
+
+    def _hand(self, neighbour: PeerId, origin: PeerId, now: float) -> None:
+        """Hand an accuser's newest statement over, twice a second at most: liars must not make us loud."""
+        again_at = self._handed.get((neighbour, origin), -inf) + HAND_INTERVAL_S
+        if now < again_at:
+            self._to_hand[neighbour, origin] = again_at
+            return
+        self._to_hand.pop((neighbour, origin), None)
+        entry = self._ledger.get(origin, Kind.OBSERVATIONS)
+        if neighbour in self._pending and entry is not None:
+            self._handed[neighbour, origin] = now
+            self._out.send(neighbour, Push(entry.record, _age_ms(entry, now), 0, (self._me,)))
 
     def announced(self, source: PeerId, keys: Iterable[Key], now: float) -> None:
         """A neighbour holds these: ask it for what we lack and nobody was asked for yet."""

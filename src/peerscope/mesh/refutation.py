@@ -95,8 +95,11 @@ class Refutation:
             self._doubt_until = now + DOUBT_HOLD_S
 
     def _unanswered(self) -> list[PeerId]:
-        """Accusers that nothing we pushed refutes yet."""
-        return [peer for peer, version in self._accusers().items() if not self._is_refuted(peer, version)]
+        """Observers of ours that accuse us, and that nothing we pushed refutes yet. What others say does not weigh: our
+        regular reports answer it."""
+        named = set(watchers(self._ledger, self._me))
+        accusers = {peer: version for peer, version in self._accusers().items() if peer in named}
+        return [peer for peer, version in accusers.items() if not self._is_refuted(peer, version)]
 
     def _is_refuted(self, peer: PeerId, version: int) -> bool:
         said, name = self._ledger.observations(peer), ref(self._me)
