@@ -18,7 +18,7 @@ from typing import Any, cast
 import iroh
 from msgspec.structs import replace
 
-from peerscope.addresses import is_loopback, split_address
+from peerscope.host.addresses import is_loopback, split_address
 from peerscope.mesh.messages import (
     MESSAGE_BYTES_MAX,
     WIRE_VERSION,

@@ -29,7 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from peerscope.state import PEERS_FILE
+from peerscope.host.state import PEERS_FILE
 
 GIVE_UP_S = 90.0
 GOAL_S = 3.0

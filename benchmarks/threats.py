@@ -21,7 +21,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from peerscope.signature_files import load_signatures
+from peerscope.host.signature_files import load_signatures
 from peerscope.sim.behaviour import Attack
 from peerscope.sim.run import run
 from peerscope.sim.scenario import load

@@ -19,7 +19,7 @@ from peerscope.alerts.lifecycle import REMEMBER_S
 from peerscope.alerts.rules import default_rules
 from peerscope.cli.admit import DAYS, DAYS_MAX
 from peerscope.config import Config
-from peerscope.logs import BURST, WINDOW_S
+from peerscope.host.logs import BURST, WINDOW_S
 from peerscope.mesh import (
     conduct,
     coordinates,

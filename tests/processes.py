@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from demo_network import first_line, start
-from peerscope.state import PEERS_FILE
+from peerscope.host.state import PEERS_FILE
 
 
 class Peers:

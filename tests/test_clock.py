@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from peerscope.clock import monotonic
+from peerscope.host.clock import monotonic
 
 ROOT = Path(__file__).parents[1] / "src" / "peerscope"
 ELSEWHERE = {
-    "clock.py",
-    "pace.py",  # its own share of the processor's time
-    "systemd.py",  # systemd asks for CLOCK_MONOTONIC
+    "host/clock.py",
+    "host/duty_cycle.py",  # its own share of the processor's time
+    "host/systemd.py",  # systemd asks for CLOCK_MONOTONIC
     "export/remote_write.py",
-    "looks.py",
+    "host/failures.py",
     "sources/process.py",
     "sources/prometheus.py",
     "sources/telemetry.py",
@@ -74,7 +74,7 @@ def test_it_never_goes_back() -> None:
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="no such clock here")
 def test_it_counts_the_time_that_the_machine_slept() -> None:
-    code = "import time; from peerscope.clock import monotonic; print(monotonic() - time.monotonic())"
+    code = "import time; from peerscope.host.clock import monotonic; print(monotonic() - time.monotonic())"
     ahead_s = float(in_namespace(sys.executable, "-c", code))
     before = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
     assert abs(ahead_s - before - ASLEEP_S) < 60

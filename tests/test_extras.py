@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from peerscope.errors import ConfigError
-from peerscope.extras import brought_by, command
+from peerscope.host.extras import brought_by, command
 
 ROOT = Path(__file__).parents[1]
 PIP = [sys.executable, "-m", "pip", "install"]

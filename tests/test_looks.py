@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from peerscope.looks import CAUSES_MAX, SILENT_S, Looks
+from peerscope.host.failures import CAUSES_MAX, SILENT_S, Looks
 
 FULL = errno.EMFILE
 
@@ -74,7 +74,7 @@ def test_causes_without_number_are_not_all_remembered() -> None:
 
 
 def test_work_that_fails_or_ends_is_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("peerscope.looks.AGAIN_S", 0)
+    monkeypatch.setattr("peerscope.host.failures.AGAIN_S", 0)
     looks, begun = Looks(), 0
 
     async def work() -> None:

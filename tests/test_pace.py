@@ -2,7 +2,7 @@
 
 import pytest
 
-from peerscope.pace import SHARE, Pace
+from peerscope.host.duty_cycle import SHARE, Pace
 
 
 class Clock:

@@ -22,16 +22,17 @@ from peerscope.alerts.surroundings import labels_with_version
 from peerscope.asking import Asking
 from peerscope.bootstrap import LOOK_S, Bootstrap
 from peerscope.chronicle import Chronicle
-from peerscope.clock import monotonic
 from peerscope.config import Config
-from peerscope.credentials import CredentialFiles
 from peerscope.endings import EndingLog, of_membership, of_silences
 from peerscope.errors import ConfigError, PeerscopeError
 from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
-from peerscope.footprint import shrinking
 from peerscope.history.past import past_day
 from peerscope.history.recorder import Recorder
+from peerscope.host.clock import monotonic
+from peerscope.host.credentials import CredentialFiles
+from peerscope.host.memory import shrinking
+from peerscope.host.state import State, default_state
 from peerscope.mesh.events import Effect, Leave, Publish, Recall, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.meter import Meter
@@ -44,7 +45,6 @@ from peerscope.sources.events import Event, Message
 from peerscope.sources.geo import Lookup, country
 from peerscope.sources.host import Host
 from peerscope.sources.node import Node
-from peerscope.state import State, default_state
 from peerscope.tally import Tally
 from peerscope.threats.findings import Finding
 from peerscope.traffic import Traffic

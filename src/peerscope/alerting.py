@@ -14,10 +14,10 @@ from peerscope.alerts.model import Alert
 from peerscope.alerts.own import Own, own_state
 from peerscope.alerts.rules import Rule
 from peerscope.chronicle import Chronicle
-from peerscope.clock import monotonic
 from peerscope.history.recorder import Recorder
-from peerscope.looks import Looks
-from peerscope.pace import Pace
+from peerscope.host.clock import monotonic
+from peerscope.host.duty_cycle import Pace
+from peerscope.host.failures import Looks
 from peerscope.traffic import Traffic
 from peerscope.transport.driver import Driver
 from peerscope.views.links import Link

@@ -7,12 +7,12 @@ import random
 from collections.abc import Callable, Mapping
 from math import inf
 
-from peerscope.clock import monotonic
+from peerscope.host.clock import monotonic
+from peerscope.host.state import State
 from peerscope.mesh.events import Join
 from peerscope.mesh.peer import Peer
 from peerscope.mesh.zones import WHOLE
 from peerscope.records.identity import PeerId, short
-from peerscope.state import State
 from peerscope.transport.joining import Start
 
 LOOK_S = 2.0

@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from peerscope.clock import monotonic
-from peerscope.looks import Looks
+from peerscope.host.clock import monotonic
+from peerscope.host.duty_cycle import Pace
+from peerscope.host.failures import Looks
 from peerscope.mesh.events import Effect, Forgotten, KeyShared, LinkChanged, Stored
-from peerscope.pace import Pace
 from peerscope.records.bodies import Observations, OtherLife, Profile, Report
 from peerscope.views.changes import VerdictChanges
 from peerscope.views.links import Link

@@ -17,12 +17,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from peerscope.addresses import is_address, is_loopback, split_address
 from peerscope.alerts.rules import AlertConfig, Rule, effective_rules, parse_rules
 from peerscope.errors import ConfigError
 from peerscope.export.config import ExportConfig
 from peerscope.history.retention import HistoryConfig
-from peerscope.logs import LogConfig
+from peerscope.host.addresses import is_address, is_loopback, split_address
+from peerscope.host.logs import LogConfig
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.config import PeerConfig

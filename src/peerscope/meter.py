@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from peerscope.clock import monotonic
-from peerscope.looks import Looks
+from peerscope.host.clock import monotonic
+from peerscope.host.failures import Looks
 from peerscope.mesh.checks import quantised
 from peerscope.mesh.events import Measured
 from peerscope.records.bodies import Check, OverlayLink

@@ -13,7 +13,8 @@ from peerscope.alerts.orders import Standing, StandingForget, mark, mark_inciden
 from peerscope.chronicle import Chronicle
 from peerscope.config import Config
 from peerscope.errors import ConfigError
-from peerscope.looks import Looks
+from peerscope.host.failures import Looks
+from peerscope.host.state import State
 from peerscope.mesh.events import Publish
 from peerscope.mesh.forgetting import last_version
 from peerscope.notify.dispatcher import Dispatcher, View
@@ -22,7 +23,6 @@ from peerscope.notify.orders import OrderBook
 from peerscope.notify.registry import make_channels
 from peerscope.records.alerts import Orders
 from peerscope.records.identity import PeerId, short
-from peerscope.state import State
 from peerscope.transport.driver import Driver
 from peerscope.views.moment import Moment
 

@@ -27,7 +27,7 @@ from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
 from peerscope.export.standing import RemoteWriteView
 from peerscope.history.recorder import Recorder
-from peerscope.looks import Looks
+from peerscope.host.failures import Looks
 from peerscope.mesh.conduct import Conduct
 from peerscope.mesh.lives import Sharer
 from peerscope.mesh.peer import Peer

@@ -15,13 +15,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from peerscope.config import Config
-from peerscope.credentials import CredentialFiles
 from peerscope.errors import ConfigError
+from peerscope.host.credentials import CredentialFiles
+from peerscope.host.signature_files import load_signatures
+from peerscope.host.state import KEY_FILE, LOCK_FILE, check_state_version, read_key
 from peerscope.mesh.events import Credentials
 from peerscope.records.identity import Identity, PeerId
-from peerscope.signature_files import load_signatures
 from peerscope.sources.geo import Lookup, country_table
-from peerscope.state import KEY_FILE, LOCK_FILE, check_state_version, read_key
 from peerscope.transport.iroh import relay_mode
 from peerscope.transport.joining import Start, parse_joins
 from peerscope.transport.names import bindable

@@ -18,9 +18,9 @@ from typing import Any
 from peerscope.agent import Monitor
 from peerscope.config import Config
 from peerscope.errors import ConfigError
-from peerscope.logs import configure, secrets_in
+from peerscope.host.logs import configure, secrets_in
+from peerscope.host.systemd import Systemd
 from peerscope.reload import reload
-from peerscope.systemd import Systemd
 
 LEAVE_S = 2.8
 """After so long the process ends, with whatever has not ended by itself: three seconds are promised."""

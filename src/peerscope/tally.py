@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from peerscope.looks import Looks
+from peerscope.host.failures import Looks
 from peerscope.mesh.events import Effect, Forgotten, Stored
 from peerscope.views.aggregates import NetworkMetrics, network_metrics
 from peerscope.views.links import Link

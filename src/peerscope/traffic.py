@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from peerscope.clock import monotonic
+from peerscope.host.clock import monotonic
 from peerscope.mesh.events import Delivered, Effect
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.views.ages import aged

@@ -12,15 +12,15 @@ from collections.abc import Callable
 
 from peerscope.alerting import Alerting
 from peerscope.alerts.engine import Findings
-from peerscope.clock import monotonic
-from peerscope.looks import Looks
+from peerscope.host.clock import monotonic
+from peerscope.host.failures import Looks
+from peerscope.host.signature_files import load_signatures
 from peerscope.mesh.events import Publish
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Report
 from peerscope.records.counters import increases
 from peerscope.records.identity import short
 from peerscope.records.measures import NodeMetrics
-from peerscope.signature_files import load_signatures
 from peerscope.sources.events import Connection, Dht, Event, Message
 from peerscope.sources.node import Node
 from peerscope.threats.anomalies import AnomalyRates, rates

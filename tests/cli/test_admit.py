@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from peerscope.credentials import papers
+from peerscope.host.credentials import papers
 from peerscope.records.certificates import Certificate, Revocation
 from strategies import IDENTITIES
 

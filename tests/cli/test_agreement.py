@@ -10,8 +10,8 @@ import pytest
 
 from certificates import certificate
 from live import HAS_IPV6
+from peerscope.host.state import KEY_FILE, VERSION_FILE, State
 from peerscope.records.identity import Identity
-from peerscope.state import KEY_FILE, VERSION_FILE, State
 from peerscope.transport import names
 
 OTHER = Identity(b"o" * 32).peer_id.hex()

@@ -15,13 +15,11 @@ import pytest
 
 from certificates import certificate as tls_files
 from live import Agent
-from peerscope.credentials import armored
-from peerscope.damage import put_damaged_aside
 from peerscope.doctor import network
 from peerscope.history.schema import FILE, open_to_write
-from peerscope.records.certificates import certify
-from peerscope.records.identity import Identity
-from peerscope.state import (
+from peerscope.host.credentials import armored
+from peerscope.host.damaged_files import put_damaged_aside
+from peerscope.host.state import (
     CONFIG_FILE,
     KEY_FILE,
     LOCK_FILE,
@@ -33,6 +31,8 @@ from peerscope.state import (
     ZONE_FILE,
     State,
 )
+from peerscope.records.certificates import certify
+from peerscope.records.identity import Identity
 
 ALONE: dict[str, Any] = {
     "peer_id": "ab" * 32,

@@ -12,7 +12,7 @@ from peerscope.cli.history import sparkline, with_unit
 from peerscope.history.retention import HistoryConfig
 from peerscope.history.series import NO_ROW, sample
 from peerscope.history.store import Store
-from peerscope.state import State
+from peerscope.host.state import State
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from peerscope import __version__
 from peerscope.cli import VERBS, cli
 from peerscope.config import Config
+from peerscope.host.state import CONFIG_FILE, KEY_FILE, ORDERS_FILE, State
 from peerscope.records.identity import Identity
-from peerscope.state import CONFIG_FILE, KEY_FILE, ORDERS_FILE, State
 
 HEAVY = ("iroh", "starlette", "uvicorn", "psutil")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from peerscope.addresses import is_direct, is_loopback, is_name, split_address
 from peerscope.config import Config
 from peerscope.errors import ConfigError
+from peerscope.host.addresses import is_direct, is_loopback, is_name, split_address
 from peerscope.mesh.peer import PeerConfig
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from demo_network import eventually, get
 from live import HAS_IPV6
-from peerscope.state import PEERS_FILE
+from peerscope.host.state import PEERS_FILE
 from peerscope.transport.iroh import parse_ticket
 from processes import Peers
 

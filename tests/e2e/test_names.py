@@ -19,7 +19,7 @@ import pytest
 from demo_network import start
 from dns_server import DnsServer
 from live import HAS_IPV6
-from peerscope.state import PEERS_FILE, State
+from peerscope.host.state import PEERS_FILE, State
 from peerscope.transport.iroh import parse_ticket
 
 pytestmark = pytest.mark.e2e

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerscope.damage import damaged_files
 from peerscope.export import spool as spool_module
 from peerscope.export.spool import BLOCK_BYTES, Batch, Spool, held
+from peerscope.host.damaged_files import damaged_files
 
 ROOM = 4 * BLOCK_BYTES
 

@@ -15,7 +15,6 @@ import pytest
 
 from histories import BEGIN, known, said
 from ledgers import GOOD, WALL_S, Book, lose, meshed
-from peerscope.damage import damaged_files
 from peerscope.errors import HistoryError
 from peerscope.history import recorder as recording
 from peerscope.history.reader import History, Question
@@ -23,6 +22,7 @@ from peerscope.history.recorder import Recorder
 from peerscope.history.retention import HistoryConfig
 from peerscope.history.schema import FILE, open_to_read
 from peerscope.history.series import SERIES, Sample
+from peerscope.host.damaged_files import damaged_files
 from peerscope.records.bodies import Report
 from peerscope.records.identity import PeerId
 from peerscope.records.measures import Metrics, NodeMetrics

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from peerscope.alerts.orders import FOR_S_MAX, Standing, StandingForget, StandingSilence
-from peerscope.damage import damaged_files
 from peerscope.errors import ConfigError
+from peerscope.host.damaged_files import damaged_files
+from peerscope.host.state import ORDERS_FILE, State
 from peerscope.notify.orders import OrderBook
 from peerscope.records.alerts import ORDERS_MAX, Orders
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
 from peerscope.records.identity import PeerId
-from peerscope.state import ORDERS_FILE, State
 
 ME, OTHER = "aa" * 32, "bb" * 32
 BAD_ID = b'{"silences": [{"id": "no hex", "matchers": [["rule", "x"]], "begun_at": 0, "ends_at": 1e12, "author": "a",\

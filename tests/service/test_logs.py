@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from peerscope.logs import BURST, HIDDEN, TEMPLATES_MAX, WINDOW_S, Journal, Lines, LogConfig, configure, secrets_in
+from peerscope.host.logs import BURST, HIDDEN, TEMPLATES_MAX, WINDOW_S, Journal, Lines, LogConfig, configure, secrets_in
 
 SECRET = "0123456789abcdef"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from peerscope.systemd import Systemd
+from peerscope.host.systemd import Systemd
 
 
 @pytest.fixture

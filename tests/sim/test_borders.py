@@ -4,6 +4,7 @@ import pytest
 
 from network import agree, moments, seconds_until
 from peerscope.alerts.orders import order_key, standing
+from peerscope.host.signature_files import load_signatures
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.events import Credentials, Effect, Publish, Send
 from peerscope.mesh.messages import Push, encode
@@ -17,7 +18,6 @@ from peerscope.records.certificates import Certificate, certify, revoke
 from peerscope.records.identity import Identity, PeerId, Signer
 from peerscope.records.ledger import LedgerConfig
 from peerscope.records.record import sign
-from peerscope.signature_files import load_signatures
 from peerscope.sim.node import make_signer
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.sim.truth import Truth

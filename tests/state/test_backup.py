@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from peerscope.backup import CONTENTS, FILES_MAX, Contents, backup, restore
 from peerscope.errors import ConfigError
 from peerscope.history.schema import FILE, open_to_write
+from peerscope.host.backup import CONTENTS, FILES_MAX, Contents, backup, restore
+from peerscope.host.state import CONFIG_FILE, KEY_FILE, PEERS_FILE, STATE_VERSION, VERSION_FILE, State
 from peerscope.records.identity import PeerId, short
-from peerscope.state import CONFIG_FILE, KEY_FILE, PEERS_FILE, STATE_VERSION, VERSION_FILE, State
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerscope.credentials import REVOKED_FILE, CredentialFiles, armored, papers
-from peerscope.damage import damaged_files
 from peerscope.errors import ConfigError
+from peerscope.host.credentials import REVOKED_FILE, CredentialFiles, armored, papers
+from peerscope.host.damaged_files import damaged_files
 from peerscope.mesh.admission import Admission, NetworkConfig
 from peerscope.mesh.events import Credentials
 from peerscope.records.certificates import Certificate, Revocation, certify, revoke

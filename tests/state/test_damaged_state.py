@@ -7,10 +7,10 @@ import pytest
 
 from live import came_true, settings
 from peerscope import Monitor
-from peerscope.credentials import REVOKED_FILE
-from peerscope.damage import MARK, damaged_files
 from peerscope.history.schema import FILE
-from peerscope.state import NOTICES_FILE, ORDERS_FILE, PEERS_FILE, VERSION_FILE, ZONE_FILE, State
+from peerscope.host.credentials import REVOKED_FILE
+from peerscope.host.damaged_files import MARK, damaged_files
+from peerscope.host.state import NOTICES_FILE, ORDERS_FILE, PEERS_FILE, VERSION_FILE, ZONE_FILE, State
 
 FILES = (FILE, NOTICES_FILE, ORDERS_FILE, PEERS_FILE, REVOKED_FILE, VERSION_FILE, ZONE_FILE)
 GARBAGE = b"\xff\xfe garbage \x00" * 300
@@ -28,7 +28,7 @@ def test_an_agent_starts_on_damaged_files_and_the_next_start_finds_nothing_damag
         return sorted(
             str(record.args[0])
             for record in caplog.records
-            if record.name == "peerscope.damage" and isinstance(record.args, tuple)
+            if record.name == "peerscope.host.damaged_files" and isinstance(record.args, tuple)
         )
 
     async def start() -> None:

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from peerscope.damage import ALL_MAX, SAME_MAX, damaged_files, put_damaged_aside
 from peerscope.errors import ConfigError
-from peerscope.records.identity import PeerId
-from peerscope.state import (
+from peerscope.host.damaged_files import ALL_MAX, SAME_MAX, damaged_files, put_damaged_aside
+from peerscope.host.state import (
     CONFIG_FILE,
     KEY_FILE,
     LOCK_FILE,
@@ -19,6 +18,7 @@ from peerscope.state import (
     State,
     default_state,
 )
+from peerscope.records.identity import PeerId
 
 ONE, TWO = PeerId(b"1" * 32), PeerId(b"2" * 32)
 

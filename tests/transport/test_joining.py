@@ -10,9 +10,9 @@ from live import came_true, settings
 from mmdb import write_mmdb
 from peerscope import Monitor, agent, bootstrap, chronicle
 from peerscope.errors import ConfigError
+from peerscope.host.state import State
 from peerscope.records.identity import Identity
 from peerscope.sources import geo
-from peerscope.state import State
 
 NOBODY = ("127.0.0.1:9",)
 

@@ -15,12 +15,12 @@ from peerscope import Monitor
 from peerscope.cli.crawl import _identity
 from peerscope.config import Config
 from peerscope.crawl.mesh import crawl_mesh
-from peerscope.credentials import REVOKED_FILE, armored
 from peerscope.errors import ConfigError
+from peerscope.host.credentials import REVOKED_FILE, armored
+from peerscope.host.state import State
 from peerscope.mesh.walk import WalkConfig
 from peerscope.records.certificates import certify, revoke
 from peerscope.records.identity import Identity, PeerId
-from peerscope.state import State
 from peerscope.transport.joining import parse_joins
 from peerscope.web.app import make_app
 from peerscope.web.feed import Feed

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from dns_server import DnsServer
 from live import HAS_IPV6, came_true, settings
 from peerscope import Monitor, agent, bootstrap
-from peerscope.addresses import is_direct, is_name
 from peerscope.bootstrap import Bootstrap
 from peerscope.errors import ConfigError
+from peerscope.host.addresses import is_direct, is_name
+from peerscope.host.state import State
 from peerscope.mesh.events import Connected, DialFailed, Event, Join
 from peerscope.records.identity import Identity, PeerId
-from peerscope.state import State
 from peerscope.transport import names
 from peerscope.transport.iroh import IrohTransport
 from peerscope.transport.joining import ENTRIES_MAX, Start, parse_join, parse_joins

@@ -12,7 +12,7 @@ import pytest
 from certificates import certificate
 from limits import no_descriptors
 from live import PATIENCE_S, client, running
-from peerscope.looks import Looks
+from peerscope.host.failures import Looks
 from peerscope.web import entrance
 from peerscope.web.entrance import CONNECTIONS_MAX, DESCRIPTORS_KEPT, Entrance, connections_max
 

@@ -14,12 +14,12 @@ from typing import Any
 import click
 
 from peerscope.cli.figures import Whole
-from peerscope.credentials import armored, papers
 from peerscope.errors import ConfigError
+from peerscope.host.credentials import armored, papers
+from peerscope.host.state import make_key, read_key
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.records.certificates import SERIAL_BYTES, Certificate, Revocation, certify, revoke
 from peerscope.records.identity import PEER_ID_BYTES, Identity, PeerId
-from peerscope.state import make_key, read_key
 
 KEY_FILE = "operator.key"
 DAYS, DAYS_MAX = 90, 400

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from peerscope.backup import Contents
 from peerscope.cli.run import JSON, STATE
 from peerscope.doctor.findings import size
-from peerscope.state import default_state
+from peerscope.host.backup import Contents
+from peerscope.host.state import default_state
 
 
 @click.command()
@@ -19,7 +19,7 @@ from peerscope.state import default_state
 @JSON
 def backup(file: Path, state: Path | None, as_json: bool) -> None:
     """Copy the state directory into FILE, while the agent runs or not. FILE holds the identity key: keep it secret."""
-    from peerscope.backup import backup as write
+    from peerscope.host.backup import backup as write
 
     _tell(write(state or default_state(), file), f"written to {file}, mode 0600; it holds the identity key", as_json)
 
@@ -31,7 +31,7 @@ def backup(file: Path, state: Path | None, as_json: bool) -> None:
 @JSON
 def restore(file: Path, force: bool, state: Path | None, as_json: bool) -> None:
     """Put the backup FILE into the state directory; no agent may run on it, nor elsewhere with this identity."""
-    from peerscope.backup import restore as put
+    from peerscope.host.backup import restore as put
 
     place = state or default_state()
     _tell(put(file, place, force=force), f"put into {place}; see that no other agent runs with it", as_json)

@@ -21,12 +21,12 @@ from rich.text import Text
 
 from peerscope.cli.figures import Decimal, Whole
 from peerscope.config import Config
-from peerscope.credentials import CredentialFiles
 from peerscope.errors import ConfigError
+from peerscope.host.credentials import CredentialFiles
+from peerscope.host.state import State
 from peerscope.mesh.walk import Walk, WalkConfig
 from peerscope.records.certificates import Certificate
 from peerscope.records.identity import SHORT_HEX, Identity
-from peerscope.state import State
 from peerscope.views.crawl import CrawlView, dot
 
 YGGDRASIL = "yggdrasil:"

@@ -14,7 +14,7 @@ from peerscope.config import Config
 from peerscope.doctor import machine, network
 from peerscope.doctor.findings import Finding, bad
 from peerscope.errors import ApiError, ConfigError
-from peerscope.state import default_state
+from peerscope.host.state import default_state
 
 STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red", "unknown": "dim"}
 

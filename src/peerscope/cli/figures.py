@@ -1,4 +1,4 @@
-"""Numbers among the options of the command line, by the rules of `numerals.py`."""
+"""Numbers among the options of the command line, by the rules of `host/numbers.py`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from peerscope.numerals import decimal, duration_s, whole
+from peerscope.host.numbers import decimal, duration_s, whole
 
 Parameter = click.Parameter | None
 Context = click.Context | None

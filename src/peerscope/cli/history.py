@@ -140,7 +140,7 @@ def _from_file(state: Path, metric: str, peer: str | None, since: str, step: str
     from peerscope.history.reader import Question, read, series_named, span_s
     from peerscope.history.retention import HistoryConfig, tiers
     from peerscope.history.schema import FILE
-    from peerscope.numerals import whole
+    from peerscope.host.numbers import whole
 
     place = state / FILE
     if not place.exists():
@@ -161,7 +161,7 @@ def _from_file(state: Path, metric: str, peer: str | None, since: str, step: str
 
 def _find(state: Path, place: Path, beginning: str | None) -> PeerId:
     from peerscope.history.reader import find
-    from peerscope.state import KEY_FILE, State
+    from peerscope.host.state import KEY_FILE, State
 
     if beginning is None:
         if not (state / KEY_FILE).exists():

@@ -18,11 +18,11 @@ import msgspec
 import uvloop
 
 from peerscope import __version__
-from peerscope.addresses import is_loopback, split_address
 from peerscope.config import Config
-from peerscope.logs import configure, secrets_in
+from peerscope.host.addresses import is_loopback, split_address
+from peerscope.host.logs import configure, secrets_in
+from peerscope.host.state import KEY_FILE, State, default_state
 from peerscope.records.identity import short
-from peerscope.state import KEY_FILE, State, default_state
 from peerscope.template import TEMPLATE
 
 EVENT_ENCODER = msgspec.json.Encoder()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from peerscope.cli.api import CA, ask, connection_options
-from peerscope.extras import brought_by
+from peerscope.host.extras import brought_by
 
 
 @click.command()

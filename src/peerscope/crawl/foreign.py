@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from peerscope.clock import monotonic
 from peerscope.errors import RemoteError, TransportError
+from peerscope.host.clock import monotonic
 from peerscope.mesh.walk import Walk, WalkConfig
 from peerscope.sources.yggdrasil import AdminSocket
 from peerscope.views.crawl import CrawlView, foreign_view

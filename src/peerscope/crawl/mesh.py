@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 
-from peerscope.clock import monotonic
+from peerscope.host.clock import monotonic
 from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.crawler import Crawler
 from peerscope.mesh.events import Dial, Effect, Hangup, Send

@@ -21,17 +21,16 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from peerscope.addresses import is_loopback, split_address
 from peerscope.alerts.endings import SOON_RATIO, Ending, date, issue_command, membership
 from peerscope.config import Config
-from peerscope.credentials import CredentialFiles
-from peerscope.damage import damaged_files
 from peerscope.doctor.findings import Finding, bad, ok, size, unknown, warn
 from peerscope.errors import ConfigError, HistoryError
 from peerscope.history.schema import FILE, STEPS, check_version
-from peerscope.logs import secrets_in
-from peerscope.records.identity import Identity, PeerId
-from peerscope.state import (
+from peerscope.host.addresses import is_loopback, split_address
+from peerscope.host.credentials import CredentialFiles
+from peerscope.host.damaged_files import damaged_files
+from peerscope.host.logs import secrets_in
+from peerscope.host.state import (
     CONFIG_FILE,
     KEY_FILE,
     LOCK_FILE,
@@ -46,6 +45,7 @@ from peerscope.state import (
     read_key,
     version_damage,
 )
+from peerscope.records.identity import Identity, PeerId
 from peerscope.web.tls import file_ending
 
 DISK_BYTES_MIN = 64 * 1024 * 1024

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from peerscope import __version__
-from peerscope.addresses import is_loopback, split_address
 from peerscope.doctor.findings import Finding, bad, ok, unknown, warn
+from peerscope.host.addresses import is_loopback, split_address
 
 ADMISSION_REASONS = ("not-a-member", "certificate-expired", "certificate-early", "revoked", "other-network")
 FAILING_S = 300.0

@@ -18,12 +18,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from peerscope.clock import monotonic
 from peerscope.export.receiver import Later, Outcome, Receiver
 from peerscope.export.spool import Batch, Spool
 from peerscope.export.triage import Part, Sent, SetAside, Settled, Triage, Wait
 from peerscope.export.wire import decode, named, pack
-from peerscope.threads import in_thread
+from peerscope.host.clock import monotonic
+from peerscope.host.threads import in_thread
 
 BACKOFF_S_MIN = 0.5
 BACKOFF_S_MAX = 30.0

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import psutil
 from msgspec import Struct
 
-from peerscope.addresses import is_loopback, split_address
 from peerscope.export.config import ExportConfig, host_and_port
+from peerscope.host.addresses import is_loopback, split_address
 from peerscope.mesh.evidence import Verdict
 from peerscope.records.identity import ref, short
 from peerscope.views.moment import Moment

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from peerscope.export.config import ExportConfig
 from peerscope.export.election import ROLE, elected
 from peerscope.export.standing import RemoteWriteView
-from peerscope.extras import brought_by
+from peerscope.host.extras import brought_by
+from peerscope.host.threads import in_thread
 from peerscope.records.identity import ref
-from peerscope.threads import in_thread
 from peerscope.views.clock import ahead_of_network_s
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from peerscope.export.receiver import Receiver
 from peerscope.export.spool import Spool
 from peerscope.export.standing import AsideView, RemoteWriteView
 from peerscope.export.wire import STALE, Labels, Sample, encode, samples_of
-from peerscope.threads import in_thread
+from peerscope.host.threads import in_thread
 
 FOLDER = "remote-write"
 FAULT_S = 30.0

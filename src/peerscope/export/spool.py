@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from peerscope.damage import put_damaged_aside
+from peerscope.host.damaged_files import put_damaged_aside
 
 BLOCK_BYTES = 4096
 """Files take whole blocks of a disk, and count as so many."""

@@ -18,7 +18,7 @@ from peerscope.history.columns import is_known, mean
 from peerscope.history.retention import RAW, Tier, columns
 from peerscope.history.schema import COLUMN_BITS, open_to_read
 from peerscope.history.series import SERIES, Series
-from peerscope.numerals import duration_s
+from peerscope.host.numbers import duration_s
 from peerscope.records.identity import PeerId
 
 POINTS_MAX = 2000

@@ -19,8 +19,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from peerscope.clock import monotonic
-from peerscope.damage import put_damaged_aside
 from peerscope.errors import HistoryError
 from peerscope.history.reader import History, Question, find, read
 from peerscope.history.retention import HistoryConfig, tiers
@@ -39,7 +37,9 @@ from peerscope.history.series import (
     sample,
 )
 from peerscope.history.store import Store
-from peerscope.looks import Looks
+from peerscope.host.clock import monotonic
+from peerscope.host.damaged_files import put_damaged_aside
+from peerscope.host.failures import Looks
 from peerscope.records.bodies import Kind, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from peerscope.errors import ConfigError, DeliveryError
-from peerscope.extras import brought_by
+from peerscope.host.extras import brought_by
 from peerscope.notify.base import Letter
 from peerscope.notify.settings import AppriseConfig, secret_of
 from peerscope.notify.wording import subject, text

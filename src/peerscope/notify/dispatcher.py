@@ -21,8 +21,9 @@ from peerscope.alerts.model import Alert
 from peerscope.alerts.notices import heard_notices, roster
 from peerscope.alerts.notification import SETTLE_S, Message, Notifier
 from peerscope.alerts.orders import Correlated, Standing, Trust
-from peerscope.clock import monotonic
-from peerscope.damage import put_damaged_aside
+from peerscope.host.clock import monotonic
+from peerscope.host.damaged_files import put_damaged_aside
+from peerscope.host.state import NOTICES_FILE, State
 from peerscope.notify.backlog import LETTERS_MAX
 from peerscope.notify.base import Channel, Letter, Sender
 from peerscope.notify.courier import Courier
@@ -30,7 +31,6 @@ from peerscope.notify.line import ChannelView
 from peerscope.notify.settings import NotifyConfig
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
-from peerscope.state import NOTICES_FILE, State
 from peerscope.views.moment import Moment
 
 FILE = NOTICES_FILE

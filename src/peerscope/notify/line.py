@@ -20,8 +20,8 @@ from random import Random
 from msgspec import Struct
 
 from peerscope.alerts.grouping import Group
-from peerscope.clock import monotonic
 from peerscope.errors import DeliveryError
+from peerscope.host.clock import monotonic
 from peerscope.notify.backlog import Backlog
 from peerscope.notify.base import Channel, Follower, Letter, Sender
 from peerscope.notify.settings import ChannelConfig

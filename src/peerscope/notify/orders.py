@@ -24,15 +24,15 @@ from peerscope.alerts.orders import (
     order_key,
     parse_matchers,
 )
-from peerscope.clock import monotonic
-from peerscope.damage import put_damaged_aside
 from peerscope.errors import ConfigError, RemoteError
+from peerscope.host.clock import monotonic
+from peerscope.host.damaged_files import put_damaged_aside
+from peerscope.host.state import ORDERS_FILE, State
 from peerscope.mesh.forgetting import STANDS_S
 from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Forget, Orders, Silence
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
 from peerscope.records.certificates import CERTIFICATE_BYTES_MAX
 from peerscope.records.identity import PeerId
-from peerscope.state import ORDERS_FILE, State
 
 REPEAT_S = 6 * 3600.0
 """Records older than `ledger.remember_s`, a day, are not given to newcomers: say it again well before."""

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from peerscope.addresses import is_loopback
 from peerscope.alerts.notification import NotifierConfig
 from peerscope.errors import ConfigError
+from peerscope.host.addresses import is_loopback
 from peerscope.notify.secret import Secret, read_secret
 from peerscope.records.identity import PeerId
 

@@ -13,8 +13,8 @@ from random import Random
 from msgspec import Struct
 
 from peerscope.alerts.aggregators import aggregators
+from peerscope.host.signature_files import load_signatures
 from peerscope.records.identity import PeerId
-from peerscope.signature_files import load_signatures
 from peerscope.sim.alerting import moment_of
 from peerscope.sim.behaviour import Attack, Behaviour
 from peerscope.sim.simulator import Simulator

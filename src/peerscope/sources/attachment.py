@@ -18,8 +18,8 @@ from typing import Any
 
 import msgspec
 
-from peerscope.clock import monotonic
 from peerscope.errors import PeerscopeError, SourceError
+from peerscope.host.clock import monotonic
 from peerscope.mesh.checks import MESSAGE_MAX, printable
 from peerscope.records.bodies import OVERLAY_MAX, Check, Status
 from peerscope.sources.base import Reading, Source

@@ -11,9 +11,9 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from peerscope.addresses import split_address
 from peerscope.errors import ConfigError
-from peerscope.extras import brought_by
+from peerscope.host.addresses import split_address
+from peerscope.host.extras import brought_by
 
 log = logging.getLogger(__name__)
 

@@ -18,14 +18,14 @@ import psutil
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.clock import monotonic
+from peerscope.host.clock import monotonic
+from peerscope.host.threads import in_thread
 from peerscope.mesh.checks import HealthConfig, failed, judge
 from peerscope.mesh.checks import Limits as Thresholds
 from peerscope.records.bodies import Check
 from peerscope.records.counters import increases
 from peerscope.records.measures import SystemMetrics
 from peerscope.sources.cgroup import Limits, limits
-from peerscope.threads import in_thread
 
 CHECK_TIMEOUT_S = 2.0
 FIRST_SAMPLE_S = 0.3

@@ -10,8 +10,8 @@ from random import Random
 import msgspec
 from msgspec import Struct
 
-from peerscope.clock import monotonic
 from peerscope.errors import ConfigError
+from peerscope.host.clock import monotonic
 from peerscope.mesh.checks import MESSAGE_MAX
 from peerscope.records.bodies import Check, Status
 from peerscope.records.measures import NodeMetrics

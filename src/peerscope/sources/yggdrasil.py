@@ -15,8 +15,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from peerscope.addresses import split_address
 from peerscope.errors import RemoteError, TransportError
+from peerscope.host.addresses import split_address
 
 TIMEOUT_S = 8.0
 """Longer than the node's own patience with others, whose message says more."""

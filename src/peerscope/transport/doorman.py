@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from enum import Enum
 
-from peerscope.addresses import is_loopback, split_address
+from peerscope.host.addresses import is_loopback, split_address
 from peerscope.mesh.limits import Bucket
 from peerscope.mesh.observers import prefix
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from math import inf
 
-from peerscope.clock import asleep, monotonic
+from peerscope.host.clock import asleep, monotonic
 from peerscope.mesh.events import Dial, Effect, Event, Hangup, Received, Send
 from peerscope.mesh.peer import Peer
 from peerscope.transport.base import Transport

@@ -20,8 +20,8 @@ from typing import Any
 
 import iroh
 
-from peerscope.addresses import is_direct, is_loopback, split_address
 from peerscope.errors import ConfigError
+from peerscope.host.addresses import is_direct, is_loopback, split_address
 from peerscope.mesh.events import Breach, Connected, DialFailed, Disconnected, Event, Lane, Received
 from peerscope.records.identity import PeerId
 from peerscope.transport.dialling import ANEW_S, connect

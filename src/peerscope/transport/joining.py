@@ -11,9 +11,9 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from peerscope.addresses import is_direct, is_ip, is_name, is_port
 from peerscope.errors import ConfigError
-from peerscope.extras import brought_by
+from peerscope.host.addresses import is_direct, is_ip, is_name, is_port
+from peerscope.host.extras import brought_by
 from peerscope.records.identity import PEER_ID_BYTES, PeerId
 from peerscope.transport.iroh import parse_ticket
 

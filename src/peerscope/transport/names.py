@@ -14,10 +14,10 @@ import socket
 from collections.abc import Mapping
 from math import inf
 
-from peerscope.addresses import is_ip, is_loopback, is_name, join_address, split_address
 from peerscope.errors import ConfigError
+from peerscope.host.addresses import is_ip, is_loopback, is_name, join_address, split_address
+from peerscope.host.threads import in_thread
 from peerscope.records.identity import PeerId, short
-from peerscope.threads import in_thread
 
 WAIT_S = 5.0
 """How long a dial waits for its names; those that answer later serve the next one."""

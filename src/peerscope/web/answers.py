@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from peerscope.numerals import whole
+from peerscope.host.numbers import whole
 from peerscope.outlook import Outlook
 from peerscope.records.identity import PeerId
 

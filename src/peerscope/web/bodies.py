@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from peerscope.numerals import whole
+from peerscope.host.numbers import whole
 from peerscope.web.problems import problem
 
 BODY_BYTES_MAX = 64 * 1024

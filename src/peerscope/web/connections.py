@@ -24,7 +24,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame, Opcode
 
-from peerscope.looks import Looks
+from peerscope.host.failures import Looks
 from peerscope.web.entrance import Entrance
 from peerscope.web.framing import HEAD_BYTES_MAX, StrictConnection
 from peerscope.web.turns import Turns

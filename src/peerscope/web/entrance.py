@@ -16,7 +16,7 @@ from math import inf
 from operator import itemgetter
 from typing import Protocol, runtime_checkable
 
-from peerscope.looks import Looks
+from peerscope.host.failures import Looks
 
 CONNECTIONS_MAX = 512
 DESCRIPTORS_KEPT = 96

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from peerscope.addresses import is_loopback
 from peerscope.agent import Monitor
 from peerscope.export.discovery import Target, local_address, targets
-from peerscope.threads import in_thread
+from peerscope.host.addresses import is_loopback
+from peerscope.host.threads import in_thread
 from peerscope.web.answers import answer, monitor_of
 from peerscope.web.guard import PROXY_MARKS
 

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from peerscope.addresses import is_loopback
+from peerscope.host.addresses import is_loopback
 from peerscope.web.lockout import Lockout
 from peerscope.web.problems import problem
 

@@ -14,7 +14,7 @@ from peerscope.errors import HistoryError
 from peerscope.history.reader import SPAN_S_MAX, History, Question, series_named, span_s
 from peerscope.history.recorder import Recorder
 from peerscope.history.series import SERIES
-from peerscope.numerals import whole
+from peerscope.host.numbers import whole
 from peerscope.records.identity import PeerId
 from peerscope.web.answers import answer, find_peer, monitor_of
 

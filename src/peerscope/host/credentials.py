@@ -20,8 +20,8 @@ from random import Random
 import msgspec
 
 from peerscope.alerts.endings import issue_command
-from peerscope.damage import put_damaged_aside
 from peerscope.errors import ConfigError, RemoteError
+from peerscope.host.damaged_files import put_damaged_aside
 from peerscope.mesh.admission import Admission, NetworkConfig
 from peerscope.mesh.events import Credentials
 from peerscope.records.certificates import Certificate, Revocation

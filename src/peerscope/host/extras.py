@@ -75,7 +75,7 @@ def _installer() -> list[str]:
 
 def _wanted(extra: str, ourselves: Distribution | None) -> list[str]:
     if ourselves is None:
-        return ["--editable", f"{Path(__file__).parents[2]}[{extra}]"]
+        return ["--editable", f"{Path(__file__).parents[3]}[{extra}]"]
     found = _origin(ourselves)
     if found is not None:
         place, is_editable = found

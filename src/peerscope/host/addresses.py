@@ -6,7 +6,7 @@ import ipaddress
 import re
 
 from peerscope.errors import ConfigError
-from peerscope.numerals import whole
+from peerscope.host.numbers import whole
 
 NAME_CHARACTERS_MAX = 253
 """RFC 1035, section 2.3.4."""

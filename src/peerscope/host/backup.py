@@ -29,11 +29,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope import __version__
-from peerscope.damage import MARK
 from peerscope.errors import ConfigError
 from peerscope.history.schema import FILE as HISTORY_FILE
+from peerscope.host.damaged_files import MARK
+from peerscope.host.state import KEY_FILE, LOCK_FILE, STATE_VERSION, VERSION_FILE, State, put_aside, read_key
 from peerscope.records.identity import Identity, short
-from peerscope.state import KEY_FILE, LOCK_FILE, STATE_VERSION, VERSION_FILE, State, put_aside, read_key
 
 CONTENTS = "contents.json"
 FILES_MAX = 64

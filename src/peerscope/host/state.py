@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from peerscope.damage import put_damaged_aside
 from peerscope.errors import ConfigError
+from peerscope.host.damaged_files import put_damaged_aside
+from peerscope.host.numbers import whole
 from peerscope.mesh.zones import WHOLE
-from peerscope.numerals import whole
 from peerscope.records.identity import PEER_ID_BYTES, Identity, PeerId, short
 from peerscope.records.texts import Name
 

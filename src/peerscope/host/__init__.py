@@ -1,0 +1,1 @@
+"""What the agent needs of its machine: files of its state, clock, memory, threads, logs."""
