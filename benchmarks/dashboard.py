@@ -33,21 +33,21 @@ import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 from topology import Network
 
+from peerscope.agent.aggregates import Tally
+from peerscope.agent.event_log import Chronicle
+from peerscope.agent.network_view import Outlook, SelfView
+from peerscope.agent.traffic import Traffic
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingForget, StandingSilence
 from peerscope.alerts.rules import Rule
-from peerscope.chronicle import Chronicle
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.mesh.peer import Peer
-from peerscope.outlook import Outlook, SelfView
 from peerscope.records.identity import PeerId, short
 from peerscope.records.ledger import Ledger
 from peerscope.sources.node import Node
-from peerscope.tally import Tally
 from peerscope.threats.findings import Finding
-from peerscope.traffic import Traffic
 from peerscope.web.app import make_app
 from peerscope.web.feed import Feed
 

@@ -48,7 +48,7 @@ def isolate() -> None:
 def import_s() -> dict[str, float]:
     """Median seconds to import, in a fresh interpreter less its own start."""
     found = {}
-    for name in ("peerscope", "peerscope.cli", "peerscope.agent", "peerscope.web.app"):
+    for name in ("peerscope", "peerscope.cli", "peerscope.agent.monitor", "peerscope.web.app"):
         runs = sorted(run_s(f"import {name}") - run_s("pass") for _ in range(7))
         found[name] = round(statistics.median(runs), 3)
     return found

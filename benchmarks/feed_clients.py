@@ -31,7 +31,7 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
 from peerscope.config import Config
 from peerscope.records.bodies import Check, LinkReading, Profile, Report, Status, encode_body, kind_of
 from peerscope.records.identity import PeerId, ref

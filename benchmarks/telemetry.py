@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
 from peerscope.config import Config
 from peerscope.web.app import WebServer
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from peerscope.agent.service import LEAVE_S
 from peerscope.alerts.aggregators import ACTING, ELIGIBLE
 from peerscope.alerts.board import GRACE_S
 from peerscope.alerts.claims import WORDS_NEEDED
@@ -72,7 +73,6 @@ from peerscope.records.certificates import REVOCATIONS_MAX
 from peerscope.records.identity import PEER_ID_BYTES
 from peerscope.records.ledger import BUCKETS, BURIED_S, TOGETHER_S
 from peerscope.records.summary import SUMMARY_BYTES_MAX
-from peerscope.service import LEAVE_S
 from peerscope.transport import dialling, doorman, iroh, names, wire
 from peerscope.views.partitions import MEMBERS_MIN, SHARE_MIN
 from peerscope.views.peers import SKEW_S
@@ -364,7 +364,7 @@ ELSEWHERE = {
         r"blake2b\(zone \|\| 0 \|\|": "a byte of the hash, held by tests/golden",
     },
     "OPERATIONS.md": {
-        r"logs one cause once an hour": "`looks.SILENT_S`, held by tests/test_looks.py",
+        r"logs one cause once an hour": "`host/failures.SILENT_S`, held by tests/test_failures.py",
         r"-hex 16": "an argument, for the reader to choose",
         r"0\.0\.0\.0:4600|example\.org:4600|`localhost:4600`": "examples, for the reader to choose",
         r"\(mode 0600;|UDP port, 4600 in the image|It ends with 1 if anything": "held by tests/contrib and tests/cli",

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
 from peerscope.config import Config
 from peerscope.mesh.events import Recall
 from peerscope.mesh.messages import Aged

@@ -12,14 +12,14 @@ __version__ = "0.1.0"
 __all__ = ["Config", "Monitor", "PeerId", "Telemetry"]
 
 if TYPE_CHECKING:
-    from peerscope.agent import Monitor
+    from peerscope.agent.monitor import Monitor
     from peerscope.config import Config
     from peerscope.records.identity import PeerId
     from peerscope.sources.telemetry import Telemetry
 
 _HOMES = {
     "Config": "peerscope.config",
-    "Monitor": "peerscope.agent",
+    "Monitor": "peerscope.agent.monitor",
     "PeerId": "peerscope.records.identity",
     "Telemetry": "peerscope.sources.telemetry",
 }

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from peerscope.agent.config_template import TEMPLATE
 from peerscope.config import Config
-from peerscope.template import TEMPLATE
 
 # A line that shows a default, in contrast to prose: `# key = value`.
 SHOWN = re.compile(r"^# (?=\w+ = )", re.MULTILINE)

@@ -69,7 +69,7 @@ def test_they_come_from_everywhere_that_tells_people_what_to_type() -> None:
         "src/peerscope/alerts/rules.toml",
         "src/peerscope/threats/signatures.toml",
         "src/peerscope/doctor/network.py",
-        "src/peerscope/template.py",
+        "src/peerscope/agent/config_template.py",
         "src/peerscope/web/static/notices.js",
     } <= places
     assert len([place for place in places if place.startswith("docs/")]) > 15

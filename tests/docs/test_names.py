@@ -23,7 +23,7 @@ DOCUMENTS = [
     *(ROOT / "examples").glob("*.toml"),
     *(ROOT / "src/peerscope/alerts").glob("*.toml"),
     *(ROOT / "src/peerscope/threats").glob("*.toml"),
-    ROOT / "src/peerscope/template.py",
+    ROOT / "src/peerscope/agent/config_template.py",
     ROOT / "Dockerfile",
 ]
 PATH = re.compile(r"/api/v1/(?:[\w{}-]+/)*[\w{}.-]*\w|/api/v1/(?:[\w-]+/)*\{\w+\}")

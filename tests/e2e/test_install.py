@@ -32,8 +32,8 @@ from environments import (
     packages,
 )
 from mmdb import write_mmdb
+from peerscope.agent.config_template import TEMPLATE
 from peerscope.cli import cli
-from peerscope.template import TEMPLATE
 
 pytestmark = pytest.mark.e2e
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from demo_network import ENVIRONMENT, first_line
-from peerscope.service import LEAVE_S
+from peerscope.agent.service import LEAVE_S
 
 pytestmark = pytest.mark.e2e
 PATIENCE_S = 60

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from live import client, running, settings, until
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
 from peerscope.errors import ConfigError
 from peerscope.export.election import ROLE
 from receivers import TAKEN, receiving
@@ -17,7 +17,7 @@ ASK = f"""
 import sys
 from pathlib import Path
 import peerscope.cli.run, peerscope.web.app
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
 from peerscope.config import Config
 Monitor(Config(), Path(sys.argv[1]))
 print([name for name in {HEAVY} if name in sys.modules])
@@ -33,7 +33,7 @@ WITHOUT = """
 import sys
 from pathlib import Path
 sys.modules[sys.argv[1]] = None  # as if it were not installed
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 try:

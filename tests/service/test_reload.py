@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from live import Agent, client, running
+from peerscope.agent.reload import EFFECTS, Reloaded, changed, reload
 from peerscope.alerts.rules import default_rules
 from peerscope.config import Config
 from peerscope.errors import ConfigError
-from peerscope.reload import EFFECTS, Reloaded, changed, reload
 
 TOKEN, OTHER = "0123456789abcdef", "fedcba9876543210"
 

@@ -3,10 +3,10 @@
 import pytest
 
 from ledgers import WALL_S, Book
+from peerscope.agent.traffic import LATEST_MAX, WAITING_MAX, Traffic
 from peerscope.mesh.events import Delivered, Forgotten
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, PeerRef, ref, short
-from peerscope.traffic import LATEST_MAX, WAITING_MAX, Traffic
 from peerscope.views.traces import HopEvent
 
 AHEAD_S = {0: 0.0, 1: 3600.0}

@@ -8,7 +8,9 @@ import pytest
 
 from live import came_true, settings
 from mmdb import write_mmdb
-from peerscope import Monitor, agent, bootstrap, chronicle
+from peerscope import Monitor
+from peerscope.agent import bootstrap, event_log
+from peerscope.agent import monitor as agent
 from peerscope.errors import ConfigError
 from peerscope.host.state import State
 from peerscope.records.identity import Identity
@@ -40,7 +42,7 @@ def told_by(monitor: Monitor) -> list[dict[str, Any]]:
 
 
 def test_the_health_of_its_region_is_told_once_it_has_lasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chronicle, "REGIONS_S", 0.2)
+    monkeypatch.setattr(event_log, "REGIONS_S", 0.2)
 
     async def scenario() -> None:
         config = settings(peer={"region": "eu"}, regions={"hold_s": 0.5})

@@ -6,11 +6,11 @@ from pathlib import Path
 from random import Random
 
 from limits import no_descriptors
+from peerscope.agent.measurement import Meter
 from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.events import Connected, Event, Lane, Measured, Received
 from peerscope.mesh.messages import Ping, encode
 from peerscope.mesh.peer import Peer, PeerConfig
-from peerscope.meter import Meter
 from peerscope.records.bodies import Check, Status
 from peerscope.records.identity import Identity, PeerId
 from peerscope.records.measures import NodeMetrics, PerformanceMetrics

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from dns_server import DnsServer
 from live import HAS_IPV6, came_true, settings
-from peerscope import Monitor, agent, bootstrap
-from peerscope.bootstrap import Bootstrap
+from peerscope import Monitor
+from peerscope.agent import bootstrap
+from peerscope.agent import monitor as agent
+from peerscope.agent.bootstrap import Bootstrap
 from peerscope.errors import ConfigError
 from peerscope.host.addresses import is_direct, is_name
 from peerscope.host.state import State

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ledgers import Book
 from maps import join
 from network import network, seconds_until
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.mesh.events import Measured

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from ledgers import Book, meshed
-from peerscope import tally as module
+from peerscope.agent import aggregates as module
+from peerscope.agent.aggregates import Tally
 from peerscope.mesh.events import Forgotten, LinkChanged, Stored
 from peerscope.records.bodies import Check, Kind, Report
 from peerscope.records.measures import Metrics, SystemMetrics
-from peerscope.tally import Tally
 from peerscope.views.links import mesh_links
 
 

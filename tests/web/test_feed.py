@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from ledgers import Book
 from live import PATIENCE_S, Agent, came_true, settings, until
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
 from peerscope.records.identity import Identity
 from peerscope.web import feed as feed_module
 from peerscope.web.app import SOCKET_BYTES_MAX

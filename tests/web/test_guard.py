@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from live import Agent, client, running, settings
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
 from peerscope.errors import ConfigError
 from peerscope.web.app import WebServer
 from peerscope.web.guard import POLICY

@@ -207,7 +207,7 @@ def test_nothing_outside_the_pages_own_files_is_served(agent: Agent, path: str) 
     body = answer.read()
     connection.close()
     assert answer.status == 404
-    assert b"peerscope.agent" not in body
+    assert b"peerscope.agent.monitor" not in body
     assert b"root:" not in body
 
 

@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 from certificates import SINCE, UNTIL, certificate
 from live import PATIENCE_S, Agent, running, settings, until
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
 from peerscope.cli import cli
 from peerscope.errors import ConfigError
 from peerscope.web import entrance

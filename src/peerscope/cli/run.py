@@ -18,12 +18,12 @@ import msgspec
 import uvloop
 
 from peerscope import __version__
+from peerscope.agent.config_template import TEMPLATE
 from peerscope.config import Config
 from peerscope.host.addresses import is_loopback, split_address
 from peerscope.host.logs import configure, secrets_in
 from peerscope.host.state import KEY_FILE, State, default_state
 from peerscope.records.identity import short
-from peerscope.template import TEMPLATE
 
 EVENT_ENCODER = msgspec.json.Encoder()
 STATE = click.option(
@@ -110,7 +110,7 @@ def check_config(file: Path, state: Path | None, as_json: bool) -> None:
 
     Refuses what `run` refuses, but for ports and directories that are in use.
     """
-    from peerscope.preparation import rehearse  # loads the QUIC stack
+    from peerscope.agent.startup import rehearse  # loads the QUIC stack
 
     settings = Config.load(file)
     asyncio.run(rehearse(settings, state or _state_of(file)))
@@ -136,8 +136,8 @@ def version(as_json: bool) -> None:
 
 
 async def _serve(load: Callable[[], Config], state: Path, *, as_json: bool, until_eof: bool) -> None:
-    from peerscope.agent import Monitor  # loads the QUIC stack: not for `version`
-    from peerscope.service import Service
+    from peerscope.agent.monitor import Monitor  # loads the QUIC stack: not for `version`
+    from peerscope.agent.service import Service
 
     config = load()
     configure(config.log, secrets_in(config.plain()))

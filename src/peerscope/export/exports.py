@@ -20,7 +20,7 @@ from peerscope.views.clock import ahead_of_network_s
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-    from peerscope.agent import Monitor
+    from peerscope.agent.monitor import Monitor
     from peerscope.export.otlp import Otlp
     from peerscope.export.receiver import Receiver
     from peerscope.export.remote_write import RemoteWrite

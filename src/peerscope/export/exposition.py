@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
 from peerscope.export.network_series import every_peer, network
 from peerscope.export.own_series import own
 

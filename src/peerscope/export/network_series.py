@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import InfoMetricFamily, Metric
 
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
 from peerscope.alerts.model import State
 from peerscope.export.families import CLASSES, PREFIX, gauge, gauges, measured, spread, states
 from peerscope.export.names import OF_THE_NETWORK

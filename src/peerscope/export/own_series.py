@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import HistogramMetricFamily, Metric
 
 from peerscope import __version__
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
 from peerscope.export.families import PREFIX, counters, counts, gauge, gauges, info, measured, states
 from peerscope.history.schema import FILE
 from peerscope.mesh.peer import Peer

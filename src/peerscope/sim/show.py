@@ -15,19 +15,21 @@ from pathlib import Path
 from random import Random
 
 from peerscope import __version__
+from peerscope.agent.aggregates import Tally
+from peerscope.agent.event_log import Chronicle
+from peerscope.agent.lookups import Asking
+from peerscope.agent.network_view import Outlook, SelfView, SimulationView
+from peerscope.agent.traffic import Traffic
 from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingForget, StandingSilence, standing
 from peerscope.alerts.rules import Rule
-from peerscope.asking import Asking
-from peerscope.chronicle import Chronicle
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.history.recorder import Recorder
 from peerscope.mesh.events import Effect, Event, Received, Send
 from peerscope.mesh.peer import Peer
-from peerscope.outlook import Outlook, SelfView, SimulationView
 from peerscope.records.identity import PeerId, short
 from peerscope.sim.alerting import SimulatedAlerts
 from peerscope.sim.network import fixed, near
@@ -38,9 +40,7 @@ from peerscope.sim.truth import Truth
 from peerscope.sim.workload import Workload
 from peerscope.sim.world import World
 from peerscope.sources.node import Node
-from peerscope.tally import Tally
 from peerscope.threats.findings import Finding
-from peerscope.traffic import Traffic
 from peerscope.views.places import NOWHERE
 from peerscope.views.trends import MINUTE_S, look
 

@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from peerscope.agent.network_view import Outlook
 from peerscope.host.numbers import whole
-from peerscope.outlook import Outlook
 from peerscope.records.identity import PeerId
 
 PAGE_MAX = 1000

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from peerscope.agent.network_view import SelfView
 from peerscope.alerts.shown import AlertView
-from peerscope.outlook import SelfView
 from peerscope.views.ages import aged
 from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import Hearsay, PeerView

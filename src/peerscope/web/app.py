@@ -17,11 +17,11 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from peerscope.agent.network_view import Outlook
 from peerscope.config import WebConfig
 from peerscope.errors import ConfigError
 from peerscope.export.discovery import scraped_as
 from peerscope.host.addresses import split_address
-from peerscope.outlook import Outlook
 from peerscope.web.api import BODIES, ROUTES
 from peerscope.web.bodies import Bounded
 from peerscope.web.connections import QuietServer

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from peerscope.outlook import Outlook, SelfView
+from peerscope.agent.network_view import Outlook, SelfView
 from peerscope.records.identity import PeerId
 from peerscope.views.health import NetworkHealth, network_health
 from peerscope.views.links import Link

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
 from peerscope.export.discovery import Target, local_address, targets
 from peerscope.host.addresses import is_loopback
 from peerscope.host.threads import in_thread

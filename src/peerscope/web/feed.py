@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from peerscope.outlook import Outlook
+from peerscope.agent.network_view import Outlook
 from peerscope.web.content import Painter, Picture, delta, snapshot
 from peerscope.web.entrance import connections_max
 from peerscope.web.turns import Turns

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from peerscope.traffic import RouteBy, TracesView, TrafficView
+from peerscope.agent.traffic import RouteBy, TracesView, TrafficView
 from peerscope.views.routes import RouteView
 from peerscope.web.answers import answer, monitor_of, page
 

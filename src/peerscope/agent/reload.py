@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from peerscope.config import Config
 
 if TYPE_CHECKING:
-    from peerscope.agent import Monitor
+    from peerscope.agent.monitor import Monitor
 
 Effect = Callable[["Monitor", Config], None]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from math import inf
 
+from peerscope.agent.network_view import Outlook
 from peerscope.mesh.events import Publish
-from peerscope.outlook import Outlook
 from peerscope.transport.driver import Driver
 from peerscope.zones.speaker import Speaker
 

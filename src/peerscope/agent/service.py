@@ -15,12 +15,12 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from peerscope.agent import Monitor
+from peerscope.agent.monitor import Monitor
+from peerscope.agent.reload import reload
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.host.logs import configure, secrets_in
 from peerscope.host.systemd import Systemd
-from peerscope.reload import reload
 
 LEAVE_S = 2.8
 """After so long the process ends, with whatever has not ended by itself: three seconds are promised."""

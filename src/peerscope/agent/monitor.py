@@ -12,18 +12,26 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from peerscope import __version__
-from peerscope.alerting import Alerting
+from peerscope.agent.aggregates import Tally
+from peerscope.agent.alerting import Alerting
+from peerscope.agent.bootstrap import LOOK_S, Bootstrap
+from peerscope.agent.event_log import Chronicle
+from peerscope.agent.expiry_log import EndingLog, of_membership, of_silences
+from peerscope.agent.lookups import Asking
+from peerscope.agent.measurement import Meter
+from peerscope.agent.network_view import Outlook, SelfView
+from peerscope.agent.notifications import Notifying
+from peerscope.agent.startup import prepare
+from peerscope.agent.threat_monitor import Vigil
+from peerscope.agent.traffic import Traffic
+from peerscope.agent.zone_speaker import speak
 from peerscope.alerts.endings import Ending, membership
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingForget, StandingSilence
 from peerscope.alerts.rules import Rule
 from peerscope.alerts.surroundings import labels_with_version
-from peerscope.asking import Asking
-from peerscope.bootstrap import LOOK_S, Bootstrap
-from peerscope.chronicle import Chronicle
 from peerscope.config import Config
-from peerscope.endings import EndingLog, of_membership, of_silences
 from peerscope.errors import ConfigError, PeerscopeError
 from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
@@ -35,19 +43,13 @@ from peerscope.host.memory import shrinking
 from peerscope.host.state import State, default_state
 from peerscope.mesh.events import Effect, Leave, Publish, Recall, WallClock
 from peerscope.mesh.peer import Peer
-from peerscope.meter import Meter
-from peerscope.notifying import Notifying
-from peerscope.outlook import Outlook, SelfView
-from peerscope.preparation import prepare
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, short
 from peerscope.sources.events import Event, Message
 from peerscope.sources.geo import Lookup, country
 from peerscope.sources.host import Host
 from peerscope.sources.node import Node
-from peerscope.tally import Tally
 from peerscope.threats.findings import Finding
-from peerscope.traffic import Traffic
 from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver
 from peerscope.transport.iroh import IrohTransport
@@ -55,8 +57,6 @@ from peerscope.transport.names import Names
 from peerscope.transport.relay import RelayState
 from peerscope.views.places import NOWHERE, Place
 from peerscope.views.traces import HopEvent
-from peerscope.vigil import Vigil
-from peerscope.zoning import speak
 
 CLOCK_STEP_S = 0.01
 

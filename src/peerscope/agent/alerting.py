@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
+from peerscope.agent.event_log import Chronicle
+from peerscope.agent.traffic import Traffic
 from peerscope.alerts.board import Board
 from peerscope.alerts.body import Sent
 from peerscope.alerts.correlation import Correlation
@@ -13,12 +15,10 @@ from peerscope.alerts.engine import AlertEngine, Findings
 from peerscope.alerts.model import Alert
 from peerscope.alerts.own import Own, own_state
 from peerscope.alerts.rules import Rule
-from peerscope.chronicle import Chronicle
 from peerscope.history.recorder import Recorder
 from peerscope.host.clock import monotonic
 from peerscope.host.duty_cycle import Pace
 from peerscope.host.failures import Looks
-from peerscope.traffic import Traffic
 from peerscope.transport.driver import Driver
 from peerscope.views.links import Link
 from peerscope.views.moment import Moment

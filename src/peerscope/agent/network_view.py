@@ -1,7 +1,7 @@
 """What one peer sees of its network: the views over its ledger, for whoever shows them.
 
-The API, the feed and the page know only this. A running agent is one (`agent.py`), a peer of a virtual network another
-(`sim/show.py`).
+The API, the feed and the page know only this. A running agent is one (`agent/monitor.py`), a peer of a virtual
+network another (`sim/show.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from peerscope.agent.aggregates import Tally
+from peerscope.agent.event_log import Chronicle, Listener
+from peerscope.agent.lookups import Asking
+from peerscope.agent.traffic import Traffic
 from peerscope.alerts.aggregators import aggregators
 from peerscope.alerts.endings import Ending
 from peerscope.alerts.incidents import Incident
@@ -22,8 +26,6 @@ from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingF
 from peerscope.alerts.present import as_it_is
 from peerscope.alerts.rules import Rule
 from peerscope.alerts.shown import is_clearing
-from peerscope.asking import Asking
-from peerscope.chronicle import Chronicle, Listener
 from peerscope.config import Config
 from peerscope.export.standing import RemoteWriteView
 from peerscope.history.recorder import Recorder
@@ -34,10 +36,8 @@ from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.sources.node import Node
 from peerscope.sources.telemetry import Telemetry
-from peerscope.tally import Tally
 from peerscope.threats.anomalies import AnomalyRates, rates
 from peerscope.threats.findings import Finding
-from peerscope.traffic import Traffic
 from peerscope.transport.relay import DISABLED, RelayState
 from peerscope.views.aggregates import NetworkMetrics
 from peerscope.views.health import NetworkHealth, network_health

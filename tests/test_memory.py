@@ -11,7 +11,7 @@ BLOCK_BYTES, BLOCKS = 16_384, 4_000
 
 
 def test_what_was_freed_below_something_that_stays_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(footprint, "FIRST_S", 0.01)
+    monkeypatch.setattr(memory, "FIRST_S", 0.01)
     works = memory.shrinking()
     if not works:
         pytest.skip("there is no glibc: nothing is done")

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from peerscope.alerting import Alerting
+from peerscope.agent.alerting import Alerting
 from peerscope.alerts.engine import Findings
 from peerscope.host.clock import monotonic
 from peerscope.host.failures import Looks

@@ -57,7 +57,7 @@ async def prepare(config: Config, me: PeerId | None, state: Path) -> Prepared:
 
 async def rehearse(config: Config, state: Path) -> None:
     """Refuse whatever `run` would refuse with this state directory, and leave no trace. Raises `ConfigError`."""
-    from peerscope.agent import Monitor  # which imports this module
+    from peerscope.agent.monitor import Monitor  # which imports this module
 
     me = _identity(state)
     with tempfile.TemporaryDirectory() as scratch:  # a monitor makes its directory

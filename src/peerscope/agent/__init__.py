@@ -1,0 +1,1 @@
+"""One running peer: every part put together, on asyncio and on this machine."""
