@@ -18,7 +18,7 @@ from random import Random
 import msgspec
 from msgspec.structs import replace
 
-from peerscope.mesh.coordinates import CoordinateConfig
+from peerscope.mesh.coordinates.vivaldi import CoordinateConfig
 from peerscope.mesh.events import Effect, Lane, Send
 from peerscope.mesh.messages import Ping, Pong, decode
 from peerscope.mesh.peer import PeerConfig

@@ -20,7 +20,7 @@ from random import Random
 from peerscope.alerts.incidents import Incident, Incidents, correlate
 from peerscope.alerts.model import Alert
 from peerscope.alerts.surroundings import AGENT, Surroundings
-from peerscope.mesh.rings import Rings
+from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import PeerId
 
 REGIONS, VERSIONS = 8, ("1.0", "1.1", "1.2")

@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/observers.py [--peers 100 1000] [--draws 100000] [--seed 1]
 
 Prints JSON. `malicious`: a fraction f of the members lies together. For a given honest peer, drawn on the real rings
-(mesh/rings.py) with the real quorum (mesh/evidence.py), the chance that the liars among its observers
+(mesh/membership/rings.py) with the real quorum (mesh/detection/verdicts.py), the chance that the liars among its
+observers
 - `accuse`: reach the quorum by themselves, and
 - `hide`: are so many that the honest ones no longer reach it, so that its death is not confirmed, and
 - `surround`: are all of its neighbours, so that it hears only what they pass on.
@@ -24,8 +25,8 @@ from collections.abc import Sequence
 from math import comb
 from random import Random
 
-from peerscope.mesh.observers import quorum
-from peerscope.mesh.rings import Rings
+from peerscope.mesh.detection.observers import quorum
+from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import Identity, PeerId
 
 FRACTIONS = (0.05, 0.10, 0.20, 0.30, 0.40)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from random import Random
 
-from peerscope.mesh.rings import Rings
+from peerscope.mesh.membership.rings import Rings
 from peerscope.records.bodies import Body, Check, LinkReading, Profile, Report, encode_body, kind_of
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger, LedgerConfig

@@ -7,7 +7,7 @@ from random import Random
 from peerscope.alerts.incidents import Incident, correlate
 from peerscope.alerts.model import Alert
 from peerscope.alerts.surroundings import AGENT, Surroundings
-from peerscope.mesh.rings import Rings
+from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import PeerId
 
 BEGAN = 1_700_000_000.0

@@ -21,23 +21,15 @@ from peerscope.alerts.rules import default_rules
 from peerscope.cli.admit import DAYS, DAYS_MAX
 from peerscope.config import Config
 from peerscope.host.logs import BURST, WINDOW_S
-from peerscope.mesh import (
-    conduct,
-    coordinates,
-    forgetting,
-    gossip,
-    limits,
-    lives,
-    lookout,
-    sessions,
-    survey,
-    vicinity,
-    visits,
-)
-from peerscope.mesh.admission import EARLY_MS
-from peerscope.mesh.company import COMPANY_MAX, RETURN_S
-from peerscope.mesh.crowding import LONG_KNOWN_S, SILENT_S
-from peerscope.mesh.evidence import (
+from peerscope.mesh import handshake
+from peerscope.mesh.coordinates.vivaldi import sampling, vivaldi
+from peerscope.mesh.crawling import answers
+from peerscope.mesh.detection import orphans
+from peerscope.mesh.detection.link import FLAPS_MAX, TELL_AGAIN
+from peerscope.mesh.detection.observers import EXPIRY_INTERVALS
+from peerscope.mesh.detection.refutation import REFUTE_INTERVAL_S
+from peerscope.mesh.detection.unwatched import UNHEARD_S
+from peerscope.mesh.detection.verdicts import (
     ALONE_PATIENCE,
     LIARS_MIN,
     REFUTED_MAX,
@@ -45,9 +37,12 @@ from peerscope.mesh.evidence import (
     STAND_S,
     VOTE_STAND_S,
 )
-from peerscope.mesh.inquiry import PATIENCE_S as ASK_S
-from peerscope.mesh.inquiry import TIMEOUT_S as QUESTION_S
-from peerscope.mesh.link import FLAPS_MAX, TELL_AGAIN
+from peerscope.mesh.dissemination import gossip
+from peerscope.mesh.limits.rate_limit import rate_limit, reputation
+from peerscope.mesh.membership.admission import EARLY_MS
+from peerscope.mesh.membership.eviction import LONG_KNOWN_S, SILENT_S
+from peerscope.mesh.membership.isolation import COMPANY_MAX, RETURN_S
+from peerscope.mesh.membership.members import forgetting, shared_key, shared_key_search
 from peerscope.mesh.messages import (
     MESSAGE_BYTES_MAX,
     NEIGHBOURS_MAX,
@@ -58,15 +53,14 @@ from peerscope.mesh.messages import (
     Found,
     Moved,
 )
-from peerscope.mesh.observers import EXPIRY_INTERVALS
 from peerscope.mesh.peer import RETRACT_S
-from peerscope.mesh.refutation import REFUTE_INTERVAL_S
-from peerscope.mesh.reporter import BRISK_S, RECORD_BYTES
-from peerscope.mesh.room import STRANGERS_MAX
-from peerscope.mesh.unwatched import UNHEARD_S
-from peerscope.mesh.voice import ALERT_HOPS, REPEAT_SHARE
-from peerscope.mesh.warrants import REVIEW_S
-from peerscope.mesh.whereabouts import ANSWERS_BURST, ANSWERS_PER_S
+from peerscope.mesh.publisher import ALERT_HOPS, REPEAT_SHARE
+from peerscope.mesh.report import BRISK_S, RECORD_BYTES
+from peerscope.mesh.revocation import REVIEW_S
+from peerscope.mesh.zoning.lookup import PATIENCE_S as ASK_S
+from peerscope.mesh.zoning.lookup import TIMEOUT_S as QUESTION_S
+from peerscope.mesh.zoning.lookup_answers import ANSWERS_BURST, ANSWERS_PER_S
+from peerscope.mesh.zoning.remote_quota import STRANGERS_MAX
 from peerscope.records import bodies
 from peerscope.records.alerts import ORDERS_MAX, STATEMENTS_MAX
 from peerscope.records.certificates import REVOCATIONS_MAX
@@ -149,14 +143,14 @@ def _number(message: type[Struct]) -> int:
 
 
 assert LEAVE_S <= 3  # so that the process is gone within three seconds
-assert conduct.FORGIVE_S == 6 * 3600
+assert reputation.FORGIVE_S == 6 * 3600
 _D, _L, _C, _N = CONFIG.detector, CONFIG.limits, CONFIG.crawl, CONFIG.links
 _EXPIRY_S = EXPIRY_INTERVALS * CONFIG.report.interval_s
-_W = conduct.WEIGHTS
+_W = reputation.WEIGHTS
 
 SECURITY = [
-    f"a `hello` of at most {whole(limits.UNGREETED_BYTES_MAX, KB)} kB; everything else is dropped unread",
-    f"after {word(sessions.HELLO_TIMEOUT_S)} seconds without a hello its connection is closed",
+    f"a `hello` of at most {whole(rate_limit.UNGREETED_BYTES_MAX, KB)} kB; everything else is dropped unread",
+    f"after {word(handshake.HELLO_TIMEOUT_S)} seconds without a hello its connection is closed",
     f"dialled sends {NONCE_BYTES} bytes that it never used before",
     f"issue PEER_ID --days {DAYS} -o",
     f"From the last {PARTS[SOON_RATIO]} of a certificate's life on",
@@ -170,20 +164,23 @@ SECURITY = [
     f"{whole(SUMMARY_BYTES_MAX, KB)} kB for summaries)",
     f"| messages | {digits(_L.messages_per_s)}/s | {digits(_L.messages_burst)} |",
     f"| bytes | {whole(_L.bytes_per_s, 1000)} kB/s | {whole(_L.bytes_burst, 1_000_000)} MB |",
-    f"(hello and find {limits.HELLO_REQUESTS}, pull 1 and 1 more per {limits.TOPICS_PER_REQUEST} records, digest, "
+    f"(hello and find {rate_limit.HELLO_REQUESTS}, pull 1 and 1 more per {rate_limit.TOPICS_PER_REQUEST} records, "
+    "digest, "
     f"crawl) | {digits(_L.requests_per_s)}/s | {digits(_L.requests_burst)} |",
     f"| pings and pongs | {digits(_L.pings_per_s)}/s | {digits(_L.pings_burst)} |",
     f"whoever brings them | {digits(_L.records_per_s)}/s | {digits(_L.records_burst)} |",
     f"read at {digits(wire.MESSAGES_PER_S)} messages and {digits(wire.DATAGRAMS_PER_S)} datagrams a second",
-    f"it halves every {every(conduct.HALF_LIFE_S)}",
+    f"it halves every {every(reputation.HALF_LIFE_S)}",
     f"| a message longer than any | {digits(_W['oversized-message'])} |",
     f"| a record that its origin did not sign | {digits(_W['forged'])} |",
     f"a ping longer than any | {digits(_W['malformed-message'])} |",
     f"| a message beyond the limits | {digits(_W['flooding'])} |",
-    f"From {digits(conduct.WARN_AT)} on a neighbour is **warned**, from {digits(conduct.THROTTLE_AT)} **throttled** "
-    f"to a {PARTS[conduct.THROTTLED_SHARE]} of the limits, at {digits(conduct.BAN_AT)} **banned**",
-    f"for {span(conduct.BAN_S)} the first time, twice as long each further time, at most {span(conduct.BAN_S_MAX)}.",
-    f"After {span(conduct.FORGIVE_S)} without a ban",
+    f"From {digits(reputation.WARN_AT)} on a neighbour is **warned**, "
+    f"from {digits(reputation.THROTTLE_AT)} **throttled** "
+    f"to a {PARTS[reputation.THROTTLED_SHARE]} of the limits, at {digits(reputation.BAN_AT)} **banned**",
+    f"for {span(reputation.BAN_S)} the first time, twice as long each further time, "
+    f"at most {span(reputation.BAN_S_MAX)}.",
+    f"After {span(reputation.FORGIVE_S)} without a ban",
     f"remembers `ledger.origins_max` ({digits(CONFIG.ledger.origins_max)}) others",
     f"known for {span(LONG_KNOWN_S)} only after {span(SILENT_S)} of silence",
     f"`network.prefix_members_max` ({CONFIG.network.prefix_members_max}) members",
@@ -191,7 +188,7 @@ SECURITY = [
     f"From {doorman.CROWD} handshakes on",
     f"may begin {digits(doorman.PER_PREFIX_S)} handshakes a second ({digits(doorman.PER_PREFIX_BURST)} saved up)",
     f"longer than {span(doorman.PATIENCE_S)} makes room",
-    f"Of {sessions.CONNECTIONS_MAX} connections that wait for a hello",
+    f"Of {handshake.CONNECTIONS_MAX} connections that wait for a hello",
     f"on K = {_N.rings} rings, about {2 * _N.rings}",
     f"by name within {span(REFUTE_INTERVAL_S)}",
     f"more than {s(round(STAND_S - REFUTE_INTERVAL_S, 9))} for the accusation and the answer",
@@ -216,11 +213,11 @@ SECURITY = [
 
 PROTOCOL = [
     f"Version {WIRE_VERSION}.",
-    f"until {span(lives.STANDS_S)} after it last met it",
-    f"(0), {word(lives.TIMES_MIN)} newer profiles in a row",
-    f"first {span(lookout.FIRST_S)} to {span(lookout.FIRST_S + lookout.SPREAD_S)} after "
-    f"it began, then every {whole(lookout.EVERY_S, 60)} minutes times the number of other zones, and every "
-    f"{every(lookout.AGAIN_S)} while",
+    f"until {span(shared_key.STANDS_S)} after it last met it",
+    f"(0), {word(shared_key.TIMES_MIN)} newer profiles in a row",
+    f"first {span(shared_key_search.FIRST_S)} to {span(shared_key_search.FIRST_S + shared_key_search.SPREAD_S)} after "
+    f"it began, then every {whole(shared_key_search.EVERY_S, 60)} minutes times the number of other zones, and every "
+    f"{every(shared_key_search.AGAIN_S)} while",
     f"({word(EXPIRY_INTERVALS)} of its own intervals) and when a peer is forgotten ({span(CONFIG.ledger.remember_s)})",
     f"Peers refuse records that are older than {span(CONFIG.ledger.remember_s)}.",
     f"anything newer than {span(CONFIG.ledger.remember_s)} is known",
@@ -265,8 +262,8 @@ PROTOCOL = [
     f"{word(REFUTED_MAX).capitalize()} times within {span(REFUTED_WINDOW_S)}, and its report",
     f"list it ({word(LIARS_MIN)} at least)",
     f"({word(EXPIRY_INTERVALS)} intervals: {s(_EXPIRY_S)} in a small network)",
-    f"look for such peers every {s(survey.INTERVAL_S)} and dial",
-    f"does not answer within {s(survey.PATIENCE_S)} is reported as `unwatched`",
+    f"look for such peers every {s(orphans.INTERVAL_S)} and dial",
+    f"does not answer within {s(orphans.PATIENCE_S)} is reported as `unwatched`",
     f"at times, until {word(REFUTED_MAX)} refutations",
     f"take longer than {s(round(STAND_S - REFUTE_INTERVAL_S, 9))} both ways",
     f"nothing while they answer within {s(VOTE_STAND_S)} |",
@@ -274,16 +271,16 @@ PROTOCOL = [
     f"in the last {every(_D.flap_hold_s)} gets two, three, {word(FLAPS_MAX + 1)} times the patience",
     f"median says more than {s(SKEW_S)} is named",
     f"space of {word(CONFIG.coordinates.dimensions)} dimensions",
-    f"(median of {word(coordinates.FILTER)})",
-    f"moved by a {PARTS[coordinates.NEWS_RATIO]} of the round trip",
+    f"(median of {word(vivaldi.FILTER)})",
+    f"moved by a {PARTS[vivaldi.NEWS_RATIO]} of the round trip",
     f"with every {TELL_AGAIN}th message",
-    f"exchanges pings for {span(sessions.VISIT_S)}",
-    f"every {s(CONFIG.coordinates.visit_interval_s)} at first, then after each {PARTS[1 / visits.AGES]} of the "
+    f"exchanges pings for {span(handshake.VISIT_S)}",
+    f"every {s(CONFIG.coordinates.visit_interval_s)} at first, then after each {PARTS[1 / sampling.AGES]} of the "
     f"peer's age, at last every {every(CONFIG.coordinates.visit_interval_s_max)}",
-    f"remembers up to {coordinates.LANDMARKS_MAX} peers whom it measured",
-    f"more than {s(coordinates.RTT_S_MAX)} from the origin, and a round trip above {s(coordinates.RTT_S_MAX)}",
-    f"more than {TWICE[coordinates.COUNTS]} what is usual counts only for that much, and by more than "
-    f"{word(coordinates.ABSURD)} times for nothing. A step is at most a {PARTS[coordinates.PACE]}",
+    f"remembers up to {vivaldi.LANDMARKS_MAX} peers whom it measured",
+    f"more than {s(vivaldi.RTT_S_MAX)} from the origin, and a round trip above {s(vivaldi.RTT_S_MAX)}",
+    f"more than {TWICE[vivaldi.COUNTS]} what is usual counts only for that much, and by more than "
+    f"{word(vivaldi.ABSURD)} times for nothing. A step is at most a {PARTS[vivaldi.PACE]}",
     f"at most {whole(bodies.ALERTS_BYTES_MAX, KB)} KiB: {STATEMENTS_MAX} statements",
     f"stays in it for {span(REMEMBER_S)}",
     f"the {word(ACTING)} peers of a zone with the smallest",
@@ -305,12 +302,13 @@ PROTOCOL = [
     f"`find` ({_number(Find)}) carries a number",
     f"answers `found` ({_number(Found)}) with the same number",
     f"at most {word(TOLD_MAX)} peers of that name",
-    f"A `find` counts as {word(limits.FIND_REQUESTS)} requests; beyond {digits(ANSWERS_PER_S)} answers a second to all "
+    f"A `find` counts as {word(rate_limit.FIND_REQUESTS)} requests; "
+    f"beyond {digits(ANSWERS_PER_S)} answers a second to all "
     f"({digits(ANSWERS_BURST)} at once)",
     f"not answered within {span(ASK_S)} goes to another aggregator, and a question ends after {word(QUESTION_S)}",
     f"links are up, at most {NEIGHBOURS_MAX} and at most {whole(MESSAGE_BYTES_MAX, KB)} kB",
-    f"closed after {word(sessions.HELLO_TIMEOUT_S)} seconds like that of anybody",
-    f"`crawl.answers_per_s` ({digits(_C.answers_per_s)}, {span(vicinity.BURST_S)}' worth at once)",
+    f"closed after {word(handshake.HELLO_TIMEOUT_S)} seconds like that of anybody",
+    f"`crawl.answers_per_s` ({digits(_C.answers_per_s)}, {span(answers.BURST_S)}' worth at once)",
     f"`crawl.answers_per_peer_s` ({digits(_C.answers_per_peer_s)}) to one asker",
 ]
 assert gossip.ttl(2, CONFIG.gossip.fanout) == 5
@@ -324,9 +322,9 @@ OPERATIONS = [
     f"It holds for a {WEEK[forgetting.STANDS_S]}, and ends",
     f"One peer keeps {ORDERS_MAX} such orders",
     f"{word(BURST)} times {span(WINDOW_S)} at most",
-    f"within {whole(lookout.EVERY_S, 60)} minutes times the number of other zones",
+    f"within {whole(shared_key_search.EVERY_S, 60)} minutes times the number of other zones",
     f"ends {span(_shared_key_clears_s())} after the copy said goodbye",
-    f"or {span(lives.STANDS_S + _shared_key_clears_s())} after it was killed",
+    f"or {span(shared_key.STANDS_S + _shared_key_clears_s())} after it was killed",
     f"{whole(CONFIG.gossip.budget_bytes_s, 1000)} kB/s at most by default (`gossip.budget_bytes_s`)",
     f"`history.max_bytes` ({whole(CONFIG.history.max_bytes, MB)} MiB)",
     f"Others forget it after {span(CONFIG.ledger.remember_s)}",

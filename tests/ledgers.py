@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from peerscope.mesh.evidence import STAND_S
+from peerscope.mesh.detection.verdicts import STAND_S
 from peerscope.records.bodies import Body, Check, LinkReading, Observation, Observations, Profile, Report, Status
 from peerscope.records.identity import Identity, PeerId, ref, verify_ed25519
 from peerscope.records.ledger import Ledger

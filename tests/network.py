@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from peerscope.mesh.evidence import Verdict, weigh
-from peerscope.mesh.observers import accused
+from peerscope.mesh.detection.observers import accused
+from peerscope.mesh.detection.verdicts import Verdict, weigh
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId, short
 from peerscope.sim.simulator import Simulator

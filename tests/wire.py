@@ -4,7 +4,7 @@ from collections import deque
 from random import Random
 from typing import TypeVar
 
-from peerscope.mesh.admission import Admission
+from peerscope.mesh.detection.verdicts import Evidence, weigh
 from peerscope.mesh.events import (
     Connected,
     Dial,
@@ -19,7 +19,7 @@ from peerscope.mesh.events import (
     Received,
     Send,
 )
-from peerscope.mesh.evidence import Evidence, weigh
+from peerscope.mesh.membership.admission import Admission
 from peerscope.mesh.messages import WIRE_VERSION, Challenge, Hello, Message, decode, encode
 from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.records.bodies import Body, Check, Profile, Status

@@ -23,18 +23,18 @@ from peerscope.export.config import ExportConfig
 from peerscope.history.retention import HistoryConfig
 from peerscope.host.addresses import is_address, is_loopback, split_address
 from peerscope.host.logs import LogConfig
-from peerscope.mesh.admission import NetworkConfig
-from peerscope.mesh.checks import HealthConfig
 from peerscope.mesh.config import PeerConfig
-from peerscope.mesh.coordinates import CoordinateConfig
-from peerscope.mesh.detector import DetectorConfig
-from peerscope.mesh.gossip import GossipConfig
-from peerscope.mesh.limits import LimitConfig
-from peerscope.mesh.neighbourhood import NeighbourhoodConfig
-from peerscope.mesh.reporter import ReportConfig
-from peerscope.mesh.sync import SyncConfig
-from peerscope.mesh.vicinity import CrawlConfig
-from peerscope.mesh.zones import ZoneConfig
+from peerscope.mesh.coordinates.vivaldi import CoordinateConfig
+from peerscope.mesh.crawling.answers import CrawlConfig
+from peerscope.mesh.detection.checks import HealthConfig
+from peerscope.mesh.detection.detector import DetectorConfig
+from peerscope.mesh.dissemination.anti_entropy import SyncConfig
+from peerscope.mesh.dissemination.gossip import GossipConfig
+from peerscope.mesh.limits.rate_limit import LimitConfig
+from peerscope.mesh.membership.admission import NetworkConfig
+from peerscope.mesh.membership.neighbours import NeighbourhoodConfig
+from peerscope.mesh.report import ReportConfig
+from peerscope.mesh.zoning.names import ZoneConfig
 from peerscope.notify.secret import Secret
 from peerscope.notify.settings import NotifyConfig, refuse_written
 from peerscope.records.identity import PeerId

@@ -2,7 +2,7 @@
 
 import pytest
 
-from peerscope.mesh.evidence import STAND_S, VOTE_STAND_S, Assessment, Evidence, Verdict, weigh
+from peerscope.mesh.detection.verdicts import STAND_S, VOTE_STAND_S, Assessment, Evidence, Verdict, weigh
 from peerscope.records.bodies import Answer, Body, LinkReading, Observation, Observations, Report
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger

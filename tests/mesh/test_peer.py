@@ -5,6 +5,7 @@ from math import inf
 import pytest
 from msgspec.structs import replace
 
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.events import (
     Connected,
     Dial,
@@ -16,7 +17,6 @@ from peerscope.mesh.events import (
     Send,
     Stored,
 )
-from peerscope.mesh.evidence import Verdict
 from peerscope.mesh.messages import Aged, Announce, Hello, Push, Records, decode
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, LinkReading, Observations, Profile, Report

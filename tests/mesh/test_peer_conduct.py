@@ -3,9 +3,9 @@
 import pytest
 from msgspec.structs import replace
 
-from peerscope.mesh.conduct import BAN_S, WEIGHTS, Standing
 from peerscope.mesh.events import Breach, Connected, Dial, Effect, Hangup, LinkChanged, Received, Send
-from peerscope.mesh.limits import LimitConfig
+from peerscope.mesh.limits.rate_limit import LimitConfig
+from peerscope.mesh.limits.reputation import BAN_S, WEIGHTS, Standing
 from peerscope.mesh.messages import (
     Aged,
     Announce,

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peerscope.errors import RemoteError
-from peerscope.mesh.checks import failed
+from peerscope.mesh.detection.checks import failed
+from peerscope.mesh.dissemination.gossip import GossipConfig
 from peerscope.mesh.events import (
     Connected,
     DialFailed,
@@ -20,7 +21,6 @@ from peerscope.mesh.events import (
     Send,
     WallClock,
 )
-from peerscope.mesh.gossip import GossipConfig
 from peerscope.mesh.messages import (
     Aged,
     Digest,

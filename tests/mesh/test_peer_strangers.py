@@ -5,7 +5,6 @@ from random import Random
 import msgspec
 import pytest
 
-from peerscope.mesh.admission import Admission, NetworkConfig
 from peerscope.mesh.events import (
     Connected,
     Disconnected,
@@ -16,6 +15,8 @@ from peerscope.mesh.events import (
     Received,
     Send,
 )
+from peerscope.mesh.handshake import CONNECTIONS_MAX, HELLO_TIMEOUT_S
+from peerscope.mesh.membership.admission import Admission, NetworkConfig
 from peerscope.mesh.messages import (
     Aged,
     Announce,
@@ -36,7 +37,6 @@ from peerscope.mesh.messages import (
     encode,
 )
 from peerscope.mesh.peer import Peer, PeerConfig
-from peerscope.mesh.sessions import CONNECTIONS_MAX, HELLO_TIMEOUT_S
 from peerscope.records.bodies import Kind, Observations, decode_body
 from peerscope.records.identity import Identity, ref
 from strategies import IDENTITIES

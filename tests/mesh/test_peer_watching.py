@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.events import (
     Connected,
     Dial,
@@ -15,7 +16,6 @@ from peerscope.mesh.events import (
     Measured,
     Send,
 )
-from peerscope.mesh.evidence import Verdict
 from peerscope.mesh.messages import Bye, Digest, Hello, Message, Ping, Pong, Push
 from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.records.bodies import Answer, Kind, Observation, Observations, decode_body

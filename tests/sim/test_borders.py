@@ -5,12 +5,12 @@ import pytest
 from network import agree, moments, seconds_until
 from peerscope.alerts.orders import order_key, standing
 from peerscope.host.signature_files import load_signatures
-from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.events import Credentials, Effect, Publish, Send
+from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.messages import Push, encode
 from peerscope.mesh.peer import Peer, PeerConfig
-from peerscope.mesh.room import STRANGERS_MAX
-from peerscope.mesh.zones import ZoneConfig, zone_name
+from peerscope.mesh.zoning.names import ZoneConfig, zone_name
+from peerscope.mesh.zoning.remote_quota import STRANGERS_MAX
 from peerscope.records.alerts import Acknowledgement, Orders, Silence
 from peerscope.records.blocks import Block, Blocks
 from peerscope.records.bodies import Body, Kind

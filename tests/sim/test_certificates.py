@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from network import moments
-from peerscope.mesh.admission import NetworkConfig
 from peerscope.mesh.events import Credentials, Effect, Publish, Send
+from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.messages import Push, encode
 from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.records.bodies import Kind, Profile, Status

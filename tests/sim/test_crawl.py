@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from network import network
-from peerscope.mesh.walk import WalkConfig
+from peerscope.mesh.crawling.traversal import WalkConfig
 from peerscope.records.identity import PeerId
 from peerscope.sim.network import NetworkFaults, fixed
 from peerscope.sim.run import run

@@ -6,14 +6,14 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from peerscope.mesh.admission import NetworkConfig
-from peerscope.mesh.claims import claims
 from peerscope.mesh.events import Effect, Informed, Inquire, Send
-from peerscope.mesh.inquiries import OPEN_MAX
-from peerscope.mesh.inquiry import TIMEOUT_S, Answer
+from peerscope.mesh.lookups import OPEN_MAX
+from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.messages import Found, Message, Opinion, decode, encode
 from peerscope.mesh.peer import Peer, PeerConfig
-from peerscope.mesh.zones import ZoneConfig
+from peerscope.mesh.zoning.lookup import TIMEOUT_S, Answer
+from peerscope.mesh.zoning.names import ZoneConfig
+from peerscope.mesh.zoning.zone_summaries import claims
 from peerscope.records.bodies import Profile, encode_body
 from peerscope.records.identity import PeerId
 from peerscope.sim.node import Corruption

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from network import agree, called_down, down, names, network, verdicts
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId
 from peerscope.sim.simulator import Simulator
 

@@ -6,9 +6,9 @@ import pytest
 
 from peerscope.alerts.orders import standing
 from peerscope.mesh.config import PeerConfig
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.events import Effect, Forgotten, Join, Publish, Received
-from peerscope.mesh.evidence import Verdict
-from peerscope.mesh.forgetting import OUTBID_AHEAD_MS, last_version
+from peerscope.mesh.membership.forgetting import OUTBID_AHEAD_MS, last_version
 from peerscope.mesh.messages import Aged, Records, encode
 from peerscope.mesh.peer import EXPIRE_S, RETRACT_S, Peer
 from peerscope.records.alerts import Alerts, Forget, Orders, Severity, Statement

@@ -1,7 +1,8 @@
 """Liars with any schedule of accusations, as Hypothesis chooses it: how long a living peer can be down.
 
-The bound is that of `mesh/evidence.py`: `d + max(0, c + REFUTE_INTERVAL_S - STAND_S)`. `d` is the longest time in which
-an answer of the victim reached an honest peer in this very run, `c` that in which an accusation reached the victim.
+The bound is that of `mesh/detection/verdicts.py`: `d + max(0, c + REFUTE_INTERVAL_S - STAND_S)`. `d` is the longest
+time in which an answer of the victim reached an honest peer in this very run, `c` that in which an accusation reached
+the victim.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from peerscope.mesh.detection.observers import watchers
+from peerscope.mesh.detection.refutation import REFUTE_INTERVAL_S
+from peerscope.mesh.detection.verdicts import STAND_S, Verdict
 from peerscope.mesh.events import Effect, Stored, WallClock
-from peerscope.mesh.evidence import STAND_S, Verdict
-from peerscope.mesh.observers import watchers
 from peerscope.mesh.peer import Peer
-from peerscope.mesh.refutation import REFUTE_INTERVAL_S
 from peerscope.records.bodies import Observation, Observations, Report
 from peerscope.records.identity import PeerId, ref
 from peerscope.sim.lies import SILENCE_MS, say

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
+from peerscope.mesh.detection.observers import watchers
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.events import Effect, Send, WallClock
-from peerscope.mesh.evidence import Verdict
 from peerscope.mesh.messages import Push, encode
-from peerscope.mesh.observers import watchers
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Observation, Observations
 from peerscope.records.identity import PeerId, ref

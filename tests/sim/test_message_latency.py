@@ -5,8 +5,8 @@ from statistics import median
 
 import pytest
 
+from peerscope.mesh.dissemination.gossip import GossipConfig
 from peerscope.mesh.events import Delivered, Effect, Publish
-from peerscope.mesh.gossip import GossipConfig
 from peerscope.mesh.peer import PeerConfig
 from peerscope.records.bodies import Observations
 from peerscope.records.identity import PeerId, PeerRef, ref

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from peerscope.mesh.peer import PeerConfig
-from peerscope.mesh.zones import WHOLE, ZoneConfig
+from peerscope.mesh.zoning.names import WHOLE, ZoneConfig
 from peerscope.records.identity import PeerId
 from peerscope.sim.run import populate
 from peerscope.sim.scenario import load

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from peerscope.errors import ConfigError
-from peerscope.mesh.detector import DetectorConfig
+from peerscope.mesh.detection.detector import DetectorConfig
 from peerscope.mesh.peer import PeerConfig
 from peerscope.sim.network import NetworkFaults
 from peerscope.sim.run import run

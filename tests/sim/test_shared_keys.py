@@ -6,12 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from network import seconds_until
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.events import Publish
-from peerscope.mesh.evidence import Verdict
-from peerscope.mesh.lives import STANDS_S, TIMES_MIN
-from peerscope.mesh.lookout import AGAIN_S
+from peerscope.mesh.membership.shared_key import STANDS_S, TIMES_MIN
+from peerscope.mesh.membership.shared_key_search import AGAIN_S
 from peerscope.mesh.peer import PeerConfig
-from peerscope.mesh.zones import ZoneConfig
+from peerscope.mesh.zoning.names import ZoneConfig
 from peerscope.records.identity import PeerId
 from peerscope.sim.alerting import SimulatedAlerts
 from peerscope.sim.byzantine import corruption

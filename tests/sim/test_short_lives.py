@@ -3,7 +3,7 @@
 import pytest
 
 from network import called_down, network
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.detection.verdicts import Verdict
 
 pytestmark = pytest.mark.sim
 

@@ -3,7 +3,7 @@
 import pytest
 
 from network import network
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.detection.verdicts import Verdict
 
 pytestmark = pytest.mark.sim
 STEP_S = 0.1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId, ref
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.views.health import network_health

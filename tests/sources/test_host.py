@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from peerscope.mesh.checks import HealthConfig
+from peerscope.mesh.detection.checks import HealthConfig
 from peerscope.records.bodies import RATIO_ONE, Check, Status
 from peerscope.records.measures import Metrics
 from peerscope.sources import host

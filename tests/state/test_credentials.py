@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from peerscope.errors import ConfigError
 from peerscope.host.credentials import REVOKED_FILE, CredentialFiles, armored, papers
 from peerscope.host.damaged_files import damaged_files
-from peerscope.mesh.admission import Admission, NetworkConfig
 from peerscope.mesh.events import Credentials
+from peerscope.mesh.membership.admission import Admission, NetworkConfig
 from peerscope.records.certificates import Certificate, Revocation, certify, revoke
 from peerscope.records.identity import PeerId
 from strategies import IDENTITIES, certificates

@@ -8,7 +8,7 @@ import pytest
 from peerscope.agent.expiry_log import SAID_MAX, EndingLog, of_membership, of_silences
 from peerscope.alerts.endings import Ending
 from peerscope.alerts.orders import Standing, StandingSilence
-from peerscope.mesh.admission import Admission, NetworkConfig
+from peerscope.mesh.membership.admission import Admission, NetworkConfig
 from peerscope.records.certificates import certify
 from strategies import IDENTITIES
 

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from peerscope.mesh.rings import Rings
+from peerscope.mesh.membership.rings import Rings
 from peerscope.records.bodies import Check, LinkReading, Observation, Observations, Profile, Report, Status
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger

@@ -12,8 +12,8 @@ from live import came_true, settings
 from peerscope import Monitor
 from peerscope.crawl.mesh import crawl_mesh
 from peerscope.errors import ConfigError
-from peerscope.mesh.admission import NetworkConfig
-from peerscope.mesh.walk import WalkConfig
+from peerscope.mesh.crawling.traversal import WalkConfig
+from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.records.identity import Identity
 from peerscope.transport.joining import Start, parse_joins
 from peerscope.views.crawl import CrawlView

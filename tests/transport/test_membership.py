@@ -18,7 +18,7 @@ from peerscope.crawl.mesh import crawl_mesh
 from peerscope.errors import ConfigError
 from peerscope.host.credentials import REVOKED_FILE, armored
 from peerscope.host.state import State
-from peerscope.mesh.walk import WalkConfig
+from peerscope.mesh.crawling.traversal import WalkConfig
 from peerscope.records.certificates import certify, revoke
 from peerscope.records.identity import Identity, PeerId
 from peerscope.transport.joining import parse_joins

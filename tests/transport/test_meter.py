@@ -7,7 +7,7 @@ from random import Random
 
 from limits import no_descriptors
 from peerscope.agent.measurement import Meter
-from peerscope.mesh.checks import HealthConfig
+from peerscope.mesh.detection.checks import HealthConfig
 from peerscope.mesh.events import Connected, Event, Lane, Measured, Received
 from peerscope.mesh.messages import Ping, encode
 from peerscope.mesh.peer import Peer, PeerConfig

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from peerscope.mesh.walk import Survey
+from peerscope.mesh.crawling.traversal import Survey
 from peerscope.views.crawl import CrawledLink, CrawledPeer, CrawlView, Unreachable, dot, foreign_view
 
 NASTY = 'a"b\\c<d>\n{e|f}; ]'

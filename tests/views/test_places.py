@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from latencies import STARTED_MS, coordinate, settle
 from ledgers import Book
-from peerscope.mesh.coordinates import estimate_s
+from peerscope.mesh.coordinates.vivaldi import estimate_s
 from peerscope.records.bodies import Coordinate, Profile, Report
 from peerscope.records.identity import short
 from peerscope.views.moment import Moment

@@ -2,8 +2,8 @@
 
 from ledgers import Book, meshed
 from peerscope.alerts.signals import NETWORK_SIGNALS, Sight
-from peerscope.mesh.evidence import Verdict
-from peerscope.mesh.unwatched import UNHEARD_S
+from peerscope.mesh.detection.unwatched import UNHEARD_S
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.sim.alerting import SimulatedAlerts, moment_of
 from peerscope.sim.simulator import Simulator
 from peerscope.views.peers import status

@@ -1,7 +1,7 @@
 """Verdicts as they change: each change is told once."""
 
 from ledgers import Book, lose, meshed
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.views.changes import VerdictChanges
 
 

@@ -7,7 +7,7 @@ import httpx
 
 from ledgers import Book
 from live import Agent, client
-from peerscope.mesh.inquiries import OPEN_MAX
+from peerscope.mesh.lookups import OPEN_MAX
 from peerscope.records.identity import Identity, ref
 from peerscope.records.summary import Summary
 

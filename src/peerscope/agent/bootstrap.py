@@ -11,7 +11,7 @@ from peerscope.host.clock import monotonic
 from peerscope.host.state import State
 from peerscope.mesh.events import Join
 from peerscope.mesh.peer import Peer
-from peerscope.mesh.zones import WHOLE
+from peerscope.mesh.zoning.names import WHOLE
 from peerscope.records.identity import PeerId, short
 from peerscope.transport.joining import Start
 

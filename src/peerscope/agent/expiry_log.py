@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from peerscope.alerts.endings import SOON_RATIO, Ending, date, membership
 from peerscope.alerts.orders import Standing
-from peerscope.mesh.admission import Admission
+from peerscope.mesh.membership.admission import Admission
 from peerscope.records.identity import PeerId, short
 
 FAR, SOON, OVER = range(3)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import count
 
 from peerscope.mesh.events import Effect, Event, Informed, Inquire
-from peerscope.mesh.inquiry import Answer
+from peerscope.mesh.zoning.lookup import Answer
 
 NUMBER_MAX = 2**32
 PATIENCE_S = 8.0

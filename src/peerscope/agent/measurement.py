@@ -9,7 +9,7 @@ from typing import Protocol
 
 from peerscope.host.clock import monotonic
 from peerscope.host.failures import Looks
-from peerscope.mesh.checks import quantised
+from peerscope.mesh.detection.checks import quantised
 from peerscope.mesh.events import Measured
 from peerscope.records.bodies import Check, OverlayLink
 from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, PerformanceMetrics

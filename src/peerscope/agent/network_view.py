@@ -30,8 +30,8 @@ from peerscope.config import Config
 from peerscope.export.standing import RemoteWriteView
 from peerscope.history.recorder import Recorder
 from peerscope.host.failures import Looks
-from peerscope.mesh.conduct import Conduct
-from peerscope.mesh.lives import Sharer
+from peerscope.mesh.limits.reputation import Conduct
+from peerscope.mesh.membership.shared_key import Sharer
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.sources.node import Node

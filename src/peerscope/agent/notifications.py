@@ -16,7 +16,7 @@ from peerscope.errors import ConfigError
 from peerscope.host.failures import Looks
 from peerscope.host.state import State
 from peerscope.mesh.events import Publish
-from peerscope.mesh.forgetting import last_version
+from peerscope.mesh.membership.forgetting import last_version
 from peerscope.notify.dispatcher import Dispatcher, View
 from peerscope.notify.line import ChannelView
 from peerscope.notify.orders import OrderBook

@@ -24,8 +24,8 @@ from peerscope.alerts.groups import PREFIX
 from peerscope.alerts.model import Alert, State
 from peerscope.alerts.rules import Rule, default_rules
 from peerscope.alerts.signals import FINDING
-from peerscope.mesh.evidence import Verdict
-from peerscope.mesh.gossip import GossipConfig, ttl
+from peerscope.mesh.detection.verdicts import Verdict
+from peerscope.mesh.dissemination.gossip import GossipConfig, ttl
 from peerscope.records.alerts import Severity
 from peerscope.records.bodies import RATIO_ONE
 from peerscope.records.identity import PEER_ID_BYTES, PEER_REF_BYTES, PeerId, PeerRef

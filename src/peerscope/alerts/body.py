@@ -12,7 +12,7 @@ from peerscope.alerts.conditions import Key
 from peerscope.alerts.gone import ENDED, FORGOTTEN
 from peerscope.alerts.lifecycle import Condition, State
 from peerscope.alerts.rules import Rule
-from peerscope.mesh.checks import printable
+from peerscope.mesh.detection.checks import printable
 from peerscope.records.alerts import (
     CONFIRMED_BY_MAX,
     METADATA_MAX,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from peerscope.alerts.model import Reading
-from peerscope.mesh.admission import NetworkConfig
+from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.records.alerts import Severity
 from peerscope.records.certificates import Certificate
 from peerscope.records.identity import PEER_REF_BYTES

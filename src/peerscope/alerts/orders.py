@@ -20,8 +20,8 @@ from msgspec.structs import replace
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.errors import ConfigError
-from peerscope.mesh.evidence import Verdict
-from peerscope.mesh.forgetting import latest_orders
+from peerscope.mesh.detection.verdicts import Verdict
+from peerscope.mesh.membership.forgetting import latest_orders
 from peerscope.records.alerts import MATCHERS_MAX, Orders
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import SHORT_HEX, PeerId, short

@@ -17,7 +17,7 @@ from peerscope.alerts.groups import PREFIX
 from peerscope.alerts.model import Alert
 from peerscope.alerts.rules import Rule
 from peerscope.alerts.signals import accusers, accusers_of_all, counted, lost_together, missed
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PEER_REF_BYTES, PeerId, PeerRef, short
 from peerscope.views.moment import Moment
 from peerscope.views.regions import RegionHealth, RegionStatus

@@ -14,8 +14,8 @@ from msgspec import Struct
 from peerscope.alerts.endings import certificate_reading, file_reading, lapsed_readings
 from peerscope.alerts.model import Reading
 from peerscope.alerts.own import Own
-from peerscope.mesh import observers
-from peerscope.mesh.evidence import Evidence, Verdict
+from peerscope.mesh.detection import observers
+from peerscope.mesh.detection.verdicts import Evidence, Verdict
 from peerscope.records.alerts import CONFIRMED_BY_MAX
 from peerscope.records.bodies import CHECKS, RATIO_ONE, Status
 from peerscope.records.identity import PeerId, PeerRef, short
@@ -289,7 +289,7 @@ def _clock_skew(sight: Sight) -> Iterator[Reading]:
 
 
 def _shared_key(sight: Sight) -> Iterator[Reading]:
-    """Peers that prove, under their own key, that another process runs with it (`mesh/lives.py`)."""
+    """Peers that prove, under their own key, that another process runs with it (`mesh/membership/shared_key.py`)."""
     moment = sight.moment
     for peer, profile in moment.profiles.items():
         others = [one for one in profile.met if one.is_running]

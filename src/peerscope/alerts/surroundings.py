@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from peerscope.alerts.groups import PREFIX
 from peerscope.alerts.model import Alert
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.views.links import Link
 from peerscope.views.moment import Moment

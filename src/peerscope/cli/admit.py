@@ -17,7 +17,7 @@ from peerscope.cli.figures import Whole
 from peerscope.errors import ConfigError
 from peerscope.host.credentials import armored, papers
 from peerscope.host.state import make_key, read_key
-from peerscope.mesh.admission import NetworkConfig
+from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.records.certificates import SERIAL_BYTES, Certificate, Revocation, certify, revoke
 from peerscope.records.identity import PEER_ID_BYTES, Identity, PeerId
 

@@ -24,7 +24,7 @@ from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.host.credentials import CredentialFiles
 from peerscope.host.state import State
-from peerscope.mesh.walk import Walk, WalkConfig
+from peerscope.mesh.crawling.traversal import Walk, WalkConfig
 from peerscope.records.certificates import Certificate
 from peerscope.records.identity import SHORT_HEX, Identity
 from peerscope.views.crawl import CrawlView, dot

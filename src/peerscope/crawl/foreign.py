@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from peerscope.errors import RemoteError, TransportError
 from peerscope.host.clock import monotonic
-from peerscope.mesh.walk import Walk, WalkConfig
+from peerscope.mesh.crawling.traversal import Walk, WalkConfig
 from peerscope.sources.yggdrasil import AdminSocket
 from peerscope.views.crawl import CrawlView, foreign_view
 

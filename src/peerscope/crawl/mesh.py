@@ -7,10 +7,10 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from peerscope.host.clock import monotonic
-from peerscope.mesh.admission import NetworkConfig
-from peerscope.mesh.crawler import Crawler
+from peerscope.mesh.crawling.crawler import Crawler
+from peerscope.mesh.crawling.traversal import Walk, WalkConfig
 from peerscope.mesh.events import Dial, Effect, Hangup, Send
-from peerscope.mesh.walk import Walk, WalkConfig
+from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.records.certificates import Certificate
 from peerscope.records.identity import PeerId
 from peerscope.transport.base import Transport

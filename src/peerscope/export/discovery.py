@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from peerscope.export.config import ExportConfig, host_and_port
 from peerscope.host.addresses import is_loopback, split_address
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import ref, short
 from peerscope.views.moment import Moment
 

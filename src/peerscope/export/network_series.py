@@ -11,7 +11,7 @@ from peerscope.agent.monitor import Monitor
 from peerscope.alerts.model import State
 from peerscope.export.families import CLASSES, PREFIX, gauge, gauges, measured, spread, states
 from peerscope.export.names import OF_THE_NETWORK
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.alerts import Severity
 from peerscope.records.identity import ref
 from peerscope.views.metrics import metrics_view

@@ -22,8 +22,8 @@ import msgspec
 from peerscope.alerts.endings import issue_command
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.host.damaged_files import put_damaged_aside
-from peerscope.mesh.admission import Admission, NetworkConfig
 from peerscope.mesh.events import Credentials
+from peerscope.mesh.membership.admission import Admission, NetworkConfig
 from peerscope.records.certificates import Certificate, Revocation
 from peerscope.records.identity import PeerId
 

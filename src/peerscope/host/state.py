@@ -15,7 +15,7 @@ import msgspec
 from peerscope.errors import ConfigError
 from peerscope.host.damaged_files import put_damaged_aside
 from peerscope.host.numbers import whole
-from peerscope.mesh.zones import WHOLE
+from peerscope.mesh.zoning.names import WHOLE
 from peerscope.records.identity import PEER_ID_BYTES, Identity, PeerId, short
 from peerscope.records.texts import Name
 

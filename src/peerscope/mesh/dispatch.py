@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import assert_never
 
 from peerscope.errors import RemoteError
-from peerscope.mesh.coordinates import Coordinates
+from peerscope.mesh.coordinates.vivaldi import Coordinates
+from peerscope.mesh.crawling.answers import Introductions
+from peerscope.mesh.detection.prober import Watch
+from peerscope.mesh.dissemination.scopes import Layers
 from peerscope.mesh.events import Hangup, Outbox
-from peerscope.mesh.inquiries import Inquiries
-from peerscope.mesh.intake import Intake
-from peerscope.mesh.layers import Layers
+from peerscope.mesh.handshake import Sessions
+from peerscope.mesh.lookups import Inquiries
+from peerscope.mesh.membership.neighbours import Neighbourhood
 from peerscope.mesh.messages import (
     Announce,
     Bye,
@@ -29,12 +32,9 @@ from peerscope.mesh.messages import (
     Records,
     Vicinity,
 )
-from peerscope.mesh.neighbourhood import Neighbourhood
-from peerscope.mesh.register import Register
-from peerscope.mesh.sessions import Sessions
-from peerscope.mesh.vicinity import Introductions
-from peerscope.mesh.watch import Watch
-from peerscope.mesh.whereabouts import Whereabouts
+from peerscope.mesh.receiver import Intake
+from peerscope.mesh.record_store import Register
+from peerscope.mesh.zoning.lookup_answers import Whereabouts
 from peerscope.records.identity import PeerId
 
 

@@ -7,8 +7,8 @@ from enum import IntEnum
 
 from msgspec import Struct
 
-from peerscope.mesh.inquiry import Answer
 from peerscope.mesh.messages import Aged, Message, Ping, Pong, encode
+from peerscope.mesh.zoning.lookup import Answer
 from peerscope.records.bodies import Body, Check, OtherLife, OverlayLink
 from peerscope.records.certificates import Certificate, Revocation
 from peerscope.records.identity import PeerId, PeerRef

@@ -20,14 +20,14 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from peerscope.errors import RemoteError
-from peerscope.mesh.admission import Admission
-from peerscope.mesh.borders import Borders
-from peerscope.mesh.company import Company
-from peerscope.mesh.conduct import Conducts
 from peerscope.mesh.config import PeerConfig
-from peerscope.mesh.coordinates import Coordinates
-from peerscope.mesh.crowding import Crowds
+from peerscope.mesh.coordinates.sampling import Visits
+from peerscope.mesh.coordinates.vivaldi import Coordinates
+from peerscope.mesh.crawling.answers import Introductions
+from peerscope.mesh.detection.observers import has_left, is_reporting
+from peerscope.mesh.detection.prober import Watch
 from peerscope.mesh.dispatch import Dispatch
+from peerscope.mesh.dissemination.scopes import Layer, Layers
 from peerscope.mesh.events import (
     Breach,
     Connected,
@@ -49,28 +49,28 @@ from peerscope.mesh.events import (
     Received,
     WallClock,
 )
-from peerscope.mesh.forgetting import Forgetting
-from peerscope.mesh.inquiries import Inquiries
-from peerscope.mesh.inquiry import Answer
-from peerscope.mesh.intake import Intake
-from peerscope.mesh.layers import Layer, Layers
-from peerscope.mesh.limits import UNGREETED_BYTES_MAX
-from peerscope.mesh.lives import Lives, drawn
-from peerscope.mesh.lookout import Lookout
-from peerscope.mesh.membership import Membership
+from peerscope.mesh.handshake import Sessions
+from peerscope.mesh.limits.rate_limit import UNGREETED_BYTES_MAX
+from peerscope.mesh.limits.reputation import Conducts
+from peerscope.mesh.lookups import Inquiries
+from peerscope.mesh.membership.admission import Admission
+from peerscope.mesh.membership.eviction import Crowds
+from peerscope.mesh.membership.forgetting import Forgetting
+from peerscope.mesh.membership.isolation import Company
+from peerscope.mesh.membership.members import Membership
+from peerscope.mesh.membership.neighbours import Neighbourhood
+from peerscope.mesh.membership.shared_key import Lives, drawn
+from peerscope.mesh.membership.shared_key_search import Lookout
 from peerscope.mesh.messages import Bye, Challenge, Hello, Neighbors, decode
-from peerscope.mesh.neighbourhood import Neighbourhood
-from peerscope.mesh.observers import has_left, is_reporting
-from peerscope.mesh.register import Register
-from peerscope.mesh.reporter import Reporter
-from peerscope.mesh.room import STRANGERS_MAX, Room
-from peerscope.mesh.sessions import Sessions
-from peerscope.mesh.vicinity import Introductions
-from peerscope.mesh.visits import Visits
-from peerscope.mesh.voice import Voice
-from peerscope.mesh.warrants import Warrants
-from peerscope.mesh.watch import Watch
-from peerscope.mesh.whereabouts import Whereabouts
+from peerscope.mesh.publisher import Voice
+from peerscope.mesh.receiver import Intake
+from peerscope.mesh.record_store import Register
+from peerscope.mesh.report import Reporter
+from peerscope.mesh.revocation import Warrants
+from peerscope.mesh.zoning.lookup import Answer
+from peerscope.mesh.zoning.lookup_answers import Whereabouts
+from peerscope.mesh.zoning.own_zone import Borders
+from peerscope.mesh.zoning.remote_quota import STRANGERS_MAX, Room
 from peerscope.records.bodies import Body, Kind
 from peerscope.records.identity import PeerId, Signer, ref
 from peerscope.records.ledger import Ledger

@@ -15,7 +15,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from peerscope import __version__
 from peerscope.errors import DeliveryError
-from peerscope.mesh.checks import printable
+from peerscope.mesh.detection.checks import printable
 
 ANSWER_BYTES_MAX = 64 * 1024
 AGAIN = (408, 425, 429)

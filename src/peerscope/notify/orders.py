@@ -28,7 +28,7 @@ from peerscope.errors import ConfigError, RemoteError
 from peerscope.host.clock import monotonic
 from peerscope.host.damaged_files import put_damaged_aside
 from peerscope.host.state import ORDERS_FILE, State
-from peerscope.mesh.forgetting import STANDS_S
+from peerscope.mesh.membership.forgetting import STANDS_S
 from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Forget, Orders, Silence
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
 from peerscope.records.certificates import CERTIFICATE_BYTES_MAX

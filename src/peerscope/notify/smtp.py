@@ -13,7 +13,7 @@ from email.policy import SMTP
 from email.utils import formatdate
 
 from peerscope.errors import ConfigError, DeliveryError
-from peerscope.mesh.checks import printable
+from peerscope.mesh.detection.checks import printable
 from peerscope.notify.base import Letter
 from peerscope.notify.settings import SmtpConfig, secret_of
 from peerscope.notify.wording import subject, text

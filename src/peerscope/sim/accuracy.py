@@ -8,7 +8,7 @@ from statistics import median
 
 from msgspec import Struct
 
-from peerscope.mesh.coordinates import estimate_s
+from peerscope.mesh.coordinates.vivaldi import estimate_s
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Coordinate
 from peerscope.sim.node import Node

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from random import Random
 
-from peerscope.mesh.rings import Rings
+from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import PeerId
 from peerscope.sim.node import make_signer
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import inf
 
+from peerscope.mesh.detection.observers import accused, is_reporting
+from peerscope.mesh.detection.verdicts import Evidence, Verdict
 from peerscope.mesh.events import Effect, Stored
-from peerscope.mesh.evidence import Evidence, Verdict
-from peerscope.mesh.observers import accused, is_reporting
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Observations
 from peerscope.records.identity import PeerId, PeerRef, ref

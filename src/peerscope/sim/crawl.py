@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from peerscope.mesh.crawler import Crawler
+from peerscope.mesh.crawling.crawler import Crawler
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
 

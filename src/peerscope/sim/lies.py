@@ -13,9 +13,9 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from peerscope.mesh.detection.observers import watchers
 from peerscope.mesh.events import Effect, Send
 from peerscope.mesh.messages import Aged, Push, Records, decode, encode
-from peerscope.mesh.observers import watchers
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import OBSERVATIONS_MAX, LinkReading, Observation, Observations, Report
 from peerscope.records.identity import PeerId, ref

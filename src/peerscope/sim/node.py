@@ -7,7 +7,7 @@ from hashlib import blake2b
 from math import inf
 
 from peerscope.mesh.config import PeerConfig
-from peerscope.mesh.crawler import Crawler
+from peerscope.mesh.crawling.crawler import Crawler
 from peerscope.mesh.events import Effect
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Body

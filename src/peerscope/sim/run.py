@@ -13,11 +13,11 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.mesh.conduct import WEIGHTS
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Effect, Recall
+from peerscope.mesh.limits.reputation import WEIGHTS
 from peerscope.mesh.messages import Aged
-from peerscope.mesh.zones import zone_name
+from peerscope.mesh.zoning.names import zone_name
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 from peerscope.sim.accuracy import CoordinateError, coordinate_error, own_places

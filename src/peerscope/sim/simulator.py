@@ -17,9 +17,11 @@ from random import Random
 
 from msgspec.structs import replace
 
-from peerscope.mesh.checks import judge, quantised
 from peerscope.mesh.config import PeerConfig
-from peerscope.mesh.crawler import Crawler
+from peerscope.mesh.crawling.crawler import Crawler
+from peerscope.mesh.crawling.traversal import WalkConfig
+from peerscope.mesh.detection.checks import judge, quantised
+from peerscope.mesh.detection.verdicts import Assessment, Evidence
 from peerscope.mesh.events import (
     Connected,
     Dial,
@@ -38,9 +40,7 @@ from peerscope.mesh.events import (
     Send,
     WallClock,
 )
-from peerscope.mesh.evidence import Assessment, Evidence
 from peerscope.mesh.peer import Peer
-from peerscope.mesh.walk import WalkConfig
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, verify_ed25519
 from peerscope.records.ledger import Ledger

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from math import ceil, inf
 from random import Random
 
-from peerscope.mesh.rings import Rings
+from peerscope.mesh.membership.rings import Rings
 from peerscope.records.bodies import Body, Check, LinkReading, Observation, Observations, Profile, Report, Status
 from peerscope.records.identity import PeerId, Signer, ref
 from peerscope.records.ledger import Ledger

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from math import ceil
 from random import Random
 
-from peerscope.mesh.crawler import Crawler
-from peerscope.mesh.observers import watchers
+from peerscope.mesh.crawling.crawler import Crawler
+from peerscope.mesh.crawling.traversal import WalkConfig
+from peerscope.mesh.detection.observers import watchers
 from peerscope.mesh.peer import Peer
-from peerscope.mesh.walk import WalkConfig
 from peerscope.records.identity import PeerId
 from peerscope.sim.attackers import JOIN_OVER_S, surrounding
 from peerscope.sim.behaviour import Attack, Prefixes

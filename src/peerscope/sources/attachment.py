@@ -20,7 +20,7 @@ import msgspec
 
 from peerscope.errors import PeerscopeError, SourceError
 from peerscope.host.clock import monotonic
-from peerscope.mesh.checks import MESSAGE_MAX, printable
+from peerscope.mesh.detection.checks import MESSAGE_MAX, printable
 from peerscope.records.bodies import OVERLAY_MAX, Check, Status
 from peerscope.sources.base import Reading, Source
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from peerscope.errors import ConfigError
 from peerscope.host.clock import monotonic
-from peerscope.mesh.checks import MESSAGE_MAX
+from peerscope.mesh.detection.checks import MESSAGE_MAX
 from peerscope.records.bodies import Check, Status
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources.attachment import ANSWERS, Attachment

@@ -13,7 +13,7 @@ from statistics import fmean
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from peerscope.mesh.checks import quantised
+from peerscope.mesh.detection.checks import quantised
 from peerscope.records.bodies import RATIO_ONE
 from peerscope.records.counters import increases
 from peerscope.records.measures import COUNT_MAX, MEASURE_US_MAX, NodeMetrics, PerformanceMetrics

@@ -11,8 +11,8 @@ from math import inf
 
 from msgspec import Struct
 
-from peerscope.mesh.evidence import Verdict
-from peerscope.mesh.observers import prefix
+from peerscope.mesh.detection.observers import prefix
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId
 from peerscope.views.moment import Moment

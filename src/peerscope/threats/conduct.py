@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from peerscope.mesh import evidence, observers
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.detection import observers, verdicts
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.threats.findings import Finding, finding
@@ -91,7 +91,7 @@ class Accusations:
         if all(link.peer != ref(accuser) for link in report.links):
             return False
         votes: Counter[bool] = Counter()
-        assessment = evidence.Assessment(ledger, now)
+        assessment = verdicts.Assessment(ledger, now)
         for other in assessment.watchers(subject):
             if other == accuser:
                 continue

@@ -14,8 +14,8 @@ from collections import OrderedDict
 from enum import Enum
 
 from peerscope.host.addresses import is_loopback, split_address
-from peerscope.mesh.limits import Bucket
-from peerscope.mesh.observers import prefix
+from peerscope.mesh.detection.observers import prefix
+from peerscope.mesh.limits.rate_limit import Bucket
 
 HANDSHAKES_MAX = 64
 CROWD = 16

@@ -18,7 +18,7 @@ import iroh
 
 from peerscope.errors import TransportError
 from peerscope.mesh.events import Received
-from peerscope.mesh.limits import Bucket
+from peerscope.mesh.limits.rate_limit import Bucket
 from peerscope.mesh.messages import MESSAGE_BYTES_MAX
 from peerscope.records.identity import PeerId
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from peerscope.mesh import observers
+from peerscope.mesh.detection import observers
 from peerscope.records.identity import ref
 from peerscope.views.moment import Moment
 

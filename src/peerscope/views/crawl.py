@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from peerscope.mesh.crawler import Crawler, Sighting
-from peerscope.mesh.walk import Survey
+from peerscope.mesh.crawling.crawler import Crawler, Sighting
+from peerscope.mesh.crawling.traversal import Survey
 from peerscope.records.identity import SHORT_HEX
 from peerscope.views.dot import quoted, shown
 

@@ -9,8 +9,8 @@ from statistics import fmean, median
 
 from msgspec import Struct
 
-from peerscope.mesh.evidence import Verdict
-from peerscope.mesh.rings import Rings
+from peerscope.mesh.detection.verdicts import Verdict
+from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import PeerId
 from peerscope.views.links import Link, mesh_links
 from peerscope.views.moment import Moment

@@ -1,7 +1,7 @@
 """Round-trip times between peers and between regions: what was measured, and what coordinates say of the rest.
 
 Only ring neighbours measure each other. For every other pair there is an estimate from network coordinates
-(`mesh/coordinates.py`); the two are never mixed in one number.
+(`mesh/coordinates/vivaldi.py`); the two are never mixed in one number.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from statistics import median
 
 from msgspec import Struct
 
-from peerscope.mesh.coordinates import estimate_s
+from peerscope.mesh.coordinates.vivaldi import estimate_s
 from peerscope.records.bodies import RATIO_ONE, Coordinate
 from peerscope.records.identity import PeerId, short
 from peerscope.views.links import Link, mesh_links

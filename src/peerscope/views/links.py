@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from peerscope.mesh.coordinates import estimate_s
+from peerscope.mesh.coordinates.vivaldi import estimate_s
 from peerscope.records.bodies import RATIO_ONE, LinkReading, Profile, Report
 from peerscope.records.identity import PEER_REF_BYTES, PeerId
 from peerscope.views.moment import LIVING, Moment

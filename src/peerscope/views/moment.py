@@ -11,9 +11,9 @@ from statistics import median_low
 
 from msgspec.structs import replace
 
-from peerscope.mesh import observers
-from peerscope.mesh.evidence import Assessment, Evidence, Verdict
-from peerscope.mesh.unwatched import unwatched
+from peerscope.mesh.detection import observers
+from peerscope.mesh.detection.unwatched import unwatched
+from peerscope.mesh.detection.verdicts import Assessment, Evidence, Verdict
 from peerscope.records.bodies import Kind, LinkReading, Profile, Report
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Ledger

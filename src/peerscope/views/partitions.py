@@ -13,7 +13,7 @@ from statistics import median
 
 from msgspec import Struct
 
-from peerscope.mesh.evidence import Evidence, Verdict
+from peerscope.mesh.detection.verdicts import Evidence, Verdict
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.records.ledger import Ledger
 

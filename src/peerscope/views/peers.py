@@ -7,7 +7,7 @@ from statistics import median
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.mesh import observers
+from peerscope.mesh.detection import observers
 from peerscope.records.bodies import CHECKS, RATIO_ONE, Check, Report, Status
 from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.views.metrics import MetricsView, metrics_view

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from peerscope.mesh.evidence import Evidence
+from peerscope.mesh.detection.verdicts import Evidence
 from peerscope.records.identity import PeerId, ref
 from peerscope.views.moment import Moment
 from peerscope.views.peers import Hearsay

@@ -22,7 +22,7 @@ from statistics import median
 from msgspec import Struct
 
 from peerscope.errors import ConfigError
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId
 from peerscope.views.health import expected_links
 from peerscope.views.links import Link, mesh_links

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Profile, Report
 from peerscope.records.identity import SHORT_HEX, PeerId, short
 from peerscope.views.cuts import Cuts, cuts

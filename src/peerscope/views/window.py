@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from peerscope.mesh.observers import EXPIRY_INTERVALS
+from peerscope.mesh.detection.observers import EXPIRY_INTERVALS
 from peerscope.records.bodies import Report
 from peerscope.records.counters import increases
 from peerscope.records.identity import PeerId

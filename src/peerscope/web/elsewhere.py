@@ -7,7 +7,7 @@ import re
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from peerscope.mesh.inquiry import Answer
+from peerscope.mesh.zoning.lookup import Answer
 from peerscope.records.identity import PeerId
 from peerscope.web.answers import find_peer, monitor_of
 from peerscope.zones.elsewhere import Elsewhere

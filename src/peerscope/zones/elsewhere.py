@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.mesh.evidence import Verdict
-from peerscope.mesh.inquiry import Answer
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.messages import Opinion
+from peerscope.mesh.zoning.lookup import Answer
 from peerscope.records.bodies import RATIO_ONE, LinkReading
 from peerscope.records.identity import PeerId
 from peerscope.views.moment import Moment

@@ -13,7 +13,7 @@ from statistics import median_low
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.mesh.claims import Claim, claims
+from peerscope.mesh.zoning.zone_summaries import Claim, claims
 from peerscope.records.hyperloglog import estimate, merged
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger

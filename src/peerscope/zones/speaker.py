@@ -9,7 +9,7 @@ from math import inf
 from peerscope.alerts.aggregators import aggregators, rank
 from peerscope.alerts.model import Alert
 from peerscope.mesh.peer import Peer
-from peerscope.mesh.zones import WHOLE
+from peerscope.mesh.zoning.names import WHOLE
 from peerscope.records.bodies import Kind
 from peerscope.records.summary import Summary
 from peerscope.views.links import Link

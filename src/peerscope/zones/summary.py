@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from peerscope.alerts.model import Alert
 from peerscope.alerts.orders import order_key
-from peerscope.mesh.evidence import Verdict
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.alerts import Severity
 from peerscope.records.bodies import RATIO_ONE
 from peerscope.records.hyperloglog import registers

@@ -1,0 +1,1 @@
+"""Network coordinates: round-trip times of pairs that never measured each other."""

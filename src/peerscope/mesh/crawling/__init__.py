@@ -1,0 +1,1 @@
+"""Mapping a network from outside, without joining it."""

@@ -1,0 +1,187 @@
+"""One who maps a peerscope network without joining it: a `Walk` whose questions are messages.
+
+It has the border of a `Peer`: events and the time in, effects out, so that the real network and the simulator drive the
+same code. It dials with a key of its own, asks `Neighbors`, takes one `Vicinity`, and hangs up. Every profile is
+checked for its owner's signature before anything in it is believed; that two peers are linked stays the word of the one
+who says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import assert_never
+
+from msgspec import Struct
+
+from peerscope.errors import RemoteError
+from peerscope.mesh.crawling.answers import TOO_OFTEN
+from peerscope.mesh.crawling.traversal import Walk, WalkConfig
+from peerscope.mesh.events import (
+    Breach,
+    Connected,
+    Credentials,
+    Dial,
+    DialFailed,
+    Disconnected,
+    Effect,
+    Event,
+    Hangup,
+    Inquire,
+    Join,
+    Leave,
+    Measured,
+    Outbox,
+    Publish,
+    Recall,
+    Received,
+    WallClock,
+)
+from peerscope.mesh.membership.admission import Admission, NetworkConfig
+from peerscope.mesh.messages import Bye, Challenge, Neighbors, Vicinity, decode
+from peerscope.records.bodies import Profile
+from peerscope.records.certificates import Certificate
+from peerscope.records.identity import PeerId
+from peerscope.records.record import Inspector, Record, inspect
+
+
+class Sighting(Struct, frozen=True):
+    """What is known of a peer that was found."""
+
+    addresses: tuple[str, ...] = ()
+    region: str | None = None
+    agent: str | None = None
+    """Version of its software."""
+    version: int = 0
+    """Of the profile that says so; a newer one replaces it."""
+
+
+class Crawler:
+    """Walks over a network from some peers on. Call `tick` at `deadline` or earlier, until `is_done`."""
+
+    def __init__(
+        self,
+        me: PeerId,
+        network: NetworkConfig,
+        starts: Mapping[PeerId, tuple[str, ...]],
+        config: WalkConfig,
+        now: float,
+        *,
+        inspector: Inspector = inspect,
+        certificate: Certificate | None = None,
+    ) -> None:
+        """`me`: a key made for this one walk, or one that may be a member. `starts`: peers of tickets, with their
+        addresses. `certificate`: shown where the network wants it."""
+        self.walk = Walk(starts, config, now)
+        self.sightings = {peer: Sighting(addresses) for peer, addresses in starts.items()}
+        self.forged = 0
+        """Profiles that were not signed by those they speak of."""
+        self.left_out = 0
+        """Neighbours that peers have but could not introduce."""
+        self._admission = Admission(network, me, Random(0))
+        self._admission.certificate = certificate
+        self._inspect = inspector
+        self._connected: set[PeerId] = set()
+        self._out = Outbox()
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take one event in."""
+        match event:
+            case Connected(peer, dialled):
+                self._connected.add(peer)
+                if dialled and not self._admission.asks_secret:
+                    self._ask(peer)
+            case DialFailed(peer, reason):
+                self.walk.failed(peer, f"no connection: {reason}", now)
+            case Disconnected(peer, _):
+                self._connected.discard(peer)
+                self.walk.failed(peer, "hung up without an answer", now)
+            case Received(peer, data):
+                if self.walk.is_asking(peer):
+                    self._received(peer, data, now)
+            case (
+                Join()
+                | Recall()
+                | Publish()
+                | Measured()
+                | WallClock()
+                | Credentials()
+                | Breach()
+                | Inquire()
+                | Leave()
+            ):
+                pass  # a crawler is nobody's peer
+            case _:
+                assert_never(event)
+        return self.tick(now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Ask whoever is next, and hang up on whoever we are done with."""
+        for peer in self.walk.next(now):
+            self._out.add(Dial(peer, self.sightings[peer].addresses))
+        done = sorted(peer for peer in self._connected if not self.walk.is_asking(peer))
+        for peer in done:
+            self._connected.remove(peer)
+            self._out.add(Hangup(peer, "thanks"))
+        return self._out.take()
+
+    def deadline(self) -> float:
+        """When `tick` wants to be called next."""
+        return self.walk.deadline()
+
+    def is_done(self, now: float) -> bool:
+        """The walk is over."""
+        return self.walk.is_done(now)
+
+    def _ask(self, peer: PeerId, nonce: bytes = b"") -> None:
+        if self.walk.is_asking(peer):
+            name, proof = self._admission.config.name, self._admission.prove(peer, nonce)
+            self._out.send(peer, Neighbors(*self._admission.wire, name, proof, self._admission.certificate))
+
+    def _received(self, peer: PeerId, data: bytes, now: float) -> None:
+        try:
+            message = decode(data)
+            if isinstance(message, Challenge) and self._admission.asks_secret:
+                self._ask(peer, message.nonce)
+            elif isinstance(message, Vicinity):
+                names = self._introduced(peer, message)
+                self.walk.answered(peer, names, now)
+                self._forget_unknown(names)
+            elif isinstance(message, Bye) and message.reason == TOO_OFTEN:
+                self.walk.busy(peer, now)
+            elif isinstance(message, Bye):
+                self.walk.failed(peer, f"refused: {message.reason}", now)
+        except RemoteError as error:
+            self.walk.failed(peer, f"bad answer: {error.reason}", now)
+
+    def _introduced(self, peer: PeerId, vicinity: Vicinity) -> list[PeerId]:
+        """Ids of the neighbours whose profiles are true. Raises `RemoteError` if the peer's own is not."""
+        if vicinity.profile.peer_id != peer:
+            raise RemoteError("not-its-own", "the profile is somebody else's")
+        self._see(vicinity.profile)
+        self.left_out += vicinity.more
+        names: list[PeerId] = []
+        for record in vicinity.neighbours:
+            try:
+                self._see(record)
+            except RemoteError:
+                self.forged += 1
+            else:
+                names.append(record.peer_id)
+        return names
+
+    def _see(self, record: Record) -> None:
+        """Keep what a profile says, if it is newer. Raises `RemoteError` if it is not its owner's."""
+        known = self.sightings.get(record.peer_id)
+        if known is not None and record.version <= known.version:
+            return  # it says nothing that would be believed, so nothing has to be checked
+        record, body = self._inspect(record)
+        if not isinstance(body, Profile):
+            raise RemoteError("malformed-record", "no profile")
+        self.sightings[record.peer_id] = Sighting(body.reached_at, body.region, body.version, record.version)
+
+    def _forget_unknown(self, names: list[PeerId]) -> None:
+        """Names beyond the walk's limits will not be dialled."""
+        for name in names:
+            if name not in self.walk:
+                self.sightings.pop(name, None)

@@ -1,0 +1,1 @@
+"""From a silent link to a verdict: probes, accusations, refutations, evidence."""

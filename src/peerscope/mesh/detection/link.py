@@ -1,0 +1,291 @@
+"""One link as this end sees it: round-trip time, loss, silence, and when to ping next."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from math import inf
+
+from peerscope.mesh.coordinates.vivaldi import is_news
+from peerscope.mesh.detection.detector import DetectorConfig, probes_needed, silence_limit_s
+from peerscope.mesh.messages import WIRE_VERSION_MIN
+from peerscope.records.bodies import Coordinate
+from peerscope.records.certificates import Certificate
+from peerscope.records.identity import PeerId
+from peerscope.records.record import VERSION_MAX
+
+OUTSTANDING_MAX = 64
+FLAPS_MAX = 3
+NONCES_MAX = 4
+TELL_AGAIN = 16
+"""A place that stays the same goes with every so-manieth ping or pong."""
+
+
+class RoundTrip:
+    """Smoothed RTT and its mean deviation, in seconds (RFC 6298, section 2)."""
+
+    __slots__ = ("deviation_s", "last_s", "smoothed_s", "timeout_s")
+
+    def __init__(self) -> None:
+        self.smoothed_s: float | None = None
+        self.deviation_s = 0.0
+        self.last_s: float | None = None
+        self.timeout_s = 0.3
+        """How long an answer may take before it counts as missing."""
+
+    def sample(self, rtt_s: float) -> None:
+        """Take one measurement in."""
+        self.last_s = rtt_s
+        if self.smoothed_s is None:
+            self.smoothed_s, self.deviation_s = rtt_s, rtt_s / 2
+        else:
+            self.deviation_s += (abs(self.smoothed_s - rtt_s) - self.deviation_s) / 4
+            self.smoothed_s += (rtt_s - self.smoothed_s) / 8
+        self.timeout_s = min(max(0.1, self.smoothed_s + 4 * self.deviation_s), 3.0)
+
+
+class Loss:
+    """Share of pings that got no answer, over about the last fifty; starts from half a loss in ten."""
+
+    __slots__ = ("_answered", "_missed")
+
+    def __init__(self) -> None:
+        self._answered = 0.0
+        self._missed = 0.0
+
+    def sample(self, missed: bool) -> None:
+        """Take one ping's fate in."""
+        self._answered = self._answered * 0.98 + (not missed)
+        self._missed = self._missed * 0.98 + missed
+
+    @property
+    def ratio(self) -> float | None:
+        """0..1, as measured; None before the first answer."""
+        total = self._answered + self._missed
+        return self._missed / total if total else None
+
+    @property
+    def cautious(self) -> float:
+        """0..1, never quite 0: what to assume when counting unanswered probes."""
+        return (self._missed + 0.5) / (self._answered + self._missed + 10)
+
+
+class Link:
+    """The state of one link. The peer with the smaller id pings; in a silence both do."""
+
+    __slots__ = (
+        "_clock_at",
+        "_clock_ms",
+        "_config",
+        "_outstanding",
+        "_seq",
+        "_told",
+        "_untold",
+        "awaits_challenge",
+        "certificate",
+        "connected",
+        "forgotten_at",
+        "greeted",
+        "last_heard",
+        "last_sent",
+        "loss",
+        "loss_told",
+        "lost",
+        "_lost_at",
+        "nonces",
+        "skew_ms",
+        "wake_at",
+        "opened_at",
+        "peer",
+        "pings",
+        "rtt",
+        "via_relay",
+        "visit",
+        "zone",
+        "wire",
+    )
+
+    def __init__(self, peer: PeerId, config: DetectorConfig, *, pings: bool, now: float) -> None:
+        self.peer = peer
+        self.pings = pings
+        self._config = config
+        self._seq = 0
+        self._outstanding: OrderedDict[int, float] = OrderedDict()
+        self.rtt = RoundTrip()
+        self.loss = Loss()
+        self.loss_told: float | None = None
+        """What the pinging end measured, where that is not us."""
+        self.connected = True
+        """The transport has a connection; without one, pings count as unanswered."""
+        self.greeted = False
+        """The peer has said hello: it is a member and the link is up."""
+        self.visit = False
+        """A guest's connection, or ours as a guest: pings, and nothing else."""
+        self.nonces: deque[bytes] = deque(maxlen=NONCES_MAX)
+        """Numbers that we gave the peer, over which it may prove the network's secret, each once."""
+        self.awaits_challenge = False
+        """We dialled, and greet when the peer has told us its number."""
+        self.certificate: Certificate | None = None
+        """What the peer's last hello showed."""
+        self.zone = ""
+        """Where the peer last said it belongs."""
+        self.via_relay: bool | None = None
+        """Packets go through a relay; None where nobody knows."""
+        self.wire = WIRE_VERSION_MIN
+        """How the two ends speak: what is sent to the peer must not be newer."""
+        self._told: Coordinate | None = None
+        self._untold = 0
+        """Messages since we told it."""
+        self.opened_at = now
+        self.last_heard = now
+        self.last_sent = -inf
+        self._clock_ms = 0
+        self._clock_at = now
+        self.lost = False
+        self.forgotten_at: float | None = None
+        """When we forgot the peer, whom we miss."""
+        self.wake_at = inf
+        """When `Watch.due` has to look at this link again."""
+        self.skew_ms: float | None = None
+        """How far the neighbour's wall clock is ahead of ours, smoothed."""
+        self._lost_at: deque[float] = deque(maxlen=FLAPS_MAX)
+
+    @property
+    def is_up(self) -> bool:
+        """Greeted to stay, and not silent."""
+        return self.greeted and not self.lost and not self.visit
+
+    @property
+    def loss_ratio(self) -> float | None:
+        """As measured by the end that pings; None before it told us."""
+        return self.loss.ratio if self.pings else self.loss_told
+
+    def heard(self, now: float) -> None:
+        """Anything from the neighbour ends a silence."""
+        self.last_heard = now
+
+    def told_clock(self, clock_ms: int, now: float) -> None:
+        """The neighbour's version clock, as its ping, pong or hello carries it."""
+        self._clock_ms, self._clock_at = clock_ms, now
+
+    def news_of_us(self, place: Coordinate | None) -> Coordinate | None:
+        """Our place if the neighbour needs to hear it: it moved, or was not told for long (datagrams are lost)."""
+        self._untold += 1
+        if place is None:
+            return None
+        known = self._told if self._untold < TELL_AGAIN else None
+        if known is not None and not is_news(place, known, self.rtt.smoothed_s or 0.0):
+            return None
+        self._told, self._untold = place, 0
+        return place
+
+    def heard_ms(self) -> int:
+        """The neighbour's own clock when it was last heard, reckoned on from when it last told us."""
+        since_ms = max(0, round((self.last_heard - self._clock_at) * 1000))
+        return min(self._clock_ms + since_ms, VERSION_MAX)  # a neighbour may say any time it likes
+
+    def quiet_s(self, now: float) -> float:
+        """Seconds since anything was heard."""
+        return now - self.last_heard
+
+    def is_overdue(self, now: float) -> bool:
+        """Something should have been heard by now."""
+        return now >= self._overdue_at()
+
+    def next_ping_at(self, patience: float = 1.0) -> float:
+        """When to send the next ping: at the pinger's pace, faster in a silence, slowly once the link is lost.
+
+        `patience`: so many times slower in a silence, 1 or more.
+        """
+        if self.lost:
+            return self.last_sent + self._config.ping_interval_s
+        regular = self.last_sent + self._config.ping_interval_s if self.pings else inf
+        return min(regular, max(self._overdue_at(), self.last_sent + self._config.probe_interval_s * patience))
+
+    def sent_ping(self, now: float) -> int:
+        """Note a ping that goes out now; its sequence number."""
+        self._seq = (self._seq + 1) % 2**32
+        self._outstanding[self._seq] = now
+        if len(self._outstanding) > OUTSTANDING_MAX:
+            self._outstanding.popitem(last=False)
+        self.last_sent = now
+        return self._seq
+
+    def answered(self, seq: int, now: float) -> float | None:
+        """A pong came: the round-trip time in seconds, or None if it answers nothing we asked."""
+        sent_at = self._outstanding.pop(seq, None)
+        if sent_at is None:
+            return None
+        timeout_s = self.rtt.timeout_s
+        for other, at in list(self._outstanding.items()):
+            if now - at > timeout_s:
+                del self._outstanding[other]
+                if not self.lost:
+                    self.loss.sample(missed=True)
+        self.loss.sample(missed=False)
+        self.rtt.sample(now - sent_at)
+        return now - sent_at
+
+    def is_silent(self, now: float, doubt: float) -> bool:
+        """Has it been silent for longer than its limit, and do too many probes lack an answer?"""
+        if self.quiet_s(now) < self._limit_s(doubt, now):
+            return False
+        return self._unanswered(now) >= self._needed()
+
+    def silent_at(self, now: float, doubt: float) -> float:
+        """When to ask `is_silent` again."""
+        at = self.last_heard + self._limit_s(doubt, now)
+        if at > now:
+            return at
+        timeout_s = self.rtt.timeout_s
+        ripe = (sent + timeout_s for sent in self._outstanding.values())
+        return min((at for at in ripe if at > now), default=inf)
+
+    def lose(self, now: float) -> None:
+        """The link is lost. Its unanswered pings say nothing about the loss of a living link."""
+        self.lost = True
+        self._lost_at.append(now)
+        self._outstanding.clear()
+
+    def regain(self, now: float) -> None:
+        """The neighbour was heard again."""
+        self.lost = False
+        self._outstanding.clear()
+
+    def flaps(self, now: float) -> int:
+        """How often it was lost lately; a link that comes and goes gets more patience each time."""
+        while self._lost_at and self._lost_at[0] < now - self._config.flap_hold_s:
+            self._lost_at.popleft()
+        return len(self._lost_at)
+
+    def told_wall(self, ahead_ms: float) -> None:
+        """How far ahead of ours the neighbour's wall clock seems by one exchange. A step counts at once."""
+        if self.skew_ms is None or abs(ahead_ms - self.skew_ms) > 1000:
+            self.skew_ms = ahead_ms
+        else:
+            self.skew_ms += (ahead_ms - self.skew_ms) / 8
+
+    def forgive(self, lag_s: float, now: float) -> None:
+        """We ourselves were away for `lag_s` until now: nobody could be heard."""
+        self.last_heard = min(now, self.last_heard + lag_s)
+        for seq, sent in self._outstanding.items():
+            self._outstanding[seq] = min(now, sent + lag_s)
+
+    def _overdue_at(self) -> float:
+        return self.last_heard + self._config.ping_interval_s + self.rtt.timeout_s
+
+    def _limit_s(self, doubt: float, now: float) -> float:
+        rtt_s = self.rtt.smoothed_s or 0.0
+        doubt *= 1 + self.flaps(now)
+        floor_s = self._config.silence_floor_s
+        return silence_limit_s(rtt_s, self.rtt.deviation_s, floor_s=floor_s, doubt=doubt)
+
+    def _needed(self) -> int:
+        told = self.loss_told or 0.0
+        return probes_needed(max(self.loss.cautious, told), self._config.chance)
+
+    def _unanswered(self, now: float) -> int:
+        ripe = now - self.rtt.timeout_s
+        count = sum(1 for sent in self._outstanding.values() if self.last_heard < sent <= ripe)
+        if not self.pings:  # the pings that we should have received are missing as well
+            count += int((ripe - self.last_heard) / self._config.ping_interval_s)
+        return count

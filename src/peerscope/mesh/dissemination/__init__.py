@@ -1,0 +1,1 @@
+"""How records spread: gossip, anti-entropy, and the scope of each kind."""

@@ -1,0 +1,337 @@
+"""How records spread: push what is urgent, announce and pull the rest.
+
+Push: the body goes at once to `fanout` random neighbours and its key soon after to the others; everyone to whom it is
+news does the same. The ledger is the seen-set: a record that is no news stops. Announce and pull: keys go out in
+batches, and whoever lacks a record asks one of those that announced it, so that a body crosses to each peer about
+once (lazy push as in Plumtree, Leitao et al. 2007, without its tree).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from math import ceil, inf, log
+from random import Random
+
+from msgspec import Struct
+
+from peerscope.errors import ConfigError
+from peerscope.mesh.detection.observers import watchers
+from peerscope.mesh.events import Outbox
+from peerscope.mesh.messages import (
+    KEYS_MAX,
+    PATH_MAX,
+    RECORDS_MAX,
+    Aged,
+    Announce,
+    Key,
+    Pull,
+    Push,
+    Records,
+    Topic,
+)
+from peerscope.records.bodies import Kind, Observations
+from peerscope.records.identity import PeerId, PeerRef, ref
+from peerscope.records.ledger import Entry, Ledger
+
+SOURCES_MAX = 8
+ANSWER_BYTES_MAX = 32 * 1024
+CROWD_S = 0.5
+"""Newcomers' keys go out at most this often."""
+URGENT_S = 0.05
+"""Keys of urgent news wait only so long: when a tenth of the network dies, hundreds of observers speak at once."""
+
+TRACES_S_MAX = 0.2  # measured with 50 peers: 117 bytes a second for each, and 590 latencies an hour
+"""Reports of all peers that are pushed in a second for the sake of their latency."""
+
+
+HAND_INTERVAL_S = 0.5
+"""Least time between two statements of one accuser that we hand to the accused. An accused peer answers as often."""
+
+
+class GossipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How records spread."""
+
+    fanout: int = 3
+    """Neighbours that get the body of urgent news. More is faster and costs a copy per peer each."""
+    announce_interval_s: float = (
+        2.0  # measured: at 0.3 s announcements were half of an idle agent's CPU time, at 1 s a sixth
+    )
+    """Keys wait so long for company. Longer saves messages; ordinary news travels that much slower per hop."""
+    introduce_s: float = 0.1
+    """Keys of peers that nobody may have heard of wait only so long."""
+    pull_timeout_s: float = 2.0
+    """After which an unanswered pull goes to another peer that announced the record."""
+    wanted_max: int = 8_192
+    """Records asked for at one time."""
+    budget_bytes_s: int = 10_000
+    """Bytes per second a peer should cost; report intervals stretch with the network to keep it."""
+
+    trace_interval_s: float = 60.0
+    """A report is pushed this often, so that the time messages take is known while there is no urgent news. Longer with
+    many peers: see `TRACES_S_MAX`."""
+
+    def __post_init__(self) -> None:
+        if not self.trace_interval_s > 0:
+            raise ConfigError(f"gossip.trace_interval_s is {self.trace_interval_s}; must be above 0")
+        if not 1 <= self.fanout <= 64:
+            raise ConfigError(f"gossip.fanout is {self.fanout}; must lie between 1 and 64")
+        if self.announce_interval_s <= 0 or self.pull_timeout_s <= 0:
+            raise ConfigError("gossip.announce_interval_s and gossip.pull_timeout_s must be above 0")
+        if self.budget_bytes_s < 100:
+            raise ConfigError(f"gossip.budget_bytes_s is {self.budget_bytes_s}; must be at least 100")
+
+
+def ttl(peers: int, fanout: int) -> int:
+    """Hops a push may travel: enough to cover the network, and two to spare."""
+    return max(5, ceil(log(max(peers, 2)) / log(max(fanout, 2))) + 2)
+
+
+def trace_interval_s(peers: int, config: GossipConfig) -> float:
+    """Seconds between reports of one peer that are pushed."""
+    return max(config.trace_interval_s, peers / TRACES_S_MAX)
+
+
+class Want:
+    """A record we lack: who has it, and whom we asked."""
+
+    __slots__ = ("asked_at", "sources", "version")
+
+    def __init__(self, version: int, source: PeerId, now: float) -> None:
+        self.version = version
+        self.sources: list[PeerId] = [source]
+        self.asked_at = now
+
+
+class Gossip:
+    """Push, announce and pull between one peer and its neighbours."""
+
+    def __init__(self, me: PeerId, ledger: Ledger, config: GossipConfig, rng: Random, out: Outbox) -> None:
+        self._me = ref(me)
+        self._ledger = ledger
+        self._config = config
+        self._rng = rng
+        self._out = out
+        self._pending: dict[PeerId, dict[tuple[PeerRef, int], int]] = {}
+        self._wanted: dict[tuple[PeerRef, int], Want] = {}
+        self._asked: Counter[PeerId] = Counter()
+        """How many of the wanted we asked whom for."""
+        self._handed: dict[tuple[PeerId, PeerId], float] = {}
+        """When we last handed an accuser's statement to a neighbour that it is about: (neighbour, accuser)."""
+        self._to_hand: dict[tuple[PeerId, PeerId], float] = {}
+        """When to hand the next one over, where it came too soon after the last."""
+        self._flush_at = inf
+        self._flushed_at = -inf
+        self._retry_at = inf
+
+    def deadline(self) -> float:
+        """When `tick` has something to do."""
+        return min(self._flush_at, self._retry_at, min(self._to_hand.values(), default=inf))
+
+    def tick(self, now: float) -> None:
+        """Send what has waited long enough; ask again for what did not come."""
+        if now >= self._flush_at:
+            self._flush_at, self._flushed_at = inf, now
+            for neighbour in list(self._pending):
+                self._flush(neighbour)
+        if now >= self._retry_at:
+            self._retry(now)
+        for neighbour, origin in [pair for pair, due_at in self._to_hand.items() if now >= due_at]:
+            self._hand(neighbour, origin, now)
+
+    def opened(self, neighbour: PeerId) -> None:
+        """A link is up."""
+        self._pending.setdefault(neighbour, {})
+
+    def closed(self, neighbour: PeerId) -> None:
+        """A link is gone, and with it what waited for it; a sync on its return repairs that."""
+        self._pending.pop(neighbour, None)
+        for kept in (self._handed, self._to_hand):
+            for pair in [pair for pair in kept if pair[0] == neighbour]:
+                del kept[pair]
+
+    def spread(self, entry: Entry, now: float, *, source: PeerId | None = None) -> None:
+        """Announce a record that is news to us, in the next batch."""
+        self._to_accused(entry, now, source)
+        key = (ref(entry.record.peer_id), entry.record.kind)
+        for neighbour, pending in self._pending.items():
+            if neighbour != source:
+                pending[key] = entry.record.version
+        wait_s = self._config.announce_interval_s
+        if key[1] == Kind.PROFILE:  # soon, but where many come one after another they travel together
+            wait_s = max(self._config.introduce_s, self._flushed_at + CROWD_S - now)
+        if self._pending and now + wait_s < self._flush_at:
+            # Jitter keeps the hops of different peers from falling in step.
+            self._flush_at = min(self._flush_at, now + wait_s * self._rng.uniform(0.7, 1.3))
+
+    def push(
+        self,
+        entry: Entry,
+        now: float,
+        *,
+        hops: int,
+        path: tuple[bytes, ...] = (),
+        source: PeerId | None = None,
+        hops_us: tuple[int | None, ...] = (),
+        sent_us: int | None = None,
+    ) -> None:
+        """Pass urgent news on: the body at once to a few, the key very soon to everybody else.
+
+        `path`: the peers it came through, whom it need not reach again; the last of them is `source`. `hops_us`: how
+        long each hop took, the one to us included; `sent_us`: our wall clock.
+        """
+        record = entry.record
+        self._to_accused(entry, now, source)
+        been = set(path)
+        others = [n for n in sorted(self._pending) if ref(n) not in been and n not in (record.peer_id, source)]
+        self._rng.shuffle(others)
+        fanout = self._config.fanout if hops > 0 else 0
+        if others[:fanout]:
+            through = (*path, self._me)[-PATH_MAX:]
+            news = Push(record, _age_ms(entry, now), hops, through, hops_us[-PATH_MAX + 1 :], sent_us)
+            for neighbour in others[:fanout]:
+                self._out.send(neighbour, news)
+        for neighbour in others[fanout:]:
+            self._pending[neighbour][ref(record.peer_id), record.kind] = record.version
+        if others[fanout:]:
+            self._flush_at = min(self._flush_at, now + URGENT_S)
+
+    def _to_accused(self, entry: Entry, now: float, source: PeerId | None) -> None:
+        """Hand accusations to those of our neighbours that they are about, so that these can answer at once.
+
+        Whatever the path says: its author could have put them there to keep them ignorant.
+        """
+        if not isinstance(entry.body, Observations):
+            return
+        accused, origin = {one.subject for one in entry.body.lost}, entry.record.peer_id
+        for neighbour in sorted(self._pending) if accused else ():
+            is_about = ref(neighbour) in accused and neighbour not in (origin, source)
+            if is_about and origin in watchers(self._ledger, neighbour):  # what others say does it no harm
+                self._hand(neighbour, origin, now)
+
+    def _hand(self, neighbour: PeerId, origin: PeerId, now: float) -> None:
+        """Hand an accuser's newest statement over, twice a second at most: liars must not make us loud."""
+        again_at = self._handed.get((neighbour, origin), -inf) + HAND_INTERVAL_S
+        if now < again_at:
+            self._to_hand[neighbour, origin] = again_at
+            return
+        self._to_hand.pop((neighbour, origin), None)
+        entry = self._ledger.get(origin, Kind.OBSERVATIONS)
+        if neighbour in self._pending and entry is not None:
+            self._handed[neighbour, origin] = now
+            self._out.send(neighbour, Push(entry.record, _age_ms(entry, now), 0, (self._me,)))
+
+    def announced(self, source: PeerId, keys: Iterable[Key], now: float) -> None:
+        """A neighbour holds these: ask it for what we lack and nobody was asked for yet."""
+        ask: list[Topic] = []
+        pending = self._pending.get(source, {})
+        for key in keys:
+            topic = (PeerRef(key.origin), key.kind)
+            if pending.get(topic, -1) <= key.version:
+                pending.pop(topic, None)  # it has that one or a newer: no need to announce it back
+            if not self._ledger.lacks(topic[0], key.kind, key.version):
+                continue
+            want = self._wanted.get(topic)
+            if want is None or want.version < key.version:
+                if want is None and not self._has_room(source):
+                    continue
+                self._want(topic, Want(key.version, source, now))
+                ask.append(Topic(*topic))
+            elif source not in want.sources and len(want.sources) < SOURCES_MAX:
+                want.sources.append(source)
+        self._ask(source, ask, now)
+
+    def arrived(self, entry: Entry) -> None:
+        """A record we may have asked for is here."""
+        topic = (ref(entry.record.peer_id), entry.record.kind)
+        want = self._wanted.get(topic)
+        if want is not None and want.version <= entry.record.version:
+            self._drop(topic)
+
+    def demand(self, neighbour: PeerId, topics: Iterable[Topic]) -> None:
+        """Ask for records whatever their version: two statements of one version are in the world."""
+        self._ask(neighbour, list(topics), inf)
+
+    def pulled(self, neighbour: PeerId, topics: Iterable[Topic], now: float) -> None:
+        """Answer a pull with what we have."""
+        found = []
+        for topic in dict.fromkeys(topics):  # said twice is answered once
+            peer = self._ledger.find(PeerRef(topic.origin))
+            entry = self._ledger.get(peer, topic.kind) if peer is not None else None
+            if entry is not None:
+                found.append(entry)
+        self.give(neighbour, found, now)
+
+    def give(self, neighbour: PeerId, entries: Sequence[Entry], now: float) -> None:
+        """Send records, in messages of bounded size."""
+        batch: list[Aged] = []
+        size = 0
+        for entry in entries:
+            batch.append(Aged(entry.record, _age_ms(entry, now)))
+            size += len(entry.record.body) + 128
+            if len(batch) == RECORDS_MAX or size > ANSWER_BYTES_MAX:
+                self._out.send(neighbour, Records(tuple(batch)))
+                batch, size = [], 0
+        if batch:
+            self._out.send(neighbour, Records(tuple(batch)))
+
+    @property
+    def wanted(self) -> int:
+        """Records asked for and not here yet."""
+        return len(self._wanted)
+
+    def _flush(self, neighbour: PeerId) -> None:
+        pending = self._pending[neighbour]
+        if not pending:
+            return
+        self._pending[neighbour] = {}
+        keys = [Key(origin, kind, version) for (origin, kind), version in pending.items()]
+        for at in range(0, len(keys), KEYS_MAX):
+            self._out.send(neighbour, Announce(tuple(keys[at : at + KEYS_MAX])))
+
+    def _ask(self, source: PeerId, topics: list[Topic], now: float) -> None:
+        for at in range(0, len(topics), KEYS_MAX):
+            self._out.send(source, Pull(tuple(topics[at : at + KEYS_MAX])))
+        if topics:
+            self._retry_at = min(self._retry_at, now + self._config.pull_timeout_s)
+
+    def _has_room(self, source: PeerId) -> bool:
+        """One neighbour's announcements may fill half of what we ask for, no more: it may have invented them."""
+        most = self._config.wanted_max
+        return len(self._wanted) < most and self._asked[source] < max(1, most // 2)
+
+    def _want(self, topic: tuple[PeerRef, int], want: Want) -> None:
+        self._drop(topic)
+        self._wanted[topic] = want
+        self._asked[want.sources[0]] += 1
+
+    def _drop(self, topic: tuple[PeerRef, int]) -> None:
+        want = self._wanted.pop(topic, None)
+        if want is None:
+            return
+        source = want.sources[0]
+        self._asked[source] -= 1
+        if not self._asked[source]:
+            del self._asked[source]
+
+    def _retry(self, now: float) -> None:
+        patience_s = self._config.pull_timeout_s
+        asks: dict[PeerId, list[Topic]] = {}
+        for topic, want in list(self._wanted.items()):
+            if want.asked_at + patience_s > now:  # the very sum that set the deadline, so that no turn is idle
+                continue
+            self._drop(topic)
+            sources = [source for source in want.sources[1:] if source in self._pending]
+            if not sources:
+                continue  # a later announcement or a sync brings it
+            want.sources, want.asked_at = sources, now
+            self._want(topic, want)
+            asks.setdefault(want.sources[0], []).append(Topic(*topic))
+        self._retry_at = min((want.asked_at for want in self._wanted.values()), default=inf)
+        self._retry_at += patience_s
+        for source, topics in asks.items():
+            self._ask(source, topics, now)
+
+
+def _age_ms(entry: Entry, now: float) -> int:
+    return max(0, round((now - entry.heard_at) * 1000))

@@ -1,0 +1,185 @@
+"""Asking other zones for a peer by name: visits to their aggregators, one question each.
+
+Who speaks for a zone, and where, is known from the summaries. An aggregator to which no link is up is visited for the
+one exchange (`visits.py`): we greet as guests, ask, and hang up. Every record that comes back is checked as one that
+came by gossip would be; none of it enters our ledgers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import inf
+from random import Random
+
+from peerscope.errors import RemoteError
+from peerscope.mesh.detection.prober import Watch
+from peerscope.mesh.events import Informed, Outbox
+from peerscope.mesh.handshake import Sessions
+from peerscope.mesh.membership.admission import Admission
+from peerscope.mesh.membership.shared_key_search import OWN_QUESTION
+from peerscope.mesh.messages import Find, Found, Told
+from peerscope.mesh.record_store import Register
+from peerscope.mesh.zoning.lookup import Answer, Inquiry, Sighting
+from peerscope.mesh.zoning.own_zone import Borders
+from peerscope.mesh.zoning.zone_summaries import claims
+from peerscope.records.bodies import Body, Profile, Report
+from peerscope.records.identity import PeerId
+from peerscope.records.ledger import Ledger, LedgerConfig
+from peerscope.records.record import Inspector, Record
+from peerscope.records.summary import Summary
+
+OPEN_MAX = 8
+"""Questions at one time; each visits at most sixteen peers at once."""
+
+
+class Inquiries:
+    """The open questions of one peer."""
+
+    def __init__(
+        self,
+        config: LedgerConfig,
+        inspect: Inspector,
+        abroad: Ledger,
+        borders: Borders,
+        admission: Admission,
+        register: Register,
+        watch: Watch,
+        sessions: Sessions,
+        rng: Random,
+        out: Outbox,
+        found_own: Callable[[Answer, float], None],
+    ) -> None:
+        """`config`: what is older than it remembers is not believed; `abroad`: the ledger of summaries. `found_own`:
+        called with the answer to `ask_own`, and the time."""
+        self._found_own = found_own
+        self._config = config
+        self._inspect = inspect
+        self._abroad = abroad
+        self._borders = borders
+        self._admission = admission
+        self._register = register
+        self._watch = watch
+        self._sessions = sessions
+        self._rng = rng
+        self._out = out
+        self._open: dict[int, Inquiry] = {}
+        self._unsent: set[tuple[int, PeerId]] = set()
+        """Questions whose receivers are not reached yet."""
+        self._visited: set[PeerId] = set()
+        """Peers that we dialled to ask them."""
+        self._next_at = inf
+
+    def ask(self, number: int, name: str, now: float) -> None:
+        """Begin to ask; an `Informed` follows, at once where nobody can be asked."""
+        if len(self._open) >= OPEN_MAX:
+            self._out.add(Informed(number, Answer(Ledger(), {}, (), {}, is_busy=True)))
+            return
+        zones: dict[str, list[PeerId]] = {}
+        for zone, speaking in claims(self._abroad, now).items():
+            if zone != self._borders.zone:
+                zones[zone] = [claim.peer for claim in speaking]
+                self._rng.shuffle(zones[zone])  # so that none of three answers everybody
+        self._open[number] = Inquiry(name, zones, now)
+        self.tick(now)
+
+    def ask_own(self, now: float) -> None:
+        """Ask for ourselves; left for another time where too many questions are open."""
+        if len(self._open) < OPEN_MAX and OWN_QUESTION not in self._open:
+            self.ask(OWN_QUESTION, self._register.me.hex(), now)
+
+    def reached(self, peer: PeerId, now: float) -> None:
+        """A peer has greeted: ask it what we wanted to."""
+        for number, _ in sorted(one for one in self._unsent if one[1] == peer):
+            self._send(number, peer)
+
+    def failed(self, peer: PeerId, now: float) -> None:
+        """A peer cannot be reached, or is gone."""
+        if peer in self._visited:
+            self._drop(peer)
+            self.tick(now)
+
+    def heard(self, peer: PeerId, found: Found, now: float) -> None:
+        """An answer. Raises `RemoteError`: "unasked", or what is wrong with its records."""
+        inquiry = self._open.get(found.nonce)
+        if inquiry is None or not inquiry.is_asking(peer):
+            raise RemoteError("unasked", "an answer without a question")
+        try:
+            inquiry.answered(peer, found.zone, [self._checked(told, inquiry.name, now) for told in found.told])
+        except RemoteError:
+            inquiry.failed(peer)
+            raise
+        finally:
+            self._part(peer, now)
+            self.tick(now)
+
+    def deadline(self) -> float:
+        """When `tick` has something to do."""
+        return self._next_at
+
+    def tick(self, now: float) -> None:
+        """Ask whoever is next, and answer what is done."""
+        for number, inquiry in list(self._open.items()):
+            for peer in inquiry.next(now):
+                self._unsent.add((number, peer))
+                self._reach(number, peer, now)
+            if inquiry.is_done(now):
+                del self._open[number]
+                self._unsent = {one for one in self._unsent if one[0] != number}
+                if number == OWN_QUESTION:
+                    self._found_own(inquiry.answer(), now)
+                else:
+                    self._out.add(Informed(number, inquiry.answer()))
+                for peer in sorted(self._visited):
+                    self._part(peer, now)
+        self._next_at = min((inquiry.deadline(now) for inquiry in self._open.values()), default=inf)
+
+    def _reach(self, number: int, peer: PeerId, now: float) -> None:
+        link = self._watch.links.get(peer)
+        if link is not None and link.greeted and link.connected and not link.lost:
+            self._send(number, peer)
+        elif peer not in self._visited:
+            self._visited.add(peer)
+            self._sessions.visit(peer, now, self._addresses(peer))
+
+    def _send(self, number: int, peer: PeerId) -> None:
+        self._unsent.discard((number, peer))
+        self._out.send(peer, Find(number, self._open[number].name))
+
+    def _part(self, peer: PeerId, now: float) -> None:
+        """Hang up on whom we visited, unless another question waits for it; it may have become a neighbour."""
+        if peer in self._visited and not any(one.is_asking(peer) for one in self._open.values()):
+            self._visited.discard(peer)
+            link = self._watch.links.get(peer)
+            if link is not None and link.visit:
+                self._sessions.hang_up(peer, "thanks", now)
+
+    def _drop(self, peer: PeerId) -> None:
+        self._visited.discard(peer)
+        self._unsent = {one for one in self._unsent if one[1] != peer}
+        for inquiry in self._open.values():
+            inquiry.failed(peer)
+
+    def _addresses(self, peer: PeerId) -> tuple[str, ...]:
+        bodies = (entry.body for entry in self._abroad.entries(peer))
+        return next((body.addresses for body in bodies if isinstance(body, Summary)), ())
+
+    def _checked(self, told: Told, name: str, now: float) -> Sighting:
+        """Raises `RemoteError` unless the records are the profile of one peer of that name, and its report."""
+        records: list[tuple[Record, Body, float]] = []
+        profile: Profile | None = None
+        for item, kind in zip(told.records, (Profile, Report), strict=False):
+            record, body = self._inspect(item.record)
+            if not isinstance(body, kind) or not record.peer_id.hex().startswith(name):
+                raise RemoteError("malformed-answer", "not what was asked for")
+            if item.age_ms > self._config.remember_s * 1000:
+                raise RemoteError("expired", "older than anything we remember")
+            self._admission.check_origin(record.peer_id, body, profile, self._register.wall_ms(now))
+            profile = body if isinstance(body, Profile) else profile
+            records.append((record, body, now - item.age_ms / 1000))
+        if len(_origins(records)) != 1:
+            raise RemoteError("malformed-answer", "not the records of one peer")
+        return Sighting(records[0][0].peer_id, tuple(records), told.opinion)
+
+
+def _origins(records: Iterable[tuple[Record, Body, float]]) -> set[PeerId]:
+    return {record.peer_id for record, _, _ in records}

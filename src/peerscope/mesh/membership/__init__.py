@@ -1,0 +1,1 @@
+"""Who belongs to the network, who is whose neighbour, and who may join."""

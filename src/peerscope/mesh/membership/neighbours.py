@@ -1,0 +1,217 @@
+"""Which peers to be linked with, and when to dial them.
+
+The wanted neighbours are those on the rings of the living. Peers that are down leave the rings after a while, so
+that the living close ranks; those between which a dead peer stood keep dialling it, with jittered back-off, for as
+long as it is remembered. A split network heals by that alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import inf
+from random import Random
+
+from msgspec import Struct
+
+from peerscope.errors import ConfigError
+from peerscope.mesh.membership.rings import Rings
+from peerscope.records.identity import PeerId
+
+
+class NeighbourhoodConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whom to link to, and how often to try."""
+
+    rings: int = 4  # eight neighbours: an expander that stays whole with 30 % of the peers gone
+    """Rings. One more costs two links per peer."""
+    ring_hold_s: float = 30.0  # a guess: longer than a restart, shorter than an operator's patience
+    """How long a peer that is down keeps its place on the rings."""
+    dial_grace_s: float = 1.0
+    """The peer with the greater id waits so long before dialling: the other one should."""
+    settle_s: float = 5.0
+    """A newly wanted neighbour counts as expected after this time, or once linked."""
+    backoff_first_s: float = 0.5
+    backoff_max_s: float = 15.0  # so that two healed halves meet well within half a minute
+    """Longest pause between two attempts to reach one peer."""
+    linger_s: float = 15.0
+    """A link that nobody wants is closed after this time."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.rings <= 16:
+            raise ConfigError(f"links.rings is {self.rings}; must lie between 1 and 16")
+        if not 0 < self.backoff_first_s <= self.backoff_max_s:
+            raise ConfigError("links.backoff_first_s must be above 0 and not above links.backoff_max_s")
+
+
+class Attempt:
+    """Dialling one peer: how often it failed, and when to try again."""
+
+    __slots__ = ("failures", "in_flight", "next_at", "since")
+
+    def __init__(self, now: float, wait_s: float) -> None:
+        self.since = now
+        self.failures = 0
+        self.in_flight = False
+        self.next_at = now + wait_s
+
+
+class Neighbourhood:
+    """The rings of the living, those who fell off them, and the dialling."""
+
+    def __init__(self, me: PeerId, config: NeighbourhoodConfig, rng: Random) -> None:
+        self._me = me
+        self._config = config
+        self._rng = rng
+        self.rings = Rings(rings=config.rings, members=(me,))
+        self.lost: set[PeerId] = set()
+        """Remembered, but not on the rings."""
+        self.bootstrap: dict[PeerId, tuple[str, ...]] = {}
+        """Peers to start from, while they are no members yet."""
+        self.bridges: dict[PeerId, tuple[str, ...]] = {}
+        """Peers of other zones to be linked with."""
+        self.shunned: set[PeerId] = set()
+        """Those we do not want to be linked with, whatever the rings say: nobody expects them."""
+        self.turned_away: dict[PeerId, str] = {}
+        """Peers to start from that refused us, and why."""
+        self._wanted: frozenset[PeerId] = frozenset()
+        self._stale_since: float | None = None
+        """The rings changed then; the neighbours are worked out again when somebody asks."""
+        self._attempts: dict[PeerId, Attempt] = {}
+        self._wanted_since: dict[PeerId, float] = {}
+        self._next_at = inf
+
+    def place(self, peer: PeerId, *, alive: bool, now: float) -> None:
+        """A member: on the rings, or off them but remembered."""
+        changed = False
+        if alive:
+            self.lost.discard(peer)
+            self.bootstrap.pop(peer, None)
+            changed = self.rings.add(peer)
+        elif peer != self._me:
+            self.lost.add(peer)
+            changed = self.rings.remove(peer)
+            self.missing(peer, now)
+        if changed:
+            self._ring_changed(now)
+
+    @property
+    def wanted(self) -> frozenset[PeerId]:
+        """Neighbours on the rings."""
+        if self._stale_since is not None:
+            now, self._stale_since = self._stale_since, None
+            self._rearrange(now)
+        return self._wanted
+
+    def review(self, linked: set[PeerId], now: float) -> None:
+        """Look again for neighbours nobody dials: as others fall off the rings, more of the lost become ours."""
+        for peer in sorted((self.lost | self.wanted) - linked):
+            self.missing(peer, now)
+
+    def forget(self, peer: PeerId, now: float) -> None:
+        """No member any more: it left, or nobody remembers it."""
+        self.lost.discard(peer)
+        self.shunned.discard(peer)
+        if self.rings.remove(peer):
+            self._ring_changed(now)
+        elif peer not in self.bootstrap:
+            self._attempts.pop(peer, None)
+
+    def join(self, peer: PeerId, addresses: tuple[str, ...], now: float) -> None:
+        """A peer to start from."""
+        if peer != self._me and peer not in self.rings:
+            self.bootstrap[peer] = addresses
+            self._try(peer, now, 0.0)
+
+    def linked(self, peer: PeerId) -> None:
+        """Connected: no more dialling."""
+        _ = self.wanted  # whom the rings want now is noted before it is crossed out
+        self.shunned.discard(peer)
+        self.turned_away.pop(peer, None)
+        self._attempts.pop(peer, None)
+
+    def move(self, zone: str, members: Iterable[PeerId], now: float) -> None:
+        """We belong to another zone: its rings, and nobody lost from the one before."""
+        self.rings = Rings(zone, {self._me, *members}, self._config.rings)
+        self.lost.clear()
+        self._ring_changed(now)
+
+    def bridge(self, wanted: Mapping[PeerId, tuple[str, ...]], now: float) -> None:
+        """Keep links with these peers of other zones, and with no others."""
+        self.bridges = dict(wanted)
+        for peer in sorted(wanted):
+            self._try(peer, now, 0.0 if self._me < peer else self._config.dial_grace_s)
+
+    def missing(self, peer: PeerId, now: float, *, wait_s: float = 0.0) -> None:
+        """A neighbour's link is gone: dial it, if it is ours to dial."""
+        if self._is_ours(peer):
+            self._try(peer, now, wait_s)
+
+    def failed(self, peer: PeerId, now: float) -> None:
+        """A dial came to nothing: wait longer each time, with jitter so that peers do not dial in step."""
+        is_ours = self._is_ours(peer)
+        attempt = self._attempts.get(peer)
+        if attempt is None:
+            return
+        attempt.in_flight = False
+        if not is_ours:
+            del self._attempts[peer]
+            return
+        attempt.failures += 1
+        wait_s = self._config.backoff_first_s * 2.0 ** min(attempt.failures, 16)
+        attempt.next_at = now + min(wait_s, self._config.backoff_max_s) * self._rng.uniform(0.5, 1.0)
+        self._next_at = min(self._next_at, attempt.next_at)
+
+    def deadline(self) -> float:
+        """When `due` has somebody to dial."""
+        return self._next_at
+
+    def due(self, now: float) -> list[PeerId]:
+        """Peers to dial now."""
+        if now < self._next_at:
+            return []
+        _ = self.wanted
+        ready: list[PeerId] = []
+        for peer in sorted(self._attempts):
+            attempt = self._attempts[peer]
+            if not attempt.in_flight and attempt.next_at <= now:
+                attempt.in_flight = True
+                ready.append(peer)
+        waiting = (a.next_at for a in self._attempts.values() if not a.in_flight)
+        self._next_at = min(waiting, default=inf)
+        return ready
+
+    def expected(self, up: set[PeerId], now: float) -> set[PeerId]:
+        """Wanted neighbours that had the time to be linked, or are."""
+        settled = now - self._config.settle_s
+        waited = {peer for peer in self.wanted if self._wanted_since.get(peer, now) <= settled}
+        return waited - self.shunned | (self.wanted & up)
+
+    def unreached(self, now: float) -> set[PeerId]:
+        """Peers to start from that had the time to answer and did not."""
+        settled = now - self._config.settle_s
+        return {p for p in self.bootstrap if p in self._attempts and self._attempts[p].since <= settled}
+
+    def _ring_changed(self, now: float) -> None:
+        if self._stale_since is None:
+            self._stale_since = now
+        self._next_at = min(self._next_at, now)
+
+    def _rearrange(self, now: float) -> None:
+        before, self._wanted = self._wanted, self.rings.neighbours(self._me)
+        for peer in before - self._wanted:
+            self._wanted_since.pop(peer, None)
+        for peer in sorted(self._wanted - before):
+            self._wanted_since[peer] = now
+            self._try(peer, now, 0.0 if self._me < peer else self._config.dial_grace_s)
+        for peer in [p for p in self._attempts if not self._is_ours(p)]:
+            if not self._attempts[peer].in_flight:
+                del self._attempts[peer]
+
+    def _is_ours(self, peer: PeerId) -> bool:
+        if peer in self.wanted or peer in self.bootstrap or peer in self.bridges:
+            return True
+        return peer in self.lost and self._me in self.rings.neighbours(peer)
+
+    def _try(self, peer: PeerId, now: float, wait_s: float) -> None:
+        if peer not in self._attempts:
+            attempt = self._attempts[peer] = Attempt(now, wait_s)
+            self._next_at = min(self._next_at, attempt.next_at)

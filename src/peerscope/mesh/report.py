@@ -1,0 +1,219 @@
+"""When this peer reports on itself, and what the report says."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from math import inf
+from random import Random
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from peerscope.errors import ConfigError
+from peerscope.mesh.detection.checks import MESSAGE_MAX, HealthConfig, judge_p2p, printable
+from peerscope.mesh.detection.link import Link
+from peerscope.records.bodies import (
+    BODY_BYTES_MAX,
+    RATIO_ONE,
+    Check,
+    Coordinate,
+    LinkReading,
+    OverlayLink,
+    Report,
+    Status,
+    encode_body,
+)
+from peerscope.records.identity import ref
+from peerscope.records.measures import Metrics
+
+RECORD_BYTES = 600
+"""What one report costs each peer: about 350 bytes of record, the rest keys announced and pulled."""
+BRISK_S = 60.0
+LINKS_SETTLE_S = 1.0
+JITTER = 0.1
+"""Intervals vary by this share."""
+LOST_WINDOW_S = 60.0
+SKEW_S_MAX = 2**40
+
+
+class ReportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a peer reports."""
+
+    interval_s: float = 5.0
+    """Between reports in a small network; stretched with the number of peers to keep `gossip.budget_bytes_s`."""
+    reports_s_max: float = 5.0  # measured: at 17 a second they cost an agent 1.5 % of a core
+    """Reports of all peers that reach each peer in a second, as long as that keeps the interval under a minute."""
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.reports_s_max <= 1000:
+            raise ConfigError(f"report.reports_s_max is {self.reports_s_max}; must lie between 0.1 and 1000")
+        if not 0.1 <= self.interval_s <= 3600:
+            raise ConfigError(f"report.interval_s is {self.interval_s}; must lie between 0.1 and 3600")
+
+
+def interval_s(peers: int, *, shortest_s: float, budget_bytes_s: float, reports_s_max: float = inf) -> float:
+    """Seconds between reports such that the reports of all peers cost each peer at most the budget."""
+    return max(shortest_s, peers * RECORD_BYTES / budget_bytes_s, min(peers / reports_s_max, BRISK_S))
+
+
+class Reporter:
+    """Decides when to report: in turn, soon after links changed, at once when the status did."""
+
+    def __init__(
+        self, config: ReportConfig, health: HealthConfig, budget_bytes_s: int, rng: Random, now: float
+    ) -> None:
+        self._rng = rng
+        self._config = config
+        self._health = health
+        self._budget_bytes_s = budget_bytes_s
+        self._checks: tuple[Check, ...] | None = None
+        self._node: Check | None = None
+        self._metrics: Metrics | None = None
+        self._overlay: tuple[OverlayLink, ...] = ()
+        self._status: Status | None = None
+        self._next_at = now
+        self._reported_at = -inf
+        self._wait_s = 0.0
+        self._urgent = False
+        self._regained: deque[float] = deque(maxlen=256)
+
+    @property
+    def is_ready(self) -> bool:
+        """The host has been measured at least once."""
+        return self._checks is not None
+
+    @property
+    def latest(self) -> tuple[tuple[Check, ...], Metrics | None]:
+        """What the host checks last found, before it is reported."""
+        return self._checks or (), self._metrics
+
+    def deadline(self) -> float:
+        """When the next report is due; never before the first measurement."""
+        return self._next_at if self._checks is not None else float("inf")
+
+    def measured(
+        self,
+        checks: tuple[Check, ...],
+        now: float,
+        metrics: Metrics | None = None,
+        node: Check | None = None,
+        overlay: tuple[OverlayLink, ...] = (),
+    ) -> None:
+        """What the host checks found: cpu, memory, storage, network; and what is known of the node beside us."""
+        if self._checks is None:
+            self._next_at = now  # there was nothing to be late with before
+        changed = self._checks is None or _statuses(checks, node) != _statuses(self._checks, self._node)
+        self._checks, self._node, self._metrics, self._overlay = checks, node, metrics, overlay
+        if changed:
+            self.due(now)
+
+    def links_changed(self, now: float) -> None:
+        """A link came or went: say so soon, together with others that change now.
+
+        While a network starts, links change all the time: then half an interval lies between two reports.
+        """
+        self._next_at = min(self._next_at, max(now + LINKS_SETTLE_S, self._reported_at + self._wait_s / 2))
+
+    def link_regained(self, now: float) -> None:
+        """A link that was lost is back: it flapped."""
+        self._regained.append(now)
+
+    def due(self, now: float, *, urgent: bool = False) -> None:
+        """Report now."""
+        self._next_at = min(self._next_at, now)
+        self._urgent |= urgent
+
+    def report(
+        self,
+        links: Sequence[tuple[Link, bool]],
+        *,
+        reachable: int,
+        expected: int,
+        unreached: int,
+        peers: int,
+        now: float,
+        lost: int = 0,
+        refusal: str | None = None,
+        coordinate: Coordinate | None = None,
+    ) -> tuple[Report, bool]:
+        """The report, and whether it is urgent. `links`: those that are up, and whether each is a ring
+        neighbour's; `unreached`: peers to start from that did not answer, where there is no link at all; `lost`:
+        peers that we were linked with, in the same case; `refusal`: what one of them said."""
+        assert self._checks is not None
+        cpu, memory, storage, network = self._checks
+        if expected == 0 and lost:
+            p2p = Check(Status.UNHEALTHY, 0, _lost_everybody(lost, refusal))
+        elif expected == 0 and unreached:
+            p2p = Check(Status.UNHEALTHY, 0, f"none of {unreached} bootstrap peers reachable")
+        else:
+            p2p = judge_p2p(reachable, expected, self._health, alone="no other peer known")
+        wait_s = interval_s(
+            peers,
+            shortest_s=self._config.interval_s,
+            budget_bytes_s=self._budget_bytes_s,
+            reports_s_max=self._config.reports_s_max,
+        )
+        readings = tuple(_reading(link, watches, now) for link, watches in links)
+        checks = _all((cpu, memory, storage, self._flapping(network, now), p2p), self._node)
+        report = fitting(
+            Report(round(wait_s * 1000), checks, readings, expected, coordinate, self._overlay, self._metrics)
+        )
+        urgent = self._urgent or (self._status is not None and report.status != self._status)
+        self._status = report.status
+        self._urgent = False
+        # Who started together reports together: where the interval is new or longer, the next comes early by chance.
+        is_longer = wait_s >= 1.5 * self._wait_s
+        share = self._rng.random() if is_longer else 1 + JITTER * (self._rng.random() - 0.5)
+        self._reported_at, self._wait_s = now, wait_s
+        self._next_at = now + wait_s * share
+        return report, urgent
+
+    def _flapping(self, network: Check, now: float) -> Check:
+        while self._regained and self._regained[0] < now - LOST_WINDOW_S:
+            self._regained.popleft()
+        flaps = len(self._regained)
+        if flaps < self._health.links_lost or network.status != Status.HEALTHY:
+            return network
+        return Check(
+            Status.DEGRADED, network.ratio, f"{flaps} links lost and regained in the last minute"[:MESSAGE_MAX]
+        )
+
+
+def _lost_everybody(lost: int, refusal: str | None) -> str:
+    told = f"lost all {lost} peers it was linked with" if lost > 1 else "lost the only peer it was linked with"
+    return printable(f"{told}; refused: {refusal}" if refusal else told)[:MESSAGE_MAX]
+
+
+def _statuses(checks: tuple[Check, ...], node: Check | None) -> tuple[int, ...]:
+    return tuple(check.status for check in _all(checks, node))
+
+
+def _all(checks: tuple[Check, ...], node: Check | None) -> tuple[Check, ...]:
+    return checks if node is None else (*checks, node)
+
+
+def fitting(report: Report) -> Report:
+    """The report with as much as a record has room for: others would refuse a larger one. The node's neighbours go
+    first, then the wording of checks, then links."""
+    while report.overlay and len(encode_body(report)) > BODY_BYTES_MAX:
+        report = replace(report, overlay=report.overlay[: len(report.overlay) // 2])
+    if len(encode_body(report)) > BODY_BYTES_MAX:
+        report = replace(report, checks=tuple(replace(check, message=None) for check in report.checks))
+    while report.links and len(encode_body(report)) > BODY_BYTES_MAX:
+        report = replace(report, links=report.links[: len(report.links) // 2])
+    return report
+
+
+def _reading(link: Link, watches: bool, now: float) -> LinkReading:
+    rtt_s, loss = link.rtt.smoothed_s, link.loss_ratio
+    skew_s = 0 if link.skew_ms is None else round(link.skew_ms / 1000)
+    return LinkReading(
+        ref(link.peer),
+        None if rtt_s is None else round(rtt_s * 1e6),
+        None if loss is None else round(loss * RATIO_ONE),
+        watches,
+        link.flaps(now),
+        max(-SKEW_S_MAX, min(SKEW_S_MAX, skew_s)),
+        link.via_relay,
+    )

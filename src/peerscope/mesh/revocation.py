@@ -1,0 +1,146 @@
+"""Membership over time: revocations are passed on for as long as they matter, and who has lost the right to be here is
+forgotten.
+
+Every member keeps all revocations it has seen. They spread in a record of whoever read them from a file. Should that
+record be gone one day, another member says them again: the first in the order of ids, and after each further minute in
+vain the next one. So a few carry them for all, and no single one has to live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import inf
+
+from peerscope.errors import RemoteError
+from peerscope.mesh.detection.observers import has_left
+from peerscope.mesh.events import Credentials
+from peerscope.mesh.handshake import Sessions
+from peerscope.mesh.membership.admission import Admission
+from peerscope.mesh.publisher import Voice
+from peerscope.mesh.record_store import Register
+from peerscope.mesh.zoning.zone_summaries import claims
+from peerscope.records.bodies import Certified, Kind
+from peerscope.records.certificates import Certificate, Revoked
+from peerscope.records.identity import PeerId
+from peerscope.records.ledger import Ledger
+
+REVIEW_S = 10.0
+TURN_S = 60.0
+"""How long the next one waits for the one before it."""
+
+
+class Warrants:
+    """Our certificate, what operators revoked, and what follows from time passing."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        ledger: Ledger,
+        abroad: Ledger,
+        register: Register,
+        sessions: Sessions,
+        voice: Voice,
+    ) -> None:
+        """`ledger`: of our zone; `abroad`: of what crosses the borders of zones."""
+        self._admission = admission
+        self._ledger = ledger
+        self._abroad = abroad
+        self._register = register
+        self._sessions = sessions
+        self._voice = voice
+        self._review_at = -inf
+        self._untold_since: float | None = None
+
+    def read(self, credentials: Credentials, now: float) -> None:
+        """The operator's files were read: tell what is new in them."""
+        if self._admission.learn(credentials.revocations, self._register.wall_ms(now)):
+            self._tell(now)
+        if credentials.certificate in (None, self._admission.certificate):
+            return
+        self._admission.certificate = credentials.certificate
+        said = self._ledger.profile(self._register.me)
+        if said is not None:
+            self._voice.publish(said, now, urgent=True)
+        for entry in self._abroad.entries(self._register.me):
+            if entry.record.kind != Kind.SUMMARY:  # the next one comes soon
+                self._voice.repeat(entry, now, urgent=False)
+        self._sessions.renew(now)
+
+    def review(self, now: float) -> dict[PeerId, str]:
+        """Members that are none any more, and why: expired, or revoked. What such peers told all zones is dropped.
+
+        Call every second.
+        """
+        if not self._admission.asks_membership or now < self._review_at:
+            return {}
+        wall_ms = self._register.wall_ms(now)
+        self._admission.forget_lapsed(wall_ms)
+        self._drop_void(wall_ms)
+        self._take_turn(now)
+        shown = {peer: said.certificate if (said := self._ledger.profile(peer)) else None for peer in self._ledger}
+        found = {peer: self._void(peer, shown[peer], wall_ms) for peer in sorted(shown)}
+        self._review_at = now + self._wait_s(shown.values(), wall_ms)
+        self._note_lapsed(shown, found, wall_ms)
+        return {peer: reason for peer, reason in found.items() if reason is not None}
+
+    def _wait_s(self, shown: Iterable[Certificate | None], wall_ms: int) -> float:
+        """Until the next review: at the next end, so that all members drop a peer at one moment."""
+        ends = [one.not_after_ms for one in shown if one is not None and one.not_after_ms >= wall_ms]
+        return min(REVIEW_S, (min(ends) - wall_ms + 1) / 1000) if ends else REVIEW_S
+
+    def _note_lapsed(
+        self, shown: Mapping[PeerId, Certificate | None], found: Mapping[PeerId, str | None], wall_ms: int
+    ) -> None:
+        lapsed = self._admission.lapsed
+        lapsed.review((peer for peer, reason in found.items() if reason is None), wall_ms)
+        for peer, reason in found.items():
+            certificate = shown[peer]
+            if reason == "certificate-expired" and certificate is not None and not has_left(self._ledger, peer):
+                lapsed.note(certificate, wall_ms)
+        for one in lapsed.certificates:
+            if self._admission.is_revoked(one):
+                lapsed.forget(PeerId(one.subject))
+
+    def _drop_void(self, wall_ms: int) -> None:
+        entries = [entry for origin in self._abroad for entry in self._abroad.entries(origin)]
+        for entry in entries:
+            peer, said = entry.record.peer_id, self._ledger.profile(entry.record.peer_id)
+            shown = entry.body.certificate if isinstance(entry.body, Certified) else None
+            if self._void(peer, shown or (said.certificate if said else None), wall_ms) is not None:
+                self._abroad.drop(peer, entry.record.kind)
+                self._register.forget_strangers((peer,))
+
+    def _void(self, peer: PeerId, certificate: Certificate | None, wall_ms: int) -> str | None:
+        if peer == self._register.me:
+            return None
+        try:
+            self._admission.check(peer, certificate, wall_ms, is_known=True)
+        except RemoteError as error:
+            return error.reason
+        return None
+
+    def _take_turn(self, now: float) -> None:
+        known = set(self._admission.revocations.values())
+        told = {one for origin in self._abroad for one in self._said_by(origin)}
+        if known <= told:
+            self._untold_since = None
+            return
+        if self._untold_since is None:
+            self._untold_since = now
+        before_us = sum(peer < self._register.me for peer in self._ledger) + self._zones_before_ours(now)
+        if now - self._untold_since >= before_us * TURN_S:
+            self._tell(now)
+
+    def _zones_before_ours(self, now: float) -> int:
+        """So that not each zone's first member speaks at once."""
+        said = self._ledger.profile(self._register.me)
+        return 0 if said is None else sum(zone < said.zone for zone in claims(self._abroad, now))
+
+    def _said_by(self, origin: PeerId) -> tuple[object, ...]:
+        entry = self._abroad.get(origin, Kind.REVOKED)
+        return entry.body.items if entry is not None and isinstance(entry.body, Revoked) else ()
+
+    def _tell(self, now: float) -> None:
+        self._untold_since = None
+        known = sorted(self._admission.revocations.values(), key=lambda one: one.target)
+        self._voice.publish(Revoked(tuple(known)), now, urgent=True)

@@ -1,0 +1,104 @@
+"""How much of other zones is kept, and who makes room.
+
+What crosses borders comes from peers of whom nothing else is known here. So of each kind a number of strangers is kept
+and no more; members of our own zone, who are bounded by the zone's own ledger, and those whom the settings trust never
+make room for anybody else. Which strangers are kept follows from what they say and who they are, not from who came
+first: so all peers keep the same ones, and do not offer each other for ever what the other has no room for. Who says
+nothing any more keeps nobody out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from hashlib import blake2b
+from heapq import nlargest
+
+from peerscope.mesh.zoning.zone_summaries import EXPIRY_INTERVALS
+from peerscope.records.alerts import Orders
+from peerscope.records.blocks import Blocks
+from peerscope.records.bodies import WORLD, Body, Kind, kind_of
+from peerscope.records.certificates import Revoked
+from peerscope.records.identity import PeerId
+from peerscope.records.ledger import Ledger
+from peerscope.records.summary import Summary
+
+STRANGERS_MAX: dict[int, int] = {
+    Kind.SUMMARY: 2_048,  # three aggregators each of six hundred zones
+    Kind.ORDERS: 512,  # guesses: more people than look after one network; 16 kB each at most
+    Kind.REVOKED: 128,  # each repeats what all members know
+    Kind.BLOCKS: 512,
+}
+"""Origins of other zones whose records of a kind are kept."""
+assert STRANGERS_MAX.keys() == WORLD
+
+
+class Room:
+    """The room that the ledger of other zones has."""
+
+    def __init__(self, ledger: Ledger, abroad: Ledger, me: PeerId, trusted: Container[PeerId] = ()) -> None:
+        """`ledger`: of our zone; `abroad`: of what crosses borders; `trusted`: who is no stranger anywhere."""
+        self._ledger = ledger
+        self._abroad = abroad
+        self._me = me
+        self._trusted = trusted
+
+    def make(self, origin: PeerId, body: Body, heard_at: float, now: float) -> list[PeerId]:
+        """Drop what has to make room for a record; whose records they were, or would be: the newcomer's may be the one
+        that has no place."""
+        kind = kind_of(body)
+        most = STRANGERS_MAX[kind]
+        if self._abroad.counts[kind] < most or self._abroad.get(origin, kind) is not None:
+            return []
+        strangers = [
+            (_is_spent(entry.body, entry.heard_at, now), _lot(peer, kind), peer)
+            for peer in self._abroad
+            if (entry := self._abroad.get(peer, kind)) is not None and self._is_stranger(peer)
+        ]
+        if self._is_stranger(origin):
+            strangers.append((_is_spent(body, heard_at, now), _lot(origin, kind), origin))
+        gone = [peer for _, _, peer in nlargest(max(0, len(strangers) - most), strangers)]
+        for peer in gone:
+            if peer != origin:
+                self._abroad.drop(peer, kind)
+        return gone
+
+    def expire(self, now: float) -> list[PeerId]:
+        """Drop what is older than peers remember, each record by itself; whose records they were."""
+        oldest = now - self._abroad.config.remember_s
+        old = [
+            (peer, entry.record.kind)
+            for peer in self._abroad
+            for entry in self._abroad.entries(peer)
+            if peer != self._me and entry.heard_at < oldest
+        ]
+        for peer, kind in old:
+            self._abroad.drop(peer, kind)
+        return [peer for peer, _ in old]
+
+    def _is_stranger(self, peer: PeerId) -> bool:
+        return peer != self._me and peer not in self._ledger and peer not in self._trusted
+
+
+def says_something(body: Body) -> bool:
+    """There is anything in it that others might miss."""
+    match body:
+        case Orders():
+            return bool(body.silences or body.acknowledgements or body.forgotten)
+        case Revoked():
+            return bool(body.items)
+        case Blocks():
+            return bool(body.blocks)
+        case _:
+            return True
+
+
+def _is_spent(body: Body, heard_at: float, now: float) -> bool:
+    """It says nothing, or nothing that still counts."""
+    if isinstance(body, Summary):
+        return now > heard_at + EXPIRY_INTERVALS * body.interval_ms / 1000
+    return not says_something(body)
+
+
+def _lot(peer: PeerId, kind: int) -> bytes:
+    """A place among strangers that is the same for everybody, and another one for each kind."""
+    return blake2b(peer, digest_size=8, salt=bytes((kind,)), person=b"peerscope room").digest()
