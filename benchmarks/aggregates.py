@@ -25,7 +25,7 @@ from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, Perfo
 from peerscope.records.record import Record
 from peerscope.views.aggregates import network_metrics
 from peerscope.views.links import mesh_links
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 from peerscope.views.trends import DAY, Day, Minute, look
 from peerscope.views.window import Window
 

@@ -23,7 +23,7 @@ from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger, LedgerConfig
 from peerscope.records.record import Record
 from peerscope.views.dot import to_dot
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 from peerscope.views.svg import to_svg
 from peerscope.views.topology import Survey, topology
 

@@ -7,7 +7,7 @@ from peerscope.records.bodies import Body, Check, LinkReading, Observation, Obse
 from peerscope.records.identity import Identity, PeerId, ref, verify_ed25519
 from peerscope.records.ledger import Ledger
 from peerscope.records.record import sign
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 WALL_S = 1_700_000_000.0
 """Unix seconds at time 0."""

@@ -23,7 +23,7 @@ from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Orders, Silenc
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 from strategies import ORIGINS, unsigned
 
 ONE, OTHER = ORIGINS[0], ORIGINS[3]

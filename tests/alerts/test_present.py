@@ -10,8 +10,8 @@ from peerscope.alerts.groups import anchor_name
 from peerscope.alerts.model import Alert, Reading
 from peerscope.alerts.present import as_it_is
 from peerscope.alerts.rules import Rule, default_rules
-from peerscope.views.moment import Moment
 from peerscope.views.regions import RegionConfig, RegionHealth, region_health
+from peerscope.views.snapshot import Moment
 
 RULES = {rule.name: rule for rule in default_rules()}
 STALE = "11 of 12 observers no longer hear somebody"

@@ -41,11 +41,11 @@ from peerscope.views.aggregates import network_metrics
 from peerscope.views.dot import to_dot
 from peerscope.views.health import network_health
 from peerscope.views.latency import latency_matrix
-from peerscope.views.moment import Moment
 from peerscope.views.peers import peer_views
 from peerscope.views.places import ClusterConfig
 from peerscope.views.proof import evidence_view
 from peerscope.views.regions import RegionConfig, region_health
+from peerscope.views.snapshot import Moment
 from peerscope.views.svg import to_svg
 from peerscope.views.topology import topology
 from peerscope.views.trends import Trends, look, trend

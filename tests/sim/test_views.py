@@ -6,8 +6,8 @@ from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId, ref
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.views.health import network_health
-from peerscope.views.moment import Moment
 from peerscope.views.peers import clock_skew_s
+from peerscope.views.snapshot import Moment
 
 pytestmark = pytest.mark.sim
 SETTLED_S = 25.0

@@ -14,7 +14,7 @@ from peerscope.sim.behaviour import Prefixes
 from peerscope.sim.node import make_signer
 from peerscope.threats.findings import Finding
 from peerscope.threats.threats import ThreatConfig, Threats
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 from signatures import signatures
 
 WALL_S = 1_700_000_000.0

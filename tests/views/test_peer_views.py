@@ -5,9 +5,9 @@ import pytest
 from ledgers import GOOD, INTERVAL_MS, WALL_S, Book, lose, meshed
 from peerscope.records.bodies import CHECKS, Check, LinkReading, Profile, Report, Status
 from peerscope.records.identity import ref, short
-from peerscope.views.moment import Moment
 from peerscope.views.peers import peer_view, peer_views, status
 from peerscope.views.proof import evidence_view
+from peerscope.views.snapshot import Moment
 
 EXPIRES_S = 3 * INTERVAL_MS / 1000
 

@@ -12,9 +12,9 @@ from ledgers import Book
 from peerscope.mesh.coordinates.vivaldi import estimate_s
 from peerscope.records.bodies import Coordinate, Profile, Report
 from peerscope.records.identity import short
-from peerscope.views.moment import Moment
 from peerscope.views.peers import peer_view
 from peerscope.views.places import NOWHERE, ClusterConfig, Place, places
+from peerscope.views.snapshot import Moment
 
 RADIUS_S = ClusterConfig().radius_s
 

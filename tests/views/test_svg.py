@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ledgers import Book, lose, meshed
 from maps import HOSTILE, barbell, hostile, join, tell
 from peerscope.views.layout import Frame, in_a_circle, lay_out, walk
-from peerscope.views.plain import clipped, fit
+from peerscope.views.sanitize import clipped, fit
 from peerscope.views.svg import HEIGHT, WIDTH, to_svg
 from peerscope.views.topology import Topology, topology
 

@@ -10,7 +10,7 @@ from peerscope.host.failures import Looks
 from peerscope.mesh.events import Effect, Forgotten, Stored
 from peerscope.views.aggregates import NetworkMetrics, network_metrics
 from peerscope.views.links import Link
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 from peerscope.views.trends import MINUTE_S, Day, Minute, look
 from peerscope.views.window import Window
 

@@ -21,7 +21,7 @@ from peerscope.host.duty_cycle import Pace
 from peerscope.host.failures import Looks
 from peerscope.transport.driver import Driver
 from peerscope.views.links import Link
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 LOOK_S = 1.0
 ROUTES_S = 10.0

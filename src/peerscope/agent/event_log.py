@@ -21,11 +21,11 @@ from peerscope.mesh.events import Effect, Forgotten, KeyShared, LinkChanged, Sto
 from peerscope.records.bodies import Observations, OtherLife, Profile, Report
 from peerscope.views.changes import VerdictChanges
 from peerscope.views.links import Link
-from peerscope.views.moment import Moment
 from peerscope.views.peers import status
 from peerscope.views.region_changes import RegionChanges
 from peerscope.views.regions import RegionHealth
 from peerscope.views.replay import LinkPast
+from peerscope.views.snapshot import Moment
 from peerscope.views.timeline import Timeline
 
 AGAIN_S = 0.25

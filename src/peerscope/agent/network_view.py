@@ -43,10 +43,10 @@ from peerscope.views.aggregates import NetworkMetrics
 from peerscope.views.health import NetworkHealth, network_health
 from peerscope.views.latency import LatencyMatrix, latency_matrix
 from peerscope.views.links import Link
-from peerscope.views.moment import Moment
 from peerscope.views.peers import PeerView, peer_view, peer_views
 from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.replay import Replay, replay
+from peerscope.views.snapshot import Moment
 from peerscope.views.timeline import Change
 from peerscope.views.topology import Survey, Topology
 from peerscope.zones.overview import Contradictions, Zone, zones

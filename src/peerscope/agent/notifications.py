@@ -24,7 +24,7 @@ from peerscope.notify.registry import make_channels
 from peerscope.records.alerts import Orders
 from peerscope.records.identity import PeerId, short
 from peerscope.transport.driver import Driver
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 
 class Notifying:

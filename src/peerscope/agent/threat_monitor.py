@@ -27,7 +27,7 @@ from peerscope.threats.anomalies import AnomalyRates, rates
 from peerscope.threats.blocks import HeldLists, shared_by, to_share
 from peerscope.threats.findings import TYPE, Finding, gravest, readings, told_by_alert
 from peerscope.threats.threats import ThreatConfig, Threats
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 log = logging.getLogger(__name__)
 

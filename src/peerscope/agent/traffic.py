@@ -16,8 +16,8 @@ from peerscope.host.clock import monotonic
 from peerscope.mesh.events import Delivered, Effect
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.views.ages import aged
-from peerscope.views.moment import Moment
 from peerscope.views.routes import Routes, RouteView, Via, by_peer, by_region, gone_peers, gone_regions
+from peerscope.views.snapshot import Moment
 from peerscope.views.throughput import Throughput, ThroughputView
 from peerscope.views.traces import Fate, HopEvent, Layer, Stop, Trace, Traces, local_time
 

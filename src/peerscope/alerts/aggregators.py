@@ -16,8 +16,8 @@ from msgspec import Struct
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Status
 from peerscope.records.identity import PeerId
-from peerscope.views.moment import Moment
 from peerscope.views.regions import is_living
+from peerscope.views.snapshot import Moment
 
 ACTING = 3
 ELIGIBLE = 6

@@ -29,8 +29,8 @@ from peerscope.mesh.dissemination.gossip import GossipConfig, ttl
 from peerscope.records.alerts import Severity
 from peerscope.records.bodies import RATIO_ONE
 from peerscope.records.identity import PEER_ID_BYTES, PEER_REF_BYTES, PeerId, PeerRef
-from peerscope.views.moment import Moment
 from peerscope.views.regions import is_living
+from peerscope.views.snapshot import Moment
 
 OWN_MAX = 64
 """Alerts that one peer may have about itself."""

@@ -10,7 +10,7 @@ from peerscope.alerts.incidents import Incident, IncidentConfig, Incidents
 from peerscope.alerts.model import Alert
 from peerscope.alerts.surroundings import Surroundings, surroundings
 from peerscope.views.links import Link
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 RENEW_S = 30.0
 """Regions, versions and links change without an alert: incidents are looked at again after so long in any case."""

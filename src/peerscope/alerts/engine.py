@@ -28,8 +28,8 @@ from peerscope.mesh.events import Publish
 from peerscope.records.alerts import Alerts, Severity
 from peerscope.records.bodies import encode_body
 from peerscope.records.identity import PeerId
-from peerscope.views.moment import Moment
 from peerscope.views.regions import RegionHealth
+from peerscope.views.snapshot import Moment
 
 LINGER_S = 30.0
 """A peer that is no aggregator any more goes on for so long: others may not know yet."""

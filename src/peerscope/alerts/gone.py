@@ -8,7 +8,7 @@ from peerscope.alerts.groups import Groups
 from peerscope.alerts.rules import Rule
 from peerscope.records.identity import PEER_REF_BYTES, PeerRef
 from peerscope.records.ledger import Ledger
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 ENDED = "ended"
 """Key in the metadata of an alert: why it ended, where the condition did not simply cease to hold."""

@@ -13,7 +13,7 @@ from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.alerts import Alerts, Severity
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 NOTIFIER, ESCALATION = "notifier", "escalation"
 """Roles in a profile: it has channels; some of them take what nobody looked after."""

@@ -25,7 +25,7 @@ from peerscope.mesh.membership.forgetting import latest_orders
 from peerscope.records.alerts import MATCHERS_MAX, Orders
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import SHORT_HEX, PeerId, short
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 FIELDS = ("id", "type", "rule", "peer", "region", "severity")
 FOR_S_MAX = 30 * 86_400.0

@@ -19,8 +19,8 @@ from peerscope.alerts.rules import Rule
 from peerscope.alerts.signals import accusers, accusers_of_all, counted, lost_together, missed
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PEER_REF_BYTES, PeerId, PeerRef, short
-from peerscope.views.moment import Moment
 from peerscope.views.regions import RegionHealth, RegionStatus
+from peerscope.views.snapshot import Moment
 
 Regions = Callable[[], Sequence[RegionHealth]]
 

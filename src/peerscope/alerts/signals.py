@@ -20,10 +20,10 @@ from peerscope.records.alerts import CONFIRMED_BY_MAX
 from peerscope.records.bodies import CHECKS, RATIO_ONE, Status
 from peerscope.records.identity import PeerId, PeerRef, short
 from peerscope.views.links import vertex_of
-from peerscope.views.moment import Moment
 from peerscope.views.partitions import Partition
 from peerscope.views.peers import SKEW_S
 from peerscope.views.regions import RegionHealth, RegionStatus, is_living, region_members
+from peerscope.views.snapshot import Moment
 
 FINDING = "finding"
 """Signal of rules whose readings come from detections, not from here."""

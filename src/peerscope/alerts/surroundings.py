@@ -11,7 +11,7 @@ from peerscope.alerts.model import Alert
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.views.links import Link
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 AGENT = "agent"
 """The layer of the agents' own versions; those of monitored nodes go by the name of the node."""

@@ -18,7 +18,7 @@ from peerscope.export.config import ExportConfig, host_and_port
 from peerscope.host.addresses import is_loopback, split_address
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import ref, short
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 META = "__meta_peerscope_"
 INTERNET = (socket.AF_INET, socket.AF_INET6)

@@ -11,8 +11,8 @@ from hashlib import blake2b
 
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId
-from peerscope.views.moment import Moment
 from peerscope.views.peers import clock_skew_s, status
+from peerscope.views.snapshot import Moment
 
 ROLE = "exporter"
 WELL = ("healthy", "degraded")

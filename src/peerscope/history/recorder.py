@@ -44,8 +44,8 @@ from peerscope.records.bodies import Kind, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry
 from peerscope.views.health import NetworkHealth
-from peerscope.views.moment import Moment
 from peerscope.views.peers import status
+from peerscope.views.snapshot import Moment
 
 FLUSH_S = 10
 """What a killed agent loses at most."""

@@ -31,7 +31,7 @@ from peerscope.notify.line import ChannelView
 from peerscope.notify.settings import NotifyConfig
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 FILE = NOTICES_FILE
 LOOK_S = 1.0

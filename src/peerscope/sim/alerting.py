@@ -17,8 +17,8 @@ from peerscope.sim.node import Node
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.sim.truth import Truth
 from peerscope.views.links import mesh_links
-from peerscope.views.moment import Moment
 from peerscope.views.regions import RegionConfig, RegionHealth, region_health
+from peerscope.views.snapshot import Moment
 
 LOOK_S = 1.0
 PHASES = 97

@@ -25,7 +25,7 @@ from peerscope.sim.simulator import EPOCH_S
 from peerscope.sim.threats import Expected, Score, Seen
 from peerscope.threats.signatures import Signatures
 from peerscope.threats.threats import ThreatConfig, Threats
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 MINUTE_S = 60.0
 GOOD = Check(Status.HEALTHY, 1000)

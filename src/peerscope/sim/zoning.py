@@ -18,8 +18,8 @@ from peerscope.records.summary import Summary
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.sim.truth import Truth
 from peerscope.views.links import Link, mesh_links
-from peerscope.views.moment import Moment
 from peerscope.views.peers import status
+from peerscope.views.snapshot import Moment
 from peerscope.zones.overview import Contradictions, zones
 from peerscope.zones.speaker import Speaker
 

@@ -15,7 +15,7 @@ from peerscope.mesh.detection.observers import prefix
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 ARRIVAL_S = 60.0
 """How long a peer that starts needs at most to hear of everybody."""

@@ -25,7 +25,7 @@ from peerscope.threats.baseline import SIGMA
 from peerscope.threats.chance import wilson_lower
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.signatures import Signature
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 MINUTE_S = 60.0
 RECENT = 120

@@ -17,7 +17,7 @@ from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.signatures import Signature
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 ID_DIGITS_MIN = 16
 OWN = "the settings"

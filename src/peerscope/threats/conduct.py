@@ -16,7 +16,7 @@ from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.signatures import Signature
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 REPORTED_AFTER_S = 2.0
 """A report so much later than the claim was not on its way already."""

@@ -22,7 +22,7 @@ from peerscope.threats.acquaintance import Member
 from peerscope.threats.chance import belief, discoveries, hypergeometric_tail
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.signatures import Signature
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 PREFIXES_MAX = 3
 """Few."""

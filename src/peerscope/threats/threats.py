@@ -27,7 +27,7 @@ from peerscope.threats.findings import Finding, gravest, placed
 from peerscope.threats.keys import Keys
 from peerscope.threats.signatures import Signatures
 from peerscope.threats.sybil import Sybils
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 REMOTES_MAX = 1024
 REMOTE_STANDS_S = 600.0

@@ -9,7 +9,7 @@ from msgspec import Struct
 from rich.text import Text
 
 from peerscope.top.network import Network
-from peerscope.views.plain import clipped
+from peerscope.views.sanitize import clipped
 
 STATUSES = ("down", "unhealthy", "degraded", "unknown", "healthy", "left")
 """The worst first."""

@@ -7,7 +7,7 @@ from math import ceil
 from msgspec import Struct
 
 from peerscope.mesh.detection.verdicts import Verdict
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 from peerscope.views.trends import Trends, active_peers
 from peerscope.views.window import ROW, WINDOW_S, Measure, Window
 

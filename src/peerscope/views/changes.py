@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 
 class VerdictChange(Struct, frozen=True):

@@ -6,7 +6,7 @@ from statistics import median
 
 from peerscope.mesh.detection import observers
 from peerscope.records.identity import ref
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 
 def ahead_of_network_s(moment: Moment) -> float | None:

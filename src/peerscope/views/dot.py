@@ -8,7 +8,7 @@ meaning to `"`, to `\\` and, in labels, to `&` (The DOT Language; "escString"; "
 from __future__ import annotations
 
 from peerscope.views.links import MESH, Link
-from peerscope.views.plain import fit
+from peerscope.views.sanitize import fit
 from peerscope.views.topology import Topology, TopologyPeer
 
 FAST_S = 0.05

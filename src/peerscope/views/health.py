@@ -13,8 +13,8 @@ from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import PeerId
 from peerscope.views.links import Link, mesh_links
-from peerscope.views.moment import Moment
 from peerscope.views.peers import status
+from peerscope.views.snapshot import Moment
 
 
 class NetworkHealth(Struct, frozen=True):

@@ -17,8 +17,8 @@ from peerscope.mesh.coordinates.vivaldi import estimate_s
 from peerscope.records.bodies import RATIO_ONE, Coordinate
 from peerscope.records.identity import PeerId, short
 from peerscope.views.links import Link, mesh_links
-from peerscope.views.moment import Moment
 from peerscope.views.regions import is_living, region_members, rtts_between
+from peerscope.views.snapshot import Moment
 
 ESTIMATES_MAX = 20_000
 """Estimates behind one matrix; each costs about a microsecond."""

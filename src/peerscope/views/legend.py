@@ -11,7 +11,7 @@ from html import escape
 
 from peerscope.views.dot import FAST_S, SLOW_S
 from peerscope.views.links import MESH
-from peerscope.views.plain import clipped
+from peerscope.views.sanitize import clipped
 from peerscope.views.topology import Topology, TopologyPeer
 
 INK, MUTED, LINE, SEA, LAND = "#17202c", "#5b6878", "#dce2ea", "#ffffff", "#f1f4f8"

@@ -14,7 +14,7 @@ from msgspec import Struct
 from peerscope.mesh.coordinates.vivaldi import estimate_s
 from peerscope.records.bodies import RATIO_ONE, LinkReading, Profile, Report
 from peerscope.records.identity import PEER_REF_BYTES, PeerId
-from peerscope.views.moment import LIVING, Moment
+from peerscope.views.snapshot import LIVING, Moment
 
 MESH: Literal["mesh"] = "mesh"
 OVERLAY: Literal["overlay"] = "overlay"

@@ -11,7 +11,7 @@ from peerscope.mesh.detection import observers
 from peerscope.records.bodies import CHECKS, RATIO_ONE, Check, Report, Status
 from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.views.metrics import MetricsView, metrics_view
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 SKEW_S = 5.0
 """A wall clock that is further off than this is named."""

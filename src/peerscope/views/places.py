@@ -19,7 +19,7 @@ from peerscope.records.bodies import RATIO_ONE, Coordinate
 from peerscope.records.identity import PeerId, short
 
 if TYPE_CHECKING:
-    from peerscope.views.moment import Moment
+    from peerscope.views.snapshot import Moment
 
 CLUSTER_MARK = "~"
 """How the name of a cluster begins; operators may not name a region so."""

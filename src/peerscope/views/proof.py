@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from peerscope.mesh.detection.verdicts import Evidence
 from peerscope.records.identity import PeerId, ref
-from peerscope.views.moment import Moment
 from peerscope.views.peers import Hearsay
+from peerscope.views.snapshot import Moment
 
 
 class AccusationView(Struct, frozen=True):

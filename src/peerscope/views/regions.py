@@ -26,9 +26,9 @@ from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId
 from peerscope.views.health import expected_links
 from peerscope.views.links import Link, mesh_links
-from peerscope.views.moment import Moment
 from peerscope.views.peers import status
 from peerscope.views.places import ClusterConfig, Source
+from peerscope.views.snapshot import Moment
 
 REGIONS_MAX = 100
 """Regions shown, those with most peers first: anybody can invent a name, and every pair of them is looked at."""

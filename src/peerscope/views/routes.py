@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from peerscope.records.identity import PeerRef, short
 from peerscope.records.sketch import BUCKET_COUNT_MAX, Sketch, SketchBody
 from peerscope.records.texts import OverlayId
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 from peerscope.views.traces import HOPS_MAX, Layer, Path, Trace
 
 ROUTES_MAX = 500

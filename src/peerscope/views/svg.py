@@ -31,7 +31,7 @@ from peerscope.views.legend import (
     ring,
 )
 from peerscope.views.links import MESH, Link
-from peerscope.views.plain import clipped, one_line
+from peerscope.views.sanitize import clipped, one_line
 from peerscope.views.topology import Topology, TopologyPeer
 
 WIDTH, HEIGHT = 1600, 1200

@@ -9,11 +9,11 @@ from msgspec import Struct
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Profile, Report
 from peerscope.records.identity import SHORT_HEX, PeerId, short
-from peerscope.views.cuts import Cuts, cuts
+from peerscope.views.articulation import Cuts, cuts
 from peerscope.views.links import MESH, Link, Links
-from peerscope.views.moment import LIVING, Moment
 from peerscope.views.peers import status
 from peerscope.views.places import Place
+from peerscope.views.snapshot import LIVING, Moment
 
 
 class TopologyPeer(Struct, frozen=True, gc=False):

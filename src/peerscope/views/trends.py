@@ -15,7 +15,7 @@ from msgspec import Struct
 from peerscope.records.bodies import RATIO_ONE
 from peerscope.records.identity import PeerId
 from peerscope.views.links import Link
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 
 MINUTE_S = 60
 HOUR = 60

@@ -18,8 +18,8 @@ from peerscope.agent.network_view import Outlook, SelfView
 from peerscope.records.identity import PeerId
 from peerscope.views.health import NetworkHealth, network_health
 from peerscope.views.links import Link
-from peerscope.views.moment import Moment
 from peerscope.views.regions import RegionHealth, region_health
+from peerscope.views.snapshot import Moment
 from peerscope.views.topology import Topology
 from peerscope.views.trends import Trends
 from peerscope.web.alert_content import FeedAlert, Trouble, active, trouble

@@ -17,9 +17,9 @@ from peerscope.mesh.messages import Opinion
 from peerscope.mesh.zoning.lookup import Answer
 from peerscope.records.bodies import RATIO_ONE, LinkReading
 from peerscope.records.identity import PeerId
-from peerscope.views.moment import Moment
 from peerscope.views.peers import Hearsay, LinkView, PeerView, gone, peer_view, status
 from peerscope.views.proof import EvidenceView, arithmetic
+from peerscope.views.snapshot import Moment
 
 UNKNOWN = "unknown"
 """In the place of a verdict that nobody can tell."""

@@ -13,7 +13,7 @@ from peerscope.mesh.zoning.names import WHOLE
 from peerscope.records.bodies import Kind
 from peerscope.records.summary import Summary
 from peerscope.views.links import Link
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 from peerscope.zones.summary import summary
 
 CANDIDATES = 16

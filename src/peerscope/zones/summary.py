@@ -16,8 +16,8 @@ from peerscope.records.sketch import Sketch
 from peerscope.records.summary import HEADLINES_MAX, REGIONS_MAX, Headline, RegionLine, Summary
 from peerscope.views.health import expected_links
 from peerscope.views.links import Link
-from peerscope.views.moment import Moment
 from peerscope.views.peers import status
+from peerscope.views.snapshot import Moment
 
 STATUSES = ("healthy", "degraded", "unhealthy", "unknown", "down")
 
