@@ -39,8 +39,8 @@ from peerscope.agent.network_view import Outlook, SelfView
 from peerscope.agent.traffic import Traffic
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingForget, StandingSilence
 from peerscope.alerts.rules import Rule
+from peerscope.alerts.silences import Standing, StandingAcknowledgement, StandingForget, StandingSilence
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.mesh.peer import Peer

@@ -17,9 +17,9 @@ import time
 from collections import Counter
 from random import Random
 
+from peerscope.alerts.context import AGENT, Surroundings
 from peerscope.alerts.incidents import Incident, Incidents, correlate
 from peerscope.alerts.model import Alert
-from peerscope.alerts.surroundings import AGENT, Surroundings
 from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import PeerId
 

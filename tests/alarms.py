@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from random import Random
 
+from peerscope.alerts.context import AGENT, Surroundings
 from peerscope.alerts.incidents import Incident, correlate
 from peerscope.alerts.model import Alert
-from peerscope.alerts.surroundings import AGENT, Surroundings
 from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import PeerId
 

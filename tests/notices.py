@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-from peerscope.alerts.body import Sent
+from peerscope.alerts.alert_record import Sent
 from peerscope.alerts.episodes import Open
 from peerscope.alerts.grouping import Group
 from peerscope.alerts.model import Alert
-from peerscope.alerts.notices import Heard, Roster
-from peerscope.alerts.notification import Message, Notifier, NotifierConfig
+from peerscope.alerts.notification_log import Heard, Roster
+from peerscope.alerts.notifier import Message, Notifier, NotifierConfig
 from peerscope.records.identity import PeerId
 
 WALL = 1_700_000_000.0

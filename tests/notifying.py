@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from peerscope.alerts.grouping import groups
-from peerscope.alerts.notices import ESCALATION, NOTIFIER, heard_notices, roster
-from peerscope.alerts.notification import Message, Notifier, NotifierConfig
-from peerscope.alerts.orders import mark, standing
+from peerscope.alerts.notification_log import ESCALATION, NOTIFIER, heard_notices, roster
+from peerscope.alerts.notifier import Message, Notifier, NotifierConfig
+from peerscope.alerts.silences import mark, standing
 from peerscope.mesh.events import Publish
 from peerscope.records.identity import PeerId
 from peerscope.sim.alerting import SimulatedAlerts, moment_of

@@ -6,8 +6,8 @@ import pytest
 
 from alarms import alert, name, network, spread
 from peerscope.alerts.cascade import Cascade, cascades
+from peerscope.alerts.context import Surroundings
 from peerscope.alerts.model import Alert
-from peerscope.alerts.surroundings import Surroundings
 
 WINDOW_S = 300.0
 

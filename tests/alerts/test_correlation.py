@@ -8,7 +8,7 @@ from notices import WALL, Office, group
 from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.grouping import groups
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Standing, StandingAcknowledgement, mark_incidents
+from peerscope.alerts.silences import Standing, StandingAcknowledgement, mark_incidents
 from peerscope.records.identity import PeerId
 
 FIVE = [alert(number, 0.0) for number in range(5)]

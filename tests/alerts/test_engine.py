@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from ledgers import Book, lose, meshed
 from peerscope.alerts.aggregators import aggregators
-from peerscope.alerts.board import Board
-from peerscope.alerts.body import Sent
+from peerscope.alerts.alert_list import Board
+from peerscope.alerts.alert_record import Sent
 from peerscope.alerts.engine import LARGE_EVERY_S, LINGER_S, NOTHING, REPEAT_S, AlertEngine, Findings
 from peerscope.alerts.model import Reading
 from peerscope.alerts.own import Own

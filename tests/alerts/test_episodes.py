@@ -16,10 +16,10 @@ from peerscope.alerts.departed import LOST_S
 from peerscope.alerts.episodes import CLAIM_S, OPEN_ALERTS_MAX
 from peerscope.alerts.grouping import Group, groups
 from peerscope.alerts.model import Reading
-from peerscope.alerts.notices import Heard, notice_key
-from peerscope.alerts.notification import RETRY_S, RETRY_S_MAX, Message, NotifierConfig
-from peerscope.alerts.orders import Standing
+from peerscope.alerts.notification_log import Heard, notice_key
+from peerscope.alerts.notifier import RETRY_S, RETRY_S_MAX, Message, NotifierConfig
 from peerscope.alerts.rules import default_rules
+from peerscope.alerts.silences import Standing
 from peerscope.notify.base import Letter
 from peerscope.notify.wording import subject, text
 from peerscope.records.alerts import Severity

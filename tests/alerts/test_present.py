@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from ledgers import Book, lose, meshed
-from peerscope.alerts.body import body
+from peerscope.alerts.alert_record import body
 from peerscope.alerts.conditions import Conditions
 from peerscope.alerts.groups import anchor_name
 from peerscope.alerts.model import Alert, Reading

@@ -10,8 +10,8 @@ import pytest
 
 from command_lines import CommandLine, all_lines, command_of, example, of_markdown, of_program, of_sentence, variants
 from manuscript import cells, paragraphs, spans
-from peerscope.alerts.orders import matches
 from peerscope.alerts.rules import default_rules
+from peerscope.alerts.silences import matches
 from peerscope.cli import VERBS
 from peerscope.cli.look import status
 from peerscope.history.series import SERIES

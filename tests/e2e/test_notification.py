@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from demo_network import DemoNetwork, demo_network, eventually, get
-from peerscope.alerts.notices import ranked
+from peerscope.alerts.notification_log import ranked
 from peerscope.records.identity import PeerId
 from receiver import Receiver, receiving
 

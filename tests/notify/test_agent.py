@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from live import Agent, running, until
-from peerscope.alerts.notices import ESCALATION, NOTIFIER
+from peerscope.alerts.notification_log import ESCALATION, NOTIFIER
 from peerscope.errors import ConfigError
 from peerscope.notify.dispatcher import FILE
 from receiver import Receiver, receiving
@@ -21,7 +21,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lone peer has nobody to hear from."""
     monkeypatch.setattr("peerscope.notify.dispatcher.SETTLE_S", 0.5)
     monkeypatch.setattr("peerscope.alerts.departed.LOST_S", 0.5)
-    monkeypatch.setattr("peerscope.alerts.notification.RETRY_S", 0.1)
+    monkeypatch.setattr("peerscope.alerts.notifier.RETRY_S", 0.1)
     monkeypatch.setattr("peerscope.notify.backlog.RETRY_S", 0.1)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from peerscope.alerts.orders import FOR_S_MAX, Standing, StandingForget, StandingSilence
+from peerscope.alerts.silences import FOR_S_MAX, Standing, StandingForget, StandingSilence
 from peerscope.errors import ConfigError
 from peerscope.host.damaged_files import damaged_files
 from peerscope.host.state import ORDERS_FILE, State

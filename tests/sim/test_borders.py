@@ -3,7 +3,7 @@
 import pytest
 
 from network import agree, moments, seconds_until
-from peerscope.alerts.orders import order_key, standing
+from peerscope.alerts.silences import order_key, standing
 from peerscope.host.signature_files import load_signatures
 from peerscope.mesh.events import Credentials, Effect, Publish, Send
 from peerscope.mesh.membership.admission import NetworkConfig

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from peerscope.alerts.orders import standing
+from peerscope.alerts.silences import standing
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.events import Effect, Forgotten, Join, Publish, Received

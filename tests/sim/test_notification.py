@@ -4,7 +4,7 @@ import pytest
 
 from network import network, seconds_until
 from notifying import SimulatedNotifiers
-from peerscope.alerts.notices import ranked
+from peerscope.alerts.notification_log import ranked
 from peerscope.mesh.events import Publish
 from peerscope.records.alerts import Orders, Silence
 from peerscope.records.identity import PeerId

@@ -6,8 +6,8 @@ from random import Random
 import pytest
 
 from peerscope.agent.expiry_log import SAID_MAX, EndingLog, of_membership, of_silences
-from peerscope.alerts.endings import Ending
-from peerscope.alerts.orders import Standing, StandingSilence
+from peerscope.alerts.expiry import Ending
+from peerscope.alerts.silences import Standing, StandingSilence
 from peerscope.mesh.membership.admission import Admission, NetworkConfig
 from peerscope.records.certificates import certify
 from strategies import IDENTITIES

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from peerscope.alerts.orders import StandingSilence
 from peerscope.alerts.shown import SilenceView
+from peerscope.alerts.silences import StandingSilence
 from peerscope.views.ages import aged
 from peerscope.web.api import ANSWERS
 

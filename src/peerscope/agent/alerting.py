@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from peerscope.agent.event_log import Chronicle
 from peerscope.agent.traffic import Traffic
-from peerscope.alerts.board import Board
-from peerscope.alerts.body import Sent
+from peerscope.alerts.alert_list import Board
+from peerscope.alerts.alert_record import Sent
 from peerscope.alerts.correlation import Correlation
-from peerscope.alerts.endings import Ending
 from peerscope.alerts.engine import AlertEngine, Findings
+from peerscope.alerts.expiry import Ending
 from peerscope.alerts.model import Alert
 from peerscope.alerts.own import Own, own_state
 from peerscope.alerts.rules import Rule

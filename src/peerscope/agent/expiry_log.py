@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from peerscope.alerts.endings import SOON_RATIO, Ending, date, membership
-from peerscope.alerts.orders import Standing
+from peerscope.alerts.expiry import SOON_RATIO, Ending, date, membership
+from peerscope.alerts.silences import Standing
 from peerscope.mesh.membership.admission import Admission
 from peerscope.records.identity import PeerId, short
 

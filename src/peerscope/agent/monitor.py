@@ -25,12 +25,12 @@ from peerscope.agent.startup import prepare
 from peerscope.agent.threat_monitor import Vigil
 from peerscope.agent.traffic import Traffic
 from peerscope.agent.zone_speaker import speak
-from peerscope.alerts.endings import Ending, membership
+from peerscope.alerts.context import labels_with_version
+from peerscope.alerts.expiry import Ending, membership
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingForget, StandingSilence
 from peerscope.alerts.rules import Rule
-from peerscope.alerts.surroundings import labels_with_version
+from peerscope.alerts.silences import Standing, StandingAcknowledgement, StandingForget, StandingSilence
 from peerscope.config import Config
 from peerscope.errors import ConfigError, PeerscopeError
 from peerscope.export.discovery import exporter_address

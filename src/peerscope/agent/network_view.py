@@ -19,13 +19,13 @@ from peerscope.agent.event_log import Chronicle, Listener
 from peerscope.agent.lookups import Asking
 from peerscope.agent.traffic import Traffic
 from peerscope.alerts.aggregators import aggregators
-from peerscope.alerts.endings import Ending
+from peerscope.alerts.expiry import Ending
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingForget, StandingSilence
 from peerscope.alerts.present import as_it_is
 from peerscope.alerts.rules import Rule
 from peerscope.alerts.shown import is_clearing
+from peerscope.alerts.silences import Standing, StandingAcknowledgement, StandingForget, StandingSilence
 from peerscope.config import Config
 from peerscope.export.standing import RemoteWriteView
 from peerscope.history.recorder import Recorder

@@ -9,8 +9,8 @@ from peerscope.agent.alerting import Alerting
 from peerscope.agent.event_log import Chronicle
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.notices import ESCALATION, NOTIFIER
-from peerscope.alerts.orders import Standing, StandingForget, mark, mark_incidents, refusal, standing
+from peerscope.alerts.notification_log import ESCALATION, NOTIFIER
+from peerscope.alerts.silences import Standing, StandingForget, mark, mark_incidents, refusal, standing
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.host.failures import Looks

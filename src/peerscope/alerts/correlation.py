@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
+from peerscope.alerts.context import Surroundings, surroundings
 from peerscope.alerts.incidents import Incident, IncidentConfig, Incidents
 from peerscope.alerts.model import Alert
-from peerscope.alerts.surroundings import Surroundings, surroundings
 from peerscope.views.links import Link
 from peerscope.views.snapshot import Moment
 

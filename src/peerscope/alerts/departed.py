@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from peerscope.alerts.episodes import SLACK_S, Episode, Notices, delivered
 from peerscope.alerts.grouping import Group
 from peerscope.alerts.model import Alert
-from peerscope.alerts.notices import RESOLVED, notice_key
+from peerscope.alerts.notification_log import RESOLVED, notice_key
 
 LOST_S = 120.0
 """A group that people know of and that is shown no more is over after so long. A peer that restarted needs that time:

@@ -14,16 +14,16 @@ from math import inf
 from msgspec import Struct
 
 from peerscope.alerts.aggregators import Aggregators, aggregators
+from peerscope.alerts.alert_record import Sent, body
 from peerscope.alerts.baseline import Baseline
-from peerscope.alerts.body import Sent, body
-from peerscope.alerts.claims import claims_about_others, words_needed
 from peerscope.alerts.conditions import Conditions, Key
-from peerscope.alerts.gone import is_gone, is_unknown
 from peerscope.alerts.groups import Groups
 from peerscope.alerts.model import Reading
 from peerscope.alerts.own import Own
 from peerscope.alerts.rules import Rule, default_rules
 from peerscope.alerts.signals import FINDING, NETWORK_SIGNALS, OWN_SIGNALS, Sight
+from peerscope.alerts.statements import claims_about_others, words_needed
+from peerscope.alerts.vanished import is_gone, is_unknown
 from peerscope.mesh.events import Publish
 from peerscope.records.alerts import Alerts, Severity
 from peerscope.records.bodies import encode_body

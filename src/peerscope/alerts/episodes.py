@@ -22,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.alerts.grouping import Group
-from peerscope.alerts.notices import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key
+from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key
 from peerscope.records.identity import PeerId
 
 SLACK_S = 5.0

@@ -26,9 +26,9 @@ from typing import Literal
 from msgspec import Struct
 
 from peerscope.alerts.cascade import Cascade, TreeNode, cascades
+from peerscope.alerts.context import AGENT, Surroundings
 from peerscope.alerts.model import Alert
 from peerscope.alerts.shares import Share, concentrated, episodes, tail
-from peerscope.alerts.surroundings import AGENT, Surroundings
 
 IncidentKind = Literal["partition", "region-outage", "version", "cascade", "pattern", "peer-cluster"]
 

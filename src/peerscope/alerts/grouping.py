@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Correlated, Standing, incident_acknowledgement, incident_silence, mark
+from peerscope.alerts.silences import Correlated, Standing, incident_acknowledgement, incident_silence, mark
 
 
 class Group(Struct, frozen=True):

@@ -22,9 +22,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.alerts.cascade import TreeNode
+from peerscope.alerts.context import Surroundings
 from peerscope.alerts.explanations import Explanation, IncidentKind, Propose, proposals
 from peerscope.alerts.model import Alert
-from peerscope.alerts.surroundings import Surroundings
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import Severity
 from peerscope.records.identity import SHORT_HEX

@@ -6,7 +6,7 @@ from statistics import median
 
 from msgspec import Struct
 
-from peerscope.alerts.endings import Ending
+from peerscope.alerts.expiry import Ending
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Check
 from peerscope.records.certificates import Certificate

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import StandingAcknowledgement, StandingForget, StandingSilence
+from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingSilence
 
 
 class AlertView(Alert, frozen=True):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from msgspec import Struct
 
-from peerscope.alerts.endings import certificate_reading, file_reading, lapsed_readings
+from peerscope.alerts.expiry import certificate_reading, file_reading, lapsed_readings
 from peerscope.alerts.model import Reading
 from peerscope.alerts.own import Own
 from peerscope.mesh.detection import observers

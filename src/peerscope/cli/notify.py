@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from peerscope.alerts.grouping import Group
 from peerscope.alerts.model import Alert
-from peerscope.alerts.notification import Message
+from peerscope.alerts.notifier import Message
 from peerscope.config import Config
 from peerscope.errors import ConfigError, DeliveryError
 from peerscope.host.state import CONFIG_FILE, State, default_state

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from peerscope.alerts.endings import SOON_RATIO, Ending, date, issue_command, membership
+from peerscope.alerts.expiry import SOON_RATIO, Ending, date, issue_command, membership
 from peerscope.config import Config
 from peerscope.doctor.findings import Finding, bad, ok, size, unknown, warn
 from peerscope.errors import ConfigError, HistoryError

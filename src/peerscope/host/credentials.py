@@ -19,7 +19,7 @@ from random import Random
 
 import msgspec
 
-from peerscope.alerts.endings import issue_command
+from peerscope.alerts.expiry import issue_command
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.host.damaged_files import put_damaged_aside
 from peerscope.mesh.events import Credentials

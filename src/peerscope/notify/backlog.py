@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from peerscope.alerts.episodes import OPEN_ALERTS_MAX
 from peerscope.alerts.grouping import Group
-from peerscope.alerts.notification import OWED_S, RETRY_S, RETRY_S_MAX
+from peerscope.alerts.notifier import OWED_S, RETRY_S, RETRY_S_MAX
 from peerscope.notify.base import Letter
 
 LETTERS_MAX = 100

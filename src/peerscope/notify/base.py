@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct
 
 from peerscope.alerts.grouping import Group
-from peerscope.alerts.notification import Message
+from peerscope.alerts.notifier import Message
 
 
 class Sender(Struct, frozen=True):

@@ -9,7 +9,7 @@ from functools import partial
 from random import Random
 
 from peerscope.alerts.grouping import Group
-from peerscope.alerts.notification import Message
+from peerscope.alerts.notifier import Message
 from peerscope.notify.base import Channel, Letter, Sender
 from peerscope.notify.line import ChannelView, Line
 from peerscope.notify.settings import NotifyConfig

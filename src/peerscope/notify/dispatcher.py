@@ -14,13 +14,13 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.body import Sent
+from peerscope.alerts.alert_record import Sent
 from peerscope.alerts.episodes import Open
 from peerscope.alerts.grouping import Group, groups, is_silenced
 from peerscope.alerts.model import Alert
-from peerscope.alerts.notices import heard_notices, roster
-from peerscope.alerts.notification import SETTLE_S, Message, Notifier
-from peerscope.alerts.orders import Correlated, Standing, Trust
+from peerscope.alerts.notification_log import heard_notices, roster
+from peerscope.alerts.notifier import SETTLE_S, Message, Notifier
+from peerscope.alerts.silences import Correlated, Standing, Trust
 from peerscope.host.clock import monotonic
 from peerscope.host.damaged_files import put_damaged_aside
 from peerscope.host.state import NOTICES_FILE, State

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 from msgspec import Struct
 
-from peerscope.alerts.orders import (
+from peerscope.alerts.silences import (
     FOR_S_MAX,
     Standing,
     StandingAcknowledgement,

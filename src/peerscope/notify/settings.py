@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from peerscope.alerts.notification import NotifierConfig
+from peerscope.alerts.notifier import NotifierConfig
 from peerscope.errors import ConfigError
 from peerscope.host.addresses import is_loopback
 from peerscope.notify.secret import Secret, read_secret

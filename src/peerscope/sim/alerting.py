@@ -6,7 +6,7 @@ from collections import Counter
 
 from msgspec import Struct
 
-from peerscope.alerts.board import Board
+from peerscope.alerts.alert_list import Board
 from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.engine import NOTHING, AlertEngine, Regions
 from peerscope.alerts.model import Alert

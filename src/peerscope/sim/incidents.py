@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from peerscope.alerts.context import surroundings
 from peerscope.alerts.incidents import correlate
-from peerscope.alerts.surroundings import surroundings
 from peerscope.records.identity import PeerId
 from peerscope.sim.alerting import SimulatedAlerts, moment_of
 from peerscope.sim.simulator import Simulator

@@ -23,8 +23,8 @@ from peerscope.agent.traffic import Traffic
 from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import Standing, StandingAcknowledgement, StandingForget, StandingSilence, standing
 from peerscope.alerts.rules import Rule
+from peerscope.alerts.silences import Standing, StandingAcknowledgement, StandingForget, StandingSilence, standing
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.history.recorder import Recorder

@@ -15,7 +15,7 @@ from msgspec import Struct
 from peerscope.alerts.cascade import TreeNode
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import StandingSilence
+from peerscope.alerts.silences import StandingSilence
 from peerscope.records.alerts import Severity
 
 ALERTS_MAX = 500

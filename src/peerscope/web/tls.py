@@ -8,7 +8,7 @@ import os
 import ssl
 from pathlib import Path
 
-from peerscope.alerts.endings import Ending
+from peerscope.alerts.expiry import Ending
 from peerscope.errors import ConfigError
 
 LOOK_S = 2.0

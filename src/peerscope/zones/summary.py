@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from peerscope.alerts.model import Alert
-from peerscope.alerts.orders import order_key
+from peerscope.alerts.silences import order_key
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.alerts import Severity
 from peerscope.records.bodies import RATIO_ONE

@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Struct
 
 from peerscope.alerts.conditions import Key
-from peerscope.alerts.gone import ENDED, FORGOTTEN
 from peerscope.alerts.lifecycle import Condition, State
 from peerscope.alerts.rules import Rule
+from peerscope.alerts.vanished import ENDED, FORGOTTEN
 from peerscope.mesh.detection.checks import printable
 from peerscope.records.alerts import (
     CONFIRMED_BY_MAX,

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from ledgers import WALL_S, Book, lose, meshed
 from peerscope.alerts.aggregators import aggregators
-from peerscope.alerts.board import GRACE_S, REMEMBER_S, Board, uncertainty_s
+from peerscope.alerts.alert_list import GRACE_S, REMEMBER_S, Board, uncertainty_s
 from peerscope.alerts.model import Alert
 from peerscope.records.alerts import Alerts, Severity, Statement
 from peerscope.records.bodies import Profile, Status

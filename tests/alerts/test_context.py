@@ -5,8 +5,8 @@ from msgspec.structs import replace
 
 from alarms import partition
 from ledgers import WALL_S, Book, lose, meshed
+from peerscope.alerts.context import Surroundings, labels_with_version, surroundings
 from peerscope.alerts.model import Alert
-from peerscope.alerts.surroundings import Surroundings, labels_with_version, surroundings
 from peerscope.records.bodies import Profile
 from peerscope.views.links import mesh_links
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from peerscope.alerts.orders import Trust
+from peerscope.alerts.silences import Trust
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.alerts import Alerts, Severity
 from peerscope.records.bodies import Kind

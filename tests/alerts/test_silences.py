@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from notices import WALL, alert
 from peerscope.alerts.grouping import groups
-from peerscope.alerts.orders import (
+from peerscope.alerts.silences import (
     FIELDS,
     FOR_S_MAX,
     Standing,

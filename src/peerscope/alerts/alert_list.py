@@ -18,12 +18,12 @@ from typing import Literal
 from msgspec.structs import replace
 
 from peerscope.alerts.aggregators import Aggregators, aggregators
-from peerscope.alerts.claims import Claim, Key, claim, claims_about_others, statements, words_needed
-from peerscope.alerts.gone import ENDED, FORGOTTEN, is_unknown
 from peerscope.alerts.groups import PREFIX
 from peerscope.alerts.model import Alert, State
 from peerscope.alerts.rules import Rule, default_rules
 from peerscope.alerts.signals import FINDING
+from peerscope.alerts.statements import Claim, Key, claim, claims_about_others, statements, words_needed
+from peerscope.alerts.vanished import ENDED, FORGOTTEN, is_unknown
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.dissemination.gossip import GossipConfig, ttl
 from peerscope.records.alerts import Severity

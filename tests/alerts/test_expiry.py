@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledgers import meshed
-from peerscope.alerts.endings import Ending, certificate_reading, file_reading, membership
+from peerscope.alerts.expiry import Ending, certificate_reading, file_reading, membership
 from peerscope.alerts.model import Reading
 from peerscope.alerts.own import Own
 from peerscope.alerts.rules import Rule, default_rules, parse_rules

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from notices import STEP_S, WALL, Office, alert, group, peer
-from peerscope.alerts.body import Sent
+from peerscope.alerts.alert_record import Sent
 from peerscope.alerts.grouping import Group
-from peerscope.alerts.notices import Heard, Roster, notice_key, ranked
-from peerscope.alerts.notification import CLAIM_S, RANK_S, RETRY_S, Message, Notifier, NotifierConfig
+from peerscope.alerts.notification_log import Heard, Roster, notice_key, ranked
+from peerscope.alerts.notifier import CLAIM_S, RANK_S, RETRY_S, Message, Notifier, NotifierConfig
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId

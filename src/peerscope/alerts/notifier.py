@@ -28,12 +28,12 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.body import Sent
+from peerscope.alerts.alert_record import Sent
 from peerscope.alerts.departed import carried, departed, ends_with_carrier, lost_at, outcome, seen_alerts, take_over
 from peerscope.alerts.episodes import CLAIM_S, SLACK_S, Episode, Notices, Open, What, Wish, delivered, named
 from peerscope.alerts.grouping import Group
 from peerscope.alerts.model import Alert
-from peerscope.alerts.notices import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key, ranked
+from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key, ranked
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
