@@ -23,7 +23,7 @@ from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.sim.truth import Truth
 from peerscope.sim.zoning import Zoning, moment_of
 from peerscope.threats.blocks import shared_by
-from peerscope.threats.conduct import equivocations
+from peerscope.threats.equivocation import equivocations
 
 pytestmark = pytest.mark.sim
 OPERATOR = Identity(b"o" * 32)

@@ -18,9 +18,9 @@ from msgspec import Struct
 
 from peerscope.records.alerts import Severity
 from peerscope.records.identity import PeerId, PeerRef
-from peerscope.threats.acquaintance import Member
 from peerscope.threats.chance import belief, discoveries, hypergeometric_tail
 from peerscope.threats.findings import Finding, finding
+from peerscope.threats.peer_ages import Member
 from peerscope.threats.signatures import Signature
 from peerscope.views.snapshot import Moment
 

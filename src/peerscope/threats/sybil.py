@@ -26,9 +26,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from peerscope.records.identity import PeerId
-from peerscope.threats.acquaintance import Member
 from peerscope.threats.chance import belief, binomial_tail, discoveries, fisher, poisson_tail, urn_tail
 from peerscope.threats.findings import Finding, finding
+from peerscope.threats.peer_ages import Member
 from peerscope.threats.signatures import Signature
 
 SLOWLY = 36

@@ -16,15 +16,15 @@ from msgspec import Meta, Struct
 from peerscope.errors import ConfigError
 from peerscope.records.identity import PEER_ID_BYTES, PeerId
 from peerscope.records.measures import Metrics
-from peerscope.threats.acquaintance import Acquaintance
 from peerscope.threats.activity import Activity
 from peerscope.threats.anomalies import Anomalies, network_anomaly
 from peerscope.threats.blocks import BlockList, bad_links, checked, shared_by
-from peerscope.threats.conduct import Accusations, equivocations
 from peerscope.threats.detections import Detections
 from peerscope.threats.eclipse import eclipsed
+from peerscope.threats.equivocation import Accusations, equivocations
 from peerscope.threats.findings import Finding, gravest, placed
 from peerscope.threats.keys import Keys
+from peerscope.threats.peer_ages import Acquaintance
 from peerscope.threats.signatures import Signatures
 from peerscope.threats.sybil import Sybils
 from peerscope.views.snapshot import Moment
