@@ -3,7 +3,7 @@
     python benchmarks/threats.py --seeds 20 --peers 100 --control-seeds 1
     python benchmarks/threats.py --wire --seeds 3 --peers 40 --control-seeds 0
 
-Attacks and control run without the wire, for many seeds (`sim/unwired.py` says what that leaves out); with `--wire`
+Attacks and control run without the wire, for many seeds (`sim/ledger_only.py` says what that leaves out); with `--wire`
 the attacks run as scenarios, with the protocol's own messages between simulated peers. The control is a day of honest
 peers. `false_alarms` are different findings of medium severity or more about anybody who neither attacks nor is
 attacked; `remarks` are those of low severity, which only say that something is unlike its own past.
@@ -23,10 +23,10 @@ from msgspec.structs import replace
 
 from peerscope.host.signature_files import load_signatures
 from peerscope.sim.behaviour import Attack
+from peerscope.sim.ledger_only import UnwiredNetwork
 from peerscope.sim.run import run
 from peerscope.sim.scenario import load
 from peerscope.sim.threats import Score
-from peerscope.sim.unwired import UnwiredNetwork
 
 ATTACKS = ("sybil", "eclipse", "flood", "poison", "liars", "cold-boot")
 

@@ -67,7 +67,7 @@ from peerscope.records.certificates import REVOCATIONS_MAX
 from peerscope.records.identity import PEER_ID_BYTES
 from peerscope.records.ledger import BUCKETS, BURIED_S, TOGETHER_S
 from peerscope.records.summary import SUMMARY_BYTES_MAX
-from peerscope.transport import dialling, doorman, iroh, names, wire
+from peerscope.transport import accept_policy, dialling, iroh, names, wire
 from peerscope.views.partitions import MEMBERS_MIN, SHARE_MIN
 from peerscope.views.peers import SKEW_S
 from peerscope.web import bodies as web_bodies
@@ -184,10 +184,11 @@ SECURITY = [
     f"remembers `ledger.origins_max` ({digits(CONFIG.ledger.origins_max)}) others",
     f"known for {span(LONG_KNOWN_S)} only after {span(SILENT_S)} of silence",
     f"`network.prefix_members_max` ({CONFIG.network.prefix_members_max}) members",
-    f"At most {iroh.CONNECTIONS_MAX}, of which {doorman.HANDSHAKES_MAX} shaking hands.",
-    f"From {doorman.CROWD} handshakes on",
-    f"may begin {digits(doorman.PER_PREFIX_S)} handshakes a second ({digits(doorman.PER_PREFIX_BURST)} saved up)",
-    f"longer than {span(doorman.PATIENCE_S)} makes room",
+    f"At most {iroh.CONNECTIONS_MAX}, of which {accept_policy.HANDSHAKES_MAX} shaking hands.",
+    f"From {accept_policy.CROWD} handshakes on",
+    f"may begin {digits(accept_policy.PER_PREFIX_S)} handshakes a second "
+    f"({digits(accept_policy.PER_PREFIX_BURST)} saved up)",
+    f"longer than {span(accept_policy.PATIENCE_S)} makes room",
     f"Of {handshake.CONNECTIONS_MAX} connections that wait for a hello",
     f"on K = {_N.rings} rings, about {2 * _N.rings}",
     f"by name within {span(REFUTE_INTERVAL_S)}",

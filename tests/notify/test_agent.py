@@ -104,7 +104,7 @@ def test_notices_that_an_earlier_release_kept_are_read(receiver: Receiver, tmp_p
 def test_a_proxy_under_maintenance_delays_the_message_and_the_end_follows(
     receiver: Receiver, tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("peerscope.notify.line.BACKOFF_S", 0.01)
+    monkeypatch.setattr("peerscope.notify.channel_queue.BACKOFF_S", 0.01)
     receiver.status, receiver.answer_headers = status, {"Location": "/maintenance"}
     with running(tmp_path, **sections(receiver)) as agent:
         until(lambda: len(told(receiver)) >= 5, "it is tried again and again")

@@ -10,7 +10,7 @@ from peerscope.alerts.silences import FOR_S_MAX, Standing, StandingForget, Stand
 from peerscope.errors import ConfigError
 from peerscope.host.damaged_files import damaged_files
 from peerscope.host.state import ORDERS_FILE, State
-from peerscope.notify.orders import OrderBook
+from peerscope.notify.order_book import OrderBook
 from peerscope.records.alerts import ORDERS_MAX, Orders
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
 from peerscope.records.identity import PeerId

@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from peerscope.sim.behaviour import KINDS, Attack, Behaviour, Prefixes
+from peerscope.sim.ledger_only import UnwiredNetwork
 from peerscope.sim.run import run
 from peerscope.sim.scenario import load, shipped
 from peerscope.sim.threats import Score
-from peerscope.sim.unwired import UnwiredNetwork
 from signatures import signatures
 
 pytestmark = pytest.mark.sim

@@ -17,9 +17,9 @@ from peerscope.host.failures import Looks
 from peerscope.host.state import State
 from peerscope.mesh.events import Publish
 from peerscope.mesh.membership.forgetting import last_version
+from peerscope.notify.channel_queue import ChannelView
 from peerscope.notify.dispatcher import Dispatcher, View
-from peerscope.notify.line import ChannelView
-from peerscope.notify.orders import OrderBook
+from peerscope.notify.order_book import OrderBook
 from peerscope.notify.registry import make_channels
 from peerscope.records.alerts import Orders
 from peerscope.records.identity import PeerId, short

@@ -19,7 +19,7 @@ from peerscope.config import Config
 from peerscope.errors import ConfigError, DeliveryError
 from peerscope.host.state import CONFIG_FILE, State, default_state
 from peerscope.notify.base import Letter, Sender
-from peerscope.notify.line import Line
+from peerscope.notify.channel_queue import Line
 from peerscope.notify.registry import make_channel
 from peerscope.notify.settings import ChannelConfig
 from peerscope.records.alerts import Severity

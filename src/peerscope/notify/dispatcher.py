@@ -26,8 +26,8 @@ from peerscope.host.damaged_files import put_damaged_aside
 from peerscope.host.state import NOTICES_FILE, State
 from peerscope.notify.backlog import LETTERS_MAX
 from peerscope.notify.base import Channel, Letter, Sender
-from peerscope.notify.courier import Courier
-from peerscope.notify.line import ChannelView
+from peerscope.notify.channel_queue import ChannelView
+from peerscope.notify.delivery import Courier
 from peerscope.notify.settings import NotifyConfig
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId

@@ -24,8 +24,8 @@ from peerscope.errors import ConfigError
 from peerscope.host.addresses import is_direct, is_loopback, split_address
 from peerscope.mesh.events import Breach, Connected, DialFailed, Disconnected, Event, Lane, Received
 from peerscope.records.identity import PeerId
+from peerscope.transport.accept_policy import Answer, Doorman
 from peerscope.transport.dialling import ANEW_S, connect
-from peerscope.transport.doorman import Answer, Doorman
 from peerscope.transport.inbox import Inbox
 from peerscope.transport.iroh_buffers import speed_up
 from peerscope.transport.names import Names

@@ -14,10 +14,10 @@ from live import PATIENCE_S, came_true
 from notices import group
 from peerscope.alerts.notifier import Message
 from peerscope.errors import DeliveryError
-from peerscope.notify import backlog, line
+from peerscope.notify import backlog, channel_queue
 from peerscope.notify.base import Letter
-from peerscope.notify.courier import Courier
-from peerscope.notify.line import ATTEMPTS, BURST, QUEUE_MAX, Allowance
+from peerscope.notify.channel_queue import ATTEMPTS, BURST, QUEUE_MAX, Allowance
+from peerscope.notify.delivery import Courier
 from peerscope.notify.settings import NotifyConfig, WebhookConfig
 
 HOOK = WebhookConfig(kind="webhook", timeout_s=5.0)

@@ -1,6 +1,6 @@
 """Who may begin a handshake, and who has to wait, prove its address, or go."""
 
-from peerscope.transport.doorman import (
+from peerscope.transport.accept_policy import (
     CROWD,
     HANDSHAKES_MAX,
     PATIENCE_S,

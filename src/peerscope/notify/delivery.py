@@ -11,7 +11,7 @@ from random import Random
 from peerscope.alerts.grouping import Group
 from peerscope.alerts.notifier import Message
 from peerscope.notify.base import Channel, Letter, Sender
-from peerscope.notify.line import ChannelView, Line
+from peerscope.notify.channel_queue import ChannelView, Line
 from peerscope.notify.settings import NotifyConfig
 
 Answer = Callable[[Message, bool], None]
