@@ -83,7 +83,7 @@ def message(key: str = "cpu-high-aa", what: str = "firing") -> Message:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(channel_queue, "BACKOFF_S", 0.01)
     monkeypatch.setattr(backlog, "RETRY_S", 0.02)
 
 
@@ -240,7 +240,7 @@ def test_a_flood_is_slowed_to_the_channels_rate() -> None:
 
 
 def test_a_channel_that_follows_is_told_again_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line, "FOLLOW_S", 0.02)
+    monkeypatch.setattr(channel_queue, "FOLLOW_S", 0.02)
     following, plain = Following(), Paper()
 
     async def work(courier: Courier, answers: Answers) -> None:
