@@ -93,7 +93,7 @@ class Generated(Outlook):
         self.tally = Tally(self.moment, self.mesh_links)
         self.node = Node(self.config.node, 5.0, Random(2))
         me = self._network.peers[0]
-        self._peer = cast(Peer, SimpleNamespace(ledger=self._network.ledger, abroad=Ledger(), me=me, refused={}))
+        self._peer = cast(Peer, SimpleNamespace(ledger=self._network.ledger, global_ledger=Ledger(), me=me, refused={}))
         self.traffic = Traffic(me, self.moment, lambda peer: None)
 
     @property

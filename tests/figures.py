@@ -30,8 +30,8 @@ from peerscope.mesh.detection.observers import EXPIRY_INTERVALS
 from peerscope.mesh.detection.refutation import REFUTE_INTERVAL_S
 from peerscope.mesh.detection.unwatched import UNHEARD_S
 from peerscope.mesh.detection.verdicts import (
-    ALONE_PATIENCE,
     LIARS_MIN,
+    LONE_OBSERVER_FACTOR,
     REFUTED_MAX,
     REFUTED_WINDOW_S,
     STAND_S,
@@ -57,7 +57,7 @@ from peerscope.mesh.peer import RETRACT_S
 from peerscope.mesh.publisher import ALERT_HOPS, REPEAT_SHARE
 from peerscope.mesh.report import BRISK_S, RECORD_BYTES
 from peerscope.mesh.revocation import REVIEW_S
-from peerscope.mesh.zoning.lookup import PATIENCE_S as ASK_S
+from peerscope.mesh.zoning.lookup import ANSWER_TIMEOUT_S as ASK_S
 from peerscope.mesh.zoning.lookup import TIMEOUT_S as QUESTION_S
 from peerscope.mesh.zoning.lookup_answers import ANSWERS_BURST, ANSWERS_PER_S
 from peerscope.mesh.zoning.remote_quota import STRANGERS_MAX
@@ -251,7 +251,7 @@ PROTOCOL = [
     f"less than once in a {MILLION[1 / _D.chance]}",
     f"one accusation of it stands for {s(VOTE_STAND_S)}",
     f"each with `down_after_s` ({s(_D.down_after_s)}) of silence",
-    f"needs {word(ALONE_PATIENCE)} times that",
+    f"needs {word(LONE_OBSERVER_FACTOR)} times that",
     f"must have stood for {s(STAND_S)}. It",
     f"accusations, {s(STAND_S)} later)",
     f"or {span(REFUTE_INTERVAL_S)} after its last answer",

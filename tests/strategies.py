@@ -10,6 +10,7 @@ from peerscope.mesh.messages import (
     Digest,
     Find,
     Found,
+    FoundPeer,
     Held,
     Hello,
     Inventory,
@@ -22,7 +23,6 @@ from peerscope.mesh.messages import (
     Pull,
     Push,
     Records,
-    Told,
     Topic,
     Vicinity,
 )
@@ -285,7 +285,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         names,
         tuples_of(
             st.builds(
-                Told,
+                FoundPeer,
                 tuples_of(st.builds(Aged, records, milliseconds), 2),
                 st.none() | st.builds(Opinion, names, *[number(65_535)] * 5),
             ),

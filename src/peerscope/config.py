@@ -32,7 +32,7 @@ from peerscope.mesh.dissemination.anti_entropy import SyncConfig
 from peerscope.mesh.dissemination.gossip import GossipConfig
 from peerscope.mesh.limits.rate_limit import LimitConfig
 from peerscope.mesh.membership.admission import NetworkConfig
-from peerscope.mesh.membership.neighbours import NeighbourhoodConfig
+from peerscope.mesh.membership.neighbours import NeighbourConfig
 from peerscope.mesh.report import ReportConfig
 from peerscope.mesh.zoning.names import ZoneConfig
 from peerscope.notify.secret import Secret
@@ -124,7 +124,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     health: HealthConfig = HealthConfig()
     report: ReportConfig = ReportConfig()
     detector: DetectorConfig = DetectorConfig()
-    links: NeighbourhoodConfig = NeighbourhoodConfig()
+    links: NeighbourConfig = NeighbourConfig()
     gossip: GossipConfig = GossipConfig()
     sync: SyncConfig = SyncConfig()
     ledger: LedgerConfig = LedgerConfig()

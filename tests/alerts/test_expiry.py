@@ -17,7 +17,7 @@ from peerscope.alerts.rules import Rule, default_rules, parse_rules
 from peerscope.alerts.signals import NETWORK_SIGNALS, OWN_SIGNALS, Sight
 from peerscope.cli.admit import admit
 from peerscope.errors import ConfigError
-from peerscope.mesh.membership.expired_certificates import LAPSED_MAX, LAPSED_MS, Lapsed
+from peerscope.mesh.membership.expired_certificates import LAPSED_MAX, LAPSED_MS, ExpiredCertificates
 from peerscope.records.alerts import Severity
 from peerscope.records.certificates import Certificate, certify
 from peerscope.records.identity import PeerId
@@ -117,14 +117,14 @@ class TestLapsed:
     END_MS = certificate().not_after_ms
 
     def test_the_latest_certificate_of_each_counts(self) -> None:
-        lapsed = Lapsed()
+        lapsed = ExpiredCertificates()
         for one in (certificate(), certificate(days=10), certificate(OTHER.peer_id)):
             lapsed.note(one, self.END_MS + 1)
         assert set(lapsed.certificates) == {certificate(), certificate(OTHER.peer_id)}
 
     @pytest.mark.parametrize("late_ms", [-1, 0, LAPSED_MS + 1])
     def test_what_has_not_ended_or_ended_long_ago_is_none(self, late_ms: int) -> None:
-        lapsed = Lapsed()
+        lapsed = ExpiredCertificates()
         lapsed.note(certificate(), self.END_MS + late_ms)
         assert lapsed.certificates == ()
         lapsed.note(certificate(), self.END_MS + 1)
@@ -132,13 +132,13 @@ class TestLapsed:
         assert lapsed.certificates == ()
 
     def test_whoever_is_a_member_again_is_forgotten(self) -> None:
-        lapsed = Lapsed()
+        lapsed = ExpiredCertificates()
         lapsed.note(certificate(), self.END_MS + 1)
         lapsed.review((ME.peer_id,), self.END_MS + 2)
         assert lapsed.certificates == ()
 
     def test_there_is_room_for_so_many(self) -> None:
-        lapsed = Lapsed()
+        lapsed = ExpiredCertificates()
         for number in range(LAPSED_MAX + 5):
             lapsed.note(certificate(PeerId(number.to_bytes(32, "big"))), self.END_MS + 1)
         assert len(lapsed.certificates) == LAPSED_MAX

@@ -23,7 +23,7 @@ from demo_network import eventually, first_line, start
 from live import came_true
 from peerscope.export.config import RemoteWriteConfig
 from peerscope.export.election import weight
-from peerscope.export.receiver import Receiver
+from peerscope.export.receiver import RemoteWriteReceiver
 from peerscope.export.remote_write import RemoteWrite
 from peerscope.records.identity import PeerId
 from stores import STORES, Prometheus, Series, VictoriaMetrics
@@ -63,7 +63,9 @@ async def write(toy: Toy, state: Path, url: str, seconds: float, *, settle: bool
     """One life of a writer."""
     config = RemoteWriteConfig(url=url, batch_samples_max=200, timeout_s=5)
     external = {"network": "test", "peer": "me"}
-    writing = RemoteWrite(config, Receiver(config), state, lambda: external, lambda: True, toy.collect, Random(1))
+    writing = RemoteWrite(
+        config, RemoteWriteReceiver(config), state, lambda: external, lambda: True, toy.collect, Random(1)
+    )
     writing._tenure.is_ours = True
     sending = asyncio.create_task(writing._send_always())
     end = time.monotonic() + seconds

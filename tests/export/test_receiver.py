@@ -16,8 +16,8 @@ from peerscope.export.receiver import (
     RETRY_AFTER_S_MAX,
     Later,
     Outcome,
-    Receiver,
     Refused,
+    RemoteWriteReceiver,
     Taken,
     outcome,
     wait_s,
@@ -100,7 +100,7 @@ def test_what_it_says_is_cut_and_made_plain() -> None:
 
 
 def sent(asked_of: str, body: bytes = b"body", **config: object) -> Outcome:
-    return Receiver(RemoteWriteConfig(url=f"{asked_of}/api/v1/write", **config)).send(body)  # type: ignore[arg-type]
+    return RemoteWriteReceiver(RemoteWriteConfig(url=f"{asked_of}/api/v1/write", **config)).send(body)  # type: ignore[arg-type]
 
 
 def test_a_request_says_what_it_is_and_carries_the_operators_headers() -> None:
@@ -118,7 +118,7 @@ def test_a_request_says_what_it_is_and_carries_the_operators_headers() -> None:
 
 def test_one_connection_serves_many_requests() -> None:
     with receiving() as store:
-        receiver = Receiver(RemoteWriteConfig(url=store.url))
+        receiver = RemoteWriteReceiver(RemoteWriteConfig(url=store.url))
         assert [receiver.send(b"x") for _ in range(5)] == [Taken()] * 5
     assert len({asked.port for asked in store.asked}) == 1
 
@@ -127,7 +127,7 @@ def test_secrets_come_from_files_and_are_read_again(tmp_path: Path) -> None:
     token = secret_file(tmp_path / "token", "first\n")
     password = secret_file(tmp_path / "password", "pässword with : and  two spaces \n")
     with receiving() as store:
-        receiver = Receiver(RemoteWriteConfig(url=store.url, bearer_token_file=token))
+        receiver = RemoteWriteReceiver(RemoteWriteConfig(url=store.url, bearer_token_file=token))
         receiver.send(b"x")
         secret_file(tmp_path / "token", "second\n")
         receiver.send(b"x")
@@ -140,7 +140,7 @@ def test_secrets_come_from_files_and_are_read_again(tmp_path: Path) -> None:
 def test_a_secret_that_is_just_being_replaced_is_waited_for(tmp_path: Path) -> None:
     token = secret_file(tmp_path / "token")
     with receiving() as store:
-        receiver = Receiver(RemoteWriteConfig(url=store.url, bearer_token_file=token))
+        receiver = RemoteWriteReceiver(RemoteWriteConfig(url=store.url, bearer_token_file=token))
         (tmp_path / "token").unlink()
         found = receiver.send(b"x")
     assert isinstance(found, Later)
@@ -152,7 +152,7 @@ def test_a_secret_that_is_just_being_replaced_is_waited_for(tmp_path: Path) -> N
 def test_a_secret_that_others_can_read_is_refused_at_the_start(tmp_path: Path, mode: int) -> None:
     token = secret_file(tmp_path / "token", mode=mode)
     with pytest.raises(ConfigError, match=f"can be read by others .*chmod 600 {token}") as caught:
-        Receiver(RemoteWriteConfig(url="http://127.0.0.1:1", bearer_token_file=token))
+        RemoteWriteReceiver(RemoteWriteConfig(url="http://127.0.0.1:1", bearer_token_file=token))
     assert "s3cret" not in str(caught.value)
 
 

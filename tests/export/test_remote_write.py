@@ -18,7 +18,7 @@ from peerscope.export import delivery as delivery_module
 from peerscope.export import remote_write as remote_write_module
 from peerscope.export.config import MIB, RemoteWriteConfig
 from peerscope.export.delivery import backoff_s
-from peerscope.export.receiver import Receiver
+from peerscope.export.receiver import RemoteWriteReceiver
 from peerscope.export.remote_write import FOLDER, RemoteWrite, brief
 from receivers import TAKEN, Asked, Written, decoded, receiving
 
@@ -55,7 +55,9 @@ class Toy:
 def writer(toy: Toy, state: Path, url: str, **config: object) -> RemoteWrite:
     settings = RemoteWriteConfig(url=url, **config)  # type: ignore[arg-type]
     rng = Random(7)
-    return RemoteWrite(settings, Receiver(settings), state, lambda: EXTERNAL, lambda: toy.is_elected, toy.collect, rng)
+    return RemoteWrite(
+        settings, RemoteWriteReceiver(settings), state, lambda: EXTERNAL, lambda: toy.is_elected, toy.collect, rng
+    )
 
 
 @contextlib.asynccontextmanager

@@ -20,6 +20,7 @@ from peerscope.mesh.messages import (
     Digest,
     Find,
     Found,
+    FoundPeer,
     Held,
     Hello,
     Inventory,
@@ -32,7 +33,6 @@ from peerscope.mesh.messages import (
     Pull,
     Push,
     Records,
-    Told,
     Topic,
     Vicinity,
 )
@@ -154,7 +154,7 @@ MESSAGES: dict[str, Struct] = {
     "challenge": Challenge(bytes(range(16))),
     "moved": Moved("eu-west/0"),
     "find": Find(7, "0123abcd"),
-    "found": Found(7, "eu-west/0", (Told((Aged(RECORD, 250),), Opinion("suspect", 2, 8, 2, 8, 5)),), 3),
+    "found": Found(7, "eu-west/0", (FoundPeer((Aged(RECORD, 250),), Opinion("suspect", 2, 8, 2, 8, 5)),), 3),
 }
 
 

@@ -6,13 +6,13 @@ from msgspec.structs import replace
 from peerscope.errors import RemoteError
 from peerscope.mesh.messages import MESSAGE_BYTES_MAX, TOLD_MAX, Find, Found, Opinion, decode, encode
 from peerscope.mesh.zoning.lookup import (
+    ANSWER_TIMEOUT_S,
     ASKED_PER_ZONE,
     AT_ONCE_MAX,
-    PATIENCE_S,
     TIMEOUT_S,
     ZONES_MAX,
-    Inquiry,
-    Sighting,
+    Lookup,
+    LookupSighting,
 )
 from peerscope.mesh.zoning.lookup_answers import ANSWERS_BURST, ANSWERS_PER_S
 from peerscope.mesh.zoning.names import bits_of
@@ -32,9 +32,9 @@ def speakers(zones: int) -> dict[str, list[PeerId]]:
     return {f"zone-{number:03}/": [PeerId(next(ids).to_bytes(32, "big")) for _ in range(3)] for number in range(zones)}
 
 
-def sighting(zone: str, opinion: Opinion | None, at_s: float = 0.0) -> Sighting:
+def sighting(zone: str, opinion: Opinion | None, at_s: float = 0.0) -> LookupSighting:
     body = replace(profile(), zone=zone)
-    return Sighting(SUBJECT.peer_id, ((record_of(SUBJECT, body, at_s=at_s), body, at_s),), opinion)
+    return LookupSighting(SUBJECT.peer_id, ((record_of(SUBJECT, body, at_s=at_s), body, at_s),), opinion)
 
 
 def test_whoever_is_greeted_may_ask_and_gets_what_the_peer_signed() -> None:
@@ -92,15 +92,15 @@ def test_a_name_that_is_no_beginning_of_an_id_is_refused(name: str) -> None:
 
 def test_two_of_each_zone_are_asked_and_no_more_at_once_than_may_be() -> None:
     zones = speakers(4)
-    inquiry = Inquiry("ab", zones, 0.0)
+    inquiry = Lookup("ab", zones, 0.0)
     asked = inquiry.next(0.0)
     assert [sum(peer in asked for peer in peers) for peers in zones.values()] == [ASKED_PER_ZONE] * 4
     assert inquiry.next(0.0) == []
-    assert len(Inquiry("ab", speakers(40), 0.0).next(0.0)) == AT_ONCE_MAX
+    assert len(Lookup("ab", speakers(40), 0.0).next(0.0)) == AT_ONCE_MAX
 
 
 def test_with_too_many_zones_those_left_out_are_counted() -> None:
-    inquiry, asked = Inquiry("ab", speakers(ZONES_MAX + 7), 0.0), set[PeerId]()
+    inquiry, asked = Lookup("ab", speakers(ZONES_MAX + 7), 0.0), set[PeerId]()
     while peers := inquiry.next(0.0):
         assert not inquiry.is_done(0.0)
         for peer in peers:
@@ -113,16 +113,16 @@ def test_with_too_many_zones_those_left_out_are_counted() -> None:
 def test_where_one_fails_or_says_nothing_for_two_seconds_the_third_is_asked() -> None:
     [third] = _third(lambda inquiry, peer: inquiry.failed(peer), 0.0)
     assert third not in _first_two()
-    assert _third(lambda inquiry, peer: None, PATIENCE_S) == [third]
+    assert _third(lambda inquiry, peer: None, ANSWER_TIMEOUT_S) == [third]
     assert _third(lambda inquiry, peer: inquiry.answered(peer, "zone-000/", ()), 0.0) == []
 
 
 def _first_two() -> list[PeerId]:
-    return Inquiry("ab", speakers(1), 0.0).next(0.0)
+    return Lookup("ab", speakers(1), 0.0).next(0.0)
 
 
 def _third(happens, now: float) -> list[PeerId]:
-    inquiry = Inquiry("ab", speakers(1), 0.0)
+    inquiry = Lookup("ab", speakers(1), 0.0)
     for peer in inquiry.next(0.0):
         happens(inquiry, peer)
     return inquiry.next(now)[:1]
@@ -131,13 +131,13 @@ def _third(happens, now: float) -> list[PeerId]:
 def test_a_whole_id_is_looked_for_first_where_its_hash_puts_it() -> None:
     half = bits_of(SUBJECT.peer_id)[0]
     zones = {f"r{number:02}/{bit}": [PeerId(bytes([number, int(bit)] * 16))] for number in range(20) for bit in "01"}
-    asked = Inquiry(NAME, zones, 0.0).next(0.0)
+    asked = Lookup(NAME, zones, 0.0).next(0.0)
     assert {peer[1] for peer in asked} == {int(half)}
 
 
 def test_the_question_is_settled_when_all_speakers_of_the_peers_own_zone_have_answered() -> None:
     zones = speakers(3)
-    home, inquiry = zones["zone-001/"], Inquiry(NAME, zones, 0.0)
+    home, inquiry = zones["zone-001/"], Lookup(NAME, zones, 0.0)
     asked = inquiry.next(0.0)
     first, second = [peer for peer in home if peer in asked]
     inquiry.answered(first, "zone-001/", [sighting("zone-001/", ALIVE)])
@@ -153,7 +153,7 @@ def test_the_question_is_settled_when_all_speakers_of_the_peers_own_zone_have_an
 
 def test_one_that_is_missed_where_it_was_is_waited_for_in_other_zones_and_the_newest_of_its_profiles_counts() -> None:
     zones = speakers(2)
-    inquiry, down = Inquiry(NAME, zones, 0.0), Opinion("down", 5, 5)
+    inquiry, down = Lookup(NAME, zones, 0.0), Opinion("down", 5, 5)
     inquiry.next(0.0)
     for peer in zones["zone-000/"]:
         inquiry.next(0.0)
@@ -172,7 +172,7 @@ def test_one_that_is_missed_where_it_was_is_waited_for_in_other_zones_and_the_ne
 
 def test_who_says_to_be_of_another_zone_than_it_speaks_for_has_no_opinion_there() -> None:
     zones = speakers(2)
-    stray, inquiry = zones["zone-000/"][0], Inquiry(NAME, zones, 0.0)
+    stray, inquiry = zones["zone-000/"][0], Lookup(NAME, zones, 0.0)
     inquiry.next(0.0)
     inquiry.answered(stray, "zone-001/", [sighting("zone-000/", Opinion("down", 5, 5))])
     assert inquiry.answer().opinions == {SUBJECT.peer_id: {stray: None}}
@@ -180,12 +180,12 @@ def test_who_says_to_be_of_another_zone_than_it_speaks_for_has_no_opinion_there(
 
 def test_a_question_ends_with_what_is_known_and_names_the_silent() -> None:
     zones = speakers(2)
-    inquiry = Inquiry(NAME, zones, 0.0)
+    inquiry = Lookup(NAME, zones, 0.0)
     first, *others = inquiry.next(0.0)
     inquiry.answered(first, "zone-000/", ())
-    others += inquiry.next(PATIENCE_S)
-    assert not inquiry.is_done(PATIENCE_S)
-    assert inquiry.deadline(PATIENCE_S) <= TIMEOUT_S
+    others += inquiry.next(ANSWER_TIMEOUT_S)
+    assert not inquiry.is_done(ANSWER_TIMEOUT_S)
+    assert inquiry.deadline(ANSWER_TIMEOUT_S) <= TIMEOUT_S
     assert inquiry.is_done(TIMEOUT_S)
     answer = inquiry.answer()
     assert answer.answered == ("zone-000/",)

@@ -64,7 +64,7 @@ def test_two_peers_that_meet_soon_know_the_same() -> None:
     wire, one, other = two(seconds=5.0)
     assert set(one.ledger) == set(other.ledger) == {one.me, other.me}
     assert agree_soon(wire, one, other)
-    assert one.ledger.profile(other.me) == replace(profile("10.0.0.1:1"), life=other.lives.life)
+    assert one.ledger.profile(other.me) == replace(profile("10.0.0.1:1"), life=other.shared_key.life)
     assert other.me in {effect.entry.record.peer_id for effect in wire.effects(one, Stored)}
     assert (one.refused, other.refused) == ({}, {})
 
@@ -73,7 +73,7 @@ def test_a_third_that_joins_through_one_meets_the_other() -> None:
     wire, one, other = two()
     third = wire.start(2, one)
     wire.run_until(20.0)
-    assert third.watch.up() == sorted((one.me, other.me))
+    assert third.prober.up() == sorted((one.me, other.me))
     assert agree_soon(wire, one, other, third)
     assert {link.peer for link in third.ledger.report(other.me).links} == {ref(one.me), ref(third.me)}  # type: ignore[union-attr]
 
@@ -83,7 +83,7 @@ def test_who_says_goodbye_has_left_and_is_not_missed() -> None:
     wire.log.clear()
     wire.feed(other, Leave())
     assert wire.evidence(one, other).verdict is Verdict.LEFT
-    assert one.watch.up() == []
+    assert one.prober.up() == []
     assert other.deadline() == inf
     wire.kill(other)
     wire.run_until(60.0)
@@ -174,5 +174,5 @@ def test_a_profile_that_changed_reaches_the_other_within_a_second() -> None:
     changed = Profile(("10.0.0.9:9",), "us", "2.0", 1)
     wire.feed(one, Publish(changed))
     wire.run_until(11.0)
-    assert other.ledger.profile(one.me) == replace(changed, life=one.lives.life)
+    assert other.ledger.profile(one.me) == replace(changed, life=one.shared_key.life)
     assert said(wire.effects(one, Send), Announce) != []

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from peerscope.mesh.events import Breach, Connected, Dial, Effect, Hangup, LinkChanged, Received, Send
 from peerscope.mesh.limits.rate_limit import LimitConfig
-from peerscope.mesh.limits.reputation import BAN_S, WEIGHTS, Standing
+from peerscope.mesh.limits.reputation import BAN_S, WEIGHTS, ReputationLevel
 from peerscope.mesh.messages import (
     Aged,
     Announce,
@@ -40,8 +40,8 @@ def with_mallory(config: PeerConfig | None = None) -> Peer:
     return peer
 
 
-def standing(peer: Peer, now: float) -> dict[bytes, Standing]:
-    return {one.peer: one.standing for one in peer.conducts.all(now)}
+def standing(peer: Peer, now: float) -> dict[bytes, ReputationLevel]:
+    return {one.peer: one.standing for one in peer.reputations.all(now)}
 
 
 def bombard(peer: Peer, data: bytes, times: int, now: float = 1.0) -> list[Effect]:
@@ -50,7 +50,7 @@ def bombard(peer: Peer, data: bytes, times: int, now: float = 1.0) -> list[Effec
 
 def ban(peer: Peer, now: float = 1.0) -> list[Effect]:
     effects = bombard(peer, encode(Push(FORGED, 0, 1, ())), 50, now)
-    assert standing(peer, now) == {MALLORY.peer_id: Standing.BANNED}
+    assert standing(peer, now) == {MALLORY.peer_id: ReputationLevel.BANNED}
     return effects
 
 
@@ -60,12 +60,12 @@ def test_who_passes_on_forged_records_is_hung_up_on_and_told_why() -> None:
     assert said(effects, Bye, MALLORY.peer_id) == [Bye("banned")]
     assert [effect for effect in effects if isinstance(effect, Hangup)] == [Hangup(MALLORY.peer_id, "banned")]
     assert [(one.peer, one.up) for one in effects if isinstance(one, LinkChanged)] == [(MALLORY.peer_id, False)]
-    assert peer.watch.up() == [ALICE.peer_id]
+    assert peer.prober.up() == [ALICE.peer_id]
 
 
 def test_a_banned_peer_is_refused_until_its_ban_is_over_and_never_dialled_meanwhile() -> None:
     peer = with_mallory()
-    assert MALLORY.peer_id in peer.neighbourhood.wanted
+    assert MALLORY.peer_id in peer.neighbours.wanted
     ban(peer)
     assert peer.handle(Connected(MALLORY.peer_id, False), 2.0) == [Hangup(MALLORY.peer_id, "banned")]
     dialled: list[Effect] = []
@@ -81,7 +81,7 @@ def test_a_banned_peer_is_refused_until_its_ban_is_over_and_never_dialled_meanwh
         dialled += [effect for effect in peer.tick(now) if isinstance(effect, Dial) and effect.peer == MALLORY.peer_id]
     assert len(dialled) == 1
     link(peer, MALLORY, now)
-    assert MALLORY.peer_id in peer.watch.up()
+    assert MALLORY.peer_id in peer.prober.up()
 
 
 def test_nobody_is_accused_for_our_hanging_up_on_it() -> None:
@@ -111,7 +111,7 @@ def test_our_own_health_does_not_suffer_from_whom_we_banned() -> None:
 def test_of_a_message_full_of_forgeries_only_as_many_are_looked_at_as_a_ban_takes() -> None:
     peer = with_mallory()
     hear(peer, MALLORY, Records((Aged(FORGED, 0),) * 60), 1.0)
-    assert standing(peer, 1.0) == {MALLORY.peer_id: Standing.BANNED}
+    assert standing(peer, 1.0) == {MALLORY.peer_id: ReputationLevel.BANNED}
     assert peer.refused["forged"] < 20
 
 
@@ -137,7 +137,7 @@ def test_by_passing_on_its_words_nobody_gets_a_third_peer_banned(name: str) -> N
     for _ in range(100):
         for message in RELAYED[name]:
             hear(peer, MALLORY, message, 1.0)
-    assert VICTIM.peer_id in peer.watch.up()
+    assert VICTIM.peer_id in peer.prober.up()
     assert VICTIM.peer_id not in standing(peer, 1.0)
 
 
@@ -174,11 +174,11 @@ FLOODS: dict[str, Message] = {
 def test_a_flood_of_true_messages_is_dropped_then_banned_and_answered_less_and_less(name: str) -> None:
     peer, limits = with_mallory(), LimitConfig()
     effects = bombard(peer, encode(FLOODS[name]), 8_000)
-    assert standing(peer, 1.0) == {MALLORY.peer_id: Standing.BANNED}
+    assert standing(peer, 1.0) == {MALLORY.peer_id: ReputationLevel.BANNED}
     answered = sum(isinstance(effect, Send) for effect in effects)
     assert answered <= 2 * limits.requests_burst
     assert peer.refused["flooding"] >= 1 / WEIGHTS["flooding"]
-    assert peer.watch.up() == [ALICE.peer_id]
+    assert peer.prober.up() == [ALICE.peer_id]
 
 
 def test_whoever_is_too_loud_is_not_silent() -> None:
@@ -190,7 +190,7 @@ def test_whoever_is_too_loud_is_not_silent() -> None:
         hear(peer, ALICE, Ping(second, 1), float(second))
         peer.tick(float(second))
     assert peer.refused["flooding"] > 10
-    assert peer.watch.lost() == []
+    assert peer.prober.lost() == []
 
 
 def test_a_reconnection_brings_no_new_allowance() -> None:
@@ -206,7 +206,7 @@ def test_what_the_transport_does_not_hand_on_counts_as_well() -> None:
     peer = with_mallory()
     for _ in range(5):
         peer.handle(Breach(MALLORY.peer_id, "oversized-message"), 1.0)
-    assert standing(peer, 1.0) == {MALLORY.peer_id: Standing.BANNED}
+    assert standing(peer, 1.0) == {MALLORY.peer_id: ReputationLevel.BANNED}
     assert peer.refused == {"oversized-message": 5}
 
 

@@ -134,7 +134,7 @@ def test_a_peer_that_says_nothing_is_forgotten_and_we_ourselves_never_are() -> N
             peer.handle(DialFailed(getattr(failed, "peer", VICTIM.peer_id), "no answer"), now)
     assert forgotten == [VICTIM.peer_id]
     assert peer.me in peer.ledger
-    assert peer.me in peer.neighbourhood.rings
+    assert peer.me in peer.neighbours.rings
 
 
 def test_only_our_own_records_speak_for_us() -> None:

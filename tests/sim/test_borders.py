@@ -53,7 +53,7 @@ def zoned(*, zones: int = 3, each: int = 8, seed: int = 1, network: NetworkConfi
             sim.feed(peer, Credentials(certificate(peer)))
     Zoning(sim, Truth()).begin()
     sim.run_until(90.0)
-    assert len({peer.borders.zone for peer in sim.alive()}) == zones
+    assert len({peer.own_zone.zone for peer in sim.alive()}) == zones
     assert all(len(moment_of(peer, sim.now).peers) == each for peer in sim.alive())
     return sim
 
@@ -67,7 +67,7 @@ def silences(peer: Peer, now: float) -> set[str]:
 
 
 def far_ledgers(sim: Simulator) -> set[tuple[int, ...]]:
-    return {peer.abroad.fingerprints() for peer in sim.alive()}
+    return {peer.global_ledger.fingerprints() for peer in sim.alive()}
 
 
 def others(sim: Simulator, but: PeerId) -> list[Peer]:
@@ -92,7 +92,7 @@ def test_what_is_looked_after_elsewhere_is_looked_after_where_it_happened() -> N
     sim.run_until(sim.now + EVERYWHERE_S)
     peer = sim.nodes[there].peer
     assert peer is not None
-    assert peer.borders.zone != sim.nodes[here].region
+    assert peer.own_zone.zone != sim.nodes[here].region
     found = standing(moment_of(peer, sim.now)).acknowledgement(key, EPOCH_S + sim.now - 60.0)
     assert found is not None
     assert found.author == "ana"
@@ -114,7 +114,7 @@ def test_zones_at_rest_hold_the_same_of_each_other() -> None:
         sim.feed(peer, Publish(Orders((silence(f"0000000{index}", 900.0),))))
         sim.feed(peer, Publish(Blocks((Block(f"192.0.2.{index}"),))))
     seconds_until(sim, lambda: len(far_ledgers(sim)) == 1, at_most_s=60.0)
-    assert all(peer.abroad.counts[Kind.ORDERS] == 6 for peer in sim.alive())
+    assert all(peer.global_ledger.counts[Kind.ORDERS] == 6 for peer in sim.alive())
 
 
 def test_a_zone_that_was_cut_off_hears_what_was_ordered_meanwhile() -> None:
@@ -136,7 +136,7 @@ def test_a_late_comer_of_a_single_zone_hears_orders_with_its_first_links(seed: i
     for peer in ids:
         sim.start(peer, *ids[:1])
     sim.run_until(20.0)
-    assert all(len(peer.abroad) == 0 for peer in sim.alive())
+    assert all(len(peer.global_ledger) == 0 for peer in sim.alive())
     sim.feed(ids[0], Publish(Orders((silence("0011aabb", 3600.0),)), urgent=True))
     sim.run_until(25.0)
     late = sim.add()
@@ -144,7 +144,7 @@ def test_a_late_comer_of_a_single_zone_hears_orders_with_its_first_links(seed: i
     found = sim.nodes[late].peer
     assert found is not None
     seconds_until(sim, lambda: silences(found, sim.now) == {"0011aabb"}, at_most_s=2.0)
-    assert all(peer.abroad.counts[Kind.SUMMARY] == 0 for peer in sim.alive())
+    assert all(peer.global_ledger.counts[Kind.SUMMARY] == 0 for peer in sim.alive())
 
 
 def test_who_is_revoked_in_one_zone_is_gone_from_all_and_its_orders_with_it() -> None:
@@ -159,7 +159,7 @@ def test_who_is_revoked_in_one_zone_is_gone_from_all_and_its_orders_with_it() ->
     for peer in others(sim, victim):
         assert list(peer.admission.revocations) == [victim]
         assert victim not in peer.ledger
-        assert victim not in peer.abroad
+        assert victim not in peer.global_ledger
         assert silences(peer, sim.now) == set()
     sim.feed(victim, Publish(Orders((silence("0011aabc", 3600.0),)), urgent=True))
     sim.run_until(sim.now + EVERYWHERE_S)
@@ -176,7 +176,7 @@ def test_orders_outlive_the_certificate_under_which_they_were_given() -> None:
     sim.feed(ids[0], Credentials(newer))
     sim.run_until(sim.now + 40.0)
     for peer in sim.alive():
-        entry = peer.abroad.get(ids[0], Kind.ORDERS)
+        entry = peer.global_ledger.get(ids[0], Kind.ORDERS)
         assert entry is not None
         assert isinstance(entry.body, Orders)
         assert entry.body.certificate == newer
@@ -189,7 +189,7 @@ def flood(sim: Simulator, liar: PeerId, bodies: list[tuple[Signer, Body]], at_on
 
     def pour(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
         news = [records.pop(0) for _ in range(min(at_once, len(records)))]
-        return effects + [Send(to, encode(Push(one, 0, 32, ()))) for one in news for to in peer.watch.up()]
+        return effects + [Send(to, encode(Push(one, 0, 32, ()))) for one in news for to in peer.prober.up()]
 
     sim.nodes[liar].corruption = pour
 
@@ -203,15 +203,15 @@ def test_strangers_fill_no_more_than_their_room_and_orders_of_members_stand(monk
     strangers = [make_signer(n.to_bytes(32, "big"), signed=False) for n in range(1, 8 * most)]
     flood(sim, ids[3], [(one, Orders((silence("ffffffff", 60.0),))) for one in strangers])
     for _ in moments(sim, sim.now + 60.0):
-        assert all(peer.abroad.counts[Kind.ORDERS] <= most + 1 for peer in sim.alive())
+        assert all(peer.global_ledger.counts[Kind.ORDERS] <= most + 1 for peer in sim.alive())
     assert sum(peer.refused["abroad-full"] for peer in sim.alive()) > 0
     for zone in ("r0/", "r1/"):  # the same ones at all: nothing is left to be offered again and again
-        held = {peer.abroad.fingerprints() for peer in others(sim, ids[3]) if peer.borders.zone == zone}
+        held = {peer.global_ledger.fingerprints() for peer in others(sim, ids[3]) if peer.own_zone.zone == zone}
         assert len(held) == 1
     sim.feed(ids[1], Publish(Orders((silence("22334455", 3600.0),)), urgent=True))
     sim.run_until(sim.now + EVERYWHERE_S)
     for peer in sim.alive():
-        assert ("0011aabb" if peer.borders.zone == "r0/" else "22334455") in silences(peer, sim.now)
+        assert ("0011aabb" if peer.own_zone.zone == "r0/" else "22334455") in silences(peer, sim.now)
 
 
 def test_one_origin_with_too_much_news_is_held_back_in_other_zones_as_well() -> None:
@@ -223,7 +223,7 @@ def test_one_origin_with_too_much_news_is_held_back_in_other_zones_as_well() -> 
     sim.run_until(sim.now + 60.0)
     assert node.peer is not None
     assert sum(peer.refused["too-much-news"] for peer in others(sim, liar)) > 0
-    assert all(peer.abroad.counts[Kind.ORDERS] <= 1 for peer in others(sim, liar))
+    assert all(peer.global_ledger.counts[Kind.ORDERS] <= 1 for peer in others(sim, liar))
 
 
 def test_what_was_told_all_zones_is_repeated_before_anybody_forgets_it() -> None:
@@ -248,7 +248,7 @@ def test_what_was_told_all_zones_is_repeated_before_anybody_forgets_it() -> None
     assert not any(silences(peer, sim.now) for peer in sim.alive())
     sim.crash(ids[1])
     sim.run_until(1300.0)
-    assert all(ids[1] not in peer.abroad for peer in sim.alive())
+    assert all(ids[1] not in peer.global_ledger for peer in sim.alive())
 
 
 def test_who_contradicts_itself_before_all_zones_is_found_out() -> None:
@@ -259,7 +259,7 @@ def test_who_contradicts_itself_before_all_zones_is_found_out() -> None:
 
     def tell(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
         sim.nodes[liar].corruption = None
-        first, *rest = peer.watch.up()
+        first, *rest = peer.prober.up()
         return [
             *effects,
             Send(first, encode(Push(one, 0, 32, ()))),
@@ -271,5 +271,5 @@ def test_who_contradicts_itself_before_all_zones_is_found_out() -> None:
     (signature,) = load_signatures().of("equivocation")
     found = (equivocations(moment_of(peer, sim.now), signature) for peer in others(sim, liar))
     assert {one.peer_id for findings in found for one in findings} == {author.peer_id.hex()}
-    kept = [peer.abroad.get(author.peer_id, Kind.ORDERS) for peer in sim.alive()]
+    kept = [peer.global_ledger.get(author.peer_id, Kind.ORDERS) for peer in sim.alive()]
     assert len({entry.digest if entry else None for entry in kept}) == 1

@@ -56,13 +56,13 @@ def certified(count: int, network: NetworkConfig = NETWORK, *, ends_s: float = D
 def holders(sim: Simulator, subject: PeerId) -> set[PeerId]:
     """Running peers that still know one, or are linked with it."""
     others = (peer for peer in sim.alive() if peer.me != subject)
-    return {peer.me for peer in others if subject in peer.ledger or subject in peer.watch.up()}
+    return {peer.me for peer in others if subject in peer.ledger or subject in peer.prober.up()}
 
 
 @pytest.mark.parametrize("secret", ["", "correct horse battery"])
 def test_members_find_each_other_and_one_without_a_certificate_finds_nobody(secret: str) -> None:
     sim, ids = certified(12, replace(NETWORK, secret=secret))
-    assert all(set(peer.watch.up()) >= peer.neighbourhood.wanted for peer in sim.alive())
+    assert all(set(peer.prober.up()) >= peer.neighbours.wanted for peer in sim.alive())
     outsider = sim.add()
     start(sim, outsider, *ids[:3], bears=None)
     sim.run_until(60.0)
@@ -71,7 +71,7 @@ def test_members_find_each_other_and_one_without_a_certificate_finds_nobody(secr
     assert found is not None
     assert set(found.ledger) == {outsider}
     assert sum(peer.refused["not-a-member"] for peer in sim.alive()) > 0
-    assert all(peer.conducts.all(sim.now) == [] for peer in sim.alive())
+    assert all(peer.reputations.all(sim.now) == [] for peer in sim.alive())
 
 
 def test_a_member_that_is_revoked_at_one_peer_is_gone_everywhere_and_stays_out() -> None:
@@ -84,7 +84,7 @@ def test_a_member_that_is_revoked_at_one_peer_is_gone_everywhere_and_stays_out()
         assert holders(sim, victim) == set()
     others = [peer for peer in sim.alive() if peer.me != victim]
     assert all(set(peer.ledger) == set(ids) - {victim} for peer in others)
-    assert all(one.peer != victim or one.score < 20 for peer in others for one in peer.conducts.all(sim.now))
+    assert all(one.peer != victim or one.score < 20 for peer in others for one in peer.reputations.all(sim.now))
 
 
 def test_a_revoked_member_comes_back_with_a_later_certificate() -> None:
@@ -107,7 +107,7 @@ def test_a_member_whose_certificate_ends_is_gone_unless_it_shows_a_new_one(renew
     for _ in moments(sim, 60.0 + GONE_S):
         peer = sim.nodes[last].peer
         assert peer is not None
-        without_links += not peer.watch.up()
+        without_links += not peer.prober.up()
     assert holders(sim, last) == (set(ids) - {last} if renews else set())
     assert (without_links == 0) == renews
 
@@ -121,7 +121,7 @@ def test_revocations_outlive_whoever_brought_them() -> None:
     for peer in sim.alive():
         if bringer in peer.ledger:
             peer._evict(bringer, sim.now)  # as after a day without it
-            peer.abroad.forget(bringer)
+            peer.global_ledger.forget(bringer)
     sim.run_until(sim.now + 600.0)
     newcomer = sim.add()
     start(sim, newcomer, ids[1], bears=certificate(newcomer))
@@ -129,7 +129,7 @@ def test_revocations_outlive_whoever_brought_them() -> None:
     found = sim.nodes[newcomer].peer
     assert found is not None
     assert list(found.admission.revocations) == [victim]
-    said = [peer.me for peer in sim.alive() if peer.abroad.get(peer.me, Kind.REVOKED) is not None]
+    said = [peer.me for peer in sim.alive() if peer.global_ledger.get(peer.me, Kind.REVOKED) is not None]
     assert 1 <= len(said) <= 2  # not everybody says it
 
 
@@ -140,7 +140,7 @@ def test_a_member_cannot_make_up_others() -> None:
     record = sign(invented, ghost, version=ms(sim.now), wall_ms=ms(sim.now))
 
     def invent(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
-        return effects + [Send(to, encode(Push(record, 0, 5, ()))) for to in peer.watch.up()]
+        return effects + [Send(to, encode(Push(record, 0, 5, ()))) for to in peer.prober.up()]
 
     sim.nodes[liar].corruption = invent
     sim.run_until(40.0)
@@ -199,7 +199,7 @@ def test_where_all_certificates_end_on_one_day_no_peer_calls_itself_healthy_from
     for peer in sim.alive():
         assert p2p(peer)[1].startswith("lost all ")
         assert p2p(peer)[1].endswith("; refused: certificate-expired")
-    assert all(peer.conducts.all(sim.now) == [] for peer in sim.alive())  # nobody is banned for trying
+    assert all(peer.reputations.all(sim.now) == [] for peer in sim.alive())  # nobody is banned for trying
 
 
 def test_a_network_whose_certificates_all_ended_is_whole_again_when_they_are_renewed() -> None:
@@ -210,9 +210,9 @@ def test_a_network_whose_certificates_all_ended_is_whole_again_when_they_are_ren
         sim.run_until(150.0 + 5.0 * number)
     sim.run_until(sim.now + 60.0)
     assert all(set(peer.ledger) == set(ids) for peer in sim.alive())
-    assert all(set(peer.watch.up()) >= peer.neighbourhood.wanted for peer in sim.alive())
+    assert all(set(peer.prober.up()) >= peer.neighbours.wanted for peer in sim.alive())
     assert {p2p(peer)[0] for peer in sim.alive()} == {Status.HEALTHY}
-    assert all(peer.neighbourhood.bootstrap == {} for peer in sim.alive())
+    assert all(peer.neighbours.bootstrap == {} for peer in sim.alive())
 
 
 def test_a_peer_whose_only_other_member_is_revoked_has_lost_nobody() -> None:

@@ -6,14 +6,14 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from peerscope.mesh.events import Effect, Informed, Inquire, Send
+from peerscope.mesh.events import Effect, LookedUp, LookUp, Send
 from peerscope.mesh.lookups import OPEN_MAX
 from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.messages import Found, Message, Opinion, decode, encode
 from peerscope.mesh.peer import Peer, PeerConfig
-from peerscope.mesh.zoning.lookup import TIMEOUT_S, Answer
+from peerscope.mesh.zoning.lookup import TIMEOUT_S, LookupAnswer
 from peerscope.mesh.zoning.names import ZoneConfig
-from peerscope.mesh.zoning.zone_summaries import claims
+from peerscope.mesh.zoning.zone_summaries import zone_summaries
 from peerscope.records.bodies import Profile, encode_body
 from peerscope.records.identity import PeerId
 from peerscope.sim.node import Corruption
@@ -37,17 +37,17 @@ class World:
         populate(self.sim, replace(load("zones"), peers=27, zones=3), Random(seed))
         Zoning(self.sim, Truth()).begin()
         self.sim.on_effect = self._note
-        self._answers: dict[int, Answer] = {}
+        self._answers: dict[int, LookupAnswer] = {}
         self._asked = 0
         self.sim.run_until(25.0)
         assert [len(self.members(zone)) for zone in self.zones] == [9, 9, 9]
 
     @property
     def zones(self) -> list[str]:
-        return sorted({peer.borders.zone for peer in self.sim.alive()})
+        return sorted({peer.own_zone.zone for peer in self.sim.alive()})
 
     def members(self, zone: str) -> list[PeerId]:
-        return [peer.me for peer in self.sim.alive() if peer.borders.zone == zone]
+        return [peer.me for peer in self.sim.alive() if peer.own_zone.zone == zone]
 
     def peer(self, peer: PeerId) -> Peer:
         found = self.sim.nodes[peer].peer
@@ -55,15 +55,15 @@ class World:
         return found
 
     def aggregators(self, zone: str) -> list[PeerId]:
-        return [claim.peer for claim in claims(self.sim.alive()[0].abroad, self.sim.now)[zone]]
+        return [claim.peer for claim in zone_summaries(self.sim.alive()[0].global_ledger, self.sim.now)[zone]]
 
     def ordinary(self, zone: str) -> PeerId:
         """A member that is no aggregator."""
         return next(peer for peer in self.members(zone) if peer not in self.aggregators(zone))
 
-    def ask(self, asker: PeerId, name: str) -> Answer:
+    def ask(self, asker: PeerId, name: str) -> LookupAnswer:
         self._asked += 1
-        self.sim.feed(asker, Inquire(self._asked, name))
+        self.sim.feed(asker, LookUp(self._asked, name))
         self.sim.run_until(self.sim.now + TIMEOUT_S + 0.1)
         return self._answers[self._asked]
 
@@ -75,7 +75,7 @@ class World:
         return Elsewhere(answer, subject, self.sim.now, wall_offset_s=EPOCH_S, down_after_s=down_after_s)
 
     def _note(self, peer: PeerId, effect: Effect, now: float) -> None:
-        if isinstance(effect, Informed):
+        if isinstance(effect, LookedUp):
             assert effect.number not in self._answers, "a question is answered once"
             self._answers[effect.number] = effect.answer
 
@@ -151,7 +151,7 @@ def test_what_the_peer_said_of_itself_comes_with_its_links_and_the_word_of_three
     profile = world.peer(subject).ledger.profile(subject)
     assert profile is not None
     assert (view.region, view.addresses) == (profile.region, profile.addresses)
-    assert {link.peer_id for link in view.links} == {peer.hex()[:16] for peer in world.peer(subject).watch.up()}
+    assert {link.peer_id for link in view.links} == {peer.hex()[:16] for peer in world.peer(subject).prober.up()}
     assert set(hearsay.said) == {peer.hex() for peer in world.aggregators(there)}
     assert len(hearsay.said) == 3
     assert hearsay.disagreeing == hearsay.silent == ()
@@ -163,9 +163,9 @@ def test_what_the_peer_said_of_itself_comes_with_its_links_and_the_word_of_three
 def test_a_question_leaves_no_links_behind(world: World) -> None:
     here, there = world.zones[:2]
     asker, subject = world.ordinary(here), world.ordinary(there)
-    before = set(world.peer(asker).watch.links)
+    before = set(world.peer(asker).prober.links)
     world.look(asker, subject)
-    assert set(world.peer(asker).watch.links) <= before
+    assert set(world.peer(asker).prober.links) <= before
     world.sim.run_until(world.sim.now + 10.0)
     assert subject not in world.peer(asker).ledger
 
@@ -263,7 +263,7 @@ def test_an_ambiguous_beginning_is_shown_to_be_one(world: World) -> None:
 def test_only_so_many_questions_are_open_at_once(world: World) -> None:
     asker = world.ordinary(world.zones[0])
     for number in range(100, 101 + OPEN_MAX):
-        world.sim.feed(asker, Inquire(number, "00" * 32))
+        world.sim.feed(asker, LookUp(number, "00" * 32))
     assert world._answers[100 + OPEN_MAX].is_busy
     world.sim.run_until(world.sim.now + TIMEOUT_S)
     assert [world._answers[number].is_busy for number in range(100, 100 + OPEN_MAX)] == [False] * OPEN_MAX
@@ -272,9 +272,9 @@ def test_only_so_many_questions_are_open_at_once(world: World) -> None:
 
 def test_in_a_network_of_one_zone_there_is_nobody_to_ask() -> None:
     sim = Simulator(seed=3, signed=False)
-    answers: list[Answer] = []
-    sim.on_effect = lambda peer, effect, now: answers.append(effect.answer) if isinstance(effect, Informed) else None
+    answers: list[LookupAnswer] = []
+    sim.on_effect = lambda peer, effect, now: answers.append(effect.answer) if isinstance(effect, LookedUp) else None
     alone = sim.add()
     sim.start(alone)
-    sim.feed(alone, Inquire(1, "00"))
+    sim.feed(alone, LookUp(1, "00"))
     assert [(answer.answered, dict(answer.silent)) for answer in answers] == [((), {})]

@@ -78,7 +78,7 @@ def test_a_carrier_that_reckons_ages_wrongly_does_not_bring_a_forgotten_peer_bac
     sim.feed(names[0], Received(names[1], encode(Records(kept))))
     assert dead not in victim.ledger
     assert victim.refused["forgotten"] == len(kept)
-    assert victim.conducts.all(sim.now) == [], "a carrier is not to blame"
+    assert victim.reputations.all(sim.now) == [], "a carrier is not to blame"
 
 
 def test_a_forgotten_peer_that_speaks_again_is_known_with_all_that_it_said_before() -> None:
@@ -173,7 +173,7 @@ class TestOrders:
             assert {sim.evidence(name, dead).verdict for name in self.known_to(sim, dead)} <= {Verdict.DOWN}
         assert not self.known_to(sim, dead)
         for peer in sim.alive():
-            assert dead not in peer.neighbourhood.rings.members() | peer.neighbourhood.lost
+            assert dead not in peer.neighbours.rings.members() | peer.neighbours.lost
             assert [one.id for one in standing(moment_of(sim.nodes[peer.me], sim.now)).forgotten] == [dead.hex()]
         sim.run_until(sim.now + RETRACT_S + 10.0)
         for peer in sim.alive():
@@ -191,7 +191,7 @@ class TestOrders:
         assert self.known_to(sim, dead) == {old}
         sim.feed(names[2], Received(old, encode(Records(kept))))
         assert self.known_to(sim, dead) == {old}
-        assert all(peer.conducts.all(sim.now) == [] for peer in sim.alive())
+        assert all(peer.reputations.all(sim.now) == [] for peer in sim.alive())
 
     def test_it_is_known_again_once_it_runs_again_though_the_order_stands(self) -> None:
         sim, names, dead = self.with_a_dead_one()

@@ -28,7 +28,7 @@ def network(peers: int, zones: int) -> Simulator:
 def zone_of(sim: Simulator, peer: PeerId) -> str:
     found = sim.nodes[peer].peer
     assert found is not None
-    return found.borders.zone
+    return found.own_zone.zone
 
 
 def returns(sim: Simulator, zone: str, *joins: PeerId) -> PeerId:
@@ -42,12 +42,12 @@ def knows(sim: Simulator, peer: PeerId) -> set[PeerId]:
     """Whom a peer sees one by one."""
     found = sim.nodes[peer].peer
     assert found is not None
-    return set(found.neighbourhood.rings.members())
+    return set(found.neighbours.rings.members())
 
 
 def test_a_peer_that_returns_is_in_its_zone_at_once_whomever_it_meets_first() -> None:
     sim = network(27, 3)
-    ours = {peer.me for peer in sim.alive() if peer.borders.zone == "region-1/"}
+    ours = {peer.me for peer in sim.alive() if peer.own_zone.zone == "region-1/"}
     peer = returns(sim, "region-1/", min(ours))
     sim.run_until(sim.now + 5.0)
     assert zone_of(sim, peer) == "region-1/"
@@ -57,7 +57,7 @@ def test_a_peer_that_returns_is_in_its_zone_at_once_whomever_it_meets_first() ->
 @pytest.mark.parametrize("zone", ["region-1/0", "region-1/01", "region-9/"])
 def test_a_peer_whose_zone_is_no_more_goes_where_it_belongs_now(zone: str) -> None:
     sim = network(27, 3)
-    ours = {peer.me for peer in sim.alive() if peer.borders.zone == "region-1/"}
+    ours = {peer.me for peer in sim.alive() if peer.own_zone.zone == "region-1/"}
     peer = returns(sim, zone, min(ours))
     sim.run_until(sim.now + ZONES.hold_s + 25.0)
     assert zone_of(sim, peer) == "region-1/"

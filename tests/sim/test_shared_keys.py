@@ -9,7 +9,7 @@ from network import seconds_until
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.events import Publish
 from peerscope.mesh.membership.shared_key import STANDS_S, TIMES_MIN
-from peerscope.mesh.membership.shared_key_search import AGAIN_S
+from peerscope.mesh.membership.shared_key_search import ASK_INTERVAL_S
 from peerscope.mesh.peer import PeerConfig
 from peerscope.mesh.zoning.names import ZoneConfig
 from peerscope.records.identity import PeerId
@@ -48,7 +48,7 @@ def ever_shown(alerts: SimulatedAlerts) -> list[str]:
 def shares(sim: Simulator, machine: PeerId) -> bool:
     """The process on this machine knows that another one runs with its key."""
     peer = sim.nodes[machine].peer
-    return peer is not None and bool(peer.lives.running(sim.now))
+    return peer is not None and bool(peer.shared_key.running(sim.now))
 
 
 @pytest.mark.parametrize(
@@ -150,38 +150,38 @@ def zones() -> Simulator:
 
 def told(sim: Simulator, subject: PeerId, zone: str) -> list[int]:
     """How many running processes the profile names beside the one that signed it, by each other peer of a zone."""
-    there = [peer for peer in sim.alive() if peer.borders.zone == zone and peer.me != subject]
+    there = [peer for peer in sim.alive() if peer.own_zone.zone == zone and peer.me != subject]
     profiles = [peer.ledger.profile(subject) for peer in there]
     return [sum(one.is_running for one in profile.met) for profile in profiles if profile is not None]
 
 
 def test_a_copy_in_another_zone_is_found_by_asking_there() -> None:
     sim = zones()
-    original = next(peer for peer in sim.alive() if peer.borders.zone == "region-1/")
-    host = next(peer.me for peer in sim.alive() if peer.borders.zone == "region-2/")
+    original = next(peer for peer in sim.alive() if peer.own_zone.zone == "region-1/")
+    host = next(peer.me for peer in sim.alive() if peer.own_zone.zone == "region-2/")
     copy = sim.clone(original.me, "region-2")
     sim.start(copy, host)
     sim.run_until(sim.now + 20.0)
-    assert sim.nodes[copy].peer.borders.zone == "region-2/"
+    assert sim.nodes[copy].peer.own_zone.zone == "region-2/"
     assert not shares(sim, copy), "nothing under their key crosses the border by itself"
-    sim.nodes[copy].peer.lookout.ask_at = sim.now
-    seconds_until(sim, lambda: shares(sim, copy), at_most_s=TIMES_MIN * AGAIN_S + 10.0)
-    original.lookout.ask_at = sim.now
-    seconds_until(sim, lambda: shares(sim, original.me), at_most_s=AGAIN_S)
+    sim.nodes[copy].peer.shared_key_search.ask_at = sim.now
+    seconds_until(sim, lambda: shares(sim, copy), at_most_s=TIMES_MIN * ASK_INTERVAL_S + 10.0)
+    original.shared_key_search.ask_at = sim.now
+    seconds_until(sim, lambda: shares(sim, original.me), at_most_s=ASK_INTERVAL_S)
     sim.run_until(sim.now + 10.0)
     assert set(told(sim, original.me, "region-1/")) == set(told(sim, original.me, "region-2/")) == {1}
 
 
 def test_a_machine_that_moved_to_another_zone_finds_only_its_own_past() -> None:
     sim = zones()
-    mover = next(peer.me for peer in sim.alive() if peer.borders.zone == "region-1/")
-    host = next(peer.me for peer in sim.alive() if peer.borders.zone == "region-2/")
+    mover = next(peer.me for peer in sim.alive() if peer.own_zone.zone == "region-1/")
+    host = next(peer.me for peer in sim.alive() if peer.own_zone.zone == "region-2/")
     sim.crash(mover)
     sim.nodes[mover].region = "region-2"
     sim.start(mover, host)
     for _ in range(5):
-        sim.nodes[mover].peer.lookout.ask_at = sim.now
+        sim.nodes[mover].peer.shared_key_search.ask_at = sim.now
         sim.run_until(sim.now + 10.0)
         assert not shares(sim, mover)
-    assert sim.nodes[mover].peer.borders.zone == "region-2/"
+    assert sim.nodes[mover].peer.own_zone.zone == "region-2/"
     assert sim.nodes[mover].peer.ledger.profile(mover).met, "it found that past"

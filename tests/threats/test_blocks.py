@@ -60,6 +60,6 @@ def test_a_list_whose_author_the_network_has_forgotten_is_told_once_and_one_that
     assert held.update(shared_by(book.moment(5.0), trusted)) == []
     moment = book.moment(6.0)
     for author in trusted[:2]:
-        moment.abroad.forget(author)
+        moment.global_ledger.forget(author)
     assert held.update(shared_by(moment, trusted)) == [(book[1], 2)]
     assert held.update(shared_by(moment, trusted)) == []

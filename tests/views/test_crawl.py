@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from peerscope.mesh.crawling.traversal import Survey
+from peerscope.mesh.crawling.traversal import Candidates
 from peerscope.views.crawl import CrawledLink, CrawledPeer, CrawlView, Unreachable, dot, foreign_view
 
 NASTY = 'a"b\\c<d>\n{e|f}; ]'
-SURVEY = Survey(
+SURVEY = Candidates(
     depths={"c": 1, "a": 0, "b": 1},
     links={("b", "a"): True, ("a", "c"): True, ("a", "d"): False},
     unreachable={"d": "no answer"},

@@ -10,7 +10,7 @@ MALLORY = PeerId(b"m" * 32)
 
 def test_nobody_is_listed_who_behaves_and_whoever_does_not_is_with_its_reasons(web: httpx.Client, agent: Agent) -> None:
     assert web.get("/api/v1/conduct").json() == []
-    conducts = agent.monitor.peer.conducts
+    conducts = agent.monitor.peer.reputations
 
     def misbehave() -> None:
         for _ in range(13):

@@ -18,7 +18,7 @@ UNKNOWN = "00" * 32
 def speak(agent: Agent) -> None:
     """A zone has spoken, through one whom nobody can reach."""
     said = Summary("eu/", (ref(SPEAKER.peer_id),), ("127.0.0.1:1",), 60_000, 9, 9, 0, 0, 0, 0)
-    Book(agent.monitor.peer.abroad, (SPEAKER,)).say(0, said, at=time.monotonic())
+    Book(agent.monitor.peer.global_ledger, (SPEAKER,)).say(0, said, at=time.monotonic())
 
 
 def test_an_unknown_id_is_not_looked_for_where_there_is_only_one_zone(web: httpx.Client) -> None:

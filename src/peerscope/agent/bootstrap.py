@@ -53,8 +53,8 @@ class Bootstrap:
 
     def look(self, peer: Peer, tell: Callable[..., None]) -> list[Join]:
         """Call now and then: more peers to dial while alone. Tells of tickets whose peer did not answer, each once."""
-        for known in sorted(peer.neighbourhood.unreached(monotonic()) & set(self._tickets)):
-            addresses, refusal = self._tickets.pop(known).places, peer.neighbourhood.turned_away.get(known)
+        for known in sorted(peer.neighbours.unreached(monotonic()) & set(self._tickets)):
+            addresses, refusal = self._tickets.pop(known).places, peer.neighbours.turned_away.get(known)
             where = f"peer {short(known)} of peer.join", ", ".join(addresses)
             if refusal is None:
                 log.warning("%s does not answer at %s; still trying", *where)
@@ -64,14 +64,14 @@ class Bootstrap:
             tell("unreached", peer_id=known.hex(), addresses=addresses, refusal=refusal)
         if monotonic() - self._kept_at >= KEEP_S:
             self.keep(peer)
-        return self._missing(peer) + ([] if peer.watch.up() else self._some_remembered())
+        return self._missing(peer) + ([] if peer.prober.up() else self._some_remembered())
 
     def keep(self, peer: Peer) -> None:
         """Write down our zone and where others are, when that has changed: a killed agent must find them again."""
-        living = peer.neighbourhood.rings.members() - {peer.me}
+        living = peer.neighbours.rings.members() - {peer.me}
         found = ((other, peer.ledger.profile(other)) for other in sorted(living)[:REMEMBERED_MAX])
         known = {other: profile.reached_at for other, profile in found if profile}
-        zone = peer.borders.zone
+        zone = peer.own_zone.zone
         if not known or (known == self._kept and zone == self.zone):  # one that has lost everybody keeps those it knew
             return
         is_moved = zone != self.zone
@@ -92,11 +92,11 @@ class Bootstrap:
         if monotonic() < self._again_at:
             return []
         self._again_at = monotonic() + AGAIN_S
-        is_alone, is_whole = not peer.watch.up(), peer.borders.zone == WHOLE
+        is_alone, is_whole = not peer.prober.up(), peer.own_zone.zone == WHOLE
         return [
             Join(known, addresses)
             for known, addresses in self._starts.items()
-            if is_alone or known in peer.neighbourhood.lost or (is_whole and known not in peer.ledger)
+            if is_alone or known in peer.neighbours.lost or (is_whole and known not in peer.ledger)
         ]
 
     def _some_remembered(self) -> list[Join]:

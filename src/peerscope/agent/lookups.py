@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from itertools import count
 
-from peerscope.mesh.events import Effect, Event, Informed, Inquire
-from peerscope.mesh.zoning.lookup import Answer
+from peerscope.mesh.events import Effect, Event, LookedUp, LookUp
+from peerscope.mesh.zoning.lookup import LookupAnswer
 
 NUMBER_MAX = 2**32
 PATIENCE_S = 8.0
@@ -21,15 +21,15 @@ class Asking:
         """`feed`: hands the core an event."""
         self._feed = feed
         self._numbers = count()
-        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._waiting: dict[int, asyncio.Future[LookupAnswer]] = {}
 
-    async def about(self, name: str) -> Answer:
+    async def about(self, name: str) -> LookupAnswer:
         """What other zones know of the peers whose ids begin so. Raises TimeoutError."""
         number = next(self._numbers) % NUMBER_MAX
-        waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[LookupAnswer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = waiting
         try:
-            self._feed(Inquire(number, name))
+            self._feed(LookUp(number, name))
             async with asyncio.timeout(PATIENCE_S):
                 return await waiting
         finally:
@@ -37,7 +37,7 @@ class Asking:
 
     def note(self, effect: Effect) -> None:
         """Something happened in the core: perhaps an answer."""
-        if isinstance(effect, Informed):
+        if isinstance(effect, LookedUp):
             waiting = self._waiting.get(effect.number)
             if waiting is not None and not waiting.done():
                 waiting.set_result(effect.answer)

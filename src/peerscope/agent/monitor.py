@@ -130,7 +130,7 @@ class Monitor(Outlook):
         rng = random.Random(secrets.randbits(128))
         now = monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
-        self.traffic = Traffic(peer.me, self.moment, peer.watch.ahead_s)
+        self.traffic = Traffic(peer.me, self.moment, peer.prober.ahead_s)
         self.vigil = Vigil(self.config.threats, peer, self.moment, self.node, self.alerting, self.looks)
         self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(ready.credentials)
@@ -268,7 +268,7 @@ class Monitor(Outlook):
             refused=dict(self.peer.refused + self._transport.counters),
             keeps_history=self.config.history.enabled,
             relay=self._relay_state(),
-            shared_key=self.peer.lives.running(monotonic()),
+            shared_key=self.peer.shared_key.running(monotonic()),
             remote_write=self.exports.standing(),
         )
 

@@ -30,7 +30,7 @@ from peerscope.config import Config
 from peerscope.export.standing import RemoteWriteView
 from peerscope.history.recorder import Recorder
 from peerscope.host.failures import Looks
-from peerscope.mesh.limits.reputation import Conduct
+from peerscope.mesh.limits.reputation import Reputation
 from peerscope.mesh.membership.shared_key import Sharer
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId, PeerRef
@@ -175,8 +175,8 @@ class Outlook(ABC):
 
     def moment(self) -> Moment:
         """The ledger now; the same one for callers within a tenth of a second, while nothing changes."""
-        (now, wall_offset_s), ledger, abroad = self.clock(), self.peer.ledger, self.peer.abroad
-        revision = ledger.revision, abroad.revision
+        (now, wall_offset_s), ledger, global_ledger = self.clock(), self.peer.ledger, self.peer.global_ledger
+        revision = ledger.revision, global_ledger.revision
         last, is_changed = self._moment, revision != self._moment_revision
         if last is None or is_changed or last.ledger is not ledger or now - last.now > MOMENT_S:
             self._moment_revision = revision
@@ -188,7 +188,7 @@ class Outlook(ABC):
                 down_after_s=self.config.detector.down_after_s,
                 by_prefix=self.config.network.public,
                 clusters=self.config.regions.cluster,
-                abroad=abroad,
+                global_ledger=global_ledger,
             )
         return last
 
@@ -211,7 +211,7 @@ class Outlook(ABC):
         """Zones that are not ours. To be looked at now and then even if nobody asks: who contradicts the others for
         long is named."""
         now, ours = self.clock()[0], self.moment().zone
-        found = self._contradictions.lasting(zones(self.peer.abroad, now), now)
+        found = self._contradictions.lasting(zones(self.peer.global_ledger, now), now)
         return [zone for zone in found if zone.zone != ours]
 
     def topology(self) -> Topology:
@@ -276,9 +276,9 @@ class Outlook(ABC):
         )
         return replace(found, whole=whole_metrics(own, beyond))
 
-    def conduct(self) -> list[Conduct]:
+    def conduct(self) -> list[Reputation]:
         """Neighbours that misbehaved lately, the worst first."""
-        return self.peer.conducts.all(self.clock()[0])
+        return self.peer.reputations.all(self.clock()[0])
 
     def alerts(self, *, active_only: bool = False) -> list[Alert]:
         """Alerts of the whole network, those that fire first, as it is now; resolved ones of the last day."""

@@ -179,7 +179,7 @@ class _Spread:
     ) -> None:
         self._events = events
         self._component = component
-        self._company = company
+        self._isolation = company
         self._causes = causes
         self._links = links
         self._peers = peers
@@ -192,7 +192,7 @@ class _Spread:
 
     def trees(self) -> list[Cascade]:
         """Those that are large enough, if there is evidence that anything spread at all."""
-        reach = [self._reach(number) for number in self._company]
+        reach = [self._reach(number) for number in self._isolation]
         fits = ((self._pulls(delay_s, reach), delay_s) for delay_s in DELAYS_S)
         evidence, rate, delay_s = max(
             ((_gain(rate, pulls), rate, delay_s) for pulls, delay_s in fits for rate in RATES), key=lambda fit: fit[0]
@@ -224,7 +224,7 @@ class _Spread:
         """For each first alert of a type at a peer: how much drew it there, and how much drew it anywhere."""
         everywhere, had = [0.0] * len(self._place), [0] * len(self._place)
         pulls, last_at = [], -inf
-        for number, reached in zip(self._company, reach, strict=True):
+        for number, reached in zip(self._isolation, reach, strict=True):
             event = self._events[number]
             own, faded = self._place[event.type], exp((last_at - event.started_at) / delay_s)
             last_at = event.started_at

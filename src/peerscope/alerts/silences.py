@@ -266,7 +266,7 @@ def _parse_matcher(text: str) -> Matcher:
 
 
 def _forgotten(moment: Moment, trusts: Trust) -> tuple[StandingForget, ...]:
-    latest = latest_orders(moment.abroad, moment.now, trusts)
+    latest = latest_orders(moment.global_ledger, moment.now, trusts)
     return tuple(
         StandingForget(peer.hex(), order.at + moment.wall - moment.now, order.author, order.reason, order.by.hex())
         for peer, order in sorted(latest.items())
@@ -276,8 +276,8 @@ def _forgotten(moment: Moment, trusts: Trust) -> tuple[StandingForget, ...]:
 
 def _orders(moment: Moment, trusts: Trust) -> Iterator[tuple[PeerId, Orders, float]]:
     """Who ordered what, and when that record was issued, in Unix seconds."""
-    for peer in moment.abroad:
-        entry = moment.abroad.get(peer, Kind.ORDERS)
+    for peer in moment.global_ledger:
+        entry = moment.global_ledger.get(peer, Kind.ORDERS)
         if entry is not None and isinstance(entry.body, Orders) and trusts(peer):
             yield peer, entry.body, moment.wall - (moment.now - entry.heard_at)
 

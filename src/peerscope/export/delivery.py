@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from peerscope.export.receiver import Later, Outcome, Receiver
+from peerscope.export.receiver import Later, Outcome, RemoteWriteReceiver
 from peerscope.export.spool import Batch, Spool
 from peerscope.export.triage import Part, Sent, SetAside, Settled, Triage, Wait
 from peerscope.export.wire import decode, named, pack
@@ -53,7 +53,12 @@ class Delivery:
     """Sends what waits in a queue."""
 
     def __init__(
-        self, spool: Spool, receiver: Receiver, samples: Counter[str], rng: random.Random, ahead_s: Callable[[], float]
+        self,
+        spool: Spool,
+        receiver: RemoteWriteReceiver,
+        samples: Counter[str],
+        rng: random.Random,
+        ahead_s: Callable[[], float],
     ) -> None:
         """`samples`: what became of them, counted here. `ahead_s`: how far this machine's clock is ahead of the
         network's."""

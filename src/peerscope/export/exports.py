@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from peerscope.agent.monitor import Monitor
     from peerscope.export.otlp import Otlp
-    from peerscope.export.receiver import Receiver
+    from peerscope.export.receiver import RemoteWriteReceiver
     from peerscope.export.remote_write import RemoteWrite
 
 CLOSE_S = 1.5
@@ -37,12 +37,12 @@ class Exports:
         self.otlp: Otlp | None = None
         self._config = config
         self._monitor = monitor
-        self._receiver: Receiver | None = None
+        self._receiver: RemoteWriteReceiver | None = None
         if config.remote_write.url:
             with brought_by("remote-write", "export.remote_write"):
                 import peerscope.export.remote_write
-                from peerscope.export.receiver import Receiver
-            self._receiver = Receiver(config.remote_write)
+                from peerscope.export.receiver import RemoteWriteReceiver
+            self._receiver = RemoteWriteReceiver(config.remote_write)
         if config.otlp.endpoint:
             with brought_by("otel", "export.otlp"):
                 import peerscope.export.otlp  # noqa: F401  (needed later; a missing extra is told at once)

@@ -75,7 +75,7 @@ def _health(monitor: Monitor) -> Iterator[Metric]:
 
 
 def _links(core: Peer) -> Iterator[Metric]:
-    links = [(ref(peer).hex(), link) for peer, link in sorted(core.watch.links.items()) if link.is_up]
+    links = [(ref(peer).hex(), link) for peer, link in sorted(core.prober.links.items()) if link.is_up]
     yield gauge("links", "Neighbours that this peer hears.", len(links))
     rtts = [((name,), link.rtt.smoothed_s) for name, link in links[:LINKS_MAX]]
     yield gauges("link_rtt_seconds", "Smoothed round-trip time to each neighbour.", ("neighbour",), rtts)
@@ -109,10 +109,10 @@ def _hops(hops: Mapping[int, int]) -> Metric:
 
 
 def _kept(monitor: Monitor) -> Iterator[Metric]:
-    ledger, abroad = monitor.peer.ledger, monitor.peer.abroad
+    ledger, global_ledger = monitor.peer.ledger, monitor.peer.global_ledger
     yield gauge("ledger_peers", "Peers of which records are kept.", len(ledger))
-    yield gauge("ledger_records", "Records that are kept.", (ledger.counts + abroad.counts).total())
-    proofs = len(ledger.proofs) + len(abroad.proofs)
+    yield gauge("ledger_records", "Records that are kept.", (ledger.counts + global_ledger.counts).total())
+    proofs = len(ledger.proofs) + len(global_ledger.proofs)
     yield gauge("ledger_equivocations", "Proofs that a peer contradicted itself.", proofs)
     if monitor.recorder is not None:
         with contextlib.suppress(OSError):  # its journal may go at any time

@@ -55,7 +55,7 @@ class Refused(Struct, frozen=True):
 Outcome = Taken | Later | Refused
 
 
-class Receiver:
+class RemoteWriteReceiver:
     """One URL. `send` waits, so it wants a thread of its own."""
 
     def __init__(self, config: RemoteWriteConfig) -> None:

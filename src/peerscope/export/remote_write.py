@@ -23,7 +23,7 @@ from prometheus_client.core import Metric
 from peerscope.export.config import RemoteWriteConfig
 from peerscope.export.delivery import Delivery
 from peerscope.export.election import Tenure
-from peerscope.export.receiver import Receiver
+from peerscope.export.receiver import RemoteWriteReceiver
 from peerscope.export.spool import Spool
 from peerscope.export.standing import AsideView, RemoteWriteView
 from peerscope.export.wire import STALE, Labels, Sample, encode, samples_of
@@ -52,7 +52,7 @@ class RemoteWrite:
     def __init__(
         self,
         config: RemoteWriteConfig,
-        receiver: Receiver,
+        receiver: RemoteWriteReceiver,
         state: Path,
         external: Callable[[], dict[str, str]],
         is_elected: Callable[[], bool],

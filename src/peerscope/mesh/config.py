@@ -12,7 +12,7 @@ from peerscope.mesh.dissemination.anti_entropy import SyncConfig
 from peerscope.mesh.dissemination.gossip import GossipConfig
 from peerscope.mesh.limits.rate_limit import LimitConfig
 from peerscope.mesh.membership.admission import NetworkConfig
-from peerscope.mesh.membership.neighbours import NeighbourhoodConfig
+from peerscope.mesh.membership.neighbours import NeighbourConfig
 from peerscope.mesh.report import ReportConfig
 from peerscope.mesh.zoning.names import ZoneConfig
 from peerscope.records.identity import PeerId
@@ -24,7 +24,7 @@ class PeerConfig(Struct, frozen=True, kw_only=True):
 
     network: NetworkConfig = NetworkConfig()
     ledger: LedgerConfig = LedgerConfig()
-    links: NeighbourhoodConfig = NeighbourhoodConfig()
+    links: NeighbourConfig = NeighbourConfig()
     detector: DetectorConfig = DetectorConfig()
     gossip: GossipConfig = GossipConfig()
     sync: SyncConfig = SyncConfig()

@@ -8,7 +8,7 @@ from enum import IntEnum
 from msgspec import Struct
 
 from peerscope.mesh.messages import Aged, Message, Ping, Pong, encode
-from peerscope.mesh.zoning.lookup import Answer
+from peerscope.mesh.zoning.lookup import LookupAnswer
 from peerscope.records.bodies import Body, Check, OtherLife, OverlayLink
 from peerscope.records.certificates import Certificate, Revocation
 from peerscope.records.identity import PeerId, PeerRef
@@ -109,7 +109,7 @@ class Breach(Struct, frozen=True):
     reason: str
 
 
-class Inquire(Struct, frozen=True):
+class LookUp(Struct, frozen=True):
     """Ask other zones for the peers whose ids begin so; answered by one `Informed` of the same number."""
 
     number: int
@@ -133,7 +133,7 @@ Event = (
     | WallClock
     | Credentials
     | Breach
-    | Inquire
+    | LookUp
     | Leave
 )
 
@@ -191,11 +191,11 @@ class Forgotten(Struct, frozen=True):
     peer: PeerId
 
 
-class Informed(Struct, frozen=True):
+class LookedUp(Struct, frozen=True):
     """What other zones answered to an `Inquire`, or as far as they did."""
 
     number: int
-    answer: Answer
+    answer: LookupAnswer
 
 
 class KeyShared(Struct, frozen=True):
@@ -204,7 +204,7 @@ class KeyShared(Struct, frozen=True):
     others: tuple[OtherLife, ...]
 
 
-Effect = Send | Dial | Hangup | Stored | Delivered | LinkChanged | Forgotten | Informed | KeyShared
+Effect = Send | Dial | Hangup | Stored | Delivered | LinkChanged | Forgotten | LookedUp | KeyShared
 
 
 class Outbox:

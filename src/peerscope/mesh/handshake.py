@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 from peerscope.errors import RemoteError
 from peerscope.mesh.detection.link import Link
-from peerscope.mesh.detection.prober import Watch
-from peerscope.mesh.dissemination.scopes import Layers
+from peerscope.mesh.detection.prober import Prober
+from peerscope.mesh.dissemination.scopes import Scopes
 from peerscope.mesh.events import Dial, Hangup, LinkChanged, Outbox
-from peerscope.mesh.limits.reputation import Conducts
+from peerscope.mesh.limits.reputation import Reputations
 from peerscope.mesh.membership.admission import Admission
-from peerscope.mesh.membership.eviction import Crowds
-from peerscope.mesh.membership.neighbours import Neighbourhood
+from peerscope.mesh.membership.eviction import Eviction
+from peerscope.mesh.membership.neighbours import Neighbours
 from peerscope.mesh.messages import Bye, Challenge, Hello, Moved, Neighbors, common_wire
-from peerscope.mesh.record_store import Register
+from peerscope.mesh.record_store import RecordStore
 from peerscope.mesh.report import Reporter
-from peerscope.mesh.zoning.own_zone import Borders
+from peerscope.mesh.zoning.own_zone import OwnZone
 from peerscope.records.bodies import LINKS_MAX, Coordinate
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
@@ -30,34 +30,34 @@ CROWD = LINKS_MAX
 CROWD_LINGER_S = 3.0
 
 
-class Sessions:
+class Handshake:
     """Connections of one peer, who has greeted on them, and who has no business here any more."""
 
     def __init__(
         self,
         admission: Admission,
-        conducts: Conducts,
-        crowds: Crowds,
+        reputations: Reputations,
+        eviction: Eviction,
         ledger: Ledger,
-        register: Register,
-        neighbourhood: Neighbourhood,
-        watch: Watch,
-        layers: Layers,
-        borders: Borders,
+        record_store: RecordStore,
+        neighbours: Neighbours,
+        prober: Prober,
+        scopes: Scopes,
+        own_zone: OwnZone,
         reporter: Reporter,
         out: Outbox,
         observe: Callable[[float], None],
     ) -> None:
         """`observe`: called with the time whenever somebody we missed is missed no more."""
         self._admission = admission
-        self._conducts = conducts
-        self._crowds = crowds
+        self._reputations = reputations
+        self._eviction = eviction
         self._ledger = ledger
-        self._register = register
-        self._neighbourhood = neighbourhood
-        self._watch = watch
-        self._layers = layers
-        self._borders = borders
+        self._record_store = record_store
+        self._neighbours = neighbours
+        self._prober = prober
+        self._scopes = scopes
+        self._own_zone = own_zone
         self._reporter = reporter
         self._out = out
         self._observe = observe
@@ -69,13 +69,13 @@ class Sessions:
 
         Raises `RemoteError` ("banned", "too-many-links") where it must go at once.
         """
-        if self._conducts.is_banned(peer, now):
+        if self._reputations.is_banned(peer, now):
             self._out.add(Hangup(peer, "banned"))
             raise RemoteError("banned", "its ban is not over")
-        if peer not in self._watch.links:
+        if peer not in self._prober.links:
             self._make_room(peer, now)
-        link = self._watch.open(peer, now)
-        self._layers.forget(peer)  # it may be another life of the same peer
+        link = self._prober.open(peer, now)
+        self._scopes.forget(peer)  # it may be another life of the same peer
         if not self._admission.asks_secret:
             if dialled:
                 self._greet(peer, now, reply=False, visit=peer in self._visiting)
@@ -87,7 +87,7 @@ class Sessions:
 
     def challenged(self, peer: PeerId, challenge: Challenge, now: float) -> None:
         """The end that we dialled wants proof: greet it. Raises `RemoteError` if we did not dial, or proved already."""
-        link = self._watch.links[peer]
+        link = self._prober.links[peer]
         if not link.awaits_challenge:
             raise RemoteError("unasked", "a challenge without a dial")
         link.awaits_challenge = False
@@ -95,81 +95,81 @@ class Sessions:
 
     def disconnected(self, peer: PeerId, now: float) -> None:
         """The last connection is gone: the watch says when the silence counts; try to reach it meanwhile."""
-        link = self._watch.links.get(peer)
+        link = self._prober.links.get(peer)
         if link is None:
             return
         link.connected = False
         self._visiting.discard(peer)
         if link.greeted and not link.visit:
-            self._neighbourhood.missing(peer, now)
+            self._neighbours.missing(peer, now)
         else:
-            self._watch.close(peer)
-            self._neighbourhood.failed(peer, now)
+            self._prober.close(peer)
+            self._neighbours.failed(peer, now)
 
     def visit(self, peer: PeerId, now: float, addresses: tuple[str, ...] = ()) -> None:
         """Connect to a member that is no neighbour, for a few pings or one question. `addresses`: of one whose profile
         we lack."""
-        if not self._conducts.is_banned(peer, now):
+        if not self._reputations.is_banned(peer, now):
             self._visiting.add(peer)
             self._dial(peer, addresses)
 
     def unreached(self, peer: PeerId, now: float) -> None:
         """A dial came to nothing."""
         self._visiting.discard(peer)
-        self._neighbourhood.failed(peer, now)
+        self._neighbours.failed(peer, now)
 
     def dial(self, peer: PeerId, now: float) -> None:
         """Try to link with a peer: connect, or turn the visit that goes on into a link."""
-        link = self._watch.links.get(peer)
+        link = self._prober.links.get(peer)
         self._visiting.discard(peer)
-        if self._conducts.is_banned(peer, now):
-            self._neighbourhood.failed(peer, now)
+        if self._reputations.is_banned(peer, now):
+            self._neighbours.failed(peer, now)
             return
         if link is not None and link.visit and link.connected and not self._admission.asks_secret:
             self._greet(peer, now, reply=False)
             return
         if link is not None and link.is_up and link.connected:
-            self._neighbourhood.linked(peer)
+            self._neighbours.linked(peer)
             return
         self._dial(peer, afresh=link is not None and link.lost)
 
     def _dial(self, peer: PeerId, told: tuple[str, ...] = (), *, afresh: bool = False) -> None:
         profile = self._ledger.profile(peer)
-        told = told or self._neighbourhood.bridges.get(peer) or self._neighbourhood.bootstrap.get(peer, ())
+        told = told or self._neighbours.bridges.get(peer) or self._neighbours.bootstrap.get(peer, ())
         addresses = profile.reached_at if profile else told
         self._out.add(Dial(peer, addresses, afresh))
 
     def greeted(self, peer: PeerId, hello: Hello, now: float) -> None:
         """The peer said hello: the link is up, if it may be. Raises `RemoteError` if not."""
         self.admit(peer, hello, now)
-        link = self._watch.links[peer]
+        link = self._prober.links[peer]
         link.certificate, link.zone = hello.certificate, hello.zone
         link.wire = common_wire(hello, self._admission.wire)
         is_news = not link.greeted or link.visit
-        link.visit = is_news and hello.visit and peer not in self._neighbourhood.wanted
+        link.visit = is_news and hello.visit and peer not in self._neighbours.wanted
         # A guest pings: our first ping could overtake the answer on which it waits.
-        link.pings = peer in self._visiting if link.visit else self._register.me < peer
+        link.pings = peer in self._visiting if link.visit else self._record_store.me < peer
         if not hello.reply:
             self._greet(peer, now, reply=True, visit=link.visit, nonce=hello.nonce)
-        self._watch.greeted(link, hello.clock_ms, now)
+        self._prober.greeted(link, hello.clock_ms, now)
         self.heard(peer, now)
         if link.visit:
             return
-        self._neighbourhood.linked(peer)
-        self._layers.opened(peer)
-        self._borders.met(link.zone)
+        self._neighbours.linked(peer)
+        self._scopes.opened(peer)
+        self._own_zone.met(link.zone)
         if is_news:
             self.changed(peer, True, "connected", now)
-        self._layers.compare(peer, now)
+        self._scopes.compare(peer, now)
 
     def admit(self, peer: PeerId, question: Hello | Neighbors, now: float) -> None:
         """The peer may be answered; if not, it is told why, hung up on, and `RemoteError` is raised."""
-        nonces = self._watch.links[peer].nonces
+        nonces = self._prober.links[peer].nonces
         try:
-            proved = self._admission.admit(question, peer, nonces, self._register.wall_ms(now))
+            proved = self._admission.admit(question, peer, nonces, self._record_store.wall_ms(now))
         except RemoteError as error:
             if error.reason == "certificate-expired" and question.certificate is not None:
-                self._admission.lapsed.note(question.certificate, self._register.wall_ms(now))
+                self._admission.lapsed.note(question.certificate, self._record_store.wall_ms(now))
             self.refuse(peer, error.reason, now)
             raise
         if proved:
@@ -177,15 +177,15 @@ class Sessions:
 
     def ban(self, peer: PeerId, now: float) -> None:
         """Hang up on a peer that misbehaved."""
-        self._neighbourhood.failed(peer, now)
-        if peer in self._neighbourhood.rings:
-            self._neighbourhood.shunned.add(peer)
-        if peer in self._watch.links:
+        self._neighbours.failed(peer, now)
+        if peer in self._neighbours.rings:
+            self._neighbours.shunned.add(peer)
+        if peer in self._prober.links:
             self.hang_up(peer, "banned", now)
 
     def renew(self, now: float) -> None:
         """Our certificate is another one: show it to all neighbours."""
-        for peer in self._watch.up():
+        for peer in self._prober.up():
             if self._admission.asks_secret:
                 self._dial(peer)  # a proof needs a connection of its own
             else:
@@ -193,48 +193,48 @@ class Sessions:
 
     def heard(self, peer: PeerId, now: float) -> None:
         """Anything came from a greeted peer; if it was lost, it is back."""
-        if not self._watch.heard(self._watch.links[peer], now):
+        if not self._prober.heard(self._prober.links[peer], now):
             return
         self._reporter.link_regained(now)
-        self._layers.opened(peer)
-        self._neighbourhood.linked(peer)
+        self._scopes.opened(peer)
+        self._neighbours.linked(peer)
         self.changed(peer, True, "heard again", now)
         self._observe(now)
-        self._layers.compare(peer, now)
+        self._scopes.compare(peer, now)
 
     def moved(self, peer: PeerId, zone: str, now: float) -> None:
         """A neighbour belongs to another zone now."""
-        link = self._watch.links[peer]
+        link = self._prober.links[peer]
         if link.visit:
             return
         link.zone = zone
-        self._layers.opened(peer)
-        self._borders.met(zone)
-        self._layers.compare(peer, now)
+        self._scopes.opened(peer)
+        self._own_zone.met(zone)
+        self._scopes.compare(peer, now)
 
     def move(self, zone: str) -> None:
         """We do."""
-        for peer in self._watch.up():
+        for peer in self._prober.up():
             self._out.send(peer, Moved(zone))
-            self._layers.opened(peer)
+            self._scopes.opened(peer)
 
     def attend(self, place: Coordinate | None, now: float) -> None:
         """Send the pings that are due, and notice who has fallen silent. `place`: our coordinate."""
-        clock_ms, ahead_ms = self._register.clock_ms(now), self._register.ahead_ms(now)
-        pings, lost = self._watch.due(now, clock_ms, ahead_ms, place)
+        clock_ms, ahead_ms = self._record_store.clock_ms(now), self._record_store.ahead_ms(now)
+        pings, lost = self._prober.due(now, clock_ms, ahead_ms, place)
         for peer, ping in pings:
-            if self._watch.links[peer].connected:
+            if self._prober.links[peer].connected:
                 self._out.send(peer, ping)
         for link in lost:
-            self._layers.silent(link.peer)
+            self._scopes.silent(link.peer)
             self.changed(link.peer, False, f"silent for {link.quiet_s(now):.1f} s", now)
-            self._neighbourhood.missing(link.peer, now)
+            self._neighbours.missing(link.peer, now)
         if lost:
             self._observe(now)
 
     def refuse(self, peer: PeerId, reason: str, now: float) -> None:
         """Turn away who may not be answered."""
-        self._neighbourhood.failed(peer, now)
+        self._neighbours.failed(peer, now)
         self.hang_up(peer, reason, now)
 
     def hang_up(self, peer: PeerId, reason: str, now: float) -> None:
@@ -245,9 +245,9 @@ class Sessions:
 
     def unlink(self, peer: PeerId, reason: str, now: float) -> None:
         """The link is no more, and that is no failure."""
-        link = self._watch.close(peer)
+        link = self._prober.close(peer)
         self._visiting.discard(peer)
-        self._layers.closed(peer)
+        self._scopes.closed(peer)
         if link is not None and link.lost:
             self._observe(now)
         elif link is not None and link.greeted and not link.visit:
@@ -260,19 +260,19 @@ class Sessions:
 
     def review(self, linger_s: float, now: float) -> None:
         """Close what never greeted, never told who it is, or is nobody's neighbour."""
-        links = self._watch.links
-        hello_s = HELLO_TIMEOUT_S * self._watch.patience(now)
+        links = self._prober.links
+        hello_s = HELLO_TIMEOUT_S * self._prober.patience(now)
         # Whom everybody joins through makes room soon: a joiner needs one sync, and then its own neighbours.
         idle_s = linger_s if len(links) < CROWD else CROWD_LINGER_S
         for peer in sorted(links):
             link = links[peer]
             age_s = now - link.opened_at
             outlawed = self._outlawed(peer, link, now)
-            if link.is_up and peer in self._neighbourhood.wanted:
-                self._crowds.met(peer)
+            if link.is_up and peer in self._neighbours.wanted:
+                self._eviction.met(peer)
             if not link.greeted and age_s > hello_s:
-                self._watch.close(peer)
-                self._neighbourhood.failed(peer, now)
+                self._prober.close(peer)
+                self._neighbours.failed(peer, now)
                 self._out.add(Hangup(peer, "no hello"))
             elif outlawed is not None:
                 self.hang_up(peer, outlawed, now)
@@ -285,8 +285,8 @@ class Sessions:
 
     def _is_idle(self, link: Link, now: float) -> bool:
         """Nobody's neighbour; or of another zone, and neither end has reason to cross the border."""
-        wanted, rings, bridges = self._neighbourhood.wanted, self._neighbourhood.rings, self._neighbourhood.bridges
-        if link.zone == self._borders.zone or not self._borders.is_settled(now):
+        wanted, rings, bridges = self._neighbours.wanted, self._neighbours.rings, self._neighbours.bridges
+        if link.zone == self._own_zone.zone or not self._own_zone.is_settled(now):
             return link.peer not in wanted and link.peer in rings
         return not bridges
 
@@ -295,7 +295,7 @@ class Sessions:
         if not link.greeted:
             return None
         try:
-            self._admission.check(peer, link.certificate, self._register.wall_ms(now), is_known=True)
+            self._admission.check(peer, link.certificate, self._record_store.wall_ms(now), is_known=True)
         except RemoteError as error:
             return error.reason
         return None
@@ -305,7 +305,7 @@ class Sessions:
 
         The oldest goes first: an honest peer says hello within a round trip. Raises `RemoteError` ("too-many-links").
         """
-        links, wanted = self._watch.links, self._neighbourhood.wanted
+        links, wanted = self._prober.links, self._neighbours.wanted
         if len(links) < CONNECTIONS_MAX:
             return
         idle = [link for link in links.values() if not link.greeted]
@@ -315,23 +315,23 @@ class Sessions:
             self._out.add(Hangup(peer, "too many links"))
             raise RemoteError("too-many-links", f"{len(links)} links stand")
         oldest = min(idle, key=lambda link: (link.opened_at, link.peer)).peer
-        self._neighbourhood.failed(oldest, now)
+        self._neighbours.failed(oldest, now)
         self.hang_up(oldest, "too many links", now)
 
     def _greet(self, peer: PeerId, now: float, *, reply: bool, visit: bool = False, nonce: bytes = b"") -> None:
         """Say hello. `nonce`: what the peer gave us to prove the secret over."""
         ours = b"" if reply else self._admission.nonce()
         if ours:
-            self._watch.links[peer].nonces.append(ours)
+            self._prober.links[peer].nonces.append(ours)
         hello = Hello(
             *self._admission.wire,
             self._admission.config.name,
             self._admission.prove(peer, nonce),
-            self._register.clock_ms(now),
+            self._record_store.clock_ms(now),
             reply,
             visit,
             ours,
             self._admission.certificate,
-            self._borders.zone,
+            self._own_zone.zone,
         )
         self._out.send(peer, hello)

@@ -12,16 +12,16 @@ from math import inf
 from random import Random
 
 from peerscope.errors import RemoteError
-from peerscope.mesh.detection.prober import Watch
-from peerscope.mesh.events import Informed, Outbox
-from peerscope.mesh.handshake import Sessions
+from peerscope.mesh.detection.prober import Prober
+from peerscope.mesh.events import LookedUp, Outbox
+from peerscope.mesh.handshake import Handshake
 from peerscope.mesh.membership.admission import Admission
 from peerscope.mesh.membership.shared_key_search import OWN_QUESTION
-from peerscope.mesh.messages import Find, Found, Told
-from peerscope.mesh.record_store import Register
-from peerscope.mesh.zoning.lookup import Answer, Inquiry, Sighting
-from peerscope.mesh.zoning.own_zone import Borders
-from peerscope.mesh.zoning.zone_summaries import claims
+from peerscope.mesh.messages import Find, Found, FoundPeer
+from peerscope.mesh.record_store import RecordStore
+from peerscope.mesh.zoning.lookup import Lookup, LookupAnswer, LookupSighting
+from peerscope.mesh.zoning.own_zone import OwnZone
+from peerscope.mesh.zoning.zone_summaries import zone_summaries
 from peerscope.records.bodies import Body, Profile, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger, LedgerConfig
@@ -32,37 +32,37 @@ OPEN_MAX = 8
 """Questions at one time; each visits at most sixteen peers at once."""
 
 
-class Inquiries:
+class Lookups:
     """The open questions of one peer."""
 
     def __init__(
         self,
         config: LedgerConfig,
         inspect: Inspector,
-        abroad: Ledger,
-        borders: Borders,
+        global_ledger: Ledger,
+        own_zone: OwnZone,
         admission: Admission,
-        register: Register,
-        watch: Watch,
-        sessions: Sessions,
+        record_store: RecordStore,
+        prober: Prober,
+        handshake: Handshake,
         rng: Random,
         out: Outbox,
-        found_own: Callable[[Answer, float], None],
+        found_own: Callable[[LookupAnswer, float], None],
     ) -> None:
         """`config`: what is older than it remembers is not believed; `abroad`: the ledger of summaries. `found_own`:
         called with the answer to `ask_own`, and the time."""
         self._found_own = found_own
         self._config = config
         self._inspect = inspect
-        self._abroad = abroad
-        self._borders = borders
+        self._global_ledger = global_ledger
+        self._own_zone = own_zone
         self._admission = admission
-        self._register = register
-        self._watch = watch
-        self._sessions = sessions
+        self._record_store = record_store
+        self._prober = prober
+        self._handshake = handshake
         self._rng = rng
         self._out = out
-        self._open: dict[int, Inquiry] = {}
+        self._open: dict[int, Lookup] = {}
         self._unsent: set[tuple[int, PeerId]] = set()
         """Questions whose receivers are not reached yet."""
         self._visited: set[PeerId] = set()
@@ -72,20 +72,20 @@ class Inquiries:
     def ask(self, number: int, name: str, now: float) -> None:
         """Begin to ask; an `Informed` follows, at once where nobody can be asked."""
         if len(self._open) >= OPEN_MAX:
-            self._out.add(Informed(number, Answer(Ledger(), {}, (), {}, is_busy=True)))
+            self._out.add(LookedUp(number, LookupAnswer(Ledger(), {}, (), {}, is_busy=True)))
             return
         zones: dict[str, list[PeerId]] = {}
-        for zone, speaking in claims(self._abroad, now).items():
-            if zone != self._borders.zone:
+        for zone, speaking in zone_summaries(self._global_ledger, now).items():
+            if zone != self._own_zone.zone:
                 zones[zone] = [claim.peer for claim in speaking]
                 self._rng.shuffle(zones[zone])  # so that none of three answers everybody
-        self._open[number] = Inquiry(name, zones, now)
+        self._open[number] = Lookup(name, zones, now)
         self.tick(now)
 
     def ask_own(self, now: float) -> None:
         """Ask for ourselves; left for another time where too many questions are open."""
         if len(self._open) < OPEN_MAX and OWN_QUESTION not in self._open:
-            self.ask(OWN_QUESTION, self._register.me.hex(), now)
+            self.ask(OWN_QUESTION, self._record_store.me.hex(), now)
 
     def reached(self, peer: PeerId, now: float) -> None:
         """A peer has greeted: ask it what we wanted to."""
@@ -128,18 +128,18 @@ class Inquiries:
                 if number == OWN_QUESTION:
                     self._found_own(inquiry.answer(), now)
                 else:
-                    self._out.add(Informed(number, inquiry.answer()))
+                    self._out.add(LookedUp(number, inquiry.answer()))
                 for peer in sorted(self._visited):
                     self._part(peer, now)
         self._next_at = min((inquiry.deadline(now) for inquiry in self._open.values()), default=inf)
 
     def _reach(self, number: int, peer: PeerId, now: float) -> None:
-        link = self._watch.links.get(peer)
+        link = self._prober.links.get(peer)
         if link is not None and link.greeted and link.connected and not link.lost:
             self._send(number, peer)
         elif peer not in self._visited:
             self._visited.add(peer)
-            self._sessions.visit(peer, now, self._addresses(peer))
+            self._handshake.visit(peer, now, self._addresses(peer))
 
     def _send(self, number: int, peer: PeerId) -> None:
         self._unsent.discard((number, peer))
@@ -149,9 +149,9 @@ class Inquiries:
         """Hang up on whom we visited, unless another question waits for it; it may have become a neighbour."""
         if peer in self._visited and not any(one.is_asking(peer) for one in self._open.values()):
             self._visited.discard(peer)
-            link = self._watch.links.get(peer)
+            link = self._prober.links.get(peer)
             if link is not None and link.visit:
-                self._sessions.hang_up(peer, "thanks", now)
+                self._handshake.hang_up(peer, "thanks", now)
 
     def _drop(self, peer: PeerId) -> None:
         self._visited.discard(peer)
@@ -160,10 +160,10 @@ class Inquiries:
             inquiry.failed(peer)
 
     def _addresses(self, peer: PeerId) -> tuple[str, ...]:
-        bodies = (entry.body for entry in self._abroad.entries(peer))
+        bodies = (entry.body for entry in self._global_ledger.entries(peer))
         return next((body.addresses for body in bodies if isinstance(body, Summary)), ())
 
-    def _checked(self, told: Told, name: str, now: float) -> Sighting:
+    def _checked(self, told: FoundPeer, name: str, now: float) -> LookupSighting:
         """Raises `RemoteError` unless the records are the profile of one peer of that name, and its report."""
         records: list[tuple[Record, Body, float]] = []
         profile: Profile | None = None
@@ -173,12 +173,12 @@ class Inquiries:
                 raise RemoteError("malformed-answer", "not what was asked for")
             if item.age_ms > self._config.remember_s * 1000:
                 raise RemoteError("expired", "older than anything we remember")
-            self._admission.check_origin(record.peer_id, body, profile, self._register.wall_ms(now))
+            self._admission.check_origin(record.peer_id, body, profile, self._record_store.wall_ms(now))
             profile = body if isinstance(body, Profile) else profile
             records.append((record, body, now - item.age_ms / 1000))
         if len(_origins(records)) != 1:
             raise RemoteError("malformed-answer", "not the records of one peer")
-        return Sighting(records[0][0].peer_id, tuple(records), told.opinion)
+        return LookupSighting(records[0][0].peer_id, tuple(records), told.opinion)
 
 
 def _origins(records: Iterable[tuple[Record, Body, float]]) -> set[PeerId]:

@@ -237,7 +237,7 @@ class Opinion(Struct, frozen=True, array_like=True, gc=False):
     """So many accusing votes make it down."""
 
 
-class Told(Struct, frozen=True, array_like=True):
+class FoundPeer(Struct, frozen=True, array_like=True):
     """One peer: what it said of itself, signed, and what is thought of it."""
 
     records: Annotated[tuple[Aged, ...], Meta(max_length=2)]
@@ -253,7 +253,7 @@ class Found(Struct, frozen=True, array_like=True, tag=15):
     """That of the question."""
     zone: Name
     """The sender's."""
-    told: Annotated[tuple[Told, ...], Meta(max_length=TOLD_MAX)] = ()
+    told: Annotated[tuple[FoundPeer, ...], Meta(max_length=TOLD_MAX)] = ()
     """By id; none where nobody of that name is known."""
     more: Count = 0
     """Peers of that name that are left out."""

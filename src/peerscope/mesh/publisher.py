@@ -6,17 +6,17 @@ from msgspec.structs import replace
 
 from peerscope.mesh.coordinates.vivaldi import Coordinates
 from peerscope.mesh.detection import observers, verdicts
-from peerscope.mesh.detection.orphans import Survey
-from peerscope.mesh.detection.prober import Watch
+from peerscope.mesh.detection.orphans import Orphans
+from peerscope.mesh.detection.prober import Prober
 from peerscope.mesh.detection.refutation import Refutation
 from peerscope.mesh.dissemination.gossip import GossipConfig, trace_interval_s, ttl
-from peerscope.mesh.dissemination.scopes import Layers
+from peerscope.mesh.dissemination.scopes import Scopes
 from peerscope.mesh.events import Outbox, Stored
-from peerscope.mesh.membership.isolation import Company
+from peerscope.mesh.membership.isolation import Isolation
 from peerscope.mesh.membership.members import Membership
-from peerscope.mesh.membership.neighbours import Neighbourhood
+from peerscope.mesh.membership.neighbours import Neighbours
 from peerscope.mesh.messages import Push
-from peerscope.mesh.record_store import Register
+from peerscope.mesh.record_store import RecordStore
 from peerscope.mesh.report import Reporter, fitting
 from peerscope.mesh.zoning.remote_quota import says_something
 from peerscope.records.alerts import Alerts, Orders, aged
@@ -34,60 +34,62 @@ REPEAT_SHARE = 0.25
 """Part of the time that records are remembered, after which those that seldom change are said again."""
 
 
-class Voice:
+class Publisher:
     """Puts statements together, signs them, keeps them, spreads them."""
 
     def __init__(
         self,
         config: GossipConfig,
         ledger: Ledger,
-        register: Register,
-        neighbourhood: Neighbourhood,
+        record_store: RecordStore,
+        neighbours: Neighbours,
         membership: Membership,
-        watch: Watch,
+        prober: Prober,
         coordinates: Coordinates,
-        layers: Layers,
+        scopes: Scopes,
         reporter: Reporter,
-        company: Company,
+        isolation: Isolation,
         out: Outbox,
         now: float,
     ) -> None:
-        self._me = register.me
+        self._me = record_store.me
         self._config = config
         self._ledger = ledger
-        self._register = register
-        self._neighbourhood = neighbourhood
+        self._record_store = record_store
+        self._neighbours = neighbours
         self._membership = membership
-        self._watch = watch
+        self._prober = prober
         self._coordinates = coordinates
-        self._layers = layers
+        self._scopes = scopes
         self._reporter = reporter
-        self._company = company
+        self._isolation = isolation
         self._out = out
-        self._refutation = Refutation(self._me, ledger, watch)
-        self.survey = Survey(self._me, ledger, watch, now)
+        self._refutation = Refutation(self._me, ledger, prober)
+        self.survey = Orphans(self._me, ledger, prober, now)
         self._pushed_at = now
         """When a report last went out as a push, or could first have."""
 
     def publish(self, body: Body, now: float, *, urgent: bool) -> None:
         """Say something: sign it, keep it, spread it."""
-        entry = self._register.publish(body, now)
+        entry = self._record_store.publish(body, now)
         self._out.add(Stored(entry))
         if urgent:
             if entry.record.kind not in WORLD:  # those are kept apart, and refute nothing
                 self._refutation.pushed(entry.record.version)
-            hops = ttl(len(self._neighbourhood.rings), self._config.fanout)
+            hops = ttl(len(self._neighbours.rings), self._config.fanout)
             if entry.record.kind == Kind.ALERTS:
                 hops = max(hops, ALERT_HOPS)
-            elif entry.record.kind in WORLD and self._layers.far.ledger.counts[Kind.SUMMARY]:  # there are other zones
+            elif entry.record.kind in WORLD and self._scopes.far.ledger.counts[Kind.SUMMARY]:  # there are other zones
                 hops = WORLD_HOPS
-            self._layers.of(entry.record.kind).gossip.push(entry, now, hops=hops, sent_us=self._register.wall_us(now))
+            self._scopes.of(entry.record.kind).gossip.push(
+                entry, now, hops=hops, sent_us=self._record_store.wall_us(now)
+            )
         else:
-            self._layers.of(entry.record.kind).gossip.spread(entry, now)
+            self._scopes.of(entry.record.kind).gossip.spread(entry, now)
 
     def outrun(self, kind: int, now: float) -> None:
         """Say again, above it, what an earlier life of ours said differently."""
-        ours = self._register.ledger_of(kind).get(self._me, kind)
+        ours = self._record_store.ledger_of(kind).get(self._me, kind)
         if ours is not None and kind == Kind.OBSERVATIONS:
             self.observe(now)
         elif ours is not None:
@@ -110,7 +112,7 @@ class Voice:
         """Say whom we miss; at once, to everybody."""
         missed = [
             Observation(ref(link.peer), link.heard_ms(), round(link.quiet_s(now) * 1000))
-            for link in self._watch.lost()
+            for link in self._prober.lost()
             if (link.peer in self._ledger or link.forgotten_at is not None)
             and not observers.has_left(self._ledger, link.peer)
         ]
@@ -131,24 +133,24 @@ class Voice:
 
     def report(self, now: float) -> None:
         """Say how we are and whom we hear; now and then as a push, so that latencies are known in calm times too."""
-        up = set(self._watch.up())
-        wanted = self._neighbourhood.wanted
-        expected = self._neighbourhood.expected(up, now)
+        up = set(self._prober.up())
+        wanted = self._neighbours.wanted
+        expected = self._neighbours.expected(up, now)
         if up:
             expected = {peer for peer in expected if peer in up or not self._membership.is_down(peer)}
         elif not expected:
-            expected = {peer for peer in self._neighbourhood.lost if self._is_ours(peer)}
-        links = [(link, link.peer in wanted) for _, link in sorted(self._watch.links.items()) if link.is_up]
+            expected = {peer for peer in self._neighbours.lost if self._is_ours(peer)}
+        links = [(link, link.peer in wanted) for _, link in sorted(self._prober.links.items()) if link.is_up]
         links.sort(key=lambda pair: not pair[1])
-        unreached = len(self._neighbourhood.unreached(now))
+        unreached = len(self._neighbours.unreached(now))
         report, urgent = self._reporter.report(
             links[:LINKS_MAX],
             reachable=len(expected & up),
             expected=len(expected),
             unreached=unreached if not up else 0,
-            lost=self._company.lost,
-            refusal=self._company.refusal,
-            peers=len(self._neighbourhood.rings),
+            lost=self._isolation.lost,
+            refusal=self._isolation.refusal,
+            peers=len(self._neighbours.rings),
             coordinate=self._coordinates.current(),
             now=now,
         )
@@ -157,7 +159,7 @@ class Voice:
         silenced = tuple(ref(peer) for peer in self._refutation.silenced(now))
         if answers or silenced:
             report = fitting(replace(report, answers=answers, refuted=silenced))
-        if now - self._pushed_at >= trace_interval_s(len(self._neighbourhood.rings), self._config):
+        if now - self._pushed_at >= trace_interval_s(len(self._neighbours.rings), self._config):
             urgent = True  # not for its news: for the time it takes
         if urgent:
             self._pushed_at = now
@@ -169,9 +171,9 @@ class Voice:
         self._refutation.review(now)
         self.refute(now)
         found = self.survey.review(now)
-        if found or any(self._is_mute(link.peer, now) for link in self._watch.lost()):
+        if found or any(self._is_mute(link.peer, now) for link in self._prober.lost()):
             self.observe(now)
-        lasting = [entry for entry in self._layers.far.ledger.entries(self._me) if entry.record.kind != Kind.SUMMARY]
+        lasting = [entry for entry in self._scopes.far.ledger.entries(self._me) if entry.record.kind != Kind.SUMMARY]
         profile = self._ledger.get(self._me, Kind.PROFILE)
         for entry in (*lasting, *([profile] if profile is not None else [])):
             is_old = now - entry.heard_at > REPEAT_SHARE * self._ledger.config.remember_s
@@ -182,26 +184,26 @@ class Voice:
         """Tell all neighbours that we leave."""
         profile = self._ledger.profile(self._me)
         if profile is not None:
-            self._tell_all(self._register.sign(replace(profile, left=True), now), now)
+            self._tell_all(self._record_store.sign(replace(profile, left=True), now), now)
 
     def move(self, zone: str, now: float) -> None:
         """Tell all neighbours that we belong to another zone; those of the old one pass it on. Take back what we said
         for it."""
         profile = self._ledger.profile(self._me)
         if profile is not None:
-            entry = self._register.publish(replace(profile, zone=zone), now)
+            entry = self._record_store.publish(replace(profile, zone=zone), now)
             self._out.add(Stored(entry))
             self._tell_all(entry.record, now)
         # Whoever was counted there is counted in the new zone soon: the old one must not be believed until it expires.
-        spoken = self._register.ledger_of(Kind.SUMMARY).get(self._me, Kind.SUMMARY)
+        spoken = self._record_store.ledger_of(Kind.SUMMARY).get(self._me, Kind.SUMMARY)
         if spoken is not None and isinstance(spoken.body, Summary) and spoken.body.aggregators:
             self.publish(withdrawn(spoken.body), now, urgent=True)
 
     def _tell_all(self, record: Record, now: float) -> None:
         """To all, not to a few: nobody repeats this for us."""
-        hops = ttl(len(self._neighbourhood.rings), self._config.fanout)
-        news = Push(record, 0, hops, (ref(self._me),), sent_us=self._register.wall_us(now))
-        for peer in self._watch.up():
+        hops = ttl(len(self._neighbours.rings), self._config.fanout)
+        news = Push(record, 0, hops, (ref(self._me),), sent_us=self._record_store.wall_us(now))
+        for peer in self._prober.up():
             self._out.send(peer, news)
 
     def _is_mute(self, peer: PeerId, now: float) -> bool:
@@ -213,4 +215,4 @@ class Voice:
         return verdicts.accusation_by(self._ledger, self._me, peer, now) is None
 
     def _is_ours(self, peer: PeerId) -> bool:
-        return self._me in self._neighbourhood.rings.neighbours(peer)
+        return self._me in self._neighbours.rings.neighbours(peer)

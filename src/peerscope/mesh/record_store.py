@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable
 from peerscope.errors import RemoteError
 from peerscope.mesh.limits.rate_limit import LimitConfig, Origins
 from peerscope.mesh.membership.admission import Admission
-from peerscope.mesh.membership.eviction import Crowds
-from peerscope.mesh.membership.shared_key import Lives
-from peerscope.mesh.zoning.remote_quota import Room
+from peerscope.mesh.membership.eviction import Eviction
+from peerscope.mesh.membership.shared_key import SharedKey
+from peerscope.mesh.zoning.remote_quota import RemoteQuota
 from peerscope.records.bodies import WORLD, Body, Observations, Profile, kind_of
 from peerscope.records.identity import PeerId, Signer, ref
 from peerscope.records.ledger import Entry, Ledger, Merge
 from peerscope.records.record import VERSION_MAX, Inspector, Record, sign
 
 
-class Register:
+class RecordStore:
     """Signs, verifies, and keeps."""
 
     def __init__(
@@ -25,13 +25,13 @@ class Register:
         signer: Signer,
         inspect: Inspector,
         ledger: Ledger,
-        abroad: Ledger,
+        global_ledger: Ledger,
         refused: Counter[str],
         wall_offset_s: float,
         admission: Admission,
-        crowds: Crowds,
-        room: Room,
-        lives: Lives,
+        eviction: Eviction,
+        remote_quota: RemoteQuota,
+        shared_key: SharedKey,
         limits: LimitConfig,
         evict: Callable[[PeerId, float], None],
         check_zone: Callable[[PeerId, Body, float], None],
@@ -47,12 +47,12 @@ class Register:
         self._signer = signer
         self._inspect = inspect
         self._ledger = ledger
-        self._abroad = abroad
+        self._global_ledger = global_ledger
         self._refused = refused
         self._admission = admission
-        self._crowds = crowds
-        self._room = room
-        self._lives = lives
+        self._eviction = eviction
+        self._remote_quota = remote_quota
+        self._shared_key = shared_key
         self._origins = Origins(limits)
         self._evict = evict
         self._version = 0
@@ -89,11 +89,11 @@ class Register:
 
     def ledger_of(self, kind: int) -> Ledger:
         """Where records of this kind are kept."""
-        return self._abroad if kind in WORLD else self._ledger
+        return self._global_ledger if kind in WORLD else self._ledger
 
     def publish(self, body: Body, now: float) -> Entry:
         """Sign a statement, with our certificate where it shows one, and keep it."""
-        body = self._lives.signed(self._admission.certified(body), now)
+        body = self._shared_key.signed(self._admission.certified(body), now)
         ledger = self.ledger_of(kind_of(body))
         merge = ledger.merge(self.sign(body, now), body, now)
         entry = ledger.get(self.me, kind_of(body))
@@ -118,7 +118,7 @@ class Register:
         if ledger.is_buried(ref(origin), record.version):
             raise RemoteError("forgotten", "its origin is forgotten, and has said nothing since")
         # In our zone a peer is remembered as a whole, so of one that spoke lately everything counts.
-        if age_s > ledger.config.remember_s and (ledger is self._abroad or origin not in ledger):
+        if age_s > ledger.config.remember_s and (ledger is self._global_ledger or origin not in ledger):
             raise RemoteError("expired", "older than anything we remember")
         record, body = self._inspect(record)
         self._admission.check_origin(origin, body, self._ledger.profile(origin), self.wall_ms(now))
@@ -129,13 +129,13 @@ class Register:
                 # Who left another zone never moves to ours: what it said before its goodbye is not ours to keep either.
                 ledger.bury(ref(origin), record.version, now + ledger.config.remember_s)
             raise
-        if ledger is self._abroad:
-            gone = self._room.make(origin, body, now - age_s, now)
+        if ledger is self._global_ledger:
+            gone = self._remote_quota.make(origin, body, now - age_s, now)
             self.forget_strangers(gone)
             if origin in gone:
                 raise RemoteError("abroad-full", f"no room for more strangers' records of kind {record.kind}")
         elif origin not in ledger:
-            in_the_way = self._crowds.make_room(origin, body, now)
+            in_the_way = self._eviction.make_room(origin, body, now)
             if in_the_way is not None:
                 self._evict(in_the_way, now)
         if not self._origins.may_speak(origin, now):
@@ -154,20 +154,20 @@ class Register:
                 kept = ledger.get(origin, record.kind)
                 assert kept is not None
                 if ledger is self._ledger:
-                    self._crowds.stored(kept, now)
+                    self._eviction.stored(kept, now)
                 return kept
             case _:
                 return None
 
     def forget(self, peer: PeerId) -> None:
         """It is in our zone's ledger no more."""
-        self._crowds.forget(peer)
+        self._eviction.forget(peer)
         self.forget_strangers((peer,))
 
     def forget_strangers(self, peers: Iterable[PeerId]) -> None:
         """Records of theirs are in a ledger no more."""
         for peer in peers:
-            if peer not in self._ledger and peer not in self._abroad:
+            if peer not in self._ledger and peer not in self._global_ledger:
                 self._origins.forget(peer)
 
     def accuses_us(self, record: Record) -> bool:
@@ -187,7 +187,7 @@ class Register:
             return False
         _, body = self._inspect(record)
         if isinstance(body, Profile):
-            self._lives.met(record, body, self.clock_ms(now), now)
+            self._shared_key.met(record, body, self.clock_ms(now), now)
         self.outbid(record.version, now)
         return True
 

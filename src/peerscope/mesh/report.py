@@ -30,7 +30,7 @@ from peerscope.records.measures import Metrics
 RECORD_BYTES = 600
 """What one report costs each peer: about 350 bytes of record, the rest keys announced and pulled."""
 BRISK_S = 60.0
-LINKS_SETTLE_S = 1.0
+LINKS_SETTLE_TIMEOUT_S = 1.0
 JITTER = 0.1
 """Intervals vary by this share."""
 LOST_WINDOW_S = 60.0
@@ -113,7 +113,7 @@ class Reporter:
 
         While a network starts, links change all the time: then half an interval lies between two reports.
         """
-        self._next_at = min(self._next_at, max(now + LINKS_SETTLE_S, self._reported_at + self._wait_s / 2))
+        self._next_at = min(self._next_at, max(now + LINKS_SETTLE_TIMEOUT_S, self._reported_at + self._wait_s / 2))
 
     def link_regained(self, now: float) -> None:
         """A link that was lost is back: it flapped."""

@@ -14,11 +14,11 @@ from math import inf
 from peerscope.errors import RemoteError
 from peerscope.mesh.detection.observers import has_left
 from peerscope.mesh.events import Credentials
-from peerscope.mesh.handshake import Sessions
+from peerscope.mesh.handshake import Handshake
 from peerscope.mesh.membership.admission import Admission
-from peerscope.mesh.publisher import Voice
-from peerscope.mesh.record_store import Register
-from peerscope.mesh.zoning.zone_summaries import claims
+from peerscope.mesh.publisher import Publisher
+from peerscope.mesh.record_store import RecordStore
+from peerscope.mesh.zoning.zone_summaries import zone_summaries
 from peerscope.records.bodies import Certified, Kind
 from peerscope.records.certificates import Certificate, Revoked
 from peerscope.records.identity import PeerId
@@ -29,42 +29,42 @@ TURN_S = 60.0
 """How long the next one waits for the one before it."""
 
 
-class Warrants:
+class Revocations:
     """Our certificate, what operators revoked, and what follows from time passing."""
 
     def __init__(
         self,
         admission: Admission,
         ledger: Ledger,
-        abroad: Ledger,
-        register: Register,
-        sessions: Sessions,
-        voice: Voice,
+        global_ledger: Ledger,
+        record_store: RecordStore,
+        handshake: Handshake,
+        publisher: Publisher,
     ) -> None:
         """`ledger`: of our zone; `abroad`: of what crosses the borders of zones."""
         self._admission = admission
         self._ledger = ledger
-        self._abroad = abroad
-        self._register = register
-        self._sessions = sessions
-        self._voice = voice
+        self._global_ledger = global_ledger
+        self._record_store = record_store
+        self._handshake = handshake
+        self._publisher = publisher
         self._review_at = -inf
         self._untold_since: float | None = None
 
     def read(self, credentials: Credentials, now: float) -> None:
         """The operator's files were read: tell what is new in them."""
-        if self._admission.learn(credentials.revocations, self._register.wall_ms(now)):
+        if self._admission.learn(credentials.revocations, self._record_store.wall_ms(now)):
             self._tell(now)
         if credentials.certificate in (None, self._admission.certificate):
             return
         self._admission.certificate = credentials.certificate
-        said = self._ledger.profile(self._register.me)
+        said = self._ledger.profile(self._record_store.me)
         if said is not None:
-            self._voice.publish(said, now, urgent=True)
-        for entry in self._abroad.entries(self._register.me):
+            self._publisher.publish(said, now, urgent=True)
+        for entry in self._global_ledger.entries(self._record_store.me):
             if entry.record.kind != Kind.SUMMARY:  # the next one comes soon
-                self._voice.repeat(entry, now, urgent=False)
-        self._sessions.renew(now)
+                self._publisher.repeat(entry, now, urgent=False)
+        self._handshake.renew(now)
 
     def review(self, now: float) -> dict[PeerId, str]:
         """Members that are none any more, and why: expired, or revoked. What such peers told all zones is dropped.
@@ -73,7 +73,7 @@ class Warrants:
         """
         if not self._admission.asks_membership or now < self._review_at:
             return {}
-        wall_ms = self._register.wall_ms(now)
+        wall_ms = self._record_store.wall_ms(now)
         self._admission.forget_lapsed(wall_ms)
         self._drop_void(wall_ms)
         self._take_turn(now)
@@ -102,16 +102,16 @@ class Warrants:
                 lapsed.forget(PeerId(one.subject))
 
     def _drop_void(self, wall_ms: int) -> None:
-        entries = [entry for origin in self._abroad for entry in self._abroad.entries(origin)]
+        entries = [entry for origin in self._global_ledger for entry in self._global_ledger.entries(origin)]
         for entry in entries:
             peer, said = entry.record.peer_id, self._ledger.profile(entry.record.peer_id)
             shown = entry.body.certificate if isinstance(entry.body, Certified) else None
             if self._void(peer, shown or (said.certificate if said else None), wall_ms) is not None:
-                self._abroad.drop(peer, entry.record.kind)
-                self._register.forget_strangers((peer,))
+                self._global_ledger.drop(peer, entry.record.kind)
+                self._record_store.forget_strangers((peer,))
 
     def _void(self, peer: PeerId, certificate: Certificate | None, wall_ms: int) -> str | None:
-        if peer == self._register.me:
+        if peer == self._record_store.me:
             return None
         try:
             self._admission.check(peer, certificate, wall_ms, is_known=True)
@@ -121,26 +121,26 @@ class Warrants:
 
     def _take_turn(self, now: float) -> None:
         known = set(self._admission.revocations.values())
-        told = {one for origin in self._abroad for one in self._said_by(origin)}
+        told = {one for origin in self._global_ledger for one in self._said_by(origin)}
         if known <= told:
             self._untold_since = None
             return
         if self._untold_since is None:
             self._untold_since = now
-        before_us = sum(peer < self._register.me for peer in self._ledger) + self._zones_before_ours(now)
+        before_us = sum(peer < self._record_store.me for peer in self._ledger) + self._zones_before_ours(now)
         if now - self._untold_since >= before_us * TURN_S:
             self._tell(now)
 
     def _zones_before_ours(self, now: float) -> int:
         """So that not each zone's first member speaks at once."""
-        said = self._ledger.profile(self._register.me)
-        return 0 if said is None else sum(zone < said.zone for zone in claims(self._abroad, now))
+        said = self._ledger.profile(self._record_store.me)
+        return 0 if said is None else sum(zone < said.zone for zone in zone_summaries(self._global_ledger, now))
 
     def _said_by(self, origin: PeerId) -> tuple[object, ...]:
-        entry = self._abroad.get(origin, Kind.REVOKED)
+        entry = self._global_ledger.get(origin, Kind.REVOKED)
         return entry.body.items if entry is not None and isinstance(entry.body, Revoked) else ()
 
     def _tell(self, now: float) -> None:
         self._untold_since = None
         known = sorted(self._admission.revocations.values(), key=lambda one: one.target)
-        self._voice.publish(Revoked(tuple(known)), now, urgent=True)
+        self._publisher.publish(Revoked(tuple(known)), now, urgent=True)

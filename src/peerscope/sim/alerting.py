@@ -120,7 +120,7 @@ def moment_of(node: Node, now: float, epoch_s: float = EPOCH_S) -> Moment:
         wall_offset_s=epoch_s + node.skew_s,
         down_after_s=node.config.detector.down_after_s,
         by_prefix=node.config.network.public,
-        abroad=node.peer.abroad,
+        global_ledger=node.peer.global_ledger,
     )
 
 

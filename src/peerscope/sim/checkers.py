@@ -182,11 +182,11 @@ class Convergence:
         running = [peer for peer in self._sim.alive() if peer.me not in self._truth.byzantine]
         zones: dict[str, set[PeerId]] = {}
         for peer in running:
-            zones.setdefault(peer.borders.zone, set()).add(peer.me)
+            zones.setdefault(peer.own_zone.zone, set()).add(peer.me)
         for peer in running if looked_at is None else looked_at:
             if peer.me in self._truth.byzantine:
                 continue
-            known, there = set(peer.ledger), zones[peer.borders.zone]
+            known, there = set(peer.ledger), zones[peer.own_zone.zone]
             for other in sorted(there - known):
                 return f"{peer.me.hex()[:10]} does not know {other.hex()[:10]}"
             for subject in sorted(accused(peer.ledger) & there):

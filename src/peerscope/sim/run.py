@@ -266,7 +266,7 @@ class Traffic:
             messages += now[1] - messages_then
             copies += now[2] - copies_then
             each.append((now[0] - bytes_then).total() / passed_s)
-            if peer.me in peer.abroad:
+            if peer.me in peer.global_ledger:
                 aggregators.append(each[-1])
         each.sort()
         total = sent.total()
@@ -311,10 +311,10 @@ def populate(sim: Simulator, scenario: Scenario, rng: Random, prefixes: Prefixes
         for one in sim.alive():
             entry = one.ledger.get(one.me, Kind.PROFILE)
             if entry is not None:
-                by_zone.setdefault(one.borders.zone, []).append(Aged(entry.record, 0))
+                by_zone.setdefault(one.own_zone.zone, []).append(Aged(entry.record, 0))
         known = {zone: Recall(tuple(items), zone) for zone, items in by_zone.items()}
         for one in sim.alive():
-            sim.feed(one.me, known[one.borders.zone])
+            sim.feed(one.me, known[one.own_zone.zone])
 
 
 def _pass(sim: Simulator, end: float, tell: Callable[[float], None]) -> None:

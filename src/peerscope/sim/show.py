@@ -140,7 +140,7 @@ class Show(Outlook):
             refused=dict(self._peer.refused),
             simulation=self.simulation,
             keeps_history=self.recorder is not None,
-            shared_key=self._peer.lives.running(self.simulator.now),
+            shared_key=self._peer.shared_key.running(self.simulator.now),
         )
 
     def alert_rules(self) -> Mapping[str, Rule]:
@@ -246,7 +246,7 @@ class Show(Outlook):
         core = self.simulator.nodes[peer].peer
         assert core is not None
         self._eye, self._peer = peer, core
-        self.traffic = Traffic(peer, self.moment, core.watch.ahead_s, lambda: self.simulator.now)
+        self.traffic = Traffic(peer, self.moment, core.prober.ahead_s, lambda: self.simulator.now)
 
     def _on_event(self, peer: PeerId, event: Event) -> None:
         if peer == self._eye and isinstance(event, Received):

@@ -165,7 +165,7 @@ class Workload:
 
     def _aggregators(self, step: Step) -> list[PeerId]:
         """Of those that act for one zone, the first `count`."""
-        zone = self._rng.choice(sorted({peer.borders.zone for peer in self._sim.alive()}))
+        zone = self._rng.choice(sorted({peer.own_zone.zone for peer in self._sim.alive()}))
         return list(self._speaking.acting(zone)[: step.count])
 
     @property
@@ -220,7 +220,7 @@ class Workload:
         """Identities chosen to become the victim's neighbours join."""
         peer = self._sim.nodes[victim].peer
         assert peer is not None
-        rings, rng = peer.neighbourhood.rings, Random(self._rng.getrandbits(64))
+        rings, rng = peer.neighbours.rings, Random(self._rng.getrandbits(64))
         secrets = surrounding(rings, victim, step.count, rng, signed=self._sim.is_signed)
         for prefix in self._join_from(step, list(secrets)):
             # Joining together from few prefixes, they are Sybils as well; missing that is no fault of this attack's.
@@ -258,7 +258,7 @@ class Workload:
         """Spoil one of the peer's links: in one direction, or both and again and again."""
         core = self._sim.nodes[peer].peer
         assert core is not None
-        up = core.watch.up()
+        up = core.prober.up()
         if not up:
             return
         other, end = self._rng.choice(up), self._sim.now + step.for_s

@@ -101,13 +101,13 @@ class Zoning:
     def acting(self, zone: str) -> tuple[PeerId, ...]:
         """The aggregators of a zone by rank, as one of its honest members sees them."""
         sim = self._sim
-        members = [peer for peer in sim.alive() if peer.borders.zone == zone and peer.me not in self._truth.byzantine]
+        members = [peer for peer in sim.alive() if peer.own_zone.zone == zone and peer.me not in self._truth.byzantine]
         return aggregators(moment_of(members[0], sim.now), zone).acting if members else ()
 
     def outcome(self, last_s: float) -> ZoneOutcome:
         """What was seen. `last_s`: when the last step was over."""
         seen, living = self._look()
-        members = Counter(peer.borders.zone for peer in self._sim.alive())
+        members = Counter(peer.own_zone.zone for peer in self._sim.alive())
         counts = [one.living for one in seen]
         off = [abs(count - living) for count in counts]
         named = set[PeerId]().union(*(one.named for one in seen))
@@ -173,9 +173,9 @@ def whole(peer: Peer, now: float, contradictions: Contradictions) -> Seen:
     living = sum(status(moment, member) not in ("down", "left") for member in moment.peers)
     ages_s: list[float] = []
     named: set[PeerId] = set()
-    for zone in contradictions.lasting(zones(peer.abroad, now), now):
+    for zone in contradictions.lasting(zones(peer.global_ledger, now), now):
         named.update(zone.disagreeing)
-        if zone.zone != peer.borders.zone:
+        if zone.zone != peer.own_zone.zone:
             living += zone.summary.members - zone.summary.down
             ages_s.append(now - zone.heard_at)
     return Seen(living, ages_s, named)
@@ -197,5 +197,5 @@ def moment_of(peer: Peer, now: float) -> Moment:
         wall_offset_s=EPOCH_S,
         down_after_s=down_after_s,
         by_prefix=by_prefix,
-        abroad=peer.abroad,
+        global_ledger=peer.global_ledger,
     )

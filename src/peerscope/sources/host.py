@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from peerscope.host.clock import monotonic
 from peerscope.host.threads import in_thread
 from peerscope.mesh.detection.checks import HealthConfig, failed, judge
-from peerscope.mesh.detection.checks import Limits as Thresholds
+from peerscope.mesh.detection.checks import Thresholds as Thresholds
 from peerscope.records.bodies import Check
 from peerscope.records.counters import increases
 from peerscope.records.measures import SystemMetrics

@@ -111,7 +111,7 @@ def to_share(own: Sequence[str]) -> Blocks:
 
 def shared_by(moment: Moment, trusted: Iterable[PeerId]) -> list[tuple[PeerId, Blocks]]:
     """The lists of those whom the settings trust, of whichever zone they are."""
-    found = ((peer, moment.abroad.get(peer, Kind.BLOCKS)) for peer in trusted)
+    found = ((peer, moment.global_ledger.get(peer, Kind.BLOCKS)) for peer in trusted)
     return [(peer, entry.body) for peer, entry in found if entry is not None and isinstance(entry.body, Blocks)]
 
 

@@ -122,7 +122,7 @@ class Accusations:
 
 def equivocations(moment: Moment, signature: Signature) -> list[Finding]:
     """Peers of whom we hold two different statements of one version."""
-    found_out = {**moment.ledger.proofs, **moment.abroad.proofs}
+    found_out = {**moment.ledger.proofs, **moment.global_ledger.proofs}
     proofs = Counter(origin for origin, _, _ in found_out)
     found = []
     for origin, count in sorted(proofs.items()):

@@ -15,7 +15,7 @@ from enum import Enum
 
 from peerscope.host.addresses import is_loopback, split_address
 from peerscope.mesh.detection.observers import prefix
-from peerscope.mesh.limits.rate_limit import Bucket
+from peerscope.mesh.limits.rate_limit import TokenBucket
 
 HANDSHAKES_MAX = 64
 CROWD = 16
@@ -43,7 +43,7 @@ class Doorman:
         self._local_only = local_only
         self._under_way: OrderedDict[int, float] = OrderedDict()
         """When each handshake began, the oldest first."""
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
         self._number = 0
 
     def __len__(self) -> int:
@@ -79,8 +79,8 @@ class Doorman:
         number, began_at = next(iter(self._under_way.items()))
         return number if now - began_at > PATIENCE_S else None
 
-    def _bucket(self, name: str, now: float) -> Bucket:
-        bucket = self._buckets.pop(name, None) or Bucket(PER_PREFIX_S, PER_PREFIX_BURST, now)
+    def _bucket(self, name: str, now: float) -> TokenBucket:
+        bucket = self._buckets.pop(name, None) or TokenBucket(PER_PREFIX_S, PER_PREFIX_BURST, now)
         self._buckets[name] = bucket
         if len(self._buckets) > PREFIXES_MAX:
             self._buckets.popitem(last=False)

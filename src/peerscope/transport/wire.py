@@ -18,7 +18,7 @@ import iroh
 
 from peerscope.errors import TransportError
 from peerscope.mesh.events import Received
-from peerscope.mesh.limits.rate_limit import Bucket
+from peerscope.mesh.limits.rate_limit import TokenBucket
 from peerscope.mesh.messages import MESSAGE_BYTES_MAX
 from peerscope.records.identity import PeerId
 
@@ -38,7 +38,7 @@ DATAGRAMS_PER_S, DATAGRAMS_BURST = 400.0, 400.0
 _LENGTH = struct.Struct(">I")
 
 
-class Receiver(Protocol):
+class FrameReceiver(Protocol):
     """Takes what a wire reads."""
 
     counters: Counter[str]
@@ -56,7 +56,7 @@ class Receiver(Protocol):
 class Wire:
     """One connection with one peer."""
 
-    def __init__(self, receiver: Receiver, peer: PeerId, connection: iroh.Connection) -> None:
+    def __init__(self, receiver: FrameReceiver, peer: PeerId, connection: iroh.Connection) -> None:
         self.peer = peer
         self._receiver = receiver
         self._connection = connection
@@ -68,8 +68,8 @@ class Wire:
         self._read_all = asyncio.Event()
         """The other end has ended its stream, and we have read it; or there is no more to wait for."""
         now = asyncio.get_running_loop().time()
-        self._messages = Bucket(MESSAGES_PER_S, MESSAGES_BURST, now)
-        self._datagrams = Bucket(DATAGRAMS_PER_S, DATAGRAMS_BURST, now)
+        self._messages = TokenBucket(MESSAGES_PER_S, MESSAGES_BURST, now)
+        self._datagrams = TokenBucket(DATAGRAMS_PER_S, DATAGRAMS_BURST, now)
 
     @property
     def queued(self) -> int:
@@ -183,7 +183,7 @@ class Wire:
             else:
                 self._receiver.put_datagram(Received(self.peer, data))
 
-    async def _keep_pace(self, bucket: Bucket) -> None:
+    async def _keep_pace(self, bucket: TokenBucket) -> None:
         wait_s = bucket.wait_s(1.0, asyncio.get_running_loop().time())
         if wait_s > 0:
             await asyncio.sleep(wait_s)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from peerscope.mesh.crawling.crawler import Crawler, Sighting
-from peerscope.mesh.crawling.traversal import Survey
+from peerscope.mesh.crawling.crawler import Crawler, CrawlSighting
+from peerscope.mesh.crawling.traversal import Candidates
 from peerscope.records.identity import SHORT_HEX
 from peerscope.views.dot import quoted, shown
 
@@ -63,7 +63,7 @@ def mesh_view(crawler: Crawler) -> CrawlView:
     """A peerscope network."""
     found = {peer.hex(): sighting for peer, sighting in crawler.sightings.items()}
     survey = crawler.walk.survey()
-    named: Survey[str] = Survey(
+    named: Candidates[str] = Candidates(
         depths={peer.hex(): depth for peer, depth in survey.depths.items()},
         links={(one.hex(), other.hex()): both for (one, other), both in survey.links.items()},
         unreachable={peer.hex(): reason for peer, reason in survey.unreachable.items()},
@@ -75,9 +75,9 @@ def mesh_view(crawler: Crawler) -> CrawlView:
     return _view(named, found, asked=crawler.walk.asked, forged=crawler.forged)
 
 
-def foreign_view(survey: Survey[str], addresses: Mapping[str, str], *, asked: int) -> CrawlView:
+def foreign_view(survey: Candidates[str], addresses: Mapping[str, str], *, asked: int) -> CrawlView:
     """A network that is not ours, of which only ids and addresses are known."""
-    return _view(survey, {peer: Sighting((address,)) for peer, address in addresses.items()}, asked=asked)
+    return _view(survey, {peer: CrawlSighting((address,)) for peer, address in addresses.items()}, asked=asked)
 
 
 def dot(view: CrawlView) -> str:
@@ -94,11 +94,11 @@ def dot(view: CrawlView) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _view(survey: Survey[str], found: Mapping[str, Sighting], *, asked: int, forged: int = 0) -> CrawlView:
+def _view(survey: Candidates[str], found: Mapping[str, CrawlSighting], *, asked: int, forged: int = 0) -> CrawlView:
     ends: dict[str, int] = {}
     for peer in (end for pair in survey.links for end in pair):
         ends[peer] = ends.get(peer, 0) + 1
-    unknown = Sighting()
+    unknown = CrawlSighting()
     peers = (
         CrawledPeer(peer, seen.addresses, seen.region, seen.agent, depth, ends.get(peer, 0))
         for peer, depth in sorted(survey.depths.items(), key=lambda item: (item[1], item[0]))

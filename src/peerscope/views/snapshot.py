@@ -37,11 +37,11 @@ class Moment:
         down_after_s: float,
         by_prefix: bool = False,
         clusters: ClusterConfig | None = None,
-        abroad: Ledger | None = None,
+        global_ledger: Ledger | None = None,
     ) -> None:
         """`ledger`: of our zone; `abroad`: of what crosses the borders of zones, where that is another one."""
         self.ledger = ledger
-        self.abroad = ledger if abroad is None else abroad
+        self.global_ledger = ledger if global_ledger is None else global_ledger
         self.me = me
         self.now = now
         self.wall = now + wall_offset_s

@@ -111,9 +111,9 @@ async def readyz(request: Request) -> Response:
     reason = None
     if core.ledger.report(core.me) is None:
         reason = "not measured yet"
-    elif core.company.lost:
-        reason = f"no link to any of the {core.company.lost} peers it was linked with"
-    elif core.neighbourhood.bootstrap and not core.watch.up():
+    elif core.isolation.lost:
+        reason = f"no link to any of the {core.isolation.lost} peers it was linked with"
+    elif core.neighbours.bootstrap and not core.prober.up():
         reason = "no peer of the network reached yet"
     return answer(Readyz(reason is None, reason), status=503 if reason else 200)
 

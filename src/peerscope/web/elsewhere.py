@@ -7,7 +7,7 @@ import re
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from peerscope.mesh.zoning.lookup import Answer
+from peerscope.mesh.zoning.lookup import LookupAnswer
 from peerscope.records.identity import PeerId
 from peerscope.web.answers import find_peer, monitor_of
 from peerscope.zones.elsewhere import Elsewhere
@@ -26,7 +26,7 @@ async def find_anywhere(request: Request) -> PeerId | Elsewhere:
         return find_peer(request)
     except HTTPException as error:
         name, monitor = request.path_params["id"].lower(), monitor_of(request)
-        if error.status_code != 404 or not len(monitor.peer.abroad) or not NAME.match(name):
+        if error.status_code != 404 or not len(monitor.peer.global_ledger) or not NAME.match(name):
             raise
     try:
         answer = await monitor.asking.about(name)
@@ -45,7 +45,7 @@ async def find_anywhere(request: Request) -> PeerId | Elsewhere:
     return Elsewhere(answer, found[0], now, wall_offset_s=wall_offset_s, down_after_s=down_after_s)
 
 
-def _unknown(name: str, answer: Answer) -> str:
+def _unknown(name: str, answer: LookupAnswer) -> str:
     silent = sorted(set(answer.silent) - set(answer.answered))
     parts = [f"no peer {name!r} is known in our zone"]
     if answer.answered:

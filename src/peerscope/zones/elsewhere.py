@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.messages import Opinion
-from peerscope.mesh.zoning.lookup import Answer
+from peerscope.mesh.zoning.lookup import LookupAnswer
 from peerscope.records.bodies import RATIO_ONE, LinkReading
 from peerscope.records.identity import PeerId
 from peerscope.views.peers import Hearsay, LinkView, PeerView, gone, peer_view, status
@@ -59,7 +59,9 @@ def judged(opinions: Mapping[PeerId, Opinion | None]) -> Judgement:
 class Elsewhere:
     """One peer of another zone."""
 
-    def __init__(self, answer: Answer, peer: PeerId, now: float, *, wall_offset_s: float, down_after_s: float) -> None:
+    def __init__(
+        self, answer: LookupAnswer, peer: PeerId, now: float, *, wall_offset_s: float, down_after_s: float
+    ) -> None:
         """`now`: local monotonic seconds. Raises KeyError unless the peer is in the answer's ledger."""
         self._moment = Moment(answer.ledger, peer, now, wall_offset_s=wall_offset_s, down_after_s=down_after_s)
         self._peer = peer

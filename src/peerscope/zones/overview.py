@@ -13,7 +13,7 @@ from statistics import median_low
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.mesh.zoning.zone_summaries import Claim, claims
+from peerscope.mesh.zoning.zone_summaries import ZoneSummary, zone_summaries
 from peerscope.records.hyperloglog import estimate, merged
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
@@ -42,9 +42,9 @@ class Zone(Struct, frozen=True):
     """Local time of the newest summary."""
 
 
-def zones(abroad: Ledger, now: float) -> list[Zone]:
+def zones(global_ledger: Ledger, now: float) -> list[Zone]:
     """All zones that speak, by name. `abroad`: the ledger of summaries; `now`: local monotonic seconds."""
-    return [_agreed(zone, speaking) for zone, speaking in claims(abroad, now).items()]
+    return [_agreed(zone, speaking) for zone, speaking in zone_summaries(global_ledger, now).items()]
 
 
 class Contradictions:
@@ -67,7 +67,7 @@ class Contradictions:
         return now - self._since[peer] >= LASTING_INTERVALS * zone.summary.interval_ms / 1000
 
 
-def _agreed(zone: str, speaking: Sequence[Claim]) -> Zone:
+def _agreed(zone: str, speaking: Sequence[ZoneSummary]) -> Zone:
     counts = [median_low(column) for column in zip(*(claim.summary.counted for claim in speaking), strict=True)]
     slack = TOLERANCE_PEERS + TOLERANCE_RATIO * counts[0]
     fits = [
@@ -87,7 +87,7 @@ def _agreed(zone: str, speaking: Sequence[Claim]) -> Zone:
     )
 
 
-def _distance(claim: Claim, counts: Sequence[int]) -> int:
+def _distance(claim: ZoneSummary, counts: Sequence[int]) -> int:
     return sum(abs(ours - theirs) for ours, theirs in zip(counts, claim.summary.counted, strict=True))
 
 

@@ -39,17 +39,17 @@ class Speaker:
         now: float,
     ) -> Summary | None:
         """A summary to publish, where it is our turn. Call often; `look` is called only when it may be."""
-        zone = peer.borders.zone
+        zone = peer.own_zone.zone
         if now < self._look_at and zone == self._zone:
             return None
         self._look_at, moved = now + min(AGAIN_S, self._interval_s / 2), zone != self._zone
         self._zone = zone
-        if zone == WHOLE and (not peer.abroad.counts[Kind.SUMMARY] or peer.borders.is_newcomer):
+        if zone == WHOLE and (not peer.global_ledger.counts[Kind.SUMMARY] or peer.own_zone.is_newcomer):
             return None  # nobody is beyond our zone, or it is none of ours
         if now < self._spoke_at + self._interval_s and not moved:
             return None
         ours = rank(zone, peer.me)
-        before = (member for member in peer.neighbourhood.rings.members() if rank(zone, member) < ours)
+        before = (member for member in peer.neighbours.rings.members() if rank(zone, member) < ours)
         if next(islice(before, CANDIDATES - 1, None), None) is not None:
             return None
         moment, links, alerts = look()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerscope.mesh.crawling.traversal import NAMES_WHEN_CROWDED, Survey, Walk, WalkConfig
+from peerscope.mesh.crawling.traversal import NAMES_WHEN_CROWDED, Candidates, Walk, WalkConfig
 
 RTT_S = 0.05
 ROUNDS_MAX = 200_000
@@ -21,7 +21,7 @@ World = Callable[[str], list[str] | None]
 
 def explore(
     world: World, *starts: str, rtt_s: Callable[[str], float] = lambda peer: RTT_S, **limits: float
-) -> tuple[Survey[str], list[str]]:
+) -> tuple[Candidates[str], list[str]]:
     """Walk over a world; what was found, and whom it asked, in order."""
     config = WalkConfig(**limits)
     walk = Walk(starts, config, 0.0)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerscope.errors import ConfigError
-from peerscope.mesh.detection.checks import HealthConfig, Limits, failed, judge, judge_p2p, quantised
+from peerscope.mesh.detection.checks import HealthConfig, Thresholds, failed, judge, judge_p2p, quantised
 from peerscope.records.bodies import Check, Kind, Report, Status, decode_body, encode_body
 
 HEALTHY, DEGRADED, UNHEALTHY, UNKNOWN = Status
@@ -35,7 +35,9 @@ CONFIG = HealthConfig()
         (CONFIG.network, 0.06, UNHEALTHY),
     ],
 )
-def test_a_ratio_above_its_limit_is_worse_and_one_on_it_is_not(limits: Limits, ratio: float, expected: Status) -> None:
+def test_a_ratio_above_its_limit_is_worse_and_one_on_it_is_not(
+    limits: Thresholds, ratio: float, expected: Status
+) -> None:
     check = judge(ratio, limits, "why")
     assert check == Check(expected, quantised(ratio), None if expected is HEALTHY else "why")
 
@@ -90,4 +92,4 @@ def test_ratios_travel_as_bounded_ten_thousandths(ratio: float, travels: int) ->
 @pytest.mark.parametrize(("degraded", "unhealthy"), [(0.9, 0.75), (-0.1, 0.5)])
 def test_limits_the_wrong_way_round_are_named(degraded: float, unhealthy: float) -> None:
     with pytest.raises(ConfigError, match=f"health.cpu is degraded {degraded}, unhealthy {unhealthy}"):
-        HealthConfig(cpu=Limits(degraded=degraded, unhealthy=unhealthy))
+        HealthConfig(cpu=Thresholds(degraded=degraded, unhealthy=unhealthy))

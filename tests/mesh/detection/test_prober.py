@@ -6,7 +6,7 @@ import pytest
 
 from peerscope.mesh.detection.detector import DetectorConfig
 from peerscope.mesh.detection.link import Link
-from peerscope.mesh.detection.prober import LAG_HOLD_S, Watch
+from peerscope.mesh.detection.prober import LAG_HOLD_S, Prober
 from peerscope.mesh.messages import Pong
 from peerscope.records.identity import PeerId
 from strategies import ORIGINS
@@ -14,14 +14,14 @@ from strategies import ORIGINS
 SMALL, ME, *OTHERS = sorted(ORIGINS)
 
 
-def watch_of(*peers: PeerId, now: float = 0.0) -> Watch:
-    watch = Watch(ME, DetectorConfig())
+def watch_of(*peers: PeerId, now: float = 0.0) -> Prober:
+    watch = Prober(ME, DetectorConfig())
     for peer in peers:
         watch.greeted(watch.open(peer, now), 1, now)
     return watch
 
 
-def run(watch: Watch, start: float, end: float, answering: set[PeerId]) -> list[tuple[float, PeerId]]:
+def run(watch: Prober, start: float, end: float, answering: set[PeerId]) -> list[tuple[float, PeerId]]:
     """Call `due` at each deadline; who answers does so within 20 ms. Whom we lost, and when."""
     lost: list[tuple[float, PeerId]] = []
     now = start
@@ -43,14 +43,14 @@ def test_the_smaller_id_pings_and_the_greater_waits() -> None:
 
 
 def test_nobody_is_pinged_before_it_said_hello() -> None:
-    watch = Watch(ME, DetectorConfig())
+    watch = Prober(ME, DetectorConfig())
     watch.open(OTHERS[0], 0.0)
     assert watch.due(0.0, 1) == ([], [])
     assert watch.up() == []
 
 
 def test_a_ping_carries_the_last_round_trip_to_the_other_end() -> None:
-    mine, theirs = watch_of(OTHERS[0]), Watch(OTHERS[0], DetectorConfig())
+    mine, theirs = watch_of(OTHERS[0]), Prober(OTHERS[0], DetectorConfig())
     theirs.open(ME, 0.0).greeted = True
     ((_, first),), _ = mine.due(0.0, 1)
     mine.ponged(mine.links[OTHERS[0]], theirs.pinged(theirs.links[ME], first, 0.02, 1), 0.04)

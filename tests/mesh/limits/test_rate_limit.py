@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerscope.errors import ConfigError
-from peerscope.mesh.limits.rate_limit import Allowance, Bucket, LimitConfig
+from peerscope.mesh.limits.rate_limit import Allowance, LimitConfig, TokenBucket
 from peerscope.mesh.messages import Digest, Hello, Message, Neighbors, Ping, Pull, Topic
 
 SMALL = LimitConfig(
@@ -16,7 +16,7 @@ SMALL = LimitConfig(
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 20)), max_size=100))
 def test_over_any_time_nobody_gets_more_than_rate_and_burst_allow(takes: list[tuple[float, float]]) -> None:
-    bucket, now, got = Bucket(3.0, 20.0, 0.0), 0.0, 0.0
+    bucket, now, got = TokenBucket(3.0, 20.0, 0.0), 0.0, 0.0
     for pause_s, cost in takes:
         now += pause_s
         got += cost if bucket.take(cost, now) else 0.0
@@ -24,12 +24,12 @@ def test_over_any_time_nobody_gets_more_than_rate_and_burst_allow(takes: list[tu
 
 
 def test_a_clock_that_stands_or_goes_back_gives_nothing() -> None:
-    bucket = Bucket(1.0, 5.0, 100.0)
+    bucket = TokenBucket(1.0, 5.0, 100.0)
     assert [bucket.take(1.0, at) for at in (100.0, 50.0, 100.0, 0.0, 100.0, 100.0)] == [True] * 5 + [False]
 
 
 def test_a_share_fills_slower() -> None:
-    whole, quarter = Bucket(4.0, 4.0, 0.0), Bucket(4.0, 4.0, 0.0)
+    whole, quarter = TokenBucket(4.0, 4.0, 0.0), TokenBucket(4.0, 4.0, 0.0)
     whole.take(4.0, 0.0)
     quarter.take(4.0, 0.0, 0.25)
     assert whole.take(4.0, 1.0)
@@ -38,7 +38,7 @@ def test_a_share_fills_slower() -> None:
 
 
 def test_who_takes_in_any_case_is_told_how_long_to_wait() -> None:
-    bucket = Bucket(10.0, 2.0, 0.0)
+    bucket = TokenBucket(10.0, 2.0, 0.0)
     assert [round(bucket.wait_s(1.0, 0.0), 3) for _ in range(4)] == [0.0, 0.0, 0.1, 0.2]
     assert bucket.wait_s(1.0, 1.0) == 0.0
 

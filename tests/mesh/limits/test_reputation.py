@@ -16,25 +16,25 @@ from peerscope.mesh.limits.reputation import (
     THROTTLED_SHARE,
     WARN_AT,
     WEIGHTS,
-    Conducts,
-    Standing,
+    ReputationLevel,
+    Reputations,
 )
 from peerscope.records.identity import PeerId
 
 MALLORY, ALICE = PeerId(b"m" * 32), PeerId(b"a" * 32)
 
 
-def conducts() -> Conducts:
-    return Conducts(LimitConfig())
+def conducts() -> Reputations:
+    return Reputations(LimitConfig())
 
 
-def blamed(found: Conducts, times: int, now: float = 0.0, *, reason: str = "forged", peer: PeerId = MALLORY) -> bool:
+def blamed(found: Reputations, times: int, now: float = 0.0, *, reason: str = "forged", peer: PeerId = MALLORY) -> bool:
     """Whether it was banned at the last of so many offences."""
     return [found.blame(peer, reason, now) for _ in range(times)][-1]
 
 
-def standing(found: Conducts, now: float, peer: PeerId = MALLORY) -> Standing:
-    return next((one.standing for one in found.all(now) if one.peer == peer), Standing.GOOD)
+def standing(found: Reputations, now: float, peer: PeerId = MALLORY) -> ReputationLevel:
+    return next((one.standing for one in found.all(now) if one.peer == peer), ReputationLevel.GOOD)
 
 
 def times_to(score: float, reason: str = "forged") -> int:
@@ -47,8 +47,8 @@ def test_every_offence_leads_from_warning_over_throttling_to_a_ban(reason: str) 
     while not found.is_banned(MALLORY, 0.0):
         found.blame(MALLORY, reason, 0.0)
         seen.append(standing(found, 0.0))
-    assert seen == sorted(seen, key=list(Standing).index)
-    assert {Standing.THROTTLED, Standing.BANNED} <= set(seen)
+    assert seen == sorted(seen, key=list(ReputationLevel).index)
+    assert {ReputationLevel.THROTTLED, ReputationLevel.BANNED} <= set(seen)
     assert len(seen) == pytest.approx(BAN_AT / WEIGHTS[reason], abs=1)
 
 
@@ -86,8 +86,8 @@ def test_a_throttled_neighbour_keeps_a_part_of_its_limits_and_gets_them_back() -
 def test_a_score_fades() -> None:
     found = conducts()
     blamed(found, times_to(WARN_AT))
-    assert standing(found, 0.0) is Standing.WARNED
-    assert standing(found, HALF_LIFE_S) is Standing.GOOD
+    assert standing(found, 0.0) is ReputationLevel.WARNED
+    assert standing(found, HALF_LIFE_S) is ReputationLevel.GOOD
     found.review(10 * HALF_LIFE_S)
     assert len(found) == 0
 
@@ -131,7 +131,7 @@ def test_a_crowd_of_new_keys_makes_us_forget_nobody_who_is_banned() -> None:
         found.allowance(PeerId(number.to_bytes(32, "big")), number / 1000)
     assert len(found) == PEERS_MAX
     assert found.is_banned(MALLORY, 3.0)
-    assert standing(found, 3.0, ALICE) is Standing.WARNED
+    assert standing(found, 3.0, ALICE) is ReputationLevel.WARNED
 
 
 @given(

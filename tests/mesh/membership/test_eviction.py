@@ -45,7 +45,7 @@ def test_a_newcomer_from_elsewhere_displaces_the_newest_of_the_most_crowded_pref
     assert told(peer, other, "10.8.8.1:1", 10.0) == [Forgotten(people[-1].peer_id)]
     assert other.peer_id in peer.ledger
     assert people[-1].peer_id not in peer.ledger
-    assert people[-1].peer_id not in peer.neighbourhood.rings
+    assert people[-1].peer_id not in peer.neighbours.rings
     assert len(peer.ledger) == 6
 
 
@@ -72,14 +72,14 @@ def test_ring_neighbours_that_we_were_linked_with_never_make_room() -> None:
     for who in people:
         link(peer, who, 10.0)
     peer.tick(11.5)
-    assert peer.watch.lost() == []
+    assert peer.prober.lost() == []
     assert told(peer, person(100), "10.8.8.1:1", 12.0) == []
     assert peer.refused == {"ledger-full": 1}
 
 
 def test_a_link_that_the_rings_do_not_want_protects_nobody() -> None:
     peer, people = full(51, 50)
-    strangers = [who for who in people if who.peer_id not in peer.neighbourhood.wanted]
+    strangers = [who for who in people if who.peer_id not in peer.neighbours.wanted]
     assert len(strangers) > 30
     for who in people:
         link(peer, who, 50.0, ticks=False)
@@ -137,7 +137,7 @@ def test_the_books_agree_with_the_ledger_whatever_comes_and_goes() -> None:
     for step in range(400):
         told(peer, rng.choice(people), f"10.{rng.randrange(4)}.0.1:{rng.randrange(1, 9)}", step / 10)
         assert len(peer.ledger) <= 30
-        members = {who for crowd in peer.crowds._members.values() for who in crowd}
+        members = {who for crowd in peer.eviction._members.values() for who in crowd}
         assert members == set(peer.ledger) - {peer.me}
-        sizes = {place: size for size, places in peer.crowds._sizes.items() for place in places}
-        assert sizes == {place: len(crowd) for place, crowd in peer.crowds._members.items()}
+        sizes = {place: size for size, places in peer.eviction._sizes.items() for place in places}
+        assert sizes == {place: len(crowd) for place, crowd in peer.eviction._members.items()}

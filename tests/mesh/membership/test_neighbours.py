@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from peerscope.errors import ConfigError
-from peerscope.mesh.membership.neighbours import Neighbourhood, NeighbourhoodConfig
+from peerscope.mesh.membership.neighbours import NeighbourConfig, Neighbours
 from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import PeerId
 from strategies import ORIGINS
@@ -16,8 +16,8 @@ ME = CROWD[20]
 SMALLER, GREATER = CROWD[0], CROWD[-1]
 
 
-def hood(*members: PeerId, me: PeerId = ME, seed: int = 1, **config: float) -> Neighbourhood:
-    of = Neighbourhood(me, NeighbourhoodConfig(**config), Random(seed))  # type: ignore[arg-type]
+def hood(*members: PeerId, me: PeerId = ME, seed: int = 1, **config: float) -> Neighbours:
+    of = Neighbours(me, NeighbourConfig(**config), Random(seed))  # type: ignore[arg-type]
     for member in members:
         of.place(member, alive=True, now=0.0)
     return of
@@ -41,7 +41,7 @@ def test_the_greater_id_waits_for_the_smaller_to_dial() -> None:
     assert of.due(1.0) == []
 
 
-def waits(of: Neighbourhood, peer: PeerId, count: int) -> list[float]:
+def waits(of: Neighbours, peer: PeerId, count: int) -> list[float]:
     """The pauses between so many attempts that all fail."""
     now, found = 0.0, []
     assert of.due(now) == [peer]
@@ -193,4 +193,4 @@ def test_who_wakes_at_the_deadline_has_somebody_to_dial() -> None:
 )
 def test_settings_that_cannot_work_are_named(fields: dict[str, float], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
-        NeighbourhoodConfig(**fields)  # type: ignore[arg-type]
+        NeighbourConfig(**fields)  # type: ignore[arg-type]

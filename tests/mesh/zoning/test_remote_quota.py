@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from peerscope.mesh.zoning.remote_quota import STRANGERS_MAX, Room
+from peerscope.mesh.zoning.remote_quota import STRANGERS_MAX, RemoteQuota
 from peerscope.records.alerts import Acknowledgement, Orders
 from peerscope.records.blocks import Block, Blocks
 from peerscope.records.bodies import WORLD, Body, Kind, Profile
@@ -35,20 +35,22 @@ class Shelf:
     """The two ledgers of one peer, and the room between them."""
 
     def __init__(self, members: Iterable[int] = (), trusted: Iterable[int] = ()) -> None:
-        self.ledger, self.abroad = Ledger(), Ledger(LedgerConfig(remember_s=100.0))
+        self.ledger, self.global_ledger = Ledger(), Ledger(LedgerConfig(remember_s=100.0))
         for index in members:
             self._merge(self.ledger, index, Profile((), None, "1", 0), 0.0)
-        self.room = Room(self.ledger, self.abroad, ME, frozenset(PEERS[index] for index in trusted))
+        self.remote_quota = RemoteQuota(
+            self.ledger, self.global_ledger, ME, frozenset(PEERS[index] for index in trusted)
+        )
 
     def take(self, index: int, body: Body, at: float = 0.0) -> bool:
         """Offer a record; was it taken?"""
-        if PEERS[index] in self.room.make(PEERS[index], body, at, at):
+        if PEERS[index] in self.remote_quota.make(PEERS[index], body, at, at):
             return False
-        self._merge(self.abroad, index, body, at)
+        self._merge(self.global_ledger, index, body, at)
         return True
 
     def kept(self, kind: int = Kind.ORDERS) -> set[int]:
-        return {index for index, peer in enumerate(PEERS) if self.abroad.get(peer, kind) is not None}
+        return {index for index, peer in enumerate(PEERS) if self.global_ledger.get(peer, kind) is not None}
 
     @staticmethod
     def _merge(ledger: Ledger, index: int, body: Body, at: float) -> None:
@@ -118,8 +120,8 @@ def test_each_record_is_forgotten_by_itself_when_it_is_old() -> None:
     shelf = Shelf()
     shelf.take(0, SAID, at=0.0)
     shelf.take(0, Blocks((Block("192.0.2.1"),)), at=50.0)
-    assert shelf.room.expire(101.0) == [PEERS[0]]
+    assert shelf.remote_quota.expire(101.0) == [PEERS[0]]
     assert (shelf.kept(Kind.ORDERS), shelf.kept(Kind.BLOCKS)) == (set(), {0})
-    assert shelf.room.expire(151.0) == [PEERS[0]]
-    assert len(shelf.abroad) == 0
-    assert shelf.abroad.fingerprints() == Ledger().fingerprints()
+    assert shelf.remote_quota.expire(151.0) == [PEERS[0]]
+    assert len(shelf.global_ledger) == 0
+    assert shelf.global_ledger.fingerprints() == Ledger().fingerprints()

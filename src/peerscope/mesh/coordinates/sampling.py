@@ -26,7 +26,7 @@ DRAWS = 4
 """How often to draw when somebody was drawn who needs no visit; in a small network that may be all."""
 
 
-class Visits:
+class Sampling:
     """When this peer visits, and whom."""
 
     def __init__(self, me: PeerId, config: CoordinateConfig, rng: Random, now: float) -> None:

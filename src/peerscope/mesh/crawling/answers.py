@@ -41,7 +41,7 @@ class CrawlConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 raise ConfigError(f"crawl.{name} is {value}; must lie between 0.01 and 10000")
 
 
-class Introductions:
+class CrawlAnswers:
     """Answers `Neighbors`, within limits."""
 
     def __init__(self, config: CrawlConfig, ledger: Ledger, me: PeerId) -> None:

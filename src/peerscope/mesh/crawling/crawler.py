@@ -27,9 +27,9 @@ from peerscope.mesh.events import (
     Effect,
     Event,
     Hangup,
-    Inquire,
     Join,
     Leave,
+    LookUp,
     Measured,
     Outbox,
     Publish,
@@ -45,7 +45,7 @@ from peerscope.records.identity import PeerId
 from peerscope.records.record import Inspector, Record, inspect
 
 
-class Sighting(Struct, frozen=True):
+class CrawlSighting(Struct, frozen=True):
     """What is known of a peer that was found."""
 
     addresses: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class Crawler:
         """`me`: a key made for this one walk, or one that may be a member. `starts`: peers of tickets, with their
         addresses. `certificate`: shown where the network wants it."""
         self.walk = Walk(starts, config, now)
-        self.sightings = {peer: Sighting(addresses) for peer, addresses in starts.items()}
+        self.sightings = {peer: CrawlSighting(addresses) for peer, addresses in starts.items()}
         self.forged = 0
         """Profiles that were not signed by those they speak of."""
         self.left_out = 0
@@ -100,15 +100,7 @@ class Crawler:
                 if self.walk.is_asking(peer):
                     self._received(peer, data, now)
             case (
-                Join()
-                | Recall()
-                | Publish()
-                | Measured()
-                | WallClock()
-                | Credentials()
-                | Breach()
-                | Inquire()
-                | Leave()
+                Join() | Recall() | Publish() | Measured() | WallClock() | Credentials() | Breach() | LookUp() | Leave()
             ):
                 pass  # a crawler is nobody's peer
             case _:
@@ -178,7 +170,7 @@ class Crawler:
         record, body = self._inspect(record)
         if not isinstance(body, Profile):
             raise RemoteError("malformed-record", "no profile")
-        self.sightings[record.peer_id] = Sighting(body.reached_at, body.region, body.version, record.version)
+        self.sightings[record.peer_id] = CrawlSighting(body.reached_at, body.region, body.version, record.version)
 
     def _forget_unknown(self, names: list[PeerId]) -> None:
         """Names beyond the walk's limits will not be dialled."""

@@ -59,7 +59,7 @@ class WalkConfig(Struct, frozen=True, kw_only=True):
             raise ConfigError(f"the time for a crawl is {self.timeout_s} s; must be a number of seconds")
 
 
-class Survey(Struct, Generic[P], frozen=True):
+class Candidates(Struct, Generic[P], frozen=True):
     """What a walk found."""
 
     depths: dict[P, int]
@@ -216,7 +216,7 @@ class Walk(Generic[P]):
         first = min(due, again)
         return first if first == inf else min(first, self._began_at + self.config.timeout_s)
 
-    def survey(self) -> Survey[P]:
+    def survey(self) -> Candidates[P]:
         """What was found so far."""
         settled = self._answered | self._unreachable.keys()
         unasked = len(self._waiting) + len(self._asked) - len(settled)
@@ -225,7 +225,7 @@ class Walk(Generic[P]):
             stopped = f"{self.config.timeout_s:g} s were over"
         elif unasked and len(self._asked) >= self.config.peers_max:
             stopped = f"{self.config.peers_max} peers were asked"
-        return Survey(
+        return Candidates(
             depths=self._depths(),
             links={pair: both for pair, both in self._links.items() if settled.issuperset(pair)},
             unreachable=dict(self._unreachable),

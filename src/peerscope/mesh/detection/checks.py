@@ -10,7 +10,7 @@ from peerscope.records.bodies import RATIO_ONE, Check, Status
 MESSAGE_MAX = 160
 
 
-class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Ratios above which a check is degraded or unhealthy."""
 
     degraded: float
@@ -20,13 +20,13 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class HealthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits of the five checks. The values are those the first sketch of this product used."""
 
-    cpu: Limits = Limits(degraded=0.75, unhealthy=0.90)
+    cpu: Thresholds = Thresholds(degraded=0.75, unhealthy=0.90)
     """Share of all cores busy over the interval."""
-    memory: Limits = Limits(degraded=0.75, unhealthy=0.90)
+    memory: Thresholds = Thresholds(degraded=0.75, unhealthy=0.90)
     """Used of total."""
-    storage: Limits = Limits(degraded=0.85, unhealthy=0.95)
+    storage: Thresholds = Thresholds(degraded=0.85, unhealthy=0.95)
     """Used of total, on the volume of the state directory."""
-    network: Limits = Limits(degraded=0.01, unhealthy=0.05)
+    network: Thresholds = Thresholds(degraded=0.01, unhealthy=0.05)
     """Errors and drops per packet of the host's interfaces, over the interval. TCP throughput falls to a fraction
     at 1 % loss; at 5 % little works."""
     links_lost: int = 3
@@ -50,7 +50,7 @@ class HealthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 )
 
 
-def judge(ratio: float, limits: Limits, message: str) -> Check:
+def judge(ratio: float, limits: Thresholds, message: str) -> Check:
     """A check whose high values are bad. The message is kept only where something is wrong."""
     status = Status.HEALTHY
     if ratio > limits.unhealthy:

@@ -8,26 +8,26 @@ that lost each other. A peer that does not answer either is reported as "unwatch
 from __future__ import annotations
 
 from peerscope.mesh.detection.observers import orphaned
-from peerscope.mesh.detection.prober import Watch
+from peerscope.mesh.detection.prober import Prober
 from peerscope.records.bodies import Observation
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger
 
 INTERVAL_S = 5.0
 """How often we look. Reports take longer than that to expire."""
-PATIENCE_S = 9.0
+ANSWER_TIMEOUT_S = 9.0
 """After so long without an answer to our dial a peer is reported."""
 DIALS_MAX = 16
 """Dials at each look: after a disaster there are many to try, and one machine to try them."""
 
 
-class Survey:
+class Orphans:
     """What one peer found out about those whom nobody watches."""
 
-    def __init__(self, me: PeerId, ledger: Ledger, watch: Watch, now: float) -> None:
+    def __init__(self, me: PeerId, ledger: Ledger, prober: Prober, now: float) -> None:
         self._me = me
         self._ledger = ledger
-        self._watch = watch
+        self._prober = prober
         self._began_at = now
         self._next_at = now + INTERVAL_S
         self._dialled: dict[PeerId, float] = {}
@@ -40,12 +40,12 @@ class Survey:
             return False
         self._next_at = now + INTERVAL_S
         found = orphaned(self._ledger, self._me, now, since=self._began_at)
-        quiet = [peer for peer in found if peer not in self._watch.links]
+        quiet = [peer for peer in found if peer not in self._prober.links]
         self._dialled = {peer: self._dialled[peer] for peer in quiet if peer in self._dialled}
         self._due = [peer for peer in quiet if peer not in self._dialled][:DIALS_MAX]
         self._dialled |= dict.fromkeys(self._due, now)
         before = self._gone
-        self._gone = [peer for peer in quiet if now - self._dialled.get(peer, now) >= PATIENCE_S]
+        self._gone = [peer for peer in quiet if now - self._dialled.get(peer, now) >= ANSWER_TIMEOUT_S]
         return self._gone != before
 
     def to_dial(self) -> list[PeerId]:

@@ -18,7 +18,7 @@ PROBE_SLACK_S = 0.1
 """The same for the quicker pings in a silence."""
 
 
-class Watch:
+class Prober:
     """Every link of this peer. The peer with the smaller id pings; both probe in a silence."""
 
     def __init__(self, me: PeerId, config: DetectorConfig) -> None:

@@ -15,7 +15,7 @@ from collections import deque
 from math import inf
 
 from peerscope.mesh.detection.observers import watchers
-from peerscope.mesh.detection.prober import Watch
+from peerscope.mesh.detection.prober import Prober
 from peerscope.mesh.detection.verdicts import REFUTED_MAX, REFUTED_WINDOW_S
 from peerscope.records.bodies import ANSWERS_MAX, Answer, Kind
 from peerscope.records.identity import PeerId, ref
@@ -32,10 +32,10 @@ ACCUSERS_MAX = 256
 class Refutation:
     """The answers of one peer."""
 
-    def __init__(self, me: PeerId, ledger: Ledger, watch: Watch) -> None:
+    def __init__(self, me: PeerId, ledger: Ledger, prober: Prober) -> None:
         self._me = me
         self._ledger = ledger
-        self._watch = watch
+        self._prober = prober
         self._refuted: dict[PeerId, deque[float]] = {}
         self._noted: dict[PeerId, int] = {}
         """Version of the newest accusation of each observer that our ledger refused."""
@@ -67,7 +67,7 @@ class Refutation:
             self._answered_at = now
         doubts = now < self._doubt_until
         for peer in unanswered:
-            if not doubts and peer in self._watch.links and self._watch.links[peer].is_up:
+            if not doubts and peer in self._prober.links and self._prober.links[peer].is_up:
                 times = self._refuted.pop(peer, None) or deque[float](maxlen=REFUTED_MAX)
                 times.append(now)
                 self._refuted[peer] = times  # at the end: the latest stay
@@ -90,8 +90,8 @@ class Refutation:
 
     def review(self, now: float) -> None:
         """Once a second: have we reason to doubt ourselves?"""
-        links = self._watch.links
-        if self._watch.doubt(now) > 1 or 2 * len(self._watch.lost()) > len(links):
+        links = self._prober.links
+        if self._prober.doubt(now) > 1 or 2 * len(self._prober.lost()) > len(links):
             self._doubt_until = now + DOUBT_HOLD_S
 
     def _unanswered(self) -> list[PeerId]:

@@ -70,7 +70,7 @@ REFUTED_WINDOW_S = 3600.0
 LIARS_MIN = 2
 """At least so many subjects have to say so before an observer loses its voice against everybody."""
 
-ALONE_PATIENCE = 3.0
+LONE_OBSERVER_FACTOR = 3.0
 """So many times longer an accusation has to stand, and its subject to be silent, where one observer alone takes a side
 though others are there who ought to. That is so while somebody joins: it has not named its neighbours yet, or we have
 not heard of them, and on a machine with too much to do what refutes the accusation comes late. Others that have been
@@ -174,7 +174,7 @@ class Assessment:
         votes = voices(ledger, observers, self._by_prefix)
         needed = quorum(len(votes))
         is_alone = needed == 1 and bool(accusations) and self._has_others(subject, observers[0])
-        patience = ALONE_PATIENCE if is_alone else 1.0
+        patience = LONE_OBSERVER_FACTOR if is_alone else 1.0
         silences_s = {a.observer: a.silence_s for a in accusations if a.counts}
         settled_s = {a.observer: a.silence_s for a in accusations if a.counts and a.stood_s >= STAND_S * patience}
         accusing = sum(all(o in silences_s for o in vote) for vote in votes)

@@ -22,7 +22,7 @@ from peerscope.records.ledger import Ledger
 T = TypeVar("T", Key, Topic)
 
 
-class Layer:
+class Scope:
     """One ledger, and what keeps it equal to the neighbours'."""
 
     def __init__(
@@ -51,17 +51,17 @@ class Layer:
         self.sync.closed(neighbour)
 
 
-class Layers:
+class Scopes:
     """The zone's and the world's, and which neighbour may speak of what."""
 
-    def __init__(self, me: PeerId, near: Layer, far: Layer, is_near: Callable[[PeerId], bool]) -> None:
+    def __init__(self, me: PeerId, near: Scope, far: Scope, is_near: Callable[[PeerId], bool]) -> None:
         """`is_near`: whether a linked peer is of our zone."""
         self._me = me
         self.near = near
         self.far = far
         self._is_near = is_near
 
-    def of(self, kind: int) -> Layer:
+    def of(self, kind: int) -> Scope:
         """Where records of this kind are kept."""
         return self.far if kind in WORLD else self.near
 
@@ -139,7 +139,7 @@ class Layers:
         if now >= self.far.sync.deadline():
             self.far.sync.tick(now, neighbours() if len(self.far.ledger) else [])
 
-    def _layer(self, neighbour: PeerId, world: bool) -> Layer:
+    def _layer(self, neighbour: PeerId, world: bool) -> Scope:
         if world:
             return self.far
         if not self._is_near(neighbour):

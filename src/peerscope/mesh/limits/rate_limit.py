@@ -55,7 +55,7 @@ class LimitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 raise ConfigError(f"limits.{name} is {value}; must be 1 or more")
 
 
-class Bucket:
+class TokenBucket:
     """Fills at a rate up to its size; whoever takes more than it holds gets nothing."""
 
     __slots__ = ("_at", "_burst", "_held", "_rate")
@@ -95,10 +95,10 @@ class Allowance:
     __slots__ = ("_bytes", "_messages", "_pings", "_requests")
 
     def __init__(self, config: LimitConfig, now: float) -> None:
-        self._messages = Bucket(config.messages_per_s, config.messages_burst, now)
-        self._bytes = Bucket(config.bytes_per_s, config.bytes_burst, now)
-        self._requests = Bucket(config.requests_per_s, config.requests_burst, now)
-        self._pings = Bucket(config.pings_per_s, config.pings_burst, now)
+        self._messages = TokenBucket(config.messages_per_s, config.messages_burst, now)
+        self._bytes = TokenBucket(config.bytes_per_s, config.bytes_burst, now)
+        self._requests = TokenBucket(config.requests_per_s, config.requests_burst, now)
+        self._pings = TokenBucket(config.pings_per_s, config.pings_burst, now)
 
     def hears(self, size: int, now: float, share: float) -> bool:
         """A message of this size may be looked at."""
@@ -130,13 +130,13 @@ class Origins:
 
     def __init__(self, config: LimitConfig) -> None:
         self._config = config
-        self._buckets: dict[PeerId, Bucket] = {}
+        self._buckets: dict[PeerId, TokenBucket] = {}
 
     def may_speak(self, origin: PeerId, now: float) -> bool:
         """Take one record of it in."""
         bucket = self._buckets.get(origin)
         if bucket is None:
-            bucket = self._buckets[origin] = Bucket(self._config.records_per_s, self._config.records_burst, now)
+            bucket = self._buckets[origin] = TokenBucket(self._config.records_per_s, self._config.records_burst, now)
         return bucket.take(1.0, now)
 
     def forget(self, origin: PeerId) -> None:

@@ -44,7 +44,7 @@ PEERS_MAX = 1_024
 """Neighbours remembered; keys cost nothing, so those who mattered least are forgotten first."""
 
 
-class Standing(StrEnum):
+class ReputationLevel(StrEnum):
     """What a score means. Ordered by how bad it is."""
 
     GOOD = "good"
@@ -53,19 +53,19 @@ class Standing(StrEnum):
     BANNED = "banned"
 
 
-class Conduct(Struct, frozen=True):
+class Reputation(Struct, frozen=True):
     """How one neighbour behaves, as people see it."""
 
     peer: PeerId
     score: float
-    standing: Standing
+    standing: ReputationLevel
     reasons: dict[str, int]
     """How often it did what, since it was last in good standing."""
     banned_s: float | None
     """Seconds that its ban still lasts; None without one."""
 
 
-class Dossier:
+class NeighbourHistory:
     """What is remembered of one neighbour."""
 
     __slots__ = ("allowance", "at", "banned_until", "bans", "reasons", "score")
@@ -80,12 +80,12 @@ class Dossier:
         self.banned_until = -inf
 
 
-class Conducts:
+class Reputations:
     """Scores, limits and bans of all neighbours."""
 
     def __init__(self, limits: LimitConfig) -> None:
         self._limits = limits
-        self._known: dict[PeerId, Dossier] = {}
+        self._known: dict[PeerId, NeighbourHistory] = {}
 
     def allowance(self, peer: PeerId, now: float) -> tuple[Allowance, float]:
         """What the neighbour has left, and the share of the usual limits that it gets."""
@@ -116,11 +116,11 @@ class Conducts:
         known = self._known.get(peer)
         return known is not None and now < known.banned_until
 
-    def all(self, now: float) -> list[Conduct]:
+    def all(self, now: float) -> list[Reputation]:
         """Everybody who is not in good standing, the worst first."""
         found = [self._judged(peer, known, now) for peer, known in self._known.items()]
-        bad = [one for one in found if one.standing is not Standing.GOOD]
-        order = list(Standing)
+        bad = [one for one in found if one.standing is not ReputationLevel.GOOD]
+        order = list(ReputationLevel)
         return sorted(bad, key=lambda one: (-order.index(one.standing), -one.score, one.peer))
 
     def review(self, now: float) -> None:
@@ -138,27 +138,27 @@ class Conducts:
     def __len__(self) -> int:
         return len(self._known)
 
-    def _of(self, peer: PeerId, now: float) -> Dossier:
+    def _of(self, peer: PeerId, now: float) -> NeighbourHistory:
         known = self._known.get(peer)
         if known is None:
             if len(self._known) >= PEERS_MAX:
                 del self._known[min(self._known, key=lambda other: self._weight(self._known[other], now))]
-            known = self._known[peer] = Dossier(Allowance(self._limits, now), now)
+            known = self._known[peer] = NeighbourHistory(Allowance(self._limits, now), now)
         return known
 
-    def _weight(self, known: Dossier, now: float) -> tuple[float, float, float]:
+    def _weight(self, known: NeighbourHistory, now: float) -> tuple[float, float, float]:
         """What would be lost by forgetting it."""
         return max(0.0, known.banned_until - now), self._score(known, now), known.at
 
-    def _score(self, known: Dossier, now: float) -> float:
+    def _score(self, known: NeighbourHistory, now: float) -> float:
         return known.score * 0.5 ** (max(0.0, now - known.at) / HALF_LIFE_S) if known.score else 0.0
 
-    def _judged(self, peer: PeerId, known: Dossier, now: float) -> Conduct:
+    def _judged(self, peer: PeerId, known: NeighbourHistory, now: float) -> Reputation:
         score = self._score(known, now)
         banned_s = known.banned_until - now if now < known.banned_until else None
         if banned_s is not None:
-            standing = Standing.BANNED
+            standing = ReputationLevel.BANNED
         else:
-            levels = ((THROTTLE_AT, Standing.THROTTLED), (WARN_AT, Standing.WARNED))
-            standing = next((one for least, one in levels if score >= least), Standing.GOOD)
-        return Conduct(peer, round(score, 2), standing, dict(sorted(known.reasons.items())), banned_s)
+            levels = ((THROTTLE_AT, ReputationLevel.THROTTLED), (WARN_AT, ReputationLevel.WARNED))
+            standing = next((one for least, one in levels if score >= least), ReputationLevel.GOOD)
+        return Reputation(peer, round(score, 2), standing, dict(sorted(known.reasons.items())), banned_s)

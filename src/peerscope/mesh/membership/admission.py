@@ -23,7 +23,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.errors import ConfigError, RemoteError
-from peerscope.mesh.membership.expired_certificates import Lapsed
+from peerscope.mesh.membership.expired_certificates import ExpiredCertificates
 from peerscope.mesh.messages import NONCE_BYTES, WIRE, Hello, Neighbors, common_wire
 from peerscope.records.bodies import Body, Certified, Profile
 from peerscope.records.certificates import REVOCATIONS_MAX, Certificate, Revocation
@@ -95,7 +95,7 @@ class Admission:
         """Ours, shown in every hello and in our profile."""
         self.revocations: dict[bytes, Revocation] = {}
         """What operators revoked: by the peer, or by operator and serial number."""
-        self.lapsed = Lapsed()
+        self.lapsed = ExpiredCertificates()
         """Members that were dropped, or refused, because their certificates ended."""
         self.asks_secret = bool(config.secret)
         self.asks_membership = bool(config.allow or config.operators)

@@ -26,7 +26,7 @@ LOOKED_AT_MAX = 64
 """Peers of a crowded prefix that are looked at, the newest first."""
 
 
-class Crowds:
+class Eviction:
     """Peers by address prefix, in the order in which we came to know them."""
 
     def __init__(self, ledger: Ledger, me: PeerId, network: NetworkConfig) -> None:

@@ -17,7 +17,7 @@ LAPSED_MS = 30 * 86_400_000
 """An operator who has not renewed a certificate so long after its end does not mean to."""
 
 
-class Lapsed:
+class ExpiredCertificates:
     """By member, the certificate that ended last."""
 
     def __init__(self) -> None:

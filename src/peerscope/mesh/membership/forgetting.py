@@ -19,8 +19,8 @@ from heapq import nlargest
 from msgspec import Struct
 
 from peerscope.mesh.detection.observers import is_reporting
-from peerscope.mesh.publisher import Voice
-from peerscope.mesh.record_store import Register
+from peerscope.mesh.publisher import Publisher
+from peerscope.mesh.record_store import RecordStore
 from peerscope.records.alerts import Orders
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId, ref
@@ -35,14 +35,14 @@ FUTURE_MS = 2_000
 STRANGER_AHEAD_MS = 60_000
 """An order about a peer that we do not know may reach so far into our own future, and no further: its subject has to
 outbid it with its version clock."""
-AGAIN_S = 600.0
+REPEAT_INTERVAL_S = 600.0
 """A peer that has answered one order and reports is dropped by no order that follows within this time: whoever repeats
 it every second would make the peer vanish for most of the time."""
 OUTBID_AHEAD_MS = 86_400_000
 """A subject outbids no order that would set its own version clock further ahead than this."""
 
 
-class Order(Struct, frozen=True):
+class ForgetOrder(Struct, frozen=True):
     """The latest order about one peer."""
 
     until: int
@@ -57,15 +57,15 @@ class Order(Struct, frozen=True):
     """It takes back the orders before it."""
 
 
-def latest_orders(abroad: Ledger, now: float, obeys: Callable[[PeerId], bool]) -> dict[PeerId, Order]:
+def latest_orders(global_ledger: Ledger, now: float, obeys: Callable[[PeerId], bool]) -> dict[PeerId, ForgetOrder]:
     """By subject. `obeys`: whose orders count."""
-    found: dict[PeerId, Order] = {}
-    for origin in abroad:
-        entry = abroad.get(origin, Kind.ORDERS)
+    found: dict[PeerId, ForgetOrder] = {}
+    for origin in global_ledger:
+        entry = global_ledger.get(origin, Kind.ORDERS)
         if entry is None or not isinstance(entry.body, Orders) or not obeys(origin):
             continue
         for said in entry.body.forgotten:
-            order = Order(
+            order = ForgetOrder(
                 said.until, entry.heard_at - said.sent_ms / 1000, origin, said.author, said.reason, said.is_lifted
             )
             known = found.get(PeerId(said.peer))
@@ -85,15 +85,20 @@ class Forgetting:
     """Carries orders out at one peer. Call `review` every second."""
 
     def __init__(
-        self, ledger: Ledger, abroad: Ledger, register: Register, voice: Voice, obeyed: Set[PeerId] | None
+        self,
+        ledger: Ledger,
+        global_ledger: Ledger,
+        record_store: RecordStore,
+        publisher: Publisher,
+        obeyed: Set[PeerId] | None,
     ) -> None:
         """`obeyed`: whose orders count besides our own; None for everybody's."""
         self._ledger = ledger
-        self._abroad = abroad
-        self._register = register
-        self._voice = voice
-        self._obeyed = None if obeyed is None else {*obeyed, register.me}
-        self._orders: dict[PeerId, Order] = {}
+        self._global_ledger = global_ledger
+        self._record_store = record_store
+        self._publisher = publisher
+        self._obeyed = None if obeyed is None else {*obeyed, record_store.me}
+        self._orders: dict[PeerId, ForgetOrder] = {}
         self._revision = -1
         self._dropped: dict[PeerId, tuple[int, float]] = {}
         """Whom we dropped lately: up to which version, and when."""
@@ -102,31 +107,31 @@ class Forgetting:
 
     def review(self, now: float) -> list[PeerId]:
         """Bury whoever is to be forgotten; those that are still known, to be dropped."""
-        if self._abroad.revision != self._revision:
-            self._revision = self._abroad.revision
-            latest = latest_orders(self._abroad, now, lambda by: self._obeyed is None or by in self._obeyed)
+        if self._global_ledger.revision != self._revision:
+            self._revision = self._global_ledger.revision
+            latest = latest_orders(self._global_ledger, now, lambda by: self._obeyed is None or by in self._obeyed)
             for subject in self._orders.keys() & latest.keys():
                 if latest[subject].is_lifted:
                     self._ledger.unbury(ref(subject))
             self._orders = {subject: order for subject, order in latest.items() if not order.is_lifted}
         gone = []
         for subject, order in sorted(self._orders.items()):
-            if subject == self._register.me:
+            if subject == self._record_store.me:
                 self._outbid(order.until, now)
             elif now - order.at <= STANDS_S and self._counts(subject, order, now):
                 self._ledger.bury(ref(subject), order.until, order.at + STANDS_S)
                 if subject in self._ledger:
                     self._dropped[subject] = order.until, now
                     gone.append(subject)
-        self._dropped = {subject: one for subject, one in self._dropped.items() if now - one[1] < AGAIN_S}
+        self._dropped = {subject: one for subject, one in self._dropped.items() if now - one[1] < REPEAT_INTERVAL_S}
         self._void = {subject: one for subject, one in self._void.items() if now - one[1] < STANDS_S}
         return gone
 
-    def _counts(self, subject: PeerId, order: Order, now: float) -> bool:
+    def _counts(self, subject: PeerId, order: ForgetOrder, now: float) -> bool:
         """The subject has not spoken since, and its version clock can stand there: else the order would keep a living
         peer out."""
         if subject not in self._ledger:
-            return order.until <= self._register.wall_ms(now) + STRANGER_AHEAD_MS
+            return order.until <= self._record_store.wall_ms(now) + STRANGER_AHEAD_MS
         if order.until > self._dropped.get(subject, (order.until, now))[0] and is_reporting(self._ledger, subject, now):
             self._void[subject] = order.until, now
         if order.until <= self._void.get(subject, (0, now))[0]:
@@ -136,9 +141,9 @@ class Forgetting:
 
     def _outbid(self, until: int, now: float) -> None:
         """We live: say again, above the order, what we said before it."""
-        entries = self._ledger.entries(self._register.me)
+        entries = self._ledger.entries(self._record_store.me)
         old = [entry for entry in entries if entry.record.version <= until]
-        if old and until <= self._register.wall_ms(now) + OUTBID_AHEAD_MS:
-            self._register.outbid(until, now)
+        if old and until <= self._record_store.wall_ms(now) + OUTBID_AHEAD_MS:
+            self._record_store.outbid(until, now)
             for entry in old:
-                self._voice.outrun(entry.record.kind, now)
+                self._publisher.outrun(entry.record.kind, now)

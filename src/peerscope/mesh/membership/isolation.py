@@ -10,8 +10,8 @@ Peers that said goodbye, and peers that an operator revoked, are no loss.
 from __future__ import annotations
 
 from peerscope.mesh.detection import observers
-from peerscope.mesh.detection.prober import Watch
-from peerscope.mesh.membership.neighbours import Neighbourhood
+from peerscope.mesh.detection.prober import Prober
+from peerscope.mesh.membership.neighbours import Neighbours
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
 
@@ -21,13 +21,13 @@ RETURN_S = 5.0
 """Without any link for so long, they are dialled."""
 
 
-class Company:
+class Isolation:
     """Call `review` every second."""
 
-    def __init__(self, ledger: Ledger, neighbourhood: Neighbourhood, watch: Watch) -> None:
+    def __init__(self, ledger: Ledger, neighbours: Neighbours, prober: Prober) -> None:
         self._ledger = ledger
-        self._neighbourhood = neighbourhood
-        self._watch = watch
+        self._neighbours = neighbours
+        self._prober = prober
         self._known: dict[PeerId, tuple[str, ...]] = {}
         """With their addresses; those linked last at the end."""
         self._dialled: set[PeerId] = set()
@@ -36,12 +36,12 @@ class Company:
     @property
     def lost(self) -> int:
         """How many of them are gone, while no link at all is up; else 0."""
-        return 0 if self._watch.up() else len(self._known)
+        return 0 if self._prober.up() else len(self._known)
 
     @property
     def refusal(self) -> str | None:
         """Why one of them refuses us, where one said so."""
-        said = self._neighbourhood.turned_away
+        said = self._neighbours.turned_away
         return next((said[peer] for peer in sorted(self._dialled) if peer in said), None)
 
     def forget(self, peer: PeerId) -> None:
@@ -51,7 +51,7 @@ class Company:
 
     def review(self, now: float) -> None:
         """Note who is linked, and dial them when nobody is."""
-        up = [peer for peer in self._watch.up() if not self._watch.links[peer].visit]
+        up = [peer for peer in self._prober.up() if not self._prober.links[peer].visit]
         for peer in up:
             profile = self._ledger.profile(peer)
             if profile is not None:
@@ -68,12 +68,12 @@ class Company:
         elif self._alone_since is None:
             self._alone_since = now
         elif now - self._alone_since >= RETURN_S:
-            for peer in sorted(self._known.keys() - self._neighbourhood.bootstrap.keys()):
+            for peer in sorted(self._known.keys() - self._neighbours.bootstrap.keys()):
                 self._dialled.add(peer)
-                self._neighbourhood.join(peer, self._known[peer], now)
+                self._neighbours.join(peer, self._known[peer], now)
 
     def _part(self, peer: PeerId) -> None:
         if peer in self._dialled:
             self._dialled.discard(peer)
-            self._neighbourhood.bootstrap.pop(peer, None)
-            self._neighbourhood.turned_away.pop(peer, None)
+            self._neighbours.bootstrap.pop(peer, None)
+            self._neighbours.turned_away.pop(peer, None)

@@ -8,12 +8,12 @@ from peerscope.mesh.detection.detector import DetectorConfig
 from peerscope.mesh.detection.observers import accused
 from peerscope.mesh.detection.unwatched import unwatched
 from peerscope.mesh.detection.verdicts import Assessment, Verdict
-from peerscope.mesh.membership.neighbours import Neighbourhood
+from peerscope.mesh.membership.neighbours import Neighbours
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry, Ledger
 
-AGAIN_S = 5.0
+REVIEW_INTERVAL_S = 5.0
 
 
 class Membership:
@@ -23,7 +23,7 @@ class Membership:
         self,
         me: PeerId,
         ledger: Ledger,
-        neighbourhood: Neighbourhood,
+        neighbours: Neighbours,
         detector: DetectorConfig,
         *,
         hold_s: float,
@@ -34,7 +34,7 @@ class Membership:
         self._me = me
         self._is_member = is_member
         self._ledger = ledger
-        self._neighbourhood = neighbourhood
+        self._neighbours = neighbours
         self._down_after_s = detector.down_after_s
         self._hold_s = hold_s
         self._by_prefix = by_prefix
@@ -48,8 +48,8 @@ class Membership:
         peer = entry.record.peer_id
         if isinstance(entry.body, Profile) and (entry.body.left or not self._is_member(peer, entry.body, now)):
             self.forget(peer, now)
-        elif isinstance(entry.body, Profile) and peer not in self._neighbourhood.lost:
-            self._neighbourhood.place(peer, alive=True, now=now)
+        elif isinstance(entry.body, Profile) and peer not in self._neighbours.lost:
+            self._neighbours.place(peer, alive=True, now=now)
         self._unwatched -= {peer}
         if peer in self._down_since:
             self._judge(peer, self._assessment(now), now)
@@ -59,7 +59,7 @@ class Membership:
         without a word of their own, which is looked at when it comes."""
         suspects = accused(self._ledger)
         if now >= self._again_at:
-            self._again_at = now + AGAIN_S
+            self._again_at = now + REVIEW_INTERVAL_S
             self._unwatched = unwatched(self._ledger, self._me, self._ledger, now)
             suspects |= set(self._down_since) | self._unwatched
         else:
@@ -75,7 +75,7 @@ class Membership:
     def forget(self, peer: PeerId, now: float) -> None:
         """No member any more."""
         self._down_since.pop(peer, None)
-        self._neighbourhood.forget(peer, now)
+        self._neighbours.forget(peer, now)
 
     def _assessment(self, now: float) -> Assessment:
         return Assessment(self._ledger, now, down_after_s=self._down_after_s, by_prefix=self._by_prefix)
@@ -84,7 +84,7 @@ class Membership:
         verdict = assessment.weigh(peer).verdict
         if verdict is Verdict.DOWN or (verdict is Verdict.ALIVE and peer in self._unwatched):
             since = self._down_since.setdefault(peer, now)
-            if now - since >= self._hold_s and peer in self._neighbourhood.rings:
-                self._neighbourhood.place(peer, alive=False, now=now)
+            if now - since >= self._hold_s and peer in self._neighbours.rings:
+                self._neighbours.place(peer, alive=False, now=now)
         elif verdict is Verdict.ALIVE and self._down_since.pop(peer, None) is not None:
-            self._neighbourhood.place(peer, alive=True, now=now)
+            self._neighbours.place(peer, alive=True, now=now)

@@ -18,7 +18,7 @@ from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import PeerId
 
 
-class NeighbourhoodConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NeighbourConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whom to link to, and how often to try."""
 
     rings: int = 4  # eight neighbours: an expander that stays whole with 30 % of the peers gone
@@ -54,10 +54,10 @@ class Attempt:
         self.next_at = now + wait_s
 
 
-class Neighbourhood:
+class Neighbours:
     """The rings of the living, those who fell off them, and the dialling."""
 
-    def __init__(self, me: PeerId, config: NeighbourhoodConfig, rng: Random) -> None:
+    def __init__(self, me: PeerId, config: NeighbourConfig, rng: Random) -> None:
         self._me = me
         self._config = config
         self._rng = rng

@@ -63,7 +63,7 @@ class Sharer(Struct, frozen=True):
     """Seconds since its profile was last met."""
 
 
-class Lives:
+class SharedKey:
     """The processes that sign with our key: this one, and those it met."""
 
     def __init__(self, life: int) -> None:

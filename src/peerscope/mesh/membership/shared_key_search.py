@@ -8,8 +8,8 @@ however large the network is. While another process is found to report there, it
 
 from __future__ import annotations
 
-from peerscope.mesh.membership.shared_key import STANDS_S, Lives
-from peerscope.mesh.zoning.lookup import Answer
+from peerscope.mesh.membership.shared_key import STANDS_S, SharedKey
+from peerscope.mesh.zoning.lookup import LookupAnswer
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 
@@ -19,29 +19,29 @@ FIRST_S, SPREAD_S = 30.0, 120.0
 """A peer has found its zone by then; peers that start together do not ask together."""
 EVERY_S = 900.0
 """Between two questions, for each other zone."""
-AGAIN_S = 60.0
+ASK_INTERVAL_S = 60.0
 
 
-class Lookout:
+class SharedKeySearch:
     """When to ask, and what the answer means."""
 
-    def __init__(self, me: PeerId, lives: Lives, now: float) -> None:
+    def __init__(self, me: PeerId, shared_key: SharedKey, now: float) -> None:
         self._me = me
-        self._lives = lives
-        self.ask_at = now + FIRST_S + SPREAD_S * (lives.life % 1000) / 1000
+        self._shared_key = shared_key
+        self.ask_at = now + FIRST_S + SPREAD_S * (shared_key.life % 1000) / 1000
         """When to ask next."""
 
     def asked(self, zones: int, now: float) -> None:
         """The question is out, to so many other zones."""
         self.ask_at = now + EVERY_S * max(1, zones)
 
-    def heard(self, answer: Answer, now: float) -> bool:
+    def heard(self, answer: LookupAnswer, now: float) -> bool:
         """Take the answer in; true if our profile has more to say than it does. It counts only what a peer reported
         within the time that a meeting stands: where we lived before, our records of then are remembered for a day."""
         profile, report = answer.ledger.profile(self._me), answer.ledger.get(self._me, Kind.REPORT)
-        if profile is None or report is None or profile.left or profile.life == self._lives.life:
+        if profile is None or report is None or profile.left or profile.life == self._shared_key.life:
             return False
         if now - report.heard_at > STANDS_S:
             return False
-        self.ask_at = min(self.ask_at, now + AGAIN_S)
-        return self._lives.met_abroad(profile, report.record.version, now)
+        self.ask_at = min(self.ask_at, now + ASK_INTERVAL_S)
+        return self._shared_key.met_abroad(profile, report.record.version, now)

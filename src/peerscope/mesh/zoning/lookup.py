@@ -24,7 +24,7 @@ from peerscope.records.record import Record
 
 TIMEOUT_S = 5.0
 """Then the question is answered with what has come."""
-PATIENCE_S = 2.0
+ANSWER_TIMEOUT_S = 2.0
 """An aggregator that has not answered by then is not waited for; another one is asked."""
 ASKED_PER_ZONE = 2
 AT_ONCE_MAX = 16
@@ -33,7 +33,7 @@ ZONES_MAX = 64
 """Zones that are asked."""
 
 
-class Sighting(Struct, frozen=True):
+class LookupSighting(Struct, frozen=True):
     """One peer, as one aggregator tells; the records are checked."""
 
     peer: PeerId
@@ -42,7 +42,7 @@ class Sighting(Struct, frozen=True):
     opinion: Opinion | None
 
 
-class Answer(Struct, frozen=True):
+class LookupAnswer(Struct, frozen=True):
     """What other zones know of the peers of one name."""
 
     ledger: Ledger
@@ -59,7 +59,7 @@ class Answer(Struct, frozen=True):
     """Nobody was asked: too many questions are open."""
 
 
-class Inquiry:
+class Lookup:
     """One open question."""
 
     def __init__(self, name: str, zones: Mapping[str, Sequence[PeerId]], now: float) -> None:
@@ -100,7 +100,7 @@ class Inquiry:
         if self.is_asking(peer):
             self._failed.add(peer)
 
-    def answered(self, peer: PeerId, zone: str, sightings: Iterable[Sighting]) -> None:
+    def answered(self, peer: PeerId, zone: str, sightings: Iterable[LookupSighting]) -> None:
         """Take an answer in. `zone`: where its sender says to be; only of the zone it speaks for has it an opinion."""
         speaks = zone == self._zone_of[peer]
         opinions: dict[PeerId, Opinion | None] = {}
@@ -113,7 +113,7 @@ class Inquiry:
 
     def deadline(self, now: float) -> float:
         """When to look again, if nothing comes before."""
-        patience = (self._asked_at[peer] + PATIENCE_S for peer in self._asked_at if self._is_awaited(peer, now))
+        patience = (self._asked_at[peer] + ANSWER_TIMEOUT_S for peer in self._asked_at if self._is_awaited(peer, now))
         return min(self._ends_at, min(patience, default=inf))
 
     def is_done(self, now: float) -> bool:
@@ -130,14 +130,14 @@ class Inquiry:
         opinions = [one for peer in there for one in self._answers.get(peer, {}).values() if one is not None]
         return there <= set(self._asked_at) and any(one.verdict == Verdict.ALIVE for one in opinions)
 
-    def answer(self) -> Answer:
+    def answer(self) -> LookupAnswer:
         """What is known by now."""
         ledger = self._ledger()
         silent: defaultdict[str, list[PeerId]] = defaultdict(list)
         for peer in self._asked_at:
             if peer not in self._answers:
                 silent[self._zone_of[peer]].append(peer)
-        return Answer(
+        return LookupAnswer(
             ledger=ledger,
             opinions={peer: self._opinions(peer, ledger) for peer in sorted(ledger)},
             answered=tuple(sorted({self._zone_of[peer] for peer in self._answers})),
@@ -146,7 +146,7 @@ class Inquiry:
         )
 
     def _is_awaited(self, peer: PeerId, now: float) -> bool:
-        return self.is_asking(peer) and now < self._asked_at[peer] + PATIENCE_S
+        return self.is_asking(peer) and now < self._asked_at[peer] + ANSWER_TIMEOUT_S
 
     def _homes(self) -> set[str]:
         """Where those that were found say to be."""

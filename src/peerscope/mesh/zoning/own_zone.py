@@ -15,20 +15,20 @@ from math import inf
 from msgspec.structs import replace
 
 from peerscope.errors import RemoteError
-from peerscope.mesh.membership.neighbours import Neighbourhood
+from peerscope.mesh.membership.neighbours import Neighbours
 from peerscope.mesh.membership.rings import Rings
 from peerscope.mesh.zoning.names import WHOLE, ZoneConfig, home, is_within, parsed, redrawn
-from peerscope.mesh.zoning.zone_summaries import Claim, claims, members
+from peerscope.mesh.zoning.zone_summaries import ZoneSummary, members, zone_summaries
 from peerscope.records.bodies import Body, Profile
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger
 
 REVIEW_S = 5.0
-SETTLE_S = 1.0
+SETTLE_TIMEOUT_S = 1.0
 """A newcomer hears of all zones within this time."""
 
 
-class Borders:
+class OwnZone:
     """The zone of one peer."""
 
     def __init__(
@@ -36,8 +36,8 @@ class Borders:
         me: PeerId,
         config: ZoneConfig,
         ledger: Ledger,
-        abroad: Ledger,
-        neighbourhood: Neighbourhood,
+        global_ledger: Ledger,
+        neighbours: Neighbours,
         move: Callable[[str, float], None],
         now: float,
     ) -> None:
@@ -46,10 +46,10 @@ class Borders:
         self._me = me
         self._config = config
         self._ledger = ledger
-        self._abroad = abroad
-        self._neighbourhood = neighbourhood
+        self._global_ledger = global_ledger
+        self._neighbours = neighbours
         self._move = move
-        self._review_at = now + SETTLE_S
+        self._review_at = now + SETTLE_TIMEOUT_S
         self._has_company = False
         """We had a neighbour of our own zone: we are no newcomer."""
         self._resumed_at = inf
@@ -84,7 +84,7 @@ class Borders:
         """Go on where an earlier life of ours was, until we hear otherwise."""
         if parsed(zone) is not None and self.zone == WHOLE:
             self.zone, self._resumed_at = zone, now
-            self._neighbourhood.move(zone, (), now)
+            self._neighbours.move(zone, (), now)
 
     def placed(self, body: Body) -> Body:
         """What we say of ourselves, with our zone."""
@@ -99,7 +99,7 @@ class Borders:
 
     def others(self, now: float) -> int:
         """How many other zones are spoken for."""
-        return sum(zone != self.zone for zone in claims(self._abroad, now))
+        return sum(zone != self.zone for zone in zone_summaries(self._global_ledger, now))
 
     def check(self, origin: PeerId, body: Body, now: float) -> None:
         """Raises `RemoteError` ("other-zone") for a stranger who says that it belongs elsewhere."""
@@ -109,15 +109,15 @@ class Borders:
     def review(self, now: float) -> list[PeerId]:
         """Move where it is time to; keep the bridges. Those in the ledger who have been strangers for long."""
         self._review_at = now + REVIEW_S
-        speaking = claims(self._abroad, now)
+        speaking = zone_summaries(self._global_ledger, now)
         known = {zone: members(those) for zone, those in speaking.items()}
         if self._has_company and len(known) > 1:
-            self._neighbourhood.bootstrap.clear()  # they brought us here, and live elsewhere
+            self._neighbours.bootstrap.clear()  # they brought us here, and live elsewhere
         self._follow(known, speaking, now)
         self._bridge(now)
         return self._strangers(now)
 
-    def _follow(self, known: dict[str, int], speaking: dict[str, list[Claim]], now: float) -> None:
+    def _follow(self, known: dict[str, int], speaking: dict[str, list[ZoneSummary]], now: float) -> None:
         profile = self._ledger.profile(self._me)
         if profile is None:
             return
@@ -129,7 +129,7 @@ class Borders:
             self._resumed_at = inf
             target = home(self._me, profile.region, apart)
             for claim in speaking.get(target, ()):
-                self._neighbourhood.join(claim.peer, claim.summary.addresses, now)
+                self._neighbours.join(claim.peer, claim.summary.addresses, now)
             self._change(target, lambda peer, region: home(peer, region, apart), now)
             return
         zones = redrawn(self.zone, self._members(), known, self._config)
@@ -157,7 +157,7 @@ class Borders:
             and not said.left
             and (said.zone == zone or target(peer, said.region) == zone)
         ]
-        self._neighbourhood.move(zone, ours, now)
+        self._neighbours.move(zone, ours, now)
 
     def _members(self) -> dict[PeerId, str | None]:
         """Regions of those in our zone, and of those who were lately and are in a part of it now."""
@@ -171,10 +171,10 @@ class Borders:
 
     def _bridge(self, now: float) -> None:
         """Those of other zones to whom we should be linked: of each zone beside ours the one of our own rank."""
-        if self._me not in self._abroad:
-            self._neighbourhood.bridge({}, now)  # nobody here speaks for a zone
+        if self._me not in self._global_ledger:
+            self._neighbours.bridge({}, now)  # nobody here speaks for a zone
             return
-        speaking = claims(self._abroad, now, expired=True)
+        speaking = zone_summaries(self._global_ledger, now, expired=True)
         ours = next((claim.summary for claim in speaking.get(self.zone, ()) if claim.peer == self._me), None)
         wanted: dict[PeerId, tuple[str, ...]] = {}
         if ours is not None and len(speaking) > 1:
@@ -185,7 +185,7 @@ class Borders:
                 there = speaking[names[place]]
                 claim = there[rank % len(there)]
                 wanted[claim.peer] = claim.summary.addresses
-        self._neighbourhood.bridge(wanted, now)
+        self._neighbours.bridge(wanted, now)
 
     def _strangers(self, now: float) -> list[PeerId]:
         """Whom we need not remember: of other zones for longer than a move takes."""

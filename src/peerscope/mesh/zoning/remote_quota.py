@@ -32,13 +32,13 @@ STRANGERS_MAX: dict[int, int] = {
 assert STRANGERS_MAX.keys() == WORLD
 
 
-class Room:
+class RemoteQuota:
     """The room that the ledger of other zones has."""
 
-    def __init__(self, ledger: Ledger, abroad: Ledger, me: PeerId, trusted: Container[PeerId] = ()) -> None:
+    def __init__(self, ledger: Ledger, global_ledger: Ledger, me: PeerId, trusted: Container[PeerId] = ()) -> None:
         """`ledger`: of our zone; `abroad`: of what crosses borders; `trusted`: who is no stranger anywhere."""
         self._ledger = ledger
-        self._abroad = abroad
+        self._global_ledger = global_ledger
         self._me = me
         self._trusted = trusted
 
@@ -47,32 +47,32 @@ class Room:
         that has no place."""
         kind = kind_of(body)
         most = STRANGERS_MAX[kind]
-        if self._abroad.counts[kind] < most or self._abroad.get(origin, kind) is not None:
+        if self._global_ledger.counts[kind] < most or self._global_ledger.get(origin, kind) is not None:
             return []
         strangers = [
             (_is_spent(entry.body, entry.heard_at, now), _lot(peer, kind), peer)
-            for peer in self._abroad
-            if (entry := self._abroad.get(peer, kind)) is not None and self._is_stranger(peer)
+            for peer in self._global_ledger
+            if (entry := self._global_ledger.get(peer, kind)) is not None and self._is_stranger(peer)
         ]
         if self._is_stranger(origin):
             strangers.append((_is_spent(body, heard_at, now), _lot(origin, kind), origin))
         gone = [peer for _, _, peer in nlargest(max(0, len(strangers) - most), strangers)]
         for peer in gone:
             if peer != origin:
-                self._abroad.drop(peer, kind)
+                self._global_ledger.drop(peer, kind)
         return gone
 
     def expire(self, now: float) -> list[PeerId]:
         """Drop what is older than peers remember, each record by itself; whose records they were."""
-        oldest = now - self._abroad.config.remember_s
+        oldest = now - self._global_ledger.config.remember_s
         old = [
             (peer, entry.record.kind)
-            for peer in self._abroad
-            for entry in self._abroad.entries(peer)
+            for peer in self._global_ledger
+            for entry in self._global_ledger.entries(peer)
             if peer != self._me and entry.heard_at < oldest
         ]
         for peer, kind in old:
-            self._abroad.drop(peer, kind)
+            self._global_ledger.drop(peer, kind)
         return [peer for peer, _ in old]
 
     def _is_stranger(self, peer: PeerId) -> bool:

@@ -24,7 +24,7 @@ ZONES_MAX = 512
 """Those with most members first: anybody can invent a name."""
 
 
-class Claim(Struct, frozen=True):
+class ZoneSummary(Struct, frozen=True):
     """A summary, who made it, and when it came."""
 
     peer: PeerId
@@ -32,11 +32,11 @@ class Claim(Struct, frozen=True):
     heard_at: float
 
 
-def claims(abroad: Ledger, now: float, *, expired: bool = False) -> dict[str, list[Claim]]:
+def zone_summaries(global_ledger: Ledger, now: float, *, expired: bool = False) -> dict[str, list[ZoneSummary]]:
     """Who speaks for each zone, by rank. `expired`: also those that have not been heard for long."""
-    by_zone: defaultdict[str, list[Claim]] = defaultdict(list)
-    for origin in sorted(abroad):
-        entry = abroad.get(origin, Kind.SUMMARY)
+    by_zone: defaultdict[str, list[ZoneSummary]] = defaultdict(list)
+    for origin in sorted(global_ledger):
+        entry = global_ledger.get(origin, Kind.SUMMARY)
         if entry is not None and (claim := _claim(entry, -inf if expired else now)) is not None:
             by_zone[claim.summary.zone].append(claim)
     found = {zone: _recognised(those) for zone, those in sorted(by_zone.items())}
@@ -46,32 +46,35 @@ def claims(abroad: Ledger, now: float, *, expired: bool = False) -> dict[str, li
     return {zone: found[zone] for zone in sorted(largest)}
 
 
-def members(speaking: Sequence[Claim]) -> int:
+def members(speaking: Sequence[ZoneSummary]) -> int:
     """Of one zone: what most of those who speak for it agree on."""
     return median_low(claim.summary.members for claim in speaking)
 
 
-def _claim(entry: Entry, now: float) -> Claim | None:
+def _claim(entry: Entry, now: float) -> ZoneSummary | None:
     body = entry.body
     if not isinstance(body, Summary) or ref(entry.record.peer_id) not in body.aggregators:
         return None
     if now > entry.heard_at + EXPIRY_INTERVALS * body.interval_ms / 1000 or body.members != sum(body.counted[1:]):
         return None
-    return Claim(entry.record.peer_id, body, entry.heard_at)
+    return ZoneSummary(entry.record.peer_id, body, entry.heard_at)
 
 
-def _recognised(claims: Sequence[Claim]) -> list[Claim]:
+def _recognised(zone_summaries: Sequence[ZoneSummary]) -> list[ZoneSummary]:
     """The largest group around one claim whose members and it name each other, of equal ones the newest; by the rank
     that this one gives them, for others of the group need not name each other."""
-    groups = [(one, [other for other in claims if _names(one, other) and _names(other, one)]) for one in claims]
+    groups = [
+        (one, [other for other in zone_summaries if _names(one, other) and _names(other, one)])
+        for one in zone_summaries
+    ]
     middle, best = max(groups, key=lambda found: (len(found[1]), _newest(found[1])))
     order = middle.summary.aggregators
     return sorted(best, key=lambda claim: (order.index(ref(claim.peer)), claim.peer))
 
 
-def _names(one: Claim, other: Claim) -> bool:
+def _names(one: ZoneSummary, other: ZoneSummary) -> bool:
     return ref(other.peer) in one.summary.aggregators
 
 
-def _newest(claims: Iterable[Claim]) -> float:
-    return max(claim.heard_at for claim in claims)
+def _newest(zone_summaries: Iterable[ZoneSummary]) -> float:
+    return max(claim.heard_at for claim in zone_summaries)
