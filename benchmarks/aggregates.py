@@ -25,7 +25,7 @@ from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, Perfo
 from peerscope.records.record import Record
 from peerscope.views.aggregates import network_metrics
 from peerscope.views.links import mesh_links
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 from peerscope.views.trends import DAY, Day, Minute, look
 from peerscope.views.window import Window
 
@@ -53,8 +53,8 @@ class Network:
             body = Report(round(INTERVAL_S * 1000), (Check(0, 1000),) * 5, tuple(links), metrics=self._metrics(number))
             self.window.note(self._say(peer, body, number + 1))
 
-    def moment(self) -> Moment:
-        return Moment(self.ledger, self.peers[0], self.now + 1, wall_offset_s=1e9, down_after_s=4.0)
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.ledger, self.peers[0], self.now + 1, wall_offset_s=1e9, down_after_s=4.0)
 
     def _metrics(self, number: int) -> Metrics:
         some = self.rng.randrange
@@ -93,18 +93,18 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         network.report(number)
     for number in range(DAY):
         day.note(Minute(number * 60.0, 100.0, 0.05, 0.01))
-    moment = network.moment()
-    links, trends = mesh_links(moment), day.trends(DAY * 60.0)
-    moment.fresh_reports, moment.evidence  # noqa: B018  (worked out here, so that the view is measured by itself)
+    snapshot = network.snapshot()
+    links, trends = mesh_links(snapshot), day.trends(DAY * 60.0)
+    snapshot.fresh_reports, snapshot.evidence  # noqa: B018  (worked out here, so that the view is measured by itself)
     newest = [entry for peer in network.peers if (entry := network.ledger.get(peer, Kind.REPORT)) is not None]
     window = Window()
     return {
         "peers": options.peers,
         "samples": len(network.window),
-        "aggregates_s": median_s(options.runs, lambda: network_metrics(moment, network.window, trends)),
-        "with_moment_s": median_s(options.runs, lambda: network_metrics(network.moment(), network.window, trends)),
+        "aggregates_s": median_s(options.runs, lambda: network_metrics(snapshot, network.window, trends)),
+        "with_moment_s": median_s(options.runs, lambda: network_metrics(network.snapshot(), network.window, trends)),
         "trends_s": median_s(options.runs, lambda: day.trends(DAY * 60.0)),
-        "minute_s": median_s(options.runs, lambda: look(network.moment(), links)),
+        "minute_s": median_s(options.runs, lambda: look(network.snapshot(), links)),
         "note_s": median_s(1, lambda: [window.note(entry) for entry in newest]) / len(newest),
     }
 

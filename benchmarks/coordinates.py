@@ -25,7 +25,7 @@ from peerscope.mesh.peer import PeerConfig
 from peerscope.records.identity import PeerId
 from peerscope.sim.accuracy import coordinate_error, own_places, seen_places
 from peerscope.sim.run import populate
-from peerscope.sim.scenario import Step, load
+from peerscope.sim.scenario import ScenarioStep, load
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
 from peerscope.sim.workload import Workload
@@ -62,7 +62,7 @@ def main() -> None:
     sim.on_effect = cost.on_effect
     populate(sim, scenario, rng)
     if args.liars:
-        Workload(sim, truth, rng).do(Step(at_s=0.0, do="misplace", count=0, share=args.liars))
+        Workload(sim, truth, rng).do(ScenarioStep(at_s=0.0, do="misplace", count=0, share=args.liars))
     began, found = time.perf_counter(), []
     for at in sorted(args.at):
         sim.run_until(at)

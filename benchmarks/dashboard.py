@@ -33,14 +33,14 @@ import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 from topology import Network
 
-from peerscope.agent.aggregates import Tally
-from peerscope.agent.event_log import Chronicle
-from peerscope.agent.network_view import Outlook, SelfView
+from peerscope.agent.aggregates import Aggregates
+from peerscope.agent.event_log import EventLog
+from peerscope.agent.network_view import NetworkView, SelfView
 from peerscope.agent.traffic import Traffic
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.rules import Rule
-from peerscope.alerts.silences import Standing, StandingAcknowledgement, StandingForget, StandingSilence
+from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingOrders, StandingSilence
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.mesh.peer import Peer
@@ -82,19 +82,19 @@ MOVE = """([seconds, kind]) => new Promise((done) => {
 })"""
 
 
-class Generated(Outlook):
+class Generated(NetworkView):
     """Looks through the first peer of a ledger that was never on a network."""
 
     def __init__(self, peers: int) -> None:
         super().__init__()
         self._network = Network(peers, Random(1))
         self.config, self.http, self.recorder = Config(), None, None
-        self.chronicle = Chronicle(self.moment, self.region_health, self.links, 5.0)
-        self.tally = Tally(self.moment, self.mesh_links)
+        self.event_log = EventLog(self.snapshot, self.region_health, self.links, 5.0)
+        self.aggregates = Aggregates(self.snapshot, self.mesh_links)
         self.node = Node(self.config.node, 5.0, Random(2))
         me = self._network.peers[0]
         self._peer = cast(Peer, SimpleNamespace(ledger=self._network.ledger, global_ledger=Ledger(), me=me, refused={}))
-        self.traffic = Traffic(me, self.moment, lambda peer: None)
+        self.traffic = Traffic(me, self.snapshot, lambda peer: None)
 
     @property
     def peer(self) -> Peer:
@@ -115,8 +115,8 @@ class Generated(Outlook):
     def threats(self) -> list[Finding]:
         return []
 
-    def orders(self) -> Standing:
-        return Standing()
+    def orders(self) -> StandingOrders:
+        return StandingOrders()
 
     def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
         raise ConfigError(NOBODY)
@@ -143,8 +143,8 @@ class Generated(Outlook):
 @contextlib.contextmanager
 def generated(peers: int) -> Iterator[str]:
     """Serves a generated network from a thread; its address."""
-    outlook = Generated(peers)
-    app = make_app(outlook, Feed(outlook))
+    view = Generated(peers)
+    app = make_app(view, Feed(view))
     taken = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, lifespan="off", log_config=None, ws="websockets-sansio", ws_per_message_deflate=False)
     server = uvicorn.Server(config)

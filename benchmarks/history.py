@@ -177,10 +177,10 @@ async def agent_cpu_ratio(peers: int, seconds: float) -> float:
 
     async def life(folder: str, *, records: bool) -> float:
         def health() -> object:
-            moment = network.moment()
-            return network_health(moment, 4, links.mesh(moment))
+            snapshot = network.snapshot()
+            return network_health(snapshot, 4, links.mesh(snapshot))
 
-        recorder = Recorder(HistoryConfig(), Path(folder), network.moment, health, lambda *_, **__: None)
+        recorder = Recorder(HistoryConfig(), Path(folder), network.snapshot, health, lambda *_, **__: None)
         running = asyncio.create_task(recorder.run()) if records else None
         began = time.process_time()
         for _ in range(round(seconds / 5)):

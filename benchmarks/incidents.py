@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from random import Random
 
-from peerscope.alerts.context import AGENT, Surroundings
+from peerscope.alerts.context import AGENT, Context
 from peerscope.alerts.incidents import Incident, Incidents, correlate
 from peerscope.alerts.model import Alert
 from peerscope.mesh.membership.rings import Rings
@@ -28,11 +28,11 @@ RULES = ("cpu-high", "memory-high", "storage-high", "high-latency", "error-ratio
 NOW = 1_700_000_000.0
 
 
-def network(peers: int, rng: Random) -> Surroundings:
+def network(peers: int, rng: Random) -> Context:
     """Peers on rings; regions and versions in turn."""
     ids = sorted(PeerId(rng.randbytes(32)) for _ in range(peers))
     rings = Rings(members=ids)
-    return Surroundings(
+    return Context(
         regions={peer.hex(): f"region-{number % REGIONS}" for number, peer in enumerate(ids)},
         versions={AGENT: {peer.hex(): rng.choice(VERSIONS) for peer in ids}},
         links={peer.hex(): {other.hex(): 0.05 for other in rings.neighbours(peer)} for peer in ids},
@@ -55,7 +55,7 @@ def alert(rule: str, peer: str, at: float) -> Alert:
     )
 
 
-def mixture(around: Surroundings, alerts: int, rng: Random) -> list[Alert]:
+def mixture(around: Context, alerts: int, rng: Random) -> list[Alert]:
     """Known causes, and noise up to so many alerts."""
     peers = sorted(around.regions)
     lost = [peer for peer in peers if around.regions[peer] == "region-0"]
@@ -76,7 +76,7 @@ def mixture(around: Surroundings, alerts: int, rng: Random) -> list[Alert]:
     return sorted(named.values(), key=lambda one: one.id)
 
 
-def storm(around: Surroundings, alerts: int, rng: Random) -> list[Alert]:
+def storm(around: Context, alerts: int, rng: Random) -> list[Alert]:
     """Alerts at random, all at about the same time."""
     peers, named = sorted(around.regions), dict[str, Alert]()
     while len(named) < alerts:
@@ -102,7 +102,7 @@ def main() -> None:
     print(json.dumps(head | {"links": links} | figures, indent=2))
 
 
-def measure(alerts: list[Alert], around: Surroundings, runs: int) -> dict[str, object]:
+def measure(alerts: list[Alert], around: Context, runs: int) -> dict[str, object]:
     """CPU seconds, and what was found."""
     times, remembered, found = [], Incidents(), tuple[Incident, ...]()
     for _ in range(runs):

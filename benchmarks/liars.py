@@ -17,7 +17,7 @@ from itertools import product
 
 from peerscope.sim.lies import Gang, Plan
 from peerscope.sim.run import Outcome, run
-from peerscope.sim.scenario import Bounds, Scenario, Step
+from peerscope.sim.scenario import Bounds, Scenario, ScenarioStep
 
 ENDS = ("past", "future", "random", "far")
 WHEN = ("after-refutation", "random", "period", "alternate")
@@ -72,23 +72,25 @@ def lying(peers: int, gang: Gang, seed: int, duration_s: float) -> Outcome:
     kinds = list(product(ENDS, WHEN, AIMS))
     ends, when, aim = kinds[(seed * 7) % len(kinds)]  # 7 and 48 have no common divisor
     plan = Plan(ends, when, aim, 0.3 if seed % 2 else 1.0)  # type: ignore[arg-type]
-    lie = Step(at_s=1.0, do="lie", gang=gang, plan=plan)
+    lie = ScenarioStep(at_s=1.0, do="lie", gang=gang, plan=plan)
     return play(f"{gang} seed {seed}: ends {ends}, {when}, aim {aim}", peers, seed, duration_s, lie)
 
 
 def hiding(peers: int, seed: int, duration_s: float) -> Outcome:
     """A third of the observers hides a death."""
     plan = Plan("future" if seed % 2 else "past", "after-refutation", "watchers")
-    hide = Step(at_s=1.0, do="hide", gang="third", plan=plan)
-    return play(f"hide seed {seed}", peers, seed, duration_s, hide, Step(at_s=8.0, do="crash", victim=True))
+    hide = ScenarioStep(at_s=1.0, do="hide", gang="third", plan=plan)
+    return play(f"hide seed {seed}", peers, seed, duration_s, hide, ScenarioStep(at_s=8.0, do="crash", victim=True))
 
 
 def ageing(peers: int, seed: int, duration_s: float) -> Outcome:
     """One carrier or three falsify ages."""
-    return play(f"ages seed {seed}", peers, seed, duration_s, Step(at_s=1.0, do="false-ages", count=1 + seed % 2 * 2))
+    return play(
+        f"ages seed {seed}", peers, seed, duration_s, ScenarioStep(at_s=1.0, do="false-ages", count=1 + seed % 2 * 2)
+    )
 
 
-def play(name: str, peers: int, seed: int, duration_s: float, *steps: Step) -> Outcome:
+def play(name: str, peers: int, seed: int, duration_s: float, *steps: ScenarioStep) -> Outcome:
     """One network with these steps."""
     scenario = Scenario(
         name=name, summary="", peers=peers, regions=2, settle_s=20.0, duration_s=duration_s, steps=steps, bounds=BOUNDS

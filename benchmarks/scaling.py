@@ -21,7 +21,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from peerscope.sim.run import Outcome, run
-from peerscope.sim.scenario import Step, load
+from peerscope.sim.scenario import ScenarioStep, load
 
 KILL_AT_S = 5.0
 TELL_S = 5.0
@@ -63,7 +63,7 @@ def measured(peers: int, zones: int, *, settle_s: float, window_s: float, kill: 
         zone_max=2 * -(-peers // zones),  # neither to be cut nor to be joined
         settle_s=settle_s,
         duration_s=window_s,
-        steps=(Step(at_s=KILL_AT_S, do="crash", count=kill),) if kill else (),
+        steps=(ScenarioStep(at_s=KILL_AT_S, do="crash", count=kill),) if kill else (),
     )
     meter = Meter()
     # Hardly anything here is part of a cycle, and to look through the objects of ten thousand peers takes long.

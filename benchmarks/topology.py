@@ -23,9 +23,9 @@ from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger, LedgerConfig
 from peerscope.records.record import Record
 from peerscope.views.dot import to_dot
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 from peerscope.views.svg import to_svg
-from peerscope.views.topology import Survey, topology
+from peerscope.views.topology import TopologyCache, topology
 
 REGIONS = ("af-south", "ap-east", "ap-south", "eu-north", "eu-west", "sa-east", "us-east", "us-west")
 
@@ -58,8 +58,8 @@ class Network:
         for peer in chosen:
             self.report(peer, version)
 
-    def moment(self) -> Moment:
-        return Moment(self.ledger, self.peers[0], 1.0, wall_offset_s=0.0, down_after_s=4.0)
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.ledger, self.peers[0], 1.0, wall_offset_s=0.0, down_after_s=4.0)
 
     def _say(self, peer: PeerId, body: Body, version: int) -> None:
         record = Record(peer, int(kind_of(body)), version, 0, encode_body(body), bytes(64))
@@ -80,20 +80,20 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> dict[str, object]:
     """All figures."""
     large, small = Network(options.peers, Random(1)), Network(options.drawn, Random(2))
-    survey = Survey()
-    survey.at(large.moment())
+    survey = TopologyCache()
+    survey.at(large.snapshot())
     versions = iter(range(2, 1_000_000))
 
     def change() -> None:
         large.change(options.changed, next(versions))
 
-    drawn = topology(small.moment())
+    drawn = topology(small.snapshot())
     return {
         "peers": options.peers,
         "links": large.links,
-        "scratch_s": median_s(options.runs, lambda: topology(large.moment())),
-        "incremental_s": median_s(options.runs, lambda: survey.at(large.moment()), before=change),
-        "unchanged_s": median_s(options.runs, lambda: survey.at(large.moment())),
+        "scratch_s": median_s(options.runs, lambda: topology(large.snapshot())),
+        "incremental_s": median_s(options.runs, lambda: survey.at(large.snapshot()), before=change),
+        "unchanged_s": median_s(options.runs, lambda: survey.at(large.snapshot())),
         "drawn_peers": options.drawn,
         "drawn_links": small.links,
         "dot_s": median_s(options.runs, lambda: to_dot(drawn)),

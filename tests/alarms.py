@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from random import Random
 
-from peerscope.alerts.context import AGENT, Surroundings
+from peerscope.alerts.context import AGENT, Context
 from peerscope.alerts.incidents import Incident, correlate
 from peerscope.alerts.model import Alert
 from peerscope.mesh.membership.rings import Rings
@@ -23,11 +23,11 @@ TYPES = {
 }
 
 
-def network(peers: int, *, regions: int = 5, versions: Sequence[str] = ("1.0",)) -> Surroundings:
+def network(peers: int, *, regions: int = 5, versions: Sequence[str] = ("1.0",)) -> Context:
     """So many peers on rings, regions and versions in turn."""
     ids = [name(number) for number in range(peers)]
     rings = Rings(members=[PeerId(bytes.fromhex(peer)) for peer in ids])
-    return Surroundings(
+    return Context(
         regions={peer: f"region-{number % regions + 1}" for number, peer in enumerate(ids)},
         versions={AGENT: {peer: versions[number // regions % len(versions)] for number, peer in enumerate(ids)}},
         links={peer: {other.hex(): 0.05 for other in rings.neighbours(PeerId(bytes.fromhex(peer)))} for peer in ids},
@@ -77,7 +77,7 @@ def partition(subject: str, at: float, *, until: float | None = None) -> Alert:
     )
 
 
-def spread(around: Surroundings, root: str, rng: Random, *, share: float, catching: float = 0.5) -> list[Alert]:
+def spread(around: Context, root: str, rng: Random, *, share: float, catching: float = 0.5) -> list[Alert]:
     """An overload that goes from peer to neighbour until so many have it."""
     most, reached, waiting = round(share * len(around.regions)), {root: 0.0}, [root]
     while waiting and len(reached) < most:
@@ -89,6 +89,6 @@ def spread(around: Surroundings, root: str, rng: Random, *, share: float, catchi
     return [alert(peer, at, unsure_s=0.5) for peer, at in reached.items()]
 
 
-def incidents(alerts: Iterable[Alert], around: Surroundings, *, at: float = 600.0) -> list[Incident]:
+def incidents(alerts: Iterable[Alert], around: Context, *, at: float = 600.0) -> list[Incident]:
     """What they are, so many seconds after `BEGAN`."""
     return list(correlate(alerts, around, BEGAN + at))

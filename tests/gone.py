@@ -46,8 +46,8 @@ class Mourning:
     def until_gone(self, peers: Sequence[PeerId]) -> None:
         """Stop at the first look at which all these peers are called gone."""
         for _ in range(400):
-            moment = self.network.moment()
-            if all(moment.verdict(peer).value in GONE for peer in peers):
+            snapshot = self.network.snapshot()
+            if all(snapshot.verdict(peer).value in GONE for peer in peers):
                 return
             self.until(self.now + STEP_S)
         raise AssertionError("somebody who died is never called down")

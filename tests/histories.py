@@ -5,7 +5,7 @@ from pathlib import Path
 
 from peerscope.history.reader import History, Question, read
 from peerscope.history.retention import HistoryConfig, tiers
-from peerscope.history.series import NO_ROW, SERIES, Sample, sample
+from peerscope.history.series import NO_ROW, SERIES, SeriesSample, sample
 from peerscope.records.identity import PeerId
 
 BEGIN = 1_700_000_100 - 1_700_000_100 % 900
@@ -13,7 +13,7 @@ BEGIN = 1_700_000_100 - 1_700_000_100 % 900
 PEERS = tuple(PeerId(bytes((number,)) * 32) for number in range(1, 9))
 
 
-def said(at: int, *values: float, peers: Sequence[PeerId] = PEERS) -> Sample:
+def said(at: int, *values: float, peers: Sequence[PeerId] = PEERS) -> SeriesSample:
     """At `BEGIN + at`, so many peers had these values in all series but the status; the network had the first."""
     rows = [(value,) * len(NO_ROW) for value in values]
     return sample(BEGIN + at, peers[: len(values)], ["healthy"] * len(values), rows, (values[0],) * 9)

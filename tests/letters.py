@@ -1,7 +1,7 @@
 """Messages for tests of channels."""
 
 from notices import WALL, alert, group
-from peerscope.alerts.notifier import Message
+from peerscope.alerts.notifier import Notification
 from peerscope.notify.base import Letter, Sender
 from peerscope.records.alerts import Severity
 
@@ -16,5 +16,5 @@ def letter(
     state = "resolved" if what == "resolved" else "firing"
     fields: dict[str, object] = {"alerts": (alert("cpu-high-aa", severity),), "title": "CPU is busy", "state": state}
     about = group("cpu-high-aa", severity, **(fields | of))
-    message = Message(what, reason, about, Severity[severity.upper()], repeat=repeat)  # type: ignore[arg-type]
+    message = Notification(what, reason, about, Severity[severity.upper()], repeat=repeat)  # type: ignore[arg-type]
     return Letter(message, SENDER, at)

@@ -146,5 +146,5 @@ def introduce(agent: Agent, seed: int, *, left: bool = False) -> str:
     record = sign(identity, profile, version=wall_ms, wall_ms=wall_ms)
     agent.loop.call(agent.monitor._driver.feed, Recall((Aged(record, 0),)))
     known = identity.peer_id
-    until(lambda: agent.loop.call(lambda: known in agent.monitor.moment().profiles), "the peer is known")
+    until(lambda: agent.loop.call(lambda: known in agent.monitor.snapshot().profiles), "the peer is known")
     return known.hex()

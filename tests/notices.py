@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-from peerscope.alerts.alert_record import Sent
+from peerscope.alerts.alert_record import SentNotice
 from peerscope.alerts.episodes import Open
-from peerscope.alerts.grouping import Group
+from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification_log import Heard, Roster
-from peerscope.alerts.notifier import Message, Notifier, NotifierConfig
+from peerscope.alerts.notifier import Notification, Notifier, NotifierConfig
 from peerscope.records.identity import PeerId
 
 WALL = 1_700_000_000.0
@@ -32,10 +32,10 @@ def alert(name: str = "cpu-high-aa", severity: str = "high", *, started_at: floa
     return Alert(**(fields | values))  # type: ignore[arg-type]
 
 
-def group(key: str = "cpu-high-aa", severity: str = "high", **values: object) -> Group:
+def group(key: str = "cpu-high-aa", severity: str = "high", **values: object) -> NotificationGroup:
     """A group of one alert that fires since time 0."""
     fields: dict[str, object] = {"title": key, "description": "", "alerts": (alert(key, severity),), "started_at": WALL}
-    return Group(key=key, severity=severity, **(fields | values))  # type: ignore[arg-type]
+    return NotificationGroup(key=key, severity=severity, **(fields | values))  # type: ignore[arg-type]
 
 
 def peer(number: int) -> PeerId:
@@ -58,22 +58,22 @@ class Office:
         self.config = config or NotifierConfig()
         self.settle_s = 0.0
         self.notifiers = {peer(n): self.notifier(peer(n)) for n in range(1, notifiers + 1)}
-        self.groups: Sequence[Group] = ()
-        self.sent: list[tuple[float, PeerId, Message]] = []
-        self.answers: Callable[[PeerId, Message], bool | None] = lambda author, message: True
+        self.groups: Sequence[NotificationGroup] = ()
+        self.sent: list[tuple[float, PeerId, Notification]] = []
+        self.answers: Callable[[PeerId, Notification], bool | None] = lambda author, message: True
         """Whether the channels took a message; None while they are at it."""
-        self.sees: Callable[[PeerId], Sequence[Group]] = lambda observer: self.groups
+        self.sees: Callable[[PeerId], Sequence[NotificationGroup]] = lambda observer: self.groups
         self.gone: set[PeerId] = set()
         """Killed, and known to be."""
         self.killed: set[PeerId] = set()
         self.dies_at: Callable[[PeerId, str], bool] = lambda name, step: False
         """Whether a notifier is killed at this step: before a message leaves ("claimed"), before the answer comes
         ("sent"), before the answer is kept ("answered"), or right after ("kept")."""
-        self.taken: list[tuple[float, PeerId, Message]] = []
+        self.taken: list[tuple[float, PeerId, Notification]] = []
         """What people got."""
         self.delay_s = delay_s
-        self._kept: dict[PeerId, tuple[tuple[Sent, ...], tuple[Open, ...]]] = {}
-        self._waiting: dict[PeerId, list[Message]] = {name: [] for name in self.notifiers}
+        self._kept: dict[PeerId, tuple[tuple[SentNotice, ...], tuple[Open, ...]]] = {}
+        self._waiting: dict[PeerId, list[Notification]] = {name: [] for name in self.notifiers}
         self._records: dict[PeerId, list[tuple[float, tuple[Heard, ...]]]] = {name: [] for name in self.notifiers}
 
     def notifier(self, name: PeerId, **options: object) -> Notifier:

@@ -6,12 +6,12 @@ from msgspec.structs import replace
 
 from peerscope.alerts.grouping import groups
 from peerscope.alerts.notification_log import ESCALATION, NOTIFIER, heard_notices, roster
-from peerscope.alerts.notifier import Message, Notifier, NotifierConfig
+from peerscope.alerts.notifier import Notification, Notifier, NotifierConfig
 from peerscope.alerts.silences import mark, standing
 from peerscope.mesh.events import Publish
 from peerscope.records.identity import PeerId
 from peerscope.sim.alerting import SimulatedAlerts, moment_of
-from peerscope.sim.node import Node
+from peerscope.sim.node import Machine
 from peerscope.sim.simulator import Simulator
 
 LOOK_S = 1.0
@@ -20,7 +20,7 @@ LOOK_S = 1.0
 class Desk:
     """The notifier of one life of one peer."""
 
-    def __init__(self, node: Node, now: float) -> None:
+    def __init__(self, node: Machine, now: float) -> None:
         self.life = node.life
         self.notifier = Notifier(node.peer_id, NotifierConfig(), now)
 
@@ -29,7 +29,7 @@ class SimulatedNotifiers:
     """Drives the notifier of every peer that has channels, once in each virtual second."""
 
     def __init__(self, sim: Simulator, alerts: SimulatedAlerts, peers: Sequence[PeerId]) -> None:
-        self.sent: list[tuple[float, PeerId, Message]] = []
+        self.sent: list[tuple[float, PeerId, Notification]] = []
         """Messages that reached people."""
         self.delivery_s: Callable[[PeerId], float] = lambda peer: 0.2
         """How long channels take."""
@@ -62,15 +62,17 @@ class SimulatedNotifiers:
             profile = node.peer.ledger.profile(peer)
             assert profile is not None
             self._sim.feed(peer, Publish(replace(profile, roles=(NOTIFIER, ESCALATION)), urgent=True))
-        moment = moment_of(node, now)
-        orders, found = standing(moment), self._alerts.correlation(peer)
-        shown = groups(mark(self._alerts.board(peer).alerts(), orders), found.incidents, orders, told_as=found.told_as)
-        messages = desk.notifier.update(shown, heard_notices(moment), roster(moment), now, moment.wall)
+        snapshot = moment_of(node, now)
+        orders, found = standing(snapshot), self._alerts.correlation(peer)
+        shown = groups(
+            mark(self._alerts.alert_list(peer).alerts(), orders), found.incidents, orders, told_as=found.told_as
+        )
+        messages = desk.notifier.update(shown, heard_notices(snapshot), roster(snapshot), now, snapshot.wall)
         self._publish(peer, desk)
         for message in messages:
             self._sim.at(now + self.delivery_s(peer), lambda m=message: self._deliver(peer, desk, m))  # type: ignore[misc]
 
-    def _deliver(self, peer: PeerId, desk: Desk, message: Message) -> None:
+    def _deliver(self, peer: PeerId, desk: Desk, message: Notification) -> None:
         node = self._sim.nodes[peer]
         if node.peer is not None and node.life == desk.life:
             self.sent.append((self._sim.now, peer, message))

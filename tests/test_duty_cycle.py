@@ -2,7 +2,7 @@
 
 import pytest
 
-from peerscope.host.duty_cycle import SHARE, Pace
+from peerscope.host.duty_cycle import SHARE, DutyCycle
 
 
 class Clock:
@@ -14,7 +14,7 @@ class Clock:
 
 def test_a_quick_look_is_taken_as_often_as_usual_and_a_slow_one_less_often() -> None:
     clock = Clock()
-    pace = Pace(clock=clock)
+    pace = DutyCycle(clock=clock)
     assert pace.wait_s(1.0) == 1.0
     with pace.looking():
         clock.now += 0.01
@@ -30,7 +30,7 @@ def test_a_quick_look_is_taken_as_often_as_usual_and_a_slow_one_less_often() -> 
 
 def test_a_look_that_fails_counts_as_well() -> None:
     clock = Clock()
-    pace = Pace(clock=clock)
+    pace = DutyCycle(clock=clock)
 
     def look() -> None:
         with pace.looking():

@@ -6,13 +6,13 @@ import logging
 
 import pytest
 
-from peerscope.host.failures import CAUSES_MAX, SILENT_S, Looks
+from peerscope.host.failures import CAUSES_MAX, SILENT_S, FailureLog
 
 FULL = errno.EMFILE
 
 
-def looking(name: str = "own memory", error: Exception | None = None, looks: Looks | None = None) -> Looks:
-    looks = looks or Looks()
+def looking(name: str = "own memory", error: Exception | None = None, looks: FailureLog | None = None) -> FailureLog:
+    looks = looks or FailureLog()
     with looks.at(name):
         raise error or OSError(FULL, "Too many open files", "/proc/1/statm")
     return looks
@@ -29,7 +29,7 @@ def test_a_look_that_fails_is_counted_and_goes_no_further(caplog: pytest.LogCapt
 
 
 def test_a_look_that_succeeds_gives_its_value_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    looks = Looks()
+    looks = FailureLog()
     assert looks.value("own memory", lambda: 7) == 7
     assert not looks.failures
     assert not caplog.records
@@ -39,12 +39,12 @@ def test_a_look_that_fails_has_no_value() -> None:
     def broken() -> int:
         raise OSError(FULL, "Too many open files")
 
-    assert Looks().value("own memory", broken) is None
+    assert FailureLog().value("own memory", broken) is None
 
 
 def test_a_cause_is_logged_once_an_hour_whatever_file_it_names(caplog: pytest.LogCaptureFixture) -> None:
     now = 100.0
-    looks = Looks(lambda: now)
+    looks = FailureLog(lambda: now)
     for number in range(50):
         looking(error=OSError(FULL, "Too many open files", f"/proc/{number}"), looks=looks)
     assert looks.failures["own memory"] == 50
@@ -67,15 +67,15 @@ def test_a_bug_is_logged_with_where_it_is(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_causes_without_number_are_not_all_remembered() -> None:
-    looks = Looks(lambda: 0.0)
+    looks = FailureLog(lambda: 0.0)
     for number in range(CAUSES_MAX + 50):
         looking(error=OSError(number, "of some kind"), looks=looks)
     assert len(looks._logged) == CAUSES_MAX
 
 
 def test_work_that_fails_or_ends_is_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("peerscope.host.failures.AGAIN_S", 0)
-    looks, begun = Looks(), 0
+    monkeypatch.setattr("peerscope.host.failures.RESTART_INTERVAL_S", 0)
+    looks, begun = FailureLog(), 0
 
     async def work() -> None:
         nonlocal begun

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from peerscope.views.metrics import AgentView, NodeView, PerformanceView, SystemView
+from peerscope.views.metrics import AgentView, NodeMetricsView, PerformanceView, SystemView
 from peerscope.views.window import MEASURES
 
 TEXT = (Path(__file__).parents[1] / "docs" / "METRICS.md").read_text(encoding="utf-8")
-PARTS = {"system": SystemView, "node": NodeView, "performance": PerformanceView, "agent": AgentView}
+PARTS = {"system": SystemView, "node": NodeMetricsView, "performance": PerformanceView, "agent": AgentView}
 UNITS = {"_ratio": "ratio", "_bytes_s": "bytes/s", "_bytes": "bytes", "_s": "seconds"}
 
 

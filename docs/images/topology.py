@@ -6,9 +6,9 @@
 from pathlib import Path
 from random import Random
 
-from peerscope.sim.node import Node
+from peerscope.sim.node import Machine
 from peerscope.sim.simulator import EPOCH_S, Simulator
-from peerscope.views.moment import Moment
+from peerscope.views.snapshot import Moment
 from peerscope.views.svg import to_svg
 from peerscope.views.topology import Topology, topology
 
@@ -16,7 +16,7 @@ PLACES = {"eu-west": (0, 0), "eu-north": (14, 10), "us-east": (38, -4), "ap-sout
 """Regions on a plane whose unit is a millisecond one way."""
 
 
-def latency(one: Node, other: Node, rng: Random) -> float:
+def latency(one: Machine, other: Machine, rng: Random) -> float:
     """One-way seconds: the distance, with some play, and two milliseconds for access."""
     (x, y), (u, v) = PLACES[one.region], PLACES[other.region]
     distance_ms: float = ((x - u) ** 2 + (y - v) ** 2) ** 0.5

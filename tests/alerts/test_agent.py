@@ -40,8 +40,8 @@ def test_a_look_that_fails_does_not_end_the_agent(tmp_path: Path) -> None:
         async with Monitor(settings(alerts=ALWAYS), tmp_path / "one") as one:
             calls = []
 
-            def broken(moment: object) -> Any:
-                calls.append(moment)
+            def broken(snapshot: object) -> Any:
+                calls.append(snapshot)
                 one.alerting.detections.clear()
                 raise ValueError("a bug in a detection")
 

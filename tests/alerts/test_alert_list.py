@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from ledgers import WALL_S, Book, lose, meshed
 from peerscope.alerts.aggregators import aggregators
-from peerscope.alerts.alert_list import GRACE_S, REMEMBER_S, Board, uncertainty_s
+from peerscope.alerts.alert_list import GRACE_S, REMEMBER_S, AlertList, uncertainty_s
 from peerscope.alerts.model import Alert
 from peerscope.records.alerts import Alerts, Severity, Statement
 from peerscope.records.bodies import Profile, Status
@@ -22,11 +22,11 @@ class Scene:
     """A network of ten, one board at peer 0."""
 
     book: Book = field(default_factory=lambda: meshed(PEERS))
-    board: Board = field(default_factory=Board)
+    board: AlertList = field(default_factory=AlertList)
 
     def numbers(self) -> list[int]:
         """Everybody, in the order of rank."""
-        chosen = aggregators(self.book.moment(1.0)).eligible
+        chosen = aggregators(self.book.snapshot(1.0)).eligible
         by_id = {self.book[number]: number for number in range(PEERS)}
         return [by_id[peer] for peer in chosen]
 
@@ -39,8 +39,8 @@ class Scene:
         self.state(number, replace(said, **changes), at=at)
 
     def look(self, now: float) -> dict[str, Alert]:
-        self.board.update(self.book.moment(now))
-        return {alert.id: alert for alert in self.board.alerts(active_only=True)}
+        self.alert_list.update(self.book.snapshot(now))
+        return {alert.id: alert for alert in self.alert_list.alerts(active_only=True)}
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_what_a_dead_peer_stated_of_itself_no_longer_stands(scene: Scene) -> Non
     assert scene.look(2.0)
     at = lose(scene.book, 3, (n for n in range(PEERS) if n != 3))
     assert scene.look(at) == {}
-    (over,) = scene.board.alerts()
+    (over,) = scene.alert_list.alerts()
     assert (over.state, over.metadata["ended"]) == ("resolved", "down")
 
 
@@ -95,7 +95,7 @@ def test_one_aggregator_alone_makes_nothing_whatever_it_says(scene: Scene) -> No
     scene.state(liar, *lies, *lies)
     for now in (2.0, 10.0, 60.0):
         assert scene.look(now) == {}
-    assert scene.board.alerts() == []
+    assert scene.alert_list.alerts() == []
 
 
 def test_one_aggregator_cannot_hide_what_the_others_say_nor_change_its_time_or_severity(scene: Scene) -> None:
@@ -149,7 +149,7 @@ def test_what_nobody_states_any_more_is_over_after_a_grace_and_comes_back_as_the
     scene.state(speakers[0], at=9.0)
     scene.look(9.0)
     assert scene.look(9.1 + GRACE_S) == {}
-    (over,) = scene.board.alerts()
+    (over,) = scene.alert_list.alerts()
     assert over.resolved_at == pytest.approx(WALL_S + 9.0)
 
 
@@ -162,15 +162,15 @@ def test_what_enough_say_is_over_is_over_at_once(scene: Scene) -> None:
     for number in speakers[:2]:
         scene.state(number, replace(said, firing_ms=9_000, resolved_ms=500), at=10.0)
     assert scene.look(10.0) == {}
-    assert scene.board.alerts()[0].resolved_at == pytest.approx(WALL_S + 9.5)
+    assert scene.alert_list.alerts()[0].resolved_at == pytest.approx(WALL_S + 9.5)
 
 
 def test_with_one_living_peer_its_word_is_enough() -> None:
     book = meshed(2)
     at = lose(book, 1, [0])
     book.say(0, Alerts((Statement("peer-down", ref(book[1]).hex(), Severity.HIGH, 0),)), at=at)
-    board = Board()
-    board.update(book.moment(at))
+    board = AlertList()
+    board.update(book.snapshot(at))
     assert [alert.peer_id for alert in board.alerts(active_only=True)] == [book[1].hex()]
 
 
@@ -182,19 +182,19 @@ def test_a_rule_of_a_newer_version_is_shown_with_what_it_carries(scene: Scene) -
 
 def test_who_comes_late_sees_what_was_resolved_but_is_told_nothing(scene: Scene) -> None:
     scene.state(3, replace(BUSY, resolved_ms=1_000))
-    assert scene.board.update(scene.book.moment(2.0)) == []
-    assert [alert.state for alert in scene.board.alerts()] == ["resolved"]
+    assert scene.alert_list.update(scene.book.snapshot(2.0)) == []
+    assert [alert.state for alert in scene.alert_list.alerts()] == ["resolved"]
 
 
 def test_every_change_is_told_once(scene: Scene) -> None:
     scene.state(3, BUSY)
-    assert [a.state for a in scene.board.update(scene.book.moment(2.0))] == ["firing"]
-    assert scene.board.update(scene.book.moment(3.0)) == []
+    assert [a.state for a in scene.alert_list.update(scene.book.snapshot(2.0))] == ["firing"]
+    assert scene.alert_list.update(scene.book.snapshot(3.0)) == []
     scene.state(3, replace(BUSY, severity=Severity.CRITICAL), at=4.0)
-    assert [a.severity for a in scene.board.update(scene.book.moment(5.0))] == ["critical"]
+    assert [a.severity for a in scene.alert_list.update(scene.book.snapshot(5.0))] == ["critical"]
     scene.state(3, replace(BUSY, resolved_ms=0), at=6.0)
-    assert [a.state for a in scene.board.update(scene.book.moment(7.0))] == ["resolved"]
-    assert scene.board.update(scene.book.moment(8.0)) == []
+    assert [a.state for a in scene.alert_list.update(scene.book.snapshot(7.0))] == ["resolved"]
+    assert scene.alert_list.update(scene.book.snapshot(8.0)) == []
 
 
 def test_what_was_resolved_is_forgotten_after_a_day(scene: Scene) -> None:
@@ -202,9 +202,9 @@ def test_what_was_resolved_is_forgotten_after_a_day(scene: Scene) -> None:
     scene.look(2.0)
     scene.state(3, at=3.0)
     scene.look(REMEMBER_S - 10.0)
-    assert scene.board.alerts()
+    assert scene.alert_list.alerts()
     scene.look(REMEMBER_S + 10.0)
-    assert scene.board.alerts() == []
+    assert scene.alert_list.alerts() == []
 
 
 def test_a_flood_of_statements_about_oneself_is_cut(scene: Scene) -> None:
@@ -217,7 +217,7 @@ def test_times_of_others_may_be_off_by_the_hops_they_came(scene: Scene) -> None:
     scene.state(0, BUSY)
     shown = {alert.peer_id: alert.uncertainty_s for alert in scene.look(2.0).values()}
     assert shown[scene.book[0].hex()] == 0.0
-    assert shown[scene.book[3].hex()] == uncertainty_s(scene.book.moment(2.0)) == pytest.approx(5 * 0.0005)
+    assert shown[scene.book[3].hex()] == uncertainty_s(scene.book.snapshot(2.0)) == pytest.approx(5 * 0.0005)
 
 
 class TestAggregators:
@@ -227,7 +227,7 @@ class TestAggregators:
         first, second = scene.numbers()[:2]
         scene.book.report(first, *(n for n in range(PEERS) if n != first), worst=Status.UNHEALTHY, at=1.0)
         scene.book.accuse(5 if second != 5 else 6, [second], at=2.0, silence_s=2.0)
-        chosen = aggregators(scene.book.moment(2.0))
+        chosen = aggregators(scene.book.snapshot(2.0))
         assert set(chosen.passed) >= {scene.book[first], scene.book[second]}
         assert not {scene.book[first], scene.book[second]} & set(chosen.eligible)
 
@@ -235,13 +235,13 @@ class TestAggregators:
         for number in range(2, PEERS):
             others = (n for n in range(PEERS) if n != number)
             scene.book.report(number, *others, worst=Status.UNHEALTHY, at=1.0)
-        assert len(aggregators(scene.book.moment(2.0)).eligible) == 6
+        assert len(aggregators(scene.book.snapshot(2.0)).eligible) == 6
 
     def test_one_that_fails_is_followed_by_the_next_and_nobody_else_moves(self, scene: Scene) -> None:
-        before = aggregators(scene.book.moment(1.0)).acting
+        before = aggregators(scene.book.snapshot(1.0)).acting
         gone = scene.numbers()[0]
         lose(scene.book, gone, (n for n in range(PEERS) if n != gone))
-        after = aggregators(scene.book.moment(7.0)).acting
+        after = aggregators(scene.book.snapshot(7.0)).acting
         assert after[:2] == before[1:]
         assert len(after) == 3
 
@@ -249,8 +249,8 @@ class TestAggregators:
         for number in (7, 8, 9):
             scene.book.say(number, Profile((), "eu", "1.0", 0, zone="far"), at=1.0)
         far = {scene.book[number] for number in (7, 8, 9)}
-        assert set(aggregators(scene.book.moment(2.0, me=7)).acting) == far
-        assert not set(aggregators(scene.book.moment(2.0)).eligible) & far
+        assert set(aggregators(scene.book.snapshot(2.0, me=7)).acting) == far
+        assert not set(aggregators(scene.book.snapshot(2.0)).eligible) & far
 
 
 class TestForgotten:
@@ -269,8 +269,8 @@ class TestForgotten:
             scene.book.ledger.forget(scene.book[self.GONE])
         for number, said in zip(speakers, metadata, strict=False):
             scene.down(number, self.GONE, at=at + 1, resolved_ms=0, metadata=said)
-        changed = scene.board.update(scene.book.moment(at + 1))
-        (alert,) = scene.board.alerts()
+        changed = scene.alert_list.update(scene.book.snapshot(at + 1))
+        (alert,) = scene.alert_list.alerts()
         assert changed == [alert]
         return alert
 
@@ -302,7 +302,7 @@ class TestForgotten:
         ledger.bury(ref(gone), 2**53 - 1, until=at + 1000)
         scene.look(at + 2)
         assert scene.look(at + 2 + GRACE_S) == {}
-        assert [alert.state for alert in scene.board.alerts()] == ["forgotten"]
+        assert [alert.state for alert in scene.alert_list.alerts()] == ["forgotten"]
 
     def test_an_own_alert_that_nobody_states_any_more_ends_with_its_peer(self, scene: Scene) -> None:
         scene.state(3, BUSY)
@@ -310,5 +310,5 @@ class TestForgotten:
         scene.book.ledger.forget(scene.book[3])
         scene.look(3.0)
         assert scene.look(3.0 + GRACE_S) == {}
-        (over,) = scene.board.alerts()
+        (over,) = scene.alert_list.alerts()
         assert (over.state, over.peer_id) == ("forgotten", scene.book[3].hex())

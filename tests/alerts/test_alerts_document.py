@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from peerscope.alerts.lifecycle import State
+from peerscope.alerts.lifecycle import ConditionState
 from peerscope.alerts.rules import Rule, default_rules
 from peerscope.config import Config
 
@@ -35,7 +35,7 @@ def test_every_default_rule_is_told_with_its_runbook_and_no_other() -> None:
 
 def test_every_state_of_an_alert_is_explained() -> None:
     listed = re.findall(r"^\| `(\w+)` \|", TEXT.split("## How an alert lives")[1].split("##")[0], re.MULTILINE)
-    assert listed == [state.value for state in State]
+    assert listed == [state.value for state in ConditionState]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

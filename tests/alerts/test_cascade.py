@@ -6,13 +6,13 @@ import pytest
 
 from alarms import alert, name, network, spread
 from peerscope.alerts.cascade import Cascade, cascades
-from peerscope.alerts.context import Surroundings
+from peerscope.alerts.context import Context
 from peerscope.alerts.model import Alert
 
 WINDOW_S = 300.0
 
 
-def found(alerts: list[Alert], around: Surroundings) -> list[Cascade]:
+def found(alerts: list[Alert], around: Context) -> list[Cascade]:
     return cascades(alerts, around.links, len(around.regions), window_s=WINDOW_S)
 
 

@@ -5,15 +5,15 @@ from msgspec.structs import replace
 
 from alarms import partition
 from ledgers import WALL_S, Book, lose, meshed
-from peerscope.alerts.context import Surroundings, labels_with_version, surroundings
+from peerscope.alerts.context import Context, context_of, labels_with_version
 from peerscope.alerts.model import Alert
 from peerscope.records.bodies import Profile
 from peerscope.views.links import mesh_links
 
 
-def around(book: Book, now: float, *alerts: Alert, before: Surroundings | None = None) -> Surroundings:
-    moment = book.moment(now)
-    return surroundings(moment, mesh_links(moment), alerts, before)
+def around(book: Book, now: float, *alerts: Alert, before: Context | None = None) -> Context:
+    snapshot = book.snapshot(now)
+    return context_of(snapshot, mesh_links(snapshot), alerts, before)
 
 
 def test_everybody_has_a_region_a_version_and_links_both_ways() -> None:
@@ -39,7 +39,7 @@ def test_the_dead_keep_the_links_of_their_last_report() -> None:
     book = meshed(6)
     at = lose(book, 5, range(5))
     found = around(book, at)
-    assert book.moment(at).verdict(book[5]).value == "down"
+    assert book.snapshot(at).verdict(book[5]).value == "down"
     assert found.links[book[5].hex()].keys() == {book[number].hex() for number in range(5)}
 
 
@@ -63,7 +63,7 @@ def test_a_group_has_its_members_and_keeps_them_when_it_is_back() -> None:
     for number in range(6):
         book.report(number, *(other for other in range(6) if other != number), at=at)
         book.accuse(number, range(6, 10), at=at, silence_s=5.0)
-    (group,) = book.moment(at).partitions
+    (group,) = book.snapshot(at).partitions
     about = partition(f"group-{group.peers[0].hex()[:16]}", at)
     found = around(book, at, about)
     assert found.groups == {about.id: tuple(peer.hex() for peer in group.peers)}

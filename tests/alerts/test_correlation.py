@@ -8,7 +8,7 @@ from notices import WALL, Office, group
 from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.grouping import groups
 from peerscope.alerts.model import Alert
-from peerscope.alerts.silences import Standing, StandingAcknowledgement, mark_incidents
+from peerscope.alerts.silences import StandingAcknowledgement, StandingOrders, mark_incidents
 from peerscope.records.identity import PeerId
 
 FIVE = [alert(number, 0.0) for number in range(5)]
@@ -16,8 +16,8 @@ FIVE = [alert(number, 0.0) for number in range(5)]
 
 def seen(correlation: Correlation, alerts: list[Alert], at: float) -> list[tuple[str, str]]:
     """What one look at these alerts brings, so many seconds after the first."""
-    moment = Book().moment(at + BEGAN - WALL)
-    return [(one.id, one.state) for one in correlation.update(moment, lambda: (), alerts)]
+    snapshot = Book().snapshot(at + BEGAN - WALL)
+    return [(one.id, one.state) for one in correlation.update(snapshot, lambda: (), alerts)]
 
 
 def test_fifty_alerts_of_one_partition_are_one_message() -> None:
@@ -25,7 +25,7 @@ def test_fifty_alerts_of_one_partition_are_one_message() -> None:
     around = replace(network(200), groups={"network-partition-group-a": members})
     cut = [partition("group-a", 0.0), *(alert(number, 1.0 + number / 50, "peer-down") for number in range(50))]
     office = Office(3)
-    office.groups = groups(cut, incidents(cut, around), Standing())
+    office.groups = groups(cut, incidents(cut, around), StandingOrders())
     assert len(office.groups[0].alerts) == 51
     office.run(60)
     assert len(office.told()) == 1
@@ -74,7 +74,7 @@ def test_alerts_whose_incident_falls_apart_are_not_told_again_one_by_one() -> No
 
     def look(alerts: list[Alert], at: float) -> None:
         seen(correlation, alerts, at)
-        office.groups = groups(alerts, correlation.incidents, Standing(), told_as=correlation.told_as)
+        office.groups = groups(alerts, correlation.incidents, StandingOrders(), told_as=correlation.told_as)
 
     grave = [replace(one, severity="high") for one in FIVE]
     look(grave, 1.0)
@@ -91,11 +91,11 @@ def test_an_incident_is_looked_after_when_one_of_its_names_or_every_active_alert
     (incident,) = incidents(FIVE, network(40))
     known = replace(incident, names=("other-name-1",))
 
-    def by(author: str, key: str) -> Standing:
-        return Standing((), {key: StandingAcknowledgement(key, BEGAN + 1.0, author, "", "aa" * 32)})
+    def by(author: str, key: str) -> StandingOrders:
+        return StandingOrders((), {key: StandingAcknowledgement(key, BEGAN + 1.0, author, "", "aa" * 32)})
 
     assert mark_incidents([known], FIVE, by("ann", "other-name-1"))[0].acknowledged_by == "ann"
-    assert mark_incidents([known], FIVE, Standing())[0].acknowledged_by is None
+    assert mark_incidents([known], FIVE, StandingOrders())[0].acknowledged_by is None
     each = [replace(one, acknowledged_by="bob") for one in FIVE]
-    assert mark_incidents([known], each, Standing())[0].acknowledged_by == "bob"
-    assert mark_incidents([known], [*each[:4], FIVE[4]], Standing())[0].acknowledged_by is None
+    assert mark_incidents([known], each, StandingOrders())[0].acknowledged_by == "bob"
+    assert mark_incidents([known], [*each[:4], FIVE[4]], StandingOrders())[0].acknowledged_by is None

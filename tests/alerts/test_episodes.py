@@ -14,12 +14,12 @@ from notices import STEP_S, WALL, Office, alert, group, peer
 from peerscope.alerts.conditions import Conditions
 from peerscope.alerts.departed import LOST_S
 from peerscope.alerts.episodes import CLAIM_S, OPEN_ALERTS_MAX
-from peerscope.alerts.grouping import Group, groups
-from peerscope.alerts.model import Reading
+from peerscope.alerts.grouping import NotificationGroup, groups
+from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.notification_log import Heard, notice_key
-from peerscope.alerts.notifier import RETRY_S, RETRY_S_MAX, Message, NotifierConfig
+from peerscope.alerts.notifier import RETRY_S, RETRY_S_MAX, Notification, NotifierConfig
 from peerscope.alerts.rules import default_rules
-from peerscope.alerts.silences import Standing
+from peerscope.alerts.silences import StandingOrders
 from peerscope.notify.base import Letter
 from peerscope.notify.wording import subject, text
 from peerscope.records.alerts import Severity
@@ -31,13 +31,13 @@ QUIET_S = LOST_S + 100.0
 """Until nothing can be due any more where channels work."""
 
 
-def shown(began: float, state: str = "firing", **values: object) -> Group:
+def shown(began: float, state: str = "firing", **values: object) -> NotificationGroup:
     """A group as a board shows it; `began`: seconds of the office's clock."""
     found = alert(KEY, started_at=WALL + began, episode=round((WALL + began) * 1000), **values)
-    return groups([replace(found, state=state)], (), Standing())[0]
+    return groups([replace(found, state=state)], (), StandingOrders())[0]
 
 
-def key(message: Message) -> str:
+def key(message: Notification) -> str:
     return Letter(message, SENDER, 0.0).idempotency_key
 
 
@@ -58,8 +58,8 @@ class World:
         self.started = dict.fromkeys(office.notifiers, 0.0)
         office.sees = self.see
 
-    def see(self, name: PeerId) -> list[Group]:
-        found: list[Group] = []
+    def see(self, name: PeerId) -> list[NotificationGroup]:
+        found: list[NotificationGroup] = []
         for began, ended in self.episodes:
             if began <= self.office.now < ended:
                 found = [shown(began)]
@@ -177,7 +177,7 @@ def test_the_key_names_the_episode_and_its_step_at_every_notifier_and_at_any_tim
     episodes = [(began + 2.0, began + 2.0 + lasts_s), (began + 320.0, began + 350.0)]
     world = World(office, episodes)
 
-    def skewed(name: PeerId) -> list[Group]:
+    def skewed(name: PeerId) -> list[NotificationGroup]:
         off_s = skews_s[name[0] - 1]
         return [replace(one, started_at=one.started_at + off_s) for one in world.see(name)]
 
@@ -208,7 +208,7 @@ def test_what_ended_for_people_and_fires_on_has_another_key() -> None:
 
 def test_alerts_of_one_moment_have_names_of_their_own_and_an_incident_has_one_of_theirs() -> None:
     alerts = [alert(f"peer-down-{n:02}", episode=1_700_000_000_000) for n in range(100)]
-    names = [one.episode for one in groups(alerts, (), Standing())]
+    names = [one.episode for one in groups(alerts, (), StandingOrders())]
     assert len(set(names)) == 100
     assert all(0 < name < 2**53 and name & 255 == 0 for name in names)
 
@@ -363,7 +363,7 @@ def test_the_speaker_of_an_alert_names_the_time_that_it_fires_once_and_for_all()
     conditions = Conditions()
     names = []
     for now, value in ((0.0, 0.95), (5.0, 0.99), (10.0, 0.1), (20.0, 0.95)):
-        conditions.observe(rule, [Reading(value)], now)
+        conditions.observe(rule, [ConditionReading(value)], now)
         conditions.name_episodes(WALL + 100.0 * now)  # its clock is set while the condition lasts
         names.append(next(iter(conditions))[1].episode)
     assert names[0] == names[1] == names[2]

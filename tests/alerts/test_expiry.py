@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledgers import meshed
-from peerscope.alerts.expiry import Ending, certificate_reading, file_reading, membership
-from peerscope.alerts.model import Reading
+from peerscope.alerts.expiry import Expiry, certificate_reading, file_reading, membership
+from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.own import Own
 from peerscope.alerts.rules import Rule, default_rules, parse_rules
 from peerscope.alerts.signals import NETWORK_SIGNALS, OWN_SIGNALS, Sight
@@ -37,10 +37,10 @@ def rule(name: str) -> Rule:
     return next(one for one in default_rules() if one.name == name)
 
 
-def read(own: Own, day: float, signal: str = "certificate_left_ratio") -> list[Reading]:
-    moment = meshed(3).moment(1.0)
-    moment.wall = ISSUED_S + day * DAY_S
-    return list(OWN_SIGNALS[signal](Sight(moment, own)))
+def read(own: Own, day: float, signal: str = "certificate_left_ratio") -> list[ConditionReading]:
+    snapshot = meshed(3).snapshot(1.0)
+    snapshot.wall = ISSUED_S + day * DAY_S
+    return list(OWN_SIGNALS[signal](Sight(snapshot, own)))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_peer_that_lost_everybody_at_the_end_of_its_certificate_is_critical() 
 def test_a_peer_without_a_certificate_and_without_files_announces_nothing() -> None:
     assert read(Own(linked=3), 90.1) == []
     assert read(Own(linked=3), 90.1, "tls_left_ratio") == []
-    assert list(NETWORK_SIGNALS["certificate_left_ratio"](Sight(meshed(3).moment(1.0)))) == []
+    assert list(NETWORK_SIGNALS["certificate_left_ratio"](Sight(meshed(3).snapshot(1.0)))) == []
 
 
 @given(st.text(st.characters(categories=("L", "N", "P", "S", "Zs"), codec="utf-8"), min_size=1, max_size=64))
@@ -102,8 +102,8 @@ def test_the_command_in_an_alert_renews_the_certificate(
 
 
 def test_of_several_files_the_one_with_the_least_left_is_named() -> None:
-    long = Ending("notify.channels.0.ca_file", "ca.pem", 0.0, 1000.0, "replace ca.pem")
-    short = Ending("web.tls_cert", "cert.pem", 0.0, 500.0, "replace cert.pem")
+    long = Expiry("notify.channels.0.ca_file", "ca.pem", 0.0, 1000.0, "replace ca.pem")
+    short = Expiry("web.tls_cert", "cert.pem", 0.0, 500.0, "replace cert.pem")
     found = file_reading([long, short], 450.0)
     assert found is not None
     assert found.value == pytest.approx(0.1)

@@ -5,8 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerscope.alerts.conditions import Conditions
-from peerscope.alerts.lifecycle import CALM_S, FLAP_WINDOW_S, REMEMBER_S, TRANSITIONS, UNKNOWN_S, Condition, State
-from peerscope.alerts.model import Reading
+from peerscope.alerts.lifecycle import (
+    CALM_S,
+    FLAP_WINDOW_S,
+    REMEMBER_S,
+    TRANSITIONS,
+    UNKNOWN_S,
+    Condition,
+    ConditionState,
+)
+from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.rules import Rule
 from peerscope.records.alerts import Severity
 
@@ -25,7 +33,7 @@ KEY = ("cpu-high", "")
 
 
 def look(conditions: Conditions, value: float | None, now: float, rule: Rule = RULE) -> Condition | None:
-    conditions.observe(rule, [Reading(value)], now)
+    conditions.observe(rule, [ConditionReading(value)], now)
     return dict(conditions).get((rule.name, ""))
 
 
@@ -38,10 +46,10 @@ def over(*steps: tuple[float, float | None]) -> Condition | None:
 
 
 def test_a_condition_fires_once_it_has_held_without_a_break_and_dates_from_then() -> None:
-    assert over((0, 0.95), (9.9, 0.95)).state is State.PENDING
+    assert over((0, 0.95), (9.9, 0.95)).state is ConditionState.PENDING
     fired = over((0, 0.95), (12, 0.95))
-    assert (fired.state, fired.fired_at) == (State.FIRING, 10.0)
-    assert over((0, 0.95), (5, 0.5), (6, 0.95), (15, 0.95)).state is State.PENDING
+    assert (fired.state, fired.fired_at) == (ConditionState.FIRING, 10.0)
+    assert over((0, 0.95), (5, 0.5), (6, 0.95), (15, 0.95)).state is ConditionState.PENDING
 
 
 def test_a_condition_that_never_held_long_enough_leaves_no_trace() -> None:
@@ -50,39 +58,39 @@ def test_a_condition_that_never_held_long_enough_leaves_no_trace() -> None:
 
 def test_between_the_threshold_and_clear_it_goes_on_firing_but_does_not_begin() -> None:
     assert over((0, 0.85)) is None
-    assert over((0, 0.95), (10, 0.95), (20, 0.85), (60, 0.85)).state is State.FIRING
+    assert over((0, 0.95), (10, 0.95), (20, 0.85), (60, 0.85)).state is ConditionState.FIRING
     ended = over((0, 0.95), (10, 0.95), (20, 0.79), (45, 0.79))
-    assert (ended.state, ended.resolved_at) == (State.RESOLVED, 40.0)
+    assert (ended.state, ended.resolved_at) == (ConditionState.RESOLVED, 40.0)
 
 
 def test_one_good_look_does_not_resolve_it() -> None:
-    assert over((0, 0.95), (10, 0.95), (20, 0.5), (30, 0.95), (41, 0.95)).state is State.FIRING
+    assert over((0, 0.95), (10, 0.95), (20, 0.5), (30, 0.95), (41, 0.95)).state is ConditionState.FIRING
 
 
 def test_an_unknown_value_keeps_the_state_for_a_while_and_then_resolves_it_as_unknown() -> None:
     kept = over((0, 0.95), (10, 0.95), (20, None), (19 + UNKNOWN_S, None))
-    assert kept.state is State.FIRING
+    assert kept.state is ConditionState.FIRING
     lost = over((0, 0.95), (10, 0.95), (20, None), (21 + UNKNOWN_S, None))
-    assert (lost.state, lost.is_lost, lost.resolved_at) == (State.RESOLVED, True, 20 + UNKNOWN_S)
+    assert (lost.state, lost.is_lost, lost.resolved_at) == (ConditionState.RESOLVED, True, 20 + UNKNOWN_S)
 
 
 def test_time_in_which_nobody_knew_does_not_count_as_holding() -> None:
-    assert over((0, 0.95), (5, None), (50, 0.95), (54, 0.95)).state is State.PENDING
+    assert over((0, 0.95), (5, None), (50, 0.95), (54, 0.95)).state is ConditionState.PENDING
     assert over((0, 0.95), (5, None), (50, 0.95), (55, 0.95)).fired_at == 55.0
 
 
 def test_four_changes_in_ten_minutes_are_one_flapping_alert_until_it_is_calm() -> None:
     conditions, rule = Conditions(), Rule(**{**_values(), "for_s": 0.0, "clear_for_s": 0.0, "clear": None})
     seen = [look(conditions, value, now, rule) for now, value in ((0, 1.0), (10, 0.0), (20, 1.0))]
-    assert seen[-1].state is State.FIRING
+    assert seen[-1].state is ConditionState.FIRING
     assert not seen[-1].is_flapping
     assert look(conditions, 0.0, 30, rule).is_flapping
     for now in range(40, 201, 10):
         found = look(conditions, now / 10 % 2, now, rule)
-        assert (found.state, found.is_flapping, found.fired_at) == (State.FIRING, True, 20)
-    assert look(conditions, 0.0, 199 + CALM_S, rule).state is State.FIRING
+        assert (found.state, found.is_flapping, found.fired_at) == (ConditionState.FIRING, True, 20)
+    assert look(conditions, 0.0, 199 + CALM_S, rule).state is ConditionState.FIRING
     calm = look(conditions, 0.0, 200 + CALM_S, rule)
-    assert (calm.state, calm.is_flapping) == (State.RESOLVED, False)
+    assert (calm.state, calm.is_flapping) == (ConditionState.RESOLVED, False)
 
 
 def test_what_flapped_and_then_stays_is_no_longer_called_flapping() -> None:
@@ -91,37 +99,37 @@ def test_what_flapped_and_then_stays_is_no_longer_called_flapping() -> None:
         look(conditions, value, now, rule)
     assert look(conditions, 1.0, 39 + FLAP_WINDOW_S, rule).is_flapping
     steady = look(conditions, 1.0, 41 + FLAP_WINDOW_S, rule)
-    assert (steady.state, steady.is_flapping) == (State.FIRING, False)
+    assert (steady.state, steady.is_flapping) == (ConditionState.FIRING, False)
 
 
 def test_what_is_resolved_is_forgotten_after_a_quarter_of_an_hour() -> None:
     steps = ((0, 0.95), (10, 0.95), (20, 0.5), (40, 0.5))
-    assert over(*steps, (39 + REMEMBER_S, 0.5)).state is State.RESOLVED
+    assert over(*steps, (39 + REMEMBER_S, 0.5)).state is ConditionState.RESOLVED
     assert over(*steps, (41 + REMEMBER_S, 0.5)) is None
 
 
 def test_what_was_resolved_is_still_told_while_it_is_pending_again() -> None:
     again = over((0, 0.95), (10, 0.95), (20, 0.5), (40, 0.5), (50, 0.95))
-    assert (again.state, again.resolved_at) == (State.PENDING, 40.0)
+    assert (again.state, again.resolved_at) == (ConditionState.PENDING, 40.0)
     fired = over((0, 0.95), (10, 0.95), (20, 0.5), (40, 0.5), (50, 0.95), (60, 0.95))
-    assert (fired.state, fired.fired_at, fired.resolved_at) == (State.FIRING, 60.0, None)
+    assert (fired.state, fired.fired_at, fired.resolved_at) == (ConditionState.FIRING, 60.0, None)
 
 
 def test_a_subject_that_is_no_longer_read_does_not_hold_any_more() -> None:
     conditions = Conditions()
     rule = Rule(name="gone", type="x", signal="peer_down", scope="network", above=0.0, severity="high", title="x")
-    conditions.observe(rule, [Reading(subject="a"), Reading(subject="b")], 0.0)
-    conditions.observe(rule, [Reading(subject="b")], 5.0)
+    conditions.observe(rule, [ConditionReading(subject="a"), ConditionReading(subject="b")], 0.0)
+    conditions.observe(rule, [ConditionReading(subject="b")], 5.0)
     states = {key[1]: condition.state for key, condition in conditions}
-    assert states == {"a": State.RESOLVED, "b": State.FIRING}
+    assert states == {"a": ConditionState.RESOLVED, "b": ConditionState.FIRING}
 
 
 def test_what_others_state_fires_here_without_a_pending_time_of_its_own() -> None:
     conditions = Conditions()
-    conditions.observe(RULE, [Reading(0.95)], 100.0, {KEY: 42.0})
+    conditions.observe(RULE, [ConditionReading(0.95)], 100.0, {KEY: 42.0})
     assert dict(conditions)[KEY].fired_at == 42.0
     conditions = Conditions()
-    conditions.observe(RULE, [Reading(0.5)], 100.0, {KEY: 42.0})
+    conditions.observe(RULE, [ConditionReading(0.5)], 100.0, {KEY: 42.0})
     assert dict(conditions) == {}
 
 
@@ -150,8 +158,8 @@ def test_only_what_begins_ends_or_worsens_counts_as_grave_news() -> None:
     assert conditions.revision > before
 
 
-@pytest.mark.parametrize("state", State)
-def test_every_state_can_be_left(state: State) -> None:
+@pytest.mark.parametrize("state", ConditionState)
+def test_every_state_can_be_left(state: ConditionState) -> None:
     assert any(before is state for before, _ in TRANSITIONS)
 
 
@@ -180,7 +188,7 @@ def test_a_condition_is_one_alert_whatever_is_read(rule: Rule, history: list[tup
     conditions, now = Conditions(), 0
     for wait, value in history:
         now += wait
-        conditions.observe(rule, [Reading(value), Reading(value)], now)
+        conditions.observe(rule, [ConditionReading(value), ConditionReading(value)], now)
         keys = [key for key, _ in conditions]
         assert len(keys) <= 1
         for _, condition in conditions:
@@ -215,17 +223,17 @@ class TestForgotten:
     def test_what_fired_ends_at_once_in_a_state_of_its_own(self) -> None:
         ended = self.after(0.95, 0.95)
         assert ended is not None
-        assert (ended.state, ended.resolved_at, ended.is_forgotten) == (State.FORGOTTEN, 24.0, True)
+        assert (ended.state, ended.resolved_at, ended.is_forgotten) == (ConditionState.FORGOTTEN, 24.0, True)
 
     def test_what_ceases_while_its_subject_is_known_is_resolved(self) -> None:
         ended = self.after(0.95, 0.95, gone=False)
         assert ended is not None
-        assert (ended.state, ended.is_forgotten) == (State.RESOLVED, False)
+        assert (ended.state, ended.is_forgotten) == (ConditionState.RESOLVED, False)
 
     def test_what_was_resolved_before_stays_resolved(self) -> None:
         ended = self.after(0.95, 0.95, 0.5, 0.5, 0.5)
         assert ended is not None
-        assert ended.state is State.RESOLVED
+        assert ended.state is ConditionState.RESOLVED
 
     def test_what_was_pending_leaves_no_trace(self) -> None:
         conditions = Conditions()
@@ -241,7 +249,7 @@ class TestForgotten:
         look(conditions, 0.95, 30.0)
         again = look(conditions, 0.95, 40.0)
         assert again is not None
-        assert (again.state, again.is_forgotten, again.resolved_at) == (State.FIRING, False, None)
+        assert (again.state, again.is_forgotten, again.resolved_at) == (ConditionState.FIRING, False, None)
         conditions.observe(RULE, [], 50.0, is_gone=lambda subject: True)
         conditions.elapse(50.0 + REMEMBER_S)
         assert dict(conditions) == {}

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from notices import STEP_S, WALL, Office, alert, group, peer
-from peerscope.alerts.alert_record import Sent
-from peerscope.alerts.grouping import Group
+from peerscope.alerts.alert_record import SentNotice
+from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.notification_log import Heard, Roster, notice_key, ranked
-from peerscope.alerts.notifier import CLAIM_S, RANK_S, RETRY_S, Message, Notifier, NotifierConfig
+from peerscope.alerts.notifier import CLAIM_S, RANK_S, RETRY_S, Notification, Notifier, NotifierConfig
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
@@ -181,7 +181,7 @@ def test_an_incident_that_peers_know_by_different_names_is_told_once_and_ends_on
     office = Office(4)
     names = ("region-outage-eu-1", "pattern-peer-down-1")
 
-    def seen(name: PeerId) -> list[Group]:
+    def seen(name: PeerId) -> list[NotificationGroup]:
         key = names[name[0] % 2]  # where it was a pattern at first, it is still called so
         return [group(key, state=state, names=names, incident="region-outage")]
 
@@ -368,7 +368,7 @@ def test_a_notifier_that_comes_back_remembers_what_it_told() -> None:
 
 
 def test_a_claim_of_an_earlier_life_came_to_nothing() -> None:
-    claim = Sent(notice_key(KEY, "firing"), -10.0, Severity.HIGH, delivered=False)
+    claim = SentNotice(notice_key(KEY, "firing"), -10.0, Severity.HIGH, delivered=False)
     office = Office(1)
     office.notifiers[peer(1)] = office.notifier(peer(1), kept=[claim])
     office.groups = [group()]
@@ -397,15 +397,15 @@ def test_a_notifier_that_stood_still_hears_first_what_others_told_meanwhile() ->
 def test_a_peer_that_claims_and_never_delivers_cannot_keep_a_message_back() -> None:
     office = Office(3)
     office.groups = [group()]
-    liar = Sent(notice_key(KEY, "firing"), 0.0, Severity.CRITICAL, delivered=False)
+    liar = SentNotice(notice_key(KEY, "firing"), 0.0, Severity.CRITICAL, delivered=False)
     first = order(office)[0]
 
     class Liar(Notifier):
         @property
-        def notices(self) -> tuple[Sent, ...]:
+        def notices(self) -> tuple[SentNotice, ...]:
             return (replace(liar, at=office.now // 100 * 100),)
 
-        def update(self, *_: object) -> list[Message]:
+        def update(self, *_: object) -> list[Notification]:
             return []
 
     office.notifiers[first] = Liar(first, office.config, 0.0)
@@ -491,7 +491,7 @@ def test_order_and_repetition_of_notices_change_nothing(order: list[int], again:
     ]
     roster = Roster(tuple(peer(n) for n in range(1, 9)))
 
-    def outcome(notices: list[Heard]) -> tuple[list[object], float, tuple[Sent, ...]]:
+    def outcome(notices: list[Heard]) -> tuple[list[object], float, tuple[SentNotice, ...]]:
         notifier = Notifier(peer(1), NotifierConfig(), 0.0, settle_s=0.0)
         found: list[object] = []
         for now in (10.0, 13.5, 40.0, 100.0, 300.0):

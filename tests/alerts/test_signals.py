@@ -4,9 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from ledgers import GOOD, INTERVAL_MS, Book, lose, meshed
-from peerscope.alerts.baseline import Baseline
+from peerscope.alerts.baseline import UsualLevel
 from peerscope.alerts.groups import Groups
-from peerscope.alerts.model import Reading
+from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.own import Own
 from peerscope.alerts.signals import NETWORK_SIGNALS, OWN_SIGNALS, Sight
 from peerscope.records.bodies import CHECKS, Check, LinkReading, OtherLife, Profile, Report, Status
@@ -17,12 +17,12 @@ from peerscope.views.regions import RegionConfig, region_health
 
 
 def own(name: str, state: Own, **sight: object) -> list[float | None]:
-    seen = Sight(meshed(6).moment(1.0), state, **sight)
+    seen = Sight(meshed(6).snapshot(1.0), state, **sight)
     return [reading.value for reading in OWN_SIGNALS[name](seen)]
 
 
-def network(name: str, book: Book, now: float, **sight: object) -> list[Reading]:
-    return list(NETWORK_SIGNALS[name](Sight(book.moment(now), **sight)))
+def network(name: str, book: Book, now: float, **sight: object) -> list[ConditionReading]:
+    return list(NETWORK_SIGNALS[name](Sight(book.snapshot(now), **sight)))
 
 
 def test_what_was_not_measured_is_unknown_and_never_zero() -> None:
@@ -40,11 +40,11 @@ def test_memory_is_that_of_this_very_machine_and_a_check_stands_in_for_missing_m
 def test_few_links_matter_only_where_others_live_that_one_could_be_linked_to() -> None:
     assert own("linked_peers", Own(linked=2)) == [2.0]
     book = meshed(4)
-    assert list(OWN_SIGNALS["linked_peers"](Sight(book.moment(1.0), Own(linked=2)))) == []
+    assert list(OWN_SIGNALS["linked_peers"](Sight(book.snapshot(1.0), Own(linked=2)))) == []
     book = meshed(6)
     for number in (4, 5):
         book.introduce(number, at=1.0, left=True)
-    assert list(OWN_SIGNALS["linked_peers"](Sight(book.moment(2.0), Own(linked=2)))) == []
+    assert list(OWN_SIGNALS["linked_peers"](Sight(book.snapshot(2.0), Own(linked=2)))) == []
 
 
 def test_a_rise_is_measured_against_what_is_usual_here_but_not_against_next_to_nothing() -> None:
@@ -76,7 +76,7 @@ def test_the_slowest_route_the_agent_itself_and_the_history_are_read() -> None:
 
 
 def test_a_baseline_knows_nothing_before_ten_minutes_and_does_not_follow_a_spike() -> None:
-    usual = Baseline()
+    usual = UsualLevel()
     for second in range(600):
         usual.note(0.1, float(second))
     assert usual.usual is None
@@ -86,7 +86,7 @@ def test_a_baseline_knows_nothing_before_ten_minutes_and_does_not_follow_a_spike
 
 
 def test_a_baseline_counts_only_minutes_in_which_something_was_measured() -> None:
-    usual = Baseline()
+    usual = UsualLevel()
     for second in range(3600):
         usual.note(1.0 if second % 600 < 60 else None, float(second))
     assert usual.usual is None
@@ -106,8 +106,8 @@ def test_peers_of_a_partition_are_one_reading_and_not_down() -> None:
     for number in range(5):
         book.report(number, *(n for n in range(5) if n != number), at=6.0)
         book.accuse(number, [5, 6, 7], at=6.0, silence_s=5.0)
-    moment = book.moment(6.0)
-    named, _ = Groups().name(moment.partitions, {}, 6.0)
+    snapshot = book.snapshot(6.0)
+    named, _ = Groups().name(snapshot.partitions, {}, 6.0)
     (reading,) = network("partition", book, 6.0, groups=named)
     assert reading.metadata == (("peers", "3"),)
     assert set(reading.confirmed_by) == {book[number] for number in range(5)}
@@ -121,7 +121,7 @@ def test_a_region_is_critical_once_something_speaks_against_it() -> None:
     for number in range(4):
         book.report(number, *(n for n in range(4) if n != number), at=6.0)
         book.accuse(number, [4, 5], at=6.0, silence_s=5.0)
-    health = region_health(book.moment(6.0), RegionConfig(), 4)
+    health = region_health(book.snapshot(6.0), RegionConfig(), 4)
     assert [one.subject for one in network("region_critical", book, 6.0, regions=health)] == ["us"]
     guessed = [replace(one, source="latency") for one in health]
     assert network("region_critical", book, 6.0, regions=guessed) == []
@@ -131,7 +131,7 @@ class TestALonePeer:
     """A region of one peer, whose own alert says what is wrong with it."""
 
     def pages(self, book: Book, now: float) -> list[str]:
-        health = region_health(book.moment(now), RegionConfig(), 4)
+        health = region_health(book.snapshot(now), RegionConfig(), 4)
         assert next(one.status for one in health if one.region == "us") == "critical"
         return [one.subject for one in network("region_critical", book, now, regions=health)]
 
@@ -170,7 +170,7 @@ def test_a_network_that_has_just_started_condemns_no_region() -> None:
     for number in range(6):
         book.introduce(number, region="eu" if number % 2 else "us")
         book.report(number)
-    health = region_health(book.moment(1.0), RegionConfig(), 4)
+    health = region_health(book.snapshot(1.0), RegionConfig(), 4)
     assert {one.status for one in health} == {"critical"}
     assert network("region_critical", book, 1.0, regions=health) == []
 
@@ -212,7 +212,9 @@ class TestClockSkew:
 class TestSharedKey:
     """What a peer proves under its own key, and nobody else can."""
 
-    def told(self, *met: OtherLife, addresses: tuple[str, ...] = ("10.0.0.1:1",), left: bool = False) -> list[Reading]:
+    def told(
+        self, *met: OtherLife, addresses: tuple[str, ...] = ("10.0.0.1:1",), left: bool = False
+    ) -> list[ConditionReading]:
         book = meshed(4)
         book.say(1, Profile(addresses, "eu", "1.0", 0, left, life=5, met=met), at=1.0)
         return network("shared_key", book, 2.0)

@@ -9,8 +9,8 @@ from peerscope.alerts.grouping import groups
 from peerscope.alerts.silences import (
     FIELDS,
     FOR_S_MAX,
-    Standing,
     StandingAcknowledgement,
+    StandingOrders,
     fits,
     mark,
     matches,
@@ -23,7 +23,7 @@ from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Orders, Silenc
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 from strategies import ORIGINS, unsigned
 
 ONE, OTHER = ORIGINS[0], ORIGINS[3]
@@ -41,8 +41,8 @@ def known(*orders: tuple[PeerId, Orders], at: float = 0.0) -> Ledger:
     return ledger
 
 
-def seen(ledger: Ledger, now: float = 0.0) -> Moment:
-    return Moment(ledger, ONE, now, wall_offset_s=WALL, down_after_s=4.0)
+def seen(ledger: Ledger, now: float = 0.0) -> Snapshot:
+    return Snapshot(ledger, ONE, now, wall_offset_s=WALL, down_after_s=4.0)
 
 
 def test_a_silence_holds_everywhere_until_it_ends() -> None:
@@ -189,7 +189,7 @@ def test_alerts_stand_alone_or_in_one_incident_and_closed_incidents_speak_for_wh
 
     alerts = [alert("a-1"), alert("b-1"), alert("c-1"), alert("d-1", state="resolved"), alert("e-1", state="pending")]
     incidents = [Incident("open-1", "open", "a-1", "gone-1"), Incident("closed-1", "closed", "b-1", "d-1")]
-    found = {group.key: group for group in groups(alerts, incidents, Standing(), url="https://peers.example")}
+    found = {group.key: group for group in groups(alerts, incidents, StandingOrders(), url="https://peers.example")}
     assert sorted(found) == ["b-1", "c-1", "closed-1", "open-1"]
     assert found["b-1"].told_as == (("closed-1", WALL), ("region-1", WALL))
     assert found["c-1"].told_as == ()
@@ -210,6 +210,6 @@ def test_an_id_too_long_for_a_record_is_acknowledged_under_a_short_form_that_all
     assert order_key(long) != order_key(other)
     assert order_key("cpu-high-aa") == "cpu-high-aa"
     known = StandingAcknowledgement(order_key(long), WALL, "ann", "", "aa" * 32)
-    orders = Standing((), {known.key: known})
+    orders = StandingOrders((), {known.key: known})
     assert orders.acknowledgement(long, WALL) is known
     assert orders.acknowledgement(other, WALL) is None

@@ -42,14 +42,15 @@ class Town:
     def boards(self) -> set[tuple[str, ...]]:
         """What all running peers see: one set of ids, where they agree."""
         return {
-            tuple(sorted(alert.id for alert in self.alerts.board(peer.me).alerts(active_only=True)))
+            tuple(sorted(alert.id for alert in self.alerts.alert_list(peer.me).alerts(active_only=True)))
             for peer in self.sim.alive()
         }
 
     def lost(self, peers: set[PeerId]) -> set[tuple[str, ...]]:
         """Which alerts about lost peers these see."""
         return {
-            tuple(a.id for a in self.alerts.board(peer).alerts(active_only=True) if a.rule in LOST) for peer in peers
+            tuple(a.id for a in self.alerts.alert_list(peer).alerts(active_only=True) if a.rule in LOST)
+            for peer in peers
         }
 
     def told(self, name: str) -> set[tuple[str, ...]]:
@@ -137,7 +138,7 @@ def test_a_peer_that_joins_late_sees_what_fires_and_what_was_resolved() -> None:
     town.sim.start(late, town.chosen()[0])
     town.alerts.watch(late)
     town.sim.run_until(town.sim.now + 10.0)
-    shown = {alert.id: alert.state for alert in town.alerts.board(late).alerts()}
+    shown = {alert.id: alert.state for alert in town.alerts.alert_list(late).alerts()}
     assert shown == {f"peer-down-{ref(dead).hex()}": "firing", f"cpu-high-{ref(busy).hex()}": "resolved"}
     assert [alert.rule for _, peer, alert in town.alerts.changes if peer == late] == ["peer-down"]
 

@@ -31,7 +31,7 @@ def agent(tmp_path: Path, need: Callable[[str], str]) -> Iterator[Agent]:
 
 def tell(agent: Agent) -> None:
     """Three peers name everything as an attacker would."""
-    book, now = Book(agent.monitor.peer.ledger, PEERS), agent.monitor.moment().now
+    book, now = Book(agent.monitor.peer.ledger, PEERS), agent.monitor.snapshot().now
     for number, name in enumerate((IMAGE, SCRIPT, BACKWARDS)):
         book.say(number, Profile((name,), name[:64], name[:32], NOW, node=name[:32], node_id=name[:60]), at=now)
         check = Check(Status.UNHEALTHY, None, name)

@@ -30,7 +30,7 @@ def agent(tmp_path: Path, need: Callable[[str], str]) -> Iterator[Agent]:
 
 
 def tell(agent: Agent, number: int, neighbours: tuple[int, ...]) -> None:
-    book, now = Book(agent.monitor.peer.ledger, IDENTITIES), agent.monitor.moment().now
+    book, now = Book(agent.monitor.peer.ledger, IDENTITIES), agent.monitor.snapshot().now
     node = {"node": "yggdrasil", "node_id": f"ygg{number}"}
     book.say(number, Profile((f"10.0.0.{number}:1",), "west" if number < 5 else "east", "1.0", 0, **node), at=now)
     links = tuple(LinkReading(ref(book[other]), 20_000, 0) for other in neighbours)

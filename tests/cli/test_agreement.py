@@ -10,7 +10,7 @@ import pytest
 
 from certificates import certificate
 from live import HAS_IPV6
-from peerscope.host.state import KEY_FILE, VERSION_FILE, State
+from peerscope.host.state import KEY_FILE, VERSION_FILE, StateDirectory
 from peerscope.records.identity import Identity
 from peerscope.transport import names
 
@@ -140,7 +140,7 @@ def later_version(state: Path) -> None:
 def test_a_state_directory_that_run_refuses_is_refused_by_check_config(
     verbs: Verbs, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
-    state = State(tmp_path / "state")
+    state = StateDirectory(tmp_path / "state")
     state.identity()
     harm(state.path)
     checked, complaint = verbs("", state.path)
@@ -170,6 +170,6 @@ def test_a_certificate_is_looked_up_for_the_peer_of_the_state_directory(
     (tmp_path / "paper").write_text("# nothing\n")
     code, _, complaint = peerscope("check-config", str(file), "--state", str(tmp_path / "none"))
     assert (code, "no identity yet" in complaint) == (2, True)
-    me = State(tmp_path).identity().peer_id.hex()
+    me = StateDirectory(tmp_path).identity().peer_id.hex()
     code, _, complaint = peerscope("check-config", str(file))  # the file lies in its state directory
     assert (code, f"no certificate for this peer, {me}" in complaint) == (2, True)

@@ -29,7 +29,7 @@ from peerscope.host.state import (
     STATE_VERSION,
     VERSION_FILE,
     ZONE_FILE,
-    State,
+    StateDirectory,
 )
 from peerscope.records.certificates import certify
 from peerscope.records.identity import Identity
@@ -51,7 +51,7 @@ OTHER: dict[str, Any] = {"version": "0.1.0", "verdict": "alive"}
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     place = tmp_path / "state"
-    State(place).secret()
+    StateDirectory(place).secret()
     (place / CONFIG_FILE).write_text('[web]\nlisten = "127.0.0.1:0"\n')
     return place
 
@@ -186,7 +186,7 @@ def test_the_agent_of_another_state_directory_is_not_mistaken_for_ours(
     peerscope, agent: Agent, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PEERSCOPE_WEB__LISTEN", agent.http.removeprefix("http://"))
-    ours = State(state)
+    ours = StateDirectory(state)
     ours.lock()
     try:
         code, found = examine(peerscope, "--state", str(state))
@@ -328,7 +328,7 @@ def test_who_was_turned_away_is_told() -> None:
 def test_a_certificate_is_told_by_how_much_of_it_is_left_with_the_command_that_renews_it(
     peerscope, state: Path, age_days: int, found: str, word: str
 ) -> None:
-    operator, me = Identity(b"o" * 32), State(state).identity().peer_id
+    operator, me = Identity(b"o" * 32), StateDirectory(state).identity().peer_id
     begins_ms = round((time.time() - age_days * 86_400) * 1000)
     span = {"not_before_ms": begins_ms, "not_after_ms": begins_ms + 90 * 86_400_000}
     file = state / "certificate"

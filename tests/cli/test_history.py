@@ -12,13 +12,13 @@ from peerscope.cli.history import sparkline, with_unit
 from peerscope.history.retention import HistoryConfig
 from peerscope.history.series import NO_ROW, sample
 from peerscope.history.store import Store
-from peerscope.host.state import State
+from peerscope.host.state import StateDirectory
 
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     """Of an agent that ran two minutes ago, for a minute, and saw another peer."""
-    me, at = State(tmp_path).identity().peer_id, int(time.time()) // 60 * 60 - 120
+    me, at = StateDirectory(tmp_path).identity().peer_id, int(time.time()) // 60 * 60 - 120
     with Store(tmp_path / "history.db", HistoryConfig()) as store:
         rows = [[(value,) * len(NO_ROW), (8.0,) * len(NO_ROW)] for value in (0.25, 0.5, 0.75)]
         network = (2.0,) * 9

@@ -21,7 +21,7 @@ def line(agent: Agent) -> list[str]:
     """Three peers that the agent has heard of, linked in a line, the first with a stranger beside its node."""
 
     def fill() -> None:
-        now = agent.monitor.moment().now
+        now = agent.monitor.snapshot().now
         book = Book(agent.monitor.peer.ledger, OTHERS)
         for number, others, rtt_us in ((0, (1,), 10_000), (1, (0,), 30_000), (2, (1,), 300_000)):
             join(book, number, at=now, region="[red]x[/red]", node="yggdrasil", node_id=f"ygg{number}")

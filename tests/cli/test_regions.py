@@ -22,7 +22,7 @@ def fleet(agent: Agent) -> None:
     book = Book(agent.monitor.peer.ledger, FLEET)
 
     def fill() -> None:
-        now = agent.monitor.moment().now
+        now = agent.monitor.snapshot().now
         settle(book, 0, 0.0, 1, region="asia", rtt_us=3000, at=now)
         settle(book, 1, 40.0, 0, region="asia", rtt_us=3000, at=now)
         settle(book, 2, 100.0, started_s=1, at=now)

@@ -12,7 +12,7 @@ import pytest
 from peerscope import __version__
 from peerscope.cli import VERBS, cli
 from peerscope.config import Config
-from peerscope.host.state import CONFIG_FILE, KEY_FILE, ORDERS_FILE, State
+from peerscope.host.state import CONFIG_FILE, KEY_FILE, ORDERS_FILE, StateDirectory
 from peerscope.records.identity import Identity
 
 HEAVY = ("iroh", "starlette", "uvicorn", "psutil")
@@ -118,7 +118,7 @@ def test_a_copy_of_a_state_directory_becomes_a_peer_of_its_own(peerscope, tmp_pa
 
 
 def test_a_new_identity_is_refused_while_an_agent_runs_with_the_old_one(peerscope, tmp_path: Path) -> None:
-    state = State(tmp_path)
+    state = StateDirectory(tmp_path)
     key = state.secret()
     state.lock()
     try:

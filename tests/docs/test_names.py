@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from manuscript import lines, spans
 from peerscope.config import Config
-from peerscope.views.metrics import AgentView, NodeView, PerformanceView, SystemView
+from peerscope.views.metrics import AgentView, NodeMetricsView, PerformanceView, SystemView
 from peerscope.web.api import ROUTES
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ OTHER_ROUTES = {"/api/v1/write", "/api/v1/push", "/api/v1/receive"}
 """Of receivers of remote write."""
 OTHER_VARIABLES = {"PEERSCOPE_CA", "PEERSCOPE_SECTION__KEY"}
 """The command line's own, and the pattern of all others."""
-METRICS = {"system": SystemView, "node": NodeView, "performance": PerformanceView, "agent": AgentView}
+METRICS = {"system": SystemView, "node": NodeMetricsView, "performance": PerformanceView, "agent": AgentView}
 OTHER_NAMES = re.compile(
     r"history\.db|threats\.remarks$|.*\.(?:py|db|toml|json|pem|log|crt)$|peer\.backup|.*\.(?:com|org|net)$"
 )

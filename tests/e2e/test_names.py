@@ -19,7 +19,7 @@ import pytest
 from demo_network import start
 from dns_server import DnsServer
 from live import HAS_IPV6
-from peerscope.host.state import PEERS_FILE, State
+from peerscope.host.state import PEERS_FILE, StateDirectory
 from peerscope.transport.iroh import parse_ticket
 
 pytestmark = pytest.mark.e2e
@@ -75,7 +75,7 @@ class Site:
 
     def id(self, name: str) -> str:
         """The id of a peer, whether or not it runs."""
-        return State(self._place / name).identity().peer_id.hex()
+        return StateDirectory(self._place / name).identity().peer_id.hex()
 
     def run(self, name: str, listen: str, *joins: str) -> Agent:
         """Start a peer, or start it again."""

@@ -49,13 +49,13 @@ class Toy:
     """Hundreds of series whose value is the number of the look: what is missing or comes twice shows."""
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.failure_log = 0
 
     def collect(self, of_us: bool, of_all: bool) -> list[Metric]:
-        self.looks += 1
+        self.failure_log += 1
         family = GaugeMetricFamily("toy_value", "x", labels=["number", "text"])
         for number in range(SERIES):
-            family.add_metric([str(number), 'quote " and \\ and 東京'], self.looks)
+            family.add_metric([str(number), 'quote " and \\ and 東京'], self.failure_log)
         return [family]
 
 
@@ -90,20 +90,20 @@ def test_every_sample_is_read_back_across_an_outage_and_restarts(
         assert lives[-1].queue_samples > 0
     store.start()
     lives.append(asyncio.run(write(toy, tmp_path, store.write_url, 1.0, settle=True)))
-    assert sum(life.samples["sent"] for life in lives) == toy.looks * SERIES
+    assert sum(life.samples["sent"] for life in lives) == toy.failure_log * SERIES
     assert sum(life.samples["refused"] + life.samples["dropped"] for life in lives) == 0
     found: Series = {}
 
     def is_there() -> bool:  # a store may take a moment to show what it took
         found.update(store.samples("toy_value"))
-        return sum(map(len, found.values())) >= toy.looks * SERIES
+        return sum(map(len, found.values())) >= toy.failure_log * SERIES
 
     eventually(is_there, "everything is read back", within_s=PATIENCE_S)
     assert len(found) == SERIES
     for labels, samples in found.items():
         about = dict(labels)
         assert (about["network"], about["peer"], about["text"]) == ("test", "me", 'quote " and \\ and 東京')
-        assert [value for _, value in samples] == list(range(1, toy.looks + 1))
+        assert [value for _, value in samples] == list(range(1, toy.failure_log + 1))
         assert [at for at, _ in samples] == sorted({at for at, _ in samples})
 
 

@@ -88,7 +88,7 @@ def test_everybody_who_names_an_exporter_is_listed_and_nobody_else() -> None:
     exporting(book, 1, node="kubo")
     exporting(book, 2, left=True)
     exporting(book, 3)
-    found = targets(book.moment(1.0), "mine")
+    found = targets(book.snapshot(1.0), "mine")
     assert sorted(one.targets for one in found) == [("10.0.0.1:8080",), ("10.0.0.3:8080",)]
     about = next(one.labels for one in found if one.targets == ("10.0.0.1:8080",))
     assert about == {
@@ -108,7 +108,7 @@ def test_one_that_is_down_stays_listed_so_that_its_absence_shows() -> None:
     book = meshed(4)
     exporting(book, 3)
     now = lose(book, 3, [0, 1, 2])
-    (one,) = targets(book.moment(now), "mine")
+    (one,) = targets(book.snapshot(now), "mine")
     assert one.labels["__meta_peerscope_verdict"] == "down"
 
 
@@ -132,10 +132,10 @@ def test_a_scraper_on_this_machine_reaches_what_listens_on_loopback(
 def test_the_asked_peer_lists_itself_where_it_names_nothing_and_nobody_else() -> None:
     book = meshed(4)
     exporting(book, 1)
-    found = targets(book.moment(1.0, me=2), "mine", "127.0.0.1:8080")
+    found = targets(book.snapshot(1.0, me=2), "mine", "127.0.0.1:8080")
     assert {one.targets: one.labels["__meta_peerscope_peer_id"] for one in found} == {
         ("10.0.0.1:8080",): book[1].hex(),
         ("127.0.0.1:8080",): book[2].hex(),
     }
-    (said,) = targets(book.moment(1.0, me=1), "mine", "127.0.0.1:8080")
+    (said,) = targets(book.snapshot(1.0, me=1), "mine", "127.0.0.1:8080")
     assert said.targets == ("10.0.0.1:8080",), "what the operator says goes first"

@@ -28,17 +28,17 @@ def best(book: Book, *numbers: int) -> PeerId:
 
 def test_of_those_that_declare_the_role_one_is_elected_whoever_looks() -> None:
     book = exporters(1, 2, 4)
-    assert {elected(book.moment(1.0, me=number), "") for number in range(6)} == {best(book, 1, 2, 4)}
+    assert {elected(book.snapshot(1.0, me=number), "") for number in range(6)} == {best(book, 1, 2, 4)}
 
 
 def test_nobody_is_elected_where_nobody_can_write() -> None:
-    assert elected(exporters().moment(1.0), "") is None
+    assert elected(exporters().snapshot(1.0), "") is None
 
 
 def test_each_zone_has_its_own() -> None:
     book = exporters(1, zone="north")
-    assert elected(book.moment(1.0), "north") == book[1]
-    assert elected(book.moment(1.0), "south") is None
+    assert elected(book.snapshot(1.0), "north") == book[1]
+    assert elected(book.snapshot(1.0), "south") is None
 
 
 def number_of(book: Book, peer: PeerId | None) -> int:
@@ -47,33 +47,33 @@ def number_of(book: Book, peer: PeerId | None) -> int:
 
 def test_a_writer_that_is_down_is_followed_by_the_next() -> None:
     book = exporters(1, 2, 4)
-    first = number_of(book, elected(book.moment(1.0), ""))
+    first = number_of(book, elected(book.snapshot(1.0), ""))
     now = lose(book, first, [number for number in range(6) if number != first])
-    assert elected(book.moment(now), "") == best(book, *({1, 2, 4} - {first}))
+    assert elected(book.snapshot(now), "") == best(book, *({1, 2, 4} - {first}))
 
 
 def test_one_that_says_goodbye_is_followed_at_once() -> None:
     book = exporters(1, 2)
-    first = number_of(book, elected(book.moment(1.0), ""))
+    first = number_of(book, elected(book.snapshot(1.0), ""))
     book.say(first, Profile((), "eu", "1.0", 0, left=True, roles=(ROLE,)), at=1.0)
-    assert elected(book.moment(1.0), "") == best(book, *({1, 2} - {first}))
+    assert elected(book.snapshot(1.0), "") == best(book, *({1, 2} - {first}))
 
 
 def test_one_that_is_unwell_gives_way_unless_all_are() -> None:
     book = exporters(1, 2)
-    first = number_of(book, elected(book.moment(1.0), ""))
+    first = number_of(book, elected(book.snapshot(1.0), ""))
     (other,) = {1, 2} - {first}
     book.report(first, other, worst=Status.UNHEALTHY, at=1.0)
-    assert elected(book.moment(1.0), "") == book[other]
+    assert elected(book.snapshot(1.0), "") == book[other]
     book.report(other, first, worst=Status.UNHEALTHY, at=1.0)
-    assert elected(book.moment(1.0), "") == book[first]
+    assert elected(book.snapshot(1.0), "") == book[first]
 
 
 def test_one_that_is_merely_degraded_goes_on() -> None:
     book = exporters(1, 2)
-    first = number_of(book, elected(book.moment(1.0), ""))
+    first = number_of(book, elected(book.snapshot(1.0), ""))
     book.report(first, worst=Status.DEGRADED, at=1.0)
-    assert elected(book.moment(1.0), "") == book[first]
+    assert elected(book.snapshot(1.0), "") == book[first]
 
 
 @given(st.sets(ids, min_size=2, max_size=20), st.text(max_size=5))
@@ -118,13 +118,13 @@ def test_two_that_change_hands_leave_no_gap_and_do_not_overlap() -> None:
 
 def test_one_whose_clock_is_wrong_is_elected_only_where_there_is_no_other() -> None:
     book = exporters(1, 2, 4)
-    first = number_of(book, elected(book.moment(1.0), ""))
+    first = number_of(book, elected(book.snapshot(1.0), ""))
     others = {1, 2, 4} - {first}
     for number in range(6):
         skews = {other: 3600 * (other == first) for other in range(6) if other != number}
         links = tuple(LinkReading(ref(book[other]), 1000, 0, skew_s=skew_s) for other, skew_s in skews.items())
         book.say(number, Report(INTERVAL_MS, (GOOD,), links), at=0.5)
-    assert elected(book.moment(1.0), "") == best(book, *others)
+    assert elected(book.snapshot(1.0), "") == best(book, *others)
     for other in others:
         book.say(other, Profile((), "eu", "1.0", 0, left=True, roles=(ROLE,)), at=1.0)
-    assert number_of(book, elected(book.moment(1.0), "")) == first
+    assert number_of(book, elected(book.snapshot(1.0), "")) == first

@@ -15,7 +15,7 @@ from live import Agent, client, running, until
 from maps import HOSTILE, join, tell
 from peerscope.export.names import OF_A_PEER, OF_THE_NETWORK
 from peerscope.records.identity import Identity, ref
-from peerscope.views.metrics import AgentView, NodeView, PerformanceView, SystemView
+from peerscope.views.metrics import AgentView, NodeMetricsView, PerformanceView, SystemView
 from peerscope.views.regions import REGIONS_MAX
 from peerscope.views.window import MEASURES
 
@@ -182,7 +182,7 @@ def test_a_token_guards_it(tmp_path: Path) -> None:
 def test_everything_that_is_measured_has_a_name() -> None:
     """What follows from others is left out: ratios of a size, rates of a counter."""
     derived = {("system", name) for name in ("memory_ratio", "disk_ratio", "received_bytes_s", "sent_bytes_s")}
-    parts = {"system": SystemView, "node": NodeView, "performance": PerformanceView, "agent": AgentView}
+    parts = {"system": SystemView, "node": NodeMetricsView, "performance": PerformanceView, "agent": AgentView}
     measured = {(part, field) for part, view in parts.items() for field in view.__struct_fields__}
     assert {(name.part, name.field) for name in OF_A_PEER} == measured - derived
     assert {(name.part, name.field) for name in OF_THE_NETWORK} == {(one.part, one.name) for one in MEASURES}

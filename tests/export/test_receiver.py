@@ -16,7 +16,7 @@ from peerscope.export.receiver import (
     RETRY_AFTER_S_MAX,
     Later,
     Outcome,
-    Refused,
+    RefusedSamples,
     RemoteWriteReceiver,
     Taken,
     outcome,
@@ -50,7 +50,7 @@ def test_what_does_not_condemn_the_samples_is_tried_again(status: int) -> None:
 @pytest.mark.parametrize("status", [400, 409, 413, 422])
 def test_what_condemns_the_samples_would_be_the_same_again(status: int) -> None:
     said = f"{status}: out of order sample"
-    assert outcome(status, "7", b"out of order sample\n", WALL) == Refused(f"it answers {said}", said)
+    assert outcome(status, "7", b"out of order sample\n", WALL) == RefusedSamples(f"it answers {said}", said)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_how_long_it_wants_to_be_left_alone(header: str | None, seconds: float) 
 
 def test_what_it_says_is_cut_and_made_plain() -> None:
     found = outcome(400, None, b"\x1b[31m" + b"x" * 500, WALL)
-    assert isinstance(found, Refused)
+    assert isinstance(found, RefusedSamples)
     assert found.reason.isprintable()
     assert len(found.reason) < 250
 
@@ -204,4 +204,4 @@ def test_a_receiver_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatc
 
 def test_an_answer_without_end_is_not_read_to_its_end() -> None:
     with receiving(lambda _: (400, {"says": "no\n" + "x" * 3_000_000})) as store:
-        assert sent(store.url) == Refused("it answers 400: no", "400: no")
+        assert sent(store.url) == RefusedSamples("it answers 400: no", "400: no")

@@ -37,7 +37,7 @@ class Toy:
 
     def __init__(self, series: int = 3) -> None:
         self.series = series
-        self.looks = 0
+        self.failure_log = 0
         self.is_elected = True
         self.asked_for: list[tuple[bool, bool]] = []
 
@@ -45,10 +45,10 @@ class Toy:
         self.asked_for.append((of_us, of_all))
         if not of_us and not of_all:
             return []
-        self.looks += 1
+        self.failure_log += 1
         family = GaugeMetricFamily("toy_value", "x", labels=["number"])
         for number in range(self.series):
-            family.add_metric([str(number)], self.looks)
+            family.add_metric([str(number)], self.failure_log)
         return [family]
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peerscope.export.receiver import Later, Outcome, Refused, Taken
+from peerscope.export.receiver import Later, Outcome, RefusedSamples, Taken
 from peerscope.export.spool import Batch
-from peerscope.export.triage import CREDIT, PROBES, Part, Sent, SetAside, Settled, Triage, Wait
+from peerscope.export.triage import CREDIT, PROBES, Part, SentSamples, SetAside, Settled, Triage, Wait
 
-REFUSED = Refused("it answers 400: out of order", "400: out of order")
+REFUSED = RefusedSamples("it answers 400: out of order", "400: out of order")
 TOO_OLD = Later("it answers 500: too old", "500: too old", is_fault=True)
 BUSY = Later("it answers 503", "503")
 AWAY = Later("Connection refused", "no answer")
@@ -80,7 +80,7 @@ class Play:
     def apply(self, effects: Sequence[object]) -> None:
         for effect in effects:
             match effect:
-                case Sent(part):
+                case SentSamples(part):
                     self.stored += [(part.batch.number, index) for index in range(part.start, part.stop)]
                 case SetAside(part, _):
                     self.aside += [(part.batch.number, index) for index in range(part.start, part.stop)]

@@ -45,7 +45,7 @@ from peerscope.views.peers import peer_views
 from peerscope.views.places import ClusterConfig
 from peerscope.views.proof import evidence_view
 from peerscope.views.regions import RegionConfig, region_health
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 from peerscope.views.svg import to_svg
 from peerscope.views.topology import topology
 from peerscope.views.trends import Trends, look, trend
@@ -129,26 +129,26 @@ def views(data: bytes) -> None:
         unsigned = Record(origin, kind, round(WALL_S * 1000) + number_, 0, said[1:], bytes(64))
         ledger.merge(unsigned, body, float(number_ % 7))
     clusters = ClusterConfig()
-    moment = Moment(
+    snapshot = Snapshot(
         ledger, IDENTITIES[0].peer_id, 10.0, wall_offset_s=WALL_S, down_after_s=4.0, by_prefix=True, clusters=clusters
     )
-    links = topology(moment).links
+    links = topology(snapshot).links
     mesh = [link for link in links if link.layer == "mesh"]
     window, nothing = Window(), Trends(*[trend([], [])] * 3)
     for entry in [entry for peer in ledger for entry in ledger.entries(peer) if entry.record.kind == Kind.REPORT]:
         window.note(entry)
     told = [
-        peer_views(moment),
-        network_health(moment, 4, mesh),
-        region_health(moment, RegionConfig(), 4, mesh),
-        latency_matrix(moment, mesh),
-        network_metrics(moment, window, nothing),
-        look(moment, mesh),
-        topology(moment),
-        [evidence_view(moment, peer) for peer in moment.peers],
+        peer_views(snapshot),
+        network_health(snapshot, 4, mesh),
+        region_health(snapshot, RegionConfig(), 4, mesh),
+        latency_matrix(snapshot, mesh),
+        network_metrics(snapshot, window, nothing),
+        look(snapshot, mesh),
+        topology(snapshot),
+        [evidence_view(snapshot, peer) for peer in snapshot.peers],
     ]
     msgspec.json.decode(jsoned(told))
-    text = to_svg(topology(moment)) + to_dot(topology(moment), clusters=True)
+    text = to_svg(topology(snapshot)) + to_dot(topology(snapshot), clusters=True)
     assert "\0" not in text
 
 

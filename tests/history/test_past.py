@@ -9,7 +9,7 @@ from peerscope.history.past import past_day
 from peerscope.history.recorder import Recorder
 from peerscope.history.retention import HistoryConfig
 from peerscope.history.schema import FILE
-from peerscope.history.series import Sample, sample
+from peerscope.history.series import SeriesSample, sample
 from peerscope.views.health import network_health
 from peerscope.views.trends import Day, Minute
 
@@ -18,11 +18,11 @@ HOUR_S = 3600
 
 def recorder(state: Path) -> Recorder:
     book = meshed(3)
-    look = (lambda: book.moment(1.0)), (lambda: network_health(book.moment(1.0), 4))
+    look = (lambda: book.snapshot(1.0)), (lambda: network_health(book.snapshot(1.0), 4))
     return Recorder(HistoryConfig(), state, *look)
 
 
-def seen(at: int, peers: float, down: float, latency_s: float) -> Sample:
+def seen(at: int, peers: float, down: float, latency_s: float) -> SeriesSample:
     """The network at one moment: all, those down, and the median round trip."""
     return sample(at, [], [], [], (peers, peers - down, 0.0, 0.0, 0.0, down, 1.0, latency_s, latency_s))
 

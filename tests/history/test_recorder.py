@@ -21,7 +21,7 @@ from peerscope.history.reader import History, Question
 from peerscope.history.recorder import Recorder
 from peerscope.history.retention import HistoryConfig
 from peerscope.history.schema import FILE, open_to_read
-from peerscope.history.series import SERIES, Sample
+from peerscope.history.series import SERIES, SeriesSample
 from peerscope.host.damaged_files import damaged_files
 from peerscope.records.bodies import Report
 from peerscope.records.identity import PeerId
@@ -41,11 +41,11 @@ class Bench:
         self.recorder = Recorder(
             config or HistoryConfig(),
             state,
-            lambda: self.book.moment(self.now),
-            lambda: network_health(self.book.moment(self.now), 4),
+            lambda: self.book.snapshot(self.now),
+            lambda: network_health(self.book.snapshot(self.now), 4),
         )
 
-    def sample(self, now: float) -> Sample:
+    def sample(self, now: float) -> SeriesSample:
         self.now = now
         return self.recorder.sample(NOW + int(now))
 

@@ -94,7 +94,7 @@ def test_the_network_is_one_row_in_the_order_of_its_series() -> None:
     book.introduce(0, 1)
     book.report(0, 1)
     book.report(1, 0)
-    health = network_health(book.moment(1.0), 4)
+    health = network_health(book.snapshot(1.0), 4)
     one = sample(0, [], [], [], network_row(health))
     assert one.value(SERIES["network_peers"], None) == health.total_peers == 2
     assert one.value(SERIES["network_healthy"], None) == 2

@@ -10,7 +10,7 @@ from histories import BEGIN, PEERS, asked, known, said
 from peerscope.errors import ConfigError
 from peerscope.history.retention import MIB, HistoryConfig, used_bytes
 from peerscope.history.schema import open_to_read
-from peerscope.history.series import Sample
+from peerscope.history.series import SeriesSample
 from peerscope.history.store import Store
 from peerscope.records.identity import PeerId
 
@@ -23,7 +23,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "history.db"
 
 
-def crowded(at: int) -> Sample:
+def crowded(at: int) -> SeriesSample:
     """Of five hundred peers, each with another number."""
     return said(at, *(float((at + 1) * number % 977) for number in range(500)), peers=CROWD)
 

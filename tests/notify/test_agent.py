@@ -19,7 +19,7 @@ RULE = {"threshold": 0.0, "clear": 0.0, "for_s": 0.0, "clear_for_s": 0.0}
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lone peer has nobody to hear from."""
-    monkeypatch.setattr("peerscope.notify.dispatcher.SETTLE_S", 0.5)
+    monkeypatch.setattr("peerscope.notify.dispatcher.SETTLE_TIMEOUT_S", 0.5)
     monkeypatch.setattr("peerscope.alerts.departed.LOST_S", 0.5)
     monkeypatch.setattr("peerscope.alerts.notifier.RETRY_S", 0.1)
     monkeypatch.setattr("peerscope.notify.backlog.RETRY_S", 0.1)
@@ -53,7 +53,7 @@ def test_one_message_and_a_notice_that_is_published_and_kept(receiver: Receiver,
         profile = agent.loop.call(lambda: agent.monitor.peer.ledger.profile(agent.monitor.peer.me))
         assert profile is not None
         assert profile.roles == (NOTIFIER,)
-        (view,) = agent.loop.call(agent.monitor.notifying.channels)
+        (view,) = agent.loop.call(agent.monitor.notifications.channels)
         assert view.counts["delivered"] >= 1
     assert json.loads((tmp_path / FILE).read_text())
     assert len(told(receiver)) == 1
@@ -207,7 +207,7 @@ def test_a_message_that_no_channel_took_leaves_no_notice(receiver: Receiver, tmp
         agent.loop.call(agent.monitor.listen, events.append)
         until(lambda: len(told(receiver)) == 1, "it was tried")
         until(lambda: notices(agent) == [], "and taken back")
-        assert agent.monitor.notifying.roles == (NOTIFIER, ESCALATION)
+        assert agent.monitor.notifications.roles == (NOTIFIER, ESCALATION)
 
 
 def test_a_channel_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:

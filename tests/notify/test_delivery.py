@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from letters import SENDER, letter
 from live import PATIENCE_S, came_true
 from notices import group
-from peerscope.alerts.notifier import Message
+from peerscope.alerts.notifier import Notification
 from peerscope.errors import DeliveryError
 from peerscope.notify import backlog, channel_queue
 from peerscope.notify.base import Letter
-from peerscope.notify.channel_queue import ATTEMPTS, BURST, QUEUE_MAX, Allowance
-from peerscope.notify.delivery import Courier
+from peerscope.notify.channel_queue import ATTEMPTS, BURST, QUEUE_MAX, RateLimit
+from peerscope.notify.delivery import Delivery
 from peerscope.notify.settings import NotifyConfig, WebhookConfig
 
 HOOK = WebhookConfig(kind="webhook", timeout_s=5.0)
@@ -57,13 +57,13 @@ Answers = list[tuple[str, bool]]
 
 
 def carrying(
-    work: Callable[[Courier, Answers], Coroutine[Any, Any, None]], configs: dict[str, WebhookConfig], **papers: Paper
+    work: Callable[[Delivery, Answers], Coroutine[Any, Any, None]], configs: dict[str, WebhookConfig], **papers: Paper
 ) -> None:
     """Run a courier over these channels while `work` is at it."""
 
     async def run() -> None:
         answers: Answers = []
-        courier = Courier(
+        courier = Delivery(
             NotifyConfig(channels=configs), papers, SENDER, Random(1), lambda m, ok: answers.append((m.group.key, ok))
         )
         running = asyncio.create_task(courier.run())
@@ -76,7 +76,7 @@ def carrying(
     asyncio.run(run())
 
 
-def message(key: str = "cpu-high-aa", what: str = "firing") -> Message:
+def message(key: str = "cpu-high-aa", what: str = "firing") -> Notification:
     found = letter(what, "critical").message
     return replace(found, group=replace(found.group, key=key))
 
@@ -91,7 +91,7 @@ def test_every_channel_gets_the_message_and_the_first_success_is_the_answer() ->
     good, slow = Paper(), Paper()
     slow.free.clear()
 
-    async def work(courier: Courier, answers: Answers) -> None:
+    async def work(courier: Delivery, answers: Answers) -> None:
         courier.send(message())
         await came_true(lambda: answers == [("cpu-high-aa", True)], "one channel took it")
         slow.free.set()
@@ -106,7 +106,7 @@ def test_what_may_pass_is_tried_again_and_what_may_not_is_not(quick: None) -> No
     again, never = Paper(DeliveryError("503", True), DeliveryError("503", True)), Paper()
     never.always = DeliveryError("401", again=False)
 
-    async def work(courier: Courier, answers: Answers) -> None:
+    async def work(courier: Delivery, answers: Answers) -> None:
         courier.send(message())
         await came_true(lambda: bool(answers) and never.attempts == 1, "answered")
 
@@ -119,7 +119,7 @@ def test_when_all_channels_fail_the_answer_is_no_and_they_are_tried_once_until_t
     one, other = Paper(), Paper()
     one.always = other.always = DeliveryError("503", again=True)
 
-    async def work(courier: Courier, answers: Answers) -> None:
+    async def work(courier: Delivery, answers: Answers) -> None:
         courier.send(message("a"))
         await came_true(lambda: answers == [("a", False)], "all failed")
         assert (one.attempts, other.attempts) == (ATTEMPTS, ATTEMPTS)
@@ -142,7 +142,7 @@ def test_a_channel_that_refused_what_another_took_hears_of_it_later(quick: None,
     good, closed = Paper(), Paper()
     closed.always = DeliveryError("404", again=False)
 
-    async def work(courier: Courier, answers: Answers) -> None:
+    async def work(courier: Delivery, answers: Answers) -> None:
         sent = message()
         courier.send(sent)
         courier.follow([sent.group])
@@ -165,7 +165,7 @@ def test_a_channel_that_refused_what_another_took_hears_of_it_later(quick: None,
 def test_a_channel_hears_nothing_late_of_what_is_silenced_meanwhile(quick: None) -> None:
     good, closed = Paper(), Paper(DeliveryError("404", again=False))
 
-    async def work(courier: Courier, answers: Answers) -> None:
+    async def work(courier: Delivery, answers: Answers) -> None:
         sent = message()
         courier.send(sent)
         courier.follow([replace(sent.group, silenced=True)])
@@ -183,7 +183,7 @@ def test_a_channel_that_hangs_holds_up_nothing_but_itself(quick: None) -> None:
     hung, good = Paper(), Paper()
     hung.free.clear()
 
-    async def work(courier: Courier, answers: Answers) -> None:
+    async def work(courier: Delivery, answers: Answers) -> None:
         for number in range(5):
             courier.send(message(str(number)))
         await came_true(lambda: len(good.letters) == 5, "the good one got all")
@@ -197,7 +197,7 @@ def test_a_bug_in_a_channel_is_a_failed_delivery_and_its_text_stays_inside() -> 
     broken = Paper()
     broken.always = ValueError("hunter2")
 
-    async def work(courier: Courier, answers: Answers) -> None:
+    async def work(courier: Delivery, answers: Answers) -> None:
         courier.send(message())
         await came_true(lambda: answers == [("cpu-high-aa", False)], "failed")
         assert courier.view()[0].last_error == "failed with ValueError"
@@ -208,7 +208,7 @@ def test_a_bug_in_a_channel_is_a_failed_delivery_and_its_text_stays_inside() -> 
 def test_repetitions_go_to_escalation_channels_only() -> None:
     day, night = Paper(), Paper()
 
-    async def work(courier: Courier, answers: Answers) -> None:
+    async def work(courier: Delivery, answers: Answers) -> None:
         courier.send(message("a", "escalated"))
         courier.send(message("b", "firing"))
         await came_true(lambda: len(night.letters) == 2 and len(day.letters) == 1, "delivered")
@@ -221,7 +221,7 @@ def test_a_full_queue_says_no_at_once_so_that_another_peer_tells() -> None:
     stuck = Paper()
     stuck.free.clear()
 
-    async def work(courier: Courier, answers: Answers) -> None:
+    async def work(courier: Delivery, answers: Answers) -> None:
         for number in range(QUEUE_MAX + 1):
             courier.send(message(str(number)))
         assert answers == [(str(QUEUE_MAX), False)]
@@ -232,7 +232,7 @@ def test_a_full_queue_says_no_at_once_so_that_another_peer_tells() -> None:
 
 
 def test_a_flood_is_slowed_to_the_channels_rate() -> None:
-    allowance = Allowance(per_s=1.0, burst=BURST, now=0.0)
+    allowance = RateLimit(per_s=1.0, burst=BURST, now=0.0)
     waits = [allowance.wait_s(0.0) for _ in range(BURST + 3)]
     assert waits == [0.0] * BURST + [1.0, 2.0, 3.0]
     assert allowance.wait_s(1000.0) == 0.0
@@ -243,7 +243,7 @@ def test_a_channel_that_follows_is_told_again_and_others_are_not(monkeypatch: py
     monkeypatch.setattr(channel_queue, "FOLLOW_S", 0.02)
     following, plain = Following(), Paper()
 
-    async def work(courier: Courier, answers: Answers) -> None:
+    async def work(courier: Delivery, answers: Answers) -> None:
         courier.follow([group()])
         await came_true(lambda: len(following.followed) >= 3, "told again and again")
         courier.follow([])

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from peerscope.alerts.silences import FOR_S_MAX, Standing, StandingForget, StandingSilence
+from peerscope.alerts.silences import FOR_S_MAX, StandingForget, StandingOrders, StandingSilence
 from peerscope.errors import ConfigError
 from peerscope.host.damaged_files import damaged_files
-from peerscope.host.state import ORDERS_FILE, State
+from peerscope.host.state import ORDERS_FILE, StateDirectory
 from peerscope.notify.order_book import OrderBook
 from peerscope.records.alerts import ORDERS_MAX, Orders
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
@@ -27,10 +27,10 @@ class Desk:
         self.said: list[Orders] = []
         self.others = standing
         self.forgotten: tuple[StandingForget, ...] = ()
-        self.book = OrderBook(State(place), ME, self.said.append, self.standing)
+        self.book = OrderBook(StateDirectory(place), ME, self.said.append, self.standing)
 
-    def standing(self) -> Standing:
-        return Standing(self.others, forgotten=self.forgotten)
+    def standing(self) -> StandingOrders:
+        return StandingOrders(self.others, forgotten=self.forgotten)
 
 
 def foreign(ends_in_s: float = 3600.0) -> StandingSilence:
@@ -69,7 +69,7 @@ def test_orders_survive_a_restart_and_are_said_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"silences": 5}', b"\xff", BAD_ID])
 def test_a_damaged_file_ends_its_silences_and_nothing_else(tmp_path: Path, damage: bytes) -> None:
-    State(tmp_path).keep(ORDERS_FILE, damage)
+    StateDirectory(tmp_path).keep(ORDERS_FILE, damage)
     desk = Desk(tmp_path)
     desk.book.silence(["rule=cpu-*"], 60, "ann", "reason")
     assert len(desk.said[-1].silences) == 1
@@ -168,7 +168,7 @@ def test_a_full_disk_keeps_no_orders_but_they_hold(tmp_path: Path, monkeypatch: 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(State, "keep", full)
+    monkeypatch.setattr(StateDirectory, "keep", full)
     made = desk.book.silence(["rule=x"], 60, "ann", "why")
     assert desk.said[-1].silences[0].id == made.id
 

@@ -228,7 +228,7 @@ def test_a_peer_whose_only_other_member_is_revoked_has_lost_nobody() -> None:
 
 def ends(alerts: SimulatedAlerts, peer: PeerId) -> dict[str, tuple[str, str | None]]:
     """What the board of one peer says of certificates: severity and subject, by id."""
-    shown = alerts.board(peer).alerts(active_only=True)
+    shown = alerts.alert_list(peer).alerts(active_only=True)
     return {one.id: (one.severity, one.peer_id) for one in shown if one.rule == "certificate-end"}
 
 
@@ -245,7 +245,7 @@ def test_where_all_certificates_end_every_peer_names_all_of_them_and_the_renewal
     for peer in ids:
         grave = {name: ("critical" if who == peer.hex() else "high", who) for name, who in named.items()}
         assert ends(alerts, peer) == grave
-        told = [one for one in alerts.board(peer).alerts(active_only=True) if one.rule == "certificate-end"]
+        told = [one for one in alerts.alert_list(peer).alerts(active_only=True) if one.rule == "certificate-end"]
         assert all(one.description.endswith(f"peerscope admit issue {one.peer_id}") for one in told)
         assert all(" ended 2023-11-14 22:14 UTC" in one.description for one in told)
         kinds = [one.kind for one in alerts.correlation(peer).incidents if one.state == "open"]

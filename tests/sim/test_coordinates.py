@@ -11,7 +11,7 @@ from peerscope.errors import ConfigError
 from peerscope.mesh.peer import PeerConfig
 from peerscope.records.bodies import Coordinate
 from peerscope.sim.accuracy import coordinate_error
-from peerscope.sim.node import Node, make_signer
+from peerscope.sim.node import Machine, make_signer
 from peerscope.sim.run import run
 from peerscope.sim.scenario import Scenario, load
 from peerscope.sim.world import DETOUR, REGIONS, RTT_MS, World
@@ -19,9 +19,9 @@ from peerscope.sim.world import DETOUR, REGIONS, RTT_MS, World
 pytestmark = pytest.mark.sim
 
 
-def nodes(count: int) -> list[Node]:
+def nodes(count: int) -> list[Machine]:
     signers = [make_signer(bytes((index,)) * 32, signed=False) for index in range(count)]
-    return [Node(s, index, REGIONS[index % len(REGIONS)], PeerConfig(), 0.0) for index, s in enumerate(signers)]
+    return [Machine(s, index, REGIONS[index % len(REGIONS)], PeerConfig(), 0.0) for index, s in enumerate(signers)]
 
 
 def shortened(name: str) -> Scenario:

@@ -122,13 +122,13 @@ class TestAlerts:
         while sim.now < end:
             sim.run_until(sim.now + 3.0)
             for name in knowing:
-                moment = moment_of(sim.nodes[name], sim.now)
-                seen = {moment.verdict(victim) for victim in victims if victim in moment.profiles}
+                snapshot = moment_of(sim.nodes[name], sim.now)
+                seen = {snapshot.verdict(victim) for victim in victims if victim in snapshot.profiles}
                 assert seen <= {Verdict.DOWN, Verdict.PARTITIONED}
         assert {(name, alert.id) for _, name, alert in alerts.changes if alert.state == "firing"} == fired
         ended: dict[str, set[str]] = {}
         for name in knowing:
-            for alert in alerts.board(name).alerts():
+            for alert in alerts.alert_list(name).alerts():
                 ended.setdefault(alert.rule, set()).add(alert.state)
         return ended
 
@@ -178,7 +178,7 @@ class TestOrders:
         sim.run_until(sim.now + RETRACT_S + 10.0)
         for peer in sim.alive():
             assert not peer.ledger.missed
-            assert {alert.state for alert in alerts.board(peer.me).alerts()} == {"forgotten"}
+            assert {alert.state for alert in alerts.alert_list(peer.me).alerts()} == {"forgotten"}
 
     def test_a_carrier_that_does_not_obey_brings_nobody_back(self) -> None:
         """As an agent of an older version, which passes the order on and does not know what it means."""

@@ -28,7 +28,7 @@ class Told:
         self.network, self.dead, self.region = network, dead, region
         """`region`: in which nobody lives any more."""
         self.names = {peer.hex() for peer in dead} | {short(peer) for peer in dead} | {p.hex()[:16] for p in dead}
-        self.died_at = network.network.moment().wall
+        self.died_at = network.network.snapshot().wall
         network.until_gone(dead)
         self.looks = [network.look(dead)]
         for later_s in (15.0, 60.0):  # alerts fire by then; every report of the dead has expired
@@ -59,7 +59,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
 
 
 def test_the_dead_are_of_every_kind(told: Told) -> None:
-    verdicts = {told.network.network.moment().verdict(peer).value for peer in told.dead}
+    verdicts = {told.network.network.snapshot().verdict(peer).value for peer in told.dead}
     assert verdicts == {"down", "left", "partitioned"}
     assert len(told.dead) >= 5
 

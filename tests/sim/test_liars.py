@@ -5,12 +5,12 @@ from msgspec.structs import replace
 
 from peerscope.sim.lies import Aim, Ends, Gang, Plan, When, gang_size
 from peerscope.sim.run import Outcome, run
-from peerscope.sim.scenario import Bounds, Scenario, Step, load
+from peerscope.sim.scenario import Bounds, Scenario, ScenarioStep, load
 
 pytestmark = pytest.mark.sim
 
 
-def played(peers: int, *steps: Step, seed: int, duration_s: float = 20.0) -> Outcome:
+def played(peers: int, *steps: ScenarioStep, seed: int, duration_s: float = 20.0) -> Outcome:
     """A small network with these steps."""
     scenario = Scenario(
         name="liars", summary="", peers=peers, regions=2, settle_s=15.0, duration_s=duration_s, steps=steps
@@ -31,7 +31,7 @@ def played(peers: int, *steps: Step, seed: int, duration_s: float = 20.0) -> Out
 def test_no_gang_makes_honest_peers_call_a_living_one_down(
     peers: int, gang: Gang, ends: Ends, when: When, aim: Aim
 ) -> None:
-    lie = Step(at_s=1.0, do="lie", gang=gang, victims=2 if peers > 5 else 1, plan=Plan(ends, when, aim, 0.3))
+    lie = ScenarioStep(at_s=1.0, do="lie", gang=gang, victims=2 if peers > 5 else 1, plan=Plan(ends, when, aim, 0.3))
     outcome = played(peers, lie, seed=peers)
     assert outcome.down_share_alive == 0.0, outcome.replay
     assert outcome.false_down == 0
@@ -40,8 +40,8 @@ def test_no_gang_makes_honest_peers_call_a_living_one_down(
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("peers", [5, 12])
 def test_a_third_of_the_observers_hides_no_death(peers: int, seed: int) -> None:
-    hiding = Step(at_s=1.0, do="hide", gang="third", plan=Plan("future", "after-refutation", "watchers"))
-    outcome = played(peers, hiding, Step(at_s=6.0, do="crash", victim=True), seed=seed)
+    hiding = ScenarioStep(at_s=1.0, do="hide", gang="third", plan=Plan("future", "after-refutation", "watchers"))
+    outcome = played(peers, hiding, ScenarioStep(at_s=6.0, do="crash", victim=True), seed=seed)
     assert outcome.hidden_s is not None
     assert outcome.hidden_s <= 3.0, outcome.replay
     assert outcome.detection["down"].missed == 0
@@ -49,14 +49,14 @@ def test_a_third_of_the_observers_hides_no_death(peers: int, seed: int) -> None:
 
 
 def test_carriers_that_falsify_ages_make_no_living_peer_look_expired() -> None:
-    outcome = played(12, Step(at_s=1.0, do="false-ages", count=3), seed=1)
+    outcome = played(12, ScenarioStep(at_s=1.0, do="false-ages", count=3), seed=1)
     assert outcome.expired_share_alive is not None
     assert outcome.expired_share_alive <= 0.005, outcome.replay
 
 
 @pytest.mark.parametrize(("peers", "killed"), [(9, 8), (20, 17)])
 def test_the_last_survivors_see_every_death_and_no_survivor_is_called_down(peers: int, killed: int) -> None:
-    outcome = played(peers, Step(at_s=2.0, do="crash", count=killed), seed=1, duration_s=50.0)
+    outcome = played(peers, ScenarioStep(at_s=2.0, do="crash", count=killed), seed=1, duration_s=50.0)
     assert outcome.detection["down"].missed == 0
     assert outcome.false_down == 0
 

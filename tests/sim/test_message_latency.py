@@ -10,7 +10,7 @@ from peerscope.mesh.events import Delivered, Effect, Publish
 from peerscope.mesh.peer import PeerConfig
 from peerscope.records.bodies import Observations
 from peerscope.records.identity import PeerId, PeerRef, ref
-from peerscope.sim.node import Node
+from peerscope.sim.node import Machine
 from peerscope.sim.simulator import Simulator
 from peerscope.views.routes import Routes, by_region
 from peerscope.views.traces import Trace
@@ -22,7 +22,7 @@ JITTER = 0.02
 SKEWS_S = (0.0, 3600.0, -3600.0, 0.4, -0.7)
 
 
-def fixed(one: Node, other: Node, rng: Random) -> float:
+def fixed(one: Machine, other: Machine, rng: Random) -> float:
     """One way, nearly the same each time."""
     here, there = one.region, other.region
     delay_s = INSIDE_S if here == there else DELAYS_S[frozenset((here, there))]

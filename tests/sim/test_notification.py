@@ -49,7 +49,7 @@ def test_the_first_notifier_killed_between_firing_and_sending_is_replaced_within
     key = f"peer-down-{ids[7].hex()[:16]}"
     first = ranked(key, ids[::4])[0]
     sim.crash(ids[7])
-    board = desk._alerts.board(first)
+    board = desk._alerts.alert_list(first)
     seconds_until(sim, lambda: any(a.id == key for a in board.alerts(active_only=True)), at_most_s=30)
     sim.crash(first)
     began = sim.now

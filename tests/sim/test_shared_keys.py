@@ -37,7 +37,7 @@ def network(peers: int, seed: int) -> tuple[Simulator, list[PeerId], SimulatedAl
 
 def shown(alerts: SimulatedAlerts, peers: list[PeerId]) -> list[list[str]]:
     """What the board of each peer says of shared keys now."""
-    boards = (alerts.board(peer).alerts(active_only=True) for peer in peers)
+    boards = (alerts.alert_list(peer).alerts(active_only=True) for peer in peers)
     return [[one.description for one in board if one.rule == "shared-key"] for board in boards]
 
 

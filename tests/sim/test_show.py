@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from peerscope.config import Config
-from peerscope.sim.scenario import Scenario, Step, load
+from peerscope.sim.scenario import Scenario, ScenarioStep, load
 from peerscope.sim.show import Show
 from peerscope.web.api import ANSWERS
 from peerscope.web.app import make_app
@@ -26,7 +26,7 @@ UNREAL = {TELEMETRY, *(path for path in ANSWERS if "{name}" in path)}
 """What a calm network of no real peers has not: nodes, alerts, incidents."""
 
 
-def show(state: Path, *, steps: tuple[Step, ...] = (), speed: float = 60.0) -> Show:
+def show(state: Path, *, steps: tuple[ScenarioStep, ...] = (), speed: float = 60.0) -> Show:
     scenario: Scenario = replace(load("steady"), peers=PEERS, regions=3, settle_s=10.0, steps=steps)
     return Show(scenario, Config(), state, seed=5, speed=speed, signed=False)
 
@@ -77,7 +77,7 @@ def test_every_route_answers_or_says_that_a_simulation_has_no_such_thing(tmp_pat
 
 
 def test_it_tells_what_is_simulated_and_what_comes_next(tmp_path: Path) -> None:
-    network = show(tmp_path, steps=(Step(at_s=5.0, do="crash", count=2),))
+    network = show(tmp_path, steps=(ScenarioStep(at_s=5.0, do="crash", count=2),))
     pass_until(network, 12.0)
     view = network.self_view().simulation
     assert view is not None
@@ -89,7 +89,7 @@ def test_it_tells_what_is_simulated_and_what_comes_next(tmp_path: Path) -> None:
 
 
 def test_everybody_is_seen_and_a_killed_peer_is_called_down(tmp_path: Path) -> None:
-    network = show(tmp_path, steps=(Step(at_s=5.0, do="crash"),))
+    network = show(tmp_path, steps=(ScenarioStep(at_s=5.0, do="crash"),))
     pass_until(network, 14.0)
     assert network.network_health().total_peers == PEERS
     pass_until(network, 30.0)
@@ -124,7 +124,12 @@ def test_virtual_time_follows_the_clock_at_the_wanted_speed(tmp_path: Path) -> N
 
 def test_deltas_laid_upon_a_snapshot_give_the_next_snapshot(tmp_path: Path) -> None:
     network = show(
-        tmp_path, steps=(Step(at_s=2.0, do="crash"), Step(at_s=6.0, do="leave"), Step(at_s=9.0, do="restart"))
+        tmp_path,
+        steps=(
+            ScenarioStep(at_s=2.0, do="crash"),
+            ScenarioStep(at_s=6.0, do="leave"),
+            ScenarioStep(at_s=9.0, do="restart"),
+        ),
     )
     pass_until(network, 10.0)
     painter = Painter(network)

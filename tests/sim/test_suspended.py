@@ -61,7 +61,7 @@ class Lid:
 
     def verdict(self, peer: PeerId) -> str:
         """What the board of one peer shows of the dead one."""
-        shown = {alert.id: alert for alert in self.alerts.board(peer).alerts()}
+        shown = {alert.id: alert for alert in self.alerts.alert_list(peer).alerts()}
         return shown[self.alert_id].state
 
     @property

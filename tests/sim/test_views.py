@@ -7,7 +7,7 @@ from peerscope.records.identity import PeerId, ref
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.views.health import network_health
 from peerscope.views.peers import clock_skew_s
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 pytestmark = pytest.mark.sim
 SETTLED_S = 25.0
@@ -23,11 +23,11 @@ def network(peers: int, seed: int) -> tuple[Simulator, list[PeerId]]:
     return sim, ids
 
 
-def moment_of(sim: Simulator, peer: PeerId) -> Moment:
+def moment_of(sim: Simulator, peer: PeerId) -> Snapshot:
     """What one running peer sees now."""
     core = sim.nodes[peer].peer
     assert core is not None
-    return Moment(core.ledger, peer, sim.now, wall_offset_s=EPOCH_S, down_after_s=4.0)
+    return Snapshot(core.ledger, peer, sim.now, wall_offset_s=EPOCH_S, down_after_s=4.0)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -40,27 +40,27 @@ def test_both_sides_of_a_cut_name_the_other_as_one_group_and_forget_it_when_it_h
     sim.run_until(sim.now + 45.0)
     for here, there in ((small, large), (large, small)):
         for peer in here:
-            moment = moment_of(sim, peer)
-            assert [set(group.peers) for group in moment.partitions] == [there], f"seed {seed}"
-            assert {moment.verdict(other) for other in there} == {Verdict.PARTITIONED}
-            assert {moment.verdict(other) for other in here} == {Verdict.ALIVE}
-            health = network_health(moment, rings=4)
+            snapshot = moment_of(sim, peer)
+            assert [set(group.peers) for group in snapshot.partitions] == [there], f"seed {seed}"
+            assert {snapshot.verdict(other) for other in there} == {Verdict.PARTITIONED}
+            assert {snapshot.verdict(other) for other in here} == {Verdict.ALIVE}
+            health = network_health(snapshot, rings=4)
             assert (health.total_peers, health.down_peers) == (20, len(there))
     sim.heal()
     sim.run_until(sim.now + 30.0)
     for peer in ids:
-        moment = moment_of(sim, peer)
-        assert moment.partitions == []
-        assert {moment.verdict(other) for other in ids} == {Verdict.ALIVE}, f"seed {seed}"
+        snapshot = moment_of(sim, peer)
+        assert snapshot.partitions == []
+        assert {snapshot.verdict(other) for other in ids} == {Verdict.ALIVE}, f"seed {seed}"
 
 
 def test_one_dead_peer_is_no_partition() -> None:
     sim, ids = network(12, 1)
     sim.crash(ids[4])
     sim.run_until(sim.now + 10.0)
-    moment = moment_of(sim, ids[7])
-    assert moment.partitions == []
-    assert moment.verdict(ids[4]) is Verdict.DOWN
+    snapshot = moment_of(sim, ids[7])
+    assert snapshot.partitions == []
+    assert snapshot.verdict(ids[4]) is Verdict.DOWN
 
 
 def test_a_peer_that_is_cut_off_alone_sees_the_others_as_the_group() -> None:
@@ -77,8 +77,8 @@ def test_a_clock_that_is_off_is_named_by_everybody_and_only_that_one(skew_s: flo
     sim.step_clock(ids[6], skew_s)
     sim.run_until(sim.now + 30.0)
     for peer in ids:
-        moment = moment_of(sim, peer)
-        named = {other: clock_skew_s(moment, other) for other in ids if clock_skew_s(moment, other) is not None}
+        snapshot = moment_of(sim, peer)
+        named = {other: clock_skew_s(snapshot, other) for other in ids if clock_skew_s(snapshot, other) is not None}
         assert named == {ids[6]: pytest.approx(skew_s, abs=1.0)}
     sim.crash(ids[6])
     sim.run_until(sim.now + 6.0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from peerscope.sources.cgroup import Limits, Processor, Used, limits
+from peerscope.sources.cgroup import CgroupLimits, Processor, Used, limits
 
 MIB = 2**20
 NO_LIMIT_V1 = 9_223_372_036_854_771_712
@@ -18,7 +18,7 @@ def tree(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-def read(tmp_path: Path, membership: str, files: dict[str, str]) -> Limits:
+def read(tmp_path: Path, membership: str, files: dict[str, str]) -> CgroupLimits:
     (tmp_path / "self").write_text(membership)
     (tmp_path / "cgroup").mkdir()
     return limits(tree(tmp_path / "cgroup", files), tmp_path / "self")
@@ -38,7 +38,7 @@ def v2(group: str = "", **files: str) -> dict[str, str]:
     return {f"{group}{name}": text for name, text in (usual | files).items() if text}
 
 
-FULL = Limits(Used(276 * MIB, 300 * MIB), Processor(0.5, 2.5, 100, 25), Used(42, 100))
+FULL = CgroupLimits(Used(276 * MIB, 300 * MIB), Processor(0.5, 2.5, 100, 25), Used(42, 100))
 
 
 def test_a_container_sees_its_group_as_the_root(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_of_nested_groups_the_tightest_limit_counts(tmp_path: Path) -> None:
 
 def test_without_limits_nothing_limits(tmp_path: Path) -> None:
     files = v2(**{"memory.max": "max\n", "cpu.max": "max 100000\n", "pids.max": "max\n"})
-    assert read(tmp_path, "0::/\n", files) == Limits()
+    assert read(tmp_path, "0::/\n", files) == CgroupLimits()
 
 
 @pytest.mark.parametrize("path", ["/kubepods/pod7/gone", "/../../other", "/" + "a/" * 200])
@@ -74,7 +74,7 @@ def test_a_group_outside_of_the_mount_is_passed_over_for_the_root_of_the_mount(t
 
 def test_a_way_out_of_the_mount_is_not_followed(tmp_path: Path) -> None:
     tree(tmp_path / "other", v2())
-    assert read(tmp_path, "0::/../other\n", {"cgroup.controllers": "\n"}) == Limits()
+    assert read(tmp_path, "0::/../other\n", {"cgroup.controllers": "\n"}) == CgroupLimits()
 
 
 V1 = {
@@ -136,9 +136,9 @@ def test_a_membership_that_says_nothing_means_the_root(tmp_path: Path, membershi
 
 
 def test_a_system_without_control_groups_limits_nothing(tmp_path: Path) -> None:
-    assert limits(tmp_path / "nothing", tmp_path / "nothing") == Limits()
+    assert limits(tmp_path / "nothing", tmp_path / "nothing") == CgroupLimits()
     (tmp_path / "memory.max").mkdir()
-    assert limits(tmp_path, tmp_path) == Limits()
+    assert limits(tmp_path, tmp_path) == CgroupLimits()
 
 
 def test_more_cache_than_is_used_leaves_nothing_used(tmp_path: Path) -> None:

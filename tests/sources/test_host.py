@@ -18,8 +18,8 @@ from peerscope.mesh.detection.checks import HealthConfig
 from peerscope.records.bodies import RATIO_ONE, Check, Status
 from peerscope.records.measures import Metrics
 from peerscope.sources import host
-from peerscope.sources.cgroup import Limits, Processor, limits
-from peerscope.sources.host import Host, Sample, Share, Traffic, nearer
+from peerscope.sources.cgroup import CgroupLimits, Processor, limits
+from peerscope.sources.host import BusyShare, Host, HostSample, HostTraffic, nearer
 from peerscope.views.metrics import metrics_view
 
 CPU, MEMORY, STORAGE, NETWORK = range(4)
@@ -28,7 +28,7 @@ CPU, MEMORY, STORAGE, NETWORK = range(4)
 class Broken(Host):
     """Its storage cannot be asked."""
 
-    def _storage(self) -> Sample:
+    def _storage(self) -> HostSample:
         raise OSError("no such volume\x1b[31m")
 
 
@@ -40,10 +40,10 @@ class Hanging(Host):
         self.started = 0
         self.free = threading.Event()
 
-    def _storage(self) -> Sample:
+    def _storage(self) -> HostSample:
         self.started += 1
         self.free.wait()
-        return Sample(Check(Status.HEALTHY, 5000))
+        return HostSample(Check(Status.HEALTHY, 5000))
 
 
 def test_four_checks_come_in_the_order_of_a_report(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_one_look_gives_the_check_and_the_numbers_behind_it(tmp_path: Path) -> N
 MIB = 2**20
 
 
-def container(place: Path, **files: str) -> Callable[[], Limits]:
+def container(place: Path, **files: str) -> Callable[[], CgroupLimits]:
     """A container with these files in its group, and what reads its limits."""
     for name, text in files.items():
         (place / name).write_text(text)
@@ -136,14 +136,14 @@ def test_in_a_container_near_its_limit_memory_is_unhealthy_however_much_the_host
 def test_whichever_is_nearer_to_its_end_counts_and_both_are_named(
     host: float, group: float | None, expected: tuple[Status, int, str | None]
 ) -> None:
-    theirs = None if group is None else Share(group, "300 MiB", "GROUP")
-    check = nearer(Share(host, "8.0 GiB", "HOST"), theirs, HealthConfig().memory)
+    theirs = None if group is None else BusyShare(group, "300 MiB", "GROUP")
+    check = nearer(BusyShare(host, "8.0 GiB", "HOST"), theirs, HealthConfig().memory)
     assert (check.status, check.ratio, check.message) == expected
 
 
 def test_a_busy_container_is_told_with_its_quota_and_how_often_it_waits(tmp_path: Path) -> None:
-    def spent(used_s: float, throttled: int, periods: int) -> Limits:
-        return Limits(processor=Processor(0.001, used_s, periods, throttled))
+    def spent(used_s: float, throttled: int, periods: int) -> CgroupLimits:
+        return CgroupLimits(processor=Processor(0.001, used_s, periods, throttled))
 
     tape = iter([spent(1.0, 0, 10), spent(1.0, 0, 20), spent(9e9, 8, 30), spent(1.0, 0, 0)])
     machine = Host(HealthConfig(), tmp_path, lambda: next(tape))
@@ -177,9 +177,9 @@ def test_without_a_limit_of_its_own_the_host_counts_and_no_container_is_named(tm
 def test_what_was_sent_between_two_looks_is_a_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tape = iter(
         (
-            Traffic(10.0, 0, 5, 2048, 4096),
-            Traffic(12.0, 0, 9, 3072, 4096),
-            Traffic(14.0, 0, 0, 100, 5000),  # an interface was taken out
+            HostTraffic(10.0, 0, 5, 2048, 4096),
+            HostTraffic(12.0, 0, 9, 3072, 4096),
+            HostTraffic(14.0, 0, 0, 100, 5000),  # an interface was taken out
         )
     )
     monkeypatch.setattr(host, "traffic", lambda: next(tape))

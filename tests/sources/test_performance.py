@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from peerscope.records.measures import COUNT_MAX, Metrics, NodeMetrics, PerformanceMetrics
 from peerscope.sources.base import Reading
-from peerscope.sources.performance import Traffic, mesh_performance, node_metrics
+from peerscope.sources.performance import TrafficCounters, mesh_performance, node_metrics
 
 
 def reading(latency_s: float | None = None, node: str = "beam", **counters: int | None) -> Reading:
@@ -48,7 +48,7 @@ def test_no_messages_are_no_error_ratio_and_half_a_throughput_is_none() -> None:
 
 
 def test_the_meshs_own_traffic() -> None:
-    before, now = Traffic(1000, 500, 10, 1), Traffic(1500, 1000, 30, 2)
+    before, now = TrafficCounters(1000, 500, 10, 1), TrafficCounters(1500, 1000, 30, 2)
     assert mesh_performance(before, now, 5.0, [0.010, 0.030]) == PerformanceMetrics(20_000, 500, 200)
     assert mesh_performance(now, now, 5.0, []) == PerformanceMetrics(None, None, 0)
 

@@ -274,6 +274,6 @@ def test_an_answer_without_end_is_cut_off(exporter: Exporter, monkeypatch: pytes
 
 def test_an_answer_that_drips_is_given_up(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
     exporter.says(b"slow")
-    monkeypatch.setattr(prometheus, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(prometheus, "ANSWER_TIMEOUT_S", 0.3)
     with pytest.raises(SourceError, match=r"not finished its answer within 0\.3 s"):
         read(PrometheusSource(exporter.url))

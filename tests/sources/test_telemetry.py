@@ -17,14 +17,14 @@ from peerscope.errors import SourceError
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources import telemetry as telemetry_module
 from peerscope.sources.base import Reading
-from peerscope.sources.events import Dht, Event, Gauge, HopEvent, Log, Message, Refused, read_lines
+from peerscope.sources.events import Dht, Event, Gauge, HopEvent, Log, Message, RefusedEvent, read_lines
 
 
 def lines(*events: Any) -> list[bytes]:
     return [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
 
 
-def read(*events: Any) -> tuple[list[Event], list[Refused], Counter[str]]:
+def read(*events: Any) -> tuple[list[Event], list[RefusedEvent], Counter[str]]:
     counts: Counter[str] = Counter()
     found, refused = read_lines(lines(*events), 1, counts)
     return found, refused, counts

@@ -14,13 +14,13 @@ import pytest
 from peerscope.errors import ConfigError
 from peerscope.history.schema import FILE, open_to_write
 from peerscope.host.backup import CONTENTS, FILES_MAX, Contents, backup, restore
-from peerscope.host.state import CONFIG_FILE, KEY_FILE, PEERS_FILE, STATE_VERSION, VERSION_FILE, State
+from peerscope.host.state import CONFIG_FILE, KEY_FILE, PEERS_FILE, STATE_VERSION, VERSION_FILE, StateDirectory
 from peerscope.records.identity import PeerId, short
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> State:
-    state = State(tmp_path / "state")
+def state(tmp_path: Path) -> StateDirectory:
+    state = StateDirectory(tmp_path / "state")
     state.secret()
     state.config_file.write_text('[peer]\nregion = "here"\n')
     state.remember({PeerId(b"1" * 32): ("127.0.0.1:1",)})
@@ -47,12 +47,12 @@ def rewritten(place: Path, change: dict[str, bytes] | None = None, **contents: o
     return other
 
 
-def test_everything_comes_back_in_another_place(state: State, tmp_path: Path) -> None:
+def test_everything_comes_back_in_another_place(state: StateDirectory, tmp_path: Path) -> None:
     contents = backup(state.path, tmp_path / "b")
     assert (tmp_path / "b").stat().st_mode & 0o777 == 0o600
     assert {one.name for one in contents.files} == {CONFIG_FILE, KEY_FILE, PEERS_FILE, FILE, VERSION_FILE}
     assert restore(tmp_path / "b", tmp_path / "new") == contents
-    back = State(tmp_path / "new")
+    back = StateDirectory(tmp_path / "new")
     assert (back.secret(), back.remembered()) == (state.secret(), state.remembered())
     assert (back.path / KEY_FILE).stat().st_mode & 0o777 == 0o600
     assert back.config_file.read_text() == state.config_file.read_text()
@@ -60,7 +60,7 @@ def test_everything_comes_back_in_another_place(state: State, tmp_path: Path) ->
         assert db.execute("SELECT id, data FROM raw").fetchall() == [(1, b"\x01")]
 
 
-def test_what_is_written_meanwhile_does_not_tear_the_history(state: State, tmp_path: Path) -> None:
+def test_what_is_written_meanwhile_does_not_tear_the_history(state: StateDirectory, tmp_path: Path) -> None:
     done = threading.Event()
 
     def write() -> None:
@@ -88,14 +88,16 @@ def test_what_is_written_meanwhile_does_not_tear_the_history(state: State, tmp_p
         assert raw == minute
 
 
-def test_a_journal_of_another_history_is_not_mixed_with_the_one_that_comes_back(state: State, tmp_path: Path) -> None:
+def test_a_journal_of_another_history_is_not_mixed_with_the_one_that_comes_back(
+    state: StateDirectory, tmp_path: Path
+) -> None:
     backup(state.path, tmp_path / "b")
     (state.path / f"{FILE}-wal").write_bytes(b"of another life")
     restore(tmp_path / "b", state.path)
     assert not (state.path / f"{FILE}-wal").exists()
 
 
-def test_a_file_that_is_there_is_never_overwritten(state: State, tmp_path: Path) -> None:
+def test_a_file_that_is_there_is_never_overwritten(state: StateDirectory, tmp_path: Path) -> None:
     (tmp_path / "b").write_text("mine")
     with pytest.raises(ConfigError, match="is there already"):
         backup(state.path, tmp_path / "b")
@@ -108,9 +110,11 @@ def test_without_a_key_there_is_nothing_to_back_up(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
-def test_another_peers_place_is_refused_unless_forced_and_its_key_is_kept(state: State, tmp_path: Path) -> None:
+def test_another_peers_place_is_refused_unless_forced_and_its_key_is_kept(
+    state: StateDirectory, tmp_path: Path
+) -> None:
     backup(state.path, tmp_path / "b")
-    other = State(tmp_path / "other")
+    other = StateDirectory(tmp_path / "other")
     theirs, name = other.secret(), short(other.identity().peer_id)
     with pytest.raises(ConfigError, match=rf"another peer, {name}.*--force"):
         restore(tmp_path / "b", other.path)
@@ -121,7 +125,7 @@ def test_another_peers_place_is_refused_unless_forced_and_its_key_is_kept(state:
     assert (other.path / f"{KEY_FILE}.of-{name}").read_text().strip() == theirs.hex()
 
 
-def test_under_a_running_agent_nothing_is_put(state: State, tmp_path: Path) -> None:
+def test_under_a_running_agent_nothing_is_put(state: StateDirectory, tmp_path: Path) -> None:
     backup(state.path, tmp_path / "b")
     state.lock()
     with pytest.raises(ConfigError, match="in use by another agent"):
@@ -130,7 +134,7 @@ def test_under_a_running_agent_nothing_is_put(state: State, tmp_path: Path) -> N
     restore(tmp_path / "b", state.path)
 
 
-def test_an_archive_of_a_later_peerscope_is_refused(state: State, tmp_path: Path) -> None:
+def test_an_archive_of_a_later_peerscope_is_refused(state: StateDirectory, tmp_path: Path) -> None:
     backup(state.path, tmp_path / "b")
     later = rewritten(tmp_path / "b", state_version=STATE_VERSION + 1, peerscope="9.9")
     with pytest.raises(ConfigError, match=r"later peerscope, 9\.9.*upgrade"):
@@ -139,7 +143,7 @@ def test_an_archive_of_a_later_peerscope_is_refused(state: State, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", [KEY_FILE, FILE, PEERS_FILE])
-def test_an_archive_that_was_changed_is_refused_whole(state: State, tmp_path: Path, name: str) -> None:
+def test_an_archive_that_was_changed_is_refused_whole(state: StateDirectory, tmp_path: Path, name: str) -> None:
     backup(state.path, tmp_path / "b")
     before = (state.path / name).read_bytes()
     damaged = rewritten(tmp_path / "b", {name: bytes(len(before)) if name != KEY_FILE else b"0" * len(before)})
@@ -149,7 +153,7 @@ def test_an_archive_that_was_changed_is_refused_whole(state: State, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/b", ".hidden", ""])
-def test_names_that_lead_elsewhere_are_refused(state: State, tmp_path: Path, name: str) -> None:
+def test_names_that_lead_elsewhere_are_refused(state: StateDirectory, tmp_path: Path, name: str) -> None:
     contents = backup(state.path, tmp_path / "b")
     files = [msgspec.to_builtins(one) | {"name": name} for one in contents.files]
     with pytest.raises(ConfigError, match="damaged"):
@@ -157,14 +161,14 @@ def test_names_that_lead_elsewhere_are_refused(state: State, tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("length", [0, 100, 512, 2000, 5000])
-def test_half_an_archive_is_no_archive(state: State, tmp_path: Path, length: int) -> None:
+def test_half_an_archive_is_no_archive(state: StateDirectory, tmp_path: Path, length: int) -> None:
     backup(state.path, tmp_path / "b")
     (tmp_path / "half").write_bytes((tmp_path / "b").read_bytes()[:length])
     with pytest.raises(ConfigError, match=r"no backup|damaged"):
         restore(tmp_path / "half", tmp_path / "new")
 
 
-def test_the_lock_and_what_is_half_written_are_left_out(state: State, tmp_path: Path) -> None:
+def test_the_lock_and_what_is_half_written_are_left_out(state: StateDirectory, tmp_path: Path) -> None:
     (state.path / "peers.new").write_text("half")
     (state.path / "folder").mkdir()
     (state.path / "link").symlink_to("folder")
@@ -175,7 +179,7 @@ def test_the_lock_and_what_is_half_written_are_left_out(state: State, tmp_path: 
 
 
 @pytest.mark.parametrize("name", [KEY_FILE, CONFIG_FILE, PEERS_FILE, FILE])
-def test_a_file_behind_links_is_in_the_backup(state: State, tmp_path: Path, name: str) -> None:
+def test_a_file_behind_links_is_in_the_backup(state: StateDirectory, tmp_path: Path, name: str) -> None:
     """As Kubernetes mounts secrets: a link to a file below a folder that is a link itself."""
     before = backup(state.path, tmp_path / "before")
     (state.path / "..2026").mkdir()
@@ -185,10 +189,10 @@ def test_a_file_behind_links_is_in_the_backup(state: State, tmp_path: Path, name
     assert backup(state.path, tmp_path / "b").files == before.files
     restore(tmp_path / "b", tmp_path / "new")
     assert not (tmp_path / "new" / name).is_symlink()
-    assert State(tmp_path / "new").secret() == state.secret()
+    assert StateDirectory(tmp_path / "new").secret() == state.secret()
 
 
-def test_a_link_that_leads_nowhere_is_refused_with_its_name(state: State, tmp_path: Path) -> None:
+def test_a_link_that_leads_nowhere_is_refused_with_its_name(state: StateDirectory, tmp_path: Path) -> None:
     state.config_file.unlink()
     state.config_file.symlink_to(tmp_path / "gone")
     with pytest.raises(ConfigError, match=f"{state.config_file} is a symbolic link that leads nowhere"):
@@ -196,7 +200,7 @@ def test_a_link_that_leads_nowhere_is_refused_with_its_name(state: State, tmp_pa
     assert not (tmp_path / "b").exists()
 
 
-def test_a_file_that_no_restore_would_take_is_refused_with_its_name(state: State, tmp_path: Path) -> None:
+def test_a_file_that_no_restore_would_take_is_refused_with_its_name(state: StateDirectory, tmp_path: Path) -> None:
     (state.path / "my notes.txt").write_text("of an operator")
     with pytest.raises(ConfigError, match=r"my notes\.txt has a name"):
         backup(state.path, tmp_path / "b")
@@ -204,7 +208,7 @@ def test_a_file_that_no_restore_would_take_is_refused_with_its_name(state: State
 
 
 @pytest.mark.parametrize("count", [1, FILES_MAX])
-def test_a_backup_that_cannot_be_read_back_is_no_success(state: State, tmp_path: Path, count: int) -> None:
+def test_a_backup_that_cannot_be_read_back_is_no_success(state: StateDirectory, tmp_path: Path, count: int) -> None:
     for number in range(count):
         (state.path / f"more-{number}").write_text("")
     if count < FILES_MAX - 5:
@@ -215,20 +219,20 @@ def test_a_backup_that_cannot_be_read_back_is_no_success(state: State, tmp_path:
     assert not (tmp_path / "b").exists()
 
 
-def test_a_backup_that_fails_leaves_no_file(state: State, tmp_path: Path) -> None:
+def test_a_backup_that_fails_leaves_no_file(state: StateDirectory, tmp_path: Path) -> None:
     (state.path / FILE).write_bytes(b"no database" * 1000)
     with pytest.raises(ConfigError, match="nothing was kept"):
         backup(state.path, tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
 
-def test_contents_name_the_peer_and_the_time(state: State, tmp_path: Path) -> None:
+def test_contents_name_the_peer_and_the_time(state: StateDirectory, tmp_path: Path) -> None:
     contents = backup(state.path, tmp_path / "b")
     assert isinstance(contents, Contents)
     assert contents.peer_id == state.identity().peer_id.hex()
 
 
-def test_a_state_directory_of_a_later_peerscope_is_refused_and_let_go(state: State) -> None:
+def test_a_state_directory_of_a_later_peerscope_is_refused_and_let_go(state: StateDirectory) -> None:
     (state.path / VERSION_FILE).write_text(f"{STATE_VERSION + 1}\n")
     for _ in range(2):  # the refusal lets go of the lock
         with pytest.raises(ConfigError, match=r"written by a later peerscope.*upgrade"):
@@ -238,7 +242,7 @@ def test_a_state_directory_of_a_later_peerscope_is_refused_and_let_go(state: Sta
     state.unlock()
 
 
-def test_a_backup_from_before_an_upgrade_leads_back(state: State, tmp_path: Path) -> None:
+def test_a_backup_from_before_an_upgrade_leads_back(state: StateDirectory, tmp_path: Path) -> None:
     backup(state.path, tmp_path / "b")
     (state.path / VERSION_FILE).write_text(f"{STATE_VERSION + 1}\n")
     restore(tmp_path / "b", state.path)
@@ -247,7 +251,7 @@ def test_a_backup_from_before_an_upgrade_leads_back(state: State, tmp_path: Path
 
 
 def test_the_first_agent_marks_its_directory(tmp_path: Path) -> None:
-    fresh = State(tmp_path)
+    fresh = StateDirectory(tmp_path)
     fresh.lock()
     fresh.unlock()
     assert (tmp_path / VERSION_FILE).read_text() == f"{STATE_VERSION}\n"

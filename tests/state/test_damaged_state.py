@@ -10,7 +10,7 @@ from peerscope import Monitor
 from peerscope.history.schema import FILE
 from peerscope.host.credentials import REVOKED_FILE
 from peerscope.host.damaged_files import MARK, damaged_files
-from peerscope.host.state import NOTICES_FILE, ORDERS_FILE, PEERS_FILE, VERSION_FILE, ZONE_FILE, State
+from peerscope.host.state import NOTICES_FILE, ORDERS_FILE, PEERS_FILE, VERSION_FILE, ZONE_FILE, StateDirectory
 
 FILES = (FILE, NOTICES_FILE, ORDERS_FILE, PEERS_FILE, REVOKED_FILE, VERSION_FILE, ZONE_FILE)
 GARBAGE = b"\xff\xfe garbage \x00" * 300
@@ -20,7 +20,7 @@ GARBAGE = b"\xff\xfe garbage \x00" * 300
 def test_an_agent_starts_on_damaged_files_and_the_next_start_finds_nothing_damaged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    secret = State(tmp_path).secret()
+    secret = StateDirectory(tmp_path).secret()
     for name in FILES:
         (tmp_path / name).write_bytes(GARBAGE)
 
@@ -43,4 +43,4 @@ def test_an_agent_starts_on_damaged_files_and_the_next_start_finds_nothing_damag
         assert told() == [str(tmp_path / name) for name in FILES]
     kept = {place.name.partition(MARK)[0]: place.read_bytes() for place in damaged_files(tmp_path)}
     assert kept == dict.fromkeys(FILES, GARBAGE)
-    assert State(tmp_path).secret() == secret
+    assert StateDirectory(tmp_path).secret() == secret

@@ -15,7 +15,7 @@ from peerscope.host.state import (
     STATE_VERSION,
     VERSION_FILE,
     ZONE_FILE,
-    State,
+    StateDirectory,
     default_state,
 )
 from peerscope.records.identity import PeerId
@@ -24,7 +24,7 @@ ONE, TWO = PeerId(b"1" * 32), PeerId(b"2" * 32)
 
 
 def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
-    state = State(tmp_path / "state")
+    state = StateDirectory(tmp_path / "state")
     key = tmp_path / "state" / KEY_FILE
     secret = state.secret()
     before = key.read_bytes()
@@ -35,20 +35,20 @@ def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_the_next_start_is_the_same_peer_and_another_directory_another(tmp_path: Path) -> None:
-    first = State(tmp_path / "a").identity().peer_id
-    assert State(tmp_path / "a").identity().peer_id == first
-    assert State(tmp_path / "b").identity().peer_id != first
+    first = StateDirectory(tmp_path / "a").identity().peer_id
+    assert StateDirectory(tmp_path / "a").identity().peer_id == first
+    assert StateDirectory(tmp_path / "b").identity().peer_id != first
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o666])
 def test_a_key_that_others_can_read_is_refused_with_the_mend(tmp_path: Path, mode: int) -> None:
-    State(tmp_path).secret()
+    StateDirectory(tmp_path).secret()
     key = tmp_path / KEY_FILE
     key.chmod(mode)
     with pytest.raises(ConfigError, match=f"chmod 600 {key}"):
-        State(tmp_path).secret()
+        StateDirectory(tmp_path).secret()
     key.chmod(0o600)
-    assert State(tmp_path).secret()
+    assert StateDirectory(tmp_path).secret()
 
 
 @pytest.mark.parametrize("damage", [b"", b"ab" * 31, b"ab" * 33, b"no hexadecimal", b"\xff\xfe", b"ab" * 32 + b"\nab"])
@@ -57,12 +57,12 @@ def test_a_damaged_key_is_refused_and_left_as_it_is(tmp_path: Path, damage: byte
     key.write_bytes(damage)
     key.chmod(0o600)
     with pytest.raises(ConfigError, match=r"damaged.*backup"):
-        State(tmp_path).secret()
+        StateDirectory(tmp_path).secret()
     assert key.read_bytes() == damage
 
 
 def test_a_second_agent_is_kept_out_until_the_first_lets_go(tmp_path: Path) -> None:
-    first, second = State(tmp_path), State(tmp_path)
+    first, second = StateDirectory(tmp_path), StateDirectory(tmp_path)
     first.lock()
     with pytest.raises(ConfigError, match=f"{tmp_path} is in use by another agent.*--state"):
         second.lock()
@@ -72,7 +72,7 @@ def test_a_second_agent_is_kept_out_until_the_first_lets_go(tmp_path: Path) -> N
 
 
 def test_letting_go_twice_or_of_nothing_is_harmless(tmp_path: Path) -> None:
-    state = State(tmp_path)
+    state = StateDirectory(tmp_path)
     state.unlock()
     state.lock()
     state.unlock()
@@ -81,10 +81,10 @@ def test_letting_go_twice_or_of_nothing_is_harmless(tmp_path: Path) -> None:
 
 def test_peers_are_remembered_for_the_next_start(tmp_path: Path) -> None:
     peers = {ONE: ("10.0.0.1:1", "[::1]:2"), TWO: ()}
-    State(tmp_path).remember(peers)
-    assert State(tmp_path).remembered() == peers
-    State(tmp_path).remember({TWO: ("10.0.0.2:1",)})
-    assert State(tmp_path).remembered() == {TWO: ("10.0.0.2:1",)}
+    StateDirectory(tmp_path).remember(peers)
+    assert StateDirectory(tmp_path).remembered() == peers
+    StateDirectory(tmp_path).remember({TWO: ("10.0.0.2:1",)})
+    assert StateDirectory(tmp_path).remembered() == {TWO: ("10.0.0.2:1",)}
     assert [place.name for place in tmp_path.iterdir()] == [PEERS_FILE]
 
 
@@ -109,7 +109,7 @@ def test_a_damaged_memory_is_an_empty_one_and_is_kept_beside(
 ) -> None:
     (tmp_path / PEERS_FILE).write_bytes(damage)
     for _ in range(2):
-        assert State(tmp_path).remembered() == {}
+        assert StateDirectory(tmp_path).remembered() == {}
     (aside,) = tmp_path.iterdir()
     assert aside.name.startswith(f"{PEERS_FILE}.damaged-2")
     assert aside.read_bytes() == damage
@@ -119,7 +119,7 @@ def test_a_damaged_memory_is_an_empty_one_and_is_kept_beside(
 
 def test_what_is_no_file_at_all_is_put_aside_too(tmp_path: Path) -> None:
     (tmp_path / PEERS_FILE).mkdir()
-    state = State(tmp_path)
+    state = StateDirectory(tmp_path)
     assert state.remembered() == {}
     state.remember({ONE: ()})
     assert state.remembered() == {ONE: ()}
@@ -132,7 +132,7 @@ def test_a_damaged_version_is_mended_and_kept_beside(
 ) -> None:
     (tmp_path / VERSION_FILE).write_bytes(damage)
     for _ in range(2):
-        state = State(tmp_path)
+        state = StateDirectory(tmp_path)
         state.lock()
         state.unlock()
     assert (tmp_path / VERSION_FILE).read_text() == f"{STATE_VERSION}\n"
@@ -142,7 +142,7 @@ def test_a_damaged_version_is_mended_and_kept_beside(
 
 def test_a_good_version_is_left_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / VERSION_FILE).write_bytes(b"1")
-    State(tmp_path).lock()
+    StateDirectory(tmp_path).lock()
     assert (tmp_path / VERSION_FILE).read_bytes() == b"1"
     assert (damaged_files(tmp_path), caplog.records) == ([], [])
 
@@ -150,7 +150,7 @@ def test_a_good_version_is_left_as_it_is(tmp_path: Path, caplog: pytest.LogCaptu
 def test_damaged_files_do_not_pile_up(tmp_path: Path) -> None:
     for number in range(2 * SAME_MAX):
         (tmp_path / PEERS_FILE).write_text(f"damage {number}")
-        State(tmp_path).remembered()
+        StateDirectory(tmp_path).remembered()
     kept = {place.read_text() for place in damaged_files(tmp_path)}
     assert kept == {f"damage {number}" for number in range(SAME_MAX, 2 * SAME_MAX)}
     for number in range(2 * ALL_MAX):
@@ -167,19 +167,19 @@ def test_a_damaged_file_that_cannot_be_moved_is_told_and_taken_for_missing(
 
 
 def test_without_a_memory_nobody_is_remembered(tmp_path: Path) -> None:
-    assert State(tmp_path).remembered() == {}
+    assert StateDirectory(tmp_path).remembered() == {}
 
 
 def test_the_zone_is_remembered_for_the_next_start(tmp_path: Path) -> None:
-    assert State(tmp_path).remembered_zone() == ""
-    State(tmp_path).remember_zone("eu-west/01")
-    assert State(tmp_path).remembered_zone() == "eu-west/01"
+    assert StateDirectory(tmp_path).remembered_zone() == ""
+    StateDirectory(tmp_path).remember_zone("eu-west/01")
+    assert StateDirectory(tmp_path).remembered_zone() == "eu-west/01"
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"x" * 65, b"eu\x00/"])
 def test_a_damaged_zone_is_none(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / ZONE_FILE).write_bytes(damage)
-    assert State(tmp_path).remembered_zone() == ""
+    assert StateDirectory(tmp_path).remembered_zone() == ""
     kept = [place.read_bytes() for place in damaged_files(tmp_path)]
     assert kept == ([damage] if damage else [])  # an empty one means the whole network
 
@@ -187,20 +187,20 @@ def test_a_damaged_zone_is_none(tmp_path: Path, damage: bytes) -> None:
 def test_a_directory_that_cannot_be_made_is_told_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=f"{tmp_path / 'file' / 'state'}.*--state"):
-        State(tmp_path / "file" / "state")
+        StateDirectory(tmp_path / "file" / "state")
     with pytest.raises(ConfigError, match=f"{tmp_path / 'file'}.*--state"):
-        State(tmp_path / "file")
+        StateDirectory(tmp_path / "file")
 
 
 def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / LOCK_FILE).mkdir()  # as good as a directory without the right to write, even for root
     with pytest.raises(ConfigError, match=str(tmp_path)):
-        State(tmp_path).lock()
+        StateDirectory(tmp_path).lock()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_directory_without_the_right_to_write_is_told(tmp_path: Path) -> None:
-    state = State(tmp_path / "state")
+    state = StateDirectory(tmp_path / "state")
     (tmp_path / "state").chmod(0o500)
     for action in (state.lock, state.secret):
         with pytest.raises(ConfigError, match=str(tmp_path / "state")):
@@ -208,7 +208,7 @@ def test_a_directory_without_the_right_to_write_is_told(tmp_path: Path) -> None:
 
 
 def test_the_settings_lie_beside_the_key(tmp_path: Path) -> None:
-    assert State(tmp_path).config_file == tmp_path / CONFIG_FILE
+    assert StateDirectory(tmp_path).config_file == tmp_path / CONFIG_FILE
 
 
 def test_state_has_a_home_where_the_desktop_standard_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,10 @@ from signatures import signatures
 def found(book: Book, config: ThreatConfig, *remotes: str) -> dict[str, str]:
     """Confidence as text, by whom the finding is about; peer 0 looks."""
     threats = Threats(config, signatures(), book[0], 0.0)
-    threats.update(book.moment(1.0), 1.0, is_aggregator=False)
+    threats.update(book.snapshot(1.0), 1.0, is_aggregator=False)
     for remote in remotes:
         threats.connection(remote, opened=True, now=1.0)
-    told = threats.update(book.moment(2.0), 2.0, is_aggregator=False)
+    told = threats.update(book.snapshot(2.0), 2.0, is_aggregator=False)
     return {one.peer_id or one.group: f"{one.confidence:.2f}" for one in told if one.detection == "bad-peer-connection"}
 
 
@@ -52,14 +52,14 @@ def test_a_list_is_shared_as_it_stands() -> None:
 def test_a_list_whose_author_the_network_has_forgotten_is_told_once_and_one_that_was_emptied_is_not() -> None:
     book, held = meshed(4), HeldLists()
     trusted = (book[1], book[2], book[3])
-    assert held.update(shared_by(book.moment(1.0), trusted)) == []
+    assert held.update(shared_by(book.snapshot(1.0), trusted)) == []
     for author in (1, 2):
         book.say(author, Blocks((Block("ab" * 8), Block("10.0.0.0/8"))), at=2.0)
-    assert held.update(shared_by(book.moment(3.0), trusted)) == []
+    assert held.update(shared_by(book.snapshot(3.0), trusted)) == []
     book.say(2, Blocks(), at=4.0)
-    assert held.update(shared_by(book.moment(5.0), trusted)) == []
-    moment = book.moment(6.0)
+    assert held.update(shared_by(book.snapshot(5.0), trusted)) == []
+    snapshot = book.snapshot(6.0)
     for author in trusted[:2]:
-        moment.global_ledger.forget(author)
-    assert held.update(shared_by(moment, trusted)) == [(book[1], 2)]
-    assert held.update(shared_by(moment, trusted)) == []
+        snapshot.global_ledger.forget(author)
+    assert held.update(shared_by(snapshot, trusted)) == [(book[1], 2)]
+    assert held.update(shared_by(snapshot, trusted)) == []

@@ -13,7 +13,7 @@ from live import Agent, running
 from peerscope.records.bodies import Check, Profile, Report, Status
 from peerscope.records.identity import Identity
 from peerscope.top.app import Top, overview
-from peerscope.top.network import Gap, Network
+from peerscope.top.network import Gap, NetworkSummary
 from peerscope.top.tables import PEERS, chosen
 
 RULES = {name: {"threshold": -1.0, "for_s": 0.0} for name in ("cpu-high", "memory-high", "storage-high")}
@@ -32,7 +32,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
 
 
 def tell(agent: Agent) -> None:
-    book, now = Book(agent.monitor.peer.ledger, NEWCOMERS), agent.monitor.moment().now
+    book, now = Book(agent.monitor.peer.ledger, NEWCOMERS), agent.monitor.snapshot().now
     for number, region in enumerate(REGIONS):
         book.say(number, Profile(("10.0.0.1:1",), region, "1.0", 1_700_000_000_000), at=now)
         book.say(number, Report(600_000, (BAD if number == 1 else GOOD,) * 5, ()), at=now)
@@ -130,18 +130,18 @@ def test_the_cursor_stays_on_its_peer_while_the_feed_goes_on(agent: Agent) -> No
 
 
 def test_a_missing_delta_is_noticed_and_what_was_known_stays() -> None:
-    network, nothing = Network(), {"peers": [], "alerts": [], "gone": [], "alerts_gone": []}
+    network, nothing = NetworkSummary(), {"peers": [], "alerts": [], "gone": [], "alerts_gone": []}
     peer = {"peer_id": "aa", "status": "healthy"}
     network.take({"type": "snapshot", "seq": 7, "timestamp": 1.0, "data": {"peers": [peer], "alerts": []}})
     network.take({"type": "delta", "seq": 8, "timestamp": 2.0, "data": nothing})
     with pytest.raises(Gap, match="expected message 9, got 10"):
         network.take({"type": "delta", "seq": 10, "timestamp": 3.0, "data": nothing | {"gone": ["aa"]}})
     assert network.peers == {"aa": peer}
-    assert "connecting" in overview(Network(), "connecting").plain
+    assert "connecting" in overview(NetworkSummary(), "connecting").plain
 
 
 def test_what_is_unknown_comes_last_in_either_order() -> None:
-    network = Network()
+    network = NetworkSummary()
     for name, rtt_s in (("a", 0.2), ("b", None), ("c", 0.1)):
         network.peers[name] = {"peer_id": name, "status": "healthy", "rtt_s": rtt_s}
     orders = [[row["peer_id"] for row in chosen(PEERS, network, "", 5, is_reverse)[0]] for is_reverse in (False, True)]

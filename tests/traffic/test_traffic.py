@@ -27,7 +27,7 @@ def book() -> Book:
 @pytest.fixture
 def traffic(book: Book) -> Traffic:
     clocks: dict[PeerId, float | None] = {book[number]: ahead_s for number, ahead_s in AHEAD_S.items()}
-    return Traffic(book[0], lambda: book.moment(1.0), clocks.get)
+    return Traffic(book[0], lambda: book.snapshot(1.0), clocks.get)
 
 
 def pushed(book: Book, *numbers: int, hops_us: tuple[int | None, ...]) -> Delivered:

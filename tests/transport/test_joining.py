@@ -12,7 +12,7 @@ from peerscope import Monitor
 from peerscope.agent import bootstrap, event_log
 from peerscope.agent import monitor as agent
 from peerscope.errors import ConfigError
-from peerscope.host.state import State
+from peerscope.host.state import StateDirectory
 from peerscope.records.identity import Identity
 from peerscope.sources import geo
 
@@ -23,12 +23,12 @@ def test_one_that_remembers_many_dead_tries_them_all_until_it_meets_the_living(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bootstrap, "DIALLED_AT_ONCE_MAX", 1)
-    monkeypatch.setattr(agent, "LOOK_S", 0.05)
+    monkeypatch.setattr(agent, "LOOK_INTERVAL_S", 0.05)
 
     async def scenario() -> None:
         async with Monitor(settings(), tmp_path / "alive") as alive:
             known = {Identity(bytes((number,)) * 32).peer_id: NOBODY for number in range(1, 25)}
-            State(tmp_path / "back").remember(known | {alive.peer.me: alive.self_view().addresses})
+            StateDirectory(tmp_path / "back").remember(known | {alive.peer.me: alive.self_view().addresses})
             async with Monitor(settings(), tmp_path / "back") as back:
                 await came_true(lambda: alive.peer.me in back.peer.prober.up(), "it has met the living one")
 
@@ -62,7 +62,7 @@ def region_of(state: Path, **peer: Any) -> tuple[str | None, str | None]:
 
     async def scenario() -> None:
         async with Monitor(settings(peer=peer), state) as monitor:
-            await came_true(lambda: monitor.peer.me in monitor.moment().peers, "it has said who it is")
+            await came_true(lambda: monitor.peer.me in monitor.snapshot().peers, "it has said who it is")
             profile = monitor.peer.ledger.profile(monitor.peer.me)
             assert profile is not None
             found.append((profile.region, profile.region_source if profile.region else None))

@@ -17,7 +17,7 @@ from peerscope.config import Config
 from peerscope.crawl.mesh import crawl_mesh
 from peerscope.errors import ConfigError
 from peerscope.host.credentials import REVOKED_FILE, armored
-from peerscope.host.state import State
+from peerscope.host.state import StateDirectory
 from peerscope.mesh.crawling.traversal import WalkConfig
 from peerscope.records.certificates import certify, revoke
 from peerscope.records.identity import Identity, PeerId
@@ -35,7 +35,7 @@ def now_ms() -> int:
 
 def certified(place: Path, *, ends_ms: int = DAY_MS) -> str:
     """The certificate file of the peer with this state directory. `ends_ms`: from now on."""
-    subject = State(place).identity().peer_id
+    subject = StateDirectory(place).identity().peer_id
     serial, span = secrets.token_bytes(8), {"not_before_ms": now_ms() - 1000, "not_after_ms": now_ms() + ends_ms}
     file = place / "certificate"
     file.write_text(armored(certify(OPERATOR, subject, "peerscope", serial=serial, **span)) + "\n")
@@ -111,7 +111,7 @@ def test_without_a_certificate_nobody_answers_and_with_one_a_crawler_is_told_as_
 
 
 def test_an_allow_list_on_both_sides_is_enough(tmp_path: Path) -> None:
-    ids = {name: State(tmp_path / name).identity().peer_id.hex() for name in ("one", "two", "three")}
+    ids = {name: StateDirectory(tmp_path / name).identity().peer_id.hex() for name in ("one", "two", "three")}
 
     async def scenario() -> None:
         listed = {"network": {"allow": (ids["one"], ids["two"])}}

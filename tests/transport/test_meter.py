@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 from limits import no_descriptors
-from peerscope.agent.measurement import Meter
+from peerscope.agent.measurement import Measurement
 from peerscope.mesh.detection.checks import HealthConfig
 from peerscope.mesh.events import Connected, Event, Lane, Measured, Received
 from peerscope.mesh.messages import Ping, encode
@@ -69,10 +69,10 @@ class Agent:
         self.transport = Quiet()
         self.peer = Peer(Identity(b"\2" * 32), PeerConfig(), Random(1), 0.0, wall_offset_s=1e9)
         self.driver = Driver(self.peer, self.transport, lambda _: None)
-        self.meter = Meter(Host(HealthConfig(), volume), self.driver, self.transport, 0.1, node)
+        self.measurement = Measurement(Host(HealthConfig(), volume), self.driver, self.transport, 0.1, node)
 
     def measure(self) -> Measured:
-        return asyncio.run(self.meter.measure())
+        return asyncio.run(self.measurement.measure())
 
 
 def test_what_the_agent_costs_and_loses(tmp_path: Path) -> None:
@@ -92,8 +92,8 @@ def test_what_cannot_be_read_for_want_of_descriptors_is_unknown_and_ends_nothing
 
     async def measured() -> tuple[Measured, Measured]:
         with no_descriptors():
-            without = await agent.meter.measure()
-        return without, await agent.meter.measure()
+            without = await agent.measurement.measure()
+        return without, await agent.measurement.measure()
 
     without, with_some = asyncio.run(measured())
     assert without.metrics is not None
@@ -167,7 +167,7 @@ def test_the_core_is_told_again_and_again(tmp_path: Path) -> None:
     agent = Agent(tmp_path)
 
     async def while_measuring() -> None:
-        measuring = asyncio.create_task(agent.meter.run())
+        measuring = asyncio.create_task(agent.measurement.run())
         while len(agent.transport.fed) < 2:
             await asyncio.sleep(0.01)
         measuring.cancel()

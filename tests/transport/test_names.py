@@ -21,7 +21,7 @@ from peerscope.agent import monitor as agent
 from peerscope.agent.bootstrap import Bootstrap
 from peerscope.errors import ConfigError
 from peerscope.host.addresses import is_direct, is_name
-from peerscope.host.state import State
+from peerscope.host.state import StateDirectory
 from peerscope.mesh.events import Connected, DialFailed, Event, Join
 from peerscope.records.identity import Identity, PeerId
 from peerscope.transport import names
@@ -245,9 +245,9 @@ def test_a_name_of_this_machine_is_listened_on(listen: str, bound: str) -> None:
 def test_a_peer_of_the_settings_is_looked_for_again_while_it_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bootstrap, "AGAIN_S", 0.0)
+    monkeypatch.setattr(bootstrap, "DIAL_INTERVAL_S", 0.0)
     known = {Identity(b"r" * 32).peer_id: ("127.0.0.1:1",), PEER: ("127.0.0.1:2",)}
-    (state := State(tmp_path)).remember(known)
+    (state := StateDirectory(tmp_path)).remember(known)
     peer = alone()
     starts = Bootstrap(state, {PEER: Start(("127.0.0.1:3",), ("a.test:4",))}, random.Random(1))
     again = Join(PEER, ("127.0.0.1:3", "127.0.0.1:2"))
@@ -261,8 +261,8 @@ def test_a_peer_of_the_settings_is_looked_for_again_while_it_is_not_there(
 def test_one_that_met_the_peers_of_its_settings_looks_for_them_no_more_until_they_are_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bootstrap, "AGAIN_S", 0.0)
-    monkeypatch.setattr(agent, "LOOK_S", 3600.0)
+    monkeypatch.setattr(bootstrap, "DIAL_INTERVAL_S", 0.0)
+    monkeypatch.setattr(agent, "LOOK_INTERVAL_S", 3600.0)
 
     async def scenario() -> None:
         async with Monitor(settings(), tmp_path / "seed") as seed:
@@ -271,7 +271,7 @@ def test_one_that_met_the_peers_of_its_settings_looks_for_them_no_more_until_the
             async with Monitor(settings(peer={"join": (join,)}), tmp_path / "other") as other:
                 await came_true(lambda: seed.peer.me in other.peer.prober.up(), "they have met")
                 await came_true(lambda: seed.peer.me in other.peer.ledger, "it knows the other")
-                look = partial(other._bootstrap.look, other.peer, other.chronicle.tell)
+                look = partial(other._bootstrap.look, other.peer, other.event_log.tell)
                 assert look() == []
                 other.peer.neighbours.lost.add(seed.peer.me)
                 assert look() == [Join(seed.peer.me, ())]
@@ -280,7 +280,7 @@ def test_one_that_met_the_peers_of_its_settings_looks_for_them_no_more_until_the
 
 
 def test_a_peer_says_where_it_is_reached_when_that_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent, "LOOK_S", 0.05)
+    monkeypatch.setattr(agent, "LOOK_INTERVAL_S", 0.05)
 
     async def scenario() -> None:
         async with Monitor(settings(), tmp_path) as monitor:

@@ -23,7 +23,7 @@ from peerscope.transport.relay import TransportConfig
 from peerscope.views.dot import measured
 from peerscope.views.links import mesh_links
 from peerscope.views.svg import to_svg
-from peerscope.views.topology import Survey
+from peerscope.views.topology import TopologyCache
 
 LOOPBACK, OURS, THEIRS = "127.0.0.1:0", "https://relay.example.org/", "https://elsewhere.example.net/"
 SECRET = "0123456789abcdef"
@@ -170,13 +170,13 @@ def drawn(ours: bool | None, theirs: bool | None) -> Book:
 def test_a_link_is_relayed_if_either_end_says_so_and_unknown_if_neither_does(
     ours: bool | None, theirs: bool | None, merged: bool | None
 ) -> None:
-    (link,) = mesh_links(drawn(ours, theirs).moment(1.0))
+    (link,) = mesh_links(drawn(ours, theirs).snapshot(1.0))
     assert link.relayed is merged
     assert measured(link).endswith(", relayed") == (merged is True)
 
 
 def test_the_map_marks_relayed_links_and_says_so() -> None:
-    direct, relayed = (to_svg(Survey().at(drawn(said, said).moment(1.0))) for said in (False, True))
+    direct, relayed = (to_svg(TopologyCache().at(drawn(said, said).snapshot(1.0))) for said in (False, True))
     assert "through a relay" not in direct
     assert "through a relay" in relayed
     assert Counter(relayed.split('"'))["9 4 2 4"] == 2  # the link, and its sample in the legend

@@ -42,7 +42,7 @@ class Network:
         self.window.note(entry)
 
     def metrics(self, now: float) -> NetworkMetrics:
-        return network_metrics(self.book.moment(now), self.window, Day().trends(now))
+        return network_metrics(self.book.snapshot(now), self.window, Day().trends(now))
 
 
 def cpu(tenthousandths: int) -> Metrics:
@@ -124,8 +124,8 @@ def test_only_peers_that_live_and_speak_count() -> None:
         network.say(number, cpu(1000 * number), 0.0)
     network.say(0, cpu(0), 170.0)
     network.say(2, cpu(2000), 170.0)
-    moment = network.book.moment(181.0)
-    assert moment.verdict(network.book[3]) is Verdict.LEFT
+    snapshot = network.book.snapshot(181.0)
+    assert snapshot.verdict(network.book[3]) is Verdict.LEFT
     found = network.metrics(181.0)  # three intervals after the only report of peer 1
     assert (found.total_peers, found.active_peers) == (3, 2)
     assert found.system.cpu_ratio is not None

@@ -29,7 +29,7 @@ def network(clocks: list[int]) -> Book:
 
 
 def ahead(book: Book, at: float = 1.0) -> float | None:
-    return ahead_of_network_s(book.moment(at, me=US))
+    return ahead_of_network_s(book.snapshot(at, me=US))
 
 
 @pytest.mark.parametrize("ours", [0, 3600, -3600, 7])

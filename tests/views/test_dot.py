@@ -42,7 +42,7 @@ def test_links_are_coloured_and_thinned_by_their_time(rtt_us: int | None, color:
     book = Book()
     book.introduce(0, 1)
     tell(book, 0, [1], rtt_us=rtt_us)
-    edge = line_of(to_dot(topology(book.moment(1.0))), " -> ")
+    edge = line_of(to_dot(topology(book.snapshot(1.0))), " -> ")
     assert f"color={color}" in edge
     assert f"penwidth={width}," in edge
     assert ("style=dashed" in edge) == (rtt_us is None)
@@ -54,12 +54,12 @@ def test_an_arrow_points_to_whom_the_link_was_told_of() -> None:
     book.report(0, 1)
     book.report(1, 0, 2)
     book.report(2)
-    dot = to_dot(topology(book.moment(1.0)))
+    dot = to_dot(topology(book.snapshot(1.0)))
     assert "dir=both" in line_of(dot, f'"{book[0].hex()}" -> "{book[1].hex()}"')
     assert "dir=forward" in line_of(dot, f'"{book[1].hex()}" -> "{book[2].hex()}"')
     book.report(1, 0, at=1.0)
     book.report(2, 1, at=1.0)
-    dot = to_dot(topology(book.moment(1.0)))
+    dot = to_dot(topology(book.snapshot(1.0)))
     assert "dir=back" in line_of(dot, f'"{book[1].hex()}" -> "{book[2].hex()}"')
 
 
@@ -69,7 +69,7 @@ def test_peers_are_filled_by_status() -> None:
     book.report(1, 3, worst=Status.DEGRADED, at=now)
     book.report(2, 3, worst=Status.UNHEALTHY, at=now)
     book.introduce(7)
-    dot = to_dot(topology(book.moment(now, me=3)))
+    dot = to_dot(topology(book.snapshot(now, me=3)))
     fills = dict(re.findall(r'^  "(\w+)" \[.*fillcolor=(\w+)', dot, re.MULTILINE))
     assert fills == {
         book[number].hex(): color
@@ -87,13 +87,13 @@ def test_strangers_are_hollow_overlays_double_estimates_dotted_and_what_splits_i
     book.introduce(1)
     tell(book, 0, [1], overlay=[("far", 70_000)], coordinate=NEAR, rtt_us=None)
     tell(book, 1, coordinate=FAR)
-    dot = to_dot(topology(book.moment(1.0)))
+    dot = to_dot(topology(book.snapshot(1.0)))
     assert "style=dashed" in line_of(dot, '  "yggdrasil:far" [')
     assert "fillcolor" not in line_of(dot, '  "yggdrasil:far" [')
     assert 'color="orange:white:orange"' in line_of(dot, '-> "yggdrasil:far"')
     assert "style=dotted" in line_of(dot, f'-> "{book[1].hex()}"')
     book = barbell()
-    dot = to_dot(topology(book.moment(1.0)))
+    dot = to_dot(topology(book.snapshot(1.0)))
     assert {line.split('"')[1] for line in dot.splitlines() if "peripheries=2" in line} == {
         book[number].hex() for number in (3, 4, 5)
     }
@@ -102,7 +102,7 @@ def test_strangers_are_hollow_overlays_double_estimates_dotted_and_what_splits_i
 
 def test_labels_are_short_ids_over_regions() -> None:
     book = barbell()
-    dot = to_dot(topology(book.moment(1.0)))
+    dot = to_dot(topology(book.snapshot(1.0)))
     assert f'label="{book[0].hex()[:10]}\\nside-0"' in line_of(dot, f'  "{book[0].hex()}" [')
     assert f'label="{book[4].hex()[:10]}"' in line_of(dot, f'  "{book[4].hex()}" [')
 
@@ -110,7 +110,7 @@ def test_labels_are_short_ids_over_regions() -> None:
 @pytest.mark.tools
 @pytest.mark.parametrize("clusters", [False, True])
 def test_graphviz_draws_everybody_whatever_they_call_themselves(need: Callable[[str], str], clusters: bool) -> None:
-    found = topology(hostile().moment(1.0))
+    found = topology(hostile().snapshot(1.0))
     drawing = rendered(to_dot(found, clusters=clusters), need("dot"))
     assert len(titles(drawing, "node")) == len(set(titles(drawing, "node"))) == len(found.peers) == 16
     assert len(titles(drawing, "edge")) == len(found.links)

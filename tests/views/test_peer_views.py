@@ -7,7 +7,7 @@ from peerscope.records.bodies import CHECKS, Check, LinkReading, Profile, Report
 from peerscope.records.identity import ref, short
 from peerscope.views.peers import peer_view, peer_views, status
 from peerscope.views.proof import evidence_view
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 EXPIRES_S = 3 * INTERVAL_MS / 1000
 
@@ -25,13 +25,13 @@ def test_a_peer_is_as_healthy_as_its_worst_check(worst: Status, expected: str) -
     book = Book()
     book.introduce(0)
     book.report(0, worst=worst)
-    assert status(book.moment(1.0), book[0]) == expected
+    assert status(book.snapshot(1.0), book[0]) == expected
 
 
 def test_a_peer_without_a_report_is_unknown() -> None:
     book = Book()
     book.introduce(0)
-    view = peer_view(book.moment(1.0), book[0])
+    view = peer_view(book.snapshot(1.0), book[0])
     assert (view.status, view.verdict, view.checks, view.age_s, view.links) == ("unknown", "alive", None, None, ())
 
 
@@ -39,13 +39,13 @@ def test_a_report_without_checks_says_nothing_of_health() -> None:
     book = Book()
     book.introduce(0)
     book.say(0, Report(INTERVAL_MS, ()))
-    assert status(book.moment(1.0), book[0]) == "unknown"
+    assert status(book.snapshot(1.0), book[0]) == "unknown"
 
 
 def test_a_report_expires_after_three_of_its_intervals() -> None:
     book = meshed(2)
-    assert status(book.moment(EXPIRES_S), book[1]) == "healthy"
-    late = peer_view(book.moment(EXPIRES_S + 0.001), book[1])
+    assert status(book.snapshot(EXPIRES_S), book[1]) == "healthy"
+    late = peer_view(book.snapshot(EXPIRES_S + 0.001), book[1])
     assert (late.status, late.checks, late.links) == ("unknown", None, ())
     assert late.age_s == pytest.approx(EXPIRES_S + 0.001)
 
@@ -53,7 +53,7 @@ def test_a_report_expires_after_three_of_its_intervals() -> None:
 def test_a_peer_that_enough_observers_miss_for_long_enough_is_down() -> None:
     book = meshed(4)
     now = lose(book, 0, [1, 2, 3])
-    view = peer_view(book.moment(now), book[0])
+    view = peer_view(book.snapshot(now), book[0])
     assert (view.verdict, view.status, view.links) == ("down", "down", ())
     assert (view.accused_by, view.observers) == (3, 3)
 
@@ -61,7 +61,7 @@ def test_a_peer_that_enough_observers_miss_for_long_enough_is_down() -> None:
 def test_a_suspected_peer_keeps_the_class_it_gave_itself() -> None:
     book = meshed(4)
     now = lose(book, 0, [1, 2, 3], silence_s=2.0)
-    view = peer_view(book.moment(now), book[0])
+    view = peer_view(book.snapshot(now), book[0])
     assert (view.verdict, view.status) == ("suspect", "healthy")
     assert len(view.links) == 3
 
@@ -70,21 +70,21 @@ def test_a_goodbye_outweighs_every_accusation() -> None:
     book = meshed(4)
     now = lose(book, 0, [1, 2, 3])
     book.introduce(0, at=now, left=True)
-    assert status(book.moment(now), book[0]) == "left"
-    assert peer_view(book.moment(now), book[0]).verdict == "left"
+    assert status(book.snapshot(now), book[0]) == "left"
+    assert peer_view(book.snapshot(now), book[0]).verdict == "left"
 
 
 def test_only_peers_that_said_who_they_are_are_shown_and_in_the_order_of_their_ids() -> None:
     book = Book()
     book.introduce(5, 1, 3)
     book.report(4)
-    assert [view.peer_id for view in peer_views(book.moment(0.0))] == [book[number].hex() for number in (1, 3, 5)]
+    assert [view.peer_id for view in peer_views(book.snapshot(0.0))] == [book[number].hex() for number in (1, 3, 5)]
 
 
 def test_a_view_tells_who_the_peer_is() -> None:
     book = Book()
     book.introduce(2, region="eu-west")
-    view = peer_view(book.moment(0.0), book[2])
+    view = peer_view(book.snapshot(0.0), book[2])
     assert (view.peer_id, view.short_id) == (book[2].hex(), short(book[2]))
     assert (view.region, view.version, view.addresses) == ("eu-west", "1.0", ("10.0.0.2:1",))
     assert view.started_at == 1_700_000_000.0
@@ -95,7 +95,7 @@ def test_checks_go_by_name_and_healthy_ones_say_what_was_measured() -> None:
     book.introduce(0)
     bad = Check(Status.UNKNOWN, None, "the network check failed: why")
     book.say(0, Report(INTERVAL_MS, (GOOD, Check(Status.UNHEALTHY, 9900, "full"), GOOD, bad, GOOD)))
-    checks = peer_view(book.moment(1.0), book[0]).checks
+    checks = peer_view(book.snapshot(1.0), book[0]).checks
     assert checks is not None
     assert list(checks) == ["cpu", "memory", "storage", "network", "p2p"]
     assert (checks["cpu"].status, checks["cpu"].value, checks["cpu"].message) == ("healthy", 0.1, "10% busy")
@@ -107,7 +107,7 @@ def test_a_report_of_more_checks_than_we_know_shows_those_we_know() -> None:
     book = Book()
     book.introduce(0)
     book.say(0, Report(INTERVAL_MS, (GOOD,) * 7))
-    checks = peer_view(book.moment(1.0), book[0]).checks
+    checks = peer_view(book.snapshot(1.0), book[0]).checks
     assert checks is not None
     assert list(checks) == list(CHECKS)
 
@@ -117,10 +117,10 @@ def test_links_with_strangers_are_left_out_and_nothing_measured_is_null() -> Non
     book.introduce(0, 1)
     links = (LinkReading(ref(book[1]), 2500, 100), LinkReading(b"stranger"), LinkReading(ref(book[2]), 1))
     book.say(0, Report(INTERVAL_MS, (GOOD,), links))
-    (link,) = peer_view(book.moment(1.0), book[0]).links
+    (link,) = peer_view(book.snapshot(1.0), book[0]).links
     assert (link.peer_id, link.rtt_s, link.loss_ratio, link.up) == (book[1].hex(), 0.0025, 0.01, True)
     book.say(0, Report(INTERVAL_MS, (GOOD,), (LinkReading(ref(book[1])),)), at=1.0)
-    (link,) = peer_view(book.moment(1.0), book[0]).links
+    (link,) = peer_view(book.snapshot(1.0), book[0]).links
     assert (link.rtt_s, link.loss_ratio) == (None, None)
 
 
@@ -129,21 +129,21 @@ def test_a_clock_is_named_where_it_is_more_than_five_seconds_off(skew_s: float, 
     book = Book()
     book.introduce(1)
     book.say(1, Report(INTERVAL_MS, (GOOD,)), skew_s=skew_s)
-    assert peer_view(book.moment(9.0), book[1]).clock_skew_s == named
+    assert peer_view(book.snapshot(9.0), book[1]).clock_skew_s == named
 
 
 def test_our_own_clock_is_never_off() -> None:
     book = Book()
     book.introduce(0)
     book.say(0, Report(INTERVAL_MS, (GOOD,)), skew_s=60.0)
-    assert peer_view(book.moment(1.0, me=0), book[0]).clock_skew_s is None
-    assert peer_view(book.moment(1.0, me=1), book[0]).clock_skew_s == 60.0
+    assert peer_view(book.snapshot(1.0, me=0), book[0]).clock_skew_s is None
+    assert peer_view(book.snapshot(1.0, me=1), book[0]).clock_skew_s == 60.0
 
 
 def test_evidence_names_who_accuses_since_when_and_who_still_hears() -> None:
     book = meshed(5)
     now = lose(book, 0, [1, 2, 3])
-    proof = evidence_view(book.moment(now + 1.0), book[0])
+    proof = evidence_view(book.snapshot(now + 1.0), book[0])
     assert (proof.verdict, proof.quorum) == ("down", 3)
     assert proof.observers == tuple(book[number].hex() for number in (1, 2, 3, 4))
     assert proof.heard_by == (book[4].hex(),)
@@ -158,7 +158,7 @@ def test_evidence_names_who_accuses_since_when_and_who_still_hears() -> None:
 def test_evidence_about_a_peer_alone_says_so() -> None:
     book = Book()
     book.introduce(0)
-    proof = evidence_view(book.moment(0.0), book[0])
+    proof = evidence_view(book.snapshot(0.0), book[0])
     assert (proof.verdict, proof.observers, proof.accusations) == ("alive", (), ())
     assert proof.arithmetic == "nobody watches this peer"
 
@@ -168,21 +168,21 @@ def test_an_accuser_that_is_itself_accused_is_shown_and_does_not_count() -> None
     lose(book, 0, [1])
     book.report(1, 2, 3, at=7.0)
     book.accuse(2, [1], at=12.0, silence_s=5.0)
-    proof = evidence_view(book.moment(14.0), book[0])
+    proof = evidence_view(book.snapshot(14.0), book[0])
     assert [a.counts for a in proof.accusations] == [False]
-    assert peer_view(book.moment(14.0), book[0]).accused_by == 0, "no more than there are observers"
+    assert peer_view(book.snapshot(14.0), book[0]).accused_by == 0, "no more than there are observers"
     assert book[1].hex() not in proof.observers
     assert proof.verdict == "suspect"
 
 
 def test_a_peer_that_is_down_has_no_value_and_says_since_when() -> None:
     book = meshed(4)
-    assert peer_view(book.moment(1.0), book[0]).checks is not None
+    assert peer_view(book.snapshot(1.0), book[0]).checks is not None
     now = lose(book, 0, [1, 2, 3], silence_s=5.0)
-    view = peer_view(book.moment(now), book[0])
+    view = peer_view(book.snapshot(now), book[0])
     assert (view.checks, view.metrics, view.links, view.uptime_s, view.clock_skew_s) == (None, None, (), None, None)
     assert (view.gone_since, view.gone_age_s) == (WALL_S + now - 5.0, 5.0)
-    later = peer_view(book.moment(now + 7.0), book[0])
+    later = peer_view(book.snapshot(now + 7.0), book[0])
     assert (later.gone_since, later.gone_age_s) == (view.gone_since, 12.0)
     assert (later.started_at, later.accused_by) == (view.started_at, view.accused_by)
 
@@ -191,8 +191,8 @@ def test_a_living_peer_has_no_link_with_one_that_is_down() -> None:
     book = meshed(4)
     now = lose(book, 0, [1, 2, 3])
     book.report(1, 0, 2, 3, at=now)  # a report that crossed the news
-    assert {link.peer_id for link in peer_view(book.moment(now), book[1]).links} == {book[2].hex(), book[3].hex()}
-    assert {link.peer_id for link in peer_view(book.moment(1.0), book[1]).links} >= {book[2].hex()}
+    assert {link.peer_id for link in peer_view(book.snapshot(now), book[1]).links} == {book[2].hex(), book[3].hex()}
+    assert {link.peer_id for link in peer_view(book.snapshot(1.0), book[1]).links} >= {book[2].hex()}
 
 
 def test_one_liar_does_not_say_since_when_a_peer_is_down() -> None:
@@ -200,13 +200,13 @@ def test_one_liar_does_not_say_since_when_a_peer_is_down() -> None:
     now = lose(book, 0, [1, 2], silence_s=5.0)
     for claimed_s in (5.0, 0.5):
         book.accuse(3, [0], at=now, silence_s=claimed_s)
-        assert peer_view(book.moment(now), book[0]).gone_age_s == pytest.approx(5.0, abs=0.01)
+        assert peer_view(book.snapshot(now), book[0]).gone_age_s == pytest.approx(5.0, abs=0.01)
 
 
 def test_a_peer_that_said_goodbye_left_when_it_did() -> None:
     book = meshed(3)
     book.introduce(1, at=2.0, left=True)
-    view = peer_view(book.moment(9.0), book[1])
+    view = peer_view(book.snapshot(9.0), book[1])
     assert (view.verdict, view.gone_since, view.gone_age_s) == ("left", WALL_S + 2.0, 7.0)
     assert (view.checks, view.links, view.uptime_s) == (None, (), None)
 
@@ -214,16 +214,16 @@ def test_a_peer_that_said_goodbye_left_when_it_did() -> None:
 def test_uptime_is_reckoned_by_the_clock_of_the_peer_alone() -> None:
     book = Book()
     book.say(0, Profile(("10.0.0.0:1",), "eu", "1.0", round((WALL_S - 60.0) * 1000)))
-    assert peer_view(book.moment(5.0), book[0]).uptime_s is None  # it has not reported
+    assert peer_view(book.snapshot(5.0), book[0]).uptime_s is None  # it has not reported
     book.report(0, at=5.0)
-    assert peer_view(book.moment(10.0), book[0]).uptime_s == 70.0
+    assert peer_view(book.snapshot(10.0), book[0]).uptime_s == 70.0
     assert peer_view(seen_by_a_clock(book, ahead_s=3600.0), book[0]).uptime_s == 70.0
-    assert peer_view(book.moment(10.0 + EXPIRES_S), book[0]).uptime_s is None
+    assert peer_view(book.snapshot(10.0 + EXPIRES_S), book[0]).uptime_s is None
 
 
-def seen_by_a_clock(book: Book, ahead_s: float) -> Moment:
+def seen_by_a_clock(book: Book, ahead_s: float) -> Snapshot:
     """The same ledger, seen by somebody whose wall clock is wrong."""
-    return Moment(book.ledger, book[0], 10.0, wall_offset_s=WALL_S + ahead_s, down_after_s=4.0)
+    return Snapshot(book.ledger, book[0], 10.0, wall_offset_s=WALL_S + ahead_s, down_after_s=4.0)
 
 
 def test_an_observer_that_is_gone_itself_still_hears_nobody() -> None:
@@ -232,7 +232,7 @@ def test_an_observer_that_is_gone_itself_still_hears_nobody() -> None:
     for number in (2, 3, 4):
         book.report(number, *({2, 3, 4} - {number}), at=now)
         book.accuse(number, [0, 1], at=now, silence_s=5.0)
-    moment = book.moment(now)
-    assert book[1] in moment.weigh(book[0]).heard_by  # its last report still lists the link
-    assert {moment.verdict(book[n]).value for n in (0, 1)} <= {"down", "partitioned"}
-    assert book[1].hex() not in evidence_view(moment, book[0]).heard_by
+    snapshot = book.snapshot(now)
+    assert book[1] in snapshot.weigh(book[0]).heard_by  # its last report still lists the link
+    assert {snapshot.verdict(book[n]).value for n in (0, 1)} <= {"down", "partitioned"}
+    assert book[1].hex() not in evidence_view(snapshot, book[0]).heard_by

@@ -12,7 +12,7 @@ HOLD_S = 5.0
 def health(name: str, status: str, *, down: int = 0, source: str = "declared") -> RegionHealth:
     book = Book()
     book.introduce(0, region=name)
-    (found,) = region_health(book.moment(0.0), RegionConfig(), 4)
+    (found,) = region_health(book.snapshot(0.0), RegionConfig(), 4)
     return replace(found, status=status, down_peers=down, source=source)
 
 
@@ -91,7 +91,7 @@ def test_a_region_dies_vanishes_and_is_told_as_its_peers_expire() -> None:
     changes, config = RegionChanges(0.0), RegionConfig()
 
     def update(now: float) -> list[tuple[str, str]]:
-        return [(c.region, c.status) for c in changes.update(region_health(book.moment(now, me=1), config, 4), now)]
+        return [(c.region, c.status) for c in changes.update(region_health(book.snapshot(now, me=1), config, 4), now)]
 
     assert update(1.0) == [("eu", "healthy"), ("us", "healthy")]
     now = lose(book, 0, [1, 2, 3, 4])

@@ -134,7 +134,7 @@ def regional(*regions: str) -> Book:
 
 
 def judged(book: Book, now: float, config: RegionConfig = DEFAULTS) -> dict[str, RegionHealth]:
-    return {health.region: health for health in region_health(book.moment(now), config, RINGS)}
+    return {health.region: health for health in region_health(book.snapshot(now), config, RINGS)}
 
 
 def test_a_whole_network_has_healthy_regions_that_reach_each_other() -> None:
@@ -247,10 +247,10 @@ def test_a_lone_peer_is_not_asked_to_reach_more_regions_than_it_has_ring_links()
     ring = {0: 1, 1: 0}
     for number in range(12):
         book.report(number, *((ring[number],) if number in ring else ()), at=1.0)
-    found = region_health(book.moment(1.0), DEFAULTS, rings=1)
+    found = region_health(book.snapshot(1.0), DEFAULTS, rings=1)
     # Eleven others, one of them reached: with one ring a peer has two links, and half of two is one.
     assert [health.status for health in found if health.reached_regions == 1] == ["healthy", "healthy"]
-    four = region_health(book.moment(1.0), DEFAULTS, rings=RINGS)
+    four = region_health(book.snapshot(1.0), DEFAULTS, rings=RINGS)
     assert [health.status for health in four if health.reached_regions == 1] == ["degraded", "degraded"]
 
 
@@ -268,7 +268,7 @@ def test_regions_are_bounded_and_the_largest_are_kept(monkeypatch: pytest.Monkey
     assert REGIONS_MAX >= 64
     monkeypatch.setattr("peerscope.views.regions.REGIONS_MAX", 2)
     book = regional("a", "b", "b", "c", "d", "d", "d")
-    assert list(region_members(book.moment(1.0))) == ["b", "d"]
+    assert list(region_members(book.snapshot(1.0))) == ["b", "d"]
     found = judged(book, 1.0)
     assert list(found) == ["b", "d"]
     assert list(found["b"].cross_region) == ["d"]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from peerscope.records.identity import PeerId
 from peerscope.views import replay as replay_module
-from peerscope.views.links import Link
+from peerscope.views.links import MergedLink
 from peerscope.views.replay import LinkPast, Replay, replay
 from peerscope.views.timeline import WINDOW_S, Timeline
 
@@ -14,8 +14,8 @@ A, B, C = (PeerId(bytes((number,)) * 32) for number in (1, 2, 3))
 Pairs = set[tuple[str, str]]
 
 
-def link(one: PeerId, other: PeerId, rtt_s: float = 0.01) -> Link:
-    return Link(one.hex(), other.hex(), "mesh", rtt_s, 0.0)
+def link(one: PeerId, other: PeerId, rtt_s: float = 0.01) -> MergedLink:
+    return MergedLink(one.hex(), other.hex(), "mesh", rtt_s, 0.0)
 
 
 def played(found: Replay, at: float) -> tuple[dict[str, str], Pairs]:

@@ -38,7 +38,7 @@ def test_everybody_is_drawn_once_with_the_mark_of_its_status() -> None:
     now = lose(book, 0, [2, 3, 4, 5])
     join(book, 1, node="ygg", node_id="a", at=now)
     tell(book, 1, [2], overlay=[("far", None)], at=now)
-    shown = marks(drawn(topology(book.moment(now, me=2))))
+    shown = marks(drawn(topology(book.snapshot(now, me=2))))
     assert shown == {
         book[0].hex(): "down",
         **{book[number].hex(): "healthy" for number in range(1, 6)},
@@ -47,7 +47,7 @@ def test_everybody_is_drawn_once_with_the_mark_of_its_status() -> None:
 
 
 def test_names_are_text_whatever_they_say() -> None:
-    found = topology(hostile().moment(1.0))
+    found = topology(hostile().snapshot(1.0))
     drawing = drawn(found)
     allowed = {"svg", "title", "rect", "defs", "path", "g", "circle", "use", "text", "tspan"}
     assert {element.tag.removeprefix(SVG) for element in drawing.iter()} == allowed
@@ -62,7 +62,7 @@ def test_any_region_makes_a_well_formed_picture(region: str) -> None:
     book = Book()
     join(book, 0)
     tell(book, 0)
-    found = topology(book.moment(1.0))
+    found = topology(book.snapshot(1.0))
     (peer,) = found.peers
     renamed = Topology(
         (type(peer)(peer.peer_id, peer.short_id, region),), (), {region: (peer.peer_id,)}, (), (), (), ()
@@ -72,22 +72,22 @@ def test_any_region_makes_a_well_formed_picture(region: str) -> None:
 
 def test_what_splits_the_network_is_ringed_and_said_in_words() -> None:
     book = barbell()
-    said = texts(drawn(topology(book.moment(1.0))))
+    said = texts(drawn(topology(book.snapshot(1.0))))
     assert "The network splits if one of these fails:" in said
     for number in (3, 4, 5):
         assert book[number].hex()[:10] in said
     assert f"{book[3].hex()[:10]} – {book[4].hex()[:10]}" in said
-    calm = texts(drawn(topology(meshed(5).moment(1.0))))
+    calm = texts(drawn(topology(meshed(5).snapshot(1.0))))
     assert not [text for text in calm if "splits" in text]
 
 
-@pytest.mark.parametrize("found", [Topology((), (), {}, (), (), (), ()), topology(meshed(1).moment(1.0))])
+@pytest.mark.parametrize("found", [Topology((), (), {}, (), (), (), ()), topology(meshed(1).snapshot(1.0))])
 def test_small_maps_can_be_drawn(found: Topology) -> None:
     assert len(marks(drawn(found))) == len(found.peers)
 
 
 def test_the_same_map_is_the_same_picture() -> None:
-    assert to_svg(topology(barbell().moment(1.0))) == to_svg(topology(barbell().moment(1.0)))
+    assert to_svg(topology(barbell().snapshot(1.0))) == to_svg(topology(barbell().snapshot(1.0)))
 
 
 sizes = st.lists(st.integers(1, 90), min_size=1, max_size=12)
@@ -130,7 +130,7 @@ def test_a_walk_meets_neighbours_one_after_the_other() -> None:
 
 
 def test_the_picture_has_its_size_and_a_legend() -> None:
-    drawing = drawn(topology(barbell().moment(1.0)))
+    drawing = drawn(topology(barbell().snapshot(1.0)))
     assert drawing.get("viewBox") == f"0 0 {WIDTH} {HEIGHT}"
     assert {"Peers", "healthy", "down", "Links, round trip", "under 50 ms", "not measured"} <= set(texts(drawing))
 

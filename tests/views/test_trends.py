@@ -110,12 +110,12 @@ def test_a_look_counts_each_living_peer_once() -> None:
         for again in range(1 + 5 * number):
             metrics = Metrics(performance=PerformanceMetrics(error=error))
             book.say(number, Report(5000, (Check(0),), links, metrics=metrics), at=1.0 + again)
-    moment = book.moment(7.0)
-    assert look(moment, mesh_links(moment)) == Minute(
-        at=moment.wall // 60 * 60, peers=4, latency_s=pytest.approx(0.002), error_ratio=pytest.approx(0.02)
+    snapshot = book.snapshot(7.0)
+    assert look(snapshot, mesh_links(snapshot)) == Minute(
+        at=snapshot.wall // 60 * 60, peers=4, latency_s=pytest.approx(0.002), error_ratio=pytest.approx(0.02)
     )
 
 
 def test_a_look_at_a_silent_network_finds_nobody_and_no_numbers() -> None:
-    moment = meshed(3).moment(100.0)
-    assert look(moment, mesh_links(moment)) == Minute(moment.wall // 60 * 60, 0, None, None)
+    snapshot = meshed(3).snapshot(100.0)
+    assert look(snapshot, mesh_links(snapshot)) == Minute(snapshot.wall // 60 * 60, 0, None, None)

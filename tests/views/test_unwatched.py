@@ -23,17 +23,17 @@ def network(*, reporting: int = 5, peers: int = 6, listing: bool = False) -> Boo
 
 
 def verdict(book: Book, now: float = LATE, peer: int = DEAD) -> Verdict:
-    return book.moment(now).verdict(book[peer])
+    return book.snapshot(now).verdict(book[peer])
 
 
 def test_a_peer_that_nobody_hears_nor_accuses_is_down_by_its_silence() -> None:
     book = network()
-    moment = book.moment(LATE)
-    assert (verdict(book), status(moment, book[DEAD])) == (Verdict.DOWN, "down")
-    found = evidence_view(moment, book[DEAD])
+    snapshot = book.snapshot(LATE)
+    assert (verdict(book), status(snapshot, book[DEAD])) == (Verdict.DOWN, "down")
+    found = evidence_view(snapshot, book[DEAD])
     assert (found.verdict, found.accusations) == ("down", ())
     assert found.arithmetic == "nobody watches this peer, and it has said nothing for 70 s"
-    (reading,) = NETWORK_SIGNALS["peer_down"](Sight(moment))
+    (reading,) = NETWORK_SIGNALS["peer_down"](Sight(snapshot))
     assert reading.text == f"nobody hears {book[DEAD].hex()[:10]}, and nobody who watched it still runs"
 
 
@@ -95,7 +95,7 @@ def test_a_dead_peer_stays_down_while_all_others_are_upgraded_one_by_one() -> No
         sim.run_until(sim.now + 20.0)
     for name in others:
         assert moment_of(sim.nodes[name], sim.now).verdict(names[3]) is Verdict.DOWN
-        assert {alert.state for alert in alerts.board(name).alerts()} == {"firing"}
+        assert {alert.state for alert in alerts.alert_list(name).alerts()} == {"firing"}
     assert "resolved" not in {alert.state for _, _, alert in alerts.changes}
     sim.run_until(sim.now + 60.0)
     assert not any(peer.membership.is_down(name) for peer in sim.alive() for name in others)
@@ -104,4 +104,4 @@ def test_a_dead_peer_stays_down_while_all_others_are_upgraded_one_by_one() -> No
     sim.run_until(sim.now + 10.0)
     for name in others:
         assert moment_of(sim.nodes[name], sim.now).verdict(names[3]) is Verdict.ALIVE
-        assert {alert.state for alert in alerts.board(name).alerts()} <= {"firing", "resolved"}
+        assert {alert.state for alert in alerts.alert_list(name).alerts()} <= {"firing", "resolved"}

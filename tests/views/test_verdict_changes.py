@@ -7,7 +7,7 @@ from peerscope.views.changes import VerdictChanges
 
 def told(changes: VerdictChanges, book: Book, now: float) -> list[tuple[int, Verdict, bool]]:
     numbers = {book[number]: number for number in range(12)}
-    return [(numbers[c.peer], c.verdict, c.majority) for c in changes.update(book.moment(now))]
+    return [(numbers[c.peer], c.verdict, c.majority) for c in changes.update(book.snapshot(now))]
 
 
 def test_peers_that_are_well_are_no_news() -> None:
@@ -41,7 +41,7 @@ def test_a_peer_that_is_heard_again_is_told_to_be_alive_once() -> None:
 def test_a_change_says_how_many_miss_the_peer_of_how_many() -> None:
     book = meshed(4)
     now = lose(book, 0, [1, 2])
-    (change,) = VerdictChanges().update(book.moment(now))
+    (change,) = VerdictChanges().update(book.snapshot(now))
     assert (change.accused_by, change.observers) == (2, 3)
 
 

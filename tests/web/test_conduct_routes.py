@@ -14,7 +14,7 @@ def test_nobody_is_listed_who_behaves_and_whoever_does_not_is_with_its_reasons(w
 
     def misbehave() -> None:
         for _ in range(13):
-            conducts.blame(MALLORY, "forged", agent.monitor.moment().now)
+            conducts.blame(MALLORY, "forged", agent.monitor.snapshot().now)
 
     agent.loop.call(misbehave)
     (found,) = web.get("/api/v1/conduct").json()

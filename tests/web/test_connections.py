@@ -30,7 +30,7 @@ HANDSHAKE = (
 @pytest.fixture
 def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
     """An agent that waits only a moment for everything."""
-    monkeypatch.setattr(connections, "PATIENCE_S", {h11.IDLE: SHORT_S, h11.SEND_BODY: SHORT_S})
+    monkeypatch.setattr(connections, "TIMEOUT_S", {h11.IDLE: SHORT_S, h11.SEND_BODY: SHORT_S})
     monkeypatch.setattr(connections, "ANSWER_S", SHORT_S)
     monkeypatch.setattr(connections, "LINGER_S", SHORT_S)
     with running(tmp_path) as agent:

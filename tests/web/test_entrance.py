@@ -12,7 +12,7 @@ import pytest
 from certificates import certificate
 from limits import no_descriptors
 from live import PATIENCE_S, client, running
-from peerscope.host.failures import Looks
+from peerscope.host.failures import FailureLog
 from peerscope.web import entrance
 from peerscope.web.entrance import CONNECTIONS_MAX, DESCRIPTORS_KEPT, Entrance, connections_max
 
@@ -44,7 +44,7 @@ def test_nobody_who_is_being_served_makes_room(monkeypatch: pytest.MonkeyPatch) 
 
     async def knock() -> tuple[bytes, bytes]:
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            door = Entrance(asyncio.Protocol, guests, Looks())
+            door = Entrance(asyncio.Protocol, guests, FailureLog())
             taking_in = asyncio.create_task(door.run(listening))
             first = await asyncio.open_connection(*listening.getsockname())
             refused = await first[0].read()
@@ -64,8 +64,8 @@ def test_nobody_who_is_being_served_makes_room(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_who_cannot_be_taken_in_waits_and_is_tried_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entrance, "AGAIN_S", 0.05)
-    looks, tries = Looks(), 3
+    monkeypatch.setattr(entrance, "RETRY_INTERVAL_S", 0.05)
+    looks, tries = FailureLog(), 3
 
     async def knock() -> int:
         taken_in = asyncio.Event()

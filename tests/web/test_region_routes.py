@@ -21,7 +21,7 @@ def fleet(agent: Agent) -> list[str]:
     book = Book(agent.monitor.peer.ledger, FLEET)
 
     def fill() -> None:
-        now = agent.monitor.moment().now
+        now = agent.monitor.snapshot().now
         for number, (x_ms, region) in enumerate(((0.0, "asia"), (40.0, "asia"), (100.0, None), (101.0, None))):
             settle(book, number, x_ms, number ^ 1, region=region, started_s=number, rtt_us=3000, at=now)
 

@@ -20,7 +20,7 @@ def crowd(agent: Agent) -> list[str]:
     """Peers that the agent has heard of: two triangles that share peer 2, and a stranger beyond the node of peer 0."""
 
     def fill() -> None:
-        now = agent.monitor.moment().now
+        now = agent.monitor.snapshot().now
         book = Book(agent.monitor.peer.ledger, CROWD)
         around = {0: (1, 2), 1: (0, 2), 2: (0, 1, 3, 4), 3: (2, 4), 4: (2, 3)}
         for number, others in around.items():

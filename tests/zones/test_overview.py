@@ -149,10 +149,10 @@ def test_order_and_repetition_change_nothing(said: list[tuple[int, Summary]]) ->
 def test_a_summary_counts_each_member_once_and_its_parts_add_up() -> None:
     book = meshed(6)
     at = lose(book, 5, range(5))
-    moment = book.moment(at)
-    links = mesh_links(moment)
+    snapshot = book.snapshot(at)
+    links = mesh_links(snapshot)
     found = summary(
-        moment, links, [], zone="eu/", aggregators=[book[0]], addresses=["10.0.0.0:1"], interval_s=30.0, rings=4
+        snapshot, links, [], zone="eu/", aggregators=[book[0]], addresses=["10.0.0.0:1"], interval_s=30.0, rings=4
     )
     assert (found.members, found.healthy, found.down) == (6, 5, 1)
     assert found.members == sum(found.counted[1:])

@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
-from peerscope.agent.event_log import Chronicle
+from peerscope.agent.event_log import EventLog
 from peerscope.agent.traffic import Traffic
-from peerscope.alerts.alert_list import Board
-from peerscope.alerts.alert_record import Sent
+from peerscope.alerts.alert_list import AlertList
+from peerscope.alerts.alert_record import SentNotice
 from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.engine import AlertEngine, Findings
-from peerscope.alerts.expiry import Ending
+from peerscope.alerts.expiry import Expiry
 from peerscope.alerts.model import Alert
 from peerscope.alerts.own import Own, own_state
 from peerscope.alerts.rules import Rule
 from peerscope.history.recorder import Recorder
 from peerscope.host.clock import monotonic
-from peerscope.host.duty_cycle import Pace
-from peerscope.host.failures import Looks
+from peerscope.host.duty_cycle import DutyCycle
+from peerscope.host.failures import FailureLog
 from peerscope.transport.driver import Driver
-from peerscope.views.links import Link
-from peerscope.views.snapshot import Moment
+from peerscope.views.links import MergedLink
+from peerscope.views.snapshot import Snapshot
 
-LOOK_S = 1.0
+LOOK_INTERVAL_S = 1.0
 ROUTES_S = 10.0
 """Routes are folded when somebody asks, and keep an hour: no need to ask more often."""
 ROUTE_MESSAGES_MIN = 20
@@ -31,7 +31,7 @@ ROUTE_MESSAGES_MIN = 20
 CORRELATION_SHARE = 0.2
 """Share of a core that correlation may take: thousands of alerts that change every second take a second each time."""
 
-Detect = Callable[[Moment], Findings]
+Detect = Callable[[Snapshot], Findings]
 
 
 class Alerting:
@@ -40,33 +40,33 @@ class Alerting:
     def __init__(
         self,
         rules: Sequence[Rule],
-        moment: Callable[[], Moment],
-        links: Callable[[], Iterable[Link]],
-        chronicle: Chronicle,
-        looks: Looks | None = None,
+        snapshot: Callable[[], Snapshot],
+        links: Callable[[], Iterable[MergedLink]],
+        event_log: EventLog,
+        failure_log: FailureLog | None = None,
     ) -> None:
         """`moment`, `links`: how to look at the network now. `chronicle`: has looked at the regions, and takes
         events. `looks`: counts those that fail."""
-        self.board = Board(rules)
+        self.alert_list = AlertList(rules)
         self.correlation = Correlation()
         """What alerts have in common."""
         self.engine: AlertEngine | None = None
         """From `run` on."""
         self.detections: list[Detect] = []
         """Whoever finds more than the rules see; asked at every look."""
-        self.files: Callable[[], tuple[Ending, ...]] = tuple
+        self.files: Callable[[], tuple[Expiry, ...]] = tuple
         """Files of this agent that have an end."""
         self.export_trouble: Callable[[], str | None] = lambda: None
         """Why the receiver of remote write does not take samples, while that is so."""
         self._rules = rules
-        self._moment = moment
+        self._snapshot = snapshot
         self._links = links
-        self._chronicle = chronicle
-        self._looks = looks or Looks()
+        self._event_log = event_log
+        self._failure_log = failure_log or FailureLog()
         self._driver: Driver | None = None
         self._routes: tuple[tuple[str, float], ...] = ()
         self._routes_at = 0.0
-        self._correlating = Pace(CORRELATION_SHARE)
+        self._correlating = DutyCycle(CORRELATION_SHARE)
         self._correlate_at = 0.0
 
     @property
@@ -76,16 +76,16 @@ class Alerting:
 
     def alerts(self, *, active_only: bool = False) -> list[Alert]:
         """Alerts of the network, each with the open incident that it belongs to."""
-        return self.correlation.mark(self.board.alerts(active_only=active_only))
+        return self.correlation.mark(self.alert_list.alerts(active_only=active_only))
 
     async def run(self, driver: Driver, traffic: Traffic, recorder: Recorder | None) -> None:
         """Look until cancelled. Whatever other peers say, nothing here ends the agent."""
         self._driver = driver
-        self.engine = AlertEngine(driver.peer.me, self._rules, regions=lambda _: self._chronicle.regions)
-        pace = Pace()
+        self.engine = AlertEngine(driver.peer.me, self._rules, regions=lambda _: self._event_log.regions)
+        pace = DutyCycle()
         while True:
-            await asyncio.sleep(pace.wait_s(LOOK_S))
-            with self._looks.at("the look at alert rules"), pace.looking():
+            await asyncio.sleep(pace.wait_s(LOOK_INTERVAL_S))
+            with self._failure_log.at("the look at alert rules"), pace.looking():
                 self._look(self._own(driver, traffic, recorder))
 
     def use(self, rules: Sequence[Rule]) -> bool:
@@ -93,12 +93,12 @@ class Alerting:
         if tuple(rules) == tuple(self._rules):
             return False
         self._rules = rules
-        self.board.use(rules)
+        self.alert_list.use(rules)
         if self.engine is not None:
             self.engine.use(rules)
         return True
 
-    def publish_notices(self, notices: Iterable[Sent]) -> None:
+    def publish_notices(self, notices: Iterable[SentNotice]) -> None:
         """Say at once which messages to people this peer has sent."""
         if self.engine is not None and self._driver is not None:
             self.engine.notices = list(notices)
@@ -109,20 +109,20 @@ class Alerting:
     def _look(self, own: Own) -> None:
         assert self.engine is not None
         assert self._driver is not None
-        moment = self._moment()
-        found = [detect(moment) for detect in self.detections]
+        snapshot = self._snapshot()
+        found = [detect(snapshot) for detect in self.detections]
         findings = Findings(
             tuple(reading for one in found for reading in one.own),
             tuple(reading for one in found for reading in one.network),
         )
-        said = self.engine.update(moment, own, findings, moment.now)
+        said = self.engine.update(snapshot, own, findings, snapshot.now)
         if said is not None:
             self._driver.feed(said)
-        changed = self.board.update(moment, self.engine.chosen) if self.engine.has_looked_around else ()
-        self._correlate(moment)
+        changed = self.alert_list.update(snapshot, self.engine.chosen) if self.engine.has_looked_around else ()
+        self._correlate(snapshot)
         known = {alert.id: alert.incident for alert in self.correlation.mark(changed)}
         for alert in changed:
-            self._chronicle.tell(
+            self._event_log.tell(
                 "alert",
                 id=alert.id,
                 type=alert.type,
@@ -139,14 +139,14 @@ class Alerting:
                 incident=known[alert.id],
             )
 
-    def _correlate(self, moment: Moment) -> None:
+    def _correlate(self, snapshot: Snapshot) -> None:
         if monotonic() < self._correlate_at:
             return
         with self._correlating.looking():
-            changed = self.correlation.update(moment, self._links, self.board.alerts())
+            changed = self.correlation.update(snapshot, self._links, self.alert_list.alerts())
         self._correlate_at = monotonic() + self._correlating.wait_s(0.0)
         for incident in changed:
-            self._chronicle.tell(
+            self._event_log.tell(
                 "incident",
                 id=incident.id,
                 kind=incident.kind,

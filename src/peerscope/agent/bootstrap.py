@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping
 from math import inf
 
 from peerscope.host.clock import monotonic
-from peerscope.host.state import State
+from peerscope.host.state import StateDirectory
 from peerscope.mesh.events import Join
 from peerscope.mesh.peer import Peer
 from peerscope.mesh.zoning.names import WHOLE
 from peerscope.records.identity import PeerId, short
 from peerscope.transport.joining import Start
 
-LOOK_S = 2.0
-AGAIN_S = 30.0
+LOOK_INTERVAL_S = 2.0
+DIAL_INTERVAL_S = 30.0
 """Between two looks for peers of our settings that are not there."""
 KEEP_S = 10.0
 REMEMBERED_MAX = 256
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class Bootstrap:
     """Joins through peers of the settings and remembered ones, and writes down who is there for the next start."""
 
-    def __init__(self, state: State, starts: Mapping[PeerId, Start], rng: random.Random) -> None:
+    def __init__(self, state: StateDirectory, starts: Mapping[PeerId, Start], rng: random.Random) -> None:
         """`starts`: the peers of `peer.join`; the transport looks their names up at each dial."""
         self._state = state
         remembered = state.remembered()
@@ -48,7 +48,7 @@ class Bootstrap:
 
     def first(self) -> list[Join]:
         """Everybody to dial at the start."""
-        self._again_at = monotonic() + AGAIN_S
+        self._again_at = monotonic() + DIAL_INTERVAL_S
         return [Join(*start) for start in self._starts.items()] + self._some_remembered()
 
     def look(self, peer: Peer, tell: Callable[..., None]) -> list[Join]:
@@ -91,7 +91,7 @@ class Bootstrap:
         """
         if monotonic() < self._again_at:
             return []
-        self._again_at = monotonic() + AGAIN_S
+        self._again_at = monotonic() + DIAL_INTERVAL_S
         is_alone, is_whole = not peer.prober.up(), peer.own_zone.zone == WHOLE
         return [
             Join(known, addresses)

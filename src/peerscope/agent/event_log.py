@@ -15,20 +15,20 @@ from typing import Any
 import msgspec
 
 from peerscope.host.clock import monotonic
-from peerscope.host.duty_cycle import Pace
-from peerscope.host.failures import Looks
+from peerscope.host.duty_cycle import DutyCycle
+from peerscope.host.failures import FailureLog
 from peerscope.mesh.events import Effect, Forgotten, KeyShared, LinkChanged, Stored
 from peerscope.records.bodies import Observations, OtherLife, Profile, Report
 from peerscope.views.changes import VerdictChanges
-from peerscope.views.links import Link
+from peerscope.views.links import MergedLink
 from peerscope.views.peers import status
 from peerscope.views.region_changes import RegionChanges
 from peerscope.views.regions import RegionHealth
 from peerscope.views.replay import LinkPast
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 from peerscope.views.timeline import Timeline
 
-AGAIN_S = 0.25
+JUDGE_INTERVAL_S = 0.25
 """Between judgements while somebody is suspected."""
 TOGETHER_S = 0.02
 """Evidence that arrives within this time is judged together."""
@@ -43,16 +43,16 @@ log = logging.getLogger(__name__)
 Listener = Callable[[dict[str, Any]], None]
 
 
-class Chronicle:
+class EventLog:
     """Turns the core's effects and the passing of time into events for whoever listens."""
 
     def __init__(
         self,
-        moment: Callable[[], Moment],
+        snapshot: Callable[[], Snapshot],
         regions: Callable[[], list[RegionHealth]],
-        links: Callable[[], Sequence[Link]],
+        links: Callable[[], Sequence[MergedLink]],
         region_hold_s: float,
-        looks: Looks | None = None,
+        failure_log: FailureLog | None = None,
     ) -> None:
         """`moment`, `regions`, `links`: how to look at the network now. `looks`: counts those that fail."""
         self.timeline = Timeline()
@@ -60,16 +60,16 @@ class Chronicle:
         """Which links there were over the last hour."""
         self.regions: list[RegionHealth] = []
         """Every region, as of the last look: a few seconds ago."""
-        self._moment = moment
+        self._snapshot = snapshot
         self._look_at_regions = regions
         self._look_at_links = links
-        self._looks = looks or Looks()
+        self._failure_log = failure_log or FailureLog()
         self._listeners: list[Listener] = []
         self._verdicts = VerdictChanges()
         self._regions = RegionChanges(region_hold_s)
         self._is_stirred = False
         self._judging: asyncio.TimerHandle | None = None
-        self._judgement = Pace()
+        self._judgement = DutyCycle()
 
     def listen(self, listener: Listener) -> None:
         """Call with every event: {"event": ..., "at": Unix seconds, ...}."""
@@ -79,7 +79,7 @@ class Chronicle:
         """Give every listener one event."""
         message = {"event": event, "at": time.time(), **values}
         for listener in self._listeners:
-            with self._looks.at("a listener to events"):
+            with self._failure_log.at("a listener to events"):
                 listener(message)
 
     def note(self, effect: Effect) -> None:
@@ -105,12 +105,12 @@ class Chronicle:
 
     async def run(self) -> None:
         """Statuses for the timeline, within a second after news; everything again after a while, as reports expire."""
-        await asyncio.sleep(AGAIN_S)  # our own profile is in the ledger by then
-        reviewing, again_at = Pace(), 0.0
+        await asyncio.sleep(JUDGE_INTERVAL_S)  # our own profile is in the ledger by then
+        reviewing, again_at = DutyCycle(), 0.0
         try:
             while True:
                 now = monotonic()
-                with self._looks.at("the review of peers"), reviewing.looking():
+                with self._failure_log.at("the review of peers"), reviewing.looking():
                     if self._is_stirred or now >= again_at:
                         self._is_stirred = not self._verdicts.is_calm  # then time alone brings news
                         if self._note_statuses():
@@ -143,13 +143,13 @@ class Chronicle:
 
     def _judge(self) -> None:
         self._judging = None
-        with self._looks.at("the verdicts on peers"), self._judgement.looking():
+        with self._failure_log.at("the verdicts on peers"), self._judgement.looking():
             self._note_verdicts()
         if not self._verdicts.is_calm:  # then verdicts also change with time alone
-            self._judge_in(self._judgement.wait_s(AGAIN_S))
+            self._judge_in(self._judgement.wait_s(JUDGE_INTERVAL_S))
 
     def _note_verdicts(self) -> None:
-        for change in self._verdicts.update(self._moment()):
+        for change in self._verdicts.update(self._snapshot()):
             self.tell(
                 "verdict",
                 peer_id=change.peer.hex(),
@@ -161,16 +161,16 @@ class Chronicle:
 
     def _note_statuses(self) -> bool:
         """True if one has changed."""
-        moment, has_news = self._moment(), False
-        for peer in moment.peers:
-            state = status(moment, peer)
-            if self.timeline.observe(peer, state, moment.wall):
+        snapshot, has_news = self._snapshot(), False
+        for peer in snapshot.peers:
+            state = status(snapshot, peer)
+            if self.timeline.observe(peer, state, snapshot.wall):
                 self.tell("status", peer_id=peer.hex(), status=state)
                 has_news = True
         return has_news
 
     def _note_links(self) -> None:
-        self.links.observe(self._look_at_links(), self._moment().wall)
+        self.links.observe(self._look_at_links(), self._snapshot().wall)
 
     def _note_regions(self) -> None:
         self.regions = self._look_at_regions()

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from peerscope.alerts.expiry import SOON_RATIO, Ending, date, membership
-from peerscope.alerts.silences import Standing
+from peerscope.alerts.expiry import SOON_RATIO, Expiry, date, membership
+from peerscope.alerts.silences import StandingOrders
 from peerscope.mesh.membership.admission import Admission
 from peerscope.records.identity import PeerId, short
 
@@ -19,19 +19,19 @@ SAID_MAX = 512
 log = logging.getLogger(__name__)
 
 
-class EndingLog:
+class ExpiryLog:
     """Call `look` now and then."""
 
     def __init__(self) -> None:
-        self._near: dict[str, tuple[int, Ending]] = {}
+        self._near: dict[str, tuple[int, Expiry]] = {}
         """The last stage of each thing that is not far from its end."""
 
-    def look(self, endings: Iterable[Ending], wall: float) -> None:
+    def look(self, endings: Iterable[Expiry], wall: float) -> None:
         """Compare with the last look. `wall`: Unix seconds. What is no longer among them has ended if its time is up;
         else somebody ended it, and knows."""
         present = {one.what: one for one in endings}
         gone = [one for what, (stage, one) in self._near.items() if what not in present and stage == SOON]
-        near: dict[str, tuple[int, Ending]] = {}
+        near: dict[str, tuple[int, Expiry]] = {}
         for one in (*present.values(), *(one for one in gone if one.left_ratio(wall) <= 0)):
             left = one.left_ratio(wall)
             stage = OVER if left <= 0 else SOON if left < SOON_RATIO else FAR
@@ -46,7 +46,7 @@ class EndingLog:
         self._near = near
 
 
-def of_membership(admission: Admission) -> Iterator[Ending]:
+def of_membership(admission: Admission) -> Iterator[Expiry]:
     """Our certificate, and those of members that were dropped at their end."""
     if admission.certificate is not None:
         ours = membership(admission.certificate)
@@ -56,9 +56,9 @@ def of_membership(admission: Admission) -> Iterator[Ending]:
         yield replace(membership(one), what=f"the certificate of member {short(PeerId(one.subject))}")
 
 
-def of_silences(orders: Standing) -> Iterator[Ending]:
+def of_silences(orders: StandingOrders) -> Iterator[Expiry]:
     """Silences that hold now, whoever ordered them: when one ends, messages begin again."""
     for one in orders.silences:
         matchers = " ".join(shlex.quote(f"{field}={pattern}") for field, pattern in one.matchers)
         command = f"peerscope silence {matchers} --for 2h --reason TEXT"
-        yield Ending(f"silence {one.id} of {one.author}", matchers, one.begun_at, one.ends_at, command)
+        yield Expiry(f"silence {one.id} of {one.author}", matchers, one.begun_at, one.ends_at, command)

@@ -10,11 +10,11 @@ from peerscope.mesh.events import Effect, Event, LookedUp, LookUp
 from peerscope.mesh.zoning.lookup import LookupAnswer
 
 NUMBER_MAX = 2**32
-PATIENCE_S = 8.0
+ANSWER_TIMEOUT_S = 8.0
 """Longer than the core takes; it ends what an agent that is stopping would leave open."""
 
 
-class Asking:
+class LookupRequests:
     """The questions that wait in one agent."""
 
     def __init__(self, feed: Callable[[Event], None]) -> None:
@@ -30,7 +30,7 @@ class Asking:
         self._waiting[number] = waiting
         try:
             self._feed(LookUp(number, name))
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 return await waiting
         finally:
             del self._waiting[number]

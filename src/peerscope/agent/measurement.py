@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from peerscope.host.clock import monotonic
-from peerscope.host.failures import Looks
+from peerscope.host.failures import FailureLog
 from peerscope.mesh.detection.checks import quantised
 from peerscope.mesh.events import Measured
 from peerscope.records.bodies import Check, OverlayLink
 from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, PerformanceMetrics
 from peerscope.sources.base import Reading
 from peerscope.sources.host import FIRST_SAMPLE_S, KIB, Host
-from peerscope.sources.performance import Traffic, countable, mesh_performance, microseconds, node_metrics
+from peerscope.sources.performance import TrafficCounters, countable, mesh_performance, microseconds, node_metrics
 from peerscope.sources.process import OwnProcess
 from peerscope.transport.base import CONNECTING, Transport
 from peerscope.transport.driver import Driver
@@ -31,7 +31,7 @@ class Attached(Protocol):
         """What it last told, unless that is too long ago."""
 
 
-class Meter:
+class Measurement:
     """Measures, and tells the core."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Meter:
         interval_s: float,
         node: Attached | None = None,
         anomaly_ratio: Callable[[], float | None] = lambda: None,
-        looks: Looks | None = None,
+        failure_log: FailureLog | None = None,
     ) -> None:
         """`anomaly_ratio`: how unlike its past this peer is, as threats see it. `looks`: counts those that fail."""
         self._host = host
@@ -51,7 +51,7 @@ class Meter:
         self._interval_s = interval_s
         self._node = node
         self._anomaly_ratio = anomaly_ratio
-        self._looks = looks or Looks()
+        self._failure_log = failure_log or FailureLog()
         self._process = OwnProcess()
         self._at = monotonic()
         self._traffic = self._count()
@@ -63,7 +63,7 @@ class Meter:
         """Measure until cancelled."""
         await asyncio.sleep(FIRST_SAMPLE_S)
         while True:
-            with self._looks.at("the measurement"):
+            with self._failure_log.at("the measurement"):
                 self._driver.feed(await self.measure())
             await asyncio.sleep(self._interval_s)
 
@@ -71,15 +71,17 @@ class Meter:
         """Everything since the last call, or the start."""
         checks, system = await self._host.measure()
         before_at, self._at = self._at, monotonic()
-        check = self._looks.value("the node's check", self._node.check) if self._node else None
+        check = self._failure_log.value("the node's check", self._node.check) if self._node else None
         node, performance = None, self._look_at_mesh(self._at - before_at)
         overlay: tuple[OverlayLink, ...] = ()
         if check is not None and self._node is not None:
-            reading = self._looks.value("the node's values", self._node.current)
+            reading = self._failure_log.value("the node's values", self._node.current)
             node, performance = self._look_at_node(reading)
             overlay = reading.overlay if reading else ()
         metrics = Metrics(system, node, performance, self._look_at_ourselves())
-        return Measured(checks, metrics, check, overlay, self._looks.value("relayed links", self._transport.relayed))
+        return Measured(
+            checks, metrics, check, overlay, self._failure_log.value("relayed links", self._transport.relayed)
+        )
 
     def _look_at_mesh(self, seconds: float) -> PerformanceMetrics:
         before, self._traffic = self._traffic, self._count()
@@ -94,9 +96,9 @@ class Meter:
         return self._told
 
     def _look_at_ourselves(self) -> AgentMetrics:
-        cpu_ratio = self._looks.value("own CPU", self._process.cpu_ratio)
-        rss_bytes = self._looks.value("own memory", self._process.rss_bytes)
-        anomaly_ratio = self._looks.value("the anomaly ratio", self._anomaly_ratio)
+        cpu_ratio = self._failure_log.value("own CPU", self._process.cpu_ratio)
+        rss_bytes = self._failure_log.value("own memory", self._process.rss_bytes)
+        anomaly_ratio = self._failure_log.value("the anomaly ratio", self._anomaly_ratio)
         return AgentMetrics(
             cpu=None if cpu_ratio is None else quantised(cpu_ratio),
             rss_kib=None if rss_bytes is None else countable(rss_bytes // KIB),
@@ -106,9 +108,9 @@ class Meter:
             anomaly=None if anomaly_ratio is None else quantised(anomaly_ratio),
         )
 
-    def _count(self) -> Traffic:
+    def _count(self) -> TrafficCounters:
         peer = self._driver.peer
-        return Traffic(peer.out.bytes.total(), peer.heard_bytes, peer.heard_messages, peer.refused.total())
+        return TrafficCounters(peer.out.bytes.total(), peer.heard_bytes, peer.heard_messages, peer.refused.total())
 
 
 def drops(refused: Counter[str], counters: Counter[str]) -> int:

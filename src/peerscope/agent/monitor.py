@@ -12,25 +12,25 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from peerscope import __version__
-from peerscope.agent.aggregates import Tally
+from peerscope.agent.aggregates import Aggregates
 from peerscope.agent.alerting import Alerting
-from peerscope.agent.bootstrap import LOOK_S, Bootstrap
-from peerscope.agent.event_log import Chronicle
-from peerscope.agent.expiry_log import EndingLog, of_membership, of_silences
-from peerscope.agent.lookups import Asking
-from peerscope.agent.measurement import Meter
-from peerscope.agent.network_view import Outlook, SelfView
-from peerscope.agent.notifications import Notifying
+from peerscope.agent.bootstrap import LOOK_INTERVAL_S, Bootstrap
+from peerscope.agent.event_log import EventLog
+from peerscope.agent.expiry_log import ExpiryLog, of_membership, of_silences
+from peerscope.agent.lookups import LookupRequests
+from peerscope.agent.measurement import Measurement
+from peerscope.agent.network_view import NetworkView, SelfView
+from peerscope.agent.notifications import Notifications
 from peerscope.agent.startup import prepare
-from peerscope.agent.threat_monitor import Vigil
+from peerscope.agent.threat_monitor import ThreatMonitor
 from peerscope.agent.traffic import Traffic
 from peerscope.agent.zone_speaker import speak
 from peerscope.alerts.context import labels_with_version
-from peerscope.alerts.expiry import Ending, membership
+from peerscope.alerts.expiry import Expiry, membership
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.rules import Rule
-from peerscope.alerts.silences import Standing, StandingAcknowledgement, StandingForget, StandingSilence
+from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingOrders, StandingSilence
 from peerscope.config import Config
 from peerscope.errors import ConfigError, PeerscopeError
 from peerscope.export.discovery import exporter_address
@@ -40,7 +40,7 @@ from peerscope.history.recorder import Recorder
 from peerscope.host.clock import monotonic
 from peerscope.host.credentials import CredentialFiles
 from peerscope.host.memory import shrinking
-from peerscope.host.state import State, default_state
+from peerscope.host.state import StateDirectory, default_state
 from peerscope.mesh.events import Effect, Leave, Publish, Recall, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Profile
@@ -61,7 +61,7 @@ from peerscope.views.traces import HopEvent
 CLOCK_STEP_S = 0.01
 
 
-class Monitor(Outlook):
+class Monitor(NetworkView):
     """One running peer. Use it as an async context manager, or `start` and `stop` it."""
 
     def __init__(self, config: Config, state: Path | None = None) -> None:
@@ -69,17 +69,21 @@ class Monitor(Outlook):
         super().__init__()
         config.check()
         self.config = config
-        self.state = State(state or default_state())
+        self.state = StateDirectory(state or default_state())
         self.http: str | None = None
         """URL of the dashboard, once the web server has one."""
-        self.chronicle = Chronicle(self.moment, self.region_health, self.links, config.regions.hold_s, self.looks)
+        self.event_log = EventLog(
+            self.snapshot, self.region_health, self.links, config.regions.hold_s, self.failure_log
+        )
         """Events as they happen, and the statuses of the last hour."""
-        self.alerting = Alerting(config.alert_rules(), self.moment, self.mesh_links, self.chronicle, self.looks)
+        self.alerting = Alerting(config.alert_rules(), self.snapshot, self.mesh_links, self.event_log, self.failure_log)
         """Conditions worth telling, here and in the network."""
         self.alerting.files = self._files
-        self.notifying = Notifying(config, self.state, self.moment, self.alerting, self.chronicle, self.looks)
+        self.notifications = Notifications(
+            config, self.state, self.snapshot, self.alerting, self.event_log, self.failure_log
+        )
         """Orders of the operator, and messages to people."""
-        self.tally = Tally(self.moment, self.mesh_links, self.looks)
+        self.aggregates = Aggregates(self.snapshot, self.mesh_links, self.failure_log)
         """What all peers measured."""
         self.traffic: Traffic
         """Messages and bytes, by route and by second; from `start` on."""
@@ -87,16 +91,16 @@ class Monitor(Outlook):
         """The P2P program beside this peer, where one is attached."""
         self.recorder: Recorder | None = None
         """What was measured, over time; None before the start, and where `history.enabled` is false."""
-        self.asking = Asking(lambda event: self._driver.feed(event))
+        self.lookups = LookupRequests(lambda event: self._driver.feed(event))
         """Questions to other zones."""
         self.exports = Exports(config.export, self)
         self.alerting.export_trouble = lambda: self.exports.trouble
         """What goes to other tools by itself."""
-        self._ending_log = EndingLog()
+        self._expiry_log = ExpiryLog()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
         self._started_at = monotonic()
-        self.vigil: Vigil
+        self.threat_monitor: ThreatMonitor
         """What threatens this peer and the network; from `start` on."""
         self._bootstrap: Bootstrap
         self._credentials: CredentialFiles
@@ -130,37 +134,45 @@ class Monitor(Outlook):
         rng = random.Random(secrets.randbits(128))
         now = monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
-        self.traffic = Traffic(peer.me, self.moment, peer.prober.ahead_s)
-        self.vigil = Vigil(self.config.threats, peer, self.moment, self.node, self.alerting, self.looks)
+        self.traffic = Traffic(peer.me, self.snapshot, peer.prober.ahead_s)
+        self.threat_monitor = ThreatMonitor(
+            self.config.threats, peer, self.snapshot, self.node, self.alerting, self.failure_log
+        )
         self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(ready.credentials)
         self._bootstrap = Bootstrap(self.state, ready.joins, rng)
         self._driver.feed(Recall((), self._bootstrap.zone))
-        self.notifying.open(self._driver)
+        self.notifications.open(self._driver)
         self._driver.feed(Publish(self._profile(ready.look_up), urgent=True))
-        for said in self.vigil.first():
+        for said in self.threat_monitor.first():
             self._driver.feed(said)
         for join in self._bootstrap.first():
             self._driver.feed(join)
         host = Host(self.config.health, self.state.path)
         self.node.telemetry.on_event.append(self._note_of_node)
-        self.node.telemetry.on_event.append(self.vigil.note)
-        unlike = self.vigil.anomaly_ratio
-        interval_s, looks = self.config.report.interval_s, self.looks
-        meter = Meter(host, self._driver, self._transport, interval_s, self.node, unlike, looks)
-        going = looks.going
+        self.node.telemetry.on_event.append(self.threat_monitor.note)
+        unlike = self.threat_monitor.anomaly_ratio
+        interval_s, failure_log = self.config.report.interval_s, self.failure_log
+        measurement = Measurement(host, self._driver, self._transport, interval_s, self.node, unlike, failure_log)
+        going = failure_log.going
         parts = [self._driver.run(), self._read_clock()]  # nothing they do can fail, but by a bug in the core
-        parts += [going("the chronicle", self.chronicle.run), going("the meter", meter.run)]
-        parts += [going("the node", self.node.run), going("the vigil", self.vigil.run), going("joining", self._join)]
+        parts += [going("the chronicle", self.event_log.run), going("the meter", measurement.run)]
+        parts += [
+            going("the node", self.node.run),
+            going("the vigil", self.threat_monitor.run),
+            going("joining", self._join),
+        ]
         recall = None
         if self.config.history.enabled:
-            self.recorder = Recorder(self.config.history, self.state.path, self.moment, self.network_health, looks)
+            self.recorder = Recorder(
+                self.config.history, self.state.path, self.snapshot, self.network_health, failure_log
+            )
             recall = past_day(self.recorder, int(time.time()))
             parts.append(going("the history", self.recorder.run))
-        parts.append(self.tally.run(recall))
+        parts.append(self.aggregates.run(recall))
         parts.append(self.alerting.run(self._driver, self.traffic, self.recorder))
         parts += [*(going("remote write", run) for run in self.exports.parts()), speak(self, self._driver)]
-        parts += [self.notifying.run(), *shrinking()]
+        parts += [self.notifications.run(), *shrinking()]
         for work in parts:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
@@ -204,55 +216,55 @@ class Monitor(Outlook):
 
     def alert_rules(self) -> Mapping[str, Rule]:
         """The rules that this peer follows, by name."""
-        return self.alerting.board.rules
+        return self.alerting.alert_list.rules
 
     def stated_alerts(self, *, active_only: bool = False) -> list[Alert]:
         """Alerts of the whole network, in the words of those who state them."""
-        return self.notifying.alerts(active_only=active_only)
+        return self.notifications.alerts(active_only=active_only)
 
     def found_incidents(self) -> list[Incident]:
         """What alerts have in common: incidents of the last day, the open ones first."""
-        return self.notifying.incidents()
+        return self.notifications.incidents()
 
-    def orders(self) -> Standing:
+    def orders(self) -> StandingOrders:
         """Silences and acknowledgements that hold now, in the whole network."""
-        return self.notifying.orders()
+        return self.notifications.orders()
 
     def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
         """Hold back messages about alerts that all matchers ("rule=cpu-*") fit. Raises `ConfigError`."""
-        return self.notifying.book.silence(matchers, for_s, author, reason)
+        return self.notifications.book.silence(matchers, for_s, author, reason)
 
     def lift(self, silence: str) -> bool:
         """End a silence, wherever it was ordered. False if none of this id holds."""
-        return self.notifying.book.lift(silence)
+        return self.notifications.book.lift(silence)
 
     def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
         """Somebody looks after this alert or incident: it is not repeated. Raises `ConfigError`."""
-        return self.notifying.book.acknowledge(key, author, reason)
+        return self.notifications.book.acknowledge(key, author, reason)
 
     def forget(self, peer: PeerId, author: str, reason: str = "", *, force: bool = False) -> StandingForget:
         """Have the whole network forget a known peer until it speaks again; one that is alive only by `force`.
 
         Raises `ConfigError`.
         """
-        return self.notifying.forget(peer, author, reason, force=force)
+        return self.notifications.forget(peer, author, reason, force=force)
 
     def remember(self, peer: PeerId) -> bool:
         """Take back that a peer is forgotten, wherever it was ordered. False if it is not forgotten."""
-        return self.notifying.book.remember(peer)
+        return self.notifications.book.remember(peer)
 
     def threats(self) -> list[Finding]:
         """What threatens any peer of the network, the gravest first."""
-        return self.vigil.known()
+        return self.threat_monitor.known()
 
     def reload_signatures(self) -> list[str]:
         """Read the signatures of threats again; what changed, in words. Raises `ConfigError`, and the old ones stay."""
-        return self.vigil.reload()
+        return self.threat_monitor.reload()
 
     def self_view(self) -> SelfView:
         """This peer."""
         declared = self.config.peer.region
-        place = self.moment().places.get(self.peer.me, Place(declared, "declared") if declared else NOWHERE)
+        place = self.snapshot().places.get(self.peer.me, Place(declared, "declared") if declared else NOWHERE)
         return SelfView(
             peer_id=self.peer.me.hex(),
             short_id=short(self.peer.me),
@@ -272,7 +284,7 @@ class Monitor(Outlook):
             remote_write=self.exports.standing(),
         )
 
-    def endings(self) -> tuple[Ending, ...]:
+    def endings(self) -> tuple[Expiry, ...]:
         """Everything of this agent's that has an end: its certificate as a member, and that of the dashboard."""
         ours = self.peer.admission.certificate
         return (*([membership(ours)] if ours is not None else []), *self._files())
@@ -285,13 +297,13 @@ class Monitor(Outlook):
             self.config.transport.relay, self._transport.home_relay, None if relayed is None else len(relayed)
         )
 
-    def _files(self) -> tuple[Ending, ...]:
+    def _files(self) -> tuple[Expiry, ...]:
         ending = self.tls.ending if self.tls is not None else None
         return () if ending is None else (ending,)
 
     def _note(self, effect: Effect) -> None:
-        for note in (self.tally.note, self.chronicle.note, self.traffic.note, self.asking.note):
-            with self.looks.at("the note of an event"):
+        for note in (self.aggregates.note, self.event_log.note, self.traffic.note, self.lookups.note):
+            with self.failure_log.at("the note of an event"):
                 note(effect)
 
     def _profile(self, look_up: Lookup | None) -> Profile:
@@ -304,7 +316,7 @@ class Monitor(Outlook):
             started_at_ms=round(time.time() * 1000),
             region_source="country" if found else "declared",
             node=self.node.name,
-            roles=(*self.exports.roles, *self.notifying.roles),
+            roles=(*self.exports.roles, *self.notifications.roles),
             exporter=exporter_address(self.config.export, self.http, addresses),
             relay=self._transport.home_relay,
         )
@@ -352,15 +364,15 @@ class Monitor(Outlook):
 
     async def _join(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_S)
-            with self.looks.at("the profile"):
+            await asyncio.sleep(LOOK_INTERVAL_S)
+            with self.failure_log.at("the profile"):
                 self._introduce()
-            with self.looks.at("the look at endings"):
+            with self.failure_log.at("the look at endings"):
                 ends = (*of_membership(self.peer.admission), *self._files(), *of_silences(self.orders()))
-                self._ending_log.look(ends, time.time())
-            with self.looks.at("the look at certificates"):
+                self._expiry_log.look(ends, time.time())
+            with self.failure_log.at("the look at certificates"):
                 for read in self._credentials.look(self.peer.admission, round(time.time() * 1000)):
                     self._driver.feed(read)
-            with self.looks.at("the look for peers"):
-                for join in self._bootstrap.look(self.peer, self.chronicle.tell):
+            with self.failure_log.at("the look for peers"):
+                for join in self._bootstrap.look(self.peer, self.event_log.tell):
                     self._driver.feed(join)

@@ -14,22 +14,22 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.agent.aggregates import Tally
-from peerscope.agent.event_log import Chronicle, Listener
-from peerscope.agent.lookups import Asking
+from peerscope.agent.aggregates import Aggregates
+from peerscope.agent.event_log import EventLog, Listener
+from peerscope.agent.lookups import LookupRequests
 from peerscope.agent.traffic import Traffic
 from peerscope.alerts.aggregators import aggregators
-from peerscope.alerts.expiry import Ending
+from peerscope.alerts.expiry import Expiry
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.present import as_it_is
 from peerscope.alerts.rules import Rule
 from peerscope.alerts.shown import is_clearing
-from peerscope.alerts.silences import Standing, StandingAcknowledgement, StandingForget, StandingSilence
+from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingOrders, StandingSilence
 from peerscope.config import Config
 from peerscope.export.standing import RemoteWriteView
 from peerscope.history.recorder import Recorder
-from peerscope.host.failures import Looks
+from peerscope.host.failures import FailureLog
 from peerscope.mesh.limits.reputation import Reputation
 from peerscope.mesh.membership.shared_key import Sharer
 from peerscope.mesh.peer import Peer
@@ -42,13 +42,13 @@ from peerscope.transport.relay import DISABLED, RelayState
 from peerscope.views.aggregates import NetworkMetrics
 from peerscope.views.health import NetworkHealth, network_health
 from peerscope.views.latency import LatencyMatrix, latency_matrix
-from peerscope.views.links import Link
+from peerscope.views.links import MergedLink
 from peerscope.views.peers import PeerView, peer_view, peer_views
 from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.replay import Replay, replay
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 from peerscope.views.timeline import Change
-from peerscope.views.topology import Survey, Topology
+from peerscope.views.topology import Topology, TopologyCache
 from peerscope.zones.overview import Contradictions, Zone, zones
 from peerscope.zones.summary import summary
 from peerscope.zones.whole import ZoneView, own_zone_view, whole_health, whole_metrics, whole_regions, zone_views
@@ -108,10 +108,10 @@ class HasEnding(Protocol):
     """A file of the operator's that is good until some time."""
 
     @property
-    def ending(self) -> Ending | None: ...
+    def ending(self) -> Expiry | None: ...
 
 
-class Outlook(ABC):
+class NetworkView(ABC):
     """Views of one peer, and the parts of it that routes ask."""
 
     config: Config
@@ -119,25 +119,25 @@ class Outlook(ABC):
     """URL of the dashboard, once the web server has one."""
     tls: HasEnding | None = None
     """What the dashboard proves its name with, once the web server has it."""
-    chronicle: Chronicle
+    event_log: EventLog
     """Events as they happen, and the statuses of the last hour."""
-    tally: Tally
+    aggregates: Aggregates
     """What all peers measured."""
     traffic: Traffic
     """Messages and bytes, by route and by second."""
     node: Node
     """The P2P program beside this peer, where one is attached."""
-    asking: Asking
+    lookups: LookupRequests
     """Questions to other zones."""
     recorder: Recorder | None
     """What was measured, over time; None where no history is kept."""
 
     def __init__(self) -> None:
-        self.looks = Looks()
+        self.failure_log = FailureLog()
         """What failed of what this agent looks at now and then."""
-        self._survey = Survey()
+        self._survey = TopologyCache()
         self._contradictions = Contradictions()
-        self._moment: Moment | None = None
+        self._snapshot: Snapshot | None = None
         self._moment_revision = (-1, -1)
         self._latency: LatencyMatrix | None = None
         self._latency_at = 0.0
@@ -171,16 +171,16 @@ class Outlook(ABC):
 
     def listen(self, listener: Listener) -> None:
         """Call with every event: {"event": "link" | "verdict" | "status" | ..., "at": ...}."""
-        self.chronicle.listen(listener)
+        self.event_log.listen(listener)
 
-    def moment(self) -> Moment:
+    def snapshot(self) -> Snapshot:
         """The ledger now; the same one for callers within a tenth of a second, while nothing changes."""
         (now, wall_offset_s), ledger, global_ledger = self.clock(), self.peer.ledger, self.peer.global_ledger
         revision = ledger.revision, global_ledger.revision
-        last, is_changed = self._moment, revision != self._moment_revision
+        last, is_changed = self._snapshot, revision != self._moment_revision
         if last is None or is_changed or last.ledger is not ledger or now - last.now > MOMENT_S:
             self._moment_revision = revision
-            last = self._moment = Moment(
+            last = self._snapshot = Snapshot(
                 ledger,
                 self.peer.me,
                 now,
@@ -195,77 +195,77 @@ class Outlook(ABC):
     def network_health(self) -> NetworkHealth:
         """Counts, latency and connectivity of the whole network."""
         links = self.mesh_links()
-        own = network_health(self.moment(), self.config.links.rings, links)
+        own = network_health(self.snapshot(), self.config.links.rings, links)
         measured = (link.measured_s for link in links if link.measured_s is not None)
         return whole_health(own, [zone.summary for zone in self.beyond()], measured)
 
     def zones(self) -> list[ZoneView]:
         """All zones: ours as we see it, the others as their aggregators agree."""
-        moment = self.moment()
-        health = network_health(moment, self.config.links.rings, self.mesh_links())
+        snapshot = self.snapshot()
+        health = network_health(snapshot, self.config.links.rings, self.mesh_links())
         severities = (alert.severity for alert in self.alerts(active_only=True))
-        own = own_zone_view(moment.zone, health, severities, aggregators(moment).acting)
-        return zone_views(own, self.beyond(), moment.now)
+        own = own_zone_view(snapshot.zone, health, severities, aggregators(snapshot).acting)
+        return zone_views(own, self.beyond(), snapshot.now)
 
     def beyond(self) -> list[Zone]:
         """Zones that are not ours. To be looked at now and then even if nobody asks: who contradicts the others for
         long is named."""
-        now, ours = self.clock()[0], self.moment().zone
+        now, ours = self.clock()[0], self.snapshot().zone
         found = self._contradictions.lasting(zones(self.peer.global_ledger, now), now)
         return [zone for zone in found if zone.zone != ours]
 
     def topology(self) -> Topology:
         """The map: peers, links on every layer, and where the network would come apart."""
-        return self._survey.at(self.moment())
+        return self._survey.at(self.snapshot())
 
-    def mesh_links(self) -> list[Link]:
+    def mesh_links(self) -> list[MergedLink]:
         """Links between agents, both ends merged."""
-        return self._survey.links.mesh(self.moment())
+        return self._survey.links.mesh(self.snapshot())
 
-    def links(self) -> tuple[Link, ...]:
+    def links(self) -> tuple[MergedLink, ...]:
         """Links on every layer; the same object as before where nothing changed."""
-        return self._survey.links.at(self.moment())
+        return self._survey.links.at(self.snapshot())
 
     def peers(self) -> list[PeerView]:
         """All known peers."""
-        return peer_views(self.moment())
+        return peer_views(self.snapshot())
 
     def peer_view(self, peer: PeerId) -> PeerView:
         """One known peer."""
-        return peer_view(self.moment(), peer)
+        return peer_view(self.snapshot(), peer)
 
     def history(self, peer: PeerId) -> tuple[Change, ...]:
         """The last hour's statuses of one peer."""
-        return self.chronicle.timeline.of(peer)
+        return self.event_log.timeline.of(peer)
 
     def replay(self, since: float) -> Replay:
         """Statuses and links since that Unix second, one hour ago at the most."""
-        chronicle = self.chronicle
-        return replay(chronicle.timeline, chronicle.links, since, self.moment().wall)
+        event_log = self.event_log
+        return replay(event_log.timeline, event_log.links, since, self.snapshot().wall)
 
     def region_health(self) -> list[RegionHealth]:
         """Every region of the network."""
-        moment, config = self.moment(), self.config.regions
-        own = region_health(moment, config, self.config.links.rings, self.mesh_links())
+        snapshot, config = self.snapshot(), self.config.regions
+        own = region_health(snapshot, config, self.config.links.rings, self.mesh_links())
         beyond = self.beyond()
-        return whole_regions(own, [zone.summary for zone in beyond], config, moment.wall) if beyond else own
+        return whole_regions(own, [zone.summary for zone in beyond], config, snapshot.wall) if beyond else own
 
     def latency(self) -> LatencyMatrix:
         """Round trips region by region, at most three seconds old, and never those of a peer that is gone."""
-        moment = self.moment()
-        is_old = not 0 <= moment.now - self._latency_at < LATENCY_S
-        if self._latency is None or is_old or moment.gone != self._latency_of:
-            self._latency, self._latency_at = latency_matrix(moment, self.mesh_links()), moment.now
-            self._latency_of = moment.gone
+        snapshot = self.snapshot()
+        is_old = not 0 <= snapshot.now - self._latency_at < LATENCY_S
+        if self._latency is None or is_old or snapshot.gone != self._latency_of:
+            self._latency, self._latency_at = latency_matrix(snapshot, self.mesh_links()), snapshot.now
+            self._latency_of = snapshot.gone
         return self._latency
 
     def network_metrics(self) -> NetworkMetrics:
         """What the peers of our zone measured in the last five minutes, and trends; what all zones measure now."""
-        found, beyond = self.tally.metrics(), [zone.summary for zone in self.beyond()]
+        found, beyond = self.aggregates.metrics(), [zone.summary for zone in self.beyond()]
         if not beyond:
             return found
         own = summary(
-            self.moment(),
+            self.snapshot(),
             self.mesh_links(),
             (),
             zone=found.zone,
@@ -283,14 +283,14 @@ class Outlook(ABC):
     def alerts(self, *, active_only: bool = False) -> list[Alert]:
         """Alerts of the whole network, those that fire first, as it is now; resolved ones of the last day."""
         stated = self.stated_alerts(active_only=active_only)
-        return as_it_is(stated, self.moment(), self.alert_rules(), self.regions_lately)
+        return as_it_is(stated, self.snapshot(), self.alert_rules(), self.regions_lately)
 
     def regions_lately(self) -> list[RegionHealth]:
         """Every region, at most two seconds old, and never older than the last change of a peer's status."""
-        moment = self.moment()
-        is_old = not 0 <= moment.now - self._regions_at < REGIONS_S
-        if is_old or moment.statuses != self._regions_of:
-            self._regions, self._regions_at, self._regions_of = self.region_health(), moment.now, moment.statuses
+        snapshot = self.snapshot()
+        is_old = not 0 <= snapshot.now - self._regions_at < REGIONS_S
+        if is_old or snapshot.statuses != self._regions_of:
+            self._regions, self._regions_at, self._regions_of = self.region_health(), snapshot.now, snapshot.statuses
         return self._regions
 
     @abstractmethod
@@ -311,7 +311,7 @@ class Outlook(ABC):
         """The same, as correlation found them."""
 
     @abstractmethod
-    def orders(self) -> Standing:
+    def orders(self) -> StandingOrders:
         """Silences and acknowledgements that hold now, in the whole network."""
 
     @abstractmethod
@@ -343,4 +343,4 @@ class Outlook(ABC):
 
     def anomaly_rates(self) -> AnomalyRates:
         """How much of what peers measure is unlike their past, as they say."""
-        return rates(self.moment())
+        return rates(self.snapshot())

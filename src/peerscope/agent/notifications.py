@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Callable
 
 from peerscope.agent.alerting import Alerting
-from peerscope.agent.event_log import Chronicle
+from peerscope.agent.event_log import EventLog
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification_log import ESCALATION, NOTIFIER
-from peerscope.alerts.silences import Standing, StandingForget, mark, mark_incidents, refusal, standing
+from peerscope.alerts.silences import StandingForget, StandingOrders, mark, mark_incidents, refusal, standing
 from peerscope.config import Config
 from peerscope.errors import ConfigError
-from peerscope.host.failures import Looks
-from peerscope.host.state import State
+from peerscope.host.failures import FailureLog
+from peerscope.host.state import StateDirectory
 from peerscope.mesh.events import Publish
 from peerscope.mesh.membership.forgetting import last_version
 from peerscope.notify.channel_queue import ChannelView
@@ -24,34 +24,34 @@ from peerscope.notify.registry import make_channels
 from peerscope.records.alerts import Orders
 from peerscope.records.identity import PeerId, short
 from peerscope.transport.driver import Driver
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 
-class Notifying:
+class Notifications:
     """Order book and dispatcher of one agent."""
 
     def __init__(
         self,
         config: Config,
-        state: State,
-        moment: Callable[[], Moment],
+        state: StateDirectory,
+        snapshot: Callable[[], Snapshot],
         alerting: Alerting,
-        chronicle: Chronicle,
-        looks: Looks | None = None,
+        event_log: EventLog,
+        failure_log: FailureLog | None = None,
     ) -> None:
         """`looks`: counts those that fail. Raises `ConfigError` for a channel that cannot be used."""
         self.book: OrderBook
         """From `open` on."""
         self._config = config
         self._state = state
-        self._moment = moment
+        self._snapshot = snapshot
         self._alerting = alerting
-        self._chronicle = chronicle
-        self._looks = looks or Looks()
+        self._event_log = event_log
+        self._failure_log = failure_log or FailureLog()
         self._channels = make_channels(config.notify)
         self._dispatcher: Dispatcher | None = None
         self._trusted: set[bytes] | None = None
-        self._orders: tuple[Moment, Standing] | None = None
+        self._orders: tuple[Snapshot, StandingOrders] | None = None
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Notifying:
         self.book = OrderBook(self._state, me.hex(), lambda orders: _publish(driver, orders), self.orders)
         if self._channels:
             view = View(
-                self._moment,
+                self._snapshot,
                 self.alerts,
                 lambda: self._alerting.correlation.incidents,
                 self._alerting.correlation.told_as,
@@ -84,21 +84,21 @@ class Notifying:
                 self._trusts,
                 self._state,
                 self._alerting.publish_notices,
-                self._chronicle.tell,
+                self._event_log.tell,
             )
 
     async def run(self) -> None:
         """Keep orders standing and tell people until cancelled."""
-        parts = [self._looks.going("the orders", self.book.run)]
+        parts = [self._failure_log.going("the orders", self.book.run)]
         if self._dispatcher is not None:
-            parts.append(self._looks.going("the notifier", self._dispatcher.run))
+            parts.append(self._failure_log.going("the notifier", self._dispatcher.run))
         await asyncio.gather(*parts)
 
-    def orders(self) -> Standing:
+    def orders(self) -> StandingOrders:
         """The orders of the network that hold now."""
-        moment = self._moment()
-        if self._orders is None or self._orders[0] is not moment:
-            self._orders = moment, standing(moment, self._trusts)
+        snapshot = self._snapshot()
+        if self._orders is None or self._orders[0] is not snapshot:
+            self._orders = snapshot, standing(snapshot, self._trusts)
         return self._orders[1]
 
     def forget(self, peer: PeerId, author: str, reason: str, *, force: bool) -> StandingForget:
@@ -106,11 +106,13 @@ class Notifying:
 
         Raises `ConfigError` where it is not to be forgotten.
         """
-        moment = self._moment()
-        said = f"no peer {short(peer)} is known" if peer not in moment.profiles else refusal(moment, peer, force=force)
+        snapshot = self._snapshot()
+        said = (
+            f"no peer {short(peer)} is known" if peer not in snapshot.profiles else refusal(snapshot, peer, force=force)
+        )
         if said is not None:
             raise ConfigError(said)
-        return self.book.forget(peer, last_version(moment.ledger, peer, moment.now), author, reason)
+        return self.book.forget(peer, last_version(snapshot.ledger, peer, snapshot.now), author, reason)
 
     def alerts(self, *, active_only: bool = False) -> list[Alert]:
         """All alerts, each with its incident, and who silenced and who acknowledged it."""

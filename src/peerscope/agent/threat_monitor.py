@@ -13,7 +13,7 @@ from collections.abc import Callable
 from peerscope.agent.alerting import Alerting
 from peerscope.alerts.engine import Findings
 from peerscope.host.clock import monotonic
-from peerscope.host.failures import Looks
+from peerscope.host.failures import FailureLog
 from peerscope.host.signature_files import load_signatures
 from peerscope.mesh.events import Publish
 from peerscope.mesh.peer import Peer
@@ -27,22 +27,22 @@ from peerscope.threats.anomalies import AnomalyRates, rates
 from peerscope.threats.blocks import HeldLists, shared_by, to_share
 from peerscope.threats.findings import TYPE, Finding, gravest, readings, told_by_alert
 from peerscope.threats.threats import ThreatConfig, Threats
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
 
-class Vigil:
+class ThreatMonitor:
     """The threats of one agent."""
 
     def __init__(
         self,
         config: ThreatConfig,
         peer: Peer,
-        moment: Callable[[], Moment],
+        snapshot: Callable[[], Snapshot],
         node: Node,
         alerting: Alerting,
-        looks: Looks | None = None,
+        failure_log: FailureLog | None = None,
     ) -> None:
         """`moment`: how to look at the network now; `alerting`: takes what is found, and knows what others state.
         `looks`: counts those that fail.
@@ -51,10 +51,10 @@ class Vigil:
         """
         self._config = config
         self._peer = peer
-        self._moment = moment
+        self._snapshot = snapshot
         self._node = node
         self._alerting = alerting
-        self._looks = looks or Looks()
+        self._failure_log = failure_log or FailureLog()
         alerting.detections.append(self.detect)
         self.threats = Threats(config, load_signatures(config.signatures_file), peer.me, monotonic())
         self.findings: tuple[Finding, ...] = ()
@@ -87,10 +87,12 @@ class Vigil:
     def known(self) -> list[Finding]:
         """What was found here, and what other peers state by their alerts, the gravest first."""
         here = {one.id: one for one in self.findings}
-        others = (told_by_alert(alert) for alert in self._alerting.board.alerts(active_only=True) if alert.type == TYPE)
+        others = (
+            told_by_alert(alert) for alert in self._alerting.alert_list.alerts(active_only=True) if alert.type == TYPE
+        )
         return gravest({**{one.id: one for one in others}, **here}.values())
 
-    def detect(self, moment: Moment) -> Findings:
+    def detect(self, snapshot: Snapshot) -> Findings:
         """For alert rules: what was found about this peer, and about the network."""
         own = [one for one in self.findings if one.scope == "own"]
         network = [one for one in self.findings if one.scope == "network"]
@@ -102,7 +104,7 @@ class Vigil:
 
     def anomaly_rates(self) -> AnomalyRates:
         """What all peers tell of themselves."""
-        return rates(self._moment())
+        return rates(self._snapshot())
 
     def reload(self) -> list[str]:
         """Read the signatures again; what changed, in words. Raises `ConfigError`, and the old ones stay."""
@@ -116,24 +118,24 @@ class Vigil:
         while True:
             await asyncio.sleep(self._config.interval_s)
             if self._config.enabled:
-                with self._looks.at("the look for threats"):
+                with self._failure_log.at("the look for threats"):
                     self.look()
 
     def look(self) -> None:
         """Look now."""
-        now, moment = monotonic(), self._moment()
+        now, snapshot = monotonic(), self._snapshot()
         self.threats.refused(self._peer.refused, now)
         self._count_node(now)
-        self._miss_lists(moment)
-        entry = moment.ledger.get(moment.me, Kind.REPORT)
+        self._miss_lists(snapshot)
+        entry = snapshot.ledger.get(snapshot.me, Kind.REPORT)
         report = entry.body if entry is not None and isinstance(entry.body, Report) else None
         if report is not None and report is not self._report and report.metrics is not None:
-            self.threats.measured(report.metrics, moment.wall)
+            self.threats.measured(report.metrics, snapshot.wall)
         self._report = report
-        self.findings = self.threats.update(moment, now, is_aggregator=self._alerting.is_acting)
+        self.findings = self.threats.update(snapshot, now, is_aggregator=self._alerting.is_acting)
 
-    def _miss_lists(self, moment: Moment) -> None:
-        for author, entries in self._lists.update(shared_by(moment, self._config.trusted)):
+    def _miss_lists(self, snapshot: Snapshot) -> None:
+        for author, entries in self._lists.update(shared_by(snapshot, self._config.trusted)):
             log.warning(
                 "the block list of peer %s counts no more (%d entries): its author was not heard of for too long",
                 short(author),

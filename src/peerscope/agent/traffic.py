@@ -17,7 +17,7 @@ from peerscope.mesh.events import Delivered, Effect
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.views.ages import aged
 from peerscope.views.routes import Routes, RouteView, Via, by_peer, by_region, gone_peers, gone_regions
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 from peerscope.views.throughput import Throughput, ThroughputView
 from peerscope.views.traces import Fate, HopEvent, Layer, Stop, Trace, Traces, local_time
 
@@ -71,7 +71,7 @@ class Traffic:
     def __init__(
         self,
         me: PeerId,
-        moment: Callable[[], Moment],
+        snapshot: Callable[[], Snapshot],
         ahead_s: Callable[[PeerId], float | None],
         clock: Callable[[], float] = monotonic,
     ) -> None:
@@ -80,7 +80,7 @@ class Traffic:
         self.mesh = Throughput(clock())
         self.node: Throughput | None = None
         self._me = me
-        self._moment = moment
+        self._snapshot = snapshot
         self._ahead_s = ahead_s
         self.on_trace: list[Callable[[Trace], None]] = []
         """Called with every trace whose fate is known."""
@@ -122,15 +122,15 @@ class Traffic:
         """Rates of messages and bytes."""
         now = self._clock()
         node = None if self.node is None else self.node.view(now)
-        return TrafficView(self.mesh.view(now), node, self._moment().wall)
+        return TrafficView(self.mesh.view(now), node, self._snapshot().wall)
 
     def routes(self, by: RouteBy) -> list[RouteView]:
         """Latency by route, over the last hour."""
         now = self._clock()
         self._keep(self._traces.expire(now), now)
         self._fold()
-        moment = self._moment()
-        return self._routes[by].views(now, gone_peers(moment) if by == "peer" else gone_regions(moment))
+        snapshot = self._snapshot()
+        return self._routes[by].views(now, gone_peers(snapshot) if by == "peer" else gone_regions(snapshot))
 
     def traces(self) -> TracesView:
         """The last messages whose way is known."""
@@ -139,7 +139,7 @@ class Traffic:
         self._fold()
         dropped = sum(routes.dropped for routes in self._routes.values())
         counters = {**self._traces.counters, **({"routes-dropped": dropped} if dropped else {})}
-        wall = self._moment().wall
+        wall = self._snapshot().wall
         latest = tuple(aged(TraceView, one, wall) for one in reversed(self._latest))
         return TracesView(latest, len(self._traces), counters)
 
@@ -155,11 +155,11 @@ class Traffic:
     def _fold(self) -> None:
         if not self._waiting:
             return
-        moment = self._moment()
+        snapshot = self._snapshot()
 
         def region_of(stop: PeerRef) -> str | None:
-            peer = moment.ledger.find(stop)
-            place = None if peer is None else moment.places.get(peer)
+            peer = snapshot.ledger.find(stop)
+            place = None if peer is None else snapshot.places.get(peer)
             return place.region if place else None
 
         for trace, now in self._waiting:
@@ -168,7 +168,7 @@ class Traffic:
             via, regions = by_peer(trace.path), by_region(trace.path, region_of)
             self._routes["peer"].record(via, trace, now)
             self._routes["region"].record(regions, trace, now)
-            at = now + moment.wall - moment.now
+            at = now + snapshot.wall - snapshot.now
             self._latest.append(TraceView(trace.layer, via, regions, trace.hops_s, trace.latency_s, trace.fate, at))
         self._waiting.clear()
 
@@ -176,7 +176,7 @@ class Traffic:
         """The peer of this id, or beside the node of this name."""
         if now - self._named_at >= NAMES_S:
             self._named_at = now
-            profiles = self._moment().profiles
+            profiles = self._snapshot().profiles
             self._names = {profile.node_id: peer for peer, profile in profiles.items() if profile.node_id}
             self._names |= {peer.hex(): peer for peer in profiles}
         return self._names.get(name) or self._names.get(name.lower())

@@ -5,28 +5,28 @@ from __future__ import annotations
 import asyncio
 from math import inf
 
-from peerscope.agent.network_view import Outlook
+from peerscope.agent.network_view import NetworkView
 from peerscope.mesh.events import Publish
 from peerscope.transport.driver import Driver
-from peerscope.zones.speaker import Speaker
+from peerscope.zones.speaker import SummaryPublisher
 
-LOOK_S = 1.0
+LOOK_INTERVAL_S = 1.0
 BEYOND_S = 5.0
 """Between two looks at the other zones."""
 
 
-async def speak(monitor: Outlook, driver: Driver) -> None:
+async def speak(monitor: NetworkView, driver: Driver) -> None:
     """Publish summaries until cancelled. Whatever other peers say, nothing here ends the agent."""
-    speaker, beyond_at = Speaker(monitor.config.zones.summary_interval_s), -inf
+    speaker, beyond_at = SummaryPublisher(monitor.config.zones.summary_interval_s), -inf
     while True:
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(LOOK_INTERVAL_S)
         said = None
-        with monitor.looks.at("the look at the zones"):
+        with monitor.failure_log.at("the look at the zones"):
             peer, now = monitor.peer, monitor.clock()[0]
             profile = peer.ledger.profile(peer.me)
             said = speaker.update(
                 peer,
-                lambda: (monitor.moment(), monitor.mesh_links(), monitor.alerts(active_only=True)),
+                lambda: (monitor.snapshot(), monitor.mesh_links(), monitor.alerts(active_only=True)),
                 profile.addresses if profile else (),
                 now,
             )

@@ -17,7 +17,7 @@ from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Status
 from peerscope.records.identity import PeerId
 from peerscope.views.regions import is_living
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 ACTING = 3
 ELIGIBLE = 6
@@ -35,28 +35,28 @@ class Aggregators(Struct, frozen=True):
     """Those of a better rank than the last of `eligible` that are not well: a while ago they may have been."""
 
 
-def aggregators(moment: Moment, zone: str | None = None) -> Aggregators:
+def aggregators(snapshot: Snapshot, zone: str | None = None) -> Aggregators:
     """Choose among the peers of a zone, our own unless given.
 
     The choice is among those that are well, or where that is fewer than three, among all that live.
     """
-    mine = moment.profiles.get(moment.me)
+    mine = snapshot.profiles.get(snapshot.me)
     name = zone if zone is not None else mine.zone if mine else ""
     ranked = sorted(
-        (peer for peer, profile in moment.profiles.items() if profile.zone == name),
+        (peer for peer, profile in snapshot.profiles.items() if profile.zone == name),
         key=lambda peer: rank(name, peer),
     )
-    chosen, passed = _first(ranked, lambda peer: is_well(moment, peer))
+    chosen, passed = _first(ranked, lambda peer: is_well(snapshot, peer))
     if len(chosen) < ACTING:
-        chosen, passed = _first(ranked, lambda peer: is_living(moment, peer))
+        chosen, passed = _first(ranked, lambda peer: is_living(snapshot, peer))
     return Aggregators(chosen[:ACTING], chosen, passed)
 
 
-def is_well(moment: Moment, peer: PeerId) -> bool:
+def is_well(snapshot: Snapshot, peer: PeerId) -> bool:
     """Nobody misses it, and by its own fresh report it is not unhealthy."""
-    if moment.verdict(peer) is not Verdict.ALIVE:
+    if snapshot.verdict(peer) is not Verdict.ALIVE:
         return False
-    report = moment.fresh_report(peer)
+    report = snapshot.fresh_report(peer)
     return report is not None and report.status is not Status.UNHEALTHY
 
 

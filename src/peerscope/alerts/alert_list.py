@@ -19,10 +19,10 @@ from msgspec.structs import replace
 
 from peerscope.alerts.aggregators import Aggregators, aggregators
 from peerscope.alerts.groups import PREFIX
-from peerscope.alerts.model import Alert, State
+from peerscope.alerts.model import Alert, AlertState
 from peerscope.alerts.rules import Rule, default_rules
 from peerscope.alerts.signals import FINDING
-from peerscope.alerts.statements import Claim, Key, claim, claims_about_others, statements, words_needed
+from peerscope.alerts.statements import Key, StatedAlert, claim, claims_about_others, statements, words_needed
 from peerscope.alerts.vanished import ENDED, FORGOTTEN, is_unknown
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.dissemination.gossip import GossipConfig, ttl
@@ -30,7 +30,7 @@ from peerscope.records.alerts import Severity
 from peerscope.records.bodies import RATIO_ONE
 from peerscope.records.identity import PEER_ID_BYTES, PEER_REF_BYTES, PeerId, PeerRef
 from peerscope.views.regions import is_living
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 OWN_MAX = 64
 """Alerts that one peer may have about itself."""
@@ -45,98 +45,102 @@ EVIDENCED = ("peer-down", "network-partition")
 """What our own evidence can deny."""
 
 
-def stated(moment: Moment, rules: Mapping[str, Rule], chosen: Aggregators) -> list[Alert]:
+def stated(snapshot: Snapshot, rules: Mapping[str, Rule], chosen: Aggregators) -> list[Alert]:
     """What the ledger says now: what fires, and what its speakers say has ended."""
-    off_s = uncertainty_s(moment)
+    off_s = uncertainty_s(snapshot)
     found: dict[str, Alert] = {}
-    for peer in moment.ledger:
-        said, issued_at = statements(moment.ledger, peer)
-        for statement in said[:OWN_MAX] if said and peer in moment.profiles else ():
+    for peer in snapshot.ledger:
+        said, issued_at = statements(snapshot.ledger, peer)
+        for statement in said[:OWN_MAX] if said and peer in snapshot.profiles else ():
             if not statement.subject and _is_about(rules.get(statement.rule), "own"):
-                alert = _own(moment, rules, claim(peer, statement, issued_at), off_s)
+                alert = _own(snapshot, rules, claim(peer, statement, issued_at), off_s)
                 found.setdefault(alert.id, alert)
-    about: dict[Key, list[Claim]] = {}
-    for one in claims_about_others(moment.ledger, chosen.eligible):
+    about: dict[Key, list[StatedAlert]] = {}
+    for one in claims_about_others(snapshot.ledger, chosen.eligible):
         if _is_about(rules.get(one.statement.rule), "network"):
             about.setdefault((one.statement.rule, one.statement.subject), []).append(one)
     needed = words_needed(len(chosen.eligible))
     for claims in about.values():
-        merged = _agreed(moment, rules, claims, needed, off_s)
+        merged = _agreed(snapshot, rules, claims, needed, off_s)
         if merged is not None:
             found.setdefault(merged.id, merged)
     return [found[name] for name in sorted(found)]
 
 
-def uncertainty_s(moment: Moment) -> float:
+def uncertainty_s(snapshot: Snapshot) -> float:
     """How far the time of another peer's record may be off."""
-    report = moment.ledger.report(moment.me)
+    report = snapshot.ledger.report(snapshot.me)
     rtts_us = [link.rtt_us for link in report.links if link.rtt_us is not None] if report else []
     one_way_s = max(rtts_us) / 2e6 if rtts_us else HOP_S
-    return ttl(len(moment.profiles), GossipConfig().fanout) * one_way_s
+    return ttl(len(snapshot.profiles), GossipConfig().fanout) * one_way_s
 
 
 def _is_about(rule: Rule | None, scope: Literal["own", "network"]) -> bool:
     return rule is None or rule.signal == FINDING or rule.is_about(scope)
 
 
-def _own(moment: Moment, rules: Mapping[str, Rule], one: Claim, off_s: float) -> Alert:
-    verdict = moment.verdict(one.peer)
-    alert = _alert(moment, rules, one, [one], off_s)
-    if one.resolved_at is None and not is_living(moment, one.peer):
-        last_heard_at = max(entry.heard_at for entry in moment.ledger.entries(one.peer))
-        wall = _wall(moment, max(last_heard_at, one.fired_at))
+def _own(snapshot: Snapshot, rules: Mapping[str, Rule], one: StatedAlert, off_s: float) -> Alert:
+    verdict = snapshot.verdict(one.peer)
+    alert = _alert(snapshot, rules, one, [one], off_s)
+    if one.resolved_at is None and not is_living(snapshot, one.peer):
+        last_heard_at = max(entry.heard_at for entry in snapshot.ledger.entries(one.peer))
+        wall = _wall(snapshot, max(last_heard_at, one.fired_at))
         return replace(alert, state="resolved", resolved_at=wall, metadata={**alert.metadata, ENDED: verdict.value})
     return alert
 
 
-def _agreed(moment: Moment, rules: Mapping[str, Rule], claims: list[Claim], needed: int, off_s: float) -> Alert | None:
+def _agreed(
+    snapshot: Snapshot, rules: Mapping[str, Rule], claims: list[StatedAlert], needed: int, off_s: float
+) -> Alert | None:
     """What enough of the speakers say, or None."""
     firing = [one for one in claims if one.resolved_at is None]
     if len(firing) >= needed:
-        return None if _is_denied(moment, firing) else _alert(moment, rules, _middle(firing), firing, off_s)
+        return None if _is_denied(snapshot, firing) else _alert(snapshot, rules, _middle(firing), firing, off_s)
     over = [one for one in claims if one.resolved_at is not None]
     if len(over) < needed:
         return None
-    alert = _alert(moment, rules, _middle(over), over, off_s)
+    alert = _alert(snapshot, rules, _middle(over), over, off_s)
     forgotten = sum((ENDED, FORGOTTEN) in one.statement.metadata for one in over)
-    if forgotten >= needed or (forgotten and is_unknown(over[0].statement.subject, moment.ledger)):
+    if forgotten >= needed or (forgotten and is_unknown(over[0].statement.subject, snapshot.ledger)):
         return replace(alert, state="forgotten", metadata={**alert.metadata, ENDED: FORGOTTEN})
     return alert
 
 
-def _middle(claims: list[Claim]) -> Claim:
+def _middle(claims: list[StatedAlert]) -> StatedAlert:
     """The claim whose beginning lies in the middle: no single speaker sets it."""
     middle = median_low(one.fired_at for one in claims)
     return next(one for one in claims if one.fired_at == middle)
 
 
-def _is_denied(moment: Moment, firing: list[Claim]) -> bool:
+def _is_denied(snapshot: Snapshot, firing: list[StatedAlert]) -> bool:
     """Our own evidence says that the subject lives: it has spoken since, and nobody misses it. Or it is forgotten: an
     aggregator of an earlier version does not obey the order."""
     rule, subject = firing[0].statement.rule, firing[0].statement.subject
     if rule not in EVIDENCED:
         return False
-    if subject.startswith(PREFIX) and moment.partitions:
+    if subject.startswith(PREFIX) and snapshot.partitions:
         return False
     name = subject.removeprefix(PREFIX)
-    peer = _peer(moment, name)
+    peer = _peer(snapshot, name)
     if peer is None:
-        return is_unknown(name, moment.ledger) and moment.ledger.is_buried(PeerRef(bytes.fromhex(name)))
-    if moment.verdict(peer) is Verdict.LEFT:
+        return is_unknown(name, snapshot.ledger) and snapshot.ledger.is_buried(PeerRef(bytes.fromhex(name)))
+    if snapshot.verdict(peer) is Verdict.LEFT:
         return True
     since = median_low(one.fired_at for one in firing)
-    newest = max(entry.heard_at for entry in moment.ledger.entries(peer))
-    return moment.verdict(peer) is Verdict.ALIVE and moment.fresh_report(peer) is not None and newest > since
+    newest = max(entry.heard_at for entry in snapshot.ledger.entries(peer))
+    return snapshot.verdict(peer) is Verdict.ALIVE and snapshot.fresh_report(peer) is not None and newest > since
 
 
-def _alert(moment: Moment, rules: Mapping[str, Rule], one: Claim, agreeing: list[Claim], off_s: float) -> Alert:
+def _alert(
+    snapshot: Snapshot, rules: Mapping[str, Rule], one: StatedAlert, agreeing: list[StatedAlert], off_s: float
+) -> Alert:
     said, rule = one.statement, rules.get(one.statement.rule)
     metadata = dict(said.metadata)
     kind, title = metadata.pop("type", said.rule), metadata.pop("title", said.rule.replace("-", " "))
     is_region = rule is not None and rule.signal == "region_critical"
-    peer = None if is_region else _peer(moment, said.subject) if said.subject else one.peer
-    place = moment.places.get(peer) if peer is not None else None
-    known = (moment.ledger.find(PeerRef(name)) for name in said.confirmed_by)
+    peer = None if is_region else _peer(snapshot, said.subject) if said.subject else one.peer
+    place = snapshot.places.get(peer) if peer is not None else None
+    known = (snapshot.ledger.find(PeerRef(name)) for name in said.confirmed_by)
     ranked = sorted((claimed.statement.severity for claimed in agreeing), reverse=True)
     title = rule.title if rule is not None and rule.signal != FINDING else title
     return Alert(
@@ -149,9 +153,9 @@ def _alert(moment: Moment, rules: Mapping[str, Rule], one: Claim, agreeing: list
         peer_id=peer.hex() if peer else _forgotten(metadata, said.subject),
         region=said.subject if is_region else place.region if place else None,
         state="firing" if one.resolved_at is None else "resolved",
-        started_at=_wall(moment, one.fired_at),
-        resolved_at=None if one.resolved_at is None else _wall(moment, one.resolved_at),
-        uncertainty_s=0.0 if one.peer == moment.me else off_s,
+        started_at=_wall(snapshot, one.fired_at),
+        resolved_at=None if one.resolved_at is None else _wall(snapshot, one.resolved_at),
+        uncertainty_s=0.0 if one.peer == snapshot.me else off_s,
         flapping=sum(claimed.statement.is_flapping for claimed in agreeing) > len(agreeing) // 2,
         metadata=metadata,
         confirmed_by=tuple(confirming.hex() for confirming in known if confirming is not None),
@@ -159,18 +163,18 @@ def _alert(moment: Moment, rules: Mapping[str, Rule], one: Claim, agreeing: list
         confidence=None if said.confidence is None else said.confidence / RATIO_ONE,
         runbook=rule.runbook if rule is not None else "",
         episode=min((claimed.statement.episode for claimed in agreeing if claimed.statement.episode), default=0),
-        described_at=_wall(moment, one.issued_at if one.resolved_at is None else min(one.issued_at, one.resolved_at)),
+        described_at=_wall(snapshot, one.issued_at if one.resolved_at is None else min(one.issued_at, one.resolved_at)),
     )
 
 
-def _peer(moment: Moment, subject: str) -> PeerId | None:
+def _peer(snapshot: Snapshot, subject: str) -> PeerId | None:
     """The known peer of this subject, where it is one."""
     try:
         name = bytes.fromhex(subject)
     except ValueError:
         return None
-    peer = moment.ledger.find(PeerRef(name)) if len(subject) == 2 * PEER_REF_BYTES else None
-    return peer if peer in moment.profiles else None
+    peer = snapshot.ledger.find(PeerRef(name)) if len(subject) == 2 * PEER_REF_BYTES else None
+    return peer if peer in snapshot.profiles else None
 
 
 def _forgotten(metadata: Mapping[str, str], subject: str) -> str | None:
@@ -180,11 +184,11 @@ def _forgotten(metadata: Mapping[str, str], subject: str) -> str | None:
     return name if is_id and len(subject) == 2 * PEER_REF_BYTES and name.startswith(subject) else None
 
 
-def _wall(moment: Moment, at: float) -> float:
-    return at + moment.wall - moment.now
+def _wall(snapshot: Snapshot, at: float) -> float:
+    return at + snapshot.wall - snapshot.now
 
 
-class Board:
+class AlertList:
     """The alerts of the last day: records forget what was resolved after a quarter of an hour."""
 
     def __init__(self, rules: Iterable[Rule] | None = None) -> None:
@@ -203,19 +207,19 @@ class Board:
         """By name."""
         return self._rules
 
-    def update(self, moment: Moment, chosen: Aggregators | None = None) -> list[Alert]:
+    def update(self, snapshot: Snapshot, chosen: Aggregators | None = None) -> list[Alert]:
         """Look at the ledger; what has begun, ended, or become graver, slighter or flapping.
 
         `chosen`: the aggregators of the moment, where somebody has worked them out already.
         """
-        found = {alert.id: alert for alert in stated(moment, self._rules, chosen or aggregators(moment))}
+        found = {alert.id: alert for alert in stated(snapshot, self._rules, chosen or aggregators(snapshot))}
         changed = [kept for alert in found.values() if (kept := self._take(alert)) is not None]
         for alert in [alert for alert in self._alerts.values() if alert.state == "firing" and alert.id not in found]:
-            since = self._unstated.setdefault(alert.id, moment.now)
-            if moment.now - since >= GRACE_S:
+            since = self._unstated.setdefault(alert.id, snapshot.now)
+            if snapshot.now - since >= GRACE_S:
                 about = (alert.peer_id or "")[: 2 * PEER_REF_BYTES]
-                state: State = "forgotten" if is_unknown(about, moment.ledger) else "resolved"
-                over = replace(alert, state=state, resolved_at=_wall(moment, since))
+                state: AlertState = "forgotten" if is_unknown(about, snapshot.ledger) else "resolved"
+                over = replace(alert, state=state, resolved_at=_wall(snapshot, since))
                 changed.append(over)
                 self._alerts[over.id] = over
         self._unstated = {
@@ -223,7 +227,7 @@ class Board:
             for name, since in self._unstated.items()
             if name not in found and self._alerts[name].state == "firing"
         }
-        self._forget(moment.wall)
+        self._forget(snapshot.wall)
         return changed
 
     def alerts(self, *, active_only: bool = False) -> list[Alert]:

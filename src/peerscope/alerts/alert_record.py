@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from peerscope.alerts.conditions import Key
-from peerscope.alerts.lifecycle import Condition, State
+from peerscope.alerts.lifecycle import Condition, ConditionState
 from peerscope.alerts.rules import Rule
 from peerscope.alerts.vanished import ENDED, FORGOTTEN
 from peerscope.mesh.detection.checks import printable
@@ -35,7 +35,7 @@ S = TypeVar("S", bound=Struct)
 _encoder = msgspec.msgpack.Encoder()
 
 
-class Sent(Struct, frozen=True):
+class SentNotice(Struct, frozen=True):
     """A message to people that this peer has sent, or is about to send."""
 
     key: str
@@ -51,7 +51,9 @@ class Sent(Struct, frozen=True):
     """Which repetition it is; 0 for any other message."""
 
 
-def body(conditions: Iterable[tuple[Key, Condition]], sent: Iterable[Sent], shared: set[str], now: float) -> Alerts:
+def body(
+    conditions: Iterable[tuple[Key, Condition]], sent: Iterable[SentNotice], shared: set[str], now: float
+) -> Alerts:
     """Everything worth telling, in ages. `shared`: names that every peer knows; of others type and title are told.
 
     Half the room is for notices: one that is lost makes somebody send the same message again.
@@ -69,7 +71,7 @@ def _gravity(item: tuple[Key, Condition]) -> tuple[bool, int, float, Key]:
     """What fires before what is over, the grave before the slight, the recent before the old."""
     key, condition = item
     at = condition.fired_at if condition.resolved_at is None else condition.resolved_at
-    return condition.state is not State.FIRING, -condition.severity, -(at or 0.0), key
+    return condition.state is not ConditionState.FIRING, -condition.severity, -(at or 0.0), key
 
 
 def _statement(key: Key, condition: Condition, shared: set[str], now: float) -> Statement:
@@ -100,7 +102,7 @@ def _statement(key: Key, condition: Condition, shared: set[str], now: float) -> 
 
 def _text(condition: Condition) -> str:
     """What was found last; said so where it is over and the alert only waits for its end."""
-    is_clearing = condition.state is State.FIRING and condition.holds is not True
+    is_clearing = condition.state is ConditionState.FIRING and condition.holds is not True
     return (
         f"over for now; it was: {condition.reading.text}"
         if is_clearing and condition.reading.text
@@ -113,7 +115,7 @@ def _introduction(rule: Rule, name: str) -> list[tuple[str, str]]:
     return told if name != rule.name else [*told, ("title", rule.title)]
 
 
-def _notice(sent: Sent, now: float) -> Notice:
+def _notice(sent: SentNotice, now: float) -> Notice:
     key, sent_ms = _plain(sent.key, NAME_MAX), _age_ms(sent.at, now)
     return Notice(key, sent_ms, int(sent.severity), sent.delivered, sent.episode, sent.repeat)
 

@@ -17,7 +17,7 @@ STEPS_MAX = 1440
 STEP_VALUES_MAX = 120
 
 
-class Baseline:
+class UsualLevel:
     """One quantity's usual value. `now` is monotonic seconds."""
 
     def __init__(self) -> None:

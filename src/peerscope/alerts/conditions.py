@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from peerscope.alerts.lifecycle import Condition, State
-from peerscope.alerts.model import Reading
+from peerscope.alerts.lifecycle import Condition, ConditionState
+from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.rules import Rule
 from peerscope.records.alerts import Severity
 
@@ -42,7 +42,7 @@ class Conditions:
     def observe(
         self,
         rule: Rule,
-        readings: Iterable[Reading],
+        readings: Iterable[ConditionReading],
         now: float,
         adopted: Mapping[Key, float] | None = None,
         is_gone: Callable[[str], bool] = lambda subject: False,
@@ -53,7 +53,7 @@ class Conditions:
         `is_gone`: whether everybody that a subject stands for is forgotten.
         """
         conditions = self._by_rule.setdefault(rule.name, {})
-        found: dict[Key, Reading] = {}
+        found: dict[Key, ConditionReading] = {}
         for reading in readings:
             found.setdefault((reading.rule or rule.name, reading.subject), reading)
         for key, reading in found.items():
@@ -65,10 +65,14 @@ class Conditions:
                 self.refused += 1
         for key, condition in list(conditions.items()):
             before = _Before(condition)
-            if key not in found and condition.state in (State.PENDING, State.FIRING) and is_gone(key[1]):
+            if (
+                key not in found
+                and condition.state in (ConditionState.PENDING, ConditionState.FIRING)
+                and is_gone(key[1])
+            ):
                 condition.forget(now)
             condition.step(found.get(key), now)
-            if adopted and key in adopted and condition.state is State.PENDING and condition.holds:
+            if adopted and key in adopted and condition.state is ConditionState.PENDING and condition.holds:
                 condition.adopt(adopted[key], now)
             self._note(condition, before)
             if condition.is_over:

@@ -10,8 +10,8 @@ from peerscope.alerts.groups import PREFIX
 from peerscope.alerts.model import Alert
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId, PeerRef
-from peerscope.views.links import Link
-from peerscope.views.snapshot import Moment
+from peerscope.views.links import MergedLink
+from peerscope.views.snapshot import Snapshot
 
 AGENT = "agent"
 """The layer of the agents' own versions; those of monitored nodes go by the name of the node."""
@@ -19,7 +19,7 @@ NODE_VERSION = "node_version"
 """The label under which a profile tells the version of the node beside the peer."""
 
 
-class Surroundings(Struct, frozen=True):
+class Context(Struct, frozen=True):
     """Peers go by their full ids in hexadecimal. Who said goodbye is not here."""
 
     regions: Mapping[str, str | None]
@@ -32,9 +32,9 @@ class Surroundings(Struct, frozen=True):
     """Members of the groups that were lost together, by the id of the alert about the group."""
 
 
-def surroundings(
-    moment: Moment, links: Iterable[Link], alerts: Iterable[Alert] = (), before: Surroundings | None = None
-) -> Surroundings:
+def context_of(
+    snapshot: Snapshot, links: Iterable[MergedLink], alerts: Iterable[Alert] = (), before: Context | None = None
+) -> Context:
     """What is known at this moment. A peer that is gone keeps the links of its last report: news went along them.
 
     `alerts`: among which some may be about groups; `before`: what stood around while
@@ -43,29 +43,29 @@ def surroundings(
     regions: dict[str, str | None] = {}
     versions: dict[str, dict[str, str]] = {AGENT: {}}
     around: dict[str, dict[str, float]] = {}
-    for peer in moment.peers:
-        if moment.verdict(peer) is Verdict.LEFT:
+    for peer in snapshot.peers:
+        if snapshot.verdict(peer) is Verdict.LEFT:
             continue
-        name, profile = peer.hex(), moment.profiles[peer]
-        regions[name] = moment.places[peer].region
+        name, profile = peer.hex(), snapshot.profiles[peer]
+        regions[name] = snapshot.places[peer].region
         versions[AGENT][name] = profile.version
         node_version = dict(profile.labels).get(NODE_VERSION)
         if profile.node is not None and node_version is not None:
             versions.setdefault(profile.node, {})[name] = node_version
-        if moment.verdict(peer) in (Verdict.DOWN, Verdict.PARTITIONED):
-            for other, rtt_s in _last_links(moment, peer):
+        if snapshot.verdict(peer) in (Verdict.DOWN, Verdict.PARTITIONED):
+            for other, rtt_s in _last_links(snapshot, peer):
                 _join(around, name, other, rtt_s)
     for link in links:
         if link.measured_s is not None and link.source in regions and link.target in regions:
             _join(around, link.source, link.target, link.measured_s)
-    return Surroundings(regions, versions, around, _groups(moment, alerts, before.groups if before else {}))
+    return Context(regions, versions, around, _groups(snapshot, alerts, before.groups if before else {}))
 
 
 def _groups(
-    moment: Moment, alerts: Iterable[Alert], before: Mapping[str, tuple[str, ...]]
+    snapshot: Snapshot, alerts: Iterable[Alert], before: Mapping[str, tuple[str, ...]]
 ) -> dict[str, tuple[str, ...]]:
     """Members by alert: of the group that holds the peer it is named after, or else of the one that is left."""
-    groups = [tuple(peer.hex() for peer in group.peers) for group in moment.partitions]
+    groups = [tuple(peer.hex() for peer in group.peers) for group in snapshot.partitions]
     found: dict[str, tuple[str, ...]] = {}
     about = {alert.id: alert for alert in alerts if alert.type == "network-partition" and alert.peer_id is None}
     unnamed = []
@@ -89,10 +89,10 @@ def labels_with_version(labels: tuple[tuple[str, str], ...], version: str | None
     return (*((name, value) for name, value in labels if name != NODE_VERSION), (NODE_VERSION, version))
 
 
-def _last_links(moment: Moment, peer: PeerId) -> Iterator[tuple[str, float]]:
-    report = moment.ledger.report(peer)
+def _last_links(snapshot: Snapshot, peer: PeerId) -> Iterator[tuple[str, float]]:
+    report = snapshot.ledger.report(peer)
     for link in report.links if report else ():
-        other = moment.ledger.find(PeerRef(link.peer))
+        other = snapshot.ledger.find(PeerRef(link.peer))
         if other is not None and link.rtt_us is not None:
             yield other.hex(), link.rtt_us / 1e6
 

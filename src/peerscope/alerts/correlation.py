@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
-from peerscope.alerts.context import Surroundings, surroundings
+from peerscope.alerts.context import Context, context_of
 from peerscope.alerts.incidents import Incident, IncidentConfig, Incidents
 from peerscope.alerts.model import Alert
-from peerscope.views.links import Link
-from peerscope.views.snapshot import Moment
+from peerscope.views.links import MergedLink
+from peerscope.views.snapshot import Snapshot
 
 RENEW_S = 30.0
 """Regions, versions and links change without an alert: incidents are looked at again after so long in any case."""
@@ -23,19 +23,21 @@ class Correlation:
         self.incidents: tuple[Incident, ...] = ()
         """As of the last look; the open ones first, then the largest."""
         self._incidents = Incidents(config)
-        self._around: Surroundings | None = None
+        self._around: Context | None = None
         self._seen: frozenset[tuple[object, ...]] = frozenset()
         self._renew_at = 0.0
 
-    def update(self, moment: Moment, links: Callable[[], Iterable[Link]], alerts: Sequence[Alert]) -> list[Incident]:
+    def update(
+        self, snapshot: Snapshot, links: Callable[[], Iterable[MergedLink]], alerts: Sequence[Alert]
+    ) -> list[Incident]:
         """Look at all alerts of the network; which incidents have opened, closed, or changed their extent."""
         seen = frozenset((one.id, one.state, one.severity, one.started_at, one.resolved_at) for one in alerts)
-        if seen == self._seen and moment.now < self._renew_at:
+        if seen == self._seen and snapshot.now < self._renew_at:
             return []
-        self._seen, self._renew_at = seen, moment.now + RENEW_S
+        self._seen, self._renew_at = seen, snapshot.now + RENEW_S
         before = {incident.id: _told(incident) for incident in self.incidents}
-        self._around = surroundings(moment, links() if alerts else (), alerts, self._around)
-        self.incidents = self._incidents.update(alerts, self._around, moment.wall)
+        self._around = context_of(snapshot, links() if alerts else (), alerts, self._around)
+        self.incidents = self._incidents.update(alerts, self._around, snapshot.wall)
         return [incident for incident in self.incidents if _is_news(incident, before.get(incident.id))]
 
     def mark(self, alerts: Iterable[Alert]) -> list[Alert]:

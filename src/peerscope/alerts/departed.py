@@ -13,7 +13,7 @@ from math import inf
 from msgspec.structs import replace
 
 from peerscope.alerts.episodes import SLACK_S, Episode, Notices, delivered
-from peerscope.alerts.grouping import Group
+from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification_log import RESOLVED, notice_key
 
@@ -21,17 +21,17 @@ LOST_S = 120.0
 """A group that people know of and that is shown no more is over after so long. A peer that restarted needs that time:
 to hear from the others, and to see its own conditions fire again."""
 
-Seen = Mapping[str, tuple[Group, Alert]]
+Seen = Mapping[str, tuple[NotificationGroup, Alert]]
 """By id, every alert that is shown, and the group that shows it."""
 
 
-def departed(episodes: Mapping[str, Episode], shown: Iterable[Group]) -> list[Episode]:
+def departed(episodes: Mapping[str, Episode], shown: Iterable[NotificationGroup]) -> list[Episode]:
     """Episodes whose end is owed and whose group is not shown."""
     present = {group.key for group in shown}
     return [one for key, one in episodes.items() if key not in present and one.is_end_owed]
 
 
-def seen_alerts(shown: Iterable[Group]) -> Seen:
+def seen_alerts(shown: Iterable[NotificationGroup]) -> Seen:
     """The alerts of all groups."""
     return {alert.id: (group, alert) for group in shown for alert in group.alerts}
 
@@ -46,7 +46,7 @@ def take_over(episode: Episode, gone: Iterable[Episode]) -> None:
             episode.told, episode.told_at = one.told, one.told_at
 
 
-def outcome(episode: Episode, seen: Seen, settled_at: float, now: float) -> Group | None:
+def outcome(episode: Episode, seen: Seen, settled_at: float, now: float) -> NotificationGroup | None:
     """The group as it ended, or None while it goes on: under another key, or nobody knows yet.
 
     `settled_at`: when we have heard what there was to hear.

@@ -14,11 +14,11 @@ from math import inf
 from msgspec import Struct
 
 from peerscope.alerts.aggregators import Aggregators, aggregators
-from peerscope.alerts.alert_record import Sent, body
-from peerscope.alerts.baseline import Baseline
+from peerscope.alerts.alert_record import SentNotice, body
+from peerscope.alerts.baseline import UsualLevel
 from peerscope.alerts.conditions import Conditions, Key
 from peerscope.alerts.groups import Groups
-from peerscope.alerts.model import Reading
+from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.own import Own
 from peerscope.alerts.rules import Rule, default_rules
 from peerscope.alerts.signals import FINDING, NETWORK_SIGNALS, OWN_SIGNALS, Sight
@@ -29,14 +29,14 @@ from peerscope.records.alerts import Alerts, Severity
 from peerscope.records.bodies import encode_body
 from peerscope.records.identity import PeerId
 from peerscope.views.regions import RegionHealth
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 LINGER_S = 30.0
 """A peer that is no aggregator any more goes on for so long: others may not know yet."""
 STALL_S = 10.0
 """A longer time between two looks means that this process stood still."""
 REGIONS_S = 5.0
-CALM_LOOK_S = 5.0
+CALM_LOOK_INTERVAL_S = 5.0
 """While nothing but reports comes in, the network is looked at this often: judging everybody costs milliseconds."""
 UNREST_S = 15.0
 """So long after any other news it is looked at every time: verdicts also change as silences last."""
@@ -46,15 +46,15 @@ LARGE_BYTES = 4096
 LARGE_EVERY_S = 2.0
 """A large record goes out at most this often."""
 
-Regions = Callable[[Moment], list[RegionHealth]]
+Regions = Callable[[Snapshot], list[RegionHealth]]
 
 
 class Findings(Struct, frozen=True):
     """What detections found; each reading may name the rule under which it runs."""
 
-    own: tuple[Reading, ...] = ()
+    own: tuple[ConditionReading, ...] = ()
     """About this peer, on its own data. The subject is empty."""
-    network: tuple[Reading, ...] = ()
+    network: tuple[ConditionReading, ...] = ()
     """About others, on the ledger: stated by aggregators."""
 
 
@@ -67,7 +67,7 @@ class AlertEngine:
 
     def __init__(self, me: PeerId, rules: Iterable[Rule] | None = None, *, regions: Regions | None = None) -> None:
         """`rules`: the packaged ones unless given. `regions`: how to judge the regions of a moment."""
-        self.notices: list[Sent] = []
+        self.notices: list[SentNotice] = []
         """Messages that this peer has sent to people; the record carries the newest."""
         self.own, self.network = Conditions(), Conditions()
         self.chosen: Aggregators | None = None
@@ -82,7 +82,7 @@ class AlertEngine:
         self._network_rules: list[Rule] = []
         self._finding_rules: dict[str, Rule] = {}
         self._shared = {rule.name for rule in default_rules()}
-        self._usual_rtt, self._usual_throughput = Baseline(), Baseline()
+        self._usual_rtt, self._usual_throughput = UsualLevel(), UsualLevel()
         self._groups = Groups()
         self._region_health: list[RegionHealth] = []
         self._regions_at = -inf
@@ -94,7 +94,7 @@ class AlertEngine:
         self._offset_s = 0.0
         """Unix minus monotonic seconds at the last look."""
         self._published = (0, 0)
-        self._published_notices: list[Sent] = []
+        self._published_notices: list[SentNotice] = []
         self._published_at = -inf
         self._published_bytes = 0
         self.use(default_rules() if rules is None else rules)
@@ -109,25 +109,25 @@ class AlertEngine:
         self.network.use(chosen)
         self._revision = -1
 
-    def update(self, moment: Moment, own: Own, findings: Findings, now: float) -> Publish | None:
+    def update(self, snapshot: Snapshot, own: Own, findings: Findings, now: float) -> Publish | None:
         """Look at everything; the record to publish, where there is news. Urgent: something grave began or ended."""
         if self._looked_at is not None and now - self._looked_at > STALL_S:
             self.own.stall(now - self._looked_at)
             self.network.stall(now - self._looked_at)
-        self._looked_at, self._offset_s = now, moment.wall - now
-        self._look_at_ourselves(moment, own, findings, now)
-        self.has_looked_around = self._is_due(moment, now)
+        self._looked_at, self._offset_s = now, snapshot.wall - now
+        self._look_at_ourselves(snapshot, own, findings, now)
+        self.has_looked_around = self._is_due(snapshot, now)
         if self.has_looked_around:
             self._others_at = now
-            self._look_at_others(moment, own, findings, now)
+            self._look_at_others(snapshot, own, findings, now)
         else:
             self.network.elapse(now)
         return self.record(now)
 
-    def _is_due(self, moment: Moment, now: float) -> bool:
-        if moment.ledger.news != self._news:
-            self._news, self._news_at = moment.ledger.news, now
-        return now < self._news_at + UNREST_S or now >= self._others_at + CALM_LOOK_S
+    def _is_due(self, snapshot: Snapshot, now: float) -> bool:
+        if snapshot.ledger.news != self._news:
+            self._news, self._news_at = snapshot.ledger.news, now
+        return now < self._news_at + UNREST_S or now >= self._others_at + CALM_LOOK_INTERVAL_S
 
     def record(self, now: float) -> Publish | None:
         """What to publish, if it differs from what was published last: at once where a message to people was sent."""
@@ -146,17 +146,17 @@ class AlertEngine:
         self._published_at, self._published_bytes = now, len(encode_body(said))
         return Publish(said, urgent=has_sent or gravest >= Severity.HIGH)
 
-    def _look_at_ourselves(self, moment: Moment, own: Own, findings: Findings, now: float) -> None:
+    def _look_at_ourselves(self, snapshot: Snapshot, own: Own, findings: Findings, now: float) -> None:
         self._usual_rtt.note(own.rtt_s, now)
         throughput = own.metrics.performance.throughput_bytes_s
         self._usual_throughput.note(None if throughput is None else float(throughput), now)
-        sight = Sight(moment, own, self._usual_rtt.usual, self._usual_throughput.usual)
+        sight = Sight(snapshot, own, self._usual_rtt.usual, self._usual_throughput.usual)
         for rule in self._own_rules:
             self.own.observe(rule, OWN_SIGNALS[rule.signal](sight), now)
         self._take(self.own, findings.own, now, {})
 
-    def _look_at_others(self, moment: Moment, own: Own, findings: Findings, now: float) -> None:
-        chosen = self.chosen = aggregators(moment)
+    def _look_at_others(self, snapshot: Snapshot, own: Own, findings: Findings, now: float) -> None:
+        chosen = self.chosen = aggregators(snapshot)
         if self._me in chosen.acting:
             self._acted_at = now
         self.is_acting = now - self._acted_at < LINGER_S
@@ -164,30 +164,30 @@ class AlertEngine:
             if len(self.network):
                 self.network.clear()
             return
-        firing, adopted = self._stated(moment, chosen)
+        firing, adopted = self._stated(snapshot, chosen)
         if self._regions is not None and now >= self._regions_at + REGIONS_S:
-            self._regions_at, self._region_health = now, self._regions(moment)
-        named, renamed = self._groups.name(moment.partitions, firing, now)
-        sight = Sight(moment, own, regions=self._region_health, groups=named)
+            self._regions_at, self._region_health = now, self._regions(snapshot)
+        named, renamed = self._groups.name(snapshot.partitions, firing, now)
+        sight = Sight(snapshot, own, regions=self._region_health, groups=named)
         regions = {health.region for health in self._region_health}
         for rule in self._network_rules:
             if rule.signal == "partition":
                 for name, other in renamed.items():
                     self.network.rename(rule.name, name, other)
-            gone = partial(is_gone, rule, moment=moment, groups=self._groups, regions=regions)
+            gone = partial(is_gone, rule, snapshot=snapshot, groups=self._groups, regions=regions)
             self.network.observe(rule, NETWORK_SIGNALS[rule.signal](sight), now, adopted, gone)
-        self._take(self.network, findings.network, now, adopted, lambda subject: is_unknown(subject, moment.ledger))
+        self._take(self.network, findings.network, now, adopted, lambda subject: is_unknown(subject, snapshot.ledger))
 
     def _take(
         self,
         conditions: Conditions,
-        readings: Iterable[Reading],
+        readings: Iterable[ConditionReading],
         now: float,
         adopted: dict[Key, float],
         gone: Callable[[str], bool] = lambda subject: False,
     ) -> None:
         """Findings run under the rule of their own name, else under `security-threat`."""
-        by_rule: dict[str, list[Reading]] = {name: [] for name in self._finding_rules}
+        by_rule: dict[str, list[ConditionReading]] = {name: [] for name in self._finding_rules}
         for reading in readings:
             name = reading.rule if reading.rule in by_rule else "security-threat"
             if name in by_rule:
@@ -195,13 +195,13 @@ class AlertEngine:
         for name, found in by_rule.items():
             conditions.observe(self._finding_rules[name], found, now, adopted, gone)
 
-    def _stated(self, moment: Moment, chosen: Aggregators) -> tuple[Counter[str], dict[Key, float]]:
+    def _stated(self, snapshot: Snapshot, chosen: Aggregators) -> tuple[Counter[str], dict[Key, float]]:
         """How many aggregators, we included, say that a subject fires; and what enough of the others say, since
         when: no single one of them can put that back."""
         voices = (*chosen.eligible, *chosen.passed)
         counts: Counter[str] = Counter()
         since: dict[Key, list[float]] = {}
-        for claim in claims_about_others(moment.ledger, voices):
+        for claim in claims_about_others(snapshot.ledger, voices):
             if claim.resolved_at is None:
                 counts[claim.statement.subject] += 1
                 if claim.peer != self._me:

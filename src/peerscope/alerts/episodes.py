@@ -21,7 +21,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.grouping import Group
+from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key
 from peerscope.records.identity import PeerId
 
@@ -44,7 +44,7 @@ Wish = tuple[What, int]
 class Open(Struct, frozen=True):
     """An episode of which people know, or may know, and whose end nobody has sent. Times are monotonic seconds."""
 
-    group: Group
+    group: NotificationGroup
     """As it was when the last message about it left."""
     began: float
     told: int
@@ -61,7 +61,7 @@ class Open(Struct, frozen=True):
 class Episode:
     """Of one group."""
 
-    def __init__(self, group: Group, began: float, now: float) -> None:
+    def __init__(self, group: NotificationGroup, began: float, now: float) -> None:
         self.group = group
         self.began = began
         self.seen_at = now
@@ -173,7 +173,7 @@ class Episode:
         return self.name
 
 
-def named(notices: Notices, group: Group, what: What) -> list[Heard]:
+def named(notices: Notices, group: NotificationGroup, what: What) -> list[Heard]:
     """The notices of a group, under whichever of its names."""
     keys = dict.fromkeys(notice_key(name, what) for name in (group.key, *group.names))
     return [one for key in keys for one in notices.get(key, ())]

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from peerscope.alerts.model import Reading
+from peerscope.alerts.model import ConditionReading
 from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.records.alerts import Severity
 from peerscope.records.certificates import Certificate
@@ -24,7 +24,7 @@ TEXT_MAX = 160
 NAME_MAX = 64
 
 
-class Ending(Struct, frozen=True):
+class Expiry(Struct, frozen=True):
     """Something of this agent's that has an end."""
 
     what: str
@@ -42,10 +42,10 @@ class Ending(Struct, frozen=True):
         return (self.ends_at - wall) / max(1.0, self.ends_at - self.begins_at)
 
 
-def membership(certificate: Certificate) -> Ending:
+def membership(certificate: Certificate) -> Expiry:
     """The end of a member's certificate."""
     begins_at, ends_at = certificate.not_before_ms / 1000, certificate.not_after_ms / 1000
-    return Ending("network.certificate_file", certificate.serial.hex(), begins_at, ends_at, renewal(certificate))
+    return Expiry("network.certificate_file", certificate.serial.hex(), begins_at, ends_at, renewal(certificate))
 
 
 def renewal(certificate: Certificate) -> str:
@@ -59,13 +59,15 @@ def issue_command(peer: bytes, network: str) -> str:
     return command if network == NetworkConfig().name else f"{command} --network {shlex.quote(network)}"
 
 
-def certificate_reading(certificate: Certificate, wall: float, *, subject: str = "", is_cut_off: bool) -> Reading:
+def certificate_reading(
+    certificate: Certificate, wall: float, *, subject: str = "", is_cut_off: bool
+) -> ConditionReading:
     """For `certificate-end`. `is_cut_off`: nobody is linked with its bearer any more; `subject`: "" for ourselves."""
     ending = membership(certificate)
     left, at = ending.left_ratio(wall), date(ending.ends_at)
     has_ended = left <= 0
     severity = Severity.MEDIUM if not has_ended else Severity.CRITICAL if is_cut_off else Severity.HIGH
-    return Reading(
+    return ConditionReading(
         min(left, 0.0) if has_ended else left,
         subject=subject,
         text=_fitting(f"certificate {ending.name} {'ended' if has_ended else 'ends'} {at}", ending.renewal),
@@ -74,20 +76,20 @@ def certificate_reading(certificate: Certificate, wall: float, *, subject: str =
     )
 
 
-def lapsed_readings(certificates: Iterable[Certificate], wall: float) -> Iterator[Reading]:
+def lapsed_readings(certificates: Iterable[Certificate], wall: float) -> Iterator[ConditionReading]:
     """The same of members that were dropped, by those who dropped them."""
     for one in certificates:
         yield certificate_reading(one, wall, subject=one.subject[:PEER_REF_BYTES].hex(), is_cut_off=False)
 
 
-def file_reading(endings: Iterable[Ending], wall: float) -> Reading | None:
+def file_reading(endings: Iterable[Expiry], wall: float) -> ConditionReading | None:
     """For `tls-end`: of these files the one with the least of its life left."""
     ranked = sorted(endings, key=lambda one: (one.left_ratio(wall), one.what))
     if not ranked:
         return None
     first, at = ranked[0], date(ranked[0].ends_at)
     left = first.left_ratio(wall)
-    return Reading(
+    return ConditionReading(
         left,
         text=_fitting(f"{first.what} {'ended' if left <= 0 else 'ends'} {at}", first.renewal),
         severity=Severity.HIGH if left <= 0 else Severity.MEDIUM,

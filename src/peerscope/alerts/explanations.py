@@ -26,9 +26,9 @@ from typing import Literal
 from msgspec import Struct
 
 from peerscope.alerts.cascade import Cascade, TreeNode, cascades
-from peerscope.alerts.context import AGENT, Surroundings
+from peerscope.alerts.context import AGENT, Context
 from peerscope.alerts.model import Alert
-from peerscope.alerts.shares import Share, concentrated, episodes, tail
+from peerscope.alerts.shares import StatusShare, concentrated, episodes, tail
 
 IncidentKind = Literal["partition", "region-outage", "version", "cascade", "pattern", "peer-cluster"]
 
@@ -92,7 +92,7 @@ Propose = Callable[[Sequence[Alert]], Iterable[Explanation]]
 """What of a kind, at an anchor, these alerts allow."""
 
 
-def proposals(alerts: Sequence[Alert], around: Surroundings, window_s: float) -> Iterator[tuple[Propose, list[Alert]]]:
+def proposals(alerts: Sequence[Alert], around: Context, window_s: float) -> Iterator[tuple[Propose, list[Alert]]]:
     """For each kind and anchor, the alerts that it may explain, and what explains them."""
     for group in alerts:
         if is_group(group, around):
@@ -107,17 +107,17 @@ def proposals(alerts: Sequence[Alert], around: Surroundings, window_s: float) ->
         yield _each(window_s, _cluster(peer)), mine
 
 
-def is_group(alert: Alert, around: Surroundings) -> bool:
+def is_group(alert: Alert, around: Context) -> bool:
     """It is about peers that were lost together."""
     return alert.type == "network-partition" and len(around.groups.get(alert.id, ())) >= PARTITION_PEERS_MIN
 
 
-def concerned(alert: Alert, around: Surroundings) -> Sequence[str]:
+def concerned(alert: Alert, around: Context) -> Sequence[str]:
     """The peers an alert is about: one, the members of a group, or none."""
     return (alert.peer_id,) if alert.peer_id is not None else around.groups.get(alert.id, ())
 
 
-def peers_of(alerts: Iterable[Alert], around: Surroundings) -> tuple[str, ...]:
+def peers_of(alerts: Iterable[Alert], around: Context) -> tuple[str, ...]:
     """Everybody whom the alerts are about, each once."""
     return tuple(sorted({peer for alert in alerts for peer in concerned(alert, around)}))
 
@@ -138,7 +138,7 @@ def _weight(kind: IncidentKind, peers: int, fit: float) -> float:
     return SAYS[kind] * peers * fit
 
 
-def _partition(group: Alert, around: Surroundings) -> Propose:
+def _partition(group: Alert, around: Context) -> Propose:
     def explain(alerts: Sequence[Alert]) -> Iterator[Explanation]:
         if group in alerts:
             peers = peers_of((alert for alert in alerts if not _is_cut_off(alert)), around)
@@ -149,7 +149,7 @@ def _partition(group: Alert, around: Surroundings) -> Propose:
     return explain
 
 
-def _of_group(group: Alert, alerts: Sequence[Alert], around: Surroundings, window_s: float) -> list[Alert]:
+def _of_group(group: Alert, alerts: Sequence[Alert], around: Context, window_s: float) -> list[Alert]:
     """The alert about a group, and what else its loss explains: members that are gone, while it lasts; and soon after
     it began, regions of theirs that are unwell, and peers on our side to which few are left.
 
@@ -184,7 +184,7 @@ def _is_cut_off(alert: Alert) -> bool:
     return alert.type == "network-partition" and alert.peer_id is not None
 
 
-def _regional(alerts: Sequence[Alert], around: Surroundings, window_s: float) -> Iterator[tuple[Propose, list[Alert]]]:
+def _regional(alerts: Sequence[Alert], around: Context, window_s: float) -> Iterator[tuple[Propose, list[Alert]]]:
     """Regions on which types of alerts fall more than elsewhere, with those alerts and those about the region."""
     homes = {peer: region for peer, region in around.regions.items() if region is not None}
     sizes = Counter(homes.values())
@@ -202,14 +202,14 @@ def _regional(alerts: Sequence[Alert], around: Surroundings, window_s: float) ->
         yield _each(window_s, _region(region, sizes[region], alerts, around)), ordered
 
 
-def _region(region: str, size: int, everywhere: Sequence[Alert], around: Surroundings) -> Propose:
+def _region(region: str, size: int, everywhere: Sequence[Alert], around: Context) -> Propose:
     def explain(alerts: Sequence[Alert]) -> Iterator[Explanation]:
         peers = tuple(peer for peer in peers_of(alerts, around) if around.regions.get(peer) == region)
         if len(peers) >= REGION_PEERS_MIN and len(peers) >= REGION_SHARE_MIN * size:
             types, first, last = {alert.type for alert in alerts}, alerts[0].started_at, alerts[-1].started_at
             alike = [alert for alert in everywhere if alert.type in types and first <= alert.started_at <= last]
             others = set(peers_of(alike, around)) - set(peers)
-            chance = Share(len(peers), size, len(peers) + len(others), len(around.regions)).chance()
+            chance = StatusShare(len(peers), size, len(peers) + len(others), len(around.regions)).chance()
             share = len(peers) / size
             yield Explanation(
                 kind="region-outage",
@@ -234,7 +234,7 @@ def _versioned(
     if len(running) < 2:
         return
 
-    def is_telling(share: Share) -> bool:
+    def is_telling(share: StatusShare) -> bool:
         return (
             share.peers >= VERSION_PEERS_MIN
             and share.is_times(VERSION_RATIO_MIN)
@@ -265,7 +265,7 @@ def _version(anchor: str, size: int, of_all: int) -> Propose:
     return explain
 
 
-def _cascades(alerts: Sequence[Alert], around: Surroundings, window_s: float) -> Iterator[Explanation]:
+def _cascades(alerts: Sequence[Alert], around: Context, window_s: float) -> Iterator[Explanation]:
     for cascade in cascades(alerts, around.links, len(around.regions), window_s=window_s):
         yield _spread(cascade, {alert.id: alert for alert in alerts})
 

@@ -10,10 +10,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.alerts.model import Alert
-from peerscope.alerts.silences import Correlated, Standing, incident_acknowledgement, incident_silence, mark
+from peerscope.alerts.silences import Correlated, StandingOrders, incident_acknowledgement, incident_silence, mark
 
 
-class Group(Struct, frozen=True):
+class NotificationGroup(Struct, frozen=True):
     """Alerts that are told together."""
 
     key: str
@@ -48,19 +48,19 @@ class Group(Struct, frozen=True):
 def groups(
     alerts: Iterable[Alert],
     incidents: Iterable[Correlated],
-    orders: Standing,
+    orders: StandingOrders,
     *,
     url: str = "",
     quiet: Container[str] = (),
     told_as: Callable[[Alert], str | None] = lambda alert: None,
-) -> list[Group]:
+) -> list[NotificationGroup]:
     """Everything that may be worth a message, lately resolved included.
 
     `alerts`: marked with the orders that fit them; pending ones are not told. `quiet`: rules of which nobody is told.
     `told_as`: the incident that an alert was part of before, where that one no longer stands.
     """
     by_id = {alert.id: alert for alert in alerts if alert.state != "pending"}
-    found: list[Group] = []
+    found: list[NotificationGroup] = []
     open_now: set[str] = set()
     earlier: dict[str, list[tuple[str, float]]] = {}
     for incident in incidents:
@@ -81,7 +81,7 @@ def groups(
     return found
 
 
-def is_silenced(group: Group, orders: Standing, quiet: Container[str] = ()) -> bool:
+def is_silenced(group: NotificationGroup, orders: StandingOrders, quiet: Container[str] = ()) -> bool:
     """Whether nobody is told of a group as it was shown before, by the orders that hold now."""
     if group.incident is not None:
         kind = (group.incident,)
@@ -92,8 +92,10 @@ def is_silenced(group: Group, orders: Standing, quiet: Container[str] = ()) -> b
     return bool(marked) and all(alert.silenced_by is not None or alert.rule in quiet for alert in marked)
 
 
-def _of_alert(alert: Alert, told_as: tuple[tuple[str, float], ...], url: str, quiet: Container[str]) -> Group:
-    return Group(
+def _of_alert(
+    alert: Alert, told_as: tuple[tuple[str, float], ...], url: str, quiet: Container[str]
+) -> NotificationGroup:
+    return NotificationGroup(
         key=alert.id,
         severity=alert.severity,
         title=alert.title,
@@ -112,12 +114,12 @@ def _of_alert(alert: Alert, told_as: tuple[tuple[str, float], ...], url: str, qu
 
 
 def _of_incident(
-    incident: Correlated, members: list[Alert], orders: Standing, url: str, quiet: Container[str]
-) -> Group:
+    incident: Correlated, members: list[Alert], orders: StandingOrders, url: str, quiet: Container[str]
+) -> NotificationGroup:
     firing = [alert for alert in members if alert.state == "firing"]
     is_silenced = incident_silence(incident, orders) is not None
     is_known = incident_acknowledgement(incident, orders) is not None
-    return Group(
+    return NotificationGroup(
         key=incident.id,
         severity=incident.severity,
         title=incident.title,

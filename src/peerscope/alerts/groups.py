@@ -15,13 +15,13 @@ from peerscope.views.links import vertex_of
 from peerscope.views.partitions import Partition
 
 PREFIX = "group-"
-SETTLE_S = 2.0
+SETTLE_TIMEOUT_S = 2.0
 """While a group is younger it is still growing: its anchor is the member with the smallest id, which all find alike."""
 REMEMBER_S = 900.0
 GROUPS_MAX = 64
 
 
-class Group:
+class PartitionGroup:
     """One group, while it lives and a while longer."""
 
     __slots__ = ("members", "seen_at", "since")
@@ -35,7 +35,7 @@ class Groups:
     """Remembers groups by name."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, Group] = {}
+        self._groups: dict[str, PartitionGroup] = {}
 
     def name(
         self, partitions: Sequence[Partition], voices: Mapping[str, int], now: float
@@ -50,7 +50,7 @@ class Groups:
         for partition in partitions:
             members = frozenset(partition.peers)
             before = self._recall(members, named)
-            group = self._groups.pop(before) if before else Group(members, now)
+            group = self._groups.pop(before) if before else PartitionGroup(members, now)
             name = self._agreed(before, group, members, voices, now)
             if name in named:  # two groups cannot have one name
                 name = before if before and before not in named else anchor_name(min(members - _anchors(named)))
@@ -76,9 +76,14 @@ class Groups:
         return min(shared, key=lambda name: (-shared[name], name), default=None)
 
     def _agreed(
-        self, before: str | None, group: Group, members: frozenset[PeerId], voices: Mapping[str, int], now: float
+        self,
+        before: str | None,
+        group: PartitionGroup,
+        members: frozenset[PeerId],
+        voices: Mapping[str, int],
+        now: float,
     ) -> str:
-        ours = before if before and now - group.since >= SETTLE_S else anchor_name(min(members))
+        ours = before if before and now - group.since >= SETTLE_TIMEOUT_S else anchor_name(min(members))
         theirs = [name for name in voices if (peer := _anchor(name, members | group.members)) and peer]
         best = min(theirs, key=lambda name: (-voices[name], name), default=ours)
         has_more = voices.get(best, 0) > voices.get(ours, 0)

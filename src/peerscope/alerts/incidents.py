@@ -22,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.alerts.cascade import TreeNode
-from peerscope.alerts.context import Surroundings
+from peerscope.alerts.context import Context
 from peerscope.alerts.explanations import Explanation, IncidentKind, Propose, proposals
 from peerscope.alerts.model import Alert
 from peerscope.errors import ConfigError
@@ -85,7 +85,7 @@ class Incident(Struct, frozen=True):
 
 
 def correlate(
-    alerts: Iterable[Alert], around: Surroundings, now: float, config: IncidentConfig | None = None
+    alerts: Iterable[Alert], around: Context, now: float, config: IncidentConfig | None = None
 ) -> tuple[Incident, ...]:
     """The incidents among these alerts, open ones first, then by size. `now`: Unix seconds."""
     config = config or IncidentConfig()
@@ -107,7 +107,7 @@ class Incidents:
         self._member: dict[str, tuple[str, float]] = {}
         """Which incident each alert was last in, and when that alert began."""
 
-    def update(self, alerts: Collection[Alert], around: Surroundings, now: float) -> tuple[Incident, ...]:
+    def update(self, alerts: Collection[Alert], around: Context, now: float) -> tuple[Incident, ...]:
         """The incidents now. The same set as `correlate` gives; only ids may be older names."""
         found = correlate(alerts, around, now, self._config)
         began = {alert.id: alert.started_at for alert in _relevant(alerts, now - self._config.keep_s)}

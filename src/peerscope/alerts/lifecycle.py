@@ -16,7 +16,7 @@ from collections import deque
 from enum import StrEnum
 from math import inf
 
-from peerscope.alerts.model import Reading
+from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.rules import Rule
 
 FLAP_CHANGES = 4
@@ -29,7 +29,7 @@ REMEMBER_S = 900.0
 """How long what was resolved is told, for those who come late."""
 
 
-class State(StrEnum):
+class ConditionState(StrEnum):
     """Of one condition."""
 
     INACTIVE = "inactive"
@@ -58,18 +58,18 @@ class Turn(StrEnum):
     """Everybody it is about is forgotten: nobody can say any more whether it holds."""
 
 
-TRANSITIONS: dict[tuple[State, Turn], State] = {
-    (State.INACTIVE, Turn.BEGINS): State.PENDING,
-    (State.RESOLVED, Turn.BEGINS): State.PENDING,
-    (State.FORGOTTEN, Turn.BEGINS): State.PENDING,
-    (State.PENDING, Turn.LASTED): State.FIRING,
-    (State.PENDING, Turn.ENDS): State.INACTIVE,
-    (State.PENDING, Turn.LOST): State.INACTIVE,
-    (State.PENDING, Turn.ADOPTED): State.FIRING,
-    (State.PENDING, Turn.FORGOTTEN): State.INACTIVE,
-    (State.FIRING, Turn.CEASED): State.RESOLVED,
-    (State.FIRING, Turn.LOST): State.RESOLVED,
-    (State.FIRING, Turn.FORGOTTEN): State.FORGOTTEN,
+TRANSITIONS: dict[tuple[ConditionState, Turn], ConditionState] = {
+    (ConditionState.INACTIVE, Turn.BEGINS): ConditionState.PENDING,
+    (ConditionState.RESOLVED, Turn.BEGINS): ConditionState.PENDING,
+    (ConditionState.FORGOTTEN, Turn.BEGINS): ConditionState.PENDING,
+    (ConditionState.PENDING, Turn.LASTED): ConditionState.FIRING,
+    (ConditionState.PENDING, Turn.ENDS): ConditionState.INACTIVE,
+    (ConditionState.PENDING, Turn.LOST): ConditionState.INACTIVE,
+    (ConditionState.PENDING, Turn.ADOPTED): ConditionState.FIRING,
+    (ConditionState.PENDING, Turn.FORGOTTEN): ConditionState.INACTIVE,
+    (ConditionState.FIRING, Turn.CEASED): ConditionState.RESOLVED,
+    (ConditionState.FIRING, Turn.LOST): ConditionState.RESOLVED,
+    (ConditionState.FIRING, Turn.FORGOTTEN): ConditionState.FORGOTTEN,
 }
 """A pair not listed changes nothing."""
 
@@ -95,12 +95,12 @@ class Condition:
         "version",
     )
 
-    def __init__(self, rule: Rule, reading: Reading, now: float) -> None:
+    def __init__(self, rule: Rule, reading: ConditionReading, now: float) -> None:
         self.rule = rule
         self.reading = reading
         """What was found last."""
         self.severity = reading.severity if reading.severity is not None else rule.rank
-        self.state = State.INACTIVE
+        self.state = ConditionState.INACTIVE
         self.holds: bool | None = False
         """The last reading; None where nobody knew."""
         self.turned_at = now
@@ -121,10 +121,10 @@ class Condition:
     @property
     def is_over(self) -> bool:
         """Nothing about it is worth remembering."""
-        is_calm = self.state not in (State.PENDING, State.FIRING)
+        is_calm = self.state not in (ConditionState.PENDING, ConditionState.FIRING)
         return is_calm and self.resolved_at is None and self.holds is not True
 
-    def step(self, reading: Reading | None, now: float) -> None:
+    def step(self, reading: ConditionReading | None, now: float) -> None:
         """Look at it. `reading`: None where there is none, so that the condition does not hold."""
         self.elapse(now)
         if reading is None:
@@ -132,7 +132,7 @@ class Condition:
         elif reading.value is None:
             holds = None
         else:
-            holds = self.rule.holds(reading.value, fires=self.state is State.FIRING)
+            holds = self.rule.holds(reading.value, fires=self.state is ConditionState.FIRING)
         if holds and reading is not None:
             self._take(reading)
         if holds is not self.holds:
@@ -154,7 +154,7 @@ class Condition:
     def use(self, rule: Rule) -> None:
         """The operator changed the rule: it counts from the next look on, its severity at once."""
         severity = self.reading.severity if self.reading.severity is not None else rule.rank
-        self.version += self.state is State.FIRING and severity != self.severity
+        self.version += self.state is ConditionState.FIRING and severity != self.severity
         self.rule, self.severity = rule, severity
 
     def adopt(self, fired_at: float, now: float) -> None:
@@ -174,19 +174,19 @@ class Condition:
 
     def _due(self) -> tuple[float, Turn | None] | None:
         """What happens next by itself, and when; a turn of None is no turn: memory fades."""
-        rule, pending = self.rule, self.state is State.PENDING
+        rule, pending = self.rule, self.state is ConditionState.PENDING
         if pending and self.holds:
             return self.pending_since + rule.for_s, Turn.LASTED
-        if self.holds is None and (pending or self.state is State.FIRING):
+        if self.holds is None and (pending or self.state is ConditionState.FIRING):
             return self.turned_at + UNKNOWN_S, Turn.LOST
-        if self.state is State.FIRING:
+        if self.state is ConditionState.FIRING:
             if self.holds is False:
                 return self.turned_at + max(rule.clear_for_s, CALM_S if self.is_flapping else 0.0), Turn.CEASED
             return (self.turned_at + FLAP_WINDOW_S, None) if self.is_flapping else None
         return None if self.resolved_at is None or pending else (self.resolved_at + REMEMBER_S, None)
 
     def _turn(self, holds: bool | None, now: float) -> None:
-        if self.state is State.PENDING and self.holds is None and holds:
+        if self.state is ConditionState.PENDING and self.holds is None and holds:
             self.pending_since += now - self.turned_at  # the time in which nobody knew does not count
         self.holds, self.turned_at = holds, now
         if holds is not None:
@@ -198,15 +198,15 @@ class Condition:
             return
         self.state = after
         match after:
-            case State.PENDING:
+            case ConditionState.PENDING:
                 self.pending_since = when
-            case State.FIRING:
+            case ConditionState.FIRING:
                 self.is_flapping = self._flaps(when)
                 self.changes.append(when)
                 self.fired_at, self.resolved_at, self.is_lost, self.is_forgotten = when, None, False, False
                 self.episode = 0
                 self.version += 1
-            case State.RESOLVED | State.FORGOTTEN:
+            case ConditionState.RESOLVED | ConditionState.FORGOTTEN:
                 self.changes.append(when)
                 self.resolved_at, self.is_flapping = when, False
                 self.is_lost, self.is_forgotten = turn is Turn.LOST, turn is Turn.FORGOTTEN
@@ -223,15 +223,15 @@ class Condition:
 
     def _calm_down(self, when: float) -> None:
         self.version += 1
-        if self.state is State.FIRING:
+        if self.state is ConditionState.FIRING:
             self.is_flapping = False
             self.changes.clear()
         else:
             self.fired_at, self.resolved_at, self.is_lost, self.is_forgotten = None, None, False, False
 
-    def _take(self, reading: Reading) -> None:
+    def _take(self, reading: ConditionReading) -> None:
         """Keep what was found; while it fires, another number in the text alone is not worth telling at once."""
         severity = reading.severity if reading.severity is not None else self.rule.rank
         is_news = (severity, reading.metadata) != (self.severity, self.reading.metadata)
         self.reading, self.severity = reading, severity
-        self.version += self.state is State.FIRING and is_news
+        self.version += self.state is ConditionState.FIRING and is_news

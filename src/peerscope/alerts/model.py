@@ -9,11 +9,11 @@ from msgspec import Struct
 from peerscope.records.alerts import Severity
 from peerscope.records.identity import PeerId
 
-State = Literal["pending", "firing", "resolved", "forgotten"]
+AlertState = Literal["pending", "firing", "resolved", "forgotten"]
 """`forgotten`: it ended because everybody it was about was forgotten and never came back."""
 
 
-class Reading(Struct, frozen=True):
+class ConditionReading(Struct, frozen=True):
     """One signal about one subject, now: what a rule looks at."""
 
     value: float | None = 1.0
@@ -50,7 +50,7 @@ class Alert(Struct, frozen=True):
     """Full id of the peer it is about, where it is about one."""
     region: str | None
     """Of that peer, or the region it is about."""
-    state: State
+    state: AlertState
     started_at: float
     """Unix seconds by our own clock, reckoned from ages: comparable between alerts."""
     resolved_at: float | None = None

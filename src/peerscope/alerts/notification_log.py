@@ -13,7 +13,7 @@ from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.alerts import Alerts, Severity
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 NOTIFIER, ESCALATION = "notifier", "escalation"
 """Roles in a profile: it has channels; some of them take what nobody looked after."""
@@ -59,23 +59,25 @@ def ranked(key: str, peers: Iterable[PeerId]) -> list[PeerId]:
     return sorted(peers, key=lambda peer: blake2b(key.encode() + b"\0" + peer, digest_size=8).digest())
 
 
-def roster(moment: Moment, trusts: Trust = lambda _: True) -> Roster:
+def roster(snapshot: Snapshot, trusts: Trust = lambda _: True) -> Roster:
     """Peers that declare channels and live, as far as we can see."""
     living = [
-        peer for peer in _declared(moment, NOTIFIER, trusts) if moment.verdict(peer) in (Verdict.ALIVE, Verdict.SUSPECT)
+        peer
+        for peer in _declared(snapshot, NOTIFIER, trusts)
+        if snapshot.verdict(peer) in (Verdict.ALIVE, Verdict.SUSPECT)
     ]
-    return Roster(tuple(living), tuple(peer for peer in living if ESCALATION in moment.profiles[peer].roles))
+    return Roster(tuple(living), tuple(peer for peer in living if ESCALATION in snapshot.profiles[peer].roles))
 
 
-def heard_notices(moment: Moment, trusts: Trust = lambda _: True) -> list[Heard]:
+def heard_notices(snapshot: Snapshot, trusts: Trust = lambda _: True) -> list[Heard]:
     """What the other notifiers say they told, the dead included: what they told was told.
 
     Notices of peers without the role count for nothing.
     """
     found: list[Heard] = []
-    for peer in _declared(moment, NOTIFIER, trusts):
-        entry = moment.ledger.get(peer, Kind.ALERTS)
-        if peer == moment.me or entry is None or not isinstance(entry.body, Alerts):
+    for peer in _declared(snapshot, NOTIFIER, trusts):
+        entry = snapshot.ledger.get(peer, Kind.ALERTS)
+        if peer == snapshot.me or entry is None or not isinstance(entry.body, Alerts):
             continue
         for notice in entry.body.notices:
             at = entry.heard_at - notice.sent_ms / 1000
@@ -84,5 +86,5 @@ def heard_notices(moment: Moment, trusts: Trust = lambda _: True) -> list[Heard]
     return found
 
 
-def _declared(moment: Moment, role: str, trusts: Trust) -> Iterator[PeerId]:
-    return (peer for peer in moment.peers if role in moment.profiles[peer].roles and trusts(peer))
+def _declared(snapshot: Snapshot, role: str, trusts: Trust) -> Iterator[PeerId]:
+    return (peer for peer in snapshot.peers if role in snapshot.profiles[peer].roles and trusts(peer))

@@ -28,10 +28,10 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.alert_record import Sent
+from peerscope.alerts.alert_record import SentNotice
 from peerscope.alerts.departed import carried, departed, ends_with_carrier, lost_at, outcome, seen_alerts, take_over
 from peerscope.alerts.episodes import CLAIM_S, SLACK_S, Episode, Notices, Open, What, Wish, delivered, named
-from peerscope.alerts.grouping import Group
+from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key, ranked
 from peerscope.errors import ConfigError
@@ -50,7 +50,7 @@ FAILED_S = 60.0
 """A notifier whose channels failed comes last among the others for so long."""
 OWED_S = 86_400.0
 """An end that could not be delivered for so long is given up: a board shows it for a day."""
-SETTLE_S = 10.0
+SETTLE_TIMEOUT_S = 10.0
 """After the start: until sync has brought what others told before."""
 LATE_S = 5.0
 """A notifier that looks later than it wanted stood still, and has to hear first what others told meanwhile."""
@@ -84,7 +84,7 @@ class NotifierConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(f"notify.escalate_after_s is {self.escalate_after_s}; must lie between 10 and 86400")
 
 
-class Message(Struct, frozen=True):
+class Notification(Struct, frozen=True):
     """Something to tell people."""
 
     what: What
@@ -92,7 +92,7 @@ class Message(Struct, frozen=True):
     """Why now: it is new, it got worse, it is known under other names, it was told and nobody looks after it, or it is
     over: resolved, or forgotten without ever coming back. "lost": nobody states it any more, and nobody saw its end.
     "missed": it is over, and no message of its beginning could be delivered."""
-    group: Group
+    group: NotificationGroup
     severity: Severity
     updates: tuple[str, ...] = ()
     """Other ids under which people know of it: this message speaks for them from here on, the end included."""
@@ -111,9 +111,9 @@ class Notifier:
         config: NotifierConfig,
         now: float,
         *,
-        kept: Iterable[Sent] = (),
+        kept: Iterable[SentNotice] = (),
         owed: Iterable[Open] = (),
-        settle_s: float = SETTLE_S,
+        settle_s: float = SETTLE_TIMEOUT_S,
     ) -> None:
         """`kept`, `owed`: notices and open episodes of an earlier life. Nobody knows what became of claims in it."""
         self._me = me
@@ -125,7 +125,7 @@ class Notifier:
         self._next = inf
 
     @property
-    def notices(self) -> tuple[Sent, ...]:
+    def notices(self) -> tuple[SentNotice, ...]:
         """What this peer told and tells, for its record, in the order of their keys."""
         return tuple(one for _, one in sorted(self._told.items()))
 
@@ -151,14 +151,14 @@ class Notifier:
 
     def update(
         self,
-        groups: Iterable[Group],
+        groups: Iterable[NotificationGroup],
         heard: Iterable[Heard],
         roster: Roster,
         now: float,
         wall: float,
         *,
-        is_silenced: Callable[[Group], bool] = lambda group: group.silenced,
-    ) -> list[Message]:
+        is_silenced: Callable[[NotificationGroup], bool] = lambda group: group.silenced,
+    ) -> list[Notification]:
         """What this peer has to tell now. `wall`: Unix seconds at `now`, to which the groups' times refer.
         `is_silenced`: whether an order fits a group that is shown no more.
 
@@ -171,7 +171,7 @@ class Notifier:
         if now > self._next + LATE_S:
             self._settled_at = now + self._settle_s
         self._next = inf
-        messages: list[Message] = []
+        messages: list[Notification] = []
         shown = list(groups)
         gone = departed(self._episodes, shown)
         for group in shown:
@@ -186,7 +186,7 @@ class Notifier:
         self._forget({group.key for group in shown}, now)
         return messages
 
-    def delivered(self, message: Message) -> None:
+    def delivered(self, message: Notification) -> None:
         """A channel took the message."""
         key = notice_key(message.group.key, message.what)
         if key in self._told:
@@ -198,7 +198,7 @@ class Notifier:
                 episode.told, episode.is_missed = max(episode.told, message.severity), False
             episode.is_resolved_told |= message.what == RESOLVED
 
-    def failed(self, message: Message, now: float) -> None:
+    def failed(self, message: Notification, now: float) -> None:
         """No channel took it: take the claim back, so that the next one sends."""
         key = notice_key(message.group.key, message.what)
         if key in self._told and not self._told[key].delivered:
@@ -214,7 +214,9 @@ class Notifier:
 
     # -- one group ---------------------------------------------------------------------------------
 
-    def _episode(self, group: Group, notices: Notices, roster: Roster, now: float, wall: float) -> Episode | None:
+    def _episode(
+        self, group: NotificationGroup, notices: Notices, roster: Roster, now: float, wall: float
+    ) -> Episode | None:
         """The episode a group is in, with what is known of it; None for one that is over and was never told."""
         episode, began = self._episodes.get(group.key), group.started_at - wall + now
         fires = group.state == "firing"
@@ -227,12 +229,16 @@ class Notifier:
         self._see(episode, group, notices, roster, now, wall)
         return episode
 
-    def _see(self, episode: Episode, group: Group, notices: Notices, roster: Roster, now: float, wall: float) -> None:
+    def _see(
+        self, episode: Episode, group: NotificationGroup, notices: Notices, roster: Roster, now: float, wall: float
+    ) -> None:
         episode.group, episode.seen_at = group, now
         episode.resolved_since = inf if group.state == "firing" else min(episode.resolved_since, now)
         episode.learn(notices, roster, self._me, now, wall)
 
-    def _consider(self, episode: Episode, notices: Notices, roster: Roster, now: float, wall: float) -> list[Message]:
+    def _consider(
+        self, episode: Episode, notices: Notices, roster: Roster, now: float, wall: float
+    ) -> list[Notification]:
         """The message that is due in this episode, if it is our turn."""
         if episode.group.state == "firing" and episode.is_known and episode.is_resolved_told:
             episode.is_closed = True  # what fires since before that is another episode
@@ -320,7 +326,7 @@ class Notifier:
                 start = episode.since + max(self._config.group_wait_s, DISPUTED_S)
         return max(start, episode.free_at, self._settled_at, episode.retry_at) + RANK_S * turn
 
-    def _send(self, episode: Episode, wish: Wish, notices: Notices, now: float, wall: float) -> Message:
+    def _send(self, episode: Episode, wish: Wish, notices: Notices, now: float, wall: float) -> Notification:
         what, severity = wish
         group = episode.group
         members = group.alerts if group.incident is not None else ()
@@ -341,18 +347,20 @@ class Notifier:
             reason = "update"
         name = episode.give_name(notices)
         key = notice_key(group.key, what)
-        self._told[key] = Sent(key, now, Severity(severity), delivered=False, episode=name, repeat=repeat)
+        self._told[key] = SentNotice(key, now, Severity(severity), delivered=False, episode=name, repeat=repeat)
         episode.on_way = what
         if what == FIRING and episode.told < 0:
             episode.told_group, episode.told_at = group, now
         self._shed()
-        return Message(what, reason, group, Severity(severity), updates if what != ESCALATED else (), repeat, name)
+        return Notification(what, reason, group, Severity(severity), updates if what != ESCALATED else (), repeat, name)
 
     def _was_told(self, alert: Alert, notices: Notices, now: float, wall: float) -> bool:
         known = notices.get(notice_key(alert.id, FIRING), ())
         return bool(delivered(known, alert.started_at - wall + now - SLACK_S))
 
-    def _depart(self, gone: Sequence[Episode], shown: Sequence[Group], notices: Notices, now: float) -> list[Episode]:
+    def _depart(
+        self, gone: Sequence[Episode], shown: Sequence[NotificationGroup], notices: Notices, now: float
+    ) -> list[Episode]:
         """Of groups that are shown no more those that are over by themselves, with their group as it ended."""
         over = []
         seen = seen_alerts(shown) if gone else {}

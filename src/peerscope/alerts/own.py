@@ -6,7 +6,7 @@ from statistics import median
 
 from msgspec import Struct
 
-from peerscope.alerts.expiry import Ending
+from peerscope.alerts.expiry import Expiry
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Check
 from peerscope.records.certificates import Certificate
@@ -31,7 +31,7 @@ class Own(Struct, frozen=True):
     """Our own, where we have one."""
     lapsed: tuple[Certificate, ...] = ()
     """Of members that we dropped at their end."""
-    files: tuple[Ending, ...] = ()
+    files: tuple[Expiry, ...] = ()
     """Files of this agent that have an end: the dashboard's certificate."""
     export_trouble: str | None = None
     """Why the receiver of remote write does not take samples, while that is so."""
@@ -42,7 +42,7 @@ def own_state(
     *,
     routes: tuple[tuple[str, float], ...] = (),
     trouble: str | None = None,
-    files: tuple[Ending, ...] = (),
+    files: tuple[Expiry, ...] = (),
     export_trouble: str | None = None,
 ) -> Own:
     """What the core knows, and what it cannot know."""

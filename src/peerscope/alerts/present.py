@@ -20,12 +20,12 @@ from peerscope.alerts.signals import accusers, accusers_of_all, counted, lost_to
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PEER_REF_BYTES, PeerId, PeerRef, short
 from peerscope.views.regions import RegionHealth, RegionStatus
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 Regions = Callable[[], Sequence[RegionHealth]]
 
 
-def as_it_is(alerts: Iterable[Alert], moment: Moment, rules: Mapping[str, Rule], regions: Regions) -> list[Alert]:
+def as_it_is(alerts: Iterable[Alert], snapshot: Snapshot, rules: Mapping[str, Rule], regions: Regions) -> list[Alert]:
     """The same alerts, those about the network with what is so now. `regions`: asked only for an alert about one."""
     told = []
     for alert in alerts:
@@ -34,7 +34,7 @@ def as_it_is(alerts: Iterable[Alert], moment: Moment, rules: Mapping[str, Rule],
         if rule is None or tell is None:
             told.append(alert)
             continue
-        now = tell(moment, alert.id.removeprefix(f"{alert.rule}-"), regions)
+        now = tell(snapshot, alert.id.removeprefix(f"{alert.rule}-"), regions)
         text = now.text
         if now.is_over:
             text = f"over for now; the alert ends once that has lasted {rule.clear_for_s:g} s" + (text and f": {text}")
@@ -56,35 +56,35 @@ class Present(Struct, frozen=True):
     """Full ids of the observers on whose word it rests now; None where these stay as they were stated."""
 
 
-def _peer_down(moment: Moment, subject: str, _: Regions) -> Present:
-    peer = _peer(moment, subject)
+def _peer_down(snapshot: Snapshot, subject: str, _: Regions) -> Present:
+    peer = _peer(snapshot, subject)
     if peer is None:
         return Present()
-    found = moment.evidence[peer]
+    found = snapshot.evidence[peer]
     is_over = found.verdict not in (Verdict.DOWN, Verdict.PARTITIONED)
     if not found.accusing:  # with others of its group it can be lost without a word against itself
         return Present(is_over=True) if is_over else Present(f"{short(peer)} fell silent together with others")
     return Present(missed(found, peer), is_over, confirmed_by=_ids(accusers(found)))
 
 
-def _partition(moment: Moment, subject: str, _: Regions) -> Present:
-    groups, peer = moment.partitions, _peer(moment, subject.removeprefix(PREFIX))
+def _partition(snapshot: Snapshot, subject: str, _: Regions) -> Present:
+    groups, peer = snapshot.partitions, _peer(snapshot, subject.removeprefix(PREFIX))
     # A group keeps its name when the peer that it is named after is back.
     group = next((group for group in groups if peer in group.peers), groups[0] if len(groups) == 1 else None)
     if group is None:
         return Present(is_over=not groups and peer is not None)
-    confirmed = accusers_of_all(group.peers, moment.evidence)
+    confirmed = accusers_of_all(group.peers, snapshot.evidence)
     return Present(lost_together(len(group.peers)), confirmed_by=_ids(confirmed))
 
 
-def _region(_: Moment, subject: str, regions: Regions) -> Present:
+def _region(_: Snapshot, subject: str, regions: Regions) -> Present:
     health = next((one for one in regions() if one.region == subject), None)
     if health is None:
         return Present(is_over=True)  # all its peers left, or are forgotten
     return Present(counted(health), health.status != RegionStatus.CRITICAL)
 
 
-TELLERS: dict[str, Callable[[Moment, str, Regions], Present]] = {
+TELLERS: dict[str, Callable[[Snapshot, str, Regions], Present]] = {
     "peer_down": _peer_down,
     "partition": _partition,
     "region_critical": _region,
@@ -92,13 +92,13 @@ TELLERS: dict[str, Callable[[Moment, str, Regions], Present]] = {
 """By signal: those that speak of counts and verdicts of others."""
 
 
-def _peer(moment: Moment, subject: str) -> PeerId | None:
+def _peer(snapshot: Snapshot, subject: str) -> PeerId | None:
     try:
         name = bytes.fromhex(subject)
     except ValueError:
         return None
-    peer = moment.ledger.find(PeerRef(name)) if len(name) == PEER_REF_BYTES else None
-    return peer if peer in moment.profiles else None
+    peer = snapshot.ledger.find(PeerRef(name)) if len(name) == PEER_REF_BYTES else None
+    return peer if peer in snapshot.profiles else None
 
 
 def _ids(peers: Iterable[PeerId]) -> tuple[str, ...]:

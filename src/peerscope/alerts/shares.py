@@ -14,7 +14,7 @@ Concerned = Callable[[Alert], Sequence[str]]
 """Ids of the peers an alert is about."""
 
 
-class Share(Struct, frozen=True):
+class StatusShare(Struct, frozen=True):
     """How often alerts of one sort, in one episode, fall on one part of the network."""
 
     peers: int
@@ -40,7 +40,7 @@ def concentrated(
     part_of: Mapping[str, str],
     concerned: Concerned,
     sort_of: Callable[[Alert], str],
-    is_telling: Callable[[Share], bool],
+    is_telling: Callable[[StatusShare], bool],
     window_s: float,
 ) -> dict[str, list[Alert]]:
     """By part, the alerts of those sorts and episodes whose share of that part is telling; by beginning."""
@@ -57,7 +57,7 @@ def concentrated(
             telling = {
                 part
                 for part, count in per_part.items()
-                if is_telling(Share(count, sizes[part], len(peers), len(part_of)))
+                if is_telling(StatusShare(count, sizes[part], len(peers), len(part_of)))
             }
             for alert, its in zip(episode, parts, strict=True):
                 for part in its & telling:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from msgspec import Struct
 
 from peerscope.alerts.expiry import certificate_reading, file_reading, lapsed_readings
-from peerscope.alerts.model import Reading
+from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.own import Own
 from peerscope.mesh.detection import observers
 from peerscope.mesh.detection.verdicts import Evidence, Verdict
@@ -23,7 +23,7 @@ from peerscope.views.links import vertex_of
 from peerscope.views.partitions import Partition
 from peerscope.views.peers import SKEW_S
 from peerscope.views.regions import RegionHealth, RegionStatus, is_living, region_members
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 FINDING = "finding"
 """Signal of rules whose readings come from detections, not from here."""
@@ -42,7 +42,7 @@ TELLERS_MIN = 2
 class Sight(Struct, frozen=True):
     """Everything there is to look at."""
 
-    moment: Moment
+    snapshot: Snapshot
     own: Own = Own()
     usual_rtt_s: float | None = None
     usual_bytes_s: float | None = None
@@ -51,115 +51,115 @@ class Sight(Struct, frozen=True):
     """Partitions with their names."""
 
 
-Signal = Callable[[Sight], Iterable[Reading]]
+Signal = Callable[[Sight], Iterable[ConditionReading]]
 
 
-def _cpu(sight: Sight) -> Iterator[Reading]:
+def _cpu(sight: Sight) -> Iterator[ConditionReading]:
     cpu = sight.own.metrics.system.cpu
     value = _ratio("cpu", sight.own) if cpu is None else cpu / RATIO_ONE
-    yield Reading(value, text=_said(value, "{:.0%} of all cores busy"))
+    yield ConditionReading(value, text=_said(value, "{:.0%} of all cores busy"))
 
 
-def _memory(sight: Sight) -> Iterator[Reading]:
+def _memory(sight: Sight) -> Iterator[ConditionReading]:
     system = sight.own.metrics.system
     value = _part(system.memory_used_kib, system.memory_total_kib)
     value = _ratio("memory", sight.own) if value is None else value
-    yield Reading(value, text=_said(value, "{:.0%} of this machine's memory used"))
+    yield ConditionReading(value, text=_said(value, "{:.0%} of this machine's memory used"))
 
 
-def _storage(sight: Sight) -> Iterator[Reading]:
+def _storage(sight: Sight) -> Iterator[ConditionReading]:
     value = _ratio("storage", sight.own)  # the check knows what the system reserves
     system = sight.own.metrics.system
     value = _part(system.disk_used_kib, system.disk_total_kib) if value is None else value
-    yield Reading(value, text=_said(value, "{:.1%} of the disk used"))
+    yield ConditionReading(value, text=_said(value, "{:.1%} of the disk used"))
 
 
-def _linked(sight: Sight) -> Iterator[Reading]:
+def _linked(sight: Sight) -> Iterator[ConditionReading]:
     """Only where others are known that could be linked to: the dead and those that left are no fault of ours."""
-    moment, linked = sight.moment, sight.own.linked
+    snapshot, linked = sight.snapshot, sight.own.linked
     if linked >= OTHERS_MIN:
-        yield Reading(float(linked))  # enough, and no need to judge everybody
+        yield ConditionReading(float(linked))  # enough, and no need to judge everybody
         return
     gone = (Verdict.DOWN, Verdict.LEFT)
-    others = sum(found.verdict not in gone for peer, found in moment.evidence.items() if peer != moment.me)
+    others = sum(found.verdict not in gone for peer, found in snapshot.evidence.items() if peer != snapshot.me)
     if others >= OTHERS_MIN:
-        yield Reading(float(linked), text=f"linked to {linked} of {others} other peers")
+        yield ConditionReading(float(linked), text=f"linked to {linked} of {others} other peers")
 
 
-def _rtt(sight: Sight) -> Iterator[Reading]:
+def _rtt(sight: Sight) -> Iterator[ConditionReading]:
     value = sight.own.rtt_s
-    yield Reading(value, text=_said(value, "median round trip {:.3f} s"))
+    yield ConditionReading(value, text=_said(value, "median round trip {:.3f} s"))
 
 
-def _rtt_rise(sight: Sight) -> Iterator[Reading]:
+def _rtt_rise(sight: Sight) -> Iterator[ConditionReading]:
     value, usual = sight.own.rtt_s, sight.usual_rtt_s
     if usual is not None:
         times = None if value is None else value / max(usual, USUAL_RTT_S_MIN)
-        yield Reading(times, text=_said(value, "median round trip {:.3f} s") + f", usually {usual:.3f} s")
+        yield ConditionReading(times, text=_said(value, "median round trip {:.3f} s") + f", usually {usual:.3f} s")
 
 
-def _route(sight: Sight) -> Iterator[Reading]:
+def _route(sight: Sight) -> Iterator[ConditionReading]:
     if sight.own.routes:
         name, p95_s = max(sight.own.routes, key=lambda route: (route[1], route[0]))
-        yield Reading(p95_s, text=f"95 % of messages by {name[:80]} took up to {p95_s:.2f} s")
+        yield ConditionReading(p95_s, text=f"95 % of messages by {name[:80]} took up to {p95_s:.2f} s")
 
 
-def _errors(sight: Sight) -> Iterator[Reading]:
+def _errors(sight: Sight) -> Iterator[ConditionReading]:
     error = sight.own.metrics.performance.error
     value = None if error is None else error / RATIO_ONE
-    yield Reading(value, text=_said(value, "{:.1%} of messages failed"))
+    yield ConditionReading(value, text=_said(value, "{:.1%} of messages failed"))
 
 
-def _throughput(sight: Sight) -> Iterator[Reading]:
+def _throughput(sight: Sight) -> Iterator[ConditionReading]:
     value, usual = sight.own.metrics.performance.throughput_bytes_s, sight.usual_bytes_s
     if usual is not None and usual >= USUAL_BYTES_S_MIN:
         share = None if value is None else value / usual
-        yield Reading(share, text=f"{value or 0:,} bytes a second, usually {usual:,.0f}")
+        yield ConditionReading(share, text=f"{value or 0:,} bytes a second, usually {usual:,.0f}")
 
 
-def _agent_lag(sight: Sight) -> Iterator[Reading]:
+def _agent_lag(sight: Sight) -> Iterator[ConditionReading]:
     lag_us = sight.own.metrics.agent.lag_us
     value = None if lag_us is None else lag_us / 1e6
-    yield Reading(value, text=_said(value, "the event loop came {:.2f} s late"))
+    yield ConditionReading(value, text=_said(value, "the event loop came {:.2f} s late"))
 
 
-def _agent_cpu(sight: Sight) -> Iterator[Reading]:
+def _agent_cpu(sight: Sight) -> Iterator[ConditionReading]:
     cpu = sight.own.metrics.agent.cpu
     value = None if cpu is None else cpu / RATIO_ONE
-    yield Reading(value, text=_said(value, "{:.0%} of one core"))
+    yield ConditionReading(value, text=_said(value, "{:.0%} of one core"))
 
 
-def _history(sight: Sight) -> Iterator[Reading]:
+def _history(sight: Sight) -> Iterator[ConditionReading]:
     if sight.own.trouble is not None:
-        yield Reading(text=sight.own.trouble)
+        yield ConditionReading(text=sight.own.trouble)
 
 
-def _export(sight: Sight) -> Iterator[Reading]:
+def _export(sight: Sight) -> Iterator[ConditionReading]:
     if sight.own.export_trouble is not None:
-        yield Reading(text=sight.own.export_trouble)
+        yield ConditionReading(text=sight.own.export_trouble)
 
 
-def _certificate(sight: Sight) -> Iterator[Reading]:
+def _certificate(sight: Sight) -> Iterator[ConditionReading]:
     if sight.own.certificate is not None:
-        yield certificate_reading(sight.own.certificate, sight.moment.wall, is_cut_off=not sight.own.linked)
+        yield certificate_reading(sight.own.certificate, sight.snapshot.wall, is_cut_off=not sight.own.linked)
 
 
-def _lapsed(sight: Sight) -> Iterator[Reading]:
+def _lapsed(sight: Sight) -> Iterator[ConditionReading]:
     """Members that we dropped. Those that we still know speak for themselves."""
-    yield from lapsed_readings(sight.own.lapsed, sight.moment.wall)
+    yield from lapsed_readings(sight.own.lapsed, sight.snapshot.wall)
 
 
-def _files(sight: Sight) -> Iterator[Reading]:
-    reading = file_reading(sight.own.files, sight.moment.wall)
+def _files(sight: Sight) -> Iterator[ConditionReading]:
+    reading = file_reading(sight.own.files, sight.snapshot.wall)
     if reading is not None:
         yield reading
 
 
-def _peer_down(sight: Sight) -> Iterator[Reading]:
+def _peer_down(sight: Sight) -> Iterator[ConditionReading]:
     """Everybody whom a majority of its observers lost; those of a partition are told as one."""
-    for peer, found in sight.moment.evidence.items():
+    for peer, found in sight.snapshot.evidence.items():
         if found.verdict is Verdict.DOWN:
-            yield Reading(
+            yield ConditionReading(
                 subject=vertex_of(peer),
                 text=missed(found, peer),
                 confirmed_by=accusers(found),
@@ -184,13 +184,13 @@ def accusers_of_all(peers: Collection[PeerId], found: Mapping[PeerId, Evidence])
     return tuple(sorted({accusation.observer for accusation in said} - set(peers))[:CONFIRMED_BY_MAX])
 
 
-def _partition(sight: Sight) -> Iterator[Reading]:
+def _partition(sight: Sight) -> Iterator[ConditionReading]:
     for name, group in sight.groups:
-        yield Reading(
+        yield ConditionReading(
             subject=name,
             text=lost_together(len(group.peers)),
             metadata=(("peers", str(len(group.peers))),),
-            confirmed_by=accusers_of_all(group.peers, sight.moment.evidence),
+            confirmed_by=accusers_of_all(group.peers, sight.snapshot.evidence),
         )
 
 
@@ -199,16 +199,16 @@ def lost_together(peers: int) -> str:
     return f"{peers} peers fell silent together"
 
 
-def _region_critical(sight: Sight) -> Iterator[Reading]:
+def _region_critical(sight: Sight) -> Iterator[ConditionReading]:
     """Regions guessed from latencies page nobody, nor does a region of one peer where the peer's own alert says it."""
     for health in sight.regions:
         if (
             health.status == RegionStatus.CRITICAL
             and health.source != "latency"
             and _speaks_against(health, sight.regions)
-            and not (health.total_peers == 1 and _speaks_for_itself(sight.moment, health.region))
+            and not (health.total_peers == 1 and _speaks_for_itself(sight.snapshot, health.region))
         ):
-            yield Reading(
+            yield ConditionReading(
                 subject=health.region,
                 text=counted(health),
             )
@@ -235,42 +235,42 @@ def _speaks_against(health: RegionHealth, regions: Sequence[RegionHealth]) -> bo
     return bool(health.connectivity) and lives_elsewhere
 
 
-def _speaks_for_itself(moment: Moment, region: str) -> bool:
+def _speaks_for_itself(snapshot: Snapshot, region: str) -> bool:
     """An alert about the lone peer of a region says what is wrong there.
 
     A peer that is down or lost with others has one, and so has a peer that is linked to hardly anybody. A peer that is
     unhealthy has one where a rule looks at what failed. Nobody else speaks of a peer without a fresh report.
     """
-    peers = region_members(moment).get(region, ())
+    peers = region_members(snapshot).get(region, ())
     if len(peers) != 1:
         return False  # of other zones nothing more is known
     (peer,) = peers
-    if not is_living(moment, peer):
+    if not is_living(snapshot, peer):
         return True
-    report = moment.fresh_report(peer)
+    report = snapshot.fresh_report(peer)
     if report is None or report.status is Status.UNKNOWN:
         return False
     failed = {name for name, check in zip(CHECKS, report.checks, strict=False) if check.status == Status.UNHEALTHY}
     return failed <= RULED_CHECKS
 
 
-def _clock_skew(sight: Sight) -> Iterator[Reading]:
+def _clock_skew(sight: Sight) -> Iterator[ConditionReading]:
     """Those of whom most neighbours, two at least, measured a clock that is off in the same direction.
 
     The value is what a majority of them finds at least: one liar, or one whose own clock is wrong, moves nothing.
     """
-    moment = sight.moment
+    snapshot = sight.snapshot
     told: defaultdict[PeerRef, dict[PeerId, int]] = defaultdict(dict)
-    for peer, report in moment.fresh_reports.items():
+    for peer, report in snapshot.fresh_reports.items():
         for link in report.links if report else ():
             if abs(link.skew_s) > 0:
                 told[PeerRef(link.peer)][peer] = link.skew_s
     for name, skews in sorted(told.items()):
-        subject = moment.ledger.find(name)
+        subject = snapshot.ledger.find(name)
         if subject is None or max(map(abs, skews.values())) <= SKEW_S or len(skews) < TELLERS_MIN:
             continue
-        watchers = observers.watchers(moment.ledger, subject)
-        tellers = [watcher for watcher in watchers if observers.hears(moment.ledger, watcher, subject, moment.now)]
+        watchers = observers.watchers(snapshot.ledger, subject)
+        tellers = [watcher for watcher in watchers if observers.hears(snapshot.ledger, watcher, subject, snapshot.now)]
         if len(tellers) < TELLERS_MIN:
             continue
         measured = sorted(skews.get(teller, 0) for teller in tellers)
@@ -280,7 +280,7 @@ def _clock_skew(sight: Sight) -> Iterator[Reading]:
         if agreed:
             side = "ahead" if agreed > 0 else "behind"
             confirming = [teller for teller in tellers if skews.get(teller, 0) * agreed > 0]
-            yield Reading(
+            yield ConditionReading(
                 float(abs(agreed)),
                 subject=vertex_of(subject),
                 text=f"its clock is {abs(agreed)} s {side}, as {len(confirming)} of {len(tellers)} neighbours measured",
@@ -288,17 +288,17 @@ def _clock_skew(sight: Sight) -> Iterator[Reading]:
             )
 
 
-def _shared_key(sight: Sight) -> Iterator[Reading]:
+def _shared_key(sight: Sight) -> Iterator[ConditionReading]:
     """Peers that prove, under their own key, that another process runs with it (`mesh/membership/shared_key.py`)."""
-    moment = sight.moment
-    for peer, profile in moment.profiles.items():
+    snapshot = sight.snapshot
+    for peer, profile in snapshot.profiles.items():
         others = [one for one in profile.met if one.is_running]
-        if not others or moment.verdict(peer) in (Verdict.DOWN, Verdict.LEFT):
+        if not others or snapshot.verdict(peer) in (Verdict.DOWN, Verdict.LEFT):
             continue
         # Each of them says so in turn: in the order of their addresses all say the same.
         told = [(profile.addresses, profile.region), *((one.addresses, one.region) for one in others)]
         places = sorted(_place(addresses, region) for addresses, region in told)
-        yield Reading(
+        yield ConditionReading(
             float(len(others)),
             subject=vertex_of(peer),
             text=f"{len(places)} agents run with the key of {short(peer)}: {', '.join(places)}",

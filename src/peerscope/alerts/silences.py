@@ -25,7 +25,7 @@ from peerscope.mesh.membership.forgetting import latest_orders
 from peerscope.records.alerts import MATCHERS_MAX, Orders
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import SHORT_HEX, PeerId, short
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 FIELDS = ("id", "type", "rule", "peer", "region", "severity")
 FOR_S_MAX = 30 * 86_400.0
@@ -105,7 +105,7 @@ class StandingForget(Struct, frozen=True):
     """Full id of the peer at which it was ordered."""
 
 
-class Standing(Struct, frozen=True):
+class StandingOrders(Struct, frozen=True):
     """All orders that hold now."""
 
     silences: tuple[StandingSilence, ...] = ()
@@ -125,11 +125,11 @@ class Standing(Struct, frozen=True):
         return found if found is not None and found.at >= since - SLACK_S else None
 
 
-def standing(moment: Moment, trusts: Trust = lambda _: True) -> Standing:
+def standing(snapshot: Snapshot, trusts: Trust = lambda _: True) -> StandingOrders:
     """The orders of all zones that hold now; `trusts`: whose orders count."""
     silences: dict[str, StandingSilence] = {}
     acknowledgements: dict[str, StandingAcknowledgement] = {}
-    for peer, orders, issued_at in _orders(moment, trusts):
+    for peer, orders, issued_at in _orders(snapshot, trusts):
         author = peer.hex()
         for said in orders.silences:
             begun_at = issued_at - said.begun_ms / 1000
@@ -139,18 +139,18 @@ def standing(moment: Moment, trusts: Trust = lambda _: True) -> Standing:
         for known in orders.acknowledgements:
             at = issued_at - known.sent_ms / 1000
             other = acknowledgements.get(known.key)
-            if moment.wall - at <= ACKNOWLEDGED_S_MAX and (other is None or (at, author) > (other.at, other.peer_id)):
+            if snapshot.wall - at <= ACKNOWLEDGED_S_MAX and (other is None or (at, author) > (other.at, other.peer_id)):
                 acknowledgements[known.key] = StandingAcknowledgement(known.key, at, known.author, known.reason, author)
-    lasting = [silence for silence in silences.values() if silence.ends_at > moment.wall]
+    lasting = [silence for silence in silences.values() if silence.ends_at > snapshot.wall]
     lasting.sort(key=lambda silence: (-silence.ends_at, silence.id))
-    return Standing(tuple(lasting[:SILENCES_MAX]), acknowledgements, _forgotten(moment, trusts))
+    return StandingOrders(tuple(lasting[:SILENCES_MAX]), acknowledgements, _forgotten(snapshot, trusts))
 
 
-def refusal(moment: Moment, peer: PeerId, *, force: bool) -> str | None:
+def refusal(snapshot: Snapshot, peer: PeerId, *, force: bool) -> str | None:
     """Why a known peer is not to be forgotten; None if it may be. `force`: also one that is alive."""
-    if peer == moment.me:
+    if peer == snapshot.me:
         return "an agent does not forget itself; ask another one"
-    verdict = moment.verdict(peer)
+    verdict = snapshot.verdict(peer)
     if force or verdict not in (Verdict.ALIVE, Verdict.SUSPECT):
         return None
     return f"{short(peer)} is {verdict.value}, not gone for good; use --force to forget it until it speaks again"
@@ -164,12 +164,12 @@ def order_key(key: str) -> str:
     return f"{key[: KEY_MAX - len(mark) - 1]}~{mark}"
 
 
-def mark(alerts: Iterable[Alert], orders: Standing) -> list[Alert]:
+def mark(alerts: Iterable[Alert], orders: StandingOrders) -> list[Alert]:
     """The same alerts, with who silenced and who acknowledged them."""
     return [_marked(alert, orders) for alert in alerts]
 
 
-def mark_incidents(incidents: Iterable[Incident], alerts: Iterable[Alert], orders: Standing) -> list[Incident]:
+def mark_incidents(incidents: Iterable[Incident], alerts: Iterable[Alert], orders: StandingOrders) -> list[Incident]:
     """The same incidents, with who silenced and who acknowledged them. `alerts`: all of them, marked.
 
     One whose active alerts are all silenced, or all looked after, is so itself.
@@ -190,14 +190,14 @@ def mark_incidents(incidents: Iterable[Incident], alerts: Iterable[Alert], order
     return marked
 
 
-def incident_silence(incident: Correlated, orders: Standing) -> StandingSilence | None:
+def incident_silence(incident: Correlated, orders: StandingOrders) -> StandingSilence | None:
     """The silence that fits an incident, under any of its names."""
     kind = (incident.kind,)
     names = (incident.id, *incident.names)
     return orders.silence({"id": names, "type": kind, "rule": kind, "severity": (incident.severity,)})
 
 
-def incident_acknowledgement(incident: Correlated, orders: Standing) -> StandingAcknowledgement | None:
+def incident_acknowledgement(incident: Correlated, orders: StandingOrders) -> StandingAcknowledgement | None:
     """Who looks after an incident, by whichever of its names that was said."""
     said = (orders.acknowledgement(name, incident.started_at) for name in (incident.id, *incident.names))
     return next((one for one in said if one is not None), None)
@@ -265,24 +265,24 @@ def _parse_matcher(text: str) -> Matcher:
     return field, pattern
 
 
-def _forgotten(moment: Moment, trusts: Trust) -> tuple[StandingForget, ...]:
-    latest = latest_orders(moment.global_ledger, moment.now, trusts)
+def _forgotten(snapshot: Snapshot, trusts: Trust) -> tuple[StandingForget, ...]:
+    latest = latest_orders(snapshot.global_ledger, snapshot.now, trusts)
     return tuple(
-        StandingForget(peer.hex(), order.at + moment.wall - moment.now, order.author, order.reason, order.by.hex())
+        StandingForget(peer.hex(), order.at + snapshot.wall - snapshot.now, order.author, order.reason, order.by.hex())
         for peer, order in sorted(latest.items())
-        if not order.is_lifted and moment.ledger.newest(peer) <= order.until
+        if not order.is_lifted and snapshot.ledger.newest(peer) <= order.until
     )
 
 
-def _orders(moment: Moment, trusts: Trust) -> Iterator[tuple[PeerId, Orders, float]]:
+def _orders(snapshot: Snapshot, trusts: Trust) -> Iterator[tuple[PeerId, Orders, float]]:
     """Who ordered what, and when that record was issued, in Unix seconds."""
-    for peer in moment.global_ledger:
-        entry = moment.global_ledger.get(peer, Kind.ORDERS)
+    for peer in snapshot.global_ledger:
+        entry = snapshot.global_ledger.get(peer, Kind.ORDERS)
         if entry is not None and isinstance(entry.body, Orders) and trusts(peer):
-            yield peer, entry.body, moment.wall - (moment.now - entry.heard_at)
+            yield peer, entry.body, snapshot.wall - (snapshot.now - entry.heard_at)
 
 
-def _marked(alert: Alert, orders: Standing) -> Alert:
+def _marked(alert: Alert, orders: StandingOrders) -> Alert:
     silence = orders.silence(alert_values(alert)) if orders.silences else None
     known = orders.acknowledgement(alert.id, alert.started_at - alert.uncertainty_s)
     if silence is None and known is None:

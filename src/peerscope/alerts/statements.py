@@ -20,7 +20,7 @@ Key = tuple[str, str]
 """Rule and subject."""
 
 
-class Claim(Struct, frozen=True, gc=False):
+class StatedAlert(Struct, frozen=True, gc=False):
     """One statement of one peer. Times are our own monotonic seconds, reckoned back from the ages it gave."""
 
     peer: PeerId
@@ -30,13 +30,13 @@ class Claim(Struct, frozen=True, gc=False):
     issued_at: float
 
 
-def claim(peer: PeerId, statement: Statement, issued_at: float) -> Claim:
+def claim(peer: PeerId, statement: Statement, issued_at: float) -> StatedAlert:
     """`issued_at`: when its record was issued, as far as we can tell."""
     fired_at = issued_at - min(statement.firing_ms / 1000, AGE_S_MAX)
     if statement.resolved_ms is None:
-        return Claim(peer, statement, fired_at, None, issued_at)
+        return StatedAlert(peer, statement, fired_at, None, issued_at)
     resolved_at = max(fired_at, issued_at - statement.resolved_ms / 1000)
-    return Claim(peer, statement, fired_at, resolved_at, issued_at)
+    return StatedAlert(peer, statement, fired_at, resolved_at, issued_at)
 
 
 def statements(ledger: Ledger, peer: PeerId) -> tuple[tuple[Statement, ...], float]:
@@ -52,7 +52,7 @@ def words_needed(voices: int) -> int:
     return max(1, min(WORDS_NEEDED, voices))
 
 
-def claims_about_others(ledger: Ledger, peers: Collection[PeerId]) -> Iterator[Claim]:
+def claims_about_others(ledger: Ledger, peers: Collection[PeerId]) -> Iterator[StatedAlert]:
     """What these peers state that is not about themselves; of two statements on one subject the first."""
     for peer in peers:
         said, issued_at = statements(ledger, peer)

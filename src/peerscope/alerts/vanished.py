@@ -8,22 +8,22 @@ from peerscope.alerts.groups import Groups
 from peerscope.alerts.rules import Rule
 from peerscope.records.identity import PEER_REF_BYTES, PeerRef
 from peerscope.records.ledger import Ledger
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 ENDED = "ended"
 """Key in the metadata of an alert: why it ended, where the condition did not simply cease to hold."""
 FORGOTTEN = "forgotten"
 
 
-def is_gone(rule: Rule, subject: str, moment: Moment, groups: Groups, regions: Collection[str]) -> bool:
+def is_gone(rule: Rule, subject: str, snapshot: Snapshot, groups: Groups, regions: Collection[str]) -> bool:
     """Nobody that the alert is about is known any more. `regions`: those whose health is known here."""
     match rule.signal:
         case "region_critical":
-            return subject not in regions and all(place.region != subject for place in moment.places.values())
+            return subject not in regions and all(place.region != subject for place in snapshot.places.values())
         case "partition":
-            return groups.is_forgotten(subject, moment.ledger)
+            return groups.is_forgotten(subject, snapshot.ledger)
         case _:
-            return is_unknown(subject, moment.ledger)
+            return is_unknown(subject, snapshot.ledger)
 
 
 def is_unknown(subject: str, ledger: Ledger) -> bool:

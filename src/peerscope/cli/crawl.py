@@ -23,7 +23,7 @@ from peerscope.cli.figures import Decimal, Whole
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.host.credentials import CredentialFiles
-from peerscope.host.state import State
+from peerscope.host.state import StateDirectory
 from peerscope.mesh.crawling.traversal import Walk, WalkConfig
 from peerscope.records.certificates import Certificate
 from peerscope.records.identity import SHORT_HEX, Identity
@@ -118,7 +118,7 @@ def _identity(config: Config, place: Path | None) -> tuple[bytes | None, Certifi
                 "that is not running with --state"
             )
         return None, None
-    state = State(place)
+    state = StateDirectory(place)
     state.lock()  # two connections with one key would be one peer's; held until we end
     secret = state.secret()
     files = CredentialFiles(config.network, Identity(secret).peer_id, state.path)

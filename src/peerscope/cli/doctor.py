@@ -12,7 +12,7 @@ import msgspec
 from peerscope.cli.api import ask, ask_all
 from peerscope.config import Config
 from peerscope.doctor import machine, network
-from peerscope.doctor.findings import Finding, bad
+from peerscope.doctor.findings import Diagnosis, bad
 from peerscope.errors import ApiError, ConfigError
 from peerscope.host.state import default_state
 
@@ -36,7 +36,7 @@ def doctor(state: Path | None, config: Path | None, api: str | None, token: str,
     sys.exit(1 if any(one.state == "bad" for one in found) else 0)
 
 
-def examined(state: Path, given: Path | None, api: str | None, token: str) -> list[Finding]:
+def examined(state: Path, given: Path | None, api: str | None, token: str) -> list[Diagnosis]:
     """Everything that can be found."""
     found = [machine.state_directory(state), machine.state_files(state), machine.key(state)]
     place = machine.config_file(state, given)
@@ -58,7 +58,7 @@ def examined(state: Path, given: Path | None, api: str | None, token: str) -> li
     return found + _agent(f"http://{config.web.listen}", token or config.web.token, machine.peer_id(state))
 
 
-def _nobody(config: Config) -> Finding:
+def _nobody(config: Config) -> Diagnosis:
     """No agent of ours: perhaps the one that was meant runs on another state directory, as a demo's does. Whoever
     answers there is not shown our token."""
     if config.web.listen == "off" or config.web.listen.endswith(":0"):
@@ -69,14 +69,14 @@ def _nobody(config: Config) -> Finding:
         return network.nobody()
 
 
-def _agent(api: str, token: str, peer_id: str | None) -> list[Finding]:
+def _agent(api: str, token: str, peer_id: str | None) -> list[Diagnosis]:
     try:
         return _asked(api, token, peer_id)
     except ApiError as error:
         return [network.silent(str(error))]
 
 
-def _asked(api: str, token: str, peer_id: str | None) -> list[Finding]:
+def _asked(api: str, token: str, peer_id: str | None) -> list[Diagnosis]:
     me = ask(api, token, "/api/v1/self")
     if peer_id is not None and (other := network.stranger(me, peer_id)) is not None:
         return [other]
@@ -89,7 +89,7 @@ def _asked(api: str, token: str, peer_id: str | None) -> list[Finding]:
     return network.judged(me, mine, peers, ready)
 
 
-def _show(found: list[Finding]) -> None:
+def _show(found: list[Diagnosis]) -> None:
     from rich.console import Console
     from rich.text import Text
 

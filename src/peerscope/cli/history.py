@@ -161,12 +161,12 @@ def _from_file(state: Path, metric: str, peer: str | None, since: str, step: str
 
 def _find(state: Path, place: Path, beginning: str | None) -> PeerId:
     from peerscope.history.reader import find
-    from peerscope.host.state import KEY_FILE, State
+    from peerscope.host.state import KEY_FILE, StateDirectory
 
     if beginning is None:
         if not (state / KEY_FILE).exists():
             raise HistoryError(f"{state} has no identity key that would say which peer is meant; name one with --peer")
-        return State(state).identity().peer_id
+        return StateDirectory(state).identity().peer_id
     found = find(place, beginning)
     if len(found) != 1:
         raise HistoryError(f"{len(found)} peers in {place} begin with {beginning!r}; one is wanted")

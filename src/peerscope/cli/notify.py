@@ -12,14 +12,14 @@ import click
 import msgspec
 from msgspec import Struct
 
-from peerscope.alerts.grouping import Group
+from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.model import Alert
-from peerscope.alerts.notifier import Message
+from peerscope.alerts.notifier import Notification
 from peerscope.config import Config
 from peerscope.errors import ConfigError, DeliveryError
-from peerscope.host.state import CONFIG_FILE, State, default_state
+from peerscope.host.state import CONFIG_FILE, StateDirectory, default_state
 from peerscope.notify.base import Letter, Sender
-from peerscope.notify.channel_queue import Line
+from peerscope.notify.channel_queue import ChannelQueue
 from peerscope.notify.registry import make_channel
 from peerscope.notify.settings import ChannelConfig
 from peerscope.records.alerts import Severity
@@ -66,7 +66,7 @@ def notify_test(channel: str | None, config: Path | None, state: Path | None, as
         sys.exit(1)
 
 
-def test_message(url: str) -> Message:
+def test_message(url: str) -> Notification:
     """A message that says it is none to worry about."""
     now = time.time()
     alert = Alert(
@@ -82,10 +82,10 @@ def test_message(url: str) -> Message:
         started_at=now,
         resolved_at=now,
     )
-    group = Group(
+    group = NotificationGroup(
         alert.id, alert.severity, alert.title, alert.description, (alert,), url=url, started_at=now, resolved_at=now
     )
-    return Message("firing", "new", group, Severity.LOW)
+    return Notification("firing", "new", group, Severity.LOW)
 
 
 async def _try(channels: list[tuple[str, ChannelConfig]], sender: Sender, url: str) -> list[Trial]:
@@ -98,7 +98,7 @@ async def _try_one(name: str, config: ChannelConfig, sender: Sender, url: str) -
     try:
         channel = make_channel(name, config)
         letter = Letter(test_message(url), sender, time.time())
-        await Line(name, config, channel, sender, random.Random(0)).attempt(lambda: channel.deliver(letter))
+        await ChannelQueue(name, config, channel, sender, random.Random(0)).attempt(lambda: channel.deliver(letter))
     except (ConfigError, DeliveryError) as failed:
         error = str(failed)
     return Trial(name, config.kind, error is None, round(time.monotonic() - began, 3), error)
@@ -106,4 +106,4 @@ async def _try_one(name: str, config: ChannelConfig, sender: Sender, url: str) -
 
 def _peer_id(place: Path) -> str:
     """Ours, where there is one already; a test makes none."""
-    return State(place).identity().peer_id.hex() if (place / "identity.key").exists() else "0" * 64
+    return StateDirectory(place).identity().peer_id.hex() if (place / "identity.key").exists() else "0" * 64

@@ -22,7 +22,7 @@ from peerscope.agent.config_template import TEMPLATE
 from peerscope.config import Config
 from peerscope.host.addresses import is_loopback, split_address
 from peerscope.host.logs import configure, secrets_in
-from peerscope.host.state import KEY_FILE, State, default_state
+from peerscope.host.state import KEY_FILE, StateDirectory, default_state
 from peerscope.records.identity import short
 
 EVENT_ENCODER = msgspec.json.Encoder()
@@ -38,7 +38,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @JSON
 def init(state: Path | None, new_identity: bool, as_json: bool) -> None:
     """Write a commented settings file and the identity key. Never overwrites either."""
-    place = State(state or default_state())
+    place = StateDirectory(state or default_state())
     kept = place.renew_identity() if new_identity else None
     is_new = not place.config_file.exists()
     if is_new:
@@ -87,7 +87,7 @@ def run(
     """Run one peer in the foreground until Ctrl-C."""
     if until_eof:
         _die_with_parent()
-    place = State(state or default_state())
+    place = StateDirectory(state or default_state())
     if config is None and place.config_file.exists():
         config = place.config_file
     peer = {"listen": listen, "join": join or None, "region": region}

@@ -16,7 +16,7 @@ from peerscope.cli.figures import Decimal, Whole
 from peerscope.cli.show import show
 from peerscope.errors import ConfigError
 from peerscope.sim.run import Outcome, Times, run
-from peerscope.sim.scenario import Scenario, Step, load, shipped
+from peerscope.sim.scenario import Scenario, ScenarioStep, load, shipped
 
 
 @click.command()
@@ -99,7 +99,7 @@ def _adapted(
             raise ConfigError(f"--kill {kill} of {scenario.peers} peers leaves nobody to see it")
         others = tuple(step for step in scenario.steps if step.do != "crash")
         at_s = next((step.at_s for step in scenario.steps if step.do == "crash"), 5.0)
-        crash = (Step(at_s=at_s, do="crash", count=kill),) if kill else ()
+        crash = (ScenarioStep(at_s=at_s, do="crash", count=kill),) if kill else ()
         scenario = replace(scenario, steps=tuple(sorted((*others, *crash), key=lambda step: step.at_s)))
     return scenario
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 State = Literal["ok", "warn", "bad", "unknown"]
 
 
-class Finding(Struct, frozen=True):
+class Diagnosis(Struct, frozen=True):
     """One thing that was looked at."""
 
     name: str
@@ -19,20 +19,20 @@ class Finding(Struct, frozen=True):
     advice: str | None = None
 
 
-def ok(name: str, message: str) -> Finding:
-    return Finding(name, "ok", message)
+def ok(name: str, message: str) -> Diagnosis:
+    return Diagnosis(name, "ok", message)
 
 
-def warn(name: str, message: str, advice: str) -> Finding:
-    return Finding(name, "warn", message, advice)
+def warn(name: str, message: str, advice: str) -> Diagnosis:
+    return Diagnosis(name, "warn", message, advice)
 
 
-def bad(name: str, message: str, advice: str) -> Finding:
-    return Finding(name, "bad", message, advice)
+def bad(name: str, message: str, advice: str) -> Diagnosis:
+    return Diagnosis(name, "bad", message, advice)
 
 
-def unknown(name: str, message: str, advice: str | None = None) -> Finding:
-    return Finding(name, "unknown", message, advice)
+def unknown(name: str, message: str, advice: str | None = None) -> Diagnosis:
+    return Diagnosis(name, "unknown", message, advice)
 
 
 def size(count: float) -> str:

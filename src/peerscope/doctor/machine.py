@@ -21,9 +21,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from peerscope.alerts.expiry import SOON_RATIO, Ending, date, issue_command, membership
+from peerscope.alerts.expiry import SOON_RATIO, Expiry, date, issue_command, membership
 from peerscope.config import Config
-from peerscope.doctor.findings import Finding, bad, ok, size, unknown, warn
+from peerscope.doctor.findings import Diagnosis, bad, ok, size, unknown, warn
 from peerscope.errors import ConfigError, HistoryError
 from peerscope.history.schema import FILE, STEPS, check_version
 from peerscope.host.addresses import is_loopback, split_address
@@ -65,7 +65,7 @@ def is_locked(state: Path) -> bool:
     return False
 
 
-def state_directory(state: Path) -> Finding:
+def state_directory(state: Path) -> Diagnosis:
     """Its rights, its version, and whether it can be written to."""
     name = "state directory"
     if not state.exists():
@@ -85,7 +85,7 @@ def state_directory(state: Path) -> Finding:
     return ok(name, f"{state} is writable, {used}")
 
 
-def state_files(state: Path) -> Finding:
+def state_files(state: Path) -> Diagnosis:
     """Damaged ones: those that the next start puts aside, and those that a start has put aside."""
     name, parsers = "state files", {PEERS_FILE: parse_peers, ZONE_FILE: parse_zone}
     kept: dict[str, Callable[[bytes], object]] = {**parsers, ORDERS_FILE: json.loads, NOTICES_FILE: json.loads}
@@ -110,7 +110,7 @@ def state_files(state: Path) -> Finding:
     return ok(name, "none is damaged")
 
 
-def key(state: Path) -> Finding:
+def key(state: Path) -> Diagnosis:
     """The identity: readable for its owner and nobody else."""
     place = state / KEY_FILE
     if not place.exists():
@@ -131,7 +131,7 @@ def peer_id(state: Path) -> str | None:
         return None
 
 
-def settings_file(config: Config, place: Path | None) -> Finding:
+def settings_file(config: Config, place: Path | None) -> Diagnosis:
     """Whether others can read secrets in it."""
     if place is None:
         return ok("settings", "no file; the defaults, the environment and options hold")
@@ -145,7 +145,7 @@ def settings_file(config: Config, place: Path | None) -> Finding:
     return ok("settings", f"{place} is good")
 
 
-def admission(config: Config) -> Finding:
+def admission(config: Config) -> Diagnosis:
     """Who may join."""
     network = config.network
     host, _ = split_address(config.peer.listen, "peer.listen")
@@ -156,7 +156,7 @@ def admission(config: Config) -> Finding:
     return ok("admission", "whoever runs on this machine: peer.listen is a loopback address")
 
 
-def certificates(config: Config, state: Path, wall: float) -> list[Finding]:
+def certificates(config: Config, state: Path, wall: float) -> list[Diagnosis]:
     """How long those of this agent are good: as a member, and of the dashboard. `wall`: Unix seconds."""
     found = []
     if config.network.certificate_file:
@@ -171,7 +171,7 @@ def certificates(config: Config, state: Path, wall: float) -> list[Finding]:
     return found
 
 
-def _membership(config: Config, state: Path, wall: float) -> Finding:
+def _membership(config: Config, state: Path, wall: float) -> Diagnosis:
     name, me = "certificate", peer_id(state)
     if me is None:
         return unknown(name, "whose it should be cannot be told: the identity key cannot be read")
@@ -186,7 +186,7 @@ def _membership(config: Config, state: Path, wall: float) -> Finding:
     return _ending(name, replace(ending, renewal=f"{ending.renewal} -o FILE, then copy FILE over {place}"), wall)
 
 
-def _ending(name: str, ending: Ending, wall: float) -> Finding:
+def _ending(name: str, ending: Expiry, wall: float) -> Diagnosis:
     left, at = ending.left_ratio(wall), date(ending.ends_at)
     if left <= 0:
         return bad(name, f"{ending.name} ended {at}", ending.renewal)
@@ -195,7 +195,7 @@ def _ending(name: str, ending: Ending, wall: float) -> Finding:
     return ok(name, f"{ending.name} is good until {at}")
 
 
-def ports(config: Config) -> list[Finding]:
+def ports(config: Config) -> list[Diagnosis]:
     """Whether they could be taken; only without a running agent, which holds them itself."""
     found = [_port("port for peers", config.peer.listen, socket.SOCK_DGRAM, "--listen")]
     if config.web.listen != "off":
@@ -203,7 +203,7 @@ def ports(config: Config) -> list[Finding]:
     return found
 
 
-def _port(name: str, address: str, kind: socket.SocketKind, option: str) -> Finding:
+def _port(name: str, address: str, kind: socket.SocketKind, option: str) -> Diagnosis:
     host, port = split_address(address, name)
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -218,7 +218,7 @@ def _port(name: str, address: str, kind: socket.SocketKind, option: str) -> Find
     return ok(name, f"{address} is free" if port else f"any free one of {host}")
 
 
-def clock() -> Finding:
+def clock() -> Diagnosis:
     """Whether the kernel says that somebody keeps it right."""
     name = "clock"
     if not sys.platform.startswith("linux"):
@@ -236,7 +236,7 @@ def clock() -> Finding:
     return ok(name, "synchronised, says the kernel")
 
 
-def disk(config: Config, state: Path) -> Finding:
+def disk(config: Config, state: Path) -> Diagnosis:
     """Room where the state is."""
     name = "disk"
     place = next(place for place in (state, *state.absolute().parents) if place.exists())
@@ -251,7 +251,7 @@ def disk(config: Config, state: Path) -> Finding:
     return ok(name, message)
 
 
-def store(config: Config, state: Path) -> Finding:
+def store(config: Config, state: Path) -> Diagnosis:
     """The history's file: its schema, whether SQLite finds it whole, and its size."""
     name, place = "history", state / FILE
     if not config.history.enabled:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from peerscope import __version__
-from peerscope.doctor.findings import Finding, bad, ok, unknown, warn
+from peerscope.doctor.findings import Diagnosis, bad, ok, unknown, warn
 from peerscope.host.addresses import is_loopback, split_address
 
 ADMISSION_REASONS = ("not-a-member", "certificate-expired", "certificate-early", "revoked", "other-network")
@@ -17,7 +17,7 @@ FAILING_S = 300.0
 Answer = Mapping[str, Any]
 
 
-def judged(me: Answer, mine: Answer, peers: Sequence[Answer], ready: Answer) -> list[Finding]:
+def judged(me: Answer, mine: Answer, peers: Sequence[Answer], ready: Answer) -> list[Diagnosis]:
     """`me`: of `self`; `mine`: our own entry in `peers`; `peers`: all of them; `ready`: of `readyz`."""
     return [
         web(me, ready),
@@ -32,7 +32,7 @@ def judged(me: Answer, mine: Answer, peers: Sequence[Answer], ready: Answer) -> 
     ]
 
 
-def web(me: Answer, ready: Answer) -> Finding:
+def web(me: Answer, ready: Answer) -> Diagnosis:
     """The API answered, or we would not be here; is the agent ready?"""
     name = "agent"
     if not ready["ready"]:
@@ -42,7 +42,7 @@ def web(me: Answer, ready: Answer) -> Finding:
     return ok(name, f"peer {me['short_id']} of network {me['network']!r} answers at {me['http']}")
 
 
-def key(me: Answer) -> Finding:
+def key(me: Answer) -> Diagnosis:
     """Whether this peer's key is its own."""
     others = me.get("shared_key", ())
     if not others:
@@ -55,7 +55,7 @@ def key(me: Answer) -> Finding:
     )
 
 
-def neighbours(mine: Answer, peers: Sequence[Answer]) -> Finding:
+def neighbours(mine: Answer, peers: Sequence[Answer]) -> Diagnosis:
     """Links that are up, of those that the rings ask for."""
     check = (mine["checks"] or {}).get("p2p")
     linked, known = len(mine["links"]), len(peers) - 1
@@ -74,7 +74,7 @@ def neighbours(mine: Answer, peers: Sequence[Answer]) -> Finding:
     return (warn if check["status"] == "degraded" else bad)("neighbours", detail, advice)
 
 
-def skew(mine: Answer) -> Finding:
+def skew(mine: Answer) -> Diagnosis:
     """Our wall clock against our neighbours'."""
     found = mine["clock_skew_s"]
     if found is not None:
@@ -85,7 +85,7 @@ def skew(mine: Answer) -> Finding:
     return ok("clock against peers", "within five seconds of the neighbours'")
 
 
-def reach(me: Answer) -> Finding:
+def reach(me: Answer) -> Diagnosis:
     """Where others can dial us: directly, through a relay, or not at all."""
     name, addresses, relay = "reachability", tuple(me["addresses"]), me.get("relay")
     hosts = [split_address(address, "address")[0] for address in addresses]
@@ -105,7 +105,7 @@ def reach(me: Answer) -> Finding:
     return ok(name, f"direct at {', '.join(addresses)}")
 
 
-def node(me: Answer, mine: Answer) -> Finding:
+def node(me: Answer, mine: Answer) -> Diagnosis:
     """The program beside us, where there is one."""
     check = (mine["checks"] or {}).get("node")
     if me["node"] is None and check is None:
@@ -120,7 +120,7 @@ def node(me: Answer, mine: Answer) -> Finding:
     )
 
 
-def versions(me: Answer, peers: Sequence[Answer]) -> Finding:
+def versions(me: Answer, peers: Sequence[Answer]) -> Diagnosis:
     """Which versions of peerscope the network runs; patch levels go together without a word."""
     counts = Counter(peer["version"] for peer in peers if peer["verdict"] in ("alive", "suspect"))
     spread = ", ".join(f"{version}: {count}" for version, count in sorted(counts.items())) or me["version"]
@@ -131,7 +131,7 @@ def versions(me: Answer, peers: Sequence[Answer]) -> Finding:
     return ok("versions", spread)
 
 
-def refused(me: Answer) -> Finding:
+def refused(me: Answer) -> Diagnosis:
     """What others sent in vain."""
     counts: Mapping[str, int] = me["refused"]
     barred = {reason: counts[reason] for reason in ADMISSION_REASONS if counts.get(reason)}
@@ -148,7 +148,7 @@ def refused(me: Answer) -> Finding:
     return ok("refused", "nobody was turned away")
 
 
-def remote_write(me: Answer) -> list[Finding]:
+def remote_write(me: Answer) -> list[Diagnosis]:
     """The receiver of samples, where one is set: does it take them, and which ones does it not take?"""
     name, found = "remote write", me.get("remote_write")
     if found is None:
@@ -185,28 +185,28 @@ def _is_private(host: str) -> bool:
         return False
 
 
-def nobody() -> Finding:
+def nobody() -> Diagnosis:
     """No agent runs on this state directory."""
     return warn("agent", "none runs", "start it: peerscope run")
 
 
-def elsewhere(me: Answer) -> Finding:
+def elsewhere(me: Answer) -> Diagnosis:
     """No agent runs on this state directory, but one of another answers where ours would."""
     message = f"none runs on this state directory; peer {me['short_id']} of another one answers at {me['http']}"
     return warn("agent", message, f"examine that one: peerscope doctor --api {me['http']}; or give its --state")
 
 
-def mute() -> Finding:
+def mute() -> Diagnosis:
     """One runs that cannot be asked."""
     return unknown("agent", "one runs, without an API to ask: web.listen is off")
 
 
-def silent(why: str) -> Finding:
+def silent(why: str) -> Diagnosis:
     """One runs, or so we were told, and did not answer."""
     return bad("agent", why, "give --api URL as its ready line has it, and --token if it wants one")
 
 
-def stranger(me: Answer, peer_id: str) -> Finding | None:
+def stranger(me: Answer, peer_id: str) -> Diagnosis | None:
     """The agent that answers is not the one whose state we look at."""
     if me["peer_id"] == peer_id:
         return None

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from peerscope.export.receiver import Later, Outcome, RemoteWriteReceiver
 from peerscope.export.spool import Batch, Spool
-from peerscope.export.triage import Part, Sent, SetAside, Settled, Triage, Wait
+from peerscope.export.triage import Part, SentSamples, SetAside, Settled, Triage, Wait
 from peerscope.export.wire import decode, named, pack
 from peerscope.host.clock import monotonic
 from peerscope.host.threads import in_thread
@@ -127,7 +127,7 @@ class Delivery:
         self._tell(outcome)
         for effect in effects:
             match effect:
-                case Sent(sent):
+                case SentSamples(sent):
                     self._samples["sent"] += sent.samples
                     self.sent_at, self._sent_at = time.time(), monotonic()
                 case SetAside(parts, words):

@@ -18,7 +18,7 @@ from peerscope.export.config import ExportConfig, host_and_port
 from peerscope.host.addresses import is_loopback, split_address
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import ref, short
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 META = "__meta_peerscope_"
 INTERNET = (socket.AF_INET, socket.AF_INET6)
@@ -31,14 +31,14 @@ class Target(Struct, frozen=True):
     labels: dict[str, str]
 
 
-def targets(moment: Moment, network: str, own: str | None = None) -> list[Target]:
+def targets(snapshot: Snapshot, network: str, own: str | None = None) -> list[Target]:
     """The exporter of every peer that names one, those that are down among them: that is what `up` is there to tell.
 
     `own`: where the scraper that asks reaches this peer, should this peer name nothing."""
     found = []
-    for peer in moment.peers:
-        profile, verdict = moment.profiles[peer], moment.verdict(peer)
-        exporter = profile.exporter or (own if peer == moment.me else None)
+    for peer in snapshot.peers:
+        profile, verdict = snapshot.profiles[peer], snapshot.verdict(peer)
+        exporter = profile.exporter or (own if peer == snapshot.me else None)
         if exporter is None or verdict is Verdict.LEFT:
             continue
         about = {
@@ -47,7 +47,7 @@ def targets(moment: Moment, network: str, own: str | None = None) -> list[Target
             "short_id": short(peer),
             "network": network,
             "zone": profile.zone,
-            "region": moment.places[peer].region or "",
+            "region": snapshot.places[peer].region or "",
             "node": profile.node or "",
             "version": profile.version,
             "verdict": verdict.value,

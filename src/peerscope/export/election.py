@@ -12,23 +12,23 @@ from hashlib import blake2b
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId
 from peerscope.views.peers import clock_skew_s, status
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 ROLE = "exporter"
 WELL = ("healthy", "degraded")
 LIVING = (Verdict.ALIVE, Verdict.SUSPECT)
 
 
-def elected(moment: Moment, zone: str) -> PeerId | None:
+def elected(snapshot: Snapshot, zone: str) -> PeerId | None:
     """The writer of this zone: of those that are well and whose clock is right; if there is none, of those that are
     well; else of those that live."""
     candidates = [
         peer
-        for peer, profile in moment.profiles.items()
-        if ROLE in profile.roles and profile.zone == zone and moment.verdict(peer) in LIVING
+        for peer, profile in snapshot.profiles.items()
+        if ROLE in profile.roles and profile.zone == zone and snapshot.verdict(peer) in LIVING
     ]
-    well = [peer for peer in candidates if status(moment, peer) in WELL]
-    right = [peer for peer in well if clock_skew_s(moment, peer) is None]
+    well = [peer for peer in candidates if status(snapshot, peer) in WELL]
+    right = [peer for peer in well if clock_skew_s(snapshot, peer) is None]
     return max(right or well or candidates, key=lambda peer: weight(zone, peer), default=None)
 
 

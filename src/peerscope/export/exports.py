@@ -102,10 +102,10 @@ class Exports:
         }
 
     def _is_elected(self) -> bool:
-        return elected(self._monitor.moment(), self._zone) == self._monitor.peer.me
+        return elected(self._monitor.snapshot(), self._zone) == self._monitor.peer.me
 
     def _ahead_s(self) -> float:
-        return ahead_of_network_s(self._monitor.moment()) or 0.0
+        return ahead_of_network_s(self._monitor.snapshot()) or 0.0
 
     def _collect(self, of_us: bool, of_all: bool) -> list[Metric]:
         from peerscope.export.exposition import collect

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from prometheus_client.core import InfoMetricFamily, Metric
 
 from peerscope.agent.monitor import Monitor
-from peerscope.alerts.model import State
+from peerscope.alerts.model import AlertState
 from peerscope.export.families import CLASSES, PREFIX, gauge, gauges, measured, spread, states
 from peerscope.export.names import OF_THE_NETWORK
 from peerscope.mesh.detection.verdicts import Verdict
@@ -26,13 +26,13 @@ tells."""
 
 def network(monitor: Monitor) -> Iterator[Metric]:
     """Counts, links, aggregates and regions."""
-    moment, health, links = monitor.moment(), monitor.network_health(), monitor.mesh_links()
+    snapshot, health, links = monitor.snapshot(), monitor.network_health(), monitor.mesh_links()
     classes = [((name,), float(getattr(health, f"{name}_peers"))) for name in CLASSES]
     yield gauges("network_peers", "Peers by status; each is in one.", ("status",), classes)
-    verdicts = Counter(moment.verdict(peer) for peer in moment.peers)
+    verdicts = Counter(snapshot.verdict(peer) for peer in snapshot.peers)
     told = [((verdict.value,), float(verdicts[verdict])) for verdict in Verdict]
     yield gauges("network_verdict_peers", "Peers by what the evidence says of them.", ("verdict",), told)
-    yield gauge("network_partitions", "Groups of peers that were lost together.", len(moment.partitions))
+    yield gauge("network_partitions", "Groups of peers that were lost together.", len(snapshot.partitions))
     yield gauge("network_connectivity_ratio", "Share of the expected links that are up.", health.connectivity)
     yield gauge("network_links", "Links between peers.", len(links))
     yield spread("network_link_rtt_seconds", "Round-trip times of all links.", (link.measured_s for link in links))
@@ -44,26 +44,26 @@ def network(monitor: Monitor) -> Iterator[Metric]:
 
 def every_peer(monitor: Monitor) -> Iterator[Metric]:
     """What every peer says of itself, and the others of it."""
-    moment = monitor.moment()
-    peers = {peer: (ref(peer).hex(),) for peer in moment.peers if moment.verdict(peer) is not Verdict.LEFT}
+    snapshot = monitor.snapshot()
+    peers = {peer: (ref(peer).hex(),) for peer in snapshot.peers if snapshot.verdict(peer) is not Verdict.LEFT}
     names = ("subject", "peer_id", "region", "version", "node")
     family = InfoMetricFamily(f"{PREFIX}peer", "Every known peer.", labels=names)
     for peer, who in peers.items():
-        profile, region = moment.profiles[peer], moment.places[peer].region
+        profile, region = snapshot.profiles[peer], snapshot.places[peer].region
         family.add_metric((*who, peer.hex(), region or "", profile.version, profile.node or ""), {})
     yield family
-    ups = [(who, float(moment.is_living(peer))) for peer, who in peers.items()]
+    ups = [(who, float(snapshot.is_living(peer))) for peer, who in peers.items()]
     yield gauges("peer_up", "0 where the evidence says that the peer is down.", SUBJECT, ups)
-    said = [(who, status(moment, peer)) for peer, who in peers.items()]
+    said = [(who, status(snapshot, peer)) for peer, who in peers.items()]
     yield states("peer_status", "How a peer is.", SUBJECT, said, CLASSES)
-    ages = [(who, moment.age_s(peer)) for peer, who in peers.items()]
+    ages = [(who, snapshot.age_s(peer)) for peer, who in peers.items()]
     yield gauges("peer_report_age_seconds", "Since a peer's last report was issued.", SUBJECT, ages)
-    reports = [(who, moment.living_report(peer)) for peer, who in peers.items()]
+    reports = [(who, snapshot.living_report(peer)) for peer, who in peers.items()]
     views = [(who, metrics_view(report.metrics)) for who, report in reports if report and report.metrics]
     yield from measured("peer_", views, SUBJECT)
 
 
-STATES: tuple[State, ...] = ("firing", "resolved", "forgotten")
+STATES: tuple[AlertState, ...] = ("firing", "resolved", "forgotten")
 
 
 def _alerts(monitor: Monitor) -> Iterator[Metric]:

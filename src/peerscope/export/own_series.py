@@ -36,7 +36,7 @@ def own(monitor: Monitor) -> Iterator[Metric]:
     yield counts(
         "transport_failures", "What the transport dropped, or tried in vain.", "reason", monitor.transport.counters
     )
-    yield counts("look_failures", "Looks of this agent that failed.", "look", monitor.looks.failures)
+    yield counts("look_failures", "Looks of this agent that failed.", "look", monitor.failure_log.failures)
     refused = monitor.node.telemetry.refused
     yield counts("telemetry_refused", "Events of the node that were refused.", "reason", refused)
     yield from _kept(monitor)
@@ -60,7 +60,7 @@ def _who(monitor: Monitor) -> Iterator[Metric]:
 
 
 def _health(monitor: Monitor) -> Iterator[Metric]:
-    report = monitor.moment().fresh_report(monitor.peer.me)
+    report = monitor.snapshot().fresh_report(monitor.peer.me)
     if report is None:
         return
     yield states("status", "How this peer says it is.", (), [((), report.status.name.lower())])

@@ -45,14 +45,14 @@ class Later(Struct, frozen=True):
     """It says that it failed (500), not that it is busy or away: the samples may be the cause."""
 
 
-class Refused(Struct, frozen=True):
+class RefusedSamples(Struct, frozen=True):
     """It will never take all of them."""
 
     reason: str
     words: str = ""
 
 
-Outcome = Taken | Later | Refused
+Outcome = Taken | Later | RefusedSamples
 
 
 class RemoteWriteReceiver:
@@ -105,7 +105,7 @@ def outcome(status: int, retry_after: str | None, said: bytes, wall: float) -> O
     text = _plain(said.decode("utf-8", "replace").strip().partition("\n")[0])
     said_all = f"{status}{': ' if text else ''}{text}"
     if status in ABOUT_SAMPLES:
-        return Refused(f"it answers {said_all}", words(said_all))
+        return RefusedSamples(f"it answers {said_all}", words(said_all))
     is_fault = status == 500
     return Later(f"it answers {said_all}", words(said_all), wait_s(retry_after, wall), is_fault)
 

@@ -24,7 +24,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from peerscope.export.receiver import Later, Outcome, Refused, Taken
+from peerscope.export.receiver import Later, Outcome, RefusedSamples, Taken
 from peerscope.export.spool import Batch
 
 FAILURES = 5
@@ -59,7 +59,7 @@ class Part(Struct, frozen=True):
         return self.samples == self.batch.samples
 
 
-class Sent(Struct, frozen=True):
+class SentSamples(Struct, frozen=True):
     """The receiver has these."""
 
     part: Part
@@ -85,7 +85,7 @@ class Wait(Struct, frozen=True):
     after_s: float
 
 
-Effect = Sent | SetAside | Settled | Wait
+Effect = SentSamples | SetAside | Settled | Wait
 
 
 class Strikes(Struct, frozen=True):
@@ -229,14 +229,14 @@ class Triage:
     def _trial(self, batch: Batch) -> _Trial:
         return self._trials.setdefault(batch.number, _Trial(batch))
 
-    def _judged(self, main: _Trial, trial: _Trial, part: Part, outcome: Taken | Refused) -> list[Effect]:
+    def _judged(self, main: _Trial, trial: _Trial, part: Part, outcome: Taken | RefusedSamples) -> list[Effect]:
         """The receiver took a part, or refused it for good."""
         asked, is_taken = self._wants, isinstance(outcome, Taken)
         if asked == "sample":
             trial.isolate(part.start)
         if is_taken or asked == "sample":
             self._wants = "main"  # otherwise go on with what was refused: its good samples are the proof that is sought
-        if isinstance(outcome, Refused):
+        if isinstance(outcome, RefusedSamples):
             effects = self._condemn(trial, part, outcome.words)
             is_in_vain = asked == "other" and trial.batch.number not in self._trials
             return [*effects, Wait(self.failures, 0.0)] if is_in_vain else effects
@@ -249,7 +249,7 @@ class Triage:
         trial.spans.pop()
         trial.taken += part.samples
         trial.probes = 0
-        return [Sent(part), *self._end(trial)]
+        return [SentSamples(part), *self._end(trial)]
 
     def _failed(self, main: _Trial, part: Part, later: Later) -> list[Effect]:
         """The oldest batch, or what goes next of it, was not taken this time."""

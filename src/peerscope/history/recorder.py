@@ -29,7 +29,7 @@ from peerscope.history.series import (
     RATE_S_MIN,
     Counters,
     Row,
-    Sample,
+    SeriesSample,
     counters,
     network_row,
     rates,
@@ -39,13 +39,13 @@ from peerscope.history.series import (
 from peerscope.history.store import Store
 from peerscope.host.clock import monotonic
 from peerscope.host.damaged_files import put_damaged_aside
-from peerscope.host.failures import Looks
+from peerscope.host.failures import FailureLog
 from peerscope.records.bodies import Kind, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry
 from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import status
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 FLUSH_S = 10
 """What a killed agent loses at most."""
@@ -65,7 +65,7 @@ PHASE = 0.5
 log = logging.getLogger(__name__)
 
 
-class Told(Struct, frozen=True):
+class AnswerToQuery(Struct, frozen=True):
     """What a peer last said."""
 
     entry: Entry
@@ -82,9 +82,9 @@ class Recorder:
         self,
         config: HistoryConfig,
         state: Path,
-        moment: Callable[[], Moment],
+        snapshot: Callable[[], Snapshot],
         health: Callable[[], NetworkHealth],
-        looks: Looks | None = None,
+        failure_log: FailureLog | None = None,
     ) -> None:
         """`moment`, `health`: how to look at the network now. `looks`: counts those that
         fail. Nothing is opened yet."""
@@ -93,12 +93,12 @@ class Recorder:
         self._config = config
         self._tiers = tiers(config)
         self._place = state / FILE
-        self._moment, self._health = moment, health
-        self._guard = looks or Looks()
-        self._told: dict[PeerId, Told] = {}
+        self._snapshot, self._health = snapshot, health
+        self._guard = failure_log or FailureLog()
+        self._told: dict[PeerId, AnswerToQuery] = {}
         self._network: Row = ()
-        self._looks = 0
-        self._waiting: dict[int, Sample] = {}
+        self._failure_log = 0
+        self._waiting: dict[int, SeriesSample] = {}
         """Samples that are not written, by time."""
         self._waiting_bytes = 0
         self._thread = ThreadPoolExecutor(1, "history")
@@ -122,19 +122,19 @@ class Recorder:
             if self._is_due():
                 self._flush_soon()
 
-    def sample(self, at: int) -> Sample:
+    def sample(self, at: int) -> SeriesSample:
         """What all peers say now."""
-        moment = self._moment()
-        peers = moment.peers
-        if self._looks % (1 + len(peers) // PEERS_PER_LOOK) == 0:
+        snapshot = self._snapshot()
+        peers = snapshot.peers
+        if self._failure_log % (1 + len(peers) // PEERS_PER_LOOK) == 0:
             self._network = network_row(self._health())
-        self._looks += 1
+        self._failure_log += 1
         if len(self._told) > len(peers):
             self._told = {peer: self._told[peer] for peer in peers if peer in self._told}
-        statuses = [status(moment, peer) for peer in peers]
-        return sample(at, peers, statuses, [self._row(moment, peer) for peer in peers], self._network)
+        statuses = [status(snapshot, peer) for peer in peers]
+        return sample(at, peers, statuses, [self._row(snapshot, peer) for peer in peers], self._network)
 
-    def take(self, sample: Sample) -> None:
+    def take(self, sample: SeriesSample) -> None:
         """Have it written with the next flush; of two of one time the later counts."""
         self._drop(sample.at)
         self._waiting[sample.at] = sample
@@ -201,11 +201,11 @@ class Recorder:
             return False
         if self.trouble is not None:
             return monotonic() >= self._retry_at
-        return self._looks % max(1, FLUSH_S // self._config.interval_s) == 0
+        return self._failure_log % max(1, FLUSH_S // self._config.interval_s) == 0
 
-    def _row(self, moment: Moment, peer: PeerId) -> Row:
-        entry = moment.ledger.get(peer, Kind.REPORT)
-        if entry is None or moment.living_report(peer) is None:
+    def _row(self, snapshot: Snapshot, peer: PeerId) -> Row:
+        entry = snapshot.ledger.get(peer, Kind.REPORT)
+        if entry is None or snapshot.living_report(peer) is None:
             return NO_ROW
         told = self._told.get(peer)
         if told is None or told.entry is not entry:
@@ -222,7 +222,7 @@ class Recorder:
         self.trouble = reason.replace(str(self._place), FILE)
         self._retry_at = monotonic() + RETRY_S
 
-    def _write(self, batch: list[Sample]) -> None:
+    def _write(self, batch: list[SeriesSample]) -> None:
         """A damaged file is put aside once in the life of an agent: where it happens again, the disk is in trouble."""
         try:
             self._put(batch)
@@ -235,7 +235,7 @@ class Recorder:
                 raise
             self._put(batch)
 
-    def _put(self, batch: list[Sample]) -> None:
+    def _put(self, batch: list[SeriesSample]) -> None:
         try:
             if self._store is None:
                 self._store = Store(self._place, self._config)
@@ -252,7 +252,7 @@ class Recorder:
                 self._store = None
 
 
-def _told(entry: Entry, before: Told | None) -> Told:
+def _told(entry: Entry, before: AnswerToQuery | None) -> AnswerToQuery:
     """What a report says, with the rates since the one before it; times are ours, not the peer's."""
     report = entry.body
     assert isinstance(report, Report)
@@ -264,4 +264,4 @@ def _told(entry: Entry, before: Told | None) -> Told:
             speeds = rates(before.counted, counted, passed_s)
         else:
             counted, counted_at, speeds = before.counted, before.counted_at, before.rates
-    return Told(entry, row(report, speeds), counted, counted_at, speeds)
+    return AnswerToQuery(entry, row(report, speeds), counted, counted_at, speeds)

@@ -113,7 +113,7 @@ Row = tuple[float, ...]
 NO_ROW: Row = (UNKNOWN,) * (len(_PEER) - 1)
 
 
-class Sample(Struct, frozen=True):
+class SeriesSample(Struct, frozen=True):
     """Everything at one time."""
 
     at: int
@@ -138,11 +138,13 @@ class Sample(Struct, frozen=True):
             return UNKNOWN
 
 
-def sample(at: int, peers: Sequence[PeerId], statuses: Sequence[str], rows: Sequence[Row], network: Row) -> Sample:
+def sample(
+    at: int, peers: Sequence[PeerId], statuses: Sequence[str], rows: Sequence[Row], network: Row
+) -> SeriesSample:
     """One sample of peers with these statuses and rows."""
     states = array("f", [STATUSES.get(status, UNKNOWN) for status in statuses])
     rest = (array("f", column) for column in zip(*rows, strict=True)) if rows else (array("f") for _ in NO_ROW)
-    return Sample(at, tuple(peers), (states, *rest), array("f", network))
+    return SeriesSample(at, tuple(peers), (states, *rest), array("f", network))
 
 
 def network_row(health: NetworkHealth) -> Row:

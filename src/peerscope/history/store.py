@@ -18,7 +18,7 @@ from peerscope.history import retention
 from peerscope.history.columns import UNKNOWN, Column
 from peerscope.history.retention import HistoryConfig, Tier, tiers
 from peerscope.history.schema import open_to_write
-from peerscope.history.series import NETWORK_COLUMN, Sample
+from peerscope.history.series import NETWORK_COLUMN, SeriesSample
 from peerscope.records.identity import PeerId
 
 PEERS_MAX = 20_000
@@ -48,7 +48,7 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def write(self, samples: Sequence[Sample]) -> None:
+    def write(self, samples: Sequence[SeriesSample]) -> None:
         """Keep these, make the coarser values that are due, drop what is too much; all of it or nothing."""
         if not samples:
             return
@@ -74,7 +74,7 @@ class Store:
         """Let go of the file; its journal becomes part of it."""
         self._db.close()
 
-    def _put(self, sample: Sample) -> None:
+    def _put(self, sample: SeriesSample) -> None:
         raw, at = self._tiers[0], sample.at
         order = self._slots.order(sample.peers, at)
         for number, column in enumerate(sample.columns, NETWORK_COLUMN + 1):

@@ -32,7 +32,7 @@ from peerscope import __version__
 from peerscope.errors import ConfigError
 from peerscope.history.schema import FILE as HISTORY_FILE
 from peerscope.host.damaged_files import MARK
-from peerscope.host.state import KEY_FILE, LOCK_FILE, STATE_VERSION, VERSION_FILE, State, put_aside, read_key
+from peerscope.host.state import KEY_FILE, LOCK_FILE, STATE_VERSION, VERSION_FILE, StateDirectory, put_aside, read_key
 from peerscope.records.identity import Identity, short
 
 CONTENTS = "contents.json"
@@ -45,7 +45,7 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 
-class Member(Struct, frozen=True):
+class ArchiveMember(Struct, frozen=True):
     """One file of the state directory."""
 
     name: Annotated[str, Meta(pattern=_NAME.pattern)]
@@ -61,7 +61,7 @@ class Contents(Struct, frozen=True):
     peer_id: str
     at: float
     """Unix seconds."""
-    files: Annotated[tuple[Member, ...], Meta(max_length=FILES_MAX)]
+    files: Annotated[tuple[ArchiveMember, ...], Meta(max_length=FILES_MAX)]
 
 
 def backup(state: Path, place: Path) -> Contents:
@@ -76,7 +76,7 @@ def backup(state: Path, place: Path) -> Contents:
     try:
         with os.fdopen(handle, "wb") as file, tempfile.TemporaryDirectory(dir=place.absolute().parent) as scratch:
             copies = _copies(state, Path(scratch))
-            members = tuple(Member(one.name, one.stat().st_size, _hash(one)) for one in copies)
+            members = tuple(ArchiveMember(one.name, one.stat().st_size, _hash(one)) for one in copies)
             contents = Contents(STATE_VERSION, __version__, peer.hex(), time.time(), members)
             with tarfile.open(fileobj=file, mode="w") as archive:
                 _add(archive, CONTENTS, io.BytesIO(data := msgspec.json.encode(contents)), len(data))
@@ -100,7 +100,7 @@ def restore(place: Path, state: Path, *, force: bool = False) -> Contents:
 
     `force`: also where another identity lives, whose key is kept beside as `identity.key.of-ID`.
     """
-    target = State(state)
+    target = StateDirectory(state)
     target.lock(any_version=True)  # also back from a later peerscope to the one before
     try:
         with tempfile.TemporaryDirectory(dir=state, prefix=".restore-") as scratch:
@@ -182,7 +182,7 @@ def _contents(archive: tarfile.TarFile, place: Path) -> Contents:
     return contents
 
 
-def _extract(archive: tarfile.TarFile, member: Member, scratch: Path | None, place: Path) -> None:
+def _extract(archive: tarfile.TarFile, member: ArchiveMember, scratch: Path | None, place: Path) -> None:
     found = archive.next()
     source = archive.extractfile(found) if found is not None and found.isfile() else None
     if source is None or found is None or (found.name, found.size) != (member.name, member.bytes):

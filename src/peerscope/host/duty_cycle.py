@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 SHARE = 0.1
 
 
-class Pace:
+class DutyCycle:
     """Of one kind of look."""
 
     def __init__(self, share: float = SHARE, clock: Callable[[], float] = time.monotonic) -> None:

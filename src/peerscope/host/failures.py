@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
-AGAIN_S = 1.0
+RESTART_INTERVAL_S = 1.0
 """Before a part that failed as a whole is started again."""
 SILENT_S = 3600.0
 """For so long the same cause is not logged again."""
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 
-class Looks:
+class FailureLog:
     """Of one agent."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,7 +54,7 @@ class Looks:
             with self.at(name):
                 await work()
                 raise RuntimeError("it ended by itself")
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RESTART_INTERVAL_S)
 
     def failed(self, name: str, error: Exception) -> None:
         """Count a failure, and log a cause that was not logged within the hour."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 
 FIRST_S = 20.0
 """By then an agent has started."""
-AGAIN_S = 300.0
+TRIM_INTERVAL_S = 300.0
 
 
 def shrinking() -> list[Coroutine[None, None, None]]:
@@ -29,4 +29,4 @@ async def _shrink(trim: Callable[[], int]) -> None:
     while True:
         await asyncio.sleep(wait_s)
         trim()
-        wait_s = AGAIN_S
+        wait_s = TRIM_INTERVAL_S

@@ -38,7 +38,7 @@ def default_state() -> Path:
     return Path(base) / "peerscope"
 
 
-class State:
+class StateDirectory:
     """One agent's directory."""
 
     def __init__(self, path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from peerscope.alerts.grouping import Group
+from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.model import Alert
 from peerscope.notify.base import Letter, Sender
 from peerscope.notify.http import post
@@ -45,7 +45,7 @@ class Alertmanager:
         posts = [_post(alert, group, letter.sender, at, is_over=is_over) for alert in group.alerts]
         self._tell(posts, self._changed(posts, group.alerts, letter.sender), at)
 
-    def follow(self, groups: Sequence[Group], sender: Sender, at: float) -> None:
+    def follow(self, groups: Sequence[NotificationGroup], sender: Sender, at: float) -> None:
         """Tell again of all that fires, and of what we told and does so no more. Raises `DeliveryError`."""
         posts = [
             _post(alert, group, sender, at) for group in groups for alert in group.alerts if alert.state == "firing"
@@ -74,7 +74,9 @@ class Alertmanager:
                     self._firing.pop(_labels(one), None)
 
 
-def _post(alert: Alert, group: Group, sender: Sender, at: float, *, is_over: bool = False) -> dict[str, Any]:
+def _post(
+    alert: Alert, group: NotificationGroup, sender: Sender, at: float, *, is_over: bool = False
+) -> dict[str, Any]:
     """One alert as the API takes it; empty labels are left out, as Prometheus has none."""
     labels = {
         "alertname": alert.rule,

@@ -8,7 +8,7 @@ from math import inf
 from msgspec.structs import replace
 
 from peerscope.alerts.episodes import OPEN_ALERTS_MAX
-from peerscope.alerts.grouping import Group
+from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.notifier import OWED_S, RETRY_S, RETRY_S_MAX
 from peerscope.notify.base import Letter
 
@@ -33,7 +33,7 @@ class Backlog:
         """All of them, for the next life."""
         return tuple(letter for letter, _ in self._letters.values())
 
-    def stand(self, groups: Iterable[Group]) -> None:
+    def stand(self, groups: Iterable[NotificationGroup]) -> None:
         """What fires now and may be told: of nothing else is a beginning sent any more."""
         self._standing = frozenset(group.key for group in groups if not group.silenced)
 

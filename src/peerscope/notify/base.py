@@ -8,8 +8,8 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from peerscope.alerts.grouping import Group
-from peerscope.alerts.notifier import Message
+from peerscope.alerts.grouping import NotificationGroup
+from peerscope.alerts.notifier import Notification
 
 
 class Sender(Struct, frozen=True):
@@ -23,7 +23,7 @@ class Sender(Struct, frozen=True):
 class Letter(Struct, frozen=True):
     """A message with what channels need besides."""
 
-    message: Message
+    message: Notification
     sender: Sender
     at: float
     """Unix seconds at which it was sent first."""
@@ -54,5 +54,5 @@ class Channel(Protocol):
 class Follower(Protocol):
     """A channel whose other end wants to hear all the time of what fires."""
 
-    def follow(self, groups: Sequence[Group], sender: Sender, at: float) -> None:
+    def follow(self, groups: Sequence[NotificationGroup], sender: Sender, at: float) -> None:
         """Tell it of everything that was told and still fires. Blocks and raises like `deliver`."""

@@ -19,7 +19,7 @@ from random import Random
 
 from msgspec import Struct
 
-from peerscope.alerts.grouping import Group
+from peerscope.alerts.grouping import NotificationGroup
 from peerscope.errors import DeliveryError
 from peerscope.host.clock import monotonic
 from peerscope.notify.backlog import Backlog
@@ -53,7 +53,7 @@ class ChannelView(Struct, frozen=True):
     """Of the last attempt, where that failed."""
 
 
-class Allowance:
+class RateLimit:
     """A token bucket (as in RFC 2697): so many at once, and so many a second in the long run."""
 
     def __init__(self, per_s: float, burst: int, now: float) -> None:
@@ -69,7 +69,7 @@ class Allowance:
         return max(0.0, -self._tokens / self._per_s)
 
 
-class Line:
+class ChannelQueue:
     """One channel, as the courier sees it."""
 
     def __init__(self, name: str, config: ChannelConfig, channel: Channel, sender: Sender, rng: Random) -> None:
@@ -79,13 +79,13 @@ class Line:
         self._sender = sender
         self._rng = rng
         self._queue: asyncio.Queue[tuple[Letter, Done]] = asyncio.Queue(QUEUE_MAX)
-        self._allowance = Allowance(config.rate_per_minute / 60, BURST, monotonic())
+        self._allowance = RateLimit(config.rate_per_minute / 60, BURST, monotonic())
         self._counts = Counter[str]()
         self._last_error: str | None = None
         self._is_lost = False
         """All attempts of the last message failed."""
         self._backlog = Backlog()
-        self._followed: Sequence[Group] = ()
+        self._followed: Sequence[NotificationGroup] = ()
         self._follow_at = inf
 
     def offer(self, letter: Letter, done: Done) -> None:
@@ -107,7 +107,7 @@ class Line:
         """Another channel took it, and this one did not: try again while there is reason to."""
         self._backlog.owe(self._backlog.as_due(letter), monotonic())
 
-    def follow(self, groups: Sequence[Group]) -> None:
+    def follow(self, groups: Sequence[NotificationGroup]) -> None:
         """What was told and still fires; a channel that wants to hear of it all the time does, once a minute."""
         self._backlog.stand(groups)
         if isinstance(self._channel, Follower):

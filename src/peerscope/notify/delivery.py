@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
 
-from peerscope.alerts.grouping import Group
-from peerscope.alerts.notifier import Message
+from peerscope.alerts.grouping import NotificationGroup
+from peerscope.alerts.notifier import Notification
 from peerscope.notify.base import Channel, Letter, Sender
-from peerscope.notify.channel_queue import ChannelView, Line
+from peerscope.notify.channel_queue import ChannelQueue, ChannelView
 from peerscope.notify.settings import NotifyConfig
 
-Answer = Callable[[Message, bool], None]
+Answer = Callable[[Notification, bool], None]
 
 
-class Courier:
+class Delivery:
     """The channels of one peer."""
 
     def __init__(
@@ -26,7 +26,9 @@ class Courier:
         """`answer`: called once for every message: True as soon as one channel took it, False when none did."""
         self._sender = sender
         self._answer = answer
-        self._lines = [Line(name, config.channels[name], channel, sender, rng) for name, channel in channels.items()]
+        self._lines = [
+            ChannelQueue(name, config.channels[name], channel, sender, rng) for name, channel in channels.items()
+        ]
 
     @property
     def refused(self) -> dict[str, tuple[Letter, ...]]:
@@ -45,14 +47,14 @@ class Courier:
             for line in self._lines:
                 group.create_task(line.run())
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Notification) -> None:
         """Give it to every channel that it is for."""
         lines = [line for line in self._lines if line.config.escalation or message.what != "escalated"]
         letter = Letter(message, self._sender, time.time())
         waiting, was_delivered = len(lines), False
-        refused: list[Line] = []
+        refused: list[ChannelQueue] = []
 
-        def done(line: Line, is_delivered: bool) -> None:
+        def done(line: ChannelQueue, is_delivered: bool) -> None:
             nonlocal waiting, was_delivered
             waiting -= 1
             if not is_delivered:
@@ -71,7 +73,7 @@ class Courier:
         if not lines:
             self._answer(message, False)
 
-    def follow(self, groups: Sequence[Group]) -> None:
+    def follow(self, groups: Sequence[NotificationGroup]) -> None:
         """What was told and still fires."""
         for line in self._lines:
             line.follow(groups)

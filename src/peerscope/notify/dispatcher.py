@@ -14,27 +14,27 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.alert_record import Sent
+from peerscope.alerts.alert_record import SentNotice
 from peerscope.alerts.episodes import Open
-from peerscope.alerts.grouping import Group, groups, is_silenced
+from peerscope.alerts.grouping import NotificationGroup, groups, is_silenced
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification_log import heard_notices, roster
-from peerscope.alerts.notifier import SETTLE_S, Message, Notifier
-from peerscope.alerts.silences import Correlated, Standing, Trust
+from peerscope.alerts.notifier import SETTLE_TIMEOUT_S, Notification, Notifier
+from peerscope.alerts.silences import Correlated, StandingOrders, Trust
 from peerscope.host.clock import monotonic
 from peerscope.host.damaged_files import put_damaged_aside
-from peerscope.host.state import NOTICES_FILE, State
+from peerscope.host.state import NOTICES_FILE, StateDirectory
 from peerscope.notify.backlog import LETTERS_MAX
 from peerscope.notify.base import Channel, Letter, Sender
 from peerscope.notify.channel_queue import ChannelView
-from peerscope.notify.delivery import Courier
+from peerscope.notify.delivery import Delivery
 from peerscope.notify.settings import NotifyConfig
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 FILE = NOTICES_FILE
-LOOK_S = 1.0
+LOOK_INTERVAL_S = 1.0
 SOON_S = 0.05
 
 log = logging.getLogger(__name__)
@@ -43,13 +43,13 @@ log = logging.getLogger(__name__)
 class View(Struct, frozen=True):
     """What the dispatcher looks at, read anew each time."""
 
-    moment: Callable[[], Moment]
+    snapshot: Callable[[], Snapshot]
     alerts: Callable[[], Iterable[Alert]]
     """Marked with the orders that fit them."""
     incidents: Callable[[], Iterable[Correlated]]
     told_as: Callable[[Alert], str | None]
     """The incident that an alert was part of last."""
-    orders: Callable[[], Standing]
+    orders: Callable[[], StandingOrders]
     quiet: Collection[str] = ()
     """Rules of which nobody is told."""
 
@@ -65,7 +65,7 @@ class KeptNotice(Struct, frozen=True):
     repeat: int = 0
 
 
-class Kept(Struct, frozen=True):
+class KeptNotices(Struct, frozen=True):
     """What must outlive a restart, by Unix time."""
 
     notices: Annotated[tuple[KeptNotice, ...], Meta(max_length=NOTICES_MAX)] = ()
@@ -85,8 +85,8 @@ class Dispatcher:
         network: str,
         view: View,
         trusts: Trust,
-        state: State,
-        publish: Callable[[Sequence[Sent]], None],
+        state: StateDirectory,
+        publish: Callable[[Sequence[SentNotice]], None],
         tell: Callable[..., None],
     ) -> None:
         """`publish`: called with all notices of this peer, before the message they tell of leaves. `tell`: takes an
@@ -99,20 +99,20 @@ class Dispatcher:
         self._tell = tell
         kept = _read(state)
         notices, owed = _earlier(kept, time.time() - monotonic())
-        self._notifier = Notifier(me, config, monotonic(), kept=notices, owed=owed, settle_s=SETTLE_S)
-        self._published: tuple[Sent, ...] = ()
+        self._notifier = Notifier(me, config, monotonic(), kept=notices, owed=owed, settle_s=SETTLE_TIMEOUT_S)
+        self._published: tuple[SentNotice, ...] = ()
         self._left: tuple[tuple[Open, ...], dict[str, tuple[Letter, ...]]] = (), {}
         rng = random.Random(secrets.randbits(128))
-        self._courier = Courier(config, channels, Sender(network, me.hex()), rng, self._answered)
-        self._courier.restore(kept.refused)
+        self._delivery = Delivery(config, channels, Sender(network, me.hex()), rng, self._answered)
+        self._delivery.restore(kept.refused)
 
     def channels(self) -> list[ChannelView]:
         """What became of the messages, channel by channel."""
-        return self._courier.view()
+        return self._delivery.view()
 
     async def run(self) -> None:
         """Tell people until cancelled. Whatever other peers say, this goes on."""
-        couriers = asyncio.create_task(self._courier.run())
+        couriers = asyncio.create_task(self._delivery.run())
         try:
             while True:
                 try:
@@ -120,7 +120,7 @@ class Dispatcher:
                 except Exception:
                     log.exception("the review of what to tell failed")
                 wait_s = self._notifier.deadline() - monotonic()
-                await asyncio.wait({couriers}, timeout=min(LOOK_S, max(SOON_S, wait_s)))
+                await asyncio.wait({couriers}, timeout=min(LOOK_INTERVAL_S, max(SOON_S, wait_s)))
                 if couriers.done():
                     couriers.result()
         finally:
@@ -128,7 +128,7 @@ class Dispatcher:
             await asyncio.gather(couriers, return_exceptions=True)
 
     def _look(self) -> None:
-        moment = self._view.moment()
+        snapshot = self._view.snapshot()
         orders = self._view.orders()
         shown = groups(
             self._view.alerts(),
@@ -142,19 +142,19 @@ class Dispatcher:
             self._say()
             return
         now, wall = monotonic(), time.time()
-        heard, living = heard_notices(moment, self._trusts), roster(moment, self._trusts)
+        heard, living = heard_notices(snapshot, self._trusts), roster(snapshot, self._trusts)
         messages = self._notifier.update(
             shown, heard, living, now, wall, is_silenced=lambda group: is_silenced(group, orders, self._view.quiet)
         )
         self._say()
         for message in messages:
-            self._courier.send(message)
-        self._courier.follow([group for group in shown if self._is_followed(group)])
+            self._delivery.send(message)
+        self._delivery.follow([group for group in shown if self._is_followed(group)])
 
-    def _is_followed(self, group: Group) -> bool:
+    def _is_followed(self, group: NotificationGroup) -> bool:
         return group.state == "firing" and self._notifier.is_told(group.key)
 
-    def _answered(self, message: Message, is_delivered: bool) -> None:
+    def _answered(self, message: Notification, is_delivered: bool) -> None:
         if is_delivered:
             self._notifier.delivered(message)
         else:
@@ -165,7 +165,7 @@ class Dispatcher:
 
     def _say(self) -> None:
         """Publish the notices, and keep them for the next life with what is owed, where they have changed."""
-        notices, left = self._notifier.notices, (self._notifier.owed, self._courier.refused)
+        notices, left = self._notifier.notices, (self._notifier.owed, self._delivery.refused)
         if notices != self._published:
             self._publish(notices)
         elif left == self._left:
@@ -173,7 +173,7 @@ class Dispatcher:
         self._published, self._left = notices, left
         owed, refused = left
         offset_s = time.time() - monotonic()
-        kept = Kept(
+        kept = KeptNotices(
             tuple(
                 KeptNotice(one.key, one.at + offset_s, one.severity, one.delivered, one.episode, one.repeat)
                 for one in notices
@@ -187,22 +187,24 @@ class Dispatcher:
             log.warning("notices are not kept over a restart: %s: %s", self._state.path / FILE, error.strerror)
 
 
-def _read(state: State) -> Kept:
+def _read(state: StateDirectory) -> KeptNotices:
     """What an earlier life kept."""
     data = state.kept(FILE)
     try:
-        kept = msgspec.json.decode(data, type=Kept | tuple[KeptNotice, ...]) if data is not None else Kept()
+        kept = (
+            msgspec.json.decode(data, type=KeptNotices | tuple[KeptNotice, ...]) if data is not None else KeptNotices()
+        )
     except (msgspec.MsgspecError, RecursionError) as error:
         put_damaged_aside(state.path / FILE, str(error), "messages that were sent may be sent again")
-        return Kept()
-    return kept if isinstance(kept, Kept) else Kept(kept[:NOTICES_MAX])  # as releases before wrote it
+        return KeptNotices()
+    return kept if isinstance(kept, KeptNotices) else KeptNotices(kept[:NOTICES_MAX])  # as releases before wrote it
 
 
-def _earlier(kept: Kept, offset_s: float) -> tuple[list[Sent], list[Open]]:
+def _earlier(kept: KeptNotices, offset_s: float) -> tuple[list[SentNotice], list[Open]]:
     """Its notices and open episodes; `offset_s`: Unix minus monotonic seconds."""
     now = monotonic()
     notices = [
-        Sent(one.key, min(one.at - offset_s, now), one.severity, one.delivered, one.episode, one.repeat)
+        SentNotice(one.key, min(one.at - offset_s, now), one.severity, one.delivered, one.episode, one.repeat)
         for one in kept.notices
     ]
     owed = [

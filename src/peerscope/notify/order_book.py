@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from peerscope.alerts.silences import (
     FOR_S_MAX,
-    Standing,
     StandingAcknowledgement,
     StandingForget,
+    StandingOrders,
     StandingSilence,
     order_key,
     parse_matchers,
@@ -27,7 +27,7 @@ from peerscope.alerts.silences import (
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.host.clock import monotonic
 from peerscope.host.damaged_files import put_damaged_aside
-from peerscope.host.state import ORDERS_FILE, State
+from peerscope.host.state import ORDERS_FILE, StateDirectory
 from peerscope.mesh.membership.forgetting import STANDS_S
 from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Forget, Orders, Silence
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
@@ -36,7 +36,7 @@ from peerscope.records.identity import PeerId
 
 REPEAT_S = 6 * 3600.0
 """Records older than `ledger.remember_s`, a day, are not given to newcomers: say it again well before."""
-LOOK_S = 60.0
+LOOK_INTERVAL_S = 60.0
 NAME_MAX, REASON_MAX = 64, 160
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class KeptForget(StandingForget, frozen=True, kw_only=True):
     """It takes back what was ordered before."""
 
 
-class Kept(Struct, frozen=True):
+class KeptOrders(Struct, frozen=True):
     """What the file holds."""
 
     silences: tuple[StandingSilence, ...] = ()
@@ -65,7 +65,11 @@ class OrderBook:
     """Takes orders, remembers them, says them to everybody."""
 
     def __init__(
-        self, state: State, peer_id: str, publish: Callable[[Orders], None], standing: Callable[[], Standing]
+        self,
+        state: StateDirectory,
+        peer_id: str,
+        publish: Callable[[Orders], None],
+        standing: Callable[[], StandingOrders],
     ) -> None:
         """`standing`: all orders of the network that hold now."""
         self._state = state
@@ -82,7 +86,7 @@ class OrderBook:
             has_some = bool(self._kept.silences or self._kept.acknowledgements or self._kept.forgotten)
             if has_some and (self._said_at is None or monotonic() - self._said_at >= REPEAT_S):
                 self._say(time.time())
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_INTERVAL_S)
 
     def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
         """Hold back messages about alerts that all matchers fit. Raises `ConfigError`."""
@@ -178,9 +182,9 @@ class OrderBook:
         silences = tuple(one for one in self._kept.silences if one.ends_at > now or one.id in lifted)
         known = tuple(one for one in self._kept.acknowledgements if now - one.at < FOR_S_MAX)
         forgotten = tuple(one for one in self._kept.forgotten if now - one.at < STANDS_S)
-        self._kept = Kept(silences, lifted, known, forgotten)
+        self._kept = KeptOrders(silences, lifted, known, forgotten)
 
-    def _keep(self, kept: Kept, now: float) -> None:
+    def _keep(self, kept: KeptOrders, now: float) -> None:
         self._kept = kept
         try:
             self._state.keep(ORDERS_FILE, msgspec.json.encode(kept))
@@ -193,7 +197,7 @@ class OrderBook:
         self._publish(_body(self._kept, now))
 
 
-def _body(kept: Kept, now: float) -> Orders:
+def _body(kept: KeptOrders, now: float) -> Orders:
     silences = (
         Silence(one.id, one.matchers, _ms(now - one.begun_at), _ms(one.ends_at - one.begun_at), one.author, one.reason)
         for one in kept.silences
@@ -206,7 +210,7 @@ def _body(kept: Kept, now: float) -> Orders:
     return Orders(tuple(silences), tuple(known), forgotten=tuple(forgotten))
 
 
-def _fits(kept: Kept, now: float) -> bool:
+def _fits(kept: KeptOrders, now: float) -> bool:
     return len(encode_body(_body(kept, now))) + CERTIFICATE_BYTES_MAX <= body_bytes_max(Kind.ORDERS)
 
 
@@ -221,14 +225,14 @@ def _said(text: str, what: str, most: int, *, may_be_empty: bool = False) -> str
     return text
 
 
-def _read(state: State) -> Kept:
+def _read(state: StateDirectory) -> KeptOrders:
     data = state.kept(ORDERS_FILE)
     if data is None:
-        return Kept()
+        return KeptOrders()
     try:
-        kept = msgspec.json.decode(data, type=Kept)
+        kept = msgspec.json.decode(data, type=KeptOrders)
         decode_body(Kind.ORDERS, encode_body(_body(kept, time.time())))  # others would refuse what this refuses
     except (msgspec.MsgspecError, RemoteError, OverflowError, ValueError, RecursionError) as error:
         put_damaged_aside(state.path / ORDERS_FILE, str(error), "its orders hold no more")
-        return Kept()
+        return KeptOrders()
     return kept

@@ -11,7 +11,7 @@ from msgspec import Struct
 from peerscope.mesh.coordinates.vivaldi import estimate_s
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Coordinate
-from peerscope.sim.node import Node
+from peerscope.sim.node import Machine
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
 from peerscope.sim.world import World
@@ -26,7 +26,7 @@ class CoordinateError(Struct, frozen=True):
     p90: float
 
 
-Places = list[tuple[Node, Coordinate]]
+Places = list[tuple[Machine, Coordinate]]
 
 
 def own_places(sim: Simulator, truth: Truth) -> Places:

@@ -6,21 +6,21 @@ from collections import Counter
 
 from msgspec import Struct
 
-from peerscope.alerts.alert_list import Board
+from peerscope.alerts.alert_list import AlertList
 from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.engine import NOTHING, AlertEngine, Regions
 from peerscope.alerts.model import Alert
 from peerscope.alerts.own import own_state
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId
-from peerscope.sim.node import Node
+from peerscope.sim.node import Machine
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.sim.truth import Truth
 from peerscope.views.links import mesh_links
 from peerscope.views.regions import RegionConfig, RegionHealth, region_health
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
-LOOK_S = 1.0
+LOOK_INTERVAL_S = 1.0
 PHASES = 97
 """Peers do not all look at one instant."""
 
@@ -42,7 +42,7 @@ class Seat:
     def __init__(self, peer: Peer, life: int) -> None:
         self.life = life
         self.engine = AlertEngine(peer.me, regions=_regions(peer))
-        self.board = Board()
+        self.alert_list = AlertList()
         self.correlation = Correlation()
 
 
@@ -62,17 +62,17 @@ class SimulatedAlerts:
 
     def watch(self, peer: PeerId) -> None:
         """Look at one more peer."""
-        at = self._sim.now + LOOK_S * (self._sim.nodes[peer].index % PHASES) / PHASES
+        at = self._sim.now + LOOK_INTERVAL_S * (self._sim.nodes[peer].index % PHASES) / PHASES
         self._sim.at(at, lambda: self._look(peer))
 
-    def board(self, peer: PeerId) -> Board:
+    def alert_list(self, peer: PeerId) -> AlertList:
         """The board of a running peer."""
-        return self._seats[peer].board
+        return self._seats[peer].alert_list
 
     def correlation(self, peer: PeerId) -> Correlation:
         """The incidents of a running peer, brought up to date: nobody computes them who is not asked."""
-        seat, moment = self._seats[peer], moment_of(self._sim.nodes[peer], self._sim.now, self._sim.epoch_s)
-        seat.correlation.update(moment, lambda: mesh_links(moment), seat.board.alerts())
+        seat, snapshot = self._seats[peer], moment_of(self._sim.nodes[peer], self._sim.now, self._sim.epoch_s)
+        seat.correlation.update(snapshot, lambda: mesh_links(snapshot), seat.alert_list.alerts())
         return seat.correlation
 
     def engine(self, peer: PeerId) -> AlertEngine:
@@ -91,29 +91,29 @@ class SimulatedAlerts:
         )
 
     def _active(self, peer: PeerId) -> tuple[tuple[str, str], ...]:
-        return tuple(sorted((alert.rule, alert.id) for alert in self.board(peer).alerts(active_only=True)))
+        return tuple(sorted((alert.rule, alert.id) for alert in self.alert_list(peer).alerts(active_only=True)))
 
     def _look(self, peer: PeerId) -> None:
         node, now = self._sim.nodes[peer], self._sim.now
-        self._sim.at(now + LOOK_S, lambda: self._look(peer))
+        self._sim.at(now + LOOK_INTERVAL_S, lambda: self._look(peer))
         if node.peer is None or now < node.paused_until:
             return
         seat = self._seats.get(peer)
         if seat is None or seat.life != node.life:
             seat = self._seats[peer] = Seat(node.peer, node.life)
-        moment = moment_of(node, now, self._sim.epoch_s)
-        news = seat.engine.update(moment, own_state(node.peer), NOTHING, now)
+        snapshot = moment_of(node, now, self._sim.epoch_s)
+        news = seat.engine.update(snapshot, own_state(node.peer), NOTHING, now)
         if news is not None:
             self._sim.feed(peer, news)
-            moment = moment_of(node, now, self._sim.epoch_s)  # what it says has changed the ledger
+            snapshot = moment_of(node, now, self._sim.epoch_s)  # what it says has changed the ledger
         if seat.engine.has_looked_around:
-            self.changes += [(now, peer, alert) for alert in seat.board.update(moment, seat.engine.chosen)]
+            self.changes += [(now, peer, alert) for alert in seat.alert_list.update(snapshot, seat.engine.chosen)]
 
 
-def moment_of(node: Node, now: float, epoch_s: float = EPOCH_S) -> Moment:
+def moment_of(node: Machine, now: float, epoch_s: float = EPOCH_S) -> Snapshot:
     """What a running peer's views look at."""
     assert node.peer is not None
-    return Moment(
+    return Snapshot(
         node.peer.ledger,
         node.peer_id,
         now,
@@ -125,7 +125,7 @@ def moment_of(node: Node, now: float, epoch_s: float = EPOCH_S) -> Moment:
 
 
 def _regions(peer: Peer) -> Regions:
-    def regions(moment: Moment) -> list[RegionHealth]:
-        return region_health(moment, RegionConfig(), peer.config.links.rings)
+    def regions(snapshot: Snapshot) -> list[RegionHealth]:
+        return region_health(snapshot, RegionConfig(), peer.config.links.rings)
 
     return regions

@@ -14,10 +14,10 @@ from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
 
 LOOKED_AT_MAX = 200
-LOOK_AGAIN_S = 0.25
+LOOK_AGAIN_INTERVAL_S = 0.25
 """Who has a say changes with time alone: an accused observer loses its own once the accusation has stood."""
 
-LOOK_EVERY_S = 0.2
+LOOK_INTERVAL_S = 0.2
 """How often honest peers look at those whom liars accuse."""
 
 Pair = tuple[PeerId, PeerId]
@@ -76,7 +76,7 @@ class Detection:
             self._sim.at(now + self._wait_s(found), lambda: self._again(pair, self._waiting))
         elif found.accusations and not found.has_majority and pair not in self._accused:
             self._accused.add(pair)
-            self._sim.at(now + LOOK_AGAIN_S, lambda: self._again(pair, self._accused))
+            self._sim.at(now + LOOK_AGAIN_INTERVAL_S, lambda: self._again(pair, self._accused))
 
     def _again(self, pair: Pair, those: set[Pair]) -> None:
         those.discard(pair)
@@ -89,7 +89,7 @@ class Detection:
         return max(0.05, self._sim.config.detector.down_after_s - silences[found.quorum - 1] + 1e-6)
 
 
-class Looks:
+class DetectionLog:
     """Looks at those whom liars accuse: how often an honest peer calls one of them down that lives."""
 
     def __init__(self, sim: Simulator, truth: Truth) -> None:
@@ -114,7 +114,7 @@ class Looks:
                 self.expired += not is_reporting(peer.ledger, subject, now)
                 if peer.ledger.missed[ref(subject)]:
                     self.down += self._sim.evidence(peer.me, subject).verdict is Verdict.DOWN
-        self._sim.at(now + LOOK_EVERY_S, self._look)
+        self._sim.at(now + LOOK_INTERVAL_S, self._look)
 
     @property
     def down_share(self) -> float | None:
@@ -127,7 +127,7 @@ class Looks:
         return self.expired / self.looks if self.looks else None
 
 
-class Spread:
+class InformationSpread:
     """How long urgent records take to reach everybody."""
 
     def __init__(self, sim: Simulator) -> None:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.records.identity import PeerId
-from peerscope.sim.scenario import Step
+from peerscope.sim.scenario import ScenarioStep
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
 
@@ -29,7 +29,7 @@ HIT_MIN = 4
 TRIES = 50
 
 
-class Trouble(Struct, frozen=True):
+class Disturbance(Struct, frozen=True):
     """What a machine measures that is not well; None where it is."""
 
     cpu_ratio: float | None = None
@@ -37,9 +37,9 @@ class Trouble(Struct, frozen=True):
     error_ratio: float | None = None
 
 
-WELL = Trouble()
-BUSY = Trouble(cpu_ratio=0.97)
-TROUBLES = (BUSY, Trouble(memory_ratio=0.96), Trouble(error_ratio=0.2))
+WELL = Disturbance()
+BUSY = Disturbance(cpu_ratio=0.97)
+TROUBLES = (BUSY, Disturbance(memory_ratio=0.96), Disturbance(error_ratio=0.2))
 
 
 class Disasters:
@@ -50,9 +50,9 @@ class Disasters:
         self._truth = truth
         self._rng = rng
         self._crash = crash
-        self._troubles: dict[PeerId, Trouble] = {}
+        self._troubles: dict[PeerId, Disturbance] = {}
 
-    def begin(self, step: Step) -> None:
+    def begin(self, step: ScenarioStep) -> None:
         """Carry out one of the steps `cascade`, `region-outage`, `bad-release` or `noise`."""
         faults = self._sim.network.faults
         self._sim.network.faults = replace(faults, loss=self._rng.uniform(0.0, 0.04))
@@ -66,7 +66,7 @@ class Disasters:
             case _:
                 self._noise(step)
 
-    def _cascade(self, step: Step) -> None:
+    def _cascade(self, step: ScenarioStep) -> None:
         """One peer's overload spreads to some of its neighbours, from these to theirs, each after its own while."""
         reached: dict[PeerId, float] = {}
         most = max(REACHED_MIN, ceil(step.share * self._sim.running))
@@ -95,7 +95,7 @@ class Disasters:
                     heapq.heappush(coming, (after_s + 5.0 + self._rng.expovariate(1 / mean_s), other))
         return reached
 
-    def _outage(self, step: Step) -> None:
+    def _outage(self, step: ScenarioStep) -> None:
         """Most of a region dies within a while; or its uplinks do, at once."""
         regions = self._large({peer: self._sim.nodes[peer].region for peer in self._running()})
         region = self._rng.choice(sorted(regions))
@@ -109,7 +109,7 @@ class Disasters:
         for peer in dying:
             self._sim.at(self._sim.now + self._rng.uniform(0.0, step.for_s), lambda peer=peer: self._crash(peer))  # type: ignore[misc]
 
-    def _release(self, step: Step) -> None:
+    def _release(self, step: ScenarioStep) -> None:
         """Peers of one version degrade, each some time after the release."""
         versions = self._large({peer: self._sim.nodes[peer].version for peer in self._running()})
         version = self._rng.choice(sorted(versions))
@@ -119,21 +119,21 @@ class Disasters:
         for peer in self._rng.sample(members, max(3, ceil(self._rng.uniform(0.6, 0.95) * len(members)))):
             self._later(self._rng.uniform(0.0, step.for_s), peer, trouble)
 
-    def _noise(self, step: Step) -> None:
+    def _noise(self, step: ScenarioStep) -> None:
         """Here and there something has a reason of its own."""
         most = max(3, ceil(step.share * self._sim.running))
         for peer in self._rng.sample(self._running(), min(self._rng.randint(2, most), self._sim.running)):
             self._later(self._rng.uniform(0.0, step.for_s), peer, self._rng.choice(TROUBLES))
 
-    def _later(self, after_s: float, peer: PeerId, trouble: Trouble) -> None:
+    def _later(self, after_s: float, peer: PeerId, trouble: Disturbance) -> None:
         """The peer has trouble from then on, and notices when it next looks."""
         at = self._sim.now + after_s + self._rng.uniform(0.0, MEASURED_EVERY_S)
         self._sim.at(at, lambda: self._trouble(peer, trouble))
 
-    def _trouble(self, peer: PeerId, trouble: Trouble) -> None:
+    def _trouble(self, peer: PeerId, trouble: Disturbance) -> None:
         """It comes on top of what the peer has: a processor does not calm down because messages fail."""
         before = self._troubles.get(peer, WELL)
-        trouble = Trouble(
+        trouble = Disturbance(
             trouble.cpu_ratio or before.cpu_ratio,
             trouble.memory_ratio or before.memory_ratio,
             trouble.error_ratio or before.error_ratio,

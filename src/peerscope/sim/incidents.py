@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from peerscope.alerts.context import surroundings
+from peerscope.alerts.context import context_of
 from peerscope.alerts.incidents import correlate
 from peerscope.records.identity import PeerId
 from peerscope.sim.alerting import SimulatedAlerts, moment_of
@@ -48,8 +48,8 @@ def incidents_seen(sim: Simulator, alerts: SimulatedAlerts, truth: Truth) -> Inc
 
 
 def _seen_by(sim: Simulator, alerts: SimulatedAlerts, peer: PeerId) -> tuple[IncidentSeen, ...]:
-    moment, known = moment_of(sim.nodes[peer], sim.now), alerts.board(peer).alerts()
+    snapshot, known = moment_of(sim.nodes[peer], sim.now), alerts.alert_list(peer).alerts()
     return tuple(
         IncidentSeen(incident.id, incident.kind, incident.root, len(incident.peers), incident.severity, incident.state)
-        for incident in correlate(known, surroundings(moment, mesh_links(moment), known), moment.wall)
+        for incident in correlate(known, context_of(snapshot, mesh_links(snapshot), known), snapshot.wall)
     )

@@ -22,10 +22,10 @@ from peerscope.sim.attackers import surrounding
 from peerscope.sim.behaviour import Attack, Behaviour, Prefixes
 from peerscope.sim.node import make_signer
 from peerscope.sim.simulator import EPOCH_S
-from peerscope.sim.threats import Expected, Score, Seen
+from peerscope.sim.threats import Expected, FindingsSeen, Score
 from peerscope.threats.signatures import Signatures
 from peerscope.threats.threats import ThreatConfig, Threats
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 MINUTE_S = 60.0
 GOOD = Check(Status.HEALTHY, 1000)
@@ -58,7 +58,7 @@ class UnwiredNetwork:
         """Who misses whom, until when."""
         self._versions: dict[PeerId, int] = {}
         self.now = 0.0
-        self.seen = Seen()
+        self.seen = FindingsSeen()
         self.expected = Expected()
         for _ in range(peers):
             self._join(self._prefixes.address())
@@ -197,15 +197,15 @@ class UnwiredNetwork:
             if peer in self._down:
                 continue
             threats.activity.count(self.now - 1.0, **self._behaviours[peer].act(self.now, MINUTE_S))
-            self.seen.note(threats.own(self._moment(peer), self.now), self.now)
-        found = self._network.update(self._moment(self._me), self.now, is_aggregator=True)
+            self.seen.note(threats.own(self._snapshot(peer), self.now), self.now)
+        found = self._network.update(self._snapshot(self._me), self.now, is_aggregator=True)
         for one in found:
             if one.detection == "eclipse" and one.peer_id is not None:
                 self.expected.look_into(one.peer_id, self._rings.neighbours(PeerId(bytes.fromhex(one.peer_id))))
         self.seen.note(found, self.now)
 
-    def _moment(self, peer: PeerId) -> Moment:
-        return Moment(self._ledger, peer, self.now, wall_offset_s=EPOCH_S, down_after_s=4.0)
+    def _snapshot(self, peer: PeerId) -> Snapshot:
+        return Snapshot(self._ledger, peer, self.now, wall_offset_s=EPOCH_S, down_after_s=4.0)
 
     def _say(self, peer: PeerId, body: Body) -> None:
         wall_ms = round((EPOCH_S + self.now) * 1000)

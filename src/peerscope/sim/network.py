@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from peerscope.mesh.events import Lane
 from peerscope.records.identity import PeerId
-from peerscope.sim.node import Node
+from peerscope.sim.node import Machine
 
 RETRANSMIT_S = 0.2
 REORDER_S = 0.1
 
-Latency = Callable[[Node, Node, Random], float]
+Latency = Callable[[Machine, Machine, Random], float]
 """One-way seconds from one machine to another, drawn for one message."""
 
 
@@ -29,7 +29,7 @@ class NetworkFaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Share of datagrams held up for up to a tenth of a second."""
 
 
-class Network:
+class VirtualNetwork:
     """Latency, loss and cuts between virtual machines."""
 
     def __init__(self, latency: Latency, faults: NetworkFaults, rng: Random) -> None:
@@ -60,7 +60,7 @@ class Network:
             for one, other, both_ways in self._cuts
         )
 
-    def delay_s(self, one: Node, other: Node) -> float:
+    def delay_s(self, one: Machine, other: Machine) -> float:
         """One-way seconds between two machines, drawn now."""
         return self._latency(one, other, self._rng)
 
@@ -100,7 +100,7 @@ class Network:
         return arrives
 
 
-def near(one: Node, other: Node, rng: Random) -> float:
+def near(one: Machine, other: Machine, rng: Random) -> float:
     """One way 5 ms inside a region, 10 to 40 ms between regions: links of 20 to 80 ms."""
     return rng.uniform(0.004, 0.006) if one.region == other.region else rng.uniform(0.01, 0.04)
 

@@ -18,7 +18,7 @@ Corruption = Callable[[Peer, list[Effect], float], list[Effect]]
 """What a byzantine peer does to its own effects before they leave."""
 
 
-class Node:
+class Machine:
     """What stays when the process dies: the key, the place, the clock."""
 
     def __init__(

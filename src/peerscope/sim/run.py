@@ -23,7 +23,7 @@ from peerscope.records.identity import PeerId
 from peerscope.sim.accuracy import CoordinateError, coordinate_error, own_places
 from peerscope.sim.alerting import AlertsSeen, SimulatedAlerts
 from peerscope.sim.behaviour import Prefixes
-from peerscope.sim.checkers import Convergence, Detection, Looks, Spread
+from peerscope.sim.checkers import Convergence, Detection, DetectionLog, InformationSpread
 from peerscope.sim.crawl import Crawl, crawled
 from peerscope.sim.incidents import IncidentSeen, incidents_seen
 from peerscope.sim.network import fixed, near
@@ -168,7 +168,7 @@ def _play(
         config = replace(config, zones=replace(config.zones, zone_max=scenario.zone_max))
     sim = Simulator(seed=seed_of_sim, config=config, latency=latency, faults=scenario.network, signed=signed)
     truth = Truth()
-    detection, spread = Detection(sim, truth), Spread(sim)
+    detection, spread = Detection(sim, truth), InformationSpread(sim)
 
     def on_effect(peer: PeerId, effect: Effect, now: float) -> None:
         detection.on_effect(peer, effect, now)
@@ -195,10 +195,10 @@ def _play(
     _pass(sim, scenario.settle_s, lambda now: report(now, total_s, "settling"))
     convergence = Convergence(sim, truth, max(0.5, scenario.peers / 1000))
     convergence.begin()
-    looks = Looks(sim, truth)
+    looks = DetectionLog(sim, truth)
     if any(step.do in LIES for step in scenario.steps):
         sim.at(scenario.settle_s + min(step.at_s for step in scenario.steps if step.do in LIES), looks.begin)
-    traffic = Traffic(sim)
+    traffic = TrafficCost(sim)
     if zoning is not None:
         zoning.watch()
     for step in scenario.steps:
@@ -241,7 +241,7 @@ def _play(
     return replace(outcome, failures=tuple(_failures(scenario, outcome, convergence.mistake())))
 
 
-class Traffic:
+class TrafficCost:
     """What peers sent and received since the counting began."""
 
     def __init__(self, sim: Simulator) -> None:

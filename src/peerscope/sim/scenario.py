@@ -61,7 +61,7 @@ Action = Literal[
 ]
 
 
-class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ScenarioStep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One fault."""
 
     at_s: Annotated[float, Meta(ge=0)]
@@ -172,7 +172,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every peer looks at its alert rules, once a second."""
     versions: dict[str, float] = {}
     """Versions that peers run, and how many of them relative to each other; empty: all run one."""
-    steps: tuple[Step, ...] = ()
+    steps: tuple[ScenarioStep, ...] = ()
     bounds: Bounds = Bounds()
 
     def __post_init__(self) -> None:

@@ -15,16 +15,16 @@ from pathlib import Path
 from random import Random
 
 from peerscope import __version__
-from peerscope.agent.aggregates import Tally
-from peerscope.agent.event_log import Chronicle
-from peerscope.agent.lookups import Asking
-from peerscope.agent.network_view import Outlook, SelfView, SimulationView
+from peerscope.agent.aggregates import Aggregates
+from peerscope.agent.event_log import EventLog
+from peerscope.agent.lookups import LookupRequests
+from peerscope.agent.network_view import NetworkView, SelfView, SimulationView
 from peerscope.agent.traffic import Traffic
 from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.rules import Rule
-from peerscope.alerts.silences import Standing, StandingAcknowledgement, StandingForget, StandingSilence, standing
+from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingOrders, StandingSilence, standing
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.history.recorder import Recorder
@@ -34,7 +34,7 @@ from peerscope.records.identity import PeerId, short
 from peerscope.sim.alerting import SimulatedAlerts
 from peerscope.sim.network import fixed, near
 from peerscope.sim.run import populate
-from peerscope.sim.scenario import Scenario, Step
+from peerscope.sim.scenario import Scenario, ScenarioStep
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
 from peerscope.sim.workload import Workload
@@ -58,7 +58,7 @@ FLUSH_S = 10
 """Virtual seconds between writes of the history."""
 
 
-class Show(Outlook):
+class Show(NetworkView):
     """A simulated network behind the same views as a real agent's."""
 
     def __init__(
@@ -90,12 +90,12 @@ class Show(Outlook):
         self._reached: deque[tuple[float, float]] = deque()
         """Real and virtual times of the last ten seconds."""
         self.node = Node(config.node, config.report.interval_s, rng)
-        self.chronicle = Chronicle(self.moment, self.region_health, self.links, config.regions.hold_s)
-        self.tally = Tally(self.moment, self.mesh_links)
-        self.asking = Asking(lambda event: self.simulator.feed(self._eye, event))
+        self.event_log = EventLog(self.snapshot, self.region_health, self.links, config.regions.hold_s)
+        self.aggregates = Aggregates(self.snapshot, self.mesh_links)
+        self.lookups = LookupRequests(lambda event: self.simulator.feed(self._eye, event))
         self.recorder = None
         if config.history.enabled:
-            self.recorder = Recorder(config.history, state, self.moment, self.network_health)
+            self.recorder = Recorder(config.history, state, self.snapshot, self.network_health)
         self._look_through(self._eye)
         self.simulator.on_effect, self.simulator.on_event = self._on_effect, self._on_event
 
@@ -123,7 +123,7 @@ class Show(Outlook):
         )
 
     def self_view(self) -> SelfView:
-        place = self.moment().places.get(self._eye, NOWHERE)
+        place = self.snapshot().places.get(self._eye, NOWHERE)
         profile = self._peer.ledger.profile(self._eye)
         return SelfView(
             peer_id=self._eye.hex(),
@@ -144,16 +144,16 @@ class Show(Outlook):
         )
 
     def alert_rules(self) -> Mapping[str, Rule]:
-        return self._alerts.board(self._eye).rules
+        return self._alerts.alert_list(self._eye).rules
 
     def stated_alerts(self, *, active_only: bool = False) -> list[Alert]:
-        return self._correlation().mark(self._alerts.board(self._eye).alerts(active_only=active_only))
+        return self._correlation().mark(self._alerts.alert_list(self._eye).alerts(active_only=active_only))
 
     def found_incidents(self) -> list[Incident]:
         return list(self._correlation().incidents)
 
-    def orders(self) -> Standing:
-        return standing(self.moment())
+    def orders(self) -> StandingOrders:
+        return standing(self.snapshot())
 
     def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
         raise ConfigError(NOBODY)
@@ -183,7 +183,7 @@ class Show(Outlook):
 
     async def run(self) -> None:
         """Let virtual time pass at the wanted speed, or as fast as this machine can, until cancelled."""
-        telling = asyncio.create_task(self.chronicle.run())
+        telling = asyncio.create_task(self.event_log.run())
         try:
             await self._go_on()
         finally:
@@ -228,7 +228,7 @@ class Show(Outlook):
         """What agents do by the clock: look at the network every minute, sample it every interval."""
         wall, wall_before = self._epoch_s + self.simulator.now, self._epoch_s + before_s
         if wall // MINUTE_S > wall_before // MINUTE_S:
-            self.tally.day.note(look(self.moment(), self.mesh_links()))
+            self.aggregates.day.note(look(self.snapshot(), self.mesh_links()))
         interval_s = self.config.history.interval_s
         if self.recorder is not None and wall // interval_s > wall_before // interval_s:
             self.recorder.take(self.recorder.sample(int(wall // interval_s * interval_s)))
@@ -246,7 +246,7 @@ class Show(Outlook):
         core = self.simulator.nodes[peer].peer
         assert core is not None
         self._eye, self._peer = peer, core
-        self.traffic = Traffic(peer, self.moment, core.prober.ahead_s, lambda: self.simulator.now)
+        self.traffic = Traffic(peer, self.snapshot, core.prober.ahead_s, lambda: self.simulator.now)
 
     def _on_event(self, peer: PeerId, event: Event) -> None:
         if peer == self._eye and isinstance(event, Received):
@@ -257,13 +257,13 @@ class Show(Outlook):
             return
         if isinstance(effect, Send):
             self.traffic.mesh.record(now, len(effect.data), sent=True)
-        self.tally.note(effect)
-        self.chronicle.note(effect)
+        self.aggregates.note(effect)
+        self.event_log.note(effect)
         self.traffic.note(effect)
-        self.asking.note(effect)
+        self.lookups.note(effect)
 
 
-def _told(step: Step) -> str:
+def _told(step: ScenarioStep) -> str:
     """A fault, in words."""
     whom = f"{step.share:.0%} of the peers" if step.share else f"{step.count} peer{'s' * (step.count != 1)}"
     return step.do if step.do == "heal" else f"{step.do} {whom}"

@@ -45,8 +45,8 @@ from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, verify_ed25519
 from peerscope.records.ledger import Ledger
 from peerscope.records.measures import AgentMetrics, Metrics, PerformanceMetrics, SystemMetrics
-from peerscope.sim.network import Latency, Network, NetworkFaults, near
-from peerscope.sim.node import Node, make_signer, shared_inspector, verify_cheap
+from peerscope.sim.network import Latency, NetworkFaults, VirtualNetwork, near
+from peerscope.sim.node import Machine, make_signer, shared_inspector, verify_cheap
 
 EPOCH_S = 1_700_000_000.0
 """Wall clock of every peer at virtual time 0, where nobody says otherwise."""
@@ -81,8 +81,10 @@ class Simulator:
         self.rng = Random(seed)
         self.now = 0.0
         self.config = config or PeerConfig()
-        self.network = Network(latency, faults or NetworkFaults(loss=loss_ratio), Random(self.rng.getrandbits(64)))
-        self.nodes: dict[PeerId, Node] = {}
+        self.network = VirtualNetwork(
+            latency, faults or NetworkFaults(loss=loss_ratio), Random(self.rng.getrandbits(64))
+        )
+        self.nodes: dict[PeerId, Machine] = {}
         self.events = 0
         self.running = 0
         """Peers whose process runs."""
@@ -116,7 +118,7 @@ class Simulator:
     ) -> PeerId:
         """A machine with its own key, or a chosen one; start it with `start`. `address`: where it says it is."""
         signer = make_signer(secret or self.rng.randbytes(32), signed=self.is_signed)
-        node = Node(signer, len(self.nodes), region, config or self.config, skew_s, version)
+        node = Machine(signer, len(self.nodes), region, config or self.config, skew_s, version)
         node.address = address
         self.nodes[node.peer_id] = node
         return node.peer_id
@@ -125,7 +127,7 @@ class Simulator:
         """A copy of a machine, key included, at an address of its own; its name, by which to `start` it."""
         original = self.nodes[peer]
         copies = self._copies.setdefault(peer, [])
-        node = Node(original.signer, len(self.nodes), region, original.config, skew_s, original.version)
+        node = Machine(original.signer, len(self.nodes), region, original.config, skew_s, original.version)
         name = blake2b(peer, digest_size=32, salt=len(copies).to_bytes(8, "big"), person=b"copy").digest()
         node.machine = PeerId(name)
         copies.append(node.machine)
@@ -263,7 +265,7 @@ class Simulator:
     def _later(self, when: float, action: Callable[..., None], *arguments: object) -> None:
         heapq.heappush(self._heap, (when, next(self._order), action, arguments))
 
-    def _hand(self, node: Node, life: int, event: Event) -> None:
+    def _hand(self, node: Machine, life: int, event: Event) -> None:
         process = node.process
         if node.life != life or process is None:
             return
@@ -278,7 +280,7 @@ class Simulator:
         self._carry_out(node, process.handle(event, self.now))
         self._schedule(node)
 
-    def _tick(self, node: Node, life: int, due_at: float | None) -> None:
+    def _tick(self, node: Machine, life: int, due_at: float | None) -> None:
         process = node.process
         if process is None or node.life != life or (due_at is not None and node.tick_at != due_at):
             return
@@ -292,7 +294,7 @@ class Simulator:
             self._carry_out(node, process.tick(self.now))
         self._schedule(node)
 
-    def _schedule(self, node: Node) -> None:
+    def _schedule(self, node: Machine) -> None:
         process = node.process
         if process is None:
             return
@@ -301,7 +303,7 @@ class Simulator:
             node.tick_at = deadline
             self._later(deadline, self._tick, node, node.life, deadline)
 
-    def _carry_out(self, node: Node, effects: list[Effect]) -> None:
+    def _carry_out(self, node: Machine, effects: list[Effect]) -> None:
         if node.corruption is not None and node.peer is not None:
             effects = node.corruption(node.peer, effects, self.now)
         for effect in effects:
@@ -317,7 +319,7 @@ class Simulator:
             if self.on_effect is not None:
                 self.on_effect(node.machine, effect, self.now)
 
-    def _send(self, node: Node, to: PeerId, data: bytes, lane: Lane) -> None:
+    def _send(self, node: Machine, to: PeerId, data: bytes, lane: Lane) -> None:
         linked = self._linked(node, to)
         if not linked:
             return
@@ -326,7 +328,7 @@ class Simulator:
         for arrives in self.network.arrivals(node.machine, target.machine, lane, self.now, delay_s):
             self._later(arrives, self._hand, target, target.life, Received(node.peer_id, data))
 
-    def _dial(self, node: Node, to: PeerId, addresses: tuple[str, ...]) -> None:
+    def _dial(self, node: Machine, to: PeerId, addresses: tuple[str, ...]) -> None:
         machine, life = self._at(to, addresses), node.life
         target = self.nodes.get(machine)
         blocked = self.network.is_cut(node.machine, machine) or self.network.is_cut(machine, node.machine)
@@ -336,7 +338,7 @@ class Simulator:
         round_trip_s = 2 * self.network.delay_s(node, target)
         self._later(self.now + 1.5 * round_trip_s, self._connect, node, life, target, target.life)
 
-    def _connect(self, node: Node, life: int, target: Node, theirs: int) -> None:
+    def _connect(self, node: Machine, life: int, target: Machine, theirs: int) -> None:
         if node.life != life or target.life != theirs or node.process is None or target.process is None:
             self._hand(node, life, DialFailed(target.peer_id, "gone"))
             return
@@ -344,7 +346,7 @@ class Simulator:
         self._hand(target, theirs, Connected(node.peer_id, False))
         self._hand(node, life, Connected(target.peer_id, True))
 
-    def _hang_up(self, node: Node, other: PeerId, reason: str) -> None:
+    def _hang_up(self, node: Machine, other: PeerId, reason: str) -> None:
         for machine in self._linked(node, other):
             del self._connections[pair(node.machine, machine)]
             target = self.nodes[machine]
@@ -355,12 +357,12 @@ class Simulator:
             arrives = max(self.now + delay_s, drained_at)
             self._later(arrives, self._part, target, target.life, node.peer_id, reason)
 
-    def _part(self, node: Node, life: int, other: PeerId, reason: str) -> None:
+    def _part(self, node: Machine, life: int, other: PeerId, reason: str) -> None:
         """A connection is gone; a copy of the other machine may still hold one."""
         if other not in self._copies or not self._linked(node, other):
             self._hand(node, life, Disconnected(other, reason))
 
-    def _linked(self, node: Node, to: PeerId) -> list[PeerId]:
+    def _linked(self, node: Machine, to: PeerId) -> list[PeerId]:
         """Machines with this id that a machine is connected with, the newest connection last: that is written to."""
         machines = [to, *self._copies[to]] if to in self._copies else [to]
         linked = [one for one in machines if pair(node.machine, one) in self._connections]
@@ -385,7 +387,7 @@ class Simulator:
             self._hand(node, node.life, Disconnected(gone, "idle"))
 
 
-def _address(node: Node) -> str:
+def _address(node: Machine) -> str:
     return node.address or f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"
 
 

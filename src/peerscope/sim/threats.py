@@ -22,7 +22,7 @@ from peerscope.threats.findings import Finding
 from peerscope.threats.signatures import Signatures
 from peerscope.threats.threats import ThreatConfig, Threats
 
-LOOK_S = 5.0
+LOOK_INTERVAL_S = 5.0
 
 
 class Score(Struct, frozen=True):
@@ -42,7 +42,7 @@ class Score(Struct, frozen=True):
     """From the first attack until the first right finding."""
 
 
-class Sighting(Struct):
+class FindingSighting(Struct):
     """One finding over time."""
 
     at: float
@@ -51,17 +51,17 @@ class Sighting(Struct):
     """It was of medium severity or more at some time."""
 
 
-class Seen:
+class FindingsSeen:
     """Everything that any peer's detections found."""
 
     def __init__(self) -> None:
-        self.found: dict[tuple[str, str], Sighting] = {}
+        self.found: dict[tuple[str, str], FindingSighting] = {}
         """By detection, and full id or group."""
 
     def note(self, findings: Iterable[Finding], now: float) -> None:
         """One peer's findings at one look."""
         for one in findings:
-            sighting = self.found.setdefault((one.detection, one.peer_id or one.group), Sighting(now))
+            sighting = self.found.setdefault((one.detection, one.peer_id or one.group), FindingSighting(now))
             sighting.is_alarm |= one.severity != "low"
 
 
@@ -93,7 +93,7 @@ class Expected:
         if 2 * len(self.attackers.intersection(links)) >= len(links):
             self.involve(eclipsed)
 
-    def score(self, seen: Seen) -> Score:
+    def score(self, seen: FindingsSeen) -> Score:
         """What was found, beside this."""
         involved = self._involved | {name for _, name in self.attacks}
         alarms = [key for key, sighting in seen.found.items() if sighting.is_alarm]
@@ -110,7 +110,7 @@ class Expected:
         )
 
 
-class Watch:
+class PeerDetections:
     """Detections and node of one life of one peer."""
 
     def __init__(self, peer: PeerId, life: int, signatures: Signatures, now: float) -> None:
@@ -123,11 +123,11 @@ class SimulatedThreats:
 
     def __init__(self, sim: Simulator, expected: Expected, rng: Random) -> None:
         self.expected = expected
-        self.seen = Seen()
+        self.seen = FindingsSeen()
         self._sim = sim
         self._rng = rng
         self._signatures = load_signatures()
-        self._watches: dict[PeerId, Watch] = {}
+        self._watches: dict[PeerId, PeerDetections] = {}
         self._behaviours: dict[PeerId, Behaviour] = {}
 
     def begin(self) -> None:
@@ -150,18 +150,18 @@ class SimulatedThreats:
 
     def _look(self) -> None:
         now = self._sim.now
-        self._sim.at(now + LOOK_S, self._look)
+        self._sim.at(now + LOOK_INTERVAL_S, self._look)
         for peer, node in sorted(self._sim.nodes.items()):
             if node.peer is None or now < node.paused_until or node.corruption is not None:
                 continue
             watch = self._watches.get(peer)
             if watch is None or watch.life != node.life:
-                watch = self._watches[peer] = Watch(peer, node.life, self._signatures, now)
-            watch.threats.activity.count(now, **self._behaviour(peer).act(now, LOOK_S))
+                watch = self._watches[peer] = PeerDetections(peer, node.life, self._signatures, now)
+            watch.threats.activity.count(now, **self._behaviour(peer).act(now, LOOK_INTERVAL_S))
             watch.threats.refused(node.peer.refused, now)
-            moment = moment_of(node, now)
-            acts = peer in aggregators(moment).acting
-            found = watch.threats.update(moment, now, is_aggregator=acts)
+            snapshot = moment_of(node, now)
+            acts = peer in aggregators(snapshot).acting
+            found = watch.threats.update(snapshot, now, is_aggregator=acts)
             for one in found:
                 self._look_into(one)
             self.seen.note(found, now)

@@ -16,7 +16,7 @@ from peerscope.sim.behaviour import Attack, Prefixes
 from peerscope.sim.byzantine import corruption
 from peerscope.sim.disasters import Disasters
 from peerscope.sim.lies import Lie, falsify_ages, gang_size, hide
-from peerscope.sim.scenario import Step
+from peerscope.sim.scenario import ScenarioStep
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.threats import Expected, SimulatedThreats
 from peerscope.sim.truth import Truth
@@ -51,7 +51,7 @@ class Workload:
         self.crawler: Crawler | None = None
         """The last stranger who mapped the network."""
 
-    def do(self, step: Step) -> None:
+    def do(self, step: ScenarioStep) -> None:
         """Carry out one step now."""
         chosen = self._choose(step)
         sim, truth, now = self._sim, self._truth, self._sim.now
@@ -126,18 +126,18 @@ class Workload:
                     node = sim.nodes[peer]
                     node.corruption = corruption(step.do, node.signer, Random(self._rng.getrandbits(64)))
 
-    def _choose(self, step: Step) -> list[PeerId]:
+    def _choose(self, step: ScenarioStep) -> list[PeerId]:
         fit = [p.me for p in self._sim.alive() if p.me not in self._truth.byzantine]
         count = step.count or ceil(step.share * len(self._sim.nodes))
         return self._rng.sample(fit, min(count, len(fit)))
 
-    def _victims(self, step: Step) -> tuple[PeerId, ...]:
+    def _victims(self, step: ScenarioStep) -> tuple[PeerId, ...]:
         if not self._marked:
             fit = [p.me for p in self._sim.alive() if p.me not in self._truth.byzantine]
             self._marked = tuple(self._rng.sample(fit, min(step.victims, len(fit))))
         return self._marked
 
-    def _lie(self, step: Step, chosen: Sequence[PeerId]) -> None:
+    def _lie(self, step: ScenarioStep, chosen: Sequence[PeerId]) -> None:
         """Observers of the victims, or peers at random, lie from now on."""
         victims, liars = self._victims(step), set(chosen) - set(self._victims(step))
         if step.gang is not None:
@@ -163,7 +163,7 @@ class Workload:
         assert core is not None
         return core
 
-    def _aggregators(self, step: Step) -> list[PeerId]:
+    def _aggregators(self, step: ScenarioStep) -> list[PeerId]:
         """Of those that act for one zone, the first `count`."""
         zone = self._rng.choice(sorted({peer.own_zone.zone for peer in self._sim.alive()}))
         return list(self._speaking.acting(zone)[: step.count])
@@ -182,7 +182,7 @@ class Workload:
         self._truth.back(peer, self._sim.now)
         self._sim.start(peer, *self._rng.sample(running, min(3, len(running))))
 
-    def _clone(self, peer: PeerId, step: Step) -> None:
+    def _clone(self, peer: PeerId, step: ScenarioStep) -> None:
         """A copy of a machine starts beside it, in any region, and after a while dies if a time is given."""
         sim = self._sim
         running = [p.me for p in sim.alive() if p.me != peer]
@@ -199,7 +199,7 @@ class Workload:
             self._sim.pause(peer, SLOW_FOR_S)
             self._sim.at(self._sim.now + SLOW_EVERY_S, lambda: self._slow(peer, until))
 
-    def _attack(self, peer: PeerId, step: Step) -> None:
+    def _attack(self, peer: PeerId, step: ScenarioStep) -> None:
         """Do something to the node beside a peer."""
         kinds = {
             "poison": ("data-poisoning", Attack(inconsistent_share=step.lie_share)),
@@ -211,12 +211,12 @@ class Workload:
         self.threats.attack(peer, attack)
         self.expected.expect(detection, peer.hex(), self._sim.now)
 
-    def _sybil(self, step: Step) -> None:
+    def _sybil(self, step: ScenarioStep) -> None:
         """Identities of one hand join from few prefixes, over half a minute."""
         for prefix in self._join_from(step, [None] * step.count):
             self.expected.expect("sybil", f"{prefix}.0/24", self._sim.now)
 
-    def _eclipse(self, victim: PeerId, step: Step) -> None:
+    def _eclipse(self, victim: PeerId, step: ScenarioStep) -> None:
         """Identities chosen to become the victim's neighbours join."""
         peer = self._sim.nodes[victim].peer
         assert peer is not None
@@ -227,7 +227,7 @@ class Workload:
             self.expected.involve(f"{prefix}.0/24")
         self.expected.expect("eclipse", victim.hex(), self._sim.now)
 
-    def _join_from(self, step: Step, secrets: Sequence[bytes | None]) -> list[str]:
+    def _join_from(self, step: ScenarioStep, secrets: Sequence[bytes | None]) -> list[str]:
         """Machines with these keys, spread over prefixes in which nobody else is."""
         assert self.prefixes is not None, f"{step.do} needs threats = true"
         prefixes = [self.prefixes.unused() for _ in range(step.prefixes)]
@@ -254,7 +254,7 @@ class Workload:
         if node.peer is not None and node.life == life:
             self._sim.measure(peer)
 
-    def _link(self, peer: PeerId, step: Step) -> None:
+    def _link(self, peer: PeerId, step: ScenarioStep) -> None:
         """Spoil one of the peer's links: in one direction, or both and again and again."""
         core = self._sim.nodes[peer].peer
         assert core is not None
@@ -275,7 +275,7 @@ class Workload:
         if self._sim.now < end:
             self._sim.at(self._sim.now + period_s, lambda: self._flap(one, other, 1.0 - loss, period_s, end))
 
-    def _churn(self, step: Step, until: float) -> None:
+    def _churn(self, step: ScenarioStep, until: float) -> None:
         """Kill one, start it again after a while, and so on at the step's rate."""
         if self._sim.now >= until:
             return

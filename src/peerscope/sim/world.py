@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from random import Random
 
-from peerscope.sim.node import Node
+from peerscope.sim.node import Machine
 
 REGIONS = (
     "us-east",
@@ -54,11 +54,11 @@ class World:
         self._access_s: dict[int, float] = {}
         self._rtt_s: dict[tuple[int, int], float] = {}
 
-    def __call__(self, one: Node, other: Node, rng: Random) -> float:
+    def __call__(self, one: Machine, other: Machine, rng: Random) -> float:
         """One-way seconds for one message."""
         return self.rtt_s(one, other) / 2 * (1 + rng.expovariate(1 / JITTER))
 
-    def rtt_s(self, one: Node, other: Node) -> float:
+    def rtt_s(self, one: Machine, other: Machine) -> float:
         """The true round-trip seconds of a pair, without jitter; the same both ways."""
         if one.index > other.index:
             one, other = other, one
@@ -68,7 +68,7 @@ class World:
             self._rtt_s[pair] = _backbone_s(one, other) * detour + self._access(one) + self._access(other)
         return self._rtt_s[pair]
 
-    def _access(self, node: Node) -> float:
+    def _access(self, node: Machine) -> float:
         if node.index not in self._access_s:
             shortest, typical, longest = ACCESS_MS
             drawn = typical * Random(f"{self._seed} access {node.index}").lognormvariate(0.0, ACCESS_SIGMA)
@@ -76,6 +76,6 @@ class World:
         return self._access_s[node.index]
 
 
-def _backbone_s(one: Node, other: Node) -> float:
+def _backbone_s(one: Machine, other: Machine) -> float:
     row, column = REGIONS.index(one.region), REGIONS.index(other.region)
     return RTT_MS[max(row, column)][min(row, column)] / 1000

@@ -17,14 +17,14 @@ from peerscope.records.identity import PeerId
 from peerscope.records.summary import Summary
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.sim.truth import Truth
-from peerscope.views.links import Link, mesh_links
+from peerscope.views.links import MergedLink, mesh_links
 from peerscope.views.peers import status
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 from peerscope.zones.overview import Contradictions, zones
-from peerscope.zones.speaker import Speaker
+from peerscope.zones.speaker import SummaryPublisher
 
-EVERY_S = 1.0
-LOOK_S = 2.0
+PUBLISH_INTERVAL_S = 1.0
+LOOK_INTERVAL_S = 2.0
 """Between two looks at what peers see of the whole."""
 NEWCOMER_S = 30.0
 """A process that starts while we watch is not asked for so long: it has to find its zone first."""
@@ -61,7 +61,7 @@ class ZoneOutcome(Struct, frozen=True):
     """Of those asked at the end, how many did not name every aggregator that lies."""
 
 
-class Seen(Struct, frozen=True):
+class ZonesSeen(Struct, frozen=True):
     """What one peer sees of all zones."""
 
     living: int
@@ -79,7 +79,7 @@ class Zoning:
         """Aggregators that inflate their zones."""
         self._sim = sim
         self._truth = truth
-        self._speakers: dict[PeerId, tuple[int, float, Speaker]] = {}
+        self._speakers: dict[PeerId, tuple[int, float, SummaryPublisher]] = {}
         """With the life of the process that speaks, for another one has not spoken yet, and when it began."""
         self._contradictions: defaultdict[PeerId, Contradictions] = defaultdict(Contradictions)
         """As known to each who is asked."""
@@ -96,7 +96,7 @@ class Zoning:
         """What everybody sees matters from now on."""
         self._watched_since = min(self._watched_since, self._sim.now)
         self._look()
-        self._sim.at(self._sim.now + LOOK_S, self.watch)
+        self._sim.at(self._sim.now + LOOK_INTERVAL_S, self.watch)
 
     def acting(self, zone: str) -> tuple[PeerId, ...]:
         """The aggregators of a zone by rank, as one of its honest members sees them."""
@@ -134,20 +134,24 @@ class Zoning:
                 continue
             known = self._speakers.get(peer.me)
             if known is None or known[0] != node.life:
-                known = self._speakers[peer.me] = node.life, sim.now, Speaker(sim.config.zones.summary_interval_s)
+                known = self._speakers[peer.me] = (
+                    node.life,
+                    sim.now,
+                    SummaryPublisher(sim.config.zones.summary_interval_s),
+                )
             speaker = known[2]
             profile = peer.ledger.profile(peer.me)
             addresses = profile.addresses if profile else ()
             said = speaker.update(peer, lambda peer=peer: self._seen_by(peer), addresses, sim.now)  # type: ignore[misc]
             if said is not None:
                 sim.feed(peer.me, Publish(inflated(said) if peer.me in self.liars else said))
-        sim.at(sim.now + EVERY_S, self._turn)
+        sim.at(sim.now + PUBLISH_INTERVAL_S, self._turn)
 
-    def _seen_by(self, peer: Peer) -> tuple[Moment, list[Link], tuple[Alert, ...]]:
-        moment = moment_of(peer, self._sim.now)
-        return moment, mesh_links(moment), ()
+    def _seen_by(self, peer: Peer) -> tuple[Snapshot, list[MergedLink], tuple[Alert, ...]]:
+        snapshot = moment_of(peer, self._sim.now)
+        return snapshot, mesh_links(snapshot), ()
 
-    def _look(self) -> tuple[list[Seen], int]:
+    def _look(self) -> tuple[list[ZonesSeen], int]:
         """What honest peers see now, some of all zones, and how many run. Newcomers count, and are not asked."""
         alive, now = self._sim.alive(), self._sim.now
         honest = [peer for peer in alive if peer.me not in self._truth.byzantine]
@@ -167,10 +171,10 @@ class Zoning:
         return self._watched_since < known[1] and now < known[1] + NEWCOMER_S
 
 
-def whole(peer: Peer, now: float, contradictions: Contradictions) -> Seen:
+def whole(peer: Peer, now: float, contradictions: Contradictions) -> ZonesSeen:
     """The whole network, as one virtual peer sees it."""
-    moment = moment_of(peer, now)
-    living = sum(status(moment, member) not in ("down", "left") for member in moment.peers)
+    snapshot = moment_of(peer, now)
+    living = sum(status(snapshot, member) not in ("down", "left") for member in snapshot.peers)
     ages_s: list[float] = []
     named: set[PeerId] = set()
     for zone in contradictions.lasting(zones(peer.global_ledger, now), now):
@@ -178,7 +182,7 @@ def whole(peer: Peer, now: float, contradictions: Contradictions) -> Seen:
         if zone.zone != peer.own_zone.zone:
             living += zone.summary.members - zone.summary.down
             ages_s.append(now - zone.heard_at)
-    return Seen(living, ages_s, named)
+    return ZonesSeen(living, ages_s, named)
 
 
 def inflated(said: Summary) -> Summary:
@@ -187,10 +191,10 @@ def inflated(said: Summary) -> Summary:
     return replace(said, members=said.members + more, healthy=said.healthy + more)
 
 
-def moment_of(peer: Peer, now: float) -> Moment:
+def moment_of(peer: Peer, now: float) -> Snapshot:
     """What one virtual peer sees."""
     down_after_s, by_prefix = peer.config.detector.down_after_s, peer.config.network.public
-    return Moment(
+    return Snapshot(
         peer.ledger,
         peer.me,
         now,

@@ -47,7 +47,7 @@ class Processor(Struct, frozen=True):
     """Periods, and those in which the group had to wait. Both only grow."""
 
 
-class Limits(Struct, frozen=True):
+class CgroupLimits(Struct, frozen=True):
     """What limits us. None: nothing does, or it cannot be read."""
 
     memory: Used | None = None
@@ -56,13 +56,13 @@ class Limits(Struct, frozen=True):
     """Processes and threads."""
 
 
-def limits(root: Path = ROOT, membership: Path = MEMBERSHIP) -> Limits:
+def limits(root: Path = ROOT, membership: Path = MEMBERSHIP) -> CgroupLimits:
     """Read them all. Never raises: what is missing, unreadable or garbage limits nothing."""
     paths = _paths(_text(membership))
     memory = [_memory(group, unified) for group, unified in _groups(root, paths, "memory")]
     processor = [_processor(root, group, unified) for group, unified in _groups(root, paths, "cpu")]
     tasks = [_tasks(group) for group, _ in _groups(root, paths, "pids")]
-    return Limits(
+    return CgroupLimits(
         max((one for one in memory if one is not None), key=lambda one: one.ratio, default=None),
         min((one for one in processor if one is not None), key=lambda one: one.cores, default=None),
         max((one for one in tasks if one is not None), key=lambda one: one.ratio, default=None),

@@ -76,7 +76,7 @@ Hook = Callable[[Event], None]
 _decode = msgspec.json.Decoder(Event).decode
 
 
-class Refused(Struct, frozen=True):
+class RefusedEvent(Struct, frozen=True):
     """A line that is no event."""
 
     line: int
@@ -84,13 +84,13 @@ class Refused(Struct, frozen=True):
     reason: str
 
 
-def read_lines(lines: Iterable[bytes], first: int, counts: Counter[str]) -> tuple[list[Event], list[Refused]]:
+def read_lines(lines: Iterable[bytes], first: int, counts: Counter[str]) -> tuple[list[Event], list[RefusedEvent]]:
     """The events of some lines, and what is wrong with the others; empty lines are nothing.
 
     `first`: number of the first line. `counts`: gains one for each refused line, by reason.
     """
     events: list[Event] = []
-    refused: list[Refused] = []
+    refused: list[RefusedEvent] = []
     for number, line in enumerate(lines, first):
         try:
             events.append(_decode(line))
@@ -98,7 +98,7 @@ def read_lines(lines: Iterable[bytes], first: int, counts: Counter[str]) -> tupl
             if line.strip():
                 kind, reason = _explained(error)
                 counts[kind] += 1
-                refused.append(Refused(number, reason[:REASON_MAX]))
+                refused.append(RefusedEvent(number, reason[:REASON_MAX]))
     return events, refused
 
 

@@ -25,7 +25,7 @@ from peerscope.mesh.detection.checks import Thresholds as Thresholds
 from peerscope.records.bodies import Check
 from peerscope.records.counters import increases
 from peerscope.records.measures import SystemMetrics
-from peerscope.sources.cgroup import Limits, limits
+from peerscope.sources.cgroup import CgroupLimits, limits
 
 CHECK_TIMEOUT_S = 2.0
 FIRST_SAMPLE_S = 0.3
@@ -34,7 +34,7 @@ TCP_COUNTERS = Path("/proc/net/snmp")
 """Linux: one small file, 0.03 ms to read. Listing sockets costs a hundred times that, and root on macOS."""
 
 
-class Sample(Struct, frozen=True):
+class HostSample(Struct, frozen=True):
     """What one look at the host gave."""
 
     check: Check
@@ -42,7 +42,7 @@ class Sample(Struct, frozen=True):
     """By field of `SystemMetrics`."""
 
 
-class Share(Struct, frozen=True):
+class BusyShare(Struct, frozen=True):
     """How much of something is used."""
 
     ratio: float
@@ -53,16 +53,16 @@ class Share(Struct, frozen=True):
 class Host:
     """The four checks of the machine; the fifth, p2p, belongs to the core."""
 
-    def __init__(self, config: HealthConfig, volume: Path, limits: Callable[[], Limits] = limits) -> None:
+    def __init__(self, config: HealthConfig, volume: Path, limits: Callable[[], CgroupLimits] = limits) -> None:
         """`volume`: any path on the volume whose filling up would stop us. `limits`: reads what our group may take."""
         self._limits = limits
         self._processor, self._processor_at = limits().processor, monotonic()
         self._config = config
         self._volume = volume
-        self._traffic: Traffic | None = None
+        self._traffic: HostTraffic | None = None
         with contextlib.suppress(Exception):  # whatever fails here fails again, and is told, when measured
             self._traffic = traffic()
-        self._running: dict[str, asyncio.Future[Sample]] = {}
+        self._running: dict[str, asyncio.Future[HostSample]] = {}
         self._cpu_times = psutil.cpu_times()
 
     async def measure(self) -> tuple[tuple[Check, ...], SystemMetrics]:
@@ -72,7 +72,7 @@ class Host:
         found = {name: value for sample in samples for name, value in sample.metrics.items()}
         return tuple(sample.check for sample in samples), SystemMetrics(**found)
 
-    async def _guarded(self, check: Callable[[], Sample]) -> Sample:
+    async def _guarded(self, check: Callable[[], HostSample]) -> HostSample:
         """Run one check in a thread; a check that still hangs from before is not started again."""
         name = check.__name__.lstrip("_")
         running = self._running.get(name)
@@ -82,11 +82,11 @@ class Host:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 return await asyncio.shield(running)
         except TimeoutError:
-            return Sample(failed(f"the {name} check has not answered for {CHECK_TIMEOUT_S:.0f} s"))
+            return HostSample(failed(f"the {name} check has not answered for {CHECK_TIMEOUT_S:.0f} s"))
         except Exception as error:
-            return Sample(failed(f"the {name} check failed: {error or type(error).__name__}"))
+            return HostSample(failed(f"the {name} check failed: {error or type(error).__name__}"))
 
-    def _cpu(self) -> Sample:
+    def _cpu(self) -> HostSample:
         # Not psutil.cpu_percent: it keeps the last reading per thread, and checks run in any.
         before, self._cpu_times = self._cpu_times, psutil.cpu_times()
         passed = [max(0.0, now - then) for now, then in zip(self._cpu_times, before, strict=True)]
@@ -94,11 +94,11 @@ class Host:
         total = sum(passed) - spent.get("guest", 0.0) - spent.get("guest_nice", 0.0)  # counted in user and nice
         idle = spent["idle"] + spent.get("iowait", 0.0)
         ratio = min(1.0, max(0.0, 1.0 - idle / total)) if total > 0 else 0.0
-        host = Share(ratio, f"{psutil.cpu_count()} cores", f"{ratio:.0%} of {psutil.cpu_count()} cores busy")
+        host = BusyShare(ratio, f"{psutil.cpu_count()} cores", f"{ratio:.0%} of {psutil.cpu_count()} cores busy")
         check = nearer(host, self._quota(), self._config.cpu)
-        return Sample(check, {"cpu": check.ratio})
+        return HostSample(check, {"cpu": check.ratio})
 
-    def _quota(self) -> Share | None:
+    def _quota(self) -> BusyShare | None:
         """How much of its quota of processor time our group has used since the last look."""
         now, after, before = monotonic(), self._limits().processor, self._processor
         seconds, self._processor, self._processor_at = now - self._processor_at, after, now
@@ -110,16 +110,16 @@ class Host:
         waited = (after.throttled or 0) - (before.throttled or 0)
         if 0 < waited <= periods:
             text += f", throttled in {waited / periods:.0%} of periods"
-        return Share(ratio, f"{after.cores:g} cores", text)
+        return BusyShare(ratio, f"{after.cores:g} cores", text)
 
-    def _memory(self) -> Sample:
+    def _memory(self) -> HostSample:
         memory, limits = psutil.virtual_memory(), self._limits()
         used, total, group = memory.total - memory.available, memory.total, None
-        host = Share(used / total, _size(total), f"{used / 2**30:.1f} of {total / 2**30:.1f} GiB used")
+        host = BusyShare(used / total, _size(total), f"{used / 2**30:.1f} of {total / 2**30:.1f} GiB used")
         if limits.memory is not None and limits.memory.most < total:
             share = min(1.0, limits.memory.ratio)
             most = _size(limits.memory.most)
-            group = Share(share, most, f"{share:.0%} of the container's {most} used")
+            group = BusyShare(share, most, f"{share:.0%} of the container's {most} used")
             if share >= host.ratio:
                 used, total = limits.memory.used, limits.memory.most
         check = nearer(host, group, self._config.memory)
@@ -127,17 +127,17 @@ class Host:
             tasks = f"{limits.tasks.used} of the container's {limits.tasks.most} processes and threads used"
             full = judge(min(1.0, limits.tasks.ratio), self._config.memory, tasks)
             check = full if full.status > check.status else check
-        return Sample(check, {"memory_used_kib": used // KIB, "memory_total_kib": total // KIB})
+        return HostSample(check, {"memory_used_kib": used // KIB, "memory_total_kib": total // KIB})
 
-    def _storage(self) -> Sample:
+    def _storage(self) -> HostSample:
         disk = psutil.disk_usage(str(self._volume))
         message = f"{disk.percent:.0f} % of the volume of {self._volume} used, {disk.free / 2**30:.1f} GiB free"
         check = judge(disk.percent / 100, self._config.storage, message)
         # Of what programs may use, as `percent` and df count: the rest is the system's reserve, and one output must not
         # give two ratios of one volume.
-        return Sample(check, {"disk_used_kib": disk.used // KIB, "disk_total_kib": (disk.used + disk.free) // KIB})
+        return HostSample(check, {"disk_used_kib": disk.used // KIB, "disk_total_kib": (disk.used + disk.free) // KIB})
 
-    def _network(self) -> Sample:
+    def _network(self) -> HostSample:
         now = traffic()
         before, self._traffic = self._traffic or now, now
         bad, packets = max(0, now.bad - before.bad), max(0, now.packets - before.packets)
@@ -147,7 +147,7 @@ class Host:
         received_bytes_s, sent_bytes_s = (
             None if amount is None or seconds <= 0 else round(amount / seconds) for amount in moved
         )
-        return Sample(
+        return HostSample(
             judge(ratio, self._config.network, f"{bad} errors and drops in {packets} packets"),
             {
                 "received_kib": now.received_bytes // KIB,
@@ -159,7 +159,7 @@ class Host:
         )
 
 
-def nearer(host: Share, group: Share | None, limits: Thresholds) -> Check:
+def nearer(host: BusyShare, group: BusyShare | None, limits: Thresholds) -> Check:
     """Judged by whichever is nearer to its end. The message names both; that the group counts is always said."""
     if group is None:
         return judge(host.ratio, limits, host.text)
@@ -173,7 +173,7 @@ def _size(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
-class Traffic(Struct, frozen=True):
+class HostTraffic(Struct, frozen=True):
     """Counters of all interfaces, loopback included. psutil unfolds those that run over."""
 
     at: float
@@ -185,11 +185,11 @@ class Traffic(Struct, frozen=True):
     sent_bytes: int
 
 
-def traffic() -> Traffic:
+def traffic() -> HostTraffic:
     """All interfaces since they came up."""
     found = psutil.net_io_counters()
     bad = found.errin + found.errout + found.dropin + found.dropout
-    return Traffic(monotonic(), bad, found.packets_recv + found.packets_sent, found.bytes_recv, found.bytes_sent)
+    return HostTraffic(monotonic(), bad, found.packets_recv + found.packets_sent, found.bytes_recv, found.bytes_sent)
 
 
 def connections(counters: Path = TCP_COUNTERS) -> int | None:

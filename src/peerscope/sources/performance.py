@@ -20,7 +20,7 @@ from peerscope.records.measures import COUNT_MAX, MEASURE_US_MAX, NodeMetrics, P
 from peerscope.sources.base import Reading
 
 
-class Traffic(Struct, frozen=True):
+class TrafficCounters(Struct, frozen=True):
     """Running totals of the mesh's own messages in this process."""
 
     sent_bytes: int
@@ -45,7 +45,9 @@ def node_metrics(before: Reading | None, now: Reading | None, seconds: float) ->
     return told, PerformanceMetrics(latency_us, share(errors, messages), per_second(moved, seconds))
 
 
-def mesh_performance(before: Traffic, now: Traffic, seconds: float, rtts_s: Sequence[float]) -> PerformanceMetrics:
+def mesh_performance(
+    before: TrafficCounters, now: TrafficCounters, seconds: float, rtts_s: Sequence[float]
+) -> PerformanceMetrics:
     """How the mesh's own traffic went in `seconds`: mean RTT of the links that are up, refused of received messages,
     bytes both ways before the transport's own overhead."""
     moved = now.sent_bytes - before.sent_bytes + now.received_bytes - before.received_bytes

@@ -42,7 +42,7 @@ from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import Reading
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
-PATIENCE_S = 4.0
+ANSWER_TIMEOUT_S = 4.0
 """For a whole scrape: shorter than an attachment waits, so that its reason is told."""
 COUNT_MAX = 2**53 - 1
 GENERIC = "generic"
@@ -179,16 +179,18 @@ _opener = build_opener(ProxyHandler({}), _Stay)
 
 def _get(url: str) -> str:
     """The text of one page, within limits of size and time. Raises `SourceError`."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + ANSWER_TIMEOUT_S
     data = bytearray()
     try:
-        with _opener.open(Request(url, headers={"Accept": "text/plain; version=0.0.4"}), timeout=PATIENCE_S) as page:
+        with _opener.open(
+            Request(url, headers={"Accept": "text/plain; version=0.0.4"}), timeout=ANSWER_TIMEOUT_S
+        ) as page:
             while chunk := page.read1(65536):
                 data += chunk
                 if len(data) > BODY_BYTES_MAX:
                     raise SourceError(f"{url} answers more than {BODY_BYTES_MAX} bytes")
                 if time.monotonic() > end:
-                    raise SourceError(f"{url} has not finished its answer within {PATIENCE_S:g} s")
+                    raise SourceError(f"{url} has not finished its answer within {ANSWER_TIMEOUT_S:g} s")
     except HTTPError as error:
         error.close()
         raise SourceError(f"{url} answers {error.code} {error.reason}") from None

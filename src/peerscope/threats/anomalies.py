@@ -25,7 +25,7 @@ from peerscope.threats.baseline import SIGMA
 from peerscope.threats.chance import wilson_lower
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.signatures import Signature
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 MINUTE_S = 60.0
 RECENT = 120
@@ -43,7 +43,7 @@ OF_THE_HOUR = 0.02
 """Weight of a minute in what is usual at its hour: about an hour's memory, so that yesterday's is what counts."""
 
 
-class Metric:
+class AnomalyMetric:
     """One number over time."""
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Anomalies:
     """All metrics of one peer."""
 
     def __init__(self) -> None:
-        self._metrics: dict[str, Metric] = {}
+        self._metrics: dict[str, AnomalyMetric] = {}
         self._minute: int | None = None
         self._seen: dict[str, list[float]] = {}
         self._rated: deque[tuple[int, int]] = deque(maxlen=RATED)
@@ -135,7 +135,9 @@ class Anomalies:
         ]
 
     def _close(self, hour: int) -> None:
-        told = [self._metrics.setdefault(name, Metric()).look(fmean(seen), hour) for name, seen in self._seen.items()]
+        told = [
+            self._metrics.setdefault(name, AnomalyMetric()).look(fmean(seen), hour) for name, seen in self._seen.items()
+        ]
         judged = [one for one in told if one is not None]
         if judged:
             self._rated.append((sum(judged), len(judged)))
@@ -151,19 +153,19 @@ class AnomalyRates(Struct, frozen=True):
     """By full id."""
 
 
-def rates(moment: Moment) -> AnomalyRates:
+def rates(snapshot: Snapshot) -> AnomalyRates:
     """What all peers tell of themselves in fresh reports."""
     found = {
         peer.hex(): report.metrics.agent.anomaly / RATIO_ONE
-        for peer, report in sorted(moment.living_reports.items())
+        for peer, report in sorted(snapshot.living_reports.items())
         if report is not None and report.metrics is not None and report.metrics.agent.anomaly is not None
     }
     return AnomalyRates(fmean(found.values()) if found else None, found)
 
 
-def network_anomaly(moment: Moment, signature: Signature) -> list[Finding]:
+def network_anomaly(snapshot: Snapshot, signature: Signature) -> list[Finding]:
     """A finding where all peers together are unlike themselves."""
-    told = rates(moment)
+    told = rates(snapshot)
     reached = None if told.network is None else signature.grade(told.network)
     if reached is None or told.network is None or len(told.peers) < 2:
         return []

@@ -17,7 +17,7 @@ from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.signatures import Signature
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 ID_DIGITS_MIN = 16
 OWN = "the settings"
@@ -109,9 +109,9 @@ def to_share(own: Sequence[str]) -> Blocks:
     return Blocks(tuple(Block(name) for name in own[:BLOCKS_MAX]))
 
 
-def shared_by(moment: Moment, trusted: Iterable[PeerId]) -> list[tuple[PeerId, Blocks]]:
+def shared_by(snapshot: Snapshot, trusted: Iterable[PeerId]) -> list[tuple[PeerId, Blocks]]:
     """The lists of those whom the settings trust, of whichever zone they are."""
-    found = ((peer, moment.global_ledger.get(peer, Kind.BLOCKS)) for peer in trusted)
+    found = ((peer, snapshot.global_ledger.get(peer, Kind.BLOCKS)) for peer in trusted)
     return [(peer, entry.body) for peer, entry in found if entry is not None and isinstance(entry.body, Blocks)]
 
 
@@ -130,15 +130,15 @@ class HeldLists:
         return gone
 
 
-def bad_links(moment: Moment, blocks: BlockList, remotes: Iterable[str], signature: Signature) -> list[Finding]:
+def bad_links(snapshot: Snapshot, blocks: BlockList, remotes: Iterable[str], signature: Signature) -> list[Finding]:
     """Links of ours, and connections of the node beside us, with somebody who is listed."""
     if not len(blocks):
         return []
     found: dict[str, tuple[PeerId | str, str, Listed]] = {}
-    report = moment.ledger.report(moment.me)
+    report = snapshot.ledger.report(snapshot.me)
     for link in report.links if report else ():
-        peer = moment.ledger.find(PeerRef(link.peer))
-        profile = moment.ledger.profile(peer) if peer is not None else None
+        peer = snapshot.ledger.find(PeerRef(link.peer))
+        profile = snapshot.ledger.profile(peer) if peer is not None else None
         if peer is not None and (listed := blocks.peer(peer, profile.addresses if profile else ())) is not None:
             found[ref(peer).hex()] = (peer, "mesh", listed)
     for remote in sorted(remotes):

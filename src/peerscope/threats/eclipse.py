@@ -20,15 +20,15 @@ from peerscope.records.alerts import Severity
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.threats.chance import belief, discoveries, hypergeometric_tail
 from peerscope.threats.findings import Finding, finding
-from peerscope.threats.peer_ages import Member
+from peerscope.threats.peer_ages import KnownPeer
 from peerscope.threats.signatures import Signature
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 PREFIXES_MAX = 3
 """Few."""
 
 
-class Surroundings(Struct, frozen=True):
+class Exposure(Struct, frozen=True):
     """The suspicious ones among a peer's links."""
 
     peer: PeerId
@@ -47,13 +47,13 @@ class Surroundings(Struct, frozen=True):
 class Population:
     """Who there is to be linked with: how many, by prefix, and how many of them are young."""
 
-    def __init__(self, members: Sequence[Member], young_s: float) -> None:
+    def __init__(self, members: Sequence[KnownPeer], young_s: float) -> None:
         self.members = {member.peer: member for member in members}
         self._young_s = young_s
         self._all = Counter(member.prefix for member in members)
         self._young = Counter(member.prefix for member in members if self.is_young(member))
 
-    def is_young(self, member: Member) -> bool:
+    def is_young(self, member: KnownPeer) -> bool:
         """We have not known it for long."""
         return member.age_s < self._young_s
 
@@ -67,10 +67,10 @@ class Population:
         return len(self._young if young else self._all)
 
 
-def eclipsed(moment: Moment, members: Sequence[Member], signature: Signature) -> list[Finding]:
+def eclipsed(snapshot: Snapshot, members: Sequence[KnownPeer], signature: Signature) -> list[Finding]:
     """Peers whose links are captured."""
     there = Population(members, signature.window_s)
-    looked = [around for one in members if (around := surroundings(moment, one, there, signature)) is not None]
+    looked = [around for one in members if (around := surroundings(snapshot, one, there, signature)) is not None]
     shares = discoveries([around.chance for around in looked])
     found = []
     for around, share in zip(looked, shares, strict=True):
@@ -80,11 +80,11 @@ def eclipsed(moment: Moment, members: Sequence[Member], signature: Signature) ->
     return found
 
 
-def surroundings(moment: Moment, subject: Member, there: Population, signature: Signature) -> Surroundings | None:
+def surroundings(snapshot: Snapshot, subject: KnownPeer, there: Population, signature: Signature) -> Exposure | None:
     """A peer's links, the least likely way of looking at them; None where it has too few."""
-    report = moment.fresh_report(subject.peer)
+    report = snapshot.fresh_report(subject.peer)
     # Only ring neighbours are drawn by hashing; others came to ask for an introduction.
-    named = (moment.ledger.find(PeerRef(link.peer)) for link in report.links if link.watches) if report else ()
+    named = (snapshot.ledger.find(PeerRef(link.peer)) for link in report.links if link.watches) if report else ()
     found = (there.members.get(peer) for peer in named if peer is not None and peer != subject.peer)
     links = [member for member in found if member is not None]
     if len(links) < max(1, signature.samples_min):
@@ -102,14 +102,14 @@ def surroundings(moment: Moment, subject: Member, there: Population, signature: 
             chance *= comb(there.prefixes(young=young), len(prefixes))
         ways.append((min(1.0, 3 * chance), captured))  # the best of three ways
     chance, captured = min(ways, default=(1.0, 0))
-    return Surroundings(subject.peer, len(links), captured, sum(map(there.is_young, links)), tuple(sorted(few)), chance)
+    return Exposure(subject.peer, len(links), captured, sum(map(there.is_young, links)), tuple(sorted(few)), chance)
 
 
-def _fits(member: Member, there: Population, prefixes: Set[str] | None, *, young: bool) -> bool:
+def _fits(member: KnownPeer, there: Population, prefixes: Set[str] | None, *, young: bool) -> bool:
     return (not young or there.is_young(member)) and (prefixes is None or member.prefix in prefixes)
 
 
-def _finding(around: Surroundings, share: float, severity: Severity, signature: Signature) -> Finding:
+def _finding(around: Exposure, share: float, severity: Severity, signature: Signature) -> Finding:
     from_where = f" from {len(around.prefixes)} prefixes" if around.prefixes else ""
     return finding(
         signature.name,

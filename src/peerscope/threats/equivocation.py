@@ -16,7 +16,7 @@ from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.signatures import Signature
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 REPORTED_AFTER_S = 2.0
 """A report so much later than the claim was not on its way already."""
@@ -45,9 +45,9 @@ class Accusations:
     def __init__(self) -> None:
         self._claims: dict[tuple[PeerId, PeerId], Claims] = {}
 
-    def find(self, moment: Moment, signature: Signature) -> list[Finding]:
+    def find(self, snapshot: Snapshot, signature: Signature) -> list[Finding]:
         """Accusers of several peers that others hear."""
-        self._look(moment, signature.window_s)
+        self._look(snapshot, signature.window_s)
         wrong: dict[PeerId, list[tuple[PeerId, int]]] = {}
         for (accuser, subject), claims in self._claims.items():
             if claims.contradicted_at is not None:
@@ -56,24 +56,24 @@ class Accusations:
         for accuser, subjects in sorted(wrong.items()):
             repeats = sum(claimed for _, claimed in subjects)
             if len(subjects) >= signature.samples_min or repeats >= REPEATS_MIN:
-                found.append(self._finding(moment, accuser, subjects, repeats, signature))
+                found.append(self._finding(snapshot, accuser, subjects, repeats, signature))
         return found
 
-    def _look(self, moment: Moment, window_s: float) -> None:
-        ledger, now = moment.ledger, moment.now
+    def _look(self, snapshot: Snapshot, window_s: float) -> None:
+        ledger, now = snapshot.ledger, snapshot.now
         standing = set()
         for accuser in sorted(ledger.accusers):
             said = ledger.observations(accuser)
-            if said is None or accuser not in moment.profiles or moment.verdict(accuser) in GONE:
+            if said is None or accuser not in snapshot.profiles or snapshot.verdict(accuser) in GONE:
                 continue
             for observation in said.lost:
                 subject = ledger.find(PeerRef(observation.subject))
-                if subject is None or subject == accuser or subject not in moment.profiles:
+                if subject is None or subject == accuser or subject not in snapshot.profiles:
                     continue
                 pair = (accuser, subject)
                 standing.add(pair)
                 claims = self._claims.setdefault(pair, Claims(now))
-                if self._is_contradicted(moment, accuser, subject, claims.since):
+                if self._is_contradicted(snapshot, accuser, subject, claims.since):
                     claims.contradicted_at = now
                     if len(claims.claimed) < REPEATS_MIN:
                         claims.claimed.add(observation.heard_ms)
@@ -82,10 +82,10 @@ class Accusations:
             if (pair not in standing and at is None) or (at is not None and now - at > window_s):
                 del self._claims[pair]
 
-    def _is_contradicted(self, moment: Moment, accuser: PeerId, subject: PeerId, since: float) -> bool:
+    def _is_contradicted(self, snapshot: Snapshot, accuser: PeerId, subject: PeerId, since: float) -> bool:
         """The subject reported since and has the link; of its other observers more hear it than miss it."""
-        ledger, now = moment.ledger, moment.now
-        entry, report = ledger.get(subject, Kind.REPORT), moment.fresh_report(subject)
+        ledger, now = snapshot.ledger, snapshot.now
+        entry, report = ledger.get(subject, Kind.REPORT), snapshot.fresh_report(subject)
         if entry is None or report is None or entry.heard_at < since + REPORTED_AFTER_S:
             return False
         if all(link.peer != ref(accuser) for link in report.links):
@@ -102,7 +102,12 @@ class Accusations:
         return votes[True] >= HEARERS_MIN and votes[True] > votes[False]
 
     def _finding(
-        self, moment: Moment, accuser: PeerId, subjects: list[tuple[PeerId, int]], repeats: int, signature: Signature
+        self,
+        snapshot: Snapshot,
+        accuser: PeerId,
+        subjects: list[tuple[PeerId, int]],
+        repeats: int,
+        signature: Signature,
     ) -> Finding:
         names = ", ".join(short(subject) for subject, _ in sorted(subjects)[:4])
         # Each subject more halves what an honest accuser's own trouble could explain; so do ten refuted claims of one.
@@ -120,9 +125,9 @@ class Accusations:
         )
 
 
-def equivocations(moment: Moment, signature: Signature) -> list[Finding]:
+def equivocations(snapshot: Snapshot, signature: Signature) -> list[Finding]:
     """Peers of whom we hold two different statements of one version."""
-    found_out = {**moment.ledger.proofs, **moment.global_ledger.proofs}
+    found_out = {**snapshot.ledger.proofs, **snapshot.global_ledger.proofs}
     proofs = Counter(origin for origin, _, _ in found_out)
     found = []
     for origin, count in sorted(proofs.items()):

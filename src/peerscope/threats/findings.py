@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.model import Alert, Reading
+from peerscope.alerts.model import Alert, ConditionReading
 from peerscope.records.alerts import METADATA_MAX, Severity
 from peerscope.records.identity import PeerId, ref
 
@@ -93,13 +93,13 @@ def gravest(found: Iterable[Finding], most: int = FINDINGS_MAX) -> list[Finding]
     return sorted(found, key=lambda one: (-Severity[one.severity.upper()], -one.confidence, one.id))[:most]
 
 
-def readings(found: Iterable[Finding]) -> list[Reading]:
+def readings(found: Iterable[Finding]) -> list[ConditionReading]:
     """What the alert rules look at: one reading a finding about others, one a detection about ourselves."""
     told: dict[tuple[str, str], Finding] = {}
     for one in gravest(found):
         told.setdefault((one.detection, _subject(one)), one)
     return [
-        Reading(
+        ConditionReading(
             value=1.0,
             subject=subject,
             rule=detection,

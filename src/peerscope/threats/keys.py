@@ -23,7 +23,7 @@ from peerscope.threats.findings import Finding, finding
 from peerscope.threats.signatures import Signature
 
 KEYS_MAX = 128
-LOOK_S = 60.0
+LOOK_INTERVAL_S = 60.0
 """Between looks at all keys, which cost some milliseconds."""
 NEAREST = 20
 NEAREST_MIN = 10
@@ -70,7 +70,7 @@ class Keys:
     def find(self, signature: Signature, now: float) -> list[Finding]:
         """Keys that are surrounded, as of the last minute."""
         if now >= self._look_at:
-            self._look_at = now + LOOK_S
+            self._look_at = now + LOOK_INTERVAL_S
             self._found = self._look(signature, now)
         return self._found
 

@@ -15,13 +15,13 @@ from peerscope.mesh.detection.observers import prefix
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 ARRIVAL_S = 60.0
 """How long a peer that starts needs at most to hear of everybody."""
 
 
-class Member(Struct, frozen=True):
+class KnownPeer(Struct, frozen=True):
     """One living peer."""
 
     peer: PeerId
@@ -33,7 +33,7 @@ class Member(Struct, frozen=True):
     """What identities of one operator would have in common."""
 
 
-class Acquaintance:
+class PeerAges:
     """Remembers since when each peer is known."""
 
     def __init__(self, now: float) -> None:
@@ -42,30 +42,34 @@ class Acquaintance:
         """What was worked out from each profile."""
         self._began_at = now
 
-    def greet(self, moment: Moment) -> None:
+    def greet(self, snapshot: Snapshot) -> None:
         """Note who is new. Those whom the ledger has forgotten are forgotten here too."""
-        now, since = moment.now, self._since
-        for peer in moment.profiles:
+        now, since = snapshot.now, self._since
+        for peer in snapshot.profiles:
             if peer not in since:
                 since[peer] = -inf if now - self._began_at <= ARRIVAL_S else now
-        for gone in [peer for peer in since if peer not in moment.profiles]:
+        for gone in [peer for peer in since if peer not in snapshot.profiles]:
             del since[gone]
             self._looks.pop(gone, None)
 
-    def members(self, moment: Moment) -> list[Member]:
+    def members(self, snapshot: Snapshot) -> list[KnownPeer]:
         """Everybody living who was greeted, in a fixed order."""
-        return [self._member(peer, moment.profiles[peer], moment.now) for peer in living(moment) if peer in self._since]
+        return [
+            self._member(peer, snapshot.profiles[peer], snapshot.now)
+            for peer in living(snapshot)
+            if peer in self._since
+        ]
 
-    def _member(self, peer: PeerId, profile: Profile, now: float) -> Member:
+    def _member(self, peer: PeerId, profile: Profile, now: float) -> KnownPeer:
         look = self._looks.get(peer)
         if look is None or look[0] is not profile:
             look = self._looks[peer] = (profile, prefix_of(profile), fingerprint(profile))
-        return Member(peer, look[1], now - self._since[peer], look[2])
+        return KnownPeer(peer, look[1], now - self._since[peer], look[2])
 
 
-def living(moment: Moment) -> Iterable[PeerId]:
+def living(snapshot: Snapshot) -> Iterable[PeerId]:
     """Peers that neither left nor are down."""
-    return (peer for peer in moment.peers if moment.verdict(peer) not in (Verdict.LEFT, Verdict.DOWN))
+    return (peer for peer in snapshot.peers if snapshot.verdict(peer) not in (Verdict.LEFT, Verdict.DOWN))
 
 
 def prefix_of(profile: Profile) -> str | None:

@@ -28,7 +28,7 @@ from msgspec import Struct
 from peerscope.records.identity import PeerId
 from peerscope.threats.chance import belief, binomial_tail, discoveries, fisher, poisson_tail, urn_tail
 from peerscope.threats.findings import Finding, finding
-from peerscope.threats.peer_ages import Member
+from peerscope.threats.peer_ages import KnownPeer
 from peerscope.threats.signatures import Signature
 
 SLOWLY = 36
@@ -41,7 +41,7 @@ STANDS_S = 3600.0
 """A group that was found stays found so long after its last look, while enough of it are there."""
 
 
-class Group(Struct, frozen=True):
+class SybilGroup(Struct, frozen=True):
     """Joiners that have something in common, and how likely that is."""
 
     name: str
@@ -57,7 +57,7 @@ class Sybils:
     def __init__(self) -> None:
         self._standing: dict[str, tuple[Finding, frozenset[PeerId], float]] = {}
 
-    def find(self, members: Sequence[Member], signature: Signature, now: float) -> list[Finding]:
+    def find(self, members: Sequence[KnownPeer], signature: Signature, now: float) -> list[Finding]:
         """What stands now."""
         for group, share in suspicious(members, signature):
             found = _finding(group, share, signature)
@@ -75,9 +75,9 @@ class Sybils:
         return [found for found, _, _ in self._standing.values()]
 
 
-def suspicious(members: Sequence[Member], signature: Signature) -> list[tuple[Group, float]]:
+def suspicious(members: Sequence[KnownPeer], signature: Signature) -> list[tuple[SybilGroup, float]]:
     """Groups that are too unlikely, with the share of false ones among such."""
-    groups: dict[str, Group] = {}
+    groups: dict[str, SybilGroup] = {}
     for window_s in (signature.window_s, SLOWLY * signature.window_s):
         joined = [member for member in members if member.age_s < window_s]
         if len(joined) >= signature.samples_min:
@@ -93,9 +93,9 @@ def suspicious(members: Sequence[Member], signature: Signature) -> list[tuple[Gr
     ]
 
 
-def _by_prefix(members: Sequence[Member], joined: Sequence[Member], least: int) -> list[Group]:
+def _by_prefix(members: Sequence[KnownPeer], joined: Sequence[KnownPeer], least: int) -> list[SybilGroup]:
     sizes = Counter(member.prefix for member in members if member.prefix is not None)
-    joiners: defaultdict[str, list[Member]] = defaultdict(list)
+    joiners: defaultdict[str, list[KnownPeer]] = defaultdict(list)
     for member in joined:
         if member.prefix is not None:
             joiners[member.prefix].append(member)
@@ -105,7 +105,7 @@ def _by_prefix(members: Sequence[Member], joined: Sequence[Member], least: int) 
     for prefix, here in sorted(joiners.items()):
         count, before = len(here), sizes[prefix] - len(here)
         if count < least:  # nobody will be accused, but it was a look all the same
-            found.append(Group(prefix, frozenset(), 1.0, "", ()))
+            found.append(SybilGroup(prefix, frozenset(), 1.0, "", ()))
             continue
         first = before == 0
         chance = urn_tail(count - first, arrived - first, before + first, settled + first)
@@ -122,11 +122,11 @@ def _by_prefix(members: Sequence[Member], joined: Sequence[Member], least: int) 
             ("youngest_s", f"{min(member.age_s for member in here):.0f}"),
         )
         text = f"{count} identities joined from {prefix}, {expected:.2g} were to be expected; {alike} look the same"
-        found.append(Group(prefix, frozenset(member.peer for member in here), chance, text, evidence))
+        found.append(SybilGroup(prefix, frozenset(member.peer for member in here), chance, text, evidence))
     return found
 
 
-def _likeness(here: Sequence[Member], members: Sequence[Member]) -> tuple[int, float]:
+def _likeness(here: Sequence[KnownPeer], members: Sequence[KnownPeer]) -> tuple[int, float]:
     """How many of a group look the same, and how likely that is from how many others look so."""
     ours = {member.peer for member in here}
     look, alike = Counter(member.fingerprint for member in here).most_common(1)[0]
@@ -135,7 +135,7 @@ def _likeness(here: Sequence[Member], members: Sequence[Member]) -> tuple[int, f
     return alike, binomial_tail(alike - 1, len(here) - 1, share)
 
 
-def _by_id(joined: Sequence[Member], least: int) -> list[Group]:
+def _by_id(joined: Sequence[KnownPeer], least: int) -> list[SybilGroup]:
     """The stretch of the circle of ids that holds so many joiners least likely, of a few lengths."""
     places = sorted((int.from_bytes(member.peer[:8], "big"), member.peer) for member in joined)
     count = len(places)
@@ -154,10 +154,10 @@ def _by_id(joined: Sequence[Member], least: int) -> list[Group]:
     text = f"{length} ids that joined lie within {arc / CIRCLE:.1e} of all ids, from {first} on"
     evidence = (("identities", length), ("arc", f"{arc / CIRCLE:.1e}"), ("expected", f"{count * arc / CIRCLE:.1e}"))
     peers = frozenset(places[(at + step) % count][1] for step in range(length))
-    return [Group(f"ids-{first}", peers, chance, text, evidence)]
+    return [SybilGroup(f"ids-{first}", peers, chance, text, evidence)]
 
 
-def _finding(group: Group, share: float, signature: Signature) -> Finding:
+def _finding(group: SybilGroup, share: float, signature: Signature) -> Finding:
     return finding(
         signature.name,
         group.name,

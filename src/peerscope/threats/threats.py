@@ -24,10 +24,10 @@ from peerscope.threats.eclipse import eclipsed
 from peerscope.threats.equivocation import Accusations, equivocations
 from peerscope.threats.findings import Finding, gravest, placed
 from peerscope.threats.keys import Keys
-from peerscope.threats.peer_ages import Acquaintance
+from peerscope.threats.peer_ages import PeerAges
 from peerscope.threats.signatures import Signatures
 from peerscope.threats.sybil import Sybils
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 REMOTES_MAX = 1024
 REMOTE_STANDS_S = 600.0
@@ -83,7 +83,7 @@ class Threats:
         self._config = config
         self._me = me
         self._detections = Detections(signatures, now)
-        self._acquaintance = Acquaintance(now)
+        self._acquaintance = PeerAges(now)
         self._sybils = Sybils()
         self._accusations = Accusations()
         self._blocks = BlockList(config.blocked)
@@ -126,49 +126,49 @@ class Threats:
 
     # -- what follows ------------------------------------------------------------------------------
 
-    def update(self, moment: Moment, now: float, *, is_aggregator: bool) -> tuple[Finding, ...]:
+    def update(self, snapshot: Snapshot, now: float, *, is_aggregator: bool) -> tuple[Finding, ...]:
         """Everything found now; what the network's records show only where `is_aggregator`."""
-        found = self.own(moment, now)
-        self._acquaintance.greet(moment)
+        found = self.own(snapshot, now)
+        self._acquaintance.greet(snapshot)
         if is_aggregator:
-            found += self.network(moment)
+            found += self.network(snapshot)
         kept = gravest({one.id: one for one in found}.values())
-        self._since = {one.id: self._since.get(one.id, moment.wall) for one in kept}
-        return tuple(placed(one, at=self._since[one.id], region=_region(moment, one)) for one in kept)
+        self._since = {one.id: self._since.get(one.id, snapshot.wall) for one in kept}
+        return tuple(placed(one, at=self._since[one.id], region=_region(snapshot, one)) for one in kept)
 
-    def own(self, moment: Moment, now: float) -> list[Finding]:
+    def own(self, snapshot: Snapshot, now: float) -> list[Finding]:
         """What concerns this peer and the node beside it."""
         found = self._detections.find(self.activity, self._me, now)
         for signature in self.signatures.of("key_divergence"):
             found += self.keys.find(signature, now)
         for signature in self.signatures.of("anomaly_ratio"):
             found += self.anomalies.find(signature, self._me)
-        self._blocks = BlockList(self._config.blocked, shared_by(moment, self._config.trusted))
+        self._blocks = BlockList(self._config.blocked, shared_by(snapshot, self._config.trusted))
         for remote, at in list(self._remotes.items()):
             if now - at > REMOTE_STANDS_S:
                 del self._remotes[remote]
         for signature in self.signatures.of("blocked_links"):
-            found += bad_links(moment, self._blocks, self._remotes, signature)
+            found += bad_links(snapshot, self._blocks, self._remotes, signature)
         return found
 
-    def network(self, moment: Moment) -> list[Finding]:
+    def network(self, snapshot: Snapshot) -> list[Finding]:
         """What the records of all peers show."""
-        members = self._acquaintance.members(moment)
+        members = self._acquaintance.members(snapshot)
         found: list[Finding] = []
         for signature in self.signatures.of("sybil"):
-            found += self._sybils.find(members, signature, moment.now)
+            found += self._sybils.find(members, signature, snapshot.now)
         for signature in self.signatures.of("eclipse"):
-            found += eclipsed(moment, members, signature)
+            found += eclipsed(snapshot, members, signature)
         for signature in self.signatures.of("false_accusation"):
-            found += self._accusations.find(moment, signature)
+            found += self._accusations.find(snapshot, signature)
         for signature in self.signatures.of("equivocation"):
-            found += equivocations(moment, signature)
+            found += equivocations(snapshot, signature)
         for signature in self.signatures.of("anomaly_ratio"):
-            found += network_anomaly(moment, signature)
+            found += network_anomaly(snapshot, signature)
         return found
 
 
-def _region(moment: Moment, one: Finding) -> str | None:
+def _region(snapshot: Snapshot, one: Finding) -> str | None:
     peer = PeerId(bytes.fromhex(one.peer_id)) if one.peer_id else None
-    place = moment.places.get(peer) if peer is not None else None
+    place = snapshot.places.get(peer) if peer is not None else None
     return place.region if place else None

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, Input, Static, TabbedContent, TabPane
 
 from peerscope.top.feed import follow
-from peerscope.top.network import Network
+from peerscope.top.network import NetworkSummary
 from peerscope.top.tables import SEVERITIES, TABLES, Row, Table, cells, chosen, latency, marked, plain
 
 REDRAW_S = 1.0
@@ -46,7 +46,7 @@ class Top(App[None]):
 
     def __init__(self, api: str, token: str = "", ca: str | None = None) -> None:
         super().__init__()
-        self.network = Network()
+        self.network = NetworkSummary()
         self.words = ""
         """What rows must contain."""
         self._agent = (api, token, ca)
@@ -183,7 +183,7 @@ class Top(App[None]):
         self.query_one("#overview", Static).update(overview(self.network, self._state, self._rows))
 
 
-def overview(network: Network, state: str, rows: str = "") -> Text:
+def overview(network: NetworkSummary, state: str, rows: str = "") -> Text:
     """The network in two lines; `rows`: what the table shows of it."""
     me, health = network.facts.get("self"), network.facts.get("health")
     if me is None or health is None:

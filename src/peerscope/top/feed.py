@@ -11,7 +11,7 @@ from typing import NoReturn
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from peerscope.top.network import Gap, Network
+from peerscope.top.network import Gap, NetworkSummary
 
 RETRY_S = (0.5, 15.0)
 CLOSE_S = 1.0
@@ -20,7 +20,13 @@ MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 
 
 async def follow(
-    api: str, token: str, ca: str | None, network: Network, *, news: Callable[[], None], state: Callable[[str], None]
+    api: str,
+    token: str,
+    ca: str | None,
+    network: NetworkSummary,
+    *,
+    news: Callable[[], None],
+    state: Callable[[str], None],
 ) -> NoReturn:
     """Keep `network` up to date until cancelled. `news` is called after each message, `state` with "live", or with what
     keeps us from it."""

@@ -9,7 +9,7 @@ class Gap(Exception):
     """A delta is missing: only a new snapshot can tell what the network looks like."""
 
 
-class Network:
+class NetworkSummary:
     """One peer's view, as far as its feed tells."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 from rich.text import Text
 
-from peerscope.top.network import Network
+from peerscope.top.network import NetworkSummary
 from peerscope.views.sanitize import clipped
 
 STATUSES = ("down", "unhealthy", "degraded", "unknown", "healthy", "left")
@@ -44,14 +44,14 @@ class Table(Struct, frozen=True):
     name: str
     title: str
     columns: tuple[Column, ...]
-    rows: Callable[[Network], Iterable[Row]]
+    rows: Callable[[NetworkSummary], Iterable[Row]]
     key: str
     """Which field tells rows apart."""
     sort: int
     """The column by which it is sorted at first."""
 
 
-def chosen(table: Table, network: Network, words: str, sort: int, is_reverse: bool) -> tuple[list[Row], int]:
+def chosen(table: Table, network: NetworkSummary, words: str, sort: int, is_reverse: bool) -> tuple[list[Row], int]:
     """The first rows in this order of those in which all words occur, and how many those are."""
     wanted = words.lower().split()
     found = [row for row in table.rows(network) if all(word in _text(row) for word in wanted)]

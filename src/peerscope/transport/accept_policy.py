@@ -20,14 +20,14 @@ from peerscope.mesh.limits.rate_limit import TokenBucket
 HANDSHAKES_MAX = 64
 CROWD = 16
 """Handshakes under way from which on addresses have to be proved."""
-PATIENCE_S = 2.0
+IDENTITY_TIMEOUT_S = 2.0
 """How long a handshake keeps its place while others wait for one."""
 PREFIXES_MAX = 1_024
 PER_PREFIX_S, PER_PREFIX_BURST = 20.0, 512.0
 """Handshakes that one prefix may begin; a machine with hundreds of agents starts them all at once."""
 
 
-class Answer(Enum):
+class Decision(Enum):
     """What to do with whoever knocks."""
 
     COME_IN = "come in"
@@ -35,7 +35,7 @@ class Answer(Enum):
     REFUSE = "refuse"
 
 
-class Doorman:
+class AcceptPolicy:
     """Decides about each incoming connection, before any cryptography."""
 
     def __init__(self, *, local_only: bool) -> None:
@@ -49,18 +49,18 @@ class Doorman:
     def __len__(self) -> int:
         return len(self._under_way)
 
-    def ask(self, address: str | None, now: float, *, is_proved: bool) -> Answer:
+    def ask(self, address: str | None, now: float, *, is_proved: bool) -> Decision:
         """May this one begin? `address`: "host:port", None where the connection comes over a relay."""
         if address is not None:
             if self._local_only and not is_loopback(split_address(address, "address")[0].removeprefix("::ffff:")):
-                return Answer.REFUSE
+                return Decision.REFUSE
             if len(self._under_way) >= CROWD and not is_proved:
-                return Answer.PROVE_ADDRESS
+                return Decision.PROVE_ADDRESS
             if not self._bucket(prefix(address) or address, now).take(1.0, now):
-                return Answer.REFUSE
+                return Decision.REFUSE
         if len(self._under_way) >= HANDSHAKES_MAX and self.late(now) is None:
-            return Answer.REFUSE
-        return Answer.COME_IN
+            return Decision.REFUSE
+        return Decision.COME_IN
 
     def began(self, now: float) -> int:
         """A handshake is under way; its number."""
@@ -77,7 +77,7 @@ class Doorman:
         if len(self._under_way) < HANDSHAKES_MAX:
             return None
         number, began_at = next(iter(self._under_way.items()))
-        return number if now - began_at > PATIENCE_S else None
+        return number if now - began_at > IDENTITY_TIMEOUT_S else None
 
     def _bucket(self, name: str, now: float) -> TokenBucket:
         bucket = self._buckets.pop(name, None) or TokenBucket(PER_PREFIX_S, PER_PREFIX_BURST, now)

@@ -24,7 +24,7 @@ from peerscope.errors import ConfigError
 from peerscope.host.addresses import is_direct, is_loopback, split_address
 from peerscope.mesh.events import Breach, Connected, DialFailed, Disconnected, Event, Lane, Received
 from peerscope.records.identity import PeerId
-from peerscope.transport.accept_policy import Answer, Doorman
+from peerscope.transport.accept_policy import AcceptPolicy, Decision
 from peerscope.transport.dialling import ANEW_S, connect
 from peerscope.transport.inbox import Inbox
 from peerscope.transport.iroh_buffers import speed_up
@@ -70,7 +70,7 @@ class IrohTransport:
         self._tasks: set[asyncio.Task[None]] = set()
         self._finishing: dict[asyncio.Task[None], PeerId] = {}
         """Goodbyes on their way, and to whom."""
-        self._doorman = Doorman(local_only=is_loopback(split_address(bound, "listen")[0]))
+        self._accept_policy = AcceptPolicy(local_only=is_loopback(split_address(bound, "listen")[0]))
         self._handshakes: dict[int, asyncio.Task[None]] = {}
         for _ in range(ACCEPTORS):
             self._spawn(self._accept())
@@ -240,19 +240,19 @@ class IrohTransport:
         now = asyncio.get_running_loop().time()
         came_from = await incoming.remote_addr()
         address = str(came_from.addr) if isinstance(came_from, iroh.IncomingAddr.IP) else None
-        answer = self._doorman.ask(address, now, is_proved=await incoming.remote_addr_validated())
-        if answer is Answer.PROVE_ADDRESS:
+        answer = self._accept_policy.ask(address, now, is_proved=await incoming.remote_addr_validated())
+        if answer is Decision.PROVE_ADDRESS:
             await incoming.retry()
             return
-        if answer is Answer.REFUSE or sum(len(wires) for wires in self._wires.values()) >= CONNECTIONS_MAX:
+        if answer is Decision.REFUSE or sum(len(wires) for wires in self._wires.values()) >= CONNECTIONS_MAX:
             self.counters["connection-refused"] += 1
             await incoming.refuse()
             return
-        late = self._doorman.late(now)
+        late = self._accept_policy.late(now)
         if late is not None:
             self._handshakes[late].cancel()
-            self._doorman.ended(late)
-        number = self._doorman.began(now)
+            self._accept_policy.ended(late)
+        number = self._accept_policy.began(now)
         self._handshakes[number] = self._spawn(self._shake_hands(incoming, number))
 
     async def _shake_hands(self, incoming: iroh.Incoming, number: int) -> None:
@@ -266,7 +266,7 @@ class IrohTransport:
             self._adopt(peer, connection, dialled=False)
         finally:
             self._handshakes.pop(number, None)
-            self._doorman.ended(number)
+            self._accept_policy.ended(number)
 
     def _adopt(self, peer: PeerId, connection: iroh.Connection, *, dialled: bool) -> None:
         wire = Wire(self, peer, connection)

@@ -7,7 +7,7 @@ from math import ceil
 from msgspec import Struct
 
 from peerscope.mesh.detection.verdicts import Verdict
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 from peerscope.views.trends import Trends, active_peers
 from peerscope.views.window import ROW, WINDOW_S, Measure, Window
 
@@ -102,15 +102,15 @@ class NetworkMetrics(Struct, frozen=True):
     """null where the network is not divided."""
 
 
-def network_metrics(moment: Moment, window: Window, trends: Trends) -> NetworkMetrics:
+def network_metrics(snapshot: Snapshot, window: Window, trends: Trends) -> NetworkMetrics:
     """Mean, median, 95th percentile, peak and sum over the active peers."""
-    active = active_peers(moment)
-    rows = [row for peer in active if (row := window.row(peer, moment.now)) is not None]
+    active = active_peers(snapshot)
+    rows = [row for peer in active if (row := window.row(peer, snapshot.now)) is not None]
     parts: dict[str, dict[str, Distribution | None]] = {measure.part: {} for measure in ROW}
     for measure, column in zip(ROW, zip(*rows, strict=True), strict=False):  # no rows, no columns
         parts[measure.part][measure.name] = distribution(column, measure)
     return NetworkMetrics(
-        total_peers=sum(moment.verdict(peer) is not Verdict.LEFT for peer in moment.peers),
+        total_peers=sum(snapshot.verdict(peer) is not Verdict.LEFT for peer in snapshot.peers),
         active_peers=len(active),
         window_s=WINDOW_S,
         system=SystemAggregate(**parts["system"]),
@@ -118,8 +118,8 @@ def network_metrics(moment: Moment, window: Window, trends: Trends) -> NetworkMe
         performance=PerformanceAggregate(**parts["performance"]),
         agent=AgentAggregate(**parts["agent"]),
         trends=trends,
-        last_updated=moment.wall,
-        zone=moment.zone,
+        last_updated=snapshot.wall,
+        zone=snapshot.zone,
     )
 
 

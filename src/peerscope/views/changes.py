@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 
 class VerdictChange(Struct, frozen=True):
@@ -25,12 +25,12 @@ class VerdictChanges:
     def __init__(self) -> None:
         self._last: dict[PeerId, tuple[Verdict, bool]] = {}
 
-    def update(self, moment: Moment) -> list[VerdictChange]:
+    def update(self, snapshot: Snapshot) -> list[VerdictChange]:
         """What has changed since the last call."""
         found: list[VerdictChange] = []
-        for peer in set(self._last) - set(moment.peers):
+        for peer in set(self._last) - set(snapshot.peers):
             del self._last[peer]
-        for peer, weighed in moment.evidence.items():
+        for peer, weighed in snapshot.evidence.items():
             state = (weighed.verdict, weighed.has_majority)
             if state == self._last.get(peer, (Verdict.ALIVE, False)):
                 continue

@@ -7,7 +7,7 @@ meaning to `"`, to `\\` and, in labels, to `&` (The DOT Language; "escString"; "
 
 from __future__ import annotations
 
-from peerscope.views.links import MESH, Link
+from peerscope.views.links import MESH, MergedLink
 from peerscope.views.sanitize import fit
 from peerscope.views.topology import Topology, TopologyPeer
 
@@ -72,7 +72,7 @@ def _told(peer: TopologyPeer, splits: bool) -> str:
     return f"{said}; the network splits if it fails" if splits else said
 
 
-def _edge(link: Link, is_bridge: bool) -> str:
+def _edge(link: MergedLink, is_bridge: bool) -> str:
     color, width = _look(link.rtt_s)
     attributes = {"dir": DIRECTIONS[link.reported_by], "penwidth": width, "tooltip": shown(measured(link))}
     if link.kind == MESH:
@@ -98,7 +98,7 @@ def _look(rtt_s: float | None) -> tuple[str, str]:
     return ("orange", "2") if rtt_s < SLOW_S else ("red", "1")
 
 
-def measured(link: Link) -> str:
+def measured(link: MergedLink) -> str:
     """What is known of a link, in words: "mesh, 31.0 ms, 0.5 % lost"."""
     time = "time unknown" if link.rtt_s is None else f"{link.rtt_s * 1000:.1f} ms" + " (estimated)" * link.estimated
     loss = "" if link.loss_ratio is None else f", {link.loss_ratio:.1%} lost"

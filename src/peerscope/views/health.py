@@ -12,9 +12,9 @@ from msgspec import Struct
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import PeerId
-from peerscope.views.links import Link, mesh_links
+from peerscope.views.links import MergedLink, mesh_links
 from peerscope.views.peers import status
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 
 class NetworkHealth(Struct, frozen=True):
@@ -39,12 +39,12 @@ class NetworkHealth(Struct, frozen=True):
     """Peers whose reports are here and whose profile is not, in no class: nobody can say who they are. Of our zone."""
 
 
-def network_health(moment: Moment, rings: int, links: list[Link] | None = None) -> NetworkHealth:
+def network_health(snapshot: Snapshot, rings: int, links: list[MergedLink] | None = None) -> NetworkHealth:
     """`rings`: how many rings the peers of this network are placed on."""
-    classes = Counter(status(moment, peer) for peer in moment.peers)
-    links = mesh_links(moment) if links is None else links
+    classes = Counter(status(snapshot, peer) for peer in snapshot.peers)
+    links = mesh_links(snapshot) if links is None else links
     rtts = [link.measured_s for link in links if link.measured_s is not None]
-    zones = {profile.zone for peer in moment.peers if (profile := moment.ledger.profile(peer)) and not profile.left}
+    zones = {profile.zone for peer in snapshot.peers if (profile := snapshot.ledger.profile(peer)) and not profile.left}
     return NetworkHealth(
         total_peers=classes.total() - classes["left"],
         healthy_peers=classes["healthy"],
@@ -54,19 +54,20 @@ def network_health(moment: Moment, rings: int, links: list[Link] | None = None) 
         down_peers=classes["down"],
         average_latency_s=fmean(rtts) if rtts else None,
         median_latency_s=median(rtts) if rtts else None,
-        connectivity=connectivity(moment, rings, links),
+        connectivity=connectivity(snapshot, rings, links),
         zones=len(zones),
-        last_updated=moment.wall,
+        last_updated=snapshot.wall,
         unintroduced_peers=sum(
-            moment.ledger.report(peer) is not None and moment.ledger.profile(peer) is None for peer in moment.ledger
+            snapshot.ledger.report(peer) is not None and snapshot.ledger.profile(peer) is None
+            for peer in snapshot.ledger
         ),
     )
 
 
-def connectivity(moment: Moment, rings: int, links: list[Link]) -> float | None:
+def connectivity(snapshot: Snapshot, rings: int, links: list[MergedLink]) -> float | None:
     """Share of the expected ring links that are up."""
-    living = [p for p in moment.peers if moment.verdict(p) in (Verdict.ALIVE, Verdict.SUSPECT)]
-    expected = expected_links(living, rings, moment.zone)
+    living = [p for p in snapshot.peers if snapshot.verdict(p) in (Verdict.ALIVE, Verdict.SUSPECT)]
+    expected = expected_links(living, rings, snapshot.zone)
     if not expected:
         return None
     up = {(link.source, link.target) for link in links}

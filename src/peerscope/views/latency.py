@@ -16,9 +16,9 @@ from msgspec import Struct
 from peerscope.mesh.coordinates.vivaldi import estimate_s
 from peerscope.records.bodies import RATIO_ONE, Coordinate
 from peerscope.records.identity import PeerId, short
-from peerscope.views.links import Link, mesh_links
+from peerscope.views.links import MergedLink, mesh_links
 from peerscope.views.regions import is_living, region_members, rtts_between
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 ESTIMATES_MAX = 20_000
 """Estimates behind one matrix; each costs about a microsecond."""
@@ -43,7 +43,7 @@ class Rtt(Struct, frozen=True):
     reason: str | None = None
 
 
-class Spread(Struct, frozen=True):
+class RttSpread(Struct, frozen=True):
     """Round-trip times of some pairs of peers."""
 
     median_s: float
@@ -57,9 +57,9 @@ class RegionPair(Struct, frozen=True):
 
     source: str
     target: str
-    measured: Spread | None
+    measured: RttSpread | None
     """Over the links that stand; null where none was measured."""
-    estimated: Spread | None
+    estimated: RttSpread | None
     """Over a sample of all pairs of peers; null without coordinates on both sides."""
 
 
@@ -72,22 +72,22 @@ class LatencyMatrix(Struct, frozen=True):
     """Unix seconds."""
 
 
-def rtt_between(moment: Moment, source: PeerId, target: PeerId, links: Sequence[Link] | None = None) -> Rtt:
+def rtt_between(snapshot: Snapshot, source: PeerId, target: PeerId, links: Sequence[MergedLink] | None = None) -> Rtt:
     """Measured where the two have a link, else estimated, else unknown with the reason. Both are `moment.peers`;
     `links`: `mesh_links`, where known."""
     names = (source.hex(), target.hex())
     if source == target:
         return Rtt(*names, None, False, reason="one and the same peer")
-    gone = [peer for peer in (source, target) if not is_living(moment, peer)]
+    gone = [peer for peer in (source, target) if not is_living(snapshot, peer)]
     if gone:
-        return Rtt(*names, None, False, reason=f"peer {short(gone[0])} is {moment.verdict(gone[0]).value}")
+        return Rtt(*names, None, False, reason=f"peer {short(gone[0])} is {snapshot.verdict(gone[0]).value}")
     ends = set(names)
-    links = mesh_links(moment) if links is None else links
+    links = mesh_links(snapshot) if links is None else links
     link = next((link for link in links if link.source in ends and link.target in ends), None)
     if link is not None and link.measured_s is not None:
         return Rtt(*names, link.measured_s, False, link.loss_ratio)
     loss_ratio = link.loss_ratio if link else None
-    one, other = _coordinate(moment, source), _coordinate(moment, target)
+    one, other = _coordinate(snapshot, source), _coordinate(snapshot, target)
     for peer, place in ((source, one), (target, other)):
         if place is None:
             return Rtt(*names, None, False, loss_ratio, reason=f"no link, and peer {short(peer)} has no coordinate")
@@ -99,13 +99,13 @@ def rtt_between(moment: Moment, source: PeerId, target: PeerId, links: Sequence[
     return Rtt(*names, rtt_s, True, loss_ratio, one.error / RATIO_ONE, other.error / RATIO_ONE)
 
 
-def latency_matrix(moment: Moment, links: list[Link] | None = None) -> LatencyMatrix:
+def latency_matrix(snapshot: Snapshot, links: list[MergedLink] | None = None) -> LatencyMatrix:
     """Median and 95th percentile of every pair of regions. The work grows with links and regions, not with pairs."""
-    members = region_members(moment)
-    measured = rtts_between(moment, members, mesh_links(moment) if links is None else links)
+    members = region_members(snapshot)
+    measured = rtts_between(snapshot, members, mesh_links(snapshot) if links is None else links)
     pairs = list(combinations_with_replacement(members, 2))
     each = min(max(isqrt(ESTIMATES_MAX // max(1, len(pairs))), SAMPLE_MIN), SAMPLE_MAX)
-    samples = {name: _sample(moment, peers, each) for name, peers in members.items()}
+    samples = {name: _sample(snapshot, peers, each) for name, peers in members.items()}
     return LatencyMatrix(
         regions=tuple(members),
         pairs=tuple(
@@ -117,20 +117,20 @@ def latency_matrix(moment: Moment, links: list[Link] | None = None) -> LatencyMa
             )
             for one, other in pairs
         ),
-        last_assessed=moment.wall,
+        last_assessed=snapshot.wall,
     )
 
 
-def _coordinate(moment: Moment, peer: PeerId) -> Coordinate | None:
-    report = moment.living_report(peer)
+def _coordinate(snapshot: Snapshot, peer: PeerId) -> Coordinate | None:
+    report = snapshot.living_report(peer)
     return report.coordinate if report else None
 
 
-def _sample(moment: Moment, peers: list[PeerId], most: int) -> list[Coordinate]:
+def _sample(snapshot: Snapshot, peers: list[PeerId], most: int) -> list[Coordinate]:
     """Coordinates of the first living peers by id, which says nothing of where they are: ids are keys."""
     found: list[Coordinate] = []
     for peer in peers:
-        coordinate = _coordinate(moment, peer) if is_living(moment, peer) else None
+        coordinate = _coordinate(snapshot, peer) if is_living(snapshot, peer) else None
         if coordinate is not None:
             found.append(coordinate)
             if len(found) == most:
@@ -143,8 +143,8 @@ def _estimates(some: list[Coordinate], others: list[Coordinate], *, is_same: boo
     return [rtt_s for one, other in pairs if (rtt_s := estimate_s(one, other)) is not None]
 
 
-def _spread(rtts: list[float]) -> Spread | None:
+def _spread(rtts: list[float]) -> RttSpread | None:
     if not rtts:
         return None
     ranked = sorted(rtts)
-    return Spread(median(ranked), ranked[ceil(0.95 * len(ranked)) - 1], len(ranked))
+    return RttSpread(median(ranked), ranked[ceil(0.95 * len(ranked)) - 1], len(ranked))

@@ -14,7 +14,7 @@ from msgspec import Struct
 from peerscope.mesh.coordinates.vivaldi import estimate_s
 from peerscope.records.bodies import RATIO_ONE, LinkReading, Profile, Report
 from peerscope.records.identity import PEER_REF_BYTES, PeerId
-from peerscope.views.snapshot import LIVING, Moment
+from peerscope.views.snapshot import LIVING, Snapshot
 
 MESH: Literal["mesh"] = "mesh"
 OVERLAY: Literal["overlay"] = "overlay"
@@ -23,7 +23,7 @@ Key = tuple[str, str, str]
 """Smaller vertex, greater vertex, layer."""
 
 
-class Link(Struct, frozen=True, gc=False):
+class MergedLink(Struct, frozen=True, gc=False):
     """One link, whichever of its ends told of it; `source` has the smaller id."""
 
     source: str
@@ -74,16 +74,16 @@ class Links:
         self._nodes: dict[tuple[str, str], str] = {}
         self._about: defaultdict[str, set[Key]] = defaultdict(set)
         """What others say of each vertex."""
-        self._links: dict[Key, Link] = {}
-        self._told: tuple[Link, ...] = ()
+        self._links: dict[Key, MergedLink] = {}
+        self._told: tuple[MergedLink, ...] = ()
 
-    def at(self, moment: Moment) -> tuple[Link, ...]:
+    def at(self, snapshot: Snapshot) -> tuple[MergedLink, ...]:
         """All links, ordered by their ends; the same tuple as before where nothing changed."""
-        nodes = monitored_nodes(moment)
+        nodes = monitored_nodes(snapshot)
         if nodes != self._nodes:  # names mean other peers: every statement reads differently
             self._ends, self._links, self._nodes = {}, {}, nodes
             self._about.clear()
-        touched = self._look(moment)
+        touched = self._look(snapshot)
         has_new = False
         for key in sorted(touched):
             link = self._merge(key)
@@ -103,16 +103,16 @@ class Links:
         """Ends of links, as of the last look, that are nobody we know; each with a layer that it was seen in."""
         return {vertex: min(self._about[vertex])[2] for vertex in sorted(self._about.keys() - self._ends.keys())}
 
-    def mesh(self, moment: Moment) -> list[Link]:
+    def mesh(self, snapshot: Snapshot) -> list[MergedLink]:
         """Those between two agents that have told who they are."""
-        known = {end.peer_id for end in self._ends.values()} if (links := self.at(moment)) else set()
+        known = {end.peer_id for end in self._ends.values()} if (links := self.at(snapshot)) else set()
         return [link for link in links if link.kind == MESH and link.source in known and link.target in known]
 
-    def _look(self, moment: Moment) -> set[Key]:
+    def _look(self, snapshot: Snapshot) -> set[Key]:
         """Take in what peers say; the links that may differ for it."""
         touched: set[Key] = set()
-        ends, evidence, reports = self._ends, moment.evidence, moment.living_reports
-        for peer, profile in moment.profiles.items():
+        ends, evidence, reports = self._ends, snapshot.evidence, snapshot.living_reports
+        for peer, profile in snapshot.profiles.items():
             vertex = vertex_of(peer)
             is_living = evidence[peer].verdict in LIVING
             report = reports[peer]
@@ -125,8 +125,8 @@ class Links:
             ):
                 after = End(peer.hex(), profile, report, is_living, self._read(vertex, profile, report))
                 self._replace(vertex, before, after, touched)
-        if len(ends) > len(moment.profiles):
-            for vertex in ends.keys() - {vertex_of(peer) for peer in moment.profiles}:
+        if len(ends) > len(snapshot.profiles):
+            for vertex in ends.keys() - {vertex_of(peer) for peer in snapshot.profiles}:
                 self._replace(vertex, ends[vertex], None, touched)
         return touched
 
@@ -162,7 +162,7 @@ class Links:
         else:
             del self._ends[vertex]
 
-    def _merge(self, key: Key) -> Link | None:
+    def _merge(self, key: Key) -> MergedLink | None:
         """The link as both ends say it is, or None where neither says so or one is gone."""
         low, high, layer = key
         one, other = self._ends.get(low), self._ends.get(high)
@@ -182,7 +182,7 @@ class Links:
             rtt_s = estimate_s = _estimate_s(one, other)
         if target_loss_ratio is not None and (loss_ratio is None or loss_ratio < target_loss_ratio):
             loss_ratio = target_loss_ratio
-        return Link(  # by position, which takes half the time: a large network has 40,000 of them
+        return MergedLink(  # by position, which takes half the time: a large network has 40,000 of them
             one.peer_id if one else low,
             other.peer_id if other else high,
             layer,
@@ -204,9 +204,9 @@ def _either(ours: LinkReading | None, theirs: LinkReading | None) -> bool | None
     return any(said) if said else None
 
 
-def mesh_links(moment: Moment) -> list[Link]:
+def mesh_links(snapshot: Snapshot) -> list[MergedLink]:
     """Links between agents that have told who they are, worked out from nothing."""
-    return Links().mesh(moment)
+    return Links().mesh(snapshot)
 
 
 def vertex_of(peer: PeerId) -> str:
@@ -219,10 +219,10 @@ def layer_of(profile: Profile) -> str:
     return profile.node if profile.node and profile.node != MESH else OVERLAY
 
 
-def monitored_nodes(moment: Moment) -> dict[tuple[str, str], str]:
+def monitored_nodes(snapshot: Snapshot) -> dict[tuple[str, str], str]:
     """(layer, name in it) of the nodes that peers stand beside. Of two that claim one node, the smaller id has it."""
     found: dict[tuple[str, str], str] = {}
-    for peer, profile in moment.profiles.items():
+    for peer, profile in snapshot.profiles.items():
         if profile.node_id is not None:
             node, vertex = (layer_of(profile), profile.node_id), vertex_of(peer)
             found[node] = min(vertex, found.get(node, vertex))

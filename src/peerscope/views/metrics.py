@@ -29,7 +29,7 @@ class SystemView(Struct, frozen=True, gc=False):
     connections: int | None
 
 
-class NodeView(Struct, frozen=True, gc=False):
+class NodeMetricsView(Struct, frozen=True, gc=False):
     """The P2P node beside the peer."""
 
     tunnels: int | None
@@ -67,7 +67,7 @@ class MetricsView(Struct, frozen=True, gc=False):
     """Everything one peer measured."""
 
     system: SystemView
-    node: NodeView | None
+    node: NodeMetricsView | None
     """null where no node is attached."""
     performance: PerformanceView
     agent: AgentView
@@ -77,7 +77,7 @@ def metrics_view(metrics: Metrics) -> MetricsView:
     """A peer's metrics as people and scripts read them."""
     return MetricsView(
         system=_system(metrics.system),
-        node=None if metrics.node is None else NodeView(*astuple(metrics.node)),
+        node=None if metrics.node is None else NodeMetricsView(*astuple(metrics.node)),
         performance=_performance(metrics.performance),
         agent=_agent(metrics.agent),
     )

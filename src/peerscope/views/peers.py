@@ -11,7 +11,7 @@ from peerscope.mesh.detection import observers
 from peerscope.records.bodies import CHECKS, RATIO_ONE, Check, Report, Status
 from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.views.metrics import MetricsView, metrics_view
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 SKEW_S = 5.0
 """A wall clock that is further off than this is named."""
@@ -86,12 +86,12 @@ class PeerView(Struct, frozen=True):
     """How long ago that is."""
 
 
-def peer_view(moment: Moment, peer: PeerId) -> PeerView:
+def peer_view(snapshot: Snapshot, peer: PeerId) -> PeerView:
     """The view of one peer that has a profile."""
-    profile = moment.ledger.profile(peer)
+    profile = snapshot.ledger.profile(peer)
     assert profile is not None
-    weighed, report, place = moment.evidence[peer], moment.living_report(peer), moment.places[peer]
-    gone_age_s = moment.gone_age_s(peer)
+    weighed, report, place = snapshot.evidence[peer], snapshot.living_report(peer), snapshot.places[peer]
+    gone_age_s = snapshot.gone_age_s(peer)
     return PeerView(
         peer_id=peer.hex(),
         short_id=short(peer),
@@ -100,18 +100,18 @@ def peer_view(moment: Moment, peer: PeerId) -> PeerView:
         version=profile.version,
         node=profile.node,
         verdict=weighed.verdict.value,
-        status=status(moment, peer),
+        status=status(snapshot, peer),
         checks=_checks(report) if report else None,
         metrics=metrics_view(report.metrics) if report and report.metrics else None,
-        links=_links(moment, peer),
-        age_s=moment.age_s(peer),
+        links=_links(snapshot, peer),
+        age_s=snapshot.age_s(peer),
         started_at=profile.started_at_ms / 1000,
         addresses=profile.addresses,
-        clock_skew_s=clock_skew_s(moment, peer),
+        clock_skew_s=clock_skew_s(snapshot, peer),
         accused_by=sum(accusation.counts for accusation in weighed.accusations),
         observers=len(weighed.observers),
-        uptime_s=moment.uptime_s(peer),
-        gone_since=None if gone_age_s is None else moment.wall - gone_age_s,
+        uptime_s=snapshot.uptime_s(peer),
+        gone_since=None if gone_age_s is None else snapshot.wall - gone_age_s,
         gone_age_s=gone_age_s,
     )
 
@@ -121,30 +121,30 @@ def gone(view: PeerView) -> PeerView:
     return replace(view, checks=None, metrics=None, links=(), clock_skew_s=None, uptime_s=None)
 
 
-def peer_views(moment: Moment) -> list[PeerView]:
+def peer_views(snapshot: Snapshot) -> list[PeerView]:
     """All known peers, by id."""
-    return [peer_view(moment, peer) for peer in moment.peers]
+    return [peer_view(snapshot, peer) for peer in snapshot.peers]
 
 
-def status(moment: Moment, peer: PeerId) -> str:
+def status(snapshot: Snapshot, peer: PeerId) -> str:
     """The class a peer is counted in: exactly one of them."""
-    return moment.statuses[peer]
+    return snapshot.statuses[peer]
 
 
-def clock_skew_s(moment: Moment, peer: PeerId) -> float | None:
+def clock_skew_s(snapshot: Snapshot, peer: PeerId) -> float | None:
     """How far a peer's wall clock is off, in seconds; None within five, and where the peer is gone.
 
     The median of what its neighbours measured by pings: a neighbour whose own clock is wrong is outvoted. Where no
     neighbour tells, the date of the peer's newest record against our clock.
     """
-    if not moment.is_living(peer):
+    if not snapshot.is_living(peer):
         return None
-    watching = (watcher for watcher in observers.watchers(moment.ledger, peer) if watcher in moment.profiles)
-    reports = (moment.living_report(watcher) for watcher in watching)
+    watching = (watcher for watcher in observers.watchers(snapshot.ledger, peer) if watcher in snapshot.profiles)
+    reports = (snapshot.living_report(watcher) for watcher in watching)
     links = (link for report in reports if report for link in report.links)
     told: list[float] = [link.skew_s for link in links if link.peer == ref(peer)]
-    if not told and peer != moment.me:
-        told = [entry.skew_s for entry in moment.ledger.entries(peer)[-1:]]
+    if not told and peer != snapshot.me:
+        told = [entry.skew_s for entry in snapshot.ledger.entries(peer)[-1:]]
     skew_s = float(median(told)) if told else 0.0
     return skew_s if abs(skew_s) > SKEW_S else None
 
@@ -176,10 +176,10 @@ def _usual(name: str, value: float | None) -> str:
             return f"{value:.0%} of expected neighbours reachable"
 
 
-def _links(moment: Moment, of: PeerId) -> tuple[LinkView, ...]:
+def _links(snapshot: Snapshot, of: PeerId) -> tuple[LinkView, ...]:
     found = []
-    for link in moment.living_links(of):
-        peer = moment.ledger.find(PeerRef(link.peer))
+    for link in snapshot.living_links(of):
+        peer = snapshot.ledger.find(PeerRef(link.peer))
         if peer is not None:
             rtt_s = None if link.rtt_us is None else link.rtt_us / 1e6
             loss_ratio = None if link.loss is None else link.loss / RATIO_ONE

@@ -19,7 +19,7 @@ from peerscope.records.bodies import RATIO_ONE, Coordinate
 from peerscope.records.identity import PeerId, short
 
 if TYPE_CHECKING:
-    from peerscope.views.snapshot import Moment
+    from peerscope.views.snapshot import Snapshot
 
 CLUSTER_MARK = "~"
 """How the name of a cluster begins; operators may not name a region so."""
@@ -57,26 +57,26 @@ class Place(Struct, frozen=True):
 NOWHERE = Place(None, None)
 
 
-def places(moment: Moment, config: ClusterConfig | None = None) -> dict[PeerId, Place]:
+def places(snapshot: Snapshot, config: ClusterConfig | None = None) -> dict[PeerId, Place]:
     """The place of each of `moment.peers`."""
-    found = {peer: _told(moment, peer) for peer in moment.peers}
+    found = {peer: _told(snapshot, peer) for peer in snapshot.peers}
     homeless = [peer for peer, place in found.items() if place is NOWHERE]
-    return found | _clusters(moment, homeless, config or ClusterConfig())
+    return found | _clusters(snapshot, homeless, config or ClusterConfig())
 
 
-def _told(moment: Moment, peer: PeerId) -> Place:
-    profile = moment.ledger.profile(peer)
+def _told(snapshot: Snapshot, peer: PeerId) -> Place:
+    profile = snapshot.ledger.profile(peer)
     if profile is None or not profile.region:
         return NOWHERE
     return Place(profile.region, profile.region_source)
 
 
-def _clusters(moment: Moment, peers: list[PeerId], config: ClusterConfig) -> dict[PeerId, Place]:
+def _clusters(snapshot: Snapshot, peers: list[PeerId], config: ClusterConfig) -> dict[PeerId, Place]:
     """Those of the peers that are in a cluster. An old report will do: who falls silent has not moved."""
     found: dict[PeerId, Place] = {}
     leaders: list[tuple[Coordinate, Place]] = []
-    for peer in sorted(peers, key=lambda peer: (_started_at_ms(moment, peer), peer)):
-        report = moment.ledger.report(peer)
+    for peer in sorted(peers, key=lambda peer: (_started_at_ms(snapshot, peer), peer)):
+        report = snapshot.ledger.report(peer)
         coordinate = report.coordinate if report else None
         if coordinate is None or coordinate.error > config.error_max * RATIO_ONE:
             continue
@@ -89,8 +89,8 @@ def _clusters(moment: Moment, peers: list[PeerId], config: ClusterConfig) -> dic
     return found
 
 
-def _started_at_ms(moment: Moment, peer: PeerId) -> int:
-    profile = moment.ledger.profile(peer)
+def _started_at_ms(snapshot: Snapshot, peer: PeerId) -> int:
+    profile = snapshot.ledger.profile(peer)
     return profile.started_at_ms if profile else 0
 
 

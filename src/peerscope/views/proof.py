@@ -7,7 +7,7 @@ from msgspec import Struct
 from peerscope.mesh.detection.verdicts import Evidence
 from peerscope.records.identity import PeerId, ref
 from peerscope.views.peers import Hearsay
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 
 class AccusationView(Struct, frozen=True):
@@ -51,14 +51,14 @@ class EvidenceView(Struct, frozen=True):
     """Of a peer of another zone: who says all this, instead of observers; null for our own."""
 
 
-def evidence_view(moment: Moment, peer: PeerId) -> EvidenceView:
+def evidence_view(snapshot: Snapshot, peer: PeerId) -> EvidenceView:
     """Everything behind the verdict on one peer."""
-    found = moment.weigh(peer)
-    group = next((group for group in moment.partitions if peer in group.peers), None)
+    found = snapshot.weigh(peer)
+    group = next((group for group in snapshot.partitions if peer in group.peers), None)
     accusations = tuple(
         AccusationView(
             a.observer.hex(),
-            moment.wall - a.silence_s,
+            snapshot.wall - a.silence_s,
             a.silence_s,
             a.reason,
             a.counts,
@@ -69,13 +69,13 @@ def evidence_view(moment: Moment, peer: PeerId) -> EvidenceView:
     )
     return EvidenceView(
         peer_id=peer.hex(),
-        verdict=moment.verdict(peer).value,
+        verdict=snapshot.verdict(peer).value,
         observers=tuple(observer.hex() for observer in found.observers),
         quorum=found.quorum,
         accusations=accusations,
-        heard_by=tuple(observer.hex() for observer in found.heard_by if ref(observer) not in moment.gone),
-        arithmetic=_silence(moment, peer)
-        if peer in moment.unwatched
+        heard_by=tuple(observer.hex() for observer in found.heard_by if ref(observer) not in snapshot.gone),
+        arithmetic=_silence(snapshot, peer)
+        if peer in snapshot.unwatched
         else _unwatched(found)
         or arithmetic(found.accusing, found.voices, len(found.observers), found.quorum)
         + (f", and one alone needs {found.patience:g} times the silence" if found.patience > 1 else ""),
@@ -94,9 +94,9 @@ def _unwatched(found: Evidence) -> str:
     )
 
 
-def _silence(moment: Moment, peer: PeerId) -> str:
-    newest = max(entry.heard_at for entry in moment.ledger.entries(peer))
-    return f"nobody watches this peer, and it has said nothing for {moment.now - newest:.0f} s"
+def _silence(snapshot: Snapshot, peer: PeerId) -> str:
+    newest = max(entry.heard_at for entry in snapshot.ledger.entries(peer))
+    return f"nobody watches this peer, and it has said nothing for {snapshot.now - newest:.0f} s"
 
 
 def arithmetic(accusing: int, voices: int, observers: int, quorum: int) -> str:

@@ -25,10 +25,10 @@ from peerscope.errors import ConfigError
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId
 from peerscope.views.health import expected_links
-from peerscope.views.links import Link, mesh_links
+from peerscope.views.links import MergedLink, mesh_links
 from peerscope.views.peers import status
 from peerscope.views.places import ClusterConfig, Source
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 REGIONS_MAX = 100
 """Regions shown, those with most peers first: anybody can invent a name, and every pair of them is looked at."""
@@ -122,15 +122,15 @@ class RegionHealth(Struct, frozen=True):
 
 
 def region_health(
-    moment: Moment, config: RegionConfig, rings: int, links: list[Link] | None = None
+    snapshot: Snapshot, config: RegionConfig, rings: int, links: list[MergedLink] | None = None
 ) -> list[RegionHealth]:
     """All regions, by name. `rings`: how many rings the peers are placed on; `links`: `mesh_links`, where known."""
-    members, links = region_members(moment), mesh_links(moment) if links is None else links
-    between = rtts_between(moment, members, links)
-    inside = _ring_links(moment, members, rings, links)
+    members, links = region_members(snapshot), mesh_links(snapshot) if links is None else links
+    between = rtts_between(snapshot, members, links)
+    inside = _ring_links(snapshot, members, rings, links)
     found = []
     for name, peers in members.items():
-        classes = Counter(status(moment, peer) for peer in peers)
+        classes = Counter(status(snapshot, peer) for peer in peers)
         ratio = classes["healthy"] / len(peers)
         standing_ratio = (classes["healthy"] + classes["degraded"]) / len(peers)
         expected, standing = inside[name]
@@ -139,7 +139,7 @@ def region_health(
         found.append(
             RegionHealth(
                 region=name,
-                source=_least_sure(moment, peers),
+                source=_least_sure(snapshot, peers),
                 status=assess(
                     ratio,
                     standing_ratio,
@@ -161,7 +161,7 @@ def region_health(
                 reached_regions=reached,
                 other_regions=len(cross),
                 cross_region=cross,
-                last_assessed=moment.wall,
+                last_assessed=snapshot.wall,
             )
         )
     return found
@@ -185,21 +185,21 @@ def assess(
     return RegionStatus.HEALTHY if ratio >= config.ratio_degraded_below and is_whole else RegionStatus.DEGRADED
 
 
-def region_members(moment: Moment) -> dict[str, list[PeerId]]:
+def region_members(snapshot: Snapshot) -> dict[str, list[PeerId]]:
     """The peers of each region, by name, but those that said goodbye; the largest `REGIONS_MAX` of them."""
     found: dict[str, list[PeerId]] = {}
-    for peer, place in moment.places.items():
-        if place.region is not None and moment.verdict(peer) is not Verdict.LEFT:
+    for peer, place in snapshot.places.items():
+        if place.region is not None and snapshot.verdict(peer) is not Verdict.LEFT:
             found.setdefault(place.region, []).append(peer)
     largest = sorted(found, key=lambda name: (-len(found[name]), name))[:REGIONS_MAX]
     return {name: found[name] for name in sorted(largest)}
 
 
 def rtts_between(
-    moment: Moment, members: dict[str, list[PeerId]], links: list[Link]
+    snapshot: Snapshot, members: dict[str, list[PeerId]], links: list[MergedLink]
 ) -> dict[tuple[str, str], list[float | None]]:
     """Round-trip times of the standing links within and between regions, by the two names in order."""
-    home = {peer.hex(): name for name, peers in members.items() for peer in peers if is_living(moment, peer)}
+    home = {peer.hex(): name for name, peers in members.items() for peer in peers if is_living(snapshot, peer)}
     found: dict[tuple[str, str], list[float | None]] = {}
     for link in links:
         one, other = home.get(link.source), home.get(link.target)
@@ -208,20 +208,20 @@ def rtts_between(
     return found
 
 
-def is_living(moment: Moment, peer: PeerId) -> bool:
+def is_living(snapshot: Snapshot, peer: PeerId) -> bool:
     """Nobody has good evidence against it."""
-    return moment.is_living(peer)
+    return snapshot.is_living(peer)
 
 
 def _ring_links(
-    moment: Moment, members: dict[str, list[PeerId]], rings: int, links: list[Link]
+    snapshot: Snapshot, members: dict[str, list[PeerId]], rings: int, links: list[MergedLink]
 ) -> dict[str, tuple[int, int]]:
     """For each region, how many ring links are expected inside it, and how many of them are up."""
     home = {peer: name for name, peers in members.items() for peer in peers}
     up = {(link.source, link.target) for link in links if link.layer == "mesh"}
     expected: Counter[str] = Counter()
     standing: Counter[str] = Counter()
-    for one, other in expected_links([p for p in moment.peers if is_living(moment, p)], rings, moment.zone):
+    for one, other in expected_links([p for p in snapshot.peers if is_living(snapshot, p)], rings, snapshot.zone):
         name = home.get(one)
         if name is not None and name == home.get(other):
             expected[name] += 1
@@ -238,8 +238,8 @@ def _median(rtts: list[float | None]) -> float | None:
     return median(measured) if measured else None
 
 
-def _least_sure(moment: Moment, peers: list[PeerId]) -> Source:
-    named = {moment.places[peer].source for peer in peers}
+def _least_sure(snapshot: Snapshot, peers: list[PeerId]) -> Source:
+    named = {snapshot.places[peer].source for peer in peers}
     return max((source for source in SOURCES if source in named), key=SOURCES.index)
 
 

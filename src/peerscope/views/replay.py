@@ -13,7 +13,7 @@ from math import inf
 
 from msgspec import Struct
 
-from peerscope.views.links import Link
+from peerscope.views.links import MergedLink
 from peerscope.views.timeline import WINDOW_S, Timeline
 
 LINK_CHANGES_MAX = 50_000
@@ -54,10 +54,10 @@ class LinkPast:
         """The links at `begin`."""
         self._present: frozenset[Key] = frozenset()
         self._changes: deque[tuple[float, Key, bool]] = deque()
-        self._seen: Sequence[Link] | None = None
+        self._seen: Sequence[MergedLink] | None = None
         self._at = 0.0
 
-    def observe(self, links: Sequence[Link], wall: float) -> None:
+    def observe(self, links: Sequence[MergedLink], wall: float) -> None:
         """Take in which links there are. The same object as the last time says that nothing changed."""
         at = self._at = max(self._at, wall)  # a clock that was set back changes no order
         if links is not self._seen:

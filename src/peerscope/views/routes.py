@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from peerscope.records.identity import PeerRef, short
 from peerscope.records.sketch import BUCKET_COUNT_MAX, Sketch, SketchBody
 from peerscope.records.texts import OverlayId
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 from peerscope.views.traces import HOPS_MAX, Layer, Path, Trace
 
 ROUTES_MAX = 500
@@ -178,15 +178,15 @@ def by_region(path: Path, region_of: Callable[[PeerRef], str | None]) -> Via:
     return tuple(name for name, _ in groupby(UNKNOWN if name is None else _plain(name) for name in names))
 
 
-def gone_peers(moment: Moment) -> set[str]:
+def gone_peers(snapshot: Snapshot) -> set[str]:
     """Stops of routes by peer that no message can pass."""
-    return {short(peer) for peer in moment.peers if not moment.is_living(peer)}
+    return {short(peer) for peer in snapshot.peers if not snapshot.is_living(peer)}
 
 
-def gone_regions(moment: Moment) -> set[str]:
+def gone_regions(snapshot: Snapshot) -> set[str]:
     """Stops of routes by region in which no peer lives, though some are known."""
-    homes = {peer: _plain(place.region) for peer, place in moment.places.items() if place.region is not None}
-    return set(homes.values()) - {region for peer, region in homes.items() if moment.is_living(peer)}
+    homes = {peer: _plain(place.region) for peer, place in snapshot.places.items() if place.region is not None}
+    return set(homes.values()) - {region for peer, region in homes.items() if snapshot.is_living(peer)}
 
 
 def _plain(name: str) -> str:

@@ -24,7 +24,7 @@ LIVING = (Verdict.ALIVE, Verdict.SUSPECT)
 """Nobody has good evidence against these."""
 
 
-class Moment:
+class Snapshot:
     """A ledger, the local monotonic time, and what turns it into wall time."""
 
     def __init__(

@@ -30,7 +30,7 @@ from peerscope.views.legend import (
     mark_of,
     ring,
 )
-from peerscope.views.links import MESH, Link
+from peerscope.views.links import MESH, MergedLink
 from peerscope.views.sanitize import clipped, one_line
 from peerscope.views.topology import Topology, TopologyPeer
 
@@ -175,7 +175,7 @@ def _links(topology: Topology, layout: Layout) -> Iterator[str]:
                     yield "</g>"
 
 
-def _course(link: Link, layout: Layout) -> str:
+def _course(link: MergedLink, layout: Layout) -> str:
     """Inside an island a line bent a little to its middle; between islands along the way that all take."""
     (ax, ay), (bx, by) = layout.places[link.source], layout.places[link.target]
     here, there = layout.home[link.source], layout.home[link.target]
@@ -311,7 +311,7 @@ def _peer_title(peer: TopologyPeer, splits: bool) -> str:
     return escape("; ".join(said))
 
 
-def _link_title(link: Link) -> str:
+def _link_title(link: MergedLink) -> str:
     return escape(f"{one_line(link.source)[:10]} – {one_line(link.target)[:10]}: {one_line(measured(link))}")
 
 

@@ -10,10 +10,10 @@ from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Profile, Report
 from peerscope.records.identity import SHORT_HEX, PeerId, short
 from peerscope.views.articulation import Cuts, cuts
-from peerscope.views.links import MESH, Link, Links
+from peerscope.views.links import MESH, Links, MergedLink
 from peerscope.views.peers import status
 from peerscope.views.places import Place
-from peerscope.views.snapshot import LIVING, Moment
+from peerscope.views.snapshot import LIVING, Snapshot
 
 
 class TopologyPeer(Struct, frozen=True, gc=False):
@@ -38,7 +38,7 @@ class Topology(Struct, frozen=True):
     """The map of the network. Who said goodbye is not on it."""
 
     peers: tuple[TopologyPeer, ...]
-    links: tuple[Link, ...]
+    links: tuple[MergedLink, ...]
     regions: dict[str, tuple[str, ...]]
     """Peers by region; those that have none are in none."""
     partitions: tuple[tuple[str, ...], ...]
@@ -51,7 +51,7 @@ class Topology(Struct, frozen=True):
     """The pieces that the mesh of living peers is in, largest first."""
 
 
-class Survey:
+class TopologyCache:
     """Maps, one after the other: each is worked out from the last one and what has changed since."""
 
     def __init__(self) -> None:
@@ -61,10 +61,10 @@ class Survey:
         self._cuts = Cuts()
         self._last: Topology | None = None
 
-    def at(self, moment: Moment) -> Topology:
+    def at(self, snapshot: Snapshot) -> Topology:
         """The map at this moment; the same object as before where nothing changed."""
-        links, known = self.links.at(moment), self._peers(moment)
-        groups = tuple(tuple(peer.hex() for peer in group.peers) for group in moment.partitions)
+        links, known = self.links.at(snapshot), self._peers(snapshot)
+        groups = tuple(tuple(peer.hex() for peer in group.peers) for group in snapshot.partitions)
         last = self._last
         peers = known + _hollow(self.links.strangers())
         if last is not None and last.links is links and last.peers == peers and last.partitions == groups:
@@ -85,19 +85,24 @@ class Survey:
         )
         return self._last
 
-    def _peers(self, moment: Moment) -> tuple[TopologyPeer, ...]:
+    def _peers(self, snapshot: Snapshot) -> tuple[TopologyPeer, ...]:
         known = {}
-        evidence, profiles, reports, places = moment.evidence, moment.profiles, moment.fresh_reports, moment.places
-        for peer in moment.peers:
+        evidence, profiles, reports, places = (
+            snapshot.evidence,
+            snapshot.profiles,
+            snapshot.fresh_reports,
+            snapshot.places,
+        )
+        for peer in snapshot.peers:
             verdict = evidence[peer].verdict
             if verdict is not Verdict.LEFT:
                 basis = (profiles[peer], reports[peer], verdict, places[peer])
                 before = self._known.get(peer)
-                known[peer] = before if before and before[0] == basis else (basis, _shown(moment, peer, basis))
+                known[peer] = before if before and before[0] == basis else (basis, _shown(snapshot, peer, basis))
         self._known = known
         return tuple(shown for _, shown in known.values())
 
-    def _cut(self, known: tuple[TopologyPeer, ...], links: tuple[Link, ...]) -> Cuts:
+    def _cut(self, known: tuple[TopologyPeer, ...], links: tuple[MergedLink, ...]) -> Cuts:
         """Only living peers hold the mesh together; who has told nothing of itself may be linked to others, too."""
         living = [peer.peer_id for peer in known if peer.verdict in LIVING]
         strangers = self.links.strangers()
@@ -112,19 +117,19 @@ class Survey:
 _Basis = tuple[Profile, Report | None, Verdict, Place]
 
 
-def topology(moment: Moment) -> Topology:
+def topology(snapshot: Snapshot) -> Topology:
     """The map, worked out from nothing."""
-    return Survey().at(moment)
+    return TopologyCache().at(snapshot)
 
 
-def _shown(moment: Moment, peer: PeerId, basis: _Basis) -> TopologyPeer:
+def _shown(snapshot: Snapshot, peer: PeerId, basis: _Basis) -> TopologyPeer:
     profile, _, verdict, place = basis
     return TopologyPeer(
         peer_id=peer.hex(),
         short_id=short(peer),
         region=place.region,
         region_source=place.source,
-        status=status(moment, peer),
+        status=status(snapshot, peer),
         verdict=verdict.value,
         node=profile.node,
     )

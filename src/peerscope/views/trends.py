@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from peerscope.records.bodies import RATIO_ONE
 from peerscope.records.identity import PeerId
-from peerscope.views.links import Link
-from peerscope.views.snapshot import Moment
+from peerscope.views.links import MergedLink
+from peerscope.views.snapshot import Snapshot
 
 MINUTE_S = 60
 HOUR = 60
@@ -63,23 +63,23 @@ class Minute(Struct, frozen=True):
     error_ratio: float | None = None
 
 
-def look(moment: Moment, links: Sequence[Link]) -> Minute:
+def look(snapshot: Snapshot, links: Sequence[MergedLink]) -> Minute:
     """This minute. `links`: those between agents."""
-    reports = [report for peer in active_peers(moment) if (report := moment.fresh_reports[peer]) is not None]
+    reports = [report for peer in active_peers(snapshot) if (report := snapshot.fresh_reports[peer]) is not None]
     rtts = [link.measured_s for link in links if link.measured_s is not None]
     performances = [report.metrics.performance for report in reports if report.metrics is not None]
     errors = [performance.error / RATIO_ONE for performance in performances if performance.error is not None]
     return Minute(
-        at=moment.wall // MINUTE_S * MINUTE_S,
+        at=snapshot.wall // MINUTE_S * MINUTE_S,
         peers=len(reports),
         latency_s=median(rtts) if rtts else None,
         error_ratio=fmean(errors) if errors else None,
     )
 
 
-def active_peers(moment: Moment) -> list[PeerId]:
+def active_peers(snapshot: Snapshot) -> list[PeerId]:
     """Peers that live and whose report has not expired."""
-    return [peer for peer, report in moment.living_reports.items() if report is not None]
+    return [peer for peer, report in snapshot.living_reports.items() if report is not None]
 
 
 class Day:

@@ -101,7 +101,7 @@ _worst = [gauge.fold is Fold.WORST for gauge in GAUGES]
 Row = tuple[float | None, ...]
 
 
-class Sample(Struct, frozen=True, gc=False):
+class WindowSample(Struct, frozen=True, gc=False):
     """One report."""
 
     version: int
@@ -114,7 +114,7 @@ class Sample(Struct, frozen=True, gc=False):
     """By part: each counts, and restarts, by itself."""
 
 
-class Step(Struct, frozen=True, gc=False):
+class WindowStep(Struct, frozen=True, gc=False):
     """What happened between two neighbouring reports."""
 
     seconds: float
@@ -125,7 +125,7 @@ class Window:
     """Samples of all peers, and the row of each."""
 
     def __init__(self) -> None:
-        self._series: dict[PeerId, Series] = {}
+        self._series: dict[PeerId, WindowSeries] = {}
         self._total = 0
 
     def note(self, entry: Entry) -> None:
@@ -133,7 +133,7 @@ class Window:
         report = entry.body
         if not isinstance(report, Report) or report.metrics is None:
             return
-        series = self._series.setdefault(entry.record.peer_id, Series())
+        series = self._series.setdefault(entry.record.peer_id, WindowSeries())
         self._total -= len(series)
         series.add(sample_of(entry, report.interval_ms / 1000, report.metrics))
         series.limit(SAMPLES_MAX if self._total + len(series) <= TOTAL_MAX else 2)
@@ -162,20 +162,20 @@ class Window:
         return self._total
 
 
-class Series:
+class WindowSeries:
     """The samples of one peer, by version."""
 
     def __init__(self) -> None:
         self._row: Row | None = None
         """Worked out when somebody asks: reports come far more often than that."""
-        self._samples: list[Sample] = []
-        self._steps: list[Step] = []
+        self._samples: list[WindowSample] = []
+        self._steps: list[WindowStep] = []
         """Each leads to the sample one place further on."""
 
     def __len__(self) -> int:
         return len(self._samples)
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: WindowSample) -> None:
         """Put a sample where it belongs; of two with one version the smaller digest counts, as in the ledger."""
         samples = self._samples
         if not samples or sample.version > samples[-1].version:
@@ -222,11 +222,11 @@ class Series:
         return (*map(folded, gauges, _worst), *rates)
 
 
-def sample_of(entry: Entry, interval_s: float, metrics: Metrics) -> Sample:
+def sample_of(entry: Entry, interval_s: float, metrics: Metrics) -> WindowSample:
     """What a report adds to the window. A peer's samples count for five minutes; those of a peer that reports seldom
     for three of its intervals, as long as its word stands."""
     view = metrics_view(metrics)
-    return Sample(
+    return WindowSample(
         version=entry.record.version,
         digest=entry.digest,
         heard_at=entry.heard_at,
@@ -236,13 +236,13 @@ def sample_of(entry: Entry, interval_s: float, metrics: Metrics) -> Sample:
     )
 
 
-def step(one: Sample, other: Sample) -> Step:
+def step(one: WindowSample, other: WindowSample) -> WindowStep:
     """What happened between two neighbours."""
     grown = (
         increases(before, now, run_over=part in RUNNING_OVER)
         for part, before, now in zip(_parts, one.counters, other.counters, strict=True)
     )
-    return Step(other.heard_at - one.heard_at, tuple(chain.from_iterable(grown)))
+    return WindowStep(other.heard_at - one.heard_at, tuple(chain.from_iterable(grown)))
 
 
 def folded(values: Sequence[float | None], worst: bool) -> float | None:

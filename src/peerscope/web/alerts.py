@@ -23,7 +23,7 @@ from peerscope.records.identity import PeerId
 from peerscope.views.ages import aged
 from peerscope.web.answers import answer, choice, find_peer, monitor_of, page
 from peerscope.web.bodies import Body
-from peerscope.zones.whole import Headline
+from peerscope.zones.whole import ZoneHeadline
 
 OVER = ("resolved", "forgotten")
 STATES = ("firing", *OVER, "ended")
@@ -110,7 +110,7 @@ async def alerts(request: Request) -> Response:
 async def alert(request: Request) -> Response:
     """One alert, active or ended within a day."""
     found = _one(monitor_of(request).alerts(), request.path_params["name"], "alert")
-    return answer(aged(AlertView, found, monitor_of(request).moment().wall))
+    return answer(aged(AlertView, found, monitor_of(request).snapshot().wall))
 
 
 async def incidents(request: Request) -> Response:
@@ -126,7 +126,7 @@ async def incident(request: Request) -> Response:
     found = _one(monitor.incidents(), request.path_params["name"], "incident")
     by_id = {one.id: one for one in monitor.alerts()}
     members = _aged(request, AlertView, (by_id[name] for name in found.alerts if name in by_id))
-    shown = aged(IncidentView, found, monitor.moment().wall)
+    shown = aged(IncidentView, found, monitor.snapshot().wall)
     fields = {name: getattr(shown, name) for name in shown.__struct_fields__}
     return answer(IncidentDetail(**fields, members=tuple(members)))
 
@@ -144,7 +144,7 @@ async def silence(request: Request) -> Response:
 
     def made() -> SilenceView:
         found = monitor.silence(order.matchers, order.for_s, order.author, order.reason)
-        return aged(SilenceView, found, monitor.moment().wall)
+        return aged(SilenceView, found, monitor.snapshot().wall)
 
     return _ordered(request, made)
 
@@ -171,12 +171,12 @@ async def acknowledge(request: Request) -> Response:
     order, monitor = await _read(request, AcknowledgementOrder), monitor_of(request)
     incidents = (one for one in monitor.incidents() if one.state == "open")
     beyond = (line for zone in monitor.zones() for line in zone.headlines)
-    active: list[Alert | Incident | Headline] = [*monitor.alerts(active_only=True), *incidents, *beyond]
+    active: list[Alert | Incident | ZoneHeadline] = [*monitor.alerts(active_only=True), *incidents, *beyond]
     found = _one(active, order.key, "active alert or open incident")
 
     def made() -> AcknowledgementView:
         known = monitor.acknowledge(found.id, order.author, order.reason)
-        return aged(AcknowledgementView, known, monitor.moment().wall)
+        return aged(AcknowledgementView, known, monitor.snapshot().wall)
 
     return _ordered(request, made)
 
@@ -190,13 +190,13 @@ async def forget(request: Request) -> Response:
     """Have the whole network forget a peer of our zone until it speaks again. 409 if it is alive, unless forced."""
     order, monitor = await _read(request, ForgetOrder), monitor_of(request)
     peer = find_peer(request, order.peer)
-    said = refusal(monitor.moment(), peer, force=order.force)
+    said = refusal(monitor.snapshot(), peer, force=order.force)
     if said is not None:
         raise HTTPException(409, said)
 
     def made() -> ForgottenView:
         known = monitor.forget(peer, order.author, order.reason, force=order.force)
-        return aged(ForgottenView, known, monitor.moment().wall)
+        return aged(ForgottenView, known, monitor.snapshot().wall)
 
     return _ordered(request, made)
 
@@ -215,7 +215,7 @@ async def rules(request: Request) -> Response:
 
 def _aged(request: Request, kind: type[T], found: Iterable[Struct]) -> list[T]:
     """With the age of every time, by our own clock."""
-    wall = monitor_of(request).moment().wall
+    wall = monitor_of(request).snapshot().wall
     return [aged(kind, one, wall) for one in found]
 
 

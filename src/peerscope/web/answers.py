@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from peerscope.agent.network_view import Outlook
+from peerscope.agent.network_view import NetworkView
 from peerscope.host.numbers import whole
 from peerscope.records.identity import PeerId
 
@@ -49,8 +49,8 @@ def choice(request: Request, name: str, allowed: Sequence[str]) -> str | None:
 def find_peer(request: Request, name: str | None = None) -> PeerId:
     """The peer of this name, or whom the path names: any unambiguous beginning of an id. 404 or 409 otherwise."""
     name = (request.path_params["id"] if name is None else name).lower()
-    moment = monitor_of(request).moment()
-    found = [known for known in moment.peers if known.hex().startswith(name)]
+    snapshot = monitor_of(request).snapshot()
+    found = [known for known in snapshot.peers if known.hex().startswith(name)]
     if not found:
         raise HTTPException(404, f"no peer {name[:64]!r} is known; `peerscope peers` lists those that are")
     if len(found) > 1:
@@ -58,9 +58,9 @@ def find_peer(request: Request, name: str | None = None) -> PeerId:
     return found[0]
 
 
-def monitor_of(request: Request) -> Outlook:
+def monitor_of(request: Request) -> NetworkView:
     """The agent that is asked."""
-    monitor: Outlook = request.app.state.monitor
+    monitor: NetworkView = request.app.state.monitor
     return monitor
 
 

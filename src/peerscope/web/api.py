@@ -87,7 +87,7 @@ async def peer(request: Request) -> Response:
     if isinstance(found, Elsewhere):
         return answer(PeerDetail(**asdict(found.view()), hearsay=found.hearsay()))
     view = monitor.peer_view(found)
-    wall = monitor.moment().wall
+    wall = monitor.snapshot().wall
     about = tuple(aged(AlertView, alert, wall) for alert in monitor.alerts() if alert.peer_id == view.peer_id)
     return answer(PeerDetail(**asdict(view), history=monitor.history(found), alerts=about))
 
@@ -97,7 +97,7 @@ async def evidence(request: Request) -> Response:
     found = await find_anywhere(request)
     if isinstance(found, Elsewhere):
         return answer(found.evidence())
-    return answer(evidence_view(monitor_of(request).moment(), found))
+    return answer(evidence_view(monitor_of(request).snapshot(), found))
 
 
 async def healthz(request: Request) -> Response:

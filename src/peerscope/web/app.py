@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from peerscope.agent.network_view import Outlook
+from peerscope.agent.network_view import NetworkView
 from peerscope.config import WebConfig
 from peerscope.errors import ConfigError
 from peerscope.export.discovery import scraped_as
@@ -42,7 +42,7 @@ SEND_BYTES = 256 * 1024
 read, and copy them for all clients in one go."""
 
 
-def make_app(monitor: Outlook, feed: Feed, *, hosts: tuple[str, ...] = ()) -> Starlette:
+def make_app(monitor: NetworkView, feed: Feed, *, hosts: tuple[str, ...] = ()) -> Starlette:
     """The ASGI application of one agent. `hosts`: names beside loopback's under which it may be reached."""
 
     pages = Files(STATIC)
@@ -84,7 +84,7 @@ def make_app(monitor: Outlook, feed: Feed, *, hosts: tuple[str, ...] = ()) -> St
 class WebServer:
     """Serves one agent's dashboard and API."""
 
-    def __init__(self, monitor: Outlook) -> None:
+    def __init__(self, monitor: NetworkView) -> None:
         """Take the port at once, so that a taken one is told before anything starts. Raises `ConfigError`."""
         web = monitor.config.web
         self._tls, host, port = _prepared(web)
@@ -93,20 +93,20 @@ class WebServer:
         port = self._socket.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         monitor.http = f"{'https' if self._tls else 'http'}://{shown}:{port}"
-        self._looks = monitor.looks
+        self._failure_log = monitor.failure_log
         self._feed = Feed(monitor)
         app = make_app(monitor, self._feed, hosts=(host, *web.allowed_hosts, *scraped_as(monitor.config.export, host)))
         context = self._tls.context if self._tls else None
-        self._server = QuietServer(app, context, web.proxies, monitor.looks, ws_max_size=SOCKET_BYTES_MAX)
+        self._server = QuietServer(app, context, web.proxies, monitor.failure_log, ws_max_size=SOCKET_BYTES_MAX)
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        looks = self._looks
-        feeding = asyncio.create_task(looks.going("the live feed", self._feed.run))
+        failure_log = self._failure_log
+        feeding = asyncio.create_task(failure_log.going("the live feed", self._feed.run))
         serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         parts = {serving, feeding}
         if self._tls:
-            parts.add(asyncio.create_task(looks.going("the files of TLS", self._tls.run)))
+            parts.add(asyncio.create_task(failure_log.going("the files of TLS", self._tls.run)))
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for task in done:

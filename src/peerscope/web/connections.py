@@ -24,12 +24,12 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame, Opcode
 
-from peerscope.host.failures import Looks
+from peerscope.host.failures import FailureLog
 from peerscope.web.entrance import Entrance
 from peerscope.web.framing import HEAD_BYTES_MAX, StrictConnection
 from peerscope.web.turns import Turns
 
-PATIENCE_S = {h11.IDLE: 10.0, h11.SEND_BODY: 30.0}
+TIMEOUT_S = {h11.IDLE: 10.0, h11.SEND_BODY: 30.0}
 """For a whole head, and for a whole body; a phase does not begin anew with each byte."""
 ANSWER_S = 60.0
 """For an answer to be made and read."""
@@ -114,7 +114,7 @@ class PatientProtocol(H11Protocol):
         self._arm()
 
     def _arm(self) -> None:
-        self._timer = self.loop.call_later(PATIENCE_S.get(self.conn.their_state, ANSWER_S), self._too_late)
+        self._timer = self.loop.call_later(TIMEOUT_S.get(self.conn.their_state, ANSWER_S), self._too_late)
 
     def _stop(self) -> None:
         if self._timer is not None:
@@ -217,7 +217,7 @@ class QuietServer(uvicorn.Server):
     which would be a third of an idle agent's."""
 
     def __init__(
-        self, app: Any, tls: ssl.SSLContext | None, proxies: tuple[str, ...], looks: Looks, **options: Any
+        self, app: Any, tls: ssl.SSLContext | None, proxies: tuple[str, ...], failure_log: FailureLog, **options: Any
     ) -> None:
         """`proxies`: addresses whose word on who asks is taken (`X-Forwarded-For`); others' is not. `looks`: counts
         connections that could not be taken in."""
@@ -242,7 +242,7 @@ class QuietServer(uvicorn.Server):
         config.load()  # imports the rest of uvicorn: at the start, and not when there may be no descriptor for it
         super().__init__(config)
         self._tls = tls
-        self._looks = looks
+        self._failure_log = failure_log
         self._accepting: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
 
@@ -257,11 +257,11 @@ class QuietServer(uvicorn.Server):
         entrance = Entrance(
             lambda: PatientProtocol(turns, self.config, self.server_state, app_state={}),
             self.server_state.connections,
-            self._looks,
+            self._failure_log,
             self._tls,
         )
         self._accepting = [
-            asyncio.create_task(self._looks.going("the dashboard's door", partial(entrance.run, each)))
+            asyncio.create_task(self._failure_log.going("the dashboard's door", partial(entrance.run, each)))
             for each in sockets or ()
         ]
         self.servers = []

@@ -14,12 +14,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from peerscope.agent.network_view import Outlook, SelfView
+from peerscope.agent.network_view import NetworkView, SelfView
 from peerscope.records.identity import PeerId
 from peerscope.views.health import NetworkHealth, network_health
-from peerscope.views.links import Link
+from peerscope.views.links import MergedLink
 from peerscope.views.regions import RegionHealth, region_health
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 from peerscope.views.topology import Topology
 from peerscope.views.trends import Trends
 from peerscope.web.alert_content import FeedAlert, Trouble, active, trouble
@@ -121,8 +121,8 @@ class Picture(Struct, frozen=True):
 class Painter:
     """Pictures of one outlook, each worked out from the last one where nothing changed."""
 
-    def __init__(self, outlook: Outlook) -> None:
-        self._outlook = outlook
+    def __init__(self, view: NetworkView) -> None:
+        self._outlook = view
         self._topology: Topology | None = None
         self._links: dict[tuple[str, str, str], FeedLink] = {}
         self._map = Map((), (), ())
@@ -132,27 +132,27 @@ class Painter:
 
     def look(self) -> Picture:
         """The network now."""
-        outlook, moment = self._outlook, self._outlook.moment()
-        topology, links, config = outlook.topology(), outlook.mesh_links(), outlook.config
+        view, snapshot = self._outlook, self._outlook.snapshot()
+        topology, links, config = view.topology(), view.mesh_links(), view.config
         if topology is not self._topology:
             self._follow(topology)
-        is_old = not 0 <= moment.now - self._slow_at < REGIONS_S
-        if self._slow is None or is_old or self._slow_of != moment.statuses:
-            self._slow_at, self._slow_of = moment.now, moment.statuses
-            regions = region_health(moment, config.regions, config.links.rings, links)
-            self._slow = tuple(map(_region, regions)), outlook.tally.day.trends(moment.wall)
-        alerts = outlook.alerts(active_only=True)
+        is_old = not 0 <= snapshot.now - self._slow_at < REGIONS_S
+        if self._slow is None or is_old or self._slow_of != snapshot.statuses:
+            self._slow_at, self._slow_of = snapshot.now, snapshot.statuses
+            regions = region_health(snapshot, config.regions, config.links.rings, links)
+            self._slow = tuple(map(_region, regions)), view.aggregates.day.trends(snapshot.wall)
+        alerts = view.alerts(active_only=True)
         return Picture(
-            me=outlook.self_view(),
-            health=network_health(moment, config.links.rings, links),
-            verdicts=dict(Counter(moment.verdict(peer).value for peer in moment.peers)),
-            peers={peer.hex(): _peer(moment, peer) for peer in moment.peers},
+            me=view.self_view(),
+            health=network_health(snapshot, config.links.rings, links),
+            verdicts=dict(Counter(snapshot.verdict(peer).value for peer in snapshot.peers)),
+            peers={peer.hex(): _peer(snapshot, peer) for peer in snapshot.peers},
             links=self._links,
             map=self._map,
             regions=self._slow[0],
             trends=self._slow[1],
             alerts=active(alerts),
-            trouble=trouble(alerts, outlook.incidents(), outlook.orders().silences),
+            trouble=trouble(alerts, view.incidents(), view.orders().silences),
         )
 
     def _follow(self, topology: Topology) -> None:
@@ -209,14 +209,14 @@ def _sometimes(picture: Picture) -> dict[str, Any]:
     return {"map": picture.map, "regions": picture.regions, "trends": picture.trends, "trouble": picture.trouble}
 
 
-def _peer(moment: Moment, peer: PeerId) -> FeedPeer:
-    profile, weighed, place = moment.profiles[peer], moment.evidence[peer], moment.places[peer]
-    links, age_s = moment.living_links(peer), moment.age_s(peer)
-    uptime_s, gone_age_s = moment.uptime_s(peer), moment.gone_age_s(peer)
+def _peer(snapshot: Snapshot, peer: PeerId) -> FeedPeer:
+    profile, weighed, place = snapshot.profiles[peer], snapshot.evidence[peer], snapshot.places[peer]
+    links, age_s = snapshot.living_links(peer), snapshot.age_s(peer)
+    uptime_s, gone_age_s = snapshot.uptime_s(peer), snapshot.gone_age_s(peer)
     rtts = [link.rtt_us for link in links if link.rtt_us is not None]
     return FeedPeer(
         peer_id=peer.hex(),
-        status=moment.statuses[peer],
+        status=snapshot.statuses[peer],
         verdict=weighed.verdict.value,
         version=profile.version,
         region=place.region,
@@ -225,15 +225,15 @@ def _peer(moment: Moment, peer: PeerId) -> FeedPeer:
         address=profile.addresses[0] if profile.addresses else None,
         rtt_s=_seen(median(rtts) / 1e6) if rtts else None,
         links=len(links),
-        heard_at=None if age_s is None else round(moment.wall - age_s, 1),
-        started_at=None if uptime_s is None else round(moment.wall - uptime_s),
+        heard_at=None if age_s is None else round(snapshot.wall - age_s, 1),
+        started_at=None if uptime_s is None else round(snapshot.wall - uptime_s),
         accused_by=len(weighed.accusations),
         observers=len(weighed.observers),
-        gone_since=None if gone_age_s is None else round(moment.wall - gone_age_s, 1),
+        gone_since=None if gone_age_s is None else round(snapshot.wall - gone_age_s, 1),
     )
 
 
-def _short(link: Link) -> FeedLink:
+def _short(link: MergedLink) -> FeedLink:
     return FeedLink(
         _end(link.source),
         _end(link.target),

@@ -29,7 +29,7 @@ async def find_anywhere(request: Request) -> PeerId | Elsewhere:
         if error.status_code != 404 or not len(monitor.peer.global_ledger) or not NAME.match(name):
             raise
     try:
-        answer = await monitor.asking.about(name)
+        answer = await monitor.lookups.about(name)
     except TimeoutError:
         raise HTTPException(503, "other zones were asked, and nothing came of it; ask again") from None
     if answer.is_busy:

@@ -16,14 +16,14 @@ from math import inf
 from operator import itemgetter
 from typing import Protocol, runtime_checkable
 
-from peerscope.host.failures import Looks
+from peerscope.host.failures import FailureLog
 
 CONNECTIONS_MAX = 512
 DESCRIPTORS_KEPT = 96
 """Of the limit, for everything else: an agent alone holds 21, and opens some more for each look and question."""
 HANDSHAKE_S = 10.0
 """For the TLS handshake."""
-AGAIN_S = 1.0
+RETRY_INTERVAL_S = 1.0
 """Before the next try where nobody can be taken in: without a pause a full table would be a busy loop."""
 GONE_TURNS = 8
 """Of the event loop, within which a connection that was cut off is gone."""
@@ -47,13 +47,13 @@ class Entrance:
         self,
         guest: Callable[[], asyncio.Protocol],
         guests: Collection[object],
-        looks: Looks,
+        failure_log: FailureLog,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """`guest`: makes the protocol of a connection. `guests`: those taken in, for as long as they are open."""
         self._guest = guest
         self._guests = guests
-        self._looks = looks
+        self._failure_log = failure_log
         self._tls = tls
         self._shaking: dict[asyncio.Task[None], float] = {}
         """Handshakes, oldest first, and the loop time at which they began."""
@@ -69,9 +69,9 @@ class Entrance:
                 except ConnectionError:  # it went while it waited
                     continue
                 except OSError as error:
-                    self._looks.failed("a connection to the dashboard", error)
+                    self._failure_log.failed("a connection to the dashboard", error)
                     self._drop_one()
-                    await asyncio.sleep(AGAIN_S)
+                    await asyncio.sleep(RETRY_INTERVAL_S)
                     continue
                 if not await self._has_room():
                     connection.close()
@@ -95,7 +95,7 @@ class Entrance:
         if task.cancelled() or error is not None:
             connection.close()
         if isinstance(error, Exception) and not isinstance(error, OSError):  # ssl.SSLError is one, TimeoutError too
-            self._looks.failed("a connection to the dashboard", error)
+            self._failure_log.failed("a connection to the dashboard", error)
 
     async def _has_room(self) -> bool:
         """Whether one more may come in, if need be for one that has kept us waiting."""

@@ -38,7 +38,7 @@ async def discovery(request: Request) -> Response:
     monitor = monitor_of(request)
     is_agent = isinstance(monitor, Monitor)
     own = local_address(monitor.config.export, monitor.http) if is_agent and _is_on_this_machine(request) else None
-    return answer(targets(monitor.moment(), monitor.config.network.name, own))
+    return answer(targets(monitor.snapshot(), monitor.config.network.name, own))
 
 
 def _is_on_this_machine(request: Request) -> bool:

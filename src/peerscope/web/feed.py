@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from peerscope.agent.network_view import Outlook
+from peerscope.agent.network_view import NetworkView
 from peerscope.web.content import Painter, Picture, delta, snapshot
 from peerscope.web.entrance import connections_max
 from peerscope.web.turns import Turns
@@ -26,7 +26,7 @@ TRY_LATER = 1013
 QUEUE_MAX = 8
 HEARTBEAT_S = 10.0
 """Longest time without a message: a page that hears nothing says that its picture is old."""
-SETTLE_S = 0.1
+SETTLE_TIMEOUT_S = 0.1
 """Changes that come together are told together."""
 _encoder = msgspec.json.Encoder()
 
@@ -51,7 +51,7 @@ class Client:
 class Feed:
     """Everybody who watches this peer."""
 
-    def __init__(self, monitor: Outlook) -> None:
+    def __init__(self, monitor: NetworkView) -> None:
         self._monitor = monitor
         self._clients: set[Client] = set()
         self._seq = 0
@@ -69,11 +69,11 @@ class Feed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(self._monitor.config.web.update_interval_s, HEARTBEAT_S)):
                     await self._changed.wait()
-                    await asyncio.sleep(SETTLE_S)
+                    await asyncio.sleep(SETTLE_TIMEOUT_S)
             self._changed.clear()
             if not self._clients:
                 continue
-            with self._monitor.looks.at("the live feed"):
+            with self._monitor.failure_log.at("the live feed"):
                 self._update()
 
     async def serve(self, socket: WebSocket) -> None:
@@ -119,7 +119,7 @@ class Feed:
             client.offer(message)
 
     def _message(self, kind: str, data: dict[str, Any]) -> str:
-        timestamp = self._monitor.moment().wall
+        timestamp = self._monitor.snapshot().wall
         return _encoder.encode({"type": kind, "seq": self._seq, "timestamp": timestamp, "data": data}).decode()
 
     async def _write(self, socket: WebSocket, client: Client) -> None:

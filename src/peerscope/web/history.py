@@ -22,7 +22,7 @@ SINCE_DEFAULT = "1h"
 METRIC_DEFAULT = "status"
 
 
-class Metric(Struct, frozen=True):
+class MetricDescription(Struct, frozen=True):
     """A series that can be asked for."""
 
     name: str
@@ -46,7 +46,7 @@ async def history(request: Request) -> Response:
     peer = await _peer(request, recorder, query.get("peer"))
     if series.scope == "network" and peer is not None:
         raise HTTPException(400, f"{series.name} is of the whole network; ask for it without a peer")
-    now = int(monitor_of(request).moment().wall)
+    now = int(monitor_of(request).snapshot().wall)
     question = Question(
         series,
         monitor_of(request).peer.me if series.scope == "peer" and peer is None else peer,
@@ -62,7 +62,9 @@ async def history(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """The series there are."""
-    return answer([Metric(series.name, series.unit, series.scope, series.text) for series in SERIES.values()])
+    return answer(
+        [MetricDescription(series.name, series.unit, series.scope, series.text) for series in SERIES.values()]
+    )
 
 
 def _recorder(request: Request) -> Recorder:
@@ -111,5 +113,5 @@ ROUTES = [
     Route("/api/v1/history", history),
     Route("/api/v1/history/metrics", metrics, name="history_metrics"),
 ]
-ANSWERS: dict[str, Any] = {"/api/v1/history": History, "/api/v1/history/metrics": list[Metric]}
+ANSWERS: dict[str, Any] = {"/api/v1/history": History, "/api/v1/history/metrics": list[MetricDescription]}
 PARAMETERS: dict[str, tuple[str, ...]] = {"/api/v1/history": ("metric", "peer", "since", "step")}

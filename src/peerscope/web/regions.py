@@ -28,7 +28,7 @@ async def rtt(request: Request) -> Response:
     """The round-trip time of two peers; `source` and `target` are beginnings of ids, by default this peer's own."""
     monitor = monitor_of(request)
     source, target = (_peer(request, name) for name in ("source", "target"))
-    return answer(rtt_between(monitor.moment(), source, target, monitor.mesh_links()))
+    return answer(rtt_between(monitor.snapshot(), source, target, monitor.mesh_links()))
 
 
 def _peer(request: Request, parameter: str) -> PeerId:

@@ -23,7 +23,7 @@ class LastHour(Replay, frozen=True):
 async def replay(request: Request) -> Response:
     """Statuses, links and alerts `since` a time, one hour ago at the most: the beginning, and every change after it."""
     monitor = monitor_of(request)
-    since = since_s(request.query_params.get("since", SINCE_DEFAULT), int(monitor.moment().wall))
+    since = since_s(request.query_params.get("since", SINCE_DEFAULT), int(monitor.snapshot().wall))
     found = monitor.replay(since)
     fields = {name: getattr(found, name) for name in found.__struct_fields__}
     return answer(LastHour(**fields, alerts=fired_since(monitor.alerts(), found.since)))

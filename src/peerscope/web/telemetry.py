@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from peerscope.sources.events import Event, Refused, read_lines
+from peerscope.sources.events import Event, RefusedEvent, read_lines
 from peerscope.sources.node import NodeView
 from peerscope.web.answers import answer, monitor_of
 from peerscope.web.bodies import Body
@@ -34,7 +34,7 @@ class Accepted(Struct, frozen=True):
     """What became of a batch."""
 
     accepted: int
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedEvent, ...]
     """The first hundred."""
     refused_lines: int
 
@@ -48,7 +48,7 @@ async def telemetry(request: Request) -> Response:
     if len(lines) > LINES_MAX + 1:
         raise HTTPException(413, f"{len(lines)} lines; send at most {LINES_MAX} at a time")
     events: list[Event] = []
-    refused: list[Refused] = []
+    refused: list[RefusedEvent] = []
     for first in range(0, len(lines), PORTION):
         some, bad = read_lines(lines[first : first + PORTION], first + 1, heard.refused)
         events += some

@@ -22,7 +22,7 @@ async def threats(request: Request) -> Response:
         for one in sorted(monitor_of(request).threats(), key=lambda one: one.id)
         if query.get("detection") in (None, one.detection) and query.get("severity") in (None, one.severity)
     ]
-    wall = monitor_of(request).moment().wall
+    wall = monitor_of(request).snapshot().wall
     return page(request, [aged(FindingView, one, wall) for one in found], lambda one: one.id)
 
 

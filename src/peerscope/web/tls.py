@@ -8,10 +8,10 @@ import os
 import ssl
 from pathlib import Path
 
-from peerscope.alerts.expiry import Ending
+from peerscope.alerts.expiry import Expiry
 from peerscope.errors import ConfigError
 
-LOOK_S = 2.0
+LOOK_INTERVAL_S = 2.0
 FILE_BYTES_MAX = 1024 * 1024
 RENEWAL = "replace the files of web.tls_cert and web.tls_key in place"
 
@@ -33,7 +33,7 @@ class TlsFiles:
     async def run(self) -> None:
         """Read the files again when they change, until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_INTERVAL_S)
             self.look()
 
     def look(self) -> None:
@@ -59,7 +59,7 @@ class TlsFiles:
         return tuple((one.st_mtime_ns, one.st_size, one.st_ino) for one in found)
 
 
-def file_ending(cert: str) -> Ending | None:
+def file_ending(cert: str) -> Expiry | None:
     """When the certificate in a PEM file ends: the first one, which is the server's own. The roots behind it may end
     earlier and do no harm. None where the file cannot be read."""
     from cryptography import x509  # a megabyte, for agents with TLS only
@@ -70,7 +70,7 @@ def file_ending(cert: str) -> Ending | None:
         begins_at, ends_at = first.not_valid_before_utc.timestamp(), first.not_valid_after_utc.timestamp()
     except (OSError, ValueError, IndexError, OverflowError):
         return None
-    return Ending("web.tls_cert", cert, begins_at, ends_at, RENEWAL)
+    return Expiry("web.tls_cert", cert, begins_at, ends_at, RENEWAL)
 
 
 def server_context(cert: str, key: str) -> ssl.SSLContext:

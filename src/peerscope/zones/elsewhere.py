@@ -19,7 +19,7 @@ from peerscope.records.bodies import RATIO_ONE, LinkReading
 from peerscope.records.identity import PeerId
 from peerscope.views.peers import Hearsay, LinkView, PeerView, gone, peer_view, status
 from peerscope.views.proof import EvidenceView, arithmetic
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 UNKNOWN = "unknown"
 """In the place of a verdict that nobody can tell."""
@@ -63,20 +63,20 @@ class Elsewhere:
         self, answer: LookupAnswer, peer: PeerId, now: float, *, wall_offset_s: float, down_after_s: float
     ) -> None:
         """`now`: local monotonic seconds. Raises KeyError unless the peer is in the answer's ledger."""
-        self._moment = Moment(answer.ledger, peer, now, wall_offset_s=wall_offset_s, down_after_s=down_after_s)
+        self._snapshot = Snapshot(answer.ledger, peer, now, wall_offset_s=wall_offset_s, down_after_s=down_after_s)
         self._peer = peer
         self._opinions = answer.opinions[peer]
         self._judgement = judged(self._opinions)
-        has_left = self._moment.verdict(peer) is Verdict.LEFT
+        has_left = self._snapshot.verdict(peer) is Verdict.LEFT
         if has_left:  # it says so itself, and its zone may not have heard yet
             self._judgement = Judgement(Verdict.LEFT.value, None, ())
-        self._silent = answer.silent.get(self._moment.zone, ())
+        self._silent = answer.silent.get(self._snapshot.zone, ())
 
     def hearsay(self) -> Hearsay:
         """Whose word the verdict is."""
         said = {peer.hex(): opinion.verdict if opinion else None for peer, opinion in sorted(self._opinions.items())}
         return Hearsay(
-            zone=self._moment.zone,
+            zone=self._snapshot.zone,
             said=said,
             disagreeing=tuple(peer.hex() for peer in self._judgement.disagreeing),
             silent=tuple(peer.hex() for peer in self._silent),
@@ -84,15 +84,15 @@ class Elsewhere:
 
     def view(self) -> PeerView:
         """As of a peer of our own zone, with the verdict of its aggregators."""
-        verdict, opinion, own = self._judgement.verdict, self._judgement.opinion, peer_view(self._moment, self._peer)
-        report = self._moment.fresh_report(self._peer)
+        verdict, opinion, own = self._judgement.verdict, self._judgement.opinion, peer_view(self._snapshot, self._peer)
+        report = self._snapshot.fresh_report(self._peer)
         is_down = verdict == Verdict.DOWN
         if is_down:
             own = gone(own)
         return replace(
             own,
             verdict=verdict,
-            status="down" if is_down else UNKNOWN if verdict == UNKNOWN else status(self._moment, self._peer),
+            status="down" if is_down else UNKNOWN if verdict == UNKNOWN else status(self._snapshot, self._peer),
             links=() if report is None or is_down else tuple(_link(link) for link in report.links),
             accused_by=opinion.accused_by if opinion else 0,
             observers=opinion.observers if opinion else 0,

@@ -12,17 +12,17 @@ from peerscope.mesh.peer import Peer
 from peerscope.mesh.zoning.names import WHOLE
 from peerscope.records.bodies import Kind
 from peerscope.records.summary import Summary
-from peerscope.views.links import Link
-from peerscope.views.snapshot import Moment
+from peerscope.views.links import MergedLink
+from peerscope.views.snapshot import Snapshot
 from peerscope.zones.summary import summary
 
 CANDIDATES = 16
 """Whoever is further down in the order of its zone need not look whether those before it are well."""
-AGAIN_S = 5.0
+LOOK_INTERVAL_S = 5.0
 """Between two looks, or half an interval where that is shorter."""
 
 
-class Speaker:
+class SummaryPublisher:
     """Makes the summaries of one peer."""
 
     def __init__(self, interval_s: float) -> None:
@@ -34,7 +34,7 @@ class Speaker:
     def update(
         self,
         peer: Peer,
-        look: Callable[[], tuple[Moment, Sequence[Link], Iterable[Alert]]],
+        look: Callable[[], tuple[Snapshot, Sequence[MergedLink], Iterable[Alert]]],
         addresses: Sequence[str],
         now: float,
     ) -> Summary | None:
@@ -42,7 +42,7 @@ class Speaker:
         zone = peer.own_zone.zone
         if now < self._look_at and zone == self._zone:
             return None
-        self._look_at, moved = now + min(AGAIN_S, self._interval_s / 2), zone != self._zone
+        self._look_at, moved = now + min(LOOK_INTERVAL_S, self._interval_s / 2), zone != self._zone
         self._zone = zone
         if zone == WHOLE and (not peer.global_ledger.counts[Kind.SUMMARY] or peer.own_zone.is_newcomer):
             return None  # nobody is beyond our zone, or it is none of ours
@@ -52,13 +52,13 @@ class Speaker:
         before = (member for member in peer.neighbours.rings.members() if rank(zone, member) < ours)
         if next(islice(before, CANDIDATES - 1, None), None) is not None:
             return None
-        moment, links, alerts = look()
-        acting = aggregators(moment, zone).acting
+        snapshot, links, alerts = look()
+        acting = aggregators(snapshot, zone).acting
         if peer.me not in acting:
             return None
         self._spoke_at = now
         return summary(
-            moment,
+            snapshot,
             links,
             alerts,
             zone=zone,

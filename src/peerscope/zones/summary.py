@@ -15,16 +15,16 @@ from peerscope.records.identity import PeerId, ref
 from peerscope.records.sketch import Sketch
 from peerscope.records.summary import HEADLINES_MAX, REGIONS_MAX, Headline, RegionLine, Summary
 from peerscope.views.health import expected_links
-from peerscope.views.links import Link
+from peerscope.views.links import MergedLink
 from peerscope.views.peers import status
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot
 
 STATUSES = ("healthy", "degraded", "unhealthy", "unknown", "down")
 
 
 def summary(
-    moment: Moment,
-    links: Sequence[Link],
+    snapshot: Snapshot,
+    links: Sequence[MergedLink],
     alerts: Iterable[Alert],
     *,
     zone: str,
@@ -34,16 +34,16 @@ def summary(
     rings: int,
 ) -> Summary:
     """`links`: those between agents of the zone; `alerts`: the active ones; `aggregators`: of the zone, in order."""
-    states = {peer: state for peer in moment.peers if (state := status(moment, peer)) != "left"}
+    states = {peer: state for peer in snapshot.peers if (state := status(snapshot, peer)) != "left"}
     counts = Counter(states.values())
-    verdicts = Counter(moment.verdict(peer) for peer in states)
+    verdicts = Counter(snapshot.verdict(peer) for peer in states)
     latency, cpu, memory = Sketch(), Sketch(), Sketch()
     for link in links:
         if link.measured_s is not None:
             latency.add(link.measured_s)
     throughputs: list[int] = []
     for peer in states:
-        report = moment.living_reports[peer]
+        report = snapshot.living_reports[peer]
         if report is None or report.metrics is None:
             continue
         system, performance = report.metrics.system, report.metrics.performance
@@ -53,7 +53,7 @@ def summary(
             memory.add(system.memory_used_kib / system.memory_total_kib)
         if performance.throughput_bytes_s is not None:
             throughputs.append(performance.throughput_bytes_s)
-    living = [peer for peer in states if moment.verdict(peer) in (Verdict.ALIVE, Verdict.SUSPECT)]
+    living = [peer for peer in states if snapshot.verdict(peer) in (Verdict.ALIVE, Verdict.SUSPECT)]
     expected, up = expected_links(living, rings, zone), {(link.source, link.target) for link in links}
     gravest = sorted(alerts, key=lambda alert: (-Severity[alert.severity.upper()], alert.started_at, alert.id))
     by_severity = Counter(alert.severity for alert in gravest)
@@ -77,7 +77,7 @@ def summary(
         cpu=cpu.to_body(),
         memory=memory.to_body(),
         throughput_bytes_s=sum(throughputs) if throughputs else None,
-        regions=_regions(moment, states),
+        regions=_regions(snapshot, states),
         alerts=tuple(by_severity[severity.name.lower()] for severity in Severity),
         headlines=tuple(
             Headline(order_key(alert.id), Severity[alert.severity.upper()], alert.title[:160])
@@ -86,10 +86,10 @@ def summary(
     )
 
 
-def _regions(moment: Moment, states: dict[PeerId, str]) -> tuple[RegionLine, ...]:
+def _regions(snapshot: Snapshot, states: dict[PeerId, str]) -> tuple[RegionLine, ...]:
     found: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for peer, state in states.items():
-        region = moment.places[peer].region
+        region = snapshot.places[peer].region
         if region is not None:
             found[region[:64]][state] += 1
     largest = sorted(found.items(), key=lambda item: (-item[1].total(), item[0]))[:REGIONS_MAX]

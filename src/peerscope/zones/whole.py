@@ -17,7 +17,7 @@ from peerscope.views.regions import RegionConfig, RegionHealth, assess
 from peerscope.zones.overview import Zone, combined
 
 
-class Headline(Struct, frozen=True):
+class ZoneHeadline(Struct, frozen=True):
     """One of the gravest alerts of a zone."""
 
     id: str
@@ -42,7 +42,7 @@ class ZoneView(Struct, frozen=True):
     connectivity: float | None
     alerts: dict[str, int]
     """Active ones by severity."""
-    headlines: tuple[Headline, ...]
+    headlines: tuple[ZoneHeadline, ...]
     aggregators: tuple[str, ...]
     """Ids of the peers whose word this is; they agree."""
     disagreeing: tuple[str, ...]
@@ -73,7 +73,7 @@ def zone_view(zone: Zone, now: float) -> ZoneView:
         median_latency_s=Sketch.of(said.latency).quantile(0.5),
         connectivity=said.links / said.links_expected if said.links_expected else None,
         alerts=dict(zip(severities, said.alerts, strict=False)),
-        headlines=tuple(Headline(line.id, line.severity, line.title) for line in said.headlines),
+        headlines=tuple(ZoneHeadline(line.id, line.severity, line.title) for line in said.headlines),
         aggregators=_ids(zone.aggregators),
         disagreeing=_ids(zone.disagreeing),
         age_s=max(0.0, now - zone.heard_at),
