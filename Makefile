@@ -23,11 +23,13 @@ sweep-zones: setup ## simulate every scenario of several zones with SEEDS=50 see
 fuzz: setup ## feed what parses bytes from outside with damaged ones; for SECONDS=60; ARGS="--replay FILE"
 	@.venv/bin/python scripts/fuzz --seconds $(or $(SECONDS),60) $(ARGS)
 
-lint: setup ## check style, formatting, types, and that the core is pure
+lint: setup ## check style, formatting, types, prose, and that the core is pure
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy --strict src/peerscope
 	.venv/bin/python scripts/check-purity
+	.venv/bin/codespell *.md docs src scripts
+	.venv/bin/python scripts/check-prose
 
 bench: setup ## run every program in benchmarks/
 	@for program in benchmarks/[a-z]*.py; do \
