@@ -332,12 +332,12 @@ OPERATIONS = [
     f"Others forget it after {span(CONFIG.ledger.remember_s)}",
 ]
 
-STATED = {"SECURITY.md": SECURITY, "PROTOCOL.md": PROTOCOL, "OPERATIONS.md": OPERATIONS}
+STATED = {"explanation/security.md": SECURITY, "reference/protocol.md": PROTOCOL, "howto/operations.md": OPERATIONS}
 
 MEASURED = "measured, not set: the document names the program or the scenario"
 ARITHMETIC = "follows from other figures of the passage"
 ELSEWHERE = {
-    "SECURITY.md": {
+    "explanation/security.md": {
         r"dropped by all within a second or two": "the round of a second, and what a busy machine adds",
         r"Within a minute nobody is linked": MEASURED,
         r"storm-start with 200 peers, a tenth of 300 killed at once, a partition that heals, 10 % loss": MEASURED,
@@ -357,13 +357,13 @@ ELSEWHERE = {
         r"about a millisecond each": MEASURED,
         r"exit 0, nothing known; 1, listed; 3, it": "held by tests/supply",
     },
-    "PROTOCOL.md": {
+    "reference/protocol.md": {
         r"max\(previous \+ 1,": "no figure that anybody would change",
         r"\|── 1 s ──▶.*?4\.0 s of silence": "a drawing of a measured case: times from benchmarks/detection.py",
         r"\(Dabek and others, 2004\)": "the year of a paper",
         r"blake2b\(zone \|\| 0 \|\|": "a byte of the hash, held by tests/golden",
     },
-    "OPERATIONS.md": {
+    "howto/operations.md": {
         r"logs one cause once an hour": "`looks.SILENT_S`, held by tests/test_looks.py",
         r"-hex 16": "an argument, for the reader to choose",
         r"0\.0\.0\.0:4600|example\.org:4600|`localhost:4600`": "examples, for the reader to choose",

@@ -1,4 +1,4 @@
-"""docs/ALERTS.md tells every default rule as it is, and its examples are valid settings."""
+"""docs/reference/alerts.md tells every default rule as it is, and its examples are valid settings."""
 
 import re
 from pathlib import Path
@@ -10,11 +10,11 @@ from peerscope.alerts.rules import Rule, default_rules
 from peerscope.config import Config
 
 DOCS = Path(__file__).parents[2] / "docs"
-TEXT = (DOCS / "ALERTS.md").read_text(encoding="utf-8")
+TEXT = (DOCS / "reference/alerts.md").read_text(encoding="utf-8")
 HEADER = "| rule | severity | when | what it means and what to look at first |\n|---|---|---|---|\n"
 EXAMPLES = [
     pytest.param(block, id=f"{name}-{number}")
-    for name in ("ALERTS.md", "NOTIFICATIONS.md")
+    for name in ("reference/alerts.md", "howto/notifications.md")
     for number, block in enumerate(re.findall(r"```toml\n(.*?)```", (DOCS / name).read_text("utf-8"), re.DOTALL))
 ]
 
@@ -30,7 +30,7 @@ def row(rule: Rule) -> str:
 def test_every_default_rule_is_told_with_its_runbook_and_no_other() -> None:
     table = HEADER + "".join(row(rule) for rule in default_rules())
     assert all(rule.runbook for rule in default_rules())
-    assert table in TEXT, f"docs/ALERTS.md should have\n\n{table}"
+    assert table in TEXT, f"docs/reference/alerts.md should have\n\n{table}"
 
 
 def test_every_state_of_an_alert_is_explained() -> None:

@@ -14,8 +14,8 @@ from session import Block, blocks, play, script
 from peerscope.cli import VERBS
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-PLAYED = ["TUTORIAL.md", "OPERATIONS.md"]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PLAYED = ["tutorial/first-network.md", "howto/operations.md"]
 
 
 @pytest.mark.e2e
@@ -27,7 +27,7 @@ def test_a_reader_who_follows_it_gets_there(name: str, tmp_path: Path) -> None:
     assert play(document, tmp_path).endswith("ALL BLOCKS RAN\n")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda place: place.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda place: place.relative_to(ROOT).as_posix())
 def test_every_verb_and_every_file_it_names_is_there(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     verbs = set(re.findall(r"(?m)^ *(?:\S*/)?peerscope ([a-z][a-z-]+)", text))

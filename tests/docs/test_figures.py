@@ -1,4 +1,4 @@
-"""Every figure, limit and time of SECURITY, PROTOCOL and OPERATIONS is the one of the code, or has another source."""
+"""Every figure, limit and time of these documents is the one of the code, or has another source."""
 
 import re
 from pathlib import Path

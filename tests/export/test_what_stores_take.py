@@ -1,4 +1,4 @@
-"""What real stores take, as the table in docs/EXPORT.md says: it is measured here, and compared."""
+"""What real stores take, as the table in docs/howto/export.md says: it is measured here, and compared."""
 
 import asyncio
 import re
@@ -24,7 +24,7 @@ from stores import Prometheus, Store, VictoriaMetrics
 
 pytestmark = pytest.mark.tools
 Need = Callable[[str], str]
-DOC = Path(__file__).parents[2] / "docs" / "EXPORT.md"
+DOC = Path(__file__).parents[2] / "docs" / "howto/export.md"
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 WINDOW = "storage: {tsdb: {out_of_order_time_window: 30m}}\n"
 
