@@ -17,7 +17,7 @@ TEMPLATE = """\
 [network]
 # name = "peerscope"            # peers of another name are refused
 # public = false                # strangers are members: observers behind one address prefix then have one voice
-# As soon as `listen` is not 127.0.0.1, one of the next four must say who may join (docs/explanation/security.md):
+# As soon as `listen` is not 127.0.0.1, one of the next four must say who may join (docs/howto/admission.md):
 # open = false                  # anybody
 # secret = ""                   # whoever knows it; the same on all peers, from `openssl rand -hex 16`
 # allow = []                    # these peers, by id
@@ -138,7 +138,7 @@ TEMPLATE = """\
 # answers_per_s = 5.0           # in all; an answer has about three kilobytes
 # answers_per_peer_s = 1.0      # to one asking peer
 
-[limits]                        # what one neighbour may send; honest ones stay far below (docs/explanation/security.md)
+[limits]                        # what one neighbour may send; honest ones stay far below (docs/reference/limits.md)
 # messages_per_s = 100.0
 # messages_burst = 4000.0
 # bytes_per_s = 200000.0

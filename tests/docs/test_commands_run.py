@@ -24,7 +24,7 @@ from manuscript import lines
 from peerscope.cli import cli, main
 from receiver import receiving
 
-PLAYED = "test_documents.py plays the tutorial and howto/operations.md"
+PLAYED = "test_documents.py plays the tutorial and the pages about one agent"
 SHOWN = "it does not end; tests/sim and tests/browser show simulated networks"
 SIMULATED = "it takes long; tests/sim runs every scenario"
 NOT_RUN = {
