@@ -268,7 +268,7 @@ PROTOCOL = [
     f"list it ({word(LIARS_MIN)} at least)",
     f"({word(EXPIRY_INTERVALS)} intervals: {s(_EXPIRY_S)} in a small network)",
     f"look for such peers every {s(survey.INTERVAL_S)} and dial",
-    f"does not answer within {s(survey.PATIENCE_S)} is reported as `unwatched`",
+    f"does not answer within {s(survey.PATIENCE_S)} as `unwatched`",
     f"at times, until {word(REFUTED_MAX)} refutations",
     f"take longer than {s(round(STAND_S - REFUTE_INTERVAL_S, 9))} both ways",
     f"Nothing while the observers answer within {s(VOTE_STAND_S)}.",
