@@ -39,10 +39,10 @@ from peerscope.mesh.detection.verdicts import (
 )
 from peerscope.mesh.dissemination import gossip
 from peerscope.mesh.limits import rate_limit, reputation
+from peerscope.mesh.membership import forgetting, shared_key, shared_key_search
 from peerscope.mesh.membership.admission import EARLY_MS
 from peerscope.mesh.membership.eviction import LONG_KNOWN_S, SILENT_S
 from peerscope.mesh.membership.isolation import COMPANY_MAX, RETURN_S
-from peerscope.mesh.membership import forgetting, shared_key, shared_key_search
 from peerscope.mesh.messages import (
     MESSAGE_BYTES_MAX,
     NEIGHBOURS_MAX,
@@ -200,12 +200,12 @@ SECURITY = [
     f"gets one more try every {word(lockout.FORGIVEN_AFTER_S)} seconds",
     f"| connections | {entrance.CONNECTIONS_MAX}; beyond",
     f"| request line and headers | {whole(framing.HEAD_BYTES_MAX, KB)} kB, "
-    f"{s(connections.PATIENCE_S[connections.h11.IDLE])}; as much around",
+    f"{s(connections.TIMEOUT_S[connections.h11.IDLE])}; as much around",
     f"connections leave {entrance.DESCRIPTORS_KEPT} of the limit",
     f"a quarter where the limit is below {entrance.DESCRIPTORS_KEPT * 4 // 3}",
     f"| TLS handshake | {s(entrance.HANDSHAKE_S)} |",
     f"| body | {whole(web_bodies.BODY_BYTES_MAX, KB)} kB (telemetry {whole(telemetry.BODY_BYTES_MAX, MB)} MB, also "
-    f"after unpacking), {s(connections.PATIENCE_S[connections.h11.SEND_BODY])}; "
+    f"after unpacking), {s(connections.TIMEOUT_S[connections.h11.SEND_BODY])}; "
     f"beyond its answer {whole(framing.REFUSED_BYTES_MAX, MB)} MB are read",
     f"| answer | {s(connections.ANSWER_S)}, and {whole(connections.READ_BYTES_MIN, KB)} kB read in each such time |",
     f"| WebSockets | {feed.CLIENTS_MAX}, at most half",
@@ -218,8 +218,8 @@ PROTOCOL = [
     f"until {span(shared_key.STANDS_S)} after it last met it",
     f"(0), {word(shared_key.TIMES_MIN)} newer profiles in a row",
     f"first {span(shared_key_search.FIRST_S)} to {span(shared_key_search.FIRST_S + shared_key_search.SPREAD_S)} after "
-    f"it began, then every {whole(shared_key_search.EVERY_S, 60)} minutes times the number of other zones. It asks every "
-    f"{every(shared_key_search.ASK_INTERVAL_S)} while",
+    f"it began, then every {whole(shared_key_search.EVERY_S, 60)} minutes times the number of other zones. It asks "
+    f"every {every(shared_key_search.ASK_INTERVAL_S)} while",
     f"({word(EXPIRY_INTERVALS)} of its own intervals) and when a peer is forgotten ({span(CONFIG.ledger.remember_s)})",
     f"Peers refuse records that are older than {span(CONFIG.ledger.remember_s)}.",
     f"anything newer than {span(CONFIG.ledger.remember_s)} is known",
@@ -280,7 +280,7 @@ PROTOCOL = [
     f"every {s(CONFIG.coordinates.visit_interval_s)} at first, then after each {PARTS[1 / sampling.AGES]} of the "
     f"peer's age, at last every {every(CONFIG.coordinates.visit_interval_s_max)}",
     f"remembers up to {vivaldi.LANDMARKS_MAX} peers whom it measured",
-    f"more than {s(coordinates.RTT_S_MAX)} from the origin, and a round trip above {s(coordinates.RTT_S_MAX)}",
+    f"more than {s(vivaldi.RTT_S_MAX)} from the origin, and a round trip above {s(vivaldi.RTT_S_MAX)}",
     f"more than {TWICE[vivaldi.COUNTS]} what is usual. It counts only for that much, and by more than "
     f"{word(vivaldi.ABSURD)} times for nothing. - A step is at most a {PARTS[vivaldi.PACE]}",
     f"at most {whole(bodies.ALERTS_BYTES_MAX, KB)} KiB: {STATEMENTS_MAX} statements",
