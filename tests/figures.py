@@ -22,7 +22,7 @@ from peerscope.cli.admit import DAYS, DAYS_MAX
 from peerscope.config import Config
 from peerscope.host.logs import BURST, WINDOW_S
 from peerscope.mesh import handshake
-from peerscope.mesh.coordinates.vivaldi import sampling, vivaldi
+from peerscope.mesh.coordinates import sampling, vivaldi
 from peerscope.mesh.crawling import answers
 from peerscope.mesh.detection import orphans
 from peerscope.mesh.detection.link import FLAPS_MAX, TELL_AGAIN
@@ -67,7 +67,7 @@ from peerscope.records.certificates import REVOCATIONS_MAX
 from peerscope.records.identity import PEER_ID_BYTES
 from peerscope.records.ledger import BUCKETS, BURIED_S, TOGETHER_S
 from peerscope.records.summary import SUMMARY_BYTES_MAX
-from peerscope.transport import accept_policy, dialling, iroh, names, wire
+from peerscope.transport import accept_policy, iroh, names, wire
 from peerscope.views.partitions import MEMBERS_MIN, SHARE_MIN
 from peerscope.views.peers import SKEW_S
 from peerscope.web import bodies as web_bodies
@@ -233,7 +233,7 @@ PROTOCOL = [
     f"an order more than {s(forgetting.FUTURE_MS / 1000)} beyond that does not count",
     f"more than {span(forgetting.STRANGER_AHEAD_MS / 1000)} beyond the receiver's wall clock",
     f"for {span(forgetting.AGAIN_S)} no further order drops it",
-    "anew after {}, {}, {}, {} and {} seconds".format(*(digits(at) for at in accumulate(dialling.ANEW_S))),
+    "anew after {}, {}, {}, {} and {} seconds".format(*(digits(at) for at in accumulate(wire.ANEW_S))),
     f"has said nothing for {s(UNHEARD_S)}, no",
     f"the stranger is buried for {span(CONFIG.ledger.remember_s)}",
     f"`challenge`, {NONCE_BYTES} bytes never used before",

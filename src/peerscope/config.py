@@ -35,8 +35,7 @@ from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.membership.neighbours import NeighbourConfig
 from peerscope.mesh.report import ReportConfig
 from peerscope.mesh.zoning.names import ZoneConfig
-from peerscope.notify.secret import Secret
-from peerscope.notify.settings import NotifyConfig, refuse_written
+from peerscope.notify.settings import NotifyConfig, Secret, refuse_written
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import LedgerConfig
 from peerscope.sources.node import NodeConfig

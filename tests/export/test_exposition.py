@@ -13,7 +13,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from ledgers import Book
 from live import Agent, client, running, until
 from maps import HOSTILE, join, tell
-from peerscope.export.names import OF_A_PEER, OF_THE_NETWORK
+from peerscope.export.families import OF_A_PEER, OF_THE_NETWORK
 from peerscope.records.identity import Identity, ref
 from peerscope.views.metrics import AgentView, NodeMetricsView, PerformanceView, SystemView
 from peerscope.views.regions import REGIONS_MAX

@@ -11,7 +11,6 @@ import pytest
 from peerscope.errors import ConfigError
 from peerscope.export import receiver as receiver_module
 from peerscope.export.config import RemoteWriteConfig
-from peerscope.export.credentials import authorization, read_secret
 from peerscope.export.receiver import (
     RETRY_AFTER_S_MAX,
     Later,
@@ -19,7 +18,9 @@ from peerscope.export.receiver import (
     RefusedSamples,
     RemoteWriteReceiver,
     Taken,
+    authorization,
     outcome,
+    read_secret,
     wait_s,
     words,
 )

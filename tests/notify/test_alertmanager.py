@@ -14,10 +14,9 @@ from demo_network import eventually, free_address
 from letters import SENDER, letter
 from notices import alert, group
 from peerscope.errors import DeliveryError
-from peerscope.notify.alertmanager import LIVE_S, Alertmanager
 from peerscope.notify.base import Follower, Letter, Sender
-from peerscope.notify.secret import Secret
-from peerscope.notify.settings import AlertmanagerConfig
+from peerscope.notify.http import LIVE_S, Alertmanager
+from peerscope.notify.settings import AlertmanagerConfig, Secret
 from receiver import Receiver, receiving
 
 CONFIG = """\

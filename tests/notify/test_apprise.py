@@ -7,8 +7,7 @@ import pytest
 from letters import letter
 from peerscope.errors import ConfigError, DeliveryError
 from peerscope.notify.apprise import Apprise
-from peerscope.notify.secret import Secret
-from peerscope.notify.settings import AppriseConfig
+from peerscope.notify.settings import AppriseConfig, Secret
 from receiver import Receiver
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")  # its own, on Python 3.11 and 3.12

@@ -5,9 +5,8 @@ from hypothesis import strategies as st
 
 from letters import letter
 from notices import alert
-from peerscope.notify.secret import Secret
-from peerscope.notify.settings import SlackConfig
-from peerscope.notify.slack import HEADER_MAX, SECTION_MAX, Slack, escape, shortened
+from peerscope.notify.http import HEADER_MAX, SECTION_MAX, Slack, escape, shortened
+from peerscope.notify.settings import Secret, SlackConfig
 from receiver import Receiver
 
 HOSTILE = "<!channel> & <https://evil.example|click>"

@@ -11,9 +11,8 @@ from letters import letter
 from notices import WALL, alert
 from peerscope.errors import ConfigError, DeliveryError
 from peerscope.notify.base import Letter
-from peerscope.notify.secret import Secret
-from peerscope.notify.settings import WebhookConfig
-from peerscope.notify.webhook import ALERTS_MAX, Webhook
+from peerscope.notify.http import ALERTS_MAX, Webhook
+from peerscope.notify.settings import Secret, WebhookConfig
 from receiver import Receiver
 
 SECRET = "correct horse battery staple"

@@ -35,8 +35,7 @@ from peerscope.config import Config
 from peerscope.errors import ConfigError, PeerscopeError
 from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
-from peerscope.history.past import past_day
-from peerscope.history.recorder import Recorder
+from peerscope.history.recorder import Recorder, past_day
 from peerscope.host.clock import monotonic
 from peerscope.host.credentials import CredentialFiles
 from peerscope.host.memory import shrinking
@@ -45,10 +44,10 @@ from peerscope.mesh.events import Effect, Leave, Publish, Recall, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, short
-from peerscope.sources.events import Event, Message
 from peerscope.sources.geo import Lookup, country
 from peerscope.sources.host import Host
 from peerscope.sources.node import Node
+from peerscope.sources.telemetry import Event, Message
 from peerscope.threats.findings import Finding
 from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver

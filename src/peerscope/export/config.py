@@ -125,3 +125,30 @@ def _check_url(url: str, key: str) -> None:
         raise ConfigError(f"{key} holds a user name or a password; those have settings and files of their own")
     if not is_good:
         raise ConfigError(f"{key} is {url!r}; must be a URL of http or https")
+
+
+class AsideView(Struct, frozen=True):
+    """Samples that the receiver does not take, for one reason."""
+
+    reason: str
+    samples: int
+    example: str
+    """Name and date of the last one."""
+
+
+class RemoteWriteView(Struct, frozen=True):
+    """What was sent, waits and was lost since the agent started."""
+
+    elected: bool
+    """This peer writes for all."""
+    sent_samples: int
+    queue_samples: int
+    held_samples: int
+    """Of those that wait: dated after the network's clock."""
+    dropped_samples: int
+    """Lost, since the queue was full or the disk failed."""
+    aside: tuple[AsideView, ...]
+    failing: str | None
+    """Why the last request was not taken; null where it was."""
+    last_sent_age_s: float | None
+    """null before the first."""

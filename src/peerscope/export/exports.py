@@ -9,9 +9,8 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from peerscope.export.config import ExportConfig
+from peerscope.export.config import ExportConfig, RemoteWriteView
 from peerscope.export.election import ROLE, elected
-from peerscope.export.standing import RemoteWriteView
 from peerscope.host.extras import brought_by
 from peerscope.host.threads import in_thread
 from peerscope.records.identity import ref

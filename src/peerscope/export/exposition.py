@@ -5,15 +5,46 @@ The formats are written by `prometheus_client`. In an agent it costs 13 ms and 1
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gzip
-from collections.abc import Iterator
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
-from prometheus_client.core import Metric
+from prometheus_client.core import HistogramMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
+from peerscope import __version__
 from peerscope.agent.monitor import Monitor
-from peerscope.export.network_series import every_peer, network
-from peerscope.export.own_series import own
+from peerscope.alerts.model import AlertState
+from peerscope.export.families import (
+    CLASSES,
+    OF_THE_NETWORK,
+    PREFIX,
+    counters,
+    counts,
+    gauge,
+    gauges,
+    info,
+    measured,
+    spread,
+    states,
+)
+from peerscope.history.schema import FILE
+from peerscope.mesh.detection.verdicts import Verdict
+from peerscope.mesh.peer import Peer
+from peerscope.records.alerts import Severity
+from peerscope.records.bodies import CHECKS, LINKS_MAX, RATIO_ONE, Status
+from peerscope.records.identity import ref
+from peerscope.views.metrics import metrics_view
+from peerscope.views.peers import status
+from peerscope.views.regions import RegionStatus
+
+if TYPE_CHECKING:  # an extra: most agents do not have it
+    from peerscope.export.remote_write import RemoteWrite
 
 GZIP_LEVEL = 1
 
@@ -44,3 +75,200 @@ def render(families: list[Metric], accept: str, *, packed: bool) -> tuple[bytes,
     encode, media_type = choose_encoder(accept)
     page = encode(Collected(families))
     return gzip.compress(page, GZIP_LEVEL) if packed else page, media_type
+
+
+HOPS_MAX = 16
+"""Buckets of the histogram of hops; the last holds what went further."""
+
+
+def own(monitor: Monitor) -> Iterator[Metric]:
+    """Everything about this peer."""
+    yield from _who(monitor)
+    yield from _health(monitor)
+    yield from _links(monitor.peer)
+    yield from _messages(monitor.peer)
+    yield counts(
+        "transport_failures", "What the transport dropped, or tried in vain.", "reason", monitor.transport.counters
+    )
+    yield counts("look_failures", "Looks of this agent that failed.", "look", monitor.failure_log.failures)
+    refused = monitor.node.telemetry.refused
+    yield counts("telemetry_refused", "Events of the node that were refused.", "reason", refused)
+    yield from _kept(monitor)
+    ends = [((one.what,), one.ends_at) for one in monitor.endings()]
+    yield gauges("certificate_end_timestamp_seconds", "When this peer's certificates end.", ("setting",), ends)
+    if monitor.exports.remote_write is not None:
+        yield from _written(monitor.exports.remote_write)
+    if monitor.exports.otlp is not None:
+        yield counters("traces_exported", "Ways of messages told as traces.", (), [((), monitor.exports.otlp.told)])
+
+
+def _who(monitor: Monitor) -> Iterator[Metric]:
+    me, profile = monitor.self_view(), monitor.peer.ledger.profile(monitor.peer.me)
+    yield info("build", "The program.", version=__version__, python=sys.version.split()[0])
+    said = {"region": me.region, "zone": profile.zone if profile else None, "node": me.node}
+    known = {name: value for name, value in said.items() if value}
+    yield info("agent", "This peer.", peer_id=me.peer_id, network=me.network, **known)
+    yield gauge("uptime_seconds", "Since the agent started.", me.uptime_s)
+    with contextlib.suppress(RuntimeError):  # remote write collects in the loop as well, tests need not
+        yield gauge("agent_tasks", "Work that runs in the agent's event loop.", len(asyncio.all_tasks()))
+
+
+def _health(monitor: Monitor) -> Iterator[Metric]:
+    report = monitor.snapshot().fresh_report(monitor.peer.me)
+    if report is None:
+        return
+    yield states("status", "How this peer says it is.", (), [((), report.status.name.lower())])
+    checks = list(zip(CHECKS, report.checks, strict=False))
+    said = [((name,), Status(check.status).name.lower()) for name, check in checks]
+    yield states("check_status", "Outcome of each health check.", ("check",), said)
+    ratios = [((name,), None if check.ratio is None else check.ratio / RATIO_ONE) for name, check in checks]
+    yield gauges("check_ratio", "What each health check measured.", ("check",), ratios)
+    yield gauge("links_expected", "Neighbours that this peer should be linked to.", report.expected)
+    if report.metrics is not None:
+        yield from measured("", [((), metrics_view(report.metrics))])
+
+
+def _links(core: Peer) -> Iterator[Metric]:
+    links = [(ref(peer).hex(), link) for peer, link in sorted(core.prober.links.items()) if link.is_up]
+    yield gauge("links", "Neighbours that this peer hears.", len(links))
+    rtts = [((name,), link.rtt.smoothed_s) for name, link in links[:LINKS_MAX]]
+    yield gauges("link_rtt_seconds", "Smoothed round-trip time to each neighbour.", ("neighbour",), rtts)
+    losses = [((name,), link.loss_ratio) for name, link in links[:LINKS_MAX]]
+    yield gauges("link_loss_ratio", "Share of pings to each neighbour without an answer.", ("neighbour",), losses)
+
+
+def _messages(core: Peer) -> Iterator[Metric]:
+    yield counts("mesh_sent_messages", "Messages to other agents.", "type", core.out.messages)
+    yield counts("mesh_sent_bytes", "Bytes to other agents, before QUIC adds its own.", "type", core.out.bytes)
+    yield counts("mesh_received_messages", "Messages of other agents that were understood.", "type", core.received)
+    heard = [((), float(core.heard_bytes))]
+    yield counters("mesh_received_bytes", "Bytes from other agents, before QUIC adds its own.", (), heard)
+    yield counts("mesh_refused", "Messages and records of others that were refused.", "reason", core.refused)
+    ways = [(way, core.copies[way], core.copies[f"{way} news"]) for way in ("pushed", "announced")]
+    copies = [((way, use), float(n)) for way, all_, news in ways for use, n in (("news", news), ("known", all_ - news))]
+    yield counters("gossip_records", "Records received, by way, and whether they were news.", ("way", "use"), copies)
+    yield _hops(core.hops)
+    yield gauge("gossip_wanted_records", "Records that were announced and have not come yet.", core.gossip.wanted)
+
+
+def _hops(hops: Mapping[int, int]) -> Metric:
+    by_far = [0] * (HOPS_MAX + 1)
+    for far, count in hops.items():
+        by_far[min(far, HOPS_MAX)] += count
+    ends = [*(f"{far}.0" for far in range(1, HOPS_MAX)), "+Inf"]
+    buckets = [(end, float(count)) for end, count in zip(ends, list(accumulate(by_far))[1:], strict=True)]
+    family = HistogramMetricFamily(f"{PREFIX}gossip_push_hops", "Hops that urgent news took to this peer.")
+    family.add_metric([], buckets, float(sum(far * count for far, count in hops.items())))
+    return family
+
+
+def _kept(monitor: Monitor) -> Iterator[Metric]:
+    ledger, global_ledger = monitor.peer.ledger, monitor.peer.global_ledger
+    yield gauge("ledger_peers", "Peers of which records are kept.", len(ledger))
+    yield gauge("ledger_records", "Records that are kept.", (ledger.counts + global_ledger.counts).total())
+    proofs = len(ledger.proofs) + len(global_ledger.proofs)
+    yield gauge("ledger_equivocations", "Proofs that a peer contradicted itself.", proofs)
+    if monitor.recorder is not None:
+        with contextlib.suppress(OSError):  # its journal may go at any time
+            sizes = [place.stat().st_size for place in monitor.state.path.glob(f"{FILE}*")]
+            yield gauge("history_size_bytes", "The history on disk, its journal included.", sum(sizes) or None)
+
+
+def _written(writer: RemoteWrite) -> Iterator[Metric]:
+    samples, delivery = "Samples of remote write, by what became of them.", writer.delivery
+    yield counts("remote_write_samples", samples, "outcome", writer.samples)
+    aside = {reason: found.samples for reason, found in delivery.aside.items()}
+    yield counts("remote_write_aside_samples", "Samples that the receiver does not take.", "reason", aside)
+    yield counts("remote_write_requests", "Requests of remote write, by outcome.", "outcome", delivery.requests)
+    yield gauge("remote_write_queue_bytes", "What waits on disk for the receiver.", writer.queue_bytes)
+    yield gauge("remote_write_queue_samples", "Samples that wait on disk for the receiver.", writer.queue_samples)
+    held = "Of them, samples dated after the network's clock, which wait until it gets there."
+    yield gauge("remote_write_held_samples", held, delivery.held)
+    yield gauge("remote_write_elected", "1 while this peer writes what it sees of the network.", writer.is_elected)
+    last = delivery.sent_at
+    yield gauge("remote_write_last_sent_timestamp_seconds", "When the receiver last took samples.", last)
+
+
+SEVERITIES = tuple(severity.name.lower() for severity in Severity)
+SUBJECT = ("subject",)
+"""Labels of a series about one peer: the first 8 bytes of its id. `peer` is left to whoever collects, for the peer that
+tells."""
+
+
+def network(monitor: Monitor) -> Iterator[Metric]:
+    """Counts, links, aggregates and regions."""
+    snapshot, health, links = monitor.snapshot(), monitor.network_health(), monitor.mesh_links()
+    classes = [((name,), float(getattr(health, f"{name}_peers"))) for name in CLASSES]
+    yield gauges("network_peers", "Peers by status; each is in one.", ("status",), classes)
+    verdicts = Counter(snapshot.verdict(peer) for peer in snapshot.peers)
+    told = [((verdict.value,), float(verdicts[verdict])) for verdict in Verdict]
+    yield gauges("network_verdict_peers", "Peers by what the evidence says of them.", ("verdict",), told)
+    yield gauge("network_partitions", "Groups of peers that were lost together.", len(snapshot.partitions))
+    yield gauge("network_connectivity_ratio", "Share of the expected links that are up.", health.connectivity)
+    yield gauge("network_links", "Links between peers.", len(links))
+    yield spread("network_link_rtt_seconds", "Round-trip times of all links.", (link.measured_s for link in links))
+    yield spread("network_link_loss_ratio", "Loss on all links.", (link.loss_ratio for link in links))
+    yield from _alerts(monitor)
+    yield from _aggregates(monitor)
+    yield from _regions(monitor)
+
+
+def every_peer(monitor: Monitor) -> Iterator[Metric]:
+    """What every peer says of itself, and the others of it."""
+    snapshot = monitor.snapshot()
+    peers = {peer: (ref(peer).hex(),) for peer in snapshot.peers if snapshot.verdict(peer) is not Verdict.LEFT}
+    names = ("subject", "peer_id", "region", "version", "node")
+    family = InfoMetricFamily(f"{PREFIX}peer", "Every known peer.", labels=names)
+    for peer, who in peers.items():
+        profile, region = snapshot.profiles[peer], snapshot.places[peer].region
+        family.add_metric((*who, peer.hex(), region or "", profile.version, profile.node or ""), {})
+    yield family
+    ups = [(who, float(snapshot.is_living(peer))) for peer, who in peers.items()]
+    yield gauges("peer_up", "0 where the evidence says that the peer is down.", SUBJECT, ups)
+    said = [(who, status(snapshot, peer)) for peer, who in peers.items()]
+    yield states("peer_status", "How a peer is.", SUBJECT, said, CLASSES)
+    ages = [(who, snapshot.age_s(peer)) for peer, who in peers.items()]
+    yield gauges("peer_report_age_seconds", "Since a peer's last report was issued.", SUBJECT, ages)
+    reports = [(who, snapshot.living_report(peer)) for peer, who in peers.items()]
+    views = [(who, metrics_view(report.metrics)) for who, report in reports if report and report.metrics]
+    yield from measured("peer_", views, SUBJECT)
+
+
+STATES: tuple[AlertState, ...] = ("firing", "resolved", "forgotten")
+
+
+def _alerts(monitor: Monitor) -> Iterator[Metric]:
+    """Every severity and state each time, so that a count that falls to 0 is told."""
+    counts = Counter((alert.severity, alert.state) for alert in monitor.alerts())
+    told = [((name, state), float(counts[name, state])) for name in SEVERITIES for state in STATES]
+    yield gauges("network_alerts", "Alerts that fire, or ended within a day.", ("severity", "state"), told)
+    opened = Counter(incident.severity for incident in monitor.incidents() if incident.state == "open")
+    values = [((name,), float(opened[name])) for name in SEVERITIES]
+    yield gauges("network_open_incidents", "Alerts with one probable root that are not over.", ("severity",), values)
+
+
+def _aggregates(monitor: Monitor) -> Iterator[Metric]:
+    metrics = monitor.network_metrics()
+    yield gauge(
+        "network_active_peers", "Peers that live and report: whose values are aggregated.", metrics.active_peers
+    )
+    for name in OF_THE_NETWORK:
+        found = getattr(getattr(metrics, name.part), name.field)
+        if found is not None:
+            told = {"mean": found.mean, "median": found.median, "p95": found.p95, "max": found.peak, "sum": found.sum}
+            values = [((statistic,), value) for statistic, value in told.items()]
+            text = f"{name.help} Over peers, one value of each for the last five minutes."
+            yield gauges(f"network_{name.metric}", text, ("statistic",), values)
+
+
+def _regions(monitor: Monitor) -> Iterator[Metric]:
+    regions, one = monitor.region_health(), ("region",)
+    peers = [((r.region, name), float(getattr(r, f"{name}_peers"))) for r in regions for name in CLASSES]
+    yield gauges("region_peers", "Peers of a region by status.", (*one, "status"), peers)
+    yield states("region_status", "How a region is.", one, [((r.region,), r.status) for r in regions], RegionStatus)
+    ratios = [((r.region,), r.health_ratio) for r in regions]
+    yield gauges("region_health_ratio", "Share of a region's peers that are healthy.", one, ratios)
+    whole = [((r.region,), r.connectivity) for r in regions]
+    yield gauges("region_connectivity_ratio", "Share of the expected links inside a region that are up.", one, whole)
+    rtts = [((r.region,), r.rtt_s) for r in regions]
+    yield gauges("region_link_rtt_seconds", "Median round-trip time of the links inside a region.", one, rtts)

@@ -20,12 +20,11 @@ from pathlib import Path
 
 from prometheus_client.core import Metric
 
-from peerscope.export.config import RemoteWriteConfig
+from peerscope.export.config import AsideView, RemoteWriteConfig, RemoteWriteView
 from peerscope.export.delivery import Delivery
 from peerscope.export.election import Tenure
 from peerscope.export.receiver import RemoteWriteReceiver
 from peerscope.export.spool import Spool
-from peerscope.export.standing import AsideView, RemoteWriteView
 from peerscope.export.wire import STALE, Labels, Sample, encode, samples_of
 from peerscope.host.threads import in_thread
 

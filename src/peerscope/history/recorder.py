@@ -27,6 +27,7 @@ from peerscope.history.series import (
     NO_RATES,
     NO_ROW,
     RATE_S_MIN,
+    SERIES,
     Counters,
     Row,
     SeriesSample,
@@ -46,6 +47,7 @@ from peerscope.records.ledger import Entry
 from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import status
 from peerscope.views.snapshot import Snapshot
+from peerscope.views.trends import DAY, MINUTE_S, Minute
 
 FLUSH_S = 10
 """What a killed agent loses at most."""
@@ -265,3 +267,24 @@ def _told(entry: Entry, before: AnswerToQuery | None) -> AnswerToQuery:
         else:
             counted, counted_at, speeds = before.counted, before.counted_at, before.rates
     return AnswerToQuery(entry, row(report, speeds), counted, counted_at, speeds)
+
+
+async def past_day(recorder: Recorder, now: int) -> list[Minute]:
+    """The minutes of the day before `now` (Unix seconds) that were recorded; none where the file cannot be read.
+
+    Error ratios of the whole network are not recorded, so they are not known.
+    """
+    since = now - int(DAY * MINUTE_S)
+    try:
+        peers, gone, silent, latency = [
+            dict((await recorder.read(Question(SERIES[name], None, since, now, int(MINUTE_S)))).samples)
+            for name in ("network_peers", "network_down", "network_unknown", "network_latency_median_s")
+        ]
+    except HistoryError as error:
+        log.warning("trends begin anew: %s", error)
+        return []
+    return [
+        Minute(float(at), known - (gone.get(at) or 0.0) - (silent.get(at) or 0.0), latency.get(at))
+        for at, known in peers.items()
+        if known is not None
+    ]

@@ -1,15 +1,18 @@
-"""What a channel is, and what goes through it."""
+"""Channels to people: the messages they carry, and how settings become channels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from importlib import import_module
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.notifier import Notification
+from peerscope.errors import ConfigError
+from peerscope.notify.settings import ChannelConfig, NotifyConfig
 
 
 class Sender(Struct, frozen=True):
@@ -56,3 +59,28 @@ class Follower(Protocol):
 
     def follow(self, groups: Sequence[NotificationGroup], sender: Sender, at: float) -> None:
         """Tell it of everything that was told and still fires. Blocks and raises like `deliver`."""
+
+
+CLASSES = {  # loaded on first use
+    "webhook": ("http", "Webhook"),
+    "slack": ("http", "Slack"),
+    "alertmanager": ("http", "Alertmanager"),
+    "smtp": ("smtp", "Smtp"),
+    "apprise": ("apprise", "Apprise"),
+}
+
+
+def make_channels(config: NotifyConfig) -> dict[str, Channel]:
+    """All channels of the settings, by name. Raises `ConfigError`."""
+    return {name: make_channel(name, channel) for name, channel in config.channels.items()}
+
+
+def make_channel(name: str, config: ChannelConfig) -> Channel:
+    """One channel. Raises `ConfigError` that names it."""
+    try:
+        module, kind = CLASSES[config.kind]
+        channel: Channel = getattr(import_module(f"peerscope.notify.{module}"), kind)(name, config)
+    except ConfigError as error:
+        where = f"notify.channels.{name}"
+        raise ConfigError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
+    return channel

@@ -16,8 +16,7 @@ from peerscope.mesh.detection.checks import MESSAGE_MAX
 from peerscope.records.bodies import Check, Status
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources.attachment import ANSWERS, Attachment
-from peerscope.sources.base import Reading
-from peerscope.sources.registry import make_source
+from peerscope.sources.base import Reading, make_source
 from peerscope.sources.telemetry import Telemetry
 
 METRICS = NodeMetrics.__struct_fields__

@@ -25,12 +25,10 @@ from peerscope.host.addresses import is_direct, is_loopback, split_address
 from peerscope.mesh.events import Breach, Connected, DialFailed, Disconnected, Event, Lane, Received
 from peerscope.records.identity import PeerId
 from peerscope.transport.accept_policy import AcceptPolicy, Decision
-from peerscope.transport.dialling import ANEW_S, connect
 from peerscope.transport.inbox import Inbox
-from peerscope.transport.iroh_buffers import speed_up
 from peerscope.transport.names import Names
 from peerscope.transport.relay import DEFAULT, DISABLED
-from peerscope.transport.wire import Wire, text_of
+from peerscope.transport.wire import ANEW_S, Wire, connect, speed_up, text_of
 
 FAST_BUFFERS = speed_up(iroh.iroh_ffi)
 """Bytes go to iroh in one piece; False where this iroh is not the one we know."""
