@@ -23,6 +23,7 @@ from peerscope.export.config import ExportConfig
 from peerscope.history.retention import HistoryConfig
 from peerscope.host.addresses import is_address, is_loopback, split_address
 from peerscope.host.logs import LogConfig
+from peerscope.host.secret_files import Secret
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.coordinates.vivaldi import CoordinateConfig
 from peerscope.mesh.crawling.answers import CrawlConfig
@@ -35,7 +36,7 @@ from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.membership.neighbours import NeighbourConfig
 from peerscope.mesh.report import ReportConfig
 from peerscope.mesh.zoning.names import ZoneConfig
-from peerscope.notify.settings import NotifyConfig, Secret, refuse_written
+from peerscope.notify.settings import NotifyConfig, refuse_written
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import LedgerConfig
 from peerscope.sources.node import NodeConfig

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from peerscope.export import delivery as delivery_module
 from peerscope.export import spool as spool_module
 from peerscope.export.config import MIB, RemoteWriteConfig
-from peerscope.export.delivery import OTHER, REASONS_MAX, UNREADABLE, Delivery
+from peerscope.export.delivery import OTHER, REASONS_MAX, UNREADABLE, SampleDelivery
 from peerscope.export.receiver import RemoteWriteReceiver
 from peerscope.export.spool import Spool
 from peerscope.export.wire import encode
@@ -48,7 +48,9 @@ class Sender:
         self.samples: Counter[str] = Counter()
         self.spool = Spool(state, MIB)
         self.ahead_s = ahead_s
-        self.delivery = Delivery(self.spool, RemoteWriteReceiver(config), self.samples, Random(1), lambda: self.ahead_s)
+        self.delivery = SampleDelivery(
+            self.spool, RemoteWriteReceiver(config), self.samples, Random(1), lambda: self.ahead_s
+        )
 
     def put(self, names: list[str], at_ms: int | None = None) -> None:
         at_ms = round(time.time() * 1000) - 1000 if at_ms is None else at_ms

@@ -35,7 +35,7 @@ from peerscope.sources import beam
 from peerscope.sources.beam import LogFile
 from peerscope.sources.prometheus import PrometheusSource
 from peerscope.sources.telemetry import Telemetry, read_lines
-from peerscope.sources.yggdrasil import NodeSocket, YggdrasilSource
+from peerscope.sources.yggdrasil import AdminSocket, YggdrasilSource
 from peerscope.views.aggregates import network_metrics
 from peerscope.views.dot import to_dot
 from peerscope.views.health import network_health
@@ -206,7 +206,7 @@ def beam_log(data: bytes) -> None:
 KUBO = PrometheusSource("http://127.0.0.1:1/metrics#kubo")
 
 
-class Told(NodeSocket):
+class Told(AdminSocket):
     """A node whose answers are known beforehand."""
 
     def __init__(self, answers: Sequence[bytes]) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from letters import letter
 from peerscope.errors import ConfigError, DeliveryError
+from peerscope.host.secret_files import Secret
 from peerscope.notify.apprise import Apprise
-from peerscope.notify.settings import AppriseConfig, Secret
+from peerscope.notify.settings import AppriseConfig
 from receiver import Receiver
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")  # its own, on Python 3.11 and 3.12

@@ -11,8 +11,9 @@ import pytest
 
 from peerscope.config import Config
 from peerscope.errors import ConfigError
+from peerscope.host.secret_files import Secret, read_secret
 from peerscope.notify.base import make_channels
-from peerscope.notify.settings import KINDS, Secret, SmtpConfig, WebhookConfig, read_secret
+from peerscope.notify.settings import KINDS, SmtpConfig, WebhookConfig
 
 SECRET = "hunter2-hunter2"
 MAIL = 'kind = "smtp"\nhost = "mail.example.org"\nsender = "a@example.org"\nto = ["b@example.org"]\n'

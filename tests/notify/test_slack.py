@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from letters import letter
 from notices import alert
+from peerscope.host.secret_files import Secret
 from peerscope.notify.http import HEADER_MAX, SECTION_MAX, Slack, escape, shortened
-from peerscope.notify.settings import Secret, SlackConfig
+from peerscope.notify.settings import SlackConfig
 from receiver import Receiver
 
 HOSTILE = "<!channel> & <https://evil.example|click>"

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from letters import letter
 from notices import WALL, alert
 from peerscope.errors import ConfigError, DeliveryError
+from peerscope.host.secret_files import Secret
 from peerscope.notify.base import Letter
 from peerscope.notify.http import ALERTS_MAX, Webhook
-from peerscope.notify.settings import Secret, WebhookConfig
+from peerscope.notify.settings import WebhookConfig
 from receiver import Receiver
 
 SECRET = "correct horse battery staple"

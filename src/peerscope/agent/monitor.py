@@ -11,7 +11,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from peerscope import __version__
 from peerscope.agent.aggregates import Aggregates
 from peerscope.agent.alerting import Alerting
 from peerscope.agent.bootstrap import LOOK_INTERVAL_S, Bootstrap
@@ -40,6 +39,7 @@ from peerscope.host.clock import monotonic
 from peerscope.host.credentials import CredentialFiles
 from peerscope.host.memory import shrinking
 from peerscope.host.state import StateDirectory, default_state
+from peerscope.host.version import __version__
 from peerscope.mesh.events import Effect, Leave, Publish, Recall, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Profile

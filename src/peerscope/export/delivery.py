@@ -23,6 +23,7 @@ from peerscope.export.spool import Batch, Spool
 from peerscope.export.triage import Part, SentSamples, SetAside, Settled, Triage, Wait
 from peerscope.export.wire import decode, named, pack
 from peerscope.host.clock import monotonic
+from peerscope.host.failures import backoff_s
 from peerscope.host.threads import in_thread
 
 BACKOFF_S_MIN = 0.5
@@ -49,7 +50,7 @@ class Aside(Struct, frozen=True):
     """The last one of them, by name and date."""
 
 
-class Delivery:
+class SampleDelivery:
     """Sends what waits in a queue."""
 
     def __init__(
@@ -139,7 +140,7 @@ class Delivery:
         return effects
 
     async def _wait(self, wait: Wait) -> None:
-        await asyncio.sleep(max(wait.after_s, backoff_s(wait.failures, self._rng)))
+        await asyncio.sleep(max(wait.after_s, backoff_s(wait.failures, BACKOFF_S_MIN, BACKOFF_S_MAX, self._rng)))
 
     def _look(self, until_ms: float, skip: int) -> Batch | None:
         return self._spool.look(skip, until_ms)
@@ -230,9 +231,3 @@ class Delivery:
 
     def _until_ms(self) -> float:
         return (time.time() - self._ahead_s() + AHEAD_S) * 1000
-
-
-def backoff_s(failures: int, rng: random.Random) -> float:
-    """How long to wait after so many failures in a row: doubled each time, and random, so that the peers of a network
-    do not come back all at once."""
-    return min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2.0 ** min(max(failures, 1) - 1, 16)) * rng.uniform(0.5, 1.0)

@@ -10,16 +10,19 @@ import contextlib
 import gzip
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client.core import HistogramMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
-from peerscope import __version__
-from peerscope.agent.monitor import Monitor
-from peerscope.alerts.model import AlertState
+from peerscope.agent.network_view import SelfView
+from peerscope.agent.traffic import Traffic
+from peerscope.alerts.expiry import Expiry
+from peerscope.alerts.incidents import Incident
+from peerscope.alerts.model import Alert, AlertState
+from peerscope.config import Config
 from peerscope.export.families import (
     CLASSES,
     OF_THE_NETWORK,
@@ -33,17 +36,28 @@ from peerscope.export.families import (
     spread,
     states,
 )
+from peerscope.history.recorder import Recorder
 from peerscope.history.schema import FILE
+from peerscope.host.failures import FailureLog
+from peerscope.host.state import StateDirectory
+from peerscope.host.version import __version__
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.peer import Peer
 from peerscope.records.alerts import Severity
 from peerscope.records.bodies import CHECKS, LINKS_MAX, RATIO_ONE, Status
 from peerscope.records.identity import ref
+from peerscope.sources.node import Node
+from peerscope.transport.base import Transport
+from peerscope.views.aggregates import NetworkMetrics
+from peerscope.views.health import NetworkHealth
+from peerscope.views.links import MergedLink
 from peerscope.views.metrics import metrics_view
 from peerscope.views.peers import status
-from peerscope.views.regions import RegionStatus
+from peerscope.views.regions import RegionHealth, RegionStatus
+from peerscope.views.snapshot import Snapshot
 
-if TYPE_CHECKING:  # an extra: most agents do not have it
+if TYPE_CHECKING:  # extras: most agents do not have them
+    from peerscope.export.otlp import Otlp
     from peerscope.export.remote_write import RemoteWrite
 
 GZIP_LEVEL = 1
@@ -60,14 +74,44 @@ class Collected:
         return iter(self._families)
 
 
-def collect(monitor: Monitor, *, of_us: bool = True, of_all: bool = True) -> list[Metric]:
-    """What this peer tells of itself, and of its zone; families without any value are left out."""
-    parts = [own] if of_us else []
-    if of_all:
-        parts.append(network)
-        if monitor.config.export.per_peer:
-            parts.append(every_peer)
-    return [family for part in parts for family in part(monitor) if family.samples]
+class Exposed(Protocol):
+    """The parts of an agent that its metrics describe; `Monitor` has them all."""
+
+    config: Config
+    failure_log: FailureLog
+    node: Node
+    recorder: Recorder | None
+    state: StateDirectory
+    traffic: Traffic
+
+    @property
+    def peer(self) -> Peer: ...
+    @property
+    def transport(self) -> Transport: ...
+    def snapshot(self) -> Snapshot: ...
+    def self_view(self) -> SelfView: ...
+    def endings(self) -> tuple[Expiry, ...]: ...
+    def mesh_links(self) -> list[MergedLink]: ...
+    def alerts(self) -> list[Alert]: ...
+    def incidents(self) -> list[Incident]: ...
+    def network_health(self) -> NetworkHealth: ...
+    def network_metrics(self) -> NetworkMetrics: ...
+    def region_health(self) -> list[RegionHealth]: ...
+
+
+def own(agent: Exposed, writer: RemoteWrite | None = None, otlp: Otlp | None = None) -> list[Metric]:
+    """Collect the metrics of this peer itself. Families without any value are left out."""
+    return _known(_own(agent, writer, otlp))
+
+
+def network(agent: Exposed) -> list[Metric]:
+    """Collect what this peer sees of its zone, with `export.per_peer` the series of every peer too."""
+    per_peer = _every_peer(agent) if agent.config.export.per_peer else ()
+    return _known((*_network(agent), *per_peer))
+
+
+def _known(families: Iterable[Metric]) -> list[Metric]:
+    return [family for family in families if family.samples]
 
 
 def render(families: list[Metric], accept: str, *, packed: bool) -> tuple[bytes, str]:
@@ -81,29 +125,29 @@ HOPS_MAX = 16
 """Buckets of the histogram of hops; the last holds what went further."""
 
 
-def own(monitor: Monitor) -> Iterator[Metric]:
+def _own(agent: Exposed, writer: RemoteWrite | None, otlp: Otlp | None) -> Iterator[Metric]:
     """Everything about this peer."""
-    yield from _who(monitor)
-    yield from _health(monitor)
-    yield from _links(monitor.peer)
-    yield from _messages(monitor.peer)
+    yield from _who(agent)
+    yield from _health(agent)
+    yield from _links(agent.peer)
+    yield from _messages(agent.peer)
     yield counts(
-        "transport_failures", "What the transport dropped, or tried in vain.", "reason", monitor.transport.counters
+        "transport_failures", "What the transport dropped, or tried in vain.", "reason", agent.transport.counters
     )
-    yield counts("look_failures", "Looks of this agent that failed.", "look", monitor.failure_log.failures)
-    refused = monitor.node.telemetry.refused
+    yield counts("look_failures", "Looks of this agent that failed.", "look", agent.failure_log.failures)
+    refused = agent.node.telemetry.refused
     yield counts("telemetry_refused", "Events of the node that were refused.", "reason", refused)
-    yield from _kept(monitor)
-    ends = [((one.what,), one.ends_at) for one in monitor.endings()]
+    yield from _kept(agent)
+    ends = [((one.what,), one.ends_at) for one in agent.endings()]
     yield gauges("certificate_end_timestamp_seconds", "When this peer's certificates end.", ("setting",), ends)
-    if monitor.exports.remote_write is not None:
-        yield from _written(monitor.exports.remote_write)
-    if monitor.exports.otlp is not None:
-        yield counters("traces_exported", "Ways of messages told as traces.", (), [((), monitor.exports.otlp.told)])
+    if writer is not None:
+        yield from _written(writer)
+    if otlp is not None:
+        yield counters("traces_exported", "Messages whose path was exported as a trace.", (), [((), otlp.exported)])
 
 
-def _who(monitor: Monitor) -> Iterator[Metric]:
-    me, profile = monitor.self_view(), monitor.peer.ledger.profile(monitor.peer.me)
+def _who(agent: Exposed) -> Iterator[Metric]:
+    me, profile = agent.self_view(), agent.peer.ledger.profile(agent.peer.me)
     yield info("build", "The program.", version=__version__, python=sys.version.split()[0])
     said = {"region": me.region, "zone": profile.zone if profile else None, "node": me.node}
     known = {name: value for name, value in said.items() if value}
@@ -113,8 +157,8 @@ def _who(monitor: Monitor) -> Iterator[Metric]:
         yield gauge("agent_tasks", "Work that runs in the agent's event loop.", len(asyncio.all_tasks()))
 
 
-def _health(monitor: Monitor) -> Iterator[Metric]:
-    report = monitor.snapshot().fresh_report(monitor.peer.me)
+def _health(agent: Exposed) -> Iterator[Metric]:
+    report = agent.snapshot().fresh_report(agent.peer.me)
     if report is None:
         return
     yield states("status", "How this peer says it is.", (), [((), report.status.name.lower())])
@@ -162,15 +206,15 @@ def _hops(hops: Mapping[int, int]) -> Metric:
     return family
 
 
-def _kept(monitor: Monitor) -> Iterator[Metric]:
-    ledger, global_ledger = monitor.peer.ledger, monitor.peer.global_ledger
+def _kept(agent: Exposed) -> Iterator[Metric]:
+    ledger, global_ledger = agent.peer.ledger, agent.peer.global_ledger
     yield gauge("ledger_peers", "Peers of which records are kept.", len(ledger))
     yield gauge("ledger_records", "Records that are kept.", (ledger.counts + global_ledger.counts).total())
     proofs = len(ledger.proofs) + len(global_ledger.proofs)
     yield gauge("ledger_equivocations", "Proofs that a peer contradicted itself.", proofs)
-    if monitor.recorder is not None:
+    if agent.recorder is not None:
         with contextlib.suppress(OSError):  # its journal may go at any time
-            sizes = [place.stat().st_size for place in monitor.state.path.glob(f"{FILE}*")]
+            sizes = [place.stat().st_size for place in agent.state.path.glob(f"{FILE}*")]
             yield gauge("history_size_bytes", "The history on disk, its journal included.", sum(sizes) or None)
 
 
@@ -195,9 +239,9 @@ SUBJECT = ("subject",)
 tells."""
 
 
-def network(monitor: Monitor) -> Iterator[Metric]:
+def _network(agent: Exposed) -> Iterator[Metric]:
     """Counts, links, aggregates and regions."""
-    snapshot, health, links = monitor.snapshot(), monitor.network_health(), monitor.mesh_links()
+    snapshot, health, links = agent.snapshot(), agent.network_health(), agent.mesh_links()
     classes = [((name,), float(getattr(health, f"{name}_peers"))) for name in CLASSES]
     yield gauges("network_peers", "Peers by status; each is in one.", ("status",), classes)
     verdicts = Counter(snapshot.verdict(peer) for peer in snapshot.peers)
@@ -208,14 +252,14 @@ def network(monitor: Monitor) -> Iterator[Metric]:
     yield gauge("network_links", "Links between peers.", len(links))
     yield spread("network_link_rtt_seconds", "Round-trip times of all links.", (link.measured_s for link in links))
     yield spread("network_link_loss_ratio", "Loss on all links.", (link.loss_ratio for link in links))
-    yield from _alerts(monitor)
-    yield from _aggregates(monitor)
-    yield from _regions(monitor)
+    yield from _alerts(agent)
+    yield from _aggregates(agent)
+    yield from _regions(agent)
 
 
-def every_peer(monitor: Monitor) -> Iterator[Metric]:
+def _every_peer(agent: Exposed) -> Iterator[Metric]:
     """What every peer says of itself, and the others of it."""
-    snapshot = monitor.snapshot()
+    snapshot = agent.snapshot()
     peers = {peer: (ref(peer).hex(),) for peer in snapshot.peers if snapshot.verdict(peer) is not Verdict.LEFT}
     names = ("subject", "peer_id", "region", "version", "node")
     family = InfoMetricFamily(f"{PREFIX}peer", "Every known peer.", labels=names)
@@ -237,18 +281,18 @@ def every_peer(monitor: Monitor) -> Iterator[Metric]:
 STATES: tuple[AlertState, ...] = ("firing", "resolved", "forgotten")
 
 
-def _alerts(monitor: Monitor) -> Iterator[Metric]:
+def _alerts(agent: Exposed) -> Iterator[Metric]:
     """Every severity and state each time, so that a count that falls to 0 is told."""
-    counts = Counter((alert.severity, alert.state) for alert in monitor.alerts())
+    counts = Counter((alert.severity, alert.state) for alert in agent.alerts())
     told = [((name, state), float(counts[name, state])) for name in SEVERITIES for state in STATES]
     yield gauges("network_alerts", "Alerts that fire, or ended within a day.", ("severity", "state"), told)
-    opened = Counter(incident.severity for incident in monitor.incidents() if incident.state == "open")
+    opened = Counter(incident.severity for incident in agent.incidents() if incident.state == "open")
     values = [((name,), float(opened[name])) for name in SEVERITIES]
     yield gauges("network_open_incidents", "Alerts with one probable root that are not over.", ("severity",), values)
 
 
-def _aggregates(monitor: Monitor) -> Iterator[Metric]:
-    metrics = monitor.network_metrics()
+def _aggregates(agent: Exposed) -> Iterator[Metric]:
+    metrics = agent.network_metrics()
     yield gauge(
         "network_active_peers", "Peers that live and report: whose values are aggregated.", metrics.active_peers
     )
@@ -261,8 +305,8 @@ def _aggregates(monitor: Monitor) -> Iterator[Metric]:
             yield gauges(f"network_{name.metric}", text, ("statistic",), values)
 
 
-def _regions(monitor: Monitor) -> Iterator[Metric]:
-    regions, one = monitor.region_health(), ("region",)
+def _regions(agent: Exposed) -> Iterator[Metric]:
+    regions, one = agent.region_health(), ("region",)
     peers = [((r.region, name), float(getattr(r, f"{name}_peers"))) for r in regions for name in CLASSES]
     yield gauges("region_peers", "Peers of a region by status.", (*one, "status"), peers)
     yield states("region_status", "How a region is.", one, [((r.region,), r.status) for r in regions], RegionStatus)

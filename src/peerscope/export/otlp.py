@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
-from peerscope import __version__
 from peerscope.export.config import OtlpConfig
+from peerscope.host.version import __version__
 from peerscope.views.traces import Stop, Trace
 
 TIMEOUT_S = 5
@@ -33,7 +33,7 @@ class Otlp:
 
     def __init__(self, config: OtlpConfig, resource: dict[str, str]) -> None:
         """`resource`: attributes of this peer."""
-        self.told = 0
+        self.exported = 0
         """Messages that were sampled."""
         exporter = OTLPSpanExporter(traces_url(config.endpoint), timeout=TIMEOUT_S)
         self._provider = TracerProvider(
@@ -44,7 +44,7 @@ class Otlp:
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("peerscope", __version__)
 
-    def tell(self, trace: Trace) -> None:
+    def export(self, trace: Trace) -> None:
         """A message has arrived, or its way has ended otherwise, just now."""
         ends_ns = time.time_ns()
         hops = list(zip(pairwise(trace.path), trace.hops_s, strict=True))
@@ -61,7 +61,7 @@ class Otlp:
         )
         if not whole.is_recording():
             return
-        self.told += 1
+        self.exported += 1
         inside, at_ns = set_span_in_context(whole), starts_ns
         for number, ((source, target), hop_s) in enumerate(hops, start=1):
             ends: dict[str, AttributeValue] = {

@@ -21,7 +21,7 @@ from pathlib import Path
 from prometheus_client.core import Metric
 
 from peerscope.export.config import AsideView, RemoteWriteConfig, RemoteWriteView
-from peerscope.export.delivery import Delivery
+from peerscope.export.delivery import SampleDelivery
 from peerscope.export.election import Tenure
 from peerscope.export.receiver import RemoteWriteReceiver
 from peerscope.export.spool import Spool
@@ -67,7 +67,7 @@ class RemoteWrite:
         self._external = external
         self._is_wanted, self._collect, self._rng = is_elected, collect, rng
         self._spool = Spool(state / FOLDER, config.queue_bytes_max)
-        self.delivery = Delivery(self._spool, receiver, self.samples, rng, ahead_s)
+        self.delivery = SampleDelivery(self._spool, receiver, self.samples, rng, ahead_s)
         self._tenure = Tenure(config.interval_s / 2)  # from one sample to the next
         self._told: set[Labels] = set()
         """Series of the last sample."""

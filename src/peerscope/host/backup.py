@@ -28,11 +28,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from peerscope import __version__
 from peerscope.errors import ConfigError
 from peerscope.history.schema import FILE as HISTORY_FILE
 from peerscope.host.damaged_files import MARK
 from peerscope.host.state import KEY_FILE, LOCK_FILE, STATE_VERSION, VERSION_FILE, StateDirectory, put_aside, read_key
+from peerscope.host.version import __version__
 from peerscope.records.identity import Identity, short
 
 CONTENTS = "contents.json"

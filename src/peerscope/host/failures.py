@@ -12,6 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from random import Random
 from typing import TypeVar
 
 RESTART_INTERVAL_S = 1.0
@@ -75,6 +76,14 @@ class FailureLog:
             return False
         self._logged[cause] = now + SILENT_S
         return True
+
+
+def backoff_s(failures: int, first_s: float, most_s: float, rng: Random) -> float:
+    """Seconds to wait after some failures in a row. They double each time.
+
+    A random part keeps the peers of a network from trying again all at once.
+    """
+    return min(most_s, first_s * 2.0 ** min(max(failures, 1) - 1, 16)) * rng.uniform(0.5, 1.0)
 
 
 def _cause(error: Exception) -> str:

@@ -22,6 +22,7 @@ from msgspec import Struct
 from peerscope.alerts.grouping import NotificationGroup
 from peerscope.errors import DeliveryError
 from peerscope.host.clock import monotonic
+from peerscope.mesh.limits.rate_limit import TokenBucket
 from peerscope.notify.backlog import Backlog
 from peerscope.notify.base import Channel, Follower, Letter, Sender
 from peerscope.notify.settings import ChannelConfig
@@ -53,22 +54,6 @@ class ChannelView(Struct, frozen=True):
     """Of the last attempt, where that failed."""
 
 
-class RateLimit:
-    """A token bucket (as in RFC 2697): so many at once, and so many a second in the long run."""
-
-    def __init__(self, per_s: float, burst: int, now: float) -> None:
-        self._per_s = per_s
-        self._burst = burst
-        self._tokens = float(burst)
-        self._at = now
-
-    def wait_s(self, now: float) -> float:
-        """Take one; how long to wait for it."""
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_s) - 1.0
-        self._at = now
-        return max(0.0, -self._tokens / self._per_s)
-
-
 class ChannelQueue:
     """One channel, as the courier sees it."""
 
@@ -79,7 +64,7 @@ class ChannelQueue:
         self._sender = sender
         self._rng = rng
         self._queue: asyncio.Queue[tuple[Letter, Done]] = asyncio.Queue(QUEUE_MAX)
-        self._allowance = RateLimit(config.rate_per_minute / 60, BURST, monotonic())
+        self._bucket = TokenBucket(config.rate_per_minute / 60, BURST, monotonic())
         self._counts = Counter[str]()
         self._last_error: str | None = None
         self._is_lost = False
@@ -131,7 +116,7 @@ class ChannelQueue:
                     await self._tell_followed()
                 await self._work_off()
                 continue
-            await asyncio.sleep(self._allowance.wait_s(monotonic()))
+            await asyncio.sleep(self._bucket.wait_s(1.0, monotonic()))
             is_delivered = await self._deliver(letter)
             if is_delivered:
                 self._backlog.answered(letter, True, monotonic())
@@ -142,7 +127,7 @@ class ChannelQueue:
         now = monotonic()
         letter = self._backlog.next(now) if self._backlog.due_at() <= now else None
         if letter is not None:
-            await asyncio.sleep(self._allowance.wait_s(now))
+            await asyncio.sleep(self._bucket.wait_s(1.0, now))
             self._backlog.answered(letter, await self._deliver(letter, attempts=1), monotonic())
 
     async def _deliver(self, letter: Letter, attempts: int = ATTEMPTS) -> bool:

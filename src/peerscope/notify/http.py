@@ -14,14 +14,15 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request, build_opener
 
 import msgspec
 
-from peerscope import __version__
 from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.model import Alert
 from peerscope.errors import DeliveryError
+from peerscope.host.http import NoRedirect
+from peerscope.host.version import __version__
 from peerscope.mesh.detection.checks import printable
 from peerscope.notify.base import Letter, Sender
 from peerscope.notify.settings import AlertmanagerConfig, SlackConfig, WebhookConfig, secret_of, url_of
@@ -32,13 +33,6 @@ AGAIN = (408, 425, 429)
 """Client errors that pass by themselves; all others say that we are wrong, and would be told again."""
 
 
-class _Stay(HTTPRedirectHandler):
-    """A redirect would carry a signed message, or a token, to somewhere nobody configured."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
 def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> bytes:
     """The beginning of the answer to a request that was taken.
 
@@ -47,7 +41,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float)
     host = urlsplit(url).hostname or "the channel"
     request = Request(url, data=body, headers={"User-Agent": f"peerscope/{__version__}", **headers}, method="POST")
     try:
-        with build_opener(_Stay).open(request, timeout=timeout_s) as answer:
+        with build_opener(NoRedirect).open(request, timeout=timeout_s) as answer:
             return bytes(answer.read(ANSWER_BYTES_MAX))
     except HTTPError as error:
         error.close()

@@ -5,12 +5,9 @@ Here and not beside each channel's code, so that reading the settings loads no m
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -20,67 +17,8 @@ from msgspec import Struct
 from peerscope.alerts.notifier import NotifierConfig
 from peerscope.errors import ConfigError
 from peerscope.host.addresses import is_loopback
+from peerscope.host.secret_files import Secret, read_secret
 from peerscope.records.identity import PeerId
-
-FILE_BYTES_MAX = 4096
-
-
-class Secret:
-    """Text that no log, message or answer shows. It cannot be encoded either: msgspec and json refuse it."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """The text, for whoever must send it."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "***"
-
-    __str__ = __repr__
-
-    def __format__(self, spec: str) -> str:
-        return format(repr(self), spec)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-    def __reduce__(self) -> str:
-        raise TypeError("a secret is not written down")
-
-
-def read_secret(place: str, name: str) -> Secret:
-    """The text in a file that nobody but its owner can read. `name`: the setting. Raises `ConfigError`."""
-    path = Path(place).expanduser()
-    try:
-        with open(path, "rb", opener=_opener) as file:
-            status = os.fstat(file.fileno())
-            data = file.read(FILE_BYTES_MAX + 1) if stat.S_ISREG(status.st_mode) else b""
-    except OSError as error:
-        raise ConfigError(f"{name}: {path} cannot be read: {error.strerror}") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise ConfigError(f"{name}: {path} is no file")
-    if status.st_mode & 0o077:
-        mode = stat.S_IMODE(status.st_mode)
-        raise ConfigError(f"{name}: {path} can be read by others (mode {mode:04o}). Run: chmod 600 {path}")
-    try:
-        text = data.decode().strip()
-    except UnicodeDecodeError:
-        text = ""
-    if not text or len(data) > FILE_BYTES_MAX or not text.isprintable():
-        raise ConfigError(f"{name}: {path} holds no secret: one line of up to {FILE_BYTES_MAX} printable characters")
-    return Secret(text)
-
-
-def _opener(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a pipe must not hold up the start
-
 
 CHANNELS_MAX = 16
 NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*\Z")

@@ -20,6 +20,7 @@ import msgspec
 
 from peerscope.errors import PeerscopeError, SourceError
 from peerscope.host.clock import monotonic
+from peerscope.host.failures import backoff_s
 from peerscope.mesh.detection.checks import MESSAGE_MAX, printable
 from peerscope.records.bodies import OVERLAY_MAX, Check, Status
 from peerscope.sources.base import Reading, Source
@@ -101,9 +102,7 @@ class Attachment:
     def _wait_s(self) -> float:
         if not self.failures:
             return self._interval_s
-        # Random, so that the agents of a network that lost its nodes together do not ask them together.
-        longest_s = min(self._interval_s * 2.0 ** min(self.failures - 1, 16), BACKOFF_S_MAX)
-        return longest_s * self._rng.uniform(0.5, 1.0)
+        return backoff_s(self.failures, self._interval_s, BACKOFF_S_MAX, self._rng)
 
     async def _ask(self) -> Reading:
         """Raises `SourceError`, whatever happened."""

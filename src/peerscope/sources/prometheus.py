@@ -29,15 +29,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.error import HTTPError, URLError
 from urllib.parse import urldefrag, urlsplit
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import ConfigError, SourceError
+from peerscope.host.http import NoRedirect
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import Reading
 
@@ -167,14 +168,7 @@ def load_mapping(name: str) -> Mapped:
         raise ConfigError(f"mapping {name}: {error}") from None
 
 
-class _Stay(HTTPRedirectHandler):
-    """An exporter has no reason to send us elsewhere."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-_opener = build_opener(ProxyHandler({}), _Stay)
+_opener = build_opener(ProxyHandler({}), NoRedirect)
 
 
 def _get(url: str) -> str:

@@ -24,6 +24,7 @@ from peerscope.sources.base import Reading
 TIMEOUT_S = 8.0
 """Longer than the node's own patience with others, whose message says more."""
 ANSWER_BYTES_MAX = 1024 * 1024
+ENTRIES_MAX = 100_000
 _PRINTABLE = r"^[\x20-\x7e]*\Z"
 
 Key = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -38,6 +39,8 @@ class Self(Struct, frozen=True):
     key: Key
     address: Address
     build_version: Word = ""
+    coords: Annotated[tuple[int, ...], Meta(max_length=256)] = ()
+    """The place of the node in the spanning tree."""
 
 
 class Neighbour(Struct, frozen=True):
@@ -53,20 +56,20 @@ class Neighbour(Struct, frozen=True):
     """Seconds."""
 
 
-class RemoteSelf(Struct, frozen=True):
-    """What another node says of itself."""
-
-    key: Key
-    coords: Word = ""
-    """Its place in the spanning tree, "[1 2]"."""
-
-
 class _Peers(Struct, frozen=True):
     peers: Annotated[tuple[Neighbour, ...], Meta(max_length=4096)]
 
 
 class _Keys(Struct, frozen=True):
     keys: Annotated[tuple[Key, ...], Meta(max_length=10_000)]
+
+
+class _Entry(Struct, frozen=True):
+    key: Key
+
+
+class _Dht(Struct, frozen=True):
+    dht: Annotated[tuple[_Entry, ...], Meta(max_length=ENTRIES_MAX)]
 
 
 class _Answer(Struct, frozen=True):
@@ -90,9 +93,9 @@ class AdminSocket:
         """Its links that are up."""
         return _decoded(await self._ask("getpeers"), _Peers).peers
 
-    async def remote_self(self, key: str) -> RemoteSelf:
-        """What another node says of itself."""
-        return (await self._ask_remote("debug_remotegetself", key, RemoteSelf))[1]
+    async def dht_entries(self) -> int:
+        """Count the other nodes in this node's part of the distributed hash table."""
+        return len(_decoded(await self._ask("getdht"), _Dht).dht)
 
     async def remote_peers(self, key: str) -> tuple[str, tuple[str, ...]]:
         """Address of another node, and the keys of its neighbours as it tells them."""
@@ -166,37 +169,8 @@ def _decoded(data: Any, kind: type[T]) -> T:
         raise RemoteError("malformed-answer", f"not what Yggdrasil says: {error}") from None
 
 
-ENTRIES_MAX = 100_000
 LinkKey = tuple[str, str]
 """Key of the other end, and the URI it is reached by: two nodes may have several links."""
-
-
-class SelfPlace(Struct, frozen=True):
-    """The node itself, with its place in the spanning tree."""
-
-    key: Key
-    coords: Annotated[tuple[int, ...], Meta(max_length=256)] = ()
-    build_version: Word = ""
-
-
-class _Entry(Struct, frozen=True):
-    key: Key
-
-
-class _Dht(Struct, frozen=True):
-    dht: Annotated[tuple[_Entry, ...], Meta(max_length=ENTRIES_MAX)]
-
-
-class NodeSocket(AdminSocket):
-    """What only the node beside us is asked."""
-
-    async def place_of_self(self) -> SelfPlace:
-        """The node, and its coordinates."""
-        return _decoded(await self._ask("getself"), SelfPlace)
-
-    async def dht_entries(self) -> int:
-        """How many other nodes are in its part of the distributed hash table."""
-        return len(_decoded(await self._ask("getdht"), _Dht).dht)
 
 
 class YggdrasilSource:
@@ -206,15 +180,13 @@ class YggdrasilSource:
         """`place`: path of the socket, or "tcp://HOST:PORT"."""
         if not place:
             raise ConfigError("name the admin socket, as in yggdrasil:/var/run/yggdrasil.sock")
-        self._admin = NodeSocket(place)
+        self._admin = AdminSocket(place)
         self._links: dict[LinkKey, tuple[int, int]] = {}
         self._received_bytes = self._sent_bytes = 0
 
     async def read(self) -> Reading:
         """Peers, bytes, coordinates and size of the DHT. Raises `TransportError` or `RemoteError`."""
-        me, peers, entries = await asyncio.gather(
-            self._admin.place_of_self(), self._admin.peers(), self._admin.dht_entries()
-        )
+        me, peers, entries = await asyncio.gather(self._admin.self(), self._admin.peers(), self._admin.dht_entries())
         others = [peer for peer in peers if peer.key != me.key]
         self._add(others)
         keys = sorted({peer.key for peer in others})
