@@ -166,7 +166,7 @@ def test_samples_dated_after_the_networks_clock_are_held_back_and_others_are_not
     asyncio.run(sender.delivery.look_ahead())
     assert (names(store), sender.delivery.held, sender.spool.samples) == (["right", "ahead"], 0, 0)
     told = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
-    assert ["held back until" in one for one in told] == [True, False]
+    assert ["held back, dated" in one for one in told] == [True, False]
     assert "(+3600 s)" in told[0]
 
 

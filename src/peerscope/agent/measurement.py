@@ -14,8 +14,9 @@ from peerscope.mesh.events import Measured
 from peerscope.records.bodies import Check, OverlayLink
 from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, PerformanceMetrics
 from peerscope.sources.base import Reading
-from peerscope.sources.host import FIRST_SAMPLE_S, KIB, Host, OwnProcess
+from peerscope.sources.host import FIRST_SAMPLE_S, KIB, Host
 from peerscope.sources.performance import TrafficCounters, countable, mesh_performance, microseconds, node_metrics
+from peerscope.sources.process import OwnProcess
 from peerscope.transport.base import CONNECTING, Transport
 from peerscope.transport.driver import Driver
 

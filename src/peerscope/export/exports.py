@@ -1,4 +1,4 @@
-"""What of this folder runs in an agent, as its settings say. Nothing that is not wanted is imported."""
+"""The exports of one agent, by its settings. Modules of exports that are off are not imported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLOSE_S = 1.5
 
 
 class Exports:
-    """Remote write and traces of one agent. What is asked for, /metrics and the rest, are routes and need no object."""
+    """Remote write and traces of one agent, and the metrics for its routes."""
 
     def __init__(self, config: ExportConfig, agent: Exposed) -> None:
         """Nothing is opened. Raises `ConfigError` where an extra is missing or a secret cannot be read."""
@@ -44,20 +44,20 @@ class Exports:
             self._receiver = RemoteWriteReceiver(config.remote_write)
         if config.otlp.endpoint:
             with brought_by("otel", "export.otlp"):
-                import peerscope.export.otlp  # noqa: F401  (needed later; a missing extra is told at once)
+                import peerscope.export.otlp  # noqa: F401  (needed later; fail now if the extra is missing)
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """What this peer declares that it can do."""
+        """Roles that this peer publishes."""
         return (ROLE,) if self._receiver is not None else ()
 
     @property
     def trouble(self) -> str | None:
-        """Why the receiver of remote write does not take samples; None while it does."""
+        """Why the receiver of remote write takes no samples; None while it takes them."""
         return self.remote_write.trouble if self.remote_write is not None else None
 
     def standing(self) -> RemoteWriteView | None:
-        """How remote write is doing; None where there is none."""
+        """State of remote write; None where it is off."""
         return None if self.remote_write is None else self.remote_write.view()
 
     def collect(self, of_us: bool = True, of_all: bool = True) -> list[Metric]:
@@ -68,7 +68,7 @@ class Exports:
         return families + network(self._agent) if of_all else families
 
     def parts(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        """What has to run from now on; call it once the agent has a peer."""
+        """Loops to run from now on; call it once the agent has a peer."""
         agent, me = self._agent, self._agent.peer.me
         if self._config.otlp.endpoint:
             from peerscope.export.otlp import Otlp
@@ -87,7 +87,7 @@ class Exports:
         return [self.remote_write.run]
 
     async def close(self) -> None:
-        """Let go of everything within two seconds, with what can be sent by then."""
+        """Send what can be sent within two seconds, and close everything."""
         parts: list[Coroutine[Any, Any, None]] = []
         if self.remote_write is not None:
             parts.append(self.remote_write.close())
@@ -97,8 +97,8 @@ class Exports:
 
     @property
     def _zone(self) -> str:
-        said = self._agent.peer.ledger.profile(self._agent.peer.me)
-        return "" if said is None else said.zone
+        profile = self._agent.peer.ledger.profile(self._agent.peer.me)
+        return "" if profile is None else profile.zone
 
     def _labels(self) -> dict[str, str]:
         return {

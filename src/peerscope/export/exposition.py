@@ -1,6 +1,7 @@
-"""`/metrics`: what a peer tells, in the format that the scraper asks for: Prometheus text or OpenMetrics.
+"""`/metrics`: the metrics of a peer, as Prometheus text or OpenMetrics, whichever the scraper asks for.
 
-The formats are written by `prometheus_client`. In an agent it costs 13 ms and 1 MB, on the first scrape.
+Series of the peer itself and of its zone are bounded by our tables, `LINKS_MAX` and `REGIONS_MAX`; series of every peer
+are optional. `prometheus_client` writes the formats. It costs an agent 13 ms and 1 MB, on the first scrape.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ GZIP_LEVEL = 1
 
 
 class Collected:
-    """Families that were collected, as `prometheus_client` wants them: from a registry."""
+    """Passes families to `prometheus_client`, which reads them from a registry."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
@@ -115,26 +116,30 @@ def _known(families: Iterable[Metric]) -> list[Metric]:
 
 
 def render(families: list[Metric], accept: str, *, packed: bool) -> tuple[bytes, str]:
-    """The page and its media type. `accept`: the header of the request; `packed`: by gzip."""
+    """Write the page. Returns it with its media type. `accept`: header of the request. `packed`: use gzip."""
     encode, media_type = choose_encoder(accept)
     page = encode(Collected(families))
     return gzip.compress(page, GZIP_LEVEL) if packed else page, media_type
 
 
 HOPS_MAX = 16
-"""Buckets of the histogram of hops; the last holds what went further."""
+"""Buckets of the histogram of hops; the last one counts all longer ways."""
 
 
 def _own(agent: Exposed, writer: RemoteWrite | None, otlp: Otlp | None) -> Iterator[Metric]:
-    """Everything about this peer."""
     yield from _who(agent)
     yield from _health(agent)
     yield from _links(agent.peer)
     yield from _messages(agent.peer)
     yield counts(
-        "transport_failures", "What the transport dropped, or tried in vain.", "reason", agent.transport.counters
+        "transport_failures",
+        "Messages that the transport dropped, and attempts that failed.",
+        "reason",
+        agent.transport.counters,
     )
-    yield counts("look_failures", "Looks of this agent that failed.", "look", agent.failure_log.failures)
+    yield counts(
+        "look_failures", "Measurements and reviews of this agent that failed.", "look", agent.failure_log.failures
+    )
     refused = agent.node.telemetry.refused
     yield counts("telemetry_refused", "Events of the node that were refused.", "reason", refused)
     yield from _kept(agent)
@@ -149,11 +154,11 @@ def _own(agent: Exposed, writer: RemoteWrite | None, otlp: Otlp | None) -> Itera
 def _who(agent: Exposed) -> Iterator[Metric]:
     me, profile = agent.self_view(), agent.peer.ledger.profile(agent.peer.me)
     yield info("build", "The program.", version=__version__, python=sys.version.split()[0])
-    said = {"region": me.region, "zone": profile.zone if profile else None, "node": me.node}
-    known = {name: value for name, value in said.items() if value}
+    labels = {"region": me.region, "zone": profile.zone if profile else None, "node": me.node}
+    known = {name: value for name, value in labels.items() if value}
     yield info("agent", "This peer.", peer_id=me.peer_id, network=me.network, **known)
     yield gauge("uptime_seconds", "Since the agent started.", me.uptime_s)
-    with contextlib.suppress(RuntimeError):  # remote write collects in the loop as well, tests need not
+    with contextlib.suppress(RuntimeError):  # tests may collect outside an event loop
         yield gauge("agent_tasks", "Work that runs in the agent's event loop.", len(asyncio.all_tasks()))
 
 
@@ -161,12 +166,12 @@ def _health(agent: Exposed) -> Iterator[Metric]:
     report = agent.snapshot().fresh_report(agent.peer.me)
     if report is None:
         return
-    yield states("status", "How this peer says it is.", (), [((), report.status.name.lower())])
+    yield states("status", "Status in this peer's own report.", (), [((), report.status.name.lower())])
     checks = list(zip(CHECKS, report.checks, strict=False))
-    said = [((name,), Status(check.status).name.lower()) for name, check in checks]
-    yield states("check_status", "Outcome of each health check.", ("check",), said)
+    outcomes = [((name,), Status(check.status).name.lower()) for name, check in checks]
+    yield states("check_status", "Outcome of each health check.", ("check",), outcomes)
     ratios = [((name,), None if check.ratio is None else check.ratio / RATIO_ONE) for name, check in checks]
-    yield gauges("check_ratio", "What each health check measured.", ("check",), ratios)
+    yield gauges("check_ratio", "Measured value of each health check.", ("check",), ratios)
     yield gauge("links_expected", "Neighbours that this peer should be linked to.", report.expected)
     if report.metrics is not None:
         yield from measured("", [((), metrics_view(report.metrics))])
@@ -174,7 +179,7 @@ def _health(agent: Exposed) -> Iterator[Metric]:
 
 def _links(core: Peer) -> Iterator[Metric]:
     links = [(ref(peer).hex(), link) for peer, link in sorted(core.prober.links.items()) if link.is_up]
-    yield gauge("links", "Neighbours that this peer hears.", len(links))
+    yield gauge("links", "Neighbours with a link that is up.", len(links))
     rtts = [((name,), link.rtt.smoothed_s) for name, link in links[:LINKS_MAX]]
     yield gauges("link_rtt_seconds", "Smoothed round-trip time to each neighbour.", ("neighbour",), rtts)
     losses = [((name,), link.loss_ratio) for name, link in links[:LINKS_MAX]]
@@ -219,34 +224,32 @@ def _kept(agent: Exposed) -> Iterator[Metric]:
 
 
 def _written(writer: RemoteWrite) -> Iterator[Metric]:
-    samples, delivery = "Samples of remote write, by what became of them.", writer.delivery
+    samples, delivery = "Samples of remote write, by outcome.", writer.delivery
     yield counts("remote_write_samples", samples, "outcome", writer.samples)
     aside = {reason: found.samples for reason, found in delivery.aside.items()}
-    yield counts("remote_write_aside_samples", "Samples that the receiver does not take.", "reason", aside)
+    yield counts("remote_write_aside_samples", "Samples that the receiver refuses.", "reason", aside)
     yield counts("remote_write_requests", "Requests of remote write, by outcome.", "outcome", delivery.requests)
-    yield gauge("remote_write_queue_bytes", "What waits on disk for the receiver.", writer.queue_bytes)
+    yield gauge("remote_write_queue_bytes", "Size of the queue on disk for the receiver.", writer.queue_bytes)
     yield gauge("remote_write_queue_samples", "Samples that wait on disk for the receiver.", writer.queue_samples)
-    held = "Of them, samples dated after the network's clock, which wait until it gets there."
+    held = "Samples in the queue that wait until the network's clock reaches their date."
     yield gauge("remote_write_held_samples", held, delivery.held)
-    yield gauge("remote_write_elected", "1 while this peer writes what it sees of the network.", writer.is_elected)
+    yield gauge("remote_write_elected", "1 while this peer writes the series of the network.", writer.is_elected)
     last = delivery.sent_at
     yield gauge("remote_write_last_sent_timestamp_seconds", "When the receiver last took samples.", last)
 
 
 SEVERITIES = tuple(severity.name.lower() for severity in Severity)
 SUBJECT = ("subject",)
-"""Labels of a series about one peer: the first 8 bytes of its id. `peer` is left to whoever collects, for the peer that
-tells."""
+"""Label of a series about one peer: the first 8 bytes of its id. The collector adds `peer`, for the reporting peer."""
 
 
 def _network(agent: Exposed) -> Iterator[Metric]:
-    """Counts, links, aggregates and regions."""
     snapshot, health, links = agent.snapshot(), agent.network_health(), agent.mesh_links()
     classes = [((name,), float(getattr(health, f"{name}_peers"))) for name in CLASSES]
     yield gauges("network_peers", "Peers by status; each is in one.", ("status",), classes)
     verdicts = Counter(snapshot.verdict(peer) for peer in snapshot.peers)
-    told = [((verdict.value,), float(verdicts[verdict])) for verdict in Verdict]
-    yield gauges("network_verdict_peers", "Peers by what the evidence says of them.", ("verdict",), told)
+    values = [((verdict.value,), float(verdicts[verdict])) for verdict in Verdict]
+    yield gauges("network_verdict_peers", "Peers by verdict.", ("verdict",), values)
     yield gauge("network_partitions", "Groups of peers that were lost together.", len(snapshot.partitions))
     yield gauge("network_connectivity_ratio", "Share of the expected links that are up.", health.connectivity)
     yield gauge("network_links", "Links between peers.", len(links))
@@ -258,7 +261,6 @@ def _network(agent: Exposed) -> Iterator[Metric]:
 
 
 def _every_peer(agent: Exposed) -> Iterator[Metric]:
-    """What every peer says of itself, and the others of it."""
     snapshot = agent.snapshot()
     peers = {peer: (ref(peer).hex(),) for peer in snapshot.peers if snapshot.verdict(peer) is not Verdict.LEFT}
     names = ("subject", "peer_id", "region", "version", "node")
@@ -269,8 +271,8 @@ def _every_peer(agent: Exposed) -> Iterator[Metric]:
     yield family
     ups = [(who, float(snapshot.is_living(peer))) for peer, who in peers.items()]
     yield gauges("peer_up", "0 where the evidence says that the peer is down.", SUBJECT, ups)
-    said = [(who, status(snapshot, peer)) for peer, who in peers.items()]
-    yield states("peer_status", "How a peer is.", SUBJECT, said, CLASSES)
+    statuses = [(who, status(snapshot, peer)) for peer, who in peers.items()]
+    yield states("peer_status", "Status of a peer.", SUBJECT, statuses, CLASSES)
     ages = [(who, snapshot.age_s(peer)) for peer, who in peers.items()]
     yield gauges("peer_report_age_seconds", "Since a peer's last report was issued.", SUBJECT, ages)
     reports = [(who, snapshot.living_report(peer)) for peer, who in peers.items()]
@@ -282,25 +284,31 @@ STATES: tuple[AlertState, ...] = ("firing", "resolved", "forgotten")
 
 
 def _alerts(agent: Exposed) -> Iterator[Metric]:
-    """Every severity and state each time, so that a count that falls to 0 is told."""
+    """Export every severity and state each time, so that a count can fall to 0."""
     counts = Counter((alert.severity, alert.state) for alert in agent.alerts())
-    told = [((name, state), float(counts[name, state])) for name in SEVERITIES for state in STATES]
-    yield gauges("network_alerts", "Alerts that fire, or ended within a day.", ("severity", "state"), told)
+    values = [((name, state), float(counts[name, state])) for name in SEVERITIES for state in STATES]
+    yield gauges("network_alerts", "Alerts that fire, or ended within a day.", ("severity", "state"), values)
     opened = Counter(incident.severity for incident in agent.incidents() if incident.state == "open")
-    values = [((name,), float(opened[name])) for name in SEVERITIES]
-    yield gauges("network_open_incidents", "Alerts with one probable root that are not over.", ("severity",), values)
+    by_severity = [((name,), float(opened[name])) for name in SEVERITIES]
+    yield gauges(
+        "network_open_incidents", "Alerts with one probable root that are not over.", ("severity",), by_severity
+    )
 
 
 def _aggregates(agent: Exposed) -> Iterator[Metric]:
     metrics = agent.network_metrics()
-    yield gauge(
-        "network_active_peers", "Peers that live and report: whose values are aggregated.", metrics.active_peers
-    )
+    yield gauge("network_active_peers", "Peers that live and report: the aggregates cover these.", metrics.active_peers)
     for name in OF_THE_NETWORK:
         found = getattr(getattr(metrics, name.part), name.field)
         if found is not None:
-            told = {"mean": found.mean, "median": found.median, "p95": found.p95, "max": found.peak, "sum": found.sum}
-            values = [((statistic,), value) for statistic, value in told.items()]
+            statistics = {
+                "mean": found.mean,
+                "median": found.median,
+                "p95": found.p95,
+                "max": found.peak,
+                "sum": found.sum,
+            }
+            values = [((statistic,), value) for statistic, value in statistics.items()]
             text = f"{name.help} Over peers, one value of each for the last five minutes."
             yield gauges(f"network_{name.metric}", text, ("statistic",), values)
 
@@ -309,7 +317,7 @@ def _regions(agent: Exposed) -> Iterator[Metric]:
     regions, one = agent.region_health(), ("region",)
     peers = [((r.region, name), float(getattr(r, f"{name}_peers"))) for r in regions for name in CLASSES]
     yield gauges("region_peers", "Peers of a region by status.", (*one, "status"), peers)
-    yield states("region_status", "How a region is.", one, [((r.region,), r.status) for r in regions], RegionStatus)
+    yield states("region_status", "Status of a region.", one, [((r.region,), r.status) for r in regions], RegionStatus)
     ratios = [((r.region,), r.health_ratio) for r in regions]
     yield gauges("region_health_ratio", "Share of a region's peers that are healthy.", one, ratios)
     whole = [((r.region,), r.connectivity) for r in regions]

@@ -12,7 +12,7 @@ BYTES_MAX = 4096
 
 
 class Secret:
-    """Text that no log, message or answer shows. It cannot be encoded either: msgspec and json refuse it."""
+    """Text that no log, message or answer shows. msgspec and json refuse to encode it."""
 
     __slots__ = ("_text",)
 
@@ -20,7 +20,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text, for whoever must send it."""
+        """The text itself, to send it."""
         return self._text
 
     def __repr__(self) -> str:
@@ -68,4 +68,4 @@ def read_secret(place: str, name: str, *, bytes_max: int = BYTES_MAX, strip: str
 
 
 def _opener(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a pipe must not hold up the start
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe must not block the start

@@ -1,7 +1,15 @@
-"""One POST over HTTP, with limits.
+"""Channels over HTTP: `webhook`, `slack` and `alertmanager`.
 
-By `urllib` in a thread: it is loaded anyhow (65 ms and 8 MB, where httpx takes 280 ms and 18 MB), and there is one
-request at a time and channel, so that connection pools and event loops gain nothing.
+- `webhook` sends everything as JSON to any URL. With a secret, `X-Peerscope-Signature` is `sha256=` and the HMAC-SHA256
+  of the timestamp, a dot and the body, in hexadecimal. Receivers compare it in constant time, refuse old timestamps,
+  and drop messages with an `Idempotency-Key` that they have seen.
+- `slack` is an incoming webhook of Slack, or of a program with the same interface (Mattermost, Rocket.Chat).
+- `alertmanager` sends single alerts to a Prometheus Alertmanager (API v2), which routes them like all others. It
+  identifies an alert by its labels, so the same alert of two notifiers is one. It ends an alert when `endsAt` has
+  passed. So every notifier with such a channel repeats firing alerts each minute, as Prometheus does.
+
+Requests use `urllib` in a thread. It is loaded anyway and takes 65 ms and 8 MB; httpx takes 280 ms and 18 MB. A channel
+has one request at a time, so connection pools and event loops gain nothing.
 """
 
 from __future__ import annotations
@@ -30,13 +38,13 @@ from peerscope.notify.wording import colour, subject, text, when
 
 ANSWER_BYTES_MAX = 64 * 1024
 AGAIN = (408, 425, 429)
-"""Client errors that pass by themselves; all others say that we are wrong, and would be told again."""
+"""Client errors that pass by themselves. All others mean that our request is wrong and would fail again."""
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> bytes:
-    """The beginning of the answer to a request that was taken.
+    """Send a request, and return the beginning of the answer.
 
-    Raises `DeliveryError`. It names the host and no more of the URL: that may be a secret.
+    Raises `DeliveryError`. It names only the host, since the rest of the URL may be a secret.
     """
     host = urlsplit(url).hostname or "the channel"
     request = Request(url, data=body, headers={"User-Agent": f"peerscope/{__version__}", **headers}, method="POST")
@@ -56,13 +64,13 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float)
 
 
 def _wait_s(error: HTTPError) -> float | None:
-    """What the other end asks for (RFC 9110, Retry-After), where it says so in seconds."""
+    """Seconds of a `Retry-After` (RFC 9110); None for a date, or without one."""
     text = str(error.headers.get("Retry-After", "")) if error.headers is not None else ""
     return float(text) if text.isascii() and text.isdecimal() and len(text) < 8 else None
 
 
 ALERTS_MAX = 200
-"""Alerts listed in one message; `alerts_total` tells how many there are."""
+"""Alerts listed in one message; `alerts_total` counts all."""
 
 
 class Webhook:
@@ -90,12 +98,12 @@ class Webhook:
 
 
 def signature(secret: bytes, timestamp: str, body: bytes) -> str:
-    """What proves that the holder of the secret sent this body at this time."""
+    """Sign a body and its time with the secret."""
     return hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
 def payload(letter: Letter) -> dict[str, Any]:
-    """The message as JSON has it; the fields of an alert are those of `GET alerts`."""
+    """The JSON of a message; the fields of an alert are those of `GET alerts`."""
     message = letter.message
     group = message.group
     incident = {"id": group.key, "kind": group.incident, "names": group.names, "title": group.title, "root": group.root}
@@ -139,7 +147,7 @@ class Slack:
         title = subject(letter)
         section = {"type": "section", "text": {"type": "mrkdwn", "text": shortened(escape(text(letter)))}}
         body = {
-            "text": escape(title),  # for the notification; and where blocks are not known
+            "text": escape(title),  # for notifications, and for programs without blocks
             "blocks": [{"type": "header", "text": {"type": "plain_text", "text": title[:HEADER_MAX], "emoji": False}}],
             "attachments": [{"color": colour(letter), "blocks": [section]}],
         }
@@ -148,19 +156,19 @@ class Slack:
 
 
 def escape(words: str) -> str:
-    """Text that shows as it is: in Slack's markup `<!channel>` would call everybody, and `<url|name>` be a link."""
+    """Escape Slack's markup: `<!channel>` would notify everybody, and `<url|name>` would be a link."""
     return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def shortened(words: str) -> str:
-    """At most as long as a block may be, cut between lines, so that no escape is cut."""
+    """Cut a text between lines to the length of a block, so that no escape is cut."""
     while len(words) > SECTION_MAX:
         words = words.rpartition("\n")[0]
     return words
 
 
 LIVE_S = 240.0
-"""Four times as long as between two posts."""
+"""Four times the interval between two posts."""
 BATCH_MAX = 500
 Labels = tuple[tuple[str, str], ...]
 
@@ -175,25 +183,25 @@ class Alertmanager:
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         self._timeout_s = config.timeout_s
         self._firing: dict[Labels, dict[str, Any]] = {}
-        """What we last told of each alert that fires."""
+        """The last post about each alert that fires."""
 
     def deliver(self, letter: Letter) -> None:
         """Raises `DeliveryError`."""
         group, at = letter.message.group, time.time()
         is_over = letter.message.what == "resolved"
         posts = [_post(alert, group, letter.sender, at, is_over=is_over) for alert in group.alerts]
-        self._tell(posts, self._changed(posts, group.alerts, letter.sender), at)
+        self._send(posts, self._changed(posts, group.alerts, letter.sender), at)
 
     def follow(self, groups: Sequence[NotificationGroup], sender: Sender, at: float) -> None:
-        """Tell again of all that fires, and of what we told and does so no more. Raises `DeliveryError`."""
+        """Repeat all alerts that fire, and end those that fire no more. Raises `DeliveryError`."""
         posts = [
             _post(alert, group, sender, at) for group in groups for alert in group.alerts if alert.state == "firing"
         ]
-        told = {_labels(post) for post in posts}
-        self._tell(posts, [labels for labels in list(self._firing) if labels not in told], at)
+        firing = {_labels(post) for post in posts}
+        self._send(posts, [labels for labels in list(self._firing) if labels not in firing], at)
 
     def _changed(self, posts: Iterable[dict[str, Any]], alerts: Iterable[Alert], sender: Sender) -> list[Labels]:
-        """Labels under which we told these alerts before: a severity that rose makes another alert of it."""
+        """Find former labels of these alerts: a new severity makes another alert."""
         ids, now = {(alert.id, sender.network) for alert in alerts}, {_labels(post) for post in posts}
         return [
             labels
@@ -201,7 +209,7 @@ class Alertmanager:
             if labels not in now and (post["labels"]["id"], post["labels"]["network"]) in ids
         ]
 
-    def _tell(self, posts: list[dict[str, Any]], over: Iterable[Labels], at: float) -> None:
+    def _send(self, posts: list[dict[str, Any]], over: Iterable[Labels], at: float) -> None:
         posts = posts + [self._firing[labels] | {"endsAt": when(at)} for labels in over]
         for start in range(0, len(posts), BATCH_MAX):
             batch = posts[start : start + BATCH_MAX]
@@ -216,7 +224,7 @@ class Alertmanager:
 def _post(
     alert: Alert, group: NotificationGroup, sender: Sender, at: float, *, is_over: bool = False
 ) -> dict[str, Any]:
-    """One alert as the API takes it; empty labels are left out, as Prometheus has none."""
+    """One alert for the API, without empty labels, as in Prometheus."""
     labels = {
         "alertname": alert.rule,
         "id": alert.id,

@@ -1,8 +1,12 @@
-"""The admin socket of a Yggdrasil node: one JSON request, one JSON answer (yggdrasil-go 0.4, `src/admin`).
+"""A Yggdrasil node, asked at its admin socket: one JSON request, one JSON answer (yggdrasil-go 0.4, `src/admin`).
 
-`getself` and `getpeers` speak of the node itself. `debug_remotegetself` and `debug_remotegetpeers` let it ask another
-node of the network, named by its public key; it gives up on that after six seconds. Nodes answer these unless they were
-built otherwise. Keys are 64 hexadecimal digits; the address follows from the key.
+`getself` and `getpeers` describe the node itself. `debug_remotegetpeers` makes it ask another node of the network, by
+public key, for six seconds at most. Nodes answer that unless they were built without it. Keys are 64 hexadecimal
+digits; the address follows from the key.
+
+As a source (`yggdrasil:SOCKET`), the links that are up form the layer "yggdrasil" on the map. The node counts bytes per
+link and forgets them with the link. So the source adds up the growth of each link, and its sums only grow. The node
+gives no round-trip times (yggdrasil-go 0.4), so these links have none.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import Reading
 
 TIMEOUT_S = 8.0
-"""Longer than the node's own patience with others, whose message says more."""
+"""Longer than the node waits for others, since its own message says more."""
 ANSWER_BYTES_MAX = 1024 * 1024
 ENTRIES_MAX = 100_000
 _PRINTABLE = r"^[\x20-\x7e]*\Z"
@@ -40,7 +44,7 @@ class Self(Struct, frozen=True):
     address: Address
     build_version: Word = ""
     coords: Annotated[tuple[int, ...], Meta(max_length=256)] = ()
-    """The place of the node in the spanning tree."""
+    """Place of the node in the spanning tree."""
 
 
 class Neighbour(Struct, frozen=True):
@@ -79,14 +83,14 @@ class _Answer(Struct, frozen=True):
 
 
 class AdminSocket:
-    """Asks one node. Every method raises `TransportError` (no answer) or `RemoteError` (not an answer of Yggdrasil)."""
+    """Asks one node. Every method raises `TransportError` (no answer) or `RemoteError` (an invalid answer)."""
 
     def __init__(self, place: str) -> None:
         """`place`: path of a unix socket, "unix://PATH", "tcp://HOST:PORT" or "HOST:PORT"."""
         self.place = place
 
     async def self(self) -> Self:
-        """The node we are connected to."""
+        """The node itself."""
         return _decoded(await self._ask("getself"), Self)
 
     async def peers(self) -> tuple[Neighbour, ...]:
@@ -98,7 +102,7 @@ class AdminSocket:
         return len(_decoded(await self._ask("getdht"), _Dht).dht)
 
     async def remote_peers(self, key: str) -> tuple[str, tuple[str, ...]]:
-        """Address of another node, and the keys of its neighbours as it tells them."""
+        """The address of another node, and the keys of its neighbours, from its own answer."""
         address, answer = await self._ask_remote("debug_remotegetpeers", key, _Keys)
         return address, answer.keys
 
@@ -121,8 +125,7 @@ class AdminSocket:
         return answer.response
 
     async def _exchange(self, question: bytes) -> bytes:
-        """The one JSON document that comes back. The node keeps the connection open, so the document's end is ours
-        to find."""
+        """Read one JSON document. The node keeps the connection open, so we look for the end of the document."""
         try:
             reader, writer = await self._connect()
         except OSError as error:
@@ -170,7 +173,7 @@ def _decoded(data: Any, kind: type[T]) -> T:
 
 
 LinkKey = tuple[str, str]
-"""Key of the other end, and the URI it is reached by: two nodes may have several links."""
+"""Key and URI of the other end: two nodes may have several links."""
 
 
 class YggdrasilSource:
@@ -185,7 +188,7 @@ class YggdrasilSource:
         self._received_bytes = self._sent_bytes = 0
 
     async def read(self) -> Reading:
-        """Peers, bytes, coordinates and size of the DHT. Raises `TransportError` or `RemoteError`."""
+        """Read peers, bytes, coordinates and the size of the DHT. Raises `TransportError` or `RemoteError`."""
         me, peers, entries = await asyncio.gather(self._admin.self(), self._admin.peers(), self._admin.dht_entries())
         others = [peer for peer in peers if peer.key != me.key]
         self._add(others)
@@ -210,10 +213,10 @@ class YggdrasilSource:
         )
 
     async def close(self) -> None:
-        """Each question has a connection of its own."""
+        """Nothing stays open: each request has a connection of its own."""
 
     def _add(self, peers: list[Neighbour]) -> None:
-        """Add what each link carried since the last look; one that counts less than before has started anew."""
+        """Add the growth of each link. A link that counts less than before has restarted."""
         links: dict[LinkKey, tuple[int, int]] = {}
         for peer in peers:
             key = (peer.key, peer.remote)
