@@ -67,7 +67,7 @@ from peerscope.records.certificates import REVOCATIONS_MAX
 from peerscope.records.identity import PEER_ID_BYTES
 from peerscope.records.ledger import BUCKETS, BURIED_S, TOGETHER_S
 from peerscope.records.summary import SUMMARY_BYTES_MAX
-from peerscope.transport import accept_policy, dialling, iroh, names, wire
+from peerscope.transport import accept_policy, iroh, names, wire
 from peerscope.views.partitions import MEMBERS_MIN, SHARE_MIN
 from peerscope.views.peers import SKEW_S
 from peerscope.web import bodies as web_bodies
@@ -234,7 +234,7 @@ PROTOCOL = [
     f"an order more than {s(forgetting.FUTURE_MS / 1000)} beyond that does not count",
     f"more than {span(forgetting.STRANGER_AHEAD_MS / 1000)} beyond the receiver's wall clock",
     f"for {span(forgetting.REPEAT_INTERVAL_S)} no further order drops it",
-    "anew after {}, {}, {}, {} and {} seconds".format(*(digits(at) for at in accumulate(dialling.ANEW_S))),
+    "anew after {}, {}, {}, {} and {} seconds".format(*(digits(at) for at in accumulate(wire.ANEW_S))),
     f"has been silent for {s(UNHEARD_S)}. Two",
     f"the stranger is buried for {span(CONFIG.ledger.remember_s)}",
     f"`challenge`, {NONCE_BYTES} bytes never used before",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from peerscope.host.version import __version__ as __version__
+
 __all__ = ["Config", "Monitor", "PeerId", "Telemetry"]
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The operator's settings: defaults, then the TOML file, then the environment, then options of the command line.
 
-Each part declares its own section beside the code that reads it; here they are put together and loaded. A variable
-`PEERSCOPE_SECTION__KEY` overrides one value, `PEERSCOPE_HEALTH__CPU__DEGRADED=0.9` one in a sub-table.
+Each part declares its own section beside the code that reads it; this module combines and loads them. A variable
+`PEERSCOPE_SECTION__KEY` overrides one value, and `PEERSCOPE_HEALTH__CPU__DEGRADED=0.9` one in a sub-table.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from peerscope.export.config import ExportConfig
 from peerscope.history.retention import HistoryConfig
 from peerscope.host.addresses import is_address, is_loopback, split_address
 from peerscope.host.logs import LogConfig
+from peerscope.host.secret_files import Secret
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.coordinates.vivaldi import CoordinateConfig
 from peerscope.mesh.crawling.answers import CrawlConfig
@@ -35,7 +36,6 @@ from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.membership.neighbours import NeighbourConfig
 from peerscope.mesh.report import ReportConfig
 from peerscope.mesh.zoning.names import ZoneConfig
-from peerscope.notify.secret import Secret
 from peerscope.notify.settings import NotifyConfig, refuse_written
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import LedgerConfig
@@ -50,7 +50,7 @@ TOKEN_CHARACTERS_MIN = 16
 LISTS = frozenset(
     {"join", "allowed_hosts", "proxies", "sources", "allow", "operators", "blocked", "trust", "to", "trusted"}
 )
-"""Keys whose values in the environment are separated by commas."""
+"""Keys of lists: their values in the environment are separated by commas."""
 
 
 class SelfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +62,7 @@ class SelfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     join: tuple[str, ...] = ()
     """Peers to start from: tickets, or ids with addresses or names (`transport/joining.py`)."""
     region: str | None = None
-    """A name for where this peer is; free text of up to 64 characters. It may not begin with `~`."""
+    """Name of the place of this peer; free text of up to 64 characters. It may not begin with `~`."""
     geo: bool = True
     """Without a region: publish the country of this peer's own public addresses, where the extra `geo` is installed."""
     geo_database: str = ""
@@ -73,7 +73,9 @@ class SelfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.region is not None and (not 1 <= len(self.region) <= 64 or not self.region.isprintable()):
             raise ConfigError(f"peer.region is {self.region!r}; must be 1 to 64 printable characters")
         if self.region is not None and self.region.startswith(CLUSTER_MARK):
-            raise ConfigError(f"peer.region is {self.region!r}; names with {CLUSTER_MARK!r} in front are for guesses")
+            raise ConfigError(
+                f"peer.region is {self.region!r}; names with {CLUSTER_MARK!r} in front are for derived regions"
+            )
 
 
 class WebConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,17 +84,17 @@ class WebConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     listen: str = "127.0.0.1:8080"
     """Address of the dashboard, "host:port", or "off"."""
     token: str = ""
-    """Needed to see anything, where set; must be set when `listen` is not a loopback address."""
+    """If set, all requests need it. Required when `listen` is not a loopback address."""
     allowed_hosts: tuple[str, ...] = ()
-    """Further host names under which the dashboard may be opened (a guard against DNS rebinding)."""
+    """Further host names of the dashboard; others are refused, against DNS rebinding."""
     update_interval_s: float = 5.0
-    """Between updates of the live feed; verdicts come at once."""
+    """Seconds between updates of the live feed; verdicts come at once."""
     tls_cert: str = ""
-    """Path of a PEM file: the certificate and what links it to a root. With it the dashboard speaks only TLS."""
+    """Path of a PEM file with the certificate and its chain. With it the dashboard uses only TLS."""
     tls_key: str = ""
     """Path of its private key, PEM, without a password."""
     proxies: tuple[str, ...] = ()
-    """Addresses of reverse proxies in front, whose `X-Forwarded-For` is believed."""
+    """Addresses of reverse proxies whose `X-Forwarded-For` counts."""
 
     def __post_init__(self) -> None:
         if bool(self.tls_cert) != bool(self.tls_key):
@@ -116,7 +118,7 @@ class WebConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything an agent can be told."""
+    """All settings of an agent."""
 
     peer: SelfConfig = SelfConfig()
     network: NetworkConfig = NetworkConfig()
@@ -152,9 +154,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ) -> Config:
         """Settings from a TOML file (or none), the environment, and options by section.
 
-        Raises `ConfigError` that names the file, the key and the wish.
+        Raises `ConfigError`, which names the file, the key and the valid values.
         """
-        values: dict[str, Any] = msgspec.to_builtins(cls())  # so that half a sub-table keeps the other half's defaults
+        values: dict[str, Any] = msgspec.to_builtins(cls())  # so that a part of a sub-table keeps the other defaults
         layers = (
             (f"{path}: ", _read(Path(path)) if path is not None else {}),
             ("environment: ", _from_environment(os.environ if environment is None else environment)),
@@ -165,7 +167,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
         config = cls()
-        for where, layer in layers:  # each checked by itself, so that a mistake is told where it was made
+        for where, layer in layers:  # check each by itself, so that the error names the right layer
             if layer:
                 _overlay(values, layer)
                 config = _convert(values, where)
@@ -177,20 +179,20 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return config
 
     def check(self) -> None:
-        """Raise `ConfigError` where sections do not go together; after all layers, since one may mend another."""
+        """Raise `ConfigError` if sections conflict. Call it after all layers, since one may correct another."""
         host, _ = split_address(self.peer.listen, "peer.listen")
         has_relay = self.transport.relay != DISABLED
         if not ((is_loopback(host) and not has_relay) or self.network.open or self.network.is_closed):
             key, value = ("transport.relay", self.transport.relay) if has_relay else ("peer.listen", self.peer.listen)
             raise ConfigError(
-                f"{key} is {value}: reachable from other machines, but nothing says who may join; set "
+                f"{key} is {value}: reachable from other machines, but nothing says who may join. Set "
                 "network.secret (PEERSCOPE_NETWORK__SECRET, `openssl rand -hex 16` makes one), network.allow (ids of "
-                "peers) or network.operators (`peerscope admit keygen` makes one), or say network.open = true to let "
-                "anybody in; or listen on this machine alone, --listen 127.0.0.1:0"
+                "peers) or network.operators (`peerscope admit keygen` makes one). Set network.open = true to let "
+                "anybody in, or listen on this machine alone: --listen 127.0.0.1:0"
             )
 
     def alert_rules(self) -> tuple[Rule, ...]:
-        """Every alert rule, as packaged, added and changed by the operator. Raises `ConfigError`."""
+        """All alert rules: those of the package, with the operator's additions and changes. Raises `ConfigError`."""
         place = self.alerts.rules_file
         try:
             more = parse_rules(Path(place).read_text(encoding="utf-8"), place) if place else ()
@@ -199,12 +201,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return effective_rules(self.alerts, more)
 
     def plain(self) -> dict[str, Any]:
-        """Everything as plain values, secrets included: to compare settings and to hide secrets, never to show."""
+        """All plain values, with secrets: to compare settings and to hide secrets, never to show."""
         values: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_revealed)
         return values
 
     def core(self) -> PeerConfig:
-        """The part that the protocol core reads."""
+        """The settings of the protocol core."""
         return PeerConfig(
             network=self.network,
             ledger=self.ledger,
@@ -275,7 +277,7 @@ def _convert(values: dict[str, Any], where: str) -> Config:
 
 
 def _explained(message: str) -> str:
-    """msgspec's message with the key first, and a guess at what was meant."""
+    """Rewrite msgspec's message: the key first, with a similar valid key."""
     text, _, place = message.partition(" - at `$")
     place = place.rstrip("`").removeprefix(".")
     unknown = re.search(r"unknown field `(.*)`", text)

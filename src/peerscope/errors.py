@@ -1,13 +1,13 @@
-"""Every error of peerscope, split by who must act.
+"""All errors of peerscope, by who must act.
 
 PeerscopeError
   RemoteError      a peer broke the protocol: the message is dropped and counted, state unchanged
-  TransportError   the network failed: expected, the driver carries on
-  SourceError      what measures the node beside us failed: its values are unknown, it is asked again later
-  DeliveryError    a channel did not take a message to people: it is tried again, or another peer tells them
-  HistoryError     what was kept over time cannot be read or written: the agent goes on in memory
-  ConfigError      the operator's file, key or option is wrong: names it and the mend, before anything starts
-  ApiError         the command line could not get an answer from a running agent
+  TransportError   the network failed: expected, the driver goes on
+  SourceError      a source of the node beside us failed: its values are unknown, the agent asks again later
+  DeliveryError    a channel did not take a message: this peer tries again, or another peer sends it
+  HistoryError     the history cannot be read or written: the agent goes on in memory
+  ConfigError      the operator's file, key or option is wrong: names it and the fix, before anything starts
+  ApiError         the command line got no answer from a running agent
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class PeerscopeError(Exception):
 
 
 class RemoteError(PeerscopeError):
-    """A peer sent what the protocol forbids.
+    """A peer broke the protocol.
 
-    `reason` is a short, fixed word under which the refusal is counted; the message may say more.
+    `reason` is a short, fixed word for the counter of refusals; the message may have more details.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -33,13 +33,13 @@ class TransportError(PeerscopeError):
 
 
 class SourceError(PeerscopeError):
-    """A source could not tell; the message is for people and becomes the reason of a check."""
+    """A source could not measure; the message is for people and becomes the reason of a check."""
 
 
 class DeliveryError(PeerscopeError):
     """A channel did not take a message. The text is for people and holds no secret.
 
-    `again`: another attempt may succeed; `after_s`: not before so long, as the other end asks.
+    `again`: another attempt may succeed. `after_s`: the pause before it that the other end asks for.
     """
 
     def __init__(self, reason: str, again: bool, after_s: float | None = None) -> None:
@@ -49,11 +49,11 @@ class DeliveryError(PeerscopeError):
 
 
 class HistoryError(PeerscopeError):
-    """The history's file cannot be used, or holds nothing of what was asked; the message says what to do."""
+    """The file of the history cannot be used, or lacks the series; the message says what to do."""
 
 
 class ConfigError(PeerscopeError):
-    """A value the operator gave is wrong; the message names it and says what to do."""
+    """A value of the operator is wrong; the message names it and says what to do."""
 
 
 class ApiError(PeerscopeError):

@@ -11,7 +11,7 @@ import pytest
 
 from live import client, running, until
 from peerscope.export.config import RemoteWriteConfig
-from peerscope.export.names import OF_A_PEER, OF_THE_NETWORK
+from peerscope.export.families import OF_A_PEER, OF_THE_NETWORK
 from peerscope.export.spool import BLOCK_BYTES
 from stores import Prometheus
 
@@ -33,7 +33,7 @@ def promtool(need: Need, *arguments: str) -> str:
 
 
 def test_every_metric_that_operators_are_told_of_is_one_that_is_exported(dashboard: dict[str, Any]) -> None:
-    sources = "".join(place.read_text("utf-8") for place in (SOURCES / "export").glob("*_series.py"))
+    sources = "".join(place.read_text("utf-8") for place in (SOURCES / "export").glob("*.py"))
     known = set(re.findall(r'"([a-z0-9_]+)", ', sources)) | {"peer_info", "gossip_push_hops_bucket"}
     known |= {"agent_info", "build_info"}
     known |= {f"{scope}{name.metric}" for scope in ("", "peer_") for name in OF_A_PEER}

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from peerscope.export import delivery as delivery_module
 from peerscope.export import spool as spool_module
 from peerscope.export.config import MIB, RemoteWriteConfig
-from peerscope.export.delivery import OTHER, REASONS_MAX, UNREADABLE, Delivery
+from peerscope.export.delivery import OTHER, REASONS_MAX, UNREADABLE, SampleDelivery
 from peerscope.export.receiver import RemoteWriteReceiver
 from peerscope.export.spool import Spool
 from peerscope.export.wire import encode
 from receivers import NO_ANSWER, TAKEN, Asked, decoded, receiving
-from receivers import RemoteWriteReceiver as Store
+from receivers import Receiver as Store
 
 Answer = tuple[int, dict[str, str]]
 STEPS_MAX = 3000
@@ -48,7 +48,9 @@ class Sender:
         self.samples: Counter[str] = Counter()
         self.spool = Spool(state, MIB)
         self.ahead_s = ahead_s
-        self.delivery = Delivery(self.spool, RemoteWriteReceiver(config), self.samples, Random(1), lambda: self.ahead_s)
+        self.delivery = SampleDelivery(
+            self.spool, RemoteWriteReceiver(config), self.samples, Random(1), lambda: self.ahead_s
+        )
 
     def put(self, names: list[str], at_ms: int | None = None) -> None:
         at_ms = round(time.time() * 1000) - 1000 if at_ms is None else at_ms
@@ -164,7 +166,7 @@ def test_samples_dated_after_the_networks_clock_are_held_back_and_others_are_not
     asyncio.run(sender.delivery.look_ahead())
     assert (names(store), sender.delivery.held, sender.spool.samples) == (["right", "ahead"], 0, 0)
     told = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
-    assert ["held back until" in one for one in told] == [True, False]
+    assert ["held back, dated" in one for one in told] == [True, False]
     assert "(+3600 s)" in told[0]
 
 

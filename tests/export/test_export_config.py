@@ -32,11 +32,11 @@ def test_the_environment_reaches_the_inner_tables() -> None:
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
-    ({"url": "ftp://x/"}, "must be a URL of http or https"),
-    ({"url": "http://"}, "must be a URL of http or https"),
-    ({"url": "http://host:port/"}, "must be a URL of http or https"),
-    ({"url": "127.0.0.1:8428"}, "must be a URL of http or https"),
-    ({"url": "https://me:hunter2@host/"}, "have settings and files of their own"),
+    ({"url": "ftp://x/"}, "is no URL of http or https"),
+    ({"url": "http://"}, "is no URL of http or https"),
+    ({"url": "http://host:port/"}, "is no URL of http or https"),
+    ({"url": "127.0.0.1:8428"}, "is no URL of http or https"),
+    ({"url": "https://me:hunter2@host/"}, "have settings of their own"),
     ({"mode": "some"}, "Invalid enum value"),
     ({"interval_s": 0.5}, "must lie between 1 and 3600"),
     ({"interval_s": float("nan")}, "must lie between 1 and 3600"),
@@ -49,10 +49,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"headers": {"Authorization": "hunter2"}}, "use bearer_token_file"),
     ({"headers": {"content-ENCODING": "gzip"}}, "set by peerscope itself"),
     ({"headers": {"X-Prometheus-Remote-Write-Version": "9"}}, "set by peerscope itself"),
-    ({"headers": {"X-Key": "hunter2\r\nEvil: 1"}}, "cannot stand in a request"),
-    ({"headers": {"X Key": "hunter2"}}, "cannot stand in a request"),
-    ({"headers": {"X-Key": ""}}, "cannot stand in a request"),
-    ({"headers": {"X-Key": "hünter2"}}, "cannot stand in a request"),
+    ({"headers": {"X-Key": "hunter2\r\nEvil: 1"}}, "is not valid in a request"),
+    ({"headers": {"X Key": "hunter2"}}, "is not valid in a request"),
+    ({"headers": {"X-Key": ""}}, "is not valid in a request"),
+    ({"headers": {"X-Key": "hünter2"}}, "is not valid in a request"),
 ]
 
 

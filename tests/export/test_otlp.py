@@ -39,7 +39,7 @@ def told(*traces: Trace, sample_ratio: float = 1.0) -> list[Any]:
     with receiving(lambda _: OK) as collector:
         otlp = Otlp(OtlpConfig(endpoint=collector.url, sample_ratio=sample_ratio), {"service.instance.id": "me"})
         for trace in traces:
-            otlp.tell(trace)
+            otlp.export(trace)
         otlp.close()
         return spans(collector)
 
@@ -161,4 +161,4 @@ def test_a_receiver_that_does_not_take_traces_costs_nothing_else(
         with exporting(tmp_path, url) as agent:
             deliver(agent, 5000)
             assert agent.monitor.exports.otlp is not None
-            assert agent.monitor.exports.otlp.told == 5000
+            assert agent.monitor.exports.otlp.exported == 5000

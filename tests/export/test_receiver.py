@@ -11,7 +11,6 @@ import pytest
 from peerscope.errors import ConfigError
 from peerscope.export import receiver as receiver_module
 from peerscope.export.config import RemoteWriteConfig
-from peerscope.export.credentials import authorization, read_secret
 from peerscope.export.receiver import (
     RETRY_AFTER_S_MAX,
     Later,
@@ -19,6 +18,7 @@ from peerscope.export.receiver import (
     RefusedSamples,
     RemoteWriteReceiver,
     Taken,
+    authorization,
     outcome,
     wait_s,
     words,
@@ -158,13 +158,14 @@ def test_a_secret_that_others_can_read_is_refused_at_the_start(tmp_path: Path, m
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"two\nlines\n", b"bell\7", b"\xff\xfe", b"x" * 20_000])
 def test_what_is_no_line_of_text_is_no_secret(tmp_path: Path, text: bytes) -> None:
-    with pytest.raises(ConfigError, match="does not hold one line of text"):
-        read_secret(secret_file(tmp_path / "token", text), "bearer_token_file")
+    config = RemoteWriteConfig(bearer_token_file=secret_file(tmp_path / "token", text))
+    with pytest.raises(ConfigError, match="holds no secret"):
+        authorization(config)
 
 
 def test_a_bearer_token_that_no_header_can_carry_is_refused(tmp_path: Path) -> None:
     config = RemoteWriteConfig(bearer_token_file=secret_file(tmp_path / "token", "tökén"))
-    with pytest.raises(ConfigError, match="does not hold one line of text"):
+    with pytest.raises(ConfigError, match="holds no ASCII text"):
         authorization(config)
 
 

@@ -17,9 +17,10 @@ from live import came_true
 from peerscope.export import delivery as delivery_module
 from peerscope.export import remote_write as remote_write_module
 from peerscope.export.config import MIB, RemoteWriteConfig
-from peerscope.export.delivery import backoff_s
+from peerscope.export.delivery import BACKOFF_S_MAX, BACKOFF_S_MIN
 from peerscope.export.receiver import RemoteWriteReceiver
 from peerscope.export.remote_write import FOLDER, RemoteWrite, brief
+from peerscope.host.failures import backoff_s
 from receivers import TAKEN, Asked, Written, decoded, receiving
 
 EXTERNAL = {"network": "test", "zone": "", "peer": "me"}
@@ -199,12 +200,12 @@ def test_it_waits_as_long_as_the_receiver_asks(tmp_path: Path, monkeypatch: pyte
 def test_waits_double_up_to_a_limit_and_are_random(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     rng = Random(3)
-    waits = [[backoff_s(failures, rng) for _ in range(50)] for failures in range(1, 30)]
+    waits = [[backoff_s(failures, BACKOFF_S_MIN, BACKOFF_S_MAX, rng) for _ in range(50)] for failures in range(1, 30)]
     for failures, some in enumerate(waits, start=1):
         longest = min(30.0, 0.5 * 2 ** (failures - 1))
         assert longest / 2 <= min(some) < max(some) <= longest
         assert max(some) - min(some) > longest / 8
-    assert backoff_s(10_000, rng) <= 30
+    assert backoff_s(10_000, BACKOFF_S_MIN, BACKOFF_S_MAX, rng) <= 30
 
 
 def test_a_large_look_goes_in_several_requests(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from google.protobuf.internal import encoder
 
 from peerscope.export import delivery as delivery_module
 from peerscope.export.config import MIB, RemoteWriteConfig
-from peerscope.export.delivery import Delivery
+from peerscope.export.delivery import SampleDelivery
 from peerscope.export.receiver import RemoteWriteReceiver
 from peerscope.export.spool import Spool
 from peerscope.export.wire import STALE, Sample, encode
@@ -217,7 +217,7 @@ def test_what_a_real_store_cannot_take_is_set_aside_and_all_else_arrives(
     assert asking.write(one("queued_7")) == "204"
     samples: Counter[str] = Counter()
     spool = Spool(tmp_path / "queue", MIB)
-    delivery = Delivery(
+    delivery = SampleDelivery(
         spool, RemoteWriteReceiver(RemoteWriteConfig(url=asking.store.write_url)), samples, Random(1), lambda: 0.0
     )
 

@@ -32,11 +32,10 @@ from peerscope.records.identity import ref, verify_ed25519
 from peerscope.records.ledger import Ledger
 from peerscope.records.record import Record, verify
 from peerscope.sources import beam
-from peerscope.sources.events import read_lines
-from peerscope.sources.logfile import LogFile
+from peerscope.sources.beam import LogFile
 from peerscope.sources.prometheus import PrometheusSource
-from peerscope.sources.telemetry import Telemetry
-from peerscope.sources.yggdrasil_node import NodeSocket, YggdrasilSource
+from peerscope.sources.telemetry import Telemetry, read_lines
+from peerscope.sources.yggdrasil import AdminSocket, YggdrasilSource
 from peerscope.views.aggregates import network_metrics
 from peerscope.views.dot import to_dot
 from peerscope.views.health import network_health
@@ -207,7 +206,7 @@ def beam_log(data: bytes) -> None:
 KUBO = PrometheusSource("http://127.0.0.1:1/metrics#kubo")
 
 
-class Told(NodeSocket):
+class Told(AdminSocket):
     """A node whose answers are known beforehand."""
 
     def __init__(self, answers: Sequence[bytes]) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from histories import BEGIN
 from ledgers import meshed
-from peerscope.history.past import past_day
-from peerscope.history.recorder import Recorder
+from peerscope.history.recorder import Recorder, past_day
 from peerscope.history.retention import HistoryConfig
 from peerscope.history.schema import FILE
 from peerscope.history.series import SeriesSample, sample

@@ -14,9 +14,9 @@ from demo_network import eventually, free_address
 from letters import SENDER, letter
 from notices import alert, group
 from peerscope.errors import DeliveryError
-from peerscope.notify.alertmanager import LIVE_S, Alertmanager
+from peerscope.host.secret_files import Secret
 from peerscope.notify.base import Follower, Letter, Sender
-from peerscope.notify.secret import Secret
+from peerscope.notify.http import LIVE_S, Alertmanager
 from peerscope.notify.settings import AlertmanagerConfig
 from receiver import Receiver, receiving
 

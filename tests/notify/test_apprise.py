@@ -6,8 +6,8 @@ import pytest
 
 from letters import letter
 from peerscope.errors import ConfigError, DeliveryError
+from peerscope.host.secret_files import Secret
 from peerscope.notify.apprise import Apprise
-from peerscope.notify.secret import Secret
 from peerscope.notify.settings import AppriseConfig
 from receiver import Receiver
 

@@ -14,9 +14,10 @@ from live import PATIENCE_S, came_true
 from notices import group
 from peerscope.alerts.notifier import Notification
 from peerscope.errors import DeliveryError
+from peerscope.mesh.limits.rate_limit import TokenBucket
 from peerscope.notify import backlog, channel_queue
 from peerscope.notify.base import Letter
-from peerscope.notify.channel_queue import ATTEMPTS, BURST, QUEUE_MAX, RateLimit
+from peerscope.notify.channel_queue import ATTEMPTS, BURST, QUEUE_MAX
 from peerscope.notify.delivery import Delivery
 from peerscope.notify.settings import NotifyConfig, WebhookConfig
 
@@ -232,11 +233,11 @@ def test_a_full_queue_says_no_at_once_so_that_another_peer_tells() -> None:
 
 
 def test_a_flood_is_slowed_to_the_channels_rate() -> None:
-    allowance = RateLimit(per_s=1.0, burst=BURST, now=0.0)
-    waits = [allowance.wait_s(0.0) for _ in range(BURST + 3)]
+    bucket = TokenBucket(1.0, BURST, 0.0)
+    waits = [bucket.wait_s(1.0, 0.0) for _ in range(BURST + 3)]
     assert waits == [0.0] * BURST + [1.0, 2.0, 3.0]
-    assert allowance.wait_s(1000.0) == 0.0
-    assert [allowance.wait_s(1000.0) for _ in range(BURST)][-2:] == [0.0, 1.0]
+    assert bucket.wait_s(1.0, 1000.0) == 0.0
+    assert [bucket.wait_s(1.0, 1000.0) for _ in range(BURST)][-2:] == [0.0, 1.0]
 
 
 def test_a_channel_that_follows_is_told_again_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:

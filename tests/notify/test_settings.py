@@ -11,8 +11,8 @@ import pytest
 
 from peerscope.config import Config
 from peerscope.errors import ConfigError
-from peerscope.notify.registry import make_channels
-from peerscope.notify.secret import Secret, read_secret
+from peerscope.host.secret_files import Secret, read_secret
+from peerscope.notify.base import make_channels
 from peerscope.notify.settings import KINDS, SmtpConfig, WebhookConfig
 
 SECRET = "hunter2-hunter2"

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from letters import letter
 from notices import alert
-from peerscope.notify.secret import Secret
+from peerscope.host.secret_files import Secret
+from peerscope.notify.http import HEADER_MAX, SECTION_MAX, Slack, escape, shortened
 from peerscope.notify.settings import SlackConfig
-from peerscope.notify.slack import HEADER_MAX, SECTION_MAX, Slack, escape, shortened
 from receiver import Receiver
 
 HOSTILE = "<!channel> & <https://evil.example|click>"

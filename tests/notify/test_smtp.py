@@ -18,7 +18,7 @@ from certificates import serving
 from letters import letter
 from notices import alert
 from peerscope.errors import ConfigError, DeliveryError
-from peerscope.notify.secret import Secret
+from peerscope.host.secret_files import Secret
 from peerscope.notify.settings import SmtpConfig
 from peerscope.notify.smtp import Smtp, compose
 

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from letters import letter
 from notices import WALL, alert
 from peerscope.errors import ConfigError, DeliveryError
+from peerscope.host.secret_files import Secret
 from peerscope.notify.base import Letter
-from peerscope.notify.secret import Secret
+from peerscope.notify.http import ALERTS_MAX, Webhook
 from peerscope.notify.settings import WebhookConfig
-from peerscope.notify.webhook import ALERTS_MAX, Webhook
 from receiver import Receiver
 
 SECRET = "correct horse battery staple"

@@ -2,7 +2,7 @@
 
 from letters import letter
 from notices import Office, alert, group
-from peerscope.notify.webhook import payload
+from peerscope.notify.http import payload
 from peerscope.notify.wording import colour, state, subject, text
 
 

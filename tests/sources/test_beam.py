@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerscope.errors import SourceError
-from peerscope.sources import beam, logfile
-from peerscope.sources.beam import BeamSource, Request, parse
-from peerscope.sources.logfile import LINE_BYTES_MAX, LogFile
+from peerscope.sources import beam
+from peerscope.sources.beam import LINE_BYTES_MAX, BeamSource, LogFile, Request, parse
 
 SAMPLE = Path(__file__).parent / "beam.log"
 DATED = "2026-01-05T10:00:02.345678Z  INFO beam_tunnel_daemon::tunnel: "
@@ -219,7 +218,7 @@ def test_a_line_of_any_length_costs_little_and_the_next_one_is_read(log: Writer)
 
 
 def test_a_large_backlog_is_read_in_portions(log: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logfile, "LOOK_BYTES_MAX", 10)
+    monkeypatch.setattr(beam, "LOOK_BYTES_MAX", 10)
     log.write(b"".join(b"%04d\n" % number for number in range(5)))
     assert [log.read() for _ in range(3)] == [[b"0000", b"0001"], [b"0002", b"0003"], [b"0004"]]
 

@@ -252,7 +252,7 @@ def test_a_check_that_hangs_is_not_started_again_and_the_others_stand(
 AGENT_WITH_A_DEAD_DISK = """
 import threading
 from peerscope.cli import main
-from peerscope.sources.host import Host, Sample
+from peerscope.sources.host import Host
 
 def hang(self):
     print("hangs", flush=True)

@@ -13,13 +13,11 @@ from nodes import Toy, at_work
 from peerscope.errors import ConfigError, SourceError
 from peerscope.records.bodies import OverlayLink, Status
 from peerscope.records.measures import NodeMetrics
+from peerscope.sources import base
 from peerscope.sources import node as node_module
-from peerscope.sources import registry
-from peerscope.sources.base import Reading
-from peerscope.sources.events import Gauge
+from peerscope.sources.base import Reading, make_source
 from peerscope.sources.node import Node, NodeConfig, merge
-from peerscope.sources.registry import make_source
-from peerscope.sources.telemetry import Telemetry
+from peerscope.sources.telemetry import Gauge, Telemetry
 
 BUILT_IN = {"telemetry", "prometheus", "beam", "yggdrasil"}
 
@@ -154,7 +152,7 @@ def test_listed_telemetry_is_missed_until_it_is_heard() -> None:
 
 
 def test_all_sources_of_this_package_are_registered() -> None:
-    assert set(registry._known()) >= BUILT_IN
+    assert set(base._known()) >= BUILT_IN
     assert isinstance(make_source("telemetry:beam"), Telemetry)
 
 
@@ -184,7 +182,7 @@ def test_a_factory_that_fails_and_one_that_makes_something_else_are_told(monkeyp
             return self._factory
 
     points = {"broken": Point(lambda _: 1 // 0), "wrong": Point(lambda _: 7)}
-    monkeypatch.setattr(registry, "_known", lambda: points)
+    monkeypatch.setattr(base, "_known", lambda: points)
     with pytest.raises(ConfigError, match="'broken:x' cannot be used: integer division"):
         make_source("broken:x")
     with pytest.raises(ConfigError, match=r"'wrong' makes a int, which has no read\(\) and close\(\)"):

@@ -16,8 +16,7 @@ from nodes import at_work, attached
 from peerscope.errors import ConfigError
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import NodeMetrics
-from peerscope.sources.base import Reading
-from peerscope.sources.registry import GROUP, make_source
+from peerscope.sources.base import GROUP, Reading, make_source
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "howto/write-a-source.md").read_text(encoding="utf-8")
 LINES_MAX = 35

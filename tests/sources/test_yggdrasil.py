@@ -11,7 +11,7 @@ import pytest
 
 from peerscope.errors import PeerscopeError, RemoteError, TransportError
 from peerscope.sources import yggdrasil
-from peerscope.sources.yggdrasil import ANSWER_BYTES_MAX, AdminSocket, Neighbour, RemoteSelf, Self
+from peerscope.sources.yggdrasil import ANSWER_BYTES_MAX, AdminSocket, Neighbour, Self
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 ADDRESS = "201:7a:c5bc:1952:3281:302d:de23:9fa4"
@@ -52,14 +52,12 @@ def asked(place: Path, answer: bytes, ask: Callable[[AdminSocket], Awaitable[Any
     return asyncio.run(scenario())
 
 
-def test_the_four_answers_are_read(tmp_path: Path) -> None:
+def test_the_answers_are_read(tmp_path: Path) -> None:
     assert asked(tmp_path, success(SELF), AdminSocket.self) == Self(KEY, ADDRESS, "0.4.7")
     (peer,) = asked(tmp_path, success({"peers": [PEER]}), AdminSocket.peers)
     assert peer == Neighbour(OTHER, ADDRESS, "tls://127.0.0.1:1", 5, None, 4.4)
     remote = success({ADDRESS: {"keys": [KEY, OTHER]}})
     assert asked(tmp_path, remote, lambda admin: admin.remote_peers(OTHER)) == (ADDRESS, (KEY, OTHER))
-    remote = success({ADDRESS: {"coords": "[1 2]", "key": OTHER}})
-    assert asked(tmp_path, remote, lambda admin: admin.remote_self(OTHER)) == RemoteSelf(OTHER, "[1 2]")
 
 
 GARBAGE = {

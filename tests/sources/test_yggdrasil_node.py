@@ -12,7 +12,7 @@ import pytest
 from peerscope.errors import ConfigError, RemoteError, TransportError
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import NodeMetrics
-from peerscope.sources.yggdrasil_node import YggdrasilSource
+from peerscope.sources.yggdrasil import YggdrasilSource
 
 ME, ONE, TWO = "ab" * 32, "cd" * 32, "ef" * 32
 ADDRESS = "201:7a:c5bc:1952:3281:302d:de23:9fa4"

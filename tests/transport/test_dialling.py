@@ -13,8 +13,8 @@ import pytest
 from live import HAS_IPV6
 from peerscope.mesh.events import Connected, DialFailed, Disconnected, Event, Lane, Received
 from peerscope.records.identity import Identity
-from peerscope.transport.dialling import connect
 from peerscope.transport.iroh import ALPN, IrohTransport, parse_ticket
+from peerscope.transport.wire import connect
 
 LOOPBACK = "127.0.0.1:0"
 PATIENCE_S = 60.0

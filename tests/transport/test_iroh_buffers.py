@@ -6,7 +6,7 @@ import iroh
 import pytest
 
 from peerscope.transport.iroh import FAST_BUFFERS
-from peerscope.transport.iroh_buffers import speed_up
+from peerscope.transport.wire import speed_up
 
 
 def test_this_iroh_is_the_one_we_know() -> None:

@@ -1,10 +1,10 @@
-"""The settings file that `peerscope init` writes: every default, commented out, with what it means."""
+"""The settings file that `peerscope init` writes: every default, commented out, with its meaning."""
 
 TEMPLATE = """\
 # Settings of one peerscope agent. Everything here is optional; commented lines show the defaults.
 # Environment variables override it: PEERSCOPE_WEB__LISTEN=off, PEERSCOPE_NETWORK__SECRET=...
-# Check it with: peerscope check-config FILE
-# A running agent reads it again on SIGHUP; [alerts], [log] and web.token take effect at once, the rest after a restart.
+# Check it with: peerscope check-config FILE.
+# A running agent reads it again on SIGHUP. [alerts], [log] and web.token take effect at once, the rest after a restart.
 
 [peer]
 # listen = "127.0.0.1:0"        # for other peers; "0.0.0.0:4600" to be reached from other machines; a name works too
@@ -16,14 +16,14 @@ TEMPLATE = """\
 
 [network]
 # name = "peerscope"            # peers of another name are refused
-# public = false                # strangers are members: observers behind one address prefix then have one voice
+# public = false                # strangers are members; observers behind one address prefix then have one vote.
 # As soon as `listen` is not 127.0.0.1, one of the next four must say who may join (docs/howto/admission.md):
 # open = false                  # anybody
-# secret = ""                   # whoever knows it; the same on all peers, from `openssl rand -hex 16`
+# secret = ""                   # peers that know it; the same on all peers, from `openssl rand -hex 16`
 # allow = []                    # these peers, by id
-# operators = []                # whoever has a certificate of one of these keys (`peerscope admit keygen`)
+# operators = []                # peers with a certificate of one of these keys (`peerscope admit keygen`)
 # certificate_file = ""         # our own, from `peerscope admit issue`
-# revocation_file = ""          # from `peerscope admit revoke`; on any one peer, it tells the others
+# revocation_file = ""          # from `peerscope admit revoke`; one peer with it informs all others
 # prefix_members_max = 256      # in a public network: peers behind one /24 or /48 that are remembered
 
 [transport]
@@ -39,16 +39,16 @@ TEMPLATE = """\
 # proxies = []                  # addresses of reverse proxies whose X-Forwarded-For is believed
 
 [node]                          # the P2P program beside this peer
-# sources = []                  # such as "yggdrasil:/run/yggdrasil.sock"; see docs/howto/sources.md
-# name = ""                     # what to call it, the same on all peers; empty for what its source calls it
+# sources = []                  # how to measure it, such as "yggdrasil:/run/yggdrasil.sock"; see docs/howto/sources.md
+# name = ""                     # its name, the same on all peers; empty for the name from its source
 # timeout_s = 5.0               # how long a source may take to answer
-# silence_s = 60.0              # a node that sent telemetry and then nothing for so long does not answer; 0: never
+# silence_s = 60.0              # a node that sent telemetry counts as gone after this silence; 0: never
 
 [report]
 # interval_s = 5.0              # between reports of this peer; stretched in large networks to keep the budget
 
 [gossip]
-# budget_bytes_s = 10000        # what this peer's traffic should cost
+# budget_bytes_s = 10000        # limit of this peer's traffic
 
 [health]                        # ratios above which a check is degraded or unhealthy
 # cpu = {degraded = 0.75, unhealthy = 0.90}
@@ -65,35 +65,35 @@ TEMPLATE = """\
 # connectivity_critical_below = 0.7   # critical only while the ratio is degraded as well
 # reach_degraded_below = 0.5    # share of the other regions it is linked to; none of them is critical
 # links_min = 3                 # with fewer links expected inside, connectivity does not count against it
-# hold_s = 5.0                  # how long a change must last before it is told
+# hold_s = 5.0                  # how long a change must last before it is reported
 # cluster = {radius_s = 0.015, error_max = 0.5, most = 64}   # by latency, for peers without a region
 
 [log]                           # on standard error
-# level = "info"                # the least grave that is told: debug, info, warning, error
+# level = "info"                # the lowest level to log: debug, info, warning, error
 # format = "text"               # or "json": one object a line
 
-[history]                       # what is kept over time, in the state directory
+[history]                       # measurements over time, in the state directory
 # enabled = true
-# max_bytes = 536870912         # of the file and its journal; beyond, the oldest of the finest steps is dropped first
+# max_bytes = 536870912         # file and journal; beyond it, the oldest values of the finest step are dropped first
 # interval_s = 5                # step of raw values; a divisor of 60
 # raw_s = 3600                  # how long they are kept
 # minute_s = 86400              # how long means by the minute are kept
 # quarter_s = 2592000           # how long means by the quarter of an hour are kept
 
-[notify]                        # telling people of alerts: one message for each, from one of the peers with channels
+[notify]                        # messages about alerts to people, each from one of the peers with channels
 # min_severity = "medium"       # low, medium, high or critical
 # group_wait_s = 3.0            # how long an alert waits for others of the same cause
-# escalate_after_s = 300.0      # between repetitions of what is critical and acknowledged by nobody
-# send_resolved = true          # tell when it is over
-# url = ""                      # where people reach a dashboard; messages link to it
+# escalate_after_s = 300.0      # between repetitions of a critical alert until somebody acknowledges it
+# send_resolved = true          # send a message when it is over
+# url = ""                      # URL of a dashboard; messages link to it
 # trusted = []                  # ids of peers whose silences and notices count; empty for every member's
 #   [notify.channels.ops]       # any name; try it with: peerscope notify-test
 #   kind = "webhook"            # webhook, slack, smtp, alertmanager, or apprise, which needs the extra `apprise`
 #   url = "https://example.org/hook"
 #   secret_file = "hook.key"    # mode 0600; or PEERSCOPE_NOTIFY__CHANNELS__OPS__SECRET; never in this file
-#   escalation = false          # repeat here what is critical and acknowledged by nobody
+#   escalation = false          # repeat critical alerts here until somebody acknowledges them
 
-[alerts]                        # what is worth telling; docs/reference/alerts.md has every rule
+[alerts]                        # conditions to report; docs/reference/alerts.md has every rule
 # rules_file = ""               # a TOML file with more rules
 # [alerts.rules.cpu-high]       # one table for each rule to change:
 #   threshold = 0.90            # further: clear, for_s, clear_for_s, severity, title, runbook, enabled, notify
@@ -102,28 +102,28 @@ TEMPLATE = """\
 # per_peer = false              # series of every peer in /metrics and remote write: about thirty for each
 
 [export.remote_write]           # Prometheus remote write; needs the extra `remote-write`
-# url = ""                      # of a receiver, such as "http://127.0.0.1:8428/api/v1/write"
+# url = ""                      # URL of a receiver, such as "http://127.0.0.1:8428/api/v1/write"
 # mode = "elected"              # one peer writes for all; or "every": each its own series, one the network's as well
 # interval_s = 15.0             # between two samples of a series
 # headers = {}                  # such as {"X-Scope-OrgID" = "tenant"}; no credentials
 # bearer_token_file = ""        # files that nobody else can read
 # username = ""
 # password_file = ""
-# queue_bytes_max = 67108864    # of what waits on disk while the receiver is away; beyond, the oldest is dropped
+# queue_bytes_max = 67108864    # of the queue on disk while the receiver is away; beyond it, the oldest is dropped
 # batch_samples_max = 2000      # in one request
 # timeout_s = 30.0              # of one request
 
-[export.otlp]                   # ways of messages as OpenTelemetry traces; needs the extra `otel`
-# endpoint = ""                 # of an OTLP/HTTP receiver, such as "http://127.0.0.1:4318"
-# sample_ratio = 0.1            # share of the messages that are told
+[export.otlp]                   # paths of messages as OpenTelemetry traces; needs the extra `otel`
+# endpoint = ""                 # URL of an OTLP/HTTP receiver, such as "http://127.0.0.1:4318"
+# sample_ratio = 0.1            # share of the messages to export
 
-[threats]                       # what is looked for, see docs/reference/threats.md
+[threats]                       # detection of threats, see docs/reference/threats.md
 # enabled = true
 # signatures_file = ""          # TOML laid over the shipped signatures; read again on SIGHUP
-# blocked = []                  # nobody should be linked with these: ids of peers, addresses, prefixes
-# share = false                 # publish `blocked`, for those who trust this peer
+# blocked = []                  # no peer should be linked with these: ids of peers, addresses, prefixes
+# share = false                 # publish `blocked`, for peers that trust this one
 # trust = []                    # full ids of peers whose published lists count here too
-# interval_s = 5.0              # between looks
+# interval_s = 5.0              # between reviews
 
 [detector]
 # ping_interval_s = 1.0
@@ -131,7 +131,7 @@ TEMPLATE = """\
 # down_after_s = 4.0            # silence after which a suspected peer is down
 
 [zones]                         # the same for all peers of a network
-# zone_max = 2000               # members that know each other one by one; beyond, summaries
+# zone_max = 2000               # members with full records of each other; beyond it, zones exchange summaries
 # summary_interval_s = 30.0     # between two summaries of an aggregator
 
 [crawl]                         # answers to `peerscope crawl` of others
@@ -147,11 +147,11 @@ TEMPLATE = """\
 # requests_burst = 2000.0
 # pings_per_s = 20.0
 # pings_burst = 400.0
-# records_per_s = 5.0           # new ones of one origin, whoever brings them
+# records_per_s = 5.0           # new ones of one origin, from any neighbour
 # records_burst = 200.0
 
 [coordinates]                   # from which the round-trip time of any two peers is estimated
 # dimensions = 3                # the same for all peers of a network
-# visit_interval_s = 10.0       # between short visits to random peers, at first; 0 for none
+# visit_interval_s = 10.0       # between short contacts with random peers, at first; 0 for none
 # visit_interval_s_max = 60.0   # later on
 """

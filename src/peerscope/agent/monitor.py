@@ -11,7 +11,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from peerscope import __version__
 from peerscope.agent.aggregates import Aggregates
 from peerscope.agent.alerting import Alerting
 from peerscope.agent.bootstrap import LOOK_INTERVAL_S, Bootstrap
@@ -35,20 +34,20 @@ from peerscope.config import Config
 from peerscope.errors import ConfigError, PeerscopeError
 from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
-from peerscope.history.past import past_day
-from peerscope.history.recorder import Recorder
+from peerscope.history.recorder import Recorder, past_day
 from peerscope.host.clock import monotonic
 from peerscope.host.credentials import CredentialFiles
 from peerscope.host.memory import shrinking
 from peerscope.host.state import StateDirectory, default_state
+from peerscope.host.version import __version__
 from peerscope.mesh.events import Effect, Leave, Publish, Recall, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, short
-from peerscope.sources.events import Event, Message
 from peerscope.sources.geo import Lookup, country
 from peerscope.sources.host import Host
 from peerscope.sources.node import Node
+from peerscope.sources.telemetry import Event, Message
 from peerscope.threats.findings import Finding
 from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver

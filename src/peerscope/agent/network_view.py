@@ -27,7 +27,7 @@ from peerscope.alerts.rules import Rule
 from peerscope.alerts.shown import is_clearing
 from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingOrders, StandingSilence
 from peerscope.config import Config
-from peerscope.export.standing import RemoteWriteView
+from peerscope.export.config import RemoteWriteView
 from peerscope.history.recorder import Recorder
 from peerscope.host.failures import FailureLog
 from peerscope.mesh.limits.reputation import Reputation

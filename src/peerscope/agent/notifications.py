@@ -17,10 +17,10 @@ from peerscope.host.failures import FailureLog
 from peerscope.host.state import StateDirectory
 from peerscope.mesh.events import Publish
 from peerscope.mesh.membership.forgetting import last_version
+from peerscope.notify.base import make_channels
 from peerscope.notify.channel_queue import ChannelView
 from peerscope.notify.dispatcher import Dispatcher, View
 from peerscope.notify.order_book import OrderBook
-from peerscope.notify.registry import make_channels
 from peerscope.records.alerts import Orders
 from peerscope.records.identity import PeerId, short
 from peerscope.transport.driver import Driver

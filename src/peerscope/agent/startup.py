@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -55,13 +56,14 @@ async def prepare(config: Config, me: PeerId | None, state: Path) -> Prepared:
     return Prepared(joins, listen, look_up, files, credentials)
 
 
-async def rehearse(config: Config, state: Path) -> None:
-    """Refuse whatever `run` would refuse with this state directory, and leave no trace. Raises `ConfigError`."""
-    from peerscope.agent.monitor import Monitor  # which imports this module
+async def rehearse(config: Config, state: Path, construct: Callable[[Config, Path], object]) -> None:
+    """Refuse whatever `run` would refuse with this state directory, and leave no trace. Raises `ConfigError`.
 
+    `construct`: `Monitor`, which imports this module.
+    """
     me = _identity(state)
     with tempfile.TemporaryDirectory() as scratch:  # a monitor makes its directory
-        Monitor(config, Path(scratch))
+        construct(config, Path(scratch))
     await prepare(config, me, state)
     if config.web.listen != "off":
         from peerscope.web import app

@@ -21,8 +21,8 @@ from peerscope.records.bodies import Kind, Report
 from peerscope.records.counters import increases
 from peerscope.records.identity import short
 from peerscope.records.measures import NodeMetrics
-from peerscope.sources.events import Connection, Dht, Event, Message
 from peerscope.sources.node import Node
+from peerscope.sources.telemetry import Connection, Dht, Event, Message
 from peerscope.threats.anomalies import AnomalyRates, rates
 from peerscope.threats.blocks import HeldLists, shared_by, to_share
 from peerscope.threats.findings import TYPE, Finding, gravest, readings, told_by_alert

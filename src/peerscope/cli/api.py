@@ -10,11 +10,12 @@ from http.client import HTTPException
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import HTTPRedirectHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
+from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 import click
 
 from peerscope.errors import ApiError
+from peerscope.host.http import NoRedirect
 
 API_DEFAULT = "http://127.0.0.1:8080"
 TIMEOUT_S = 10.0
@@ -112,17 +113,10 @@ def _get(
         ) from None
 
 
-class _Stay(HTTPRedirectHandler):
-    """An agent has no reason to send us, and the token, elsewhere."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
 @lru_cache(maxsize=4)
 def _opener(ca: str | None, is_https: bool) -> OpenerDirector:
     """Asks directly: the agent is here or in our own network, and a proxy must not see the token."""
-    handlers: list[Any] = [ProxyHandler({}), _Stay()]
+    handlers: list[Any] = [ProxyHandler({}), NoRedirect()]
     if is_https:  # else nobody waits for the system's certificates to be read
         try:
             handlers.append(HTTPSHandler(context=ssl.create_default_context(cafile=ca)))

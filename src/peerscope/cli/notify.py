@@ -18,9 +18,8 @@ from peerscope.alerts.notifier import Notification
 from peerscope.config import Config
 from peerscope.errors import ConfigError, DeliveryError
 from peerscope.host.state import CONFIG_FILE, StateDirectory, default_state
-from peerscope.notify.base import Letter, Sender
+from peerscope.notify.base import Letter, Sender, make_channel
 from peerscope.notify.channel_queue import ChannelQueue
-from peerscope.notify.registry import make_channel
 from peerscope.notify.settings import ChannelConfig
 from peerscope.records.alerts import Severity
 

@@ -17,12 +17,12 @@ import click
 import msgspec
 import uvloop
 
-from peerscope import __version__
 from peerscope.agent.config_template import TEMPLATE
 from peerscope.config import Config
 from peerscope.host.addresses import is_loopback, split_address
 from peerscope.host.logs import configure, secrets_in
 from peerscope.host.state import KEY_FILE, StateDirectory, default_state
+from peerscope.host.version import __version__
 from peerscope.records.identity import short
 
 EVENT_ENCODER = msgspec.json.Encoder()
@@ -110,10 +110,11 @@ def check_config(file: Path, state: Path | None, as_json: bool) -> None:
 
     Refuses what `run` refuses, but for ports and directories that are in use.
     """
-    from peerscope.agent.startup import rehearse  # loads the QUIC stack
+    from peerscope.agent.monitor import Monitor  # loads the QUIC stack
+    from peerscope.agent.startup import rehearse
 
     settings = Config.load(file)
-    asyncio.run(rehearse(settings, state or _state_of(file)))
+    asyncio.run(rehearse(settings, state or _state_of(file), Monitor))
     if as_json:
         _print_json({"file": str(file), "ok": True})
     else:

@@ -1,1 +1,1 @@
-"""Mapping a network from outside: the loops that carry a walk out, on our own wire or by asking somebody else's."""
+"""Maps a network from outside: the loops that run a walk, over our own protocol or another network's."""

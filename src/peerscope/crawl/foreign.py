@@ -1,4 +1,4 @@
-"""Crawling a network that is not ours, wherever somebody answers "who are the neighbours of X?"."""
+"""Crawls another network whose nodes list their neighbours on request."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from peerscope.views.crawl import CrawlView, foreign_view
 TURN_S = 0.1
 
 Neighbors = Callable[[str], Awaitable[Sequence[str]]]
-"""Ids of a peer's neighbours. Raises `TransportError` or `RemoteError` if it cannot be asked."""
+"""Returns the ids of a peer's neighbours. Raises `TransportError` or `RemoteError`."""
 
 
 async def explore(
     walk: Walk[str], neighbors: Neighbors, *, stopping: asyncio.Event, progress: Callable[[Walk[str]], None]
 ) -> None:
-    """Carry a walk out until it is over or `stopping` is set."""
+    """Run a walk until it is over or `stopping` is set."""
     asking: set[asyncio.Task[None]] = set()
 
     async def ask(peer: str) -> None:
@@ -57,7 +57,7 @@ async def crawl_yggdrasil(
 ) -> CrawlView:
     """Map the Yggdrasil network around the node of this admin socket, which asks the others for us.
 
-    Raises `TransportError` if the node itself does not answer as Yggdrasil does.
+    Raises `TransportError` if the node itself does not answer like Yggdrasil.
     """
     try:
         me = await admin.self()

@@ -1,4 +1,4 @@
-"""Crawling a peerscope network: a `Crawler` on a real transport, usually with a key made for this one walk."""
+"""Crawls a peerscope network: a `Crawler` on a real transport, usually with a key made for this one walk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from peerscope.views.crawl import CrawlView, mesh_view
 
 DIAL_TIMEOUT_S = 5.0
 TURN_S = 0.1
-"""The loop looks up at least so often: for progress, and for a stop."""
+"""Longest wait of the loop, so that it shows progress and can stop."""
 
 
 async def crawl_mesh(
@@ -37,7 +37,7 @@ async def crawl_mesh(
 ) -> CrawlView:
     """Map the network until the walk is over or `stopping` is set. Raises `ConfigError` if we cannot listen there.
 
-    `secret`: seed of the key to ask with, where only members are told; by default a new one.
+    `secret`: seed of the key to ask with, for networks that answer only members; by default a new one.
     """
     names = Names({peer: start.names for peer, start in starts.items()})
     key = secret or secrets.token_bytes(32)

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from peerscope import __version__
 from peerscope.doctor.findings import Diagnosis, bad, ok, unknown, warn
 from peerscope.host.addresses import is_loopback, split_address
+from peerscope.host.version import __version__
 
 ADMISSION_REASONS = ("not-a-member", "certificate-expired", "certificate-early", "revoked", "other-network")
 FAILING_S = 300.0

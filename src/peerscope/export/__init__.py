@@ -1,1 +1,1 @@
-"""What other tools get: exposition for Prometheus, remote write, service discovery, traces for OpenTelemetry."""
+"""Exports to other tools: exposition for Prometheus, remote write, service discovery, traces for OpenTelemetry."""

@@ -1,19 +1,19 @@
-"""Settings of what other tools get. Secrets stand in files of their own, never here."""
+"""Settings of the exports to other tools, and the state of remote write. Secrets stay in files of their own."""
 
 from __future__ import annotations
 
 import re
 from typing import Literal
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from peerscope.errors import ConfigError
+from peerscope.host.addresses import check_url
 
 MIB = 2**20
 QUEUE_BYTES_MIN = MIB
 OWN_HEADERS = frozenset(("authorization", "content-encoding", "content-length", "content-type", "host", "user-agent"))
-"""What a request needs to be understood, and the credentials, which stand in files."""
+"""Headers that peerscope sets itself, and credentials, which belong into files."""
 
 OWN_PREFIX = "x-prometheus-remote-write-"
 _ADDRESS = re.compile(r"([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
@@ -23,13 +23,15 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
 class RemoteWriteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where samples are written to, and how. Needs the extra `remote-write`."""
+    """Settings of remote write. Needs the extra `remote-write`."""
 
     url: str = ""
-    """Of a receiver of Prometheus remote write 1.0, as in http://127.0.0.1:8428/api/v1/write; empty for none."""
+    """URL of a receiver of Prometheus remote write 1.0, as in http://127.0.0.1:8428/api/v1/write; empty for none."""
     mode: Literal["elected", "every"] = "elected"
-    """elected: of all peers that have a `url`, one writes what it sees. every: each writes its own series, and one of
-    them those of the network as well."""
+    """elected: one of all peers with a `url` writes everything that it sees.
+
+    every: each peer writes its own series, and the elected one those of the network too.
+    """
     interval_s: float = 15.0  # Prometheus's own examples scrape so often
     """Between two samples of a series."""
     headers: dict[str, str] = {}
@@ -37,17 +39,17 @@ class RemoteWriteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     bearer_token_file: str = ""
     username: str = ""
     password_file: str = ""
-    """Files that nobody else can read (mode 0600); they are read again for every request."""
+    """Files of mode 0600. The agent reads them again for every request."""
     queue_bytes_max: int = 64 * MIB  # 68 hours of four requests a minute, of 4 KiB or less
-    """Of what waits on disk while the receiver is away. Beyond, the oldest is dropped and counted."""
+    """Limit of the queue on disk while the receiver is away. Beyond it, the oldest samples are dropped and counted."""
     batch_samples_max: int = 2000  # Prometheus's max_samples_per_send
-    """In one request."""
+    """Samples in one request."""
     timeout_s: float = 30.0  # Prometheus's remote_timeout
-    """How long a request may take."""
+    """Time for one request."""
 
     def __post_init__(self) -> None:
         if self.url:
-            _check_url(self.url, "export.remote_write.url")
+            check_url(self.url, "export.remote_write.url")
         if not 1 <= self.interval_s <= 3600:
             raise ConfigError(f"export.remote_write.interval_s is {self.interval_s}; must lie between 1 and 3600")
         if not 1 <= self.timeout_s <= 600:
@@ -67,7 +69,7 @@ class RemoteWriteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ConfigError("export.remote_write has a bearer_token_file and a username; a request carries only one")
         for name, value in self.headers.items():
             if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):  # the value may be a secret
-                raise ConfigError(f"export.remote_write.headers: {name!r} or its value cannot stand in a request")
+                raise ConfigError(f"export.remote_write.headers: {name!r} or its value is not valid in a request")
             if name.lower() in OWN_HEADERS or name.lower().startswith(OWN_PREFIX):
                 raise ConfigError(
                     f"export.remote_write.headers: {name} is set by peerscope itself; for credentials use "
@@ -76,29 +78,29 @@ class RemoteWriteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class OtlpConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the ways of messages are told as traces. Needs the extra `otel`."""
+    """Settings of traces: the paths of messages. Needs the extra `otel`."""
 
     endpoint: str = ""
-    """Of an OTLP/HTTP receiver, as in http://127.0.0.1:4318; empty for none. Further headers come from the
+    """URL of an OTLP/HTTP receiver, as in http://127.0.0.1:4318; empty for none. Further headers come from the
     environment, OTEL_EXPORTER_OTLP_HEADERS."""
     sample_ratio: float = 0.1  # a guess: a peer of a thousand hears some hundred urgent messages a minute
-    """Share of the messages that are told."""
+    """Share of the messages to export."""
 
     def __post_init__(self) -> None:
         if self.endpoint:
-            _check_url(self.endpoint, "export.otlp.endpoint")
+            check_url(self.endpoint, "export.otlp.endpoint")
         if not 0 <= self.sample_ratio <= 1:
             raise ConfigError(f"export.otlp.sample_ratio is {self.sample_ratio}; must lie between 0 and 1")
 
 
 class ExportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What other tools get."""
+    """Settings of all exports."""
 
     address: str = ""
-    """Where others reach this peer's /metrics, "host" or "host:port"; "off" tells nobody. Empty: as `web.listen` says,
-    unless that is a loopback address."""
+    """Where others reach this peer's /metrics, "host" or "host:port"; "off" publishes no address. Empty: that of
+    `web.listen`, unless it is a loopback address."""
     per_peer: bool = False
-    """Series of every peer in /metrics and remote write: about thirty for each."""
+    """Export series of every peer in /metrics and remote write: about thirty per peer."""
     remote_write: RemoteWriteConfig = RemoteWriteConfig()
     otlp: OtlpConfig = OtlpConfig()
 
@@ -108,20 +110,35 @@ class ExportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def host_and_port(address: str, port: int) -> str:
-    """ "host:port" of `export.address`, with this port where it names none. Raises `ConfigError`."""
+    """Make "host:port" of `export.address`, with this port where it has none. Raises `ConfigError`."""
     found = _ADDRESS.fullmatch(address)
     if found is None or int(found[2] or 0) > 65535:
         raise ConfigError(f'export.address is {address!r}; must be "host" or "host:port", or "off"')
     return f"{found[1]}:{found[2] or port}"
 
 
-def _check_url(url: str, key: str) -> None:
-    place = urlsplit(url)
-    try:
-        is_good = place.scheme in ("http", "https") and place.hostname and place.port != 0
-    except ValueError:  # a port that is no number
-        is_good = False
-    if place.username is not None or place.password is not None:
-        raise ConfigError(f"{key} holds a user name or a password; those have settings and files of their own")
-    if not is_good:
-        raise ConfigError(f"{key} is {url!r}; must be a URL of http or https")
+class AsideView(Struct, frozen=True):
+    """Samples that the receiver refuses, for one reason."""
+
+    reason: str
+    samples: int
+    example: str
+    """Name and date of the last one."""
+
+
+class RemoteWriteView(Struct, frozen=True):
+    """The state of remote write. All counts begin with the start of the agent."""
+
+    elected: bool
+    """Whether this peer writes for all."""
+    sent_samples: int
+    queue_samples: int
+    held_samples: int
+    """Samples in the queue that are dated after the network's clock."""
+    dropped_samples: int
+    """Samples that were lost because the queue was full or the disk failed."""
+    aside: tuple[AsideView, ...]
+    failing: str | None
+    """Why the last request failed; null where it succeeded."""
+    last_sent_age_s: float | None
+    """null before the first."""

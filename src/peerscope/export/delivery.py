@@ -1,7 +1,7 @@
-"""From the queue on disk to the receiver: one request at a time, until each sample is taken or set aside.
+"""Sends the queue on disk to the receiver: one request at a time, until each sample is taken or set aside.
 
-`triage.py` decides what goes next; here it is read, sent and counted. Samples that are dated after the network's own
-clock are held back: a store that takes one may refuse everybody's samples of today as too old.
+`triage.py` chooses the next samples; this module reads, sends and counts them. Samples that are dated after the
+network's clock are held back: a store that takes one may refuse all samples of today as too old.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ from peerscope.export.spool import Batch, Spool
 from peerscope.export.triage import Part, SentSamples, SetAside, Settled, Triage, Wait
 from peerscope.export.wire import decode, named, pack
 from peerscope.host.clock import monotonic
+from peerscope.host.failures import backoff_s
 from peerscope.host.threads import in_thread
 
 BACKOFF_S_MIN = 0.5
 BACKOFF_S_MAX = 30.0
 AHEAD_S = 5.0
-"""Samples may be dated so far after the network's clock: it is known to a few seconds only."""
+"""How far after the network's clock samples may be dated: we know that clock only to a few seconds."""
 REASONS_MAX = 16
-"""Reasons that are counted by themselves; all others are `OTHER`."""
+"""Reasons with a count of their own; all others count as `OTHER`."""
 OTHER = "other"
-TOLD_S = 600.0
-"""Between two messages about the same failure: with samples that a store cannot take, it fails and takes in turn."""
+LOG_INTERVAL_S = 600.0
+"""Between two log lines about the same failure: a store may refuse some samples and take others in turn."""
 UNREADABLE = "unreadable on disk"
 PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
-"""Errors that say nothing of the file."""
+"""Errors of the machine, not of the file."""
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +47,11 @@ class Aside(Struct, frozen=True):
 
     samples: int
     example: str
-    """The last one of them, by name and date."""
+    """Name and date of the last one."""
 
 
-class Delivery:
-    """Sends what waits in a queue."""
+class SampleDelivery:
+    """Sends the samples of a queue."""
 
     def __init__(
         self,
@@ -60,48 +61,47 @@ class Delivery:
         rng: random.Random,
         ahead_s: Callable[[], float],
     ) -> None:
-        """`samples`: what became of them, counted here. `ahead_s`: how far this machine's clock is ahead of the
-        network's."""
+        """`samples`: counts samples by outcome. `ahead_s`: how far this machine's clock is ahead of the network's."""
         self.requests: Counter[str] = Counter()
         self.aside: dict[str, Aside] = {}
-        """What was set aside, by reason: `REASONS_MAX` and one."""
+        """Samples that were set aside, by reason: at most `REASONS_MAX` reasons and `OTHER`."""
         self.sent_at: float | None = None
         """Unix seconds."""
         self.held = 0
-        """Samples of the queue that are held back, when `look_ahead` last looked."""
+        """Samples of the queue that are held back, at the last call of `look_ahead`."""
         self.failing: str | None = None
-        """Why nothing is taken; None where the last request was."""
+        """Why the last request failed; None where it succeeded."""
         self._spool, self._receiver, self._rng = spool, receiver, rng
         self._samples = samples
         self._ahead_s = ahead_s
         self._triage = Triage()
         self._series: tuple[Batch, list[Any]] | None = None
-        """Of the batch of which parts were sent last."""
+        """Series of the batch whose parts were sent last."""
         self._in_flight: tuple[Part, asyncio.Future[Outcome]] | None = None
-        """Kept when this agent stops in between, so that nothing is sent twice."""
-        self._is_told = False
+        """Outlives a cancelled `send_next`, so that nothing is sent twice."""
+        self._is_logged = False
         """The log says that the receiver fails."""
-        self._told_words, self._told_at = "", 0.0
+        self._logged_words, self._logged_at = "", 0.0
         self._sent_at: float | None = None
         """Monotonic seconds."""
 
     @property
     def is_failing(self) -> bool:
-        """The last request failed."""
+        """Whether the last request failed."""
         return self._triage.failures > 0
 
     @property
     def sent_age_s(self) -> float | None:
-        """Since the receiver last took something; None before the first."""
+        """Seconds since the receiver last took samples; None before the first."""
         return None if self._sent_at is None else monotonic() - self._sent_at
 
     @property
     def settled(self) -> int:
-        """Samples of the queue that are done with, though their batch is not."""
+        """Samples of the queue that are done, though their batch is not."""
         return self._triage.settled
 
     async def send_next(self) -> bool:
-        """Have one request answered, waiting where it must; whether there was one."""
+        """Send one request and wait for its answer, or wait as triage demands. False if the queue is empty."""
         if self._in_flight is None:
             until_ms = self._until_ms()
             step = await in_thread(partial(self._triage.next, partial(self._look, until_ms)), "remote-write")
@@ -124,7 +124,7 @@ class Delivery:
 
     async def _note(self, part: Part, outcome: Outcome) -> list[Any]:
         effects = self._triage.note(part, outcome)
-        self._tell(outcome)
+        self._log(outcome)
         for effect in effects:
             match effect:
                 case SentSamples(sent):
@@ -139,16 +139,17 @@ class Delivery:
         return effects
 
     async def _wait(self, wait: Wait) -> None:
-        await asyncio.sleep(max(wait.after_s, backoff_s(wait.failures, self._rng)))
+        await asyncio.sleep(max(wait.after_s, backoff_s(wait.failures, BACKOFF_S_MIN, BACKOFF_S_MAX, self._rng)))
 
     def _look(self, until_ms: float, skip: int) -> Batch | None:
         return self._spool.look(skip, until_ms)
 
     def _body(self, part: Part) -> bytes | None:
-        """The request for this part; None, and it is not asked for again, where there is none to be made of the file.
+        """Make the request for this part; None if its file is gone or damaged.
 
-        The samples of a file that is gone or damaged are counted."""
-        if not self._spool.holds(part.batch):  # dropped for want of room, and counted there
+        Such samples are counted, and triage forgets their batch.
+        """
+        if not self._spool.holds(part.batch):  # dropped because the queue was full, and counted there
             self._triage.forget(part.batch)
             return None
         try:
@@ -167,7 +168,7 @@ class Delivery:
 
     def _give_up(self, batch: Batch, error: Exception) -> None:
         left = self._triage.forget(batch)
-        log.warning("remote write: %s of the queue cannot be read, %d samples of it: %s", batch.name, left, error)
+        log.warning("remote write: %s of the queue cannot be read, with %d samples: %s", batch.name, left, error)
         self._samples["failed"] += left
         self._count(UNREADABLE, left, batch.name)
         self._spool.skip(batch)
@@ -194,45 +195,39 @@ class Delivery:
             log.warning("remote write: samples are set aside, since %s: first %s%s", reason, example, others)
 
     def _count(self, words: str, samples: int, example: str) -> bool:
-        """Whether this reason is a new one."""
+        """Count samples that were set aside. Returns whether the reason is new."""
         reason = words if words in self.aside or len(self.aside) < REASONS_MAX else OTHER
         before = self.aside.get(reason)
         self.aside[reason] = Aside(samples + (before.samples if before else 0), example)
         return before is None
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _log(self, outcome: Outcome) -> None:
         kind = {"Taken": "sent", "Later": "retried"}.get(type(outcome).__name__, "refused")
         self.requests[kind] += 1
         if isinstance(outcome, Later):
             self.failing = outcome.reason
-            is_known = outcome.words == self._told_words and monotonic() - self._told_at < TOLD_S
-            if not self._is_told and not is_known:
+            is_known = outcome.words == self._logged_words and monotonic() - self._logged_at < LOG_INTERVAL_S
+            if not self._is_logged and not is_known:
                 log.warning("remote write: the receiver does not take samples, they wait: %s", outcome.reason)
-                self._is_told, self._told_words, self._told_at = True, outcome.words, monotonic()
+                self._is_logged, self._logged_words, self._logged_at = True, outcome.words, monotonic()
         else:
             self.failing = None
-            if self._is_told:
+            if self._is_logged:
                 log.warning("remote write: the receiver takes samples again")
-            self._is_told = False
+            self._is_logged = False
 
     async def look_ahead(self) -> None:
-        """Count what is held back, and have the log say when that begins and ends."""
+        """Count the samples that are held back. The log reports when that begins and ends."""
         before = self.held
         self.held = await in_thread(partial(self._spool.samples_after, self._until_ms()), "remote-write")
         if self.held and not before:
             log.warning(
-                "remote write: samples are dated after the network's clock and held back until it gets there: this "
-                "machine's clock is or was wrong (%+.0f s); set it: NTP",
+                "remote write: samples are held back, dated after the network's clock; this machine's clock is or was "
+                "wrong (%+.0f s); set it: NTP",
                 self._ahead_s(),
             )
         elif before and not self.held:
-            log.warning("remote write: no sample is held back any longer")
+            log.warning("remote write: no samples are held back any more")
 
     def _until_ms(self) -> float:
         return (time.time() - self._ahead_s() + AHEAD_S) * 1000
-
-
-def backoff_s(failures: int, rng: random.Random) -> float:
-    """How long to wait after so many failures in a row: doubled each time, and random, so that the peers of a network
-    do not come back all at once."""
-    return min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2.0 ** min(max(failures, 1) - 1, 16)) * rng.uniform(0.5, 1.0)

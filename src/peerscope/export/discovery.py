@@ -1,8 +1,8 @@
-"""Where the exporters of a network are: what each peer says of its own, and the list that Prometheus asks for.
+"""The exporters of a network: the address that each peer publishes, and the list that Prometheus fetches.
 
-https://prometheus.io/docs/prometheus/latest/http_sd/. A peer says so in its profile, and only where others can reach
-it: a list of addresses that cannot be scraped would be a list of false alarms. A scraper on the same machine reaches an
-exporter on loopback too, so the peer that is asked lists itself for it.
+https://prometheus.io/docs/prometheus/latest/http_sd/. A peer publishes an address in its profile only if others can
+reach it, since each target that cannot be scraped raises a false alarm. A scraper on the same machine also reaches an
+exporter on loopback, so a peer lists itself for it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ class Target(Struct, frozen=True):
 
 
 def targets(snapshot: Snapshot, network: str, own: str | None = None) -> list[Target]:
-    """The exporter of every peer that names one, those that are down among them: that is what `up` is there to tell.
+    """List the exporter of every peer that publishes one, also of peers that are down: then `up` is 0.
 
-    `own`: where the scraper that asks reaches this peer, should this peer name nothing."""
+    `own`: where this scraper reaches this peer, if this peer publishes no address.
+    """
     found = []
     for peer in snapshot.peers:
         profile, verdict = snapshot.profiles[peer], snapshot.verdict(peer)
@@ -59,8 +60,8 @@ def targets(snapshot: Snapshot, network: str, own: str | None = None) -> list[Ta
 def exporter_address(config: ExportConfig, http: str | None, reached: tuple[str, ...]) -> str | None:
     """Where others reach our /metrics, "host:port"; None where they cannot.
 
-    `http`: URL of our web server. `reached`: where other peers reach us; of a web server that listens on all addresses,
-    the first of them that is not a loopback address.
+    `http`: URL of our web server. `reached`: where other peers reach us. If the web server listens on all addresses,
+    the first of these counts that is not a loopback address.
     """
     if http is None or config.address == "off":
         return None
@@ -77,7 +78,7 @@ def exporter_address(config: ExportConfig, http: str | None, reached: tuple[str,
 
 
 def local_address(config: ExportConfig, http: str | None) -> str | None:
-    """Where a scraper on this machine reaches our /metrics, "host:port"; None where it cannot, or nobody shall know."""
+    """Where a scraper on this machine reaches our /metrics, "host:port"; None where it cannot, or for "off"."""
     if http is None or config.address == "off":
         return None
     place = urlsplit(http)
@@ -88,8 +89,10 @@ def local_address(config: ExportConfig, http: str | None) -> str | None:
 
 
 def scraped_as(config: ExportConfig, host: str) -> tuple[str, ...]:
-    """Names that scrapers may call our web server by, which listens on `host`: that of `export.address`, and where it
-    listens on all addresses, those of this machine. No name that somebody else could point at us is among them."""
+    """Names that scrapers may use for our web server on `host`, none of which a stranger could point at us.
+
+    These are the host of `export.address` and, if the server listens on all addresses, the addresses of this machine.
+    """
     names = (
         [split_address(host_and_port(config.address, 0), "export.address")[0]]
         if config.address not in ("", "off")

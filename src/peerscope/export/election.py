@@ -1,8 +1,8 @@
-"""Which peer writes for all: rendezvous hashing (Thaler and Ravishankar 1996), over those that declare the role.
+"""Elects the peer that writes for all, by rendezvous hashing (Thaler and Ravishankar 1996) among peers with the role.
 
-Every peer works it out for itself. Two that see different members may name different writers for a while, which does no
-harm: each labels its series with its own name. A death moves the task to one other peer and no further, a return moves
-it back.
+Every peer calculates it by itself. Peers that see different members may elect different writers for a while. That does
+no harm: each writer labels its series with its own id. When the writer fails, one other peer takes over; when it
+returns, it takes over again.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ LIVING = (Verdict.ALIVE, Verdict.SUSPECT)
 
 
 def elected(snapshot: Snapshot, zone: str) -> PeerId | None:
-    """The writer of this zone: of those that are well and whose clock is right; if there is none, of those that are
-    well; else of those that live."""
+    """Elect the writer of this zone.
+
+    Peers that are well and have the right clock come first, then peers that are well, then peers that live.
+    """
     candidates = [
         peer
         for peer, profile in snapshot.profiles.items()
@@ -33,26 +35,25 @@ def elected(snapshot: Snapshot, zone: str) -> PeerId | None:
 
 
 def weight(zone: str, peer: PeerId) -> bytes:
-    """The greater one wins."""
+    """The peer with the greatest weight wins."""
     return blake2b(b"exporter\0" + zone.encode() + b"\0" + peer, digest_size=16).digest()
 
 
 class Tenure:
-    """Who is elected, looked at with patience.
+    """Delays a change of the writer until it has lasted for `hold_s`.
 
-    A change counts once it has lasted for `hold_s`. The one that goes holds on for as long as the one that comes waits,
-    so that a planned change of hands leaves no gap and no more of an overlap than their views are apart; and who has
-    just started, and knows of nobody else yet, does not begin at once.
+    The old writer goes on for as long as the new one waits. So a planned change leaves no gap, and no more overlap than
+    the views of the two differ in time. A peer that has just started, and knows no others yet, does not begin at once.
     """
 
     def __init__(self, hold_s: float) -> None:
         self.is_ours = False
         self._hold_s = hold_s
         self._since: float | None = None
-        """When an election first said otherwise."""
+        """When the outcome of elections changed."""
 
     def update(self, is_elected: bool, now: float) -> bool:
-        """Whether the task is ours, given what an election says now."""
+        """Whether this peer writes, given the outcome of an election now."""
         if is_elected == self.is_ours:
             self._since = None
         elif self._since is None:

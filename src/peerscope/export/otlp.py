@@ -1,8 +1,8 @@
-"""The ways of messages as OpenTelemetry traces: one trace for a message, one span for each hop whose time is known.
+"""Exports paths of messages as OpenTelemetry traces: one trace per message, one span per hop of known duration.
 
-Each peer tells of the messages that reached it. Only durations are known, since no two clocks are compared: spans are
-laid end to end backwards from the moment of arrival. A hop of unknown duration is an event in the trace's own span, and
-what came before it is laid as if it had taken no time; the trace then says `peerscope.latency_known` false.
+Each peer exports the messages that reached it. Only durations are known, since peers never compare clocks. So spans are
+laid end to end, backwards from the moment of arrival. A hop of unknown duration is an event in the trace's own span and
+takes no time; the trace then has `peerscope.latency_known` false.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
-from peerscope import __version__
 from peerscope.export.config import OtlpConfig
+from peerscope.host.version import __version__
 from peerscope.views.traces import Stop, Trace
 
 TIMEOUT_S = 5
@@ -29,23 +29,23 @@ NAMES = {"mesh": "peerscope.gossip", "node": "peerscope.node_message"}
 
 
 class Otlp:
-    """Tells of messages to one OTLP receiver. The SDK batches them, in a thread of its own and bounded."""
+    """Sends traces to one OTLP receiver. The SDK batches them in a thread of its own, within limits."""
 
     def __init__(self, config: OtlpConfig, resource: dict[str, str]) -> None:
         """`resource`: attributes of this peer."""
-        self.told = 0
-        """Messages that were sampled."""
+        self.exported = 0
+        """Messages that were sampled and exported."""
         exporter = OTLPSpanExporter(traces_url(config.endpoint), timeout=TIMEOUT_S)
         self._provider = TracerProvider(
             sampler=TraceIdRatioBased(config.sample_ratio),
             resource=Resource.create({"service.name": "peerscope", "service.version": __version__, **resource}),
-            shutdown_on_exit=False,  # it would wait for a receiver that does not answer
+            shutdown_on_exit=False,  # at exit it would wait for a receiver that does not answer
         )
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("peerscope", __version__)
 
-    def tell(self, trace: Trace) -> None:
-        """A message has arrived, or its way has ended otherwise, just now."""
+    def export(self, trace: Trace) -> None:
+        """Export a message that has just arrived, or whose path has just ended otherwise."""
         ends_ns = time.time_ns()
         hops = list(zip(pairwise(trace.path), trace.hops_s, strict=True))
         starts_ns = ends_ns - sum(_ns(hop_s) for _, hop_s in hops)
@@ -61,7 +61,7 @@ class Otlp:
         )
         if not whole.is_recording():
             return
-        self.told += 1
+        self.exported += 1
         inside, at_ns = set_span_in_context(whole), starts_ns
         for number, ((source, target), hop_s) in enumerate(hops, start=1):
             ends: dict[str, AttributeValue] = {
@@ -80,12 +80,12 @@ class Otlp:
         whole.end(ends_ns)
 
     def close(self) -> None:
-        """Send what waits. This waits for the receiver, so it wants a thread of its own."""
+        """Send the last batch. Waits for the receiver, so call it in a thread."""
         self._provider.shutdown()
 
 
 def traces_url(endpoint: str) -> str:
-    """Where traces go: as it is if it names a path, else the one that OTLP has for them."""
+    """The URL for traces: `endpoint` itself if it has a path, else with the standard path of OTLP."""
     return endpoint if urlsplit(endpoint).path.strip("/") else endpoint.rstrip("/") + PATH
 
 
@@ -94,5 +94,5 @@ def _ns(seconds: float | None) -> int:
 
 
 def _name(stop: Stop) -> str:
-    """A peer by the first 8 bytes of its id, a stranger by its name, "?" where nobody knows."""
+    """The first 8 bytes of a peer's id, the name of a stranger, or "?" for an unknown stop."""
     return "?" if stop is None else stop if isinstance(stop, str) else stop.hex()

@@ -1,12 +1,14 @@
-"""The receiver of remote write, and how to behave towards it (remote write 1.0, "Retries & Backoff").
+"""Sends requests of remote write, and interprets the answers (remote write 1.0, "Retries & Backoff").
 
-Taken (2xx), refused (`ABOUT_SAMPLES`: the same samples would be refused again), or to be tried again later: every other
-answer and none at all. A wrong address or an expired credential (401, 403, 404) is mended by the operator, so samples
-wait for it. Redirects are not followed: they would carry samples and credentials to where the operator never sent them.
+The receiver takes a request (2xx), refuses it (`ABOUT_SAMPLES`: it would refuse the same samples again), or fails. Any
+other answer, and no answer, is a failure, after which the agent tries again later. So samples wait while the operator
+mends a wrong address or credential (401, 403, 404). Redirects are not followed: they would carry samples and
+credentials to an address that nobody configured.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from email.utils import parsedate_to_datetime
@@ -14,15 +16,15 @@ from email.utils import parsedate_to_datetime
 import urllib3
 from msgspec import Struct
 
-from peerscope import __version__
 from peerscope.errors import ConfigError
 from peerscope.export.config import RemoteWriteConfig
-from peerscope.export.credentials import authorization
+from peerscope.host.secret_files import read_secret
+from peerscope.host.version import __version__
 
 ANSWER_BYTES_MAX = 512
-"""Of what a refusal says."""
+"""Bytes of an answer to read."""
 ABOUT_SAMPLES = frozenset((400, 409, 413, 422))
-"""Answers that condemn what was sent, not who sent it or when."""
+"""Answers that are about the samples, not about the sender or the time."""
 WORDS_MAX = 80
 RETRY_AFTER_S_MAX = 3600.0
 CONNECT_S = 10.0
@@ -30,23 +32,23 @@ _VARYING = re.compile(r"""\{[^{}]*\}|"[^"]*"|'[^']*'|\S*\d\S*""")
 
 
 class Taken(Struct, frozen=True):
-    """It has them."""
+    """The receiver took the samples."""
 
 
 class Later(Struct, frozen=True):
-    """It does not take them now."""
+    """The receiver does not take the samples now."""
 
     reason: str
     words: str = ""
-    """The reason without what differs from one answer to the next: two failures with the same words are the same."""
+    """The reason without variable parts: two failures with the same words are the same."""
     after_s: float = 0.0
-    """How long it wants to be left alone."""
+    """Pause that the receiver asks for."""
     is_fault: bool = False
-    """It says that it failed (500), not that it is busy or away: the samples may be the cause."""
+    """The receiver itself failed (500), and is not just busy or away: the samples may be the cause."""
 
 
 class RefusedSamples(Struct, frozen=True):
-    """It will never take all of them."""
+    """The receiver will never take all of these samples."""
 
     reason: str
     words: str = ""
@@ -56,35 +58,35 @@ Outcome = Taken | Later | RefusedSamples
 
 
 class RemoteWriteReceiver:
-    """One URL. `send` waits, so it wants a thread of its own."""
+    """Sends to one URL. `send` blocks, so call it in a thread."""
 
     def __init__(self, config: RemoteWriteConfig) -> None:
-        """Raises `ConfigError` where a secret cannot be read."""
+        """Raises `ConfigError` if a secret cannot be read."""
         authorization(config)
         self._config = config
-        # One connection, kept open: after an outage hundreds of requests go out, one after the other.
+        # Keep one connection open: after an outage we send hundreds of requests, one after the other.
         self._pool = urllib3.PoolManager(
             num_pools=1, maxsize=1, retries=False, timeout=urllib3.Timeout(connect=CONNECT_S, read=config.timeout_s)
         )
 
     def send(self, body: bytes) -> Outcome:
-        """What became of this request."""
+        """Send one request."""
         try:
             headers = self._headers()
             answer = self._pool.request(
                 "POST", self._config.url, body=body, headers=headers, redirect=False, preload_content=False
             )
             try:
-                said = answer.read(ANSWER_BYTES_MAX)
+                text = answer.read(ANSWER_BYTES_MAX)
                 if answer.read(1):
-                    answer.close()  # a short answer leaves the connection for the next request, a long one is left
+                    answer.close()  # after a short answer the next request uses the connection again
             finally:
                 answer.release_conn()
-        except ConfigError as error:  # a secret is just being replaced
+        except ConfigError as error:  # somebody may just be replacing a secret
             return Later(str(error), "no credentials")
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return Later(_plain(str(error.__cause__ or error) or type(error).__name__), "no answer")
-        return outcome(answer.status, answer.headers.get("retry-after"), said, time.time())
+        return outcome(answer.status, answer.headers.get("retry-after"), text, time.time())
 
     def _headers(self) -> dict[str, str]:
         secret = authorization(self._config)
@@ -98,26 +100,26 @@ class RemoteWriteReceiver:
         }
 
 
-def outcome(status: int, retry_after: str | None, said: bytes, wall: float) -> Outcome:
-    """What an answer means. `wall`: Unix seconds, for a `Retry-After` that is a date."""
+def outcome(status: int, retry_after: str | None, body: bytes, wall: float) -> Outcome:
+    """Interpret an answer. `wall`: Unix seconds, for a `Retry-After` that is a date."""
     if 200 <= status < 300:
         return Taken()
-    text = _plain(said.decode("utf-8", "replace").strip().partition("\n")[0])
-    said_all = f"{status}{': ' if text else ''}{text}"
+    text = _plain(body.decode("utf-8", "replace").strip().partition("\n")[0])
+    answer = f"{status}{': ' if text else ''}{text}"
     if status in ABOUT_SAMPLES:
-        return RefusedSamples(f"it answers {said_all}", words(said_all))
+        return RefusedSamples(f"it answers {answer}", words(answer))
     is_fault = status == 500
-    return Later(f"it answers {said_all}", words(said_all), wait_s(retry_after, wall), is_fault)
+    return Later(f"it answers {answer}", words(answer), wait_s(retry_after, wall), is_fault)
 
 
 def words(text: str) -> str:
-    """What stays the same when the same thing is said of other samples: no quoted part, no number but the status."""
+    """Remove the parts that vary with the samples: quoted parts, and numbers but the status."""
     status, rest = text[:3], text[3:]
     return (status + _VARYING.sub("*", rest))[:WORDS_MAX].rstrip()
 
 
 def wait_s(retry_after: str | None, wall: float) -> float:
-    """Seconds from now, an hour at most; 0 where nothing is asked for that can be read (RFC 9110, 10.2.3)."""
+    """Seconds from now, an hour at most; 0 without a valid `Retry-After` (RFC 9110, 10.2.3)."""
     if retry_after is None:
         return 0.0
     try:
@@ -132,5 +134,25 @@ def _until(date: str, wall: float) -> float:
 
 
 def _plain(text: str) -> str:
-    """What others say, as it can stand in a log."""
+    """Make a text of others safe for a log."""
     return "".join(letter if letter.isprintable() else " " for letter in text)[:200]
+
+
+SECRET_BYTES_MAX = 16 * 1024
+
+
+def authorization(config: RemoteWriteConfig) -> str | None:
+    """The value of the header `Authorization`; None without credentials. Raises `ConfigError`."""
+    if config.bearer_token_file:
+        token = _secret(config.bearer_token_file, "bearer_token_file")
+        if not token.isascii():  # no header can carry it
+            raise ConfigError(f"export.remote_write.bearer_token_file: {config.bearer_token_file} holds no ASCII text")
+        return f"Bearer {token}"
+    if config.password_file:
+        pair = f"{config.username}:{_secret(config.password_file, 'password_file')}"
+        return f"Basic {base64.b64encode(pair.encode()).decode('ascii')}"
+    return None
+
+
+def _secret(place: str, key: str) -> str:
+    return read_secret(place, f"export.remote_write.{key}", bytes_max=SECRET_BYTES_MAX, strip="\r\n").reveal()

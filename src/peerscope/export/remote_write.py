@@ -1,9 +1,8 @@
 """Remote write: samples go to a queue on disk, and from there to the receiver, one request at a time and in order.
 
-Two loops share the queue. One samples at every full interval, the same moment on all peers; the other sends what is
-oldest until the receiver takes it, or takes others and not this (`delivery.py`). So an outage of the receiver, or of
-this agent, costs nothing that the queue has room for. A series that is told no longer is closed by the stale mark, so
-that it ends at once.
+Two loops share the queue. One takes a sample at every full interval, at the same moment on all peers. The other sends
+the oldest samples until the receiver takes them, or takes only others (`delivery.py`). So an outage of the receiver or
+of this agent loses no samples as long as the queue has space. A stale mark ends a series that has no value any more.
 """
 
 from __future__ import annotations
@@ -20,34 +19,33 @@ from pathlib import Path
 
 from prometheus_client.core import Metric
 
-from peerscope.export.config import RemoteWriteConfig
-from peerscope.export.delivery import Delivery
+from peerscope.export.config import AsideView, RemoteWriteConfig, RemoteWriteView
+from peerscope.export.delivery import SampleDelivery
 from peerscope.export.election import Tenure
 from peerscope.export.receiver import RemoteWriteReceiver
 from peerscope.export.spool import Spool
-from peerscope.export.standing import AsideView, RemoteWriteView
 from peerscope.export.wire import STALE, Labels, Sample, encode, samples_of
 from peerscope.host.threads import in_thread
 
 FOLDER = "remote-write"
 FAULT_S = 30.0
-"""Until sending is tried again where this machine fails."""
+"""Pause before the next attempt after an error of this machine."""
 CLOSE_S = 1.5
 EARLY_RATIO = 0.1
 STEP_BACK_S = 60.0
-"""A clock that is set back by less is waited for: time stands still meanwhile. Beyond, it was wrong before."""
+"""If the clock is set back by less, our time stands still until it catches up. If by more, it was wrong before."""
 
 log = logging.getLogger(__name__)
 
 
 def brief(reason: str) -> str:
-    """Of a reason what all members may read: a status or a setting, and neither places nor what the receiver says."""
+    """Shorten a reason for all members to a status or a setting, without addresses and the receiver's text."""
     found = re.match(r"it answers \d{3}|export\.remote_write\.\w+", reason)
     return "the receiver does not answer" if found is None else found[0]
 
 
 class RemoteWrite:
-    """Writes what one peer tells to one receiver."""
+    """Writes the series of one peer to one receiver."""
 
     def __init__(
         self,
@@ -60,17 +58,17 @@ class RemoteWrite:
         rng: random.Random,
         ahead_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`external`: labels of every series now. `is_elected`: whether this peer should write for all now. `collect`:
-        what this peer tells of itself, and of the network. `ahead_s`: how far our clock is ahead of the network's."""
+        """`external`: labels of every series. `is_elected`: whether this peer should write for all now. `collect`: the
+        metrics of this peer, of the network, or both. `ahead_s`: how far our clock is ahead of the network's."""
         self.samples: Counter[str] = Counter()
-        """What became of them: sent, refused by the receiver, dropped for want of room, failed to be written down."""
+        """Samples by outcome: sent, refused by the receiver, dropped from a full queue, failed on disk."""
         self._config = config
         self._external = external
         self._is_wanted, self._collect, self._rng = is_elected, collect, rng
         self._spool = Spool(state / FOLDER, config.queue_bytes_max)
-        self.delivery = Delivery(self._spool, receiver, self.samples, rng, ahead_s)
+        self.delivery = SampleDelivery(self._spool, receiver, self.samples, rng, ahead_s)
         self._tenure = Tenure(config.interval_s / 2)  # from one sample to the next
-        self._told: set[Labels] = set()
+        self._sampled: set[Labels] = set()
         """Series of the last sample."""
         self._at_ms = 0
         self._news = asyncio.Event()
@@ -78,21 +76,21 @@ class RemoteWrite:
 
     @property
     def is_elected(self) -> bool:
-        """This peer writes what it sees of the network."""
+        """Whether this peer writes the series of the network."""
         return self._tenure.is_ours
 
     @property
     def queue_bytes(self) -> int:
-        """What waits on disk."""
+        """Size of the queue on disk."""
         return self._spool.held_bytes
 
     @property
     def queue_samples(self) -> int:
-        """Samples that wait on disk."""
+        """Samples in the queue on disk."""
         return self._spool.samples - self.delivery.settled
 
     def view(self) -> RemoteWriteView:
-        """How it is doing."""
+        """The present state."""
         delivery, lost = self.delivery, self.samples["dropped"] + self.samples["failed"]
         aside = (AsideView(reason, one.samples, one.example) for reason, one in sorted(delivery.aside.items()))
         return RemoteWriteView(
@@ -108,7 +106,7 @@ class RemoteWrite:
 
     @property
     def trouble(self) -> str | None:
-        """Why the receiver does not take samples, for all members to read; None while it takes them."""
+        """Why the receiver takes no samples, in words for all members; None while it takes them."""
         failing = self.delivery.failing
         return None if failing is None else f"samples wait: {brief(failing)}"
 
@@ -119,7 +117,7 @@ class RemoteWrite:
             parts.create_task(self._send_always())
 
     async def close(self) -> None:
-        """End all series, and send that if the receiver takes it soon; else it waits for the next life."""
+        """End all series, and send the stale marks if the receiver takes them soon; else the next run sends them."""
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._queue([], self._now_ms())
@@ -130,18 +128,16 @@ class RemoteWrite:
         except Exception:
             log.exception("remote write could not end its series")
 
-    # -- sampling --------------------------------------------------------------------------------
-
     async def _sample_always(self) -> None:
         interval_s = self._config.interval_s
         while True:
             wait_s = interval_s - time.time() % interval_s
-            if wait_s < EARLY_RATIO * interval_s:  # a timer that was a little early: this moment was just sampled
+            if wait_s < EARLY_RATIO * interval_s:  # the timer came a little early, after the sample of this moment
                 wait_s += interval_s
             await asyncio.sleep(wait_s)
             try:
                 await self.sample()
-            except Exception:  # whatever other peers say, nothing here ends the agent
+            except Exception:  # no record of another peer may end the agent
                 log.exception("a sample for remote write failed")
 
     async def sample(self) -> None:
@@ -149,14 +145,14 @@ class RemoteWrite:
         is_ours = self._tenure.update(self._is_wanted(), time.monotonic())
         families = self._collect(is_ours or self._config.mode == "every", is_ours)
         at_ms = self._now_ms()
-        if self._config.mode == "every" and families:  # all peers sampled in this moment; they must not send in one
+        if self._config.mode == "every" and families:  # all peers sample in this moment; spread their requests
             await asyncio.sleep(self._rng.uniform(0, self._config.interval_s / 2))
         await self._queue(families, at_ms)
 
     async def _queue(self, families: list[Metric], at_ms: int) -> None:
         samples = await in_thread(partial(samples_of, families, self._external()), "remote-write")
-        ended = self._told - samples.keys()
-        self._told = set(samples)
+        ended = self._sampled - samples.keys()
+        self._sampled = set(samples)
         every = [*samples.items(), *((labels, STALE) for labels in sorted(ended))]
         most = self._config.batch_samples_max
         for start in range(0, len(every), most):
@@ -182,14 +178,12 @@ class RemoteWrite:
         self._is_failing = True
 
     def _now_ms(self) -> int:
-        """The wall clock, as long as it goes on."""
+        """Unix milliseconds that never repeat."""
         now_ms = round(time.time() * 1000)
         if 0 <= self._at_ms - now_ms < STEP_BACK_S * 1000:
             now_ms = self._at_ms + 1
         self._at_ms = now_ms
         return now_ms
-
-    # -- sending ---------------------------------------------------------------------------------
 
     async def _send_always(self) -> None:
         while True:

@@ -1,9 +1,9 @@
 """A queue of requests on disk: one file for each, oldest first, of bounded size.
 
-A file is the very body that will be sent, so nothing is encoded twice, and what a killed agent had queued is complete:
-each file appears whole, by a rename after it was synced, or not at all. Its name is a growing number, how many samples
-it holds, and their date in Unix milliseconds: `000000000042-350-1700000000000`. Taking one away is deleting a file;
-there is no index to repair. Earlier versions wrote names without a date.
+A file is the body of one request, so nothing is encoded twice. A killed agent leaves only complete files: each is
+synced and then renamed. Its name is a growing number, the count of its samples, and their date in Unix milliseconds:
+`000000000042-350-1700000000000`. To remove a request, delete its file; there is no index to repair. Earlier versions
+wrote names without a date.
 """
 
 from __future__ import annotations
@@ -20,53 +20,56 @@ from msgspec import Struct
 from peerscope.host.damaged_files import put_damaged_aside
 
 BLOCK_BYTES = 4096
-"""Files take whole blocks of a disk, and count as so many."""
+"""Files take whole blocks of a disk, so the queue counts whole blocks."""
 _NAME = re.compile(r"([0-9]{12,15})-([0-9]{1,9})(?:-([0-9]{1,15}))?")
 
 log = logging.getLogger(__name__)
 
 
 class Batch(Struct, frozen=True):
-    """One request that waits."""
+    """One request in the queue."""
 
     number: int
     samples: int
     held_bytes: int
-    """On disk."""
+    """Size on disk."""
     at_ms: int | None = None
     """Date of its samples, by the clock of this machine; None in what an earlier version wrote."""
 
     @property
     def name(self) -> str:
-        """Of its file."""
+        """Name of its file."""
         dated = "" if self.at_ms is None else f"-{self.at_ms}"
         return f"{self.number:012d}-{self.samples}{dated}"
 
     def is_due(self, until_ms: float) -> bool:
-        """Not dated after this."""
+        """Whether its date is not after this."""
         return self.at_ms is None or self.at_ms <= until_ms
 
 
 class Spool:
-    """The queue in one directory. Its methods read and write files, and any thread may call them. The first one finds
-    what an earlier life left; if that cannot be done, it raises `OSError`, and the next one tries again."""
+    """The queue in one directory. Any thread may call its methods, which read and write files.
+
+    The first call reads the directory, with the files of earlier runs. If that raises `OSError`, the next call tries
+    again.
+    """
 
     def __init__(self, path: Path, bytes_max: int) -> None:
         """Nothing is opened yet."""
         self.held_bytes = 0
         self.samples = 0
-        """Of all that waits."""
+        """Samples in the queue."""
         self._path = path
         self._bytes_max = bytes_max
         self._batches: deque[Batch] = deque()
         self._guarded: set[int] = set()
-        """Numbers of what is being sent: dropping it would make it both sent and dropped."""
+        """Numbers of requests that are being sent: if dropped as well, they would count twice."""
         self._next = 0
-        """Number of the next request; 0 before the first look at the directory."""
+        """Number of the next request; 0 before the directory is read."""
         self._lock = threading.Lock()
 
     def put(self, data: bytes, samples: int, at_ms: int | None = None) -> int:
-        """Queue one request; how many samples had to go for it, its own where it is too large. Raises `OSError`."""
+        """Queue one request. Returns how many samples were dropped for it, its own if too large. Raises `OSError`."""
         with self._lock:
             self._open()
             batch = Batch(self._next, samples, held(len(data)), at_ms if at_ms is not None and at_ms >= 0 else None)
@@ -83,8 +86,10 @@ class Spool:
             return dropped
 
     def look(self, skip: int = 0, until_ms: float = float("inf")) -> Batch | None:
-        """The oldest request that is dated before `until_ms`, or the one so many places after it: the last one at most.
-        None where nothing waits. Raises `OSError`."""
+        """The oldest request that is dated before `until_ms`, or the one `skip` places later, or the last one.
+
+        None if there is none. Raises `OSError`.
+        """
         with self._lock:
             self._open()
             found = None
@@ -97,8 +102,10 @@ class Spool:
             return found
 
     def read(self, batch: Batch) -> bytes | None:
-        """Its body; None, and it waits no longer, where somebody took the file away. It is not dropped for want of room
-        until `keep` or `remove`. Raises `OSError`."""
+        """Read the body of a request, and keep it in the queue until `keep` or `remove`. Raises `OSError`.
+
+        Returns None, and forgets the request, if the file is gone or damaged.
+        """
         with self._lock:
             try:
                 data = (self._path / batch.name).read_bytes()
@@ -108,7 +115,7 @@ class Spool:
                 return None
             except IsADirectoryError:
                 data = b""
-            if not data:  # no request is empty: receivers would refuse it again and again
+            if not data:  # receivers would refuse an empty request again and again
                 place, loss = self._path / batch.name, f"its {batch.samples} samples are not sent"
                 put_damaged_aside(place, "it is no request", loss)
                 self._forget(batch)
@@ -117,28 +124,28 @@ class Spool:
             return data
 
     def holds(self, batch: Batch) -> bool:
-        """It waits: it was neither removed nor dropped for want of room."""
+        """Whether the queue still holds it: it was neither removed nor dropped."""
         with self._lock:
             return batch in self._batches
 
     def remove(self, batch: Batch) -> None:
-        """It was taken, or never will be. Raises `OSError`."""
+        """Remove a request that is done. Raises `OSError`."""
         with self._lock:
-            self._forget(batch)  # even where its file stays, which the next life will send again
+            self._forget(batch)  # even if its file stays, which the next run sends again
             (self._path / batch.name).unlink(missing_ok=True)
 
     def skip(self, batch: Batch) -> None:
-        """It waits no longer, and its file is left to the next life."""
+        """Forget a request, and leave its file to the next run."""
         with self._lock:
             self._forget(batch)
 
     def keep(self, batch: Batch) -> None:
-        """What was being sent waits again."""
+        """Let a request wait again that was being sent."""
         with self._lock:
             self._guarded.discard(batch.number)
 
     def samples_after(self, until_ms: float) -> int:
-        """Samples that wait and are dated after this."""
+        """Count samples that are dated after this."""
         with self._lock:
             return sum(batch.samples for batch in self._batches if not batch.is_due(until_ms))
 
@@ -160,7 +167,7 @@ class Spool:
         self._next = self._batches[-1].number + 1 if self._batches else 1
 
     def _make_room(self, bytes_max: int) -> int:
-        """Drop the oldest down to so many bytes; the number of their samples."""
+        """Drop the oldest requests until the queue has this size. Returns the number of their samples."""
         dropped = 0
         while self.held_bytes > bytes_max:
             batch = next((batch for batch in self._batches if batch.number not in self._guarded), None)
@@ -191,7 +198,7 @@ class Spool:
         except OSError:
             draft.unlink(missing_ok=True)
             raise
-        directory = os.open(self._path, os.O_RDONLY)  # the name as well must outlive a crash of the machine
+        directory = os.open(self._path, os.O_RDONLY)  # the name too must outlive a crash of the machine
         try:
             os.fsync(directory)
         finally:
@@ -199,5 +206,5 @@ class Spool:
 
 
 def held(size_bytes: int) -> int:
-    """What a file of this size takes."""
+    """Space on disk of a file of this size."""
     return -(-max(1, size_bytes) // BLOCK_BYTES) * BLOCK_BYTES

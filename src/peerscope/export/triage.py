@@ -1,20 +1,20 @@
-"""Which samples to send next, and which to set aside: no I/O and no clock here.
+"""Chooses the samples to send next, and those to set aside. No I/O and no clock here.
 
-The oldest batch goes first, whole, one request at a time. What a receiver refuses about samples (400 and the like) is
-halved until the samples at fault are alone; they are set aside, and the others of the batch arrive.
+The oldest batch goes first, whole, one request at a time. If the receiver refuses samples (400 and the like), the batch
+is halved until the samples at fault are alone. These are set aside, and the others of the batch arrive.
 
-A failure (5xx, no answer) may be an outage, in which everything must wait, or the samples' own fault, which would then
-hold up everything for ever: Prometheus answers 500 to what lies beyond its out-of-order window. Only a success tells
-them apart. After `FAILURES` failures of one batch in a row, each further one is followed by another question: one
-sample of this batch, and if that fails as well, another batch, from the next one on to ever newer ones. Where something
-else was taken and the batch fails again, `PROOFS` times over, the batch is at fault, and is halved. A single sample has
-to fail `STRIKES` times more, with a success before each of them. So an outage convicts nothing, however long it lasts.
+A failure (5xx, no answer) may be an outage, in which everything must wait. Or the samples may be at fault, which would
+hold up the queue for ever: Prometheus answers 500 to samples beyond its out-of-order window. Only a success shows
+which. After `FAILURES` failures of one batch in a row, each further failure leads to a probe: one sample of this batch.
+If that fails too, another batch goes, from the next one on to ever newer ones. If a probe succeeds and the batch fails
+again, `PROOFS` times, the batch is at fault and is halved. A single sample must fail `STRIKES` more times, with a
+success before each. So an outage of any length sets nothing aside.
 
-The words of a 500 that were proven so are believed at once when they come again, but each success pays for `CREDIT`
-judgements only. An outage with the very same words therefore costs four batches at most.
+A 500 whose words were proven to mean the samples counts at once when it comes again. But each success pays for only
+`CREDIT` such judgements, so an outage with the same words costs four batches at most.
 
-After a batch of which nothing was taken, sample by sample, the next one that is refused in the same words is judged by
-`PROBES` of its samples, spread evenly: an old queue may hold thousands of batches that are all too old.
+Suppose the receiver took no sample of a batch, and refuses the next one in the same words. Then `PROBES` samples
+decide about that one, spread evenly: an old queue may hold thousands of batches that are all too old.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from peerscope.export.receiver import Later, Outcome, RefusedSamples, Taken
 from peerscope.export.spool import Batch
 
 FAILURES = 5
-"""With waits from 0.5 s on, doubled each time, these are four to eight seconds."""
+"""With pauses from 0.5 s on, doubled each time, these take four to eight seconds."""
 PROOFS = 2
 STRIKES = 3
 CREDIT = 64
-"""Four batches that are judged by probes."""
+"""Enough for four batches that are judged by probes."""
 PROBES = 16
 REACH_MAX = 2**20
 GOLDEN = 0.6180339887
 BELIEVED_MAX = 8
-"""Kinds of words that are remembered."""
+"""How many texts of answers to remember."""
 
 Span = tuple[int, int]
-"""Samples of a batch: from the first to before the last."""
+"""Samples of a batch: the first, and the one after the last."""
 
 
 class Part(Struct, frozen=True):
-    """A batch, or some of its samples, to be sent in one request."""
+    """A batch or some of its samples, for one request."""
 
     batch: Batch
     start: int
@@ -60,26 +60,26 @@ class Part(Struct, frozen=True):
 
 
 class SentSamples(Struct, frozen=True):
-    """The receiver has these."""
+    """The receiver took these samples."""
 
     part: Part
 
 
 class SetAside(Struct, frozen=True):
-    """The receiver takes others and not these."""
+    """The receiver takes other samples, but not these."""
 
     part: Part
     words: str
 
 
 class Settled(Struct, frozen=True):
-    """Nothing of this batch is left to be sent."""
+    """All samples of this batch are done."""
 
     batch: Batch
 
 
 class Wait(Struct, frozen=True):
-    """Send nothing for a while: the longer, the more failures there were since the last success."""
+    """Send nothing for a while: the longer, the more failures since the last success."""
 
     failures: int
     after_s: float
@@ -93,9 +93,9 @@ class Strikes(Struct, frozen=True):
 
     count: int
     successes: int
-    """How many there had been at the last one."""
+    """Number of successes at the last failure."""
     words: str
-    """The same each time; empty where they differed."""
+    """The words of all these failures; empty where they differed."""
 
 
 class _Trial:
@@ -104,35 +104,37 @@ class _Trial:
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
         self.spans: list[Span] = [(0, batch.samples)]
-        """What is left of it; the last one goes next."""
+        """Samples that are left; the last span goes next."""
         self.taken = 0
         self.verdicts: set[str] = set()
-        """The words in which samples of it were set aside."""
+        """Words of the answers for which its samples were set aside."""
         self.failures = 0
-        """In a row."""
+        """Failures in a row."""
         self.proofs = 0
         self.is_proof_pending = False
-        """Something else was taken since the last failure."""
+        """Another part was taken since the last failure."""
         self.is_guilty = False
-        """It is proven that some of it is at fault."""
+        """Some of its samples are proven to be at fault."""
         self.strikes: dict[int, Strikes] = {}
-        """Of single samples."""
+        """Failures of single samples, by index."""
         self.probes = 0
-        """Single samples still to be judged for all others; 0 where each is judged by itself."""
+        """Samples still to be sent as probes for the others; 0 where each sample is judged by itself."""
 
     @property
     def settled(self) -> int:
-        """Samples that are done with."""
+        """Samples that are done."""
         return self.batch.samples - sum(stop - start for start, stop in self.spans)
 
     def isolate(self, at: int) -> None:
-        """Have one sample of what goes next go before the rest of it."""
+        """Send one sample of the next span before the rest of it."""
         start, stop = self.spans.pop()
         self.spans += [(a, b) for a, b in ((at + 1, stop), (start, at), (at, at + 1)) if a < b]
 
     def strike(self, at: int, words: str, successes: int) -> Strikes | None:
-        """Count a failure of the single sample that goes next; None where there was no success since its last one.
-        Until it is the last, the others of its batch go first."""
+        """Count a failure of the single sample that goes next, and let the others of its batch go first.
+
+        Returns None if there was no success since its last failure.
+        """
         before = self.strikes.get(at)
         if before is not None and successes <= before.successes:
             return None
@@ -145,38 +147,38 @@ class _Trial:
 
 
 class Triage:
-    """What became of every sample, from one request to the next."""
+    """Keeps the outcome of every sample, from one request to the next."""
 
     def __init__(self) -> None:
         self.failures = 0
-        """Since the last success."""
+        """Failures since the last success."""
         self._main: _Trial | None = None
-        """Of the oldest batch."""
+        """Trial of the oldest batch."""
         self._trials: dict[int, _Trial] = {}
-        """Those that have begun, by number of the batch: the main one, and others of which some samples are settled."""
+        """Trials by number of the batch: the main one, and others that are settled in part."""
         self._wants: Literal["main", "sample", "other"] = "main"
-        """The next request: what goes next of the main batch, one sample of it, or what goes next of another batch."""
+        """The next request: the next span of the main batch, one sample of it, or the next span of another batch."""
         self._reach = 1
-        """How far from the main batch the other one is."""
+        """Distance from the main batch to the other one."""
         self._turn = 0
         self._believed: list[str] = []
         self._successes = 0
         self._credit = 0
         self._hopeless = ""
-        """The words in which each sample of the last batch was refused."""
+        """The words in which all samples of the last batch were refused."""
 
     @property
     def settled(self) -> int:
-        """Samples that are done with, of batches that are not."""
+        """Samples that are done, of batches that are not."""
         return sum(trial.settled for trial in tuple(self._trials.values()))
 
     def is_begun(self, batch: Batch) -> bool:
-        """Some of its samples are settled, some are not."""
+        """Whether some of its samples are done."""
         trial = self._trials.get(batch.number)
         return trial is not None and trial.settled > 0
 
     def next(self, look: Callable[[int], Batch | None]) -> Part | Wait | None:
-        """What to send now; None where nothing waits. `look(n)`: the batch n places after the oldest that may go."""
+        """Choose the next part; None if the queue is empty. `look(n)`: the batch n places after the oldest due one."""
         if self._main is None:
             oldest = look(0)
             if oldest is None:
@@ -186,9 +188,7 @@ class Triage:
         if self._wants == "sample":
             start, stop = main.spans[-1]
             self._turn += 1
-            at = start + int(
-                self._turn * GOLDEN % 1 * (stop - start)
-            )  # each turn asks for another one, far from the last
+            at = start + int(self._turn * GOLDEN % 1 * (stop - start))  # each turn takes another one, far from the last
             return Part(main.batch, at, at + 1)
         if self._wants == "other":
             other = look(self._reach)
@@ -199,7 +199,7 @@ class Triage:
         return Part(main.batch, *main.spans[-1])
 
     def note(self, part: Part, outcome: Outcome) -> list[Effect]:
-        """What follows from the answer to the part that `next` named last."""
+        """Take the outcome of the part that `next` returned last."""
         main, trial = self._main, self._trials[part.batch.number]
         assert main is not None
         if not isinstance(outcome, Later):
@@ -219,7 +219,7 @@ class Triage:
                 return [Wait(self.failures, outcome.after_s)]
 
     def forget(self, batch: Batch) -> int:
-        """It cannot be sent; how many of its samples were not settled."""
+        """Drop a batch that cannot be sent. Returns how many of its samples were not done."""
         trial = self._trials.pop(batch.number, None)
         if trial is self._main:
             self._main = None
@@ -230,12 +230,12 @@ class Triage:
         return self._trials.setdefault(batch.number, _Trial(batch))
 
     def _judged(self, main: _Trial, trial: _Trial, part: Part, outcome: Taken | RefusedSamples) -> list[Effect]:
-        """The receiver took a part, or refused it for good."""
+        """Take a success, or a refusal for good."""
         asked, is_taken = self._wants, isinstance(outcome, Taken)
         if asked == "sample":
             trial.isolate(part.start)
         if is_taken or asked == "sample":
-            self._wants = "main"  # otherwise go on with what was refused: its good samples are the proof that is sought
+            self._wants = "main"  # else go on with the refused part: its good samples give the proof
         if isinstance(outcome, RefusedSamples):
             effects = self._condemn(trial, part, outcome.words)
             is_in_vain = asked == "other" and trial.batch.number not in self._trials
@@ -252,7 +252,7 @@ class Triage:
         return [SentSamples(part), *self._end(trial)]
 
     def _failed(self, main: _Trial, part: Part, later: Later) -> list[Effect]:
-        """The oldest batch, or what goes next of it, was not taken this time."""
+        """Take a failure of the oldest batch, or of its next span."""
         main.failures += 1
         main.proofs += main.is_proof_pending
         main.is_proof_pending = False
@@ -274,13 +274,13 @@ class Triage:
         return asked_to
 
     def _pay(self) -> bool:
-        """A success was lately enough to believe that this sample is at fault."""
+        """Whether a recent success pays for one more judgement without proof."""
         is_paid = self._credit > 0
         self._credit -= is_paid
         return is_paid
 
     def _condemn(self, trial: _Trial, part: Part, words: str) -> list[Effect]:
-        """Some of this part is at fault: halve it, or set it aside where it is one sample."""
+        """Halve a part that is at fault, or set it aside if it is one sample."""
         trial.spans.pop()
         if part.samples > 1:
             if part.is_whole and words == self._hopeless and part.samples > PROBES:
@@ -294,7 +294,7 @@ class Triage:
         effects: list[Effect] = [SetAside(part, words)]
         if trial.probes:
             trial.probes -= 1
-            if not trial.probes:  # not one of them was taken
+            if not trial.probes:  # none of them was taken
                 effects += [SetAside(Part(trial.batch, *rest), words) for rest in trial.spans]
                 trial.spans = []
         return effects + self._end(trial)
@@ -312,7 +312,7 @@ class Triage:
 
 
 def _spread(samples: int) -> list[Span]:
-    """A whole batch as single samples that lie apart, which go first, and what lies between them."""
+    """Split a batch into single samples that lie apart, which go first, and the spans between them."""
     probes = [index * samples // PROBES for index in range(PROBES)]
     between = [(a + 1, b) for a, b in zip(probes, [*probes[1:], samples], strict=True) if a + 1 < b]
     return [*reversed(between), *((at, at + 1) for at in reversed(probes))]

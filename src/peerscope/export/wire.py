@@ -1,7 +1,7 @@
-"""What goes over the wire: `prometheus.WriteRequest` of remote write 1.0, as protobuf in one block of snappy.
+"""The wire format of remote write 1.0: `prometheus.WriteRequest`, as protobuf in one block of snappy.
 
-https://prometheus.io/docs/specs/prw/remote_write_spec/. The message is so small that its description stands here, for
-the protobuf library to build its class from, rather than in a generated file.
+https://prometheus.io/docs/specs/prw/remote_write_spec/. The message is so small that the protobuf library builds its
+class from the description here, instead of a generated file.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from google.protobuf.message import DecodeError
 from prometheus_client.core import Metric
 
 Labels = tuple[tuple[str, str], ...]
-"""Name and value, by name; `__name__` among them."""
+"""Names and values, ordered by name, with `__name__`."""
 Sample = tuple[Labels, float]
 
 STALE: float = struct.unpack("<d", (0x7FF0000000000002).to_bytes(8, "little"))[0]
-"""The NaN by which a series says that it ends here, rather than five minutes later."""
+"""The NaN that ends a series here, rather than five minutes later."""
 
 _Field = descriptor_pb2.FieldDescriptorProto
 MESSAGES: dict[str, tuple[tuple[str, int, int, str | None], ...]] = {
@@ -30,11 +30,11 @@ MESSAGES: dict[str, tuple[tuple[str, int, int, str | None], ...]] = {
     "TimeSeries": (("labels", 1, _Field.TYPE_MESSAGE, "Label"), ("samples", 2, _Field.TYPE_MESSAGE, "Sample")),
     "WriteRequest": (("timeseries", 1, _Field.TYPE_MESSAGE, "TimeSeries"),),
 }
-"""Name, number, type and message of each field; messages are repeated, all else stands once."""
+"""Name, number, type and message of each field; messages are repeated fields."""
 
 
 def samples_of(families: Iterable[Metric], external: dict[str, str]) -> dict[Labels, float]:
-    """The value of every series, with these labels added where it has none of that name; empty ones say nothing."""
+    """The value of every series. Adds external labels where a series has none of that name; drops empty labels."""
     found: dict[Labels, float] = {}
     for family in families:
         for sample in family.samples:
@@ -44,7 +44,7 @@ def samples_of(families: Iterable[Metric], external: dict[str, str]) -> dict[Lab
 
 
 def encode(samples: Sequence[Sample], at_ms: int) -> bytes:
-    """The body of a request."""
+    """Encode the body of a request."""
     request = WriteRequest()
     for labels, value in samples:
         series = request.timeseries.add()
@@ -55,7 +55,7 @@ def encode(samples: Sequence[Sample], at_ms: int) -> bytes:
 
 
 def decode(body: bytes) -> list[Any]:
-    """The series of a request, each with its one sample. Raises `ValueError` where the bytes are no request."""
+    """Decode the series of a request, each with one sample. Raises `ValueError` for invalid bytes."""
     try:
         request = WriteRequest.FromString(bytes(cramjam.snappy.decompress_raw(body)))
     except (cramjam.DecompressionError, DecodeError) as error:
@@ -64,12 +64,12 @@ def decode(body: bytes) -> list[Any]:
 
 
 def pack(series: Sequence[Any]) -> bytes:
-    """The body of a request with these series of another one."""
+    """Encode a request with some series of another one."""
     return bytes(cramjam.snappy.compress_raw(WriteRequest(timeseries=series).SerializeToString()))
 
 
 def named(series: Any) -> str:
-    """A series and the date of its sample, as a person reads it; 200 characters at most."""
+    """Describe a series and the date of its sample for people, in 200 characters at most."""
     labels = {label.name: label.value for label in series.labels}
     name = labels.pop("__name__", "")
     at = datetime.fromtimestamp(series.samples[0].timestamp / 1000, UTC).isoformat(timespec="seconds")
@@ -86,7 +86,7 @@ def _write_request() -> Any:
             label = _Field.LABEL_OPTIONAL if other is None else _Field.LABEL_REPEATED
             type_name = other and f".prometheus.{other}"
             message.field.add(name=field, number=number, type=kind, label=label, type_name=type_name)
-    pool = descriptor_pool.DescriptorPool()  # of our own: another library may know these names already
+    pool = descriptor_pool.DescriptorPool()  # a pool of our own: another library may already use these names
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("prometheus.WriteRequest"))
 

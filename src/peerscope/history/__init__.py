@@ -1,1 +1,1 @@
-"""What was measured, kept over time: series of every known peer and of the network."""
+"""Measurements over time: series of every known peer and of the network."""

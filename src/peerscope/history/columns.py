@@ -1,8 +1,8 @@
 """Columns: the values of one series at one time, one float32 per peer.
 
-A peer's place in a column is its slot; NaN where nothing was measured. Stored plain, or packed: the bytes of all values
-by significance, deflated, since neighbouring exponents resemble each other and mantissas do not (the byte shuffle of
-Blosc and HDF5). Exact either way.
+A peer's place in a column is its slot; NaN where nothing was measured. Columns are stored plain or packed, both exact.
+Packing groups the bytes of all values by significance and deflates them (the byte shuffle of Blosc and HDF5).
+Neighbouring exponents resemble each other, mantissas do not.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ Fold = Callable[[Sequence[float]], float]
 UNKNOWN = float("nan")
 WIDTH_BYTES = 4
 WINDOW_BITS, MEMORY_LEVEL = -12, 5
-"""A deflate state of 30 KB instead of 270: most columns are smaller than what it takes to set that up."""
+"""A deflate state of 30 KB instead of 270: most columns are smaller than that."""
 
 
 def is_known(value: float) -> bool:
-    """Something was measured."""
     return value == value  # NaN is not itself; half the time of math.isnan
 
 
 def plain(column: Column[float]) -> bytes:
-    """The values, little-endian."""
+    """Encode the values, little-endian."""
     if sys.byteorder == "big":
         column = column[:]
         column.byteswap()
@@ -35,7 +34,7 @@ def plain(column: Column[float]) -> bytes:
 
 
 def from_plain(data: bytes | bytearray) -> Column[float]:
-    """What `plain` was given."""
+    """Decode what `plain` encoded."""
     column = array("f")
     column.frombytes(data)
     if sys.byteorder == "big":
@@ -44,14 +43,14 @@ def from_plain(data: bytes | bytearray) -> Column[float]:
 
 
 def packed(column: Column[float]) -> bytes:
-    """The values in fewer bytes."""
+    """Encode the values in fewer bytes."""
     data = plain(column)
     deflate = zlib.compressobj(1, zlib.DEFLATED, WINDOW_BITS, MEMORY_LEVEL)
     return deflate.compress(b"".join(data[byte::WIDTH_BYTES] for byte in range(WIDTH_BYTES))) + deflate.flush()
 
 
 def from_packed(data: bytes) -> Column[float]:
-    """What `packed` was given. Raises `zlib.error` for anything else."""
+    """Decode what `packed` encoded. Raises `zlib.error` for anything else."""
     shuffled = zlib.decompress(data, WINDOW_BITS)
     values = bytearray(len(shuffled))
     length = len(shuffled) // WIDTH_BYTES
@@ -61,10 +60,10 @@ def from_packed(data: bytes) -> Column[float]:
 
 
 def rounded(column: Column[float]) -> Column[float]:
-    """The same to 16 significant bits of 24 (0.001 %): a mean needs no more, and packs a third smaller.
+    """Round to 16 of 24 significant bits (0.001 %): a mean needs no more, and packs a third smaller.
 
-    All values at once as one large integer, half a unit added and the last byte of each cleared. No sum carries into
-    the next value: that would take a negative NaN, and ours is positive.
+    All values are one large integer: half a unit is added to each, and its last byte cleared. No sum carries into the
+    next value: only a negative NaN would, and ours is positive.
     """
     size = len(column)
     half = int.from_bytes(b"\x80\0\0\0" * size, "little")
@@ -74,12 +73,12 @@ def rounded(column: Column[float]) -> Column[float]:
 
 
 def folded(columns: Sequence[Column[float]], fold: Fold) -> Column[float]:
-    """One column of several times; those that are shorter lack the peers that came later."""
+    """Fold columns of several times into one. Shorter columns lack the peers that came later."""
     return array("f", map(fold, zip_longest(*columns, fillvalue=UNKNOWN)))
 
 
 def mean(values: Sequence[float]) -> float:
-    """Of what is known."""
+    """The mean of the known values."""
     total = sum(values)
     if is_known(total):
         return total / len(values)
@@ -88,7 +87,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def peak(values: Sequence[float]) -> float:
-    """The greatest of what is known."""
+    """The greatest of the known values."""
     if is_known(sum(values)):
         return max(values)
     return max((value for value in values if is_known(value)), default=UNKNOWN)

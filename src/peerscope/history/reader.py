@@ -1,4 +1,4 @@
-"""Answers: one series over a span of time, from the file and from what is not yet written."""
+"""Reads one series over a span of time, from the file and from samples that are not yet written."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class History(Struct, frozen=True):
     since: int
     """Unix seconds at which the first step begins."""
     source: str
-    """The finest resolution that reaches back so far: raw, minute or quarter. The end may come from finer ones."""
+    """The finest resolution that reaches back to `since`: raw, minute or quarter. The end may come from finer ones."""
     samples: tuple[tuple[int, float | None], ...]
     """Unix seconds at which each step begins, and its value; null where nothing was measured."""
 
 
 class Question(Struct, frozen=True):
-    """What is asked."""
+    """A request for one series."""
 
     series: Series
     peer: PeerId | None
@@ -52,17 +52,17 @@ class Question(Struct, frozen=True):
     until: int
     """Unix seconds; both are part of the answer."""
     step_s: int | None = None
-    """As fine as can be, if None."""
+    """None for the finest step there is."""
 
 
 def span_s(text: str) -> int | None:
-    """Seconds of "90s", "15m", "1h", "30d"; None for anything else, for parts of a unit, or for nothing at all."""
+    """Seconds of "90s", "15m", "1h", "30d"; None for anything else, for parts of a unit, and for 0."""
     seconds = duration_s(text)
     return None if seconds is None or "." in text else int(seconds)
 
 
 def series_named(name: str) -> Series:
-    """Raise `HistoryError` that names those like it, or all."""
+    """Look up a series. Raises `HistoryError`, which lists similar names, or all of them."""
     if name not in SERIES:
         near = [known for known in SERIES if known.startswith(name)] or get_close_matches(name, SERIES, n=5)
         raise HistoryError(
@@ -72,9 +72,9 @@ def series_named(name: str) -> Series:
 
 
 def read(place: Path | None, kept: Tiers, question: Question, unwritten: Mapping[int, float] | None = None) -> History:
-    """The answer, of at most `POINTS_MAX` steps.
+    """Read at most `POINTS_MAX` steps. Raises `HistoryError`.
 
-    `place`: the file, if there is one. `unwritten`: values by time that are not in it. Raises `HistoryError`.
+    `place`: the file, if there is one. `unwritten`: values by time that are not in it.
     """
     unwritten = {at: value for at, value in (unwritten or {}).items() if is_known(value)}
     points = [(at, kept[0].step_s, value) for at, value in unwritten.items()]
@@ -89,7 +89,7 @@ def read(place: Path | None, kept: Tiers, question: Question, unwritten: Mapping
 
 
 def find(place: Path, beginning: str) -> list[PeerId]:
-    """Peers in the file whose id begins so."""
+    """Peers in the file whose id begins with this hexadecimal text."""
     with _reading(place) as db:
         known = [PeerId(peer) for (peer,) in db.execute("SELECT peer_id FROM peer ORDER BY peer_id")]
     return [peer for peer in known if peer.hex().startswith(beginning.lower())]
@@ -99,20 +99,20 @@ def find(place: Path, beginning: str) -> list[PeerId]:
 def _reading(place: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(open_to_read(place)) as db:
-            db.execute("BEGIN")  # one state of the file, whatever is written meanwhile
+            db.execute("BEGIN")  # read one state of the file, even while the agent writes
             yield db
     except (sqlite3.Error, zlib.error) as error:
         raise HistoryError(f"{place}: cannot be read: {error}") from None
 
 
 def _oldest(db: sqlite3.Connection, kept: Tiers) -> dict[Tier, int]:
-    """Where each resolution begins, as if it began with a whole step of the coarsest: for then all began together."""
+    """Find where each resolution begins, rounded down to a whole step of the coarsest, so that all begin together."""
     found = {tier: db.execute(f"SELECT min(id) >> {COLUMN_BITS} FROM {tier.name}").fetchone()[0] for tier in kept}
     return {tier: at - at % kept[-1].step_s for tier, at in found.items() if at is not None}
 
 
 def _finest(kept: Tiers, question: Question, oldest: Mapping[Tier, int]) -> Tier:
-    """The finest resolution that reaches back to where the question begins, or as far as any does."""
+    """Find the finest resolution that reaches back to `since`, or as far as any does."""
     wide = [tier for tier in kept if question.since >= question.until - tier.keep_s] or kept[-1:]
     return min(wide, key=lambda tier: max(oldest.get(tier, inf), question.since))
 
@@ -120,9 +120,9 @@ def _finest(kept: Tiers, question: Question, oldest: Mapping[Tier, int]) -> Tier
 def _points(
     db: sqlite3.Connection, oldest: Mapping[Tier, int], question: Question, unwritten: Mapping[int, float]
 ) -> Iterator[tuple[int, int, float]]:
-    """(at, seconds, value) of what the file knows.
+    """Yield (at, seconds, value) from the file.
 
-    `oldest`: resolutions, coarsest first, and where each begins; finer ones add what coarser ones do not have yet.
+    `oldest`: resolutions, coarsest first, and where each begins. Finer ones add what coarser ones do not have yet.
     """
     series, begin, place = question.series, question.since, question.series.place
     if question.peer is not None:
@@ -140,7 +140,7 @@ def _points(
 
 
 def _answer(question: Question, tier: Tier, points: list[tuple[int, int, float]]) -> History:
-    """The points on a grid of whole steps."""
+    """Put the points on a grid of whole steps."""
     least = max(tier.step_s, question.step_s or 0, ceil((question.until - question.since + 1) / (POINTS_MAX - 1)))
     step_s = -(-least // tier.step_s) * tier.step_s
     begin = question.since - question.since % step_s
@@ -165,7 +165,7 @@ def _answer(question: Question, tier: Tier, points: list[tuple[int, int, float]]
 
 
 def _one(series: Series, values: list[tuple[int, float]]) -> float:
-    """Of the values within one step; a mean by the time that each stands for. As many digits as are kept."""
+    """Fold the values within one step; a mean weighs each by its duration. Keeps as many digits as the file."""
     if series.fold is mean:
         value = sum(seconds * value for seconds, value in values) / sum(seconds for seconds, _ in values)
     else:

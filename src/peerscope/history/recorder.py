@@ -1,8 +1,7 @@
-"""Samples the network, has it written down, and answers.
+"""Samples the network, writes the samples to the history, and answers questions about it.
 
-Sampling is all that the event loop does; a thread writes. What is not yet written waits in memory, and counts in
-answers. Where the file cannot be written (a full disk, one that became read-only), samples simply wait longer: as many
-as memory has room for, until it can be written again. That is told once, and does not end the agent.
+The event loop only takes samples; a thread writes them. Samples wait in memory until then, and count in answers. While
+the disk is full or read-only they wait longer, up to `MEMORY_BYTES_MAX`. The log reports that once; the agent goes on.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from peerscope.history.series import (
     NO_RATES,
     NO_ROW,
     RATE_S_MIN,
+    SERIES,
     Counters,
     Row,
     SeriesSample,
@@ -46,27 +46,28 @@ from peerscope.records.ledger import Entry
 from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import status
 from peerscope.views.snapshot import Snapshot
+from peerscope.views.trends import DAY, MINUTE_S, Minute
 
 FLUSH_S = 10
-"""What a killed agent loses at most."""
+"""The most that a killed agent loses."""
 FIRST_S = 1.0
-"""After the start the first sample is taken and written at once: an agent in a crash loop leaves a history too."""
+"""The first sample is written soon after the start: an agent in a crash loop leaves a history too."""
 RETRY_S = 60.0
 MEMORY_BYTES_MAX = 32 * 2**20
-"""Of samples that wait: twelve hours of a dozen peers, twenty minutes of a thousand."""
+"""Limit of the samples that wait: twelve hours of a dozen peers, twenty minutes of a thousand."""
 BATCH_MAX = 24
 """Samples in one transaction; after a failure there may be thousands."""
-PEERS_PER_LOOK = 100
-"""The whole network's health is worked out for every sample, with so many peers for every second one, and so on."""
+PEERS_PER_SAMPLE = 100
+"""With up to so many peers, each sample calculates the health of the network; with twice as many every second one."""
 CLOSE_S = 2.0
 PHASE = 0.5
-"""Where in a step it is sampled: in the middle, so that no jitter makes two of one step and none of the next."""
+"""Samples are taken in the middle of a step, so that jitter never puts two into one step and none into the next."""
 
 log = logging.getLogger(__name__)
 
 
-class AnswerToQuery(Struct, frozen=True):
-    """What a peer last said."""
+class LastReport(Struct, frozen=True):
+    """The last report of a peer, and its counters when rates were last calculated."""
 
     entry: Entry
     row: Row
@@ -86,20 +87,19 @@ class Recorder:
         health: Callable[[], NetworkHealth],
         failure_log: FailureLog | None = None,
     ) -> None:
-        """`moment`, `health`: how to look at the network now. `looks`: counts those that
-        fail. Nothing is opened yet."""
+        """`snapshot`, `health`: the network now. `failure_log`: counts samples that fail. Nothing is opened yet."""
         self.trouble: str | None = None
-        """Why the file cannot be written, while that is so; without paths, for the whole network reads it."""
+        """Why the file cannot be written; None while it can. Holds no paths, since the whole network reads it."""
         self._config = config
         self._tiers = tiers(config)
         self._place = state / FILE
         self._snapshot, self._health = snapshot, health
-        self._guard = failure_log or FailureLog()
-        self._told: dict[PeerId, AnswerToQuery] = {}
+        self._failure_log = failure_log or FailureLog()
+        self._reports: dict[PeerId, LastReport] = {}
         self._network: Row = ()
-        self._failure_log = 0
+        self._samples = 0
         self._waiting: dict[int, SeriesSample] = {}
-        """Samples that are not written, by time."""
+        """Samples that are not yet written, by time."""
         self._waiting_bytes = 0
         self._thread = ThreadPoolExecutor(1, "history")
         self._store: Store | None = None
@@ -113,29 +113,29 @@ class Recorder:
         step_s = self._config.interval_s
         try:
             await asyncio.sleep(min(FIRST_S, step_s))
-        finally:  # one that is asked to end before has something for `close` to write
-            self._look(step_s)
+        finally:  # an agent that ends before then still has a sample for `close` to write
+            self._take_sample(step_s)
         self._flush_soon()
         while True:
             await asyncio.sleep(step_s - (time.time() - PHASE * step_s) % step_s)
-            self._look(step_s)
+            self._take_sample(step_s)
             if self._is_due():
                 self._flush_soon()
 
     def sample(self, at: int) -> SeriesSample:
-        """What all peers say now."""
+        """Make a sample of the last reports of all peers."""
         snapshot = self._snapshot()
         peers = snapshot.peers
-        if self._failure_log % (1 + len(peers) // PEERS_PER_LOOK) == 0:
+        if self._samples % (1 + len(peers) // PEERS_PER_SAMPLE) == 0:
             self._network = network_row(self._health())
-        self._failure_log += 1
-        if len(self._told) > len(peers):
-            self._told = {peer: self._told[peer] for peer in peers if peer in self._told}
+        self._samples += 1
+        if len(self._reports) > len(peers):
+            self._reports = {peer: self._reports[peer] for peer in peers if peer in self._reports}
         statuses = [status(snapshot, peer) for peer in peers]
         return sample(at, peers, statuses, [self._row(snapshot, peer) for peer in peers], self._network)
 
     def take(self, sample: SeriesSample) -> None:
-        """Have it written with the next flush; of two of one time the later counts."""
+        """Keep a sample for the next flush; of two of one time the later counts."""
         self._drop(sample.at)
         self._waiting[sample.at] = sample
         self._waiting_bytes += sample.size_bytes
@@ -143,7 +143,7 @@ class Recorder:
             self._drop(next(iter(self._waiting)))
 
     async def flush(self) -> None:
-        """Have everything written that waits; where that fails, say so once."""
+        """Write all samples that wait. The log reports a failure once."""
         loop = asyncio.get_running_loop()
         while batch := list(islice(self._waiting.values(), BATCH_MAX)):
             try:
@@ -161,7 +161,7 @@ class Recorder:
             log.warning("the history is written to %s again", self._place)
 
     async def close(self) -> None:
-        """Write what waits, if that can be done within two seconds, and let go of the file."""
+        """Write the samples that wait, for at most two seconds, and close the file."""
         try:
             async with asyncio.timeout(CLOSE_S):
                 if self._flushing is not None:
@@ -173,27 +173,27 @@ class Recorder:
         self._thread.shutdown(wait=False)
 
     async def read(self, question: Question) -> History:
-        """One series. Raises `HistoryError`."""
+        """Read one series. Raises `HistoryError`."""
         unwritten = {at: one.value(question.series, question.peer) for at, one in self._waiting.items()}
         place = self._place if self._place.exists() else None
-        is_made = self._store is not None  # else it may be half made just now: by our first write, or by a migration
+        is_made = self._store is not None  # else our first write, or a migration, may just be making it
         try:
             return await asyncio.to_thread(read, place, self._tiers, question, unwritten)
         except HistoryError:
             if self.trouble is None and is_made and self._store is not None:
                 raise
-            return read(None, self._tiers, question, unwritten)  # what memory has
+            return read(None, self._tiers, question, unwritten)  # from memory alone
 
     async def find(self, beginning: str) -> list[PeerId]:
-        """Peers that are remembered here, though perhaps nowhere else. Raises `HistoryError`."""
+        """Peers in the history whose id begins so. Raises `HistoryError`."""
         return await asyncio.to_thread(find, self._place, beginning) if self._place.exists() else []
 
-    def _look(self, step_s: int) -> None:
-        with self._guard.at("the sample for the history"):
+    def _take_sample(self, step_s: int) -> None:
+        with self._failure_log.at("the sample for the history"):
             self.take(self.sample(int(time.time()) // step_s * step_s))
 
     def _flush_soon(self) -> None:
-        """In a task of its own, which `close` waits for."""
+        """Flush in a task of its own, which `close` waits for."""
         self._flushing = asyncio.create_task(self.flush())
 
     def _is_due(self) -> bool:
@@ -201,16 +201,16 @@ class Recorder:
             return False
         if self.trouble is not None:
             return monotonic() >= self._retry_at
-        return self._failure_log % max(1, FLUSH_S // self._config.interval_s) == 0
+        return self._samples % max(1, FLUSH_S // self._config.interval_s) == 0
 
     def _row(self, snapshot: Snapshot, peer: PeerId) -> Row:
         entry = snapshot.ledger.get(peer, Kind.REPORT)
         if entry is None or snapshot.living_report(peer) is None:
             return NO_ROW
-        told = self._told.get(peer)
-        if told is None or told.entry is not entry:
-            self._told[peer] = told = _told(entry, told)
-        return told.row
+        last = self._reports.get(peer)
+        if last is None or last.entry is not entry:
+            self._reports[peer] = last = _last_report(entry, last)
+        return last.row
 
     def _drop(self, at: int) -> None:
         if (gone := self._waiting.pop(at, None)) is not None:
@@ -218,12 +218,12 @@ class Recorder:
 
     def _fail(self, reason: str) -> None:
         if self.trouble is None:
-            log.warning("history: %s cannot be written: %s; it is kept in memory meanwhile", self._place, reason)
+            log.warning("history: %s cannot be written: %s; samples wait in memory", self._place, reason)
         self.trouble = reason.replace(str(self._place), FILE)
         self._retry_at = monotonic() + RETRY_S
 
     def _write(self, batch: list[SeriesSample]) -> None:
-        """A damaged file is put aside once in the life of an agent: where it happens again, the disk is in trouble."""
+        """Write a batch. A damaged file is put aside once per run: if it happens again, the disk itself fails."""
         try:
             self._put(batch)
         except (sqlite3.DatabaseError, zlib.error) as error:
@@ -252,8 +252,8 @@ class Recorder:
                 self._store = None
 
 
-def _told(entry: Entry, before: AnswerToQuery | None) -> AnswerToQuery:
-    """What a report says, with the rates since the one before it; times are ours, not the peer's."""
+def _last_report(entry: Entry, before: LastReport | None) -> LastReport:
+    """Read a report, with the rates since the one before it; times are ours, not the peer's."""
     report = entry.body
     assert isinstance(report, Report)
     counted, counted_at = counters(report), entry.heard_at
@@ -264,4 +264,25 @@ def _told(entry: Entry, before: AnswerToQuery | None) -> AnswerToQuery:
             speeds = rates(before.counted, counted, passed_s)
         else:
             counted, counted_at, speeds = before.counted, before.counted_at, before.rates
-    return AnswerToQuery(entry, row(report, speeds), counted, counted_at, speeds)
+    return LastReport(entry, row(report, speeds), counted, counted_at, speeds)
+
+
+async def past_day(recorder: Recorder, now: int) -> list[Minute]:
+    """Read the minutes of the day before `now` (Unix seconds), so that trends outlive a restart.
+
+    Returns none if the file cannot be read. The history holds no error ratios of the network, so they are unknown.
+    """
+    since = now - int(DAY * MINUTE_S)
+    try:
+        peers, gone, silent, latency = [
+            dict((await recorder.read(Question(SERIES[name], None, since, now, int(MINUTE_S)))).samples)
+            for name in ("network_peers", "network_down", "network_unknown", "network_latency_median_s")
+        ]
+    except HistoryError as error:
+        log.warning("trends begin anew: %s", error)
+        return []
+    return [
+        Minute(float(at), known - (gone.get(at) or 0.0) - (silent.get(at) or 0.0), latency.get(at))
+        for at, known in peers.items()
+        if known is not None
+    ]

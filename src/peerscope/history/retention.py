@@ -1,8 +1,8 @@
-"""How long what is kept, and in which steps: raw, by the minute, by the quarter of an hour.
+"""How long values are kept, and in which steps: raw, by the minute, by the quarter of an hour.
 
-Coarser values are made from raw ones, both of them, so that a mean is the mean of what was measured and not of other
-means. Whatever is dropped goes in small pieces, oldest first: by age, and where the file grows too large the finest
-first. The last half hour of raw values goes last, for coarser ones are still to be made from it.
+Both coarser steps are made from raw values, so that a mean is never a mean of means. Values are dropped in small
+pieces, oldest first: by age, and if the file grows too large, the finest step first. The last half hour of raw values
+goes last: coarser values are still made from it.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ MAX_BYTES_MIN = 16 * MIB
 RESERVE_BYTES_MIN = 4 * MIB
 RAW_KEPT_S = 1800
 ROWS_PER_SAMPLE = 4 * len(COLUMNS)
-"""Dropped of one resolution for each sample that comes: more than it brings. Each also passes through the journal."""
+"""Rows of one resolution to drop for each new sample: more than it brings. Each also passes through the journal."""
 PASSES_MAX = 4
 
 
 class HistoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is kept over time, on this peer's disk."""
+    """Settings of the history on this peer's disk."""
 
     enabled: bool = True
     max_bytes: int = 512 * MIB
-    """Of the file and its journal. Beyond, the oldest of the finest steps is dropped first."""
+    """Limit of the file and its journal. Beyond it, the oldest values of the finest step are dropped first."""
     interval_s: int = 5
-    """Step of raw values; a divisor of 60. Reports do not come more often than this."""
+    """Step of raw values; a divisor of 60. Reports come no more often."""
     raw_s: int = 3600
-    """How long raw values are kept."""
+    """Seconds that raw values are kept."""
     minute_s: int = 86_400
-    """How long means by the minute are kept."""
+    """Seconds that means by the minute are kept."""
     quarter_s: int = 2_592_000
-    """How long means by the quarter of an hour are kept."""
+    """Seconds that means by the quarter of an hour are kept."""
 
     def __post_init__(self) -> None:
         if self.max_bytes < MAX_BYTES_MIN:
@@ -58,7 +58,7 @@ class Tier(Struct, frozen=True):
     """One resolution."""
 
     name: str
-    """Its table."""
+    """Also the name of its table."""
     step_s: int
     keep_s: int
     encode: Callable[[Column[float]], bytes]
@@ -66,7 +66,7 @@ class Tier(Struct, frozen=True):
 
 
 def tiers(config: HistoryConfig) -> tuple[Tier, Tier, Tier]:
-    """Finest first. Raw values are written most often and kept shortest, so they are not packed."""
+    """The three resolutions, finest first. Raw values are written most and dropped first, so they stay unpacked."""
     return (
         Tier(RAW, config.interval_s, config.raw_s, plain, from_plain),
         Tier("minute", 60, config.minute_s, packed, from_packed),
@@ -75,7 +75,7 @@ def tiers(config: HistoryConfig) -> tuple[Tier, Tier, Tier]:
 
 
 def put(db: sqlite3.Connection, tier: Tier, at: int, number: int, column: Column[float]) -> None:
-    """Keep a column; what stood there before gives way. Nothing is stored where nothing is known."""
+    """Store a column in place of the one before. A column without any known value is not stored."""
     if any(map(is_known, column)):
         key = at << COLUMN_BITS | number
         db.execute(f"INSERT OR REPLACE INTO {tier.name} VALUES (?, ?)", (key, tier.encode(column)))
@@ -84,9 +84,9 @@ def put(db: sqlite3.Connection, tier: Tier, at: int, number: int, column: Column
 def columns(
     db: sqlite3.Connection, tier: Tier, number: int, begin: int, end: int
 ) -> Iterator[tuple[int, Column[float]]]:
-    """(at, column) of what is kept from `begin` until before `end`, in order of time."""
-    # Row by row of those there may be: reading on from one to the next would pass the other columns' pages. Raw values
-    # may be from a time with another interval.
+    """Yield (at, column) from `begin` until before `end`, in order of time."""
+    # Look up each possible row: a scan would read the pages of the other columns too. Raw values may have been written
+    # with another interval.
     step_s = 1 if tier.name == RAW else tier.step_s
     first, last = -(-begin // step_s) * step_s, end - 1
     found = db.execute(
@@ -99,7 +99,7 @@ def columns(
 
 
 def fold(db: sqlite3.Connection, raw: Tier, tier: Tier, at: int) -> None:
-    """Make the row of each column that begins at `at` from raw ones; it may have been made before."""
+    """Make the row of each column that begins at `at` from raw values, again if it exists."""
     for series in COLUMNS:
         found = [column for _, column in columns(db, raw, series.base, at, at + tier.step_s)]
         if found:
@@ -107,7 +107,7 @@ def fold(db: sqlite3.Connection, raw: Tier, tier: Tier, at: int) -> None:
 
 
 def unfolded(db: sqlite3.Connection, tier: Tier) -> set[int]:
-    """Windows of a coarser tier that raw values lie in, and that were not made when the writer last ended."""
+    """Find windows of a coarser tier that hold raw values and that the writer had not made when it last ended."""
     shift = f">> {COLUMN_BITS}"
     (newest,) = db.execute(f"SELECT ifnull(max(id) {shift}, 0) FROM {tier.name}").fetchone()
     found = db.execute(
@@ -118,9 +118,9 @@ def unfolded(db: sqlite3.Connection, tier: Tier) -> set[int]:
 
 
 def thin(db: sqlite3.Connection, kept: tuple[Tier, Tier, Tier], samples: int, newest: int, max_bytes: int) -> None:
-    """Drop what is too old, counted from the newest of so many new samples, and what does not fit.
+    """Drop values that are too old, counted from the newest sample, and values that do not fit.
 
-    As much as came, and some more: a clock that jumps ahead for a while costs little, and nothing stalls.
+    Each call drops a little more than came: a clock that jumps ahead for a while costs little, and nothing stalls.
     """
     rows = samples * ROWS_PER_SAMPLE
     for tier in kept:
@@ -135,25 +135,25 @@ def thin(db: sqlite3.Connection, kept: tuple[Tier, Tier, Tier], samples: int, ne
 
 
 def shrink(db: sqlite3.Connection, max_bytes: int) -> None:
-    """Give a piece of the file back where the bound was lowered; in the long run, freed pages are used again."""
+    """Return some free pages to the disk if the limit was lowered; otherwise SQLite uses them again."""
     (pages,) = db.execute("PRAGMA page_count").fetchone()
     if pages * PAGE_BYTES > max_bytes:
         db.executescript("PRAGMA incremental_vacuum(256)")  # `execute` would stop after the first page
 
 
 def used_bytes(db: sqlite3.Connection) -> int:
-    """Of the file, without pages that wait to be used again."""
+    """Size of the file without its free pages."""
     (pages,) = db.execute("PRAGMA page_count").fetchone()
     (free,) = db.execute("PRAGMA freelist_count").fetchone()
     return int(pages - free) * PAGE_BYTES
 
 
 def reserve_bytes(max_bytes: int) -> int:
-    """Room for the journal and for what one transaction adds before it drops."""
+    """Space for the journal and for what one transaction adds before it drops."""
     return max(RESERVE_BYTES_MIN, max_bytes // 16)
 
 
 def _drop(db: sqlite3.Connection, tier: Tier, before: int, rows: int) -> int:
-    """Drop some of the oldest rows that begin before this time; how many."""
+    """Drop up to `rows` of the oldest rows that begin before this time. Returns how many."""
     oldest = f"SELECT id FROM {tier.name} WHERE id < ? ORDER BY id LIMIT {rows}"
     return db.execute(f"DELETE FROM {tier.name} WHERE id IN ({oldest})", (before << COLUMN_BITS,)).rowcount

@@ -1,10 +1,10 @@
-"""The file: its tables, and how one of an earlier version becomes one of today's.
+"""The file of the history: its tables, and its migration from earlier versions.
 
-`PRAGMA user_version` says how many of the steps below a file has been through. Each step is one transaction, so a file
-is of one version or the next, never between.
+`PRAGMA user_version` counts the migration steps that a file has taken. Each step is one transaction, so a file is
+always of one version or the next.
 
-Rows of `raw`, `minute` and `quarter` hold one column each. Their id is `at << 8 | column`, with `at` in Unix seconds:
-in order of time, so that writing appends, thinning cuts off the front, and every row is found without an index.
+Each row of `raw`, `minute` and `quarter` holds one column. Its id is `at << 8 | column`, with `at` in Unix seconds. So
+rows are in order of time: writing appends, thinning cuts off the front, and no lookup needs an index.
 """
 
 from __future__ import annotations
@@ -30,24 +30,26 @@ STEPS: tuple[Step, ...] = (
         "CREATE TABLE raw (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
         "CREATE TABLE minute (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
         "CREATE TABLE quarter (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
-        # `since`: what stands in the slot before this time is another peer's. `seen`: to the quarter of an hour.
+        # `since`: earlier values in the slot belong to another peer. `seen`: to the quarter of an hour.
         "CREATE TABLE peer (peer_id BLOB PRIMARY KEY, slot INTEGER NOT NULL UNIQUE, since INTEGER NOT NULL,"
         " seen INTEGER NOT NULL) WITHOUT ROWID",
     ),
 )
-"""SQL that leads from each version to the next; version 0 is an empty file. Only ever appended to."""
+"""SQL from each version to the next; version 0 is an empty file. Only append to it."""
 
 
 def open_to_write(place: Path) -> sqlite3.Connection:
-    """The file, made or brought up to date; transactions are the caller's. Raises `HistoryError`, `sqlite3.Error`,
-    `OSError`."""
-    if not os.access(place.parent, os.W_OK):  # SQLite would say no more than that it cannot open the file
+    """Create the file or bring it up to date; the caller makes transactions.
+
+    Raises `HistoryError`, `sqlite3.Error`, `OSError`.
+    """
+    if not os.access(place.parent, os.W_OK):  # SQLite would only say that it cannot open the file
         raise HistoryError("its directory is read-only, or gone")
-    if not place.exists():  # SQLite would let others read it; never touch one that is there: closing it drops locks
+    if not place.exists():  # others could read a file that SQLite makes; closing one that exists would drop its locks
         os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     db = sqlite3.connect(place, timeout=BUSY_S, isolation_level=None)
     try:
-        db.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # this and the next matter only before the first table
+        db.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # this and the next act only before the first table
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL")
         # In WAL mode a killed process loses nothing that was committed, and a power cut never corrupts.
@@ -62,11 +64,11 @@ def open_to_write(place: Path) -> sqlite3.Connection:
 
 
 def open_to_read(place: Path) -> sqlite3.Connection:
-    """The file as others may write it meanwhile. Raises `HistoryError`, `sqlite3.Error`."""
+    """Open the file while an agent may write to it. Raises `HistoryError`, `sqlite3.Error`."""
     try:
         return _open(place, "mode=ro")
     except sqlite3.OperationalError:
-        # Nobody writes, and the file that readers share cannot be made: a file system without the right to write.
+        # On a read-only file system nobody writes, and SQLite cannot make the file that readers share.
         if os.access(place.parent, os.W_OK) or place.with_name(f"{place.name}-shm").exists():
             raise
         return _open(place, "mode=ro&immutable=1")
@@ -83,7 +85,7 @@ def _open(place: Path, how: str) -> sqlite3.Connection:
 
 
 def bring_up_to_date(db: sqlite3.Connection, place: Path, steps: Sequence[Step] = STEPS) -> None:
-    """Take the steps that this file has not been through; one that fails leaves it as it was."""
+    """Take the migration steps that are due. A step that fails changes nothing."""
     version = check_version(db, place, len(steps))
     for number, step in enumerate(steps[version:], version + 1):
         db.execute("BEGIN IMMEDIATE")
@@ -98,7 +100,7 @@ def bring_up_to_date(db: sqlite3.Connection, place: Path, steps: Sequence[Step] 
 
 
 def is_damage(error: Exception) -> bool:
-    """Is the content of the file wrong? Not so where a disk is full, or somebody else holds the file."""
+    """Whether the content of the file is wrong. A full disk or a lock is no damage."""
     if isinstance(error, zlib.error):
         return True
     code = getattr(error, "sqlite_errorcode", None)
@@ -106,11 +108,11 @@ def is_damage(error: Exception) -> bool:
 
 
 def check_version(db: sqlite3.Connection, place: Path, newest: int = len(STEPS)) -> int:
-    """The version of the file. Raises `HistoryError` if only a later agent knows it."""
+    """Read the version of the file. Raises `HistoryError` if a later peerscope wrote it."""
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if version > newest:
         raise HistoryError(
             f"{place} was written by a later peerscope (schema {version}, this one knows {newest}); upgrade, "
-            "or move the file away to begin anew"
+            "or move the file away to start a new one"
         )
     return version

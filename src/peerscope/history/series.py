@@ -1,7 +1,7 @@
-"""Which series are kept, and what a report says for each of them. Pure.
+"""The series of the history, and their values in a report. Pure.
 
 A series of peers has a column of its own, with one value per peer. The series of the whole network share column 0, each
-at its place. Numbers of columns stand in files on disk: rows are only ever appended to the tables below.
+at its place. Files on disk hold the numbers of columns, so only append to the tables below.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from peerscope.views.health import NetworkHealth
 KIB = 1024
 NETWORK_COLUMN = 0
 PEAK_COLUMNS = 128
-"""The column of a series' peaks is so far behind its own."""
+"""Distance from the column of a series to the column of its peaks."""
 STATUSES = {"healthy": 0.0, "degraded": 1.0, "unhealthy": 2.0, "down": 3.0}
-"""Worse is greater. Unknown and left are gaps."""
+"""Greater is worse. Unknown and left are gaps."""
 RATE_S_MIN = 1.0
-"""Counters of two reports that are closer than this say little about a rate."""
+"""Shortest time between two reports that gives a rate."""
 
 Unit = Literal["status", "count", "seconds", "ratio", "bytes", "bytes/s", "1/s"]
 
 
 class Series(Struct, frozen=True):
-    """One thing that is kept over time."""
+    """One quantity over time."""
 
     name: str
     unit: Unit
@@ -40,14 +40,14 @@ class Series(Struct, frozen=True):
     scope: Literal["peer", "network"]
     column: int
     fold: Fold
-    """How several values become one."""
+    """Makes one value of several."""
     base: int
-    """The column of raw values that it is made from: another one's for peaks."""
+    """The column of its raw values; peaks are made from the column of another series."""
     place: int = 0
-    """Of a series of the network: where it stands in its column."""
+    """Index in the column, for a series of the network."""
 
 
-# name, unit, what it is, and what becomes of several values: their mean, their worst, or both.
+# name, unit, text, and how several values are folded: to their mean, their worst, or both.
 _PEER: tuple[tuple[str, Unit, str, Literal["mean", "worst", "both"]], ...] = (
     ("status", "status", "0 healthy, 1 degraded, 2 unhealthy, 3 down; the worst", "worst"),
     ("links", "count", "links that are up", "mean"),
@@ -78,7 +78,7 @@ _PEER: tuple[tuple[str, Unit, str, Literal["mean", "worst", "both"]], ...] = (
     ("agent_lag_s", "seconds", "how late the agent's event loop came", "both"),
 )
 _NETWORK: tuple[tuple[str, Unit, str], ...] = (
-    ("network_peers", "count", "peers remembered that did not say goodbye"),
+    ("network_peers", "count", "known peers that have not left"),
     ("network_healthy", "count", "healthy peers"),
     ("network_degraded", "count", "degraded peers"),
     ("network_unhealthy", "count", "unhealthy peers"),
@@ -105,31 +105,31 @@ def _all() -> dict[str, Series]:
 SERIES = _all()
 """Every series, by name."""
 COLUMNS = tuple({series.column: series for series in SERIES.values()}.values())
-"""One series of each column: that is what a column is folded by."""
+"""One series of each column; its `fold` serves the whole column."""
 
 Counters = tuple[int | None, ...]
 Row = tuple[float, ...]
-"""What one peer's report says, in the order of `_PEER`, without the status."""
+"""Values of one peer's report, in the order of `_PEER`, without the status."""
 NO_ROW: Row = (UNKNOWN,) * (len(_PEER) - 1)
 
 
 class SeriesSample(Struct, frozen=True):
-    """Everything at one time."""
+    """All values at one time."""
 
     at: int
     """Unix seconds, on the grid."""
     peers: tuple[PeerId, ...]
     columns: tuple[Column[float], ...]
-    """Of each series of peers, in their order: one value per peer, in the order of `peers`."""
+    """One per series of peers, with one value per peer, in the order of `peers`."""
     network: Column[float]
 
     @property
     def size_bytes(self) -> int:
-        """Memory that it takes, about."""
+        """Approximate size in memory."""
         return sum(80 + 4 * len(column) for column in (*self.columns, self.network)) + 8 * len(self.peers)
 
     def value(self, series: Series, peer: PeerId | None) -> float:
-        """What one series had; unknown for a peer that was not there."""
+        """The value of one series; unknown for a peer that was not there."""
         if peer is None:
             return self.network[series.place]
         try:
@@ -141,14 +141,14 @@ class SeriesSample(Struct, frozen=True):
 def sample(
     at: int, peers: Sequence[PeerId], statuses: Sequence[str], rows: Sequence[Row], network: Row
 ) -> SeriesSample:
-    """One sample of peers with these statuses and rows."""
+    """Make a sample of peers with these statuses and rows."""
     states = array("f", [STATUSES.get(status, UNKNOWN) for status in statuses])
     rest = (array("f", column) for column in zip(*rows, strict=True)) if rows else (array("f") for _ in NO_ROW)
     return SeriesSample(at, tuple(peers), (states, *rest), array("f", network))
 
 
 def network_row(health: NetworkHealth) -> Row:
-    """What is kept of the network's health, in the order of `_NETWORK`."""
+    """The network's health in the order of `_NETWORK`."""
     return (
         float(health.total_peers),
         float(health.healthy_peers),
@@ -163,7 +163,7 @@ def network_row(health: NetworkHealth) -> Row:
 
 
 def row(report: Report, rates: Sequence[float]) -> Row:
-    """What a report says. `rates`: of its `counters`, per second."""
+    """Values of a report. `rates`: of its `counters`, per second."""
     metrics = report.metrics or Metrics()
     system, node, traffic, agent = metrics.system, metrics.node or NodeMetrics(), metrics.performance, metrics.agent
     rtts = [link.rtt_us for link in report.links if link.rtt_us is not None]
@@ -201,7 +201,7 @@ def row(report: Report, rates: Sequence[float]) -> Row:
 
 
 def counters(report: Report) -> Counters:
-    """The running totals in a report, in the order in which `row` wants their rates."""
+    """The running totals of a report, in the order in which `row` takes their rates."""
     metrics = report.metrics or Metrics()
     node, agent = metrics.node or NodeMetrics(), metrics.agent or AgentMetrics()
     return (
@@ -214,7 +214,7 @@ NO_RATES = (UNKNOWN,) * 7
 
 
 def rates(before: Counters, after: Counters, seconds: float) -> tuple[float, ...]:
-    """Per second; unknown where a total was not told twice, or fell: then whoever counts has started again."""
+    """Rates per second. Unknown if a report lacks the total, or if it fell: then the counter has restarted."""
     return tuple(
         UNKNOWN if old is None or new is None or new < old else (new - old) / seconds
         for old, new in zip(before, after, strict=True)
@@ -230,5 +230,5 @@ def _scaled(value: float | None, unit: float) -> float:
 
 
 def _share(used: int | None, total: int | None, checked: int | None) -> float:
-    """Of the numbers themselves, or else as the peer's own check has it."""
+    """The ratio of the two numbers; without them, the ratio of the peer's own check."""
     return used / total if used is not None and total else _scaled(checked, 1 / RATIO_ONE)

@@ -1,7 +1,7 @@
-"""Writes samples to the file. Lives in one thread, which is not the event loop's.
+"""Writes samples to the file. Use it in one thread, but not in that of the event loop.
 
-What was written before the last commit survives the death of the process, at any moment. After an error close the
-store and open another one: it may remember what the file does not.
+Committed samples survive a kill of the process at any moment. After an error close the store and open another one: its
+memory may differ from the file.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from peerscope.history.series import NETWORK_COLUMN, SeriesSample
 from peerscope.records.identity import PeerId
 
 PEERS_MAX = 20_000
-"""Slots. A column has a value for each, so they are reused: first those of peers that were not seen the longest."""
+"""Slots. A column has a value for each, so slots are reused: first those of the peers that were seen longest ago."""
 SLOT_REST_S = 1800
-"""At least so long a slot stays empty between two peers, so that no mean mixes them."""
+"""Shortest time that a slot stays empty between two peers, so that no mean mixes them."""
 
 
 class Store:
@@ -49,7 +49,7 @@ class Store:
         self.close()
 
     def write(self, samples: Sequence[SeriesSample]) -> None:
-        """Keep these, make the coarser values that are due, drop what is too much; all of it or nothing."""
+        """Store samples, make the coarser values that are due, drop the excess; in one transaction."""
         if not samples:
             return
         self._db.execute("BEGIN IMMEDIATE")
@@ -65,13 +65,13 @@ class Store:
             retention.thin(self._db, self._tiers, len(samples), newest, self._max_bytes)
             self._db.execute("COMMIT")
         except BaseException:
-            if self._db.in_transaction:  # some errors have ended it already
+            if self._db.in_transaction:  # some errors end it
                 self._db.execute("ROLLBACK")
             raise
         retention.shrink(self._db, self._max_bytes)
 
     def close(self) -> None:
-        """Let go of the file; its journal becomes part of it."""
+        """Close the file and merge its journal into it."""
         self._db.close()
 
     def _put(self, sample: SeriesSample) -> None:
@@ -85,7 +85,7 @@ class Store:
 
 
 class Slots:
-    """Which place in a column is whose."""
+    """Assigns peers to places in a column."""
 
     def __init__(self, db: sqlite3.Connection, most: int, keep_s: int) -> None:
         self._db = db
@@ -97,29 +97,29 @@ class Slots:
         self._seen = {peer: seen for peer, _, seen in known}
         self._free = sorted(set(range(max(self._slots.values(), default=-1) + 1)) - set(self._slots.values()))
         self._peers: tuple[PeerId, ...] = ()
-        """Those of the last sample."""
+        """Peers of the last sample."""
         self._refused = False
-        """Some of them found no slot."""
+        """Some of them have no slot."""
         self._order: list[int] | None = None
         self._written_at = 0
 
     def order(self, peers: tuple[PeerId, ...], at: int) -> list[int] | None:
-        """Which of `peers` stands in each slot, -1 for none; None where they stand as they are."""
+        """The index into `peers` for each slot, -1 for none; None if both have the same order."""
         if peers != self._peers or self._refused:
             for peer in peers:
                 if peer not in self._slots:
                     self._admit(peer, at)
             self._peers = peers
             self._refused = any(peer not in self._slots for peer in peers)
-            standing = {slot: index for index, peer in enumerate(peers) if (slot := self._slots.get(peer)) is not None}
-            order = [standing.get(slot, -1) for slot in range(max(standing, default=-1) + 1)]
+            by_slot = {slot: index for index, peer in enumerate(peers) if (slot := self._slots.get(peer)) is not None}
+            order = [by_slot.get(slot, -1) for slot in range(max(by_slot, default=-1) + 1)]
             self._order = None if order == list(range(len(peers))) else order
         for peer in peers:
             self._seen[peer] = at
         return self._order
 
     def write(self, now: int) -> None:
-        """Every quarter of an hour: write down who was seen, and free the slots of those who are forgotten."""
+        """Every quarter of an hour, save when peers were last seen, and free the slots of forgotten ones."""
         if abs(now - self._written_at) < SLOT_REST_S // 2:
             return
         self._written_at = now
@@ -130,7 +130,7 @@ class Slots:
         self._db.executemany("UPDATE peer SET seen = ?2 WHERE peer_id = ?1", self._seen.items())
 
     def _admit(self, peer: PeerId, at: int) -> None:
-        """Give a peer a slot, if need be that of one who is long gone; none where all are taken."""
+        """Give a peer a slot, if necessary that of a peer long gone; none if all are in use."""
         if not self._free and len(self._slots) >= self._most:
             gone = min(self._slots, key=lambda known: self._seen[known])
             if self._seen[gone] > at - SLOT_REST_S:
@@ -148,5 +148,5 @@ class Slots:
 
 
 def _placed(column: Column[float], order: Sequence[int]) -> Column[float]:
-    values = [*column, UNKNOWN]  # the last one is what -1 finds
+    values = [*column, UNKNOWN]  # -1 finds the last one
     return array("f", map(values.__getitem__, order))

@@ -1,1 +1,1 @@
-"""What the agent needs of its machine: files of its state, clock, memory, threads, logs."""
+"""The machine around the agent: files of its state, clock, memory, threads, logs."""

@@ -1,9 +1,10 @@
-"""Addresses as operators write them: "host:port"."""
+"""Parses addresses in the form "host:port"."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 from peerscope.errors import ConfigError
 from peerscope.host.numbers import whole
@@ -14,7 +15,7 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
 
 
 def split_address(address: str, name: str) -> tuple[str, int]:
-    """Host and port of "host:port" or "[v6]:port". Raises `ConfigError` under the given name."""
+    """Split "host:port" or "[v6]:port". Raises `ConfigError` under the given name."""
     host, separator, port = address.rpartition(":")
     number = whole(port)
     if not separator or not host or number is None or number > 65535:
@@ -23,12 +24,12 @@ def split_address(address: str, name: str) -> tuple[str, int]:
 
 
 def join_address(host: str, port: int) -> str:
-    """What `split_address` takes apart."""
+    """The inverse of `split_address`."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:
-    """Only this machine can reach it."""
+    """Whether only this machine can reach it."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -36,7 +37,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_ip(host: str) -> bool:
-    """One IP address, without a scope."""
+    """Whether it is an IP address without a scope."""
     try:
         return "%" not in host and bool(ipaddress.ip_address(host))
     except ValueError:
@@ -44,7 +45,7 @@ def is_ip(host: str) -> bool:
 
 
 def is_name(host: str) -> bool:
-    """A host name of DNS, and no IP address."""
+    """Whether it is a host name of DNS, and no IP address."""
     labels = host.removesuffix(".").split(".")
     if len(host) > NAME_CHARACTERS_MAX or not all(_LABEL.fullmatch(label) for label in labels):
         return False
@@ -52,13 +53,13 @@ def is_name(host: str) -> bool:
 
 
 def is_port(text: str) -> bool:
-    """The number of a port that can be dialled."""
+    """Whether it is the number of a port that can be dialled."""
     number = whole(text) if len(text) <= 5 else None
     return number is not None and 0 < number <= 65535
 
 
 def is_direct(address: str) -> bool:
-    """An "ip:port" that can be dialled without asking anybody."""
+    """Whether it is an "ip:port", which can be dialled without a lookup."""
     host, _, port = address.rpartition(":")
     is_bracketed = host.startswith("[") and host.endswith("]")
     if not is_port(port) or is_bracketed is not (":" in host):
@@ -67,9 +68,22 @@ def is_direct(address: str) -> bool:
 
 
 def is_address(text: str) -> bool:
-    """An IP address, or a network as 10.0.0.0/8."""
+    """Whether it is an IP address, or a network such as 10.0.0.0/8."""
     try:
         ipaddress.ip_network(text)
     except ValueError:
         return False
     return True
+
+
+def check_url(url: str, name: str) -> None:
+    """Raise `ConfigError`, which does not repeat the URL, unless it is http or https without a password."""
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or not url.isascii() or not url.isprintable() or " " in url:
+        raise ConfigError(f"{name} is no URL of http or https, as in https://example.org/path")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(f"{name} holds a user name or password; those have settings of their own")

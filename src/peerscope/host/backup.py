@@ -1,12 +1,12 @@
-"""A state directory in one file, and back.
+"""Backs a state directory up to one file, and restores it.
 
-The file is a tar archive whose first member lists the others with their lengths and hashes. It holds the identity key:
-whoever has it can speak as this peer. Taken while the agent runs it is consistent: SQLite copies its own files, all
-others are replaced whole by whoever writes them. Symbolic links to files are followed: a key or settings may lie
-elsewhere, as secrets of Kubernetes do. The archive is read back before it counts as one.
+The file is a tar archive whose first member lists the others with their lengths and hashes. It holds the identity key,
+with which anybody can act as this peer. A backup of a running agent is consistent: SQLite copies its own files, and the
+agent replaces all others as a whole. Symbolic links to files are followed: a key or settings may lie elsewhere, like
+secrets of Kubernetes. `backup` reads the archive back to check it.
 
-What waits for a receiver of remote write is left out, since it would be sent by two. So are the lock, damaged files
-that were put aside, and whatever is about to be renamed.
+Left out are the queue of remote write, which two agents would send, the lock, damaged files, and files that are about
+to be renamed.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from peerscope import __version__
 from peerscope.errors import ConfigError
 from peerscope.history.schema import FILE as HISTORY_FILE
 from peerscope.host.damaged_files import MARK
 from peerscope.host.state import KEY_FILE, LOCK_FILE, STATE_VERSION, VERSION_FILE, StateDirectory, put_aside, read_key
+from peerscope.host.version import __version__
 from peerscope.records.identity import Identity, short
 
 CONTENTS = "contents.json"
@@ -54,7 +54,7 @@ class ArchiveMember(Struct, frozen=True):
 
 
 class Contents(Struct, frozen=True):
-    """What a backup is of."""
+    """List of the content of a backup."""
 
     state_version: int
     peerscope: str
@@ -65,7 +65,7 @@ class Contents(Struct, frozen=True):
 
 
 def backup(state: Path, place: Path) -> Contents:
-    """Write everything to a new file with mode 0600. Raises `ConfigError`; then no file is left."""
+    """Write a backup to a new file of mode 0600. Raises `ConfigError`, and then leaves no file."""
     peer = Identity(read_key(state / KEY_FILE, "there is nothing to back up")).peer_id
     try:
         handle = os.open(place, _NEW_FILE, 0o600)
@@ -86,7 +86,7 @@ def backup(state: Path, place: Path) -> Contents:
             file.flush()
             os.fsync(file.fileno())
         if _unpacked(place, None) != contents:
-            raise ConfigError("what was written does not come back")
+            raise ConfigError("the written file differs from its content")
     except BaseException as error:
         place.unlink(missing_ok=True)
         if isinstance(error, OSError | sqlite3.Error | ConfigError):
@@ -96,12 +96,12 @@ def backup(state: Path, place: Path) -> Contents:
 
 
 def restore(place: Path, state: Path, *, force: bool = False) -> Contents:
-    """Put a backup into a state directory on which no agent runs. Raises `ConfigError`, and then nothing has changed.
+    """Restore a backup into a state directory without a running agent. Raises `ConfigError`, and then changes nothing.
 
-    `force`: also where another identity lives, whose key is kept beside as `identity.key.of-ID`.
+    `force`: replace another identity too, and keep its key as `identity.key.of-ID`.
     """
     target = StateDirectory(state)
-    target.lock(any_version=True)  # also back from a later peerscope to the one before
+    target.lock(any_version=True)  # allow a return from a later peerscope to an earlier one
     try:
         with tempfile.TemporaryDirectory(dir=state, prefix=".restore-") as scratch:
             contents = _unpacked(place, Path(scratch))
@@ -109,9 +109,9 @@ def restore(place: Path, state: Path, *, force: bool = False) -> Contents:
             if key.peer_id.hex() != contents.peer_id:
                 raise ConfigError(f"{place} is damaged: its key is not that of the peer it names")
             _make_way(state, key, force=force)
-            for stale in (*LEFT_OUT[1:], VERSION_FILE):  # of another history: SQLite would mix them
+            for stale in (*LEFT_OUT[1:], VERSION_FILE):  # of another history, which SQLite would mix in
                 (state / stale).unlink(missing_ok=True)
-            # The key comes last: until then a second try finds what the first one found.
+            # The key comes last, so that a second attempt starts from the same state.
             for member in sorted(contents.files, key=lambda member: member.name == KEY_FILE):
                 os.replace(Path(scratch) / member.name, state / member.name)
     except OSError as error:
@@ -128,12 +128,12 @@ def _copies(state: Path, scratch: Path) -> list[Path]:
             continue
         copy = scratch / source.name
         if source.is_symlink() and not source.exists():
-            raise ConfigError(f"{source} is a symbolic link that leads nowhere; mend it or remove it")
-        with contextlib.suppress(FileNotFoundError):  # replaced or dropped under our hands
+            raise ConfigError(f"{source} is a broken symbolic link; mend it or remove it")
+        with contextlib.suppress(FileNotFoundError):  # the agent has just replaced or removed it
             if not stat.S_ISREG(source.stat().st_mode):
                 continue
             if _NAME.fullmatch(source.name) is None:
-                raise ConfigError(f"{source} has a name that no file of an agent has; move it elsewhere")
+                raise ConfigError(f"{source} is not a file of an agent; move it elsewhere")
             if source.name == HISTORY_FILE:
                 with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as db:
                     with closing(sqlite3.connect(copy)) as other:
@@ -151,8 +151,7 @@ def _add(archive: tarfile.TarFile, name: str, source: io.BufferedIOBase, length:
 
 
 def _unpacked(place: Path, scratch: Path | None) -> Contents:
-    """Everything in the archive, checked against its list; without `scratch` only checked. What the archive says of
-    paths and rights is not heeded."""
+    """Check all members against the list, and unpack them to `scratch` if given. Ignores their paths and modes."""
     try:
         with tarfile.open(place, "r:") as archive:
             contents = _contents(archive, place)
@@ -186,7 +185,7 @@ def _extract(archive: tarfile.TarFile, member: ArchiveMember, scratch: Path | No
     found = archive.next()
     source = archive.extractfile(found) if found is not None and found.isfile() else None
     if source is None or found is None or (found.name, found.size) != (member.name, member.bytes):
-        raise ConfigError(f"{place} is damaged: {member.name} is not where it should be")
+        raise ConfigError(f"{place} is damaged: {member.name} is not in its place")
     hashed = sha256()
     target = Path(os.devnull) if scratch is None else scratch / member.name
     with os.fdopen(os.open(target, os.O_WRONLY if scratch is None else _NEW_FILE, 0o600), "wb") as copy:
@@ -194,7 +193,7 @@ def _extract(archive: tarfile.TarFile, member: ArchiveMember, scratch: Path | No
             hashed.update(chunk)
             copy.write(chunk)
     if hashed.hexdigest() != member.sha256:
-        raise ConfigError(f"{place} is damaged: {member.name} is not what was backed up")
+        raise ConfigError(f"{place} is damaged: {member.name} has another content")
 
 
 def _make_way(state: Path, key: Identity, *, force: bool) -> None:

@@ -1,12 +1,11 @@
 """The clock of an agent: seconds that never go back, and that pass while the machine sleeps.
 
-`time.monotonic` stands still while a laptop is suspended on Linux and macOS. Ages that are reckoned by it come out too
-small afterwards: an agent that slept for two days would bring back peers that all others have forgotten.
+`time.monotonic` stands still while a laptop is suspended on Linux and macOS. Ages by that clock are too small
+afterwards. An agent that slept for two days would bring back peers that all others have forgotten.
 
-Everything that hands `now` to the core, or compares times with it, reads this clock. asyncio's timers run by
-`loop.time()`, which goes on to stand still. So only *differences* may cross over, as time-outs: a timer that was set
-before the machine slept comes late by at most its own length, and no loop of the agent sets one beyond a few seconds
-where that matters.
+All code that passes `now` to the core, or compares times with it, reads this clock. The timers of asyncio use
+`loop.time()`, which still stands still. So convert only *differences* between the two, as timeouts. A timer that was
+set before the machine slept is late by at most its own length, which is a few seconds wherever that matters.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import time
 
 
 def _clock_id() -> int | None:
-    """The system's clock that counts sleep; None where Python knows of none."""
+    """The system's clock that counts sleep; None where Python has none."""
     if sys.platform == "darwin":  # there CLOCK_MONOTONIC counts sleep, though `time.monotonic` does not
         return getattr(time, "CLOCK_MONOTONIC", None)
     return getattr(time, "CLOCK_BOOTTIME", None)  # Linux, FreeBSD, OpenBSD
@@ -26,10 +25,10 @@ _CLOCK = _clock_id()
 
 
 def asleep() -> float:
-    """Seconds that the machine slept since it started, to a fraction of a millisecond; 0 where nobody counts them."""
+    """Seconds that the machine has slept since its start, to a fraction of a millisecond; 0 where unknown."""
     return monotonic() - time.monotonic()
 
 
 def monotonic() -> float:
-    """Seconds since some moment; only differences mean something."""
+    """Seconds since an arbitrary moment; use only differences."""
     return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)

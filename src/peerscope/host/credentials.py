@@ -1,9 +1,9 @@
-"""Certificates and revocations as files: one a line, so that they can be mailed and pasted.
+"""Files of certificates and revocations, one a line, so that people can mail and paste them.
 
-A file holds lines like `peerscope-certificate-1 BASE64`; empty lines and those that begin with # are comments. The
-agent reads its files at the start, and again when they change: a certificate is renewed, and a peer revoked, without a
-restart. What it learns of revocations from others it keeps in its state directory, since a member that has just
-started must know them before it hears anybody.
+A file holds lines like `peerscope-certificate-1 BASE64`; empty lines and lines that begin with # are comments. The
+agent reads its files at the start, and again when they change: to renew a certificate or revoke a peer needs no
+restart. It saves revocations of other peers in its state directory, so that a new start knows them before it hears any
+peer.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import msgspec
 from peerscope.alerts.expiry import issue_command
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.host.damaged_files import put_damaged_aside
+from peerscope.host.state import write_whole
 from peerscope.mesh.events import Credentials
 from peerscope.mesh.membership.admission import Admission, NetworkConfig
 from peerscope.records.certificates import Certificate, Revocation
@@ -43,7 +44,7 @@ def armored(paper: Certificate | Revocation) -> str:
 
 
 def papers(place: Path) -> list[Certificate | Revocation]:
-    """Everything in a file. Signatures are not checked here. Raises `ConfigError` that names the line."""
+    """Read a file, without a check of signatures. Raises `ConfigError`, which names the line."""
     try:
         with place.open("rb") as file:
             data = file.read(FILE_BYTES_MAX + 1)
@@ -66,7 +67,7 @@ def papers(place: Path) -> list[Certificate | Revocation]:
 
 
 def _papers_of_line(line: str) -> list[Certificate | Revocation]:
-    """The one of a line; none of an empty line or a comment. Raises ValueError."""
+    """Parse one line; empty for a comment or an empty line. Raises ValueError."""
     head, _, text = line.strip().partition(" ")
     if not head or head.startswith("#"):
         return []
@@ -84,7 +85,7 @@ def _papers_of(key: str, place: Path) -> list[Certificate | Revocation]:
 
 
 class CredentialFiles:
-    """The files of one agent, and whether they changed."""
+    """Reads the files of one agent, again after each change."""
 
     def __init__(self, config: NetworkConfig, me: PeerId | None, state: Path) -> None:
         """`me`: None before there is a key. `state`: the state directory."""
@@ -97,9 +98,9 @@ class CredentialFiles:
         self._kept: frozenset[Revocation] | None = None
 
     def first(self, wall_ms: int) -> Credentials:
-        """What the files say at the start. Raises `ConfigError` where a member would refuse us for it."""
-        told = [one for place in self._revocations for one in _papers_of("network.revocation_file", place)]
-        revocations = [one for one in told + self._learnt_papers() if isinstance(one, Revocation)]
+        """Read the files at the start. Raises `ConfigError` if a member would refuse the certificate."""
+        listed = [one for place in self._revocations for one in _papers_of("network.revocation_file", place)]
+        revocations = [one for one in listed + self._learnt_papers() if isinstance(one, Revocation)]
         certificate = None if self._certificate is None else self._ours(self._certificate)
         self._changed()
         found = Credentials(certificate, tuple(revocations))
@@ -114,23 +115,23 @@ class CredentialFiles:
         return found
 
     def look(self, admission: Admission, wall_ms: int) -> list[Credentials]:
-        """Call now and then: what changed in the files. Keeps what others taught us."""
+        """Read files that have changed, and save revocations of other peers. Call it now and then."""
         self._keep(admission.revocations.values())
         if not self._changed():
             return []
         try:
             return [self.first(wall_ms)]
-        except ConfigError as error:  # half written, or a mistake: what we have still holds
-            log.warning("%s; going on with what was read before", error)
+        except ConfigError as error:  # half written, or a mistake: the former credentials stay
+            log.warning("%s; the former credentials stay in use", error)
             return []
 
     def ours(self) -> Certificate:
-        """The certificate in our file that lasts longest, good or not. Raises `ConfigError`."""
+        """Our certificate with the latest end, valid or not. Raises `ConfigError`."""
         assert self._certificate is not None
         return self._ours(self._certificate)
 
     def _learnt_papers(self) -> list[Certificate | Revocation]:
-        """What others taught us in earlier lives; of a damaged file, which is put aside, what is whole."""
+        """Read revocations of other peers from earlier runs. A damaged file is put aside, and its valid lines kept."""
         if not self._learnt.exists():
             return []
         try:
@@ -145,11 +146,11 @@ class CredentialFiles:
             for line in lines:
                 with contextlib.suppress(ValueError):
                     whole += _papers_of_line(line)
-            loss = f"{len(whole)} of its {len(lines)} lines still hold, members repeat the others"
+            loss = f"{len(whole)} of its {len(lines)} lines still hold; members send the others again"
             reason = str(error).removeprefix(f"{self._learnt}: ")
             if put_damaged_aside(self._learnt, reason, loss) is not None:
                 self._kept = None
-                self._keep(one for one in whole if isinstance(one, Revocation))  # the next start must know them too
+                self._keep(one for one in whole if isinstance(one, Revocation))  # the next start needs them too
             return whole
 
     def _ours(self, place: Path) -> Certificate:
@@ -169,7 +170,7 @@ class CredentialFiles:
 
     def _check(self, found: Credentials, wall_ms: int) -> None:
         assert self._me is not None  # it has a certificate
-        # As a member sees us who has us on no list.
+        # Check it like a member that does not list us.
         strict = Admission(msgspec.structs.replace(self._config, allow=()), PeerId(b""), Random(0))
         strict.learn(found.revocations, wall_ms)
         try:
@@ -187,7 +188,7 @@ class CredentialFiles:
                 status = os.stat(place)
                 now[place] = (status.st_mtime_ns, status.st_size)
             except OSError:
-                continue  # being replaced, or gone: what we have still holds
+                continue  # being replaced, or gone: the former credentials stay
         changed = any(self._seen.get(place) != value for place, value in now.items())
         self._seen |= now
         return changed
@@ -196,10 +197,8 @@ class CredentialFiles:
         known = frozenset(revocations)
         if known == (self._kept or frozenset()):
             return
-        draft = self._learnt.with_suffix(".new")
         try:
-            draft.write_text("".join(f"{armored(one)}\n" for one in sorted(known, key=armored)), encoding="ascii")
-            os.replace(draft, self._learnt)
+            write_whole(self._learnt, "".join(f"{line}\n" for line in sorted(map(armored, known))).encode("ascii"))
         except OSError as error:  # a full disk must not stop the agent
             log.warning("cannot keep revocations in %s: %s", self._learnt, error.strerror)
         self._kept = known

@@ -1,7 +1,7 @@
-"""How often to look, where looking is work: less often on a machine that has no time for it.
+"""Limits the share of time for expensive reviews: on a busy machine they run less often.
 
-A look at the whole network takes milliseconds where a core is free, and a hundred times as long by the clock where many
-wait for one. Whoever then goes on at the usual pace keeps that machine from the work that would end the crowd.
+A review of the whole network takes milliseconds on a free core, and a hundred times as long on a crowded one. At the
+usual rate it would then keep the machine from the work that relieves it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ SHARE = 0.1
 
 
 class DutyCycle:
-    """Of one kind of look."""
+    """The duty cycle of one kind of review."""
 
     def __init__(self, share: float = SHARE, clock: Callable[[], float] = time.monotonic) -> None:
-        """`share`: part of the time that it may take, by the clock. `clock`: seconds that do not go back."""
+        """`share`: largest share of wall time. `clock`: monotonic seconds."""
         self._share = share
         self._clock = clock
         self._took_s = 0.0
 
     @contextlib.contextmanager
     def looking(self) -> Iterator[None]:
-        """Around the look, however it ends."""
+        """Measure one review, also if it fails."""
         began = self._clock()
         try:
             yield
@@ -32,5 +32,5 @@ class DutyCycle:
             self._took_s = self._clock() - began
 
     def wait_s(self, usual_s: float) -> float:
-        """Seconds until the next look: `usual_s`, or longer after one that took long."""
+        """Seconds until the next review: `usual_s`, or more after a long one."""
         return max(usual_s, self._took_s * (1 / self._share - 1))

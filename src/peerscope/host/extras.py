@@ -1,7 +1,7 @@
-"""What an extra brings, and the command that brings it here.
+"""Imports of extras, and the command that installs a missing one.
 
-There is no registry to ask for `peerscope[top]`. What pip wrote down when it installed us (PEP 610, `direct_url.json`)
-says where we came from: a wheel, or a tree. Where that is gone, the packages of the extra are named themselves.
+No package index has `peerscope[top]`. pip recorded the wheel or tree that it installed us from (PEP 610,
+`direct_url.json`). If that is gone, the command lists the packages of the extra.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Folder(Struct, frozen=True):
 
 
 class _Origin(Struct, frozen=True):
-    """`direct_url.json`, as far as it matters here."""
+    """The fields of `direct_url.json` that matter here."""
 
     url: str
     dir_info: _Folder | None = None
@@ -39,11 +39,11 @@ class _Origin(Struct, frozen=True):
 
 @contextlib.contextmanager
 def brought_by(extra: str, wanted_by: str) -> Iterator[None]:
-    """To import inside it what an extra brings. Raises `ConfigError` where that cannot be imported, with the mend."""
+    """Import packages of an extra inside this context. Raises `ConfigError` with the command to install it."""
     try:
         yield
     except ImportError as error:
-        if (error.name or "").partition(".")[0] == PACKAGE:  # a mistake of ours, which no extra mends
+        if (error.name or "").partition(".")[0] == PACKAGE:  # a bug of ours, not a missing extra
             raise
         raise ConfigError(
             f"{wanted_by} needs the extra `{extra}`, which is not installed here ({error}); "
@@ -52,7 +52,7 @@ def brought_by(extra: str, wanted_by: str) -> Iterator[None]:
 
 
 def command(extra: str, ourselves: Distribution | None) -> str:
-    """A line for a shell that adds an extra to the environment in which this program runs."""
+    """The shell command that adds an extra to the environment of this program."""
     return shlex.join([*_installer(), *_wanted(extra, ourselves)])
 
 
@@ -64,7 +64,7 @@ def _ourselves() -> Distribution | None:
 
 
 def _installer() -> list[str]:
-    """An environment need not have a pip of its own: those of uv have none, neither has the container image."""
+    """The installer for this environment, which may have no pip: those of uv and the container image have none."""
     python = sys.executable or "python3"
     if find_spec("pip") is not None:
         return [python, "-m", "pip", "install"]
@@ -85,7 +85,7 @@ def _wanted(extra: str, ourselves: Distribution | None) -> list[str]:
 
 
 def _origin(ourselves: Distribution) -> tuple[Path, bool] | None:
-    """The tree or wheel that we were installed from, where it still is, and whether we run from that very tree."""
+    """The tree or wheel that we were installed from, if it still exists, and whether the install is editable."""
     with contextlib.suppress(msgspec.MsgspecError, OSError, ValueError):
         origin = msgspec.json.decode(ourselves.read_text("direct_url.json") or "", type=_Origin)
         parts = urlsplit(origin.url)

@@ -1,7 +1,7 @@
-"""The one place where the looks of an agent may fail: at the machine, at its files, at what others say.
+"""Contains the failures of an agent's periodic tasks: of the machine, its files, and records of other peers.
 
-A look that fails, for want of file descriptors say, ends nothing. Its values are unknown, its next turn comes as usual,
-each cause stands in the log once an hour, and every failure is counted.
+A failed task, for example without free file descriptors, ends nothing else. Its values are unknown, and its next run
+comes as usual. Each cause is logged once an hour, and every failure is counted.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from random import Random
 from typing import TypeVar
 
 RESTART_INTERVAL_S = 1.0
-"""Before a part that failed as a whole is started again."""
+"""Pause before a loop that failed is started again."""
 SILENT_S = 3600.0
-"""For so long the same cause is not logged again."""
+"""Time between two log lines about the same cause."""
 CAUSES_MAX = 256
 
 log = logging.getLogger(__name__)
@@ -25,31 +26,31 @@ Value = TypeVar("Value")
 
 
 class FailureLog:
-    """Of one agent."""
+    """The failures of one agent."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock`: seconds that do not go back."""
+        """`clock`: monotonic seconds."""
         self.failures: Counter[str] = Counter()
-        """By name of the look."""
+        """Count by name of the task."""
         self._clock = clock
         self._logged: dict[tuple[str, str], float] = {}
 
     @contextlib.contextmanager
     def at(self, name: str) -> Iterator[None]:
-        """Around one look: what it raises goes no further."""
+        """Contain one task: its errors are logged and counted, not raised."""
         try:
             yield
         except Exception as error:
             self.failed(name, error)
 
     def value(self, name: str, look: Callable[[], Value]) -> Value | None:
-        """What a look returns; None where it fails."""
+        """The result of a task; None if it fails."""
         with self.at(name):
             return look()
         return None
 
     async def going(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Do work that has no end, until cancelled: when it fails, it is started again."""
+        """Run an endless loop until cancelled, and start it again if it fails."""
         while True:
             with self.at(name):
                 await work()
@@ -61,7 +62,7 @@ class FailureLog:
         self.failures[name] += 1
         if not self._is_news((name, _cause(error))):
             return
-        if isinstance(error, OSError):  # the machine's doing, and its words say it all
+        if isinstance(error, OSError):  # a problem of the machine: the text says enough
             log.warning("%s: %s; unknown until the next try", name, error)
         else:
             log.error("%s failed; the agent goes on without it", name, exc_info=error)
@@ -77,8 +78,16 @@ class FailureLog:
         return True
 
 
+def backoff_s(failures: int, first_s: float, most_s: float, rng: Random) -> float:
+    """Seconds to wait after some failures in a row. They double each time.
+
+    A random part keeps the peers of a network from trying again all at once.
+    """
+    return min(most_s, first_s * 2.0 ** min(max(failures, 1) - 1, 16)) * rng.uniform(0.5, 1.0)
+
+
 def _cause(error: Exception) -> str:
-    """What two failures of one reason share, whatever file or peer they name."""
+    """The part that failures of one cause share: not the file or peer that they name."""
     if isinstance(error, OSError):
         return f"OSError {error.errno}"
     at = error.__traceback__

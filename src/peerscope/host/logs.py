@@ -1,7 +1,7 @@
-"""The log on standard error: as text or as JSON, without secrets, and never a flood.
+"""The log on standard error, as text or as JSON, without secrets and with a limited rate.
 
-Only the command line calls `configure`: a program that holds a `Monitor` keeps its own logging. One template (the text
-before its values are filled in) is told so many times a minute; what is more is counted, and the count is told.
+Only the command line calls `configure`: a program that embeds a `Monitor` keeps its own logging. The log shows at most
+`BURST` messages of one template (the text without its values) per minute, then a count of the others.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ BURST = 10
 WINDOW_S = 60.0
 TEMPLATES_MAX = 1000
 SECRET_KEYS = ("secret", "token", "password")
-"""Settings whose names end so are never logged, wherever their values turn up."""
+"""The log hides the values of settings whose names end so."""
 SECRET_LENGTH_MIN = 4
 HIDDEN = "[hidden]"
 _GIVEN_AWAY = re.compile(r"(?i)((?:bearer |basic |[?&](?:token|secret|password)=|://[^/\s:@]*:))[^\s&@\"']+")
-"""Secrets of others, as they stand in headers and addresses."""
+"""Secrets in headers and addresses."""
 _QUIETER = ("uvicorn", "asyncio", "websockets", "urllib3", "opentelemetry")
 
 
 class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is logged, and how."""
+    """Settings of the log."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least grave that is told."""
+    """The lowest level to log."""
     format: Literal["text", "json"] = "text"
     """Lines for people, or one JSON object a line."""
 
 
 def configure(config: LogConfig, secrets: Iterable[str], stream: TextIO | None = None) -> Journal:
-    """Log so from here on; called again, it replaces what it set up before."""
+    """Set the log up; a second call replaces the first."""
     root = logging.getLogger()
     for handler in [one for one in root.handlers if isinstance(one, Journal)]:
         root.removeHandler(handler)
@@ -47,13 +47,13 @@ def configure(config: LogConfig, secrets: Iterable[str], stream: TextIO | None =
     journal.setFormatter(Lines(secrets, as_json=config.format == "json"))
     root.addHandler(journal)
     root.setLevel(config.level.upper())
-    for name in _QUIETER:  # what they tell of their insides is nothing to operators
+    for name in _QUIETER:  # operators do not need their internal messages
         logging.getLogger(name).setLevel(logging.WARNING if config.level == "info" else config.level.upper())
     return journal
 
 
 def secrets_in(settings: Mapping[str, Any]) -> list[str]:
-    """Values of settings that must not be told, the longest first, as one may be part of another."""
+    """Secret values of the settings, longest first, since one may be part of another."""
     found: set[str] = set()
     for key, value in settings.items():
         if isinstance(value, Mapping):
@@ -64,7 +64,7 @@ def secrets_in(settings: Mapping[str, Any]) -> list[str]:
 
 
 class Lines(logging.Formatter):
-    """One line for each record, or more with a traceback in text."""
+    """Formats a record as one line, in text with a traceback as more lines."""
 
     def __init__(self, secrets: Iterable[str], *, as_json: bool) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class Lines(logging.Formatter):
             line |= {"suppressed": suppressed} if suppressed else {}  # type: ignore[dict-item]
             return json.dumps(line, ensure_ascii=False)
         more = f" ({suppressed} more like this were left out)" if suppressed else ""
-        # One record is one line: what others send must not look like a line of ours.
+        # One record is one line, so that no text of others can look like another line.
         text = f"{at} {record.levelname.lower()}: {_one_line(message)}{more}"
         return f"{text}\n{trouble}" if trouble else text
 
@@ -93,7 +93,7 @@ class Lines(logging.Formatter):
 
 
 class Journal(logging.StreamHandler[TextIO]):
-    """Writes records, as long as there are not too many of one template."""
+    """Writes records, up to `BURST` of one template per window."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
@@ -106,46 +106,46 @@ class Journal(logging.StreamHandler[TextIO]):
         window = self._windows.get(key)
         if window is None:
             if len(self._windows) >= TEMPLATES_MAX:
-                self._tell(self._windows.pop(next(iter(self._windows))))
+                self._write_count(self._windows.pop(next(iter(self._windows))))
             window = self._windows[key] = _Window(record)
-        if window.told < BURST:
-            window.told += 1
+        if window.written < BURST:
+            window.written += 1
             super().emit(record)
         else:
             window.suppressed += 1
             window.last = record
 
     def close(self) -> None:
-        """Say what was left out so far."""
+        """Write the counts of suppressed records."""
         for window in self._windows.values():
-            self._tell(window)
+            self._write_count(window)
         self._windows.clear()
         super().close()
 
     def _settle(self, now: float) -> None:
-        # In the order of their beginning, so the first that is not over ends the search. A clock set back ends all.
+        # Windows are in order of their beginning, so stop at the first open one. A clock set back closes all.
         while self._windows:
             key, window = next(iter(self._windows.items()))
             if 0 <= now - window.began < WINDOW_S:
                 return
             del self._windows[key]
-            self._tell(window)
+            self._write_count(window)
 
-    def _tell(self, window: _Window) -> None:
+    def _write_count(self, window: _Window) -> None:
         if window.suppressed:
             window.last.suppressed = window.suppressed - 1
             super().emit(window.last)
 
 
 class _Window:
-    """What was told of one template since its first record."""
+    """The records of one template in one window."""
 
-    __slots__ = ("began", "last", "suppressed", "told")
+    __slots__ = ("began", "last", "suppressed", "written")
 
     def __init__(self, first: logging.LogRecord) -> None:
         self.began = first.created
         self.last = first
-        self.told = 0
+        self.written = 0
         self.suppressed = 0
 
 

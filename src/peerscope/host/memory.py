@@ -1,7 +1,7 @@
-"""Memory that is free again, given back to the system.
+"""Returns free memory to the system.
 
-What an agent needs only while it starts, or for one large answer, glibc would keep for later. `malloc_trim(3)` gives
-whole free pages back. Other libraries of C do so by themselves, or not at all: there nothing is done.
+glibc keeps memory that an agent needed only at the start, or for one large answer. `malloc_trim(3)` returns whole free
+pages. Other C libraries do that by themselves or cannot; nothing is done there.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import ctypes
 from collections.abc import Callable, Coroutine
 
 FIRST_S = 20.0
-"""By then an agent has started."""
+"""The start of an agent takes less."""
 TRIM_INTERVAL_S = 300.0
 
 
 def shrinking() -> list[Coroutine[None, None, None]]:
-    """What gives memory back until it is cancelled; nothing where that cannot be done."""
+    """The loop that returns memory until cancelled; none without `malloc_trim`."""
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):

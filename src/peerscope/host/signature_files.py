@@ -1,4 +1,4 @@
-"""Reads the signatures of threats: those of the package, and an operator's own file over them."""
+"""Reads the signatures of threats: those of the package, overlaid by an operator's own file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from peerscope.threats.signatures import FILE_BYTES_MAX, Signatures, parse
 
 
 def load_signatures(own: str = "") -> Signatures:
-    """`own`: path of the operator's file, or nothing. Raises `ConfigError` that names the file and the mistake."""
+    """`own`: path of the operator's file, or "". Raises `ConfigError`, which names the file and the mistake."""
     defaults = files("peerscope.threats").joinpath("signatures.toml").read_text(encoding="utf-8")
     if not own:
         return parse(defaults)

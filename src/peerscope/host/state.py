@@ -1,4 +1,4 @@
-"""The state directory: the identity key, the settings file, the peers remembered from earlier lives, and a lock."""
+"""The state directory: the identity key, the settings file, peers of earlier runs, and a lock."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ NOTICES_FILE = "notices.json"
 LOCK_FILE = "lock"
 VERSION_FILE = "state-version"
 STATE_VERSION = 1
-"""Grows when an older agent would misread or spoil what a newer one left; never for what it merely does not know."""
+"""Grows only if an older agent would misread or spoil the files of a newer one, not for files that it ignores."""
 SECRET_BYTES = 32
 
 
 def default_state() -> Path:
-    """Where an agent keeps its state when nobody says."""
+    """The default state directory."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "peerscope"
 
 
 class StateDirectory:
-    """One agent's directory."""
+    """The directory of one agent."""
 
     def __init__(self, path: Path) -> None:
-        """Make the directory (mode 0700) if it is not there. Raises `ConfigError`."""
+        """Make the directory (mode 0700) if it is missing. Raises `ConfigError`."""
         self.path = path
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,9 +56,9 @@ class StateDirectory:
         return self.path / CONFIG_FILE
 
     def lock(self, *, any_version: bool = False) -> None:
-        """Keep other agents out until this process ends.
+        """Lock other agents out until this process ends.
 
-        Raises `ConfigError` if one is here already, or, unless `any_version`, if a later peerscope has been.
+        Raises `ConfigError` if an agent holds the lock or, unless `any_version`, if a later peerscope used it.
         """
         place = self.path / LOCK_FILE
         try:
@@ -77,21 +77,22 @@ class StateDirectory:
             if not any_version:
                 check_state_version(self.path)
             if (reason := version_damage(self.path)) is not None:
-                put_damaged_aside(self.path / VERSION_FILE, reason, f"taken for version {STATE_VERSION}")
-            with contextlib.suppress(OSError):  # of a directory that cannot be written the parts say so themselves
-                _write_version(self.path)
+                put_damaged_aside(self.path / VERSION_FILE, reason, f"treated as version {STATE_VERSION}")
+            with contextlib.suppress(OSError):  # other parts report a directory that is not writable
+                if not (self.path / VERSION_FILE).exists():
+                    self.keep(VERSION_FILE, f"{STATE_VERSION}\n".encode("ascii"))
         except ConfigError:
             self.unlock()
             raise
 
     def unlock(self) -> None:
-        """Let others in."""
+        """Release the lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def secret(self) -> bytes:
-        """The identity's seed: made at the first call, then never changed.
+        """The seed of the identity. The first call makes it; it never changes.
 
         Raises `ConfigError` if others can read it, or if it is damaged.
         """
@@ -106,10 +107,11 @@ class StateDirectory:
         return Identity(self.secret())
 
     def renew_identity(self) -> Path | None:
-        """Put the key aside, for a new one at the next call of `secret`; where it lies now, None where there was none.
-        So are orders that the old identity gave: it goes on to give them where it lives.
+        """Rename the key, so that the next call of `secret` makes a new one. Returns the new path; None without a key.
 
-        Raises `ConfigError` if an agent runs here, or if the key is of no use.
+        The orders of the old identity are renamed too, since only that identity may repeat them.
+
+        Raises `ConfigError` if an agent runs here, or if the key is damaged.
         """
         place = self.path / KEY_FILE
         self.lock()
@@ -126,45 +128,42 @@ class StateDirectory:
             self.unlock()
 
     def remember(self, peers: dict[PeerId, tuple[str, ...]]) -> None:
-        """Keep addresses of peers for the next start; written whole or not at all."""
+        """Save addresses of peers for the next start, whole or not at all."""
         known = [{"peer_id": peer.hex(), "addresses": list(addresses)} for peer, addresses in peers.items()]
         self.keep(PEERS_FILE, json.dumps(known).encode())
 
     def remembered(self) -> dict[PeerId, tuple[str, ...]]:
-        """Peers of earlier lives; nothing where there are none. A damaged file is put aside: it is a convenience."""
+        """Peers of earlier runs; empty without any. A damaged file is put aside: the agent does not need it."""
         data = self.kept(PEERS_FILE)
         try:
             return parse_peers(data) if data is not None else {}
         except ValueError as error:
-            loss = "no peer is remembered, so only tickets lead to others"
+            loss = "no peer is remembered, so only peer.join leads to others"
             put_damaged_aside(self.path / PEERS_FILE, str(error), loss)
             return {}
 
     def remember_zone(self, zone: str) -> None:
-        """Keep the zone that we belong to, for the next start. Raises OSError."""
+        """Save our zone for the next start. Raises OSError."""
         self.keep(ZONE_FILE, zone.encode())
 
     def remembered_zone(self) -> str:
-        """The zone of an earlier life; "" where there was none. A damaged file is put aside."""
+        """Our zone of an earlier run; "" without one. A damaged file is put aside."""
         try:
             return parse_zone(self.kept(ZONE_FILE) or b"")
         except ValueError as error:
-            put_damaged_aside(self.path / ZONE_FILE, str(error), "the network says where this peer belongs")
+            put_damaged_aside(self.path / ZONE_FILE, str(error), "the network assigns a zone again")
             return WHOLE
 
     def keep(self, name: str, data: bytes) -> None:
         """Write a file of this directory, whole or not at all. Raises OSError."""
-        place = self.path / name
-        draft = place.with_suffix(".new")
-        draft.write_bytes(data)
-        os.replace(draft, place)
+        write_whole(self.path / name, data)
 
     def kept(self, name: str) -> bytes | None:
-        """What was kept under a name; None where there is nothing that can be read."""
+        """Read a file of this directory; None if it is missing or unreadable."""
         try:
             return (self.path / name).read_bytes()
         except IsADirectoryError:
-            put_damaged_aside(self.path / name, "it is a directory", "taken for missing")
+            put_damaged_aside(self.path / name, "it is a directory", "treated as missing")
             return None
         except OSError:
             return None
@@ -176,11 +175,11 @@ def _open_lock(place: Path) -> int:
     except OSError as error:
         if error.errno != errno.EROFS:
             raise
-        return os.open(place, os.O_RDONLY | os.O_CLOEXEC)  # of an earlier life; it can be locked all the same
+        return os.open(place, os.O_RDONLY | os.O_CLOEXEC)  # a file of an earlier run can still be locked
 
 
 def parse_peers(data: bytes) -> dict[PeerId, tuple[str, ...]]:
-    """What the file of remembered peers says. Raises ValueError."""
+    """Parse the file of remembered peers. Raises ValueError."""
     try:
         found = msgspec.json.decode(data, type=tuple[_Remembered, ...])
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -192,7 +191,7 @@ def parse_peers(data: bytes) -> dict[PeerId, tuple[str, ...]]:
 
 
 def parse_zone(data: bytes) -> str:
-    """What the file of our zone says. Raises ValueError."""
+    """Parse the file of our zone. Raises ValueError."""
     try:
         return msgspec.convert(data.decode(), Name)
     except msgspec.ValidationError as error:
@@ -207,7 +206,7 @@ class _Remembered(msgspec.Struct, frozen=True):
 
 
 def _version_text(path: Path) -> str | None:
-    """What the file of the version says; None where there is none, or it cannot be read."""
+    """The text of the version file; None if it is missing or unreadable."""
     try:
         with (path / VERSION_FILE).open("rb") as file:
             return file.read(64).decode("ascii", "replace").strip()
@@ -218,7 +217,7 @@ def _version_text(path: Path) -> str | None:
 
 
 def version_damage(path: Path) -> str | None:
-    """What is wrong with the file of the version; None where nothing is, or there is none."""
+    """The damage of the version file; None if it is intact or missing."""
     text = _version_text(path)
     if text is None or whole(text) is not None:
         return None
@@ -226,10 +225,10 @@ def version_damage(path: Path) -> str | None:
 
 
 def check_state_version(path: Path) -> None:
-    """Raise `ConfigError` if a state directory was written by a later peerscope, which this one could spoil."""
+    """Raise `ConfigError` if a later peerscope wrote the directory, since this one could spoil it."""
     text = _version_text(path)
     if text is None or version_damage(path) is not None:
-        return  # from before there were versions, nothing is there, or damaged
+        return  # of a release without versions, missing, or damaged
     if int(text) > STATE_VERSION:
         raise ConfigError(
             f"state directory {path} was written by a later peerscope (state version {text}, this one knows "
@@ -237,12 +236,11 @@ def check_state_version(path: Path) -> None:
         )
 
 
-def _write_version(path: Path) -> None:
-    place = path / VERSION_FILE
-    if not place.exists():
-        draft = place.with_suffix(".new")
-        draft.write_text(f"{STATE_VERSION}\n", encoding="ascii")
-        os.replace(draft, place)
+def write_whole(place: Path, data: bytes) -> None:
+    """Write a file as a whole or not at all. Raises OSError."""
+    draft = place.with_suffix(".new")
+    draft.write_bytes(data)
+    os.replace(draft, place)
 
 
 def put_aside(place: Path, owner: PeerId) -> Path:
@@ -253,7 +251,7 @@ def put_aside(place: Path, owner: PeerId) -> Path:
 
 
 def make_key(place: Path) -> bytes:
-    """A new seed in a file that only its owner can read. Raises `FileExistsError`, and `ConfigError` otherwise."""
+    """Write a new seed to a file that only its owner can read. Raises `FileExistsError` or `ConfigError`."""
     try:
         handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -269,7 +267,7 @@ def make_key(place: Path) -> bytes:
 
 
 def read_key(place: Path, mend: str) -> bytes:
-    """The seed in a file. Raises `ConfigError` if others can read it, or if it is damaged: then with this mend."""
+    """Read a seed. Raises `ConfigError` if others can read it, or, with this advice, if it is damaged."""
     try:
         mode = place.stat().st_mode
         text = place.read_text(encoding="ascii").strip()
@@ -280,7 +278,7 @@ def read_key(place: Path, mend: str) -> bytes:
         secret = b""
     if mode & 0o077:
         raise ConfigError(
-            f"{place} can be read by others (mode {mode & 0o777:04o}); whoever has it can speak as its owner. "
+            f"{place} can be read by others (mode {mode & 0o777:04o}); anybody with this key can act as its owner. "
             f"Run: chmod 600 {place}"
         )
     if len(secret) != SECRET_BYTES:

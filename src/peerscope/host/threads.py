@@ -1,4 +1,4 @@
-"""Work that waits, in threads that end with the process: what hangs must not keep an agent alive."""
+"""Blocking work in daemon threads, so that work that hangs cannot keep an agent alive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 def in_thread(work: Callable[[], Result], name: str) -> asyncio.Future[Result]:
-    """What `work` returns or raises, done in a daemon thread of its own."""
+    """Run `work` in a daemon thread of its own. The future gets its result or error."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Result] = loop.create_future()
 
@@ -22,7 +22,7 @@ def in_thread(work: Callable[[], Result], name: str) -> asyncio.Future[Result]:
             settle = partial(_settle, done, done.set_result, work())
         except Exception as error:
             settle = partial(_settle, done, done.set_exception, error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits any more
             loop.call_soon_threadsafe(settle)
 
     threading.Thread(target=run, name=name, daemon=True).start()

@@ -1,1 +1,1 @@
-"""Telling people: channels, and what carries messages to them."""
+"""Notifying people: channels, and what carries messages to them."""

@@ -1,4 +1,4 @@
-"""`apprise`: any of the hundred services that the library of that name knows. The extra `apprise` brings it."""
+"""`apprise`: any of the hundred services of the library of that name. The extra `apprise` installs it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Apprise:
     def __init__(self, name: str, config: AppriseConfig) -> None:
         """Raises `ConfigError`."""
         with brought_by("apprise", "kind apprise"):
-            import apprise  # 240 ms and 17 MB: only for who has such a channel
+            import apprise  # 240 ms and 17 MB, so only for such a channel
         where = f"notify.channels.{name}.url"
         url = secret_of(config, name, "url")
         if url is None:
@@ -27,11 +27,11 @@ class Apprise:
             logging.getLogger(chatty).setLevel(logging.CRITICAL)
         self._service = apprise.Apprise()
         if not self._service.add(url):
-            raise ConfigError(f"{where} is nothing that apprise knows: see its list of services")
+            raise ConfigError(f"{where} is no URL that apprise supports: see its list of services")
         self._kinds = apprise.NotifyType
 
     def deliver(self, letter: Letter) -> None:
-        """Raises `DeliveryError`. Apprise tells that it failed, and not why."""
+        """Raises `DeliveryError`. Apprise reports failures without reasons."""
         kind = self._kinds.FAILURE
         if letter.message.what == "resolved":
             kind = self._kinds.INFO if letter.message.group.forgotten else self._kinds.SUCCESS

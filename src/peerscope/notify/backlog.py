@@ -1,4 +1,4 @@
-"""Letters that one channel refused and another one took: this channel's people have still to hear of them."""
+"""Letters that one channel refused and another one took: this channel tries them again later."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LETTERS_MAX = 100
 
 
 class Backlog:
-    """Of one channel: at most one letter about each group. Times are monotonic seconds."""
+    """The backlog of one channel: at most one letter per group. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._letters: dict[str, tuple[Letter, float]] = {}
-        """By the group's key, each with when it was refused first."""
-        self._standing: frozenset[str] = frozenset()
+        """By the group's key, each with the time of its first refusal."""
+        self._active: frozenset[str] = frozenset()
         self._failures = 0
         self._at = inf
 
@@ -30,15 +30,15 @@ class Backlog:
 
     @property
     def letters(self) -> tuple[Letter, ...]:
-        """All of them, for the next life."""
+        """All letters, to save for the next run."""
         return tuple(letter for letter, _ in self._letters.values())
 
     def stand(self, groups: Iterable[NotificationGroup]) -> None:
-        """What fires now and may be told: of nothing else is a beginning sent any more."""
-        self._standing = frozenset(group.key for group in groups if not group.silenced)
+        """Take the groups that fire now. Only these, unless silenced, still get a message that they began."""
+        self._active = frozenset(group.key for group in groups if not group.silenced)
 
     def owe(self, letter: Letter, now: float) -> None:
-        """This channel refused it. A repetition is owed to nobody: the next one comes."""
+        """Add a letter that this channel refused. Repetitions are not kept, since the next one follows."""
         if letter.message.what == "escalated":
             return
         group = letter.message.group
@@ -52,28 +52,28 @@ class Backlog:
         self._at = min(self._at, now + self._wait_s())
 
     def as_due(self, letter: Letter) -> Letter:
-        """The letter as this channel's people need it: who never heard of the beginning hears so with the end."""
+        """Mark the end of a group whose beginning this channel never delivered."""
         owed = self._letters.get(letter.message.group.key)
         if owed is None or letter.message.what != "resolved" or owed[0].message.what == "resolved":
             return letter
         return replace(letter, message=replace(letter.message, reason="missed"))
 
     def due_at(self) -> float:
-        """When to try again; infinite where there is nothing to try."""
+        """Time of the next attempt; infinite if there is none."""
         return self._at if self._letters else inf
 
     def next(self, now: float) -> Letter | None:
-        """The oldest letter that is still worth an attempt."""
+        """The oldest letter that is still due. Drops letters that are too old."""
         for key, (letter, since) in list(self._letters.items()):
             if now - since >= OWED_S:
                 del self._letters[key]
-            elif letter.message.what == "resolved" or key in self._standing:
+            elif letter.message.what == "resolved" or key in self._active:
                 return letter
         self._at = now + self._wait_s()
         return None
 
     def answered(self, letter: Letter, is_delivered: bool, now: float) -> None:
-        """What became of an attempt."""
+        """Take the outcome of an attempt."""
         if is_delivered:
             self._letters.pop(letter.message.group.key, None)
             self._failures, self._at = 0, now

@@ -1,19 +1,22 @@
-"""What a channel is, and what goes through it."""
+"""Channels to people: the messages they carry, and how settings become channels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from importlib import import_module
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.notifier import Notification
+from peerscope.errors import ConfigError
+from peerscope.notify.settings import ChannelConfig, NotifyConfig
 
 
 class Sender(Struct, frozen=True):
-    """Who tells."""
+    """The peer that sends a message."""
 
     network: str
     peer_id: str
@@ -21,16 +24,16 @@ class Sender(Struct, frozen=True):
 
 
 class Letter(Struct, frozen=True):
-    """A message with what channels need besides."""
+    """A message with its sender and time."""
 
     message: Notification
     sender: Sender
     at: float
-    """Unix seconds at which it was sent first."""
+    """Unix seconds of the first attempt."""
 
     @property
     def idempotency_key(self) -> str:
-        """Names the episode and its step: the same for every attempt, and for every notifier that sends it."""
+        """Identifies the episode and its step: the same for every attempt and every notifier."""
         message = self.message
         episode = message.episode or (message.group.key, message.group.started_at)
         severity = "" if message.what == "resolved" else message.severity.name
@@ -44,15 +47,40 @@ class Letter(Struct, frozen=True):
 
 
 class Channel(Protocol):
-    """A way to people."""
+    """Delivers messages to people."""
 
     def deliver(self, letter: Letter) -> None:
-        """Returns once the other end took it. May block: it runs in a thread. Raises `DeliveryError`."""
+        """Deliver a letter, and return once the other end took it. May block its thread. Raises `DeliveryError`."""
 
 
 @runtime_checkable
 class Follower(Protocol):
-    """A channel whose other end wants to hear all the time of what fires."""
+    """A channel that repeats all firing alerts to its other end."""
 
     def follow(self, groups: Sequence[NotificationGroup], sender: Sender, at: float) -> None:
-        """Tell it of everything that was told and still fires. Blocks and raises like `deliver`."""
+        """Send all groups that were sent before and still fire. Blocks and raises like `deliver`."""
+
+
+CLASSES = {  # loaded on first use
+    "webhook": ("http", "Webhook"),
+    "slack": ("http", "Slack"),
+    "alertmanager": ("http", "Alertmanager"),
+    "smtp": ("smtp", "Smtp"),
+    "apprise": ("apprise", "Apprise"),
+}
+
+
+def make_channels(config: NotifyConfig) -> dict[str, Channel]:
+    """Make all channels of the settings, by name. Raises `ConfigError`."""
+    return {name: make_channel(name, channel) for name, channel in config.channels.items()}
+
+
+def make_channel(name: str, config: ChannelConfig) -> Channel:
+    """Make one channel. Raises `ConfigError` that names it."""
+    try:
+        module, kind = CLASSES[config.kind]
+        channel: Channel = getattr(import_module(f"peerscope.notify.{module}"), kind)(name, config)
+    except ConfigError as error:
+        where = f"notify.channels.{name}"
+        raise ConfigError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
+    return channel

@@ -1,8 +1,8 @@
-"""Between the courier and one channel: a queue, attempts with back-off, a rate, and what became of it all.
+"""Delivers messages to one channel: a queue, attempts with back-off, a rate limit, and counters.
 
-A delivery runs in a thread of its own, so that a channel that hangs holds up nothing but itself, and ends with the
-process. A channel all of whose attempts failed gets one attempt for every further message until one succeeds: its queue
-must not stand for minutes, since other notifiers wait for what we claimed.
+Each attempt runs in a thread of its own that ends with the process, so that a channel that hangs holds up only itself.
+After all attempts of a message failed, each further message gets one attempt until one succeeds. A slow queue would
+delay other notifiers, which wait for messages that we claimed.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from msgspec import Struct
 from peerscope.alerts.grouping import NotificationGroup
 from peerscope.errors import DeliveryError
 from peerscope.host.clock import monotonic
+from peerscope.mesh.limits.rate_limit import TokenBucket
 from peerscope.notify.backlog import Backlog
 from peerscope.notify.base import Channel, Follower, Letter, Sender
 from peerscope.notify.settings import ChannelConfig
 
 ATTEMPTS = 4
 BACKOFF_S = 1.0
-"""Before the second attempt; each further one waits twice as long, and a random part of that."""
+"""Longest pause before the second attempt; it doubles each time, and a random part of it is used."""
 ASKED_S_MAX = 20.0
-"""The longest wait that another end may ask for: beyond, another notifier is quicker."""
+"""Longest pause that another end may ask for: beyond it, another notifier is quicker."""
 QUEUE_MAX = 100
 BURST = 20
 FOLLOW_S = 60.0
@@ -41,36 +42,20 @@ Done = Callable[[bool], None]
 
 
 class ChannelView(Struct, frozen=True):
-    """What became of the messages of one channel."""
+    """The state of one channel."""
 
     name: str
     kind: str
     queued: int
-    """Messages that wait: those that the channel refused and another one took count too."""
+    """Messages that wait, with those that the channel refused and another one took."""
     counts: dict[str, int]
     """delivered, failed, retried, dropped."""
     last_error: str | None
-    """Of the last attempt, where that failed."""
-
-
-class RateLimit:
-    """A token bucket (as in RFC 2697): so many at once, and so many a second in the long run."""
-
-    def __init__(self, per_s: float, burst: int, now: float) -> None:
-        self._per_s = per_s
-        self._burst = burst
-        self._tokens = float(burst)
-        self._at = now
-
-    def wait_s(self, now: float) -> float:
-        """Take one; how long to wait for it."""
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_s) - 1.0
-        self._at = now
-        return max(0.0, -self._tokens / self._per_s)
+    """Error of the last attempt; null if it succeeded."""
 
 
 class ChannelQueue:
-    """One channel, as the courier sees it."""
+    """The queue of one channel."""
 
     def __init__(self, name: str, config: ChannelConfig, channel: Channel, sender: Sender, rng: Random) -> None:
         self.name = name
@@ -79,7 +64,7 @@ class ChannelQueue:
         self._sender = sender
         self._rng = rng
         self._queue: asyncio.Queue[tuple[Letter, Done]] = asyncio.Queue(QUEUE_MAX)
-        self._allowance = RateLimit(config.rate_per_minute / 60, BURST, monotonic())
+        self._bucket = TokenBucket(config.rate_per_minute / 60, BURST, monotonic())
         self._counts = Counter[str]()
         self._last_error: str | None = None
         self._is_lost = False
@@ -100,22 +85,22 @@ class ChannelQueue:
 
     @property
     def refused(self) -> tuple[Letter, ...]:
-        """What this channel refused, and its people have still to hear."""
+        """Letters that this channel refused and still has to deliver."""
         return self._backlog.letters
 
     def owe(self, letter: Letter) -> None:
-        """Another channel took it, and this one did not: try again while there is reason to."""
+        """Try a letter again later that another channel took and this one did not."""
         self._backlog.owe(self._backlog.as_due(letter), monotonic())
 
     def follow(self, groups: Sequence[NotificationGroup]) -> None:
-        """What was told and still fires; a channel that wants to hear of it all the time does, once a minute."""
+        """Take the groups that were sent and still fire. A `Follower` gets them once a minute."""
         self._backlog.stand(groups)
         if isinstance(self._channel, Follower):
             self._followed = groups
             self._follow_at = min(self._follow_at, monotonic() + FOLLOW_S)
 
     def view(self) -> ChannelView:
-        """For people."""
+        """The state for people."""
         queued = self._queue.qsize() + len(self._backlog)
         return ChannelView(self.name, self.config.kind, queued, dict(self._counts), self._last_error)
 
@@ -128,25 +113,25 @@ class ChannelQueue:
                     letter, done = await self._queue.get()
             except TimeoutError:
                 if self._follow_at <= monotonic():
-                    await self._tell_followed()
+                    await self._send_followed()
                 await self._work_off()
                 continue
-            await asyncio.sleep(self._allowance.wait_s(monotonic()))
+            await asyncio.sleep(self._bucket.wait_s(1.0, monotonic()))
             is_delivered = await self._deliver(letter)
             if is_delivered:
                 self._backlog.answered(letter, True, monotonic())
             done(is_delivered)
 
     async def _work_off(self) -> None:
-        """One attempt at what this channel refused before, where it is time for one."""
+        """Make one attempt at a letter of the backlog, if it is due."""
         now = monotonic()
         letter = self._backlog.next(now) if self._backlog.due_at() <= now else None
         if letter is not None:
-            await asyncio.sleep(self._allowance.wait_s(now))
+            await asyncio.sleep(self._bucket.wait_s(1.0, now))
             self._backlog.answered(letter, await self._deliver(letter, attempts=1), monotonic())
 
     async def _deliver(self, letter: Letter, attempts: int = ATTEMPTS) -> bool:
-        """Try until it is delivered or hopeless."""
+        """Try until the letter is delivered, or further attempts are useless."""
         attempts = 1 if self._is_lost else attempts
         for number in range(1, attempts + 1):
             try:
@@ -172,7 +157,7 @@ class ChannelQueue:
         return False
 
     async def attempt(self, work: Callable[[], None]) -> None:
-        """Have it done in a thread, within the channel's time. Raises `DeliveryError`."""
+        """Run work in a thread, within the timeout of the channel. Raises `DeliveryError`."""
         loop = asyncio.get_running_loop()
         result: asyncio.Future[None] = loop.create_future()
 
@@ -187,21 +172,21 @@ class ChannelQueue:
             error: DeliveryError | None = None
             try:
                 work()
-            except DeliveryError as told:
-                error = told
-            except Exception as bug:  # a channel's bug ends a delivery, not the agent; its text might hold a secret
+            except DeliveryError as refusal:
+                error = refusal
+            except Exception as bug:  # a bug of a channel must not end the agent; its text might hold a secret
                 error = DeliveryError(f"failed with {type(bug).__name__}", again=False)
             with contextlib.suppress(RuntimeError):  # the agent has ended meanwhile
                 loop.call_soon_threadsafe(report, error)
 
         threading.Thread(target=run, name=f"channel {self.name}", daemon=True).start()
         try:
-            async with asyncio.timeout(self.config.timeout_s + 0.5):  # the socket's own time-out tells more
+            async with asyncio.timeout(self.config.timeout_s + 0.5):  # the socket's own timeout gives a better reason
                 await result
         except TimeoutError:
             raise DeliveryError(f"not done within {self.config.timeout_s:g} s", again=True) from None
 
-    async def _tell_followed(self) -> None:
+    async def _send_followed(self) -> None:
         assert isinstance(self._channel, Follower)
         channel, groups = self._channel, self._followed
         self._follow_at = monotonic() + FOLLOW_S

@@ -1,4 +1,4 @@
-"""Takes each message to all channels of this peer, and says once what became of it."""
+"""Sends each message to all channels of this peer, and reports its outcome once."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ class Delivery:
     def __init__(
         self, config: NotifyConfig, channels: Mapping[str, Channel], sender: Sender, rng: Random, answer: Answer
     ) -> None:
-        """`answer`: called once for every message: True as soon as one channel took it, False when none did."""
+        """`answer`: called once per message, with True as soon as one channel took it, or False when all failed."""
         self._sender = sender
         self._answer = answer
-        self._lines = [
+        self._queues = [
             ChannelQueue(name, config.channels[name], channel, sender, rng) for name, channel in channels.items()
         ]
 
     @property
     def refused(self) -> dict[str, tuple[Letter, ...]]:
-        """By channel, what it refused and another one took."""
-        return {line.name: line.refused for line in self._lines if line.refused}
+        """Letters by channel that it refused and another one took."""
+        return {queue.name: queue.refused for queue in self._queues if queue.refused}
 
     def restore(self, refused: Mapping[str, Sequence[Letter]]) -> None:
-        """Go on with what the channels refused in an earlier life."""
-        for line in self._lines:
-            for letter in refused.get(line.name, ()):
-                line.owe(letter)
+        """Continue with letters that the channels refused in an earlier run."""
+        for queue in self._queues:
+            for letter in refused.get(queue.name, ()):
+                queue.owe(letter)
 
     async def run(self) -> None:
         """Deliver until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for line in self._lines:
-                group.create_task(line.run())
+            for queue in self._queues:
+                group.create_task(queue.run())
 
     def send(self, message: Notification) -> None:
-        """Give it to every channel that it is for."""
-        lines = [line for line in self._lines if line.config.escalation or message.what != "escalated"]
+        """Send a message to its channels: an escalation only to those for escalations."""
+        queues = [queue for queue in self._queues if queue.config.escalation or message.what != "escalated"]
         letter = Letter(message, self._sender, time.time())
-        waiting, was_delivered = len(lines), False
+        waiting, was_delivered = len(queues), False
         refused: list[ChannelQueue] = []
 
-        def done(line: ChannelQueue, is_delivered: bool) -> None:
+        def done(queue: ChannelQueue, is_delivered: bool) -> None:
             nonlocal waiting, was_delivered
             waiting -= 1
             if not is_delivered:
-                refused.append(line)
+                refused.append(queue)
             if is_delivered and not was_delivered:
                 was_delivered = True
                 self._answer(message, True)
@@ -68,16 +68,16 @@ class Delivery:
             elif waiting == 0:
                 self._answer(message, False)
 
-        for line in lines:
-            line.offer(letter, partial(done, line))
-        if not lines:
+        for queue in queues:
+            queue.offer(letter, partial(done, queue))
+        if not queues:
             self._answer(message, False)
 
     def follow(self, groups: Sequence[NotificationGroup]) -> None:
-        """What was told and still fires."""
-        for line in self._lines:
-            line.follow(groups)
+        """Take the groups that were sent and still fire."""
+        for queue in self._queues:
+            queue.follow(groups)
 
     def view(self) -> list[ChannelView]:
-        """What became of the messages, channel by channel."""
-        return [line.view() for line in self._lines]
+        """The state of each channel."""
+        return [queue.view() for queue in self._queues]

@@ -1,6 +1,6 @@
-"""The orders given at this peer: kept over restarts, and published for the whole network.
+"""The orders given at this peer. It saves them for the next run, and publishes them to the whole network.
 
-Here times are Unix seconds, as they must be to survive a restart; in the record they are ages.
+Times are Unix seconds here, so that they survive a restart, and ages in the record.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from peerscope.records.certificates import CERTIFICATE_BYTES_MAX
 from peerscope.records.identity import PeerId
 
 REPEAT_S = 6 * 3600.0
-"""Records older than `ledger.remember_s`, a day, are not given to newcomers: say it again well before."""
+"""New members do not get records older than `ledger.remember_s`, a day, so publish again well before."""
 LOOK_INTERVAL_S = 60.0
 NAME_MAX, REASON_MAX = 64, 160
 
@@ -46,23 +46,23 @@ class KeptForget(StandingForget, frozen=True, kw_only=True):
     """An order to forget a peer, given here."""
 
     until: int
-    """Its records up to this version."""
+    """Forget records up to this version."""
     is_lifted: bool = False
-    """It takes back what was ordered before."""
+    """This order takes an earlier one back."""
 
 
 class KeptOrders(Struct, frozen=True):
-    """What the file holds."""
+    """Content of the file."""
 
     silences: tuple[StandingSilence, ...] = ()
-    """Those of other peers that were lifted here end when they begin; they stay until they would have ended."""
+    """A silence of another peer that was lifted here has no duration, and stays until it would have ended."""
     lifted_until: dict[str, float] = {}
     acknowledgements: tuple[StandingAcknowledgement, ...] = ()
     forgotten: tuple[KeptForget, ...] = ()
 
 
 class OrderBook:
-    """Takes orders, remembers them, says them to everybody."""
+    """Takes orders, saves them, and publishes them."""
 
     def __init__(
         self,
@@ -71,25 +71,25 @@ class OrderBook:
         publish: Callable[[Orders], None],
         standing: Callable[[], StandingOrders],
     ) -> None:
-        """`standing`: all orders of the network that hold now."""
+        """`standing`: all active orders of the network."""
         self._state = state
         self._peer_id = peer_id
         self._publish = publish
         self._standing = standing
         self._kept = _read(state)
-        self._said_at: float | None = None
+        self._published_at: float | None = None
 
     async def run(self) -> None:
-        """Say them at the start, and again now and then."""
+        """Publish the orders at the start, and again every `REPEAT_S`."""
         while True:
             self._clear(time.time())
             has_some = bool(self._kept.silences or self._kept.acknowledgements or self._kept.forgotten)
-            if has_some and (self._said_at is None or monotonic() - self._said_at >= REPEAT_S):
-                self._say(time.time())
+            if has_some and (self._published_at is None or monotonic() - self._published_at >= REPEAT_S):
+                self._publish_orders(time.time())
             await asyncio.sleep(LOOK_INTERVAL_S)
 
     def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
-        """Hold back messages about alerts that all matchers fit. Raises `ConfigError`."""
+        """Silence alerts that match all matchers. Raises `ConfigError`."""
         now = time.time()
         if not (math.isfinite(for_s) and 1.0 <= for_s <= FOR_S_MAX):
             raise ConfigError(f"a silence of {for_s:g} s; it lasts between a second and {FOR_S_MAX / 86400:.0f} days")
@@ -98,15 +98,15 @@ class OrderBook:
             matchers=parse_matchers(matchers),
             begun_at=now,
             ends_at=now + for_s,
-            author=_said(author, "author", NAME_MAX),
-            reason=_said(reason, "reason", REASON_MAX),
+            author=_checked(author, "author", NAME_MAX),
+            reason=_checked(reason, "reason", REASON_MAX),
             peer_id=self._peer_id,
         )
         self._add(silence, now)
         return silence
 
     def lift(self, name: str) -> bool:
-        """End a silence, wherever it was ordered. False if none of that id holds. Raises `ConfigError`."""
+        """End a silence of any peer. False if no silence has this id. Raises `ConfigError`."""
         now = time.time()
         if any(one.id == name for one in self._kept.silences):
             self._keep(msgspec.structs.replace(self._kept, silences=self._without(name)), now)
@@ -114,21 +114,21 @@ class OrderBook:
         silence = next((one for one in self._standing().silences if one.id == name), None)
         if silence is None:
             return False
-        if silence.peer_id == self._peer_id:  # of an earlier life, whose file is lost
-            self._say(now)
+        if silence.peer_id == self._peer_id:  # of an earlier run whose file is lost
+            self._publish_orders(now)
             return True
         over = msgspec.structs.replace(silence, begun_at=now, ends_at=now, peer_id=self._peer_id)
         self._add(over, now, {**self._kept.lifted_until, name: silence.ends_at})
         return True
 
     def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
-        """Say that somebody looks after an alert or incident. Raises `ConfigError`."""
+        """Acknowledge an alert or incident. Raises `ConfigError`."""
         now = time.time()
         acknowledgement = StandingAcknowledgement(
-            key=_said(order_key(key), "id of the alert or incident", NAME_MAX),
+            key=_checked(order_key(key), "id of the alert or incident", NAME_MAX),
             at=now,
-            author=_said(author, "author", NAME_MAX),
-            reason=_said(reason, "reason", REASON_MAX, may_be_empty=True),
+            author=_checked(author, "author", NAME_MAX),
+            reason=_checked(reason, "reason", REASON_MAX, may_be_empty=True),
             peer_id=self._peer_id,
         )
         others = [one for one in self._kept.acknowledgements if one.key != order_key(key)]
@@ -140,11 +140,11 @@ class OrderBook:
         return acknowledgement
 
     def forget(self, peer: PeerId, until: int, author: str, reason: str = "") -> StandingForget:
-        """Have everybody forget a peer, with its records up to this version. Raises `ConfigError`."""
-        return self._order(peer, until, _said(author, "author", NAME_MAX), reason)
+        """Order all peers to forget a peer, with its records up to this version. Raises `ConfigError`."""
+        return self._order(peer, until, _checked(author, "author", NAME_MAX), reason)
 
     def remember(self, peer: PeerId) -> bool:
-        """Take back that a peer is forgotten, wherever it was ordered. False if it is not forgotten."""
+        """Take back an order of any peer to forget this one. False if there is none."""
         if all(one.id != peer.hex() for one in self._standing().forgotten):
             return False
         self._order(peer, 0, "", "", is_lifted=True)
@@ -153,7 +153,7 @@ class OrderBook:
     def _order(self, peer: PeerId, until: int, author: str, reason: str, *, is_lifted: bool = False) -> StandingForget:
         now = time.time()
         self._clear(now)
-        reason = _said(reason, "reason", REASON_MAX, may_be_empty=True)
+        reason = _checked(reason, "reason", REASON_MAX, may_be_empty=True)
         order = KeptForget(peer.hex(), now, author, reason, self._peer_id, until=until, is_lifted=is_lifted)
         others = tuple(one for one in self._kept.forgotten if one.id != order.id)
         kept = msgspec.structs.replace(self._kept, forgotten=(*others, order))
@@ -177,7 +177,7 @@ class OrderBook:
         return tuple(one for one in self._kept.silences if one.id != name)
 
     def _clear(self, now: float) -> None:
-        """Forget what has ended."""
+        """Remove orders that have ended."""
         lifted = {name: until for name, until in self._kept.lifted_until.items() if until > now}
         silences = tuple(one for one in self._kept.silences if one.ends_at > now or one.id in lifted)
         known = tuple(one for one in self._kept.acknowledgements if now - one.at < FOR_S_MAX)
@@ -188,12 +188,12 @@ class OrderBook:
         self._kept = kept
         try:
             self._state.keep(ORDERS_FILE, msgspec.json.encode(kept))
-        except OSError as error:  # it holds all the same, until this agent ends
+        except OSError as error:  # the order still holds until this agent ends
             log.warning("orders are not kept over a restart: %s: %s", self._state.path / ORDERS_FILE, error.strerror)
-        self._say(now)
+        self._publish_orders(now)
 
-    def _say(self, now: float) -> None:
-        self._said_at = monotonic()
+    def _publish_orders(self, now: float) -> None:
+        self._published_at = monotonic()
         self._publish(_body(self._kept, now))
 
 
@@ -218,7 +218,7 @@ def _ms(seconds: float) -> int:
     return max(0, round(seconds * 1000))
 
 
-def _said(text: str, what: str, most: int, *, may_be_empty: bool = False) -> str:
+def _checked(text: str, what: str, most: int, *, may_be_empty: bool = False) -> str:
     text = text.strip()
     if not (text or may_be_empty) or len(text) > most or not (text.isprintable() or not text):
         raise ConfigError(f"{what} is {text[:80]!r}; must be {0 if may_be_empty else 1} to {most} printable characters")
@@ -231,8 +231,8 @@ def _read(state: StateDirectory) -> KeptOrders:
         return KeptOrders()
     try:
         kept = msgspec.json.decode(data, type=KeptOrders)
-        decode_body(Kind.ORDERS, encode_body(_body(kept, time.time())))  # others would refuse what this refuses
+        decode_body(Kind.ORDERS, encode_body(_body(kept, time.time())))  # other peers make the same checks
     except (msgspec.MsgspecError, RemoteError, OverflowError, ValueError, RecursionError) as error:
-        put_damaged_aside(state.path / ORDERS_FILE, str(error), "its orders hold no more")
+        put_damaged_aside(state.path / ORDERS_FILE, str(error), "its orders are lost")
         return KeptOrders()
     return kept

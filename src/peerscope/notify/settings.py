@@ -1,6 +1,6 @@
-"""`[notify]` in the settings: when people are told, and the channels to tell them.
+"""Section `[notify]` of the settings: when to notify people, and by which channels.
 
-Here and not beside each channel's code, so that reading the settings loads no mail or HTTP client.
+They are here and not beside the code of each channel, so that reading them loads no mail or HTTP client.
 """
 
 from __future__ import annotations
@@ -9,44 +9,43 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
 from peerscope.alerts.notifier import NotifierConfig
 from peerscope.errors import ConfigError
-from peerscope.host.addresses import is_loopback
-from peerscope.notify.secret import Secret, read_secret
+from peerscope.host.addresses import check_url, is_loopback
+from peerscope.host.secret_files import Secret, read_secret
 from peerscope.records.identity import PeerId
 
 CHANNELS_MAX = 16
 NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*\Z")
-"""As the environment can spell it: PEERSCOPE_NOTIFY__CHANNELS__NAME__SECRET."""
+"""Names that fit into a variable: PEERSCOPE_NOTIFY__CHANNELS__NAME__SECRET."""
 ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]\\]{1,64}@[^@\s<>,;:\"()\\]{1,255}\Z")
 
 
 class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all channels have."""
+    """Settings of every channel."""
 
     SECRETS: ClassVar[tuple[str, ...]] = ("secret",)
-    """Settings that may not be written into the file."""
+    """Settings that the settings file may not contain."""
 
     kind: str
     url: Secret | None = None
     url_file: str = ""
     secret: Secret | None = None
     secret_file: str = ""
-    """Path of a file of mode 0600 that holds the secret."""
+    """Path of a file of mode 0600 with the secret."""
     escalation: bool = False
-    """Repeat here what is critical and acknowledged by nobody."""
+    """Repeat critical alerts here until somebody acknowledges them."""
     timeout_s: float = 10.0  # as Alertmanager gives a webhook by default
-    """How long one delivery may take."""
+    """Time for one delivery."""
     rate_per_minute: float = 60.0  # Slack's limit for an incoming webhook: one a second
-    """Messages in the long run; a burst of twenty may go at once."""
+    """Average rate of messages; a burst of twenty may go at once."""
 
     def check(self) -> None:
-        """Raise `ConfigError` for what is wrong whatever the environment adds."""
+        """Raises `ConfigError` for values that are wrong by themselves."""
         if not 0.1 <= self.timeout_s <= 60:
             raise ConfigError(f"timeout_s is {self.timeout_s}; must lie between 0.1 and 60")
         if not 1 <= self.rate_per_minute <= 6000:
@@ -54,21 +53,21 @@ class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class WebhookConfig(ChannelConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """JSON to any URL, signed where there is a `secret`."""
+    """JSON to any URL, signed if there is a `secret`."""
 
 
 class SlackConfig(ChannelConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A Slack-compatible incoming webhook, whose URL is a secret itself."""
+    """A Slack-compatible incoming webhook. Its URL is a secret."""
 
     SECRETS = ("secret", "url")
 
 
 class AlertmanagerConfig(ChannelConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An Alertmanager, by its base URL; `secret` is a bearer token where one stands before it."""
+    """An Alertmanager, by its base URL. `secret` is the bearer token of a proxy before it."""
 
 
 class AppriseConfig(ChannelConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Any service that apprise knows, by its apprise URL, which mostly holds a password."""
+    """Any service of apprise, by its apprise URL, which often holds a password."""
 
     SECRETS = ("secret", "url")
 
@@ -78,7 +77,7 @@ class SmtpConfig(ChannelConfig, frozen=True, kw_only=True, forbid_unknown_fields
 
     host: str = ""
     port: int = 0
-    """0 for the usual one: 587, or 465 for `tls`."""
+    """0 for the default: 587, or 465 for `tls`."""
     security: Literal["starttls", "tls", "none"] = "starttls"
     username: str = ""
     sender: str = ""
@@ -111,15 +110,17 @@ KINDS: dict[str, type[ChannelConfig]] = {
 
 
 class NotifyConfig(NotifierConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who is told, and when."""
+    """When to notify people, and by which channels."""
 
     url: str = ""
-    """Where people reach a dashboard; messages link to it."""
+    """URL of a dashboard; messages link to it."""
     trusted: tuple[str, ...] = ()
-    """Ids of the peers whose silences, acknowledgements, orders to forget and notices count; empty for those of every
-    member, or, where strangers are members (`network.public`), only our own."""
+    """Ids of peers whose silences, acknowledgements, orders to forget and notices count here.
+
+    Empty trusts every member; in a public network (`network.public`) it trusts only this peer.
+    """
     channels: dict[str, Any] = msgspec.field(default_factory=dict)
-    """By name, each a `ChannelConfig` of its kind."""
+    """Channels by name, each a `ChannelConfig` of its kind."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,19 +135,19 @@ class NotifyConfig(NotifierConfig, frozen=True, kw_only=True, forbid_unknown_fie
         msgspec.structs.force_setattr(self, "channels", channels)
 
     def trusts(self, me: bytes, *, is_public: bool) -> set[bytes] | None:
-        """Whose orders and notices count; None for everybody's."""
+        """Peers whose orders and notices count; None for all."""
         obeyed = self.obeyed(is_public=is_public)
         return None if obeyed is None else {me, *obeyed}
 
     def obeyed(self, *, is_public: bool) -> frozenset[PeerId] | None:
-        """Whose orders count besides our own; None for everybody's."""
+        """Other peers whose orders count; None for all."""
         if not self.trusted and not is_public:
             return None
         return frozenset(PeerId(bytes.fromhex(peer)) for peer in self.trusted)
 
 
 def refuse_written(file: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` if a settings file itself holds a secret of a channel."""
+    """Raises `ConfigError` if a settings file itself holds a secret of a channel."""
     notify = file.get("notify")
     channels = notify.get("channels") if isinstance(notify, Mapping) else None
     for name, given in channels.items() if isinstance(channels, Mapping) else ():
@@ -157,13 +158,13 @@ def refuse_written(file: Mapping[str, Any]) -> None:
             if key in given:
                 variable = f"PEERSCOPE_NOTIFY__CHANNELS__{name.upper()}__{key.upper()}"
                 raise ConfigError(
-                    f"notify.channels.{name}.{key} is a secret and does not belong into this file; put it into the "
-                    f"environment as {variable}, or into a file of mode 0600 and name that in {key}_file"
+                    f"notify.channels.{name}.{key} is a secret and does not belong into this file. Put it into the "
+                    f"environment as {variable}, or into a file of mode 0600 that {key}_file names"
                 )
 
 
 def secret_of(config: ChannelConfig, name: str, key: str) -> str | None:
-    """The secret under a key of the channel called `name`, wherever it stands. Raises `ConfigError`."""
+    """The secret under a key of the channel `name`, from the environment or a file. Raises `ConfigError`."""
     where = f"notify.channels.{name}.{key}"
     given: Secret | None = getattr(config, key)
     place: str = getattr(config, f"{key}_file")
@@ -175,7 +176,7 @@ def secret_of(config: ChannelConfig, name: str, key: str) -> str | None:
 
 
 def url_of(config: ChannelConfig, name: str) -> str:
-    """The http URL of a channel. Raises `ConfigError`, which does not repeat it."""
+    """The URL of a channel. Raises `ConfigError`, which does not repeat it."""
     where = f"notify.channels.{name}.url"
     url = secret_of(config, name, "url")
     if url is None:
@@ -183,19 +184,6 @@ def url_of(config: ChannelConfig, name: str) -> str:
         raise ConfigError(f"{where} is missing; {way}, or PEERSCOPE_NOTIFY__CHANNELS__{name.upper()}__URL")
     check_url(url, where)
     return url
-
-
-def check_url(url: str, where: str) -> None:
-    """Raise `ConfigError` unless it is one of http or https without a password; the URL is not repeated."""
-    try:
-        parts = urlsplit(url)
-        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_good = False
-    if not is_good or not url.isascii() or not url.isprintable() or " " in url:
-        raise ConfigError(f"{where} is no URL, as in https://example.org/path")
-    if parts.username is not None or parts.password is not None:
-        raise ConfigError(f"{where} holds a user name or password; take it out")
 
 
 def _channel(name: str, given: Any) -> ChannelConfig:

@@ -1,7 +1,7 @@
 """`smtp`: mail.
 
-The texts of a message come from other peers: addresses are only those of the settings, and whatever goes into a header
-is one line of printable characters, which `email.policy` checks once more.
+The texts of a message come from other peers. So addresses come only from the settings, and each text in a header is one
+line of printable characters, which `email.policy` checks again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Smtp:
             raise ConfigError(f"{where}.ca_file: {config.ca_file} cannot be read as certificates") from None
 
     def deliver(self, letter: Letter) -> None:
-        """Raises `DeliveryError`, also where only some of the addresses were refused by the server for good."""
+        """Raises `DeliveryError`, also if the server refused only some of the addresses for good."""
         try:
             self._send(compose(letter, self._config.sender, self._config.to))
         except smtplib.SMTPAuthenticationError as error:
@@ -51,10 +51,9 @@ class Smtp:
             again = any(code < 500 for code in codes)
             raise DeliveryError(f"{self._config.host} refuses all addresses ({max(codes)})", again) from None
         except smtplib.SMTPResponseException as error:
-            said = (
-                error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
-            )
-            reason = f"{self._config.host} answers {error.smtp_code} {printable(str(said))[:80]}"
+            text = error.smtp_error
+            reason = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+            reason = f"{self._config.host} answers {error.smtp_code} {printable(reason)[:80]}"
             raise DeliveryError(reason, again=error.smtp_code < 500) from None
         except smtplib.SMTPNotSupportedError as error:
             raise DeliveryError(f"{self._config.host}: {printable(str(error))[:80]}", again=False) from None
@@ -79,7 +78,7 @@ class Smtp:
 
 
 def compose(letter: Letter, sender: str, to: tuple[str, ...]) -> EmailMessage:
-    """The mail. All mails about one group are one thread."""
+    """Compose the mail. All mails about one group form one thread."""
     mail = EmailMessage(policy=SMTP)
     mail["From"] = sender
     mail["To"] = ", ".join(to)

@@ -1,4 +1,4 @@
-"""Messages in words, for people. Texts of other peers are quoted as they are: each channel escapes what it must."""
+"""The words of messages. Texts of other peers are quoted unchanged: each channel escapes them as it needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from peerscope.notify.base import Letter
 from peerscope.records.alerts import Severity
 
 LISTED_MAX = 20
-"""Alerts named one by one."""
+"""Alerts to list one by one."""
 
 
 def subject(letter: Letter) -> str:
@@ -20,7 +20,7 @@ def subject(letter: Letter) -> str:
 
 
 def state(letter: Letter) -> str:
-    """What became of it, in a word or three."""
+    """The state of the group, in one to three words."""
     message = letter.message
     if message.what == "resolved":
         if message.group.forgotten:
@@ -31,7 +31,7 @@ def state(letter: Letter) -> str:
 
 
 def text(letter: Letter) -> str:
-    """Everything a person woken at night should read, the most important first."""
+    """The whole message, with the most important part first."""
     message = letter.message
     group = message.group
     lines = [group.description] if group.description else []
@@ -42,11 +42,13 @@ def text(letter: Letter) -> str:
     elif message.reason == "worse":
         lines.append(f"It got worse: it is {message.severity.name.lower()}.")
     elif message.reason == "missed":
-        lines.append("No channel took the message that it began: this one arrives after its end.")
+        lines.append("No channel took the message that it began. This one arrives after its end.")
     elif message.reason == "lost":
         lines.append("No peer reports it any more. Nobody saw when and how it ended.")
     if message.updates:
-        lines.append(f"{'Ends also' if message.what == 'resolved' else 'Told before as'}: {listed(message.updates)}")
+        lines.append(
+            f"{'Ends also' if message.what == 'resolved' else 'Reported before as'}: {listed(message.updates)}"
+        )
     if group.root:
         lines.append(f"Probable root: {group.root}")
     if group.incident is not None or len(group.alerts) > 1:
@@ -62,12 +64,12 @@ def text(letter: Letter) -> str:
     lines.append(f"Id: {group.key}")
     if group.url:
         lines.append(f"More: {group.url}")
-    lines += ["", f"Network {letter.sender.network}, told by peer {letter.sender.peer_id[:10]}."]
+    lines += ["", f"Network {letter.sender.network}, sent by peer {letter.sender.peer_id[:10]}."]
     return "\n".join(lines)
 
 
 def forgotten(letter: Letter) -> list[str]:
-    """That this end is no recovery."""
+    """Explain that this end is no recovery."""
     gone = sum(alert.state == "forgotten" for alert in letter.message.group.alerts)
     if gone == 1 and len(letter.message.group.alerts) == 1:
         return ["This is over because the network has forgotten it: it never came back."]
@@ -79,25 +81,25 @@ def _marked(alert: Alert) -> str:
 
 
 def details(peer_id: str | None, region: str | None, runbook: str) -> list[str]:
-    """What is known of one alert."""
+    """Known details of one alert, one per line."""
     named = (("Peer", peer_id), ("Region", region), ("Look first at", runbook))
     return [f"{name}: {value}" for name, value in named if value]
 
 
 def listed(names: tuple[str, ...]) -> str:
-    """Some names, and how many more."""
+    """The first names, and the number of the others."""
     more = len(names) - LISTED_MAX
     return ", ".join(names[:LISTED_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def when(at: float) -> str:
-    """A time as RFC 3339 writes it, UTC; the nearest one that a calendar has."""
+    """A time in the format of RFC 3339, UTC, limited to the years 1970 to 9999."""
     bounded = min(max(at, 0.0), 253_402_300_799.0)
     return datetime.fromtimestamp(bounded, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def colour(letter: Letter) -> str:
-    """For channels that show one."""
+    """A colour for channels that show one."""
     if letter.message.what == "resolved":
         return "#616161" if letter.message.group.forgotten else "#2e7d32"
     return "#c62828" if letter.message.severity >= Severity.HIGH else "#ef6c00"

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from random import Random
 
-from peerscope import __version__
 from peerscope.agent.aggregates import Aggregates
 from peerscope.agent.event_log import EventLog
 from peerscope.agent.lookups import LookupRequests
@@ -28,6 +27,7 @@ from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, S
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.history.recorder import Recorder
+from peerscope.host.version import __version__
 from peerscope.mesh.events import Effect, Event, Received, Send
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId, short

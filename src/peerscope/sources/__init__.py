@@ -1,1 +1,1 @@
-"""What this agent can measure by itself."""
+"""Measurements of this host and of the P2P node beside the agent."""

@@ -1,8 +1,8 @@
-"""Stands between one source and the agent: asks it in turn, bounds its time, believes nothing.
+"""Asks one source in turns, limits its time, and validates its answers.
 
-A source is somebody else's code that talks to somebody else's program. It runs in a thread with an event loop of its
-own, so that one that blocks holds up nothing but itself. Whatever goes wrong, the values are unknown from then on, the
-check says why, and the source is asked again: after half an interval to an interval, then twice that, up to a minute.
+A source is foreign code that talks to a foreign program. It runs in a thread with an event loop of its own, so that a
+source that blocks holds up only itself. After any failure the values are unknown and the check gives the reason. The
+next attempt follows after half an interval to an interval, and the pauses double up to a minute.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 
 from peerscope.errors import PeerscopeError, SourceError
 from peerscope.host.clock import monotonic
+from peerscope.host.failures import backoff_s
 from peerscope.mesh.detection.checks import MESSAGE_MAX, printable
 from peerscope.records.bodies import OVERLAY_MAX, Check, Status
 from peerscope.sources.base import Reading, Source
@@ -36,10 +37,10 @@ class Attachment:
     """One source, as the agent sees it."""
 
     def __init__(self, name: str, source: Source, *, interval_s: float, limit_s: float, rng: Random) -> None:
-        """`name`: for people. `interval_s`: between questions while it answers; `limit_s`: what each may take."""
+        """`name`: for people. `interval_s`: between requests while it answers. `limit_s`: time for each request."""
         self.name = name
         self.failures = 0
-        """In a row, up to now."""
+        """Failures in a row, up to now."""
         self.answered_at: float | None = None
         """Monotonic time of the last answer."""
         self._source = source
@@ -53,23 +54,23 @@ class Attachment:
 
     @property
     def kind(self) -> str:
-        """Its name without the argument."""
+        """The name without the argument."""
         return self.name.partition(":")[0]
 
     def current(self) -> Reading | None:
-        """The last answer; None before the first, and from a failure until the next."""
+        """The last answer; None before the first, and from a failure until the next answer."""
         return self._reading
 
     def check(self) -> Check | None:
-        """Whether it answers, and if not why. None before the first question was answered, or failed."""
+        """Whether the source answers, and if not why. None before the first answer or failure."""
         return self._check
 
     async def run(self) -> None:
-        """Ask until cancelled, then let the source go."""
+        """Ask until cancelled, then close the source."""
         while self._loop is None:
             try:
                 self._loop = _loop_in_thread(f"source {self.name}")
-            except (OSError, RuntimeError) as error:  # no file descriptors, or no threads, are to be had
+            except (OSError, RuntimeError) as error:  # the system has no file descriptors or no threads left
                 self._failed(f"cannot be asked: {error}")
                 await asyncio.sleep(self._wait_s())
         try:
@@ -101,20 +102,18 @@ class Attachment:
     def _wait_s(self) -> float:
         if not self.failures:
             return self._interval_s
-        # Random, so that the agents of a network that lost its nodes together do not ask them together.
-        longest_s = min(self._interval_s * 2.0 ** min(self.failures - 1, 16), BACKOFF_S_MAX)
-        return longest_s * self._rng.uniform(0.5, 1.0)
+        return backoff_s(self.failures, self._interval_s, BACKOFF_S_MAX, self._rng)
 
     async def _ask(self) -> Reading:
-        """Raises `SourceError`, whatever happened."""
+        """Ask once. Raises `SourceError` for any failure."""
         assert self._loop is not None
-        if self._asked is None or self._asked.done():  # one that hangs is not asked twice at a time
+        if self._asked is None or self._asked.done():  # never ask a source that still hangs
             self._asked = asyncio.run_coroutine_threadsafe(_read(self._source), self._loop)
         waiting = asyncio.wrap_future(self._asked)
         waiting.add_done_callback(_look_at)
         done, _ = await asyncio.wait({waiting}, timeout=self._limit_s)
         if not done:
-            self._asked.cancel()  # a source that waits properly ends by this, and can be asked anew
+            self._asked.cancel()  # a source that waits in asyncio ends, and can be asked again
             raise SourceError(f"has not answered for {self._limit_s:g} s")
         try:
             return _checked(waiting.result())
@@ -122,20 +121,20 @@ class Attachment:
             raise SourceError("the source gave up by itself") from None
 
     async def _close(self, loop: asyncio.AbstractEventLoop) -> None:
-        """As far as it lets us: the thread of one that hangs ends with the process."""
+        """Close the source. The thread of a source that hangs ends with the process."""
         closing = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_close(self._source), loop))
         closing.add_done_callback(_look_at)
         await asyncio.wait({closing}, timeout=CLOSE_S)
 
 
 def _checked(answer: object) -> Reading:
-    """The reading, if it is one and keeps to its limits; a longer list of neighbours is cut."""
+    """Validate the type and the limits of an answer; cut a list of neighbours that is too long."""
     if not isinstance(answer, Reading):
         raise SourceError(f"answered {type(answer).__name__} instead of a Reading")
     try:
         shorter = msgspec.structs.replace(answer, overlay=tuple(answer.overlay)[:OVERLAY_MAX])
         return msgspec.convert(msgspec.to_builtins(shorter), Reading)
-    except Exception as error:  # its parts may be anything
+    except Exception as error:  # any part may have any type
         raise SourceError(f"answered nonsense: {error}") from None
 
 
@@ -146,13 +145,13 @@ async def _read(source: Source) -> Reading:
         raise SourceError(str(error) or type(error).__name__) from None
     except asyncio.CancelledError:
         raise
-    except (Exception, SystemExit) as error:  # SystemExit would end the loop that we ask in
+    except (Exception, SystemExit) as error:  # SystemExit would end the loop of the source
         log.debug("a source failed", exc_info=error)
         raise SourceError(f"failed: {type(error).__name__}: {error}") from None
 
 
 async def _close(source: Source) -> None:
-    """End what it still does, close it, and end its loop."""
+    """Cancel the tasks of a source, close it, and end its loop."""
     if at_work := asyncio.all_tasks() - {asyncio.current_task()}:
         for task in at_work:
             task.cancel()
@@ -162,18 +161,18 @@ async def _close(source: Source) -> None:
     except (Exception, SystemExit) as error:
         log.debug("a source failed to close", exc_info=error)
     loop = asyncio.get_running_loop()
-    loop.call_soon(loop.stop)  # not at once: whoever waits for us must still be told that we are done
+    loop.call_soon(loop.stop)  # not at once: the result of this call must still reach the caller
 
 
 def _look_at(future: asyncio.Future[Any]) -> None:
-    """An answer that came too late is nobody's any more, and asyncio complains of errors that nobody looked at."""
+    """Read the error of a late answer, so that asyncio does not log it."""
     if not future.cancelled():
         future.exception()
 
 
 def _loop_in_thread(name: str) -> asyncio.AbstractEventLoop:
-    """Raises OSError and RuntimeError where no descriptors and no threads are to be had."""
-    with contextlib.ExitStack() as room:  # a loop that gets only some of its descriptors complains on standard error
+    """Start an event loop in a thread. Raises OSError and RuntimeError without free descriptors and threads."""
+    with contextlib.ExitStack() as room:  # a loop that gets only some of its descriptors writes to standard error
         for _ in range(LOOP_DESCRIPTORS):
             room.enter_context(open(os.devnull, "rb"))
     loop = asyncio.new_event_loop()

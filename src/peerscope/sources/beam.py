@@ -1,22 +1,24 @@
-"""`beam` or `beam:LOGFILE`: a Beam daemon beside us, unchanged: its processes, their sockets, and its request log.
+"""`beam` or `beam:LOGFILE`: measures an unmodified Beam daemon by its processes, their sockets, and its request log.
 
-The daemon (`beam-tunnel-daemon`, in Beam's `packages/tunnel-daemon/src/tunnel.rs`) offers no counters. What can be
-known from outside, and how:
+The daemon (`beam-tunnel-daemon`, in Beam's `packages/tunnel-daemon/src/tunnel.rs`) offers no counters. This source
+observes from outside:
 
-- each process that listens is one tunnel: a daemon forwards one port;
+- each process that listens is one tunnel, since a daemon forwards one port;
 - open TCP connections are its established sockets. Its QUIC peers share one UDP socket, so their number is unknown;
-- each request is one line of its log, `← METHOD URI STATUS elapsed (size)`, written after the answer. The size stands
-  there for successes only, and is rounded; failures have none, and one that came to nothing says ERROR. Requests' own
-  sizes are not logged: bytes received are unknown. The log has these lines only with `RUST_LOG=info`.
+- each request is one line of its log, `← METHOD URI STATUS elapsed (size)`, written after the answer. Only successes
+  have a size, which is rounded. A request without an answer has the status ERROR. The log never has the size of a
+  request, so bytes received are unknown. The log has these lines only with `RUST_LOG=info`.
 
-Counts begin when we do.
+Counts begin with the start of this agent.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 from msgspec import Struct
@@ -24,7 +26,6 @@ from msgspec import Struct
 from peerscope.errors import SourceError
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import Reading
-from peerscope.sources.logfile import LogFile
 
 DAEMON = "beam-tunnel-daemon"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -42,14 +43,14 @@ class Request(Struct, frozen=True):
     """One line of the log."""
 
     is_error: bool
-    """Status 400 and above, or none."""
+    """The status is 400 or above, or there is none."""
     elapsed_s: float
     size_bytes: int | None
-    """Of the answer; None where it is not logged."""
+    """Size of the answer; None where the log has none."""
 
 
 def parse(line: str) -> Request | None:
-    """A request line, whatever stands before its arrow; None for all others."""
+    """Parse a request line, with any text before its arrow; None for all other lines."""
     if "←" not in line and "<-" not in line:
         return None
     found = REQUEST.search(COLOURS.sub("", line))
@@ -72,7 +73,7 @@ class BeamSource:
         self._messages = self._errors = self._sent_bytes = self._others = 0
 
     async def read(self) -> Reading:
-        """Raises `SourceError` if no daemon runs, or its log cannot be read."""
+        """Measure all daemons. Raises `SourceError` if none runs, or if the log cannot be read."""
         daemons = list(_daemons())
         if not daemons:
             raise SourceError(f"no process called {DAEMON} runs")
@@ -100,12 +101,12 @@ class BeamSource:
         )
 
     async def close(self) -> None:
-        """Let the log go."""
+        """Close the log."""
         if self._log is not None:
             self._log.close()
 
     def _follow(self) -> float | None:
-        """Count new lines; mean time that their requests took."""
+        """Count new lines. Returns the mean time of their requests."""
         assert self._log is not None
         total_s, count = 0.0, 0
         for line in self._log.lines():
@@ -128,7 +129,7 @@ class _Daemon(Struct, frozen=True):
 
 def _daemons() -> Iterator[_Daemon]:
     for process in psutil.process_iter(["name", "cmdline"]):
-        # The kernel cuts names at 15 characters, so the command line has a say.
+        # The kernel cuts names at 15 characters, so look at the command line too.
         names = {process.info["name"], Path((process.info["cmdline"] or [""])[0]).name}
         if DAEMON not in names:
             continue
@@ -145,16 +146,95 @@ def _daemons() -> Iterator[_Daemon]:
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
-    """None if any of them is unknown."""
+    """Add values; None if any of them is unknown."""
     known = list(values)
     return None if None in known else sum(value for value in known if value is not None)
 
 
 def _sockets(daemon: _Daemon) -> tuple[int, int, int] | None:
-    """Sockets that listen, that are connected, and of UDP; None where we may not know."""
+    """Count sockets that listen, that are connected, and of UDP; None without permission."""
     try:
         found = daemon.process.net_connections(kind="inet")
     except (psutil.AccessDenied, psutil.NoSuchProcess):
         return None
     states = [connection.status for connection in found]
     return states.count(psutil.CONN_LISTEN), states.count(psutil.CONN_ESTABLISHED), states.count(psutil.CONN_NONE)
+
+
+LINE_BYTES_MAX = 65_536
+CHUNK_BYTES = 1024 * 1024
+LOOK_BYTES_MAX = 16 * 1024 * 1024
+"""Most bytes to read in one call; the rest waits for the next."""
+
+
+class LogFile:
+    """Follows a log that another program writes, through rotation and truncation.
+
+    It begins at the end of the file. It cannot see that a file was cut if the file has since grown beyond the last
+    position.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.oversized = 0
+        """Lines that were too long and so skipped."""
+        self._file: BinaryIO | None = None
+        self._begun = b""
+        self._skips = False
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the whole lines since the last call, without line ends. Raises `SourceError` if there was no file."""
+        if self._file is None:
+            self._open(at_end=True)
+        left = LOOK_BYTES_MAX
+        while left > 0:
+            assert self._file is not None
+            data = self._file.read(min(CHUNK_BYTES, left))
+            if not data and not self._renewed():
+                return
+            left -= len(data)
+            yield from self._split(data)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self, *, at_end: bool) -> None:
+        try:
+            file = self.path.open("rb")
+        except OSError as error:
+            raise SourceError(f"the log {self.path} cannot be read: {error.strerror}") from None
+        if at_end:
+            file.seek(0, os.SEEK_END)
+        self.close()
+        self._file, self._begun, self._skips = file, b"", False
+
+    def _renewed(self) -> bool:
+        """Whether there is another file, or the same one was cut. Between two files of a rotation there is none."""
+        assert self._file is not None
+        mine = os.fstat(self._file.fileno())
+        try:
+            there = os.stat(self.path)
+        except OSError:
+            return False
+        if (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino):
+            self._open(at_end=False)
+            return True
+        if mine.st_size < self._file.tell():
+            self._file.seek(0)
+            self._begun, self._skips = b"", False
+            return True
+        return False
+
+    def _split(self, data: bytes) -> Iterator[bytes]:
+        *whole, self._begun = (self._begun + data).split(b"\n")
+        for line in whole:
+            if self._skips or len(line) > LINE_BYTES_MAX:
+                self.oversized += 1
+                self._skips = False
+            else:
+                yield line
+        if len(self._begun) > LINE_BYTES_MAX:  # drop it, and skip the rest of the line
+            self._begun, self._skips = b"", True

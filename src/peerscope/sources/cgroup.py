@@ -1,12 +1,12 @@
-"""What a container or a service may take of its host, and takes: control groups of Linux, version 2 and version 1.
+"""Limits and use of a container or service: control groups of Linux, version 2 and version 1.
 
-psutil shows the host. Inside a container with 300 MiB that is the wrong number: the kernel ends processes at the limit
-of the group, whatever the host has left. Limits hold for a group with everything below it, so each group from ours up
-to the root is read, and the tightest counts. Of memory that is the group nearest to its limit, where files that the
-kernel can drop at any time (`inactive_file`) do not count as used, as with the kubelet and `docker stats`.
+psutil shows the host, which is the wrong number inside a container with 300 MiB. The kernel ends processes at the limit
+of the group, even if the host has memory left. A limit covers all groups below, so we read each group from ours up to
+the root, and the tightest limit counts. For memory, that is the group nearest to its limit. Files that the kernel can
+drop at any time (`inactive_file`) do not count as used, as in the kubelet and `docker stats`.
 
 Sources: kernel documentation, admin-guide/cgroup-v2 and cgroup-v1; cgroups(7). A container may see its own group as the
-root of the mount, under whatever path /proc/self/cgroup names: groups that are not there are passed over.
+root of the mount, under another path than /proc/self/cgroup names. We skip groups that do not exist.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ class Processor(Struct, frozen=True):
     """A quota of processor time, and counters of the group that has it."""
 
     cores: float
-    """How much a group may use at most."""
+    """Limit of the group."""
     used_s: float
     periods: int | None
     throttled: int | None
-    """Periods, and those in which the group had to wait. Both only grow."""
+    """Periods in which the group had to wait. Like `periods` it only grows."""
 
 
 class CgroupLimits(Struct, frozen=True):
-    """What limits us. None: nothing does, or it cannot be read."""
+    """The limits of our group. None: there is no limit, or it cannot be read."""
 
     memory: Used | None = None
     processor: Processor | None = None
@@ -57,7 +57,7 @@ class CgroupLimits(Struct, frozen=True):
 
 
 def limits(root: Path = ROOT, membership: Path = MEMBERSHIP) -> CgroupLimits:
-    """Read them all. Never raises: what is missing, unreadable or garbage limits nothing."""
+    """Read all limits. Never raises: a file that is missing, unreadable or garbage gives no limit."""
     paths = _paths(_text(membership))
     memory = [_memory(group, unified) for group, unified in _groups(root, paths, "memory")]
     processor = [_processor(root, group, unified) for group, unified in _groups(root, paths, "cpu")]
@@ -70,7 +70,7 @@ def limits(root: Path = ROOT, membership: Path = MEMBERSHIP) -> CgroupLimits:
 
 
 def _paths(membership: str) -> dict[str, str]:
-    """Our group by controller; that of version 2 under the name ""."""
+    """Map each controller to our group; version 2 has the name ""."""
     found: dict[str, str] = {}
     for line in membership.splitlines():
         _, _, rest = line.partition(":")
@@ -82,11 +82,11 @@ def _paths(membership: str) -> dict[str, str]:
 
 
 def _groups(root: Path, paths: dict[str, str], controller: str) -> Iterator[tuple[Path, bool]]:
-    """Our group and those above it, and whether they are of version 2. One controller lives in one version only."""
+    """Yield our group and those above it, and whether they are of version 2. A controller belongs to one version."""
     unified = controller not in paths
     mounts = [root, root / "unified"] if unified else [_mount(root, controller)]
     parts = [part for part in paths.get("" if unified else controller, "/").split("/") if part]
-    if ".." in parts or len(parts) > DEPTH_MAX:  # our group lies outside of what this mount shows
+    if ".." in parts or len(parts) > DEPTH_MAX:  # our group lies outside this mount
         parts = []
     for mount in mounts:
         for depth in range(len(parts), -1, -1):
@@ -96,7 +96,7 @@ def _groups(root: Path, paths: dict[str, str], controller: str) -> Iterator[tupl
 
 
 def _mount(root: Path, controller: str) -> Path:
-    """Where a controller of version 1 is: alone, or with the other one of its pair."""
+    """Find the directory of a controller of version 1: alone, or with the other one of its pair."""
     names = [controller, *(("cpu,cpuacct", "cpuacct,cpu") if controller.startswith("cpu") else ())]
     return next((root / name for name in names if (root / name).is_dir()), root / controller)
 
@@ -125,7 +125,7 @@ def _processor(root: Path, group: Path, unified: bool) -> Processor | None:
 
 
 def _used_s(root: Path, group: Path) -> float | None:
-    """Of a group of version 1: another controller counts, in the same directory or in a hierarchy of its own."""
+    """Processor time of a group of version 1, from `cpuacct`: in the same directory, or in a hierarchy of its own."""
     beside = _mount(root, "cpuacct") / group.relative_to(_mount(root, "cpu"))
     used_ns = (_number(place / "cpuacct.usage") for place in (group, beside))
     return next((used / 1e9 for used in used_ns if used is not None), None)
@@ -137,7 +137,7 @@ def _tasks(group: Path) -> Used | None:
 
 
 def _table(place: Path) -> dict[str, int]:
-    """Lines of a name and a number."""
+    """Parse lines of a name and a number."""
     found = {}
     for line in _text(place).splitlines():
         name, _, text = line.partition(" ")
@@ -152,12 +152,12 @@ def _number(place: Path) -> int | None:
 
 
 def _whole(text: str) -> int | None:
-    """A number; None for "max", -1, and everything else."""
+    """Parse a number; None for "max", -1, and everything else."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= INT_DIGITS_MAX else None
 
 
 def _text(place: Path) -> str:
-    """The beginning of a file; "" where it cannot be read."""
+    """Read the beginning of a file; "" on failure."""
     try:
         with place.open("rb") as file:
             return file.read(FILE_BYTES_MAX).decode("utf-8", "replace")

@@ -1,7 +1,7 @@
-"""The country of an address, by a table: the one inside the `iptocc` package, or an operator's own .mmdb file.
+"""The country of an address, from the table inside the `iptocc` package or from an operator's own .mmdb file.
 
-Tables of address ranges say where an address is registered, which is mostly where it is used. What comes from here is
-therefore published as "country", never as if the operator had said it. Both libraries are in the extra `geo`.
+These tables list where an address is registered, which is mostly where it is used. So peers publish the result as
+"country", apart from a region that the operator declares. The extra `geo` brings both libraries.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from peerscope.host.extras import brought_by
 log = logging.getLogger(__name__)
 
 Lookup = Callable[[str], str | None]
-"""The ISO 3166-1 code of a public address, where the table knows it."""
+"""Returns the ISO 3166-1 code of a public address; None where the table has none."""
 
 
 def country_table(database: str) -> Lookup:
-    """A table to look countries up in. `database`: path of an .mmdb file; empty for iptocc's.
+    """Open a table of countries. `database`: path of an .mmdb file; empty for iptocc's table.
 
-    Raises `ConfigError` if the file cannot be used. Without iptocc there are no countries, and no error.
+    Raises `ConfigError` if the file cannot be used. Without iptocc every country is None.
     """
     return _mmdb(database) if database else _iptocc
 
 
 def country(addresses: Iterable[str], look_up: Lookup) -> str | None:
-    """The country that the public ones of our own "host:port" addresses agree on; None without one."""
+    """Find the one country of all our public "host:port" addresses; None without one."""
     hosts = (split_address(address, "address")[0] for address in addresses)
     found = {look_up(host) for host in hosts if is_public(host)} - {None}
     return found.pop() if len(found) == 1 else None
 
 
 def is_public(host: str) -> bool:
-    """An address of the internet: not private, loopback, link-local, shared by a carrier (RFC 6598) or for examples."""
+    """Whether an address is public: not private, loopback, link-local, shared (RFC 6598) or for examples."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:  # a name
@@ -47,7 +47,7 @@ def is_public(host: str) -> bool:
 
 def _iptocc(host: str) -> str | None:
     try:
-        from iptocc import country_code  # loads its table: only for who has a public address
+        from iptocc import country_code  # loads its table, so only with a public address
     except ImportError:
         log.debug("no country for %s: the extra `geo` is not installed", host)
         return None
@@ -77,7 +77,7 @@ def _mmdb(path: str) -> Lookup:
 
 
 def _recorded(record: Any) -> str | None:
-    """The country in a record as MaxMind and DB-IP write it (`country.iso_code`), or IPinfo (`country_code`)."""
+    """Read the country from a record of MaxMind and DB-IP (`country.iso_code`), or of IPinfo (`country_code`)."""
     if not isinstance(record, dict):
         return None
     of_country = record.get("country")

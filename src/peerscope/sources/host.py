@@ -1,10 +1,10 @@
 """The host's own health: CPU, memory, storage and network interfaces, by psutil.
 
-A container or a service may have limits of its own. CPU and memory are then judged by whichever is nearer to its end,
-the host or the group, and the check and its metrics are of that one.
+A container or a service may have limits of its own. The checks of CPU and memory, and their metrics, then describe
+the host or the group: the one with the higher ratio.
 
-One sample of each gives both its check and its metrics. Each is taken on its own: one that fails or hangs is `unknown`
-with its reason, its metrics are unknown, and the others stand.
+One sample of each quantity gives its check and its metrics. A sample that fails or hangs makes its own check `unknown`,
+with the reason, and its own metrics; the others are not affected.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ CHECK_TIMEOUT_S = 2.0
 FIRST_SAMPLE_S = 0.3
 KIB = 1024
 TCP_COUNTERS = Path("/proc/net/snmp")
-"""Linux: one small file, 0.03 ms to read. Listing sockets costs a hundred times that, and root on macOS."""
+"""Linux only. Reading this file takes 0.03 ms. Listing sockets takes a hundred times that, and needs root on macOS."""
 
 
 class HostSample(Struct, frozen=True):
-    """What one look at the host gave."""
+    """One measurement: its check and its metrics."""
 
     check: Check
     metrics: dict[str, int | None] = {}
@@ -43,7 +43,7 @@ class HostSample(Struct, frozen=True):
 
 
 class BusyShare(Struct, frozen=True):
-    """How much of something is used."""
+    """Used share of a resource."""
 
     ratio: float
     of: str
@@ -54,31 +54,31 @@ class Host:
     """The four checks of the machine; the fifth, p2p, belongs to the core."""
 
     def __init__(self, config: HealthConfig, volume: Path, limits: Callable[[], CgroupLimits] = limits) -> None:
-        """`volume`: any path on the volume whose filling up would stop us. `limits`: reads what our group may take."""
+        """`volume`: any path on the volume of the state directory. `limits`: reads the limits of our group."""
         self._limits = limits
         self._processor, self._processor_at = limits().processor, monotonic()
         self._config = config
         self._volume = volume
         self._traffic: HostTraffic | None = None
-        with contextlib.suppress(Exception):  # whatever fails here fails again, and is told, when measured
+        with contextlib.suppress(Exception):  # it fails again when measured, and is reported there
             self._traffic = traffic()
         self._running: dict[str, asyncio.Future[HostSample]] = {}
         self._cpu_times = psutil.cpu_times()
 
     async def measure(self) -> tuple[tuple[Check, ...], SystemMetrics]:
-        """The checks cpu, memory, storage and network, in the order a report has them, and what they were made of."""
-        looks = (self._cpu, self._memory, self._storage, self._network)
-        samples = await asyncio.gather(*(self._guarded(look) for look in looks))
+        """Measure cpu, memory, storage and network: the checks, in the order of a report, and the metrics."""
+        checks = (self._cpu, self._memory, self._storage, self._network)
+        samples = await asyncio.gather(*(self._guarded(check) for check in checks))
         found = {name: value for sample in samples for name, value in sample.metrics.items()}
         return tuple(sample.check for sample in samples), SystemMetrics(**found)
 
     async def _guarded(self, check: Callable[[], HostSample]) -> HostSample:
-        """Run one check in a thread; a check that still hangs from before is not started again."""
+        """Run one check in a thread. A check that still hangs is not started again."""
         name = check.__name__.lstrip("_")
         running = self._running.get(name)
         try:
             if running is None or running.done():
-                running = self._running[name] = in_thread(check, f"check {name}")  # there may be no thread to be had
+                running = self._running[name] = in_thread(check, f"check {name}")  # fails without a free thread
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 return await asyncio.shield(running)
         except TimeoutError:
@@ -87,7 +87,7 @@ class Host:
             return HostSample(failed(f"the {name} check failed: {error or type(error).__name__}"))
 
     def _cpu(self) -> HostSample:
-        # Not psutil.cpu_percent: it keeps the last reading per thread, and checks run in any.
+        # Not psutil.cpu_percent: it keeps the last reading per thread, and each check runs in another thread.
         before, self._cpu_times = self._cpu_times, psutil.cpu_times()
         passed = [max(0.0, now - then) for now, then in zip(self._cpu_times, before, strict=True)]
         spent = dict(zip(self._cpu_times._fields, passed, strict=True))
@@ -99,7 +99,7 @@ class Host:
         return HostSample(check, {"cpu": check.ratio})
 
     def _quota(self) -> BusyShare | None:
-        """How much of its quota of processor time our group has used since the last look."""
+        """The share of its quota of processor time that our group has used since the last call."""
         now, after, before = monotonic(), self._limits().processor, self._processor
         seconds, self._processor, self._processor_at = now - self._processor_at, after, now
         if after is None or before is None or seconds <= 0 or after.used_s < before.used_s:
@@ -133,8 +133,7 @@ class Host:
         disk = psutil.disk_usage(str(self._volume))
         message = f"{disk.percent:.0f} % of the volume of {self._volume} used, {disk.free / 2**30:.1f} GiB free"
         check = judge(disk.percent / 100, self._config.storage, message)
-        # Of what programs may use, as `percent` and df count: the rest is the system's reserve, and one output must not
-        # give two ratios of one volume.
+        # Without the reserve of the system, as in `percent` and df: one output must not give two ratios of one volume.
         return HostSample(check, {"disk_used_kib": disk.used // KIB, "disk_total_kib": (disk.used + disk.free) // KIB})
 
     def _network(self) -> HostSample:
@@ -160,7 +159,7 @@ class Host:
 
 
 def nearer(host: BusyShare, group: BusyShare | None, limits: Thresholds) -> Check:
-    """Judged by whichever is nearer to its end. The message names both; that the group counts is always said."""
+    """Judge the higher ratio of host and group. The message names both, and always says if the group counts."""
     if group is None:
         return judge(host.ratio, limits, host.text)
     if group.ratio < host.ratio:
@@ -174,7 +173,7 @@ def _size(count: int) -> str:
 
 
 class HostTraffic(Struct, frozen=True):
-    """Counters of all interfaces, loopback included. psutil unfolds those that run over."""
+    """Counters of all interfaces, loopback included. psutil corrects counters that overflow."""
 
     at: float
     """Monotonic seconds."""
@@ -186,15 +185,17 @@ class HostTraffic(Struct, frozen=True):
 
 
 def traffic() -> HostTraffic:
-    """All interfaces since they came up."""
+    """Read the counters of all interfaces."""
     found = psutil.net_io_counters()
     bad = found.errin + found.errout + found.dropin + found.dropout
     return HostTraffic(monotonic(), bad, found.packets_recv + found.packets_sent, found.bytes_recv, found.bytes_sent)
 
 
 def connections(counters: Path = TCP_COUNTERS) -> int | None:
-    """Open TCP connections of this host, or of its network namespace: `tcpCurrEstab` of RFC 4022. None where the
-    system does not tell for little work."""
+    """Count open TCP connections of this host or its network namespace: `tcpCurrEstab` of RFC 4022.
+
+    None where the system has no cheap counter.
+    """
     try:
         names, values = (line.split() for line in counters.read_text("ascii").splitlines() if line.startswith("Tcp:"))
         return int(values[names.index("CurrEstab")])

@@ -1,4 +1,4 @@
-"""The P2P program beside this peer, as all its sources together tell of it."""
+"""The P2P program beside this peer, merged from all its sources."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from peerscope.mesh.detection.checks import MESSAGE_MAX
 from peerscope.records.bodies import Check, Status
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources.attachment import ANSWERS, Attachment
-from peerscope.sources.base import Reading
-from peerscope.sources.registry import make_source
+from peerscope.sources.base import Reading, make_source
 from peerscope.sources.telemetry import Telemetry
 
 METRICS = NodeMetrics.__struct_fields__
@@ -27,13 +26,13 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The node monitored beside this peer."""
 
     sources: tuple[str, ...] = ()
-    """Where to learn of it, "NAME" or "NAME:ARGUMENT"; of two that tell the same, the first counts."""
+    """Specs of its sources, "NAME" or "NAME:ARGUMENT". The first one with a value counts."""
     name: str = ""
-    """What to call it; empty for what its sources call it. It names a layer, so all peers of a network should agree."""
+    """Name of the node; empty for the name from its source. It names a layer: give all peers of a network the same."""
     timeout_s: float = 5.0  # a guess: an answer that takes longer helps nobody at a report interval of 5 s
-    """How long a source may take to answer."""
+    """Time for each answer of a source."""
     silence_s: float = 60.0
-    """A node that sends telemetry and then nothing for so long does not answer. 0 switches this off."""
+    """A node that sent telemetry counts as gone after this silence. 0 switches this off."""
 
     def __post_init__(self) -> None:
         if len(self.name) > 64 or not self.name.isprintable():
@@ -52,16 +51,16 @@ class SourceView(Struct, frozen=True):
     """healthy, unhealthy, or unknown before the first answer."""
     message: str
     failures: int
-    """In a row."""
+    """Failures in a row."""
     age_s: float | None
     """Seconds since its last answer."""
 
 
 class NodeView(Struct, frozen=True):
-    """The node beside this agent, with what is not sent to others."""
+    """The node beside this agent, with values that are not sent to others."""
 
     node: str | None
-    """Null where none is attached."""
+    """null where none is attached."""
     node_id: str | None
     version: str | None
     check: str | None
@@ -73,18 +72,17 @@ class NodeView(Struct, frozen=True):
 
 
 class Node:
-    """Asks every source, merges what they say. Telemetry is heard even where it is not listed: then it counts from
-    its first event on."""
+    """Asks every source and merges the answers. Telemetry that is not listed counts from its first event on."""
 
     def __init__(self, config: NodeConfig, interval_s: float, rng: Random) -> None:
-        """`interval_s`: between questions. Raises `ConfigError`; nothing is asked before `run`."""
+        """`interval_s`: between requests. Raises `ConfigError`; nothing is asked before `run`."""
         self._config = config
         sources = [(spec, make_source(spec)) for spec in config.sources]
         listed = [source for _, source in sources if isinstance(source, Telemetry)]
         if len(listed) > 1:
             raise ConfigError("node.sources lists telemetry twice")
         self.telemetry = listed[0] if listed else Telemetry("")
-        """Where the node itself tells."""
+        """Events that the node itself sends."""
         self.telemetry.silence_s = config.silence_s
         if not listed:
             sources.append(("telemetry", self.telemetry))
@@ -95,48 +93,48 @@ class Node:
         ]
         self._last: Reading | None = None
         self._merged: list[Reading] = []
-        """What `_last` was made of."""
+        """The readings in `_last`."""
 
     @property
     def attachments(self) -> list[Attachment]:
-        """Those that count: unlisted telemetry only once it was heard."""
+        """The sources that count: telemetry that is not listed only after its first event."""
         return self._attachments if self._listed or self.telemetry.has_heard else self._attachments[:-1]
 
     @property
     def name(self) -> str | None:
-        """What to call it, also while it does not answer; None where no node is attached."""
+        """Name of the node, also while it does not answer; None where no node is attached."""
         if not self.attachments:
             return None
         return self._config.name or (self._last.node if self._last else self.attachments[0].kind)
 
     @property
     def node_id(self) -> str | None:
-        """Its name in its own network, as it told last."""
+        """Its last known id in its own network."""
         return self._last.node_id if self._last else None
 
     @property
     def version(self) -> str | None:
-        """Its version, as it told last."""
+        """Its last known version."""
         return self._last.version if self._last else None
 
     def current(self) -> Reading | None:
-        """What the sources that answer say, merged field by field; None where none does."""
+        """The readings of all sources that answer, merged field by field; None where none answers."""
         readings = [reading for attached in self.attachments if (reading := attached.current()) is not None]
         if not readings:
             return None
         if len(readings) == len(self._merged) and all(map(is_, readings, self._merged)):
-            return self._last  # nobody said anything since: who takes differences must be able to tell
+            return self._last  # nothing new: the same object, since callers calculate differences
         self._merged = readings
         merged = merge(readings)
-        # A source that fails for a while must not make the node another one.
+        # A source that fails for a while must not change the id of the node.
         if merged.node_id is None and self._last is not None:
             merged = msgspec.structs.replace(merged, node_id=self._last.node_id)
         self._last = merged
         return merged
 
     def check(self) -> Check | None:
-        """Healthy if all sources answer, degraded if some do, unhealthy if none does. None without any, or before."""
-        # Everybody gets to see this, so only the kind of source is named, not where it is.
+        """Healthy if all sources answer, degraded if some do, unhealthy if none does. None before the first answer."""
+        # All peers see this, so it names only the kind of a source, not its address.
         checks = [(attached.kind, check) for attached in self.attachments if (check := attached.check()) is not None]
         bad = [f"{kind}: {check.message}" for kind, check in checks if check.status != Status.HEALTHY]
         if not checks:
@@ -147,7 +145,7 @@ class Node:
         return Check(status, None, "; ".join(bad)[:MESSAGE_MAX])
 
     def view(self) -> NodeView:
-        """Everything known of it here."""
+        """Everything known about the node."""
         now, reading, check = monotonic(), self.current(), self.check()
         return NodeView(
             node=self.name,
@@ -177,7 +175,7 @@ class Node:
 
 
 def merge(readings: Sequence[Reading]) -> Reading:
-    """Field by field the first that tells; details of all. At least one reading."""
+    """Take the first known value of each field, and the details of all. Takes at least one reading."""
     first, *others = readings
     for other in others:
         first = Reading(

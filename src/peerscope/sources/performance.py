@@ -1,7 +1,7 @@
-"""How well a peer's traffic goes: from the readings of the node beside it, or from the mesh's own messages.
+"""Latency, errors and throughput of a peer: from the readings of its node, or from the mesh's own messages.
 
-Rates are differences of counters. Whatever is not a number we could publish is unknown: a value out of range would make
-every other peer refuse the whole report.
+Rates are differences of counters. A value out of range becomes unknown, since every other peer would refuse the whole
+report.
 """
 
 from __future__ import annotations
@@ -31,25 +31,28 @@ class TrafficCounters(Struct, frozen=True):
 
 
 def node_metrics(before: Reading | None, now: Reading | None, seconds: float) -> tuple[NodeMetrics, PerformanceMetrics]:
-    """What an attached node told, and how its traffic went in the `seconds` between its two last readings."""
+    """Metrics of an attached node, and its performance in the `seconds` between its two last readings."""
     if now is None:
         return NodeMetrics(), PerformanceMetrics()
-    told = NodeMetrics(*(countable(value) for value in astuple(now.metrics)))
+    metrics = NodeMetrics(*(countable(value) for value in astuple(now.metrics)))
     latency_us = None if now.latency_s is None else microseconds(now.latency_s)
     if before is None or before.node != now.node:
-        return told, PerformanceMetrics(latency_us)
+        return metrics, PerformanceMetrics(latency_us)
     messages, errors, received_bytes, sent_bytes, *_ = increases(
         _counters(before.metrics), _counters(now.metrics), run_over=True
     )
     moved = None if received_bytes is None or sent_bytes is None else received_bytes + sent_bytes
-    return told, PerformanceMetrics(latency_us, share(errors, messages), per_second(moved, seconds))
+    return metrics, PerformanceMetrics(latency_us, share(errors, messages), per_second(moved, seconds))
 
 
 def mesh_performance(
     before: TrafficCounters, now: TrafficCounters, seconds: float, rtts_s: Sequence[float]
 ) -> PerformanceMetrics:
-    """How the mesh's own traffic went in `seconds`: mean RTT of the links that are up, refused of received messages,
-    bytes both ways before the transport's own overhead."""
+    """Performance of the mesh's own traffic in `seconds`.
+
+    Latency is the mean RTT of the links that are up. The error ratio is that of refused to received messages.
+    Throughput counts bytes both ways, without the overhead of the transport.
+    """
     moved = now.sent_bytes - before.sent_bytes + now.received_bytes - before.received_bytes
     refused, received = now.refused - before.refused, now.received - before.received
     return PerformanceMetrics(
@@ -58,24 +61,24 @@ def mesh_performance(
 
 
 _counters = attrgetter("messages", "errors", "received_bytes", "sent_bytes", "dht_lookups", "dht_puts")
-"""All of a node's: that the others went down as well tells a restart from a counter that ran over."""
+"""All counters of a node: a restart lowers all of them, an overflow only one."""
 
 
 def countable(value: object) -> int | None:
-    """A count as it travels; None for what is none."""
+    """The value, if it is a count in range; else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= COUNT_MAX else None
 
 
 def per_second(amount: int | None, seconds: float) -> int | None:
-    """A rate as it travels."""
+    """A rate in range; else None."""
     return None if amount is None or seconds <= 0 else countable(round(amount / seconds))
 
 
 def share(part: int | None, whole: int | None) -> int | None:
-    """Part of whole in ten-thousandths, one at most; None where there was nothing to be a part of."""
+    """`part / whole` in ten-thousandths, one at most; None if the whole is 0 or unknown."""
     return min(RATIO_ONE, quantised(part / whole)) if part is not None and whole else None
 
 
 def microseconds(seconds: float) -> int | None:
-    """A duration as it travels, an hour at most; None for what is none."""
+    """A duration in microseconds, an hour at most; None if it is negative or no number."""
     return min(MEASURE_US_MAX, round(seconds * 1e6)) if 0 <= seconds < float("inf") else None

@@ -1,4 +1,4 @@
-"""What this process costs, as the operating system counts it."""
+"""CPU time and memory of the agent's own process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import psutil
 
 
 class OwnProcess:
-    """CPU and memory of the agent itself, all its threads included."""
+    """CPU and memory of the agent itself, with all its threads."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -21,7 +21,7 @@ class OwnProcess:
         return (self._cpu_s - before_s) / (self._at - began) if self._at > began else None
 
     def rss_bytes(self) -> int | None:
-        """Resident memory; None where the system does not tell. Raises OSError."""
+        """Resident memory; None where unknown. Raises OSError."""
         try:
             return int(self._process.memory_info().rss)
         except psutil.Error:

@@ -1,7 +1,7 @@
-"""`prometheus:URL#MAPPING`: scrapes what a node offers to Prometheus.
+"""`prometheus:URL#MAPPING`: scrapes the Prometheus metrics of a node.
 
-A *mapping* says which series make up which value: the name of a preset (kubo, js-libp2p, rust-libp2p, generic) or the
-path of a TOML file of the same form. Without one it is `generic`, which knows only what every process exports.
+A *mapping* lists the series of each value. It is the name of a preset (kubo, js-libp2p, rust-libp2p, generic) or the
+path of a TOML file of this form. The default, `generic`, knows only series that every process exports.
 
     node = "kubo"
     [metrics]                  # a field of NodeMetrics: series to add up, with labels that must match; "-" subtracts
@@ -16,7 +16,7 @@ path of a TOML file of the same form. Without one it is `generic`, which knows o
     [details]
     open_files = [{series = "process_open_fds"}]
 
-A value none of whose series is there is unknown. Only the lines of wanted series are parsed: exporters have thousands.
+A value without any of its series is unknown. Exporters have thousands of lines; only those of wanted series are parsed.
 """
 
 from __future__ import annotations
@@ -29,21 +29,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.error import HTTPError, URLError
 from urllib.parse import urldefrag, urlsplit
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import ConfigError, SourceError
+from peerscope.host.http import NoRedirect
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import Reading
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 ANSWER_TIMEOUT_S = 4.0
-"""For a whole scrape: shorter than an attachment waits, so that its reason is told."""
+"""For a whole scrape: shorter than an attachment waits, so that the check shows its reason."""
 COUNT_MAX = 2**53 - 1
 GENERIC = "generic"
 PRESETS = "presets"
@@ -60,7 +61,7 @@ class Term(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Latency(Struct, frozen=True, forbid_unknown_fields=True):
-    """A histogram or summary: its `_sum` and `_count` tell the mean since the last look."""
+    """A histogram or summary: its `_sum` and `_count` give the mean since the last scrape."""
 
     series: str
     unit_s: float = 1.0
@@ -68,7 +69,7 @@ class Latency(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Mapped(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which series make up which value."""
+    """The series of each value."""
 
     node: Annotated[str, Meta(min_length=1, max_length=64)]
     metrics: dict[str, tuple[Term, ...]] = {}
@@ -102,7 +103,7 @@ class PrometheusSource:
             )
         if place.username is not None:
             raise ConfigError(
-                "its URL holds a password, which check messages would tell to everybody; let it listen on loopback"
+                "its URL holds a password, which check messages would show to all peers; let it listen on loopback"
             )
         self._parse = _parser()
         self._mapping = load_mapping(name or GENERIC)
@@ -111,11 +112,11 @@ class PrometheusSource:
         self._is_first = True
 
     async def read(self) -> Reading:
-        """Raises `SourceError`. Waits in this thread, which is the source's own."""
+        """Scrape once. Blocks its thread, which is the source's own. Raises `SourceError`."""
         return self.reading(_get(self._url))
 
     def reading(self, text: str) -> Reading:
-        """What one page says. Raises `SourceError`."""
+        """Read the values of one page. Raises `SourceError`."""
         samples = list(self._samples(text))
         if not samples:
             raise SourceError(
@@ -130,7 +131,7 @@ class PrometheusSource:
         )
 
     async def close(self) -> None:
-        """Each scrape has a connection of its own."""
+        """Nothing stays open: each scrape has a connection of its own."""
 
     def _samples(self, text: str) -> Iterator[Sample]:
         names = self._mapping.series()
@@ -143,19 +144,19 @@ class PrometheusSource:
             raise SourceError(f"{self._url} answers what is no exposition format: {error}") from None
 
     def _latency_s(self, samples: list[Sample]) -> float | None:
-        """Mean since the last look; None in the first one, or where nothing happened."""
-        told = self._mapping.latency
-        if told is None:
+        """Mean since the last scrape; None in the first one, or without messages."""
+        series = self._mapping.latency
+        if series is None:
             return None
-        total, count = (_sum((Term(f"{told.series}_{part}"),), samples) or 0.0 for part in ("sum", "count"))
+        total, count = (_sum((Term(f"{series.series}_{part}"),), samples) or 0.0 for part in ("sum", "count"))
         before, self._latency = self._latency, (total, count)
         was_first, self._is_first = self._is_first, False
-        gained_s, gained = (total - before[0]) * told.unit_s, count - before[1]
+        gained_s, gained = (total - before[0]) * series.unit_s, count - before[1]
         return gained_s / gained if not was_first and gained > 0 and gained_s >= 0 else None
 
 
 def load_mapping(name: str) -> Mapped:
-    """A preset by its name, or a TOML file by its path. Raises `ConfigError`."""
+    """Load a preset by its name, or a TOML file by its path. Raises `ConfigError`."""
     presets = files("peerscope.sources") / PRESETS
     known = sorted(entry.name.removesuffix(".toml") for entry in presets.iterdir() if entry.name.endswith(".toml"))
     try:
@@ -167,18 +168,11 @@ def load_mapping(name: str) -> Mapped:
         raise ConfigError(f"mapping {name}: {error}") from None
 
 
-class _Stay(HTTPRedirectHandler):
-    """An exporter has no reason to send us elsewhere."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-_opener = build_opener(ProxyHandler({}), _Stay)
+_opener = build_opener(ProxyHandler({}), NoRedirect)
 
 
 def _get(url: str) -> str:
-    """The text of one page, within limits of size and time. Raises `SourceError`."""
+    """Fetch one page, within limits of size and time. Raises `SourceError`."""
     end = time.monotonic() + ANSWER_TIMEOUT_S
     data = bytearray()
     try:
@@ -200,7 +194,7 @@ def _get(url: str) -> str:
 
 
 def _parser() -> Callable[[str], Iterable[Sample]]:
-    from prometheus_client.parser import text_string_to_metric_families  # no agent without this source needs it
+    from prometheus_client.parser import text_string_to_metric_families  # only this source needs it
 
     def parse(text: str) -> Iterator[Sample]:
         for family in text_string_to_metric_families(text):
@@ -211,7 +205,7 @@ def _parser() -> Callable[[str], Iterable[Sample]]:
 
 
 def _sum(terms: Iterable[Term], samples: list[Sample]) -> float | None:
-    """None unless some series that is added is there: nothing can be subtracted from what is unknown."""
+    """Add series up; None if all series to add are missing, even where one to subtract exists."""
     total, is_known = 0.0, False
     for term in terms:
         for name, labels, value in samples:

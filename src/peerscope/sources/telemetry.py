@@ -1,8 +1,11 @@
-"""Telemetry: what the node beside us tells by itself, over HTTP or in the same process.
+"""Telemetry: events that the node beside us sends, over HTTP (NDJSON, one a line) or in the same process.
 
-Events wait in a bounded queue and are counted in small portions, so that a burst costs the agent's neighbours nothing;
-where the queue is full, senders over HTTP are told to wait. The in-process methods may be called from any thread: what
-finds no room is dropped and counted.
+Events wait in a bounded queue and are counted in small portions, so that a burst does not delay the agent. While the
+queue is full, senders over HTTP must wait, and events of the same process are dropped and counted. Any thread may call
+the in-process methods.
+
+Valid lines of a batch are kept; each invalid line is refused by itself. Unknown fields are ignored, so that a newer
+node can talk to an older agent.
 """
 
 from __future__ import annotations
@@ -12,40 +15,138 @@ import contextlib
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta, Struct
 
 from peerscope.errors import SourceError
-from peerscope.records.measures import NodeMetrics
+from peerscope.records.measures import Count, NodeMetrics
 from peerscope.sources.base import Reading
-from peerscope.sources.events import Connection, Dht, Event, Gauge, Hook, Log, Message
 from peerscope.views.traces import HopEvent
+
+REASON_MAX = 200
+_PLACE = " - at `$"
+
+Label = Annotated[str, Meta(min_length=1, max_length=128)]
+Seconds = Annotated[float, Meta(ge=0.0, le=3600.0)]
+Instant = Annotated[float, Meta(ge=0.0, le=1e11)]
+"""Unix seconds."""
+
+
+class Gauge(Struct, frozen=True, tag="gauge", gc=False):
+    """A number at present."""
+
+    name: Literal["tunnels", "active_connections", "p2p_peers"]
+    value: Count
+
+
+class Message(Struct, frozen=True, tag="message", gc=False):
+    """One message of the node's own protocol."""
+
+    direction: Literal["in", "out"]
+    bytes: Count
+    error: bool = False
+    latency_s: Seconds | None = None
+
+
+class Connection(Struct, frozen=True, tag="connection", gc=False):
+    """A connection was opened or closed."""
+
+    event: Literal["opened", "closed"]
+    remote: Label
+    """Id or address of the other end."""
+    rtt_s: Seconds | None = None
+
+
+class Dht(Struct, frozen=True, tag="dht", gc=False):
+    """One operation on the distributed hash table."""
+
+    op: Literal["put", "lookup"]
+    key: Label
+    values: Annotated[tuple[Label, ...], Meta(max_length=64)] | None = None
+    """Hashes of the values that were put or found."""
+    consistent: bool | None = None
+    """Whether all nodes that were asked gave the same answer."""
+    closest: Annotated[tuple[Label, ...], Meta(max_length=64)] | None = None
+    """Ids of the nodes nearest to the key, in hexadecimal and as long as the key."""
+
+
+class Log(Struct, frozen=True, tag="log", gc=False):
+    """A line of the node's log."""
+
+    level: Annotated[str, Meta(max_length=16)]
+    message: Annotated[str, Meta(max_length=2048)]
+
+
+Event = Gauge | Message | Connection | Dht | HopEvent | Log
+Hook = Callable[[Event], None]
+
+_decode = msgspec.json.Decoder(Event).decode
+
+
+class RefusedEvent(Struct, frozen=True):
+    """An invalid line."""
+
+    line: int
+    """From 1."""
+    reason: str
+
+
+def read_lines(lines: Iterable[bytes], first: int, counts: Counter[str]) -> tuple[list[Event], list[RefusedEvent]]:
+    """Decode lines: the events, and the refused lines with their reasons. Empty lines are ignored.
+
+    `first`: number of the first line. `counts`: counts refused lines by reason.
+    """
+    events: list[Event] = []
+    refused: list[RefusedEvent] = []
+    for number, line in enumerate(lines, first):
+        try:
+            events.append(_decode(line))
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: invalid UTF-8
+            if line.strip():
+                kind, reason = _explained(error)
+                counts[kind] += 1
+                refused.append(RefusedEvent(number, reason[:REASON_MAX]))
+    return events, refused
+
+
+def _explained(error: Exception) -> tuple[str, str]:
+    """The counter of a refused line, and the reason for people."""
+    text, _, place = str(error).partition(_PLACE)
+    if not isinstance(error, msgspec.ValidationError):
+        return "no-json", text
+    where = place.rstrip("`").removeprefix(".")
+    if where == "type":
+        return "unknown-type", f"unknown type {text.removeprefix('Invalid value ')}"
+    return "malformed-event", f"{where}: {text}" if where else text
+
 
 QUEUE_MAX = 100_000
 PORTION = 1_000
-"""Events counted before others in the event loop have their turn: about a millisecond."""
+"""Events to count before other tasks of the event loop run: about a millisecond."""
 REMOTES_MAX = 65_536
 
 log = logging.getLogger(__name__)
 
 
 class Telemetry:
-    """Takes events in, counts them, hands them on. A source like the others: `read` tells the sums."""
+    """Takes events in, counts them, and passes them on. A source like the others: `read` returns the sums."""
 
     def __init__(self, name: str = "") -> None:
-        """`name`: what the node is, such as "beam"."""
+        """`name`: kind of the node, such as "beam"."""
         self.name = name
         self.on_event: list[Hook] = []
         """Called with every event, in the agent's event loop."""
         self.silence_s = 0.0
         """Seconds after which a node that sent events over HTTP counts as gone; 0 for never."""
         self.heard = asyncio.Event()
-        """Set with the first event that was counted."""
+        """Set with the first counted event."""
         self.received: Counter[str] = Counter()
         """Events counted, by type."""
         self.refused: Counter[str] = Counter()
-        """Lines and events that were not, by reason."""
+        """Refused lines and events, by reason."""
         self._queue: deque[Event] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting = asyncio.Event()
@@ -62,24 +163,26 @@ class Telemetry:
     # -- what the node calls -----------------------------------------------------------------------
 
     def gauge(self, name: str, value: int) -> None:
-        """How many "tunnels", "active_connections" or "p2p_peers" there are now."""
-        self._tell({"type": "gauge", "name": name, "value": value})
+        """Report the present number of "tunnels", "active_connections" or "p2p_peers"."""
+        self._report({"type": "gauge", "name": name, "value": value})
 
     def message(self, direction: str, bytes: int, *, error: bool = False, latency_s: float | None = None) -> None:
-        """A message went "in" or "out"."""
-        self._tell({"type": "message", "direction": direction, "bytes": bytes, "error": error, "latency_s": latency_s})
+        """Report a message that went "in" or "out"."""
+        self._report(
+            {"type": "message", "direction": direction, "bytes": bytes, "error": error, "latency_s": latency_s}
+        )
 
     def connection_opened(self, remote: str, *, rtt_s: float | None = None) -> None:
-        """A connection with `remote`, an id or an address, is up."""
-        self._tell({"type": "connection", "event": "opened", "remote": remote, "rtt_s": rtt_s})
+        """Report an open connection with `remote`, an id or an address."""
+        self._report({"type": "connection", "event": "opened", "remote": remote, "rtt_s": rtt_s})
 
     def connection_closed(self, remote: str) -> None:
-        """A connection with `remote` is gone."""
-        self._tell({"type": "connection", "event": "closed", "remote": remote})
+        """Report that the connection with `remote` was closed."""
+        self._report({"type": "connection", "event": "closed", "remote": remote})
 
     def dht_put(self, key: str, values: Sequence[str] | None = None) -> None:
-        """Something was stored under a key; `values`: hashes of it."""
-        self._tell({"type": "dht", "op": "put", "key": key, "values": values})
+        """Report a put under a key; `values`: hashes of the values."""
+        self._report({"type": "dht", "op": "put", "key": key, "values": values})
 
     def dht_lookup(
         self,
@@ -89,22 +192,25 @@ class Telemetry:
         consistent: bool | None = None,
         closest: Sequence[str] | None = None,
     ) -> None:
-        """A key was looked up; `consistent`: whether all that were asked said the same; `closest`: ids of the nodes
-        nearest to it."""
-        told = {"values": values, "consistent": consistent, "closest": closest}
-        self._tell({"type": "dht", "op": "lookup", "key": key, **told})
+        """Report the lookup of a key.
+
+        `consistent`: whether all nodes that were asked gave the same answer. `closest`: ids of the nodes nearest to
+        the key.
+        """
+        found = {"values": values, "consistent": consistent, "closest": closest}
+        self._report({"type": "dht", "op": "lookup", "key": key, **found})
 
     def hop(self, message_id: str, hop: str, peer: str, at: float | None = None) -> None:
-        """A message was "sent", "received", "forwarded" or "delivered"; `at`: Unix seconds, by default now."""
+        """Report that a message was "sent", "received", "forwarded" or "delivered"; `at`: Unix seconds."""
         at = time.time() if at is None else at
-        self._tell({"type": "hop", "message_id": message_id, "hop": hop, "peer": peer, "at": at})
+        self._report({"type": "hop", "message_id": message_id, "hop": hop, "peer": peer, "at": at})
 
     def log(self, level: str, message: str) -> None:
-        """A line of the node's log."""
-        self._tell({"type": "log", "level": level, "message": message})
+        """Report a line of the node's log."""
+        self._report({"type": "log", "level": level, "message": message})
 
-    def _tell(self, event: dict[str, object]) -> None:
-        """Raises `ValueError` for what is no event: the caller is the node's own code."""
+    def _report(self, event: dict[str, object]) -> None:
+        """Raises `ValueError` for an invalid event: the caller is the node's own code."""
         self._is_inside = True
         try:
             made = msgspec.convert(event, Event, strict=True)
@@ -117,7 +223,7 @@ class Telemetry:
 
     @property
     def has_heard(self) -> bool:
-        """Some event was counted."""
+        """Whether any event was counted."""
         return self._heard_at is not None
 
     @property
@@ -126,20 +232,20 @@ class Telemetry:
         return len(self._queue)
 
     def take(self, events: Sequence[Event]) -> bool:
-        """Queue all of these, or none where there is no room for them."""
+        """Queue all of these events, or none if the queue has no space for all."""
         if len(self._queue) + len(events) > QUEUE_MAX:
             return False
         self._queue.extend(events)
         if events and self._loop is not None and not self._waiting.is_set():
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody counts any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so no event counts any more
                 self._loop.call_soon_threadsafe(self._waiting.set)
         return True
 
     async def run(self) -> None:
-        """Count what is queued until cancelled."""
+        """Count queued events until cancelled."""
         self._loop = asyncio.get_running_loop()
         while True:
-            # Cleared first: what is queued from here on sets it again.
+            # Clear it first: an event that arrives from here on sets it again.
             self._waiting.clear()
             while self._queue:
                 for _ in range(min(PORTION, len(self._queue))):
@@ -150,11 +256,11 @@ class Telemetry:
             await self._waiting.wait()
 
     async def read(self) -> Reading:
-        """The sums so far. Raises `SourceError` if the node has told nothing, or nothing for too long."""
+        """The sums so far. Raises `SourceError` if the node has sent nothing yet, or nothing for too long."""
         if self._heard_at is None:
             raise SourceError("the node has sent no telemetry yet")
         silence_s = time.monotonic() - self._heard_at
-        # A node in our own process cannot be gone while we are here: it may simply have nothing to tell.
+        # A node in our own process lives as long as we do: it may simply have no events.
         if self.silence_s and silence_s > self.silence_s and not self._is_inside:
             raise SourceError(f"the node has sent no telemetry for {silence_s:.0f} s")
         latency_s = self._latency_s / self._latencies if self._latencies else None
@@ -171,7 +277,7 @@ class Telemetry:
         """Nothing is open."""
 
     def _metrics(self) -> NodeMetrics:
-        """What was never told of is None."""
+        """The sums; None where no event of that kind came."""
         heard, gauges = self.received, self._gauges
         connected = heard["connection"] > 0
         return NodeMetrics(
@@ -213,7 +319,7 @@ class Telemetry:
             try:
                 hook(event)
             except Exception:
-                log.exception("what listens to telemetry failed")
+                log.exception("a listener of telemetry failed")
 
     def _connect(self, event: Connection) -> None:
         if event.event == "opened":
@@ -221,7 +327,7 @@ class Telemetry:
             if event.remote in self._remotes or len(self._remotes) < REMOTES_MAX:
                 self._remotes[event.remote] += 1
             return
-        # Those that were open before we listened are closed as well.
+        # Connections that were open before we listened close too.
         self._connections = max(0, self._connections - 1)
         if event.remote in self._remotes:
             self._remotes[event.remote] -= 1

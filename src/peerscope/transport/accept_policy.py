@@ -1,11 +1,10 @@
-"""Who may begin a handshake. It costs us some milliseconds and the other end one packet, so it has to be earned.
+"""Decides which peers may begin a handshake, which costs us some milliseconds and the other end one packet.
 
-- An agent on loopback takes connections from loopback only: iroh binds a second socket, on a random port of every
-  address, which nobody asked for.
-- Each address prefix may begin a number of handshakes a second.
-- While several are under way, strangers must first show that they receive what is sent to their address (QUIC's Retry,
-  RFC 9000, section 8.1.2). That costs them a round trip and us no memory, and a forged address never gets further.
-- When all places are taken, the oldest handshake makes room if it had its time: an honest one is over by then.
+- An agent on loopback accepts only connections from loopback: iroh also binds a random port of every address.
+- Each address prefix may begin a limited number of handshakes a second.
+- While several are in progress, strangers must first prove that they receive packets at their address (QUIC's Retry,
+  RFC 9000, section 8.1.2). That takes them a round trip and us no memory, and stops forged addresses.
+- When all places are taken, a new handshake replaces the oldest if that had its time: an honest one is over by then.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from peerscope.mesh.limits.rate_limit import TokenBucket
 
 HANDSHAKES_MAX = 64
 CROWD = 16
-"""Handshakes under way from which on addresses have to be proved."""
+"""From so many handshakes in progress on, strangers must prove their address."""
 IDENTITY_TIMEOUT_S = 2.0
-"""How long a handshake keeps its place while others wait for one."""
+"""Seconds that a handshake keeps its place while others wait."""
 PREFIXES_MAX = 1_024
 PER_PREFIX_S, PER_PREFIX_BURST = 20.0, 512.0
-"""Handshakes that one prefix may begin; a machine with hundreds of agents starts them all at once."""
+"""Handshakes that one prefix may begin: a machine may start hundreds of agents at once."""
 
 
 class Decision(Enum):
-    """What to do with whoever knocks."""
+    """The answer to an incoming connection."""
 
     COME_IN = "come in"
     PROVE_ADDRESS = "prove address"
@@ -42,7 +41,7 @@ class AcceptPolicy:
         """`local_only`: take connections from this machine only."""
         self._local_only = local_only
         self._under_way: OrderedDict[int, float] = OrderedDict()
-        """When each handshake began, the oldest first."""
+        """When each handshake began, oldest first."""
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
         self._number = 0
 
@@ -50,7 +49,7 @@ class AcceptPolicy:
         return len(self._under_way)
 
     def ask(self, address: str | None, now: float, *, is_proved: bool) -> Decision:
-        """May this one begin? `address`: "host:port", None where the connection comes over a relay."""
+        """Decide about a connection. `address`: "host:port"; None for a connection over a relay."""
         if address is not None:
             if self._local_only and not is_loopback(split_address(address, "address")[0].removeprefix("::ffff:")):
                 return Decision.REFUSE
@@ -63,17 +62,17 @@ class AcceptPolicy:
         return Decision.COME_IN
 
     def began(self, now: float) -> int:
-        """A handshake is under way; its number."""
+        """Note that a handshake begins. Returns its number."""
         self._number += 1
         self._under_way[self._number] = now
         return self._number
 
     def ended(self, number: int) -> None:
-        """It is over, whatever came of it."""
+        """Note that a handshake is over."""
         self._under_way.pop(number, None)
 
     def late(self, now: float) -> int | None:
-        """The handshake that has to make room while all places are taken; None if it may take its time."""
+        """The handshake to cancel while all places are taken; None if it still has time."""
         if len(self._under_way) < HANDSHAKES_MAX:
             return None
         number, began_at = next(iter(self._under_way.items()))

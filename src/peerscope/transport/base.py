@@ -1,4 +1,4 @@
-"""What the driver needs of a transport."""
+"""The interface between the driver and a transport."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from peerscope.mesh.events import Event, Lane
 from peerscope.records.identity import PeerId
 
 CONNECTING = frozenset({"dial-failed", "handshake-failed", "connection-refused"})
-"""Counters about connections that did not come about; all others count messages that were dropped."""
+"""Counters of failed connections; all others count dropped messages."""
 
 
 class Transport(Protocol):
-    """Connections to peers by id. Nothing here but `receive` and `close` ever waits."""
+    """Connections to peers by id. Only `receive` and `close` wait."""
 
     counters: Counter[str]
-    """What was dropped, refused or failed, by reason."""
+    """Counts of dropped, refused or failed messages and connections, by reason."""
 
     @property
     def queued(self) -> int:
-        """Messages and events that wait inside, on their way in or out."""
+        """Messages and events that wait in queues, in and out."""
 
     @property
     def ticket(self) -> str:
-        """A string by which others can join us."""
+        """A string for other peers to join this one."""
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where we can be dialled, "host:port"."""
+        """Addresses to dial this peer, "host:port"."""
 
     def relayed(self) -> frozenset[PeerId] | None:
-        """Peers whose packets go through a relay now; None where that cannot be told."""
+        """Peers whose packets go through a relay now; None where that is unknown."""
 
     async def receive(self, timeout_s: float) -> list[Event]:
-        """What happened since the last call; empty after `timeout_s` without anything."""
+        """Events since the last call; empty after `timeout_s` without any."""
 
     def inject(self, event: Event) -> None:
-        """Let an event of this process's own be received with those of the network."""
+        """Add an event of this process to those of the network."""
 
     def send(self, to: PeerId, data: bytes, lane: Lane) -> None:
-        """Queue bytes for a neighbour; dropped and counted when its queue is full."""
+        """Queue bytes for a neighbour; a full queue drops and counts them."""
 
     def dial(self, peer: PeerId, addresses: tuple[str, ...], *, afresh: bool = False) -> None:
-        """Try to connect; ends in `Connected` or `DialFailed`. `afresh`: first close the connections that stand."""
+        """Try to connect; ends in `Connected` or `DialFailed`. `afresh`: first close existing connections."""
 
     def hang_up(self, peer: PeerId, reason: str) -> None:
-        """Close the connections with a peer once what was queued is out."""
+        """Close the connections with a peer after its queue is sent."""
 
     async def close(self) -> None:
-        """Close everything; never takes longer than five seconds."""
+        """Close everything, within five seconds."""

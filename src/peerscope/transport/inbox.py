@@ -1,9 +1,9 @@
-"""What has arrived and waits for its turn.
+"""Queues of messages that have arrived and wait for the driver.
 
-Each peer has a queue of its own, and they take turns: whoever sends the most waits for itself, and everybody else waits
-one round. Pings and pongs go before all, so that an agent that is behind still answers; there too, each peer has a few
-places. A queue holds messages and what became of the connection in the order in which they came, so that a goodbye is
-heard before the end. Events of this process's own never wait behind the network's.
+Each peer has a queue of its own, and the queues take turns. So a peer that sends much delays only itself, and every
+other peer waits one round. Pings and pongs go first, with a few places for each peer, so that a busy agent still
+answers. A queue keeps messages and changes of the connection in order, so that a goodbye arrives before the end. Events
+of this process go before those of the network.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from peerscope.mesh.messages import MESSAGE_BYTES_MAX
 from peerscope.records.identity import PeerId
 
 TURN_EVENTS_MAX = 16
-"""Pings are answered, and new connections taken, after so many messages at most."""
+"""Most messages to take before the next pings and connections."""
 PEER_MESSAGES_MAX = 256
 PEER_DATAGRAMS_MAX = 32
 """Pings of half a minute."""
 PEER_BYTES_MAX = 1024 * 1024
 BYTES_MAX = 16 * 1024 * 1024
-"""When so much waits in all, each peer may still have one message of the longest kind waiting."""
+"""Beyond this total, each peer may only queue one message of the greatest length."""
 
 
 class Queue:
-    """What one peer has sent."""
+    """Messages and events of one peer."""
 
     __slots__ = ("events", "messages", "room", "waiting_bytes")
 
@@ -44,9 +44,9 @@ class Inbox:
         self._own: deque[Event] = deque()
         self._datagrams: dict[PeerId, deque[Event]] = {}
         self._queues: dict[PeerId, Queue] = {}
-        """Those with something in them, whose turn is next first."""
+        """Queues that are not empty; the next in turn is first."""
         self.waiting_bytes = 0
-        """Of all messages that wait."""
+        """Size of all messages that wait."""
         self._arrived = asyncio.Event()
 
     def __len__(self) -> int:
@@ -54,17 +54,17 @@ class Inbox:
         return len(self._own) + sum(map(len, waiting))
 
     def own(self, event: Event) -> None:
-        """An event of this process's own."""
+        """Queue an event of this process."""
         self._own.append(event)
         self._arrived.set()
 
     def about(self, peer: PeerId, event: Event) -> None:
-        """Something became of a peer's connection; in order with what it sent."""
+        """Queue a change of a peer's connection, in order with its messages."""
         self._queue(peer).events.append(event)
         self._arrived.set()
 
     async def put(self, event: Received) -> None:
-        """A message; waits while much of its sender waits already, which slows the sender down (flow control)."""
+        """Queue a message. Waits while the queue of its sender is full, which slows the sender down (flow control)."""
         queue = self._queue(event.peer)
         while self._is_full(queue):
             queue.room.clear()
@@ -77,7 +77,7 @@ class Inbox:
         self._arrived.set()
 
     def put_datagram(self, event: Received) -> bool:
-        """A ping or pong; false if too many of its sender wait."""
+        """Queue a ping or pong; false if too many of its sender wait."""
         waiting = self._datagrams.setdefault(event.peer, deque())
         if len(waiting) >= PEER_DATAGRAMS_MAX:
             return False
@@ -86,7 +86,7 @@ class Inbox:
         return True
 
     async def take(self, timeout_s: float) -> list[Event]:
-        """What waits, up to a turn's worth; empty after `timeout_s` without anything."""
+        """Take the events of one turn; empty after `timeout_s` without any."""
         if not (self._own or self._datagrams or self._queues):
             self._arrived.clear()
             # Not `asyncio.timeout`: its cancellation costs as much as handling a message.
@@ -96,7 +96,7 @@ class Inbox:
             finally:
                 alarm.cancel()
         else:
-            await asyncio.sleep(0)  # however busy we are, others run too
+            await asyncio.sleep(0)  # let other tasks run, even under load
         events = list(self._own)
         self._own.clear()
         for waiting in self._datagrams.values():

@@ -1,13 +1,17 @@
-"""QUIC by iroh: only this file, `dialling.py` and `wire.py` import it.
+"""QUIC by iroh: only this file and `wire.py` import it.
 
 Each end of a connection opens one unidirectional stream and writes length-prefixed messages to it; pings travel as
-datagrams. Two peers that dial each other at once end up with two connections: both are read, the newest is written
-to, and a third closes the oldest, so that nobody has to agree on which one to drop.
+datagrams. If two peers dial each other at once, they have two connections. They read both and write to the newest, and
+a third connection closes the oldest. So they need not agree on the one to drop.
 
-Facts of iroh 1.2 that shaped this: a killed remote is noticed only after half a minute, so the core pings by itself;
-`connect` to a dead port waits half a minute, which a crawl cuts short; while a connection with a peer stands, `connect`
-takes the path of that one and no address that it is given, so that a connection with a dead process has to go first;
-errors carry their text in `message()`; `close()` on a connection discards what was not yet acknowledged.
+Facts of iroh 1.2 that shaped this:
+
+- It notices a killed remote only after half a minute, so the core pings by itself.
+- `connect` to a dead port waits half a minute; a crawl stops earlier.
+- While a connection with a peer exists, `connect` uses its path and ignores the given addresses. So we first close a
+  connection with a dead process.
+- Errors carry their text in `message()`.
+- `close()` of a connection discards data that was not yet acknowledged.
 """
 
 from __future__ import annotations
@@ -25,25 +29,23 @@ from peerscope.host.addresses import is_direct, is_loopback, split_address
 from peerscope.mesh.events import Breach, Connected, DialFailed, Disconnected, Event, Lane, Received
 from peerscope.records.identity import PeerId
 from peerscope.transport.accept_policy import AcceptPolicy, Decision
-from peerscope.transport.dialling import ANEW_S, connect
 from peerscope.transport.inbox import Inbox
-from peerscope.transport.iroh_buffers import speed_up
 from peerscope.transport.names import Names
 from peerscope.transport.relay import DEFAULT, DISABLED
-from peerscope.transport.wire import Wire, text_of
+from peerscope.transport.wire import ANEW_S, Wire, connect, speed_up, text_of
 
 FAST_BUFFERS = speed_up(iroh.iroh_ffi)
-"""Bytes go to iroh in one piece; False where this iroh is not the one we know."""
+"""Bytes go to iroh in one piece; False for an unknown version of iroh."""
 ALPN = b"peerscope/1"
 DIAL_TIMEOUT_S = 30.0
-"""A machine that starts many agents at once takes long to shake hands. Whoever gives up begins anew at the end of the
-queue, and what was begun is done for nothing: with 10 s, 200 agents on two cores got nowhere for a minute."""
+"""A machine that starts many agents at once takes long for handshakes, and a dial that gives up loses its place in the
+queue. With 10 s, 200 agents on two cores made no progress for a minute."""
 ACCEPTORS = 16
-"""So many who knock are looked at together. Each look takes a few turns of the event loop: one by one, a loop that is
-late would come to those who have given up by then."""
+"""Incoming connections to check at once. Each check takes a few turns of the event loop. One at a time, a late loop
+would reach connections whose peers have given up."""
 GOODBYE_TIMEOUT_S = 1.0
 CLOSE_TIMEOUT_S = 1.5
-"""Without a dead peer it takes a millisecond; an agent leaves within three seconds."""
+"""Without a dead peer it takes a millisecond; an agent must stop within three seconds."""
 CONNECTIONS_MAX = 512
 
 
@@ -58,7 +60,7 @@ class IrohTransport:
         relays: frozenset[str] = frozenset(),
         names: Names | None = None,
     ) -> None:
-        """`relays`: those that may be used; iroh's own way of writing their URLs. `names`: of peers of our settings."""
+        """`relays`: relays that may be used, as iroh writes their URLs. `names`: of peers in our settings."""
         self.counters: Counter[str] = Counter()
         self._endpoint = endpoint
         self._bound = bound
@@ -69,7 +71,7 @@ class IrohTransport:
         self._inbox = Inbox()
         self._tasks: set[asyncio.Task[None]] = set()
         self._finishing: dict[asyncio.Task[None], PeerId] = {}
-        """Goodbyes on their way, and to whom."""
+        """Goodbyes in progress, and their peers."""
         self._accept_policy = AcceptPolicy(local_only=is_loopback(split_address(bound, "listen")[0]))
         self._handshakes: dict[int, asyncio.Task[None]] = {}
         for _ in range(ACCEPTORS):
@@ -127,7 +129,7 @@ class IrohTransport:
 
     @property
     def home_relay(self) -> str | None:
-        """URL of the relay through which others reach us; None where there is none, or none has answered."""
+        """URL of the relay through which others reach us; None without one, or before it answers."""
         return self._endpoint.addr().relay_url() if self._relays else None
 
     def relayed(self) -> frozenset[PeerId] | None:
@@ -175,7 +177,7 @@ class IrohTransport:
     async def close(self) -> None:
         wires = [wire for wires in self._wires.values() for wire in wires]
         self._wires.clear()
-        if self._finishing:  # goodbyes on their way
+        if self._finishing:  # goodbyes in progress
             await asyncio.wait(self._finishing, timeout=GOODBYE_TIMEOUT_S)
         for task in self._tasks:
             task.cancel()
@@ -185,8 +187,6 @@ class IrohTransport:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._endpoint.close()
 
-    # -- inside ----------------------------------------------------------------------------------
-
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -194,25 +194,25 @@ class IrohTransport:
         return task
 
     def inject(self, event: Event) -> None:
-        """Hand the driver an event that must not wait: one of our own."""
+        """Pass an event of this process to the driver."""
         self._inbox.own(event)
 
     async def put(self, event: Received) -> None:
-        """Hand the driver a message."""
+        """Pass a message to the driver."""
         await self._inbox.put(event)
 
     def put_datagram(self, event: Received) -> None:
-        """Hand the driver what came as a datagram; dropped while many of its sender wait."""
+        """Pass a datagram to the driver; dropped while many of its sender wait."""
         if not self._inbox.put_datagram(event):
             self.counters["datagram-dropped"] += 1
 
     def breached(self, peer: PeerId, reason: str) -> None:
-        """Tell the core of what is not handed on."""
+        """Report a breach of the protocol to the core."""
         self._inbox.about(peer, Breach(peer, reason))
 
     async def _dial(self, peer: PeerId, addresses: tuple[str, ...], anew_s: tuple[float, ...] = ()) -> None:
         goodbyes = [task for task, whom in self._finishing.items() if whom == peer]
-        if goodbyes:  # until then a connection stands, see above
+        if goodbyes:  # until then a connection exists, see above
             await asyncio.wait(goodbyes)
         try:
             async with asyncio.timeout(self._dial_timeout_s):
@@ -236,7 +236,7 @@ class IrohTransport:
                 await self._open(incoming)
 
     async def _open(self, incoming: iroh.Incoming) -> None:
-        """Begin a handshake with whoever knocks, or not."""
+        """Begin a handshake, or refuse it."""
         now = asyncio.get_running_loop().time()
         came_from = await incoming.remote_addr()
         address = str(came_from.addr) if isinstance(came_from, iroh.IncomingAddr.IP) else None
@@ -289,7 +289,7 @@ class IrohTransport:
 
 
 def parse_ticket(ticket: str) -> tuple[PeerId, tuple[str, ...]]:
-    """Peer id and addresses of a ticket. Raises `ConfigError` if it is none."""
+    """Peer id and addresses of a ticket. Raises `ConfigError`."""
     try:
         addr = iroh.EndpointTicket.from_string(ticket.strip()).endpoint_addr()
     except iroh.IrohError as error:
@@ -302,7 +302,7 @@ def parse_ticket(ticket: str) -> tuple[PeerId, tuple[str, ...]]:
 
 
 def relay_mode(relay: str) -> iroh.RelayMode:
-    """What iroh is told of relays. Raises `ConfigError`."""
+    """The setting for iroh. Raises `ConfigError`."""
     if relay == DISABLED:
         return iroh.RelayMode.disabled()
     if relay == DEFAULT:
@@ -314,6 +314,6 @@ def relay_mode(relay: str) -> iroh.RelayMode:
 
 
 def _bound_socket(endpoint: iroh.Endpoint, listen: str) -> str:
-    """The socket that was asked for: iroh binds another one, on a random port, beside it."""
+    """Find the socket of `listen`: iroh also binds another one, on a random port."""
     host = listen.rpartition(":")[0]
     return next((s for s in endpoint.bound_sockets() if s.rpartition(":")[0] == host), listen)

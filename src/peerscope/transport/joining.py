@@ -1,8 +1,8 @@
-"""What `peer.join` may hold: tickets, and ids with the addresses or names at which such a peer is found.
+"""Entries of `peer.join`: tickets, and ids of peers with their addresses or names.
 
-A ticket holds addresses. They end with the machine's lease, so a peer can also be given as ID@HOST:PORT, where the host
-may be a name, or as ID@NAME, whose SRV records say host and port. The id stands in each entry: a connection proves it,
-so that whoever answers for a name cannot stand in for the peer.
+A ticket holds addresses, which may change with the machine's lease. So an entry can also be ID@HOST:PORT, where the
+host may be a name, or ID@NAME, whose SRV records give host and port. Each entry has the id: a connection proves it, so
+another machine that answers for a name cannot pose as the peer.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from peerscope.records.identity import PEER_ID_BYTES, PeerId
 from peerscope.transport.iroh import parse_ticket
 
 ENTRIES_MAX = 256
-"""Each peer that is missed is dialled, and each of its names looked up, again and again."""
+"""The agent dials each missing peer, and looks up each of its names, again and again."""
 
 
 class Start(Struct, frozen=True):
-    """A peer to start from."""
+    """Where to find a peer to start from."""
 
     addresses: tuple[str, ...] = ()
     """Each "host:port" with an IP address, or the URL of a relay."""
     names: tuple[str, ...] = ()
-    """Each "name:port", or "name" where SRV records say the rest; looked up at each dial."""
+    """Each "name:port", or "name" with SRV records; looked up at each dial."""
 
     @property
     def places(self) -> tuple[str, ...]:
-        """All of it, for people to read."""
+        """All names and addresses, for people."""
         return self.names + self.addresses
 
 
 def parse_joins(entries: Iterable[str], key: str = "peer.join") -> dict[PeerId, Start]:
-    """Everything to start from, by peer; of several entries for one peer all hold. Raises `ConfigError` under a key."""
+    """Parse all entries, and combine those of one peer. Raises `ConfigError`, which names the key."""
     found: dict[PeerId, Start] = {}
     for number, entry in enumerate(entries):
         if number >= ENTRIES_MAX:
@@ -51,7 +51,7 @@ def parse_joins(entries: Iterable[str], key: str = "peer.join") -> dict[PeerId, 
 
 
 def parse_join(entry: str) -> tuple[PeerId, Start]:
-    """A peer and where it is. Raises `ConfigError`."""
+    """Parse a peer and its place. Raises `ConfigError`."""
     text = entry.strip()
     identity, at, place = text.partition("@")
     if not at:
@@ -73,7 +73,7 @@ def parse_join(entry: str) -> tuple[PeerId, Start]:
     host, _, port = place.rpartition(":")
     if not (is_name(host) and is_port(port)):
         raise ConfigError(
-            f"{place[:80]!r} is no place of a peer; write ID@HOST:PORT, for example ID@seed.example.org:4600, or "
+            f"{place[:80]!r} is no address of a peer; write ID@HOST:PORT, for example ID@seed.example.org:4600, or "
             "ID@NAME where the name has SRV records"
         )
     return peer, Start(names=(place,))
@@ -86,7 +86,7 @@ def _id(text: str, entry: str) -> PeerId:
         peer = b""
     if len(peer) != PEER_ID_BYTES or not text.isalnum():
         raise ConfigError(
-            f"{entry[:80]!r}: what stands before the @ must be the id of a peer, {2 * PEER_ID_BYTES} hexadecimal digits"
+            f"{entry[:80]!r}: the part before the @ must be the id of a peer, {2 * PEER_ID_BYTES} hexadecimal digits"
         )
     return PeerId(peer)
 

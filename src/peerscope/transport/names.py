@@ -1,8 +1,8 @@
-"""Host names of the operator's own settings, looked up in the system's resolver or in DNS.
+"""Looks up host names of the operator's settings, in the system's resolver or in DNS.
 
-A look-up may take as long as the resolver likes. So each runs in a thread of its own, at most one for each name, and
-who asks waits a few seconds. Names come from our own settings only: what other peers say of their addresses is never
-looked up, since a member could otherwise make all others ask for any name.
+A resolver may take any time. So each lookup runs in a thread of its own, at most one per name, and a dial waits for
+it a few seconds. Only names of our own settings are looked up, never those from other peers: a member could otherwise
+make all others ask for any name.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from peerscope.host.threads import in_thread
 from peerscope.records.identity import PeerId, short
 
 WAIT_S = 5.0
-"""How long a dial waits for its names; those that answer later serve the next one."""
+"""How long a dial waits for its names; later answers serve the next dial."""
 ADDRESSES_MAX = 16
-"""Of one name. A dial sends its first packet to each."""
+"""Addresses of one name. A dial sends its first packet to each."""
 TARGETS_MAX = 8
-"""Of the SRV records of one name."""
+"""SRV records of one name to use."""
 PAUSE_FIRST_S, PAUSE_MAX_S = 1.0, 60.0
-"""Between two look-ups of a name that fails; each time twice as long."""
+"""Pause between two lookups of a name that fails; it doubles each time."""
 SERVICE = "_peerscope._udp"
 
 log = logging.getLogger(__name__)
 
 
 class _Name:
-    """One name, and how its look-ups went."""
+    """One name, and the state of its lookups."""
 
     __slots__ = ("failures", "found", "next_at", "under_way")
 
@@ -45,15 +45,15 @@ class _Name:
 
 
 class Names:
-    """The names by which peers of our settings are found."""
+    """Finds peers of our settings by their names."""
 
     def __init__(self, of: Mapping[PeerId, tuple[str, ...]] | None = None) -> None:
-        """`of`: each "name:port", or "name" for its SRV records."""
+        """`of`: names by peer, each "name:port", or "name" with SRV records."""
         self._of = {peer: names for peer, names in (of or {}).items() if names}
         self._names: dict[str, _Name] = {name: _Name() for names in self._of.values() for name in names}
 
     async def addresses(self, peer: PeerId) -> tuple[str, ...]:
-        """Where a peer's names lead now, each "ip:port"; empty where it has none, or none of them answers."""
+        """Look up the addresses of a peer, each "ip:port"; empty without names or answers."""
         names = self._of.get(peer, ())
         if not names:
             return ()
@@ -67,7 +67,7 @@ class Names:
                 return ()
             try:
                 name.under_way = in_thread(lambda: look_up(text), f"name {text}")
-            except RuntimeError:  # no thread to be had now; the dial goes on without
+            except RuntimeError:  # no free thread now; the dial goes on without names
                 return ()
             name.under_way.add_done_callback(lambda done: self._ended(text, peer, done))
         await asyncio.wait((name.under_way,), timeout=WAIT_S)
@@ -91,9 +91,9 @@ class Names:
 
 
 def look_up(text: str) -> tuple[str, ...]:
-    """Addresses, each "ip:port", of "name:port", or of the SRV records of "name". Waits, so call it in a thread.
+    """Look up "name:port", or the SRV records of "name": addresses, each "ip:port". Blocks, so call it in a thread.
 
-    Raises `OSError` with a text for people where there are none.
+    Raises `OSError` with a text for people if there are none.
     """
     targets = [split_address(text, "name")] if ":" in text else _targets(text)
     found: dict[str, None] = {}
@@ -109,11 +109,11 @@ def look_up(text: str) -> tuple[str, ...]:
 
 
 def hosts(name: str) -> tuple[str, ...]:
-    """IP addresses of a name (A and AAAA, or /etc/hosts), as the system has them. Waits. Raises `OSError`."""
+    """Ask the system for the IP addresses of a name (A and AAAA, or /etc/hosts). Blocks. Raises `OSError`."""
     try:
         answers = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
     except UnicodeError:
-        raise OSError("no name that can be looked up") from None
+        raise OSError("the name is not valid") from None
     except socket.gaierror as error:
         raise OSError(error.strerror or "the name is not known") from None
     found = dict.fromkeys(str(answer[4][0]) for answer in answers)
@@ -121,9 +121,9 @@ def hosts(name: str) -> tuple[str, ...]:
 
 
 async def bindable(listen: str, key: str) -> str:
-    """The "ip:port" to listen on, of "host:port" whose host may be a name of this machine; IPv4 before IPv6.
+    """Find the "ip:port" for "host:port", whose host may be a name of this machine; IPv4 before IPv6.
 
-    Leaves the port free; one that is taken is no matter here. Raises `ConfigError` that names the key.
+    A port that is in use is no error here. Raises `ConfigError`, which names the key.
     """
     host, port = split_address(listen, key)
     found: tuple[str, ...] = (host,)
@@ -138,7 +138,7 @@ async def bindable(listen: str, key: str) -> str:
             raise ConfigError(f"{key} is {listen!r}: no answer about the name within {WAIT_S:g} s") from None
         except OSError as error:
             raise ConfigError(f"{key} is {listen!r}: the name cannot be looked up: {error}") from None
-        if is_loopback(host):  # the settings were checked for one that only this machine reaches
+        if is_loopback(host):  # the check of the settings relied on that
             found = tuple(address for address in found if is_loopback(address))
     trouble = "it has no address"
     for address in sorted(found, key=lambda one: ":" in one):
@@ -155,7 +155,7 @@ async def bindable(listen: str, key: str) -> str:
 
 
 def _targets(name: str) -> list[tuple[str, int]]:
-    """Hosts and ports of a name's SRV records, the preferred first (RFC 2782)."""
+    """Hosts and ports from the SRV records of a name, in order of preference (RFC 2782)."""
     import dns.exception
     import dns.resolver
 

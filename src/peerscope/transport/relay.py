@@ -1,8 +1,8 @@
 """Relays: machines that pass packets between peers that cannot reach each other directly.
 
-A relay sees who talks with whom, and how much, and nothing of what they say: QUIC is encrypted from end to end. Without
-one, no packet goes anywhere but to peers. Only relays that our own settings name are ever contacted: what other peers
-say of theirs is used where it is among them, since a member could otherwise make all others connect to any machine.
+A relay sees which peers talk and how much, but not the content: QUIC encrypts from end to end. An agent contacts only
+relays of its own settings. Other relays that peers publish are ignored: a member could otherwise make all others
+connect to any machine.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ DISABLED, DEFAULT = "disabled", "default"
 
 
 class TransportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How packets travel."""
+    """Settings of the transport."""
 
     relay: str = DISABLED
-    """"disabled"; "default" for the public relays of iroh's makers; or the https URL of your own, http where that is
-    a private address."""
+    """"disabled"; "default" for the public relays of iroh; or the https URL of your own. http only at a private
+    address."""
 
     def __post_init__(self) -> None:
         if self.relay in (DISABLED, DEFAULT):
@@ -41,23 +41,23 @@ class TransportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class RelayState(Struct, frozen=True):
-    """Relays of one agent."""
+    """The use of relays by one agent."""
 
     mode: str
-    """As in the settings."""
+    """The setting."""
     home: str | None
-    """The one through which others reach it; None where there is none, or none has answered yet."""
+    """The relay through which others reach the agent; None without one, or before it answers."""
     relayed_links: int | None
-    """Connections whose packets go through a relay now; None where that cannot be told."""
+    """Connections through a relay now; None where that is unknown."""
 
 
 def is_relay(address: str) -> bool:
-    """An address of a peer is either "host:port" or the URL of the relay that it is reached through."""
+    """Whether an address of a peer is the URL of a relay, and not "host:port"."""
     return address.startswith(("https://", "http://"))
 
 
 def _is_private(parts: SplitResult) -> bool:
-    """An address within one site, where a relay needs no certificate: whoever reads along there is no stranger."""
+    """Whether the address lies within one site, where a relay needs no certificate."""
     try:
         return ip_address(parts.hostname or "").is_private
     except ValueError:

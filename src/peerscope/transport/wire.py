@@ -1,18 +1,26 @@
-"""One QUIC connection: a bounded queue out, two readers in, both at a bounded pace.
+"""One QUIC connection: how we dial it, a bounded queue out, and two readers in, both at a limited rate.
 
-Reading slowly is how a neighbour that sends too much is throttled: what we do not read, QUIC does not let it send
-(streams), or drops before it costs us anything (datagrams). The pace lies above what `mesh.limits` allows, so that the
-core sees who does not keep to its limits.
+We throttle a neighbour that sends too much by reading slowly. Then QUIC makes it wait (streams), or drops its packets
+early (datagrams). The rate is above the limits of `mesh.limits`, so that the core sees each peer that exceeds them.
+
+A first packet without an answer is sent again after 1, 2, 4 and 8 seconds (RFC 9002, section 6.2). A peer that restarts
+in one of these pauses would wait for its end. A neighbour that has just gone silent may be such a peer, so a dial to it
+starts again a few times. Only one connection is tried at a time: the other end might write to one that we give up.
+
+The Python side of iroh 1.2 is generated (UniFFI), and copies each byte string in a Python loop: 8 KiB take 2 ms.
+`speed_up` replaces that by one `memmove`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import re
 import struct
 from collections import Counter, deque
-from typing import Protocol
+from types import ModuleType
+from typing import Any, Protocol
 
 import iroh
 
@@ -23,34 +31,34 @@ from peerscope.mesh.messages import MESSAGE_BYTES_MAX
 from peerscope.records.identity import PeerId
 
 FINISH_TIMEOUT_S = 5.0
-"""For what is queued when we hang up to be read. Whoever does not hear that we mean to takes us for lost."""
+"""Time for the other end to read our queue when we hang up. Without our goodbye it would take us for lost."""
 QUEUE_MESSAGES_MAX = 1024
 QUEUE_BYTES_MAX = 4 * 1024 * 1024
 WRITE_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
 RECEIVE_WINDOW_BYTES = 512 * 1024
-"""What the other end may send before we have read it: it waits in our memory."""
+"""Bytes that the other end may send before we have read them: they wait in our memory."""
 DATAGRAM_BYTES_MAX = 512
-"""Pings and pongs have at most some 120."""
+"""Pings and pongs have at most about 120."""
 MESSAGES_PER_S, MESSAGES_BURST = 1_000.0, 4_000.0
 DATAGRAMS_PER_S, DATAGRAMS_BURST = 400.0, 400.0
-"""Reading one costs five times as much as a message of a stream."""
+"""One datagram costs five times as much as a message of a stream."""
 _LENGTH = struct.Struct(">I")
 
 
 class FrameReceiver(Protocol):
-    """Takes what a wire reads."""
+    """Takes the messages that a wire reads."""
 
     counters: Counter[str]
 
     async def put(self, event: Received) -> None:
-        """A message of the stream; waits while too many do."""
+        """Take a message of the stream; waits while too many wait."""
 
     def put_datagram(self, event: Received) -> None:
-        """A datagram; dropped while too many wait."""
+        """Take a datagram; drops it while too many wait."""
 
     def breached(self, peer: PeerId, reason: str) -> None:
-        """The peer sent what is not even handed on."""
+        """Note that the peer broke the protocol."""
 
 
 class Wire:
@@ -64,9 +72,9 @@ class Wire:
         self._queued_bytes = 0
         self._filled = asyncio.Event()
         self._finishing = False
-        """One of the ends has hung up."""
+        """One of the two ends has hung up."""
         self._read_all = asyncio.Event()
-        """The other end has ended its stream, and we have read it; or there is no more to wait for."""
+        """We have read the other end's stream to its end, or need not wait for it."""
         now = asyncio.get_running_loop().time()
         self._messages = TokenBucket(MESSAGES_PER_S, MESSAGES_BURST, now)
         self._datagrams = TokenBucket(DATAGRAMS_PER_S, DATAGRAMS_BURST, now)
@@ -77,7 +85,7 @@ class Wire:
 
     @property
     def is_relayed(self) -> bool:
-        """The path that is used now goes through a relay."""
+        """Whether the present path goes through a relay."""
         with contextlib.suppress(iroh.IrohError):
             return any(path.is_relay for path in self._connection.paths() if path.is_selected)
         return False
@@ -99,8 +107,8 @@ class Wire:
             self._receiver.counters["datagram-unsent"] += 1
 
     async def run(self) -> str:
-        """Read and write until the connection ends; why it did."""
-        with contextlib.suppress(iroh.IrohError):  # each end opens one stream, one way, and no more
+        """Read and write until the connection ends. Returns the reason."""
+        with contextlib.suppress(iroh.IrohError):  # each end may open one stream, one way
             self._connection.set_max_concurrent_bi_streams(0)
             self._connection.set_max_concurrent_uni_streams(1)
             self._connection.set_receive_window(RECEIVE_WINDOW_BYTES)
@@ -115,10 +123,10 @@ class Wire:
         return reason
 
     async def finish(self, reason: str) -> None:
-        """Let what is queued be read, then close: the other end ends its stream when it has read ours.
+        """Wait until the other end has read our queue and ended its stream, then close.
 
-        An acknowledgement would not do. QUIC gives it as soon as bytes arrive, and what has not been read when the
-        connection closes is lost (RFC 9000, section 10.2).
+        An acknowledgement is not enough. QUIC sends it when bytes arrive, and a close discards bytes that were not yet
+        read (RFC 9000, section 10.2).
         """
         self._finishing = True
         self._filled.set()
@@ -162,20 +170,20 @@ class Wire:
                     break
                 data = bytes(memoryview(buffer)[_LENGTH.size : _LENGTH.size + size])
                 del buffer[: _LENGTH.size + size]
-                await self._keep_pace(self._messages)
-                if not self._finishing:  # we have hung up: what still comes is not heard
+                await self._throttle(self._messages)
+                if not self._finishing:  # after we hung up, ignore further messages
                     await self._receiver.put(Received(self.peer, data))
         self._read_all.set()
         if not self._finishing:
             self._finishing = True
             self._filled.set()
-            await asyncio.sleep(FINISH_TIMEOUT_S)  # the other end closes, and says why
+            await asyncio.sleep(FINISH_TIMEOUT_S)  # the other end closes, with its reason
             raise TransportError("the peer hung up")
 
     async def _read_datagrams(self) -> None:
         while True:
             data = await self._connection.read_datagram()
-            await self._keep_pace(self._datagrams)
+            await self._throttle(self._datagrams)
             if self._finishing:
                 continue
             if len(data) > DATAGRAM_BYTES_MAX:
@@ -183,16 +191,53 @@ class Wire:
             else:
                 self._receiver.put_datagram(Received(self.peer, data))
 
-    async def _keep_pace(self, bucket: TokenBucket) -> None:
+    async def _throttle(self, bucket: TokenBucket) -> None:
         wait_s = bucket.wait_s(1.0, asyncio.get_running_loop().time())
         if wait_s > 0:
             await asyncio.sleep(wait_s)
 
 
 def text_of(error: BaseException) -> str:
-    """What went wrong, in one line: iroh's messages are chains of causes with places in its own source."""
+    """The error in one line: iroh's messages are chains of causes with places in its source."""
     message = str(error.message()) if isinstance(error, iroh.IrohError) else str(error)
     lines = [line.strip() for line in message.splitlines()]
     causes = [line for line in lines if line and not line.startswith(("at ", "Caused by", "Stack backtrace"))]
     last = re.sub(r"^[0-9]+: |\s*\(?(/[^\s:]+)+\.rs(:[0-9]+)*\)?", "", causes[-1]) if causes else ""
     return last.strip() or type(error).__name__
+
+
+ANEW_S = (2.0, 2.0, 2.0, 2.0, 4.0)
+"""Time for each of the first connections of such a dial. The last one has the rest of the time, since a handshake takes
+long on a busy machine."""
+
+
+async def connect(
+    endpoint: iroh.Endpoint, address: iroh.EndpointAddr, alpn: bytes, *, anew_s: tuple[float, ...] = ()
+) -> iroh.Connection:
+    """Connect, until cancelled. After each time of `anew_s` it gives up and starts again. Raises `IrohError`."""
+    for seconds in anew_s:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await endpoint.connect(address, alpn)
+    return await endpoint.connect(address, alpn)
+
+
+def speed_up(module: ModuleType) -> bool:
+    """Replace the writer of the generated module. Returns False, and changes nothing, if its private names differ."""
+    builder: Any = getattr(module, "_UniffiRustBufferBuilder", None)
+    buffer: Any = getattr(module, "_UniffiRustBuffer", None)
+    if builder is None or not all(hasattr(builder, name) for name in ("write", "_reserve")):
+        return False
+    kinds = dict(getattr(buffer, "_fields_", ()))
+    if not {"capacity", "len", "data"} <= set(kinds) or not hasattr(kinds["data"], "contents"):
+        return False
+
+    def write(self: Any, value: bytes) -> None:
+        size = len(value)
+        with self._reserve(size):  # may move the buffer, so read its address afterwards
+            if size:
+                start = ctypes.cast(self.rbuf.data, ctypes.c_void_p).value
+                ctypes.memmove(start + self.rbuf.len, bytes(value), size)
+
+    builder.write = write
+    return True

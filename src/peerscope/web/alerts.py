@@ -71,7 +71,7 @@ class AcknowledgementOrder(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=160)] = ""
 
 
-class ForgetOrder(Struct, frozen=True, forbid_unknown_fields=True):
+class ForgetRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Which peer is gone for good."""
 
     peer: Annotated[str, Meta(min_length=1, max_length=64)]
@@ -188,7 +188,7 @@ async def forgotten(request: Request) -> Response:
 
 async def forget(request: Request) -> Response:
     """Have the whole network forget a peer of our zone until it speaks again. 409 if it is alive, unless forced."""
-    order, monitor = await _read(request, ForgetOrder), monitor_of(request)
+    order, monitor = await _read(request, ForgetRequest), monitor_of(request)
     peer = find_peer(request, order.peer)
     said = refusal(monitor.snapshot(), peer, force=order.force)
     if said is not None:
@@ -296,5 +296,5 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
 BODIES = {
     "/api/v1/silences": Body(kind=SilenceOrder),
     "/api/v1/acknowledgements": Body(kind=AcknowledgementOrder),
-    "/api/v1/forgotten": Body(kind=ForgetOrder),
+    "/api/v1/forgotten": Body(kind=ForgetRequest),
 }

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from peerscope import __version__
+from peerscope.host.version import __version__
 from peerscope.web.answers import PAGE_MAX, answer
 from peerscope.web.api import ANSWERS, BODIES, DOCUMENTS, PARAMETERS, ROUTES, STATUSES
 from peerscope.web.guard import SAFE_METHODS

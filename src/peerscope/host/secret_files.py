@@ -1,4 +1,4 @@
-"""Secrets of channels: from the environment or from a file for the agent alone, and never shown."""
+"""Secrets in files of their own. The agent reads them on use and never shows them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from peerscope.errors import ConfigError
 
-FILE_BYTES_MAX = 4096
+BYTES_MAX = 4096
 
 
 class Secret:
-    """Text that no log, message or answer shows. It cannot be encoded either: msgspec and json refuse it."""
+    """Text that no log, message or answer shows. msgspec and json refuse to encode it."""
 
     __slots__ = ("_text",)
 
@@ -20,7 +20,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text, for whoever must send it."""
+        """The text itself, to send it."""
         return self._text
 
     def __repr__(self) -> str:
@@ -41,13 +41,16 @@ class Secret:
         raise TypeError("a secret is not written down")
 
 
-def read_secret(place: str, name: str) -> Secret:
-    """The text in a file that nobody but its owner can read. `name`: the setting. Raises `ConfigError`."""
+def read_secret(place: str, name: str, *, bytes_max: int = BYTES_MAX, strip: str | None = None) -> Secret:
+    """Read the text of a file that only its owner can read. Raises `ConfigError`.
+
+    `name`: the setting. `strip`: characters to remove at both ends, by default white space.
+    """
     path = Path(place).expanduser()
     try:
         with open(path, "rb", opener=_opener) as file:
             status = os.fstat(file.fileno())
-            data = file.read(FILE_BYTES_MAX + 1) if stat.S_ISREG(status.st_mode) else b""
+            data = file.read(bytes_max + 1) if stat.S_ISREG(status.st_mode) else b""
     except OSError as error:
         raise ConfigError(f"{name}: {path} cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):
@@ -56,13 +59,13 @@ def read_secret(place: str, name: str) -> Secret:
         mode = stat.S_IMODE(status.st_mode)
         raise ConfigError(f"{name}: {path} can be read by others (mode {mode:04o}). Run: chmod 600 {path}")
     try:
-        text = data.decode().strip()
+        text = data.decode().strip(strip)
     except UnicodeDecodeError:
         text = ""
-    if not text or len(data) > FILE_BYTES_MAX or not text.isprintable():
-        raise ConfigError(f"{name}: {path} holds no secret: one line of up to {FILE_BYTES_MAX} printable characters")
+    if not text or len(data) > bytes_max or not text.isprintable():
+        raise ConfigError(f"{name}: {path} holds no secret: one line of up to {bytes_max} printable characters")
     return Secret(text)
 
 
 def _opener(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a pipe must not hold up the start
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe must not block the start
