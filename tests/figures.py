@@ -13,11 +13,11 @@ from msgspec import Struct
 from peerscope.agent.service import LEAVE_S
 from peerscope.alerts.aggregators import ACTING, ELIGIBLE
 from peerscope.alerts.alert_list import GRACE_S
+from peerscope.alerts.alert_record import WORDS_NEEDED
 from peerscope.alerts.engine import LINGER_S, REPEAT_S
 from peerscope.alerts.expiry import SOON_RATIO
 from peerscope.alerts.lifecycle import REMEMBER_S
 from peerscope.alerts.rules import default_rules
-from peerscope.alerts.statements import WORDS_NEEDED
 from peerscope.cli.admit import DAYS, DAYS_MAX
 from peerscope.config import Config
 from peerscope.host.logs import BURST, WINDOW_S

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 from peerscope.alerts.alert_record import SentNotice
 from peerscope.alerts.episodes import Open
-from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.model import Alert
+from peerscope.alerts.notification import Notification, NotificationGroup
 from peerscope.alerts.notification_log import Heard, Roster
-from peerscope.alerts.notifier import Notification, Notifier, NotifierConfig
+from peerscope.alerts.notifier import Notifier, NotifierConfig
 from peerscope.records.identity import PeerId
 
 WALL = 1_700_000_000.0

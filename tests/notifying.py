@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from peerscope.alerts.grouping import groups
+from peerscope.alerts.notification import Notification, groups
 from peerscope.alerts.notification_log import ESCALATION, NOTIFIER, heard_notices, roster
-from peerscope.alerts.notifier import Notification, Notifier, NotifierConfig
+from peerscope.alerts.notifier import Notifier, NotifierConfig
 from peerscope.alerts.silences import mark, standing
 from peerscope.mesh.events import Publish
 from peerscope.records.identity import PeerId

@@ -15,7 +15,7 @@ from peerscope.alerts.alert_list import AlertList
 from peerscope.alerts.alert_record import SentNotice
 from peerscope.alerts.engine import LARGE_EVERY_S, LINGER_S, NOTHING, REPEAT_S, AlertEngine, Findings
 from peerscope.alerts.model import ConditionReading
-from peerscope.alerts.own import Own
+from peerscope.alerts.own_signals import Own
 from peerscope.alerts.rules import Rule, default_rules
 from peerscope.mesh.events import Publish
 from peerscope.records.alerts import Alerts, Severity, Statement

@@ -12,12 +12,11 @@ from msgspec.structs import replace
 from letters import SENDER, letter
 from notices import STEP_S, WALL, Office, alert, group, peer
 from peerscope.alerts.conditions import Conditions
-from peerscope.alerts.departed import LOST_S
-from peerscope.alerts.episodes import CLAIM_S, OPEN_ALERTS_MAX
-from peerscope.alerts.grouping import NotificationGroup, groups
+from peerscope.alerts.episodes import CLAIM_S, LOST_S, OPEN_ALERTS_MAX
 from peerscope.alerts.model import ConditionReading
+from peerscope.alerts.notification import Notification, NotificationGroup, groups
 from peerscope.alerts.notification_log import Heard, notice_key
-from peerscope.alerts.notifier import RETRY_S, RETRY_S_MAX, Notification, NotifierConfig
+from peerscope.alerts.notifier import RETRY_S, RETRY_S_MAX, NotifierConfig
 from peerscope.alerts.rules import default_rules
 from peerscope.alerts.silences import StandingOrders
 from peerscope.notify.base import Letter

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from notices import STEP_S, WALL, Office, alert, group, peer
 from peerscope.alerts.alert_record import SentNotice
-from peerscope.alerts.grouping import NotificationGroup
+from peerscope.alerts.notification import Notification, NotificationGroup
 from peerscope.alerts.notification_log import Heard, Roster, notice_key, ranked
-from peerscope.alerts.notifier import CLAIM_S, RANK_S, RETRY_S, Notification, Notifier, NotifierConfig
+from peerscope.alerts.notifier import CLAIM_S, RANK_S, RETRY_S, Notifier, NotifierConfig
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notices import WALL, alert
-from peerscope.alerts.grouping import groups
+from peerscope.alerts.notification import groups
 from peerscope.alerts.silences import (
     FIELDS,
     FOR_S_MAX,

@@ -1,7 +1,8 @@
 """Nobody is alive whom nobody watches: a dead peer whose observers have all restarted."""
 
 from ledgers import Book, meshed
-from peerscope.alerts.signals import NETWORK_SIGNALS, Sight
+from peerscope.alerts.network_signals import NETWORK_SIGNALS
+from peerscope.alerts.own_signals import Sight
 from peerscope.mesh.detection.unwatched import UNHEARD_S
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.sim.alerting import SimulatedAlerts, moment_of

@@ -19,12 +19,11 @@ from peerscope.agent.event_log import EventLog, Listener
 from peerscope.agent.lookups import LookupRequests
 from peerscope.agent.traffic import Traffic
 from peerscope.alerts.aggregators import aggregators
+from peerscope.alerts.alert_views import as_it_is, is_clearing
 from peerscope.alerts.expiry import Expiry
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.present import as_it_is
 from peerscope.alerts.rules import Rule
-from peerscope.alerts.shown import is_clearing
 from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingOrders, StandingSilence
 from peerscope.config import Config
 from peerscope.export.standing import RemoteWriteView

@@ -18,17 +18,24 @@ from typing import Literal
 from msgspec.structs import replace
 
 from peerscope.alerts.aggregators import Aggregators, aggregators
-from peerscope.alerts.groups import PREFIX
+from peerscope.alerts.alert_record import (
+    ENDED,
+    FORGOTTEN,
+    StatedAlert,
+    claim,
+    claims_about_others,
+    statements,
+    words_needed,
+)
+from peerscope.alerts.conditions import Key
 from peerscope.alerts.model import Alert, AlertState
-from peerscope.alerts.rules import Rule, default_rules
-from peerscope.alerts.signals import FINDING
-from peerscope.alerts.statements import Key, StatedAlert, claim, claims_about_others, statements, words_needed
-from peerscope.alerts.vanished import ENDED, FORGOTTEN, is_unknown
+from peerscope.alerts.rules import FINDING, Rule, default_rules
+from peerscope.alerts.subjects import PREFIX, is_unknown, peer_of
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.dissemination.gossip import GossipConfig, ttl
 from peerscope.records.alerts import Severity
 from peerscope.records.bodies import RATIO_ONE
-from peerscope.records.identity import PEER_ID_BYTES, PEER_REF_BYTES, PeerId, PeerRef
+from peerscope.records.identity import PEER_ID_BYTES, PEER_REF_BYTES, PeerRef
 from peerscope.views.regions import is_living
 from peerscope.views.snapshot import Snapshot
 
@@ -121,7 +128,7 @@ def _is_denied(snapshot: Snapshot, firing: list[StatedAlert]) -> bool:
     if subject.startswith(PREFIX) and snapshot.partitions:
         return False
     name = subject.removeprefix(PREFIX)
-    peer = _peer(snapshot, name)
+    peer = peer_of(name, snapshot)
     if peer is None:
         return is_unknown(name, snapshot.ledger) and snapshot.ledger.is_buried(PeerRef(bytes.fromhex(name)))
     if snapshot.verdict(peer) is Verdict.LEFT:
@@ -138,7 +145,7 @@ def _alert(
     metadata = dict(said.metadata)
     kind, title = metadata.pop("type", said.rule), metadata.pop("title", said.rule.replace("-", " "))
     is_region = rule is not None and rule.signal == "region_critical"
-    peer = None if is_region else _peer(snapshot, said.subject) if said.subject else one.peer
+    peer = None if is_region else peer_of(said.subject, snapshot) if said.subject else one.peer
     place = snapshot.places.get(peer) if peer is not None else None
     known = (snapshot.ledger.find(PeerRef(name)) for name in said.confirmed_by)
     ranked = sorted((claimed.statement.severity for claimed in agreeing), reverse=True)
@@ -165,16 +172,6 @@ def _alert(
         episode=min((claimed.statement.episode for claimed in agreeing if claimed.statement.episode), default=0),
         described_at=_wall(snapshot, one.issued_at if one.resolved_at is None else min(one.issued_at, one.resolved_at)),
     )
-
-
-def _peer(snapshot: Snapshot, subject: str) -> PeerId | None:
-    """The known peer of this subject, where it is one."""
-    try:
-        name = bytes.fromhex(subject)
-    except ValueError:
-        return None
-    peer = snapshot.ledger.find(PeerRef(name)) if len(subject) == 2 * PEER_REF_BYTES else None
-    return peer if peer in snapshot.profiles else None
 
 
 def _forgotten(metadata: Mapping[str, str], subject: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import TypeVar
 
 import msgspec
@@ -11,7 +11,6 @@ from msgspec import Struct
 from peerscope.alerts.conditions import Key
 from peerscope.alerts.lifecycle import Condition, ConditionState
 from peerscope.alerts.rules import Rule
-from peerscope.alerts.vanished import ENDED, FORGOTTEN
 from peerscope.mesh.detection.checks import printable
 from peerscope.records.alerts import (
     CONFIRMED_BY_MAX,
@@ -23,12 +22,21 @@ from peerscope.records.alerts import (
     Severity,
     Statement,
 )
-from peerscope.records.bodies import ALERTS_BYTES_MAX, RATIO_ONE
-from peerscope.records.identity import ref
+from peerscope.records.bodies import ALERTS_BYTES_MAX, RATIO_ONE, Kind
+from peerscope.records.identity import PeerId, ref
+from peerscope.records.ledger import Ledger
 
 SPARE_BYTES = 64
 """For the frame around statements and notices."""
 NAME_MAX, TEXT_MAX = 64, 160
+
+ENDED = "ended"
+"""Key in the metadata of an alert: why it ended, where the condition did not simply cease to hold."""
+FORGOTTEN = "forgotten"
+WORDS_NEEDED = 2
+"""So many aggregators must say the same of others; where there is only one, it is enough."""
+AGE_S_MAX = 30 * 86_400.0
+"""Nothing fires for longer than this, whatever somebody states."""
 
 S = TypeVar("S", bound=Struct)
 
@@ -138,3 +146,47 @@ def _age_ms(at: float, now: float) -> int:
 
 def _plain(text: str, most: int) -> str:
     return printable(text)[:most]
+
+
+class StatedAlert(Struct, frozen=True, gc=False):
+    """One statement of one peer. Times are our own monotonic seconds, reckoned back from the ages it gave."""
+
+    peer: PeerId
+    statement: Statement
+    fired_at: float
+    resolved_at: float | None
+    issued_at: float
+
+
+def claim(peer: PeerId, statement: Statement, issued_at: float) -> StatedAlert:
+    """`issued_at`: when its record was issued, as far as we can tell."""
+    fired_at = issued_at - min(statement.firing_ms / 1000, AGE_S_MAX)
+    if statement.resolved_ms is None:
+        return StatedAlert(peer, statement, fired_at, None, issued_at)
+    resolved_at = max(fired_at, issued_at - statement.resolved_ms / 1000)
+    return StatedAlert(peer, statement, fired_at, resolved_at, issued_at)
+
+
+def statements(ledger: Ledger, peer: PeerId) -> tuple[tuple[Statement, ...], float]:
+    """What one peer states, and when it did."""
+    entry = ledger.get(peer, Kind.ALERTS)
+    if entry is None or not isinstance(entry.body, Alerts):
+        return (), 0.0
+    return entry.body.statements, entry.heard_at
+
+
+def words_needed(voices: int) -> int:
+    """How many of so many aggregators must state something about others."""
+    return max(1, min(WORDS_NEEDED, voices))
+
+
+def claims_about_others(ledger: Ledger, peers: Collection[PeerId]) -> Iterator[StatedAlert]:
+    """What these peers state that is not about themselves; of two statements on one subject the first."""
+    for peer in peers:
+        said, issued_at = statements(ledger, peer)
+        seen: set[Key] = set()
+        for statement in said:
+            key = (statement.rule, statement.subject)
+            if statement.subject and key not in seen:
+                seen.add(key)
+                yield claim(peer, statement, issued_at)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
-from peerscope.alerts.groups import PREFIX
 from peerscope.alerts.model import Alert
+from peerscope.alerts.subjects import PREFIX
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.views.links import MergedLink

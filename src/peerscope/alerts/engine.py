@@ -14,16 +14,13 @@ from math import inf
 from msgspec import Struct
 
 from peerscope.alerts.aggregators import Aggregators, aggregators
-from peerscope.alerts.alert_record import SentNotice, body
-from peerscope.alerts.baseline import UsualLevel
+from peerscope.alerts.alert_record import SentNotice, body, claims_about_others, words_needed
 from peerscope.alerts.conditions import Conditions, Key
-from peerscope.alerts.groups import Groups
 from peerscope.alerts.model import ConditionReading
-from peerscope.alerts.own import Own
-from peerscope.alerts.rules import Rule, default_rules
-from peerscope.alerts.signals import FINDING, NETWORK_SIGNALS, OWN_SIGNALS, Sight
-from peerscope.alerts.statements import claims_about_others, words_needed
-from peerscope.alerts.vanished import is_gone, is_unknown
+from peerscope.alerts.network_signals import NETWORK_SIGNALS
+from peerscope.alerts.own_signals import OWN_SIGNALS, Own, Sight, UsualLevel
+from peerscope.alerts.rules import FINDING, Rule, default_rules
+from peerscope.alerts.subjects import Groups, is_gone, is_unknown
 from peerscope.mesh.events import Publish
 from peerscope.records.alerts import Alerts, Severity
 from peerscope.records.bodies import encode_body

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import count
 from typing import Literal
 
@@ -22,15 +22,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.alerts.cascade import TreeNode
-from peerscope.alerts.context import Context
+from peerscope.alerts.context import Context, context_of
 from peerscope.alerts.explanations import Explanation, IncidentKind, Propose, proposals
 from peerscope.alerts.model import Alert
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import Severity
 from peerscope.records.identity import SHORT_HEX
+from peerscope.views.links import MergedLink
+from peerscope.views.snapshot import Snapshot
 
 SHARES = ((0.33, Severity.CRITICAL), (0.1, Severity.HIGH))  # guesses, as all such limits are
 """From this share of the network on, an incident is at least so severe; one peer is never a share of it."""
+RENEW_S = 30.0
+"""Regions, versions and links change without an alert: incidents are looked at again after so long in any case."""
 
 
 class IncidentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -145,6 +149,49 @@ class Incidents:
                 kept[incident_id] = name
                 given.add(name)
         return kept
+
+
+class Correlation:
+    """What belongs together, and since when we know it."""
+
+    def __init__(self, config: IncidentConfig | None = None) -> None:
+        self.incidents: tuple[Incident, ...] = ()
+        """As of the last look; the open ones first, then the largest."""
+        self._incidents = Incidents(config)
+        self._around: Context | None = None
+        self._seen: frozenset[tuple[object, ...]] = frozenset()
+        self._renew_at = 0.0
+
+    def update(
+        self, snapshot: Snapshot, links: Callable[[], Iterable[MergedLink]], alerts: Sequence[Alert]
+    ) -> list[Incident]:
+        """Look at all alerts of the network; which incidents have opened, closed, or changed their extent."""
+        seen = frozenset((one.id, one.state, one.severity, one.started_at, one.resolved_at) for one in alerts)
+        if seen == self._seen and snapshot.now < self._renew_at:
+            return []
+        self._seen, self._renew_at = seen, snapshot.now + RENEW_S
+        before = {incident.id: _extent(incident) for incident in self.incidents}
+        self._around = context_of(snapshot, links() if alerts else (), alerts, self._around)
+        self.incidents = self._incidents.update(alerts, self._around, snapshot.wall)
+        return [incident for incident in self.incidents if _is_news(incident, before.get(incident.id))]
+
+    def mark(self, alerts: Iterable[Alert]) -> list[Alert]:
+        """The same alerts, with the open incident that each belongs to."""
+        member = {alert: one.id for one in self.incidents if one.state == "open" for alert in one.alerts}
+        return [replace(alert, incident=member[alert.id]) if alert.id in member else alert for alert in alerts]
+
+    def told_as(self, alert: Alert) -> str | None:
+        """The incident that this alert was part of last, also where that one no longer stands by itself."""
+        return self._incidents.last_of(alert)
+
+
+def _is_news(incident: Incident, before: tuple[object, ...] | None) -> bool:
+    """One that is over when we first see it is none."""
+    return incident.state == "open" if before is None else _extent(incident) != before
+
+
+def _extent(incident: Incident) -> tuple[object, ...]:
+    return incident.state, incident.kind, incident.severity, incident.root, len(incident.peers), len(incident.alerts)
 
 
 def _relevant(alerts: Iterable[Alert], since: float) -> list[Alert]:

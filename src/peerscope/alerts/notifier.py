@@ -29,10 +29,25 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.alerts.alert_record import SentNotice
-from peerscope.alerts.departed import carried, departed, ends_with_carrier, lost_at, outcome, seen_alerts, take_over
-from peerscope.alerts.episodes import CLAIM_S, SLACK_S, Episode, Notices, Open, What, Wish, delivered, named
-from peerscope.alerts.grouping import NotificationGroup
+from peerscope.alerts.episodes import (
+    CLAIM_S,
+    SLACK_S,
+    Episode,
+    Notices,
+    Open,
+    Wish,
+    carried,
+    delivered,
+    departed,
+    ends_with_carrier,
+    lost_at,
+    named,
+    outcome,
+    seen_alerts,
+    take_over,
+)
 from peerscope.alerts.model import Alert
+from peerscope.alerts.notification import Notification, NotificationGroup, Reason
 from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key, ranked
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import NOTICES_MAX, Severity
@@ -62,8 +77,6 @@ FORGET_S = 60.0
 EPISODES_MAX = 20_000
 """As many as a board shows alerts; beyond, the oldest that are shown no more go first."""
 
-Reason = Literal["new", "worse", "update", "again", "resolved", "forgotten", "lost", "missed"]
-
 
 class NotifierConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When people are told."""
@@ -82,24 +95,6 @@ class NotifierConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(f"notify.group_wait_s is {self.group_wait_s}; must lie between 0 and 600")
         if not 10 <= self.escalate_after_s <= 86_400:
             raise ConfigError(f"notify.escalate_after_s is {self.escalate_after_s}; must lie between 10 and 86400")
-
-
-class Notification(Struct, frozen=True):
-    """Something to tell people."""
-
-    what: What
-    reason: Reason
-    """Why now: it is new, it got worse, it is known under other names, it was told and nobody looks after it, or it is
-    over: resolved, or forgotten without ever coming back. "lost": nobody states it any more, and nobody saw its end.
-    "missed": it is over, and no message of its beginning could be delivered."""
-    group: NotificationGroup
-    severity: Severity
-    updates: tuple[str, ...] = ()
-    """Other ids under which people know of it: this message speaks for them from here on, the end included."""
-    repeat: int = 0
-    """Which repetition, of those that nobody acknowledged; 0 for the first message."""
-    episode: int = 0
-    """Names the episode, alike at all notifiers; 0 where that is of no use."""
 
 
 class Notifier:

@@ -17,11 +17,14 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.signals import FINDING, NETWORK_SIGNALS, OWN_SIGNALS
+from peerscope.alerts.network_signals import NETWORK_SIGNALS
+from peerscope.alerts.own_signals import OWN_SIGNALS
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import Severity
 
 T = TypeVar("T", bound=Struct)
+FINDING = "finding"
+"""Signal of rules whose readings come from detections, not from here."""
 RULES_MAX = 200
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 SeverityName = Literal["low", "medium", "high", "critical"]

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.model import Alert
+from peerscope.alerts.notification import NotificationGroup
 from peerscope.notify.base import Letter, Sender
 from peerscope.notify.http import post
 from peerscope.notify.settings import AlertmanagerConfig, secret_of, url_of

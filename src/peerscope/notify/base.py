@@ -8,8 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from peerscope.alerts.grouping import NotificationGroup
-from peerscope.alerts.notifier import Notification
+from peerscope.alerts.notification import Notification, NotificationGroup
 
 
 class Sender(Struct, frozen=True):

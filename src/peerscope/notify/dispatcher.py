@@ -16,10 +16,10 @@ from msgspec.structs import replace
 
 from peerscope.alerts.alert_record import SentNotice
 from peerscope.alerts.episodes import Open
-from peerscope.alerts.grouping import NotificationGroup, groups, is_silenced
 from peerscope.alerts.model import Alert
+from peerscope.alerts.notification import Notification, NotificationGroup, groups, is_silenced
 from peerscope.alerts.notification_log import heard_notices, roster
-from peerscope.alerts.notifier import SETTLE_TIMEOUT_S, Notification, Notifier
+from peerscope.alerts.notifier import SETTLE_TIMEOUT_S, Notifier
 from peerscope.alerts.silences import Correlated, StandingOrders, Trust
 from peerscope.host.clock import monotonic
 from peerscope.host.damaged_files import put_damaged_aside

@@ -21,8 +21,7 @@ from msgspec import Struct
 from peerscope.records.bodies import RATIO_ONE
 from peerscope.records.identity import PeerId
 from peerscope.records.measures import Metrics
-from peerscope.threats.baseline import SIGMA
-from peerscope.threats.chance import wilson_lower
+from peerscope.threats.chance import SIGMA, wilson_lower
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.signatures import Signature
 from peerscope.views.snapshot import Snapshot

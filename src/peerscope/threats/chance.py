@@ -14,6 +14,8 @@ from math import ceil, comb, e, erfc, exp, inf, lgamma, log, sqrt
 PRIOR = 0.01
 """Of what looks unlikely enough to be looked at, how much is an attack before the numbers are seen. A guess: most
 surprises of a network are moves, releases and outages."""
+SIGMA = 1.4826
+"""Standard deviations in one median absolute deviation, of a normal distribution."""
 NEGLIGIBLE = 1e-17
 NORMAL_FROM = 1e4
 """From here on a Poisson distribution is taken for a normal one."""

@@ -7,15 +7,28 @@ the limit, for shares the lower bound of Wilson's interval, for comparisons a bo
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+from collections import deque
+from math import log1p, sqrt
+from statistics import median
+
+from msgspec import Struct
+
 from peerscope.records.alerts import Severity
 from peerscope.records.identity import PeerId
 from peerscope.threats.activity import SIGNALS, Activity, Sums
-from peerscope.threats.baseline import Baseline, Compared
-from peerscope.threats.chance import exceeded, wilson_lower
+from peerscope.threats.chance import SIGMA, exceeded, wilson_lower
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.signatures import Signature, Signatures
 
 DAY_S = 86_400.0
+KEPT_MAX = 1440
+"""Windows remembered: a day of minutes."""
+HELD_MAX = 60
+"""An hour of minutes."""
+COUNT_SPREAD = 1.0
+FACTOR_SPREAD = 0.1
+"""Nothing is steadier than this: a peer that did the very same for ten minutes may do a tenth more in the next."""
 
 
 class Detections:
@@ -178,3 +191,69 @@ def _samples_for_steps(signature: Signature) -> float:
 
 def _shown(value: float) -> str:
     return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
+class Compared(Struct, frozen=True):
+    """A value beside what is usual."""
+
+    usual: float
+    """The median."""
+    times: float
+    """The value in multiples of it."""
+    deviations: float
+    """How many robust standard deviations the value lies above it."""
+    high: float
+    """What one window in a hundred exceeded."""
+    windows: int
+    """How many the baseline is made of."""
+
+
+class Baseline:
+    """The windows of the last day, of one signal of one peer."""
+
+    def __init__(self, *, is_count: bool) -> None:
+        self._is_count = is_count
+        self._values: deque[float] = deque()
+        self._sorted: list[float] = []
+        self._held: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def add(self, value: float) -> None:
+        """One more window that was as usual; those held back before it turn out to have been a burst."""
+        for one in (*self._held, value):
+            self._keep(one)
+        self._held.clear()
+
+    def hold(self, value: float) -> None:
+        """One window that exceeded the usual; after an hour of them they are the usual."""
+        self._held.append(value)
+        if len(self._held) >= HELD_MAX:
+            for one in self._held:
+                self._keep(one)
+            self._held.clear()
+
+    def compare(self, value: float) -> Compared | None:
+        """None where nothing is known yet."""
+        if not self._sorted:
+            return None
+        usual = median(self._sorted)
+        scaled = sorted(abs(self._scale(one) - self._scale(usual)) for one in self._sorted)
+        spread = max(SIGMA * median(scaled), COUNT_SPREAD if self._is_count else FACTOR_SPREAD)
+        return Compared(
+            usual=usual,
+            times=value / usual if usual else float("inf") if value else 1.0,
+            deviations=(self._scale(value) - self._scale(usual)) / spread,
+            high=self._sorted[min(len(self._sorted) - 1, len(self._sorted) * 99 // 100)],
+            windows=len(self._sorted),
+        )
+
+    def _scale(self, value: float) -> float:
+        return 2 * sqrt(value + 0.375) if self._is_count else log1p(value)
+
+    def _keep(self, value: float) -> None:
+        if len(self._values) >= KEPT_MAX:
+            del self._sorted[bisect_left(self._sorted, self._values.popleft())]
+        self._values.append(value)
+        insort(self._sorted, value)

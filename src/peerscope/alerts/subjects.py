@@ -7,12 +7,14 @@ Aggregators that named one group differently agree on the name that most of them
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from peerscope.records.identity import PeerId
+from peerscope.alerts.rules import Rule
+from peerscope.records.identity import PEER_REF_BYTES, PeerId, PeerRef
 from peerscope.records.ledger import Ledger
 from peerscope.views.links import vertex_of
 from peerscope.views.partitions import Partition
+from peerscope.views.snapshot import Snapshot
 
 PREFIX = "group-"
 SETTLE_TIMEOUT_S = 2.0
@@ -107,3 +109,31 @@ def _anchor(name: str, members: frozenset[PeerId]) -> PeerId | None:
 
 def _anchors(named: Mapping[str, Partition]) -> set[PeerId]:
     return {peer for partition in named.values() for peer in partition.peers if anchor_name(peer) in named}
+
+
+def peer_of(subject: str, snapshot: Snapshot) -> PeerId | None:
+    """The known peer of this subject, where it is one."""
+    try:
+        name = bytes.fromhex(subject)
+    except ValueError:
+        return None
+    peer = snapshot.ledger.find(PeerRef(name)) if len(subject) == 2 * PEER_REF_BYTES else None
+    return peer if peer in snapshot.profiles else None
+
+
+def is_gone(rule: Rule, subject: str, snapshot: Snapshot, groups: Groups, regions: Collection[str]) -> bool:
+    """Nobody that the alert is about is known any more. `regions`: those whose health is known here."""
+    match rule.signal:
+        case "region_critical":
+            return subject not in regions and all(place.region != subject for place in snapshot.places.values())
+        case "partition":
+            return groups.is_forgotten(subject, snapshot.ledger)
+        case _:
+            return is_unknown(subject, snapshot.ledger)
+
+
+def is_unknown(subject: str, ledger: Ledger) -> bool:
+    """The subject is a peer, and the ledger holds nothing of it. Other subjects are never unknown."""
+    if len(subject) != 2 * PEER_REF_BYTES or set(subject) - set("0123456789abcdef"):
+        return False
+    return ledger.find(PeerRef(bytes.fromhex(subject))) is None

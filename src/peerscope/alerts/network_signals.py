@@ -7,152 +7,30 @@ none rests on one peer's word alone.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from msgspec import Struct
-
-from peerscope.alerts.expiry import certificate_reading, file_reading, lapsed_readings
+from peerscope.alerts.expiry import lapsed_readings
 from peerscope.alerts.model import ConditionReading
-from peerscope.alerts.own import Own
+from peerscope.alerts.own_signals import Sight, Signal
 from peerscope.mesh.detection import observers
 from peerscope.mesh.detection.verdicts import Evidence, Verdict
 from peerscope.records.alerts import CONFIRMED_BY_MAX
-from peerscope.records.bodies import CHECKS, RATIO_ONE, Status
+from peerscope.records.bodies import CHECKS, Status
 from peerscope.records.identity import PeerId, PeerRef, short
 from peerscope.views.links import vertex_of
-from peerscope.views.partitions import Partition
 from peerscope.views.peers import SKEW_S
 from peerscope.views.regions import RegionHealth, RegionStatus, is_living, region_members
 from peerscope.views.snapshot import Snapshot
 
-FINDING = "finding"
-"""Signal of rules whose readings come from detections, not from here."""
-OTHERS_MIN = 4
-"""With fewer other peers known, few links are no trouble."""
-USUAL_RTT_S_MIN = 0.02
-"""A usual round trip counts as at least this: three times a tenth of a millisecond is nothing."""
-USUAL_BYTES_S_MIN = 10_000
-"""A usual throughput below this is no traffic to speak of: an idle agent's own gossip."""
 RULED_CHECKS = frozenset({"cpu", "memory", "storage", "p2p"})
 """Checks that a rule of their own looks at."""
 TELLERS_MIN = 2
 """Neighbours that must agree on a wrong clock."""
 
 
-class Sight(Struct, frozen=True):
-    """Everything there is to look at."""
-
-    snapshot: Snapshot
-    own: Own = Own()
-    usual_rtt_s: float | None = None
-    usual_bytes_s: float | None = None
-    regions: Sequence[RegionHealth] = ()
-    groups: Sequence[tuple[str, Partition]] = ()
-    """Partitions with their names."""
-
-
-Signal = Callable[[Sight], Iterable[ConditionReading]]
-
-
-def _cpu(sight: Sight) -> Iterator[ConditionReading]:
-    cpu = sight.own.metrics.system.cpu
-    value = _ratio("cpu", sight.own) if cpu is None else cpu / RATIO_ONE
-    yield ConditionReading(value, text=_said(value, "{:.0%} of all cores busy"))
-
-
-def _memory(sight: Sight) -> Iterator[ConditionReading]:
-    system = sight.own.metrics.system
-    value = _part(system.memory_used_kib, system.memory_total_kib)
-    value = _ratio("memory", sight.own) if value is None else value
-    yield ConditionReading(value, text=_said(value, "{:.0%} of this machine's memory used"))
-
-
-def _storage(sight: Sight) -> Iterator[ConditionReading]:
-    value = _ratio("storage", sight.own)  # the check knows what the system reserves
-    system = sight.own.metrics.system
-    value = _part(system.disk_used_kib, system.disk_total_kib) if value is None else value
-    yield ConditionReading(value, text=_said(value, "{:.1%} of the disk used"))
-
-
-def _linked(sight: Sight) -> Iterator[ConditionReading]:
-    """Only where others are known that could be linked to: the dead and those that left are no fault of ours."""
-    snapshot, linked = sight.snapshot, sight.own.linked
-    if linked >= OTHERS_MIN:
-        yield ConditionReading(float(linked))  # enough, and no need to judge everybody
-        return
-    gone = (Verdict.DOWN, Verdict.LEFT)
-    others = sum(found.verdict not in gone for peer, found in snapshot.evidence.items() if peer != snapshot.me)
-    if others >= OTHERS_MIN:
-        yield ConditionReading(float(linked), text=f"linked to {linked} of {others} other peers")
-
-
-def _rtt(sight: Sight) -> Iterator[ConditionReading]:
-    value = sight.own.rtt_s
-    yield ConditionReading(value, text=_said(value, "median round trip {:.3f} s"))
-
-
-def _rtt_rise(sight: Sight) -> Iterator[ConditionReading]:
-    value, usual = sight.own.rtt_s, sight.usual_rtt_s
-    if usual is not None:
-        times = None if value is None else value / max(usual, USUAL_RTT_S_MIN)
-        yield ConditionReading(times, text=_said(value, "median round trip {:.3f} s") + f", usually {usual:.3f} s")
-
-
-def _route(sight: Sight) -> Iterator[ConditionReading]:
-    if sight.own.routes:
-        name, p95_s = max(sight.own.routes, key=lambda route: (route[1], route[0]))
-        yield ConditionReading(p95_s, text=f"95 % of messages by {name[:80]} took up to {p95_s:.2f} s")
-
-
-def _errors(sight: Sight) -> Iterator[ConditionReading]:
-    error = sight.own.metrics.performance.error
-    value = None if error is None else error / RATIO_ONE
-    yield ConditionReading(value, text=_said(value, "{:.1%} of messages failed"))
-
-
-def _throughput(sight: Sight) -> Iterator[ConditionReading]:
-    value, usual = sight.own.metrics.performance.throughput_bytes_s, sight.usual_bytes_s
-    if usual is not None and usual >= USUAL_BYTES_S_MIN:
-        share = None if value is None else value / usual
-        yield ConditionReading(share, text=f"{value or 0:,} bytes a second, usually {usual:,.0f}")
-
-
-def _agent_lag(sight: Sight) -> Iterator[ConditionReading]:
-    lag_us = sight.own.metrics.agent.lag_us
-    value = None if lag_us is None else lag_us / 1e6
-    yield ConditionReading(value, text=_said(value, "the event loop came {:.2f} s late"))
-
-
-def _agent_cpu(sight: Sight) -> Iterator[ConditionReading]:
-    cpu = sight.own.metrics.agent.cpu
-    value = None if cpu is None else cpu / RATIO_ONE
-    yield ConditionReading(value, text=_said(value, "{:.0%} of one core"))
-
-
-def _history(sight: Sight) -> Iterator[ConditionReading]:
-    if sight.own.trouble is not None:
-        yield ConditionReading(text=sight.own.trouble)
-
-
-def _export(sight: Sight) -> Iterator[ConditionReading]:
-    if sight.own.export_trouble is not None:
-        yield ConditionReading(text=sight.own.export_trouble)
-
-
-def _certificate(sight: Sight) -> Iterator[ConditionReading]:
-    if sight.own.certificate is not None:
-        yield certificate_reading(sight.own.certificate, sight.snapshot.wall, is_cut_off=not sight.own.linked)
-
-
 def _lapsed(sight: Sight) -> Iterator[ConditionReading]:
     """Members that we dropped. Those that we still know speak for themselves."""
     yield from lapsed_readings(sight.own.lapsed, sight.snapshot.wall)
-
-
-def _files(sight: Sight) -> Iterator[ConditionReading]:
-    reading = file_reading(sight.own.files, sight.snapshot.wall)
-    if reading is not None:
-        yield reading
 
 
 def _peer_down(sight: Sight) -> Iterator[ConditionReading]:
@@ -306,23 +184,6 @@ def _shared_key(sight: Sight) -> Iterator[ConditionReading]:
         )
 
 
-OWN_SIGNALS: dict[str, Signal] = {
-    "cpu_ratio": _cpu,
-    "memory_ratio": _memory,
-    "storage_ratio": _storage,
-    "linked_peers": _linked,
-    "link_rtt_s": _rtt,
-    "link_rtt_rise": _rtt_rise,
-    "route_p95_s": _route,
-    "error_ratio": _errors,
-    "throughput_share": _throughput,
-    "agent_lag_s": _agent_lag,
-    "agent_cpu_ratio": _agent_cpu,
-    "history_trouble": _history,
-    "export_trouble": _export,
-    "certificate_left_ratio": _certificate,
-    "tls_left_ratio": _files,
-}
 NETWORK_SIGNALS: dict[str, Signal] = {
     "peer_down": _peer_down,
     "partition": _partition,
@@ -333,20 +194,6 @@ NETWORK_SIGNALS: dict[str, Signal] = {
 }
 
 
-def _ratio(check: str, own: Own) -> float | None:
-    at = CHECKS.index(check)
-    ratio = own.checks[at].ratio if at < len(own.checks) else None
-    return None if ratio is None else ratio / RATIO_ONE
-
-
-def _part(used: int | None, total: int | None) -> float | None:
-    return used / total if used is not None and total else None
-
-
 def _place(addresses: Sequence[str], region: str | None) -> str:
     where = addresses[0] if addresses else "an unknown address"
     return where if region is None else f"{where} ({region})"
-
-
-def _said(value: float | None, text: str) -> str:
-    return "" if value is None else text.format(value)

@@ -5,11 +5,11 @@ from msgspec.structs import replace
 
 from ledgers import Book, lose, meshed
 from peerscope.alerts.alert_record import body
+from peerscope.alerts.alert_views import as_it_is
 from peerscope.alerts.conditions import Conditions
-from peerscope.alerts.groups import anchor_name
 from peerscope.alerts.model import Alert, ConditionReading
-from peerscope.alerts.present import as_it_is
 from peerscope.alerts.rules import Rule, default_rules
+from peerscope.alerts.subjects import anchor_name
 from peerscope.views.regions import RegionConfig, RegionHealth, region_health
 from peerscope.views.snapshot import Snapshot
 

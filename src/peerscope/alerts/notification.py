@@ -11,6 +11,10 @@ from msgspec.structs import replace
 
 from peerscope.alerts.model import Alert
 from peerscope.alerts.silences import Correlated, StandingOrders, incident_acknowledgement, incident_silence, mark
+from peerscope.records.alerts import Severity
+
+What = Literal["firing", "resolved", "escalated"]
+Reason = Literal["new", "worse", "update", "again", "resolved", "forgotten", "lost", "missed"]
 
 
 class NotificationGroup(Struct, frozen=True):
@@ -43,6 +47,24 @@ class NotificationGroup(Struct, frozen=True):
     """Names this time that it fires, alike at every peer with the same alerts: below 2**53, the last byte 0."""
     forgotten: bool = False
     """It is over because those it is about were forgotten: they never came back."""
+
+
+class Notification(Struct, frozen=True):
+    """Something to tell people."""
+
+    what: What
+    reason: Reason
+    """Why now: it is new, it got worse, it is known under other names, it was told and nobody looks after it, or it is
+    over: resolved, or forgotten without ever coming back. "lost": nobody states it any more, and nobody saw its end.
+    "missed": it is over, and no message of its beginning could be delivered."""
+    group: NotificationGroup
+    severity: Severity
+    updates: tuple[str, ...] = ()
+    """Other ids under which people know of it: this message speaks for them from here on, the end included."""
+    repeat: int = 0
+    """Which repetition, of those that nobody acknowledged; 0 for the first message."""
+    episode: int = 0
+    """Names the episode, alike at all notifiers; 0 where that is of no use."""
 
 
 def groups(

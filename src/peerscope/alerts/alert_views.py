@@ -13,16 +13,85 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.groups import PREFIX
+from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
+from peerscope.alerts.network_signals import accusers, accusers_of_all, counted, lost_together, missed
 from peerscope.alerts.rules import Rule
-from peerscope.alerts.signals import accusers, accusers_of_all, counted, lost_together, missed
+from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingSilence
+from peerscope.alerts.subjects import PREFIX, peer_of
 from peerscope.mesh.detection.verdicts import Verdict
-from peerscope.records.identity import PEER_REF_BYTES, PeerId, PeerRef, short
+from peerscope.records.identity import PeerId, short
 from peerscope.views.regions import RegionHealth, RegionStatus
 from peerscope.views.snapshot import Snapshot
 
 Regions = Callable[[], Sequence[RegionHealth]]
+ALERTS_MAX = 1000
+
+
+class AlertView(Alert, frozen=True):
+    """One alert."""
+
+    started_age_s: float | None = None
+    resolved_age_s: float | None = None
+    described_age_s: float | None = None
+
+
+class IncidentView(Incident, frozen=True):
+    """One incident."""
+
+    started_age_s: float | None = None
+    updated_age_s: float | None = None
+    ended_age_s: float | None = None
+
+
+class SilenceView(StandingSilence, frozen=True):
+    """A silence that holds now."""
+
+    begun_age_s: float | None = None
+    ends_in_s: float | None = None
+
+
+class AcknowledgementView(StandingAcknowledgement, frozen=True):
+    """Somebody looks after an alert or incident."""
+
+    age_s: float | None = None
+
+
+class ForgottenView(StandingForget, frozen=True):
+    """A peer that is to be forgotten until it speaks again."""
+
+    age_s: float | None = None
+
+
+def is_clearing(incident: Incident, alerts: Mapping[str, Alert]) -> bool:
+    """Of all its alerts that still fire the condition is over. `alerts`: those of now, by id."""
+    firing = [one for name in incident.alerts if (one := alerts.get(name)) is not None and one.state == "firing"]
+    return bool(firing) and all(one.clearing for one in firing)
+
+
+class PastAlert(Struct, frozen=True, gc=False, omit_defaults=True):
+    """When one alert fired. Of one that fired several times, the last time."""
+
+    id: str
+    rule: str
+    severity: str
+    title: str
+    started_at: float
+    """Unix seconds."""
+    description: str = ""
+    peer_id: str | None = None
+    region: str | None = None
+    resolved_at: float | None = None
+
+
+def fired_since(alerts: Iterable[Alert], since: float) -> tuple[PastAlert, ...]:
+    """Those that fired at some time after that Unix second, by their beginning: the last ones of too many."""
+    found = [
+        PastAlert(**{name: getattr(alert, name) for name in PastAlert.__struct_fields__})
+        for alert in alerts
+        if alert.state != "pending" and (alert.resolved_at is None or alert.resolved_at > since)
+    ]
+    return tuple(sorted(found, key=lambda one: (one.started_at, one.id))[-ALERTS_MAX:])
 
 
 def as_it_is(alerts: Iterable[Alert], snapshot: Snapshot, rules: Mapping[str, Rule], regions: Regions) -> list[Alert]:
@@ -57,7 +126,7 @@ class Present(Struct, frozen=True):
 
 
 def _peer_down(snapshot: Snapshot, subject: str, _: Regions) -> Present:
-    peer = _peer(snapshot, subject)
+    peer = peer_of(subject, snapshot)
     if peer is None:
         return Present()
     found = snapshot.evidence[peer]
@@ -68,7 +137,7 @@ def _peer_down(snapshot: Snapshot, subject: str, _: Regions) -> Present:
 
 
 def _partition(snapshot: Snapshot, subject: str, _: Regions) -> Present:
-    groups, peer = snapshot.partitions, _peer(snapshot, subject.removeprefix(PREFIX))
+    groups, peer = snapshot.partitions, peer_of(subject.removeprefix(PREFIX), snapshot)
     # A group keeps its name when the peer that it is named after is back.
     group = next((group for group in groups if peer in group.peers), groups[0] if len(groups) == 1 else None)
     if group is None:
@@ -90,15 +159,6 @@ TELLERS: dict[str, Callable[[Snapshot, str, Regions], Present]] = {
     "region_critical": _region,
 }
 """By signal: those that speak of counts and verdicts of others."""
-
-
-def _peer(snapshot: Snapshot, subject: str) -> PeerId | None:
-    try:
-        name = bytes.fromhex(subject)
-    except ValueError:
-        return None
-    peer = snapshot.ledger.find(PeerRef(name)) if len(name) == PEER_REF_BYTES else None
-    return peer if peer in snapshot.profiles else None
 
 
 def _ids(peers: Iterable[PeerId]) -> tuple[str, ...]:
