@@ -65,7 +65,10 @@ class SimulatedNotifiers:
         snapshot = moment_of(node, now)
         orders, found = standing(snapshot), self._alerts.correlation(peer)
         shown = groups(
-            mark(self._alerts.alert_list(peer).alerts(), orders), found.incidents, orders, told_as=found.told_as
+            mark(self._alerts.alert_list(peer).alerts(), orders),
+            found.incidents,
+            orders,
+            last_incident=found.last_incident,
         )
         messages = desk.notifier.update(shown, heard_notices(snapshot), roster(snapshot), now, snapshot.wall)
         self._publish(peer, desk)

@@ -280,7 +280,7 @@ def test_an_incident_that_dissolves_goes_on_while_one_of_its_alerts_fires_and_th
     members = tuple(alert(f"peer-down-{n:02}", episode=n + 1) for n in range(3))
     office.groups = [group("pattern-peer-down-1", incident="pattern", alerts=members, episode=512)]
     office.run(20)
-    left = group("peer-down-01", alerts=members[1:2], told_as=(("pattern-peer-down-1", WALL),))
+    left = group("peer-down-01", alerts=members[1:2], earlier_groups=(("pattern-peer-down-1", WALL),))
     office.groups = [left]
     office.run(400)
     assert [m.what for _, _, m in office.taken] == ["firing"], "people know of it"
@@ -340,7 +340,7 @@ def test_a_claim_that_is_renewed_for_ever_does_not_hold_back_the_end() -> None:
     heard_by = office.heard_by
 
     def lying(observer: PeerId) -> list[Heard]:
-        return [*heard_by(observer), Heard(liar, notice_key(KEY, "firing"), office.now, Severity.CRITICAL, False)]
+        return [*heard_by(observer), Heard(notice_key(KEY, "firing"), office.now, Severity.CRITICAL, False, peer=liar)]
 
     office.heard_by = lying  # type: ignore[method-assign]
     office.run(2 * CLAIM_S)

@@ -13,7 +13,7 @@ from peerscope.alerts.explanations import REGION_CHANCE_MAX
 from peerscope.alerts.incidents import Correlation, Incident, IncidentConfig, Incidents, correlate
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification import groups
-from peerscope.alerts.shares import tail
+from peerscope.alerts.shares import hypergeometric_tail
 from peerscope.alerts.silences import StandingAcknowledgement, StandingOrders, mark_incidents
 from peerscope.errors import ConfigError
 from peerscope.records.identity import PeerId
@@ -240,10 +240,11 @@ def test_a_shorter_window_tears_what_a_longer_one_joins() -> None:
 
 def test_the_tail_of_the_hypergeometric_distribution_is_right() -> None:
     """Lady tasting tea (Fisher 1935): all four of eight cups right by chance, once in seventy."""
-    assert tail(4, 4, 4, 8) == pytest.approx(1 / 70)
-    assert tail(3, 4, 4, 8) == pytest.approx(17 / 70)
-    assert tail(0, 4, 4, 8) == pytest.approx(1.0)
-    assert tail(10, 20, 10, 100) < REGION_CHANCE_MAX
+    assert hypergeometric_tail(4, 4, 4, 8) == pytest.approx(1 / 70)
+    assert hypergeometric_tail(3, 4, 4, 8) == pytest.approx(17 / 70)
+    assert hypergeometric_tail(0, 4, 4, 8) == hypergeometric_tail(8, 8, 29, 29) == 1.0
+    assert hypergeometric_tail(7, 8, 6, 29) == 0.0
+    assert hypergeometric_tail(10, 20, 10, 100) < REGION_CHANCE_MAX
 
 
 def seen(correlation: Correlation, alerts: list[Alert], at: float) -> list[tuple[str, str]]:
@@ -306,7 +307,7 @@ def test_alerts_whose_incident_falls_apart_are_not_told_again_one_by_one() -> No
 
     def look(alerts: list[Alert], at: float) -> None:
         seen(correlation, alerts, at)
-        office.groups = groups(alerts, correlation.incidents, StandingOrders(), told_as=correlation.told_as)
+        office.groups = groups(alerts, correlation.incidents, StandingOrders(), last_incident=correlation.last_incident)
 
     grave = [replace(one, severity="high") for one in FIVE]
     look(grave, 1.0)

@@ -22,10 +22,10 @@ from peerscope.alerts.alert_record import (
     ENDED,
     FORGOTTEN,
     StatedAlert,
-    claim,
-    claims_about_others,
+    dated,
+    stated_about_others,
     statements,
-    words_needed,
+    votes_needed,
 )
 from peerscope.alerts.conditions import Key
 from peerscope.alerts.model import Alert, AlertState
@@ -60,13 +60,13 @@ def stated(snapshot: Snapshot, rules: Mapping[str, Rule], chosen: Aggregators) -
         said, issued_at = statements(snapshot.ledger, peer)
         for statement in said[:OWN_MAX] if said and peer in snapshot.profiles else ():
             if not statement.subject and _is_about(rules.get(statement.rule), "own"):
-                alert = _own(snapshot, rules, claim(peer, statement, issued_at), off_s)
+                alert = _own(snapshot, rules, dated(peer, statement, issued_at), off_s)
                 found.setdefault(alert.id, alert)
     about: dict[Key, list[StatedAlert]] = {}
-    for one in claims_about_others(snapshot.ledger, chosen.eligible):
+    for one in stated_about_others(snapshot.ledger, chosen.eligible):
         if _is_about(rules.get(one.statement.rule), "network"):
             about.setdefault((one.statement.rule, one.statement.subject), []).append(one)
-    needed = words_needed(len(chosen.eligible))
+    needed = votes_needed(len(chosen.eligible))
     for claims in about.values():
         merged = _agreed(snapshot, rules, claims, needed, off_s)
         if merged is not None:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from peerscope.alerts.conditions import Key
 from peerscope.alerts.lifecycle import Condition, ConditionState
+from peerscope.alerts.notification_log import NAME_MAX, SentNotice
 from peerscope.alerts.rules import Rule
 from peerscope.mesh.detection.checks import printable
 from peerscope.records.alerts import (
@@ -19,7 +20,6 @@ from peerscope.records.alerts import (
     STATEMENTS_MAX,
     Alerts,
     Notice,
-    Severity,
     Statement,
 )
 from peerscope.records.bodies import ALERTS_BYTES_MAX, RATIO_ONE, Kind
@@ -28,12 +28,12 @@ from peerscope.records.ledger import Ledger
 
 SPARE_BYTES = 64
 """For the frame around statements and notices."""
-NAME_MAX, TEXT_MAX = 64, 160
+TEXT_MAX = 160
 
 ENDED = "ended"
 """Key in the metadata of an alert: why it ended, where the condition did not simply cease to hold."""
 FORGOTTEN = "forgotten"
-WORDS_NEEDED = 2
+VOTES_NEEDED = 2
 """So many aggregators must say the same of others; where there is only one, it is enough."""
 AGE_S_MAX = 30 * 86_400.0
 """Nothing fires for longer than this, whatever somebody states."""
@@ -41,22 +41,6 @@ AGE_S_MAX = 30 * 86_400.0
 S = TypeVar("S", bound=Struct)
 
 _encoder = msgspec.msgpack.Encoder()
-
-
-class SentNotice(Struct, frozen=True):
-    """A message to people that this peer has sent, or is about to send."""
-
-    key: str
-    """What it was about: an alert's or an incident's id, with the state told."""
-    at: float
-    """Monotonic seconds."""
-    severity: Severity = Severity.LOW
-    delivered: bool = True
-    """False while it is on its way."""
-    episode: int = 0
-    """Names the episode it is about; 0 where nobody named it."""
-    repeat: int = 0
-    """Which repetition it is; 0 for any other message."""
 
 
 def body(
@@ -158,7 +142,7 @@ class StatedAlert(Struct, frozen=True, gc=False):
     issued_at: float
 
 
-def claim(peer: PeerId, statement: Statement, issued_at: float) -> StatedAlert:
+def dated(peer: PeerId, statement: Statement, issued_at: float) -> StatedAlert:
     """`issued_at`: when its record was issued, as far as we can tell."""
     fired_at = issued_at - min(statement.firing_ms / 1000, AGE_S_MAX)
     if statement.resolved_ms is None:
@@ -175,12 +159,12 @@ def statements(ledger: Ledger, peer: PeerId) -> tuple[tuple[Statement, ...], flo
     return entry.body.statements, entry.heard_at
 
 
-def words_needed(voices: int) -> int:
+def votes_needed(voices: int) -> int:
     """How many of so many aggregators must state something about others."""
-    return max(1, min(WORDS_NEEDED, voices))
+    return max(1, min(VOTES_NEEDED, voices))
 
 
-def claims_about_others(ledger: Ledger, peers: Collection[PeerId]) -> Iterator[StatedAlert]:
+def stated_about_others(ledger: Ledger, peers: Collection[PeerId]) -> Iterator[StatedAlert]:
     """What these peers state that is not about themselves; of two statements on one subject the first."""
     for peer in peers:
         said, issued_at = statements(ledger, peer)
@@ -189,4 +173,4 @@ def claims_about_others(ledger: Ledger, peers: Collection[PeerId]) -> Iterator[S
             key = (statement.rule, statement.subject)
             if statement.subject and key not in seen:
                 seen.add(key)
-                yield claim(peer, statement, issued_at)
+                yield dated(peer, statement, issued_at)

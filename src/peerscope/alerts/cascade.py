@@ -92,6 +92,16 @@ class _Cause(Struct, frozen=True, gc=False):
     weight: float
 
 
+class _Events(Struct, frozen=True):
+    """Alerts by number, with what may have caused each."""
+
+    alerts: Sequence[Alert]
+    causes: Sequence[Sequence[_Cause]]
+    links: Mapping[str, Mapping[str, float]]
+    peers: int
+    """Of the whole network."""
+
+
 def cascades(
     alerts: Sequence[Alert], links: Mapping[str, Mapping[str, float]], peers: int, *, window_s: float
 ) -> list[Cascade]:
@@ -100,13 +110,14 @@ def cascades(
         (alert for alert in alerts if alert.peer_id in links), key=lambda alert: (alert.started_at, alert.id)
     )
     causes = _causes(events, links, window_s)
+    whole = _Events(events, causes, links, peers)
     found = []
     by_type: defaultdict[str, list[int]] = defaultdict(list)
     for number, event in enumerate(events):
         by_type[event.type].append(number)
     for component in _components(events, causes):
         if len({events[number].peer_id for number in component}) >= PEERS_MIN:
-            found += _Spread(events, component, _company(events, component, by_type), causes, links, peers).trees()
+            found += _Spread(whole, component, _company(events, component, by_type)).trees()
     return sorted(found, key=lambda cascade: (-len(cascade.nodes), cascade.nodes[0].alert_id))
 
 
@@ -168,31 +179,20 @@ def _company(events: Sequence[Alert], component: Sequence[int], by_type: Mapping
 class _Spread:
     """How alerts of one component may have spread."""
 
-    def __init__(
-        self,
-        events: Sequence[Alert],
-        component: Sequence[int],
-        company: Sequence[int],
-        causes: Sequence[Sequence[_Cause]],
-        links: Mapping[str, Mapping[str, float]],
-        peers: int,
-    ) -> None:
-        self._events = events
+    def __init__(self, whole: _Events, component: Sequence[int], company: Sequence[int]) -> None:
+        self._events, self._causes, self._links, self._peers = whole.alerts, whole.causes, whole.links, whole.peers
         self._component = component
-        self._isolation = company
-        self._causes = causes
-        self._links = links
-        self._peers = peers
-        types = sorted({events[number].type for number in company})
+        self._company = company
+        types = sorted({self._events[number].type for number in company})
         self._place = {kind: place for place, kind in enumerate(types)}
         self._first: defaultdict[str, dict[str, int]] = defaultdict(dict)
         """By peer, the first alert of each type."""
         for number in company:
-            self._first[events[number].peer_id or ""].setdefault(events[number].type, number)
+            self._first[self._events[number].peer_id or ""].setdefault(self._events[number].type, number)
 
     def trees(self) -> list[Cascade]:
         """Those that are large enough, if there is evidence that anything spread at all."""
-        reach = [self._reach(number) for number in self._isolation]
+        reach = [self._reach(number) for number in self._company]
         fits = ((self._pulls(delay_s, reach), delay_s) for delay_s in DELAYS_S)
         evidence, rate, delay_s = max(
             ((_gain(rate, pulls), rate, delay_s) for pulls, delay_s in fits for rate in RATES), key=lambda fit: fit[0]
@@ -201,7 +201,7 @@ class _Spread:
             return []
         odds = self._odds(rate, delay_s)
         large = [members for members in self._grown(odds) if self._explains_most(members)]
-        return [_Tree(self._events, self._links, members).told(odds) for members in large]
+        return [_Tree(self._events, self._links, members).rooted(odds) for members in large]
 
     def _explains_most(self, tree: Mapping[int, int | None]) -> bool:
         """The tree is large, and holds most of what began around it while it grew."""
@@ -224,7 +224,7 @@ class _Spread:
         """For each first alert of a type at a peer: how much drew it there, and how much drew it anywhere."""
         everywhere, had = [0.0] * len(self._place), [0] * len(self._place)
         pulls, last_at = [], -inf
-        for number, reached in zip(self._isolation, reach, strict=True):
+        for number, reached in zip(self._company, reach, strict=True):
             event = self._events[number]
             own, faded = self._place[event.type], exp((last_at - event.started_at) / delay_s)
             last_at = event.started_at
@@ -307,7 +307,7 @@ class _Tree:
         self._links = links
         self._causes = causes
 
-    def told(self, odds: Mapping[int, Mapping[int, float]]) -> Cascade:
+    def rooted(self, odds: Mapping[int, Mapping[int, float]]) -> Cascade:
         """The tree from the root that explains most, parents before children."""
         self._turn()
         kids: defaultdict[int | None, list[int]] = defaultdict(list)

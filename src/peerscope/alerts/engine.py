@@ -14,10 +14,11 @@ from math import inf
 from msgspec import Struct
 
 from peerscope.alerts.aggregators import Aggregators, aggregators
-from peerscope.alerts.alert_record import SentNotice, body, claims_about_others, words_needed
+from peerscope.alerts.alert_record import body, stated_about_others, votes_needed
 from peerscope.alerts.conditions import Conditions, Key
 from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.network_signals import NETWORK_SIGNALS
+from peerscope.alerts.notification_log import SentNotice
 from peerscope.alerts.own_signals import OWN_SIGNALS, Own, Sight, UsualLevel
 from peerscope.alerts.rules import FINDING, Rule, default_rules
 from peerscope.alerts.subjects import Groups, is_gone, is_unknown
@@ -198,11 +199,11 @@ class AlertEngine:
         voices = (*chosen.eligible, *chosen.passed)
         counts: Counter[str] = Counter()
         since: dict[Key, list[float]] = {}
-        for claim in claims_about_others(snapshot.ledger, voices):
+        for claim in stated_about_others(snapshot.ledger, voices):
             if claim.resolved_at is None:
                 counts[claim.statement.subject] += 1
                 if claim.peer != self._me:
                     since.setdefault((claim.statement.rule, claim.statement.subject), []).append(claim.fired_at)
-        needed = words_needed(len(voices) - (self._me in voices))
+        needed = votes_needed(len(voices) - (self._me in voices))
         adopted = {key: sorted(times)[needed - 1] for key, times in since.items() if len(times) >= needed}
         return counts, adopted

@@ -17,18 +17,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification import NotificationGroup, What
-from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key
+from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key, ranked
 from peerscope.records.identity import PeerId
 
 SLACK_S = 5.0
 """How far the dates of a notice and of an alert may be off against each other, by the ways they came."""
 CLAIM_S = 120.0
 """A claim that is older holds nobody back: its author lives, and its channels hang."""
+FAILED_S = 60.0
+"""A notifier whose channels failed comes last among the others for so long."""
 ROUND_MAX = 255
 """So many times alerts may end for people and fire on."""
 OPEN_ALERTS_MAX = 50
@@ -53,9 +55,9 @@ class Open(Struct, frozen=True):
     group: NotificationGroup
     """As it was when the last message about it left."""
     began: float
-    told: int
+    sent: int = field(name="told")
     """Worst severity that anybody delivered; -1 if, as far as we know, nobody did."""
-    told_at: float
+    sent_at: float = field(name="told_at")
     """When the last message about it left."""
     name: int
     is_missed: bool
@@ -71,18 +73,18 @@ class Episode:
         self.group = group
         self.began = began
         self.seen_at = now
-        self.told: int = -1
+        self.sent: int = -1
         """Worst severity that anybody delivered; -1 before the first."""
-        self.told_at = -inf
+        self.sent_at = -inf
         """When the last message left that people may have got, or should have got."""
-        self.told_group = group
+        self.sent_group = group
         """As it was then."""
-        self.tellers: set[PeerId] = set()
-        self.may_be_told = False
+        self.senders: set[PeerId] = set()
+        self.may_be_sent = False
         """Somebody died with the message in its hands."""
         self.is_missed = False
         """Our channels refused the message, and nobody has delivered it since."""
-        self.is_resolved_told = False
+        self.is_end_sent = False
         self.is_disputed = False
         self.resolved_since = inf
         self.is_closed = False
@@ -113,31 +115,31 @@ class Episode:
     def of(cls, kept: Open, now: float) -> Episode:
         """Go on with one of an earlier life."""
         episode = cls(kept.group, min(kept.began, now), now)
-        episode.told, episode.told_at, episode.told_group = kept.told, min(kept.told_at, now), kept.group
+        episode.sent, episode.sent_at, episode.sent_group = kept.sent, min(kept.sent_at, now), kept.group
         episode.name, episode.is_missed, episode.carrier = kept.name, kept.is_missed, kept.carrier
-        episode.may_be_told = kept.told < 0 and not kept.is_missed
+        episode.may_be_sent = kept.sent < 0 and not kept.is_missed
         return episode
 
     @property
     def is_known(self) -> bool:
         """People know of it, or may, or should."""
-        return self.told >= 0 or self.may_be_told or self.is_missed or self.on_way == FIRING
+        return self.sent >= 0 or self.may_be_sent or self.is_missed or self.on_way == FIRING
 
     @property
     def is_end_owed(self) -> bool:
         """They have not heard that it is over."""
-        return self.is_known and not self.is_resolved_told
+        return self.is_known and not self.is_end_sent
 
     @property
     def open(self) -> Open | None:
         """What must outlive this process; None where nothing is owed."""
         if self.is_closed or not self.is_end_owed:
             return None
-        group = self.told_group
+        group = self.sent_group
         if len(group.alerts) > OPEN_ALERTS_MAX:
             group = replace(group, alerts=group.alerts[:OPEN_ALERTS_MAX])
-        told_at = max(self.told_at, self.began)
-        return Open(group, self.began, self.told, told_at, self.name, self.is_missed, self.carrier)
+        sent_at = max(self.sent_at, self.began)
+        return Open(group, self.began, self.sent, sent_at, self.name, self.is_missed, self.carrier)
 
     def learn(self, notices: Notices, roster: Roster, me: PeerId, now: float, wall: float) -> None:
         """Take in who delivered what of this episode. `wall`: Unix seconds at `now`."""
@@ -147,24 +149,24 @@ class Episode:
         since = max(oldest, over_at)
         mine = named(notices, group, FIRING)
         told = delivered(mine, since)
-        for key, started_at in group.told_as:
+        for key, started_at in group.earlier_groups:
             told += delivered(notices.get(notice_key(key, FIRING), ()), started_at - wall + now - SLACK_S)
         again = delivered(named(notices, group, ESCALATED), since)
         for one in told:
-            if one.severity > self.told:
-                self.told, self.told_group = one.severity, group
+            if one.severity > self.sent:
+                self.sent, self.sent_group = one.severity, group
         for one in told + again:
-            self.told_at = max(self.told_at, one.at)
-            self.tellers.add(one.peer)
+            self.sent_at = max(self.sent_at, one.at)
+            self.senders.add(one.peer)
         claims = [one for one in mine if not one.delivered and one.peer != me and one.at >= since]
         is_patient = now - min(self.resolved_since, now) < CLAIM_S  # also with an author who renews its claim
         self.is_awaited = is_patient and any(one.peer in roster.notifiers and now - one.at < CLAIM_S for one in claims)
         for one in claims:
             if one.peer not in roster.notifiers:
-                self.may_be_told, self.told_at = True, max(self.told_at, one.at)
-        self.is_missed = self.is_missed and self.told < 0
+                self.may_be_sent, self.sent_at = True, max(self.sent_at, one.at)
+        self.is_missed = self.is_missed and self.sent < 0
         self.is_disputed = over_at > self.began
-        self.is_resolved_told = over_at > self.told_at
+        self.is_end_sent = over_at > self.sent_at
         self.repeats = max([self.repeats, *(one.repeat for one in again)])
         given = (self.name, *(one.episode for one in (*delivered(mine, since), *claims, *again)))
         self.name = min((name for name in given if name), default=0)
@@ -177,6 +179,42 @@ class Episode:
             counts = [one.episode & ROUND_MAX for one in earlier if one.episode and one.episode >> 8 == stated >> 8]
             self.name = stated + min(max(counts, default=-1) + 1, ROUND_MAX)
         return self.name
+
+    def is_claimed(self, wish: Wish, notices: Notices, roster: Roster, me: PeerId, now: float) -> bool:
+        """Whether a living notifier is about to send it. The turn of one that no longer is passes on."""
+        what, severity = wish
+        known = named(notices, self.group, what)
+        after = self.sent_at if what == ESCALATED else self.began - SLACK_S
+        claims = {  # a claim that is renewed is no younger for that
+            one.peer: self.claimants.get(one.peer, one.at)
+            for one in known
+            if not one.delivered
+            and one.peer != me
+            and one.peer in roster.notifiers
+            and one.severity >= severity
+            and one.at >= after
+            and now - self.claimants.get(one.peer, one.at) < CLAIM_S
+            and self.failed.get(one.peer, -inf) <= now
+        }
+        for peer in self.claimants.keys() - claims.keys() - {one.peer for one in known if one.delivered}:
+            self.failed[peer] = now + FAILED_S
+            self.free_at = now
+        self.claimants = claims
+        return bool(claims)
+
+    def turn(self, what: What, roster: Roster, me: PeerId, now: float) -> int:
+        """How many notifiers come before us. A notifier that failed lately comes last.
+
+        Resolutions and repetitions come first from the peers that sent the first message, to reach the same people.
+        """
+        peers = roster.escalators if what == ESCALATED else roster.notifiers
+        order = ranked((*self.group.names, self.group.key)[0], {*peers, me})
+        if what != FIRING:
+            order.sort(key=lambda peer: peer not in self.senders)
+        rank = order.index(me)
+        order.sort(key=lambda peer: self.failed.get(peer, -inf) > now)
+        # Two notifiers that fail at once do not see each other: they must not keep step.
+        return order.index(me) + (rank if self.failed.get(me, -inf) > now else 0)
 
 
 def named(notices: Notices, group: NotificationGroup, what: What) -> list[Heard]:
@@ -205,10 +243,10 @@ def take_over(episode: Episode, gone: Iterable[Episode]) -> None:
     """People have heard of a group whose alerts are all of an incident that they know and that is shown no more."""
     firing = [alert for alert in episode.group.alerts if alert.state == "firing"]
     for one in gone:
-        began = {alert.id: alert.started_at for alert in one.told_group.alerts}
+        began = {alert.id: alert.started_at for alert in one.sent_group.alerts}
         is_known = all(abs(began.get(alert.id, -inf) - alert.started_at) <= SLACK_S for alert in firing)
-        if one.told > episode.told and one.group.incident is not None and firing and is_known:
-            episode.told, episode.told_at = one.told, one.told_at
+        if one.sent > episode.sent and one.group.incident is not None and firing and is_known:
+            episode.sent, episode.sent_at = one.sent, one.sent_at
 
 
 def outcome(episode: Episode, seen: Seen, settled_at: float, now: float) -> NotificationGroup | None:
@@ -239,11 +277,39 @@ def ends_with_carrier(episode: Episode, carrier: Episode | None, notices: Notice
     """Whether the end of the group that its alerts went into is its end: True once that was told, None until then."""
     if episode.carrier is None:
         return False
-    if delivered(notices.get(notice_key(episode.carrier, RESOLVED), ()), episode.told_at):
+    if delivered(notices.get(notice_key(episode.carrier, RESOLVED), ()), episode.sent_at):
         return True
-    return None if carrier is not None and carrier.told >= 0 and not carrier.is_closed else False
+    return None if carrier is not None and carrier.sent >= 0 and not carrier.is_closed else False
+
+
+def ended(
+    episodes: dict[str, Episode],
+    gone: Iterable[Episode],
+    shown: Sequence[NotificationGroup],
+    notices: Notices,
+    settled_at: float,
+    now: float,
+) -> tuple[list[Episode], float]:
+    """Of the episodes `gone` those that are over, with their group as it ended; and when to look again.
+
+    An episode whose end was sent with another group is removed.
+    """
+    over, again_at = [], inf
+    seen = seen_alerts(shown) if gone else {}
+    for episode in gone:
+        group = outcome(episode, seen, settled_at, now)
+        if group is None:
+            again_at = min(again_at, lost_at(episode, settled_at))
+            continue
+        is_ended = ends_with_carrier(episode, episodes.get(episode.carrier or ""), notices)
+        if is_ended:
+            del episodes[episode.group.key]
+        elif is_ended is False:
+            episode.group = group
+            over.append(episode)
+    return over, again_at
 
 
 def carried(episodes: Mapping[str, Episode], key: str) -> Sequence[str]:
     """Keys under which people know of alerts that went into this group."""
-    return sorted(name for name, one in episodes.items() if one.carrier == key and one.told >= 0)
+    return sorted(name for name, one in episodes.items() if one.carrier == key and one.sent >= 0)

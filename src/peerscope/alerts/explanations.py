@@ -28,7 +28,7 @@ from msgspec import Struct
 from peerscope.alerts.cascade import Cascade, TreeNode, cascades
 from peerscope.alerts.context import AGENT, Context
 from peerscope.alerts.model import Alert
-from peerscope.alerts.shares import StatusShare, concentrated, episodes, tail
+from peerscope.alerts.shares import StatusShare, concentrated, episodes, hypergeometric_tail
 
 IncidentKind = Literal["partition", "region-outage", "version", "cascade", "pattern", "peer-cluster"]
 
@@ -259,7 +259,7 @@ def _version(anchor: str, size: int, of_all: int) -> Propose:
         peers = tuple(sorted({alert.peer_id for alert in alerts if alert.peer_id}))
         if len(peers) >= VERSION_PEERS_MIN:
             weight = _weight("version", len(peers), sqrt(len(peers) / size))
-            confidence = round(1.0 - tail(len(peers), size, len(peers), of_all), 4)
+            confidence = round(1.0 - hypergeometric_tail(len(peers), len(peers), size, of_all), 4)
             yield Explanation("version", anchor, tuple(alerts), peers, anchor, confidence, weight, True, size)
 
     return explain

@@ -180,7 +180,7 @@ class Correlation:
         member = {alert: one.id for one in self.incidents if one.state == "open" for alert in one.alerts}
         return [replace(alert, incident=member[alert.id]) if alert.id in member else alert for alert in alerts]
 
-    def told_as(self, alert: Alert) -> str | None:
+    def last_incident(self, alert: Alert) -> str | None:
         """The incident that this alert was part of last, also where that one no longer stands by itself."""
         return self._incidents.last_of(alert)
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Container, Iterable
 from hashlib import blake2b
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
+from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.silences import Correlated, StandingOrders, incident_acknowledgement, incident_silence, mark
+from peerscope.alerts.silences import StandingOrders, incident_acknowledgement, incident_silence, mark
 from peerscope.records.alerts import Severity
 
 What = Literal["firing", "resolved", "escalated"]
@@ -39,7 +40,7 @@ class NotificationGroup(Struct, frozen=True):
     resolved_at: float | None = None
     names: tuple[str, ...] = ()
     """Other keys under which peers may know it; the first is the same at all peers with the same alerts."""
-    told_as: tuple[tuple[str, float], ...] = ()
+    earlier_groups: tuple[tuple[str, float], ...] = field(default=(), name="told_as")
     """Keys of earlier groups that it was part of, with their beginning: who heard of those has heard of this."""
     silenced: bool = False
     acknowledged: bool = False
@@ -69,17 +70,17 @@ class Notification(Struct, frozen=True):
 
 def groups(
     alerts: Iterable[Alert],
-    incidents: Iterable[Correlated],
+    incidents: Iterable[Incident],
     orders: StandingOrders,
     *,
     url: str = "",
     quiet: Container[str] = (),
-    told_as: Callable[[Alert], str | None] = lambda alert: None,
+    last_incident: Callable[[Alert], str | None] = lambda alert: None,
 ) -> list[NotificationGroup]:
     """Everything that may be worth a message, lately resolved included.
 
     `alerts`: marked with the orders that fit them; pending ones are not told. `quiet`: rules of which nobody is told.
-    `told_as`: the incident that an alert was part of before, where that one no longer stands.
+    `last_incident`: the incident that an alert was part of before, where that one no longer stands.
     """
     by_id = {alert.id: alert for alert in alerts if alert.state != "pending"}
     found: list[NotificationGroup] = []
@@ -97,7 +98,7 @@ def groups(
     for alert in by_id.values():
         if alert.id in open_now or (alert.state != "firing" and alert.id in earlier):
             continue  # the incident speaks for it
-        last = told_as(alert)
+        last = last_incident(alert)
         names = [*earlier.get(alert.id, ()), *([(last, alert.started_at)] if last else [])]
         found.append(_of_alert(alert, tuple(names), url, quiet))
     return found
@@ -115,7 +116,7 @@ def is_silenced(group: NotificationGroup, orders: StandingOrders, quiet: Contain
 
 
 def _of_alert(
-    alert: Alert, told_as: tuple[tuple[str, float], ...], url: str, quiet: Container[str]
+    alert: Alert, earlier_groups: tuple[tuple[str, float], ...], url: str, quiet: Container[str]
 ) -> NotificationGroup:
     return NotificationGroup(
         key=alert.id,
@@ -127,7 +128,7 @@ def _of_alert(
         state="firing" if alert.state == "firing" else "resolved",
         started_at=alert.started_at,
         resolved_at=alert.resolved_at,
-        told_as=told_as,
+        earlier_groups=earlier_groups,
         silenced=alert.silenced_by is not None or alert.rule in quiet,
         acknowledged=alert.acknowledged_by is not None,
         episode=_episode((alert,)),
@@ -136,7 +137,7 @@ def _of_alert(
 
 
 def _of_incident(
-    incident: Correlated, members: list[Alert], orders: StandingOrders, url: str, quiet: Container[str]
+    incident: Incident, members: list[Alert], orders: StandingOrders, url: str, quiet: Container[str]
 ) -> NotificationGroup:
     firing = [alert for alert in members if alert.state == "firing"]
     is_silenced = incident_silence(incident, orders) is not None

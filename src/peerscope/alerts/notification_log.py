@@ -24,16 +24,25 @@ NAME_MAX = 64
 """As long as a name in a record may be."""
 
 
-class Heard(Struct, frozen=True):
-    """A notice of any peer, dated by our own monotonic clock."""
+class SentNotice(Struct, frozen=True):
+    """A notification that a peer has sent, or is about to send. `at` is monotonic seconds, in files Unix seconds."""
+
+    key: str
+    """What it was about: an alert's or an incident's id, with the state told."""
+    at: float
+    severity: Severity = Severity.LOW
+    delivered: bool = True
+    """False while it is on its way."""
+    episode: int = 0
+    """Names the episode it is about; 0 where nobody named it."""
+    repeat: int = 0
+    """Which repetition it is; 0 for any other message."""
+
+
+class Heard(SentNotice, frozen=True, kw_only=True):
+    """The same, of any peer."""
 
     peer: PeerId
-    key: str
-    at: float
-    severity: Severity
-    delivered: bool
-    episode: int = 0
-    repeat: int = 0
 
 
 class Roster(Struct, frozen=True):
@@ -82,7 +91,8 @@ def heard_notices(snapshot: Snapshot, trusts: Trust = lambda _: True) -> list[He
         for notice in entry.body.notices:
             at = entry.heard_at - notice.sent_ms / 1000
             severity = Severity(notice.severity)
-            found.append(Heard(peer, notice.key, at, severity, notice.delivered, notice.episode, notice.repeat))
+            sent = (notice.key, at, severity, notice.delivered, notice.episode, notice.repeat)
+            found.append(Heard(*sent, peer=peer))
     return found
 
 

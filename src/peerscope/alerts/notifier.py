@@ -26,11 +26,11 @@ from math import inf
 from typing import Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
-from peerscope.alerts.alert_record import SentNotice
 from peerscope.alerts.episodes import (
     CLAIM_S,
+    FAILED_S,
     SLACK_S,
     Episode,
     Notices,
@@ -39,16 +39,13 @@ from peerscope.alerts.episodes import (
     carried,
     delivered,
     departed,
-    ends_with_carrier,
-    lost_at,
+    ended,
     named,
-    outcome,
-    seen_alerts,
     take_over,
 )
 from peerscope.alerts.model import Alert
-from peerscope.alerts.notification import Notification, NotificationGroup, Reason
-from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key, ranked
+from peerscope.alerts.notification import Notification, NotificationGroup, Reason, What
+from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, Heard, Roster, SentNotice, notice_key
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
@@ -61,8 +58,6 @@ RETRY_S = 5.0
 unless another one did better."""
 RETRY_S_MAX = 300.0
 """The longest such wait: a proxy that is back takes the message within five minutes."""
-FAILED_S = 60.0
-"""A notifier whose channels failed comes last among the others for so long."""
 OWED_S = 86_400.0
 """An end that could not be delivered for so long is given up: a board shows it for a day."""
 SETTLE_TIMEOUT_S = 10.0
@@ -97,6 +92,13 @@ class NotifierConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(f"notify.escalate_after_s is {self.escalate_after_s}; must lie between 10 and 86400")
 
 
+class NotifierState(Struct, frozen=True):
+    """What a notifier keeps over a restart. Times are monotonic seconds."""
+
+    notices: tuple[SentNotice, ...] = ()
+    owed: tuple[Open, ...] = ()
+
+
 class Notifier:
     """One notifier's part. Call `update` at `deadline` or earlier, and whenever something changed."""
 
@@ -105,30 +107,29 @@ class Notifier:
         me: PeerId,
         config: NotifierConfig,
         now: float,
-        *,
-        kept: Iterable[SentNotice] = (),
-        owed: Iterable[Open] = (),
+        earlier: NotifierState | None = None,
         settle_s: float = SETTLE_TIMEOUT_S,
     ) -> None:
-        """`kept`, `owed`: notices and open episodes of an earlier life. Nobody knows what became of claims in it."""
+        """`earlier`: what an earlier process kept. Nobody knows the result of its claims."""
+        earlier = earlier or NotifierState()
         self._me = me
         self._config = config
         self._settle_s = settle_s
         self._settled_at = now + settle_s
-        self._told = {one.key: one for one in kept if one.delivered}
-        self._episodes = {one.group.key: Episode.of(one, now) for one in owed}
+        self._sent = {one.key: one for one in earlier.notices if one.delivered}
+        self._episodes = {one.group.key: Episode.of(one, now) for one in earlier.owed}
         self._next = inf
 
     @property
     def notices(self) -> tuple[SentNotice, ...]:
         """What this peer told and tells, for its record, in the order of their keys."""
-        return tuple(one for _, one in sorted(self._told.items()))
+        return tuple(one for _, one in sorted(self._sent.items()))
 
     @property
     def owed(self) -> tuple[Open, ...]:
         """Episodes whose end people have still to hear, the latest ones, for the next life."""
         found = (one for _, episode in sorted(self._episodes.items()) if (one := episode.open) is not None)
-        return tuple(sorted(found, key=lambda one: one.told_at)[-NOTICES_MAX:])
+        return tuple(sorted(found, key=lambda one: one.sent_at)[-NOTICES_MAX:])
 
     def deadline(self) -> float:
         """When something is due if nothing changes."""
@@ -139,10 +140,10 @@ class Notifier:
         """No group is followed: without one, `update` changes nothing."""
         return not self._episodes
 
-    def is_told(self, key: str) -> bool:
+    def is_sent(self, key: str) -> bool:
         """Somebody delivered this group, in its present episode."""
         episode = self._episodes.get(key)
-        return episode is not None and episode.told >= 0
+        return episode is not None and episode.sent >= 0
 
     def update(
         self,
@@ -160,7 +161,7 @@ class Notifier:
         Every message must be answered with `delivered` or `failed`.
         """
         notices: dict[str, list[Heard]] = {}
-        mine = (Heard(self._me, m.key, m.at, m.severity, m.delivered, m.episode, m.repeat) for m in self._told.values())
+        mine = (Heard(*astuple(one), peer=self._me) for one in self._sent.values())
         for one in (*heard, *mine):
             notices.setdefault(one.key, []).append(one)
         if now > self._next + LATE_S:
@@ -174,7 +175,9 @@ class Notifier:
             if episode is not None:
                 take_over(episode, gone)
                 messages += self._consider(episode, notices, roster, now, wall)
-        for episode in self._depart(gone, shown, notices, now):
+        over, again_at = ended(self._episodes, gone, shown, notices, self._settled_at, now)
+        self._next = min(self._next, again_at)
+        for episode in over:
             group = replace(episode.group, silenced=is_silenced(episode.group))
             self._see(episode, group, notices, roster, now, wall)
             messages += self._consider(episode, notices, roster, now, wall)
@@ -184,24 +187,24 @@ class Notifier:
     def delivered(self, message: Notification) -> None:
         """A channel took the message."""
         key = notice_key(message.group.key, message.what)
-        if key in self._told:
-            self._told[key] = replace(self._told[key], delivered=True)
+        if key in self._sent:
+            self._sent[key] = replace(self._sent[key], delivered=True)
         episode = self._episodes.get(message.group.key)
         if episode is not None:
             episode.on_way = None
             if message.what == FIRING:
-                episode.told, episode.is_missed = max(episode.told, message.severity), False
-            episode.is_resolved_told |= message.what == RESOLVED
+                episode.sent, episode.is_missed = max(episode.sent, message.severity), False
+            episode.is_end_sent |= message.what == RESOLVED
 
     def failed(self, message: Notification, now: float) -> None:
         """No channel took it: take the claim back, so that the next one sends."""
         key = notice_key(message.group.key, message.what)
-        if key in self._told and not self._told[key].delivered:
-            del self._told[key]
+        if key in self._sent and not self._sent[key].delivered:
+            del self._sent[key]
         episode = self._episodes.get(message.group.key)
         if episode is not None:
             episode.on_way = None
-            episode.is_missed |= message.what == FIRING and episode.told < 0 and not episode.may_be_told
+            episode.is_missed |= message.what == FIRING and episode.sent < 0 and not episode.may_be_sent
             episode.free_at = now
             episode.failed[self._me] = now + FAILED_S
             episode.retry_at = now + min(RETRY_S * 2.0**episode.failures, RETRY_S_MAX)
@@ -235,7 +238,7 @@ class Notifier:
         self, episode: Episode, notices: Notices, roster: Roster, now: float, wall: float
     ) -> list[Notification]:
         """The message that is due in this episode, if it is our turn."""
-        if episode.group.state == "firing" and episode.is_known and episode.is_resolved_told:
+        if episode.group.state == "firing" and episode.is_known and episode.is_end_sent:
             episode.is_closed = True  # what fires since before that is another episode
             return []
         wish = self._wish(episode, roster)
@@ -243,11 +246,14 @@ class Notifier:
             episode.wish, episode.since, episode.claimants, episode.free_at = wish, now, {}, -inf
             episode.failures, episode.retry_at = 0, -inf
         if wish is None:
-            episode.is_closed = episode.is_resolved_told or self._is_over(episode, now)
+            episode.is_closed = episode.is_end_sent or self._is_over(episode, now)
             return []
-        if self._is_claimed(episode, wish, notices, roster, now) or episode.on_way is not None:
+        if episode.is_claimed(wish, notices, roster, self._me, now):
+            self._next = min(self._next, max(episode.claimants.values()) + CLAIM_S)
             return []
-        due = self._due(episode, wish, roster, now)
+        if episode.on_way is not None:
+            return []
+        due = self._due(episode, wish[0], roster, now)
         if due > now:
             self._next = min(self._next, due)
             return []
@@ -267,111 +273,48 @@ class Notifier:
             return None
         if group.state == "resolved":
             is_wanted = self._config.send_resolved and episode.is_end_owed and not episode.is_closed
-            return (RESOLVED, max(episode.told, 0)) if is_wanted and not episode.is_awaited else None
+            return (RESOLVED, max(episode.sent, 0)) if is_wanted and not episode.is_awaited else None
         if severity < Severity[self._config.min_severity.upper()]:
             return None
-        if severity > episode.told:
+        if severity > episode.sent:
             return (FIRING, severity)
         if severity is Severity.CRITICAL and not group.acknowledged and self._me in roster.escalators:
             return (ESCALATED, severity)
         return None
 
-    def _is_claimed(self, episode: Episode, wish: Wish, notices: Notices, roster: Roster, now: float) -> bool:
-        """Is a living notifier about to tell it? Where one no longer is, its turn passes on."""
-        what, severity = wish
-        known = named(notices, episode.group, what)
-        after = episode.told_at if what == ESCALATED else episode.began - SLACK_S
-        claims = {  # a claim that is renewed is no younger for that
-            one.peer: episode.claimants.get(one.peer, one.at)
-            for one in known
-            if not one.delivered
-            and one.peer != self._me
-            and one.peer in roster.notifiers
-            and one.severity >= severity
-            and one.at >= after
-            and now - episode.claimants.get(one.peer, one.at) < CLAIM_S
-            and episode.failed.get(one.peer, -inf) <= now
-        }
-        for peer in episode.claimants.keys() - claims.keys() - {one.peer for one in known if one.delivered}:
-            episode.failed[peer] = now + FAILED_S
-            episode.free_at = now
-        episode.claimants = claims
-        if claims:
-            self._next = min(self._next, max(claims.values()) + CLAIM_S)
-        return bool(claims)
-
-    def _due(self, episode: Episode, wish: Wish, roster: Roster, now: float) -> float:
-        """When it is our turn. Resolutions and repetitions come first from whoever told it, so that they reach the same
-        people; whoever failed lately comes last."""
-        what = wish[0]
-        peers = roster.escalators if what == ESCALATED else roster.notifiers
-        order = ranked((*episode.group.names, episode.group.key)[0], {*peers, self._me})
-        if what != FIRING:
-            order.sort(key=lambda peer: peer not in episode.tellers)
-        rank = order.index(self._me)
-        order.sort(key=lambda peer: episode.failed.get(peer, -inf) > now)
-        turn = order.index(self._me)
-        if episode.failed.get(self._me, -inf) > now:
-            turn += rank  # who fails at once is not seen to: two that do must not keep step
+    def _due(self, episode: Episode, what: What, roster: Roster, now: float) -> float:
+        """When it is our turn."""
         if what == ESCALATED:
-            start = episode.told_at + self._config.escalate_after_s
+            start = episode.sent_at + self._config.escalate_after_s
         else:
             start = episode.since + self._config.group_wait_s
-            if what == FIRING and episode.is_disputed and episode.told < 0:
+            if what == FIRING and episode.is_disputed and episode.sent < 0:
                 start = episode.since + max(self._config.group_wait_s, DISPUTED_S)
+        turn = episode.turn(what, roster, self._me, now)
         return max(start, episode.free_at, self._settled_at, episode.retry_at) + RANK_S * turn
 
     def _send(self, episode: Episode, wish: Wish, notices: Notices, now: float, wall: float) -> Notification:
         what, severity = wish
         group = episode.group
         members = group.alerts if group.incident is not None else ()
-        told = [alert.id for alert in members if self._was_told(alert, notices, now, wall)]
+        told = [alert.id for alert in members if self._was_sent(alert, notices, now, wall)]
         updates = tuple(dict.fromkeys((*told, *carried(self._episodes, group.key))))
-        reason: Reason = "new"
-        repeat = 0
         if what == RESOLVED:
-            reason = "missed" if episode.is_missed else "resolved" if group.resolved_at is not None else "lost"
-            if group.forgotten:
-                reason = "forgotten"
             updates = tuple(carried(self._episodes, group.key))
-        elif what == ESCALATED:
-            reason, repeat = "again", episode.repeats + 1
-        elif episode.told >= 0:
-            reason = "worse"
-        elif updates:
-            reason = "update"
+        repeat = episode.repeats + 1 if what == ESCALATED else 0
         name = episode.give_name(notices)
         key = notice_key(group.key, what)
-        self._told[key] = SentNotice(key, now, Severity(severity), delivered=False, episode=name, repeat=repeat)
+        self._sent[key] = SentNotice(key, now, Severity(severity), delivered=False, episode=name, repeat=repeat)
+        reason = _reason(episode, what, updates)
         episode.on_way = what
-        if what == FIRING and episode.told < 0:
-            episode.told_group, episode.told_at = group, now
+        if what == FIRING and episode.sent < 0:
+            episode.sent_group, episode.sent_at = group, now
         self._shed()
         return Notification(what, reason, group, Severity(severity), updates if what != ESCALATED else (), repeat, name)
 
-    def _was_told(self, alert: Alert, notices: Notices, now: float, wall: float) -> bool:
+    def _was_sent(self, alert: Alert, notices: Notices, now: float, wall: float) -> bool:
         known = notices.get(notice_key(alert.id, FIRING), ())
         return bool(delivered(known, alert.started_at - wall + now - SLACK_S))
-
-    def _depart(
-        self, gone: Sequence[Episode], shown: Sequence[NotificationGroup], notices: Notices, now: float
-    ) -> list[Episode]:
-        """Of groups that are shown no more those that are over by themselves, with their group as it ended."""
-        over = []
-        seen = seen_alerts(shown) if gone else {}
-        for episode in gone:
-            group = outcome(episode, seen, self._settled_at, now)
-            if group is None:
-                self._next = min(self._next, lost_at(episode, self._settled_at))
-                continue
-            carrier = self._episodes.get(episode.carrier or "")
-            is_ended = ends_with_carrier(episode, carrier, notices)
-            if is_ended:
-                del self._episodes[episode.group.key]
-            elif is_ended is False:
-                episode.group = group
-                over.append(episode)
-        return over
 
     def _forget(self, present: set[str], now: float) -> None:
         for key in [key for key in self._episodes if key not in present]:
@@ -380,17 +323,27 @@ class Notifier:
             if now - episode.seen_at >= FORGET_S and episode.on_way is None and not is_owed:
                 del self._episodes[key]
         if len(self._episodes) > EPISODES_MAX:
-            rest = sorted((one.told_at, key) for key, one in self._episodes.items() if key not in present)
+            rest = sorted((one.sent_at, key) for key, one in self._episodes.items() if key not in present)
             for _, key in rest[: len(self._episodes) - EPISODES_MAX]:
                 del self._episodes[key]
 
     def _shed(self) -> None:
         """Keep as many notices as a record holds: those of groups that fire, then the newest."""
-        while len(self._told) > NOTICES_MAX:
+        while len(self._sent) > NOTICES_MAX:
             live = {
                 notice_key(key, what)
                 for key, episode in self._episodes.items()
                 if episode.resolved_since == inf
                 for what in (FIRING, ESCALATED)
             }
-            del self._told[min(self._told.values(), key=lambda one: (one.key in live, one.at, one.key)).key]
+            del self._sent[min(self._sent.values(), key=lambda one: (one.key in live, one.at, one.key)).key]
+
+
+def _reason(episode: Episode, what: What, updates: Sequence[str]) -> Reason:
+    if what == RESOLVED:
+        if episode.group.forgotten:
+            return "forgotten"
+        return "missed" if episode.is_missed else "resolved" if episode.group.resolved_at is not None else "lost"
+    if what == ESCALATED:
+        return "again"
+    return "worse" if episode.sent >= 0 else "update" if updates else "new"

@@ -32,7 +32,7 @@ class StatusShare(Struct, frozen=True):
 
     def chance(self) -> float:
         """Chance of so many or more if parts meant nothing: Fisher's exact test, one-sided."""
-        return tail(self.peers, self.of, self.all_peers, self.of_all)
+        return hypergeometric_tail(self.peers, self.all_peers, self.of, self.of_all)
 
 
 def concentrated(
@@ -74,11 +74,13 @@ def episodes(alerts: Sequence[Alert], window_s: float) -> Iterator[Sequence[Aler
             first = number
 
 
-def tail(drawn_marked: int, marked: int, drawn: int, whole: int) -> float:
-    """Chance to draw so many marked ones or more among `drawn` out of `whole` (hypergeometric)."""
-    total = _ways(whole, drawn)
-    possible = range(max(drawn_marked, drawn - whole + marked), min(marked, drawn) + 1)
-    return min(1.0, sum(exp(_ways(marked, k) + _ways(whole - marked, drawn - k) - total) for k in possible))
+def hypergeometric_tail(found: int, drawn: int, marked: int, total: int) -> float:
+    """The chance of `found` or more marked ones among `drawn` of `total`, of which `marked` are."""
+    if found <= 0:
+        return 1.0
+    ways = _ways(total, drawn)
+    possible = range(max(found, drawn - total + marked), min(marked, drawn) + 1)
+    return min(1.0, sum(exp(_ways(marked, k) + _ways(total - marked, drawn - k) - ways) for k in possible))
 
 
 def _ways(n: int, k: int) -> float:

@@ -10,9 +10,8 @@ and then, and after its end they stand for another `ledger.remember_s`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
-from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -41,33 +40,6 @@ KEY_MAX = 64
 
 Matcher = tuple[str, str]
 Trust = Callable[[PeerId], bool]
-
-
-class Correlated(Protocol):
-    """What orders and messages need to know of an incident."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def names(self) -> Sequence[str]: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def severity(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def description(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def started_at(self) -> float: ...
-    @property
-    def ended_at(self) -> float | None: ...
-    @property
-    def alerts(self) -> Sequence[str]: ...
-    @property
-    def root(self) -> str | None: ...
 
 
 class StandingSilence(Struct, frozen=True):
@@ -190,14 +162,14 @@ def mark_incidents(incidents: Iterable[Incident], alerts: Iterable[Alert], order
     return marked
 
 
-def incident_silence(incident: Correlated, orders: StandingOrders) -> StandingSilence | None:
+def incident_silence(incident: Incident, orders: StandingOrders) -> StandingSilence | None:
     """The silence that fits an incident, under any of its names."""
     kind = (incident.kind,)
     names = (incident.id, *incident.names)
     return orders.silence({"id": names, "type": kind, "rule": kind, "severity": (incident.severity,)})
 
 
-def incident_acknowledgement(incident: Correlated, orders: StandingOrders) -> StandingAcknowledgement | None:
+def incident_acknowledgement(incident: Incident, orders: StandingOrders) -> StandingAcknowledgement | None:
     """Who looks after an incident, by whichever of its names that was said."""
     said = (orders.acknowledgement(name, incident.started_at) for name in (incident.id, *incident.names))
     return next((one for one in said if one is not None), None)

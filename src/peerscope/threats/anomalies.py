@@ -122,14 +122,12 @@ class Anomalies:
             return []
         return [
             finding(
-                signature.name,
+                signature,
                 me,
                 severity=reached[0],
                 confidence=wilson_lower(unusual, judged),
-                title=signature.title,
                 text=f"{unusual / judged:.0%} of what was measured in {RATED} minutes is unlike before",
                 evidence=(("ratio", f"{unusual / judged:.2f}"), ("unusual", unusual), ("judged", judged)),
-                runbook=signature.runbook,
             )
         ]
 
@@ -171,15 +169,13 @@ def network_anomaly(snapshot: Snapshot, signature: Signature) -> list[Finding]:
     high = sum(ratio >= reached[1] for ratio in told.peers.values())
     return [
         finding(
-            signature.name,
+            signature,
             "network",
             severity=reached[0],
             confidence=wilson_lower(high, len(told.peers)),
-            title=signature.title,
             text=f"{told.network:.0%} of what {len(told.peers)} peers measured is unlike before",
             evidence=(("ratio", f"{told.network:.2f}"), ("peers", len(told.peers)), ("high", high)),
             scope="network",
-            runbook=signature.runbook,
         )
     ]
 

@@ -146,16 +146,13 @@ def bad_links(snapshot: Snapshot, blocks: BlockList, remotes: Iterable[str], sig
             found.setdefault(remote, (remote, "node", listed))
     return [
         finding(
-            signature.name,
+            signature,
             subject,
-            severity=signature.usual_severity,
             # Our own list is our own judgement; that of others is worth more the more of them agree.
             confidence=1.0 if OWN in listed.by else 1 - 0.3 ** len(listed.by),
-            title=signature.title,
             text=f"linked with {short(subject) if isinstance(subject, bytes) else subject}, listed as {listed.entry}",
             evidence=(("entry", listed.entry), ("listed_by", ", ".join(listed.by)), ("layer", layer))
             + ((("reason", listed.reason),) if listed.reason else ()),
-            runbook=signature.runbook,
         )
         for subject, layer, listed in found.values()
     ]

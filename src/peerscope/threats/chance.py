@@ -45,17 +45,6 @@ def _poisson_sum(count: int, expected: float, step: int) -> float:
     return min(1.0, total)
 
 
-def hypergeometric_tail(found: int, drawn: int, marked: int, total: int) -> float:
-    """The chance of `found` or more marked ones among `drawn` of `total`, of which `marked` are."""
-    if found <= 0:
-        return 1.0
-    most = min(drawn, marked)
-    if found > most or drawn > total:
-        return 0.0
-    ways = sum(comb(marked, k) * comb(total - marked, drawn - k) for k in range(found, most + 1))
-    return min(1.0, ways / comb(total, drawn))
-
-
 def urn_tail(found: int, drawn: int, marked: int, total: int) -> float:
     """The chance of `found` or more marked ones among `drawn`, where each draw adds one more of its kind.
 

@@ -75,11 +75,10 @@ class Detections:
                 continue
             severity, limit = reached
             one = finding(
-                signature.name,
+                signature,
                 me,
                 severity=severity,
                 confidence=confidence(signature, sums, value, limit),
-                title=signature.title,
                 text=f"{_shown(value)} {signal.unit} in {window_s:.0f} s; {_shown(limit)} is the limit",
                 evidence=(
                     ("value", _shown(value)),
@@ -87,7 +86,6 @@ class Detections:
                     ("window_s", f"{window_s:g}"),
                     ("samples", f"{samples:.0f}"),
                 ),
-                runbook=signature.runbook,
             )
             found.append((severity, one.confidence, one))
         return max(found, key=lambda each: each[:2])[2] if found else None
@@ -151,11 +149,10 @@ class Past:
             severity = Severity.LOW
         unit = SIGNALS[self._signal].unit
         return finding(
-            signature.name,
+            signature,
             me,
             severity=severity,
             confidence=_surprise(compared),
-            title=signature.title,
             text=f"{_shown(value)} {unit}, {compared.times:.3g} times the usual {_shown(compared.usual)}",
             evidence=(
                 ("value", _shown(value)),
@@ -165,7 +162,6 @@ class Past:
                 ("baseline_windows", compared.windows),
                 ("window_s", f"{self._window_s:g}"),
             ),
-            runbook=signature.runbook,
         )
 
     def _exceeds(self, signature: Signature, value: float, compared: Compared) -> bool:

@@ -16,9 +16,10 @@ from math import comb
 
 from msgspec import Struct
 
+from peerscope.alerts.shares import hypergeometric_tail
 from peerscope.records.alerts import Severity
 from peerscope.records.identity import PeerId, PeerRef
-from peerscope.threats.chance import belief, discoveries, hypergeometric_tail
+from peerscope.threats.chance import belief, discoveries
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.peer_ages import KnownPeer
 from peerscope.threats.signatures import Signature
@@ -112,11 +113,10 @@ def _fits(member: KnownPeer, there: Population, prefixes: Set[str] | None, *, yo
 def _finding(around: Exposure, share: float, severity: Severity, signature: Signature) -> Finding:
     from_where = f" from {len(around.prefixes)} prefixes" if around.prefixes else ""
     return finding(
-        signature.name,
+        signature,
         around.peer,
         severity=severity,
         confidence=belief(share),
-        title=signature.title,
         text=f"{around.captured} of {around.links} links lead to peers{from_where}, {around.young} to young ones",
         evidence=(
             ("captured", around.captured),
@@ -126,5 +126,4 @@ def _finding(around: Exposure, share: float, severity: Severity, signature: Sign
             ("false_discovery", f"{share:.1e}"),
         ),
         scope="network",
-        runbook=signature.runbook,
     )

@@ -113,15 +113,12 @@ class Accusations:
         # Each subject more halves what an honest accuser's own trouble could explain; so do ten refuted claims of one.
         confidence = 1 - 0.5 ** (len(subjects) + repeats / REPEATS_MIN)
         return finding(
-            signature.name,
+            signature,
             accuser,
-            severity=signature.usual_severity,
             confidence=confidence,
-            title=signature.title,
             text=f"accuses {len(subjects)} peers that report since and that others hear: {names}",
             evidence=(("subjects", len(subjects)), ("claims_refuted", repeats), ("for_example", names)),
             scope="network",
-            runbook=signature.runbook,
         )
 
 
@@ -135,16 +132,13 @@ def equivocations(snapshot: Snapshot, signature: Signature) -> list[Finding]:
         digests = [record.digest().hex()[:16] for record in found_out[origin, kind, version]]
         found.append(
             finding(
-                signature.name,
+                signature,
                 origin,
-                severity=signature.usual_severity,
                 # The first may be a copied state directory; a machine that goes on doing so is no accident.
                 confidence=1 - 0.1 ** min(count, 9),
-                title=signature.title,
                 text=f"{count} versions were signed with two contents each",
                 evidence=(("proofs", count), ("kind", kind), ("version", version), ("digests", " ".join(digests))),
                 scope="network",
-                runbook=signature.runbook,
             )
         )
     return found

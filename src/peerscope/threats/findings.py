@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from peerscope.alerts.model import Alert, ConditionReading
 from peerscope.records.alerts import METADATA_MAX, Severity
 from peerscope.records.identity import PeerId, ref
+from peerscope.threats.signatures import Signature
 
 TYPE = "security-threat"
 TITLE_MAX = 64
@@ -57,34 +58,32 @@ class FindingView(Finding, frozen=True):
 
 
 def finding(
-    detection: str,
+    signature: Signature,
     subject: PeerId | str,
     *,
-    severity: Severity,
     confidence: float,
-    title: str,
     text: str,
+    severity: Severity | None = None,
     evidence: Iterable[tuple[str, object]] = (),
     scope: Scope = "own",
-    runbook: str = "",
 ) -> Finding:
     """A finding about a peer or a group, every text within its bounds; `at` and `region` are for the collector."""
     is_peer = isinstance(subject, bytes)
     name = ref(subject).hex() if isinstance(subject, bytes) else plain(subject, 48)
     return Finding(
-        id=f"{detection}-{name}" if name else detection,
-        detection=detection,
+        id=f"{signature.name}-{name}" if name else signature.name,
+        detection=signature.name,
         peer_id=subject.hex() if isinstance(subject, bytes) else None,
         region=None,
         at=0.0,
-        severity=severity.name.lower(),
+        severity=signature.severity if severity is None else severity.name.lower(),
         confidence=min(1.0, max(0.0, confidence)),
-        title=plain(title, TITLE_MAX),
+        title=plain(signature.title, TITLE_MAX),
         text=plain(text, TEXT_MAX),
         evidence=tuple((plain(name, 64), plain(str(value), 64)) for name, value in evidence)[:EVIDENCE_MAX],
         scope=scope,
         group="" if is_peer else name,
-        runbook=runbook,
+        runbook=signature.runbook,
     )
 
 
@@ -117,7 +116,7 @@ def _subject(one: Finding) -> str:
     return "" if one.scope == "own" else one.peer_id[:16] if one.peer_id else one.group
 
 
-def told_by_alert(alert: Alert) -> Finding:
+def from_alert(alert: Alert) -> Finding:
     """A finding of another peer, as its alert tells it."""
     return Finding(
         id=alert.id,

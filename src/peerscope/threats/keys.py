@@ -100,14 +100,12 @@ class Keys:
             )
             found.append(
                 finding(
-                    signature.name,
+                    signature,
                     key[:16],
                     severity=reached[0],
                     confidence=belief(share),
-                    title=signature.title,
                     text=f"the {len(one.shared)} nodes nearest to key {key[:16]} diverge by {apart:.2f} from chance",
                     evidence=evidence,
-                    runbook=signature.runbook,
                 )
             )
         return found

@@ -159,13 +159,10 @@ def _by_id(joined: Sequence[KnownPeer], least: int) -> list[SybilGroup]:
 
 def _finding(group: SybilGroup, share: float, signature: Signature) -> Finding:
     return finding(
-        signature.name,
+        signature,
         group.name,
-        severity=signature.usual_severity,
         confidence=belief(share),
-        title=signature.title,
         text=group.text,
         evidence=(*group.evidence, ("false_discovery", f"{share:.1e}")),
         scope="network",
-        runbook=signature.runbook,
     )
