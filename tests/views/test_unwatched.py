@@ -35,7 +35,7 @@ def test_a_peer_that_nobody_hears_nor_accuses_is_down_by_its_silence() -> None:
     assert (found.verdict, found.accusations) == ("down", ())
     assert found.arithmetic == "nobody watches this peer, and it has said nothing for 70 s"
     (reading,) = NETWORK_SIGNALS["peer_down"](Sight(snapshot))
-    assert reading.text == f"nobody hears {book[DEAD].hex()[:10]}, and nobody who watched it still runs"
+    assert reading.text == f"nobody hears {book[DEAD].hex()[:10]}, and none of its observers still runs"
 
 
 def test_a_peer_to_which_somebody_has_a_link_is_alive() -> None:

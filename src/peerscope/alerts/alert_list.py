@@ -1,12 +1,12 @@
-"""All alerts of the network, as one list that every peer finds alike.
+"""The alerts of the network as one list, which every peer computes alike.
 
-What a peer states of itself is taken from that peer alone, and no longer stands when it is gone. What is stated of
-others is taken from the aggregators and their successors, and fires only where two of them agree and our own evidence
-does not say otherwise: one liar among them makes nothing, and hides nothing either.
+A peer alone states alerts about itself, and they end when it is gone. Aggregators and their successors state alerts
+about others. Such an alert fires only if two of them agree and our own evidence does not contradict it. So one liar
+among them can neither raise an alert nor hide one.
 
-Times come as ages, so that no clocks are compared: a record's issue is reckoned from the ages its carriers added, and
-what is missing is the time on the wire, one way, hop by hop. `uncertainty_s` bounds it: the most hops that urgent news
-takes in a network of this size, times half the slowest round trip among our own links.
+Records carry ages, so peers never compare clocks. The time of a record comes from the ages that its carriers added. It
+lacks the time on the wire, one way, hop by hop. `uncertainty_s` bounds that error: the most hops of urgent news in a
+network of this size, times half the slowest round trip among our links.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ ACTIVE_MAX = 20_000
 RESOLVED_MAX = 2_000
 REMEMBER_S = 86_400.0
 GRACE_S = 5.0
-"""An alert that nobody states any more is over after this time: aggregators change, peers restart."""
+"""An alert that no peer states is over after this time: aggregators change, peers restart."""
 HOP_S = 0.1
-"""One way, where no link of ours has been measured."""
+"""One way, if no link of ours is measured."""
 EVIDENCED = ("peer-down", "network-partition")
-"""What our own evidence can deny."""
+"""Rules that our own evidence can contradict."""
 
 
 def stated(snapshot: Snapshot, rules: Mapping[str, Rule], chosen: Aggregators) -> list[Alert]:
-    """What the ledger says now: what fires, and what its speakers say has ended."""
+    """Alerts in the ledger now: those that fire, and those whose authors say that they ended."""
     off_s = uncertainty_s(snapshot)
     found: dict[str, Alert] = {}
     for peer in snapshot.ledger:
@@ -75,7 +75,7 @@ def stated(snapshot: Snapshot, rules: Mapping[str, Rule], chosen: Aggregators) -
 
 
 def uncertainty_s(snapshot: Snapshot) -> float:
-    """How far the time of another peer's record may be off."""
+    """Largest error in the time of another peer's record."""
     report = snapshot.ledger.report(snapshot.me)
     rtts_us = [link.rtt_us for link in report.links if link.rtt_us is not None] if report else []
     one_way_s = max(rtts_us) / 2e6 if rtts_us else HOP_S
@@ -99,7 +99,7 @@ def _own(snapshot: Snapshot, rules: Mapping[str, Rule], one: StatedAlert, off_s:
 def _agreed(
     snapshot: Snapshot, rules: Mapping[str, Rule], claims: list[StatedAlert], needed: int, off_s: float
 ) -> Alert | None:
-    """What enough of the speakers say, or None."""
+    """The alert on which enough authors agree, or None."""
     firing = [one for one in claims if one.resolved_at is None]
     if len(firing) >= needed:
         return None if _is_denied(snapshot, firing) else _alert(snapshot, rules, _middle(firing), firing, off_s)
@@ -114,14 +114,16 @@ def _agreed(
 
 
 def _middle(claims: list[StatedAlert]) -> StatedAlert:
-    """The claim whose beginning lies in the middle: no single speaker sets it."""
+    """The statement with the median beginning: no single author sets it."""
     middle = median_low(one.fired_at for one in claims)
     return next(one for one in claims if one.fired_at == middle)
 
 
 def _is_denied(snapshot: Snapshot, firing: list[StatedAlert]) -> bool:
-    """Our own evidence says that the subject lives: it has spoken since, and nobody misses it. Or it is forgotten: an
-    aggregator of an earlier version does not obey the order."""
+    """Whether our evidence contradicts it: the subject has reported since and is alive, left, or is forgotten.
+
+    An aggregator of an earlier version may not obey the order to forget.
+    """
     rule, subject = firing[0].statement.rule, firing[0].statement.subject
     if rule not in EVIDENCED:
         return False
@@ -175,7 +177,7 @@ def _alert(
 
 
 def _forgotten(metadata: Mapping[str, str], subject: str) -> str | None:
-    """The full id of a subject that nobody knows any more, where those who state it told it."""
+    """The full id of a subject that the ledger no longer holds, if the statement carries it."""
     name = metadata.get("peer", "")
     is_id = len(name) == 2 * PEER_ID_BYTES and not name.strip("0123456789abcdef")
     return name if is_id and len(subject) == 2 * PEER_REF_BYTES and name.startswith(subject) else None
@@ -186,17 +188,17 @@ def _wall(snapshot: Snapshot, at: float) -> float:
 
 
 class AlertList:
-    """The alerts of the last day: records forget what was resolved after a quarter of an hour."""
+    """The alerts of the last day: records keep resolved alerts for a quarter of an hour only."""
 
     def __init__(self, rules: Iterable[Rule] | None = None) -> None:
         self._rules: dict[str, Rule] = {}
         self.use(default_rules() if rules is None else rules)
         self._alerts: dict[str, Alert] = {}
         self._unstated: dict[str, float] = {}
-        """What nobody states any more, and since when."""
+        """Since when no peer states an alert that fired."""
 
     def use(self, rules: Iterable[Rule]) -> None:
-        """Show alerts by these rules from here on."""
+        """Use these rules from now on."""
         self._rules = {rule.name: rule for rule in rules}
 
     @property
@@ -205,9 +207,9 @@ class AlertList:
         return self._rules
 
     def update(self, snapshot: Snapshot, chosen: Aggregators | None = None) -> list[Alert]:
-        """Look at the ledger; what has begun, ended, or become graver, slighter or flapping.
+        """Read the ledger. Return alerts that began, ended, or changed in severity or flapping.
 
-        `chosen`: the aggregators of the moment, where somebody has worked them out already.
+        `chosen`: the aggregators of this moment, if they are known already.
         """
         found = {alert.id: alert for alert in stated(snapshot, self._rules, chosen or aggregators(snapshot))}
         changed = [kept for alert in found.values() if (kept := self._take(alert)) is not None]
@@ -228,23 +230,23 @@ class AlertList:
         return changed
 
     def alerts(self, *, active_only: bool = False) -> list[Alert]:
-        """Those that fire, the gravest first; then what was resolved, the latest first."""
+        """Firing alerts by severity, worst first; then ended ones, latest first."""
         shown = [alert for alert in self._alerts.values() if alert.state == "firing" or not active_only]
         return sorted(shown, key=_order)
 
     def _take(self, alert: Alert) -> Alert | None:
-        """Keep what is stated now; as kept, if that is news."""
+        """Store an alert that is stated now. Return it if it is news."""
         before = self._alerts.get(alert.id)
         if before is not None and alert.peer_id is None and alert.region in (None, before.region):
-            alert = replace(alert, peer_id=before.peer_id, region=before.region)  # it is forgotten here already
+            alert = replace(alert, peer_id=before.peer_id, region=before.region)  # the peer is already forgotten here
         if alert.state != "firing" and (before is None or before.state != "firing"):
             if before is None or (alert.resolved_at or 0.0) > (before.resolved_at or 0.0) + GRACE_S:
-                self._alerts[alert.id] = alert  # it was over before we heard of it
+                self._alerts[alert.id] = alert  # it ended before we heard of it
             return None
         if before is not None and before.state == "firing":
             alert = replace(alert, started_at=before.started_at, uncertainty_s=before.uncertainty_s)
         self._alerts[alert.id] = alert
-        return alert if before is None or _told(before) != _told(alert) else None
+        return alert if before is None or _news(before) != _news(alert) else None
 
     def _forget(self, wall: float) -> None:
         over = sorted(
@@ -258,7 +260,7 @@ class AlertList:
                 del self._alerts[alert.id]
 
 
-def _told(alert: Alert) -> tuple[str, str, bool]:
+def _news(alert: Alert) -> tuple[str, str, bool]:
     return alert.state, alert.severity, alert.flapping
 
 

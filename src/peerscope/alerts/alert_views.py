@@ -1,9 +1,9 @@
-"""What alerts are about, as it is now.
+"""Alerts, incidents and orders as people and scripts read them: with current texts, and the age of every time.
 
-A statement of an alert carries the numbers of the moment at which it was written, and it stands on after its condition
-is over, until that has lasted (`clear_for_s`). Beside counts of now, its text would contradict them. So the text of an
-alert about the network is written anew from the very evidence that those counts come from; where the condition is over,
-it says so. Alerts that peers state of themselves keep their words, and when these were true.
+A statement carries the numbers of the moment at which its author wrote it. It stays while the condition is over for
+less than `clear_for_s`. Next to current counts its text would contradict them. So alerts about the network get their
+text from the evidence behind those counts. If the condition is over, the text says so. Alerts that peers state about
+themselves keep their text and its date.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ class ForgottenView(StandingForget, frozen=True):
 
 
 def is_clearing(incident: Incident, alerts: Mapping[str, Alert]) -> bool:
-    """Of all its alerts that still fire the condition is over. `alerts`: those of now, by id."""
+    """Whether all its alerts that still fire have a condition that is over. `alerts`: current ones, by id."""
     firing = [one for name in incident.alerts if (one := alerts.get(name)) is not None and one.state == "firing"]
     return bool(firing) and all(one.clearing for one in firing)
 
 
 class PastAlert(Struct, frozen=True, gc=False, omit_defaults=True):
-    """When one alert fired. Of one that fired several times, the last time."""
+    """When an alert fired last."""
 
     id: str
     rule: str
@@ -85,7 +85,7 @@ class PastAlert(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 def fired_since(alerts: Iterable[Alert], since: float) -> tuple[PastAlert, ...]:
-    """Those that fired at some time after that Unix second, by their beginning: the last ones of too many."""
+    """Alerts that fired after that Unix second, by their beginning; of too many the last ones."""
     found = [
         PastAlert(**{name: getattr(alert, name) for name in PastAlert.__struct_fields__})
         for alert in alerts
@@ -94,35 +94,37 @@ def fired_since(alerts: Iterable[Alert], since: float) -> tuple[PastAlert, ...]:
     return tuple(sorted(found, key=lambda one: (one.started_at, one.id))[-ALERTS_MAX:])
 
 
-def as_it_is(alerts: Iterable[Alert], snapshot: Snapshot, rules: Mapping[str, Rule], regions: Regions) -> list[Alert]:
-    """The same alerts, those about the network with what is so now. `regions`: asked only for an alert about one."""
-    told = []
+def describe_now(
+    alerts: Iterable[Alert], snapshot: Snapshot, rules: Mapping[str, Rule], regions: Regions
+) -> list[Alert]:
+    """Give alerts about the network the text of now. `regions`: called only for an alert about a region."""
+    described = []
     for alert in alerts:
         rule = rules.get(alert.rule)
-        tell = TELLERS.get(rule.signal) if rule is not None and alert.state == "firing" else None
-        if rule is None or tell is None:
-            told.append(alert)
+        look_up = PRESENT.get(rule.signal) if rule is not None and alert.state == "firing" else None
+        if rule is None or look_up is None:
+            described.append(alert)
             continue
-        now = tell(snapshot, alert.id.removeprefix(f"{alert.rule}-"), regions)
+        now = look_up(snapshot, alert.id.removeprefix(f"{alert.rule}-"), regions)
         text = now.text
         if now.is_over:
             text = f"over for now; the alert ends once that has lasted {rule.clear_for_s:g} s" + (text and f": {text}")
         if text:
             confirmed = alert.confirmed_by if now.confirmed_by is None else now.confirmed_by
             alert = replace(alert, description=text, clearing=now.is_over, described_at=None, confirmed_by=confirmed)
-        told.append(alert)
-    return told
+        described.append(alert)
+    return described
 
 
 class Present(Struct, frozen=True):
-    """How it is with what an alert is about."""
+    """Current state of the subject of an alert."""
 
     text: str = ""
-    """Empty where nothing is known here."""
+    """Empty if this peer knows nothing."""
     is_over: bool = False
-    """Its condition does not hold now."""
+    """The condition does not hold now."""
     confirmed_by: tuple[str, ...] | None = None
-    """Full ids of the observers on whose word it rests now; None where these stay as they were stated."""
+    """Full ids of the observers behind it now; None to keep those of the statement."""
 
 
 def _peer_down(snapshot: Snapshot, subject: str, _: Regions) -> Present:
@@ -131,14 +133,14 @@ def _peer_down(snapshot: Snapshot, subject: str, _: Regions) -> Present:
         return Present()
     found = snapshot.evidence[peer]
     is_over = found.verdict not in (Verdict.DOWN, Verdict.PARTITIONED)
-    if not found.accusing:  # with others of its group it can be lost without a word against itself
+    if not found.accusing:  # in a group a peer can be lost without an accusation against itself
         return Present(is_over=True) if is_over else Present(f"{short(peer)} fell silent together with others")
     return Present(missed(found, peer), is_over, confirmed_by=_ids(accusers(found)))
 
 
 def _partition(snapshot: Snapshot, subject: str, _: Regions) -> Present:
     groups, peer = snapshot.partitions, peer_of(subject.removeprefix(PREFIX), snapshot)
-    # A group keeps its name when the peer that it is named after is back.
+    # A group keeps its name when the peer in its name is back.
     group = next((group for group in groups if peer in group.peers), groups[0] if len(groups) == 1 else None)
     if group is None:
         return Present(is_over=not groups and peer is not None)
@@ -149,16 +151,16 @@ def _partition(snapshot: Snapshot, subject: str, _: Regions) -> Present:
 def _region(_: Snapshot, subject: str, regions: Regions) -> Present:
     health = next((one for one in regions() if one.region == subject), None)
     if health is None:
-        return Present(is_over=True)  # all its peers left, or are forgotten
+        return Present(is_over=True)  # all its peers left or are forgotten
     return Present(counted(health), health.status != RegionStatus.CRITICAL)
 
 
-TELLERS: dict[str, Callable[[Snapshot, str, Regions], Present]] = {
+PRESENT: dict[str, Callable[[Snapshot, str, Regions], Present]] = {
     "peer_down": _peer_down,
     "partition": _partition,
     "region_critical": _region,
 }
-"""By signal: those that speak of counts and verdicts of others."""
+"""By signal: those that report counts and verdicts of others."""
 
 
 def _ids(peers: Iterable[PeerId]) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
-"""What rules look at: named, pure functions from what is known now to readings.
+"""Signals about other peers: named, pure functions from the ledger to readings.
 
-Own signals read what this peer measured of itself. Network signals read the ledger; only aggregators look at them, and
-none rests on one peer's word alone.
+Only aggregators evaluate them, and no signal rests on one peer's evidence alone.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from peerscope.views.regions import RegionHealth, RegionStatus, is_living, regio
 from peerscope.views.snapshot import Snapshot
 
 RULED_CHECKS = frozenset({"cpu", "memory", "storage", "p2p"})
-"""Checks that a rule of their own looks at."""
-TELLERS_MIN = 2
-"""Neighbours that must agree on a wrong clock."""
+"""Checks that have a rule of their own."""
+WITNESSES_MIN = 2
+"""Neighbours that must agree about a wrong clock."""
 
 
 def _lapsed(sight: Sight) -> Iterator[ConditionReading]:
-    """Members that we dropped. Those that we still know speak for themselves."""
+    """Members that we dropped. Members that we still know report their own."""
     yield from lapsed_readings(sight.own.lapsed, sight.snapshot.wall)
 
 
 def _peer_down(sight: Sight) -> Iterator[ConditionReading]:
-    """Everybody whom a majority of its observers lost; those of a partition are told as one."""
+    """Peers that a majority of their observers lost. A partition is one alert of its own."""
     for peer, found in sight.snapshot.evidence.items():
         if found.verdict is Verdict.DOWN:
             yield ConditionReading(
@@ -45,21 +44,21 @@ def _peer_down(sight: Sight) -> Iterator[ConditionReading]:
 
 
 def missed(found: Evidence, peer: PeerId) -> str:
-    """How many miss a peer, in words."""
+    """How many observers miss a peer, in words."""
     if not found.accusations:
-        return f"nobody hears {short(peer)}, and nobody who watched it still runs"
+        return f"nobody hears {short(peer)}, and none of its observers still runs"
     return f"{found.accusing} of {found.voices} observers no longer hear {short(peer)}"
 
 
 def accusers(found: Evidence) -> tuple[PeerId, ...]:
-    """Whose word a verdict rests on, as many as a statement holds."""
+    """Observers behind a verdict, as many as a statement holds."""
     return tuple(accusation.observer for accusation in found.accusations if accusation.counts)[:CONFIRMED_BY_MAX]
 
 
 def accusers_of_all(peers: Collection[PeerId], found: Mapping[PeerId, Evidence]) -> tuple[PeerId, ...]:
-    """The same, of peers that were lost together: those of them have no say."""
-    said = (accusation for peer in peers for accusation in found[peer].accusations if accusation.counts)
-    return tuple(sorted({accusation.observer for accusation in said} - set(peers))[:CONFIRMED_BY_MAX])
+    """The same for peers that were lost together; accusations by these peers do not count."""
+    counting = (accusation for peer in peers for accusation in found[peer].accusations if accusation.counts)
+    return tuple(sorted({accusation.observer for accusation in counting} - set(peers))[:CONFIRMED_BY_MAX])
 
 
 def _partition(sight: Sight) -> Iterator[ConditionReading]:
@@ -73,18 +72,18 @@ def _partition(sight: Sight) -> Iterator[ConditionReading]:
 
 
 def lost_together(peers: int) -> str:
-    """How large a partition is, in words."""
+    """The size of a partition, in words."""
     return f"{peers} peers fell silent together"
 
 
 def _region_critical(sight: Sight) -> Iterator[ConditionReading]:
-    """Regions guessed from latencies page nobody, nor does a region of one peer where the peer's own alert says it."""
+    """Critical regions. Not those guessed from latencies, nor a region of one peer that has an alert of its own."""
     for health in sight.regions:
         if (
             health.status == RegionStatus.CRITICAL
             and health.source != "latency"
-            and _speaks_against(health, sight.regions)
-            and not (health.total_peers == 1 and _speaks_for_itself(sight.snapshot, health.region))
+            and _has_evidence(health, sight.regions)
+            and not (health.total_peers == 1 and _has_own_alert(sight.snapshot, health.region))
         ):
             yield ConditionReading(
                 subject=health.region,
@@ -93,7 +92,7 @@ def _region_critical(sight: Sight) -> Iterator[ConditionReading]:
 
 
 def counted(health: RegionHealth) -> str:
-    """How a region is, in words and by the counts that everybody sees."""
+    """The state of a region in words, with the counts of the regions view."""
     return (
         f"{health.healthy_peers} of {health.total_peers} peers healthy, {health.degraded_peers} degraded, "
         f"{health.unhealthy_peers} unhealthy, {health.down_peers} down; "
@@ -101,11 +100,10 @@ def counted(health: RegionHealth) -> str:
     )
 
 
-def _speaks_against(health: RegionHealth, regions: Sequence[RegionHealth]) -> bool:
-    """Is anything known against the region itself?
+def _has_evidence(health: RegionHealth, regions: Sequence[RegionHealth]) -> bool:
+    """Whether there is evidence against the region itself.
 
-    A network that has just started knows no links yet and condemns nobody; and a region is not cut off because all the
-    others are dead.
+    A network that has just started knows no links yet. A region is not cut off because all others are down.
     """
     if health.down_peers or health.unhealthy_peers or health.reached_regions:
         return True
@@ -113,15 +111,15 @@ def _speaks_against(health: RegionHealth, regions: Sequence[RegionHealth]) -> bo
     return bool(health.connectivity) and lives_elsewhere
 
 
-def _speaks_for_itself(snapshot: Snapshot, region: str) -> bool:
-    """An alert about the lone peer of a region says what is wrong there.
+def _has_own_alert(snapshot: Snapshot, region: str) -> bool:
+    """Whether another alert covers the lone peer of a region.
 
-    A peer that is down or lost with others has one, and so has a peer that is linked to hardly anybody. A peer that is
-    unhealthy has one where a rule looks at what failed. Nobody else speaks of a peer without a fresh report.
+    A peer that is down, lost with others or linked to few peers has one. An unhealthy peer has one if a rule covers the
+    failed checks. No other alert covers a peer without a fresh report.
     """
     peers = region_members(snapshot).get(region, ())
     if len(peers) != 1:
-        return False  # of other zones nothing more is known
+        return False  # the ledger holds no more about other zones
     (peer,) = peers
     if not is_living(snapshot, peer):
         return True
@@ -133,49 +131,51 @@ def _speaks_for_itself(snapshot: Snapshot, region: str) -> bool:
 
 
 def _clock_skew(sight: Sight) -> Iterator[ConditionReading]:
-    """Those of whom most neighbours, two at least, measured a clock that is off in the same direction.
+    """Peers of which most neighbours, at least two, measured a clock that is wrong in the same direction.
 
-    The value is what a majority of them finds at least: one liar, or one whose own clock is wrong, moves nothing.
+    The value is what a majority measured at least: one liar or one wrong clock does not change it.
     """
     snapshot = sight.snapshot
-    told: defaultdict[PeerRef, dict[PeerId, int]] = defaultdict(dict)
+    measured_by: defaultdict[PeerRef, dict[PeerId, int]] = defaultdict(dict)
     for peer, report in snapshot.fresh_reports.items():
         for link in report.links if report else ():
             if abs(link.skew_s) > 0:
-                told[PeerRef(link.peer)][peer] = link.skew_s
-    for name, skews in sorted(told.items()):
+                measured_by[PeerRef(link.peer)][peer] = link.skew_s
+    for name, skews in sorted(measured_by.items()):
         subject = snapshot.ledger.find(name)
-        if subject is None or max(map(abs, skews.values())) <= SKEW_S or len(skews) < TELLERS_MIN:
+        if subject is None or max(map(abs, skews.values())) <= SKEW_S or len(skews) < WITNESSES_MIN:
             continue
         watchers = observers.watchers(snapshot.ledger, subject)
-        tellers = [watcher for watcher in watchers if observers.hears(snapshot.ledger, watcher, subject, snapshot.now)]
-        if len(tellers) < TELLERS_MIN:
+        witnesses = [
+            watcher for watcher in watchers if observers.hears(snapshot.ledger, watcher, subject, snapshot.now)
+        ]
+        if len(witnesses) < WITNESSES_MIN:
             continue
-        measured = sorted(skews.get(teller, 0) for teller in tellers)
+        measured = sorted(skews.get(witness, 0) for witness in witnesses)
         middle = len(measured) // 2
         ahead, behind = measured[len(measured) - 1 - middle], measured[middle]
         agreed = ahead if ahead > 0 else min(behind, 0)
         if agreed:
             side = "ahead" if agreed > 0 else "behind"
-            confirming = [teller for teller in tellers if skews.get(teller, 0) * agreed > 0]
+            agreeing = [witness for witness in witnesses if skews.get(witness, 0) * agreed > 0]
             yield ConditionReading(
                 float(abs(agreed)),
                 subject=vertex_of(subject),
-                text=f"its clock is {abs(agreed)} s {side}, as {len(confirming)} of {len(tellers)} neighbours measured",
-                confirmed_by=tuple(confirming[:CONFIRMED_BY_MAX]),
+                text=f"its clock is {abs(agreed)} s {side}, as {len(agreeing)} of {len(witnesses)} neighbours measured",
+                confirmed_by=tuple(agreeing[:CONFIRMED_BY_MAX]),
             )
 
 
 def _shared_key(sight: Sight) -> Iterator[ConditionReading]:
-    """Peers that prove, under their own key, that another process runs with it (`mesh/membership/shared_key.py`)."""
+    """Peers that prove with their own key that another process uses it (`mesh/membership/shared_key.py`)."""
     snapshot = sight.snapshot
     for peer, profile in snapshot.profiles.items():
         others = [one for one in profile.met if one.is_running]
         if not others or snapshot.verdict(peer) in (Verdict.DOWN, Verdict.LEFT):
             continue
-        # Each of them says so in turn: in the order of their addresses all say the same.
-        told = [(profile.addresses, profile.region), *((one.addresses, one.region) for one in others)]
-        places = sorted(_place(addresses, region) for addresses, region in told)
+        # Each of these processes publishes this in turn: sorted by address, all publish the same text.
+        found = [(profile.addresses, profile.region), *((one.addresses, one.region) for one in others)]
+        places = sorted(_place(addresses, region) for addresses, region in found)
         yield ConditionReading(
             float(len(others)),
             subject=vertex_of(peer),

@@ -1,4 +1,4 @@
-"""Who tells people, and who has told them: the order of notifiers, and the notices that all peers can read."""
+"""Notices of messages to people, which all peers can read, and the order in which notifiers send."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from peerscope.records.identity import PeerId
 from peerscope.views.snapshot import Snapshot
 
 NOTIFIER, ESCALATION = "notifier", "escalation"
-"""Roles in a profile: it has channels; some of them take what nobody looked after."""
+"""Roles in a profile: it has channels, and channels for alerts that nobody acknowledged."""
 FIRING: Final = "firing"
 RESOLVED: Final = "resolved"
 ESCALATED: Final = "escalated"
 NAME_MAX = 64
-"""As long as a name in a record may be."""
+"""Longest name in a record."""
 
 
 class SentNotice(Struct, frozen=True):
-    """A notification that a peer has sent, or is about to send. `at` is monotonic seconds, in files Unix seconds."""
+    """A message that a peer has sent or is about to send. `at` is monotonic seconds, in files Unix seconds."""
 
     key: str
-    """What it was about: an alert's or an incident's id, with the state told."""
+    """Id of the alert or incident, with the state that was sent."""
     at: float
     severity: Severity = Severity.LOW
     delivered: bool = True
-    """False while it is on its way."""
+    """False while it is on its way: a claim."""
     episode: int = 0
-    """Names the episode it is about; 0 where nobody named it."""
+    """Names the episode; 0 if unnamed."""
     repeat: int = 0
-    """Which repetition it is; 0 for any other message."""
+    """Number of the repetition; 0 for any other message."""
 
 
 class Heard(SentNotice, frozen=True, kw_only=True):
-    """The same, of any peer."""
+    """A notice and its author."""
 
     peer: PeerId
 
 
 class Roster(Struct, frozen=True):
-    """The living peers that can tell people."""
+    """Living peers that can send messages to people."""
 
     notifiers: tuple[PeerId, ...]
     escalators: tuple[PeerId, ...] = ()
-    """Those that can also repeat what nobody looked after."""
+    """Those that can also repeat alerts that nobody acknowledged."""
 
 
 def notice_key(key: str, what: str) -> str:
-    """Names what was told of a group, short enough for a record."""
+    """Key of a notice about a group, short enough for a record."""
     whole = f"{key}:{what}"
     if len(whole) <= NAME_MAX:
         return whole
@@ -63,13 +63,15 @@ def notice_key(key: str, what: str) -> str:
 
 
 def ranked(key: str, peers: Iterable[PeerId]) -> list[PeerId]:
-    """Who tells first, by rendezvous hashing (Thaler and Ravishankar 1998): every peer computes the same order, another
-    one for every key; a peer that goes only moves up those behind it."""
+    """The order in which peers send, by rendezvous hash (Thaler and Ravishankar 1998).
+
+    Every peer computes the same order, a different one for each key. A peer that goes only moves up those behind it.
+    """
     return sorted(peers, key=lambda peer: blake2b(key.encode() + b"\0" + peer, digest_size=8).digest())
 
 
 def roster(snapshot: Snapshot, trusts: Trust = lambda _: True) -> Roster:
-    """Peers that declare channels and live, as far as we can see."""
+    """Living peers that declare channels."""
     living = [
         peer
         for peer in _declared(snapshot, NOTIFIER, trusts)
@@ -79,10 +81,7 @@ def roster(snapshot: Snapshot, trusts: Trust = lambda _: True) -> Roster:
 
 
 def heard_notices(snapshot: Snapshot, trusts: Trust = lambda _: True) -> list[Heard]:
-    """What the other notifiers say they told, the dead included: what they told was told.
-
-    Notices of peers without the role count for nothing.
-    """
+    """Notices of all other notifiers, including those that are down. Notices of peers without the role are ignored."""
     found: list[Heard] = []
     for peer in _declared(snapshot, NOTIFIER, trusts):
         entry = snapshot.ledger.get(peer, Kind.ALERTS)

@@ -1,22 +1,21 @@
-"""Who sends which message to people, and when: exactly one message while the network is whole, at least one otherwise.
+"""Which notifier sends which message, and when: exactly one if the network is whole, at least one otherwise.
 
-Peers that declare channels are *notifiers*. All of them look at the same groups and rank themselves by rendezvous hash
-of the group's key. Rank r waits `group_wait_s` (alerts of one cause come together) and r times `RANK_S`, and sends
-unless a notice of another peer says that this was told at this severity or a worse one.
+Peers that declare channels are *notifiers*. All of them see the same groups and rank themselves by rendezvous hash of
+the group's key. Rank r waits `group_wait_s`, so that alerts of one cause come together, plus r times `RANK_S`. It then
+sends, unless another peer's notice shows a message of this severity or a worse one.
 
-A notice has two stages, so that a notifier that dies with the message in its hands takes nothing with it. At the
-moment of sending it is a *claim*: the others wait while its author lives, however slow its channels are. When a channel
-took the message the notice says *delivered*, for good. A claim that vanishes, because every channel failed or its
-author died, passes the turn to the next rank at once.
+A notice has two stages, so that no message is lost with the notifier that sends it. When a notifier sends, the notice
+is a *claim*: the others wait while its author lives, however slow its channels are. When a channel takes the message,
+the notice says *delivered*, for good. If a claim disappears, because all channels failed or its author died, the turn
+passes to the next rank at once.
 
-`episodes.py` says what an episode is, and when people are owed its end. A message that no channel took is tried again
-for as long as its alert stands, at growing intervals; its end is tried again for `OWED_S`. `departed.py` says what
-becomes of a group that people know of and that is shown no more.
+`episodes.py` defines episodes, and when people are owed their end. A notifier repeats a message that no channel took
+while its alert stands, at growing intervals. It repeats an end for `OWED_S`.
 
 Rules of this file:
-1. `now` is local monotonic seconds, and so are all times but a group's own.
-2. What was told stays told, in our memory, whatever becomes of the notice.
-3. Two notifiers may know one incident by different names: notices count under any of them.
+1. `now` is local monotonic seconds, as are all times but a group's own.
+2. Our memory keeps what was sent, whatever becomes of the notice.
+3. Two notifiers may use different names for one incident: notices count under all of them.
 """
 
 from __future__ import annotations
@@ -51,39 +50,38 @@ from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
 
 RANK_S = 15.0
-"""Between one notifier's turn and the next one's. News reaches everybody within a few seconds, so that nobody speaks
-twice; and a notifier that hangs without being down delays a message no longer than this."""
+"""Time between the turns of two notifiers. News reaches all peers within a few seconds, so no two of them send. A
+notifier that hangs without being down delays a message by this time at most."""
 RETRY_S = 5.0
-"""After all channels of this notifier failed, it tries again after so long, and after twice as long each further time,
-unless another one did better."""
+"""First wait after all channels of this notifier failed. It doubles each time, until another notifier delivers."""
 RETRY_S_MAX = 300.0
-"""The longest such wait: a proxy that is back takes the message within five minutes."""
+"""Longest such wait: a proxy that is back takes the message within five minutes."""
 OWED_S = 86_400.0
-"""An end that could not be delivered for so long is given up: a board shows it for a day."""
+"""How long a notifier tries to deliver an end: the alert list shows it for a day."""
 SETTLE_TIMEOUT_S = 10.0
-"""After the start: until sync has brought what others told before."""
+"""Wait after the start, until sync has brought the notices of others."""
 LATE_S = 5.0
-"""A notifier that looks later than it wanted stood still, and has to hear first what others told meanwhile."""
+"""A notifier that runs later than its deadline stood still, and first waits for the notices of others."""
 DISPUTED_S = 60.0
-"""Somebody was told that it is over, and we see it fire since before that: two sides of a partition that healed need a
-while to agree. What still fires after so long is told again."""
+"""Wait before a message about a group that fires since before its end was sent. Two sides of a partition that healed
+need this time to agree."""
 FORGET_S = 60.0
-"""A group that is no longer there, and whose end nobody owes, is forgotten after so long."""
+"""How long to keep a group that is gone and whose end is not owed."""
 EPISODES_MAX = 20_000
-"""As many as a board shows alerts; beyond, the oldest that are shown no more go first."""
+"""As many as the alert list has alerts. Beyond that, the oldest groups that are gone drop out first."""
 
 
 class NotifierConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When people are told."""
+    """When to send messages."""
 
     min_severity: Literal["low", "medium", "high", "critical"] = "medium"
-    """Alerts below it are shown, and nobody is told."""
+    """Alerts below it are shown, but cause no message."""
     group_wait_s: float = 3.0  # a guess: alerts of one cause come within two or three seconds
-    """How long to wait for company before an alert is told. Longer groups better, and tells later."""
+    """How long to wait for related alerts before a message. Longer groups better, and sends later."""
     escalate_after_s: float = 300.0  # as PagerDuty and Alertmanager's `group_interval` have it
-    """A critical alert that nobody acknowledged is repeated so often, on channels with `escalation`."""
+    """Interval between repetitions of a critical alert that nobody acknowledged, on channels with `escalation`."""
     send_resolved: bool = True
-    """Tell when it is over."""
+    """Whether to send a message when it is over."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.group_wait_s <= 600:
@@ -93,14 +91,14 @@ class NotifierConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class NotifierState(Struct, frozen=True):
-    """What a notifier keeps over a restart. Times are monotonic seconds."""
+    """State of a notifier that outlives a restart. Times are monotonic seconds."""
 
     notices: tuple[SentNotice, ...] = ()
     owed: tuple[Open, ...] = ()
 
 
 class Notifier:
-    """One notifier's part. Call `update` at `deadline` or earlier, and whenever something changed."""
+    """One notifier. Call `update` at `deadline` or earlier, and after every change."""
 
     def __init__(
         self,
@@ -110,7 +108,7 @@ class Notifier:
         earlier: NotifierState | None = None,
         settle_s: float = SETTLE_TIMEOUT_S,
     ) -> None:
-        """`earlier`: what an earlier process kept. Nobody knows the result of its claims."""
+        """`earlier`: the state of an earlier process. The result of its claims is unknown."""
         earlier = earlier or NotifierState()
         self._me = me
         self._config = config
@@ -122,26 +120,26 @@ class Notifier:
 
     @property
     def notices(self) -> tuple[SentNotice, ...]:
-        """What this peer told and tells, for its record, in the order of their keys."""
+        """Notices for this peer's record, sorted by key."""
         return tuple(one for _, one in sorted(self._sent.items()))
 
     @property
     def owed(self) -> tuple[Open, ...]:
-        """Episodes whose end people have still to hear, the latest ones, for the next life."""
+        """The latest episodes whose end is owed, for the next process."""
         found = (one for _, episode in sorted(self._episodes.items()) if (one := episode.open) is not None)
         return tuple(sorted(found, key=lambda one: one.sent_at)[-NOTICES_MAX:])
 
     def deadline(self) -> float:
-        """When something is due if nothing changes."""
+        """When to call `update` if nothing changes."""
         return self._next
 
     @property
     def is_idle(self) -> bool:
-        """No group is followed: without one, `update` changes nothing."""
+        """Whether it follows no group: then `update` without groups changes nothing."""
         return not self._episodes
 
     def is_sent(self, key: str) -> bool:
-        """Somebody delivered this group, in its present episode."""
+        """Whether a notifier delivered this group in its present episode."""
         episode = self._episodes.get(key)
         return episode is not None and episode.sent >= 0
 
@@ -155,10 +153,10 @@ class Notifier:
         *,
         is_silenced: Callable[[NotificationGroup], bool] = lambda group: group.silenced,
     ) -> list[Notification]:
-        """What this peer has to tell now. `wall`: Unix seconds at `now`, to which the groups' times refer.
-        `is_silenced`: whether an order fits a group that is shown no more.
+        """The messages that this peer sends now. Answer each with `delivered` or `failed`.
 
-        Every message must be answered with `delivered` or `failed`.
+        `wall`: Unix seconds at `now`, to which the groups' times refer. `is_silenced`: whether an order matches a group
+        that is gone.
         """
         notices: dict[str, list[Heard]] = {}
         mine = (Heard(*astuple(one), peer=self._me) for one in self._sent.values())
@@ -197,7 +195,7 @@ class Notifier:
             episode.is_end_sent |= message.what == RESOLVED
 
     def failed(self, message: Notification, now: float) -> None:
-        """No channel took it: take the claim back, so that the next one sends."""
+        """No channel took it: withdraw the claim, so that the next notifier sends."""
         key = notice_key(message.group.key, message.what)
         if key in self._sent and not self._sent[key].delivered:
             del self._sent[key]
@@ -215,7 +213,7 @@ class Notifier:
     def _episode(
         self, group: NotificationGroup, notices: Notices, roster: Roster, now: float, wall: float
     ) -> Episode | None:
-        """The episode a group is in, with what is known of it; None for one that is over and was never told."""
+        """The updated episode of a group; None if it is over and was never sent."""
         episode, began = self._episodes.get(group.key), group.started_at - wall + now
         fires = group.state == "firing"
         if episode is None or (fires and episode.is_closed):
@@ -237,9 +235,9 @@ class Notifier:
     def _consider(
         self, episode: Episode, notices: Notices, roster: Roster, now: float, wall: float
     ) -> list[Notification]:
-        """The message that is due in this episode, if it is our turn."""
+        """The message due in this episode, if it is our turn."""
         if episode.group.state == "firing" and episode.is_known and episode.is_end_sent:
-            episode.is_closed = True  # what fires since before that is another episode
+            episode.is_closed = True  # if it still fires, that is another episode
             return []
         wish = self._wish(episode, roster)
         if wish != episode.wish:
@@ -260,14 +258,14 @@ class Notifier:
         return [self._send(episode, wish, notices, now, wall)]
 
     def _is_over(self, episode: Episode, now: float) -> bool:
-        """Nothing is to be said any more of a group that no longer fires."""
+        """Whether no message is due any more about a group that no longer fires."""
         waited_s = now - episode.resolved_since
         if self._config.send_resolved and (episode.is_end_owed or episode.is_awaited):
             return waited_s >= OWED_S and not episode.group.silenced
         return waited_s >= self._config.group_wait_s
 
     def _wish(self, episode: Episode, roster: Roster) -> Wish | None:
-        """What somebody should tell people of this group now, and how severe it is."""
+        """The message that people should get about this group now, and its severity."""
         group, severity = episode.group, Severity[episode.group.severity.upper()]
         if group.silenced:
             return None
@@ -297,8 +295,8 @@ class Notifier:
         what, severity = wish
         group = episode.group
         members = group.alerts if group.incident is not None else ()
-        told = [alert.id for alert in members if self._was_sent(alert, notices, now, wall)]
-        updates = tuple(dict.fromkeys((*told, *carried(self._episodes, group.key))))
+        known = [alert.id for alert in members if self._was_sent(alert, notices, now, wall)]
+        updates = tuple(dict.fromkeys((*known, *carried(self._episodes, group.key))))
         if what == RESOLVED:
             updates = tuple(carried(self._episodes, group.key))
         repeat = episode.repeats + 1 if what == ESCALATED else 0
@@ -328,7 +326,7 @@ class Notifier:
                 del self._episodes[key]
 
     def _shed(self) -> None:
-        """Keep as many notices as a record holds: those of groups that fire, then the newest."""
+        """Keep as many notices as a record holds: firing groups first, then the newest."""
         while len(self._sent) > NOTICES_MAX:
             live = {
                 notice_key(key, what)

@@ -1,4 +1,4 @@
-"""What a peer knows of itself, and what rules look at in it: named, pure functions from that to readings."""
+"""The state of this peer, and the signals of rules about it: named, pure functions from that state to readings."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ from peerscope.views.regions import RegionHealth
 from peerscope.views.snapshot import Snapshot
 
 OTHERS_MIN = 4
-"""With fewer other peers known, few links are no trouble."""
+"""If fewer other peers are known, few links are normal."""
 USUAL_RTT_S_MIN = 0.02
-"""A usual round trip counts as at least this: three times a tenth of a millisecond is nothing."""
+"""Least value of a usual round trip: three times a tenth of a millisecond is no problem."""
 USUAL_BYTES_S_MIN = 10_000
-"""A usual throughput below this is no traffic to speak of: an idle agent's own gossip."""
+"""A usual throughput below this is only the gossip of an idle agent."""
 STEP_S = 60.0
 STEPS_MIN = 10
-"""Minutes with data before anything is called usual."""
+"""Minutes with data before there is a usual value."""
 STEPS_MAX = 1440
 STEP_VALUES_MAX = 120
 
 
 class Own(Struct, frozen=True):
-    """This peer, now. What nobody measured is None."""
+    """The state of this peer now. Values that are not measured are None."""
 
     checks: tuple[Check, ...] = ()
-    """cpu, memory, storage and network, as last measured."""
+    """The last health checks."""
     metrics: Metrics = Metrics()
     linked: int = 0
-    """Peers to which a link is up."""
+    """Number of peers with a link that is up."""
     rtt_s: float | None = None
     """Median round trip of these links."""
     routes: tuple[tuple[str, float], ...] = ()
-    """Routes with enough messages, and the 95th percentile of their seconds."""
+    """Routes with enough messages, and the 95th percentile of their latency in seconds."""
     trouble: str | None = None
-    """Why the history cannot be written, while that is so."""
+    """Why the history cannot be written, if so."""
     certificate: Certificate | None = None
-    """Our own, where we have one."""
+    """Our own, if any."""
     lapsed: tuple[Certificate, ...] = ()
-    """Of members that we dropped at their end."""
+    """Expired certificates of members that this peer dropped."""
     files: tuple[Expiry, ...] = ()
-    """Files of this agent that have an end: the dashboard's certificate."""
+    """Files that expire: the dashboard's certificate."""
     export_trouble: str | None = None
-    """Why the receiver of remote write does not take samples, while that is so."""
+    """Why the remote write receiver does not take samples, if so."""
 
 
 def own_state(
@@ -65,7 +65,7 @@ def own_state(
     files: tuple[Expiry, ...] = (),
     export_trouble: str | None = None,
 ) -> Own:
-    """What the core knows, and what it cannot know."""
+    """Combine the state of the core with values that only the shell has."""
     checks, metrics = peer.reporter.latest
     up = [link for link in peer.prober.links.values() if link.is_up]
     rtts_s = [rtt_s for link in up if (rtt_s := link.rtt.smoothed_s) is not None]
@@ -84,17 +84,20 @@ def own_state(
 
 
 class UsualLevel:
-    """One quantity's usual value. `now` is monotonic seconds."""
+    """The usual value of one quantity: the median of the last day, one value a minute. `now` is monotonic seconds.
+
+    A median does not follow a spike, and a day of it hardly follows an hour of trouble: a rise stays a rise.
+    """
 
     def __init__(self) -> None:
         self.usual: float | None = None
-        """None until it was measured in ten minutes."""
+        """None until there are ten minutes with data."""
         self._minutes: deque[float] = deque(maxlen=STEPS_MAX)
         self._minute: list[float] = []
         self._ends_at = inf
 
     def note(self, value: float | None, now: float) -> None:
-        """It was measured just now, or could not be."""
+        """Add a value measured now; None if it could not be measured."""
         if now >= self._ends_at:
             self._minutes.append(median(self._minute))
             self._minute, self._ends_at = [], inf
@@ -109,7 +112,7 @@ class UsualLevel:
 
 
 class Sight(Struct, frozen=True):
-    """Everything there is to look at."""
+    """The input of all signals."""
 
     snapshot: Snapshot
     own: Own = Own()
@@ -126,28 +129,28 @@ Signal = Callable[[Sight], Iterable[ConditionReading]]
 def _cpu(sight: Sight) -> Iterator[ConditionReading]:
     cpu = sight.own.metrics.system.cpu
     value = _ratio("cpu", sight.own) if cpu is None else cpu / RATIO_ONE
-    yield ConditionReading(value, text=_said(value, "{:.0%} of all cores busy"))
+    yield ConditionReading(value, text=_text(value, "{:.0%} of all cores busy"))
 
 
 def _memory(sight: Sight) -> Iterator[ConditionReading]:
     system = sight.own.metrics.system
     value = _part(system.memory_used_kib, system.memory_total_kib)
     value = _ratio("memory", sight.own) if value is None else value
-    yield ConditionReading(value, text=_said(value, "{:.0%} of this machine's memory used"))
+    yield ConditionReading(value, text=_text(value, "{:.0%} of this machine's memory used"))
 
 
 def _storage(sight: Sight) -> Iterator[ConditionReading]:
-    value = _ratio("storage", sight.own)  # the check knows what the system reserves
+    value = _ratio("storage", sight.own)  # the check knows the space that the system reserves
     system = sight.own.metrics.system
     value = _part(system.disk_used_kib, system.disk_total_kib) if value is None else value
-    yield ConditionReading(value, text=_said(value, "{:.1%} of the disk used"))
+    yield ConditionReading(value, text=_text(value, "{:.1%} of the disk used"))
 
 
 def _linked(sight: Sight) -> Iterator[ConditionReading]:
-    """Only where others are known that could be linked to: the dead and those that left are no fault of ours."""
+    """Read only if there are enough other peers that are neither down nor left."""
     snapshot, linked = sight.snapshot, sight.own.linked
     if linked >= OTHERS_MIN:
-        yield ConditionReading(float(linked))  # enough, and no need to judge everybody
+        yield ConditionReading(float(linked))  # enough: no need to compute all verdicts
         return
     gone = (Verdict.DOWN, Verdict.LEFT)
     others = sum(found.verdict not in gone for peer, found in snapshot.evidence.items() if peer != snapshot.me)
@@ -157,14 +160,14 @@ def _linked(sight: Sight) -> Iterator[ConditionReading]:
 
 def _rtt(sight: Sight) -> Iterator[ConditionReading]:
     value = sight.own.rtt_s
-    yield ConditionReading(value, text=_said(value, "median round trip {:.3f} s"))
+    yield ConditionReading(value, text=_text(value, "median round trip {:.3f} s"))
 
 
 def _rtt_rise(sight: Sight) -> Iterator[ConditionReading]:
     value, usual = sight.own.rtt_s, sight.usual_rtt_s
     if usual is not None:
         times = None if value is None else value / max(usual, USUAL_RTT_S_MIN)
-        yield ConditionReading(times, text=_said(value, "median round trip {:.3f} s") + f", usually {usual:.3f} s")
+        yield ConditionReading(times, text=_text(value, "median round trip {:.3f} s") + f", usually {usual:.3f} s")
 
 
 def _route(sight: Sight) -> Iterator[ConditionReading]:
@@ -176,7 +179,7 @@ def _route(sight: Sight) -> Iterator[ConditionReading]:
 def _errors(sight: Sight) -> Iterator[ConditionReading]:
     error = sight.own.metrics.performance.error
     value = None if error is None else error / RATIO_ONE
-    yield ConditionReading(value, text=_said(value, "{:.1%} of messages failed"))
+    yield ConditionReading(value, text=_text(value, "{:.1%} of messages failed"))
 
 
 def _throughput(sight: Sight) -> Iterator[ConditionReading]:
@@ -189,13 +192,13 @@ def _throughput(sight: Sight) -> Iterator[ConditionReading]:
 def _agent_lag(sight: Sight) -> Iterator[ConditionReading]:
     lag_us = sight.own.metrics.agent.lag_us
     value = None if lag_us is None else lag_us / 1e6
-    yield ConditionReading(value, text=_said(value, "the event loop came {:.2f} s late"))
+    yield ConditionReading(value, text=_text(value, "the event loop came {:.2f} s late"))
 
 
 def _agent_cpu(sight: Sight) -> Iterator[ConditionReading]:
     cpu = sight.own.metrics.agent.cpu
     value = None if cpu is None else cpu / RATIO_ONE
-    yield ConditionReading(value, text=_said(value, "{:.0%} of one core"))
+    yield ConditionReading(value, text=_text(value, "{:.0%} of one core"))
 
 
 def _history(sight: Sight) -> Iterator[ConditionReading]:
@@ -248,5 +251,5 @@ def _part(used: int | None, total: int | None) -> float | None:
     return used / total if used is not None and total else None
 
 
-def _said(value: float | None, text: str) -> str:
+def _text(value: float | None, text: str) -> str:
     return "" if value is None else text.format(value)
