@@ -13,7 +13,7 @@ from msgspec import Struct
 from peerscope.agent.service import LEAVE_S
 from peerscope.alerts.aggregators import ACTING, ELIGIBLE
 from peerscope.alerts.alert_list import GRACE_S
-from peerscope.alerts.alert_record import WORDS_NEEDED
+from peerscope.alerts.alert_record import VOTES_NEEDED
 from peerscope.alerts.engine import LINGER_S, REPEAT_S
 from peerscope.alerts.expiry import SOON_RATIO
 from peerscope.alerts.lifecycle import REMEMBER_S
@@ -286,8 +286,8 @@ PROTOCOL = [
     f"stays in it for {span(REMEMBER_S)}",
     f"the {word(ACTING)} peers of a zone with the smallest",
     f"Statements of the first {word(ELIGIBLE)} count",
-    f"where {word(WORDS_NEEDED)} of them state it",
-    f"over where {word(WORDS_NEEDED)} say so, or {span(GRACE_S)} after fewer than {word(WORDS_NEEDED)} still state it",
+    f"where {word(VOTES_NEEDED)} of them state it",
+    f"over where {word(VOTES_NEEDED)} say so, or {span(GRACE_S)} after fewer than {word(VOTES_NEEDED)} still state it",
     f"ceases goes on for {span(LINGER_S)}",
     f"at once to {CONFIG.gossip.fanout} random neighbours",
     f"`max(5, ceil(log{CONFIG.gossip.fanout} N) + 2)` hops at most, alerts {word(ALERT_HOPS)}",

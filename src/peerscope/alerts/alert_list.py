@@ -203,7 +203,7 @@ class AlertList:
 
     @property
     def rules(self) -> Mapping[str, Rule]:
-        """By name."""
+        """The rules by name."""
         return self._rules
 
     def update(self, snapshot: Snapshot, chosen: Aggregators | None = None) -> list[Alert]:

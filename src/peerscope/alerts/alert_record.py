@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from peerscope.alerts.conditions import Key
 from peerscope.alerts.lifecycle import Condition, ConditionState
-from peerscope.alerts.notification_log import NAME_MAX, SentNotice
+from peerscope.alerts.notification_log import SentNotice
 from peerscope.alerts.rules import Rule
 from peerscope.mesh.detection.checks import printable
 from peerscope.records.alerts import (
@@ -28,7 +28,7 @@ from peerscope.records.ledger import Ledger
 
 SPARE_BYTES = 64
 """For the frame around statements and notices."""
-TEXT_MAX = 160
+NAME_MAX, TEXT_MAX = 64, 160
 
 ENDED = "ended"
 """Metadata key of the reason why an alert ended, unless its condition ceased to hold."""

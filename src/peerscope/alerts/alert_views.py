@@ -29,7 +29,7 @@ ALERTS_MAX = 1000
 
 
 class AlertView(Alert, frozen=True):
-    """One alert."""
+    """An alert with the ages of its times."""
 
     started_age_s: float | None = None
     resolved_age_s: float | None = None
@@ -37,7 +37,7 @@ class AlertView(Alert, frozen=True):
 
 
 class IncidentView(Incident, frozen=True):
-    """One incident."""
+    """An incident with the ages of its times."""
 
     started_age_s: float | None = None
     updated_age_s: float | None = None
@@ -52,13 +52,13 @@ class SilenceView(StandingSilence, frozen=True):
 
 
 class AcknowledgementView(StandingAcknowledgement, frozen=True):
-    """Somebody looks after an alert or incident."""
+    """An operator looks after an alert or incident."""
 
     age_s: float | None = None
 
 
 class ForgottenView(StandingForget, frozen=True):
-    """A peer that is to be forgotten until it speaks again."""
+    """A peer that all forget until it reports again."""
 
     age_s: float | None = None
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from peerscope.alerts.silences import Trust
+from peerscope.alerts.silences import Trust, order_key
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.alerts import Alerts, Severity
 from peerscope.records.bodies import Kind
@@ -20,8 +20,6 @@ NOTIFIER, ESCALATION = "notifier", "escalation"
 FIRING: Final = "firing"
 RESOLVED: Final = "resolved"
 ESCALATED: Final = "escalated"
-NAME_MAX = 64
-"""Longest name in a record."""
 
 
 class SentNotice(Struct, frozen=True):
@@ -55,11 +53,7 @@ class Roster(Struct, frozen=True):
 
 def notice_key(key: str, what: str) -> str:
     """Key of a notice about a group, short enough for a record."""
-    whole = f"{key}:{what}"
-    if len(whole) <= NAME_MAX:
-        return whole
-    mark = blake2b(key.encode(), digest_size=8).hexdigest()
-    return f"{key[: NAME_MAX - len(mark) - len(what) - 2]}~{mark}:{what}"
+    return order_key(key, f":{what}")
 
 
 def ranked(key: str, peers: Iterable[PeerId]) -> list[PeerId]:

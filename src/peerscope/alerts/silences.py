@@ -130,12 +130,12 @@ def refusal(snapshot: Snapshot, peer: PeerId, *, force: bool) -> str | None:
     return f"{short(peer)} is {verdict.value}, not gone for good; use --force to forget it until it speaks again"
 
 
-def order_key(key: str) -> str:
-    """Key of an alert or incident in an order: its id, shortened to the limit of a record."""
-    if len(key) <= KEY_MAX:
-        return key
-    mark = blake2b(key.encode(), digest_size=8).hexdigest()
-    return f"{key[: KEY_MAX - len(mark) - 1]}~{mark}"
+def order_key(key: str, suffix: str = "") -> str:
+    """Key of an alert or incident in an order or notice: its id and the suffix, shortened to the limit of a record."""
+    if len(key + suffix) <= KEY_MAX:
+        return key + suffix
+    digest = blake2b(key.encode(), digest_size=8).hexdigest()
+    return f"{key[: KEY_MAX - len(digest) - len(suffix) - 1]}~{digest}{suffix}"
 
 
 def mark(alerts: Iterable[Alert], orders: StandingOrders) -> list[Alert]:

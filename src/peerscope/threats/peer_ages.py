@@ -22,7 +22,7 @@ ARRIVAL_S = 60.0
 
 
 class KnownPeer(Struct, frozen=True):
-    """One living peer."""
+    """A living peer, as this agent knows it."""
 
     peer: PeerId
     prefix: str | None

@@ -35,7 +35,7 @@ Steps = dict[str, Threshold]
 
 
 class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One detection."""
+    """A detection: its signal and its limits."""
 
     name: Annotated[str, Meta(min_length=1, max_length=32, pattern="^[a-z0-9][a-z0-9-]*\\Z")]
     signal: str

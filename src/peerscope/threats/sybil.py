@@ -57,7 +57,7 @@ class Sybils:
         self._standing: dict[str, tuple[Finding, frozenset[PeerId], float]] = {}
 
     def find(self, members: Sequence[KnownPeer], signature: Signature, now: float) -> list[Finding]:
-        """All standing findings."""
+        """Update the groups, and return all standing findings."""
         for group, share in suspicious(members, signature):
             found = _finding(group, share, signature)
             known = self._standing.get(group.name)
