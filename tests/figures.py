@@ -13,11 +13,11 @@ from msgspec import Struct
 from peerscope.agent.service import LEAVE_S
 from peerscope.alerts.aggregators import ACTING, ELIGIBLE
 from peerscope.alerts.alert_list import GRACE_S
+from peerscope.alerts.alert_record import VOTES_NEEDED
 from peerscope.alerts.engine import LINGER_S, REPEAT_S
 from peerscope.alerts.expiry import SOON_RATIO
 from peerscope.alerts.lifecycle import FLAP_CHANGES, FLAP_WINDOW_S, REMEMBER_S
 from peerscope.alerts.rules import default_rules
-from peerscope.alerts.statements import WORDS_NEEDED
 from peerscope.cli.admit import DAYS, DAYS_MAX
 from peerscope.config import Config
 from peerscope.host.logs import BURST, WINDOW_S
@@ -289,8 +289,8 @@ PROTOCOL = [
     f"A dead peer is forgotten after {span(CONFIG.ledger.remember_s)}",
     f"the {word(ACTING)} peers of a zone with the smallest",
     f"Statements of the first {word(ELIGIBLE)} count",
-    f"where {word(WORDS_NEEDED)} of them state it",
-    f"over where {word(WORDS_NEEDED)} say so, or {span(GRACE_S)} after fewer than {word(WORDS_NEEDED)} still state it",
+    f"where {word(VOTES_NEEDED)} of them state it",
+    f"over where {word(VOTES_NEEDED)} say so, or {span(GRACE_S)} after fewer than {word(VOTES_NEEDED)} still state it",
     f"no longer aggregator still states its alerts for {span(LINGER_S)}",
     f"at once to {CONFIG.gossip.fanout} random neighbours",
     f"`max(5, ceil(log{CONFIG.gossip.fanout} N) + 2)` hops at most, alerts {word(ALERT_HOPS)}",

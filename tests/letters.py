@@ -1,7 +1,7 @@
 """Messages for tests of channels."""
 
 from notices import WALL, alert, group
-from peerscope.alerts.notifier import Notification
+from peerscope.alerts.notification import Notification
 from peerscope.notify.base import Letter, Sender
 from peerscope.records.alerts import Severity
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-from peerscope.alerts.alert_record import SentNotice
-from peerscope.alerts.episodes import Open
-from peerscope.alerts.grouping import NotificationGroup
+from msgspec.structs import astuple
+
 from peerscope.alerts.model import Alert
+from peerscope.alerts.notification import Notification, NotificationGroup
 from peerscope.alerts.notification_log import Heard, Roster
-from peerscope.alerts.notifier import Notification, Notifier, NotifierConfig
+from peerscope.alerts.notifier import Notifier, NotifierConfig, NotifierState
 from peerscope.records.identity import PeerId
 
 WALL = 1_700_000_000.0
@@ -72,7 +72,7 @@ class Office:
         self.taken: list[tuple[float, PeerId, Notification]] = []
         """What people got."""
         self.delay_s = delay_s
-        self._kept: dict[PeerId, tuple[tuple[SentNotice, ...], tuple[Open, ...]]] = {}
+        self._kept: dict[PeerId, NotifierState] = {}
         self._waiting: dict[PeerId, list[Notification]] = {name: [] for name in self.notifiers}
         self._records: dict[PeerId, list[tuple[float, tuple[Heard, ...]]]] = {name: [] for name in self.notifiers}
 
@@ -81,8 +81,7 @@ class Office:
 
     def restart(self, name: PeerId) -> None:
         """Start it again, with what it kept."""
-        kept, owed = self._kept.get(name, ((), ()))
-        self.notifiers[name] = self.notifier(name, kept=kept, owed=owed)
+        self.notifiers[name] = self.notifier(name, earlier=self._kept.get(name))
         self._waiting[name] = []
         self.killed.discard(name)
         self.gone.discard(name)
@@ -150,10 +149,8 @@ class Office:
 
     def _publish(self, name: PeerId) -> None:
         notifier = self.notifiers[name]
-        self._kept[name] = notifier.notices, notifier.owed
-        notices = tuple(
-            Heard(name, t.key, t.at, t.severity, t.delivered, t.episode, t.repeat) for t in notifier.notices
-        )
+        self._kept[name] = NotifierState(notifier.notices, notifier.owed)
+        notices = tuple(Heard(*astuple(one), peer=name) for one in notifier.notices)
         records = self._records[name]
         if notices != (records[-1][1] if records else ()):
             records.append((self.now, notices))

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from peerscope.alerts.grouping import groups
+from peerscope.alerts.notification import Notification, groups
 from peerscope.alerts.notification_log import ESCALATION, NOTIFIER, heard_notices, roster
-from peerscope.alerts.notifier import Notification, Notifier, NotifierConfig
+from peerscope.alerts.notifier import Notifier, NotifierConfig
 from peerscope.alerts.silences import mark, standing
 from peerscope.mesh.events import Publish
 from peerscope.records.identity import PeerId
@@ -65,7 +65,10 @@ class SimulatedNotifiers:
         snapshot = moment_of(node, now)
         orders, found = standing(snapshot), self._alerts.correlation(peer)
         shown = groups(
-            mark(self._alerts.alert_list(peer).alerts(), orders), found.incidents, orders, told_as=found.told_as
+            mark(self._alerts.alert_list(peer).alerts(), orders),
+            found.incidents,
+            orders,
+            last_incident=found.last_incident,
         )
         messages = desk.notifier.update(shown, heard_notices(snapshot), roster(snapshot), now, snapshot.wall)
         self._publish(peer, desk)

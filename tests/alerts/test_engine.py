@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from ledgers import Book, lose, meshed
 from peerscope.alerts.aggregators import aggregators
 from peerscope.alerts.alert_list import AlertList
-from peerscope.alerts.alert_record import SentNotice
 from peerscope.alerts.engine import LARGE_EVERY_S, LINGER_S, NOTHING, REPEAT_S, AlertEngine, Findings
 from peerscope.alerts.model import ConditionReading
-from peerscope.alerts.own import Own
+from peerscope.alerts.notification_log import SentNotice
+from peerscope.alerts.own_signals import Own
 from peerscope.alerts.rules import Rule, default_rules
 from peerscope.mesh.events import Publish
 from peerscope.records.alerts import Alerts, Severity, Statement

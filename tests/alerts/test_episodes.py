@@ -12,12 +12,11 @@ from msgspec.structs import replace
 from letters import SENDER, letter
 from notices import STEP_S, WALL, Office, alert, group, peer
 from peerscope.alerts.conditions import Conditions
-from peerscope.alerts.departed import LOST_S
-from peerscope.alerts.episodes import CLAIM_S, OPEN_ALERTS_MAX
-from peerscope.alerts.grouping import NotificationGroup, groups
+from peerscope.alerts.episodes import CLAIM_S, LOST_S, OPEN_ALERTS_MAX
 from peerscope.alerts.model import ConditionReading
+from peerscope.alerts.notification import Notification, NotificationGroup, groups
 from peerscope.alerts.notification_log import Heard, notice_key
-from peerscope.alerts.notifier import RETRY_S, RETRY_S_MAX, Notification, NotifierConfig
+from peerscope.alerts.notifier import RETRY_S, RETRY_S_MAX, NotifierConfig
 from peerscope.alerts.rules import default_rules
 from peerscope.alerts.silences import StandingOrders
 from peerscope.notify.base import Letter
@@ -281,7 +280,7 @@ def test_an_incident_that_dissolves_goes_on_while_one_of_its_alerts_fires_and_th
     members = tuple(alert(f"peer-down-{n:02}", episode=n + 1) for n in range(3))
     office.groups = [group("pattern-peer-down-1", incident="pattern", alerts=members, episode=512)]
     office.run(20)
-    left = group("peer-down-01", alerts=members[1:2], told_as=(("pattern-peer-down-1", WALL),))
+    left = group("peer-down-01", alerts=members[1:2], earlier_groups=(("pattern-peer-down-1", WALL),))
     office.groups = [left]
     office.run(400)
     assert [m.what for _, _, m in office.taken] == ["firing"], "people know of it"
@@ -341,7 +340,7 @@ def test_a_claim_that_is_renewed_for_ever_does_not_hold_back_the_end() -> None:
     heard_by = office.heard_by
 
     def lying(observer: PeerId) -> list[Heard]:
-        return [*heard_by(observer), Heard(liar, notice_key(KEY, "firing"), office.now, Severity.CRITICAL, False)]
+        return [*heard_by(observer), Heard(notice_key(KEY, "firing"), office.now, Severity.CRITICAL, False, peer=liar)]
 
     office.heard_by = lying  # type: ignore[method-assign]
     office.run(2 * CLAIM_S)

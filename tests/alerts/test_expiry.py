@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from ledgers import meshed
 from peerscope.alerts.expiry import Expiry, certificate_reading, file_reading, membership
 from peerscope.alerts.model import ConditionReading
-from peerscope.alerts.own import Own
+from peerscope.alerts.network_signals import NETWORK_SIGNALS
+from peerscope.alerts.own_signals import OWN_SIGNALS, Own, Sight
 from peerscope.alerts.rules import Rule, default_rules, parse_rules
-from peerscope.alerts.signals import NETWORK_SIGNALS, OWN_SIGNALS, Sight
 from peerscope.cli.admit import admit
 from peerscope.errors import ConfigError
 from peerscope.mesh.membership.expired_certificates import LAPSED_MAX, LAPSED_MS, ExpiredCertificates

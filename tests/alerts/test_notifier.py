@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from notices import STEP_S, WALL, Office, alert, group, peer
-from peerscope.alerts.alert_record import SentNotice
-from peerscope.alerts.grouping import NotificationGroup
-from peerscope.alerts.notification_log import Heard, Roster, notice_key, ranked
-from peerscope.alerts.notifier import CLAIM_S, RANK_S, RETRY_S, Notification, Notifier, NotifierConfig
+from peerscope.alerts.notification import Notification, NotificationGroup
+from peerscope.alerts.notification_log import Heard, Roster, SentNotice, notice_key, ranked
+from peerscope.alerts.notifier import CLAIM_S, RANK_S, RETRY_S, Notifier, NotifierConfig, NotifierState
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
@@ -161,7 +160,7 @@ def test_an_alert_told_alone_that_joins_an_incident_is_told_once_more_under_its_
     assert (last.reason, last.updates) == ("update", ("peer-down-01",))
     # The incident closes while one of its alerts still fires: people have heard of it.
     closed = replace(incident, state="resolved", resolved_at=WALL + office.now)
-    office.groups = [closed, group("peer-down-02", told_as=(("region-outage-eu-1", WALL),))]
+    office.groups = [closed, group("peer-down-02", earlier_groups=(("region-outage-eu-1", WALL),))]
     office.run(200)
     assert [key for _, _, key in office.told()] == ["peer-down-01", "region-outage-eu-1"]
     assert [key for _, _, key in office.told("resolved")] == ["region-outage-eu-1"]
@@ -171,7 +170,7 @@ def test_an_alert_that_joined_a_told_incident_late_is_not_told_when_it_outlives_
     office = Office(2)
     office.groups = [group("region-outage-eu-1", incident="region-outage")]
     office.run(100)
-    late = group("peer-down-09", started_at=WALL + 90, told_as=(("region-outage-eu-1", WALL),))
+    late = group("peer-down-09", started_at=WALL + 90, earlier_groups=(("region-outage-eu-1", WALL),))
     office.groups = [replace(office.groups[0], state="resolved"), late]
     office.run(100)
     assert [key for _, _, key in office.told()] == ["region-outage-eu-1"]
@@ -200,7 +199,7 @@ def test_an_alert_of_an_earlier_incident_of_the_same_name_is_told() -> None:
     again = WALL + office.now + 60.0
     office.groups = [replace(office.groups[0], state="resolved")]
     office.run(90)
-    late = group("cpu-high-09", started_at=again, told_as=(("pattern-x-1", again),))
+    late = group("cpu-high-09", started_at=again, earlier_groups=(("pattern-x-1", again),))
     office.groups = [late]
     office.run(60)
     assert [key for _, _, key in office.told()] == ["pattern-x-1", "cpu-high-09"]
@@ -359,7 +358,7 @@ def test_a_notifier_that_comes_back_remembers_what_it_told() -> None:
     office.run(20)
     kept = office.notifiers[peer(1)].notices
     office.settle_s = 10.0
-    office.notifiers[peer(1)] = office.notifier(peer(1), kept=kept)
+    office.notifiers[peer(1)] = office.notifier(peer(1), earlier=NotifierState(kept))
     office.run(60)
     assert len(office.told()) == 1
     office.groups = [replace(group(), state="resolved")]
@@ -370,7 +369,7 @@ def test_a_notifier_that_comes_back_remembers_what_it_told() -> None:
 def test_a_claim_of_an_earlier_life_came_to_nothing() -> None:
     claim = SentNotice(notice_key(KEY, "firing"), -10.0, Severity.HIGH, delivered=False)
     office = Office(1)
-    office.notifiers[peer(1)] = office.notifier(peer(1), kept=[claim])
+    office.notifiers[peer(1)] = office.notifier(peer(1), earlier=NotifierState((claim,)))
     office.groups = [group()]
     office.run(60)
     assert len(office.told()) == 1
@@ -486,7 +485,7 @@ def test_whoever_hears_of_it_in_whatever_order_one_sends(
 @given(st.permutations(range(6)), st.lists(st.integers(0, 5), max_size=6), st.integers(0, 5))
 def test_order_and_repetition_of_notices_change_nothing(order: list[int], again: list[int], delivered: int) -> None:
     heard = [
-        Heard(peer(n + 2), notice_key(KEY, "firing"), 1.0 + n, Severity(n % 4), delivered=n >= delivered)
+        Heard(notice_key(KEY, "firing"), 1.0 + n, Severity(n % 4), delivered=n >= delivered, peer=peer(n + 2))
         for n in range(6)
     ]
     roster = Roster(tuple(peer(n) for n in range(1, 9)))

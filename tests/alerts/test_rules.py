@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from peerscope.alerts.rules import Rule, default_rules, parse_rules
-from peerscope.alerts.signals import FINDING, NETWORK_SIGNALS, OWN_SIGNALS
+from peerscope.alerts.network_signals import NETWORK_SIGNALS
+from peerscope.alerts.own_signals import OWN_SIGNALS
+from peerscope.alerts.rules import FINDING, Rule, default_rules, parse_rules
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import Severity

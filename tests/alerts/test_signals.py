@@ -4,11 +4,10 @@ import pytest
 from msgspec.structs import replace
 
 from ledgers import GOOD, INTERVAL_MS, Book, lose, meshed
-from peerscope.alerts.baseline import UsualLevel
-from peerscope.alerts.groups import Groups
 from peerscope.alerts.model import ConditionReading
-from peerscope.alerts.own import Own
-from peerscope.alerts.signals import NETWORK_SIGNALS, OWN_SIGNALS, Sight
+from peerscope.alerts.network_signals import NETWORK_SIGNALS
+from peerscope.alerts.own_signals import OWN_SIGNALS, Own, Sight, UsualLevel
+from peerscope.alerts.subjects import Groups
 from peerscope.records.bodies import CHECKS, Check, LinkReading, OtherLife, Profile, Report, Status
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.measures import AgentMetrics, Metrics, PerformanceMetrics, SystemMetrics

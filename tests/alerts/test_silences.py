@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notices import WALL, alert
-from peerscope.alerts.grouping import groups
+from peerscope.alerts.notification import groups
 from peerscope.alerts.silences import (
     FIELDS,
     FOR_S_MAX,
@@ -191,8 +191,8 @@ def test_alerts_stand_alone_or_in_one_incident_and_closed_incidents_speak_for_wh
     incidents = [Incident("open-1", "open", "a-1", "gone-1"), Incident("closed-1", "closed", "b-1", "d-1")]
     found = {group.key: group for group in groups(alerts, incidents, StandingOrders(), url="https://peers.example")}
     assert sorted(found) == ["b-1", "c-1", "closed-1", "open-1"]
-    assert found["b-1"].told_as == (("closed-1", WALL), ("region-1", WALL))
-    assert found["c-1"].told_as == ()
+    assert found["b-1"].earlier_groups == (("closed-1", WALL), ("region-1", WALL))
+    assert found["c-1"].earlier_groups == ()
     assert (found["open-1"].state, found["closed-1"].state) == ("firing", "resolved")
     assert {group.url for group in found.values()} == {"https://peers.example"}
 

@@ -20,7 +20,7 @@ RULE = {"threshold": 0.0, "clear": 0.0, "for_s": 0.0, "clear_for_s": 0.0}
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lone peer has nobody to hear from."""
     monkeypatch.setattr("peerscope.notify.dispatcher.SETTLE_TIMEOUT_S", 0.5)
-    monkeypatch.setattr("peerscope.alerts.departed.LOST_S", 0.5)
+    monkeypatch.setattr("peerscope.alerts.episodes.LOST_S", 0.5)
     monkeypatch.setattr("peerscope.alerts.notifier.RETRY_S", 0.1)
     monkeypatch.setattr("peerscope.notify.backlog.RETRY_S", 0.1)
 
@@ -121,7 +121,7 @@ def test_a_proxy_under_maintenance_delays_the_message_and_the_end_follows(
 def test_a_channel_that_refused_what_another_took_hears_of_it_after_a_restart(
     receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("peerscope.alerts.departed.LOST_S", 60.0)  # it fires on
+    monkeypatch.setattr("peerscope.alerts.episodes.LOST_S", 60.0)  # it fires on
     with receiving() as closed:
         closed.status = 404
         both = sections(receiver)

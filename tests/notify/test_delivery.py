@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from letters import SENDER, letter
 from live import PATIENCE_S, came_true
 from notices import group
-from peerscope.alerts.notifier import Notification
+from peerscope.alerts.notification import Notification
 from peerscope.errors import DeliveryError
 from peerscope.mesh.limits.rate_limit import TokenBucket
 from peerscope.notify import backlog, channel_queue

@@ -1,7 +1,7 @@
 """Tails of distributions against sums by hand, and the corrections that many looks need."""
 
 from itertools import pairwise
-from math import comb, exp, factorial
+from math import exp, factorial
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,6 @@ from peerscope.threats.chance import (
     discoveries,
     exceeded,
     fisher,
-    hypergeometric_tail,
     poisson_tail,
     urn_tail,
     wilson_lower,
@@ -37,13 +36,6 @@ def test_a_far_tail_keeps_its_digits() -> None:
 @given(st.integers(0, 500), st.floats(0.0, 300.0))
 def test_more_events_are_never_likelier(count: int, expected: float) -> None:
     assert 0.0 <= poisson_tail(count + 1, expected) <= poisson_tail(count, expected) + 1e-12 <= 1.0 + 1e-9
-
-
-def test_draws_without_return() -> None:
-    assert hypergeometric_tail(6, 8, 6, 29) == pytest.approx(comb(23, 2) / comb(29, 8))
-    assert hypergeometric_tail(0, 8, 6, 29) == 1.0
-    assert hypergeometric_tail(7, 8, 6, 29) == 0.0
-    assert hypergeometric_tail(8, 8, 29, 29) == 1.0
 
 
 def test_the_other_tails() -> None:

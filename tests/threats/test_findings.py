@@ -7,7 +7,9 @@ from peerscope.records.alerts import Severity, Statement
 from peerscope.records.bodies import Alerts, Kind, decode_body, encode_body
 from peerscope.records.identity import PeerId, ref
 from peerscope.threats.findings import finding, gravest, readings
+from peerscope.threats.signatures import Signature
 
+X = Signature(name="x", signal="sybil", title="t")
 texts = st.text(max_size=300)
 
 
@@ -16,11 +18,9 @@ def test_what_is_found_fits_into_an_alert(
     text: str, group: str, evidence: list[tuple[str, str]], confidence: float, is_own: bool
 ) -> None:
     one = finding(
-        "sybil",
+        Signature(name="sybil", signal="sybil", title=text, severity="high"),
         group,
-        severity=Severity.HIGH,
         confidence=confidence,
-        title=text,
         text=text,
         evidence=evidence,
         scope="own" if is_own else "network",
@@ -44,7 +44,7 @@ def test_own_findings_of_one_detection_are_one_reading_and_others_are_many() -> 
     me, other = PeerId(bytes(32)), PeerId(bytes([1]) * 32)
 
     def made(subject: PeerId | str, severity: Severity, scope: str) -> object:
-        return finding("x", subject, severity=severity, confidence=1, title="t", text=severity.name, scope=scope)  # type: ignore[arg-type]
+        return finding(X, subject, severity=severity, confidence=1, text=severity.name, scope=scope)  # type: ignore[arg-type]
 
     own = [made(me, Severity.LOW, "own"), made("10.0.0.0/24", Severity.HIGH, "own")]
     (one,) = readings(own)  # type: ignore[arg-type]
@@ -54,7 +54,7 @@ def test_own_findings_of_one_detection_are_one_reading_and_others_are_many() -> 
 
 
 def test_the_gravest_are_kept() -> None:
-    many = [finding("x", str(n), severity=Severity(n % 4), confidence=n / 300, title="t", text="t") for n in range(300)]
+    many = [finding(X, str(n), severity=Severity(n % 4), confidence=n / 300, text="t") for n in range(300)]
     kept = gravest(many, 100)
     assert len(kept) == 100
     assert {one.severity for one in kept} == {"critical", "high"}

@@ -1,7 +1,8 @@
 """Nobody is alive whom nobody watches: a dead peer whose observers have all restarted."""
 
 from ledgers import Book, meshed
-from peerscope.alerts.signals import NETWORK_SIGNALS, Sight
+from peerscope.alerts.network_signals import NETWORK_SIGNALS
+from peerscope.alerts.own_signals import Sight
 from peerscope.mesh.detection.unwatched import UNHEARD_S
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.sim.alerting import SimulatedAlerts, moment_of
@@ -34,7 +35,7 @@ def test_a_peer_that_nobody_hears_nor_accuses_is_down_by_its_silence() -> None:
     assert (found.verdict, found.accusations) == ("down", ())
     assert found.arithmetic == "nobody watches this peer, and it has said nothing for 70 s"
     (reading,) = NETWORK_SIGNALS["peer_down"](Sight(snapshot))
-    assert reading.text == f"nobody hears {book[DEAD].hex()[:10]}, and nobody who watched it still runs"
+    assert reading.text == f"nobody hears {book[DEAD].hex()[:10]}, and none of its observers still runs"
 
 
 def test_a_peer_to_which_somebody_has_a_link_is_alive() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from peerscope.alerts.shown import SilenceView
+from peerscope.alerts.alert_views import SilenceView
 from peerscope.alerts.silences import StandingSilence
 from peerscope.views.ages import aged
 from peerscope.web.api import ANSWERS

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from peerscope.agent.event_log import EventLog
 from peerscope.agent.traffic import Traffic
 from peerscope.alerts.alert_list import AlertList
-from peerscope.alerts.alert_record import SentNotice
-from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.engine import AlertEngine, Findings
 from peerscope.alerts.expiry import Expiry
+from peerscope.alerts.incidents import Correlation
 from peerscope.alerts.model import Alert
-from peerscope.alerts.own import Own, own_state
+from peerscope.alerts.notification_log import SentNotice
+from peerscope.alerts.own_signals import Own, own_state
 from peerscope.alerts.rules import Rule
 from peerscope.history.recorder import Recorder
 from peerscope.host.clock import monotonic

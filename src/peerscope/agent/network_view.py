@@ -19,12 +19,11 @@ from peerscope.agent.event_log import EventLog, Listener
 from peerscope.agent.lookups import LookupRequests
 from peerscope.agent.traffic import Traffic
 from peerscope.alerts.aggregators import aggregators
+from peerscope.alerts.alert_views import describe_now, is_clearing
 from peerscope.alerts.expiry import Expiry
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.present import as_it_is
 from peerscope.alerts.rules import Rule
-from peerscope.alerts.shown import is_clearing
 from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingOrders, StandingSilence
 from peerscope.config import Config
 from peerscope.export.config import RemoteWriteView
@@ -283,7 +282,7 @@ class NetworkView(ABC):
     def alerts(self, *, active_only: bool = False) -> list[Alert]:
         """Alerts of the whole network, those that fire first, as it is now; resolved ones of the last day."""
         stated = self.stated_alerts(active_only=active_only)
-        return as_it_is(stated, self.snapshot(), self.alert_rules(), self.regions_lately)
+        return describe_now(stated, self.snapshot(), self.alert_rules(), self.regions_lately)
 
     def regions_lately(self) -> list[RegionHealth]:
         """Every region, at most two seconds old, and never older than the last change of a peer's status."""

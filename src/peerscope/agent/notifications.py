@@ -71,7 +71,7 @@ class Notifications:
                 self._snapshot,
                 self.alerts,
                 lambda: self._alerting.correlation.incidents,
-                self._alerting.correlation.told_as,
+                self._alerting.correlation.last_incident,
                 self.orders,
                 self._quiet(),
             )

@@ -25,7 +25,7 @@ from peerscope.sources.node import Node
 from peerscope.sources.telemetry import Connection, Dht, Event, Message
 from peerscope.threats.anomalies import AnomalyRates, rates
 from peerscope.threats.blocks import HeldLists, shared_by, to_share
-from peerscope.threats.findings import TYPE, Finding, gravest, readings, told_by_alert
+from peerscope.threats.findings import TYPE, Finding, from_alert, gravest, readings
 from peerscope.threats.threats import ThreatConfig, Threats
 from peerscope.views.snapshot import Snapshot
 
@@ -88,7 +88,7 @@ class ThreatMonitor:
         """What was found here, and what other peers state by their alerts, the gravest first."""
         here = {one.id: one for one in self.findings}
         others = (
-            told_by_alert(alert) for alert in self._alerting.alert_list.alerts(active_only=True) if alert.type == TYPE
+            from_alert(alert) for alert in self._alerting.alert_list.alerts(active_only=True) if alert.type == TYPE
         )
         return gravest({**{one.id: one for one in others}, **here}.values())
 

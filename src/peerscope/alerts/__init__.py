@@ -1,1 +1,1 @@
-"""Conditions worth telling, how they live, who tells people, and what they have in common. Pure."""
+"""Alerts: conditions that people should know of, and how notifiers agree which of them sends the message."""

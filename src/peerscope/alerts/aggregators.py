@@ -1,8 +1,8 @@
-"""Who speaks for a zone: three peers by rendezvous hash (Thaler and Ravishankar 1998).
+"""Aggregators of a zone: three peers, chosen by rendezvous hash (Thaler and Ravishankar 1998).
 
-Every peer of a zone has a rank, a hash of the zone and its id; the three first that are well are the aggregators. Equal
-ledgers choose the same three, one that fails is followed by the next, and nobody else moves. Whoever chooses its key
-can choose its rank: therefore no single aggregator is ever believed about others (`board.py`).
+Every peer of a zone has a rank, a hash of the zone and its id. The first three that are well are the aggregators. Equal
+ledgers choose the same three. If one fails, the next one follows, and no other peer changes its role. A peer that
+chooses its key can choose its rank: therefore no peer believes a single aggregator about others (`alert_list.py`).
 """
 
 from __future__ import annotations
@@ -21,25 +21,22 @@ from peerscope.views.snapshot import Snapshot
 
 ACTING = 3
 ELIGIBLE = 6
-"""The aggregators and their successors: what these say counts, for peers do not all see a change at one moment."""
+"""The aggregators and their successors. The statements of all six count: peers see a change at different times."""
 
 
 class Aggregators(Struct, frozen=True):
-    """The choice of one moment, by rank."""
+    """Aggregators at one moment, by rank."""
 
     acting: tuple[PeerId, ...]
-    """Those that aggregate."""
+    """They raise alerts about others."""
     eligible: tuple[PeerId, ...]
-    """Those that are believed if they do."""
+    """Other peers count their statements."""
     passed: tuple[PeerId, ...]
-    """Those of a better rank than the last of `eligible` that are not well: a while ago they may have been."""
+    """Peers before the last of `eligible` that are not well now, but may have been a moment ago."""
 
 
 def aggregators(snapshot: Snapshot, zone: str | None = None) -> Aggregators:
-    """Choose among the peers of a zone, our own unless given.
-
-    The choice is among those that are well, or where that is fewer than three, among all that live.
-    """
+    """Choose among the peers of a zone, by default our own: those that are well, or all living ones if too few are."""
     mine = snapshot.profiles.get(snapshot.me)
     name = zone if zone is not None else mine.zone if mine else ""
     ranked = sorted(
@@ -53,7 +50,7 @@ def aggregators(snapshot: Snapshot, zone: str | None = None) -> Aggregators:
 
 
 def is_well(snapshot: Snapshot, peer: PeerId) -> bool:
-    """Nobody misses it, and by its own fresh report it is not unhealthy."""
+    """Whether its verdict is alive and its own fresh report is not unhealthy."""
     if snapshot.verdict(peer) is not Verdict.ALIVE:
         return False
     report = snapshot.fresh_report(peer)
@@ -62,7 +59,7 @@ def is_well(snapshot: Snapshot, peer: PeerId) -> bool:
 
 @lru_cache(maxsize=20_000)
 def rank(zone: str, peer: PeerId) -> bytes:
-    """A peer's place in the order of a zone: smaller is first."""
+    """Position of a peer in the order of a zone: smaller comes first."""
     return blake2b(zone.encode() + b"\0" + peer, digest_size=8).digest()
 
 

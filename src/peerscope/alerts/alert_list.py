@@ -1,12 +1,12 @@
-"""All alerts of the network, as one list that every peer finds alike.
+"""The alerts of the network as one list, which every peer computes alike.
 
-What a peer states of itself is taken from that peer alone, and no longer stands when it is gone. What is stated of
-others is taken from the aggregators and their successors, and fires only where two of them agree and our own evidence
-does not say otherwise: one liar among them makes nothing, and hides nothing either.
+A peer alone states alerts about itself, and they end when it is gone. Aggregators and their successors state alerts
+about others. Such an alert fires only if two of them agree and our own evidence does not contradict it. So one liar
+among them can neither raise an alert nor hide one.
 
-Times come as ages, so that no clocks are compared: a record's issue is reckoned from the ages its carriers added, and
-what is missing is the time on the wire, one way, hop by hop. `uncertainty_s` bounds it: the most hops that urgent news
-takes in a network of this size, times half the slowest round trip among our own links.
+Records carry ages, so peers never compare clocks. The time of a record comes from the ages that its carriers added. It
+lacks the time on the wire, one way, hop by hop. `uncertainty_s` bounds that error: the most hops of urgent news in a
+network of this size, times half the slowest round trip among our links.
 """
 
 from __future__ import annotations
@@ -18,17 +18,24 @@ from typing import Literal
 from msgspec.structs import replace
 
 from peerscope.alerts.aggregators import Aggregators, aggregators
-from peerscope.alerts.groups import PREFIX
+from peerscope.alerts.alert_record import (
+    ENDED,
+    FORGOTTEN,
+    StatedAlert,
+    dated,
+    stated_about_others,
+    statements,
+    votes_needed,
+)
+from peerscope.alerts.conditions import Key
 from peerscope.alerts.model import Alert, AlertState
-from peerscope.alerts.rules import Rule, default_rules
-from peerscope.alerts.signals import FINDING
-from peerscope.alerts.statements import Key, StatedAlert, claim, claims_about_others, statements, words_needed
-from peerscope.alerts.vanished import ENDED, FORGOTTEN, is_unknown
+from peerscope.alerts.rules import FINDING, Rule, default_rules
+from peerscope.alerts.subjects import PREFIX, is_unknown, peer_of
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.dissemination.gossip import GossipConfig, ttl
 from peerscope.records.alerts import Severity
 from peerscope.records.bodies import RATIO_ONE
-from peerscope.records.identity import PEER_ID_BYTES, PEER_REF_BYTES, PeerId, PeerRef
+from peerscope.records.identity import PEER_ID_BYTES, PEER_REF_BYTES, PeerRef
 from peerscope.views.regions import is_living
 from peerscope.views.snapshot import Snapshot
 
@@ -38,28 +45,28 @@ ACTIVE_MAX = 20_000
 RESOLVED_MAX = 2_000
 REMEMBER_S = 86_400.0
 GRACE_S = 5.0
-"""An alert that nobody states any more is over after this time: aggregators change, peers restart."""
+"""An alert that no peer states is over after this time: aggregators change, peers restart."""
 HOP_S = 0.1
-"""One way, where no link of ours has been measured."""
+"""One way, if no link of ours is measured."""
 EVIDENCED = ("peer-down", "network-partition")
-"""What our own evidence can deny."""
+"""Rules that our own evidence can contradict."""
 
 
 def stated(snapshot: Snapshot, rules: Mapping[str, Rule], chosen: Aggregators) -> list[Alert]:
-    """What the ledger says now: what fires, and what its speakers say has ended."""
+    """Alerts in the ledger now: those that fire, and those whose authors say that they ended."""
     off_s = uncertainty_s(snapshot)
     found: dict[str, Alert] = {}
     for peer in snapshot.ledger:
         said, issued_at = statements(snapshot.ledger, peer)
         for statement in said[:OWN_MAX] if said and peer in snapshot.profiles else ():
             if not statement.subject and _is_about(rules.get(statement.rule), "own"):
-                alert = _own(snapshot, rules, claim(peer, statement, issued_at), off_s)
+                alert = _own(snapshot, rules, dated(peer, statement, issued_at), off_s)
                 found.setdefault(alert.id, alert)
     about: dict[Key, list[StatedAlert]] = {}
-    for one in claims_about_others(snapshot.ledger, chosen.eligible):
+    for one in stated_about_others(snapshot.ledger, chosen.eligible):
         if _is_about(rules.get(one.statement.rule), "network"):
             about.setdefault((one.statement.rule, one.statement.subject), []).append(one)
-    needed = words_needed(len(chosen.eligible))
+    needed = votes_needed(len(chosen.eligible))
     for claims in about.values():
         merged = _agreed(snapshot, rules, claims, needed, off_s)
         if merged is not None:
@@ -68,7 +75,7 @@ def stated(snapshot: Snapshot, rules: Mapping[str, Rule], chosen: Aggregators) -
 
 
 def uncertainty_s(snapshot: Snapshot) -> float:
-    """How far the time of another peer's record may be off."""
+    """Largest error in the time of another peer's record."""
     report = snapshot.ledger.report(snapshot.me)
     rtts_us = [link.rtt_us for link in report.links if link.rtt_us is not None] if report else []
     one_way_s = max(rtts_us) / 2e6 if rtts_us else HOP_S
@@ -92,7 +99,7 @@ def _own(snapshot: Snapshot, rules: Mapping[str, Rule], one: StatedAlert, off_s:
 def _agreed(
     snapshot: Snapshot, rules: Mapping[str, Rule], claims: list[StatedAlert], needed: int, off_s: float
 ) -> Alert | None:
-    """What enough of the speakers say, or None."""
+    """The alert on which enough authors agree, or None."""
     firing = [one for one in claims if one.resolved_at is None]
     if len(firing) >= needed:
         return None if _is_denied(snapshot, firing) else _alert(snapshot, rules, _middle(firing), firing, off_s)
@@ -107,21 +114,23 @@ def _agreed(
 
 
 def _middle(claims: list[StatedAlert]) -> StatedAlert:
-    """The claim whose beginning lies in the middle: no single speaker sets it."""
+    """The statement with the median beginning: no single author sets it."""
     middle = median_low(one.fired_at for one in claims)
     return next(one for one in claims if one.fired_at == middle)
 
 
 def _is_denied(snapshot: Snapshot, firing: list[StatedAlert]) -> bool:
-    """Our own evidence says that the subject lives: it has spoken since, and nobody misses it. Or it is forgotten: an
-    aggregator of an earlier version does not obey the order."""
+    """Whether our evidence contradicts it: the subject has reported since and is alive, left, or is forgotten.
+
+    An aggregator of an earlier version may not obey the order to forget.
+    """
     rule, subject = firing[0].statement.rule, firing[0].statement.subject
     if rule not in EVIDENCED:
         return False
     if subject.startswith(PREFIX) and snapshot.partitions:
         return False
     name = subject.removeprefix(PREFIX)
-    peer = _peer(snapshot, name)
+    peer = peer_of(name, snapshot)
     if peer is None:
         return is_unknown(name, snapshot.ledger) and snapshot.ledger.is_buried(PeerRef(bytes.fromhex(name)))
     if snapshot.verdict(peer) is Verdict.LEFT:
@@ -138,7 +147,7 @@ def _alert(
     metadata = dict(said.metadata)
     kind, title = metadata.pop("type", said.rule), metadata.pop("title", said.rule.replace("-", " "))
     is_region = rule is not None and rule.signal == "region_critical"
-    peer = None if is_region else _peer(snapshot, said.subject) if said.subject else one.peer
+    peer = None if is_region else peer_of(said.subject, snapshot) if said.subject else one.peer
     place = snapshot.places.get(peer) if peer is not None else None
     known = (snapshot.ledger.find(PeerRef(name)) for name in said.confirmed_by)
     ranked = sorted((claimed.statement.severity for claimed in agreeing), reverse=True)
@@ -167,18 +176,8 @@ def _alert(
     )
 
 
-def _peer(snapshot: Snapshot, subject: str) -> PeerId | None:
-    """The known peer of this subject, where it is one."""
-    try:
-        name = bytes.fromhex(subject)
-    except ValueError:
-        return None
-    peer = snapshot.ledger.find(PeerRef(name)) if len(subject) == 2 * PEER_REF_BYTES else None
-    return peer if peer in snapshot.profiles else None
-
-
 def _forgotten(metadata: Mapping[str, str], subject: str) -> str | None:
-    """The full id of a subject that nobody knows any more, where those who state it told it."""
+    """The full id of a subject that the ledger no longer holds, if the statement carries it."""
     name = metadata.get("peer", "")
     is_id = len(name) == 2 * PEER_ID_BYTES and not name.strip("0123456789abcdef")
     return name if is_id and len(subject) == 2 * PEER_REF_BYTES and name.startswith(subject) else None
@@ -189,28 +188,28 @@ def _wall(snapshot: Snapshot, at: float) -> float:
 
 
 class AlertList:
-    """The alerts of the last day: records forget what was resolved after a quarter of an hour."""
+    """The alerts of the last day: records keep resolved alerts for a quarter of an hour only."""
 
     def __init__(self, rules: Iterable[Rule] | None = None) -> None:
         self._rules: dict[str, Rule] = {}
         self.use(default_rules() if rules is None else rules)
         self._alerts: dict[str, Alert] = {}
         self._unstated: dict[str, float] = {}
-        """What nobody states any more, and since when."""
+        """Since when no peer states an alert that fired."""
 
     def use(self, rules: Iterable[Rule]) -> None:
-        """Show alerts by these rules from here on."""
+        """Use these rules from now on."""
         self._rules = {rule.name: rule for rule in rules}
 
     @property
     def rules(self) -> Mapping[str, Rule]:
-        """By name."""
+        """The rules by name."""
         return self._rules
 
     def update(self, snapshot: Snapshot, chosen: Aggregators | None = None) -> list[Alert]:
-        """Look at the ledger; what has begun, ended, or become graver, slighter or flapping.
+        """Read the ledger. Return alerts that began, ended, or changed in severity or flapping.
 
-        `chosen`: the aggregators of the moment, where somebody has worked them out already.
+        `chosen`: the aggregators of this moment, if they are known already.
         """
         found = {alert.id: alert for alert in stated(snapshot, self._rules, chosen or aggregators(snapshot))}
         changed = [kept for alert in found.values() if (kept := self._take(alert)) is not None]
@@ -231,23 +230,23 @@ class AlertList:
         return changed
 
     def alerts(self, *, active_only: bool = False) -> list[Alert]:
-        """Those that fire, the gravest first; then what was resolved, the latest first."""
+        """Firing alerts by severity, worst first; then ended ones, latest first."""
         shown = [alert for alert in self._alerts.values() if alert.state == "firing" or not active_only]
         return sorted(shown, key=_order)
 
     def _take(self, alert: Alert) -> Alert | None:
-        """Keep what is stated now; as kept, if that is news."""
+        """Store an alert that is stated now. Return it if it is news."""
         before = self._alerts.get(alert.id)
         if before is not None and alert.peer_id is None and alert.region in (None, before.region):
-            alert = replace(alert, peer_id=before.peer_id, region=before.region)  # it is forgotten here already
+            alert = replace(alert, peer_id=before.peer_id, region=before.region)  # the peer is already forgotten here
         if alert.state != "firing" and (before is None or before.state != "firing"):
             if before is None or (alert.resolved_at or 0.0) > (before.resolved_at or 0.0) + GRACE_S:
-                self._alerts[alert.id] = alert  # it was over before we heard of it
+                self._alerts[alert.id] = alert  # it ended before we heard of it
             return None
         if before is not None and before.state == "firing":
             alert = replace(alert, started_at=before.started_at, uncertainty_s=before.uncertainty_s)
         self._alerts[alert.id] = alert
-        return alert if before is None or _told(before) != _told(alert) else None
+        return alert if before is None or _news(before) != _news(alert) else None
 
     def _forget(self, wall: float) -> None:
         over = sorted(
@@ -261,7 +260,7 @@ class AlertList:
                 del self._alerts[alert.id]
 
 
-def _told(alert: Alert) -> tuple[str, str, bool]:
+def _news(alert: Alert) -> tuple[str, str, bool]:
     return alert.state, alert.severity, alert.flapping
 
 

@@ -1,8 +1,8 @@
-"""The record a peer makes of its alerts: the gravest first, as many as fit."""
+"""The `alerts` record: how a peer writes it, gravest first, as many as fit; and how others read and date it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import TypeVar
 
 import msgspec
@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from peerscope.alerts.conditions import Key
 from peerscope.alerts.lifecycle import Condition, ConditionState
+from peerscope.alerts.notification_log import SentNotice
 from peerscope.alerts.rules import Rule
-from peerscope.alerts.vanished import ENDED, FORGOTTEN
 from peerscope.mesh.detection.checks import printable
 from peerscope.records.alerts import (
     CONFIRMED_BY_MAX,
@@ -20,55 +20,47 @@ from peerscope.records.alerts import (
     STATEMENTS_MAX,
     Alerts,
     Notice,
-    Severity,
     Statement,
 )
-from peerscope.records.bodies import ALERTS_BYTES_MAX, RATIO_ONE
-from peerscope.records.identity import ref
+from peerscope.records.bodies import ALERTS_BYTES_MAX, RATIO_ONE, Kind
+from peerscope.records.identity import PeerId, ref
+from peerscope.records.ledger import Ledger
 
 SPARE_BYTES = 64
 """For the frame around statements and notices."""
 NAME_MAX, TEXT_MAX = 64, 160
+
+ENDED = "ended"
+"""Metadata key of the reason why an alert ended, unless its condition ceased to hold."""
+FORGOTTEN = "forgotten"
+VOTES_NEEDED = 2
+"""Aggregators that must state the same about others. If there is only one, one is enough."""
+AGE_S_MAX = 30 * 86_400.0
+"""Upper bound for the age of an alert that a peer may state."""
 
 S = TypeVar("S", bound=Struct)
 
 _encoder = msgspec.msgpack.Encoder()
 
 
-class SentNotice(Struct, frozen=True):
-    """A message to people that this peer has sent, or is about to send."""
-
-    key: str
-    """What it was about: an alert's or an incident's id, with the state told."""
-    at: float
-    """Monotonic seconds."""
-    severity: Severity = Severity.LOW
-    delivered: bool = True
-    """False while it is on its way."""
-    episode: int = 0
-    """Names the episode it is about; 0 where nobody named it."""
-    repeat: int = 0
-    """Which repetition it is; 0 for any other message."""
-
-
 def body(
     conditions: Iterable[tuple[Key, Condition]], sent: Iterable[SentNotice], shared: set[str], now: float
 ) -> Alerts:
-    """Everything worth telling, in ages. `shared`: names that every peer knows; of others type and title are told.
+    """The record to publish; times are ages. `shared`: rules that every peer has. Others carry their type and title.
 
-    Half the room is for notices: one that is lost makes somebody send the same message again.
+    Notices get up to half of the bytes: a lost notice makes another notifier send the same message again.
     """
     notices = [_notice(one, now) for one in sorted(sent, key=lambda one: -one.at)[:NOTICES_MAX]]
     room = ALERTS_BYTES_MAX - SPARE_BYTES
     kept_notices, used = _fitting(notices, room // 2)
-    told = {key: condition for key, condition in sorted(conditions, key=_gravity) if condition.fired_at is not None}
-    statements = [_statement(key, condition, shared, now) for key, condition in list(told.items())[:STATEMENTS_MAX]]
+    fired = {key: condition for key, condition in sorted(conditions, key=_gravity) if condition.fired_at is not None}
+    statements = [_statement(key, condition, shared, now) for key, condition in list(fired.items())[:STATEMENTS_MAX]]
     kept, _ = _fitting(statements, room - used)
-    return Alerts(tuple(kept), tuple(kept_notices), len(told) - len(kept))
+    return Alerts(tuple(kept), tuple(kept_notices), len(fired) - len(kept))
 
 
 def _gravity(item: tuple[Key, Condition]) -> tuple[bool, int, float, Key]:
-    """What fires before what is over, the grave before the slight, the recent before the old."""
+    """Firing before ended, grave before slight, recent before old."""
     key, condition = item
     at = condition.fired_at if condition.resolved_at is None else condition.resolved_at
     return condition.state is not ConditionState.FIRING, -condition.severity, -(at or 0.0), key
@@ -101,7 +93,7 @@ def _statement(key: Key, condition: Condition, shared: set[str], now: float) -> 
 
 
 def _text(condition: Condition) -> str:
-    """What was found last; said so where it is over and the alert only waits for its end."""
+    """The last finding, marked if the condition is over and the alert only waits for its end."""
     is_clearing = condition.state is ConditionState.FIRING and condition.holds is not True
     return (
         f"over for now; it was: {condition.reading.text}"
@@ -111,8 +103,8 @@ def _text(condition: Condition) -> str:
 
 
 def _introduction(rule: Rule, name: str) -> list[tuple[str, str]]:
-    told = [("type", rule.type)]
-    return told if name != rule.name else [*told, ("title", rule.title)]
+    kind = ("type", rule.type)
+    return [kind] if name != rule.name else [kind, ("title", rule.title)]
 
 
 def _notice(sent: SentNotice, now: float) -> Notice:
@@ -121,7 +113,7 @@ def _notice(sent: SentNotice, now: float) -> Notice:
 
 
 def _fitting(items: list[S], room: int) -> tuple[list[S], int]:
-    """The first ones that fit, and their bytes."""
+    """The first ones that fit, and their size in bytes."""
     kept, used = [], 0
     for item in items:
         size = len(_encoder.encode(item))
@@ -138,3 +130,47 @@ def _age_ms(at: float, now: float) -> int:
 
 def _plain(text: str, most: int) -> str:
     return printable(text)[:most]
+
+
+class StatedAlert(Struct, frozen=True, gc=False):
+    """One statement of one peer. Times are our own monotonic seconds, computed from the ages in it."""
+
+    peer: PeerId
+    statement: Statement
+    fired_at: float
+    resolved_at: float | None
+    issued_at: float
+
+
+def dated(peer: PeerId, statement: Statement, issued_at: float) -> StatedAlert:
+    """Date a statement. `issued_at`: our estimate of when its record was issued."""
+    fired_at = issued_at - min(statement.firing_ms / 1000, AGE_S_MAX)
+    if statement.resolved_ms is None:
+        return StatedAlert(peer, statement, fired_at, None, issued_at)
+    resolved_at = max(fired_at, issued_at - statement.resolved_ms / 1000)
+    return StatedAlert(peer, statement, fired_at, resolved_at, issued_at)
+
+
+def statements(ledger: Ledger, peer: PeerId) -> tuple[tuple[Statement, ...], float]:
+    """All statements of one peer, and when it issued them."""
+    entry = ledger.get(peer, Kind.ALERTS)
+    if entry is None or not isinstance(entry.body, Alerts):
+        return (), 0.0
+    return entry.body.statements, entry.heard_at
+
+
+def votes_needed(aggregators: int) -> int:
+    """How many of these aggregators must state an alert about another peer."""
+    return max(1, min(VOTES_NEEDED, aggregators))
+
+
+def stated_about_others(ledger: Ledger, peers: Collection[PeerId]) -> Iterator[StatedAlert]:
+    """Statements of these peers about others; the first one for each rule and subject."""
+    for peer in peers:
+        stated, issued_at = statements(ledger, peer)
+        seen: set[Key] = set()
+        for statement in stated:
+            key = (statement.rule, statement.subject)
+            if statement.subject and key not in seen:
+                seen.add(key)
+                yield dated(peer, statement, issued_at)

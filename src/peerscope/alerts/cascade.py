@@ -1,23 +1,23 @@
-"""Alerts that spread along links: what was first, and what came of what.
+"""Alerts that spread along links: which came first, and which caused which.
 
 Failures that drag their neighbours along begin one after another, each beside one that failed before. Independent
-failures begin anywhere. To tell the two apart we ask, for every alert in the order of their beginnings: given that some
-peer failed just then, how likely was it this one? If failing neighbours mean nothing, all peers that had not failed
-were alike. If they mean something, a peer beside p failing alerts is likelier by
+failures begin anywhere. To distinguish them we go through the alerts in order of time. Given that some peer failed at
+that moment, how likely was it this peer? If failing neighbours mean nothing, all peers that had not failed were equal.
+If they mean something, a peer beside p failing alerts is likelier by
 
     1 + a * sum over those p of exp(-delay / tau)
 
-This is Cox's partial likelihood (1972, "Regression models and life-tables"): the rate at which things fail may change
-as it will, as in a storm of unrelated alerts, and only *where* the next one falls is judged. `a` and `tau` are those of
-a grid that fit best; where even they hardly fit better than chance, there is no cascade.
+This is Cox's partial likelihood (1972, "Regression models and life-tables"). The rate of failures may change freely, as
+in a storm of unrelated alerts; the model only judges *where* the next one falls. `a` and `tau` are the best fit of a
+grid. If even these hardly fit better than chance, there is no cascade.
 
-From the fit follows how probably one alert caused another (stochastic declustering; Zhuang, Ogata, Vere-Jones 2002),
-and how fertile each alert is: one whose neighbours mostly stayed well causes less than its place in time suggests. That
-keeps an accidental earlier alert beside the true root from taking its place. Each alert then gets its likeliest
-cause, or none: trees. A tree is a cascade if it holds most of what began around it meanwhile. Delays shorter than the
-times are exact leave open which of two alerts was first; there the one that more of the others are neighbours of is.
+The fit gives the probability that one alert caused another (stochastic declustering; Zhuang, Ogata, Vere-Jones 2002).
+It also gives the fertility of each alert: if most of its neighbours stay well, it causes less than its time suggests.
+So an accidental earlier alert beside the true root does not replace the root. Each alert then gets its likeliest cause,
+or none: trees. A tree is a cascade if it holds most of the alerts that began around it meanwhile. A delay below the
+precision of the times does not show which alert was first; then the one with more neighbours among the others is.
 
-House rule: pure functions of their arguments. Alerts are numbered by (start, id), and nothing else decides.
+Alerts are numbered by (start, id), which decides all ties.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ from msgspec import Struct
 from peerscope.alerts.model import Alert
 
 PEERS_MIN = 4
-"""A root and three others. Fewer beside each other happen by chance every day."""
+"""A root and three others. Fewer neighbours fail together by chance every day."""
 OTHER_TYPE = 0.1  # a guess: overload brings overload, more often than it brings something else
-"""How much less an alert causes one of another type."""
+"""Weight of a cause of another type."""
 RATES = (2.0, 8.0, 32.0, 128.0)
 DELAYS_S = (8.0, 25.0, 80.0)
-"""The grid on which `a` and `tau` are sought."""
+"""The grid for `a` and `tau`."""
 CHANCES_PER_PEER = 0.1  # measured: at most 3 of 100 storms of alerts at random places pass for a cascade
-"""How many tries chance has for each peer: so many times likelier than chance a spread along links has to be."""
+"""Tries of chance per peer: a spread along links must be likelier than chance by this factor, times the peers."""
 PRIOR_KIDS = 0.5
-"""How many average alerts' worth of doubt each alert's own fertility begins with."""
+"""Prior weight of the average fertility, in alerts."""
 ROUNDS = 5
 """Fertility and causes depend on each other; they settle after a few rounds."""
 
 
 class TreeNode(Struct, frozen=True):
-    """One alert of a cascade, and what brought it about."""
+    """One alert of a cascade, and its cause."""
 
     alert_id: str
     peer_id: str
     parent: str | None
-    """Id of the alert it came of; None for the root."""
+    """Id of the alert that caused it; None for the root."""
     delay_s: float | None
-    """How much later it began than its parent."""
+    """Time since its parent began."""
     confidence: float
-    """0..1: that the parent is right; of the root, that it had no cause of its own."""
+    """0..1: that the parent is right; for the root, that it has no cause."""
 
 
 class Cascade(Struct, frozen=True):
@@ -65,7 +65,7 @@ class Cascade(Struct, frozen=True):
 
     nodes: tuple[TreeNode, ...]
     confidence: float
-    """0..1: mean over all but the root."""
+    """0..1: mean over all alerts but the root."""
 
     @property
     def root(self) -> str:
@@ -74,44 +74,54 @@ class Cascade(Struct, frozen=True):
 
 
 class _Pull(Struct, frozen=True, gc=False):
-    """What drew an alert to its peer rather than to another."""
+    """Why an alert fell on its peer and not on another."""
 
     here: float
-    """Sum over causes at its neighbours, each faded by its age."""
+    """Sum over causes at its neighbours, each weighted by its age."""
     everywhere: float
-    """The same, added up over all peers that might have got it."""
+    """The same sum over all peers at risk."""
     at_risk: int
-    """How many those were."""
+    """Number of peers that might have got it."""
 
 
 class _Cause(Struct, frozen=True, gc=False):
-    """One alert that may have brought about another."""
+    """An alert that may have caused another."""
 
     number: int
     delay_s: float
     weight: float
 
 
+class _Events(Struct, frozen=True):
+    """Alerts by number, the causes that each may have, and the network around them."""
+
+    alerts: Sequence[Alert]
+    causes: Sequence[Sequence[_Cause]]
+    links: Mapping[str, Mapping[str, float]]
+    peers: int
+
+
 def cascades(
     alerts: Sequence[Alert], links: Mapping[str, Mapping[str, float]], peers: int, *, window_s: float
 ) -> list[Cascade]:
-    """All cascades among the alerts, largest first. `links`: as `Surroundings` has them; `peers`: of the network."""
+    """All cascades among the alerts, largest first. `links`: as in `Context`; `peers`: size of the network."""
     events = sorted(
         (alert for alert in alerts if alert.peer_id in links), key=lambda alert: (alert.started_at, alert.id)
     )
     causes = _causes(events, links, window_s)
+    whole = _Events(events, causes, links, peers)
     found = []
     by_type: defaultdict[str, list[int]] = defaultdict(list)
     for number, event in enumerate(events):
         by_type[event.type].append(number)
     for component in _components(events, causes):
         if len({events[number].peer_id for number in component}) >= PEERS_MIN:
-            found += _Spread(events, component, _company(events, component, by_type), causes, links, peers).trees()
+            found += _Spread(whole, component, _company(events, component, by_type)).trees()
     return sorted(found, key=lambda cascade: (-len(cascade.nodes), cascade.nodes[0].alert_id))
 
 
 def _causes(events: Sequence[Alert], links: Mapping[str, Mapping[str, float]], window_s: float) -> list[list[_Cause]]:
-    """For each alert the earlier ones at the same peer and its neighbours, no longer ago than the window."""
+    """For each alert the earlier ones within the window, at the same peer and its neighbours."""
     at_peer: defaultdict[str, list[int]] = defaultdict(list)
     found: list[list[_Cause]] = []
     for number, event in enumerate(events):
@@ -123,7 +133,7 @@ def _causes(events: Sequence[Alert], links: Mapping[str, Mapping[str, float]], w
                 if delay_s > window_s:
                     break
                 unsure_s = event.uncertainty_s + before.uncertainty_s
-                if other == peer or delay_s + unsure_s >= links[peer][other] / 2:  # else the news was faster than light
+                if other == peer or delay_s + unsure_s >= links[peer][other] / 2:  # else it spread faster than light
                     mine.append(_Cause(earlier, delay_s, 1.0 if before.type == event.type else OTHER_TYPE))
         found.append(sorted(mine, key=lambda cause: cause.number))
         at_peer[peer].append(number)
@@ -131,7 +141,7 @@ def _causes(events: Sequence[Alert], links: Mapping[str, Mapping[str, float]], w
 
 
 def _components(events: Sequence[Alert], causes: Sequence[Sequence[_Cause]]) -> list[list[int]]:
-    """Alerts that possible causes join. Each is judged alone, so that what happens elsewhere changes nothing here."""
+    """Alerts connected by possible causes. Each component is judged alone, so events elsewhere do not change it."""
     leader = list(range(len(events)))
 
     def find(number: int) -> int:
@@ -150,9 +160,9 @@ def _components(events: Sequence[Alert], causes: Sequence[Sequence[_Cause]]) -> 
 
 
 def _company(events: Sequence[Alert], component: Sequence[int], by_type: Mapping[str, Sequence[int]]) -> list[int]:
-    """The component, and whatever of its types began elsewhere at about the same time.
+    """The component, and alerts of its types that began elsewhere at about the same time.
 
-    Among many alerts at random places some are neighbours. Those that are not say how much that means.
+    Among many alerts at random places some are neighbours. The others show how much that means.
     """
     first_at = events[component[0]].started_at - DELAYS_S[-1]
     last_at = events[component[-1]].started_at + DELAYS_S[-1]
@@ -166,33 +176,22 @@ def _company(events: Sequence[Alert], component: Sequence[int], by_type: Mapping
 
 
 class _Spread:
-    """How alerts of one component may have spread."""
+    """Model of how the alerts of one component may have spread."""
 
-    def __init__(
-        self,
-        events: Sequence[Alert],
-        component: Sequence[int],
-        company: Sequence[int],
-        causes: Sequence[Sequence[_Cause]],
-        links: Mapping[str, Mapping[str, float]],
-        peers: int,
-    ) -> None:
-        self._events = events
+    def __init__(self, whole: _Events, component: Sequence[int], company: Sequence[int]) -> None:
+        self._events, self._causes, self._links, self._peers = whole.alerts, whole.causes, whole.links, whole.peers
         self._component = component
-        self._isolation = company
-        self._causes = causes
-        self._links = links
-        self._peers = peers
-        types = sorted({events[number].type for number in company})
+        self._company = company
+        types = sorted({self._events[number].type for number in company})
         self._place = {kind: place for place, kind in enumerate(types)}
         self._first: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        """By peer, the first alert of each type."""
+        """The first alert of each type, by peer."""
         for number in company:
-            self._first[events[number].peer_id or ""].setdefault(events[number].type, number)
+            self._first[self._events[number].peer_id or ""].setdefault(self._events[number].type, number)
 
     def trees(self) -> list[Cascade]:
-        """Those that are large enough, if there is evidence that anything spread at all."""
-        reach = [self._reach(number) for number in self._isolation]
+        """Large trees, if there is evidence that alerts spread at all."""
+        reach = [self._reach(number) for number in self._company]
         fits = ((self._pulls(delay_s, reach), delay_s) for delay_s in DELAYS_S)
         evidence, rate, delay_s = max(
             ((_gain(rate, pulls), rate, delay_s) for pulls, delay_s in fits for rate in RATES), key=lambda fit: fit[0]
@@ -201,16 +200,16 @@ class _Spread:
             return []
         odds = self._odds(rate, delay_s)
         large = [members for members in self._grown(odds) if self._explains_most(members)]
-        return [_Tree(self._events, self._links, members).told(odds) for members in large]
+        return [_Tree(self._events, self._links, members).rooted(odds) for members in large]
 
     def _explains_most(self, tree: Mapping[int, int | None]) -> bool:
-        """The tree is large, and holds most of what began around it while it grew."""
+        """Whether the tree is large and holds most alerts that began around it meanwhile."""
         peers = {self._events[number].peer_id for number in tree}
         meanwhile = sum(min(tree) <= number <= max(tree) for number in self._component)
         return len(peers) >= PEERS_MIN and len(tree) * 2 > meanwhile
 
     def _reach(self, number: int) -> list[float]:
-        """By type, how many peers the alert might drag along: neighbours, and its own, that have none of that type."""
+        """By type, how many peers the alert may drag along: itself and neighbours without an alert of that type."""
         event = self._events[number]
         around = (event.peer_id or "", *self._links[event.peer_id or ""])
         free = [len(around)] * len(self._place)
@@ -221,10 +220,10 @@ class _Spread:
         return [count if place == own else OTHER_TYPE * count for place, count in enumerate(free)]
 
     def _pulls(self, delay_s: float, reach: Sequence[Sequence[float]]) -> list[_Pull]:
-        """For each first alert of a type at a peer: how much drew it there, and how much drew it anywhere."""
+        """For each first alert of a type at a peer: its pull there and everywhere."""
         everywhere, had = [0.0] * len(self._place), [0] * len(self._place)
         pulls, last_at = [], -inf
-        for number, reached in zip(self._isolation, reach, strict=True):
+        for number, reached in zip(self._company, reach, strict=True):
             event = self._events[number]
             own, faded = self._place[event.type], exp((last_at - event.started_at) / delay_s)
             last_at = event.started_at
@@ -239,7 +238,7 @@ class _Spread:
         return pulls
 
     def _odds(self, rate: float, delay_s: float) -> dict[int, dict[int, float]]:
-        """For each alert, how much likelier than by chance it came of each possible cause."""
+        """For each alert and possible cause, how much likelier than chance the cause is."""
         plain = {
             number: {
                 cause.number: rate * cause.weight * exp(-cause.delay_s / delay_s) for cause in self._causes[number]
@@ -263,9 +262,9 @@ class _Spread:
         return odds
 
     def _chances(self, number: int, delay_s: float) -> float:
-        """How many neighbours the alert could have dragged along, each by how much of the usual delay it had.
+        """How many neighbours the alert could have dragged along, each weighted by the share of the delay it had.
 
-        A neighbour that got the alert earlier was no chance, one that got it soon after was hardly one.
+        A neighbour that had the alert earlier counts 0, one that got it soon after counts little.
         """
         event = self._events[number]
         chances = 0.0
@@ -277,7 +276,7 @@ class _Spread:
         return chances
 
     def _grown(self, odds: Mapping[int, Mapping[int, float]]) -> list[dict[int, int | None]]:
-        """Trees, as the likeliest cause of each alert: none where coming of nothing is likelier than of anything."""
+        """Trees by the likeliest cause of each alert. It is a root if no cause is likelier than all causes."""
         tree_of: dict[int, dict[int, int | None]] = {}
         trees = []
         for number in self._component:
@@ -293,12 +292,12 @@ class _Spread:
 
 
 def _gain(rate: float, pulls: Sequence[_Pull]) -> float:
-    """By how much the alerts speak for a spread of this rate, as a logarithm."""
+    """Logarithm of the evidence for a spread of this rate."""
     return sum(log((1.0 + rate * p.here) * p.at_risk / (p.at_risk + rate * p.everywhere)) for p in pulls)
 
 
 class _Tree:
-    """One tree of likeliest causes."""
+    """A tree of likeliest causes."""
 
     def __init__(
         self, events: Sequence[Alert], links: Mapping[str, Mapping[str, float]], causes: dict[int, int | None]
@@ -307,8 +306,8 @@ class _Tree:
         self._links = links
         self._causes = causes
 
-    def told(self, odds: Mapping[int, Mapping[int, float]]) -> Cascade:
-        """The tree from the root that explains most, parents before children."""
+    def rooted(self, odds: Mapping[int, Mapping[int, float]]) -> Cascade:
+        """The tree from the best root, parents before children."""
         self._turn()
         kids: defaultdict[int | None, list[int]] = defaultdict(list)
         for number in sorted(self._causes):
@@ -321,7 +320,7 @@ class _Tree:
         return Cascade(tuple(nodes), round(sum(its / (1.0 + its) for its in certain) / len(certain), 4))
 
     def _turn(self) -> None:
-        """Put a child in the root's place that may as well have been first and has more neighbours among the others."""
+        """Make a child the root if it may have been first and has more neighbours among the others."""
         (root,) = (number for number, cause in self._causes.items() if cause is None)
         rivals = [number for number, cause in self._causes.items() if cause == root and self._may_precede(number, root)]
         if not rivals:
@@ -335,7 +334,7 @@ class _Tree:
         return a.started_at - a.uncertainty_s <= b.started_at + b.uncertainty_s
 
     def _beside(self, number: int) -> int:
-        """How many peers of the tree are neighbours and did not surely fail before."""
+        """How many peers of the tree are neighbours that may have failed later."""
         around = self._links[self._events[number].peer_id or ""]
         later = {self._events[other].peer_id for other in self._causes if self._may_precede(number, other)}
         return len(around.keys() & later)

@@ -1,4 +1,4 @@
-"""All conditions that a peer looks at: one for each name and subject, however often and by whatever rule it is read."""
+"""All conditions that a peer evaluates: one for each rule name and subject, however many rules read it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from peerscope.alerts.rules import Rule
 from peerscope.records.alerts import Severity
 
 CONDITIONS_MAX = 10_000
-"""As many as the ledger remembers peers."""
+"""As many as the ledger holds peers."""
 
 Key = tuple[str, str]
-"""Name under which the alert runs, and its subject."""
+"""Name of the rule or detection, and the subject."""
 
 
 class Conditions:
-    """Those of one scope."""
+    """The conditions of one scope."""
 
     def __init__(self) -> None:
         self._by_rule: dict[str, dict[Key, Condition]] = {}
         self._revision = 0
         self.refused = 0
-        """Readings for which there was no room."""
+        """Readings refused because there were too many conditions."""
         self.gravest: Severity | None = None
-        """Of what has changed since somebody set this to None."""
+        """Worst severity among changes since a caller set this to None."""
 
     def __iter__(self) -> Iterator[tuple[Key, Condition]]:
         for conditions in self._by_rule.values():
@@ -36,7 +36,7 @@ class Conditions:
 
     @property
     def revision(self) -> int:
-        """Grows with everything that is worth telling."""
+        """Grows with every change that the record shows."""
         return self._revision
 
     def observe(
@@ -47,10 +47,10 @@ class Conditions:
         adopted: Mapping[Key, float] | None = None,
         is_gone: Callable[[str], bool] = lambda subject: False,
     ) -> None:
-        """Look at everything that one rule speaks of; what is not read does not hold.
+        """Apply one rule to its readings. A condition without a reading does not hold.
 
-        `adopted`: what others already state as firing, and since when: it fires here as well as soon as it holds.
-        `is_gone`: whether everybody that a subject stands for is forgotten.
+        `adopted`: since when others state that it fires; it then fires here too as soon as it holds.
+        `is_gone`: whether all peers behind a subject are forgotten.
         """
         conditions = self._by_rule.setdefault(rule.name, {})
         found: dict[Key, ConditionReading] = {}
@@ -79,13 +79,13 @@ class Conditions:
                 del conditions[key]
 
     def name_episodes(self, offset_s: float) -> None:
-        """Name every episode that has no name yet, by its beginning. `offset_s`: Unix minus monotonic seconds."""
+        """Name new episodes by their beginning. `offset_s`: Unix minus monotonic seconds."""
         for _, condition in self:
             if condition.fired_at is not None and not condition.episode:
                 condition.episode = max(1, round((condition.fired_at + offset_s) * 1000))
 
     def elapse(self, now: float) -> None:
-        """Let time pass without looking."""
+        """Let time pass without new readings."""
         for conditions in self._by_rule.values():
             for key, condition in list(conditions.items()):
                 before = _Before(condition)
@@ -95,12 +95,12 @@ class Conditions:
                     del conditions[key]
 
     def stall(self, seconds: float) -> None:
-        """Nobody could look for so long."""
+        """Ignore this span of time: the process stood still."""
         for _, condition in self:
             condition.stall(seconds)
 
     def rename(self, rule: str, subject: str, other: str) -> None:
-        """A subject has another name from now on; its condition stays the same one."""
+        """Rename a subject; its condition goes on."""
         conditions = self._by_rule.get(rule, {})
         condition = conditions.pop((rule, subject), None)
         if condition is not None:
@@ -108,7 +108,7 @@ class Conditions:
             self._revision += condition.fired_at is not None
 
     def use(self, rules: Mapping[str, Rule]) -> None:
-        """Go on under these rules; what ran under one that is not among them is stated no more."""
+        """Switch to these rules. Conditions of other rules end without a statement."""
         for name, conditions in list(self._by_rule.items()):
             if name not in rules:
                 del self._by_rule[name]
@@ -120,7 +120,7 @@ class Conditions:
                 self._note(condition, before)
 
     def clear(self) -> None:
-        """Stand for nothing any more."""
+        """Drop all conditions."""
         self._revision += bool(self._by_rule)
         self._by_rule.clear()
 
@@ -129,13 +129,13 @@ class Conditions:
             return
         self._revision += 1
         times = (condition.fired_at, condition.resolved_at)
-        is_grave = times not in (before.times, (None, None))  # that it is forgotten is no news
+        is_grave = times not in (before.times, (None, None))  # expiry of the memory is no news
         if is_grave or condition.severity > before.severity:
             self.gravest = condition.severity if self.gravest is None else max(self.gravest, condition.severity)
 
 
 class _Before:
-    """What a condition was like before somebody looked."""
+    """A condition before an update."""
 
     __slots__ = ("severity", "times", "version")
 

@@ -1,4 +1,4 @@
-"""What stands around alerts: who is where, runs what, and is linked with whom."""
+"""The context of alerts: region, version and links of every peer."""
 
 from __future__ import annotations
 
@@ -6,39 +6,38 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
-from peerscope.alerts.groups import PREFIX
 from peerscope.alerts.model import Alert
+from peerscope.alerts.subjects import PREFIX
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.views.links import MergedLink
 from peerscope.views.snapshot import Snapshot
 
 AGENT = "agent"
-"""The layer of the agents' own versions; those of monitored nodes go by the name of the node."""
+"""The layer of agent versions. The layer of node versions has the name of the node."""
 NODE_VERSION = "node_version"
-"""The label under which a profile tells the version of the node beside the peer."""
+"""Profile label with the version of the monitored node."""
 
 
 class Context(Struct, frozen=True):
-    """Peers go by their full ids in hexadecimal. Who said goodbye is not here."""
+    """Keys are full peer ids in hexadecimal. Peers that left are absent."""
 
     regions: Mapping[str, str | None]
-    """Everybody, with their region."""
+    """Region of every peer."""
     versions: Mapping[str, Mapping[str, str]]
-    """By layer ("agent", or the name of the monitored node), the version that each peer runs."""
+    """By layer ("agent" or the name of the node), the version that each peer runs."""
     links: Mapping[str, Mapping[str, float]]
-    """Measured round trips in seconds by peer and neighbour, both ways."""
+    """Measured round trips in seconds, by peer and neighbour, in both directions."""
     groups: Mapping[str, tuple[str, ...]] = {}
-    """Members of the groups that were lost together, by the id of the alert about the group."""
+    """Members of groups that were lost together, by the id of the alert."""
 
 
 def context_of(
     snapshot: Snapshot, links: Iterable[MergedLink], alerts: Iterable[Alert] = (), before: Context | None = None
 ) -> Context:
-    """What is known at this moment. A peer that is gone keeps the links of its last report: news went along them.
+    """The context now. A peer that is gone keeps the links of its last report: failures spread along them.
 
-    `alerts`: among which some may be about groups; `before`: what stood around while
-    such a group was still lost.
+    `before`: an earlier context, which names the members of groups that `alerts` are about and that are back.
     """
     regions: dict[str, str | None] = {}
     versions: dict[str, dict[str, str]] = {AGENT: {}}
@@ -64,7 +63,7 @@ def context_of(
 def _groups(
     snapshot: Snapshot, alerts: Iterable[Alert], before: Mapping[str, tuple[str, ...]]
 ) -> dict[str, tuple[str, ...]]:
-    """Members by alert: of the group that holds the peer it is named after, or else of the one that is left."""
+    """Members by alert: the group that holds the peer in its name, or else the remaining group."""
     groups = [tuple(peer.hex() for peer in group.peers) for group in snapshot.partitions]
     found: dict[str, tuple[str, ...]] = {}
     about = {alert.id: alert for alert in alerts if alert.type == "network-partition" and alert.peer_id is None}
@@ -83,7 +82,7 @@ def _groups(
 
 
 def labels_with_version(labels: tuple[tuple[str, str], ...], version: str | None) -> tuple[tuple[str, str], ...]:
-    """A profile's labels, telling this version of the node beside the peer. One that is not known changes nothing."""
+    """Profile labels with this version of the node; unchanged if the version is unknown."""
     if version is None:
         return labels
     return (*((name, value) for name, value in labels if name != NODE_VERSION), (NODE_VERSION, version))

@@ -1,7 +1,7 @@
-"""The alerts one peer stands for: rules looked at, conditions followed, a record made of them.
+"""The alerts that one peer states: it evaluates rules, follows conditions, and makes a record of them.
 
-Every peer looks at the rules about itself. Rules about others are looked at by the aggregators alone; one that ceases
-to be one goes on for a while, and one that becomes one takes over what at least two others already state.
+Every peer evaluates the rules about itself. Only aggregators evaluate rules about others. A peer that ceases to be one
+goes on for a while. A new one takes over alerts that at least two others already state.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ from math import inf
 from msgspec import Struct
 
 from peerscope.alerts.aggregators import Aggregators, aggregators
-from peerscope.alerts.alert_record import SentNotice, body
-from peerscope.alerts.baseline import UsualLevel
+from peerscope.alerts.alert_record import body, stated_about_others, votes_needed
 from peerscope.alerts.conditions import Conditions, Key
-from peerscope.alerts.groups import Groups
 from peerscope.alerts.model import ConditionReading
-from peerscope.alerts.own import Own
-from peerscope.alerts.rules import Rule, default_rules
-from peerscope.alerts.signals import FINDING, NETWORK_SIGNALS, OWN_SIGNALS, Sight
-from peerscope.alerts.statements import claims_about_others, words_needed
-from peerscope.alerts.vanished import is_gone, is_unknown
+from peerscope.alerts.network_signals import NETWORK_SIGNALS
+from peerscope.alerts.notification_log import SentNotice
+from peerscope.alerts.own_signals import OWN_SIGNALS, Own, Sight, UsualLevel
+from peerscope.alerts.rules import FINDING, Rule, default_rules
+from peerscope.alerts.subjects import Groups, is_gone, is_unknown
 from peerscope.mesh.events import Publish
 from peerscope.records.alerts import Alerts, Severity
 from peerscope.records.bodies import encode_body
@@ -32,30 +30,30 @@ from peerscope.views.regions import RegionHealth
 from peerscope.views.snapshot import Snapshot
 
 LINGER_S = 30.0
-"""A peer that is no aggregator any more goes on for so long: others may not know yet."""
+"""How long a former aggregator goes on: others may not know yet."""
 STALL_S = 10.0
-"""A longer time between two looks means that this process stood still."""
+"""A longer time between two updates means that this process stood still."""
 REGIONS_S = 5.0
 CALM_LOOK_INTERVAL_S = 5.0
-"""While nothing but reports comes in, the network is looked at this often: judging everybody costs milliseconds."""
+"""Interval for rules about others while only reports arrive: verdicts about all peers cost milliseconds."""
 UNREST_S = 15.0
-"""So long after any other news it is looked at every time: verdicts also change as silences last."""
+"""For this long after other news every update evaluates them: verdicts also change as silences last."""
 REPEAT_S = 6 * 3_600.0
-"""What stands is said again after so long: newcomers are given nothing that is older than a day."""
+"""A record is published again after this time: new peers get none that is older than a day."""
 LARGE_BYTES = 4096
 LARGE_EVERY_S = 2.0
-"""A large record goes out at most this often."""
+"""Shortest time between two large records."""
 
 Regions = Callable[[Snapshot], list[RegionHealth]]
 
 
 class Findings(Struct, frozen=True):
-    """What detections found; each reading may name the rule under which it runs."""
+    """Readings of detections; each may name its rule."""
 
     own: tuple[ConditionReading, ...] = ()
     """About this peer, on its own data. The subject is empty."""
     network: tuple[ConditionReading, ...] = ()
-    """About others, on the ledger: stated by aggregators."""
+    """About others, from the ledger: aggregators state them."""
 
 
 NOTHING = Findings()
@@ -66,16 +64,16 @@ class AlertEngine:
     """Call `update` about once a second. `now` is monotonic seconds."""
 
     def __init__(self, me: PeerId, rules: Iterable[Rule] | None = None, *, regions: Regions | None = None) -> None:
-        """`rules`: the packaged ones unless given. `regions`: how to judge the regions of a moment."""
+        """`rules`: by default the packaged ones. `regions`: computes the health of all regions."""
         self.notices: list[SentNotice] = []
-        """Messages that this peer has sent to people; the record carries the newest."""
+        """Messages that this peer sent to people; the record carries the newest."""
         self.own, self.network = Conditions(), Conditions()
         self.chosen: Aggregators | None = None
-        """The aggregators, as of the last look."""
+        """The aggregators at the last evaluation."""
         self.has_looked_around = False
-        """At the last update others were looked at as well: whoever shows what is stated should look again."""
+        """The last update evaluated rules about others as well: lists of alerts should update too."""
         self.is_acting = False
-        """We are an aggregator, or were one a moment ago."""
+        """This peer is an aggregator, or was one a moment ago."""
         self._me = me
         self._regions = regions
         self._own_rules: list[Rule] = []
@@ -92,7 +90,7 @@ class AlertEngine:
         self._news_at = -inf
         self._others_at = -inf
         self._offset_s = 0.0
-        """Unix minus monotonic seconds at the last look."""
+        """Unix minus monotonic seconds at the last update."""
         self._published = (0, 0)
         self._published_notices: list[SentNotice] = []
         self._published_at = -inf
@@ -100,7 +98,7 @@ class AlertEngine:
         self.use(default_rules() if rules is None else rules)
 
     def use(self, rules: Iterable[Rule]) -> None:
-        """Look at these rules from here on; what already runs under one of them goes on."""
+        """Evaluate these rules from now on. Alerts of rules that stay go on."""
         chosen = {rule.name: rule for rule in rules if rule.enabled}
         self._own_rules = [rule for rule in chosen.values() if rule.is_about("own") and rule.signal != FINDING]
         self._network_rules = [rule for rule in chosen.values() if rule.is_about("network") and rule.signal != FINDING]
@@ -110,7 +108,7 @@ class AlertEngine:
         self._revision = -1
 
     def update(self, snapshot: Snapshot, own: Own, findings: Findings, now: float) -> Publish | None:
-        """Look at everything; the record to publish, where there is news. Urgent: something grave began or ended."""
+        """Evaluate all rules. Return the record to publish if there is news; urgent if a grave alert began or ended."""
         if self._looked_at is not None and now - self._looked_at > STALL_S:
             self.own.stall(now - self._looked_at)
             self.network.stall(now - self._looked_at)
@@ -130,7 +128,7 @@ class AlertEngine:
         return now < self._news_at + UNREST_S or now >= self._others_at + CALM_LOOK_INTERVAL_S
 
     def record(self, now: float) -> Publish | None:
-        """What to publish, if it differs from what was published last: at once where a message to people was sent."""
+        """The record to publish if it differs from the last one: at once if this peer sent a message to people."""
         state, has_sent = (self.own.revision, self.network.revision), self.notices != self._published_notices
         is_old = self._published_bytes > EMPTY_BYTES and now >= self._published_at + REPEAT_S
         if state == self._published and not has_sent and not is_old:
@@ -186,7 +184,7 @@ class AlertEngine:
         adopted: dict[Key, float],
         gone: Callable[[str], bool] = lambda subject: False,
     ) -> None:
-        """Findings run under the rule of their own name, else under `security-threat`."""
+        """Apply the rule with the name of the finding, else `security-threat`."""
         by_rule: dict[str, list[ConditionReading]] = {name: [] for name in self._finding_rules}
         for reading in readings:
             name = reading.rule if reading.rule in by_rule else "security-threat"
@@ -196,16 +194,18 @@ class AlertEngine:
             conditions.observe(self._finding_rules[name], found, now, adopted, gone)
 
     def _stated(self, snapshot: Snapshot, chosen: Aggregators) -> tuple[Counter[str], dict[Key, float]]:
-        """How many aggregators, we included, say that a subject fires; and what enough of the others say, since
-        when: no single one of them can put that back."""
+        """How many aggregators, ourselves included, state each subject as firing; since when enough others state it.
+
+        No single aggregator can move that time back.
+        """
         voices = (*chosen.eligible, *chosen.passed)
         counts: Counter[str] = Counter()
         since: dict[Key, list[float]] = {}
-        for claim in claims_about_others(snapshot.ledger, voices):
+        for claim in stated_about_others(snapshot.ledger, voices):
             if claim.resolved_at is None:
                 counts[claim.statement.subject] += 1
                 if claim.peer != self._me:
                     since.setdefault((claim.statement.rule, claim.statement.subject), []).append(claim.fired_at)
-        needed = words_needed(len(voices) - (self._me in voices))
+        needed = votes_needed(len(voices) - (self._me in voices))
         adopted = {key: sorted(times)[needed - 1] for key, times in since.items() if len(times) >= needed}
         return counts, adopted

@@ -1,7 +1,7 @@
-"""What ends by itself: how much of its life is left, and what renews it.
+"""Certificates and files that expire: how much of their life is left, and the command that renews them.
 
-A thing with an end is announced from the last fifth of its life on (rules `certificate-end` and `tls-end`), because
-nobody looks at a date that was set months ago. Ends are wall-clock times, as in the certificates themselves.
+Rules `certificate-end` and `tls-end` warn from the last fifth of a life on, because nobody looks at a date that was set
+months ago. Ends are wall-clock times, as in the certificates.
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ from peerscope.records.certificates import Certificate
 from peerscope.records.identity import PEER_REF_BYTES
 
 SOON_RATIO = 0.2
-"""What is left of a life when the log and `doctor` announce its end; alert rules have numbers of their own."""
+"""Share of a life from which the log and `doctor` warn. Alert rules have their own thresholds."""
 TEXT_MAX = 160
 NAME_MAX = 64
 
 
 class Expiry(Struct, frozen=True):
-    """Something of this agent's that has an end."""
+    """A certificate or file of this agent that expires."""
 
     what: str
-    """The setting that names it: "network.certificate_file", "web.tls_cert"."""
+    """Its setting: "network.certificate_file", "web.tls_cert"."""
     name: str
-    """Which one it is: a serial number, a file."""
+    """A serial number or a file."""
     begins_at: float
     ends_at: float
-    """Unix seconds, both."""
+    """Both in Unix seconds."""
     renewal: str
-    """What to do about it, for people."""
+    """How to renew it, for people."""
 
     def left_ratio(self, wall: float) -> float:
-        """Share of its life that is left at this wall-clock time; 0 or less once it has ended."""
+        """Share of its life left at this wall-clock time; 0 or less after the end."""
         return (self.ends_at - wall) / max(1.0, self.ends_at - self.begins_at)
 
 
 def membership(certificate: Certificate) -> Expiry:
-    """The end of a member's certificate."""
+    """When a member's certificate expires."""
     begins_at, ends_at = certificate.not_before_ms / 1000, certificate.not_after_ms / 1000
     return Expiry("network.certificate_file", certificate.serial.hex(), begins_at, ends_at, renewal(certificate))
 
 
 def renewal(certificate: Certificate) -> str:
-    """The command that makes another certificate for the same member; the operator's key signs it."""
+    """The command that issues a new certificate for the same member, signed with the operator's key."""
     return issue_command(certificate.subject, certificate.network)
 
 
 def issue_command(peer: bytes, network: str) -> str:
-    """The command that makes a certificate for this peer in this network."""
+    """The command that issues a certificate for this peer in this network."""
     command = f"peerscope admit issue {peer.hex()}"
     return command if network == NetworkConfig().name else f"{command} --network {shlex.quote(network)}"
 
@@ -62,7 +62,7 @@ def issue_command(peer: bytes, network: str) -> str:
 def certificate_reading(
     certificate: Certificate, wall: float, *, subject: str = "", is_cut_off: bool
 ) -> ConditionReading:
-    """For `certificate-end`. `is_cut_off`: nobody is linked with its bearer any more; `subject`: "" for ourselves."""
+    """For `certificate-end`. `is_cut_off`: no peer has a link with its bearer; `subject`: "" for ourselves."""
     ending = membership(certificate)
     left, at = ending.left_ratio(wall), date(ending.ends_at)
     has_ended = left <= 0
@@ -77,13 +77,13 @@ def certificate_reading(
 
 
 def lapsed_readings(certificates: Iterable[Certificate], wall: float) -> Iterator[ConditionReading]:
-    """The same of members that were dropped, by those who dropped them."""
+    """The same for members that this peer dropped."""
     for one in certificates:
         yield certificate_reading(one, wall, subject=one.subject[:PEER_REF_BYTES].hex(), is_cut_off=False)
 
 
 def file_reading(endings: Iterable[Expiry], wall: float) -> ConditionReading | None:
-    """For `tls-end`: of these files the one with the least of its life left."""
+    """For `tls-end`: the file with the least of its life left."""
     ranked = sorted(endings, key=lambda one: (one.left_ratio(wall), one.what))
     if not ranked:
         return None
@@ -105,9 +105,9 @@ def date(at: float) -> str:
         return "in another age"
 
 
-def _fitting(said: str, command: str) -> str:
-    """Both; where there is no room for both the command, which must not be cut."""
-    for text in (f"{said}; renew it: {command}", f"{said}: {command}", command):
-        if len(text) <= TEXT_MAX:
-            return text
+def _fitting(text: str, command: str) -> str:
+    """Text and command. If both are too long, the command alone, uncut."""
+    for whole in (f"{text}; renew it: {command}", f"{text}: {command}", command):
+        if len(whole) <= TEXT_MAX:
+            return whole
     return command.partition(" --network ")[0] + " --network NAME"

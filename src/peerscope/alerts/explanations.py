@@ -1,19 +1,19 @@
-"""What alerts may have in common: every explanation that they allow, each with its weight.
+"""All explanations that alerts allow, each with its weight.
 
-Alerts belong together when a chain of beginnings leads from one to the other with no gap as long as the window: an
-*episode*. There are no walls at fixed times, and nothing depends on the order in which alerts arrive. An episode is
-an explanation when it is large enough for its kind:
+Alerts belong together if a chain of beginnings leads from one to the other without a gap as long as the window: an
+*episode*. It needs no fixed time slots and does not depend on the order of arrival. An episode is an explanation if it
+is large enough for its kind:
 
-    partition       one alert about a group that was lost together, with what befell its members
+    partition       one alert about a group that was lost together, with alerts about its members
     region-outage   3 peers of a region, and at least half of it, by alerts that are rarer elsewhere
     version         one rule falls on peers of one version far more often than on all others (Fisher's exact test)
     cascade         alerts spread along links from one peer (see `cascade`)
     pattern         5 peers with alerts of one type
     peer-cluster    3 different rules on one peer
 
-Several fit most alerts. Those that passed a test of chance come first: where failures fell on a region, on a version or
-along links as chance does not throw them, a pattern is what is left. Among equals the weight decides: peers explained,
-times how much the kind says, times how well it fits.
+Several fit most alerts. Explanations that pass a test of chance come first: failures on a region, a version or along
+links that chance hardly makes. Patterns take the rest. Among equals the weight decides: the number of peers, times how
+much the kind says, times how well it fits.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from msgspec import Struct
 from peerscope.alerts.cascade import Cascade, TreeNode, cascades
 from peerscope.alerts.context import AGENT, Context
 from peerscope.alerts.model import Alert
-from peerscope.alerts.shares import StatusShare, concentrated, episodes, tail
+from peerscope.alerts.shares import StatusShare, concentrated, episodes, hypergeometric_tail
 
 IncidentKind = Literal["partition", "region-outage", "version", "cascade", "pattern", "peer-cluster"]
 
 REGION_PEERS_MIN = 3
 REGION_SHARE_MIN = 0.5
 REGION_RATIO_MIN = 1.5  # lets three regions of four be out at once
-"""How many times as often a type of alert must fall on the region as elsewhere: what is everywhere is not its doing."""
+"""How many times as often as elsewhere a type of alert must fall on the region to count."""
 PATTERN_PEERS_MIN = 5
 CLUSTER_RULES_MIN = 3
 PARTITION_PEERS_MIN = 3
 VERSION_PEERS_MIN = 3
 VERSION_CHANCE_MAX = 0.01
-"""Chance that so many peers of one version would have the alert if versions meant nothing; over all versions."""
+"""Limit for the chance of this many peers of one version if versions meant nothing, over all versions."""
 VERSION_RATIO_MIN = 3.0
-"""How many times as often the alert must fall on this version as on others: what is significant may still be slight."""
+"""How many times as often as on others it must fall on this version: a significant effect may be slight."""
 REGION_CHANCE_MAX = 0.01
-"""The same for a region that is to be believed before all patterns."""
+"""The same limit for a region that comes before all patterns."""
 PEER_REF_HEX = 16
 SAYS: dict[IncidentKind, float] = {
     "region-outage": 4.5,
@@ -57,43 +57,43 @@ SAYS: dict[IncidentKind, float] = {
 }
 """How much each kind says about the cause, per peer that it explains.
 
-A place or a cut names what to look at, and nothing else makes just these peers fail. A version names it, too, but
-takes a test to believe. A cascade rests on times. A pattern only says "the same", a cluster "the same peer". The ratios
-decide when a weaker kind wins by explaining more: 30 peers of one version outweigh 5 of a region that has 10, and a
-region of which less than 3 in 5 were lost is part of a cut rather than its reason.
+A region or a cut names the place to check, and nothing else makes just these peers fail. A version names it too, but
+needs a test. A cascade rests on times. A pattern only says "the same", a cluster "the same peer". The ratios decide
+when a weaker kind wins because it explains more. 30 peers of one version outweigh 5 of a region of 10. A region that
+lost less than 3 in 5 is part of a cut, not its cause.
 """
 
 
 class Explanation(Struct, frozen=True):
-    """Alerts, and what they have in common."""
+    """Alerts with a common cause."""
 
     kind: IncidentKind
     anchor: str
-    """What does not change while they last: the region, version, type or peer."""
+    """The part that stays the same meanwhile: the region, version, type or peer."""
     alerts: tuple[Alert, ...]
-    """By beginning, then id."""
+    """Sorted by beginning, then id."""
     peers: tuple[str, ...]
     root: str | None
     confidence: float
     weight: float
     is_tested: bool = False
-    """Chance hardly makes it."""
+    """It passed a test of chance."""
     of: int = 0
-    """How many peers it could have met: those of the region or version."""
+    """Number of peers of the region or version."""
     tree: tuple[TreeNode, ...] = ()
 
     @property
     def order(self) -> tuple[bool, float]:
-        """Smaller comes first."""
+        """Sort key: smaller comes first."""
         return not self.is_tested, -self.weight
 
 
 Propose = Callable[[Sequence[Alert]], Iterable[Explanation]]
-"""What of a kind, at an anchor, these alerts allow."""
+"""Finds explanations of one kind and anchor among these alerts."""
 
 
 def proposals(alerts: Sequence[Alert], around: Context, window_s: float) -> Iterator[tuple[Propose, list[Alert]]]:
-    """For each kind and anchor, the alerts that it may explain, and what explains them."""
+    """For each kind and anchor, the function that explains alerts, and the alerts that it may explain."""
     for group in alerts:
         if is_group(group, around):
             yield _partition(group, around), _of_group(group, alerts, around, window_s)
@@ -108,17 +108,17 @@ def proposals(alerts: Sequence[Alert], around: Context, window_s: float) -> Iter
 
 
 def is_group(alert: Alert, around: Context) -> bool:
-    """It is about peers that were lost together."""
+    """Whether it is about peers that were lost together."""
     return alert.type == "network-partition" and len(around.groups.get(alert.id, ())) >= PARTITION_PEERS_MIN
 
 
 def concerned(alert: Alert, around: Context) -> Sequence[str]:
-    """The peers an alert is about: one, the members of a group, or none."""
+    """Peers that an alert is about: one, the members of a group, or none."""
     return (alert.peer_id,) if alert.peer_id is not None else around.groups.get(alert.id, ())
 
 
 def peers_of(alerts: Iterable[Alert], around: Context) -> tuple[str, ...]:
-    """Everybody whom the alerts are about, each once."""
+    """All peers that the alerts are about, each once."""
     return tuple(sorted({peer for alert in alerts for peer in concerned(alert, around)}))
 
 
@@ -150,10 +150,11 @@ def _partition(group: Alert, around: Context) -> Propose:
 
 
 def _of_group(group: Alert, alerts: Sequence[Alert], around: Context, window_s: float) -> list[Alert]:
-    """The alert about a group, and what else its loss explains: members that are gone, while it lasts; and soon after
-    it began, regions of theirs that are unwell, and peers on our side to which few are left.
+    """The alert about a group, and other alerts that its loss explains.
 
-    Observers who lost it at different moments may state it as two groups: those that share members are one.
+    These are members that are down while it lasts. Soon after it began they are also critical regions of its members,
+    and peers on our side with few links left. Observers that lost the group at different moments may state it as two
+    groups; groups that share members count as one.
     """
     own = set(around.groups[group.id])
     same = {
@@ -172,7 +173,7 @@ def _of_group(group: Alert, alerts: Sequence[Alert], around: Context, window_s: 
             return False
         if alert.type == "peer-down":
             return alert.peer_id in members
-        # A group that stays away for days does not explain what befalls others then.
+        # A group that stays away for days does not explain later alerts about others.
         is_home = alert.type == "region-critical" and alert.region in homes
         return (is_home or _is_cut_off(alert)) and alert.started_at < group.started_at + window_s
 
@@ -180,12 +181,12 @@ def _of_group(group: Alert, alerts: Sequence[Alert], around: Context, window_s: 
 
 
 def _is_cut_off(alert: Alert) -> bool:
-    """One peer says that it has few links: not who was lost, but who lost them."""
+    """Whether one peer says that it has few links: it lost others and is not lost itself."""
     return alert.type == "network-partition" and alert.peer_id is not None
 
 
 def _regional(alerts: Sequence[Alert], around: Context, window_s: float) -> Iterator[tuple[Propose, list[Alert]]]:
-    """Regions on which types of alerts fall more than elsewhere, with those alerts and those about the region."""
+    """Regions that get types of alerts more often than others, with these alerts and those about the region."""
     homes = {peer: region for peer, region in around.regions.items() if region is not None}
     sizes = Counter(homes.values())
     held = concentrated(
@@ -229,12 +230,12 @@ def _region(region: str, size: int, everywhere: Sequence[Alert], around: Context
 def _versioned(
     layer: str, versions: Mapping[str, str], alerts: Sequence[Alert], window_s: float
 ) -> Iterator[tuple[Propose, list[Alert]]]:
-    """Versions that hold far more than their share of some rule's alerts, with all those alerts."""
+    """Versions with far more than their share of a rule's alerts, with these alerts."""
     running = Counter(versions.values())
     if len(running) < 2:
         return
 
-    def is_telling(share: StatusShare) -> bool:
+    def is_significant(share: StatusShare) -> bool:
         return (
             share.peers >= VERSION_PEERS_MIN
             and share.is_times(VERSION_RATIO_MIN)
@@ -246,7 +247,7 @@ def _versioned(
         versions,
         lambda alert: [alert.peer_id] if alert.peer_id else [],
         lambda alert: alert.rule,
-        is_telling,
+        is_significant,
         window_s,
     )
     for version, mine in held.items():
@@ -259,7 +260,7 @@ def _version(anchor: str, size: int, of_all: int) -> Propose:
         peers = tuple(sorted({alert.peer_id for alert in alerts if alert.peer_id}))
         if len(peers) >= VERSION_PEERS_MIN:
             weight = _weight("version", len(peers), sqrt(len(peers) / size))
-            confidence = round(1.0 - tail(len(peers), size, len(peers), of_all), 4)
+            confidence = round(1.0 - hypergeometric_tail(len(peers), len(peers), size, of_all), 4)
             yield Explanation("version", anchor, tuple(alerts), peers, anchor, confidence, weight, True, size)
 
     return explain

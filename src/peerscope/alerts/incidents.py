@@ -1,20 +1,21 @@
 """Incidents: alerts with one probable root, so that one cause is one message.
 
-`correlate` is a function of the alerts, what stands around them and the time, and of nothing else: whatever the order
-in which alerts arrived, or how often, or how late, two peers with the same alerts see the same incidents. It lists
-every explanation (`explanations`) and accepts the best one first. What that explains is explained: the others make
-do with the rest, are weighed again, and fall away where too little is left. So an alert is in one incident at most.
+`correlate` depends only on the alerts, their context and the time. The order, number and delay of arrivals do not
+matter: two peers with the same alerts see the same incidents. It lists every explanation (`explanations`) and accepts
+the best one first. The others lose the alerts that it explains, get a new weight, and drop out if too few remain. So an
+alert is in one incident at most.
 
-Explanations that lost to one of the same alerts stay as its `names`. A region's outage is a mere pattern until half of
-the region is gone, and peers need not notice the change at the same moment. Whoever sends messages finds by the names
-that it is the same incident. `Incidents` remembers under which of them it was first known here; that one stays the id.
+Explanations that lost to one of the same alerts remain as its `names`. A region's outage is a mere pattern until half
+of the region is gone, and peers may notice the change at different moments. By the names, notifiers recognize the same
+incident. `Incidents` remembers the name under which it was first known here, which stays its id. `Correlation` repeats
+this when alerts change.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import count
 from typing import Literal
 
@@ -22,24 +23,28 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.alerts.cascade import TreeNode
-from peerscope.alerts.context import Context
+from peerscope.alerts.context import Context, context_of
 from peerscope.alerts.explanations import Explanation, IncidentKind, Propose, proposals
 from peerscope.alerts.model import Alert
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import Severity
 from peerscope.records.identity import SHORT_HEX
+from peerscope.views.links import MergedLink
+from peerscope.views.snapshot import Snapshot
 
-SHARES = ((0.33, Severity.CRITICAL), (0.1, Severity.HIGH))  # guesses, as all such limits are
-"""From this share of the network on, an incident is at least so severe; one peer is never a share of it."""
+SHARES = ((0.33, Severity.CRITICAL), (0.1, Severity.HIGH))  # guesses
+"""Least severity of an incident by its share of the network; a single peer does not count as a share."""
+RENEW_S = 30.0
+"""Longest time between two updates: regions, versions and links change without an alert."""
 
 
 class IncidentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What belongs together, and for how long it is told."""
+    """Which alerts belong together, and how long to show incidents."""
 
     window_s: float = 300.0
-    """Longest gap between two beginnings of one incident. Longer joins what only happened on the same day."""
+    """Longest gap between two beginnings of one incident. A longer one joins unrelated alerts of the same day."""
     keep_s: float = 86_400.0
-    """How long an incident is shown after its last alert ended."""
+    """How long to show an incident after its last alert ended."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.window_s <= 3600:
@@ -52,7 +57,7 @@ class Incident(Struct, frozen=True):
     """Alerts that belong together. Times are Unix seconds by our own clock."""
 
     id: str
-    """Stays while the incident lives, however it grows or shrinks."""
+    """Stable while the incident grows or shrinks."""
     kind: IncidentKind
     severity: str
     title: str
@@ -64,30 +69,30 @@ class Incident(Struct, frozen=True):
     """When the last of its alerts began or ended."""
     ended_at: float | None
     alerts: tuple[str, ...]
-    """Ids, by beginning."""
+    """Ids, sorted by beginning."""
     peers: tuple[str, ...]
-    """Full ids of everybody concerned."""
+    """Full ids of all peers concerned."""
     root: str | None
     """Full id of a peer (cascade, peer-cluster), a region, or a version: the probable cause."""
     confidence: float
-    """0..1: of a cascade, mean probability that its alerts came of each other; of a version, that it is no chance; of a
-    region, the share of it that is concerned; else greater with the size."""
+    """0..1. Cascade: mean probability that its alerts caused each other. Version: that it is no chance. Region: the
+    share of it that is concerned. Others: greater with the size."""
     tree: tuple[TreeNode, ...] = ()
-    """Of a cascade: what came of what, the root first."""
+    """Causes in a cascade, the root first."""
     names: tuple[str, ...] = ()
-    """Ids under which other peers, or we at another time, may know it. Equal alerts give equal names everywhere."""
+    """Ids that other peers, or we at another time, may use. Equal alerts give equal names everywhere."""
     silenced_by: str | None = None
-    """Id of the silence that holds back messages about it."""
+    """Id of the silence that stops messages about it."""
     acknowledged_by: str | None = None
-    """Who looks after it."""
+    """The author of its acknowledgement."""
     clearing: bool = False
-    """It is open, but the conditions of all its alerts are over as this peer sees it."""
+    """It is open, but this peer sees the conditions of all its alerts over."""
 
 
 def correlate(
     alerts: Iterable[Alert], around: Context, now: float, config: IncidentConfig | None = None
 ) -> tuple[Incident, ...]:
-    """The incidents among these alerts, open ones first, then by size. `now`: Unix seconds."""
+    """Find the incidents among these alerts: open ones first, then by size. `now`: Unix seconds."""
     config = config or IncidentConfig()
     relevant = _relevant(alerts, now - config.keep_s)
     candidates = _named(
@@ -100,38 +105,38 @@ def correlate(
 
 
 class Incidents:
-    """Incidents from one look to the next: each keeps the id under which it was first known here."""
+    """Incidents over time: each keeps the id under which it was first known here."""
 
     def __init__(self, config: IncidentConfig | None = None) -> None:
         self._config = config or IncidentConfig()
         self._member: dict[str, tuple[str, float]] = {}
-        """Which incident each alert was last in, and when that alert began."""
+        """The last incident of each alert, and when that alert began."""
 
     def update(self, alerts: Collection[Alert], around: Context, now: float) -> tuple[Incident, ...]:
-        """The incidents now. The same set as `correlate` gives; only ids may be older names."""
+        """The result of `correlate`, with older ids where known."""
         found = correlate(alerts, around, now, self._config)
         began = {alert.id: alert.started_at for alert in _relevant(alerts, now - self._config.keep_s)}
         kept = self._kept(found, began)
         taken = set(kept.values()) | {name for name, _ in self._member.values()}
-        told = []
+        renamed = []
         for incident in found:
             name = kept.get(incident.id) or _unused(incident.id, taken)
             taken.add(name)
-            told.append(replace(incident, id=name))
+            renamed.append(replace(incident, id=name))
             self._member.update((alert, (name, began[alert])) for alert in incident.alerts)
         forgotten = [alert for alert, (_, at) in self._member.items() if at < now - self._config.keep_s]
         for alert in forgotten:
             if alert not in began:
                 del self._member[alert]
-        return tuple(told)
+        return tuple(renamed)
 
     def last_of(self, alert: Alert) -> str | None:
-        """The incident this alert was in last, whatever became of that. None if it was in none, this time it fires."""
+        """The last incident of this alert, even if that is gone; None if it was in none since it began."""
         name, at = self._member.get(alert.id, ("", 0.0))
         return name if name and abs(alert.started_at - at) < self._config.window_s else None
 
     def _kept(self, found: Iterable[Incident], began: dict[str, float]) -> dict[str, str]:
-        """Earlier ids, given to those that share most alerts with them. The same alert much later is another one."""
+        """Earlier ids for incidents that share most alerts with them. The same alert much later is another one."""
         shared: Counter[tuple[str, str]] = Counter()
         for incident in found:
             for alert in incident.alerts:
@@ -145,6 +150,49 @@ class Incidents:
                 kept[incident_id] = name
                 given.add(name)
         return kept
+
+
+class Correlation:
+    """The incidents of one peer, updated when alerts change."""
+
+    def __init__(self, config: IncidentConfig | None = None) -> None:
+        self.incidents: tuple[Incident, ...] = ()
+        """As of the last update; open ones first, then by size."""
+        self._incidents = Incidents(config)
+        self._around: Context | None = None
+        self._seen: frozenset[tuple[object, ...]] = frozenset()
+        self._renew_at = 0.0
+
+    def update(
+        self, snapshot: Snapshot, links: Callable[[], Iterable[MergedLink]], alerts: Sequence[Alert]
+    ) -> list[Incident]:
+        """Correlate all alerts of the network. Return incidents that opened, closed, or changed their extent."""
+        seen = frozenset((one.id, one.state, one.severity, one.started_at, one.resolved_at) for one in alerts)
+        if seen == self._seen and snapshot.now < self._renew_at:
+            return []
+        self._seen, self._renew_at = seen, snapshot.now + RENEW_S
+        before = {incident.id: _extent(incident) for incident in self.incidents}
+        self._around = context_of(snapshot, links() if alerts else (), alerts, self._around)
+        self.incidents = self._incidents.update(alerts, self._around, snapshot.wall)
+        return [incident for incident in self.incidents if _is_news(incident, before.get(incident.id))]
+
+    def mark(self, alerts: Iterable[Alert]) -> list[Alert]:
+        """Set the open incident of each alert."""
+        member = {alert: one.id for one in self.incidents if one.state == "open" for alert in one.alerts}
+        return [replace(alert, incident=member[alert.id]) if alert.id in member else alert for alert in alerts]
+
+    def last_incident(self, alert: Alert) -> str | None:
+        """The last incident of this alert, even if that is gone."""
+        return self._incidents.last_of(alert)
+
+
+def _is_news(incident: Incident, before: tuple[object, ...] | None) -> bool:
+    """Whether it changed. An incident that is over when we first see it is no news."""
+    return incident.state == "open" if before is None else _extent(incident) != before
+
+
+def _extent(incident: Incident) -> tuple[object, ...]:
+    return incident.state, incident.kind, incident.severity, incident.root, len(incident.peers), len(incident.alerts)
 
 
 def _relevant(alerts: Iterable[Alert], since: float) -> list[Alert]:
@@ -166,7 +214,7 @@ def _lateness(alert: Alert) -> tuple[float, bool, float, int]:
 
 
 def _named(proposed: Iterable[tuple[Propose, Explanation]]) -> dict[str, tuple[Propose, Explanation]]:
-    """By name: kind, anchor, and which episode of those it is, counted by time."""
+    """Explanations by name: kind, anchor, and number of the episode in order of time."""
     episodes: Counter[str] = Counter()
     named = {}
     for propose, found in sorted(proposed, key=lambda one: (one[1].alerts[0].started_at, one[1].alerts[0].id)):
@@ -177,7 +225,7 @@ def _named(proposed: Iterable[tuple[Propose, Explanation]]) -> dict[str, tuple[P
 
 
 def _accepted(candidates: dict[str, tuple[Propose, Explanation]]) -> dict[str, Explanation]:
-    """The best first, each of what those before it left over."""
+    """Explanations, best first; each explains only alerts that those before it left."""
     waiting = [(found.order, name, found, propose) for name, (propose, found) in candidates.items()]
     heapq.heapify(waiting)  # names differ, so explanations are never compared
     accepted: dict[str, Explanation] = {}
@@ -197,7 +245,7 @@ def _accepted(candidates: dict[str, tuple[Propose, Explanation]]) -> dict[str, E
 def _names(
     candidates: dict[str, tuple[Propose, Explanation]], accepted: dict[str, Explanation]
 ) -> dict[str, tuple[str, ...]]:
-    """Its own name, and those of other explanations of which the accepted one explains more than half."""
+    """Its own name, and those of explanations of which it explains more than half."""
     names = {name: [name] for name in accepted}
     explained_by = {alert.id: name for name, found in accepted.items() for alert in found.alerts}
     for name, (_, found) in candidates.items():
@@ -210,7 +258,7 @@ def _names(
 
 
 def _unused(name: str, taken: set[str]) -> str:
-    """The name, or the same with the next number that was not given to another incident."""
+    """The name, or the same with the next free number."""
     stem, _, number = name.rpartition("-")
     numbers = (f"{stem}-{n}" for n in count(int(number.partition(".")[0])))
     return name if name not in taken else next(other for other in numbers if other not in taken)
@@ -263,7 +311,7 @@ def _title(found: Explanation) -> str:
 
 
 def _description(found: Explanation) -> str:
-    """How many of what, over how long."""
+    """Counts by rule, and over how long they began."""
     rules = Counter(alert.rule for alert in found.alerts)
     counts = ", ".join(f"{many} {rule}" for rule, many in sorted(rules.items(), key=lambda item: (-item[1], item[0])))
     active = sum(alert.resolved_at is None for alert in found.alerts)

@@ -1,13 +1,12 @@
-"""How a condition lives: inactive, pending, firing, and then resolved or forgotten.
+"""The life of a condition: inactive, pending, firing, and then resolved or forgotten.
 
-The transitions are a table. A condition is looked at now and then; between two looks its last reading stands, and what
-falls due in between happens at the very time at which it was due. So it does not matter how often anybody looks: the
-same readings at the same times make the same alerts with the same beginnings and ends.
+The transitions are a table. Between two readings the last one stands, and everything that falls due in between happens
+at its own time. So the rate of evaluation does not matter: equal readings at equal times give equal alerts.
 
-Beside the table stand two things. Whoever changes four times in ten minutes is *flapping*: one alert, marked so, that
-is resolved only after a calm time. And an unknown value changes nothing for a while; then the condition is resolved.
+Two rules stand beside the table. A condition that changes four times in ten minutes is *flapping*: one alert, marked
+so, that resolves only after a calm time. An unknown value changes nothing for a while; then the condition resolves.
 
-A condition about a peer that the network forgets does not cease to hold: the peer never came back. It is *forgotten*.
+A condition about a peer that the network forgets does not resolve, since the peer never came back. It is *forgotten*.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from peerscope.alerts.rules import Rule
 FLAP_CHANGES = 4
 FLAP_WINDOW_S = 600.0
 CALM_S = 300.0
-"""A flapping condition that stays away for so long is resolved."""
+"""A flapping condition resolves after this time without a change."""
 UNKNOWN_S = 120.0
-"""After so long without a value nobody can say that the condition holds."""
+"""A condition without a value resolves after this time."""
 REMEMBER_S = 900.0
-"""How long what was resolved is told, for those who come late."""
+"""How long a peer states a resolved alert, for peers that come late."""
 
 
 class ConditionState(StrEnum):
-    """Of one condition."""
+    """States of one condition."""
 
     INACTIVE = "inactive"
     PENDING = "pending"
@@ -40,7 +39,7 @@ class ConditionState(StrEnum):
 
 
 class Turn(StrEnum):
-    """What can happen to a condition."""
+    """Events of a condition."""
 
     BEGINS = "begins"
     """It holds, and did not before."""
@@ -51,11 +50,11 @@ class Turn(StrEnum):
     CEASED = "ceased"
     """It has not held for `clear_for_s`."""
     LOST = "lost"
-    """Its value has been unknown for too long."""
+    """Its value was unknown for too long."""
     ADOPTED = "adopted"
-    """Others say that it already fires."""
+    """Others state that it already fires."""
     FORGOTTEN = "forgotten"
-    """Everybody it is about is forgotten: nobody can say any more whether it holds."""
+    """All peers it is about are forgotten."""
 
 
 TRANSITIONS: dict[tuple[ConditionState, Turn], ConditionState] = {
@@ -75,7 +74,7 @@ TRANSITIONS: dict[tuple[ConditionState, Turn], ConditionState] = {
 
 
 class Condition:
-    """One condition about one subject. What was resolved is remembered while the next one is pending."""
+    """One condition about one subject. It remembers its last alert while the next one is pending."""
 
     __slots__ = (
         "changes",
@@ -98,34 +97,34 @@ class Condition:
     def __init__(self, rule: Rule, reading: ConditionReading, now: float) -> None:
         self.rule = rule
         self.reading = reading
-        """What was found last."""
+        """The last finding."""
         self.severity = reading.severity if reading.severity is not None else rule.rank
         self.state = ConditionState.INACTIVE
         self.holds: bool | None = False
-        """The last reading; None where nobody knew."""
+        """The last result; None if the value was unknown."""
         self.turned_at = now
         self.pending_since = inf
         self.fired_at: float | None = None
         self.resolved_at: float | None = None
         self.episode = 0
-        """Names this time that it fires; 0 until somebody who knows the date has named it."""
+        """Names this time that it fires; 0 until a caller that knows the date sets it."""
         self.is_flapping = False
         self.is_lost = False
-        """It was resolved because nobody knew any more."""
+        """It resolved because its value was unknown."""
         self.is_forgotten = False
-        """It ended because everybody it is about was forgotten."""
+        """It ended because all peers it is about were forgotten."""
         self.changes: deque[float] = deque(maxlen=FLAP_CHANGES)
         self.version = 0
-        """Grows with everything that is worth telling."""
+        """Grows with every change that the record shows."""
 
     @property
     def is_over(self) -> bool:
-        """Nothing about it is worth remembering."""
+        """Whether it can be deleted."""
         is_calm = self.state not in (ConditionState.PENDING, ConditionState.FIRING)
         return is_calm and self.resolved_at is None and self.holds is not True
 
     def step(self, reading: ConditionReading | None, now: float) -> None:
-        """Look at it. `reading`: None where there is none, so that the condition does not hold."""
+        """Apply a reading. None means that the condition does not hold."""
         self.elapse(now)
         if reading is None:
             holds: bool | None = False
@@ -140,7 +139,7 @@ class Condition:
             self.elapse(now)
 
     def elapse(self, now: float) -> None:
-        """Let time pass: everything that has fallen due happens, each at its own time."""
+        """Let time pass: everything that is due happens, each at its own time."""
         while (due := self._due()) is not None and due[0] <= now:
             when, turn = due
             if turn is None:
@@ -152,28 +151,28 @@ class Condition:
                 self._go(turn, when)
 
     def use(self, rule: Rule) -> None:
-        """The operator changed the rule: it counts from the next look on, its severity at once."""
+        """Replace the rule. Its severity counts at once, the rest from the next reading on."""
         severity = self.reading.severity if self.reading.severity is not None else rule.rank
         self.version += self.state is ConditionState.FIRING and severity != self.severity
         self.rule, self.severity = rule, severity
 
     def adopt(self, fired_at: float, now: float) -> None:
-        """It fires already, as others say: no new pending time."""
+        """Fire without a pending time, since others state that it fires."""
         self._go(Turn.ADOPTED, min(fired_at, now))
 
     def forget(self, now: float) -> None:
-        """Everybody it is about is forgotten."""
+        """End it, because all peers it is about are forgotten."""
         self.elapse(now)
         self.holds, self.turned_at = False, now
         self._go(Turn.FORGOTTEN, now)
 
     def stall(self, seconds: float) -> None:
-        """Nobody looked for so long because this process stood still: that time says nothing."""
+        """Ignore this span of time: the process stood still."""
         self.turned_at += seconds
         self.pending_since += seconds
 
     def _due(self) -> tuple[float, Turn | None] | None:
-        """What happens next by itself, and when; a turn of None is no turn: memory fades."""
+        """The next event without a reading, and when; a turn of None only forgets old changes."""
         rule, pending = self.rule, self.state is ConditionState.PENDING
         if pending and self.holds:
             return self.pending_since + rule.for_s, Turn.LASTED
@@ -187,7 +186,7 @@ class Condition:
 
     def _turn(self, holds: bool | None, now: float) -> None:
         if self.state is ConditionState.PENDING and self.holds is None and holds:
-            self.pending_since += now - self.turned_at  # the time in which nobody knew does not count
+            self.pending_since += now - self.turned_at  # time without a value does not count
         self.holds, self.turned_at = holds, now
         if holds is not None:
             self._go(Turn.BEGINS if holds else Turn.ENDS, now)
@@ -215,9 +214,9 @@ class Condition:
                 pass
 
     def _flaps(self, when: float) -> bool:
-        """Would a change now be one too many?"""
+        """Whether a change now makes it flapping."""
         if self.is_flapping:
-            return False  # it has been calm since
+            return False  # it was calm since
         recent = [at for at in self.changes if at > when - FLAP_WINDOW_S]
         return len(recent) + 1 >= FLAP_CHANGES
 
@@ -230,7 +229,7 @@ class Condition:
             self.fired_at, self.resolved_at, self.is_lost, self.is_forgotten = None, None, False, False
 
     def _take(self, reading: ConditionReading) -> None:
-        """Keep what was found; while it fires, another number in the text alone is not worth telling at once."""
+        """Keep the finding. While it fires, another number in the text alone is no news."""
         severity = reading.severity if reading.severity is not None else self.rule.rank
         is_news = (severity, reading.metadata) != (self.severity, self.reading.metadata)
         self.reading, self.severity = reading, severity

@@ -1,4 +1,20 @@
-"""What the parts of alerting hand to each other."""
+"""An alert as peers show it, and the reading that begins it.
+
+On its way to a person an alert passes through these classes. Each is a different thing:
+
+| class | module | meaning |
+|---|---|---|
+| `ConditionReading` | `model` | one signal about one subject, read now |
+| `Condition` | `lifecycle` | readings of one rule and subject over time: pending, firing, resolved |
+| `Statement` | `records.alerts` | a firing condition in the signed record of one peer, with ages |
+| `StatedAlert` | `alert_record` | a statement with its author, dated by our own clock |
+| `Alert` | `model` | one alert of the network, merged from all statements about it |
+| `NotificationGroup` | `notification` | alerts of one message: an incident, or one alert |
+| `Episode` | `episodes` | one time that a group fires, as a notifier follows it; `Open` is the part on disk |
+| `Notification` | `notification` | one message about a group: why now, and how severe |
+| `Letter` | `notify.base` | a notification with sender and date, equal for every attempt of every channel |
+| `SentNotice` | `notification_log` | proof that a message is on its way or delivered; `Heard` adds the author |
+"""
 
 from __future__ import annotations
 
@@ -10,32 +26,32 @@ from peerscope.records.alerts import Severity
 from peerscope.records.identity import PeerId
 
 AlertState = Literal["pending", "firing", "resolved", "forgotten"]
-"""`forgotten`: it ended because everybody it was about was forgotten and never came back."""
+"""`forgotten`: it ended because all peers it was about were forgotten and never came back."""
 
 
 class ConditionReading(Struct, frozen=True):
-    """One signal about one subject, now: what a rule looks at."""
+    """One signal about one subject, now."""
 
     value: float | None = 1.0
-    """In the signal's unit; 1.0 for conditions that either hold or are not read at all; None where nobody knows."""
+    """In the signal's unit; 1.0 for conditions that hold whenever they are read; None if unknown."""
     subject: str = ""
-    """"" for this very peer, else the first 16 hex digits of a peer's id, a region, or the name of a group."""
+    """"" for this peer, else the first 16 hex digits of a peer's id, a region, or the name of a group."""
     rule: str | None = None
-    """Name under which the alert runs, where it is not that of the rule: a detection's."""
+    """Name of the detection, if the alert has its name instead of the rule's."""
     text: str = ""
-    """What was found, in numbers, for people; at most 160 characters."""
+    """The finding in numbers, for people; at most 160 characters."""
     severity: Severity | None = None
-    """Where the finding knows better than the rule."""
+    """Overrides the severity of the rule."""
     confidence: float | None = None
-    """0..1, where the finding can say."""
+    """0..1, if the finding has one."""
     metadata: tuple[tuple[str, str], ...] = ()
     """At most 8 pairs of at most 64 characters each."""
     confirmed_by: tuple[PeerId, ...] = ()
-    """The observers whose evidence it rests on."""
+    """Observers that gave the evidence."""
 
 
 class Alert(Struct, frozen=True):
-    """One alert of the network, merged from what peers state of it."""
+    """One alert of the network, merged from the statements of peers."""
 
     id: str
     """Stable while the condition is the same one: "cpu-high-3f2a9c04d1e8b7a6"."""
@@ -47,34 +63,34 @@ class Alert(Struct, frozen=True):
     title: str
     description: str
     peer_id: str | None
-    """Full id of the peer it is about, where it is about one."""
+    """Full id of the peer that it is about, if any."""
     region: str | None
-    """Of that peer, or the region it is about."""
+    """The region of that peer, or the region that it is about."""
     state: AlertState
     started_at: float
-    """Unix seconds by our own clock, reckoned from ages: comparable between alerts."""
+    """Unix seconds by our own clock, computed from ages: comparable between alerts."""
     resolved_at: float | None = None
-    """When it ended, be it resolved or forgotten."""
+    """When it was resolved or forgotten."""
     uncertainty_s: float = 0.0
-    """How far `started_at` may be off, from the hops it came."""
+    """Largest error of `started_at`, from the hops on its way."""
     flapping: bool = False
     metadata: dict[str, str] = {}
     confirmed_by: tuple[str, ...] = ()
-    """Full ids of the observers whose evidence it rests on."""
+    """Full ids of the observers that gave the evidence."""
     stated_by: tuple[str, ...] = ()
     """Full ids of the peers that state it: the peer itself, or the aggregators that agree."""
     confidence: float | None = None
     runbook: str = ""
-    """What to look at first."""
+    """The first things to check."""
     incident: str | None = None
     """Id of the open incident it belongs to."""
     silenced_by: str | None = None
-    """Id of the silence that fits it."""
+    """Id of the silence that matches it."""
     acknowledged_by: str | None = None
-    """Who looks after it."""
+    """The author of its acknowledgement."""
     episode: int = 0
-    """Names this time that it fires, alike at every peer; 0 where nobody who states it gives a name."""
+    """Names this time that it fires, equal at every peer; 0 if no statement gives a name."""
     clearing: bool = False
-    """It fires, but its condition is over as this peer sees it: the alert ends when that has lasted (`clear_for_s`)."""
+    """It fires, but this peer sees its condition over: the alert ends after `clear_for_s`."""
     described_at: float | None = None
-    """Unix seconds at which the numbers of `description` were true; null where they are of now."""
+    """Unix seconds at which the numbers of `description` were true; null if they are current."""

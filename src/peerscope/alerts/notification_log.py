@@ -1,4 +1,4 @@
-"""Who tells people, and who has told them: the order of notifiers, and the notices that all peers can read."""
+"""Notices of messages to people, which all peers can read, and the order in which notifiers send."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from peerscope.alerts.silences import Trust
+from peerscope.alerts.silences import Trust, order_key
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.alerts import Alerts, Severity
 from peerscope.records.bodies import Kind
@@ -16,51 +16,56 @@ from peerscope.records.identity import PeerId
 from peerscope.views.snapshot import Snapshot
 
 NOTIFIER, ESCALATION = "notifier", "escalation"
-"""Roles in a profile: it has channels; some of them take what nobody looked after."""
+"""Roles in a profile: it has channels, and channels for alerts that nobody acknowledged."""
 FIRING: Final = "firing"
 RESOLVED: Final = "resolved"
 ESCALATED: Final = "escalated"
-NAME_MAX = 64
-"""As long as a name in a record may be."""
 
 
-class Heard(Struct, frozen=True):
-    """A notice of any peer, dated by our own monotonic clock."""
+class SentNotice(Struct, frozen=True):
+    """A message that a peer has sent or is about to send. `at` is monotonic seconds, in files Unix seconds."""
+
+    key: str
+    """Id of the alert or incident, with the state that was sent."""
+    at: float
+    severity: Severity = Severity.LOW
+    delivered: bool = True
+    """False while it is on its way: a claim."""
+    episode: int = 0
+    """Names the episode; 0 if unnamed."""
+    repeat: int = 0
+    """Number of the repetition; 0 for any other message."""
+
+
+class Heard(SentNotice, frozen=True, kw_only=True):
+    """A notice and its author."""
 
     peer: PeerId
-    key: str
-    at: float
-    severity: Severity
-    delivered: bool
-    episode: int = 0
-    repeat: int = 0
 
 
 class Roster(Struct, frozen=True):
-    """The living peers that can tell people."""
+    """Living peers that can send messages to people."""
 
     notifiers: tuple[PeerId, ...]
     escalators: tuple[PeerId, ...] = ()
-    """Those that can also repeat what nobody looked after."""
+    """Those that can also repeat alerts that nobody acknowledged."""
 
 
 def notice_key(key: str, what: str) -> str:
-    """Names what was told of a group, short enough for a record."""
-    whole = f"{key}:{what}"
-    if len(whole) <= NAME_MAX:
-        return whole
-    mark = blake2b(key.encode(), digest_size=8).hexdigest()
-    return f"{key[: NAME_MAX - len(mark) - len(what) - 2]}~{mark}:{what}"
+    """Key of a notice about a group, short enough for a record."""
+    return order_key(key, f":{what}")
 
 
 def ranked(key: str, peers: Iterable[PeerId]) -> list[PeerId]:
-    """Who tells first, by rendezvous hashing (Thaler and Ravishankar 1998): every peer computes the same order, another
-    one for every key; a peer that goes only moves up those behind it."""
+    """The order in which peers send, by rendezvous hash (Thaler and Ravishankar 1998).
+
+    Every peer computes the same order, a different one for each key. A peer that goes only moves up those behind it.
+    """
     return sorted(peers, key=lambda peer: blake2b(key.encode() + b"\0" + peer, digest_size=8).digest())
 
 
 def roster(snapshot: Snapshot, trusts: Trust = lambda _: True) -> Roster:
-    """Peers that declare channels and live, as far as we can see."""
+    """Living peers that declare channels."""
     living = [
         peer
         for peer in _declared(snapshot, NOTIFIER, trusts)
@@ -70,10 +75,7 @@ def roster(snapshot: Snapshot, trusts: Trust = lambda _: True) -> Roster:
 
 
 def heard_notices(snapshot: Snapshot, trusts: Trust = lambda _: True) -> list[Heard]:
-    """What the other notifiers say they told, the dead included: what they told was told.
-
-    Notices of peers without the role count for nothing.
-    """
+    """Notices of all other notifiers, including those that are down. Notices of peers without the role are ignored."""
     found: list[Heard] = []
     for peer in _declared(snapshot, NOTIFIER, trusts):
         entry = snapshot.ledger.get(peer, Kind.ALERTS)
@@ -82,7 +84,8 @@ def heard_notices(snapshot: Snapshot, trusts: Trust = lambda _: True) -> list[He
         for notice in entry.body.notices:
             at = entry.heard_at - notice.sent_ms / 1000
             severity = Severity(notice.severity)
-            found.append(Heard(peer, notice.key, at, severity, notice.delivered, notice.episode, notice.repeat))
+            sent = (notice.key, at, severity, notice.delivered, notice.episode, notice.repeat)
+            found.append(Heard(*sent, peer=peer))
     return found
 
 

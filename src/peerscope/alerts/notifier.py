@@ -1,22 +1,21 @@
-"""Who sends which message to people, and when: exactly one message while the network is whole, at least one otherwise.
+"""Which notifier sends which message, and when: exactly one if the network is whole, at least one otherwise.
 
-Peers that declare channels are *notifiers*. All of them look at the same groups and rank themselves by rendezvous hash
-of the group's key. Rank r waits `group_wait_s` (alerts of one cause come together) and r times `RANK_S`, and sends
-unless a notice of another peer says that this was told at this severity or a worse one.
+Peers that declare channels are *notifiers*. All of them see the same groups and rank themselves by rendezvous hash of
+the group's key. Rank r waits `group_wait_s`, so that alerts of one cause come together, plus r times `RANK_S`. It then
+sends, unless another peer's notice shows a message of this severity or a worse one.
 
-A notice has two stages, so that a notifier that dies with the message in its hands takes nothing with it. At the
-moment of sending it is a *claim*: the others wait while its author lives, however slow its channels are. When a channel
-took the message the notice says *delivered*, for good. A claim that vanishes, because every channel failed or its
-author died, passes the turn to the next rank at once.
+A notice has two stages, so that no message is lost with the notifier that sends it. When a notifier sends, the notice
+is a *claim*: the others wait while its author lives, however slow its channels are. When a channel takes the message,
+the notice says *delivered*, for good. If a claim disappears, because all channels failed or its author died, the turn
+passes to the next rank at once.
 
-`episodes.py` says what an episode is, and when people are owed its end. A message that no channel took is tried again
-for as long as its alert stands, at growing intervals; its end is tried again for `OWED_S`. `departed.py` says what
-becomes of a group that people know of and that is shown no more.
+`episodes.py` defines episodes, and when people are owed their end. A notifier repeats a message that no channel took
+while its alert stands, at growing intervals. It repeats an end for `OWED_S`.
 
 Rules of this file:
-1. `now` is local monotonic seconds, and so are all times but a group's own.
-2. What was told stays told, in our memory, whatever becomes of the notice.
-3. Two notifiers may know one incident by different names: notices count under any of them.
+1. `now` is local monotonic seconds, as are all times but a group's own.
+2. Our memory keeps what was sent, whatever becomes of the notice.
+3. Two notifiers may use different names for one incident: notices count under all of them.
 """
 
 from __future__ import annotations
@@ -26,56 +25,63 @@ from math import inf
 from typing import Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
-from peerscope.alerts.alert_record import SentNotice
-from peerscope.alerts.departed import carried, departed, ends_with_carrier, lost_at, outcome, seen_alerts, take_over
-from peerscope.alerts.episodes import CLAIM_S, SLACK_S, Episode, Notices, Open, What, Wish, delivered, named
-from peerscope.alerts.grouping import NotificationGroup
+from peerscope.alerts.episodes import (
+    CLAIM_S,
+    FAILED_S,
+    SLACK_S,
+    Episode,
+    Notices,
+    Open,
+    Wish,
+    carried,
+    delivered,
+    departed,
+    ended,
+    named,
+    take_over,
+)
 from peerscope.alerts.model import Alert
-from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key, ranked
+from peerscope.alerts.notification import Notification, NotificationGroup, Reason, What
+from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, Heard, Roster, SentNotice, notice_key
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
 
 RANK_S = 15.0
-"""Between one notifier's turn and the next one's. News reaches everybody within a few seconds, so that nobody speaks
-twice; and a notifier that hangs without being down delays a message no longer than this."""
+"""Time between the turns of two notifiers. News reaches all peers within a few seconds, so no two of them send. A
+notifier that hangs without being down delays a message by this time at most."""
 RETRY_S = 5.0
-"""After all channels of this notifier failed, it tries again after so long, and after twice as long each further time,
-unless another one did better."""
+"""First wait after all channels of this notifier failed. It doubles each time, until another notifier delivers."""
 RETRY_S_MAX = 300.0
-"""The longest such wait: a proxy that is back takes the message within five minutes."""
-FAILED_S = 60.0
-"""A notifier whose channels failed comes last among the others for so long."""
+"""Longest such wait: a proxy that is back takes the message within five minutes."""
 OWED_S = 86_400.0
-"""An end that could not be delivered for so long is given up: a board shows it for a day."""
+"""How long a notifier tries to deliver an end: the alert list shows it for a day."""
 SETTLE_TIMEOUT_S = 10.0
-"""After the start: until sync has brought what others told before."""
+"""Wait after the start, until sync has brought the notices of others."""
 LATE_S = 5.0
-"""A notifier that looks later than it wanted stood still, and has to hear first what others told meanwhile."""
+"""A notifier that runs later than its deadline stood still, and first waits for the notices of others."""
 DISPUTED_S = 60.0
-"""Somebody was told that it is over, and we see it fire since before that: two sides of a partition that healed need a
-while to agree. What still fires after so long is told again."""
+"""Wait before a message about a group that fires since before its end was sent. Two sides of a partition that healed
+need this time to agree."""
 FORGET_S = 60.0
-"""A group that is no longer there, and whose end nobody owes, is forgotten after so long."""
+"""How long to keep a group that is gone and whose end is not owed."""
 EPISODES_MAX = 20_000
-"""As many as a board shows alerts; beyond, the oldest that are shown no more go first."""
-
-Reason = Literal["new", "worse", "update", "again", "resolved", "forgotten", "lost", "missed"]
+"""As many as the alert list has alerts. Beyond that, the oldest groups that are gone drop out first."""
 
 
 class NotifierConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When people are told."""
+    """When to send messages."""
 
     min_severity: Literal["low", "medium", "high", "critical"] = "medium"
-    """Alerts below it are shown, and nobody is told."""
+    """Alerts below it are shown, but cause no message."""
     group_wait_s: float = 3.0  # a guess: alerts of one cause come within two or three seconds
-    """How long to wait for company before an alert is told. Longer groups better, and tells later."""
+    """How long to wait for related alerts before a message. Longer groups better, and sends later."""
     escalate_after_s: float = 300.0  # as PagerDuty and Alertmanager's `group_interval` have it
-    """A critical alert that nobody acknowledged is repeated so often, on channels with `escalation`."""
+    """Interval between repetitions of a critical alert that nobody acknowledged, on channels with `escalation`."""
     send_resolved: bool = True
-    """Tell when it is over."""
+    """Whether to send a message when it is over."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.group_wait_s <= 600:
@@ -84,70 +90,58 @@ class NotifierConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(f"notify.escalate_after_s is {self.escalate_after_s}; must lie between 10 and 86400")
 
 
-class Notification(Struct, frozen=True):
-    """Something to tell people."""
+class NotifierState(Struct, frozen=True):
+    """State of a notifier that outlives a restart. Times are monotonic seconds."""
 
-    what: What
-    reason: Reason
-    """Why now: it is new, it got worse, it is known under other names, it was told and nobody looks after it, or it is
-    over: resolved, or forgotten without ever coming back. "lost": nobody states it any more, and nobody saw its end.
-    "missed": it is over, and no message of its beginning could be delivered."""
-    group: NotificationGroup
-    severity: Severity
-    updates: tuple[str, ...] = ()
-    """Other ids under which people know of it: this message speaks for them from here on, the end included."""
-    repeat: int = 0
-    """Which repetition, of those that nobody acknowledged; 0 for the first message."""
-    episode: int = 0
-    """Names the episode, alike at all notifiers; 0 where that is of no use."""
+    notices: tuple[SentNotice, ...] = ()
+    owed: tuple[Open, ...] = ()
 
 
 class Notifier:
-    """One notifier's part. Call `update` at `deadline` or earlier, and whenever something changed."""
+    """One notifier. Call `update` at `deadline` or earlier, and after every change."""
 
     def __init__(
         self,
         me: PeerId,
         config: NotifierConfig,
         now: float,
-        *,
-        kept: Iterable[SentNotice] = (),
-        owed: Iterable[Open] = (),
+        earlier: NotifierState | None = None,
         settle_s: float = SETTLE_TIMEOUT_S,
     ) -> None:
-        """`kept`, `owed`: notices and open episodes of an earlier life. Nobody knows what became of claims in it."""
+        """`earlier`: the state of an earlier process. The result of its claims is unknown."""
+        earlier = earlier or NotifierState()
         self._me = me
         self._config = config
         self._settle_s = settle_s
         self._settled_at = now + settle_s
-        self._told = {one.key: one for one in kept if one.delivered}
-        self._episodes = {one.group.key: Episode.of(one, now) for one in owed}
+        self._sent = {one.key: one for one in earlier.notices if one.delivered}
+        self._episodes = {one.group.key: Episode.of(one, now) for one in earlier.owed}
         self._next = inf
 
     @property
     def notices(self) -> tuple[SentNotice, ...]:
-        """What this peer told and tells, for its record, in the order of their keys."""
-        return tuple(one for _, one in sorted(self._told.items()))
+        """Notices for this peer's record, sorted by key."""
+        return tuple(one for _, one in sorted(self._sent.items()))
 
     @property
     def owed(self) -> tuple[Open, ...]:
-        """Episodes whose end people have still to hear, the latest ones, for the next life."""
+        """The latest episodes whose end is owed, for the next process."""
         found = (one for _, episode in sorted(self._episodes.items()) if (one := episode.open) is not None)
-        return tuple(sorted(found, key=lambda one: one.told_at)[-NOTICES_MAX:])
+        return tuple(sorted(found, key=lambda one: one.sent_at)[-NOTICES_MAX:])
 
     def deadline(self) -> float:
-        """When something is due if nothing changes."""
+        """When to call `update` if nothing changes."""
         return self._next
 
     @property
     def is_idle(self) -> bool:
-        """No group is followed: without one, `update` changes nothing."""
+        """Whether it follows no group: then `update` without groups changes nothing."""
         return not self._episodes
 
-    def is_told(self, key: str) -> bool:
-        """Somebody delivered this group, in its present episode."""
+    def is_sent(self, key: str) -> bool:
+        """Whether a notifier delivered this group in its present episode."""
         episode = self._episodes.get(key)
-        return episode is not None and episode.told >= 0
+        return episode is not None and episode.sent >= 0
 
     def update(
         self,
@@ -159,13 +153,13 @@ class Notifier:
         *,
         is_silenced: Callable[[NotificationGroup], bool] = lambda group: group.silenced,
     ) -> list[Notification]:
-        """What this peer has to tell now. `wall`: Unix seconds at `now`, to which the groups' times refer.
-        `is_silenced`: whether an order fits a group that is shown no more.
+        """The messages that this peer sends now. Answer each with `delivered` or `failed`.
 
-        Every message must be answered with `delivered` or `failed`.
+        `wall`: Unix seconds at `now`, to which the groups' times refer. `is_silenced`: whether an order matches a group
+        that is gone.
         """
         notices: dict[str, list[Heard]] = {}
-        mine = (Heard(self._me, m.key, m.at, m.severity, m.delivered, m.episode, m.repeat) for m in self._told.values())
+        mine = (Heard(*astuple(one), peer=self._me) for one in self._sent.values())
         for one in (*heard, *mine):
             notices.setdefault(one.key, []).append(one)
         if now > self._next + LATE_S:
@@ -179,7 +173,9 @@ class Notifier:
             if episode is not None:
                 take_over(episode, gone)
                 messages += self._consider(episode, notices, roster, now, wall)
-        for episode in self._depart(gone, shown, notices, now):
+        over, again_at = ended(self._episodes, gone, shown, notices, self._settled_at, now)
+        self._next = min(self._next, again_at)
+        for episode in over:
             group = replace(episode.group, silenced=is_silenced(episode.group))
             self._see(episode, group, notices, roster, now, wall)
             messages += self._consider(episode, notices, roster, now, wall)
@@ -189,24 +185,24 @@ class Notifier:
     def delivered(self, message: Notification) -> None:
         """A channel took the message."""
         key = notice_key(message.group.key, message.what)
-        if key in self._told:
-            self._told[key] = replace(self._told[key], delivered=True)
+        if key in self._sent:
+            self._sent[key] = replace(self._sent[key], delivered=True)
         episode = self._episodes.get(message.group.key)
         if episode is not None:
             episode.on_way = None
             if message.what == FIRING:
-                episode.told, episode.is_missed = max(episode.told, message.severity), False
-            episode.is_resolved_told |= message.what == RESOLVED
+                episode.sent, episode.is_missed = max(episode.sent, message.severity), False
+            episode.is_end_sent |= message.what == RESOLVED
 
     def failed(self, message: Notification, now: float) -> None:
-        """No channel took it: take the claim back, so that the next one sends."""
+        """No channel took it: withdraw the claim, so that the next notifier sends."""
         key = notice_key(message.group.key, message.what)
-        if key in self._told and not self._told[key].delivered:
-            del self._told[key]
+        if key in self._sent and not self._sent[key].delivered:
+            del self._sent[key]
         episode = self._episodes.get(message.group.key)
         if episode is not None:
             episode.on_way = None
-            episode.is_missed |= message.what == FIRING and episode.told < 0 and not episode.may_be_told
+            episode.is_missed |= message.what == FIRING and episode.sent < 0 and not episode.may_be_sent
             episode.free_at = now
             episode.failed[self._me] = now + FAILED_S
             episode.retry_at = now + min(RETRY_S * 2.0**episode.failures, RETRY_S_MAX)
@@ -217,7 +213,7 @@ class Notifier:
     def _episode(
         self, group: NotificationGroup, notices: Notices, roster: Roster, now: float, wall: float
     ) -> Episode | None:
-        """The episode a group is in, with what is known of it; None for one that is over and was never told."""
+        """The updated episode of a group; None if it is over and was never sent."""
         episode, began = self._episodes.get(group.key), group.started_at - wall + now
         fires = group.state == "firing"
         if episode is None or (fires and episode.is_closed):
@@ -239,144 +235,84 @@ class Notifier:
     def _consider(
         self, episode: Episode, notices: Notices, roster: Roster, now: float, wall: float
     ) -> list[Notification]:
-        """The message that is due in this episode, if it is our turn."""
-        if episode.group.state == "firing" and episode.is_known and episode.is_resolved_told:
-            episode.is_closed = True  # what fires since before that is another episode
+        """The message due in this episode, if it is our turn."""
+        if episode.group.state == "firing" and episode.is_known and episode.is_end_sent:
+            episode.is_closed = True  # if it still fires, that is another episode
             return []
         wish = self._wish(episode, roster)
         if wish != episode.wish:
             episode.wish, episode.since, episode.claimants, episode.free_at = wish, now, {}, -inf
             episode.failures, episode.retry_at = 0, -inf
         if wish is None:
-            episode.is_closed = episode.is_resolved_told or self._is_over(episode, now)
+            episode.is_closed = episode.is_end_sent or self._is_over(episode, now)
             return []
-        if self._is_claimed(episode, wish, notices, roster, now) or episode.on_way is not None:
+        if episode.is_claimed(wish, notices, roster, self._me, now):
+            self._next = min(self._next, max(episode.claimants.values()) + CLAIM_S)
             return []
-        due = self._due(episode, wish, roster, now)
+        if episode.on_way is not None:
+            return []
+        due = self._due(episode, wish[0], roster, now)
         if due > now:
             self._next = min(self._next, due)
             return []
         return [self._send(episode, wish, notices, now, wall)]
 
     def _is_over(self, episode: Episode, now: float) -> bool:
-        """Nothing is to be said any more of a group that no longer fires."""
+        """Whether no message is due any more about a group that no longer fires."""
         waited_s = now - episode.resolved_since
         if self._config.send_resolved and (episode.is_end_owed or episode.is_awaited):
             return waited_s >= OWED_S and not episode.group.silenced
         return waited_s >= self._config.group_wait_s
 
     def _wish(self, episode: Episode, roster: Roster) -> Wish | None:
-        """What somebody should tell people of this group now, and how severe it is."""
+        """The message that people should get about this group now, and its severity."""
         group, severity = episode.group, Severity[episode.group.severity.upper()]
         if group.silenced:
             return None
         if group.state == "resolved":
             is_wanted = self._config.send_resolved and episode.is_end_owed and not episode.is_closed
-            return (RESOLVED, max(episode.told, 0)) if is_wanted and not episode.is_awaited else None
+            return (RESOLVED, max(episode.sent, 0)) if is_wanted and not episode.is_awaited else None
         if severity < Severity[self._config.min_severity.upper()]:
             return None
-        if severity > episode.told:
+        if severity > episode.sent:
             return (FIRING, severity)
         if severity is Severity.CRITICAL and not group.acknowledged and self._me in roster.escalators:
             return (ESCALATED, severity)
         return None
 
-    def _is_claimed(self, episode: Episode, wish: Wish, notices: Notices, roster: Roster, now: float) -> bool:
-        """Is a living notifier about to tell it? Where one no longer is, its turn passes on."""
-        what, severity = wish
-        known = named(notices, episode.group, what)
-        after = episode.told_at if what == ESCALATED else episode.began - SLACK_S
-        claims = {  # a claim that is renewed is no younger for that
-            one.peer: episode.claimants.get(one.peer, one.at)
-            for one in known
-            if not one.delivered
-            and one.peer != self._me
-            and one.peer in roster.notifiers
-            and one.severity >= severity
-            and one.at >= after
-            and now - episode.claimants.get(one.peer, one.at) < CLAIM_S
-            and episode.failed.get(one.peer, -inf) <= now
-        }
-        for peer in episode.claimants.keys() - claims.keys() - {one.peer for one in known if one.delivered}:
-            episode.failed[peer] = now + FAILED_S
-            episode.free_at = now
-        episode.claimants = claims
-        if claims:
-            self._next = min(self._next, max(claims.values()) + CLAIM_S)
-        return bool(claims)
-
-    def _due(self, episode: Episode, wish: Wish, roster: Roster, now: float) -> float:
-        """When it is our turn. Resolutions and repetitions come first from whoever told it, so that they reach the same
-        people; whoever failed lately comes last."""
-        what = wish[0]
-        peers = roster.escalators if what == ESCALATED else roster.notifiers
-        order = ranked((*episode.group.names, episode.group.key)[0], {*peers, self._me})
-        if what != FIRING:
-            order.sort(key=lambda peer: peer not in episode.tellers)
-        rank = order.index(self._me)
-        order.sort(key=lambda peer: episode.failed.get(peer, -inf) > now)
-        turn = order.index(self._me)
-        if episode.failed.get(self._me, -inf) > now:
-            turn += rank  # who fails at once is not seen to: two that do must not keep step
+    def _due(self, episode: Episode, what: What, roster: Roster, now: float) -> float:
+        """When it is our turn."""
         if what == ESCALATED:
-            start = episode.told_at + self._config.escalate_after_s
+            start = episode.sent_at + self._config.escalate_after_s
         else:
             start = episode.since + self._config.group_wait_s
-            if what == FIRING and episode.is_disputed and episode.told < 0:
+            if what == FIRING and episode.is_disputed and episode.sent < 0:
                 start = episode.since + max(self._config.group_wait_s, DISPUTED_S)
+        turn = episode.turn(what, roster, self._me, now)
         return max(start, episode.free_at, self._settled_at, episode.retry_at) + RANK_S * turn
 
     def _send(self, episode: Episode, wish: Wish, notices: Notices, now: float, wall: float) -> Notification:
         what, severity = wish
         group = episode.group
         members = group.alerts if group.incident is not None else ()
-        told = [alert.id for alert in members if self._was_told(alert, notices, now, wall)]
-        updates = tuple(dict.fromkeys((*told, *carried(self._episodes, group.key))))
-        reason: Reason = "new"
-        repeat = 0
+        known = [alert.id for alert in members if self._was_sent(alert, notices, now, wall)]
+        updates = tuple(dict.fromkeys((*known, *carried(self._episodes, group.key))))
         if what == RESOLVED:
-            reason = "missed" if episode.is_missed else "resolved" if group.resolved_at is not None else "lost"
-            if group.forgotten:
-                reason = "forgotten"
             updates = tuple(carried(self._episodes, group.key))
-        elif what == ESCALATED:
-            reason, repeat = "again", episode.repeats + 1
-        elif episode.told >= 0:
-            reason = "worse"
-        elif updates:
-            reason = "update"
+        repeat = episode.repeats + 1 if what == ESCALATED else 0
         name = episode.give_name(notices)
         key = notice_key(group.key, what)
-        self._told[key] = SentNotice(key, now, Severity(severity), delivered=False, episode=name, repeat=repeat)
+        self._sent[key] = SentNotice(key, now, Severity(severity), delivered=False, episode=name, repeat=repeat)
+        reason = _reason(episode, what, updates)
         episode.on_way = what
-        if what == FIRING and episode.told < 0:
-            episode.told_group, episode.told_at = group, now
+        if what == FIRING and episode.sent < 0:
+            episode.sent_group, episode.sent_at = group, now
         self._shed()
         return Notification(what, reason, group, Severity(severity), updates if what != ESCALATED else (), repeat, name)
 
-    def _was_told(self, alert: Alert, notices: Notices, now: float, wall: float) -> bool:
+    def _was_sent(self, alert: Alert, notices: Notices, now: float, wall: float) -> bool:
         known = notices.get(notice_key(alert.id, FIRING), ())
         return bool(delivered(known, alert.started_at - wall + now - SLACK_S))
-
-    def _depart(
-        self, gone: Sequence[Episode], shown: Sequence[NotificationGroup], notices: Notices, now: float
-    ) -> list[Episode]:
-        """Of groups that are shown no more those that are over by themselves, with their group as it ended."""
-        over = []
-        seen = seen_alerts(shown) if gone else {}
-        for episode in gone:
-            group = outcome(episode, seen, self._settled_at, now)
-            if group is None:
-                self._next = min(self._next, lost_at(episode, self._settled_at))
-                continue
-            carrier = self._episodes.get(episode.carrier or "")
-            is_ended = ends_with_carrier(episode, carrier, notices)
-            if is_ended:
-                del self._episodes[episode.group.key]
-            elif is_ended is False:
-                episode.group = group
-                over.append(episode)
-        return over
 
     def _forget(self, present: set[str], now: float) -> None:
         for key in [key for key in self._episodes if key not in present]:
@@ -385,17 +321,27 @@ class Notifier:
             if now - episode.seen_at >= FORGET_S and episode.on_way is None and not is_owed:
                 del self._episodes[key]
         if len(self._episodes) > EPISODES_MAX:
-            rest = sorted((one.told_at, key) for key, one in self._episodes.items() if key not in present)
+            rest = sorted((one.sent_at, key) for key, one in self._episodes.items() if key not in present)
             for _, key in rest[: len(self._episodes) - EPISODES_MAX]:
                 del self._episodes[key]
 
     def _shed(self) -> None:
-        """Keep as many notices as a record holds: those of groups that fire, then the newest."""
-        while len(self._told) > NOTICES_MAX:
+        """Keep as many notices as a record holds: firing groups first, then the newest."""
+        while len(self._sent) > NOTICES_MAX:
             live = {
                 notice_key(key, what)
                 for key, episode in self._episodes.items()
                 if episode.resolved_since == inf
                 for what in (FIRING, ESCALATED)
             }
-            del self._told[min(self._told.values(), key=lambda one: (one.key in live, one.at, one.key)).key]
+            del self._sent[min(self._sent.values(), key=lambda one: (one.key in live, one.at, one.key)).key]
+
+
+def _reason(episode: Episode, what: What, updates: Sequence[str]) -> Reason:
+    if what == RESOLVED:
+        if episode.group.forgotten:
+            return "forgotten"
+        return "missed" if episode.is_missed else "resolved" if episode.group.resolved_at is not None else "lost"
+    if what == ESCALATED:
+        return "again"
+    return "worse" if episode.sent >= 0 else "update" if updates else "new"

@@ -1,7 +1,7 @@
-"""What is worth telling: rules as data.
+"""Alert rules as data.
 
-A rule compares one signal with one number. `rules.toml` beside this file holds those that every agent has; the operator
-changes them one by one, and adds others. Like code, the packaged file is read once and never changes.
+A rule compares one signal with one number. `rules.toml` beside this file holds those that every agent has. Operators
+change them one by one and add others. Like code, the packaged file is read once and never changes.
 """
 
 from __future__ import annotations
@@ -17,43 +17,46 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.signals import FINDING, NETWORK_SIGNALS, OWN_SIGNALS
+from peerscope.alerts.network_signals import NETWORK_SIGNALS
+from peerscope.alerts.own_signals import OWN_SIGNALS
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import Severity
 
 T = TypeVar("T", bound=Struct)
+FINDING = "finding"
+"""Signal of rules whose readings come from detections."""
 RULES_MAX = 200
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 SeverityName = Literal["low", "medium", "high", "critical"]
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One condition: when it begins, when it ends, and what people are told."""
+    """One condition: when it begins, when it ends, and the text for people."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*\Z", max_length=40)]
     """First half of an alert's id."""
     type: Annotated[str, Meta(min_length=1, max_length=64)]
     signal: str
-    """What is looked at; `signals.py` has them all."""
+    """A key of `OWN_SIGNALS` or `NETWORK_SIGNALS`."""
     scope: Literal["own", "network", "both"] = "own"
-    """own: every peer, of itself. network: aggregators, of others, on evidence. both: the peer, and once it is gone the
-    aggregators; it stays one alert."""
+    """own: every peer, about itself. network: aggregators, about others, on evidence. both: the peer, and once it is
+    gone the aggregators, as one alert."""
     above: float | None = None
     below: float | None = None
     """The threshold; one of the two."""
     clear: float | None = None
-    """Once it fires, it holds until the value is back at this one; without it, at the threshold."""
+    """Value at which a firing alert clears; the threshold if unset."""
     for_s: Seconds = 0.0
-    """How long the condition must hold without a break before it fires."""
+    """How long the condition must hold without a break before the alert fires."""
     clear_for_s: Seconds = 0.0
-    """How long it must not hold before it is resolved."""
+    """How long it must not hold before the alert resolves."""
     severity: SeverityName
     title: Annotated[str, Meta(min_length=1, max_length=64)]
     runbook: str = ""
-    """What it means and what to look at first."""
+    """Its meaning, and the first things to check."""
     enabled: bool = True
     notify: bool = True
-    """False: shown, but no message is sent."""
+    """False: the alert is shown, but no message is sent."""
 
     def __post_init__(self) -> None:
         known = NETWORK_SIGNALS if self.scope == "network" else OWN_SIGNALS
@@ -71,29 +74,29 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ConfigError(f"clear is {self.clear}; must lie on the good side of {self.threshold}")
 
     def is_about(self, scope: Literal["own", "network"]) -> bool:
-        """Is it looked at in this scope?"""
+        """Whether it is evaluated in this scope."""
         return self.scope in (scope, "both")
 
     @property
     def threshold(self) -> float:
-        """The number that the signal is compared with."""
+        """The limit for the signal."""
         threshold = self.below if self.above is None else self.above
         assert threshold is not None
         return threshold
 
     @property
     def rank(self) -> Severity:
-        """The severity, to compare."""
+        """The severity as a number, to compare."""
         return Severity[self.severity.upper()]
 
     def holds(self, value: float, *, fires: bool) -> bool:
-        """Does the condition hold? `fires`: it already fires, so that the gap up to `clear` counts as well."""
+        """Whether the condition holds. `fires`: the alert already fires, so values up to `clear` count as well."""
         limit = self.clear if fires and self.clear is not None else self.threshold
         return value > limit if self.above is not None else value < limit
 
 
 class RuleChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the operator changes of one rule; what is left out stays."""
+    """An operator's changes to one rule; other values stay."""
 
     threshold: float | None = None
     clear: float | None = None
@@ -107,10 +110,10 @@ class RuleChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AlertConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which conditions are told."""
+    """Which conditions raise alerts."""
 
     rules: dict[str, dict[str, Any]] = {}
-    """Changes by the name of the rule; `RuleChange` says of what."""
+    """Changes by rule name, each a `RuleChange`."""
     rules_file: str = ""
     """Path of a TOML file with more rules, each a table as in the packaged rules.toml."""
 
@@ -136,7 +139,7 @@ def parse_rules(text: str, where: str) -> tuple[Rule, ...]:
 def effective_rules(config: AlertConfig, more: Iterable[Rule] = ()) -> tuple[Rule, ...]:
     """Packaged and additional rules with the operator's changes. Raises `ConfigError`.
 
-    `more`: those of `rules_file`; they may not take the name of a packaged rule, whose meaning all peers share.
+    `more`: those of `rules_file`. They may not use the name of a packaged rule, since all peers share its meaning.
     """
     rules = {rule.name: rule for rule in default_rules()}
     for rule in more:
@@ -144,7 +147,7 @@ def effective_rules(config: AlertConfig, more: Iterable[Rule] = ()) -> tuple[Rul
             raise ConfigError(f"{config.rules_file}: [{rule.name}] is a packaged rule; change it in [alerts.rules]")
         rules[rule.name] = rule
     for key, values in config.rules.items():
-        name = key.replace("_", "-")  # as variables of the environment have to write it
+        name = key.replace("_", "-")  # environment variables cannot contain a hyphen
         if name not in rules:
             raise ConfigError(f"alerts.rules.{key}: no such rule; {_guess(name, rules)}")
         rules[name] = _changed(rules[name], values, f"alerts.rules.{key}")
@@ -162,7 +165,7 @@ def _changed(rule: Rule, values: Mapping[str, Any], where: str) -> Rule:
     threshold = given.pop("threshold", None)
     if threshold is not None:
         given["below" if rule.above is None else "above"] = threshold
-        given.setdefault("clear", None)  # the old one belonged to the old threshold
+        given.setdefault("clear", None)  # the old value belongs to the old threshold
     try:
         return replace(rule, **given)
     except ConfigError as error:
@@ -176,7 +179,7 @@ def _converted(values: object, kind: type[T], where: str) -> T:
             if key not in known:
                 raise ConfigError(f"{where}: unknown key `{key}`; {_guess(key, known)}")
     try:
-        return msgspec.convert(values, kind, strict=False)  # not strict: the environment holds text only
+        return msgspec.convert(values, kind, strict=False)  # not strict: the environment holds only text
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""On whom alerts fall: far more on one version, or one region, than on the others?"""
+"""Do alerts fall far more on one version or region than on the others?"""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from msgspec import Struct
 from peerscope.alerts.model import Alert
 
 Concerned = Callable[[Alert], Sequence[str]]
-"""Ids of the peers an alert is about."""
+"""Returns the ids of the peers that an alert is about."""
 
 
 class StatusShare(Struct, frozen=True):
-    """How often alerts of one sort, in one episode, fall on one part of the network."""
+    """How often alerts of one sort in one episode fall on one part of the network."""
 
     peers: int
-    """Of this part, with the alert."""
+    """Peers of this part with the alert."""
     of: int
-    """Of this part."""
+    """Peers of this part."""
     all_peers: int
-    """Of any part, with the alert."""
+    """Peers of any part with the alert."""
     of_all: int
 
     def is_times(self, ratio: float) -> bool:
-        """The alert falls on this part so many times as often as on the rest; where there is no rest, it does."""
+        """Whether it falls on this part at least `ratio` times as often as on the rest; True if there is no rest."""
         others = self.of_all - self.of
         return not others or self.peers / self.of >= ratio * (self.all_peers - self.peers) / others
 
     def chance(self) -> float:
-        """Chance of so many or more if parts meant nothing: Fisher's exact test, one-sided."""
-        return tail(self.peers, self.of, self.all_peers, self.of_all)
+        """Chance of this many or more if parts meant nothing: Fisher's exact test, one-sided."""
+        return hypergeometric_tail(self.peers, self.all_peers, self.of, self.of_all)
 
 
 def concentrated(
@@ -40,10 +40,10 @@ def concentrated(
     part_of: Mapping[str, str],
     concerned: Concerned,
     sort_of: Callable[[Alert], str],
-    is_telling: Callable[[StatusShare], bool],
+    is_significant: Callable[[StatusShare], bool],
     window_s: float,
 ) -> dict[str, list[Alert]]:
-    """By part, the alerts of those sorts and episodes whose share of that part is telling; by beginning."""
+    """By part, alerts of the sorts and episodes whose share of that part is significant; sorted by beginning."""
     sizes = Counter(part_of.values())
     by_sort: defaultdict[str, list[Alert]] = defaultdict(list)
     for alert in alerts:
@@ -54,19 +54,19 @@ def concentrated(
             parts = [{part_of[peer] for peer in concerned(alert) if peer in part_of} for alert in episode]
             peers = {peer for alert in episode for peer in concerned(alert) if peer in part_of}
             per_part = Counter(part_of[peer] for peer in peers)
-            telling = {
+            significant = {
                 part
                 for part, count in per_part.items()
-                if is_telling(StatusShare(count, sizes[part], len(peers), len(part_of)))
+                if is_significant(StatusShare(count, sizes[part], len(peers), len(part_of)))
             }
             for alert, its in zip(episode, parts, strict=True):
-                for part in its & telling:
+                for part in its & significant:
                     held[part].append(alert)
     return {part: sorted(held[part], key=lambda alert: (alert.started_at, alert.id)) for part in sorted(held)}
 
 
 def episodes(alerts: Sequence[Alert], window_s: float) -> Iterator[Sequence[Alert]]:
-    """Chains of beginnings without a gap as long as the window. `alerts`: by beginning."""
+    """Chains of beginnings without a gap as long as the window. `alerts`: sorted by beginning."""
     first = 0
     for number in range(1, len(alerts) + 1):
         if number == len(alerts) or alerts[number].started_at - alerts[number - 1].started_at >= window_s:
@@ -74,11 +74,13 @@ def episodes(alerts: Sequence[Alert], window_s: float) -> Iterator[Sequence[Aler
             first = number
 
 
-def tail(drawn_marked: int, marked: int, drawn: int, whole: int) -> float:
-    """Chance to draw so many marked ones or more among `drawn` out of `whole` (hypergeometric)."""
-    total = _ways(whole, drawn)
-    possible = range(max(drawn_marked, drawn - whole + marked), min(marked, drawn) + 1)
-    return min(1.0, sum(exp(_ways(marked, k) + _ways(whole - marked, drawn - k) - total) for k in possible))
+def hypergeometric_tail(found: int, drawn: int, marked: int, total: int) -> float:
+    """The chance of `found` or more marked ones among `drawn` of `total`, of which `marked` are."""
+    if found <= 0:
+        return 1.0
+    ways = _ways(total, drawn)
+    possible = range(max(found, drawn - total + marked), min(marked, drawn) + 1)
+    return min(1.0, sum(exp(_ways(marked, k) + _ways(total - marked, drawn - k) - ways) for k in possible))
 
 
 def _ways(n: int, k: int) -> float:

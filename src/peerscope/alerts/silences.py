@@ -1,18 +1,17 @@
-"""What operators ordered, as a view: who silenced what until when, who looks after what, and who is gone for good.
+"""Operators' orders as a view: silences, acknowledgements, and peers to forget.
 
-Orders are records of the peers at which they were given, and hold in the whole network. Of silences with one id the
-shortest end wins, whoever published it: so a peer lifts the silence of another by publishing the same id with a length
-of zero, and no order of arrival matters. Orders stop messages; alerts are evaluated and shown all the same.
+Orders are records of the peers at which operators gave them, and hold in the whole network. If several silences have
+one id, the shortest end wins, whichever peer published it. So a peer lifts the silence of another by publishing the
+same id with length zero, and no order of arrival matters. Orders stop messages; alerts are still evaluated and shown.
 
-A silence lives as long as the network remembers the peer that ordered it: the agent publishes its orders again now
-and then, and after its end they stand for another `ledger.remember_s`.
+A silence lasts as long as the network remembers the peer that ordered it. Agents publish their orders again now and
+then. After the peer's end they hold for another `ledger.remember_s`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
-from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,45 +28,18 @@ from peerscope.views.snapshot import Snapshot
 
 FIELDS = ("id", "type", "rule", "peer", "region", "severity")
 FOR_S_MAX = 30 * 86_400.0
-"""A silence that is wanted for longer is a rule that should be switched off."""
+"""Operators who need a longer silence should disable the rule."""
 ACKNOWLEDGED_S_MAX = FOR_S_MAX
 SILENCES_MAX = 1024
-"""In the whole network: every alert is held against each of them."""
+"""In the whole network: every alert is matched against each of them."""
 SLACK_S = 5.0
-"""How far the start of an alert and the date of an order may be off against each other, by the way they came."""
+"""Largest difference between the dates of an alert and of an order, from the ways that they came."""
 REF_HEX = 16
 KEY_MAX = 64
-"""As long as a name in a record may be."""
+"""Longest name in a record."""
 
 Matcher = tuple[str, str]
 Trust = Callable[[PeerId], bool]
-
-
-class Correlated(Protocol):
-    """What orders and messages need to know of an incident."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def names(self) -> Sequence[str]: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def severity(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def description(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def started_at(self) -> float: ...
-    @property
-    def ended_at(self) -> float | None: ...
-    @property
-    def alerts(self) -> Sequence[str]: ...
-    @property
-    def root(self) -> str | None: ...
 
 
 class StandingSilence(Struct, frozen=True):
@@ -80,11 +52,11 @@ class StandingSilence(Struct, frozen=True):
     author: str
     reason: str
     peer_id: str
-    """Full id of the peer at which it was ordered."""
+    """Full id of the peer at which the operator ordered it."""
 
 
 class StandingAcknowledgement(Struct, frozen=True):
-    """Somebody looks after an alert or incident."""
+    """An operator looks after an alert or incident."""
 
     key: str
     at: float
@@ -94,48 +66,50 @@ class StandingAcknowledgement(Struct, frozen=True):
 
 
 class StandingForget(Struct, frozen=True):
-    """A peer that is to be forgotten until it speaks again."""
+    """A peer that all forget until it reports again."""
 
     id: str
-    """Full id of the peer that is forgotten."""
+    """Full id of the forgotten peer."""
     at: float
     author: str
     reason: str
     peer_id: str
-    """Full id of the peer at which it was ordered."""
+    """Full id of the peer at which the operator ordered it."""
 
 
 class StandingOrders(Struct, frozen=True):
     """All orders that hold now."""
 
     silences: tuple[StandingSilence, ...] = ()
-    """By their end, the longest first."""
+    """Sorted by their end, the latest first."""
     acknowledgements: dict[str, StandingAcknowledgement] = {}
-    """The newest one of each key."""
+    """The newest acknowledgement of each key."""
     forgotten: tuple[StandingForget, ...] = ()
-    """Peers that have not spoken since, by id."""
+    """Peers that have not reported since, by id."""
 
     def silence(self, values: Mapping[str, Iterable[str]]) -> StandingSilence | None:
-        """The silence that fits and holds longest; `values`: by field, each value with its other spellings."""
+        """The matching silence that holds longest; `values`: by field, each value with its other spellings."""
         return next((silence for silence in self.silences if fits(silence.matchers, values)), None)
 
     def acknowledgement(self, key: str, since: float) -> StandingAcknowledgement | None:
-        """Who looks after it, if that was said since the condition began (Unix seconds)."""
+        """The acknowledgement of this key, if it was given after the condition began (Unix seconds)."""
         found = self.acknowledgements.get(order_key(key))
         return found if found is not None and found.at >= since - SLACK_S else None
 
 
 def standing(snapshot: Snapshot, trusts: Trust = lambda _: True) -> StandingOrders:
-    """The orders of all zones that hold now; `trusts`: whose orders count."""
+    """Orders of all zones that hold now; `trusts`: whether the orders of a peer count."""
     silences: dict[str, StandingSilence] = {}
     acknowledgements: dict[str, StandingAcknowledgement] = {}
     for peer, orders, issued_at in _orders(snapshot, trusts):
         author = peer.hex()
-        for said in orders.silences:
-            begun_at = issued_at - said.begun_ms / 1000
-            for_s = min(said.for_ms / 1000, FOR_S_MAX)
-            one = StandingSilence(said.id, said.matchers, begun_at, begun_at + for_s, said.author, said.reason, author)
-            silences[said.id] = min(silences.get(said.id, one), one, key=lambda s: (s.ends_at, s.peer_id))
+        for silence in orders.silences:
+            begun_at = issued_at - silence.begun_ms / 1000
+            for_s = min(silence.for_ms / 1000, FOR_S_MAX)
+            one = StandingSilence(
+                silence.id, silence.matchers, begun_at, begun_at + for_s, silence.author, silence.reason, author
+            )
+            silences[one.id] = min(silences.get(one.id, one), one, key=lambda s: (s.ends_at, s.peer_id))
         for known in orders.acknowledgements:
             at = issued_at - known.sent_ms / 1000
             other = acknowledgements.get(known.key)
@@ -147,7 +121,7 @@ def standing(snapshot: Snapshot, trusts: Trust = lambda _: True) -> StandingOrde
 
 
 def refusal(snapshot: Snapshot, peer: PeerId, *, force: bool) -> str | None:
-    """Why a known peer is not to be forgotten; None if it may be. `force`: also one that is alive."""
+    """Why a known peer must not be forgotten; None if it may be. `force`: allow a peer that is alive."""
     if peer == snapshot.me:
         return "an agent does not forget itself; ask another one"
     verdict = snapshot.verdict(peer)
@@ -156,23 +130,23 @@ def refusal(snapshot: Snapshot, peer: PeerId, *, force: bool) -> str | None:
     return f"{short(peer)} is {verdict.value}, not gone for good; use --force to forget it until it speaks again"
 
 
-def order_key(key: str) -> str:
-    """Names an alert or incident in an order: its id, or one as short as a record demands."""
-    if len(key) <= KEY_MAX:
-        return key
-    mark = blake2b(key.encode(), digest_size=8).hexdigest()
-    return f"{key[: KEY_MAX - len(mark) - 1]}~{mark}"
+def order_key(key: str, suffix: str = "") -> str:
+    """Key of an alert or incident in an order or notice: its id and the suffix, shortened to the limit of a record."""
+    if len(key + suffix) <= KEY_MAX:
+        return key + suffix
+    digest = blake2b(key.encode(), digest_size=8).hexdigest()
+    return f"{key[: KEY_MAX - len(digest) - len(suffix) - 1]}~{digest}{suffix}"
 
 
 def mark(alerts: Iterable[Alert], orders: StandingOrders) -> list[Alert]:
-    """The same alerts, with who silenced and who acknowledged them."""
+    """Set which silence and which acknowledgement holds for each alert."""
     return [_marked(alert, orders) for alert in alerts]
 
 
 def mark_incidents(incidents: Iterable[Incident], alerts: Iterable[Alert], orders: StandingOrders) -> list[Incident]:
-    """The same incidents, with who silenced and who acknowledged them. `alerts`: all of them, marked.
+    """Set which silence and acknowledgement holds for each incident. `alerts`: all alerts, marked.
 
-    One whose active alerts are all silenced, or all looked after, is so itself.
+    An incident is also silenced or acknowledged if all its active alerts are.
     """
     by_id = {alert.id: alert for alert in alerts if alert.state == "firing"}
     marked = []
@@ -190,27 +164,27 @@ def mark_incidents(incidents: Iterable[Incident], alerts: Iterable[Alert], order
     return marked
 
 
-def incident_silence(incident: Correlated, orders: StandingOrders) -> StandingSilence | None:
-    """The silence that fits an incident, under any of its names."""
+def incident_silence(incident: Incident, orders: StandingOrders) -> StandingSilence | None:
+    """The silence that matches an incident under any of its names."""
     kind = (incident.kind,)
     names = (incident.id, *incident.names)
     return orders.silence({"id": names, "type": kind, "rule": kind, "severity": (incident.severity,)})
 
 
-def incident_acknowledgement(incident: Correlated, orders: StandingOrders) -> StandingAcknowledgement | None:
-    """Who looks after an incident, by whichever of its names that was said."""
-    said = (orders.acknowledgement(name, incident.started_at) for name in (incident.id, *incident.names))
-    return next((one for one in said if one is not None), None)
+def incident_acknowledgement(incident: Incident, orders: StandingOrders) -> StandingAcknowledgement | None:
+    """The acknowledgement of an incident under any of its names."""
+    found = (orders.acknowledgement(name, incident.started_at) for name in (incident.id, *incident.names))
+    return next((one for one in found if one is not None), None)
 
 
 def _common(marks: Iterable[str | None]) -> str | None:
-    """The first, if there is one on each."""
+    """The first mark, if every alert has one."""
     found = list(marks)
     return found[0] if all(found) and found else None
 
 
 def alert_values(alert: Alert) -> dict[str, tuple[str, ...]]:
-    """What matchers can look at. A peer goes by its full id, or by the short forms that people see."""
+    """Values that matchers compare. A peer matches by its full id or by the short forms that people see."""
     peer = alert.peer_id or ""
     return {
         "id": (alert.id, order_key(alert.id)),
@@ -223,14 +197,14 @@ def alert_values(alert: Alert) -> dict[str, tuple[str, ...]]:
 
 
 def fits(matchers: Iterable[Matcher], values: Mapping[str, Iterable[str]]) -> bool:
-    """All matchers fit. A field of a newer version fits nothing: rather a message too many."""
+    """Whether all matchers fit. A field of a newer version fits nothing: one message too many is better than none."""
     return all(any(matches(pattern, value) for value in values.get(field, ())) for field, pattern in matchers)
 
 
 def matches(pattern: str, text: str) -> bool:
-    """`*` stands for anything, every other character for itself.
+    """Whether the text matches; `*` stands for anything.
 
-    Linear in the text, whatever the pattern: other peers write patterns.
+    Linear in the text for every pattern, because other peers write patterns.
     """
     head, *rest = pattern.split("*")
     if not rest:
@@ -248,7 +222,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def parse_matchers(texts: Iterable[str]) -> tuple[Matcher, ...]:
-    """Matchers as people write them, "rule=cpu-*". Raises `ConfigError`."""
+    """Parse matchers such as "rule=cpu-*". Raises `ConfigError`."""
     matchers = tuple(_parse_matcher(text) for text in texts)
     if not 1 <= len(matchers) <= MATCHERS_MAX:
         raise ConfigError(f"a silence has {len(matchers)} matchers; give 1 to {MATCHERS_MAX}, such as severity=low")
@@ -275,7 +249,7 @@ def _forgotten(snapshot: Snapshot, trusts: Trust) -> tuple[StandingForget, ...]:
 
 
 def _orders(snapshot: Snapshot, trusts: Trust) -> Iterator[tuple[PeerId, Orders, float]]:
-    """Who ordered what, and when that record was issued, in Unix seconds."""
+    """Orders with their peer, and when that record was issued in Unix seconds."""
     for peer in snapshot.global_ledger:
         entry = snapshot.global_ledger.get(peer, Kind.ORDERS)
         if entry is not None and isinstance(entry.body, Orders) and trusts(peer):

@@ -12,9 +12,8 @@ import click
 import msgspec
 from msgspec import Struct
 
-from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.model import Alert
-from peerscope.alerts.notifier import Notification
+from peerscope.alerts.notification import Notification, NotificationGroup
 from peerscope.config import Config
 from peerscope.errors import ConfigError, DeliveryError
 from peerscope.host.state import CONFIG_FILE, StateDirectory, default_state

@@ -8,7 +8,7 @@ from math import inf
 from msgspec.structs import replace
 
 from peerscope.alerts.episodes import OPEN_ALERTS_MAX
-from peerscope.alerts.grouping import NotificationGroup
+from peerscope.alerts.notification import NotificationGroup
 from peerscope.alerts.notifier import OWED_S, RETRY_S, RETRY_S_MAX
 from peerscope.notify.base import Letter
 

@@ -9,8 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from peerscope.alerts.grouping import NotificationGroup
-from peerscope.alerts.notifier import Notification
+from peerscope.alerts.notification import Notification, NotificationGroup
 from peerscope.errors import ConfigError
 from peerscope.notify.settings import ChannelConfig, NotifyConfig
 

@@ -19,7 +19,7 @@ from random import Random
 
 from msgspec import Struct
 
-from peerscope.alerts.grouping import NotificationGroup
+from peerscope.alerts.notification import NotificationGroup
 from peerscope.errors import DeliveryError
 from peerscope.host.clock import monotonic
 from peerscope.mesh.limits.rate_limit import TokenBucket

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
 
-from peerscope.alerts.grouping import NotificationGroup
-from peerscope.alerts.notifier import Notification
+from peerscope.alerts.notification import Notification, NotificationGroup
 from peerscope.notify.base import Channel, Letter, Sender
 from peerscope.notify.channel_queue import ChannelQueue, ChannelView
 from peerscope.notify.settings import NotifyConfig

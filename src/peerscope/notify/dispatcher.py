@@ -14,13 +14,13 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.alert_record import SentNotice
 from peerscope.alerts.episodes import Open
-from peerscope.alerts.grouping import NotificationGroup, groups, is_silenced
+from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.notification_log import heard_notices, roster
-from peerscope.alerts.notifier import SETTLE_TIMEOUT_S, Notification, Notifier
-from peerscope.alerts.silences import Correlated, StandingOrders, Trust
+from peerscope.alerts.notification import Notification, NotificationGroup, groups, is_silenced
+from peerscope.alerts.notification_log import SentNotice, heard_notices, roster
+from peerscope.alerts.notifier import SETTLE_TIMEOUT_S, Notifier, NotifierState
+from peerscope.alerts.silences import StandingOrders, Trust
 from peerscope.host.clock import monotonic
 from peerscope.host.damaged_files import put_damaged_aside
 from peerscope.host.state import NOTICES_FILE, StateDirectory
@@ -29,7 +29,7 @@ from peerscope.notify.base import Channel, Letter, Sender
 from peerscope.notify.channel_queue import ChannelView
 from peerscope.notify.delivery import Delivery
 from peerscope.notify.settings import NotifyConfig
-from peerscope.records.alerts import NOTICES_MAX, Severity
+from peerscope.records.alerts import NOTICES_MAX
 from peerscope.records.identity import PeerId
 from peerscope.views.snapshot import Snapshot
 
@@ -46,29 +46,18 @@ class View(Struct, frozen=True):
     snapshot: Callable[[], Snapshot]
     alerts: Callable[[], Iterable[Alert]]
     """Marked with the orders that fit them."""
-    incidents: Callable[[], Iterable[Correlated]]
-    told_as: Callable[[Alert], str | None]
+    incidents: Callable[[], Iterable[Incident]]
+    last_incident: Callable[[Alert], str | None]
     """The incident that an alert was part of last."""
     orders: Callable[[], StandingOrders]
     quiet: Collection[str] = ()
     """Rules of which nobody is told."""
 
 
-class KeptNotice(Struct, frozen=True):
-    """A notice in the file, by Unix time."""
-
-    key: str
-    at: float
-    severity: Severity
-    delivered: bool
-    episode: int = 0
-    repeat: int = 0
-
-
 class KeptNotices(Struct, frozen=True):
     """What must outlive a restart, by Unix time."""
 
-    notices: Annotated[tuple[KeptNotice, ...], Meta(max_length=NOTICES_MAX)] = ()
+    notices: Annotated[tuple[SentNotice, ...], Meta(max_length=NOTICES_MAX)] = ()
     owed: Annotated[tuple[Open, ...], Meta(max_length=NOTICES_MAX)] = ()
     refused: dict[str, Annotated[tuple[Letter, ...], Meta(max_length=LETTERS_MAX)]] = {}
     """By channel, what it refused and another one took."""
@@ -98,8 +87,8 @@ class Dispatcher:
         self._publish = publish
         self._tell = tell
         kept = _read(state)
-        notices, owed = _earlier(kept, time.time() - monotonic())
-        self._notifier = Notifier(me, config, monotonic(), kept=notices, owed=owed, settle_s=SETTLE_TIMEOUT_S)
+        earlier = _earlier(kept, time.time() - monotonic())
+        self._notifier = Notifier(me, config, monotonic(), earlier, SETTLE_TIMEOUT_S)
         self._published: tuple[SentNotice, ...] = ()
         self._left: tuple[tuple[Open, ...], dict[str, tuple[Letter, ...]]] = (), {}
         rng = random.Random(secrets.randbits(128))
@@ -136,7 +125,7 @@ class Dispatcher:
             orders,
             url=self._config.url,
             quiet=self._view.quiet,
-            told_as=self._view.told_as,
+            last_incident=self._view.last_incident,
         )
         if not shown and self._notifier.is_idle:
             self._say()
@@ -152,7 +141,7 @@ class Dispatcher:
         self._delivery.follow([group for group in shown if self._is_followed(group)])
 
     def _is_followed(self, group: NotificationGroup) -> bool:
-        return group.state == "firing" and self._notifier.is_told(group.key)
+        return group.state == "firing" and self._notifier.is_sent(group.key)
 
     def _answered(self, message: Notification, is_delivered: bool) -> None:
         if is_delivered:
@@ -174,11 +163,8 @@ class Dispatcher:
         owed, refused = left
         offset_s = time.time() - monotonic()
         kept = KeptNotices(
-            tuple(
-                KeptNotice(one.key, one.at + offset_s, one.severity, one.delivered, one.episode, one.repeat)
-                for one in notices
-            ),
-            tuple(replace(one, began=one.began + offset_s, told_at=one.told_at + offset_s) for one in owed),
+            tuple(replace(one, at=one.at + offset_s) for one in notices),
+            tuple(replace(one, began=one.began + offset_s, sent_at=one.sent_at + offset_s) for one in owed),
             refused,
         )
         try:
@@ -192,7 +178,7 @@ def _read(state: StateDirectory) -> KeptNotices:
     data = state.kept(FILE)
     try:
         kept = (
-            msgspec.json.decode(data, type=KeptNotices | tuple[KeptNotice, ...]) if data is not None else KeptNotices()
+            msgspec.json.decode(data, type=KeptNotices | tuple[SentNotice, ...]) if data is not None else KeptNotices()
         )
     except (msgspec.MsgspecError, RecursionError) as error:
         put_damaged_aside(state.path / FILE, str(error), "messages that were sent may be sent again")
@@ -200,15 +186,13 @@ def _read(state: StateDirectory) -> KeptNotices:
     return kept if isinstance(kept, KeptNotices) else KeptNotices(kept[:NOTICES_MAX])  # as releases before wrote it
 
 
-def _earlier(kept: KeptNotices, offset_s: float) -> tuple[list[SentNotice], list[Open]]:
+def _earlier(kept: KeptNotices, offset_s: float) -> NotifierState:
     """Its notices and open episodes; `offset_s`: Unix minus monotonic seconds."""
     now = monotonic()
-    notices = [
-        SentNotice(one.key, min(one.at - offset_s, now), one.severity, one.delivered, one.episode, one.repeat)
-        for one in kept.notices
-    ]
-    owed = [
-        replace(one, began=min(one.began - offset_s, now), told_at=min(one.told_at - offset_s, now))
-        for one in kept.owed
-    ]
-    return notices, owed
+    return NotifierState(
+        tuple(replace(one, at=min(one.at - offset_s, now)) for one in kept.notices),
+        tuple(
+            replace(one, began=min(one.began - offset_s, now), sent_at=min(one.sent_at - offset_s, now))
+            for one in kept.owed
+        ),
+    )

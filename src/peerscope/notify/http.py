@@ -26,8 +26,8 @@ from urllib.request import Request, build_opener
 
 import msgspec
 
-from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.model import Alert
+from peerscope.alerts.notification import NotificationGroup
 from peerscope.errors import DeliveryError
 from peerscope.host.http import NoRedirect
 from peerscope.host.version import __version__

@@ -7,10 +7,10 @@ from collections import Counter
 from msgspec import Struct
 
 from peerscope.alerts.alert_list import AlertList
-from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.engine import NOTHING, AlertEngine, Regions
+from peerscope.alerts.incidents import Correlation
 from peerscope.alerts.model import Alert
-from peerscope.alerts.own import own_state
+from peerscope.alerts.own_signals import own_state
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId
 from peerscope.sim.node import Machine

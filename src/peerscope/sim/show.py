@@ -19,8 +19,7 @@ from peerscope.agent.event_log import EventLog
 from peerscope.agent.lookups import LookupRequests
 from peerscope.agent.network_view import NetworkView, SelfView, SimulationView
 from peerscope.agent.traffic import Traffic
-from peerscope.alerts.correlation import Correlation
-from peerscope.alerts.incidents import Incident
+from peerscope.alerts.incidents import Correlation, Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.rules import Rule
 from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingOrders, StandingSilence, standing

@@ -1,1 +1,1 @@
-"""Threats: attacks on the network and on the node beside us, found in what peers say and in what the node does."""
+"""Threats: attacks on the network and on the monitored node, found in records and in the activity of the node."""

@@ -1,7 +1,7 @@
-"""What the node beside us did of late: counters by time, from which any window's sums can be taken.
+"""Recent activity of the monitored node: counters over time, which give the sums of any window.
 
-Every five seconds the running totals are written down, for an hour. A window's sum is the difference of two of them, so
-that it costs the same however long the window is and however much happened in it.
+Every five seconds the running totals are stored, for an hour. The sum of a window is the difference of two of them. So
+it costs the same for windows of any length and activity.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _INDEX = {name: index for index, name in enumerate(COUNTERS)}
 
 
 class Sums(Struct, frozen=True):
-    """What happened in one window."""
+    """Activity in one window."""
 
     seconds: float
     opened: float = 0
@@ -45,22 +45,22 @@ class Sums(Struct, frozen=True):
     puts: float = 0
     lookups: float = 0
     judged: float = 0
-    """Lookups of which somebody could tell whether all that were asked said the same."""
+    """Lookups with a known answer to whether all nodes returned the same."""
     inconsistent: float = 0
-    """Those where they did not."""
+    """Lookups whose nodes returned different values."""
     forged: float = 0
     """Records of other peers with a wrong signature."""
     replayed: float = 0
-    """Records older than what we had."""
+    """Records older than ours."""
 
 
 class Signal(Struct, frozen=True):
-    """A number that a signature can be about."""
+    """A number that signatures can test."""
 
     value: Callable[[Sums], float | None]
-    """None where nothing happened that it could be made of."""
+    """None without any activity to compute it from."""
     samples: Callable[[Sums], float]
-    """How many things it is made of."""
+    """Number of events behind it."""
     is_count: bool = False
     unit: str = ""
 
@@ -91,18 +91,18 @@ SIGNALS: dict[str, Signal] = {
 
 
 class Activity:
-    """Running totals, written down every five seconds for an hour."""
+    """Running totals, stored every five seconds for an hour."""
 
     def __init__(self, now: float) -> None:
         self.since = now
-        """When the counting began."""
+        """When counting began."""
         self._totals = [0.0] * len(COUNTERS)
-        # Only for steps in which something was counted: the step, and the totals at its beginning.
+        # Only steps with activity: the step, and the totals at its beginning.
         self._steps = [int(now // STEP_S)]
         self._marks: list[tuple[float, ...]] = [tuple(self._totals)]
 
     def count(self, now: float, **amounts: float) -> None:
-        """Something happened: names of `COUNTERS`, and how much. What is no sensible amount is passed over."""
+        """Add amounts to `COUNTERS`. Amounts that are not positive and finite are ignored."""
         step = int(now // STEP_S)
         if step > self._steps[-1]:
             self._steps.append(step)
@@ -114,7 +114,7 @@ class Activity:
                 self._totals[_INDEX[name]] += min(amount, COUNT_MAX)
 
     def sums(self, window_s: float, now: float) -> Sums:
-        """What happened in the last `window_s` seconds; the step in which they begin is taken to be even."""
+        """Activity in the last `window_s` seconds, interpolated within the first step."""
         begins = (now - window_s) / STEP_S
         first = int(begins // 1)
         at, after = self._totals_at(first), self._totals_at(first + 1)
@@ -122,6 +122,6 @@ class Activity:
         return Sums(window_s, *(round(new - old, 6) for new, old in zip(self._totals, outside, strict=True)))
 
     def _totals_at(self, first: int) -> Sequence[float]:
-        """The totals when a step began."""
+        """The totals at the beginning of a step."""
         at = bisect_left(self._steps, first)
         return self._marks[at] if at < len(self._steps) else self._totals

@@ -1,12 +1,12 @@
-"""How unlike its own past a peer is: one number between 0 and 1, of all its metrics together.
+"""The anomaly rate: how much all metrics of a peer differ from its past, between 0 and 1.
 
-Each metric is averaged by the minute and compared with three expectations: the median of the last two hours, a moving
-average that follows drifts (EWMA, Roberts 1959), and, once a whole day is known, what was usual at this time of day. A
-minute is unusual when it lies five deviations from *all* of them: what is normal by any of the three is normal. The
-spread is the larger of the median absolute deviation and the moving mean deviation.
+Each metric is averaged by the minute and compared with up to three expectations. These are the median of the last two
+hours and a moving average that follows drifts (EWMA, Roberts 1959). After a whole day the usual value at this time of
+day joins them. A minute is unusual if it is five deviations from *all* of them. The spread is the larger of the median
+absolute deviation and the moving mean deviation.
 
-The rate is the share of unusual ones among all metrics' minutes of the last ten. It names no attack. Each peer works
-out its own and publishes it with its report; the network's is the mean over all that do.
+The rate is the share of unusual minutes among those of all metrics in the last ten. It names no attack. Each peer
+computes its own and publishes it in its report. The rate of the network is the mean over all peers that do.
 """
 
 from __future__ import annotations
@@ -21,30 +21,29 @@ from msgspec import Struct
 from peerscope.records.bodies import RATIO_ONE
 from peerscope.records.identity import PeerId
 from peerscope.records.measures import Metrics
-from peerscope.threats.baseline import SIGMA
-from peerscope.threats.chance import wilson_lower
+from peerscope.threats.chance import SIGMA, wilson_lower
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.signatures import Signature
 from peerscope.views.snapshot import Snapshot
 
 MINUTE_S = 60.0
 RECENT = 120
-"""Minutes that the median is taken of."""
+"""Minutes of the median."""
 RATED = 10
-"""Minutes that the rate is taken of; and that must be known before anything is unusual."""
+"""Minutes of the rate; also the minutes needed before any can be unusual."""
 DEVIATIONS = 5.0
 FLOOR = 0.05
-"""Nothing is steadier than a twentieth of itself."""
+"""Least relative spread."""
 WEIGHT = 0.05
-"""Of a new minute in the moving average: about twenty minutes' memory."""
+"""Weight of a new minute in the moving average: a memory of about twenty minutes."""
 DAY_MINUTES = 1440
 HOURS = 24
 OF_THE_HOUR = 0.02
-"""Weight of a minute in what is usual at its hour: about an hour's memory, so that yesterday's is what counts."""
+"""Weight of a minute in the usual value of its hour: a memory of about an hour, so yesterday counts."""
 
 
 class AnomalyMetric:
-    """One number over time."""
+    """One metric over time."""
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=RECENT)
@@ -53,7 +52,7 @@ class AnomalyMetric:
         self._minutes = 0
 
     def look(self, value: float, hour: int) -> bool | None:
-        """Whether a minute is unusual, and remember it; None while too little is known."""
+        """Add a minute. Return whether it is unusual; None while there is too little data."""
         unusual = None
         if self._minutes >= RATED:
             middle = median(self._recent)
@@ -64,9 +63,9 @@ class AnomalyMetric:
             of_the_hour = self._hours[hour]
             if self._minutes >= DAY_MINUTES and of_the_hour is not None:
                 expected.append(of_the_hour)
-            # What is ten times as much varies ten times as much.
+            # A value ten times as large varies ten times as much.
             unusual = all(abs(value - one) > DEVIATIONS * max(spread, relative * abs(one)) for one in expected)
-            # What is unusual moves the average only so far, or one attack would hide the next.
+            # Unusual values move the average only a little, or one attack would hide the next.
             self._follow(min(max(value, self._level - DEVIATIONS * spread), self._level + DEVIATIONS * spread))
         else:
             self._follow(value)
@@ -96,7 +95,7 @@ class Anomalies:
         """(unusual, judged) of the last minutes."""
 
     def measure(self, metrics: Metrics, wall: float) -> None:
-        """What was measured now. `wall`: Unix seconds, for the time of day."""
+        """Add a measurement. `wall`: Unix seconds, for the time of day."""
         minute = int(wall // MINUTE_S)
         if self._minute is not None and minute != self._minute:
             self._close(int(self._minute // 60) % HOURS)
@@ -111,34 +110,32 @@ class Anomalies:
 
     @property
     def ratio(self) -> float | None:
-        """The anomaly rate; None while too little is known."""
+        """The anomaly rate; None while there is too little data."""
         unusual, judged = self.counted
         return unusual / judged if judged else None
 
     def find(self, signature: Signature, me: PeerId) -> list[Finding]:
-        """A finding where the rate is high."""
+        """A finding if the rate is high."""
         unusual, judged = self.counted
         reached = signature.grade(unusual / judged) if judged and len(self._rated) == RATED else None
         if reached is None:
             return []
         return [
             finding(
-                signature.name,
+                signature,
                 me,
                 severity=reached[0],
                 confidence=wilson_lower(unusual, judged),
-                title=signature.title,
-                text=f"{unusual / judged:.0%} of what was measured in {RATED} minutes is unlike before",
+                text=f"{unusual / judged:.0%} of what was measured in {RATED} minutes differs from before",
                 evidence=(("ratio", f"{unusual / judged:.2f}"), ("unusual", unusual), ("judged", judged)),
-                runbook=signature.runbook,
             )
         ]
 
     def _close(self, hour: int) -> None:
-        told = [
+        results = [
             self._metrics.setdefault(name, AnomalyMetric()).look(fmean(seen), hour) for name, seen in self._seen.items()
         ]
-        judged = [one for one in told if one is not None]
+        judged = [one for one in results if one is not None]
         if judged:
             self._rated.append((sum(judged), len(judged)))
         self._seen.clear()
@@ -148,13 +145,13 @@ class AnomalyRates(Struct, frozen=True):
     """Anomaly rates of the network."""
 
     network: float | None
-    """Mean over the peers that tell theirs; null where none does."""
+    """Mean over the peers that publish one; null if none does."""
     peers: dict[str, float]
     """By full id."""
 
 
 def rates(snapshot: Snapshot) -> AnomalyRates:
-    """What all peers tell of themselves in fresh reports."""
+    """Rates in the fresh reports of all peers."""
     found = {
         peer.hex(): report.metrics.agent.anomaly / RATIO_ONE
         for peer, report in sorted(snapshot.living_reports.items())
@@ -164,29 +161,27 @@ def rates(snapshot: Snapshot) -> AnomalyRates:
 
 
 def network_anomaly(snapshot: Snapshot, signature: Signature) -> list[Finding]:
-    """A finding where all peers together are unlike themselves."""
-    told = rates(snapshot)
-    reached = None if told.network is None else signature.grade(told.network)
-    if reached is None or told.network is None or len(told.peers) < 2:
+    """A finding if the rate of the network is high."""
+    found = rates(snapshot)
+    reached = None if found.network is None else signature.grade(found.network)
+    if reached is None or found.network is None or len(found.peers) < 2:
         return []
-    high = sum(ratio >= reached[1] for ratio in told.peers.values())
+    high = sum(ratio >= reached[1] for ratio in found.peers.values())
     return [
         finding(
-            signature.name,
+            signature,
             "network",
             severity=reached[0],
-            confidence=wilson_lower(high, len(told.peers)),
-            title=signature.title,
-            text=f"{told.network:.0%} of what {len(told.peers)} peers measured is unlike before",
-            evidence=(("ratio", f"{told.network:.2f}"), ("peers", len(told.peers)), ("high", high)),
+            confidence=wilson_lower(high, len(found.peers)),
+            text=f"{found.network:.0%} of what {len(found.peers)} peers measured differs from before",
+            evidence=(("ratio", f"{found.network:.2f}"), ("peers", len(found.peers)), ("high", high)),
             scope="network",
-            runbook=signature.runbook,
         )
     ]
 
 
 def numbers(metrics: Metrics) -> Iterator[tuple[str, float]]:
-    """Everything in a report that is a level, not a counter."""
+    """All levels in a report, without counters."""
     system, node, performance, agent = metrics.system, metrics.node, metrics.performance, metrics.agent
     found: dict[str, float | None] = {
         "cpu": system.cpu,

@@ -1,7 +1,7 @@
-"""Peers and addresses that operators do not want to be linked with.
+"""Block list: peers and addresses with which operators want no links.
 
 An entry is a peer's id (its first 16 digits or more), an address, or an address prefix. The operator's own entries come
-from the settings. Others are shared as signed records (`Blocks`), and count only when the settings trust their author.
+from the settings. Peers share others as signed records (`Blocks`), which count only if the settings trust their author.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OWN = "the settings"
 
 
 class Listed(Struct, frozen=True):
-    """Why somebody is on a list."""
+    """Why a peer or address is on a list."""
 
     entry: str
     reason: str
@@ -36,7 +36,7 @@ class BlockList:
     """Own and trusted entries together."""
 
     def __init__(self, own: Sequence[str], shared: Iterable[tuple[PeerId, Blocks]] = ()) -> None:
-        """Entries of others that are malformed are passed over; our own were checked when they were read."""
+        """Malformed entries of others are ignored; our own were checked when they were read."""
         self._ids: dict[str, Listed] = {}
         self._networks: dict[IPv4Network | IPv6Network, Listed] = {}
         for name in own:
@@ -49,7 +49,7 @@ class BlockList:
         return len(self._ids) + len(self._networks)
 
     def peer(self, peer: PeerId, addresses: Sequence[str] = ()) -> Listed | None:
-        """Why a peer is listed, by its id or one of its addresses; None where it is not."""
+        """Why a peer is listed, by its id or one of its addresses; None if it is not."""
         found = (listed for name in (peer.hex(), *addresses) if (listed := self.match(name)) is not None)
         return next(found, None)
 
@@ -105,25 +105,24 @@ def checked(entries: Sequence[str], name: str) -> None:
 
 
 def to_share(own: Sequence[str]) -> Blocks:
-    """Our entries as others may take them."""
+    """Our entries as a record."""
     return Blocks(tuple(Block(name) for name in own[:BLOCKS_MAX]))
 
 
 def shared_by(snapshot: Snapshot, trusted: Iterable[PeerId]) -> list[tuple[PeerId, Blocks]]:
-    """The lists of those whom the settings trust, of whichever zone they are."""
+    """The lists of trusted peers of all zones."""
     found = ((peer, snapshot.global_ledger.get(peer, Kind.BLOCKS)) for peer in trusted)
     return [(peer, entry.body) for peer, entry in found if entry is not None and isinstance(entry.body, Blocks)]
 
 
 class HeldLists:
-    """Which authors' lists count. A list ends without a word when the network forgets its author."""
+    """Lists that count now. A list ends silently when the network forgets its author."""
 
     def __init__(self) -> None:
         self._entries: dict[PeerId, int] = {}
 
     def update(self, lists: Iterable[tuple[PeerId, Blocks]]) -> list[tuple[PeerId, int]]:
-        """Authors whose lists are gone since the last look, and how many entries these had. One that its author has
-        emptied is not among them."""
+        """Authors whose lists are gone since the last call, with the number of entries. Not lists that became empty."""
         held = dict(lists)
         gone = [(author, entries) for author, entries in sorted(self._entries.items()) if author not in held]
         self._entries = {author: len(one.blocks) for author, one in held.items() if one.blocks}
@@ -131,7 +130,7 @@ class HeldLists:
 
 
 def bad_links(snapshot: Snapshot, blocks: BlockList, remotes: Iterable[str], signature: Signature) -> list[Finding]:
-    """Links of ours, and connections of the node beside us, with somebody who is listed."""
+    """Our links, and connections of the monitored node, with listed peers and addresses."""
     if not len(blocks):
         return []
     found: dict[str, tuple[PeerId | str, str, Listed]] = {}
@@ -146,16 +145,13 @@ def bad_links(snapshot: Snapshot, blocks: BlockList, remotes: Iterable[str], sig
             found.setdefault(remote, (remote, "node", listed))
     return [
         finding(
-            signature.name,
+            signature,
             subject,
-            severity=signature.usual_severity,
-            # Our own list is our own judgement; that of others is worth more the more of them agree.
+            # Our own list is certain. Lists of others count more, the more of them agree.
             confidence=1.0 if OWN in listed.by else 1 - 0.3 ** len(listed.by),
-            title=signature.title,
             text=f"linked with {short(subject) if isinstance(subject, bytes) else subject}, listed as {listed.entry}",
             evidence=(("entry", listed.entry), ("listed_by", ", ".join(listed.by)), ("layer", layer))
             + ((("reason", listed.reason),) if listed.reason else ()),
-            runbook=signature.runbook,
         )
         for subject, layer, listed in found.values()
     ]

@@ -1,9 +1,8 @@
-"""How likely honest peers are to look like this: tails of distributions, and what many looks at once are worth.
+"""How likely honest peers look like this: tails of distributions, and corrections for many tests at once.
 
-Detections ask one question: how often would chance alone show at least this much? Where they look at many groups or
-peers together, the answers are corrected for that (Benjamini and Hochberg 1995). A p-value is no probability of an
-attack; `belief` turns it into one, by the bound of Sellke, Bayarri and Berger (2001), which favours the accuser as far
-as any honest calculation may, and a prior that does not.
+Detections ask how often chance alone would show at least this much. If they test many groups or peers together, the
+results are corrected for that (Benjamini and Hochberg 1995). A p-value is not the probability of an attack. `belief`
+converts it by the bound of Sellke, Bayarri and Berger (2001), the largest that is honest, and a cautious prior.
 """
 
 from __future__ import annotations
@@ -12,15 +11,17 @@ from collections.abc import Sequence
 from math import ceil, comb, e, erfc, exp, inf, lgamma, log, sqrt
 
 PRIOR = 0.01
-"""Of what looks unlikely enough to be looked at, how much is an attack before the numbers are seen. A guess: most
-surprises of a network are moves, releases and outages."""
+"""Share of attacks among suspicious findings, before the numbers. A guess: most surprises of a network are moves,
+releases and outages."""
+SIGMA = 1.4826
+"""Standard deviations in one median absolute deviation, of a normal distribution."""
 NEGLIGIBLE = 1e-17
 NORMAL_FROM = 1e4
-"""From here on a Poisson distribution is taken for a normal one."""
+"""From here on a normal distribution replaces the Poisson distribution."""
 
 
 def poisson_tail(count: int, expected: float) -> float:
-    """The chance of `count` or more events where `expected` are."""
+    """The chance of `count` or more events if `expected` are expected."""
     if count <= 0:
         return 1.0
     if expected <= 0:
@@ -33,7 +34,7 @@ def poisson_tail(count: int, expected: float) -> float:
 
 
 def _poisson_sum(count: int, expected: float, step: int) -> float:
-    """The chances of `count`, `count + step`, and so on, away from the middle, where they only fall."""
+    """Sum of the chances of `count`, `count + step` and so on, away from the middle, where they only fall."""
     term = exp(count * log(expected) - expected - lgamma(count + 1))
     total = term
     while term > total * NEGLIGIBLE and count > 0:
@@ -43,25 +44,14 @@ def _poisson_sum(count: int, expected: float, step: int) -> float:
     return min(1.0, total)
 
 
-def hypergeometric_tail(found: int, drawn: int, marked: int, total: int) -> float:
-    """The chance of `found` or more marked ones among `drawn` of `total`, of which `marked` are."""
-    if found <= 0:
-        return 1.0
-    most = min(drawn, marked)
-    if found > most or drawn > total:
-        return 0.0
-    ways = sum(comb(marked, k) * comb(total - marked, drawn - k) for k in range(found, most + 1))
-    return min(1.0, ways / comb(total, drawn))
-
-
 def urn_tail(found: int, drawn: int, marked: int, total: int) -> float:
-    """The chance of `found` or more marked ones among `drawn`, where each draw adds one more of its kind.
+    """The chance of `found` or more marked ones among `drawn`, if each draw adds one more of its kind.
 
-    Polya's urn (Eggenberger and Polya 1923), `marked` of `total` at first: a Poisson expectation for draws few beside
-    the urn, and far more spread for many, as it must be where who came first decides where the others go.
+    Polya's urn (Eggenberger and Polya 1923), with `marked` of `total` at first. For few draws it is close to Poisson.
+    For many it spreads far more, because the first ones decide where the others go.
     """
     if marked >= total or found * total <= drawn * marked:
-        return 1.0  # no more than expected: nobody asks how likely exactly
+        return 1.0  # no more than expected: the exact chance does not matter
     if found > drawn or marked <= 0:
         return 0.0
     other = total - marked
@@ -78,7 +68,7 @@ def _log_beta(a: float, b: float) -> float:
 
 
 def wilson_lower(part: int, whole: int, z: float = 1.96) -> float:
-    """A share that the true one exceeds with 97.5 % confidence (Wilson 1927)."""
+    """A lower bound of the true share, with 97.5 % confidence (Wilson 1927)."""
     if whole <= 0:
         return 0.0
     share, z2 = min(1.0, part / whole), z * z
@@ -108,7 +98,7 @@ def discoveries(chances: Sequence[float]) -> list[float]:
 
 
 def belief(p: float, prior: float = PRIOR) -> float:
-    """How sure one may be, at best, that it was not chance: 0..1."""
+    """Upper bound of the probability that it was not chance: 0..1."""
     if p >= 1 / e:
         return prior
     bayes = -e * max(p, 1e-300) * log(max(p, 1e-300))
@@ -116,12 +106,12 @@ def belief(p: float, prior: float = PRIOR) -> float:
 
 
 def exceeded(count: int, limit: float) -> float:
-    """How sure one may be that the true rate exceeds `limit`, having counted so many."""
+    """Confidence that the true rate exceeds `limit` after `count` events."""
     return 1.0 - poisson_tail(ceil(count), limit) if count > 0 else 0.0
 
 
 def binomial_tail(part: int, whole: int, share: float) -> float:
-    """The chance of `part` or more of `whole` where each is one with the chance `share`."""
+    """The chance of `part` or more of `whole` if each has the chance `share`."""
     if part <= 0:
         return 1.0
     return min(1.0, sum(comb(whole, k) * share**k * (1 - share) ** (whole - k) for k in range(part, whole + 1)))

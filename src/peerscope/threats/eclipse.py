@@ -1,11 +1,11 @@
-"""A peer surrounded: most of its links lead to few prefixes, or to peers that came of late (Heilman et al. 2015).
+"""Eclipse: most links of a peer lead to few prefixes, or to peers that came lately (Heilman et al. 2015).
 
-Neighbours are drawn by hashing ids, so that of n links the number that lead to any chosen set of peers is
-hypergeometric, whoever the peer is. Three sets are looked at: the young; the (at most three) prefixes that hold the
-most of the peer's links; the young in such prefixes. Prefixes were chosen after looking, which is paid for by the
-number of choices there were. All peers are judged together (Benjamini and Hochberg).
+Hashes of ids choose neighbours. So of n links, the number that lead to any chosen set of peers is hypergeometric for
+every peer. The test looks at three sets: the young; the prefixes, at most three, with most of the peer's links; the
+young in these prefixes. The prefixes are chosen after looking, so the chance is multiplied by the number of choices.
+All peers are tested together (Benjamini and Hochberg).
 
-Where half of the network is young or behind one prefix, half of everybody's links lead there: no eclipse.
+If half of the network is young or behind one prefix, half of every peer's links lead there: that is no eclipse.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from math import comb
 
 from msgspec import Struct
 
+from peerscope.alerts.shares import hypergeometric_tail
 from peerscope.records.alerts import Severity
 from peerscope.records.identity import PeerId, PeerRef
-from peerscope.threats.chance import belief, discoveries, hypergeometric_tail
+from peerscope.threats.chance import belief, discoveries
 from peerscope.threats.findings import Finding, finding
 from peerscope.threats.peer_ages import KnownPeer
 from peerscope.threats.signatures import Signature
 from peerscope.views.snapshot import Snapshot
 
 PREFIXES_MAX = 3
-"""Few."""
 
 
 class Exposure(Struct, frozen=True):
-    """The suspicious ones among a peer's links."""
+    """A peer's links, and the suspicious ones among them."""
 
     peer: PeerId
     links: int
@@ -40,12 +40,12 @@ class Exposure(Struct, frozen=True):
 
     @property
     def share(self) -> float:
-        """Of all links."""
+        """Captured links as a share of all."""
         return self.captured / self.links
 
 
 class Population:
-    """Who there is to be linked with: how many, by prefix, and how many of them are young."""
+    """Possible neighbours: how many by prefix, and how many of them are young."""
 
     def __init__(self, members: Sequence[KnownPeer], young_s: float) -> None:
         self.members = {member.peer: member for member in members}
@@ -54,21 +54,21 @@ class Population:
         self._young = Counter(member.prefix for member in members if self.is_young(member))
 
     def is_young(self, member: KnownPeer) -> bool:
-        """We have not known it for long."""
+        """Whether we have known it for less than the window."""
         return member.age_s < self._young_s
 
     def count(self, prefixes: Set[str] | None, *, young: bool) -> int:
-        """How many there are in these prefixes, or in all."""
+        """Number of peers in these prefixes, or in all."""
         counted = self._young if young else self._all
         return counted.total() if prefixes is None else sum(counted[prefix] for prefix in prefixes)
 
     def prefixes(self, *, young: bool) -> int:
-        """In how many prefixes they are."""
+        """Number of prefixes with such peers."""
         return len(self._young if young else self._all)
 
 
 def eclipsed(snapshot: Snapshot, members: Sequence[KnownPeer], signature: Signature) -> list[Finding]:
-    """Peers whose links are captured."""
+    """Findings about peers whose links are captured."""
     there = Population(members, signature.window_s)
     looked = [around for one in members if (around := surroundings(snapshot, one, there, signature)) is not None]
     shares = discoveries([around.chance for around in looked])
@@ -81,9 +81,9 @@ def eclipsed(snapshot: Snapshot, members: Sequence[KnownPeer], signature: Signat
 
 
 def surroundings(snapshot: Snapshot, subject: KnownPeer, there: Population, signature: Signature) -> Exposure | None:
-    """A peer's links, the least likely way of looking at them; None where it has too few."""
+    """A peer's links under the least likely of the three sets; None if it has too few."""
     report = snapshot.fresh_report(subject.peer)
-    # Only ring neighbours are drawn by hashing; others came to ask for an introduction.
+    # Hashes choose only ring neighbours; other peers came for an introduction.
     named = (snapshot.ledger.find(PeerRef(link.peer)) for link in report.links if link.watches) if report else ()
     found = (there.members.get(peer) for peer in named if peer is not None and peer != subject.peer)
     links = [member for member in found if member is not None]
@@ -112,11 +112,10 @@ def _fits(member: KnownPeer, there: Population, prefixes: Set[str] | None, *, yo
 def _finding(around: Exposure, share: float, severity: Severity, signature: Signature) -> Finding:
     from_where = f" from {len(around.prefixes)} prefixes" if around.prefixes else ""
     return finding(
-        signature.name,
+        signature,
         around.peer,
         severity=severity,
         confidence=belief(share),
-        title=signature.title,
         text=f"{around.captured} of {around.links} links lead to peers{from_where}, {around.young} to young ones",
         evidence=(
             ("captured", around.captured),
@@ -126,5 +125,4 @@ def _finding(around: Exposure, share: float, severity: Severity, signature: Sign
             ("false_discovery", f"{share:.1e}"),
         ),
         scope="network",
-        runbook=signature.runbook,
     )

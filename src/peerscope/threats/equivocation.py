@@ -1,9 +1,9 @@
-"""Peers that break their word: two statements under one version, and accusations of those whom others hear.
+"""Equivocation, and false accusations: two records with one version, or accusations of peers that others hear.
 
-Equivocation is proved by the two signed records. A false accusation is judged by what everybody else says: the subject
-has reported since and names the accuser among its links, most of its other observers hear it, and the accuser is not
-itself down or cut off. One bad link can do that to one subject, so that it takes several subjects, or one refuted
-again and again with ever new claims.
+The two signed records prove an equivocation. All other evidence decides about an accusation. It is false if most other
+observers hear the subject, and the subject reported since with a link to the accuser. The accuser must not be down or
+cut off itself. One bad link can cause that for one subject. So a finding needs several subjects, or one with many
+refuted claims.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from peerscope.threats.signatures import Signature
 from peerscope.views.snapshot import Snapshot
 
 REPORTED_AFTER_S = 2.0
-"""A report so much later than the claim was not on its way already."""
+"""A report this much later than the claim was sent after it."""
 REPEATS_MIN = 10
-"""New claims about one subject, all refuted, that weigh as much as several subjects."""
+"""Refuted claims about one subject that weigh as much as several subjects."""
 HEARERS_MIN = 2
 GONE = (Verdict.DOWN, Verdict.PARTITIONED, Verdict.LEFT)
-"""Whoever is cut off itself misses everybody, and means it."""
+"""A peer that is cut off misses all others, in good faith."""
 
 
 class Claims:
-    """What one accuser claims of one subject."""
+    """The claims of one accuser about one subject."""
 
     __slots__ = ("claimed", "contradicted_at", "since")
 
@@ -36,17 +36,17 @@ class Claims:
         self.since = now
         self.contradicted_at: float | None = None
         self.claimed: set[int] = set()
-        """Times at which it says it last heard the subject, of claims that were contradicted; a few."""
+        """Times of last contact in contradicted claims; a few."""
 
 
 class Accusations:
-    """Follows who accuses whom, and what becomes of it."""
+    """Accusations over time, and which of them were contradicted."""
 
     def __init__(self) -> None:
         self._claims: dict[tuple[PeerId, PeerId], Claims] = {}
 
     def find(self, snapshot: Snapshot, signature: Signature) -> list[Finding]:
-        """Accusers of several peers that others hear."""
+        """Findings about accusers of peers that others hear."""
         self._look(snapshot, signature.window_s)
         wrong: dict[PeerId, list[tuple[PeerId, int]]] = {}
         for (accuser, subject), claims in self._claims.items():
@@ -83,7 +83,7 @@ class Accusations:
                 del self._claims[pair]
 
     def _is_contradicted(self, snapshot: Snapshot, accuser: PeerId, subject: PeerId, since: float) -> bool:
-        """The subject reported since and has the link; of its other observers more hear it than miss it."""
+        """Whether the subject reported since with that link, and more of its other observers hear it than miss it."""
         ledger, now = snapshot.ledger, snapshot.now
         entry, report = ledger.get(subject, Kind.REPORT), snapshot.fresh_report(subject)
         if entry is None or report is None or entry.heard_at < since + REPORTED_AFTER_S:
@@ -110,23 +110,20 @@ class Accusations:
         signature: Signature,
     ) -> Finding:
         names = ", ".join(short(subject) for subject, _ in sorted(subjects)[:4])
-        # Each subject more halves what an honest accuser's own trouble could explain; so do ten refuted claims of one.
+        # Each subject halves the chance that the accuser is honest but in trouble, as do ten refuted claims about one.
         confidence = 1 - 0.5 ** (len(subjects) + repeats / REPEATS_MIN)
         return finding(
-            signature.name,
+            signature,
             accuser,
-            severity=signature.usual_severity,
             confidence=confidence,
-            title=signature.title,
             text=f"accuses {len(subjects)} peers that report since and that others hear: {names}",
             evidence=(("subjects", len(subjects)), ("claims_refuted", repeats), ("for_example", names)),
             scope="network",
-            runbook=signature.runbook,
         )
 
 
 def equivocations(snapshot: Snapshot, signature: Signature) -> list[Finding]:
-    """Peers of whom we hold two different statements of one version."""
+    """Findings about peers of which we hold two different records with one version."""
     found_out = {**snapshot.ledger.proofs, **snapshot.global_ledger.proofs}
     proofs = Counter(origin for origin, _, _ in found_out)
     found = []
@@ -135,16 +132,13 @@ def equivocations(snapshot: Snapshot, signature: Signature) -> list[Finding]:
         digests = [record.digest().hex()[:16] for record in found_out[origin, kind, version]]
         found.append(
             finding(
-                signature.name,
+                signature,
                 origin,
-                severity=signature.usual_severity,
-                # The first may be a copied state directory; a machine that goes on doing so is no accident.
+                # The first may come from a copied state directory; many are no accident.
                 confidence=1 - 0.1 ** min(count, 9),
-                title=signature.title,
                 text=f"{count} versions were signed with two contents each",
                 evidence=(("proofs", count), ("kind", kind), ("version", version), ("digests", " ".join(digests))),
                 scope="network",
-                runbook=signature.runbook,
             )
         )
     return found

@@ -1,4 +1,4 @@
-"""What a detection found, in the one form that people, scripts and alerts read."""
+"""Findings of detections, in the one form that people, scripts and alerts read."""
 
 from __future__ import annotations
 
@@ -11,93 +11,92 @@ from msgspec.structs import replace
 from peerscope.alerts.model import Alert, ConditionReading
 from peerscope.records.alerts import METADATA_MAX, Severity
 from peerscope.records.identity import PeerId, ref
+from peerscope.threats.signatures import Signature
 
 TYPE = "security-threat"
 TITLE_MAX = 64
 TEXT_MAX = 160
 EVIDENCE_MAX = METADATA_MAX - 2
-"""An alert's statement needs room for its type and title."""
+"""The statement of an alert also holds its type and title."""
 FINDINGS_MAX = 128
-"""At once; the gravest are kept, the others counted."""
+"""At one time; the gravest are kept."""
 
 Scope = Literal["own", "network"]
 
 
 class Finding(Struct, frozen=True):
-    """One thing that should not be."""
+    """One finding of a detection."""
 
     id: str
-    """Stable while it is the same thing: the detection, and whom it is about."""
+    """Detection and subject: stable while it lasts."""
     detection: str
     peer_id: str | None
-    """Full id of the peer it is about; null where it is about a group."""
+    """Full id of the peer that it is about; null if it is about a group."""
     region: str | None
     at: float
-    """Unix seconds by our own clock at which it was first seen."""
+    """First seen, in Unix seconds by our own clock."""
     severity: str
     """low, medium, high or critical."""
     confidence: float
     """0..1."""
     title: str
     text: str
-    """What was found, in numbers."""
+    """The finding in numbers."""
     evidence: tuple[tuple[str, str], ...] = ()
     scope: Scope = "own"
-    """From a peer's own data, or from what all peers say."""
+    """From a peer's own data, or from the records of all peers."""
     group: str = ""
-    """An address prefix, a stretch of ids, a key, where it is about one."""
+    """An address prefix, a range of ids or a key, if it is about one."""
     runbook: str = ""
-    """What to do first."""
+    """The first things to do."""
 
 
 class FindingView(Finding, frozen=True):
-    """The same, as people and scripts read it."""
+    """A finding with its age."""
 
     age_s: float | None = None
 
 
 def finding(
-    detection: str,
+    signature: Signature,
     subject: PeerId | str,
     *,
-    severity: Severity,
     confidence: float,
-    title: str,
     text: str,
+    severity: Severity | None = None,
     evidence: Iterable[tuple[str, object]] = (),
     scope: Scope = "own",
-    runbook: str = "",
 ) -> Finding:
-    """A finding about a peer or a group, every text within its bounds; `at` and `region` are for the collector."""
+    """A finding about a peer or a group, with every text within its bounds. `placed` adds `at` and `region`."""
     is_peer = isinstance(subject, bytes)
     name = ref(subject).hex() if isinstance(subject, bytes) else plain(subject, 48)
     return Finding(
-        id=f"{detection}-{name}" if name else detection,
-        detection=detection,
+        id=f"{signature.name}-{name}" if name else signature.name,
+        detection=signature.name,
         peer_id=subject.hex() if isinstance(subject, bytes) else None,
         region=None,
         at=0.0,
-        severity=severity.name.lower(),
+        severity=signature.severity if severity is None else severity.name.lower(),
         confidence=min(1.0, max(0.0, confidence)),
-        title=plain(title, TITLE_MAX),
+        title=plain(signature.title, TITLE_MAX),
         text=plain(text, TEXT_MAX),
         evidence=tuple((plain(name, 64), plain(str(value), 64)) for name, value in evidence)[:EVIDENCE_MAX],
         scope=scope,
         group="" if is_peer else name,
-        runbook=runbook,
+        runbook=signature.runbook,
     )
 
 
 def gravest(found: Iterable[Finding], most: int = FINDINGS_MAX) -> list[Finding]:
-    """So many findings at most, the worst first."""
+    """At most this many findings, worst first."""
     return sorted(found, key=lambda one: (-Severity[one.severity.upper()], -one.confidence, one.id))[:most]
 
 
 def readings(found: Iterable[Finding]) -> list[ConditionReading]:
-    """What the alert rules look at: one reading a finding about others, one a detection about ourselves."""
-    told: dict[tuple[str, str], Finding] = {}
+    """Readings for alert rules: one per finding about others, one per detection about ourselves."""
+    by_subject: dict[tuple[str, str], Finding] = {}
     for one in gravest(found):
-        told.setdefault((one.detection, _subject(one)), one)
+        by_subject.setdefault((one.detection, _subject(one)), one)
     return [
         ConditionReading(
             value=1.0,
@@ -108,17 +107,17 @@ def readings(found: Iterable[Finding]) -> list[ConditionReading]:
             confidence=one.confidence,
             metadata=one.evidence,
         )
-        for (detection, subject), one in told.items()
+        for (detection, subject), one in by_subject.items()
     ]
 
 
 def _subject(one: Finding) -> str:
-    """Own findings are about the peer that states them; others by id or group."""
+    """Subject of the reading: empty for own findings, else id or group."""
     return "" if one.scope == "own" else one.peer_id[:16] if one.peer_id else one.group
 
 
-def told_by_alert(alert: Alert) -> Finding:
-    """A finding of another peer, as its alert tells it."""
+def from_alert(alert: Alert) -> Finding:
+    """The finding of another peer, from its alert."""
     return Finding(
         id=alert.id,
         detection=alert.rule,
@@ -137,10 +136,10 @@ def told_by_alert(alert: Alert) -> Finding:
 
 
 def plain(text: str, most: int) -> str:
-    """Printable, and no longer than that: others refuse a record with anything else."""
+    """Printable text within the limit: others refuse a record with anything else."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)[:most]
 
 
 def placed(one: Finding, *, at: float, region: str | None) -> Finding:
-    """The same finding with when it began and where it is."""
+    """The finding with its beginning and region."""
     return replace(one, at=at, region=region)

@@ -1,12 +1,12 @@
-"""Keys of the hash table whose nearest nodes lie too near: somebody placed ids around them.
+"""DHT keys whose nearest nodes are too near: an attacker placed ids around them.
 
-Of the 20 nodes nearest to a key, the numbers that share so many leading bits with it follow from the size of the
-network. Their Kullback-Leibler divergence from that expectation shows ids that were ground to lie near the key (Sridhar
-et al. 2023, "Content Censorship in the InterPlanetary File System", who take 0.94 as the limit). The size is the
-median of what lookups of other keys show, so that a few attacked keys do not move it.
+The size of the network determines how many of the 20 nodes nearest to a key share so many leading bits with it. The
+Kullback-Leibler divergence from this expectation shows ids that were ground to lie near the key. The method is that of
+Sridhar et al. (2023, "Content Censorship in the InterPlanetary File System"), with their limit of 0.94. The size is the
+median over lookups of all keys, so a few attacked keys do not move it.
 
-The divergence alone would accuse one honest key in some hundred; so as many nodes so near must also be unlikely by
-chance, all keys considered.
+The divergence alone would accuse one honest key in a hundred. So the nearness must also be unlikely by chance, over all
+keys.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from peerscope.threats.signatures import Signature
 
 KEYS_MAX = 128
 LOOK_INTERVAL_S = 60.0
-"""Between looks at all keys, which cost some milliseconds."""
+"""Time between tests of all keys, which cost some milliseconds."""
 NEAREST = 20
 NEAREST_MIN = 10
 BITS_MIN = 64
@@ -38,11 +38,11 @@ class Looked(Struct, frozen=True):
     shared: tuple[int, ...]
     """Leading bits that each of the nearest nodes shares with the key."""
     size: float
-    """Nodes in the network, going by how near the farthest of them is."""
+    """Size of the network, estimated from the distance of the farthest of them."""
 
 
 class Keys:
-    """The latest lookups that told whom they found."""
+    """The latest lookups with the nodes that they found."""
 
     def __init__(self) -> None:
         self._looked: OrderedDict[str, Looked] = OrderedDict()
@@ -50,7 +50,7 @@ class Keys:
         self._look_at = -inf
 
     def note(self, key: str, closest: Sequence[str], now: float) -> None:
-        """A lookup told the ids nearest to a key. What is no id of the key's own length is passed over."""
+        """Add the ids that a lookup found nearest to a key. Ids of another length are ignored."""
         bits = len(key) * 4
         place = _number(key)
         if place is None or not BITS_MIN <= bits <= BITS_MAX:
@@ -60,7 +60,7 @@ class Keys:
         if len(distances) < NEAREST_MIN:
             return
         shared = tuple(bits - distance.bit_length() for distance in distances)
-        # The distance of the n-th of N nodes is about n / N of the whole; n - 1 makes the estimate unbiased.
+        # The n-th of N nodes is at about n / N of the whole distance; n - 1 makes the estimate unbiased.
         size = (len(distances) - 1) * 2.0**bits / distances[-1]
         self._looked[key] = Looked(now, shared, size)
         self._looked.move_to_end(key)
@@ -68,7 +68,7 @@ class Keys:
             self._looked.popitem(last=False)
 
     def find(self, signature: Signature, now: float) -> list[Finding]:
-        """Keys that are surrounded, as of the last minute."""
+        """Findings about surrounded keys, computed once a minute."""
         if now >= self._look_at:
             self._look_at = now + LOOK_INTERVAL_S
             self._found = self._look(signature, now)
@@ -100,40 +100,38 @@ class Keys:
             )
             found.append(
                 finding(
-                    signature.name,
+                    signature,
                     key[:16],
                     severity=reached[0],
                     confidence=belief(share),
-                    title=signature.title,
                     text=f"the {len(one.shared)} nodes nearest to key {key[:16]} diverge by {apart:.2f} from chance",
                     evidence=evidence,
-                    runbook=signature.runbook,
                 )
             )
         return found
 
 
 def divergence(shared: Sequence[int], size: float) -> float:
-    """Kullback-Leibler divergence, in nats, of shared leading bits from those expected in a network of this size."""
+    """Kullback-Leibler divergence in nats of shared leading bits from the expectation for this network size."""
     counts, total = Counter(shared), len(shared)
     expected = [_expected(bits, total, size) for bits in range(max(shared) + 1)]
     return sum(count / total * log(count / total / max(expected[bits], 1e-9)) for bits, count in sorted(counts.items()))
 
 
 def crowding(shared: Sequence[int], size: float) -> float:
-    """How likely chance alone puts so many nodes so near, whichever distance one looks at."""
+    """The chance that so many nodes are so near, over all distances."""
     ordered = sorted(shared, reverse=True)
     chances = [poisson_tail(rank, size / 2.0**bits) for rank, bits in enumerate(ordered, 1)]
     return min(1.0, min(chances) * len(chances))
 
 
 def _expected(bits: int, total: int, size: float) -> float:
-    """The share of the nearest `total` nodes that have exactly so many leading bits of the key."""
+    """Expected share of the nearest `total` nodes with exactly this many leading bits of the key."""
     return (_within(bits, total, size) - _within(bits + 1, total, size)) / total
 
 
 def _within(bits: int, total: int, size: float) -> float:
-    """How many of the nearest share at least so many bits: a Poisson number of nodes, of which `total` are told."""
+    """Expected number of the nearest with at least this many bits: a Poisson number, capped at `total`."""
     mean = size / 2.0**bits
     return sum(poisson_tail(rank, mean) for rank in range(1, total + 1))
 

@@ -1,7 +1,7 @@
-"""Who is here, behind which address prefix, how long we have known them, and what they look like.
+"""Living peers with their address prefix, the time since we first heard of them, and their fingerprint.
 
-Ages are our own: since when this agent has heard of a peer. What a peer says of its age proves nothing. Whoever was
-there when we came, or came within a minute of it, counts as having been there before: we cannot tell.
+Ages are our own, because a peer can claim any age. Peers that were there when this agent started, or came within a
+minute, count as older: we cannot distinguish them.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from peerscope.records.identity import PeerId
 from peerscope.views.snapshot import Snapshot
 
 ARRIVAL_S = 60.0
-"""How long a peer that starts needs at most to hear of everybody."""
+"""Longest time that a new agent needs to hear of all peers."""
 
 
 class KnownPeer(Struct, frozen=True):
-    """One living peer."""
+    """A living peer, as this agent knows it."""
 
     peer: PeerId
     prefix: str | None
-    """The /24 or /48 it says it is in; None where it gives a name, or nothing."""
+    """The /24 or /48 of its declared address; None if that is a name or missing."""
     age_s: float
-    """Infinite for those who were there before us."""
+    """Infinite for peers that were there before us."""
     fingerprint: tuple[object, ...]
-    """What identities of one operator would have in common."""
+    """Properties that identities of one operator would share."""
 
 
 class PeerAges:
-    """Remembers since when each peer is known."""
+    """When this agent first heard of each peer."""
 
     def __init__(self, now: float) -> None:
         self._since: dict[PeerId, float] = {}
         self._looks: dict[PeerId, tuple[Profile, str | None, tuple[object, ...]]] = {}
-        """What was worked out from each profile."""
+        """Prefix and fingerprint of each profile."""
         self._began_at = now
 
-    def greet(self, snapshot: Snapshot) -> None:
-        """Note who is new. Those whom the ledger has forgotten are forgotten here too."""
+    def update(self, snapshot: Snapshot) -> None:
+        """Add new peers, and remove those that the ledger has forgotten."""
         now, since = snapshot.now, self._since
         for peer in snapshot.profiles:
             if peer not in since:
@@ -53,7 +53,7 @@ class PeerAges:
             self._looks.pop(gone, None)
 
     def members(self, snapshot: Snapshot) -> list[KnownPeer]:
-        """Everybody living who was greeted, in a fixed order."""
+        """All living peers that `update` has seen, in a fixed order."""
         return [
             self._member(peer, snapshot.profiles[peer], snapshot.now)
             for peer in living(snapshot)
@@ -73,11 +73,11 @@ def living(snapshot: Snapshot) -> Iterable[PeerId]:
 
 
 def prefix_of(profile: Profile) -> str | None:
-    """Where the first of its addresses lies."""
+    """Prefix of its first address."""
     return prefix(profile.addresses[0]) if profile.addresses else None
 
 
 def fingerprint(profile: Profile) -> tuple[object, ...]:
-    """Version, node, labels, roles and port: the same in what one hand set up. Neighbours share the region anyway."""
+    """Version, node, labels, roles and port: equal if one operator set them up. Neighbours share the region anyway."""
     port = profile.addresses[0].rpartition(":")[2] if profile.addresses else ""
     return profile.version, profile.node, profile.labels, profile.roles, port

@@ -1,7 +1,7 @@
-"""Detections as data: what each looks at, from which number on, and how grave it is.
+"""Detections as data: the signal, the limits and the severity of each.
 
-The package ships defaults (`signatures.toml`). An operator's own file is laid over them: a table of a known name
-changes what it mentions, another name adds a signature. Any mistake refuses the whole file and names it.
+The package ships defaults (`signatures.toml`). An operator's own file is laid over them: a table with a known name
+changes the values that it gives, another name adds a signature. Any mistake refuses the whole file and names it.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ NETWORK_SIGNALS = (
     "false_accusation",
     "anomaly_ratio",
 )
-"""Worked out by code of their own; the others are numbers of `activity.SIGNALS`."""
+"""Signals with code of their own; the others are numbers of `activity.SIGNALS`."""
 
 Threshold = Annotated[float, Meta(ge=0.0, le=1e15)]
 Steps = dict[str, Threshold]
 
 
 class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One detection."""
+    """A detection: its signal and its limits."""
 
     name: Annotated[str, Meta(min_length=1, max_length=32, pattern="^[a-z0-9][a-z0-9-]*\\Z")]
     signal: str
     title: Annotated[str, Meta(min_length=1, max_length=64, pattern="^[^\x00-\x1f\x7f]*\\Z")]
     enabled: bool = True
     window_s: Annotated[float, Meta(ge=10.0, le=WINDOW_S_MAX)] = 60.0
-    """Over how much of the past the signal is taken."""
+    """Length of the window of the signal."""
     brief_s: Annotated[float, Meta(ge=10.0, le=WINDOW_S_MAX)] | None = None
-    """Fixed steps are looked for over this shorter time as well: where much happens, it is seen sooner."""
+    """A shorter window for fixed steps as well: it detects strong attacks sooner."""
     above: Steps = {}
     at_least: Steps = {}
     times: Annotated[float, Meta(gt=1.0, le=1e6)] | None = None
@@ -53,9 +53,9 @@ class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     baseline_s: Annotated[float, Meta(ge=60.0, le=86_400.0)] = 600.0
     samples_min: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     false_discovery: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.01
-    """Of what is found among many groups or peers looked at together, the share that may be found by chance."""
+    """Largest share of false findings among many groups or peers tested together."""
     severity: str = "medium"
-    """Where no step says it."""
+    """If no step gives one."""
     runbook: Annotated[str, Meta(max_length=160)] = ""
 
     def __post_init__(self) -> None:
@@ -72,18 +72,18 @@ class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def is_relative(self) -> bool:
-        """Compares a peer with its own past."""
+        """Whether it compares a peer with its own past."""
         return self.times is not None or self.deviations is not None
 
     def grade(self, value: float) -> tuple[Severity, float] | None:
-        """The gravest step that the value reaches, and where it begins; None where it reaches none."""
+        """The gravest step that the value reaches, and its limit; None if it reaches none."""
         reached = [(SEVERITIES[name], limit) for name, limit in self.above.items() if value > limit]
         reached += [(SEVERITIES[name], limit) for name, limit in self.at_least.items() if value >= limit]
         return max(reached, default=None)
 
     @property
     def usual_severity(self) -> Severity:
-        """Where no step says it."""
+        """If no step gives one."""
         return SEVERITIES[self.severity]
 
 
@@ -106,15 +106,15 @@ class Signatures:
         return len(self._by_name)
 
     def of(self, signal: str) -> tuple[Signature, ...]:
-        """Those that are enabled and look at this signal."""
+        """Enabled signatures with this signal."""
         return tuple(one for one in self._by_name.values() if one.signal == signal and one.enabled)
 
     def changes(self, other: Signatures) -> list[str]:
-        """What is different in `other`, in words: "sybil changed", "my-rule added"."""
+        """Differences of `other` in words: "sybil changed", "my-rule added"."""
         ours, theirs = self._by_name, other._by_name
-        said = [f"{name} removed" for name in ours if name not in theirs]
-        said += [f"{name} added" for name in theirs if name not in ours]
-        return said + [f"{name} changed" for name in theirs if name in ours and theirs[name] != ours[name]]
+        changes = [f"{name} removed" for name in ours if name not in theirs]
+        changes += [f"{name} added" for name in theirs if name not in ours]
+        return changes + [f"{name} changed" for name in theirs if name in ours and theirs[name] != ours[name]]
 
 
 def parse(defaults: str, own: str = "", where: str = "signatures") -> Signatures:

@@ -1,21 +1,20 @@
-"""Many identities of one hand: peers that join together from one place (Douceur 2002, "The Sybil Attack").
+"""Sybil attack: many identities of one operator that join together (Douceur 2002, "The Sybil Attack").
 
 Honest peers join here and there; an attacker has few address prefixes, or grinds ids near one place.
 
-*Prefixes.* Newcomers are expected where others are already: the more of the network a prefix holds, the more of those
-who join fall into it. Each join changes what is expected of the next, so that the number is not Poisson-distributed but
-drawn from Polya's urn; while joins are few beside the network, the two are the same. When all the world joins at once,
-after an outage, whoever is first decides where the crowd is, and the urn finds nothing strange in that. One joiner is
-free everywhere: somebody has to be the first of a prefix. Joins are counted over the window, and over a longer one for
-those who come slowly.
+*Prefixes.* The more of the network a prefix holds, the more of the new peers it should get. Each join changes the
+expectation of the next. So the number is not Poisson-distributed but drawn from Polya's urn; for few joins the two are
+equal. After an outage all peers join at once. The first ones then decide where the crowd is, which the urn expects. One
+joiner is free everywhere: some peer is the first of a prefix. Joins are counted over the window, and over a longer one
+for slow attackers.
 
-*Fingerprints.* Where a prefix is unlikely already, joiners that look the same, while others do not, add to it (Fisher's
+*Fingerprints.* If a prefix is unlikely already, joiners that look alike, while others do not, add to it (Fisher's
 method).
 
-*Ids.* Joiners whose ids lie too near to each other are looked for by a scan over the circle of ids.
+*Ids.* A scan over the circle of ids finds joiners whose ids are too near to each other.
 
-All chances of one look are corrected together (Benjamini and Hochberg), so that at most `false_discovery` of what is
-called is chance.
+All chances of one evaluation are corrected together (Benjamini and Hochberg), so that at most `false_discovery` of the
+findings are chance.
 """
 
 from __future__ import annotations
@@ -32,17 +31,17 @@ from peerscope.threats.peer_ages import KnownPeer
 from peerscope.threats.signatures import Signature
 
 SLOWLY = 36
-"""Joins are also counted over so many windows: those who come one by one."""
+"""Windows in the longer window, for peers that join one by one."""
 CIRCLE = 2**64
 RUNS = (5, 8, 12, 20, 32)
-"""How many neighbouring ids are looked at together."""
+"""Numbers of neighbouring ids that the scan tests."""
 UNLIKELY = 0.01
 STANDS_S = 3600.0
-"""A group that was found stays found so long after its last look, while enough of it are there."""
+"""How long a finding stands after the last detection, while enough members are there."""
 
 
 class SybilGroup(Struct, frozen=True):
-    """Joiners that have something in common, and how likely that is."""
+    """Joiners with a common property, and its chance."""
 
     name: str
     peers: frozenset[PeerId]
@@ -52,13 +51,13 @@ class SybilGroup(Struct, frozen=True):
 
 
 class Sybils:
-    """Groups found, which stand for a while though their members grow old."""
+    """Detected groups, which stand for a while although their members grow old."""
 
     def __init__(self) -> None:
         self._standing: dict[str, tuple[Finding, frozenset[PeerId], float]] = {}
 
     def find(self, members: Sequence[KnownPeer], signature: Signature, now: float) -> list[Finding]:
-        """What stands now."""
+        """Update the groups, and return all standing findings."""
         for group, share in suspicious(members, signature):
             found = _finding(group, share, signature)
             known = self._standing.get(group.name)
@@ -76,7 +75,7 @@ class Sybils:
 
 
 def suspicious(members: Sequence[KnownPeer], signature: Signature) -> list[tuple[SybilGroup, float]]:
-    """Groups that are too unlikely, with the share of false ones among such."""
+    """Groups that are too unlikely, with the share of false ones among them."""
     groups: dict[str, SybilGroup] = {}
     for window_s in (signature.window_s, SLOWLY * signature.window_s):
         joined = [member for member in members if member.age_s < window_s]
@@ -104,14 +103,14 @@ def _by_prefix(members: Sequence[KnownPeer], joined: Sequence[KnownPeer], least:
     found = []
     for prefix, here in sorted(joiners.items()):
         count, before = len(here), sizes[prefix] - len(here)
-        if count < least:  # nobody will be accused, but it was a look all the same
+        if count < least:  # too few to accuse, but it counts as a test
             found.append(SybilGroup(prefix, frozenset(), 1.0, "", ()))
             continue
         first = before == 0
         chance = urn_tail(count - first, arrived - first, before + first, settled + first)
         expected = first + (arrived - first) * (before + first) / (settled + first)
         alike, likeness = _likeness(here, members)
-        # Neighbours in a network often look the same: that adds to what is unlikely already, and accuses nobody alone.
+        # Neighbours in a network often look alike: that supports other evidence, but is none by itself.
         if chance <= UNLIKELY:
             chance = min(1.0, 2 * min(chance, fisher((chance, likeness))))
         evidence = (
@@ -121,13 +120,13 @@ def _by_prefix(members: Sequence[KnownPeer], joined: Sequence[KnownPeer], least:
             ("alike", alike),
             ("youngest_s", f"{min(member.age_s for member in here):.0f}"),
         )
-        text = f"{count} identities joined from {prefix}, {expected:.2g} were to be expected; {alike} look the same"
+        text = f"{count} identities joined from {prefix}, {expected:.2g} were expected; {alike} look alike"
         found.append(SybilGroup(prefix, frozenset(member.peer for member in here), chance, text, evidence))
     return found
 
 
 def _likeness(here: Sequence[KnownPeer], members: Sequence[KnownPeer]) -> tuple[int, float]:
-    """How many of a group look the same, and how likely that is from how many others look so."""
+    """How many of a group look alike, and the chance of that from the share of others that do."""
     ours = {member.peer for member in here}
     look, alike = Counter(member.fingerprint for member in here).most_common(1)[0]
     others = [member for member in members if member.peer not in ours]
@@ -136,7 +135,7 @@ def _likeness(here: Sequence[KnownPeer], members: Sequence[KnownPeer]) -> tuple[
 
 
 def _by_id(joined: Sequence[KnownPeer], least: int) -> list[SybilGroup]:
-    """The stretch of the circle of ids that holds so many joiners least likely, of a few lengths."""
+    """The least likely range of ids with many joiners, of a few lengths."""
     places = sorted((int.from_bytes(member.peer[:8], "big"), member.peer) for member in joined)
     count = len(places)
     lengths = [length for length in RUNS if least <= length < count]
@@ -144,7 +143,7 @@ def _by_id(joined: Sequence[KnownPeer], least: int) -> list[SybilGroup]:
     for length in lengths:
         ends = ((at, (at + length - 1) % count) for at in range(count))
         arc, at = min(((places[end][0] - places[at][0]) % CIRCLE, at) for at, end in ends)
-        # Any joiner may begin a stretch; the others then fall into it by chance.
+        # Any joiner may begin a range; the others then fall into it by chance.
         chance = min(1.0, len(lengths) * count * poisson_tail(length - 1, count * arc / CIRCLE))
         found.append((chance, length, at, arc))
     if not found:
@@ -159,13 +158,10 @@ def _by_id(joined: Sequence[KnownPeer], least: int) -> list[SybilGroup]:
 
 def _finding(group: SybilGroup, share: float, signature: Signature) -> Finding:
     return finding(
-        signature.name,
+        signature,
         group.name,
-        severity=signature.usual_severity,
         confidence=belief(share),
-        title=signature.title,
         text=group.text,
         evidence=(*group.evidence, ("false_discovery", f"{share:.1e}")),
         scope="network",
-        runbook=signature.runbook,
     )

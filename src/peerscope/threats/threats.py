@@ -1,8 +1,8 @@
-"""All detections of one peer: what its node does and what everybody says go in, findings come out.
+"""All detections of one peer: activity of its node and records of all peers go in, findings come out.
 
-Own findings come from the node beside us, from this peer's own links, and from what others send it. Network findings
-come from the ledger; every peer can work them out, but only aggregators state them, so that one attack is not told by
-everybody. Nothing here raises for what others said.
+Own findings come from the monitored node, from this peer's links, and from records that others send it. Network
+findings come from the ledger. Every peer can compute them, but only aggregators state them, so that one attack is one
+alert. No record of another peer raises an exception here.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from peerscope.views.snapshot import Snapshot
 
 REMOTES_MAX = 1024
 REMOTE_STANDS_S = 600.0
-"""How long a connection with somebody who is listed is told."""
+"""How long a connection with a listed address is reported."""
 REFUSALS = {"forged": "forged", "replayed": "replayed"}
-"""Reasons under which records of others are refused, and what they are counted as."""
+"""Reasons why records of others are refused, with their counter."""
 
 
 class ThreatConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to look for, and whom not to be linked with."""
+    """Settings of detections and of the block list."""
 
     enabled: bool = True
     signatures_file: str = ""
@@ -45,11 +45,11 @@ class ThreatConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     blocked: tuple[str, ...] = ()
     """Ids of peers (16 hex digits or more), addresses, prefixes."""
     share: bool = False
-    """Publish `blocked`, for those who trust this peer."""
+    """Publish `blocked` for peers that trust this one."""
     trust: tuple[str, ...] = ()
     """Full ids of peers whose published lists count here too."""
     interval_s: Annotated[float, Meta(ge=0.1, le=60.0)] = 5.0
-    """Between looks."""
+    """Time between two evaluations."""
 
     def __post_init__(self) -> None:
         checked(self.blocked, "threats.blocked")
@@ -65,42 +65,42 @@ class ThreatConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def trusted(self) -> tuple[PeerId, ...]:
-        """Whose lists count."""
+        """Peers whose lists count."""
         return tuple(PeerId(bytes.fromhex(name)) for name in self.trust)
 
 
 class Threats:
-    """Every detection, over time."""
+    """All detections, over time."""
 
     def __init__(self, config: ThreatConfig, signatures: Signatures, me: PeerId, now: float) -> None:
         self.activity = Activity(now)
-        """What the node does; whoever hears it counts here."""
+        """Counts the activity of the node."""
         self.keys = Keys()
-        """What lookups told of the nodes nearest to a key."""
+        """Nodes nearest to each key, from lookups."""
         self.anomalies = Anomalies()
-        """How unlike its past this peer is."""
+        """The anomaly rate of this peer."""
         self.signatures = signatures
         self._config = config
         self._me = me
         self._detections = Detections(signatures, now)
-        self._acquaintance = PeerAges(now)
+        self._peer_ages = PeerAges(now)
         self._sybils = Sybils()
         self._accusations = Accusations()
         self._blocks = BlockList(config.blocked)
         self._remotes: OrderedDict[str, float] = OrderedDict()
         self._refused: dict[str, int] = {}
         self._since: dict[str, float] = {}
-        """When each finding that stands was first seen, by wall clock."""
+        """Unix seconds at which each current finding was first seen."""
 
     def use(self, signatures: Signatures) -> None:
-        """Look for these from now on."""
+        """Use these signatures from now on."""
         self.signatures = signatures
         self._detections.use(signatures)
 
     # -- what happens ------------------------------------------------------------------------------
 
     def connection(self, remote: str, *, opened: bool, now: float) -> None:
-        """The node has, or no longer has, a connection with an id or an address."""
+        """The node opened or closed a connection with an id or an address."""
         self.activity.count(now, **{"opened" if opened else "closed": 1})
         if opened and self._blocks.match(remote) is not None:
             self._remotes[remote] = now
@@ -109,27 +109,27 @@ class Threats:
                 self._remotes.popitem(last=False)
 
     def lookup(self, values: Sequence[str] | None, consistent: bool | None, now: float) -> None:
-        """The node looked a key up. `consistent`: whether all said the same; None where the values must tell."""
+        """The node looked up a key. `consistent`: whether all answers were equal; None to compare the values."""
         is_consistent = consistent if consistent is not None else len(set(values)) == 1 if values else None
         self.activity.count(now, lookups=1, judged=is_consistent is not None, inconsistent=is_consistent is False)
 
     def refused(self, counts: Mapping[str, int], now: float) -> None:
-        """How many records of others were refused so far, by reason."""
+        """Count refused records of others: totals so far, by reason."""
         for reason, name in REFUSALS.items():
             count = counts.get(reason, 0)
             self.activity.count(now, **{name: count - self._refused.get(reason, count)})
             self._refused[reason] = count
 
     def measured(self, metrics: Metrics, wall: float) -> None:
-        """What this peer measured of itself."""
+        """Add this peer's own metrics."""
         self.anomalies.measure(metrics, wall)
 
     # -- what follows ------------------------------------------------------------------------------
 
     def update(self, snapshot: Snapshot, now: float, *, is_aggregator: bool) -> tuple[Finding, ...]:
-        """Everything found now; what the network's records show only where `is_aggregator`."""
+        """All findings now; network findings only if `is_aggregator`."""
         found = self.own(snapshot, now)
-        self._acquaintance.greet(snapshot)
+        self._peer_ages.update(snapshot)
         if is_aggregator:
             found += self.network(snapshot)
         kept = gravest({one.id: one for one in found}.values())
@@ -137,7 +137,7 @@ class Threats:
         return tuple(placed(one, at=self._since[one.id], region=_region(snapshot, one)) for one in kept)
 
     def own(self, snapshot: Snapshot, now: float) -> list[Finding]:
-        """What concerns this peer and the node beside it."""
+        """Findings about this peer and its node."""
         found = self._detections.find(self.activity, self._me, now)
         for signature in self.signatures.of("key_divergence"):
             found += self.keys.find(signature, now)
@@ -152,8 +152,8 @@ class Threats:
         return found
 
     def network(self, snapshot: Snapshot) -> list[Finding]:
-        """What the records of all peers show."""
-        members = self._acquaintance.members(snapshot)
+        """Findings from the records of all peers."""
+        members = self._peer_ages.members(snapshot)
         found: list[Finding] = []
         for signature in self.signatures.of("sybil"):
             found += self._sybils.find(members, signature, snapshot.now)

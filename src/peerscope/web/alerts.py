@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from peerscope.alerts.alert_views import AcknowledgementView, AlertView, ForgottenView, IncidentView, SilenceView
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.rules import Rule
-from peerscope.alerts.shown import AcknowledgementView, AlertView, ForgottenView, IncidentView, SilenceView
 from peerscope.alerts.silences import FOR_S_MAX, refusal
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import MATCHERS_MAX, Severity

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from peerscope.agent.network_view import SelfView
-from peerscope.alerts.shown import AlertView
+from peerscope.alerts.alert_views import AlertView
 from peerscope.views.ages import aged
 from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import Hearsay, PeerView

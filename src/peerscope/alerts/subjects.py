@@ -1,28 +1,30 @@
-"""Names for groups of peers that were lost together.
+"""Subjects of alerts: peers, regions, and named groups of peers that were lost together.
 
-A partition is seen again at every look, a little larger or smaller. Its name is that of one member, its anchor, chosen
-once: a group that shares most of its members with one seen before keeps that one's name, even without the anchor.
-Aggregators that named one group differently agree on the name that most of them state, then on the smallest.
+A partition appears at every evaluation, a little larger or smaller. Its name is that of one member, its anchor, chosen
+once. A group that shares most members with an earlier one keeps its name, even without the anchor. Aggregators that
+named one group differently agree on the name that most of them state, then on the smallest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from peerscope.records.identity import PeerId
+from peerscope.alerts.rules import Rule
+from peerscope.records.identity import PEER_REF_BYTES, PeerId, PeerRef
 from peerscope.records.ledger import Ledger
 from peerscope.views.links import vertex_of
 from peerscope.views.partitions import Partition
+from peerscope.views.snapshot import Snapshot
 
 PREFIX = "group-"
 SETTLE_TIMEOUT_S = 2.0
-"""While a group is younger it is still growing: its anchor is the member with the smallest id, which all find alike."""
+"""A younger group still grows: its anchor is the member with the smallest id, the same at all peers."""
 REMEMBER_S = 900.0
 GROUPS_MAX = 64
 
 
 class PartitionGroup:
-    """One group, while it lives and a while longer."""
+    """One group, kept for a while after its end."""
 
     __slots__ = ("members", "seen_at", "since")
 
@@ -38,11 +40,11 @@ class Groups:
         self._groups: dict[str, PartitionGroup] = {}
 
     def name(
-        self, partitions: Sequence[Partition], voices: Mapping[str, int], now: float
+        self, partitions: Sequence[Partition], votes: Mapping[str, int], now: float
     ) -> tuple[list[tuple[str, Partition]], dict[str, str]]:
-        """Each partition with its name, and which names became others.
+        """Name each partition; also return which names changed to which.
 
-        `voices`: names that are stated as firing, and by how many aggregators, ourselves included.
+        `votes`: how many aggregators, ourselves included, state each name as firing.
         """
         self._forget(now)
         named: dict[str, Partition] = {}
@@ -51,8 +53,8 @@ class Groups:
             members = frozenset(partition.peers)
             before = self._recall(members, named)
             group = self._groups.pop(before) if before else PartitionGroup(members, now)
-            name = self._agreed(before, group, members, voices, now)
-            if name in named:  # two groups cannot have one name
+            name = self._agreed(before, group, members, votes, now)
+            if name in named:  # names are unique
                 name = before if before and before not in named else anchor_name(min(members - _anchors(named)))
             if before and name != before:
                 renamed[before] = name
@@ -62,12 +64,12 @@ class Groups:
         return list(named.items()), renamed
 
     def is_forgotten(self, name: str, ledger: Ledger) -> bool:
-        """The ledger holds nothing of any member of that group."""
+        """Whether the ledger holds no record of any member of that group."""
         group = self._groups.get(name)
         return group is not None and not any(member in ledger for member in group.members)
 
     def _recall(self, members: frozenset[PeerId], taken: Mapping[str, Partition]) -> str | None:
-        """The known group with which these share most, if that is more than half of either."""
+        """The known group that shares most members, if that is more than half of either."""
         shared = {
             name: len(group.members & members)
             for name, group in self._groups.items()
@@ -80,14 +82,14 @@ class Groups:
         before: str | None,
         group: PartitionGroup,
         members: frozenset[PeerId],
-        voices: Mapping[str, int],
+        votes: Mapping[str, int],
         now: float,
     ) -> str:
         ours = before if before and now - group.since >= SETTLE_TIMEOUT_S else anchor_name(min(members))
-        theirs = [name for name in voices if (peer := _anchor(name, members | group.members)) and peer]
-        best = min(theirs, key=lambda name: (-voices[name], name), default=ours)
-        has_more = voices.get(best, 0) > voices.get(ours, 0)
-        is_tied = voices.get(best, 0) == voices.get(ours, 0) == 1 and best < ours
+        theirs = [name for name in votes if (peer := _anchor(name, members | group.members)) and peer]
+        best = min(theirs, key=lambda name: (-votes[name], name), default=ours)
+        has_more = votes.get(best, 0) > votes.get(ours, 0)
+        is_tied = votes.get(best, 0) == votes.get(ours, 0) == 1 and best < ours
         return best if has_more or is_tied else ours
 
     def _forget(self, now: float) -> None:
@@ -107,3 +109,31 @@ def _anchor(name: str, members: frozenset[PeerId]) -> PeerId | None:
 
 def _anchors(named: Mapping[str, Partition]) -> set[PeerId]:
     return {peer for partition in named.values() for peer in partition.peers if anchor_name(peer) in named}
+
+
+def peer_of(subject: str, snapshot: Snapshot) -> PeerId | None:
+    """The known peer of this subject, if it is one."""
+    try:
+        name = bytes.fromhex(subject)
+    except ValueError:
+        return None
+    peer = snapshot.ledger.find(PeerRef(name)) if len(subject) == 2 * PEER_REF_BYTES else None
+    return peer if peer in snapshot.profiles else None
+
+
+def is_gone(rule: Rule, subject: str, snapshot: Snapshot, groups: Groups, regions: Collection[str]) -> bool:
+    """Whether all peers that the alert is about are forgotten. `regions`: those whose health is known here."""
+    match rule.signal:
+        case "region_critical":
+            return subject not in regions and all(place.region != subject for place in snapshot.places.values())
+        case "partition":
+            return groups.is_forgotten(subject, snapshot.ledger)
+        case _:
+            return is_unknown(subject, snapshot.ledger)
+
+
+def is_unknown(subject: str, ledger: Ledger) -> bool:
+    """Whether the subject is a peer without any record in the ledger. Other subjects are never unknown."""
+    if len(subject) != 2 * PEER_REF_BYTES or set(subject) - set("0123456789abcdef"):
+        return False
+    return ledger.find(PeerRef(bytes.fromhex(subject))) is None

@@ -1,4 +1,4 @@
-"""What one message to people is about: an incident, or a single alert outside of incidents."""
+"""Notifications and what they are about: a group, which is an incident or a single alert outside of incidents."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from collections.abc import Callable, Container, Iterable
 from hashlib import blake2b
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
+from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.silences import Correlated, StandingOrders, incident_acknowledgement, incident_silence, mark
+from peerscope.alerts.silences import StandingOrders, incident_acknowledgement, incident_silence, mark
+from peerscope.records.alerts import Severity
+
+What = Literal["firing", "resolved", "escalated"]
+Reason = Literal["new", "worse", "update", "again", "resolved", "forgotten", "lost", "missed"]
 
 
 class NotificationGroup(Struct, frozen=True):
-    """Alerts that are told together."""
+    """Alerts of one message."""
 
     key: str
     """Id of the incident or of the alert."""
@@ -22,42 +27,60 @@ class NotificationGroup(Struct, frozen=True):
     title: str
     description: str
     alerts: tuple[Alert, ...]
-    """Those that fire first."""
+    """Firing alerts come first."""
     root: str | None = None
-    """The probable root, where it is an incident that has one."""
+    """The probable root of an incident, if it has one."""
     url: str = ""
-    """Where people see more."""
+    """Address of the dashboard."""
     incident: str | None = None
-    """Kind of the incident; None for an alert by itself."""
+    """Kind of the incident; None for a single alert."""
     state: Literal["firing", "resolved"] = "firing"
     started_at: float = 0.0
     """Unix seconds."""
     resolved_at: float | None = None
     names: tuple[str, ...] = ()
-    """Other keys under which peers may know it; the first is the same at all peers with the same alerts."""
-    told_as: tuple[tuple[str, float], ...] = ()
-    """Keys of earlier groups that it was part of, with their beginning: who heard of those has heard of this."""
+    """Other keys that peers may use; the first is equal at all peers with the same alerts."""
+    earlier_groups: tuple[tuple[str, float], ...] = field(default=(), name="told_as")
+    """Keys of earlier groups with its alerts, and their beginning: people who know those know this one."""
     silenced: bool = False
     acknowledged: bool = False
     episode: int = 0
-    """Names this time that it fires, alike at every peer with the same alerts: below 2**53, the last byte 0."""
+    """Names this time that it fires, equal at every peer with the same alerts: below 2**53, the last byte 0."""
     forgotten: bool = False
-    """It is over because those it is about were forgotten: they never came back."""
+    """It is over because its peers were forgotten: they never came back."""
+
+
+class Notification(Struct, frozen=True):
+    """One message to people."""
+
+    what: What
+    reason: Reason
+    """Why now. `update`: people know its alerts under other ids. `again`: nobody acknowledged it. At the end
+    `forgotten`: its peers never came back. `lost`: no peer states it, and none saw its end. `missed`: no message about
+    its beginning was delivered."""
+    group: NotificationGroup
+    severity: Severity
+    updates: tuple[str, ...] = ()
+    """Other ids that people know: this group replaces them, its end included."""
+    repeat: int = 0
+    """Number of the repetition; 0 for the first message."""
+    episode: int = 0
+    """Names the episode, equal at all notifiers; 0 if unused."""
 
 
 def groups(
     alerts: Iterable[Alert],
-    incidents: Iterable[Correlated],
+    incidents: Iterable[Incident],
     orders: StandingOrders,
     *,
     url: str = "",
     quiet: Container[str] = (),
-    told_as: Callable[[Alert], str | None] = lambda alert: None,
+    last_incident: Callable[[Alert], str | None] = lambda alert: None,
 ) -> list[NotificationGroup]:
-    """Everything that may be worth a message, lately resolved included.
+    """All groups that may need a message, including those that ended lately.
 
-    `alerts`: marked with the orders that fit them; pending ones are not told. `quiet`: rules of which nobody is told.
-    `told_as`: the incident that an alert was part of before, where that one no longer stands.
+    `alerts`: marked with the orders that match them; pending ones are skipped. `quiet`: rules without messages.
+    `last_incident`: returns the last incident of an alert, even if that is gone.
     """
     by_id = {alert.id: alert for alert in alerts if alert.state != "pending"}
     found: list[NotificationGroup] = []
@@ -74,15 +97,15 @@ def groups(
         found.append(_of_incident(incident, members, orders, url, quiet))
     for alert in by_id.values():
         if alert.id in open_now or (alert.state != "firing" and alert.id in earlier):
-            continue  # the incident speaks for it
-        last = told_as(alert)
+            continue  # the incident covers it
+        last = last_incident(alert)
         names = [*earlier.get(alert.id, ()), *([(last, alert.started_at)] if last else [])]
         found.append(_of_alert(alert, tuple(names), url, quiet))
     return found
 
 
 def is_silenced(group: NotificationGroup, orders: StandingOrders, quiet: Container[str] = ()) -> bool:
-    """Whether nobody is told of a group as it was shown before, by the orders that hold now."""
+    """Whether the orders that hold now silence a group as it was before."""
     if group.incident is not None:
         kind = (group.incident,)
         values = {"id": (group.key, *group.names), "type": kind, "rule": kind, "severity": (group.severity,)}
@@ -93,7 +116,7 @@ def is_silenced(group: NotificationGroup, orders: StandingOrders, quiet: Contain
 
 
 def _of_alert(
-    alert: Alert, told_as: tuple[tuple[str, float], ...], url: str, quiet: Container[str]
+    alert: Alert, earlier_groups: tuple[tuple[str, float], ...], url: str, quiet: Container[str]
 ) -> NotificationGroup:
     return NotificationGroup(
         key=alert.id,
@@ -105,7 +128,7 @@ def _of_alert(
         state="firing" if alert.state == "firing" else "resolved",
         started_at=alert.started_at,
         resolved_at=alert.resolved_at,
-        told_as=told_as,
+        earlier_groups=earlier_groups,
         silenced=alert.silenced_by is not None or alert.rule in quiet,
         acknowledged=alert.acknowledged_by is not None,
         episode=_episode((alert,)),
@@ -114,7 +137,7 @@ def _of_alert(
 
 
 def _of_incident(
-    incident: Correlated, members: list[Alert], orders: StandingOrders, url: str, quiet: Container[str]
+    incident: Incident, members: list[Alert], orders: StandingOrders, url: str, quiet: Container[str]
 ) -> NotificationGroup:
     firing = [alert for alert in members if alert.state == "firing"]
     is_silenced = incident_silence(incident, orders) is not None
@@ -140,7 +163,7 @@ def _of_incident(
 
 
 def _episode(alerts: Iterable[Alert]) -> int:
-    """A name that only alerts of this time give. The smallest of all: one more alert seldom changes it."""
+    """The smallest name of these alerts at this time: one more alert seldom changes it."""
     return min((_name(alert) for alert in alerts), default=0) << 8
 
 

@@ -5,11 +5,11 @@ from msgspec.structs import replace
 
 from ledgers import Book, lose, meshed
 from peerscope.alerts.alert_record import body
+from peerscope.alerts.alert_views import describe_now
 from peerscope.alerts.conditions import Conditions
-from peerscope.alerts.groups import anchor_name
 from peerscope.alerts.model import Alert, ConditionReading
-from peerscope.alerts.present import as_it_is
 from peerscope.alerts.rules import Rule, default_rules
+from peerscope.alerts.subjects import anchor_name
 from peerscope.views.regions import RegionConfig, RegionHealth, region_health
 from peerscope.views.snapshot import Snapshot
 
@@ -40,7 +40,7 @@ def regions(snapshot: Snapshot) -> list[RegionHealth]:
 
 
 def now(alert: Alert, snapshot: Snapshot) -> Alert:
-    (told,) = as_it_is([alert], snapshot, RULES, lambda: regions(snapshot))
+    (told,) = describe_now([alert], snapshot, RULES, lambda: regions(snapshot))
     return told
 
 
@@ -126,7 +126,7 @@ def test_what_is_not_known_here_and_what_has_ended_keep_their_words(
 
 def test_a_rule_that_this_peer_does_not_have_is_left_alone() -> None:
     alert = stated("peer-down", Book()[0].hex()[:16])
-    assert as_it_is([alert], meshed(4).snapshot(1.0), {}, list) == [alert]
+    assert describe_now([alert], meshed(4).snapshot(1.0), {}, list) == [alert]
 
 
 OWN = Rule(name="full", type="x", signal="storage_ratio", above=0.9, clear_for_s=20.0, severity="low", title="full")
