@@ -7,7 +7,7 @@ from peerscope.records.bodies import CHECKS, Check, LinkReading, Profile, Report
 from peerscope.records.identity import ref, short
 from peerscope.views.peers import peer_view, peer_views, status
 from peerscope.views.proof import evidence_view
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 
 EXPIRES_S = 3 * INTERVAL_MS / 1000
 
@@ -223,7 +223,7 @@ def test_uptime_is_reckoned_by_the_clock_of_the_peer_alone() -> None:
 
 def seen_by_a_clock(book: Book, ahead_s: float) -> Snapshot:
     """The same ledger, seen by somebody whose wall clock is wrong."""
-    return Snapshot(book.ledger, book[0], 10.0, wall_offset_s=WALL_S + ahead_s, down_after_s=4.0)
+    return Snapshot(book.ledger, book[0], 10.0, SnapshotConfig(wall_offset_s=WALL_S + ahead_s, down_after_s=4.0))
 
 
 def test_an_observer_that_is_gone_itself_still_hears_nobody() -> None:

@@ -46,7 +46,7 @@ from peerscope.views.links import MergedLink
 from peerscope.views.peers import PeerView, peer_view, peer_views
 from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.replay import Replay, replay
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 from peerscope.views.timeline import Change
 from peerscope.views.topology import Topology, TopologyCache
 from peerscope.zones.overview import Contradictions, Zone, zones
@@ -184,11 +184,13 @@ class NetworkView(ABC):
                 ledger,
                 self.peer.me,
                 now,
-                wall_offset_s=wall_offset_s,
-                down_after_s=self.config.detector.down_after_s,
-                by_prefix=self.config.network.public,
-                clusters=self.config.regions.cluster,
-                global_ledger=global_ledger,
+                SnapshotConfig(
+                    wall_offset_s=wall_offset_s,
+                    down_after_s=self.config.detector.down_after_s,
+                    by_prefix=self.config.network.public,
+                    clusters=self.config.regions.cluster,
+                ),
+                global_ledger,
             )
         return last
 

@@ -19,7 +19,7 @@ from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.sim.truth import Truth
 from peerscope.views.links import MergedLink, mesh_links
 from peerscope.views.peers import status
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 from peerscope.zones.overview import Contradictions, zones
 from peerscope.zones.speaker import SummaryPublisher
 
@@ -194,12 +194,5 @@ def inflated(said: Summary) -> Summary:
 def moment_of(peer: Peer, now: float) -> Snapshot:
     """What one virtual peer sees."""
     down_after_s, by_prefix = peer.config.detector.down_after_s, peer.config.network.public
-    return Snapshot(
-        peer.ledger,
-        peer.me,
-        now,
-        wall_offset_s=EPOCH_S,
-        down_after_s=down_after_s,
-        by_prefix=by_prefix,
-        global_ledger=peer.global_ledger,
-    )
+    config = SnapshotConfig(wall_offset_s=EPOCH_S, down_after_s=down_after_s, by_prefix=by_prefix)
+    return Snapshot(peer.ledger, peer.me, now, config, peer.global_ledger)

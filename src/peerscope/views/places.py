@@ -9,7 +9,8 @@ lead, so names last as long as those run; and equal ledgers give equal clusters.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Collection
+from typing import Literal
 
 from msgspec import Struct
 
@@ -17,9 +18,7 @@ from peerscope.errors import ConfigError
 from peerscope.mesh.coordinates.vivaldi import estimate_s
 from peerscope.records.bodies import RATIO_ONE, Coordinate
 from peerscope.records.identity import PeerId, short
-
-if TYPE_CHECKING:
-    from peerscope.views.snapshot import Snapshot
+from peerscope.records.ledger import Ledger
 
 CLUSTER_MARK = "~"
 """How the name of a cluster begins; operators may not name a region so."""
@@ -57,26 +56,26 @@ class Place(Struct, frozen=True):
 NOWHERE = Place(None, None)
 
 
-def places(snapshot: Snapshot, config: ClusterConfig | None = None) -> dict[PeerId, Place]:
-    """The place of each of `moment.peers`."""
-    found = {peer: _told(snapshot, peer) for peer in snapshot.peers}
-    homeless = [peer for peer, place in found.items() if place is NOWHERE]
-    return found | _clusters(snapshot, homeless, config or ClusterConfig())
+def places(ledger: Ledger, peers: Collection[PeerId], config: ClusterConfig) -> dict[PeerId, Place]:
+    """Place each of the peers."""
+    found = {peer: _published(ledger, peer) for peer in peers}
+    unplaced = [peer for peer, place in found.items() if place is NOWHERE]
+    return found | _clusters(ledger, unplaced, config)
 
 
-def _told(snapshot: Snapshot, peer: PeerId) -> Place:
-    profile = snapshot.ledger.profile(peer)
+def _published(ledger: Ledger, peer: PeerId) -> Place:
+    profile = ledger.profile(peer)
     if profile is None or not profile.region:
         return NOWHERE
     return Place(profile.region, profile.region_source)
 
 
-def _clusters(snapshot: Snapshot, peers: list[PeerId], config: ClusterConfig) -> dict[PeerId, Place]:
+def _clusters(ledger: Ledger, peers: list[PeerId], config: ClusterConfig) -> dict[PeerId, Place]:
     """Those of the peers that are in a cluster. An old report will do: who falls silent has not moved."""
     found: dict[PeerId, Place] = {}
     leaders: list[tuple[Coordinate, Place]] = []
-    for peer in sorted(peers, key=lambda peer: (_started_at_ms(snapshot, peer), peer)):
-        report = snapshot.ledger.report(peer)
+    for peer in sorted(peers, key=lambda peer: (_started_at_ms(ledger, peer), peer)):
+        report = ledger.report(peer)
         coordinate = report.coordinate if report else None
         if coordinate is None or coordinate.error > config.error_max * RATIO_ONE:
             continue
@@ -89,8 +88,8 @@ def _clusters(snapshot: Snapshot, peers: list[PeerId], config: ClusterConfig) ->
     return found
 
 
-def _started_at_ms(snapshot: Snapshot, peer: PeerId) -> int:
-    profile = snapshot.ledger.profile(peer)
+def _started_at_ms(ledger: Ledger, peer: PeerId) -> int:
+    profile = ledger.profile(peer)
     return profile.started_at_ms if profile else 0
 
 

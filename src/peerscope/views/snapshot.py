@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from statistics import median_low
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.mesh.detection import observers
@@ -24,31 +25,31 @@ LIVING = (Verdict.ALIVE, Verdict.SUSPECT)
 """Nobody has good evidence against these."""
 
 
+class SnapshotConfig(Struct, frozen=True, kw_only=True):
+    """How a snapshot reads its ledger."""
+
+    wall_offset_s: float
+    """Added to local monotonic time, it gives Unix seconds."""
+    down_after_s: float
+    by_prefix: bool = False
+    """Observers of one address prefix have one vote together."""
+    clusters: ClusterConfig = ClusterConfig()
+
+
 class Snapshot:
-    """A ledger, the local monotonic time, and what turns it into wall time."""
+    """A ledger at one local monotonic time."""
 
     def __init__(
-        self,
-        ledger: Ledger,
-        me: PeerId,
-        now: float,
-        *,
-        wall_offset_s: float,
-        down_after_s: float,
-        by_prefix: bool = False,
-        clusters: ClusterConfig | None = None,
-        global_ledger: Ledger | None = None,
+        self, ledger: Ledger, me: PeerId, now: float, config: SnapshotConfig, global_ledger: Ledger | None = None
     ) -> None:
-        """`ledger`: of our zone; `abroad`: of what crosses the borders of zones, where that is another one."""
+        """`ledger`: records of our zone; `global_ledger`: records that all zones share, if that is another one."""
         self.ledger = ledger
         self.global_ledger = ledger if global_ledger is None else global_ledger
         self.me = me
         self.now = now
-        self.wall = now + wall_offset_s
+        self.wall = now + config.wall_offset_s
         """Unix seconds, for people."""
-        self._down_after_s = down_after_s
-        self._by_prefix = by_prefix
-        self._clusters = clusters
+        self.config = config
 
     @cached_property
     def zone(self) -> str:
@@ -95,7 +96,7 @@ class Snapshot:
     @cached_property
     def places(self) -> dict[PeerId, Place]:
         """The region of each of `peers`, and who says so."""
-        return places(self, self._clusters)
+        return places(self.ledger, self.peers, self.config.clusters)
 
     def verdict(self, peer: PeerId) -> Verdict:
         """What the evidence says of one of `peers`."""
@@ -194,4 +195,4 @@ class Snapshot:
 
     @cached_property
     def _assessment(self) -> Assessment:
-        return Assessment(self.ledger, self.now, down_after_s=self._down_after_s, by_prefix=self._by_prefix)
+        return Assessment(self.ledger, self.now, down_after_s=self.config.down_after_s, by_prefix=self.config.by_prefix)

@@ -19,7 +19,7 @@ from peerscope.records.bodies import RATIO_ONE, LinkReading
 from peerscope.records.identity import PeerId
 from peerscope.views.peers import Hearsay, LinkView, PeerView, gone, peer_view, status
 from peerscope.views.proof import EvidenceView, arithmetic
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 
 UNKNOWN = "unknown"
 """In the place of a verdict that nobody can tell."""
@@ -63,7 +63,9 @@ class Elsewhere:
         self, answer: LookupAnswer, peer: PeerId, now: float, *, wall_offset_s: float, down_after_s: float
     ) -> None:
         """`now`: local monotonic seconds. Raises KeyError unless the peer is in the answer's ledger."""
-        self._snapshot = Snapshot(answer.ledger, peer, now, wall_offset_s=wall_offset_s, down_after_s=down_after_s)
+        self._snapshot = Snapshot(
+            answer.ledger, peer, now, SnapshotConfig(wall_offset_s=wall_offset_s, down_after_s=down_after_s)
+        )
         self._peer = peer
         self._opinions = answer.opinions[peer]
         self._judgement = judged(self._opinions)
