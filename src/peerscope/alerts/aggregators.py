@@ -1,4 +1,4 @@
-"""Who speaks for a zone: three peers by rendezvous hash (Thaler and Ravishankar 1998).
+"""Who speaks for a zone: three peers by rendezvous hash.
 
 Every peer of a zone has a rank, a hash of the zone and its id; the three first that are well are the aggregators. Equal
 ledgers choose the same three, one that fails is followed by the next, and nobody else moves. Whoever chooses its key
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from hashlib import blake2b
 
 from msgspec import Struct
 
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Status
 from peerscope.records.identity import PeerId
+from peerscope.records.rendezvous import weight
 from peerscope.views.regions import is_living
 from peerscope.views.snapshot import Snapshot
 
@@ -63,7 +63,7 @@ def is_well(snapshot: Snapshot, peer: PeerId) -> bool:
 @lru_cache(maxsize=20_000)
 def rank(zone: str, peer: PeerId) -> bytes:
     """A peer's place in the order of a zone: smaller is first."""
-    return blake2b(zone.encode() + b"\0" + peer, digest_size=8).digest()
+    return weight(zone, peer)
 
 
 def _first(ranked: list[PeerId], is_fit: Callable[[PeerId], bool]) -> tuple[tuple[PeerId, ...], tuple[PeerId, ...]]:

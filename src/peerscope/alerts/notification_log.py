@@ -13,6 +13,7 @@ from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.alerts import Alerts, Severity
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
+from peerscope.records.rendezvous import weight
 from peerscope.views.snapshot import Snapshot
 
 NOTIFIER, ESCALATION = "notifier", "escalation"
@@ -54,9 +55,8 @@ def notice_key(key: str, what: str) -> str:
 
 
 def ranked(key: str, peers: Iterable[PeerId]) -> list[PeerId]:
-    """Who tells first, by rendezvous hashing (Thaler and Ravishankar 1998): every peer computes the same order, another
-    one for every key; a peer that goes only moves up those behind it."""
-    return sorted(peers, key=lambda peer: blake2b(key.encode() + b"\0" + peer, digest_size=8).digest())
+    """Order the peers by rendezvous hash: the first sends the message, and the next follow it if it fails."""
+    return sorted(peers, key=lambda peer: weight(key, peer))
 
 
 def roster(snapshot: Snapshot, trusts: Trust = lambda _: True) -> Roster:

@@ -1,4 +1,4 @@
-"""Which peer writes for all: rendezvous hashing (Thaler and Ravishankar 1996), over those that declare the role.
+"""Which peer writes for all: rendezvous hashing, over those that declare the role.
 
 Every peer works it out for itself. Two that see different members may name different writers for a while, which does no
 harm: each labels its series with its own name. A death moves the task to one other peer and no further, a return moves
@@ -7,9 +7,8 @@ it back.
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 from peerscope.mesh.detection.verdicts import Verdict
+from peerscope.records import rendezvous
 from peerscope.records.identity import PeerId
 from peerscope.views.peers import clock_skew_s, status
 from peerscope.views.snapshot import Snapshot
@@ -34,7 +33,7 @@ def elected(snapshot: Snapshot, zone: str) -> PeerId | None:
 
 def weight(zone: str, peer: PeerId) -> bytes:
     """The greater one wins."""
-    return blake2b(b"exporter\0" + zone.encode() + b"\0" + peer, digest_size=16).digest()
+    return rendezvous.weight(f"{ROLE}\0{zone}", peer, size_bytes=16)
 
 
 class Tenure:
