@@ -1,11 +1,15 @@
-"""What a peer measures, as it travels in its report.
+"""Metrics in a peer's report, and differences of counters.
 
-Everything is optional: what nobody measured is None, never 0. Counters only grow while the process that counts lives;
-whoever subtracts two of them must expect a restart. Numbers are quantised integers, as in all bodies.
+Every value is optional: None if it was not measured, never 0. Numbers are quantised integers, as in all bodies.
+
+A counter grows until its process restarts. After it went down, its increase is unknown. A counter of 32 or 64 bits that
+ran over looks like that too, but a restart sets back all counters of a process at once. Running over happens to one of
+them, from just below its limit to just above zero.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -94,3 +98,33 @@ class Metrics(Struct, frozen=True, array_like=True, gc=False):
     """None where no node is attached."""
     performance: PerformanceMetrics = PerformanceMetrics()
     agent: AgentMetrics = AgentMetrics()
+
+
+WIDTHS = (2**32, 2**64)
+MARGIN = 16
+"""Running over begins in the last sixteenth of the range and ends in the first."""
+
+
+def increases(
+    before: Sequence[int | None], now: Sequence[int | None], *, run_over: bool = False
+) -> tuple[int | None, ...]:
+    """What each counter of one process grew by; None where it is unknown, and everywhere if the process restarted.
+
+    `run_over`: counters may be narrow. Where only one counter of a process is known, and it stood in the last sixteenth
+    of such a range, a restart is taken for running over.
+    """
+    steps = [None if old is None or new is None else new - old for old, new in zip(before, now, strict=True)]
+    fell = [index for index, step in enumerate(steps) if step is not None and step < 0]
+    if len(fell) == 1 and run_over:
+        steps[fell[0]] = _unfolded(before[fell[0]] or 0, now[fell[0]] or 0)
+        fell = [] if steps[fell[0]] is not None else fell
+    return (None,) * len(steps) if fell else tuple(steps)
+
+
+def _unfolded(before: int, now: int) -> int | None:
+    """By how much a counter grew that ran over its limit; None where it did not."""
+    for width in WIDTHS:
+        margin = width // MARGIN
+        if width - margin <= before < width and now < margin:
+            return width - before + now
+    return None

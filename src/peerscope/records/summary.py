@@ -7,8 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from peerscope.records.certificates import Certificate
-from peerscope.records.hyperloglog import Registers
-from peerscope.records.sketch import Sketch, SketchBody
+from peerscope.records.sketch import Registers, Sketch, SketchBody
 from peerscope.records.texts import Name, Ref, Text
 
 SUMMARY_BYTES_MAX = 8 * 1024

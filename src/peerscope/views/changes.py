@@ -1,4 +1,4 @@
-"""Verdicts as they change: what is worth telling at once."""
+"""Changes for the event log: of verdicts at once, of the status of regions once they have lasted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId
+from peerscope.views.regions import RegionHealth
 from peerscope.views.snapshot import Snapshot
 
 
@@ -47,3 +48,67 @@ class VerdictChanges:
     def is_calm(self) -> bool:
         """Nobody is suspected, so time alone changes nothing."""
         return all(verdict in (Verdict.DOWN, Verdict.LEFT, Verdict.PARTITIONED) for verdict, _ in self._last.values())
+
+
+VANISHED = "vanished"
+SEVERITIES = {"healthy": "info", "degraded": "warning", "critical": "critical"}
+
+
+class RegionChange(Struct, frozen=True):
+    """A region has another status than was told last, is seen for the first time, or is gone."""
+
+    region: str
+    source: str
+    status: str
+    """healthy, degraded, critical or vanished."""
+    before: str | None
+    """The status told last; null at the first sight."""
+    severity: str
+    """info, warning or critical."""
+
+
+class RegionChanges:
+    """Remembers what was told of every region, and since when it has been otherwise."""
+
+    def __init__(self, hold_s: float) -> None:
+        """`hold_s`: how long a change must last before it is told."""
+        self._hold_s = hold_s
+        self._told: dict[str, str] = {}
+        self._last: dict[str, RegionHealth] = {}
+        """Each told region when it was seen last."""
+        self._pending: dict[str, tuple[str, float]] = {}
+        """What differs from what was told, and since when."""
+
+    def update(self, found: list[RegionHealth], now: float) -> list[RegionChange]:
+        """What has changed and lasted. `now`: monotonic seconds."""
+        seen = {health.region: health for health in found}
+        self._last = {name: self._last[name] for name in self._told} | seen
+        self._pending = {name: since for name, since in self._pending.items() if name in self._last}
+        return [change for name in sorted(self._last) if (change := self._change(name, seen.get(name), now))]
+
+    def _change(self, name: str, health: RegionHealth | None, now: float) -> RegionChange | None:
+        status = health.status if health else VANISHED
+        before = self._told.get(name)
+        if status == before:
+            self._pending.pop(name, None)
+            return None
+        pending, since = self._pending.get(name, (None, now))
+        if pending != status:
+            since = now
+        if now - since < self._hold_s:
+            self._pending[name] = (status, since)
+            return None
+        self._pending.pop(name, None)
+        if health is None:
+            del self._told[name]
+        else:
+            self._told[name] = status
+        last = self._last[name]
+        return RegionChange(name, last.source, status, before, _severity(last, is_gone=health is None))
+
+
+def _severity(last: RegionHealth, *, is_gone: bool) -> str:
+    """A region whose peers died and were forgotten is lost; one that said goodbye, or a guess that dissolved is not."""
+    if not is_gone:
+        return SEVERITIES[last.status]
+    return "critical" if last.down_peers and last.source != "latency" else "info"

@@ -185,3 +185,17 @@ def _links(snapshot: Snapshot, of: PeerId) -> tuple[LinkView, ...]:
             loss_ratio = None if link.loss is None else link.loss / RATIO_ONE
             found.append(LinkView(peer.hex(), rtt_s, loss_ratio))
     return tuple(found)
+
+
+def ahead_of_network_s(snapshot: Snapshot) -> float | None:
+    """How far our wall clock is ahead of the median of the clocks around us, in seconds, negative where it is behind;
+    None where nobody can tell.
+
+    The median of what our neighbours measured of us by pings and report; before they do, of what we measured of them.
+    Fewer than half of them with a wrong clock, or lying, cannot move it beyond what the others say.
+    """
+    reports = (snapshot.fresh_report(watcher) for watcher in observers.watchers(snapshot.ledger, snapshot.me))
+    told = [link.skew_s for report in reports if report for link in report.links if link.peer == ref(snapshot.me)]
+    if not told and (own := snapshot.fresh_report(snapshot.me)) is not None:
+        told = [-link.skew_s for link in own.links]
+    return float(median(told)) if told else None

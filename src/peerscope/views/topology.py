@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -9,7 +10,6 @@ from msgspec import Struct
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Profile, Report
 from peerscope.records.identity import SHORT_HEX, PeerId, short
-from peerscope.views.articulation import Cuts, cuts
 from peerscope.views.links import MESH, Links, MergedLink
 from peerscope.views.peers import status
 from peerscope.views.places import Place
@@ -49,6 +49,15 @@ class Topology(Struct, frozen=True):
     """The mesh splits if one of these links fails."""
     components: tuple[tuple[str, ...], ...]
     """The pieces that the mesh of living peers is in, largest first."""
+
+
+class Cuts(Struct, frozen=True):
+    """What holds a network together, by id."""
+
+    components: tuple[tuple[str, ...], ...] = ()
+    """The pieces, largest first."""
+    articulation_peers: tuple[str, ...] = ()
+    bridges: tuple[tuple[str, str], ...] = ()
 
 
 class TopologyCache:
@@ -145,4 +154,22 @@ def _hollow(strangers: dict[str, str]) -> tuple[TopologyPeer, ...]:
             layer=layer,
         )
         for name, layer in strangers.items()
+    )
+
+
+def cuts(peers: Sequence[str], links: Iterable[tuple[str, str]]) -> Cuts:
+    """`peers`: everybody, in a fixed order; `links`: pairs among them, each once."""
+    import rustworkx  # 5 MB and 16 ms, for which an agent that shows no map has no use
+
+    graph: rustworkx.PyGraph[str, None] = rustworkx.PyGraph(multigraph=False)
+    graph.add_nodes_from(peers)
+    place = {peer: number for number, peer in enumerate(peers)}
+    graph.add_edges_from_no_data([(place[one], place[other]) for one, other in links])
+    components = [tuple(peers[number] for number in sorted(part)) for part in rustworkx.connected_components(graph)]
+    found: set[tuple[int, int]] = rustworkx.bridges(graph)  # type: ignore[assignment]  # its stub says tuple[int]
+    bridges = [sorted((peers[one], peers[other])) for one, other in found]
+    return Cuts(
+        tuple(sorted(components, key=lambda part: (-len(part), part))),
+        tuple(sorted(peers[number] for number in rustworkx.articulation_points(graph))),
+        tuple(sorted((one, other) for one, other in bridges)),
     )

@@ -20,10 +20,9 @@ from msgspec import Struct
 
 from peerscope.mesh.detection.observers import EXPIRY_INTERVALS
 from peerscope.records.bodies import Report
-from peerscope.records.counters import increases
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry
-from peerscope.records.measures import Metrics
+from peerscope.records.measures import Metrics, increases
 from peerscope.views.metrics import MetricsView, metrics_view
 
 WINDOW_S = 300.0

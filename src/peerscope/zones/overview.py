@@ -14,10 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.mesh.zoning.zone_summaries import ZoneSummary, zone_summaries
-from peerscope.records.hyperloglog import estimate, merged
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
-from peerscope.records.sketch import Sketch, SketchBody
+from peerscope.records.sketch import Sketch, SketchBody, estimate_distinct, merge_registers
 from peerscope.records.summary import Summary
 
 TOLERANCE_RATIO = 0.1
@@ -106,7 +105,7 @@ def combined(parts: Sequence[Summary]) -> Summary:
                 *("suspect", "partitioned", "links", "links_expected"),
             )
         },
-        ids=merged(part.ids for part in parts),
+        ids=merge_registers(part.ids for part in parts),
         latency=_merged(part.latency for part in parts),
         cpu=_merged(part.cpu for part in parts),
         memory=_merged(part.memory for part in parts),
@@ -119,7 +118,7 @@ def combined(parts: Sequence[Summary]) -> Summary:
 
 def distinct(parts: Iterable[Summary]) -> float:
     """About how many different peers the zones have together, whichever states them twice (13 % standard error)."""
-    return estimate(merged(part.ids for part in parts))
+    return estimate_distinct(merge_registers(part.ids for part in parts))
 
 
 def _merged(bodies: Iterable[SketchBody]) -> SketchBody:

@@ -10,9 +10,8 @@ from peerscope.alerts.silences import order_key
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.alerts import Severity
 from peerscope.records.bodies import RATIO_ONE
-from peerscope.records.hyperloglog import registers
 from peerscope.records.identity import PeerId, ref
-from peerscope.records.sketch import Sketch
+from peerscope.records.sketch import Sketch, registers
 from peerscope.records.summary import HEADLINES_MAX, REGIONS_MAX, Headline, RegionLine, Summary
 from peerscope.views.health import expected_links
 from peerscope.views.links import MergedLink
