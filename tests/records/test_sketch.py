@@ -19,8 +19,6 @@ from peerscope.records.sketch import (
     VALUE_MIN,
     Sketch,
     SketchBody,
-    decode_sketch,
-    encode_sketch,
     estimate_distinct,
     merge_registers,
     middle,
@@ -39,6 +37,19 @@ def sketch_of(values: list[float]) -> Sketch:
     for value in values:
         sketch.add(value)
     return sketch
+
+
+def encode_sketch(sketch: Sketch) -> bytes:
+    return msgspec.msgpack.encode(sketch.to_body())
+
+
+def decode_sketch(data: bytes) -> Sketch:
+    """As `decode_body` does with the sketches in a summary."""
+    try:
+        body = msgspec.msgpack.decode(data, type=SketchBody)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise RemoteError("malformed-sketch", str(error)) from error
+    return Sketch.of(body)
 
 
 def merged(*sketches: Sketch) -> Sketch:

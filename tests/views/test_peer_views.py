@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ledgers import GOOD, INTERVAL_MS, WALL_S, Book, lose, meshed
 from peerscope.records.bodies import CHECKS, Check, LinkReading, Profile, Report, Status
 from peerscope.records.identity import ref, short
-from peerscope.views.peers import ahead_of_network_s, peer_view, peer_views, status
+from peerscope.views.peers import ahead_of_network_s, peer_view, peer_views
 from peerscope.views.proof import evidence_view
 from peerscope.views.snapshot import Snapshot, SnapshotConfig
 
@@ -27,7 +27,7 @@ def test_a_peer_is_as_healthy_as_its_worst_check(worst: Status, expected: str) -
     book = Book()
     book.introduce(0)
     book.report(0, worst=worst)
-    assert status(book.snapshot(1.0), book[0]) == expected
+    assert book.snapshot(1.0).statuses[book[0]] == expected
 
 
 def test_a_peer_without_a_report_is_unknown() -> None:
@@ -41,12 +41,12 @@ def test_a_report_without_checks_says_nothing_of_health() -> None:
     book = Book()
     book.introduce(0)
     book.say(0, Report(INTERVAL_MS, ()))
-    assert status(book.snapshot(1.0), book[0]) == "unknown"
+    assert book.snapshot(1.0).statuses[book[0]] == "unknown"
 
 
 def test_a_report_expires_after_three_of_its_intervals() -> None:
     book = meshed(2)
-    assert status(book.snapshot(EXPIRES_S), book[1]) == "healthy"
+    assert book.snapshot(EXPIRES_S).statuses[book[1]] == "healthy"
     late = peer_view(book.snapshot(EXPIRES_S + 0.001), book[1])
     assert (late.status, late.checks, late.links) == ("unknown", None, ())
     assert late.age_s == pytest.approx(EXPIRES_S + 0.001)
@@ -72,7 +72,7 @@ def test_a_goodbye_outweighs_every_accusation() -> None:
     book = meshed(4)
     now = lose(book, 0, [1, 2, 3])
     book.introduce(0, at=now, left=True)
-    assert status(book.snapshot(now), book[0]) == "left"
+    assert book.snapshot(now).statuses[book[0]] == "left"
     assert peer_view(book.snapshot(now), book[0]).verdict == "left"
 
 

@@ -21,7 +21,6 @@ from peerscope.mesh.events import Effect, Forgotten, KeyShared, LinkChanged, Sto
 from peerscope.records.bodies import Observations, OtherLife, Profile, Report
 from peerscope.views.changes import RegionChanges, VerdictChanges
 from peerscope.views.links import MergedLink
-from peerscope.views.peers import status
 from peerscope.views.regions import RegionHealth
 from peerscope.views.snapshot import Snapshot
 from peerscope.views.timeline import LinkPast, Timeline
@@ -161,7 +160,7 @@ class EventLog:
         """True if one has changed."""
         snapshot, has_news = self._snapshot(), False
         for peer in snapshot.peers:
-            state = status(snapshot, peer)
+            state = snapshot.statuses[peer]
             if self.timeline.observe(peer, state, snapshot.wall):
                 self.tell("status", peer_id=peer.hex(), status=state)
                 has_news = True

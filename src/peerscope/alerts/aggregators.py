@@ -16,7 +16,6 @@ from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Status
 from peerscope.records.identity import PeerId
 from peerscope.records.rendezvous import weight
-from peerscope.views.regions import is_living
 from peerscope.views.snapshot import Snapshot
 
 ACTING = 3
@@ -48,7 +47,7 @@ def aggregators(snapshot: Snapshot, zone: str | None = None) -> Aggregators:
     )
     chosen, passed = _first(ranked, lambda peer: is_well(snapshot, peer))
     if len(chosen) < ACTING:
-        chosen, passed = _first(ranked, lambda peer: is_living(snapshot, peer))
+        chosen, passed = _first(ranked, lambda peer: snapshot.is_living(peer))
     return Aggregators(chosen[:ACTING], chosen, passed)
 
 

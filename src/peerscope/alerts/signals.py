@@ -22,7 +22,7 @@ from peerscope.records.identity import PeerId, PeerRef, short
 from peerscope.views.links import vertex_of
 from peerscope.views.partitions import Partition
 from peerscope.views.peers import SKEW_S
-from peerscope.views.regions import RegionHealth, RegionStatus, is_living, region_members
+from peerscope.views.regions import RegionHealth, RegionStatus, region_members
 from peerscope.views.snapshot import Snapshot
 
 FINDING = "finding"
@@ -245,7 +245,7 @@ def _speaks_for_itself(snapshot: Snapshot, region: str) -> bool:
     if len(peers) != 1:
         return False  # of other zones nothing more is known
     (peer,) = peers
-    if not is_living(snapshot, peer):
+    if not snapshot.is_living(peer):
         return True
     report = snapshot.fresh_report(peer)
     if report is None or report.status is Status.UNKNOWN:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records import rendezvous
 from peerscope.records.identity import PeerId
-from peerscope.views.peers import clock_skew_s, status
+from peerscope.views.peers import clock_skew_s
 from peerscope.views.snapshot import Snapshot
 
 ROLE = "exporter"
@@ -26,7 +26,7 @@ def elected(snapshot: Snapshot, zone: str) -> PeerId | None:
         for peer, profile in snapshot.profiles.items()
         if ROLE in profile.roles and profile.zone == zone and snapshot.verdict(peer) in LIVING
     ]
-    well = [peer for peer in candidates if status(snapshot, peer) in WELL]
+    well = [peer for peer in candidates if snapshot.statuses[peer] in WELL]
     right = [peer for peer in well if clock_skew_s(snapshot, peer) is None]
     return max(right or well or candidates, key=lambda peer: weight(zone, peer), default=None)
 

@@ -15,7 +15,6 @@ from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.alerts import Severity
 from peerscope.records.identity import ref
 from peerscope.views.metrics import metrics_view
-from peerscope.views.peers import status
 from peerscope.views.regions import RegionStatus
 
 SEVERITIES = tuple(severity.name.lower() for severity in Severity)
@@ -54,11 +53,11 @@ def every_peer(monitor: Monitor) -> Iterator[Metric]:
     yield family
     ups = [(who, float(snapshot.is_living(peer))) for peer, who in peers.items()]
     yield gauges("peer_up", "0 where the evidence says that the peer is down.", SUBJECT, ups)
-    said = [(who, status(snapshot, peer)) for peer, who in peers.items()]
+    said = [(who, snapshot.statuses[peer]) for peer, who in peers.items()]
     yield states("peer_status", "How a peer is.", SUBJECT, said, CLASSES)
     ages = [(who, snapshot.age_s(peer)) for peer, who in peers.items()]
     yield gauges("peer_report_age_seconds", "Since a peer's last report was issued.", SUBJECT, ages)
-    reports = [(who, snapshot.living_report(peer)) for peer, who in peers.items()]
+    reports = [(who, snapshot.living_reports[peer]) for peer, who in peers.items()]
     views = [(who, metrics_view(report.metrics)) for who, report in reports if report and report.metrics]
     yield from measured("peer_", views, SUBJECT)
 

@@ -148,6 +148,14 @@ class LinkReading(Struct, frozen=True, array_like=True, gc=False):
     via_relay: bool | None = None
     """Its packets go through a relay; None where that is not known."""
 
+    @property
+    def rtt_s(self) -> float | None:
+        return None if self.rtt_us is None else self.rtt_us / 1e6
+
+    @property
+    def loss_ratio(self) -> float | None:
+        return None if self.loss is None else self.loss / RATIO_ONE
+
 
 class Coordinate(Struct, frozen=True, array_like=True, gc=False):
     """Where a peer stands in the space of latencies (Vivaldi with height), in microseconds."""

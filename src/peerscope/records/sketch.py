@@ -20,7 +20,6 @@ from hashlib import blake2b
 from math import ceil, inf, isfinite, log
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import RemoteError
@@ -195,24 +194,6 @@ def index(value: float) -> int:
 def middle(at: int) -> float:
     """The value from which both borders of a bucket are equally far, in proportion."""
     return float(2 * GAMMA**at / (GAMMA + 1))
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(SketchBody)
-
-
-def encode_sketch(sketch: Sketch) -> bytes:
-    """Bytes of one sketch."""
-    return _encoder.encode(sketch.to_body())
-
-
-def decode_sketch(data: bytes) -> Sketch:
-    """Raise `RemoteError` ("malformed-sketch") if the bytes are no sketch."""
-    try:
-        body = _decoder.decode(data)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise RemoteError("malformed-sketch", str(error)) from error
-    return Sketch.of(body)
 
 
 # HyperLogLog (Flajolet et al. 2007): how many different peers there are. Each register keeps the greatest number of

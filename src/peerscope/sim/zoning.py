@@ -18,7 +18,6 @@ from peerscope.records.summary import Summary
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.sim.truth import Truth
 from peerscope.views.links import MergedLink, mesh_links
-from peerscope.views.peers import status
 from peerscope.views.snapshot import Snapshot, SnapshotConfig
 from peerscope.zones.overview import Contradictions, zones
 from peerscope.zones.speaker import SummaryPublisher
@@ -174,7 +173,7 @@ class Zoning:
 def whole(peer: Peer, now: float, contradictions: Contradictions) -> ZonesSeen:
     """The whole network, as one virtual peer sees it."""
     snapshot = moment_of(peer, now)
-    living = sum(status(snapshot, member) not in ("down", "left") for member in snapshot.peers)
+    living = sum(snapshot.statuses[member] not in ("down", "left") for member in snapshot.peers)
     ages_s: list[float] = []
     named: set[PeerId] = set()
     for zone in contradictions.lasting(zones(peer.global_ledger, now), now):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import chain
 from statistics import fmean, median
 
 from msgspec import Struct
 
-from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import PeerId
 from peerscope.views.links import MergedLink, mesh_links
-from peerscope.views.peers import status
 from peerscope.views.snapshot import Snapshot
+
+CLASSES = ("healthy", "degraded", "unhealthy", "unknown", "down")
+"""Every peer that has not left is in exactly one."""
 
 
 class NetworkHealth(Struct, frozen=True):
@@ -39,19 +41,20 @@ class NetworkHealth(Struct, frozen=True):
     """Peers whose reports are here and whose profile is not, in no class: nobody can say who they are. Of our zone."""
 
 
+def by_class(classes: Mapping[str, int]) -> dict[str, int]:
+    """Counts by the names that they have in views."""
+    return {f"{name}_peers": classes[name] for name in CLASSES}
+
+
 def network_health(snapshot: Snapshot, rings: int, links: list[MergedLink] | None = None) -> NetworkHealth:
     """`rings`: how many rings the peers of this network are placed on."""
-    classes = Counter(status(snapshot, peer) for peer in snapshot.peers)
+    classes = Counter(snapshot.statuses[peer] for peer in snapshot.peers)
     links = mesh_links(snapshot) if links is None else links
     rtts = [link.measured_s for link in links if link.measured_s is not None]
     zones = {profile.zone for peer in snapshot.peers if (profile := snapshot.ledger.profile(peer)) and not profile.left}
     return NetworkHealth(
         total_peers=classes.total() - classes["left"],
-        healthy_peers=classes["healthy"],
-        degraded_peers=classes["degraded"],
-        unhealthy_peers=classes["unhealthy"],
-        unknown_peers=classes["unknown"],
-        down_peers=classes["down"],
+        **by_class(classes),
         average_latency_s=fmean(rtts) if rtts else None,
         median_latency_s=median(rtts) if rtts else None,
         connectivity=connectivity(snapshot, rings, links),
@@ -66,12 +69,15 @@ def network_health(snapshot: Snapshot, rings: int, links: list[MergedLink] | Non
 
 def connectivity(snapshot: Snapshot, rings: int, links: list[MergedLink]) -> float | None:
     """Share of the expected ring links that are up."""
-    living = [p for p in snapshot.peers if snapshot.verdict(p) in (Verdict.ALIVE, Verdict.SUSPECT)]
-    expected = expected_links(living, rings, snapshot.zone)
-    if not expected:
-        return None
+    up, expected = ring_links(snapshot, rings, snapshot.zone, links)
+    return up / expected if expected else None
+
+
+def ring_links(snapshot: Snapshot, rings: int, zone: str, links: Iterable[MergedLink]) -> tuple[int, int]:
+    """Count the links between ring neighbours that are up, and those that should be."""
+    expected = expected_links([peer for peer in snapshot.peers if snapshot.is_living(peer)], rings, zone)
     up = {(link.source, link.target) for link in links}
-    return sum((one.hex(), other.hex()) in up for one, other in expected) / len(expected)
+    return sum((one.hex(), other.hex()) in up for one, other in expected), len(expected)
 
 
 def expected_links(members: list[PeerId], rings: int, zone: str = "") -> frozenset[tuple[PeerId, PeerId]]:

@@ -17,7 +17,7 @@ from peerscope.mesh.coordinates.vivaldi import estimate_s
 from peerscope.records.bodies import RATIO_ONE, Coordinate
 from peerscope.records.identity import PeerId, short
 from peerscope.views.links import MergedLink, mesh_links
-from peerscope.views.regions import is_living, region_members, rtts_between
+from peerscope.views.regions import region_members, rtts_between
 from peerscope.views.snapshot import Snapshot
 
 ESTIMATES_MAX = 20_000
@@ -78,7 +78,7 @@ def rtt_between(snapshot: Snapshot, source: PeerId, target: PeerId, links: Seque
     names = (source.hex(), target.hex())
     if source == target:
         return Rtt(*names, None, False, reason="one and the same peer")
-    gone = [peer for peer in (source, target) if not is_living(snapshot, peer)]
+    gone = [peer for peer in (source, target) if not snapshot.is_living(peer)]
     if gone:
         return Rtt(*names, None, False, reason=f"peer {short(gone[0])} is {snapshot.verdict(gone[0]).value}")
     ends = set(names)
@@ -122,7 +122,7 @@ def latency_matrix(snapshot: Snapshot, links: list[MergedLink] | None = None) ->
 
 
 def _coordinate(snapshot: Snapshot, peer: PeerId) -> Coordinate | None:
-    report = snapshot.living_report(peer)
+    report = snapshot.living_reports[peer]
     return report.coordinate if report else None
 
 
@@ -130,7 +130,7 @@ def _sample(snapshot: Snapshot, peers: list[PeerId], most: int) -> list[Coordina
     """Coordinates of the first living peers by id, which says nothing of where they are: ids are keys."""
     found: list[Coordinate] = []
     for peer in peers:
-        coordinate = _coordinate(snapshot, peer) if is_living(snapshot, peer) else None
+        coordinate = _coordinate(snapshot, peer) if snapshot.is_living(peer) else None
         if coordinate is not None:
             found.append(coordinate)
             if len(found) == most:

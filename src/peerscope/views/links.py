@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from peerscope.mesh.coordinates.vivaldi import estimate_s
-from peerscope.records.bodies import RATIO_ONE, LinkReading, Profile, Report
+from peerscope.records.bodies import LinkReading, Profile, Report
 from peerscope.records.identity import PEER_REF_BYTES, PeerId
 from peerscope.views.snapshot import LIVING, Snapshot
 
@@ -171,10 +171,8 @@ class Links:
         ours, theirs = one.said.get(key) if one else None, other.said.get(key) if other else None
         if ours is None and theirs is None:
             return None
-        source_rtt_s = None if ours is None or ours.rtt_us is None else ours.rtt_us / 1e6
-        target_rtt_s = None if theirs is None or theirs.rtt_us is None else theirs.rtt_us / 1e6
-        source_loss_ratio = None if ours is None or ours.loss is None else ours.loss / RATIO_ONE
-        target_loss_ratio = None if theirs is None or theirs.loss is None else theirs.loss / RATIO_ONE
+        source_rtt_s, source_loss_ratio = (ours.rtt_s, ours.loss_ratio) if ours else (None, None)
+        target_rtt_s, target_loss_ratio = (theirs.rtt_s, theirs.loss_ratio) if theirs else (None, None)
         rtt_s, loss_ratio, estimate_s = source_rtt_s, source_loss_ratio, None
         if target_rtt_s is not None:
             rtt_s = target_rtt_s if rtt_s is None else (rtt_s + target_rtt_s) / 2

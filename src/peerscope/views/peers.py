@@ -90,7 +90,7 @@ def peer_view(snapshot: Snapshot, peer: PeerId) -> PeerView:
     """The view of one peer that has a profile."""
     profile = snapshot.ledger.profile(peer)
     assert profile is not None
-    weighed, report, place = snapshot.evidence[peer], snapshot.living_report(peer), snapshot.places[peer]
+    weighed, report, place = snapshot.evidence[peer], snapshot.living_reports[peer], snapshot.places[peer]
     gone_age_s = snapshot.gone_age_s(peer)
     return PeerView(
         peer_id=peer.hex(),
@@ -100,7 +100,7 @@ def peer_view(snapshot: Snapshot, peer: PeerId) -> PeerView:
         version=profile.version,
         node=profile.node,
         verdict=weighed.verdict.value,
-        status=status(snapshot, peer),
+        status=snapshot.statuses[peer],
         checks=_checks(report) if report else None,
         metrics=metrics_view(report.metrics) if report and report.metrics else None,
         links=_links(snapshot, peer),
@@ -126,11 +126,6 @@ def peer_views(snapshot: Snapshot) -> list[PeerView]:
     return [peer_view(snapshot, peer) for peer in snapshot.peers]
 
 
-def status(snapshot: Snapshot, peer: PeerId) -> str:
-    """The class a peer is counted in: exactly one of them."""
-    return snapshot.statuses[peer]
-
-
 def clock_skew_s(snapshot: Snapshot, peer: PeerId) -> float | None:
     """How far a peer's wall clock is off, in seconds; None within five, and where the peer is gone.
 
@@ -140,7 +135,7 @@ def clock_skew_s(snapshot: Snapshot, peer: PeerId) -> float | None:
     if not snapshot.is_living(peer):
         return None
     watching = (watcher for watcher in observers.watchers(snapshot.ledger, peer) if watcher in snapshot.profiles)
-    reports = (snapshot.living_report(watcher) for watcher in watching)
+    reports = (snapshot.living_reports[watcher] for watcher in watching)
     links = (link for report in reports if report for link in report.links)
     told: list[float] = [link.skew_s for link in links if link.peer == ref(peer)]
     if not told and peer != snapshot.me:
@@ -181,9 +176,7 @@ def _links(snapshot: Snapshot, of: PeerId) -> tuple[LinkView, ...]:
     for link in snapshot.living_links(of):
         peer = snapshot.ledger.find(PeerRef(link.peer))
         if peer is not None:
-            rtt_s = None if link.rtt_us is None else link.rtt_us / 1e6
-            loss_ratio = None if link.loss is None else link.loss / RATIO_ONE
-            found.append(LinkView(peer.hex(), rtt_s, loss_ratio))
+            found.append(LinkView(peer.hex(), link.rtt_s, link.loss_ratio))
     return tuple(found)
 
 

@@ -24,9 +24,8 @@ from msgspec import Struct
 from peerscope.errors import ConfigError
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId
-from peerscope.views.health import expected_links
+from peerscope.views.health import by_class, expected_links
 from peerscope.views.links import MergedLink, mesh_links
-from peerscope.views.peers import status
 from peerscope.views.places import ClusterConfig, Source
 from peerscope.views.snapshot import Snapshot
 
@@ -130,7 +129,7 @@ def region_health(
     inside = _ring_links(snapshot, members, rings, links)
     found = []
     for name, peers in members.items():
-        classes = Counter(status(snapshot, peer) for peer in peers)
+        classes = Counter(snapshot.statuses[peer] for peer in peers)
         ratio = classes["healthy"] / len(peers)
         standing_ratio = (classes["healthy"] + classes["degraded"]) / len(peers)
         expected, standing = inside[name]
@@ -149,11 +148,7 @@ def region_health(
                     config,
                 ).value,
                 total_peers=len(peers),
-                healthy_peers=classes["healthy"],
-                degraded_peers=classes["degraded"],
-                unhealthy_peers=classes["unhealthy"],
-                unknown_peers=classes["unknown"],
-                down_peers=classes["down"],
+                **by_class(classes),
                 health_ratio=ratio,
                 connectivity=standing / expected if expected else None,
                 expected_links=expected,
@@ -199,18 +194,13 @@ def rtts_between(
     snapshot: Snapshot, members: dict[str, list[PeerId]], links: list[MergedLink]
 ) -> dict[tuple[str, str], list[float | None]]:
     """Round-trip times of the standing links within and between regions, by the two names in order."""
-    home = {peer.hex(): name for name, peers in members.items() for peer in peers if is_living(snapshot, peer)}
+    home = {peer.hex(): name for name, peers in members.items() for peer in peers if snapshot.is_living(peer)}
     found: dict[tuple[str, str], list[float | None]] = {}
     for link in links:
         one, other = home.get(link.source), home.get(link.target)
         if one is not None and other is not None and link.layer == "mesh":
             found.setdefault(_pair(one, other), []).append(link.measured_s)
     return found
-
-
-def is_living(snapshot: Snapshot, peer: PeerId) -> bool:
-    """Nobody has good evidence against it."""
-    return snapshot.is_living(peer)
 
 
 def _ring_links(
@@ -221,7 +211,7 @@ def _ring_links(
     up = {(link.source, link.target) for link in links if link.layer == "mesh"}
     expected: Counter[str] = Counter()
     standing: Counter[str] = Counter()
-    for one, other in expected_links([p for p in snapshot.peers if is_living(snapshot, p)], rings, snapshot.zone):
+    for one, other in expected_links([p for p in snapshot.peers if snapshot.is_living(p)], rings, snapshot.zone):
         name = home.get(one)
         if name is not None and name == home.get(other):
             expected[name] += 1

@@ -132,13 +132,9 @@ class Snapshot:
         """The fresh report of each of `peers`, None where that peer is gone: what may be shown as a value of now."""
         return {peer: report if self.is_living(peer) else None for peer, report in self.fresh_reports.items()}
 
-    def living_report(self, peer: PeerId) -> Report | None:
-        """The same of one of `peers`."""
-        return self.living_reports[peer]
-
     def living_links(self, peer: PeerId) -> tuple[LinkReading, ...]:
         """The links that one of `peers` reports: none where it is gone, and none to a peer that is."""
-        report = self.living_report(peer)
+        report = self.living_reports[peer]
         links, gone = report.links if report is not None else (), self.gone
         return tuple(link for link in links if link.peer not in gone) if gone else links
 

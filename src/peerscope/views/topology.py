@@ -11,7 +11,6 @@ from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Profile, Report
 from peerscope.records.identity import SHORT_HEX, PeerId, short
 from peerscope.views.links import MESH, Links, MergedLink
-from peerscope.views.peers import status
 from peerscope.views.places import Place
 from peerscope.views.snapshot import LIVING, Snapshot
 
@@ -138,7 +137,7 @@ def _shown(snapshot: Snapshot, peer: PeerId, basis: _Basis) -> TopologyPeer:
         short_id=short(peer),
         region=place.region,
         region_source=place.source,
-        status=status(snapshot, peer),
+        status=snapshot.statuses[peer],
         verdict=verdict.value,
         node=profile.node,
     )

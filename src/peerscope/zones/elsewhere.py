@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.messages import Opinion
 from peerscope.mesh.zoning.lookup import LookupAnswer
-from peerscope.records.bodies import RATIO_ONE, LinkReading
+from peerscope.records.bodies import LinkReading
 from peerscope.records.identity import PeerId
-from peerscope.views.peers import Hearsay, LinkView, PeerView, gone, peer_view, status
+from peerscope.views.peers import Hearsay, LinkView, PeerView, gone, peer_view
 from peerscope.views.proof import EvidenceView, arithmetic
 from peerscope.views.snapshot import Snapshot, SnapshotConfig
 
@@ -94,7 +94,7 @@ class Elsewhere:
         return replace(
             own,
             verdict=verdict,
-            status="down" if is_down else UNKNOWN if verdict == UNKNOWN else status(self._snapshot, self._peer),
+            status="down" if is_down else UNKNOWN if verdict == UNKNOWN else self._snapshot.statuses[self._peer],
             links=() if report is None or is_down else tuple(_link(link) for link in report.links),
             accused_by=opinion.accused_by if opinion else 0,
             observers=opinion.observers if opinion else 0,
@@ -124,8 +124,4 @@ class Elsewhere:
 
 def _link(link: LinkReading) -> LinkView:
     """With the first sixteen digits of the neighbour's id: more is not known here."""
-    return LinkView(
-        link.peer.hex(),
-        None if link.rtt_us is None else link.rtt_us / 1e6,
-        None if link.loss is None else link.loss / RATIO_ONE,
-    )
+    return LinkView(link.peer.hex(), link.rtt_s, link.loss_ratio)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,9 +13,14 @@ from peerscope.records.identity import PeerId
 from peerscope.records.sketch import Sketch, SketchBody
 from peerscope.records.summary import RegionLine, Summary
 from peerscope.views.aggregates import Distribution, WholeMetrics
-from peerscope.views.health import NetworkHealth
+from peerscope.views.health import CLASSES, NetworkHealth
 from peerscope.views.regions import RegionConfig, RegionHealth, assess
 from peerscope.zones.overview import Zone, combined
+
+COUNTS = {"total_peers": "members"} | {f"{name}_peers": name for name in CLASSES}
+"""Names of counts in views, and of the same counts in summaries."""
+SEVERITIES = ("low", "medium", "high", "critical")
+Counted = TypeVar("Counted", NetworkHealth, RegionHealth)
 
 
 class ZoneHeadline(Struct, frozen=True):
@@ -60,19 +66,13 @@ def zone_views(own: ZoneView, others: Iterable[Zone], now: float) -> list[ZoneVi
 def zone_view(zone: Zone, now: float) -> ZoneView:
     """A zone that is not ours."""
     said = zone.summary
-    severities = ("low", "medium", "high", "critical")
     return ZoneView(
         zone=zone.zone,
         is_ours=False,
-        total_peers=said.members,
-        healthy_peers=said.healthy,
-        degraded_peers=said.degraded,
-        unhealthy_peers=said.unhealthy,
-        unknown_peers=said.unknown,
-        down_peers=said.down,
+        **_counts([said]),
         median_latency_s=Sketch.of(said.latency).quantile(0.5),
         connectivity=said.links / said.links_expected if said.links_expected else None,
-        alerts=dict(zip(severities, said.alerts, strict=False)),
+        alerts=dict(zip(SEVERITIES, said.alerts, strict=False)),
         headlines=tuple(ZoneHeadline(line.id, line.severity, line.title) for line in said.headlines),
         aggregators=_ids(zone.aggregators),
         disagreeing=_ids(zone.disagreeing),
@@ -82,18 +82,13 @@ def zone_view(zone: Zone, now: float) -> ZoneView:
 
 def own_zone_view(zone: str, health: NetworkHealth, alerts: Iterable[str], aggregators: Sequence[PeerId]) -> ZoneView:
     """Ours. `health`: of our zone alone; `alerts`: severities of the active ones."""
-    counts = dict.fromkeys(("low", "medium", "high", "critical"), 0)
+    counts = dict.fromkeys(SEVERITIES, 0)
     for severity in alerts:
         counts[severity] += 1
     return ZoneView(
         zone=zone,
         is_ours=True,
-        total_peers=health.total_peers,
-        healthy_peers=health.healthy_peers,
-        degraded_peers=health.degraded_peers,
-        unhealthy_peers=health.unhealthy_peers,
-        unknown_peers=health.unknown_peers,
-        down_peers=health.down_peers,
+        **{field: getattr(health, field) for field in COUNTS},
         median_latency_s=health.median_latency_s,
         connectivity=health.connectivity,
         alerts=counts,
@@ -116,13 +111,7 @@ def whole_health(own: NetworkHealth, beyond: Sequence[Summary], latencies: Itera
         sketch.merge(Sketch.of(said.latency))
         links, expected = links + said.links, expected + said.links_expected
     return replace(
-        own,
-        total_peers=own.total_peers + sum(said.members for said in beyond),
-        healthy_peers=own.healthy_peers + sum(said.healthy for said in beyond),
-        degraded_peers=own.degraded_peers + sum(said.degraded for said in beyond),
-        unhealthy_peers=own.unhealthy_peers + sum(said.unhealthy for said in beyond),
-        unknown_peers=own.unknown_peers + sum(said.unknown for said in beyond),
-        down_peers=own.down_peers + sum(said.down for said in beyond),
+        _grown(own, beyond),
         average_latency_s=sketch.total / sketch.count if sketch.count else None,
         median_latency_s=sketch.quantile(0.5),
         connectivity=_share(own, links, expected, beyond),
@@ -163,8 +152,8 @@ def whole_regions(
         for line in said.regions:
             lines[line.region].append(line)
     known = {region.region: region for region in own}
-    found = [_grown(region, lines.pop(name, []), config) for name, region in known.items()]
-    found += [_far(name, those, config, wall) for name, those in lines.items()]
+    found = [_region(region, lines.pop(name, []), config) for name, region in known.items()]
+    found += [_region(_far(name, wall), those, config) for name, those in lines.items()]
     return sorted(found, key=lambda region: region.region)
 
 
@@ -179,39 +168,27 @@ def _share(own: NetworkHealth, links: int, expected: int, beyond: Sequence[Summa
     return (own.connectivity * own.total_peers + links / expected * peers) / total if total else None
 
 
-def _grown(region: RegionHealth, lines: list[RegionLine], config: RegionConfig) -> RegionHealth:
+def _region(region: RegionHealth, lines: Sequence[RegionLine], config: RegionConfig) -> RegionHealth:
+    """The region with the counts of other zones."""
     if not lines:
         return region
-    total = region.total_peers + sum(line.members for line in lines)
-    healthy = region.healthy_peers + sum(line.healthy for line in lines)
-    degraded = region.degraded_peers + sum(line.degraded for line in lines)
+    grown = _grown(region, lines)
+    total, healthy = grown.total_peers, grown.healthy_peers
     return replace(
-        region,
-        total_peers=total,
-        healthy_peers=healthy,
-        degraded_peers=degraded,
-        unhealthy_peers=region.unhealthy_peers + sum(line.unhealthy for line in lines),
-        unknown_peers=region.unknown_peers + sum(line.unknown for line in lines),
-        down_peers=region.down_peers + sum(line.down for line in lines),
+        grown,
         health_ratio=healthy / total if total else 0.0,
-        status=_status(healthy, degraded, total, config),
+        status=_status(healthy, grown.degraded_peers, total, config),
     )
 
 
-def _far(name: str, lines: list[RegionLine], config: RegionConfig, wall: float) -> RegionHealth:
-    total, healthy = sum(line.members for line in lines), sum(line.healthy for line in lines)
-    degraded = sum(line.degraded for line in lines)
+def _far(name: str, wall: float) -> RegionHealth:
+    """A region without peers in our zone."""
     return RegionHealth(
         region=name,
         source="declared",
-        status=_status(healthy, degraded, total, config),
-        total_peers=total,
-        healthy_peers=healthy,
-        degraded_peers=degraded,
-        unhealthy_peers=sum(line.unhealthy for line in lines),
-        unknown_peers=sum(line.unknown for line in lines),
-        down_peers=sum(line.down for line in lines),
-        health_ratio=healthy / total if total else 0.0,
+        status="healthy",
+        **_counts([]),
+        health_ratio=0.0,
         connectivity=None,
         expected_links=0,
         rtt_s=None,
@@ -220,6 +197,16 @@ def _far(name: str, lines: list[RegionLine], config: RegionConfig, wall: float) 
         cross_region={},
         last_assessed=wall,
     )
+
+
+def _counts(parts: Sequence[Summary | RegionLine]) -> dict[str, int]:
+    """Sums over zones or regions, by the names that views have."""
+    return {field: sum(getattr(part, name) for part in parts) for field, name in COUNTS.items()}
+
+
+def _grown(view: Counted, parts: Sequence[Summary | RegionLine]) -> Counted:
+    """The view with the counts of other zones or regions."""
+    return replace(view, **{field: getattr(view, field) + count for field, count in _counts(parts).items()})
 
 
 def _status(healthy: int, degraded: int, total: int, config: RegionConfig) -> str:
