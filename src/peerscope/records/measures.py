@@ -2,9 +2,9 @@
 
 Every value is optional: None if it was not measured, never 0. Numbers are quantised integers, as in all bodies.
 
-A counter grows until its process restarts. After it went down, its increase is unknown. A counter of 32 or 64 bits that
-ran over looks like that too, but a restart sets back all counters of a process at once. Running over happens to one of
-them, from just below its limit to just above zero.
+A counter grows until its process restarts. After it went down, its increase is unknown. A counter of 32 or 64 bits
+that ran over also goes down, but alone: from just below its limit to just above zero. A restart sets back all counters
+of a process at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Duration = Annotated[int, Meta(ge=0, le=MEASURE_US_MAX)]
 
 
 class SystemMetrics(Struct, frozen=True, array_like=True, gc=False):
-    """The host. Sizes in KiB, which loses nothing and spares bytes."""
+    """The host. Sizes are in KiB, which loses nothing and saves bytes."""
 
     cpu: Ratio | None = None
     """Share of all cores (or of the container's quota, if that is more) busy over the interval, in ten-thousandths."""
@@ -34,7 +34,7 @@ class SystemMetrics(Struct, frozen=True, array_like=True, gc=False):
     memory_total_kib: Count | None = None
     disk_used_kib: Count | None = None
     disk_total_kib: Count | None = None
-    """Of the volume of the state directory."""
+    """The volume of the state directory."""
     received_kib: Count | None = None
     sent_kib: Count | None = None
     """By all interfaces since the host started: counters."""
@@ -46,7 +46,7 @@ class SystemMetrics(Struct, frozen=True, array_like=True, gc=False):
 
 
 class NodeMetrics(Struct, frozen=True, array_like=True, gc=False):
-    """The P2P node beside the peer, where one is attached."""
+    """The P2P node beside the peer, if one is attached."""
 
     tunnels: Count | None = None
     active_connections: Count | None = None
@@ -64,10 +64,10 @@ class NodeMetrics(Struct, frozen=True, array_like=True, gc=False):
 
 
 class PerformanceMetrics(Struct, frozen=True, array_like=True, gc=False):
-    """How well the peer's traffic goes, over the last interval: the node's, or without a node the mesh's own."""
+    """Traffic in the last interval: the node's, or the mesh's own without a node."""
 
     latency_us: Duration | None = None
-    """Mean."""
+    """Mean over the messages."""
     error: Ratio | None = None
     """Share of messages that failed, in ten-thousandths."""
     throughput_bytes_s: Count | None = None
@@ -75,10 +75,10 @@ class PerformanceMetrics(Struct, frozen=True, array_like=True, gc=False):
 
 
 class AgentMetrics(Struct, frozen=True, array_like=True, gc=False):
-    """What the agent itself costs and loses."""
+    """Costs and losses of the agent itself."""
 
     cpu: Ratio | None = None
-    """Of one core over the interval, in ten-thousandths."""
+    """Share of one core over the interval, in ten-thousandths."""
     rss_kib: Count | None = None
     queued: Count | None = None
     """Messages and events waiting inside the agent."""
@@ -87,15 +87,15 @@ class AgentMetrics(Struct, frozen=True, array_like=True, gc=False):
     lag_us: Duration | None = None
     """How late the event loop came, at worst, over the interval."""
     anomaly: Ratio | None = None
-    """Share of what this peer measured in the last minutes that was unlike before, in ten-thousandths."""
+    """Share of this peer's values in the last minutes that were unlike before, in ten-thousandths."""
 
 
 class Metrics(Struct, frozen=True, array_like=True, gc=False):
-    """Everything one peer measured in one interval."""
+    """All metrics of one peer in one interval."""
 
     system: SystemMetrics = SystemMetrics()
     node: NodeMetrics | None = None
-    """None where no node is attached."""
+    """None if no node is attached."""
     performance: PerformanceMetrics = PerformanceMetrics()
     agent: AgentMetrics = AgentMetrics()
 
@@ -108,10 +108,10 @@ MARGIN = 16
 def increases(
     before: Sequence[int | None], now: Sequence[int | None], *, run_over: bool = False
 ) -> tuple[int | None, ...]:
-    """What each counter of one process grew by; None where it is unknown, and everywhere if the process restarted.
+    """Increase of each counter of one process; None if it is unknown, and for all if the process restarted.
 
-    `run_over`: counters may be narrow. Where only one counter of a process is known, and it stood in the last sixteenth
-    of such a range, a restart is taken for running over.
+    `run_over`: counters may be narrow. If only one counter is known, and it was in the last sixteenth of such a range,
+    a restart looks like running over.
     """
     steps = [None if old is None or new is None else new - old for old, new in zip(before, now, strict=True)]
     fell = [index for index, step in enumerate(steps) if step is not None and step < 0]
@@ -122,7 +122,7 @@ def increases(
 
 
 def _unfolded(before: int, now: int) -> int | None:
-    """By how much a counter grew that ran over its limit; None where it did not."""
+    """Increase of a counter that ran over its limit; None if it did not."""
     for width in WIDTHS:
         margin = width // MARGIN
         if width - margin <= before < width and now < margin:
