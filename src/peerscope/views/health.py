@@ -1,4 +1,4 @@
-"""The network's health in one line of numbers. Nothing measured is null, never 0."""
+"""The network's health in one line of numbers. A value that nobody measured is null, never 0."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NetworkHealth(Struct, frozen=True):
     """Counts by class (each peer is in exactly one), latency and connectivity."""
 
     total_peers: int
-    """Everybody remembered who did not say goodbye."""
+    """All that are remembered and have not left."""
     healthy_peers: int
     degraded_peers: int
     unhealthy_peers: int
@@ -33,12 +33,12 @@ class NetworkHealth(Struct, frozen=True):
     """Mean round-trip time of all measured links."""
     median_latency_s: float | None
     connectivity: float | None
-    """Share of the links that should stand between living peers and do; null where none should."""
+    """Share of the expected links between living peers that are up; null if none is expected."""
     zones: int
     last_updated: float
     """Unix seconds."""
     unintroduced_peers: int = 0
-    """Peers whose reports are here and whose profile is not, in no class: nobody can say who they are. Of our zone."""
+    """Peers of our zone with a report and without a profile. They are in no class."""
 
 
 def by_class(classes: Mapping[str, int]) -> dict[str, int]:
@@ -47,7 +47,7 @@ def by_class(classes: Mapping[str, int]) -> dict[str, int]:
 
 
 def network_health(snapshot: Snapshot, rings: int, links: list[MergedLink] | None = None) -> NetworkHealth:
-    """`rings`: how many rings the peers of this network are placed on."""
+    """Summarise the network. `rings`: number of rings of the network; `links`: `mesh_links`, if known."""
     classes = Counter(snapshot.statuses[peer] for peer in snapshot.peers)
     links = mesh_links(snapshot) if links is None else links
     rtts = [link.measured_s for link in links if link.measured_s is not None]
@@ -85,7 +85,7 @@ def expected_links(members: list[PeerId], rings: int, zone: str = "") -> frozens
     return _pairs(tuple(members), rings, zone)
 
 
-@lru_cache(maxsize=2)  # members change far less often than somebody looks
+@lru_cache(maxsize=2)  # members change far less often than readers ask
 def _pairs(members: tuple[PeerId, ...], rings: int, zone: str) -> frozenset[tuple[PeerId, PeerId]]:
     placed = Rings(zone, members, rings)
     around = chain.from_iterable(((peer, other) for other in placed.neighbours(peer)) for peer in members)

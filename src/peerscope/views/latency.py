@@ -1,7 +1,7 @@
-"""Round-trip times between peers and between regions: what was measured, and what coordinates say of the rest.
+"""Round-trip times between peers and between regions, measured or estimated.
 
-Only ring neighbours measure each other. For every other pair there is an estimate from network coordinates
-(`mesh/coordinates/vivaldi.py`); the two are never mixed in one number.
+Only ring neighbours measure each other. Network coordinates (`mesh/coordinates/vivaldi.py`) estimate every other pair.
+No number mixes the two.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Rtt(Struct, frozen=True):
     source: str
     target: str
     rtt_s: float | None
-    """null where it is neither measured nor can be estimated; `reason` says why."""
+    """null if it is neither measured nor estimated; `reason` says why."""
     estimated: bool
-    """By coordinates: these two have no link that measures it."""
+    """From coordinates, since no link between the two measures it."""
     loss_ratio: float | None = None
-    """Of the link, where there is one."""
+    """Loss on the link, if there is one."""
     source_error_ratio: float | None = None
     target_error_ratio: float | None = None
-    """Of an estimate: how far off, on the whole, each end finds the predictions of its own coordinate."""
+    """For an estimate: the mean relative error that each end finds in predictions of its own coordinate."""
     reason: str | None = None
 
 
@@ -58,13 +58,13 @@ class RegionPair(Struct, frozen=True):
     source: str
     target: str
     measured: RttSpread | None
-    """Over the links that stand; null where none was measured."""
+    """Over the links that are up; null if none was measured."""
     estimated: RttSpread | None
     """Over a sample of all pairs of peers; null without coordinates on both sides."""
 
 
 class LatencyMatrix(Struct, frozen=True):
-    """Every pair of regions once, those within one included."""
+    """Every pair of regions once, and every region with itself."""
 
     regions: tuple[str, ...]
     pairs: tuple[RegionPair, ...]
@@ -73,8 +73,9 @@ class LatencyMatrix(Struct, frozen=True):
 
 
 def rtt_between(snapshot: Snapshot, source: PeerId, target: PeerId, links: Sequence[MergedLink] | None = None) -> Rtt:
-    """Measured where the two have a link, else estimated, else unknown with the reason. Both are `moment.peers`;
-    `links`: `mesh_links`, where known."""
+    """Measured if the two have a link, else estimated, else unknown with the reason. Both are in `snapshot.peers`.
+
+    `links`: `mesh_links`, if known."""
     names = (source.hex(), target.hex())
     if source == target:
         return Rtt(*names, None, False, reason="one and the same peer")
@@ -127,7 +128,7 @@ def _coordinate(snapshot: Snapshot, peer: PeerId) -> Coordinate | None:
 
 
 def _sample(snapshot: Snapshot, peers: list[PeerId], most: int) -> list[Coordinate]:
-    """Coordinates of the first living peers by id, which says nothing of where they are: ids are keys."""
+    """Coordinates of the first living peers by id. Ids are keys, so this sample is random in place."""
     found: list[Coordinate] = []
     for peer in peers:
         coordinate = _coordinate(snapshot, peer) if snapshot.is_living(peer) else None

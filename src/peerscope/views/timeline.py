@@ -17,7 +17,7 @@ from peerscope.views.links import MergedLink
 
 WINDOW_S = 3600.0
 CHANGES_MAX = 720
-"""Changes kept per peer: one every five seconds for an hour."""
+"""Most changes per peer: one every five seconds for an hour."""
 PEERS_MAX = 10_000
 
 
@@ -36,7 +36,7 @@ class Timeline:
         self._changes: dict[PeerId, deque[Change]] = {}
 
     def observe(self, peer: PeerId, status: str, wall: float) -> bool:
-        """Take a status in; True if it differs from the last."""
+        """Record a status; return True if it differs from the last."""
         changes = self._changes.get(peer)
         if changes is None:
             if len(self._changes) >= PEERS_MAX:
@@ -50,7 +50,7 @@ class Timeline:
         return is_news
 
     def last(self, peer: PeerId) -> str | None:
-        """The status last noted of one peer."""
+        """The last status of one peer."""
         changes = self._changes.get(peer)
         return changes[-1].status if changes else None
 
@@ -63,12 +63,12 @@ class Timeline:
         return self._changes.items()
 
     def forget(self, peer: PeerId) -> None:
-        """Nobody remembers this peer."""
+        """Drop this peer."""
         self._changes.pop(peer, None)
 
 
 LINK_CHANGES_MAX = 50_000
-"""Of an hour: a network of 10,000 peers that falls apart and heals."""
+"""Most changes in an hour: a network of 10,000 peers that falls apart and heals."""
 STATUS_CHANGES_MAX = 100_000
 
 Key = tuple[str, str, str]
@@ -76,13 +76,13 @@ Key = tuple[str, str, str]
 
 
 class Replay(Struct, frozen=True):
-    """What was between two times. Seconds count from `since`; names, statuses and layers go by place in a list."""
+    """The network between two times. Seconds count from `since`; numbers stand for names, statuses and layers."""
 
     since: float
-    """Unix seconds; later than was asked for where less is known."""
+    """Unix seconds; later than the query if less is known."""
     until: float
     names: tuple[str, ...]
-    """Peers by full id, then ends of links that are no known peers."""
+    """Full ids of peers, then ends of links that are not known peers."""
     statuses: tuple[str, ...]
     layers: tuple[str, ...]
     peers: tuple[tuple[int, int], ...]
@@ -96,11 +96,11 @@ class Replay(Struct, frozen=True):
 
 
 class LinkPast:
-    """Which links there were, over the last hour."""
+    """Keeps the links of the last hour."""
 
     def __init__(self) -> None:
         self.begin = inf
-        """From this Unix second on it is known."""
+        """Links are known from this Unix second on."""
         self._base: set[Key] = set()
         """The links at `begin`."""
         self._present: frozenset[Key] = frozenset()
@@ -109,7 +109,7 @@ class LinkPast:
         self._at = 0.0
 
     def observe(self, links: Sequence[MergedLink], wall: float) -> None:
-        """Take in which links there are. The same object as the last time says that nothing changed."""
+        """Record the links at this time. The same object as last time means that nothing changed."""
         at = self._at = max(self._at, wall)  # a clock that was set back changes no order
         if links is not self._seen:
             present = frozenset((link.source, link.target, link.layer) for link in links)
@@ -131,7 +131,7 @@ class LinkPast:
         return found
 
     def changes(self, since: float) -> Iterator[tuple[float, Key, bool]]:
-        """What came and went after that time, oldest first."""
+        """Links that came and went after that time, oldest first."""
         return (change for change in self._changes if change[0] > since)
 
     def _forget(self, before: float) -> None:
@@ -142,7 +142,7 @@ class LinkPast:
 
 
 def replay(timeline: Timeline, past: LinkPast, since: float, now: float) -> Replay:
-    """What was from `since` until `now`, both Unix seconds, as far as it is kept."""
+    """Statuses and links from `since` until `now`, both Unix seconds, as far as they are kept."""
     since = min(now, max(since, now - WINDOW_S, past.begin))
     changes = sorted(
         (
@@ -156,7 +156,7 @@ def replay(timeline: Timeline, past: LinkPast, since: float, now: float) -> Repl
         changes = changes[-STATUS_CHANGES_MAX:]
         since = max(since, changes[0][0])
         changes = [change for change in changes if change[0] > since]
-    names, statuses, layers = _Places(), _Places(), _Places()
+    names, statuses, layers = _Numbers(), _Numbers(), _Numbers()
     peers = []
     for peer, held in timeline.all():
         place = names[peer.hex()]
@@ -178,12 +178,12 @@ def replay(timeline: Timeline, past: LinkPast, since: float, now: float) -> Repl
     )
 
 
-class _Places(dict[str, int]):
-    """Numbers words in the order in which they are first asked for."""
+class _Numbers(dict[str, int]):
+    """Numbers words in the order of their first use."""
 
     def __missing__(self, word: str) -> int:
-        place = self[word] = len(self)
-        return place
+        number = self[word] = len(self)
+        return number
 
 
 def _apply(links: set[Key], key: Key, up: bool) -> None:

@@ -1,4 +1,4 @@
-"""An aggregator's summary of its zone: a pure function of what it sees there."""
+"""An aggregator's summary of its zone: a pure function of its snapshot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def summary(
     interval_s: float,
     rings: int,
 ) -> Summary:
-    """`links`: those between agents of the zone; `alerts`: the active ones; `aggregators`: of the zone, in order."""
+    """Summarise a zone. `links`: those between its agents; `alerts`: active ones; `aggregators`: its own, by rank."""
     states = {peer: state for peer in snapshot.peers if (state := snapshot.statuses[peer]) != "left"}
     counts = Counter(states.values())
     verdicts = Counter(snapshot.verdict(peer) for peer in states)

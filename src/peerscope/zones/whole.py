@@ -1,4 +1,4 @@
-"""The whole network as one peer sees it: its own zone from its ledger, all others from their summaries."""
+"""The whole network for people: our own zone from the ledger, all others from their summaries."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class ZoneHeadline(Struct, frozen=True):
 
 
 class ZoneView(Struct, frozen=True):
-    """One zone, as people see it."""
+    """One zone for people."""
 
     zone: str
-    """"" for a network that is not cut."""
+    """"" if the network is not divided."""
     is_ours: bool
-    """Seen peer by peer; all others in summary."""
+    """Our zone is known peer by peer, all others in summary."""
     total_peers: int
     healthy_peers: int
     degraded_peers: int
@@ -50,30 +50,30 @@ class ZoneView(Struct, frozen=True):
     """Active ones by severity."""
     headlines: tuple[ZoneHeadline, ...]
     aggregators: tuple[str, ...]
-    """Ids of the peers whose word this is; they agree."""
+    """Ids of the aggregators that agree on this."""
     disagreeing: tuple[str, ...]
-    """Ids of aggregators whom the others contradict."""
+    """Ids of aggregators that the others contradict."""
     age_s: float | None
-    """Of the newest summary; null for our own zone."""
+    """Age of the newest summary; null for our own zone."""
 
 
 def zone_views(own: ZoneView, others: Iterable[Zone], now: float) -> list[ZoneView]:
-    """All zones by name, each once. `others`: as summaries say, our own among them or not; `now`: monotonic seconds."""
+    """All zones by name, each once. `others`: from summaries, with ours or without; `now`: monotonic seconds."""
     beyond = (zone_view(zone, now) for zone in others if zone.zone != own.zone)
     return sorted([own, *beyond], key=lambda view: view.zone)
 
 
 def zone_view(zone: Zone, now: float) -> ZoneView:
     """A zone that is not ours."""
-    said = zone.summary
+    summary = zone.summary
     return ZoneView(
         zone=zone.zone,
         is_ours=False,
-        **_counts([said]),
-        median_latency_s=Sketch.of(said.latency).quantile(0.5),
-        connectivity=said.links / said.links_expected if said.links_expected else None,
-        alerts=dict(zip(SEVERITIES, said.alerts, strict=False)),
-        headlines=tuple(ZoneHeadline(line.id, line.severity, line.title) for line in said.headlines),
+        **_counts([summary]),
+        median_latency_s=Sketch.of(summary.latency).quantile(0.5),
+        connectivity=summary.links / summary.links_expected if summary.links_expected else None,
+        alerts=dict(zip(SEVERITIES, summary.alerts, strict=False)),
+        headlines=tuple(ZoneHeadline(line.id, line.severity, line.title) for line in summary.headlines),
         aggregators=_ids(zone.aggregators),
         disagreeing=_ids(zone.disagreeing),
         age_s=max(0.0, now - zone.heard_at),
@@ -81,7 +81,7 @@ def zone_view(zone: Zone, now: float) -> ZoneView:
 
 
 def own_zone_view(zone: str, health: NetworkHealth, alerts: Iterable[str], aggregators: Sequence[PeerId]) -> ZoneView:
-    """Ours. `health`: of our zone alone; `alerts`: severities of the active ones."""
+    """Our zone. `health`: of our zone alone; `alerts`: severities of the active ones."""
     counts = dict.fromkeys(SEVERITIES, 0)
     for severity in alerts:
         counts[severity] += 1
@@ -100,16 +100,16 @@ def own_zone_view(zone: str, health: NetworkHealth, alerts: Iterable[str], aggre
 
 
 def whole_health(own: NetworkHealth, beyond: Sequence[Summary], latencies: Iterable[float]) -> NetworkHealth:
-    """The health of all zones. `own`: of ours; `beyond`: what the others say; `latencies`: of our zone's links."""
+    """The health of all zones. `own`: of ours; `beyond`: summaries of the others; `latencies`: of our zone's links."""
     if not beyond:
         return own
     sketch = Sketch()
     for latency_s in latencies:
         sketch.add(latency_s)
     links = expected = 0
-    for said in beyond:
-        sketch.merge(Sketch.of(said.latency))
-        links, expected = links + said.links, expected + said.links_expected
+    for summary in beyond:
+        sketch.merge(Sketch.of(summary.latency))
+        links, expected = links + summary.links, expected + summary.links_expected
     return replace(
         _grown(own, beyond),
         average_latency_s=sketch.total / sketch.count if sketch.count else None,
@@ -120,7 +120,7 @@ def whole_health(own: NetworkHealth, beyond: Sequence[Summary], latencies: Itera
 
 
 def whole_metrics(own: Summary, beyond: Sequence[Summary]) -> WholeMetrics | None:
-    """What all zones measure. `own`: what a summary of ours says now; None where there are no others."""
+    """Metrics of all zones; None if there are no others. `own`: a summary of our zone now."""
     if not beyond:
         return None
     all_zones = combined([own, *beyond])
@@ -145,11 +145,11 @@ def _distribution(body: SketchBody) -> Distribution | None:
 def whole_regions(
     own: Sequence[RegionHealth], beyond: Iterable[Summary], config: RegionConfig, wall: float
 ) -> list[RegionHealth]:
-    """Every region: those with peers in our zone as we see them, with the counts of other zones added; others by their
-    counts alone, since nobody here knows their links."""
+    """All regions. Those with peers in our zone have links and counts of our zone, plus the counts of other zones. The
+    links of others are unknown, so they have counts only."""
     lines: defaultdict[str, list[RegionLine]] = defaultdict(list)
-    for said in beyond:
-        for line in said.regions:
+    for summary in beyond:
+        for line in summary.regions:
             lines[line.region].append(line)
     known = {region.region: region for region in own}
     found = [_region(region, lines.pop(name, []), config) for name, region in known.items()]
@@ -162,8 +162,8 @@ def _share(own: NetworkHealth, links: int, expected: int, beyond: Sequence[Summa
         return links / expected if expected else None
     if not expected:
         return own.connectivity
-    # Ours weighs as its peers do: how many links it expects is not told here.
-    peers = sum(said.members for said in beyond)
+    # The number of links that our zone expects is unknown here, so zones weigh by their peers.
+    peers = sum(summary.members for summary in beyond)
     total = own.total_peers + peers
     return (own.connectivity * own.total_peers + links / expected * peers) / total if total else None
 
@@ -210,7 +210,7 @@ def _grown(view: Counted, parts: Sequence[Summary | RegionLine]) -> Counted:
 
 
 def _status(healthy: int, degraded: int, total: int, config: RegionConfig) -> str:
-    """By the counts alone."""
+    """Decide the status by counts alone."""
     ratio, standing = (healthy / total, (healthy + degraded) / total) if total else (0.0, 0.0)
     return assess(ratio, standing, None, 0, 0, config).value
 
