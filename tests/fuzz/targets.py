@@ -39,10 +39,10 @@ from peerscope.sources.telemetry import Telemetry
 from peerscope.sources.yggdrasil_node import NodeSocket, YggdrasilSource
 from peerscope.views.aggregates import network_metrics
 from peerscope.views.dot import to_dot
+from peerscope.views.evidence import evidence_view
 from peerscope.views.health import network_health
 from peerscope.views.latency import latency_matrix
 from peerscope.views.peers import peer_views
-from peerscope.views.proof import evidence_view
 from peerscope.views.regions import RegionConfig, region_health
 from peerscope.views.snapshot import Snapshot, SnapshotConfig
 from peerscope.views.svg import to_svg

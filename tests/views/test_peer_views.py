@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from ledgers import GOOD, INTERVAL_MS, WALL_S, Book, lose, meshed
 from peerscope.records.bodies import CHECKS, Check, LinkReading, Profile, Report, Status
 from peerscope.records.identity import ref, short
+from peerscope.views.evidence import evidence_view
 from peerscope.views.peers import ahead_of_network_s, peer_view, peer_views
-from peerscope.views.proof import evidence_view
 from peerscope.views.snapshot import Snapshot, SnapshotConfig
 
 EXPIRES_S = 3 * INTERVAL_MS / 1000

@@ -96,7 +96,7 @@ def _unwatched(found: Evidence) -> str:
 
 def _silence(snapshot: Snapshot, peer: PeerId) -> str:
     newest = max(entry.heard_at for entry in snapshot.ledger.entries(peer))
-    return f"nobody watches this peer, and it has said nothing for {snapshot.now - newest:.0f} s"
+    return f"nobody watches this peer, and it has been silent for {snapshot.now - newest:.0f} s"
 
 
 def arithmetic(accusing: int, voices: int, observers: int, quorum: int) -> str:

@@ -17,8 +17,8 @@ from peerscope.mesh.messages import Opinion
 from peerscope.mesh.zoning.lookup import LookupAnswer
 from peerscope.records.bodies import LinkReading
 from peerscope.records.identity import PeerId
+from peerscope.views.evidence import EvidenceView, arithmetic
 from peerscope.views.peers import Hearsay, LinkView, PeerView, gone, peer_view
-from peerscope.views.proof import EvidenceView, arithmetic
 from peerscope.views.snapshot import Snapshot, SnapshotConfig
 
 UNKNOWN = "unknown"
@@ -56,7 +56,7 @@ def judged(opinions: Mapping[PeerId, Opinion | None]) -> Judgement:
     return Judgement(STEPS[middle], opinions[agreeing[0]], tuple(sorted(far)))
 
 
-class Elsewhere:
+class RemotePeer:
     """One peer of another zone."""
 
     def __init__(
@@ -121,7 +121,11 @@ class Elsewhere:
             return arithmetic(opinion.accusing, opinion.voices, opinion.observers, opinion.quorum)
         if self._judgement.verdict == Verdict.LEFT:
             return "it said goodbye"
-        return "the aggregators of its zone contradict each other" if self._opinions else "none of its zone answered"
+        return (
+            "the aggregators of its zone contradict each other"
+            if self._opinions
+            else "no aggregator of its zone answered"
+        )
 
 
 def _link(link: LinkReading) -> LinkView:
