@@ -25,7 +25,7 @@ from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, Perfo
 from peerscope.records.record import Record
 from peerscope.views.aggregates import network_metrics
 from peerscope.views.links import mesh_links
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 from peerscope.views.trends import DAY, Day, Minute, look
 from peerscope.views.window import Window
 
@@ -54,7 +54,7 @@ class Network:
             self.window.note(self._say(peer, body, number + 1))
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(self.ledger, self.peers[0], self.now + 1, wall_offset_s=1e9, down_after_s=4.0)
+        return Snapshot(self.ledger, self.peers[0], self.now + 1, SnapshotConfig(wall_offset_s=1e9, down_after_s=4.0))
 
     def _metrics(self, number: int) -> Metrics:
         some = self.rng.randrange

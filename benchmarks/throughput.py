@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable
 from random import Random
 
-from peerscope.records.sketch import Sketch, decode_sketch, encode_sketch
+import msgspec
+
+from peerscope.records.sketch import Sketch, SketchBody
 from peerscope.views.routes import Routes, merge_routes
 from peerscope.views.throughput import Throughput
 from peerscope.views.traces import Trace
@@ -64,7 +66,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         "record_one_a_second_per_s": per_second(options.runs, 10_000, turn),
         "sketch_add_per_s": per_second(options.runs, len(latencies), lambda: filled(latencies)),
         "sketch_merge_per_s": per_second(options.runs, len(sketches), merge),
-        "sketch_bytes": len(encode_sketch(sketches[0])),
+        "sketch_bytes": len(msgspec.msgpack.encode(sketches[0].to_body())),
         "routes": options.routes,
         "routes_view_s": median_s(options.runs, lambda: routes.views(0.0)),
         "routes_merge_10_peers_s": median_s(options.runs, lambda: merge_routes(told, 20)),
@@ -105,7 +107,8 @@ def error(values: list[float]) -> float:
     """Greatest relative error of one sketch of all, and of ten that each saw a tenth."""
     merged = Sketch()
     for part in range(10):
-        merged.merge(decode_sketch(encode_sketch(filled(values[part::10]))))
+        data = msgspec.msgpack.encode(filled(values[part::10]).to_body())
+        merged.merge(Sketch.of(msgspec.msgpack.decode(data, type=SketchBody)))
     ranked, worst = sorted(values), 0.0
     for sketch in (filled(values), merged):
         for share in SHARES:

@@ -23,7 +23,7 @@ from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger, LedgerConfig
 from peerscope.records.record import Record
 from peerscope.views.dot import to_dot
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 from peerscope.views.svg import to_svg
 from peerscope.views.topology import TopologyCache, topology
 
@@ -59,7 +59,7 @@ class Network:
             self.report(peer, version)
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(self.ledger, self.peers[0], 1.0, wall_offset_s=0.0, down_after_s=4.0)
+        return Snapshot(self.ledger, self.peers[0], 1.0, SnapshotConfig(wall_offset_s=0.0, down_after_s=4.0))
 
     def _say(self, peer: PeerId, body: Body, version: int) -> None:
         record = Record(peer, int(kind_of(body)), version, 0, encode_body(body), bytes(64))

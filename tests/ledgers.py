@@ -7,7 +7,7 @@ from peerscope.records.bodies import Body, Check, LinkReading, Observation, Obse
 from peerscope.records.identity import Identity, PeerId, ref, verify_ed25519
 from peerscope.records.ledger import Ledger
 from peerscope.records.record import sign
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 
 WALL_S = 1_700_000_000.0
 """Unix seconds at time 0."""
@@ -60,7 +60,7 @@ class Book:
         self.say(number, Observations(tuple(lost)), at=at - STOOD_S)
 
     def snapshot(self, now: float, me: int = 0) -> Snapshot:
-        return Snapshot(self.ledger, self[me], now, wall_offset_s=WALL_S, down_after_s=DOWN_AFTER_S)
+        return Snapshot(self.ledger, self[me], now, SnapshotConfig(wall_offset_s=WALL_S, down_after_s=DOWN_AFTER_S))
 
 
 def meshed(peers: int) -> Book:

@@ -1,4 +1,4 @@
-"""Draws docs/images/topology.svg: what one of 48 simulated peers in four regions sees after two of them died.
+"""Draws docs/images/topology.svg: the view of one of 48 simulated peers in four regions after two of them died.
 
 .venv/bin/python docs/images/topology.py
 """
@@ -8,7 +8,7 @@ from random import Random
 
 from peerscope.sim.node import Machine
 from peerscope.sim.simulator import EPOCH_S, Simulator
-from peerscope.views.snapshot import Moment
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 from peerscope.views.svg import to_svg
 from peerscope.views.topology import Topology, topology
 
@@ -17,14 +17,14 @@ PLACES = {"eu-west": (0, 0), "eu-north": (14, 10), "us-east": (38, -4), "ap-sout
 
 
 def latency(one: Machine, other: Machine, rng: Random) -> float:
-    """One-way seconds: the distance, with some play, and two milliseconds for access."""
+    """One-way seconds: the distance with some jitter, and two milliseconds for access."""
     (x, y), (u, v) = PLACES[one.region], PLACES[other.region]
     distance_ms: float = ((x - u) ** 2 + (y - v) ** 2) ** 0.5
     return (distance_ms * rng.uniform(0.9, 1.2) + rng.uniform(2, 4)) / 1000
 
 
 def example() -> Topology:
-    """The map: 30 s to settle, two crashes, and 12 s until everybody knows."""
+    """The map: 30 s to settle, two crashes, and 12 s until all peers have noticed."""
     sim = Simulator(seed=11, latency=latency, signed=False)
     peers = [sim.add(region) for region, size in zip(PLACES, (18, 9, 14, 7), strict=True) for _ in range(size)]
     for peer in peers:
@@ -35,7 +35,7 @@ def example() -> Topology:
     sim.run_until(42.0)
     core = sim.nodes[peers[0]].peer
     assert core is not None
-    return topology(Moment(core.ledger, peers[0], sim.now, wall_offset_s=EPOCH_S, down_after_s=4.0))
+    return topology(Snapshot(core.ledger, peers[0], sim.now, SnapshotConfig(wall_offset_s=EPOCH_S, down_after_s=4.0)))
 
 
 if __name__ == "__main__":

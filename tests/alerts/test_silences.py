@@ -23,7 +23,7 @@ from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Orders, Silenc
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 from strategies import ORIGINS, unsigned
 
 ONE, OTHER = ORIGINS[0], ORIGINS[3]
@@ -42,7 +42,7 @@ def known(*orders: tuple[PeerId, Orders], at: float = 0.0) -> Ledger:
 
 
 def seen(ledger: Ledger, now: float = 0.0) -> Snapshot:
-    return Snapshot(ledger, ONE, now, wall_offset_s=WALL, down_after_s=4.0)
+    return Snapshot(ledger, ONE, now, SnapshotConfig(wall_offset_s=WALL, down_after_s=4.0))
 
 
 def test_a_silence_holds_everywhere_until_it_ends() -> None:

@@ -38,13 +38,12 @@ from peerscope.sources.telemetry import Telemetry, read_lines
 from peerscope.sources.yggdrasil import AdminSocket, YggdrasilSource
 from peerscope.views.aggregates import network_metrics
 from peerscope.views.dot import to_dot
+from peerscope.views.evidence import evidence_view
 from peerscope.views.health import network_health
 from peerscope.views.latency import latency_matrix
 from peerscope.views.peers import peer_views
-from peerscope.views.places import ClusterConfig
-from peerscope.views.proof import evidence_view
 from peerscope.views.regions import RegionConfig, region_health
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 from peerscope.views.svg import to_svg
 from peerscope.views.topology import topology
 from peerscope.views.trends import Trends, look, trend
@@ -127,10 +126,8 @@ def views(data: bytes) -> None:
         origin = IDENTITIES[who % 8].peer_id
         unsigned = Record(origin, kind, round(WALL_S * 1000) + number_, 0, said[1:], bytes(64))
         ledger.merge(unsigned, body, float(number_ % 7))
-    clusters = ClusterConfig()
-    snapshot = Snapshot(
-        ledger, IDENTITIES[0].peer_id, 10.0, wall_offset_s=WALL_S, down_after_s=4.0, by_prefix=True, clusters=clusters
-    )
+    config = SnapshotConfig(wall_offset_s=WALL_S, down_after_s=4.0, by_prefix=True)
+    snapshot = Snapshot(ledger, IDENTITIES[0].peer_id, 10.0, config)
     links = topology(snapshot).links
     mesh = [link for link in links if link.layer == "mesh"]
     window, nothing = Window(), Trends(*[trend([], [])] * 3)

@@ -13,14 +13,16 @@ from peerscope.records.sketch import (
     ACCURACY,
     BUCKET_COUNT_MAX,
     GAMMA,
+    REGISTERS,
     SPAN_MAX,
     VALUE_MAX,
     VALUE_MIN,
     Sketch,
     SketchBody,
-    decode_sketch,
-    encode_sketch,
+    estimate_distinct,
+    merge_registers,
     middle,
+    registers,
 )
 from strategies import damaged
 
@@ -35,6 +37,19 @@ def sketch_of(values: list[float]) -> Sketch:
     for value in values:
         sketch.add(value)
     return sketch
+
+
+def encode_sketch(sketch: Sketch) -> bytes:
+    return msgspec.msgpack.encode(sketch.to_body())
+
+
+def decode_sketch(data: bytes) -> Sketch:
+    """As `decode_body` does with the sketches in a summary."""
+    try:
+        body = msgspec.msgpack.decode(data, type=SketchBody)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise RemoteError("malformed-sketch", str(error)) from error
+    return Sketch.of(body)
 
 
 def merged(*sketches: Sketch) -> Sketch:
@@ -156,3 +171,27 @@ def test_whatever_arrives_is_a_sketch_or_refused_and_can_be_merged(data: bytes) 
         again = merged(decode_sketch(data), sketch_of([1.0]))
         assert again.quantile(0.5) is not None
         assert decode_sketch(encode_sketch(again)).count == again.count
+
+
+def ids(start: int, end: int) -> list[bytes]:
+    return [number.to_bytes(32, "big") for number in range(start, end)]
+
+
+def test_an_empty_set_has_nobody() -> None:
+    assert estimate_distinct(registers([])) == 0.0
+
+
+def test_estimates_are_within_three_standard_errors() -> None:
+    for count in (1, 10, 100, 1_000, 20_000):
+        assert abs(estimate_distinct(registers(ids(0, count))) - count) <= max(1, 0.39 * count)
+
+
+def test_a_peer_in_two_sets_is_one_peer() -> None:
+    one, other = registers(ids(0, 600)), registers(ids(300, 900))
+    assert merge_registers([one, other]) == registers(ids(0, 900))
+
+
+@given(st.binary(min_size=REGISTERS, max_size=REGISTERS))
+def test_whatever_registers_a_peer_sends_there_is_an_estimate(sent: bytes) -> None:
+    assert estimate_distinct(sent) >= 0
+    assert merge_registers([sent, sent]) == sent

@@ -22,7 +22,7 @@ from peerscope.sim.scenario import load
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.sim.truth import Truth
 from peerscope.sim.zoning import Zoning
-from peerscope.zones.elsewhere import Elsewhere
+from peerscope.zones.remote_peer import RemotePeer
 
 ZONES = ZoneConfig(zone_max=18, summary_interval_s=5.0)
 Seen = tuple[str, str, str]
@@ -67,12 +67,12 @@ class World:
         self.sim.run_until(self.sim.now + TIMEOUT_S + 0.1)
         return self._answers[self._asked]
 
-    def look(self, asker: PeerId, subject: PeerId, name: str = "") -> Elsewhere:
+    def look(self, asker: PeerId, subject: PeerId, name: str = "") -> RemotePeer:
         """Ask for a peer by its whole id, or by a part of it."""
         answer = self.ask(asker, name or subject.hex())
         assert list(answer.ledger) == [subject]
         down_after_s = self.peer(asker).config.detector.down_after_s
-        return Elsewhere(answer, subject, self.sim.now, wall_offset_s=EPOCH_S, down_after_s=down_after_s)
+        return RemotePeer(answer, subject, self.sim.now, wall_offset_s=EPOCH_S, down_after_s=down_after_s)
 
     def _note(self, peer: PeerId, effect: Effect, now: float) -> None:
         if isinstance(effect, LookedUp):
@@ -85,7 +85,7 @@ def world() -> World:
     return World(seed=1)
 
 
-def seen(found: Elsewhere) -> Seen:
+def seen(found: RemotePeer) -> Seen:
     view = found.view()
     return found.hearsay().zone, view.verdict, view.status
 

@@ -7,7 +7,7 @@ from peerscope.records.identity import PeerId, ref
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.views.health import network_health
 from peerscope.views.peers import clock_skew_s
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 
 pytestmark = pytest.mark.sim
 SETTLED_S = 25.0
@@ -27,7 +27,7 @@ def moment_of(sim: Simulator, peer: PeerId) -> Snapshot:
     """What one running peer sees now."""
     core = sim.nodes[peer].peer
     assert core is not None
-    return Snapshot(core.ledger, peer, sim.now, wall_offset_s=EPOCH_S, down_after_s=4.0)
+    return Snapshot(core.ledger, peer, sim.now, SnapshotConfig(wall_offset_s=EPOCH_S, down_after_s=4.0))
 
 
 @pytest.mark.parametrize("seed", range(3))

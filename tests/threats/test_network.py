@@ -14,7 +14,7 @@ from peerscope.sim.behaviour import Prefixes
 from peerscope.sim.node import make_signer
 from peerscope.threats.findings import Finding
 from peerscope.threats.threats import ThreatConfig, Threats
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 from signatures import signatures
 
 WALL_S = 1_700_000_000.0
@@ -60,7 +60,7 @@ class World:
                 lost = self.misses.get(peer, [])
                 heard_ms = round((WALL_S + self.now) * 1000)
                 self.say(peer, Observations(tuple(Observation(ref(other), heard_ms, 500) for other in lost)))
-            snapshot = Snapshot(self.ledger, self.me, self.now, wall_offset_s=WALL_S, down_after_s=4.0)
+            snapshot = Snapshot(self.ledger, self.me, self.now, SnapshotConfig(wall_offset_s=WALL_S, down_after_s=4.0))
             found = self.threats.update(snapshot, self.now, is_aggregator=True)
         return {(one.detection, one.peer_id or one.group): one for one in found}
 

@@ -9,7 +9,6 @@ from peerscope.records.bodies import LinkReading, Report, Status
 from peerscope.records.identity import ref
 from peerscope.views.health import NetworkHealth, expected_links, network_health
 from peerscope.views.links import mesh_links
-from peerscope.views.peers import status
 
 RINGS = 4
 CLASSES = ("healthy", "degraded", "unhealthy", "unknown", "down")
@@ -66,7 +65,7 @@ def test_the_classes_always_sum_to_the_total(peers: list[Status | str], now: flo
     health = network_health(snapshot, RINGS)
     assert sum(counts(health).values()) == health.total_peers
     assert health.total_peers == len(peers) + 2 - peers.count("left")
-    assert all(status(snapshot, peer) in {*CLASSES, "left"} for peer in snapshot.peers)
+    assert all(snapshot.statuses[peer] in {*CLASSES, "left"} for peer in snapshot.peers)
 
 
 def test_latency_is_the_mean_and_the_median_of_measured_links() -> None:

@@ -1,13 +1,15 @@
 """One peer as people see it: its class, its checks, its links, its clock."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledgers import GOOD, INTERVAL_MS, WALL_S, Book, lose, meshed
 from peerscope.records.bodies import CHECKS, Check, LinkReading, Profile, Report, Status
 from peerscope.records.identity import ref, short
-from peerscope.views.peers import peer_view, peer_views, status
-from peerscope.views.proof import evidence_view
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.evidence import evidence_view
+from peerscope.views.peers import ahead_of_network_s, peer_view, peer_views
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 
 EXPIRES_S = 3 * INTERVAL_MS / 1000
 
@@ -25,7 +27,7 @@ def test_a_peer_is_as_healthy_as_its_worst_check(worst: Status, expected: str) -
     book = Book()
     book.introduce(0)
     book.report(0, worst=worst)
-    assert status(book.snapshot(1.0), book[0]) == expected
+    assert book.snapshot(1.0).statuses[book[0]] == expected
 
 
 def test_a_peer_without_a_report_is_unknown() -> None:
@@ -39,12 +41,12 @@ def test_a_report_without_checks_says_nothing_of_health() -> None:
     book = Book()
     book.introduce(0)
     book.say(0, Report(INTERVAL_MS, ()))
-    assert status(book.snapshot(1.0), book[0]) == "unknown"
+    assert book.snapshot(1.0).statuses[book[0]] == "unknown"
 
 
 def test_a_report_expires_after_three_of_its_intervals() -> None:
     book = meshed(2)
-    assert status(book.snapshot(EXPIRES_S), book[1]) == "healthy"
+    assert book.snapshot(EXPIRES_S).statuses[book[1]] == "healthy"
     late = peer_view(book.snapshot(EXPIRES_S + 0.001), book[1])
     assert (late.status, late.checks, late.links) == ("unknown", None, ())
     assert late.age_s == pytest.approx(EXPIRES_S + 0.001)
@@ -70,7 +72,7 @@ def test_a_goodbye_outweighs_every_accusation() -> None:
     book = meshed(4)
     now = lose(book, 0, [1, 2, 3])
     book.introduce(0, at=now, left=True)
-    assert status(book.snapshot(now), book[0]) == "left"
+    assert book.snapshot(now).statuses[book[0]] == "left"
     assert peer_view(book.snapshot(now), book[0]).verdict == "left"
 
 
@@ -223,7 +225,7 @@ def test_uptime_is_reckoned_by_the_clock_of_the_peer_alone() -> None:
 
 def seen_by_a_clock(book: Book, ahead_s: float) -> Snapshot:
     """The same ledger, seen by somebody whose wall clock is wrong."""
-    return Snapshot(book.ledger, book[0], 10.0, wall_offset_s=WALL_S + ahead_s, down_after_s=4.0)
+    return Snapshot(book.ledger, book[0], 10.0, SnapshotConfig(wall_offset_s=WALL_S + ahead_s, down_after_s=4.0))
 
 
 def test_an_observer_that_is_gone_itself_still_hears_nobody() -> None:
@@ -236,3 +238,62 @@ def test_an_observer_that_is_gone_itself_still_hears_nobody() -> None:
     assert book[1] in snapshot.weigh(book[0]).heard_by  # its last report still lists the link
     assert {snapshot.verdict(book[n]).value for n in (0, 1)} <= {"down", "partitioned"}
     assert book[1].hex() not in evidence_view(snapshot, book[0]).heard_by
+
+
+US = 0
+
+
+def measured(book: Book, number: int, skews: dict[int, int], at: float = 0.0) -> None:
+    """This peer has links to these peers, whose clocks are so far ahead of its own."""
+    links = tuple(LinkReading(ref(book[other]), 1000, 0, skew_s=skew_s) for other, skew_s in skews.items())
+    book.say(number, Report(INTERVAL_MS, (GOOD,), links), at=at)
+
+
+def network(clocks: list[int]) -> Book:
+    """Everybody has measured everybody; `clocks`: how far each is from the right time, ours first."""
+    book = Book()
+    book.introduce(*range(len(clocks)))
+    for number, clock in enumerate(clocks):
+        others = {other: ahead - clock for other, ahead in enumerate(clocks) if other != number}
+        measured(book, number, others)
+    return book
+
+
+def ahead(book: Book, at: float = 1.0) -> float | None:
+    return ahead_of_network_s(book.snapshot(at, me=US))
+
+
+@pytest.mark.parametrize("ours", [0, 3600, -3600, 7])
+def test_it_is_measured_against_all_others(ours: int) -> None:
+    assert ahead(network([ours, 0, 0, 0, 0])) == ours
+
+
+def test_one_wrong_clock_among_the_others_moves_nothing() -> None:
+    assert ahead(network([0, 0, 0, 3600, 0])) == 0
+    assert ahead(network([3600, 0, 0, -86400, 0])) == 3600
+
+
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=7, max_size=7), st.integers(0, 3))
+def test_fewer_than_half_of_those_who_measure_cannot_move_it_beyond_what_the_others_say(
+    lies: list[int], liars: int
+) -> None:
+    book = network([100] + [0] * 7)
+    for number in range(1, 1 + liars):
+        measured(book, number, {US: lies[number - 1]}, at=0.5)
+    assert ahead(book) == 100
+
+
+def test_before_others_report_it_is_what_we_measured_of_them() -> None:
+    book = Book()
+    book.introduce(*range(4))
+    measured(book, US, {1: -3600, 2: -3600, 3: 0})
+    assert ahead(book) == 3600
+
+
+def test_alone_or_without_a_fresh_report_nobody_can_tell() -> None:
+    book = Book()
+    book.introduce(US)
+    assert ahead(book) is None
+    measured(book, US, {})
+    assert ahead(book) is None
+    assert ahead(network([3600, 0, 0]), at=1000.0) is None

@@ -7,8 +7,7 @@ from peerscope.mesh.detection.unwatched import UNHEARD_S
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.sim.alerting import SimulatedAlerts, moment_of
 from peerscope.sim.simulator import Simulator
-from peerscope.views.peers import status
-from peerscope.views.proof import evidence_view
+from peerscope.views.evidence import evidence_view
 
 LATE = UNHEARD_S + 10.0
 DEAD = 5
@@ -30,10 +29,10 @@ def verdict(book: Book, now: float = LATE, peer: int = DEAD) -> Verdict:
 def test_a_peer_that_nobody_hears_nor_accuses_is_down_by_its_silence() -> None:
     book = network()
     snapshot = book.snapshot(LATE)
-    assert (verdict(book), status(snapshot, book[DEAD])) == (Verdict.DOWN, "down")
+    assert (verdict(book), snapshot.statuses[book[DEAD]]) == (Verdict.DOWN, "down")
     found = evidence_view(snapshot, book[DEAD])
     assert (found.verdict, found.accusations) == ("down", ())
-    assert found.arithmetic == "nobody watches this peer, and it has said nothing for 70 s"
+    assert found.arithmetic == "nobody watches this peer, and it has been silent for 70 s"
     (reading,) = NETWORK_SIGNALS["peer_down"](Sight(snapshot))
     assert reading.text == f"nobody hears {book[DEAD].hex()[:10]}, and none of its observers still runs"
 

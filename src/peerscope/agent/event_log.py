@@ -19,14 +19,11 @@ from peerscope.host.duty_cycle import DutyCycle
 from peerscope.host.failures import FailureLog
 from peerscope.mesh.events import Effect, Forgotten, KeyShared, LinkChanged, Stored
 from peerscope.records.bodies import Observations, OtherLife, Profile, Report
-from peerscope.views.changes import VerdictChanges
+from peerscope.views.changes import RegionChanges, VerdictChanges
 from peerscope.views.links import MergedLink
-from peerscope.views.peers import status
-from peerscope.views.region_changes import RegionChanges
 from peerscope.views.regions import RegionHealth
-from peerscope.views.replay import LinkPast
 from peerscope.views.snapshot import Snapshot
-from peerscope.views.timeline import Timeline
+from peerscope.views.timeline import LinkPast, Timeline
 
 JUDGE_INTERVAL_S = 0.25
 """Between judgements while somebody is suspected."""
@@ -163,7 +160,7 @@ class EventLog:
         """True if one has changed."""
         snapshot, has_news = self._snapshot(), False
         for peer in snapshot.peers:
-            state = status(snapshot, peer)
+            state = snapshot.statuses[peer]
             if self.timeline.observe(peer, state, snapshot.wall):
                 self.tell("status", peer_id=peer.hex(), status=state)
                 has_news = True

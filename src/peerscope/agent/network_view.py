@@ -44,9 +44,8 @@ from peerscope.views.latency import LatencyMatrix, latency_matrix
 from peerscope.views.links import MergedLink
 from peerscope.views.peers import PeerView, peer_view, peer_views
 from peerscope.views.regions import RegionHealth, region_health
-from peerscope.views.replay import Replay, replay
-from peerscope.views.snapshot import Snapshot
-from peerscope.views.timeline import Change
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
+from peerscope.views.timeline import Change, Replay, replay
 from peerscope.views.topology import Topology, TopologyCache
 from peerscope.zones.overview import Contradictions, Zone, zones
 from peerscope.zones.summary import summary
@@ -183,11 +182,13 @@ class NetworkView(ABC):
                 ledger,
                 self.peer.me,
                 now,
-                wall_offset_s=wall_offset_s,
-                down_after_s=self.config.detector.down_after_s,
-                by_prefix=self.config.network.public,
-                clusters=self.config.regions.cluster,
-                global_ledger=global_ledger,
+                SnapshotConfig(
+                    wall_offset_s=wall_offset_s,
+                    down_after_s=self.config.detector.down_after_s,
+                    by_prefix=self.config.network.public,
+                    clusters=self.config.regions.cluster,
+                ),
+                global_ledger,
             )
         return last
 

@@ -18,9 +18,8 @@ from peerscope.host.signature_files import load_signatures
 from peerscope.mesh.events import Publish
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Report
-from peerscope.records.counters import increases
 from peerscope.records.identity import short
-from peerscope.records.measures import NodeMetrics
+from peerscope.records.measures import NodeMetrics, increases
 from peerscope.sources.node import Node
 from peerscope.sources.telemetry import Connection, Dht, Event, Message
 from peerscope.threats.anomalies import AnomalyRates, rates

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from hashlib import blake2b
 
 from msgspec import Struct
 
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Status
 from peerscope.records.identity import PeerId
-from peerscope.views.regions import is_living
+from peerscope.records.rendezvous import weight
 from peerscope.views.snapshot import Snapshot
 
 ACTING = 3
@@ -45,7 +44,7 @@ def aggregators(snapshot: Snapshot, zone: str | None = None) -> Aggregators:
     )
     chosen, passed = _first(ranked, lambda peer: is_well(snapshot, peer))
     if len(chosen) < ACTING:
-        chosen, passed = _first(ranked, lambda peer: is_living(snapshot, peer))
+        chosen, passed = _first(ranked, lambda peer: snapshot.is_living(peer))
     return Aggregators(chosen[:ACTING], chosen, passed)
 
 
@@ -60,7 +59,7 @@ def is_well(snapshot: Snapshot, peer: PeerId) -> bool:
 @lru_cache(maxsize=20_000)
 def rank(zone: str, peer: PeerId) -> bytes:
     """Position of a peer in the order of a zone: smaller comes first."""
-    return blake2b(zone.encode() + b"\0" + peer, digest_size=8).digest()
+    return weight(zone, peer)
 
 
 def _first(ranked: list[PeerId], is_fit: Callable[[PeerId], bool]) -> tuple[tuple[PeerId, ...], tuple[PeerId, ...]]:

@@ -36,7 +36,6 @@ from peerscope.mesh.dissemination.gossip import GossipConfig, ttl
 from peerscope.records.alerts import Severity
 from peerscope.records.bodies import RATIO_ONE
 from peerscope.records.identity import PEER_ID_BYTES, PEER_REF_BYTES, PeerRef
-from peerscope.views.regions import is_living
 from peerscope.views.snapshot import Snapshot
 
 OWN_MAX = 64
@@ -89,7 +88,7 @@ def _is_about(rule: Rule | None, scope: Literal["own", "network"]) -> bool:
 def _own(snapshot: Snapshot, rules: Mapping[str, Rule], one: StatedAlert, off_s: float) -> Alert:
     verdict = snapshot.verdict(one.peer)
     alert = _alert(snapshot, rules, one, [one], off_s)
-    if one.resolved_at is None and not is_living(snapshot, one.peer):
+    if one.resolved_at is None and not snapshot.is_living(one.peer):
         last_heard_at = max(entry.heard_at for entry in snapshot.ledger.entries(one.peer))
         wall = _wall(snapshot, max(last_heard_at, one.fired_at))
         return replace(alert, state="resolved", resolved_at=wall, metadata={**alert.metadata, ENDED: verdict.value})

@@ -18,7 +18,7 @@ from peerscope.records.bodies import CHECKS, Status
 from peerscope.records.identity import PeerId, PeerRef, short
 from peerscope.views.links import vertex_of
 from peerscope.views.peers import SKEW_S
-from peerscope.views.regions import RegionHealth, RegionStatus, is_living, region_members
+from peerscope.views.regions import RegionHealth, RegionStatus, region_members
 from peerscope.views.snapshot import Snapshot
 
 RULED_CHECKS = frozenset({"cpu", "memory", "storage", "p2p"})
@@ -121,7 +121,7 @@ def _has_own_alert(snapshot: Snapshot, region: str) -> bool:
     if len(peers) != 1:
         return False  # the ledger holds no more about other zones
     (peer,) = peers
-    if not is_living(snapshot, peer):
+    if not snapshot.is_living(peer):
         return True
     report = snapshot.fresh_report(peer)
     if report is None or report.status is Status.UNKNOWN:

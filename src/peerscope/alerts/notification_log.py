@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
 from typing import Final
 
 from msgspec import Struct
@@ -13,6 +12,7 @@ from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.alerts import Alerts, Severity
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
+from peerscope.records.rendezvous import weight
 from peerscope.views.snapshot import Snapshot
 
 NOTIFIER, ESCALATION = "notifier", "escalation"
@@ -61,7 +61,7 @@ def ranked(key: str, peers: Iterable[PeerId]) -> list[PeerId]:
 
     Every peer computes the same order, a different one for each key. A peer that goes only moves up those behind it.
     """
-    return sorted(peers, key=lambda peer: blake2b(key.encode() + b"\0" + peer, digest_size=8).digest())
+    return sorted(peers, key=lambda peer: weight(key, peer))
 
 
 def roster(snapshot: Snapshot, trusts: Trust = lambda _: True) -> Roster:

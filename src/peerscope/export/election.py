@@ -7,11 +7,10 @@ returns, it takes over again.
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 from peerscope.mesh.detection.verdicts import Verdict
+from peerscope.records import rendezvous
 from peerscope.records.identity import PeerId
-from peerscope.views.peers import clock_skew_s, status
+from peerscope.views.peers import clock_skew_s
 from peerscope.views.snapshot import Snapshot
 
 ROLE = "exporter"
@@ -29,14 +28,14 @@ def elected(snapshot: Snapshot, zone: str) -> PeerId | None:
         for peer, profile in snapshot.profiles.items()
         if ROLE in profile.roles and profile.zone == zone and snapshot.verdict(peer) in LIVING
     ]
-    well = [peer for peer in candidates if status(snapshot, peer) in WELL]
+    well = [peer for peer in candidates if snapshot.statuses[peer] in WELL]
     right = [peer for peer in well if clock_skew_s(snapshot, peer) is None]
     return max(right or well or candidates, key=lambda peer: weight(zone, peer), default=None)
 
 
 def weight(zone: str, peer: PeerId) -> bytes:
     """The peer with the greatest weight wins."""
-    return blake2b(b"exporter\0" + zone.encode() + b"\0" + peer, digest_size=16).digest()
+    return rendezvous.weight(f"{ROLE}\0{zone}", peer, size_bytes=16)
 
 
 class Tenure:

@@ -14,7 +14,7 @@ from peerscope.export.election import ROLE, elected
 from peerscope.host.extras import brought_by
 from peerscope.host.threads import in_thread
 from peerscope.records.identity import ref
-from peerscope.views.clock import ahead_of_network_s
+from peerscope.views.peers import ahead_of_network_s
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

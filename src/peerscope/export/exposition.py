@@ -53,7 +53,6 @@ from peerscope.views.aggregates import NetworkMetrics
 from peerscope.views.health import NetworkHealth
 from peerscope.views.links import MergedLink
 from peerscope.views.metrics import metrics_view
-from peerscope.views.peers import status
 from peerscope.views.regions import RegionHealth, RegionStatus
 from peerscope.views.snapshot import Snapshot
 
@@ -271,11 +270,11 @@ def _every_peer(agent: Exposed) -> Iterator[Metric]:
     yield family
     ups = [(who, float(snapshot.is_living(peer))) for peer, who in peers.items()]
     yield gauges("peer_up", "0 where the evidence says that the peer is down.", SUBJECT, ups)
-    statuses = [(who, status(snapshot, peer)) for peer, who in peers.items()]
+    statuses = [(who, snapshot.statuses[peer]) for peer, who in peers.items()]
     yield states("peer_status", "Status of a peer.", SUBJECT, statuses, CLASSES)
     ages = [(who, snapshot.age_s(peer)) for peer, who in peers.items()]
     yield gauges("peer_report_age_seconds", "Since a peer's last report was issued.", SUBJECT, ages)
-    reports = [(who, snapshot.living_report(peer)) for peer, who in peers.items()]
+    reports = [(who, snapshot.living_reports[peer]) for peer, who in peers.items()]
     views = [(who, metrics_view(report.metrics)) for who, report in reports if report and report.metrics]
     yield from measured("peer_", views, SUBJECT)
 

@@ -44,7 +44,6 @@ from peerscope.records.bodies import Kind, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry
 from peerscope.views.health import NetworkHealth
-from peerscope.views.peers import status
 from peerscope.views.snapshot import Snapshot
 from peerscope.views.trends import DAY, MINUTE_S, Minute
 
@@ -131,7 +130,7 @@ class Recorder:
         self._samples += 1
         if len(self._reports) > len(peers):
             self._reports = {peer: self._reports[peer] for peer in peers if peer in self._reports}
-        statuses = [status(snapshot, peer) for peer in peers]
+        statuses = [snapshot.statuses[peer] for peer in peers]
         return sample(at, peers, statuses, [self._row(snapshot, peer) for peer in peers], self._network)
 
     def take(self, sample: SeriesSample) -> None:
@@ -205,7 +204,7 @@ class Recorder:
 
     def _row(self, snapshot: Snapshot, peer: PeerId) -> Row:
         entry = snapshot.ledger.get(peer, Kind.REPORT)
-        if entry is None or snapshot.living_report(peer) is None:
+        if entry is None or snapshot.living_reports[peer] is None:
             return NO_ROW
         last = self._reports.get(peer)
         if last is None or last.entry is not entry:

@@ -1,4 +1,4 @@
-"""Whom an operator does not want to be linked with, told to those who trust that operator."""
+"""Block lists, which operators publish to the peers that trust them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BLOCKS_MAX = 64
 
 
 class Block(Struct, frozen=True, array_like=True, gc=False):
-    """One entry."""
+    """One peer, address or prefix that the operator refuses links with."""
 
     name: Name
     """16 or more hex digits of a peer's id, an address, or an address prefix."""
@@ -21,8 +21,8 @@ class Block(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Blocks(Struct, frozen=True, array_like=True, gc=False):
-    """This operator's list. Nobody takes it whose settings do not trust the author."""
+    """This operator's list. A peer applies it only if its settings trust the author."""
 
     blocks: Annotated[tuple[Block, ...], Meta(max_length=BLOCKS_MAX)] = ()
     certificate: Certificate | None = None
-    """The speaker's, where the network asks for one: in other zones nobody holds its profile."""
+    """As in `Orders`."""

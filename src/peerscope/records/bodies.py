@@ -1,9 +1,9 @@
-"""What a record can say: frozen, bounded structs, one per kind.
+"""Bodies of records: frozen, bounded structs, one per kind.
 
-Every length is limited here, once, and checked when bytes from a peer are decoded. Fields are only ever
-appended, with defaults, so that older and newer agents read each other (msgspec's schema evolution).
-Numbers are quantised integers: a msgpack float costs nine bytes, a small integer one to three.
-Nothing here can hold itself, so the garbage collector need not look (`gc=False`): large ledgers would slow it down.
+Every length has its limit here, and the decoder checks it. New fields come last and have defaults, so that older and
+newer agents read each other (msgspec's schema evolution). Numbers are quantised integers: a msgpack float costs nine
+bytes, a small integer one to three. No body can contain itself, so the garbage collector skips them (`gc=False`): large
+ledgers would slow it down.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from peerscope.records.texts import HostAndPort, Microseconds, Milliseconds, Nam
 
 BODY_BYTES_MAX = 4096
 ALERTS_BYTES_MAX = 16 * 1024
-"""An aggregator speaks for its whole zone; an operator's orders may be as long."""
+"""An aggregator reports on its whole zone; an operator's orders may be as long."""
 REVOKED_BYTES_MAX = 16 * 1024
 """Room for `REVOCATIONS_MAX`."""
 BLOCKS_BYTES_MAX = 16 * 1024
@@ -33,19 +33,19 @@ ADDRESSES_MAX = 8
 LINKS_MAX = 64
 OBSERVATIONS_MAX = 128
 ANSWERS_MAX = 32
-"""Four rings give a peer eight observers, small networks and joins a few more; a full report has room for so many."""
+"""Four rings give a peer eight observers, small networks and joins a few more. A full report has room for so many."""
 OVERLAY_MAX = 32
 LIVES_MAX = 4
 DIMENSIONS_MAX = 8
 CHECKS = ("cpu", "memory", "storage", "network", "p2p", "node")
-"""In the order of a report; the sixth only where a node is attached."""
+"""In the order of a report; the sixth only if a node is attached."""
 
 RATIO_ONE = 10_000
 """Ratios travel in ten-thousandths."""
 
 
 class Kind(IntEnum):
-    """Topics a peer speaks about. A number not listed here is carried along, undecoded."""
+    """Topics of records. Peers carry a number that is not listed here along, undecoded."""
 
     PROFILE = 0
     REPORT = 1
@@ -58,11 +58,11 @@ class Kind(IntEnum):
 
 
 WORLD = frozenset((Kind.SUMMARY, Kind.ORDERS, Kind.REVOKED, Kind.BLOCKS))
-"""Kinds that cross the borders of zones; all others stay in the zone of their origin."""
+"""Kinds that reach all zones; all others stay in the zone of their origin."""
 
 
 class Status(IntEnum):
-    """How a peer judges one of its checks, or itself. Ordered: worse is greater, except `UNKNOWN`."""
+    """How a peer judges one of its checks, or itself. A worse one is greater, except `UNKNOWN`."""
 
     HEALTHY = 0
     DEGRADED = 1
@@ -75,21 +75,21 @@ Life = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 
 
 class OtherLife(Struct, frozen=True, array_like=True, gc=False):
-    """Another process that signed with the origin's key, as the origin met its profile."""
+    """Another process that signs with the origin's key, as its profile describes it."""
 
     life: Life
-    """Its number; 0 of an agent that has none."""
+    """Its number; 0 if its agent has none."""
     is_running: bool = False
-    """It runs beside the origin, as the origin can prove: no earlier life of the same machine."""
+    """The origin can prove that it runs at the same time, so it is no earlier process of the same machine."""
     addresses: Annotated[tuple[Name, ...], Meta(max_length=ADDRESSES_MAX)] = ()
     region: Name | None = None
 
 
 class Profile(Struct, frozen=True, array_like=True, gc=False):
-    """Who a peer says it is. Published when it changes; `left` says goodbye."""
+    """A peer's description of itself. Published when it changes; `left` means that the peer leaves."""
 
     addresses: Annotated[tuple[Name, ...], Meta(max_length=ADDRESSES_MAX)]
-    """Where the peer can be dialled, "host:port"."""
+    """Where others dial the peer, "host:port"."""
     region: Name | None
     version: Name
     """Version of the agent."""
@@ -102,35 +102,35 @@ class Profile(Struct, frozen=True, array_like=True, gc=False):
     labels: Annotated[tuple[tuple[Name, Name], ...], Meta(max_length=16)] = ()
     roles: Annotated[tuple[Name, ...], Meta(max_length=8)] = ()
     region_source: RegionSource = "declared"
-    """Who says so: the operator, or a table of address ranges."""
+    """Source of the region: the operator, or a table of address ranges."""
     node_id: OverlayId | None = None
-    """Name of the node in its own network, as its neighbours there call it."""
+    """Name that the node has among its neighbours in its own network."""
     exporter: HostAndPort | None = None
-    """Where others reach this peer's /metrics; None where they cannot."""
+    """Where others reach this peer's /metrics; None if they cannot."""
     certificate: Certificate | None = None
-    """An operator's word that the peer is a member, where the network wants it: so that all may check, not only those
-    whom it greets."""
+    """An operator's word that the peer is a member, if the network requires it. All peers check it, not only those
+    that the peer links with."""
     relay: Name | None = None
-    """URL of the relay through which the peer can be reached as well; None where it has none."""
+    """URL of the relay that also reaches the peer; None if it has none."""
     life: Life = 0
-    """Drawn anew by every process, so that two with one key can be told apart; 0 of an agent that has none."""
+    """A random number of the process, by which others distinguish two with one key; 0 if the agent has none."""
     met: Annotated[tuple[OtherLife, ...], Meta(max_length=LIVES_MAX)] = ()
-    """Other processes of which this one met a newer profile under its own key, the last first."""
+    """Other processes that published a newer profile under this key, the last first."""
 
     @property
     def reached_at(self) -> tuple[str, ...]:
-        """Everything by which it can be dialled."""
+        """All addresses that others can dial."""
         return self.addresses if self.relay is None else (*self.addresses, self.relay)
 
 
 class Check(Struct, frozen=True, array_like=True, gc=False):
-    """Outcome of one health check."""
+    """Result of one health check."""
 
     status: Annotated[int, Meta(ge=0, le=3)]
     ratio: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
-    """What was measured, in ten-thousandths; None when the check could not run."""
+    """The measured value in ten-thousandths; None when the check could not run."""
     message: Text | None = None
-    """Only where the numbers do not say it: healthy checks send none."""
+    """Only if the numbers do not say it: healthy checks have none."""
 
 
 class LinkReading(Struct, frozen=True, array_like=True, gc=False):
@@ -140,27 +140,35 @@ class LinkReading(Struct, frozen=True, array_like=True, gc=False):
     rtt_us: Microseconds | None = None
     loss: Annotated[int, Meta(ge=0, le=RATIO_ONE)] | None = None
     watches: bool = True
-    """The neighbour is one of our ring neighbours: it may say that it lost us."""
+    """The neighbour is one of our ring neighbours, so it may accuse us."""
     flaps: Annotated[int, Meta(ge=0, le=255)] = 0
-    """How often the link was lost and regained lately."""
+    """How often the link was lately lost and regained."""
     skew_s: Annotated[int, Meta(ge=-(2**40), le=2**40)] = 0
     """How far the neighbour's wall clock is ahead of ours, in whole seconds."""
     via_relay: bool | None = None
-    """Its packets go through a relay; None where that is not known."""
+    """Its packets go through a relay; None if that is unknown."""
+
+    @property
+    def rtt_s(self) -> float | None:
+        return None if self.rtt_us is None else self.rtt_us / 1e6
+
+    @property
+    def loss_ratio(self) -> float | None:
+        return None if self.loss is None else self.loss / RATIO_ONE
 
 
 class Coordinate(Struct, frozen=True, array_like=True, gc=False):
-    """Where a peer stands in the space of latencies (Vivaldi with height), in microseconds."""
+    """A peer's position in the space of latencies (Vivaldi with height), in microseconds."""
 
     vector_us: Annotated[
         tuple[Annotated[int, Meta(ge=-600_000_000, le=600_000_000)], ...], Meta(min_length=2, max_length=DIMENSIONS_MAX)
     ]
     height_us: Microseconds
-    """What every packet pays before it reaches the space: the access line."""
+    """Latency of the access line, which every packet pays before it reaches the space."""
     error: Annotated[int, Meta(ge=0, le=15_000)]
     """Relative error of its own predictions, in ten-thousandths."""
     adjustment_us: Annotated[int, Meta(ge=-600_000_000, le=600_000_000)] = 0
-    """Mean of what the space lately predicted too little, half of it: the other half is the other end's."""
+    """Half of the mean by which the space lately predicted too little: the other half is the other end's."""
 
 
 class OverlayLink(Struct, frozen=True, array_like=True, gc=False):
@@ -171,7 +179,7 @@ class OverlayLink(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Answer(Struct, frozen=True, array_like=True, gc=False):
-    """The accused's word that it lives: it has read this observer's accusations up to this version."""
+    """A refutation: the accused lives, and has read this observer's accusations up to this version."""
 
     observer: Ref
     version: Annotated[int, Meta(ge=1, le=2**53 - 1)]
@@ -181,21 +189,21 @@ class Report(Struct, frozen=True, array_like=True, gc=False):
     """A peer's own health and its links, every interval and at once when the status changes."""
 
     interval_ms: Annotated[int, Meta(ge=100, le=86_400_000)]
-    """When to expect the next one; three intervals without it make the peer's status unknown."""
+    """Time to the next report. The peer's status becomes unknown after three intervals without one."""
     checks: Annotated[tuple[Check, ...], Meta(max_length=8)]
     """In the order of `CHECKS`."""
     links: Annotated[tuple[LinkReading, ...], Meta(max_length=LINKS_MAX)] = ()
     expected: Annotated[int, Meta(ge=0, le=LINKS_MAX)] = 0
-    """How many neighbours this peer should be linked to now."""
+    """Neighbours that this peer should have links to now."""
     coordinate: Coordinate | None = None
     overlay: Annotated[tuple[OverlayLink, ...], Meta(max_length=OVERLAY_MAX)] = ()
-    """Neighbours of the node beside this peer; they never decide who watches."""
+    """Neighbours of the node beside this peer. They never become observers."""
     metrics: Metrics | None = None
-    """What this peer measured in the last interval."""
+    """Measured in the last interval."""
     answers: Annotated[tuple[Answer, ...], Meta(max_length=ANSWERS_MAX)] = ()
-    """Accusations that this peer has read and refutes, whatever they say of its clock."""
+    """Accusations that this peer has read and refutes, even if they state a wrong time of its clock."""
     refuted: Annotated[tuple[Ref, ...], Meta(max_length=ANSWERS_MAX)] = ()
-    """Observers whose accusations this peer refuted so often that they have no voice against it."""
+    """Observers whose accusations this peer refuted so often that they no longer count."""
 
     @property
     def status(self) -> Status:
@@ -209,7 +217,7 @@ class Report(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Observation(Struct, frozen=True, array_like=True, gc=False):
-    """One subject that this peer had a link to and no longer hears."""
+    """An accusation: this peer had a link to the subject and no longer hears it."""
 
     subject: Ref
     heard_ms: Milliseconds
@@ -220,19 +228,19 @@ class Observation(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Observations(Struct, frozen=True, array_like=True, gc=False):
-    """Everybody this peer misses now. A subject that is heard again is simply no longer listed."""
+    """All accusations of this peer now. A subject that it hears again is no longer listed."""
 
     lost: Annotated[tuple[Observation, ...], Meta(max_length=OBSERVATIONS_MAX)] = ()
 
 
 class Opaque(Struct, frozen=True):
-    """Body of a kind this version does not know: carried, never interpreted."""
+    """Body of a kind that this version does not know: carried, never decoded."""
 
     data: bytes
 
 
 Certified = Profile | Summary | Orders | Revoked | Blocks
-"""Bodies that show their speaker's certificate: by the others nobody is judged."""
+"""Bodies with the certificate of their origin. Other bodies need none."""
 Body = Profile | Report | Observations | Alerts | Orders | Summary | Revoked | Blocks | Opaque
 
 _encoder = msgspec.msgpack.Encoder()
@@ -266,23 +274,22 @@ _bytes_max: dict[int, int] = {
 
 
 def kind_of(body: Body) -> Kind:
-    """The topic a body of ours belongs to."""
+    """The kind of a body that this version knows."""
     return _kinds[type(body)]
 
 
 def body_bytes_max(kind: int) -> int:
-    """Longest body of this kind."""
+    """Length of the longest body of this kind."""
     return _bytes_max.get(kind, BODY_BYTES_MAX)
 
 
 def encode_body(body: Body) -> bytes:
-    """Bytes that are signed and sent."""
+    """Bytes that a peer signs and sends."""
     return _encoder.encode(body)
 
 
 def decode_body(kind: int, data: bytes) -> Body:
-    """Raise `RemoteError` ("oversized-body", "malformed-body", "malformed-sketch") if no such body can have these
-    bytes."""
+    """Raise `RemoteError` ("oversized-body", "malformed-body", "malformed-sketch") if the bytes are no such body."""
     most = body_bytes_max(kind)
     if len(data) > most:
         raise RemoteError("oversized-body", f"{len(data)} bytes; at most {most}")

@@ -1,12 +1,12 @@
-"""Membership signed by an operator: certificates, and what revokes them.
+"""Membership signed by an operator: certificates and their revocations.
 
-A certificate says: this peer belongs to this network from then until then. It is worth nothing to anybody else, since
-a connection proves the id of the peer at its other end. A revocation names one certificate by its serial number, or a
-peer: then every certificate of that peer that began before is void, and a later one is good again.
+A certificate states that a peer belongs to a network for a time. Others cannot use it, since a connection proves the
+id of the peer at its other end. A revocation names a serial number or a peer. It voids the certificate with that
+number, or all certificates of that peer that began before; a later one is good again.
 
-Both are Ed25519 signatures of a key that only signs these two (RFC 8032); the prefix of the signed bytes tells them
-apart from each other and from records. Revocations are a set that only grows until they lapse, so that members who
-merge what they know agree, whatever reached them first.
+Both are Ed25519 signatures (RFC 8032) of a key that signs nothing else. A prefix of the signed bytes distinguishes them
+from each other and from records. Members merge revocations as a set that only grows until they expire, so they agree in
+whatever order they receive them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SERIAL_BYTES = 8
 REVOCATIONS_MAX = 96
 """As many as one record has room for, about 150 bytes each."""
 CERTIFICATE_BYTES_MAX = 440
-"""Of one with the longest network name."""
+"""With the longest network name."""
 _CERTIFICATE = b"peerscope certificate 1\0"
 _REVOCATION = b"peerscope revocation 1\0"
 _SPAN = struct.Struct(">QQ")
@@ -46,19 +46,19 @@ class Certificate(Struct, frozen=True, array_like=True, gc=False):
     signature: Signature
 
     def is_signed(self) -> bool:
-        """The signature is the operator's. Whether that operator counts is for the reader's settings to say."""
+        """The signature is the operator's. Settings of the reader say whether it trusts that operator."""
         data = _certified(self.subject, self.network, self.serial, self.not_before_ms, self.not_after_ms)
         return verify_ed25519(PeerId(self.operator), data, self.signature)
 
 
 class Revocation(Struct, frozen=True, array_like=True, gc=False):
-    """An operator's word that a certificate, or all that a peer has, is void."""
+    """An operator's word that one certificate, or all certificates of a peer, are void."""
 
     target: Annotated[bytes, Meta(min_length=SERIAL_BYTES, max_length=PEER_ID_BYTES)]
     """A serial number, or a peer's id."""
     revoked_at_ms: Milliseconds
     not_after_ms: Milliseconds
-    """By then everything it revokes has expired by itself, and it is forgotten."""
+    """All that it revokes has expired by then, and peers forget it."""
     operator: Id
     signature: Signature
 
@@ -68,30 +68,30 @@ class Revocation(Struct, frozen=True, array_like=True, gc=False):
         return verify_ed25519(PeerId(self.operator), data, self.signature)
 
     def voids(self, certificate: Certificate) -> bool:
-        """The certificate counts no more."""
+        """It voids this certificate."""
         if self.target == certificate.serial:
             return self.operator == certificate.operator
         return self.target == certificate.subject and certificate.not_before_ms <= self.revoked_at_ms
 
 
 class Revoked(Struct, frozen=True, array_like=True, gc=False):
-    """Body of a record: revocations that its origin passes on. They are their operators' word, not the origin's."""
+    """Body of a record: revocations that its origin passes on, each signed by its operator."""
 
     items: Annotated[tuple[Revocation, ...], Meta(max_length=REVOCATIONS_MAX)] = ()
     certificate: Certificate | None = None
-    """The speaker's, where the network asks for one: in other zones nobody holds its profile."""
+    """As in `Orders`."""
 
 
 def certify(
     operator: Signer, subject: PeerId, network: str, *, serial: bytes, not_before_ms: int, not_after_ms: int
 ) -> Certificate:
-    """A certificate for one peer. `serial`: eight bytes that this operator never used before."""
+    """Sign a certificate for one peer. `serial`: eight bytes that this operator never used before."""
     signature = operator.sign(_certified(subject, network, serial, not_before_ms, not_after_ms))
     return Certificate(subject, network, serial, not_before_ms, not_after_ms, operator.peer_id, signature)
 
 
 def revoke(operator: Signer, target: bytes, network: str, *, revoked_at_ms: int, not_after_ms: int) -> Revocation:
-    """A revocation of a serial number or of a peer."""
+    """Sign a revocation. `target`: a serial number or a peer's id."""
     signature = operator.sign(_revoked(target, network, revoked_at_ms, not_after_ms))
     return Revocation(target, revoked_at_ms, not_after_ms, operator.peer_id, signature)
 

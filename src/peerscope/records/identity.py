@@ -1,4 +1,4 @@
-"""Who a peer is: an Ed25519 public key (RFC 8032), and the short forms people and links use."""
+"""Identity of a peer: an Ed25519 public key (RFC 8032), with short forms for people and links."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHORT_HEX = 10
 
 
 def ref(peer: PeerId) -> PeerRef:
-    """The 8-byte form used inside records and announcements."""
+    """The 8-byte form in records and announcements."""
     return PeerRef(peer[:PEER_REF_BYTES])
 
 
@@ -31,7 +31,7 @@ def short(peer: PeerId | PeerRef) -> str:
 
 
 class Signer(Protocol):
-    """What a peer needs of its key. The simulator has a cheaper one."""
+    """Signs with the key of a peer. The simulator has a cheaper one."""
 
     @property
     def peer_id(self) -> PeerId: ...
@@ -40,7 +40,7 @@ class Signer(Protocol):
 
 
 class Verifier(Protocol):
-    """Say whether `signature` is `peer`'s over `data`. Never raises, whatever the bytes."""
+    """Returns whether `signature` is `peer`'s over `data`. Never raises, whatever the bytes."""
 
     def __call__(self, peer: PeerId, data: bytes, signature: bytes) -> bool: ...
 

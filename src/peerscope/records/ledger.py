@@ -1,18 +1,18 @@
 """The ledger: the newest record per (origin, kind).
 
-A last-writer-wins map, so merging is commutative, associative and idempotent (a join semilattice; Shapiro et
-al. 2011, "Conflict-free replicated data types"): two peers that hold the same records agree on everything, in
-whatever order the records arrived. Two different records of equal version are an equivocation: the smaller
-digest is kept everywhere and both are kept as proof.
+It is a last-writer-wins map, so merging is commutative, associative and idempotent: a join semilattice (Shapiro et al.
+2011, "Conflict-free replicated data types"). Peers with the same records agree, in whatever order these arrived. Two
+different records of equal version are an equivocation: every peer keeps the one with the smaller digest, and both as
+proof.
 
 Rules of this file:
 1. Only verified records come in; the caller has decoded the body.
-2. `heard_at` is local time, reckoned back by the age the record had when it came. Carriers state that age unsigned, so
-   the origin's own version clock bounds it, and the smallest that any carrier states counts. No two wall clocks are
-   compared.
-3. Everything is bounded: origins, kinds per origin, proofs, graves.
-4. A peer that is *buried* is forgotten, and no record that it issued before brings it back, whoever still carries one.
-   Its next record ends that, and then its older ones count again.
+2. `heard_at` is local time, less the age that the record had when it came. Carriers state that age unsigned, so the
+   origin's version clock bounds it, and the smallest age that any carrier states counts. Nobody compares two wall
+   clocks.
+3. Everything is bounded: origins, kinds per origin, proofs, buried peers.
+4. A *buried* peer is forgotten, and has a tombstone: no record that it issued before brings it back, although others
+   may still carry one. Its next record removes the tombstone, and then its older ones count again.
 """
 
 from __future__ import annotations
@@ -33,22 +33,21 @@ from peerscope.records.record import Record
 BUCKETS = 256
 PROOFS_MAX = 256
 AGE_STEP_S = 0.05
-"""A smaller age of a known record is taken over when it differs by more than this."""
+"""A smaller age of a known record replaces the known age if it differs by more than this."""
 BURIED_S = 3_600.0
-"""A peer that nothing was heard of for `remember_s` stays buried for so long: carriers reckon the age of its last
-records a little differently."""
+"""A peer that was silent for `remember_s` stays buried for so long: carriers state slightly different ages of its last
+records."""
 TOGETHER_S = 60.0
-"""Peers whose last words lie so close together are forgotten at once. As long as between two looks."""
+"""Peers whose last records lie so close together are forgotten at once. As long as between two looks."""
 
 
 class LedgerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounds of the ledger."""
 
     origins_max: int = 10_000
-    """Peers remembered at most; five zones' worth (`zone_max` is 2,000). About 4 KB of memory each."""
+    """Most peers to remember: five zones (`zone_max` is 2,000). About 4 KB of memory each."""
     remember_s: float = 86_400.0
-    """How long a peer that says nothing is remembered (and redialled): a day, so that a network split
-    overnight still heals by itself."""
+    """How long to remember and redial a silent peer: a day, so that a network split overnight still heals by itself."""
 
     def __post_init__(self) -> None:
         if self.origins_max < 1 or not self.remember_s > 0:
@@ -56,7 +55,7 @@ class LedgerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """A record in the ledger, with what was worked out when it came in."""
+    """A record in the ledger, with values from when it came in."""
 
     record: Record
     body: Body
@@ -64,16 +63,16 @@ class Entry(Struct, frozen=True, gc=False):
     heard_at: float
     """Local monotonic seconds at which the record was issued, as far as its age in transit is known."""
     skew_s: float = 0.0
-    """How far the origin's wall clock seemed ahead of ours (transit not subtracted where unknown)."""
+    """How far the origin's wall clock seemed ahead of ours (transit not subtracted if unknown)."""
     since: tuple[float, ...] = ()
-    """Of observations, by their order: local time at which each first came here. To say it again does not make it new,
-    unless its subject has refuted it in between. Its age in transit does not count: its origin could invent that."""
+    """Local times at which each observation first came here, by their order. Repeating one does not make it new, unless
+    its subject refuted it in between. Age in transit does not count: the origin could invent it."""
     came_at: float = 0.0
-    """Local time at which the record first came here. It was not issued later than that, whatever a carrier says."""
+    """Local time at which the record first came here, and so the latest at which it can have been issued."""
 
 
 class Merge(Enum):
-    """What became of a record offered to the ledger."""
+    """Result of offering a record to the ledger."""
 
     STORED = "stored"
     KNOWN = "known"
@@ -90,36 +89,36 @@ class Ledger:
         self._origins: dict[PeerId, dict[int, Entry]] = {}
         self._by_ref: dict[PeerRef, PeerId] = {}
         self._buried: dict[PeerRef, tuple[int, float]] = {}
-        """Forgotten peers, the newest version that does not bring each back, and until when; the oldest first."""
+        """Tombstones, the oldest first: the newest version that does not bring the peer back, and until when."""
         self._fingerprints = [0] * BUCKETS
         self._buckets: list[set[PeerId]] = [set() for _ in range(BUCKETS)]
         self.proofs: dict[tuple[PeerId, int, int], tuple[Record, Record]] = {}
         """(origin, kind, version) of equivocations, with both signed statements."""
         self.accusers: set[PeerId] = set()
-        """Peers whose newest observations miss somebody."""
+        """Peers whose newest observations accuse others."""
         self.missed: Counter[PeerRef] = Counter()
-        """Whom they miss, and how many of them."""
+        """Accused peers, with the number of their accusers."""
         self.refuted: Counter[PeerRef] = Counter()
-        """Observers that subjects refuted again and again, and how many subjects say so."""
+        """Observers that subjects refuted again and again, with the number of these subjects."""
         self.counts: Counter[int] = Counter()
         """Records held, by kind."""
         self.revision = 0
-        """Grows with every change, so that views know when to look again."""
+        """Grows with every change: until then, views need not look again."""
         self.news = 0
-        """Grows with every change but another report: those come all the time, and seldom change a verdict."""
+        """Grows with every change except another report: reports come all the time and seldom change a verdict."""
 
     def merge(
         self, record: Record, body: Body, heard_at: float, skew_s: float = 0.0, *, now: float | None = None
     ) -> Merge:
         """Keep the newer of this record and ours. Only STORED and EQUIVOCATION change anything.
 
-        `now`: local time of its arrival; `heard_at` where it is not given.
+        `now`: local time of its arrival, by default `heard_at`.
         """
         origin = record.peer_id
         came_at = heard_at if now is None else now
         entries = self._origins.get(origin)
         if entries is None:
-            # A second key with the same first 8 bytes could never be told apart in links: keep the first.
+            # Links could not distinguish a second key with the same first 8 bytes: keep the first.
             if len(self._origins) >= self.config.origins_max or ref(origin) in self._by_ref:
                 return Merge.FULL
             entries = self._origins[origin] = {}
@@ -143,7 +142,7 @@ class Ledger:
         return Merge.EQUIVOCATION
 
     def younger(self, origin: PeerId, kind: int, heard_at: float) -> None:
-        """Another carrier brought a record that we hold, with a smaller age: the smallest counts."""
+        """Take over the smaller age that another carrier states of a record that we hold."""
         ours = self._origins[origin][kind]
         heard_at = min(heard_at, ours.came_at)
         if heard_at > ours.heard_at + AGE_STEP_S:
@@ -151,10 +150,10 @@ class Ledger:
             self.revision += 1
 
     def age_s_max(self, origin: PeerId, version: int, now: float) -> float:
-        """How old a record of this version can be, by the version clock of its origin: seconds.
+        """Seconds that a record of this version can be old, by the version clock of its origin.
 
-        That clock never runs slower than time. So between two records of one origin, no more time passed than their
-        versions say. A clock that jumped ahead makes the answer too small, which only that origin can bring about.
+        That clock never runs slower than time. So no more time passed between two records of one origin than their
+        versions differ. A clock that jumps ahead makes the result too small, which only that origin can cause.
         """
         latest = max(
             (e.heard_at + (version - e.record.version) / 1000 for e in self._origins.get(origin, {}).values()),
@@ -163,7 +162,7 @@ class Ledger:
         return max(0.0, now - latest)
 
     def lacks(self, origin: PeerRef, kind: int, version: int) -> bool:
-        """Would a record of this version be news?"""
+        """A record of this version would be news."""
         if self.is_buried(origin, version):
             return False
         peer = self._by_ref.get(origin)
@@ -171,22 +170,22 @@ class Ledger:
         return entry is None or entry.record.version < version
 
     def get(self, origin: PeerId, kind: int) -> Entry | None:
-        """The newest record of one topic, or None."""
+        """The newest record of one kind, or None."""
         entries = self._origins.get(origin)
         return entries.get(kind) if entries else None
 
     def profile(self, peer: PeerId) -> Profile | None:
-        """Who the peer says it is."""
+        """The peer's newest profile."""
         entry = self.get(peer, Kind.PROFILE)
         return entry.body if entry and isinstance(entry.body, Profile) else None
 
     def report(self, peer: PeerId) -> Report | None:
-        """How the peer last said it was."""
+        """The peer's newest report."""
         entry = self.get(peer, Kind.REPORT)
         return entry.body if entry and isinstance(entry.body, Report) else None
 
     def observations(self, peer: PeerId) -> Observations | None:
-        """Whom the peer misses."""
+        """The peer's newest accusations."""
         entry = self.get(peer, Kind.OBSERVATIONS)
         return entry.body if entry and isinstance(entry.body, Observations) else None
 
@@ -217,10 +216,10 @@ class Ledger:
         return [entry for origin in sorted(self._buckets[index]) for entry in self.entries(origin)]
 
     def expire(self, now: float, *, keep: PeerId | None = None) -> list[PeerId]:
-        """Forget peers, but never `keep` (ourselves), of whom nothing newer than `remember_s` is known; say whom.
+        """Forget peers that were silent for `remember_s`, except `keep` (ourselves), and return them.
 
-        Peers that fell silent together are forgotten together: of a group that was cut off, the last ones would look as
-        if they had failed one by one.
+        Peers that fell silent together are forgotten together. Otherwise the last ones of a group that was cut off
+        would look as if they had failed one by one.
         """
         self._buried = {name: grave for name, grave in self._buried.items() if grave[1] > now}
         oldest = now - self.config.remember_s
@@ -238,32 +237,32 @@ class Ledger:
         return gone
 
     def newest(self, peer: PeerId) -> int:
-        """Version of the peer's newest record of all kinds; 0 where there is none."""
+        """Version of the peer's newest record of any kind; 0 if it has none."""
         return max((entry.record.version for entry in self._origins.get(peer, {}).values()), default=0)
 
     def bury(self, peer: PeerRef, version: int, until: float) -> None:
-        """No record up to this version brings the peer back once it is forgotten, until that monotonic time."""
+        """Let no record up to this version bring the peer back once it is forgotten, until that monotonic time."""
         known = self._buried.pop(peer, (0, until))
         self._buried[peer] = max(known[0], version), max(known[1], until)
         if len(self._buried) > self.config.origins_max:
             del self._buried[next(iter(self._buried))]
 
     def unbury(self, peer: PeerRef) -> None:
-        """Its older records count again."""
+        """Remove the tombstone: the peer's older records count again."""
         self._buried.pop(peer, None)
 
     def is_buried(self, peer: PeerRef, version: int | None = None) -> bool:
-        """The peer is forgotten, and a record of this version would not bring it back."""
+        """The peer is forgotten, and a record of this version does not bring it back."""
         grave = self._buried.get(peer)
         return grave is not None and peer not in self._by_ref and (version is None or version <= grave[0])
 
     def forget(self, peer: PeerId) -> None:
-        """Drop everything one peer said."""
+        """Drop all records of one peer."""
         for kind in list(self._origins[peer]):
             self.drop(peer, kind)
 
     def drop(self, peer: PeerId, kind: int) -> None:
-        """Drop what one peer said on one topic; the peer as well, if that was all."""
+        """Drop one record, and its peer if that was its last."""
         entries = self._origins[peer]
         entry = entries.pop(kind)
         self._fingerprints[peer[0]] ^= _fold(entry.digest)
@@ -306,7 +305,7 @@ class Ledger:
         return tuple(first.get((one.subject, one.heard_ms), came_at) for one in body.lost)
 
     def is_refuted(self, subject: PeerId, accusation: Record, claim: Observation) -> bool:
-        """The subject spoke after the claimed silence, by its own clock, or names the accusation as one it has read."""
+        """The subject published after the claimed silence, by its own clock, or refuted this accusation by name."""
         entries = self._origins.get(subject, {})
         if any(entry.record.version > claim.heard_ms + claim.silence_ms for entry in entries.values()):
             return True

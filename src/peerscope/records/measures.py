@@ -1,11 +1,15 @@
-"""What a peer measures, as it travels in its report.
+"""Metrics in a peer's report, and differences of counters.
 
-Everything is optional: what nobody measured is None, never 0. Counters only grow while the process that counts lives;
-whoever subtracts two of them must expect a restart. Numbers are quantised integers, as in all bodies.
+Every value is optional: None if it was not measured, never 0. Numbers are quantised integers, as in all bodies.
+
+A counter grows until its process restarts. After it went down, its increase is unknown. A counter of 32 or 64 bits
+that ran over also goes down, but alone: from just below its limit to just above zero. A restart sets back all counters
+of a process at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -22,7 +26,7 @@ Duration = Annotated[int, Meta(ge=0, le=MEASURE_US_MAX)]
 
 
 class SystemMetrics(Struct, frozen=True, array_like=True, gc=False):
-    """The host. Sizes in KiB, which loses nothing and spares bytes."""
+    """The host. Sizes are in KiB, which loses nothing and saves bytes."""
 
     cpu: Ratio | None = None
     """Share of all cores (or of the container's quota, if that is more) busy over the interval, in ten-thousandths."""
@@ -30,7 +34,7 @@ class SystemMetrics(Struct, frozen=True, array_like=True, gc=False):
     memory_total_kib: Count | None = None
     disk_used_kib: Count | None = None
     disk_total_kib: Count | None = None
-    """Of the volume of the state directory."""
+    """The volume of the state directory."""
     received_kib: Count | None = None
     sent_kib: Count | None = None
     """By all interfaces since the host started: counters."""
@@ -42,7 +46,7 @@ class SystemMetrics(Struct, frozen=True, array_like=True, gc=False):
 
 
 class NodeMetrics(Struct, frozen=True, array_like=True, gc=False):
-    """The P2P node beside the peer, where one is attached."""
+    """The P2P node beside the peer, if one is attached."""
 
     tunnels: Count | None = None
     active_connections: Count | None = None
@@ -60,10 +64,10 @@ class NodeMetrics(Struct, frozen=True, array_like=True, gc=False):
 
 
 class PerformanceMetrics(Struct, frozen=True, array_like=True, gc=False):
-    """How well the peer's traffic goes, over the last interval: the node's, or without a node the mesh's own."""
+    """Traffic in the last interval: the node's, or the mesh's own without a node."""
 
     latency_us: Duration | None = None
-    """Mean."""
+    """Mean over the messages."""
     error: Ratio | None = None
     """Share of messages that failed, in ten-thousandths."""
     throughput_bytes_s: Count | None = None
@@ -71,10 +75,10 @@ class PerformanceMetrics(Struct, frozen=True, array_like=True, gc=False):
 
 
 class AgentMetrics(Struct, frozen=True, array_like=True, gc=False):
-    """What the agent itself costs and loses."""
+    """Costs and losses of the agent itself."""
 
     cpu: Ratio | None = None
-    """Of one core over the interval, in ten-thousandths."""
+    """Share of one core over the interval, in ten-thousandths."""
     rss_kib: Count | None = None
     queued: Count | None = None
     """Messages and events waiting inside the agent."""
@@ -83,14 +87,44 @@ class AgentMetrics(Struct, frozen=True, array_like=True, gc=False):
     lag_us: Duration | None = None
     """How late the event loop came, at worst, over the interval."""
     anomaly: Ratio | None = None
-    """Share of what this peer measured in the last minutes that was unlike before, in ten-thousandths."""
+    """Share of this peer's values in the last minutes that were unlike before, in ten-thousandths."""
 
 
 class Metrics(Struct, frozen=True, array_like=True, gc=False):
-    """Everything one peer measured in one interval."""
+    """All metrics of one peer in one interval."""
 
     system: SystemMetrics = SystemMetrics()
     node: NodeMetrics | None = None
-    """None where no node is attached."""
+    """None if no node is attached."""
     performance: PerformanceMetrics = PerformanceMetrics()
     agent: AgentMetrics = AgentMetrics()
+
+
+WIDTHS = (2**32, 2**64)
+MARGIN = 16
+"""Running over begins in the last sixteenth of the range and ends in the first."""
+
+
+def increases(
+    before: Sequence[int | None], now: Sequence[int | None], *, run_over: bool = False
+) -> tuple[int | None, ...]:
+    """Increase of each counter of one process; None if it is unknown, and for all if the process restarted.
+
+    `run_over`: counters may be narrow. If only one counter is known, and it was in the last sixteenth of such a range,
+    a restart looks like running over.
+    """
+    steps = [None if old is None or new is None else new - old for old, new in zip(before, now, strict=True)]
+    fell = [index for index, step in enumerate(steps) if step is not None and step < 0]
+    if len(fell) == 1 and run_over:
+        steps[fell[0]] = _unfolded(before[fell[0]] or 0, now[fell[0]] or 0)
+        fell = [] if steps[fell[0]] is not None else fell
+    return (None,) * len(steps) if fell else tuple(steps)
+
+
+def _unfolded(before: int, now: int) -> int | None:
+    """Increase of a counter that ran over its limit; None if it did not."""
+    for width in WIDTHS:
+        margin = width // MARGIN
+        if width - margin <= before < width and now < margin:
+            return width - before + now
+    return None

@@ -1,7 +1,7 @@
-"""Records: signed, versioned statements of one peer about one topic.
+"""Records: signed, versioned statements of one peer, of one kind each.
 
-Nobody can speak for another peer: the origin's key signs origin, kind, version, date and body. Versions order
-the records of one origin only; the clocks of two peers are never compared.
+No peer can issue records of another: the origin's key signs origin, kind, version, date and body. Versions order the
+records of one origin only; nobody compares the clocks of two peers.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class Record(Struct, frozen=True, array_like=True, gc=False):
         return _signed_bytes(self.origin, self.kind, self.version, self.ahead_ms, self.body)
 
     def digest(self) -> bytes:
-        """16 bytes naming the statement; the same for two valid signatures over one statement."""
+        """16 bytes that identify the statement, equal for two valid signatures over it."""
         return blake2b(self.signed_bytes(), digest_size=16).digest()
 
 
 def sign(signer: Signer, body: Body, *, version: int, wall_ms: int) -> Record:
-    """A record of ours. `wall_ms`: our wall clock now, in milliseconds."""
+    """Issue a record. `wall_ms`: our wall clock now, in milliseconds."""
     kind, data, origin = kind_of(body), encode_body(body), signer.peer_id
     ahead_ms = max(0, version - wall_ms)
     signature = signer.sign(_signed_bytes(origin, kind, version, ahead_ms, data))
@@ -63,10 +63,10 @@ def sign(signer: Signer, body: Body, *, version: int, wall_ms: int) -> Record:
 
 
 def verify(record: Record, verifier: Verifier) -> Body:
-    """The body of a record that is what it claims to be.
+    """Return the body of a valid record.
 
-    Raises `RemoteError`: "malformed-body", "malformed-sketch", "oversized-body", "forged". Decoding comes first: it is
-    the cheaper refusal by far.
+    Raises `RemoteError`: "malformed-record", "malformed-body", "malformed-sketch", "oversized-body", "forged". Decoding
+    comes before the signature, since it is cheaper by far.
     """
     if record.ahead_ms > record.version:
         raise RemoteError("malformed-record", "dated before 1970")
@@ -77,7 +77,7 @@ def verify(record: Record, verifier: Verifier) -> Body:
 
 
 Inspector = Callable[[Record], tuple[Record, Body]]
-"""Looks at a stranger's record: the record to keep and its body. Raises `RemoteError` as `verify` does."""
+"""Checks a record from another peer and returns the one to keep, with its body. Raises as `verify` does."""
 
 
 def inspect(record: Record) -> tuple[Record, Body]:

@@ -1,4 +1,4 @@
-"""What an aggregator says of its zone: counts, sums and sketches that merge with those of other zones."""
+"""An aggregator's summary of its zone: counts, sums and sketches that merge with those of other zones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from peerscope.records.certificates import Certificate
-from peerscope.records.hyperloglog import Registers
-from peerscope.records.sketch import Sketch, SketchBody
+from peerscope.records.sketch import Registers, Sketch, SketchBody
 from peerscope.records.texts import Name, Ref, Text
 
 SUMMARY_BYTES_MAX = 8 * 1024
@@ -40,26 +39,26 @@ class Headline(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Summary(Struct, frozen=True, array_like=True, gc=False):
-    """A zone, as one of its aggregators sees it. Every member is counted once, under its status."""
+    """A zone, as one of its aggregators sees it. It counts every member once, under its status."""
 
     zone: Name
     aggregators: Annotated[tuple[Ref, ...], Meta(max_length=3)]
-    """Whom the speaker takes for the zone's aggregators, in their order; it is one of them."""
+    """The zone's aggregators by rank, as the origin sees them. It is one of them."""
     addresses: Annotated[tuple[Name, ...], Meta(max_length=4)]
-    """Where the speaker can be dialled from other zones."""
+    """Where peers of other zones dial the origin."""
     interval_ms: Annotated[int, Meta(ge=100, le=86_400_000)]
-    """When to expect the next one; three intervals without it make it void."""
+    """Time to the next summary. This one expires after three intervals without another."""
     members: Members
-    """Everybody who did not say goodbye."""
+    """All that have not left."""
     healthy: Members
     degraded: Members
     unhealthy: Members
     unknown: Members
     down: Members
     suspect: Members = 0
-    """Accused and not down; counted under their status as well."""
+    """Accused and not down; also counted under their status."""
     partitioned: Members = 0
-    """Of those down: the ones lost together."""
+    """Lost together; also counted as down."""
     ids: Registers = bytes(64)
     """HyperLogLog of the members' ids."""
     latency: SketchBody = SketchBody()
@@ -70,27 +69,27 @@ class Summary(Struct, frozen=True, array_like=True, gc=False):
     """Busy shares of the hosts, 0 to 1."""
     memory: SketchBody = SketchBody()
     throughput_bytes_s: Total | None = None
-    """Sum over the members that know theirs."""
+    """Sum over the members that report theirs."""
     regions: Annotated[tuple[RegionLine, ...], Meta(max_length=REGIONS_MAX)] = ()
-    """The largest; none where the zone is one region or a part of it."""
+    """The largest; none if the zone is one region or a part of it."""
     alerts: Annotated[tuple[Members, ...], Meta(max_length=4)] = ()
     """Active ones by severity, low first."""
     headlines: Annotated[tuple[Headline, ...], Meta(max_length=HEADLINES_MAX)] = ()
     certificate: Certificate | None = None
-    """The speaker's, where the network asks for one: in other zones nobody holds its profile."""
+    """As in `Orders`."""
 
     @property
     def counted(self) -> tuple[int, ...]:
-        """What other aggregators of the zone must agree with."""
+        """Counts on which the aggregators of the zone must agree."""
         return self.members, self.healthy, self.degraded, self.unhealthy, self.unknown, self.down
 
 
 def withdrawn(summary: Summary) -> Summary:
-    """What an aggregator says in place of its last word on a zone that it leaves: it speaks for nobody there."""
+    """Replace an aggregator's last summary of a zone that it leaves: an empty one without aggregators."""
     return Summary(summary.zone, (), (), summary.interval_ms, 0, 0, 0, 0, 0, 0)
 
 
 def check(summary: Summary) -> None:
-    """Raise `RemoteError` ("malformed-sketch") if one of its sketches can be none."""
+    """Raise `RemoteError` ("malformed-sketch") if no values can give one of its sketches."""
     for sketch in (summary.latency, summary.cpu, summary.memory):
         Sketch.of(sketch)

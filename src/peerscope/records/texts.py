@@ -1,4 +1,4 @@
-"""Bounded words and numbers that records are made of."""
+"""Types of bounded strings and numbers in records."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from msgspec import Meta
 
 from peerscope.records.identity import PEER_REF_BYTES
 
-# No control characters: these strings reach terminals and pages of other people.
+# No control characters: other peers show these strings on terminals and pages.
 _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*\Z"
 Name = Annotated[str, Meta(max_length=64, pattern=_PRINTABLE)]
 Text = Annotated[str, Meta(max_length=160, pattern=_PRINTABLE)]
 Ref = Annotated[bytes, Meta(min_length=PEER_REF_BYTES, max_length=PEER_REF_BYTES)]
 HostAndPort = Annotated[str, Meta(max_length=80, pattern=r"^([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}\Z")]
-"""Something that can be scraped, and holds nothing but a host and a port."""
+"""Address of an exporter: a host and a port, nothing else."""
 OverlayId = Annotated[str, Meta(min_length=1, max_length=80, pattern=_PRINTABLE)]
 Milliseconds = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Microseconds = Annotated[int, Meta(ge=0, le=600_000_000)]

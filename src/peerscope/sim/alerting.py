@@ -18,7 +18,7 @@ from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.sim.truth import Truth
 from peerscope.views.links import mesh_links
 from peerscope.views.regions import RegionConfig, RegionHealth, region_health
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 
 LOOK_INTERVAL_S = 1.0
 PHASES = 97
@@ -117,10 +117,12 @@ def moment_of(node: Machine, now: float, epoch_s: float = EPOCH_S) -> Snapshot:
         node.peer.ledger,
         node.peer_id,
         now,
-        wall_offset_s=epoch_s + node.skew_s,
-        down_after_s=node.config.detector.down_after_s,
-        by_prefix=node.config.network.public,
-        global_ledger=node.peer.global_ledger,
+        SnapshotConfig(
+            wall_offset_s=epoch_s + node.skew_s,
+            down_after_s=node.config.detector.down_after_s,
+            by_prefix=node.config.network.public,
+        ),
+        node.peer.global_ledger,
     )
 
 

@@ -25,7 +25,7 @@ from peerscope.sim.simulator import EPOCH_S
 from peerscope.sim.threats import Expected, FindingsSeen, Score
 from peerscope.threats.signatures import Signatures
 from peerscope.threats.threats import ThreatConfig, Threats
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 
 MINUTE_S = 60.0
 GOOD = Check(Status.HEALTHY, 1000)
@@ -205,7 +205,7 @@ class UnwiredNetwork:
         self.seen.note(found, self.now)
 
     def _snapshot(self, peer: PeerId) -> Snapshot:
-        return Snapshot(self._ledger, peer, self.now, wall_offset_s=EPOCH_S, down_after_s=4.0)
+        return Snapshot(self._ledger, peer, self.now, SnapshotConfig(wall_offset_s=EPOCH_S, down_after_s=4.0))
 
     def _say(self, peer: PeerId, body: Body) -> None:
         wall_ms = round((EPOCH_S + self.now) * 1000)

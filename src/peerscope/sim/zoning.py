@@ -18,8 +18,7 @@ from peerscope.records.summary import Summary
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.sim.truth import Truth
 from peerscope.views.links import MergedLink, mesh_links
-from peerscope.views.peers import status
-from peerscope.views.snapshot import Snapshot
+from peerscope.views.snapshot import Snapshot, SnapshotConfig
 from peerscope.zones.overview import Contradictions, zones
 from peerscope.zones.speaker import SummaryPublisher
 
@@ -174,7 +173,7 @@ class Zoning:
 def whole(peer: Peer, now: float, contradictions: Contradictions) -> ZonesSeen:
     """The whole network, as one virtual peer sees it."""
     snapshot = moment_of(peer, now)
-    living = sum(status(snapshot, member) not in ("down", "left") for member in snapshot.peers)
+    living = sum(snapshot.statuses[member] not in ("down", "left") for member in snapshot.peers)
     ages_s: list[float] = []
     named: set[PeerId] = set()
     for zone in contradictions.lasting(zones(peer.global_ledger, now), now):
@@ -194,12 +193,5 @@ def inflated(said: Summary) -> Summary:
 def moment_of(peer: Peer, now: float) -> Snapshot:
     """What one virtual peer sees."""
     down_after_s, by_prefix = peer.config.detector.down_after_s, peer.config.network.public
-    return Snapshot(
-        peer.ledger,
-        peer.me,
-        now,
-        wall_offset_s=EPOCH_S,
-        down_after_s=down_after_s,
-        by_prefix=by_prefix,
-        global_ledger=peer.global_ledger,
-    )
+    config = SnapshotConfig(wall_offset_s=EPOCH_S, down_after_s=down_after_s, by_prefix=by_prefix)
+    return Snapshot(peer.ledger, peer.me, now, config, peer.global_ledger)

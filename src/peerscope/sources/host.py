@@ -23,8 +23,7 @@ from peerscope.host.threads import in_thread
 from peerscope.mesh.detection.checks import HealthConfig, failed, judge
 from peerscope.mesh.detection.checks import Thresholds as Thresholds
 from peerscope.records.bodies import Check
-from peerscope.records.counters import increases
-from peerscope.records.measures import SystemMetrics
+from peerscope.records.measures import SystemMetrics, increases
 from peerscope.sources.cgroup import CgroupLimits, limits
 
 CHECK_TIMEOUT_S = 2.0

@@ -15,8 +15,7 @@ from msgspec.structs import astuple
 
 from peerscope.mesh.detection.checks import quantised
 from peerscope.records.bodies import RATIO_ONE
-from peerscope.records.counters import increases
-from peerscope.records.measures import COUNT_MAX, MEASURE_US_MAX, NodeMetrics, PerformanceMetrics
+from peerscope.records.measures import COUNT_MAX, MEASURE_US_MAX, NodeMetrics, PerformanceMetrics, increases
 from peerscope.sources.base import Reading
 
 

@@ -1,1 +1,1 @@
-"""What one sees: pure functions of the ledger and the time. Same ledger, same answer, on every peer."""
+"""Views: pure functions of the ledger and of time, for people and scripts."""

@@ -1,8 +1,8 @@
 """Ages of times, by the clock of the agent that sends them.
 
-A reader of an answer has a clock of its own, which may be off by an hour. So each time that people read as an age goes
-out with that age. Its name follows from the name of the time: `at` has `age_s`, `begun_at` has `begun_age_s`, and a
-time to come, `ends_at`, has `ends_in_s`.
+The clock of a reader may be off by an hour, so each time that people read as an age comes with that age. Its name
+follows from the name of the time: `at` has `age_s`, `begun_at` has `begun_age_s`. A time to come, `ends_at`, has
+`ends_in_s`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ T = TypeVar("T", bound=Struct)
 
 
 def aged(kind: type[T], value: Struct, wall: float) -> T:
-    """The same value as one of `kind`, which has a field more for each age. `wall`: Unix seconds now.
+    """Convert the value to `kind`, which has a field more for each age. `wall`: Unix seconds now.
 
-    Ages are null where their time is, and never negative.
+    An age is null if its time is, and never negative.
     """
     fields: dict[str, Any] = {name: getattr(value, name) for name in value.__struct_fields__}
     for name in kind.__struct_fields__:

@@ -1,4 +1,4 @@
-"""What all peers measured in the last five minutes, in one table. One value per peer first: see `window.py`."""
+"""Metrics of all peers over the last five minutes, from one value per peer: see `window.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from peerscope.views.window import ROW, WINDOW_S, Measure, Window
 
 
 class Distribution(Struct, frozen=True):
-    """One value of each peer that told it."""
+    """One value of each peer that reported it."""
 
     peers: int
     mean: float
@@ -22,11 +22,11 @@ class Distribution(Struct, frozen=True):
     """Nearest rank."""
     peak: float
     sum: float | None
-    """null where adding up means nothing: ratios, delays."""
+    """null if a sum means nothing: ratios, delays."""
 
 
 class SystemAggregate(Struct, frozen=True):
-    """The hosts. Each value is null where nobody told it."""
+    """The hosts. A value is null if no peer reported it."""
 
     cpu_ratio: Distribution | None = None
     memory_ratio: Distribution | None = None
@@ -59,7 +59,7 @@ class PerformanceAggregate(Struct, frozen=True):
 
 
 class AgentAggregate(Struct, frozen=True):
-    """What the agents cost and lose."""
+    """Costs and losses of the agents."""
 
     cpu_ratio: Distribution | None = None
     rss_bytes: Distribution | None = None
@@ -69,25 +69,25 @@ class AgentAggregate(Struct, frozen=True):
 
 
 class WholeMetrics(Struct, frozen=True):
-    """All zones of a network that is divided: what they tell each other in summary, as it is now."""
+    """All zones of a divided network, from the summaries that they publish."""
 
     zones: int
     total_peers: int
     cpu_ratio: Distribution | None
     memory_ratio: Distribution | None
     link_rtt_s: Distribution | None
-    """Of links; `peers` counts these."""
+    """`peers` counts links."""
     throughput_bytes_s: int | None
-    """The sum over all who know theirs."""
+    """Sum over all peers that report theirs."""
 
 
 class NetworkMetrics(Struct, frozen=True):
-    """The whole network, measured; of one that is divided, our zone."""
+    """Metrics of the whole network, or of our zone if the network is divided."""
 
     total_peers: int
-    """Everybody remembered who did not say goodbye."""
+    """All that are remembered and have not left."""
     active_peers: int
-    """Those that live and whose report has not expired; all values are theirs."""
+    """Those that live and have a fresh report; all values are theirs."""
     window_s: float
     system: SystemAggregate
     node: NodeAggregate
@@ -97,9 +97,9 @@ class NetworkMetrics(Struct, frozen=True):
     last_updated: float
     """Unix seconds."""
     zone: str = ""
-    """Whose peers these are; "" where the network is not divided."""
+    """Zone of these peers; "" if the network is not divided."""
     whole: WholeMetrics | None = None
-    """null where the network is not divided."""
+    """null if the network is not divided."""
 
 
 def network_metrics(snapshot: Snapshot, window: Window, trends: Trends) -> NetworkMetrics:
@@ -124,7 +124,7 @@ def network_metrics(snapshot: Snapshot, window: Window, trends: Trends) -> Netwo
 
 
 def distribution(values: tuple[float | None, ...], measure: Measure) -> Distribution | None:
-    """One value per peer; None where no peer told it."""
+    """Summarise one value per peer; None if no peer reported it."""
     ranked = sorted(value for value in values if value is not None)
     if not ranked:
         return None

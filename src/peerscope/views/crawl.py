@@ -13,7 +13,7 @@ from peerscope.views.dot import quoted, shown
 
 
 class CrawledPeer(Struct, frozen=True):
-    """One that answered."""
+    """A peer that answered."""
 
     peer_id: str
     addresses: tuple[str, ...]
@@ -22,11 +22,11 @@ class CrawledPeer(Struct, frozen=True):
     depth: int | None
     """Links between it and the nearest peer that the crawl began with."""
     neighbours: int
-    """Links that it or the other end told of."""
+    """Links that it or the other end named."""
 
 
 class CrawledLink(Struct, frozen=True):
-    """Told by `source`; `confirmed` if by `target` as well."""
+    """Named by `source`; `confirmed` if `target` names it too."""
 
     source: str
     target: str
@@ -34,7 +34,7 @@ class CrawledLink(Struct, frozen=True):
 
 
 class Unreachable(Struct, frozen=True):
-    """One that others named and that did not answer."""
+    """A peer that others named and that did not answer."""
 
     peer_id: str
     addresses: tuple[str, ...]
@@ -42,25 +42,25 @@ class Unreachable(Struct, frozen=True):
 
 
 class CrawlView(Struct, frozen=True):
-    """What a crawl found."""
+    """Result of a crawl."""
 
     peers: tuple[CrawledPeer, ...]
     links: tuple[CrawledLink, ...]
     unreachable: tuple[Unreachable, ...]
     asked: int
     unasked: int
-    """Named, but not asked, or not heard in time."""
+    """Peers that others named and that were not asked, or did not answer in time."""
     left_out: int
-    """Neighbours that answers did not name, or that were more than are taken from one."""
+    """Neighbours that answers did not name, or that exceeded the limit of one answer."""
     forged: int
-    """Profiles that were not signed by those they speak of."""
+    """Profiles with a wrong signature."""
     stopped: str | None
-    """The limit that ended the crawl early; null if it saw all there is."""
+    """The limit that ended the crawl early; null if it saw the whole network."""
     seconds: float
 
 
 def mesh_view(crawler: Crawler) -> CrawlView:
-    """A peerscope network."""
+    """View of a crawled peerscope network."""
     found = {peer.hex(): sighting for peer, sighting in crawler.sightings.items()}
     survey = crawler.walk.survey()
     named: Candidates[str] = Candidates(
@@ -76,12 +76,12 @@ def mesh_view(crawler: Crawler) -> CrawlView:
 
 
 def foreign_view(survey: Candidates[str], addresses: Mapping[str, str], *, asked: int) -> CrawlView:
-    """A network that is not ours, of which only ids and addresses are known."""
+    """View of a crawled network of other software, with ids and addresses only."""
     return _view(survey, {peer: CrawlSighting((address,)) for peer, address in addresses.items()}, asked=asked)
 
 
 def dot(view: CrawlView) -> str:
-    """Graphviz source: dashed is what did not answer, or what only one end told of."""
+    """Graphviz source. Peers that did not answer, and links that only one end named, are dashed."""
     lines = ["digraph crawl {", "  node [shape=box, style=rounded];", "  edge [dir=none];"]
     for peer in view.peers:
         lines.append(f"  {quoted(peer.peer_id)} [label={shown(_label(peer.peer_id, peer.region))}];")
@@ -122,7 +122,7 @@ def _view(survey: Candidates[str], found: Mapping[str, CrawlSighting], *, asked:
 
 
 def _ordered(links: Iterable[tuple[tuple[str, str], bool]]) -> list[tuple[tuple[str, str], bool]]:
-    """Named from the smaller id where both ends told of it: then no end is the source more than the other."""
+    """Links by their ends. The smaller id is the source if both ends name the link."""
     return sorted((((min(pair), max(pair)) if both else pair), both) for pair, both in links)
 
 

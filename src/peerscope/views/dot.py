@@ -1,8 +1,8 @@
 """The map as Graphviz reads it.
 
-Every merged link is one edge. It has an arrow at each end that was reported *to*: two where both peers report the link,
-one where only the other end does. Everything that comes from peers stands in quoted strings, where Graphviz gives a
-meaning to `"`, to `\\` and, in labels, to `&` (The DOT Language; "escString"; "Character encodings").
+Every merged link is one edge. It has an arrow at each end that the other end reports: two if both peers report the
+link. Text from peers is in quoted strings. Graphviz gives a meaning to `"` and `\\` in them, and to `&` in labels (The
+DOT Language; "escString"; "Character encodings").
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ DIRECTIONS = {"both": "both", "source": "forward", "target": "back"}
 
 
 def to_dot(topology: Topology, *, clusters: bool = False) -> str:
-    """A digraph that `dot`, `sfdp` and the like accept, whatever peers call themselves.
+    """A digraph for `dot`, `sfdp` and the like, safe with every name of a peer.
 
-    `clusters`: a box around the peers of each region.
+    `clusters`: draw a box around the peers of each region.
     """
     splitting = set(topology.articulation_peers)
     bridges = set(topology.bridges)
@@ -53,7 +53,7 @@ def _by_region(topology: Topology) -> dict[str, list[TopologyPeer]]:
 def _node(peer: TopologyPeer, splits: bool) -> str:
     region = peer.region if peer.monitored else peer.layer
     lines = [peer.short_id, region] if region else [peer.short_id]
-    attributes = {"label": shown("\n".join(lines)), "tooltip": shown(_told(peer, splits))}
+    attributes = {"label": shown("\n".join(lines)), "tooltip": shown(_tooltip(peer, splits))}
     if peer.monitored:
         attributes["fillcolor"] = FILLS.get(peer.status, "gray")
     else:
@@ -67,9 +67,9 @@ def _node(peer: TopologyPeer, splits: bool) -> str:
     return f"{quoted(peer.peer_id)} [{_listed(attributes)}];"
 
 
-def _told(peer: TopologyPeer, splits: bool) -> str:
-    said = f"{peer.peer_id}: {peer.status if peer.monitored else 'not monitored'}"
-    return f"{said}; the network splits if it fails" if splits else said
+def _tooltip(peer: TopologyPeer, splits: bool) -> str:
+    state = f"{peer.peer_id}: {peer.status if peer.monitored else 'not monitored'}"
+    return f"{state}; the network splits if it fails" if splits else state
 
 
 def _edge(link: MergedLink, is_bridge: bool) -> str:
@@ -99,7 +99,7 @@ def _look(rtt_s: float | None) -> tuple[str, str]:
 
 
 def measured(link: MergedLink) -> str:
-    """What is known of a link, in words: "mesh, 31.0 ms, 0.5 % lost"."""
+    """Describe a link: "mesh, 31.0 ms, 0.5 % lost"."""
     time = "time unknown" if link.rtt_s is None else f"{link.rtt_s * 1000:.1f} ms" + " (estimated)" * link.estimated
     loss = "" if link.loss_ratio is None else f", {link.loss_ratio:.1%} lost"
     return f"{link.layer}, {time}{loss}" + ", relayed" * bool(link.relayed)
@@ -110,12 +110,12 @@ def _listed(attributes: dict[str, str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """An identifier. Graphviz shows it in tooltips, with entities in it taken for what they stand for."""
+    """An identifier. Graphviz shows it in tooltips, where it resolves entities."""
     return f'"{_escaped(text, " ")}"'
 
 
 def shown(text: str) -> str:
-    """Text to be shown as it is: no escapes like \\N, no entities like &lt;."""
+    """A label that Graphviz shows as it is: no escapes like \\N, no entities like &lt;."""
     return f'"{_escaped(text, BREAK)}"'
 
 

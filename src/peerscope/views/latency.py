@@ -1,7 +1,7 @@
-"""Round-trip times between peers and between regions: what was measured, and what coordinates say of the rest.
+"""Round-trip times between peers and between regions, measured or estimated.
 
-Only ring neighbours measure each other. For every other pair there is an estimate from network coordinates
-(`mesh/coordinates/vivaldi.py`); the two are never mixed in one number.
+Only ring neighbours measure each other. Network coordinates (`mesh/coordinates/vivaldi.py`) estimate every other pair.
+No number mixes the two.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from peerscope.mesh.coordinates.vivaldi import estimate_s
 from peerscope.records.bodies import RATIO_ONE, Coordinate
 from peerscope.records.identity import PeerId, short
 from peerscope.views.links import MergedLink, mesh_links
-from peerscope.views.regions import is_living, region_members, rtts_between
+from peerscope.views.regions import region_members, rtts_between
 from peerscope.views.snapshot import Snapshot
 
 ESTIMATES_MAX = 20_000
@@ -32,14 +32,14 @@ class Rtt(Struct, frozen=True):
     source: str
     target: str
     rtt_s: float | None
-    """null where it is neither measured nor can be estimated; `reason` says why."""
+    """null if it is neither measured nor estimated; `reason` says why."""
     estimated: bool
-    """By coordinates: these two have no link that measures it."""
+    """From coordinates, since no link between the two measures it."""
     loss_ratio: float | None = None
-    """Of the link, where there is one."""
+    """Loss on the link, if there is one."""
     source_error_ratio: float | None = None
     target_error_ratio: float | None = None
-    """Of an estimate: how far off, on the whole, each end finds the predictions of its own coordinate."""
+    """For an estimate: the mean relative error that each end finds in predictions of its own coordinate."""
     reason: str | None = None
 
 
@@ -58,13 +58,13 @@ class RegionPair(Struct, frozen=True):
     source: str
     target: str
     measured: RttSpread | None
-    """Over the links that stand; null where none was measured."""
+    """Over the links that are up; null if none was measured."""
     estimated: RttSpread | None
     """Over a sample of all pairs of peers; null without coordinates on both sides."""
 
 
 class LatencyMatrix(Struct, frozen=True):
-    """Every pair of regions once, those within one included."""
+    """Every pair of regions once, and every region with itself."""
 
     regions: tuple[str, ...]
     pairs: tuple[RegionPair, ...]
@@ -73,12 +73,13 @@ class LatencyMatrix(Struct, frozen=True):
 
 
 def rtt_between(snapshot: Snapshot, source: PeerId, target: PeerId, links: Sequence[MergedLink] | None = None) -> Rtt:
-    """Measured where the two have a link, else estimated, else unknown with the reason. Both are `moment.peers`;
-    `links`: `mesh_links`, where known."""
+    """Measured if the two have a link, else estimated, else unknown with the reason. Both are in `snapshot.peers`.
+
+    `links`: `mesh_links`, if known."""
     names = (source.hex(), target.hex())
     if source == target:
         return Rtt(*names, None, False, reason="one and the same peer")
-    gone = [peer for peer in (source, target) if not is_living(snapshot, peer)]
+    gone = [peer for peer in (source, target) if not snapshot.is_living(peer)]
     if gone:
         return Rtt(*names, None, False, reason=f"peer {short(gone[0])} is {snapshot.verdict(gone[0]).value}")
     ends = set(names)
@@ -122,15 +123,15 @@ def latency_matrix(snapshot: Snapshot, links: list[MergedLink] | None = None) ->
 
 
 def _coordinate(snapshot: Snapshot, peer: PeerId) -> Coordinate | None:
-    report = snapshot.living_report(peer)
+    report = snapshot.living_reports[peer]
     return report.coordinate if report else None
 
 
 def _sample(snapshot: Snapshot, peers: list[PeerId], most: int) -> list[Coordinate]:
-    """Coordinates of the first living peers by id, which says nothing of where they are: ids are keys."""
+    """Coordinates of the first living peers by id. Ids are keys, so this sample is random in place."""
     found: list[Coordinate] = []
     for peer in peers:
-        coordinate = _coordinate(snapshot, peer) if is_living(snapshot, peer) else None
+        coordinate = _coordinate(snapshot, peer) if snapshot.is_living(peer) else None
         if coordinate is not None:
             found.append(coordinate)
             if len(found) == most:

@@ -1,11 +1,9 @@
-"""Where peers stand on the drawn map: islands on a circle, one a region.
+"""Positions of peers on the drawn map: one island per region, on a circle.
 
-The mesh is an expander: everybody is a few hops from everybody, and a layout by forces makes one ball of it. Regions
-are what operators think in, so they are the shape of the picture. Each region is an island; islands stand on a circle,
-near ones by latency next to each other, as large as they fit. Peers of an island stand on a ring, or fill a disc where
-they are many (Vogel 1979, "A better way to construct the sunflower head"), each on the side that its links lead to.
-
-The same input gives the same picture.
+The mesh is an expander: all peers are a few hops apart, and a layout by forces makes one ball of it. Operators think in
+regions, so regions shape the picture. Islands with low latency between them are neighbours, and all are as large as
+fits. Peers of an island form a ring. Many fill a disc (Vogel 1979, "A better way to construct the sunflower head").
+Each peer is on the side that its links lead to. Equal input gives equal pictures.
 """
 
 from __future__ import annotations
@@ -16,11 +14,11 @@ from math import asin, atan2, ceil, cos, hypot, inf, pi, sin, sqrt
 from msgspec import Struct
 
 RING_MAX = 64
-"""Peers of one island that stand on a ring; more fill a disc."""
+"""Most peers on a ring; more fill a disc."""
 SPACING_MAX = 200.0
 SPACING_MIN = 3.0
 GAP = 24.0
-"""Around the peers that are farthest out, and between islands: room for glyphs."""
+"""Space for glyphs around the outermost peers, and between islands."""
 GOLDEN_ANGLE = pi * (3 - sqrt(5))
 
 Point = tuple[float, float]
@@ -28,19 +26,19 @@ Pair = tuple[str, str]
 
 
 class Island(Struct, frozen=True):
-    """One region on the map; lengths are those of the frame."""
+    """One region on the map. Lengths are in units of the frame."""
 
     name: str
     center: Point
     radius: float
-    """To the peers that are farthest out."""
+    """Distance of the outermost peers from the center."""
     outer: float
-    """With their labels."""
+    """The same with their labels."""
     is_ring: bool
 
 
 class Layout(Struct, frozen=True):
-    """Everybody's place in the frame."""
+    """Positions of all peers in the frame."""
 
     islands: dict[str, Island]
     places: dict[str, Point]
@@ -48,11 +46,11 @@ class Layout(Struct, frozen=True):
     """The island of each peer."""
     middle: Point
     spacing: float
-    """Between neighbours on a ring, about."""
+    """Approximate distance of neighbours on a ring."""
 
 
 class Frame(Struct, frozen=True):
-    """The room there is, and what stands around each island."""
+    """The available space, and margins of each island."""
 
     width: float
     height: float
@@ -65,7 +63,7 @@ class Frame(Struct, frozen=True):
 def lay_out(
     groups: Mapping[str, Collection[str]], links: Sequence[Pair], near_s: Mapping[Pair, float], frame: Frame
 ) -> Layout:
-    """`groups`: peers by region. `near_s`: seconds between two regions, by their names in order, where known."""
+    """`groups`: peers by region. `near_s`: seconds between two regions, by their sorted names, if known."""
     names = in_a_circle(groups, near_s)
     sizes = [len(groups[name]) for name in names]
     spacing, ways = _fitting(sizes, frame)
@@ -90,7 +88,7 @@ def lay_out(
 
 
 def in_a_circle(groups: Iterable[str], near_s: Mapping[Pair, float]) -> list[str]:
-    """Regions in an order that puts near ones next to each other: from the first by name, always to the nearest."""
+    """Order regions so that near ones are neighbours: from the first by name, always to the nearest."""
     left = sorted(groups)
     found = left[:1]
     del left[:1]
@@ -103,7 +101,7 @@ def in_a_circle(groups: Iterable[str], near_s: Mapping[Pair, float]) -> list[str
 
 
 def walk(peers: Iterable[str], links: Iterable[Pair]) -> list[str]:
-    """All peers, depth first along the links: who is linked comes soon after."""
+    """Order peers depth first along the links, so that linked ones are close."""
     around: dict[str, list[str]] = {peer: [] for peer in sorted(peers)}
     for one, other in links:
         around[one].append(other)
@@ -131,7 +129,7 @@ def _outer(size: int, spacing: float, frame: Frame) -> float:
 
 
 def _fitting(sizes: Sequence[int], frame: Frame) -> tuple[float, float]:
-    """The greatest spacing whose islands fit into the frame, and the radius of the circle they stand on."""
+    """The greatest spacing whose islands fit into the frame, and the radius of their circle."""
     spacing = SPACING_MAX
     while True:
         around = _circle([_outer(size, spacing, frame) + GAP for size in sizes])
@@ -142,7 +140,7 @@ def _fitting(sizes: Sequence[int], frame: Frame) -> tuple[float, float]:
 
 
 def _circle(radii: Sequence[float]) -> float:
-    """The smallest circle on which islands of these radii stand without touching."""
+    """Radius of the smallest circle that has space for islands of these radii."""
     if len(radii) < 2:
         return 0.0
     low, high = max(radii), sum(radii)
@@ -155,7 +153,7 @@ def _circle(radii: Sequence[float]) -> float:
 def _centers(
     sizes: Sequence[int], spacing: float, around: float, frame: Frame
 ) -> tuple[list[Point], tuple[float, float, float, float]]:
-    """Centres of the islands around (0, 0), and the box that holds all with their names."""
+    """Centres of the islands around (0, 0), and the box around all with their names."""
     outers = [_outer(size, spacing, frame) for size in sizes]
     shares = [asin(min(1.0, (outer + GAP) / around)) if around else pi for outer in outers]
     slack = 2 * (pi - sum(shares)) / max(1, len(sizes))
@@ -177,7 +175,7 @@ def _centers(
 def _by_direction(
     islands: Mapping[str, Island], home: Mapping[str, str], links: Sequence[Pair], middle: Point
 ) -> dict[str, list[str]]:
-    """The members of each island, by the direction in which their links leave it, from one side to the other."""
+    """The members of each island, ordered by the direction in which their links leave it."""
     pull: dict[str, list[float]] = {peer: [0.0, 0.0] for peer in home}
     for one, other in links:
         for here, there in ((one, other), (other, one)):
@@ -189,14 +187,14 @@ def _by_direction(
     for place, peer in enumerate(walk(home, links)):
         island, (x, y) = islands[home[peer]], pull[peer]
         inward = _direction(island.center, middle)
-        # Who has no link across stands on the far side, half of them to the left and half to the right.
+        # Peers without a link to other islands are on the far side, half of them left and half right.
         turn = _turn(atan2(y, x), inward) if hypot(x, y) > 1e-6 else (pi if place % 2 else -pi)
         members[home[peer]].append((turn, peer))
     return {name: [peer for _, peer in sorted(found, key=lambda one: one[0])] for name, found in members.items()}
 
 
 def _slots(island: Island, size: int, spacing: float, inward: float) -> list[Point]:
-    """Places on an island, in the order of `_by_direction`."""
+    """Positions on an island, in the order of `_by_direction`."""
     x, y = island.center
     if size == 1:
         return [island.center]
@@ -213,6 +211,6 @@ def _direction(here: Point, there: Point) -> float:
 
 
 def _turn(angle: float, forward: float) -> float:
-    """An angle as seen by somebody who looks forward, -pi to pi."""
+    """The angle relative to `forward`, -pi to pi."""
     turned = angle - forward
     return turned - 2 * pi * ceil((turned - pi) / (2 * pi))

@@ -1,6 +1,6 @@
-"""What marks and colours on the drawn map mean, and the column beside it that says so.
+"""Marks and colours of the drawn map, and the legend beside it.
 
-Shapes and colours are those of the dashboard. Every status has both, so that nothing hangs on telling green from red.
+Shapes and colours are those of the dashboard. Every status has both, for readers who cannot distinguish green from red.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ MARKS = {
     "unmonitored": ("M.8 0A.8.8 0 1 1-.8 0A.8.8 0 1 1 .8 0Z", False, "#6e7b8c", 0.18),
 }
 BANDS = {"fast": "#1d9a69", "medium": "#d98a10", "slow": "#c9302c", "unknown": "#8793a3"}
-"""In the order of drawing: what is slow lies on top."""
+"""In the order of drawing: slow links lie on top."""
 RELAYED_DASH = ' stroke-dasharray="9 4 2 4"'
 WORDS = {"fast": "under 50 ms", "medium": "under 200 ms", "slow": "200 ms or more", "unknown": "not measured"}
 
 
 def band(rtt_s: float | None) -> str:
-    """Which of `BANDS` a link is drawn in."""
+    """The key in `BANDS` of a link's colour."""
     if rtt_s is None:
         return "unknown"
     return "fast" if rtt_s < FAST_S else "medium" if rtt_s < SLOW_S else "slow"
 
 
 def mark_of(peer: TopologyPeer) -> str:
-    """Which of `MARKS` a peer is drawn as."""
+    """The key in `MARKS` of a peer."""
     if not peer.monitored:
         return "unmonitored"
     return peer.status if peer.status in MARKS else "unknown"
 
 
 def legend(topology: Topology, x: float, height: float) -> Iterator[str]:
-    """What the picture says, and what its marks mean."""
+    """Draw counts, warnings and the meaning of each mark."""
     y = 62.0
     regions, links = len(topology.regions), len(topology.links)
     monitored = sum(peer.monitored for peer in topology.peers)
@@ -74,11 +74,11 @@ def legend(topology: Topology, x: float, height: float) -> Iterator[str]:
         if not statuses[name] and name == "unmonitored":
             continue
         y += 25
-        shown = "seen as a neighbour only" if name == "unmonitored" else "healthy" if name == "healthy" else name
+        label = "seen as a neighbour only" if name == "unmonitored" else name
         look = f'fill="{color}"' if is_filled else f'fill="none" stroke="{color}" stroke-width="{width}"'
         dash = ' stroke-dasharray=".5 .3"' if name == "unmonitored" else ""
         yield f'<path d="{path}" transform="translate(8 {y - 5}) scale(8)" {look}{dash} stroke-linecap="round"/>'
-        yield _row(y, shown, statuses[name])
+        yield _row(y, label, statuses[name])
     if any(peer.verdict == "suspect" for peer in topology.peers):
         y += 25
         yield ring(8, y - 5, 8, "#a86a00", 1.8, ' stroke-dasharray="3 2.6"')
@@ -117,7 +117,7 @@ def legend(topology: Topology, x: float, height: float) -> Iterator[str]:
 
 
 def _region_rows(topology: Topology, y: float, height: float) -> Iterator[str]:
-    """Healthy peers of all, by region, as far as there is room."""
+    """Shares of healthy peers by region, as many as there is space for."""
     room = int((height - y) // 25)
     if not topology.regions or room < 3:
         return
@@ -132,7 +132,7 @@ def _region_rows(topology: Topology, y: float, height: float) -> Iterator[str]:
 
 
 def _warnings(topology: Topology) -> list[str]:
-    """One line a danger."""
+    """Lines about each way in which the network may split."""
     short = {peer.peer_id: peer.short_id for peer in topology.peers}
     lines = []
     if len(topology.components) > 1:

@@ -1,7 +1,8 @@
-"""The links of the network: what both ends say of each, merged.
+"""The links of the network, merged from the reports of both ends.
 
-An end is named by a *vertex*: the first 8 bytes of a peer's id in hexadecimal, or "layer:name" for a node of another
-network that no peer of ours stands beside. So a link keeps its name when the profile of its other end arrives.
+An end has the name of a *vertex*: the first 8 bytes of a peer's id in hexadecimal, or "layer:name". The latter is a
+node of another network that no peer of ours monitors. So a link keeps its name when the profile of its other end
+arrives.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from peerscope.mesh.coordinates.vivaldi import estimate_s
-from peerscope.records.bodies import RATIO_ONE, LinkReading, Profile, Report
+from peerscope.records.bodies import LinkReading, Profile, Report
 from peerscope.records.identity import PEER_REF_BYTES, PeerId
 from peerscope.views.snapshot import LIVING, Snapshot
 
@@ -24,14 +25,14 @@ Key = tuple[str, str, str]
 
 
 class MergedLink(Struct, frozen=True, gc=False):
-    """One link, whichever of its ends told of it; `source` has the smaller id."""
+    """One link that at least one end reports; `source` has the smaller id."""
 
     source: str
     target: str
     layer: str
-    """"mesh" between agents, otherwise the name of the monitored nodes' own network."""
+    """"mesh" between agents, else the name of the monitored nodes' own network."""
     rtt_s: float | None
-    """Mean of what the two ends measured; where neither did, what their coordinates say; else null."""
+    """Mean of the measurements of both ends; without one, the estimate of their coordinates; else null."""
     loss_ratio: float | None
     """The worse of the two ends."""
     estimated: bool = False
@@ -43,7 +44,7 @@ class MergedLink(Struct, frozen=True, gc=False):
     source_loss_ratio: float | None = None
     target_loss_ratio: float | None = None
     relayed: bool | None = None
-    """Its packets go through a relay, as at least one end sees it; null where neither knows."""
+    """At least one end reports that packets go through a relay; null if neither knows."""
 
     @property
     def measured_s(self) -> float | None:
@@ -52,35 +53,35 @@ class MergedLink(Struct, frozen=True, gc=False):
 
 
 class End(Struct, frozen=True, gc=False):
-    """A peer as far as links depend on it."""
+    """A peer, with the values on which links depend."""
 
     peer_id: str
     profile: Profile
     report: Report | None
-    """None unless fresh, and the peer living."""
+    """None unless it is fresh and the peer lives."""
     is_living: bool
-    said: dict[Key, LinkReading]
-    """Its links as it reported them, those of its node among them."""
+    readings: dict[Key, LinkReading]
+    """The links that it reports, its node's included."""
 
 
 class Links:
-    """The links between one look and the next: only what changed is merged again.
+    """Keeps links from one snapshot to the next, and merges only those that changed.
 
-    A link is there while at least one living end with a fresh report lists it, and neither end is known to be gone.
+    A link exists while at least one living end with a fresh report lists it, and neither end is known to be gone.
     """
 
     def __init__(self) -> None:
         self._ends: dict[str, End] = {}
         self._nodes: dict[tuple[str, str], str] = {}
         self._about: defaultdict[str, set[Key]] = defaultdict(set)
-        """What others say of each vertex."""
+        """Links to each vertex that other ends report."""
         self._links: dict[Key, MergedLink] = {}
-        self._told: tuple[MergedLink, ...] = ()
+        self._merged: tuple[MergedLink, ...] = ()
 
     def at(self, snapshot: Snapshot) -> tuple[MergedLink, ...]:
-        """All links, ordered by their ends; the same tuple as before where nothing changed."""
+        """All links, ordered by their ends; the same tuple as before if nothing changed."""
         nodes = monitored_nodes(snapshot)
-        if nodes != self._nodes:  # names mean other peers: every statement reads differently
+        if nodes != self._nodes:  # names mean other peers, so every report reads differently
             self._ends, self._links, self._nodes = {}, {}, nodes
             self._about.clear()
         touched = self._look(snapshot)
@@ -94,22 +95,22 @@ class Links:
                 self._links[key] = link
         if has_new:
             self._links = {key: self._links[key] for key in sorted(self._links)}
-        told = tuple(self._links.values())
-        if told != self._told:
-            self._told = told
-        return self._told
+        merged = tuple(self._links.values())
+        if merged != self._merged:
+            self._merged = merged
+        return self._merged
 
     def strangers(self) -> dict[str, str]:
-        """Ends of links, as of the last look, that are nobody we know; each with a layer that it was seen in."""
+        """Unknown ends of links at the last snapshot, each with a layer of such a link."""
         return {vertex: min(self._about[vertex])[2] for vertex in sorted(self._about.keys() - self._ends.keys())}
 
     def mesh(self, snapshot: Snapshot) -> list[MergedLink]:
-        """Those between two agents that have told who they are."""
+        """Links between two agents with a profile."""
         known = {end.peer_id for end in self._ends.values()} if (links := self.at(snapshot)) else set()
         return [link for link in links if link.kind == MESH and link.source in known and link.target in known]
 
     def _look(self, snapshot: Snapshot) -> set[Key]:
-        """Take in what peers say; the links that may differ for it."""
+        """Read reports and profiles; return the links that may have changed."""
         touched: set[Key] = set()
         ends, evidence, reports = self._ends, snapshot.evidence, snapshot.living_reports
         for peer, profile in snapshot.profiles.items():
@@ -133,22 +134,22 @@ class Links:
     def _read(self, vertex: str, profile: Profile, report: Report | None) -> dict[Key, LinkReading]:
         if report is None:
             return {}
-        said: dict[Key, LinkReading] = {}
+        readings: dict[Key, LinkReading] = {}
         for link in report.links:
             other = link.peer.hex()
-            said[(vertex, other, MESH) if vertex < other else (other, vertex, MESH)] = link
+            readings[(vertex, other, MESH) if vertex < other else (other, vertex, MESH)] = link
         layer = layer_of(profile)
         for neighbour in report.overlay:
             other = self._nodes.get((layer, neighbour.node), f"{layer}:{neighbour.node}")
             key = (vertex, other, layer) if vertex < other else (other, vertex, layer)
-            said[key] = LinkReading(bytes(PEER_REF_BYTES), neighbour.rtt_us)
-        said.pop((vertex, vertex, MESH), None)
-        said.pop((vertex, vertex, layer), None)
-        return said
+            readings[key] = LinkReading(bytes(PEER_REF_BYTES), neighbour.rtt_us)
+        readings.pop((vertex, vertex, MESH), None)
+        readings.pop((vertex, vertex, layer), None)
+        return readings
 
     def _replace(self, vertex: str, before: End | None, after: End | None, touched: set[Key]) -> None:
-        """One end says something else than before; add all links that it has a part in to `touched`."""
-        was, now = before.said if before else {}, after.said if after else {}
+        """Replace one end, and add all its links to `touched`."""
+        was, now = before.readings if before else {}, after.readings if after else {}
         for key in was.keys() - now.keys() if was else ():
             other = key[1] if key[0] == vertex else key[0]
             self._about[other].discard(key)
@@ -163,18 +164,16 @@ class Links:
             del self._ends[vertex]
 
     def _merge(self, key: Key) -> MergedLink | None:
-        """The link as both ends say it is, or None where neither says so or one is gone."""
+        """The link as both ends report it; None if neither does or one is gone."""
         low, high, layer = key
         one, other = self._ends.get(low), self._ends.get(high)
         if (one and not one.is_living) or (other and not other.is_living):
             return None
-        ours, theirs = one.said.get(key) if one else None, other.said.get(key) if other else None
+        ours, theirs = one.readings.get(key) if one else None, other.readings.get(key) if other else None
         if ours is None and theirs is None:
             return None
-        source_rtt_s = None if ours is None or ours.rtt_us is None else ours.rtt_us / 1e6
-        target_rtt_s = None if theirs is None or theirs.rtt_us is None else theirs.rtt_us / 1e6
-        source_loss_ratio = None if ours is None or ours.loss is None else ours.loss / RATIO_ONE
-        target_loss_ratio = None if theirs is None or theirs.loss is None else theirs.loss / RATIO_ONE
+        source_rtt_s, source_loss_ratio = (ours.rtt_s, ours.loss_ratio) if ours else (None, None)
+        target_rtt_s, target_loss_ratio = (theirs.rtt_s, theirs.loss_ratio) if theirs else (None, None)
         rtt_s, loss_ratio, estimate_s = source_rtt_s, source_loss_ratio, None
         if target_rtt_s is not None:
             rtt_s = target_rtt_s if rtt_s is None else (rtt_s + target_rtt_s) / 2
@@ -200,12 +199,12 @@ class Links:
 
 
 def _either(ours: LinkReading | None, theirs: LinkReading | None) -> bool | None:
-    said = [one.via_relay for one in (ours, theirs) if one is not None and one.via_relay is not None]
-    return any(said) if said else None
+    known = [one.via_relay for one in (ours, theirs) if one is not None and one.via_relay is not None]
+    return any(known) if known else None
 
 
 def mesh_links(snapshot: Snapshot) -> list[MergedLink]:
-    """Links between agents that have told who they are, worked out from nothing."""
+    """Links between agents with a profile, computed from scratch."""
     return Links().mesh(snapshot)
 
 
@@ -215,12 +214,12 @@ def vertex_of(peer: PeerId) -> str:
 
 
 def layer_of(profile: Profile) -> str:
-    """The layer of the node beside a peer; a node that calls itself as our own layer does not become part of it."""
+    """The layer of the node beside a peer. A node cannot join our own layer by its name."""
     return profile.node if profile.node and profile.node != MESH else OVERLAY
 
 
 def monitored_nodes(snapshot: Snapshot) -> dict[tuple[str, str], str]:
-    """(layer, name in it) of the nodes that peers stand beside. Of two that claim one node, the smaller id has it."""
+    """Vertices of monitored nodes, by (layer, name in it). If two peers claim one node, the smaller id gets it."""
     found: dict[tuple[str, str], str] = {}
     for peer, profile in snapshot.profiles.items():
         if profile.node_id is not None:

@@ -1,4 +1,4 @@
-"""What one peer measured, in base units: bytes, seconds, ratios. What nobody measured is null, never 0."""
+"""Metrics of one peer in base units: bytes, seconds, ratios. A value that nobody measured is null, never 0."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SystemView(Struct, frozen=True, gc=False):
     memory_used_bytes: int | None
     memory_total_bytes: int | None
     memory_ratio: float | None
-    """Used of the reporting peer's own total."""
+    """Used share of the peer's own total."""
     disk_used_bytes: int | None
     disk_total_bytes: int | None
     disk_ratio: float | None
@@ -44,7 +44,7 @@ class NodeMetricsView(Struct, frozen=True, gc=False):
 
 
 class PerformanceView(Struct, frozen=True, gc=False):
-    """How well its traffic goes: the node's, or without a node the mesh's own."""
+    """Traffic of the node, or of the mesh itself without a node."""
 
     average_latency_s: float | None
     error_ratio: float | None
@@ -52,7 +52,7 @@ class PerformanceView(Struct, frozen=True, gc=False):
 
 
 class AgentView(Struct, frozen=True, gc=False):
-    """What the agent costs and loses."""
+    """Costs and losses of the agent."""
 
     cpu_ratio: float | None
     rss_bytes: int | None
@@ -60,21 +60,21 @@ class AgentView(Struct, frozen=True, gc=False):
     dropped: int | None
     lag_s: float | None
     anomaly_ratio: float | None = None
-    """Share of what it measured lately that was unlike before."""
+    """Share of its recent values that were unlike before."""
 
 
 class MetricsView(Struct, frozen=True, gc=False):
-    """Everything one peer measured."""
+    """All metrics of one peer."""
 
     system: SystemView
     node: NodeMetricsView | None
-    """null where no node is attached."""
+    """null if no node is attached."""
     performance: PerformanceView
     agent: AgentView
 
 
 def metrics_view(metrics: Metrics) -> MetricsView:
-    """A peer's metrics as people and scripts read them."""
+    """Convert a peer's metrics for people and scripts."""
     return MetricsView(
         system=_system(metrics.system),
         node=None if metrics.node is None else NodeMetricsView(*astuple(metrics.node)),

@@ -1,9 +1,9 @@
-"""Many lost together: one partition, not fifty dead peers.
+"""Partitions: many peers lost together are one event, not fifty dead peers.
 
-From inside one cannot tell a cut cable from fifty crashes, but fifty crashes at one moment have one cause, and one
-line says it. A group is: peers that are down, whose silence began at about the same time, together with those that
-nobody accuses only because all who watched them are gone too (no standing link leads to them any more, and nothing was
-heard of them since). It is called partitioned when it is large and its members were linked among themselves.
+A peer cannot distinguish a cut cable from fifty crashes. But fifty crashes at one moment have one cause, and one line
+reports it. A group consists of peers that are down and whose silence began at about the same time. Peers without an
+accuser join it if all their observers are gone: no link leads to them, and they have been silent since then. The group
+is partitioned if it is large and its members had links among themselves.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from peerscope.records.ledger import Ledger
 
 MEMBERS_MIN = 3
 SHARE_MIN = 0.25
-"""Of all known peers. Fewer than a quarter lost at once are told one by one."""
+"""Share of all known peers. Fewer than a quarter lost at once are reported one by one."""
 TOGETHER_S = 10.0
-"""Largest gap between the beginnings of two silences of one group."""
+"""Largest gap between two peers of a group in the order in which their silences began."""
 SLACK_S = 2.0
-"""What was issued so long after the last silence began may still have been on its way when the group was lost."""
+"""Records that members issued up to this long after the last silence began may still have been on their way."""
 
 
 class Partition(Struct, frozen=True):
@@ -31,11 +31,11 @@ class Partition(Struct, frozen=True):
 
     peers: tuple[PeerId, ...]
     silent_s: float
-    """How long they have been silent: the median of what their observers say."""
+    """Median silence of the members, as their observers report it."""
 
 
 def partitions(ledger: Ledger, me: PeerId, found: Mapping[PeerId, Evidence], now: float) -> list[Partition]:
-    """Groups lost together, largest first. `found`: the evidence about every known peer but those who left."""
+    """Find groups lost together, largest first. `found`: the evidence about every known peer."""
     down = {peer: _silence_s(e) for peer, e in found.items() if e.verdict is Verdict.DOWN}
     most = sum(e.verdict is not Verdict.LEFT for e in found.values())
     if len(down) < 2 or me in down:
@@ -60,7 +60,7 @@ def _silence_s(found: Evidence) -> float:
 
 
 def _heard_at(ledger: Ledger, peer: PeerId) -> float:
-    """When the newest record of this peer was issued."""
+    """Local time at which the peer issued its newest record."""
     return max(entry.heard_at for entry in ledger.entries(peer))
 
 
@@ -74,7 +74,7 @@ def _links(ledger: Ledger, peer: PeerId) -> set[PeerId]:
 def _reachable(
     me: PeerId, links: Mapping[PeerId, set[PeerId]], found: Mapping[PeerId, Evidence], down: set[PeerId]
 ) -> set[PeerId]:
-    """Peers to whom a chain of links leads that nobody says are lost."""
+    """Peers at the end of a chain of links that no end has lost."""
     missed = {(accusation.observer, peer) for peer, e in found.items() for accusation in e.accusations}
     around: dict[PeerId, set[PeerId]] = {}
     for peer, others in links.items():

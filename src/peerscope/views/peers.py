@@ -1,4 +1,4 @@
-"""One peer as people see it: who it is, how it says it is, and what the others say of it."""
+"""One peer for people: its profile, its health by its own report, and the verdict of the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from peerscope.views.metrics import MetricsView, metrics_view
 from peerscope.views.snapshot import Snapshot
 
 SKEW_S = 5.0
-"""A wall clock that is further off than this is named."""
+"""Views show the skew of a wall clock if it is greater."""
 
 
 class CheckView(Struct, frozen=True):
@@ -23,7 +23,7 @@ class CheckView(Struct, frozen=True):
     name: str
     status: str
     value: float | None
-    """A ratio; null when the check could not run."""
+    """A ratio; null if the check could not run."""
     message: str
 
 
@@ -31,66 +31,66 @@ class LinkView(Struct, frozen=True):
     """One link that is up, as one end sees it."""
 
     peer_id: str
-    """Of a neighbour in another zone the first sixteen digits."""
+    """The first sixteen digits for a neighbour in another zone."""
     rtt_s: float | None
     loss_ratio: float | None
     up: bool = True
 
 
 class Hearsay(Struct, frozen=True):
-    """Who says what of a peer of another zone. What it said of itself is signed; the verdict is others' word."""
+    """Verdicts of aggregators on a peer of another zone. The peer signed its own records; the verdict is unsigned."""
 
     zone: str
-    """As the peer itself states."""
+    """Zone in the peer's own profile."""
     said: dict[str, str | None]
-    """Verdicts of that zone's aggregators, by their ids; null where one does not know the peer."""
+    """Verdicts of that zone's aggregators, by their ids; null if one does not know the peer."""
     disagreeing: tuple[str, ...]
-    """Ids of aggregators whom the others contradict."""
+    """Ids of aggregators that the others contradict."""
     silent: tuple[str, ...]
     """Ids of aggregators that did not answer."""
 
 
 class PeerView(Struct, frozen=True):
-    """Everything about one peer."""
+    """All that is known of one peer."""
 
     peer_id: str
     short_id: str
     region: str | None
     region_source: str | None
-    """declared by its operator, country of its address, or latency: a guess, and the name begins with `~`."""
+    """declared by its operator, country of its address, or latency: a guess with a name that begins with `~`."""
     version: str
     node: str | None
     verdict: str
     status: str
-    """healthy, degraded or unhealthy as it says itself; unknown without a fresh report; down and left by verdict."""
+    """healthy, degraded or unhealthy by its own report; unknown without a fresh one; down and left by verdict."""
     checks: dict[str, CheckView] | None
     metrics: MetricsView | None
-    """null without a fresh report, and of a peer that is gone."""
+    """null without a fresh report, and if the peer is gone."""
     links: tuple[LinkView, ...]
-    """Those that it reports; none to a peer that is gone, and none of one that is."""
+    """Links that it reports, without those to peers that are gone; none if it is gone itself."""
     age_s: float | None
     """Seconds since its last report was issued."""
     started_at: float | None
     """Unix seconds, by its own clock."""
     addresses: tuple[str, ...]
     clock_skew_s: float | None
-    """How far its wall clock is ahead of its neighbours', where that is more than five seconds."""
+    """How far its wall clock is ahead of its neighbours', if that is more than five seconds."""
     accused_by: int
     observers: int
     uptime_s: float | None = None
-    """null without a fresh report, and of a peer that is gone."""
+    """null without a fresh report, and if the peer is gone."""
     gone_since: float | None = None
-    """Unix seconds at which a peer that is gone was last heard, or said goodbye; null while it lives, and of a peer of
-    another zone that is down."""
+    """Unix seconds at which the peer was last heard, or left. null while it lives, and if it is down in another
+    zone."""
     gone_age_s: float | None = None
-    """How long ago that is."""
+    """Time since `gone_since`."""
 
 
 def peer_view(snapshot: Snapshot, peer: PeerId) -> PeerView:
-    """The view of one peer that has a profile."""
+    """The view of one peer, which has a profile."""
     profile = snapshot.ledger.profile(peer)
     assert profile is not None
-    weighed, report, place = snapshot.evidence[peer], snapshot.living_report(peer), snapshot.places[peer]
+    weighed, report, place = snapshot.evidence[peer], snapshot.living_reports[peer], snapshot.places[peer]
     gone_age_s = snapshot.gone_age_s(peer)
     return PeerView(
         peer_id=peer.hex(),
@@ -100,7 +100,7 @@ def peer_view(snapshot: Snapshot, peer: PeerId) -> PeerView:
         version=profile.version,
         node=profile.node,
         verdict=weighed.verdict.value,
-        status=status(snapshot, peer),
+        status=snapshot.statuses[peer],
         checks=_checks(report) if report else None,
         metrics=metrics_view(report.metrics) if report and report.metrics else None,
         links=_links(snapshot, peer),
@@ -117,7 +117,7 @@ def peer_view(snapshot: Snapshot, peer: PeerId) -> PeerView:
 
 
 def gone(view: PeerView) -> PeerView:
-    """The view of a peer that is gone on the word of others, who do not say since when."""
+    """The view of a peer that is gone by the word of others, without a time."""
     return replace(view, checks=None, metrics=None, links=(), clock_skew_s=None, uptime_s=None)
 
 
@@ -126,26 +126,21 @@ def peer_views(snapshot: Snapshot) -> list[PeerView]:
     return [peer_view(snapshot, peer) for peer in snapshot.peers]
 
 
-def status(snapshot: Snapshot, peer: PeerId) -> str:
-    """The class a peer is counted in: exactly one of them."""
-    return snapshot.statuses[peer]
-
-
 def clock_skew_s(snapshot: Snapshot, peer: PeerId) -> float | None:
-    """How far a peer's wall clock is off, in seconds; None within five, and where the peer is gone.
+    """How far a peer's wall clock is ahead, in seconds; None within five, and if the peer is gone.
 
-    The median of what its neighbours measured by pings: a neighbour whose own clock is wrong is outvoted. Where no
-    neighbour tells, the date of the peer's newest record against our clock.
+    It is the median of what its neighbours measure by pings, so a neighbour with a wrong clock is outvoted. Without
+    such a neighbour it is the date of the peer's newest record against our clock.
     """
     if not snapshot.is_living(peer):
         return None
     watching = (watcher for watcher in observers.watchers(snapshot.ledger, peer) if watcher in snapshot.profiles)
-    reports = (snapshot.living_report(watcher) for watcher in watching)
+    reports = (snapshot.living_reports[watcher] for watcher in watching)
     links = (link for report in reports if report for link in report.links)
-    told: list[float] = [link.skew_s for link in links if link.peer == ref(peer)]
-    if not told and peer != snapshot.me:
-        told = [entry.skew_s for entry in snapshot.ledger.entries(peer)[-1:]]
-    skew_s = float(median(told)) if told else 0.0
+    skews_s: list[float] = [link.skew_s for link in links if link.peer == ref(peer)]
+    if not skews_s and peer != snapshot.me:
+        skews_s = [entry.skew_s for entry in snapshot.ledger.entries(peer)[-1:]]
+    skew_s = float(median(skews_s)) if skews_s else 0.0
     return skew_s if abs(skew_s) > SKEW_S else None
 
 
@@ -160,7 +155,7 @@ def _check(name: str, check: Check) -> CheckView:
 
 
 def _usual(name: str, value: float | None) -> str:
-    """What a healthy check would say; it travels as a number only."""
+    """The message of a healthy check, which sends only its number."""
     if name == "node":
         return "answers"
     if value is None:
@@ -181,7 +176,18 @@ def _links(snapshot: Snapshot, of: PeerId) -> tuple[LinkView, ...]:
     for link in snapshot.living_links(of):
         peer = snapshot.ledger.find(PeerRef(link.peer))
         if peer is not None:
-            rtt_s = None if link.rtt_us is None else link.rtt_us / 1e6
-            loss_ratio = None if link.loss is None else link.loss / RATIO_ONE
-            found.append(LinkView(peer.hex(), rtt_s, loss_ratio))
+            found.append(LinkView(peer.hex(), link.rtt_s, link.loss_ratio))
     return tuple(found)
+
+
+def ahead_of_network_s(snapshot: Snapshot) -> float | None:
+    """Seconds that our wall clock is ahead of the median of our neighbours' clocks, or None if unknown.
+
+    It is the median of what our neighbours report about us; before they report, of what we measured of them. A minority
+    of wrong or lying neighbours cannot move it beyond the values of the others.
+    """
+    reports = (snapshot.fresh_report(watcher) for watcher in observers.watchers(snapshot.ledger, snapshot.me))
+    skews_s = [link.skew_s for report in reports if report for link in report.links if link.peer == ref(snapshot.me)]
+    if not skews_s and (own := snapshot.fresh_report(snapshot.me)) is not None:
+        skews_s = [-link.skew_s for link in own.links]
+    return float(median(skews_s)) if skews_s else None

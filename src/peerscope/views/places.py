@@ -1,15 +1,17 @@
-"""Which region each peer belongs to, and who says so.
+"""The region of each peer, and the source of it.
 
-The operator's word comes first, then the country of the peer's own address, which its agent looked up and published.
-A peer with neither belongs to a cluster of peers that are near each other by latency. Its name begins with `~`, and it
-is a guess. Clusters are found by leaders (Hartigan 1975, "Clustering Algorithms", chapter 3): peers in the order of
-their start, each in the first cluster whose leader is within the radius, else leading one of its own. The oldest peers
-lead, so names last as long as those run; and equal ledgers give equal clusters.
+The operator's word comes first, then the country of the peer's own address, which its agent publishes. A peer with
+neither belongs to a cluster of peers with low latency among them. Its name begins with `~`, and it is a guess.
+
+Clusters have leaders (Hartigan 1975, "Clustering Algorithms", chapter 3). Peers come in the order of their start. Each
+joins the first cluster whose leader is within the radius, or leads a new one. The oldest peers lead, so names last as
+long as those run. Equal ledgers give equal clusters.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Collection
+from typing import Literal
 
 from msgspec import Struct
 
@@ -17,12 +19,10 @@ from peerscope.errors import ConfigError
 from peerscope.mesh.coordinates.vivaldi import estimate_s
 from peerscope.records.bodies import RATIO_ONE, Coordinate
 from peerscope.records.identity import PeerId, short
-
-if TYPE_CHECKING:
-    from peerscope.views.snapshot import Snapshot
+from peerscope.records.ledger import Ledger
 
 CLUSTER_MARK = "~"
-"""How the name of a cluster begins; operators may not name a region so."""
+"""First character of a cluster's name. No operator may begin the name of a region with it."""
 
 Source = Literal["declared", "country", "latency"]
 
@@ -31,11 +31,11 @@ class ClusterConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Clusters by latency, for peers without a region."""
 
     radius_s: float = 0.015  # light in fibre goes 1,500 km and back: a large country
-    """Longest estimated round trip between a member and its leader. Smaller makes more and tighter clusters."""
+    """Longest estimated round trip between a member and its leader. A smaller one gives more and tighter clusters."""
     error_max: float = 0.5  # a guess; a coordinate begins at 1.5 and settles near 0.1 to 0.3
-    """A coordinate whose relative error is greater places nobody yet."""
+    """A coordinate with a greater relative error places no peer yet."""
     most: int = 64
-    """Clusters at most; peers near none of them stay without a region. The work grows with peers times clusters."""
+    """Most clusters; peers near none of them stay without a region. The work grows with peers times clusters."""
 
     def __post_init__(self) -> None:
         if not 0 < self.radius_s <= 10:
@@ -51,32 +51,32 @@ class Place(Struct, frozen=True):
 
     region: str | None
     source: Source | None
-    """The operator; a table of address ranges; near to each other by latency, which is a guess."""
+    """The operator; a table of address ranges; or low latency, which is a guess."""
 
 
 NOWHERE = Place(None, None)
 
 
-def places(snapshot: Snapshot, config: ClusterConfig | None = None) -> dict[PeerId, Place]:
-    """The place of each of `moment.peers`."""
-    found = {peer: _told(snapshot, peer) for peer in snapshot.peers}
-    homeless = [peer for peer, place in found.items() if place is NOWHERE]
-    return found | _clusters(snapshot, homeless, config or ClusterConfig())
+def places(ledger: Ledger, peers: Collection[PeerId], config: ClusterConfig) -> dict[PeerId, Place]:
+    """Place each of the peers."""
+    found = {peer: _published(ledger, peer) for peer in peers}
+    unplaced = [peer for peer, place in found.items() if place is NOWHERE]
+    return found | _clusters(ledger, unplaced, config)
 
 
-def _told(snapshot: Snapshot, peer: PeerId) -> Place:
-    profile = snapshot.ledger.profile(peer)
+def _published(ledger: Ledger, peer: PeerId) -> Place:
+    profile = ledger.profile(peer)
     if profile is None or not profile.region:
         return NOWHERE
     return Place(profile.region, profile.region_source)
 
 
-def _clusters(snapshot: Snapshot, peers: list[PeerId], config: ClusterConfig) -> dict[PeerId, Place]:
-    """Those of the peers that are in a cluster. An old report will do: who falls silent has not moved."""
+def _clusters(ledger: Ledger, peers: list[PeerId], config: ClusterConfig) -> dict[PeerId, Place]:
+    """Place peers in clusters. An old report is good enough: a silent peer has not moved."""
     found: dict[PeerId, Place] = {}
     leaders: list[tuple[Coordinate, Place]] = []
-    for peer in sorted(peers, key=lambda peer: (_started_at_ms(snapshot, peer), peer)):
-        report = snapshot.ledger.report(peer)
+    for peer in sorted(peers, key=lambda peer: (_started_at_ms(ledger, peer), peer)):
+        report = ledger.report(peer)
         coordinate = report.coordinate if report else None
         if coordinate is None or coordinate.error > config.error_max * RATIO_ONE:
             continue
@@ -89,8 +89,8 @@ def _clusters(snapshot: Snapshot, peers: list[PeerId], config: ClusterConfig) ->
     return found
 
 
-def _started_at_ms(snapshot: Snapshot, peer: PeerId) -> int:
-    profile = snapshot.ledger.profile(peer)
+def _started_at_ms(ledger: Ledger, peer: PeerId) -> int:
+    profile = ledger.profile(peer)
     return profile.started_at_ms if profile else 0
 
 

@@ -1,16 +1,16 @@
 """The health of each region.
 
-A region is every known peer of one region name that did not say goodbye. Four numbers judge it:
+A region consists of all known peers with one region name that have not left. Four numbers decide its status:
 
 - *ratio*: share of its peers that are healthy. Below one limit the region is degraded.
-- *standing*: share of its peers that are healthy or degraded. Below another limit the region is critical: a degraded
+- *standing*: share of its peers that are healthy or degraded. Below another limit the region is critical. A degraded
   peer still works, so it is not a missing one.
-- *connectivity*: share of the ring links expected between its living peers that are up. Rings do not look at regions,
-  so a small region expects few such links or none; below `links_min` of them the number is shown and judges nothing:
-  its peers then hold together through those of other regions.
-- *reach*: to how many of the other regions at least one link between living peers leads.
+- *connectivity*: share of the expected ring links between its living peers that are up. Rings ignore regions, so a
+  small region expects few such links or none. Below `links_min` of them the number decides nothing, since peers of
+  other regions then connect the region.
+- *reach*: number of other regions to which at least one link between living peers leads.
 
-Whoever looks sees its own side of a partition: there the regions beyond are critical, and here those cut off from them.
+Every peer sees its own side of a partition, so each side calls the regions of the other critical.
 """
 
 from __future__ import annotations
@@ -24,21 +24,19 @@ from msgspec import Struct
 from peerscope.errors import ConfigError
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId
-from peerscope.views.health import expected_links
+from peerscope.views.health import by_class, expected_links
 from peerscope.views.links import MergedLink, mesh_links
-from peerscope.views.peers import status
 from peerscope.views.places import ClusterConfig, Source
 from peerscope.views.snapshot import Snapshot
 
 REGIONS_MAX = 100
-"""Regions shown, those with most peers first: anybody can invent a name, and every pair of them is looked at."""
+"""Most regions in views, those with most peers first. Any peer can invent a name, and work grows with pairs."""
 SOURCES: tuple[Source, ...] = ("declared", "country", "latency")
 """From the surest to the least sure."""
 
 
 class RegionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a region is degraded or critical. The five limits are those the first sketch of this product used, mended:
-    its own let a region without one healthy peer be degraded, and reach decided nothing."""
+    """Limits below which a region is degraded or critical."""
 
     ratio_degraded_below: float = 0.8
     """Share of the region's peers that are healthy."""
@@ -46,15 +44,14 @@ class RegionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Share of the region's peers that are healthy or degraded: neither unhealthy, nor down, nor unknown."""
     connectivity_degraded_below: float = 0.9
     connectivity_critical_below: float = 0.7
-    """Share of the expected links inside the region that are up. Critical only if peers are missing as well, so that
-    less than `ratio_degraded_below` are healthy or degraded: links that fail while the peers work slow a region down,
-    they do not end it."""
+    """Share of the expected links inside the region that are up. The region is critical only if peers are missing as
+    well: less than `ratio_degraded_below` are healthy or degraded. Failed links alone only slow a region down."""
     reach_degraded_below: float = 0.5
-    """Share of the other regions that it is linked to. Linked to none of them is critical."""
-    links_min: int = 3  # a guess: of one or two links, the loss of one says nothing
-    """With fewer links expected inside a region, connectivity does not count against it."""
-    hold_s: float = 5.0  # one report interval: who has just joined hears the first reports of the others
-    """How long a change must last before it is told as an event."""
+    """Share of the other regions that it has links to. Without a link to any of them it is critical."""
+    links_min: int = 3  # a guess: the loss of one link of two says nothing
+    """If a region expects fewer links inside, its connectivity does not count."""
+    hold_s: float = 5.0  # one report interval: a peer that has just joined hears the first reports of the others
+    """How long a change must last before it becomes an event."""
     cluster: ClusterConfig = ClusterConfig()
 
     def __post_init__(self) -> None:
@@ -74,7 +71,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class RegionStatus(StrEnum):
-    """How a region is."""
+    """From best to worst."""
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
@@ -85,18 +82,18 @@ class CrossRegion(Struct, frozen=True):
     """The links between two regions."""
 
     rtt_s: float | None
-    """Median of those that measured one."""
+    """Median over the measured links."""
     links: int
     status: str
-    """up while at least one link stands, else down."""
+    """up while there is at least one link, else down."""
 
 
 class RegionHealth(Struct, frozen=True):
-    """One region: what was counted, and what follows."""
+    """Counts and status of one region."""
 
     region: str
     source: Source
-    """Who says that its peers belong there: declared, country or latency; the least sure of all its peers."""
+    """declared, country or latency: the least sure source among its peers."""
     status: str
     """healthy, degraded or critical."""
     total_peers: int
@@ -105,10 +102,10 @@ class RegionHealth(Struct, frozen=True):
     unhealthy_peers: int
     unknown_peers: int
     down_peers: int
-    """Those called partitioned among them."""
+    """Partitioned peers included."""
     health_ratio: float
     connectivity: float | None
-    """null where no link is expected inside the region."""
+    """null if no link is expected inside the region."""
     expected_links: int
     """Ring links between two of its living peers."""
     rtt_s: float | None
@@ -124,13 +121,13 @@ class RegionHealth(Struct, frozen=True):
 def region_health(
     snapshot: Snapshot, config: RegionConfig, rings: int, links: list[MergedLink] | None = None
 ) -> list[RegionHealth]:
-    """All regions, by name. `rings`: how many rings the peers are placed on; `links`: `mesh_links`, where known."""
+    """All regions, by name. `rings`: number of rings of the network; `links`: `mesh_links`, if known."""
     members, links = region_members(snapshot), mesh_links(snapshot) if links is None else links
     between = rtts_between(snapshot, members, links)
     inside = _ring_links(snapshot, members, rings, links)
     found = []
     for name, peers in members.items():
-        classes = Counter(status(snapshot, peer) for peer in peers)
+        classes = Counter(snapshot.statuses[peer] for peer in peers)
         ratio = classes["healthy"] / len(peers)
         standing_ratio = (classes["healthy"] + classes["degraded"]) / len(peers)
         expected, standing = inside[name]
@@ -149,11 +146,7 @@ def region_health(
                     config,
                 ).value,
                 total_peers=len(peers),
-                healthy_peers=classes["healthy"],
-                degraded_peers=classes["degraded"],
-                unhealthy_peers=classes["unhealthy"],
-                unknown_peers=classes["unknown"],
-                down_peers=classes["down"],
+                **by_class(classes),
                 health_ratio=ratio,
                 connectivity=standing / expected if expected else None,
                 expected_links=expected,
@@ -170,11 +163,10 @@ def region_health(
 def assess(
     ratio: float, standing: float, connectivity: float | None, reached: int, others: int, config: RegionConfig
 ) -> RegionStatus:
-    """The status that follows from the numbers. `connectivity`: None where it says nothing.
+    """Decide the status. `ratio` and `standing`: see above; `connectivity`: None if it does not count.
 
-    `ratio`: share of the peers that are healthy; `standing`: share that are healthy or degraded.
-    `others`: how many other regions the region could be linked to: all of them, or as many as its peers have ring
-    links, for a lone peer among fifty regions cannot reach half of them.
+    `others`: number of other regions to which the region could have links. Its ring links limit it, since a lone peer
+    cannot reach half of fifty regions.
     """
     holds = 1.0 if connectivity is None else connectivity
     is_torn = holds < config.connectivity_critical_below and standing < config.ratio_degraded_below
@@ -186,7 +178,7 @@ def assess(
 
 
 def region_members(snapshot: Snapshot) -> dict[str, list[PeerId]]:
-    """The peers of each region, by name, but those that said goodbye; the largest `REGIONS_MAX` of them."""
+    """The peers of each region that have not left, by name; only the largest `REGIONS_MAX` regions."""
     found: dict[str, list[PeerId]] = {}
     for peer, place in snapshot.places.items():
         if place.region is not None and snapshot.verdict(peer) is not Verdict.LEFT:
@@ -198,8 +190,8 @@ def region_members(snapshot: Snapshot) -> dict[str, list[PeerId]]:
 def rtts_between(
     snapshot: Snapshot, members: dict[str, list[PeerId]], links: list[MergedLink]
 ) -> dict[tuple[str, str], list[float | None]]:
-    """Round-trip times of the standing links within and between regions, by the two names in order."""
-    home = {peer.hex(): name for name, peers in members.items() for peer in peers if is_living(snapshot, peer)}
+    """Round-trip times of links within and between regions, by the two names in order."""
+    home = {peer.hex(): name for name, peers in members.items() for peer in peers if snapshot.is_living(peer)}
     found: dict[tuple[str, str], list[float | None]] = {}
     for link in links:
         one, other = home.get(link.source), home.get(link.target)
@@ -208,20 +200,15 @@ def rtts_between(
     return found
 
 
-def is_living(snapshot: Snapshot, peer: PeerId) -> bool:
-    """Nobody has good evidence against it."""
-    return snapshot.is_living(peer)
-
-
 def _ring_links(
     snapshot: Snapshot, members: dict[str, list[PeerId]], rings: int, links: list[MergedLink]
 ) -> dict[str, tuple[int, int]]:
-    """For each region, how many ring links are expected inside it, and how many of them are up."""
+    """Ring links inside each region: (expected, up)."""
     home = {peer: name for name, peers in members.items() for peer in peers}
     up = {(link.source, link.target) for link in links if link.layer == "mesh"}
     expected: Counter[str] = Counter()
     standing: Counter[str] = Counter()
-    for one, other in expected_links([p for p in snapshot.peers if is_living(snapshot, p)], rings, snapshot.zone):
+    for one, other in expected_links([p for p in snapshot.peers if snapshot.is_living(p)], rings, snapshot.zone):
         name = home.get(one)
         if name is not None and name == home.get(other):
             expected[name] += 1

@@ -1,7 +1,7 @@
-"""The ledger at one moment: what every view looks at.
+"""The ledger at one moment, from which every view is computed.
 
-One rule holds for every value that a peer measured, uptime included: it is shown while the peer lives and its report is
-fresh. Of a peer that is gone a view shows since when, and no value: the last one would pass for a live one.
+Views show a value that a peer measured, uptime included, only while the peer lives and its report is fresh. For a peer
+that is gone they show since when, and no value: readers would take the last one for a live one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from statistics import median_low
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.mesh.detection import observers
@@ -21,44 +22,44 @@ from peerscope.views.partitions import Partition, partitions
 from peerscope.views.places import ClusterConfig, Place, places
 
 LIVING = (Verdict.ALIVE, Verdict.SUSPECT)
-"""Nobody has good evidence against these."""
+"""Verdicts without good evidence against the peer."""
+
+
+class SnapshotConfig(Struct, frozen=True, kw_only=True):
+    """How a snapshot reads its ledger."""
+
+    wall_offset_s: float
+    """Added to local monotonic time, it gives Unix seconds."""
+    down_after_s: float
+    by_prefix: bool = False
+    """Observers of one address prefix have one vote together."""
+    clusters: ClusterConfig = ClusterConfig()
 
 
 class Snapshot:
-    """A ledger, the local monotonic time, and what turns it into wall time."""
+    """A ledger at one local monotonic time."""
 
     def __init__(
-        self,
-        ledger: Ledger,
-        me: PeerId,
-        now: float,
-        *,
-        wall_offset_s: float,
-        down_after_s: float,
-        by_prefix: bool = False,
-        clusters: ClusterConfig | None = None,
-        global_ledger: Ledger | None = None,
+        self, ledger: Ledger, me: PeerId, now: float, config: SnapshotConfig, global_ledger: Ledger | None = None
     ) -> None:
-        """`ledger`: of our zone; `abroad`: of what crosses the borders of zones, where that is another one."""
+        """`ledger`: records of our zone; `global_ledger`: records that all zones share, if that is another one."""
         self.ledger = ledger
         self.global_ledger = ledger if global_ledger is None else global_ledger
         self.me = me
         self.now = now
-        self.wall = now + wall_offset_s
+        self.wall = now + config.wall_offset_s
         """Unix seconds, for people."""
-        self._down_after_s = down_after_s
-        self._by_prefix = by_prefix
-        self._clusters = clusters
+        self.config = config
 
     @cached_property
     def zone(self) -> str:
-        """Ours, as we last said."""
-        said = self.ledger.profile(self.me)
-        return said.zone if said is not None else ""
+        """Our zone, by our own profile."""
+        own = self.ledger.profile(self.me)
+        return own.zone if own is not None else ""
 
     @cached_property
     def profiles(self) -> dict[PeerId, Profile]:
-        """What everybody of our zone last told of who they are."""
+        """Newest profiles of all peers of our zone."""
         return {
             peer: profile
             for peer in self.ledger
@@ -67,12 +68,12 @@ class Snapshot:
 
     @cached_property
     def peers(self) -> list[PeerId]:
-        """Everybody who ever told who they are, in a fixed order."""
+        """All peers with a profile, in a fixed order."""
         return sorted(self.profiles)
 
     @cached_property
     def evidence(self) -> dict[PeerId, Evidence]:
-        """Evidence about each of `peers`, with those lost together called partitioned."""
+        """Evidence about each of `peers`. Those lost together have the verdict partitioned."""
         found = dict(self._single)
         for group in self.partitions:
             for peer in group.peers:
@@ -83,7 +84,7 @@ class Snapshot:
 
     @cached_property
     def unwatched(self) -> frozenset[PeerId]:
-        """Peers that are down by their silence alone: nobody is left who could accuse them."""
+        """Peers that are down by their silence alone: no observer is left that could accuse them."""
         alive = (peer for peer, found in self._single.items() if found.verdict is Verdict.ALIVE)
         return unwatched(self.ledger, self.me, alive, self.now)
 
@@ -94,20 +95,20 @@ class Snapshot:
 
     @cached_property
     def places(self) -> dict[PeerId, Place]:
-        """The region of each of `peers`, and who says so."""
-        return places(self, self._clusters)
+        """The region of each of `peers`, and its source."""
+        return places(self.ledger, self.peers, self.config.clusters)
 
     def verdict(self, peer: PeerId) -> Verdict:
-        """What the evidence says of one of `peers`."""
+        """The verdict on one of `peers`."""
         return self.evidence[peer].verdict
 
     @cached_property
     def fresh_reports(self) -> dict[PeerId, Report | None]:
-        """The report of each of `peers`, None where there is none or it has expired."""
+        """The report of each of `peers`; None without one, or if it has expired."""
         return {peer: self.fresh_report(peer) for peer in self.profiles}
 
     def fresh_report(self, peer: PeerId) -> Report | None:
-        """The peer's report, unless three of its intervals have passed without another."""
+        """The peer's report; None if three of its intervals have passed without another."""
         entry = self.ledger.get(peer, Kind.REPORT)
         if entry is None or not isinstance(entry.body, Report):
             return None
@@ -116,8 +117,7 @@ class Snapshot:
 
     @cached_property
     def statuses(self) -> dict[PeerId, str]:
-        """The class in which each of `peers` is counted: left and down by verdict, else as it says itself, unknown
-        without a fresh report."""
+        """The class of each of `peers`: left or down by verdict, else by its own fresh report, else unknown."""
         return {peer: self._status(peer, report) for peer, report in sorted(self.fresh_reports.items())}
 
     def _status(self, peer: PeerId, report: Report | None) -> str:
@@ -128,16 +128,12 @@ class Snapshot:
 
     @cached_property
     def living_reports(self) -> dict[PeerId, Report | None]:
-        """The fresh report of each of `peers`, None where that peer is gone: what may be shown as a value of now."""
+        """The fresh report of each of `peers`; None if it is gone. Views show values from these only."""
         return {peer: report if self.is_living(peer) else None for peer, report in self.fresh_reports.items()}
 
-    def living_report(self, peer: PeerId) -> Report | None:
-        """The same of one of `peers`."""
-        return self.living_reports[peer]
-
     def living_links(self, peer: PeerId) -> tuple[LinkReading, ...]:
-        """The links that one of `peers` reports: none where it is gone, and none to a peer that is."""
-        report = self.living_report(peer)
+        """Links that one of `peers` reports, without those to peers that are gone; none if it is gone itself."""
+        report = self.living_reports[peer]
         links, gone = report.links if report is not None else (), self.gone
         return tuple(link for link in links if link.peer not in gone) if gone else links
 
@@ -147,13 +143,14 @@ class Snapshot:
         return frozenset(ref(peer) for peer in self.peers if not self.is_living(peer))
 
     def is_living(self, peer: PeerId) -> bool:
-        """Nobody has good evidence against it."""
+        """No observer has good evidence against it."""
         return self.verdict(peer) in LIVING
 
     def uptime_s(self, peer: PeerId) -> float | None:
-        """Seconds since the peer's process started; None where it is gone or has no fresh report.
+        """Seconds since the peer's process started; None if it is gone or has no fresh report.
 
-        Its profile says by the peer's own clock when it started and when it said so: no two clocks are compared.
+        Its profile states by the peer's own clock when the process started and when the record was issued, so this
+        compares no two clocks.
         """
         entry = self.ledger.get(peer, Kind.PROFILE) if self.living_reports[peer] is not None else None
         if entry is None:
@@ -162,9 +159,9 @@ class Snapshot:
         return max(0.0, then_s + self.now - entry.heard_at)
 
     def gone_age_s(self, peer: PeerId) -> float | None:
-        """Seconds since a peer that is gone was last heard, or said goodbye; None while it lives.
+        """Seconds since a peer that is gone was last heard, or left; None while it lives.
 
-        Observers say when by the peer's own clock. The one in the middle counts, so that no single liar sets it.
+        Observers state that time by the peer's own clock. The median counts, so that no single liar sets it.
         """
         if self.is_living(peer):
             return None
@@ -174,13 +171,13 @@ class Snapshot:
         return max(0.0, self.now - newest.heard_at - later_s)
 
     def age_s(self, peer: PeerId) -> float | None:
-        """Seconds since the peer's last report was issued; None before the first."""
+        """Age of the peer's last report in seconds; None before the first."""
         entry = self.ledger.get(peer, Kind.REPORT)
         return None if entry is None else max(0.0, self.now - entry.heard_at)
 
     @cached_property
     def _single(self) -> dict[PeerId, Evidence]:
-        """Evidence about each peer by itself; only the accused are worth weighing."""
+        """Evidence about each peer by itself; only accused ones need weighing."""
         accused = observers.accused(self.ledger)
         left, alive = Evidence(Verdict.LEFT), Evidence(Verdict.ALIVE)
         return {
@@ -189,9 +186,9 @@ class Snapshot:
         }
 
     def weigh(self, peer: PeerId) -> Evidence:
-        """Everything about one peer by itself, observers that hear it included."""
+        """Evidence about one peer by itself, with the observers that hear it."""
         return self._assessment.weigh(peer)
 
     @cached_property
     def _assessment(self) -> Assessment:
-        return Assessment(self.ledger, self.now, down_after_s=self._down_after_s, by_prefix=self._by_prefix)
+        return Assessment(self.ledger, self.now, down_after_s=self.config.down_after_s, by_prefix=self.config.by_prefix)

@@ -1,6 +1,6 @@
-"""The map as a picture that needs no other program: SVG 1.1 with a legend, for browsers and documents.
+"""The map as SVG 1.1 with a legend, for browsers and documents.
 
-Colours come from attributes, not from a style sheet: the policy that guards our pages forbids inline styles.
+Colours are attributes, not a style sheet: the content security policy of our pages forbids inline styles.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from peerscope.views.topology import Topology, TopologyPeer
 
 WIDTH, HEIGHT = 1600, 1200
 DISTANCES_MAX = 12
-"""Times between regions that are written on the map: those of the slowest."""
+"""Most times between regions on the map, the slowest first."""
 MAP = Frame(1220.0, 1140.0)
 MARGIN = 30
 PANEL_X = 1290
 LABELLED_MAX = 320
-"""More peers are drawn without their names, but for those that want attention."""
+"""With more peers, only those that need attention have names."""
 NAMED_MAX = 40
-"""More peers are named by six digits instead of ten."""
+"""With more peers, names have six digits instead of ten."""
 SPACING_LABELLED_MIN = 44.0
-"""Names fit inside a disc from here on."""
+"""From this spacing on, names fit inside a disc."""
 TITLED_MAX = 1_200
-"""More links are drawn without a tooltip each, which would double the file."""
+"""With more links, these have no tooltips, which would double the file."""
 
 
 def to_svg(topology: Topology) -> str:
-    """A picture of 1600 x 1200 of the whole map, legend included."""
+    """Draw the whole map and its legend, 1600 x 1200."""
     peers = {peer.peer_id: peer for peer in topology.peers}
     groups = islands_of(topology)
     is_labelled = len(peers) <= LABELLED_MAX
@@ -82,7 +82,7 @@ def to_svg(topology: Topology) -> str:
 
 
 def islands_of(topology: Topology) -> dict[str, list[str]]:
-    """Peers by region, "" for none. Who is not monitored stands where most of its neighbours do."""
+    """Peers by region, "" for none. An unmonitored node is in the region of most of its neighbours."""
     groups: dict[str, list[str]] = {}
     home: dict[str, str] = {}
     for peer in topology.peers:
@@ -141,7 +141,7 @@ def _shades(topology: Topology, layout: Layout, radius: float) -> Iterator[str]:
 
 
 def _links(topology: Topology, layout: Layout) -> Iterator[str]:
-    """Links by look, the most common below."""
+    """Links by style, the most common ones lowest."""
     size = max(1, len(topology.links))
     width = max(0.7, min(2.4, 7.5 / size**0.27))
     opacity = min(0.85, 3.6 / size**0.36)
@@ -176,7 +176,7 @@ def _links(topology: Topology, layout: Layout) -> Iterator[str]:
 
 
 def _course(link: MergedLink, layout: Layout) -> str:
-    """Inside an island a line bent a little to its middle; between islands along the way that all take."""
+    """A path inside an island bends to its middle; between islands it follows the common bundle."""
     (ax, ay), (bx, by) = layout.places[link.source], layout.places[link.target]
     here, there = layout.home[link.source], layout.home[link.target]
     if here == there:
@@ -190,7 +190,7 @@ def _course(link: MergedLink, layout: Layout) -> str:
 
 
 def _way(layout: Layout, here: str, there: str) -> tuple[Point, Point]:
-    """The two points that draw all links between two islands together, a little towards the middle of the map."""
+    """Control points that bundle all links between two islands, a little towards the middle of the map."""
     (ax, ay), (bx, by) = layout.islands[here].center, layout.islands[there].center
     mx = (ax + bx) / 2 + 0.25 * (layout.middle[0] - (ax + bx) / 2)
     my = (ay + by) / 2 + 0.25 * (layout.middle[1] - (ay + by) / 2)
@@ -198,12 +198,12 @@ def _way(layout: Layout, here: str, there: str) -> tuple[Point, Point]:
 
 
 def _aside(point: Point, place: Point, center: Point) -> Point:
-    """A bundle keeps some width, so that single links can be followed."""
+    """Give a bundle some width, so that single links stay visible."""
     return point[0] + 0.1 * (place[0] - center[0]), point[1] + 0.1 * (place[1] - center[1])
 
 
 def _distances(topology: Topology, layout: Layout) -> Iterator[str]:
-    """The median time between regions, on the way between them; left out where there is no room for it."""
+    """Median times between regions, on the bundles between them, if there is space."""
     taken = [(x, y - 6) for x, y in (_title_place(island, layout) for island in layout.islands.values())]
     times = between(topology, _members(layout))
     for (one, other), rtt_s in sorted(times.items(), key=lambda item: (-item[1], item[0]))[:DISTANCES_MAX]:
@@ -239,7 +239,7 @@ def _peers(topology: Topology, layout: Layout, radius: float) -> Iterator[str]:
 
 
 def _names(topology: Topology, layout: Layout, radius: float, digits: int, is_labelled: bool) -> Iterator[str]:
-    """Short ids: around rings for all, elsewhere for those that want attention."""
+    """Short ids: around rings for all peers, elsewhere for those that need attention."""
     splitting = set(topology.articulation_peers)
     size = max(8.5, min(12.0, layout.spacing * 0.5))
     yield f'<g font-family="{escape(MONO)}" font-size="{size:.1f}" fill="{MUTED}" {_halo()}>'
@@ -266,7 +266,7 @@ def _names(topology: Topology, layout: Layout, radius: float, digits: int, is_la
 
 
 def _outward(layout: Layout, island: Island, place: Point) -> float:
-    """Away from the middle of the island, or of the map for one that stands alone."""
+    """Angle away from the middle of the island, or of the map for a lone peer."""
     center = island.center if island.radius else layout.middle
     if place == center:
         return 0.0
@@ -288,7 +288,7 @@ def _titles(topology: Topology, layout: Layout) -> Iterator[str]:
 
 
 def _title_place(island: Island, layout: Layout) -> Point:
-    """Above the island, or below where above is the crowded middle of the map."""
+    """Above the island, or below it in the lower half of the map."""
     x, y = island.center
     return x, (y + island.outer + 22 if y > layout.middle[1] + 1 else y - island.outer - 8)
 
@@ -301,14 +301,14 @@ def _members(layout: Layout) -> dict[str, list[str]]:
 
 
 def _peer_title(peer: TopologyPeer, splits: bool) -> str:
-    said = [one_line(peer.peer_id), one_line(peer.region) if peer.region else "no region", peer.status]
+    parts = [one_line(peer.peer_id), one_line(peer.region) if peer.region else "no region", peer.status]
     if not peer.monitored:
-        said = [one_line(peer.peer_id), f"seen only as a neighbour in {one_line(peer.layer)}"]
+        parts = [one_line(peer.peer_id), f"seen only as a neighbour in {one_line(peer.layer)}"]
     if peer.verdict not in (None, "alive", peer.status):
-        said.append(str(peer.verdict))
+        parts.append(str(peer.verdict))
     if splits:
-        said.append("the mesh splits without it")
-    return escape("; ".join(said))
+        parts.append("the mesh splits without it")
+    return escape("; ".join(parts))
 
 
 def _link_title(link: MergedLink) -> str:

@@ -1,9 +1,8 @@
 """Messages and bytes per second: now, by second for five minutes, by minute for an hour.
 
-Only running totals are counted. At each full second, and at each full minute, the totals of that moment are kept in a
-ring; any rate is the difference of two totals over the time that lies between them. So counting costs the same
-whatever the rings hold, a quiet time is a row of equal totals, and the second and the minute that still run are divided
-by the part of them that has passed.
+Counting adds to running totals only. A ring keeps the totals at each full second, another one at each full minute. A
+rate is the difference of two totals over the time between them. So the cost of counting does not depend on the rings,
+and a quiet time is a row of equal totals. The running second and minute count with the part of them that has passed.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from msgspec import Struct
 SECONDS = 300
 MINUTES = 60
 CURRENT_S = 10
-"""The current rate is that of so many full seconds and the one that runs."""
+"""The current rate is over so many full seconds and the running one."""
 
 Totals = tuple[int, int, int, int]
 """Messages in, bytes in, messages out, bytes out."""
@@ -24,7 +23,7 @@ ZERO: Totals = (0, 0, 0, 0)
 
 
 class Rate(Struct, frozen=True):
-    """How much goes each way in a second."""
+    """Traffic per second, each way."""
 
     messages_in_s: float
     bytes_in_s: float
@@ -33,7 +32,7 @@ class Rate(Struct, frozen=True):
 
 
 class RateSeries(Struct, frozen=True):
-    """Rates of equal steps, oldest first; the last step still runs. null before counting began."""
+    """Rates of equal steps, oldest first; the last step still runs. They are null before counting began."""
 
     step_s: int
     messages_in_s: tuple[float | None, ...]
@@ -43,15 +42,14 @@ class RateSeries(Struct, frozen=True):
 
 
 class ThroughputView(Struct, frozen=True):
-    """What one kind of traffic amounts to."""
+    """Totals and rates of one kind of traffic."""
 
     observed_s: float
-    """How long it has been counted."""
+    """Time since counting began."""
     messages_in: int
     bytes_in: int
     messages_out: int
     bytes_out: int
-    """Since then."""
     current: Rate | None
     """Over the last ten seconds, or since counting began; null at the very beginning."""
     seconds: RateSeries
@@ -59,7 +57,7 @@ class ThroughputView(Struct, frozen=True):
 
 
 class Throughput:
-    """Counts one kind of traffic. Times are monotonic; one that lies in the past counts as the running second."""
+    """Counts one kind of traffic. Times are monotonic; a past one counts as the running second."""
 
     __slots__ = (
         "_began",
@@ -76,7 +74,7 @@ class Throughput:
     def __init__(self, now: float) -> None:
         self._began = now
         self._whole = 0
-        """Full seconds since then."""
+        """Full seconds since counting began."""
         self._turn_at = now + 1.0
         """End of the running second."""
         self._seconds: deque[Totals] = deque([ZERO], maxlen=SECONDS)
@@ -85,7 +83,7 @@ class Throughput:
         self.messages_in = self.bytes_in = self.messages_out = self.bytes_out = 0
 
     def record(self, now: float, size_bytes: int, *, sent: bool = False, messages: int = 1) -> None:
-        """Count a message, or several of so many bytes together, that came in or was `sent`."""
+        """Count one message in or out, or several of so many bytes together."""
         if now >= self._turn_at:
             self._turn(now)
         if sent:
@@ -96,7 +94,7 @@ class Throughput:
             self.bytes_in += size_bytes
 
     def rate(self, now: float, over_s: int = CURRENT_S) -> Rate | None:
-        """Over the last so many full seconds and the running one, or as long as there was; None before any time."""
+        """Rate over the last so many full seconds and the running one, if there were as many; None at the beginning."""
         now = self._reached(now)
         back = min(over_s, self._whole, SECONDS - 1)
         observed_s = now - (self._turn_at - 1.0 - back)
@@ -105,7 +103,7 @@ class Throughput:
         return Rate(*_per_second(self._seconds[-1 - back], self._totals(), observed_s))
 
     def view(self, now: float) -> ThroughputView:
-        """Everything, at this time."""
+        """All totals and rates at this time."""
         now = self._reached(now)
         running_s = now - (self._turn_at - 1.0)
         return ThroughputView(
@@ -123,13 +121,13 @@ class Throughput:
         return RateSeries(step_s, *zip(*rates, strict=True))
 
     def _reached(self, now: float) -> float:
-        """Let the rings reach this time; the time itself, never before the running second."""
+        """Advance the rings to this time, and return it, but never a time before the running second."""
         if now >= self._turn_at:
             self._turn(now)
         return max(now, self._turn_at - 1.0)
 
     def _turn(self, now: float) -> None:
-        """One or more seconds are full. Nothing was counted after the first of them, so they all end alike."""
+        """Record the end of one or more seconds. Nothing was counted after the first, so all have equal totals."""
         passed = int(now - self._turn_at) + 1
         totals, minutes = self._totals(), (self._whole + passed) // 60 - self._whole // 60
         self._seconds.extend(repeat(totals, min(passed, SECONDS)))

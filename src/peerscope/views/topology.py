@@ -1,7 +1,8 @@
-"""The map: everybody, every link on every layer, and where the network would come apart."""
+"""The map: all peers, all links on every layer, and the points where the network could split."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -9,38 +10,36 @@ from msgspec import Struct
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Profile, Report
 from peerscope.records.identity import SHORT_HEX, PeerId, short
-from peerscope.views.articulation import Cuts, cuts
 from peerscope.views.links import MESH, Links, MergedLink
-from peerscope.views.peers import status
 from peerscope.views.places import Place
 from peerscope.views.snapshot import LIVING, Snapshot
 
 
 class TopologyPeer(Struct, frozen=True, gc=False):
-    """One peer on the map, or a node that is only known as somebody's neighbour."""
+    """One peer on the map, or a node that is only known as the neighbour of another."""
 
     peer_id: str
-    """Of an unmonitored one, what its neighbours call it: "layer:name", or the first 16 digits of a peer's id."""
+    """For an unmonitored node the name that its neighbours use: "layer:name", or the first 16 digits of a peer's id."""
     short_id: str
     region: str | None = None
     region_source: Literal["declared", "country", "latency"] | None = None
     status: str = "unknown"
     verdict: str | None = None
-    """Null where nobody watches."""
+    """null without an observer."""
     monitored: bool = True
-    """An agent runs there and has told who it is."""
+    """An agent runs there and has published its profile."""
     layer: str = MESH
-    """Where it was seen: "mesh", or the network of the node that has it for a neighbour."""
+    """"mesh", or the network of the node whose neighbour it is."""
     node: str | None = None
 
 
 class Topology(Struct, frozen=True):
-    """The map of the network. Who said goodbye is not on it."""
+    """The map of the network, without peers that have left."""
 
     peers: tuple[TopologyPeer, ...]
     links: tuple[MergedLink, ...]
     regions: dict[str, tuple[str, ...]]
-    """Peers by region; those that have none are in none."""
+    """Peers by region, without those that have none."""
     partitions: tuple[tuple[str, ...], ...]
     """Groups of peers that were lost together."""
     articulation_peers: tuple[str, ...]
@@ -48,11 +47,20 @@ class Topology(Struct, frozen=True):
     bridges: tuple[tuple[str, str], ...]
     """The mesh splits if one of these links fails."""
     components: tuple[tuple[str, ...], ...]
-    """The pieces that the mesh of living peers is in, largest first."""
+    """Connected parts of the mesh of living peers, largest first."""
+
+
+class Cuts(Struct, frozen=True):
+    """Parts of a graph, and the nodes and links whose loss splits one (Hopcroft and Tarjan 1973)."""
+
+    components: tuple[tuple[str, ...], ...] = ()
+    """Connected parts, largest first."""
+    articulation_peers: tuple[str, ...] = ()
+    bridges: tuple[tuple[str, str], ...] = ()
 
 
 class TopologyCache:
-    """Maps, one after the other: each is worked out from the last one and what has changed since."""
+    """Keeps the last map and computes the next one from it and from the changes."""
 
     def __init__(self) -> None:
         self.links = Links()
@@ -62,11 +70,11 @@ class TopologyCache:
         self._last: Topology | None = None
 
     def at(self, snapshot: Snapshot) -> Topology:
-        """The map at this moment; the same object as before where nothing changed."""
+        """The map of the snapshot; the same object as before if nothing changed."""
         links, known = self.links.at(snapshot), self._peers(snapshot)
         groups = tuple(tuple(peer.hex() for peer in group.peers) for group in snapshot.partitions)
         last = self._last
-        peers = known + _hollow(self.links.strangers())
+        peers = known + _unmonitored(self.links.strangers())
         if last is not None and last.links is links and last.peers == peers and last.partitions == groups:
             return last
         regions: dict[str, list[str]] = {}
@@ -103,7 +111,7 @@ class TopologyCache:
         return tuple(shown for _, shown in known.values())
 
     def _cut(self, known: tuple[TopologyPeer, ...], links: tuple[MergedLink, ...]) -> Cuts:
-        """Only living peers hold the mesh together; who has told nothing of itself may be linked to others, too."""
+        """Cut the mesh of living peers. Peers without a profile are left out: not all their links are known."""
         living = [peer.peer_id for peer in known if peer.verdict in LIVING]
         strangers = self.links.strangers()
         pairs = [(link.source, link.target) for link in links if link.kind == MESH]
@@ -118,7 +126,7 @@ _Basis = tuple[Profile, Report | None, Verdict, Place]
 
 
 def topology(snapshot: Snapshot) -> Topology:
-    """The map, worked out from nothing."""
+    """The map, computed from scratch."""
     return TopologyCache().at(snapshot)
 
 
@@ -129,14 +137,14 @@ def _shown(snapshot: Snapshot, peer: PeerId, basis: _Basis) -> TopologyPeer:
         short_id=short(peer),
         region=place.region,
         region_source=place.source,
-        status=status(snapshot, peer),
+        status=snapshot.statuses[peer],
         verdict=verdict.value,
         node=profile.node,
     )
 
 
-def _hollow(strangers: dict[str, str]) -> tuple[TopologyPeer, ...]:
-    """What is known of ends of links that are nobody we know: a name, and where it was seen."""
+def _unmonitored(strangers: dict[str, str]) -> tuple[TopologyPeer, ...]:
+    """Ends of links that are not known peers, with their names and layers."""
     return tuple(
         TopologyPeer(
             peer_id=name,
@@ -145,4 +153,22 @@ def _hollow(strangers: dict[str, str]) -> tuple[TopologyPeer, ...]:
             layer=layer,
         )
         for name, layer in strangers.items()
+    )
+
+
+def cuts(peers: Sequence[str], links: Iterable[tuple[str, str]]) -> Cuts:
+    """Analyse a graph. `peers`: all nodes, in a fixed order; `links`: pairs among them, each once."""
+    import rustworkx  # 5 MB and 16 ms, which an agent that shows no map does not need
+
+    graph: rustworkx.PyGraph[str, None] = rustworkx.PyGraph(multigraph=False)
+    graph.add_nodes_from(peers)
+    place = {peer: number for number, peer in enumerate(peers)}
+    graph.add_edges_from_no_data([(place[one], place[other]) for one, other in links])
+    components = [tuple(peers[number] for number in sorted(part)) for part in rustworkx.connected_components(graph)]
+    found: set[tuple[int, int]] = rustworkx.bridges(graph)  # type: ignore[assignment]  # its stub says tuple[int]
+    bridges = [sorted((peers[one], peers[other])) for one, other in found]
+    return Cuts(
+        tuple(sorted(components, key=lambda part: (-len(part), part))),
+        tuple(sorted(peers[number] for number in rustworkx.articulation_points(graph))),
+        tuple(sorted((one, other) for one, other in bridges)),
     )

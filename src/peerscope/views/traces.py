@@ -1,13 +1,11 @@
-"""Traces: what is known of the way of one message, from the hops that reached this agent.
+"""Traces: the way of one message, from the hops that this agent knows.
 
-Hops of one message come together here only if they are told here. Our own gossip carries them along. A node beside us
-tells what happened at itself, and, if its messages carry their history as W3C Trace Context does, what happened at the
-peers before it. Times of another peer are by that peer's clock: whoever adds a hop corrects it with `local_time`, and
-where the clock is not known the time is not known either.
+Our own gossip carries its hops along. A node beside us reports its own hops. If its messages carry their history, as
+W3C Trace Context does, it also reports those at the peers before it. Times of another peer are by that peer's clock.
+The caller corrects them with `local_time`; without a known clock the time is unknown.
 
-What became of a message is said only as far as it can be known. One that was received and neither passed on nor
-delivered within `expiry_s` is undelivered. One that left for another peer, of which nothing more was told, has an
-unknown fate: that is so for nearly all messages a node sends.
+A message that a peer received, and neither passed on nor delivered within `expiry_s`, is undelivered. The fate of a
+message that left for another peer is unknown without further reports. That holds for nearly all messages of a node.
 """
 
 from __future__ import annotations
@@ -32,28 +30,28 @@ Layer = Literal["mesh", "node"]
 """Our own gossip, or messages of the node beside us."""
 
 Stop = PeerRef | str | None
-"""A peer of this network, another one by the name its neighbours call it, or nobody knows who."""
+"""A peer of this network, the name of another one among its neighbours, or None if unknown."""
 Path = tuple[Stop, ...]
 
 
 class HopEvent(Struct, frozen=True, tag="hop", tag_field="type"):
-    """What a node tells of one message at one peer. Earlier hops of a message are told before later ones."""
+    """A node's report of one message at one peer. Reports of earlier hops come before those of later ones."""
 
     message_id: Annotated[str, Meta(min_length=1, max_length=128)]
     hop: HopKind
     at: Annotated[float, Meta(ge=0, le=UNIX_S_MAX)]
-    """Unix seconds by the clock of the peer where it happened."""
+    """Unix seconds by the clock of that peer."""
     peer: OverlayId | None = None
-    """Where it happened: a peer id, or a node's name in its own network. By default the node itself."""
+    """A peer id, or a node's name in its own network; by default the node itself."""
 
 
 class Trace(Struct, frozen=True):
-    """The way of one message, as far as it was told."""
+    """The known way of one message."""
 
     layer: Layer
     path: Path
     hops_s: tuple[float | None, ...]
-    """From each stop of the path to the next, waiting included; None where it cannot be known."""
+    """From each stop of the path to the next, with the wait there; None if unknown."""
     latency_s: float | None
     """From sent to delivered."""
     fate: Fate
@@ -75,22 +73,21 @@ class _Open:
 
 
 class Traces:
-    """Messages of the node beside us that are on their way. All times of hops are by our own clock."""
+    """Follows messages of the node beside us. All times of hops are by our own clock."""
 
     def __init__(self, most: int = TRACES_MAX, expiry_s: float = EXPIRY_S) -> None:
         self._most = most
         self._expiry_s = expiry_s
         self._open: OrderedDict[str, _Open] = OrderedDict()
-        """In the order in which they began. One that has ended stays until it expires: late hops must not begin it
-        anew."""
+        """Oldest first. An ended trace stays until it expires, so that late hops do not begin a new one."""
         self.counters: Counter[str] = Counter()
-        """Traces by fate, and those that made room for others; hops that were clamped, repeated, late or too many."""
+        """Traces by fate, and those that others crowded out; hops that were clamped, repeated, late or too many."""
 
     def __len__(self) -> int:
         return sum(not trace.is_ended for trace in self._open.values())
 
     def add(self, message_id: str, kind: HopKind, stop: Stop, at: float | None, now: float) -> list[Trace]:
-        """Take one hop in, and whatever has ended by it or by time.
+        """Add one hop, and return the traces that it or time has ended.
 
         `at`: Unix seconds by our own clock, None where unknown; `now`: monotonic.
         """
@@ -114,7 +111,7 @@ class Traces:
         return ended
 
     def expire(self, now: float) -> list[Trace]:
-        """What nothing more is expected of."""
+        """Return the traces that time has ended."""
         ended: list[Trace] = []
         while self._open:
             oldest = next(iter(self._open.values()))
@@ -125,7 +122,7 @@ class Traces:
         return ended
 
     def _clamped(self, hops: list[_Hop], at: float | None) -> float | None:
-        """Nothing happens before what happened before it; where clocks say so, they are a little off."""
+        """Correct small errors of clocks: no hop is earlier than the one before it."""
         latest = max((hop.at for hop in hops if hop.at is not None), default=None)
         if at is None or latest is None or at >= latest:
             return at
@@ -136,17 +133,17 @@ class Traces:
         if trace.is_ended:
             return []
         trace.is_ended = True
-        told = _told(trace.hops)
-        self.counters[told.fate] += 1
-        return [told]
+        found = _traced(trace.hops)
+        self.counters[found.fate] += 1
+        return [found]
 
 
 def local_time(at: float, ahead_s: float | None) -> float | None:
-    """By our own clock, what happened at `at` by one that is `ahead_s` ahead of it; None where that is unknown."""
+    """Convert a time by a clock that is `ahead_s` ahead of ours; None if that is unknown."""
     return None if ahead_s is None else at - ahead_s
 
 
-def _told(hops: list[_Hop]) -> Trace:
+def _traced(hops: list[_Hop]) -> Trace:
     first, last = hops[0], hops[-1]
     stops: list[Stop] = [] if first.kind == "sent" else [None]
     times: list[float | None] = [] if first.kind == "sent" else [None]
@@ -154,7 +151,7 @@ def _told(hops: list[_Hop]) -> Trace:
         if not stops or hop.stop != stops[-1]:
             stops.append(hop.stop)
             times.append(hop.at)
-    times[-1] = last.at  # what waited there before it was delivered counts as well
+    times[-1] = last.at  # the wait before the delivery counts as well
     hops_s = tuple(_between(before, after) for before, after in pairwise(times))
     if last.kind == "delivered":
         sent_at = first.at if first.kind == "sent" else None

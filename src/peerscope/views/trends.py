@@ -1,7 +1,7 @@
-"""Which way the network goes: the last hour against the 23 before it.
+"""Trends of the network: the last hour against the 23 before it.
 
-Every minute the network is looked at once, and a day of these looks is kept. Hours are compared by the mean of their
-minutes, so that one hour weighs as much as twenty-three.
+The agent keeps one value per minute for a day. Trends compare means over minutes, so one hour weighs as much as
+twenty-three.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ HOUR = 60
 """Minutes."""
 DAY = 24 * HOUR
 STEADY_RATIO = 0.05
-"""A change up to this much is none."""
+"""A smaller change counts as stable."""
 LATELY_MIN = HOUR // 2
 BEFORE_MIN = HOUR
-"""Minutes that must be known of the last hour and of those before; with fewer the trend is unknown."""
+"""Known minutes of the last hour, and of those before, that a trend needs."""
 
 Direction = Literal["up", "down", "stable", "unknown"]
 
@@ -35,7 +35,7 @@ class Trend(Struct, frozen=True):
 
     direction: Direction
     change_ratio: float | None
-    """Of the previous value; null where that is 0 or unknown."""
+    """Share of the previous value; null if that is 0 or unknown."""
     current: float | None
     """Mean of the last hour."""
     previous: float | None
@@ -43,13 +43,13 @@ class Trend(Struct, frozen=True):
 
 
 class Trends(Struct, frozen=True):
-    """Where the network is going."""
+    """Trends of the network."""
 
     peer_count: Trend
     average_latency: Trend
-    """Of the median over all links."""
+    """Trend of the median over all links."""
     error_rate: Trend
-    """Of the mean error ratio over all peers."""
+    """Trend of the mean error ratio over all peers."""
 
 
 class Minute(Struct, frozen=True):
@@ -58,13 +58,13 @@ class Minute(Struct, frozen=True):
     at: float
     """Unix seconds at which the minute began."""
     peers: float | None = None
-    """Distinct peers that reported and lived."""
+    """Living peers with a fresh report."""
     latency_s: float | None = None
     error_ratio: float | None = None
 
 
 def look(snapshot: Snapshot, links: Sequence[MergedLink]) -> Minute:
-    """This minute. `links`: those between agents."""
+    """Measure this minute. `links`: those between agents."""
     reports = [report for peer in active_peers(snapshot) if (report := snapshot.fresh_reports[peer]) is not None]
     rtts = [link.measured_s for link in links if link.measured_s is not None]
     performances = [report.metrics.performance for report in reports if report.metrics is not None]
@@ -78,29 +78,29 @@ def look(snapshot: Snapshot, links: Sequence[MergedLink]) -> Minute:
 
 
 def active_peers(snapshot: Snapshot) -> list[PeerId]:
-    """Peers that live and whose report has not expired."""
+    """Living peers with a fresh report."""
     return [peer for peer, report in snapshot.living_reports.items() if report is not None]
 
 
 class Day:
-    """The minutes of the last 24 hours."""
+    """Keeps the minutes of the last 24 hours."""
 
     def __init__(self) -> None:
         self._minutes: dict[float, Minute] = {}
 
     def note(self, minute: Minute) -> None:
-        """Keep one look; a second one at the same minute replaces it."""
+        """Keep one minute; a second value for it replaces the first."""
         self._minutes[minute.at] = minute
         oldest = minute.at - (DAY - 1) * MINUTE_S
         for at in [at for at in self._minutes if not oldest <= at <= minute.at]:  # later ones: the clock was set back
             del self._minutes[at]
 
     def minutes(self) -> list[Minute]:
-        """What is known, oldest first; minutes in which nobody looked are missing."""
+        """Known minutes, oldest first; there may be gaps."""
         return [self._minutes[at] for at in sorted(self._minutes)]
 
     def restore(self, minutes: Iterable[Minute]) -> None:
-        """Take in what an earlier life saw; what this one saw itself stays."""
+        """Add minutes of an earlier process, except those that this one has itself."""
         earlier = sorted(minutes, key=lambda minute: minute.at)[-DAY:]
         self._minutes = {minute.at: minute for minute in earlier} | self._minutes
 
@@ -118,7 +118,7 @@ class Day:
 
 
 def trend(last_hour: Sequence[float | None], before: Sequence[float | None]) -> Trend:
-    """Compare the minutes of the last hour with those of the 23 before; None is a minute without a value."""
+    """Compare the last hour with the 23 hours before, by minute; None is a minute without a value."""
     lately, earlier = ([value for value in values if value is not None] for values in (last_hour, before))
     current = fmean(lately) if lately else None
     previous = fmean(earlier) if earlier else None

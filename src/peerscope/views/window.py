@@ -1,11 +1,11 @@
-"""The last five minutes of every peer's metrics, and one value per peer for each of them.
+"""The last five minutes of every peer's metrics, as one value per peer and metric.
 
-A peer that reports often weighs no more than one that reports seldom: whatever is told of the network is made of one
-value per peer. A gauge gives the mean of its samples, a delay its worst, a counter its increase per second, summed over
-the pairs of neighbouring reports within one life of the process that counts.
+Values of the network come from one value per peer, so frequent reports weigh no more than rare ones. A gauge gives the
+mean of its samples, a delay the worst. A counter gives its increase per second over pairs of neighbouring reports,
+without restarts.
 
-The samples of a peer are a set, ordered by the versions of its reports: it matters neither in which order they come nor
-how often. Times are those at which the reports were issued, by our own clock; two clocks are never compared.
+Samples of a peer are a set, ordered by report version, so the order and number of arrivals do not matter. Times are
+those of issue by our own clock; nobody compares two clocks.
 """
 
 from __future__ import annotations
@@ -20,23 +20,22 @@ from msgspec import Struct
 
 from peerscope.mesh.detection.observers import EXPIRY_INTERVALS
 from peerscope.records.bodies import Report
-from peerscope.records.counters import increases
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry
-from peerscope.records.measures import Metrics
+from peerscope.records.measures import Metrics, increases
 from peerscope.views.metrics import MetricsView, metrics_view
 
 WINDOW_S = 300.0
 SAMPLES_MAX = 64
-"""Of one peer: one every five seconds, and a few in between."""
+"""Most samples of one peer: one every five seconds, and a few more."""
 TOTAL_MAX = 40_000
-"""Of all peers, about 40 MB; beyond it every peer keeps its last two."""
+"""Most samples of all peers, about 40 MB; beyond it every peer keeps its last two."""
 RATE_S_MIN = 1.0
-"""A rate over less time would say more of how long a report was on its way."""
+"""A rate over less time would mainly measure delays of reports."""
 
 
 class Fold(Enum):
-    """How the samples of one peer become one value."""
+    """How to fold the samples of one peer into one value."""
 
     MEAN = "mean"
     WORST = "worst"
@@ -44,15 +43,15 @@ class Fold(Enum):
 
 
 class Measure(Struct, frozen=True):
-    """One value per peer."""
+    """One metric, with one value per peer."""
 
     part: str
     name: str
     fold: Fold = Fold.MEAN
     field: str = ""
-    """Where it is read in the part; empty: under its own name."""
+    """Field in the part; by default the name."""
     adds_up: bool = True
-    """The sum over all peers means something."""
+    """A sum over all peers makes sense."""
 
 
 def _rate(part: str, field: str) -> Measure:
@@ -84,14 +83,14 @@ MEASURES = (
     _rate("agent", "dropped"),
     Measure("agent", "lag_s", Fold.WORST, adds_up=False),
 )
-"""Every value that is aggregated over the network."""
+"""All metrics that views aggregate over the network."""
 
 GAUGES = tuple(measure for measure in MEASURES if measure.fold is not Fold.RATE)
 RATES = tuple(measure for measure in MEASURES if measure.fold is Fold.RATE)
 ROW = GAUGES + RATES
-"""What each place of a row means."""
+"""Measures in the order of a row."""
 RUNNING_OVER = {"node"}
-"""Counters of nodes may be narrow; the host's are unfolded where they are read, the agent's have no limit."""
+"""Counters of nodes may be narrow. Sources unfold the host's, and the agent's have no limit."""
 
 _parts = tuple(dict.fromkeys(measure.part for measure in MEASURES))
 _gauges = [(part, [gauge.field or gauge.name for gauge in GAUGES if gauge.part == part]) for part in _parts]
@@ -108,28 +107,28 @@ class WindowSample(Struct, frozen=True, gc=False):
     digest: bytes
     heard_at: float
     span_s: float
-    """How far back from now this peer's samples count."""
+    """How long this peer's samples count."""
     gauges: tuple[float | None, ...]
     counters: tuple[tuple[int | None, ...], ...]
-    """By part: each counts, and restarts, by itself."""
+    """By part, since each part restarts by itself."""
 
 
 class WindowStep(Struct, frozen=True, gc=False):
-    """What happened between two neighbouring reports."""
+    """Changes between two neighbouring reports."""
 
     seconds: float
     increases: tuple[int | None, ...]
 
 
 class Window:
-    """Samples of all peers, and the row of each."""
+    """Keeps the samples of all peers, and gives a row for each."""
 
     def __init__(self) -> None:
         self._series: dict[PeerId, WindowSeries] = {}
         self._total = 0
 
     def note(self, entry: Entry) -> None:
-        """Take a report from the ledger in."""
+        """Add a report from the ledger."""
         report = entry.body
         if not isinstance(report, Report) or report.metrics is None:
             return
@@ -140,7 +139,7 @@ class Window:
         self._total += len(series)
 
     def row(self, peer: PeerId, now: float) -> Row | None:
-        """One value for each of `ROW`; None where the peer told nothing in time."""
+        """One value for each of `ROW`; None if the peer has no sample in time."""
         series = self._series.get(peer)
         if series is None:
             return None
@@ -153,7 +152,7 @@ class Window:
         return series.row
 
     def forget(self, peer: PeerId) -> None:
-        """Nobody remembers this peer."""
+        """Drop this peer."""
         series = self._series.pop(peer, None)
         self._total -= len(series) if series else 0
 
@@ -167,16 +166,16 @@ class WindowSeries:
 
     def __init__(self) -> None:
         self._row: Row | None = None
-        """Worked out when somebody asks: reports come far more often than that."""
+        """Computed on demand: reports come far more often."""
         self._samples: list[WindowSample] = []
         self._steps: list[WindowStep] = []
-        """Each leads to the sample one place further on."""
+        """Step number n leads from sample n to the next."""
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def add(self, sample: WindowSample) -> None:
-        """Put a sample where it belongs; of two with one version the smaller digest counts, as in the ledger."""
+        """Insert a sample. If two have one version, the smaller digest counts, as in the ledger."""
         samples = self._samples
         if not samples or sample.version > samples[-1].version:
             if samples:
@@ -200,11 +199,11 @@ class WindowSeries:
         return self._row
 
     def limit(self, most: int) -> None:
-        """Keep so many of the newest."""
+        """Keep only so many of the newest."""
         self._drop(len(self._samples) - most)
 
     def expire(self, now: float) -> None:
-        """Drop what is too old to count."""
+        """Drop samples that are too old."""
         if self._samples:
             oldest = now - self._samples[-1].span_s
             self._drop(next((i for i, one in enumerate(self._samples) if one.heard_at >= oldest), len(self._samples)))
@@ -223,8 +222,7 @@ class WindowSeries:
 
 
 def sample_of(entry: Entry, interval_s: float, metrics: Metrics) -> WindowSample:
-    """What a report adds to the window. A peer's samples count for five minutes; those of a peer that reports seldom
-    for three of its intervals, as long as its word stands."""
+    """Convert a report to a sample. It counts for five minutes, or for three intervals if that is longer."""
     view = metrics_view(metrics)
     return WindowSample(
         version=entry.record.version,
@@ -237,7 +235,7 @@ def sample_of(entry: Entry, interval_s: float, metrics: Metrics) -> WindowSample
 
 
 def step(one: WindowSample, other: WindowSample) -> WindowStep:
-    """What happened between two neighbours."""
+    """Compute the step between two neighbouring samples."""
     grown = (
         increases(before, now, run_over=part in RUNNING_OVER)
         for part, before, now in zip(_parts, one.counters, other.counters, strict=True)
@@ -246,7 +244,7 @@ def step(one: WindowSample, other: WindowSample) -> WindowStep:
 
 
 def folded(values: Sequence[float | None], worst: bool) -> float | None:
-    """The mean or the greatest of what is known."""
+    """The mean or the greatest of the known values."""
     known = [value for value in values if value is not None]
     if not known:
         return None
@@ -254,7 +252,7 @@ def folded(values: Sequence[float | None], worst: bool) -> float | None:
 
 
 def per_second(increased: Sequence[int | None], seconds: Sequence[float]) -> float | None:
-    """How fast a counter grew where that is known."""
+    """Increase per second over the known steps."""
     known = [(amount, passed) for amount, passed in zip(increased, seconds, strict=True) if amount is not None]
     total_s = sum(passed for _, passed in known)
     return sum(amount for amount, _ in known) / total_s if total_s >= RATE_S_MIN else None

@@ -13,9 +13,9 @@ from starlette.routing import Route
 from peerscope.agent.network_view import SelfView
 from peerscope.alerts.alert_views import AlertView
 from peerscope.views.ages import aged
+from peerscope.views.evidence import EvidenceView, evidence_view
 from peerscope.views.health import NetworkHealth
 from peerscope.views.peers import Hearsay, PeerView
-from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
 from peerscope.web import (
     alerts,
@@ -34,7 +34,7 @@ from peerscope.web import zones as zone_routes
 from peerscope.web.answers import answer, monitor_of, page
 from peerscope.web.bodies import Body
 from peerscope.web.elsewhere import find_anywhere
-from peerscope.zones.elsewhere import Elsewhere
+from peerscope.zones.remote_peer import RemotePeer
 
 
 class PeerDetail(PeerView, frozen=True):
@@ -84,7 +84,7 @@ async def peers(request: Request) -> Response:
 async def peer(request: Request) -> Response:
     """One peer of any zone; any unambiguous beginning of its id will do."""
     monitor, found = monitor_of(request), await find_anywhere(request)
-    if isinstance(found, Elsewhere):
+    if isinstance(found, RemotePeer):
         return answer(PeerDetail(**asdict(found.view()), hearsay=found.hearsay()))
     view = monitor.peer_view(found)
     wall = monitor.snapshot().wall
@@ -95,7 +95,7 @@ async def peer(request: Request) -> Response:
 async def evidence(request: Request) -> Response:
     """Who accuses the peer, who still hears it, and the arithmetic of the verdict."""
     found = await find_anywhere(request)
-    if isinstance(found, Elsewhere):
+    if isinstance(found, RemotePeer):
         return answer(found.evidence())
     return answer(evidence_view(monitor_of(request).snapshot(), found))
 

@@ -10,14 +10,14 @@ from starlette.requests import Request
 from peerscope.mesh.zoning.lookup import LookupAnswer
 from peerscope.records.identity import PeerId
 from peerscope.web.answers import find_peer, monitor_of
-from peerscope.zones.elsewhere import Elsewhere
+from peerscope.zones.remote_peer import RemotePeer
 
 NAME = re.compile(r"[0-9a-f]{1,64}\Z")
 NAMED_MAX = 8
 """Zones that a message names, and peers."""
 
 
-async def find_anywhere(request: Request) -> PeerId | Elsewhere:
+async def find_anywhere(request: Request) -> PeerId | RemotePeer:
     """The peer whom the path names. Our own zone goes first: others are asked for names that are unknown here.
 
     404 or 409 as `find_peer`; 503 where too many questions are open.
@@ -42,7 +42,7 @@ async def find_anywhere(request: Request) -> PeerId | Elsewhere:
         raise HTTPException(409, f"several peers of other zones begin with {name!r} ({ids}); give more digits")
     now, wall_offset_s = monitor.clock()
     down_after_s = monitor.config.detector.down_after_s
-    return Elsewhere(answer, found[0], now, wall_offset_s=wall_offset_s, down_after_s=down_after_s)
+    return RemotePeer(answer, found[0], now, wall_offset_s=wall_offset_s, down_after_s=down_after_s)
 
 
 def _unknown(name: str, answer: LookupAnswer) -> str:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from peerscope.alerts.alert_views import PastAlert, fired_since
-from peerscope.views.replay import Replay
+from peerscope.views.timeline import Replay
 from peerscope.web.answers import answer, monitor_of
 from peerscope.web.history import SINCE_DEFAULT, since_s
 

@@ -1,1 +1,1 @@
-"""Networks beyond one zone: what aggregators say of theirs, and what follows for the whole. Pure."""
+"""Networks of more than one zone: summaries of aggregators, and views of the whole. Pure."""

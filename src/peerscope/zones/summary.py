@@ -1,4 +1,4 @@
-"""An aggregator's summary of its zone: a pure function of what it sees there."""
+"""An aggregator's summary of its zone: a pure function of its snapshot."""
 
 from __future__ import annotations
 
@@ -10,16 +10,12 @@ from peerscope.alerts.silences import order_key
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.alerts import Severity
 from peerscope.records.bodies import RATIO_ONE
-from peerscope.records.hyperloglog import registers
 from peerscope.records.identity import PeerId, ref
-from peerscope.records.sketch import Sketch
+from peerscope.records.sketch import Sketch, registers
 from peerscope.records.summary import HEADLINES_MAX, REGIONS_MAX, Headline, RegionLine, Summary
-from peerscope.views.health import expected_links
+from peerscope.views.health import CLASSES, ring_links
 from peerscope.views.links import MergedLink
-from peerscope.views.peers import status
 from peerscope.views.snapshot import Snapshot
-
-STATUSES = ("healthy", "degraded", "unhealthy", "unknown", "down")
 
 
 def summary(
@@ -33,8 +29,8 @@ def summary(
     interval_s: float,
     rings: int,
 ) -> Summary:
-    """`links`: those between agents of the zone; `alerts`: the active ones; `aggregators`: of the zone, in order."""
-    states = {peer: state for peer in snapshot.peers if (state := status(snapshot, peer)) != "left"}
+    """Summarise a zone. `links`: those between its agents; `alerts`: active ones; `aggregators`: its own, by rank."""
+    states = {peer: state for peer in snapshot.peers if (state := snapshot.statuses[peer]) != "left"}
     counts = Counter(states.values())
     verdicts = Counter(snapshot.verdict(peer) for peer in states)
     latency, cpu, memory = Sketch(), Sketch(), Sketch()
@@ -53,8 +49,7 @@ def summary(
             memory.add(system.memory_used_kib / system.memory_total_kib)
         if performance.throughput_bytes_s is not None:
             throughputs.append(performance.throughput_bytes_s)
-    living = [peer for peer in states if snapshot.verdict(peer) in (Verdict.ALIVE, Verdict.SUSPECT)]
-    expected, up = expected_links(living, rings, zone), {(link.source, link.target) for link in links}
+    links_up, links_expected = ring_links(snapshot, rings, zone, links)
     gravest = sorted(alerts, key=lambda alert: (-Severity[alert.severity.upper()], alert.started_at, alert.id))
     by_severity = Counter(alert.severity for alert in gravest)
     return Summary(
@@ -72,8 +67,8 @@ def summary(
         partitioned=verdicts[Verdict.PARTITIONED],
         ids=registers(states),
         latency=latency.to_body(),
-        links=sum((one.hex(), other.hex()) in up for one, other in expected),
-        links_expected=len(expected),
+        links=links_up,
+        links_expected=links_expected,
         cpu=cpu.to_body(),
         memory=memory.to_body(),
         throughput_bytes_s=sum(throughputs) if throughputs else None,
@@ -93,4 +88,4 @@ def _regions(snapshot: Snapshot, states: dict[PeerId, str]) -> tuple[RegionLine,
         if region is not None:
             found[region[:64]][state] += 1
     largest = sorted(found.items(), key=lambda item: (-item[1].total(), item[0]))[:REGIONS_MAX]
-    return tuple(RegionLine(region, counts.total(), *(counts[name] for name in STATUSES)) for region, counts in largest)
+    return tuple(RegionLine(region, counts.total(), *(counts[name] for name in CLASSES)) for region, counts in largest)

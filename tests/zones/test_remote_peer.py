@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ledgers import Book
 from peerscope.mesh.messages import Opinion
 from peerscope.records.identity import PeerId
-from peerscope.zones.elsewhere import judged
+from peerscope.zones.remote_peer import judged
 
 BOOK = Book()
 Said = tuple[str | None, ...]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerscope.records.counters import MARGIN, increases
+from peerscope.records.measures import MARGIN, increases
 
 counters = st.lists(st.tuples(*[st.none() | st.integers(0, 2**64 - 1)] * 2), min_size=1, max_size=4)
 

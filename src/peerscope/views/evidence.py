@@ -1,4 +1,4 @@
-"""The evidence behind a verdict, as people see it."""
+"""The evidence behind a verdict, for people."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from peerscope.views.snapshot import Snapshot
 
 
 class AccusationView(Struct, frozen=True):
-    """One observer's standing claim."""
+    """The accusation of one observer."""
 
     observer: str
     since: float
     """Unix seconds at which the observer last heard the subject, by our clock."""
     last_heard_s: float
-    """How long ago that is."""
+    """Time since then."""
     reason: str
     counts: bool
-    """False when the observer is itself missed, or has no voice."""
+    """False if the observer is accused itself, or lost its vote."""
     voiceless: bool = False
-    """The observer lost its voice: its accusations were refuted again and again."""
+    """The observer lost its vote: the subject refuted its accusations again and again."""
     since_age_s: float = 0.0
-    """As `last_heard_s`, by the name that all ages have."""
+    """The same as `last_heard_s`, with the usual name of an age."""
 
 
 class PartitionView(Struct, frozen=True):
@@ -35,7 +35,7 @@ class PartitionView(Struct, frozen=True):
 
 
 class EvidenceView(Struct, frozen=True):
-    """Who says what of one peer, and how many of whom it takes."""
+    """Accusations against one peer, and the quorum for a verdict."""
 
     peer_id: str
     verdict: str
@@ -43,16 +43,16 @@ class EvidenceView(Struct, frozen=True):
     quorum: int
     accusations: tuple[AccusationView, ...]
     heard_by: tuple[str, ...]
-    """Observers that are not gone themselves."""
+    """Observers that hear the peer and are not gone themselves."""
     arithmetic: str
     partition: PartitionView | None = None
-    """The group it was lost with."""
+    """The group that was lost together with the peer."""
     hearsay: Hearsay | None = None
-    """Of a peer of another zone: who says all this, instead of observers; null for our own."""
+    """Source of all this for a peer of another zone, in place of observers; null for our own."""
 
 
 def evidence_view(snapshot: Snapshot, peer: PeerId) -> EvidenceView:
-    """Everything behind the verdict on one peer."""
+    """The evidence about one peer."""
     found = snapshot.weigh(peer)
     group = next((group for group in snapshot.partitions if peer in group.peers), None)
     accusations = tuple(
@@ -84,7 +84,7 @@ def evidence_view(snapshot: Snapshot, peer: PeerId) -> EvidenceView:
 
 
 def _unwatched(found: Evidence) -> str:
-    """The arithmetic where nobody that watched the peer is left; empty elsewhere."""
+    """The arithmetic if no observer of the peer is left, else empty."""
     silences_s = [a.silence_s for a in found.accusations if a.reason == "unwatched"]
     if not silences_s or len(silences_s) < len(found.accusations) or found.heard_by:
         return ""
@@ -96,11 +96,11 @@ def _unwatched(found: Evidence) -> str:
 
 def _silence(snapshot: Snapshot, peer: PeerId) -> str:
     newest = max(entry.heard_at for entry in snapshot.ledger.entries(peer))
-    return f"nobody watches this peer, and it has said nothing for {snapshot.now - newest:.0f} s"
+    return f"nobody watches this peer, and it has been silent for {snapshot.now - newest:.0f} s"
 
 
 def arithmetic(accusing: int, voices: int, observers: int, quorum: int) -> str:
-    """How many of whom it takes, in words. `voices`: votes of the observers, fewer where a prefix has one together."""
+    """The quorum in words. `voices`: votes of the observers, fewer if those of one prefix share one."""
     if not observers:
         return "nobody watches this peer"
     if voices not in (0, observers):
