@@ -19,7 +19,7 @@ from live import PATIENCE_S, Agent, running, settings, until
 from peerscope.agent.monitor import Monitor
 from peerscope.cli import cli
 from peerscope.errors import ConfigError
-from peerscope.web import entrance
+from peerscope.web import server
 from peerscope.web.app import WebServer
 from peerscope.web.tls import TlsFiles
 
@@ -72,7 +72,7 @@ def test_tls_of_the_last_century_is_refused(secured: Agent, trust: ssl.SSLContex
 def test_a_handshake_that_does_not_come_to_its_end_is_given_up(
     tmp_path: Path, files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entrance, "HANDSHAKE_S", 0.3)
+    monkeypatch.setattr(server, "HANDSHAKE_S", 0.3)
     with running(tmp_path, web={"tls_cert": str(files[0]), "tls_key": str(files[1])}) as agent:
         place = urlsplit(agent.http)
         with socket.create_connection((place.hostname, place.port), PATIENCE_S) as connection:

@@ -22,7 +22,7 @@ from peerscope.records.alerts import MATCHERS_MAX, Severity
 from peerscope.records.identity import PeerId
 from peerscope.views.ages import aged
 from peerscope.web.answers import answer, choice, find_peer, monitor_of, page
-from peerscope.web.bodies import Body
+from peerscope.web.limits import Body
 from peerscope.zones.whole import ZoneHeadline
 
 OVER = ("resolved", "forgotten")

@@ -19,21 +19,14 @@ from peerscope.views.proof import EvidenceView, evidence_view
 from peerscope.views.timeline import Change
 from peerscope.web import (
     alerts,
-    conduct,
-    export,
     history,
     metrics,
-    regions,
-    replay,
-    routes,
+    network,
     telemetry,
     threats,
-    topology,
 )
-from peerscope.web import zones as zone_routes
-from peerscope.web.answers import answer, monitor_of, page
-from peerscope.web.bodies import Body
-from peerscope.web.elsewhere import find_anywhere
+from peerscope.web.answers import answer, find_anywhere, monitor_of, page
+from peerscope.web.limits import Body
 from peerscope.zones.elsewhere import Elsewhere
 
 
@@ -125,17 +118,11 @@ ROUTES = [
     Route("/api/v1/peers/{id}", peer),
     Route("/api/v1/peers/{id}/evidence", evidence),
     *alerts.ROUTES,
+    *network.ROUTES,
     *metrics.ROUTES,
-    *conduct.ROUTES,
-    *regions.ROUTES,
-    *replay.ROUTES,
-    *routes.ROUTES,
-    *topology.ROUTES,
     *telemetry.ROUTES,
     *threats.ROUTES,
     *history.ROUTES,
-    *zone_routes.ROUTES,
-    *export.ROUTES,
     Route("/healthz", healthz),
     Route("/readyz", readyz),
 ]
@@ -147,17 +134,11 @@ ANSWERS: dict[str, Any] = {
     "/api/v1/peers/{id}": PeerDetail,
     "/api/v1/peers/{id}/evidence": EvidenceView,
     **alerts.ANSWERS,
+    **network.ANSWERS,
     **metrics.ANSWERS,
-    **conduct.ANSWERS,
-    **regions.ANSWERS,
-    **replay.ANSWERS,
-    **routes.ANSWERS,
-    **topology.ANSWERS,
     **telemetry.ANSWERS,
     **threats.ANSWERS,
     **history.ANSWERS,
-    **zone_routes.ANSWERS,
-    **export.ANSWERS,
     "/healthz": Healthz,
     "/readyz": Readyz,
 }
@@ -166,20 +147,17 @@ ANSWERS: dict[str, Any] = {
 PARAMETERS: dict[str, tuple[str, ...]] = {
     "/api/v1/peers": ("region", "status", "limit", "cursor"),
     **alerts.PARAMETERS,
-    **regions.PARAMETERS,
-    **replay.PARAMETERS,
-    **routes.PARAMETERS,
+    **network.PARAMETERS,
     **threats.PARAMETERS,
-    **topology.PARAMETERS,
     **history.PARAMETERS,
 }
 """Query parameters, by route."""
 
-DOCUMENTS: dict[str, str] = {**topology.DOCUMENTS, **export.DOCUMENTS}
+DOCUMENTS: dict[str, str] = {**network.DOCUMENTS, **metrics.DOCUMENTS}
 """Media types of the routes that answer something else than JSON."""
 
 BODIES: dict[str, Body] = {**alerts.BODIES, **telemetry.BODIES}
-"""What routes take, where they take anything (web/bodies.py)."""
+"""What routes take, where they take anything (web/limits.py)."""
 
 STATUSES: dict[str, tuple[int, ...]] = {**telemetry.STATUSES, "/readyz": (503,)}
 """Other statuses than 200 with an answer of the same type."""

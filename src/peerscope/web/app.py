@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import mimetypes
 import socket
+from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -22,16 +25,14 @@ from peerscope.config import WebConfig
 from peerscope.errors import ConfigError
 from peerscope.export.discovery import scraped_as
 from peerscope.host.addresses import split_address
+from peerscope.web.answers import on_http_error
 from peerscope.web.api import BODIES, ROUTES
-from peerscope.web.bodies import Bounded
-from peerscope.web.connections import QuietServer
 from peerscope.web.feed import Feed
-from peerscope.web.files import Files
 from peerscope.web.guard import Guard
+from peerscope.web.limits import Bounded, InTurn
 from peerscope.web.openapi import openapi
-from peerscope.web.problems import on_http_error
+from peerscope.web.server import QuietServer
 from peerscope.web.tls import TlsFiles
-from peerscope.web.turns import InTurn
 
 STATIC = Path(str(files("peerscope.web"))) / "static"
 SOCKET_BYTES_MAX = 4096
@@ -40,6 +41,38 @@ SOCKET_BYTES_MAX = 4096
 SEND_BYTES = 256 * 1024
 """What the kernel takes at a time of a long answer. By itself it would take megabytes for each client that does not
 read, and copy them for all clients in one go."""
+TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
+"""Not those of the system's table, which on some machines calls scripts plain text."""
+
+
+class File(Struct, frozen=True):
+    """One file as it is sent."""
+
+    body: bytes
+    media_type: str
+    tag: str
+
+
+class Files:
+    """Everything below one folder; each file is read when it is first asked for, and kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self._places = {str(place.relative_to(folder)): place for place in folder.rglob("*") if place.is_file()}
+        self._read: dict[str, File] = {}
+
+    def answer(self, request: Request, name: str) -> Response:
+        """The file, or 304 where the browser has it. Raises 404."""
+        place = self._places.get(name)
+        if place is None:
+            raise HTTPException(404, "the page has no such file")
+        file = self._read.get(name)
+        if file is None:
+            file = self._read[name] = _read(place)
+        # Asked again each time, so that an upgraded agent's page is never half the old one.
+        headers = {"etag": file.tag, "cache-control": "no-cache"}
+        if request.headers.get("if-none-match") == file.tag:
+            return Response(status_code=304, headers=headers)
+        return Response(file.body, headers=headers, media_type=file.media_type)
 
 
 def make_app(monitor: NetworkView, feed: Feed, *, hosts: tuple[str, ...] = ()) -> Starlette:
@@ -150,3 +183,9 @@ def _listen(host: str, port: int) -> socket.socket:
             f"web.listen: cannot use {host}:{port}: {error.strerror}; choose another with --http HOST:PORT, "
             "or --http off"
         ) from None
+
+
+def _read(place: Path) -> File:
+    body = place.read_bytes()
+    media_type = TYPES.get(place.suffix) or mimetypes.guess_type(place.name)[0] or "application/octet-stream"
+    return File(body, media_type, f'"{blake2b(body, digest_size=8).hexdigest()}"')

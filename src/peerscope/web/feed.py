@@ -17,8 +17,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from peerscope.agent.network_view import NetworkView
 from peerscope.web.content import Painter, Picture, delta, snapshot
-from peerscope.web.entrance import connections_max
-from peerscope.web.turns import Turns
+from peerscope.web.limits import Turns
+from peerscope.web.server import connections_max
 
 CLIENTS_MAX = 256
 TRY_LATER = 1013

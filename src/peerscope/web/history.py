@@ -1,4 +1,4 @@
-"""Series over time."""
+"""Series over time, and the last hour to be played again."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from peerscope.alerts.past import PastAlert, fired_since
 from peerscope.errors import HistoryError
 from peerscope.history.reader import SPAN_S_MAX, History, Question, series_named, span_s
 from peerscope.history.recorder import Recorder
 from peerscope.history.series import SERIES
 from peerscope.host.numbers import whole
 from peerscope.records.identity import PeerId
+from peerscope.views.replay import Replay
 from peerscope.web.answers import answer, find_peer, monitor_of
 
 SINCE_DEFAULT = "1h"
@@ -109,9 +111,32 @@ def _seconds(text: str, name: str) -> int:
     return seconds
 
 
+class LastHour(Replay, frozen=True):
+    """Statuses and links, with the alerts that fired meanwhile."""
+
+    alerts: tuple[PastAlert, ...] = ()
+
+
+async def replay(request: Request) -> Response:
+    """Statuses, links and alerts `since` a time, one hour ago at the most: the beginning, and every change after it."""
+    monitor = monitor_of(request)
+    since = since_s(request.query_params.get("since", SINCE_DEFAULT), int(monitor.snapshot().wall))
+    found = monitor.replay(since)
+    fields = {name: getattr(found, name) for name in found.__struct_fields__}
+    return answer(LastHour(**fields, alerts=fired_since(monitor.alerts(), found.since)))
+
+
 ROUTES = [
     Route("/api/v1/history", history),
     Route("/api/v1/history/metrics", metrics, name="history_metrics"),
+    Route("/api/v1/replay", replay),
 ]
-ANSWERS: dict[str, Any] = {"/api/v1/history": History, "/api/v1/history/metrics": list[MetricDescription]}
-PARAMETERS: dict[str, tuple[str, ...]] = {"/api/v1/history": ("metric", "peer", "since", "step")}
+ANSWERS: dict[str, Any] = {
+    "/api/v1/history": History,
+    "/api/v1/history/metrics": list[MetricDescription],
+    "/api/v1/replay": LastHour,
+}
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "/api/v1/history": ("metric", "peer", "since", "step"),
+    "/api/v1/replay": ("since",),
+}

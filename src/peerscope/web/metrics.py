@@ -1,15 +1,22 @@
-"""The route of what all peers measured."""
+"""Routes of metrics: what all peers measured; for Prometheus, what it scrapes and where it finds all exporters."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from peerscope.agent.monitor import Monitor
+from peerscope.export.discovery import Target, local_address, targets
+from peerscope.host.addresses import is_loopback
+from peerscope.host.threads import in_thread
 from peerscope.views.aggregates import NetworkMetrics
 from peerscope.web.answers import answer, monitor_of
+from peerscope.web.guard import PROXY_MARKS
 
 
 async def metrics(request: Request) -> Response:
@@ -17,5 +24,40 @@ async def metrics(request: Request) -> Response:
     return answer(monitor_of(request).network_metrics())
 
 
-ROUTES = [Route("/api/v1/metrics", metrics)]
-ANSWERS: dict[str, Any] = {"/api/v1/metrics": NetworkMetrics}
+async def exposition(request: Request) -> Response:
+    """What this peer measures of itself and sees of its network, as Prometheus text or OpenMetrics."""
+    from peerscope.export.exposition import collect, render  # who never scrapes never pays for it
+
+    monitor = monitor_of(request)
+    if not isinstance(monitor, Monitor):
+        raise HTTPException(404, "this network is simulated: no agent runs whose metrics could be scraped")
+    packed = "gzip" in request.headers.get("accept-encoding", "")
+    families = collect(monitor)
+    accept = request.headers.get("accept", "")
+    page, media_type = await in_thread(partial(render, families, accept, packed=packed), "exposition")
+    headers = {"content-encoding": "gzip"} if packed else {}
+    return Response(page, headers={**headers, "content-type": media_type, "vary": "accept, accept-encoding"})
+
+
+async def discovery(request: Request) -> Response:
+    """The exporters of all peers that can be reached, for `http_sd_configs` of Prometheus."""
+    monitor = monitor_of(request)
+    is_agent = isinstance(monitor, Monitor)
+    own = local_address(monitor.config.export, monitor.http) if is_agent and _is_on_this_machine(request) else None
+    return answer(targets(monitor.snapshot(), monitor.config.network.name, own))
+
+
+def _is_on_this_machine(request: Request) -> bool:
+    """A program beside us asks for itself, not a proxy beside us for somebody else."""
+    asker, asked = request.client, request.url.hostname or ""
+    is_direct = not any(mark in request.headers for mark in PROXY_MARKS)
+    return is_direct and asker is not None and is_loopback(asker.host) and is_loopback(asked)
+
+
+ROUTES = [
+    Route("/api/v1/metrics", metrics),
+    Route("/metrics", exposition),
+    Route("/api/v1/sd/prometheus", discovery),
+]
+ANSWERS: dict[str, Any] = {"/api/v1/metrics": NetworkMetrics, "/api/v1/sd/prometheus": list[Target]}
+DOCUMENTS: dict[str, str] = {"/metrics": "text/plain"}

@@ -13,10 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from peerscope import __version__
-from peerscope.web.answers import PAGE_MAX, answer
+from peerscope.web.answers import MEDIA_TYPE, PAGE_MAX, Problem, answer
 from peerscope.web.api import ANSWERS, BODIES, DOCUMENTS, PARAMETERS, ROUTES, STATUSES
 from peerscope.web.guard import SAFE_METHODS
-from peerscope.web.problems import MEDIA_TYPE, Problem
 
 ID = {"type": "string", "pattern": "^[0-9a-fA-F]{0,64}$", "description": "Any unambiguous beginning of a peer's id."}
 DURATION = {"type": "string", "pattern": "^[1-9][0-9]{0,8}[smhd]$", "examples": ["90s", "15m", "1h", "30d"]}

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from peerscope.sources.events import Event, RefusedEvent, read_lines
 from peerscope.sources.node import NodeView
 from peerscope.web.answers import answer, monitor_of
-from peerscope.web.bodies import Body
+from peerscope.web.limits import Body
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 LINES_MAX = 20_000

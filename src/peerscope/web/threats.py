@@ -1,9 +1,10 @@
-"""Routes of threats: what was found, and how unlike themselves peers are."""
+"""Routes of threats: what was found, how unlike themselves peers are, and neighbours that misbehave."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -31,6 +32,35 @@ async def anomalies(request: Request) -> Response:
     return answer(monitor_of(request).anomaly_rates())
 
 
-ROUTES = [Route("/api/v1/threats", threats), Route("/api/v1/anomalies", anomalies)]
-ANSWERS: dict[str, Any] = {"/api/v1/threats": list[FindingView], "/api/v1/anomalies": AnomalyRates}
+class ConductView(Struct, frozen=True):
+    """What one neighbour did to this peer."""
+
+    peer_id: str
+    score: float
+    """Halves every minute; warned from 20, throttled from 40, banned at 100."""
+    state: str
+    """warned, throttled or banned."""
+    reasons: dict[str, int]
+    """How often it did what."""
+    banned_s: float | None
+    """Seconds that its ban still lasts."""
+
+
+async def conduct(request: Request) -> Response:
+    """Neighbours that misbehaved lately, the worst first; those in good standing are not listed."""
+    found = monitor_of(request).conduct()
+    views = [ConductView(one.peer.hex(), one.score, one.standing.value, one.reasons, one.banned_s) for one in found]
+    return answer(views)
+
+
+ROUTES = [
+    Route("/api/v1/threats", threats),
+    Route("/api/v1/anomalies", anomalies),
+    Route("/api/v1/conduct", conduct),
+]
+ANSWERS: dict[str, Any] = {
+    "/api/v1/threats": list[FindingView],
+    "/api/v1/anomalies": AnomalyRates,
+    "/api/v1/conduct": list[ConductView],
+}
 PARAMETERS: dict[str, tuple[str, ...]] = {"/api/v1/threats": ("detection", "severity", "limit", "cursor")}

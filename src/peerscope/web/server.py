@@ -1,4 +1,4 @@
-"""Takes connections in: as many as may be open, and no more than file descriptors are left for.
+"""The HTTP server: takes in as many connections as may be open, and no more than file descriptors are left for.
 
 The agent needs descriptors for itself: sources, state, history, /proc, messages to people. So connections of strangers
 leave it a reserve. uvloop's own server takes in whatever knocks, and knows of no TLS handshake that does not end.
@@ -7,16 +7,21 @@ leave it a reserve. uvloop's own server takes in whatever knocks, and knows of n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import socket
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from math import inf
 from operator import itemgetter
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+import uvicorn
 
 from peerscope.host.failures import FailureLog
+from peerscope.web.limits import Turns
+from peerscope.web.protocols import HEAD_BYTES_MAX, FirmSocket, PatientProtocol
 
 CONNECTIONS_MAX = 512
 DESCRIPTORS_KEPT = 96
@@ -120,6 +125,79 @@ class Entrance:
             return False
         guest.transport.abort()
         return True
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn without its signal handlers, since the agent has its own, and without a wake-up every tenth of a second,
+    which would be a third of an idle agent's."""
+
+    def __init__(
+        self, app: Any, tls: ssl.SSLContext | None, proxies: tuple[str, ...], failure_log: FailureLog, **options: Any
+    ) -> None:
+        """`proxies`: addresses whose word on who asks is taken (`X-Forwarded-For`); others' is not. `looks`: counts
+        connections that could not be taken in."""
+        config = uvicorn.Config(
+            app,
+            http=PatientProtocol,
+            ws=FirmSocket,
+            lifespan="off",
+            log_config=None,
+            log_level="error",  # below that, uvicorn logs the addresses of WebSockets, which may hold the token
+            access_log=False,
+            ws_per_message_deflate=False,
+            ws_ping_timeout=40.0,  # a large snapshot stands before the ping
+            h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
+            timeout_graceful_shutdown=1,
+            server_header=False,
+            date_header=False,
+            **options,
+        )
+        config.load()  # imports the rest of uvicorn: at the start, and not when there may be no descriptor for it
+        super().__init__(config)
+        self._tls = tls
+        self._failure_log = failure_log
+        self._accepting: list[asyncio.Task[None]] = []
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Close connections and end."""
+        self.should_exit = True
+        self._stopped.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take connections in; the sockets listen already."""
+        turns = Turns()
+        entrance = Entrance(
+            lambda: PatientProtocol(turns, self.config, self.server_state, app_state={}),
+            self.server_state.connections,
+            self._failure_log,
+            self._tls,
+        )
+        self._accepting = [
+            asyncio.create_task(self._failure_log.going("the dashboard's door", partial(entrance.run, each)))
+            for each in sockets or ()
+        ]
+        self.servers = []
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take nobody in any more, then as uvicorn does."""
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        await super().shutdown(sockets)
+
+    async def main_loop(self) -> None:
+        """Nothing to do until the end."""
+        await self.on_tick(0)
+        await self._stopped.wait()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """None of them."""
+        yield
 
 
 def connections_max(descriptors: int | None = None) -> int:

@@ -1,7 +1,8 @@
-"""Bodies of requests: what each route takes, and how much at most; checked before the route reads any of it."""
+"""Limits on requests: how much a body may hold, and that they begin one at a time."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from peerscope.host.numbers import whole
-from peerscope.web.problems import problem
+from peerscope.web.answers import problem
 
 BODY_BYTES_MAX = 64 * 1024
 """Of a route that says nothing: room for any one thing that a person writes."""
@@ -59,3 +60,27 @@ class Bounded:
 
 def _too_much(most: int) -> str:
     return f"more than {most} bytes; send less at a time"
+
+
+class Turns:
+    """A queue in front of work that is short for one and long for hundreds."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def mine(self) -> None:
+        """Until it is our turn; nobody else's comes before the event loop has looked after everything once."""
+        async with self._lock:
+            await asyncio.sleep(0)
+
+
+class InTurn:
+    """ASGI middleware: requests begin one after the other."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._turns = Turns()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._turns.mine()
+        await self._app(scope, receive, send)

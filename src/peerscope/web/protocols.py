@@ -1,34 +1,36 @@
-"""One HTTP server for strangers: what a connection may cost, and how long it may take.
+"""HTTP/1.1 and WebSockets for strangers: what one connection may send, and how long each phase of it may take.
 
 uvicorn waits for ever for a request that does not come to its end, and for a client that does not read its answer. Here
-every phase of a connection has an end. There are only so many of them (`entrance.py`), and each says what it may
-(`framing.py`).
+every phase of a connection has an end.
+
+h11 bounds what is not complete yet: a head of any length that comes in one piece passes. Of two equal lengths it
+forgets one, and beside `Transfer-Encoding` any: a proxy in front may have counted by the other (RFC 9112, 6.3).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
-import socket
-import ssl
-from collections.abc import Iterator
-from functools import lru_cache, partial
+import re
+from functools import lru_cache
 from typing import Any
 
 import h11
-import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame, Opcode
 
-from peerscope.host.failures import FailureLog
-from peerscope.web.entrance import Entrance
-from peerscope.web.framing import HEAD_BYTES_MAX, StrictConnection
-from peerscope.web.turns import Turns
+from peerscope.web.limits import Turns
 
+HEAD_BYTES_MAX = 16 * 1024
+"""A request line and all headers together; as much for what frames one piece of a body."""
+REFUSED_BYTES_MAX = 4 * 2**20
+"""Of a body that goes on although it is answered: read past, so that its sender gets to the answer."""
+_LENGTH = re.compile(rb"(?im)^(content-length|transfer-encoding)[ \t]*:[ \t]*(.*?)[ \t]*\r?$")
+_FOLDED = re.compile(rb"\n[ \t]")
+_COUNTED = re.compile(rb"[0-9]{1,18}")
 TIMEOUT_S = {h11.IDLE: 10.0, h11.SEND_BODY: 30.0}
 """For a whole head, and for a whole body; a phase does not begin anew with each byte."""
 ANSWER_S = 60.0
@@ -42,6 +44,39 @@ FRAGMENTS_MAX = 8
 
 
 log = logging.getLogger(__name__)
+
+
+class StrictConnection(h11.Connection):
+    """The server's end of one connection."""
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, HEAD_BYTES_MAX)
+        self._refused = 0
+
+    def next_event(self) -> Any:
+        """As h11's. Raises `RemoteProtocolError` too for what is beyond a limit, and for a head with two lengths."""
+        is_head = self.their_state is h11.IDLE
+        before = self.trailing_data[0] if is_head else b""
+        waiting = len(before) if is_head else self._waiting
+        event = super().next_event()
+        if event is h11.NEED_DATA or event is h11.PAUSED:
+            return event
+        framing = waiting - self._waiting - (len(event.data) if isinstance(event, h11.Data) else 0)
+        if framing > HEAD_BYTES_MAX:
+            raise h11.RemoteProtocolError("more than 16 kB around what is said", error_status_hint=431)
+        if isinstance(event, h11.Request):
+            self._refused = 0
+            _check_lengths(before[:framing])
+        if isinstance(event, h11.Data) and self.our_state in (h11.DONE, h11.MUST_CLOSE):
+            self._refused += len(event.data) + framing
+            if self._refused > REFUSED_BYTES_MAX:
+                raise h11.RemoteProtocolError("a body without end, though it is answered")
+        return event
+
+    @property
+    def _waiting(self) -> int:
+        """Bytes that are not read yet; `trailing_data` would copy them."""
+        return len(self._receive_buffer)
 
 
 class PatientProtocol(H11Protocol):
@@ -212,74 +247,13 @@ def _framed(text: str) -> bytes:
     return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
-class QuietServer(uvicorn.Server):
-    """uvicorn without its signal handlers, since the agent has its own, and without a wake-up every tenth of a second,
-    which would be a third of an idle agent's."""
-
-    def __init__(
-        self, app: Any, tls: ssl.SSLContext | None, proxies: tuple[str, ...], failure_log: FailureLog, **options: Any
-    ) -> None:
-        """`proxies`: addresses whose word on who asks is taken (`X-Forwarded-For`); others' is not. `looks`: counts
-        connections that could not be taken in."""
-        config = uvicorn.Config(
-            app,
-            http=PatientProtocol,
-            ws=FirmSocket,
-            lifespan="off",
-            log_config=None,
-            log_level="error",  # below that, uvicorn logs the addresses of WebSockets, which may hold the token
-            access_log=False,
-            ws_per_message_deflate=False,
-            ws_ping_timeout=40.0,  # a large snapshot stands before the ping
-            h11_max_incomplete_event_size=HEAD_BYTES_MAX,
-            proxy_headers=bool(proxies),
-            forwarded_allow_ips=list(proxies),
-            timeout_graceful_shutdown=1,
-            server_header=False,
-            date_header=False,
-            **options,
-        )
-        config.load()  # imports the rest of uvicorn: at the start, and not when there may be no descriptor for it
-        super().__init__(config)
-        self._tls = tls
-        self._failure_log = failure_log
-        self._accepting: list[asyncio.Task[None]] = []
-        self._stopped = asyncio.Event()
-
-    def stop(self) -> None:
-        """Close connections and end."""
-        self.should_exit = True
-        self._stopped.set()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take connections in; the sockets listen already."""
-        turns = Turns()
-        entrance = Entrance(
-            lambda: PatientProtocol(turns, self.config, self.server_state, app_state={}),
-            self.server_state.connections,
-            self._failure_log,
-            self._tls,
-        )
-        self._accepting = [
-            asyncio.create_task(self._failure_log.going("the dashboard's door", partial(entrance.run, each)))
-            for each in sockets or ()
-        ]
-        self.servers = []
-        self.started = True
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take nobody in any more, then as uvicorn does."""
-        for task in self._accepting:
-            task.cancel()
-        await asyncio.gather(*self._accepting, return_exceptions=True)
-        await super().shutdown(sockets)
-
-    async def main_loop(self) -> None:
-        """Nothing to do until the end."""
-        await self.on_tick(0)
-        await self._stopped.wait()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """None of them."""
-        yield
+def _check_lengths(head: bytes) -> None:
+    """Raise `RemoteProtocolError` unless the length of the body is stated once at most, and plainly."""
+    if _FOLDED.search(head):
+        raise h11.RemoteProtocolError("a folded header")
+    stated = _LENGTH.findall(head)
+    if len(stated) > 1:
+        raise h11.RemoteProtocolError("the length is stated twice")
+    for name, value in stated:
+        if name.lower() == b"content-length" and not _COUNTED.fullmatch(value):
+            raise h11.RemoteProtocolError("the length is no number")
