@@ -5,7 +5,7 @@ import json
 import pytest
 
 from live import Agent
-from peerscope.cli.routes import sparkline
+from peerscope.cli.network import sparkline
 from peerscope.mesh.events import Delivered
 from peerscope.records.identity import PeerRef, ref
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from peerscope.cli.figures import Whole
+from peerscope.cli.options import Whole
 from peerscope.errors import ConfigError
 from peerscope.host.credentials import armored, papers
 from peerscope.host.state import make_key, read_key

@@ -19,7 +19,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from peerscope.cli.figures import Decimal, Whole
+from peerscope.cli.options import Decimal, Whole
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.host.credentials import CredentialFiles

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from peerscope.cli.api import ask
-from peerscope.cli.figures import Whole
+from peerscope.cli.options import Whole
 from peerscope.errors import ApiError, PeerscopeError
 
 REGIONS = ("eu-west", "us-east", "ap-south", "sa-east", "af-south", "eu-north", "us-west", "ap-east")

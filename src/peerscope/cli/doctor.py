@@ -11,8 +11,7 @@ import msgspec
 
 from peerscope.cli.api import ask, ask_all
 from peerscope.config import Config
-from peerscope.doctor import machine, network
-from peerscope.doctor.findings import Diagnosis, bad
+from peerscope.doctor import Diagnosis, bad, machine, network
 from peerscope.errors import ApiError, ConfigError
 from peerscope.host.state import default_state
 

@@ -1,4 +1,4 @@
-"""Verbs that show what one agent sees: status, peers, peer, why."""
+"""Verbs that show what one agent sees: status, peers, peer, why, top."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from peerscope.cli.api import api_options, ask, ask_all
+from peerscope.cli.api import CA, api_options, ask, ask_all, connection_options
 from peerscope.cli.metrics import lines
+from peerscope.host.extras import brought_by
 
 STATUSES = ("healthy", "degraded", "unhealthy", "unknown", "down", "left")
 STYLES = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "down": "bold red", "left": "dim"}
@@ -134,6 +135,17 @@ def why(id: str, api: str, token: str, as_json: bool) -> None:
         console.print(Text(f"  {observer[:SHORT_HEX]} hears it"))
     for line in hearsay(found.get("hearsay")):
         console.print(Text("  "), line, sep="")
+
+
+@click.command()
+@connection_options
+@click.pass_context
+def top(context: click.Context, api: str, token: str) -> None:
+    """Overview, peers, alerts, incidents and regions, live in the terminal. Keys stand below; q ends it."""
+    with brought_by("top", "`peerscope top`"):
+        from peerscope.top.app import Top
+    ask(api, token, "/api/v1/self")  # says in plain words what is wrong, before the screen is taken
+    Top(api, token, context.meta.get(CA)).run()
 
 
 def hearsay(found: dict[str, Any] | None) -> Iterator[Text]:

@@ -1,9 +1,10 @@
-"""The verb of what all peers measured, and how metrics are written for people."""
+"""Verbs of what was measured: metrics of all peers, and the node beside one agent."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ STATISTICS = ("mean", "median", "p95", "peak", "sum")
 TRENDS = {"peer_count": "peers", "average_latency": "latency_s", "error_rate": "error_ratio"}
 """What each trend is of; the ending of the name tells the unit."""
 ARROWS = {"up": "↑", "down": "↓", "stable": "→", "unknown": "?"}
+SOURCE_STYLES = {"healthy": "green", "unhealthy": "red"}
 
 
 @click.command()
@@ -55,6 +57,18 @@ def metrics(api: str, token: str, as_json: bool) -> None:
     console.print(table)
     for name, field in TRENDS.items():
         console.print(Text(f"trend of {name:<16}{_trend(found['trends'][name], field)}"), soft_wrap=True)
+
+
+@click.command()
+@api_options
+def node(api: str, token: str, as_json: bool) -> None:
+    """The node beside this peer: what its sources say, and how they are. Exits with 1 where one does not answer."""
+    found = ask(api, token, "/api/v1/node")
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _show_node(Console(), found)
+    sys.exit(any(source["status"] == "unhealthy" for source in found["sources"]))
 
 
 def _add_row(table: Table, name: str, values: dict[str, Any]) -> None:
@@ -116,3 +130,29 @@ def _trend(trend: dict[str, Any], field: str) -> str:
         return f"unknown: needs half an hour, and an hour before it; mean of the last hour {mean}"
     before, lately = written(field, trend["previous"]), written(field, trend["current"])
     return f"{ARROWS[direction]} {direction}{change} (mean of the last hour {lately}, of the 23 before {before})"
+
+
+def _show_node(console: Console, found: dict[str, Any]) -> None:
+    if found["node"] is None:
+        console.print("no node is attached; `peerscope run --node-source SPEC` names where to learn of one")
+        return
+    version = f" {found['version']}" if found["version"] else ""
+    console.print(Text.assemble(("node ", "bold"), found["node"], version, f"  {found['node_id'] or ''}".rstrip()))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    values = {**found["metrics"], "latency_s": found["latency_s"], **found["details"]}
+    for name, value in values.items():
+        if value is not None:
+            table.add_row(Text(f"  {name}"), Text(_grouped(value)))
+    table.add_row("  neighbours", str(len(found["neighbours"])))
+    console.print(table)
+    for source in found["sources"]:
+        again = f" ({source['failures']} times in a row)" if source["failures"] > 1 else ""
+        status = Text(f"{source['status']:<11}", SOURCE_STYLES.get(source["status"], ""))
+        console.print(Text.assemble("  ", source["source"], "  ", status, source["message"], again))
+
+
+def _grouped(value: float | str) -> str:
+    """Whole numbers with their thousands apart."""
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if value == int(value) else f"{value:.6g}"

@@ -1,4 +1,4 @@
-"""Verbs that set up and run one peer: init, run, check-config, version."""
+"""Verbs that set up and run one peer: init, run, check-config, backup, restore, completion, version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -25,11 +25,16 @@ from peerscope.host.logs import configure, secrets_in
 from peerscope.host.state import KEY_FILE, StateDirectory, default_state
 from peerscope.records.identity import short
 
+if TYPE_CHECKING:
+    from peerscope.host.backup import Contents
+
 EVENT_ENCODER = msgspec.json.Encoder()
 STATE = click.option(
     "--state", type=click.Path(path_type=Path, file_okay=False), help="State directory (default: XDG state home)."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+SHELLS = ("bash", "zsh", "fish")
+VARIABLE = "_PEERSCOPE_COMPLETE"
 
 
 @click.command()
@@ -126,6 +131,57 @@ def _state_of(file: Path) -> Path:
 
 
 @click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@STATE
+@JSON
+def backup(file: Path, state: Path | None, as_json: bool) -> None:
+    """Copy the state directory into FILE, while the agent runs or not. FILE holds the identity key: keep it secret."""
+    from peerscope.host.backup import backup as write
+
+    _print_contents(
+        write(state or default_state(), file), f"written to {file}, mode 0600; it holds the identity key", as_json
+    )
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--force", is_flag=True, help="Also where another identity lives; its key is kept beside.")
+@STATE
+@JSON
+def restore(file: Path, force: bool, state: Path | None, as_json: bool) -> None:
+    """Put the backup FILE into the state directory; no agent may run on it, nor elsewhere with this identity."""
+    from peerscope.host.backup import restore as put
+
+    place = state or default_state()
+    _print_contents(put(file, place, force=force), f"put into {place}; see that no other agent runs with it", as_json)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@JSON
+@click.pass_context
+def completion(ctx: click.Context, shell: str, as_json: bool) -> None:
+    """Print a script that completes verbs and options in SHELL.
+
+    \b
+    bash  peerscope completion bash > ~/.local/share/bash-completion/completions/peerscope
+    zsh   peerscope completion zsh > "${fpath[1]}/_peerscope"
+    fish  peerscope completion fish > ~/.config/fish/completions/peerscope.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None  # click knows these three
+    made = kind(ctx.find_root().command, {}, "peerscope", VARIABLE)
+    # Not `source()`: it asks the bash that is here for its version, but the script may be for another machine.
+    text = made.source_template % made.source_vars()
+    if as_json:
+        _print_json({"shell": shell, "script": text})
+    else:
+        click.echo(text)
+
+
+@click.command()
 @JSON
 def version(as_json: bool) -> None:
     """The version of this program."""
@@ -210,3 +266,13 @@ def _die_with_parent() -> None:
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)
         if os.getppid() != parent:  # it died in between
             sys.exit(0)
+
+
+def _print_contents(contents: Contents, what: str, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(contents))
+        return
+    from peerscope.doctor import size
+
+    total = sum(member.bytes for member in contents.files)
+    click.echo(f"peer {contents.peer_id[:10]}, {len(contents.files)} files, {size(total)}: {what}")

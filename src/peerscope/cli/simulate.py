@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
+import uvloop
 from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from peerscope.cli.figures import Decimal, Whole
-from peerscope.cli.show import show
+from peerscope.cli.options import Decimal, Whole
+from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.sim.run import Outcome, Times, run
 from peerscope.sim.scenario import Scenario, ScenarioStep, load, shipped
@@ -61,7 +66,7 @@ def simulate(
         return
     chosen = _adapted(load(scenario or ("steady" if given["kill"] is None else "kill")), **given)
     if serve:
-        show(chosen, seed=seed, signed=not unsigned, http=http, speed=speed, as_json=as_json)
+        _serve(chosen, seed=seed, signed=not unsigned, http=http, speed=speed, as_json=as_json)
         return
     options = "".join(f" --{name} {value:g}" for name, value in given.items() if value is not None)
     outcome = _run(chosen, seed, signed=not unsigned, options=options + " --unsigned" * unsigned)
@@ -179,3 +184,42 @@ def _times(times: Times) -> str:
         return "-"
     missed = f"; {times.missed} missed" if times.missed is not None else ""
     return f"{times.median_s:.2f} s median, {times.p99_s:.2f} s p99, {times.max_s:.2f} s slowest{missed}"
+
+
+def _serve(scenario: Scenario, *, seed: int, signed: bool, http: str, speed: float, as_json: bool) -> None:
+    """Serve the page of one virtual peer until Ctrl-C. Raises `ConfigError`."""
+    name = {"name": f"{scenario.name} (simulated)"}
+    config = Config.load(environment={}, options={"web": {"listen": http}, "network": name})
+    with tempfile.TemporaryDirectory(prefix="peerscope-simulation-", ignore_cleanup_errors=True) as state:
+        uvloop.run(_show_live(scenario, config, Path(state), seed=seed, signed=signed, speed=speed, as_json=as_json))
+
+
+async def _show_live(
+    scenario: Scenario, config: Config, state: Path, *, seed: int, signed: bool, speed: float, as_json: bool
+) -> None:
+    from peerscope.sim.show import Show  # loads the web server: not for every run
+    from peerscope.web.app import WebServer
+
+    network = Show(scenario, config, state, seed=seed, signed=signed, speed=speed)
+    server = WebServer(network)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    if as_json:
+        ready = {"event": "ready", "peer_id": network.peer.me.hex(), "http": network.http, "peers": scenario.peers}
+        click.echo(msgspec.json.encode({**ready, "scenario": scenario.name, "seed": seed, "speed": speed}).decode())
+    else:
+        click.echo(f"simulated  {scenario.name}: {scenario.summary}")
+        click.echo(f"           {scenario.peers} virtual peers, seed {seed}, {speed:g} virtual seconds a second")
+        click.echo(f"dashboard  {network.http}")
+        click.echo("end        Ctrl-C")
+    work = [asyncio.create_task(job) for job in (network.run(), server.run(), stopping.wait())]
+    try:
+        done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)

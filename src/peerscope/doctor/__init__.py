@@ -1,1 +1,44 @@
-"""What is wrong with one agent and its machine, and what to do about it."""
+"""`peerscope doctor`: what an examination finds, one line each with advice where something can be done."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+State = Literal["ok", "warn", "bad", "unknown"]
+
+
+class Diagnosis(Struct, frozen=True):
+    """One thing that was looked at."""
+
+    name: str
+    state: State
+    """ok; warn: it works, but look at it; bad: something does not work; unknown: it cannot be told from here."""
+    message: str
+    advice: str | None = None
+
+
+def ok(name: str, message: str) -> Diagnosis:
+    return Diagnosis(name, "ok", message)
+
+
+def warn(name: str, message: str, advice: str) -> Diagnosis:
+    return Diagnosis(name, "warn", message, advice)
+
+
+def bad(name: str, message: str, advice: str) -> Diagnosis:
+    return Diagnosis(name, "bad", message, advice)
+
+
+def unknown(name: str, message: str, advice: str | None = None) -> Diagnosis:
+    return Diagnosis(name, "unknown", message, advice)
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from peerscope import __version__
-from peerscope.doctor.findings import Diagnosis, bad, ok, unknown, warn
+from peerscope.doctor import Diagnosis, bad, ok, unknown, warn
 from peerscope.host.addresses import is_loopback, split_address
 
 ADMISSION_REASONS = ("not-a-member", "certificate-expired", "certificate-early", "revoked", "other-network")

@@ -11,8 +11,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, Input, Static, TabbedContent, TabPane
 
-from peerscope.top.feed import follow
-from peerscope.top.network import NetworkSummary
+from peerscope.top.feed import NetworkSummary, follow
 from peerscope.top.tables import SEVERITIES, TABLES, Row, Table, cells, chosen, latency, marked, plain
 
 REDRAW_S = 1.0

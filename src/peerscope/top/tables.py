@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 from rich.text import Text
 
-from peerscope.top.network import NetworkSummary
+from peerscope.top.feed import NetworkSummary
 from peerscope.views.sanitize import clipped
 
 STATUSES = ("down", "unhealthy", "degraded", "unknown", "healthy", "left")
