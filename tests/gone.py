@@ -16,7 +16,7 @@ from peerscope.config import Config
 from peerscope.records.identity import PeerId
 from peerscope.sim.scenario import load
 from peerscope.sim.show import Show
-from peerscope.web.api import ANSWERS
+from peerscope.web.api import ROUTES
 from peerscope.web.app import WebServer
 from peerscope.web.content import Painter, snapshot
 
@@ -67,10 +67,9 @@ class Mourning:
     def look(self, dead: Sequence[PeerId]) -> dict[str, Any]:
         """The answers of every route that is read, of routes about one peer for each of the dead; and the feed."""
         found: dict[str, Any] = {"feed": self.feed()}
-        for path in ANSWERS:
-            if path.startswith("/") and path != "/api/v1/telemetry":
-                for asked in self._spelled(path, [peer.hex() for peer in dead]):
-                    found[asked] = self.get(asked)
+        for path in (route.path for route in ROUTES if route.answers and route.method == "GET"):
+            for asked in self._spelled(path, [peer.hex() for peer in dead]):
+                found[asked] = self.get(asked)
         return found
 
     def _spelled(self, path: str, dead: list[str]) -> list[str]:

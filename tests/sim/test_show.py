@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from peerscope.config import Config
 from peerscope.sim.scenario import Scenario, ScenarioStep, load
 from peerscope.sim.show import Show
-from peerscope.web.api import ANSWERS
+from peerscope.web.api import ROUTES
 from peerscope.web.app import make_app
 from peerscope.web.content import Painter, delta, snapshot
 from peerscope.web.feed import Feed
@@ -22,7 +22,7 @@ from peerscope.web.feed import Feed
 pytestmark = pytest.mark.sim
 PEERS = 12
 TELEMETRY = "/api/v1/telemetry"
-UNREAL = {TELEMETRY, *(path for path in ANSWERS if "{name}" in path)}
+UNREAL = {TELEMETRY, *(route.path for route in ROUTES if "{name}" in route.path)}
 """What a calm network of no real peers has not: nodes, alerts, incidents."""
 
 
@@ -57,7 +57,7 @@ def test_every_route_answers_or_says_that_a_simulation_has_no_such_thing(tmp_pat
     me = network.peer.me.hex()
 
     async def asking(client: httpx.AsyncClient) -> dict[str, int]:
-        paths = [path.replace("{id}", me) for path in ANSWERS if path.startswith("/") and path not in UNREAL]
+        paths = [route.path.replace("{id}", me) for route in ROUTES if route.answers and route.path not in UNREAL]
         return {path: (await client.get(path)).status_code for path in paths}
 
     answers = ask(network, asking)

@@ -19,6 +19,7 @@ import uvloop
 
 from peerscope import __version__
 from peerscope.agent.config_template import TEMPLATE
+from peerscope.cli.options import CONFIG, FILE, JSON, STATE
 from peerscope.config import Config
 from peerscope.host.addresses import is_loopback, split_address
 from peerscope.host.logs import configure, secrets_in
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from peerscope.host.backup import Contents
 
 EVENT_ENCODER = msgspec.json.Encoder()
-STATE = click.option(
-    "--state", type=click.Path(path_type=Path, file_okay=False), help="State directory (default: XDG state home)."
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_PEERSCOPE_COMPLETE"
 
@@ -63,7 +60,7 @@ def init(state: Path | None, new_identity: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings (default: in --state).")
+@CONFIG
 @STATE
 @click.option("--listen", metavar="HOST:PORT", help="Address for other peers.")
 @click.option("--join", metavar="TICKET|ID@HOST:PORT", multiple=True, help="A peer to start from; repeatable.")
@@ -107,7 +104,7 @@ def run(
 
 
 @click.command("check-config")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=FILE)
 @STATE
 @JSON
 def check_config(file: Path, state: Path | None, as_json: bool) -> None:
@@ -119,6 +116,10 @@ def check_config(file: Path, state: Path | None, as_json: bool) -> None:
 
     settings = Config.load(file)
     asyncio.run(rehearse(settings, state or _state_of(file)))
+    if settings.web.listen != "off":
+        from peerscope.web.app import check_settings
+
+        check_settings(settings.web)
     if as_json:
         _print_json({"file": str(file), "ok": True})
     else:
@@ -131,7 +132,7 @@ def _state_of(file: Path) -> Path:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=FILE)
 @STATE
 @JSON
 def backup(file: Path, state: Path | None, as_json: bool) -> None:
@@ -144,7 +145,7 @@ def backup(file: Path, state: Path | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=FILE)
 @click.option("--force", is_flag=True, help="Also where another identity lives; its key is kept beside.")
 @STATE
 @JSON

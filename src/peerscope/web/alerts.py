@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
@@ -22,7 +21,7 @@ from peerscope.records.alerts import MATCHERS_MAX, Severity
 from peerscope.records.identity import PeerId
 from peerscope.views.ages import aged
 from peerscope.web.answers import answer, choice, find_peer, monitor_of, page
-from peerscope.web.limits import Body
+from peerscope.web.openapi import ApiRoute, Body
 from peerscope.zones.whole import ZoneHeadline
 
 OVER = ("resolved", "forgotten")
@@ -256,45 +255,21 @@ LISTED_BY = {
 }
 """The verb that lists each kind of thing."""
 
+PAGED = ("limit", "cursor")
+FILTERS = ("all", "state", "type", "severity", "rule", "region", "peer")
+SILENCE, ACKNOWLEDGEMENT, FORGET = (Body(kind=kind) for kind in (SilenceOrder, AcknowledgementOrder, ForgetOrder))
 ROUTES = [
-    Route("/api/v1/alerts", alerts),
-    Route("/api/v1/alerts/{name}", alert),
-    Route("/api/v1/incidents", incidents),
-    Route("/api/v1/incidents/{name}", incident),
-    Route("/api/v1/silences", silences),
-    Route("/api/v1/silences", silence, methods=["POST"]),
-    Route("/api/v1/silences/{name}", unsilence, methods=["DELETE"]),
-    Route("/api/v1/acknowledgements", acknowledgements),
-    Route("/api/v1/acknowledgements", acknowledge, methods=["POST"]),
-    Route("/api/v1/forgotten", forgotten),
-    Route("/api/v1/forgotten", forget, methods=["POST"]),
-    Route("/api/v1/forgotten/{name}", remember, methods=["DELETE"]),
-    Route("/api/v1/rules", rules),
+    ApiRoute("/api/v1/alerts", alerts, list[AlertView], query=(*FILTERS, *PAGED)),
+    ApiRoute("/api/v1/alerts/{name}", alert, AlertView),
+    ApiRoute("/api/v1/incidents", incidents, list[IncidentView], query=("all", *PAGED)),
+    ApiRoute("/api/v1/incidents/{name}", incident, IncidentDetail),
+    ApiRoute("/api/v1/silences", silences, list[SilenceView], query=PAGED),
+    ApiRoute("/api/v1/silences", silence, SilenceView, method="POST", body=SILENCE),
+    ApiRoute("/api/v1/silences/{name}", unsilence, Lifted, method="DELETE"),
+    ApiRoute("/api/v1/acknowledgements", acknowledgements, list[AcknowledgementView], query=PAGED),
+    ApiRoute("/api/v1/acknowledgements", acknowledge, AcknowledgementView, method="POST", body=ACKNOWLEDGEMENT),
+    ApiRoute("/api/v1/forgotten", forgotten, list[ForgottenView], query=PAGED),
+    ApiRoute("/api/v1/forgotten", forget, ForgottenView, method="POST", body=FORGET),
+    ApiRoute("/api/v1/forgotten/{name}", remember, Lifted, method="DELETE"),
+    ApiRoute("/api/v1/rules", rules, list[Rule]),
 ]
-ANSWERS: dict[str, Any] = {
-    "/api/v1/alerts": list[AlertView],
-    "/api/v1/alerts/{name}": AlertView,
-    "/api/v1/incidents": list[IncidentView],
-    "/api/v1/incidents/{name}": IncidentDetail,
-    "/api/v1/silences": list[SilenceView],
-    "POST /api/v1/silences": SilenceView,
-    "/api/v1/silences/{name}": Lifted,
-    "/api/v1/acknowledgements": list[AcknowledgementView],
-    "POST /api/v1/acknowledgements": AcknowledgementView,
-    "/api/v1/forgotten": list[ForgottenView],
-    "POST /api/v1/forgotten": ForgottenView,
-    "/api/v1/forgotten/{name}": Lifted,
-    "/api/v1/rules": list[Rule],
-}
-PARAMETERS: dict[str, tuple[str, ...]] = {
-    "/api/v1/alerts": ("all", "state", "type", "severity", "rule", "region", "peer", "limit", "cursor"),
-    "/api/v1/incidents": ("all", "limit", "cursor"),
-    "/api/v1/silences": ("limit", "cursor"),
-    "/api/v1/acknowledgements": ("limit", "cursor"),
-    "/api/v1/forgotten": ("limit", "cursor"),
-}
-BODIES = {
-    "/api/v1/silences": Body(kind=SilenceOrder),
-    "/api/v1/acknowledgements": Body(kind=AcknowledgementOrder),
-    "/api/v1/forgotten": Body(kind=ForgetOrder),
-}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from peerscope.agent.network_view import SelfView
 from peerscope.alerts.shown import AlertView
@@ -26,7 +26,7 @@ from peerscope.web import (
     threats,
 )
 from peerscope.web.answers import answer, find_anywhere, monitor_of, page
-from peerscope.web.limits import Body
+from peerscope.web.openapi import ApiRoute, describe
 from peerscope.zones.elsewhere import Elsewhere
 
 
@@ -111,53 +111,28 @@ async def readyz(request: Request) -> Response:
     return answer(Readyz(reason is None, reason), status=503 if reason else 200)
 
 
+async def openapi(request: Request) -> Response:
+    """The description of this API."""
+    return answer(msgspec.Raw(_description()))
+
+
 ROUTES = [
-    Route("/api/v1/health", health),
-    Route("/api/v1/self", self_),
-    Route("/api/v1/peers", peers),
-    Route("/api/v1/peers/{id}", peer),
-    Route("/api/v1/peers/{id}/evidence", evidence),
+    ApiRoute("/api/v1/health", health, NetworkHealth),
+    ApiRoute("/api/v1/self", self_, SelfView),
+    ApiRoute("/api/v1/peers", peers, list[PeerView], query=("region", "status", "limit", "cursor")),
+    ApiRoute("/api/v1/peers/{id}", peer, PeerDetail),
+    ApiRoute("/api/v1/peers/{id}/evidence", evidence, EvidenceView),
     *alerts.ROUTES,
     *network.ROUTES,
     *metrics.ROUTES,
     *telemetry.ROUTES,
     *threats.ROUTES,
     *history.ROUTES,
-    Route("/healthz", healthz),
-    Route("/readyz", readyz),
+    ApiRoute("/healthz", healthz, Healthz),
+    ApiRoute("/readyz", readyz, Readyz, statuses=(503,)),
 ]
 
-ANSWERS: dict[str, Any] = {
-    "/api/v1/health": NetworkHealth,
-    "/api/v1/self": SelfView,
-    "/api/v1/peers": list[PeerView],
-    "/api/v1/peers/{id}": PeerDetail,
-    "/api/v1/peers/{id}/evidence": EvidenceView,
-    **alerts.ANSWERS,
-    **network.ANSWERS,
-    **metrics.ANSWERS,
-    **telemetry.ANSWERS,
-    **threats.ANSWERS,
-    **history.ANSWERS,
-    "/healthz": Healthz,
-    "/readyz": Readyz,
-}
-"""What each route answers, for the description of the API."""
 
-PARAMETERS: dict[str, tuple[str, ...]] = {
-    "/api/v1/peers": ("region", "status", "limit", "cursor"),
-    **alerts.PARAMETERS,
-    **network.PARAMETERS,
-    **threats.PARAMETERS,
-    **history.PARAMETERS,
-}
-"""Query parameters, by route."""
-
-DOCUMENTS: dict[str, str] = {**network.DOCUMENTS, **metrics.DOCUMENTS}
-"""Media types of the routes that answer something else than JSON."""
-
-BODIES: dict[str, Body] = {**alerts.BODIES, **telemetry.BODIES}
-"""What routes take, where they take anything (web/limits.py)."""
-
-STATUSES: dict[str, tuple[int, ...]] = {**telemetry.STATUSES, "/readyz": (503,)}
-"""Other statuses than 200 with an answer of the same type."""
+@cache
+def _description() -> bytes:
+    return msgspec.json.encode(describe(ROUTES))

@@ -26,11 +26,10 @@ from peerscope.errors import ConfigError
 from peerscope.export.discovery import scraped_as
 from peerscope.host.addresses import split_address
 from peerscope.web.answers import on_http_error
-from peerscope.web.api import BODIES, ROUTES
+from peerscope.web.api import ROUTES, openapi
 from peerscope.web.feed import Feed
 from peerscope.web.guard import Guard
 from peerscope.web.limits import Bounded, InTurn
-from peerscope.web.openapi import openapi
 from peerscope.web.server import QuietServer
 from peerscope.web.tls import TlsFiles
 
@@ -106,7 +105,7 @@ def make_app(monitor: NetworkView, feed: Feed, *, hosts: tuple[str, ...] = ()) -
             Middleware(
                 Guard, hosts=hosts, token=lambda: monitor.config.web.token, routes=ROUTES, has_proxies=bool(web.proxies)
             ),
-            Middleware(Bounded, bodies=BODIES),
+            Middleware(Bounded, most={route.path: route.body.bytes_max for route in ROUTES if route.body}),
         ],
         exception_handlers={HTTPException: on_http_error},
     )
@@ -153,7 +152,7 @@ class WebServer:
             self._socket.close()
 
 
-def rehearse(web: WebConfig) -> None:
+def check_settings(web: WebConfig) -> None:
     """Refuse the settings that a `WebServer` would refuse; a port that is taken is no matter. Raises `ConfigError`."""
     _, host, port = _prepared(web)
     try:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from peerscope.alerts.past import PastAlert, fired_since
 from peerscope.errors import HistoryError
@@ -19,6 +16,7 @@ from peerscope.host.numbers import whole
 from peerscope.records.identity import PeerId
 from peerscope.views.replay import Replay
 from peerscope.web.answers import answer, find_peer, monitor_of
+from peerscope.web.openapi import ApiRoute
 
 SINCE_DEFAULT = "1h"
 METRIC_DEFAULT = "status"
@@ -62,7 +60,7 @@ async def history(request: Request) -> Response:
         raise HTTPException(503, str(error)) from None
 
 
-async def metrics(request: Request) -> Response:
+async def history_metrics(request: Request) -> Response:
     """The series there are."""
     return answer(
         [MetricDescription(series.name, series.unit, series.scope, series.text) for series in SERIES.values()]
@@ -127,16 +125,7 @@ async def replay(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/api/v1/history", history),
-    Route("/api/v1/history/metrics", metrics, name="history_metrics"),
-    Route("/api/v1/replay", replay),
+    ApiRoute("/api/v1/history", history, History, query=("metric", "peer", "since", "step")),
+    ApiRoute("/api/v1/history/metrics", history_metrics, list[MetricDescription]),
+    ApiRoute("/api/v1/replay", replay, LastHour, query=("since",)),
 ]
-ANSWERS: dict[str, Any] = {
-    "/api/v1/history": History,
-    "/api/v1/history/metrics": list[MetricDescription],
-    "/api/v1/replay": LastHour,
-}
-PARAMETERS: dict[str, tuple[str, ...]] = {
-    "/api/v1/history": ("metric", "peer", "since", "step"),
-    "/api/v1/replay": ("since",),
-}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
-from msgspec import Struct
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,23 +16,13 @@ BODY_BYTES_MAX = 64 * 1024
 """Of a route that says nothing: room for any one thing that a person writes."""
 
 
-class Body(Struct, frozen=True):
-    """What one route takes."""
-
-    media_types: tuple[str, ...] = ("application/json",)
-    kind: Any = str
-    """Type of what is in it, for the description of the API."""
-    bytes_max: int = BODY_BYTES_MAX
-    is_required: bool = True
-
-
 class Bounded:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, *, bodies: Mapping[str, Body]) -> None:
-        """`bodies`: by path."""
+    def __init__(self, app: ASGIApp, *, most: Mapping[str, int]) -> None:
+        """`most`: bytes by path, where it is not `BODY_BYTES_MAX`."""
         self._app = app
-        self._most = {path: body.bytes_max for path, body in bodies.items()}
+        self._most = most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

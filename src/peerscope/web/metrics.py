@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from peerscope.agent.monitor import Monitor
 from peerscope.export.discovery import Target, local_address, targets
@@ -17,6 +15,7 @@ from peerscope.host.threads import in_thread
 from peerscope.views.aggregates import NetworkMetrics
 from peerscope.web.answers import answer, monitor_of
 from peerscope.web.guard import PROXY_MARKS
+from peerscope.web.openapi import ApiRoute
 
 
 async def metrics(request: Request) -> Response:
@@ -55,9 +54,7 @@ def _is_on_this_machine(request: Request) -> bool:
 
 
 ROUTES = [
-    Route("/api/v1/metrics", metrics),
-    Route("/metrics", exposition),
-    Route("/api/v1/sd/prometheus", discovery),
+    ApiRoute("/api/v1/metrics", metrics, NetworkMetrics),
+    ApiRoute("/metrics", exposition, media_type="text/plain"),
+    ApiRoute("/api/v1/sd/prometheus", discovery, list[Target]),
 ]
-ANSWERS: dict[str, Any] = {"/api/v1/metrics": NetworkMetrics, "/api/v1/sd/prometheus": list[Target]}
-DOCUMENTS: dict[str, str] = {"/metrics": "text/plain"}

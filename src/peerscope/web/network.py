@@ -6,12 +6,10 @@ Maps are drawn in a thread, since the agent has neighbours to listen to. What dr
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from peerscope.agent.traffic import RouteBy, TracesView, TrafficView
 from peerscope.records.identity import PeerId
@@ -20,6 +18,7 @@ from peerscope.views.regions import RegionHealth
 from peerscope.views.routes import RouteView
 from peerscope.views.topology import Topology
 from peerscope.web.answers import answer, find_peer, monitor_of, page
+from peerscope.web.openapi import ApiRoute
 from peerscope.zones.whole import ZoneView
 
 DOT = "text/vnd.graphviz"
@@ -97,32 +96,14 @@ def _peer(request: Request, parameter: str) -> PeerId:
 
 
 ROUTES = [
-    Route("/api/v1/regions", regions),
-    Route("/api/v1/latency", latency),
-    Route("/api/v1/rtt", rtt),
-    Route("/api/v1/routes", routes),
-    Route("/api/v1/traces", traces),
-    Route("/api/v1/throughput", throughput),
-    Route("/api/v1/topology", topology),
-    Route("/api/v1/topology.dot", topology_dot),
-    Route("/api/v1/topology.svg", topology_svg),
-    Route("/api/v1/zones", zones),
+    ApiRoute("/api/v1/regions", regions, list[RegionHealth], query=("limit", "cursor")),
+    ApiRoute("/api/v1/latency", latency, LatencyMatrix),
+    ApiRoute("/api/v1/rtt", rtt, Rtt, query=("source", "target")),
+    ApiRoute("/api/v1/routes", routes, list[RouteView], query=("by", "limit", "cursor")),
+    ApiRoute("/api/v1/traces", traces, TracesView),
+    ApiRoute("/api/v1/throughput", throughput, TrafficView),
+    ApiRoute("/api/v1/topology", topology, Topology),
+    ApiRoute("/api/v1/topology.dot", topology_dot, query=("clusters",), media_type=DOT),
+    ApiRoute("/api/v1/topology.svg", topology_svg, media_type=SVG),
+    ApiRoute("/api/v1/zones", zones, list[ZoneView]),
 ]
-ANSWERS: dict[str, Any] = {
-    "/api/v1/regions": list[RegionHealth],
-    "/api/v1/latency": LatencyMatrix,
-    "/api/v1/rtt": Rtt,
-    "/api/v1/routes": list[RouteView],
-    "/api/v1/traces": TracesView,
-    "/api/v1/throughput": TrafficView,
-    "/api/v1/topology": Topology,
-    "/api/v1/zones": list[ZoneView],
-}
-PARAMETERS: dict[str, tuple[str, ...]] = {
-    "/api/v1/regions": ("limit", "cursor"),
-    "/api/v1/rtt": ("source", "target"),
-    "/api/v1/routes": ("by", "limit", "cursor"),
-    "/api/v1/topology.dot": ("clusters",),
-}
-DOCUMENTS = {"/api/v1/topology.dot": DOT, "/api/v1/topology.svg": SVG}
-"""Routes that answer something else than JSON, and what."""

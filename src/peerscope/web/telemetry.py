@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from typing import Any
 
 from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from peerscope.sources.events import Event, RefusedEvent, read_lines
 from peerscope.sources.node import NodeView
 from peerscope.web.answers import answer, monitor_of
-from peerscope.web.limits import Body
+from peerscope.web.openapi import ApiRoute, Body
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 LINES_MAX = 20_000
@@ -86,12 +84,8 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
+EVENTS = Body(("application/x-ndjson", "text/plain"), bytes_max=BODY_BYTES_MAX, is_required=False)
 ROUTES = [
-    Route("/api/v1/node", node),
-    Route("/api/v1/telemetry", telemetry, methods=["POST"]),
+    ApiRoute("/api/v1/node", node, NodeView),
+    ApiRoute("/api/v1/telemetry", telemetry, Accepted, method="POST", body=EVENTS, statuses=(207, 400)),
 ]
-ANSWERS: dict[str, Any] = {"/api/v1/node": NodeView, "/api/v1/telemetry": Accepted}
-BODIES = {
-    "/api/v1/telemetry": Body(("application/x-ndjson", "text/plain"), bytes_max=BODY_BYTES_MAX, is_required=False)
-}
-STATUSES = {"/api/v1/telemetry": (207, 400)}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from peerscope.threats.anomalies import AnomalyRates
 from peerscope.threats.findings import FindingView
 from peerscope.views.ages import aged
 from peerscope.web.answers import answer, monitor_of, page
+from peerscope.web.openapi import ApiRoute
 
 
 async def threats(request: Request) -> Response:
@@ -54,13 +52,7 @@ async def conduct(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/api/v1/threats", threats),
-    Route("/api/v1/anomalies", anomalies),
-    Route("/api/v1/conduct", conduct),
+    ApiRoute("/api/v1/threats", threats, list[FindingView], query=("detection", "severity", "limit", "cursor")),
+    ApiRoute("/api/v1/anomalies", anomalies, AnomalyRates),
+    ApiRoute("/api/v1/conduct", conduct, list[ConductView]),
 ]
-ANSWERS: dict[str, Any] = {
-    "/api/v1/threats": list[FindingView],
-    "/api/v1/anomalies": AnomalyRates,
-    "/api/v1/conduct": list[ConductView],
-}
-PARAMETERS: dict[str, tuple[str, ...]] = {"/api/v1/threats": ("detection", "severity", "limit", "cursor")}
