@@ -8,7 +8,8 @@ import pytest
 
 from histories import PEERS
 from live import Agent
-from peerscope.cli.history import sparkline, with_unit
+from peerscope.cli.history import narrowed, with_unit
+from peerscope.cli.text import sparkline
 from peerscope.history.retention import HistoryConfig
 from peerscope.history.series import NO_ROW, sample
 from peerscope.history.store import Store
@@ -29,10 +30,11 @@ def state(tmp_path: Path) -> Path:
 
 def test_a_line_of_blocks_shows_gaps_and_shares_columns() -> None:
     values = [0.0, 1.0, None, 3.5, 7.0]
-    assert sparkline([[at, value] for at, value in enumerate(values)], 80) == "▁▂·▅█"
-    assert sparkline([[0, 2.0], [1, 2.0]], 80) == "▁▁"
-    assert sparkline([[0, 0.0], [1, 2.0], [2, None], [3, 8.0], [4, None], [5, None]], 3) == "▁█·"
-    assert len(sparkline([[at, float(at)] for at in range(2000)], 80)) <= 80
+    assert sparkline(narrowed([[at, value] for at, value in enumerate(values)], 80)) == "▁▂·▅█"
+    assert sparkline(narrowed([[0, 2.0], [1, 2.0]], 80)) == "▁▁"
+    samples = [[0, 0.0], [1, 2.0], [2, None], [3, 8.0], [4, None], [5, None]]
+    assert sparkline(narrowed(samples, 3)) == "▁█·"
+    assert len(narrowed([[at, float(at)] for at in range(2000)], 80)) <= 80
 
 
 @pytest.mark.parametrize(

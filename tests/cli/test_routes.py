@@ -5,7 +5,7 @@ import json
 import pytest
 
 from live import Agent
-from peerscope.cli.network import sparkline
+from peerscope.cli.text import sparkline
 from peerscope.mesh.events import Delivered
 from peerscope.records.identity import PeerRef, ref
 
@@ -46,6 +46,6 @@ def test_throughput_is_two_lines_each_way(peerscope, agent: Agent) -> None:
 
 
 def test_a_sparkline_tells_unknown_from_nothing() -> None:
-    assert sparkline([None, 0.0, 5.0, 10.0]) == "·▁▅█"
-    assert sparkline([0.0, 0.0]) == "▁▁"
-    assert sparkline([]) == ""
+    assert sparkline([None, 0.0, 5.0, 10.0], low=0.0) == "·▁▅█"
+    assert sparkline([0.0, 0.0], low=0.0) == "▁▁"
+    assert sparkline([], low=0.0) == ""

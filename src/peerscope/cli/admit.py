@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import sys
 import time
@@ -13,7 +12,8 @@ from typing import Any
 
 import click
 
-from peerscope.cli.options import Whole
+from peerscope.cli.options import FILE, JSON, Whole
+from peerscope.cli.text import write_file
 from peerscope.errors import ConfigError
 from peerscope.host.credentials import armored, papers
 from peerscope.host.state import make_key, read_key
@@ -24,10 +24,9 @@ from peerscope.records.identity import PEER_ID_BYTES, Identity, PeerId
 KEY_FILE = "operator.key"
 DAYS, DAYS_MAX = 90, 400
 DAY_MS = 86_400_000
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 KEY = click.option(
     "--key",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     default=KEY_FILE,
     show_default=True,
     help="The operator's key.",
@@ -35,7 +34,7 @@ KEY = click.option(
 NETWORK = click.option(
     "--network", metavar="NAME", default=NetworkConfig().name, show_default=True, help="Name of the network."
 )
-OUTPUT = click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File; else printed.")
+OUTPUT = click.option("-o", "--output", type=FILE, help="File; else printed.")
 
 
 @click.group()
@@ -82,7 +81,7 @@ def issue(all_json: bool, peer_id: str, key: Path, network: str, days: int, outp
     span = {"not_before_ms": now_ms, "not_after_ms": now_ms + days * DAY_MS}
     paper = certify(_operator(key), subject, _name(network), serial=secrets.token_bytes(SERIAL_BYTES), **span)
     if output is not None:
-        _write(output, armored(paper) + "\n")
+        write_file(output, armored(paper) + "\n")
     if as_json or all_json:
         click.echo(json.dumps({**_shown(paper, network), "certificate": armored(paper)}))
     elif output is None:
@@ -109,7 +108,7 @@ def revoke_(all_json: bool, target: str, key: Path, network: str, output: Path |
     paper = revoke(_operator(key), name, _name(network), revoked_at_ms=now_ms, not_after_ms=until_ms)
     if output is not None:
         before = output.read_text(encoding="ascii") if output.exists() and papers(output) else ""
-        _write(output, f"{before}{'' if before.endswith(chr(10)) or not before else chr(10)}{armored(paper)}\n")
+        write_file(output, f"{before}{'' if before.endswith(chr(10)) or not before else chr(10)}{armored(paper)}\n")
     if as_json or all_json:
         click.echo(json.dumps({**_shown(paper, network), "revocation": armored(paper)}))
     else:
@@ -117,7 +116,7 @@ def revoke_(all_json: bool, target: str, key: Path, network: str, output: Path |
 
 
 @admit.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=FILE)
 @NETWORK
 @JSON
 @click.pass_obj
@@ -176,16 +175,6 @@ def _hexadecimal(text: str, *sizes: int) -> bytes:
         wish = " or ".join(f"{2 * size}" for size in sizes)
         raise ConfigError(f"{text[:80]!r} is not {wish} hexadecimal digits; ids and serial numbers are given in full")
     return value
-
-
-def _write(place: Path, text: str) -> None:
-    """Whole or not at all: an agent may be reading it."""
-    draft = place.with_name(f".{place.name}.new")
-    try:
-        draft.write_text(text, encoding="ascii")
-        os.replace(draft, place)
-    except OSError as error:
-        raise ConfigError(f"{place}: cannot be written: {error.strerror}") from None
 
 
 def _now_ms() -> int:

@@ -15,12 +15,11 @@ from rich.text import Text
 from rich.tree import Tree
 
 from peerscope.cli.api import api_options, ask, ask_all, order
-from peerscope.cli.look import SEVERITIES as STYLES
-from peerscope.cli.look import SHORT_HEX, age, unwell_peers
+from peerscope.cli.look import unwell_peers
 from peerscope.cli.network import headlines
 from peerscope.cli.options import Duration
+from peerscope.cli.text import RANK, SEVERITIES, SHORT_HEX, age, columns, facts
 
-ORDER = tuple(reversed(STYLES))
 TREE_MAX = 40
 """Lines of a cascade that are drawn; `--json` has them all."""
 
@@ -34,7 +33,7 @@ def _author() -> str:
 
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="Also those that ended within a day.")
-@click.option("--severity", type=click.Choice(ORDER), help="Only this severity.")
+@click.option("--severity", type=click.Choice(tuple(SEVERITIES)), help="Only this severity.")
 @click.option("--region", help="Only this region.")
 @click.option("--rules", "wants_rules", is_flag=True, help="List the rules instead, with what each means.")
 @api_options
@@ -47,7 +46,7 @@ def alerts(
         return
     query = {"severity": severity, "region": region, "all": "1" if everything else None}
     found = ask_all(api, token, "/api/v1/alerts", query)
-    found.sort(key=lambda one: (one["state"] != "firing", ORDER.index(one["severity"]), -one["started_at"], one["id"]))
+    found.sort(key=lambda one: (one["state"] != "firing", RANK[one["severity"]], -one["started_at"], one["id"]))
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -69,10 +68,10 @@ def alerts(
 
 
 def _table(found: list[dict[str, Any]]) -> Table:
-    table = Table("severity", "rule", "about", "state", "since", "", box=None, pad_edge=False)
+    table = columns("severity", "rule", "about", "state", "since", "")
     for one in found:
         table.add_row(
-            Text(one["severity"], STYLES[one["severity"]]),
+            Text(one["severity"], SEVERITIES[one["severity"]]),
             Text(one["rule"]),
             Text(_about(one)),
             Text(_state(one)),
@@ -88,7 +87,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
 def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
     """Alerts that have one probable root; of a cascade, what came of what."""
     found = ask_all(api, token, "/api/v1/incidents", {"all": "1" if everything else None})
-    found.sort(key=lambda one: (one["state"] != "open", ORDER.index(one["severity"]), -len(one["peers"]), one["id"]))
+    found.sort(key=lambda one: (one["state"] != "open", RANK[one["severity"]], -len(one["peers"]), one["id"]))
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -96,11 +95,11 @@ def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
     if not found:
         console.print("no incidents" if everything else "no open incidents")
     for one in found:
-        console.print(Text.assemble((one["severity"], STYLES[one["severity"]]), f"  {one['title']}"))
+        console.print(Text.assemble((one["severity"], SEVERITIES[one["severity"]]), f"  {one['title']}"))
         is_open = one["state"] == "open"
         when = "since" if is_open else "closed, ended"
         ago = age(one.get("started_age_s" if is_open else "ended_age_s"))
-        table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 1, 0, 4))
+        table = facts()
         table.add_row("id", Text(one["id"]))
         table.add_row("found", Text(f"{one['kind']}, {one['confidence']:.0%} sure; {when} {ago} ago"))
         table.add_row("alerts", Text(one["description"]))
@@ -124,11 +123,11 @@ def threats(check: bool, api: str, token: str, as_json: bool) -> None:
     else:
         rates = ask(api, token, "/api/v1/anomalies")
         console = Console()
-        for one in sorted(found, key=lambda one: (ORDER.index(one["severity"]), -one["confidence"], one["id"])):
+        for one in sorted(found, key=lambda one: (RANK[one["severity"]], -one["confidence"], one["id"])):
             about = one["peer_id"][:SHORT_HEX] if one["peer_id"] else one["group"] or "network"
-            head = Text(one["severity"], STYLES[one["severity"]])
+            head = Text(one["severity"], SEVERITIES[one["severity"]])
             console.print(Text.assemble(head, f"  {one['title']}: {about}, {one['confidence']:.0%} sure"))
-            table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 1, 0, 4))
+            table = facts()
             table.add_row("found", Text(one["text"]))
             table.add_row("evidence", Text(", ".join(f"{name} {value}" for name, value in one["evidence"])))
             table.add_row("do", Text(one["runbook"] or "-"))
@@ -174,7 +173,7 @@ def silences(api: str, token: str, as_json: bool) -> None:
     if not found:
         click.echo("no silences")
         return
-    table = Table("id", "matchers", "ends in", "author", "reason", box=None, pad_edge=False)
+    table = columns("id", "matchers", "ends in", "author", "reason")
     for one in sorted(found, key=lambda one: one["ends_at"]):
         matchers = " ".join(f"{field}={value}" for field, value in one["matchers"])
         left = age(one.get("ends_in_s"))
@@ -241,7 +240,7 @@ def forgotten(api: str, token: str, as_json: bool) -> None:
     if not found:
         click.echo("nobody is forgotten")
         return
-    table = Table("peer", "ordered", "author", "reason", box=None, pad_edge=False)
+    table = columns("peer", "ordered", "author", "reason")
     for one in sorted(found, key=lambda one: one["age_s"]):
         ago = f"{age(one['age_s'])} ago"
         table.add_row(*(Text(cell) for cell in (one["id"][:SHORT_HEX], ago, one["author"], one["reason"])))
@@ -255,9 +254,9 @@ def _rules(found: list[Any], as_json: bool) -> None:
     console = Console()
     for rule in found:
         off = "  (off)" if not rule["enabled"] else "" if rule["notify"] else "  (nobody is told)"
-        head = Text.assemble((rule["name"], "bold"), "  ", (rule["severity"], STYLES[rule["severity"]]), off)
+        head = Text.assemble((rule["name"], "bold"), "  ", (rule["severity"], SEVERITIES[rule["severity"]]), off)
         console.print(head)
-        table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 1, 0, 4))
+        table = facts()
         table.add_row("when", Text(_condition(rule)))
         table.add_row("first", Text(rule["runbook"] or "-"))
         console.print(table)

@@ -14,6 +14,7 @@ from urllib.request import HTTPRedirectHandler, HTTPSHandler, OpenerDirector, Pr
 
 import click
 
+from peerscope.cli.options import JSON, TOKEN
 from peerscope.errors import ApiError
 
 API_DEFAULT = "http://127.0.0.1:8080"
@@ -30,7 +31,7 @@ def _remember_ca(context: click.Context, _: click.Parameter, place: str | None) 
 
 def api_options(command: F) -> F:
     """`--api`, `--token`, `--ca` and `--json`, as every verb that shows something has them."""
-    return connection_options(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command))
+    return connection_options(JSON(command))
 
 
 def connection_options(command: F) -> F:
@@ -44,7 +45,7 @@ def connection_options(command: F) -> F:
             callback=_remember_ca,
             help="Whom to believe the certificate of an https agent (PEM); default: the system's.",
         ),
-        click.option("--token", envvar="PEERSCOPE_WEB__TOKEN", default="", help="Where the agent wants one."),
+        TOKEN,
         click.option("--api", default=API_DEFAULT, show_default=True, metavar="URL", help="The agent to ask."),
     ):
         command = option(command)

@@ -16,17 +16,17 @@ import msgspec
 import uvloop
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
-from peerscope.cli.options import Decimal, Whole
+from peerscope.cli.options import FILE, FOLDER, Decimal, Whole
+from peerscope.cli.text import SHORT_HEX, columns
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.host.credentials import CredentialFiles
 from peerscope.host.state import StateDirectory
 from peerscope.mesh.crawling.traversal import Walk, WalkConfig
 from peerscope.records.certificates import Certificate
-from peerscope.records.identity import SHORT_HEX, Identity
+from peerscope.records.identity import Identity
 from peerscope.views.crawl import CrawlView, dot
 
 YGGDRASIL = "yggdrasil:"
@@ -46,11 +46,9 @@ Mapping = Callable[[asyncio.Event, Callable[[Walk[Any]], None]], Coroutine[Any, 
 @click.option("--timeout", type=Decimal(0.1, 3600), default=60.0, show_default=True, help="Seconds in all.")
 @click.option("--concurrency", type=Whole(1, 512), default=64, show_default=True, help="Requests at once.")
 @click.option("--network", metavar="NAME", help="Name of the network, where it is not the default.")
-@click.option("--secret-file", type=click.Path(path_type=Path, dir_okay=False), help="Holds the network's secret.")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings to take both from.")
-@click.option(
-    "--state", type=click.Path(path_type=Path, file_okay=False), help="Identity of a member, where only they are told."
-)
+@click.option("--secret-file", type=FILE, help="Holds the network's secret.")
+@click.option("--config", type=FILE, help="Settings to take both from.")
+@click.option("--state", type=FOLDER, help="Identity of a member, where only they are told.")
 @click.option("--listen", metavar="HOST:PORT", default="0.0.0.0:0", show_default=True, help="Address to dial from.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "dot"]), default="table", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
@@ -164,7 +162,7 @@ def _secret(place: Path | None) -> str | None:
 
 def _show(view: CrawlView) -> None:
     console = Console()
-    table = Table("peer", "depth", "links", "region", "version", "addresses", box=None, pad_edge=False)
+    table = columns("peer", "depth", "links", "region", "version", "addresses")
     for peer in view.peers:
         table.add_row(
             peer.peer_id[:SHORT_HEX],

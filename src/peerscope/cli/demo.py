@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from peerscope.cli.api import ask
-from peerscope.cli.options import Whole
+from peerscope.cli.options import FOLDER, Whole
 from peerscope.errors import ApiError, PeerscopeError
 
 REGIONS = ("eu-west", "us-east", "ap-south", "sa-east", "af-south", "eu-north", "us-west", "ap-east")
@@ -34,7 +34,7 @@ POLL_S = 0.25
 @click.option(
     "--http", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="First peer's dashboard."
 )
-@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Keep the peers' state here.")
+@click.option("--state", type=FOLDER, help="Keep the peers' state here.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def demo(peers: int, regions: int, http: str, state: Path | None, as_json: bool) -> None:
     """Run a local network of real peers, one process each, until Ctrl-C, which ends all of them."""

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from peerscope.cli.api import ask, ask_all
+from peerscope.cli.options import FILE, FOLDER, JSON, TOKEN
 from peerscope.config import Config
 from peerscope.doctor import Diagnosis, bad, machine, network
 from peerscope.errors import ApiError, ConfigError
@@ -19,11 +20,11 @@ STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red", "unknown": "dim"}
 
 
 @click.command()
-@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="State directory, as given to `run`.")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings, as given to `run`.")
+@click.option("--state", type=FOLDER, help="State directory, as given to `run`.")
+@click.option("--config", type=FILE, help="Settings, as given to `run`.")
 @click.option("--api", metavar="URL", help="The agent to ask (default: where the settings have it).")
-@click.option("--token", envvar="PEERSCOPE_WEB__TOKEN", default="", help="Where the agent wants one.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@TOKEN
+@JSON
 def doctor(state: Path | None, config: Path | None, api: str | None, token: str, as_json: bool) -> None:
     """Look at this machine and, where one runs, at its agent; say what is wrong and what to do. Ends with 1 if
     anything is bad."""

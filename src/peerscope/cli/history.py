@@ -11,15 +11,15 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from peerscope.cli.api import api_options, ask
+from peerscope.cli.options import FOLDER
+from peerscope.cli.text import SHORT_HEX, columns, sparkline
+from peerscope.doctor import size
 from peerscope.errors import HistoryError
-from peerscope.records.identity import SHORT_HEX, PeerId
+from peerscope.records.identity import PeerId
 
-BLOCKS = "▁▂▃▄▅▆▇█"
-GAP = "·"
 WIDTH_MAX = 120
 NUMBERS = ("min", "mean", "max", "last")
 STATUS_NAMES = ("healthy", "degraded", "unhealthy", "down")
@@ -31,7 +31,7 @@ STATUS_NAMES = ("healthy", "degraded", "unhealthy", "down")
 @click.option("--since", default="1h", show_default=True, metavar="SPAN", help="90s, 15m, 1h, 30d, or Unix seconds.")
 @click.option("--step", metavar="SPAN", help="No finer than this (default: as fine as it is kept, 2000 steps at most).")
 @click.option("--list", "as_list", is_flag=True, help="Name the series there are.")
-@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Read this directory, not an agent.")
+@click.option("--state", type=FOLDER, help="Read this directory, not an agent.")
 @api_options
 def history(
     metric: str | None,
@@ -66,15 +66,12 @@ def history(
     sys.exit(0 if values else 1)
 
 
-def sparkline(samples: list[list[Any]], width: int) -> str:
-    """The values as blocks from the least to the greatest, at most so many; several share one by their mean."""
+def narrowed(samples: list[list[Any]], width: int) -> list[float | None]:
+    """The values, at most so many; several share one place by their mean."""
     each = -(-len(samples) // width)
     groups = [samples[first : first + each] for first in range(0, len(samples), each)]
     known = [[value for _, value in group if value is not None] for group in groups]
-    means = [sum(values) / len(values) if values else None for values in known]
-    low, high = (edge((mean for mean in means if mean is not None), default=0.0) for edge in (min, max))
-    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(GAP if mean is None else BLOCKS[round((mean - low) * scale)] for mean in means)
+    return [sum(values) / len(values) if values else None for values in known]
 
 
 def with_unit(value: float, unit: str) -> str:
@@ -87,10 +84,7 @@ def with_unit(value: float, unit: str) -> str:
         case "status":
             return STATUS_NAMES[min(round(value), len(STATUS_NAMES) - 1)]
         case "bytes" | "bytes/s":
-            for prefix, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-                if value >= size:
-                    return f"{value / size:.1f} {prefix}{unit.removeprefix('bytes')}"
-            return f"{value:.0f} {unit}"
+            return size(value) + unit.removeprefix("bytes")
         case "1/s":
             return f"{value:.4g}/s"
         case _:
@@ -105,7 +99,7 @@ def _show(found: dict[str, Any], values: list[float]) -> None:
         return
     console, samples, unit = Console(highlight=False), found["samples"], found["unit"]
     console.print(Text(title, "bold"))
-    line = sparkline(samples, min(console.width, WIDTH_MAX))
+    line = sparkline(narrowed(samples, min(console.width, WIDTH_MAX)))
     console.print(Text(line, "cyan"), soft_wrap=True)
     begin, end = (_clock(samples[index][0], samples) for index in (0, -1))
     console.print(Text(f"{begin}{end:>{max(len(line) - len(begin), len(end) + 2)}}", "dim"), soft_wrap=True)
@@ -129,7 +123,7 @@ def _show_names(*, as_json: bool) -> None:
         rows = [{**{f: getattr(one, f) for f in fields}, "description": one.text} for one in SERIES.values()]
         click.echo(json.dumps(rows))
         return
-    table = Table("metric", "unit", "of", "what it is", box=None, pad_edge=False)
+    table = columns("metric", "unit", "of", "what it is")
     for one in SERIES.values():
         table.add_row(one.name, one.unit, one.scope, one.text)
     Console().print(table)

@@ -10,19 +10,14 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from peerscope.cli.api import CA, api_options, ask, ask_all, connection_options
 from peerscope.cli.metrics import lines
+from peerscope.cli.text import REGION_SOURCES, SEVERITIES, SHORT_HEX, STYLES, age, columns, milliseconds, percent
 from peerscope.host.extras import brought_by
 
 STATUSES = ("healthy", "degraded", "unhealthy", "unknown", "down", "left")
-STYLES = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "down": "bold red", "left": "dim"}
-REGION_SAID_BY = {"country": "by address", "latency": "a guess, by latency"}
-"""What is said beside a region that no operator declared."""
-SEVERITIES = {"low": "dim", "medium": "yellow", "high": "red", "critical": "bold red"}
-SHORT_HEX = 10
 
 
 @click.command()
@@ -56,7 +51,7 @@ def peers(region: str | None, wanted: str | None, api: str, token: str, as_json:
     if as_json:
         _print(found)
         return
-    table = Table("peer", "region", "status", "verdict", "links", "rtt", "age", "version", box=None, pad_edge=False)
+    table = columns("peer", "region", "status", "verdict", "links", "rtt", "age", "version")
     for view in found:
         rtts = sorted(link["rtt_s"] for link in view["links"] if link["rtt_s"] is not None)
         table.add_row(
@@ -65,7 +60,7 @@ def peers(region: str | None, wanted: str | None, api: str, token: str, as_json:
             _coloured(view["status"]),
             _verdict(view),
             str(len(view["links"])),
-            _milliseconds(rtts[len(rtts) // 2] if rtts else None),
+            milliseconds(rtts[len(rtts) // 2] if rtts else None),
             age(view["age_s"]),
             Text(view["version"]),
         )
@@ -103,9 +98,9 @@ def peer(id: str, api: str, token: str, as_json: bool) -> None:
     for part, text in lines(view["metrics"]) if view["metrics"] else ():
         console.print(Text(f"  {part:<12}"), Text(text), sep="")
     if view["links"]:
-        table = Table("neighbour", "rtt", "loss", box=None, pad_edge=False)
+        table = columns("neighbour", "rtt", "loss")
         for link in view["links"]:
-            table.add_row(link["peer_id"][:SHORT_HEX], _milliseconds(link["rtt_s"]), _percent(link["loss_ratio"]))
+            table.add_row(link["peer_id"][:SHORT_HEX], milliseconds(link["rtt_s"]), percent(link["loss_ratio"]))
         console.print(table)
 
 
@@ -174,8 +169,8 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
     console.print(line + Text(", ").join(shown))
     if unintroduced := health.get("unintroduced_peers", 0):
         console.print(Text(f"  {unintroduced} more send reports, and their profiles are not here", "yellow"))
-    middle, mean = _milliseconds(health["median_latency_s"]), _milliseconds(health["average_latency_s"])
-    console.print(f"  connectivity {_percent(health['connectivity'])}   latency {middle} median, {mean} mean")
+    middle, mean = milliseconds(health["median_latency_s"]), milliseconds(health["average_latency_s"])
+    console.print(f"  connectivity {percent(health['connectivity'])}   latency {middle} median, {mean} mean")
     region = f" in {me['region']}" if me["region"] else ""
     console.print(Text.assemble(("this peer ", "bold"), f"{me['short_id']}{region}: ", _coloured(mine["status"])))
     for check in (mine["checks"] or {}).values():
@@ -191,7 +186,7 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
 def _show_alerts(console: Console, active: list[dict[str, Any]], open_now: list[dict[str, Any]], unwell: int) -> None:
     """How many of each severity, the gravest first; and what they have in common. `unwell`: as of the first line."""
     counts = Counter(one["severity"] for one in active)
-    shown = [Text(f"{counts[name]} {name}", SEVERITIES[name]) for name in reversed(SEVERITIES) if counts[name]]
+    shown = [Text(f"{counts[name]} {name}", SEVERITIES[name]) for name in SEVERITIES if counts[name]]
     none = Text(f"none yet, though {unwell} down or unhealthy", "yellow") if unwell else Text("none", "green")
     over = sum(bool(one.get("clearing")) for one in active)
     console.print(Text("alerts ", "bold") + (Text(", ").join(shown) if shown else none) + _over(over, len(active)))
@@ -222,7 +217,7 @@ def _coloured(text: str, style: str | None = None) -> Text:
 
 
 def _region(view: dict[str, Any]) -> Text:
-    told = REGION_SAID_BY.get(view["region_source"])
+    told = REGION_SOURCES.get(view["region_source"])
     return Text.assemble(view["region"] or "-", (f" ({told})" if told else "", "dim"))
 
 
@@ -235,23 +230,6 @@ def _verdict(view: dict[str, Any]) -> Text:
     if view["accused_by"]:
         found.append(f" ({view['accused_by']} of {view['observers']})", "dim")
     return found
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1000:.1f} ms"
-
-
-def age(seconds: float | None) -> str:
-    """A length of time, as coarse as one wants to read it."""
-    if seconds is None:
-        return "-"
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.0f} h"
-    )
 
 
 def _is_gone(view: dict[str, Any]) -> bool:
@@ -267,10 +245,6 @@ def _running(view: dict[str, Any]) -> str:
         said = "said goodbye" if view["verdict"] == "left" else "last heard"
         return f"no: {said} {age(view['gone_age_s'])} ago; `peerscope history` has what it measured before"
     return age(view.get("uptime_s"))
-
-
-def _percent(ratio: float | None) -> str:
-    return "-" if ratio is None else f"{ratio:.0%}"
 
 
 def _clock(skew_s: float | None) -> str:

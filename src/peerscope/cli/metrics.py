@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from peerscope.cli.api import api_options, ask
+from peerscope.cli.text import columns
+from peerscope.doctor import size
 
 PARTS = ("system", "node", "performance", "agent")
 STATISTICS = ("mean", "median", "p95", "peak", "sum")
@@ -35,7 +37,7 @@ def metrics(api: str, token: str, as_json: bool) -> None:
     minutes = found["window_s"] / 60
     place = f" of zone {found['zone']}" if found["zone"] else ""
     console.print(f"{found['active_peers']} of {found['total_peers']} peers{place} active, last {minutes:.0f} min")
-    table = Table("", *STATISTICS, "peers", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table = columns("", *STATISTICS, "peers", padding=(0, 1, 0, 0))
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[1:]:
@@ -99,22 +101,14 @@ def _plain(name: str) -> str:
     return re.sub("_(ratio|bytes_s|bytes|s)$", "", name).replace("_", " ")
 
 
-def _bytes(value: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
-
-
 def _duration(value: float) -> str:
     return f"{value * 1000:.1f} ms" if value < 1 else f"{value:.1f} s"
 
 
 UNITS: dict[str, Callable[[float], str]] = {
     "_ratio": lambda value: f"{value:.1%}",
-    "_bytes_s": lambda value: f"{_bytes(value)}/s",
-    "_bytes": _bytes,
+    "_bytes_s": lambda value: f"{size(value)}/s",
+    "_bytes": size,
     "latency_s": _duration,
     "lag_s": _duration,
     "_s": lambda value: f"{value:,.2f}/s",
@@ -138,7 +132,7 @@ def _show_node(console: Console, found: dict[str, Any]) -> None:
         return
     version = f" {found['version']}" if found["version"] else ""
     console.print(Text.assemble(("node ", "bold"), found["node"], version, f"  {found['node_id'] or ''}".rstrip()))
-    table = Table(box=None, pad_edge=False, show_header=False)
+    table = columns(show_header=False)
     values = {**found["metrics"], "latency_s": found["latency_s"], **found["details"]}
     for name, value in values.items():
         if value is not None:

@@ -8,16 +8,13 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from peerscope.cli.api import api_options, ask, ask_all
-from peerscope.cli.look import REGION_SAID_BY, SHORT_HEX, STYLES
+from peerscope.cli.text import REGION_SOURCES, SHORT_HEX, STYLES, columns, milliseconds, percent, sparkline
 from peerscope.records.alerts import Severity
 
 STYLES_OF_REGIONS = {**STYLES, "critical": "bold red"}
-BARS = "▁▂▃▄▅▆▇█"
-UNKNOWN_BAR = "·"
 COLUMNS_MAX = 8
 """Regions that fit beside each other; more are listed pair by pair."""
 
@@ -30,16 +27,16 @@ def regions(api: str, token: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
         return
-    table = Table("region", "status", "healthy", "connectivity", "rtt", "reaches", "", box=None, pad_edge=False)
+    table = columns("region", "status", "healthy", "connectivity", "rtt", "reaches", "")
     for one in found:
         table.add_row(
             Text(one["region"]),
             Text(one["status"], STYLES_OF_REGIONS.get(one["status"], "")),
             f"{one['healthy_peers']} of {one['total_peers']}",
-            "-" if one["connectivity"] is None else f"{one['connectivity']:.0%}",
-            _milliseconds(one["rtt_s"]),
+            percent(one["connectivity"]),
+            milliseconds(one["rtt_s"]),
             f"{one['reached_regions']} of {one['other_regions']}",
-            Text(REGION_SAID_BY.get(one["source"], ""), "dim"),
+            Text(REGION_SOURCES.get(one["source"], ""), "dim"),
         )
     Console().print(table)
 
@@ -54,11 +51,11 @@ def latency(api: str, token: str, as_json: bool) -> None:
         return
     names, pairs = found["regions"], found["pairs"]
     if len(names) > COLUMNS_MAX:
-        table = Table("from", "to", "median / p95", box=None, pad_edge=False)
+        table = columns("from", "to", "median / p95")
         for pair in pairs:
             table.add_row(Text(pair["source"]), Text(pair["target"]), _spread(pair))
     else:
-        table = Table("ms", box=None, pad_edge=False)
+        table = columns("ms")
         for name in names:
             table.add_column(Text(name))
         cells = {frozenset((pair["source"], pair["target"])): _spread(pair) for pair in pairs}
@@ -90,9 +87,9 @@ def _told(found: dict[str, Any]) -> str:
         return f"unknown: {found['reason']}"
     if found["estimated"]:
         errors = f"{found['source_error_ratio']:.0%} and {found['target_error_ratio']:.0%}"
-        return f"~{_milliseconds(found['rtt_s'])}, estimated; their coordinates are off by {errors}"
+        return f"~{milliseconds(found['rtt_s'])}, estimated; their coordinates are off by {errors}"
     loss = "" if found["loss_ratio"] is None else f", {found['loss_ratio']:.1%} loss"
-    return f"{_milliseconds(found['rtt_s'])}, measured{loss}"
+    return f"{milliseconds(found['rtt_s'])}, measured{loss}"
 
 
 def _spread(pair: dict[str, Any]) -> str:
@@ -110,7 +107,7 @@ def zones(api: str, token: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
         return
-    table = Table("zone", "peers", "healthy", "down", "latency", "alerts", "summary", box=None, pad_edge=False)
+    table = columns("zone", "peers", "healthy", "down", "latency", "alerts", "summary")
     for one in found:
         latency_s, age_s = one["median_latency_s"], one["age_s"]
         table.add_row(
@@ -149,7 +146,7 @@ def routes(by: str, api: str, token: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
         return
-    table = Table(box=None, pad_edge=False)
+    table = columns()
     table.add_column("route", overflow="fold")
     table.add_column("layer")
     for name in ("p50", "p95", "p99", "delivered", "lost", "last"):
@@ -158,7 +155,7 @@ def routes(by: str, api: str, token: str, as_json: bool) -> None:
         table.add_row(
             Text(one["route"] + (f"  ({', '.join(one['gone'])} gone)" if one.get("gone") else "")),
             one["layer"],
-            *(_milliseconds(one[quantile]) for quantile in ("p50_s", "p95_s", "p99_s")),
+            *(milliseconds(one[quantile]) for quantile in ("p50_s", "p95_s", "p99_s")),
             str(one["delivered"]),
             str(one["undelivered"]),
             f"{one['age_s']:.0f} s",
@@ -182,27 +179,14 @@ def throughput(api: str, token: str, as_json: bool) -> None:
         click.echo("node: nothing is told of its messages")
 
 
-def sparkline(values: list[float | None]) -> str:
-    """A bar for each value in proportion to the greatest, a dot for what is unknown; nothing at all is the lowest."""
-    most = max((value for value in values if value is not None), default=0.0)
-    return "".join(
-        UNKNOWN_BAR if value is None else BARS[round(value / most * (len(BARS) - 1)) if most else 0] for value in values
-    )
-
-
 def _flow(name: str, layer: dict[str, Any], way: str) -> str:
     """One way of one layer in two lines: now, and the last hour."""
     current, minutes = layer["current"] or {}, layer["minutes"][f"bytes_{way}_s"]
     most = max((rate for rate in minutes if rate is not None), default=None)
     bytes_s, messages_s = (_number(current.get(f"{unit}_{way}_s")) for unit in ("bytes", "messages"))
-    return (
-        f"{name:<9}{bytes_s:>12} bytes/s{messages_s:>10} messages/s\n  {sparkline(minutes)} up to {_number(most)} B/s"
-    )
+    now = f"{name:<9}{bytes_s:>12} bytes/s{messages_s:>10} messages/s"
+    return f"{now}\n  {sparkline(minutes, low=0.0)} up to {_number(most)} B/s"
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.1f}"
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1000:.1f} ms"

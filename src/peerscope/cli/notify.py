@@ -15,6 +15,7 @@ from msgspec import Struct
 from peerscope.alerts.grouping import NotificationGroup
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notifier import Notification
+from peerscope.cli.options import CONFIG, JSON, STATE
 from peerscope.config import Config
 from peerscope.errors import ConfigError, DeliveryError
 from peerscope.host.state import CONFIG_FILE, StateDirectory, default_state
@@ -37,11 +38,9 @@ class Trial(Struct, frozen=True):
 
 @click.command("notify-test")
 @click.option("--channel", metavar="NAME", help="Only this one.")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings (default: in --state).")
-@click.option(
-    "--state", type=click.Path(path_type=Path, file_okay=False), help="State directory (default: XDG state home)."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@CONFIG
+@STATE
+@JSON
 def notify_test(channel: str | None, config: Path | None, state: Path | None, as_json: bool) -> None:
     """Send one test message through every channel, once each; exit 1 if one of them did not take it."""
     place = state or default_state()

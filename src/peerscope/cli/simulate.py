@@ -15,9 +15,9 @@ import uvloop
 from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from peerscope.cli.options import Decimal, Whole
+from peerscope.cli.options import JSON, Decimal, Whole
+from peerscope.cli.text import columns
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.sim.run import Outcome, Times, run
@@ -45,7 +45,7 @@ from peerscope.sim.scenario import Scenario, ScenarioStep, load, shipped
     show_default=True,
     help="With --serve: virtual seconds in a second, if this machine can.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 def simulate(
     scenario: str | None,
     list_them: bool,
@@ -131,7 +131,7 @@ def _list(*, as_json: bool) -> None:
 
 
 def _show(outcome: Outcome, scenario: Scenario) -> None:
-    table = Table(show_header=False, box=None, pad_edge=False)
+    table = columns(show_header=False)
     table.add_row("scenario", f"{outcome.scenario}: {scenario.summary}")
     table.add_row("peers, seed", f"{outcome.peers}, {outcome.seed}")
     table.add_row("time", f"{outcome.virtual_s:.0f} virtual s in {outcome.wall_s:.1f} s, {outcome.events} events")

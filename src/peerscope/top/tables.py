@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 from rich.text import Text
 
+from peerscope.records.identity import SHORT_HEX
 from peerscope.top.feed import NetworkSummary
 from peerscope.views.sanitize import clipped
 
@@ -18,7 +19,6 @@ SIGNS = {"down": "×", "unhealthy": "■", "degraded": "▲", "unknown": "○", 
 SIGNS |= {"critical": "!!", "high": "◆", "medium": "◈", "low": "◇"}
 STYLES = {"down": "bold magenta", "unhealthy": "red", "degraded": "yellow", "healthy": "green", "left": "dim"}
 STYLES |= {"critical": "bold red", "high": "dark_orange", "medium": "yellow", "low": "blue"}
-SHORT_HEX = 10
 TEXT_CELLS = 60
 ROWS_MAX = 500
 """More than anybody scrolls through; the filter finds the others."""
