@@ -18,7 +18,7 @@ from peerscope.sim.scenario import load
 from peerscope.sim.show import Show
 from peerscope.web.api import ROUTES
 from peerscope.web.app import WebServer
-from peerscope.web.content import Painter, snapshot
+from peerscope.web.content import FeedBuilder, snapshot
 
 STEP_S = 0.25
 GONE = ("down", "partitioned", "left")
@@ -32,7 +32,7 @@ class Mourning:
         self.loop, self.network = loop, network
         assert network.http is not None
         self.http = network.http
-        self._painter = Painter(network)
+        self._builder = FeedBuilder(network)
 
     @property
     def now(self) -> float:
@@ -61,7 +61,7 @@ class Mourning:
 
     def feed(self) -> dict[str, Any]:
         """What a page that comes now gets."""
-        found: dict[str, Any] = json.loads(msgspec.json.encode(self.loop.call(lambda: snapshot(self._painter.look()))))
+        found: dict[str, Any] = json.loads(msgspec.json.encode(self.loop.call(lambda: snapshot(self._builder.build()))))
         return found
 
     def look(self, dead: Sequence[PeerId]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from limits import no_descriptors
 from live import PATIENCE_S, client, running
 from peerscope.host.failures import FailureLog
 from peerscope.web import server
-from peerscope.web.server import CONNECTIONS_MAX, DESCRIPTORS_KEPT, Entrance, connections_max
+from peerscope.web.server import CONNECTIONS_MAX, DESCRIPTORS_KEPT, Acceptor, connections_max
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_nobody_who_is_being_served_makes_room(monkeypatch: pytest.MonkeyPatch) 
 
     async def knock() -> tuple[bytes, bytes]:
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            door = Entrance(asyncio.Protocol, guests, FailureLog())
+            door = Acceptor(asyncio.Protocol, guests, FailureLog())
             taking_in = asyncio.create_task(door.run(listening))
             first = await asyncio.open_connection(*listening.getsockname())
             refused = await first[0].read()
@@ -76,7 +76,7 @@ def test_who_cannot_be_taken_in_waits_and_is_tried_again_after_a_pause(monkeypat
                 taken_in.set()
 
         with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as outside:
-            taking_in = asyncio.create_task(Entrance(Guest, [], looks).run(listening))
+            taking_in = asyncio.create_task(Acceptor(Guest, [], looks).run(listening))
             outside.setblocking(False)
             with no_descriptors():
                 await asyncio.get_running_loop().sock_connect(outside, listening.getsockname())

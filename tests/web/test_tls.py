@@ -193,8 +193,8 @@ def test_files_that_are_gone_or_wrong_leave_what_was_read_before(tmp_path: Path)
     assert before is not None
     assert (before.begins_at, before.ends_at) == (SINCE.timestamp(), UNTIL.timestamp())
     cert.write_text("no certificate")
-    tls.look()
+    tls.reload()
     assert tls.ending == before
     key.unlink()
-    tls.look()
+    tls.reload()
     assert tls.ending == before

@@ -1,4 +1,4 @@
-"""What every route needs: the agent behind a request, peers by name, JSON answers, pages of lists, refusals."""
+"""Shared by all routes: the agent behind a request, peers by name, JSON answers, pages of lists, refusals."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from peerscope.zones.elsewhere import Elsewhere
 PAGE_MAX = 1000
 NAME = re.compile(r"[0-9a-f]{1,64}\Z")
 NAMED_MAX = 8
-"""Zones that a message names, and peers."""
+"""Zones or peers that a message names."""
 MEDIA_TYPE = "application/problem+json"
 _encoder = msgspec.json.Encoder()
 T = TypeVar("T")
 
 
 class Problem(Struct, frozen=True):
-    """Why a request was refused."""
+    """Why a request was refused, as an RFC 9457 document."""
 
     type: str
     title: str
@@ -39,12 +39,12 @@ class Problem(Struct, frozen=True):
 
 
 def answer(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """JSON of a view."""
+    """Encode a view as JSON."""
     return Response(_encoder.encode(value), status, headers, "application/json")
 
 
 def page(request: Request, found: Sequence[T], key: Callable[[T], str]) -> Response:
-    """One page of a list ordered by `key`, and where the next begins (RFC 8288)."""
+    """One page of a list ordered by `key`, with a link to the next page (RFC 8288)."""
     query = request.query_params
     limit = _number(query.get("limit"), "limit", PAGE_MAX)
     cursor = query.get("cursor", "")
@@ -57,7 +57,7 @@ def page(request: Request, found: Sequence[T], key: Callable[[T], str]) -> Respo
 
 
 def choice(request: Request, name: str, allowed: Sequence[str]) -> str | None:
-    """A query parameter that is one of these words, or not there. 400 otherwise."""
+    """A query parameter that is one of these words; None if absent, 400 for another word."""
     given = request.query_params.get(name)
     if given is not None and given not in allowed:
         raise HTTPException(400, f"{name} is {given[:32]!r}; must be {', '.join(allowed[:-1])} or {allowed[-1]}")
@@ -65,21 +65,21 @@ def choice(request: Request, name: str, allowed: Sequence[str]) -> str | None:
 
 
 def find_peer(request: Request, name: str | None = None) -> PeerId:
-    """The peer of this name, or whom the path names: any unambiguous beginning of an id. 404 or 409 otherwise."""
+    """Find a peer by an unambiguous beginning of its id; by default the one in the path. Raises 404 or 409."""
     name = (request.path_params["id"] if name is None else name).lower()
     snapshot = monitor_of(request).snapshot()
     found = [known for known in snapshot.peers if known.hex().startswith(name)]
     if not found:
-        raise HTTPException(404, f"no peer {name[:64]!r} is known; `peerscope peers` lists those that are")
+        raise HTTPException(404, f"no peer {name[:64]!r} is known; `peerscope peers` lists the known peers")
     if len(found) > 1:
         raise HTTPException(409, f"{len(found)} peers begin with {name[:64]!r}; give more digits")
     return found[0]
 
 
 async def find_anywhere(request: Request) -> PeerId | Elsewhere:
-    """The peer whom the path names. Our own zone goes first: others are asked for names that are unknown here.
+    """Find the peer in the path: first in our own zone, then by a lookup in other zones.
 
-    404 or 409 as `find_peer`; 503 where too many questions are open.
+    Raises 404 or 409 as `find_peer` does, and 503 if too many lookups are open.
     """
     try:
         return find_peer(request)
@@ -90,9 +90,9 @@ async def find_anywhere(request: Request) -> PeerId | Elsewhere:
     try:
         reply = await monitor.lookups.about(name)
     except TimeoutError:
-        raise HTTPException(503, "other zones were asked, and nothing came of it; ask again") from None
+        raise HTTPException(503, "the lookup in other zones timed out; ask again") from None
     if reply.is_busy:
-        raise HTTPException(503, "too many questions to other zones are open; ask again in a few seconds")
+        raise HTTPException(503, "too many lookups in other zones are open; ask again in a few seconds")
     found = sorted(reply.ledger)
     if not found:
         raise HTTPException(404, _unknown(name, reply))
@@ -105,19 +105,19 @@ async def find_anywhere(request: Request) -> PeerId | Elsewhere:
 
 
 def monitor_of(request: Request) -> NetworkView:
-    """The agent that is asked."""
+    """The agent that serves this request."""
     monitor: NetworkView = request.app.state.monitor
     return monitor
 
 
 def problem(status: int, detail: str) -> Response:
-    """A problem document of the generic type: the status says it all."""
+    """A problem document of the generic type."""
     body = Problem("about:blank", HTTPStatus(status).phrase, status, detail)
     return Response(msgspec.json.encode(body), status, media_type=MEDIA_TYPE)
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
-    """What a route refused."""
+    """Turn the refusal of a route into a problem document."""
     assert isinstance(error, HTTPException)
     response = problem(error.status_code, error.detail or "")
     response.headers.update(error.headers or {})

@@ -1,4 +1,4 @@
-"""The routes under /api/v1: each answers one view as JSON."""
+"""All routes of the API, with those of peers and of the agent's health."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from peerscope.zones.elsewhere import Elsewhere
 
 
 class PeerDetail(PeerView, frozen=True):
-    """One peer, with its last hour."""
+    """One peer with its last hour."""
 
     history: tuple[Change, ...] = ()
     alerts: tuple[AlertView, ...] = ()
-    """About this peer: the active ones first, then what ended within a day."""
+    """Alerts about this peer: active ones first, then those that ended within a day."""
     hearsay: Hearsay | None = None
-    """Who says so, of a peer of another zone; history and alerts of it are not known here. null for our own zone."""
+    """Source of a peer in another zone, whose history and alerts are not known here. null for our own zone."""
 
 
 class Healthz(Struct, frozen=True):
-    """The process answers."""
+    """Whether the process answers."""
 
     status: str
 
 
 class Readyz(Struct, frozen=True):
-    """Whether the agent has measured itself and, where it should, reached another peer."""
+    """Whether the agent has measured itself and, if it has peers to join, reached one."""
 
     ready: bool
     reason: str | None
@@ -59,7 +59,7 @@ async def health(request: Request) -> Response:
 
 
 async def self_(request: Request) -> Response:
-    """This peer."""
+    """This peer and its agent."""
     return answer(monitor_of(request).self_view())
 
 
@@ -75,7 +75,7 @@ async def peers(request: Request) -> Response:
 
 
 async def peer(request: Request) -> Response:
-    """One peer of any zone; any unambiguous beginning of its id will do."""
+    """One peer of any zone, by an unambiguous beginning of its id."""
     monitor, found = monitor_of(request), await find_anywhere(request)
     if isinstance(found, Elsewhere):
         return answer(PeerDetail(**asdict(found.view()), hearsay=found.hearsay()))
@@ -86,7 +86,7 @@ async def peer(request: Request) -> Response:
 
 
 async def evidence(request: Request) -> Response:
-    """Who accuses the peer, who still hears it, and the arithmetic of the verdict."""
+    """Observers that accuse the peer, observers that hear it, and the arithmetic of the verdict."""
     found = await find_anywhere(request)
     if isinstance(found, Elsewhere):
         return answer(found.evidence())
@@ -94,18 +94,18 @@ async def evidence(request: Request) -> Response:
 
 
 async def healthz(request: Request) -> Response:
-    """The process lives."""
+    """200 as long as the process answers."""
     return answer(Healthz("ok"))
 
 
 async def readyz(request: Request) -> Response:
-    """200 once the agent has something to show; 503 before, and while it has lost every peer."""
+    """200 once the agent is ready; 503 before, and while it has lost every peer."""
     core = monitor_of(request).peer
     reason = None
     if core.ledger.report(core.me) is None:
         reason = "not measured yet"
     elif core.isolation.lost:
-        reason = f"no link to any of the {core.isolation.lost} peers it was linked with"
+        reason = f"no link to any of the {core.isolation.lost} former neighbours"
     elif core.neighbours.bootstrap and not core.prober.up():
         reason = "no peer of the network reached yet"
     return answer(Readyz(reason is None, reason), status=503 if reason else 200)

@@ -1,4 +1,4 @@
-"""Series over time, and the last hour to be played again."""
+"""Routes of series over time and of the last hour's replay."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ METRIC_DEFAULT = "status"
 
 
 class MetricDescription(Struct, frozen=True):
-    """A series that can be asked for."""
+    """A series of the history."""
 
     name: str
     unit: str
     scope: str
-    """peer: every peer has one; network: there is one of the whole network."""
+    """peer: one series per peer; network: one series of the whole network."""
     description: str
 
 
 async def history(request: Request) -> Response:
     """One series over time: of `peer` (by default this one) or of the network.
 
-    `since`: 90s, 15m, 1h, 30d or Unix seconds. `step`: no finer than this.
+    `since`: 90s, 15m, 1h, 30d or Unix seconds. `step`: the finest resolution.
     """
     query = request.query_params
     recorder = _recorder(request)
@@ -61,7 +61,7 @@ async def history(request: Request) -> Response:
 
 
 async def history_metrics(request: Request) -> Response:
-    """The series there are."""
+    """All series of the history."""
     return answer(
         [MetricDescription(series.name, series.unit, series.scope, series.text) for series in SERIES.values()]
     )
@@ -75,7 +75,7 @@ def _recorder(request: Request) -> Recorder:
 
 
 async def _peer(request: Request, recorder: Recorder, name: str | None) -> PeerId | None:
-    """A peer that is known, or that once was."""
+    """Find a peer that the agent knows, or that the history knows."""
     if name is None:
         return None
     try:
@@ -93,7 +93,7 @@ async def _peer(request: Request, recorder: Recorder, name: str | None) -> PeerI
 
 
 def since_s(text: str, now: int) -> int:
-    """Unix seconds of a time that was given as one, or as how long it is ago; 400 otherwise."""
+    """Parse a time in Unix seconds or as a duration before `now`. Raises 400."""
     at = whole(text)
     since = now - _seconds(text, "since") if at is None else at
     if not now - SPAN_S_MAX <= since <= now:
@@ -110,13 +110,13 @@ def _seconds(text: str, name: str) -> int:
 
 
 class LastHour(Replay, frozen=True):
-    """Statuses and links, with the alerts that fired meanwhile."""
+    """Statuses and links, with the alerts that fired in this time."""
 
     alerts: tuple[PastAlert, ...] = ()
 
 
 async def replay(request: Request) -> Response:
-    """Statuses, links and alerts `since` a time, one hour ago at the most: the beginning, and every change after it."""
+    """Statuses, links and alerts `since` a time, at most one hour ago: the state then, and every later change."""
     monitor = monitor_of(request)
     since = since_s(request.query_params.get("since", SINCE_DEFAULT), int(monitor.snapshot().wall))
     found = monitor.replay(since)

@@ -1,4 +1,4 @@
-"""Limits on requests: how much a body may hold, and that they begin one at a time."""
+"""Limits on requests: the size of a body, and one start at a time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from peerscope.host.numbers import whole
 from peerscope.web.answers import problem
 
 BODY_BYTES_MAX = 64 * 1024
-"""Of a route that says nothing: room for any one thing that a person writes."""
+"""Default limit: enough for any text that a person writes."""
 
 
-class Bounded:
-    """ASGI middleware."""
+class BodyLimit:
+    """ASGI middleware that refuses bodies over a limit."""
 
     def __init__(self, app: ASGIApp, *, most: Mapping[str, int]) -> None:
         """`most`: bytes by path, where it is not `BODY_BYTES_MAX`."""
@@ -33,13 +33,13 @@ class Bounded:
         if announced is None or announced > most:
             await problem(413, _too_much(most))(scope, receive, send)
             return
-        heard = 0
+        received = 0
 
         async def receiving() -> Message:
-            nonlocal heard
+            nonlocal received
             message = await receive()
-            heard += len(message.get("body", b""))
-            if heard > most:  # sent in chunks, so that nobody knew
+            received += len(message.get("body", b""))
+            if received > most:  # a chunked body announces no length
                 raise HTTPException(413, _too_much(most))
             return message
 
@@ -51,24 +51,24 @@ def _too_much(most: int) -> str:
 
 
 class Turns:
-    """A queue in front of work that is short for one and long for hundreds."""
+    """A queue before work that is short for one client and long for hundreds."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
 
-    async def mine(self) -> None:
-        """Until it is our turn; nobody else's comes before the event loop has looked after everything once."""
+    async def wait(self) -> None:
+        """Wait for our turn. The event loop runs all other tasks once between two turns."""
         async with self._lock:
             await asyncio.sleep(0)
 
 
-class InTurn:
-    """ASGI middleware: requests begin one after the other."""
+class OneAtATime:
+    """ASGI middleware that starts one request after the other."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._turns.mine()
+        await self._turns.wait()
         await self._app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Routes of metrics: what all peers measured; for Prometheus, what it scrapes and where it finds all exporters."""
+"""Routes of metrics: aggregates of all peers, the exposition for Prometheus, and its discovery of exporters."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from peerscope.web.openapi import ApiRoute
 
 
 async def metrics(request: Request) -> Response:
-    """What all peers measured in the last five minutes, and where the network is going."""
+    """Aggregated measurements of all peers over the last five minutes, and trends."""
     return answer(monitor_of(request).network_metrics())
 
 
 async def exposition(request: Request) -> Response:
-    """What this peer measures of itself and sees of its network, as Prometheus text or OpenMetrics."""
-    from peerscope.export.exposition import collect, render  # who never scrapes never pays for it
+    """Measurements of this peer and its view of the network, as Prometheus text or OpenMetrics."""
+    from peerscope.export.exposition import collect, render  # loaded on the first scrape
 
     monitor = monitor_of(request)
     if not isinstance(monitor, Monitor):
@@ -39,7 +39,7 @@ async def exposition(request: Request) -> Response:
 
 
 async def discovery(request: Request) -> Response:
-    """The exporters of all peers that can be reached, for `http_sd_configs` of Prometheus."""
+    """The reachable exporters of all peers, for `http_sd_configs` of Prometheus."""
     monitor = monitor_of(request)
     is_agent = isinstance(monitor, Monitor)
     own = local_address(monitor.config.export, monitor.http) if is_agent and _is_on_this_machine(request) else None
@@ -47,7 +47,7 @@ async def discovery(request: Request) -> Response:
 
 
 def _is_on_this_machine(request: Request) -> bool:
-    """A program beside us asks for itself, not a proxy beside us for somebody else."""
+    """Whether a program of this machine asks, not a proxy for another client."""
     asker, asked = request.client, request.url.hostname or ""
     is_direct = not any(mark in request.headers for mark in PROXY_MARKS)
     return is_direct and asker is not None and is_loopback(asker.host) and is_loopback(asked)

@@ -1,6 +1,6 @@
 """Routes of the network as a whole: regions, latency, the map, messages and zones.
 
-Maps are drawn in a thread, since the agent has neighbours to listen to. What draws is loaded when first asked for.
+Maps are drawn in a thread, so that the agent keeps answering pings. The drawing modules load on first use.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ async def regions(request: Request) -> Response:
 
 
 async def latency(request: Request) -> Response:
-    """Region by region, median and 95th percentile of round-trip times, measured and estimated."""
+    """Median and 95th percentile of round-trip times between regions, measured and estimated."""
     return answer(monitor_of(request).latency())
 
 
@@ -44,7 +44,7 @@ async def rtt(request: Request) -> Response:
 
 
 async def topology(request: Request) -> Response:
-    """Peers, links on every layer, and where the network would come apart."""
+    """Peers, links on every layer, and the peers and links whose failure splits the network."""
     return answer(monitor_of(request).topology())
 
 
@@ -60,7 +60,7 @@ async def topology_dot(request: Request) -> Response:
 
 
 async def topology_svg(request: Request) -> Response:
-    """The map as a picture."""
+    """The map as an SVG picture."""
     from peerscope.views.svg import to_svg
 
     return Response(await asyncio.to_thread(to_svg, monitor_of(request).topology()), media_type=SVG)
@@ -76,7 +76,7 @@ async def routes(request: Request) -> Response:
 
 
 async def traces(request: Request) -> Response:
-    """The last messages whose way is known, hop by hop."""
+    """The last messages with a known path, hop by hop."""
     return answer(monitor_of(request).traffic.traces())
 
 
@@ -86,7 +86,7 @@ async def throughput(request: Request) -> Response:
 
 
 async def zones(request: Request) -> Response:
-    """All zones of the network: ours as we see it, the others as their aggregators agree."""
+    """All zones of the network: ours in full, the others by the summaries of their aggregators."""
     return answer(monitor_of(request).zones())
 
 

@@ -1,4 +1,4 @@
-"""Routes with their descriptions, and the OpenAPI document made from these."""
+"""Routes with their descriptions, and the OpenAPI document of all routes."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "state": {"type": "string", "enum": ["firing", "resolved", "forgotten", "ended"]},
     "severity": {"type": "string", "enum": ["low", "medium", "high", "critical"]},
     "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_MAX},
-    "cursor": {"type": "string", "description": "Taken from the Link header of the page before."},
+    "cursor": {"type": "string", "description": "From the Link header of the previous page."},
     "by": {"type": "string", "enum": ["region", "peer"], "default": "region"},
     "clusters": {"type": "string", "enum": ["0", "1"], "default": "0"},
     "since": DURATION
-    | {"pattern": "^([1-9][0-9]{0,8}[smhd]|[0-9]{1,12})$", "description": "So long ago, or Unix seconds."},
-    "step": DURATION | {"description": "No finer than this."},
+    | {"pattern": "^([1-9][0-9]{0,8}[smhd]|[0-9]{1,12})$", "description": "A duration before now, or Unix seconds."},
+    "step": DURATION | {"description": "The finest resolution."},
 }
-"""Parameters by name; those that are not listed are text."""
+"""Schemas of parameters by name; all others are text."""
 CHANGES = "Without a token: from the agent's own machine only, and from a browser with the header `X-Peerscope: 1`."
 TOKEN = {"type": "http", "scheme": "bearer", "description": "Where web.token is set."}
 
 
 class Body(Struct, frozen=True):
-    """What one route takes."""
+    """The request body of a route."""
 
     media_types: tuple[str, ...] = ("application/json",)
     kind: Any = str
-    """Type of what is in it."""
+    """Type of its content."""
     bytes_max: int = BODY_BYTES_MAX
     is_required: bool = True
 
 
 class ApiRoute(Route):
-    """A route with what its description needs."""
+    """A route with its description."""
 
     def __init__(
         self,
@@ -70,8 +70,8 @@ class ApiRoute(Route):
         statuses: tuple[int, ...] = (),
         media_type: str = "application/json",
     ) -> None:
-        """`answers`: type of the JSON in an answer. `query`: its parameters. `statuses`: those beside 200 whose answers
-        have this type too."""
+        """`answers`: type of the JSON answer. `query`: names of parameters. `statuses`: others than 200 with an answer
+        of this type."""
         super().__init__(path, endpoint, methods=[method])
         self.method, self.answers, self.media_type = method, answers, media_type
         self.query, self.body, self.statuses = query, body, statuses
@@ -96,8 +96,7 @@ def describe(routes: Sequence[ApiRoute]) -> dict[str, Any]:
 
 
 def _without_tuples(schema: Any) -> Any:
-    """Arrays whose places differ in type become arrays of any of these types: most readers of OpenAPI documents do not
-    know `prefixItems`."""
+    """Turn a tuple into an array of any of its types, since most readers of OpenAPI do not know `prefixItems`."""
     if isinstance(schema, list):
         return [_without_tuples(each) for each in schema]
     if not isinstance(schema, dict):

@@ -1,10 +1,9 @@
-"""HTTP/1.1 and WebSockets for strangers: what one connection may send, and how long each phase of it may take.
+"""HTTP/1.1 and WebSockets with limits on the size and the time of each phase of a connection.
 
-uvicorn waits for ever for a request that does not come to its end, and for a client that does not read its answer. Here
-every phase of a connection has an end.
+uvicorn waits without end for an incomplete request, and for a client that does not read its answer.
 
-h11 bounds what is not complete yet: a head of any length that comes in one piece passes. Of two equal lengths it
-forgets one, and beside `Transfer-Encoding` any: a proxy in front may have counted by the other (RFC 9112, 6.3).
+h11 limits incomplete heads only, so a head of any length passes in one piece. It accepts two equal `Content-Length`
+headers, and any beside `Transfer-Encoding`, where a proxy may have counted by the other (RFC 9112, 6.3).
 """
 
 from __future__ import annotations
@@ -25,22 +24,22 @@ from websockets.frames import CloseCode, Frame, Opcode
 from peerscope.web.limits import Turns
 
 HEAD_BYTES_MAX = 16 * 1024
-"""A request line and all headers together; as much for what frames one piece of a body."""
+"""Limit for a request line with all headers, and for the framing of one chunk of a body."""
 REFUSED_BYTES_MAX = 4 * 2**20
-"""Of a body that goes on although it is answered: read past, so that its sender gets to the answer."""
+"""Bytes of a body that the server still reads after its answer, so that the client gets to the answer."""
 _LENGTH = re.compile(rb"(?im)^(content-length|transfer-encoding)[ \t]*:[ \t]*(.*?)[ \t]*\r?$")
 _FOLDED = re.compile(rb"\n[ \t]")
 _COUNTED = re.compile(rb"[0-9]{1,18}")
 TIMEOUT_S = {h11.IDLE: 10.0, h11.SEND_BODY: 30.0}
-"""For a whole head, and for a whole body; a phase does not begin anew with each byte."""
+"""Seconds for a whole head and for a whole body. A new byte does not restart the time."""
 ANSWER_S = 60.0
-"""For an answer to be made and read."""
+"""Seconds to make an answer and for the client to read it."""
 READ_BYTES_MIN = 64 * 1024
-"""Who reads less of an answer within one such phase is taken for one that reads nothing."""
+"""A client that reads less of an answer within `ANSWER_S` counts as one that reads nothing."""
 LINGER_S = 10.0
-"""For the other end to read what was sent before a WebSocket was closed."""
+"""Seconds for a client to read the last messages before its WebSocket closes."""
 FRAGMENTS_MAX = 8
-"""Of one message to a WebSocket. Empty fragments have no length that would add up to a limit."""
+"""Fragments in one message to a WebSocket. Empty ones never reach a limit in bytes."""
 
 
 log = logging.getLogger(__name__)
@@ -54,7 +53,7 @@ class StrictConnection(h11.Connection):
         self._refused = 0
 
     def next_event(self) -> Any:
-        """As h11's. Raises `RemoteProtocolError` too for what is beyond a limit, and for a head with two lengths."""
+        """As in h11, but raises `RemoteProtocolError` also beyond a limit and for a head with two lengths."""
         is_head = self.their_state is h11.IDLE
         before = self.trailing_data[0] if is_head else b""
         waiting = len(before) if is_head else self._waiting
@@ -63,24 +62,24 @@ class StrictConnection(h11.Connection):
             return event
         framing = waiting - self._waiting - (len(event.data) if isinstance(event, h11.Data) else 0)
         if framing > HEAD_BYTES_MAX:
-            raise h11.RemoteProtocolError("more than 16 kB around what is said", error_status_hint=431)
+            raise h11.RemoteProtocolError("more than 16 kB of framing", error_status_hint=431)
         if isinstance(event, h11.Request):
             self._refused = 0
             _check_lengths(before[:framing])
         if isinstance(event, h11.Data) and self.our_state in (h11.DONE, h11.MUST_CLOSE):
             self._refused += len(event.data) + framing
             if self._refused > REFUSED_BYTES_MAX:
-                raise h11.RemoteProtocolError("a body without end, though it is answered")
+                raise h11.RemoteProtocolError("a body that does not end after its answer")
         return event
 
     @property
     def _waiting(self) -> int:
-        """Bytes that are not read yet; `trailing_data` would copy them."""
+        """Number of unread bytes; `trailing_data` would copy them."""
         return len(self._receive_buffer)
 
 
-class PatientProtocol(H11Protocol):
-    """One HTTP connection that is cut off when it takes too long."""
+class HttpProtocol(H11Protocol):
+    """One HTTP connection with a timeout on each phase."""
 
     def __init__(self, turns: Turns, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -88,59 +87,56 @@ class PatientProtocol(H11Protocol):
         self._turns = turns
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a request."""
         super().connection_made(transport)
         self._phase: tuple[object, object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unread: float = math.inf
         self._is_upgraded = False
         self._began_at = self.loop.time()
-        self._look()
+        self._check_phase()
         transport.pause_reading()
         entering = self.loop.create_task(self._enter())
         entering.add_done_callback(self.tasks.discard)
         self.tasks.add(entering)
 
     async def _enter(self) -> None:
-        await self._turns.mine()
+        await self._turns.wait()
         if not self.transport.is_closing() and not self.flow.read_paused:
             self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for any more."""
         self._stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes in; they may have ended a phase."""
+        """Read bytes, which may end a phase."""
         super().data_received(data)
-        self._look()
+        self._check_phase()
 
     def on_response_complete(self) -> None:
-        """An answer is written; wait for the next request."""
         super().on_response_complete()
-        self._look()
+        self._check_phase()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """From here on `FirmSocket` looks after the connection."""
+        """Hand the connection over to `WebSocketProtocol`."""
         self._is_upgraded = True
         self._stop()
         super().handle_websocket_upgrade(event)
 
     @property
     def waits_since(self) -> float | None:
-        """Loop time since when it has not said what it wants; None for one that has."""
+        """Loop time since which it has sent no complete request; None if it has."""
         is_awaited = self.conn.their_state is h11.IDLE and not self.transport.is_closing()
         return self._began_at if is_awaited else None
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no request; where an answer has begun, hang up instead of beginning another."""
+        """Refuse an invalid request; once an answer has begun, close the connection instead."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         else:
             self.transport.close()
 
-    def _look(self) -> None:
+    def _check_phase(self) -> None:
         phase = (self.conn.their_state, self.cycle)
         if phase == self._phase or self._is_upgraded:
             return
@@ -149,15 +145,15 @@ class PatientProtocol(H11Protocol):
         self._arm()
 
     def _arm(self) -> None:
-        self._timer = self.loop.call_later(TIMEOUT_S.get(self.conn.their_state, ANSWER_S), self._too_late)
+        self._timer = self.loop.call_later(TIMEOUT_S.get(self.conn.their_state, ANSWER_S), self._on_timeout)
 
     def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _too_late(self) -> None:
-        """The end of this connection, unless a long answer is still being read."""
+    def _on_timeout(self) -> None:
+        """Abort the connection, unless the client is still reading a long answer."""
         unread = self.transport.get_write_buffer_size()
         if unread and self._unread - unread >= READ_BYTES_MIN:
             self._unread = unread
@@ -166,11 +162,11 @@ class PatientProtocol(H11Protocol):
             self.transport.abort()
 
 
-class FirmSocket(WebSocketsSansIOProtocol):
-    """One WebSocket that is cut off when its other end does not read."""
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """One WebSocket that is aborted if the client does not read."""
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes in; the first ones hold the whole handshake."""
+        """Read bytes, of which the first hold the whole handshake."""
         if self.conn.parser_exc is not None:
             return
         super().data_received(data)
@@ -178,15 +174,15 @@ class FirmSocket(WebSocketsSansIOProtocol):
             self.transport.abort()
 
     def handle_parser_exception(self) -> None:
-        """It broke the protocol; before the handshake is done there is no way to tell it, and uvicorn would stumble."""
-        log.debug("a client of the feed broke the protocol: %s", self.conn.parser_exc or "a text that is no UTF-8")
+        """Abort before the handshake is complete, since uvicorn would fail to send a close frame then."""
+        log.debug("a client of the feed broke the protocol: %s", self.conn.parser_exc or "a text is not UTF-8")
         if self.conn.close_sent is None:
             self.transport.abort()
         else:
             super().handle_parser_exception()
 
     def send_receive_event_to_app(self) -> None:
-        """A whole message; a text that is none ends the connection, which uvicorn would log with a traceback."""
+        """Pass on a message. Text that is not UTF-8 ends the connection; uvicorn would log a traceback."""
         if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
                 b"".join(self.frames).decode()
@@ -198,30 +194,29 @@ class FirmSocket(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     def pause_writing(self) -> None:
-        """Hear nothing more of one that does not read: pings, say, that would want pongs."""
+        """Stop reading from a client that does not read, since its pings would want pongs."""
         super().pause_writing()
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """It reads again."""
         super().resume_writing()
         if not self.read_paused:
             self.transport.resume_reading()
 
     def handle_cont(self, event: Frame) -> None:
-        """One more fragment of a message."""
+        """Count the fragments of a message."""
         if len(self.frames) >= FRAGMENTS_MAX:
             self.transport.abort()
             return
         super().handle_cont(event)
 
     def keepalive_timeout(self) -> None:
-        """No pong came: closing would wait until the other end has read everything."""
+        """Abort without a pong: closing would wait until the client has read everything."""
         super().keepalive_timeout()
         self.transport.abort()
 
     async def send(self, message: Any) -> None:
-        """Pass on what the application says; a text that goes to many is framed once."""
+        """Send a message of the application. A text for many clients is framed once."""
         text = message.get("text") if message["type"] == "websocket.send" else None
         if text is not None and self.handshake_complete:
             await self.writable.wait()
@@ -231,10 +226,10 @@ class FirmSocket(WebSocketsSansIOProtocol):
             return
         await super().send(message)
         if message["type"] == "websocket.http.response.body":
-            self.handshake_complete = True  # it was refused, which uvicorn would call an error of the application
+            self.handshake_complete = True  # uvicorn would log the refusal as an error of the application
 
     async def run_asgi(self) -> None:
-        """Serve, then close, and not wait for ever until that is done."""
+        """Serve, then close with a time limit."""
         try:
             await super().run_asgi()
         finally:
@@ -243,12 +238,12 @@ class FirmSocket(WebSocketsSansIOProtocol):
 
 @lru_cache(maxsize=2)
 def _framed(text: str) -> bytes:
-    """One unmasked frame; the connections that send it share its bytes."""
+    """One unmasked frame, whose bytes all connections share."""
     return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
 def _check_lengths(head: bytes) -> None:
-    """Raise `RemoteProtocolError` unless the length of the body is stated once at most, and plainly."""
+    """Raise `RemoteProtocolError` unless the head states the length of the body at most once and plainly."""
     if _FOLDED.search(head):
         raise h11.RemoteProtocolError("a folded header")
     stated = _LENGTH.findall(head)
@@ -256,4 +251,4 @@ def _check_lengths(head: bytes) -> None:
         raise h11.RemoteProtocolError("the length is stated twice")
     for name, value in stated:
         if name.lower() == b"content-length" and not _COUNTED.fullmatch(value):
-            raise h11.RemoteProtocolError("the length is no number")
+            raise h11.RemoteProtocolError("the length is not a number")

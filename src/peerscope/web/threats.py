@@ -1,4 +1,4 @@
-"""Routes of threats: what was found, how unlike themselves peers are, and neighbours that misbehave."""
+"""Routes of threats: findings, anomaly rates, and neighbours that misbehave."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ async def threats(request: Request) -> Response:
 
 
 async def anomalies(request: Request) -> Response:
-    """Anomaly rates between 0 and 1: of each peer that tells its own, and their mean."""
+    """Anomaly rates between 0 and 1, of each peer that reports one, and their mean."""
     return answer(monitor_of(request).anomaly_rates())
 
 
 class ConductView(Struct, frozen=True):
-    """What one neighbour did to this peer."""
+    """The violations of one neighbour."""
 
     peer_id: str
     score: float
@@ -39,13 +39,13 @@ class ConductView(Struct, frozen=True):
     state: str
     """warned, throttled or banned."""
     reasons: dict[str, int]
-    """How often it did what."""
+    """Number of violations of each kind."""
     banned_s: float | None
-    """Seconds that its ban still lasts."""
+    """Seconds until its ban ends."""
 
 
 async def conduct(request: Request) -> Response:
-    """Neighbours that misbehaved lately, the worst first; those in good standing are not listed."""
+    """Neighbours that misbehaved lately, the worst first."""
     found = monitor_of(request).conduct()
     views = [ConductView(one.peer.hex(), one.score, one.standing.value, one.reasons, one.banned_s) for one in found]
     return answer(views)
