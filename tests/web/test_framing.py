@@ -123,7 +123,7 @@ def test_a_body_that_nobody_wants_is_read_past_for_so_long_and_no_longer(monkeyp
         connection.receive_data(b"1\r\n\n\r\n")
         assert isinstance(connection.next_event(), h11.Data)
     connection.receive_data(b"1\r\n\n\r\n")
-    with pytest.raises(h11.RemoteProtocolError, match="answered"):
+    with pytest.raises(h11.RemoteProtocolError, match="after its answer"):
         connection.next_event()
 
 

@@ -97,7 +97,7 @@ def test_the_command_line_believes_nobody_else(secured: Agent, tmp_path: Path) -
     stranger, key = certificate(tmp_path)
     for arguments in ((), ("--ca", str(stranger))):
         told = said(secured, *arguments)
-        assert f"the certificate of {secured.http} is not believed" in told
+        assert f"the certificate of {secured.http} is not trusted" in told
         assert "--ca FILE" in told
     assert "it holds no certificate" in said(secured, "--ca", str(key))
     assert "No such file" in said(secured, "--ca", str(tmp_path / "none.pem"))
@@ -175,7 +175,7 @@ def test_a_certificate_that_is_renewed_in_place_is_shown_to_new_connections_and_
         assert str(tmp_path) not in ends()[0]  # all members read it
         renewed, other_key = certificate(tmp_path / "renewed")
         renewed.replace(cert)  # for a moment the pair does not fit, as when files are replaced one by one
-        agent.loop.call(agent.monitor.tls.look)  # type: ignore[union-attr]
+        agent.loop.call(agent.monitor.tls.reload)  # type: ignore[union-attr]
         other_key.replace(key)
         until(lambda: shown_by(agent.http) == cert.read_text(), "the new one is shown")
         until(lambda: ends() == [], "the alert is over")

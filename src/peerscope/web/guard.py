@@ -132,7 +132,7 @@ class Guard:
         except Exception as error:
             log.error("a request for %s failed", scope["path"], exc_info=error)
             if scope["type"] == "http" and not began:
-                await problem(500, "the agent failed to answer; its log says why")(scope, receive, send)
+                await problem(500, "the agent failed to answer; its log has the reason")(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
         """Raise `HTTPException` unless this request may be answered."""

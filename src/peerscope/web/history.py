@@ -75,7 +75,7 @@ def _recorder(request: Request) -> Recorder:
 
 
 async def _peer(request: Request, recorder: Recorder, name: str | None) -> PeerId | None:
-    """Find a peer that the agent knows, or that the history knows."""
+    """Find a peer in the ledger or in the history."""
     if name is None:
         return None
     try:
