@@ -60,7 +60,7 @@ def test_a_state_directory_answers_without_its_agent(peerscope, state: Path) -> 
     title, line, _, numbers = said.splitlines()
     assert title.startswith("cpu_ratio of ")
     assert line.replace("·", "") == "▁▅█"
-    assert "min 25.00%   mean 50.00%   max 75.00%   last 75.00%   nothing known in 1" in numbers
+    assert "min 25.00%   mean 50.00%   max 75.00%   last 75.00%   no data in 1" in numbers
     code, said, _ = peerscope("history", "status", "--peer", PEERS[0].hex()[:6], "--state", str(state), "--json")
     found = json.loads(said)
     assert (code, found["peer_id"]) == (0, PEERS[0].hex())
@@ -80,7 +80,7 @@ def test_a_running_agent_is_asked(peerscope, agent: Agent) -> None:
     assert "last 1" in said
     code, said, _ = peerscope("history", "node_tunnels", "--api", agent.http)
     assert code == 1  # no node
-    assert "nothing was recorded" in said
+    assert "no data in this time" in said
 
 
 def test_the_series_are_named(peerscope) -> None:

@@ -1,4 +1,4 @@
-"""The verb of those who say who is a member: admit keygen, issue, revoke, show. Asks no agent, and needs no network."""
+"""The verb that manages members: admit keygen, issue, revoke, show. It needs no agent and no network."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ KEY = click.option(
 NETWORK = click.option(
     "--network", metavar="NAME", default=NetworkConfig().name, show_default=True, help="Name of the network."
 )
-OUTPUT = click.option("-o", "--output", type=FILE, help="File; else printed.")
+OUTPUT = click.option("-o", "--output", type=FILE, help="Write to this file instead.")
 
 
 @click.group()
 @JSON
 @click.pass_context
 def admit(context: click.Context, as_json: bool) -> None:
-    """Say who is a member: sign certificates with an operator's key, and revoke them.
+    """Manage members: sign certificates with an operator's key, and revoke them.
 
-    Members name the key's public half in network.operators. The key itself stays with the operator: no agent needs it.
+    Members list the key's public half in network.operators. The key itself stays with the operator; no agent needs it.
     """
     context.obj = as_json
 
@@ -75,7 +75,7 @@ def keygen(all_json: bool, output: Path | None, as_json: bool) -> None:
 @JSON
 @click.pass_obj
 def issue(all_json: bool, peer_id: str, key: Path, network: str, days: int, output: Path | None, as_json: bool) -> None:
-    """Sign a certificate for the peer with this id, as `peerscope init` prints it there."""
+    """Sign a certificate for the peer with this id, which `peerscope init` prints there."""
     subject = PeerId(_hexadecimal(peer_id, PEER_ID_BYTES))
     now_ms = _now_ms()
     span = {"not_before_ms": now_ms, "not_after_ms": now_ms + days * DAY_MS}
@@ -98,13 +98,13 @@ def issue(all_json: bool, peer_id: str, key: Path, network: str, days: int, outp
 @JSON
 @click.pass_obj
 def revoke_(all_json: bool, target: str, key: Path, network: str, output: Path | None, as_json: bool) -> None:
-    """Revoke one certificate by its serial number, or all that a peer has had until now.
+    """Revoke one certificate by its serial number, or all certificates of a peer until now.
 
-    A FILE given with -o is added to: put it at any one member as network.revocation_file, and all others hear of it.
+    -o FILE appends to FILE. Name FILE in network.revocation_file of any one member; the others get it from there.
     """
     name = _hexadecimal(target, PEER_ID_BYTES, SERIAL_BYTES)
     now_ms = _now_ms()
-    until_ms = now_ms + DAYS_MAX * DAY_MS  # no certificate of today lasts longer
+    until_ms = now_ms + DAYS_MAX * DAY_MS  # no certificate lasts longer
     paper = revoke(_operator(key), name, _name(network), revoked_at_ms=now_ms, not_after_ms=until_ms)
     if output is not None:
         before = output.read_text(encoding="ascii") if output.exists() and papers(output) else ""
@@ -121,7 +121,7 @@ def revoke_(all_json: bool, target: str, key: Path, network: str, output: Path |
 @JSON
 @click.pass_obj
 def show(all_json: bool, file: Path, network: str, as_json: bool) -> None:
-    """What certificates and revocations in FILE say. Exits with 1 if one is expired or not signed by whom it names."""
+    """Print certificates and revocations in FILE. Exits with 1 if one is expired or not signed by its operator."""
     found = [_shown(paper, network) for paper in papers(file)]
     if as_json or all_json:
         click.echo(json.dumps(found))
@@ -163,7 +163,7 @@ def _operator(key: Path) -> Identity:
 
 
 def _name(network: str) -> str:
-    return NetworkConfig(name=network).name  # refused here as in the settings
+    return NetworkConfig(name=network).name  # checked as in the settings
 
 
 def _hexadecimal(text: str, *sizes: int) -> bytes:
@@ -173,7 +173,7 @@ def _hexadecimal(text: str, *sizes: int) -> bytes:
         value = b""
     if len(value) not in sizes:
         wish = " or ".join(f"{2 * size}" for size in sizes)
-        raise ConfigError(f"{text[:80]!r} is not {wish} hexadecimal digits; ids and serial numbers are given in full")
+        raise ConfigError(f"{text[:80]!r} is not {wish} hexadecimal digits; give ids and serial numbers in full")
     return value
 
 

@@ -21,7 +21,7 @@ from peerscope.cli.options import Duration
 from peerscope.cli.text import RANK, SEVERITIES, SHORT_HEX, age, columns, facts
 
 TREE_MAX = 40
-"""Lines of a cascade that are drawn; `--json` has them all."""
+"""Lines of a cascade in the terminal; `--json` has all."""
 
 
 def _author() -> str:
@@ -32,15 +32,15 @@ def _author() -> str:
 
 
 @click.command()
-@click.option("--all", "everything", is_flag=True, help="Also those that ended within a day.")
+@click.option("--all", "everything", is_flag=True, help="Include those that ended within a day.")
 @click.option("--severity", type=click.Choice(tuple(SEVERITIES)), help="Only this severity.")
 @click.option("--region", help="Only this region.")
-@click.option("--rules", "wants_rules", is_flag=True, help="List the rules instead, with what each means.")
+@click.option("--rules", "wants_rules", is_flag=True, help="List the rules instead, with their runbooks.")
 @api_options
 def alerts(
     everything: bool, severity: str | None, region: str | None, wants_rules: bool, api: str, token: str, as_json: bool
 ) -> None:
-    """Alerts, the gravest first: all of our zone, and the gravest of the others if the network is divided."""
+    """Alerts, the gravest first: all of our zone, and the gravest of each other zone."""
     if wants_rules:
         _rules(ask(api, token, "/api/v1/rules"), as_json)
         return
@@ -58,7 +58,7 @@ def alerts(
     else:
         unwell = unwell_peers(ask(api, token, "/api/v1/health"))
         console.print(f"no alerts yet, though {unwell} peers are down or unhealthy" if unwell else "no alerts")
-    if severity or region:  # of other zones it is not known which alerts that would be
+    if severity or region:  # the summaries of other zones cannot be filtered
         return
     for zone in ask(api, token, "/api/v1/zones"):
         if count := sum(zone["alerts"].values()) if not zone["is_ours"] else 0:
@@ -82,10 +82,10 @@ def _table(found: list[dict[str, Any]]) -> Table:
 
 
 @click.command()
-@click.option("--all", "everything", is_flag=True, help="Also those that closed within a day.")
+@click.option("--all", "everything", is_flag=True, help="Include those that closed within a day.")
 @api_options
 def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
-    """Alerts that have one probable root; of a cascade, what came of what."""
+    """Groups of alerts with one probable root, and the tree of a cascade."""
     found = ask_all(api, token, "/api/v1/incidents", {"all": "1" if everything else None})
     found.sort(key=lambda one: (one["state"] != "open", RANK[one["severity"]], -len(one["peers"]), one["id"]))
     if as_json:
@@ -113,10 +113,10 @@ def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Exit with 1 when something high or critical was found.")
+@click.option("--check", is_flag=True, help="Exit with 1 if a threat is high or critical.")
 @api_options
 def threats(check: bool, api: str, token: str, as_json: bool) -> None:
-    """What threatens peers and the network: found how, how sure, and what to do first."""
+    """Threats to peers and the network, with evidence, confidence and advice."""
     found = ask_all(api, token, "/api/v1/threats")
     if as_json:
         click.echo(json.dumps(found))
@@ -142,16 +142,16 @@ def threats(check: bool, api: str, token: str, as_json: bool) -> None:
 @click.command()
 @click.argument("matchers", nargs=-1, required=True, metavar="FIELD=VALUE...")
 @click.option("--for", "for_s", type=Duration(), required=True, help="How long: 90s, 15m, 2h, 7d.")
-@click.option("--reason", required=True, help="Why; everybody sees it.")
-@click.option("--author", help="Who says so (default: your user name).")
+@click.option("--reason", required=True, help="Why; visible to all members.")
+@click.option("--author", help="Your name (default: your user name).")
 @api_options
 def silence(
     matchers: tuple[str, ...], for_s: float, reason: str, author: str | None, api: str, token: str, as_json: bool
 ) -> None:
-    """Hold back messages about alerts that all matchers fit, in the whole network.
+    """Hold back notifications of alerts that fit all matchers, in the whole network.
 
-    FIELD is id, type, rule, peer, region or severity; `*` in VALUE stands for anything: rule=cpu-* region=eu-west.
-    Alerts are shown all the same.
+    FIELD is id, type, rule, peer, region or severity; `*` in VALUE stands for any text: rule=cpu-* region=eu-west.
+    The alerts stay visible.
     """
     body = {"matchers": list(matchers), "for_s": for_s, "reason": reason, "author": author or _author()}
     made = order(api, token, "POST", "/api/v1/silences", body)
@@ -165,7 +165,7 @@ def silence(
 @click.command()
 @api_options
 def silences(api: str, token: str, as_json: bool) -> None:
-    """Silences that hold now, wherever they were ordered."""
+    """Active silences, ordered at any peer."""
     found = ask_all(api, token, "/api/v1/silences")
     if as_json:
         click.echo(json.dumps(found))
@@ -185,60 +185,60 @@ def silences(api: str, token: str, as_json: bool) -> None:
 @click.argument("id")
 @api_options
 def unsilence(id: str, api: str, token: str, as_json: bool) -> None:
-    """End a silence, at whichever peer it was ordered; the beginning of its ID is enough."""
+    """End a silence that was ordered at any peer; the beginning of its ID is enough."""
     lifted = order(api, token, "DELETE", f"/api/v1/silences/{_quoted(id)}")
     click.echo(json.dumps(lifted) if as_json else f"silence {lifted['id']} is over")
 
 
 @click.command()
 @click.argument("id")
-@click.option("--reason", default="", help="What you are about to do; everybody sees it.")
-@click.option("--author", help="Who looks after it (default: your user name).")
+@click.option("--reason", default="", help="Your next step; visible to all members.")
+@click.option("--author", help="Your name (default: your user name).")
 @api_options
 def ack(id: str, reason: str, author: str | None, api: str, token: str, as_json: bool) -> None:
-    """Say that you look after an alert or incident: messages about it are not repeated."""
+    """Acknowledge an alert or incident, so that its notification is not repeated."""
     body = {"key": id.strip(), "reason": reason, "author": author or _author()}
     made = order(api, token, "POST", "/api/v1/acknowledgements", body)
-    click.echo(json.dumps(made) if as_json else f"{made['author']} looks after {made['key']}")
+    click.echo(json.dumps(made) if as_json else f"{made['author']} acknowledged {made['key']}")
 
 
 @click.command()
 @click.argument("id")
-@click.option("--force", is_flag=True, help="Also if it is alive: then its next record brings it back.")
-@click.option("--undo", is_flag=True, help="Take the order back instead.")
-@click.option("--reason", default="", help="Why; everybody sees it.")
-@click.option("--author", help="Who says so (default: your user name).")
+@click.option("--force", is_flag=True, help="Even if it is alive. Its next record brings it back.")
+@click.option("--undo", is_flag=True, help="End the order instead.")
+@click.option("--reason", default="", help="Why; visible to all members.")
+@click.option("--author", help="Your name (default: your user name).")
 @api_options
 def forget(
     id: str, force: bool, undo: bool, reason: str, author: str | None, api: str, token: str, as_json: bool
 ) -> None:
     """Have the whole network forget a peer that is gone for good.
 
-    ID is a peer of this zone; the beginning of an id is enough. Its alerts end as forgotten. If it speaks again, the
-    network knows it again.
+    ID is a peer of this zone; the beginning of an id is enough. Its alerts end as forgotten. Its next record brings it
+    back.
     """
     if undo:
         lifted = order(api, token, "DELETE", f"/api/v1/forgotten/{_quoted(id, 'forgotten')}")
-        click.echo(json.dumps(lifted) if as_json else f"{lifted['id'][:SHORT_HEX]} is no longer to be forgotten")
+        click.echo(json.dumps(lifted) if as_json else f"{lifted['id'][:SHORT_HEX]} is no longer forgotten")
         return
     body = {"peer": id.strip(), "force": force, "reason": reason, "author": author or _author()}
     made = order(api, token, "POST", "/api/v1/forgotten", body)
     name = made["id"][:SHORT_HEX]
     click.echo(
-        json.dumps(made) if as_json else f"{name} is forgotten until it speaks; `peerscope forget --undo {name}`"
+        json.dumps(made) if as_json else f"{name} is forgotten until its next record; `peerscope forget --undo {name}`"
     )
 
 
 @click.command()
 @api_options
 def forgotten(api: str, token: str, as_json: bool) -> None:
-    """Peers that operators declared gone for good and that have not spoken since."""
+    """Peers that operators declared gone for good and that have sent no record since."""
     found = ask_all(api, token, "/api/v1/forgotten")
     if as_json:
         click.echo(json.dumps(found))
         return
     if not found:
-        click.echo("nobody is forgotten")
+        click.echo("no forgotten peers")
         return
     table = columns("peer", "ordered", "author", "reason")
     for one in sorted(found, key=lambda one: one["age_s"]):
@@ -253,7 +253,7 @@ def _rules(found: list[Any], as_json: bool) -> None:
         return
     console = Console()
     for rule in found:
-        off = "  (off)" if not rule["enabled"] else "" if rule["notify"] else "  (nobody is told)"
+        off = "  (off)" if not rule["enabled"] else "" if rule["notify"] else "  (notifies nobody)"
         head = Text.assemble((rule["name"], "bold"), "  ", (rule["severity"], SEVERITIES[rule["severity"]]), off)
         console.print(head)
         table = facts()
@@ -279,15 +279,15 @@ def _state(alert: dict[str, Any]) -> str:
 
 
 def _remarks(one: dict[str, Any]) -> str:
-    """Whether it is about to end, who confirms it, and what operators said of it."""
-    said = ["over for now"] if one.get("clearing") else []
+    """Whether it is about to end, its observers, and the orders about it."""
+    remarks = ["over for now"] if one.get("clearing") else []
     if one.get("confirmed_by"):
-        said.append(f"seen by {len(one['confirmed_by'])}")
+        remarks.append(f"seen by {len(one['confirmed_by'])}")
     if one["silenced_by"]:
-        said.append(f"silenced {one['silenced_by']}")
+        remarks.append(f"silenced {one['silenced_by']}")
     if one["acknowledged_by"]:
-        said.append(f"{one['acknowledged_by']} looks after it")
-    return ", ".join(said)
+        remarks.append(f"acknowledged by {one['acknowledged_by']}")
+    return ", ".join(remarks)
 
 
 def _is_peer(root: str) -> bool:
@@ -295,7 +295,7 @@ def _is_peer(root: str) -> bool:
 
 
 def drawn(nodes: Iterable[dict[str, Any]]) -> Tree:
-    """What came of what, as far as a screen holds it. Parents stand before their children in the answer."""
+    """The tree of a cascade, shortened to a screen. In the answer, parents precede their children."""
     branches: dict[str, Tree] = {}
     root: Tree | None = None
     left = 0

@@ -1,4 +1,4 @@
-"""Verbs that show what one agent sees: status, peers, peer, why, top."""
+"""Verbs that show one agent's view: status, peers, peer, why, top."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def status(check: bool, api: str, token: str, as_json: bool) -> None:
     is_critical = any(one["severity"] == "critical" for one in (*active, *open_now))
     bad = health["healthy_peers"] < health["total_peers"] or is_critical
     if as_json:
-        said = {**me, "status": mine["status"], "checks": mine["checks"]}
-        _print({"health": health, "self": said, "alerts": active, "incidents": open_now})
+        shown = {**me, "status": mine["status"], "checks": mine["checks"]}
+        _print({"health": health, "self": shown, "alerts": active, "incidents": open_now})
     else:
         _show_status(Console(), health, me, mine)
         _show_alerts(Console(), active, open_now, unwell_peers(health))
@@ -71,7 +71,7 @@ def peers(region: str | None, wanted: str | None, api: str, token: str, as_json:
 @click.argument("id")
 @api_options
 def peer(id: str, api: str, token: str, as_json: bool) -> None:
-    """Everything about one peer, of whatever zone; the beginning of its ID is enough."""
+    """Everything about one peer of any zone; the beginning of its ID is enough."""
     view = ask(api, token, f"/api/v1/peers/{_hex(id)}")
     if as_json:
         _print(view)
@@ -108,7 +108,7 @@ def peer(id: str, api: str, token: str, as_json: bool) -> None:
 @click.argument("id")
 @api_options
 def why(id: str, api: str, token: str, as_json: bool) -> None:
-    """The evidence behind a peer's verdict: who misses it, since when, and who still hears it."""
+    """The evidence behind a peer's verdict: observers that lost it, and observers that hear it."""
     found = ask(api, token, f"/api/v1/peers/{_hex(id)}/evidence")
     if as_json:
         _print(found)
@@ -121,11 +121,11 @@ def why(id: str, api: str, token: str, as_json: bool) -> None:
     for accusation in found["accusations"]:
         doubt = ""
         if not accusation["counts"]:
-            reason = "refuted again and again" if accusation["voiceless"] else "itself missed"
+            reason = "repeatedly refuted" if accusation["voiceless"] else "itself accused"
             doubt = f" ({reason}: does not count)"
         since = age(accusation["last_heard_s"])
-        who = accusation["observer"][:SHORT_HEX]
-        console.print(Text(f"  {who} has not heard it for {since}: {accusation['reason']}{doubt}"))
+        observer = accusation["observer"][:SHORT_HEX]
+        console.print(Text(f"  {observer} has not heard it for {since}: {accusation['reason']}{doubt}"))
     for observer in found["heard_by"]:
         console.print(Text(f"  {observer[:SHORT_HEX]} hears it"))
     for line in hearsay(found.get("hearsay")):
@@ -136,29 +136,28 @@ def why(id: str, api: str, token: str, as_json: bool) -> None:
 @connection_options
 @click.pass_context
 def top(context: click.Context, api: str, token: str) -> None:
-    """Overview, peers, alerts, incidents and regions, live in the terminal. Keys stand below; q ends it."""
+    """Overview, peers, alerts, incidents and regions, live in the terminal. The footer lists the keys; q ends it."""
     with brought_by("top", "`peerscope top`"):
         from peerscope.top.app import Top
-    ask(api, token, "/api/v1/self")  # says in plain words what is wrong, before the screen is taken
+    ask(api, token, "/api/v1/self")  # fails with a clear error before the screen changes
     Top(api, token, context.meta.get(CA)).run()
 
 
 def hearsay(found: dict[str, Any] | None) -> Iterator[Text]:
-    """Who says so, of a peer of another zone; nothing of one of our own."""
+    """Lines on the sources of a peer in another zone; none for our own zone."""
     if found is None:
         return
-    zone = found["zone"] or "of the whole network"
-    yield Text(f"{zone}, not ours: the verdict is the word of its aggregators")
+    yield Text(f"{found['zone'] or 'another'}, not ours: the verdict comes from its aggregators")
     for peer, verdict in found["said"].items():
         contradicted = " (the others contradict it)" if peer in found["disagreeing"] else ""
-        says = Text.assemble("says ", _word(verdict)) if verdict else Text("does not know it")
+        says = Text.assemble("says ", _word(verdict)) if verdict else Text("has no record of it")
         yield Text.assemble(f"aggregator {peer[:SHORT_HEX]} ", says, contradicted)
     for peer in found["silent"]:
         yield Text(f"aggregator {peer[:SHORT_HEX]} does not answer", "dim")
 
 
 def unwell_peers(health: dict[str, Any]) -> int:
-    """How many peers need somebody by the counts of the network: with some of them, no alert is no good sign."""
+    """Count of peers that are down or unhealthy. With any, a missing alert may only be late."""
     return int(health["down_peers"] + health["unhealthy_peers"])
 
 
@@ -168,7 +167,7 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
     shown = [Text(f"{count} {name}", STYLES.get(name, "")) for name, count in parts if count]
     console.print(line + Text(", ").join(shown))
     if unintroduced := health.get("unintroduced_peers", 0):
-        console.print(Text(f"  {unintroduced} more send reports, and their profiles are not here", "yellow"))
+        console.print(Text(f"  {unintroduced} more send reports, but their profiles have not arrived", "yellow"))
     middle, mean = milliseconds(health["median_latency_s"]), milliseconds(health["average_latency_s"])
     console.print(f"  connectivity {percent(health['connectivity'])}   latency {middle} median, {mean} mean")
     region = f" in {me['region']}" if me["region"] else ""
@@ -179,12 +178,12 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
     console.print(Text(f"  ticket  {me['ticket']}"), soft_wrap=True)
     for one in me.get("shared_key", ()):
         where = ", ".join(one["addresses"]) or "an unknown address"
-        told = f"  another agent runs with this peer's key, at {where}, heard {age(one['heard_age_s'])} ago"
-        console.print(Text(f"{told}: see peerscope doctor", "bold red"), soft_wrap=True)
+        warning = f"  another agent runs with this peer's key, at {where}, heard {age(one['heard_age_s'])} ago"
+        console.print(Text(f"{warning}: see peerscope doctor", "bold red"), soft_wrap=True)
 
 
 def _show_alerts(console: Console, active: list[dict[str, Any]], open_now: list[dict[str, Any]], unwell: int) -> None:
-    """How many of each severity, the gravest first; and what they have in common. `unwell`: as of the first line."""
+    """Print counts by severity, the gravest first, and incidents. `unwell`: peers that are down or unhealthy."""
     counts = Counter(one["severity"] for one in active)
     shown = [Text(f"{counts[name]} {name}", SEVERITIES[name]) for name in SEVERITIES if counts[name]]
     none = Text(f"none yet, though {unwell} down or unhealthy", "yellow") if unwell else Text("none", "green")
@@ -195,7 +194,7 @@ def _show_alerts(console: Console, active: list[dict[str, Any]], open_now: list[
 
 
 def _over(clearing: int, active: int) -> Text:
-    """How many of the alerts only wait for their end."""
+    """Remark on the alerts that are about to resolve."""
     if not clearing:
         return Text("")
     return Text(f" (over for now: {'all' if clearing == active else clearing})", "dim")
@@ -204,7 +203,9 @@ def _over(clearing: int, active: int) -> Text:
 def _hex(name: str) -> str:
     name = name.strip().lower()
     if not name or len(name) > 64 or set(name) - set("0123456789abcdef"):
-        raise click.BadParameter(f"{name!r} is no peer id: hexadecimal digits, as `peerscope peers` prints them")
+        raise click.BadParameter(
+            f"{name!r} is not a peer id; must be hexadecimal digits, as `peerscope peers` prints them"
+        )
     return name
 
 
@@ -217,8 +218,8 @@ def _coloured(text: str, style: str | None = None) -> Text:
 
 
 def _region(view: dict[str, Any]) -> Text:
-    told = REGION_SOURCES.get(view["region_source"])
-    return Text.assemble(view["region"] or "-", (f" ({told})" if told else "", "dim"))
+    source = REGION_SOURCES.get(view["region_source"])
+    return Text.assemble(view["region"] or "-", (f" ({source})" if source else "", "dim"))
 
 
 def _word(verdict: str) -> Text:
@@ -233,17 +234,17 @@ def _verdict(view: dict[str, Any]) -> Text:
 
 
 def _is_gone(view: dict[str, Any]) -> bool:
-    """Nothing that it measured is shown any more."""
+    """Whether the peer is gone, so that its measurements are hidden."""
     return view["status"] in ("down", "left")
 
 
 def _running(view: dict[str, Any]) -> str:
-    """For how long, or since when no longer."""
+    """Uptime, or how long the peer has been gone."""
     if _is_gone(view):
         if view.get("gone_age_s") is None:
             return f"no: it is {view['status']}"
-        said = "said goodbye" if view["verdict"] == "left" else "last heard"
-        return f"no: {said} {age(view['gone_age_s'])} ago; `peerscope history` has what it measured before"
+        event = "left" if view["verdict"] == "left" else "last heard"
+        return f"no: {event} {age(view['gone_age_s'])} ago; `peerscope history` has its earlier measurements"
     return age(view.get("uptime_s"))
 
 

@@ -18,7 +18,7 @@ from peerscope.cli.text import SHORT_HEX, columns, milliseconds, percent, write_
 FILE_COLUMNS = 140
 NUMBERS = ("rtt", "one end", "other", "loss")
 NAMED_MAX = 20
-"""Peers and links that are named one by one; of more the number is told."""
+"""Peers and links listed by name; beyond this, only their count."""
 
 
 @click.command()
@@ -27,7 +27,7 @@ NAMED_MAX = 20
 @click.option("--clusters", is_flag=True, help="With dot: a box around the peers of each region.")
 @api_options
 def topology(form: str | None, output: Path | None, clusters: bool, api: str, token: str, as_json: bool) -> None:
-    """The map: links on every layer, slowest first, and where the network would split."""
+    """The map: links on every layer, the slowest first, and single points of failure."""
     if as_json and form not in (None, "json"):
         raise click.UsageError(f"--json and --format {form} contradict each other: give one of them")
     form = "json" if as_json else form or "table"
@@ -53,7 +53,7 @@ def _show(console: Console, found: dict[str, Any]) -> None:
     monitored = sum(peer["monitored"] for peer in found["peers"])
     counts = [_count(monitored, "peer"), _count(len(found["links"]), "link"), _count(len(found["regions"]), "region")]
     if hollow := len(peers) - monitored:
-        counts.append(f"{hollow} seen only as a neighbour")
+        counts.append(f"{hollow} known only as a neighbour")
     console.print(", ".join(counts))
     table = columns(padding=(0, 1, 0, 0))
     for name in ("peer", "region", "peer", "region", "layer", "rtt", "one end", "other", "loss"):
@@ -74,7 +74,7 @@ def _show(console: Console, found: dict[str, Any]) -> None:
 
 
 def _dangers(found: dict[str, Any], peers: dict[str, Any]) -> list[str]:
-    """One line for each thing that holds the network together alone."""
+    """One line for each partition and each single point of failure."""
     lines = []
     if len(found["components"]) > 1:
         sizes = ", ".join(str(len(part)) for part in found["components"][:NAMED_MAX])
@@ -86,11 +86,11 @@ def _dangers(found: dict[str, Any], peers: dict[str, Any]) -> list[str]:
     links = [" - ".join(peers[end]["short_id"] for end in bridge) for bridge in found["bridges"]]
     lines += [f"the network splits if the link {name} fails" for name in links[:NAMED_MAX]]
     more = sum(max(0, len(some) - NAMED_MAX) for some in (names, links))
-    return [*lines, f"and {more} more; --json names all"] if more else lines
+    return [*lines, f"and {more} more; --json lists all"] if more else lines
 
 
 def _plain(found: dict[str, Any]) -> str:
-    """The table without colours, for a file."""
+    """The table as plain text, for a file."""
     console = Console(file=io.StringIO(), width=FILE_COLUMNS, color_system=None, force_terminal=False)
     with console.capture() as captured:
         _show(console, found)

@@ -1,4 +1,4 @@
-"""Verbs of what was measured: metrics of all peers, and the node beside one agent."""
+"""Verbs about measurements: metrics of all peers, and the node of one agent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from peerscope.doctor import size
 PARTS = ("system", "node", "performance", "agent")
 STATISTICS = ("mean", "median", "p95", "peak", "sum")
 TRENDS = {"peer_count": "peers", "average_latency": "latency_s", "error_rate": "error_ratio"}
-"""What each trend is of; the ending of the name tells the unit."""
+"""Label of each trend; its ending is the unit."""
 ARROWS = {"up": "↑", "down": "↓", "stable": "→", "unknown": "?"}
 SOURCE_STYLES = {"healthy": "green", "unhealthy": "red"}
 
@@ -28,7 +28,7 @@ SOURCE_STYLES = {"healthy": "green", "unhealthy": "red"}
 @click.command()
 @api_options
 def metrics(api: str, token: str, as_json: bool) -> None:
-    """What all peers measured in the last five minutes, and trends: the last hour against the 23 before."""
+    """Measurements of all peers over the last five minutes, and trends: the last hour against the 23 before."""
     found = ask(api, token, "/api/v1/metrics")
     if as_json:
         click.echo(json.dumps(found))
@@ -44,7 +44,7 @@ def metrics(api: str, token: str, as_json: bool) -> None:
         column.justify = "right"
     for part in PARTS:
         known = {name: values for name, values in found[part].items() if values is not None}
-        table.add_row(Text(part if known else f"{part}: nobody told", "bold"))
+        table.add_row(Text(part if known else f"{part}: no data", "bold"))
         for name, values in known.items():
             _add_row(table, name, values)
     if (whole := found["whole"]) is not None:
@@ -64,7 +64,7 @@ def metrics(api: str, token: str, as_json: bool) -> None:
 @click.command()
 @api_options
 def node(api: str, token: str, as_json: bool) -> None:
-    """The node beside this peer: what its sources say, and how they are. Exits with 1 where one does not answer."""
+    """The node of this peer: its measurements and the status of their sources. Exits with 1 if a source fails."""
     found = ask(api, token, "/api/v1/node")
     if as_json:
         click.echo(json.dumps(found))
@@ -80,24 +80,24 @@ def _add_row(table: Table, name: str, values: dict[str, Any]) -> None:
 
 
 def lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """What one peer measured: name and text of each part that it told of."""
+    """Measurements of one peer: name and text of each part with data."""
     found = []
     for part in PARTS:
-        told = {name: value for name, value in (metrics[part] or {}).items() if value is not None}
-        if told:
-            found.append((part, ", ".join(f"{_plain(name)} {written(name, value)}" for name, value in told.items())))
+        known = {name: value for name, value in (metrics[part] or {}).items() if value is not None}
+        if known:
+            found.append((part, ", ".join(f"{_plain(name)} {written(name, value)}" for name, value in known.items())))
     return found
 
 
 def written(name: str, value: float | None) -> str:
-    """A value in the unit that the ending of its name tells."""
+    """Format a value with the unit at the end of its name."""
     if value is None:
         return "-"
     return next((write(value) for ending, write in UNITS.items() if name.endswith(ending)), f"{value:,.0f}")
 
 
 def _plain(name: str) -> str:
-    """A name without its unit."""
+    """The name without its unit."""
     return re.sub("_(ratio|bytes_s|bytes|s)$", "", name).replace("_", " ")
 
 
@@ -113,7 +113,7 @@ UNITS: dict[str, Callable[[float], str]] = {
     "lag_s": _duration,
     "_s": lambda value: f"{value:,.2f}/s",
 }
-"""By the ending of a name, the longer ones first."""
+"""Format by the ending of a name, the longer endings first."""
 
 
 def _trend(trend: dict[str, Any], field: str) -> str:
@@ -128,7 +128,7 @@ def _trend(trend: dict[str, Any], field: str) -> str:
 
 def _show_node(console: Console, found: dict[str, Any]) -> None:
     if found["node"] is None:
-        console.print("no node is attached; `peerscope run --node-source SPEC` names where to learn of one")
+        console.print("no node is attached; `peerscope run --node-source SPEC` attaches one")
         return
     version = f" {found['version']}" if found["version"] else ""
     console.print(Text.assemble(("node ", "bold"), found["node"], version, f"  {found['node_id'] or ''}".rstrip()))
@@ -146,7 +146,7 @@ def _show_node(console: Console, found: dict[str, Any]) -> None:
 
 
 def _grouped(value: float | str) -> str:
-    """Whole numbers with their thousands apart."""
+    """Format a number with separated thousands."""
     if isinstance(value, str):
         return value
     return f"{value:,.0f}" if value == int(value) else f"{value:.6g}"

@@ -16,13 +16,13 @@ from peerscope.records.alerts import Severity
 
 STYLES_OF_REGIONS = {**STYLES, "critical": "bold red"}
 COLUMNS_MAX = 8
-"""Regions that fit beside each other; more are listed pair by pair."""
+"""Regions that fit in one table; more are listed pair by pair."""
 
 
 @click.command()
 @api_options
 def regions(api: str, token: str, as_json: bool) -> None:
-    """The health of every region. A name with ~ is a guess: peers near each other by latency."""
+    """The health of every region. A name with ~ is a guess from latency."""
     found = ask_all(api, token, "/api/v1/regions")
     if as_json:
         click.echo(json.dumps(found))
@@ -44,7 +44,7 @@ def regions(api: str, token: str, as_json: bool) -> None:
 @click.command()
 @api_options
 def latency(api: str, token: str, as_json: bool) -> None:
-    """Round-trip times region by region: median / 95th percentile; ~ where nothing but an estimate is known."""
+    """Round-trip times between regions: median / 95th percentile; ~ marks an estimate."""
     found = ask(api, token, "/api/v1/latency")
     if as_json:
         click.echo(json.dumps(found))
@@ -71,18 +71,18 @@ def latency(api: str, token: str, as_json: bool) -> None:
 def rtt(a: str, b: str, api: str, token: str, as_json: bool) -> None:
     """The round-trip time of two peers, measured or estimated; the beginning of an id is enough.
 
-    Exits with 1 where nobody knows it.
+    Exits with 1 if it is unknown.
     """
     found = ask(api, token, "/api/v1/rtt", {"source": a, "target": b})
     if as_json:
         click.echo(json.dumps(found))
     else:
         ends = f"{found['source'][:SHORT_HEX]} - {found['target'][:SHORT_HEX]}"
-        click.echo(f"{ends}  {_told(found)}")
+        click.echo(f"{ends}  {_rtt(found)}")
     sys.exit(1 if found["rtt_s"] is None else 0)
 
 
-def _told(found: dict[str, Any]) -> str:
+def _rtt(found: dict[str, Any]) -> str:
     if found["rtt_s"] is None:
         return f"unknown: {found['reason']}"
     if found["estimated"]:
@@ -102,7 +102,7 @@ def _spread(pair: dict[str, Any]) -> str:
 @click.command()
 @api_options
 def zones(api: str, token: str, as_json: bool) -> None:
-    """The zones of a large network: its own in full, the others as their aggregators agree."""
+    """The zones of a large network: the agent's own in full, the others by the summaries of their aggregators."""
     found = ask(api, token, "/api/v1/zones")
     if as_json:
         click.echo(json.dumps(found))
@@ -130,17 +130,19 @@ def zones(api: str, token: str, as_json: bool) -> None:
 
 
 def headlines(zone: dict[str, Any]) -> list[str]:
-    """The gravest alerts of a zone that is not ours, a line each."""
+    """The gravest alerts of another zone, one line each."""
     return [f"{Severity(one['severity']).name.lower()}: {one['title']} ({one['id']})" for one in zone["headlines"]]
 
 
 @click.command()
-@click.option("--by", type=click.Choice(["region", "peer"]), default="region", show_default=True, help="What to name.")
+@click.option(
+    "--by", type=click.Choice(["region", "peer"]), default="region", show_default=True, help="Ends of a route."
+)
 @api_options
 def routes(by: str, api: str, token: str, as_json: bool) -> None:
-    """How long messages took over the last hour, route by route; the most used first.
+    """Latency of messages over the last hour by route, the most used first.
 
-    LOST were received and neither passed on nor delivered; LAST is the time since the last one.
+    LOST counts messages neither forwarded nor delivered. LAST is the time since the last one.
     """
     found = ask_all(api, token, "/api/v1/routes", {"by": by})
     if as_json:
@@ -160,13 +162,13 @@ def routes(by: str, api: str, token: str, as_json: bool) -> None:
             str(one["undelivered"]),
             f"{one['age_s']:.0f} s",
         )
-    Console().print(table if found else "no message has come by any route yet")
+    Console().print(table if found else "no message has arrived by any route yet")
 
 
 @click.command()
 @api_options
 def throughput(api: str, token: str, as_json: bool) -> None:
-    """Messages and bytes per second now, and bytes by minute over the last hour; a dot is before the start."""
+    """Messages and bytes per second now, and bytes by minute over the last hour; a dot marks a minute without data."""
     found = ask(api, token, "/api/v1/throughput")
     if as_json:
         click.echo(json.dumps(found))
@@ -176,7 +178,7 @@ def throughput(api: str, token: str, as_json: bool) -> None:
             if found[layer] is not None:
                 click.echo(_flow(f"{layer} {way}", found[layer], way))
     if found["node"] is None:
-        click.echo("node: nothing is told of its messages")
+        click.echo("node: it reports no messages")
 
 
 def _flow(name: str, layer: dict[str, Any], way: str) -> str:

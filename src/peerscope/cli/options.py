@@ -16,7 +16,9 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 STATE = click.option("--state", type=FOLDER, help="State directory (default: XDG state home).")
 CONFIG = click.option("--config", type=FILE, help="Settings (default: in --state).")
-TOKEN = click.option("--token", envvar="PEERSCOPE_WEB__TOKEN", default="", help="Where the agent wants one.")
+TOKEN = click.option(
+    "--token", envvar="PEERSCOPE_WEB__TOKEN", default="", help="Token of the agent, if it requires one."
+)
 
 
 class Whole(click.IntRange):
@@ -30,7 +32,7 @@ class Whole(click.IntRange):
 
 
 class Decimal(click.FloatRange):
-    """A number within bounds; nan is none."""
+    """A number within bounds, not nan."""
 
     def convert(self, value: Any, param: Parameter, ctx: Context) -> float:
         if isinstance(value, str) and decimal(value) is None:

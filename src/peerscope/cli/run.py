@@ -36,7 +36,7 @@ VARIABLE = "_PEERSCOPE_COMPLETE"
 
 @click.command()
 @STATE
-@click.option("--new-identity", is_flag=True, help="Become a new peer: on a copy of another peer's state directory.")
+@click.option("--new-identity", is_flag=True, help="Make a new identity, on a copy of another peer's state directory.")
 @JSON
 def init(state: Path | None, new_identity: bool, as_json: bool) -> None:
     """Write a commented settings file and the identity key. Never overwrites either."""
@@ -45,17 +45,17 @@ def init(state: Path | None, new_identity: bool, as_json: bool) -> None:
     is_new = not place.config_file.exists()
     if is_new:
         place.config_file.write_text(TEMPLATE, encoding="utf-8")
-        place.config_file.chmod(0o600)  # it may come to hold a secret
+        place.config_file.chmod(0o600)  # it may hold a secret later
     peer = place.identity().peer_id
     if as_json:
-        said = {"peer_id": peer.hex(), "state": str(place.path), "config": str(place.config_file)}
-        _print_json({**said, "old_key": str(kept)} if kept else said)
+        shown = {"peer_id": peer.hex(), "state": str(place.path), "config": str(place.config_file)}
+        _print_json({**shown, "old_key": str(kept)} if kept else shown)
         return
-    click.echo(f"settings  {place.config_file}{'' if is_new else ' (was there, left as it is)'}")
+    click.echo(f"settings  {place.config_file}{'' if is_new else ' (existed, unchanged)'}")
     click.echo(f"peer id   {peer.hex()}")
     if kept is not None:
         click.echo(f"old key   {kept}: delete it if the peer it belongs to runs elsewhere")
-        click.echo("a certificate of the old id does not count for the new one: see `peerscope admit issue`")
+        click.echo("a certificate of the old id is not valid for the new one: see `peerscope admit issue`")
     click.echo(f"run it    peerscope run{f' --state {state}' if state else ''}")
 
 
@@ -63,15 +63,13 @@ def init(state: Path | None, new_identity: bool, as_json: bool) -> None:
 @CONFIG
 @STATE
 @click.option("--listen", metavar="HOST:PORT", help="Address for other peers.")
-@click.option("--join", metavar="TICKET|ID@HOST:PORT", multiple=True, help="A peer to start from; repeatable.")
+@click.option("--join", metavar="TICKET|ID@HOST:PORT", multiple=True, help="A peer to join; repeatable.")
 @click.option("--http", metavar="HOST:PORT|off", help="Address of the dashboard and the API.")
-@click.option("--region", help="Where this peer is; free text.")
-@click.option(
-    "--node-source", metavar="SPEC", multiple=True, help="Where to learn of the node beside this peer; repeatable."
-)
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="The least grave to log.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), help="How to log, on standard error.")
-@click.option("--until-eof", is_flag=True, hidden=True, help="Leave when standard input closes: die with the parent.")
+@click.option("--region", help="Region of this peer; free text.")
+@click.option("--node-source", metavar="SPEC", multiple=True, help="A source of measurements of the node; repeatable.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Lowest level to log.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="Format of the log on standard error.")
+@click.option("--until-eof", is_flag=True, hidden=True, help="Leave when standard input closes.")
 @JSON
 def run(
     config: Path | None,
@@ -108,9 +106,9 @@ def run(
 @STATE
 @JSON
 def check_config(file: Path, state: Path | None, as_json: bool) -> None:
-    """Check a settings file and its state directory, with the environment laid over as `run` would.
+    """Check a settings file and its state directory, with the settings in the environment.
 
-    Refuses what `run` refuses, but for ports and directories that are in use.
+    It finds all errors that `run` would find, except for ports and directories in use.
     """
     from peerscope.agent.startup import rehearse  # loads the QUIC stack
 
@@ -127,7 +125,7 @@ def check_config(file: Path, state: Path | None, as_json: bool) -> None:
 
 
 def _state_of(file: Path) -> Path:
-    """Where an agent with this settings file keeps its state, when nobody says: beside the file, if it lies there."""
+    """Default state directory of a settings file: its own folder, if the key is there."""
     return file.parent if (file.parent / KEY_FILE).exists() else default_state()
 
 
@@ -136,7 +134,7 @@ def _state_of(file: Path) -> Path:
 @STATE
 @JSON
 def backup(file: Path, state: Path | None, as_json: bool) -> None:
-    """Copy the state directory into FILE, while the agent runs or not. FILE holds the identity key: keep it secret."""
+    """Copy the state directory into FILE, also while its agent runs. FILE holds the identity key: keep it secret."""
     from peerscope.host.backup import backup as write
 
     _print_contents(
@@ -146,15 +144,17 @@ def backup(file: Path, state: Path | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("file", type=FILE)
-@click.option("--force", is_flag=True, help="Also where another identity lives; its key is kept beside.")
+@click.option("--force", is_flag=True, help="Replace another identity, and keep its key in another file.")
 @STATE
 @JSON
 def restore(file: Path, force: bool, state: Path | None, as_json: bool) -> None:
-    """Put the backup FILE into the state directory; no agent may run on it, nor elsewhere with this identity."""
+    """Restore the backup FILE to the state directory. No agent may use this directory, or this identity elsewhere."""
     from peerscope.host.backup import restore as put
 
     place = state or default_state()
-    _print_contents(put(file, place, force=force), f"put into {place}; see that no other agent runs with it", as_json)
+    _print_contents(
+        put(file, place, force=force), f"put into {place}; make sure that no other agent runs with it", as_json
+    )
 
 
 @click.command()
@@ -174,7 +174,7 @@ def completion(ctx: click.Context, shell: str, as_json: bool) -> None:
     kind = get_completion_class(shell)
     assert kind is not None  # click knows these three
     made = kind(ctx.find_root().command, {}, "peerscope", VARIABLE)
-    # Not `source()`: it asks the bash that is here for its version, but the script may be for another machine.
+    # `source()` would check the version of this machine's bash; the script may be for another machine.
     text = made.source_template % made.source_vars()
     if as_json:
         _print_json({"shell": shell, "script": text})
@@ -207,7 +207,7 @@ async def _serve(load: Callable[[], Config], state: Path, *, as_json: bool, unti
     service = Service(monitor, load)
     service.heed_signals()
     async with monitor:
-        with contextlib.suppress(OSError):  # as below: output that nobody takes ends nothing
+        with contextlib.suppress(OSError):  # as below: closed output does not stop the agent
             _warn_if_open(config)
             _warn_if_plain(config)
             _print_ready(monitor, as_json=as_json)
@@ -221,15 +221,15 @@ async def _serve(load: Callable[[], Config], state: Path, *, as_json: bool, unti
 
 def _warn_if_open(config: Config) -> None:
     if config.network.open:
-        click.echo("peerscope: warning: network.open is true: whoever reaches this peer can join", err=True)
+        click.echo("peerscope: warning: network.open is true: any peer that reaches this one can join", err=True)
 
 
 def _warn_if_plain(config: Config) -> None:
     web = config.web
     if web.listen != "off" and not web.tls_cert and not is_loopback(split_address(web.listen, "web.listen")[0]):
         click.echo(
-            f"peerscope: warning: the dashboard on {web.listen} speaks plain HTTP: who listens on the way reads "
-            "the token; set web.tls_cert and web.tls_key, or put a proxy in front that speaks TLS",
+            f"peerscope: warning: the dashboard on {web.listen} uses plain HTTP, so the network can read the token. "
+            "Set web.tls_cert and web.tls_key, or use a proxy with TLS.",
             err=True,
         )
 
@@ -246,12 +246,12 @@ def _print_ready(monitor: Any, *, as_json: bool) -> None:
 
 
 def _print_json(value: Any) -> None:
-    with contextlib.suppress(OSError):  # nobody listens any more, or its disk is full; the agent goes on
+    with contextlib.suppress(OSError):  # closed output or a full disk does not stop the agent
         click.echo(EVENT_ENCODER.encode(value).decode())
 
 
 async def _end_of_input() -> None:
-    """Until standard input is closed by whoever started us."""
+    """Wait until the parent process closes standard input."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -260,12 +260,12 @@ async def _end_of_input() -> None:
 
 
 def _die_with_parent() -> None:
-    """On Linux have the kernel end us with our parent, even while we are stopped (prctl(2), PR_SET_PDEATHSIG)."""
+    """On Linux let the kernel end us with our parent, even while we are stopped (prctl(2), PR_SET_PDEATHSIG)."""
     if sys.platform == "linux":
         parent = os.getppid()
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent:  # it died in between
+        if os.getppid() != parent:  # it ended in between
             sys.exit(0)
 
 

@@ -19,7 +19,7 @@ SEVERITIES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": 
 """The gravest first."""
 RANK = {severity: place for place, severity in enumerate(SEVERITIES)}
 REGION_SOURCES = {"country": "by address", "latency": "a guess, by latency"}
-"""Remark on a region that no operator declared."""
+"""How a region was found that no operator declared."""
 BLOCKS = "▁▂▃▄▅▆▇█"
 GAP = "·"
 
@@ -60,7 +60,7 @@ def sparkline(values: Sequence[float | None], low: float | None = None) -> str:
 
 
 def write_file(place: Path, text: str) -> None:
-    """Write the whole file or leave what was there."""
+    """Write the whole file, or leave the old one. Raises `ConfigError`."""
     try:
         handle, draft = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
         try:
@@ -76,7 +76,7 @@ def write_file(place: Path, text: str) -> None:
 
 
 def _umask() -> int:
-    """What this process takes from the mode of files it makes; there is no way to ask without setting it."""
+    """The umask of this process, which cannot be read without setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""`peerscope doctor`: what an examination finds, one line each with advice where something can be done."""
+"""`peerscope doctor`: diagnoses of an agent and its machine, with advice."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ State = Literal["ok", "warn", "bad", "unknown"]
 
 
 class Diagnosis(Struct, frozen=True):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     state: State
-    """ok; warn: it works, but look at it; bad: something does not work; unknown: it cannot be told from here."""
+    """ok; warn: it works, but needs attention; bad: it does not work; unknown: the check is not possible here."""
     message: str
     advice: str | None = None
 

@@ -13,29 +13,29 @@ from websockets.exceptions import WebSocketException
 
 
 class Gap(Exception):
-    """A delta is missing: only a new snapshot can tell what the network looks like."""
+    """A delta is missing, so that the client needs a new snapshot."""
 
 
 class NetworkSummary:
-    """One peer's view, as far as its feed tells."""
+    """One peer's view of the network, from its feed."""
 
     def __init__(self) -> None:
         self.seq: int | None = None
-        """Of the last message; None before the first."""
+        """Number of the last message; None before the first."""
         self.timestamp = 0.0
         """Unix seconds of the last message, by the agent's clock."""
         self.facts: dict[str, Any] = {}
-        """What is told as a whole: self, health, verdicts, regions, trends, trouble, map."""
+        """Parts that the feed sends whole: self, health, verdicts, regions, trends, trouble, map."""
         self.peers: dict[str, dict[str, Any]] = {}
         self.alerts: dict[str, dict[str, Any]] = {}
 
     def take(self, message: dict[str, Any]) -> None:
-        """Lay one message upon what is known. Raises `Gap`; what is known then stays as it was."""
+        """Apply one message. Raises `Gap` and changes nothing if messages are missing."""
         kind, seq, data = message["type"], message["seq"], message["data"]
         if kind == "snapshot":
             self.facts, self.peers, self.alerts = {}, {}, {}
         elif kind != "delta":
-            return  # a newer agent's business
+            return  # of a newer agent
         elif self.seq is None or seq != self.seq + 1:
             raise Gap(f"expected message {None if self.seq is None else self.seq + 1}, got {seq}")
         self.seq, self.timestamp = seq, message["timestamp"]
@@ -64,8 +64,7 @@ async def follow(
     news: Callable[[], None],
     state: Callable[[str], None],
 ) -> NoReturn:
-    """Keep `network` up to date until cancelled. `news` is called after each message, `state` with "live", or with what
-    keeps us from it."""
+    """Keep `network` current until cancelled. Calls `news` after each message, and `state` with "live" or the error."""
     address = f"ws{api.rstrip('/').removeprefix('http')}/dashboard"
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     context = ssl.create_default_context(cafile=ca) if address.startswith("wss:") else None
