@@ -15,8 +15,7 @@ from rich.text import Text
 
 from peerscope.cli.api import api_options, ask
 from peerscope.cli.options import FOLDER
-from peerscope.cli.text import SHORT_HEX, columns, sparkline
-from peerscope.doctor import size
+from peerscope.cli.text import SHORT_HEX, columns, size, sparkline
 from peerscope.errors import HistoryError
 from peerscope.records.identity import PeerId
 

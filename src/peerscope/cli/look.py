@@ -15,7 +15,6 @@ from rich.text import Text
 from peerscope.cli.api import CA, api_options, ask, ask_all, connection_options
 from peerscope.cli.metrics import lines
 from peerscope.cli.text import REGION_SOURCES, SEVERITIES, SHORT_HEX, STYLES, age, columns, milliseconds, percent
-from peerscope.host.extras import brought_by
 
 STATUSES = ("healthy", "degraded", "unhealthy", "unknown", "down", "left")
 
@@ -137,6 +136,8 @@ def why(id: str, api: str, token: str, as_json: bool) -> None:
 @click.pass_context
 def top(context: click.Context, api: str, token: str) -> None:
     """Overview, peers, alerts, incidents and regions, live in the terminal. The footer lists the keys; q ends it."""
+    from peerscope.host.extras import brought_by
+
     with brought_by("top", "`peerscope top`"):
         from peerscope.top.app import Top
     ask(api, token, "/api/v1/self")  # fails with a clear error before the screen changes

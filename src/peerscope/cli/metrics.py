@@ -14,8 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from peerscope.cli.api import api_options, ask
-from peerscope.cli.text import columns
-from peerscope.doctor import size
+from peerscope.cli.text import columns, size
 
 PARTS = ("system", "node", "performance", "agent")
 STATISTICS = ("mean", "median", "p95", "peak", "sum")

@@ -273,7 +273,7 @@ def _print_contents(contents: Contents, what: str, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(contents))
         return
-    from peerscope.doctor import size
+    from peerscope.cli.text import size
 
     total = sum(member.bytes for member in contents.files)
     click.echo(f"peer {contents.peer_id[:10]}, {len(contents.files)} files, {size(total)}: {what}")

@@ -51,6 +51,15 @@ def percent(ratio: float | None, digits: int = 0) -> str:
     return "-" if ratio is None else f"{ratio:.{digits}%}"
 
 
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "bytes" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
 def sparkline(values: Sequence[float | None], low: float | None = None) -> str:
     """A block for each value, a dot where it is unknown. `low`: value of the lowest block; default: the least value."""
     known = [value for value in values if value is not None]

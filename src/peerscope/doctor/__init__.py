@@ -33,12 +33,3 @@ def bad(name: str, message: str, advice: str) -> Diagnosis:
 
 def unknown(name: str, message: str, advice: str | None = None) -> Diagnosis:
     return Diagnosis(name, "unknown", message, advice)
-
-
-def size(count: float) -> str:
-    """Bytes for people."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "bytes" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

@@ -22,8 +22,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from peerscope.alerts.expiry import SOON_RATIO, Expiry, date, issue_command, membership
+from peerscope.cli.text import size
 from peerscope.config import Config
-from peerscope.doctor import Diagnosis, bad, ok, size, unknown, warn
+from peerscope.doctor import Diagnosis, bad, ok, unknown, warn
 from peerscope.errors import ConfigError, HistoryError
 from peerscope.history.schema import FILE, STEPS, check_version
 from peerscope.host.addresses import is_loopback, split_address
