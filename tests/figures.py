@@ -70,8 +70,7 @@ from peerscope.records.summary import SUMMARY_BYTES_MAX
 from peerscope.transport import accept_policy, iroh, names, wire
 from peerscope.views.partitions import MEMBERS_MIN, SHARE_MIN
 from peerscope.views.peers import SKEW_S
-from peerscope.web import bodies as web_bodies
-from peerscope.web import connections, entrance, feed, framing, lockout, telemetry
+from peerscope.web import feed, guard, limits, protocols, server, telemetry
 
 ROOT = Path(__file__).parents[1]
 WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 10: "ten"}
@@ -131,7 +130,7 @@ def _shared_key_clears_s() -> float:
 
 
 def _pong_s() -> float:
-    found = re.search(r"ws_ping_timeout=([\d.]+)", Path(connections.__file__).read_text(encoding="utf-8"))
+    found = re.search(r"ws_ping_timeout=([\d.]+)", Path(server.__file__).read_text(encoding="utf-8"))
     assert found is not None
     return float(found[1])
 
@@ -196,21 +195,21 @@ SECURITY = [
     f"more than {s(round(STAND_S - REFUTE_INTERVAL_S, 9))} for the accusation and the answer",
     f"refuted {word(REFUTED_MAX)} times within {span(REFUTED_WINDOW_S)}",
     f"{word(EXPIRY_INTERVALS)} intervals, {s(_EXPIRY_S)} in a small network",
-    f"After {word(lockout.TRIES)} wrong tokens an address",
-    f"gets one more try every {word(lockout.FORGIVEN_AFTER_S)} seconds",
-    f"| connections | {entrance.CONNECTIONS_MAX}; beyond",
-    f"| request line and headers | {whole(framing.HEAD_BYTES_MAX, KB)} kB, "
-    f"{s(connections.TIMEOUT_S[connections.h11.IDLE])}; as much around",
-    f"connections leave {entrance.DESCRIPTORS_KEPT} of the limit",
-    f"a quarter where the limit is below {entrance.DESCRIPTORS_KEPT * 4 // 3}",
-    f"| TLS handshake | {s(entrance.HANDSHAKE_S)} |",
-    f"| body | {whole(web_bodies.BODY_BYTES_MAX, KB)} kB (telemetry {whole(telemetry.BODY_BYTES_MAX, MB)} MB, also "
-    f"after unpacking), {s(connections.TIMEOUT_S[connections.h11.SEND_BODY])}; "
-    f"beyond its answer {whole(framing.REFUSED_BYTES_MAX, MB)} MB are read",
-    f"| answer | {s(connections.ANSWER_S)}, and {whole(connections.READ_BYTES_MIN, KB)} kB read in each such time |",
+    f"After {word(guard.TRIES)} wrong tokens an address",
+    f"gets one more try every {word(guard.FORGIVEN_AFTER_S)} seconds",
+    f"| connections | {server.CONNECTIONS_MAX}; beyond",
+    f"| request line and headers | {whole(protocols.HEAD_BYTES_MAX, KB)} kB, "
+    f"{s(protocols.TIMEOUT_S[protocols.h11.IDLE])}; as much around",
+    f"connections leave {server.DESCRIPTORS_KEPT} of the limit",
+    f"a quarter where the limit is below {server.DESCRIPTORS_KEPT * 4 // 3}",
+    f"| TLS handshake | {s(server.HANDSHAKE_S)} |",
+    f"| body | {whole(limits.BODY_BYTES_MAX, KB)} kB (telemetry {whole(telemetry.BODY_BYTES_MAX, MB)} MB, also "
+    f"after unpacking), {s(protocols.TIMEOUT_S[protocols.h11.SEND_BODY])}; "
+    f"beyond its answer {whole(protocols.REFUSED_BYTES_MAX, MB)} MB are read",
+    f"| answer | {s(protocols.ANSWER_S)}, and {whole(protocols.READ_BYTES_MIN, KB)} kB read in each such time |",
     f"| WebSockets | {feed.CLIENTS_MAX}, at most half",
     f"no pong in {s(_pong_s())}, or",
-    f"or {connections.FRAGMENTS_MAX} fragments of one message",
+    f"or {protocols.FRAGMENTS_MAX} fragments of one message",
 ]
 
 PROTOCOL = [

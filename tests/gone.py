@@ -16,9 +16,9 @@ from peerscope.config import Config
 from peerscope.records.identity import PeerId
 from peerscope.sim.scenario import load
 from peerscope.sim.show import Show
-from peerscope.web.api import ANSWERS
+from peerscope.web.api import ROUTES
 from peerscope.web.app import WebServer
-from peerscope.web.content import Painter, snapshot
+from peerscope.web.content import FeedBuilder, snapshot
 
 STEP_S = 0.25
 GONE = ("down", "partitioned", "left")
@@ -32,7 +32,7 @@ class Mourning:
         self.loop, self.network = loop, network
         assert network.http is not None
         self.http = network.http
-        self._painter = Painter(network)
+        self._builder = FeedBuilder(network)
 
     @property
     def now(self) -> float:
@@ -61,16 +61,15 @@ class Mourning:
 
     def feed(self) -> dict[str, Any]:
         """What a page that comes now gets."""
-        found: dict[str, Any] = json.loads(msgspec.json.encode(self.loop.call(lambda: snapshot(self._painter.look()))))
+        found: dict[str, Any] = json.loads(msgspec.json.encode(self.loop.call(lambda: snapshot(self._builder.build()))))
         return found
 
     def look(self, dead: Sequence[PeerId]) -> dict[str, Any]:
         """The answers of every route that is read, of routes about one peer for each of the dead; and the feed."""
         found: dict[str, Any] = {"feed": self.feed()}
-        for path in ANSWERS:
-            if path.startswith("/") and path != "/api/v1/telemetry":
-                for asked in self._spelled(path, [peer.hex() for peer in dead]):
-                    found[asked] = self.get(asked)
+        for path in (route.path for route in ROUTES if route.answers and route.method == "GET"):
+            for asked in self._spelled(path, [peer.hex() for peer in dead]):
+                found[asked] = self.get(asked)
         return found
 
     def _spelled(self, path: str, dead: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerscope.cli import VERBS, cli
-from peerscope.cli.figures import Decimal, Duration, Whole
+from peerscope.cli.options import Decimal, Duration, Whole
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.history.reader import span_s
@@ -147,7 +147,7 @@ def test_no_setting_takes_other_digits() -> None:
 
 
 READERS = re.compile(r"\\d|isdigit|isnumeric|isdecimal|click\.(INT|FLOAT|IntRange|FloatRange)|type=(int|float)\b")
-EXCEPT = {"host/numbers.py", "cli/figures.py", "sources/cgroup.py"}
+EXCEPT = {"host/numbers.py", "cli/options.py", "sources/cgroup.py"}
 """The rule itself; and what the kernel writes, which has numbers of 19 digits."""
 ANSWERS = ("export/", "notify/")
 """What receivers answer is Latin-1, in which there are no other digits, and files that we named ourselves."""

@@ -83,7 +83,7 @@ def test_an_alert_is_acknowledged_and_an_incident_silenced_from_the_page(panel: 
     expect(silences).to_contain_text("a drill")
     assert [one.author for one in alarmed.loop.call(alarmed.monitor.orders).silences] == ["ann"]
     silences.get_by_role("button", name="End it").click()
-    expect(panel.get_by_text("No silence holds")).to_be_visible(timeout=10_000)
+    expect(panel.get_by_text("No active silence")).to_be_visible(timeout=10_000)
 
 
 def test_an_order_that_is_refused_says_why(panel: Page) -> None:
@@ -99,8 +99,8 @@ def test_an_order_that_is_refused_says_why(panel: Page) -> None:
 
 def test_threats_anomalies_and_conduct_are_told_or_said_to_be_none(panel: Page) -> None:
     panel.get_by_role("button", name="Threats", exact=True).click()
-    expect(panel.get_by_test_id("threats")).to_contain_text("No threat is seen", timeout=10_000)
-    expect(panel.get_by_test_id("conduct")).to_contain_text("good standing")
+    expect(panel.get_by_test_id("threats")).to_contain_text("No threats found", timeout=10_000)
+    expect(panel.get_by_test_id("conduct")).to_contain_text("misbehaves")
     panel.get_by_role("button", name="Ended", exact=True).click()
     expect(panel.get_by_test_id("panel-alerts")).to_contain_text("Nothing ended within a day", timeout=10_000)
 

@@ -55,7 +55,7 @@ def test_a_simulation_says_that_it_is_one_and_its_faults_are_seen(
         expect(drawer.get_by_role("heading", name="Links 0")).to_be_visible()
         assert page.evaluate("window.lies") == []
         page.get_by_test_id("tab-traffic").click()
-        expect(page.get_by_test_id("panel-traffic")).to_contain_text("No node stands beside a simulated peer")
+        expect(page.get_by_test_id("panel-traffic")).to_contain_text("Simulated peers have no node")
 
 
 def test_a_partition_is_shaded_and_heals(need: Callable[[str], str], open_page: Callable[..., Page]) -> None:

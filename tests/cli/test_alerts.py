@@ -77,22 +77,25 @@ def test_a_peer_is_forgotten_from_beginning_to_end(peerscope, alarmed: Agent) ->
     assert code == 2
     assert f"{peer[:10]} is alive, not gone for good" in complaint
     code, said, _ = peerscope("forget", peer[:12], "--reason", "[b]sold", "--force", "--api", alarmed.http)
-    assert (code, said) == (0, f"{peer[:10]} is forgotten until it speaks; `peerscope forget --undo {peer[:10]}`\n")
+    assert (code, said) == (
+        0,
+        f"{peer[:10]} is forgotten until its next record; `peerscope forget --undo {peer[:10]}`\n",
+    )
     until(lambda: peer[:10] in peerscope("forgotten", "--api", alarmed.http)[1], "it is listed")
     assert "[b]sold" in peerscope("forgotten", "--api", alarmed.http)[1]
     assert [one["id"] for one in json.loads(peerscope("forgotten", "--json", "--api", alarmed.http)[1])] == [peer]
     until(lambda: peer[:10] not in peerscope("peers", "--api", alarmed.http)[1], "nobody knows it")
     code, said, _ = peerscope("forget", "--undo", peer[:10], "--api", alarmed.http)
-    assert (code, said) == (0, f"{peer[:10]} is no longer to be forgotten\n")
-    until(lambda: peerscope("forgotten", "--api", alarmed.http)[1] == "nobody is forgotten\n", "it is taken back")
+    assert (code, said) == (0, f"{peer[:10]} is no longer forgotten\n")
+    until(lambda: peerscope("forgotten", "--api", alarmed.http)[1] == "no forgotten peers\n", "it is taken back")
     assert peerscope("forget", "--undo", "no/hex", "--api", alarmed.http)[0] == 2
 
 
 def test_somebody_looks_after_an_alert(peerscope, alarmed: Agent) -> None:
     name = f"memory-high-{alarmed.peer_id[:16]}"
     code, said, _ = peerscope("ack", "memory-h", "--author", "ann", "--reason", "on it", "--api", alarmed.http)
-    assert (code, said) == (0, f"ann looks after {name}\n")
-    until(lambda: "ann looks after it" in peerscope("alerts", "--api", alarmed.http)[1], "the alert says so")
+    assert (code, said) == (0, f"ann acknowledged {name}\n")
+    until(lambda: "acknowledged by ann" in peerscope("alerts", "--api", alarmed.http)[1], "the alert says so")
 
 
 @pytest.mark.parametrize(

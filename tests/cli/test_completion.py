@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from peerscope.cli import VERBS
-from peerscope.cli.completion import SHELLS, VARIABLE
+from peerscope.cli.run import SHELLS, VARIABLE
 
 ROOT = Path(__file__).parents[2]
 

@@ -35,7 +35,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         (("nonsense", "--secret-file", "/nowhere/secret"), "/nowhere/secret: cannot be read: No such file"),
         (("nonsense", "--config", "/nowhere/peerscope.toml"), "no such file"),
         (("nonsense", "--network", ""), "network.name"),
-        (("yggdrasil:/a", "yggdrasil:/b"), "stands alone"),
+        (("yggdrasil:/a", "yggdrasil:/b"), "must be the only ticket"),
         (("yggdrasil:nonsense",), "the admin socket is 'nonsense'"),
         (("yggdrasil:/nowhere/socket",), "no Yggdrasil admin socket at /nowhere/socket: No such file"),
     ],

@@ -136,7 +136,7 @@ def test_a_taken_port_is_named(peerscope, state: Path, kind: socket.SocketKind, 
 
 def test_a_damaged_history_and_one_of_a_later_schema_are_bad(peerscope, state: Path) -> None:
     open_to_write(state / FILE).close()
-    assert examine(peerscope, "--state", str(state))[1]["history"]["message"].endswith("whole")
+    assert examine(peerscope, "--state", str(state))[1]["history"]["message"].endswith("intact")
     with closing(sqlite3.connect(state / FILE)) as db:
         db.execute("PRAGMA user_version = 99")
     assert "schema 99" in examine(peerscope, "--state", str(state))[1]["history"]["message"]
@@ -154,7 +154,7 @@ def test_a_damaged_file_is_shown_before_and_after_it_is_put_aside(peerscope, sta
     aside = put_damaged_aside(state / name, "garbage", "nothing is lost")
     assert aside is not None
     found = examine(peerscope, "--state", str(state))[1]["state files"]
-    assert (found["state"], found["message"]) == ("warn", f"were damaged, and put aside: {aside.name}")
+    assert (found["state"], found["message"]) == ("warn", f"damaged and put aside: {aside.name}")
 
 
 def test_a_running_agent_is_asked(peerscope, agent: Agent) -> None:
@@ -224,7 +224,7 @@ def test_whoever_holds_our_port_is_not_shown_our_token(peerscope, state: Path) -
         (state / CONFIG_FILE).write_text(f'[web]\nlisten = "{listen}"\ntoken = "a-long-and-secret-token"\n')
         _, found = examine(peerscope, "--state", str(state), "--token", "another-secret-token")
         stranger.join()
-    assert found["agent"]["message"] == "none runs"
+    assert found["agent"]["message"] == "no agent runs"
     assert asked[0].startswith(b"GET /api/v1/self")
     assert b"secret" not in asked[0]
 
@@ -246,7 +246,7 @@ def test_a_directory_that_cannot_be_written_is_bad(peerscope, state: Path) -> No
 
 def test_the_lock_of_an_agent_that_has_gone_is_no_lock(peerscope, state: Path) -> None:
     (state / LOCK_FILE).touch()
-    assert "no agent runs" in examine(peerscope, "--state", str(state))[1]["state directory"]["message"]
+    assert "no agent uses it" in examine(peerscope, "--state", str(state))[1]["state directory"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_who_was_turned_away_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age_days", "found", "word"), [(10, "ok", "is good until"), (80, "warn", "ends"), (91, "bad", "ended")]
+    ("age_days", "found", "word"), [(10, "ok", "is valid until"), (80, "warn", "ends"), (91, "bad", "ended")]
 )
 def test_a_certificate_is_told_by_how_much_of_it_is_left_with_the_command_that_renews_it(
     peerscope, state: Path, age_days: int, found: str, word: str
@@ -380,11 +380,11 @@ WRITES = {
 @pytest.mark.parametrize(
     ("change", "states", "words"),
     [
-        ({}, ["ok"], ["takes samples; 3 samples wait"]),
+        ({}, ["ok"], ["accepts samples; 3 samples wait"]),
         ({"last_sent_age_s": None}, ["ok"], ["3 samples wait"]),
-        ({"failing": "it answers 503"}, ["warn"], ["it answers 503; 3 samples wait, the last were taken 2 s ago"]),
-        ({"failing": "it answers 401", "last_sent_age_s": 900.0}, ["bad"], ["taken 900 s ago"]),
-        ({"failing": "refused", "last_sent_age_s": None}, ["bad"], ["nothing was taken yet"]),
+        ({"failing": "it answers 503"}, ["warn"], ["it answers 503; 3 samples wait, the last were accepted 2 s ago"]),
+        ({"failing": "it answers 401", "last_sent_age_s": 900.0}, ["bad"], ["accepted 900 s ago"]),
+        ({"failing": "refused", "last_sent_age_s": None}, ["bad"], ["none accepted yet"]),
         ({"held_samples": 7}, ["warn"], ["7 samples are dated after the network's clock"]),
         (
             {"aside": [{"reason": "400: out of order", "samples": 2, "example": "a{} of 2026"}], "dropped_samples": 4},

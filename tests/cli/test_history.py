@@ -8,7 +8,8 @@ import pytest
 
 from histories import PEERS
 from live import Agent
-from peerscope.cli.history import sparkline, with_unit
+from peerscope.cli.history import narrowed, with_unit
+from peerscope.cli.text import sparkline
 from peerscope.history.retention import HistoryConfig
 from peerscope.history.series import NO_ROW, sample
 from peerscope.history.store import Store
@@ -29,10 +30,11 @@ def state(tmp_path: Path) -> Path:
 
 def test_a_line_of_blocks_shows_gaps_and_shares_columns() -> None:
     values = [0.0, 1.0, None, 3.5, 7.0]
-    assert sparkline([[at, value] for at, value in enumerate(values)], 80) == "▁▂·▅█"
-    assert sparkline([[0, 2.0], [1, 2.0]], 80) == "▁▁"
-    assert sparkline([[0, 0.0], [1, 2.0], [2, None], [3, 8.0], [4, None], [5, None]], 3) == "▁█·"
-    assert len(sparkline([[at, float(at)] for at in range(2000)], 80)) <= 80
+    assert sparkline(narrowed([[at, value] for at, value in enumerate(values)], 80)) == "▁▂·▅█"
+    assert sparkline(narrowed([[0, 2.0], [1, 2.0]], 80)) == "▁▁"
+    samples = [[0, 0.0], [1, 2.0], [2, None], [3, 8.0], [4, None], [5, None]]
+    assert sparkline(narrowed(samples, 3)) == "▁█·"
+    assert len(narrowed([[at, float(at)] for at in range(2000)], 80)) <= 80
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_a_state_directory_answers_without_its_agent(peerscope, state: Path) -> 
     title, line, _, numbers = said.splitlines()
     assert title.startswith("cpu_ratio of ")
     assert line.replace("·", "") == "▁▅█"
-    assert "min 25.00%   mean 50.00%   max 75.00%   last 75.00%   nothing known in 1" in numbers
+    assert "min 25.00%   mean 50.00%   max 75.00%   last 75.00%   no data in 1" in numbers
     code, said, _ = peerscope("history", "status", "--peer", PEERS[0].hex()[:6], "--state", str(state), "--json")
     found = json.loads(said)
     assert (code, found["peer_id"]) == (0, PEERS[0].hex())
@@ -78,7 +80,7 @@ def test_a_running_agent_is_asked(peerscope, agent: Agent) -> None:
     assert "last 1" in said
     code, said, _ = peerscope("history", "node_tunnels", "--api", agent.http)
     assert code == 1  # no node
-    assert "nothing was recorded" in said
+    assert "no data in this time" in said
 
 
 def test_the_series_are_named(peerscope) -> None:

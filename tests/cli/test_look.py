@@ -213,4 +213,4 @@ def test_peers_without_a_profile_are_not_passed_over_in_silence(count: int, is_s
     me = {"network": "n", "region": None, "short_id": "aa", "ticket": "t"}
     page = Console(file=io.StringIO(), width=100)
     _show_status(page, health, me, {"status": "healthy", "checks": None})
-    assert ("2 more send reports, and their profiles are not here" in page.file.getvalue()) is is_said
+    assert ("2 more send reports, but their profiles have not arrived" in page.file.getvalue()) is is_said

@@ -36,7 +36,7 @@ def test_for_people_it_is_a_table_slowest_first_with_what_splits_the_network(pee
     code, said, complaint = peerscope("topology", "--api", agent.http)
     assert (code, complaint) == (0, "")
     lines = said.splitlines()
-    assert lines[0] == "4 peers, 3 links, 1 region, 1 seen only as a neighbour"
+    assert lines[0] == "4 peers, 3 links, 1 region, 1 known only as a neighbour"
     slow, fast, unknown = (row.split() for row in lines[2:5])
     assert slow[:5] == [line[1][:10], "[red]x[/red]", line[2][:10], "[red]x[/red]", "mesh"]
     assert slow[5:] == ["300.0", "ms", "-", "300.0", "ms", "0.0%"]
@@ -89,7 +89,7 @@ def test_no_answer_leaves_the_file_as_it_was(peerscope, sick: Agent, tmp_path: P
     place = tmp_path / "map.svg"
     place.write_text("old")
     code, _, complaint = peerscope("topology", "--format", "svg", "-o", str(place), "--api", sick.http)
-    assert (code, "wants a token" in complaint) == (2, True)
+    assert (code, "requires a token" in complaint) == (2, True)
     assert place.read_text() == "old"
     assert peerscope("topology", "--format", "svg", "-o", str(place), "--api", sick.http, "--token", TOKEN)[0] == 0
     assert place.read_text().startswith("<svg")

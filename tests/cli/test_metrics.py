@@ -19,7 +19,7 @@ def test_metrics_for_scripts_and_for_people(peerscope, agent: Agent) -> None:
     table = {line.split()[0]: line for line in said.splitlines()}
     assert table["memory_ratio"].count("%") == 4  # and no sum
     assert "MiB" in table["rss_bytes"]
-    assert "nobody told" in table["node:"]
+    assert "no data" in table["node:"]
     assert "unknown: needs half an hour" in said
 
 

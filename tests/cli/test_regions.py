@@ -7,7 +7,7 @@ import pytest
 from latencies import settle
 from ledgers import Book
 from live import Agent, until
-from peerscope.cli import regions as verbs
+from peerscope.cli import network as verbs
 from peerscope.records.identity import Identity, short
 
 FLEET = tuple(sorted((Identity(bytes((number,)) * 32) for number in range(190, 196)), key=lambda one: one.peer_id))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from live import Agent
-from peerscope.cli.routes import sparkline
+from peerscope.cli.text import sparkline
 from peerscope.mesh.events import Delivered
 from peerscope.records.identity import PeerRef, ref
 
@@ -14,7 +14,7 @@ MARKUP = "[red]x[/red]"
 
 def test_without_messages_there_is_one_line(peerscope, sick: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PEERSCOPE_WEB__TOKEN", "0123456789abcdef")
-    assert peerscope("routes", "--api", sick.http) == (0, "no message has come by any route yet\n", "")
+    assert peerscope("routes", "--api", sick.http) == (0, "no message has arrived by any route yet\n", "")
 
 
 def test_routes_for_scripts_and_for_people(peerscope, agent: Agent) -> None:
@@ -42,10 +42,10 @@ def test_throughput_is_two_lines_each_way(peerscope, agent: Agent) -> None:
     assert (now_in.split()[:2], now_out.split()[:2]) == (["mesh", "in"], ["mesh", "out"])
     assert into.split()[0] == "·" * 59 + "█"
     assert out.split()[0] == "·" * 59 + "▁"
-    assert node == "node: nothing is told of its messages"
+    assert node == "node: it reports no messages"
 
 
 def test_a_sparkline_tells_unknown_from_nothing() -> None:
-    assert sparkline([None, 0.0, 5.0, 10.0]) == "·▁▅█"
-    assert sparkline([0.0, 0.0]) == "▁▁"
-    assert sparkline([]) == ""
+    assert sparkline([None, 0.0, 5.0, 10.0], low=0.0) == "·▁▅█"
+    assert sparkline([0.0, 0.0], low=0.0) == "▁▁"
+    assert sparkline([], low=0.0) == ""

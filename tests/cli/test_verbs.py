@@ -94,7 +94,7 @@ def test_init_never_overwrites(peerscope, tmp_path: Path) -> None:
     before = {place.name: place.read_bytes() for place in tmp_path.iterdir()}
     code, said, _ = peerscope("init", "--state", str(tmp_path))
     assert code == 0
-    assert "left as it is" in said
+    assert "existed, unchanged" in said
     assert {place.name: place.read_bytes() for place in tmp_path.iterdir()} == before
 
 

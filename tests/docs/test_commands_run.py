@@ -63,7 +63,7 @@ SHOWS = {
     "peer": "down",
     "alerts": "peer-down",
     "history": "mean",
-    "ack": "looks after",
+    "ack": "acknowledged",
     "silence": "holds for",
     "unsilence": "is over",
     "backup": "written",

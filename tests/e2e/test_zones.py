@@ -129,7 +129,7 @@ def test_a_peer_of_another_zone_is_found_by_its_id_alive_and_dead(divided: DemoN
     assert "alive" in found["hearsay"]["said"].values()
     assert found["links"]
     text = printed("peer", peer_id[:16], "--api", asker["http"])
-    assert f"{zone}, not ours: the verdict is the word of its aggregators" in " ".join(text.split())
+    assert f"{zone}, not ours: the verdict comes from its aggregators" in " ".join(text.split())
     assert "are needed" in printed("why", peer_id[:16], "--api", asker["http"])
 
     divided.kill(index)

@@ -14,15 +14,15 @@ from msgspec.structs import replace
 from peerscope.config import Config
 from peerscope.sim.scenario import Scenario, ScenarioStep, load
 from peerscope.sim.show import Show
-from peerscope.web.api import ANSWERS
+from peerscope.web.api import ROUTES
 from peerscope.web.app import make_app
-from peerscope.web.content import Painter, delta, snapshot
+from peerscope.web.content import FeedBuilder, delta, snapshot
 from peerscope.web.feed import Feed
 
 pytestmark = pytest.mark.sim
 PEERS = 12
 TELEMETRY = "/api/v1/telemetry"
-UNREAL = {TELEMETRY, *(path for path in ANSWERS if "{name}" in path)}
+UNREAL = {TELEMETRY, *(route.path for route in ROUTES if "{name}" in route.path)}
 """What a calm network of no real peers has not: nodes, alerts, incidents."""
 
 
@@ -57,7 +57,7 @@ def test_every_route_answers_or_says_that_a_simulation_has_no_such_thing(tmp_pat
     me = network.peer.me.hex()
 
     async def asking(client: httpx.AsyncClient) -> dict[str, int]:
-        paths = [path.replace("{id}", me) for path in ANSWERS if path.startswith("/") and path not in UNREAL]
+        paths = [route.path.replace("{id}", me) for route in ROUTES if route.answers and route.path not in UNREAL]
         return {path: (await client.get(path)).status_code for path in paths}
 
     answers = ask(network, asking)
@@ -132,15 +132,15 @@ def test_deltas_laid_upon_a_snapshot_give_the_next_snapshot(tmp_path: Path) -> N
         ),
     )
     pass_until(network, 10.0)
-    painter = Painter(network)
-    picture = painter.look()
-    page = _plain(snapshot(picture))
+    builder = FeedBuilder(network)
+    state = builder.build()
+    page = _plain(snapshot(state))
     peers = {peer["peer_id"]: peer for peer in page["peers"]}
     links = {(link["source"], link["target"], link["layer"]): link for link in page["links"]}
     for second in range(11, 45):
         pass_until(network, float(second))
-        before, picture = picture, painter.look()
-        news = _plain(delta(before, picture))
+        before, state = state, builder.build()
+        news = _plain(delta(before, state))
         peers |= {peer["peer_id"]: peer for peer in news.pop("peers")}
         links |= {(link["source"], link["target"], link["layer"]): link for link in news.pop("links")}
         for gone in news.pop("gone"):
@@ -148,7 +148,7 @@ def test_deltas_laid_upon_a_snapshot_give_the_next_snapshot(tmp_path: Path) -> N
         for key in news.pop("links_gone"):
             del links[tuple(key)]
         page |= news
-    whole = _plain(snapshot(picture))
+    whole = _plain(snapshot(state))
     assert peers == {peer["peer_id"]: peer for peer in whole.pop("peers")}
     assert links == {(link["source"], link["target"], link["layer"]): link for link in whole.pop("links")}
     assert {name: page[name] for name in whole} == whole

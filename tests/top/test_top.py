@@ -13,7 +13,7 @@ from live import Agent, running
 from peerscope.records.bodies import Check, Profile, Report, Status
 from peerscope.records.identity import Identity
 from peerscope.top.app import Top, overview
-from peerscope.top.network import Gap, NetworkSummary
+from peerscope.top.feed import Gap, NetworkSummary
 from peerscope.top.tables import PEERS, chosen
 
 RULES = {name: {"threshold": -1.0, "for_s": 0.0} for name in ("cpu-high", "memory-high", "storage-high")}

@@ -15,9 +15,9 @@ import pytest
 from websockets.sync.client import connect
 
 from live import PATIENCE_S, Agent, client, running, until
-from peerscope.web import connections, entrance
-from peerscope.web.bodies import BODY_BYTES_MAX
-from peerscope.web.framing import HEAD_BYTES_MAX
+from peerscope.web import protocols, server
+from peerscope.web.limits import BODY_BYTES_MAX
+from peerscope.web.protocols import HEAD_BYTES_MAX
 
 SHORT_S = 0.3
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
@@ -30,9 +30,9 @@ HANDSHAKE = (
 @pytest.fixture
 def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
     """An agent that waits only a moment for everything."""
-    monkeypatch.setattr(connections, "TIMEOUT_S", {h11.IDLE: SHORT_S, h11.SEND_BODY: SHORT_S})
-    monkeypatch.setattr(connections, "ANSWER_S", SHORT_S)
-    monkeypatch.setattr(connections, "LINGER_S", SHORT_S)
+    monkeypatch.setattr(protocols, "TIMEOUT_S", {h11.IDLE: SHORT_S, h11.SEND_BODY: SHORT_S})
+    monkeypatch.setattr(protocols, "ANSWER_S", SHORT_S)
+    monkeypatch.setattr(protocols, "LINGER_S", SHORT_S)
     with running(tmp_path) as agent:
         yield agent
 
@@ -122,7 +122,7 @@ def test_an_answer_that_nobody_reads_is_given_up(impatient: Agent, caplog: pytes
 
 
 def test_a_long_answer_that_is_read_slowly_comes_whole(impatient: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "READ_BYTES_MIN", 1)
+    monkeypatch.setattr(protocols, "READ_BYTES_MIN", 1)
     text = "x" * 4_000_000
     monkeypatch.setattr(impatient.monitor, "self_view", lambda: text)
     with dialled(impatient, receive_bytes=65536) as connection:
@@ -177,7 +177,7 @@ def test_a_body_has_its_limit_in_whatever_pieces_it_comes(agent: Agent, piece: i
 
 
 def test_half_open_connections_make_room_for_those_who_ask(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entrance, "CONNECTIONS_MAX", 20)
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 20)
     with contextlib.ExitStack() as stack:
         crowd = [stack.enter_context(dialled(agent)) for _ in range(100)]
         for connection in crowd[::2]:
@@ -205,9 +205,9 @@ def test_five_hundred_half_open_connections_keep_nobody_out(agent: Agent) -> Non
 def test_a_page_that_does_not_answer_pings_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    quick = connections.uvicorn.Config
+    quick = server.uvicorn.Config
     monkeypatch.setattr(
-        connections.uvicorn,
+        server.uvicorn,
         "Config",
         lambda *a, **k: quick(*a, **k | {"ws_ping_interval": 0.1, "ws_ping_timeout": 0.1}),
     )
@@ -278,7 +278,7 @@ ENDS = {"an end, and more"}
 def test_a_broken_frame_ends_its_connection_and_leaves_no_traceback(
     agent: Agent, broken: str, how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(connections, "LINGER_S", SHORT_S)
+    monkeypatch.setattr(protocols, "LINGER_S", SHORT_S)
     data = BROKEN_FRAMES[broken]
     with dialled(agent) as connection, caplog.at_level(logging.DEBUG):
         connection.sendall(HANDSHAKE)
@@ -288,7 +288,7 @@ def test_a_broken_frame_ends_its_connection_and_leaves_no_traceback(
                 connection.sendall(piece)
         rest(connection)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING or record.exc_info] == []
-    ours = [record for record in caplog.records if record.name == connections.__name__]
+    ours = [record for record in caplog.records if record.name == protocols.__name__]
     assert len(ours) == (broken not in ENDS)
 
 

@@ -13,8 +13,8 @@ from certificates import certificate
 from limits import no_descriptors
 from live import PATIENCE_S, client, running
 from peerscope.host.failures import FailureLog
-from peerscope.web import entrance
-from peerscope.web.entrance import CONNECTIONS_MAX, DESCRIPTORS_KEPT, Entrance, connections_max
+from peerscope.web import server
+from peerscope.web.server import CONNECTIONS_MAX, DESCRIPTORS_KEPT, Acceptor, connections_max
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ def test_the_limit_of_this_very_process_counts() -> None:
 
 
 def test_nobody_who_is_being_served_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entrance, "CONNECTIONS_MAX", 3)
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 3)
     guests = [object(), object(), object()]  # none of them waits
 
     async def knock() -> tuple[bytes, bytes]:
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            door = Entrance(asyncio.Protocol, guests, FailureLog())
+            door = Acceptor(asyncio.Protocol, guests, FailureLog())
             taking_in = asyncio.create_task(door.run(listening))
             first = await asyncio.open_connection(*listening.getsockname())
             refused = await first[0].read()
@@ -64,7 +64,7 @@ def test_nobody_who_is_being_served_makes_room(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_who_cannot_be_taken_in_waits_and_is_tried_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entrance, "RETRY_INTERVAL_S", 0.05)
+    monkeypatch.setattr(server, "RETRY_INTERVAL_S", 0.05)
     looks, tries = FailureLog(), 3
 
     async def knock() -> int:
@@ -76,7 +76,7 @@ def test_who_cannot_be_taken_in_waits_and_is_tried_again_after_a_pause(monkeypat
                 taken_in.set()
 
         with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as outside:
-            taking_in = asyncio.create_task(Entrance(Guest, [], looks).run(listening))
+            taking_in = asyncio.create_task(Acceptor(Guest, [], looks).run(listening))
             outside.setblocking(False)
             with no_descriptors():
                 await asyncio.get_running_loop().sock_connect(outside, listening.getsockname())
@@ -93,7 +93,7 @@ def test_who_cannot_be_taken_in_waits_and_is_tried_again_after_a_pause(monkeypat
 
 
 def test_handshakes_that_do_not_come_to_their_end_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entrance, "CONNECTIONS_MAX", 5)
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 5)
     cert, key = certificate(tmp_path)
     with running(tmp_path / "state", web={"tls_cert": str(cert), "tls_key": str(key)}) as agent:
         place = urlsplit(agent.http)

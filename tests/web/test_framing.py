@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live import PATIENCE_S, Agent
-from peerscope.web import framing
-from peerscope.web.framing import HEAD_BYTES_MAX, StrictConnection
+from peerscope.web import protocols
+from peerscope.web.protocols import HEAD_BYTES_MAX, StrictConnection
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /api/v1/telemetry HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
@@ -113,7 +113,7 @@ def test_a_head_too_long_is_refused_behind_a_good_request_too() -> None:
 
 
 def test_a_body_that_nobody_wants_is_read_past_for_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(framing, "REFUSED_BYTES_MAX", 100)
+    monkeypatch.setattr(protocols, "REFUSED_BYTES_MAX", 100)
     connection = StrictConnection()
     connection.receive_data(POST + CHUNKED + b"\r\n")
     assert isinstance(connection.next_event(), h11.Request)
@@ -123,7 +123,7 @@ def test_a_body_that_nobody_wants_is_read_past_for_so_long_and_no_longer(monkeyp
         connection.receive_data(b"1\r\n\n\r\n")
         assert isinstance(connection.next_event(), h11.Data)
     connection.receive_data(b"1\r\n\n\r\n")
-    with pytest.raises(h11.RemoteProtocolError, match="answered"):
+    with pytest.raises(h11.RemoteProtocolError, match="after its answer"):
         connection.next_event()
 
 

@@ -8,7 +8,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from live import client, running
-from peerscope.web.lockout import ADDRESSES_MAX, FORGIVEN_AFTER_S, TRIES, Lockout
+from peerscope.web.guard import ADDRESSES_MAX, FORGIVEN_AFTER_S, TRIES, Lockout
 
 TOKEN = "0123456789abcdef"
 

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 
 from ledgers import IDENTITIES, Book
 from live import PATIENCE_S, Agent, running
-from peerscope.web.api import BODIES, PARAMETERS, ROUTES
+from peerscope.web.api import ROUTES
 
 EXAMPLES = 30
 QUIET = SchemathesisConfig.from_dict({"cache": {"enabled": False}})
@@ -30,12 +30,11 @@ CHECKED = [
     response_schema_conformance,
     unsupported_method,
 ]
-METHODS = sorted((route.path, method) for route in ROUTES for method in (route.methods or set()) - {"HEAD"})
 OPERATIONS = [
-    (path, method, mode)
-    for path, method in METHODS
+    (route.path, route.method, mode)
+    for route in sorted(ROUTES, key=lambda route: (route.path, route.method))
     for mode in GenerationMode
-    if mode is GenerationMode.POSITIVE or "{" in path or path in PARAMETERS or path in BODIES
+    if mode is GenerationMode.POSITIVE or "{" in route.path or route.query or route.body
 ]
 """Nothing can be wrong about a request that has no parts."""
 

@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 from certificates import certificate
 from live import PATIENCE_S, Agent, running, until
 from peerscope.config import Config
-from peerscope.web.api import PARAMETERS, ROUTES
+from peerscope.web.api import ROUTES
 
 SECRET = re.compile(r"secret|token|password|passphrase|credential|(^|_)key$|(^|_)auth$")
 PATHS = ("tls_key",)
@@ -64,9 +64,9 @@ def ask_everything(agent: Agent, token: str) -> Iterator[bytes]:
     """Whatever the web server says, asked rightly and wrongly."""
     paths = [route.path.replace("{id}", agent.peer_id) for route in ROUTES]
     paths += ["/", "/openapi.json", "/static/app.js", "/nothing", "/api/v1/peers/zz", f"/nothing?token={token}"]
-    for path in PARAMETERS:
-        for name in PARAMETERS[path]:
-            paths += [f"{path}?{name}={value}" for value in ODD]
+    for route in ROUTES:
+        for name in route.query:
+            paths += [f"{route.path}?{name}={value}" for value in ODD]
     proofs = [{"authorization": f"Bearer {token}"}, {}, {"authorization": f"Bearer {token[:-1]}x"}]
     with httpx.Client(base_url=agent.http, trust_env=False, verify=False, timeout=PATIENCE_S) as asking:
         for number, path in enumerate(paths):

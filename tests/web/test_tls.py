@@ -19,7 +19,7 @@ from live import PATIENCE_S, Agent, running, settings, until
 from peerscope.agent.monitor import Monitor
 from peerscope.cli import cli
 from peerscope.errors import ConfigError
-from peerscope.web import entrance
+from peerscope.web import server
 from peerscope.web.app import WebServer
 from peerscope.web.tls import TlsFiles
 
@@ -72,7 +72,7 @@ def test_tls_of_the_last_century_is_refused(secured: Agent, trust: ssl.SSLContex
 def test_a_handshake_that_does_not_come_to_its_end_is_given_up(
     tmp_path: Path, files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entrance, "HANDSHAKE_S", 0.3)
+    monkeypatch.setattr(server, "HANDSHAKE_S", 0.3)
     with running(tmp_path, web={"tls_cert": str(files[0]), "tls_key": str(files[1])}) as agent:
         place = urlsplit(agent.http)
         with socket.create_connection((place.hostname, place.port), PATIENCE_S) as connection:
@@ -97,7 +97,7 @@ def test_the_command_line_believes_nobody_else(secured: Agent, tmp_path: Path) -
     stranger, key = certificate(tmp_path)
     for arguments in ((), ("--ca", str(stranger))):
         told = said(secured, *arguments)
-        assert f"the certificate of {secured.http} is not believed" in told
+        assert f"the certificate of {secured.http} is not trusted" in told
         assert "--ca FILE" in told
     assert "it holds no certificate" in said(secured, "--ca", str(key))
     assert "No such file" in said(secured, "--ca", str(tmp_path / "none.pem"))
@@ -175,7 +175,7 @@ def test_a_certificate_that_is_renewed_in_place_is_shown_to_new_connections_and_
         assert str(tmp_path) not in ends()[0]  # all members read it
         renewed, other_key = certificate(tmp_path / "renewed")
         renewed.replace(cert)  # for a moment the pair does not fit, as when files are replaced one by one
-        agent.loop.call(agent.monitor.tls.look)  # type: ignore[union-attr]
+        agent.loop.call(agent.monitor.tls.reload)  # type: ignore[union-attr]
         other_key.replace(key)
         until(lambda: shown_by(agent.http) == cert.read_text(), "the new one is shown")
         until(lambda: ends() == [], "the alert is over")
@@ -193,8 +193,8 @@ def test_files_that_are_gone_or_wrong_leave_what_was_read_before(tmp_path: Path)
     assert before is not None
     assert (before.begins_at, before.ends_at) == (SINCE.timestamp(), UNTIL.timestamp())
     cert.write_text("no certificate")
-    tls.look()
+    tls.reload()
     assert tls.ending == before
     key.unlink()
-    tls.look()
+    tls.reload()
     assert tls.ending == before

@@ -65,10 +65,6 @@ async def rehearse(config: Config, state: Path, construct: Callable[[Config, Pat
     with tempfile.TemporaryDirectory() as scratch:  # a monitor makes its directory
         construct(config, Path(scratch))
     await prepare(config, me, state)
-    if config.web.listen != "off":
-        from peerscope.web import app
-
-        app.rehearse(config.web)
 
 
 def _identity(state: Path) -> PeerId | None:

@@ -1,6 +1,6 @@
 """The command line: one file a family of verbs; each parses, calls and prints.
 
-Verbs are imported when they are used, so that `peerscope --help` answers at once.
+Modules load when one of their verbs runs, so that `peerscope --help` answers at once.
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ VERBS = {
     "run": ("run", "Run one peer in the foreground."),
     "demo": ("demo", "Run a local network of real peers, one process each."),
     "status": ("look", "The network's health and this peer, in one screen."),
-    "top": ("top", "Overview and tables, live in the terminal."),
+    "top": ("look", "Overview and tables, live in the terminal."),
     "peers": ("look", "All known peers."),
     "peer": ("look", "Everything about one peer."),
-    "node": ("node", "The node beside this peer, and where that is known from."),
+    "node": ("metrics", "The node of this peer, and the sources that measure it."),
     "why": ("look", "The evidence behind a peer's verdict."),
-    "metrics": ("metrics", "What all peers measured in the last five minutes, and trends."),
-    "regions": ("regions", "The health of every region."),
-    "zones": ("zones", "The zones of a large network."),
-    "latency": ("regions", "Round-trip times, region by region."),
-    "rtt": ("regions", "The round-trip time of two peers."),
-    "routes": ("routes", "How long messages take, route by route."),
-    "throughput": ("routes", "Messages and bytes per second over the last hour."),
-    "topology": ("map", "The map: links, regions, and where the network would split."),
-    "admit": ("admit", "Say who is a member: certificates and revocations."),
+    "metrics": ("metrics", "Measurements of all peers over the last five minutes, and trends."),
+    "regions": ("network", "The health of every region."),
+    "zones": ("network", "The zones of a large network."),
+    "latency": ("network", "Round-trip times, region by region."),
+    "rtt": ("network", "The round-trip time of two peers."),
+    "routes": ("network", "How long messages take, route by route."),
+    "throughput": ("network", "Messages and bytes per second over the last hour."),
+    "topology": ("map", "The map: links, regions, and single points of failure."),
+    "admit": ("admit", "Manage members: certificates and revocations."),
     "crawl": ("crawl", "Map a network without joining it."),
-    "alerts": ("alerts", "What is wrong anywhere in the network; the rules behind it."),
-    "incidents": ("alerts", "Alerts with one probable root, and the tree of a cascade."),
-    "silence": ("alerts", "Hold back messages about some alerts, in the whole network."),
-    "silences": ("alerts", "Silences that hold now."),
+    "alerts": ("alerts", "Alerts of the whole network, and their rules."),
+    "incidents": ("alerts", "Groups of alerts with one probable root, and the tree of a cascade."),
+    "silence": ("alerts", "Hold back notifications of some alerts in the whole network."),
+    "silences": ("alerts", "Active silences."),
     "unsilence": ("alerts", "End a silence."),
-    "ack": ("alerts", "Say that you look after an alert or incident."),
+    "ack": ("alerts", "Acknowledge an alert or incident."),
     "forget": ("alerts", "Have the network forget a peer that is gone for good."),
     "forgotten": ("alerts", "Peers that are gone for good."),
-    "threats": ("threats", "What threatens peers and the network, with evidence and confidence."),
+    "threats": ("alerts", "Threats to peers and the network, with evidence and confidence."),
     "history": ("history", "One series over time, as a line of blocks."),
-    "notify-test": ("notify", "Send a test message through the channels that the settings name."),
-    "doctor": ("doctor", "What is wrong here, and what to do about it."),
-    "backup": ("backup", "Copy the state directory into one file."),
-    "restore": ("backup", "Put a backup back."),
+    "notify-test": ("notify", "Send a test message through the configured channels."),
+    "doctor": ("doctor", "Problems of this machine and its agent, with advice."),
+    "backup": ("run", "Copy the state directory into one file."),
+    "restore": ("run", "Restore a backup."),
     "simulate": ("simulate", "Run the same core on a virtual network."),
-    "completion": ("completion", "Teach a shell to complete verbs and options."),
+    "completion": ("run", "Print a script that completes verbs and options in a shell."),
     "check-config": ("run", "Check a settings file."),
     "version": ("run", "The version of this program."),
 }
 
 
 class Verbs(click.Group):
-    """Finds verbs by name and loads their module on first use."""
+    """Loads the module of a verb on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -80,7 +80,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run, and end with 0 (answered), 1 (what was asked about is bad) or 2 (usage, settings, connection)."""
+    """Exit with 0 (answered), 1 (the answer is bad news) or 2 (usage, settings, connection)."""
     try:
         cli.main(prog_name="peerscope", standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -93,9 +93,11 @@ def main() -> None:
     except PeerscopeError as error:
         click.echo(f"peerscope: {error}", err=True)
         sys.exit(2)
-    except KeyError as error:  # an answer without what every agent says
-        click.echo(f"peerscope: what answered is no peerscope agent, or of another version: no {error} in it", err=True)
+    except KeyError as error:  # a field is missing that every agent sends
+        click.echo(
+            f"peerscope: the server is not a peerscope agent, or another version: its answer has no {error}", err=True
+        )
         sys.exit(2)
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # `| head` closed its end
         sys.stderr.close()
         sys.exit(0)

@@ -1,9 +1,8 @@
-"""The verb of those who say who is a member: admit keygen, issue, revoke, show. Asks no agent, and needs no network."""
+"""The verb that manages members: admit keygen, issue, revoke, show. It needs no agent and no network."""
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import sys
 import time
@@ -13,7 +12,8 @@ from typing import Any
 
 import click
 
-from peerscope.cli.figures import Whole
+from peerscope.cli.options import FILE, JSON, Whole
+from peerscope.cli.text import write_file
 from peerscope.errors import ConfigError
 from peerscope.host.credentials import armored, papers
 from peerscope.host.state import make_key, read_key
@@ -24,10 +24,9 @@ from peerscope.records.identity import PEER_ID_BYTES, Identity, PeerId
 KEY_FILE = "operator.key"
 DAYS, DAYS_MAX = 90, 400
 DAY_MS = 86_400_000
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 KEY = click.option(
     "--key",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     default=KEY_FILE,
     show_default=True,
     help="The operator's key.",
@@ -35,16 +34,16 @@ KEY = click.option(
 NETWORK = click.option(
     "--network", metavar="NAME", default=NetworkConfig().name, show_default=True, help="Name of the network."
 )
-OUTPUT = click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File; else printed.")
+OUTPUT = click.option("-o", "--output", type=FILE, help="Write to this file instead.")
 
 
 @click.group()
 @JSON
 @click.pass_context
 def admit(context: click.Context, as_json: bool) -> None:
-    """Say who is a member: sign certificates with an operator's key, and revoke them.
+    """Manage members: sign certificates with an operator's key, and revoke them.
 
-    Members name the key's public half in network.operators. The key itself stays with the operator: no agent needs it.
+    Members list the key's public half in network.operators. The key itself stays with the operator; no agent needs it.
     """
     context.obj = as_json
 
@@ -76,13 +75,13 @@ def keygen(all_json: bool, output: Path | None, as_json: bool) -> None:
 @JSON
 @click.pass_obj
 def issue(all_json: bool, peer_id: str, key: Path, network: str, days: int, output: Path | None, as_json: bool) -> None:
-    """Sign a certificate for the peer with this id, as `peerscope init` prints it there."""
+    """Sign a certificate for the peer with this id, which `peerscope init` prints there."""
     subject = PeerId(_hexadecimal(peer_id, PEER_ID_BYTES))
     now_ms = _now_ms()
     span = {"not_before_ms": now_ms, "not_after_ms": now_ms + days * DAY_MS}
     paper = certify(_operator(key), subject, _name(network), serial=secrets.token_bytes(SERIAL_BYTES), **span)
     if output is not None:
-        _write(output, armored(paper) + "\n")
+        write_file(output, armored(paper) + "\n")
     if as_json or all_json:
         click.echo(json.dumps({**_shown(paper, network), "certificate": armored(paper)}))
     elif output is None:
@@ -99,17 +98,17 @@ def issue(all_json: bool, peer_id: str, key: Path, network: str, days: int, outp
 @JSON
 @click.pass_obj
 def revoke_(all_json: bool, target: str, key: Path, network: str, output: Path | None, as_json: bool) -> None:
-    """Revoke one certificate by its serial number, or all that a peer has had until now.
+    """Revoke one certificate by its serial number, or all certificates of a peer until now.
 
-    A FILE given with -o is added to: put it at any one member as network.revocation_file, and all others hear of it.
+    -o FILE appends to FILE. Name FILE in network.revocation_file of any one member; the others get it from there.
     """
     name = _hexadecimal(target, PEER_ID_BYTES, SERIAL_BYTES)
     now_ms = _now_ms()
-    until_ms = now_ms + DAYS_MAX * DAY_MS  # no certificate of today lasts longer
+    until_ms = now_ms + DAYS_MAX * DAY_MS  # no certificate lasts longer
     paper = revoke(_operator(key), name, _name(network), revoked_at_ms=now_ms, not_after_ms=until_ms)
     if output is not None:
         before = output.read_text(encoding="ascii") if output.exists() and papers(output) else ""
-        _write(output, f"{before}{'' if before.endswith(chr(10)) or not before else chr(10)}{armored(paper)}\n")
+        write_file(output, f"{before}{'' if before.endswith(chr(10)) or not before else chr(10)}{armored(paper)}\n")
     if as_json or all_json:
         click.echo(json.dumps({**_shown(paper, network), "revocation": armored(paper)}))
     else:
@@ -117,12 +116,12 @@ def revoke_(all_json: bool, target: str, key: Path, network: str, output: Path |
 
 
 @admit.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=FILE)
 @NETWORK
 @JSON
 @click.pass_obj
 def show(all_json: bool, file: Path, network: str, as_json: bool) -> None:
-    """What certificates and revocations in FILE say. Exits with 1 if one is expired or not signed by whom it names."""
+    """Print certificates and revocations in FILE. Exits with 1 if one is expired or not signed by its operator."""
     found = [_shown(paper, network) for paper in papers(file)]
     if as_json or all_json:
         click.echo(json.dumps(found))
@@ -164,7 +163,7 @@ def _operator(key: Path) -> Identity:
 
 
 def _name(network: str) -> str:
-    return NetworkConfig(name=network).name  # refused here as in the settings
+    return NetworkConfig(name=network).name  # checked as in the settings
 
 
 def _hexadecimal(text: str, *sizes: int) -> bytes:
@@ -174,18 +173,8 @@ def _hexadecimal(text: str, *sizes: int) -> bytes:
         value = b""
     if len(value) not in sizes:
         wish = " or ".join(f"{2 * size}" for size in sizes)
-        raise ConfigError(f"{text[:80]!r} is not {wish} hexadecimal digits; ids and serial numbers are given in full")
+        raise ConfigError(f"{text[:80]!r} is not {wish} hexadecimal digits; give ids and serial numbers in full")
     return value
-
-
-def _write(place: Path, text: str) -> None:
-    """Whole or not at all: an agent may be reading it."""
-    draft = place.with_name(f".{place.name}.new")
-    try:
-        draft.write_text(text, encoding="ascii")
-        os.replace(draft, place)
-    except OSError as error:
-        raise ConfigError(f"{place}: cannot be written: {error.strerror}") from None
 
 
 def _now_ms() -> int:

@@ -1,9 +1,10 @@
-"""Verbs about alerts and orders: alerts, incidents, silence, silences, unsilence, ack, forget, forgotten."""
+"""Verbs about alerts, incidents and threats, and the orders about them."""
 
 from __future__ import annotations
 
 import getpass
 import json
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,14 +15,13 @@ from rich.text import Text
 from rich.tree import Tree
 
 from peerscope.cli.api import api_options, ask, ask_all, order
-from peerscope.cli.figures import Duration
-from peerscope.cli.look import SEVERITIES as STYLES
-from peerscope.cli.look import SHORT_HEX, age, unwell_peers
-from peerscope.cli.zones import headlines
+from peerscope.cli.look import unwell_peers
+from peerscope.cli.network import headlines
+from peerscope.cli.options import Duration
+from peerscope.cli.text import RANK, SEVERITIES, SHORT_HEX, age, columns, facts
 
-ORDER = tuple(reversed(STYLES))
 TREE_MAX = 40
-"""Lines of a cascade that are drawn; `--json` has them all."""
+"""Lines of a cascade in the terminal; `--json` has all."""
 
 
 def _author() -> str:
@@ -32,21 +32,21 @@ def _author() -> str:
 
 
 @click.command()
-@click.option("--all", "everything", is_flag=True, help="Also those that ended within a day.")
-@click.option("--severity", type=click.Choice(ORDER), help="Only this severity.")
+@click.option("--all", "everything", is_flag=True, help="Include those that ended within a day.")
+@click.option("--severity", type=click.Choice(tuple(SEVERITIES)), help="Only this severity.")
 @click.option("--region", help="Only this region.")
-@click.option("--rules", "wants_rules", is_flag=True, help="List the rules instead, with what each means.")
+@click.option("--rules", "wants_rules", is_flag=True, help="List the rules instead, with their runbooks.")
 @api_options
 def alerts(
     everything: bool, severity: str | None, region: str | None, wants_rules: bool, api: str, token: str, as_json: bool
 ) -> None:
-    """Alerts, the gravest first: all of our zone, and the gravest of the others if the network is divided."""
+    """Alerts, the gravest first: all of our zone, and the gravest of each other zone."""
     if wants_rules:
         _rules(ask(api, token, "/api/v1/rules"), as_json)
         return
     query = {"severity": severity, "region": region, "all": "1" if everything else None}
     found = ask_all(api, token, "/api/v1/alerts", query)
-    found.sort(key=lambda one: (one["state"] != "firing", ORDER.index(one["severity"]), -one["started_at"], one["id"]))
+    found.sort(key=lambda one: (one["state"] != "firing", RANK[one["severity"]], -one["started_at"], one["id"]))
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -58,7 +58,7 @@ def alerts(
     else:
         unwell = unwell_peers(ask(api, token, "/api/v1/health"))
         console.print(f"no alerts yet, though {unwell} peers are down or unhealthy" if unwell else "no alerts")
-    if severity or region:  # of other zones it is not known which alerts that would be
+    if severity or region:  # the summaries of other zones cannot be filtered
         return
     for zone in ask(api, token, "/api/v1/zones"):
         if count := sum(zone["alerts"].values()) if not zone["is_ours"] else 0:
@@ -68,10 +68,10 @@ def alerts(
 
 
 def _table(found: list[dict[str, Any]]) -> Table:
-    table = Table("severity", "rule", "about", "state", "since", "", box=None, pad_edge=False)
+    table = columns("severity", "rule", "about", "state", "since", "")
     for one in found:
         table.add_row(
-            Text(one["severity"], STYLES[one["severity"]]),
+            Text(one["severity"], SEVERITIES[one["severity"]]),
             Text(one["rule"]),
             Text(_about(one)),
             Text(_state(one)),
@@ -82,12 +82,12 @@ def _table(found: list[dict[str, Any]]) -> Table:
 
 
 @click.command()
-@click.option("--all", "everything", is_flag=True, help="Also those that closed within a day.")
+@click.option("--all", "everything", is_flag=True, help="Include those that closed within a day.")
 @api_options
 def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
-    """Alerts that have one probable root; of a cascade, what came of what."""
+    """Groups of alerts with one probable root, and the tree of a cascade."""
     found = ask_all(api, token, "/api/v1/incidents", {"all": "1" if everything else None})
-    found.sort(key=lambda one: (one["state"] != "open", ORDER.index(one["severity"]), -len(one["peers"]), one["id"]))
+    found.sort(key=lambda one: (one["state"] != "open", RANK[one["severity"]], -len(one["peers"]), one["id"]))
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -95,11 +95,11 @@ def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
     if not found:
         console.print("no incidents" if everything else "no open incidents")
     for one in found:
-        console.print(Text.assemble((one["severity"], STYLES[one["severity"]]), f"  {one['title']}"))
+        console.print(Text.assemble((one["severity"], SEVERITIES[one["severity"]]), f"  {one['title']}"))
         is_open = one["state"] == "open"
         when = "since" if is_open else "closed, ended"
         ago = age(one.get("started_age_s" if is_open else "ended_age_s"))
-        table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 1, 0, 4))
+        table = facts()
         table.add_row("id", Text(one["id"]))
         table.add_row("found", Text(f"{one['kind']}, {one['confidence']:.0%} sure; {when} {ago} ago"))
         table.add_row("alerts", Text(one["description"]))
@@ -113,18 +113,45 @@ def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--check", is_flag=True, help="Exit with 1 if a threat is high or critical.")
+@api_options
+def threats(check: bool, api: str, token: str, as_json: bool) -> None:
+    """Threats to peers and the network, with evidence, confidence and advice."""
+    found = ask_all(api, token, "/api/v1/threats")
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        rates = ask(api, token, "/api/v1/anomalies")
+        console = Console()
+        for one in sorted(found, key=lambda one: (RANK[one["severity"]], -one["confidence"], one["id"])):
+            about = one["peer_id"][:SHORT_HEX] if one["peer_id"] else one["group"] or "network"
+            head = Text(one["severity"], SEVERITIES[one["severity"]])
+            console.print(Text.assemble(head, f"  {one['title']}: {about}, {one['confidence']:.0%} sure"))
+            table = facts()
+            table.add_row("found", Text(one["text"]))
+            table.add_row("evidence", Text(", ".join(f"{name} {value}" for name, value in one["evidence"])))
+            table.add_row("do", Text(one["runbook"] or "-"))
+            console.print(table)
+        if not found:
+            console.print("nothing found")
+        rate, peers = rates["network"], len(rates["peers"])
+        console.print(f"anomaly rate  {'unknown' if rate is None else f'{rate:.0%}, over {peers} peers'}")
+    sys.exit(1 if check and any(one["severity"] in ("high", "critical") for one in found) else 0)
+
+
+@click.command()
 @click.argument("matchers", nargs=-1, required=True, metavar="FIELD=VALUE...")
 @click.option("--for", "for_s", type=Duration(), required=True, help="How long: 90s, 15m, 2h, 7d.")
-@click.option("--reason", required=True, help="Why; everybody sees it.")
-@click.option("--author", help="Who says so (default: your user name).")
+@click.option("--reason", required=True, help="Why; visible to all members.")
+@click.option("--author", help="Your name (default: your user name).")
 @api_options
 def silence(
     matchers: tuple[str, ...], for_s: float, reason: str, author: str | None, api: str, token: str, as_json: bool
 ) -> None:
-    """Hold back messages about alerts that all matchers fit, in the whole network.
+    """Hold back notifications of alerts that fit all matchers, in the whole network.
 
-    FIELD is id, type, rule, peer, region or severity; `*` in VALUE stands for anything: rule=cpu-* region=eu-west.
-    Alerts are shown all the same.
+    FIELD is id, type, rule, peer, region or severity; `*` in VALUE stands for any text: rule=cpu-* region=eu-west.
+    The alerts stay visible.
     """
     body = {"matchers": list(matchers), "for_s": for_s, "reason": reason, "author": author or _author()}
     made = order(api, token, "POST", "/api/v1/silences", body)
@@ -138,7 +165,7 @@ def silence(
 @click.command()
 @api_options
 def silences(api: str, token: str, as_json: bool) -> None:
-    """Silences that hold now, wherever they were ordered."""
+    """Active silences, ordered at any peer."""
     found = ask_all(api, token, "/api/v1/silences")
     if as_json:
         click.echo(json.dumps(found))
@@ -146,7 +173,7 @@ def silences(api: str, token: str, as_json: bool) -> None:
     if not found:
         click.echo("no silences")
         return
-    table = Table("id", "matchers", "ends in", "author", "reason", box=None, pad_edge=False)
+    table = columns("id", "matchers", "ends in", "author", "reason")
     for one in sorted(found, key=lambda one: one["ends_at"]):
         matchers = " ".join(f"{field}={value}" for field, value in one["matchers"])
         left = age(one.get("ends_in_s"))
@@ -158,62 +185,62 @@ def silences(api: str, token: str, as_json: bool) -> None:
 @click.argument("id")
 @api_options
 def unsilence(id: str, api: str, token: str, as_json: bool) -> None:
-    """End a silence, at whichever peer it was ordered; the beginning of its ID is enough."""
+    """End a silence that was ordered at any peer; the beginning of its ID is enough."""
     lifted = order(api, token, "DELETE", f"/api/v1/silences/{_quoted(id)}")
     click.echo(json.dumps(lifted) if as_json else f"silence {lifted['id']} is over")
 
 
 @click.command()
 @click.argument("id")
-@click.option("--reason", default="", help="What you are about to do; everybody sees it.")
-@click.option("--author", help="Who looks after it (default: your user name).")
+@click.option("--reason", default="", help="Your next step; visible to all members.")
+@click.option("--author", help="Your name (default: your user name).")
 @api_options
 def ack(id: str, reason: str, author: str | None, api: str, token: str, as_json: bool) -> None:
-    """Say that you look after an alert or incident: messages about it are not repeated."""
+    """Acknowledge an alert or incident, so that its notification is not repeated."""
     body = {"key": id.strip(), "reason": reason, "author": author or _author()}
     made = order(api, token, "POST", "/api/v1/acknowledgements", body)
-    click.echo(json.dumps(made) if as_json else f"{made['author']} looks after {made['key']}")
+    click.echo(json.dumps(made) if as_json else f"{made['author']} acknowledged {made['key']}")
 
 
 @click.command()
 @click.argument("id")
-@click.option("--force", is_flag=True, help="Also if it is alive: then its next record brings it back.")
-@click.option("--undo", is_flag=True, help="Take the order back instead.")
-@click.option("--reason", default="", help="Why; everybody sees it.")
-@click.option("--author", help="Who says so (default: your user name).")
+@click.option("--force", is_flag=True, help="Even if it is alive. Its next record brings it back.")
+@click.option("--undo", is_flag=True, help="End the order instead.")
+@click.option("--reason", default="", help="Why; visible to all members.")
+@click.option("--author", help="Your name (default: your user name).")
 @api_options
 def forget(
     id: str, force: bool, undo: bool, reason: str, author: str | None, api: str, token: str, as_json: bool
 ) -> None:
     """Have the whole network forget a peer that is gone for good.
 
-    ID is a peer of this zone; the beginning of an id is enough. Its alerts end as forgotten. If it speaks again, the
-    network knows it again.
+    ID is a peer of this zone; the beginning of an id is enough. Its alerts end as forgotten. Its next record brings it
+    back.
     """
     if undo:
         lifted = order(api, token, "DELETE", f"/api/v1/forgotten/{_quoted(id, 'forgotten')}")
-        click.echo(json.dumps(lifted) if as_json else f"{lifted['id'][:SHORT_HEX]} is no longer to be forgotten")
+        click.echo(json.dumps(lifted) if as_json else f"{lifted['id'][:SHORT_HEX]} is no longer forgotten")
         return
     body = {"peer": id.strip(), "force": force, "reason": reason, "author": author or _author()}
     made = order(api, token, "POST", "/api/v1/forgotten", body)
     name = made["id"][:SHORT_HEX]
     click.echo(
-        json.dumps(made) if as_json else f"{name} is forgotten until it speaks; `peerscope forget --undo {name}`"
+        json.dumps(made) if as_json else f"{name} is forgotten until its next record; `peerscope forget --undo {name}`"
     )
 
 
 @click.command()
 @api_options
 def forgotten(api: str, token: str, as_json: bool) -> None:
-    """Peers that operators declared gone for good and that have not spoken since."""
+    """Peers that operators declared gone for good and that have sent no record since."""
     found = ask_all(api, token, "/api/v1/forgotten")
     if as_json:
         click.echo(json.dumps(found))
         return
     if not found:
-        click.echo("nobody is forgotten")
+        click.echo("no forgotten peers")
         return
-    table = Table("peer", "ordered", "author", "reason", box=None, pad_edge=False)
+    table = columns("peer", "ordered", "author", "reason")
     for one in sorted(found, key=lambda one: one["age_s"]):
         ago = f"{age(one['age_s'])} ago"
         table.add_row(*(Text(cell) for cell in (one["id"][:SHORT_HEX], ago, one["author"], one["reason"])))
@@ -226,10 +253,10 @@ def _rules(found: list[Any], as_json: bool) -> None:
         return
     console = Console()
     for rule in found:
-        off = "  (off)" if not rule["enabled"] else "" if rule["notify"] else "  (nobody is told)"
-        head = Text.assemble((rule["name"], "bold"), "  ", (rule["severity"], STYLES[rule["severity"]]), off)
+        off = "  (off)" if not rule["enabled"] else "" if rule["notify"] else "  (notifies nobody)"
+        head = Text.assemble((rule["name"], "bold"), "  ", (rule["severity"], SEVERITIES[rule["severity"]]), off)
         console.print(head)
-        table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 1, 0, 4))
+        table = facts()
         table.add_row("when", Text(_condition(rule)))
         table.add_row("first", Text(rule["runbook"] or "-"))
         console.print(table)
@@ -252,15 +279,15 @@ def _state(alert: dict[str, Any]) -> str:
 
 
 def _remarks(one: dict[str, Any]) -> str:
-    """Whether it is about to end, who confirms it, and what operators said of it."""
-    said = ["over for now"] if one.get("clearing") else []
+    """Whether it is about to end, its observers, and the orders about it."""
+    remarks = ["over for now"] if one.get("clearing") else []
     if one.get("confirmed_by"):
-        said.append(f"seen by {len(one['confirmed_by'])}")
+        remarks.append(f"seen by {len(one['confirmed_by'])}")
     if one["silenced_by"]:
-        said.append(f"silenced {one['silenced_by']}")
+        remarks.append(f"silenced {one['silenced_by']}")
     if one["acknowledged_by"]:
-        said.append(f"{one['acknowledged_by']} looks after it")
-    return ", ".join(said)
+        remarks.append(f"acknowledged by {one['acknowledged_by']}")
+    return ", ".join(remarks)
 
 
 def _is_peer(root: str) -> bool:
@@ -268,7 +295,7 @@ def _is_peer(root: str) -> bool:
 
 
 def drawn(nodes: Iterable[dict[str, Any]]) -> Tree:
-    """What came of what, as far as a screen holds it. Parents stand before their children in the answer."""
+    """The tree of a cascade, shortened to a screen. In the answer, parents precede their children."""
     branches: dict[str, Tree] = {}
     root: Tree | None = None
     left = 0

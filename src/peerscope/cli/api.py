@@ -1,4 +1,4 @@
-"""Asking a running agent, for the verbs that look."""
+"""Requests of the verbs to a running agent."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, 
 
 import click
 
+from peerscope.cli.options import JSON, TOKEN
 from peerscope.errors import ApiError
 from peerscope.host.http import NoRedirect
 
 API_DEFAULT = "http://127.0.0.1:8080"
 TIMEOUT_S = 10.0
 INTENT = {"X-Peerscope": "1"}
-"""What agents without a token want beside requests that change something (web/guard.py)."""
+"""Agents without a token require it on requests that change something (web/guard.py)."""
 CA = "peerscope.ca"
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,12 +31,12 @@ def _remember_ca(context: click.Context, _: click.Parameter, place: str | None) 
 
 
 def api_options(command: F) -> F:
-    """`--api`, `--token`, `--ca` and `--json`, as every verb that shows something has them."""
-    return connection_options(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command))
+    """Add `--api`, `--token`, `--ca` and `--json` to a verb."""
+    return connection_options(JSON(command))
 
 
 def connection_options(command: F) -> F:
-    """`--api`, `--token` and `--ca`: which agent to ask, and how."""
+    """Add `--api`, `--token` and `--ca` to a verb."""
     for option in (
         click.option(
             "--ca",
@@ -43,9 +44,9 @@ def connection_options(command: F) -> F:
             type=click.Path(dir_okay=False),
             expose_value=False,
             callback=_remember_ca,
-            help="Whom to believe the certificate of an https agent (PEM); default: the system's.",
+            help="CA certificates for an https agent (PEM); default: the system's.",
         ),
-        click.option("--token", envvar="PEERSCOPE_WEB__TOKEN", default="", help="Where the agent wants one."),
+        TOKEN,
         click.option("--api", default=API_DEFAULT, show_default=True, metavar="URL", help="The agent to ask."),
     ):
         command = option(command)
@@ -53,19 +54,19 @@ def connection_options(command: F) -> F:
 
 
 def ask(api: str, token: str, path: str, query: Mapping[str, str | None] | None = None) -> Any:
-    """The JSON of one route. Raises `ApiError` that says what to do."""
+    """The JSON of one route. Raises `ApiError` with advice."""
     value, _ = _get(api.rstrip("/") + _with_query(path, query), token)
     return value
 
 
 def ask_text(api: str, token: str, path: str, query: Mapping[str, str | None] | None = None) -> str:
-    """The text of a route that answers no JSON."""
+    """The text of a route without JSON."""
     text, _ = _get(api.rstrip("/") + _with_query(path, query), token, read=lambda response: response.read().decode())
     return str(text)
 
 
 def ask_all(api: str, token: str, path: str, query: Mapping[str, str | None] | None = None) -> list[Any]:
-    """A whole list, page by page."""
+    """All pages of a list."""
     found: list[Any] = []
     onward: str | None = _with_query(path, query)
     while onward:
@@ -75,7 +76,7 @@ def ask_all(api: str, token: str, path: str, query: Mapping[str, str | None] | N
 
 
 def order(api: str, token: str, method: str, path: str, body: object = None) -> Any:
-    """Ask a route to change something; what it answers."""
+    """Send a request that changes something, and return the answer."""
     value, _ = _get(api.rstrip("/") + path, token, method=method, body=body)
     return value
 
@@ -103,8 +104,8 @@ def _get(
         cause = getattr(error, "reason", error)
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise ApiError(
-                f"the certificate of {url.split('/api/')[0]} is not believed ({cause.verify_message}); name the file "
-                "of whom to believe with --ca FILE or PEERSCOPE_CA"
+                f"the certificate of {url.split('/api/')[0]} is not trusted ({cause.verify_message}); name a file with "
+                "its CA by --ca FILE or PEERSCOPE_CA"
             ) from None
         reason = " ".join(str(cause).split())[:200]
         raise ApiError(
@@ -115,9 +116,9 @@ def _get(
 
 @lru_cache(maxsize=4)
 def _opener(ca: str | None, is_https: bool) -> OpenerDirector:
-    """Asks directly: the agent is here or in our own network, and a proxy must not see the token."""
+    """Ignores proxies, which must not see the token."""
     handlers: list[Any] = [ProxyHandler({}), NoRedirect()]
-    if is_https:  # else nobody waits for the system's certificates to be read
+    if is_https:  # reading the system's certificates takes time
         try:
             handlers.append(HTTPSHandler(context=ssl.create_default_context(cafile=ca)))
         except OSError as error:  # ssl.SSLError is one
@@ -134,9 +135,9 @@ def _detail(error: HTTPError) -> str:
     except (ValueError, AttributeError):
         detail = None
     if error.code == 401:
-        detail = "the agent wants a token: give --token or set PEERSCOPE_WEB__TOKEN"
+        detail = "the agent requires a token: give --token or set PEERSCOPE_WEB__TOKEN"
     if error.code in (301, 302, 303, 307, 308):
-        detail = f"what answered is no agent: it redirects to {str(error.headers.get('location'))[:200]!r}"
+        detail = f"the server is not an agent: it redirects to {str(error.headers.get('location'))[:200]!r}"
     return str(detail or f"the agent answered {error.code} {error.reason}")
 
 

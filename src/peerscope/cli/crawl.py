@@ -16,28 +16,28 @@ import msgspec
 import uvloop
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
-from peerscope.cli.figures import Decimal, Whole
+from peerscope.cli.options import FILE, FOLDER, Decimal, Whole
+from peerscope.cli.text import SHORT_HEX, columns
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.host.credentials import CredentialFiles
 from peerscope.host.state import StateDirectory
 from peerscope.mesh.crawling.traversal import Walk, WalkConfig
 from peerscope.records.certificates import Certificate
-from peerscope.records.identity import SHORT_HEX, Identity
+from peerscope.records.identity import Identity
 from peerscope.views.crawl import CrawlView, dot
 
 YGGDRASIL = "yggdrasil:"
 YGGDRASIL_NEIGHBOURS_MAX = 1024
-"""Public Yggdrasil nodes have hundreds of links; our own peers at most 64."""
+"""Public Yggdrasil nodes have hundreds of links; peers of peerscope at most 64."""
 YGGDRASIL_ANSWER_S = 9.0
-"""The node gives up on others after six seconds and says so, our client on the node after eight."""
+"""A Yggdrasil node gives up on others after six seconds, and our client on the node after eight."""
 SHOWN_MAX = 5
 
 Mapping = Callable[[asyncio.Event, Callable[[Walk[Any]], None]], Coroutine[Any, Any, CrawlView]]
-"""One crawl, given what stops it and what wants to know how far it is."""
+"""One crawl. Its arguments: the event that stops it, and the function that shows progress."""
 
 
 @click.command()
@@ -45,12 +45,10 @@ Mapping = Callable[[asyncio.Event, Callable[[Walk[Any]], None]], Coroutine[Any, 
 @click.option("--limit", type=Whole(1, 100_000), default=10_000, show_default=True, help="Peers to ask.")
 @click.option("--timeout", type=Decimal(0.1, 3600), default=60.0, show_default=True, help="Seconds in all.")
 @click.option("--concurrency", type=Whole(1, 512), default=64, show_default=True, help="Requests at once.")
-@click.option("--network", metavar="NAME", help="Name of the network, where it is not the default.")
-@click.option("--secret-file", type=click.Path(path_type=Path, dir_okay=False), help="Holds the network's secret.")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings to take both from.")
-@click.option(
-    "--state", type=click.Path(path_type=Path, file_okay=False), help="Identity of a member, where only they are told."
-)
+@click.option("--network", metavar="NAME", help="Name of the network, if not the default.")
+@click.option("--secret-file", type=FILE, help="Holds the network's secret.")
+@click.option("--config", type=FILE, help="Settings to take both from.")
+@click.option("--state", type=FOLDER, help="Identity of a member, if the network answers members only.")
 @click.option("--listen", metavar="HOST:PORT", default="0.0.0.0:0", show_default=True, help="Address to dial from.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "dot"]), default="table", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
@@ -69,8 +67,8 @@ def crawl(
 ) -> None:
     """Map a network from TICKETs on, without joining it; or, from yggdrasil:SOCKET, a Yggdrasil network.
 
-    Asks breadth-first each peer once for its neighbours. The secret may also stand in PEERSCOPE_NETWORK__SECRET. Exits
-    with 1 if nobody answered; Ctrl-C prints what was found so far and exits with 130.
+    Asks each peer once for its neighbours, breadth-first. The secret may also stand in PEERSCOPE_NETWORK__SECRET. Exits
+    with 1 if no peer answered; Ctrl-C prints the peers found so far and exits with 130.
     """
     walk = WalkConfig(peers_max=limit, timeout_s=timeout, concurrency=concurrency)
     if any(ticket.startswith(YGGDRASIL) for ticket in tickets):
@@ -92,7 +90,7 @@ def crawl(
 
 
 def _mesh(tickets: tuple[str, ...], config: Config, walk: WalkConfig, listen: str, state: Path | None) -> Mapping:
-    from peerscope.crawl.mesh import crawl_mesh  # loads the QUIC stack: not for other networks
+    from peerscope.crawl.mesh import crawl_mesh  # loads the QUIC stack, which other networks do not need
     from peerscope.transport.joining import parse_joins
 
     starts = parse_joins(tickets, "TICKETS")
@@ -110,16 +108,16 @@ def _mesh(tickets: tuple[str, ...], config: Config, walk: WalkConfig, listen: st
 
 
 def _identity(config: Config, place: Path | None) -> tuple[bytes | None, Certificate | None]:
-    """As whom to ask: by default as somebody new."""
+    """The identity to ask with: by default a new one."""
     if place is None:
         if config.network.allow or config.network.operators:
             raise ConfigError(
-                "network.allow or network.operators is set, so only members are told: name the state directory of one "
-                "that is not running with --state"
+                "network.allow or network.operators is set, so the network answers members only: name the state "
+                "directory of a member that does not run with --state"
             )
         return None, None
     state = StateDirectory(place)
-    state.lock()  # two connections with one key would be one peer's; held until we end
+    state.lock()  # no other agent may use the key until we end
     secret = state.secret()
     files = CredentialFiles(config.network, Identity(secret).peer_id, state.path)
     return secret, files.first(round(time.time() * 1000)).certificate
@@ -130,14 +128,16 @@ def _yggdrasil(tickets: tuple[str, ...], walk: WalkConfig) -> Mapping:
     from peerscope.sources.yggdrasil import AdminSocket
 
     if len(tickets) > 1:
-        raise ConfigError(f"{YGGDRASIL}SOCKET stands alone: one node's admin socket reaches its whole network")
+        raise ConfigError(
+            f"{YGGDRASIL}SOCKET must be the only ticket: one node's admin socket reaches its whole network"
+        )
     config = msgspec.structs.replace(walk, neighbours_max=YGGDRASIL_NEIGHBOURS_MAX, answer_timeout_s=YGGDRASIL_ANSWER_S)
     admin = AdminSocket(tickets[0].removeprefix(YGGDRASIL))
     return lambda stopping, progress: crawl_yggdrasil(admin, config, stopping=stopping, progress=progress)
 
 
 async def _run(mapping: Mapping) -> tuple[CrawlView, bool]:
-    """What was found, and whether Ctrl-C ended it."""
+    """The result, and whether Ctrl-C ended the crawl."""
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -164,7 +164,7 @@ def _secret(place: Path | None) -> str | None:
 
 def _show(view: CrawlView) -> None:
     console = Console()
-    table = Table("peer", "depth", "links", "region", "version", "addresses", box=None, pad_edge=False)
+    table = columns("peer", "depth", "links", "region", "version", "addresses")
     for peer in view.peers:
         table.add_row(
             peer.peer_id[:SHORT_HEX],
@@ -178,8 +178,8 @@ def _show(view: CrawlView) -> None:
         console.print(table)
     gone = {one.peer_id for one in view.unreachable}
     doubtful = sum(not link.confirmed and link.target not in gone for link in view.links)
-    told = f", {doubtful} of them told by one end only" if doubtful else ""
-    console.print(f"{len(view.peers)} peers, {len(view.links)} links{told}, in {view.seconds:.1f} s")
+    one_end = f", {doubtful} of them reported by one end only" if doubtful else ""
+    console.print(f"{len(view.peers)} peers, {len(view.links)} links{one_end}, in {view.seconds:.1f} s")
     for reason, count in Counter(one.reason for one in view.unreachable).most_common():
         names = [one.peer_id[:SHORT_HEX] for one in view.unreachable if one.reason == reason]
         more = f" and {count - SHOWN_MAX} more" if count > SHOWN_MAX else ""
@@ -187,16 +187,16 @@ def _show(view: CrawlView) -> None:
 
 
 def _notes(view: CrawlView, *, stopped: bool) -> list[str]:
-    """What the operator should know before trusting the map."""
+    """Limits of the map that the operator should know."""
     notes = []
     if stopped:
-        notes.append(f"stopped by hand; {view.unasked} peers that were named were not heard")
+        notes.append(f"stopped by hand; {view.unasked} known peers were not asked")
     elif view.stopped:
-        notes.append(f"not complete: {view.stopped}, {view.unasked} peers that were named were not heard")
+        notes.append(f"not complete: {view.stopped}, {view.unasked} known peers were not asked")
     if view.left_out:
-        notes.append(f"{view.left_out} neighbours were left out of answers, or were too many in one")
+        notes.append(f"{view.left_out} neighbours are missing, as answers left them out or had too many")
     if view.forged:
-        notes.append(f"{view.forged} profiles were forged and not believed")
+        notes.append(f"{view.forged} profiles were forged and ignored")
     if not view.peers and not stopped:
-        notes.append("nobody answered; are the tickets of running peers, and are --network and the secret right?")
+        notes.append("no peer answered; do the peers of the tickets run, and are --network and the secret right?")
     return notes

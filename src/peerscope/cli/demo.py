@@ -1,4 +1,4 @@
-"""The demo: a local network of real peers, one process each, all of which end with this one."""
+"""The demo: a local network of real peers, one process each. All end with this process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from peerscope.cli.api import ask
-from peerscope.cli.figures import Whole
+from peerscope.cli.options import FOLDER, Whole
 from peerscope.errors import ApiError, PeerscopeError
 
 REGIONS = ("eu-west", "us-east", "ap-south", "sa-east", "af-south", "eu-north", "us-west", "ap-east")
@@ -34,10 +34,10 @@ POLL_S = 0.25
 @click.option(
     "--http", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="First peer's dashboard."
 )
-@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Keep the peers' state here.")
+@click.option("--state", type=FOLDER, help="Keep the peers' state here.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def demo(peers: int, regions: int, http: str, state: Path | None, as_json: bool) -> None:
-    """Run a local network of real peers, one process each, until Ctrl-C, which ends all of them."""
+    """Run a local network of real peers, one process each, until Ctrl-C."""
     if state is not None:
         asyncio.run(Demo(peers, regions, http, state, as_json).run())
         return
@@ -59,7 +59,7 @@ class Demo:
         self._readers: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Start everything, say so, wait for Ctrl-C, end everything."""
+        """Start all peers, wait for Ctrl-C, end all peers."""
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -82,7 +82,7 @@ class Demo:
         began = time.monotonic()
         self._say(f"starting {self._peers} peers in {len(self._regions)} regions, state in {self._state}")
         first = await self._start(0, None)
-        gate = asyncio.Semaphore(START_AT_ONCE)  # more at once would only fight for the cores
+        gate = asyncio.Semaphore(START_AT_ONCE)  # more would only compete for the cores
 
         async def start(index: int) -> dict[str, Any]:
             async with gate:
@@ -103,12 +103,12 @@ class Demo:
         raise PeerscopeError("every peer of the demo has ended")
 
     async def _start(self, index: int, ticket: str | None) -> dict[str, Any]:
-        """One peer's process, once it is ready: its ready line, with region and state."""
+        """Start one peer and wait until it is ready. Return its ready line with region and state."""
         region = self._regions[index % len(self._regions)]
         place = self._state / f"peer-{index + 1:02}"
         http = self._http if index == 0 else "127.0.0.1:0"
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Written down, so that `peerscope run --state ...` starts the same peer again.
+        # With this file, `peerscope run --state ...` starts the same peer again.
         settings = [f"[peer]\nregion = {json.dumps(region)}\njoin = {json.dumps([ticket] if ticket else [])}\n"]
         settings.append(f"[web]\nlisten = {json.dumps(http)}\n")
         (place / "peerscope.toml").write_text("\n".join(settings), encoding="utf-8")
@@ -118,7 +118,7 @@ class Demo:
             stdin=PIPE,
             stdout=PIPE,
             stderr=None,
-            # Ctrl-C reaches this process alone, which then ends the peers in good order.
+            # Ctrl-C reaches this process only, which then ends the peers.
             process_group=0,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
@@ -126,7 +126,7 @@ class Demo:
         assert process.stdout is not None
         line = await process.stdout.readline()
         if not line:
-            raise PeerscopeError(f"peer {index + 1} ended before it was ready; its last words are above")
+            raise PeerscopeError(f"peer {index + 1} ended before it was ready; its output is above")
         ready = json.loads(line)
         reader = asyncio.create_task(self._drain(process.stdout))
         self._readers.add(reader)
@@ -141,7 +141,7 @@ class Demo:
         }
 
     async def _complete(self) -> None:
-        """Until every peer sees all of them."""
+        """Wait until every peer sees all peers."""
         end = time.monotonic() + READY_TIMEOUT_S
         waiting = list(self._ready)
         while waiting:
@@ -153,7 +153,7 @@ class Demo:
                 await asyncio.sleep(POLL_S)
 
     async def _watch(self, index: int) -> None:
-        """Tell when one peer's process ends."""
+        """Report the end of one peer's process."""
         process = next(p for p in self._processes if p.pid == self._ready[index]["pid"])
         code = await process.wait()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -167,12 +167,12 @@ class Demo:
             self._say(f"start it again with: {_program()} run --state {peer['state']}")
 
     async def _drain(self, stream: asyncio.StreamReader) -> None:
-        """Read what a peer prints, so that it never waits for us."""
+        """Read a peer's output, so that it never blocks."""
         while await stream.read(65536):
             pass
 
     async def _end(self) -> None:
-        """Close their standard input, which means leave; kill those that do not within a few seconds."""
+        """Close the peers' standard input, so that they leave. Kill those that run after a few seconds."""
         running = [process for process in self._processes if process.returncode is None]
         if running:
             self._say(f"ending {len(running)} peers")
@@ -191,12 +191,12 @@ class Demo:
             reader.cancel()
 
     def _say(self, text: str) -> None:
-        """Progress goes to standard error: standard output is for the answer."""
+        """Print progress to standard error; standard output is for the answer."""
         print(text, file=sys.stderr, flush=True)
 
 
 def _program() -> str:
-    """How this program is called here: by its name where a shell would find it, else by its path."""
+    """The command of this program: its name if a shell finds it, else its path."""
     if shutil.which("peerscope"):
         return "peerscope"
     place = Path(sys.executable).with_name("peerscope")
@@ -206,9 +206,9 @@ def _program() -> str:
 
 
 async def _parent_gone() -> None:
-    """Until whoever started this demo is no more: nobody could end it then."""
+    """Wait until the parent process ends, after which nobody could end the demo."""
     parent = os.getppid()
-    while parent == 1 or os.getppid() == parent:  # started by init itself: there is nobody to outlive
+    while parent == 1 or os.getppid() == parent:  # init itself started it and never ends
         await asyncio.sleep(1.0)
 
 

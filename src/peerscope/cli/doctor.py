@@ -1,4 +1,4 @@
-"""The verb that looks for what is wrong with one agent and its machine."""
+"""The verb that finds problems of one agent and its machine."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import click
 import msgspec
 
 from peerscope.cli.api import ask, ask_all
+from peerscope.cli.options import FILE, FOLDER, JSON, TOKEN
 from peerscope.config import Config
-from peerscope.doctor import machine, network
-from peerscope.doctor.findings import Diagnosis, bad
+from peerscope.doctor import Diagnosis, bad, machine, network
 from peerscope.errors import ApiError, ConfigError
 from peerscope.host.state import default_state
 
@@ -20,15 +20,14 @@ STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red", "unknown": "dim"}
 
 
 @click.command()
-@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="State directory, as given to `run`.")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings, as given to `run`.")
-@click.option("--api", metavar="URL", help="The agent to ask (default: where the settings have it).")
-@click.option("--token", envvar="PEERSCOPE_WEB__TOKEN", default="", help="Where the agent wants one.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--state", type=FOLDER, help="State directory, as given to `run`.")
+@click.option("--config", type=FILE, help="Settings, as given to `run`.")
+@click.option("--api", metavar="URL", help="The agent to ask (default: web.listen of the settings).")
+@TOKEN
+@JSON
 def doctor(state: Path | None, config: Path | None, api: str | None, token: str, as_json: bool) -> None:
-    """Look at this machine and, where one runs, at its agent; say what is wrong and what to do. Ends with 1 if
-    anything is bad."""
-    found = examined(state or default_state(), config, api, token)
+    """Examine this machine and its agent; print problems with advice. Exits with 1 if anything is bad."""
+    found = examine(state or default_state(), config, api, token)
     if as_json:
         click.echo(msgspec.json.encode(found))
     else:
@@ -36,57 +35,57 @@ def doctor(state: Path | None, config: Path | None, api: str | None, token: str,
     sys.exit(1 if any(one.state == "bad" for one in found) else 0)
 
 
-def examined(state: Path, given: Path | None, api: str | None, token: str) -> list[Diagnosis]:
-    """Everything that can be found."""
+def examine(state: Path, given: Path | None, api: str | None, token: str) -> list[Diagnosis]:
+    """All diagnoses of the machine and its agent."""
     found = [machine.state_directory(state), machine.state_files(state), machine.key(state)]
     place = machine.config_file(state, given)
     try:
         config = Config.load(place)
     except ConfigError as error:
-        found.append(bad("settings", str(error), "mend it; `peerscope check-config FILE` checks it"))
+        found.append(bad("settings", str(error), "correct it; `peerscope check-config FILE` checks it"))
         config = Config()
     else:
         found += [machine.settings_file(config, place), machine.admission(config)]
         found += machine.certificates(config, state, time.time())
     found += [machine.clock(), machine.disk(config, state), machine.store(config, state)]
-    if api is not None:  # perhaps of another machine: its key need not be here
+    if api is not None:  # perhaps on another machine, so its key need not be here
         return found + _agent(api, token or config.web.token, None)
     if not machine.is_locked(state):
-        return [*found, _nobody(config), *machine.ports(config)]
+        return [*found, _no_agent(config), *machine.ports(config)]
     if config.web.listen == "off":
-        return [*found, network.mute()]
+        return [*found, network.without_api()]
     return found + _agent(f"http://{config.web.listen}", token or config.web.token, machine.peer_id(state))
 
 
-def _nobody(config: Config) -> Diagnosis:
-    """No agent of ours: perhaps the one that was meant runs on another state directory, as a demo's does. Whoever
-    answers there is not shown our token."""
+def _no_agent(config: Config) -> Diagnosis:
+    """No agent uses this state directory; one with another directory may use its address, as a demo's does. It does not
+    get our token."""
     if config.web.listen == "off" or config.web.listen.endswith(":0"):
-        return network.nobody()
+        return network.no_agent()
     try:
-        return network.elsewhere(ask(f"http://{config.web.listen}", "", "/api/v1/self"))
+        return network.other_directory(ask(f"http://{config.web.listen}", "", "/api/v1/self"))
     except (ApiError, KeyError, TypeError):
-        return network.nobody()
+        return network.no_agent()
 
 
 def _agent(api: str, token: str, peer_id: str | None) -> list[Diagnosis]:
     try:
         return _asked(api, token, peer_id)
     except ApiError as error:
-        return [network.silent(str(error))]
+        return [network.unreachable(str(error))]
 
 
 def _asked(api: str, token: str, peer_id: str | None) -> list[Diagnosis]:
     me = ask(api, token, "/api/v1/self")
-    if peer_id is not None and (other := network.stranger(me, peer_id)) is not None:
+    if peer_id is not None and (other := network.other_peer(me, peer_id)) is not None:
         return [other]
     mine = ask(api, token, f"/api/v1/peers/{me['peer_id']}")
     peers = ask_all(api, token, "/api/v1/peers")
     try:
         ready = ask(api, token, "/readyz")
-    except ApiError:  # 503: not ready; the reason is in the body, which `ask` does not keep
+    except ApiError:  # 503: not ready; `ask` drops the body with the reason
         ready = {"ready": False, "reason": "it has not measured itself, or has no link to any peer"}
-    return network.judged(me, mine, peers, ready)
+    return network.diagnose(me, mine, peers, ready)
 
 
 def _show(found: list[Diagnosis]) -> None:

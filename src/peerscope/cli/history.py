@@ -1,4 +1,4 @@
-"""The verb that shows what was measured over time: history."""
+"""The verb that shows measurements over time: history."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from peerscope.cli.api import api_options, ask
+from peerscope.cli.options import FOLDER
+from peerscope.cli.text import SHORT_HEX, columns, size, sparkline
 from peerscope.errors import HistoryError
-from peerscope.records.identity import SHORT_HEX, PeerId
+from peerscope.records.identity import PeerId
 
-BLOCKS = "▁▂▃▄▅▆▇█"
-GAP = "·"
 WIDTH_MAX = 120
 NUMBERS = ("min", "mean", "max", "last")
 STATUS_NAMES = ("healthy", "degraded", "unhealthy", "down")
@@ -27,11 +26,11 @@ STATUS_NAMES = ("healthy", "degraded", "unhealthy", "down")
 
 @click.command()
 @click.argument("metric", required=False)
-@click.option("--peer", metavar="ID", help="Whose; the beginning of an id is enough (default: the agent asked).")
+@click.option("--peer", metavar="ID", help="The peer, by the beginning of its id (default: the agent's own).")
 @click.option("--since", default="1h", show_default=True, metavar="SPAN", help="90s, 15m, 1h, 30d, or Unix seconds.")
-@click.option("--step", metavar="SPAN", help="No finer than this (default: as fine as it is kept, 2000 steps at most).")
-@click.option("--list", "as_list", is_flag=True, help="Name the series there are.")
-@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Read this directory, not an agent.")
+@click.option("--step", metavar="SPAN", help="The finest resolution (default: as stored, at most 2000 steps).")
+@click.option("--list", "as_list", is_flag=True, help="List all series.")
+@click.option("--state", type=FOLDER, help="Read this directory, not an agent.")
 @api_options
 def history(
     metric: str | None,
@@ -44,15 +43,15 @@ def history(
     token: str,
     as_json: bool,
 ) -> None:
-    """One series over time, as a line of blocks; a dot is a time of which nothing is known.
+    """One series over time, as a line of blocks; a dot marks a time without data.
 
-    Exits with 1 where nothing at all is known.
+    Exits with 1 if there is no data.
     """
     if as_list:
         _show_names(as_json=as_json)
         return
     if metric is None:
-        raise click.UsageError("name a METRIC; `peerscope history --list` names those there are")
+        raise click.UsageError("name a METRIC; `peerscope history --list` lists all")
     if state is not None:
         found = _from_file(state, metric, peer, since, step)
     else:
@@ -66,19 +65,16 @@ def history(
     sys.exit(0 if values else 1)
 
 
-def sparkline(samples: list[list[Any]], width: int) -> str:
-    """The values as blocks from the least to the greatest, at most so many; several share one by their mean."""
+def narrowed(samples: list[list[Any]], width: int) -> list[float | None]:
+    """At most `width` values: means of equal groups of samples."""
     each = -(-len(samples) // width)
     groups = [samples[first : first + each] for first in range(0, len(samples), each)]
     known = [[value for _, value in group if value is not None] for group in groups]
-    means = [sum(values) / len(values) if values else None for values in known]
-    low, high = (edge((mean for mean in means if mean is not None), default=0.0) for edge in (min, max))
-    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(GAP if mean is None else BLOCKS[round((mean - low) * scale)] for mean in means)
+    return [sum(values) / len(values) if values else None for values in known]
 
 
 def with_unit(value: float, unit: str) -> str:
-    """The value for people."""
+    """Format a value with its unit."""
     match unit:
         case "ratio":
             return f"{value:.2%}"
@@ -87,10 +83,7 @@ def with_unit(value: float, unit: str) -> str:
         case "status":
             return STATUS_NAMES[min(round(value), len(STATUS_NAMES) - 1)]
         case "bytes" | "bytes/s":
-            for prefix, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-                if value >= size:
-                    return f"{value / size:.1f} {prefix}{unit.removeprefix('bytes')}"
-            return f"{value:.0f} {unit}"
+            return size(value) + unit.removeprefix("bytes")
         case "1/s":
             return f"{value:.4g}/s"
         case _:
@@ -101,19 +94,19 @@ def _show(found: dict[str, Any], values: list[float]) -> None:
     whose = f" of {found['peer_id'][:SHORT_HEX]}" if found["peer_id"] else ""
     title = f"{found['metric']}{whose}, steps of {found['step_s']} s"
     if not values:
-        click.echo(f"{title}: nothing was recorded in this time")
+        click.echo(f"{title}: no data in this time")
         return
     console, samples, unit = Console(highlight=False), found["samples"], found["unit"]
     console.print(Text(title, "bold"))
-    line = sparkline(samples, min(console.width, WIDTH_MAX))
+    line = sparkline(narrowed(samples, min(console.width, WIDTH_MAX)))
     console.print(Text(line, "cyan"), soft_wrap=True)
     begin, end = (_clock(samples[index][0], samples) for index in (0, -1))
     console.print(Text(f"{begin}{end:>{max(len(line) - len(begin), len(end) + 2)}}", "dim"), soft_wrap=True)
     numbers = (min(values), sum(values) / len(values), max(values), values[-1])
-    told = [f"{name} {with_unit(number, unit)}" for name, number in zip(NUMBERS, numbers, strict=True)]
+    parts = [f"{name} {with_unit(number, unit)}" for name, number in zip(NUMBERS, numbers, strict=True)]
     if gaps := len(samples) - len(values):
-        told.append(f"nothing known in {gaps} of {len(samples)} steps")
-    console.print(Text("   ".join(told)), soft_wrap=True)
+        parts.append(f"no data in {gaps} of {len(samples)} steps")
+    console.print(Text("   ".join(parts)), soft_wrap=True)
 
 
 def _clock(at: float, samples: list[list[Any]]) -> str:
@@ -129,14 +122,14 @@ def _show_names(*, as_json: bool) -> None:
         rows = [{**{f: getattr(one, f) for f in fields}, "description": one.text} for one in SERIES.values()]
         click.echo(json.dumps(rows))
         return
-    table = Table("metric", "unit", "of", "what it is", box=None, pad_edge=False)
+    table = columns("metric", "unit", "of", "what it is")
     for one in SERIES.values():
         table.add_row(one.name, one.unit, one.scope, one.text)
     Console().print(table)
 
 
 def _from_file(state: Path, metric: str, peer: str | None, since: str, step: str | None) -> Any:
-    """The same answer from a state directory, whether or not its agent runs."""
+    """Read the same answer from a state directory, whether or not its agent runs."""
     from peerscope.history.reader import Question, read, series_named, span_s
     from peerscope.history.retention import HistoryConfig, tiers
     from peerscope.history.schema import FILE
@@ -165,9 +158,9 @@ def _find(state: Path, place: Path, beginning: str | None) -> PeerId:
 
     if beginning is None:
         if not (state / KEY_FILE).exists():
-            raise HistoryError(f"{state} has no identity key that would say which peer is meant; name one with --peer")
+            raise HistoryError(f"{state} has no identity key that names a peer; name one with --peer")
         return StateDirectory(state).identity().peer_id
     found = find(place, beginning)
     if len(found) != 1:
-        raise HistoryError(f"{len(found)} peers in {place} begin with {beginning!r}; one is wanted")
+        raise HistoryError(f"{len(found)} peers in {place} begin with {beginning!r}; must be one")
     return found[0]

@@ -1,4 +1,4 @@
-"""Verbs that show what one agent sees: status, peers, peer, why."""
+"""Verbs that show one agent's view: status, peers, peer, why, top."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from peerscope.cli.api import api_options, ask, ask_all
+from peerscope.cli.api import CA, api_options, ask, ask_all, connection_options
 from peerscope.cli.metrics import lines
+from peerscope.cli.text import REGION_SOURCES, SEVERITIES, SHORT_HEX, STYLES, age, columns, milliseconds, percent
 
 STATUSES = ("healthy", "degraded", "unhealthy", "unknown", "down", "left")
-STYLES = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "down": "bold red", "left": "dim"}
-REGION_SAID_BY = {"country": "by address", "latency": "a guess, by latency"}
-"""What is said beside a region that no operator declared."""
-SEVERITIES = {"low": "dim", "medium": "yellow", "high": "red", "critical": "bold red"}
-SHORT_HEX = 10
 
 
 @click.command()
@@ -37,8 +32,8 @@ def status(check: bool, api: str, token: str, as_json: bool) -> None:
     is_critical = any(one["severity"] == "critical" for one in (*active, *open_now))
     bad = health["healthy_peers"] < health["total_peers"] or is_critical
     if as_json:
-        said = {**me, "status": mine["status"], "checks": mine["checks"]}
-        _print({"health": health, "self": said, "alerts": active, "incidents": open_now})
+        shown = {**me, "status": mine["status"], "checks": mine["checks"]}
+        _print({"health": health, "self": shown, "alerts": active, "incidents": open_now})
     else:
         _show_status(Console(), health, me, mine)
         _show_alerts(Console(), active, open_now, unwell_peers(health))
@@ -55,7 +50,7 @@ def peers(region: str | None, wanted: str | None, api: str, token: str, as_json:
     if as_json:
         _print(found)
         return
-    table = Table("peer", "region", "status", "verdict", "links", "rtt", "age", "version", box=None, pad_edge=False)
+    table = columns("peer", "region", "status", "verdict", "links", "rtt", "age", "version")
     for view in found:
         rtts = sorted(link["rtt_s"] for link in view["links"] if link["rtt_s"] is not None)
         table.add_row(
@@ -64,7 +59,7 @@ def peers(region: str | None, wanted: str | None, api: str, token: str, as_json:
             _coloured(view["status"]),
             _verdict(view),
             str(len(view["links"])),
-            _milliseconds(rtts[len(rtts) // 2] if rtts else None),
+            milliseconds(rtts[len(rtts) // 2] if rtts else None),
             age(view["age_s"]),
             Text(view["version"]),
         )
@@ -75,7 +70,7 @@ def peers(region: str | None, wanted: str | None, api: str, token: str, as_json:
 @click.argument("id")
 @api_options
 def peer(id: str, api: str, token: str, as_json: bool) -> None:
-    """Everything about one peer, of whatever zone; the beginning of its ID is enough."""
+    """Everything about one peer of any zone; the beginning of its ID is enough."""
     view = ask(api, token, f"/api/v1/peers/{_hex(id)}")
     if as_json:
         _print(view)
@@ -102,9 +97,9 @@ def peer(id: str, api: str, token: str, as_json: bool) -> None:
     for part, text in lines(view["metrics"]) if view["metrics"] else ():
         console.print(Text(f"  {part:<12}"), Text(text), sep="")
     if view["links"]:
-        table = Table("neighbour", "rtt", "loss", box=None, pad_edge=False)
+        table = columns("neighbour", "rtt", "loss")
         for link in view["links"]:
-            table.add_row(link["peer_id"][:SHORT_HEX], _milliseconds(link["rtt_s"]), _percent(link["loss_ratio"]))
+            table.add_row(link["peer_id"][:SHORT_HEX], milliseconds(link["rtt_s"]), percent(link["loss_ratio"]))
         console.print(table)
 
 
@@ -112,7 +107,7 @@ def peer(id: str, api: str, token: str, as_json: bool) -> None:
 @click.argument("id")
 @api_options
 def why(id: str, api: str, token: str, as_json: bool) -> None:
-    """The evidence behind a peer's verdict: who misses it, since when, and who still hears it."""
+    """The evidence behind a peer's verdict: observers that lost it, and observers that hear it."""
     found = ask(api, token, f"/api/v1/peers/{_hex(id)}/evidence")
     if as_json:
         _print(found)
@@ -125,33 +120,45 @@ def why(id: str, api: str, token: str, as_json: bool) -> None:
     for accusation in found["accusations"]:
         doubt = ""
         if not accusation["counts"]:
-            reason = "refuted again and again" if accusation["voiceless"] else "itself missed"
+            reason = "repeatedly refuted" if accusation["voiceless"] else "itself accused"
             doubt = f" ({reason}: does not count)"
         since = age(accusation["last_heard_s"])
-        who = accusation["observer"][:SHORT_HEX]
-        console.print(Text(f"  {who} has not heard it for {since}: {accusation['reason']}{doubt}"))
+        observer = accusation["observer"][:SHORT_HEX]
+        console.print(Text(f"  {observer} has not heard it for {since}: {accusation['reason']}{doubt}"))
     for observer in found["heard_by"]:
         console.print(Text(f"  {observer[:SHORT_HEX]} hears it"))
     for line in hearsay(found.get("hearsay")):
         console.print(Text("  "), line, sep="")
 
 
+@click.command()
+@connection_options
+@click.pass_context
+def top(context: click.Context, api: str, token: str) -> None:
+    """Overview, peers, alerts, incidents and regions, live in the terminal. The footer lists the keys; q ends it."""
+    from peerscope.host.extras import brought_by
+
+    with brought_by("top", "`peerscope top`"):
+        from peerscope.top.app import Top
+    ask(api, token, "/api/v1/self")  # fails with a clear error before the screen changes
+    Top(api, token, context.meta.get(CA)).run()
+
+
 def hearsay(found: dict[str, Any] | None) -> Iterator[Text]:
-    """Who says so, of a peer of another zone; nothing of one of our own."""
+    """Lines on the sources of a peer in another zone; none for our own zone."""
     if found is None:
         return
-    zone = found["zone"] or "of the whole network"
-    yield Text(f"{zone}, not ours: the verdict is the word of its aggregators")
+    yield Text(f"{found['zone'] or 'another'}, not ours: the verdict comes from its aggregators")
     for peer, verdict in found["said"].items():
         contradicted = " (the others contradict it)" if peer in found["disagreeing"] else ""
-        says = Text.assemble("says ", _word(verdict)) if verdict else Text("does not know it")
+        says = Text.assemble("says ", _word(verdict)) if verdict else Text("has no record of it")
         yield Text.assemble(f"aggregator {peer[:SHORT_HEX]} ", says, contradicted)
     for peer in found["silent"]:
         yield Text(f"aggregator {peer[:SHORT_HEX]} does not answer", "dim")
 
 
 def unwell_peers(health: dict[str, Any]) -> int:
-    """How many peers need somebody by the counts of the network: with some of them, no alert is no good sign."""
+    """Count of peers that are down or unhealthy. With any, a missing alert may only be late."""
     return int(health["down_peers"] + health["unhealthy_peers"])
 
 
@@ -161,9 +168,9 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
     shown = [Text(f"{count} {name}", STYLES.get(name, "")) for name, count in parts if count]
     console.print(line + Text(", ").join(shown))
     if unintroduced := health.get("unintroduced_peers", 0):
-        console.print(Text(f"  {unintroduced} more send reports, and their profiles are not here", "yellow"))
-    middle, mean = _milliseconds(health["median_latency_s"]), _milliseconds(health["average_latency_s"])
-    console.print(f"  connectivity {_percent(health['connectivity'])}   latency {middle} median, {mean} mean")
+        console.print(Text(f"  {unintroduced} more send reports, but their profiles have not arrived", "yellow"))
+    middle, mean = milliseconds(health["median_latency_s"]), milliseconds(health["average_latency_s"])
+    console.print(f"  connectivity {percent(health['connectivity'])}   latency {middle} median, {mean} mean")
     region = f" in {me['region']}" if me["region"] else ""
     console.print(Text.assemble(("this peer ", "bold"), f"{me['short_id']}{region}: ", _coloured(mine["status"])))
     for check in (mine["checks"] or {}).values():
@@ -172,14 +179,14 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
     console.print(Text(f"  ticket  {me['ticket']}"), soft_wrap=True)
     for one in me.get("shared_key", ()):
         where = ", ".join(one["addresses"]) or "an unknown address"
-        told = f"  another agent runs with this peer's key, at {where}, heard {age(one['heard_age_s'])} ago"
-        console.print(Text(f"{told}: see peerscope doctor", "bold red"), soft_wrap=True)
+        warning = f"  another agent runs with this peer's key, at {where}, heard {age(one['heard_age_s'])} ago"
+        console.print(Text(f"{warning}: see peerscope doctor", "bold red"), soft_wrap=True)
 
 
 def _show_alerts(console: Console, active: list[dict[str, Any]], open_now: list[dict[str, Any]], unwell: int) -> None:
-    """How many of each severity, the gravest first; and what they have in common. `unwell`: as of the first line."""
+    """Print counts by severity, the gravest first, and incidents. `unwell`: peers that are down or unhealthy."""
     counts = Counter(one["severity"] for one in active)
-    shown = [Text(f"{counts[name]} {name}", SEVERITIES[name]) for name in reversed(SEVERITIES) if counts[name]]
+    shown = [Text(f"{counts[name]} {name}", SEVERITIES[name]) for name in SEVERITIES if counts[name]]
     none = Text(f"none yet, though {unwell} down or unhealthy", "yellow") if unwell else Text("none", "green")
     over = sum(bool(one.get("clearing")) for one in active)
     console.print(Text("alerts ", "bold") + (Text(", ").join(shown) if shown else none) + _over(over, len(active)))
@@ -188,7 +195,7 @@ def _show_alerts(console: Console, active: list[dict[str, Any]], open_now: list[
 
 
 def _over(clearing: int, active: int) -> Text:
-    """How many of the alerts only wait for their end."""
+    """Remark on the alerts that are about to resolve."""
     if not clearing:
         return Text("")
     return Text(f" (over for now: {'all' if clearing == active else clearing})", "dim")
@@ -197,7 +204,9 @@ def _over(clearing: int, active: int) -> Text:
 def _hex(name: str) -> str:
     name = name.strip().lower()
     if not name or len(name) > 64 or set(name) - set("0123456789abcdef"):
-        raise click.BadParameter(f"{name!r} is no peer id: hexadecimal digits, as `peerscope peers` prints them")
+        raise click.BadParameter(
+            f"{name!r} is not a peer id; must be hexadecimal digits, as `peerscope peers` prints them"
+        )
     return name
 
 
@@ -210,8 +219,8 @@ def _coloured(text: str, style: str | None = None) -> Text:
 
 
 def _region(view: dict[str, Any]) -> Text:
-    told = REGION_SAID_BY.get(view["region_source"])
-    return Text.assemble(view["region"] or "-", (f" ({told})" if told else "", "dim"))
+    source = REGION_SOURCES.get(view["region_source"])
+    return Text.assemble(view["region"] or "-", (f" ({source})" if source else "", "dim"))
 
 
 def _word(verdict: str) -> Text:
@@ -225,40 +234,19 @@ def _verdict(view: dict[str, Any]) -> Text:
     return found
 
 
-def _milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1000:.1f} ms"
-
-
-def age(seconds: float | None) -> str:
-    """A length of time, as coarse as one wants to read it."""
-    if seconds is None:
-        return "-"
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.0f} h"
-    )
-
-
 def _is_gone(view: dict[str, Any]) -> bool:
-    """Nothing that it measured is shown any more."""
+    """Whether the peer is gone, so that its measurements are hidden."""
     return view["status"] in ("down", "left")
 
 
 def _running(view: dict[str, Any]) -> str:
-    """For how long, or since when no longer."""
+    """Uptime, or how long the peer has been gone."""
     if _is_gone(view):
         if view.get("gone_age_s") is None:
             return f"no: it is {view['status']}"
-        said = "said goodbye" if view["verdict"] == "left" else "last heard"
-        return f"no: {said} {age(view['gone_age_s'])} ago; `peerscope history` has what it measured before"
+        event = "left" if view["verdict"] == "left" else "last heard"
+        return f"no: {event} {age(view['gone_age_s'])} ago; `peerscope history` has its earlier measurements"
     return age(view.get("uptime_s"))
-
-
-def _percent(ratio: float | None) -> str:
-    return "-" if ratio is None else f"{ratio:.0%}"
 
 
 def _clock(skew_s: float | None) -> str:

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from peerscope.cli.api import api_options, ask, ask_text
-from peerscope.errors import ConfigError
+from peerscope.cli.options import FILE
+from peerscope.cli.text import SHORT_HEX, columns, milliseconds, percent, write_file
 
-SHORT_HEX = 10
 FILE_COLUMNS = 140
 NUMBERS = ("rtt", "one end", "other", "loss")
 NAMED_MAX = 20
-"""Peers and links that are named one by one; of more the number is told."""
+"""Peers and links listed by name; beyond this, only their count."""
 
 
 @click.command()
 @click.option("--format", "form", type=click.Choice(("table", "dot", "svg", "json")), help="Default: table.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead.")
+@click.option("-o", "--output", type=FILE, help="Write to this file instead.")
 @click.option("--clusters", is_flag=True, help="With dot: a box around the peers of each region.")
 @api_options
 def topology(form: str | None, output: Path | None, clusters: bool, api: str, token: str, as_json: bool) -> None:
-    """The map: links on every layer, slowest first, and where the network would split."""
+    """The map: links on every layer, the slowest first, and single points of failure."""
     if as_json and form not in (None, "json"):
         raise click.UsageError(f"--json and --format {form} contradict each other: give one of them")
     form = "json" if as_json else form or "table"
@@ -48,7 +45,7 @@ def topology(form: str | None, output: Path | None, clusters: bool, api: str, to
     if output is None:
         click.echo(text, nl=False)
     else:
-        _write(output, text)
+        write_file(output, text)
 
 
 def _show(console: Console, found: dict[str, Any]) -> None:
@@ -56,9 +53,9 @@ def _show(console: Console, found: dict[str, Any]) -> None:
     monitored = sum(peer["monitored"] for peer in found["peers"])
     counts = [_count(monitored, "peer"), _count(len(found["links"]), "link"), _count(len(found["regions"]), "region")]
     if hollow := len(peers) - monitored:
-        counts.append(f"{hollow} seen only as a neighbour")
+        counts.append(f"{hollow} known only as a neighbour")
     console.print(", ".join(counts))
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table = columns(padding=(0, 1, 0, 0))
     for name in ("peer", "region", "peer", "region", "layer", "rtt", "one end", "other", "loss"):
         table.add_column(name, no_wrap=name != "region", justify="right" if name in NUMBERS else "left")
     for link in sorted(found["links"], key=lambda link: (link["rtt_s"] is None, -(link["rtt_s"] or 0.0))):
@@ -66,10 +63,10 @@ def _show(console: Console, found: dict[str, Any]) -> None:
             *_end(peers[link["source"]]),
             *_end(peers[link["target"]]),
             Text(link["layer"] + ", relayed" * bool(link.get("relayed"))),
-            "~" * link["estimated"] + _milliseconds(link["rtt_s"]),
-            _milliseconds(link["source_rtt_s"]),
-            _milliseconds(link["target_rtt_s"]),
-            _percent(link["loss_ratio"]),
+            "~" * link["estimated"] + milliseconds(link["rtt_s"]),
+            milliseconds(link["source_rtt_s"]),
+            milliseconds(link["target_rtt_s"]),
+            percent(link["loss_ratio"], 1),
         )
     console.print(table)
     for line in _dangers(found, peers):
@@ -77,7 +74,7 @@ def _show(console: Console, found: dict[str, Any]) -> None:
 
 
 def _dangers(found: dict[str, Any], peers: dict[str, Any]) -> list[str]:
-    """One line for each thing that holds the network together alone."""
+    """One line for each partition and each single point of failure."""
     lines = []
     if len(found["components"]) > 1:
         sizes = ", ".join(str(len(part)) for part in found["components"][:NAMED_MAX])
@@ -89,38 +86,15 @@ def _dangers(found: dict[str, Any], peers: dict[str, Any]) -> list[str]:
     links = [" - ".join(peers[end]["short_id"] for end in bridge) for bridge in found["bridges"]]
     lines += [f"the network splits if the link {name} fails" for name in links[:NAMED_MAX]]
     more = sum(max(0, len(some) - NAMED_MAX) for some in (names, links))
-    return [*lines, f"and {more} more; --json names all"] if more else lines
+    return [*lines, f"and {more} more; --json lists all"] if more else lines
 
 
 def _plain(found: dict[str, Any]) -> str:
-    """The table without colours, for a file."""
+    """The table as plain text, for a file."""
     console = Console(file=io.StringIO(), width=FILE_COLUMNS, color_system=None, force_terminal=False)
     with console.capture() as captured:
         _show(console, found)
     return captured.get()
-
-
-def _write(place: Path, text: str) -> None:
-    """Write the whole file or leave what was there."""
-    try:
-        handle, draft = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(draft, 0o666 & ~_umask())
-            os.replace(draft, place)
-        except BaseException:
-            os.unlink(draft)
-            raise
-    except OSError as error:
-        raise ConfigError(f"{place}: cannot be written: {error.strerror}; name another file with -o") from None
-
-
-def _umask() -> int:
-    """What this process takes from the mode of files it makes; there is no way to ask without setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _count(number: int, what: str) -> str:
@@ -131,11 +105,3 @@ def _end(peer: dict[str, Any]) -> tuple[str | Text, Text]:
     if not peer["monitored"]:
         return Text(peer["short_id"]), Text("not monitored", "dim")
     return peer["peer_id"][:SHORT_HEX], Text(peer["region"] or "-")
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1000:.1f} ms"
-
-
-def _percent(ratio: float | None) -> str:
-    return "-" if ratio is None else f"{ratio:.1%}"

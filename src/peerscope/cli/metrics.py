@@ -1,9 +1,10 @@
-"""The verb of what all peers measured, and how metrics are written for people."""
+"""Verbs about measurements: metrics of all peers, and the node of one agent."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,18 +14,20 @@ from rich.table import Table
 from rich.text import Text
 
 from peerscope.cli.api import api_options, ask
+from peerscope.cli.text import columns, size
 
 PARTS = ("system", "node", "performance", "agent")
 STATISTICS = ("mean", "median", "p95", "peak", "sum")
 TRENDS = {"peer_count": "peers", "average_latency": "latency_s", "error_rate": "error_ratio"}
-"""What each trend is of; the ending of the name tells the unit."""
+"""Label of each trend; its ending is the unit."""
 ARROWS = {"up": "↑", "down": "↓", "stable": "→", "unknown": "?"}
+SOURCE_STYLES = {"healthy": "green", "unhealthy": "red"}
 
 
 @click.command()
 @api_options
 def metrics(api: str, token: str, as_json: bool) -> None:
-    """What all peers measured in the last five minutes, and trends: the last hour against the 23 before."""
+    """Measurements of all peers over the last five minutes, and trends: the last hour against the 23 before."""
     found = ask(api, token, "/api/v1/metrics")
     if as_json:
         click.echo(json.dumps(found))
@@ -33,14 +36,14 @@ def metrics(api: str, token: str, as_json: bool) -> None:
     minutes = found["window_s"] / 60
     place = f" of zone {found['zone']}" if found["zone"] else ""
     console.print(f"{found['active_peers']} of {found['total_peers']} peers{place} active, last {minutes:.0f} min")
-    table = Table("", *STATISTICS, "peers", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table = columns("", *STATISTICS, "peers", padding=(0, 1, 0, 0))
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     for part in PARTS:
         known = {name: values for name, values in found[part].items() if values is not None}
-        table.add_row(Text(part if known else f"{part}: nobody told", "bold"))
+        table.add_row(Text(part if known else f"{part}: no data", "bold"))
         for name, values in known.items():
             _add_row(table, name, values)
     if (whole := found["whole"]) is not None:
@@ -57,6 +60,18 @@ def metrics(api: str, token: str, as_json: bool) -> None:
         console.print(Text(f"trend of {name:<16}{_trend(found['trends'][name], field)}"), soft_wrap=True)
 
 
+@click.command()
+@api_options
+def node(api: str, token: str, as_json: bool) -> None:
+    """The node of this peer: its measurements and the status of their sources. Exits with 1 if a source fails."""
+    found = ask(api, token, "/api/v1/node")
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _show_node(Console(), found)
+    sys.exit(any(source["status"] == "unhealthy" for source in found["sources"]))
+
+
 def _add_row(table: Table, name: str, values: dict[str, Any]) -> None:
     cells = (written(name, values.get(statistic)) for statistic in STATISTICS)
     peers = values.get("peers")
@@ -64,33 +79,25 @@ def _add_row(table: Table, name: str, values: dict[str, Any]) -> None:
 
 
 def lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """What one peer measured: name and text of each part that it told of."""
+    """Measurements of one peer: name and text of each part with data."""
     found = []
     for part in PARTS:
-        told = {name: value for name, value in (metrics[part] or {}).items() if value is not None}
-        if told:
-            found.append((part, ", ".join(f"{_plain(name)} {written(name, value)}" for name, value in told.items())))
+        known = {name: value for name, value in (metrics[part] or {}).items() if value is not None}
+        if known:
+            found.append((part, ", ".join(f"{_plain(name)} {written(name, value)}" for name, value in known.items())))
     return found
 
 
 def written(name: str, value: float | None) -> str:
-    """A value in the unit that the ending of its name tells."""
+    """Format a value with the unit at the end of its name."""
     if value is None:
         return "-"
     return next((write(value) for ending, write in UNITS.items() if name.endswith(ending)), f"{value:,.0f}")
 
 
 def _plain(name: str) -> str:
-    """A name without its unit."""
+    """The name without its unit."""
     return re.sub("_(ratio|bytes_s|bytes|s)$", "", name).replace("_", " ")
-
-
-def _bytes(value: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
 
 
 def _duration(value: float) -> str:
@@ -99,13 +106,13 @@ def _duration(value: float) -> str:
 
 UNITS: dict[str, Callable[[float], str]] = {
     "_ratio": lambda value: f"{value:.1%}",
-    "_bytes_s": lambda value: f"{_bytes(value)}/s",
-    "_bytes": _bytes,
+    "_bytes_s": lambda value: f"{size(value)}/s",
+    "_bytes": size,
     "latency_s": _duration,
     "lag_s": _duration,
     "_s": lambda value: f"{value:,.2f}/s",
 }
-"""By the ending of a name, the longer ones first."""
+"""Format by the ending of a name, the longer endings first."""
 
 
 def _trend(trend: dict[str, Any], field: str) -> str:
@@ -116,3 +123,29 @@ def _trend(trend: dict[str, Any], field: str) -> str:
         return f"unknown: needs half an hour, and an hour before it; mean of the last hour {mean}"
     before, lately = written(field, trend["previous"]), written(field, trend["current"])
     return f"{ARROWS[direction]} {direction}{change} (mean of the last hour {lately}, of the 23 before {before})"
+
+
+def _show_node(console: Console, found: dict[str, Any]) -> None:
+    if found["node"] is None:
+        console.print("no node is attached; `peerscope run --node-source SPEC` attaches one")
+        return
+    version = f" {found['version']}" if found["version"] else ""
+    console.print(Text.assemble(("node ", "bold"), found["node"], version, f"  {found['node_id'] or ''}".rstrip()))
+    table = columns(show_header=False)
+    values = {**found["metrics"], "latency_s": found["latency_s"], **found["details"]}
+    for name, value in values.items():
+        if value is not None:
+            table.add_row(Text(f"  {name}"), Text(_grouped(value)))
+    table.add_row("  neighbours", str(len(found["neighbours"])))
+    console.print(table)
+    for source in found["sources"]:
+        again = f" ({source['failures']} times in a row)" if source["failures"] > 1 else ""
+        status = Text(f"{source['status']:<11}", SOURCE_STYLES.get(source["status"], ""))
+        console.print(Text.assemble("  ", source["source"], "  ", status, source["message"], again))
+
+
+def _grouped(value: float | str) -> str:
+    """Format a number with separated thousands."""
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if value == int(value) else f"{value:.6g}"

@@ -1,4 +1,4 @@
-"""Verbs about telling people: notify-test."""
+"""The verb that tests notification channels: notify-test."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification import Notification, NotificationGroup
+from peerscope.cli.options import CONFIG, JSON, STATE
 from peerscope.config import Config
 from peerscope.errors import ConfigError, DeliveryError
 from peerscope.host.state import CONFIG_FILE, StateDirectory, default_state
@@ -24,7 +25,7 @@ from peerscope.records.alerts import Severity
 
 
 class Trial(Struct, frozen=True):
-    """What became of a test message."""
+    """The result of a test message."""
 
     channel: str
     kind: str
@@ -34,21 +35,19 @@ class Trial(Struct, frozen=True):
 
 
 @click.command("notify-test")
-@click.option("--channel", metavar="NAME", help="Only this one.")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings (default: in --state).")
-@click.option(
-    "--state", type=click.Path(path_type=Path, file_okay=False), help="State directory (default: XDG state home)."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--channel", metavar="NAME", help="Only this channel.")
+@CONFIG
+@STATE
+@JSON
 def notify_test(channel: str | None, config: Path | None, state: Path | None, as_json: bool) -> None:
-    """Send one test message through every channel, once each; exit 1 if one of them did not take it."""
+    """Send a test message through every channel. Exits with 1 if a delivery failed."""
     place = state or default_state()
     if config is None and (place / CONFIG_FILE).exists():
         config = place / CONFIG_FILE
     settings = Config.load(config)
     channels = settings.notify.channels
     if not channels:
-        raise ConfigError(f"{config or 'the settings'}: no channel in [notify.channels]; nothing to test")
+        raise ConfigError(f"{config or 'the settings'}: no channel in [notify.channels]")
     if channel is not None and channel not in channels:
         raise ConfigError(f"no channel is called {channel!r}; there are {', '.join(sorted(channels))}")
     names = [channel] if channel is not None else sorted(channels)
@@ -65,7 +64,7 @@ def notify_test(channel: str | None, config: Path | None, state: Path | None, as
 
 
 def test_message(url: str) -> Notification:
-    """A message that says it is none to worry about."""
+    """A harmless message that says so."""
     now = time.time()
     alert = Alert(
         id=f"notify-test-{round(now)}",
@@ -73,10 +72,10 @@ def test_message(url: str) -> Notification:
         rule="notify-test",
         severity="low",
         title="Test message",
-        description="Somebody tries this channel. There is nothing to do.",
+        description="This is a test of the channel. There is nothing to do.",
         peer_id=None,
         region=None,
-        state="resolved",  # so that what keeps alerts does not keep this one
+        state="resolved",  # so that receivers do not keep it open
         started_at=now,
         resolved_at=now,
     )
@@ -103,5 +102,5 @@ async def _try_one(name: str, config: ChannelConfig, sender: Sender, url: str) -
 
 
 def _peer_id(place: Path) -> str:
-    """Ours, where there is one already; a test makes none."""
+    """Our id if the identity exists; a test creates none."""
     return StateDirectory(place).identity().peer_id.hex() if (place / "identity.key").exists() else "0" * 64

@@ -1,4 +1,4 @@
-"""Verbs that set up and run one peer: init, run, check-config, version."""
+"""Verbs that set up and run one peer: init, run, check-config, backup, restore, completion, version."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 import uvloop
 
 from peerscope.agent.config_template import TEMPLATE
+from peerscope.cli.options import CONFIG, FILE, JSON, STATE
 from peerscope.config import Config
 from peerscope.host.addresses import is_loopback, split_address
 from peerscope.host.logs import configure, secrets_in
@@ -25,16 +26,17 @@ from peerscope.host.state import KEY_FILE, StateDirectory, default_state
 from peerscope.host.version import __version__
 from peerscope.records.identity import short
 
+if TYPE_CHECKING:
+    from peerscope.host.backup import Contents
+
 EVENT_ENCODER = msgspec.json.Encoder()
-STATE = click.option(
-    "--state", type=click.Path(path_type=Path, file_okay=False), help="State directory (default: XDG state home)."
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+SHELLS = ("bash", "zsh", "fish")
+VARIABLE = "_PEERSCOPE_COMPLETE"
 
 
 @click.command()
 @STATE
-@click.option("--new-identity", is_flag=True, help="Become a new peer: on a copy of another peer's state directory.")
+@click.option("--new-identity", is_flag=True, help="Make a new identity, on a copy of another peer's state directory.")
 @JSON
 def init(state: Path | None, new_identity: bool, as_json: bool) -> None:
     """Write a commented settings file and the identity key. Never overwrites either."""
@@ -43,33 +45,31 @@ def init(state: Path | None, new_identity: bool, as_json: bool) -> None:
     is_new = not place.config_file.exists()
     if is_new:
         place.config_file.write_text(TEMPLATE, encoding="utf-8")
-        place.config_file.chmod(0o600)  # it may come to hold a secret
+        place.config_file.chmod(0o600)  # it may hold a secret later
     peer = place.identity().peer_id
     if as_json:
-        said = {"peer_id": peer.hex(), "state": str(place.path), "config": str(place.config_file)}
-        _print_json({**said, "old_key": str(kept)} if kept else said)
+        shown = {"peer_id": peer.hex(), "state": str(place.path), "config": str(place.config_file)}
+        _print_json({**shown, "old_key": str(kept)} if kept else shown)
         return
-    click.echo(f"settings  {place.config_file}{'' if is_new else ' (was there, left as it is)'}")
+    click.echo(f"settings  {place.config_file}{'' if is_new else ' (existed, unchanged)'}")
     click.echo(f"peer id   {peer.hex()}")
     if kept is not None:
         click.echo(f"old key   {kept}: delete it if the peer it belongs to runs elsewhere")
-        click.echo("a certificate of the old id does not count for the new one: see `peerscope admit issue`")
+        click.echo("a certificate of the old id is not valid for the new one: see `peerscope admit issue`")
     click.echo(f"run it    peerscope run{f' --state {state}' if state else ''}")
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings (default: in --state).")
+@CONFIG
 @STATE
 @click.option("--listen", metavar="HOST:PORT", help="Address for other peers.")
-@click.option("--join", metavar="TICKET|ID@HOST:PORT", multiple=True, help="A peer to start from; repeatable.")
+@click.option("--join", metavar="TICKET|ID@HOST:PORT", multiple=True, help="A peer to join; repeatable.")
 @click.option("--http", metavar="HOST:PORT|off", help="Address of the dashboard and the API.")
-@click.option("--region", help="Where this peer is; free text.")
-@click.option(
-    "--node-source", metavar="SPEC", multiple=True, help="Where to learn of the node beside this peer; repeatable."
-)
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="The least grave to log.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), help="How to log, on standard error.")
-@click.option("--until-eof", is_flag=True, hidden=True, help="Leave when standard input closes: die with the parent.")
+@click.option("--region", help="Region of this peer; free text.")
+@click.option("--node-source", metavar="SPEC", multiple=True, help="A source of measurements of the node; repeatable.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Lowest level to log.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="Format of the log on standard error.")
+@click.option("--until-eof", is_flag=True, hidden=True, help="Leave when standard input closes.")
 @JSON
 def run(
     config: Path | None,
@@ -102,19 +102,23 @@ def run(
 
 
 @click.command("check-config")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=FILE)
 @STATE
 @JSON
 def check_config(file: Path, state: Path | None, as_json: bool) -> None:
-    """Check a settings file and its state directory, with the environment laid over as `run` would.
+    """Check a settings file and its state directory, with the settings in the environment.
 
-    Refuses what `run` refuses, but for ports and directories that are in use.
+    It finds all errors that `run` would find, except for ports and directories in use.
     """
     from peerscope.agent.monitor import Monitor  # loads the QUIC stack
     from peerscope.agent.startup import rehearse
 
     settings = Config.load(file)
     asyncio.run(rehearse(settings, state or _state_of(file), Monitor))
+    if settings.web.listen != "off":
+        from peerscope.web.app import check_settings
+
+        check_settings(settings.web)
     if as_json:
         _print_json({"file": str(file), "ok": True})
     else:
@@ -122,8 +126,61 @@ def check_config(file: Path, state: Path | None, as_json: bool) -> None:
 
 
 def _state_of(file: Path) -> Path:
-    """Where an agent with this settings file keeps its state, when nobody says: beside the file, if it lies there."""
+    """Default state directory of a settings file: its own folder, if the key is there."""
     return file.parent if (file.parent / KEY_FILE).exists() else default_state()
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@STATE
+@JSON
+def backup(file: Path, state: Path | None, as_json: bool) -> None:
+    """Copy the state directory into FILE, also while its agent runs. FILE holds the identity key: keep it secret."""
+    from peerscope.host.backup import backup as write
+
+    _print_contents(
+        write(state or default_state(), file), f"written to {file}, mode 0600; it holds the identity key", as_json
+    )
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("--force", is_flag=True, help="Replace another identity, and keep its key in another file.")
+@STATE
+@JSON
+def restore(file: Path, force: bool, state: Path | None, as_json: bool) -> None:
+    """Restore the backup FILE to the state directory. No agent may use this directory, or this identity elsewhere."""
+    from peerscope.host.backup import restore as put
+
+    place = state or default_state()
+    _print_contents(
+        put(file, place, force=force), f"put into {place}; make sure that no other agent runs with it", as_json
+    )
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@JSON
+@click.pass_context
+def completion(ctx: click.Context, shell: str, as_json: bool) -> None:
+    """Print a script that completes verbs and options in SHELL.
+
+    \b
+    bash  peerscope completion bash > ~/.local/share/bash-completion/completions/peerscope
+    zsh   peerscope completion zsh > "${fpath[1]}/_peerscope"
+    fish  peerscope completion fish > ~/.config/fish/completions/peerscope.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None  # click knows these three
+    made = kind(ctx.find_root().command, {}, "peerscope", VARIABLE)
+    # `source()` would check the version of this machine's bash; the script may be for another machine.
+    text = made.source_template % made.source_vars()
+    if as_json:
+        _print_json({"shell": shell, "script": text})
+    else:
+        click.echo(text)
 
 
 @click.command()
@@ -151,7 +208,7 @@ async def _serve(load: Callable[[], Config], state: Path, *, as_json: bool, unti
     service = Service(monitor, load)
     service.heed_signals()
     async with monitor:
-        with contextlib.suppress(OSError):  # as below: output that nobody takes ends nothing
+        with contextlib.suppress(OSError):  # as below: closed output does not stop the agent
             _warn_if_open(config)
             _warn_if_plain(config)
             _print_ready(monitor, as_json=as_json)
@@ -165,15 +222,15 @@ async def _serve(load: Callable[[], Config], state: Path, *, as_json: bool, unti
 
 def _warn_if_open(config: Config) -> None:
     if config.network.open:
-        click.echo("peerscope: warning: network.open is true: whoever reaches this peer can join", err=True)
+        click.echo("peerscope: warning: network.open is true: any peer that reaches this one can join", err=True)
 
 
 def _warn_if_plain(config: Config) -> None:
     web = config.web
     if web.listen != "off" and not web.tls_cert and not is_loopback(split_address(web.listen, "web.listen")[0]):
         click.echo(
-            f"peerscope: warning: the dashboard on {web.listen} speaks plain HTTP: who listens on the way reads "
-            "the token; set web.tls_cert and web.tls_key, or put a proxy in front that speaks TLS",
+            f"peerscope: warning: the dashboard on {web.listen} uses plain HTTP, so the network can read the token. "
+            "Set web.tls_cert and web.tls_key, or use a proxy with TLS.",
             err=True,
         )
 
@@ -190,12 +247,12 @@ def _print_ready(monitor: Any, *, as_json: bool) -> None:
 
 
 def _print_json(value: Any) -> None:
-    with contextlib.suppress(OSError):  # nobody listens any more, or its disk is full; the agent goes on
+    with contextlib.suppress(OSError):  # closed output or a full disk does not stop the agent
         click.echo(EVENT_ENCODER.encode(value).decode())
 
 
 async def _end_of_input() -> None:
-    """Until standard input is closed by whoever started us."""
+    """Wait until the parent process closes standard input."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -204,10 +261,20 @@ async def _end_of_input() -> None:
 
 
 def _die_with_parent() -> None:
-    """On Linux have the kernel end us with our parent, even while we are stopped (prctl(2), PR_SET_PDEATHSIG)."""
+    """On Linux let the kernel end us with our parent, even while we are stopped (prctl(2), PR_SET_PDEATHSIG)."""
     if sys.platform == "linux":
         parent = os.getppid()
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent:  # it died in between
+        if os.getppid() != parent:  # it ended in between
             sys.exit(0)
+
+
+def _print_contents(contents: Contents, what: str, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(contents))
+        return
+    from peerscope.cli.text import size
+
+    total = sum(member.bytes for member in contents.files)
+    click.echo(f"peer {contents.peer_id[:10]}, {len(contents.files)} files, {size(total)}: {what}")

@@ -61,6 +61,8 @@ async def crawl_yggdrasil(
     """
     try:
         me = await admin.self()
+        if me.address is None:
+            raise RemoteError("malformed-answer", "it does not say its own address")
     except RemoteError as error:
         raise TransportError(
             f"{admin.place} is no admin socket of Yggdrasil ({error}); see its `AdminListen`"

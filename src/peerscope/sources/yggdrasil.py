@@ -41,7 +41,7 @@ class Self(Struct, frozen=True):
     """The node itself."""
 
     key: Key
-    address: Address
+    address: Address | None = None
     build_version: Word = ""
     coords: Annotated[tuple[int, ...], Meta(max_length=256)] = ()
     """Place of the node in the spanning tree."""

@@ -1,4 +1,4 @@
-"""The screen of `peerscope top`: the overview, four tables, and what is known of the chosen row."""
+"""The screen of `peerscope top`: the overview, four tables, and the details of the chosen row."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, Input, Static, TabbedContent, TabPane
 
-from peerscope.top.feed import follow
-from peerscope.top.network import NetworkSummary
+from peerscope.top.feed import NetworkSummary, follow
 from peerscope.top.tables import SEVERITIES, TABLES, Row, Table, cells, chosen, latency, marked, plain
 
 REDRAW_S = 1.0
-"""Tables are filled no more often: a thousand rows take a while."""
+"""Time between updates of a table. A thousand rows take a while."""
 DETAIL_CELLS = 200
 
 
 class Top(App[None]):
     """Follows one agent until the user leaves."""
 
-    CSS = """
-    #overview { height: auto; padding: 0 1; background: $surface; }
-    #filter { display: none; height: 3; }
-    #filter.open { display: block; }
-    #detail { height: auto; max-height: 12; padding: 0 1; display: none; background: $surface; overflow-y: auto; }
-    #detail.open { display: block; }
-    Screen { overflow: hidden; }
-    TabbedContent, ContentSwitcher, TabPane, DataTable { height: 1fr; }
-    TabPane { padding: 0; }
-    """
+    CSS = "\n".join(
+        (
+            "#overview { height: auto; padding: 0 1; background: $surface; }",
+            "#filter { display: none; height: 3; }",
+            "#filter.open { display: block; }",
+            "#detail { height: auto; max-height: 12; padding: 0 1; display: none; background: $surface; }",
+            "#detail { overflow-y: auto; }",
+            "#detail.open { display: block; }",
+            "Screen { overflow: hidden; }",
+            "TabbedContent, ContentSwitcher, TabPane, DataTable { height: 1fr; }",
+            "TabPane { padding: 0; }",
+        )
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(place + 1), f"show('{table.name}')", table.title) for place, table in enumerate(TABLES)),
         Binding("s", "sort", "Sort by next"),
@@ -48,7 +50,7 @@ class Top(App[None]):
         super().__init__()
         self.network = NetworkSummary()
         self.words = ""
-        """What rows must contain."""
+        """Words that rows must contain."""
         self._agent = (api, token, ca)
         self._state = "connecting"
         self._sorting = {table.name: (table.sort, False) for table in TABLES}
@@ -67,7 +69,7 @@ class Top(App[None]):
         yield Footer()
 
     def on_mount(self) -> None:
-        following = follow(*self._agent, self.network, news=self._heard, state=self._connected)
+        following = follow(*self._agent, self.network, news=self._on_news, state=self._on_state)
         self._following = asyncio.create_task(following)
         self.set_interval(REDRAW_S, self._redraw)
         self._grid().focus()
@@ -76,7 +78,7 @@ class Top(App[None]):
     async def on_unmount(self) -> None:
         if self._following is not None:
             self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)  # the connection is closed by then
+            await asyncio.gather(self._following, return_exceptions=True)  # waits until the connection is closed
 
     # -- keys ------------------------------------------------------------------------------------
 
@@ -94,17 +96,17 @@ class Top(App[None]):
         self._draw()
 
     def action_reverse(self) -> None:
-        """Turn the order round."""
+        """Reverse the order."""
         column, is_reverse = self._sorting[self._table().name]
         self._sorting[self._table().name] = (column, not is_reverse)
         self._draw()
 
     def action_filter(self) -> None:
-        """Ask for words."""
+        """Open the filter."""
         self.query_one("#filter", Input).add_class("open").focus()
 
     def action_close(self) -> None:
-        """Close what is open: the detail, else the filter with its words."""
+        """Close the detail if it is open, else the filter."""
         detail = self.query_one("#detail")
         if detail.has_class("open"):
             detail.remove_class("open")
@@ -133,17 +135,17 @@ class Top(App[None]):
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _heard(self) -> None:
-        is_first = not self.query_one("#overview", Static).has_class("told")
+    def _on_news(self) -> None:
+        is_first = not self.query_one("#overview", Static).has_class("filled")
         self._is_stale = True
         if is_first:
-            self.query_one("#overview").add_class("told")
+            self.query_one("#overview").add_class("filled")
             self._redraw()
 
-    def _connected(self, state: str) -> None:
+    def _on_state(self, state: str) -> None:
         if state != self._state:
             self._state = state
-            self._say()
+            self._update_overview()
 
     def _redraw(self) -> None:
         if self._is_stale:
@@ -157,7 +159,7 @@ class Top(App[None]):
         return self.query_one(f"#{self._table().name}-table", DataTable)
 
     def _draw(self) -> None:
-        """Fill the table in sight anew; the cursor stays on its row."""
+        """Fill the visible table again and keep the cursor on its row."""
         self._is_stale = False
         table, grid = self._table(), self._grid()
         column, is_reverse = self._sorting[table.name]
@@ -177,14 +179,14 @@ class Top(App[None]):
         shown = f"{len(rows)} of {found}" if found > len(rows) else str(found)
         words = plain(self.words, 40)
         self._rows = f"{shown} {table.title.lower()}" + (f" with {words!r}" if words else "")
-        self._say()
+        self._update_overview()
 
-    def _say(self) -> None:
+    def _update_overview(self) -> None:
         self.query_one("#overview", Static).update(overview(self.network, self._state, self._rows))
 
 
 def overview(network: NetworkSummary, state: str, rows: str = "") -> Text:
-    """The network in two lines; `rows`: what the table shows of it."""
+    """The network in two lines. `rows`: summary of the table."""
     me, health = network.facts.get("self"), network.facts.get("health")
     if me is None or health is None:
         return Text(f"peerscope  {state}")
@@ -214,17 +216,17 @@ def overview(network: NetworkSummary, state: str, rows: str = "") -> Text:
 
 
 def _facts(row: Row) -> Text:
-    """Everything that the feed says of one row."""
-    said = [(name, value) for name, value in row.items() if value is not None and not isinstance(value, list | dict)]
-    width = max(len(name) for name, _ in said)
+    """All fields of one row in the feed."""
+    fields = [(name, value) for name, value in row.items() if value is not None and not isinstance(value, list | dict)]
+    width = max(len(name) for name, _ in fields)
     return Text("\n").join(
         Text.assemble((f"{name:<{width}}  ", "dim"), plain(_readable(name, value), DETAIL_CELLS))
-        for name, value in said
+        for name, value in fields
     )
 
 
 def _readable(name: str, value: object) -> str:
-    """Times as people read them."""
+    """Format times."""
     if name.endswith(("_at", "_since")) and isinstance(value, int | float):
         return datetime.fromtimestamp(value).isoformat(" ", "seconds")
     return str(value)

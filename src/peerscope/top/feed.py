@@ -1,4 +1,4 @@
-"""The live feed of an agent, followed from a terminal."""
+"""The live feed of an agent, as a terminal follows it: the last snapshot, with every delta laid upon it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,48 @@ import asyncio
 import json
 import ssl
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from peerscope.top.network import Gap, NetworkSummary
+
+class Gap(Exception):
+    """A delta is missing, so that the client needs a new snapshot."""
+
+
+class NetworkSummary:
+    """One peer's view of the network, from its feed."""
+
+    def __init__(self) -> None:
+        self.seq: int | None = None
+        """Number of the last message; None before the first."""
+        self.timestamp = 0.0
+        """Unix seconds of the last message, by the agent's clock."""
+        self.facts: dict[str, Any] = {}
+        """Parts that the feed sends whole: self, health, verdicts, regions, trends, trouble, map."""
+        self.peers: dict[str, dict[str, Any]] = {}
+        self.alerts: dict[str, dict[str, Any]] = {}
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Apply one message. Raises `Gap` and changes nothing if messages are missing."""
+        kind, seq, data = message["type"], message["seq"], message["data"]
+        if kind == "snapshot":
+            self.facts, self.peers, self.alerts = {}, {}, {}
+        elif kind != "delta":
+            return  # of a newer agent
+        elif self.seq is None or seq != self.seq + 1:
+            raise Gap(f"expected message {None if self.seq is None else self.seq + 1}, got {seq}")
+        self.seq, self.timestamp = seq, message["timestamp"]
+        for name in data.get("gone", ()):
+            self.peers.pop(name, None)
+        for name in data.get("alerts_gone", ()):
+            self.alerts.pop(name, None)
+        self.peers |= {peer["peer_id"]: peer for peer in data["peers"]}
+        self.alerts |= {alert["id"]: alert for alert in data["alerts"]}
+        lists = ("peers", "alerts", "links", "gone", "alerts_gone", "links_gone")
+        self.facts |= {name: value for name, value in data.items() if name not in lists}
+
 
 RETRY_S = (0.5, 15.0)
 CLOSE_S = 1.0
@@ -28,8 +64,7 @@ async def follow(
     news: Callable[[], None],
     state: Callable[[str], None],
 ) -> NoReturn:
-    """Keep `network` up to date until cancelled. `news` is called after each message, `state` with "live", or with what
-    keeps us from it."""
+    """Keep `network` current until cancelled. Calls `news` after each message, and `state` with "live" or the error."""
     address = f"ws{api.rstrip('/').removeprefix('http')}/dashboard"
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     context = ssl.create_default_context(cafile=ca) if address.startswith("wss:") else None

@@ -1,4 +1,4 @@
-"""The tables of `peerscope top`: columns, what sorts them, and which rows words pick out. Pure functions."""
+"""The tables of `peerscope top`: columns, order and filter. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from msgspec import Struct
 from rich.text import Text
 
-from peerscope.top.network import NetworkSummary
+from peerscope.records.identity import SHORT_HEX
+from peerscope.top.feed import NetworkSummary
 from peerscope.views.sanitize import clipped
 
 STATUSES = ("down", "unhealthy", "degraded", "unknown", "healthy", "left")
@@ -18,10 +19,9 @@ SIGNS = {"down": "×", "unhealthy": "■", "degraded": "▲", "unknown": "○", 
 SIGNS |= {"critical": "!!", "high": "◆", "medium": "◈", "low": "◇"}
 STYLES = {"down": "bold magenta", "unhealthy": "red", "degraded": "yellow", "healthy": "green", "left": "dim"}
 STYLES |= {"critical": "bold red", "high": "dark_orange", "medium": "yellow", "low": "blue"}
-SHORT_HEX = 10
 TEXT_CELLS = 60
 ROWS_MAX = 500
-"""More than anybody scrolls through; the filter finds the others."""
+"""Rows shown; the filter finds the others."""
 
 Row = dict[str, Any]
 Shown = Callable[[Row, float], "str | Text"]
@@ -29,30 +29,26 @@ Order = Callable[[Row], Any]
 
 
 class Column(Struct, frozen=True):
-    """One column of a table."""
-
     title: str
     shown: Shown
-    """The cell of a row, at a time."""
+    """Returns the cell of a row at a time."""
     order: Order
-    """What the rows are sorted by; None where it is unknown, which comes last."""
+    """Returns the sort key of a row; None, for an unknown value, comes last."""
 
 
 class Table(Struct, frozen=True):
-    """One table."""
-
     name: str
     title: str
     columns: tuple[Column, ...]
     rows: Callable[[NetworkSummary], Iterable[Row]]
     key: str
-    """Which field tells rows apart."""
+    """Field that identifies a row."""
     sort: int
-    """The column by which it is sorted at first."""
+    """Column of the first sort order."""
 
 
 def chosen(table: Table, network: NetworkSummary, words: str, sort: int, is_reverse: bool) -> tuple[list[Row], int]:
-    """The first rows in this order of those in which all words occur, and how many those are."""
+    """The first rows in this order that contain all words, and the count of all such rows."""
     wanted = words.lower().split()
     found = [row for row in table.rows(network) if all(word in _text(row) for word in wanted)]
     order = table.columns[sort].order
@@ -63,12 +59,12 @@ def chosen(table: Table, network: NetworkSummary, words: str, sort: int, is_reve
 
 
 def cells(table: Table, row: Row, now: float) -> list[str | Text]:
-    """One row, as it is shown."""
+    """The cells of one row."""
     return [column.shown(row, now) for column in table.columns]
 
 
 def age(seconds: float) -> str:
-    """In one unit."""
+    """A length of time in one unit."""
     for unit, name in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= unit:
             return f"{seconds // unit:.0f} {name}"
@@ -76,19 +72,19 @@ def age(seconds: float) -> str:
 
 
 def latency(seconds: float | None) -> str:
-    """A round trip; a dash where nobody measured."""
+    """A round-trip time; a dash if it is unknown."""
     return "–" if seconds is None else f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
 def marked(word: str) -> Text:
-    """A status or severity: sign, word and colour."""
+    """A status or severity with sign, word and colour."""
     return Text(f"{SIGNS.get(word, '?')} {plain(word)}", STYLES.get(word, ""))
 
 
 def plain(value: object, width: int = TEXT_CELLS) -> str:
-    """Other people's words in one short line, without what commands a terminal or turns the order of letters."""
-    said = "" if value is None else str(value)[: 4 * width]
-    return clipped("".join(letter for letter in said if letter.isprintable()), width)
+    """Untrusted text in one short line, without terminal commands and marks that reverse letters."""
+    text = "" if value is None else str(value)[: 4 * width]
+    return clipped("".join(letter for letter in text if letter.isprintable()), width)
 
 
 def _text(row: Row) -> str:
@@ -135,6 +131,11 @@ def _flags(row: Row, _: float) -> Text:
     return Text(" ".join(filter(None, flags)), "dim")
 
 
+SEVERITY = Column("Severity", lambda row, _: marked(row["severity"]), _rank("severity", SEVERITIES))
+SINCE = (
+    Column("Since", _since("started_at"), _youngest("started_at")),
+    Column("", _flags, lambda row: row["state"]),
+)
 PEERS = Table(
     "peers",
     "Peers",
@@ -176,12 +177,11 @@ ALERTS = Table(
     "alerts",
     "Alerts",
     (
-        Column("Severity", lambda row, _: marked(row["severity"]), _rank("severity", SEVERITIES)),
+        SEVERITY,
         Column("Alert", _of("title"), _word("title")),
         Column("Peer", _short("peer_id"), _word("peer_id")),
         Column("Region", _of("region"), _word("region")),
-        Column("Since", _since("started_at"), _youngest("started_at")),
-        Column("", _flags, lambda row: row["state"]),
+        *SINCE,
         Column("What", _of("description"), _word("description")),
         Column("Incident", _of("incident"), _word("incident")),
     ),
@@ -193,13 +193,12 @@ INCIDENTS = Table(
     "incidents",
     "Incidents",
     (
-        Column("Severity", lambda row, _: marked(row["severity"]), _rank("severity", SEVERITIES)),
+        SEVERITY,
         Column("Incident", _of("title"), _word("title")),
         Column("Kind", _of("kind"), _word("kind")),
         Column("Peers", lambda row, _: str(row.get("peers", 0)), lambda row: -row.get("peers", 0)),
         Column("Root", lambda row, _: Text(plain(row.get("root"))[:SHORT_HEX] or "–"), _word("root")),
-        Column("Since", _since("started_at"), _youngest("started_at")),
-        Column("", _flags, lambda row: row["state"]),
+        *SINCE,
     ),
     lambda network: network.facts.get("trouble", {}).get("incidents", ()),
     "id",

@@ -1,6 +1,6 @@
-"""What the live feed tells of alerts: those that are active, what they have in common, and what holds messages back.
+"""The alerts, incidents and silences in the live feed.
 
-A page can show some hundred of them; of more it is told how many there are, and gets the gravest.
+A page can show some hundred alerts. The feed sends the gravest ones, and the count of all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GRAVEST = {severity.name.lower(): -severity for severity in Severity}
 
 
 class FeedAlert(Struct, frozen=True, gc=False, omit_defaults=True):
-    """One active alert; runbook and evidence are in `GET alerts/{id}`."""
+    """One active alert. `GET alerts/{id}` has its runbook and evidence."""
 
     id: str
     rule: str
@@ -46,13 +46,13 @@ class FeedAlert(Struct, frozen=True, gc=False, omit_defaults=True):
     silenced_by: str | None = None
     acknowledged_by: str | None = None
     clearing: bool = False
-    """Its condition is over; the alert ends when that has lasted."""
+    """Its condition is over, and the alert resolves after a while."""
     described_at: float | None = None
-    """When the numbers of `description` were true; None for now."""
+    """Unix seconds of the numbers in `description`; None: now."""
 
 
 class FeedIncident(Struct, frozen=True, omit_defaults=True):
-    """One incident; which alerts are in it, they say themselves."""
+    """One incident. Each alert names its incident."""
 
     id: str
     kind: str
@@ -67,30 +67,32 @@ class FeedIncident(Struct, frozen=True, omit_defaults=True):
     alerts: int = 0
     peers: int = 0
     tree: tuple[TreeNode, ...] = ()
-    """Of a cascade: what came of what, the root first."""
+    """Causes and effects of a cascade, the root first."""
     silenced_by: str | None = None
     acknowledged_by: str | None = None
     clearing: bool = False
 
 
-class Trouble(Struct, frozen=True):
-    """All that the feed tells beside the alerts one by one."""
+class AlertOverview(Struct, frozen=True):
+    """Counts, incidents and silences beside the single alerts."""
 
     firing: dict[str, int]
-    """Alerts that fire, by severity: all of them, however many are told one by one."""
+    """All firing alerts by severity, including those that the feed leaves out."""
     incidents: tuple[FeedIncident, ...]
     silences: tuple[StandingSilence, ...]
 
 
 def active(alerts: Iterable[Alert]) -> dict[str, FeedAlert]:
-    """The gravest of these alerts, by id."""
+    """Return the gravest of these alerts, by id."""
     chosen = heapq.nsmallest(ALERTS_MAX, alerts, key=lambda one: (GRAVEST[one.severity], -one.started_at, one.id))
     return {one.id: _alert(one) for one in chosen}
 
 
-def trouble(alerts: Iterable[Alert], incidents: Iterable[Incident], silences: Iterable[StandingSilence]) -> Trouble:
-    """`alerts`: the active ones. `incidents`: in the order of their importance."""
-    return Trouble(
+def alert_overview(
+    alerts: Iterable[Alert], incidents: Iterable[Incident], silences: Iterable[StandingSilence]
+) -> AlertOverview:
+    """`alerts`: the active ones. `incidents`: the most important first."""
+    return AlertOverview(
         firing=dict(Counter(one.severity for one in alerts if one.state == "firing")),
         incidents=tuple(_incident(one) for one in list(incidents)[:INCIDENTS_MAX]),
         silences=tuple(silences)[:SILENCES_MAX],
@@ -100,20 +102,20 @@ def trouble(alerts: Iterable[Alert], incidents: Iterable[Incident], silences: It
 def _alert(alert: Alert) -> FeedAlert:
     shared = {name: getattr(alert, name) for name in FeedAlert.__struct_fields__}
     at = alert.described_at
-    told = {
+    changed = {
         "started_at": round(alert.started_at, 1),
         "confirmed_by": len(alert.confirmed_by),
         "described_at": None if at is None else round(at, 1),
     }
-    return FeedAlert(**(shared | told))
+    return FeedAlert(**(shared | changed))
 
 
 def _incident(incident: Incident) -> FeedIncident:
     shared: dict[str, Any] = {name: getattr(incident, name) for name in FeedIncident.__struct_fields__}
-    told = {
+    changed = {
         "started_at": round(incident.started_at, 1),
         "alerts": len(incident.alerts),
         "peers": len(incident.peers),
         "tree": incident.tree[:TREE_MAX],
     }
-    return FeedIncident(**(shared | told))
+    return FeedIncident(**(shared | changed))

@@ -1,16 +1,15 @@
-"""Routes of alerts, incidents, and of what operators order about them."""
+"""Routes of alerts, incidents and the orders of operators about them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from peerscope.alerts.alert_views import AcknowledgementView, AlertView, ForgottenView, IncidentView, SilenceView
 from peerscope.alerts.incidents import Incident
@@ -22,20 +21,20 @@ from peerscope.records.alerts import MATCHERS_MAX, Severity
 from peerscope.records.identity import PeerId
 from peerscope.views.ages import aged
 from peerscope.web.answers import answer, choice, find_peer, monitor_of, page
-from peerscope.web.bodies import Body
+from peerscope.web.openapi import ApiRoute, Body
 from peerscope.zones.whole import ZoneHeadline
 
 OVER = ("resolved", "forgotten")
 STATES = ("firing", *OVER, "ended")
-"""`ended`: over, be it resolved or forgotten."""
+"""`ended`: resolved or forgotten."""
 SEVERITIES = tuple(severity.name.lower() for severity in Severity)
 NO_YES = ("0", "1")
 AUTHOR = "api"
-"""Who ordered it, where nobody says."""
+"""Author of an order that names none."""
 
 
 class Named(Protocol):
-    """Anything with an id."""
+    """An object with an id."""
 
     @property
     def id(self) -> str: ...
@@ -46,52 +45,52 @@ N = TypeVar("N", bound=Named)
 
 
 class IncidentDetail(IncidentView, frozen=True, kw_only=True):
-    """One incident, with its alerts."""
+    """One incident with its alerts."""
 
     members: tuple[AlertView, ...]
-    """By beginning."""
+    """The oldest first."""
 
 
 class SilenceOrder(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to silence: alerts that all matchers fit."""
+    """A request to silence the alerts that fit all matchers."""
 
     matchers: Annotated[tuple[Annotated[str, Meta(max_length=128)], ...], Meta(min_length=1, max_length=MATCHERS_MAX)]
-    """Each "FIELD=VALUE", where `*` stands for anything: "rule=cpu-*", "peer=3f2a9c04d1"."""
+    """Each is "FIELD=VALUE", where `*` stands for any text: "rule=cpu-*", "peer=3f2a9c04d1"."""
     for_s: Annotated[float, Meta(ge=1, le=FOR_S_MAX)]
     reason: Annotated[str, Meta(min_length=1, max_length=160)]
     author: Annotated[str, Meta(min_length=1, max_length=64)] = AUTHOR
 
 
 class AcknowledgementOrder(Struct, frozen=True, forbid_unknown_fields=True):
-    """What somebody looks after."""
+    """A request to acknowledge an alert or incident."""
 
     key: Annotated[str, Meta(min_length=1, max_length=160)]
-    """Id of an active alert or an open incident; any unambiguous beginning will do."""
+    """Id of an active alert or an open incident, or an unambiguous beginning of it."""
     author: Annotated[str, Meta(min_length=1, max_length=64)] = AUTHOR
     reason: Annotated[str, Meta(max_length=160)] = ""
 
 
 class ForgetRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which peer is gone for good."""
+    """A request to forget a peer that is gone for good."""
 
     peer: Annotated[str, Meta(min_length=1, max_length=64)]
-    """Its id; any unambiguous beginning will do."""
+    """Its id, or an unambiguous beginning of it."""
     force: bool = False
-    """Also if it is alive: then its next record brings it back."""
+    """Forget it even if it is alive. Its next record brings it back."""
     author: Annotated[str, Meta(min_length=1, max_length=64)] = AUTHOR
     reason: Annotated[str, Meta(max_length=160)] = ""
 
 
 class Lifted(Struct, frozen=True):
-    """An order that holds no more."""
+    """The end of an order."""
 
     id: str
     lifted: bool
-    """False where it had ended by itself just then."""
+    """False if the order had already expired."""
 
 
 async def alerts(request: Request) -> Response:
-    """Active alerts of the whole network, by id; with `all=1` or another `state` also what ended within a day."""
+    """Active alerts of the whole network, by id; with `all=1` or another `state` also those that ended within a day."""
     query = request.query_params
     everything, state = choice(request, "all", NO_YES) == "1", choice(request, "state", STATES)
     severity = choice(request, "severity", SEVERITIES)
@@ -121,7 +120,7 @@ async def incidents(request: Request) -> Response:
 
 
 async def incident(request: Request) -> Response:
-    """One incident with its alerts; of a cascade, what came of what."""
+    """One incident with its alerts, and with the tree of a cascade."""
     monitor = monitor_of(request)
     found = _one(monitor.incidents(), request.path_params["name"], "incident")
     by_id = {one.id: one for one in monitor.alerts()}
@@ -132,13 +131,13 @@ async def incident(request: Request) -> Response:
 
 
 async def silences(request: Request) -> Response:
-    """Silences that hold now in the whole network, by id."""
+    """Active silences of the whole network, by id."""
     found = _aged(request, SilenceView, monitor_of(request).orders().silences)
     return page(request, sorted(found, key=lambda one: one.id), lambda one: one.id)
 
 
 async def silence(request: Request) -> Response:
-    """Hold back messages about some alerts, in the whole network; they are shown all the same."""
+    """Hold back notifications of some alerts in the whole network. The alerts stay visible."""
     order = await _read(request, SilenceOrder)
     monitor = monitor_of(request)
 
@@ -150,23 +149,23 @@ async def silence(request: Request) -> Response:
 
 
 async def unsilence(request: Request) -> Response:
-    """End a silence, at whichever peer it was ordered."""
+    """End a silence that was ordered at any peer."""
     monitor = monitor_of(request)
     name = _one(monitor.orders().silences, request.path_params["name"], "silence").id
     return _ordered(request, lambda: Lifted(name, monitor.lift(name)))
 
 
 async def acknowledgements(request: Request) -> Response:
-    """Who looks after what, by the id of the alert or incident."""
+    """Acknowledgements, by the id of the alert or incident."""
     known = monitor_of(request).orders().acknowledgements
     found = _aged(request, AcknowledgementView, (known[key] for key in sorted(known)))
     return page(request, found, lambda one: one.key)
 
 
 async def acknowledge(request: Request) -> Response:
-    """Say that somebody looks after an active alert or an open incident: it is not repeated any more.
+    """Acknowledge an active alert or an open incident, so that its notification is not repeated.
 
-    Of other zones the alerts are known that head their summaries.
+    From other zones, only the alerts in the headlines of their summaries are known.
     """
     order, monitor = await _read(request, AcknowledgementOrder), monitor_of(request)
     incidents = (one for one in monitor.incidents() if one.state == "open")
@@ -182,17 +181,17 @@ async def acknowledge(request: Request) -> Response:
 
 
 async def forgotten(request: Request) -> Response:
-    """Peers that operators declared gone for good and that have not spoken since, by id."""
+    """Peers that operators declared gone for good, by id, until they send a record again."""
     return page(request, _aged(request, ForgottenView, monitor_of(request).orders().forgotten), lambda one: one.id)
 
 
 async def forget(request: Request) -> Response:
-    """Have the whole network forget a peer of our zone until it speaks again. 409 if it is alive, unless forced."""
+    """Have the whole network forget a peer of our zone until it sends a record. 409 if it is alive, unless forced."""
     order, monitor = await _read(request, ForgetRequest), monitor_of(request)
     peer = find_peer(request, order.peer)
-    said = refusal(monitor.snapshot(), peer, force=order.force)
-    if said is not None:
-        raise HTTPException(409, said)
+    reason = refusal(monitor.snapshot(), peer, force=order.force)
+    if reason is not None:
+        raise HTTPException(409, reason)
 
     def made() -> ForgottenView:
         known = monitor.forget(peer, order.author, order.reason, force=order.force)
@@ -202,25 +201,25 @@ async def forget(request: Request) -> Response:
 
 
 async def remember(request: Request) -> Response:
-    """Take back that a peer is forgotten, at whichever peer it was ordered."""
+    """End the order to forget a peer, given at any peer."""
     monitor = monitor_of(request)
     name = _one(monitor.orders().forgotten, request.path_params["name"], "forgotten peer").id
     return _ordered(request, lambda: Lifted(name, monitor.remember(PeerId(bytes.fromhex(name)))))
 
 
 async def rules(request: Request) -> Response:
-    """The rules of this peer, with what each means and what to look at first."""
+    """The alert rules of this peer, each with its runbook."""
     return answer(sorted(monitor_of(request).config.alert_rules(), key=lambda rule: rule.name))
 
 
 def _aged(request: Request, kind: type[T], found: Iterable[Struct]) -> list[T]:
-    """With the age of every time, by our own clock."""
+    """Add the age of every time, by our own clock."""
     wall = monitor_of(request).snapshot().wall
     return [aged(kind, one, wall) for one in found]
 
 
 def _one(known: Iterable[N], name: str, what: str) -> N:
-    """The one of this id, or of this name at another peer, or the only one whose id begins so. Raises 404 or 409."""
+    """Find by id, by the name at another peer, or by an unambiguous beginning of the id. Raises 404 or 409."""
     known = list(known)
     found = [one for one in known if one.id.startswith(name)]
     exact = [one for one in known if name in (one.id, *getattr(one, "names", ()))]
@@ -240,7 +239,7 @@ async def _read(request: Request, kind: type[T]) -> T:
 
 def _ordered(request: Request, order: Callable[[], Struct]) -> Response:
     if monitor_of(request).simulation is not None:
-        raise HTTPException(404, "this network is simulated: nobody is told of its alerts")
+        raise HTTPException(404, "this network is simulated: its alerts notify nobody")
     try:
         return answer(order())
     except ConfigError as error:
@@ -254,47 +253,23 @@ LISTED_BY = {
     "forgotten peer": "forgotten",
     "active alert or open incident": "alerts",
 }
-"""The verb that lists each kind of thing."""
+"""The verb that lists each kind."""
 
+PAGED = ("limit", "cursor")
+FILTERS = ("all", "state", "type", "severity", "rule", "region", "peer")
+SILENCE, ACKNOWLEDGEMENT, FORGET = (Body(kind=kind) for kind in (SilenceOrder, AcknowledgementOrder, ForgetRequest))
 ROUTES = [
-    Route("/api/v1/alerts", alerts),
-    Route("/api/v1/alerts/{name}", alert),
-    Route("/api/v1/incidents", incidents),
-    Route("/api/v1/incidents/{name}", incident),
-    Route("/api/v1/silences", silences),
-    Route("/api/v1/silences", silence, methods=["POST"]),
-    Route("/api/v1/silences/{name}", unsilence, methods=["DELETE"]),
-    Route("/api/v1/acknowledgements", acknowledgements),
-    Route("/api/v1/acknowledgements", acknowledge, methods=["POST"]),
-    Route("/api/v1/forgotten", forgotten),
-    Route("/api/v1/forgotten", forget, methods=["POST"]),
-    Route("/api/v1/forgotten/{name}", remember, methods=["DELETE"]),
-    Route("/api/v1/rules", rules),
+    ApiRoute("/api/v1/alerts", alerts, list[AlertView], query=(*FILTERS, *PAGED)),
+    ApiRoute("/api/v1/alerts/{name}", alert, AlertView),
+    ApiRoute("/api/v1/incidents", incidents, list[IncidentView], query=("all", *PAGED)),
+    ApiRoute("/api/v1/incidents/{name}", incident, IncidentDetail),
+    ApiRoute("/api/v1/silences", silences, list[SilenceView], query=PAGED),
+    ApiRoute("/api/v1/silences", silence, SilenceView, method="POST", body=SILENCE),
+    ApiRoute("/api/v1/silences/{name}", unsilence, Lifted, method="DELETE"),
+    ApiRoute("/api/v1/acknowledgements", acknowledgements, list[AcknowledgementView], query=PAGED),
+    ApiRoute("/api/v1/acknowledgements", acknowledge, AcknowledgementView, method="POST", body=ACKNOWLEDGEMENT),
+    ApiRoute("/api/v1/forgotten", forgotten, list[ForgottenView], query=PAGED),
+    ApiRoute("/api/v1/forgotten", forget, ForgottenView, method="POST", body=FORGET),
+    ApiRoute("/api/v1/forgotten/{name}", remember, Lifted, method="DELETE"),
+    ApiRoute("/api/v1/rules", rules, list[Rule]),
 ]
-ANSWERS: dict[str, Any] = {
-    "/api/v1/alerts": list[AlertView],
-    "/api/v1/alerts/{name}": AlertView,
-    "/api/v1/incidents": list[IncidentView],
-    "/api/v1/incidents/{name}": IncidentDetail,
-    "/api/v1/silences": list[SilenceView],
-    "POST /api/v1/silences": SilenceView,
-    "/api/v1/silences/{name}": Lifted,
-    "/api/v1/acknowledgements": list[AcknowledgementView],
-    "POST /api/v1/acknowledgements": AcknowledgementView,
-    "/api/v1/forgotten": list[ForgottenView],
-    "POST /api/v1/forgotten": ForgottenView,
-    "/api/v1/forgotten/{name}": Lifted,
-    "/api/v1/rules": list[Rule],
-}
-PARAMETERS: dict[str, tuple[str, ...]] = {
-    "/api/v1/alerts": ("all", "state", "type", "severity", "rule", "region", "peer", "limit", "cursor"),
-    "/api/v1/incidents": ("all", "limit", "cursor"),
-    "/api/v1/silences": ("limit", "cursor"),
-    "/api/v1/acknowledgements": ("limit", "cursor"),
-    "/api/v1/forgotten": ("limit", "cursor"),
-}
-BODIES = {
-    "/api/v1/silences": Body(kind=SilenceOrder),
-    "/api/v1/acknowledgements": Body(kind=AcknowledgementOrder),
-    "/api/v1/forgotten": Body(kind=ForgetRequest),
-}

@@ -1,14 +1,14 @@
-"""The routes under /api/v1: each answers one view as JSON."""
+"""All routes of the API, with those of peers and of the agent's health."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from peerscope.agent.network_view import SelfView
 from peerscope.alerts.alert_views import AlertView
@@ -19,42 +19,35 @@ from peerscope.views.peers import Hearsay, PeerView
 from peerscope.views.timeline import Change
 from peerscope.web import (
     alerts,
-    conduct,
-    export,
     history,
     metrics,
-    regions,
-    replay,
-    routes,
+    network,
     telemetry,
     threats,
-    topology,
 )
-from peerscope.web import zones as zone_routes
-from peerscope.web.answers import answer, monitor_of, page
-from peerscope.web.bodies import Body
-from peerscope.web.elsewhere import find_anywhere
+from peerscope.web.answers import answer, find_anywhere, monitor_of, page
+from peerscope.web.openapi import ApiRoute, describe
 from peerscope.zones.remote_peer import RemotePeer
 
 
 class PeerDetail(PeerView, frozen=True):
-    """One peer, with its last hour."""
+    """One peer with its last hour."""
 
     history: tuple[Change, ...] = ()
     alerts: tuple[AlertView, ...] = ()
-    """About this peer: the active ones first, then what ended within a day."""
+    """Alerts about this peer: active ones first, then those that ended within a day."""
     hearsay: Hearsay | None = None
-    """Who says so, of a peer of another zone; history and alerts of it are not known here. null for our own zone."""
+    """Source of a peer in another zone, whose history and alerts are not known here. null for our own zone."""
 
 
 class Healthz(Struct, frozen=True):
-    """The process answers."""
+    """Whether the process answers."""
 
     status: str
 
 
 class Readyz(Struct, frozen=True):
-    """Whether the agent has measured itself and, where it should, reached another peer."""
+    """Whether the agent has measured itself and, if it has peers to join, reached one."""
 
     ready: bool
     reason: str | None
@@ -66,7 +59,7 @@ async def health(request: Request) -> Response:
 
 
 async def self_(request: Request) -> Response:
-    """This peer."""
+    """This peer and its agent."""
     return answer(monitor_of(request).self_view())
 
 
@@ -82,7 +75,7 @@ async def peers(request: Request) -> Response:
 
 
 async def peer(request: Request) -> Response:
-    """One peer of any zone; any unambiguous beginning of its id will do."""
+    """One peer of any zone, by an unambiguous beginning of its id."""
     monitor, found = monitor_of(request), await find_anywhere(request)
     if isinstance(found, RemotePeer):
         return answer(PeerDetail(**asdict(found.view()), hearsay=found.hearsay()))
@@ -93,7 +86,7 @@ async def peer(request: Request) -> Response:
 
 
 async def evidence(request: Request) -> Response:
-    """Who accuses the peer, who still hears it, and the arithmetic of the verdict."""
+    """Observers that accuse the peer, observers that hear it, and the arithmetic of the verdict."""
     found = await find_anywhere(request)
     if isinstance(found, RemotePeer):
         return answer(found.evidence())
@@ -101,85 +94,45 @@ async def evidence(request: Request) -> Response:
 
 
 async def healthz(request: Request) -> Response:
-    """The process lives."""
+    """200 as long as the process answers."""
     return answer(Healthz("ok"))
 
 
 async def readyz(request: Request) -> Response:
-    """200 once the agent has something to show; 503 before, and while it has lost every peer."""
+    """200 once the agent is ready; 503 before, and while it has lost every peer."""
     core = monitor_of(request).peer
     reason = None
     if core.ledger.report(core.me) is None:
         reason = "not measured yet"
     elif core.isolation.lost:
-        reason = f"no link to any of the {core.isolation.lost} peers it was linked with"
+        reason = f"no link to any of the {core.isolation.lost} former neighbours"
     elif core.neighbours.bootstrap and not core.prober.up():
         reason = "no peer of the network reached yet"
     return answer(Readyz(reason is None, reason), status=503 if reason else 200)
 
 
+async def openapi(request: Request) -> Response:
+    """The description of this API."""
+    return answer(msgspec.Raw(_description()))
+
+
 ROUTES = [
-    Route("/api/v1/health", health),
-    Route("/api/v1/self", self_),
-    Route("/api/v1/peers", peers),
-    Route("/api/v1/peers/{id}", peer),
-    Route("/api/v1/peers/{id}/evidence", evidence),
+    ApiRoute("/api/v1/health", health, NetworkHealth),
+    ApiRoute("/api/v1/self", self_, SelfView),
+    ApiRoute("/api/v1/peers", peers, list[PeerView], query=("region", "status", "limit", "cursor")),
+    ApiRoute("/api/v1/peers/{id}", peer, PeerDetail),
+    ApiRoute("/api/v1/peers/{id}/evidence", evidence, EvidenceView),
     *alerts.ROUTES,
+    *network.ROUTES,
     *metrics.ROUTES,
-    *conduct.ROUTES,
-    *regions.ROUTES,
-    *replay.ROUTES,
-    *routes.ROUTES,
-    *topology.ROUTES,
     *telemetry.ROUTES,
     *threats.ROUTES,
     *history.ROUTES,
-    *zone_routes.ROUTES,
-    *export.ROUTES,
-    Route("/healthz", healthz),
-    Route("/readyz", readyz),
+    ApiRoute("/healthz", healthz, Healthz),
+    ApiRoute("/readyz", readyz, Readyz, statuses=(503,)),
 ]
 
-ANSWERS: dict[str, Any] = {
-    "/api/v1/health": NetworkHealth,
-    "/api/v1/self": SelfView,
-    "/api/v1/peers": list[PeerView],
-    "/api/v1/peers/{id}": PeerDetail,
-    "/api/v1/peers/{id}/evidence": EvidenceView,
-    **alerts.ANSWERS,
-    **metrics.ANSWERS,
-    **conduct.ANSWERS,
-    **regions.ANSWERS,
-    **replay.ANSWERS,
-    **routes.ANSWERS,
-    **topology.ANSWERS,
-    **telemetry.ANSWERS,
-    **threats.ANSWERS,
-    **history.ANSWERS,
-    **zone_routes.ANSWERS,
-    **export.ANSWERS,
-    "/healthz": Healthz,
-    "/readyz": Readyz,
-}
-"""What each route answers, for the description of the API."""
 
-PARAMETERS: dict[str, tuple[str, ...]] = {
-    "/api/v1/peers": ("region", "status", "limit", "cursor"),
-    **alerts.PARAMETERS,
-    **regions.PARAMETERS,
-    **replay.PARAMETERS,
-    **routes.PARAMETERS,
-    **threats.PARAMETERS,
-    **topology.PARAMETERS,
-    **history.PARAMETERS,
-}
-"""Query parameters, by route."""
-
-DOCUMENTS: dict[str, str] = {**topology.DOCUMENTS, **export.DOCUMENTS}
-"""Media types of the routes that answer something else than JSON."""
-
-BODIES: dict[str, Body] = {**alerts.BODIES, **telemetry.BODIES}
-"""What routes take, where they take anything (web/bodies.py)."""
-
-STATUSES: dict[str, tuple[int, ...]] = {**telemetry.STATUSES, "/readyz": (503,)}
-"""Other statuses than 200 with an answer of the same type."""
+@cache
+def _description() -> bytes:
+    return msgspec.json.encode(describe(ROUTES))

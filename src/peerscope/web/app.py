@@ -1,14 +1,21 @@
-"""Composes the web side, and serves it in the agent's event loop."""
+"""Composes the web side and serves it in the agent's event loop.
+
+The page is some forty small modules, requested together. `Files` keeps them in memory: reading each from disk in a
+thread takes most of the time until the first picture on a busy machine.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import errno
+import mimetypes
 import socket
+from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -22,29 +29,56 @@ from peerscope.config import WebConfig
 from peerscope.errors import ConfigError
 from peerscope.export.discovery import scraped_as
 from peerscope.host.addresses import split_address
-from peerscope.web.api import BODIES, ROUTES
-from peerscope.web.bodies import Bounded
-from peerscope.web.connections import QuietServer
+from peerscope.web.answers import on_http_error
+from peerscope.web.api import ROUTES, openapi
 from peerscope.web.feed import Feed
-from peerscope.web.files import Files
 from peerscope.web.guard import Guard
-from peerscope.web.openapi import openapi
-from peerscope.web.problems import on_http_error
+from peerscope.web.limits import BodyLimit, OneAtATime
+from peerscope.web.server import HttpServer
 from peerscope.web.tls import TlsFiles
-from peerscope.web.turns import InTurn
 
 STATIC = Path(str(files("peerscope.web"))) / "static"
 SOCKET_BYTES_MAX = 4096
-"""Largest message accepted from a feed's client; none is expected."""
+"""Largest message accepted from a client of the feed, which should send none."""
 
 SEND_BYTES = 256 * 1024
-"""What the kernel takes at a time of a long answer. By itself it would take megabytes for each client that does not
-read, and copy them for all clients in one go."""
+"""Send buffer of a connection. The kernel's default takes megabytes for each client that does not read."""
+TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
+"""The system's table calls scripts plain text on some machines."""
+
+
+class File(Struct, frozen=True):
+    """One file as the server sends it."""
+
+    body: bytes
+    media_type: str
+    tag: str
+
+
+class Files:
+    """The files below one folder. Each is read on its first request, then kept. No path leads out of the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._places = {str(place.relative_to(folder)): place for place in folder.rglob("*") if place.is_file()}
+        self._read: dict[str, File] = {}
+
+    def answer(self, request: Request, name: str) -> Response:
+        """Return the file, or 304 if the browser has it. Raises 404."""
+        place = self._places.get(name)
+        if place is None:
+            raise HTTPException(404, "the page has no such file")
+        file = self._read.get(name)
+        if file is None:
+            file = self._read[name] = _read(place)
+        # The browser revalidates each time, so that the page of an upgraded agent never mixes two versions.
+        headers = {"etag": file.tag, "cache-control": "no-cache"}
+        if request.headers.get("if-none-match") == file.tag:
+            return Response(status_code=304, headers=headers)
+        return Response(file.body, headers=headers, media_type=file.media_type)
 
 
 def make_app(monitor: NetworkView, feed: Feed, *, hosts: tuple[str, ...] = ()) -> Starlette:
-    """The ASGI application of one agent. `hosts`: names beside loopback's under which it may be reached."""
-
+    """The ASGI application of one agent. `hosts`: its allowed names beside those of loopback."""
     pages = Files(STATIC)
 
     def token() -> str:
@@ -69,11 +103,11 @@ def make_app(monitor: NetworkView, feed: Feed, *, hosts: tuple[str, ...] = ()) -
             Route("/static/{name:path}", file),
         ],
         middleware=[
-            Middleware(InTurn),
+            Middleware(OneAtATime),
             Middleware(
                 Guard, hosts=hosts, token=lambda: monitor.config.web.token, routes=ROUTES, has_proxies=bool(web.proxies)
             ),
-            Middleware(Bounded, bodies=BODIES),
+            Middleware(BodyLimit, most={route.path: route.body.bytes_max for route in ROUTES if route.body}),
         ],
         exception_handlers={HTTPException: on_http_error},
     )
@@ -85,7 +119,7 @@ class WebServer:
     """Serves one agent's dashboard and API."""
 
     def __init__(self, monitor: NetworkView) -> None:
-        """Take the port at once, so that a taken one is told before anything starts. Raises `ConfigError`."""
+        """Bind the port, so that a taken one fails before anything starts. Raises `ConfigError`."""
         web = monitor.config.web
         self._tls, host, port = _prepared(web)
         monitor.tls = self._tls
@@ -97,7 +131,7 @@ class WebServer:
         self._feed = Feed(monitor)
         app = make_app(monitor, self._feed, hosts=(host, *web.allowed_hosts, *scraped_as(monitor.config.export, host)))
         context = self._tls.context if self._tls else None
-        self._server = QuietServer(app, context, web.proxies, monitor.failure_log, ws_max_size=SOCKET_BYTES_MAX)
+        self._server = HttpServer(app, context, web.proxies, monitor.failure_log, ws_max_size=SOCKET_BYTES_MAX)
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -120,8 +154,8 @@ class WebServer:
             self._socket.close()
 
 
-def rehearse(web: WebConfig) -> None:
-    """Refuse the settings that a `WebServer` would refuse; a port that is taken is no matter. Raises `ConfigError`."""
+def check_settings(web: WebConfig) -> None:
+    """Raise the `ConfigError` that a `WebServer` would raise, except for a port that is taken."""
     _, host, port = _prepared(web)
     try:
         _listen(host, port).close()
@@ -140,8 +174,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         server = socket.create_server((host, port), family=family, backlog=256)
-        # Inherited by each connection. asyncio sets it only on sockets that name their protocol, and small answers
-        # would wait for a delayed acknowledgement.
+        # Each connection inherits it. asyncio sets it only on sockets that name their protocol; without it, small
+        # answers wait for a delayed acknowledgement.
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         return server
@@ -150,3 +184,9 @@ def _listen(host: str, port: int) -> socket.socket:
             f"web.listen: cannot use {host}:{port}: {error.strerror}; choose another with --http HOST:PORT, "
             "or --http off"
         ) from None
+
+
+def _read(place: Path) -> File:
+    body = place.read_bytes()
+    media_type = TYPES.get(place.suffix) or mimetypes.guess_type(place.name)[0] or "application/octet-stream"
+    return File(body, media_type, f'"{blake2b(body, digest_size=8).hexdigest()}"')

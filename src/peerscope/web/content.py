@@ -1,9 +1,9 @@
-"""What the live feed tells: one moment of the network, short enough for a thousand peers.
+"""Content of the live feed: the state of the network, short enough for a thousand peers.
 
-A page that follows needs of each peer what tables and the map show; checks, metrics and links of one peer it asks the
-API for. Ends of links go by the first 16 hexadecimal digits of their ids, times and ratios are rounded to what can be
-seen, and what has its usual value is left out. So a thousand peers with four thousand links take about 600 KB, of which
-a delta repeats only what is different.
+The feed holds what tables and the map show of each peer. A page gets checks, metrics and links of one peer from the
+API. Ends of links are the first 16 hexadecimal digits of their ids. Times and ratios are rounded to visible digits, and
+fields with their default are left out. A thousand peers with four thousand links take about 600 KB. A delta holds only
+the differences.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.snapshot import Snapshot
 from peerscope.views.topology import Topology
 from peerscope.views.trends import Trends
-from peerscope.web.alert_content import FeedAlert, Trouble, active, trouble
+from peerscope.web.alert_content import AlertOverview, FeedAlert, active, alert_overview
 
 END_HEX = 16
-"""Digits of an id that name an end of a link, as the records themselves do."""
+"""Digits of an id that name an end of a link, as in records."""
 REGIONS_S = 2.0
-"""Regions and trends cost most: they are looked at no more often than this while every status stays the same. Their
-counts never contradict those of the header."""
+"""Regions and trends are the most expensive parts. They are computed this often, and when a status changes, so that
+their counts always agree with the header."""
 
 
 class FeedPeer(Struct, frozen=True, gc=False, omit_defaults=True):
-    """One peer, as far as everybody sees it at once."""
+    """One peer as tables and the map show it."""
 
     peer_id: str
     status: str
@@ -42,25 +42,25 @@ class FeedPeer(Struct, frozen=True, gc=False, omit_defaults=True):
     region_source: str | None = None
     node: str | None = None
     address: str | None = None
-    """The first of them."""
+    """Its first address."""
     rtt_s: float | None = None
-    """Median over its links, as it measured them."""
+    """Median over its links, measured by the peer itself."""
     links: int = 0
     heard_at: float | None = None
     """When its last report was issued, Unix seconds by our clock."""
     started_at: float | None = None
-    """By our clock; None of a peer that is gone, or has no fresh report."""
+    """Unix seconds by our clock; None for a peer that is gone or has no fresh report."""
     accused_by: int = 0
     observers: int = 0
     gone_since: float | None = None
-    """When a peer that is gone was last heard, or said goodbye."""
+    """Unix seconds of the last record or the leave message of a peer that is gone."""
 
 
 class FeedLink(Struct, frozen=True, gc=False, omit_defaults=True):
-    """One link, both ends merged."""
+    """One link, merged from both ends."""
 
     source: str
-    """Of a peer the first 16 digits of its id, else the name of one that nobody monitors."""
+    """The first 16 digits of a peer's id, or the name of an unmonitored node."""
     target: str
     layer: str
     rtt_s: float | None = None
@@ -68,25 +68,25 @@ class FeedLink(Struct, frozen=True, gc=False, omit_defaults=True):
     estimated: bool = False
 
 
-class Hollow(Struct, frozen=True, gc=False):
-    """One that is only known as somebody's neighbour: no agent runs there."""
+class UnmonitoredNode(Struct, frozen=True, gc=False):
+    """A node known only as a neighbour of others: it runs no agent."""
 
     name: str
     layer: str
 
 
 class Map(Struct, frozen=True):
-    """What the shape of the network says beside its links. Ends are named as those of links are."""
+    """The shape of the network beside its links. Names are as in `FeedLink`."""
 
-    hollow: tuple[Hollow, ...]
+    hollow: tuple[UnmonitoredNode, ...]
     articulation_peers: tuple[str, ...]
-    """The mesh splits if one of these fails."""
+    """Peers whose failure splits the mesh."""
     partitions: tuple[tuple[str, ...], ...]
-    """Peers lost together."""
+    """Groups of peers that were lost together."""
 
 
 class FeedRegion(Struct, frozen=True, gc=False):
-    """One region's health; what links it to others, a page knows from the links."""
+    """One region's health without its links."""
 
     region: str
     source: str
@@ -103,8 +103,8 @@ class FeedRegion(Struct, frozen=True, gc=False):
     other_regions: int
 
 
-class Picture(Struct, frozen=True):
-    """All that pages have been told."""
+class FeedState(Struct, frozen=True):
+    """Everything that the feed sends."""
 
     me: SelfView
     health: NetworkHealth
@@ -115,14 +115,14 @@ class Picture(Struct, frozen=True):
     regions: tuple[FeedRegion, ...]
     trends: Trends
     alerts: dict[str, FeedAlert]
-    trouble: Trouble
+    trouble: AlertOverview
 
 
-class Painter:
-    """Pictures of one outlook, each worked out from the last one where nothing changed."""
+class FeedBuilder:
+    """Builds the states of one network view, reusing parts that did not change."""
 
     def __init__(self, view: NetworkView) -> None:
-        self._outlook = view
+        self._view = view
         self._topology: Topology | None = None
         self._links: dict[tuple[str, str, str], FeedLink] = {}
         self._map = Map((), (), ())
@@ -130,19 +130,19 @@ class Painter:
         self._slow_at = 0.0
         self._slow_of: dict[PeerId, str] = {}
 
-    def look(self) -> Picture:
-        """The network now."""
-        view, snapshot = self._outlook, self._outlook.snapshot()
+    def build(self) -> FeedState:
+        """The state of the network now."""
+        view, snapshot = self._view, self._view.snapshot()
         topology, links, config = view.topology(), view.mesh_links(), view.config
         if topology is not self._topology:
-            self._follow(topology)
+            self._update_map(topology)
         is_old = not 0 <= snapshot.now - self._slow_at < REGIONS_S
         if self._slow is None or is_old or self._slow_of != snapshot.statuses:
             self._slow_at, self._slow_of = snapshot.now, snapshot.statuses
             regions = region_health(snapshot, config.regions, config.links.rings, links)
             self._slow = tuple(map(_region, regions)), view.aggregates.day.trends(snapshot.wall)
         alerts = view.alerts(active_only=True)
-        return Picture(
+        return FeedState(
             me=view.self_view(),
             health=network_health(snapshot, config.links.rings, links),
             verdicts=dict(Counter(snapshot.verdict(peer).value for peer in snapshot.peers)),
@@ -152,61 +152,61 @@ class Painter:
             regions=self._slow[0],
             trends=self._slow[1],
             alerts=active(alerts),
-            trouble=trouble(alerts, view.incidents(), view.orders().silences),
+            trouble=alert_overview(alerts, view.incidents(), view.orders().silences),
         )
 
-    def _follow(self, topology: Topology) -> None:
+    def _update_map(self, topology: Topology) -> None:
         links = {}
         for link in topology.links:
-            told = _short(link)
-            links[told.source, told.target, told.layer] = told
+            short = _short(link)
+            links[short.source, short.target, short.layer] = short
         self._links = links
         self._map = Map(
-            hollow=tuple(Hollow(peer.peer_id, peer.layer) for peer in topology.peers if not peer.monitored),
+            hollow=tuple(UnmonitoredNode(peer.peer_id, peer.layer) for peer in topology.peers if not peer.monitored),
             articulation_peers=tuple(_end(peer) for peer in topology.articulation_peers),
             partitions=tuple(tuple(_end(peer) for peer in group) for group in topology.partitions),
         )
         self._topology = topology
 
 
-def snapshot(picture: Picture) -> dict[str, Any]:
-    """Everything."""
+def snapshot(state: FeedState) -> dict[str, Any]:
+    """The data of a snapshot message."""
     return {
-        **_always(picture),
-        **_sometimes(picture),
-        "peers": list(picture.peers.values()),
-        "links": list(picture.links.values()),
-        "alerts": list(picture.alerts.values()),
+        **_every_time(state),
+        **_when_changed(state),
+        "peers": list(state.peers.values()),
+        "links": list(state.links.values()),
+        "alerts": list(state.alerts.values()),
     }
 
 
-def delta(before: Picture, now: Picture) -> dict[str, Any]:
-    """What is different; of what changes rarely nothing at all where nothing did."""
-    was = _sometimes(before)
+def delta(before: FeedState, now: FeedState) -> dict[str, Any]:
+    """The data of a delta message: what changed."""
+    was = _when_changed(before)
     return {
-        **_always(now),
-        **{name: value for name, value in _sometimes(now).items() if value != was[name]},
+        **_every_time(now),
+        **{name: value for name, value in _when_changed(now).items() if value != was[name]},
         "peers": [peer for key, peer in now.peers.items() if before.peers.get(key) != peer],
         "gone": [key for key in before.peers if key not in now.peers],
         "alerts": [alert for key, alert in now.alerts.items() if before.alerts.get(key) != alert],
         "alerts_gone": [key for key in before.alerts if key not in now.alerts],
-        "links": _news(before, now),
+        "links": _changed_links(before, now),
         "links_gone": [key for key in before.links if key not in now.links] if before.links is not now.links else [],
     }
 
 
-def _news(before: Picture, now: Picture) -> list[FeedLink]:
+def _changed_links(before: FeedState, now: FeedState) -> list[FeedLink]:
     if before.links is now.links:
         return []
     return [link for key, link in now.links.items() if before.links.get(key) != link]
 
 
-def _always(picture: Picture) -> dict[str, Any]:
-    return {"self": picture.me, "health": picture.health, "verdicts": picture.verdicts}
+def _every_time(state: FeedState) -> dict[str, Any]:
+    return {"self": state.me, "health": state.health, "verdicts": state.verdicts}
 
 
-def _sometimes(picture: Picture) -> dict[str, Any]:
-    return {"map": picture.map, "regions": picture.regions, "trends": picture.trends, "trouble": picture.trouble}
+def _when_changed(state: FeedState) -> dict[str, Any]:
+    return {"map": state.map, "regions": state.regions, "trends": state.trends, "trouble": state.trouble}
 
 
 def _peer(snapshot: Snapshot, peer: PeerId) -> FeedPeer:
@@ -249,10 +249,10 @@ def _region(health: RegionHealth) -> FeedRegion:
 
 
 def _end(name: str) -> str:
-    """Names of unmonitored nodes ("layer:name") stay whole."""
+    """Shorten an id; the name of an unmonitored node ("layer:name") stays whole."""
     return name if ":" in name else name[:END_HEX]
 
 
 def _seen(seconds: float | None) -> float | None:
-    """Two digits: what changes less cannot be seen, and would be told again and again."""
+    """Round to two digits, so that invisible changes make no delta."""
     return None if seconds is None else float(f"{seconds:.2g}")

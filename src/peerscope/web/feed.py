@@ -1,9 +1,8 @@
-"""The live feed: a snapshot for each new client, then what changed, encoded once for all.
+"""The live feed: a snapshot for each new client, then deltas, encoded once for all.
 
-Deltas go out every update interval, and at once when a verdict or a link changes. A client that reads too slowly
-loses its queue and gets a fresh snapshot instead: it is never behind by more than one message, and costs no more. All
-that start over between two deltas get the same snapshot. However many clients there are, the event loop sends to one
-at a time and looks after everything else in between.
+A delta goes out every update interval, and at once when a verdict or a link changes. A client that reads too slowly
+loses its queue and gets a fresh snapshot, so that it is never behind by more than one message. Clients that start over
+between two deltas share one snapshot. The event loop sends to one client at a time and runs other tasks in between.
 """
 
 from __future__ import annotations
@@ -16,55 +15,55 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from peerscope.agent.network_view import NetworkView
-from peerscope.web.content import Painter, Picture, delta, snapshot
-from peerscope.web.entrance import connections_max
-from peerscope.web.turns import Turns
+from peerscope.web.content import FeedBuilder, FeedState, delta, snapshot
+from peerscope.web.limits import Turns
+from peerscope.web.server import connections_max
 
 CLIENTS_MAX = 256
 TRY_LATER = 1013
-"""Close code (RFC 6455, registered with IANA) for one client too many."""
+"""Close code (RFC 6455, registered with IANA) when there are too many clients."""
 QUEUE_MAX = 8
 HEARTBEAT_S = 10.0
-"""Longest time without a message: a page that hears nothing says that its picture is old."""
+"""Longest time without a message. A page without messages shows that its data is old."""
 SETTLE_TIMEOUT_S = 0.1
-"""Changes that come together are told together."""
+"""One delta holds all changes within this time."""
 _encoder = msgspec.json.Encoder()
 
 
 class Client:
-    """One WebSocket: a short queue, and whether it must start over with a snapshot."""
+    """One WebSocket: a short queue, and whether it needs a snapshot."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_MAX)
         self.is_behind = True
 
     def offer(self, message: str) -> None:
-        """Queue a delta; a full queue is emptied, and the client starts over."""
+        """Queue a delta. A full queue is emptied, and the client starts over."""
         if self.queue.full():
             self.is_behind = True
             while not self.queue.empty():
                 self.queue.get_nowait()
         if self.queue.empty() or not self.is_behind:
-            self.queue.put_nowait(message)  # to one that is behind it only says that there is news
+            self.queue.put_nowait(message)  # only wakes a client that is behind
 
 
 class Feed:
-    """Everybody who watches this peer."""
+    """Sends the state of the network to all clients."""
 
     def __init__(self, monitor: NetworkView) -> None:
         self._monitor = monitor
         self._clients: set[Client] = set()
         self._seq = 0
-        self._painter = Painter(monitor)
-        self._told: Picture | None = None
+        self._builder = FeedBuilder(monitor)
+        self._sent: FeedState | None = None
         self._start = ""
-        """A snapshot for all that start over before the next delta; empty until somebody does."""
+        """Snapshot for all clients that start over before the next delta; empty until one does."""
         self._turns = Turns()
         self._changed = asyncio.Event()
         monitor.listen(self._on_event)
 
     async def run(self) -> None:
-        """Send deltas until cancelled; costs nothing while nobody watches."""
+        """Send deltas until cancelled. Without clients it does nothing."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(self._monitor.config.web.update_interval_s, HEARTBEAT_S)):
@@ -77,15 +76,15 @@ class Feed:
                 self._update()
 
     async def serve(self, socket: WebSocket) -> None:
-        """One client, until it goes."""
-        if len(self._clients) >= min(CLIENTS_MAX, connections_max() // 2):  # the other half is for requests
-            await socket.accept()  # refused before that, it would get a bare 403, and no code that says to try again
+        """Serve one client until it disconnects."""
+        if len(self._clients) >= min(CLIENTS_MAX, connections_max() // 2):  # leaves the other half for requests
+            await socket.accept()  # refused earlier, it would get a 403 without the code to try later
             with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
                 await socket.close(TRY_LATER, "too many clients")
             return
         await socket.accept()
         if not self._clients:
-            self._update()  # nobody was told anything for a while
+            self._update()  # there were no deltas without clients
         client = Client()
         client.offer("")
         self._clients.add(client)
@@ -95,7 +94,7 @@ class Feed:
         finally:
             self._clients.discard(client)
             writer.cancel()
-        if is_talking:  # nothing is expected, and reading it would cost us
+        if is_talking:  # it should send nothing, and reading it costs time
             with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
                 await socket.close(1008, "this feed takes no messages")
 
@@ -103,18 +102,18 @@ class Feed:
         self._changed.set()
 
     def _snapshot(self) -> str:
-        """Everything, as of the deltas sent so far: the ones that follow fit onto it. Made once for all who come."""
-        if not self._start and self._told is not None:
-            self._start = self._message("snapshot", snapshot(self._told))
+        """A snapshot as of the last delta, so that the next one applies to it. Encoded once for all clients."""
+        if not self._start and self._sent is not None:
+            self._start = self._message("snapshot", snapshot(self._sent))
         return self._start
 
     def _update(self) -> None:
-        before, self._told = self._told, self._painter.look()
+        before, self._sent = self._sent, self._builder.build()
         self._seq += 1
         self._start = ""
         if before is None or not self._clients:
             return
-        message = self._message("delta", delta(before, self._told))
+        message = self._message("delta", delta(before, self._sent))
         for client in self._clients:
             client.offer(message)
 
@@ -126,7 +125,7 @@ class Feed:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
             while True:
                 message = await client.queue.get()
-                await self._turns.mine()
+                await self._turns.wait()
                 if client.is_behind:
                     client.is_behind = False
                     message = self._snapshot()

@@ -1,10 +1,10 @@
-"""Who may ask: checks that stand before every route, in plain ASGI.
+"""Checks before every route, in plain ASGI.
 
-Host and Origin are checked against the names this server goes by, so that a page of somebody else's cannot read our
-API through the operator's browser (DNS rebinding, cross-site WebSocket hijacking). What browsers say of where a request
-comes from (Fetch Metadata) keeps such a page from sending requests whose answers it cannot read. With a token,
-everything but the page's own files and the two health probes needs it, and who guesses is slowed down. Without one,
-what changes something is taken from this machine only, and with a header that no page can send to another site.
+The guard compares Host and Origin with the names of this server. So a page of another site cannot read the API through
+the operator's browser (DNS rebinding, cross-site WebSocket hijacking). Fetch Metadata keeps such a page from
+sending requests whose answers it cannot read. If a token is set, all requests need it, except for the page's own files
+and the two health probes. Wrong tokens slow a client down. Without a token, requests that change something must come
+from this machine, with a header that no page can send to another site.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hmac
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from urllib.parse import parse_qs
 
@@ -22,8 +23,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from peerscope.host.addresses import is_loopback
-from peerscope.web.lockout import Lockout
-from peerscope.web.problems import problem
+from peerscope.web.answers import problem
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,9 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 OPEN_PATHS = ("/healthz", "/readyz", "/static/", "/favicon.ico")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 INTENT = "x-peerscope"
-"""A header that says: meant for this program. A browser asks us before it sends it to us from another site's page, and
-is never told that it may."""
+"""A header that pages of other sites cannot send: the browser asks first, and this server never allows it."""
 NODE_PATHS = frozenset({"/api/v1/telemetry"})
-"""Spoken to by programs, which need not send that header; browsers need it here too."""
+"""Programs need not send that header here; browsers must."""
 BROWSER_MARKS = ("origin", "referer", "sec-fetch-site")
 PROXY_MARKS = ("x-forwarded-for", "forwarded", "via")
 POLICY = (
@@ -48,10 +47,41 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
 }
+TRIES = 10
+FORGIVEN_AFTER_S = 6.0
+"""A wrong token counts for this long. Ten tries a minute never find a token of 128 bits, but may find a word."""
+ADDRESSES_MAX = 1024
+
+
+class Lockout:
+    """Slows down addresses that send wrong tokens. `now`: monotonic seconds.
+
+    A leaky bucket needs one number per address: when its last wrong token expires.
+    """
+
+    def __init__(self) -> None:
+        self._forgiven_at: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._forgiven_at)
+
+    def wait_s(self, address: str, now: float) -> float:
+        """Seconds until this address may try again; 0: now."""
+        debt_s = self._forgiven_at.get(_host(address), now) - now
+        return max(0.0, debt_s - (TRIES - 1) * FORGIVEN_AFTER_S)
+
+    def failed(self, address: str, now: float) -> None:
+        """Remember a wrong token."""
+        host = _host(address)
+        self._forgiven_at[host] = max(now, self._forgiven_at.get(host, now)) + FORGIVEN_AFTER_S
+        if len(self._forgiven_at) > ADDRESSES_MAX:
+            self._forgiven_at = {other: at for other, at in self._forgiven_at.items() if at > now}
+        if len(self._forgiven_at) > ADDRESSES_MAX:
+            del self._forgiven_at[min(self._forgiven_at, key=self._forgiven_at.__getitem__)]
 
 
 class Guard:
-    """ASGI middleware."""
+    """ASGI middleware that refuses requests before they reach a route."""
 
     def __init__(
         self,
@@ -62,18 +92,18 @@ class Guard:
         routes: Sequence[BaseRoute],
         has_proxies: bool = False,
     ) -> None:
-        """`token`: the one that is needed now, empty for none; it may change while we run. `routes`: all there are.
-        `has_proxies`: a known proxy's address was replaced by whose request it is."""
+        """`token`: returns the current token, empty for none. `has_proxies`: the server has already replaced the
+        address of a known proxy by that of its client."""
         self._app = app
         self._routes = routes
         self._hosts = LOOPBACK_HOSTS | {host.lower() for host in hosts}
-        self._say_token = token
+        self._get_token = token
         self._has_proxies = has_proxies
         self._lockout = Lockout()
 
     @property
     def _token(self) -> str:
-        return self._say_token()
+        return self._get_token()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -89,7 +119,7 @@ class Guard:
             await self._serve(scope, receive, _with_headers(send))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A bug of ours is told in the log, once; the client gets a problem document like any other."""
+        """Log an exception of a route, and answer it with a problem document."""
         began = False
 
         async def sending(message: Message) -> None:
@@ -102,7 +132,7 @@ class Guard:
         except Exception as error:
             log.error("a request for %s failed", scope["path"], exc_info=error)
             if scope["type"] == "http" and not began:
-                await problem(500, "the agent failed to answer; its log says why")(scope, receive, send)
+                await problem(500, "the agent failed to answer; its log has the reason")(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
         """Raise `HTTPException` unless this request may be answered."""
@@ -113,7 +143,7 @@ class Guard:
                 421, f"this server is not called {host[:64]!r}; add the name to web.allowed_hosts if it should be"
             )
         origin = headers.get("origin")
-        # A browser names the page a request comes from; programs send no Origin.
+        # A browser names the site of the page; programs send no Origin.
         if (origin is not None and origin.partition("://")[2] != headers.get("host")) or _is_from_elsewhere(headers):
             raise HTTPException(403, "requests from other sites' pages are refused")
         path = scope["path"]
@@ -136,7 +166,7 @@ class Guard:
             )
         if hmac.compare_digest(given.encode(), self._token.encode()):
             return
-        if given:  # to have none is no guess
+        if given:  # a request without a token is no guess
             self._lockout.failed(address, now)
         raise HTTPException(
             401, "a token is needed: send `Authorization: Bearer TOKEN`", {"www-authenticate": "Bearer"}
@@ -146,7 +176,7 @@ class Guard:
         is_forwarded = not self._has_proxies and any(mark in headers for mark in PROXY_MARKS)
         if is_forwarded or not is_loopback(_address(scope)):
             raise HTTPException(
-                403, "taken from this machine only, and not through a proxy; set web.token to send it from another"
+                403, "allowed from this machine only, and not through a proxy; set web.token to allow other machines"
             )
         is_program = not any(mark in headers for mark in BROWSER_MARKS)
         if INTENT not in headers and not (is_program and scope["path"] in NODE_PATHS):
@@ -154,7 +184,7 @@ class Guard:
 
 
 def _is_from_elsewhere(headers: Headers) -> bool:
-    """A browser says that another site's page asks, other than by a link that somebody followed."""
+    """Whether a browser sends this for a page of another site, other than by a followed link."""
     if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
         return False
     return (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) != ("navigate", "document")
@@ -191,3 +221,14 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+def _host(address: str) -> str:
+    """Key of an address: in IPv6 its /64, from which one customer can choose addresses."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((found.packed, 64), strict=False))

@@ -1,41 +1,41 @@
-"""Series over time."""
+"""Routes of series over time and of the last hour's replay."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
+from peerscope.alerts.alert_views import PastAlert, fired_since
 from peerscope.errors import HistoryError
 from peerscope.history.reader import SPAN_S_MAX, History, Question, series_named, span_s
 from peerscope.history.recorder import Recorder
 from peerscope.history.series import SERIES
 from peerscope.host.numbers import whole
 from peerscope.records.identity import PeerId
+from peerscope.views.timeline import Replay
 from peerscope.web.answers import answer, find_peer, monitor_of
+from peerscope.web.openapi import ApiRoute
 
 SINCE_DEFAULT = "1h"
 METRIC_DEFAULT = "status"
 
 
 class MetricDescription(Struct, frozen=True):
-    """A series that can be asked for."""
+    """A series of the history."""
 
     name: str
     unit: str
     scope: str
-    """peer: every peer has one; network: there is one of the whole network."""
+    """peer: one series per peer; network: one series of the whole network."""
     description: str
 
 
 async def history(request: Request) -> Response:
     """One series over time: of `peer` (by default this one) or of the network.
 
-    `since`: 90s, 15m, 1h, 30d or Unix seconds. `step`: no finer than this.
+    `since`: 90s, 15m, 1h, 30d or Unix seconds. `step`: the finest resolution.
     """
     query = request.query_params
     recorder = _recorder(request)
@@ -60,8 +60,8 @@ async def history(request: Request) -> Response:
         raise HTTPException(503, str(error)) from None
 
 
-async def metrics(request: Request) -> Response:
-    """The series there are."""
+async def history_metrics(request: Request) -> Response:
+    """All series of the history."""
     return answer(
         [MetricDescription(series.name, series.unit, series.scope, series.text) for series in SERIES.values()]
     )
@@ -75,7 +75,7 @@ def _recorder(request: Request) -> Recorder:
 
 
 async def _peer(request: Request, recorder: Recorder, name: str | None) -> PeerId | None:
-    """A peer that is known, or that once was."""
+    """Find a peer in the ledger or in the history."""
     if name is None:
         return None
     try:
@@ -93,7 +93,7 @@ async def _peer(request: Request, recorder: Recorder, name: str | None) -> PeerI
 
 
 def since_s(text: str, now: int) -> int:
-    """Unix seconds of a time that was given as one, or as how long it is ago; 400 otherwise."""
+    """Parse a time in Unix seconds or as a duration before `now`. Raises 400."""
     at = whole(text)
     since = now - _seconds(text, "since") if at is None else at
     if not now - SPAN_S_MAX <= since <= now:
@@ -109,9 +109,23 @@ def _seconds(text: str, name: str) -> int:
     return seconds
 
 
+class LastHour(Replay, frozen=True):
+    """Statuses and links, with the alerts that fired in this time."""
+
+    alerts: tuple[PastAlert, ...] = ()
+
+
+async def replay(request: Request) -> Response:
+    """Statuses, links and alerts `since` a time, at most one hour ago: the state then, and every later change."""
+    monitor = monitor_of(request)
+    since = since_s(request.query_params.get("since", SINCE_DEFAULT), int(monitor.snapshot().wall))
+    found = monitor.replay(since)
+    fields = {name: getattr(found, name) for name in found.__struct_fields__}
+    return answer(LastHour(**fields, alerts=fired_since(monitor.alerts(), found.since)))
+
+
 ROUTES = [
-    Route("/api/v1/history", history),
-    Route("/api/v1/history/metrics", metrics, name="history_metrics"),
+    ApiRoute("/api/v1/history", history, History, query=("metric", "peer", "since", "step")),
+    ApiRoute("/api/v1/history/metrics", history_metrics, list[MetricDescription]),
+    ApiRoute("/api/v1/replay", replay, LastHour, query=("since",)),
 ]
-ANSWERS: dict[str, Any] = {"/api/v1/history": History, "/api/v1/history/metrics": list[MetricDescription]}
-PARAMETERS: dict[str, tuple[str, ...]] = {"/api/v1/history": ("metric", "peer", "since", "step")}

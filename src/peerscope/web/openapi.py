@@ -1,22 +1,21 @@
-"""The description of the API, made from the routes and the types they answer."""
+"""Routes with their descriptions, and the OpenAPI document of all routes."""
 
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
+from msgspec import Struct
 from starlette.responses import Response
 from starlette.routing import Route
 
 from peerscope.host.version import __version__
-from peerscope.web.answers import PAGE_MAX, answer
-from peerscope.web.api import ANSWERS, BODIES, DOCUMENTS, PARAMETERS, ROUTES, STATUSES
+from peerscope.web.answers import MEDIA_TYPE, PAGE_MAX, Problem
 from peerscope.web.guard import SAFE_METHODS
-from peerscope.web.problems import MEDIA_TYPE, Problem
+from peerscope.web.limits import BODY_BYTES_MAX
 
 ID = {"type": "string", "pattern": "^[0-9a-fA-F]{0,64}$", "description": "Any unambiguous beginning of a peer's id."}
 DURATION = {"type": "string", "pattern": "^[1-9][0-9]{0,8}[smhd]$", "examples": ["90s", "15m", "1h", "30d"]}
@@ -34,36 +33,59 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "state": {"type": "string", "enum": ["firing", "resolved", "forgotten", "ended"]},
     "severity": {"type": "string", "enum": ["low", "medium", "high", "critical"]},
     "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_MAX},
-    "cursor": {"type": "string", "description": "Taken from the Link header of the page before."},
+    "cursor": {"type": "string", "description": "From the Link header of the previous page."},
     "by": {"type": "string", "enum": ["region", "peer"], "default": "region"},
     "clusters": {"type": "string", "enum": ["0", "1"], "default": "0"},
     "since": DURATION
-    | {"pattern": "^([1-9][0-9]{0,8}[smhd]|[0-9]{1,12})$", "description": "So long ago, or Unix seconds."},
-    "step": DURATION | {"description": "No finer than this."},
+    | {"pattern": "^([1-9][0-9]{0,8}[smhd]|[0-9]{1,12})$", "description": "A duration before now, or Unix seconds."},
+    "step": DURATION | {"description": "The finest resolution."},
 }
-"""Parameters by name; those that are not listed are text."""
+"""Schemas of parameters by name; all others are text."""
 CHANGES = "Without a token: from the agent's own machine only, and from a browser with the header `X-Peerscope: 1`."
 TOKEN = {"type": "http", "scheme": "bearer", "description": "Where web.token is set."}
 
 
-def describe() -> dict[str, Any]:
+class Body(Struct, frozen=True):
+    """The request body of a route."""
+
+    media_types: tuple[str, ...] = ("application/json",)
+    kind: Any = str
+    """Type of its content."""
+    bytes_max: int = BODY_BYTES_MAX
+    is_required: bool = True
+
+
+class ApiRoute(Route):
+    """A route with its description."""
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Awaitable[Response]],
+        answers: Any = None,
+        *,
+        method: str = "GET",
+        query: tuple[str, ...] = (),
+        body: Body | None = None,
+        statuses: tuple[int, ...] = (),
+        media_type: str = "application/json",
+    ) -> None:
+        """`answers`: type of the JSON answer. `query`: names of parameters. `statuses`: others than 200 with an answer
+        of this type."""
+        super().__init__(path, endpoint, methods=[method])
+        self.method, self.answers, self.media_type = method, answers, media_type
+        self.query, self.body, self.statuses = query, body, statuses
+
+
+def describe(routes: Sequence[ApiRoute]) -> dict[str, Any]:
     """An OpenAPI 3.1 document."""
-    kinds = [*ANSWERS.values(), *(body.kind for body in BODIES.values()), Problem]
-    schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
-    answers = dict(zip(ANSWERS, schemas, strict=False))
-    bodies = dict(zip(BODIES, schemas[len(ANSWERS) :], strict=False))
-    refusal = {MEDIA_TYPE: {"schema": schemas[-1]}}
+    kinds = [Problem, *(route.answers for route in routes if route.answers is not None)]
+    kinds += [route.body.kind for route in routes if route.body]
+    found, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    schemas = dict(zip(kinds, found, strict=True))
     paths: dict[str, dict[str, Any]] = {}
-    for route in ROUTES:
-        for method in sorted((route.methods or set()) - {"HEAD"}):
-            key = _key(method, route.path, answers)
-            operation = _operation(route, _content(route.path, answers.get(key)), STATUSES.get(key, ()), refusal)
-            if method not in SAFE_METHODS:
-                operation["description"] = CHANGES
-            if method in ("POST", "PUT", "PATCH") and (body := BODIES.get(route.path)):
-                content = {media_type: {"schema": bodies[route.path]} for media_type in body.media_types}
-                operation["requestBody"] = {"required": body.is_required, "content": content}
-            paths.setdefault(route.path, {})[method.lower()] = operation
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
     return {
         "openapi": "3.1.0",
         "info": {"title": "peerscope", "version": __version__, "description": "One peer's view of its network."},
@@ -74,8 +96,7 @@ def describe() -> dict[str, Any]:
 
 
 def _without_tuples(schema: Any) -> Any:
-    """Arrays whose places differ in type become arrays of any of these types: most readers of OpenAPI documents do not
-    know `prefixItems`."""
+    """Turn a tuple into an array of any of its types, since most readers of OpenAPI do not know `prefixItems`."""
     if isinstance(schema, list):
         return [_without_tuples(each) for each in schema]
     if not isinstance(schema, dict):
@@ -86,44 +107,28 @@ def _without_tuples(schema: Any) -> Any:
     return {key: _without_tuples(value) for key, value in schema.items()}
 
 
-@cache
-def _described() -> bytes:
-    return msgspec.json.encode(describe())
-
-
-async def openapi(request: Request) -> Response:
-    """The description of this API."""
-    return answer(msgspec.Raw(_described()))
-
-
-def _key(method: str, path: str, known: Any) -> str:
-    """A path with several methods has an entry for each, as "POST /path"."""
-    return f"{method} {path}" if f"{method} {path}" in known else path
-
-
-def _content(path: str, schema: dict[str, Any] | None) -> dict[str, Any]:
-    if path in DOCUMENTS:
-        return {DOCUMENTS[path]: {"schema": {"type": "string"}}}
-    return {"application/json": {"schema": schema or {}}}
-
-
-def _operation(
-    route: Route, content: dict[str, Any], statuses: tuple[int, ...], refusal: dict[str, Any]
-) -> dict[str, Any]:
-    inside = [_parameter(name, "path") for name in re.findall(r"{(\w+)}", route.path)]
-    query = [_parameter(name, "query") for name in PARAMETERS.get(route.path, ())]
+def _operation(route: ApiRoute, schemas: dict[Any, Any]) -> dict[str, Any]:
+    schema = schemas.get(route.answers, {}) if route.media_type == "application/json" else {"type": "string"}
+    content, refusal = {route.media_type: {"schema": schema}}, {MEDIA_TYPE: {"schema": schemas[Problem]}}
     responses: dict[str, Any] = {"200": {"description": "Answered", "content": content}}
-    for status in statuses:
+    for status in route.statuses:
         either = content | refusal if status >= 400 else content
         responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": either}
     responses["4XX"] = {"description": "Refused", "content": refusal}
     responses["5XX"] = {"description": "The agent failed", "content": refusal}
-    return {
+    inside = [_parameter(name, "path") for name in re.findall(r"{(\w+)}", route.path)]
+    operation = {
         "summary": (route.endpoint.__doc__ or "").strip().splitlines()[0],
         "operationId": route.name.rstrip("_"),
-        "parameters": inside + query,
+        "parameters": inside + [_parameter(name, "query") for name in route.query],
         "responses": responses,
     }
+    if route.method not in SAFE_METHODS:
+        operation["description"] = CHANGES
+    if body := route.body:
+        bodies = {media_type: {"schema": schemas[body.kind]} for media_type in body.media_types}
+        operation["requestBody"] = {"required": body.is_required, "content": bodies}
+    return operation
 
 
 def _parameter(name: str, place: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""TLS from the operator's files, which are read again when they change: certificates are renewed in place."""
+"""TLS from the operator's files. The agent reloads files that change, since certificates are renewed in place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from peerscope.alerts.expiry import Expiry
 from peerscope.errors import ConfigError
 
-LOOK_INTERVAL_S = 2.0
+RELOAD_INTERVAL_S = 2.0
 FILE_BYTES_MAX = 1024 * 1024
 RENEWAL = "replace the files of web.tls_cert and web.tls_key in place"
 
@@ -19,39 +19,39 @@ log = logging.getLogger(__name__)
 
 
 class TlsFiles:
-    """What the dashboard proves its name with."""
+    """The certificate and key of the dashboard."""
 
     def __init__(self, cert: str, key: str) -> None:
-        """Raises `ConfigError` that names the setting and what is wrong with its file."""
+        """Raise `ConfigError` if a file is unusable."""
         self.context = server_context(cert, key)
-        """Stays the same object; new connections see what was read last."""
+        """Stays the same object; new connections use the certificate loaded last."""
         self.ending = file_ending(cert)
-        """Of the certificate that is shown; None where its file does not tell."""
+        """End of the certificate in use; None if its file cannot be read."""
         self._cert, self._key = cert, key
-        self._seen = self._stamps()
+        self._seen = self._stat()
 
     async def run(self) -> None:
-        """Read the files again when they change, until cancelled."""
+        """Reload the files when they change, until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_INTERVAL_S)
-            self.look()
+            await asyncio.sleep(RELOAD_INTERVAL_S)
+            self.reload()
 
-    def look(self) -> None:
-        """Take in files that changed. Where they are wrong, perhaps half replaced, what was read before holds."""
-        stamps = self._stamps()
+    def reload(self) -> None:
+        """Load files that changed. If they are unusable, perhaps half replaced, the old certificate stays in use."""
+        stamps = self._stat()
         if stamps in (self._seen, None):
             return
         self._seen = stamps
         try:
-            server_context(self._cert, self._key)  # first elsewhere: a context is spoilt by half of a pair
+            server_context(self._cert, self._key)  # a new context first: half of a pair would spoil the one in use
             self.context.load_cert_chain(self._cert, self._key, password=_no_password)
         except (ConfigError, OSError) as error:  # ssl.SSLError is an OSError
-            log.warning("%s; the dashboard goes on with the certificate read before", error)
+            log.warning("%s; the dashboard keeps its old certificate", error)
             return
         self.ending = file_ending(self._cert)
-        log.info("the dashboard's certificate was read again")
+        log.info("reloaded the dashboard's certificate")
 
-    def _stamps(self) -> tuple[tuple[int, int, int], ...] | None:
+    def _stat(self) -> tuple[tuple[int, int, int], ...] | None:
         try:
             found = [os.stat(place) for place in (self._cert, self._key)]
         except OSError:
@@ -60,9 +60,11 @@ class TlsFiles:
 
 
 def file_ending(cert: str) -> Expiry | None:
-    """When the certificate in a PEM file ends: the first one, which is the server's own. The roots behind it may end
-    earlier and do no harm. None where the file cannot be read."""
-    from cryptography import x509  # a megabyte, for agents with TLS only
+    """End of the first certificate in a PEM file, the server's own. Roots after it may end earlier without harm.
+
+    None if the file cannot be read.
+    """
+    from cryptography import x509  # takes a megabyte, so only agents with TLS load it
 
     try:
         with Path(cert).open("rb") as file:
@@ -74,9 +76,9 @@ def file_ending(cert: str) -> Expiry | None:
 
 
 def server_context(cert: str, key: str) -> ssl.SSLContext:
-    """What a server needs to prove its name: a chain of certificates and its key, both PEM.
+    """The context of a server with a certificate chain and its key, both PEM.
 
-    Raises `ConfigError` that names the setting and what is wrong with its file.
+    Raises `ConfigError` that names the setting and the problem of its file.
     """
     for name, place in (("web.tls_cert", cert), ("web.tls_key", key)):
         try:
@@ -90,7 +92,7 @@ def server_context(cert: str, key: str) -> ssl.SSLContext:
         context.load_cert_chain(cert, key, password=_no_password)
     except _EncryptedKey:
         raise ConfigError(
-            f"web.tls_key: {key} is encrypted, and an agent has nobody to ask for the password; "
+            f"web.tls_key: {key} is encrypted, and an agent cannot ask for the password; "
             "write it without one (`openssl pkey -in FILE -out FILE2`) and chmod it to 600"
         ) from None
     except ssl.SSLError as error:
@@ -104,7 +106,7 @@ def server_context(cert: str, key: str) -> ssl.SSLContext:
 
 
 class _EncryptedKey(Exception):
-    """OpenSSL asks for a password; without this it would ask the terminal."""
+    """Raised when OpenSSL asks for a password, which it would otherwise read from the terminal."""
 
 
 def _no_password() -> str:

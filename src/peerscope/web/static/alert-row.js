@@ -11,32 +11,32 @@ import { age, dateTime, duration, isNumber, percent, plain } from "./format.js";
 const ROWS_STEP = 30;
 const REFRESH_MS = 15_000;
 const EVIDENCE_MAX = 8;
-/** A text that is younger needs no date. */
+/** A younger text needs no date. */
 const AS_OF_S = 60;
 
 /** Id of the alert whose details are open. */
 const opened = signal(null);
 
-/** A peer by its full id; opens it. */
+/** A button that opens the peer with this full id. */
 export function PeerButton({ id }) {
   const peer = peers.value.get(id);
   return html`<button class="link peer" title=${plain(id, 80)} onClick=${() => { selected.value = id; }}>
     ${peer && html`<${Glyph} status=${peer.status} />`}<code>${peer?.shown ?? plain(id, 80).slice(0, 10)}</code></button>`;
 }
 
-/** Who silenced and who looks after it. */
+/** Marks of an acknowledgement and a silence. */
 export function Marks({ of: { silenced_by: silence, acknowledged_by: author } }) {
-  return html`${author && html`<span class="mark known" title=${`${plain(author)} looks after it`}>✓ ${plain(author, 24)}</span>`}
-    ${silence && html`<span class="mark silent" title=${`Silence ${plain(silence)} holds messages back`}>silenced</span>`}`;
+  return html`${author && html`<span class="mark known" title=${`Acknowledged by ${plain(author)}`}>✓ ${plain(author, 24)}</span>`}
+    ${silence && html`<span class="mark silent" title=${`Silence ${plain(silence)} holds back its notifications`}>silenced</span>`}`;
 }
 
-/** Since when, and for how long it lasted where it is over. */
+/** The age, or if it is over, the duration and the time since. */
 export function Since({ from, to }) {
   void now.value; // ages
   return html`<time title=${dateTime(from)}>${to ? `${duration(to - from)}, ended ${age(wall() - to)} ago` : age(wall() - from)}</time>`;
 }
 
-/** When the numbers of a text were true, where that is a while ago. */
+/** Age of the numbers in a text, if they are old. */
 function AsOf({ at, over }) {
   void now.value; // ages
   return isNumber(at) && !over && wall() - at > AS_OF_S ? html` <span title=${dateTime(at)}>(${age(wall() - at)} ago)</span>` : null;
@@ -50,7 +50,7 @@ export function AlertRows({ list, isOfPeer }) {
 
 const lengths = new Map();
 
-/** How many rows of the list that begins with this alert are shown. */
+/** Number of visible rows in the list that begins with this alert. */
 function signalOf(first) {
   if (lengths.size > 200) lengths.clear();
   if (!lengths.has(first)) lengths.set(first, signal(ROWS_STEP));
@@ -68,10 +68,10 @@ function AlertRow({ alert, isOfPeer }) {
       ${alert.peer_id && !isOfPeer && html`<${PeerButton} id=${alert.peer_id} />`}
       ${alert.region && !isOfPeer && html`<span class="muted">${plain(alert.region, 24)}</span>`}
       <span class="filler"></span>
-      ${alert.flapping && html`<span class="mark" title="It comes and goes">flapping</span>`}
-      ${alert.clearing && html`<span class="mark" title="Its condition is over; the alert ends when that has lasted">over for now</span>`}
+      ${alert.flapping && html`<span class="mark" title="It fires and resolves repeatedly">flapping</span>`}
+      ${alert.clearing && html`<span class="mark" title="Its condition is over; the alert resolves after a while">over for now</span>`}
       ${alert.state === "pending" && html`<span class="mark" title="Not yet true for long enough">pending</span>`}
-      ${alert.state === "forgotten" && html`<span class="mark" title="The network has forgotten it: it never came back">forgotten</span>`}
+      ${alert.state === "forgotten" && html`<span class="mark" title="The network has forgotten the peer, which never returned">forgotten</span>`}
       <${Marks} of=${alert} />
       <span class="muted"><${Since} from=${alert.started_at} to=${isOver ? alert.resolved_at : null} /></span>
     </div>
@@ -90,10 +90,10 @@ function AlertDetails({ alert, canOrder }) {
     ...Object.entries(value.metadata).map(([name, text]) => [plain(name, 32), plain(text, 120)]),
     ["began", dateTime(value.started_at)],
     ["id", html`<code>${plain(value.id, 80)}</code>`],
-  ].filter(([, said]) => said);
+  ].filter(([, value]) => value);
   return html`<div class="more-of">
     ${value === null && html`<p class="muted">${error ? plain(error.message, 120) : "Loading…"}</p>`}
-    <dl class="pairs">${facts.map(([name, said]) => html`<dt key=${name}>${name}</dt><dd>${said}</dd>`)}</dl>
+    <dl class="pairs">${facts.map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl>
     <div class="acts">
       ${alert.peer_id && html`<button class="tool" onClick=${() => { selected.value = alert.peer_id; }}>Evidence: the peer</button>`}
       ${canOrder && html`<${OrderButtons} of=${alert} />`}
@@ -102,12 +102,12 @@ function AlertDetails({ alert, canOrder }) {
   </div>`;
 }
 
-/** What a silence that begins at this alert may cover. */
+/** Matchers for a silence from this alert. */
 function choicesOf(alert) {
   return [
     [`id=${alert.id}`, "this alert"],
     [`rule=${alert.rule}`, `${plain(alert.rule, 32)} everywhere`],
-    ...(alert.peer_id ? [[`peer=${alert.peer_id}`, "everything of this peer"]] : []),
-    ...(alert.region ? [[`region=${alert.region}`, `everything in ${plain(alert.region, 24)}`]] : []),
+    ...(alert.peer_id ? [[`peer=${alert.peer_id}`, "all alerts of this peer"]] : []),
+    ...(alert.region ? [[`region=${alert.region}`, `all alerts in ${plain(alert.region, 24)}`]] : []),
   ];
 }

@@ -1,4 +1,4 @@
-// The panel of what needs somebody: alerts grouped by incident, what ended, threats, and silences.
+// The alerts panel: active alerts by incident, ended alerts, threats, and silences.
 
 import { html, signal } from "./vendor/preact.js";
 import { AlertRows } from "./alert-row.js";
@@ -35,8 +35,8 @@ export function Alerts() {
 }
 
 function noteOf(open) {
-  if (isPast.value) return "Those that fired then. Incidents are of now, and not shown.";
-  return open === 0 ? "What needs somebody." : `${open} open ${open === 1 ? "incident" : "incidents"}: alerts with one probable cause.`;
+  if (isPast.value) return "Alerts at this time. Incidents are not recorded.";
+  return open === 0 ? "Alerts that need attention." : `${open} open ${open === 1 ? "incident" : "incidents"}: alerts with one probable cause.`;
 }
 
 function Active() {
@@ -45,22 +45,22 @@ function Active() {
   const grouped = new Set(incidents.map(({ id }) => id));
   const alone = gravestFirst([...alerts.value.values()].filter(({ incident }) => !grouped.has(incident)));
   const total = Object.values(trouble.value.firing).reduce((sum, number) => sum + number, 0);
-  const told = [...alerts.value.values()].filter(({ state }) => state === "firing").length;
+  const listed = [...alerts.value.values()].filter(({ state }) => state === "firing").length;
   return html`
     ${incidents.length === 0 && alone.length === 0 && html`<${Quiet} where=${zones.length > 0 ? "our zone" : "the whole network"} />`}
     ${incidents.map((incident) => html`<${Incident} key=${incident.id} incident=${incident} />`)}
     ${alone.length > 0 && html`
       ${incidents.length > 0 && html`<h3>By themselves <span class="muted">${alone.length}</span></h3>`}
       <${AlertRows} list=${alone} />`}
-    ${total > told && html`<p class="muted">The gravest ${count(told)} of ${count(total)} alerts. <code>peerscope alerts</code> lists them all.</p>`}
+    ${total > listed && html`<p class="muted">The gravest ${count(listed)} of ${count(total)} alerts. <code>peerscope alerts</code> lists them all.</p>`}
     <${OtherZonesAlerts} zones=${zones} />`;
 }
 
-/** No alert fires. Whether that is a good sign, the counts of the header say. */
+/** No alert fires. This is good only if no peer is down or unhealthy. */
 function Quiet({ where }) {
   const unwell = unwellPeers(health.value);
   if (unwell === null) return html`<div class="empty" data-testid="quiet" data-well="unknown"><h3>Not known yet</h3>
-    <p>Nothing has come from this peer so far.</p></div>`;
+    <p>This peer has sent no data yet.</p></div>`;
   const show = () => {
     selected.value = null;
     statusFilter.value = new Set(UNWELL);
@@ -76,17 +76,17 @@ function Ended() {
   const closed = live.trouble.value.incidents.filter(({ state }) => state !== "open");
   if (value === null) return html`<p class="muted">${error ? plain(error.message, 120) : "Loading…"}</p>`;
   if (value.length === 0 && closed.length === 0) return html`<div class="empty small"><h3>Nothing ended within a day</h3>
-    <p>Alerts and incidents that are over are kept here for 24 hours.</p></div>`;
+    <p>Ended alerts and incidents stay here for 24 hours.</p></div>`;
   const latest = [...value].sort((a, b) => b.resolved_at - a.resolved_at);
   return html`${closed.map((incident) => html`<${Incident} key=${incident.id} incident=${incident} />`)}<${AlertRows} list=${latest} />`;
 }
 
-/** In the header: how many fire, by severity. */
+/** Counts of firing alerts by severity, in the header. */
 export function AlertCounts() {
   const { firing } = trouble.value;
   const some = SEVERITIES.filter((severity) => firing[severity] > 0);
   const words = some.map((severity) => `${firing[severity]} ${severity}`).join(", ") || "none";
-  return html`<button class="alarms" data-testid="fact-alerts" aria-label=${`Alerts: ${words}`} title=${`Alerts that fire: ${words}`}
+  return html`<button class="alarms" data-testid="fact-alerts" aria-label=${`Alerts: ${words}`} title=${`Firing alerts: ${words}`}
       onClick=${() => { panel.value = "alerts"; }}>
     <span class="muted">alerts</span>
     <span class="by-severity">${some.length === 0 ? html`<b class="muted">none</b>`

@@ -26,7 +26,7 @@ const feed = new Feed({
   refused: () => get("self").then(() => false, (error) => error.status === 401 || error.status === 403),
 });
 
-/** What the address names. */
+/** Open the peer and panel in the address. */
 function open(named) {
   if (named.peer) selected.value = named.peer;
   if (isPanel(named.panel)) panel.value = named.panel;
@@ -65,11 +65,11 @@ window.addEventListener("hashchange", () => {
 
 effect(() => remember({ panel: panel.value === "topology" ? null : panel.value, peer: selected.value }));
 effect(() => {
-  // The tab's title tells an operator with many tabs which one to look at.
+  // The title shows an operator with many tabs which network has problems.
   const bad = (live.health.value?.unhealthy_peers ?? 0) + (live.health.value?.down_peers ?? 0);
   const network = plain(me.value?.network, 40);
   document.title = `${bad > 0 ? `(${bad}) ` : ""}${network ? `${network} · ` : ""}peerscope`;
 });
 
-feed.connect(); // the answer comes while the page is drawn
+feed.connect(); // the answer arrives while the page is drawn
 render(html`<${App} />`, document.getElementById("app"));

@@ -1,11 +1,11 @@
-// What panels ask the API for: again and again while they are open, and never twice at once.
+// Repeated requests of open panels to the API, one at a time.
 
 import { useEffect, useState } from "./vendor/preact.js";
 import { get } from "./session.js";
 
 /**
- * {value, error} of a GET below /api/v1, asked anew every `everyMs` and whenever `path` changes; of an earlier answer
- * to the same path the value stays when a later one fails. Null asks nothing.
+ * {value, error} of a GET below /api/v1, repeated every `everyMs` and when `path` changes. After an error, the value of
+ * the last answer to the same path stays. A null path sends no request.
  */
 export function useAnswer(path, everyMs) {
   const [state, setState] = useState({ path: null, value: null, error: null });

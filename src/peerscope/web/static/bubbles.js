@@ -1,12 +1,12 @@
-// Which regions of a large network are drawn as one bubble.
+// Regions of a large network that the map draws as one bubble.
 
 import { computed, signal } from "./vendor/preact.js";
 import { nodes } from "./state.js";
 
-/** Above so many nodes, regions are bubbles until somebody opens them. */
+/** With more nodes, regions are bubbles until the user opens them. */
 export const OPEN_MAX = 3000;
 
-/** Regions that somebody opened. */
+/** Regions that the user opened. */
 export const opened = signal(new Set());
 
 export const isLarge = computed(() => nodes.value.size > OPEN_MAX);

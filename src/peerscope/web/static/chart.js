@@ -11,8 +11,8 @@ const DAY_S = 86400;
 const BINARY = Array.from({ length: 24 }, (_, power) => 2 ** (2 * power + 1)).concat(Array.from({ length: 24 }, (_, power) => 4 ** power)).sort((a, b) => a - b);
 
 /**
- * `times`: Unix seconds; `lines`: [{title, values}], null where nothing was measured; `show(value)` as text.
- * `ratio`: from 0 to at most 1; `binary`: bytes. A chart keeps its place while new values come.
+ * `times`: Unix seconds; `lines`: [{title, values}], null if not measured; `show(value)` returns text.
+ * `ratio`: from 0 to at most 1; `binary`: bytes.
  */
 export function Chart({ times, lines, show, height = 130, label, from, to, ratio = false, binary = false }) {
   const box = useRef();

@@ -1,8 +1,8 @@
-// A text one can take along: ids, tickets and commands.
+// A text with a copy button: ids, tickets and commands.
 
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
-/** Copy; true when it worked. The clipboard API needs https or localhost, and a dashboard on a LAN has neither. */
+/** Copy, and return whether it worked. The clipboard API needs https or localhost, which a dashboard on a LAN lacks. */
 async function copy(text, element) {
   try {
     await navigator.clipboard.writeText(text);
@@ -13,7 +13,7 @@ async function copy(text, element) {
   }
 }
 
-/** `text` in full for the clipboard, shortened by the style sheet if there is no room to show it. */
+/** The whole `text` for the clipboard; the style sheet shortens what does not fit. */
 export function Copyable({ text, label, wrap = false }) {
   const code = useRef();
   const timer = useRef();

@@ -6,23 +6,23 @@ import { nodes, peers, selected } from "./state.js";
 import { dateTime, decimal, duration, isNumber, latency, metric, percent, plain } from "./format.js";
 
 const CHECKS = ["cpu", "memory", "storage", "network", "p2p", "node"];
-// Metrics come from other programs; a peer that reports a thousand must not bury the rest.
+// Metrics come from other programs, which may report thousands.
 const METRICS_MAX = 120;
 const ROWS_MAX = 64;
 
-/** A peer by its id, or by what links call it. */
+/** A peer by its id, or by its name in links. */
 function find(id) {
   return peers.value.get(id) ?? nodes.value.get(id);
 }
 
-/** Another peer by its short id; opens it. */
+/** A button that opens a peer. */
 function PeerLink({ id }) {
   const peer = find(id);
   return html`<button class="link peer" title=${plain(id, 80)} onClick=${() => { selected.value = peer?.peer_id ?? id; }}>
     ${peer && html`<${Glyph} status=${peer.status} />`} <code>${peer?.shown ?? plain(id, 80).slice(0, 10)}</code></button>`;
 }
 
-/** Why the verdict is what it is: its arithmetic in words, then who says what. */
+/** The evidence of the verdict: its arithmetic in words, then the accusations. */
 export function Evidence({ evidence, verdict }) {
   if (!evidence) return null;
   const { accusations = [], heard_by: heardBy = [] } = evidence;
@@ -37,13 +37,13 @@ export function Evidence({ evidence, verdict }) {
           <td title=${isNumber(since) ? `since ${dateTime(since)}` : null}>${duration(lastHeard)}</td>
           <td>${plain(reason, 80) || "–"}</td></tr>`)}</tbody>
     </table>
-    <p class="muted">${heardBy.length > 0 ? html`Still heard by ${heardBy.slice(0, 8).map((id) => html`<${PeerLink} key=${id} id=${id} /> `)}` : "Nobody still hears it."}</p>
+    <p class="muted">${heardBy.length > 0 ? html`Heard by ${heardBy.slice(0, 8).map((id) => html`<${PeerLink} key=${id} id=${id} /> `)}` : "No observer hears it."}</p>
   </div>`;
 }
 
 export function Checks({ checks, gone }) {
-  if (gone) return html`<p class="muted">It is gone: what it measured before is under “Over time”.</p>`;
-  if (!checks) return html`<p class="muted">Not measured: no fresh report of this peer is known here.</p>`;
+  if (gone) return html`<p class="muted">It is gone. “Over time” has its earlier measurements.</p>`;
+  if (!checks) return html`<p class="muted">Not measured: there is no fresh report of this peer.</p>`;
   return html`<table class="checks" aria-label="Health checks"><tbody>${CHECKS.filter((name) => name !== "node" || checks.node).map((name) => {
     const check = checks[name];
     const status = knownStatus(check?.status);
@@ -54,7 +54,7 @@ export function Checks({ checks, gone }) {
   })}</tbody></table>`;
 }
 
-/** Host checks carry ratios; what the others count, their message says. */
+/** Host checks have ratios; others have counts, which their message explains. */
 function checkValue(name, value) {
   return ["cpu", "memory", "storage"].includes(name) ? percent(value) : decimal(value);
 }
@@ -86,7 +86,7 @@ export function Metrics({ metrics }) {
   })}</dl>`;
 }
 
-/** The value carries its unit, so the name need not: "memory_bytes" reads memory. */
+/** The name without its unit, which the value shows: "memory_bytes" becomes memory. */
 function withoutUnit(name) {
   return name.replace(/(_per)?_(s|bytes)$/, "").replace(/_bytes$/, "").replaceAll("_", " ");
 }

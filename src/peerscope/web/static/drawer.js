@@ -1,4 +1,4 @@
-// Everything about one peer, beside the map.
+// The drawer: all details of one peer, beside the map.
 
 import { html, signal, useEffect, useRef } from "./vendor/preact.js";
 import { AlertRows } from "./alert-row.js";
@@ -15,7 +15,7 @@ import { verdictOf, verdictSentence } from "./verdict.js";
 
 const REFRESH_MS = 10_000;
 
-/** What the API added about the open peer: {id, history, evidence, error}. */
+/** Details of the open peer from the API: {id, history, evidence, error}. */
 const extra = signal({ id: null });
 let lastSeen = null;
 
@@ -39,7 +39,7 @@ export function Drawer() {
     box.current?.scrollTo(0, 0);
   }, [id]);
 
-  // Asked again when the feed says something changed, and now and then for what it does not carry.
+  // Load again when the feed reports a change, and regularly for details that the feed lacks.
   useEffect(() => {
     if (id === null || gone) return;
     const abort = new AbortController();
@@ -57,7 +57,7 @@ export function Drawer() {
       aria-label=${`Peer ${peer?.shown ?? id.slice(0, 10)}`}>
     ${peer ? html`<${Sheet} peer=${peer} gone=${gone} />` : html`
       <div class="head"><h2>Unknown peer</h2><${Close} /></div>
-      <p class="muted">This peer is not (or no longer) in the network as seen from here.</p>
+      <p class="muted">This agent has no record of the peer, or no longer.</p>
       <${Copyable} text=${id} label="peer id" wrap />`}
   </aside>`;
 }
@@ -93,8 +93,8 @@ function Sheet({ peer, gone }) {
       ${verdict !== peer.status && html`<span class="badge verdict ${verdict}">${verdict}</span>`}
       <${Close} />
     </div>
-    ${isPast.value && html`<p class="notice">Status and alerts are of then; all else is of now.</p>`}
-    ${gone && html`<p class="notice">Gone from the network; this is the last that was known of it.</p>`}
+    ${isPast.value && html`<p class="notice">Status and alerts are from the past; all else is current.</p>`}
+    ${gone && html`<p class="notice">Gone from the network. These are its last known details.</p>`}
     <p class="sentence ${verdict}">${verdictSentence(peer)}</p>
     <${Evidence} evidence=${added.evidence} verdict=${verdict} />
     <${PeerAlerts} id=${peer.peer_id} />
@@ -116,11 +116,11 @@ function Sheet({ peer, gone }) {
     ${added.error && html`<p class="muted">Evidence and history may be missing: ${plain(added.error, 120)}.</p>`}`;
 }
 
-/** What fires about this peer. */
+/** Active alerts of this peer. */
 function PeerAlerts({ id }) {
   const list = gravestFirst([...alerts.value.values()].filter((alert) => alert.peer_id === id));
   return html`<h3>Alerts <span class="muted">${list.length}</span></h3>
-    <div data-testid="peer-alerts">${list.length > 0 ? html`<${AlertRows} list=${list} isOfPeer />` : html`<p class="muted">None fires about this peer.</p>`}</div>`;
+    <div data-testid="peer-alerts">${list.length > 0 ? html`<${AlertRows} list=${list} isOfPeer />` : html`<p class="muted">No alert of this peer fires.</p>`}</div>`;
 }
 
 function Facts({ peer, details }) {
@@ -143,19 +143,19 @@ function Facts({ peer, details }) {
   return html`<dl class="pairs">${facts.map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl>`;
 }
 
-/** For how long it runs, or since when no longer. */
+/** Uptime, or how long it has been gone. */
 function runningWords(peer, started) {
   if (isGone(peer)) return html`<span title=${dateTime(peer.gone_since)}>${peer.verdict} since ${age(wall() - peer.gone_since)}</span>`;
   return started === null ? "–" : html`<span title=${dateTime(started)}>${duration(wall() - started)}</span>`;
 }
 
-/** The region, and who says so where it was not the operator. */
+/** The region, and its source if not the operator. */
 function regionWords(peer) {
-  const saidBy = { country: " (by address)", latency: " (a guess, by latency)" }[peer.region_source] ?? "";
-  return peer.place ? peer.place + saidBy : "–";
+  const source = { country: " (by address)", latency: " (a guess, by latency)" }[peer.region_source] ?? "";
+  return peer.place ? peer.place + source : "–";
 }
 
-/** The P2P program beside the peer, as a name or as an object that describes it. */
+/** The node of the peer, as a name or as an object that describes it. */
 function nodeWords(node) {
   if (node === null || node === undefined) return "none attached";
   if (typeof node !== "object") return plain(node, 80);

@@ -1,16 +1,16 @@
-// What the two canvases of the map share: colours, sizes and the course of a link.
+// Shared by both canvases of the map: colours, sizes and the curve of a link.
 //
-// Built for a computer without a GPU, where every antialiased pixel costs. Links of one colour are
-// one path of hairlines, which rasterisers draw on a fast road of their own; peers are small bitmaps
-// prepared once per shape and size; pointing at a peer redraws the upper canvas alone.
+// They must be fast without a GPU. Links of one colour are one path of hairlines, for which
+// rasterisers have a fast path. Peers are bitmaps, prepared once per shape and size. Pointing at a
+// peer redraws the upper canvas only.
 
 import { SPACING } from "./regions.js";
 import { BANDS, STATUSES } from "./statuses.js";
 
-// How far links between regions bend towards the middle, so that they part from those within.
+// How far links between regions bend towards the middle, apart from links inside a region.
 const BEND = 0.28;
 
-/** Colours live in the style sheet; to be read again when the scheme changes. */
+/** Colours of the style sheet, to be read again when the scheme changes. */
 export function palette(element) {
   const style = getComputedStyle(element);
   const read = (name) => style.getPropertyValue(`--${name}`).trim();
@@ -30,7 +30,7 @@ export function resize(canvas, width, height) {
   return ratio;
 }
 
-/** Radius of a peer's glyph, by how much room the zoom leaves between peers. */
+/** Radius of a peer's glyph, by the space between peers at this zoom. */
 export function glyphRadius(view) {
   return Math.min(9, Math.max(2.6, SPACING * view.k * 0.32));
 }

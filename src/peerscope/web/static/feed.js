@@ -1,15 +1,15 @@
-// The live feed: one WebSocket that stays connected by itself.
+// The live feed: one WebSocket that reconnects by itself.
 //
-// A snapshot, then deltas with consecutive `seq`. A gap means we no longer know the network, so we
-// hang up and take a fresh snapshot instead of guessing; the page keeps its last picture meanwhile.
-// Messages of a type we do not know are a newer agent's business and are passed over.
+// The agent sends a snapshot, then deltas with consecutive `seq`. After a gap the page reconnects
+// and gets a fresh snapshot; until then it keeps its last picture. It ignores unknown message types
+// of newer agents.
 
 import { monotonic } from "./state.js";
 
 const RETRY_S_MIN = 0.5;
 const RETRY_S_MAX = 15;
-// The agent sends something at least every few seconds. After a minute of silence the connection is
-// more likely dead (a sleeping laptop, a NAT that forgot us) than the network perfectly still.
+// The agent sends a message at least every few seconds. After a minute of silence the connection is
+// probably dead: the laptop slept, or a NAT dropped it.
 const SILENCE_S_MAX = 60;
 
 /** Seconds before attempt n+1: doubling, with jitter so that many tabs do not return in step. */
@@ -26,9 +26,9 @@ export class Feed {
   #lastMessage = 0;
 
   /**
-   * `address()` gives the URL for each attempt, `take(message)` gets every snapshot and delta in order,
-   * `report(state)` every change of the connection, and `refused()` resolves to true when the peer
-   * wants a token we do not have.
+   * `address()` returns the URL for each attempt. `take(message)` gets every snapshot and delta in order.
+   * `report(state)` gets every change of the connection. `refused()` resolves to true if the peer requires
+   * a token that the page lacks.
    */
   constructor({ address, take, report, refused }) {
     Object.assign(this, { address, take, report, refused });
@@ -54,7 +54,7 @@ export class Feed {
     socket.onclose = (event) => this.#lost(opened, event.code);
   }
 
-  /** Try at once if we are waiting: the user asked, or the machine is back on a network. */
+  /** End a wait and connect, when the user asks or the machine is online again. */
   retry() {
     if (this.#timer !== null) this.connect();
   }
@@ -90,9 +90,9 @@ export class Feed {
   async #lost(opened, code) {
     this.#drop();
     this.#wait();
-    // Browsers hide why a handshake failed. Ask the API, which answers 401 or 403 in plain words.
-    // Close code 1008 is what a server says that looks at the token only after accepting.
-    // No use in knocking again before the user has a token; `connect` is then called for us.
+    // Browsers hide why a handshake failed, but the API answers 401 or 403. Close code 1008 is from a
+    // server that checks the token after accepting. The page does not retry until the user enters a
+    // token, which calls `connect`.
     if (code === 1008 || (!opened && (await this.refused()))) {
       if (this.#timer === null) return;
       clearTimeout(this.#timer);

@@ -1,12 +1,12 @@
-// Numbers and names for people. Pure functions; what nobody measured is a dash, never 0.
+// Format numbers and names. Pure functions; a missing measurement is a dash, never 0.
 
 export const DASH = "–";
 
-// Control characters could break a line, and bidirectional overrides could make a hostile region or
-// version read as something else in the middle of our own text.
+// Control characters could break a line. Bidirectional overrides could make a hostile region or
+// version look like other text.
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
-/** Text from another peer, safe to show in one line and never longer than `limit` characters. */
+/** Text from another peer in one safe line of at most `limit` characters. */
 export function plain(text, limit = 64) {
   if (text === null || text === undefined) return "";
   const shown = String(text).replace(UNPRINTABLE, "");
@@ -31,13 +31,13 @@ export function decimal(value) {
 export function percent(ratio) {
   if (!isNumber(ratio)) return DASH;
   const value = ratio * 100;
-  // 99.96 % must not read as 100 %: the gap is what an operator looks for.
+  // 99.96 % must not become 100 %, as an operator looks for the gap.
   if (value > 90 && value < 100) return `${Math.min(99.9, Math.floor(value * 10) / 10).toFixed(1)} %`;
   if (value > 0 && value < 0.1) return "<0.1 %";
   return `${value < 10 ? decimal(Number(value.toFixed(1))) : Math.round(value)} %`;
 }
 
-/** A round trip or another short time, in the unit that reads best. */
+/** A round trip or another short time, in a readable unit. */
 export function latency(seconds) {
   if (!isNumber(seconds)) return DASH;
   const ms = seconds * 1000;
@@ -47,14 +47,14 @@ export function latency(seconds) {
   return `${decimal(seconds)} s`;
 }
 
-/** Milliseconds without their unit, for a table that names it once. */
+/** Milliseconds without the unit, for a table that shows it once. */
 export function bareMs(seconds) {
   if (!isNumber(seconds)) return DASH;
   const ms = seconds * 1000;
   return ms < 9.95 ? ms.toFixed(1) : String(Math.round(ms));
 }
 
-/** How long ago, or for how long: one unit up to a minute, two above, as 3 h 20 min. */
+/** A length of time: one unit up to a minute, two above, as 3 h 20 min. */
 export function duration(seconds) {
   if (!isNumber(seconds)) return DASH;
   const total = Math.max(0, Math.round(seconds));
@@ -105,7 +105,7 @@ export function signedSeconds(seconds) {
   return `${seconds < 0 ? "−" : "+"}${latency(Math.abs(seconds))}`;
 }
 
-/** A metric's value in the unit its name ends with; peerscope's names carry base units. */
+/** A metric's value in the base unit at the end of its name. */
 export function metric(name, value) {
   if (typeof value === "string") return plain(value, 120);
   if (typeof value === "boolean") return value ? "yes" : "no";
@@ -120,7 +120,7 @@ export function metric(name, value) {
   return decimal(value);
 }
 
-/** The middle value, the usual one of a few round trips: one slow link does not move it. */
+/** The median, which one slow link does not move. */
 export function median(values) {
   if (values.length === 0) return null;
   const sorted = [...values].sort((a, b) => a - b);

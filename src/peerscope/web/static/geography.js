@@ -1,7 +1,7 @@
-// Where regions are, as far as their names tell: [longitude, latitude].
+// Places of regions by their names: [longitude, latitude].
 //
-// A region is free text of an operator, a country code from an address, or a cluster by latency. Names as clouds use
-// them, names of many cities, and ISO 3166-1 codes are known; all others are not on the map, and said so beside it.
+// A region is free text of an operator, a country code from an address, or a cluster by latency. This file knows region
+// names of clouds, many cities, and ISO 3166-1 codes. All others are listed beside the map.
 
 const AREAS = {
   "us-east": [-77, 39], "us-west": [-121, 41], "us-central": [-95, 41], "us-south": [-97, 32], "us-north": [-93, 46], us: [-98, 39],
@@ -32,7 +32,7 @@ const CITIES = {
   vienna: [16.4, 48.2], warsaw: [21, 52.2], zurich: [8.5, 47.4],
 };
 
-/** Code, longitude, latitude: where people live rather than the middle of the land. */
+/** Code, longitude, latitude of the populated part of a country. */
 const COUNTRIES = `AE 55 25 AF 69 34.5 AL 20 41 AM 44.5 40 AO 13.5 -9 AR -59 -34.5 AT 15.5 48 AU 147 -35 AZ 49 40.4 BA 18 44 BD 90 24 BE 4.5 50.8
 BG 25 42.7 BH 50.6 26 BO -66 -17 BR -46 -21 BW 25.9 -24.7 BY 27.6 53.9 CA -79 44 CD 15.3 -4.3 CH 8 47 CI -4 5.3 CL -70.6 -33.4 CM 11.5 3.9
 CN 115 33 CO -74 4.7 CR -84 10 CU -82 23 CY 33 35 CZ 15 50 DE 10 51 DK 11 56 DO -70 18.5 DZ 3 36.5 EC -79 -1 EE 25 59 EG 31 30 ES -3.7 40.4
@@ -49,10 +49,10 @@ const byCode = new Map();
 const words = COUNTRIES.split(/\s+/);
 for (let i = 0; i < words.length; i += 3) byCode.set(words[i], [Number(words[i + 1]), Number(words[i + 2])]);
 
-/** [longitude, latitude] of a region, or null where its name tells nothing. */
+/** [longitude, latitude] of a region, or null for an unknown name. */
 export function placeOf(region) {
   if (/^[A-Z]{2}$/.test(region)) return byCode.get(region) ?? null;
-  // eu_west_1b, "EU West", aws:eu-west-1: the part that names a place, without availability zones and numbers.
+  // eu_west_1b, "EU West", aws:eu-west-1: the name of the place without provider, availability zone and number.
   const name = region.toLowerCase().replace(/[\s_.:/]+/g, "-").replace(/-?\d+[a-z]?$/, "").replace(/^(aws|gcp|azure|hetzner|ovh|do)-/, "");
   return AREAS[name] ?? CITIES[name] ?? (name.length === 2 ? byCode.get(name.toUpperCase()) ?? null : null);
 }

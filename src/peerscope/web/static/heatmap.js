@@ -1,4 +1,4 @@
-// Latency, region by region: measured and estimated told apart.
+// Latency between regions, measured or estimated.
 
 import { html, signal } from "./vendor/preact.js";
 import { Choice, Panel } from "./tabs.js";
@@ -7,11 +7,11 @@ import { useAnswer } from "./ask.js";
 import { bareMs, latency, plain } from "./format.js";
 
 const EVERY_MS = 10_000;
-/** Regions shown at first, those with most peers. */
+/** Regions shown at first, the largest ones. */
 const REGIONS_MAX = 24;
-/** So few that their cells can be large. */
+/** Up to this many regions, cells are large. */
 const FEW = 8;
-/** Upper ends of the steps of colour in seconds; the steps are close where people feel a difference. */
+/** Upper ends of the colour steps, in seconds, closer where users notice a difference. */
 const STEPS_S = [0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3];
 
 const field = signal("median_s");
@@ -30,7 +30,7 @@ export function Heatmap() {
   return html`<${Panel} name="latency" title="Latency between regions" tools=${tools}
       note="Round trips. Links measure some pairs of peers; network coordinates estimate the rest.">
     ${value ? html`<${Matrix} matrix=${value} />` : error
-      ? html`<div class="empty"><h3>No answer</h3><p>${plain(error.message, 120)}. Asking again by itself.</p></div>`
+      ? html`<div class="empty"><h3>No answer</h3><p>${plain(error.message, 120)}. The page asks again.</p></div>`
       : html`<p class="muted loading-line">Loading…</p>`}
   <//>`;
 }
@@ -62,7 +62,7 @@ function shownRegions(regions) {
 function Cell({ row, column, pair }) {
   const found = pair?.measured ?? pair?.estimated;
   const where = row === column ? `inside ${plain(row)}` : `${plain(row)} – ${plain(column)}`;
-  if (!found) return html`<td class="none-known" title=${`${where}: nobody measured it, and there are no coordinates`}>–</td>`;
+  if (!found) return html`<td class="none-known" title=${`${where}: not measured, and no coordinates`}>–</td>`;
   const seconds = found[field.value];
   const words = ["measured", "estimated"].filter((kind) => pair[kind]).map((kind) => (
     `${kind}: ${latency(pair[kind].median_s)} median, ${latency(pair[kind].p95_s)} p95 of ${pair[kind].count}`));

@@ -1,4 +1,4 @@
-// Incidents: what many alerts have in common, where it began, and what came of what.
+// Incidents: groups of alerts with one root, and the tree of a cascade.
 
 import { html, signal } from "./vendor/preact.js";
 import { AlertRows, Marks, PeerButton, Since } from "./alert-row.js";
@@ -12,7 +12,7 @@ const KINDS = {
 };
 const TREE_DEPTH_MAX = 24;
 
-/** Ids of the incidents that are folded. */
+/** Ids of folded incidents. */
 const folded = signal(new Set());
 
 export function Incident({ incident }) {
@@ -29,7 +29,7 @@ export function Incident({ incident }) {
       <button class="title" aria-expanded=${String(isOpen)} onClick=${toggle}>${plain(incident.title, 100)}</button>
       <span class="mark">${KINDS[incident.kind] ?? plain(incident.kind, 24)}</span>
       <span class="filler"></span>
-      ${incident.clearing && html`<span class="mark" title="The conditions of all its alerts are over; it closes when that has lasted">over for now</span>`}
+      ${incident.clearing && html`<span class="mark" title="The conditions of all its alerts are over; it closes after a while">over for now</span>`}
       <${Marks} of=${incident} />
       <span class="muted"><${Since} from=${incident.started_at} to=${incident.ended_at} /></span>
     </div>
@@ -59,7 +59,7 @@ function Tree({ nodes }) {
     const parent = known.has(node.parent) ? node.parent : null;
     children.set(parent, [...(children.get(parent) ?? []), node]);
   }
-  return html`<div class="tree" data-testid="tree"><h4>What came of what</h4><${Branch} of=${null} children=${children} depth=${0} /></div>`;
+  return html`<div class="tree" data-testid="tree"><h4>Causes and effects</h4><${Branch} of=${null} children=${children} depth=${0} /></div>`;
 }
 
 function Branch({ of, children, depth }) {

@@ -1,19 +1,19 @@
-// Places peers, in a thread of its own so that the page never waits for it.
+// Places peers in a thread of its own, so that the page never waits.
 //
-// Peers are drawn to the anchor of their region, pushed off each other and pulled towards the
-// neighbours in their own region. Links between regions pull nothing: they would stretch every
-// region into a comet pointing at the middle, and say nothing that their colour does not.
+// Forces pull peers to the anchor of their region and to neighbours in the same region, and push
+// them off each other. Links between regions have no force: they would stretch every region
+// towards the middle.
 //
-// Positions outlive every change. A new peer begins beside its neighbours and the rest is warmed
-// only in proportion to what changed, so that the picture in the operator's head stays true.
+// Positions survive every change. A new peer begins beside its neighbours. The other peers move in
+// proportion to the change, so that an operator still recognises the map.
 
 import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY } from "./vendor/force.js";
 import { SPACING } from "./regions.js";
-import { anchorsOf, seat } from "./seats.js";
+import { anchorsOf, positionOf } from "./positions.js";
 
 const ALPHA_MIN = 0.01;
 const FRAME_MS = 24;
-// The page shows the seats at once; what is computed before the next picture makes the way to it a short one.
+// The page shows the start positions at once. This much is computed before the next picture.
 const HEAD_START_MS = 120;
 
 let nodes = new Map();
@@ -43,7 +43,7 @@ onmessage = ({ data }) => {
   if (timer === null && all.length > 0) run();
 };
 
-/** Take in the graph; returns how much warmth the change deserves, 0..1. */
+/** Apply the graph; returns the heat of the simulation for this change, 0..1. */
 function settle({ ids, regions, pairs, closed, aspect }) {
   anchors = anchorsOf(regions, aspect, anchors);
   const shut = new Set(closed);
@@ -67,7 +67,7 @@ function settle({ ids, regions, pairs, closed, aspect }) {
     if (!old || (isOpen && !old.isOpen)) moved += isOpen ? 1 : 0;
     else if (Math.hypot(old.anchor.x - anchor.x, old.anchor.y - anchor.y) > SPACING * 4) moved += 0.5;
     const known = neighbours[index].map((other) => previous.get(ids[other])).filter(Boolean);
-    // Of a newcomer's neighbours the first will do; many newcomers at once fill the disc evenly instead.
+    // A new peer begins beside its neighbours; in the first graph, peers fill the disc evenly.
     const node = old ?? seed(previous.size > 0 ? known : [], anchor, rank);
     node.anchor = anchor;
     node.isOpen = isOpen;
@@ -95,15 +95,15 @@ function linksWithin(regions, pairs) {
   return links;
 }
 
-/** Beside the neighbours that are already on the map, else on its seat in the region. */
+/** A start beside the neighbours on the map, else at a position of the region. */
 function seed(neighbours, anchor, rank) {
-  if (neighbours.length === 0) return seat(anchor, rank);
-  const { x, y } = seat({ x: 0, y: 0 }, 1 + (rank % 7));
+  if (neighbours.length === 0) return positionOf(anchor, rank);
+  const { x, y } = positionOf({ x: 0, y: 0 }, 1 + (rank % 7));
   const middle = (of) => neighbours.reduce((sum, node) => sum + of(node), 0) / neighbours.length;
   return { x: middle((node) => node.x) + x, y: middle((node) => node.y) + y };
 }
 
-/** Tick until `alpha` is reached or `budget` milliseconds are gone. */
+/** Tick until the simulation reaches `alpha`, or for `budget` milliseconds. */
 function advance(budget, alpha) {
   const until = performance.now() + budget;
   while (simulation.alpha() > alpha && performance.now() < until) simulation.tick();

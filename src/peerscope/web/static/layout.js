@@ -1,6 +1,6 @@
 // The page's end of the layout worker: sends the graph when its shape changes, keeps the newest positions.
 
-import { seated } from "./seats.js";
+import { startPositions } from "./positions.js";
 
 export class Layout {
   /** Names of nodes in the order of `xy`: x, y, x, y, ... in world units. */
@@ -22,7 +22,7 @@ export class Layout {
     this.#onmove = onmove;
     this.#worker = new Worker(new URL("./layout-worker.js", import.meta.url), { type: "module" });
     this.#worker.onmessage = ({ data }) => {
-      if (data.version !== this.#version) return; // a picture of a graph we have already replaced
+      if (data.version !== this.#version) return; // of a graph that was already replaced
       const ids = this.#sent.get(data.version);
       if (ids !== this.ids) this.#name(ids);
       if (data.discs) this.discs = new Map(data.discs.map(([name, x, y, radius]) => [name, { x, y, radius }]));
@@ -33,8 +33,8 @@ export class Layout {
     this.#worker.onerror = (event) => console.error("layout worker:", event.message);
   }
 
-  /** Lay out these nodes and links; those of the `closed` regions stay where they are. Only who exists, where and linked
-   * to whom matters, not how they fare. */
+  /** Lay out these nodes and links; nodes of `closed` regions stay in place. Only nodes, regions and links matter, not
+   * statuses. */
   update(nodes, links, { closed, aspect, still }) {
     const ids = [...nodes.keys()].sort();
     const place = new Map(ids.map((id, index) => [id, index]));
@@ -45,7 +45,7 @@ export class Layout {
       const b = place.get(target);
       if (a === undefined || b === undefined || a === b) continue;
       const key = a < b ? a * ids.length + b : b * ids.length + a;
-      if (seen.has(key)) continue; // one link each way, or on two layers, is still one neighbour
+      if (seen.has(key)) continue; // links in both directions or on two layers are one neighbour
       seen.add(key);
       pairs.push(a, b);
     }
@@ -58,7 +58,7 @@ export class Layout {
     this.#worker.postMessage({ version: this.#version, ...shape, aspect, still });
     if (this.ids.length > 0) return;
     this.#name(ids); // a first picture before the worker has one
-    Object.assign(this, seated(regions, aspect));
+    Object.assign(this, startPositions(regions, aspect));
     this.#onmove();
   }
 
@@ -68,7 +68,7 @@ export class Layout {
   }
 }
 
-/** Region of each node. Nobody knows where the unmonitored are, so they stand with the first who told of them. */
+/** Region of each node. An unmonitored node takes the region of its first neighbour. */
 function regionsOf(ids, nodes, pairs) {
   const regions = ids.map((id) => (nodes.get(id).monitored ? nodes.get(id).place : null));
   for (let i = 0; i < pairs.length; i += 2) {

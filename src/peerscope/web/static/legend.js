@@ -1,4 +1,4 @@
-// What lies on top of the map: the key to its shapes and colours, and the words beside the pointer.
+// The legend of the map, and the tooltip at the pointer.
 
 import { html, useLayoutEffect, useRef } from "./vendor/preact.js";
 import { BAND_LABELS, Glyph } from "./statuses.js";
@@ -18,7 +18,7 @@ export function Legend() {
       <li><svg class="glyph" viewBox="-1.2 -1.2 2.4 2.4" aria-hidden="true">
         <circle r="1" class="own-ring" /></svg>this peer</li>
       ${shape.value.hollow.length > 0 && html`<li><${Glyph} status="hollow" />unmonitored</li>`}
-      ${shape.value.articulation_peers.length > 0 && html`<li title="Without it the mesh would come apart">
+      ${shape.value.articulation_peers.length > 0 && html`<li title="The mesh splits without it">
         <svg class="glyph" viewBox="-1.2 -1.2 2.4 2.4" aria-hidden="true"><path class="cut-ticks"
           d="M.5.5L1.1 1.1M-.5.5L-1.1 1.1M.5-.5L1.1-1.1M-.5-.5L-1.1-1.1" /></svg>cut point</li>`}
       ${shape.value.partitions.length > 0 && html`<li><svg class="glyph" viewBox="-1.2 -1.2 2.4 2.4" aria-hidden="true">
@@ -34,7 +34,7 @@ export function Legend() {
 
 export function Tooltip({ where }) {
   const box = useRef();
-  // The drawer says all this and more of the selected one; a box over its neighbours would be in the way.
+  // The drawer shows more about the selected peer; a tooltip would hide its neighbours.
   const id = hovered.value === selected.value ? null : hovered.value;
   const node = id === null ? null : peers.value.get(id) ?? nodes.value.get(id) ?? null;
   useLayoutEffect(() => {
@@ -50,7 +50,7 @@ export function Tooltip({ where }) {
   void now.value; // ages
   if (!node.monitored) return html`<div class="tooltip" ref=${box} role="tooltip">
     <strong><${Glyph} status="hollow" /> <code>${node.shown}</code></strong>
-    <span>not monitored: its neighbours on layer ${plain(node.layer, 24)} tell of it</span></div>`;
+    <span>not monitored, but a neighbour on layer ${plain(node.layer, 24)}</span></div>`;
   return html`<div class="tooltip" ref=${box} role="tooltip">
     <strong><${Glyph} status=${node.status} /> <code>${node.shown}</code></strong>
     <span>${node.place || "no region"} · ${node.status === node.verdict ? "" : `${node.status} · `}${verdictWords(node)}</span>

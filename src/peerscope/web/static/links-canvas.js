@@ -1,21 +1,21 @@
 // The lower canvas of the map: regions, partitions, and the links on them.
 //
-// Thousands of hairlines take a processor tens of milliseconds. So they are drawn into a bitmap larger than the window,
-// which a pan or zoom only moves and scales; when the hand rests, it is drawn anew and sharp.
+// Thousands of hairlines take tens of milliseconds. They are drawn into a bitmap larger than the window, which a pan or
+// zoom moves and scales. When the view rests, the bitmap is drawn again, sharp.
 
 import { haloPadding, palette, resize, trace } from "./drawing.js";
 import { STATUSES } from "./statuses.js";
 
-// Dashes cost many times a plain hairline; with more unknown links than this they are only grey.
+// Dashes are far more expensive than plain lines; more unknown links than this are plain grey.
 const DASHED_LINKS_MAX = 400;
 const CULL_PX = 60;
-/** Of BANDS: what is slow should be seen first. */
+/** Opacity by BANDS: slow links are the most visible. */
 const BAND_STRENGTH = [0.7, 0.85, 1, 1.25];
 /** How far the bitmap reaches beyond the window, as a share of its size on each side. */
 const BEYOND = 0.2;
-/** A bitmap may be shown larger or smaller by so much before it is drawn again while moving. */
+/** Largest scaling of the bitmap while moving, before it is drawn again. */
 const STRETCH_MAX = 2.2;
-/** Links drawn while the map is in motion; of more only every so manieth. */
+/** Links drawn while the map moves; of more, a sample. */
 const MOVING_LINKS_MAX = 2500;
 
 export class LinksCanvas {
@@ -45,7 +45,7 @@ export class LinksCanvas {
     this.shown = null;
   }
 
-  /** Show `scene` at `view`. While `moving` the bitmap of a moment ago will do, if it is of this scene. */
+  /** Show `scene` at `view`. While `moving`, an older bitmap of the same scene is enough. */
   paint(scene, view, { moving }) {
     if (!(moving && this.#fits(scene, view)) && !this.#isSharp(scene, view)) this.#draw(scene, view, moving);
     const { k, x, y } = this.shown.view;
@@ -62,12 +62,12 @@ export class LinksCanvas {
     context.drawImage(this.bitmap, snap(left), snap(top), wide * scale, high * scale);
   }
 
-  /** True when the last paint left links out or is stretched, so that there is something to gain by another. */
+  /** True if the last paint left links out or is stretched, so that another would be better. */
   isRough(view) {
     return this.#sampled || this.shown === null || this.shown.view.k !== view.k;
   }
 
-  /** [link, color] as the last drawing put them there, for tests: never what it meant to. */
+  /** [link, color] as actually drawn, for tests. */
   drawn() {
     const edges = this.#drawnEdges;
     return this.#drawnPlaces.map((i) => [edges.links[i], this.color.links[edges.bands[i]]]);
@@ -135,7 +135,7 @@ export class LinksCanvas {
     else sheet.lineTo(view.toScreenX(corners[0].x) + 0.01, view.toScreenY(corners[0].y)); // a line of no length has no ends to round
   }
 
-  /** Shade and hatch what was lost together. */
+  /** Shade and hatch a partition. */
   #patch(corners, view) {
     const { sheet } = this;
     this.hatching ??= hatching(this.color.down);
@@ -165,7 +165,7 @@ export class LinksCanvas {
     sheet.globalAlpha = 1;
   }
 
-  /** A closed region: a ring of its statuses around what it holds. */
+  /** A closed region: a ring with the shares of its statuses. */
   #bubble({ disc, counts, total }, view) {
     const { sheet } = this;
     const [x, y, radius] = [view.toScreenX(disc.x), view.toScreenY(disc.y), Math.max(5, disc.radius * view.k)];
@@ -192,7 +192,7 @@ export class LinksCanvas {
     const { sheet: context } = this;
     const { size, from, to, groups } = edges;
     const step = Math.max(1, Math.ceil(size / most));
-    // The more links, the fainter each; those between regions most of all, as they fill the middle.
+    // The more links, the fainter each one, most of all between regions, as they fill the middle.
     const strength = Math.min(0.8, (3.4 / Math.max(1, size) ** 0.3) * Math.sqrt(step));
     const strengthAcross = strength * 0.85 * Math.min(1, (60 / Math.max(1, size)) ** 0.22);
     const middle = [view.x, view.y];
@@ -222,7 +222,7 @@ export class LinksCanvas {
     context.globalAlpha = 1;
   }
 
-  /** True only if no part can be seen; the margin allows for the bend of a link. */
+  /** True only if no part is visible; the margin allows for the bend of a link. */
   #isOutside(x0, y0, x1, y1) {
     const { x, y } = this.beyond;
     return (x0 < -x - CULL_PX && x1 < -x - CULL_PX) || (y0 < -y - CULL_PX && y1 < -y - CULL_PX)

@@ -1,4 +1,4 @@
-// The topology map: joins state, layout, view and painter, and draws only when something changed.
+// The topology map: joins state, layout, view and canvases, and draws only after a change.
 
 import { effect, html, untracked, useLayoutEffect, useRef } from "./vendor/preact.js";
 import { quadtree } from "./vendor/force.js";
@@ -18,7 +18,7 @@ import { count } from "./format.js";
 
 const PICK_PX = 14;
 const NARROW_PX = 560;
-/** After the last movement of the view so long, the picture is drawn sharp. */
+/** Time from the last movement of the view to a sharp picture. */
 const REST_MS = 140;
 
 class TopologyMap {
@@ -57,7 +57,7 @@ class TopologyMap {
       effect(() => {
         void [layer.value, shape.value];
         void [nodes.value, links.value];
-        // In the past everybody keeps the place that they have now: links of then are drawn, but pull nobody.
+        // In the past, peers keep their present places: the old links are drawn, but have no force.
         this.#changed(everyNode.value, everyLink.value, closed.value);
       }),
       effect(() => {
@@ -85,7 +85,7 @@ class TopologyMap {
       ({ source: link.source, target: link.target, layer: link.layer, rtt_s: link.rtt_s ?? null, color }));
   }
 
-  /** What was drawn last, in numbers: for tests and benchmarks. */
+  /** Numbers of the last drawing, for tests and benchmarks. */
   report() {
     const scene = this.scene;
     return {
@@ -103,7 +103,7 @@ class TopologyMap {
 
   #changed(allNodes, allLinks, closedRegions) {
     const { width, height } = this.peers;
-    // Less the room that names take beside and above.
+    // Without the space for names beside and above.
     const aspect = Math.max(40, width - (width < NARROW_PX ? 150 : 270)) / Math.max(40, height - 130);
     this.layout.update(allNodes, allLinks, {
       closed: closedRegions, aspect: Math.min(2, Math.max(0.6, aspect)), still: this.quiet.matches,
@@ -117,7 +117,7 @@ class TopologyMap {
     this.#invalidate({ below: true });
   }
 
-  /** Keep everything visible, but leave the picture alone while it fits about as well as it could. */
+  /** Keep everything visible, but move only if the picture would fit much better. */
   #follow() {
     const before = { k: this.view.k, x: this.view.x, y: this.view.y };
     const { box } = this.#scene();
@@ -136,7 +136,7 @@ class TopologyMap {
     const { clientWidth, clientHeight } = this.frame;
     this.links.resize(clientWidth, clientHeight);
     this.peers.resize(clientWidth, clientHeight);
-    this.#stale.scene = true; // names stand elsewhere on a narrow screen
+    this.#stale.scene = true; // a narrow screen has names elsewhere
     if (this.view.following) this.#fit(false);
     this.#invalidate({ below: true });
     // Resizing clears a canvas at once; painting in the same turn keeps it from flashing.
@@ -148,13 +148,13 @@ class TopologyMap {
     const { box } = scene;
     if (!box) return;
     const { width, height } = this.peers;
-    const kMax = 3.2; // few peers would otherwise be blown up until the map looks empty
-    // Halos grow with the zoom and the zoom follows from the room they leave: twice is close enough.
+    const kMax = 3.2; // a few peers must not fill the whole map
+    // The size of halos depends on the zoom, and the zoom on halos: two passes are close enough.
     let k = 1;
     let margin;
     for (let pass = 0; pass < 2; pass += 1) {
       margin = roomForNames(scene, haloPadding({ k }));
-      if (scene.count <= 1) margin.bottom = height * 0.6; // the place of the card that welcomes a lone peer
+      if (scene.count <= 1) margin.bottom = height * 0.6; // for the card of a lone peer
       k = fitting(box, width, height, margin, kMax);
     }
     this.view.show(box, { k, width, height, margin, glide });
@@ -199,7 +199,7 @@ class TopologyMap {
     return { x: this.view.toScreenX(xy[2 * place]), y: this.view.toScreenY(xy[2 * place + 1]) };
   }
 
-  /** The view moved: show it roughly at once, and sharp when it rests. */
+  /** Show a moving view roughly at once, and sharp when it rests. */
   #travel() {
     this.#moving = true;
     clearTimeout(this.#resting);
@@ -212,7 +212,7 @@ class TopologyMap {
 
   #invalidate(what) {
     Object.assign(this.#stale, what);
-    if (panel.peek() !== "topology") return; // drawn when somebody looks again
+    if (panel.peek() !== "topology") return; // drawn when the panel opens again
     this.#frame ??= requestAnimationFrame((time) => this.#paint(time));
   }
 
@@ -270,14 +270,14 @@ function roomForNames({ regions, terse }, padding) {
   return { left: edge + taken.left, right: edge + taken.right, top: edge + taken.above, bottom: edge + taken.below };
 }
 
-/** What the map's shape means, in words, while it means something. */
+/** Partitions and cut points in words. */
 function Notes() {
   const { partitions, articulation_peers: cuts } = shape.value;
   const lost = partitions.map((group) => group.length);
   if (lost.length === 0 && cuts.length === 0) return null;
   return html`<ul class="map-notes" data-testid="map-notes">
     ${lost.map((size, i) => html`<li key=${i} class="lost">${count(size)} ${size === 1 ? "peer" : "peers"} lost together: a partition</li>`)}
-    ${cuts.length > 0 && html`<li>${count(cuts.length)} cut ${cuts.length === 1 ? "point" : "points"}: the mesh hangs on ${cuts.length === 1 ? "it" : "each"}</li>`}
+    ${cuts.length > 0 && html`<li>${count(cuts.length)} cut ${cuts.length === 1 ? "point" : "points"}: the mesh splits if ${cuts.length === 1 ? "it" : "one"} fails</li>`}
   </ul>`;
 }
 
@@ -313,7 +313,7 @@ export function Topology() {
       </select>`}
       ${isLarge.value && html`<button class="tool" onClick=${opened.value.size > 0 ? closeAll : openAll}
         title="Regions are bubbles; a click opens one">${opened.value.size > 0 ? "close regions" : "open all"}</button>`}
-      ${recording.value === null && html`<button class="tool" title="Play the last hour again" onClick=${openTime}>past hour</button>`}
+      ${recording.value === null && html`<button class="tool" title="Replay the last hour" onClick=${openTime}>past hour</button>`}
       <button class="tool" title="Zoom in" aria-label="Zoom in" onClick=${() => map.current.zoom(1.35)}>+</button>
       <button class="tool" title="Zoom out" aria-label="Zoom out" onClick=${() => map.current.zoom(1 / 1.35)}>−</button>
       <button class="tool" title="Show everything (0)" onClick=${() => map.current.fit()}>fit</button>

@@ -1,4 +1,4 @@
-// What an operator orders from the page: who looks after an alert, and what is not to be told for a while.
+// Orders from the page: acknowledgements and silences.
 
 import { html, signal, useRef } from "./vendor/preact.js";
 import { simulation, trouble, wall } from "./state.js";
@@ -8,7 +8,7 @@ import { order } from "./session.js";
 const AUTHOR = "peerscope.author";
 const LENGTHS = [[3600, "1 hour"], [14_400, "4 hours"], [86_400, "1 day"], [604_800, "1 week"]];
 
-/** {key, kind} of the order that is being written; kind is silence or acknowledge. */
+/** {key, kind} of the open form; kind is silence or acknowledge. */
 const writing = signal(null);
 const refusal = signal(null);
 const isSending = signal(false);
@@ -29,7 +29,7 @@ function remember(name) {
   }
 }
 
-/** Send an order; the feed then tells of it. True if it was taken. */
+/** Send an order, which the feed then shows. True if the agent accepted it. */
 async function send(method, path, body) {
   isSending.value = true;
   refusal.value = null;
@@ -44,31 +44,31 @@ async function send(method, path, body) {
   }
 }
 
-/** Begins an order about an alert or incident. */
+/** Buttons that open a form for an alert or incident. */
 export function OrderButtons({ of }) {
-  if (simulation.value !== null) return html`<span class="muted">Simulated: nobody is told, so there is nothing to silence.</span>`;
+  if (simulation.value !== null) return html`<span class="muted">Simulated: there are no notifications to silence.</span>`;
   const button = (kind, title) => html`<button class="tool" aria-expanded=${String(writing.value?.key === of.id && writing.value.kind === kind)}
     onClick=${() => { refusal.value = null; writing.value = writing.value?.key === of.id && writing.value.kind === kind ? null : { key: of.id, kind }; }}>${title}</button>`;
   return html`${!of.acknowledged_by && button("acknowledge", "Acknowledge…")}${!of.silenced_by && button("silence", "Silence…")}`;
 }
 
-/** The form of the order that is being written about `of`; `choices`: [matcher, words] that a silence may be about. */
+/** The open form about `of`; `choices`: [matcher, words] for a silence. */
 export function Order({ of, choices }) {
   const form = useRef();
   if (writing.value?.key !== of.id) return null;
   const isSilence = writing.value.kind === "silence";
   const submit = async (event) => {
     event.preventDefault();
-    const said = Object.fromEntries([...new FormData(form.current)].map(([name, value]) => [name, String(value).trim()]));
-    remember(said.author);
+    const given = Object.fromEntries([...new FormData(form.current)].map(([name, value]) => [name, String(value).trim()]));
+    remember(given.author);
     const taken = isSilence
-      ? await send("POST", "silences", { matchers: [said.matcher], for_s: Number(said.for_s), author: said.author, reason: said.reason })
-      : await send("POST", "acknowledgements", { key: of.id, author: said.author, reason: said.reason });
+      ? await send("POST", "silences", { matchers: [given.matcher], for_s: Number(given.for_s), author: given.author, reason: given.reason })
+      : await send("POST", "acknowledgements", { key: of.id, author: given.author, reason: given.reason });
     if (taken) writing.value = null;
   };
   return html`<form class="order" ref=${form} onSubmit=${submit} data-testid="order">
     ${isSilence && html`
-      <label>Hold back messages about <select class="tool" name="matcher">${choices.map(([matcher, words]) => html`<option key=${matcher} value=${matcher}>${words}</option>`)}</select></label>
+      <label>Silence <select class="tool" name="matcher">${choices.map(([matcher, words]) => html`<option key=${matcher} value=${matcher}>${words}</option>`)}</select></label>
       <label>for <select class="tool" name="for_s">${LENGTHS.map(([seconds, words]) => html`<option key=${seconds} value=${seconds}>${words}</option>`)}</select></label>`}
     <label>you <input name="author" required maxlength="64" defaultValue=${author()} autocomplete="off" placeholder="name" /></label>
     <label class="wide-field">why <input name="reason" required=${isSilence} maxlength="160" autocomplete="off" placeholder=${isSilence ? "maintenance until noon" : "optional"} /></label>
@@ -79,8 +79,8 @@ export function Order({ of, choices }) {
 
 export function Silences() {
   const { silences } = trouble.value;
-  if (silences.length === 0) return html`<div class="empty small"><h3>No silence holds</h3>
-    <p>A silence holds messages back, in the whole network and until it ends. Alerts are shown all the same. Begin one at an alert or incident.</p></div>`;
+  if (silences.length === 0) return html`<div class="empty small"><h3>No active silence</h3>
+    <p>A silence holds back notifications in the whole network until it ends. The alerts stay visible. Start one at an alert or incident.</p></div>`;
   return html`<div class="scroll-x"><table class="plain-table" data-testid="silences"><thead><tr><th>About</th><th>Ends in</th><th>By</th><th>Why</th><th></th></tr></thead>
     <tbody>${silences.map(({ id, matchers, ends_at: end, author: by, reason }) => html`<tr key=${id}>
       <td><code>${matchers.map(([field, value]) => `${plain(field, 16)}=${shortened(value)}`).join(" ")}</code></td>
@@ -89,7 +89,7 @@ export function Silences() {
     ${refusal.value && html`<p class="refusal" role="alert">${refusal.value}</p>`}`;
 }
 
-/** Full ids are more than anybody reads. */
+/** Shorten full ids. */
 function shortened(value) {
   return plain(String(value).replace(/\b[0-9a-f]{16,64}\b/g, (id) => `${id.slice(0, 10)}…`), 60);
 }

@@ -1,4 +1,4 @@
-// The header: the network in one glance.
+// The header: a summary of the network.
 
 import { html } from "./vendor/preact.js";
 import { AlertCounts } from "./alerts.js";
@@ -28,7 +28,7 @@ export function Overview() {
     </div>
     <${AlertCounts} />
     <dl class="facts">
-      <div data-testid="fact-connectivity" title="Links that stand, of those that should"><dt>connectivity</dt><dd>${percent(totals.connectivity)}</dd></div>
+      <div data-testid="fact-connectivity" title="Share of the expected links that are up"><dt>connectivity</dt><dd>${percent(totals.connectivity)}</dd></div>
       <div title=${`mean ${latency(totals.average_latency_s)}`}><dt>median RTT</dt>
         <dd>${latency(totals.median_latency_s)} <${Arrow} trend=${trends.value?.average_latency} worse="up" /></dd></div>
       <div class="wide" title="Mean of the last hour"><dt>errors, 1 h</dt><dd>${percent(trends.value?.error_rate?.current)} <${Arrow} trend=${trends.value?.error_rate} worse="up" /></dd></div>
@@ -58,7 +58,7 @@ function Count({ status, value }) {
   </button>`;
 }
 
-/** How many peers there were in the last hour, and which way that goes. */
+/** Healthy peers in the last hour, and their trend. */
 function PastHour() {
   const { value } = useAnswer(me.value?.keeps_history ? "history?metric=network_healthy&since=1h&step=60s" : null, SPARK_MS);
   const trend = trends.value?.peer_count;
@@ -70,7 +70,7 @@ function PastHour() {
 
 const ARROWS = { up: "▲", down: "▼", stable: "▬" };
 
-/** The last hour against the day before it; nothing while too little of either is known. */
+/** The trend from the day before to the last hour; nothing without enough data. */
 function Arrow({ trend, worse }) {
   if (!trend || !(trend.direction in ARROWS)) return null;
   const change = trend.change_ratio === null ? trend.direction : `${trend.change_ratio > 0 ? "+" : "−"}${percent(Math.abs(trend.change_ratio))}`;
@@ -78,7 +78,7 @@ function Arrow({ trend, worse }) {
     aria-label=${`trend ${trend.direction}`} title=${`${change} against the 23 hours before`}>${ARROWS[trend.direction]}</span>`;
 }
 
-/** Says, as long as it is so, that nothing on this page is real. */
+/** A banner for a simulated network. */
 function Simulated() {
   const run = simulation.value;
   if (run === null) return null;
@@ -89,11 +89,11 @@ function Simulated() {
   return html`<div class="simulated" data-testid="simulated" role="note">
     <strong>SIMULATED</strong>
     <span>${plain(run.scenario, 40)} · seed ${run.seed} · ${duration(virtual)} of virtual time at ${Number((slow ? run.pace : run.speed).toPrecision(2))}×${
-      slow ? ` (this machine cannot do ${run.speed}×)` : ""}${next}</span>
+      slow ? ` (this machine is too slow for ${run.speed}×)` : ""}${next}</span>
     <span class="summary">${plain(run.summary, 160)}</span></div>`;
 }
 
-/** A thin line of the shares of each status, readable from across the room. */
+/** A thin line with the share of each status, readable from a distance. */
 function Shares({ totals }) {
   return html`<div class="shares" aria-hidden="true">
     ${COUNTS.filter((status) => totals[`${status}_peers`] > 0).map((status) => html`<i key=${status} class=${status} style=${{ flexGrow: totals[`${status}_peers`] }} />`)}

@@ -1,4 +1,4 @@
-// The last hour of one peer as a strip: the taller and warmer, the worse.
+// The last hour of one peer as a strip. Taller and warmer means worse.
 
 import { html } from "./vendor/preact.js";
 import { STATUSES, knownStatus } from "./statuses.js";
@@ -8,8 +8,8 @@ const HOUR_S = 3600;
 const HEIGHTS = { healthy: 5, degraded: 10, unhealthy: 15, down: 20, unknown: 3, left: 2 };
 
 /**
- * [{at, status}] to spans [{from, to, status}] within the hour before `end`. A status holds until
- * the next one; before the first there is nothing, since nothing was recorded.
+ * [{at, status}] to spans [{from, to, status}] within the hour before `end`. A status lasts until
+ * the next one; before the first there is no data.
  */
 export function spans(history, end) {
   const begin = end - HOUR_S;
@@ -27,7 +27,7 @@ export function spans(history, end) {
 }
 
 export function Past({ history, end }) {
-  if (!Array.isArray(history)) return html`<p class="muted">The last hour is not known here.</p>`;
+  if (!Array.isArray(history)) return html`<p class="muted">There is no data of the last hour.</p>`;
   const found = spans(history, end);
   if (found.length === 0) return html`<p class="muted">Nothing was recorded in the last hour.</p>`;
   const x = (time) => ((time - (end - HOUR_S)) / HOUR_S) * 360;

@@ -1,13 +1,13 @@
-// The upper canvas of the map: peers, the rings around some of them, names, and the links in focus.
+// The upper canvas of the map: peers with their rings and names, and the links in focus.
 
 import { plain } from "./format.js";
 import { glyphRadius, haloPadding, palette, resize, trace } from "./drawing.js";
 import { SPACING } from "./regions.js";
 import { GLYPHS } from "./statuses.js";
 
-/** Room between peers, in pixels, from which their names fit beside each other. */
+/** Space between peers, in pixels, from which their names fit. */
 const NAMES_PX_MIN = 46;
-/** Trouble is drawn last, so that it lies on top of the healthy crowd. */
+/** Drawing order: problems last, on top of healthy peers. */
 const ORDER = ["hollow", "left", "unknown", "healthy", "degraded", "unhealthy", "down"];
 /** With more nodes than this, they are plain squares while the map moves. */
 const SPRITES_MOVING_MAX = 2500;
@@ -57,7 +57,7 @@ export class PeersCanvas {
     }
   }
 
-  /** Nodes as the last paint put them on the screen, for tests: never what it meant to. */
+  /** Nodes as actually drawn, for tests. */
   drawn() {
     return this.#drawn.map(([node, x, y, status]) => (
       { id: node.peer_id ?? node.ref, x, y, status, color: this.color[status === "hollow" ? "unknown" : status] }));
@@ -96,12 +96,12 @@ export class PeersCanvas {
     return x < -20 || y < -20 || x > this.width + 20 || y > this.height + 20;
   }
 
-  /** Whole device pixels, where bitmaps stay sharp. */
+  /** Round to device pixels, where bitmaps stay sharp. */
   #snap(value) {
     return Math.round(value * this.ratio) / this.ratio;
   }
 
-  /** Four ticks around each node without which the mesh would come apart. */
+  /** Four ticks around each cut point. */
   #cutPoints({ cutPoints, xy }, view, radius) {
     const { context } = this;
     context.beginPath();
@@ -158,7 +158,7 @@ export class PeersCanvas {
     context.setLineDash([]);
   }
 
-  /** Two lines on the side of the region that looks away from the middle. */
+  /** Two lines on the outer side of the region. */
   #regionName({ name, box, side, counts, total }, terse, view) {
     const { context } = this;
     const padding = haloPadding(view) + 7;
@@ -187,7 +187,7 @@ export class PeersCanvas {
     this.#text(detail, x, y + 16, this.color.muted);
   }
 
-  /** The name and size of a closed region inside its disc, or above where that is too small. */
+  /** The name and size of a closed region inside its disc, or above a small one. */
   #bubbleName({ name, disc, total }, view) {
     const { context } = this;
     const [x, y, radius] = [view.toScreenX(disc.x), view.toScreenY(disc.y), disc.radius * view.k];

@@ -1,4 +1,4 @@
-// The table of peers: the map's facts for reading, sorting, searching and the keyboard.
+// The table of peers: the data of the map to read, sort, search and use by keyboard.
 
 import { Component, computed, html, signal, useRef } from "./vendor/preact.js";
 import { Glyph, STATUSES, URGENCY } from "./statuses.js";
@@ -8,9 +8,9 @@ import {
 import { age, latency } from "./format.js";
 import { verdictOf, verdictWords } from "./verdict.js";
 
-// A screen shows a few dozen; who wants the rest can ask for it.
+// A screen shows a few dozen; a button shows more.
 const ROWS_STEP = 120;
-/** The first picture has no time for more. */
+/** More would delay the first picture. */
 const ROWS_FIRST = 30;
 const FIRST_MS = 1500;
 
@@ -28,7 +28,7 @@ const order = signal({ key: "status", descending: false });
 const rowsShown = signal(ROWS_FIRST);
 setTimeout(() => { rowsShown.value = Math.max(rowsShown.value, ROWS_STEP); }, FIRST_MS);
 
-/** Sorted by `key`; equal ones by region and id, so that rows do not dance; unknown values always last. */
+/** Sorted by `key`, then by region and id, so that rows keep their order; unknown values last. */
 export function sortPeers(list, { key, descending }) {
   const { of } = COLUMNS.find((column) => column.key === key);
   const sign = descending ? -1 : 1;
@@ -97,7 +97,7 @@ function Heading({ column }) {
   </th>`;
 }
 
-/** Drawn again only when its peer changed: a delta about one peer must not cost a thousand rows. */
+/** Drawn again only when its peer changed, as a delta about one peer must not redraw a thousand rows. */
 class Row extends Component {
   shouldComponentUpdate(next) {
     return next.peer !== this.props.peer || next.selected !== this.props.selected;

@@ -1,9 +1,8 @@
-// Where regions go on the map, and the outline around each. Pure geometry.
+// Places and outlines of regions on the map. Pure geometry.
 //
-// Up to a dozen regions stand on an ellipse in the order of their names: links between regions then
-// cross the empty middle instead of other regions' peers, and the picture is the same on every
-// peer's dashboard and after every reload. More than that would leave a huge empty middle, so they
-// are packed side by side by the layout worker instead.
+// Up to a dozen regions lie on an ellipse in the order of their names. Links between regions then
+// cross the empty middle, and all dashboards show the same picture. More regions would leave a huge
+// empty middle, so the layout worker packs them side by side.
 
 export const RING_MAX = 12;
 /** World units between neighbouring peers; zooming to fit makes the absolute value irrelevant. */
@@ -22,10 +21,10 @@ export function discRadius(count) {
  */
 export function ring(discs, aspect) {
   if (discs.length <= 1) return discs.map(() => ({ x: 0, y: 0 }));
-  // The discs add the same breadth to both axes, so the curve itself must be flatter than the box.
+  // The discs add the same width to both axes, so the curve must be flatter than the box.
   const curve = ellipse(aspect ** 1.6);
   const total = discs.reduce((sum, disc) => sum + disc.radius, 0);
-  // Two regions stand side by side, more begin at the top.
+  // Two regions lie side by side, more begin at the top.
   let share = discs.length === 2 ? 0.5 - discs[0].radius / total / 2 : 0.75 - discs[0].radius / total / 2;
   const points = discs.map((disc) => {
     const point = curve((share + disc.radius / total / 2) % 1);
@@ -49,7 +48,7 @@ function ellipse(aspect) {
   return (share) => at(Math.max(0, lengths.findIndex((length) => length >= share * lengths[STEPS])));
 }
 
-/** By how much `points` must be spread for these discs to lie `gap` apart; up to 1 they already do. */
+/** Factor by which `points` must spread for these discs to lie `gap` apart; at most 1 if they do. */
 export function crowding(discs, points, gap) {
   let scale = 0;
   for (let i = 0; i < discs.length; i += 1) {

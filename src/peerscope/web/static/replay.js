@@ -1,17 +1,17 @@
-// The last hour as `GET replay` tells it, and what the network was at one moment of it. Pure functions.
+// The last hour from `GET replay`, and the network at one time in it. Pure functions.
 //
-// Two moments between which nothing changed get the same objects, so that nothing is drawn again.
+// Times without a change between them get the same objects, so that the page draws nothing again.
 
 const REF_DIGITS = 16;
 
-/** A recording to look into, of an answer of the API. */
+/** A recording, from an answer of the API. */
 export function recordingOf(answer) {
   const names = answer.names.map(String);
   const refs = names.map((name) => (name.includes(":") ? name : name.slice(0, REF_DIGITS)));
   return { ...answer, names, refs, made: { statuses: {}, links: {} } };
 }
 
-/** How many of `changes` had happened after so many seconds. */
+/** Number of `changes` until this second. */
 export function passed(changes, seconds) {
   let low = 0;
   let high = changes.length;
@@ -33,7 +33,7 @@ export function statusesAt(recording, at) {
   });
 }
 
-/** Links at this Unix second, as the feed tells them but without what was measured. */
+/** Links at this Unix second, as in the feed but without measurements. */
 export function linksAt(recording, at) {
   const changes = recording.link_changes;
   return made(recording.made.links, passed(changes, at - recording.since), (upto) => {
@@ -56,7 +56,7 @@ export function alertsAt(recording, at) {
   return new Map(firing.map((alert) => [alert.id, { ...alert, state: "firing" }]));
 }
 
-/** Where on the way from begin to end things changed: [{share, status}], the worst of each of `steps` stretches. */
+/** Changes on the time bar: [{share, status}], the worst of each of `steps` parts. */
 export function marks(recording, urgency, steps = 120) {
   const span = recording.until - recording.since || 1;
   const found = new Map();

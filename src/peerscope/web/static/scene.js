@@ -1,15 +1,15 @@
-// One moment of the network in the shape the painter wants: arrays by place in the layout, not Maps by name.
+// The network in the form that the canvases need: arrays by place in the layout, not Maps by name.
 
 import { RING_MAX, bounds, hull } from "./regions.js";
 import { BANDS, STATUSES, band } from "./statuses.js";
 import { median } from "./format.js";
 
-/** A region of whose peers so many were lost together is shaded as one. */
+/** Share of lost peers at which a partition shades a region as a whole. */
 const MOSTLY = 0.75;
 
 /**
- * Nodes of `layout` that still exist, by place; and their links, regions, partitions and cut points.
- * Where nothing but positions differs from what `before` was made of, only outlines are worked out again.
+ * Existing nodes of `layout` by place, with their links, regions, partitions and cut points.
+ * If only positions differ from `before`, only outlines are computed again.
  */
 export function sceneOf(given, before) {
   const { layout, shape, narrow } = given;
@@ -23,7 +23,7 @@ export function sceneOf(given, before) {
     && !given.closed.has(at[place].place));
   return {
     ids, index, xy, at, places, edges, bundles, basis, content,
-    terse: narrow && regions.length > 3, // names alone, no counts: there is no room for more
+    terse: narrow && regions.length > 3, // names without counts, for lack of space
     count: given.nodes.size,
     drawnCount: STATUSES.reduce((sum, status) => sum + places[status].length, places.hollow.length),
     box: boxOf(regions, places.hollow, xy),
@@ -70,7 +70,7 @@ function newRegion(name, isClosed, disc) {
   return { name, closed: isClosed, disc, places: [], counts: {}, total: 0 };
 }
 
-/** Add what surrounds a region: the hull of its peers, or the disc that stands for them. */
+/** Add the outline of a region: the hull of its peers, or its disc. */
 function outline(region, xy) {
   if (region.closed) {
     const { x, y, radius } = region.disc;
@@ -86,10 +86,10 @@ function boxOf(regions, hollow, xy) {
   return bounds(corners.concat(hollow.flatMap((i) => [xy[2 * i], xy[2 * i + 1]])));
 }
 
-/** Add to each region the side its name stands on: the one away from the middle. */
+/** Add to each region the side of its name, away from the middle. */
 function sided(regions) {
   const all = bounds(regions.flatMap(({ box }) => [box.left, box.top, box.right, box.bottom]));
-  // Two regions side by side, or a crowd of them, have no room beside, only above.
+  // Two regions side by side, or many regions, have space for names above only.
   const above = regions.length > RING_MAX || regions.length < 4;
   for (const region of regions) {
     const x = (region.box.left + region.box.right - all.left - all.right) / (all.right - all.left || 1);
@@ -101,8 +101,8 @@ function sided(regions) {
 }
 
 /**
- * Links between what is drawn as itself, as arrays and grouped by how they look: what looks alike is one path.
- * Links between closed regions become one bundle for each pair of them; those into a closed one end in its middle.
+ * Links between open nodes, as arrays, and grouped by look, since each group is one path.
+ * Links of closed regions become one bundle per pair of regions, from middle to middle.
  */
 function edgesOf({ links, index, at, layer, closed, regions }) {
   const kept = [];
@@ -134,7 +134,7 @@ function edgesOf({ links, index, at, layer, closed, regions }) {
     edges.links[i] = link;
     edges.crossing[i] = at[from].place === at[to].place ? 0 : 1;
     edges.bands[i] = BANDS.indexOf(band(link.rtt_s));
-    // The key sorts into the order of drawing: between regions first, then the slow on top of the fast.
+    // The key sorts by drawing order: links between regions first, then slow links over fast ones.
     const key = `${1 - edges.crossing[i]}${link.estimated ? 0 : 1}${edges.bands[i]}`;
     let group = groups.get(key);
     if (!group) {
@@ -164,7 +164,7 @@ function bundled(bundles, regions) {
     .sort((a, b) => a.count - b.count);
 }
 
-/** The links of one node and the names at their ends, itself among them; null when it is not on the map. */
+/** The links of one node and the names at their ends, with its own; null if it is not on the map. */
 export function focusOf(edges, ids, place) {
   if (place === undefined) return null;
   const found = [];

@@ -1,4 +1,4 @@
-// The drawer's charts: what one peer measured over the last hour, day or month.
+// The drawer's charts: measurements of one peer over the last hour, day or month.
 
 import { html, signal } from "./vendor/preact.js";
 import { Chart } from "./chart.js";
@@ -14,7 +14,7 @@ const EVERY_MS = { "1h": 15_000, "24h": 60_000, "30d": 300_000 };
 
 const perSecond = (value) => `${decimal(value)}/s`;
 const bytesPerSecond = (value) => `${bytes(value)}/s`;
-/** Series that belong on one chart, with their unit. Those of a node are shown where one is attached. */
+/** Charts with their series and unit. A peer without a node has no charts of a node. */
 const CHARTS = [
   { title: "CPU and memory", show: percent, ratio: true, series: [["cpu_ratio", "CPU"], ["memory_ratio", "memory"]] },
   { title: "Round trip, median of its links", show: latency, series: [["link_rtt_s", "median"], ["link_rtt_s_max", "highest"]] },
@@ -41,10 +41,10 @@ function One({ chart, peer }) {
     `history?metric=${metric}&peer=${encodeURIComponent(peer)}&since=${since}&step=${STEPS[since]}`, EVERY_MS[since],
   ));
   const failed = answers.find(({ error, value }) => error && !value);
-  const told = answers.every(({ value }) => value);
+  const isLoaded = answers.every(({ value }) => value);
   return html`<figure class="one-series"><figcaption>${chart.title}</figcaption>${failed
     ? html`<p class="muted">${plain(failed.error.message, 80)}</p>`
-    : !told ? html`<div class="chart waiting" aria-hidden="true"></div>`
+    : !isLoaded ? html`<div class="chart waiting" aria-hidden="true"></div>`
       : html`<${Drawn} chart=${chart} answers=${answers.map(({ value }) => value)} since=${since} />`}</figure>`;
 }
 
@@ -54,7 +54,7 @@ function Drawn({ chart, answers, since }) {
     const values = new Map(answer.samples);
     return { title: chart.series[i][1], values: times.map((at) => values.get(at) ?? null) };
   });
-  if (!lines.some(({ values }) => values.some(isNumber))) return html`<p class="muted">Nobody measured this.</p>`;
+  if (!lines.some(({ values }) => values.some(isNumber))) return html`<p class="muted">Not measured.</p>`;
   const to = times.at(-1) ?? 0;
   return html`<${Chart} times=${times} lines=${lines} show=${chart.show} ratio=${chart.ratio} binary=${chart.binary} height=${104}
     from=${to - SPANS[since]} to=${to} label=${`${chart.title}, last ${since}`} />`;

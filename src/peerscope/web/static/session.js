@@ -1,8 +1,8 @@
-// Where the API is and how we prove who we are.
+// The address of the API and the token.
 //
-// The token comes in the fragment (`/#token=...`), which browsers do not send to servers and
-// which is taken out of the address bar at once: it must not end up in a bookmark, a screenshot or a
-// proxy's log. sessionStorage keeps it for a reload of this tab and nothing longer.
+// The token comes in the fragment (`/#token=...`), which browsers do not send to servers. The page
+// removes it from the address bar at once, so that no bookmark or screenshot has it.
+// `sessionStorage` keeps it for reloads of this tab.
 
 import { signal } from "./vendor/preact.js";
 
@@ -12,7 +12,7 @@ function stored() {
   try {
     return sessionStorage.getItem(KEY);
   } catch {
-    return null; // storage may be switched off; the token then lives as long as the page
+    return null; // storage may be switched off; then the token is lost on reload
   }
 }
 
@@ -28,7 +28,7 @@ export function useToken(value) {
   }
 }
 
-/** Read `#token=...&panel=...&peer=...`; returns what to open, and strips the token from the bar. */
+/** Read `#token=...&panel=...&peer=...`; returns panel and peer, and removes the token from the bar. */
 export function readFragment() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   if (fragment.has("token")) {
@@ -39,7 +39,7 @@ export function readFragment() {
   return { panel: fragment.get("panel"), peer: fragment.get("peer") };
 }
 
-/** Keep what is open in the address bar, so that a colleague can be sent straight to it. */
+/** Put the open panel and peer in the address bar, so that the address can be shared. */
 export function remember(open) {
   const known = Object.entries(open).filter(([, value]) => value);
   showFragment(new URLSearchParams(known).toString());
@@ -49,7 +49,7 @@ function showFragment(text) {
   history.replaceState(null, "", `${location.pathname}${location.search}${text ? `#${text}` : ""}`);
 }
 
-/** The feed beside this page, whatever prefix a reverse proxy put in front of both. */
+/** The address of the feed, below the same prefix of a reverse proxy as the page. */
 export function feedAddress() {
   const address = new URL("dashboard", document.baseURI);
   address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
@@ -58,12 +58,12 @@ export function feedAddress() {
   return address.href;
 }
 
-/** GET below /api/v1; rejects with an Error that carries `status` when the answer is not JSON or not 2xx. */
+/** GET below /api/v1; rejects with an Error with `status` if the answer is not JSON or not 2xx. */
 export async function get(path, abort) {
   return ask(path, { signal: abort });
 }
 
-/** What changes something; rejects as `get` does, in the words of the agent. */
+/** Send an order; rejects as `get` does, with the agent's reason. */
 export async function order(method, path, body) {
   return ask(path, { method, body: body && JSON.stringify(body) }, { "Content-Type": "application/json", "X-Peerscope": "1" });
 }
@@ -73,7 +73,7 @@ async function ask(path, options, more = {}) {
   if (token.value) headers.Authorization = `Bearer ${token.value}`;
   const answer = await fetch(new URL(`api/v1/${path}`, document.baseURI), { headers, cache: "no-store", ...options });
   if (!answer.ok) {
-    const detail = await answer.json().then((said) => said.detail, () => null);
+    const detail = await answer.json().then((problem) => problem.detail, () => null);
     const error = new Error(detail || `the peer answered ${answer.status}`);
     error.status = answer.status;
     throw error;

@@ -1,4 +1,4 @@
-// How grave an alert is: a shape and a colour each, and a word for those who hear the page.
+// Severities: each has a shape, a colour, and a word for screen readers.
 
 import { html } from "./vendor/preact.js";
 
@@ -12,7 +12,7 @@ const SHAPES = {
   low: "M0-.95L.95 0L0 .95L-.95 0Z M0-.5L-.5 0L0 .5L.5 0Z",
 };
 
-/** What a newer agent may say is at least worth a look. */
+/** An unknown severity of a newer agent counts as medium. */
 export function knownSeverity(severity) {
   return SEVERITIES.includes(severity) ? severity : "medium";
 }
@@ -24,7 +24,7 @@ export function Severity({ of, label }) {
     <path d=${SHAPES[severity]} class="filled" fill-rule="evenodd" /></svg>`;
 }
 
-/** Alerts or incidents by gravity, among equals the newest first. */
+/** Alerts or incidents by severity, then the newest first. */
 export function gravestFirst(list) {
   return [...list].sort((a, b) => SEVERITIES.indexOf(knownSeverity(a.severity)) - SEVERITIES.indexOf(knownSeverity(b.severity))
     || b.started_at - a.started_at || (a.id < b.id ? -1 : 1));

@@ -1,8 +1,8 @@
-// What the page knows of the network, and what the user is looking at.
+// The state of the network, and of the page.
 //
 // Everything on the screen derives from these signals. `apply` is the only writer of the first
-// group; it replaces a Map rather than changing it, so that a view which kept the old one still
-// holds one moment of the network and comparing identities tells what changed.
+// group. It replaces a Map instead of changing it, so that an old Map stays one consistent state,
+// and a new identity means a change.
 
 import { batch, computed, signal, untracked } from "./vendor/preact.js";
 import { isNumber, plain } from "./format.js";
@@ -12,7 +12,7 @@ import { alertsAt, linksAt, statusesAt } from "./replay.js";
 const NO_SHAPE = { hollow: [], articulation_peers: [], partitions: [] };
 const NO_TROUBLE = { firing: {}, incidents: [], silences: [] };
 
-/** The network now, whatever moment is shown. */
+/** The network now, even while the past is shown. */
 export const live = {
   health: signal(null),
   verdicts: signal({}),
@@ -21,11 +21,11 @@ export const live = {
   shape: signal(NO_SHAPE),
   /** Active alerts by id. */
   alerts: signal(new Map()),
-  /** {firing, incidents, silences}: alerts by severity, and what concerns many of them. */
+  /** {firing, incidents, silences}: counts of firing alerts by severity, and their groups. */
   trouble: signal(NO_TROUBLE),
 };
 
-/** The last hour, once somebody wants to see it; and the Unix second of it that is shown, null for now. */
+/** The last hour, if the user opened it, and its visible Unix second, null for now. */
 export const recording = signal(null);
 export const instant = signal(null);
 export const isPast = computed(() => recording.value !== null && instant.value !== null);
@@ -34,7 +34,7 @@ export const me = signal(null);
 export const peers = shown(live.peers, () => pastPeers.value);
 /** By both ends and layer; an end is a `ref`. */
 export const links = shown(live.links, () => linksAt(recording.value, instant.value));
-/** {hollow, articulation_peers, partitions}: what the shape of the network says beside its links. */
+/** {hollow, articulation_peers, partitions}: the shape of the network. */
 export const shape = shown(live.shape, () => pastShape.value);
 export const health = shown(live.health, () => pastHealth.value);
 /** Peers by verdict. */
@@ -43,9 +43,9 @@ export const alerts = shown(live.alerts, () => alertsAt(recording.value, instant
 export const trouble = shown(live.trouble, () => ({ ...NO_TROUBLE, firing: bySeverity(alerts.value) }));
 export const regions = signal([]);
 export const trends = signal(null);
-/** What turns our monotonic seconds into the peer's Unix seconds; null before the first message. */
+/** Offset from our monotonic seconds to the peer's Unix seconds; null before the first message. */
 const epoch = signal(null);
-/** Our own monotonic seconds when the last message came; null before the first. */
+/** Our monotonic seconds at the last message; null before the first. */
 export const heardAt = signal(null);
 
 /** {name: connecting | live | waiting | refused, retryAt} as the feed last reported it. */
@@ -53,7 +53,7 @@ export const feed = signal({ name: "connecting", retryAt: null });
 /** Ticks once a second, for ages and the clock. */
 export const now = signal(monotonic());
 
-/** Which panel the stage shows. */
+/** The visible panel. */
 export const panel = signal("topology");
 export const selected = signal(null);
 export const hovered = signal(null);
@@ -68,7 +68,7 @@ export function monotonic() {
   return performance.now() / 1000;
 }
 
-/** Take in one message of the feed. Fields it does not have stay as they were. */
+/** Apply one message of the feed. Missing fields do not change. */
 export function apply(message) {
   const data = message.data ?? {};
   const time = monotonic();
@@ -104,7 +104,7 @@ export function apply(message) {
   });
 }
 
-/** What is so now, or what was so at the moment in the past that is shown. */
+/** The present value, or the value at the visible time in the past. */
 function shown(now, then) {
   return computed(() => (isPast.value ? then() : now.value));
 }
@@ -113,17 +113,17 @@ function linkKey(source, target, name) {
   return `${source} ${target} ${name}`;
 }
 
-/** Unix seconds by the peer's clock: virtual ones go at the pace of the simulation. */
+/** Unix seconds by the peer's clock, or virtual seconds of a simulation. */
 export function wall() {
   if (epoch.value === null) return Date.now() / 1000;
   const pace = simulation.value?.pace ?? simulation.value?.speed ?? 1;
   return epoch.value + heardAt.value + (now.value - heardAt.value) * pace;
 }
 
-/** How a simulated network goes; null where it is real. */
+/** The progress of a simulated network; null for a real one. */
 export const simulation = computed(() => me.value?.simulation ?? null);
 
-/** The peer as it was sent, with what several views need: its name on links, and names to show. */
+/** The peer as sent, with its name in links and its names for people. */
 export function readable(peer) {
   const id = String(peer.peer_id);
   return {
@@ -143,12 +143,12 @@ export function ageOf(peer) {
   return isNumber(peer.heard_at) ? Math.max(0, wall() - peer.heard_at) : null;
 }
 
-/** A peer that is down or left: it has an age, and no value. */
+/** Whether a peer is down or left, so that it has no measurements. */
 export function isGone(peer) {
   return isNumber(peer.gone_since);
 }
 
-/** Everything that stands on the map by `ref`: peers, and those that only links tell of. */
+/** All nodes of the map by `ref`: peers, and unmonitored nodes known from links. */
 export const nodes = computed(() => {
   const found = new Map();
   for (const peer of peers.value.values()) if (peer.status !== "left") found.set(peer.ref, peer);
@@ -160,7 +160,7 @@ export const nodes = computed(() => {
   return found;
 });
 
-/** Peers as they were: their status, and who they are as far as that is still known. */
+/** Peers in the past: their status, and their known details. */
 const pastPeers = computed(() => {
   if (!isPast.value) return new Map();
   const known = recording.value.peersNow;
@@ -172,10 +172,10 @@ const pastPeers = computed(() => {
   return found;
 });
 
-/** Of a status alone no verdict follows where nobody reported. */
+/** Verdicts by status. A status without a report has none. */
 const VERDICTS_THEN = { healthy: "alive", degraded: "alive", unhealthy: "alive", down: "down", left: "left" };
 
-/** Where the mesh would have come apart is not kept. */
+/** The shape in the past; cut points are not recorded. */
 const pastShape = computed(() => {
   const ends = new Set([...links.value.values()].flatMap(({ source, target }) => [source, target]));
   return { ...NO_SHAPE, hollow: untracked(() => live.shape.value).hollow.filter(({ name }) => ends.has(name)) };
@@ -192,7 +192,7 @@ function bySeverity(found) {
   return totals;
 }
 
-/** Whom and which links the map lays out: in the past those of now, so that everybody keeps their place. */
+/** Nodes of the layout. In the past, present nodes are included, so that peers keep their places. */
 export const everyNode = computed(() => {
   if (!isPast.value) return nodes.value;
   const found = new Map();
@@ -234,10 +234,10 @@ function describes(peer, words) {
   return words.split(/\s+/).every((word) => text.toLowerCase().includes(word));
 }
 
-/** Statuses of peers that need somebody. */
+/** Statuses of peers that need attention. */
 export const UNWELL = ["down", "unhealthy"];
 
-/** How many peers need somebody by the counts that the header shows; null where these are not known. */
+/** Count of peers that need attention, by the counts in the header; null if unknown. */
 export function unwellPeers(counts) {
   return counts === null ? null : UNWELL.reduce((sum, status) => sum + (counts[`${status}_peers`] ?? 0), 0);
 }

@@ -1,8 +1,8 @@
-// What a peer or a link can look like. Every status has a colour *and* a shape, every latency band
-// a colour and a word, so that no fact hangs on telling green from red.
+// The look of peers and links. Every status has a colour *and* a shape, every latency band a colour
+// and a word, so that users need not see colours.
 //
-// Shapes are SVG paths in a box of radius 1 around the origin: the same string draws the glyph in
-// the page and, through Path2D, on the map. Colours live in style.css alone, as `--healthy` etc.
+// Shapes are SVG paths in a box of radius 1 around the origin. The page draws them as SVG, the map
+// through Path2D. Colours are in style.css only, as `--healthy` etc.
 
 import { html } from "./vendor/preact.js";
 import { isNumber } from "./format.js";
@@ -17,17 +17,17 @@ export const GLYPHS = {
   unknown: { path: "M.75 0A.75.75 0 1 1-.75 0A.75.75 0 1 1 .75 0Z", filled: false, width: 0.4 },
   down: { path: "M-.8-.8L.8.8M.8-.8L-.8.8", filled: false, width: 0.55 },
   left: { path: "M-.7 0H.7", filled: false, width: 0.4 },
-  /** Not a status: nobody monitors it. */
+  /** Not a status: an unmonitored node. */
   hollow: { path: "M.8 0A.8.8 0 1 1-.8 0A.8.8 0 1 1 .8 0Z", filled: false, width: 0.28, dash: [0.5, 0.34] },
 };
 
-/** The statuses of the order above by how urgent they are, for sorting: the worst first. */
+/** Sort order of statuses, the most urgent first. */
 export const URGENCY = { down: 0, unhealthy: 1, degraded: 2, unknown: 3, healthy: 4, left: 5 };
 
 export const BANDS = ["unknown", "fast", "medium", "slow"];
 export const BAND_LABELS = { fast: "< 50 ms", medium: "< 200 ms", slow: "≥ 200 ms", unknown: "unknown" };
 
-/** Anything a newer agent may say that this page does not know is `unknown`, never healthy. */
+/** A status of a newer agent that this page does not know becomes `unknown`. */
 export function knownStatus(status) {
   return STATUSES.includes(status) ? status : "unknown";
 }

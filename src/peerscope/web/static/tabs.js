@@ -1,4 +1,4 @@
-// The panels of the stage, and how one gets from one to another.
+// The panels and their tabs.
 
 import { html } from "./vendor/preact.js";
 import { panel } from "./state.js";

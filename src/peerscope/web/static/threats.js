@@ -1,4 +1,4 @@
-// Threats with what they rest on, how unlike itself the network is, and neighbours that misbehave.
+// Threats with their evidence, anomaly rates, and neighbours that misbehave.
 
 import { html } from "./vendor/preact.js";
 import { PeerButton, Since } from "./alert-row.js";
@@ -25,9 +25,9 @@ function Answered({ of: { value, error }, show: Show }) {
 }
 
 function Findings({ found }) {
-  if (found.length === 0) return html`<div class="empty small"><h3>No threat is seen</h3>
-    <p>${simulation.value === null ? "Looked for: flooding, eclipse, sybil identities, forged or equivocal records, and what operators' signatures say."
-      : "Nobody looks for attacks in a simulation."}</p></div>`;
+  if (found.length === 0) return html`<div class="empty small"><h3>No threats found</h3>
+    <p>${simulation.value === null ? "The agent looks for flooding, eclipse, sybil identities, forged or equivocal records, and the signatures of operators."
+      : "A simulation does not look for attacks."}</p></div>`;
   const list = gravestFirst(found.map((one) => ({ ...one, started_at: one.at })));
   return html`<ul class="alerts">${list.map((one) => html`<li class="alert" key=${one.id} data-testid=${`threat-${one.id}`}>
     <div class="line"><${Severity} of=${one.severity} label /><strong>${plain(one.title, 80)}</strong>
@@ -39,14 +39,14 @@ function Findings({ found }) {
 }
 
 function Anomalies({ found }) {
-  if (found.network === null) return html`<p class="muted">Not known: no peer tells yet how much of what it measures is unlike before.</p>`;
+  if (found.network === null) return html`<p class="muted">Unknown: no peer has reported an anomaly rate yet.</p>`;
   const worst = Object.entries(found.peers).filter(([, ratio]) => ratio > 0).sort(([, a], [, b]) => b - a).slice(0, WORST_PEERS);
-  return html`<p><strong>${percent(found.network)}</strong> of what ${count(Object.keys(found.peers).length)} peers measured lately is unlike their past.</p>
-    ${worst.length > 0 && html`<p>Most at ${worst.map(([id, ratio]) => html`<span key=${id}><${PeerButton} id=${id} /> ${percent(ratio)} </span>`)}</p>`}`;
+  return html`<p><strong>${percent(found.network)}</strong> of the recent measurements of ${count(Object.keys(found.peers).length)} peers are unusual.</p>
+    ${worst.length > 0 && html`<p>The highest: ${worst.map(([id, ratio]) => html`<span key=${id}><${PeerButton} id=${id} /> ${percent(ratio)} </span>`)}</p>`}`;
 }
 
 function Conduct({ found }) {
-  if (found.length === 0) return html`<p class="muted">All neighbours of this peer are in good standing.</p>`;
+  if (found.length === 0) return html`<p class="muted">No neighbour of this peer misbehaves.</p>`;
   return html`<div class="scroll-x"><table class="plain-table"><thead><tr><th>Neighbour</th><th>State</th><th class="number">Score</th><th>For</th></tr></thead>
     <tbody>${found.map((one) => html`<tr key=${one.peer_id}><td><${PeerButton} id=${one.peer_id} /></td>
       <td>${plain(one.state, 16)}${one.banned_s === null ? "" : ` for ${duration(one.banned_s)}`}</td><td class="number">${decimal(one.score)}</td>

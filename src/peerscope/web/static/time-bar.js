@@ -1,4 +1,4 @@
-// Back in time: a slider over the last hour below the map, and the word that what is shown is past.
+// The replay of the last hour: a slider below the map, and a banner while the past is visible.
 
 import { batch, effect, html, signal, useEffect } from "./vendor/preact.js";
 import { URGENCY } from "./statuses.js";
@@ -7,7 +7,7 @@ import { clockTime, duration, plain } from "./format.js";
 import { get } from "./session.js";
 import { marks, recordingOf } from "./replay.js";
 
-/** The hour is played in about a minute. */
+/** The replay of an hour takes a minute. */
 const SPEED = 60;
 const FRAME_MS = 200;
 const STEP_S = 1;
@@ -22,7 +22,7 @@ export async function openTime() {
   failure.value = null;
   try {
     const answer = await get("replay?since=1h");
-    // The picture stays as it is now while the past is shown, whatever happens meanwhile.
+    // Peers keep their present places while the past is visible.
     recording.value = { ...recordingOf(answer), peersNow: live.peers.value, linksNow: live.links.value };
   } catch (error) {
     failure.value = plain(error.message, 120);
@@ -53,12 +53,12 @@ effect(() => {
   return () => clearInterval(timer);
 });
 
-/** Above the page for as long as it shows the past. */
+/** A banner while the past is visible. */
 export function Then() {
   if (!isPast.value) return null;
   void now.value; // ages
   return html`<div class="then" data-testid="then" role="status"><strong>THE PAST</strong>
-    <span>${clockTime(instant.value)}, ${duration(wall() - instant.value)} ago${PANELS_OF_THEN.includes(panel.value) ? "" : "; this panel is of now"}</span>
+    <span>${clockTime(instant.value)}, ${duration(wall() - instant.value)} ago${PANELS_OF_THEN.includes(panel.value) ? "" : "; this panel shows the present"}</span>
     <button class="link" onClick=${backToNow}>Back to now</button></div>`;
 }
 
@@ -66,7 +66,7 @@ export function TimeBar() {
   useEffect(() => backToNow, []);
   if (!isOpen.value) return null;
   const known = recording.value;
-  if (known === null) return html`<div class="time-bar" data-testid="time-bar"><span class="muted">${failure.value ?? "Asking for the last hour…"}</span>
+  if (known === null) return html`<div class="time-bar" data-testid="time-bar"><span class="muted">${failure.value ?? "Loading the last hour…"}</span>
     <span class="filler"></span><button class="tool" onClick=${backToNow}>close</button></div>`;
   const at = instant.value ?? known.until;
   const play = () => {
@@ -79,7 +79,7 @@ export function TimeBar() {
   };
   return html`<div class="time-bar" data-testid="time-bar">
     <button class="tool" onClick=${play} aria-label=${isPlaying.value ? "Pause" : "Play the last hour"} title="An hour in a minute">${isPlaying.value ? "❚❚" : "▶"}</button>
-    <span class="muted" title=${known.until - known.since < 3540 ? "No more of the past is known here" : null}>−${duration(known.until - known.since)}</span>
+    <span class="muted" title=${known.until - known.since < 3540 ? "This agent has no older data" : null}>−${duration(known.until - known.since)}</span>
     <div class="track">
       <svg viewBox="0 0 1000 28" preserveAspectRatio="none" aria-hidden="true">${marks(known, URGENCY).map(({ share, status }) => html`
         <line key=${share} class=${status} x1=${share * 1000} x2=${share * 1000} y1="2" y2="26" stroke-width="4" />`)}</svg>

@@ -1,4 +1,4 @@
-// What goes through this agent: bytes and messages over the last hour, and how long messages take by route.
+// Traffic of this agent: bytes and messages over the last hour, and latency by route.
 
 import { html, signal } from "./vendor/preact.js";
 import { Chart } from "./chart.js";
@@ -17,19 +17,19 @@ export function Traffic() {
   const { value, error } = useAnswer("throughput", EVERY_MS);
   const tools = html`<${Choice} of=${SPANS} value=${span} label="Span of the charts" />`;
   return html`<${Panel} name="traffic" title="Traffic of this peer" tools=${tools}
-      note=${`Seen from ${plain(me.value?.short_id, 12)}: its own messages, and those of the node beside it.`}>
+      note=${`Messages of ${plain(me.value?.short_id, 12)} and of its node.`}>
     ${!value ? html`<p class="muted loading-line">${error ? `No answer: ${plain(error.message, 80)}` : "Loading…"}</p>` : html`
-      <${Flow} title="Mesh" flow=${value.mesh} note="between this agent and its neighbours, before QUIC adds its own" />
-      ${value.node ? html`<${Flow} title="Node" flow=${value.node} note="as the node beside this agent tells" />` : html`<${NoNode} />`}`}
+      <${Flow} title="Mesh" flow=${value.mesh} note="between this agent and its neighbours, without QUIC's overhead" />
+      ${value.node ? html`<${Flow} title="Node" flow=${value.node} note="reported by the node of this agent" />` : html`<${NoNode} />`}`}
     <${Routes} />
   <//>`;
 }
 
 function NoNode() {
   if (simulation.value) return html`<section class="flow"><h3>Node</h3>
-    <p class="muted">No node stands beside a simulated peer.</p></section>`;
+    <p class="muted">Simulated peers have no node.</p></section>`;
   return html`<section class="flow" data-testid="no-node"><h3>Node</h3>
-    <div class="empty small"><p>No node attached: nothing tells this agent of your P2P program's own traffic. Either</p>
+    <div class="empty small"><p>No node attached, so there is no traffic of your P2P program. Either</p>
       <ul><li>start the agent with <code>--node-source prometheus:http://127.0.0.1:9100/metrics</code>, <code>beam:PATH</code>
         or <code>yggdrasil:SOCKET</code>, or</li>
         <li>let the program post events to <code>/api/v1/telemetry</code>, one JSON object a line.</li></ul></div></section>`;
@@ -56,10 +56,10 @@ function Flow({ title, flow, note }) {
 function Routes() {
   const { value, error } = useAnswer(`routes?by=${by.value}&limit=${1000}`, EVERY_MS);
   const rows = [...(value ?? [])].sort((a, b) => b.delivered - a.delivered);
-  return html`<section class="flow"><div class="panel-head"><h3>Routes <span class="muted">latency of messages that told their way, last hour</span></h3>
+  return html`<section class="flow"><div class="panel-head"><h3>Routes <span class="muted">latency of messages with a known path, last hour</span></h3>
       <${Choice} of=${[["region", "by region"], ["peer", "by peer"]]} value=${by} label="Routes by" /></div>
     ${error && !value ? html`<p class="muted">No answer: ${plain(error.message, 80)}</p>` : rows.length === 0
-      ? html`<p class="muted">${value ? "No message has told its way yet: urgent records do, and a node's hops." : "Loading…"}</p>`
+      ? html`<p class="muted">${value ? "No message with a known path yet. Urgent records and hops of a node have one." : "Loading…"}</p>`
       : html`<div class="scroll-x"><table class="plain-table" data-testid="routes" aria-label="Latency by route">
         <thead><tr><th scope="col">Route</th><th scope="col">Layer</th><th scope="col" class="number">Messages</th>
           <th scope="col" class="number">p50</th><th scope="col" class="number">p95</th><th scope="col" class="number">p99</th><th scope="col" class="number">Lost</th></tr></thead>

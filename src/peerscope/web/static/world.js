@@ -1,4 +1,4 @@
-// Regions: on the map of the world where their names say where they are, as a matrix where they do not; and a table.
+// Regions: a world map if their names are known places, else a matrix; and a table.
 
 import { computed, html, signal, useEffect, useState } from "./vendor/preact.js";
 import { Choice, Panel } from "./tabs.js";
@@ -66,15 +66,15 @@ function World({ placed, all }) {
       aria-label=${`World map of ${placed.length} regions; the table below lists them`}>
     <path class="graticule" d=${path(geo.geoGraticule10())} />
     <path class="land" d=${path(geo.land)} />
-    ${lines.map(({ ends, count: links_, rtt_s }) => html`<path key=${ends.join("\n")} class=${`line link-${band(rtt_s)}`}
-      d=${arc(at.get(ends[0]), at.get(ends[1]))} stroke-width=${(0.9 + 2.6 * Math.sqrt(links_ / most)).toFixed(2)}>
-      <title>${`${plain(ends[0])} – ${plain(ends[1])}: ${latency(rtt_s)} over ${links_} links`}</title></path>`)}
+    ${lines.map((line) => html`<path key=${line.ends.join("\n")} class=${`line link-${band(line.rtt_s)}`}
+      d=${arc(at.get(line.ends[0]), at.get(line.ends[1]))} stroke-width=${(0.9 + 2.6 * Math.sqrt(line.count / most)).toFixed(2)}>
+      <title>${`${plain(line.ends[0])} – ${plain(line.ends[1])}: ${latency(line.rtt_s)} over ${line.count} links`}</title></path>`)}
     ${placed.map((region) => html`<${Circle} key=${region.region} region=${region} xy=${at.get(region.region)} />`)}
   </svg>
-  ${lost.length > 0 && html`<p class="muted">Not on the map, for their names do not say where they are: ${lost.slice(0, 12).map(({ region }) => plain(region, 24)).join(", ")}${lost.length > 12 ? ` and ${lost.length - 12} more` : ""}.</p>`}`;
+  ${lost.length > 0 && html`<p class="muted">Not on the map, because their names are no known places: ${lost.slice(0, 12).map((one) => plain(one.region, 24)).join(", ")}${lost.length > 12 ? ` and ${lost.length - 12} more` : ""}.</p>`}`;
 }
 
-/** Circles that would hide each other move apart a little: names are no addresses anyway. */
+/** Move overlapping circles apart a little. */
 function spread(circles) {
   for (let pass = 0; pass < 12; pass += 1) {
     for (const one of circles) {
@@ -97,14 +97,14 @@ function radiusOf({ total_peers: total }) {
   return Math.min(30, 6 + 1.6 * Math.sqrt(total));
 }
 
-/** A curve that bends away from the equator, as great circles do on such maps. */
+/** A curve that bends away from the equator, as a great circle does. */
 function arc([x0, y0], [x1, y1]) {
   const lift = Math.min(70, Math.hypot(x1 - x0, y1 - y0) * 0.22);
   const up = (y0 + y1) / 2 < HEIGHT * 0.62 ? -1 : 1;
   return `M${x0.toFixed(1)} ${y0.toFixed(1)}Q${((x0 + x1) / 2).toFixed(1)} ${((y0 + y1) / 2 + up * lift).toFixed(1)} ${x1.toFixed(1)} ${y1.toFixed(1)}`;
 }
 
-/** A region by size, ringed by the shares of its statuses; its condition is a glyph, too. */
+/** A region by size, with a ring of its statuses and the glyph of its health. */
 function Circle({ region, xy: [x, y] }) {
   const radius = radiusOf(region);
   const show = () => { search.value = region.region; };
@@ -152,7 +152,7 @@ function Matrix({ list }) {
         return html`<td key=${column} class=${pair ? `link-${band(pair.rtt_s)}` : "none-known"}
           title=${pair ? `${pair.count} links` : "no link"}>${pair ? html`${bareMs(pair.rtt_s)}<small>${pair.count}</small>` : "–"}</td>`;
       })}</tr>`)}</tbody></table></div>
-    <p class="muted matrix-note">Median round trip in milliseconds, and how many links measured it.</p>
+    <p class="muted matrix-note">Median round trip in milliseconds, and the number of measured links.</p>
     ${list.length > MATRIX_MAX && html`<p class="muted">The ${MATRIX_MAX} largest of ${list.length} regions.</p>`}`;
 }
 
@@ -161,8 +161,8 @@ function Table({ list }) {
   const rows = [...list].sort((a, b) => (order[a.status] ?? 3) - (order[b.status] ?? 3) || a.region.localeCompare(b.region));
   return html`<div class="scroll-x"><table class="plain-table" data-testid="regions" aria-label="Regions">
     <thead><tr><th scope="col">Region</th><th scope="col">Status</th><th scope="col" class="number">Healthy</th><th scope="col">Peers</th>
-      <th scope="col" class="number" title="Ring links inside the region that stand">Connectivity</th>
-      <th scope="col" class="number">RTT inside</th><th scope="col" class="number" title="Other regions that a link leads to">Reaches</th></tr></thead>
+      <th scope="col" class="number" title="Share of ring links inside the region that are up">Connectivity</th>
+      <th scope="col" class="number">RTT inside</th><th scope="col" class="number" title="Other regions with a link to this one">Reaches</th></tr></thead>
     <tbody>${rows.map((region) => html`<tr key=${region.region} data-region=${region.region}>
       <td><button class="link plain-link" onClick=${() => { search.value = region.region; }} title="List its peers">${plain(region.region, 32)}</button>${
         region.source === "declared" ? "" : html` <span class="muted">${region.source === "country" ? "by address" : "a guess"}</span>`}</td>

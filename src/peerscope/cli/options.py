@@ -1,7 +1,8 @@
-"""Numbers among the options of the command line, by the rules of `host/numbers.py`."""
+"""Options that several verbs have, and numbers among options by the rules of `host/numbers.py`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +11,14 @@ from peerscope.host.numbers import decimal, duration_s, whole
 
 Parameter = click.Parameter | None
 Context = click.Context | None
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+STATE = click.option("--state", type=FOLDER, help="State directory (default: XDG state home).")
+CONFIG = click.option("--config", type=FILE, help="Settings (default: in --state).")
+TOKEN = click.option(
+    "--token", envvar="PEERSCOPE_WEB__TOKEN", default="", help="Token of the agent, if it requires one."
+)
 
 
 class Whole(click.IntRange):
@@ -23,7 +32,7 @@ class Whole(click.IntRange):
 
 
 class Decimal(click.FloatRange):
-    """A number within bounds; nan is none."""
+    """A number within bounds, not nan."""
 
     def convert(self, value: Any, param: Parameter, ctx: Context) -> float:
         if isinstance(value, str) and decimal(value) is None:

@@ -1,11 +1,11 @@
-// Where peers sit before any force has moved them: known at once, and nearly right.
+// Start positions of peers, before any force moves them.
 //
-// The page and its layout worker share this, so that the first picture is the beginning of the layout.
+// The page and its layout worker share them, so that the layout begins at the first picture.
 
 import { forceCollide, forceSimulation, forceX, forceY } from "./vendor/force.js";
 import { RING_MAX, SPACING, crowding, discRadius, ring } from "./regions.js";
 
-/** Region -> {x, y, radius}, `before` being those of a moment ago. Regions stay where they are until one comes, goes or grows into another. */
+/** Region -> {x, y, radius}; `before`: the last ones. Regions stay in place until one is added, removed or overlaps another. */
 export function anchorsOf(regions, aspect, before) {
   const counts = new Map();
   for (const region of regions) counts.set(region, (counts.get(region) ?? 0) + 1);
@@ -19,7 +19,7 @@ export function anchorsOf(regions, aspect, before) {
   return new Map(names.map((name, index) => [name, { ...points[index], radius: discs[index].radius }]));
 }
 
-/** Many regions: discs side by side, as close as they go. Deterministic, as d3 seeds itself. */
+/** Pack many discs close together. Deterministic, as d3 has a fixed seed. */
 function packed(discs, aspect) {
   const circles = discs.map(({ radius }) => ({ radius }));
   forceSimulation(circles).stop()
@@ -30,22 +30,22 @@ function packed(discs, aspect) {
   return circles.map(({ x, y }) => ({ x, y }));
 }
 
-/** The seat of this rank on the sunflower that fills a region's disc. */
-export function seat(anchor, rank) {
+/** The position of this rank on a sunflower spiral that fills a region's disc. */
+export function positionOf(anchor, rank) {
   const angle = rank * 2.399963;
   const radius = SPACING * 0.5 * Math.sqrt(rank);
   return { x: anchor.x + radius * Math.cos(angle), y: anchor.y + radius * Math.sin(angle) };
 }
 
-/** {xy, discs}: everybody on the first free seat of their region. */
-export function seated(regions, aspect) {
+/** {xy, discs}: each peer at the first free position of its region. */
+export function startPositions(regions, aspect) {
   const anchors = anchorsOf(regions, aspect, new Map());
   const taken = new Map();
   const xy = new Float32Array(regions.length * 2);
   regions.forEach((region, i) => {
     const rank = taken.get(region) ?? 0;
     taken.set(region, rank + 1);
-    const { x, y } = seat(anchors.get(region), rank);
+    const { x, y } = positionOf(anchors.get(region), rank);
     xy[2 * i] = x;
     xy[2 * i + 1] = y;
   });
