@@ -9,6 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from msgspec import Struct
+from peerscope.mesh.membership.parts.isolation import COMPANY_MAX, RETURN_S
 
 from peerscope.agent.service import LEAVE_S
 from peerscope.alerts.aggregators import ACTING, ELIGIBLE
@@ -38,10 +39,10 @@ from peerscope.mesh.detection.verdicts import (
     VOTE_STAND_S,
 )
 from peerscope.mesh.dissemination import gossip
+from peerscope.mesh.handshake import RETRACT_S
 from peerscope.mesh.limits.rate_limit import rate_limit, reputation
 from peerscope.mesh.membership.admission import EARLY_MS
 from peerscope.mesh.membership.eviction import LONG_KNOWN_S, SILENT_S
-from peerscope.mesh.membership.isolation import COMPANY_MAX, RETURN_S
 from peerscope.mesh.membership.members import forgetting, shared_key, shared_key_search
 from peerscope.mesh.messages import (
     MESSAGE_BYTES_MAX,
@@ -53,7 +54,6 @@ from peerscope.mesh.messages import (
     Found,
     Moved,
 )
-from peerscope.mesh.peer import RETRACT_S
 from peerscope.mesh.publisher import ALERT_HOPS, REPEAT_SHARE
 from peerscope.mesh.report import BRISK_S, RECORD_BYTES
 from peerscope.mesh.revocation import REVIEW_S

@@ -151,7 +151,7 @@ def test_what_the_peer_said_of_itself_comes_with_its_links_and_the_word_of_three
     profile = world.peer(subject).ledger.profile(subject)
     assert profile is not None
     assert (view.region, view.addresses) == (profile.region, profile.addresses)
-    assert {link.peer_id for link in view.links} == {peer.hex()[:16] for peer in world.peer(subject).prober.up()}
+    assert {link.peer_id for link in view.links} == {peer.hex()[:16] for peer in world.peer(subject).links.up()}
     assert set(hearsay.said) == {peer.hex() for peer in world.aggregators(there)}
     assert len(hearsay.said) == 3
     assert hearsay.disagreeing == hearsay.silent == ()
@@ -163,9 +163,9 @@ def test_what_the_peer_said_of_itself_comes_with_its_links_and_the_word_of_three
 def test_a_question_leaves_no_links_behind(world: World) -> None:
     here, there = world.zones[:2]
     asker, subject = world.ordinary(here), world.ordinary(there)
-    before = set(world.peer(asker).prober.links)
+    before = set(world.peer(asker).links)
     world.look(asker, subject)
-    assert set(world.peer(asker).prober.links) <= before
+    assert set(world.peer(asker).links) <= before
     world.sim.run_until(world.sim.now + 10.0)
     assert subject not in world.peer(asker).ledger
 

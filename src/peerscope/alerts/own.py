@@ -47,7 +47,7 @@ def own_state(
 ) -> Own:
     """What the core knows, and what it cannot know."""
     checks, metrics = peer.reporter.latest
-    up = [link for link in peer.prober.links.values() if link.is_up]
+    up = [link for link in peer.links.values() if link.is_up]
     rtts_s = [rtt_s for link in up if (rtt_s := link.rtt.smoothed_s) is not None]
     return Own(
         checks=checks,

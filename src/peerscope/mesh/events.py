@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from peerscope.mesh.internal_events import InternalEvent
 from peerscope.mesh.messages import Aged, Message, Ping, Pong, encode
 from peerscope.mesh.zoning.lookup import LookupAnswer
 from peerscope.records.bodies import Body, Check, OtherLife, OverlayLink
@@ -212,6 +213,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._effects: list[Effect] = []
+        self._internal: list[InternalEvent] = []
         self._last: tuple[Message, bytes] | None = None
         self.messages: Counter[str] = Counter()
         """Sent messages by type."""
@@ -232,6 +234,15 @@ class Outbox:
     def add(self, effect: Effect) -> None:
         """Queue any other effect."""
         self._effects.append(effect)
+
+    def emit(self, event: InternalEvent) -> None:
+        """Queue an event for other parts of this peer; `routes.py` routes it in this turn."""
+        self._internal.append(event)
+
+    def take_internal(self) -> list[InternalEvent]:
+        """Internal events since the last call."""
+        events, self._internal = self._internal, []
+        return events
 
     def take(self) -> list[Effect]:
         """Everything queued since the last call."""

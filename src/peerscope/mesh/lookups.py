@@ -7,24 +7,21 @@ came by gossip would be; none of it enters our ledgers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from math import inf
 from random import Random
 
 from peerscope.errors import RemoteError
-from peerscope.mesh.detection.prober import Prober
-from peerscope.mesh.events import LookedUp, Outbox
-from peerscope.mesh.handshake import Handshake
-from peerscope.mesh.membership.admission import Admission
+from peerscope.mesh.events import LookedUp
+from peerscope.mesh.internal_events import OwnKeyFound, Visit, VisitOver
 from peerscope.mesh.membership.shared_key_search import OWN_QUESTION
 from peerscope.mesh.messages import Find, Found, FoundPeer
-from peerscope.mesh.record_store import RecordStore
+from peerscope.mesh.peer_state import PeerState
 from peerscope.mesh.zoning.lookup import Lookup, LookupAnswer, LookupSighting
-from peerscope.mesh.zoning.own_zone import OwnZone
 from peerscope.mesh.zoning.zone_summaries import zone_summaries
 from peerscope.records.bodies import Body, Profile, Report
 from peerscope.records.identity import PeerId
-from peerscope.records.ledger import Ledger, LedgerConfig
+from peerscope.records.ledger import Ledger
 from peerscope.records.record import Inspector, Record
 from peerscope.records.summary import Summary
 
@@ -35,33 +32,12 @@ OPEN_MAX = 8
 class Lookups:
     """The open questions of one peer."""
 
-    def __init__(
-        self,
-        config: LedgerConfig,
-        inspect: Inspector,
-        global_ledger: Ledger,
-        own_zone: OwnZone,
-        admission: Admission,
-        record_store: RecordStore,
-        prober: Prober,
-        handshake: Handshake,
-        rng: Random,
-        out: Outbox,
-        found_own: Callable[[LookupAnswer, float], None],
-    ) -> None:
-        """`config`: what is older than it remembers is not believed; `abroad`: the ledger of summaries. `found_own`:
-        called with the answer to `ask_own`, and the time."""
-        self._found_own = found_own
-        self._config = config
+    def __init__(self, state: PeerState, inspect: Inspector, rng: Random) -> None:
+        """`inspect`: verifies a record and decodes its body."""
+        self._state = state
         self._inspect = inspect
-        self._global_ledger = global_ledger
-        self._own_zone = own_zone
-        self._admission = admission
-        self._record_store = record_store
-        self._prober = prober
-        self._handshake = handshake
         self._rng = rng
-        self._out = out
+        self._out = state.out
         self._open: dict[int, Lookup] = {}
         self._unsent: set[tuple[int, PeerId]] = set()
         """Questions whose receivers are not reached yet."""
@@ -75,8 +51,8 @@ class Lookups:
             self._out.add(LookedUp(number, LookupAnswer(Ledger(), {}, (), {}, is_busy=True)))
             return
         zones: dict[str, list[PeerId]] = {}
-        for zone, speaking in zone_summaries(self._global_ledger, now).items():
-            if zone != self._own_zone.zone:
+        for zone, speaking in zone_summaries(self._state.global_ledger, now).items():
+            if zone != self._state.own_zone.zone:
                 zones[zone] = [claim.peer for claim in speaking]
                 self._rng.shuffle(zones[zone])  # so that none of three answers everybody
         self._open[number] = Lookup(name, zones, now)
@@ -85,7 +61,7 @@ class Lookups:
     def ask_own(self, now: float) -> None:
         """Ask for ourselves; left for another time where too many questions are open."""
         if len(self._open) < OPEN_MAX and OWN_QUESTION not in self._open:
-            self.ask(OWN_QUESTION, self._record_store.me.hex(), now)
+            self.ask(OWN_QUESTION, self._state.me.hex(), now)
 
     def reached(self, peer: PeerId, now: float) -> None:
         """A peer has greeted: ask it what we wanted to."""
@@ -100,16 +76,16 @@ class Lookups:
 
     def heard(self, peer: PeerId, found: Found, now: float) -> None:
         """An answer. Raises `RemoteError`: "unasked", or what is wrong with its records."""
-        inquiry = self._open.get(found.nonce)
-        if inquiry is None or not inquiry.is_asking(peer):
+        lookup = self._open.get(found.nonce)
+        if lookup is None or not lookup.is_asking(peer):
             raise RemoteError("unasked", "an answer without a question")
         try:
-            inquiry.answered(peer, found.zone, [self._checked(told, inquiry.name, now) for told in found.told])
+            lookup.answered(peer, found.zone, [self._checked(told, lookup.name, now) for told in found.told])
         except RemoteError:
-            inquiry.failed(peer)
+            lookup.failed(peer)
             raise
         finally:
-            self._part(peer, now)
+            self._part(peer)
             self.tick(now)
 
     def deadline(self) -> float:
@@ -118,49 +94,47 @@ class Lookups:
 
     def tick(self, now: float) -> None:
         """Ask whoever is next, and answer what is done."""
-        for number, inquiry in list(self._open.items()):
-            for peer in inquiry.next(now):
+        for number, lookup in list(self._open.items()):
+            for peer in lookup.next(now):
                 self._unsent.add((number, peer))
                 self._reach(number, peer, now)
-            if inquiry.is_done(now):
+            if lookup.is_done(now):
                 del self._open[number]
                 self._unsent = {one for one in self._unsent if one[0] != number}
                 if number == OWN_QUESTION:
-                    self._found_own(inquiry.answer(), now)
+                    self._out.emit(OwnKeyFound(lookup.answer()))
                 else:
-                    self._out.add(LookedUp(number, inquiry.answer()))
+                    self._out.add(LookedUp(number, lookup.answer()))
                 for peer in sorted(self._visited):
-                    self._part(peer, now)
-        self._next_at = min((inquiry.deadline(now) for inquiry in self._open.values()), default=inf)
+                    self._part(peer)
+        self._next_at = min((lookup.deadline(now) for lookup in self._open.values()), default=inf)
 
     def _reach(self, number: int, peer: PeerId, now: float) -> None:
-        link = self._prober.links.get(peer)
+        link = self._state.links.get(peer)
         if link is not None and link.greeted and link.connected and not link.lost:
             self._send(number, peer)
         elif peer not in self._visited:
             self._visited.add(peer)
-            self._handshake.visit(peer, now, self._addresses(peer))
+            self._out.emit(Visit(peer, self._addresses(peer)))
 
     def _send(self, number: int, peer: PeerId) -> None:
         self._unsent.discard((number, peer))
         self._out.send(peer, Find(number, self._open[number].name))
 
-    def _part(self, peer: PeerId, now: float) -> None:
+    def _part(self, peer: PeerId) -> None:
         """Hang up on whom we visited, unless another question waits for it; it may have become a neighbour."""
         if peer in self._visited and not any(one.is_asking(peer) for one in self._open.values()):
             self._visited.discard(peer)
-            link = self._prober.links.get(peer)
-            if link is not None and link.visit:
-                self._handshake.hang_up(peer, "thanks", now)
+            self._out.emit(VisitOver(peer))
 
     def _drop(self, peer: PeerId) -> None:
         self._visited.discard(peer)
         self._unsent = {one for one in self._unsent if one[1] != peer}
-        for inquiry in self._open.values():
-            inquiry.failed(peer)
+        for lookup in self._open.values():
+            lookup.failed(peer)
 
     def _addresses(self, peer: PeerId) -> tuple[str, ...]:
-        bodies = (entry.body for entry in self._global_ledger.entries(peer))
+        bodies = (entry.body for entry in self._state.global_ledger.entries(peer))
         return next((body.addresses for body in bodies if isinstance(body, Summary)), ())
 
     def _checked(self, told: FoundPeer, name: str, now: float) -> LookupSighting:
@@ -171,9 +145,9 @@ class Lookups:
             record, body = self._inspect(item.record)
             if not isinstance(body, kind) or not record.peer_id.hex().startswith(name):
                 raise RemoteError("malformed-answer", "not what was asked for")
-            if item.age_ms > self._config.remember_s * 1000:
+            if item.age_ms > self._state.ledger.config.remember_s * 1000:
                 raise RemoteError("expired", "older than anything we remember")
-            self._admission.check_origin(record.peer_id, body, profile, self._record_store.wall_ms(now))
+            self._state.admission.check_origin(record.peer_id, body, profile, self._state.clock.wall_ms(now))
             profile = body if isinstance(body, Profile) else profile
             records.append((record, body, now - item.age_ms / 1000))
         if len(_origins(records)) != 1:

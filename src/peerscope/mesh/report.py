@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from math import inf
 from random import Random
 
@@ -24,7 +24,7 @@ from peerscope.records.bodies import (
     Status,
     encode_body,
 )
-from peerscope.records.identity import ref
+from peerscope.records.identity import PeerId, ref
 from peerscope.records.measures import Metrics
 
 RECORD_BYTES = 600
@@ -55,6 +55,18 @@ class ReportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 def interval_s(peers: int, *, shortest_s: float, budget_bytes_s: float, reports_s_max: float = inf) -> float:
     """Seconds between reports such that the reports of all peers cost each peer at most the budget."""
     return max(shortest_s, peers * RECORD_BYTES / budget_bytes_s, min(peers / reports_s_max, BRISK_S))
+
+
+class Situation(Struct, frozen=True):
+    """What other parts of this peer know, for its report."""
+
+    down: Set[PeerId]
+    """Peers whose verdict is `down`."""
+    coordinate: Coordinate | None
+    lost: int = 0
+    """Peers that we were linked with, where no link at all is up."""
+    refusal: str | None = None
+    """What one of those said."""
 
 
 class Reporter:

@@ -14,15 +14,13 @@ from math import inf
 from peerscope.errors import RemoteError
 from peerscope.mesh.detection.observers import has_left
 from peerscope.mesh.events import Credentials
-from peerscope.mesh.handshake import Handshake
-from peerscope.mesh.membership.admission import Admission
-from peerscope.mesh.publisher import Publisher
-from peerscope.mesh.record_store import RecordStore
+from peerscope.mesh.internal_events import CertificateRenewed, RecordsDropped, Repeat, Restate
+from peerscope.mesh.peer_state import PeerState
 from peerscope.mesh.zoning.zone_summaries import zone_summaries
 from peerscope.records.bodies import Certified, Kind
 from peerscope.records.certificates import Certificate, Revoked
 from peerscope.records.identity import PeerId
-from peerscope.records.ledger import Ledger
+from peerscope.records.ledger import Entry
 
 REVIEW_S = 10.0
 TURN_S = 60.0
@@ -32,39 +30,35 @@ TURN_S = 60.0
 class Revocations:
     """Our certificate, what operators revoked, and what follows from time passing."""
 
-    def __init__(
-        self,
-        admission: Admission,
-        ledger: Ledger,
-        global_ledger: Ledger,
-        record_store: RecordStore,
-        handshake: Handshake,
-        publisher: Publisher,
-    ) -> None:
-        """`ledger`: of our zone; `abroad`: of what crosses the borders of zones."""
-        self._admission = admission
-        self._ledger = ledger
-        self._global_ledger = global_ledger
-        self._record_store = record_store
-        self._handshake = handshake
-        self._publisher = publisher
+    def __init__(self, state: PeerState) -> None:
+        self._me = state.me
+        self._admission = state.admission
+        self._ledger = state.ledger
+        self._global_ledger = state.global_ledger
+        self._clock = state.clock
+        self._out = state.out
         self._review_at = -inf
         self._untold_since: float | None = None
 
     def read(self, credentials: Credentials, now: float) -> None:
         """The operator's files were read: tell what is new in them."""
-        if self._admission.learn(credentials.revocations, self._record_store.wall_ms(now)):
-            self._tell(now)
+        if self._admission.learn(credentials.revocations, self._clock.wall_ms(now)):
+            self._spread()
         if credentials.certificate in (None, self._admission.certificate):
             return
         self._admission.certificate = credentials.certificate
-        said = self._ledger.profile(self._record_store.me)
+        said = self._ledger.profile(self._me)
         if said is not None:
-            self._publisher.publish(said, now, urgent=True)
-        for entry in self._global_ledger.entries(self._record_store.me):
+            self._out.emit(Restate(said, urgent=True))
+        for entry in self._global_ledger.entries(self._me):
             if entry.record.kind != Kind.SUMMARY:  # the next one comes soon
-                self._publisher.repeat(entry, now, urgent=False)
-        self._handshake.renew(now)
+                self._out.emit(Repeat(entry))
+        self._out.emit(CertificateRenewed())
+
+    def stored(self, entry: Entry, now: float) -> None:
+        """A record is news: it may name revocations."""
+        if isinstance(entry.body, Revoked):
+            self._admission.learn(entry.body.items, self._clock.wall_ms(now))
 
     def review(self, now: float) -> dict[PeerId, str]:
         """Members that are none any more, and why: expired, or revoked. What such peers told all zones is dropped.
@@ -73,7 +67,7 @@ class Revocations:
         """
         if not self._admission.asks_membership or now < self._review_at:
             return {}
-        wall_ms = self._record_store.wall_ms(now)
+        wall_ms = self._clock.wall_ms(now)
         self._admission.forget_lapsed(wall_ms)
         self._drop_void(wall_ms)
         self._take_turn(now)
@@ -108,10 +102,10 @@ class Revocations:
             shown = entry.body.certificate if isinstance(entry.body, Certified) else None
             if self._void(peer, shown or (said.certificate if said else None), wall_ms) is not None:
                 self._global_ledger.drop(peer, entry.record.kind)
-                self._record_store.forget_strangers((peer,))
+                self._out.emit(RecordsDropped(peer))
 
     def _void(self, peer: PeerId, certificate: Certificate | None, wall_ms: int) -> str | None:
-        if peer == self._record_store.me:
+        if peer == self._me:
             return None
         try:
             self._admission.check(peer, certificate, wall_ms, is_known=True)
@@ -127,20 +121,20 @@ class Revocations:
             return
         if self._untold_since is None:
             self._untold_since = now
-        before_us = sum(peer < self._record_store.me for peer in self._ledger) + self._zones_before_ours(now)
+        before_us = sum(peer < self._me for peer in self._ledger) + self._zones_before_ours(now)
         if now - self._untold_since >= before_us * TURN_S:
-            self._tell(now)
+            self._spread()
 
     def _zones_before_ours(self, now: float) -> int:
         """So that not each zone's first member speaks at once."""
-        said = self._ledger.profile(self._record_store.me)
+        said = self._ledger.profile(self._me)
         return 0 if said is None else sum(zone < said.zone for zone in zone_summaries(self._global_ledger, now))
 
     def _said_by(self, origin: PeerId) -> tuple[object, ...]:
         entry = self._global_ledger.get(origin, Kind.REVOKED)
         return entry.body.items if entry is not None and isinstance(entry.body, Revoked) else ()
 
-    def _tell(self, now: float) -> None:
+    def _spread(self) -> None:
         self._untold_since = None
         known = sorted(self._admission.revocations.values(), key=lambda one: one.target)
-        self._publisher.publish(Revoked(tuple(known)), now, urgent=True)
+        self._out.emit(Restate(Revoked(tuple(known)), urgent=True))

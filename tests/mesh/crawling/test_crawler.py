@@ -182,7 +182,7 @@ def test_it_maps_real_peers_with_a_secret() -> None:
     for number in range(2, 6):
         wire.start(number, first, config=config)
     wire.run_until(20.0)
-    links = {frozenset((peer.me, other)) for peer in wire.peers.values() for other in peer.prober.up()}
+    links = {frozenset((peer.me, other)) for peer in wire.peers.values() for other in peer.links.up()}
     one = Crawler(STRANGER.peer_id, config.network, {first.me: ()}, WalkConfig(), wire.now)
     relay(wire, one, STRANGER.peer_id)
     survey = one.walk.survey()

@@ -144,7 +144,7 @@ class Link:
         self.forgotten_at: float | None = None
         """When we forgot the peer, whom we miss."""
         self.wake_at = inf
-        """When `Watch.due` has to look at this link again."""
+        """When `Prober.tick` has to look at this link again."""
         self.skew_ms: float | None = None
         """How far the neighbour's wall clock is ahead of ours, smoothed."""
         self._lost_at: deque[float] = deque(maxlen=FLAPS_MAX)

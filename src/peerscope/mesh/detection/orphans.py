@@ -7,8 +7,8 @@ that lost each other. A peer that does not answer either is reported as "unwatch
 
 from __future__ import annotations
 
+from peerscope.mesh.detection.links import Links
 from peerscope.mesh.detection.observers import orphaned
-from peerscope.mesh.detection.prober import Prober
 from peerscope.records.bodies import Observation
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger
@@ -24,10 +24,10 @@ DIALS_MAX = 16
 class Orphans:
     """What one peer found out about those whom nobody watches."""
 
-    def __init__(self, me: PeerId, ledger: Ledger, prober: Prober, now: float) -> None:
+    def __init__(self, me: PeerId, ledger: Ledger, links: Links, now: float) -> None:
         self._me = me
         self._ledger = ledger
-        self._prober = prober
+        self._links = links
         self._began_at = now
         self._next_at = now + INTERVAL_S
         self._dialled: dict[PeerId, float] = {}
@@ -40,7 +40,7 @@ class Orphans:
             return False
         self._next_at = now + INTERVAL_S
         found = orphaned(self._ledger, self._me, now, since=self._began_at)
-        quiet = [peer for peer in found if peer not in self._prober.links]
+        quiet = [peer for peer in found if peer not in self._links]
         self._dialled = {peer: self._dialled[peer] for peer in quiet if peer in self._dialled}
         self._due = [peer for peer in quiet if peer not in self._dialled][:DIALS_MAX]
         self._dialled |= dict.fromkeys(self._due, now)

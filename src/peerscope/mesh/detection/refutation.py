@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections import deque
 from math import inf
 
+from peerscope.mesh.detection.links import Links, LocalHealth
 from peerscope.mesh.detection.observers import watchers
-from peerscope.mesh.detection.prober import Prober
 from peerscope.mesh.detection.verdicts import REFUTED_MAX, REFUTED_WINDOW_S
 from peerscope.records.bodies import ANSWERS_MAX, Answer, Kind
 from peerscope.records.identity import PeerId, ref
@@ -32,10 +32,11 @@ ACCUSERS_MAX = 256
 class Refutation:
     """The answers of one peer."""
 
-    def __init__(self, me: PeerId, ledger: Ledger, prober: Prober) -> None:
+    def __init__(self, me: PeerId, ledger: Ledger, links: Links, local_health: LocalHealth) -> None:
         self._me = me
         self._ledger = ledger
-        self._prober = prober
+        self._links = links
+        self._local_health = local_health
         self._refuted: dict[PeerId, deque[float]] = {}
         self._noted: dict[PeerId, int] = {}
         """Version of the newest accusation of each observer that our ledger refused."""
@@ -67,7 +68,7 @@ class Refutation:
             self._answered_at = now
         doubts = now < self._doubt_until
         for peer in unanswered:
-            if not doubts and peer in self._prober.links and self._prober.links[peer].is_up:
+            if not doubts and peer in self._links and self._links[peer].is_up:
                 times = self._refuted.pop(peer, None) or deque[float](maxlen=REFUTED_MAX)
                 times.append(now)
                 self._refuted[peer] = times  # at the end: the latest stay
@@ -90,8 +91,7 @@ class Refutation:
 
     def review(self, now: float) -> None:
         """Once a second: have we reason to doubt ourselves?"""
-        links = self._prober.links
-        if self._prober.doubt(now) > 1 or 2 * len(self._prober.lost()) > len(links):
+        if self._local_health.factor(now) > 1 or 2 * len(self._links.lost()) > len(self._links):
             self._doubt_until = now + DOUBT_HOLD_S
 
     def _unanswered(self) -> list[PeerId]:

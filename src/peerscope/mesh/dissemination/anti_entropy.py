@@ -12,13 +12,13 @@ from functools import reduce
 from math import inf
 from operator import xor
 from random import Random
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from peerscope.errors import ConfigError, RemoteError
-from peerscope.mesh.dissemination.gossip import Gossip
-from peerscope.mesh.events import Outbox
 from peerscope.mesh.messages import FINGERPRINT_BYTES, KEYS_MAX, Digest, Held, Inventory, Key, Topic
+from peerscope.mesh.peer_state import PeerState
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import BUCKETS, Entry, Ledger
 
@@ -38,29 +38,27 @@ class SyncConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
 
 
-class Sync:
-    """Comparison of our ledger with those of neighbours."""
+class Differences(NamedTuple):
+    """What two neighbours have to exchange after a comparison."""
 
-    def __init__(
-        self,
-        me: PeerId,
-        ledger: Ledger,
-        gossip: Gossip,
-        config: SyncConfig,
-        rng: Random,
-        out: Outbox,
-        now: float,
-        *,
-        world: bool = False,
-    ) -> None:
-        """`world`: the ledger is of what crosses the borders of zones."""
-        self._me = me
-        self._world = world
+    give: list[Entry]
+    """Records that the neighbour lacks, or holds in an older version."""
+    disputed: list[Topic]
+    """Of these both hold different statements of one version: both must see both."""
+    announced: list[Key]
+    """What the neighbour holds; records of peers we never saw come first."""
+
+
+class Sync:
+    """Comparison of one of our ledgers with those of neighbours."""
+
+    def __init__(self, state: PeerState, config: SyncConfig, ledger: Ledger, rng: Random, now: float) -> None:
+        self._me = state.me
+        self._world = ledger is state.global_ledger
         self._ledger = ledger
-        self._gossip = gossip
         self._config = config
         self._rng = rng
-        self._out = out
+        self._out = state.out
         self._answered: dict[PeerId, float] = {}
         self._started: dict[PeerId, float] = {}
         self._asked: dict[PeerId, set[tuple[int, int]]] = {}
@@ -122,8 +120,11 @@ class Sync:
         if parts:
             self._out.send(neighbour, Inventory(bits, tuple(parts), tuple(found), self._world))
 
-    def listed(self, neighbour: PeerId, inventory: Inventory, now: float) -> None:
-        """What a neighbour holds in some parts: pull what we lack, never-seen peers first; give what it lacks."""
+    def listed(self, neighbour: PeerId, inventory: Inventory) -> Differences:
+        """What a neighbour holds in some parts, compared with what we hold.
+
+        Raises `RemoteError`: "unasked", "malformed-message".
+        """
         answered = self._asked.get(neighbour)
         parts = {(inventory.bits, part) for part in inventory.parts}
         if answered is None or parts & answered or any(bits != inventory.bits for bits, _ in answered):
@@ -142,10 +143,8 @@ class Sync:
             elif held.version == ours.version and held.digest != ours.digest:
                 give.append(entry)  # an equivocation: both sides must see both statements
                 disputed.append(Topic(ours.origin, ours.kind))
-        self._gossip.give(neighbour, give, now)
-        self._gossip.demand(neighbour, disputed)
         unseen = sorted(inventory.held, key=lambda held: self._ledger.find(PeerRef(held.origin)) is not None)
-        self._gossip.announced(neighbour, (Key(held.origin, held.kind, held.version) for held in unseen), now)
+        return Differences(give, disputed, [Key(held.origin, held.kind, held.version) for held in unseen])
 
     def _part(self, bits: int, part: int) -> list[Entry]:
         width = BUCKETS >> bits

@@ -1,45 +1,39 @@
-"""What is kept the same everywhere: records of a zone within it, and what crosses borders in the whole network.
+"""What is kept the same everywhere: records of a zone within it, and in the whole network what crosses zones.
 
-Two layers of one make: a ledger, its gossip and its sync. The zone's layer speaks with neighbours of our own zone, the
-world's with all. A record belongs to one of them by its kind.
+Two scopes of one make: a ledger, its gossip and its anti-entropy. The zone's scope speaks with neighbours of our own
+zone, the world's with all. A record belongs to one of them by its kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from random import Random
 from typing import TypeVar
 
 from peerscope.errors import RemoteError
 from peerscope.mesh.dissemination.anti_entropy import Sync, SyncConfig
 from peerscope.mesh.dissemination.gossip import Gossip, GossipConfig
-from peerscope.mesh.events import Outbox
+from peerscope.mesh.dissemination.hop_timing import whole_path, with_last_hop
+from peerscope.mesh.events import Delivered
+from peerscope.mesh.internal_events import OriginBack, OwnPublished, RecordToForward
 from peerscope.mesh.messages import Digest, Inventory, Key, Topic
-from peerscope.records.bodies import WORLD
+from peerscope.mesh.peer_state import PeerState
+from peerscope.records.bodies import WORLD, Report
 from peerscope.records.identity import PeerId
-from peerscope.records.ledger import Ledger
+from peerscope.records.ledger import Entry, Ledger
 
+ANSWER_S = 10.0
+"""An answer to accusations that is older than this is no longer pushed."""
 T = TypeVar("T", Key, Topic)
 
 
 class Scope:
     """One ledger, and what keeps it equal to the neighbours'."""
 
-    def __init__(
-        self,
-        me: PeerId,
-        ledger: Ledger,
-        gossip: GossipConfig,
-        sync: SyncConfig,
-        rng: Random,
-        out: Outbox,
-        now: float,
-        *,
-        world: bool,
-    ) -> None:
+    def __init__(self, gossip: Gossip, sync: Sync, ledger: Ledger) -> None:
+        self.gossip = gossip
+        self.sync = sync
         self.ledger = ledger
-        self.gossip = Gossip(me, ledger, gossip, rng, out)
-        self.sync = Sync(me, ledger, self.gossip, sync, rng, out, now, world=world)
 
     def opened(self, neighbour: PeerId) -> None:
         """A link is up."""
@@ -50,16 +44,23 @@ class Scope:
         self.gossip.closed(neighbour)
         self.sync.closed(neighbour)
 
+    def listed(self, neighbour: PeerId, inventory: Inventory, now: float) -> None:
+        """A neighbour listed what it holds: give what it lacks, and pull what we lack."""
+        found = self.sync.listed(neighbour, inventory)
+        self.gossip.give(neighbour, found.give, now)
+        self.gossip.demand(neighbour, found.disputed)
+        self.gossip.announced(neighbour, found.announced, now)
+
 
 class Scopes:
     """The zone's and the world's, and which neighbour may speak of what."""
 
-    def __init__(self, me: PeerId, near: Scope, far: Scope, is_near: Callable[[PeerId], bool]) -> None:
-        """`is_near`: whether a linked peer is of our zone."""
-        self._me = me
-        self.near = near
-        self.far = far
-        self._is_near = is_near
+    def __init__(self, state: PeerState, gossip: GossipConfig, sync: SyncConfig, rng: Random, now: float) -> None:
+        self._state = state
+        self.near, self.far = (
+            Scope(Gossip(state.me, ledger, gossip, rng, state.out), Sync(state, sync, ledger, rng, now), ledger)
+            for ledger in (state.ledger, state.global_ledger)
+        )
 
     def of(self, kind: int) -> Scope:
         """Where records of this kind are kept."""
@@ -68,10 +69,15 @@ class Scopes:
     def opened(self, neighbour: PeerId) -> None:
         """A link is up, or its other end has moved to another zone."""
         self.far.opened(neighbour)
-        if self._is_near(neighbour):
+        if self._state.is_near(neighbour):
             self.near.opened(neighbour)
         else:
             self.near.closed(neighbour)
+
+    def zone_entered(self) -> None:
+        """We have moved to another zone: other neighbours are near now."""
+        for neighbour in self._state.links.up():
+            self.opened(neighbour)
 
     def closed(self, neighbour: PeerId) -> None:
         """A link is gone."""
@@ -90,10 +96,46 @@ class Scopes:
 
     def compare(self, neighbour: PeerId, now: float) -> None:
         """A link is up: begin to repair what one of us lacks."""
-        if self._me < neighbour and self._is_near(neighbour):
+        if self._state.me < neighbour and self._state.is_near(neighbour):
             self.near.sync.start(neighbour, now)
         if len(self.far.ledger):  # mostly a network of one zone has nothing there; so whoever holds something begins
             self.far.sync.start(neighbour, now)
+
+    def arrived(self, entry: Entry) -> None:
+        """A record that we may have asked for is here."""
+        self.of(entry.record.kind).gossip.arrived(entry)
+
+    def demand(self, event: OriginBack) -> None:
+        """Ask a neighbour for what a buried origin said before it came back."""
+        self.of(event.kind).gossip.demand(event.source, event.topics)
+
+    def published(self, event: OwnPublished, now: float) -> None:
+        """Spread a record of our own: push it where it is urgent, else announce it."""
+        gossip = self.of(event.entry.record.kind).gossip
+        if event.hops is None:
+            gossip.spread(event.entry, now)
+        else:
+            gossip.push(event.entry, now, hops=event.hops, sent_us=self._state.clock.wall_us(now))
+
+    def forward(self, event: RecordToForward, now: float) -> None:
+        """Pass a record of another peer on: as a push what was pushed to us, else as an announcement.
+
+        A late answer to accusations is urgent, however it came: those to whom it was pushed may have kept it.
+        """
+        entry, push, source = event.entry, event.push, event.source
+        gossip = self.of(entry.record.kind).gossip
+        if push is not None and source is not None:
+            sent_us = self._state.clock.wall_us(now)
+            hops_us = with_last_hop(push, sent_us, self._state.links.ahead_s(source))
+            path = whole_path(push, source, self._state.me)
+            if path:
+                self._state.out.add(Delivered(path, hops_us))
+            hops, came_by = push.ttl - 1, push.path
+            gossip.push(entry, now, hops=hops, path=came_by, source=source, hops_us=hops_us, sent_us=sent_us)
+        elif isinstance(entry.body, Report) and entry.body.answers and now - entry.heard_at < ANSWER_S:
+            gossip.push(entry, now, hops=1, source=source)
+        else:
+            gossip.spread(entry, now, source=source)
 
     def announced(self, neighbour: PeerId, keys: Iterable[Key], now: float) -> None:
         """A neighbour holds these. Raises `RemoteError` ("other-zone") for what is none of our business."""
@@ -113,16 +155,11 @@ class Scopes:
 
     def compared(self, neighbour: PeerId, digest: Digest, now: float) -> None:
         """A neighbour's fingerprints. Raises `RemoteError` as `announced`, and what `Sync` raises."""
-        self._layer(neighbour, digest.world).sync.compared(neighbour, digest, now)
+        self._scope(neighbour, digest.world).sync.compared(neighbour, digest, now)
 
     def listed(self, neighbour: PeerId, inventory: Inventory, now: float) -> None:
         """What a neighbour holds. Raises `RemoteError` as `announced`, and what `Sync` raises."""
-        self._layer(neighbour, inventory.world).sync.listed(neighbour, inventory, now)
-
-    def check(self, neighbour: PeerId | None, kind: int) -> None:
-        """Raises `RemoteError` ("other-zone") unless the neighbour may give us records of this kind."""
-        if neighbour is not None and kind not in WORLD and not self._is_near(neighbour):
-            raise RemoteError("other-zone", "records of a zone stay in it")
+        self._scope(neighbour, inventory.world).listed(neighbour, inventory, now)
 
     def deadline(self) -> float:
         """When `tick` has something to do."""
@@ -130,19 +167,19 @@ class Scopes:
             self.near.gossip.deadline(), self.far.gossip.deadline(), self.near.sync.deadline(), self.far.sync.deadline()
         )
 
-    def tick(self, now: float, neighbours: Callable[[], list[PeerId]]) -> None:
-        """Send what has waited; compare now and then with somebody. `neighbours`: those whose links are up."""
+    def tick(self, now: float) -> None:
+        """Send what has waited; compare now and then with a neighbour whose link is up."""
         self.near.gossip.tick(now)
         self.far.gossip.tick(now)
         if now >= self.near.sync.deadline():
-            self.near.sync.tick(now, [neighbour for neighbour in neighbours() if self._is_near(neighbour)])
+            self.near.sync.tick(now, [one for one in self._state.links.up() if self._state.is_near(one)])
         if now >= self.far.sync.deadline():
-            self.far.sync.tick(now, neighbours() if len(self.far.ledger) else [])
+            self.far.sync.tick(now, self._state.links.up() if len(self.far.ledger) else [])
 
-    def _layer(self, neighbour: PeerId, world: bool) -> Scope:
+    def _scope(self, neighbour: PeerId, world: bool) -> Scope:
         if world:
             return self.far
-        if not self._is_near(neighbour):
+        if not self._state.is_near(neighbour):
             raise RemoteError("other-zone", "records of a zone stay in it")
         return self.near
 
@@ -151,7 +188,7 @@ class Scopes:
         far: list[T] = []
         for one in named:
             (far if one.kind in WORLD else near).append(one)
-        if near and not self._is_near(neighbour):
+        if near and not self._state.is_near(neighbour):
             if not far:
                 raise RemoteError("other-zone", "records of a zone stay in it")
             near = []

@@ -19,8 +19,8 @@ from heapq import nlargest
 from msgspec import Struct
 
 from peerscope.mesh.detection.observers import is_reporting
-from peerscope.mesh.publisher import Publisher
-from peerscope.mesh.record_store import RecordStore
+from peerscope.mesh.internal_events import Outrun
+from peerscope.mesh.peer_state import PeerState
 from peerscope.records.alerts import Orders
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId, ref
@@ -84,20 +84,14 @@ def last_version(ledger: Ledger, peer: PeerId, now: float) -> int:
 class Forgetting:
     """Carries orders out at one peer. Call `review` every second."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        global_ledger: Ledger,
-        record_store: RecordStore,
-        publisher: Publisher,
-        obeyed: Set[PeerId] | None,
-    ) -> None:
+    def __init__(self, state: PeerState, obeyed: Set[PeerId] | None) -> None:
         """`obeyed`: whose orders count besides our own; None for everybody's."""
-        self._ledger = ledger
-        self._global_ledger = global_ledger
-        self._record_store = record_store
-        self._publisher = publisher
-        self._obeyed = None if obeyed is None else {*obeyed, record_store.me}
+        self._me = state.me
+        self._ledger = state.ledger
+        self._global_ledger = state.global_ledger
+        self._clock = state.clock
+        self._out = state.out
+        self._obeyed = None if obeyed is None else {*obeyed, state.me}
         self._orders: dict[PeerId, ForgetOrder] = {}
         self._revision = -1
         self._dropped: dict[PeerId, tuple[int, float]] = {}
@@ -116,7 +110,7 @@ class Forgetting:
             self._orders = {subject: order for subject, order in latest.items() if not order.is_lifted}
         gone = []
         for subject, order in sorted(self._orders.items()):
-            if subject == self._record_store.me:
+            if subject == self._me:
                 self._outbid(order.until, now)
             elif now - order.at <= STANDS_S and self._counts(subject, order, now):
                 self._ledger.bury(ref(subject), order.until, order.at + STANDS_S)
@@ -131,7 +125,7 @@ class Forgetting:
         """The subject has not spoken since, and its version clock can stand there: else the order would keep a living
         peer out."""
         if subject not in self._ledger:
-            return order.until <= self._record_store.wall_ms(now) + STRANGER_AHEAD_MS
+            return order.until <= self._clock.wall_ms(now) + STRANGER_AHEAD_MS
         if order.until > self._dropped.get(subject, (order.until, now))[0] and is_reporting(self._ledger, subject, now):
             self._void[subject] = order.until, now
         if order.until <= self._void.get(subject, (0, now))[0]:
@@ -141,9 +135,9 @@ class Forgetting:
 
     def _outbid(self, until: int, now: float) -> None:
         """We live: say again, above the order, what we said before it."""
-        entries = self._ledger.entries(self._record_store.me)
+        entries = self._ledger.entries(self._me)
         old = [entry for entry in entries if entry.record.version <= until]
-        if old and until <= self._record_store.wall_ms(now) + OUTBID_AHEAD_MS:
-            self._record_store.outbid(until, now)
+        if old and until <= self._clock.wall_ms(now) + OUTBID_AHEAD_MS:
+            self._clock.outbid(until, now)
             for entry in old:
-                self._publisher.outrun(entry.record.kind, now)
+                self._out.emit(Outrun(entry.record.kind))

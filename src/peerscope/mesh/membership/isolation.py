@@ -10,10 +10,9 @@ Peers that said goodbye, and peers that an operator revoked, are no loss.
 from __future__ import annotations
 
 from peerscope.mesh.detection import observers
-from peerscope.mesh.detection.prober import Prober
-from peerscope.mesh.membership.neighbours import Neighbours
+from peerscope.mesh.internal_events import StartFrom, StartNoMore
+from peerscope.mesh.peer_state import PeerState
 from peerscope.records.identity import PeerId
-from peerscope.records.ledger import Ledger
 
 COMPANY_MAX = 32
 """Peers to return to, those linked last: enough to meet again, few enough to dial."""
@@ -24,10 +23,8 @@ RETURN_S = 5.0
 class Isolation:
     """Call `review` every second."""
 
-    def __init__(self, ledger: Ledger, neighbours: Neighbours, prober: Prober) -> None:
-        self._ledger = ledger
-        self._neighbours = neighbours
-        self._prober = prober
+    def __init__(self, state: PeerState) -> None:
+        self._state = state
         self._known: dict[PeerId, tuple[str, ...]] = {}
         """With their addresses; those linked last at the end."""
         self._dialled: set[PeerId] = set()
@@ -36,12 +33,12 @@ class Isolation:
     @property
     def lost(self) -> int:
         """How many of them are gone, while no link at all is up; else 0."""
-        return 0 if self._prober.up() else len(self._known)
+        return 0 if self._state.links.up() else len(self._known)
 
     @property
     def refusal(self) -> str | None:
         """Why one of them refuses us, where one said so."""
-        said = self._neighbours.turned_away
+        said = self._state.neighbours.turned_away
         return next((said[peer] for peer in sorted(self._dialled) if peer in said), None)
 
     def forget(self, peer: PeerId) -> None:
@@ -51,13 +48,13 @@ class Isolation:
 
     def review(self, now: float) -> None:
         """Note who is linked, and dial them when nobody is."""
-        up = [peer for peer in self._prober.up() if not self._prober.links[peer].visit]
+        up = [peer for peer in self._state.links.up() if not self._state.links[peer].visit]
         for peer in up:
-            profile = self._ledger.profile(peer)
+            profile = self._state.ledger.profile(peer)
             if profile is not None:
                 self._known.pop(peer, None)
                 self._known[peer] = profile.reached_at
-        for peer in [peer for peer in self._known if observers.has_left(self._ledger, peer)]:
+        for peer in [peer for peer in self._known if observers.has_left(self._state.ledger, peer)]:
             self.forget(peer)
         while len(self._known) > COMPANY_MAX:
             self.forget(next(iter(self._known)))
@@ -68,12 +65,11 @@ class Isolation:
         elif self._alone_since is None:
             self._alone_since = now
         elif now - self._alone_since >= RETURN_S:
-            for peer in sorted(self._known.keys() - self._neighbours.bootstrap.keys()):
+            for peer in sorted(self._known.keys() - self._state.neighbours.bootstrap.keys()):
                 self._dialled.add(peer)
-                self._neighbours.join(peer, self._known[peer], now)
+                self._state.out.emit(StartFrom(peer, self._known[peer]))
 
     def _part(self, peer: PeerId) -> None:
         if peer in self._dialled:
             self._dialled.discard(peer)
-            self._neighbours.bootstrap.pop(peer, None)
-            self._neighbours.turned_away.pop(peer, None)
+            self._state.out.emit(StartNoMore(peer))

@@ -140,10 +140,26 @@ class Neighbours:
         for peer in sorted(wanted):
             self._try(peer, now, 0.0 if self._me < peer else self._config.dial_grace_s)
 
-    def missing(self, peer: PeerId, now: float, *, wait_s: float = 0.0) -> None:
-        """A neighbour's link is gone: dial it, if it is ours to dial."""
+    def refused(self, peer: PeerId, was_linked: bool, reason: str) -> None:
+        """A peer says goodbye: one to start from, that we were not linked with, refuses us."""
+        if not was_linked and peer in self.bootstrap:
+            self.turned_away[peer] = reason
+
+    def shun(self, peer: PeerId) -> None:
+        """A neighbour misbehaved: nobody expects a link with it."""
+        self.shunned.add(peer)
+
+    def start_no_more(self, peer: PeerId | None) -> None:
+        """A peer, or with None every peer, is no place to start from any more."""
+        for one in [peer] if peer is not None else list(self.bootstrap):
+            self.bootstrap.pop(one, None)
+            if peer is not None:
+                self.turned_away.pop(one, None)
+
+    def missing(self, peer: PeerId, now: float, *, said_bye: bool = False) -> None:
+        """A neighbour's link is gone: dial it, if it is ours to dial. One that said goodbye is not dialled at once."""
         if self._is_ours(peer):
-            self._try(peer, now, wait_s)
+            self._try(peer, now, self._config.settle_s if said_bye else 0.0)
 
     def failed(self, peer: PeerId, now: float) -> None:
         """A dial came to nothing: wait longer each time, with jitter so that peers do not dial in step."""

@@ -8,20 +8,28 @@ aggregates is told from outside, by the summary that this peer publishes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from hashlib import blake2b
 from math import inf
 
 from msgspec.structs import replace
 
-from peerscope.errors import RemoteError
-from peerscope.mesh.membership.neighbours import Neighbours
+from peerscope.mesh.detection.observers import has_left, is_reporting
+from peerscope.mesh.internal_events import (
+    BridgesWanted,
+    Evict,
+    StartFrom,
+    StartNoMore,
+    ZoneEntered,
+    ZoneLeft,
+    ZoneRings,
+)
 from peerscope.mesh.membership.rings import Rings
+from peerscope.mesh.peer_state import PeerState
 from peerscope.mesh.zoning.names import WHOLE, ZoneConfig, home, is_within, parsed, redrawn
 from peerscope.mesh.zoning.zone_summaries import ZoneSummary, members, zone_summaries
 from peerscope.records.bodies import Body, Profile
 from peerscope.records.identity import PeerId, ref
-from peerscope.records.ledger import Ledger
 
 REVIEW_S = 5.0
 SETTLE_TIMEOUT_S = 1.0
@@ -31,24 +39,13 @@ SETTLE_TIMEOUT_S = 1.0
 class OwnZone:
     """The zone of one peer."""
 
-    def __init__(
-        self,
-        me: PeerId,
-        config: ZoneConfig,
-        ledger: Ledger,
-        global_ledger: Ledger,
-        neighbours: Neighbours,
-        move: Callable[[str, float], None],
-        now: float,
-    ) -> None:
-        """`abroad`: the ledger of summaries; `move`: called with the new zone and the time before we move there."""
+    def __init__(self, state: PeerState, config: ZoneConfig, now: float) -> None:
         self.zone = WHOLE
-        self._me = me
+        self._me = state.me
         self._config = config
-        self._ledger = ledger
-        self._global_ledger = global_ledger
-        self._neighbours = neighbours
-        self._move = move
+        self._ledger = state.ledger
+        self._global_ledger = state.global_ledger
+        self._out = state.out
         self._review_at = now + SETTLE_TIMEOUT_S
         self._has_company = False
         """We had a neighbour of our own zone: we are no newcomer."""
@@ -59,7 +56,8 @@ class OwnZone:
         self._wanted_since = inf
         self._strange_since: dict[PeerId, float] = {}
         """Peers in the ledger that are of other zones."""
-        self._target: Callable[[PeerId, str | None], str] = lambda peer, region: WHOLE
+        self._zones: frozenset[str] = frozenset()
+        """The zones among which peers were divided when we last moved."""
         self._moved_at = -inf
 
     def deadline(self) -> float:
@@ -84,7 +82,7 @@ class OwnZone:
         """Go on where an earlier life of ours was, until we hear otherwise."""
         if parsed(zone) is not None and self.zone == WHOLE:
             self.zone, self._resumed_at = zone, now
-            self._neighbours.move(zone, (), now)
+            self._out.emit(ZoneRings(zone, ()))
 
     def placed(self, body: Body) -> Body:
         """What we say of ourselves, with our zone."""
@@ -95,27 +93,29 @@ class OwnZone:
         if profile.zone == self.zone:
             return True
         is_following = now - self._moved_at < self._config.hold_s and is_within(self.zone, profile.zone)
-        return is_following and self._target(peer, profile.region) == self.zone
+        return is_following and home(peer, profile.region, self._zones) == self.zone
 
     def others(self, now: float) -> int:
         """How many other zones are spoken for."""
         return sum(zone != self.zone for zone in zone_summaries(self._global_ledger, now))
 
-    def check(self, origin: PeerId, body: Body, now: float) -> None:
-        """Raises `RemoteError` ("other-zone") for a stranger who says that it belongs elsewhere."""
-        if isinstance(body, Profile) and origin not in self._ledger and not self.is_member(origin, body, now):
-            raise RemoteError("other-zone", f"it belongs to {body.zone!r}")
-
-    def review(self, now: float) -> list[PeerId]:
-        """Move where it is time to; keep the bridges. Those in the ledger who have been strangers for long."""
+    def review(self, now: float) -> None:
+        """Move where it is time to; keep the bridges; forget peers that have been strangers for long."""
+        before = self.zone
         self._review_at = now + REVIEW_S
         speaking = zone_summaries(self._global_ledger, now)
         known = {zone: members(those) for zone, those in speaking.items()}
         if self._has_company and len(known) > 1:
-            self._neighbours.bootstrap.clear()  # they brought us here, and live elsewhere
+            self._out.emit(StartNoMore(None))  # they brought us here, and live elsewhere
         self._follow(known, speaking, now)
         self._bridge(now)
-        return self._strangers(now)
+        for peer in self._strangers(now):
+            if has_left(self._ledger, peer) or not is_reporting(self._ledger, peer, now):
+                # A carrier of its records must not bring it back.
+                self._ledger.bury(ref(peer), self._ledger.newest(peer), now + self._ledger.config.remember_s)
+            self._out.emit(Evict(peer))
+        if self.zone != before:
+            self._out.emit(ZoneEntered(self.zone))
 
     def _follow(self, known: dict[str, int], speaking: dict[str, list[ZoneSummary]], now: float) -> None:
         profile = self._ledger.profile(self._me)
@@ -129,8 +129,8 @@ class OwnZone:
             self._resumed_at = inf
             target = home(self._me, profile.region, apart)
             for claim in speaking.get(target, ()):
-                self._neighbours.join(claim.peer, claim.summary.addresses, now)
-            self._change(target, lambda peer, region: home(peer, region, apart), now)
+                self._out.emit(StartFrom(claim.peer, claim.summary.addresses))
+            self._change(target, apart, now)
             return
         zones = redrawn(self.zone, self._members(), known, self._config)
         if zones is None or home(self._me, profile.region, zones) == self.zone:
@@ -139,25 +139,25 @@ class OwnZone:
         self._wanted_since = min(self._wanted_since, now)
         if now - self._wanted_since >= self._config.hold_s:
             self._wanted_since = inf
-            self._change(home(self._me, profile.region, zones), lambda peer, region: home(peer, region, zones), now)
+            self._change(home(self._me, profile.region, zones), zones, now)
 
     def _is_astray(self, now: float) -> bool:
         """All whom we meet are of other zones than the one that we remembered: it was cut or joined meanwhile."""
         return self._is_abroad and now - self._resumed_at >= self._config.hold_s
 
-    def _change(self, zone: str, target: Callable[[PeerId, str | None], str], now: float) -> None:
+    def _change(self, zone: str, zones: Iterable[str], now: float) -> None:
         if zone == self.zone:
             return
-        self._move(zone, now)
-        self.zone, self._target, self._moved_at = zone, target, now
+        self._out.emit(ZoneLeft(zone))
+        self.zone, self._zones, self._moved_at = zone, frozenset(zones), now
         ours = [
             peer
             for peer in self._ledger
             if (said := self._ledger.profile(peer)) is not None
             and not said.left
-            and (said.zone == zone or target(peer, said.region) == zone)
+            and (said.zone == zone or home(peer, said.region, self._zones) == zone)
         ]
-        self._neighbours.move(zone, ours, now)
+        self._out.emit(ZoneRings(zone, tuple(ours)))
 
     def _members(self) -> dict[PeerId, str | None]:
         """Regions of those in our zone, and of those who were lately and are in a part of it now."""
@@ -172,7 +172,7 @@ class OwnZone:
     def _bridge(self, now: float) -> None:
         """Those of other zones to whom we should be linked: of each zone beside ours the one of our own rank."""
         if self._me not in self._global_ledger:
-            self._neighbours.bridge({}, now)  # nobody here speaks for a zone
+            self._out.emit(BridgesWanted(()))  # nobody here speaks for a zone
             return
         speaking = zone_summaries(self._global_ledger, now, expired=True)
         ours = next((claim.summary for claim in speaking.get(self.zone, ()) if claim.peer == self._me), None)
@@ -185,7 +185,7 @@ class OwnZone:
                 there = speaking[names[place]]
                 claim = there[rank % len(there)]
                 wanted[claim.peer] = claim.summary.addresses
-        self._neighbours.bridge(wanted, now)
+        self._out.emit(BridgesWanted(tuple(wanted.items())))
 
     def _strangers(self, now: float) -> list[PeerId]:
         """Whom we need not remember: of other zones for longer than a move takes."""

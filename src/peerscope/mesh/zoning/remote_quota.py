@@ -13,13 +13,15 @@ from collections.abc import Container
 from hashlib import blake2b
 from heapq import nlargest
 
+from msgspec.structs import replace
+
 from peerscope.mesh.zoning.zone_summaries import EXPIRY_INTERVALS
 from peerscope.records.alerts import Orders
 from peerscope.records.blocks import Blocks
 from peerscope.records.bodies import WORLD, Body, Kind, kind_of
 from peerscope.records.certificates import Revoked
 from peerscope.records.identity import PeerId
-from peerscope.records.ledger import Ledger
+from peerscope.records.ledger import Ledger, LedgerConfig
 from peerscope.records.summary import Summary
 
 STRANGERS_MAX: dict[int, int] = {
@@ -30,6 +32,11 @@ STRANGERS_MAX: dict[int, int] = {
 }
 """Origins of other zones whose records of a kind are kept."""
 assert STRANGERS_MAX.keys() == WORLD
+
+
+def remote_origins_max(config: LedgerConfig) -> LedgerConfig:
+    """Bounds of the global ledger: far off, since the quota says what is kept."""
+    return replace(config, origins_max=2 * (config.origins_max + sum(STRANGERS_MAX.values())))
 
 
 class RemoteQuota:

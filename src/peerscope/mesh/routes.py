@@ -1,0 +1,180 @@
+"""Who reacts to what, inside one peer: the one table through which its parts hear of each other.
+
+A case names an internal event, and calls the parts that react to it, in order. What they emit in turn is routed before
+the events that wait, so that everything one cause brings about is done before the next cause.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from peerscope.mesh.events import Forgotten
+from peerscope.mesh.internal_events import (
+    Accused,
+    BridgesWanted,
+    CertificateRenewed,
+    ConnectionOver,
+    ConnectionReplaced,
+    Evict,
+    Evicted,
+    Greeted,
+    InternalEvent,
+    LinkClosed,
+    Linked,
+    LinkLost,
+    LinkReady,
+    LinkUp,
+    MemberGone,
+    MemberPlaced,
+    Missing,
+    NeighbourMoved,
+    OriginBack,
+    Outrun,
+    OwnKeyFound,
+    OwnPublished,
+    OwnRecordMet,
+    RecordsDropped,
+    RecordStored,
+    RecordToForward,
+    Repeat,
+    Restate,
+    Shunned,
+    SilencesChanged,
+    StartFrom,
+    StartNoMore,
+    Unreached,
+    Visit,
+    VisitOver,
+    ZoneEntered,
+    ZoneLeft,
+    ZoneRings,
+)
+from peerscope.mesh.parts import Parts
+from peerscope.records.bodies import WORLD, Kind, Profile, Report
+
+
+class Routes:
+    """Routes internal events of one peer."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._out = parts.state.out
+
+    def run(self, now: float) -> None:
+        """Route until no part has anything more to say."""
+        waiting = self._out.take_internal()
+        while waiting:
+            event = waiting.pop(0)
+            self._route(event, now)
+            if news := self._out.take_internal():
+                waiting = news + waiting
+
+    def _route(self, event: InternalEvent, now: float) -> None:
+        p = self._parts
+        match event:
+            # Records
+            case RecordStored(entry):
+                p.scopes.arrived(entry)
+                p.revocation.stored(entry, now)
+                if entry.record.kind not in WORLD:
+                    p.membership.stored(entry, now)
+                    if isinstance(entry.body, Report):
+                        p.coordinates.told(entry.record.peer_id, entry.body.coordinate)
+                    p.handshake.stored(entry)
+                    p.publisher.stored(entry, now)
+            case RecordToForward():
+                p.scopes.forward(event, now)
+            case OwnPublished():
+                p.scopes.published(event, now)
+            case OriginBack():
+                p.scopes.demand(event)
+            case OwnRecordMet(record, body, clock_ms):
+                if isinstance(body, Profile):
+                    p.state.shared_key.met(record, body, clock_ms, now)
+                p.publisher.outrun(record.kind, now)
+            case OwnKeyFound(answer):
+                own = p.state.ledger.get(p.state.me, Kind.PROFILE)
+                if p.shared_key_search.heard(answer, p.state.shared_key, now) and own is not None:
+                    p.publisher.repeat(own, now, urgent=True)
+            case Outrun(kind):
+                p.publisher.outrun(kind, now)
+            case Restate(body, urgent):
+                p.publisher.publish(body, now, urgent=urgent)
+            case Repeat(entry, urgent):
+                p.publisher.repeat(entry, now, urgent=urgent)
+            case Accused(observer, version):
+                p.publisher.accused(observer, version, now)
+            # Links
+            case LinkUp(peer, zone):
+                p.neighbours.linked(peer)
+                p.scopes.opened(peer)
+                p.own_zone.met(zone)
+                p.publisher.link_up(event, now)
+            case LinkReady(peer):
+                p.scopes.compare(peer, now)
+            case LinkLost(peer):
+                p.scopes.silent(peer)
+                p.publisher.reporter.links_changed(now)
+                p.neighbours.missing(peer, now)
+            case LinkClosed(peer, was_up):
+                p.scopes.closed(peer)
+                if was_up:
+                    p.publisher.reporter.links_changed(now)
+            case ConnectionReplaced(peer):
+                p.scopes.forget(peer)
+            case SilencesChanged():
+                p.publisher.observe(now)
+            case Greeted(peer):
+                p.lookups.reached(peer, now)
+            case ConnectionOver(peer):
+                p.lookups.failed(peer, now)
+            case NeighbourMoved(peer, zone):
+                p.scopes.opened(peer)
+                p.own_zone.met(zone)
+                p.scopes.compare(peer, now)
+            # Dialling
+            case Linked(peer):
+                p.neighbours.linked(peer)
+            case Unreached(peer):
+                p.neighbours.failed(peer, now)
+            case Missing(peer, said_bye):
+                p.neighbours.missing(peer, now, said_bye=said_bye)
+            case Shunned(peer):
+                p.neighbours.shun(peer)
+            case StartFrom(peer, addresses):
+                p.neighbours.join(peer, addresses, now)
+            case StartNoMore(peer):
+                p.neighbours.start_no_more(peer)
+            case Visit(peer, addresses):
+                p.handshake.visit(peer, now, addresses)
+            case VisitOver(peer):
+                p.handshake.end_visit(peer)
+            # Members and zones
+            case MemberPlaced(peer, alive):
+                p.neighbours.place(peer, alive=alive, now=now)
+            case MemberGone(peer):
+                p.neighbours.forget(peer, now)
+            case Evict(peer, is_loss):
+                p.receiver.evict(peer)
+                if not is_loss:
+                    p.isolation.forget(peer)
+            case Evicted(peer):
+                p.membership.forget(peer)
+                p.receiver.forget(peer)
+                p.handshake.forget(peer, now)
+                self._out.add(Forgotten(peer))
+            case RecordsDropped(peer):
+                p.receiver.forget_strangers((peer,))
+            case CertificateRenewed():
+                p.handshake.renew(now)
+            case ZoneLeft(zone):
+                p.publisher.move(zone, now)
+            case ZoneRings(zone, members):
+                p.neighbours.move(zone, members, now)
+            case ZoneEntered(zone):
+                p.handshake.zone_entered(zone)
+                p.scopes.zone_entered()
+            case BridgesWanted(peers):
+                p.neighbours.bridge(dict(peers), now)
+            case _:
+                assert_never(event)
