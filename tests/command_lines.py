@@ -75,7 +75,7 @@ def all_lines() -> list[CommandLine]:
 
 
 def _everywhere() -> Iterator[CommandLine]:
-    for document in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]):
+    for document in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]):
         if document.name != "CHANGELOG.md":  # tells how it was
             yield from of_markdown(document.read_text(encoding="utf-8"), _named(document))
     around = [place for folder in ("contrib", "examples") for place in (ROOT / folder).rglob("*") if place.is_file()]

@@ -16,14 +16,14 @@ from peerscope.alerts.aggregators import ACTING, ELIGIBLE
 from peerscope.alerts.alert_list import GRACE_S
 from peerscope.alerts.engine import LINGER_S, REPEAT_S
 from peerscope.alerts.expiry import SOON_RATIO
-from peerscope.alerts.lifecycle import REMEMBER_S
+from peerscope.alerts.lifecycle import FLAP_CHANGES, FLAP_WINDOW_S, REMEMBER_S
 from peerscope.alerts.rules import default_rules
 from peerscope.alerts.statements import WORDS_NEEDED
 from peerscope.cli.admit import DAYS, DAYS_MAX
 from peerscope.config import Config
 from peerscope.host.logs import BURST, WINDOW_S
 from peerscope.mesh import handshake
-from peerscope.mesh.coordinates.vivaldi import sampling, vivaldi
+from peerscope.mesh.coordinates import sampling, vivaldi
 from peerscope.mesh.crawling import answers
 from peerscope.mesh.detection import orphans
 from peerscope.mesh.detection.link import FLAPS_MAX, TELL_AGAIN
@@ -39,11 +39,11 @@ from peerscope.mesh.detection.verdicts import (
     VOTE_STAND_S,
 )
 from peerscope.mesh.dissemination import gossip
-from peerscope.mesh.handshake import RETRACT_S
-from peerscope.mesh.limits.rate_limit import rate_limit, reputation
+from peerscope.mesh.limits import rate_limit, reputation
+from peerscope.mesh.membership import forgetting, shared_key, shared_key_search
 from peerscope.mesh.membership.admission import EARLY_MS
 from peerscope.mesh.membership.eviction import LONG_KNOWN_S, SILENT_S
-from peerscope.mesh.membership.members import forgetting, shared_key, shared_key_search
+from peerscope.mesh.membership.isolation import COMPANY_MAX, RETURN_S
 from peerscope.mesh.messages import (
     MESSAGE_BYTES_MAX,
     NEIGHBOURS_MAX,
@@ -149,8 +149,8 @@ _EXPIRY_S = EXPIRY_INTERVALS * CONFIG.report.interval_s
 _W = reputation.WEIGHTS
 
 SECURITY = [
-    f"a `hello` of at most {whole(rate_limit.UNGREETED_BYTES_MAX, KB)} kB; everything else is dropped unread",
-    f"after {word(handshake.HELLO_TIMEOUT_S)} seconds without a hello its connection is closed",
+    f"a `hello` of at most {whole(rate_limit.UNGREETED_BYTES_MAX, KB)} kB, and drops everything else unread",
+    f"closes a connection after {word(handshake.HELLO_TIMEOUT_S)} seconds without a hello",
     f"dialled sends {NONCE_BYTES} bytes that it never used before",
     f"issue PEER_ID --days {DAYS} -o",
     f"From the last {PARTS[SOON_RATIO]} of a certificate's life on",
@@ -158,17 +158,18 @@ SECURITY = [
     f"counts from {span(EARLY_MS / 1000)} before its first moment",
     f"drops the record within {word(REVIEW_S)} seconds of",
     f"orders of other zones ({STRANGERS_MAX[bodies.Kind.ORDERS]} of each kind",
-    f"Repeated orders drop it once in {span(forgetting.AGAIN_S)}",
-    f"a message by {whole(MESSAGE_BYTES_MAX, KB)} kB, a ping by {wire.DATAGRAM_BYTES_MAX} bytes",
-    f"a record's body by {whole(bodies.BODY_BYTES_MAX, KB)} kB ({whole(bodies.ALERTS_BYTES_MAX, KB)} kB for alerts",
-    f"{whole(SUMMARY_BYTES_MAX, KB)} kB for summaries)",
+    f"Repeated orders drop it once in {span(forgetting.REPEAT_INTERVAL_S)}",
+    f"| a message | {whole(MESSAGE_BYTES_MAX, KB)} kB | | a ping | {wire.DATAGRAM_BYTES_MAX} bytes |",
+    f"| a record's body | {whole(bodies.BODY_BYTES_MAX, KB)} kB |",
+    f"and block lists | {whole(bodies.ALERTS_BYTES_MAX, KB)} kB |",
+    f"a summary | {whole(SUMMARY_BYTES_MAX, KB)} kB |",
     f"| messages | {digits(_L.messages_per_s)}/s | {digits(_L.messages_burst)} |",
     f"| bytes | {whole(_L.bytes_per_s, 1000)} kB/s | {whole(_L.bytes_burst, 1_000_000)} MB |",
-    f"(hello and find {rate_limit.HELLO_REQUESTS}, pull 1 and 1 more per {rate_limit.TOPICS_PER_REQUEST} records, "
-    "digest, "
-    f"crawl) | {digits(_L.requests_per_s)}/s | {digits(_L.requests_burst)} |",
+    f"| requests | {digits(_L.requests_per_s)}/s | {digits(_L.requests_burst)} |",
+    f"hello and find {rate_limit.HELLO_REQUESTS}, pull 1 and 1 more per {rate_limit.TOPICS_PER_REQUEST} records, "
+    "digest 1, crawl 1",
     f"| pings and pongs | {digits(_L.pings_per_s)}/s | {digits(_L.pings_burst)} |",
-    f"whoever brings them | {digits(_L.records_per_s)}/s | {digits(_L.records_burst)} |",
+    f"from any neighbour | {digits(_L.records_per_s)}/s | {digits(_L.records_burst)} |",
     f"read at {digits(wire.MESSAGES_PER_S)} messages and {digits(wire.DATAGRAMS_PER_S)} datagrams a second",
     f"it halves every {every(reputation.HALF_LIFE_S)}",
     f"| a message longer than any | {digits(_W['oversized-message'])} |",
@@ -182,13 +183,13 @@ SECURITY = [
     f"at most {span(reputation.BAN_S_MAX)}.",
     f"After {span(reputation.FORGIVE_S)} without a ban",
     f"remembers `ledger.origins_max` ({digits(CONFIG.ledger.origins_max)}) others",
-    f"known for {span(LONG_KNOWN_S)} only after {span(SILENT_S)} of silence",
+    f"known for {span(LONG_KNOWN_S)} makes room only after {span(SILENT_S)} of silence",
     f"`network.prefix_members_max` ({CONFIG.network.prefix_members_max}) members",
     f"At most {iroh.CONNECTIONS_MAX}, of which {accept_policy.HANDSHAKES_MAX} shaking hands.",
     f"From {accept_policy.CROWD} handshakes on",
     f"may begin {digits(accept_policy.PER_PREFIX_S)} handshakes a second "
     f"({digits(accept_policy.PER_PREFIX_BURST)} saved up)",
-    f"longer than {span(accept_policy.PATIENCE_S)} makes room",
+    f"longer than {span(accept_policy.IDENTITY_TIMEOUT_S)} makes room",
     f"Of {handshake.CONNECTIONS_MAX} connections that wait for a hello",
     f"on K = {_N.rings} rings, about {2 * _N.rings}",
     f"by name within {span(REFUTE_INTERVAL_S)}",
@@ -199,16 +200,16 @@ SECURITY = [
     f"gets one more try every {word(lockout.FORGIVEN_AFTER_S)} seconds",
     f"| connections | {entrance.CONNECTIONS_MAX}; beyond",
     f"| request line and headers | {whole(framing.HEAD_BYTES_MAX, KB)} kB, "
-    f"{s(connections.PATIENCE_S[connections.h11.IDLE])}; as much around",
+    f"{s(connections.TIMEOUT_S[connections.h11.IDLE])}; as much around",
     f"connections leave {entrance.DESCRIPTORS_KEPT} of the limit",
     f"a quarter where the limit is below {entrance.DESCRIPTORS_KEPT * 4 // 3}",
     f"| TLS handshake | {s(entrance.HANDSHAKE_S)} |",
     f"| body | {whole(web_bodies.BODY_BYTES_MAX, KB)} kB (telemetry {whole(telemetry.BODY_BYTES_MAX, MB)} MB, also "
-    f"after unpacking), {s(connections.PATIENCE_S[connections.h11.SEND_BODY])}; "
+    f"after unpacking), {s(connections.TIMEOUT_S[connections.h11.SEND_BODY])}; "
     f"beyond its answer {whole(framing.REFUSED_BYTES_MAX, MB)} MB are read",
     f"| answer | {s(connections.ANSWER_S)}, and {whole(connections.READ_BYTES_MIN, KB)} kB read in each such time |",
     f"| WebSockets | {feed.CLIENTS_MAX}, at most half",
-    f"what they say ends them; no pong in {s(_pong_s())}, or",
+    f"no pong in {s(_pong_s())}, or",
     f"or {connections.FRAGMENTS_MAX} fragments of one message",
 ]
 
@@ -217,24 +218,24 @@ PROTOCOL = [
     f"until {span(shared_key.STANDS_S)} after it last met it",
     f"(0), {word(shared_key.TIMES_MIN)} newer profiles in a row",
     f"first {span(shared_key_search.FIRST_S)} to {span(shared_key_search.FIRST_S + shared_key_search.SPREAD_S)} after "
-    f"it began, then every {whole(shared_key_search.EVERY_S, 60)} minutes times the number of other zones, and every "
-    f"{every(shared_key_search.AGAIN_S)} while",
+    f"it began, then every {whole(shared_key_search.EVERY_S, 60)} minutes times the number of other zones. It asks "
+    f"every {every(shared_key_search.ASK_INTERVAL_S)} while",
     f"({word(EXPIRY_INTERVALS)} of its own intervals) and when a peer is forgotten ({span(CONFIG.ledger.remember_s)})",
     f"Peers refuse records that are older than {span(CONFIG.ledger.remember_s)}.",
     f"anything newer than {span(CONFIG.ledger.remember_s)} is known",
     f"its profile and its standing alerts again every {span(CONFIG.ledger.remember_s * REPEAT_SHARE)}.",
     f"standing alerts again every {span(REPEAT_S)}.",
-    f"repeats its profile every {span(CONFIG.ledger.remember_s * REPEAT_SHARE)}, because nobody takes a stranger's "
+    f"repeats its profile every {span(CONFIG.ledger.remember_s * REPEAT_SHARE)}, because peers refuse a stranger's "
     f"record that is older than {span(CONFIG.ledger.remember_s)}",
     f"is **buried** for {span(BURIED_S)}",
     f"last records lie within {span(TOGETHER_S)} are",
-    f"stands {span(RETRACT_S)} longer than its forgotten subject",
+    f"stands {span(handshake.RETRACT_S)} longer than its forgotten subject",
     f"for a {WEEK[forgetting.STANDS_S]}. The version is",
     f"an order more than {s(forgetting.FUTURE_MS / 1000)} beyond that does not count",
     f"more than {span(forgetting.STRANGER_AHEAD_MS / 1000)} beyond the receiver's wall clock",
-    f"for {span(forgetting.AGAIN_S)} no further order drops it",
+    f"for {span(forgetting.REPEAT_INTERVAL_S)} no further order drops it",
     "anew after {}, {}, {}, {} and {} seconds".format(*(digits(at) for at in accumulate(dialling.ANEW_S))),
-    f"has said nothing for {s(UNHEARD_S)}, no",
+    f"has been silent for {s(UNHEARD_S)}. Two",
     f"the stranger is buried for {span(CONFIG.ledger.remember_s)}",
     f"`challenge`, {NONCE_BYTES} bytes never used before",
     f"those bytes, and {NONCE_BYTES} bytes of its own",
@@ -245,7 +246,7 @@ PROTOCOL = [
     f"stays down for {s(_N.ring_hold_s)} leaves",
     f"up to {s(_N.backoff_max_s)} apart",
     f"without any link for {s(RETURN_S)} also dials the last {COMPANY_MAX} peers",
-    f"One `ping` {ONE_SECOND[_D.ping_interval_s]} on each link",
+    f"sends one `ping` {ONE_SECOND[_D.ping_interval_s]} on each link",
     f"both ends probe {word(1 / _D.probe_interval_s)} times a second",
     f"`max({s(_D.silence_floor_s)}, rtt + 4 deviations)`",
     f"less than once in a {MILLION[1 / _D.chance]}",
@@ -253,7 +254,7 @@ PROTOCOL = [
     f"each with `down_after_s` ({s(_D.down_after_s)}) of silence",
     f"needs {word(LONE_OBSERVER_FACTOR)} times that",
     f"must have stood for {s(STAND_S)}. It",
-    f"accusations, {s(STAND_S)} later)",
+    f"reaches the verdict {s(STAND_S)} later",
     f"or {span(REFUTE_INTERVAL_S)} after its last answer",
     f"weighs from {s(STAND_S)} after its arrival until the answer is there, *c* + {s(REFUTE_INTERVAL_S)} + *d*",
     f"(*c* + {s(REFUTE_INTERVAL_S)} - {s(STAND_S)}) at most",
@@ -264,13 +265,13 @@ PROTOCOL = [
     f"list it ({word(LIARS_MIN)} at least)",
     f"({word(EXPIRY_INTERVALS)} intervals: {s(_EXPIRY_S)} in a small network)",
     f"look for such peers every {s(orphans.INTERVAL_S)} and dial",
-    f"does not answer within {s(orphans.PATIENCE_S)} is reported as `unwatched`",
+    f"does not answer within {s(orphans.ANSWER_TIMEOUT_S)} as `unwatched`",
     f"at times, until {word(REFUTED_MAX)} refutations",
     f"take longer than {s(round(STAND_S - REFUTE_INTERVAL_S, 9))} both ways",
-    f"nothing while they answer within {s(VOTE_STAND_S)} |",
+    f"Nothing while the observers answer within {s(VOTE_STAND_S)}.",
     f"(more than a {PARTS[SHARE_MIN]} of those known, at least {word(MEMBERS_MIN)}, linked",
     f"in the last {every(_D.flap_hold_s)} gets two, three, {word(FLAPS_MAX + 1)} times the patience",
-    f"median says more than {s(SKEW_S)} is named",
+    f"median says more than {s(SKEW_S)}, views name the peer",
     f"space of {word(CONFIG.coordinates.dimensions)} dimensions",
     f"(median of {word(vivaldi.FILTER)})",
     f"moved by a {PARTS[vivaldi.NEWS_RATIO]} of the round trip",
@@ -280,24 +281,27 @@ PROTOCOL = [
     f"peer's age, at last every {every(CONFIG.coordinates.visit_interval_s_max)}",
     f"remembers up to {vivaldi.LANDMARKS_MAX} peers whom it measured",
     f"more than {s(vivaldi.RTT_S_MAX)} from the origin, and a round trip above {s(vivaldi.RTT_S_MAX)}",
-    f"more than {TWICE[vivaldi.COUNTS]} what is usual counts only for that much, and by more than "
-    f"{word(vivaldi.ABSURD)} times for nothing. A step is at most a {PARTS[vivaldi.PACE]}",
+    f"more than {TWICE[vivaldi.COUNTS]} what is usual. It counts only for that much, and by more than "
+    f"{word(vivaldi.ABSURD)} times for nothing. - A step is at most a {PARTS[vivaldi.PACE]}",
     f"at most {whole(bodies.ALERTS_BYTES_MAX, KB)} KiB: {STATEMENTS_MAX} statements",
     f"stays in it for {span(REMEMBER_S)}",
+    f"changes {word(FLAP_CHANGES)} times in {span(FLAP_WINDOW_S)}",
+    f"A dead peer is forgotten after {span(CONFIG.ledger.remember_s)}",
     f"the {word(ACTING)} peers of a zone with the smallest",
     f"Statements of the first {word(ELIGIBLE)} count",
     f"where {word(WORDS_NEEDED)} of them state it",
     f"over where {word(WORDS_NEEDED)} say so, or {span(GRACE_S)} after fewer than {word(WORDS_NEEDED)} still state it",
-    f"ceases goes on for {span(LINGER_S)}",
+    f"no longer aggregator still states its alerts for {span(LINGER_S)}",
     f"at once to {CONFIG.gossip.fanout} random neighbours",
     f"`max(5, ceil(log{CONFIG.gossip.fanout} N) + 2)` hops at most, alerts {word(ALERT_HOPS)}",
     f"in batches every {word(CONFIG.gossip.announce_interval_s)} seconds",
     f"after {s(CONFIG.gossip.pull_timeout_s)} another",
-    f"every {s(CONFIG.sync.interval_s)} with a random neighbour: fingerprints of up to {BUCKETS} ranges",
-    f"reports stretch from {s(CONFIG.report.interval_s)} to `peers x {s(1 / CONFIG.report.reports_s_max)}`",
+    f"every {s(CONFIG.sync.interval_s)} with a random neighbour. It sends fingerprints of up to {BUCKETS} ranges",
+    f"interval of reports grows from {s(CONFIG.report.interval_s)} to `peers x {s(1 / CONFIG.report.reports_s_max)}`",
     f"up to {span(BRISK_S)},",
     f"and on to `peers x {RECORD_BYTES} bytes / {whole(CONFIG.gossip.budget_bytes_s, 1000)} kB/s`",
     f"`moved` ({_number(Moved)}) says",
+    ", ".join(f"`{kind.name.lower()}` ({kind.value})" for kind in sorted(bodies.WORLD)) + " |",
     ", ".join(f"`{kind.name.lower()}` ({kind.value})" for kind in sorted(bodies.WORLD)[:-1])
     + f" and `blocks` ({bodies.Kind.BLOCKS.value}) go",
     f"`find` ({_number(Find)}) carries a number",
@@ -328,17 +332,36 @@ OPERATIONS = [
     f"or {span(shared_key.STANDS_S + _shared_key_clears_s())} after it was killed",
     f"{whole(CONFIG.gossip.budget_bytes_s, 1000)} kB/s at most by default (`gossip.budget_bytes_s`)",
     f"`history.max_bytes` ({whole(CONFIG.history.max_bytes, MB)} MiB)",
-    f"Others forget it after {span(CONFIG.ledger.remember_s)}",
+    f"Other peers forget it after {span(CONFIG.ledger.remember_s)}",
 ]
 
-STATED = {"SECURITY.md": SECURITY, "PROTOCOL.md": PROTOCOL, "OPERATIONS.md": OPERATIONS}
+PAGES = {
+    "security": (
+        "explanation/security.md",
+        "explanation/liars.md",
+        "reference/limits.md",
+        "howto/admission.md",
+        "howto/secure-dashboard.md",
+        "howto/audit.md",
+    ),
+    "protocol": (
+        "reference/protocol.md",
+        "explanation/records.md",
+        "explanation/links.md",
+        "explanation/detection.md",
+        "explanation/alerts.md",
+    ),
+    "operations": ("howto/install.md", "howto/operations.md", "howto/backup.md"),
+}
+"""The documents of a subject."""
+STATED = {"security": SECURITY, "protocol": PROTOCOL, "operations": OPERATIONS}
 
 MEASURED = "measured, not set: the document names the program or the scenario"
 ARITHMETIC = "follows from other figures of the passage"
 ELSEWHERE = {
-    "SECURITY.md": {
-        r"dropped by all within a second or two": "the round of a second, and what a busy machine adds",
-        r"Within a minute nobody is linked": MEASURED,
+    "security": {
+        r"drop its peer within a second or two": "the round of a second, and what a busy machine adds",
+        r"Within a minute no member is linked": MEASURED,
         r"storm-start with 200 peers, a tenth of 300 killed at once, a partition that heals, 10 % loss": MEASURED,
         r"\| 61 \||\| 75 kB \||\| 15 \||\| 4 \|": MEASURED,
         r"with 10,000 peers takes about 600 messages, 27 MB and 1,000 requests": MEASURED,
@@ -350,23 +373,26 @@ ELSEWHERE = {
         r"\d of 8(?! ms)": ARITHMETIC,
         r"\| N \| f \|.*?So the majority": "measured by benchmarks/observers.py",
         r"keys are free: 40 µs": MEASURED,
-        r"with chance 2/N, so N/2 keys per ring on average, N/8": ARITHMETIC,
+        r"with chance 2/N\. So it takes N/2 keys per ring on average, N/8": ARITHMETIC,
         r"median, and nine times out of ten less than\).*?The rings thus": "measured by benchmarks/observers.py",
-        r"\(429, |TLS 1\.2 or later|\(CycloneDX 1\.6\)": "of a standard",
+        r"The answer is 429|TLS 1\.2 or later|\(CycloneDX 1\.6\)": "of a standard",
         r"about a millisecond each": MEASURED,
-        r"exit 0, nothing known; 1, listed; 3, it": "held by tests/supply",
+        r"\| [013] \| (?:no advisory|an advisory|the service)": "held by tests/supply",
     },
-    "PROTOCOL.md": {
+    "protocol": {
         r"max\(previous \+ 1,": "no figure that anybody would change",
         r"\|── 1 s ──▶.*?4\.0 s of silence": "a drawing of a measured case: times from benchmarks/detection.py",
         r"\(Dabek and others, 2004\)": "the year of a paper",
+        r"rules on its own state once a second": "`alerting.py`, which looks once a second",
+        r"revokes the peer, or after 30 days|away for five minutes": "held by tests/alerts",
         r"blake2b\(zone \|\| 0 \|\|": "a byte of the hash, held by tests/golden",
     },
-    "OPERATIONS.md": {
-        r"logs one cause once an hour": "`host/failures.SILENT_S`, held by tests/test_failures.py",
+    "operations": {
+        r"logs one cause once an hour": "`looks.SILENT_S`, held by tests/test_looks.py",
         r"-hex 16": "an argument, for the reader to choose",
         r"0\.0\.0\.0:4600|example\.org:4600|`localhost:4600`": "examples, for the reader to choose",
-        r"\(mode 0600;|UDP port, 4600 in the image|It ends with 1 if anything": "held by tests/contrib and tests/cli",
-        r"About 65 MB and 1\.5 % of a core": "measured by benchmarks/soak.py",
+        r"\(mode 0600;|UDP port, 4600 in the image": "held by tests/contrib",
+        r"`doctor` exits with 1 if anything": "held by tests/cli",
+        r"about 65 MB and 1\.5 % of a core": "measured by benchmarks/soak.py",
     },
 }

@@ -1,6 +1,7 @@
 """What a Markdown document is made of, as GitHub reads it: code, spans, tables, headings and links."""
 
 import re
+import textwrap
 from collections.abc import Iterator
 from itertools import groupby
 from typing import NamedTuple
@@ -95,3 +96,9 @@ def links(text: str) -> list[str]:
     prose = "\n".join("" if line.is_code else line.text for line in lines(text))
     found = re.findall(r"\]\(([^)\s]+)\)|(?:href|src)=\"([^\"]+)\"", prose)
     return [link for pair in found for link in pair if link and "://" not in link and not link.startswith("mailto:")]
+
+
+def filled(text: str, columns: int = 118) -> str:
+    """A paragraph in lines of so many columns. A span of code stays on one line."""
+    unbroken = re.sub(r"`[^`]*`", lambda span: span[0].replace(" ", "\0"), text)
+    return textwrap.fill(unbroken, columns, break_long_words=False, break_on_hyphens=False).replace("\0", " ")

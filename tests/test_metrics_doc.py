@@ -1,4 +1,4 @@
-"""docs/METRICS.md names every metric there is, with its unit, and no other."""
+"""docs/reference/metrics.md names every metric there is, with its unit, and no other."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from peerscope.views.metrics import AgentView, NodeMetricsView, PerformanceView, SystemView
 from peerscope.views.window import MEASURES
 
-TEXT = (Path(__file__).parents[1] / "docs" / "METRICS.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[1] / "docs" / "reference/metrics.md").read_text(encoding="utf-8")
 PARTS = {"system": SystemView, "node": NodeMetricsView, "performance": PerformanceView, "agent": AgentView}
 UNITS = {"_ratio": "ratio", "_bytes_s": "bytes/s", "_bytes": "bytes", "_s": "seconds"}
 

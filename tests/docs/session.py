@@ -68,8 +68,8 @@ def script(found: list[Block]) -> str:
     return "\n".join([*lines, "echo ALL BLOCKS RAN"]) + "\n"
 
 
-def play(document: Path, place: Path) -> str:
-    """Run a document in an empty folder, as whoever has `peerscope` on the path; what it said at the end."""
+def play(text: str, place: Path) -> str:
+    """Run a document in an empty folder, with `peerscope` on the path; return its output."""
     programs = place / "bin"
     programs.mkdir()
     program = programs / "peerscope"
@@ -83,7 +83,7 @@ def play(document: Path, place: Path) -> str:
     told = place / "told"  # no pipe: what goes on in the background could hold it open
     with told.open("w") as output:
         shell = subprocess.Popen(
-            [*_alone(), "bash", "-c", script(blocks(document.read_text(encoding="utf-8")))],
+            [*_alone(), "bash", "-c", script(blocks(text))],
             cwd=work,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -78,7 +78,7 @@ def test_they_come_from_everywhere_that_tells_people_what_to_type() -> None:
 
 def test_every_verb_of_a_table_of_verbs_is_one() -> None:
     named = set()
-    for document in (ROOT / "docs").glob("*.md"):
+    for document in (ROOT / "docs").rglob("*.md"):
         for _, paragraph in paragraphs(document.read_text(encoding="utf-8")):
             if paragraph.startswith("| verb |"):
                 named |= {span.split()[0] for row in paragraph.split("\n") for _, span in spans(cells(row)[0])}
@@ -89,7 +89,7 @@ def test_every_verb_of_a_table_of_verbs_is_one() -> None:
 def test_the_exit_code_of_a_check_is_told_in_one_way() -> None:
     help_text = next(one.help for one in status.params if isinstance(one, click.Option) and "--check" in one.opts)
     told = [str(help_text)]
-    for document in (ROOT / "docs").glob("*.md"):
+    for document in (ROOT / "docs").rglob("*.md"):
         text = document.read_text(encoding="utf-8")
         passages = [" ".join(passage.split()) for passage in text.split("\n\n")]
         told += [

@@ -24,7 +24,7 @@ from manuscript import lines
 from peerscope.cli import cli, main
 from receiver import receiving
 
-PLAYED = "test_documents.py plays the tutorial and OPERATIONS"
+PLAYED = "test_documents.py plays the tutorial and the pages about one agent"
 SHOWN = "it does not end; tests/sim and tests/browser show simulated networks"
 SIMULATED = "it takes long; tests/sim runs every scenario"
 NOT_RUN = {
@@ -260,7 +260,7 @@ def requests() -> list[str]:
     """What documents send to an agent by `curl`, with what follows it up to END."""
     code = [
         "\n".join(line.text for line in lines(place.read_text(encoding="utf-8")) if line.is_code)
-        for place in sorted((ROOT / "docs").glob("*.md"))
+        for place in sorted((ROOT / "docs").rglob("*.md"))
     ]
     return [
         found[0] for text in code for found in re.finditer(r"^curl (?:.*<<END\n(?:.*\n)*?END$|.*)", text, re.MULTILINE)

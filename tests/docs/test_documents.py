@@ -11,26 +11,32 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from session import Block, blocks, play, script
 
+from manuscript import lines
 from peerscope.cli import VERBS
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-PLAYED = ["TUTORIAL.md", "OPERATIONS.md"]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PLAYED = [
+    ("tutorial/first-network.md",),
+    ("howto/install.md", "howto/operations.md", "howto/backup.md"),
+]
+"""What is played in one shell, page after page."""
 
 
 @pytest.mark.e2e
 @pytest.mark.skipif(sys.platform != "linux", reason="ends what it started by looking at /proc")
-@pytest.mark.parametrize("name", PLAYED)
-def test_a_reader_who_follows_it_gets_there(name: str, tmp_path: Path) -> None:
-    document = ROOT / "docs" / name
-    assert len(blocks(document.read_text())) >= 5
-    assert play(document, tmp_path).endswith("ALL BLOCKS RAN\n")
+@pytest.mark.parametrize("names", PLAYED, ids=lambda names: names[0])
+def test_a_reader_who_follows_it_gets_there(names: tuple[str, ...], tmp_path: Path) -> None:
+    text = "\n".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in names)
+    assert len(blocks(text)) >= 5
+    assert play(text, tmp_path).endswith("ALL BLOCKS RAN\n")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda place: place.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda place: place.relative_to(ROOT).as_posix())
 def test_every_verb_and_every_file_it_names_is_there(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    verbs = set(re.findall(r"(?m)^ *(?:\S*/)?peerscope ([a-z][a-z-]+)", text))
+    code = "\n".join(line.text for line in lines(text) if line.is_code)
+    verbs = set(re.findall(r"(?m)^ *(?:\S*/)?peerscope ([a-z][a-z-]+)", code))
     assert verbs <= set(VERBS)
     links = [link for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text) if "://" not in link]
     assert [link for link in links if not (document.parent / link).exists()] == []

@@ -8,19 +8,19 @@ import pytest
 from manuscript import anchors, broken_rows, lines, links, spans
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 PLACE = re.compile(r"(?:benchmarks|contrib|docs|examples|findings|frontend|requirements|scripts|src|tests)/[\w./-]*\w")
 """A file of this repository, as documents name it."""
 MODULE = re.compile(r"(?:\w+/)+\w+\.py")
 """A file named from the package on."""
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda place: place.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda place: place.relative_to(ROOT).as_posix())
 def test_every_table_is_shown_as_one(document: Path) -> None:
     assert broken_rows(document.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda place: place.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda place: place.relative_to(ROOT).as_posix())
 def test_every_link_and_every_heading_it_names_is_there(document: Path) -> None:
     missing = []
     for link in links(document.read_text(encoding="utf-8")):
@@ -31,7 +31,7 @@ def test_every_link_and_every_heading_it_names_is_there(document: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda place: place.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda place: place.relative_to(ROOT).as_posix())
 def test_every_file_it_names_is_there(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     words = [(number, span) for number, span in spans(text)]
@@ -45,7 +45,7 @@ def test_every_file_it_names_is_there(document: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda place: place.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda place: place.relative_to(ROOT).as_posix())
 def test_every_target_of_make_it_names_is_there(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     said = [span for _, span in spans(text)] + [line.text for line in lines(text) if line.is_code]

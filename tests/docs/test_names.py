@@ -17,7 +17,7 @@ from peerscope.web.api import ROUTES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
-    *(place for place in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")) if place.name != "CHANGELOG.md"),
+    *(place for place in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if place.name != "CHANGELOG.md"),
     *(ROOT / "contrib").rglob("*.y*ml"),
     *(ROOT / "contrib").rglob("*.service"),
     *(ROOT / "examples").glob("*.toml"),

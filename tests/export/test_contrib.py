@@ -38,7 +38,8 @@ def test_every_metric_that_operators_are_told_of_is_one_that_is_exported(dashboa
     known |= {"agent_info", "build_info"}
     known |= {f"{scope}{name.metric}" for scope in ("", "peer_") for name in OF_A_PEER}
     known |= {f"network_{name.metric}" for name in OF_THE_NETWORK}
-    told = RULES.read_text("utf-8") + json.dumps(dashboard) + (DOCS / "EXPORT.md").read_text("utf-8")
+    pages = [(DOCS / "howto" / f"{name}.md").read_text("utf-8") for name in ("export", "remote-write")]
+    told = RULES.read_text("utf-8") + json.dumps(dashboard) + "".join(pages)
     names = set(re.findall(r"\bpeerscope_([a-z0-9_]+[a-z0-9])\b(?!\*)", told))
     assert len(names) > 40
     assert sorted(name for name in names if name.removesuffix("_total") not in known and name not in known) == []

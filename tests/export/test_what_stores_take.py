@@ -1,4 +1,4 @@
-"""What real stores take, as the table in docs/EXPORT.md says: it is measured here, and compared."""
+"""What real stores take, as the tables in docs/reference/remote-write.md say: it is measured here, and compared."""
 
 import asyncio
 import re
@@ -24,7 +24,7 @@ from stores import Prometheus, Store, VictoriaMetrics
 
 pytestmark = pytest.mark.tools
 Need = Callable[[str], str]
-DOC = Path(__file__).parents[2] / "docs" / "EXPORT.md"
+DOC = Path(__file__).parents[2] / "docs" / "reference/remote-write.md"
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 WINDOW = "storage: {tsdb: {out_of_order_time_window: 30m}}\n"
 
@@ -172,10 +172,10 @@ def column(asking: Asking) -> list[str]:
 
 
 def documented(name: str) -> list[str]:
-    """The column of this store in the document."""
-    rows = [re.split(r" *\| *", line.strip("| \n")) for line in DOC.read_text("utf-8").splitlines() if "|" in line]
-    head = next(row for row in rows if row[0] == "request")
-    cells = {row[0]: row[head.index(name)] for row in rows if len(row) == len(head)}
+    """The table of this store in the document."""
+    table = DOC.read_text("utf-8").split(f"### {name}\n")[1].split("###")[0]
+    rows = [re.split(r" *\| *", line.strip("| \n")) for line in table.splitlines() if "|" in line]
+    cells = {row[0]: row[1] for row in rows}
     return [cells[case].replace("`", "") for case in CASES]
 
 

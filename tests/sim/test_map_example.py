@@ -1,4 +1,4 @@
-"""The picture in docs/TOPOLOGY.md is what the simulation that it names sees."""
+"""The picture in docs/howto/topology.md is what the simulation that it names sees."""
 
 import runpy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The source that docs/SOURCES.md shows: taken from there, installed as a package would be, and asked by an agent."""
+"""The source that docs/howto/write-a-source.md shows: taken from there, installed as a package, asked by an agent."""
 
 import asyncio
 import http.server
@@ -19,7 +19,7 @@ from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import Reading
 from peerscope.sources.registry import GROUP, make_source
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "SOURCES.md").read_text(encoding="utf-8")
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "howto/write-a-source.md").read_text(encoding="utf-8")
 LINES_MAX = 35
 STATE = {"id": "toy-1", "peers": ["toy-2", "toy-3"], "messages": 7}
 

@@ -17,7 +17,7 @@ TEMPLATE = """\
 [network]
 # name = "peerscope"            # peers of another name are refused
 # public = false                # strangers are members: observers behind one address prefix then have one voice
-# As soon as `listen` is not 127.0.0.1, one of the next four must say who may join (docs/SECURITY.md):
+# As soon as `listen` is not 127.0.0.1, one of the next four must say who may join (docs/howto/admission.md):
 # open = false                  # anybody
 # secret = ""                   # whoever knows it; the same on all peers, from `openssl rand -hex 16`
 # allow = []                    # these peers, by id
@@ -27,7 +27,7 @@ TEMPLATE = """\
 # prefix_members_max = 256      # in a public network: peers behind one /24 or /48 that are remembered
 
 [transport]
-# relay = "disabled"            # "default" for iroh's public relays, or the URL of yours; see docs/RELAYS.md
+# relay = "disabled"            # "default" for iroh's public relays, or the URL of yours; see docs/howto/relays.md
 
 [web]
 # listen = "127.0.0.1:8080"     # dashboard and API; "off" for none
@@ -39,7 +39,7 @@ TEMPLATE = """\
 # proxies = []                  # addresses of reverse proxies whose X-Forwarded-For is believed
 
 [node]                          # the P2P program beside this peer
-# sources = []                  # where to learn of it, such as "yggdrasil:/run/yggdrasil.sock"; see docs/SOURCES.md
+# sources = []                  # such as "yggdrasil:/run/yggdrasil.sock"; see docs/howto/sources.md
 # name = ""                     # what to call it, the same on all peers; empty for what its source calls it
 # timeout_s = 5.0               # how long a source may take to answer
 # silence_s = 60.0              # a node that sent telemetry and then nothing for so long does not answer; 0: never
@@ -93,11 +93,11 @@ TEMPLATE = """\
 #   secret_file = "hook.key"    # mode 0600; or PEERSCOPE_NOTIFY__CHANNELS__OPS__SECRET; never in this file
 #   escalation = false          # repeat here what is critical and acknowledged by nobody
 
-[alerts]                        # what is worth telling; docs/ALERTS.md has every rule
+[alerts]                        # what is worth telling; docs/reference/alerts.md has every rule
 # rules_file = ""               # a TOML file with more rules
 # [alerts.rules.cpu-high]       # one table for each rule to change:
 #   threshold = 0.90            # further: clear, for_s, clear_for_s, severity, title, runbook, enabled, notify
-[export]                        # to other tools; see docs/EXPORT.md
+[export]                        # to other tools; see docs/howto/export.md
 # address = ""                  # where Prometheus reaches this peer, "host" or "host:port"; empty: as web.listen says
 # per_peer = false              # series of every peer in /metrics and remote write: about thirty for each
 
@@ -117,7 +117,7 @@ TEMPLATE = """\
 # endpoint = ""                 # of an OTLP/HTTP receiver, such as "http://127.0.0.1:4318"
 # sample_ratio = 0.1            # share of the messages that are told
 
-[threats]                       # what is looked for, see docs/THREATS.md
+[threats]                       # what is looked for, see docs/reference/threats.md
 # enabled = true
 # signatures_file = ""          # TOML laid over the shipped signatures; read again on SIGHUP
 # blocked = []                  # nobody should be linked with these: ids of peers, addresses, prefixes
@@ -138,7 +138,7 @@ TEMPLATE = """\
 # answers_per_s = 5.0           # in all; an answer has about three kilobytes
 # answers_per_peer_s = 1.0      # to one asking peer
 
-[limits]                        # what one neighbour may send; honest ones stay far below (docs/SECURITY.md)
+[limits]                        # what one neighbour may send; honest ones stay far below (docs/reference/limits.md)
 # messages_per_s = 100.0
 # messages_burst = 4000.0
 # bytes_per_s = 200000.0

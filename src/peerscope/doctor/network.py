@@ -167,7 +167,7 @@ def remote_write(me: Answer) -> list[Diagnosis]:
         findings.append(warn(name, message, "set this machine's clock: NTP"))
     if found["aside"]:
         told = "; ".join(f"{one['samples']} for {one['reason']!r}, last {one['example']}" for one in found["aside"])
-        findings.append(warn(name, f"the receiver does not take: {told}", "docs/EXPORT.md says what stores take"))
+        findings.append(warn(name, f"the receiver does not take: {told}", "see docs/reference/remote-write.md"))
     if found["dropped_samples"]:
         message = f"{found['dropped_samples']} samples were lost here: the queue was full, or the disk failed"
         findings.append(warn(name, message, "raise export.remote_write.queue_bytes_max, or free the disk"))

@@ -1,8 +1,8 @@
 """How much one neighbour may send: token buckets, far above what honest peers need.
 
 Measured in the simulator, with unlimited peers, the most that one neighbour sent another (storm-start, kill-many,
-lossy, churn and partition, up to 600 peers): see docs/SECURITY.md. A bucket holds what a first sync of the largest
-ledger needs, and fills at ten times the rate of the worst minute.
+lossy, churn and partition, up to 600 peers): see docs/reference/limits.md. A bucket holds what a first sync of the
+largest ledger needs, and fills at ten times the rate of the worst minute.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who speaks for which zone, as far as summaries tell.
 
 Anybody can claim to speak for a zone. Those count whose summaries name each other, the largest such group, which makes
-a lone stranger's claim worth nothing; what strangers with many keys can do is said in docs/SCALING.md.
+a lone stranger's claim worth nothing; what strangers with many keys can do is said in docs/explanation/scaling.md.
 """
 
 from __future__ import annotations
