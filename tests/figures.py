@@ -9,7 +9,6 @@ from itertools import accumulate
 from pathlib import Path
 
 from msgspec import Struct
-from peerscope.mesh.membership.parts.isolation import COMPANY_MAX, RETURN_S
 
 from peerscope.agent.service import LEAVE_S
 from peerscope.alerts.aggregators import ACTING, ELIGIBLE
