@@ -94,7 +94,8 @@ def _messages(core: Peer) -> Iterator[Metric]:
     copies = [((way, use), float(n)) for way, all_, news in ways for use, n in (("news", news), ("known", all_ - news))]
     yield counters("gossip_records", "Records received, by way, and whether they were news.", ("way", "use"), copies)
     yield _hops(core.hops)
-    yield gauge("gossip_wanted_records", "Records that were announced and have not come yet.", core.parts.scopes.near.gossip.wanted)
+    wanted = core.parts.scopes.near.gossip.wanted
+    yield gauge("gossip_wanted_records", "Records that were announced and have not come yet.", wanted)
 
 
 def _hops(hops: Mapping[int, int]) -> Metric:

@@ -8,47 +8,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from peerscope.mesh import internal_events as e
 from peerscope.mesh.events import Forgotten
-from peerscope.mesh.internal_events import (
-    Accused,
-    BridgesWanted,
-    CertificateRenewed,
-    ConnectionOver,
-    ConnectionReplaced,
-    Evict,
-    Evicted,
-    Greeted,
-    InternalEvent,
-    LinkClosed,
-    Linked,
-    LinkLost,
-    LinkReady,
-    LinkUp,
-    MemberGone,
-    MemberPlaced,
-    Missing,
-    NeighbourMoved,
-    OriginBack,
-    Outrun,
-    OwnKeyFound,
-    OwnPublished,
-    OwnRecordMet,
-    RecordsDropped,
-    RecordStored,
-    RecordToForward,
-    Repeat,
-    Restate,
-    Shunned,
-    SilencesChanged,
-    StartFrom,
-    StartNoMore,
-    Unreached,
-    Visit,
-    VisitOver,
-    ZoneEntered,
-    ZoneLeft,
-    ZoneRings,
-)
 from peerscope.mesh.parts import Parts
 from peerscope.records.bodies import WORLD, Kind, Profile, Report
 
@@ -69,11 +30,11 @@ class Routes:
             if news := self._out.take_internal():
                 waiting = news + waiting
 
-    def _route(self, event: InternalEvent, now: float) -> None:
+    def _route(self, event: e.InternalEvent, now: float) -> None:
         p = self._parts
         match event:
             # Records
-            case RecordStored(entry):
+            case e.RecordStored(entry):
                 p.scopes.arrived(entry)
                 p.revocation.stored(entry, now)
                 if entry.record.kind not in WORLD:
@@ -82,99 +43,99 @@ class Routes:
                         p.coordinates.told(entry.record.peer_id, entry.body.coordinate)
                     p.handshake.stored(entry)
                     p.publisher.stored(entry, now)
-            case RecordToForward():
+            case e.RecordToForward():
                 p.scopes.forward(event, now)
-            case OwnPublished():
+            case e.OwnPublished():
                 p.scopes.published(event, now)
-            case OriginBack():
+            case e.OriginBack():
                 p.scopes.demand(event)
-            case OwnRecordMet(record, body, clock_ms):
+            case e.OwnRecordMet(record, body, clock_ms):
                 if isinstance(body, Profile):
                     p.state.shared_key.met(record, body, clock_ms, now)
                 p.publisher.outrun(record.kind, now)
-            case OwnKeyFound(answer):
+            case e.OwnKeyFound(answer):
                 own = p.state.ledger.get(p.state.me, Kind.PROFILE)
                 if p.shared_key_search.heard(answer, p.state.shared_key, now) and own is not None:
                     p.publisher.repeat(own, now, urgent=True)
-            case Outrun(kind):
+            case e.Outrun(kind):
                 p.publisher.outrun(kind, now)
-            case Restate(body, urgent):
+            case e.Restate(body, urgent):
                 p.publisher.publish(body, now, urgent=urgent)
-            case Repeat(entry, urgent):
+            case e.Repeat(entry, urgent):
                 p.publisher.repeat(entry, now, urgent=urgent)
-            case Accused(observer, version):
+            case e.Accused(observer, version):
                 p.publisher.accused(observer, version, now)
             # Links
-            case LinkUp(peer, zone):
+            case e.LinkUp(peer, zone):
                 p.neighbours.linked(peer)
                 p.scopes.opened(peer)
                 p.own_zone.met(zone)
                 p.publisher.link_up(event, now)
-            case LinkReady(peer):
+            case e.LinkReady(peer):
                 p.scopes.compare(peer, now)
-            case LinkLost(peer):
+            case e.LinkLost(peer):
                 p.scopes.silent(peer)
                 p.publisher.reporter.links_changed(now)
                 p.neighbours.missing(peer, now)
-            case LinkClosed(peer, was_up):
+            case e.LinkClosed(peer, was_up):
                 p.scopes.closed(peer)
                 if was_up:
                     p.publisher.reporter.links_changed(now)
-            case ConnectionReplaced(peer):
+            case e.ConnectionReplaced(peer):
                 p.scopes.forget(peer)
-            case SilencesChanged():
+            case e.SilencesChanged():
                 p.publisher.observe(now)
-            case Greeted(peer):
+            case e.Greeted(peer):
                 p.lookups.reached(peer, now)
-            case ConnectionOver(peer):
+            case e.ConnectionOver(peer):
                 p.lookups.failed(peer, now)
-            case NeighbourMoved(peer, zone):
+            case e.NeighbourMoved(peer, zone):
                 p.scopes.opened(peer)
                 p.own_zone.met(zone)
                 p.scopes.compare(peer, now)
             # Dialling
-            case Linked(peer):
+            case e.Linked(peer):
                 p.neighbours.linked(peer)
-            case Unreached(peer):
+            case e.Unreached(peer):
                 p.neighbours.failed(peer, now)
-            case Missing(peer, said_bye):
+            case e.Missing(peer, said_bye):
                 p.neighbours.missing(peer, now, said_bye=said_bye)
-            case Shunned(peer):
+            case e.Shunned(peer):
                 p.neighbours.shun(peer)
-            case StartFrom(peer, addresses):
+            case e.StartFrom(peer, addresses):
                 p.neighbours.join(peer, addresses, now)
-            case StartNoMore(peer):
+            case e.StartNoMore(peer):
                 p.neighbours.start_no_more(peer)
-            case Visit(peer, addresses):
+            case e.Visit(peer, addresses):
                 p.handshake.visit(peer, now, addresses)
-            case VisitOver(peer):
+            case e.VisitOver(peer):
                 p.handshake.end_visit(peer)
             # Members and zones
-            case MemberPlaced(peer, alive):
+            case e.MemberPlaced(peer, alive):
                 p.neighbours.place(peer, alive=alive, now=now)
-            case MemberGone(peer):
+            case e.MemberGone(peer):
                 p.neighbours.forget(peer, now)
-            case Evict(peer, is_loss):
+            case e.Evict(peer, is_loss):
                 p.receiver.evict(peer)
                 if not is_loss:
                     p.isolation.forget(peer)
-            case Evicted(peer):
+            case e.Evicted(peer):
                 p.membership.forget(peer)
                 p.receiver.forget(peer)
                 p.handshake.forget(peer, now)
                 self._out.add(Forgotten(peer))
-            case RecordsDropped(peer):
+            case e.RecordsDropped(peer):
                 p.receiver.forget_strangers((peer,))
-            case CertificateRenewed():
+            case e.CertificateRenewed():
                 p.handshake.renew(now)
-            case ZoneLeft(zone):
+            case e.ZoneLeft(zone):
                 p.publisher.move(zone, now)
-            case ZoneRings(zone, members):
+            case e.ZoneRings(zone, members):
                 p.neighbours.move(zone, members, now)
-            case ZoneEntered(zone):
+            case e.ZoneEntered(zone):
                 p.handshake.zone_entered(zone)
                 p.scopes.zone_entered()
-            case BridgesWanted(peers):
+            case e.BridgesWanted(peers):
                 p.neighbours.bridge(dict(peers), now)
             case _:
                 assert_never(event)
