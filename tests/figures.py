@@ -24,7 +24,7 @@ from peerscope.host.logs import BURST, WINDOW_S
 from peerscope.mesh import handshake
 from peerscope.mesh.coordinates import sampling, vivaldi
 from peerscope.mesh.crawling import answers
-from peerscope.mesh.detection import orphans
+from peerscope.mesh.detection import unwatched
 from peerscope.mesh.detection.link import FLAPS_MAX, TELL_AGAIN
 from peerscope.mesh.detection.observers import EXPIRY_INTERVALS
 from peerscope.mesh.detection.refutation import REFUTE_INTERVAL_S
@@ -39,7 +39,8 @@ from peerscope.mesh.detection.verdicts import (
 )
 from peerscope.mesh.dissemination import gossip
 from peerscope.mesh.limits import rate_limit, reputation
-from peerscope.mesh.membership import forgetting, shared_key, shared_key_search
+from peerscope.mesh.lookups import ANSWERS_BURST, ANSWERS_PER_S
+from peerscope.mesh.membership import forgetting, shared_key
 from peerscope.mesh.membership.admission import EARLY_MS
 from peerscope.mesh.membership.eviction import LONG_KNOWN_S, SILENT_S
 from peerscope.mesh.membership.isolation import COMPANY_MAX, RETURN_S
@@ -58,7 +59,6 @@ from peerscope.mesh.report import BRISK_S, RECORD_BYTES
 from peerscope.mesh.revocation import REVIEW_S
 from peerscope.mesh.zoning.lookup import ANSWER_TIMEOUT_S as ASK_S
 from peerscope.mesh.zoning.lookup import TIMEOUT_S as QUESTION_S
-from peerscope.mesh.zoning.lookup_answers import ANSWERS_BURST, ANSWERS_PER_S
 from peerscope.mesh.zoning.remote_quota import STRANGERS_MAX
 from peerscope.records import bodies
 from peerscope.records.alerts import ORDERS_MAX, STATEMENTS_MAX
@@ -216,9 +216,9 @@ PROTOCOL = [
     f"Version {WIRE_VERSION}.",
     f"until {span(shared_key.STANDS_S)} after it last met it",
     f"(0), {word(shared_key.TIMES_MIN)} newer profiles in a row",
-    f"first {span(shared_key_search.FIRST_S)} to {span(shared_key_search.FIRST_S + shared_key_search.SPREAD_S)} after "
-    f"it began, then every {whole(shared_key_search.EVERY_S, 60)} minutes times the number of other zones. It asks "
-    f"every {every(shared_key_search.ASK_INTERVAL_S)} while",
+    f"first {span(shared_key.FIRST_S)} to {span(shared_key.FIRST_S + shared_key.SPREAD_S)} after "
+    f"it began, then every {whole(shared_key.EVERY_S, 60)} minutes times the number of other zones. It asks "
+    f"every {every(shared_key.ASK_INTERVAL_S)} while",
     f"({word(EXPIRY_INTERVALS)} of its own intervals) and when a peer is forgotten ({span(CONFIG.ledger.remember_s)})",
     f"Peers refuse records that are older than {span(CONFIG.ledger.remember_s)}.",
     f"anything newer than {span(CONFIG.ledger.remember_s)} is known",
@@ -263,8 +263,8 @@ PROTOCOL = [
     f"{word(REFUTED_MAX).capitalize()} times within {span(REFUTED_WINDOW_S)}, and its report",
     f"list it ({word(LIARS_MIN)} at least)",
     f"({word(EXPIRY_INTERVALS)} intervals: {s(_EXPIRY_S)} in a small network)",
-    f"look for such peers every {s(orphans.INTERVAL_S)} and dial",
-    f"does not answer within {s(orphans.ANSWER_TIMEOUT_S)} as `unwatched`",
+    f"look for such peers every {s(unwatched.INTERVAL_S)} and dial",
+    f"does not answer within {s(unwatched.ANSWER_TIMEOUT_S)} as `unwatched`",
     f"at times, until {word(REFUTED_MAX)} refutations",
     f"take longer than {s(round(STAND_S - REFUTE_INTERVAL_S, 9))} both ways",
     f"Nothing while the observers answer within {s(VOTE_STAND_S)}.",
@@ -326,7 +326,7 @@ OPERATIONS = [
     f"It holds for a {WEEK[forgetting.STANDS_S]}, and ends",
     f"One peer keeps {ORDERS_MAX} such orders",
     f"{word(BURST)} times {span(WINDOW_S)} at most",
-    f"within {whole(shared_key_search.EVERY_S, 60)} minutes times the number of other zones",
+    f"within {whole(shared_key.EVERY_S, 60)} minutes times the number of other zones",
     f"ends {span(_shared_key_clears_s())} after the copy said goodbye",
     f"or {span(shared_key.STANDS_S + _shared_key_clears_s())} after it was killed",
     f"{whole(CONFIG.gossip.budget_bytes_s, 1000)} kB/s at most by default (`gossip.budget_bytes_s`)",

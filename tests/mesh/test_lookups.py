@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from peerscope.errors import RemoteError
+from peerscope.mesh.lookups import ANSWERS_BURST, ANSWERS_PER_S
 from peerscope.mesh.messages import MESSAGE_BYTES_MAX, TOLD_MAX, Find, Found, Opinion, decode, encode
 from peerscope.mesh.zoning.lookup import (
     ANSWER_TIMEOUT_S,
@@ -14,7 +15,6 @@ from peerscope.mesh.zoning.lookup import (
     Lookup,
     LookupSighting,
 )
-from peerscope.mesh.zoning.lookup_answers import ANSWERS_BURST, ANSWERS_PER_S
 from peerscope.mesh.zoning.names import bits_of
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId

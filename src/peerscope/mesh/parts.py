@@ -16,21 +16,18 @@ from peerscope.mesh.events import Outbox
 from peerscope.mesh.handshake import Handshake
 from peerscope.mesh.limits.rate_limit import Origins
 from peerscope.mesh.limits.reputation import Reputations
-from peerscope.mesh.lookups import Lookups
+from peerscope.mesh.lookups import LookupAnswers, Lookups
 from peerscope.mesh.membership.admission import Admission
 from peerscope.mesh.membership.eviction import Eviction
 from peerscope.mesh.membership.forgetting import Forgetting
 from peerscope.mesh.membership.isolation import Isolation
 from peerscope.mesh.membership.members import Membership
 from peerscope.mesh.membership.neighbours import Neighbours
-from peerscope.mesh.membership.shared_key import SharedKey, drawn
-from peerscope.mesh.membership.shared_key_search import SharedKeySearch
-from peerscope.mesh.peer_state import PeerState
+from peerscope.mesh.membership.shared_key import SharedKey, SharedKeySearch, drawn
+from peerscope.mesh.peer_state import PeerState, VersionClock
 from peerscope.mesh.publisher import Publisher
 from peerscope.mesh.receiver import Receiver
 from peerscope.mesh.revocation import Revocations
-from peerscope.mesh.version_clock import VersionClock
-from peerscope.mesh.zoning.lookup_answers import LookupAnswers
 from peerscope.mesh.zoning.own_zone import OwnZone
 from peerscope.mesh.zoning.remote_quota import RemoteQuota, remote_origins_max
 from peerscope.records.identity import Signer

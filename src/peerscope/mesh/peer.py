@@ -20,7 +20,6 @@ from typing import assert_never
 
 from peerscope.errors import RemoteError
 from peerscope.mesh.config import PeerConfig
-from peerscope.mesh.dispatch import Dispatch
 from peerscope.mesh.events import (
     Breach,
     Connected,
@@ -45,7 +44,7 @@ from peerscope.mesh.limits.rate_limit import UNGREETED_BYTES_MAX
 from peerscope.mesh.messages import Aged, Bye, Challenge, Hello, Message, Neighbors, Records, decode
 from peerscope.mesh.parts import Parts, new_state
 from peerscope.mesh.report import Situation
-from peerscope.mesh.routes import Routes
+from peerscope.mesh.routes import Dispatch, Routes
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId, Signer
 from peerscope.records.record import Inspector, inspect

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.detection import observers, verdicts
-from peerscope.mesh.detection.orphans import Orphans
 from peerscope.mesh.detection.refutation import Refutation
+from peerscope.mesh.detection.unwatched import Orphans
 from peerscope.mesh.dissemination.gossip import trace_interval_s, ttl
 from peerscope.mesh.events import Stored
 from peerscope.mesh.internal_events import LinkUp, OwnPublished

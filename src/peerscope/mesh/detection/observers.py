@@ -87,21 +87,6 @@ def linked(ledger: Ledger, subject: PeerId) -> set[PeerId]:
     }
 
 
-def orphaned(ledger: Ledger, me: PeerId, now: float, *, since: float) -> list[PeerId]:
-    """Peers that were heard after `since`, stopped reporting, and of whose observers nobody reports any more."""
-    return [
-        peer
-        for peer in sorted(ledger)
-        if peer != me
-        and not is_reporting(ledger, peer, now)
-        and (report := ledger.report(peer)) is not None
-        and (spoke_at(ledger, peer) or 0.0) >= since
-        and not has_left(ledger, peer)
-        and report.links
-        and not any(watcher == me or is_reporting(ledger, watcher, now) for watcher in watchers(ledger, peer))
-    ]
-
-
 def spoke_at(ledger: Ledger, subject: PeerId) -> float | None:
     """When the peer's newest record was issued, in local time."""
     entries = ledger.entries(subject)

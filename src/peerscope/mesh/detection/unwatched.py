@@ -10,14 +10,80 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from peerscope.mesh.detection.observers import has_left, is_reporting
-from peerscope.records.bodies import Kind
+from peerscope.mesh.detection.links import Links
+from peerscope.mesh.detection.observers import has_left, is_reporting, spoke_at, watchers
+from peerscope.records.bodies import Kind, Observation
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger
 
+INTERVAL_S = 5.0
+"""How often we look. Reports take longer than that to expire."""
+ANSWER_TIMEOUT_S = 9.0
+"""After so long without an answer to our dial a peer is reported."""
+DIALS_MAX = 16
+"""Dials at each look: after a disaster there are many to try, and one machine to try them."""
 UNHEARD_S = 60.0
 """A peer whose report is void is judged once everything that it said was issued so long ago. Whoever wakes up has heard
 the living again by then."""
+
+
+class Orphans:
+    """What one peer found out about those whom nobody watches."""
+
+    def __init__(self, me: PeerId, ledger: Ledger, links: Links, now: float) -> None:
+        self._me = me
+        self._ledger = ledger
+        self._links = links
+        self._began_at = now
+        self._next_at = now + INTERVAL_S
+        self._dialled: dict[PeerId, float] = {}
+        self._due: list[PeerId] = []
+        self._gone: list[PeerId] = []
+
+    def review(self, now: float) -> bool:
+        """Look, when it is time; True if those who are gone are others than before."""
+        if now < self._next_at:
+            return False
+        self._next_at = now + INTERVAL_S
+        found = orphaned(self._ledger, self._me, now, since=self._began_at)
+        quiet = [peer for peer in found if peer not in self._links]
+        self._dialled = {peer: self._dialled[peer] for peer in quiet if peer in self._dialled}
+        self._due = [peer for peer in quiet if peer not in self._dialled][:DIALS_MAX]
+        self._dialled |= dict.fromkeys(self._due, now)
+        before = self._gone
+        self._gone = [peer for peer in quiet if now - self._dialled.get(peer, now) >= ANSWER_TIMEOUT_S]
+        return self._gone != before
+
+    def to_dial(self) -> list[PeerId]:
+        """Peers to try now, each once."""
+        due, self._due = self._due, []
+        return due
+
+    def observations(self, now: float) -> list[Observation]:
+        """What we have to say of those who are gone: how long we have heard nothing of them through others."""
+        found = []
+        for peer in self._gone:
+            entries = self._ledger.entries(peer)
+            if entries:
+                newest = max(entries, key=lambda entry: entry.record.version)
+                silence_ms = max(0, round((now - newest.heard_at) * 1000))
+                found.append(Observation(ref(peer), newest.record.version, silence_ms, "unwatched"))
+        return found
+
+
+def orphaned(ledger: Ledger, me: PeerId, now: float, *, since: float) -> list[PeerId]:
+    """Peers that were heard after `since`, stopped reporting, and of whose observers nobody reports any more."""
+    return [
+        peer
+        for peer in sorted(ledger)
+        if peer != me
+        and not is_reporting(ledger, peer, now)
+        and (report := ledger.report(peer)) is not None
+        and (spoke_at(ledger, peer) or 0.0) >= since
+        and not has_left(ledger, peer)
+        and report.links
+        and not any(watcher == me or is_reporting(ledger, watcher, now) for watcher in watchers(ledger, peer))
+    ]
 
 
 def unwatched(ledger: Ledger, me: PeerId, peers: Iterable[PeerId], now: float) -> frozenset[PeerId]:

@@ -13,17 +13,18 @@ from typing import TypeVar
 from peerscope.errors import RemoteError
 from peerscope.mesh.dissemination.anti_entropy import Sync, SyncConfig
 from peerscope.mesh.dissemination.gossip import Gossip, GossipConfig
-from peerscope.mesh.dissemination.hop_timing import whole_path, with_last_hop
 from peerscope.mesh.events import Delivered
 from peerscope.mesh.internal_events import OriginBack, OwnPublished, RecordToForward
-from peerscope.mesh.messages import Digest, Inventory, Key, Topic
+from peerscope.mesh.messages import PATH_MAX, Digest, Inventory, Key, Push, Topic
 from peerscope.mesh.peer_state import PeerState
 from peerscope.records.bodies import WORLD, Report
-from peerscope.records.identity import PeerId
+from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Entry, Ledger
 
 ANSWER_S = 10.0
 """An answer to accusations that is older than this is no longer pushed."""
+HOP_US_MAX = 600_000_000
+"""A hop that seems longer is a clock that was set."""
 T = TypeVar("T", Key, Topic)
 
 
@@ -193,3 +194,31 @@ class Scopes:
                 raise RemoteError("other-zone", "records of a zone stay in it")
             near = []
         return near, far
+
+
+def hop_us(sent_us: int | None, received_us: int, ahead_s: float | None) -> int | None:
+    """Microseconds from the sender's stamp to our own clock, 0 at least; None where that cannot be known.
+
+    `ahead_s`: how far the sender's clock is ahead of ours.
+    """
+    if sent_us is None or ahead_s is None:
+        return None
+    took_us = received_us - sent_us + round(ahead_s * 1e6)
+    return max(0, took_us) if took_us <= HOP_US_MAX else None
+
+
+def with_last_hop(push: Push, received_us: int, ahead_s: float | None) -> tuple[int | None, ...]:
+    """Every hop of a push that arrived, the one to us included: as many as its path has peers.
+
+    A peer of an older version passes nothing of this on; the hops before it are unknown.
+    """
+    told = push.hops_us if len(push.hops_us) == len(push.path) - 1 else (None,) * (len(push.path) - 1)
+    return (*told, hop_us(push.sent_us, received_us, ahead_s))
+
+
+def whole_path(push: Push, source: PeerId, me: PeerId) -> tuple[PeerRef, ...]:
+    """From the origin to us; empty if the push does not tell the whole of a path that ends with its sender."""
+    path = push.path
+    if not path or len(path) == PATH_MAX or path[0] != ref(push.record.peer_id) or path[-1] != ref(source):
+        return ()
+    return (*(PeerRef(one) for one in path), ref(me))

@@ -23,7 +23,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.errors import ConfigError, RemoteError
-from peerscope.mesh.membership.expired_certificates import ExpiredCertificates
 from peerscope.mesh.messages import NONCE_BYTES, WIRE, Hello, Neighbors, common_wire
 from peerscope.records.bodies import Body, Certified, Profile
 from peerscope.records.certificates import REVOCATIONS_MAX, Certificate, Revocation
@@ -32,6 +31,9 @@ from peerscope.records.identity import PEER_ID_BYTES, PeerId, short
 EARLY_MS = 300_000
 """A certificate is good so long before its first moment: clocks of members may differ."""
 IDS_MAX = 10_000
+LAPSED_MAX = 256
+LAPSED_MS = 30 * 86_400_000
+"""An operator who has not renewed a certificate so long after its end does not mean to."""
 
 
 class NetworkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +86,40 @@ class NetworkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def is_closed(self) -> bool:
         """Something is asked of whoever wants to join."""
         return bool(self.secret or self.allow or self.operators)
+
+
+class ExpiredCertificates:
+    """By member, the certificate that ended last."""
+
+    def __init__(self) -> None:
+        self._ended: dict[PeerId, Certificate] = {}
+
+    @property
+    def certificates(self) -> tuple[Certificate, ...]:
+        """All of them, in the order of their ends."""
+        return tuple(sorted(self._ended.values(), key=lambda one: (one.not_after_ms, one.subject)))
+
+    def note(self, certificate: Certificate, wall_ms: int) -> None:
+        """A member showed this certificate after its end, or was dropped at its end."""
+        peer = PeerId(certificate.subject)
+        before = self._ended.get(peer)
+        is_later = before is None or certificate.not_after_ms > before.not_after_ms
+        if is_later and 0 < wall_ms - certificate.not_after_ms <= LAPSED_MS:
+            self._ended[peer] = certificate
+        while len(self._ended) > LAPSED_MAX:
+            del self._ended[next(iter(self._ended))]
+
+    def review(self, members: Iterable[PeerId], wall_ms: int) -> None:
+        """Forget who is a member again, and what ended too long ago, or not yet: a clock was set back."""
+        for peer in members:
+            self._ended.pop(peer, None)
+        for peer, one in list(self._ended.items()):
+            if not 0 < wall_ms - one.not_after_ms <= LAPSED_MS:
+                del self._ended[peer]
+
+    def forget(self, peer: PeerId) -> None:
+        """An operator does not want it back."""
+        self._ended.pop(peer, None)
 
 
 class Admission:

@@ -28,7 +28,9 @@ from random import Random
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.records.bodies import LIVES_MAX, Body, OtherLife, Profile
+from peerscope.mesh.zoning.lookup import LookupAnswer
+from peerscope.records.bodies import LIVES_MAX, Body, Kind, OtherLife, Profile
+from peerscope.records.identity import PeerId
 from peerscope.records.record import Record
 
 STANDS_S = 300.0
@@ -37,6 +39,13 @@ NEWS_S = 60.0
 """Between two pieces of news: a clone that is restarted all the time is a new life each time."""
 TIMES_MIN = 3
 """Newer profiles in a row without a number that count as proof."""
+OWN_QUESTION = 2**32 - 1
+"""Number of the question, which no question from outside reaches."""
+FIRST_S, SPREAD_S = 30.0, 120.0
+"""A peer has found its zone by then; peers that start together do not ask together."""
+EVERY_S = 900.0
+"""Between two questions, for each other zone."""
+ASK_INTERVAL_S = 60.0
 
 
 class Meeting(Struct):
@@ -155,6 +164,33 @@ class SharedKey:
             OtherLife(life, _runs(one, now), one.profile.addresses, one.profile.region)
             for life, one in reversed(self._met.items())
         )
+
+
+class SharedKeySearch:
+    """When to ask, and what the answer means."""
+
+    def __init__(self, me: PeerId, life: int, now: float) -> None:
+        self._me = me
+        self.ask_at = now + FIRST_S + SPREAD_S * (life % 1000) / 1000
+        """When to ask next."""
+
+    def asked(self, zones: int, now: float) -> None:
+        """The question is out, to so many other zones."""
+        self.ask_at = now + EVERY_S * max(1, zones)
+
+    def heard(self, answer: LookupAnswer, shared_key: SharedKey, now: float) -> bool:
+        """Take the answer in; true if our profile has more to say than it does.
+
+        Only what a peer reported within the time that a meeting stands counts: other zones remember records of an
+        earlier home of ours for a day.
+        """
+        profile, report = answer.ledger.profile(self._me), answer.ledger.get(self._me, Kind.REPORT)
+        if profile is None or report is None or profile.left or profile.life == shared_key.life:
+            return False
+        if now - report.heard_at > STANDS_S:
+            return False
+        self.ask_at = min(self.ask_at, now + ASK_INTERVAL_S)
+        return shared_key.met_abroad(profile, report.record.version, now)
 
 
 def drawn(rng: Random) -> int:
