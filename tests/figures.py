@@ -25,7 +25,7 @@ from peerscope.mesh import handshake
 from peerscope.mesh.coordinates import sampling, vivaldi
 from peerscope.mesh.crawling import answers
 from peerscope.mesh.detection import unwatched
-from peerscope.mesh.detection.link import FLAPS_MAX, TELL_AGAIN
+from peerscope.mesh.detection.link import FLAPS_MAX, RESEND_EVERY
 from peerscope.mesh.detection.observers import EXPIRY_INTERVALS
 from peerscope.mesh.detection.refutation import REFUTE_INTERVAL_S
 from peerscope.mesh.detection.unwatched import UNHEARD_S
@@ -45,10 +45,10 @@ from peerscope.mesh.membership.admission import EARLY_MS
 from peerscope.mesh.membership.eviction import LONG_KNOWN_S, SILENT_S
 from peerscope.mesh.membership.isolation import COMPANY_MAX, RETURN_S
 from peerscope.mesh.messages import (
+    FOUND_MAX,
     MESSAGE_BYTES_MAX,
     NEIGHBOURS_MAX,
     NONCE_BYTES,
-    TOLD_MAX,
     WIRE_VERSION,
     Find,
     Found,
@@ -274,7 +274,7 @@ PROTOCOL = [
     f"space of {word(CONFIG.coordinates.dimensions)} dimensions",
     f"(median of {word(vivaldi.FILTER)})",
     f"moved by a {PARTS[vivaldi.NEWS_RATIO]} of the round trip",
-    f"with every {TELL_AGAIN}th message",
+    f"with every {RESEND_EVERY}th message",
     f"exchanges pings for {span(handshake.VISIT_S)}",
     f"every {s(CONFIG.coordinates.visit_interval_s)} at first, then after each {PARTS[1 / sampling.AGES]} of the "
     f"peer's age, at last every {every(CONFIG.coordinates.visit_interval_s_max)}",
@@ -305,7 +305,7 @@ PROTOCOL = [
     + f" and `blocks` ({bodies.Kind.BLOCKS.value}) go",
     f"`find` ({_number(Find)}) carries a number",
     f"answers `found` ({_number(Found)}) with the same number",
-    f"at most {word(TOLD_MAX)} peers of that name",
+    f"at most {word(FOUND_MAX)} peers of that name",
     f"A `find` counts as {word(rate_limit.FIND_REQUESTS)} requests; "
     f"beyond {digits(ANSWERS_PER_S)} answers a second to all "
     f"({digits(ANSWERS_BURST)} at once)",

@@ -108,12 +108,12 @@ def _lied(effect: Effect, change: Callable[[Found], Found]) -> Effect:
 
 def called(verdict: str) -> Callable[[Found], Found]:
     opinion = Opinion(verdict, 7, 8, 7, 8, 5)
-    return lambda found: replace(found, told=tuple(replace(told, opinion=opinion) for told in found.told))
+    return lambda found: replace(found, peers=tuple(replace(one, opinion=opinion) for one in found.peers))
 
 
 def forged(found: Found) -> Found:
     """A goodbye in the subject's name."""
-    told = found.told[0]
+    told = found.peers[0]
     goodbye = encode_body(Profile((), None, "forged", 0, left=True, zone=found.zone))
     record = replace(told.records[0].record, version=told.records[0].record.version + 1, body=goodbye)
     return replace(found, told=(replace(told, records=(replace(told.records[0], record=record),)),))

@@ -3,22 +3,9 @@
 from __future__ import annotations
 
 from peerscope.errors import RemoteError
+from peerscope.mesh import internal_events as e
 from peerscope.mesh.detection.link import Link
 from peerscope.mesh.events import Dial, Hangup, LinkChanged
-from peerscope.mesh.internal_events import (
-    ConnectionOver,
-    ConnectionReplaced,
-    Greeted,
-    LinkClosed,
-    Linked,
-    LinkReady,
-    LinkUp,
-    Missing,
-    NeighbourMoved,
-    Shunned,
-    SilencesChanged,
-    Unreached,
-)
 from peerscope.mesh.messages import Bye, Challenge, Hello, Moved, Neighbors, common_wire
 from peerscope.mesh.peer_state import PeerState
 from peerscope.records.bodies import LINKS_MAX, Profile
@@ -71,7 +58,7 @@ class Handshake:
     def connected(self, peer: PeerId, dialled: bool, now: float) -> None:
         """A new connection. The end that dialled says hello first, in a network with a secret after a challenge."""
         link = self._links.open(peer, now)
-        self._out.emit(ConnectionReplaced(peer))
+        self._out.emit(e.ConnectionReplaced(peer))
         admission = self._state.admission
         if not admission.asks_secret:
             if dialled:
@@ -97,11 +84,11 @@ class Handshake:
             link.connected = False
             self._visiting.discard(peer)
             if link.greeted and not link.visit:
-                self._out.emit(Missing(peer))
+                self._out.emit(e.Missing(peer))
             else:
                 self._links.close(peer)
-                self._out.emit(Unreached(peer))
-        self._out.emit(ConnectionOver(peer))
+                self._out.emit(e.Unreached(peer))
+        self._out.emit(e.ConnectionOver(peer))
 
     def visit(self, peer: PeerId, now: float, addresses: tuple[str, ...] = ()) -> None:
         """Connect to a member that is no neighbour, for a few pings or one question. `addresses`: of a peer whose
@@ -113,19 +100,19 @@ class Handshake:
     def unreached(self, peer: PeerId) -> None:
         """A dial came to nothing."""
         self._visiting.discard(peer)
-        self._out.emit(Unreached(peer))
-        self._out.emit(ConnectionOver(peer))
+        self._out.emit(e.Unreached(peer))
+        self._out.emit(e.ConnectionOver(peer))
 
     def dial(self, peer: PeerId, now: float) -> None:
         """Try to link with a peer: connect, or turn the visit that goes on into a link."""
         link = self._links.get(peer)
         self._visiting.discard(peer)
         if self._state.reputations.is_banned(peer, now):
-            self._out.emit(Unreached(peer))
+            self._out.emit(e.Unreached(peer))
         elif link is not None and link.visit and link.connected and not self._state.admission.asks_secret:
             self._greet(peer, now, reply=False)
         elif link is not None and link.is_up and link.connected:
-            self._out.emit(Linked(peer))
+            self._out.emit(e.LinkUp(peer, link.zone, is_news=False))
         else:
             self._dial(peer, afresh=link is not None and link.lost)
 
@@ -146,9 +133,9 @@ class Handshake:
         if not link.visit:
             if is_news:
                 self._out.add(LinkChanged(peer, True, "connected"))
-            self._out.emit(LinkUp(peer, link.zone, is_news))
-            self._out.emit(LinkReady(peer))
-        self._out.emit(Greeted(peer))
+            self._out.emit(e.LinkUp(peer, link.zone, is_news))
+            self._out.emit(e.LinkReady(peer))
+        self._out.emit(e.Greeted(peer))
 
     def admit(self, peer: PeerId, question: Hello | Neighbors, now: float) -> None:
         """The peer may be answered; if not, it gets the reason, is hung up on, and `RemoteError` is raised."""
@@ -166,9 +153,9 @@ class Handshake:
 
     def ban(self, peer: PeerId) -> None:
         """Hang up on a peer that misbehaved."""
-        self._out.emit(Unreached(peer))
+        self._out.emit(e.Unreached(peer))
         if peer in self._state.neighbours.rings:
-            self._out.emit(Shunned(peer))
+            self._out.emit(e.Shunned(peer))
         if peer in self._links:
             self.hang_up(peer, "banned")
 
@@ -184,16 +171,16 @@ class Handshake:
         """Anything came from a greeted peer; if its link was lost, it is back."""
         if self._links.heard(link, now):
             self._out.add(LinkChanged(link.peer, True, "heard again"))
-            self._out.emit(LinkUp(link.peer, link.zone, is_news=True, is_regained=True))
-            self._out.emit(SilencesChanged())
-            self._out.emit(LinkReady(link.peer))
+            self._out.emit(e.LinkUp(link.peer, link.zone, is_news=True, is_regained=True))
+            self._out.emit(e.SilencesChanged())
+            self._out.emit(e.LinkReady(link.peer))
 
     def moved(self, peer: PeerId, zone: str) -> None:
         """A neighbour belongs to another zone now."""
         link = self._links[peer]
         if not link.visit:
             link.zone = zone
-            self._out.emit(NeighbourMoved(peer, zone))
+            self._out.emit(e.NeighbourMoved(peer, zone))
 
     def zone_entered(self, zone: str) -> None:
         """We have moved to another zone: all neighbours hear it."""
@@ -226,11 +213,11 @@ class Handshake:
 
     def said_bye(self, peer: PeerId, reason: str) -> None:
         """A neighbour closes the link."""
-        self._out.emit(Unreached(peer))
+        self._out.emit(e.Unreached(peer))
         self._out.add(Hangup(peer, "said bye"))
         self.unlink(peer, reason)
-        self._out.emit(Missing(peer, said_bye=True))
-        self._out.emit(ConnectionOver(peer))
+        self._out.emit(e.Missing(peer, said_bye=True))
+        self._out.emit(e.ConnectionOver(peer))
 
     def leave(self) -> None:
         """Say goodbye on every connection, and close it."""
@@ -240,7 +227,7 @@ class Handshake:
 
     def refuse(self, peer: PeerId, reason: str) -> None:
         """Turn away a peer that may not be answered."""
-        self._out.emit(Unreached(peer))
+        self._out.emit(e.Unreached(peer))
         self.hang_up(peer, reason)
 
     def hang_up(self, peer: PeerId, reason: str) -> None:
@@ -256,9 +243,9 @@ class Handshake:
         was_up = link is not None and link.greeted and not link.lost and not link.visit
         if was_up:
             self._out.add(LinkChanged(peer, False, reason))
-        self._out.emit(LinkClosed(peer, was_up))
+        self._out.emit(e.LinkClosed(peer, was_up))
         if link is not None and link.lost:
-            self._out.emit(SilencesChanged())
+            self._out.emit(e.SilencesChanged())
 
     def to_close(self, now: float) -> list[tuple[PeerId, str]]:
         """Links that have no reason to stay, each with what to say: `close` them one by one."""
@@ -286,7 +273,7 @@ class Handshake:
         """Close what `to_close` found."""
         if reason == "no hello":
             self._links.close(peer)
-            self._out.emit(Unreached(peer))
+            self._out.emit(e.Unreached(peer))
             self._out.add(Hangup(peer, reason))
         elif reason == "never told who it is":
             self.unlink(peer, reason)

@@ -81,12 +81,6 @@ class NeighbourMoved(Struct, frozen=True, gc=False):
 # -- dialling ---------------------------------------------------------------------------------------
 
 
-class Linked(Struct, frozen=True, gc=False):
-    """A peer needs no dialling."""
-
-    peer: PeerId
-
-
 class Unreached(Struct, frozen=True, gc=False):
     """A dial or a connection came to nothing."""
 
@@ -217,18 +211,12 @@ class MemberGone(Struct, frozen=True, gc=False):
     peer: PeerId
 
 
-class Evict(Struct, frozen=True, gc=False):
-    """Forget a peer and everything that it said."""
+class Evicted(Struct, frozen=True, gc=False):
+    """Every part forgets the peer and all its records."""
 
     peer: PeerId
     is_loss: bool = True
     """False where an operator revoked the peer or ordered to forget it."""
-
-
-class Evicted(Struct, frozen=True, gc=False):
-    """A peer is in the ledger of our zone no more."""
-
-    peer: PeerId
 
 
 class RecordsDropped(Struct, frozen=True, gc=False):
@@ -282,7 +270,6 @@ InternalEvent = (
     | Greeted
     | ConnectionOver
     | NeighbourMoved
-    | Linked
     | Unreached
     | Missing
     | Shunned
@@ -301,7 +288,6 @@ InternalEvent = (
     | Repeat
     | MemberPlaced
     | MemberGone
-    | Evict
     | Evicted
     | RecordsDropped
     | CertificateRenewed

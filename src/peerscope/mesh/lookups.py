@@ -17,7 +17,7 @@ from peerscope.mesh.events import LookedUp
 from peerscope.mesh.internal_events import OwnKeyFound, Visit, VisitOver
 from peerscope.mesh.limits.rate_limit import TokenBucket
 from peerscope.mesh.membership.shared_key import OWN_QUESTION
-from peerscope.mesh.messages import TOLD_MAX, Aged, Find, Found, FoundPeer, Opinion
+from peerscope.mesh.messages import FOUND_MAX, Aged, Find, Found, FoundPeer, Opinion
 from peerscope.mesh.peer_state import PeerState
 from peerscope.mesh.zoning.lookup import Lookup, LookupAnswer, LookupSighting
 from peerscope.mesh.zoning.zone_summaries import zone_summaries
@@ -85,7 +85,7 @@ class Lookups:
         if lookup is None or not lookup.is_asking(peer):
             raise RemoteError("unasked", "an answer without a question")
         try:
-            lookup.answered(peer, found.zone, [self._checked(told, lookup.name, now) for told in found.told])
+            lookup.answered(peer, found.zone, [self._checked(one, lookup.name, now) for one in found.peers])
         except RemoteError:
             lookup.failed(peer)
             raise
@@ -142,11 +142,11 @@ class Lookups:
         bodies = (entry.body for entry in self._state.global_ledger.entries(peer))
         return next((body.addresses for body in bodies if isinstance(body, Summary)), ())
 
-    def _checked(self, told: FoundPeer, name: str, now: float) -> LookupSighting:
+    def _checked(self, found: FoundPeer, name: str, now: float) -> LookupSighting:
         """Raises `RemoteError` unless the records are the profile of one peer of that name, and its report."""
         records: list[tuple[Record, Body, float]] = []
         profile: Profile | None = None
-        for item, kind in zip(told.records, (Profile, Report), strict=False):
+        for item, kind in zip(found.records, (Profile, Report), strict=False):
             record, body = self._inspect(item.record)
             if not isinstance(body, kind) or not record.peer_id.hex().startswith(name):
                 raise RemoteError("malformed-answer", "not what was asked for")
@@ -157,7 +157,7 @@ class Lookups:
             records.append((record, body, now - item.age_ms / 1000))
         if len(_origins(records)) != 1:
             raise RemoteError("malformed-answer", "not the records of one peer")
-        return LookupSighting(records[0][0].peer_id, tuple(records), told.opinion)
+        return LookupSighting(records[0][0].peer_id, tuple(records), found.opinion)
 
 
 def _origins(records: Iterable[tuple[Record, Body, float]]) -> set[PeerId]:
@@ -179,10 +179,10 @@ class LookupAnswers:
         named = [peer for peer in self._ledger if peer.hex().startswith(question.name)]
         known = [(profile.zone, peer) for peer in named if (profile := self._ledger.profile(peer)) is not None]
         known.sort(key=lambda one: (one[0] != self._state.own_zone.zone, one[1]))
-        told = tuple(self._told(peer, zone, now) for zone, peer in known[:TOLD_MAX])
-        return Found(question.nonce, self._state.own_zone.zone, told, min(len(known) - len(told), COUNT_MAX))
+        found = tuple(self._found(peer, zone, now) for zone, peer in known[:FOUND_MAX])
+        return Found(question.nonce, self._state.own_zone.zone, found, min(len(known) - len(found), COUNT_MAX))
 
-    def _told(self, peer: PeerId, zone: str, now: float) -> FoundPeer:
+    def _found(self, peer: PeerId, zone: str, now: float) -> FoundPeer:
         profile, report = (self._ledger.get(peer, kind) for kind in (Kind.PROFILE, Kind.REPORT))
         records = tuple(_aged(entry, now) for entry in (profile, report) if entry is not None)
         return FoundPeer(records, self._opinion(peer, now) if zone == self._state.own_zone.zone else None)

@@ -29,7 +29,7 @@ PATH_MAX = 16
 FINGERPRINT_BYTES = 8
 NONCE_BYTES = 16
 NEIGHBOURS_MAX = LINKS_MAX
-TOLD_MAX = 2
+FOUND_MAX = 2
 """Two show that a name is ambiguous."""
 
 KindNumber = Annotated[int, Meta(ge=0, lt=KINDS_MAX)]
@@ -253,7 +253,7 @@ class Found(Struct, frozen=True, array_like=True, tag=15):
     """That of the question."""
     zone: Name
     """The sender's."""
-    told: Annotated[tuple[FoundPeer, ...], Meta(max_length=TOLD_MAX)] = ()
+    peers: Annotated[tuple[FoundPeer, ...], Meta(max_length=FOUND_MAX)] = ()
     """By id; none where nobody of that name is known."""
     more: Count = 0
     """Peers of that name that are left out."""

@@ -39,7 +39,7 @@ from peerscope.mesh.events import (
     Received,
     WallClock,
 )
-from peerscope.mesh.internal_events import Evict
+from peerscope.mesh.internal_events import Evicted
 from peerscope.mesh.limits.rate_limit import UNGREETED_BYTES_MAX
 from peerscope.mesh.messages import Aged, Bye, Challenge, Hello, Message, Neighbors, Records, decode
 from peerscope.mesh.parts import Parts, new_state
@@ -271,7 +271,7 @@ class Peer:
         ended = p.revocation.review(now) | dict.fromkeys(p.forgetting.review(now), "forgotten")
         route(now)
         for peer, reason in sorted(ended.items()):
-            self.out.emit(Evict(peer, is_loss=reason not in ("revoked", "forgotten")))
+            self.out.emit(Evicted(peer, is_loss=reason not in ("revoked", "forgotten")))
             route(now)
         if now >= p.own_zone.deadline():
             p.own_zone.review(now)

@@ -68,13 +68,10 @@ class Receiver:
             self.copies["announced news"] += 1
             self._state.out.emit(RecordToForward(entry, source))
 
-    def evict(self, peer: PeerId) -> None:
-        """Forget a peer and everything that it said."""
-        self._state.ledger.forget(peer)
-        self._state.out.emit(Evicted(peer))
-
     def forget(self, peer: PeerId) -> None:
-        """It is in our zone's ledger no more."""
+        """Drop all records of a peer from the ledger of our zone."""
+        if peer in self._state.ledger:
+            self._state.ledger.forget(peer)
         self.eviction.forget(peer)
         self.forget_strangers((peer,))
 
@@ -165,7 +162,8 @@ class Receiver:
         elif origin not in self._state.ledger:
             in_the_way = self.eviction.make_room(origin, body, now)
             if in_the_way is not None:
-                self.evict(in_the_way)
+                self._state.ledger.forget(in_the_way)
+                self._state.out.emit(Evicted(in_the_way))
 
     def _merge(self, record: Record, body: Body, age_s: float, now: float) -> Entry | None:
         """Keep a record that was checked; the entry, or None if it changes nothing."""

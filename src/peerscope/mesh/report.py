@@ -91,11 +91,6 @@ class Reporter:
         self._regained: deque[float] = deque(maxlen=256)
 
     @property
-    def is_ready(self) -> bool:
-        """The host has been measured at least once."""
-        return self._checks is not None
-
-    @property
     def latest(self) -> tuple[tuple[Check, ...], Metrics | None]:
         """What the host checks last found, before it is reported."""
         return self._checks or (), self._metrics
@@ -193,8 +188,8 @@ class Reporter:
 
 
 def _lost_everybody(lost: int, refusal: str | None) -> str:
-    told = f"lost all {lost} peers it was linked with" if lost > 1 else "lost the only peer it was linked with"
-    return printable(f"{told}; refused: {refusal}" if refusal else told)[:MESSAGE_MAX]
+    text = f"lost all {lost} peers it was linked with" if lost > 1 else "lost the only peer it was linked with"
+    return printable(f"{text}; refused: {refusal}" if refusal else text)[:MESSAGE_MAX]
 
 
 def _statuses(checks: tuple[Check, ...], node: Check | None) -> tuple[int, ...]:

@@ -38,7 +38,7 @@ class Revocations:
         self._clock = state.clock
         self._out = state.out
         self._review_at = -inf
-        self._untold_since: float | None = None
+        self._missing_since: float | None = None
 
     def read(self, credentials: Credentials, now: float) -> None:
         """The operator's files were read: tell what is new in them."""
@@ -115,14 +115,14 @@ class Revocations:
 
     def _take_turn(self, now: float) -> None:
         known = set(self._admission.revocations.values())
-        told = {one for origin in self._global_ledger for one in self._said_by(origin)}
-        if known <= told:
-            self._untold_since = None
+        published = {one for origin in self._global_ledger for one in self._said_by(origin)}
+        if known <= published:
+            self._missing_since = None
             return
-        if self._untold_since is None:
-            self._untold_since = now
+        if self._missing_since is None:
+            self._missing_since = now
         before_us = sum(peer < self._me for peer in self._ledger) + self._zones_before_ours(now)
-        if now - self._untold_since >= before_us * TURN_S:
+        if now - self._missing_since >= before_us * TURN_S:
             self._spread()
 
     def _zones_before_ours(self, now: float) -> int:
@@ -135,6 +135,6 @@ class Revocations:
         return entry.body.items if entry is not None and isinstance(entry.body, Revoked) else ()
 
     def _spread(self) -> None:
-        self._untold_since = None
+        self._missing_since = None
         known = sorted(self._admission.revocations.values(), key=lambda one: one.target)
         self._out.emit(Restate(Revoked(tuple(known)), urgent=True))

@@ -44,7 +44,7 @@ class Routes:
                 if entry.record.kind not in WORLD:
                     p.membership.stored(entry, now)
                     if isinstance(entry.body, Report):
-                        p.coordinates.told(entry.record.peer_id, entry.body.coordinate)
+                        p.coordinates.reported(entry.record.peer_id, entry.body.coordinate)
                     p.handshake.stored(entry)
                     p.publisher.stored(entry, now)
             case e.RecordToForward():
@@ -98,8 +98,6 @@ class Routes:
                 p.own_zone.met(zone)
                 p.scopes.compare(peer, now)
             # Dialling
-            case e.Linked(peer):
-                p.neighbours.linked(peer)
             case e.Unreached(peer):
                 p.neighbours.failed(peer, now)
             case e.Missing(peer, said_bye):
@@ -119,14 +117,12 @@ class Routes:
                 p.neighbours.place(peer, alive=alive, now=now)
             case e.MemberGone(peer):
                 p.neighbours.forget(peer, now)
-            case e.Evict(peer, is_loss):
-                p.receiver.evict(peer)
+            case e.Evicted(peer, is_loss):
+                p.receiver.forget(peer)
+                p.membership.forget(peer)
+                p.handshake.forget(peer, now)
                 if not is_loss:
                     p.isolation.forget(peer)
-            case e.Evicted(peer):
-                p.membership.forget(peer)
-                p.receiver.forget(peer)
-                p.handshake.forget(peer, now)
                 self._out.add(Forgotten(peer))
             case e.RecordsDropped(peer):
                 p.receiver.forget_strangers((peer,))

@@ -92,10 +92,10 @@ def estimate_s(one: Coordinate, other: Coordinate) -> float | None:
     return (adjusted_us if adjusted_us > 0 else plain_us) / 1e6
 
 
-def is_news(place: Coordinate, told: Coordinate, rtt_s: float) -> bool:
+def is_news(place: Coordinate, sent: Coordinate, rtt_s: float) -> bool:
     """Is a place far enough from what was told of it before, for somebody this far away?"""
-    moved_us = dist(place.vector_us, told.vector_us) + abs(place.height_us - told.height_us)
-    return moved_us > NEWS_RATIO * rtt_s * 1e6 or abs(place.error - told.error) > NEWS_ERROR
+    moved_us = dist(place.vector_us, sent.vector_us) + abs(place.height_us - sent.height_us)
+    return moved_us > NEWS_RATIO * rtt_s * 1e6 or abs(place.error - sent.error) > NEWS_ERROR
 
 
 class Landmark:
@@ -160,7 +160,7 @@ class Coordinates:
         self._attend(landmark)
         self._attend(self._rng.choice(list(self._landmarks.values())))
 
-    def told(self, peer: PeerId, theirs: Coordinate | None) -> None:
+    def reported(self, peer: PeerId, theirs: Coordinate | None) -> None:
         """A report of the peer says where it is: good to know if we once measured the way there.
 
         A place that cannot be is passed over: the record is true, and others may live in another space.

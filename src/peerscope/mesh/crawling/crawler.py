@@ -56,30 +56,37 @@ class CrawlSighting(Struct, frozen=True):
     """Of the profile that says so; a newer one replaces it."""
 
 
+class CrawlerIdentity(Struct, frozen=True):
+    """How a crawler introduces itself."""
+
+    peer_id: PeerId
+    """Id of a key made for this one walk, or of a member."""
+    network: NetworkConfig
+    certificate: Certificate | None = None
+    """Shown where the network asks for one."""
+
+
 class Crawler:
     """Walks over a network from some peers on. Call `tick` at `deadline` or earlier, until `is_done`."""
 
     def __init__(
         self,
-        me: PeerId,
-        network: NetworkConfig,
+        identity: CrawlerIdentity,
         starts: Mapping[PeerId, tuple[str, ...]],
         config: WalkConfig,
         now: float,
         *,
         inspector: Inspector = inspect,
-        certificate: Certificate | None = None,
     ) -> None:
-        """`me`: a key made for this one walk, or one that may be a member. `starts`: peers of tickets, with their
-        addresses. `certificate`: shown where the network wants it."""
+        """`starts`: peers of tickets, with their addresses."""
         self.walk = Walk(starts, config, now)
         self.sightings = {peer: CrawlSighting(addresses) for peer, addresses in starts.items()}
         self.forged = 0
         """Profiles that were not signed by those they speak of."""
         self.left_out = 0
         """Neighbours that peers have but could not introduce."""
-        self._admission = Admission(network, me, Random(0))
-        self._admission.certificate = certificate
+        self._admission = Admission(identity.network, identity.peer_id, Random(0))
+        self._admission.certificate = identity.certificate
         self._inspect = inspector
         self._connected: set[PeerId] = set()
         self._out = Outbox()

@@ -57,8 +57,7 @@ def judge(ratio: float, limits: Thresholds, message: str) -> Check:
         status = Status.UNHEALTHY
     elif ratio > limits.degraded:
         status = Status.DEGRADED
-    told = message[:MESSAGE_MAX] if status is not Status.HEALTHY else None
-    return Check(status, quantised(ratio), told)
+    return Check(status, quantised(ratio), message[:MESSAGE_MAX] if status is not Status.HEALTHY else None)
 
 
 def failed(reason: str) -> Check:
@@ -76,8 +75,8 @@ def judge_p2p(reachable: int, expected: int, config: HealthConfig, *, alone: str
         status = Status.UNHEALTHY
     elif ratio < config.p2p_degraded_below:
         status = Status.DEGRADED
-    told = f"{reachable} of {expected} neighbours reachable" if status is not Status.HEALTHY else None
-    return Check(status, quantised(ratio), told)
+    message = f"{reachable} of {expected} neighbours reachable" if status is not Status.HEALTHY else None
+    return Check(status, quantised(ratio), message)
 
 
 def quantised(ratio: float) -> int:

@@ -16,7 +16,7 @@ from peerscope.records.record import VERSION_MAX
 OUTSTANDING_MAX = 64
 FLAPS_MAX = 3
 NONCES_MAX = 4
-TELL_AGAIN = 16
+RESEND_EVERY = 16
 """A place that stays the same goes with every so-manieth ping or pong."""
 
 
@@ -78,8 +78,8 @@ class Link:
         "_config",
         "_outstanding",
         "_seq",
-        "_told",
-        "_untold",
+        "_sent_place",
+        "_since_sent",
         "awaits_challenge",
         "certificate",
         "connected",
@@ -88,7 +88,7 @@ class Link:
         "last_heard",
         "last_sent",
         "loss",
-        "loss_told",
+        "peer_loss",
         "lost",
         "_lost_at",
         "nonces",
@@ -112,7 +112,7 @@ class Link:
         self._outstanding: OrderedDict[int, float] = OrderedDict()
         self.rtt = RoundTrip()
         self.loss = Loss()
-        self.loss_told: float | None = None
+        self.peer_loss: float | None = None
         """What the pinging end measured, where that is not us."""
         self.connected = True
         """The transport has a connection; without one, pings count as unanswered."""
@@ -132,8 +132,8 @@ class Link:
         """Packets go through a relay; None where nobody knows."""
         self.wire = WIRE_VERSION_MIN
         """How the two ends speak: what is sent to the peer must not be newer."""
-        self._told: Coordinate | None = None
-        self._untold = 0
+        self._sent_place: Coordinate | None = None
+        self._since_sent = 0
         """Messages since we told it."""
         self.opened_at = now
         self.last_heard = now
@@ -157,25 +157,25 @@ class Link:
     @property
     def loss_ratio(self) -> float | None:
         """As measured by the end that pings; None before it told us."""
-        return self.loss.ratio if self.pings else self.loss_told
+        return self.loss.ratio if self.pings else self.peer_loss
 
     def heard(self, now: float) -> None:
         """Anything from the neighbour ends a silence."""
         self.last_heard = now
 
-    def told_clock(self, clock_ms: int, now: float) -> None:
+    def set_clock(self, clock_ms: int, now: float) -> None:
         """The neighbour's version clock, as its ping, pong or hello carries it."""
         self._clock_ms, self._clock_at = clock_ms, now
 
     def news_of_us(self, place: Coordinate | None) -> Coordinate | None:
         """Our place if the neighbour needs to hear it: it moved, or was not told for long (datagrams are lost)."""
-        self._untold += 1
+        self._since_sent += 1
         if place is None:
             return None
-        known = self._told if self._untold < TELL_AGAIN else None
+        known = self._sent_place if self._since_sent < RESEND_EVERY else None
         if known is not None and not is_news(place, known, self.rtt.smoothed_s or 0.0):
             return None
-        self._told, self._untold = place, 0
+        self._sent_place, self._since_sent = place, 0
         return place
 
     def heard_ms(self) -> int:
@@ -257,7 +257,7 @@ class Link:
             self._lost_at.popleft()
         return len(self._lost_at)
 
-    def told_wall(self, ahead_ms: float) -> None:
+    def sample_skew(self, ahead_ms: float) -> None:
         """How far ahead of ours the neighbour's wall clock seems by one exchange. A step counts at once."""
         if self.skew_ms is None or abs(ahead_ms - self.skew_ms) > 1000:
             self.skew_ms = ahead_ms
@@ -280,8 +280,7 @@ class Link:
         return silence_limit_s(rtt_s, self.rtt.deviation_s, floor_s=floor_s, doubt=doubt)
 
     def _needed(self) -> int:
-        told = self.loss_told or 0.0
-        return probes_needed(max(self.loss.cautious, told), self._config.chance)
+        return probes_needed(max(self.loss.cautious, self.peer_loss or 0.0), self._config.chance)
 
     def _unanswered(self, now: float) -> int:
         ripe = now - self.rtt.timeout_s

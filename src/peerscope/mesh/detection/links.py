@@ -32,7 +32,7 @@ class Links(dict[PeerId, Link]):
     def greeted(self, link: Link, clock_ms: int, now: float) -> None:
         """The peer has said hello: the link is watched from now on."""
         link.greeted = True
-        link.told_clock(clock_ms, now)
+        link.set_clock(clock_ms, now)
         self._wake(link, now)
 
     def heard(self, link: Link, now: float) -> bool:

@@ -72,14 +72,14 @@ class Prober:
     def pinged(self, link: Link, ping: Ping, now: float, coordinate: Coordinate | None = None) -> None:
         """Answer a ping; its sender's measurements serve us too."""
         clock_ms, ahead_ms = self._state.clock.clock_ms(now), self._state.clock.ahead_ms(now)
-        link.told_clock(ping.clock_ms, now)
+        link.set_clock(ping.clock_ms, now)
         if link.rtt.smoothed_s is not None:
             theirs_ms = ping.clock_ms - ping.ahead_ms + link.rtt.smoothed_s * 500
-            link.told_wall(theirs_ms - (clock_ms - ahead_ms))
+            link.sample_skew(theirs_ms - (clock_ms - ahead_ms))
         if ping.rtt_us is not None and not link.pings:
             link.rtt.sample(ping.rtt_us / 1e6)
         if ping.loss is not None:
-            link.loss_told = ping.loss / RATIO_ONE
+            link.peer_loss = ping.loss / RATIO_ONE
         self._state.out.send(link.peer, Pong(ping.seq, clock_ms, ahead_ms, link.news_of_us(coordinate)))
 
     def ponged(self, link: Link, pong: Pong, now: float) -> bool:
@@ -87,6 +87,6 @@ class Prober:
         rtt_s = link.answered(pong.seq, now)
         if rtt_s is None:
             return False
-        link.told_clock(pong.clock_ms, now)
-        link.told_wall(pong.clock_ms - pong.ahead_ms + rtt_s * 500 - self._state.clock.wall_ms(now))
+        link.set_clock(pong.clock_ms, now)
+        link.sample_skew(pong.clock_ms - pong.ahead_ms + rtt_s * 500 - self._state.clock.wall_ms(now))
         return True

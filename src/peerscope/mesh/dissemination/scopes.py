@@ -212,8 +212,8 @@ def with_last_hop(push: Push, received_us: int, ahead_s: float | None) -> tuple[
 
     A peer of an older version passes nothing of this on; the hops before it are unknown.
     """
-    told = push.hops_us if len(push.hops_us) == len(push.path) - 1 else (None,) * (len(push.path) - 1)
-    return (*told, hop_us(push.sent_us, received_us, ahead_s))
+    known = push.hops_us if len(push.hops_us) == len(push.path) - 1 else (None,) * (len(push.path) - 1)
+    return (*known, hop_us(push.sent_us, received_us, ahead_s))
 
 
 def whole_path(push: Push, source: PeerId, me: PeerId) -> tuple[PeerRef, ...]:

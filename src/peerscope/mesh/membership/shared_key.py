@@ -82,8 +82,8 @@ class SharedKey:
         """What our own profile says."""
         self._since = inf
         """When the first of those that run was proved."""
-        self._told: tuple[OtherLife, ...] = ()
-        self._told_at = -inf
+        self._reported: tuple[OtherLife, ...] = ()
+        self._reported_at = -inf
 
     def signed(self, body: Body, now: float) -> Body:
         """What we say of ourselves, with our number and those we met."""
@@ -135,9 +135,9 @@ class SharedKey:
     def news(self, now: float) -> tuple[OtherLife, ...] | None:
         """Those that run beside us, where that is not what was last told; never twice within `NEWS_S`."""
         others = tuple(one for one in self._others(now) if one.is_running)
-        if _places(others) == _places(self._told) or now - self._told_at < NEWS_S:
+        if _places(others) == _places(self._reported) or now - self._reported_at < NEWS_S:
             return None
-        self._told, self._told_at = others, now
+        self._reported, self._reported_at = others, now
         return others
 
     def _meeting(self, profile: Profile, now: float) -> Meeting:

@@ -14,16 +14,8 @@ from math import inf
 
 from msgspec.structs import replace
 
+from peerscope.mesh import internal_events as e
 from peerscope.mesh.detection.observers import has_left, is_reporting
-from peerscope.mesh.internal_events import (
-    BridgesWanted,
-    Evict,
-    StartFrom,
-    StartNoMore,
-    ZoneEntered,
-    ZoneLeft,
-    ZoneRings,
-)
 from peerscope.mesh.membership.rings import Rings
 from peerscope.mesh.peer_state import PeerState
 from peerscope.mesh.zoning.names import WHOLE, ZoneConfig, home, is_within, parsed, redrawn
@@ -82,7 +74,7 @@ class OwnZone:
         """Go on where an earlier life of ours was, until we hear otherwise."""
         if parsed(zone) is not None and self.zone == WHOLE:
             self.zone, self._resumed_at = zone, now
-            self._out.emit(ZoneRings(zone, ()))
+            self._out.emit(e.ZoneRings(zone, ()))
 
     def placed(self, body: Body) -> Body:
         """What we say of ourselves, with our zone."""
@@ -106,16 +98,16 @@ class OwnZone:
         speaking = zone_summaries(self._global_ledger, now)
         known = {zone: members(those) for zone, those in speaking.items()}
         if self._has_company and len(known) > 1:
-            self._out.emit(StartNoMore(None))  # they brought us here, and live elsewhere
+            self._out.emit(e.StartNoMore(None))  # they brought us here, and live elsewhere
         self._follow(known, speaking, now)
         self._bridge(now)
         for peer in self._strangers(now):
             if has_left(self._ledger, peer) or not is_reporting(self._ledger, peer, now):
                 # A carrier of its records must not bring it back.
                 self._ledger.bury(ref(peer), self._ledger.newest(peer), now + self._ledger.config.remember_s)
-            self._out.emit(Evict(peer))
+            self._out.emit(e.Evicted(peer))
         if self.zone != before:
-            self._out.emit(ZoneEntered(self.zone))
+            self._out.emit(e.ZoneEntered(self.zone))
 
     def _follow(self, known: dict[str, int], speaking: dict[str, list[ZoneSummary]], now: float) -> None:
         profile = self._ledger.profile(self._me)
@@ -129,7 +121,7 @@ class OwnZone:
             self._resumed_at = inf
             target = home(self._me, profile.region, apart)
             for claim in speaking.get(target, ()):
-                self._out.emit(StartFrom(claim.peer, claim.summary.addresses))
+                self._out.emit(e.StartFrom(claim.peer, claim.summary.addresses))
             self._change(target, apart, now)
             return
         zones = redrawn(self.zone, self._members(), known, self._config)
@@ -148,7 +140,7 @@ class OwnZone:
     def _change(self, zone: str, zones: Iterable[str], now: float) -> None:
         if zone == self.zone:
             return
-        self._out.emit(ZoneLeft(zone))
+        self._out.emit(e.ZoneLeft(zone))
         self.zone, self._zones, self._moved_at = zone, frozenset(zones), now
         ours = [
             peer
@@ -157,7 +149,7 @@ class OwnZone:
             and not said.left
             and (said.zone == zone or home(peer, said.region, self._zones) == zone)
         ]
-        self._out.emit(ZoneRings(zone, tuple(ours)))
+        self._out.emit(e.ZoneRings(zone, tuple(ours)))
 
     def _members(self) -> dict[PeerId, str | None]:
         """Regions of those in our zone, and of those who were lately and are in a part of it now."""
@@ -172,7 +164,7 @@ class OwnZone:
     def _bridge(self, now: float) -> None:
         """Those of other zones to whom we should be linked: of each zone beside ours the one of our own rank."""
         if self._me not in self._global_ledger:
-            self._out.emit(BridgesWanted(()))  # nobody here speaks for a zone
+            self._out.emit(e.BridgesWanted(()))  # nobody here speaks for a zone
             return
         speaking = zone_summaries(self._global_ledger, now, expired=True)
         ours = next((claim.summary for claim in speaking.get(self.zone, ()) if claim.peer == self._me), None)
@@ -185,7 +177,7 @@ class OwnZone:
                 there = speaking[names[place]]
                 claim = there[rank % len(there)]
                 wanted[claim.peer] = claim.summary.addresses
-        self._out.emit(BridgesWanted(tuple(wanted.items())))
+        self._out.emit(e.BridgesWanted(tuple(wanted.items())))
 
     def _strangers(self, now: float) -> list[PeerId]:
         """Whom we need not remember: of other zones for longer than a move takes."""
