@@ -1,4 +1,4 @@
-"""From a connection to a link that is up, and back: greeting, admission, and closing what has no reason to stay."""
+"""From a connection to a link that is up, and back: hellos, admission, and the end of useless connections."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from peerscope.records.ledger import Entry
 
 CONNECTIONS_MAX = 4 * LINKS_MAX
 HELLO_TIMEOUT_S = 15.0
-"""A peer that everybody joins through at once has seconds of work before it can greet."""
+"""A bootstrap peer of many joiners at once has seconds of work before it can send a hello."""
 VISIT_S = 4.0
-"""A guest leaves after this time: four or five pings."""
+"""A guest hangs up after this time: four or five pings."""
 RETRACT_S = 180.0
-"""An accusation outlives its forgotten subject by so much: others look at other times who is to be forgotten."""
+"""An accusation outlives its forgotten subject for so long, since peers forget at different times."""
 CROWD = LINKS_MAX
 CROWD_LINGER_S = 3.0
 
 
 class Handshake:
-    """Connections of one peer, who has greeted on them, and who has no business here any more."""
+    """The connections of one peer, and the hellos on them."""
 
     def __init__(self, state: PeerState, linger_s: float) -> None:
-        """`linger_s`: a link that neither end wants is closed after this time."""
+        """`linger_s`: close a link after this time, if neither end wants it."""
         self._state = state
         self._links = state.links
         self._out = state.out
         self._linger_s = linger_s
         self._visiting: set[PeerId] = set()
-        """Peers whose guests we are, or dial to be."""
+        """Peers that we sample or ask as a guest."""
 
     def make_room(self, peer: PeerId, now: float) -> None:
-        """Close the oldest connection that says nothing, where there are too many for a new one; for a neighbour on our
-        rings also one that is none. An honest peer says hello within a round trip.
+        """Close the oldest connection without a hello, if there are too many for a new one.
 
-        Raises `RemoteError` ("banned", "too-many-links") where the new connection must go at once.
+        A neighbour on our rings may also replace one that is none. Raises `RemoteError` ("banned", "too-many-links") if
+        the new connection must be closed at once.
         """
         if self._state.reputations.is_banned(peer, now):
             self._out.add(Hangup(peer, "banned"))
@@ -56,7 +56,7 @@ class Handshake:
         self.refuse(min(idle, key=lambda link: (link.opened_at, link.peer)).peer, "too many links")
 
     def connected(self, peer: PeerId, dialled: bool, now: float) -> None:
-        """A new connection. The end that dialled says hello first, in a network with a secret after a challenge."""
+        """A new connection. The end that dialled sends the first hello, with a network secret after a challenge."""
         link = self._links.open(peer, now)
         self._out.emit(e.ConnectionReplaced(peer))
         admission = self._state.admission
@@ -70,7 +70,7 @@ class Handshake:
             self._out.send(peer, Challenge(link.nonces[-1]))
 
     def challenged(self, peer: PeerId, challenge: Challenge, now: float) -> None:
-        """The end that we dialled wants proof: greet it. Raises `RemoteError` if we did not dial, or proved already."""
+        """The other end asks for a proof: send the hello. Raises `RemoteError` unless we dialled and wait for it."""
         link = self._links[peer]
         if not link.awaits_challenge:
             raise RemoteError("unasked", "a challenge without a dial")
@@ -78,7 +78,7 @@ class Handshake:
         self._greet(peer, now, reply=False, visit=peer in self._visiting, nonce=challenge.nonce)
 
     def disconnected(self, peer: PeerId) -> None:
-        """The last connection is gone: the prober says when the silence counts; try to reach the peer meanwhile."""
+        """The last connection is gone: dial again, until the prober finds the link lost."""
         link = self._links.get(peer)
         if link is not None:
             link.connected = False
@@ -91,20 +91,19 @@ class Handshake:
         self._out.emit(e.ConnectionOver(peer))
 
     def visit(self, peer: PeerId, now: float, addresses: tuple[str, ...] = ()) -> None:
-        """Connect to a member that is no neighbour, for a few pings or one question. `addresses`: of a peer whose
-        profile we lack."""
+        """Connect as a guest, for a few pings or one question. `addresses`: of a peer without a known profile."""
         if not self._state.reputations.is_banned(peer, now):
             self._visiting.add(peer)
             self._dial(peer, addresses)
 
     def unreached(self, peer: PeerId) -> None:
-        """A dial came to nothing."""
+        """A dial failed."""
         self._visiting.discard(peer)
         self._out.emit(e.Unreached(peer))
         self._out.emit(e.ConnectionOver(peer))
 
     def dial(self, peer: PeerId, now: float) -> None:
-        """Try to link with a peer: connect, or turn the visit that goes on into a link."""
+        """Link with a peer: connect, or turn our guest connection into a link."""
         link = self._links.get(peer)
         self._visiting.discard(peer)
         if self._state.reputations.is_banned(peer, now):
@@ -117,14 +116,14 @@ class Handshake:
             self._dial(peer, afresh=link is not None and link.lost)
 
     def greeted(self, peer: PeerId, hello: Hello, now: float) -> None:
-        """The peer said hello: the link is up, if it may be. Raises `RemoteError` if not."""
+        """The peer sent its hello: the link is up. Raises `RemoteError` if it is not admitted."""
         self.admit(peer, hello, now)
         link = self._links[peer]
         link.certificate, link.zone = hello.certificate, hello.zone
         link.wire = common_wire(hello, self._state.admission.wire)
         is_news = not link.greeted or link.visit
         link.visit = is_news and hello.visit and peer not in self._state.neighbours.wanted
-        # A guest pings: our first ping could overtake the answer on which it waits.
+        # The guest pings: our first ping could overtake our hello.
         link.pings = peer in self._visiting if link.visit else self._state.me < peer
         if not hello.reply:
             self._greet(peer, now, reply=True, visit=link.visit, nonce=hello.nonce)
@@ -138,7 +137,7 @@ class Handshake:
         self._out.emit(e.Greeted(peer))
 
     def admit(self, peer: PeerId, question: Hello | Neighbors, now: float) -> None:
-        """The peer may be answered; if not, it gets the reason, is hung up on, and `RemoteError` is raised."""
+        """Check the proof of a peer. Sends the reason, hangs up and raises `RemoteError` if it is not admitted."""
         admission, wall_ms = self._state.admission, self._state.clock.wall_ms(now)
         nonces = self._links[peer].nonces
         try:
@@ -152,7 +151,7 @@ class Handshake:
             nonces.remove(proved)
 
     def ban(self, peer: PeerId) -> None:
-        """Hang up on a peer that misbehaved."""
+        """Hang up on a banned peer."""
         self._out.emit(e.Unreached(peer))
         if peer in self._state.neighbours.rings:
             self._out.emit(e.Shunned(peer))
@@ -160,15 +159,15 @@ class Handshake:
             self.hang_up(peer, "banned")
 
     def renew(self, now: float) -> None:
-        """Our certificate is another one: show it to all neighbours."""
+        """Show our new certificate to all neighbours."""
         for peer in self._links.up():
             if self._state.admission.asks_secret:
-                self._dial(peer)  # a proof needs a connection of its own
+                self._dial(peer)  # a proof needs a new connection
             else:
                 self._greet(peer, now, reply=False)
 
     def heard(self, link: Link, now: float) -> None:
-        """Anything came from a greeted peer; if its link was lost, it is back."""
+        """A message came from a greeted peer; a lost link is up again."""
         if self._links.heard(link, now):
             self._out.add(LinkChanged(link.peer, True, "heard again"))
             self._out.emit(e.LinkUp(link.peer, link.zone, is_news=True, is_regained=True))
@@ -176,27 +175,27 @@ class Handshake:
             self._out.emit(e.LinkReady(link.peer))
 
     def moved(self, peer: PeerId, zone: str) -> None:
-        """A neighbour belongs to another zone now."""
+        """A neighbour moved to another zone."""
         link = self._links[peer]
         if not link.visit:
             link.zone = zone
             self._out.emit(e.NeighbourMoved(peer, zone))
 
     def zone_entered(self, zone: str) -> None:
-        """We have moved to another zone: all neighbours hear it."""
+        """We moved to another zone: send that to all neighbours."""
         moved = Moved(zone)
         for peer in self._links.up():
             self._out.send(peer, moved)
 
     def stored(self, entry: Entry) -> None:
-        """A record is news: a peer that left is linked no more."""
+        """A new record: close the link with a peer that left."""
         peer, body = entry.record.peer_id, entry.body
         if isinstance(body, Profile) and body.left and peer in self._links:
             self._out.add(Hangup(peer, "it left"))
             self.unlink(peer, "it left")
 
     def forget(self, peer: PeerId, now: float) -> None:
-        """A peer is remembered no more. One that we miss stays accused for a while."""
+        """Close the link with a forgotten peer. A lost one stays accused for a while."""
         link = self._links.get(peer)
         if link is not None:
             self._out.add(Hangup(peer, "forgotten"))
@@ -206,7 +205,7 @@ class Handshake:
                 self.unlink(peer, "forgotten")
 
     def end_visit(self, peer: PeerId) -> None:
-        """Hang up on a peer that we visited; it may have become a neighbour."""
+        """End our guest connection, unless it became a link."""
         link = self._links.get(peer)
         if link is not None and link.visit:
             self.hang_up(peer, "thanks")
@@ -220,24 +219,24 @@ class Handshake:
         self._out.emit(e.ConnectionOver(peer))
 
     def leave(self) -> None:
-        """Say goodbye on every connection, and close it."""
+        """Send a goodbye on every connection, and close it."""
         for peer in sorted(self._links):
             self._out.send(peer, Bye("leaving"))
             self._out.add(Hangup(peer, "leaving"))
 
     def refuse(self, peer: PeerId, reason: str) -> None:
-        """Turn away a peer that may not be answered."""
+        """Refuse a peer that is not admitted."""
         self._out.emit(e.Unreached(peer))
         self.hang_up(peer, reason)
 
     def hang_up(self, peer: PeerId, reason: str) -> None:
-        """Close a link on purpose, and say so."""
+        """Close a link on purpose, with a reason."""
         self._out.send(peer, Bye(reason))
         self._out.add(Hangup(peer, reason))
         self.unlink(peer, reason)
 
     def unlink(self, peer: PeerId, reason: str) -> None:
-        """The link is no more, and that is no failure."""
+        """Remove a link, without a failure."""
         link = self._links.close(peer)
         self._visiting.discard(peer)
         was_up = link is not None and link.greeted and not link.lost and not link.visit
@@ -248,9 +247,9 @@ class Handshake:
             self._out.emit(e.SilencesChanged())
 
     def to_close(self, now: float) -> list[tuple[PeerId, str]]:
-        """Links that have no reason to stay, each with what to say: `close` them one by one."""
+        """Links to `close`, each with the reason."""
         hello_s = HELLO_TIMEOUT_S * self._state.local_health.lag_factor(now)
-        # A peer that everybody joins through makes room soon: a joiner needs one sync, and then its own neighbours.
+        # A crowded bootstrap peer closes links soon: a joiner needs one comparison, and then its own neighbours.
         idle_s = self._linger_s if len(self._links) < CROWD else CROWD_LINGER_S
         found = []
         for peer in sorted(self._links):
@@ -262,7 +261,7 @@ class Handshake:
             elif outlawed is not None:
                 found.append((peer, outlawed))
             elif link.lost and peer not in self._state.ledger and link.quiet_s(now) > self._linger_s:
-                found.append((peer, "never told who it is"))
+                found.append((peer, "no profile"))
             elif link.visit and age_s > (VISIT_S if peer in self._visiting else self._linger_s):
                 found.append((peer, "the visit is over"))
             elif link.is_up and age_s > idle_s and self._is_idle(link, now):
@@ -270,30 +269,30 @@ class Handshake:
         return found
 
     def close(self, peer: PeerId, reason: str) -> None:
-        """Close what `to_close` found."""
+        """Close a link of `to_close`."""
         if reason == "no hello":
             self._links.close(peer)
             self._out.emit(e.Unreached(peer))
             self._out.add(Hangup(peer, reason))
-        elif reason == "never told who it is":
+        elif reason == "no profile":
             self.unlink(peer, reason)
         else:
             self.hang_up(peer, reason)
 
     def to_retract(self, now: float) -> list[PeerId]:
-        """Forgotten peers to accuse no more, since nobody knows them: without accusers they would look alive."""
+        """Forgotten peers that no peer remembers, so that nobody has to accuse them."""
         forgotten = [link for link in self._links.lost() if link.forgotten_at is not None]
         return [link.peer for link in forgotten if now - (link.forgotten_at or 0.0) >= RETRACT_S]
 
     def _is_idle(self, link: Link, now: float) -> bool:
-        """Nobody's neighbour; or of another zone, and neither end has reason to cross the boundary."""
+        """Neither end wants the link: no ring neighbours, or of two zones without a bridge."""
         neighbours, zone = self._state.neighbours, self._state.own_zone
         if link.zone == zone.zone or not zone.is_settled(now):
             return link.peer not in neighbours.wanted and link.peer in neighbours.rings
         return not neighbours.bridges
 
     def _outlawed(self, peer: PeerId, link: Link, now: float) -> str | None:
-        """Why a peer that was admitted would not be any more: its certificate expired, or was revoked."""
+        """The reason to refuse a peer that was admitted: its certificate expired, or was revoked."""
         if not link.greeted:
             return None
         try:
@@ -308,7 +307,7 @@ class Handshake:
         self._out.add(Dial(peer, profile.reached_at if profile else given, afresh))
 
     def _greet(self, peer: PeerId, now: float, *, reply: bool, visit: bool = False, nonce: bytes = b"") -> None:
-        """Say hello. `nonce`: what the peer gave us to prove the secret over."""
+        """Send our hello. `nonce`: of the peer, for our proof of the secret."""
         admission = self._state.admission
         ours = b"" if reply else admission.nonce()
         if ours:

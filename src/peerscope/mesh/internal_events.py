@@ -1,7 +1,6 @@
-"""What parts of a peer report to each other. A part emits events and holds no other part; `routes.py` says who reacts.
+"""Internal events: messages from one part of a peer to the others. `routes.py` has the table of receivers.
 
-An event says what has happened, or what its sender needs another part to do. Events that a reaction emits are routed
-before those that wait, so that a turn runs in the order in which its causes happened.
+An event says what has happened, or what its sender needs from another part.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from peerscope.records.record import Record
 
 
 class LinkUp(Struct, frozen=True, gc=False):
-    """A neighbour greeted, or was heard again after a silence."""
+    """A neighbour sent its hello, or was heard again after a silence, or needs no dialling."""
 
     peer: PeerId
     zone: str
@@ -30,7 +29,7 @@ class LinkUp(Struct, frozen=True, gc=False):
 
 
 class LinkReady(Struct, frozen=True, gc=False):
-    """Everything about a new link is noted: records can be compared over it."""
+    """All parts know of the new link: compare records over it."""
 
     peer: PeerId
 
@@ -46,33 +45,33 @@ class LinkClosed(Struct, frozen=True, gc=False):
 
     peer: PeerId
     was_up: bool
-    """Greeted, not lost, and no visit."""
+    """It was up until now."""
 
 
 class ConnectionReplaced(Struct, frozen=True, gc=False):
-    """A peer has a new connection: it may be another life of the same peer."""
+    """A peer has a new connection, perhaps from another process."""
 
     peer: PeerId
 
 
 class SilencesChanged(Struct, frozen=True, gc=False):
-    """The neighbours that this peer misses are others than before."""
+    """The set of lost links changed."""
 
 
 class Greeted(Struct, frozen=True, gc=False):
-    """A peer said hello, on a link or a visit."""
+    """A peer sent its hello, on a link or a guest connection."""
 
     peer: PeerId
 
 
 class ConnectionOver(Struct, frozen=True, gc=False):
-    """A peer is connected no more, or could not be reached."""
+    """A peer is not connected any more, or a dial failed."""
 
     peer: PeerId
 
 
 class NeighbourMoved(Struct, frozen=True, gc=False):
-    """A neighbour belongs to another zone now."""
+    """A neighbour moved to another zone."""
 
     peer: PeerId
     zone: str
@@ -82,47 +81,47 @@ class NeighbourMoved(Struct, frozen=True, gc=False):
 
 
 class Unreached(Struct, frozen=True, gc=False):
-    """A dial or a connection came to nothing."""
+    """A dial or a connection failed."""
 
     peer: PeerId
 
 
 class Missing(Struct, frozen=True, gc=False):
-    """The link of a neighbour is gone, and may have to be dialled."""
+    """The link of a neighbour is gone: dial it, if it is ours to dial."""
 
     peer: PeerId
     said_bye: bool = False
-    """It may not want to be dialled at once."""
+    """It closed the link on purpose: dial later."""
 
 
 class Shunned(Struct, frozen=True, gc=False):
-    """A neighbour on the rings misbehaved: no link with it is expected."""
+    """A neighbour on the rings is banned: expect no link with it."""
 
     peer: PeerId
 
 
 class StartFrom(Struct, frozen=True, gc=False):
-    """A peer to join the network through."""
+    """Dial a bootstrap peer."""
 
     peer: PeerId
     addresses: tuple[str, ...]
 
 
 class StartNoMore(Struct, frozen=True, gc=False):
-    """Peers are no places to start from any more; None for all."""
+    """Drop a bootstrap peer; None for all."""
 
     peer: PeerId | None
 
 
 class Visit(Struct, frozen=True, gc=False):
-    """Connect to a peer that is no neighbour, for one exchange."""
+    """Connect as a guest, for one exchange."""
 
     peer: PeerId
     addresses: tuple[str, ...]
 
 
 class VisitOver(Struct, frozen=True, gc=False):
-    """Nothing is left to ask a visited peer."""
+    """End a guest connection."""
 
     peer: PeerId
 
@@ -131,13 +130,13 @@ class VisitOver(Struct, frozen=True, gc=False):
 
 
 class RecordStored(Struct, frozen=True, gc=False):
-    """A record of another peer is news and stands in a ledger."""
+    """A new record of another peer is in a ledger."""
 
     entry: Entry
 
 
 class RecordToForward(Struct, frozen=True, gc=False):
-    """Pass a stored record on. `push`: what it came in; None where it was given."""
+    """Pass a stored record on. `push`: the message that brought it; None if it was not pushed."""
 
     entry: Entry
     source: PeerId | None
@@ -145,7 +144,7 @@ class RecordToForward(Struct, frozen=True, gc=False):
 
 
 class OriginBack(Struct, frozen=True, gc=False):
-    """A buried origin speaks again: ask the source for what the origin said before."""
+    """A buried origin has a new record: pull its earlier records from the source."""
 
     source: PeerId
     kind: int
@@ -153,43 +152,43 @@ class OriginBack(Struct, frozen=True, gc=False):
 
 
 class OwnRecordMet(Struct, frozen=True, gc=False):
-    """Somebody holds a record under our key that this process did not sign, and that is newer than ours."""
+    """A newer record under our key came, and this process did not sign it."""
 
     record: Record
     body: Body
     clock_ms: int
-    """Our version clock before it was set above the record."""
+    """Our version clock, before it was set above the record."""
 
 
 class OwnPublished(Struct, frozen=True, gc=False):
-    """We signed a record. `hops`: how far to push it; None to announce it."""
+    """We signed a record. `hops`: limit of the push; None to announce it."""
 
     entry: Entry
     hops: int | None
 
 
 class Accused(Struct, frozen=True, gc=False):
-    """An accusation that our ledger refused, and others may hold."""
+    """Our ledger refused an accusation that others may hold."""
 
     observer: PeerId
     version: int
 
 
 class Outrun(Struct, frozen=True, gc=False):
-    """Say again, above everything so far, what we said of this kind."""
+    """Publish our record of this kind again, with a newer version."""
 
     kind: int
 
 
 class Restate(Struct, frozen=True, gc=False):
-    """Publish a statement."""
+    """Publish a new record."""
 
     body: Body
     urgent: bool
 
 
 class Repeat(Struct, frozen=True, gc=False):
-    """Publish what we said before, once more."""
+    """Publish an earlier record again."""
 
     entry: Entry
     urgent: bool = False
@@ -199,20 +198,20 @@ class Repeat(Struct, frozen=True, gc=False):
 
 
 class MemberPlaced(Struct, frozen=True, gc=False):
-    """A member is on the rings of the living, or off them."""
+    """Put a member on the rings of the living, or take it off."""
 
     peer: PeerId
     alive: bool
 
 
 class MemberGone(Struct, frozen=True, gc=False):
-    """A peer is no member any more."""
+    """A peer left, or is forgotten."""
 
     peer: PeerId
 
 
 class Evicted(Struct, frozen=True, gc=False):
-    """Every part forgets the peer and all its records."""
+    """Forget a peer and all its records."""
 
     peer: PeerId
     is_loss: bool = True
@@ -220,42 +219,42 @@ class Evicted(Struct, frozen=True, gc=False):
 
 
 class RecordsDropped(Struct, frozen=True, gc=False):
-    """A record of a peer was taken out of the global ledger."""
+    """A record of a peer was dropped from the global ledger."""
 
     peer: PeerId
 
 
 class CertificateRenewed(Struct, frozen=True, gc=False):
-    """Our certificate is another one."""
+    """Our certificate changed."""
 
 
 class ZoneLeft(Struct, frozen=True, gc=False):
-    """We move to another zone, and are still on the rings of the old one."""
+    """We move to another zone, and still use the rings of the old one."""
 
     zone: str
 
 
 class ZoneRings(Struct, frozen=True, gc=False):
-    """The rings of another zone are ours now."""
+    """Use the rings of another zone."""
 
     zone: str
     members: tuple[PeerId, ...]
 
 
 class ZoneEntered(Struct, frozen=True, gc=False):
-    """We have moved."""
+    """The move is done."""
 
     zone: str
 
 
 class BridgesWanted(Struct, frozen=True, gc=False):
-    """Peers of other zones to be linked with, and no others."""
+    """Link with these peers of other zones, and with no others."""
 
     peers: tuple[tuple[PeerId, tuple[str, ...]], ...]
 
 
 class OwnKeyFound(Struct, frozen=True, gc=False):
-    """Other zones answered a question about our own key."""
+    """Other zones answered a lookup of our own key."""
 
     answer: LookupAnswer
 

@@ -1,8 +1,10 @@
-"""Asking other zones for a peer by name: visits to their aggregators, one question each.
+"""Lookups of peers by name in other zones: our questions, and our answers to those of others.
 
-Who speaks for a zone, and where, is known from the summaries. An aggregator to which no link is up is visited for the
-one exchange (`visits.py`): we greet as guests, ask, and hang up. Every record that comes back is checked as one that
-came by gossip would be; none of it enters our ledgers.
+Summaries name the aggregators of each zone and their addresses. Without a link to an aggregator, we connect to it as a
+guest, ask, and hang up. Every record of an answer is checked like one that came by gossip. None enters our ledgers.
+
+The subject signed its own records, so that the asker can check them. The verdict is our claim. Any greeted peer may
+ask: members only, mostly guests from other zones.
 """
 
 from __future__ import annotations
@@ -28,14 +30,14 @@ from peerscope.records.record import Inspector, Record
 from peerscope.records.summary import Summary
 
 OPEN_MAX = 8
-"""Questions at one time; each visits at most sixteen peers at once."""
+"""Lookups at one time; each asks at most sixteen peers at once."""
 ANSWERS_PER_S, ANSWERS_BURST = 20.0, 200.0
-"""To all askers together: an answer has one or two kilobytes, and makes us weigh one or two peers."""
+"""Answers to all askers together. Each has one or two kilobytes, and needs one or two verdicts."""
 COUNT_MAX = 65_535
 
 
 class Lookups:
-    """The open questions of one peer."""
+    """The open lookups of one peer."""
 
     def __init__(self, state: PeerState, inspect: Inspector, rng: Random) -> None:
         """`inspect`: verifies a record and decodes its body."""
@@ -45,13 +47,13 @@ class Lookups:
         self._out = state.out
         self._open: dict[int, Lookup] = {}
         self._unsent: set[tuple[int, PeerId]] = set()
-        """Questions whose receivers are not reached yet."""
+        """Questions to peers without a connection yet."""
         self._visited: set[PeerId] = set()
-        """Peers that we dialled to ask them."""
+        """Peers to which we connect as a guest."""
         self._next_at = inf
 
     def ask(self, number: int, name: str, now: float) -> None:
-        """Begin to ask; an `Informed` follows, at once where nobody can be asked."""
+        """Begin a lookup. A `LookedUp` follows, at once if no peer can be asked."""
         if len(self._open) >= OPEN_MAX:
             self._out.add(LookedUp(number, LookupAnswer(Ledger(), {}, (), {}, is_busy=True)))
             return
@@ -59,28 +61,28 @@ class Lookups:
         for zone, speaking in zone_summaries(self._state.global_ledger, now).items():
             if zone != self._state.own_zone.zone:
                 zones[zone] = [claim.peer for claim in speaking]
-                self._rng.shuffle(zones[zone])  # so that none of three answers everybody
+                self._rng.shuffle(zones[zone])  # to share the load among aggregators
         self._open[number] = Lookup(name, zones, now)
         self.tick(now)
 
     def ask_own(self, now: float) -> None:
-        """Ask for ourselves; left for another time where too many questions are open."""
+        """Look our own key up, unless too many lookups are open."""
         if len(self._open) < OPEN_MAX and OWN_QUESTION not in self._open:
             self.ask(OWN_QUESTION, self._state.me.hex(), now)
 
     def reached(self, peer: PeerId, now: float) -> None:
-        """A peer has greeted: ask it what we wanted to."""
+        """A peer sent its hello: send it our questions."""
         for number, _ in sorted(one for one in self._unsent if one[1] == peer):
             self._send(number, peer)
 
     def failed(self, peer: PeerId, now: float) -> None:
-        """A peer cannot be reached, or is gone."""
+        """A dial failed, or a connection ended."""
         if peer in self._visited:
             self._drop(peer)
             self.tick(now)
 
     def heard(self, peer: PeerId, found: Found, now: float) -> None:
-        """An answer. Raises `RemoteError`: "unasked", or what is wrong with its records."""
+        """An answer came. Raises `RemoteError`: "unasked", or the error of its records."""
         lookup = self._open.get(found.nonce)
         if lookup is None or not lookup.is_asking(peer):
             raise RemoteError("unasked", "an answer without a question")
@@ -94,11 +96,11 @@ class Lookups:
             self.tick(now)
 
     def deadline(self) -> float:
-        """When `tick` has something to do."""
+        """When to call `tick` next."""
         return self._next_at
 
     def tick(self, now: float) -> None:
-        """Ask whoever is next, and answer what is done."""
+        """Ask the next aggregators, and finish lookups that are done."""
         for number, lookup in list(self._open.items()):
             for peer in lookup.next(now):
                 self._unsent.add((number, peer))
@@ -127,7 +129,7 @@ class Lookups:
         self._out.send(peer, Find(number, self._open[number].name))
 
     def _part(self, peer: PeerId) -> None:
-        """Hang up on whom we visited, unless another question waits for it; it may have become a neighbour."""
+        """End our guest connection, unless another question needs it."""
         if peer in self._visited and not any(one.is_asking(peer) for one in self._open.values()):
             self._visited.discard(peer)
             self._out.emit(VisitOver(peer))
@@ -143,7 +145,7 @@ class Lookups:
         return next((body.addresses for body in bodies if isinstance(body, Summary)), ())
 
     def _checked(self, found: FoundPeer, name: str, now: float) -> LookupSighting:
-        """Raises `RemoteError` unless the records are the profile of one peer of that name, and its report."""
+        """Raises `RemoteError` unless the records are the profile and the report of one peer of that name."""
         records: list[tuple[Record, Body, float]] = []
         profile: Profile | None = None
         for item, kind in zip(found.records, (Profile, Report), strict=False):
@@ -165,7 +167,7 @@ def _origins(records: Iterable[tuple[Record, Body, float]]) -> set[PeerId]:
 
 
 class LookupAnswers:
-    """What one peer knows of those of its zone, by name."""
+    """Answers to the lookups of other peers."""
 
     def __init__(self, state: PeerState, now: float) -> None:
         self._state = state
@@ -173,7 +175,7 @@ class LookupAnswers:
         self._bucket = TokenBucket(ANSWERS_PER_S, ANSWERS_BURST, now)
 
     def answer(self, question: Find, now: float) -> Found:
-        """Whom we know of that name, those of our own zone first. Raises `RemoteError` ("find-too-often")."""
+        """Known peers of that name, those of our own zone first. Raises `RemoteError` ("find-too-often")."""
         if not self._bucket.take(1.0, now):
             raise RemoteError("find-too-often", f"more than {ANSWERS_PER_S:g} answers a second")
         named = [peer for peer in self._ledger if peer.hex().startswith(question.name)]

@@ -1,4 +1,4 @@
-"""All parts of one peer, wired. A part is given the shared state and its own settings, and no other part."""
+"""All parts of one peer, wired. A part gets the shared state and its own settings, and no other part."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from peerscope.records.record import Inspector
 
 
 class Parts:
-    """The parts of one peer. `routes.py` says which of them react to what another one emits."""
+    """The parts of one peer. `routes.py` connects them."""
 
     def __init__(self, state: PeerState, config: PeerConfig, rng: Random, now: float, inspector: Inspector) -> None:
         me = state.me
@@ -63,7 +63,7 @@ class Parts:
 
 
 def new_state(signer: Signer, config: PeerConfig, rng: Random, wall_offset_s: float) -> PeerState:
-    """The shared state of a peer that knows nobody yet. `wall_offset_s`: Unix seconds minus monotonic seconds."""
+    """The shared state of a new peer. `wall_offset_s`: Unix seconds minus monotonic seconds."""
     me = signer.peer_id
     links = Links(me, config.detector)
     return PeerState(

@@ -1,12 +1,12 @@
 """One peer of the network, without its sockets: events and the time in, effects out.
 
-`Peer` gives every event and every deadline to the part that it is for (`parts.py`); what the parts report to each other
-is routed in one place (`routes.py`). The driver of a real network and the simulator carry the effects out.
+`Peer` gives events and deadlines to the parts (`parts.py`), which report to each other through one table (`routes.py`).
+The driver of a real network, or the simulator, carries the effects out.
 
 Rules of this file:
-1. `now` is this process's monotonic time. Wall time enters only through `WallClock`; it dates our records and stamps
+1. `now` is this process's monotonic time. Wall time enters only through `WallClock`: it dates our records and stamps
    our pushes, and decides nothing.
-2. Whatever a peer sends, nothing is raised: what breaks the protocol is counted under `refused` and dropped.
+2. No message of a peer raises an error. A breach of the protocol is counted under `refused` and dropped.
 3. Randomness comes from the given generator, and only over sorted sequences: a seed is a history.
 """
 
@@ -78,10 +78,10 @@ class Peer:
         self.coordinates, self.reporter = parts.coordinates, parts.publisher.reporter
         self.copies, self.hops = parts.receiver.copies, parts.receiver.hops
         self.received: Counter[str] = Counter()
-        """Messages heard, by type."""
+        """Received messages by type."""
         self.heard_messages = 0
         self.heard_bytes = 0
-        """Everything other peers sent, what was refused included, before the transport's own overhead."""
+        """Received bytes, refused ones too, without the overhead of the transport."""
         self._state = state
         self._routes = Routes(parts)
         self._dispatch = Dispatch(parts)
@@ -90,7 +90,7 @@ class Peer:
         self._leaving = False
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        """Take one event in."""
+        """Handle one event."""
         p = self.parts
         match event:
             case Received(peer, data):
@@ -131,7 +131,7 @@ class Peer:
         return self.out.take()
 
     def tick(self, now: float) -> list[Effect]:
-        """Do what is due. Coming late is held against ourselves, not against the neighbours."""
+        """Do the work that is due. A late call counts against ourselves, not against the neighbours."""
         p, route = self.parts, self._routes.run
         lag_s = now - self.deadline()
         if self.config.detector.lag_s < lag_s < inf:
@@ -191,7 +191,7 @@ class Peer:
             self.parts.handshake.connected(peer, dialled, now)
 
     def _received(self, peer: PeerId, data: bytes, now: float) -> None:
-        """One message on its way down: limits, decoding, limits again, and the part that it is for."""
+        """Pass one message through limits and decoder to its part."""
         self.heard_messages += 1
         self.heard_bytes += len(data)
         try:
@@ -211,7 +211,7 @@ class Peer:
             raise RemoteError("not-linked", "a message without a connection")
         allowance, share = self.reputations.allowance(peer, now)
         if not allowance.hears(len(data), now, share):
-            if link.greeted:  # too loud is not silent
+            if link.greeted:  # a flood is no silence
                 self.parts.handshake.heard(link, now)
             raise RemoteError("flooding", "more than a neighbour may send")
         if not link.greeted and len(data) > UNGREETED_BYTES_MAX:
@@ -220,7 +220,7 @@ class Peer:
         self.received[type(message).__name__.lower()] += 1
         if not link.greeted and not isinstance(message, Hello | Neighbors | Challenge | Bye):
             raise RemoteError("before-hello", type(message).__name__)
-        if link.greeted and not isinstance(message, Hello):  # to a hello the first answer is ours
+        if link.greeted and not isinstance(message, Hello):  # after a hello we answer first
             self.parts.handshake.heard(link, now)
             self._routes.run(now)
         if not allowance.serves(message, now, share):
@@ -228,27 +228,27 @@ class Peer:
         return message
 
     def _given(self, source: PeerId | None, items: Iterable[Aged], now: float) -> None:
-        """Records that we asked for, or kept from an earlier time: each is judged by itself."""
+        """Handle records that we pulled or stored, each by itself."""
         remember_ms = self.config.ledger.remember_s * 1000
-        for item in sorted(items, key=lambda item: item.age_ms > remember_ms):  # those count if a later one does
+        for item in sorted(items, key=lambda item: item.age_ms > remember_ms):  # these count if a later one does
             if source is not None and source not in self.links:
-                return  # it was banned for one of them
+                return  # banned for one of them
             try:
                 self.parts.receiver.given(source, item, now)
                 self._routes.run(now)
-            except RemoteError as error:  # the others in the message may be good
+            except RemoteError as error:  # the others may be valid
                 self._routes.run(now)
                 self._refuse(source, error.reason, now)
 
     def _refuse(self, peer: PeerId | None, reason: str, now: float) -> None:
-        """Count what was refused, and hold it against the neighbour that sent it, if anybody."""
+        """Count a refusal, and blame the neighbour that caused it."""
         self.refused[reason] += 1
         if peer is not None and self.reputations.blame(peer, reason, now):
             self.parts.handshake.ban(peer)
             self._routes.run(now)
 
     def _review(self, now: float) -> None:
-        """Once a second: verdicts on the accused, links nobody wants, peers nobody remembers."""
+        """Once a second: review verdicts, links and memberships."""
         p, route = self.parts, self._routes.run
         self._review_at = now + REVIEW_S
         p.membership.review(now)
@@ -286,7 +286,7 @@ class Peer:
             route(now)
 
     def _review_key(self, now: float) -> None:
-        """Say when another process begins or ceases to sign with our key, and ask other zones for one."""
+        """Publish and show changes of the processes with our key, and look for them in other zones."""
         p = self.parts
         own = self.ledger.get(self.me, Kind.PROFILE)
         if self.shared_key.review(now) and own is not None:

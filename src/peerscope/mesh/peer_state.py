@@ -1,8 +1,7 @@
-"""What all parts of one peer may read: who it is, what it holds, and with whom it is linked.
+"""The shared state of the parts of one peer: its identity, its ledgers and its links.
 
-A part is given this instead of other parts. Each field has one writer, named beside it; everybody else only reads.
-`NeighbourView` and `ZoneView` are what may be read of the two parts that others ask most, so that a type checker sees
-to it.
+A part gets this instead of other parts. Each field has one writer, named beside it; all other parts only read.
+`NeighbourView` and `ZoneView` are the readable sides of two parts, so that a type checker enforces it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from peerscope.records.record import VERSION_MAX
 
 
 class NeighbourView(Protocol):
-    """The rings, and the neighbours they give us; `membership/neighbours.py` says more of each."""
+    """The rings and our neighbours; see `membership/neighbours.py`."""
 
     @property
     def rings(self) -> Rings: ...
@@ -45,7 +44,7 @@ class NeighbourView(Protocol):
 
 
 class ZoneView(Protocol):
-    """The zone that this peer belongs to; `zoning/own_zone.py` says more of each."""
+    """The zone of this peer; see `zoning/own_zone.py`."""
 
     @property
     def zone(self) -> str: ...
@@ -57,16 +56,13 @@ class ZoneView(Protocol):
 
 
 class VersionClock:
-    """Turns monotonic seconds into wall time and versions.
-
-    The version clock never goes back and never stands still, whatever happens to the wall clock.
-    """
+    """Converts monotonic seconds to wall time and versions. The version clock only grows, unlike the wall clock."""
 
     def __init__(self, wall_offset_s: float) -> None:
         """`wall_offset_s`: Unix seconds minus monotonic seconds."""
         self._wall_offset_s = wall_offset_s
         self._clock_offset_s = wall_offset_s
-        """Turns monotonic time into the version clock. It only grows: others date our life by it."""
+        """Version clock minus monotonic seconds. It only grows."""
         self._version = 0
 
     def wall(self, now: float) -> float:
@@ -74,7 +70,7 @@ class VersionClock:
         return now + self._wall_offset_s
 
     def set_wall(self, offset_s: float) -> None:
-        """The wall clock was read: Unix seconds minus monotonic seconds."""
+        """Set the wall clock: Unix seconds minus monotonic seconds."""
         self._wall_offset_s = offset_s
         self._clock_offset_s = max(self._clock_offset_s, offset_s)
 
@@ -83,7 +79,7 @@ class VersionClock:
         return max(1, round(self.wall(now) * 1000))
 
     def wall_us(self, now: float) -> int:
-        """The same in microseconds, as pushes carry it."""
+        """Our wall clock in microseconds since 1970, for pushes."""
         return min(max(0, round(self.wall(now) * 1e6)), VERSION_MAX)
 
     def clock_ms(self, now: float) -> int:
@@ -95,54 +91,54 @@ class VersionClock:
         return max(0, self.clock_ms(now) - self.wall_ms(now))
 
     def next_version(self, now: float) -> int:
-        """The version of a new statement, above all before it."""
+        """The version of a new record, above all before it."""
         self._version = max(self._version + 1, self.clock_ms(now))
         return self._version
 
     def outbid(self, version: int, now: float) -> None:
-        """Give no version from here on that is not above this one."""
+        """Make all further versions greater than this one."""
         self._version = max(self._version, version)
         self._clock_offset_s = max(self._clock_offset_s, version / 1000 - now)
 
 
 @dataclass(kw_only=True)
 class PeerState:
-    """The state that the parts of one peer share; `parts.py` builds it."""
+    """The shared state; `parts.py` builds it."""
 
     signer: Signer
     detector: DetectorConfig
     out: Outbox
-    """Effects and internal events of this turn; every part adds to it."""
+    """Every part adds to it."""
     refused: Counter[str]
     """Refused messages and records of other peers, by reason; written by `Peer` and the receiver."""
     ledger: Ledger
     """Records of our zone; written by the receiver, the publisher, and where peers are forgotten."""
     global_ledger: Ledger
-    """Records that cross the boundaries of zones: summaries, and what operators ordered, revoked and blocked."""
+    """Records for all zones: summaries, orders, revocations and block lists."""
     clock: VersionClock
     admission: Admission
-    """Who may join; written by the revocations."""
+    """Written by the revocations."""
     reputations: Reputations
-    """What neighbours did; written by `Peer`."""
+    """Written by `Peer`."""
     shared_key: SharedKey
-    """Other processes that sign with our key; written by `Peer` and, as our profile names them, by the publisher."""
+    """Written by `Peer` and the publisher."""
     links: Links
     """Written by the handshake and the prober."""
     local_health: LocalHealth
-    """How far we trust our own silence; written by `Peer`."""
+    """Written by `Peer`."""
     neighbours: NeighbourView = field(init=False)
     own_zone: ZoneView = field(init=False)
 
     @property
     def me(self) -> PeerId:
-        """Our id."""
+        """The id of this peer."""
         return self.signer.peer_id
 
     def ledger_of(self, kind: int) -> Ledger:
-        """Where records of this kind are kept."""
+        """The ledger for records of this kind."""
         return self.global_ledger if kind in WORLD else self.ledger
 
     def is_near(self, peer: PeerId) -> bool:
-        """A linked peer of our own zone."""
+        """The peer is linked, and of our own zone."""
         link = self.links.get(peer)
         return link is not None and link.zone == self.own_zone.zone

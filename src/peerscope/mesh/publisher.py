@@ -1,6 +1,6 @@
-"""The way out for statements of this peer: put together, signed, kept, and handed to gossip.
+"""The way out for records of this peer: built, signed, kept, and handed to gossip.
 
-Reports, missed neighbours, answers to accusations, and goodbye all leave through `publish`.
+Reports, observations, answers to accusations and the goodbye all leave through `publish`.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from peerscope.records.record import Record, sign
 from peerscope.records.summary import Summary, withdrawn
 
 ALERT_HOPS = 10
-"""Least distance that alerts may travel: the peer that is paged about may know fewer peers than there are."""
+"""Least hops of an alert: its author may know too few peers."""
 WORLD_HOPS = 32
-"""As far as a push may travel at all: across zones of whose members nobody here knows."""
+"""Most hops of any push: across zones of unknown size."""
 REPEAT_SHARE = 0.25
-"""Part of the time that records are remembered, after which those that seldom change are said again."""
+"""Records that seldom change are published again after this part of `remember_s`."""
 
 
 class Publisher:
-    """What this peer says."""
+    """Publishes the records of this peer."""
 
     def __init__(self, state: PeerState, config: PeerConfig, rng: Random, now: float) -> None:
         self._state = state
@@ -56,15 +56,15 @@ class Publisher:
         self.orphans = Orphans(state.me, state.ledger, state.links, now)
         self._refutation = Refutation(state.me, state.ledger, state.links, state.local_health)
         self._pushed_at = now
-        """When a report last went out as a push, or could first have."""
+        """Time of the last pushed report, or of the start."""
 
     def sign(self, body: Body, now: float) -> Record:
-        """A new statement of ours, above all before it."""
+        """Sign a new record, above all before it."""
         clock = self._state.clock
         return sign(self._state.signer, body, version=clock.next_version(now), wall_ms=clock.wall_ms(now))
 
     def keep(self, body: Body, now: float) -> Entry:
-        """Sign a statement, with our certificate and the number of this life where it shows them, and keep it."""
+        """Sign a record, with our certificate and the number of this life if it shows them, and keep it."""
         body = self._state.shared_key.signed(self._state.admission.certified(body), now)
         ledger = self._state.ledger_of(kind_of(body))
         merge = ledger.merge(self.sign(body, now), body, now)
@@ -75,33 +75,33 @@ class Publisher:
         return entry
 
     def publish(self, body: Body, now: float, *, urgent: bool) -> None:
-        """Say something: sign it, keep it, spread it."""
+        """Sign a record, keep it, and spread it."""
         entry, hops = self.keep(body, now), None
         if urgent:
-            if entry.record.kind not in WORLD:  # those are kept apart, and refute nothing
+            if entry.record.kind not in WORLD:  # those refute nothing
                 self._refutation.pushed(entry.record.version)
             hops = ttl(len(self._state.neighbours.rings), self._config.fanout)
             if entry.record.kind == Kind.ALERTS:
                 hops = max(hops, ALERT_HOPS)
-            elif entry.record.kind in WORLD and self._state.global_ledger.counts[Kind.SUMMARY]:  # there are other zones
+            elif entry.record.kind in WORLD and self._state.global_ledger.counts[Kind.SUMMARY]:
                 hops = WORLD_HOPS
         self._state.out.emit(OwnPublished(entry, hops))
 
     def link_up(self, event: LinkUp, now: float) -> None:
-        """Report the links soon."""
+        """A link is up: report soon."""
         if event.is_regained:
             self.reporter.link_regained(now)
         if event.is_news:
             self.reporter.links_changed(now)
 
     def stored(self, entry: Entry, now: float) -> None:
-        """A record is news: answer it where it accuses us."""
+        """A new record: answer it if it accuses us."""
         body = entry.body
         if isinstance(body, Observations) and any(one.subject == ref(self._state.me) for one in body.lost):
             self.refute(now)
 
     def outrun(self, kind: int, now: float) -> None:
-        """Say again, above it, what an earlier life of ours said differently."""
+        """Publish our record of this kind again, above that of an earlier process."""
         ours = self._state.ledger_of(kind).get(self._state.me, kind)
         if ours is not None and kind == Kind.OBSERVATIONS:
             self.observe(now)
@@ -115,14 +115,14 @@ class Publisher:
             self.reporter.due(now)
 
     def repeat(self, entry: Entry, now: float, *, urgent: bool) -> None:
-        """Say again what we said, with the certificate that we have now."""
+        """Publish a record again, with our current certificate."""
         body = entry.body
         if isinstance(body, Orders | Alerts):
             body = aged(body, max(0, round((now - entry.heard_at) * 1000)))
         self.publish(body, now, urgent=urgent)
 
     def observe(self, now: float) -> None:
-        """Say whom we miss; at once, to everybody."""
+        """Publish the peers that we miss, at once and to all."""
         missed = [
             Observation(ref(link.peer), link.heard_ms(), round(link.quiet_s(now) * 1000))
             for link in self._links.lost()
@@ -134,18 +134,18 @@ class Publisher:
         self.publish(Observations(tuple(newest[:OBSERVATIONS_MAX])), now, urgent=True)
 
     def refute(self, now: float) -> None:
-        """We are accused and alive: a report says so (SWIM's refutation), at once or as soon as it may."""
+        """If we are accused, refute that with a report (as SWIM does), at once or as soon as it may."""
         due_at = self._refutation.due_at(now)
         if due_at is not None:
             self.reporter.due(due_at, urgent=True)
 
     def accused(self, observer: PeerId, version: int, now: float) -> None:
-        """We refused an accusation that may stand at others."""
+        """Our ledger refused an accusation that others may hold."""
         self._refutation.note(observer, version)
         self.refute(now)
 
     def report(self, situation: Situation, now: float) -> None:
-        """Say how we are and whom we hear; now and then as a push, so that latencies are known in calm times too."""
+        """Publish our report, now and then as a push to measure latency without urgent news."""
         up = set(self._links.up())
         wanted = self._state.neighbours.wanted
         expected = self._state.neighbours.expected(up, now)
@@ -173,14 +173,16 @@ class Publisher:
         if answers or silenced:
             report = fitting(replace(report, answers=answers, refuted=silenced))
         if now - self._pushed_at >= trace_interval_s(len(self._state.neighbours.rings), self._config):
-            urgent = True  # not for its news: for the time it takes
+            urgent = True  # to measure latency
         if urgent:
             self._pushed_at = now
         self.publish(report, now, urgent=urgent)
 
     def review(self, now: float) -> None:
-        """Accuse again those whom we accused and who fell silent everywhere since. Answer accusations that are still
-        unanswered. Repeat our profile, and what we said to all zones, before they are too old for newcomers."""
+        """Answer open accusations, and accuse peers again that fell silent since.
+
+        Publish our profile and our records for all zones again before they are too old for newcomers.
+        """
         self._refutation.review(now)
         self.refute(now)
         found = self.orphans.review(now)
@@ -195,31 +197,30 @@ class Publisher:
                 self.repeat(entry, now, urgent=False)
 
     def goodbye(self, now: float) -> None:
-        """Tell all neighbours that we leave."""
+        """Send our goodbye to all neighbours."""
         profile = self._state.ledger.profile(self._state.me)
         if profile is not None:
             self._send_to_all(self.sign(replace(profile, left=True), now), now)
 
     def move(self, zone: str, now: float) -> None:
-        """Tell all neighbours that we belong to another zone; those of the old one pass it on. Take back what we said
-        for it."""
+        """Send our new zone to all neighbours; those of the old zone pass it on. Withdraw our summary of that."""
         profile = self._state.ledger.profile(self._state.me)
         if profile is not None:
             self._send_to_all(self.keep(replace(profile, zone=zone), now).record, now)
-        # Whoever was counted there is counted in the new zone soon: the old one must not be believed until it expires.
+        # The new zone soon counts its members, so the old summary must not last until it expires.
         spoken = self._state.ledger_of(Kind.SUMMARY).get(self._state.me, Kind.SUMMARY)
         if spoken is not None and isinstance(spoken.body, Summary) and spoken.body.aggregators:
             self.publish(withdrawn(spoken.body), now, urgent=True)
 
     def _send_to_all(self, record: Record, now: float) -> None:
-        """To all, not to a few: nobody repeats this for us."""
+        """Push a record to all neighbours, since no peer repeats it for us."""
         hops = ttl(len(self._state.neighbours.rings), self._config.fanout)
         news = Push(record, 0, hops, (ref(self._state.me),), sent_us=self._state.clock.wall_us(now))
         for peer in self._links.up():
             self._state.out.send(peer, news)
 
     def _is_mute(self, peer: PeerId, now: float) -> bool:
-        """A lost neighbour that spoke to others after we accused it, and then fell silent there as well."""
+        """A lost neighbour reported to others after our accusation, and then fell silent there as well."""
         newest = self._state.ledger.get(peer, Kind.REPORT)
         report = self._state.ledger.report(peer)
         if newest is None or report is None or now - newest.heard_at < 1.5 * report.interval_ms / 1000:

@@ -28,7 +28,7 @@ from peerscope.records.identity import PeerId, ref
 from peerscope.records.measures import Metrics
 
 RECORD_BYTES = 600
-"""What one report costs each peer: about 350 bytes of record, the rest keys announced and pulled."""
+"""Cost of one report for each peer: about 350 bytes of record, and keys."""
 BRISK_S = 60.0
 LINKS_SETTLE_TIMEOUT_S = 1.0
 JITTER = 0.1
@@ -38,12 +38,12 @@ SKEW_S_MAX = 2**40
 
 
 class ReportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often a peer reports."""
+    """The interval of reports."""
 
     interval_s: float = 5.0
-    """Between reports in a small network; stretched with the number of peers to keep `gossip.budget_bytes_s`."""
+    """Between reports in a small network. It grows with the number of peers to keep `gossip.budget_bytes_s`."""
     reports_s_max: float = 5.0  # measured: at 17 a second they cost an agent 1.5 % of a core
-    """Reports of all peers that reach each peer in a second, as long as that keeps the interval under a minute."""
+    """Reports of all peers per second that each peer gets, while the interval stays under a minute."""
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.reports_s_max <= 1000:
@@ -53,24 +53,24 @@ class ReportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def interval_s(peers: int, *, shortest_s: float, budget_bytes_s: float, reports_s_max: float = inf) -> float:
-    """Seconds between reports such that the reports of all peers cost each peer at most the budget."""
+    """Seconds between reports, so that the reports of all peers cost each peer at most the budget."""
     return max(shortest_s, peers * RECORD_BYTES / budget_bytes_s, min(peers / reports_s_max, BRISK_S))
 
 
 class Situation(Struct, frozen=True):
-    """What other parts of this peer know, for its report."""
+    """Facts of other parts for the report."""
 
     down: Set[PeerId]
     """Peers whose verdict is `down`."""
     coordinate: Coordinate | None
     lost: int = 0
-    """Peers that we were linked with, where no link at all is up."""
+    """Peers that were linked with us, if no link is up; else 0."""
     refusal: str | None = None
-    """What one of those said."""
+    """The reason of one of those that refuses us."""
 
 
 class Reporter:
-    """Decides when to report: in turn, soon after links changed, at once when the status did."""
+    """Reports regularly, soon after a change of links, and at once after a change of the status."""
 
     def __init__(
         self, config: ReportConfig, health: HealthConfig, budget_bytes_s: int, rng: Random, now: float
@@ -92,7 +92,7 @@ class Reporter:
 
     @property
     def latest(self) -> tuple[tuple[Check, ...], Metrics | None]:
-        """What the host checks last found, before it is reported."""
+        """Newest results of the host checks, reported or not."""
         return self._checks or (), self._metrics
 
     def deadline(self) -> float:
@@ -107,19 +107,16 @@ class Reporter:
         node: Check | None = None,
         overlay: tuple[OverlayLink, ...] = (),
     ) -> None:
-        """What the host checks found: cpu, memory, storage, network; and what is known of the node beside us."""
+        """Take results of the host checks (cpu, memory, storage, network), and of the attached node."""
         if self._checks is None:
-            self._next_at = now  # there was nothing to be late with before
+            self._next_at = now  # the first report is not late
         changed = self._checks is None or _statuses(checks, node) != _statuses(self._checks, self._node)
         self._checks, self._node, self._metrics, self._overlay = checks, node, metrics, overlay
         if changed:
             self.due(now)
 
     def links_changed(self, now: float) -> None:
-        """A link came or went: say so soon, together with others that change now.
-
-        While a network starts, links change all the time: then half an interval lies between two reports.
-        """
+        """A link came or went: report soon, and then at most twice per interval."""
         self._next_at = min(self._next_at, max(now + LINKS_SETTLE_TIMEOUT_S, self._reported_at + self._wait_s / 2))
 
     def link_regained(self, now: float) -> None:
@@ -144,9 +141,10 @@ class Reporter:
         refusal: str | None = None,
         coordinate: Coordinate | None = None,
     ) -> tuple[Report, bool]:
-        """The report, and whether it is urgent. `links`: those that are up, and whether each is a ring
-        neighbour's; `unreached`: peers to start from that did not answer, where there is no link at all; `lost`:
-        peers that we were linked with, in the same case; `refusal`: what one of them said."""
+        """The report, and whether it is urgent. `links`: those that are up, each with True for a ring neighbour.
+
+        `unreached`: bootstrap peers without an answer, if no link is up; `lost` and `refusal`: as in `Situation`.
+        """
         assert self._checks is not None
         cpu, memory, storage, network = self._checks
         if expected == 0 and lost:
@@ -169,7 +167,7 @@ class Reporter:
         urgent = self._urgent or (self._status is not None and report.status != self._status)
         self._status = report.status
         self._urgent = False
-        # Who started together reports together: where the interval is new or longer, the next comes early by chance.
+        # Peers that started together must not report together: a new or longer interval begins at random.
         is_longer = wait_s >= 1.5 * self._wait_s
         share = self._rng.random() if is_longer else 1 + JITTER * (self._rng.random() - 0.5)
         self._reported_at, self._wait_s = now, wait_s
@@ -201,8 +199,7 @@ def _all(checks: tuple[Check, ...], node: Check | None) -> tuple[Check, ...]:
 
 
 def fitting(report: Report) -> Report:
-    """The report with as much as a record has room for: others would refuse a larger one. The node's neighbours go
-    first, then the wording of checks, then links."""
+    """The report, cut to the size of a record: first neighbours of the node, then messages of checks, then links."""
     while report.overlay and len(encode_body(report)) > BODY_BYTES_MAX:
         report = replace(report, overlay=report.overlay[: len(report.overlay) // 2])
     if len(encode_body(report)) > BODY_BYTES_MAX:

@@ -1,9 +1,8 @@
-"""Membership over time: revocations are passed on for as long as they matter, and who has lost the right to be here is
-forgotten.
+"""Revocations, and members that lost their membership.
 
-Every member keeps all revocations it has seen. They spread in a record of whoever read them from a file. Should that
-record be gone one day, another member says them again: the first in the order of ids, and after each further minute in
-vain the next one. So a few carry them for all, and no single one has to live.
+A peer that reads revocations from a file publishes them in a record, and every member keeps all that it has seen. If
+that record expires, another member publishes them again: the first in the order of ids, or after each further minute
+the next one. So a few records serve all members, and no peer is essential.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from peerscope.records.ledger import Entry
 
 REVIEW_S = 10.0
 TURN_S = 60.0
-"""How long the next one waits for the one before it."""
+"""Each member waits so long for the one before it."""
 
 
 class Revocations:
-    """Our certificate, what operators revoked, and what follows from time passing."""
+    """Our certificate, the revocations of operators, and ended memberships."""
 
     def __init__(self, state: PeerState) -> None:
         self._me = state.me
@@ -41,7 +40,7 @@ class Revocations:
         self._missing_since: float | None = None
 
     def read(self, credentials: Credentials, now: float) -> None:
-        """The operator's files were read: tell what is new in them."""
+        """The files of operators were read: publish changes."""
         if self._admission.learn(credentials.revocations, self._clock.wall_ms(now)):
             self._spread()
         if credentials.certificate in (None, self._admission.certificate):
@@ -51,17 +50,17 @@ class Revocations:
         if said is not None:
             self._out.emit(Restate(said, urgent=True))
         for entry in self._global_ledger.entries(self._me):
-            if entry.record.kind != Kind.SUMMARY:  # the next one comes soon
+            if entry.record.kind != Kind.SUMMARY:  # a new one comes soon
                 self._out.emit(Repeat(entry))
         self._out.emit(CertificateRenewed())
 
     def stored(self, entry: Entry, now: float) -> None:
-        """A record is news: it may name revocations."""
+        """A new record: it may hold revocations."""
         if isinstance(entry.body, Revoked):
             self._admission.learn(entry.body.items, self._clock.wall_ms(now))
 
     def review(self, now: float) -> dict[PeerId, str]:
-        """Members that are none any more, and why: expired, or revoked. What such peers told all zones is dropped.
+        """Members that lost their membership, each with the reason. Drops their records for all zones.
 
         Call every second.
         """
@@ -78,7 +77,7 @@ class Revocations:
         return {peer: reason for peer, reason in found.items() if reason is not None}
 
     def _wait_s(self, shown: Iterable[Certificate | None], wall_ms: int) -> float:
-        """Until the next review: at the next end, so that all members drop a peer at one moment."""
+        """Until the next review, at the next end at the latest, so that all members drop a peer together."""
         ends = [one.not_after_ms for one in shown if one is not None and one.not_after_ms >= wall_ms]
         return min(REVIEW_S, (min(ends) - wall_ms + 1) / 1000) if ends else REVIEW_S
 
@@ -126,7 +125,7 @@ class Revocations:
             self._spread()
 
     def _zones_before_ours(self, now: float) -> int:
-        """So that not each zone's first member speaks at once."""
+        """Zones before ours, so that the first members of all zones do not publish together."""
         said = self._ledger.profile(self._me)
         return 0 if said is None else sum(zone < said.zone for zone in zone_summaries(self._global_ledger, now))
 

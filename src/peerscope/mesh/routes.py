@@ -1,7 +1,7 @@
-"""Who reacts to what, inside one peer: the one table through which its parts hear of each other.
+"""The two tables inside one peer: internal events to the parts that react, and messages to the parts that handle them.
 
-A case names an internal event, and calls the parts that react to it, in order. What they emit in turn is routed before
-the events that wait, so that everything one cause brings about is done before the next cause.
+A case calls the parts in order. The events of a reaction are routed before those that wait, so everything that one
+cause brings about is done before the next cause.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Routes:
         self._out = parts.state.out
 
     def run(self, now: float) -> None:
-        """Route until no part has anything more to say."""
+        """Route events until none is left."""
         waiting = self._out.take_internal()
         while waiting:
             event = waiting.pop(0)
@@ -142,13 +142,13 @@ class Routes:
 
 
 class Dispatch:
-    """Hands every message to the part of the protocol that it is for."""
+    """Hands every message to its part."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
     def message(self, peer: PeerId, message: m.Message, now: float) -> None:
-        """Act on what a linked peer sent. Raises `RemoteError` for what it should not have sent."""
+        """Handle a message of a linked peer. Raises `RemoteError` if it breaks the protocol."""
         p = self._parts
         link = p.state.links[peer]
         match message:
@@ -187,18 +187,18 @@ class Dispatch:
                 p.neighbours.refused(peer, link.greeted, reason)
                 p.handshake.said_bye(peer, reason)
             case m.Records():
-                raise AssertionError("each record of these is taken in by itself")
+                raise AssertionError("`Peer` handles each record by itself")
             case _:
                 assert_never(message)
 
     def _introduce(self, link: Link, question: m.Neighbors, now: float) -> None:
-        """A crawler, or a neighbour, asks for our neighbours."""
+        """Answer a crawler, or a neighbour, that asks for our neighbours."""
         p = self._parts
         if not link.greeted:
             p.handshake.admit(link.peer, question, now)
         try:
             p.state.out.send(link.peer, p.crawl_answers.answer(link.peer, p.state.links.up(), now))
         except RemoteError as error:
-            if not link.greeted:  # a neighbour that asks too often stays one
+            if not link.greeted:  # a neighbour stays linked
                 p.handshake.refuse(link.peer, error.reason)
             raise

@@ -1,9 +1,8 @@
-"""One who maps a peerscope network without joining it: a `Walk` whose questions are messages.
+"""Maps a peerscope network without joining it: a `Walk` whose questions are messages.
 
-It has the border of a `Peer`: events and the time in, effects out, so that the real network and the simulator drive the
-same code. It dials with a key of its own, asks `Neighbors`, takes one `Vicinity`, and hangs up. Every profile is
-checked for its owner's signature before anything in it is believed; that two peers are linked stays the word of the one
-who says so.
+Like a `Peer` it takes events and the time, and returns effects, so the real network and the simulator drive the same
+code. It dials with a key of its own, asks `Neighbors`, takes one `Vicinity`, and hangs up. It checks the signature of
+every profile before it believes anything in it. That two peers are linked stays the claim of one of them.
 """
 
 from __future__ import annotations
@@ -46,14 +45,14 @@ from peerscope.records.record import Inspector, Record, inspect
 
 
 class CrawlSighting(Struct, frozen=True):
-    """What is known of a peer that was found."""
+    """Facts from the profile of a found peer."""
 
     addresses: tuple[str, ...] = ()
     region: str | None = None
     agent: str | None = None
     """Version of its software."""
     version: int = 0
-    """Of the profile that says so; a newer one replaces it."""
+    """Version of the profile; a newer one replaces it."""
 
 
 class CrawlerIdentity(Struct, frozen=True):
@@ -67,7 +66,7 @@ class CrawlerIdentity(Struct, frozen=True):
 
 
 class Crawler:
-    """Walks over a network from some peers on. Call `tick` at `deadline` or earlier, until `is_done`."""
+    """Walks over a network. Call `tick` at `deadline` or earlier, until `is_done`."""
 
     def __init__(
         self,
@@ -82,9 +81,9 @@ class Crawler:
         self.walk = Walk(starts, config, now)
         self.sightings = {peer: CrawlSighting(addresses) for peer, addresses in starts.items()}
         self.forged = 0
-        """Profiles that were not signed by those they speak of."""
+        """Profiles without a valid signature of their origin."""
         self.left_out = 0
-        """Neighbours that peers have but could not introduce."""
+        """Neighbours that answers left out."""
         self._admission = Admission(identity.network, identity.peer_id, Random(0))
         self._admission.certificate = identity.certificate
         self._inspect = inspector
@@ -92,7 +91,7 @@ class Crawler:
         self._out = Outbox()
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        """Take one event in."""
+        """Handle one event."""
         match event:
             case Connected(peer, dialled):
                 self._connected.add(peer)
@@ -109,13 +108,13 @@ class Crawler:
             case (
                 Join() | Recall() | Publish() | Measured() | WallClock() | Credentials() | Breach() | LookUp() | Leave()
             ):
-                pass  # a crawler is nobody's peer
+                pass  # for members only
             case _:
                 assert_never(event)
         return self.tick(now)
 
     def tick(self, now: float) -> list[Effect]:
-        """Ask whoever is next, and hang up on whoever we are done with."""
+        """Ask the next peers, and hang up on those that have answered."""
         for peer in self.walk.next(now):
             self._out.add(Dial(peer, self.sightings[peer].addresses))
         done = sorted(peer for peer in self._connected if not self.walk.is_asking(peer))
@@ -154,7 +153,7 @@ class Crawler:
             self.walk.failed(peer, f"bad answer: {error.reason}", now)
 
     def _introduced(self, peer: PeerId, vicinity: Vicinity) -> list[PeerId]:
-        """Ids of the neighbours whose profiles are true. Raises `RemoteError` if the peer's own is not."""
+        """Ids of the neighbours with valid profiles. Raises `RemoteError` if the peer's own is invalid."""
         if vicinity.profile.peer_id != peer:
             raise RemoteError("not-its-own", "the profile is somebody else's")
         self._see(vicinity.profile)
@@ -170,17 +169,17 @@ class Crawler:
         return names
 
     def _see(self, record: Record) -> None:
-        """Keep what a profile says, if it is newer. Raises `RemoteError` if it is not its owner's."""
+        """Keep a profile, if it is newer. Raises `RemoteError` if its origin did not sign it."""
         known = self.sightings.get(record.peer_id)
         if known is not None and record.version <= known.version:
-            return  # it says nothing that would be believed, so nothing has to be checked
+            return  # not newer: nothing to check
         record, body = self._inspect(record)
         if not isinstance(body, Profile):
             raise RemoteError("malformed-record", "no profile")
         self.sightings[record.peer_id] = CrawlSighting(body.reached_at, body.region, body.version, record.version)
 
     def _forget_unknown(self, names: list[PeerId]) -> None:
-        """Names beyond the walk's limits will not be dialled."""
+        """Drop names beyond the limits of the walk."""
         for name in names:
             if name not in self.walk:
                 self.sightings.pop(name, None)

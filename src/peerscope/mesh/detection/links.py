@@ -1,4 +1,4 @@
-"""The table of all links of one peer, and how far the peer trusts its own silence (Lifeguard's local health)."""
+"""All links of one peer, and its local health (Lifeguard): how far it trusts its own measurements."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Links(dict[PeerId, Link]):
         self._me = me
         self._config = config
         self.wake_at = inf
-        """When the prober has something to do. A neighbour that is heard moves that only later."""
+        """When the prober has something to do."""
 
     def open(self, peer: PeerId, now: float) -> Link:
-        """A connection stands; the link is up once the peer has said hello."""
+        """A connection is there; the link is up after the hello of the peer."""
         link = self.get(peer)
         if link is None:
             link = self[peer] = Link(peer, self._config, pings=self._me < peer, now=now)
@@ -30,13 +30,13 @@ class Links(dict[PeerId, Link]):
         return link
 
     def greeted(self, link: Link, clock_ms: int, now: float) -> None:
-        """The peer has said hello: the link is watched from now on."""
+        """The peer sent its hello: watch the link from now on."""
         link.greeted = True
         link.set_clock(clock_ms, now)
         self._wake(link, now)
 
     def heard(self, link: Link, now: float) -> bool:
-        """Anything from the neighbour ends a silence; True if the link was lost."""
+        """Any message ends a silence; True if the link was lost."""
         link.heard(now)
         if not link.lost:
             return False
@@ -45,7 +45,7 @@ class Links(dict[PeerId, Link]):
         return True
 
     def close(self, peer: PeerId) -> Link | None:
-        """Forget a link: closed on purpose, or of no interest any more."""
+        """Remove a link."""
         return self.pop(peer, None)
 
     def up(self) -> list[PeerId]:
@@ -53,18 +53,18 @@ class Links(dict[PeerId, Link]):
         return sorted(peer for peer, link in self.items() if link.is_up)
 
     def lost(self) -> list[Link]:
-        """Links whose neighbour we miss."""
+        """Lost links, in a fixed order."""
         return [self[peer] for peer in sorted(self) if self[peer].lost]
 
     def ahead_s(self, peer: PeerId) -> float | None:
-        """How far a peer's wall clock runs ahead of ours, measured by pings; None where no pings are exchanged."""
+        """Seconds that a peer's wall clock runs ahead of ours, measured by pings; None without pings."""
         if peer == self._me:
             return 0.0
         link = self.get(peer)
         return None if link is None or link.skew_ms is None else link.skew_ms / 1000
 
     def relayed(self, peers: frozenset[PeerId] | None) -> None:
-        """Note whose packets go through a relay; None where that is not known."""
+        """Note the peers whose packets go through a relay; None if unknown."""
         for peer, link in self.items():
             link.via_relay = None if peers is None else peer in peers
 
@@ -74,7 +74,7 @@ class Links(dict[PeerId, Link]):
 
 
 class LocalHealth:
-    """Doubt of our own silence: a late loop of ours, or many neighbours silent at once, is our fault first."""
+    """Doubt of ourselves: a late loop, or many silent neighbours at once, is first our own fault."""
 
     def __init__(self, config: DetectorConfig, links: Links) -> None:
         self._config = config
@@ -83,7 +83,7 @@ class LocalHealth:
         self._lags = 0.0
 
     def lagged(self, lag_s: float, now: float) -> None:
-        """Our own loop was away for `lag_s`: no neighbour's silence in that time counts."""
+        """Our own loop came `lag_s` late: silence in that time does not count."""
         lags = lag_s / self._config.lag_s
         self._lags = max(lags, self._lags) if now < self._doubt_until else lags
         self._doubt_until = now + LAG_HOLD_S
@@ -91,17 +91,17 @@ class LocalHealth:
             link.forgive(lag_s, now)
 
     def is_lagging(self, now: float) -> bool:
-        """Our own loop ran late a short while ago."""
+        """Our own loop recently ran late."""
         return now < self._doubt_until
 
     def factor(self, now: float) -> float:
-        """How far to distrust our own silence; 1 is not at all."""
+        """The doubt of ourselves, 1 or more."""
         links = [link for link in self._links.values() if link.is_up]
         quiet = sum(link.is_overdue(now) for link in links)
         return doubt(quiet=quiet, links=len(links), lags=self._lags_at(now), doubt_max=self._config.doubt_max)
 
     def lag_factor(self, now: float) -> float:
-        """How many times longer than usual others may take because our own loop is late; 1 where it is not."""
+        """The doubt that our late loop alone causes, 1 or more."""
         return doubt(quiet=0, links=0, lags=self._lags_at(now), doubt_max=self._config.doubt_max)
 
     def _lags_at(self, now: float) -> float:

@@ -1,9 +1,8 @@
-"""Repair: two neighbours compare what they hold and exchange the differences.
+"""Anti-entropy: two neighbours compare their ledgers and exchange the differences.
 
-One sends fingerprints of its ledger by ranges of the id space; the other answers with the keys it holds in the
-ranges that differ; the first pulls what it lacks and gives what the other lacks. Runs when a link comes up and now
-and then with a random neighbour (anti-entropy, Demers et al. 1987; by hash ranges, so that equal ledgers cost one
-small message).
+One sends fingerprints of its ledger by ranges of the id space. The other answers with its keys in the ranges that
+differ. The first pulls the records that it lacks and gives those that the other lacks. This runs when a link comes up,
+and now and then with a random neighbour (Demers et al. 1987). Equal ledgers cost one small message.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from peerscope.records.ledger import BUCKETS, Entry, Ledger
 
 
 class SyncConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How lost records are repaired."""
+    """Timing of anti-entropy."""
 
     interval_s: float = 30.0  # a guess, no measurement yet
     """Time between comparisons with a random neighbour."""
     answer_interval_s: float = 1.0
-    """A neighbour that asks for comparison more often than this is refused."""
+    """Least time between two comparisons that a neighbour may ask for."""
 
     def __post_init__(self) -> None:
         if self.interval_s <= self.answer_interval_s:
@@ -39,18 +38,18 @@ class SyncConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Differences(NamedTuple):
-    """What two neighbours have to exchange after a comparison."""
+    """The result of a comparison."""
 
     give: list[Entry]
     """Records that the neighbour lacks, or holds in an older version."""
     disputed: list[Topic]
-    """Of these both hold different statements of one version: both must see both."""
+    """The two hold different statements of one version of these. Both must see both."""
     announced: list[Key]
-    """What the neighbour holds; records of peers we never saw come first."""
+    """Keys of the neighbour, those of unknown peers first."""
 
 
 class Sync:
-    """Comparison of one of our ledgers with those of neighbours."""
+    """Compares one of our ledgers with those of neighbours."""
 
     def __init__(self, state: PeerState, config: SyncConfig, ledger: Ledger, rng: Random, now: float) -> None:
         self._me = state.me
@@ -62,7 +61,7 @@ class Sync:
         self._answered: dict[PeerId, float] = {}
         self._started: dict[PeerId, float] = {}
         self._asked: dict[PeerId, set[tuple[int, int]]] = {}
-        """Neighbours that we asked to compare, with the parts (bits, index) they have answered so far."""
+        """By neighbour that we asked, the parts (bits, index) that it has answered."""
         self._next_at = now + config.interval_s * rng.uniform(0.5, 1.0)
 
     def deadline(self) -> float:
@@ -97,7 +96,7 @@ class Sync:
         if len(digest.fingerprints) != FINGERPRINT_BYTES << digest.bits:
             raise RemoteError("malformed-message", "a digest with the wrong number of fingerprints")
         if self._me < neighbour and now - self._started.get(neighbour, -inf) < self._config.answer_interval_s:
-            return  # we asked each other at once: ours is the one that is answered
+            return  # both asked at once: only ours gets an answer
         if now - self._answered.get(neighbour, -inf) < self._config.answer_interval_s:
             raise RemoteError("sync-too-often", f"within {self._config.answer_interval_s} s")
         self._answered[neighbour] = now
@@ -121,7 +120,7 @@ class Sync:
             self._out.send(neighbour, Inventory(bits, tuple(parts), tuple(found), self._world))
 
     def listed(self, neighbour: PeerId, inventory: Inventory) -> Differences:
-        """What a neighbour holds in some parts, compared with what we hold.
+        """Compare the inventory of a neighbour with our ledger.
 
         Raises `RemoteError`: "unasked", "malformed-message".
         """
@@ -152,12 +151,12 @@ class Sync:
 
 
 def bits_for(peers: int) -> int:
-    """How finely to cut the id space: about four peers a part, at most 256 parts."""
+    """Bits of the cut: about four peers a part, at most 256 parts."""
     return min(8, max(0, (peers // 4).bit_length()))
 
 
 def pack(fingerprints: tuple[int, ...], bits: int) -> bytes:
-    """The ledger's 256 fingerprints folded into 2**bits, eight bytes each."""
+    """The 256 fingerprints of the ledger, folded into 2**bits of eight bytes each."""
     width = BUCKETS >> bits
     folded = (reduce(xor, fingerprints[at : at + width]) for at in range(0, BUCKETS, width))
     return b"".join(value.to_bytes(FINGERPRINT_BYTES, "big") for value in folded)

@@ -1,7 +1,12 @@
-"""What is kept the same everywhere: records of a zone within it, and in the whole network what crosses zones.
+"""The two scopes of dissemination: records of a zone within it, and records for all zones in the whole network.
 
-Two scopes of one make: a ledger, its gossip and its anti-entropy. The zone's scope speaks with neighbours of our own
-zone, the world's with all. A record belongs to one of them by its kind.
+Each scope has a ledger, its gossip and its anti-entropy. The near scope exchanges with neighbours of our own zone, the
+far one with all. The kind of a record decides its scope.
+
+**Hop timing.** Each sender stamps a push with its own wall clock. Each receiver knows from pings how far that clock is
+ahead of its own. The difference is the duration of the hop, with queues and retransmissions. The offset comes from
+halved round trips, as in NTP (RFC 5905, section 8). So a hop is off by half of the difference of its two directions,
+and one direction gains what the other loses. The durations travel along, so the last receiver knows every hop.
 """
 
 from __future__ import annotations
@@ -22,14 +27,14 @@ from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Entry, Ledger
 
 ANSWER_S = 10.0
-"""An answer to accusations that is older than this is no longer pushed."""
+"""An older answer to accusations is not pushed."""
 HOP_US_MAX = 600_000_000
-"""A hop that seems longer is a clock that was set."""
+"""A longer hop means that a clock was set."""
 T = TypeVar("T", Key, Topic)
 
 
 class Scope:
-    """One ledger, and what keeps it equal to the neighbours'."""
+    """One ledger, with its gossip and its anti-entropy."""
 
     def __init__(self, gossip: Gossip, sync: Sync, ledger: Ledger) -> None:
         self.gossip = gossip
@@ -46,7 +51,7 @@ class Scope:
         self.sync.closed(neighbour)
 
     def listed(self, neighbour: PeerId, inventory: Inventory, now: float) -> None:
-        """A neighbour listed what it holds: give what it lacks, and pull what we lack."""
+        """A neighbour sent its inventory: give the records that it lacks, and pull those that we lack."""
         found = self.sync.listed(neighbour, inventory)
         self.gossip.give(neighbour, found.give, now)
         self.gossip.demand(neighbour, found.disputed)
@@ -54,7 +59,7 @@ class Scope:
 
 
 class Scopes:
-    """The zone's and the world's, and which neighbour may speak of what."""
+    """Both scopes, and the kinds of records that each neighbour may exchange."""
 
     def __init__(self, state: PeerState, gossip: GossipConfig, sync: SyncConfig, rng: Random, now: float) -> None:
         self._state = state
@@ -64,11 +69,11 @@ class Scopes:
         )
 
     def of(self, kind: int) -> Scope:
-        """Where records of this kind are kept."""
+        """The scope of records of this kind."""
         return self.far if kind in WORLD else self.near
 
     def opened(self, neighbour: PeerId) -> None:
-        """A link is up, or its other end has moved to another zone."""
+        """A link is up, or its other end moved to another zone."""
         self.far.opened(neighbour)
         if self._state.is_near(neighbour):
             self.near.opened(neighbour)
@@ -76,7 +81,7 @@ class Scopes:
             self.near.closed(neighbour)
 
     def zone_entered(self) -> None:
-        """We have moved to another zone: other neighbours are near now."""
+        """We moved to another zone: other neighbours are near now."""
         for neighbour in self._state.links.up():
             self.opened(neighbour)
 
@@ -86,32 +91,32 @@ class Scopes:
         self.far.closed(neighbour)
 
     def forget(self, neighbour: PeerId) -> None:
-        """It may be another life of the same peer: what was compared with it says nothing any more."""
+        """The connection is new, perhaps to another process: earlier comparisons do not count."""
         self.near.sync.closed(neighbour)
         self.far.sync.closed(neighbour)
 
     def silent(self, neighbour: PeerId) -> None:
-        """A link is lost: nothing waits for it."""
+        """A link is lost: drop its batches."""
         self.near.gossip.closed(neighbour)
         self.far.gossip.closed(neighbour)
 
     def compare(self, neighbour: PeerId, now: float) -> None:
-        """A link is up: begin to repair what one of us lacks."""
+        """A link is up: compare the ledgers."""
         if self._state.me < neighbour and self._state.is_near(neighbour):
             self.near.sync.start(neighbour, now)
-        if len(self.far.ledger):  # mostly a network of one zone has nothing there; so whoever holds something begins
+        if len(self.far.ledger):  # mostly empty in a network of one zone
             self.far.sync.start(neighbour, now)
 
     def arrived(self, entry: Entry) -> None:
-        """A record that we may have asked for is here."""
+        """A record came: close its pull."""
         self.of(entry.record.kind).gossip.arrived(entry)
 
     def demand(self, event: OriginBack) -> None:
-        """Ask a neighbour for what a buried origin said before it came back."""
+        """Ask a neighbour for earlier records of a buried origin that came back."""
         self.of(event.kind).gossip.demand(event.source, event.topics)
 
     def published(self, event: OwnPublished, now: float) -> None:
-        """Spread a record of our own: push it where it is urgent, else announce it."""
+        """Spread a record of our own: push it if it is urgent, else announce it."""
         gossip = self.of(event.entry.record.kind).gossip
         if event.hops is None:
             gossip.spread(event.entry, now)
@@ -119,9 +124,9 @@ class Scopes:
             gossip.push(event.entry, now, hops=event.hops, sent_us=self._state.clock.wall_us(now))
 
     def forward(self, event: RecordToForward, now: float) -> None:
-        """Pass a record of another peer on: as a push what was pushed to us, else as an announcement.
+        """Pass a record of another peer on: push it if it was pushed to us, else announce it.
 
-        A late answer to accusations is urgent, however it came: those to whom it was pushed may have kept it.
+        An answer to accusations is always pushed: earlier receivers may have kept it back.
         """
         entry, push, source = event.entry, event.push, event.source
         gossip = self.of(entry.record.kind).gossip
@@ -139,7 +144,7 @@ class Scopes:
             gossip.spread(entry, now, source=source)
 
     def announced(self, neighbour: PeerId, keys: Iterable[Key], now: float) -> None:
-        """A neighbour holds these. Raises `RemoteError` ("other-zone") for what is none of our business."""
+        """A neighbour holds these. Raises `RemoteError` ("other-zone") for records of its own zone."""
         near, far = self._parted(neighbour, keys)
         if far:
             self.far.gossip.announced(neighbour, far, now)
@@ -147,7 +152,7 @@ class Scopes:
             self.near.gossip.announced(neighbour, near, now)
 
     def pulled(self, neighbour: PeerId, topics: Iterable[Topic], now: float) -> None:
-        """A neighbour wants these. Raises `RemoteError` as `announced`."""
+        """A neighbour pulls these. Raises `RemoteError` as `announced`."""
         near, far = self._parted(neighbour, topics)
         if far:
             self.far.gossip.pulled(neighbour, far, now)
@@ -155,11 +160,11 @@ class Scopes:
             self.near.gossip.pulled(neighbour, near, now)
 
     def compared(self, neighbour: PeerId, digest: Digest, now: float) -> None:
-        """A neighbour's fingerprints. Raises `RemoteError` as `announced`, and what `Sync` raises."""
+        """A neighbour sent fingerprints. Raises `RemoteError` as `announced` and `Sync`."""
         self._scope(neighbour, digest.world).sync.compared(neighbour, digest, now)
 
     def listed(self, neighbour: PeerId, inventory: Inventory, now: float) -> None:
-        """What a neighbour holds. Raises `RemoteError` as `announced`, and what `Sync` raises."""
+        """A neighbour sent an inventory. Raises `RemoteError` as `announced` and `Sync`."""
         self._scope(neighbour, inventory.world).listed(neighbour, inventory, now)
 
     def deadline(self) -> float:
@@ -169,7 +174,7 @@ class Scopes:
         )
 
     def tick(self, now: float) -> None:
-        """Send what has waited; compare now and then with a neighbour whose link is up."""
+        """Send batches that are due; now and then compare with a neighbour."""
         self.near.gossip.tick(now)
         self.far.gossip.tick(now)
         if now >= self.near.sync.deadline():
@@ -197,7 +202,7 @@ class Scopes:
 
 
 def hop_us(sent_us: int | None, received_us: int, ahead_s: float | None) -> int | None:
-    """Microseconds from the sender's stamp to our own clock, 0 at least; None where that cannot be known.
+    """Microseconds from the sender's stamp to our own clock, 0 at least; None if unknown.
 
     `ahead_s`: how far the sender's clock is ahead of ours.
     """
@@ -208,16 +213,13 @@ def hop_us(sent_us: int | None, received_us: int, ahead_s: float | None) -> int 
 
 
 def with_last_hop(push: Push, received_us: int, ahead_s: float | None) -> tuple[int | None, ...]:
-    """Every hop of a push that arrived, the one to us included: as many as its path has peers.
-
-    A peer of an older version passes nothing of this on; the hops before it are unknown.
-    """
+    """Every hop of a push, the one to us included. Hops before a peer of an older version are unknown."""
     known = push.hops_us if len(push.hops_us) == len(push.path) - 1 else (None,) * (len(push.path) - 1)
     return (*known, hop_us(push.sent_us, received_us, ahead_s))
 
 
 def whole_path(push: Push, source: PeerId, me: PeerId) -> tuple[PeerRef, ...]:
-    """From the origin to us; empty if the push does not tell the whole of a path that ends with its sender."""
+    """From the origin to us; empty if the path of the push is incomplete, or does not end with its sender."""
     path = push.path
     if not path or len(path) == PATH_MAX or path[0] != ref(push.record.peer_id) or path[-1] != ref(source):
         return ()

@@ -1,10 +1,10 @@
-"""The peers we were linked with: whom to return to when every link is gone.
+"""The peers that were linked with us, to return to when every link is gone.
 
-A peer that loses everybody at once forgets them as well, when their memberships end or after a day of silence. Without
-this memory it would look like a peer that never had anybody: healthy, and with nobody to dial. Then a network whose
-certificates all ended on one day would stay in pieces after they were renewed.
+A peer that loses all others at once also forgets them: when their memberships end, or after a day of silence. Without
+this memory it would look like a peer that never had others: healthy, and with no address to dial. Then a network whose
+certificates all ended on one day would stay in pieces after their renewal.
 
-Peers that said goodbye, and peers that an operator revoked, are no loss.
+Peers that left, and peers that an operator revoked, are no loss.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from peerscope.mesh.peer_state import PeerState
 from peerscope.records.identity import PeerId
 
 COMPANY_MAX = 32
-"""Peers to return to, those linked last: enough to meet again, few enough to dial."""
+"""Peers to return to, the last linked ones."""
 RETURN_S = 5.0
-"""Without any link for so long, they are dialled."""
+"""Dial them after so long without any link."""
 
 
 class Isolation:
@@ -26,28 +26,28 @@ class Isolation:
     def __init__(self, state: PeerState) -> None:
         self._state = state
         self._known: dict[PeerId, tuple[str, ...]] = {}
-        """With their addresses; those linked last at the end."""
+        """Addresses by peer, the last linked ones at the end."""
         self._dialled: set[PeerId] = set()
         self._alone_since: float | None = None
 
     @property
     def lost(self) -> int:
-        """How many of them are gone, while no link at all is up; else 0."""
+        """Peers that we lost, while no link at all is up; else 0."""
         return 0 if self._state.links.up() else len(self._known)
 
     @property
     def refusal(self) -> str | None:
-        """Why one of them refuses us, where one said so."""
+        """The reason of one of them that refuses us."""
         said = self._state.neighbours.turned_away
         return next((said[peer] for peer in sorted(self._dialled) if peer in said), None)
 
     def forget(self, peer: PeerId) -> None:
-        """It is no loss."""
+        """The peer is no loss."""
         self._known.pop(peer, None)
         self._part(peer)
 
     def review(self, now: float) -> None:
-        """Note who is linked, and dial them when nobody is."""
+        """Note the linked peers, and dial them when no link is up."""
         up = [peer for peer in self._state.links.up() if not self._state.links[peer].visit]
         for peer in up:
             profile = self._state.ledger.profile(peer)

@@ -1,4 +1,4 @@
-"""Who is a member, and who is down for so long that the living close ranks."""
+"""The members of the zone, and those that have been down for so long that the rings do without them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Membership:
     """Keeps the rings in step with the ledger's verdicts."""
 
     def __init__(self, state: PeerState, hold_s: float) -> None:
-        """`hold_s`: a peer that is down keeps its place on the rings for so long."""
+        """`hold_s`: a peer that is down stays on the rings for so long."""
         self._state = state
         self._ledger = state.ledger
         self._hold_s = hold_s
         self._again_at = 0.0
         self._down_since: dict[PeerId, float] = {}
         self._unwatched: frozenset[PeerId] = frozenset()
-        """Down by their silence alone, at the last look."""
+        """Peers down by their silence alone, at the last review."""
 
     def stored(self, entry: Entry, now: float) -> None:
-        """A record is news: its origin may be new, gone, or back."""
+        """A new record: its origin may be new, gone, or back."""
         peer = entry.record.peer_id
         on_rings = peer in self._state.neighbours.rings
         if isinstance(entry.body, Profile):
@@ -44,8 +44,7 @@ class Membership:
             self._judge(peer, self._assessment(now), on_rings, now)
 
     def review(self, now: float) -> None:
-        """Look at everybody who is accused, and now and then again at those who are down: they seldom come back
-        without a word of their own, which is looked at when it comes."""
+        """Judge all accused peers, and now and then those that are down. Usually they come back with a record."""
         suspects = accused(self._ledger)
         if now >= self._again_at:
             self._again_at = now + REVIEW_INTERVAL_S
@@ -59,11 +58,11 @@ class Membership:
 
     @property
     def down(self) -> Set[PeerId]:
-        """Peers whose verdict was `down` at the last look."""
+        """Peers with the verdict `down` at the last review."""
         return self._down_since.keys()
 
     def forget(self, peer: PeerId) -> None:
-        """No member any more."""
+        """The peer is not a member any more."""
         self._down_since.pop(peer, None)
         self._state.out.emit(MemberGone(peer))
 
