@@ -20,4 +20,4 @@ class Named:
 
 def state_of(me: PeerId, config: PeerConfig | None = None) -> PeerState:
     """A peer that knows nobody, whose wall clock is its monotonic one."""
-    return new_state(Named(me), config or PeerConfig(), Random(1), 0.0)
+    return new_state(Named(me), config or PeerConfig(), Random(1), 0.0, 0.0)

@@ -32,7 +32,7 @@ class Handshake:
         self._links = state.links
         self._out = state.out
         self._linger_s = linger_s
-        self._visiting: set[PeerId] = set()
+        self._guest_at: set[PeerId] = set()
         """Peers that we sample or ask as a guest."""
 
     def make_room(self, peer: PeerId, now: float) -> None:
@@ -62,7 +62,7 @@ class Handshake:
         admission = self._state.admission
         if not admission.asks_secret:
             if dialled:
-                self._greet(peer, now, reply=False, visit=peer in self._visiting)
+                self._greet(peer, now, reply=False, visit=peer in self._guest_at)
         elif dialled:
             link.awaits_challenge = True
         else:
@@ -75,37 +75,37 @@ class Handshake:
         if not link.awaits_challenge:
             raise RemoteError("unasked", "a challenge without a dial")
         link.awaits_challenge = False
-        self._greet(peer, now, reply=False, visit=peer in self._visiting, nonce=challenge.nonce)
+        self._greet(peer, now, reply=False, visit=peer in self._guest_at, nonce=challenge.nonce)
 
     def disconnected(self, peer: PeerId) -> None:
         """The last connection is gone: dial again, until the prober finds the link lost."""
         link = self._links.get(peer)
         if link is not None:
             link.connected = False
-            self._visiting.discard(peer)
+            self._guest_at.discard(peer)
             if link.greeted and not link.visit:
                 self._out.emit(e.Missing(peer))
             else:
-                self._links.close(peer)
+                self._links.pop(peer, None)
                 self._out.emit(e.Unreached(peer))
         self._out.emit(e.ConnectionOver(peer))
 
-    def visit(self, peer: PeerId, now: float, addresses: tuple[str, ...] = ()) -> None:
+    def connect_as_guest(self, peer: PeerId, now: float, addresses: tuple[str, ...] = ()) -> None:
         """Connect as a guest, for a few pings or one question. `addresses`: of a peer without a known profile."""
         if not self._state.reputations.is_banned(peer, now):
-            self._visiting.add(peer)
+            self._guest_at.add(peer)
             self._dial(peer, addresses)
 
     def unreached(self, peer: PeerId) -> None:
         """A dial failed."""
-        self._visiting.discard(peer)
+        self._guest_at.discard(peer)
         self._out.emit(e.Unreached(peer))
         self._out.emit(e.ConnectionOver(peer))
 
     def dial(self, peer: PeerId, now: float) -> None:
         """Link with a peer: connect, or turn our guest connection into a link."""
         link = self._links.get(peer)
-        self._visiting.discard(peer)
+        self._guest_at.discard(peer)
         if self._state.reputations.is_banned(peer, now):
             self._out.emit(e.Unreached(peer))
         elif link is not None and link.visit and link.connected and not self._state.admission.asks_secret:
@@ -124,7 +124,7 @@ class Handshake:
         is_news = not link.greeted or link.visit
         link.visit = is_news and hello.visit and peer not in self._state.neighbours.wanted
         # The guest pings: our first ping could overtake our hello.
-        link.pings = peer in self._visiting if link.visit else self._state.me < peer
+        link.pings = peer in self._guest_at if link.visit else self._state.me < peer
         if not hello.reply:
             self._greet(peer, now, reply=True, visit=link.visit, nonce=hello.nonce)
         self._links.greeted(link, hello.clock_ms, now)
@@ -154,7 +154,7 @@ class Handshake:
         """Hang up on a banned peer."""
         self._out.emit(e.Unreached(peer))
         if peer in self._state.neighbours.rings:
-            self._out.emit(e.Shunned(peer))
+            self._out.emit(e.NeighbourBanned(peer))
         if peer in self._links:
             self.hang_up(peer, "banned")
 
@@ -204,7 +204,7 @@ class Handshake:
             else:
                 self.unlink(peer, "forgotten")
 
-    def end_visit(self, peer: PeerId) -> None:
+    def end_guest_connection(self, peer: PeerId) -> None:
         """End our guest connection, unless it became a link."""
         link = self._links.get(peer)
         if link is not None and link.visit:
@@ -237,8 +237,8 @@ class Handshake:
 
     def unlink(self, peer: PeerId, reason: str) -> None:
         """Remove a link, without a failure."""
-        link = self._links.close(peer)
-        self._visiting.discard(peer)
+        link = self._links.pop(peer, None)
+        self._guest_at.discard(peer)
         was_up = link is not None and link.greeted and not link.lost and not link.visit
         if was_up:
             self._out.add(LinkChanged(peer, False, reason))
@@ -255,14 +255,14 @@ class Handshake:
         for peer in sorted(self._links):
             link = self._links[peer]
             age_s = now - link.opened_at
-            outlawed = self._outlawed(peer, link, now)
+            refusal = self._refusal(peer, link, now)
             if not link.greeted and age_s > hello_s:
                 found.append((peer, "no hello"))
-            elif outlawed is not None:
-                found.append((peer, outlawed))
+            elif refusal is not None:
+                found.append((peer, refusal))
             elif link.lost and peer not in self._state.ledger and link.quiet_s(now) > self._linger_s:
                 found.append((peer, "no profile"))
-            elif link.visit and age_s > (VISIT_S if peer in self._visiting else self._linger_s):
+            elif link.visit and age_s > (VISIT_S if peer in self._guest_at else self._linger_s):
                 found.append((peer, "the visit is over"))
             elif link.is_up and age_s > idle_s and self._is_idle(link, now):
                 found.append((peer, "not a neighbour"))
@@ -271,7 +271,7 @@ class Handshake:
     def close(self, peer: PeerId, reason: str) -> None:
         """Close a link of `to_close`."""
         if reason == "no hello":
-            self._links.close(peer)
+            self._links.pop(peer, None)
             self._out.emit(e.Unreached(peer))
             self._out.add(Hangup(peer, reason))
         elif reason == "no profile":
@@ -291,7 +291,7 @@ class Handshake:
             return link.peer not in neighbours.wanted and link.peer in neighbours.rings
         return not neighbours.bridges
 
-    def _outlawed(self, peer: PeerId, link: Link, now: float) -> str | None:
+    def _refusal(self, peer: PeerId, link: Link, now: float) -> str | None:
         """The reason to refuse a peer that was admitted: its certificate expired, or was revoked."""
         if not link.greeted:
             return None

@@ -94,33 +94,33 @@ class Missing(Struct, frozen=True, gc=False):
     """It closed the link on purpose: dial later."""
 
 
-class Shunned(Struct, frozen=True, gc=False):
+class NeighbourBanned(Struct, frozen=True, gc=False):
     """A neighbour on the rings is banned: expect no link with it."""
 
     peer: PeerId
 
 
-class StartFrom(Struct, frozen=True, gc=False):
+class BootstrapAdded(Struct, frozen=True, gc=False):
     """Dial a bootstrap peer."""
 
     peer: PeerId
     addresses: tuple[str, ...]
 
 
-class StartNoMore(Struct, frozen=True, gc=False):
+class BootstrapDropped(Struct, frozen=True, gc=False):
     """Drop a bootstrap peer; None for all."""
 
     peer: PeerId | None
 
 
-class Visit(Struct, frozen=True, gc=False):
+class ConnectAsGuest(Struct, frozen=True, gc=False):
     """Connect as a guest, for one exchange."""
 
     peer: PeerId
     addresses: tuple[str, ...]
 
 
-class VisitOver(Struct, frozen=True, gc=False):
+class GuestDone(Struct, frozen=True, gc=False):
     """End a guest connection."""
 
     peer: PeerId
@@ -151,7 +151,7 @@ class OriginBack(Struct, frozen=True, gc=False):
     topics: tuple[Topic, ...]
 
 
-class OwnRecordMet(Struct, frozen=True, gc=False):
+class OwnRecordReceived(Struct, frozen=True, gc=False):
     """A newer record under our key came, and this process did not sign it."""
 
     record: Record
@@ -174,7 +174,7 @@ class Accused(Struct, frozen=True, gc=False):
     version: int
 
 
-class Outrun(Struct, frozen=True, gc=False):
+class Superseded(Struct, frozen=True, gc=False):
     """Publish our record of this kind again, with a newer version."""
 
     kind: int
@@ -271,18 +271,18 @@ InternalEvent = (
     | NeighbourMoved
     | Unreached
     | Missing
-    | Shunned
-    | StartFrom
-    | StartNoMore
-    | Visit
-    | VisitOver
+    | NeighbourBanned
+    | BootstrapAdded
+    | BootstrapDropped
+    | ConnectAsGuest
+    | GuestDone
     | RecordStored
     | RecordToForward
     | OriginBack
-    | OwnRecordMet
+    | OwnRecordReceived
     | OwnPublished
     | Accused
-    | Outrun
+    | Superseded
     | Restate
     | Repeat
     | MemberPlaced

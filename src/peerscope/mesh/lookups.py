@@ -9,14 +9,13 @@ ask: members only, mostly guests from other zones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import inf
 from random import Random
 
 from peerscope.errors import RemoteError
 from peerscope.mesh.detection.verdicts import weigh
 from peerscope.mesh.events import LookedUp
-from peerscope.mesh.internal_events import OwnKeyFound, Visit, VisitOver
+from peerscope.mesh.internal_events import ConnectAsGuest, GuestDone, OwnKeyFound
 from peerscope.mesh.limits.rate_limit import TokenBucket
 from peerscope.mesh.membership.shared_key import OWN_QUESTION
 from peerscope.mesh.messages import FOUND_MAX, Aged, Find, Found, FoundPeer, Opinion
@@ -48,7 +47,7 @@ class Lookups:
         self._open: dict[int, Lookup] = {}
         self._unsent: set[tuple[int, PeerId]] = set()
         """Questions to peers without a connection yet."""
-        self._visited: set[PeerId] = set()
+        self._guest_at: set[PeerId] = set()
         """Peers to which we connect as a guest."""
         self._next_at = inf
 
@@ -77,7 +76,7 @@ class Lookups:
 
     def failed(self, peer: PeerId, now: float) -> None:
         """A dial failed, or a connection ended."""
-        if peer in self._visited:
+        if peer in self._guest_at:
             self._drop(peer)
             self.tick(now)
 
@@ -92,7 +91,7 @@ class Lookups:
             lookup.failed(peer)
             raise
         finally:
-            self._part(peer)
+            self._end_connection(peer)
             self.tick(now)
 
     def deadline(self) -> float:
@@ -112,30 +111,30 @@ class Lookups:
                     self._out.emit(OwnKeyFound(lookup.answer()))
                 else:
                     self._out.add(LookedUp(number, lookup.answer()))
-                for peer in sorted(self._visited):
-                    self._part(peer)
+                for peer in sorted(self._guest_at):
+                    self._end_connection(peer)
         self._next_at = min((lookup.deadline(now) for lookup in self._open.values()), default=inf)
 
     def _reach(self, number: int, peer: PeerId, now: float) -> None:
         link = self._state.links.get(peer)
         if link is not None and link.greeted and link.connected and not link.lost:
             self._send(number, peer)
-        elif peer not in self._visited:
-            self._visited.add(peer)
-            self._out.emit(Visit(peer, self._addresses(peer)))
+        elif peer not in self._guest_at:
+            self._guest_at.add(peer)
+            self._out.emit(ConnectAsGuest(peer, self._addresses(peer)))
 
     def _send(self, number: int, peer: PeerId) -> None:
         self._unsent.discard((number, peer))
         self._out.send(peer, Find(number, self._open[number].name))
 
-    def _part(self, peer: PeerId) -> None:
+    def _end_connection(self, peer: PeerId) -> None:
         """End our guest connection, unless another question needs it."""
-        if peer in self._visited and not any(one.is_asking(peer) for one in self._open.values()):
-            self._visited.discard(peer)
-            self._out.emit(VisitOver(peer))
+        if peer in self._guest_at and not any(one.is_asking(peer) for one in self._open.values()):
+            self._guest_at.discard(peer)
+            self._out.emit(GuestDone(peer))
 
     def _drop(self, peer: PeerId) -> None:
-        self._visited.discard(peer)
+        self._guest_at.discard(peer)
         self._unsent = {one for one in self._unsent if one[1] != peer}
         for lookup in self._open.values():
             lookup.failed(peer)
@@ -157,13 +156,9 @@ class Lookups:
             self._state.admission.check_origin(record.peer_id, body, profile, self._state.clock.wall_ms(now))
             profile = body if isinstance(body, Profile) else profile
             records.append((record, body, now - item.age_ms / 1000))
-        if len(_origins(records)) != 1:
+        if len({record.peer_id for record, _, _ in records}) != 1:
             raise RemoteError("malformed-answer", "not the records of one peer")
         return LookupSighting(records[0][0].peer_id, tuple(records), found.opinion)
-
-
-def _origins(records: Iterable[tuple[Record, Body, float]]) -> set[PeerId]:
-    return {record.peer_id for record, _, _ in records}
 
 
 class LookupAnswers:

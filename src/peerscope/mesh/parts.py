@@ -14,7 +14,7 @@ from peerscope.mesh.detection.prober import Prober
 from peerscope.mesh.dissemination.scopes import Scopes
 from peerscope.mesh.events import Outbox
 from peerscope.mesh.handshake import Handshake
-from peerscope.mesh.limits.rate_limit import Origins
+from peerscope.mesh.limits.rate_limit import OriginLimits
 from peerscope.mesh.limits.reputation import Reputations
 from peerscope.mesh.lookups import LookupAnswers, Lookups
 from peerscope.mesh.membership.admission import Admission
@@ -23,7 +23,7 @@ from peerscope.mesh.membership.forgetting import Forgetting
 from peerscope.mesh.membership.isolation import Isolation
 from peerscope.mesh.membership.members import Membership
 from peerscope.mesh.membership.neighbours import Neighbours
-from peerscope.mesh.membership.shared_key import SharedKey, SharedKeySearch, drawn
+from peerscope.mesh.membership.shared_key import SharedKey, drawn
 from peerscope.mesh.peer_state import PeerState, VersionClock
 from peerscope.mesh.publisher import Publisher
 from peerscope.mesh.receiver import Receiver
@@ -53,16 +53,15 @@ class Parts:
         self.handshake = Handshake(state, config.links.linger_s)
         eviction = Eviction(state.ledger, me, config.network)
         remote_quota = RemoteQuota(state.ledger, state.global_ledger, me, config.trusted)
-        self.receiver = Receiver(state, inspector, eviction, remote_quota, Origins(config.limits))
+        self.receiver = Receiver(state, inspector, eviction, remote_quota, OriginLimits(config.limits))
         self.revocation = Revocations(state)
         self.forgetting = Forgetting(state, config.obeyed)
         self.crawl_answers = CrawlAnswers(config.crawl, state.ledger, me)
         self.lookup_answers = LookupAnswers(state, now)
         self.lookups = Lookups(state, inspector, rng)
-        self.shared_key_search = SharedKeySearch(me, state.shared_key.life, now)
 
 
-def new_state(signer: Signer, config: PeerConfig, rng: Random, wall_offset_s: float) -> PeerState:
+def new_state(signer: Signer, config: PeerConfig, rng: Random, now: float, wall_offset_s: float) -> PeerState:
     """The shared state of a new peer. `wall_offset_s`: Unix seconds minus monotonic seconds."""
     me = signer.peer_id
     links = Links(me, config.detector)
@@ -76,7 +75,7 @@ def new_state(signer: Signer, config: PeerConfig, rng: Random, wall_offset_s: fl
         clock=VersionClock(wall_offset_s),
         admission=Admission(config.network, me, rng),
         reputations=Reputations(config.limits),
-        shared_key=SharedKey(drawn(rng)),
+        shared_key=SharedKey(me, drawn(rng), now),
         links=links,
         local_health=LocalHealth(config.detector, links),
     )

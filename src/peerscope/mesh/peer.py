@@ -19,26 +19,8 @@ from random import Random
 from typing import assert_never
 
 from peerscope.errors import RemoteError
+from peerscope.mesh import events
 from peerscope.mesh.config import PeerConfig
-from peerscope.mesh.events import (
-    Breach,
-    Connected,
-    Credentials,
-    DialFailed,
-    Disconnected,
-    Effect,
-    Event,
-    Hangup,
-    Join,
-    KeyShared,
-    Leave,
-    LookUp,
-    Measured,
-    Publish,
-    Recall,
-    Received,
-    WallClock,
-)
 from peerscope.mesh.internal_events import Evicted
 from peerscope.mesh.limits.rate_limit import UNGREETED_BYTES_MAX
 from peerscope.mesh.messages import Aged, Bye, Challenge, Hello, Message, Neighbors, Records, decode
@@ -66,7 +48,7 @@ class Peer:
         wall_offset_s: float,
         inspector: Inspector = inspect,
     ) -> None:
-        state = new_state(signer, config, rng, wall_offset_s)
+        state = new_state(signer, config, rng, now, wall_offset_s)
         self.me = state.me
         self.config = config
         self.parts = parts = Parts(state, config, rng, now, inspector)
@@ -89,39 +71,39 @@ class Peer:
         self._expire_at = now + EXPIRE_S
         self._leaving = False
 
-    def handle(self, event: Event, now: float) -> list[Effect]:
+    def handle(self, event: events.Event, now: float) -> list[events.Effect]:
         """Handle one event."""
         p = self.parts
         match event:
-            case Received(peer, data):
+            case events.Received(peer, data):
                 self._received(peer, data, now)
-            case Connected(peer, dialled):
+            case events.Connected(peer, dialled):
                 self._connected(peer, dialled, now)
-            case Disconnected(peer, _):
+            case events.Disconnected(peer, _):
                 p.handshake.disconnected(peer)
-            case DialFailed(peer, _):
+            case events.DialFailed(peer, _):
                 p.handshake.unreached(peer)
-            case Join(peer, addresses):
+            case events.Join(peer, addresses):
                 if peer not in self.ledger:
                     p.neighbours.join(peer, addresses, now)
-            case Recall(items, zone):
+            case events.Recall(items, zone):
                 p.own_zone.resume(zone, now)
                 self._routes.run(now)
                 self._given(None, items, now)
-            case Publish(body, urgent):
+            case events.Publish(body, urgent):
                 p.publisher.publish(p.own_zone.placed(body), now, urgent=urgent)
-            case Measured(checks, metrics, node, overlay, relayed):
+            case events.Measured(checks, metrics, node, overlay, relayed):
                 self.links.relayed(relayed)
                 self.reporter.measured(checks, now, metrics, node, overlay)
-            case WallClock(offset_s):
+            case events.WallClock(offset_s):
                 self._state.clock.set_wall(offset_s)
-            case Credentials():
+            case events.Credentials():
                 p.revocation.read(event, now)
-            case Breach(peer, reason):
+            case events.Breach(peer, reason):
                 self._refuse(peer, reason, now)
-            case LookUp(number, name):
+            case events.LookUp(number, name):
                 p.lookups.ask(number, name, now)
-            case Leave():
+            case events.Leave():
                 p.publisher.goodbye(now)
                 p.handshake.leave()
                 self._leaving = True
@@ -130,7 +112,7 @@ class Peer:
         self._routes.run(now)
         return self.out.take()
 
-    def tick(self, now: float) -> list[Effect]:
+    def tick(self, now: float) -> list[events.Effect]:
         """Do the work that is due. A late call counts against ourselves, not against the neighbours."""
         p, route = self.parts, self._routes.run
         lag_s = now - self.deadline()
@@ -149,7 +131,7 @@ class Peer:
                 now, p.neighbours.rings, self._is_measured, busy=self._state.local_health.is_lagging(now)
             )
             if host is not None:
-                p.handshake.visit(host, now)
+                p.handshake.connect_as_guest(host, now)
         p.scopes.tick(now)
         if now >= p.lookups.deadline():
             p.lookups.tick(now)
@@ -180,7 +162,7 @@ class Peer:
 
     def _connected(self, peer: PeerId, dialled: bool, now: float) -> None:
         if self._leaving:
-            self.out.add(Hangup(peer, "leaving"))
+            self.out.add(events.Hangup(peer, "leaving"))
             return
         try:
             self.parts.handshake.make_room(peer, now)
@@ -293,10 +275,10 @@ class Peer:
             p.publisher.repeat(own, now, urgent=True)
         others = self.shared_key.news(now)
         if others is not None:
-            self.out.add(KeyShared(others))
-        if now >= p.shared_key_search.ask_at:
+            self.out.add(events.KeyShared(others))
+        if now >= self.shared_key.lookup_at:
             zones = p.own_zone.others(now)
-            p.shared_key_search.asked(zones, now)
+            self.shared_key.lookup_began(zones, now)
             if zones:
                 p.lookups.ask_own(now)
 

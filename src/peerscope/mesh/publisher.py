@@ -10,16 +10,17 @@ from random import Random
 from msgspec.structs import replace
 
 from peerscope.mesh.config import PeerConfig
-from peerscope.mesh.detection import observers, verdicts
+from peerscope.mesh.detection.observers import has_left
 from peerscope.mesh.detection.refutation import Refutation
 from peerscope.mesh.detection.unwatched import Orphans
+from peerscope.mesh.detection.verdicts import Assessment
 from peerscope.mesh.dissemination.gossip import trace_interval_s, ttl
 from peerscope.mesh.events import Stored
 from peerscope.mesh.internal_events import LinkUp, OwnPublished
 from peerscope.mesh.messages import Push
 from peerscope.mesh.peer_state import PeerState
 from peerscope.mesh.report import Reporter, Situation, fitting
-from peerscope.mesh.zoning.remote_quota import says_something
+from peerscope.mesh.zoning.remote_quota import has_content
 from peerscope.records.alerts import Alerts, Orders, aged
 from peerscope.records.bodies import (
     LINKS_MAX,
@@ -100,7 +101,7 @@ class Publisher:
         if isinstance(body, Observations) and any(one.subject == ref(self._state.me) for one in body.lost):
             self.refute(now)
 
-    def outrun(self, kind: int, now: float) -> None:
+    def superseded(self, kind: int, now: float) -> None:
         """Publish our record of this kind again, above that of an earlier process."""
         ours = self._state.ledger_of(kind).get(self._state.me, kind)
         if ours is not None and kind == Kind.OBSERVATIONS:
@@ -127,7 +128,7 @@ class Publisher:
             Observation(ref(link.peer), link.heard_ms(), round(link.quiet_s(now) * 1000))
             for link in self._links.lost()
             if (link.peer in self._state.ledger or link.forgotten_at is not None)
-            and not observers.has_left(self._state.ledger, link.peer)
+            and not has_left(self._state.ledger, link.peer)
         ]
         newest = sorted(missed, key=lambda observation: observation.silence_ms)
         newest += self.orphans.observations(now)
@@ -155,16 +156,13 @@ class Publisher:
             expected = {peer for peer in self._state.neighbours.lost if self._is_ours(peer)}
         links = [(link, link.peer in wanted) for _, link in sorted(self._links.items()) if link.is_up]
         links.sort(key=lambda pair: not pair[1])
-        unreached = len(self._state.neighbours.unreached(now))
         report, urgent = self.reporter.report(
             links[:LINKS_MAX],
+            situation,
             reachable=len(expected & up),
             expected=len(expected),
-            unreached=unreached if not up else 0,
-            lost=situation.lost,
-            refusal=situation.refusal,
+            unreached=0 if up else len(self._state.neighbours.unreached(now)),
             peers=len(self._state.neighbours.rings),
-            coordinate=situation.coordinate,
             now=now,
         )
         answers, must_be_pushed = self._refutation.answer(now)
@@ -193,7 +191,7 @@ class Publisher:
         profile = self._state.ledger.get(self._state.me, Kind.PROFILE)
         for entry in (*lasting, *([profile] if profile is not None else [])):
             is_old = now - entry.heard_at > REPEAT_SHARE * self._remember_s
-            if is_old and says_something(entry.body):
+            if is_old and has_content(entry.body):
                 self.repeat(entry, now, urgent=False)
 
     def goodbye(self, now: float) -> None:
@@ -225,7 +223,7 @@ class Publisher:
         report = self._state.ledger.report(peer)
         if newest is None or report is None or now - newest.heard_at < 1.5 * report.interval_ms / 1000:
             return False
-        return verdicts.accusation_by(self._state.ledger, self._state.me, peer, now) is None
+        return Assessment(self._state.ledger, now).accusation_by(self._state.me, peer) is None
 
     def _is_ours(self, peer: PeerId) -> bool:
         return self._state.me in self._state.neighbours.rings.neighbours(peer)

@@ -16,8 +16,15 @@ from collections.abc import Iterable
 
 from peerscope.errors import RemoteError
 from peerscope.mesh.events import Stored
-from peerscope.mesh.internal_events import Accused, Evicted, OriginBack, OwnRecordMet, RecordStored, RecordToForward
-from peerscope.mesh.limits.rate_limit import Origins
+from peerscope.mesh.internal_events import (
+    Accused,
+    Evicted,
+    OriginBack,
+    OwnRecordReceived,
+    RecordStored,
+    RecordToForward,
+)
+from peerscope.mesh.limits.rate_limit import OriginLimits
 from peerscope.mesh.membership.eviction import Eviction
 from peerscope.mesh.messages import Aged, Push, Topic
 from peerscope.mesh.peer_state import PeerState
@@ -32,7 +39,7 @@ class Receiver:
     """Checks and keeps records of other peers."""
 
     def __init__(
-        self, state: PeerState, inspect: Inspector, eviction: Eviction, remote_quota: RemoteQuota, origins: Origins
+        self, state: PeerState, inspect: Inspector, eviction: Eviction, remote_quota: RemoteQuota, origins: OriginLimits
     ) -> None:
         """`inspect`: verifies a record and decodes its body. The last three limit the kept records."""
         self._state = state
@@ -136,7 +143,7 @@ class Receiver:
         self._state.admission.check_origin(origin, body, profile, self._state.clock.wall_ms(now))
         self._check_zone(record, body, ledger, now)
         self._make_room(record, body, age_s, now)
-        if not self._origins.may_speak(origin, now):
+        if not self._origins.allows(origin, now):
             raise RemoteError("too-much-news", "this origin has more news than anybody needs")
         return self._merge(record, body, age_s, now)
 
@@ -196,7 +203,7 @@ class Receiver:
         if ours is not None and (ours.record.version > record.version or ours.record == record):
             return
         _, body = self._inspect(record)
-        self._state.out.emit(OwnRecordMet(record, body, self._state.clock.clock_ms(now)))
+        self._state.out.emit(OwnRecordReceived(record, body, self._state.clock.clock_ms(now)))
         self._state.clock.outbid(record.version, now)
 
     def _note_accusation(self, record: Record) -> None:

@@ -131,24 +131,22 @@ class Reporter:
     def report(
         self,
         links: Sequence[tuple[Link, bool]],
+        situation: Situation,
         *,
         reachable: int,
         expected: int,
         unreached: int,
         peers: int,
         now: float,
-        lost: int = 0,
-        refusal: str | None = None,
-        coordinate: Coordinate | None = None,
     ) -> tuple[Report, bool]:
         """The report, and whether it is urgent. `links`: those that are up, each with True for a ring neighbour.
 
-        `unreached`: bootstrap peers without an answer, if no link is up; `lost` and `refusal`: as in `Situation`.
+        `unreached`: bootstrap peers without an answer, if no link is up.
         """
         assert self._checks is not None
         cpu, memory, storage, network = self._checks
-        if expected == 0 and lost:
-            p2p = Check(Status.UNHEALTHY, 0, _lost_everybody(lost, refusal))
+        if expected == 0 and situation.lost:
+            p2p = Check(Status.UNHEALTHY, 0, _lost_all(situation))
         elif expected == 0 and unreached:
             p2p = Check(Status.UNHEALTHY, 0, f"none of {unreached} bootstrap peers reachable")
         else:
@@ -162,7 +160,7 @@ class Reporter:
         readings = tuple(_reading(link, watches, now) for link, watches in links)
         checks = _all((cpu, memory, storage, self._flapping(network, now), p2p), self._node)
         report = fitting(
-            Report(round(wait_s * 1000), checks, readings, expected, coordinate, self._overlay, self._metrics)
+            Report(round(wait_s * 1000), checks, readings, expected, situation.coordinate, self._overlay, self._metrics)
         )
         urgent = self._urgent or (self._status is not None and report.status != self._status)
         self._status = report.status
@@ -185,7 +183,8 @@ class Reporter:
         )
 
 
-def _lost_everybody(lost: int, refusal: str | None) -> str:
+def _lost_all(situation: Situation) -> str:
+    lost, refusal = situation.lost, situation.refusal
     text = f"lost all {lost} peers it was linked with" if lost > 1 else "lost the only peer it was linked with"
     return printable(f"{text}; refused: {refusal}" if refusal else text)[:MESSAGE_MAX]
 

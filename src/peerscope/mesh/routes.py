@@ -53,16 +53,16 @@ class Routes:
                 p.scopes.published(event, now)
             case e.OriginBack():
                 p.scopes.demand(event)
-            case e.OwnRecordMet(record, body, clock_ms):
+            case e.OwnRecordReceived(record, body, clock_ms):
                 if isinstance(body, Profile):
                     p.state.shared_key.met(record, body, clock_ms, now)
-                p.publisher.outrun(record.kind, now)
+                p.publisher.superseded(record.kind, now)
             case e.OwnKeyFound(answer):
                 own = p.state.ledger.get(p.state.me, Kind.PROFILE)
-                if p.shared_key_search.heard(answer, p.state.shared_key, now) and own is not None:
+                if p.state.shared_key.looked_up(answer, now) and own is not None:
                     p.publisher.repeat(own, now, urgent=True)
-            case e.Outrun(kind):
-                p.publisher.outrun(kind, now)
+            case e.Superseded(kind):
+                p.publisher.superseded(kind, now)
             case e.Restate(body, urgent):
                 p.publisher.publish(body, now, urgent=urgent)
             case e.Repeat(entry, urgent):
@@ -102,16 +102,16 @@ class Routes:
                 p.neighbours.failed(peer, now)
             case e.Missing(peer, said_bye):
                 p.neighbours.missing(peer, now, said_bye=said_bye)
-            case e.Shunned(peer):
-                p.neighbours.shun(peer)
-            case e.StartFrom(peer, addresses):
+            case e.NeighbourBanned(peer):
+                p.neighbours.ban(peer)
+            case e.BootstrapAdded(peer, addresses):
                 p.neighbours.join(peer, addresses, now)
-            case e.StartNoMore(peer):
-                p.neighbours.start_no_more(peer)
-            case e.Visit(peer, addresses):
-                p.handshake.visit(peer, now, addresses)
-            case e.VisitOver(peer):
-                p.handshake.end_visit(peer)
+            case e.BootstrapDropped(peer):
+                p.neighbours.drop_bootstrap(peer)
+            case e.ConnectAsGuest(peer, addresses):
+                p.handshake.connect_as_guest(peer, now, addresses)
+            case e.GuestDone(peer):
+                p.handshake.end_guest_connection(peer)
             # Members and zones
             case e.MemberPlaced(peer, alive):
                 p.neighbours.place(peer, alive=alive, now=now)

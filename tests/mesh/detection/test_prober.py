@@ -141,7 +141,7 @@ def test_a_watch_over_nobody_wants_nothing() -> None:
     assert watch.due(5.0) == ([], [])
     assert watch.prober.deadline() == inf
     assert watch.health.factor(5.0) == 1.0
-    assert watch.links.close(SMALL) is None
+    assert watch.links.pop(SMALL, None) is None
 
 
 def test_a_connection_that_comes_back_finds_its_link_as_it_was() -> None:
@@ -150,5 +150,5 @@ def test_a_connection_that_comes_back_finds_its_link_as_it_was() -> None:
     link.connected = False
     assert watch.links.open(SMALL, 9.0) is link
     assert link.connected
-    assert isinstance(watch.links.close(SMALL), Link)
+    assert isinstance(watch.links.pop(SMALL, None), Link)
     assert watch.links.open(SMALL, 9.5) is not link

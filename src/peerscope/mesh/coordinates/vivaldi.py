@@ -157,8 +157,8 @@ class Coordinates:
             raise RemoteError("impossible-rtt", f"{rtt_s} s; must be above 0 and at most {RTT_S_MAX:g}")
         landmark.measured(rtt_s)
         self._remember(peer, landmark)
-        self._attend(landmark)
-        self._attend(self._rng.choice(list(self._landmarks.values())))
+        self._use(landmark)
+        self._use(self._rng.choice(list(self._landmarks.values())))
 
     def reported(self, peer: PeerId, theirs: Coordinate | None) -> None:
         """Note the coordinate of a report, if we measured that peer.
@@ -179,7 +179,7 @@ class Coordinates:
         if len(self._landmarks) > LANDMARKS_MAX:
             del self._landmarks[next(iter(self._landmarks))]
 
-    def _attend(self, landmark: Landmark) -> None:
+    def _use(self, landmark: Landmark) -> None:
         rtt_s = landmark.rtt_s
         if landmark.coordinate is not None and rtt_s is not None:
             self._move(landmark.coordinate, rtt_s)

@@ -44,10 +44,6 @@ class Links(dict[PeerId, Link]):
         self._wake(link, now)
         return True
 
-    def close(self, peer: PeerId) -> Link | None:
-        """Remove a link."""
-        return self.pop(peer, None)
-
     def up(self) -> list[PeerId]:
         """Neighbours whose links are up, in a fixed order."""
         return sorted(peer for peer, link in self.items() if link.is_up)

@@ -325,11 +325,6 @@ def weigh(ledger: Ledger, subject: PeerId, now: float, *, down_after_s: float, b
     return Assessment(ledger, now, down_after_s=down_after_s, by_prefix=by_prefix).weigh(subject)
 
 
-def accusation_by(ledger: Ledger, observer: PeerId, subject: PeerId, now: float) -> Observation | None:
-    """The observer's claim against the subject, unless the subject has refuted it since."""
-    return Assessment(ledger, now).accusation_by(observer, subject)
-
-
 def _silence_s(ledger: Ledger, observer: PeerId, observation: Observation, now: float) -> float:
     entry = ledger.get(observer, Kind.OBSERVATIONS)
     assert entry is not None

@@ -41,10 +41,6 @@ class Scope:
         self.sync = sync
         self.ledger = ledger
 
-    def opened(self, neighbour: PeerId) -> None:
-        """A link is up."""
-        self.gossip.opened(neighbour)
-
     def closed(self, neighbour: PeerId) -> None:
         """A link is gone."""
         self.gossip.closed(neighbour)
@@ -74,9 +70,9 @@ class Scopes:
 
     def opened(self, neighbour: PeerId) -> None:
         """A link is up, or its other end moved to another zone."""
-        self.far.opened(neighbour)
+        self.far.gossip.opened(neighbour)
         if self._state.is_near(neighbour):
-            self.near.opened(neighbour)
+            self.near.gossip.opened(neighbour)
         else:
             self.near.closed(neighbour)
 

@@ -124,14 +124,14 @@ class Allowance:
         return all(bucket.is_full(now) for bucket in (self._messages, self._bytes, self._requests, self._pings))
 
 
-class Origins:
+class OriginLimits:
     """Rate limits of new records by origin. Only signed records count, so no peer uses up the limit of another."""
 
     def __init__(self, config: LimitConfig) -> None:
         self._config = config
         self._buckets: dict[PeerId, TokenBucket] = {}
 
-    def may_speak(self, origin: PeerId, now: float) -> bool:
+    def allows(self, origin: PeerId, now: float) -> bool:
         """Count one record; False beyond the limit."""
         bucket = self._buckets.get(origin)
         if bucket is None:

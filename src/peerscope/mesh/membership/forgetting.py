@@ -17,7 +17,7 @@ from heapq import nlargest
 from msgspec import Struct
 
 from peerscope.mesh.detection.observers import is_reporting
-from peerscope.mesh.internal_events import Outrun
+from peerscope.mesh.internal_events import Superseded
 from peerscope.mesh.peer_state import PeerState
 from peerscope.records.alerts import Orders
 from peerscope.records.bodies import Kind
@@ -136,4 +136,4 @@ class Forgetting:
         if old and until <= self._clock.wall_ms(now) + OUTBID_AHEAD_MS:
             self._clock.outbid(until, now)
             for entry in old:
-                self._out.emit(Outrun(entry.record.kind))
+                self._out.emit(Superseded(entry.record.kind))

@@ -10,7 +10,7 @@ Peers that left, and peers that an operator revoked, are no loss.
 from __future__ import annotations
 
 from peerscope.mesh.detection import observers
-from peerscope.mesh.internal_events import StartFrom, StartNoMore
+from peerscope.mesh.internal_events import BootstrapAdded, BootstrapDropped
 from peerscope.mesh.peer_state import PeerState
 from peerscope.records.identity import PeerId
 
@@ -44,7 +44,7 @@ class Isolation:
     def forget(self, peer: PeerId) -> None:
         """The peer is no loss."""
         self._known.pop(peer, None)
-        self._part(peer)
+        self._drop_bootstrap(peer)
 
     def review(self, now: float) -> None:
         """Note the linked peers, and dial them when no link is up."""
@@ -61,15 +61,15 @@ class Isolation:
         if up:
             self._alone_since = None
             for peer in sorted(self._dialled):
-                self._part(peer)
+                self._drop_bootstrap(peer)
         elif self._alone_since is None:
             self._alone_since = now
         elif now - self._alone_since >= RETURN_S:
             for peer in sorted(self._known.keys() - self._state.neighbours.bootstrap.keys()):
                 self._dialled.add(peer)
-                self._state.out.emit(StartFrom(peer, self._known[peer]))
+                self._state.out.emit(BootstrapAdded(peer, self._known[peer]))
 
-    def _part(self, peer: PeerId) -> None:
+    def _drop_bootstrap(self, peer: PeerId) -> None:
         if peer in self._dialled:
             self._dialled.discard(peer)
-            self._state.out.emit(StartNoMore(peer))
+            self._state.out.emit(BootstrapDropped(peer))

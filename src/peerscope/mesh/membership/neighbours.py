@@ -68,7 +68,7 @@ class Neighbours:
         """Bootstrap peers, while they are no members yet."""
         self.bridges: dict[PeerId, tuple[str, ...]] = {}
         """Peers of other zones with a bridge to us."""
-        self.shunned: set[PeerId] = set()
+        self.banned: set[PeerId] = set()
         """Ring neighbours without an expected link, since they are banned."""
         self.turned_away: dict[PeerId, str] = {}
         """Bootstrap peers that refused us, with the reason."""
@@ -109,7 +109,7 @@ class Neighbours:
     def forget(self, peer: PeerId, now: float) -> None:
         """The peer is not a member any more."""
         self.lost.discard(peer)
-        self.shunned.discard(peer)
+        self.banned.discard(peer)
         if self.rings.remove(peer):
             self._ring_changed(now)
         elif peer not in self.bootstrap:
@@ -124,7 +124,7 @@ class Neighbours:
     def linked(self, peer: PeerId) -> None:
         """The peer is linked: stop dialling."""
         _ = self.wanted  # first note new neighbours
-        self.shunned.discard(peer)
+        self.banned.discard(peer)
         self.turned_away.pop(peer, None)
         self._attempts.pop(peer, None)
 
@@ -145,11 +145,11 @@ class Neighbours:
         if not was_linked and peer in self.bootstrap:
             self.turned_away[peer] = reason
 
-    def shun(self, peer: PeerId) -> None:
+    def ban(self, peer: PeerId) -> None:
         """A neighbour is banned: expect no link with it."""
-        self.shunned.add(peer)
+        self.banned.add(peer)
 
-    def start_no_more(self, peer: PeerId | None) -> None:
+    def drop_bootstrap(self, peer: PeerId | None) -> None:
         """Drop a bootstrap peer, or all of them."""
         for one in [peer] if peer is not None else list(self.bootstrap):
             self.bootstrap.pop(one, None)
@@ -199,7 +199,7 @@ class Neighbours:
         """Ring neighbours that are linked, or had time for it."""
         settled = now - self._config.settle_s
         waited = {peer for peer in self.wanted if self._wanted_since.get(peer, now) <= settled}
-        return waited - self.shunned | (self.wanted & up)
+        return waited - self.banned | (self.wanted & up)
 
     def unreached(self, now: float) -> set[PeerId]:
         """Bootstrap peers that had time to answer, and did not."""

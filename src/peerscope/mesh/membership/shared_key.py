@@ -79,8 +79,11 @@ class Sharer(Struct, frozen=True):
 class SharedKey:
     """The processes that sign with our key: this one, and the others that it met."""
 
-    def __init__(self, life: int) -> None:
+    def __init__(self, me: PeerId, life: int, now: float) -> None:
         self.life = life
+        self.lookup_at = now + FIRST_S + SPREAD_S * (life % 1000) / 1000
+        """Time of the next lookup in other zones."""
+        self._me = me
         self._met: dict[int, Meeting] = {}
         self._said: tuple[OtherLife, ...] = ()
         """The lives in our own profile."""
@@ -120,6 +123,23 @@ class SharedKey:
             if self._is_named_by(profile) or known.times >= TIMES_MIN:
                 self._proved(known, now)
         return _lives(self._others(now)) != _lives(self._said)
+
+    def lookup_began(self, zones: int, now: float) -> None:
+        """A lookup of so many other zones began."""
+        self.lookup_at = now + EVERY_S * max(1, zones)
+
+    def looked_up(self, answer: LookupAnswer, now: float) -> bool:
+        """Use the answer; True if our profile needs an update.
+
+        Only a recent report counts, since other zones remember our records from earlier zones for a day.
+        """
+        profile, report = answer.ledger.profile(self._me), answer.ledger.get(self._me, Kind.REPORT)
+        if profile is None or report is None or profile.left or profile.life == self.life:
+            return False
+        if now - report.heard_at > STANDS_S:
+            return False
+        self.lookup_at = min(self.lookup_at, now + ASK_INTERVAL_S)
+        return self.met_elsewhere(profile, report.record.version, now)
 
     def running(self, now: float) -> tuple[Sharer, ...]:
         """Other processes that run with our key now."""
@@ -170,32 +190,6 @@ class SharedKey:
             OtherLife(life, _runs(one, now), one.profile.addresses, one.profile.region)
             for life, one in reversed(self._met.items())
         )
-
-
-class SharedKeySearch:
-    """The lookups of our own key in other zones."""
-
-    def __init__(self, me: PeerId, life: int, now: float) -> None:
-        self._me = me
-        self.ask_at = now + FIRST_S + SPREAD_S * (life % 1000) / 1000
-        """Time of the next lookup."""
-
-    def asked(self, zones: int, now: float) -> None:
-        """A lookup of so many other zones began."""
-        self.ask_at = now + EVERY_S * max(1, zones)
-
-    def heard(self, answer: LookupAnswer, shared_key: SharedKey, now: float) -> bool:
-        """Use the answer; True if our profile needs an update.
-
-        Only a recent report counts, since other zones remember our records from earlier zones for a day.
-        """
-        profile, report = answer.ledger.profile(self._me), answer.ledger.get(self._me, Kind.REPORT)
-        if profile is None or report is None or profile.left or profile.life == shared_key.life:
-            return False
-        if now - report.heard_at > STANDS_S:
-            return False
-        self.ask_at = min(self.ask_at, now + ASK_INTERVAL_S)
-        return shared_key.met_elsewhere(profile, report.record.version, now)
 
 
 def drawn(rng: Random) -> int:

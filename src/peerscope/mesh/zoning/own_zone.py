@@ -98,7 +98,7 @@ class OwnZone:
         speaking = zone_summaries(self._global_ledger, now)
         known = {zone: members(those) for zone, those in speaking.items()}
         if self._met_own_zone and len(known) > 1:
-            self._out.emit(e.StartNoMore(None))  # bootstrap peers may be of other zones
+            self._out.emit(e.BootstrapDropped(None))  # bootstrap peers may be of other zones
         self._follow(known, speaking, now)
         self._bridge(now)
         for peer in self._strangers(now):
@@ -121,7 +121,7 @@ class OwnZone:
             self._resumed_at = inf
             target = home(self._me, profile.region, apart)
             for claim in speaking.get(target, ()):
-                self._out.emit(e.StartFrom(claim.peer, claim.summary.addresses))
+                self._out.emit(e.BootstrapAdded(claim.peer, claim.summary.addresses))
             self._change(target, apart, now)
             return
         zones = redrawn(self.zone, self._members(), known, self._config)

@@ -84,7 +84,7 @@ class RemoteQuota:
         return peer != self._me and peer not in self._ledger and peer not in self._trusted
 
 
-def says_something(body: Body) -> bool:
+def has_content(body: Body) -> bool:
     """The record has content."""
     match body:
         case Orders():
@@ -101,7 +101,7 @@ def _is_spent(body: Body, heard_at: float, now: float) -> bool:
     """The record has no content, or has expired."""
     if isinstance(body, Summary):
         return now > heard_at + EXPIRY_INTERVALS * body.interval_ms / 1000
-    return not says_something(body)
+    return not has_content(body)
 
 
 def _lot(peer: PeerId, kind: int) -> bytes:
