@@ -1,4 +1,4 @@
-"""When this peer reports on itself, and what the report says."""
+"""The reports of this peer on itself: their times and their content."""
 
 from __future__ import annotations
 

@@ -3,16 +3,16 @@
 The subject's own newest report names the neighbours that watch it. Only these may accuse, unless it named fewer than
 two links. An observer counts when it takes a side: it accuses, or its own report still lists the link.
 
-**Refutation.** An accusation says when the subject was last heard *by the subject's own clock*. Any later record of the
-subject refutes it, so no two clocks are compared (as SWIM's incarnation numbers do, Das et al. 2002). A report that was
-merely slow to arrive refutes nothing. The subject's report also *names* the accusations that it has read. Such an
-answer refutes them whatever they claim about its clock, since the dead do not answer.
+**Refutation.** An accusation says when the subject was last heard *by the subject's own clock*. Any record of the
+subject dated after the silence refutes it. So no two clocks are compared, as with SWIM's incarnation numbers (Das et
+al. 2002). A report that was merely slow to arrive refutes nothing. The subject's report also *names* the accusations
+that it has read. Such an answer refutes them whatever they claim about its clock, since the dead do not answer.
 
 **How long liars can keep a living peer down.** Let a record of the subject reach an observer within `d`, and an
 accusation reach the subject within `c`. The subject answers at once, or `REFUTE_INTERVAL_S` (0.5 s) after its last
 answer. An accusation weighs once it has stood here for `STAND_S` (1.2 s) and the subject has been silent here for as
-long. So it weighs from `STAND_S` after its arrival, until `c + 0.5 s + d` after its arrival. The subject is down for `d
-+ (c + 0.5 s - STAND_S)` at most: never, where `c + d` is below 0.7 s; not longer than `d + 0.5 s`, where `c` is below
+long. So it weighs from `STAND_S` after its arrival, until `c + 0.5 s + d` after its arrival. The subject is down for at
+most `d + (c + 0.5 s - STAND_S)`: never, where `c + d` is below 0.7 s; not longer than `d + 0.5 s`, where `c` is below
 `STAND_S`. A new accusation begins again with `STAND_S`. Repeating one faster does not help: every answer resets the
 subject's silence. This holds for any number of liars among the observers, all of them included.
 
