@@ -97,7 +97,6 @@ class Handshake:
             self._dial(peer, addresses)
 
     def unreached(self, peer: PeerId) -> None:
-        """A dial failed."""
         self._guest_at.discard(peer)
         self._out.emit(e.Unreached(peer))
         self._out.emit(e.ConnectionOver(peer))
@@ -151,7 +150,6 @@ class Handshake:
             nonces.remove(proved)
 
     def ban(self, peer: PeerId) -> None:
-        """Hang up on a banned peer."""
         self._out.emit(e.Unreached(peer))
         if peer in self._state.neighbours.rings:
             self._out.emit(e.NeighbourBanned(peer))

@@ -95,7 +95,6 @@ class Lookups:
             self.tick(now)
 
     def deadline(self) -> float:
-        """When to call `tick` next."""
         return self._next_at
 
     def tick(self, now: float) -> None:

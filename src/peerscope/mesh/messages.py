@@ -294,7 +294,6 @@ def common_wire(theirs: Hello | Neighbors, ours: tuple[int, int] = WIRE) -> int:
 
 
 def encode(message: Message) -> bytes:
-    """Bytes of one message."""
     return _encoder.encode(message)
 
 

@@ -60,7 +60,6 @@ class Peer:
         self.coordinates, self.reporter = parts.coordinates, parts.publisher.reporter
         self.copies, self.hops = parts.receiver.copies, parts.receiver.hops
         self.received: Counter[str] = Counter()
-        """Received messages by type."""
         self.heard_messages = 0
         self.heard_bytes = 0
         """Received bytes, refused ones too, without the overhead of the transport."""
@@ -72,7 +71,6 @@ class Peer:
         self._leaving = False
 
     def handle(self, event: events.Event, now: float) -> list[events.Effect]:
-        """Handle one event."""
         p = self.parts
         match event:
             case events.Received(peer, data):
@@ -146,7 +144,6 @@ class Peer:
         return self.out.take()
 
     def deadline(self) -> float:
-        """When `tick` wants to be called next."""
         if self._leaving:
             return inf
         p = self.parts

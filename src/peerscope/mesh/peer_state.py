@@ -131,7 +131,6 @@ class PeerState:
 
     @property
     def me(self) -> PeerId:
-        """The id of this peer."""
         return self.signer.peer_id
 
     def ledger_of(self, kind: int) -> Ledger:

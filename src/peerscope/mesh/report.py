@@ -124,7 +124,6 @@ class Reporter:
         self._regained.append(now)
 
     def due(self, now: float, *, urgent: bool = False) -> None:
-        """Report now."""
         self._next_at = min(self._next_at, now)
         self._urgent |= urgent
 

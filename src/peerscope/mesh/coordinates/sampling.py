@@ -37,7 +37,6 @@ class Sampling:
         self._next_at = now + config.visit_interval_s * rng.random() if config.visit_interval_s else inf
 
     def deadline(self) -> float:
-        """When to call `due` next."""
         return self._next_at
 
     def due(

@@ -108,7 +108,6 @@ class Landmark:
         self._rtts_s: deque[float] = deque(maxlen=FILTER)
 
     def measured(self, rtt_s: float) -> None:
-        """Add one round trip."""
         self._rtts_s.append(rtt_s)
 
     @property

@@ -71,7 +71,6 @@ class Crawler:
         self._out = events.Outbox()
 
     def handle(self, event: events.Event, now: float) -> list[events.Effect]:
-        """Handle one event."""
         match event:
             case events.Connected(peer, dialled):
                 self._connected.add(peer)
@@ -100,11 +99,9 @@ class Crawler:
         return self._out.take()
 
     def deadline(self) -> float:
-        """When `tick` wants to be called next."""
         return self.walk.deadline()
 
     def is_done(self, now: float) -> bool:
-        """The walk is over."""
         return self.walk.is_done(now)
 
     def _ask(self, peer: PeerId, nonce: bytes = b"") -> None:

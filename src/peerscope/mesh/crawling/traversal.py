@@ -38,11 +38,9 @@ class WalkConfig(Struct, frozen=True, kw_only=True):
     """Limits of a walk."""
 
     peers_max: int = 10_000
-    """Peers asked in all."""
     neighbours_max: int = 64
     """Names taken from one answer; more are counted and dropped."""
     concurrency: int = 64
-    """Requests under way at once."""
     answer_timeout_s: float = 6.0  # above the limit of the transport for connecting, whose error is more precise
     """A peer that has not answered by then is unreachable."""
     timeout_s: float = 60.0
@@ -69,7 +67,6 @@ class Candidates(Struct, Generic[P], frozen=True):
     unasked: int
     """Names not asked, or without an answer yet, when the walk ended."""
     surplus: int
-    """Neighbours beyond `neighbours_max`."""
     stopped: str | None
     """The limit that ended the walk, in words; None if it ended by itself."""
     seconds: float
@@ -120,22 +117,18 @@ class Walk(Generic[P]):
 
     @property
     def found(self) -> int:
-        """Peers asked or waiting."""
         return len(self._asked) + len(self._waiting)
 
     @property
     def asked(self) -> int:
-        """Peers asked so far."""
         return len(self._asked)
 
     @property
     def heard(self) -> int:
-        """Peers that answered so far."""
         return len(self._answered)
 
     @property
     def unreachable(self) -> int:
-        """Peers asked in vain so far."""
         return len(self._unreachable)
 
     @property
@@ -215,7 +208,6 @@ class Walk(Generic[P]):
         return first if first == inf else min(first, self._began_at + self.config.timeout_s)
 
     def survey(self) -> Candidates[P]:
-        """The result so far."""
         settled = self._answered | self._unreachable.keys()
         unasked = len(self._waiting) + len(self._asked) - len(settled)
         seconds, stopped = self._ended_at - self._began_at, None

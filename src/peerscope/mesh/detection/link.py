@@ -33,7 +33,6 @@ class RoundTrip:
         """How long an answer may take before it counts as missing."""
 
     def sample(self, rtt_s: float) -> None:
-        """Add one measurement."""
         self.last_s = rtt_s
         if self.smoothed_s is None:
             self.smoothed_s, self.deviation_s = rtt_s, rtt_s / 2
@@ -160,7 +159,6 @@ class Link:
         return self.loss.ratio if self.pings else self.peer_loss
 
     def heard(self, now: float) -> None:
-        """Any message ends a silence."""
         self.last_heard = now
 
     def set_clock(self, clock_ms: int, now: float) -> None:
@@ -184,7 +182,6 @@ class Link:
         return min(self._clock_ms + since_ms, VERSION_MAX)  # a neighbour may send any time
 
     def quiet_s(self, now: float) -> float:
-        """Seconds since the last message."""
         return now - self.last_heard
 
     def is_overdue(self, now: float) -> bool:
@@ -244,7 +241,6 @@ class Link:
         self._outstanding.clear()
 
     def regain(self, now: float) -> None:
-        """A message came on a lost link."""
         self.lost = False
         self._outstanding.clear()
 

@@ -49,7 +49,6 @@ class Links(dict[PeerId, Link]):
         return sorted(peer for peer, link in self.items() if link.is_up)
 
     def lost(self) -> list[Link]:
-        """Lost links, in a fixed order."""
         return [self[peer] for peer in sorted(self) if self[peer].lost]
 
     def ahead_s(self, peer: PeerId) -> float | None:

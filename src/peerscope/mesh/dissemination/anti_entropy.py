@@ -65,7 +65,6 @@ class Sync:
         self._next_at = now + config.interval_s * rng.uniform(0.5, 1.0)
 
     def deadline(self) -> float:
-        """When `tick` has something to do."""
         return self._next_at
 
     def tick(self, now: float, neighbours: list[PeerId]) -> None:
@@ -86,7 +85,6 @@ class Sync:
         self._out.send(neighbour, Digest(bits, pack(self._ledger.fingerprints(), bits), self._world))
 
     def closed(self, neighbour: PeerId) -> None:
-        """A link is gone."""
         self._answered.pop(neighbour, None)
         self._started.pop(neighbour, None)
         self._asked.pop(neighbour, None)

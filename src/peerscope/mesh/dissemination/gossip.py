@@ -120,11 +120,9 @@ class Gossip:
         self._retry_at = inf
 
     def deadline(self) -> float:
-        """When `tick` has something to do."""
         return min(self._flush_at, self._retry_at, min(self._to_hand.values(), default=inf))
 
     def tick(self, now: float) -> None:
-        """Send batches that are due, and repeat pulls without an answer."""
         if now >= self._flush_at:
             self._flush_at, self._flushed_at = inf, now
             for neighbour in list(self._pending):
@@ -236,7 +234,6 @@ class Gossip:
         self._ask(source, ask, now)
 
     def arrived(self, entry: Entry) -> None:
-        """A record came: close its pull."""
         topic = (ref(entry.record.peer_id), entry.record.kind)
         want = self._wanted.get(topic)
         if want is not None and want.version <= entry.record.version:
@@ -247,7 +244,6 @@ class Gossip:
         self._ask(neighbour, list(topics), inf)
 
     def pulled(self, neighbour: PeerId, topics: Iterable[Topic], now: float) -> None:
-        """Answer a pull."""
         found = []
         for topic in dict.fromkeys(topics):
             peer = self._ledger.find(PeerRef(topic.origin))
@@ -271,7 +267,6 @@ class Gossip:
 
     @property
     def wanted(self) -> int:
-        """Records with an open pull."""
         return len(self._wanted)
 
     def _flush(self, neighbour: PeerId) -> None:

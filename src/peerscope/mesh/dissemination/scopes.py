@@ -42,7 +42,6 @@ class Scope:
         self.ledger = ledger
 
     def closed(self, neighbour: PeerId) -> None:
-        """A link is gone."""
         self.gossip.closed(neighbour)
         self.sync.closed(neighbour)
 
@@ -82,7 +81,6 @@ class Scopes:
             self.opened(neighbour)
 
     def closed(self, neighbour: PeerId) -> None:
-        """A link is gone."""
         self.near.closed(neighbour)
         self.far.closed(neighbour)
 
@@ -104,7 +102,6 @@ class Scopes:
             self.far.sync.start(neighbour, now)
 
     def arrived(self, entry: Entry) -> None:
-        """A record came: close its pull."""
         self.of(entry.record.kind).gossip.arrived(entry)
 
     def demand(self, event: OriginBack) -> None:
@@ -164,7 +161,6 @@ class Scopes:
         self._scope(neighbour, inventory.world).listed(neighbour, inventory, now)
 
     def deadline(self) -> float:
-        """When `tick` has something to do."""
         return min(
             self.near.gossip.deadline(), self.far.gossip.deadline(), self.near.sync.deadline(), self.far.sync.deadline()
         )

@@ -80,7 +80,6 @@ class TokenBucket:
         return max(0.0, -self._held / self._rate)
 
     def is_full(self, now: float) -> bool:
-        """The bucket is full at `now`."""
         return self._held + (now - self._at) * self._rate >= self._burst
 
     def _fill(self, now: float, share: float) -> None:
@@ -120,7 +119,6 @@ class Allowance:
                 return True
 
     def is_full(self, now: float) -> bool:
-        """All buckets are full."""
         return all(bucket.is_full(now) for bucket in (self._messages, self._bytes, self._requests, self._pings))
 
 

@@ -112,7 +112,6 @@ class Reputations:
         return True
 
     def is_banned(self, peer: PeerId, now: float) -> bool:
-        """The neighbour is banned now."""
         known = self._known.get(peer)
         return known is not None and now < known.banned_until
 

@@ -122,7 +122,6 @@ class ExpiredCertificates:
                 del self._ended[peer]
 
     def forget(self, peer: PeerId) -> None:
-        """Forget a revoked peer."""
         self._ended.pop(peer, None)
 
 

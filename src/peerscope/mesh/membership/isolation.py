@@ -42,7 +42,6 @@ class Isolation:
         return next((said[peer] for peer in sorted(self._dialled) if peer in said), None)
 
     def forget(self, peer: PeerId) -> None:
-        """The peer is no loss."""
         self._known.pop(peer, None)
         self._drop_bootstrap(peer)
 

@@ -95,7 +95,6 @@ class Neighbours:
 
     @property
     def wanted(self) -> frozenset[PeerId]:
-        """Our neighbours on the rings."""
         if self._stale_since is not None:
             now, self._stale_since = self._stale_since, None
             self._rearrange(now)
@@ -177,11 +176,9 @@ class Neighbours:
         self._next_at = min(self._next_at, attempt.next_at)
 
     def deadline(self) -> float:
-        """When to call `due` next."""
         return self._next_at
 
     def due(self, now: float) -> list[PeerId]:
-        """Peers to dial now."""
         if now < self._next_at:
             return []
         _ = self.wanted

@@ -36,7 +36,6 @@ class Rings:
         return len(self._members)
 
     def members(self) -> frozenset[PeerId]:
-        """All members."""
         return frozenset(self._members)
 
     def any(self, rng: Random) -> PeerId:

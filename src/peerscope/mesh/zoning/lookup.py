@@ -30,7 +30,6 @@ ASKED_PER_ZONE = 2
 AT_ONCE_MAX = 16
 """Aggregators asked at the same time."""
 ZONES_MAX = 64
-"""Zones asked in all."""
 
 
 class LookupSighting(Struct, frozen=True):
@@ -50,7 +49,6 @@ class LookupAnswer(Struct, frozen=True):
     opinions: dict[PeerId, dict[PeerId, Opinion | None]]
     """By peer and answering aggregator of its zone: the opinion, or None if the peer is unknown there."""
     answered: tuple[str, ...]
-    """Zones with an answer."""
     silent: dict[str, tuple[PeerId, ...]]
     """By zone: asked aggregators without an answer."""
     unasked: int = 0
@@ -130,7 +128,6 @@ class Lookup:
         return there <= set(self._asked_at) and any(one.verdict == Verdict.ALIVE for one in opinions)
 
     def answer(self) -> LookupAnswer:
-        """The result so far."""
         ledger = self._ledger()
         silent: defaultdict[str, list[PeerId]] = defaultdict(list)
         for peer in self._asked_at:
@@ -153,7 +150,6 @@ class Lookup:
         return {profile.zone for peer in ledger if (profile := ledger.profile(peer)) is not None}
 
     def _at_home(self) -> set[PeerId]:
-        """Aggregators of these zones."""
         return {peer for zone in self._homes() for peer in self._zones.get(zone, ())}
 
     def _ledger(self) -> Ledger:

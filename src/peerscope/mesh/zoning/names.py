@@ -59,7 +59,6 @@ class ZoneConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def zone_name(region: str | None, bits: str = "") -> str:
-    """The name of a region's part."""
     if not region:
         region = OTHERS
     elif len(region) > REGION_CHARACTERS_MAX or region == OTHERS:

@@ -53,7 +53,6 @@ class OwnZone:
         self._moved_at = -inf
 
     def deadline(self) -> float:
-        """When `review` has something to do."""
         return self._review_at
 
     def is_settled(self, now: float) -> bool:

@@ -85,7 +85,6 @@ class RemoteQuota:
 
 
 def has_content(body: Body) -> bool:
-    """The record has content."""
     match body:
         case Orders():
             return bool(body.silences or body.acknowledgements or body.forgotten)
