@@ -24,8 +24,8 @@ from peerscope.host.logs import BURST, WINDOW_S
 from peerscope.mesh import handshake
 from peerscope.mesh.coordinates import sampling, vivaldi
 from peerscope.mesh.crawling import answers
-from peerscope.mesh.detection import orphans
-from peerscope.mesh.detection.link import FLAPS_MAX, TELL_AGAIN
+from peerscope.mesh.detection import unwatched
+from peerscope.mesh.detection.link import FLAPS_MAX, RESEND_EVERY
 from peerscope.mesh.detection.observers import EXPIRY_INTERVALS
 from peerscope.mesh.detection.refutation import REFUTE_INTERVAL_S
 from peerscope.mesh.detection.unwatched import UNHEARD_S
@@ -39,27 +39,26 @@ from peerscope.mesh.detection.verdicts import (
 )
 from peerscope.mesh.dissemination import gossip
 from peerscope.mesh.limits import rate_limit, reputation
-from peerscope.mesh.membership import forgetting, shared_key, shared_key_search
+from peerscope.mesh.lookups import ANSWERS_BURST, ANSWERS_PER_S
+from peerscope.mesh.membership import forgetting, shared_key
 from peerscope.mesh.membership.admission import EARLY_MS
 from peerscope.mesh.membership.eviction import LONG_KNOWN_S, SILENT_S
 from peerscope.mesh.membership.isolation import COMPANY_MAX, RETURN_S
 from peerscope.mesh.messages import (
+    FOUND_MAX,
     MESSAGE_BYTES_MAX,
     NEIGHBOURS_MAX,
     NONCE_BYTES,
-    TOLD_MAX,
     WIRE_VERSION,
     Find,
     Found,
     Moved,
 )
-from peerscope.mesh.peer import RETRACT_S
 from peerscope.mesh.publisher import ALERT_HOPS, REPEAT_SHARE
 from peerscope.mesh.report import BRISK_S, RECORD_BYTES
 from peerscope.mesh.revocation import REVIEW_S
 from peerscope.mesh.zoning.lookup import ANSWER_TIMEOUT_S as ASK_S
 from peerscope.mesh.zoning.lookup import TIMEOUT_S as QUESTION_S
-from peerscope.mesh.zoning.lookup_answers import ANSWERS_BURST, ANSWERS_PER_S
 from peerscope.mesh.zoning.remote_quota import STRANGERS_MAX
 from peerscope.records import bodies
 from peerscope.records.alerts import ORDERS_MAX, STATEMENTS_MAX
@@ -216,9 +215,9 @@ PROTOCOL = [
     f"Version {WIRE_VERSION}.",
     f"until {span(shared_key.STANDS_S)} after it last met it",
     f"(0), {word(shared_key.TIMES_MIN)} newer profiles in a row",
-    f"first {span(shared_key_search.FIRST_S)} to {span(shared_key_search.FIRST_S + shared_key_search.SPREAD_S)} after "
-    f"it began, then every {whole(shared_key_search.EVERY_S, 60)} minutes times the number of other zones. It asks "
-    f"every {every(shared_key_search.ASK_INTERVAL_S)} while",
+    f"first {span(shared_key.FIRST_S)} to {span(shared_key.FIRST_S + shared_key.SPREAD_S)} after "
+    f"it began, then every {whole(shared_key.EVERY_S, 60)} minutes times the number of other zones. It asks "
+    f"every {every(shared_key.ASK_INTERVAL_S)} while",
     f"({word(EXPIRY_INTERVALS)} of its own intervals) and when a peer is forgotten ({span(CONFIG.ledger.remember_s)})",
     f"Peers refuse records that are older than {span(CONFIG.ledger.remember_s)}.",
     f"anything newer than {span(CONFIG.ledger.remember_s)} is known",
@@ -228,7 +227,7 @@ PROTOCOL = [
     f"record that is older than {span(CONFIG.ledger.remember_s)}",
     f"is **buried** for {span(BURIED_S)}",
     f"last records lie within {span(TOGETHER_S)} are",
-    f"stands {span(RETRACT_S)} longer than its forgotten subject",
+    f"stands {span(handshake.RETRACT_S)} longer than its forgotten subject",
     f"for a {WEEK[forgetting.STANDS_S]}. The version is",
     f"an order more than {s(forgetting.FUTURE_MS / 1000)} beyond that does not count",
     f"more than {span(forgetting.STRANGER_AHEAD_MS / 1000)} beyond the receiver's wall clock",
@@ -263,8 +262,8 @@ PROTOCOL = [
     f"{word(REFUTED_MAX).capitalize()} times within {span(REFUTED_WINDOW_S)}, and its report",
     f"list it ({word(LIARS_MIN)} at least)",
     f"({word(EXPIRY_INTERVALS)} intervals: {s(_EXPIRY_S)} in a small network)",
-    f"look for such peers every {s(orphans.INTERVAL_S)} and dial",
-    f"does not answer within {s(orphans.ANSWER_TIMEOUT_S)} as `unwatched`",
+    f"look for such peers every {s(unwatched.INTERVAL_S)} and dial",
+    f"does not answer within {s(unwatched.ANSWER_TIMEOUT_S)} as `unwatched`",
     f"at times, until {word(REFUTED_MAX)} refutations",
     f"take longer than {s(round(STAND_S - REFUTE_INTERVAL_S, 9))} both ways",
     f"Nothing while the observers answer within {s(VOTE_STAND_S)}.",
@@ -274,7 +273,7 @@ PROTOCOL = [
     f"space of {word(CONFIG.coordinates.dimensions)} dimensions",
     f"(median of {word(vivaldi.FILTER)})",
     f"moved by a {PARTS[vivaldi.NEWS_RATIO]} of the round trip",
-    f"with every {TELL_AGAIN}th message",
+    f"with every {RESEND_EVERY}th message",
     f"exchanges pings for {span(handshake.VISIT_S)}",
     f"every {s(CONFIG.coordinates.visit_interval_s)} at first, then after each {PARTS[1 / sampling.AGES]} of the "
     f"peer's age, at last every {every(CONFIG.coordinates.visit_interval_s_max)}",
@@ -305,7 +304,7 @@ PROTOCOL = [
     + f" and `blocks` ({bodies.Kind.BLOCKS.value}) go",
     f"`find` ({_number(Find)}) carries a number",
     f"answers `found` ({_number(Found)}) with the same number",
-    f"at most {word(TOLD_MAX)} peers of that name",
+    f"at most {word(FOUND_MAX)} peers of that name",
     f"A `find` counts as {word(rate_limit.FIND_REQUESTS)} requests; "
     f"beyond {digits(ANSWERS_PER_S)} answers a second to all "
     f"({digits(ANSWERS_BURST)} at once)",
@@ -326,7 +325,7 @@ OPERATIONS = [
     f"It holds for a {WEEK[forgetting.STANDS_S]}, and ends",
     f"One peer keeps {ORDERS_MAX} such orders",
     f"{word(BURST)} times {span(WINDOW_S)} at most",
-    f"within {whole(shared_key_search.EVERY_S, 60)} minutes times the number of other zones",
+    f"within {whole(shared_key.EVERY_S, 60)} minutes times the number of other zones",
     f"ends {span(_shared_key_clears_s())} after the copy said goodbye",
     f"or {span(shared_key.STANDS_S + _shared_key_clears_s())} after it was killed",
     f"{whole(CONFIG.gossip.budget_bytes_s, 1000)} kB/s at most by default (`gossip.budget_bytes_s`)",

@@ -38,7 +38,7 @@ async def main(state):
         join = [one.self_view().ticket]
         async with Monitor(settings(peer={"join": join}), state / "two") as two:
             known = lambda: len(one.peer.ledger) == len(two.peer.ledger) == 2
-            await came_true(lambda: known() and one.peer.prober.up() and two.peer.prober.up(), "they are linked")
+            await came_true(lambda: known() and one.peer.links.up() and two.peer.links.up(), "they are linked")
             reports = lambda: all(m.peer.ledger.report(p.peer.me) for m in (one, two) for p in (one, two))
             await came_true(reports, "both have reported")
             await came_true(lambda: (state / "one" / "history.db").exists(), "the history is written")

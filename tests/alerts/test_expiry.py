@@ -17,7 +17,7 @@ from peerscope.alerts.own_signals import OWN_SIGNALS, Own, Sight
 from peerscope.alerts.rules import Rule, default_rules, parse_rules
 from peerscope.cli.admit import admit
 from peerscope.errors import ConfigError
-from peerscope.mesh.membership.expired_certificates import LAPSED_MAX, LAPSED_MS, ExpiredCertificates
+from peerscope.mesh.membership.admission import LAPSED_MAX, LAPSED_MS, ExpiredCertificates
 from peerscope.records.alerts import Severity
 from peerscope.records.certificates import Certificate, certify
 from peerscope.records.identity import PeerId

@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from peerscope.errors import RemoteError
-from peerscope.mesh.messages import MESSAGE_BYTES_MAX, TOLD_MAX, Find, Found, Opinion, decode, encode
+from peerscope.mesh.lookups import ANSWERS_BURST, ANSWERS_PER_S
+from peerscope.mesh.messages import FOUND_MAX, MESSAGE_BYTES_MAX, Find, Found, Opinion, decode, encode
 from peerscope.mesh.zoning.lookup import (
     ANSWER_TIMEOUT_S,
     ASKED_PER_ZONE,
@@ -14,7 +15,6 @@ from peerscope.mesh.zoning.lookup import (
     Lookup,
     LookupSighting,
 )
-from peerscope.mesh.zoning.lookup_answers import ANSWERS_BURST, ANSWERS_PER_S
 from peerscope.mesh.zoning.names import bits_of
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId
@@ -42,11 +42,11 @@ def test_whoever_is_greeted_may_ask_and_gets_what_the_peer_signed() -> None:
     link(peer, OTHER)
     [answer] = said(hear(peer, OTHER, Find(5, peer.me.hex()[:4]), 1.0), Found)
     assert (answer.nonce, answer.zone, answer.more) == (5, "", 0)
-    assert [item.record.peer_id for item in answer.told[0].records] == [peer.me] * len(answer.told[0].records)
-    assert answer.told[0].opinion is not None
-    assert answer.told[0].opinion.verdict == "alive"
+    assert [item.record.peer_id for item in answer.peers[0].records] == [peer.me] * len(answer.peers[0].records)
+    assert answer.peers[0].opinion is not None
+    assert answer.peers[0].opinion.verdict == "alive"
     [nothing] = said(hear(peer, OTHER, Find(6, "00" * 32), 1.0), Found)
-    assert nothing.told == ()
+    assert nothing.peers == ()
 
 
 def test_an_answer_holds_two_peers_at_most_and_says_how_many_more_there_are() -> None:
@@ -57,7 +57,7 @@ def test_an_answer_holds_two_peers_at_most_and_says_how_many_more_there_are() ->
         peer.ledger.merge(made, long, 0.0)
     link(peer, OTHER)
     [answer] = said(hear(peer, OTHER, Find(5, "07"), 1.0), Found)
-    assert (len(answer.told), answer.more) == (TOLD_MAX, 38)
+    assert (len(answer.peers), answer.more) == (FOUND_MAX, 38)
     assert len(encode(answer)) < MESSAGE_BYTES_MAX / 2
 
 

@@ -73,7 +73,7 @@ def test_a_third_that_joins_through_one_meets_the_other() -> None:
     wire, one, other = two()
     third = wire.start(2, one)
     wire.run_until(20.0)
-    assert third.prober.up() == sorted((one.me, other.me))
+    assert third.links.up() == sorted((one.me, other.me))
     assert agree_soon(wire, one, other, third)
     assert {link.peer for link in third.ledger.report(other.me).links} == {ref(one.me), ref(third.me)}  # type: ignore[union-attr]
 
@@ -83,7 +83,7 @@ def test_who_says_goodbye_has_left_and_is_not_missed() -> None:
     wire.log.clear()
     wire.feed(other, Leave())
     assert wire.evidence(one, other).verdict is Verdict.LEFT
-    assert one.prober.up() == []
+    assert one.links.up() == []
     assert other.deadline() == inf
     wire.kill(other)
     wire.run_until(60.0)

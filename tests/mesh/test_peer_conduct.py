@@ -60,7 +60,7 @@ def test_who_passes_on_forged_records_is_hung_up_on_and_told_why() -> None:
     assert said(effects, Bye, MALLORY.peer_id) == [Bye("banned")]
     assert [effect for effect in effects if isinstance(effect, Hangup)] == [Hangup(MALLORY.peer_id, "banned")]
     assert [(one.peer, one.up) for one in effects if isinstance(one, LinkChanged)] == [(MALLORY.peer_id, False)]
-    assert peer.prober.up() == [ALICE.peer_id]
+    assert peer.links.up() == [ALICE.peer_id]
 
 
 def test_a_banned_peer_is_refused_until_its_ban_is_over_and_never_dialled_meanwhile() -> None:
@@ -81,7 +81,7 @@ def test_a_banned_peer_is_refused_until_its_ban_is_over_and_never_dialled_meanwh
         dialled += [effect for effect in peer.tick(now) if isinstance(effect, Dial) and effect.peer == MALLORY.peer_id]
     assert len(dialled) == 1
     link(peer, MALLORY, now)
-    assert MALLORY.peer_id in peer.prober.up()
+    assert MALLORY.peer_id in peer.links.up()
 
 
 def test_nobody_is_accused_for_our_hanging_up_on_it() -> None:
@@ -137,7 +137,7 @@ def test_by_passing_on_its_words_nobody_gets_a_third_peer_banned(name: str) -> N
     for _ in range(100):
         for message in RELAYED[name]:
             hear(peer, MALLORY, message, 1.0)
-    assert VICTIM.peer_id in peer.prober.up()
+    assert VICTIM.peer_id in peer.links.up()
     assert VICTIM.peer_id not in standing(peer, 1.0)
 
 
@@ -178,7 +178,7 @@ def test_a_flood_of_true_messages_is_dropped_then_banned_and_answered_less_and_l
     answered = sum(isinstance(effect, Send) for effect in effects)
     assert answered <= 2 * limits.requests_burst
     assert peer.refused["flooding"] >= 1 / WEIGHTS["flooding"]
-    assert peer.prober.up() == [ALICE.peer_id]
+    assert peer.links.up() == [ALICE.peer_id]
 
 
 def test_whoever_is_too_loud_is_not_silent() -> None:
@@ -190,7 +190,7 @@ def test_whoever_is_too_loud_is_not_silent() -> None:
         hear(peer, ALICE, Ping(second, 1), float(second))
         peer.tick(float(second))
     assert peer.refused["flooding"] > 10
-    assert peer.prober.lost() == []
+    assert peer.links.lost() == []
 
 
 def test_a_reconnection_brings_no_new_allowance() -> None:

@@ -136,7 +136,7 @@ def test_nothing_a_peer_hears_makes_it_raise_or_grow(history: list[tuple[Event, 
     peer, now = crowded(), 0.0
     for event, pause_s in history:
         before = sum(peer.refused.values())
-        links = set(peer.prober.links)
+        links = set(peer.links)
         sent = sum(peer.out.bytes.values())
         peer.handle(event, now)
         if isinstance(event, Received) and (event.peer not in links or not is_message(event.data)):
@@ -151,11 +151,11 @@ def test_nothing_a_peer_hears_makes_it_raise_or_grow(history: list[tuple[Event, 
                 break
         now = end
         assert len(peer.ledger) <= ORIGINS_MAX
-        assert peer.gossip.wanted <= WANTED_MAX
-        assert len(peer.prober.links) <= len(SENDERS)
+        assert peer.parts.scopes.near.gossip.wanted <= WANTED_MAX
+        assert len(peer.links) <= len(SENDERS)
         assert len(peer.reputations) <= len(SENDERS)
-        assert len(peer.record_store._origins._buckets) <= ORIGINS_MAX
-        assert len(peer.eviction._place) <= ORIGINS_MAX
+        assert len(peer.parts.receiver._origins._buckets) <= ORIGINS_MAX
+        assert len(peer.parts.receiver.eviction._place) <= ORIGINS_MAX
         assert len(peer.neighbours.rings) + len(peer.neighbours.lost) <= ORIGINS_MAX
         assert set(peer.refused) <= REASONS
 

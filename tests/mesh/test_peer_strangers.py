@@ -114,13 +114,13 @@ def test_who_is_not_admitted_is_told_why_and_hung_up_on(hello: Hello, reason: st
     assert isinstance(effects[-1], Hangup)
     assert said(effects, Hello) == []
     assert peer.refused == {reason: 1}
-    assert peer.prober.links == {}
+    assert peer.links == {}
 
 
 def test_a_member_of_a_closed_network_is_admitted_by_its_proof() -> None:
     peer = alone(config=CLOSED)
     link(peer, VICTIM)
-    assert (peer.prober.up(), peer.refused) == ([VICTIM.peer_id], {})
+    assert (peer.links.up(), peer.refused) == ([VICTIM.peer_id], {})
 
 
 def test_our_own_proof_sent_back_to_us_admits_nobody() -> None:
@@ -128,7 +128,7 @@ def test_our_own_proof_sent_back_to_us_admits_nobody() -> None:
     assert peer.handle(Connected(MALLORY.peer_id, True), 0.0) == []
     (ours,) = said(hear(peer, MALLORY, Challenge(bytes(16)), 0.1), Hello)
     hear(peer, MALLORY, msgspec.structs.replace(ours, reply=True), 0.2)
-    assert (peer.prober.up(), peer.refused) == ([], {"not-a-member": 1})
+    assert (peer.links.up(), peer.refused) == ([], {"not-a-member": 1})
 
 
 def test_a_challenge_is_answered_once_for_each_dial_and_never_without_one() -> None:
@@ -147,7 +147,7 @@ def test_a_recorded_hello_is_worth_nothing_on_the_next_connection() -> None:
     (recorded,) = hellos_of(VICTIM, peer)
     peer.handle(Connected(VICTIM.peer_id, False), 1.0)
     hear(peer, VICTIM, recorded, 1.1)
-    assert (peer.prober.up(), peer.refused) == ([], {"not-a-member": 1})
+    assert (peer.links.up(), peer.refused) == ([], {"not-a-member": 1})
 
 
 def hellos_of(identity: Identity, peer: Peer) -> list[Hello]:
@@ -184,7 +184,7 @@ def test_who_does_not_say_hello_in_time_is_hung_up_on() -> None:
         now = max(now, peer.deadline())
         effects = [effect for effect in peer.tick(now) if isinstance(effect, Hangup)]
     assert effects == [Hangup(MALLORY.peer_id, "no hello")]
-    assert peer.prober.links == {}
+    assert peer.links == {}
     assert HELLO_TIMEOUT_S < now < HELLO_TIMEOUT_S + 2.0
 
 
@@ -195,7 +195,7 @@ def test_while_we_are_behind_others_have_longer_to_say_hello() -> None:
     while now < 3 * HELLO_TIMEOUT_S:
         now = max(now + 3.0, peer.deadline() + 1.0)  # every turn comes a second late
         assert not [effect for effect in peer.tick(now) if isinstance(effect, Hangup)]
-        assert MALLORY.peer_id in peer.prober.links
+        assert MALLORY.peer_id in peer.links
         if now > 2 * HELLO_TIMEOUT_S:
             break
     assert now > 2 * HELLO_TIMEOUT_S
@@ -209,7 +209,7 @@ def test_connections_are_bounded_and_the_oldest_that_says_nothing_makes_room() -
     peer = alone()
     for number, stranger in enumerate(strangers(CONNECTIONS_MAX + 3)):
         effects = peer.handle(Connected(stranger.peer_id, False), number / 1000)
-    assert len(peer.prober.links) == CONNECTIONS_MAX
+    assert len(peer.links) == CONNECTIONS_MAX
     assert [effect for effect in effects if isinstance(effect, Hangup)] == [
         Hangup(strangers(3)[2].peer_id, "too many links")
     ]
@@ -226,8 +226,8 @@ def test_members_that_nobody_wants_keep_other_strangers_out_but_not_our_neighbou
     hear(peer, crowd[0], Push(GOOD_RECORD, 0, 1, ()), 0.2)
     assert VICTIM.peer_id in peer.neighbours.wanted
     link(peer, VICTIM, 0.3)
-    assert VICTIM.peer_id in peer.prober.up()
-    assert len(peer.prober.links) == CONNECTIONS_MAX
+    assert VICTIM.peer_id in peer.links.up()
+    assert len(peer.links) == CONNECTIONS_MAX
 
 
 def test_strangers_that_came_and_went_do_not_keep_others_out() -> None:
@@ -239,7 +239,7 @@ def test_strangers_that_came_and_went_do_not_keep_others_out() -> None:
     while (now := max(now, peer.deadline())) < 120.0:
         peer.tick(now)
     link(peer, VICTIM, 120.0)
-    assert VICTIM.peer_id in peer.prober.up()
+    assert VICTIM.peer_id in peer.links.up()
 
 
 def test_a_neighbour_that_lies_about_its_clock_does_not_spoil_our_observations() -> None:
@@ -252,7 +252,7 @@ def test_a_neighbour_that_lies_about_its_clock_does_not_spoil_our_observations()
         hear(peer, MALLORY, Ping(second, latest), float(second))
         hear(peer, MALLORY, Pong(second, latest), second + 0.5)
     now = 5.0
-    while not peer.prober.lost():
+    while not peer.links.lost():
         now = max(now, peer.deadline())
         peer.tick(now)
     entry = peer.ledger.get(peer.me, Kind.OBSERVATIONS)

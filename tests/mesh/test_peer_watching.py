@@ -54,8 +54,8 @@ def test_ping_and_pong_give_both_ends_the_round_trip() -> None:
         (ping,) = said(one.tick(second), Ping)
         (pong,) = said(hear(other, IDENTITIES[0], ping, second + 0.02), Pong)
         hear(one, IDENTITIES[1], pong, second + 0.04)
-    assert one.prober.links[other.me].rtt.smoothed_s == pytest.approx(0.04)
-    assert other.prober.links[one.me].rtt.smoothed_s == pytest.approx(0.04)
+    assert one.links[other.me].rtt.smoothed_s == pytest.approx(0.04)
+    assert other.links[one.me].rtt.smoothed_s == pytest.approx(0.04)
 
 
 def test_a_link_greeted_some_time_after_it_was_connected_is_watched() -> None:
@@ -64,7 +64,7 @@ def test_a_link_greeted_some_time_after_it_was_connected_is_watched() -> None:
     peer.handle(Connected(IDENTITIES[1].peer_id, False), 0.5)
     peer.tick(0.5)
     link(peer, IDENTITIES[1], 0.6)
-    assert peer.prober.deadline() < 2.0
+    assert peer.parts.prober.deadline() < 2.0
 
 
 def silence(peer: Peer, now: float, until: float) -> list:
@@ -152,7 +152,7 @@ def watched(count: int, *, pings: bool = True) -> tuple[Peer, list[Identity]]:
                 hear(peer, neighbour, Pong(ping.seq, 1), tenth / 10 + 0.02)
             if tenth % 10 == 0 and not pings:
                 hear(peer, neighbour, Ping(tenth, 1, 20_000, 0), tenth / 10)
-    assert len(peer.prober.up()) == count
+    assert len(peer.links.up()) == count
     return peer, list(neighbours)
 
 
@@ -162,7 +162,7 @@ def watched(count: int, *, pings: bool = True) -> tuple[Peer, list[Identity]]:
 def test_a_turn_that_comes_late_accuses_nobody(count: int, pings: bool, lag_s: float) -> None:
     peer, _ = watched(count, pings=pings)
     peer.tick(10.0 + lag_s)
-    assert peer.prober.lost() == []
+    assert peer.links.lost() == []
 
 
 @pytest.mark.parametrize("pings", [True, False])
@@ -172,7 +172,7 @@ def test_a_late_turn_that_begins_with_a_new_connection_accuses_nobody(count: int
     peer, _ = watched(count, pings=pings)
     peer.handle(Connected(MALLORY.peer_id, False), 10.0 + lag_s)
     peer.tick(10.0 + lag_s)
-    assert peer.prober.lost() == []
+    assert peer.links.lost() == []
 
 
 def test_a_neighbour_that_falls_silent_is_missed_aloud_and_heard_again_aloud() -> None:
@@ -210,7 +210,7 @@ def test_a_first_measurement_that_takes_a_while_is_no_late_turn() -> None:
         peer.tick(float(second))
     peer.handle(Measured(GOOD), 3.1)
     peer.tick(3.1)
-    assert peer.prober.doubt(3.1) == 1.0
+    assert peer.parts.state.local_health.factor(3.1) == 1.0
 
 
 def test_a_lost_neighbour_that_comes_back_hears_our_hello_first() -> None:
@@ -219,7 +219,7 @@ def test_a_lost_neighbour_that_comes_back_hears_our_hello_first() -> None:
     for tenth in range(101, 130):
         hear(peer, third, Ping(tenth, 1), tenth / 10)
         peer.tick(tenth / 10)
-    assert [link.peer for link in peer.prober.lost()] == [other.peer_id]
+    assert [link.peer for link in peer.links.lost()] == [other.peer_id]
     effects = link(peer, other, 13.0)
     messages = said(effects, Message, other.peer_id)
     assert isinstance(messages[0], Hello)

@@ -9,7 +9,7 @@ import pytest
 from peerscope.mesh.detection.checks import HealthConfig
 from peerscope.mesh.detection.detector import DetectorConfig
 from peerscope.mesh.detection.link import Link
-from peerscope.mesh.report import ReportConfig, Reporter, interval_s
+from peerscope.mesh.report import ReportConfig, Reporter, Situation, interval_s
 from peerscope.records.bodies import (
     BODY_BYTES_MAX,
     LINKS_MAX,
@@ -51,15 +51,16 @@ def report(
     unreached: int = 0,
     peers: int = 10,
 ) -> tuple[Report, bool]:
-    return of.report(links, reachable=reachable, expected=expected, unreached=unreached, peers=peers, now=now)
+    situation = Situation(frozenset(), None)
+    return of.report(
+        links, situation, reachable=reachable, expected=expected, unreached=unreached, peers=peers, now=now
+    )
 
 
 def test_nothing_is_reported_before_the_host_was_measured() -> None:
     fresh = Reporter(ReportConfig(), HealthConfig(), 10_000, Random(1), 0.0)
     assert fresh.deadline() == inf
-    assert not fresh.is_ready
     fresh.measured(GOOD, 3.0)
-    assert fresh.is_ready
     assert fresh.deadline() <= 3.0
 
 

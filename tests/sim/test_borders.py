@@ -189,7 +189,7 @@ def flood(sim: Simulator, liar: PeerId, bodies: list[tuple[Signer, Body]], at_on
 
     def pour(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
         news = [records.pop(0) for _ in range(min(at_once, len(records)))]
-        return effects + [Send(to, encode(Push(one, 0, 32, ()))) for one in news for to in peer.prober.up()]
+        return effects + [Send(to, encode(Push(one, 0, 32, ()))) for one in news for to in peer.links.up()]
 
     sim.nodes[liar].corruption = pour
 
@@ -259,7 +259,7 @@ def test_who_contradicts_itself_before_all_zones_is_found_out() -> None:
 
     def tell(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
         sim.nodes[liar].corruption = None
-        first, *rest = peer.prober.up()
+        first, *rest = peer.links.up()
         return [
             *effects,
             Send(first, encode(Push(one, 0, 32, ()))),

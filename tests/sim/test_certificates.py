@@ -56,13 +56,13 @@ def certified(count: int, network: NetworkConfig = NETWORK, *, ends_s: float = D
 def holders(sim: Simulator, subject: PeerId) -> set[PeerId]:
     """Running peers that still know one, or are linked with it."""
     others = (peer for peer in sim.alive() if peer.me != subject)
-    return {peer.me for peer in others if subject in peer.ledger or subject in peer.prober.up()}
+    return {peer.me for peer in others if subject in peer.ledger or subject in peer.links.up()}
 
 
 @pytest.mark.parametrize("secret", ["", "correct horse battery"])
 def test_members_find_each_other_and_one_without_a_certificate_finds_nobody(secret: str) -> None:
     sim, ids = certified(12, replace(NETWORK, secret=secret))
-    assert all(set(peer.prober.up()) >= peer.neighbours.wanted for peer in sim.alive())
+    assert all(set(peer.links.up()) >= peer.neighbours.wanted for peer in sim.alive())
     outsider = sim.add()
     start(sim, outsider, *ids[:3], bears=None)
     sim.run_until(60.0)
@@ -107,7 +107,7 @@ def test_a_member_whose_certificate_ends_is_gone_unless_it_shows_a_new_one(renew
     for _ in moments(sim, 60.0 + GONE_S):
         peer = sim.nodes[last].peer
         assert peer is not None
-        without_links += not peer.prober.up()
+        without_links += not peer.links.up()
     assert holders(sim, last) == (set(ids) - {last} if renews else set())
     assert (without_links == 0) == renews
 
@@ -140,7 +140,7 @@ def test_a_member_cannot_make_up_others() -> None:
     record = sign(invented, ghost, version=ms(sim.now), wall_ms=ms(sim.now))
 
     def invent(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
-        return effects + [Send(to, encode(Push(record, 0, 5, ()))) for to in peer.prober.up()]
+        return effects + [Send(to, encode(Push(record, 0, 5, ()))) for to in peer.links.up()]
 
     sim.nodes[liar].corruption = invent
     sim.run_until(40.0)
@@ -210,7 +210,7 @@ def test_a_network_whose_certificates_all_ended_is_whole_again_when_they_are_ren
         sim.run_until(150.0 + 5.0 * number)
     sim.run_until(sim.now + 60.0)
     assert all(set(peer.ledger) == set(ids) for peer in sim.alive())
-    assert all(set(peer.prober.up()) >= peer.neighbours.wanted for peer in sim.alive())
+    assert all(set(peer.links.up()) >= peer.neighbours.wanted for peer in sim.alive())
     assert {p2p(peer)[0] for peer in sim.alive()} == {Status.HEALTHY}
     assert all(peer.neighbours.bootstrap == {} for peer in sim.alive())
 

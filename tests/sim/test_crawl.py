@@ -15,7 +15,7 @@ pytestmark = pytest.mark.sim
 
 
 def links(sim: Simulator) -> set[frozenset[PeerId]]:
-    return {frozenset((peer.me, other)) for peer in sim.alive() for other in peer.prober.up()}
+    return {frozenset((peer.me, other)) for peer in sim.alive() for other in peer.links.up()}
 
 
 def test_it_finds_all_peers_and_all_links_and_leaves_no_trace() -> None:
@@ -31,7 +31,7 @@ def test_it_finds_all_peers_and_all_links_and_leaves_no_trace() -> None:
     assert [dict(peer.refused) for peer in sim.alive()] == before
     for peer in sim.alive():
         assert set(peer.ledger) == set(ids)
-        assert set(peer.prober.links) <= set(ids)
+        assert set(peer.links) <= set(ids)
 
 
 def test_peers_that_are_paused_are_unreachable_and_the_others_found() -> None:

@@ -108,12 +108,12 @@ def _lied(effect: Effect, change: Callable[[Found], Found]) -> Effect:
 
 def called(verdict: str) -> Callable[[Found], Found]:
     opinion = Opinion(verdict, 7, 8, 7, 8, 5)
-    return lambda found: replace(found, told=tuple(replace(told, opinion=opinion) for told in found.told))
+    return lambda found: replace(found, peers=tuple(replace(one, opinion=opinion) for one in found.peers))
 
 
 def forged(found: Found) -> Found:
     """A goodbye in the subject's name."""
-    told = found.told[0]
+    told = found.peers[0]
     goodbye = encode_body(Profile((), None, "forged", 0, left=True, zone=found.zone))
     record = replace(told.records[0].record, version=told.records[0].record.version + 1, body=goodbye)
     return replace(found, told=(replace(told, records=(replace(told.records[0], record=record),)),))
@@ -151,7 +151,7 @@ def test_what_the_peer_said_of_itself_comes_with_its_links_and_the_word_of_three
     profile = world.peer(subject).ledger.profile(subject)
     assert profile is not None
     assert (view.region, view.addresses) == (profile.region, profile.addresses)
-    assert {link.peer_id for link in view.links} == {peer.hex()[:16] for peer in world.peer(subject).prober.up()}
+    assert {link.peer_id for link in view.links} == {peer.hex()[:16] for peer in world.peer(subject).links.up()}
     assert set(hearsay.said) == {peer.hex() for peer in world.aggregators(there)}
     assert len(hearsay.said) == 3
     assert hearsay.disagreeing == hearsay.silent == ()
@@ -163,9 +163,9 @@ def test_what_the_peer_said_of_itself_comes_with_its_links_and_the_word_of_three
 def test_a_question_leaves_no_links_behind(world: World) -> None:
     here, there = world.zones[:2]
     asker, subject = world.ordinary(here), world.ordinary(there)
-    before = set(world.peer(asker).prober.links)
+    before = set(world.peer(asker).links)
     world.look(asker, subject)
-    assert set(world.peer(asker).prober.links) <= before
+    assert set(world.peer(asker).links) <= before
     world.sim.run_until(world.sim.now + 10.0)
     assert subject not in world.peer(asker).ledger
 

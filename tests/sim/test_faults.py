@@ -14,7 +14,7 @@ pytestmark = pytest.mark.sim
 
 def links(sim: Simulator) -> Iterator[tuple[PeerId, PeerId]]:
     """Every link that is up, from both ends."""
-    return ((peer.me, other) for peer in sim.alive() for other in peer.prober.up())
+    return ((peer.me, other) for peer in sim.alive() for other in peer.links.up())
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -34,7 +34,7 @@ def test_a_network_cut_in_two_for_a_minute_heals_by_itself_within_half_a_minute(
     for subject in ids:
         assert verdicts(sim, subject) == {Verdict.ALIVE}, f"seed {seed}"
     for peer in sim.alive():
-        assert peer.neighbours.wanted <= set(peer.prober.up()), f"seed {seed}: not linked as before"
+        assert peer.neighbours.wanted <= set(peer.links.up()), f"seed {seed}: not linked as before"
         assert peer.neighbours.rings.members() == set(ids), f"seed {seed}"
 
 

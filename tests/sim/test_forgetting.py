@@ -8,9 +8,10 @@ from peerscope.alerts.silences import standing
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.events import Effect, Forgotten, Join, Publish, Received
+from peerscope.mesh.handshake import RETRACT_S
 from peerscope.mesh.membership.forgetting import OUTBID_AHEAD_MS, last_version
 from peerscope.mesh.messages import Aged, Records, encode
-from peerscope.mesh.peer import EXPIRE_S, RETRACT_S, Peer
+from peerscope.mesh.peer import EXPIRE_S, Peer
 from peerscope.records.alerts import Alerts, Forget, Orders, Severity, Statement
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId

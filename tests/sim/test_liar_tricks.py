@@ -86,7 +86,7 @@ def test_a_living_peer_answers_what_its_own_ledger_refuses(trick: Trick) -> None
         def corrupt(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
             added = [
                 Send(to, encode(Push(record, age_ms, 6, (ref(liar), ref(victim)))))
-                for to in peer.prober.up()
+                for to in peer.links.up()
                 for record, age_ms in (for_victim if to == victim else for_others)
             ]
             return [*effects, *added]

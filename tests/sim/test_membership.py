@@ -16,7 +16,7 @@ def test_fifty_that_join_through_one_all_know_all_within_ten_seconds(seed: int) 
     sim, ids = network(50, seed, settled_s=10.0)
     for peer in sim.alive():
         assert set(peer.ledger) == set(ids), f"seed {seed}"
-        assert peer.neighbours.wanted <= set(peer.prober.up()), f"seed {seed}: not linked with all ring neighbours"
+        assert peer.neighbours.wanted <= set(peer.links.up()), f"seed {seed}: not linked with all ring neighbours"
     assert agree(sim), f"seed {seed}"
 
 
@@ -98,7 +98,7 @@ def test_a_third_of_the_network_dying_at_once_is_seen_and_the_rest_close_ranks(s
     seconds_until(sim, lambda: down(sim) == dead, at_most_s=15.0)
     sim.run_until(sim.now + 45.0)
     for peer in sim.alive():
-        assert peer.neighbours.wanted == set(peer.prober.up()) - dead, f"seed {seed}"
+        assert peer.neighbours.wanted == set(peer.links.up()) - dead, f"seed {seed}"
         assert not peer.neighbours.wanted & dead, f"seed {seed}"
     assert down(sim) == dead, f"seed {seed}: {names(down(sim) ^ dead)}"
 
@@ -122,7 +122,7 @@ def test_links_that_nobody_wants_are_closed(seed: int) -> None:
     sim, ids = network(18, seed, settled_s=40.0)
     assert len(ids) == 18
     for peer in sim.alive():
-        assert set(peer.prober.up()) == peer.neighbours.wanted, f"seed {seed}"
+        assert set(peer.links.up()) == peer.neighbours.wanted, f"seed {seed}"
 
 
 def test_a_newcomer_knows_everybody_however_long_the_network_has_run() -> None:

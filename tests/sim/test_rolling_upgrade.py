@@ -59,13 +59,13 @@ def row(*wires: tuple[int, int], seed: int = 1) -> tuple[Simulator, list[PeerId]
 
 def linked(sim: Simulator, one: PeerId, other: PeerId) -> bool:
     peers = {peer.me: peer for peer in sim.alive()}
-    return other in peers[one].prober.up() and one in peers[other].prober.up()
+    return other in peers[one].links.up() and one in peers[other].links.up()
 
 
 def spoken(sim: Simulator, one: PeerId, other: PeerId) -> int:
     peer = sim.nodes[one].peer
     assert peer is not None
-    return peer.prober.links[other].wire
+    return peer.links[other].wire
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -100,7 +100,7 @@ def test_an_upgrade_one_by_one_keeps_the_network_whole() -> None:
         sim.run_until(sim.now + 15)
         assert {len(one.ledger) for one in sim.alive()} == {8}
     sim.run_until(sim.now + 10)
-    links = {(one.me, far): link.wire for one in sim.alive() for far, link in one.prober.links.items() if link.is_up}
+    links = {(one.me, far): link.wire for one in sim.alive() for far, link in one.links.items() if link.is_up}
     assert set(links.values()) == {NEXT}
 
 

@@ -90,7 +90,7 @@ def test_a_flapping_link_is_reported_as_such_and_nobody_is_down() -> None:
     one = ids[2]
     core = sim.nodes[one].peer
     assert core is not None
-    other = core.prober.up()[0]
+    other = core.links.up()[0]
     for _ in range(6):
         for loss in (1.0, 0.0):
             sim.network.degrade(one, other, loss)
@@ -109,7 +109,7 @@ def test_one_way_loss_settles_on_one_answer() -> None:
     deaf = ids[8]
     core = sim.nodes[deaf].peer
     assert core is not None
-    other = core.prober.up()[0]
+    other = core.links.up()[0]
     sim.network.degrade(other, deaf, 1.0)
     sim.run_until(sim.now + 20.0)
     seen = set()
@@ -117,7 +117,7 @@ def test_one_way_loss_settles_on_one_answer() -> None:
         sim.run_until(sim.now + 1.0)
         seen |= {(sim.evidence(p, other).verdict, sim.evidence(p, deaf).verdict) for p in ids if p not in (deaf, other)}
     assert seen == {(Verdict.ALIVE, Verdict.ALIVE)}
-    assert other not in core.prober.up()
+    assert other not in core.links.up()
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -33,7 +33,7 @@ async def agents(state: Path, **network: Any) -> AsyncIterator[list[Monitor]]:
             options = settings(peer={"join": join, "region": f"r{number}"}, network=network)
             found.append(await stack.enter_async_context(Monitor(options, state / str(number))))
         for one in found:
-            await came_true(lambda one=one: len(one.peer.prober.up()) == PEERS - 1, "linked to all others")
+            await came_true(lambda one=one: len(one.peer.links.up()) == PEERS - 1, "linked to all others")
         yield found
 
 

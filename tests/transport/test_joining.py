@@ -30,7 +30,7 @@ def test_one_that_remembers_many_dead_tries_them_all_until_it_meets_the_living(
             known = {Identity(bytes((number,)) * 32).peer_id: NOBODY for number in range(1, 25)}
             StateDirectory(tmp_path / "back").remember(known | {alive.peer.me: alive.self_view().addresses})
             async with Monitor(settings(), tmp_path / "back") as back:
-                await came_true(lambda: alive.peer.me in back.peer.prober.up(), "it has met the living one")
+                await came_true(lambda: alive.peer.me in back.peer.links.up(), "it has met the living one")
 
     asyncio.run(scenario())
 

@@ -50,7 +50,7 @@ def member(place: Path, *tickets: str, certificate: bool = True, **network: Any)
 
 
 def linked(one: Monitor) -> set[PeerId]:
-    return set(one.peer.prober.up())
+    return set(one.peer.links.up())
 
 
 def test_members_link_and_one_that_is_revoked_in_a_file_is_dropped_and_stays_out(tmp_path: Path) -> None:

@@ -269,7 +269,7 @@ def test_one_that_met_the_peers_of_its_settings_looks_for_them_no_more_until_the
             address = seed.self_view().addresses[0]
             join = f"{seed.peer.me.hex()}@localhost:{address.rpartition(':')[2]}"
             async with Monitor(settings(peer={"join": (join,)}), tmp_path / "other") as other:
-                await came_true(lambda: seed.peer.me in other.peer.prober.up(), "they have met")
+                await came_true(lambda: seed.peer.me in other.peer.links.up(), "they have met")
                 await came_true(lambda: seed.peer.me in other.peer.ledger, "it knows the other")
                 look = partial(other._bootstrap.look, other.peer, other.event_log.tell)
                 assert look() == []

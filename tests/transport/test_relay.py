@@ -136,7 +136,7 @@ def test_an_agent_says_how_it_can_be_reached(tmp_path: Path) -> None:
 @pytest.mark.sim
 def test_what_the_transport_knows_of_relays_reaches_everybody_in_reports() -> None:
     sim, ids = network(4, seed=3)
-    one, other = ids[0], next(iter(sim.nodes[ids[0]].peer.prober.up()))  # type: ignore[union-attr]
+    one, other = ids[0], next(iter(sim.nodes[ids[0]].peer.links.up()))  # type: ignore[union-attr]
     report = sim.nodes[one].peer.ledger.report(one)  # type: ignore[union-attr]
     assert report is not None
     assert {link.via_relay for link in report.links} == {None}

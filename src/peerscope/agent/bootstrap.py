@@ -64,7 +64,7 @@ class Bootstrap:
             tell("unreached", peer_id=known.hex(), addresses=addresses, refusal=refusal)
         if monotonic() - self._kept_at >= KEEP_S:
             self.keep(peer)
-        return self._missing(peer) + ([] if peer.prober.up() else self._some_remembered())
+        return self._missing(peer) + ([] if peer.links.up() else self._some_remembered())
 
     def keep(self, peer: Peer) -> None:
         """Write down our zone and where others are, when that has changed: a killed agent must find them again."""
@@ -92,7 +92,7 @@ class Bootstrap:
         if monotonic() < self._again_at:
             return []
         self._again_at = monotonic() + DIAL_INTERVAL_S
-        is_alone, is_whole = not peer.prober.up(), peer.own_zone.zone == WHOLE
+        is_alone, is_whole = not peer.links.up(), peer.own_zone.zone == WHOLE
         return [
             Join(known, addresses)
             for known, addresses in self._starts.items()

@@ -85,7 +85,7 @@ class Measurement:
 
     def _look_at_mesh(self, seconds: float) -> PerformanceMetrics:
         before, self._traffic = self._traffic, self._count()
-        links = (link for link in self._driver.peer.prober.links.values() if link.is_up)
+        links = (link for link in self._driver.peer.links.values() if link.is_up)
         rtts_s = [rtt_s for link in links if (rtt_s := link.rtt.smoothed_s) is not None]
         return mesh_performance(before, self._traffic, seconds, rtts_s)
 

@@ -133,7 +133,7 @@ class Monitor(NetworkView):
         rng = random.Random(secrets.randbits(128))
         now = monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
-        self.traffic = Traffic(peer.me, self.snapshot, peer.prober.ahead_s)
+        self.traffic = Traffic(peer.me, self.snapshot, peer.links.ahead_s)
         self.threat_monitor = ThreatMonitor(
             self.config.threats, peer, self.snapshot, self.node, self.alerting, self.failure_log
         )

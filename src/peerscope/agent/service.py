@@ -83,7 +83,7 @@ class Service:
 
     def _status(self) -> str:
         peer = self._monitor.peer
-        return f"{len(peer.ledger)} peers known, {len(peer.prober.up())} links up"
+        return f"{len(peer.ledger)} peers known, {len(peer.links.up())} links up"
 
 
 class _Deadline:

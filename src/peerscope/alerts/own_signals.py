@@ -67,7 +67,7 @@ def own_state(
 ) -> Own:
     """Combine the state of the core with values that only the shell has."""
     checks, metrics = peer.reporter.latest
-    up = [link for link in peer.prober.links.values() if link.is_up]
+    up = [link for link in peer.links.values() if link.is_up]
     rtts_s = [rtt_s for link in up if (rtt_s := link.rtt.smoothed_s) is not None]
     return Own(
         checks=checks,

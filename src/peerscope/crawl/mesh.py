@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from peerscope.host.clock import monotonic
-from peerscope.mesh.crawling.crawler import Crawler
+from peerscope.mesh.crawling.crawler import Crawler, CrawlerIdentity
 from peerscope.mesh.crawling.traversal import Walk, WalkConfig
 from peerscope.mesh.events import Dial, Effect, Hangup, Send
 from peerscope.mesh.membership.admission import NetworkConfig
@@ -44,7 +44,8 @@ async def crawl_mesh(
     address = await bindable(listen, "--listen")
     transport = await IrohTransport.bind(key, address, dial_timeout_s=DIAL_TIMEOUT_S, names=names)
     known = {peer: start.addresses for peer, start in starts.items()}
-    crawler = Crawler(transport.peer_id, network, known, config, monotonic(), certificate=certificate)
+    identity = CrawlerIdentity(transport.peer_id, network, certificate)
+    crawler = Crawler(identity, known, config, monotonic())
     try:
         _carry_out(transport, crawler.tick(monotonic()))
         while not (crawler.is_done(now := monotonic()) or stopping.is_set()):

@@ -177,7 +177,7 @@ def _health(agent: Exposed) -> Iterator[Metric]:
 
 
 def _links(core: Peer) -> Iterator[Metric]:
-    links = [(ref(peer).hex(), link) for peer, link in sorted(core.prober.links.items()) if link.is_up]
+    links = [(ref(peer).hex(), link) for peer, link in sorted(core.links.items()) if link.is_up]
     yield gauge("links", "Neighbours with a link that is up.", len(links))
     rtts = [((name,), link.rtt.smoothed_s) for name, link in links[:LINKS_MAX]]
     yield gauges("link_rtt_seconds", "Smoothed round-trip time to each neighbour.", ("neighbour",), rtts)
@@ -196,7 +196,8 @@ def _messages(core: Peer) -> Iterator[Metric]:
     copies = [((way, use), float(n)) for way, all_, news in ways for use, n in (("news", news), ("known", all_ - news))]
     yield counters("gossip_records", "Records received, by way, and whether they were news.", ("way", "use"), copies)
     yield _hops(core.hops)
-    yield gauge("gossip_wanted_records", "Records that were announced and have not come yet.", core.gossip.wanted)
+    wanted = core.parts.scopes.near.gossip.wanted
+    yield gauge("gossip_wanted_records", "Records that were announced and have not come yet.", wanted)
 
 
 def _hops(hops: Mapping[int, int]) -> Metric:

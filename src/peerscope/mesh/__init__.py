@@ -1,1 +1,1 @@
-"""The protocol: who links to whom, who hears whom, and how records spread. Pure: events in, effects out."""
+"""The protocol: links, failure detection, gossip, membership and zones. Pure: events in, effects out."""

@@ -1,4 +1,4 @@
-"""Everything the core of one peer can be told."""
+"""All settings of the protocol of one peer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from peerscope.records.ledger import LedgerConfig
 
 
 class PeerConfig(Struct, frozen=True, kw_only=True):
-    """One section for each part of the protocol."""
+    """The sections, one for each part of the protocol."""
 
     network: NetworkConfig = NetworkConfig()
     ledger: LedgerConfig = LedgerConfig()
@@ -35,6 +35,6 @@ class PeerConfig(Struct, frozen=True, kw_only=True):
     limits: LimitConfig = LimitConfig()
     zones: ZoneConfig = ZoneConfig()
     trusted: frozenset[PeerId] = frozenset()
-    """Whose orders and block lists are kept, however many strangers there are."""
+    """The peer keeps the orders and block lists of these, however many strangers there are."""
     obeyed: frozenset[PeerId] | None = None
-    """Whose orders to forget a peer count besides our own; None for those of every member."""
+    """Besides our own, orders of these to forget a peer count; None for those of every member."""

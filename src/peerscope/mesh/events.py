@@ -1,4 +1,4 @@
-"""What can happen to a peer, and what it asks of the outside: the whole border of the core."""
+"""Events into the core and effects out of it: its whole interface."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from peerscope.mesh.internal_events import InternalEvent
 from peerscope.mesh.messages import Aged, Message, Ping, Pong, encode
 from peerscope.mesh.zoning.lookup import LookupAnswer
 from peerscope.records.bodies import Body, Check, OtherLife, OverlayLink
@@ -17,12 +18,12 @@ from peerscope.records.measures import Metrics
 
 
 class Lane(IntEnum):
-    """How a message travels."""
+    """The transport of a message."""
 
     STREAM = 0
     """Reliable and in order."""
     DATAGRAM = 1
-    """May be lost, never waits behind anything."""
+    """May be lost, but is never queued."""
 
 
 class Connected(Struct, frozen=True):
@@ -30,7 +31,7 @@ class Connected(Struct, frozen=True):
 
     peer: PeerId
     dialled: bool
-    """We dialled, so we speak first."""
+    """We dialled, so we send the first hello."""
 
 
 class Disconnected(Struct, frozen=True):
@@ -41,7 +42,7 @@ class Disconnected(Struct, frozen=True):
 
 
 class DialFailed(Struct, frozen=True):
-    """A `Dial` came to nothing."""
+    """A `Dial` failed."""
 
     peer: PeerId
     reason: str
@@ -55,62 +56,62 @@ class Received(Struct, frozen=True):
 
 
 class Join(Struct, frozen=True):
-    """A peer to start from: a ticket, or one remembered from an earlier life."""
+    """A bootstrap peer: from a ticket, or remembered from an earlier process."""
 
     peer: PeerId
     addresses: tuple[str, ...]
 
 
 class Recall(Struct, frozen=True):
-    """Records kept from an earlier time, with their ages."""
+    """Stored records of an earlier process, with their ages."""
 
     items: tuple[Aged, ...]
     zone: str = ""
-    """Where we belonged then."""
+    """Our zone then."""
 
 
 class Publish(Struct, frozen=True):
-    """A new statement of ours."""
+    """Publish a record of ours."""
 
     body: Body
     urgent: bool = False
 
 
 class Measured(Struct, frozen=True):
-    """What the host checks found; the core adds the p2p check and issues the report."""
+    """Results of the host checks; the core adds the p2p check and publishes the report."""
 
     checks: tuple[Check, ...]
     metrics: Metrics | None = None
     node: Check | None = None
-    """Whether the node beside us answers; None where none is attached."""
+    """The check of the attached node; None without one."""
     overlay: tuple[OverlayLink, ...] = ()
-    """Its neighbours in its own network."""
+    """Neighbours of the node in its own network."""
     relayed: frozenset[PeerId] | None = None
-    """Connected peers whose packets go through a relay; None where that is not known."""
+    """Connected peers whose packets go through a relay; None if unknown."""
 
 
 class WallClock(Struct, frozen=True):
-    """Unix seconds minus monotonic seconds, as read now."""
+    """The wall clock was read: Unix seconds minus monotonic seconds."""
 
     offset_s: float
 
 
 class Credentials(Struct, frozen=True):
-    """What operators signed, as read now: our certificate, and whose membership is void."""
+    """The files of operators were read: our certificate, and revocations."""
 
     certificate: Certificate | None = None
     revocations: tuple[Revocation, ...] = ()
 
 
 class Breach(Struct, frozen=True):
-    """A peer sent what the transport does not even hand on; `reason` as in `RemoteError`."""
+    """The transport refused a message of a peer; `reason` as in `RemoteError`."""
 
     peer: PeerId
     reason: str
 
 
 class LookUp(Struct, frozen=True):
-    """Ask other zones for the peers whose ids begin so; answered by one `Informed` of the same number."""
+    """Ask other zones for peers by the beginning of their ids; one `LookedUp` of the same number answers."""
 
     number: int
     name: str
@@ -118,7 +119,7 @@ class LookUp(Struct, frozen=True):
 
 
 class Leave(Struct, frozen=True):
-    """Say goodbye to everybody."""
+    """Publish our goodbye, and close all connections."""
 
 
 Event = (
@@ -139,7 +140,7 @@ Event = (
 
 
 class Send(Struct, frozen=True):
-    """Give these bytes to a neighbour; never waits, may be dropped when its queue is full."""
+    """Send these bytes to a neighbour, or drop them when its queue is full."""
 
     to: PeerId
     data: bytes
@@ -147,34 +148,34 @@ class Send(Struct, frozen=True):
 
 
 class Dial(Struct, frozen=True):
-    """Try to connect; answered by `Connected` or `DialFailed`."""
+    """Connect to a peer; `Connected` or `DialFailed` answers."""
 
     peer: PeerId
     addresses: tuple[str, ...]
     afresh: bool = False
-    """The peer is silent on its connections: close them first, since it may be another process by now."""
+    """Close its silent connections first: the peer may be another process by now."""
 
 
 class Hangup(Struct, frozen=True):
-    """Close every connection with a peer, once what was sent is out."""
+    """Close every connection with a peer, after everything is sent."""
 
     peer: PeerId
     reason: str
 
 
 class Stored(Struct, frozen=True):
-    """A record is news and stands in the ledger now."""
+    """A new record is in a ledger."""
 
     entry: Entry
 
 
 class Delivered(Struct, frozen=True):
-    """Urgent news reached us first by this path."""
+    """An urgent record first came by this path."""
 
     path: tuple[PeerRef, ...]
-    """The origin, every peer that passed it on, and us."""
+    """The origin, each peer that passed it on, and us."""
     hops_us: tuple[int | None, ...]
-    """How long it took from each to the next, what waiting there was included; None where clocks are not known."""
+    """Duration from each to the next, with queues; None where a clock is unknown."""
 
 
 class LinkChanged(Struct, frozen=True):
@@ -186,20 +187,20 @@ class LinkChanged(Struct, frozen=True):
 
 
 class Forgotten(Struct, frozen=True):
-    """A peer that said nothing for too long is no longer remembered."""
+    """A peer is not remembered any more."""
 
     peer: PeerId
 
 
 class LookedUp(Struct, frozen=True):
-    """What other zones answered to an `Inquire`, or as far as they did."""
+    """The answers of other zones to a `LookUp`, as far as they came."""
 
     number: int
     answer: LookupAnswer
 
 
 class KeyShared(Struct, frozen=True):
-    """Other processes run with our key, as far as they can be proved; none where the last of them is gone."""
+    """Other processes proved to run with our key; empty when the last of them is gone."""
 
     others: tuple[OtherLife, ...]
 
@@ -208,10 +209,11 @@ Effect = Send | Dial | Hangup | Stored | Delivered | LinkChanged | Forgotten | L
 
 
 class Outbox:
-    """Effects of one turn, in order. Encodes a message once, however many it goes to."""
+    """Effects and internal events of one turn, in order. Encodes a message to many peers once."""
 
     def __init__(self) -> None:
         self._effects: list[Effect] = []
+        self._internal: list[InternalEvent] = []
         self._last: tuple[Message, bytes] | None = None
         self.messages: Counter[str] = Counter()
         """Sent messages by type."""
@@ -219,7 +221,7 @@ class Outbox:
         """Sent bytes by type, before the transport's own overhead."""
 
     def send(self, to: PeerId, message: Message) -> None:
-        """Queue one message; pings and pongs as datagrams, all else on the stream."""
+        """Queue a message: pings and pongs as datagrams, all others on the stream."""
         if self._last is None or self._last[0] is not message:
             self._last = (message, encode(message))
         data = self._last[1]
@@ -232,6 +234,15 @@ class Outbox:
     def add(self, effect: Effect) -> None:
         """Queue any other effect."""
         self._effects.append(effect)
+
+    def emit(self, event: InternalEvent) -> None:
+        """Queue an internal event; `routes.py` routes it in this turn."""
+        self._internal.append(event)
+
+    def take_internal(self) -> list[InternalEvent]:
+        """Internal events since the last call."""
+        events, self._internal = self._internal, []
+        return events
 
     def take(self) -> list[Effect]:
         """Everything queued since the last call."""

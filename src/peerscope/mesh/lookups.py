@@ -1,185 +1,194 @@
-"""Asking other zones for a peer by name: visits to their aggregators, one question each.
+"""Lookups of peers by name in other zones: our questions, and our answers to those of others.
 
-Who speaks for a zone, and where, is known from the summaries. An aggregator to which no link is up is visited for the
-one exchange (`visits.py`): we greet as guests, ask, and hang up. Every record that comes back is checked as one that
-came by gossip would be; none of it enters our ledgers.
+Summaries name the aggregators of each zone and their addresses. Without a link to an aggregator, we connect to it as a
+guest, ask, and hang up. Every record of an answer is checked like one that came by gossip. None enters our ledgers.
+
+The subject signed its own records, so that the asker can check them. The verdict is our claim. Any greeted peer may
+ask: members only, mostly guests from other zones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from math import inf
 from random import Random
 
 from peerscope.errors import RemoteError
-from peerscope.mesh.detection.prober import Prober
-from peerscope.mesh.events import LookedUp, Outbox
-from peerscope.mesh.handshake import Handshake
-from peerscope.mesh.membership.admission import Admission
-from peerscope.mesh.membership.shared_key_search import OWN_QUESTION
-from peerscope.mesh.messages import Find, Found, FoundPeer
-from peerscope.mesh.record_store import RecordStore
+from peerscope.mesh.detection.verdicts import weigh
+from peerscope.mesh.events import LookedUp
+from peerscope.mesh.internal_events import ConnectAsGuest, GuestDone, OwnKeyFound
+from peerscope.mesh.limits.rate_limit import TokenBucket
+from peerscope.mesh.membership.shared_key import OWN_QUESTION
+from peerscope.mesh.messages import FOUND_MAX, Aged, Find, Found, FoundPeer, Opinion
+from peerscope.mesh.peer_state import PeerState
 from peerscope.mesh.zoning.lookup import Lookup, LookupAnswer, LookupSighting
-from peerscope.mesh.zoning.own_zone import OwnZone
 from peerscope.mesh.zoning.zone_summaries import zone_summaries
-from peerscope.records.bodies import Body, Profile, Report
+from peerscope.records.bodies import Body, Kind, Profile, Report
 from peerscope.records.identity import PeerId
-from peerscope.records.ledger import Ledger, LedgerConfig
+from peerscope.records.ledger import Entry, Ledger
 from peerscope.records.record import Inspector, Record
 from peerscope.records.summary import Summary
 
 OPEN_MAX = 8
-"""Questions at one time; each visits at most sixteen peers at once."""
+"""Lookups at one time; each asks at most sixteen peers at once."""
+ANSWERS_PER_S, ANSWERS_BURST = 20.0, 200.0
+"""Answers to all askers together. Each has one or two kilobytes, and needs one or two verdicts."""
+COUNT_MAX = 65_535
 
 
 class Lookups:
-    """The open questions of one peer."""
+    """The open lookups of one peer."""
 
-    def __init__(
-        self,
-        config: LedgerConfig,
-        inspect: Inspector,
-        global_ledger: Ledger,
-        own_zone: OwnZone,
-        admission: Admission,
-        record_store: RecordStore,
-        prober: Prober,
-        handshake: Handshake,
-        rng: Random,
-        out: Outbox,
-        found_own: Callable[[LookupAnswer, float], None],
-    ) -> None:
-        """`config`: what is older than it remembers is not believed; `abroad`: the ledger of summaries. `found_own`:
-        called with the answer to `ask_own`, and the time."""
-        self._found_own = found_own
-        self._config = config
+    def __init__(self, state: PeerState, inspect: Inspector, rng: Random) -> None:
+        """`inspect`: verifies a record and decodes its body."""
+        self._state = state
         self._inspect = inspect
-        self._global_ledger = global_ledger
-        self._own_zone = own_zone
-        self._admission = admission
-        self._record_store = record_store
-        self._prober = prober
-        self._handshake = handshake
         self._rng = rng
-        self._out = out
+        self._out = state.out
         self._open: dict[int, Lookup] = {}
         self._unsent: set[tuple[int, PeerId]] = set()
-        """Questions whose receivers are not reached yet."""
-        self._visited: set[PeerId] = set()
-        """Peers that we dialled to ask them."""
+        """Questions to peers without a connection yet."""
+        self._guest_at: set[PeerId] = set()
+        """Peers to which we connect as a guest."""
         self._next_at = inf
 
     def ask(self, number: int, name: str, now: float) -> None:
-        """Begin to ask; an `Informed` follows, at once where nobody can be asked."""
+        """Begin a lookup. A `LookedUp` follows, at once if no peer can be asked."""
         if len(self._open) >= OPEN_MAX:
             self._out.add(LookedUp(number, LookupAnswer(Ledger(), {}, (), {}, is_busy=True)))
             return
         zones: dict[str, list[PeerId]] = {}
-        for zone, speaking in zone_summaries(self._global_ledger, now).items():
-            if zone != self._own_zone.zone:
+        for zone, speaking in zone_summaries(self._state.global_ledger, now).items():
+            if zone != self._state.own_zone.zone:
                 zones[zone] = [claim.peer for claim in speaking]
-                self._rng.shuffle(zones[zone])  # so that none of three answers everybody
+                self._rng.shuffle(zones[zone])  # to share the load among aggregators
         self._open[number] = Lookup(name, zones, now)
         self.tick(now)
 
     def ask_own(self, now: float) -> None:
-        """Ask for ourselves; left for another time where too many questions are open."""
+        """Look our own key up, unless too many lookups are open."""
         if len(self._open) < OPEN_MAX and OWN_QUESTION not in self._open:
-            self.ask(OWN_QUESTION, self._record_store.me.hex(), now)
+            self.ask(OWN_QUESTION, self._state.me.hex(), now)
 
     def reached(self, peer: PeerId, now: float) -> None:
-        """A peer has greeted: ask it what we wanted to."""
+        """A peer sent its hello: send it our questions."""
         for number, _ in sorted(one for one in self._unsent if one[1] == peer):
             self._send(number, peer)
 
     def failed(self, peer: PeerId, now: float) -> None:
-        """A peer cannot be reached, or is gone."""
-        if peer in self._visited:
+        """A dial failed, or a connection ended."""
+        if peer in self._guest_at:
             self._drop(peer)
             self.tick(now)
 
     def heard(self, peer: PeerId, found: Found, now: float) -> None:
-        """An answer. Raises `RemoteError`: "unasked", or what is wrong with its records."""
-        inquiry = self._open.get(found.nonce)
-        if inquiry is None or not inquiry.is_asking(peer):
+        """An answer came. Raises `RemoteError`: "unasked", or the error of its records."""
+        lookup = self._open.get(found.nonce)
+        if lookup is None or not lookup.is_asking(peer):
             raise RemoteError("unasked", "an answer without a question")
         try:
-            inquiry.answered(peer, found.zone, [self._checked(told, inquiry.name, now) for told in found.told])
+            lookup.answered(peer, found.zone, [self._checked(one, lookup.name, now) for one in found.peers])
         except RemoteError:
-            inquiry.failed(peer)
+            lookup.failed(peer)
             raise
         finally:
-            self._part(peer, now)
+            self._end_connection(peer)
             self.tick(now)
 
     def deadline(self) -> float:
-        """When `tick` has something to do."""
         return self._next_at
 
     def tick(self, now: float) -> None:
-        """Ask whoever is next, and answer what is done."""
-        for number, inquiry in list(self._open.items()):
-            for peer in inquiry.next(now):
+        """Ask the next aggregators, and finish lookups that are done."""
+        for number, lookup in list(self._open.items()):
+            for peer in lookup.next(now):
                 self._unsent.add((number, peer))
                 self._reach(number, peer, now)
-            if inquiry.is_done(now):
+            if lookup.is_done(now):
                 del self._open[number]
                 self._unsent = {one for one in self._unsent if one[0] != number}
                 if number == OWN_QUESTION:
-                    self._found_own(inquiry.answer(), now)
+                    self._out.emit(OwnKeyFound(lookup.answer()))
                 else:
-                    self._out.add(LookedUp(number, inquiry.answer()))
-                for peer in sorted(self._visited):
-                    self._part(peer, now)
-        self._next_at = min((inquiry.deadline(now) for inquiry in self._open.values()), default=inf)
+                    self._out.add(LookedUp(number, lookup.answer()))
+                for peer in sorted(self._guest_at):
+                    self._end_connection(peer)
+        self._next_at = min((lookup.deadline(now) for lookup in self._open.values()), default=inf)
 
     def _reach(self, number: int, peer: PeerId, now: float) -> None:
-        link = self._prober.links.get(peer)
+        link = self._state.links.get(peer)
         if link is not None and link.greeted and link.connected and not link.lost:
             self._send(number, peer)
-        elif peer not in self._visited:
-            self._visited.add(peer)
-            self._handshake.visit(peer, now, self._addresses(peer))
+        elif peer not in self._guest_at:
+            self._guest_at.add(peer)
+            self._out.emit(ConnectAsGuest(peer, self._addresses(peer)))
 
     def _send(self, number: int, peer: PeerId) -> None:
         self._unsent.discard((number, peer))
         self._out.send(peer, Find(number, self._open[number].name))
 
-    def _part(self, peer: PeerId, now: float) -> None:
-        """Hang up on whom we visited, unless another question waits for it; it may have become a neighbour."""
-        if peer in self._visited and not any(one.is_asking(peer) for one in self._open.values()):
-            self._visited.discard(peer)
-            link = self._prober.links.get(peer)
-            if link is not None and link.visit:
-                self._handshake.hang_up(peer, "thanks", now)
+    def _end_connection(self, peer: PeerId) -> None:
+        """End our guest connection, unless another question needs it."""
+        if peer in self._guest_at and not any(one.is_asking(peer) for one in self._open.values()):
+            self._guest_at.discard(peer)
+            self._out.emit(GuestDone(peer))
 
     def _drop(self, peer: PeerId) -> None:
-        self._visited.discard(peer)
+        self._guest_at.discard(peer)
         self._unsent = {one for one in self._unsent if one[1] != peer}
-        for inquiry in self._open.values():
-            inquiry.failed(peer)
+        for lookup in self._open.values():
+            lookup.failed(peer)
 
     def _addresses(self, peer: PeerId) -> tuple[str, ...]:
-        bodies = (entry.body for entry in self._global_ledger.entries(peer))
+        bodies = (entry.body for entry in self._state.global_ledger.entries(peer))
         return next((body.addresses for body in bodies if isinstance(body, Summary)), ())
 
-    def _checked(self, told: FoundPeer, name: str, now: float) -> LookupSighting:
-        """Raises `RemoteError` unless the records are the profile of one peer of that name, and its report."""
+    def _checked(self, found: FoundPeer, name: str, now: float) -> LookupSighting:
+        """Raises `RemoteError` unless the records are the profile and the report of one peer of that name."""
         records: list[tuple[Record, Body, float]] = []
         profile: Profile | None = None
-        for item, kind in zip(told.records, (Profile, Report), strict=False):
+        for item, kind in zip(found.records, (Profile, Report), strict=False):
             record, body = self._inspect(item.record)
             if not isinstance(body, kind) or not record.peer_id.hex().startswith(name):
                 raise RemoteError("malformed-answer", "not what was asked for")
-            if item.age_ms > self._config.remember_s * 1000:
+            if item.age_ms > self._state.ledger.config.remember_s * 1000:
                 raise RemoteError("expired", "older than anything we remember")
-            self._admission.check_origin(record.peer_id, body, profile, self._record_store.wall_ms(now))
+            self._state.admission.check_origin(record.peer_id, body, profile, self._state.clock.wall_ms(now))
             profile = body if isinstance(body, Profile) else profile
             records.append((record, body, now - item.age_ms / 1000))
-        if len(_origins(records)) != 1:
+        if len({record.peer_id for record, _, _ in records}) != 1:
             raise RemoteError("malformed-answer", "not the records of one peer")
-        return LookupSighting(records[0][0].peer_id, tuple(records), told.opinion)
+        return LookupSighting(records[0][0].peer_id, tuple(records), found.opinion)
 
 
-def _origins(records: Iterable[tuple[Record, Body, float]]) -> set[PeerId]:
-    return {record.peer_id for record, _, _ in records}
+class LookupAnswers:
+    """Answers to the lookups of other peers."""
+
+    def __init__(self, state: PeerState, now: float) -> None:
+        self._state = state
+        self._ledger = state.ledger
+        self._bucket = TokenBucket(ANSWERS_PER_S, ANSWERS_BURST, now)
+
+    def answer(self, question: Find, now: float) -> Found:
+        """Known peers of that name, those of our own zone first. Raises `RemoteError` ("find-too-often")."""
+        if not self._bucket.take(1.0, now):
+            raise RemoteError("find-too-often", f"more than {ANSWERS_PER_S:g} answers a second")
+        named = [peer for peer in self._ledger if peer.hex().startswith(question.name)]
+        known = [(profile.zone, peer) for peer in named if (profile := self._ledger.profile(peer)) is not None]
+        known.sort(key=lambda one: (one[0] != self._state.own_zone.zone, one[1]))
+        found = tuple(self._found(peer, zone, now) for zone, peer in known[:FOUND_MAX])
+        return Found(question.nonce, self._state.own_zone.zone, found, min(len(known) - len(found), COUNT_MAX))
+
+    def _found(self, peer: PeerId, zone: str, now: float) -> FoundPeer:
+        profile, report = (self._ledger.get(peer, kind) for kind in (Kind.PROFILE, Kind.REPORT))
+        records = tuple(_aged(entry, now) for entry in (profile, report) if entry is not None)
+        return FoundPeer(records, self._opinion(peer, now) if zone == self._state.own_zone.zone else None)
+
+    def _opinion(self, peer: PeerId, now: float) -> Opinion:
+        by_prefix = self._state.admission.config.public
+        found = weigh(self._ledger, peer, now, down_after_s=self._state.detector.down_after_s, by_prefix=by_prefix)
+        accused_by, observers = len(found.accusations), len(found.observers)
+        return Opinion(found.verdict.value, accused_by, observers, found.accusing, found.voices, found.quorum)
+
+
+def _aged(entry: Entry, now: float) -> Aged:
+    return Aged(entry.record, max(0, round((now - entry.heard_at) * 1000)))

@@ -1,7 +1,7 @@
-"""The wire messages. `encode` and `decode` are the only way between them and bytes.
+"""Wire messages. Only `encode` and `decode` convert between them and bytes.
 
-Every message is a msgpack array whose first element is its tag. Limits are checked when decoding; ours are kept
-by the code that builds them. Appending fields with defaults is compatible; anything else needs a new wire version.
+Every message is a msgpack array with a tag as its first element. Decoding checks the limits; the code that builds
+messages keeps them. New fields with defaults at the end are compatible; anything else needs a new wire version.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from peerscope.records.record import KINDS_MAX, VERSION_MAX, Record
 from peerscope.records.texts import Microseconds, Milliseconds, Name, Ref
 
 WIRE_VERSION = 1
-"""The newest way of speaking that this agent knows."""
+"""The newest wire version of this agent."""
 WIRE_VERSION_MIN = 1
-"""The oldest. Raised only when nobody speaks it any more: agents that share no version cannot be linked."""
+"""The oldest wire version. Agents without a common version cannot link, so it rises only when no agent needs it."""
 WIRE = (WIRE_VERSION_MIN, WIRE_VERSION)
 MESSAGE_BYTES_MAX = 64 * 1024
 KEYS_MAX = 512
@@ -29,8 +29,8 @@ PATH_MAX = 16
 FINGERPRINT_BYTES = 8
 NONCE_BYTES = 16
 NEIGHBOURS_MAX = LINKS_MAX
-TOLD_MAX = 2
-"""Two show that a name is ambiguous."""
+FOUND_MAX = 2
+"""Peers in one `Found`: two show that a name is ambiguous."""
 
 KindNumber = Annotated[int, Meta(ge=0, lt=KINDS_MAX)]
 Version = Annotated[int, Meta(ge=1, le=VERSION_MAX)]
@@ -42,43 +42,45 @@ Count = Annotated[int, Meta(ge=0, le=65_535)]
 
 class Hello(Struct, frozen=True, array_like=True, tag=0):
     """First message on every connection: from the end that dialled, then from the other if it admits the first.
-    Nothing else is heard before it; in a network with a secret, a `Challenge` goes before both."""
+
+    In a network with a secret, a `Challenge` goes before both.
+    """
 
     wire_min: Annotated[int, Meta(ge=1, le=255)]
     wire_max: Annotated[int, Meta(ge=1, le=255)]
     network: Name
     """Name of the network; peers of another network are refused."""
     proof: Annotated[bytes, Meta(max_length=32)]
-    """Keyed hash over both peer ids and the receiver's last nonce, where the network has a secret; else empty."""
+    """Keyed hash over both peer ids and the receiver's last nonce; empty without a network secret."""
     clock_ms: Milliseconds
     """The sender's version clock."""
     reply: bool = False
     visit: bool = False
-    """Only a few pings are wanted: no link, no records. The answer repeats it where the other end agrees."""
+    """The sender is a guest: a few pings, no link, no records. The answer repeats it if the other end agrees."""
     nonce: Nonce = b""
-    """Where the network has a secret: the answer must prove it over this number."""
+    """Input of the proof in the answer; empty without a network secret."""
     certificate: Certificate | None = None
-    """An operator's word that the sender is a member."""
+    """The certificate of the sender's membership."""
     zone: Name = ""
-    """The sender's. To a peer of another zone only summaries go."""
+    """Zone of the sender. A peer of another zone gets only records for all zones."""
 
 
 class Ping(Struct, frozen=True, array_like=True, tag=1):
-    """Are you there? Carries what the pinger measured, so that one exchange serves both ends."""
+    """A probe. It carries the measurements of its sender, so that one exchange serves both ends."""
 
     seq: Sequence
     clock_ms: Milliseconds
     """The sender's version clock."""
     ahead_ms: Milliseconds = 0
-    """How far it runs ahead of the sender's wall clock."""
+    """How far the version clock is ahead of the sender's wall clock."""
     rtt_us: Annotated[int, Meta(ge=0, le=600_000_000)] | None = None
     loss: Annotated[int, Meta(ge=0, le=RATIO_ONE)] | None = None
     coordinate: Coordinate | None = None
-    """The sender's place, where it moved since it last said so."""
+    """The sender's coordinate, if it moved."""
 
 
 class Pong(Struct, frozen=True, array_like=True, tag=2):
-    """Here I am: answers the ping with the same number."""
+    """The answer to the ping with the same number."""
 
     seq: Sequence
     clock_ms: Milliseconds
@@ -88,18 +90,17 @@ class Pong(Struct, frozen=True, array_like=True, tag=2):
 
 
 class Push(Struct, frozen=True, array_like=True, tag=3):
-    """Urgent news, passed on by everyone to whom it is news."""
+    """An urgent record. Each peer that did not know it passes it on."""
 
     record: Record
     age_ms: Milliseconds
     ttl: Annotated[int, Meta(ge=0, le=32)]
     path: Annotated[tuple[Ref, ...], Meta(max_length=PATH_MAX)]
-    """The origin and every peer that passed it on, in order."""
+    """The origin and each peer that passed it on, in order."""
     hops_us: Annotated[tuple[Microseconds | None, ...], Meta(max_length=PATH_MAX)] = ()
-    """How long it took from each peer of the path to the next, as the receiving ends found; None where one could not
-    tell. One fewer than the path, or empty where nobody told."""
+    """Measured duration from each peer of the path to the next, or None: one fewer than the path, or empty."""
     sent_us: Annotated[int, Meta(ge=0, le=2**53 - 1)] | None = None
-    """When the last of the path sent it: microseconds since 1970 by its own wall clock."""
+    """Time of sending by the last peer of the path: microseconds since 1970 by its wall clock."""
 
 
 class Key(Struct, frozen=True, array_like=True):
@@ -111,49 +112,49 @@ class Key(Struct, frozen=True, array_like=True):
 
 
 class Announce(Struct, frozen=True, array_like=True, tag=4):
-    """Records that the sender holds and the receiver may lack; it pulls what it does."""
+    """Keys of records that the sender holds. The receiver pulls those that it lacks."""
 
     keys: Annotated[tuple[Key, ...], Meta(max_length=KEYS_MAX)]
 
 
 class Topic(Struct, frozen=True, array_like=True):
-    """One topic of one peer, whatever the version."""
+    """Names one record in any version."""
 
     origin: Ref
     kind: KindNumber
 
 
 class Pull(Struct, frozen=True, array_like=True, tag=5):
-    """Send me the newest you have of these."""
+    """Asks for the newest records of these topics."""
 
     topics: Annotated[tuple[Topic, ...], Meta(max_length=KEYS_MAX)]
 
 
 class Aged(Struct, frozen=True, array_like=True):
-    """A record and how long ago it was issued, as far as its carriers can tell."""
+    """A record and its age, as far as its carriers know it."""
 
     record: Record
     age_ms: Milliseconds
 
 
 class Records(Struct, frozen=True, array_like=True, tag=6):
-    """Answer to a pull, and the second half of a sync."""
+    """Answer to a pull, or records that the receiver lacks after a comparison."""
 
     items: Annotated[tuple[Aged, ...], Meta(max_length=RECORDS_MAX)]
 
 
 class Digest(Struct, frozen=True, array_like=True, tag=7):
-    """Fingerprints of everything the sender holds, one per equal part of the id space."""
+    """Fingerprints of a ledger of the sender, one per equal part of the id space."""
 
     bits: Annotated[int, Meta(ge=0, le=8)]
     """The id space is cut into 2**bits parts by its leading bits."""
     fingerprints: Annotated[bytes, Meta(max_length=256 * FINGERPRINT_BYTES)]
     world: bool = False
-    """Of what crosses the borders of zones; else of all the rest."""
+    """The ledger of records for all zones; else that of the own zone."""
 
 
 class Held(Struct, frozen=True, array_like=True):
-    """A record the sender holds; the digest tells two statements of one version apart."""
+    """A record of the sender. The digest distinguishes two statements of one version."""
 
     origin: Ref
     kind: KindNumber
@@ -163,7 +164,7 @@ class Held(Struct, frozen=True, array_like=True):
 
 
 class Inventory(Struct, frozen=True, array_like=True, tag=8):
-    """What the sender holds in the parts that differ, so that the receiver can pull and give."""
+    """Records of the sender in the parts that differ, so that the receiver can pull and give."""
 
     bits: Annotated[int, Meta(ge=0, le=8)]
     parts: Annotated[tuple[Bucket, ...], Meta(max_length=256)]
@@ -174,13 +175,13 @@ class Inventory(Struct, frozen=True, array_like=True, tag=8):
 
 
 class Bye(Struct, frozen=True, array_like=True, tag=9):
-    """The sender closes this link on purpose: not a failure."""
+    """The sender closes this link on purpose."""
 
     reason: Name
 
 
 class Neighbors(Struct, frozen=True, array_like=True, tag=10):
-    """Whom are you linked to? From anybody who proves the network's secret as in a hello, without becoming a member."""
+    """Asks for the neighbours of the receiver, with a proof as in a hello. The sender need not become a member."""
 
     wire_min: Annotated[int, Meta(ge=1, le=255)]
     wire_max: Annotated[int, Meta(ge=1, le=255)]
@@ -191,30 +192,30 @@ class Neighbors(Struct, frozen=True, array_like=True, tag=10):
 
 
 class Vicinity(Struct, frozen=True, array_like=True, tag=11):
-    """Answer to `Neighbors`: profiles signed by those they speak of, so that nobody gives an address for another."""
+    """Answer to `Neighbors`: signed profiles, so that no peer gives an address for another."""
 
     profile: Record
-    """The sender's own."""
+    """Profile of the sender."""
     neighbours: Annotated[tuple[Record, ...], Meta(max_length=NEIGHBOURS_MAX)]
-    """Profiles of those to whom its links are up."""
+    """Profiles of peers with a link that is up."""
     more: Annotated[int, Meta(ge=0, le=65_535)] = 0
-    """Neighbours that are left out: no profile is known, or the message would be too large."""
+    """Neighbours left out: without a known profile, or beyond the message size."""
 
 
 class Challenge(Struct, frozen=True, array_like=True, tag=12):
-    """From the end that was dialled, where the network has a secret: prove it over this number, never used before."""
+    """Asks the end that dialled for a proof of the network secret, over a nonce that was never used before."""
 
     nonce: Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 
 
 class Moved(Struct, frozen=True, array_like=True, tag=13):
-    """From a neighbour: it belongs to another zone now."""
+    """The sender moved to another zone."""
 
     zone: Name
 
 
 class Find(Struct, frozen=True, array_like=True, tag=14):
-    """What do you know of the peers of your zone whose ids begin so? From any member, asked mostly of aggregators."""
+    """Asks for peers by the beginning of their ids. Any member may send it, mostly to aggregators."""
 
     nonce: Sequence
     name: Annotated[str, Meta(pattern=r"^[0-9a-f]{1,64}\Z")]
@@ -222,41 +223,41 @@ class Find(Struct, frozen=True, array_like=True, tag=14):
 
 
 class Opinion(Struct, frozen=True, array_like=True, gc=False):
-    """What the evidence says of one peer, as the sender weighs it: its word, which nobody can check from afar."""
+    """The verdict of the sender on one peer: a claim that the receiver cannot check."""
 
     verdict: Name
     accused_by: Count
-    """How many say that they lost it."""
+    """Observers that lost the peer."""
     observers: Count
-    """How many have a say."""
+    """Observers that count."""
     accusing: Count = 0
-    """How many of the votes accuse."""
+    """Accusing votes."""
     voices: Count = 0
-    """How many votes the observers have."""
+    """Votes of the observers."""
     quorum: Count = 0
-    """So many accusing votes make it down."""
+    """So many accusing votes make the peer down."""
 
 
 class FoundPeer(Struct, frozen=True, array_like=True):
-    """One peer: what it said of itself, signed, and what is thought of it."""
+    """One found peer: its own records, and the opinion of the sender."""
 
     records: Annotated[tuple[Aged, ...], Meta(max_length=2)]
     """Its profile, and its newest report if there is one."""
     opinion: Opinion | None
-    """None of a peer that moved to another zone: there it is judged."""
+    """None for a peer that moved to another zone."""
 
 
 class Found(Struct, frozen=True, array_like=True, tag=15):
     """Answer to `Find`."""
 
     nonce: Sequence
-    """That of the question."""
+    """Nonce of the question."""
     zone: Name
-    """The sender's."""
-    told: Annotated[tuple[FoundPeer, ...], Meta(max_length=TOLD_MAX)] = ()
-    """By id; none where nobody of that name is known."""
+    """Zone of the sender."""
+    peers: Annotated[tuple[FoundPeer, ...], Meta(max_length=FOUND_MAX)] = ()
+    """Known peers of that name, by id."""
     more: Count = 0
-    """Peers of that name that are left out."""
+    """Further peers of that name."""
 
 
 Message = (
@@ -284,7 +285,7 @@ _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
 def common_wire(theirs: Hello | Neighbors, ours: tuple[int, int] = WIRE) -> int:
-    """The newest version that both ends speak. Raises `RemoteError` ("wire-version") where there is none."""
+    """The newest common version. Raises `RemoteError` ("wire-version") if there is none."""
     version = min(theirs.wire_max, ours[1])
     if version < max(theirs.wire_min, ours[0]):
         spoken = f"it speaks {theirs.wire_min} to {theirs.wire_max}, we {ours[0]} to {ours[1]}"
@@ -293,14 +294,13 @@ def common_wire(theirs: Hello | Neighbors, ours: tuple[int, int] = WIRE) -> int:
 
 
 def encode(message: Message) -> bytes:
-    """Bytes of one message."""
     return _encoder.encode(message)
 
 
 def decode(data: bytes) -> Message:
-    """Raise `RemoteError` ("oversized-message", "malformed-message") if the bytes are no message of ours.
+    """Raise `RemoteError` ("oversized-message", "malformed-message") if the bytes are no message.
 
-    A kind of message that only newer agents know is told apart ("unknown-message"): sending it is no offence.
+    The tag of a newer agent's message gives "unknown-message", which is no offence.
     """
     if len(data) > MESSAGE_BYTES_MAX:
         raise RemoteError("oversized-message", f"{len(data)} bytes; at most {MESSAGE_BYTES_MAX}")
@@ -312,6 +312,6 @@ def decode(data: bytes) -> Message:
 
 
 def _tag(data: bytes) -> int:
-    """The small number that begins a msgpack array; -1 where the bytes begin otherwise."""
+    """The small number at the start of a msgpack array; -1 for other bytes."""
     head = {0xDC: 3, 0xDD: 5}.get(data[0], 1 if 0x91 <= data[0] <= 0x9F else 0) if data else 0
     return data[head] if head and len(data) > head and data[head] < 0x80 else -1

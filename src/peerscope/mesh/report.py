@@ -1,9 +1,9 @@
-"""When this peer reports on itself, and what the report says."""
+"""The reports of this peer on itself: their times and their content."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from math import inf
 from random import Random
 
@@ -24,11 +24,11 @@ from peerscope.records.bodies import (
     Status,
     encode_body,
 )
-from peerscope.records.identity import ref
+from peerscope.records.identity import PeerId, ref
 from peerscope.records.measures import Metrics
 
 RECORD_BYTES = 600
-"""What one report costs each peer: about 350 bytes of record, the rest keys announced and pulled."""
+"""Cost of one report for each peer: about 350 bytes of record, and keys."""
 BRISK_S = 60.0
 LINKS_SETTLE_TIMEOUT_S = 1.0
 JITTER = 0.1
@@ -38,12 +38,12 @@ SKEW_S_MAX = 2**40
 
 
 class ReportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often a peer reports."""
+    """The interval of reports."""
 
     interval_s: float = 5.0
-    """Between reports in a small network; stretched with the number of peers to keep `gossip.budget_bytes_s`."""
+    """Between reports in a small network. It grows with the number of peers to keep `gossip.budget_bytes_s`."""
     reports_s_max: float = 5.0  # measured: at 17 a second they cost an agent 1.5 % of a core
-    """Reports of all peers that reach each peer in a second, as long as that keeps the interval under a minute."""
+    """Reports of all peers per second that each peer gets, while the interval stays under a minute."""
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.reports_s_max <= 1000:
@@ -53,12 +53,24 @@ class ReportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def interval_s(peers: int, *, shortest_s: float, budget_bytes_s: float, reports_s_max: float = inf) -> float:
-    """Seconds between reports such that the reports of all peers cost each peer at most the budget."""
+    """Seconds between reports, so that the reports of all peers cost each peer at most the budget."""
     return max(shortest_s, peers * RECORD_BYTES / budget_bytes_s, min(peers / reports_s_max, BRISK_S))
 
 
+class Situation(Struct, frozen=True):
+    """Facts of other parts for the report."""
+
+    down: Set[PeerId]
+    """Peers whose verdict is `down`."""
+    coordinate: Coordinate | None
+    lost: int = 0
+    """Peers that were linked with us, if no link is up; else 0."""
+    refusal: str | None = None
+    """The reason of one of those that refuses us."""
+
+
 class Reporter:
-    """Decides when to report: in turn, soon after links changed, at once when the status did."""
+    """Reports regularly, soon after a change of links, and at once after a change of the status."""
 
     def __init__(
         self, config: ReportConfig, health: HealthConfig, budget_bytes_s: int, rng: Random, now: float
@@ -79,13 +91,8 @@ class Reporter:
         self._regained: deque[float] = deque(maxlen=256)
 
     @property
-    def is_ready(self) -> bool:
-        """The host has been measured at least once."""
-        return self._checks is not None
-
-    @property
     def latest(self) -> tuple[tuple[Check, ...], Metrics | None]:
-        """What the host checks last found, before it is reported."""
+        """Newest results of the host checks, reported or not."""
         return self._checks or (), self._metrics
 
     def deadline(self) -> float:
@@ -100,19 +107,16 @@ class Reporter:
         node: Check | None = None,
         overlay: tuple[OverlayLink, ...] = (),
     ) -> None:
-        """What the host checks found: cpu, memory, storage, network; and what is known of the node beside us."""
+        """Take results of the host checks (cpu, memory, storage, network), and of the attached node."""
         if self._checks is None:
-            self._next_at = now  # there was nothing to be late with before
+            self._next_at = now  # the first report is not late
         changed = self._checks is None or _statuses(checks, node) != _statuses(self._checks, self._node)
         self._checks, self._node, self._metrics, self._overlay = checks, node, metrics, overlay
         if changed:
             self.due(now)
 
     def links_changed(self, now: float) -> None:
-        """A link came or went: say so soon, together with others that change now.
-
-        While a network starts, links change all the time: then half an interval lies between two reports.
-        """
+        """A link came or went: report soon, and then at most twice per interval."""
         self._next_at = min(self._next_at, max(now + LINKS_SETTLE_TIMEOUT_S, self._reported_at + self._wait_s / 2))
 
     def link_regained(self, now: float) -> None:
@@ -120,30 +124,28 @@ class Reporter:
         self._regained.append(now)
 
     def due(self, now: float, *, urgent: bool = False) -> None:
-        """Report now."""
         self._next_at = min(self._next_at, now)
         self._urgent |= urgent
 
     def report(
         self,
         links: Sequence[tuple[Link, bool]],
+        situation: Situation,
         *,
         reachable: int,
         expected: int,
         unreached: int,
         peers: int,
         now: float,
-        lost: int = 0,
-        refusal: str | None = None,
-        coordinate: Coordinate | None = None,
     ) -> tuple[Report, bool]:
-        """The report, and whether it is urgent. `links`: those that are up, and whether each is a ring
-        neighbour's; `unreached`: peers to start from that did not answer, where there is no link at all; `lost`:
-        peers that we were linked with, in the same case; `refusal`: what one of them said."""
+        """The report, and whether it is urgent. `links`: those that are up, each with True for a ring neighbour.
+
+        `unreached`: bootstrap peers without an answer, if no link is up.
+        """
         assert self._checks is not None
         cpu, memory, storage, network = self._checks
-        if expected == 0 and lost:
-            p2p = Check(Status.UNHEALTHY, 0, _lost_everybody(lost, refusal))
+        if expected == 0 and situation.lost:
+            p2p = Check(Status.UNHEALTHY, 0, _lost_all(situation))
         elif expected == 0 and unreached:
             p2p = Check(Status.UNHEALTHY, 0, f"none of {unreached} bootstrap peers reachable")
         else:
@@ -157,12 +159,12 @@ class Reporter:
         readings = tuple(_reading(link, watches, now) for link, watches in links)
         checks = _all((cpu, memory, storage, self._flapping(network, now), p2p), self._node)
         report = fitting(
-            Report(round(wait_s * 1000), checks, readings, expected, coordinate, self._overlay, self._metrics)
+            Report(round(wait_s * 1000), checks, readings, expected, situation.coordinate, self._overlay, self._metrics)
         )
         urgent = self._urgent or (self._status is not None and report.status != self._status)
         self._status = report.status
         self._urgent = False
-        # Who started together reports together: where the interval is new or longer, the next comes early by chance.
+        # Peers that started together must not report together: a new or longer interval begins at random.
         is_longer = wait_s >= 1.5 * self._wait_s
         share = self._rng.random() if is_longer else 1 + JITTER * (self._rng.random() - 0.5)
         self._reported_at, self._wait_s = now, wait_s
@@ -180,9 +182,10 @@ class Reporter:
         )
 
 
-def _lost_everybody(lost: int, refusal: str | None) -> str:
-    told = f"lost all {lost} peers it was linked with" if lost > 1 else "lost the only peer it was linked with"
-    return printable(f"{told}; refused: {refusal}" if refusal else told)[:MESSAGE_MAX]
+def _lost_all(situation: Situation) -> str:
+    lost, refusal = situation.lost, situation.refusal
+    text = f"lost all {lost} peers it was linked with" if lost > 1 else "lost the only peer it was linked with"
+    return printable(f"{text}; refused: {refusal}" if refusal else text)[:MESSAGE_MAX]
 
 
 def _statuses(checks: tuple[Check, ...], node: Check | None) -> tuple[int, ...]:
@@ -194,8 +197,7 @@ def _all(checks: tuple[Check, ...], node: Check | None) -> tuple[Check, ...]:
 
 
 def fitting(report: Report) -> Report:
-    """The report with as much as a record has room for: others would refuse a larger one. The node's neighbours go
-    first, then the wording of checks, then links."""
+    """The report, cut to the size of a record: first neighbours of the node, then messages of checks, then links."""
     while report.overlay and len(encode_body(report)) > BODY_BYTES_MAX:
         report = replace(report, overlay=report.overlay[: len(report.overlay) // 2])
     if len(encode_body(report)) > BODY_BYTES_MAX:

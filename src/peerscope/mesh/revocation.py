@@ -1,9 +1,8 @@
-"""Membership over time: revocations are passed on for as long as they matter, and who has lost the right to be here is
-forgotten.
+"""Revocations, and members that lost their membership.
 
-Every member keeps all revocations it has seen. They spread in a record of whoever read them from a file. Should that
-record be gone one day, another member says them again: the first in the order of ids, and after each further minute in
-vain the next one. So a few carry them for all, and no single one has to live.
+A peer that reads revocations from a file publishes them in a record, and every member keeps all that it has seen. If
+that record expires, another member publishes them again: the first in the order of ids, or after each further minute
+the next one. So a few records serve all members, and no peer is essential.
 """
 
 from __future__ import annotations
@@ -14,66 +13,60 @@ from math import inf
 from peerscope.errors import RemoteError
 from peerscope.mesh.detection.observers import has_left
 from peerscope.mesh.events import Credentials
-from peerscope.mesh.handshake import Handshake
-from peerscope.mesh.membership.admission import Admission
-from peerscope.mesh.publisher import Publisher
-from peerscope.mesh.record_store import RecordStore
+from peerscope.mesh.internal_events import CertificateRenewed, RecordsDropped, Repeat, Restate
+from peerscope.mesh.peer_state import PeerState
 from peerscope.mesh.zoning.zone_summaries import zone_summaries
 from peerscope.records.bodies import Certified, Kind
 from peerscope.records.certificates import Certificate, Revoked
 from peerscope.records.identity import PeerId
-from peerscope.records.ledger import Ledger
+from peerscope.records.ledger import Entry
 
 REVIEW_S = 10.0
 TURN_S = 60.0
-"""How long the next one waits for the one before it."""
+"""Each member waits so long for the one before it."""
 
 
 class Revocations:
-    """Our certificate, what operators revoked, and what follows from time passing."""
+    """Our certificate, the revocations of operators, and ended memberships."""
 
-    def __init__(
-        self,
-        admission: Admission,
-        ledger: Ledger,
-        global_ledger: Ledger,
-        record_store: RecordStore,
-        handshake: Handshake,
-        publisher: Publisher,
-    ) -> None:
-        """`ledger`: of our zone; `abroad`: of what crosses the borders of zones."""
-        self._admission = admission
-        self._ledger = ledger
-        self._global_ledger = global_ledger
-        self._record_store = record_store
-        self._handshake = handshake
-        self._publisher = publisher
+    def __init__(self, state: PeerState) -> None:
+        self._me = state.me
+        self._admission = state.admission
+        self._ledger = state.ledger
+        self._global_ledger = state.global_ledger
+        self._clock = state.clock
+        self._out = state.out
         self._review_at = -inf
-        self._untold_since: float | None = None
+        self._missing_since: float | None = None
 
     def read(self, credentials: Credentials, now: float) -> None:
-        """The operator's files were read: tell what is new in them."""
-        if self._admission.learn(credentials.revocations, self._record_store.wall_ms(now)):
-            self._tell(now)
+        """The files of operators were read: publish changes."""
+        if self._admission.learn(credentials.revocations, self._clock.wall_ms(now)):
+            self._spread()
         if credentials.certificate in (None, self._admission.certificate):
             return
         self._admission.certificate = credentials.certificate
-        said = self._ledger.profile(self._record_store.me)
+        said = self._ledger.profile(self._me)
         if said is not None:
-            self._publisher.publish(said, now, urgent=True)
-        for entry in self._global_ledger.entries(self._record_store.me):
-            if entry.record.kind != Kind.SUMMARY:  # the next one comes soon
-                self._publisher.repeat(entry, now, urgent=False)
-        self._handshake.renew(now)
+            self._out.emit(Restate(said, urgent=True))
+        for entry in self._global_ledger.entries(self._me):
+            if entry.record.kind != Kind.SUMMARY:  # a new one comes soon
+                self._out.emit(Repeat(entry))
+        self._out.emit(CertificateRenewed())
+
+    def stored(self, entry: Entry, now: float) -> None:
+        """A new record: it may hold revocations."""
+        if isinstance(entry.body, Revoked):
+            self._admission.learn(entry.body.items, self._clock.wall_ms(now))
 
     def review(self, now: float) -> dict[PeerId, str]:
-        """Members that are none any more, and why: expired, or revoked. What such peers told all zones is dropped.
+        """Members that lost their membership, each with the reason. Drops their records for all zones.
 
         Call every second.
         """
         if not self._admission.asks_membership or now < self._review_at:
             return {}
-        wall_ms = self._record_store.wall_ms(now)
+        wall_ms = self._clock.wall_ms(now)
         self._admission.forget_lapsed(wall_ms)
         self._drop_void(wall_ms)
         self._take_turn(now)
@@ -84,7 +77,7 @@ class Revocations:
         return {peer: reason for peer, reason in found.items() if reason is not None}
 
     def _wait_s(self, shown: Iterable[Certificate | None], wall_ms: int) -> float:
-        """Until the next review: at the next end, so that all members drop a peer at one moment."""
+        """Until the next review, at the next end at the latest, so that all members drop a peer together."""
         ends = [one.not_after_ms for one in shown if one is not None and one.not_after_ms >= wall_ms]
         return min(REVIEW_S, (min(ends) - wall_ms + 1) / 1000) if ends else REVIEW_S
 
@@ -108,10 +101,10 @@ class Revocations:
             shown = entry.body.certificate if isinstance(entry.body, Certified) else None
             if self._void(peer, shown or (said.certificate if said else None), wall_ms) is not None:
                 self._global_ledger.drop(peer, entry.record.kind)
-                self._record_store.forget_strangers((peer,))
+                self._out.emit(RecordsDropped(peer))
 
     def _void(self, peer: PeerId, certificate: Certificate | None, wall_ms: int) -> str | None:
-        if peer == self._record_store.me:
+        if peer == self._me:
             return None
         try:
             self._admission.check(peer, certificate, wall_ms, is_known=True)
@@ -121,26 +114,26 @@ class Revocations:
 
     def _take_turn(self, now: float) -> None:
         known = set(self._admission.revocations.values())
-        told = {one for origin in self._global_ledger for one in self._said_by(origin)}
-        if known <= told:
-            self._untold_since = None
+        published = {one for origin in self._global_ledger for one in self._said_by(origin)}
+        if known <= published:
+            self._missing_since = None
             return
-        if self._untold_since is None:
-            self._untold_since = now
-        before_us = sum(peer < self._record_store.me for peer in self._ledger) + self._zones_before_ours(now)
-        if now - self._untold_since >= before_us * TURN_S:
-            self._tell(now)
+        if self._missing_since is None:
+            self._missing_since = now
+        before_us = sum(peer < self._me for peer in self._ledger) + self._zones_before_ours(now)
+        if now - self._missing_since >= before_us * TURN_S:
+            self._spread()
 
     def _zones_before_ours(self, now: float) -> int:
-        """So that not each zone's first member speaks at once."""
-        said = self._ledger.profile(self._record_store.me)
+        """Zones before ours, so that the first members of all zones do not publish together."""
+        said = self._ledger.profile(self._me)
         return 0 if said is None else sum(zone < said.zone for zone in zone_summaries(self._global_ledger, now))
 
     def _said_by(self, origin: PeerId) -> tuple[object, ...]:
         entry = self._global_ledger.get(origin, Kind.REVOKED)
         return entry.body.items if entry is not None and isinstance(entry.body, Revoked) else ()
 
-    def _tell(self, now: float) -> None:
-        self._untold_since = None
+    def _spread(self) -> None:
+        self._missing_since = None
         known = sorted(self._admission.revocations.values(), key=lambda one: one.target)
-        self._publisher.publish(Revoked(tuple(known)), now, urgent=True)
+        self._out.emit(Restate(Revoked(tuple(known)), urgent=True))

@@ -45,7 +45,7 @@ def corruption(kind: str, signer: Signer, rng: Random) -> Corruption:
 
     def corrupt(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
         memory.remember(effects)
-        up = peer.prober.up()
+        up = peer.links.up()
         if not up or now < memory.next_at:
             return effects
         memory.next_at = now + EVERY_S
@@ -169,6 +169,6 @@ def _equivocate(peer: Peer, memory: Memory, now: float) -> list[Record]:
 
 def _accuse(peer: Peer, memory: Memory, now: float) -> list[Record]:
     """Claims to have lost all its neighbours long ago."""
-    clock_ms = peer.record_store.clock_ms(now)
-    lost = tuple(Observation(ref(to), clock_ms, 10_000) for to in peer.prober.up())
+    clock_ms = peer.parts.state.clock.clock_ms(now)
+    lost = tuple(Observation(ref(to), clock_ms, 10_000) for to in peer.links.up())
     return [sign(memory.signer, Observations(lost), version=clock_ms + 1, wall_ms=clock_ms)]

@@ -90,7 +90,7 @@ class Disasters:
             if peer in reached or after_s > for_s or core is None:
                 continue
             reached[peer] = after_s
-            for other in sorted(core.prober.up()):
+            for other in sorted(core.links.up()):
                 if other not in reached and self._rng.random() < catching:
                     heapq.heappush(coming, (after_s + 5.0 + self._rng.expovariate(1 / mean_s), other))
         return reached

@@ -94,7 +94,7 @@ class Lie:
 
     def _targets(self, peer: Peer) -> list[PeerId]:
         if self._plan.aim == "all":
-            found = {p for p in peer.prober.up() if peer.me in watchers(peer.ledger, p)}
+            found = {p for p in peer.links.up() if peer.me in watchers(peer.ledger, p)}
         else:
             found = set(self._victims)
             if self._plan.aim == "watchers":
@@ -153,8 +153,8 @@ def falsify_ages(rng: Random) -> Callable[[Peer, list[Effect], float], list[Effe
 
 def say(peer: Peer, body: Observations | Report, now: float) -> list[Effect]:
     """Sign a statement in the liar's own name, keep it, and push it to every neighbour."""
-    record = peer.record_store.publish(body, now).record
-    return [Send(to, encode(Push(record, 0, PUSH_HOPS, (ref(peer.me),)))) for to in peer.prober.up()]
+    record = peer.parts.publisher.keep(body, now).record
+    return [Send(to, encode(Push(record, 0, PUSH_HOPS, (ref(peer.me),)))) for to in peer.links.up()]
 
 
 def _without_own(peer: Peer, effects: list[Effect]) -> list[Effect]:

@@ -245,7 +245,7 @@ class Show(NetworkView):
         core = self.simulator.nodes[peer].peer
         assert core is not None
         self._eye, self._peer = peer, core
-        self.traffic = Traffic(peer, self.snapshot, core.prober.ahead_s, lambda: self.simulator.now)
+        self.traffic = Traffic(peer, self.snapshot, core.links.ahead_s, lambda: self.simulator.now)
 
     def _on_event(self, peer: PeerId, event: Event) -> None:
         if peer == self._eye and isinstance(event, Received):

@@ -18,7 +18,7 @@ from random import Random
 from msgspec.structs import replace
 
 from peerscope.mesh.config import PeerConfig
-from peerscope.mesh.crawling.crawler import Crawler
+from peerscope.mesh.crawling.crawler import Crawler, CrawlerIdentity
 from peerscope.mesh.crawling.traversal import WalkConfig
 from peerscope.mesh.detection.checks import judge, quantised
 from peerscope.mesh.detection.verdicts import Assessment, Evidence
@@ -194,8 +194,8 @@ class Simulator:
         """A machine that maps the network from these peers on, beginning now."""
         node = self.nodes[self.add(region)]
         places = dict.fromkeys(starts, ("ticket",))
-        network, inspector = self.config.network, self._inspector
-        node.crawler = Crawler(node.peer_id, network, places, config, self.now, inspector=inspector)
+        identity = CrawlerIdentity(node.peer_id, self.config.network)
+        node.crawler = Crawler(identity, places, config, self.now, inspector=self._inspector)
         self._carry_out(node, node.crawler.tick(self.now))
         self._schedule(node)
         return node.crawler

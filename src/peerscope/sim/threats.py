@@ -169,4 +169,4 @@ class SimulatedThreats:
     def _look_into(self, one: Finding) -> None:
         node = self._sim.nodes.get(PeerId(bytes.fromhex(one.peer_id))) if one.peer_id else None
         if one.detection == "eclipse" and node is not None and node.peer is not None and one.peer_id is not None:
-            self.expected.look_into(one.peer_id, node.peer.prober.up())
+            self.expected.look_into(one.peer_id, node.peer.links.up())

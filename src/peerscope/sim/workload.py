@@ -258,7 +258,7 @@ class Workload:
         """Spoil one of the peer's links: in one direction, or both and again and again."""
         core = self._sim.nodes[peer].peer
         assert core is not None
-        up = core.prober.up()
+        up = core.links.up()
         if not up:
             return
         other, end = self._rng.choice(up), self._sim.now + step.for_s

@@ -104,9 +104,9 @@ async def readyz(request: Request) -> Response:
     reason = None
     if core.ledger.report(core.me) is None:
         reason = "not measured yet"
-    elif core.isolation.lost:
-        reason = f"no link to any of the {core.isolation.lost} former neighbours"
-    elif core.neighbours.bootstrap and not core.prober.up():
+    elif core.parts.isolation.lost:
+        reason = f"no link to any of the {core.parts.isolation.lost} former neighbours"
+    elif core.neighbours.bootstrap and not core.links.up():
         reason = "no peer of the network reached yet"
     return answer(Readyz(reason is None, reason), status=503 if reason else 200)
 

@@ -76,7 +76,7 @@ def test_a_guest_is_greeted_but_no_link_and_no_news() -> None:
     assert said(effects, Ping) == []
     assert said(effects, Digest) == []
     assert not [effect for effect in effects if isinstance(effect, LinkChanged)]
-    assert host.prober.up() == []
+    assert host.links.up() == []
     (pong,) = said(hear(host, guest, Ping(1, 1_700_000_001_100, rtt_us=40_000), 1.1), Pong)
     assert pong.seq == 1
     assert host.coordinates.current() is not None
@@ -89,9 +89,9 @@ def test_a_guest_that_falls_silent_is_accused_of_nothing_and_sent_away() -> None
     effects = []
     while host.deadline() < 30.0:
         effects += host.tick(host.deadline())
-    assert guest.peer_id not in host.prober.links
+    assert guest.peer_id not in host.links
     assert [effect.peer for effect in effects if isinstance(effect, Hangup)] == [guest.peer_id]
-    assert host.prober.lost() == []
+    assert host.links.lost() == []
     assert host.ledger.observations(host.me) is None
 
 
@@ -99,20 +99,20 @@ def test_a_full_link_is_not_made_a_visit_by_a_second_greeting() -> None:
     host, neighbour = alone(0), IDENTITIES[5]
     link(host, neighbour, 1.0)
     hear(host, neighbour, guest_hello(2.0), 2.0)
-    assert host.prober.up() == [neighbour.peer_id]
+    assert host.links.up() == [neighbour.peer_id]
 
 
 def test_a_guest_that_becomes_a_neighbour_is_linked_over_the_same_connection() -> None:
     host, guest = alone(0), IDENTITIES[5]
     host.handle(Connected(guest.peer_id, False), 1.0)
     hear(host, guest, guest_hello(1.0), 1.0)
-    host.handshake.dial(guest.peer_id, 2.0)
+    host.parts.handshake.dial(guest.peer_id, 2.0)
     effects = host.tick(2.0)
     assert [effect for effect in effects if isinstance(effect, Dial)] == []
     (asked,) = said(effects, Hello)
     assert not asked.visit
     hear(host, guest, Hello(1, 1, "peerscope", b"", 1_700_000_002_000, reply=True), 2.1)
-    assert host.prober.up() == [guest.peer_id]
+    assert host.links.up() == [guest.peer_id]
 
 
 def test_in_a_network_strangers_visit_each_other_and_only_neighbours_are_told_of() -> None:
@@ -128,4 +128,4 @@ def test_in_a_network_strangers_visit_each_other_and_only_neighbours_are_told_of
     assert {bye.reason for _, e in wire.log[before:] for bye in said([e], Bye)} == {"the visit is over"}
     assert not [effect for _, effect in wire.log[before:] if isinstance(effect, LinkChanged)]
     for peer in peers:
-        assert set(peer.prober.up()) == peer.neighbours.wanted
+        assert set(peer.links.up()) == peer.neighbours.wanted

@@ -159,7 +159,7 @@ def test_a_place_that_cannot_be_is_refused_and_moves_nobody(theirs: Coordinate) 
     before = peers[0].current()
     assert refusal(peers[0], theirs, 0.05) == "impossible-coordinate"
     assert peers[0].current() == before
-    peers[0].told(NAMES[1], theirs)
+    peers[0].reported(NAMES[1], theirs)
     ping(peers, {(0, 1): 0.05}, 20)
     assert between(*peers) == pytest.approx(0.05, rel=0.05)
 
@@ -168,12 +168,12 @@ def test_a_report_brings_the_place_of_those_once_measured_up_to_date() -> None:
     (peer,) = places(1)
     for _ in range(30):
         peer.observed(NAMES[1], Coordinate((0, 0, 0), 100, 1000), 0.05)
-    peer.told(NAMES[2], Coordinate((500_000, 0, 0), 100, 1000))  # never measured: no landmark
+    peer.reported(NAMES[2], Coordinate((500_000, 0, 0), 100, 1000))  # never measured: no landmark
     assert estimate_s(Coordinate((0, 0, 0), 100, 0), peer.current() or Coordinate((), 0, 0)) == pytest.approx(
         0.05, rel=0.05
     )
     moved = Coordinate((40_000, 0, 0), 100, 1000)
-    peer.told(NAMES[1], moved)
+    peer.reported(NAMES[1], moved)
     for _ in range(60):
         peer.observed(NAMES[1], None, 0.05)
     here = peer.current()

@@ -55,7 +55,7 @@ def test_the_asker_becomes_no_member_and_no_neighbour() -> None:
     assert said(effects, Hello) == []
     assert STRANGER.peer_id not in peer.ledger
     assert STRANGER.peer_id not in peer.neighbours.rings
-    assert STRANGER.peer_id not in peer.prober.up()
+    assert STRANGER.peer_id not in peer.links.up()
     assert peer.refused == {}
 
 
@@ -85,7 +85,7 @@ def test_outsiders_hear_nothing_but_the_refusal(question: Neighbors, reason: str
     assert said(effects, Bye, STRANGER.peer_id) == [Bye(reason)]
     assert said(effects, Vicinity) == []
     assert isinstance(effects[-1], Hangup)
-    assert (peer.refused, peer.prober.links) == ({reason: 1}, {})
+    assert (peer.refused, peer.links) == ({reason: 1}, {})
 
 
 def proved(peer: Peer, asker: Identity) -> Neighbors:
@@ -125,7 +125,7 @@ def test_many_askers_together_get_no_more_than_the_limit() -> None:
     answers = sum(len(said(asked(peer, one, 100.0), Vicinity)) for one in crowd)
     assert answers == config.answers_per_s * BURST_S
     assert peer.refused == {TOO_OFTEN: len(crowd) - answers}
-    assert len(peer.prober.links) == answers
+    assert len(peer.links) == answers
     assert sum(len(said(asked(peer, one, 101.0), Vicinity)) for one in crowd[::-1]) == config.answers_per_s
 
 
@@ -134,7 +134,7 @@ def test_a_neighbour_that_asks_too_often_stays_one() -> None:
     for _ in range(3):
         hear(peer, IDENTITIES[3], QUESTION, 1.0)
     assert peer.refused == {TOO_OFTEN: 2}
-    assert peer.prober.up() == [IDENTITIES[3].peer_id]
+    assert peer.links.up() == [IDENTITIES[3].peer_id]
 
 
 def test_an_answer_fits_into_a_message_however_much_neighbours_say_of_themselves() -> None:

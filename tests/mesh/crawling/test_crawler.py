@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from peerscope.mesh.crawling.answers import TOO_OFTEN
-from peerscope.mesh.crawling.crawler import Crawler
+from peerscope.mesh.crawling.crawler import Crawler, CrawlerIdentity
 from peerscope.mesh.crawling.traversal import WalkConfig
 from peerscope.mesh.events import Connected, Dial, DialFailed, Disconnected, Effect, Hangup, Received, Send
 from peerscope.mesh.membership.admission import NetworkConfig
@@ -27,7 +27,7 @@ OPEN = NetworkConfig()
 
 
 def crawler(network: NetworkConfig = OPEN, **limits: float) -> Crawler:
-    return Crawler(ME.peer_id, network, {START.peer_id: ("10.0.0.1:1",)}, WalkConfig(**limits), 0.0)
+    return Crawler(CrawlerIdentity(ME.peer_id, network), {START.peer_id: ("10.0.0.1:1",)}, WalkConfig(**limits), 0.0)
 
 
 def connected(**limits: float) -> Crawler:
@@ -182,8 +182,8 @@ def test_it_maps_real_peers_with_a_secret() -> None:
     for number in range(2, 6):
         wire.start(number, first, config=config)
     wire.run_until(20.0)
-    links = {frozenset((peer.me, other)) for peer in wire.peers.values() for other in peer.prober.up()}
-    one = Crawler(STRANGER.peer_id, config.network, {first.me: ()}, WalkConfig(), wire.now)
+    links = {frozenset((peer.me, other)) for peer in wire.peers.values() for other in peer.links.up()}
+    one = Crawler(CrawlerIdentity(STRANGER.peer_id, config.network), {first.me: ()}, WalkConfig(), wire.now)
     relay(wire, one, STRANGER.peer_id)
     survey = one.walk.survey()
     assert set(survey.depths) == set(wire.peers)

@@ -3,7 +3,7 @@
 import pytest
 
 from peerscope.mesh.detection.detector import DetectorConfig
-from peerscope.mesh.detection.link import OUTSTANDING_MAX, TELL_AGAIN, Link, Loss, RoundTrip
+from peerscope.mesh.detection.link import OUTSTANDING_MAX, RESEND_EVERY, Link, Loss, RoundTrip
 from peerscope.records.bodies import Coordinate
 from strategies import ORIGINS
 
@@ -173,7 +173,7 @@ def test_time_in_which_we_were_away_ourselves_is_forgiven() -> None:
 
 def test_the_neighbours_clock_runs_on_from_what_it_last_told_us() -> None:
     link = Link(PEER, DetectorConfig(), pings=True, now=100.0)
-    link.told_clock(1_000_000, 100.0)
+    link.set_clock(1_000_000, 100.0)
     assert link.heard_ms() == 1_000_000
     link.heard(102.5)
     assert link.heard_ms() == 1_002_500
@@ -183,9 +183,9 @@ def test_a_neighbour_is_told_our_place_when_it_moved_or_was_not_told_for_long() 
     link = Link(PEER, DetectorConfig(), pings=True, now=0.0)
     link.rtt.sample(0.1)  # of which a twenty-fifth is 4 ms
     place, near, far = (Coordinate((x, 0), 1000, 2000) for x in (0, 3000, 6000))
-    assert link.news_of_us(None) is None
-    assert link.news_of_us(place) == place
-    assert link.news_of_us(near) is None
-    assert link.news_of_us(far) == far
-    assert [link.news_of_us(far) for _ in range(TELL_AGAIN)] == [None] * (TELL_AGAIN - 1) + [far]
-    assert link.news_of_us(Coordinate((6000, 0), 1000, 2600)) is not None
+    assert link.coordinate_to_send(None) is None
+    assert link.coordinate_to_send(place) == place
+    assert link.coordinate_to_send(near) is None
+    assert link.coordinate_to_send(far) == far
+    assert [link.coordinate_to_send(far) for _ in range(RESEND_EVERY)] == [None] * (RESEND_EVERY - 1) + [far]
+    assert link.coordinate_to_send(Coordinate((6000, 0), 1000, 2600)) is not None

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.mesh.dissemination.anti_entropy import Sync, SyncConfig, bits_for, pack
 from peerscope.mesh.dissemination.gossip import Gossip, GossipConfig
-from peerscope.mesh.events import Outbox, Send
+from peerscope.mesh.dissemination.scopes import Scope
+from peerscope.mesh.events import Send
 from peerscope.mesh.messages import KEYS_MAX, Digest, Inventory, Key, Message, Pull, Records, decode
 from peerscope.records.bodies import Body, Opaque, Profile
 from peerscope.records.identity import PeerId, PeerRef
-from peerscope.records.ledger import Ledger, Merge
+from peerscope.records.ledger import Merge
 from peerscope.records.record import Record
+from states import state_of
 from strategies import ORIGINS, statements, unsigned
 
 ALICE, BOB = PeerId(b"alice".ljust(32)), PeerId(b"bob".ljust(32))
@@ -28,14 +30,16 @@ class Side:
 
     def __init__(self, me: PeerId, other: PeerId, held: list[Statement]) -> None:
         self.me = me
-        self.ledger = Ledger()
+        state = state_of(me)
+        self.ledger = state.ledger
         self.bodies: dict[bytes, Body] = {}
         for record, body in held:
             self.ledger.merge(record, body, 0.0)
-        self.out = Outbox()
+        self.out = state.out
         self.gossip = Gossip(me, self.ledger, GossipConfig(), Random(1), self.out)
         self.gossip.opened(other)
-        self.sync = Sync(me, self.ledger, self.gossip, SyncConfig(), Random(2), self.out, 0.0)
+        self.sync = Sync(state, SyncConfig(), self.ledger, Random(2), 0.0)
+        self.scope = Scope(self.gossip, self.sync, self.ledger)
 
     def sent(self) -> list[Message]:
         return [decode(effect.data) for effect in self.out.take() if isinstance(effect, Send)]
@@ -44,7 +48,7 @@ class Side:
         if isinstance(message, Digest):
             self.sync.compared(source, message, now)
         elif isinstance(message, Inventory):
-            self.sync.listed(source, message, now)
+            self.scope.listed(source, message, now)
         elif isinstance(message, Pull):
             self.gossip.pulled(source, message.topics, now)
         elif isinstance(message, Records):

@@ -72,7 +72,7 @@ def test_ring_neighbours_that_we_were_linked_with_never_make_room() -> None:
     for who in people:
         link(peer, who, 10.0)
     peer.tick(11.5)
-    assert peer.prober.lost() == []
+    assert peer.links.lost() == []
     assert told(peer, person(100), "10.8.8.1:1", 12.0) == []
     assert peer.refused == {"ledger-full": 1}
 
@@ -137,7 +137,7 @@ def test_the_books_agree_with_the_ledger_whatever_comes_and_goes() -> None:
     for step in range(400):
         told(peer, rng.choice(people), f"10.{rng.randrange(4)}.0.1:{rng.randrange(1, 9)}", step / 10)
         assert len(peer.ledger) <= 30
-        members = {who for crowd in peer.eviction._members.values() for who in crowd}
+        members = {who for crowd in peer.parts.receiver.eviction._members.values() for who in crowd}
         assert members == set(peer.ledger) - {peer.me}
-        sizes = {place: size for size, places in peer.eviction._sizes.items() for place in places}
-        assert sizes == {place: len(crowd) for place, crowd in peer.eviction._members.items()}
+        sizes = {place: size for size, places in peer.parts.receiver.eviction._sizes.items() for place in places}
+        assert sizes == {place: len(crowd) for place, crowd in peer.parts.receiver.eviction._members.items()}

@@ -37,7 +37,7 @@ def test_a_peer_that_never_had_anybody_is_healthy() -> None:
     sim, ids = forgetful(1)
     sim.run_until(300.0)
     assert p2p(sim, ids[0]) == (Status.HEALTHY, "no other peer known")
-    assert core(sim, ids[0]).isolation.lost == 0
+    assert core(sim, ids[0]).parts.isolation.lost == 0
 
 
 @pytest.mark.parametrize("peers", [2, 5, 14])
@@ -66,7 +66,7 @@ def test_a_peer_whose_others_all_said_goodbye_is_healthy(peers: int) -> None:
     assert p2p(sim, ids[0]) == (Status.HEALTHY, "no other peer known")
     sim.run_until(400.0)
     assert p2p(sim, ids[0]) == (Status.HEALTHY, "no other peer known")
-    assert core(sim, ids[0]).isolation.lost == 0
+    assert core(sim, ids[0]).parts.isolation.lost == 0
 
 
 def test_one_goodbye_does_not_hide_that_the_others_were_lost() -> None:
@@ -78,7 +78,7 @@ def test_one_goodbye_does_not_hide_that_the_others_were_lost() -> None:
     sim.run_until(400.0)
     assert len(core(sim, ids[0]).ledger) == 1
     assert p2p(sim, ids[0])[0] is Status.UNHEALTHY
-    assert core(sim, ids[0]).isolation.lost == 3
+    assert core(sim, ids[0]).parts.isolation.lost == 3
 
 
 def test_a_peer_that_was_cut_off_until_everybody_forgot_it_comes_back_by_itself() -> None:
@@ -100,5 +100,5 @@ def test_whom_one_returns_to_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     for peer in ids[1:]:
         sim.crash(peer)
     sim.run_until(60.0)
-    assert core(sim, ids[0]).isolation.lost == 3
+    assert core(sim, ids[0]).parts.isolation.lost == 3
     assert len(core(sim, ids[0]).neighbours.bootstrap) <= 3

@@ -187,7 +187,7 @@ class TestAbroad:
     def test_a_process_there_that_names_us_is_proved_at_once(self) -> None:
         one, other = process(1), process(2, address="10.0.0.2:1")
         give(other, said(one), 1.0)
-        assert one.shared_key.met_abroad(told(other), 10, 1.0)
+        assert one.shared_key.met_elsewhere(told(other), 10, 1.0)
         assert places(one, 1.0) == [("10.0.0.2:1",)]
         assert not places(other, 1.0)
 
@@ -195,24 +195,24 @@ class TestAbroad:
         one, other = process(1), process(2, address="10.0.0.2:1")
         found = []
         for turn in range(4):
-            one.shared_key.met_abroad(told(other), 10 + turn, 60.0 * turn)
+            one.shared_key.met_elsewhere(told(other), 10 + turn, 60.0 * turn)
             found.append(len(places(one, 60.0 * turn)))
         assert found == [0, 0, 1, 1]
 
     def test_our_own_past_there_reports_nothing_new(self) -> None:
         past, one = process(1), process(2, 10.0, address="10.0.0.2:1")
-        assert one.shared_key.met_abroad(told(past), 10, 11.0), "our profile does not name that life yet"
+        assert one.shared_key.met_elsewhere(told(past), 10, 11.0), "our profile does not name that life yet"
         one.handle(Publish(told(one)), 12.0)
         for turn in range(8):
-            assert not one.shared_key.met_abroad(told(past), 10, 13.0 + turn)
+            assert not one.shared_key.met_elsewhere(told(past), 10, 13.0 + turn)
         assert places(one, 21.0) == []
 
     def test_it_ends_when_its_reports_end(self) -> None:
         one, other = process(1), process(2, address="10.0.0.2:1")
         give(other, said(one), 1.0)
-        one.shared_key.met_abroad(told(other), 10, 1.0)
+        one.shared_key.met_elsewhere(told(other), 10, 1.0)
         one.handle(Publish(told(one)), 1.0)
-        one.shared_key.met_abroad(told(other), 10, STANDS_S)
+        one.shared_key.met_elsewhere(told(other), 10, STANDS_S)
         assert places(one, STANDS_S)
         assert one.shared_key.review(STANDS_S + 2.0)
         assert places(one, STANDS_S + 2.0) == []

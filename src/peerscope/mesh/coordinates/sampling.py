@@ -1,13 +1,13 @@
-"""Visits: now and then, measure the way to a random peer that is no neighbour.
+"""Sampling: now and then, measure the round-trip time to a random peer that is no neighbour.
 
-A coordinate found from eight fixed neighbours fits those and few others: each peer brings as many unknowns into the
-network's equations as pairs are measured (four links and a place of four numbers). Serf needs no visits since it pings
-another member each second. Ours connect to a random member, say in the hello that they come as guests, exchange a few
-pings and go. Nobody links, syncs, reports or accuses because of it.
+Each peer brings as many unknowns into the network's equations as measured pairs: four links, and a place of four
+numbers. So a coordinate from eight fixed neighbours fits those and few others. Serf pings another member each second.
+Our peers connect to a random member as a guest, exchange a few pings and hang up. No link, sync, report or accusation
+follows.
 
-Visits are frequent while a peer is young and its place a guess, and become rare as it ages: each costs a connection,
-which is some 16 kB of QUIC at each end. Nobody is visited who was measured before and is still remembered, so that in a
-small network visits end soon.
+The intervals are short while a peer is young and its coordinate a guess, and grow with its age. Each connection costs
+some 16 kB of QUIC at each end. A peer with a remembered measurement is not sampled again, so a small network soon needs
+none.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import PeerId
 
 AGES = 12
-"""Between two visits a peer lets this part of its age pass, within the configured limits."""
+"""The interval is this part of the age, within the configured limits."""
 DRAWS = 4
-"""How often to draw when somebody was drawn who needs no visit; in a small network that may be all."""
+"""Draws, until one yields a member without a measurement."""
 
 
 class Sampling:
-    """When this peer visits, and whom."""
+    """Draws the members to connect to, and the times."""
 
     def __init__(self, me: PeerId, config: CoordinateConfig, rng: Random, now: float) -> None:
         self._me = me
@@ -37,14 +37,15 @@ class Sampling:
         self._next_at = now + config.visit_interval_s * rng.random() if config.visit_interval_s else inf
 
     def deadline(self) -> float:
-        """When `due` has somebody to visit."""
         return self._next_at
 
     def due(
         self, now: float, members: Rings, is_known: Callable[[PeerId], bool], *, busy: bool = False
     ) -> PeerId | None:
-        """A member to visit now; nobody before the time, or where all that were drawn are known, or while we are
-        `busy`: then a connection more is a burden, and what it measures is our own delay."""
+        """A member to sample now; None before the time, or where all drawn members are known.
+
+        None also while we are `busy`: another connection is a burden then, and measures our own delay.
+        """
         if now < self._next_at:
             return None
         least_s, most_s = self._config.visit_interval_s, self._config.visit_interval_s_max

@@ -1,17 +1,17 @@
-"""Network coordinates: the round-trip time between any two peers, also those that never measured it.
+"""Network coordinates: estimates of the round-trip time between any two peers, measured or not.
 
-Vivaldi with height (Dabek, Cox, Kaashoek, Morris: "Vivaldi: a decentralized network coordinate system", 2004): a peer's
-place is a point in a small Euclidean space plus a height for its access line. Between any two peers stands a spring as
-long as the time they measured; each measurement moves a peer a little towards where its springs are at rest, further
-the less it trusts itself and the more it trusts the other. The constants, the filter of latencies and the adjustment
-are those of Serf's `coordinate` package.
+This is Vivaldi with height (Dabek, Cox, Kaashoek, Morris: "Vivaldi: a decentralized network coordinate system", 2004).
+A coordinate is a point in a small Euclidean space plus a height for the access line. A spring between two peers is as
+long as the time they measured. Each measurement moves a peer a little towards rest: further the less it trusts itself
+and the more it trusts the other. The constants, the latency filter and the adjustment are those of Serf's `coordinate`
+package.
 
-Two things differ, since our peers ping a few fixed neighbours and not everybody in turn, and since some lie:
+Two things differ, since our peers ping a few fixed neighbours, and since some lie:
 
-- Four measured pairs per peer leave the springs too loose: neighbours fit and strangers do not. So peers visit random
-  others (`visits.py`), remember what they measured there, and repeat one remembered measurement with each new one.
-- A measurement that misses by much more than a peer's measurements usually do counts for little, and one that misses
-  by far more for nothing. The pull of a liar among honest neighbours does not grow with the lie: it ends.
+- Four measured pairs per peer leave the springs too loose: neighbours fit and strangers do not. So peers sample random
+  others (`sampling.py`), and repeat one remembered measurement with each new one.
+- A measurement that misses by much more than usual counts for little, and one that misses by far more for nothing. The
+  pull of a liar among honest neighbours does not grow with the lie: it ends.
 """
 
 from __future__ import annotations
@@ -28,43 +28,43 @@ from peerscope.records.bodies import DIMENSIONS_MAX, RATIO_ONE, Coordinate
 from peerscope.records.identity import PeerId
 
 RTT_S_MAX = 10.0
-"""Nothing on earth takes longer; a coordinate that predicts more is a lie."""
+"""Nothing on earth takes longer: a coordinate that predicts more is a lie."""
 ERROR_MAX = 1.5
 HEIGHT_S_MIN = 10e-6
 HEIGHT_S_FIRST = 0.005
-"""Heights grow and shrink by shares of themselves; one that starts near zero stays there for long."""
+"""Heights grow and shrink by shares of themselves: one near zero stays there for long."""
 PACE = 0.25
-"""Share of the way that a peer which trusts itself not at all goes with one measurement (the paper's c_c and c_e)."""
+"""Share of the way per measurement, for a peer without any trust in itself (the paper's c_c and c_e)."""
 FILTER = 3
-"""Round trips per neighbour of which the median counts: one that was held up does not."""
+"""Round trips per neighbour; their median counts."""
 LANDMARKS_MAX = 64
-"""Measured peers to remember: the neighbours, and those visited last."""
+"""Measured peers to remember: the neighbours, and the latest samples."""
 WINDOW = 20
 """Measurements over which the adjustment is the mean."""
 MISFIT_S_FIRST = 0.25
 MISFIT_PACE = 0.05
 GRAVITY = 1e-4
-"""Share of its way to the origin that each step also goes: springs alone would let the whole network drift."""
+"""Share of its way to the origin that each step also goes, so that the whole network does not drift."""
 COUNTS = 2.0
-"""How many times the usual misfit a measurement may count for at most."""
+"""A measurement counts for at most so many times the usual misfit."""
 ABSURD = 6.0
-"""A measurement that misses by so many times the usual misfit moves nothing. It makes the usual misfit grow, though:
-where all misses are large, since we ourselves have moved, they count again after some seconds."""
+"""A measurement that misses by so many times the usual misfit moves nothing. It still makes the usual misfit grow: when
+we ourselves have moved, measurements count again after some seconds."""
 NEWS_RATIO = 0.04
 NEWS_ERROR = 500
-"""A place is worth telling a neighbour again once it moved by this share of the way to it, or its error by 0.05.
-Measured: telling each move costs twice the bytes and gains a tenth of a percent."""
+"""A coordinate goes to a neighbour again once it moved by this share of the RTT, or its error by 0.05. Measured: to
+send each move costs twice the bytes and gains a tenth of a percent."""
 
 
 class CoordinateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The space of latencies, and how a peer finds its place in it."""
+    """The space of latencies, and the sampling."""
 
     dimensions: int = 3  # measured: two are slower at the start, more gain nothing
-    """Of the space, beside the height. All peers of a network need the same: places in other spaces are refused."""
-    visit_interval_s: float = 10.0  # measured: 5 s is not much sooner, and 16 kB of QUIC a visit
-    """Between visits to random peers in the first minutes; 0 for none. Lower finds the place sooner."""
+    """Dimensions beside the height. Peers refuse coordinates of other spaces, so all need the same number."""
+    visit_interval_s: float = 10.0  # measured: 5 s is not much sooner, and a sample costs 16 kB of QUIC
+    """Between samples of random peers in the first minutes; 0 for none. Lower finds the coordinate sooner."""
     visit_interval_s_max: float = 60.0
-    """Between visits later on. Each is one connection of a few pings."""
+    """Between samples later on. Each is one connection of a few pings."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.dimensions <= DIMENSIONS_MAX:
@@ -81,7 +81,7 @@ class CoordinateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def estimate_s(one: Coordinate, other: Coordinate) -> float | None:
-    """Seconds of round-trip time between two places; None where their spaces differ.
+    """Seconds of round-trip time between two coordinates; None where their spaces differ.
 
     The adjustments count only while they leave a positive time (Serf's `coordinate` package does the same).
     """
@@ -92,14 +92,14 @@ def estimate_s(one: Coordinate, other: Coordinate) -> float | None:
     return (adjusted_us if adjusted_us > 0 else plain_us) / 1e6
 
 
-def is_news(place: Coordinate, told: Coordinate, rtt_s: float) -> bool:
-    """Is a place far enough from what was told of it before, for somebody this far away?"""
-    moved_us = dist(place.vector_us, told.vector_us) + abs(place.height_us - told.height_us)
-    return moved_us > NEWS_RATIO * rtt_s * 1e6 or abs(place.error - told.error) > NEWS_ERROR
+def is_news(place: Coordinate, sent: Coordinate, rtt_s: float) -> bool:
+    """Has our coordinate moved far enough since we `sent` it, for a peer at this RTT?"""
+    moved_us = dist(place.vector_us, sent.vector_us) + abs(place.height_us - sent.height_us)
+    return moved_us > NEWS_RATIO * rtt_s * 1e6 or abs(place.error - sent.error) > NEWS_ERROR
 
 
 class Landmark:
-    """A peer by which to find one's own place: where it said it is, and how far that was."""
+    """A measured peer: its coordinate and its last round trips."""
 
     __slots__ = ("_rtts_s", "coordinate")
 
@@ -108,7 +108,6 @@ class Landmark:
         self._rtts_s: deque[float] = deque(maxlen=FILTER)
 
     def measured(self, rtt_s: float) -> None:
-        """One more round trip."""
         self._rtts_s.append(rtt_s)
 
     @property
@@ -118,12 +117,12 @@ class Landmark:
 
 
 class Coordinates:
-    """This peer's own place. All times in seconds."""
+    """The coordinate of this peer. All times in seconds."""
 
     def __init__(self, config: CoordinateConfig, rng: Random) -> None:
         self._rng = rng
         self._landmarks: dict[PeerId, Landmark] = {}
-        """Those measured last, the latest at the end."""
+        """The last measured peers, the latest at the end."""
         self._vector_s = [0.0] * config.dimensions
         self._height_s = HEIGHT_S_FIRST
         self._error = ERROR_MAX
@@ -131,7 +130,7 @@ class Coordinates:
         self._misfit_s = MISFIT_S_FIRST
 
     def current(self) -> Coordinate | None:
-        """Our place, in whole microseconds; None before the first measurement."""
+        """Our coordinate, in whole microseconds; None before the first measurement."""
         if not self._landmarks:
             return None
         return Coordinate(
@@ -142,35 +141,35 @@ class Coordinates:
         )
 
     def observed(self, peer: PeerId, theirs: Coordinate | None, rtt_s: float | None) -> None:
-        """Take in what one exchange brought: where a peer is, if it said so, and how long the way there took.
+        """Add one exchange: the coordinate of a peer, if it sent one, and the RTT.
 
-        Raises `RemoteError` ("impossible-coordinate", "impossible-rtt") and stays where it is if that cannot be.
+        Raises `RemoteError` ("impossible-coordinate", "impossible-rtt") and moves nothing if that cannot be.
         """
         landmark = self._landmarks.get(peer) or Landmark()
         if theirs is not None:
             self._check(theirs)
             landmark.coordinate = theirs
             self._remember(peer, landmark)
-        if not rtt_s:  # zero is too short for the clock that measured it, and says nothing
+        if not rtt_s:  # zero is below the resolution of the clock
             return
         if not 0.0 < rtt_s <= RTT_S_MAX:
             raise RemoteError("impossible-rtt", f"{rtt_s} s; must be above 0 and at most {RTT_S_MAX:g}")
         landmark.measured(rtt_s)
         self._remember(peer, landmark)
-        self._attend(landmark)
-        self._attend(self._rng.choice(list(self._landmarks.values())))
+        self._use(landmark)
+        self._use(self._rng.choice(list(self._landmarks.values())))
 
-    def told(self, peer: PeerId, theirs: Coordinate | None) -> None:
-        """A report of the peer says where it is: good to know if we once measured the way there.
+    def reported(self, peer: PeerId, theirs: Coordinate | None) -> None:
+        """Note the coordinate of a report, if we measured that peer.
 
-        A place that cannot be is passed over: the record is true, and others may live in another space.
+        An impossible coordinate is no offence: the record is true, and its origin may use another space.
         """
         landmark = self._landmarks.get(peer)
         if landmark is not None and theirs is not None and self._is_possible(theirs):
             landmark.coordinate = theirs
 
     def remembers(self, peer: PeerId) -> bool:
-        """The way to this peer was measured, not too long ago."""
+        """We have a measurement of this peer."""
         return peer in self._landmarks
 
     def _remember(self, peer: PeerId, landmark: Landmark) -> None:
@@ -179,7 +178,7 @@ class Coordinates:
         if len(self._landmarks) > LANDMARKS_MAX:
             del self._landmarks[next(iter(self._landmarks))]
 
-    def _attend(self, landmark: Landmark) -> None:
+    def _use(self, landmark: Landmark) -> None:
         rtt_s = landmark.rtt_s
         if landmark.coordinate is not None and rtt_s is not None:
             self._move(landmark.coordinate, rtt_s)
@@ -190,7 +189,7 @@ class Coordinates:
             raise RemoteError("impossible-coordinate", f"{theirs}; must have {wish}")
 
     def _is_possible(self, theirs: Coordinate) -> bool:
-        """Of our space, and not absurdly far from its middle, which gravity keeps near the origin."""
+        """It is in our space, and not absurdly far from the origin, near which gravity keeps us."""
         if len(theirs.vector_us) != len(self._vector_s):
             return False
         return hypot(*theirs.vector_us) + theirs.height_us + abs(theirs.adjustment_us) <= RTT_S_MAX * 1e6
@@ -216,12 +215,12 @@ class Coordinates:
         away = self._away_from(vector_s, distance_s)
         kept = 1 - GRAVITY
         self._vector_s = [x * kept + step_s * unit for x, unit in zip(self._vector_s, away, strict=True)]
-        if distance_s > 0:  # the step is shared out between the plane and the heights as the prediction is
+        if distance_s > 0:  # shared between plane and heights as in the prediction
             raised_s = self._height_s + (self._height_s + height_s) * step_s / distance_s
             self._height_s = max(HEIGHT_S_MIN, min(raised_s, self._height_s + abs(step_s)))
 
     def _away_from(self, vector_s: list[float], distance_s: float) -> list[float]:
-        """The unit vector from there to here; any direction where both stand on the same spot."""
+        """The unit vector from there to here; a random direction where both are at the same point."""
         if distance_s > 1e-9:
             return [(x - y) / distance_s for x, y in zip(self._vector_s, vector_s, strict=True)]
         drawn = [self._rng.gauss(0.0, 1.0) for _ in self._vector_s]

@@ -1,8 +1,8 @@
-"""Answering those who map the network without joining it (`peerscope crawl`): who we are, and to whom we are linked.
+"""Answers to crawlers, which map the network without joining it (`peerscope crawl`): our profile and our links.
 
-The asker proves the network's secret as a member would, and stays a stranger: no link is watched, nothing is greeted,
-and a connection that never says hello is closed after a few seconds like any other. Keys cost nothing, so what counts
-is how often we answer in all; the limit per asker only keeps one impatient crawler from using that up.
+The crawler proves the network's secret as a member would, and stays a stranger: we do not greet it or watch a link to
+it. A connection without a hello is closed after a few seconds like any other. Keys cost nothing, so the limit that
+counts is that of all answers. The limit per crawler keeps one impatient crawler from using that up.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from peerscope.records.ledger import Ledger
 from peerscope.records.record import Record
 
 TOO_OFTEN = "crawl-too-often"
-"""Reason of the refusal; crawlers that hear it come back later."""
+"""Reason of the refusal; crawlers then ask again later."""
 BURST_S = 4.0
-"""Answers saved up while nobody asks: this many seconds' worth."""
+"""The bucket holds the answers of so many seconds."""
 RECORD_BYTES = 160
-"""A record around its body, at most: id, signature, numbers and msgpack's own marks."""
+"""Most bytes of a record beside its body: id, signature, numbers and the marks of msgpack."""
 
 
 class CrawlConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often crawlers are answered. One crawl asks each peer once."""
+    """Limits of answers to crawlers. One crawl asks each peer once."""
 
     answers_per_s: float = 5.0  # about three kilobytes each: with many crawlers no more than the budget of gossip
-    """Answers to all askers together."""
+    """Answers to all crawlers together."""
     answers_per_peer_s: float = 1.0
-    """Answers to one asker."""
+    """Answers to one crawler."""
 
     def __post_init__(self) -> None:
         for name in ("answers_per_s", "answers_per_peer_s"):
@@ -51,10 +51,10 @@ class CrawlAnswers:
         self._tokens = self._tokens_max = max(1.0, config.answers_per_s * BURST_S)
         self._counted_at = 0.0
         self._answered_at: dict[PeerId, float] = {}
-        """The latest askers, in order; those whose pause is over are dropped."""
+        """The latest crawlers, in order, while their pauses last."""
 
     def answer(self, asker: PeerId, linked: list[PeerId], now: float) -> Vicinity:
-        """Our profile and those of linked peers, for an asker who was admitted.
+        """Our profile and those of linked peers, for an admitted crawler.
 
         Raises `RemoteError`: "no-profile", "crawl-too-often".
         """
@@ -76,7 +76,7 @@ class CrawlAnswers:
         return entry.record if entry else None
 
     def _spend(self, asker: PeerId, now: float) -> None:
-        """Take one answer from what we may give (a token bucket). Raises `RemoteError` if nothing is left."""
+        """Take one answer from the token bucket. Raises `RemoteError` if nothing is left."""
         pause_s = 1.0 / self._config.answers_per_peer_s
         while self._answered_at and now - next(iter(self._answered_at.values())) >= pause_s:
             del self._answered_at[next(iter(self._answered_at))]

@@ -1,42 +1,21 @@
-"""One who maps a peerscope network without joining it: a `Walk` whose questions are messages.
+"""Maps a peerscope network without joining it: a `Walk` whose questions are messages.
 
-It has the border of a `Peer`: events and the time in, effects out, so that the real network and the simulator drive the
-same code. It dials with a key of its own, asks `Neighbors`, takes one `Vicinity`, and hangs up. Every profile is
-checked for its owner's signature before anything in it is believed; that two peers are linked stays the word of the one
-who says so.
+Like a `Peer` it takes events and the time, and returns effects, so the real network and the simulator drive the same
+code. It dials with a key of its own, asks `Neighbors`, takes one `Vicinity`, and hangs up. It checks the signature of
+every profile before it believes anything in it. That two peers are linked stays the claim of one of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
-from typing import assert_never
 
 from msgspec import Struct
 
 from peerscope.errors import RemoteError
+from peerscope.mesh import events
 from peerscope.mesh.crawling.answers import TOO_OFTEN
 from peerscope.mesh.crawling.traversal import Walk, WalkConfig
-from peerscope.mesh.events import (
-    Breach,
-    Connected,
-    Credentials,
-    Dial,
-    DialFailed,
-    Disconnected,
-    Effect,
-    Event,
-    Hangup,
-    Join,
-    Leave,
-    LookUp,
-    Measured,
-    Outbox,
-    Publish,
-    Recall,
-    Received,
-    WallClock,
-)
 from peerscope.mesh.membership.admission import Admission, NetworkConfig
 from peerscope.mesh.messages import Bye, Challenge, Neighbors, Vicinity, decode
 from peerscope.records.bodies import Profile
@@ -46,83 +25,83 @@ from peerscope.records.record import Inspector, Record, inspect
 
 
 class CrawlSighting(Struct, frozen=True):
-    """What is known of a peer that was found."""
+    """Facts from the profile of a found peer."""
 
     addresses: tuple[str, ...] = ()
     region: str | None = None
     agent: str | None = None
     """Version of its software."""
     version: int = 0
-    """Of the profile that says so; a newer one replaces it."""
+    """Version of the profile; a newer one replaces it."""
+
+
+class CrawlerIdentity(Struct, frozen=True):
+    """How a crawler introduces itself."""
+
+    peer_id: PeerId
+    """Id of a key made for this one walk, or of a member."""
+    network: NetworkConfig
+    certificate: Certificate | None = None
+    """Shown where the network asks for one."""
 
 
 class Crawler:
-    """Walks over a network from some peers on. Call `tick` at `deadline` or earlier, until `is_done`."""
+    """Walks over a network. Call `tick` at `deadline` or earlier, until `is_done`."""
 
     def __init__(
         self,
-        me: PeerId,
-        network: NetworkConfig,
+        identity: CrawlerIdentity,
         starts: Mapping[PeerId, tuple[str, ...]],
         config: WalkConfig,
         now: float,
         *,
         inspector: Inspector = inspect,
-        certificate: Certificate | None = None,
     ) -> None:
-        """`me`: a key made for this one walk, or one that may be a member. `starts`: peers of tickets, with their
-        addresses. `certificate`: shown where the network wants it."""
+        """`starts`: peers of tickets, with their addresses."""
         self.walk = Walk(starts, config, now)
         self.sightings = {peer: CrawlSighting(addresses) for peer, addresses in starts.items()}
         self.forged = 0
-        """Profiles that were not signed by those they speak of."""
+        """Profiles without a valid signature of their origin."""
         self.left_out = 0
-        """Neighbours that peers have but could not introduce."""
-        self._admission = Admission(network, me, Random(0))
-        self._admission.certificate = certificate
+        """Neighbours that answers left out."""
+        self._admission = Admission(identity.network, identity.peer_id, Random(0))
+        self._admission.certificate = identity.certificate
         self._inspect = inspector
         self._connected: set[PeerId] = set()
-        self._out = Outbox()
+        self._out = events.Outbox()
 
-    def handle(self, event: Event, now: float) -> list[Effect]:
-        """Take one event in."""
+    def handle(self, event: events.Event, now: float) -> list[events.Effect]:
         match event:
-            case Connected(peer, dialled):
+            case events.Connected(peer, dialled):
                 self._connected.add(peer)
                 if dialled and not self._admission.asks_secret:
                     self._ask(peer)
-            case DialFailed(peer, reason):
+            case events.DialFailed(peer, reason):
                 self.walk.failed(peer, f"no connection: {reason}", now)
-            case Disconnected(peer, _):
+            case events.Disconnected(peer, _):
                 self._connected.discard(peer)
                 self.walk.failed(peer, "hung up without an answer", now)
-            case Received(peer, data):
+            case events.Received(peer, data):
                 if self.walk.is_asking(peer):
                     self._received(peer, data, now)
-            case (
-                Join() | Recall() | Publish() | Measured() | WallClock() | Credentials() | Breach() | LookUp() | Leave()
-            ):
-                pass  # a crawler is nobody's peer
             case _:
-                assert_never(event)
+                pass  # for members only
         return self.tick(now)
 
-    def tick(self, now: float) -> list[Effect]:
-        """Ask whoever is next, and hang up on whoever we are done with."""
+    def tick(self, now: float) -> list[events.Effect]:
+        """Ask the next peers, and hang up on those that have answered."""
         for peer in self.walk.next(now):
-            self._out.add(Dial(peer, self.sightings[peer].addresses))
+            self._out.add(events.Dial(peer, self.sightings[peer].addresses))
         done = sorted(peer for peer in self._connected if not self.walk.is_asking(peer))
         for peer in done:
             self._connected.remove(peer)
-            self._out.add(Hangup(peer, "thanks"))
+            self._out.add(events.Hangup(peer, "thanks"))
         return self._out.take()
 
     def deadline(self) -> float:
-        """When `tick` wants to be called next."""
         return self.walk.deadline()
 
     def is_done(self, now: float) -> bool:
-        """The walk is over."""
         return self.walk.is_done(now)
 
     def _ask(self, peer: PeerId, nonce: bytes = b"") -> None:
@@ -147,7 +126,7 @@ class Crawler:
             self.walk.failed(peer, f"bad answer: {error.reason}", now)
 
     def _introduced(self, peer: PeerId, vicinity: Vicinity) -> list[PeerId]:
-        """Ids of the neighbours whose profiles are true. Raises `RemoteError` if the peer's own is not."""
+        """Ids of the neighbours with valid profiles. Raises `RemoteError` if the peer's own is invalid."""
         if vicinity.profile.peer_id != peer:
             raise RemoteError("not-its-own", "the profile is somebody else's")
         self._see(vicinity.profile)
@@ -163,17 +142,17 @@ class Crawler:
         return names
 
     def _see(self, record: Record) -> None:
-        """Keep what a profile says, if it is newer. Raises `RemoteError` if it is not its owner's."""
+        """Keep a profile, if it is newer. Raises `RemoteError` if its origin did not sign it."""
         known = self.sightings.get(record.peer_id)
         if known is not None and record.version <= known.version:
-            return  # it says nothing that would be believed, so nothing has to be checked
+            return  # not newer: nothing to check
         record, body = self._inspect(record)
         if not isinstance(body, Profile):
             raise RemoteError("malformed-record", "no profile")
         self.sightings[record.peer_id] = CrawlSighting(body.reached_at, body.region, body.version, record.version)
 
     def _forget_unknown(self, names: list[PeerId]) -> None:
-        """Names beyond the walk's limits will not be dialled."""
+        """Drop names beyond the limits of the walk."""
         for name in names:
             if name not in self.walk:
                 self.sightings.pop(name, None)

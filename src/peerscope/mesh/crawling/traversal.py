@@ -1,21 +1,19 @@
-"""A walk over a network that one does not belong to: ask every peer once for its neighbours, the nearest first.
+"""A walk over a network from outside: ask every peer once for its neighbours, the nearest first.
 
-The walk knows nothing of messages and sockets. It says whom to ask (`next`), is told what came of it (`answered`,
-`failed`, `busy`), and is a graph in the end (`survey`). Ids are opaque, so it maps any network that can be asked
-"who are the neighbours of X?".
+The walk knows nothing of messages and sockets. It names the peers to ask (`next`), takes each result (`answered`,
+`failed`, `busy`), and ends as a graph (`survey`). Ids are opaque, so it maps any network that answers "who are the
+neighbours of X?".
 
-Neighbours are claims. A peer can invent thousands, or run them itself and have each name more. No local rule tells such
-a farm from an honest part of the network, but it hangs on the few links of the one who invented it. So names are not
-kept in one queue but where they came from, as a tree: whoever answered is a branch, with the names it gave and the
-branches of those that were asked. Each choice starts at the root and lets branches take turns, at every fork. All that
-a liar names, and all that those name, thus share the liar's one turn: next to seven honest neighbours they get an
-eighth of the requests while anything honest waits, and only lengthen the tail afterwards (hierarchical round-robin, as
-in fair queueing of packets: Demers, Keshav and Shenker 1989). Inside a branch the names it gave come before those that
-their bearers give: the walk is breadth-first. A name that several peers gave waits with each of them, so its turn comes
-sooner.
+Neighbours are claims. A peer can invent thousands, or run them itself and have each name more. No local rule separates
+such a farm from an honest part of the network, but the farm hangs on the few links of the liar. So names wait in a tree
+by their source. Each peer that answered is a branch, with its names and the branches of those that were asked. Each
+choice starts at the root, and at every fork branches take turns. All names of a liar, and of its farm, thus share the
+one turn of the liar. Next to seven honest neighbours they get an eighth of the requests while anything honest waits.
+This is hierarchical round-robin, as in fair queueing of packets (Demers, Keshav and Shenker 1989). Inside a branch, its
+own names come before those of its branches: the walk is breadth-first. A name from several peers waits with each of
+them, so its turn comes sooner.
 
-Everything is bounded: peers asked, names taken from one answer, requests under way (in all, and for the names of one
-peer), seconds per answer, seconds in all.
+`WalkConfig` bounds everything.
 """
 
 from __future__ import annotations
@@ -33,19 +31,17 @@ from peerscope.errors import ConfigError
 P = TypeVar("P", bound=Hashable)
 
 NAMES_WHEN_CROWDED = 8
-"""Names taken from one answer while more wait than may be asked in all: an ordinary peer has as many neighbours."""
+"""Names taken from one answer while more wait than `peers_max`: an ordinary peer has as many neighbours."""
 
 
 class WalkConfig(Struct, frozen=True, kw_only=True):
-    """How far a walk may go."""
+    """Limits of a walk."""
 
     peers_max: int = 10_000
-    """Peers that are asked."""
     neighbours_max: int = 64
     """Names taken from one answer; more are counted and dropped."""
     concurrency: int = 64
-    """Requests under way at once."""
-    answer_timeout_s: float = 6.0  # a little above the transport's own limit for connecting, which tells more
+    answer_timeout_s: float = 6.0  # above the limit of the transport for connecting, whose error is more precise
     """A peer that has not answered by then is unreachable."""
     timeout_s: float = 60.0
     """The whole walk ends after this time with what it has."""
@@ -60,25 +56,24 @@ class WalkConfig(Struct, frozen=True, kw_only=True):
 
 
 class Candidates(Struct, Generic[P], frozen=True):
-    """What a walk found."""
+    """The graph that a walk found."""
 
     depths: dict[P, int]
-    """Everybody who answered, and over how many links from the nearest start."""
+    """Peers that answered, each with its distance in links from the nearest start."""
     links: dict[tuple[P, P], bool]
     """Links between peers that were asked, once each; true where both ends named each other."""
     unreachable: dict[P, str]
-    """Who was asked in vain, and why that came to nothing."""
+    """Peers asked in vain, each with the reason."""
     unasked: int
-    """Names that nobody asked, or that had not answered yet, when the walk ended."""
+    """Names not asked, or without an answer yet, when the walk ended."""
     surplus: int
-    """Neighbours beyond what is taken from one answer."""
     stopped: str | None
     """The limit that ended the walk, in words; None if it ended by itself."""
     seconds: float
 
 
 class Branch(Generic[P]):
-    """A peer that answered: its names that wait for a request, and the branches of those that were asked."""
+    """A peer that answered: its waiting names, and the branches of those that were asked."""
 
     __slots__ = ("branches", "depth", "has_turn", "in_flight", "names", "parent")
 
@@ -87,11 +82,11 @@ class Branch(Generic[P]):
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.names = deque(names)
         self.branches: deque[Branch[P]] = deque()
-        """Those with something to ask, the next one first."""
+        """Branches with something to ask, the next one first."""
         self.in_flight = 0
         """Requests under way to peers that this one named."""
         self.has_turn = False
-        """It stands among its parent's branches."""
+        """It is among the branches of its parent."""
 
 
 class Walk(Generic[P]):
@@ -106,9 +101,9 @@ class Walk(Generic[P]):
         self._root: Branch[P] = Branch(None, self._starts)
         self._waiting = set(self._starts)
         self._asked: dict[P, Branch[P]] = {}
-        """Whom we asked, and in whose turn."""
+        """Asked peers, each with the branch that named it."""
         self._in_flight: dict[P, float] = {}
-        """Until when each may answer; all have the same time, so the first one is due first."""
+        """Deadlines of the answers, in the order of asking."""
         self._postponed: list[tuple[float, int, P]] = []
         self._tries: dict[P, int] = {}
         self._answered: set[P] = set()
@@ -117,32 +112,28 @@ class Walk(Generic[P]):
         self._depth = 0
 
     def __contains__(self, peer: P) -> bool:
-        """It was asked, or waits for it."""
+        """The peer was asked, or waits."""
         return peer in self._asked or peer in self._waiting
 
     @property
     def found(self) -> int:
-        """Peers asked or waiting."""
         return len(self._asked) + len(self._waiting)
 
     @property
     def asked(self) -> int:
-        """Peers asked so far."""
         return len(self._asked)
 
     @property
     def heard(self) -> int:
-        """Peers that answered so far."""
         return len(self._answered)
 
     @property
     def unreachable(self) -> int:
-        """Peers asked in vain so far."""
         return len(self._unreachable)
 
     @property
     def depth(self) -> int:
-        """Steps from a start to the last one asked, in the order of asking."""
+        """Steps from a start to the last peer asked."""
         return self._depth
 
     def is_asking(self, peer: P) -> bool:
@@ -150,7 +141,7 @@ class Walk(Generic[P]):
         return peer in self._in_flight
 
     def is_done(self, now: float) -> bool:
-        """There is nobody to wait for and nobody left to ask, or a limit says so."""
+        """Nothing is left to ask or to wait for, or a limit ends the walk."""
         if now >= self._began_at + self.config.timeout_s:
             return True
         if self._in_flight or self._postponed:
@@ -158,7 +149,7 @@ class Walk(Generic[P]):
         return not self._waiting or len(self._asked) >= self.config.peers_max
 
     def next(self, now: float) -> list[P]:
-        """Whom to ask now. Those whose time is over are given up first."""
+        """Peers to ask now. Requests past their deadline fail first."""
         self._ended_at = now
         while self._in_flight and (late := next(iter(self._in_flight.items())))[1] <= now:
             self.failed(late[0], f"no answer within {self.config.answer_timeout_s:g} s", now)
@@ -174,7 +165,7 @@ class Walk(Generic[P]):
         return chosen
 
     def answered(self, peer: P, neighbours: Iterable[P], now: float) -> None:
-        """A peer named its neighbours. Counts only while it is being asked."""
+        """A peer named its neighbours. Counts only while its request is under way."""
         branch = self._landed(peer, now)
         if branch is None:
             return
@@ -193,12 +184,12 @@ class Walk(Generic[P]):
         self._give_turn(Branch(branch, fresh))
 
     def failed(self, peer: P, reason: str, now: float) -> None:
-        """Asking came to nothing. Counts only while the peer is being asked."""
+        """A request failed. Counts only while it is under way."""
         if self._landed(peer, now) is not None:
             self._unreachable[peer] = reason
 
     def busy(self, peer: P, now: float) -> None:
-        """The peer answers nobody just now: it is asked again later, a few times."""
+        """The peer is busy: ask again later, a few times."""
         if peer not in self._in_flight:
             return
         tries = self._tries[peer] = self._tries.get(peer, 0) + 1
@@ -217,7 +208,6 @@ class Walk(Generic[P]):
         return first if first == inf else min(first, self._began_at + self.config.timeout_s)
 
     def survey(self) -> Candidates[P]:
-        """What was found so far."""
         settled = self._answered | self._unreachable.keys()
         unasked = len(self._waiting) + len(self._asked) - len(settled)
         seconds, stopped = self._ended_at - self._began_at, None
@@ -236,7 +226,7 @@ class Walk(Generic[P]):
         )
 
     def _take(self, now: float) -> P | None:
-        """The next one to ask; None if that has to wait for an answer."""
+        """The next peer to ask; None if that has to wait for an answer."""
         if self._postponed and self._postponed[0][0] <= now:
             return heapq.heappop(self._postponed)[2]
         if len(self._asked) >= self.config.peers_max:
@@ -262,7 +252,7 @@ class Walk(Generic[P]):
                 branch.branches.pop()
 
     def _landed(self, peer: P, now: float) -> Branch[P] | None:
-        """A request is over: in whose turn it was made; None if there was none."""
+        """End a request: the branch that named the peer; None without a request."""
         self._ended_at = now
         if self._in_flight.pop(peer, None) is None:
             return None
@@ -278,7 +268,7 @@ class Walk(Generic[P]):
             branch = branch.parent
 
     def _depths(self) -> dict[P, int]:
-        """Fewest links from a start to each that answered; a link counts both ways, whoever named it."""
+        """Fewest links from a start to each peer that answered; a link counts both ways."""
         around: dict[P, list[P]] = {peer: [] for peer in self._answered}
         for one, other in self._links:
             if one in around and other in around:

@@ -18,7 +18,7 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class HealthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits of the five checks. The values are those the first sketch of this product used."""
+    """Limits of the five checks."""
 
     cpu: Thresholds = Thresholds(degraded=0.75, unhealthy=0.90)
     """Share of all cores busy over the interval."""
@@ -51,14 +51,13 @@ class HealthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def judge(ratio: float, limits: Thresholds, message: str) -> Check:
-    """A check whose high values are bad. The message is kept only where something is wrong."""
+    """A check whose high values are bad. A healthy check has no message."""
     status = Status.HEALTHY
     if ratio > limits.unhealthy:
         status = Status.UNHEALTHY
     elif ratio > limits.degraded:
         status = Status.DEGRADED
-    told = message[:MESSAGE_MAX] if status is not Status.HEALTHY else None
-    return Check(status, quantised(ratio), told)
+    return Check(status, quantised(ratio), message[:MESSAGE_MAX] if status is not Status.HEALTHY else None)
 
 
 def failed(reason: str) -> Check:
@@ -67,7 +66,7 @@ def failed(reason: str) -> Check:
 
 
 def judge_p2p(reachable: int, expected: int, config: HealthConfig, *, alone: str) -> Check:
-    """Reachable of expected neighbours. Where none is expected the peer is healthy, and `alone` says why."""
+    """The p2p check. A peer without expected neighbours is healthy, with the message `alone`."""
     if expected == 0:
         return Check(Status.HEALTHY, RATIO_ONE, alone)
     ratio = reachable / expected
@@ -76,12 +75,12 @@ def judge_p2p(reachable: int, expected: int, config: HealthConfig, *, alone: str
         status = Status.UNHEALTHY
     elif ratio < config.p2p_degraded_below:
         status = Status.DEGRADED
-    told = f"{reachable} of {expected} neighbours reachable" if status is not Status.HEALTHY else None
-    return Check(status, quantised(ratio), told)
+    message = f"{reachable} of {expected} neighbours reachable" if status is not Status.HEALTHY else None
+    return Check(status, quantised(ratio), message)
 
 
 def quantised(ratio: float) -> int:
-    """A ratio as it travels."""
+    """A ratio in the integers of a record."""
     return min(1_000_000, max(0, round(ratio * RATIO_ONE)))
 
 

@@ -1,4 +1,4 @@
-"""One link as this end sees it: round-trip time, loss, silence, and when to ping next."""
+"""One link, as this end measures it: round-trip time, loss, silence, and the time of the next ping."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from peerscope.records.record import VERSION_MAX
 OUTSTANDING_MAX = 64
 FLAPS_MAX = 3
 NONCES_MAX = 4
-TELL_AGAIN = 16
-"""A place that stays the same goes with every so-manieth ping or pong."""
+RESEND_EVERY = 16
+"""A coordinate that stays the same goes with every so-manieth ping or pong."""
 
 
 class RoundTrip:
@@ -33,7 +33,6 @@ class RoundTrip:
         """How long an answer may take before it counts as missing."""
 
     def sample(self, rtt_s: float) -> None:
-        """Take one measurement in."""
         self.last_s = rtt_s
         if self.smoothed_s is None:
             self.smoothed_s, self.deviation_s = rtt_s, rtt_s / 2
@@ -44,7 +43,7 @@ class RoundTrip:
 
 
 class Loss:
-    """Share of pings that got no answer, over about the last fifty; starts from half a loss in ten."""
+    """Share of unanswered pings, over about the last fifty; starts from half a loss in ten."""
 
     __slots__ = ("_answered", "_missed")
 
@@ -53,7 +52,7 @@ class Loss:
         self._missed = 0.0
 
     def sample(self, missed: bool) -> None:
-        """Take one ping's fate in."""
+        """Add one ping."""
         self._answered = self._answered * 0.98 + (not missed)
         self._missed = self._missed * 0.98 + missed
 
@@ -65,7 +64,7 @@ class Loss:
 
     @property
     def cautious(self) -> float:
-        """0..1, never quite 0: what to assume when counting unanswered probes."""
+        """0..1, never quite 0: the loss to assume for unanswered probes."""
         return (self._missed + 0.5) / (self._answered + self._missed + 10)
 
 
@@ -78,8 +77,8 @@ class Link:
         "_config",
         "_outstanding",
         "_seq",
-        "_told",
-        "_untold",
+        "_sent_place",
+        "_since_sent",
         "awaits_challenge",
         "certificate",
         "connected",
@@ -88,7 +87,7 @@ class Link:
         "last_heard",
         "last_sent",
         "loss",
-        "loss_told",
+        "peer_loss",
         "lost",
         "_lost_at",
         "nonces",
@@ -112,29 +111,29 @@ class Link:
         self._outstanding: OrderedDict[int, float] = OrderedDict()
         self.rtt = RoundTrip()
         self.loss = Loss()
-        self.loss_told: float | None = None
-        """What the pinging end measured, where that is not us."""
+        self.peer_loss: float | None = None
+        """Loss as the other end measured it, where that end pings."""
         self.connected = True
-        """The transport has a connection; without one, pings count as unanswered."""
+        """The transport has a connection. Without one, pings count as unanswered."""
         self.greeted = False
-        """The peer has said hello: it is a member and the link is up."""
+        """The peer sent its hello: it is a member."""
         self.visit = False
-        """A guest's connection, or ours as a guest: pings, and nothing else."""
+        """The connection of a guest, or ours as a guest: pings, and nothing else."""
         self.nonces: deque[bytes] = deque(maxlen=NONCES_MAX)
-        """Numbers that we gave the peer, over which it may prove the network's secret, each once."""
+        """Nonces for the peer's proofs of the secret, each good for one proof."""
         self.awaits_challenge = False
-        """We dialled, and greet when the peer has told us its number."""
+        """We dialled, and send our hello after the challenge."""
         self.certificate: Certificate | None = None
-        """What the peer's last hello showed."""
+        """The certificate in the peer's last hello."""
         self.zone = ""
-        """Where the peer last said it belongs."""
+        """The zone that the peer last sent."""
         self.via_relay: bool | None = None
-        """Packets go through a relay; None where nobody knows."""
+        """Packets go through a relay; None if unknown."""
         self.wire = WIRE_VERSION_MIN
-        """How the two ends speak: what is sent to the peer must not be newer."""
-        self._told: Coordinate | None = None
-        self._untold = 0
-        """Messages since we told it."""
+        """The wire version of this link: messages to the peer must not be newer."""
+        self._sent_place: Coordinate | None = None
+        self._since_sent = 0
+        """Pings and pongs since we sent our coordinate."""
         self.opened_at = now
         self.last_heard = now
         self.last_sent = -inf
@@ -142,67 +141,62 @@ class Link:
         self._clock_at = now
         self.lost = False
         self.forgotten_at: float | None = None
-        """When we forgot the peer, whom we miss."""
+        """When we forgot the peer of this lost link."""
         self.wake_at = inf
-        """When `Watch.due` has to look at this link again."""
+        """When `Prober.tick` checks this link again."""
         self.skew_ms: float | None = None
         """How far the neighbour's wall clock is ahead of ours, smoothed."""
         self._lost_at: deque[float] = deque(maxlen=FLAPS_MAX)
 
     @property
     def is_up(self) -> bool:
-        """Greeted to stay, and not silent."""
+        """The other end is a neighbour, and not silent."""
         return self.greeted and not self.lost and not self.visit
 
     @property
     def loss_ratio(self) -> float | None:
-        """As measured by the end that pings; None before it told us."""
-        return self.loss.ratio if self.pings else self.loss_told
+        """As the pinging end measured it; None before it sent that."""
+        return self.loss.ratio if self.pings else self.peer_loss
 
     def heard(self, now: float) -> None:
-        """Anything from the neighbour ends a silence."""
         self.last_heard = now
 
-    def told_clock(self, clock_ms: int, now: float) -> None:
-        """The neighbour's version clock, as its ping, pong or hello carries it."""
+    def set_clock(self, clock_ms: int, now: float) -> None:
+        """Note the version clock in a ping, pong or hello."""
         self._clock_ms, self._clock_at = clock_ms, now
 
-    def news_of_us(self, place: Coordinate | None) -> Coordinate | None:
-        """Our place if the neighbour needs to hear it: it moved, or was not told for long (datagrams are lost)."""
-        self._untold += 1
+    def coordinate_to_send(self, place: Coordinate | None) -> Coordinate | None:
+        """Our coordinate, if it moved or the last one sent is old (datagrams are lost)."""
+        self._since_sent += 1
         if place is None:
             return None
-        known = self._told if self._untold < TELL_AGAIN else None
+        known = self._sent_place if self._since_sent < RESEND_EVERY else None
         if known is not None and not is_news(place, known, self.rtt.smoothed_s or 0.0):
             return None
-        self._told, self._untold = place, 0
+        self._sent_place, self._since_sent = place, 0
         return place
 
     def heard_ms(self) -> int:
-        """The neighbour's own clock when it was last heard, reckoned on from when it last told us."""
+        """The neighbour's version clock when it was last heard, counted on from the last one it sent."""
         since_ms = max(0, round((self.last_heard - self._clock_at) * 1000))
-        return min(self._clock_ms + since_ms, VERSION_MAX)  # a neighbour may say any time it likes
+        return min(self._clock_ms + since_ms, VERSION_MAX)  # a neighbour may send any time
 
     def quiet_s(self, now: float) -> float:
-        """Seconds since anything was heard."""
         return now - self.last_heard
 
     def is_overdue(self, now: float) -> bool:
-        """Something should have been heard by now."""
+        """A message should have come by now."""
         return now >= self._overdue_at()
 
     def next_ping_at(self, patience: float = 1.0) -> float:
-        """When to send the next ping: at the pinger's pace, faster in a silence, slowly once the link is lost.
-
-        `patience`: so many times slower in a silence, 1 or more.
-        """
+        """When to send the next ping: faster in a silence, by `patience` of 1 or more; slowly once the link is lost."""
         if self.lost:
             return self.last_sent + self._config.ping_interval_s
         regular = self.last_sent + self._config.ping_interval_s if self.pings else inf
         return min(regular, max(self._overdue_at(), self.last_sent + self._config.probe_interval_s * patience))
 
     def sent_ping(self, now: float) -> int:
-        """Note a ping that goes out now; its sequence number."""
+        """Note a ping that goes out now, and return its sequence number."""
         self._seq = (self._seq + 1) % 2**32
         self._outstanding[self._seq] = now
         if len(self._outstanding) > OUTSTANDING_MAX:
@@ -211,7 +205,7 @@ class Link:
         return self._seq
 
     def answered(self, seq: int, now: float) -> float | None:
-        """A pong came: the round-trip time in seconds, or None if it answers nothing we asked."""
+        """A pong came: the round-trip time in seconds, or None if it answers no ping of ours."""
         sent_at = self._outstanding.pop(seq, None)
         if sent_at is None:
             return None
@@ -226,7 +220,7 @@ class Link:
         return now - sent_at
 
     def is_silent(self, now: float, doubt: float) -> bool:
-        """Has it been silent for longer than its limit, and do too many probes lack an answer?"""
+        """The link is silent beyond its limit, and too many probes lack an answer."""
         if self.quiet_s(now) < self._limit_s(doubt, now):
             return False
         return self._unanswered(now) >= self._needed()
@@ -241,31 +235,30 @@ class Link:
         return min((at for at in ripe if at > now), default=inf)
 
     def lose(self, now: float) -> None:
-        """The link is lost. Its unanswered pings say nothing about the loss of a living link."""
+        """The link is lost. Its unanswered pings do not count as loss."""
         self.lost = True
         self._lost_at.append(now)
         self._outstanding.clear()
 
     def regain(self, now: float) -> None:
-        """The neighbour was heard again."""
         self.lost = False
         self._outstanding.clear()
 
     def flaps(self, now: float) -> int:
-        """How often it was lost lately; a link that comes and goes gets more patience each time."""
+        """Recent losses of this link. Each makes its silence limit longer."""
         while self._lost_at and self._lost_at[0] < now - self._config.flap_hold_s:
             self._lost_at.popleft()
         return len(self._lost_at)
 
-    def told_wall(self, ahead_ms: float) -> None:
-        """How far ahead of ours the neighbour's wall clock seems by one exchange. A step counts at once."""
+    def sample_skew(self, ahead_ms: float) -> None:
+        """Add one measurement of how far the neighbour's wall clock is ahead. A step counts at once."""
         if self.skew_ms is None or abs(ahead_ms - self.skew_ms) > 1000:
             self.skew_ms = ahead_ms
         else:
             self.skew_ms += (ahead_ms - self.skew_ms) / 8
 
     def forgive(self, lag_s: float, now: float) -> None:
-        """We ourselves were away for `lag_s` until now: nobody could be heard."""
+        """Our own loop stood still for `lag_s` until now: extend all deadlines."""
         self.last_heard = min(now, self.last_heard + lag_s)
         for seq, sent in self._outstanding.items():
             self._outstanding[seq] = min(now, sent + lag_s)
@@ -280,12 +273,11 @@ class Link:
         return silence_limit_s(rtt_s, self.rtt.deviation_s, floor_s=floor_s, doubt=doubt)
 
     def _needed(self) -> int:
-        told = self.loss_told or 0.0
-        return probes_needed(max(self.loss.cautious, told), self._config.chance)
+        return probes_needed(max(self.loss.cautious, self.peer_loss or 0.0), self._config.chance)
 
     def _unanswered(self, now: float) -> int:
         ripe = now - self.rtt.timeout_s
         count = sum(1 for sent in self._outstanding.values() if self.last_heard < sent <= ripe)
-        if not self.pings:  # the pings that we should have received are missing as well
+        if not self.pings:  # the pings of the other end are missing as well
             count += int((ripe - self.last_heard) / self._config.ping_interval_s)
         return count

@@ -1,7 +1,7 @@
-"""Who may say that a peer is gone, and who is there to say so: functions of the ledger.
+"""The observers of a peer: functions of the ledger.
 
 The subject's own newest report names the neighbours that watch it. In a public network, observers behind one address
-prefix have one vote together. `evidence.py` weighs what the observers say.
+prefix have one vote together. `verdicts.py` weighs their accusations.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Ledger
 
 EXPIRY_INTERVALS = 3
-"""A report is void after so many of its own intervals."""
+"""A report expires after so many of its own intervals."""
 
 LINKS_MIN = 2
-"""Where the subject told of fewer, all who lost it may say so, so that no one is down on one word."""
+"""A subject that reported fewer links may be accused by all that lost it, so one accusation never decides."""
 
 
 def voices(ledger: Ledger, observers: list[PeerId], by_prefix: bool) -> list[tuple[PeerId, ...]]:
-    """Who votes together: each alone, or those behind one address prefix, which then must agree."""
+    """The votes: one per observer, or one per address prefix, whose observers then must agree."""
     if not by_prefix:
         return [(observer,) for observer in observers]
     groups: dict[str, list[PeerId]] = {}
@@ -44,23 +44,23 @@ def prefix(address: str) -> str | None:
 
 
 def quorum(observers: int) -> int:
-    """A majority, and at least two where there are two; 0 where there is nobody to ask."""
+    """A majority, and at least two where there are two; 0 without observers."""
     if observers <= 1:
         return observers
     return max(2, observers // 2 + 1)
 
 
 def watchers(ledger: Ledger, subject: PeerId) -> list[PeerId]:
-    """The neighbours that the subject itself named as watching it, as far as we know them.
+    """The known neighbours that the subject itself named as its observers.
 
-    Where it told of one link at most, because it died, or chose to be silent, while it was still joining: those too who
-    say themselves that they lost it; where it told of none, also those who say that they have a link with it. If it
-    lives, its next report refutes the ones and names its own.
+    A subject that reported one link at most died, or chose silence, while it was joining. Then peers that lost it count
+    too, and if it reported none, also peers that report a link with it. The next report of a living subject refutes
+    them and names its own observers.
     """
     report = ledger.report(subject)
     links = report.links if report is not None else ()
     named = {peer for link in links if link.watches and (peer := ledger.find(PeerRef(link.peer))) is not None}
-    if len(links) < LINKS_MIN and ledger.missed[ref(subject)]:  # while nobody accuses it, nothing is weighed
+    if len(links) < LINKS_MIN and ledger.missed[ref(subject)]:  # only accusations are weighed
         named |= losers(ledger, subject)
         if not links:
             named |= linked(ledger, subject)
@@ -68,7 +68,7 @@ def watchers(ledger: Ledger, subject: PeerId) -> list[PeerId]:
 
 
 def losers(ledger: Ledger, subject: PeerId) -> set[PeerId]:
-    """Whoever says that it lost the subject."""
+    """Peers that publish that they lost the subject."""
     name = ref(subject)
     return {
         peer
@@ -78,28 +78,13 @@ def losers(ledger: Ledger, subject: PeerId) -> set[PeerId]:
 
 
 def linked(ledger: Ledger, subject: PeerId) -> set[PeerId]:
-    """Whoever says that it has a link with the subject."""
+    """Peers that report a link with the subject."""
     name = ref(subject)
     return {
         peer
         for peer in ledger
         if (report := ledger.report(peer)) is not None and any(link.peer == name for link in report.links)
     }
-
-
-def orphaned(ledger: Ledger, me: PeerId, now: float, *, since: float) -> list[PeerId]:
-    """Peers that were heard after `since`, stopped reporting, and of whose observers nobody reports any more."""
-    return [
-        peer
-        for peer in sorted(ledger)
-        if peer != me
-        and not is_reporting(ledger, peer, now)
-        and (report := ledger.report(peer)) is not None
-        and (spoke_at(ledger, peer) or 0.0) >= since
-        and not has_left(ledger, peer)
-        and report.links
-        and not any(watcher == me or is_reporting(ledger, watcher, now) for watcher in watchers(ledger, peer))
-    ]
 
 
 def spoke_at(ledger: Ledger, subject: PeerId) -> float | None:
@@ -109,7 +94,7 @@ def spoke_at(ledger: Ledger, subject: PeerId) -> float | None:
 
 
 def hears(ledger: Ledger, observer: PeerId, subject: PeerId, now: float) -> bool:
-    """Does the observer's own unexpired report list the link?"""
+    """The observer's own unexpired report lists the link."""
     report = ledger.report(observer)
     if report is None or not is_reporting(ledger, observer, now):
         return False
@@ -132,5 +117,5 @@ def has_left(ledger: Ledger, peer: PeerId) -> bool:
 
 
 def accused(ledger: Ledger) -> set[PeerId]:
-    """Everybody whom anybody misses, rightly or not."""
+    """All peers that any peer accuses."""
     return {subject for name in ledger.missed if (subject := ledger.find(name)) is not None}

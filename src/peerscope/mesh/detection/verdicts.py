@@ -1,36 +1,36 @@
-"""Who says that a peer is gone, who may say so, and what follows: a pure function of the ledger.
+"""Verdicts on peers from the accusations of their observers: a pure function of the ledger.
 
-The subject's own newest report names the neighbours that watch it; nobody else may accuse, unless it named fewer than
+The subject's own newest report names the neighbours that watch it. Only these may accuse, unless it named fewer than
 two links. An observer counts when it takes a side: it accuses, or its own report still lists the link.
 
-**What refutes.** An accusation says when the subject was last heard *by the subject's own clock*. Any record of the
-subject dated after the silence refutes it (as SWIM's incarnation numbers do, Das et al. 2002), so no two clocks are
-compared. A report that was merely slow to arrive refutes nothing. The subject's report also *names* the accusations
-that it has read: such an answer refutes them whatever they claim about its clock, since nobody answers after death.
+**Refutation.** An accusation says when the subject was last heard *by the subject's own clock*. Any record of the
+subject dated after the silence refutes it. So no two clocks are compared, as with SWIM's incarnation numbers (Das et
+al. 2002). A report that was merely slow to arrive refutes nothing. The subject's report also *names* the accusations
+that it has read. Such an answer refutes them whatever they claim about its clock, since the dead do not answer.
 
 **How long liars can keep a living peer down.** Let a record of the subject reach an observer within `d`, and an
 accusation reach the subject within `c`. The subject answers at once, or `REFUTE_INTERVAL_S` (0.5 s) after its last
 answer. An accusation weighs once it has stood here for `STAND_S` (1.2 s) and the subject has been silent here for as
-long. So it weighs from `STAND_S` after its arrival, until `c + 0.5 s + d` after its arrival. The subject is down for
-`d + (c + 0.5 s - STAND_S)` at most: never, where `c + d` is below 0.7 s; not longer than `d + 0.5 s`, where `c` is
-below `STAND_S`. A new accusation begins again with `STAND_S`. Repeating one faster does not help: every answer resets
-the subject's silence. This holds for any number of liars among the observers, all of them included.
+long. So it weighs from `STAND_S` after its arrival, until `c + 0.5 s + d` after its arrival. The subject is down for at
+most `d + (c + 0.5 s - STAND_S)`: never, where `c + d` is below 0.7 s; not longer than `d + 0.5 s`, where `c` is below
+`STAND_S`. A new accusation begins again with `STAND_S`. Repeating one faster does not help: every answer resets the
+subject's silence. This holds for any number of liars among the observers, all of them included.
 
-A liar decides whom it tells. So neighbours hand every accusation to the accused, and the accused answers also what its
-own ledger refuses. And nobody is down whose newest record is younger here than `down_after_s`: the dead say nothing.
+A liar decides where it sends its accusation. So neighbours hand every accusation to the accused, and the accused also
+answers those that its own ledger refuses. A peer with a record younger here than `down_after_s` is never down.
 
-**Whose word counts.** An observer has no voice against a subject that says it refuted `REFUTED_MAX` accusations of this
-observer within an hour, as long as that subject still reports; and against nobody, where most of the subjects that it
-watches say so, until an accusation of it agrees with a quorum of others. An observer that is missed itself has no
-voice either: where a quorum of its own observers misses it, or where one accusation has stood for `VOTE_STAND_S` and
-nothing was heard of it for `down_after_s`. The living answer long before that, so a liar cannot take a living
-observer's voice away (Fireflies, Johansen et al. 2006, gives the accused the same right of rebuttal).
+**Votes.** An observer has no vote against a subject whose unexpired report says that it refuted `REFUTED_MAX` of its
+accusations within an hour. It has no vote at all where most of its subjects say so, until one of its accusations agrees
+with a quorum of others. An observer that is missed itself has no vote either. Either a quorum of its own observers
+misses it, or one accusation has stood for `VOTE_STAND_S` and it was silent for `down_after_s`. The living answer long
+before that, so a liar cannot take a living observer's vote away. Fireflies (Johansen et al. 2006) gives the accused the
+same right of rebuttal.
 
 **How long liars can hide a death.** An observer that hears the subject passes its reports on. So once the subject's
 report has expired here, those that claim to hear it take no side any more.
 
-**Nobody left to say it.** Where the subject and everybody that it named have stopped reporting, any peer that heard it
-alive before may say that it is gone.
+**No observer left.** Where the subject and all peers that it named have stopped reporting, any peer that heard it alive
+before may accuse it.
 """
 
 from __future__ import annotations
@@ -59,26 +59,25 @@ STAND_S = 1.2
 round trip through the network. An accusation that is repeated stands as long as before."""
 
 VOTE_STAND_S = 2.0
-"""Seconds that one accusation alone has to stand before it takes an observer's own voice away. Silence is noticed after
-1.5 s to 2 s, so the voices of the dead are gone when others that died with them have been silent for `down_after_s`."""
+"""Seconds that one accusation alone has to stand before it takes an observer's own vote away. Silence is detected after
+1.5 s to 2 s, so a dead observer has no vote when its subjects have been silent for `down_after_s`."""
 
 REFUTED_MAX = 5
-"""So many refuted accusations within `REFUTED_WINDOW_S` take away an observer's voice against that subject. Honest
-observers accuse the living when a link fails in one direction or a machine pauses: seldom five times an hour, and the
-subject counts none while it has reason to doubt itself."""
+"""So many refuted accusations within `REFUTED_WINDOW_S` take away an observer's vote against that subject. Honest
+observers accuse the living when a link fails in one direction or a machine pauses, but seldom five times an hour. The
+subject counts none while it doubts itself."""
 REFUTED_WINDOW_S = 3600.0
 LIARS_MIN = 2
-"""At least so many subjects have to say so before an observer loses its voice against everybody."""
+"""At least so many subjects have to say so before an observer loses its vote against everybody."""
 
 LONE_OBSERVER_FACTOR = 3.0
-"""So many times longer an accusation has to stand, and its subject to be silent, where one observer alone takes a side
-though others are there who ought to. That is so while somebody joins: it has not named its neighbours yet, or we have
-not heard of them, and on a machine with too much to do what refutes the accusation comes late. Others that have been
-missed for `down_after_s` themselves are not there."""
+"""Factor on the times of standing and of silence, where one observer alone takes a side though others should. That is
+so while a peer joins: its observers are not known yet, and on a busy machine its refutation comes late. Others that
+have been missed for `down_after_s` themselves do not count."""
 
 
 class Verdict(StrEnum):
-    """What the evidence says of a peer."""
+    """The conclusion about a peer."""
 
     ALIVE = "alive"
     SUSPECT = "suspect"
@@ -99,28 +98,28 @@ class Accusation(Struct, frozen=True):
     """How long the subject could have refuted it, and did not speak."""
     reason: str
     counts: bool
-    """False when the observer is itself missed, since it may be the one that is cut off, or has no voice."""
+    """False when the observer has no vote, or is itself missed: it may be the one that is cut off."""
     voiceless: bool = False
-    """The observer lost its voice: its accusations were refuted again and again."""
+    """The observer lost its vote: its accusations were refuted again and again."""
 
 
 class Evidence(Struct, frozen=True):
-    """Everything behind a verdict, and the arithmetic."""
+    """The evidence for a verdict, with the arithmetic."""
 
     verdict: Verdict
     observers: tuple[PeerId, ...] = ()
-    """Who has a say: watches the subject, takes a side, is not itself missed, and has a voice."""
+    """Observers that take a side, are not missed themselves, and have a vote."""
     quorum: int = 0
-    """Accusations by so many of them, each of `down_after_s` of silence, make it down."""
+    """So many accusing votes, each of `down_after_s` of silence, make the subject down."""
     accusations: tuple[Accusation, ...] = ()
     heard_by: tuple[PeerId, ...] = ()
-    """Observers that still have the link up. They take no side once the subject's own report has expired."""
+    """Observers that still report the link. They take no side once the subject's own report has expired."""
     voices: int = 0
-    """How many votes the observers have: one each, or one per address prefix."""
+    """Votes of the observers: one each, or one per address prefix."""
     accusing: int = 0
-    """How many of the votes accuse."""
+    """Accusing votes."""
     patience: float = 1.0
-    """So many times `down_after_s` of silence it takes."""
+    """Factor on the silence of `down_after_s`."""
 
     @property
     def has_majority(self) -> bool:
@@ -129,11 +128,11 @@ class Evidence(Struct, frozen=True):
 
 
 class Assessment:
-    """What one ledger says at one moment. Valid until it changes; what many verdicts need is worked out once."""
+    """The verdicts of one ledger at one moment, with a cache. Valid until the ledger changes."""
 
     def __init__(self, ledger: Ledger, now: float, *, down_after_s: float = 0.0, by_prefix: bool = False) -> None:
-        """`now`: local monotonic seconds. `by_prefix`: observers behind one address prefix have one voice together, as
-        public networks need it: addresses of one prefix are cheap to have many of."""
+        """`now`: local monotonic seconds. `by_prefix`: observers behind one address prefix have one vote together, as
+        public networks need it."""
         self._ledger = ledger
         self._now = now
         self._down_after_s = down_after_s
@@ -180,7 +179,7 @@ class Assessment:
         accusing = sum(all(o in silences_s for o in vote) for vote in votes)
         down_after_s = self._down_after_s * patience
         if now - (spoke_at(ledger, subject) or 0.0) < self._down_after_s:
-            settled_s = {}  # it spoke to us since: it may not know yet of what is said against it
+            settled_s = {}  # it spoke recently, and may not know of the accusations yet
         convinced = sum(all(settled_s.get(o, 0.0) >= down_after_s for o in vote) for vote in votes)
         verdict = Verdict.ALIVE
         if not all(accusation.voiceless for accusation in accusations):
@@ -190,7 +189,7 @@ class Assessment:
         )
 
     def watchers(self, subject: PeerId) -> list[PeerId]:
-        """As the function of this name; where the subject and all of those fell silent, also those that miss it."""
+        """As the function of this name; where the subject and all of those fell silent, also its accusers."""
         found = self._watchers.get(subject)
         if found is None:
             found = watchers(self._ledger, subject)
@@ -202,7 +201,7 @@ class Assessment:
         return found
 
     def _has_others(self, subject: PeerId, observer: PeerId) -> bool:
-        """Somebody else is there who ought to watch the subject too, as far as it told whom it has."""
+        """There are other living observers, as far as the subject named them."""
         named = self.watchers(subject)
         return any(
             peer not in (observer, subject)
@@ -213,10 +212,10 @@ class Assessment:
         )
 
     def is_missed(self, peer: PeerId) -> bool:
-        """Has this observer lost its own voice, because it may be gone itself?
+        """This observer has no vote, because it may be gone itself.
 
-        A quorum of its own observers misses it, or somebody does for so long that no living peer would leave it
-        unanswered. Voices are not weighed here: who is missed must not depend on who is missed.
+        A quorum of its own observers misses it, or one does for so long that any living peer would have answered.
+        Votes are not weighed here: the result must not depend on itself.
         """
         found = self._missed.get(peer)
         if found is None:
@@ -227,13 +226,13 @@ class Assessment:
         return found
 
     def _has_accuser(self, peer: PeerId, stood_s: float, silence_s: float = 0.0) -> bool:
-        """Somebody that watches this peer has missed it for so long."""
+        """An observer of this peer has missed it for so long."""
         return bool(self._ledger.missed[ref(peer)]) and any(
             self._accuses(watcher, peer, stood_s, silence_s) for watcher in self.watchers(peer)
         )
 
     def _has_quorum(self, peer: PeerId, stood_s: float, *, without: PeerId | None = None) -> bool:
-        """A majority of those that watch this peer and take a side miss it, `without` one of them."""
+        """A majority of its observers that take a side, `without` one of them, miss this peer."""
         if not self._ledger.missed[ref(peer)]:
             return False
         accusers = [w for w in self.watchers(peer) if w != without and self._accuses(w, peer, stood_s)]
@@ -254,24 +253,24 @@ class Assessment:
         )
 
     def _is_voiceless(self, observer: PeerId, subject: PeerId) -> bool:
-        """Its accusations were refuted again and again: by this subject, or by most of those that it watches."""
+        """This subject, or most of those that it watches, refuted its accusations again and again."""
         return self._is_silenced(observer, subject) or self._is_distrusted(observer)
 
     def _is_silenced(self, observer: PeerId, subject: PeerId) -> bool:
-        """The subject, which still reports, says so. It answers such an observer no more."""
+        """The unexpired report of the subject says so. It answers such an observer no more."""
         name = ref(observer)
         report = self._ledger.report(subject) if self._ledger.refuted[name] else None
         return report is not None and name in report.refuted and is_reporting(self._ledger, subject, self._now)
 
     def _is_distrusted(self, observer: PeerId) -> bool:
-        """Most of the subjects that it watches refuted it again and again, and no others agree with it since."""
+        """Most of the subjects that it watches refuted it again and again, and no quorum agrees with it."""
         found = self._distrusted.get(observer)
         if found is None:
             name, own = ref(observer), self._ledger.report(observer)
             linked = {link.peer for link in own.links} if own is not None else set()
             watched = refuting = 0
             for peer in self._ledger if self._ledger.refuted[name] >= LIARS_MIN else ():
-                report = self._ledger.report(peer)  # of liars that are not even linked with it nothing counts
+                report = self._ledger.report(peer)  # only of peers that are linked with it
                 if report is not None and ref(peer) in linked and is_reporting(self._ledger, peer, self._now):
                     watched += any(link.watches and link.peer == name for link in report.links)
                     refuting += name in report.refuted
@@ -280,7 +279,7 @@ class Assessment:
         return found
 
     def _is_right(self, observer: PeerId) -> bool:
-        """An accusation of it that stands agrees with a quorum of the subject's other observers."""
+        """One of its unrefuted accusations agrees with a quorum of the subject's other observers."""
         said = self._ledger.observations(observer)
         subjects = (self._ledger.find(PeerRef(one.subject)) for one in said.lost) if said is not None else ()
         return any(
@@ -296,7 +295,7 @@ class Assessment:
         return claim[0] if claim is not None else None
 
     def _claim_by(self, observer: PeerId, subject: PeerId) -> tuple[Observation, float] | None:
-        """The same, with the local time since which the subject could have refuted it and did not speak."""
+        """The same, with the local time since which the subject has been silent and could have refuted it."""
         lost = self._lost.get(observer)
         if lost is None:
             entry = self._ledger.get(observer, Kind.OBSERVATIONS)
@@ -324,11 +323,6 @@ class Assessment:
 def weigh(ledger: Ledger, subject: PeerId, now: float, *, down_after_s: float, by_prefix: bool = False) -> Evidence:
     """The evidence about one peer, as `Assessment`."""
     return Assessment(ledger, now, down_after_s=down_after_s, by_prefix=by_prefix).weigh(subject)
-
-
-def accusation_by(ledger: Ledger, observer: PeerId, subject: PeerId, now: float) -> Observation | None:
-    """The observer's claim against the subject, unless the subject has refuted it since."""
-    return Assessment(ledger, now).accusation_by(observer, subject)
 
 
 def _silence_s(ledger: Ledger, observer: PeerId, observation: Observation, now: float) -> float:

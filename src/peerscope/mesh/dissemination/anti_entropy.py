@@ -1,9 +1,8 @@
-"""Repair: two neighbours compare what they hold and exchange the differences.
+"""Anti-entropy: two neighbours compare their ledgers and exchange the differences.
 
-One sends fingerprints of its ledger by ranges of the id space; the other answers with the keys it holds in the
-ranges that differ; the first pulls what it lacks and gives what the other lacks. Runs when a link comes up and now
-and then with a random neighbour (anti-entropy, Demers et al. 1987; by hash ranges, so that equal ledgers cost one
-small message).
+One sends fingerprints of its ledger by ranges of the id space. The other answers with its keys in the ranges that
+differ. The first pulls the records that it lacks and gives those that the other lacks. This runs when a link comes up,
+and now and then with a random neighbour (Demers et al. 1987). Equal ledgers cost one small message.
 """
 
 from __future__ import annotations
@@ -12,24 +11,24 @@ from functools import reduce
 from math import inf
 from operator import xor
 from random import Random
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from peerscope.errors import ConfigError, RemoteError
-from peerscope.mesh.dissemination.gossip import Gossip
-from peerscope.mesh.events import Outbox
 from peerscope.mesh.messages import FINGERPRINT_BYTES, KEYS_MAX, Digest, Held, Inventory, Key, Topic
+from peerscope.mesh.peer_state import PeerState
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import BUCKETS, Entry, Ledger
 
 
 class SyncConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How lost records are repaired."""
+    """Timing of anti-entropy."""
 
     interval_s: float = 30.0  # a guess, no measurement yet
     """Time between comparisons with a random neighbour."""
     answer_interval_s: float = 1.0
-    """A neighbour that asks for comparison more often than this is refused."""
+    """Least time between two comparisons that a neighbour may ask for."""
 
     def __post_init__(self) -> None:
         if self.interval_s <= self.answer_interval_s:
@@ -38,37 +37,34 @@ class SyncConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
 
 
-class Sync:
-    """Comparison of our ledger with those of neighbours."""
+class Differences(NamedTuple):
+    """The result of a comparison."""
 
-    def __init__(
-        self,
-        me: PeerId,
-        ledger: Ledger,
-        gossip: Gossip,
-        config: SyncConfig,
-        rng: Random,
-        out: Outbox,
-        now: float,
-        *,
-        world: bool = False,
-    ) -> None:
-        """`world`: the ledger is of what crosses the borders of zones."""
-        self._me = me
-        self._world = world
+    give: list[Entry]
+    """Records that the neighbour lacks, or holds in an older version."""
+    disputed: list[Topic]
+    """The two hold different statements of one version of these. Both must see both."""
+    announced: list[Key]
+    """Keys of the neighbour, those of unknown peers first."""
+
+
+class Sync:
+    """Compares one of our ledgers with those of neighbours."""
+
+    def __init__(self, state: PeerState, config: SyncConfig, ledger: Ledger, rng: Random, now: float) -> None:
+        self._me = state.me
+        self._world = ledger is state.global_ledger
         self._ledger = ledger
-        self._gossip = gossip
         self._config = config
         self._rng = rng
-        self._out = out
+        self._out = state.out
         self._answered: dict[PeerId, float] = {}
         self._started: dict[PeerId, float] = {}
         self._asked: dict[PeerId, set[tuple[int, int]]] = {}
-        """Neighbours that we asked to compare, with the parts (bits, index) they have answered so far."""
+        """By neighbour that we asked, the parts (bits, index) that it has answered."""
         self._next_at = now + config.interval_s * rng.uniform(0.5, 1.0)
 
     def deadline(self) -> float:
-        """When `tick` has something to do."""
         return self._next_at
 
     def tick(self, now: float, neighbours: list[PeerId]) -> None:
@@ -89,7 +85,6 @@ class Sync:
         self._out.send(neighbour, Digest(bits, pack(self._ledger.fingerprints(), bits), self._world))
 
     def closed(self, neighbour: PeerId) -> None:
-        """A link is gone."""
         self._answered.pop(neighbour, None)
         self._started.pop(neighbour, None)
         self._asked.pop(neighbour, None)
@@ -99,7 +94,7 @@ class Sync:
         if len(digest.fingerprints) != FINGERPRINT_BYTES << digest.bits:
             raise RemoteError("malformed-message", "a digest with the wrong number of fingerprints")
         if self._me < neighbour and now - self._started.get(neighbour, -inf) < self._config.answer_interval_s:
-            return  # we asked each other at once: ours is the one that is answered
+            return  # both asked at once: only ours gets an answer
         if now - self._answered.get(neighbour, -inf) < self._config.answer_interval_s:
             raise RemoteError("sync-too-often", f"within {self._config.answer_interval_s} s")
         self._answered[neighbour] = now
@@ -122,8 +117,11 @@ class Sync:
         if parts:
             self._out.send(neighbour, Inventory(bits, tuple(parts), tuple(found), self._world))
 
-    def listed(self, neighbour: PeerId, inventory: Inventory, now: float) -> None:
-        """What a neighbour holds in some parts: pull what we lack, never-seen peers first; give what it lacks."""
+    def listed(self, neighbour: PeerId, inventory: Inventory) -> Differences:
+        """Compare the inventory of a neighbour with our ledger.
+
+        Raises `RemoteError`: "unasked", "malformed-message".
+        """
         answered = self._asked.get(neighbour)
         parts = {(inventory.bits, part) for part in inventory.parts}
         if answered is None or parts & answered or any(bits != inventory.bits for bits, _ in answered):
@@ -142,10 +140,8 @@ class Sync:
             elif held.version == ours.version and held.digest != ours.digest:
                 give.append(entry)  # an equivocation: both sides must see both statements
                 disputed.append(Topic(ours.origin, ours.kind))
-        self._gossip.give(neighbour, give, now)
-        self._gossip.demand(neighbour, disputed)
         unseen = sorted(inventory.held, key=lambda held: self._ledger.find(PeerRef(held.origin)) is not None)
-        self._gossip.announced(neighbour, (Key(held.origin, held.kind, held.version) for held in unseen), now)
+        return Differences(give, disputed, [Key(held.origin, held.kind, held.version) for held in unseen])
 
     def _part(self, bits: int, part: int) -> list[Entry]:
         width = BUCKETS >> bits
@@ -153,12 +149,12 @@ class Sync:
 
 
 def bits_for(peers: int) -> int:
-    """How finely to cut the id space: about four peers a part, at most 256 parts."""
+    """Bits of the cut: about four peers a part, at most 256 parts."""
     return min(8, max(0, (peers // 4).bit_length()))
 
 
 def pack(fingerprints: tuple[int, ...], bits: int) -> bytes:
-    """The ledger's 256 fingerprints folded into 2**bits, eight bytes each."""
+    """The 256 fingerprints of the ledger, folded into 2**bits of eight bytes each."""
     width = BUCKETS >> bits
     folded = (reduce(xor, fingerprints[at : at + width]) for at in range(0, BUCKETS, width))
     return b"".join(value.to_bytes(FINGERPRINT_BYTES, "big") for value in folded)

@@ -1,9 +1,10 @@
-"""How records spread: push what is urgent, announce and pull the rest.
+"""Gossip: push urgent records, announce and pull the rest.
 
-Push: the body goes at once to `fanout` random neighbours and its key soon after to the others; everyone to whom it is
-news does the same. The ledger is the seen-set: a record that is no news stops. Announce and pull: keys go out in
-batches, and whoever lacks a record asks one of those that announced it, so that a body crosses to each peer about
-once (lazy push as in Plumtree, Leitao et al. 2007, without its tree).
+Push: the body goes at once to `fanout` random neighbours, and its key soon after to the others. Each peer without the
+record does the same. A known record stops here: the ledger is the seen-set.
+
+Announce and pull: keys go out in batches. A peer that lacks a record pulls it from one of its announcers, so each peer
+gets a body about once. This is the lazy push of Plumtree (Leitao et al. 2007), without its tree.
 """
 
 from __future__ import annotations
@@ -37,39 +38,33 @@ from peerscope.records.ledger import Entry, Ledger
 SOURCES_MAX = 8
 ANSWER_BYTES_MAX = 32 * 1024
 CROWD_S = 0.5
-"""Newcomers' keys go out at most this often."""
+"""Least time between batches for the sake of new profiles."""
 URGENT_S = 0.05
-"""Keys of urgent news wait only so long: when a tenth of the network dies, hundreds of observers speak at once."""
+"""Keys of urgent news are batched for so long. When a tenth of the network dies, hundreds of observers publish."""
 
 TRACES_S_MAX = 0.2  # measured with 50 peers: 117 bytes a second for each, and 590 latencies an hour
-"""Reports of all peers that are pushed in a second for the sake of their latency."""
-
-
+"""Pushed reports of all peers per second that only measure latency."""
 HAND_INTERVAL_S = 0.5
-"""Least time between two statements of one accuser that we hand to the accused. An accused peer answers as often."""
+"""Least time between two statements of one accuser that we hand to the accused."""
 
 
 class GossipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How records spread."""
+    """Settings of gossip."""
 
     fanout: int = 3
-    """Neighbours that get the body of urgent news. More is faster and costs a copy per peer each."""
-    announce_interval_s: float = (
-        2.0  # measured: at 0.3 s announcements were half of an idle agent's CPU time, at 1 s a sixth
-    )
-    """Keys wait so long for company. Longer saves messages; ordinary news travels that much slower per hop."""
+    """Neighbours that get the body of urgent news. Each one more costs every peer a copy."""
+    announce_interval_s: float = 2.0  # measured: half of an idle agent's CPU time at 0.3 s, a sixth at 1 s
+    """Announcements are batched for this long. Longer saves messages, and delays ordinary news at each hop."""
     introduce_s: float = 0.1
-    """Keys of peers that nobody may have heard of wait only so long."""
+    """Keys of new profiles are batched for this long."""
     pull_timeout_s: float = 2.0
-    """After which an unanswered pull goes to another peer that announced the record."""
+    """After this time a pull without an answer goes to another announcer."""
     wanted_max: int = 8_192
-    """Records asked for at one time."""
+    """Open pulls at one time, in records."""
     budget_bytes_s: int = 10_000
-    """Bytes per second a peer should cost; report intervals stretch with the network to keep it."""
-
+    """Traffic per peer in bytes per second. Report intervals stretch with the network to keep it."""
     trace_interval_s: float = 60.0
-    """A report is pushed this often, so that the time messages take is known while there is no urgent news. Longer with
-    many peers: see `TRACES_S_MAX`."""
+    """A report is pushed this often to measure latency without urgent news. Longer with many peers: `TRACES_S_MAX`."""
 
     def __post_init__(self) -> None:
         if not self.trace_interval_s > 0:
@@ -83,17 +78,17 @@ class GossipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def ttl(peers: int, fanout: int) -> int:
-    """Hops a push may travel: enough to cover the network, and two to spare."""
+    """Most hops of a push: enough for the network, and two to spare."""
     return max(5, ceil(log(max(peers, 2)) / log(max(fanout, 2))) + 2)
 
 
 def trace_interval_s(peers: int, config: GossipConfig) -> float:
-    """Seconds between reports of one peer that are pushed."""
+    """Seconds between pushed reports of one peer."""
     return max(config.trace_interval_s, peers / TRACES_S_MAX)
 
 
 class Want:
-    """A record we lack: who has it, and whom we asked."""
+    """A record that we lack: its announcers, the asked one first."""
 
     __slots__ = ("asked_at", "sources", "version")
 
@@ -115,21 +110,19 @@ class Gossip:
         self._pending: dict[PeerId, dict[tuple[PeerRef, int], int]] = {}
         self._wanted: dict[tuple[PeerRef, int], Want] = {}
         self._asked: Counter[PeerId] = Counter()
-        """How many of the wanted we asked whom for."""
+        """Open pulls by neighbour, in records."""
         self._handed: dict[tuple[PeerId, PeerId], float] = {}
-        """When we last handed an accuser's statement to a neighbour that it is about: (neighbour, accuser)."""
+        """By (accused neighbour, accuser): when we last handed a statement over."""
         self._to_hand: dict[tuple[PeerId, PeerId], float] = {}
-        """When to hand the next one over, where it came too soon after the last."""
+        """When to hand the next one over, if it came too soon after the last."""
         self._flush_at = inf
         self._flushed_at = -inf
         self._retry_at = inf
 
     def deadline(self) -> float:
-        """When `tick` has something to do."""
         return min(self._flush_at, self._retry_at, min(self._to_hand.values(), default=inf))
 
     def tick(self, now: float) -> None:
-        """Send what has waited long enough; ask again for what did not come."""
         if now >= self._flush_at:
             self._flush_at, self._flushed_at = inf, now
             for neighbour in list(self._pending):
@@ -144,25 +137,24 @@ class Gossip:
         self._pending.setdefault(neighbour, {})
 
     def closed(self, neighbour: PeerId) -> None:
-        """A link is gone, and with it what waited for it; a sync on its return repairs that."""
+        """A link is gone, and its batch with it. Anti-entropy repairs that when the link returns."""
         self._pending.pop(neighbour, None)
         for kept in (self._handed, self._to_hand):
             for pair in [pair for pair in kept if pair[0] == neighbour]:
                 del kept[pair]
 
     def spread(self, entry: Entry, now: float, *, source: PeerId | None = None) -> None:
-        """Announce a record that is news to us, in the next batch."""
+        """Announce a new record, in the next batch."""
         self._to_accused(entry, now, source)
         key = (ref(entry.record.peer_id), entry.record.kind)
         for neighbour, pending in self._pending.items():
             if neighbour != source:
                 pending[key] = entry.record.version
         wait_s = self._config.announce_interval_s
-        if key[1] == Kind.PROFILE:  # soon, but where many come one after another they travel together
+        if key[1] == Kind.PROFILE:  # soon, but many in a row travel together
             wait_s = max(self._config.introduce_s, self._flushed_at + CROWD_S - now)
         if self._pending and now + wait_s < self._flush_at:
-            # Jitter keeps the hops of different peers from falling in step.
-            self._flush_at = min(self._flush_at, now + wait_s * self._rng.uniform(0.7, 1.3))
+            self._flush_at = min(self._flush_at, now + wait_s * self._rng.uniform(0.7, 1.3))  # peers not in step
 
     def push(
         self,
@@ -175,10 +167,10 @@ class Gossip:
         hops_us: tuple[int | None, ...] = (),
         sent_us: int | None = None,
     ) -> None:
-        """Pass urgent news on: the body at once to a few, the key very soon to everybody else.
+        """Pass urgent news on: the body at once to a few, the key very soon to all others.
 
-        `path`: the peers it came through, whom it need not reach again; the last of them is `source`. `hops_us`: how
-        long each hop took, the one to us included; `sent_us`: our wall clock.
+        `path`: the peers it came through, the last of them is `source`; it does not go there again. `hops_us`: duration
+        of each hop, the one to us included; `sent_us`: our wall clock.
         """
         record = entry.record
         self._to_accused(entry, now, source)
@@ -197,20 +189,20 @@ class Gossip:
             self._flush_at = min(self._flush_at, now + URGENT_S)
 
     def _to_accused(self, entry: Entry, now: float, source: PeerId | None) -> None:
-        """Hand accusations to those of our neighbours that they are about, so that these can answer at once.
+        """Hand accusations to accused neighbours, so that these can answer at once.
 
-        Whatever the path says: its author could have put them there to keep them ignorant.
+        The path does not matter here: the author could have put them there to keep them ignorant.
         """
         if not isinstance(entry.body, Observations):
             return
         accused, origin = {one.subject for one in entry.body.lost}, entry.record.peer_id
         for neighbour in sorted(self._pending) if accused else ():
             is_about = ref(neighbour) in accused and neighbour not in (origin, source)
-            if is_about and origin in watchers(self._ledger, neighbour):  # what others say does it no harm
+            if is_about and origin in watchers(self._ledger, neighbour):  # other accusers have no vote
                 self._hand(neighbour, origin, now)
 
     def _hand(self, neighbour: PeerId, origin: PeerId, now: float) -> None:
-        """Hand an accuser's newest statement over, twice a second at most: liars must not make us loud."""
+        """Hand the newest statement of an accuser over, twice a second at most."""
         again_at = self._handed.get((neighbour, origin), -inf) + HAND_INTERVAL_S
         if now < again_at:
             self._to_hand[neighbour, origin] = again_at
@@ -222,13 +214,13 @@ class Gossip:
             self._out.send(neighbour, Push(entry.record, _age_ms(entry, now), 0, (self._me,)))
 
     def announced(self, source: PeerId, keys: Iterable[Key], now: float) -> None:
-        """A neighbour holds these: ask it for what we lack and nobody was asked for yet."""
+        """A neighbour holds these: pull those that we lack, if no pull for them is open."""
         ask: list[Topic] = []
         pending = self._pending.get(source, {})
         for key in keys:
             topic = (PeerRef(key.origin), key.kind)
             if pending.get(topic, -1) <= key.version:
-                pending.pop(topic, None)  # it has that one or a newer: no need to announce it back
+                pending.pop(topic, None)  # the neighbour has that version or a newer one
             if not self._ledger.lacks(topic[0], key.kind, key.version):
                 continue
             want = self._wanted.get(topic)
@@ -242,20 +234,18 @@ class Gossip:
         self._ask(source, ask, now)
 
     def arrived(self, entry: Entry) -> None:
-        """A record we may have asked for is here."""
         topic = (ref(entry.record.peer_id), entry.record.kind)
         want = self._wanted.get(topic)
         if want is not None and want.version <= entry.record.version:
             self._drop(topic)
 
     def demand(self, neighbour: PeerId, topics: Iterable[Topic]) -> None:
-        """Ask for records whatever their version: two statements of one version are in the world."""
+        """Pull records of any version: there are two statements of one version."""
         self._ask(neighbour, list(topics), inf)
 
     def pulled(self, neighbour: PeerId, topics: Iterable[Topic], now: float) -> None:
-        """Answer a pull with what we have."""
         found = []
-        for topic in dict.fromkeys(topics):  # said twice is answered once
+        for topic in dict.fromkeys(topics):
             peer = self._ledger.find(PeerRef(topic.origin))
             entry = self._ledger.get(peer, topic.kind) if peer is not None else None
             if entry is not None:
@@ -277,7 +267,6 @@ class Gossip:
 
     @property
     def wanted(self) -> int:
-        """Records asked for and not here yet."""
         return len(self._wanted)
 
     def _flush(self, neighbour: PeerId) -> None:
@@ -296,7 +285,7 @@ class Gossip:
             self._retry_at = min(self._retry_at, now + self._config.pull_timeout_s)
 
     def _has_room(self, source: PeerId) -> bool:
-        """One neighbour's announcements may fill half of what we ask for, no more: it may have invented them."""
+        """One neighbour may cause at most half of the open pulls: it may have invented its keys."""
         most = self._config.wanted_max
         return len(self._wanted) < most and self._asked[source] < max(1, most // 2)
 
@@ -318,12 +307,12 @@ class Gossip:
         patience_s = self._config.pull_timeout_s
         asks: dict[PeerId, list[Topic]] = {}
         for topic, want in list(self._wanted.items()):
-            if want.asked_at + patience_s > now:  # the very sum that set the deadline, so that no turn is idle
+            if want.asked_at + patience_s > now:  # the same sum as in the deadline
                 continue
             self._drop(topic)
             sources = [source for source in want.sources[1:] if source in self._pending]
             if not sources:
-                continue  # a later announcement or a sync brings it
+                continue  # a later announcement or a comparison brings it
             want.sources, want.asked_at = sources, now
             self._want(topic, want)
             asks.setdefault(want.sources[0], []).append(Topic(*topic))

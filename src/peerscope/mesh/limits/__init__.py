@@ -1,1 +1,1 @@
-"""What one neighbour may cost: rates, and the reputation of those that misbehave."""
+"""Rate limits of neighbours, and their reputation."""

@@ -1,8 +1,8 @@
-"""How much one neighbour may send: token buckets, far above what honest peers need.
+"""Rate limits of one neighbour: token buckets, far above the needs of honest peers.
 
-Measured in the simulator, with unlimited peers, the most that one neighbour sent another (storm-start, kill-many,
-lossy, churn and partition, up to 600 peers): see docs/reference/limits.md. A bucket holds what a first sync of the
-largest ledger needs, and fills at ten times the rate of the worst minute.
+docs/reference/limits.md has the measurements: the most that one neighbour sent another in the simulator, with up to 600
+peers without limits. A bucket holds a first sync of the largest ledger, and fills at ten times the rate of the worst
+minute.
 """
 
 from __future__ import annotations
@@ -16,36 +16,35 @@ from peerscope.mesh.messages import Digest, Find, Hello, Message, Neighbors, Pin
 from peerscope.records.identity import PeerId
 
 TOPICS_PER_REQUEST = 32
-"""A pull counts once, and once more for so many topics: each asks for a record."""
+"""A pull counts once, and once more for so many topics."""
 HELLO_REQUESTS = 4
-"""A hello sets much in motion: it counts like so many requests."""
+"""A hello counts like so many requests, since it starts much work."""
 FIND_REQUESTS = 4
-"""It makes us look at everybody we know."""
+"""A `Find` counts like so many requests, since it searches the whole ledger."""
 UNGREETED_BYTES_MAX = 1024
-"""Longest message of somebody who is not admitted yet: a hello with a certificate has 400 bytes."""
+"""Longest message before the hello of a peer. A hello with a certificate has 400 bytes."""
 
 
 class LimitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one neighbour may send. What goes beyond is dropped and counts against it."""
+    """Limits of one neighbour. Messages beyond them are dropped, and count against it."""
 
     messages_per_s: float = 100.0
     messages_burst: float = 4_000.0
-    """Messages saved up while it is quiet: a first sync with 10,000 peers takes about 600; when a tenth of 300 peers
-    dies, one neighbour has 90 to tell."""
+    """Messages that a quiet neighbour saves up. A first sync with 10,000 peers takes about 600."""
     bytes_per_s: float = 200_000.0
     bytes_burst: float = 32_000_000.0
     """The same sync in bytes: 10,000 peers with three records of 600 bytes, and half as much again."""
     requests_per_s: float = 20.0
-    """Hellos, pulls, comparisons and questions of crawlers: what makes us send."""
+    """Messages that make us send: hellos, pulls, comparisons and questions of crawlers."""
     requests_burst: float = 2_000.0
     """Pulls of 30,000 records, twice."""
     pings_per_s: float = 20.0
     """A neighbour in doubt probes four times a second, and answers as often."""
     pings_burst: float = 400.0
-    """What may have waited while one of us was paused for a minute."""
+    """Pings that may have queued while one of us was paused for a minute."""
     records_per_s: float = 5.0
-    """New records of one origin, whoever brings them: each is passed on through the whole network. Beyond it the newest
-    one comes with a later announcement or sync."""
+    """New records of one origin, through any neighbour. Beyond it, the newest one comes with a later announcement or
+    comparison."""
     records_burst: float = 200.0
 
     def __post_init__(self) -> None:
@@ -56,7 +55,7 @@ class LimitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class TokenBucket:
-    """Fills at a rate up to its size; whoever takes more than it holds gets nothing."""
+    """A token bucket: it fills at a rate, up to its size."""
 
     __slots__ = ("_at", "_burst", "_held", "_rate")
 
@@ -67,7 +66,7 @@ class TokenBucket:
         self._at = now
 
     def take(self, cost: float, now: float, share: float = 1.0) -> bool:
-        """Take so much, if it is there. `share`: of the usual rate, for somebody who is throttled."""
+        """Take `cost`, if the bucket holds it. `share`: of the usual rate, for throttled neighbours."""
         self._fill(now, share)
         if cost > self._held:
             return False
@@ -75,13 +74,12 @@ class TokenBucket:
         return True
 
     def wait_s(self, cost: float, now: float) -> float:
-        """Take so much in any case; how long to wait until it would have been there."""
+        """Take `cost` in any case: seconds to wait until the bucket would have held it."""
         self._fill(now, 1.0)
         self._held -= cost
         return max(0.0, -self._held / self._rate)
 
     def is_full(self, now: float) -> bool:
-        """Nothing was taken lately."""
         return self._held + (now - self._at) * self._rate >= self._burst
 
     def _fill(self, now: float, share: float) -> None:
@@ -90,7 +88,7 @@ class TokenBucket:
 
 
 class Allowance:
-    """What one neighbour has left. It outlives connections, so that a new one brings nothing new."""
+    """The buckets of one neighbour. They outlive its connections."""
 
     __slots__ = ("_bytes", "_messages", "_pings", "_requests")
 
@@ -101,11 +99,11 @@ class Allowance:
         self._pings = TokenBucket(config.pings_per_s, config.pings_burst, now)
 
     def hears(self, size: int, now: float, share: float) -> bool:
-        """A message of this size may be looked at."""
+        """A message of this size is within the limits."""
         return self._messages.take(1.0, now, share) and self._bytes.take(size, now, share)
 
     def serves(self, message: Message, now: float, share: float) -> bool:
-        """What it asks for may be done."""
+        """The request in a message is within the limits."""
         match message:
             case Ping() | Pong():
                 return self._pings.take(1.0, now, share)
@@ -121,24 +119,23 @@ class Allowance:
                 return True
 
     def is_full(self, now: float) -> bool:
-        """As if nothing had ever been sent."""
         return all(bucket.is_full(now) for bucket in (self._messages, self._bytes, self._requests, self._pings))
 
 
-class Origins:
-    """How often each origin may have news. Only what it signed itself counts, so that nobody uses it up for another."""
+class OriginLimits:
+    """Rate limits of new records by origin. Only signed records count, so no peer uses up the limit of another."""
 
     def __init__(self, config: LimitConfig) -> None:
         self._config = config
         self._buckets: dict[PeerId, TokenBucket] = {}
 
-    def may_speak(self, origin: PeerId, now: float) -> bool:
-        """Take one record of it in."""
+    def allows(self, origin: PeerId, now: float) -> bool:
+        """Count one record; False beyond the limit."""
         bucket = self._buckets.get(origin)
         if bucket is None:
             bucket = self._buckets[origin] = TokenBucket(self._config.records_per_s, self._config.records_burst, now)
         return bucket.take(1.0, now)
 
     def forget(self, origin: PeerId) -> None:
-        """It is in the ledger no more."""
+        """The origin is not in any ledger."""
         self._buckets.pop(origin, None)

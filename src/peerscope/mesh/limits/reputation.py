@@ -1,16 +1,16 @@
-"""How neighbours behave: a score for each that grows with what no honest peer does, and fades.
+"""Reputation of neighbours: a score for each, which grows with offences and fades.
 
-Only the peer at the other end of a connection is ever blamed, and only for what it sent itself: its id is proved by the
-transport, so nobody can be banned by others who pass its words on. A record that its origin did not sign blames the one
-who passed it on, since it should have looked.
+Only the peer at the other end of a connection is blamed, and only for its own messages. The transport proves its id, so
+no peer can get another one banned. A record without a valid signature of its origin blames the neighbour that passed it
+on.
 
-Nothing is held against anybody that an older or newer agent, a slow network or a race may cause: `WEIGHTS` lists all
-that counts, and what is not listed weighs nothing. A body we cannot read may be of a newer version; a replayed record
-came late; a message before its hello may have overtaken it. Whoever sends too much of such is stopped by `limits`.
+`WEIGHTS` lists all offences. Nothing counts that an older or newer agent, a slow network or a race may cause. A body
+that we cannot read may be of a newer version. A replayed record came late; a message before its hello may have
+overtaken it. The rate limits stop a neighbour that sends too much of these.
 
-Warned at 20, throttled to a quarter of the usual limits at 40, at 100 dropped and banned: a minute the first time, each
-further time twice as long, at most an hour. Scores halve every minute; a ban is forgotten after six hours without a
-further one.
+A neighbour is warned at 20, and throttled to a quarter of the usual limits at 40. At 100 it is dropped and banned: a
+minute the first time, twice as long each further time, at most an hour. Scores halve every minute. A ban is forgotten
+after six hours without a further one.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ WEIGHTS = {
     "oversized-datagram": 5.0,
     "flooding": 0.1,
 }
-"""What one offence of each kind adds to a score, by the word under which it is counted."""
+"""Score of one offence, by its reason."""
 
 WARN_AT, THROTTLE_AT, BAN_AT = 20.0, 40.0, 100.0
 HALF_LIFE_S = 60.0
 BAN_S, BAN_S_MAX = 60.0, 3_600.0
 FORGIVE_S = 6 * 3_600.0
 THROTTLED_SHARE = 0.25
-"""Part of the usual limits that a throttled neighbour keeps."""
+"""Share of the usual limits for a throttled neighbour."""
 PEERS_MAX = 1_024
-"""Neighbours remembered; keys cost nothing, so those who mattered least are forgotten first."""
+"""Neighbours remembered. Keys cost nothing, so the least important are forgotten first."""
 
 
 class ReputationLevel(StrEnum):
-    """What a score means. Ordered by how bad it is."""
+    """Levels of reputation, the worst last."""
 
     GOOD = "good"
     WARNED = "warned"
@@ -54,26 +54,26 @@ class ReputationLevel(StrEnum):
 
 
 class Reputation(Struct, frozen=True):
-    """How one neighbour behaves, as people see it."""
+    """The reputation of one neighbour, for views."""
 
     peer: PeerId
     score: float
     standing: ReputationLevel
     reasons: dict[str, int]
-    """How often it did what, since it was last in good standing."""
+    """Offences by reason, since its reputation was last good."""
     banned_s: float | None
-    """Seconds that its ban still lasts; None without one."""
+    """Remaining seconds of its ban; None without one."""
 
 
 class NeighbourHistory:
-    """What is remembered of one neighbour."""
+    """The score, limits and bans of one neighbour."""
 
     __slots__ = ("allowance", "at", "banned_until", "bans", "reasons", "score")
 
     def __init__(self, allowance: Allowance, now: float) -> None:
         self.allowance = allowance
         self.at = now
-        """When the score was last worked out."""
+        """Time of `score`."""
         self.score = 0.0
         self.reasons: Counter[str] = Counter()
         self.bans = 0
@@ -88,13 +88,13 @@ class Reputations:
         self._known: dict[PeerId, NeighbourHistory] = {}
 
     def allowance(self, peer: PeerId, now: float) -> tuple[Allowance, float]:
-        """What the neighbour has left, and the share of the usual limits that it gets."""
+        """The buckets of the neighbour, and its share of the usual limits."""
         known = self._of(peer, now)
         share = THROTTLED_SHARE if known.reasons and self._score(known, now) >= THROTTLE_AT else 1.0
         return known.allowance, share
 
     def blame(self, peer: PeerId, reason: str, now: float) -> bool:
-        """Note what a neighbour did; true if it is banned for it now."""
+        """Note an offence; True if the neighbour is banned for it now."""
         weight = WEIGHTS.get(reason, 0.0)
         if not weight:
             return False
@@ -112,19 +112,18 @@ class Reputations:
         return True
 
     def is_banned(self, peer: PeerId, now: float) -> bool:
-        """It may not be linked with now."""
         known = self._known.get(peer)
         return known is not None and now < known.banned_until
 
     def all(self, now: float) -> list[Reputation]:
-        """Everybody who is not in good standing, the worst first."""
+        """Neighbours whose reputation is not good, the worst first."""
         found = [self._judged(peer, known, now) for peer, known in self._known.items()]
         bad = [one for one in found if one.standing is not ReputationLevel.GOOD]
         order = list(ReputationLevel)
         return sorted(bad, key=lambda one: (-order.index(one.standing), -one.score, one.peer))
 
     def review(self, now: float) -> None:
-        """Forget those of whom nothing is left to remember."""
+        """Forget neighbours with a good score, full buckets and no recent ban."""
         for peer, known in list(self._known.items()):
             if now < known.banned_until:
                 continue
@@ -147,7 +146,7 @@ class Reputations:
         return known
 
     def _weight(self, known: NeighbourHistory, now: float) -> tuple[float, float, float]:
-        """What would be lost by forgetting it."""
+        """The importance of remembering it."""
         return max(0.0, known.banned_until - now), self._score(known, now), known.at
 
     def _score(self, known: NeighbourHistory, now: float) -> float:

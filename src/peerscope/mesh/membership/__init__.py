@@ -1,1 +1,1 @@
-"""Who belongs to the network, who is whose neighbour, and who may join."""
+"""Membership: admission, rings, neighbours, eviction, orders to forget, and shared keys."""

@@ -1,15 +1,15 @@
-"""Who may join, and whose records count.
+"""Admission: which peers may join, and whose records count.
 
-The transport has already proved each end's peer id. What else is asked follows from the settings: nothing but the name
-(an open network), proof of a shared secret, or membership of one's own: a place on the allow-list, or a certificate
-that an operator signed. Where both a secret and membership are asked for, both must be shown.
+The transport has already proved each end's peer id. The settings may ask for more: proof of a shared secret, or
+membership by an allow-list or by a certificate that an operator signed. With both a secret and membership, a peer must
+show both.
 
-The **secret** is proved without being shown: a keyed hash over both ids, in order, and a number that the other end made
-up for this connection. A proof can neither be sent back to its maker, nor used by anybody else, nor a second time.
+The **secret** is never shown. A proof is a keyed hash over both ids, in order, and a nonce of the other end for this
+connection. So nobody can send it back to its maker, use it for another peer, or use it twice.
 
-A **certificate** needs no such number: it names its bearer, whose id the connection proves. Every profile carries it,
-so that all members can judge the origin of a record, not only those who greet it: a member cannot vouch for others it
-made up. With a secret alone members do vouch for each other, since records travel over admitted links only.
+A **certificate** names its bearer, whose id the connection proves. Every profile carries it, so all members can judge
+the origin of a record, and a member cannot vouch for peers that it made up. With a secret alone members do vouch for
+each other, since records travel over admitted links only.
 """
 
 from __future__ import annotations
@@ -23,37 +23,39 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.errors import ConfigError, RemoteError
-from peerscope.mesh.membership.expired_certificates import ExpiredCertificates
 from peerscope.mesh.messages import NONCE_BYTES, WIRE, Hello, Neighbors, common_wire
 from peerscope.records.bodies import Body, Certified, Profile
 from peerscope.records.certificates import REVOCATIONS_MAX, Certificate, Revocation
 from peerscope.records.identity import PEER_ID_BYTES, PeerId, short
 
 EARLY_MS = 300_000
-"""A certificate is good so long before its first moment: clocks of members may differ."""
+"""A certificate is valid so long before its first moment: clocks of members may differ."""
 IDS_MAX = 10_000
+LAPSED_MAX = 256
+LAPSED_MS = 30 * 86_400_000
+"""An operator that has not renewed a certificate for so long does not intend to."""
 
 
 class NetworkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which network this peer belongs to, and who else does."""
+    """The network of this peer, and its rules of membership."""
 
     name: str = "peerscope"
-    """Peers of another name are refused."""
+    """Peers refuse peers of another name."""
     public: bool = False
-    """Strangers are members: observers behind one address prefix then have one voice together."""
+    """Strangers are members: observers behind one address prefix then have one vote together."""
     open: bool = False
-    """Whoever reaches our port and knows the name may join. Must be said where the port is not on loopback and
+    """Any peer that reaches our port and knows the name may join. Required where the port is not on loopback and
     nothing below is set."""
     secret: str = ""
     """Known to all members, 16 characters or more."""
     allow: tuple[str, ...] = ()
     """Ids of the peers that are members."""
     operators: tuple[str, ...] = ()
-    """Public keys of operators: whoever has a certificate that one of them signed is a member."""
+    """Public keys of operators: a peer with a certificate that one of them signed is a member."""
     certificate_file: str = ""
     """Our own certificate, from `peerscope admit issue`; read again when it changes."""
     revocation_file: str = ""
-    """What `peerscope admit revoke` wrote; read again when it changes, and told to all members."""
+    """The output of `peerscope admit revoke`; read again when it changes, and published to all members."""
     prefix_members_max: int = 256  # a guess: one peer for each address of a /24
     """Peers behind one address prefix that are remembered, where the network is public."""
 
@@ -82,21 +84,58 @@ class NetworkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def is_closed(self) -> bool:
-        """Something is asked of whoever wants to join."""
+        """A peer that joins needs more than the name."""
         return bool(self.secret or self.allow or self.operators)
 
 
+class ExpiredCertificates:
+    """Members whose certificate has ended, each with the latest one, so that an alert can name them.
+
+    A member counts when it was dropped at the end of its certificate, or shows an ended one on its own connection.
+    Records that others pass on do not count: they may be old.
+    """
+
+    def __init__(self) -> None:
+        self._ended: dict[PeerId, Certificate] = {}
+
+    @property
+    def certificates(self) -> tuple[Certificate, ...]:
+        """All certificates, in the order of their ends."""
+        return tuple(sorted(self._ended.values(), key=lambda one: (one.not_after_ms, one.subject)))
+
+    def note(self, certificate: Certificate, wall_ms: int) -> None:
+        """Note a member that showed this certificate after its end, or was dropped at its end."""
+        peer = PeerId(certificate.subject)
+        before = self._ended.get(peer)
+        is_later = before is None or certificate.not_after_ms > before.not_after_ms
+        if is_later and 0 < wall_ms - certificate.not_after_ms <= LAPSED_MS:
+            self._ended[peer] = certificate
+        while len(self._ended) > LAPSED_MAX:
+            del self._ended[next(iter(self._ended))]
+
+    def review(self, members: Iterable[PeerId], wall_ms: int) -> None:
+        """Forget peers that are members again, and certificates that ended too long ago, or not yet."""
+        for peer in members:
+            self._ended.pop(peer, None)
+        for peer, one in list(self._ended.items()):
+            if not 0 < wall_ms - one.not_after_ms <= LAPSED_MS:
+                del self._ended[peer]
+
+    def forget(self, peer: PeerId) -> None:
+        self._ended.pop(peer, None)
+
+
 class Admission:
-    """What one peer asks of others, what it shows them, and who has lost the right to be here."""
+    """The checks of one peer, its own proofs, and the revocations that it knows."""
 
     def __init__(self, config: NetworkConfig, me: PeerId, rng: Random) -> None:
         self.config = config
         self.certificate: Certificate | None = None
         """Ours, shown in every hello and in our profile."""
         self.revocations: dict[bytes, Revocation] = {}
-        """What operators revoked: by the peer, or by operator and serial number."""
+        """Revocations by the peer, or by operator and serial number."""
         self.lapsed = ExpiredCertificates()
-        """Members that were dropped, or refused, because their certificates ended."""
+        """Members that were dropped or refused at the end of their certificates."""
         self.asks_secret = bool(config.secret)
         self.asks_membership = bool(config.allow or config.operators)
         self.wire = WIRE
@@ -108,17 +147,17 @@ class Admission:
         self._operators = _ids("operators", config.operators)
 
     def nonce(self) -> bytes:
-        """A number never used before; it need not be secret, since a proof names both ends. Empty without a secret."""
+        """A number never used before, empty without a secret. It may be public, since a proof names both ends."""
         return self._rng.randbytes(NONCE_BYTES) if self.asks_secret else b""
 
     def prove(self, receiver: PeerId, nonce: bytes) -> bytes:
-        """What we show the receiver, over the number it gave us; empty where the network has no secret."""
+        """Our proof for the receiver, over its nonce; empty if the network has no secret."""
         return self._proof(self._me, receiver, nonce) if self.asks_secret else b""
 
     def admit(self, hello: Hello | Neighbors, sender: PeerId, nonces: Iterable[bytes], wall_ms: int) -> bytes:
-        """The nonce, of those we gave the sender, over which it proved the secret; empty where none is asked for.
+        """The one of our nonces with which the sender proved the secret; empty without a secret.
 
-        Raises `RemoteError` unless the sender may be answered: "wire-version", "other-network", "not-a-member",
+        Raises `RemoteError` unless the sender is admitted: "wire-version", "other-network", "not-a-member",
         "certificate-expired", "certificate-early", "revoked".
         """
         common_wire(hello, self.wire)
@@ -142,7 +181,7 @@ class Admission:
             return
         void = self.revocations.get(peer)
         if certificate is None or not self._operators:
-            # On the allow-list a peer stands for itself, so only a word against the peer itself counts.
+            # For a peer on the allow-list, only a revocation of the peer itself counts.
             if void is not None:
                 raise RemoteError("revoked", f"an operator revoked {short(peer)}")
             if peer not in self._allow:
@@ -162,12 +201,12 @@ class Admission:
             raise RemoteError("certificate-early", "its certificate is not valid yet, or our clock is slow")
 
     def is_revoked(self, certificate: Certificate) -> bool:
-        """An operator revoked this certificate, or what its bearer had until a later time."""
+        """An operator revoked this certificate, or all certificates of its bearer until a later time."""
         names = (certificate.subject, certificate.operator + certificate.serial)
         return any(one.voids(certificate) for name in names if (one := self.revocations.get(name)) is not None)
 
     def certified(self, body: Body) -> Body:
-        """What we say, with the certificate we have, where such a body shows one."""
+        """Our body with our current certificate, if its kind shows one."""
         if isinstance(body, Certified) and body.certificate != self.certificate:
             return replace(body, certificate=self.certificate)
         return body
@@ -175,9 +214,9 @@ class Admission:
     def check_origin(self, origin: PeerId, body: Body, said: Profile | None, wall_ms: int) -> None:
         """Raise `RemoteError` unless records of this origin count. `said`: its profile that we hold.
 
-        Without membership of its own to ask for, members vouch for each other. With it, the profile comes first, or the
-        record shows the certificate itself, as those do that cross the borders of zones. An origin of which we have
-        neither is "unvouched", which is nobody's fault.
+        Without certificates and allow-list, members vouch for each other. With them, the profile must come first, or
+        the record shows the certificate itself, as records for all zones do. Otherwise the origin is "unvouched", which
+        is no offence.
         """
         if not self.asks_membership:
             return
@@ -194,7 +233,7 @@ class Admission:
             raise RemoteError("unvouched", "a record of a peer whose profile has not come yet")
 
     def learn(self, revocations: Iterable[Revocation], wall_ms: int) -> bool:
-        """Take in what operators revoked; true if any of it is news. What no operator of ours signed is ignored."""
+        """Add revocations; True if any is new. Ignores those that no operator of ours signed."""
         news = False
         for one in revocations:
             ours = self.revocations.get(_about(one))
@@ -203,7 +242,7 @@ class Admission:
             if ours is not None and _rank(ours) >= _rank(one):
                 continue
             if not one.is_signed(self.config.name):
-                break  # whoever passes this on checks nothing: the rest is not worth the time
+                break  # the sender checks nothing, so ignore the rest
             self.revocations[_about(one)] = one
             news = True
         while len(self.revocations) > REVOCATIONS_MAX:
@@ -211,7 +250,7 @@ class Admission:
         return news
 
     def forget_lapsed(self, wall_ms: int) -> None:
-        """Drop revocations of what has expired by itself."""
+        """Drop revocations of expired certificates."""
         for one in list(self.revocations.values()):
             if wall_ms > one.not_after_ms:
                 del self.revocations[_about(one)]
@@ -221,12 +260,12 @@ class Admission:
 
 
 def _about(one: Revocation) -> bytes:
-    """Serial numbers are each operator's own; about a peer any operator may speak."""
+    """The key of a revocation. Each operator has its own serial numbers; any may revoke a peer."""
     return one.target if len(one.target) == PEER_ID_BYTES else one.operator + one.target
 
 
 def _rank(one: Revocation) -> tuple[int, int, bytes]:
-    """Of two about one target the same is kept everywhere: the one that voids more."""
+    """The order of two revocations of one target: all peers keep the one that voids more."""
     return one.revoked_at_ms, one.not_after_ms, one.signature
 
 

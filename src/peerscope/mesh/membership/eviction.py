@@ -1,11 +1,11 @@
-"""Who has to make room when the ledger is full, or when one address prefix has too many members.
+"""Eviction of a peer when the ledger is full, or when one address prefix has too many members.
 
-Keys cost nothing, so whoever wants to fill our ledger can. Addresses cost more: the newest peer of the most crowded
-prefix goes first, and a newcomer from that prefix is refused. Ring neighbours that we were ever linked with never make
-room, and those known for an hour only once they have fallen silent. A crowd of strangers thus displaces itself. (Any
-other link proves nothing: whoever wants one has it.)
+Keys cost nothing, so anybody can fill our ledger. Addresses cost more: the newest peer of the most crowded prefix goes
+first, and a newcomer of that prefix is refused. Ring neighbours with which we were ever linked are never evicted, and
+peers known for an hour only once they are silent. A crowd of strangers thus displaces itself. Other links prove
+nothing, since any peer can have one.
 
-Addresses are what profiles claim. Who claims many different ones gets past the prefixes, but not past the hour.
+Addresses are claims in profiles. A peer with many different claims defeats the prefixes, but not the hour.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from peerscope.records.ledger import Entry, Ledger
 
 LONG_KNOWN_S = 3_600.0
 SILENT_S = 900.0
-"""Nothing was heard of it for so long, by anybody."""
+"""No record of the peer came for so long."""
 LOOKED_AT_MAX = 64
-"""Peers of a crowded prefix that are looked at, the newest first."""
+"""Peers of a crowded prefix that are checked, the newest first."""
 
 
 class Eviction:
-    """Peers by address prefix, in the order in which we came to know them."""
+    """The known peers by address prefix, the newest last."""
 
     def __init__(self, ledger: Ledger, me: PeerId, network: NetworkConfig) -> None:
         self._ledger = ledger
         self._me = me
         self._most = network.prefix_members_max if network.public else None
         self._members: dict[str, dict[PeerId, float]] = {}
-        """By prefix, with the time when each came; the newest last."""
+        """By prefix, each peer with the time when it came."""
         self._place: dict[PeerId, str] = {}
         self._sizes: dict[int, dict[str, None]] = {}
         """Prefixes by their number of members, so that the most crowded one is found at once."""
         self._met: set[PeerId] = set()
 
     def met(self, peer: PeerId) -> None:
-        """We are linked with it, as the rings want."""
+        """Note a linked ring neighbour."""
         if peer in self._place:
             self._met.add(peer)
 
     def stored(self, entry: Entry, now: float) -> None:
-        """A record is news: its origin may be new, or have moved."""
+        """A new record: its origin may be new, or have another address."""
         peer = entry.record.peer_id
         place = _place(entry.body) if isinstance(entry.body, Profile) else self._place.get(peer, "")
         if self._place.get(peer) == place:
@@ -58,14 +58,14 @@ class Eviction:
         self._place[peer] = place
 
     def forget(self, peer: PeerId) -> None:
-        """It is in the ledger no more."""
+        """The peer is not in the ledger."""
         self._remove(peer)
         self._met.discard(peer)
 
     def make_room(self, origin: PeerId, body: Body, now: float) -> PeerId | None:
-        """Who has to go so that a newcomer can come in; None while there is room.
+        """The peer to evict for a newcomer; None while there is space.
 
-        Raises `RemoteError` ("prefix-full", "ledger-full") if it may not come in.
+        Raises `RemoteError` ("prefix-full", "ledger-full") if the newcomer is refused.
         """
         place = _place(body) if isinstance(body, Profile) else ""
         there = len(self._members.get(place, ()))
@@ -91,7 +91,7 @@ class Eviction:
         return all(now - entry.heard_at > SILENT_S for entry in self._ledger.entries(peer))
 
     def _remove(self, peer: PeerId) -> float | None:
-        """Since when we knew it; None if we did not."""
+        """The time since when we knew it; None if we did not."""
         place = self._place.pop(peer, None)
         if place is None:
             return None
@@ -112,5 +112,5 @@ class Eviction:
 
 
 def _place(profile: Profile) -> str:
-    """The prefix of its first address; empty where that has none."""
+    """The prefix of its first address; empty without one."""
     return (prefix(profile.addresses[0]) or "") if profile.addresses else ""

@@ -1,14 +1,12 @@
-"""Orders to forget a peer that is gone for good, and what follows from them.
+"""Orders to forget a peer that is gone for good, and their effects.
 
-An order says up to which version of its subject's records everybody forgets it: as far as the subject's own version
-clock can stand at the time of the order, so that no two clocks are compared. A peer that knows nothing newer drops all
-that it knows of the subject and buries it (`records/ledger.py`). Whoever still carries an older record cannot bring the
-subject back, and its next record does. A subject that lives answers an order as it answers an accusation: it says again
-all that it said before, above the order.
+An order names the highest version that the subject's own version clock can have at that time, so no two clocks are
+compared. A peer without a newer record of the subject drops all its records and buries it (`records/ledger.py`).
+Carriers of older records cannot bring the subject back; its next record does. A living subject answers an order like an
+accusation: it publishes all its records again, above the order.
 
-Of several orders about one subject the latest counts, whoever gave it, and it may take the others back. All this is a
-function of the orders that are known, which cross the borders of zones as silences do; whose orders count is the same
-for both.
+The latest order about a subject counts, and it may take earlier ones back. All this is a function of the known orders,
+which spread to all zones like silences. The same authors count for both.
 """
 
 from __future__ import annotations
@@ -19,34 +17,33 @@ from heapq import nlargest
 from msgspec import Struct
 
 from peerscope.mesh.detection.observers import is_reporting
-from peerscope.mesh.publisher import Publisher
-from peerscope.mesh.record_store import RecordStore
+from peerscope.mesh.internal_events import Superseded
+from peerscope.mesh.peer_state import PeerState
 from peerscope.records.alerts import Orders
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.ledger import Ledger
 
 STANDS_S = 7 * 86_400.0
-"""An order holds for so long: seven times as long as carriers remember by default."""
+"""An order is valid for so long: seven times as long as peers remember records by default."""
 STANDING_MAX = 1024
-"""Orders that count in the whole network, the latest ones: each is looked at every second."""
+"""The latest orders that count in the whole network. Each is checked every second."""
 FUTURE_MS = 2_000
-"""An order may reach so far beyond where its subject's version clock can stand: records take time to travel."""
+"""An order may be so far above the subject's version clock, since records take time to travel."""
 STRANGER_AHEAD_MS = 60_000
-"""An order about a peer that we do not know may reach so far into our own future, and no further: its subject has to
-outbid it with its version clock."""
+"""An order about an unknown peer may be so far in our future: its subject has to outbid it with its version clock."""
 REPEAT_INTERVAL_S = 600.0
-"""A peer that has answered one order and reports is dropped by no order that follows within this time: whoever repeats
-it every second would make the peer vanish for most of the time."""
+"""A reporting peer that answered one order is safe from further orders for so long. Otherwise an order every second
+would make it vanish."""
 OUTBID_AHEAD_MS = 86_400_000
-"""A subject outbids no order that would set its own version clock further ahead than this."""
+"""A subject does not outbid an order that would set its version clock further ahead than this."""
 
 
 class ForgetOrder(Struct, frozen=True):
     """The latest order about one peer."""
 
     until: int
-    """Its records up to this version are forgotten."""
+    """Peers forget its records up to this version."""
     at: float
     """Local monotonic seconds at which it was given."""
     by: PeerId
@@ -54,11 +51,11 @@ class ForgetOrder(Struct, frozen=True):
     author: str
     reason: str
     is_lifted: bool
-    """It takes back the orders before it."""
+    """The order takes earlier ones back."""
 
 
 def latest_orders(global_ledger: Ledger, now: float, obeys: Callable[[PeerId], bool]) -> dict[PeerId, ForgetOrder]:
-    """By subject. `obeys`: whose orders count."""
+    """The latest order by subject. `obeys`: orders of this peer count."""
     found: dict[PeerId, ForgetOrder] = {}
     for origin in global_ledger:
         entry = global_ledger.get(origin, Kind.ORDERS)
@@ -76,7 +73,7 @@ def latest_orders(global_ledger: Ledger, now: float, obeys: Callable[[PeerId], b
 
 
 def last_version(ledger: Ledger, peer: PeerId, now: float) -> int:
-    """How far the version clock of a known peer can stand now, as far as its records tell."""
+    """The highest version that a known peer can have now, by its records."""
     newest = max(ledger.entries(peer), key=lambda entry: entry.record.version)
     return newest.record.version + max(0, round((now - newest.heard_at) * 1000))
 
@@ -84,29 +81,23 @@ def last_version(ledger: Ledger, peer: PeerId, now: float) -> int:
 class Forgetting:
     """Carries orders out at one peer. Call `review` every second."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        global_ledger: Ledger,
-        record_store: RecordStore,
-        publisher: Publisher,
-        obeyed: Set[PeerId] | None,
-    ) -> None:
-        """`obeyed`: whose orders count besides our own; None for everybody's."""
-        self._ledger = ledger
-        self._global_ledger = global_ledger
-        self._record_store = record_store
-        self._publisher = publisher
-        self._obeyed = None if obeyed is None else {*obeyed, record_store.me}
+    def __init__(self, state: PeerState, obeyed: Set[PeerId] | None) -> None:
+        """`obeyed`: their orders count besides our own; None for those of every member."""
+        self._me = state.me
+        self._ledger = state.ledger
+        self._global_ledger = state.global_ledger
+        self._clock = state.clock
+        self._out = state.out
+        self._obeyed = None if obeyed is None else {*obeyed, state.me}
         self._orders: dict[PeerId, ForgetOrder] = {}
         self._revision = -1
         self._dropped: dict[PeerId, tuple[int, float]] = {}
-        """Whom we dropped lately: up to which version, and when."""
+        """By dropped peer: the version of the order, and the time."""
         self._void: dict[PeerId, tuple[int, float]] = {}
-        """Orders up to that version do not count, though their subject may fall silent later; and since when."""
+        """By subject: orders up to this version do not count, even if it falls silent later; and the time."""
 
     def review(self, now: float) -> list[PeerId]:
-        """Bury whoever is to be forgotten; those that are still known, to be dropped."""
+        """Bury the subjects of orders, and return those that are still known."""
         if self._global_ledger.revision != self._revision:
             self._revision = self._global_ledger.revision
             latest = latest_orders(self._global_ledger, now, lambda by: self._obeyed is None or by in self._obeyed)
@@ -116,7 +107,7 @@ class Forgetting:
             self._orders = {subject: order for subject, order in latest.items() if not order.is_lifted}
         gone = []
         for subject, order in sorted(self._orders.items()):
-            if subject == self._record_store.me:
+            if subject == self._me:
                 self._outbid(order.until, now)
             elif now - order.at <= STANDS_S and self._counts(subject, order, now):
                 self._ledger.bury(ref(subject), order.until, order.at + STANDS_S)
@@ -128,10 +119,9 @@ class Forgetting:
         return gone
 
     def _counts(self, subject: PeerId, order: ForgetOrder, now: float) -> bool:
-        """The subject has not spoken since, and its version clock can stand there: else the order would keep a living
-        peer out."""
+        """The subject was silent since, and can have that version: the order does not keep a living peer out."""
         if subject not in self._ledger:
-            return order.until <= self._record_store.wall_ms(now) + STRANGER_AHEAD_MS
+            return order.until <= self._clock.wall_ms(now) + STRANGER_AHEAD_MS
         if order.until > self._dropped.get(subject, (order.until, now))[0] and is_reporting(self._ledger, subject, now):
             self._void[subject] = order.until, now
         if order.until <= self._void.get(subject, (0, now))[0]:
@@ -140,10 +130,10 @@ class Forgetting:
         return can_be and self._ledger.newest(subject) <= order.until
 
     def _outbid(self, until: int, now: float) -> None:
-        """We live: say again, above the order, what we said before it."""
-        entries = self._ledger.entries(self._record_store.me)
+        """An order names us: publish our earlier records again, above the order."""
+        entries = self._ledger.entries(self._me)
         old = [entry for entry in entries if entry.record.version <= until]
-        if old and until <= self._record_store.wall_ms(now) + OUTBID_AHEAD_MS:
-            self._record_store.outbid(until, now)
+        if old and until <= self._clock.wall_ms(now) + OUTBID_AHEAD_MS:
+            self._clock.outbid(until, now)
             for entry in old:
-                self._publisher.outrun(entry.record.kind, now)
+                self._out.emit(Superseded(entry.record.kind))

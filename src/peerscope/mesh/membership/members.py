@@ -1,90 +1,80 @@
-"""Who is a member, and who is down for so long that the living close ranks."""
+"""The members of the zone, and those that have been down for so long that the rings do without them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Set
 
-from peerscope.mesh.detection.detector import DetectorConfig
 from peerscope.mesh.detection.observers import accused
 from peerscope.mesh.detection.unwatched import unwatched
 from peerscope.mesh.detection.verdicts import Assessment, Verdict
-from peerscope.mesh.membership.neighbours import Neighbours
+from peerscope.mesh.internal_events import MemberGone, MemberPlaced
+from peerscope.mesh.peer_state import PeerState
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId
-from peerscope.records.ledger import Entry, Ledger
+from peerscope.records.ledger import Entry
 
 REVIEW_INTERVAL_S = 5.0
 
 
 class Membership:
-    """Keeps the neighbourhood's rings in step with the ledger's verdicts."""
+    """Keeps the rings in step with the ledger's verdicts."""
 
-    def __init__(
-        self,
-        me: PeerId,
-        ledger: Ledger,
-        neighbours: Neighbours,
-        detector: DetectorConfig,
-        *,
-        hold_s: float,
-        by_prefix: bool = False,
-        is_member: Callable[[PeerId, Profile, float], bool],
-    ) -> None:
-        """`is_member`: whether a peer with this profile is of our zone."""
-        self._me = me
-        self._is_member = is_member
-        self._ledger = ledger
-        self._neighbours = neighbours
-        self._down_after_s = detector.down_after_s
+    def __init__(self, state: PeerState, hold_s: float) -> None:
+        """`hold_s`: a peer that is down stays on the rings for so long."""
+        self._state = state
+        self._ledger = state.ledger
         self._hold_s = hold_s
-        self._by_prefix = by_prefix
         self._again_at = 0.0
         self._down_since: dict[PeerId, float] = {}
         self._unwatched: frozenset[PeerId] = frozenset()
-        """Down by their silence alone, at the last look."""
+        """Peers down by their silence alone, at the last review."""
 
     def stored(self, entry: Entry, now: float) -> None:
-        """A record is news: its origin may be new, gone, or back."""
+        """A new record: its origin may be new, gone, or back."""
         peer = entry.record.peer_id
-        if isinstance(entry.body, Profile) and (entry.body.left or not self._is_member(peer, entry.body, now)):
-            self.forget(peer, now)
-        elif isinstance(entry.body, Profile) and peer not in self._neighbours.lost:
-            self._neighbours.place(peer, alive=True, now=now)
+        on_rings = peer in self._state.neighbours.rings
+        if isinstance(entry.body, Profile):
+            if entry.body.left or not self._state.own_zone.is_member(peer, entry.body, now):
+                self.forget(peer)
+            elif peer not in self._state.neighbours.lost:
+                self._state.out.emit(MemberPlaced(peer, alive=True))
+                on_rings = True
         self._unwatched -= {peer}
         if peer in self._down_since:
-            self._judge(peer, self._assessment(now), now)
+            self._judge(peer, self._assessment(now), on_rings, now)
 
     def review(self, now: float) -> None:
-        """Look at everybody who is accused, and now and then again at those who are down: they seldom come back
-        without a word of their own, which is looked at when it comes."""
+        """Judge all accused peers, and now and then those that are down. Usually they come back with a record."""
         suspects = accused(self._ledger)
         if now >= self._again_at:
             self._again_at = now + REVIEW_INTERVAL_S
-            self._unwatched = unwatched(self._ledger, self._me, self._ledger, now)
+            self._unwatched = unwatched(self._ledger, self._state.me, self._ledger, now)
             suspects |= set(self._down_since) | self._unwatched
         else:
             suspects -= set(self._down_since)
         assessment = self._assessment(now)
         for peer in sorted(suspects):
-            self._judge(peer, assessment, now)
+            self._judge(peer, assessment, peer in self._state.neighbours.rings, now)
 
-    def is_down(self, peer: PeerId) -> bool:
-        """The verdict at the last look."""
-        return peer in self._down_since
+    @property
+    def down(self) -> Set[PeerId]:
+        """Peers with the verdict `down` at the last review."""
+        return self._down_since.keys()
 
-    def forget(self, peer: PeerId, now: float) -> None:
-        """No member any more."""
+    def forget(self, peer: PeerId) -> None:
+        """The peer is not a member any more."""
         self._down_since.pop(peer, None)
-        self._neighbours.forget(peer, now)
+        self._state.out.emit(MemberGone(peer))
 
     def _assessment(self, now: float) -> Assessment:
-        return Assessment(self._ledger, now, down_after_s=self._down_after_s, by_prefix=self._by_prefix)
+        down_after_s, by_prefix = self._state.detector.down_after_s, self._state.admission.config.public
+        return Assessment(self._ledger, now, down_after_s=down_after_s, by_prefix=by_prefix)
 
-    def _judge(self, peer: PeerId, assessment: Assessment, now: float) -> None:
+    def _judge(self, peer: PeerId, assessment: Assessment, on_rings: bool, now: float) -> None:
         verdict = assessment.weigh(peer).verdict
         if verdict is Verdict.DOWN or (verdict is Verdict.ALIVE and peer in self._unwatched):
             since = self._down_since.setdefault(peer, now)
-            if now - since >= self._hold_s and peer in self._neighbours.rings:
-                self._neighbours.place(peer, alive=False, now=now)
+            if now - since >= self._hold_s and on_rings:
+                self._state.out.emit(MemberPlaced(peer, alive=False))
         elif verdict is Verdict.ALIVE and self._down_since.pop(peer, None) is not None:
-            self._neighbours.place(peer, alive=True, now=now)
+            self._state.out.emit(MemberPlaced(peer, alive=True))

@@ -1,8 +1,8 @@
-"""Which peers to be linked with, and when to dial them.
+"""The peers to be linked with, and the times to dial them.
 
-The wanted neighbours are those on the rings of the living. Peers that are down leave the rings after a while, so
-that the living close ranks; those between which a dead peer stood keep dialling it, with jittered back-off, for as
-long as it is remembered. A split network heals by that alone.
+The wanted neighbours are those on the rings of the living. Peers that are down leave the rings after a while, so that
+the living link with each other. The ring neighbours of a dead peer keep dialling it with jittered back-off, as long as
+they remember it. That alone heals a split network.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from peerscope.records.identity import PeerId
 
 
 class NeighbourConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whom to link to, and how often to try."""
+    """The number of neighbours, and the timing of dials."""
 
     rings: int = 4  # eight neighbours: an expander that stays whole with 30 % of the peers gone
-    """Rings. One more costs two links per peer."""
+    """Number of rings. Each costs two links per peer."""
     ring_hold_s: float = 30.0  # a guess: longer than a restart, shorter than an operator's patience
-    """How long a peer that is down keeps its place on the rings."""
+    """A peer that is down stays on the rings for so long."""
     dial_grace_s: float = 1.0
-    """The peer with the greater id waits so long before dialling: the other one should."""
+    """The peer with the greater id waits so long before it dials, since the other one should."""
     settle_s: float = 5.0
-    """A newly wanted neighbour counts as expected after this time, or once linked."""
+    """A new ring neighbour counts as expected after this time, or once linked."""
     backoff_first_s: float = 0.5
     backoff_max_s: float = 15.0  # so that two healed halves meet well within half a minute
     """Longest pause between two attempts to reach one peer."""
     linger_s: float = 15.0
-    """A link that nobody wants is closed after this time."""
+    """A link that neither end wants is closed after this time."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.rings <= 16:
@@ -43,7 +43,7 @@ class NeighbourConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Attempt:
-    """Dialling one peer: how often it failed, and when to try again."""
+    """The dialling of one peer: its failures, and the time of the next try."""
 
     __slots__ = ("failures", "in_flight", "next_at", "since")
 
@@ -55,7 +55,7 @@ class Attempt:
 
 
 class Neighbours:
-    """The rings of the living, those who fell off them, and the dialling."""
+    """The rings of the living, the lost members, and the dialling."""
 
     def __init__(self, me: PeerId, config: NeighbourConfig, rng: Random) -> None:
         self._me = me
@@ -63,24 +63,24 @@ class Neighbours:
         self._rng = rng
         self.rings = Rings(rings=config.rings, members=(me,))
         self.lost: set[PeerId] = set()
-        """Remembered, but not on the rings."""
+        """Members that are remembered, but not on the rings."""
         self.bootstrap: dict[PeerId, tuple[str, ...]] = {}
-        """Peers to start from, while they are no members yet."""
+        """Bootstrap peers, while they are no members yet."""
         self.bridges: dict[PeerId, tuple[str, ...]] = {}
-        """Peers of other zones to be linked with."""
-        self.shunned: set[PeerId] = set()
-        """Those we do not want to be linked with, whatever the rings say: nobody expects them."""
+        """Peers of other zones with a bridge to us."""
+        self.banned: set[PeerId] = set()
+        """Ring neighbours without an expected link, since they are banned."""
         self.turned_away: dict[PeerId, str] = {}
-        """Peers to start from that refused us, and why."""
+        """Bootstrap peers that refused us, with the reason."""
         self._wanted: frozenset[PeerId] = frozenset()
         self._stale_since: float | None = None
-        """The rings changed then; the neighbours are worked out again when somebody asks."""
+        """Time of the first change of the rings since `_wanted` was computed."""
         self._attempts: dict[PeerId, Attempt] = {}
         self._wanted_since: dict[PeerId, float] = {}
         self._next_at = inf
 
     def place(self, peer: PeerId, *, alive: bool, now: float) -> None:
-        """A member: on the rings, or off them but remembered."""
+        """Put a member on the rings, or take it off and remember it."""
         changed = False
         if alive:
             self.lost.discard(peer)
@@ -95,58 +95,73 @@ class Neighbours:
 
     @property
     def wanted(self) -> frozenset[PeerId]:
-        """Neighbours on the rings."""
         if self._stale_since is not None:
             now, self._stale_since = self._stale_since, None
             self._rearrange(now)
         return self._wanted
 
     def review(self, linked: set[PeerId], now: float) -> None:
-        """Look again for neighbours nobody dials: as others fall off the rings, more of the lost become ours."""
+        """Dial lost and wanted neighbours that no attempt covers: as the rings change, more of the lost are ours."""
         for peer in sorted((self.lost | self.wanted) - linked):
             self.missing(peer, now)
 
     def forget(self, peer: PeerId, now: float) -> None:
-        """No member any more: it left, or nobody remembers it."""
+        """The peer is not a member any more."""
         self.lost.discard(peer)
-        self.shunned.discard(peer)
+        self.banned.discard(peer)
         if self.rings.remove(peer):
             self._ring_changed(now)
         elif peer not in self.bootstrap:
             self._attempts.pop(peer, None)
 
     def join(self, peer: PeerId, addresses: tuple[str, ...], now: float) -> None:
-        """A peer to start from."""
+        """Dial a bootstrap peer."""
         if peer != self._me and peer not in self.rings:
             self.bootstrap[peer] = addresses
             self._try(peer, now, 0.0)
 
     def linked(self, peer: PeerId) -> None:
-        """Connected: no more dialling."""
-        _ = self.wanted  # whom the rings want now is noted before it is crossed out
-        self.shunned.discard(peer)
+        """The peer is linked: stop dialling."""
+        _ = self.wanted  # first note new neighbours
+        self.banned.discard(peer)
         self.turned_away.pop(peer, None)
         self._attempts.pop(peer, None)
 
     def move(self, zone: str, members: Iterable[PeerId], now: float) -> None:
-        """We belong to another zone: its rings, and nobody lost from the one before."""
+        """Use the rings of another zone, without lost members."""
         self.rings = Rings(zone, {self._me, *members}, self._config.rings)
         self.lost.clear()
         self._ring_changed(now)
 
     def bridge(self, wanted: Mapping[PeerId, tuple[str, ...]], now: float) -> None:
-        """Keep links with these peers of other zones, and with no others."""
+        """Keep bridges to these peers, and to no others."""
         self.bridges = dict(wanted)
         for peer in sorted(wanted):
             self._try(peer, now, 0.0 if self._me < peer else self._config.dial_grace_s)
 
-    def missing(self, peer: PeerId, now: float, *, wait_s: float = 0.0) -> None:
-        """A neighbour's link is gone: dial it, if it is ours to dial."""
+    def refused(self, peer: PeerId, was_linked: bool, reason: str) -> None:
+        """A peer closed the connection: a bootstrap peer without a link refuses us."""
+        if not was_linked and peer in self.bootstrap:
+            self.turned_away[peer] = reason
+
+    def ban(self, peer: PeerId) -> None:
+        """A neighbour is banned: expect no link with it."""
+        self.banned.add(peer)
+
+    def drop_bootstrap(self, peer: PeerId | None) -> None:
+        """Drop a bootstrap peer, or all of them."""
+        for one in [peer] if peer is not None else list(self.bootstrap):
+            self.bootstrap.pop(one, None)
+            if peer is not None:
+                self.turned_away.pop(one, None)
+
+    def missing(self, peer: PeerId, now: float, *, said_bye: bool = False) -> None:
+        """The link of a neighbour is gone: dial it, if it is ours to dial. After a goodbye, dial later."""
         if self._is_ours(peer):
-            self._try(peer, now, wait_s)
+            self._try(peer, now, self._config.settle_s if said_bye else 0.0)
 
     def failed(self, peer: PeerId, now: float) -> None:
-        """A dial came to nothing: wait longer each time, with jitter so that peers do not dial in step."""
+        """A dial failed: back off, with jitter so that peers do not dial in step."""
         is_ours = self._is_ours(peer)
         attempt = self._attempts.get(peer)
         if attempt is None:
@@ -161,11 +176,9 @@ class Neighbours:
         self._next_at = min(self._next_at, attempt.next_at)
 
     def deadline(self) -> float:
-        """When `due` has somebody to dial."""
         return self._next_at
 
     def due(self, now: float) -> list[PeerId]:
-        """Peers to dial now."""
         if now < self._next_at:
             return []
         _ = self.wanted
@@ -180,13 +193,13 @@ class Neighbours:
         return ready
 
     def expected(self, up: set[PeerId], now: float) -> set[PeerId]:
-        """Wanted neighbours that had the time to be linked, or are."""
+        """Ring neighbours that are linked, or had time for it."""
         settled = now - self._config.settle_s
         waited = {peer for peer in self.wanted if self._wanted_since.get(peer, now) <= settled}
-        return waited - self.shunned | (self.wanted & up)
+        return waited - self.banned | (self.wanted & up)
 
     def unreached(self, now: float) -> set[PeerId]:
-        """Peers to start from that had the time to answer and did not."""
+        """Bootstrap peers that had time to answer, and did not."""
         settled = now - self._config.settle_s
         return {p for p in self.bootstrap if p in self._attempts and self._attempts[p].since <= settled}
 

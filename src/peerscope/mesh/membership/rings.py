@@ -1,9 +1,9 @@
-"""Who links to whom: K rings, each a pseudo-random order of all members.
+"""K rings, each a pseudo-random order of all members, give each peer its neighbours.
 
-Ring i orders the members by `blake2b(i, zone, peer_id)`; a peer links to its successor and predecessor on each.
-The union of K random cycles is an expander: about 2K neighbours, logarithmic diameter, in one piece with 30 % of
-the peers gone (Friedman 2008; RAPID, Suresh et al. 2018, watches over such rings). The neighbour set is a pure
-function of the membership: everyone can work out anyone's, and a join or a leave moves O(K) links.
+Ring i orders the members by `blake2b(i, zone, peer_id)`. A peer links to its successor and predecessor on each. The
+union of K random cycles is an expander: about 2K neighbours, logarithmic diameter, and connected with 30 % of the peers
+gone (Friedman 2008). RAPID (Suresh et al. 2018) watches over such rings. The neighbours are a pure function of the
+membership, so every peer can compute those of any other. A join or a leave moves O(K) links.
 """
 
 from __future__ import annotations
@@ -36,15 +36,14 @@ class Rings:
         return len(self._members)
 
     def members(self) -> frozenset[PeerId]:
-        """Everybody on the rings."""
         return frozenset(self._members)
 
     def any(self, rng: Random) -> PeerId:
-        """One of those on the rings, drawn at random. There must be one."""
+        """A random member. There must be one."""
         return rng.choice(self._rings[0])[1]
 
     def add(self, peer: PeerId) -> bool:
-        """Place a peer on every ring; False if it was there."""
+        """Add a peer to every ring; False if it was there."""
         if peer in self._members:
             return False
         self._members.add(peer)
@@ -62,7 +61,7 @@ class Rings:
         return True
 
     def neighbours(self, peer: PeerId) -> frozenset[PeerId]:
-        """Successors and predecessors of `peer`, member or not (then: those it would have)."""
+        """Successors and predecessors of `peer`, or those that it would have as a member."""
         found: set[PeerId] = set()
         for index, ring in enumerate(self._rings):
             if not ring:
@@ -78,5 +77,5 @@ class Rings:
 
 @lru_cache(maxsize=200_000)
 def _place(index: int, zone: bytes, peer: PeerId) -> tuple[int, PeerId]:
-    """One object for all rings that hold it: in a simulation those of thousands of peers."""
+    """The cache shares one object among all rings, in a simulation those of thousands of peers."""
     return int.from_bytes(blake2b(bytes((index,)) + zone + peer, digest_size=8).digest(), "big"), peer

@@ -1,8 +1,8 @@
-"""One question about a peer that is not of our zone: whom to ask next, and what the answers add up to.
+"""One lookup of a peer in other zones: the aggregators to ask next, and the sum of the answers.
 
-Aggregators of other zones are asked directly. Two of each zone, so that one that lies or is dead hides nobody; and all
-of the zone that the peer states to belong to, so that their verdicts can be compared. What the peer said of itself is
-signed, and the newest of it counts, whoever passed it on. What aggregators think of it stays the word of each.
+A lookup asks two aggregators of each zone, so that one that lies or is dead hides nobody. It asks all of the zone that
+the peer states as its own, so that their verdicts can be compared. The records of the peer are signed, and the newest
+one counts. Opinions stay the claim of each aggregator.
 """
 
 from __future__ import annotations
@@ -23,47 +23,45 @@ from peerscope.records.ledger import Ledger
 from peerscope.records.record import Record
 
 TIMEOUT_S = 5.0
-"""Then the question is answered with what has come."""
+"""A lookup ends after this time with the answers so far."""
 ANSWER_TIMEOUT_S = 2.0
-"""An aggregator that has not answered by then is not waited for; another one is asked."""
+"""After this time another aggregator is asked."""
 ASKED_PER_ZONE = 2
 AT_ONCE_MAX = 16
-"""Aggregators that are asked at the same time."""
+"""Aggregators asked at the same time."""
 ZONES_MAX = 64
-"""Zones that are asked."""
 
 
 class LookupSighting(Struct, frozen=True):
-    """One peer, as one aggregator tells; the records are checked."""
+    """One peer in the answer of one aggregator, with checked records."""
 
     peer: PeerId
     records: tuple[tuple[Record, Body, float], ...]
-    """Of the peer itself, with the local time at which each was issued, as far as the aggregator can tell."""
+    """Records of the peer, each with the local time of its issue, as the aggregator knows it."""
     opinion: Opinion | None
 
 
 class LookupAnswer(Struct, frozen=True):
-    """What other zones know of the peers of one name."""
+    """The result of a lookup."""
 
     ledger: Ledger
-    """What those peers said of themselves: their profiles and newest reports."""
+    """Profiles and newest reports of the found peers."""
     opinions: dict[PeerId, dict[PeerId, Opinion | None]]
-    """By peer: what each aggregator of its zone that answered says of it; None where it does not know it."""
+    """By peer and answering aggregator of its zone: the opinion, or None if the peer is unknown there."""
     answered: tuple[str, ...]
-    """Zones of which somebody answered."""
     silent: dict[str, tuple[PeerId, ...]]
-    """By zone: aggregators that were asked and did not answer."""
+    """By zone: asked aggregators without an answer."""
     unasked: int = 0
-    """Zones that were left out, because there are too many."""
+    """Zones left out, because there are too many."""
     is_busy: bool = False
-    """Nobody was asked: too many questions are open."""
+    """Too many lookups are open, so no aggregator was asked."""
 
 
 class Lookup:
-    """One open question."""
+    """One open lookup."""
 
     def __init__(self, name: str, zones: Mapping[str, Sequence[PeerId]], now: float) -> None:
-        """`name`: the beginning of an id in hexadecimal digits; `zones`: whom to ask of each, in this order."""
+        """`name`: the beginning of an id in hexadecimal digits; `zones`: aggregators of each, in order."""
         order = sorted(zones, key=lambda zone: (not _may_hold(zone, name), zone))[:ZONES_MAX]
         self.name = name
         self._zones = {zone: tuple(zones[zone]) for zone in order}
@@ -72,13 +70,13 @@ class Lookup:
         self._asked_at: dict[PeerId, float] = {}
         self._failed: set[PeerId] = set()
         self._answers: dict[PeerId, dict[PeerId, Opinion | None]] = {}
-        """By aggregator: whom it told of."""
+        """By aggregator: the peers in its answer."""
         self._issued_at: defaultdict[Record, list[float]] = defaultdict(list)
         self._bodies: dict[Record, Body] = {}
         self._ends_at = now + TIMEOUT_S
 
     def next(self, now: float) -> list[PeerId]:
-        """Whom to ask now; from here on they count as asked."""
+        """Aggregators to ask now; they count as asked from here on."""
         homes = self._homes()
         wanted: list[PeerId] = []
         for zone in sorted(self._zones, key=lambda zone: zone not in homes):
@@ -92,16 +90,16 @@ class Lookup:
         return chosen
 
     def is_asking(self, peer: PeerId) -> bool:
-        """Its answer would count."""
+        """The answer of this peer would count."""
         return peer in self._asked_at and peer not in self._answers and peer not in self._failed
 
     def failed(self, peer: PeerId) -> None:
-        """It cannot be reached, or did not answer as it should."""
+        """The aggregator is unreachable, or its answer is invalid."""
         if self.is_asking(peer):
             self._failed.add(peer)
 
     def answered(self, peer: PeerId, zone: str, sightings: Iterable[LookupSighting]) -> None:
-        """Take an answer in. `zone`: where its sender says to be; only of the zone it speaks for has it an opinion."""
+        """Add an answer. `zone`: of its sender, whose opinions count only for the zone that it aggregates."""
         speaks = zone == self._zone_of[peer]
         opinions: dict[PeerId, Opinion | None] = {}
         for one in sightings:
@@ -112,26 +110,24 @@ class Lookup:
         self._answers[peer] = opinions
 
     def deadline(self, now: float) -> float:
-        """When to look again, if nothing comes before."""
+        """When to call `next` again, if no answer comes before."""
         patience = (self._asked_at[peer] + ANSWER_TIMEOUT_S for peer in self._asked_at if self._is_awaited(peer, now))
         return min(self._ends_at, min(patience, default=inf))
 
     def is_done(self, now: float) -> bool:
-        """Nobody is left to ask or to wait for, or it is late. Ask `next` before."""
+        """Nothing is left to ask or to wait for, or the time is over. Call `next` before."""
         if now >= self._ends_at:
             return True
         awaited = {peer for peer in self._asked_at if self._is_awaited(peer, now)}
         return not awaited or (self._is_met() and not awaited & self._at_home())
 
     def _is_met(self) -> bool:
-        """There is one peer of this name, and where it says to be it lives: no other zone can know better. One that is
-        missed there may have moved."""
+        """The one peer of this name is alive in its own zone: no other zone can know more."""
         there = self._at_home() if len(self.name) == 2 * PEER_ID_BYTES else set()
         opinions = [one for peer in there for one in self._answers.get(peer, {}).values() if one is not None]
         return there <= set(self._asked_at) and any(one.verdict == Verdict.ALIVE for one in opinions)
 
     def answer(self) -> LookupAnswer:
-        """What is known by now."""
         ledger = self._ledger()
         silent: defaultdict[str, list[PeerId]] = defaultdict(list)
         for peer in self._asked_at:
@@ -149,16 +145,15 @@ class Lookup:
         return self.is_asking(peer) and now < self._asked_at[peer] + ANSWER_TIMEOUT_S
 
     def _homes(self) -> set[str]:
-        """Where those that were found say to be."""
+        """Zones in the profiles of the found peers."""
         ledger = self._ledger()
         return {profile.zone for peer in ledger if (profile := ledger.profile(peer)) is not None}
 
     def _at_home(self) -> set[PeerId]:
-        """The aggregators there."""
         return {peer for zone in self._homes() for peer in self._zones.get(zone, ())}
 
     def _ledger(self) -> Ledger:
-        """The newest of what was told. A record's age is what most say it is."""
+        """The newest records. The age of a record is the median of the answers."""
         ledger = Ledger()
         for record, times in self._issued_at.items():
             ledger.merge(record, self._bodies[record], median_low(times))
@@ -172,7 +167,7 @@ class Lookup:
 
 
 def _may_hold(zone: str, name: str) -> bool:
-    """A peer of this full id may belong there, by the hash that cuts zones."""
+    """A peer of this full id may belong to the zone, by its hash."""
     there = parsed(zone)
     if there is None or len(name) != 2 * PEER_ID_BYTES:
         return True

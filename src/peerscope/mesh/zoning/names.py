@@ -1,9 +1,8 @@
-"""Zones: parts of a network so small that everybody in one may know everybody else in it.
+"""Zones: parts of a network that are small enough for all members to know each other.
 
-A zone is a region, cut by the leading bits of its members' hashed ids where it is too large: `eu/` is all of region
-eu, `eu/01` the second quarter of it. Regions with too few members for a zone of their own share `*/`. The network that
-is not cut at all is the zone "". Every rule here is a pure function of what all members of a zone know, so that they
-decide alike; whoever was late to learn something decides so a moment later.
+A zone is a region. The leading bits of its members' hashed ids cut a large region: `eu/` is all of region eu, `eu/01`
+its second quarter. Small regions share `*/`. The zone "" is a network that is not cut. Every rule here is a pure
+function of the knowledge of all members, so they decide alike, sooner or later.
 """
 
 from __future__ import annotations
@@ -18,30 +17,30 @@ from peerscope.errors import ConfigError
 from peerscope.records.identity import PeerId
 
 WHOLE = ""
-"""The zone of a network that is not cut."""
+"""The zone of the whole network."""
 OTHERS = "*"
-"""In the place of a region: all that are too small for zones of their own, and peers without any."""
+"""Instead of a region: all small regions, and peers without a region."""
 REGION_CHARACTERS_MAX = 40
-"""A longer name stands in a zone's name as a hash, so that this and sixteen bits fit a `Name`."""
+"""A zone has the hash of a longer region, so that its name with sixteen bits fits a `Name`."""
 BITS_MAX = 16
 MEMBERS_MIN = 8
-"""Fewer cannot watch each other well: each would have all others as neighbours."""
+"""Fewest members of a zone. Among fewer, each would have all others as neighbours."""
 
 Counts = Mapping[str, int]
-"""Members by zone, as its aggregators say."""
+"""Members by zone, as its aggregators report."""
 Members = Mapping[PeerId, str | None]
 """The region of each member of a zone."""
 
 
 class ZoneConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a network is cut into zones."""
+    """The rules for cutting a network into zones."""
 
     zone_max: int = 2_000
-    """Members of a zone; with more it is cut. The same for all peers of a network."""
+    """Most members of a zone before it is cut. All peers of a network need the same value."""
     hold_s: float = 30.0
-    """So long a reason to cut or to join must last."""
+    """A reason to cut or to join must last so long."""
     grace_s: float = 60.0
-    """So long the members of the zone one has left are remembered."""
+    """A peer remembers the members of its previous zone for so long."""
     summary_interval_s: float = 30.0
     """Between two summaries of an aggregator."""
 
@@ -60,7 +59,6 @@ class ZoneConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def zone_name(region: str | None, bits: str = "") -> str:
-    """The name of a region's part."""
     if not region:
         region = OTHERS
     elif len(region) > REGION_CHARACTERS_MAX or region == OTHERS:
@@ -77,12 +75,12 @@ def parsed(zone: str) -> tuple[str, str] | None:
 
 
 def bits_of(peer: PeerId) -> str:
-    """Where hashing puts a peer among the parts of its region."""
+    """The bits of a peer, which select the part of its region."""
     return f"{int.from_bytes(blake2b(b'zone' + peer, digest_size=2).digest(), 'big'):0{BITS_MAX}b}"
 
 
 def home(peer: PeerId, region: str | None, zones: Iterable[str]) -> str:
-    """Where a peer belongs: the most special of the zones that exist; the whole where there are none."""
+    """The zone of a peer: the narrowest of the existing ones, or the whole network."""
     existing = [found for name in zones if (found := parsed(name)) is not None]
     if not existing:
         return WHOLE
@@ -91,16 +89,16 @@ def home(peer: PeerId, region: str | None, zones: Iterable[str]) -> str:
         key = OTHERS
     ours, parts = bits_of(peer), {bits for there, bits in existing if there == key}
     fitting = [bits for bits in parts if ours.startswith(bits)]
-    # Where nothing is known of the part that fits, the others tell how finely the region is cut.
+    # If the fitting part is unknown, the other parts show the depth of the cut.
     bits = max(fitting, key=len) if fitting else ours[: min(map(len, parts), default=0)]
     return f"{key}/{bits}"
 
 
 def redrawn(zone: str, members: Members, known: Counts, config: ZoneConfig) -> frozenset[str] | None:
-    """The zones that there should be instead, as far as the members of `zone` have a say in it; None: all is well.
+    """The zones that should replace `zone`, as far as its members decide that; None for no change.
 
-    `members`: those who state it, and those who stated it lately and are in a part of it now. `known`: all zones that
-    have aggregators, the whole network among them while another part of the network still is in one piece.
+    `members`: those that state it, and those that moved to a part of it. `known`: all zones with aggregators, also the
+    whole network while some part of it is not cut yet.
     """
     there = parsed(zone)
     others = {name: count for name, count in known.items() if name != zone}
@@ -129,7 +127,7 @@ def redrawn(zone: str, members: Members, known: Counts, config: ZoneConfig) -> f
 
 
 def is_within(part: str, zone: str) -> bool:
-    """The zone itself, or one that came of cutting it."""
+    """`part` is the zone itself, or a part of it."""
     if zone in (WHOLE, part):
         return True
     found, there = parsed(part), parsed(zone)

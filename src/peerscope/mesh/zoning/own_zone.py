@@ -1,136 +1,127 @@
-"""Which zone this peer belongs to, when that changes, and the bridges to other zones.
+"""The zone of this peer, its moves, and the bridges to other zones.
 
-All members of a zone see the same membership, so they decide alike when it is too large or too small (`zones.py`), and
-move at about the same time; their links change with the rings of the new zone. Aggregators keep bridges: the first of a
-zone to the firsts of the zones beside it on rings of zones, and so on, so that summaries cross in three ways. Who
-aggregates is told from outside, by the summary that this peer publishes.
+All members of a zone see the same membership, so they decide alike when it is too large or too small (`names.py`). They
+move at about the same time, and their links change with the rings of the new zone. Aggregators keep bridges to those of
+the same rank in the zones beside theirs, on rings of zones. So summaries cross in three ways. The summary that this
+peer publishes makes it an aggregator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from hashlib import blake2b
 from math import inf
 
 from msgspec.structs import replace
 
-from peerscope.errors import RemoteError
-from peerscope.mesh.membership.neighbours import Neighbours
+from peerscope.mesh import internal_events as e
+from peerscope.mesh.detection.observers import has_left, is_reporting
 from peerscope.mesh.membership.rings import Rings
+from peerscope.mesh.peer_state import PeerState
 from peerscope.mesh.zoning.names import WHOLE, ZoneConfig, home, is_within, parsed, redrawn
 from peerscope.mesh.zoning.zone_summaries import ZoneSummary, members, zone_summaries
 from peerscope.records.bodies import Body, Profile
 from peerscope.records.identity import PeerId, ref
-from peerscope.records.ledger import Ledger
 
 REVIEW_S = 5.0
 SETTLE_TIMEOUT_S = 1.0
-"""A newcomer hears of all zones within this time."""
+"""A newcomer knows all zones after this time."""
 
 
 class OwnZone:
     """The zone of one peer."""
 
-    def __init__(
-        self,
-        me: PeerId,
-        config: ZoneConfig,
-        ledger: Ledger,
-        global_ledger: Ledger,
-        neighbours: Neighbours,
-        move: Callable[[str, float], None],
-        now: float,
-    ) -> None:
-        """`abroad`: the ledger of summaries; `move`: called with the new zone and the time before we move there."""
+    def __init__(self, state: PeerState, config: ZoneConfig, now: float) -> None:
         self.zone = WHOLE
-        self._me = me
+        self._me = state.me
         self._config = config
-        self._ledger = ledger
-        self._global_ledger = global_ledger
-        self._neighbours = neighbours
-        self._move = move
+        self._ledger = state.ledger
+        self._global_ledger = state.global_ledger
+        self._out = state.out
         self._review_at = now + SETTLE_TIMEOUT_S
-        self._has_company = False
-        """We had a neighbour of our own zone: we are no newcomer."""
+        self._met_own_zone = False
+        """We had a neighbour of our own zone."""
         self._resumed_at = inf
-        """We went on where an earlier life was, at that time; whether that zone still exists is not known."""
-        self._is_abroad = False
+        """Time at which we resumed the zone of an earlier process, which may not exist any more."""
+        self._met_other_zone = False
         """We had a neighbour of another zone."""
         self._wanted_since = inf
         self._strange_since: dict[PeerId, float] = {}
-        """Peers in the ledger that are of other zones."""
-        self._target: Callable[[PeerId, str | None], str] = lambda peer, region: WHOLE
+        """Peers of other zones in the ledger, each with the time when that began."""
+        self._zones: frozenset[str] = frozenset()
+        """The zones of the network at our last move."""
         self._moved_at = -inf
 
     def deadline(self) -> float:
-        """When `review` has something to do."""
         return self._review_at
 
     def is_settled(self, now: float) -> bool:
-        """We did not move lately: links into other zones, by which they hear of each other, have done their duty."""
+        """We did not move recently, so links into other zones are not needed any more."""
         return now - self._moved_at >= self._config.grace_s
 
     @property
     def is_newcomer(self) -> bool:
         """On its way to a zone that it does not know yet."""
-        return self.zone == WHOLE and not self._has_company
+        return self.zone == WHOLE and not self._met_own_zone
 
     def met(self, zone: str) -> None:
-        """A neighbour of this zone is linked."""
-        self._has_company = self._has_company or zone == self.zone
-        self._is_abroad = self._is_abroad or zone != self.zone
+        """Note a linked neighbour of this zone."""
+        self._met_own_zone = self._met_own_zone or zone == self.zone
+        self._met_other_zone = self._met_other_zone or zone != self.zone
 
     def resume(self, zone: str, now: float) -> None:
-        """Go on where an earlier life of ours was, until we hear otherwise."""
+        """Resume the zone of an earlier process."""
         if parsed(zone) is not None and self.zone == WHOLE:
             self.zone, self._resumed_at = zone, now
-            self._neighbours.move(zone, (), now)
+            self._out.emit(e.ZoneRings(zone, ()))
 
     def placed(self, body: Body) -> Body:
-        """What we say of ourselves, with our zone."""
+        """Our body, a profile with our zone."""
         return replace(body, zone=self.zone) if isinstance(body, Profile) else body
 
     def is_member(self, peer: PeerId, profile: Profile, now: float) -> bool:
-        """Of our zone; for a while after we moved also those who are to move here."""
+        """The peer is of our zone, or soon moves here after us."""
         if profile.zone == self.zone:
             return True
         is_following = now - self._moved_at < self._config.hold_s and is_within(self.zone, profile.zone)
-        return is_following and self._target(peer, profile.region) == self.zone
+        return is_following and home(peer, profile.region, self._zones) == self.zone
 
     def others(self, now: float) -> int:
-        """How many other zones are spoken for."""
+        """The number of other zones with aggregators."""
         return sum(zone != self.zone for zone in zone_summaries(self._global_ledger, now))
 
-    def check(self, origin: PeerId, body: Body, now: float) -> None:
-        """Raises `RemoteError` ("other-zone") for a stranger who says that it belongs elsewhere."""
-        if isinstance(body, Profile) and origin not in self._ledger and not self.is_member(origin, body, now):
-            raise RemoteError("other-zone", f"it belongs to {body.zone!r}")
-
-    def review(self, now: float) -> list[PeerId]:
-        """Move where it is time to; keep the bridges. Those in the ledger who have been strangers for long."""
+    def review(self, now: float) -> None:
+        """Move if it is time, update the bridges, and forget peers of other zones."""
+        before = self.zone
         self._review_at = now + REVIEW_S
         speaking = zone_summaries(self._global_ledger, now)
         known = {zone: members(those) for zone, those in speaking.items()}
-        if self._has_company and len(known) > 1:
-            self._neighbours.bootstrap.clear()  # they brought us here, and live elsewhere
+        if self._met_own_zone and len(known) > 1:
+            self._out.emit(e.BootstrapDropped(None))  # bootstrap peers may be of other zones
         self._follow(known, speaking, now)
         self._bridge(now)
-        return self._strangers(now)
+        for peer in self._strangers(now):
+            if has_left(self._ledger, peer) or not is_reporting(self._ledger, peer, now):
+                # Carriers of its records must not bring it back.
+                self._ledger.bury(ref(peer), self._ledger.newest(peer), now + self._ledger.config.remember_s)
+            self._out.emit(e.Evicted(peer))
+        if self.zone != before:
+            self._out.emit(e.ZoneEntered(self.zone))
 
     def _follow(self, known: dict[str, int], speaking: dict[str, list[ZoneSummary]], now: float) -> None:
         profile = self._ledger.profile(self._me)
         if profile is None:
             return
-        # Where only we speak, nobody else may be.
+        # A zone with no aggregator but us may have no other member.
         apart = [
             zone for zone, those in speaking.items() if zone != WHOLE and any(one.peer != self._me for one in those)
         ]
-        if (self.is_newcomer and apart) or (not self._has_company and self._is_astray(now)):
+        if (self.is_newcomer and apart) or (not self._met_own_zone and self._is_astray(now)):
             self._resumed_at = inf
             target = home(self._me, profile.region, apart)
             for claim in speaking.get(target, ()):
-                self._neighbours.join(claim.peer, claim.summary.addresses, now)
-            self._change(target, lambda peer, region: home(peer, region, apart), now)
+                self._out.emit(e.BootstrapAdded(claim.peer, claim.summary.addresses))
+            self._change(target, apart, now)
             return
         zones = redrawn(self.zone, self._members(), known, self._config)
         if zones is None or home(self._me, profile.region, zones) == self.zone:
@@ -139,28 +130,28 @@ class OwnZone:
         self._wanted_since = min(self._wanted_since, now)
         if now - self._wanted_since >= self._config.hold_s:
             self._wanted_since = inf
-            self._change(home(self._me, profile.region, zones), lambda peer, region: home(peer, region, zones), now)
+            self._change(home(self._me, profile.region, zones), zones, now)
 
     def _is_astray(self, now: float) -> bool:
-        """All whom we meet are of other zones than the one that we remembered: it was cut or joined meanwhile."""
-        return self._is_abroad and now - self._resumed_at >= self._config.hold_s
+        """All neighbours are of other zones: the resumed zone was cut or joined meanwhile."""
+        return self._met_other_zone and now - self._resumed_at >= self._config.hold_s
 
-    def _change(self, zone: str, target: Callable[[PeerId, str | None], str], now: float) -> None:
+    def _change(self, zone: str, zones: Iterable[str], now: float) -> None:
         if zone == self.zone:
             return
-        self._move(zone, now)
-        self.zone, self._target, self._moved_at = zone, target, now
+        self._out.emit(e.ZoneLeft(zone))
+        self.zone, self._zones, self._moved_at = zone, frozenset(zones), now
         ours = [
             peer
             for peer in self._ledger
             if (said := self._ledger.profile(peer)) is not None
             and not said.left
-            and (said.zone == zone or target(peer, said.region) == zone)
+            and (said.zone == zone or home(peer, said.region, self._zones) == zone)
         ]
-        self._neighbours.move(zone, ours, now)
+        self._out.emit(e.ZoneRings(zone, tuple(ours)))
 
     def _members(self) -> dict[PeerId, str | None]:
-        """Regions of those in our zone, and of those who were lately and are in a part of it now."""
+        """Regions of the members of our zone, and of those that moved to a part of it."""
         return {
             peer: profile.region
             for peer in self._ledger
@@ -170,9 +161,9 @@ class OwnZone:
         }
 
     def _bridge(self, now: float) -> None:
-        """Those of other zones to whom we should be linked: of each zone beside ours the one of our own rank."""
+        """Bridge to the aggregators of our own rank in the zones beside ours."""
         if self._me not in self._global_ledger:
-            self._neighbours.bridge({}, now)  # nobody here speaks for a zone
+            self._out.emit(e.BridgesWanted(()))  # we are no aggregator
             return
         speaking = zone_summaries(self._global_ledger, now, expired=True)
         ours = next((claim.summary for claim in speaking.get(self.zone, ()) if claim.peer == self._me), None)
@@ -185,16 +176,16 @@ class OwnZone:
                 there = speaking[names[place]]
                 claim = there[rank % len(there)]
                 wanted[claim.peer] = claim.summary.addresses
-        self._neighbours.bridge(wanted, now)
+        self._out.emit(e.BridgesWanted(tuple(wanted.items())))
 
     def _strangers(self, now: float) -> list[PeerId]:
-        """Whom we need not remember: of other zones for longer than a move takes."""
+        """Peers to forget: of other zones for longer than a move takes."""
         if (
             self.zone == WHOLE
             and not self._strange_since
             and not any(profile.zone for peer in self._ledger if (profile := self._ledger.profile(peer)) is not None)
         ):
-            return []  # as ever in a network of one zone
+            return []  # a network of one zone
         there = {
             peer
             for peer in self._ledger
@@ -206,5 +197,5 @@ class OwnZone:
 
 
 def _place(zone: str) -> PeerId:
-    """A zone's place among zones, as rings want it."""
+    """The id of a zone on rings of zones."""
     return PeerId(blake2b(zone.encode(), digest_size=32, person=b"peerscope zone").digest())

@@ -1,10 +1,9 @@
-"""How much of other zones is kept, and who makes room.
+"""The quota of records from other zones, and the records to drop beyond it.
 
-What crosses borders comes from peers of whom nothing else is known here. So of each kind a number of strangers is kept
-and no more; members of our own zone, who are bounded by the zone's own ledger, and those whom the settings trust never
-make room for anybody else. Which strangers are kept follows from what they say and who they are, not from who came
-first: so all peers keep the same ones, and do not offer each other for ever what the other has no room for. Who says
-nothing any more keeps nobody out.
+Records for all zones come from peers that are otherwise unknown here. So the global ledger keeps a fixed number of
+strangers for each kind. Strangers never displace members of our own zone, which that zone's ledger bounds, or peers
+that the settings trust. A hash of the id selects the strangers, not the order of arrival. So all peers keep the same
+ones, and do not offer each other records beyond the quota. A record that says nothing any more goes first.
 """
 
 from __future__ import annotations
@@ -13,13 +12,15 @@ from collections.abc import Container
 from hashlib import blake2b
 from heapq import nlargest
 
+from msgspec.structs import replace
+
 from peerscope.mesh.zoning.zone_summaries import EXPIRY_INTERVALS
 from peerscope.records.alerts import Orders
 from peerscope.records.blocks import Blocks
 from peerscope.records.bodies import WORLD, Body, Kind, kind_of
 from peerscope.records.certificates import Revoked
 from peerscope.records.identity import PeerId
-from peerscope.records.ledger import Ledger
+from peerscope.records.ledger import Ledger, LedgerConfig
 from peerscope.records.summary import Summary
 
 STRANGERS_MAX: dict[int, int] = {
@@ -28,23 +29,27 @@ STRANGERS_MAX: dict[int, int] = {
     Kind.REVOKED: 128,  # each repeats what all members know
     Kind.BLOCKS: 512,
 }
-"""Origins of other zones whose records of a kind are kept."""
+"""By kind, the kept origins of other zones."""
 assert STRANGERS_MAX.keys() == WORLD
 
 
+def remote_origins_max(config: LedgerConfig) -> LedgerConfig:
+    """Bounds of the global ledger, far above the quota."""
+    return replace(config, origins_max=2 * (config.origins_max + sum(STRANGERS_MAX.values())))
+
+
 class RemoteQuota:
-    """The room that the ledger of other zones has."""
+    """The quota of the global ledger."""
 
     def __init__(self, ledger: Ledger, global_ledger: Ledger, me: PeerId, trusted: Container[PeerId] = ()) -> None:
-        """`ledger`: of our zone; `abroad`: of what crosses borders; `trusted`: who is no stranger anywhere."""
+        """`ledger`: of our zone; `trusted`: peers that are never strangers."""
         self._ledger = ledger
         self._global_ledger = global_ledger
         self._me = me
         self._trusted = trusted
 
     def make(self, origin: PeerId, body: Body, heard_at: float, now: float) -> list[PeerId]:
-        """Drop what has to make room for a record; whose records they were, or would be: the newcomer's may be the one
-        that has no place."""
+        """Drop records in favour of a new one. Returns their origins, perhaps the new one's."""
         kind = kind_of(body)
         most = STRANGERS_MAX[kind]
         if self._global_ledger.counts[kind] < most or self._global_ledger.get(origin, kind) is not None:
@@ -63,7 +68,7 @@ class RemoteQuota:
         return gone
 
     def expire(self, now: float) -> list[PeerId]:
-        """Drop what is older than peers remember, each record by itself; whose records they were."""
+        """Drop records older than `remember_s`, and return their origins."""
         oldest = now - self._global_ledger.config.remember_s
         old = [
             (peer, entry.record.kind)
@@ -79,8 +84,7 @@ class RemoteQuota:
         return peer != self._me and peer not in self._ledger and peer not in self._trusted
 
 
-def says_something(body: Body) -> bool:
-    """There is anything in it that others might miss."""
+def has_content(body: Body) -> bool:
     match body:
         case Orders():
             return bool(body.silences or body.acknowledgements or body.forgotten)
@@ -93,12 +97,12 @@ def says_something(body: Body) -> bool:
 
 
 def _is_spent(body: Body, heard_at: float, now: float) -> bool:
-    """It says nothing, or nothing that still counts."""
+    """The record has no content, or has expired."""
     if isinstance(body, Summary):
         return now > heard_at + EXPIRY_INTERVALS * body.interval_ms / 1000
-    return not says_something(body)
+    return not has_content(body)
 
 
 def _lot(peer: PeerId, kind: int) -> bytes:
-    """A place among strangers that is the same for everybody, and another one for each kind."""
+    """The rank among strangers: the same for all peers, different for each kind."""
     return blake2b(peer, digest_size=8, salt=bytes((kind,)), person=b"peerscope room").digest()

@@ -1,7 +1,7 @@
-"""Who speaks for which zone, as far as summaries tell.
+"""The aggregators of each zone, by their summaries.
 
-Anybody can claim to speak for a zone. Those count whose summaries name each other, the largest such group, which makes
-a lone stranger's claim worth nothing; what strangers with many keys can do is said in docs/explanation/scaling.md.
+Any peer can claim to aggregate a zone. The largest group of summaries that name each other counts, so a lone stranger
+achieves nothing. See docs/explanation/scaling.md for strangers with many keys.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from peerscope.records.ledger import Entry, Ledger
 from peerscope.records.summary import Summary
 
 EXPIRY_INTERVALS = 3
-"""A summary is void after so many of its own intervals."""
+"""A summary expires after so many of its own intervals."""
 ZONES_MAX = 512
-"""Those with most members first: anybody can invent a name."""
+"""Zones kept, those with most members first: any peer can invent names."""
 
 
 class ZoneSummary(Struct, frozen=True):
-    """A summary, who made it, and when it came."""
+    """A summary, its origin, and the local time of its issue."""
 
     peer: PeerId
     summary: Summary
@@ -33,7 +33,7 @@ class ZoneSummary(Struct, frozen=True):
 
 
 def zone_summaries(global_ledger: Ledger, now: float, *, expired: bool = False) -> dict[str, list[ZoneSummary]]:
-    """Who speaks for each zone, by rank. `expired`: also those that have not been heard for long."""
+    """The aggregators of each zone, by rank. `expired`: also those with expired summaries."""
     by_zone: defaultdict[str, list[ZoneSummary]] = defaultdict(list)
     for origin in sorted(global_ledger):
         entry = global_ledger.get(origin, Kind.SUMMARY)
@@ -47,7 +47,7 @@ def zone_summaries(global_ledger: Ledger, now: float, *, expired: bool = False) 
 
 
 def members(speaking: Sequence[ZoneSummary]) -> int:
-    """Of one zone: what most of those who speak for it agree on."""
+    """The number of members of one zone, as the median of its aggregators."""
     return median_low(claim.summary.members for claim in speaking)
 
 
@@ -61,8 +61,10 @@ def _claim(entry: Entry, now: float) -> ZoneSummary | None:
 
 
 def _recognised(zone_summaries: Sequence[ZoneSummary]) -> list[ZoneSummary]:
-    """The largest group around one claim whose members and it name each other, of equal ones the newest; by the rank
-    that this one gives them, for others of the group need not name each other."""
+    """The largest group of claims that name one claim and are named by it, in the order of that one.
+
+    The newest of equal groups counts. Others of the group need not name each other.
+    """
     groups = [
         (one, [other for other in zone_summaries if _names(one, other) and _names(other, one)])
         for one in zone_summaries

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from peerscope.errors import ConfigError, RemoteError
 from peerscope.mesh.dissemination.gossip import TRACES_S_MAX, GossipConfig, trace_interval_s
-from peerscope.mesh.dissemination.hop_timing import HOP_US_MAX, hop_us, whole_path, with_last_hop
+from peerscope.mesh.dissemination.scopes import HOP_US_MAX, hop_us, whole_path, with_last_hop
 from peerscope.mesh.events import Delivered
 from peerscope.mesh.messages import PATH_MAX, Ping, Pong, Push, decode, encode
 from peerscope.mesh.peer import PeerConfig
@@ -120,15 +120,15 @@ def test_the_time_of_a_hop_from_a_neighbour_never_pinged_is_unknown() -> None:
 def test_the_lead_of_a_clock_is_known_of_ourselves_and_of_whom_we_ping() -> None:
     peer, far = alone(0), IDENTITIES[7]
     link(peer, far)
-    assert (peer.prober.ahead_s(peer.me), peer.prober.ahead_s(far.peer_id), peer.prober.ahead_s(ONE)) == (
+    assert (peer.links.ahead_s(peer.me), peer.links.ahead_s(far.peer_id), peer.links.ahead_s(ONE)) == (
         0.0,
         None,
         None,
     )
-    at = peer.prober.deadline()
+    at = peer.parts.prober.deadline()
     (ping,) = said(peer.tick(at), Ping)
     hear(peer, far, Pong(ping.seq, round((WALL_S + 60 + at + 0.05) * 1000)), at + 0.1)
-    assert peer.prober.ahead_s(far.peer_id) == pytest.approx(60, abs=0.001)
+    assert peer.links.ahead_s(far.peer_id) == pytest.approx(60, abs=0.001)
 
 
 def test_a_calm_peer_pushes_a_report_now_and_then_so_that_latencies_are_known() -> None:
