@@ -22,7 +22,7 @@ from peerscope.cli.admit import DAYS, DAYS_MAX
 from peerscope.config import Config
 from peerscope.host.logs import BURST, WINDOW_S
 from peerscope.mesh import handshake
-from peerscope.mesh.coordinates.vivaldi import sampling, vivaldi
+from peerscope.mesh.coordinates import sampling, vivaldi
 from peerscope.mesh.crawling import answers
 from peerscope.mesh.detection import orphans
 from peerscope.mesh.detection.link import FLAPS_MAX, TELL_AGAIN
@@ -38,11 +38,11 @@ from peerscope.mesh.detection.verdicts import (
     VOTE_STAND_S,
 )
 from peerscope.mesh.dissemination import gossip
-from peerscope.mesh.limits.rate_limit import rate_limit, reputation
+from peerscope.mesh.limits import rate_limit, reputation
+from peerscope.mesh.membership import forgetting, shared_key, shared_key_search
 from peerscope.mesh.membership.admission import EARLY_MS
 from peerscope.mesh.membership.eviction import LONG_KNOWN_S, SILENT_S
 from peerscope.mesh.membership.isolation import COMPANY_MAX, RETURN_S
-from peerscope.mesh.membership.members import forgetting, shared_key, shared_key_search
 from peerscope.mesh.messages import (
     MESSAGE_BYTES_MAX,
     NEIGHBOURS_MAX,

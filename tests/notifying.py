@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
+from peerscope.sim.alerts_seen import AlertHistory
 
 from peerscope.alerts.grouping import groups
 from peerscope.alerts.notification_log import ESCALATION, NOTIFIER, heard_notices, roster
@@ -10,7 +11,6 @@ from peerscope.alerts.notifier import Notification, Notifier, NotifierConfig
 from peerscope.alerts.silences import mark, standing
 from peerscope.mesh.events import Publish
 from peerscope.records.identity import PeerId
-from peerscope.sim.alerting import SimulatedAlerts, moment_of
 from peerscope.sim.node import Machine
 from peerscope.sim.simulator import Simulator
 
@@ -28,7 +28,7 @@ class Desk:
 class SimulatedNotifiers:
     """Drives the notifier of every peer that has channels, once in each virtual second."""
 
-    def __init__(self, sim: Simulator, alerts: SimulatedAlerts, peers: Sequence[PeerId]) -> None:
+    def __init__(self, sim: Simulator, alerts: AlertHistory, peers: Sequence[PeerId]) -> None:
         self.sent: list[tuple[float, PeerId, Notification]] = []
         """Messages that reached people."""
         self.delivery_s: Callable[[PeerId], float] = lambda peer: 0.2
@@ -62,7 +62,7 @@ class SimulatedNotifiers:
             profile = node.peer.ledger.profile(peer)
             assert profile is not None
             self._sim.feed(peer, Publish(replace(profile, roles=(NOTIFIER, ESCALATION)), urgent=True))
-        snapshot = moment_of(node, now)
+        snapshot = self._sim.snapshot(peer)
         orders, found = standing(snapshot), self._alerts.correlation(peer)
         shown = groups(
             mark(self._alerts.alert_list(peer).alerts(), orders), found.incidents, orders, told_as=found.told_as

@@ -14,7 +14,6 @@ from peerscope.host.clock import monotonic
 ROOT = Path(__file__).parents[1] / "src" / "peerscope"
 ELSEWHERE = {
     "host/clock.py",
-    "host/duty_cycle.py",  # its own share of the processor's time
     "host/systemd.py",  # systemd asks for CLOCK_MONOTONIC
     "export/remote_write.py",
     "host/failures.py",
@@ -38,11 +37,11 @@ async def main(state):
         join = [one.self_view().ticket]
         async with Monitor(settings(peer={"join": join}), state / "two") as two:
             known = lambda: len(one.peer.ledger) == len(two.peer.ledger) == 2
-            await came_true(lambda: known() and one.peer.watch.up() and two.peer.watch.up(), "they are linked")
+            await came_true(lambda: known() and one.peer.prober.up() and two.peer.prober.up(), "they are linked")
             reports = lambda: all(m.peer.ledger.report(p.peer.me) for m in (one, two) for p in (one, two))
             await came_true(reports, "both have reported")
             await came_true(lambda: (state / "one" / "history.db").exists(), "the history is written")
-            moments = [one.moment(), two.moment()]
+            moments = [one.snapshot(), two.snapshot()]
             ages = [m.now - e.heard_at for m in moments for peer in m.ledger for e in m.ledger.entries(peer)]
             clocks = [one.clock()[0], moments[0].now]
             print(json.dumps({
@@ -51,7 +50,7 @@ async def main(state):
                 "uptime": one.self_view().uptime_s,
                 "offset": max(abs(e.skew_s) for m in moments for peer in m.ledger for e in m.ledger.entries(peer)),
                 "alerts": [alert.id for alert in one.alerts()],
-                "wall": abs(one.moment().wall - __import__("time").time()),
+                "wall": abs(one.snapshot().wall - __import__("time").time()),
             }))
 
 asyncio.run(main(Path(sys.argv[1])))

@@ -22,7 +22,7 @@ from peerscope.export.receiver import RemoteWriteReceiver
 from peerscope.export.spool import Spool
 from peerscope.export.wire import encode
 from receivers import NO_ANSWER, TAKEN, Asked, decoded, receiving
-from receivers import RemoteWriteReceiver as Store
+from receivers import Receiver as Store
 
 Answer = tuple[int, dict[str, str]]
 STEPS_MAX = 3000

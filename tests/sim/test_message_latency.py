@@ -45,7 +45,7 @@ class Trial:
         for peer in ids:
             self.sim.start(peer, *ids[:1])
         self.sim.run_until(40.0)
-        self.sim.on_effect = self._note
+        self.sim.on_effect.append(self._note)
         for peer in ids * rounds:
             self.began = self.sim.now
             self.origin = ref(peer)

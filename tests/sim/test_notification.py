@@ -8,7 +8,7 @@ from peerscope.alerts.notification_log import ranked
 from peerscope.mesh.events import Publish
 from peerscope.records.alerts import Orders, Silence
 from peerscope.records.identity import PeerId
-from peerscope.sim.alerting import SimulatedAlerts
+from peerscope.sim.alerts_seen import AlertHistory
 from peerscope.sim.simulator import Simulator
 
 pytestmark = pytest.mark.sim
@@ -20,8 +20,7 @@ SIZES = [(24, 1), (24, 2)]
 def telling(peers: int, seed: int, every: int = 4) -> tuple[Simulator, list[PeerId], SimulatedNotifiers]:
     """A network at rest; some of its peers have channels."""
     sim, ids = network(peers, seed)
-    alerts = SimulatedAlerts(sim)
-    alerts.begin()
+    alerts = AlertHistory(sim)
     desk = SimulatedNotifiers(sim, alerts, ids[::every])
     sim.run_until(sim.now + 15.0)
     assert desk.sent == [], f"seed {seed}: nothing was wrong"

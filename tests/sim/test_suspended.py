@@ -9,7 +9,7 @@ from peerscope.mesh.events import Effect, Event, Stored
 from peerscope.mesh.peer import Peer, PeerConfig
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import LedgerConfig
-from peerscope.sim.alerting import SimulatedAlerts
+from peerscope.sim.alerts_seen import AlertHistory
 from peerscope.sim.simulator import Simulator
 
 pytestmark = pytest.mark.sim
@@ -47,8 +47,7 @@ class Lid:
         self.laptop, self.dead, *self.others = self.ids
         for peer in self.ids:
             self.sim.start(peer, *self.ids[2:4])
-        self.alerts = SimulatedAlerts(self.sim)
-        self.alerts.begin()
+        self.alerts = AlertHistory(self.sim)
         self.sim.run_until(DIES_AT)
         self.sim.crash(self.dead)
         self.sim.run_until(SLEEPS_AT)
@@ -96,7 +95,7 @@ def test_what_others_have_forgotten_is_not_taken_back_and_not_told_again(seed: i
         if isinstance(effect, Stored) and effect.entry.record.peer_id == lid.dead:
             taken_back.add(at)
 
-    lid.sim.on_effect = note
+    lid.sim.on_effect.append(note)
     lid.sim.run_until(lid.sim.now + 90.0)
     assert taken_back == set(), f"seed {seed}"
     assert lid.known_to() == set(), f"seed {seed}: it forgets as well"

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from itertools import count
 
-from peerscope.mesh.events import Effect, Event, LookedUp, LookUp
+from peerscope.core import Effect, Event
+from peerscope.mesh.events import LookedUp, LookUp
 from peerscope.mesh.zoning.lookup import LookupAnswer
 
 NUMBER_MAX = 2**32

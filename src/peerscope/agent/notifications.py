@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Iterable
 
-from peerscope.agent.alerting import Alerting
 from peerscope.agent.event_log import EventLog
-from peerscope.alerts.incidents import Incident
-from peerscope.alerts.model import Alert
+from peerscope.alerts.alert_record import SentNotice
 from peerscope.alerts.notification_log import ESCALATION, NOTIFIER
-from peerscope.alerts.silences import StandingForget, StandingOrders, mark, mark_incidents, refusal, standing
+from peerscope.alerts.silences import StandingForget, StandingOrders, refusal
 from peerscope.config import Config
 from peerscope.errors import ConfigError
+from peerscope.host.clock import monotonic
 from peerscope.host.failures import FailureLog
 from peerscope.host.state import StateDirectory
 from peerscope.mesh.events import Publish
@@ -24,7 +23,6 @@ from peerscope.notify.registry import make_channels
 from peerscope.records.alerts import Orders
 from peerscope.records.identity import PeerId, short
 from peerscope.transport.driver import Driver
-from peerscope.views.snapshot import Snapshot
 
 
 class Notifications:
@@ -34,24 +32,19 @@ class Notifications:
         self,
         config: Config,
         state: StateDirectory,
-        snapshot: Callable[[], Snapshot],
-        alerting: Alerting,
         event_log: EventLog,
-        failure_log: FailureLog | None = None,
+        failure_log: FailureLog,
     ) -> None:
-        """`looks`: counts those that fail. Raises `ConfigError` for a channel that cannot be used."""
+        """`failure_log`: counts looks that fail. Raises `ConfigError` for a channel that cannot be used."""
         self.book: OrderBook
         """From `open` on."""
         self._config = config
         self._state = state
-        self._snapshot = snapshot
-        self._alerting = alerting
         self._event_log = event_log
-        self._failure_log = failure_log or FailureLog()
+        self._failure_log = failure_log
         self._channels = make_channels(config.notify)
         self._dispatcher: Dispatcher | None = None
-        self._trusted: set[bytes] | None = None
-        self._orders: tuple[Snapshot, StandingOrders] | None = None
+        self._driver: Driver
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -63,17 +56,17 @@ class Notifications:
 
     def open(self, driver: Driver) -> None:
         """From here on orders are taken. The state directory is ours."""
-        me, config = driver.peer.me, self._config
-        self._trusted = config.notify.trusts(me, is_public=config.network.public)
+        config, core, me = self._config, driver.core, driver.core.peer.me
+        self._driver = driver
         self.book = OrderBook(self._state, me.hex(), lambda orders: _publish(driver, orders), self.orders)
         if self._channels:
             view = View(
-                self._snapshot,
-                self.alerts,
-                lambda: self._alerting.correlation.incidents,
-                self._alerting.correlation.told_as,
+                lambda: core.snapshot(monotonic()),
+                lambda: core.marked_alerts(monotonic()),
+                lambda: core.alerts.correlation.incidents,
+                core.alerts.correlation.told_as,
                 self.orders,
-                self._quiet(),
+                core.alerts.quiet,
             )
             self._dispatcher = Dispatcher(
                 config.notify,
@@ -81,10 +74,10 @@ class Notifications:
                 me,
                 config.network.name,
                 view,
-                self._trusts,
+                core.trusts,
                 self._state,
-                self._alerting.publish_notices,
-                self._event_log.tell,
+                self._publish_notices,
+                self._event_log.send,
             )
 
     async def run(self) -> None:
@@ -96,17 +89,14 @@ class Notifications:
 
     def orders(self) -> StandingOrders:
         """The orders of the network that hold now."""
-        snapshot = self._snapshot()
-        if self._orders is None or self._orders[0] is not snapshot:
-            self._orders = snapshot, standing(snapshot, self._trusts)
-        return self._orders[1]
+        return self._driver.core.orders(monotonic())
 
     def forget(self, peer: PeerId, author: str, reason: str, *, force: bool) -> StandingForget:
         """Have everybody forget a known peer until it speaks again. `force`: also one that is alive.
 
         Raises `ConfigError` where it is not to be forgotten.
         """
-        snapshot = self._snapshot()
+        snapshot = self._driver.core.snapshot(monotonic())
         said = (
             f"no peer {short(peer)} is known" if peer not in snapshot.profiles else refusal(snapshot, peer, force=force)
         )
@@ -114,23 +104,16 @@ class Notifications:
             raise ConfigError(said)
         return self.book.forget(peer, last_version(snapshot.ledger, peer, snapshot.now), author, reason)
 
-    def alerts(self, *, active_only: bool = False) -> list[Alert]:
-        """All alerts, each with its incident, and who silenced and who acknowledged it."""
-        return mark(self._alerting.alerts(active_only=active_only), self.orders())
-
-    def incidents(self) -> list[Incident]:
-        """All incidents, with who silenced and who acknowledged them."""
-        return mark_incidents(self._alerting.correlation.incidents, self.alerts(active_only=True), self.orders())
-
     def channels(self) -> list[ChannelView]:
         """What became of the messages of this peer, channel by channel."""
         return self._dispatcher.channels() if self._dispatcher is not None else []
 
-    def _quiet(self) -> frozenset[str]:
-        return frozenset(rule.name for rule in self._config.alert_rules() if not rule.notify)
-
-    def _trusts(self, peer: PeerId) -> bool:
-        return self._trusted is None or peer in self._trusted
+    def _publish_notices(self, notices: Iterable[SentNotice]) -> None:
+        engine = self._driver.core.alerts.engine
+        engine.notices = list(notices)
+        said = engine.record(monotonic())
+        if said is not None:
+            self._driver.feed(said)
 
 
 def _publish(driver: Driver, orders: Orders) -> None:

@@ -12,8 +12,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from peerscope.core import Effect
 from peerscope.host.clock import monotonic
-from peerscope.mesh.events import Delivered, Effect
+from peerscope.mesh.events import Delivered
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.views.ages import aged
 from peerscope.views.routes import Routes, RouteView, Via, by_peer, by_region, gone_peers, gone_regions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -27,16 +27,15 @@ class Correlation:
         self._seen: frozenset[tuple[object, ...]] = frozenset()
         self._renew_at = 0.0
 
-    def update(
-        self, snapshot: Snapshot, links: Callable[[], Iterable[MergedLink]], alerts: Sequence[Alert]
-    ) -> list[Incident]:
+    def is_due(self, alerts: Sequence[Alert], now: float) -> bool:
+        """These alerts of the network differ from those of the last update, or that one is long ago."""
+        return (bool(alerts) or bool(self.incidents)) and (_state(alerts) != self._seen or now >= self._renew_at)
+
+    def update(self, snapshot: Snapshot, links: Iterable[MergedLink], alerts: Sequence[Alert]) -> list[Incident]:
         """Look at all alerts of the network; which incidents have opened, closed, or changed their extent."""
-        seen = frozenset((one.id, one.state, one.severity, one.started_at, one.resolved_at) for one in alerts)
-        if seen == self._seen and snapshot.now < self._renew_at:
-            return []
-        self._seen, self._renew_at = seen, snapshot.now + RENEW_S
+        self._seen, self._renew_at = _state(alerts), snapshot.now + RENEW_S
         before = {incident.id: _told(incident) for incident in self.incidents}
-        self._around = context_of(snapshot, links() if alerts else (), alerts, self._around)
+        self._around = context_of(snapshot, links if alerts else (), alerts, self._around)
         self.incidents = self._incidents.update(alerts, self._around, snapshot.wall)
         return [incident for incident in self.incidents if _is_news(incident, before.get(incident.id))]
 
@@ -48,6 +47,10 @@ class Correlation:
     def told_as(self, alert: Alert) -> str | None:
         """The incident that this alert was part of last, also where that one no longer stands by itself."""
         return self._incidents.last_of(alert)
+
+
+def _state(alerts: Sequence[Alert]) -> frozenset[tuple[object, ...]]:
+    return frozenset((one.id, one.state, one.severity, one.started_at, one.resolved_at) for one in alerts)
 
 
 def _is_news(incident: Incident, before: tuple[object, ...] | None) -> bool:

@@ -7,7 +7,7 @@ to be one goes on for a while, and one that becomes one takes over what at least
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
 
@@ -35,7 +35,6 @@ LINGER_S = 30.0
 """A peer that is no aggregator any more goes on for so long: others may not know yet."""
 STALL_S = 10.0
 """A longer time between two looks means that this process stood still."""
-REGIONS_S = 5.0
 CALM_LOOK_INTERVAL_S = 5.0
 """While nothing but reports comes in, the network is looked at this often: judging everybody costs milliseconds."""
 UNREST_S = 15.0
@@ -45,8 +44,6 @@ REPEAT_S = 6 * 3_600.0
 LARGE_BYTES = 4096
 LARGE_EVERY_S = 2.0
 """A large record goes out at most this often."""
-
-Regions = Callable[[Snapshot], list[RegionHealth]]
 
 
 class Findings(Struct, frozen=True):
@@ -65,8 +62,8 @@ EMPTY_BYTES = len(encode_body(Alerts()))
 class AlertEngine:
     """Call `update` about once a second. `now` is monotonic seconds."""
 
-    def __init__(self, me: PeerId, rules: Iterable[Rule] | None = None, *, regions: Regions | None = None) -> None:
-        """`rules`: the packaged ones unless given. `regions`: how to judge the regions of a moment."""
+    def __init__(self, me: PeerId, rules: Iterable[Rule] | None = None) -> None:
+        """`rules`: the packaged ones unless given."""
         self.notices: list[SentNotice] = []
         """Messages that this peer has sent to people; the record carries the newest."""
         self.own, self.network = Conditions(), Conditions()
@@ -77,15 +74,12 @@ class AlertEngine:
         self.is_acting = False
         """We are an aggregator, or were one a moment ago."""
         self._me = me
-        self._regions = regions
         self._own_rules: list[Rule] = []
         self._network_rules: list[Rule] = []
         self._finding_rules: dict[str, Rule] = {}
         self._shared = {rule.name for rule in default_rules()}
         self._usual_rtt, self._usual_throughput = UsualLevel(), UsualLevel()
         self._groups = Groups()
-        self._region_health: list[RegionHealth] = []
-        self._regions_at = -inf
         self._looked_at: float | None = None
         self._acted_at = -inf
         self._news = -1
@@ -109,7 +103,9 @@ class AlertEngine:
         self.network.use(chosen)
         self._revision = -1
 
-    def update(self, snapshot: Snapshot, own: Own, findings: Findings, now: float) -> Publish | None:
+    def update(
+        self, snapshot: Snapshot, own: Own, findings: Findings, now: float, regions: Sequence[RegionHealth] = ()
+    ) -> Publish | None:
         """Look at everything; the record to publish, where there is news. Urgent: something grave began or ended."""
         if self._looked_at is not None and now - self._looked_at > STALL_S:
             self.own.stall(now - self._looked_at)
@@ -119,7 +115,7 @@ class AlertEngine:
         self.has_looked_around = self._is_due(snapshot, now)
         if self.has_looked_around:
             self._others_at = now
-            self._look_at_others(snapshot, own, findings, now)
+            self._look_at_others(snapshot, own, findings, now, regions)
         else:
             self.network.elapse(now)
         return self.record(now)
@@ -155,7 +151,9 @@ class AlertEngine:
             self.own.observe(rule, OWN_SIGNALS[rule.signal](sight), now)
         self._take(self.own, findings.own, now, {})
 
-    def _look_at_others(self, snapshot: Snapshot, own: Own, findings: Findings, now: float) -> None:
+    def _look_at_others(
+        self, snapshot: Snapshot, own: Own, findings: Findings, now: float, regions: Sequence[RegionHealth]
+    ) -> None:
         chosen = self.chosen = aggregators(snapshot)
         if self._me in chosen.acting:
             self._acted_at = now
@@ -165,16 +163,14 @@ class AlertEngine:
                 self.network.clear()
             return
         firing, adopted = self._stated(snapshot, chosen)
-        if self._regions is not None and now >= self._regions_at + REGIONS_S:
-            self._regions_at, self._region_health = now, self._regions(snapshot)
         named, renamed = self._groups.name(snapshot.partitions, firing, now)
-        sight = Sight(snapshot, own, regions=self._region_health, groups=named)
-        regions = {health.region for health in self._region_health}
+        sight = Sight(snapshot, own, regions=regions, groups=named)
+        known = {health.region for health in regions}
         for rule in self._network_rules:
             if rule.signal == "partition":
                 for name, other in renamed.items():
                     self.network.rename(rule.name, name, other)
-            gone = partial(is_gone, rule, snapshot=snapshot, groups=self._groups, regions=regions)
+            gone = partial(is_gone, rule, snapshot=snapshot, groups=self._groups, regions=known)
             self.network.observe(rule, NETWORK_SIGNALS[rule.signal](sight), now, adopted, gone)
         self._take(self.network, findings.network, now, adopted, lambda subject: is_unknown(subject, snapshot.ledger))
 

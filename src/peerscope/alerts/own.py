@@ -13,6 +13,19 @@ from peerscope.records.certificates import Certificate
 from peerscope.records.measures import Metrics
 
 
+class OwnFacts(Struct, frozen=True):
+    """What the agent alone can see of itself; an event for the core."""
+
+    routes: tuple[tuple[str, float], ...] = ()
+    """Routes with enough messages, and the 95th percentile of their seconds."""
+    trouble: str | None = None
+    """Why the history cannot be written, while that is so."""
+    files: tuple[Expiry, ...] = ()
+    """Files of this agent that have an end: the dashboard's certificate."""
+    export_trouble: str | None = None
+    """Why the receiver of remote write does not take samples, while that is so."""
+
+
 class Own(Struct, frozen=True):
     """This peer, now. What nobody measured is None."""
 
@@ -37,15 +50,8 @@ class Own(Struct, frozen=True):
     """Why the receiver of remote write does not take samples, while that is so."""
 
 
-def own_state(
-    peer: Peer,
-    *,
-    routes: tuple[tuple[str, float], ...] = (),
-    trouble: str | None = None,
-    files: tuple[Expiry, ...] = (),
-    export_trouble: str | None = None,
-) -> Own:
-    """What the core knows, and what it cannot know."""
+def own_state(peer: Peer, facts: OwnFacts) -> Own:
+    """What the protocol knows of this peer, with what the agent sees."""
     checks, metrics = peer.reporter.latest
     up = [link for link in peer.prober.links.values() if link.is_up]
     rtts_s = [rtt_s for link in up if (rtt_s := link.rtt.smoothed_s) is not None]
@@ -54,10 +60,10 @@ def own_state(
         metrics=metrics or Metrics(),
         linked=len(up),
         rtt_s=median(rtts_s) if rtts_s else None,
-        routes=routes,
-        trouble=trouble,
+        routes=facts.routes,
+        trouble=facts.trouble,
         certificate=peer.admission.certificate,
         lapsed=peer.admission.lapsed.certificates,
-        files=files,
-        export_trouble=export_trouble,
+        files=facts.files,
+        export_trouble=facts.export_trouble,
     )

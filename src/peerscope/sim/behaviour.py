@@ -12,10 +12,15 @@ from random import Random
 
 from msgspec import Struct
 
+from peerscope.records.identity import PeerId
+from peerscope.sim.simulator import Simulator
+from peerscope.threats.monitor import NodeActivity
+
 DAY_S = 86_400.0
 KINDS = ("steady", "daily", "bursty", "heavy", "hub")
 BURST_S = (60.0, 900.0)
 QUIET_S = 1200.0
+TURN_S = 5.0
 
 
 class Attack(Struct, frozen=True):
@@ -99,6 +104,33 @@ class Behaviour:
             huge = sum(self._rng.paretovariate(1.3) for _ in range(min(messages, 30))) / min(messages, 30)
             return messages * self._size_bytes * huge / 4
         return messages * self._size_bytes * max(0.1, self._rng.gauss(1.0, 0.3 / sqrt(messages)))
+
+
+class Nodes:
+    """The nodes beside the peers of a simulated network: what each does reaches its peer every five seconds."""
+
+    def __init__(self, sim: Simulator, rng: Random) -> None:
+        self._sim = sim
+        self._rng = rng
+        self._behaviours: dict[PeerId, Behaviour] = {}
+        sim.at(sim.now, self._act)
+
+    def attack(self, peer: PeerId, attack: Attack) -> None:
+        """Do this to a peer's node from now on, beside what is done to it already."""
+        behaviour = self._of(peer)
+        behaviour.attack = behaviour.attack.beside(attack)
+
+    def _of(self, peer: PeerId) -> Behaviour:
+        if peer not in self._behaviours:
+            self._behaviours[peer] = Behaviour(Random(self._rng.getrandbits(64)))
+        return self._behaviours[peer]
+
+    def _act(self) -> None:
+        now = self._sim.now
+        self._sim.at(now + TURN_S, self._act)
+        for peer, node in sorted(self._sim.nodes.items()):
+            if node.peer is not None and now >= node.paused_until and node.corruption is None:
+                self._sim.feed(peer, NodeActivity(self._of(peer).act(now, TURN_S)))
 
 
 def _poisson(rng: Random, mean: float) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from math import inf
 
+from peerscope.core import Effect
 from peerscope.mesh.detection.observers import accused, is_reporting
 from peerscope.mesh.detection.verdicts import Evidence, Verdict
-from peerscope.mesh.events import Effect, Stored
+from peerscope.mesh.events import Stored
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Observations
 from peerscope.records.identity import PeerId, PeerRef, ref

@@ -21,8 +21,8 @@ from peerscope.records.record import sign
 from peerscope.sim.attackers import surrounding
 from peerscope.sim.behaviour import Attack, Behaviour, Prefixes
 from peerscope.sim.node import make_signer
+from peerscope.sim.score import Expected, FindingsSeen, Score
 from peerscope.sim.simulator import EPOCH_S
-from peerscope.sim.threats import Expected, FindingsSeen, Score
 from peerscope.threats.signatures import Signatures
 from peerscope.threats.threats import ThreatConfig, Threats
 from peerscope.views.snapshot import Snapshot

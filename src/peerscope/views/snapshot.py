@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from statistics import median_low
+from typing import Protocol
 
 from msgspec.structs import replace
 
 from peerscope.mesh.detection import observers
 from peerscope.mesh.detection.unwatched import unwatched
 from peerscope.mesh.detection.verdicts import Assessment, Evidence, Verdict
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, LinkReading, Profile, Report
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Ledger
@@ -22,6 +24,22 @@ from peerscope.views.places import ClusterConfig, Place, places
 
 LIVING = (Verdict.ALIVE, Verdict.SUSPECT)
 """Nobody has good evidence against these."""
+
+
+class HasPeer(Protocol):
+    """What a snapshot is taken of: the core."""
+
+    @property
+    def peer(self) -> Peer:
+        """Its ledgers and settings."""
+
+    @property
+    def wall_offset_s(self) -> float:
+        """Unix minus monotonic seconds."""
+
+    @property
+    def clusters(self) -> ClusterConfig:
+        """How peers without a region are grouped."""
 
 
 class Snapshot:
@@ -49,6 +67,21 @@ class Snapshot:
         self._down_after_s = down_after_s
         self._by_prefix = by_prefix
         self._clusters = clusters
+
+    @classmethod
+    def of(cls, core: HasPeer, now: float) -> Snapshot:
+        """The ledgers of one peer now."""
+        peer = core.peer
+        return cls(
+            peer.ledger,
+            peer.me,
+            now,
+            wall_offset_s=core.wall_offset_s,
+            down_after_s=peer.config.detector.down_after_s,
+            by_prefix=peer.config.network.public,
+            clusters=core.clusters,
+            global_ledger=peer.global_ledger,
+        )
 
     @cached_property
     def zone(self) -> str:

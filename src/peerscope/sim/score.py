@@ -1,28 +1,17 @@
-"""The detections of a simulated network: every running peer has its own, over a node that behaves or is attacked.
-
-Own detections see telemetry of generated nodes; network detections run on the real ledgers of the aggregators, so that
-what they look at came over the wire. What was found is held against what is the case.
-"""
+"""Findings of a simulated network, held against the attacks that take place."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from random import Random
 
 from msgspec import Struct
 
-from peerscope.alerts.aggregators import aggregators
-from peerscope.host.signature_files import load_signatures
+from peerscope.core import Effect
 from peerscope.records.identity import PeerId
-from peerscope.sim.alerting import moment_of
-from peerscope.sim.behaviour import Attack, Behaviour
 from peerscope.sim.simulator import Simulator
 from peerscope.threats.findings import Finding
-from peerscope.threats.signatures import Signatures
-from peerscope.threats.threats import ThreatConfig, Threats
-
-LOOK_INTERVAL_S = 5.0
+from peerscope.threats.monitor import FindingsChanged
 
 
 class Score(Struct, frozen=True):
@@ -110,63 +99,25 @@ class Expected:
         )
 
 
-class PeerDetections:
-    """Detections and node of one life of one peer."""
+class FindingsWatch:
+    """Collects what the detections of all honest peers find."""
 
-    def __init__(self, peer: PeerId, life: int, signatures: Signatures, now: float) -> None:
-        self.life = life
-        self.threats = Threats(ThreatConfig(), signatures, peer, now)
-
-
-class SimulatedThreats:
-    """Drives every running peer's detections, every five virtual seconds."""
-
-    def __init__(self, sim: Simulator, expected: Expected, rng: Random) -> None:
-        self.expected = expected
-        self.seen = FindingsSeen()
+    def __init__(self, sim: Simulator, expected: Expected) -> None:
+        self._seen = FindingsSeen()
+        self._expected = expected
         self._sim = sim
-        self._rng = rng
-        self._signatures = load_signatures()
-        self._watches: dict[PeerId, PeerDetections] = {}
-        self._behaviours: dict[PeerId, Behaviour] = {}
-
-    def begin(self) -> None:
-        """Look from now on."""
-        self._look()
-
-    def attack(self, peer: PeerId, attack: Attack) -> None:
-        """Do this to a peer's node from now on, beside what is done to it already."""
-        behaviour = self._behaviour(peer)
-        behaviour.attack = behaviour.attack.beside(attack)
+        sim.run_parts("threats")
+        sim.on_effect.append(self._note)
 
     def score(self) -> Score:
         """What was found so far."""
-        return self.expected.score(self.seen)
+        return self._expected.score(self._seen)
 
-    def _behaviour(self, peer: PeerId) -> Behaviour:
-        if peer not in self._behaviours:
-            self._behaviours[peer] = Behaviour(Random(self._rng.getrandbits(64)))
-        return self._behaviours[peer]
-
-    def _look(self) -> None:
-        now = self._sim.now
-        self._sim.at(now + LOOK_INTERVAL_S, self._look)
-        for peer, node in sorted(self._sim.nodes.items()):
-            if node.peer is None or now < node.paused_until or node.corruption is not None:
-                continue
-            watch = self._watches.get(peer)
-            if watch is None or watch.life != node.life:
-                watch = self._watches[peer] = PeerDetections(peer, node.life, self._signatures, now)
-            watch.threats.activity.count(now, **self._behaviour(peer).act(now, LOOK_INTERVAL_S))
-            watch.threats.refused(node.peer.refused, now)
-            snapshot = moment_of(node, now)
-            acts = peer in aggregators(snapshot).acting
-            found = watch.threats.update(snapshot, now, is_aggregator=acts)
-            for one in found:
-                self._look_into(one)
-            self.seen.note(found, now)
-
-    def _look_into(self, one: Finding) -> None:
-        node = self._sim.nodes.get(PeerId(bytes.fromhex(one.peer_id))) if one.peer_id else None
-        if one.detection == "eclipse" and node is not None and node.peer is not None and one.peer_id is not None:
-            self.expected.look_into(one.peer_id, node.peer.prober.up())
+    def _note(self, peer: PeerId, effect: Effect, now: float) -> None:
+        if not isinstance(effect, FindingsChanged) or self._sim.nodes[peer].corruption is not None:
+            return
+        for one in effect.findings:
+            node = self._sim.nodes.get(PeerId(bytes.fromhex(one.peer_id))) if one.peer_id else None
+            if one.detection == "eclipse" and node is not None and node.peer is not None and one.peer_id is not None:
+                self._expected.look_into(one.peer_id, node.peer.prober.up())
+        self._seen.note(effect.findings, now)
