@@ -107,8 +107,7 @@ def test_what_others_have_forgotten_is_not_taken_back_and_not_told_again(seed: i
 def test_one_whose_clock_stood_still_meanwhile_brings_nobody_back_either() -> None:
     """As an agent of an earlier release, or on a system without such a clock: what it gives has been forgotten."""
     lid = Lid(0, asleep_s=2 * REMEMBER_S)
-    laptop = lid.sim.nodes[lid.laptop]
-    laptop.peer = StoodStill(lid.peer(lid.laptop), 2 * REMEMBER_S)
+    lid.sim.core_of(lid.laptop).peer = StoodStill(lid.peer(lid.laptop), 2 * REMEMBER_S)
     lid.sim.run_until(lid.sim.now + 90.0)
     assert lid.known_to() == {lid.laptop}
     assert lid.fired_again() == []

@@ -3,8 +3,8 @@
 TEMPLATE = """\
 # Settings of one peerscope agent. Everything here is optional; commented lines show the defaults.
 # Environment variables override it: PEERSCOPE_WEB__LISTEN=off, PEERSCOPE_NETWORK__SECRET=...
-# Check it with: peerscope check-config FILE
-# A running agent reads it again on SIGHUP; [alerts], [log] and web.token take effect at once, the rest after a restart.
+# Check it with `peerscope check-config FILE`.
+# A running agent reads it again on SIGHUP. [alerts], [log] and web.token take effect at once, the rest after a restart.
 
 [peer]
 # listen = "127.0.0.1:0"        # for other peers; "0.0.0.0:4600" to be reached from other machines; a name works too
@@ -16,14 +16,14 @@ TEMPLATE = """\
 
 [network]
 # name = "peerscope"            # peers of another name are refused
-# public = false                # strangers are members: observers behind one address prefix then have one voice
+# public = false                # strangers are members: observers behind one address prefix then have one voice.
 # As soon as `listen` is not 127.0.0.1, one of the next four must say who may join (docs/SECURITY.md):
 # open = false                  # anybody
-# secret = ""                   # whoever knows it; the same on all peers, from `openssl rand -hex 16`
+# secret = ""                   # peers that know it; the same on all, from `openssl rand -hex 16`
 # allow = []                    # these peers, by id
-# operators = []                # whoever has a certificate of one of these keys (`peerscope admit keygen`)
+# operators = []                # peers with a certificate of one of these keys (`peerscope admit keygen`)
 # certificate_file = ""         # our own, from `peerscope admit issue`
-# revocation_file = ""          # from `peerscope admit revoke`; on any one peer, it tells the others
+# revocation_file = ""          # from `peerscope admit revoke`; on any one peer, which sends it to the others
 # prefix_members_max = 256      # in a public network: peers behind one /24 or /48 that are remembered
 
 [transport]
@@ -65,11 +65,11 @@ TEMPLATE = """\
 # connectivity_critical_below = 0.7   # critical only while the ratio is degraded as well
 # reach_degraded_below = 0.5    # share of the other regions it is linked to; none of them is critical
 # links_min = 3                 # with fewer links expected inside, connectivity does not count against it
-# hold_s = 5.0                  # how long a change must last before it is told
+# hold_s = 5.0                  # how long a change must last before it is reported
 # cluster = {radius_s = 0.015, error_max = 0.5, most = 64}   # by latency, for peers without a region
 
 [log]                           # on standard error
-# level = "info"                # the least grave that is told: debug, info, warning, error
+# level = "info"                # the least grave that is shown: debug, info, warning, error
 # format = "text"               # or "json": one object a line
 
 [history]                       # what is kept over time, in the state directory
@@ -80,11 +80,11 @@ TEMPLATE = """\
 # minute_s = 86400              # how long means by the minute are kept
 # quarter_s = 2592000           # how long means by the quarter of an hour are kept
 
-[notify]                        # telling people of alerts: one message for each, from one of the peers with channels
+[notify]                        # messages about alerts: one for each, from one of the peers with channels
 # min_severity = "medium"       # low, medium, high or critical
 # group_wait_s = 3.0            # how long an alert waits for others of the same cause
 # escalate_after_s = 300.0      # between repetitions of what is critical and acknowledged by nobody
-# send_resolved = true          # tell when it is over
+# send_resolved = true          # send a message when it is over
 # url = ""                      # where people reach a dashboard; messages link to it
 # trusted = []                  # ids of peers whose silences and notices count; empty for every member's
 #   [notify.channels.ops]       # any name; try it with: peerscope notify-test
@@ -93,7 +93,7 @@ TEMPLATE = """\
 #   secret_file = "hook.key"    # mode 0600; or PEERSCOPE_NOTIFY__CHANNELS__OPS__SECRET; never in this file
 #   escalation = false          # repeat here what is critical and acknowledged by nobody
 
-[alerts]                        # what is worth telling; docs/ALERTS.md has every rule
+[alerts]                        # conditions to report; docs/ALERTS.md has every rule
 # rules_file = ""               # a TOML file with more rules
 # [alerts.rules.cpu-high]       # one table for each rule to change:
 #   threshold = 0.90            # further: clear, for_s, clear_for_s, severity, title, runbook, enabled, notify
@@ -115,7 +115,7 @@ TEMPLATE = """\
 
 [export.otlp]                   # ways of messages as OpenTelemetry traces; needs the extra `otel`
 # endpoint = ""                 # of an OTLP/HTTP receiver, such as "http://127.0.0.1:4318"
-# sample_ratio = 0.1            # share of the messages that are told
+# sample_ratio = 0.1            # share of the messages that are sent
 
 [threats]                       # what is looked for, see docs/THREATS.md
 # enabled = true
@@ -147,11 +147,11 @@ TEMPLATE = """\
 # requests_burst = 2000.0
 # pings_per_s = 20.0
 # pings_burst = 400.0
-# records_per_s = 5.0           # new ones of one origin, whoever brings them
+# records_per_s = 5.0           # new ones of one origin, from any neighbour
 # records_burst = 200.0
 
 [coordinates]                   # from which the round-trip time of any two peers is estimated
 # dimensions = 3                # the same for all peers of a network
-# visit_interval_s = 10.0       # between short visits to random peers, at first; 0 for none
+# visit_interval_s = 10.0       # between samples of random peers, at first; 0 for none
 # visit_interval_s_max = 60.0   # later on
 """

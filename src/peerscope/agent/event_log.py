@@ -1,4 +1,4 @@
-"""What an agent reports as it happens: effects of the core as JSON events, for the feed and the log."""
+"""Effects of the core as JSON events, for the feed and the log."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
+from peerscope.alerts.messages import Answered
 from peerscope.alerts.monitor import AlertChanged, IncidentChanged
 from peerscope.core import Effect, LookFailed
 from peerscope.host.failures import FailureLog
@@ -21,7 +22,7 @@ from peerscope.views.news import PeerForgotten, StatusChanged
 from peerscope.views.region_changes import RegionChange
 
 NEW_IDENTITY = "stop the agent on the copy, and run there: peerscope init --new-identity --state DIR"
-"""What to do where two agents run with one key."""
+"""The remedy where two agents run with one key."""
 
 ALERT_FIELDS = (
     *("id", "type", "rule", "severity", "state", "title", "description", "peer_id", "region"),
@@ -74,6 +75,10 @@ class EventLog:
             case IncidentChanged(incident):
                 fields = {name: getattr(incident, name) for name in INCIDENT_FIELDS}
                 self.send("incident", **{**fields, "peers": len(incident.peers)})
+            case Answered(message, is_delivered):
+                result = "delivered" if is_delivered else "failed"
+                key = message.group.key
+                self.send("notification", key=key, what=message.what, reason=message.reason, result=result)
             case KeyShared(others):
                 self._note_sharers(others)
             case BlockListEnded(author, entries):

@@ -25,7 +25,7 @@ class LookupRequests:
         self._waiting: dict[int, asyncio.Future[LookupAnswer]] = {}
 
     async def about(self, name: str) -> LookupAnswer:
-        """What other zones know of the peers whose ids begin so. Raises TimeoutError."""
+        """Ask other zones about the peers whose ids begin so. Raises TimeoutError."""
         number = next(self._numbers) % NUMBER_MAX
         waiting: asyncio.Future[LookupAnswer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = waiting

@@ -1,4 +1,4 @@
-"""What this agent measures, every interval: its host, the node beside it, its traffic and itself."""
+"""Measures every interval: the host, the node beside this agent, the traffic and the agent itself."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Attached(Protocol):
         """Whether it answers; None where no node is attached."""
 
     def current(self) -> Reading | None:
-        """What it last told, unless that is too long ago."""
+        """Its last reading, unless that is too long ago."""
 
 
 class Measurement:
-    """Measures, and tells the core."""
+    """Measures, and sends the core what it found."""
 
     def __init__(
         self,

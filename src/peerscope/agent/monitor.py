@@ -71,18 +71,18 @@ class Monitor(NetworkView):
         """URL of the dashboard, once the web server has one."""
         self.event_log = EventLog(self.failure_log)
         """Events as they happen."""
-        self.notifications = Notifications(config, self.state, self.event_log, self.failure_log)
+        self.notifications = Notifications(config, self.state, self.failure_log)
         """Orders of the operator, and messages to people."""
         self.traffic: Traffic
         """Messages and bytes, by route and by second; from `start` on."""
         self.node = Node(config.node, config.report.interval_s, random.Random(secrets.randbits(128)))
         """The P2P program beside this peer, where one is attached."""
         self.recorder: Recorder | None = None
-        """What was measured, over time; None before the start, and where `history.enabled` is false."""
+        """Writes measurements over time; None before the start, and where `history.enabled` is false."""
         self.lookups = LookupRequests(lambda event: self._driver.feed(event))
         """Questions to other zones."""
         self.exports = Exports(config.export, self)
-        """What goes to other tools by itself."""
+        """Sends metrics and traces to other tools."""
         self._expiry_log = ExpiryLog()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
@@ -258,7 +258,7 @@ class Monitor(NetworkView):
         return () if ending is None else (ending,)
 
     def _note(self, effect: Effect) -> None:
-        for note in (self.event_log.note, self.traffic.note, self.lookups.note):
+        for note in (self.event_log.note, self.traffic.note, self.lookups.note, self.notifications.note):
             with self.failure_log.at("the note of an event"):
                 note(effect)
 
@@ -266,11 +266,13 @@ class Monitor(NetworkView):
         config = self.config
         signatures = load_signatures(config.threats.signatures_file)
         return CoreConfig(
-            parts=EVERYTHING,
+            parts=EVERYTHING if config.notify.channels else EVERYTHING - {"messages"},
             rules=config.alert_rules(),
             regions=config.regions,
             threats=config.threats,
             signatures=signatures,
+            notifier=config.notify,
+            url=config.notify.url,
         )
 
     def _profile(self, look_up: Lookup | None) -> Profile:
@@ -323,13 +325,13 @@ class Monitor(NetworkView):
                 self._driver.feed(Publish(told, urgent=True))
 
     async def _read_clock(self) -> None:
-        """Tell the core when the wall clock moves against the monotonic one."""
-        told = time.time() - monotonic()
+        """Send the core an event when the wall clock moves against the monotonic one."""
+        sent_s = time.time() - monotonic()
         while True:
             await asyncio.sleep(1.0)
             offset_s = time.time() - monotonic()
-            if abs(offset_s - told) > CLOCK_STEP_S:
-                told = offset_s
+            if abs(offset_s - sent_s) > CLOCK_STEP_S:
+                sent_s = offset_s
                 self._driver.feed(WallClock(offset_s))
 
     async def _read_facts(self) -> None:

@@ -1,4 +1,4 @@
-"""What one peer sees of its network: the views over its ledger, for whoever shows them.
+"""The network as one peer sees it: the views over its ledger, for routes, feed and page.
 
 The API, the feed and the page know only this. A running agent is one (`agent/monitor.py`), a peer of a virtual
 network another (`sim/show.py`).
@@ -55,7 +55,7 @@ from peerscope.zones.whole import ZoneView, own_zone_view, whole_health, whole_m
 
 REGIONS_S = 2.0
 LATENCY_S = 3.0
-"""The latency matrix is the dearest view, and it moves slowly: all who ask within this time get the same one."""
+"""The latency matrix is the most expensive view, and it moves slowly: all who ask within this time get the same."""
 
 
 class SimulationView(Struct, frozen=True):
@@ -81,7 +81,7 @@ class SelfView(Struct, frozen=True):
     peer_id: str
     short_id: str
     ticket: str
-    """What others join with; empty in a simulation."""
+    """Other peers join with it; empty in a simulation."""
     network: str
     region: str | None
     region_source: str | None
@@ -91,7 +91,7 @@ class SelfView(Struct, frozen=True):
     http: str | None
     addresses: tuple[str, ...]
     refused: dict[str, int]
-    """What other peers sent that was refused, by reason."""
+    """Messages and records of other peers that this one refused, by reason."""
     simulation: SimulationView | None = None
     """null for a real network."""
     relay: RelayState = RelayState(DISABLED, None, 0)
@@ -117,7 +117,7 @@ class NetworkView(ABC):
     http: str | None
     """URL of the dashboard, once the web server has one."""
     tls: HasEnding | None = None
-    """What the dashboard proves its name with, once the web server has it."""
+    """The dashboard proves its name with it, once the web server has it."""
     event_log: EventLog
     """Events as they happen."""
     traffic: Traffic
@@ -127,11 +127,11 @@ class NetworkView(ABC):
     lookups: LookupRequests
     """Questions to other zones."""
     recorder: Recorder | None
-    """What was measured, over time; None where no history is kept."""
+    """Measurements over time; None where no history is kept."""
 
     def __init__(self) -> None:
         self.failure_log = FailureLog()
-        """What failed of what this agent looks at now and then."""
+        """Looks of this agent that failed."""
         self._latency: LatencyMatrix | None = None
         self._latency_at = 0.0
         self._latency_of: frozenset[PeerRef] = frozenset()
@@ -164,7 +164,7 @@ class NetworkView(ABC):
 
     @property
     def telemetry(self) -> Telemetry:
-        """Where a node in this very process tells what it does."""
+        """A node in this very process reports here."""
         return self.node.telemetry
 
     def listen(self, listener: Listener) -> None:
@@ -192,19 +192,19 @@ class NetworkView(ABC):
 
     def beyond(self) -> list[Zone]:
         """Zones that are not ours."""
-        return self.core.beyond(self.clock()[0])
+        return self.core.sight.beyond(self.clock()[0])
 
     def topology(self) -> Topology:
         """The map: peers, links on every layer, and where the network would come apart."""
-        return self.core.survey.at(self.snapshot())
+        return self.core.sight.topology(self.clock()[0])
 
     def mesh_links(self) -> list[MergedLink]:
         """Links between agents, both ends merged."""
-        return self.core.mesh_links(self.clock()[0])
+        return self.core.sight.mesh_links(self.clock()[0])
 
     def links(self) -> tuple[MergedLink, ...]:
         """Links on every layer; the same object as before where nothing changed."""
-        return self.core.links(self.clock()[0])
+        return self.core.sight.links(self.clock()[0])
 
     def peers(self) -> list[PeerView]:
         """All known peers."""
@@ -225,7 +225,7 @@ class NetworkView(ABC):
 
     def region_health(self) -> list[RegionHealth]:
         """Every region of the network."""
-        return self.core.region_health(self.clock()[0])
+        return self.core.sight.regions(self.clock()[0])
 
     def latency(self) -> LatencyMatrix:
         """Round trips region by region, at most three seconds old, and never those of a peer that is gone."""
@@ -237,7 +237,7 @@ class NetworkView(ABC):
         return self._latency
 
     def network_metrics(self) -> NetworkMetrics:
-        """What the peers of our zone measured in the last five minutes, and trends; what all zones measure now."""
+        """Measurements of our zone in the last five minutes, and trends; those of all zones now."""
         found, beyond = self.core.news.metrics(self.snapshot()), [zone.summary for zone in self.beyond()]
         if not beyond:
             return found
@@ -276,17 +276,17 @@ class NetworkView(ABC):
 
     def stated_alerts(self, *, active_only: bool = False) -> list[Alert]:
         """The same, in the words of those who state them."""
-        return self.core.marked_alerts(self.clock()[0], active_only=active_only)
+        return self.core.alerts.alerts(self.snapshot(), active_only=active_only)
 
     def incidents(self) -> list[Incident]:
-        """What alerts have in common: incidents of the last day, the open ones first."""
+        """Incidents of the last day, the open ones first."""
         known = {alert.id: alert for alert in self.alerts(active_only=True)}
-        found = self.core.marked_incidents(self.clock()[0])
+        found = self.core.alerts.incidents(self.snapshot())
         return [replace(one, clearing=is_clearing(one, known)) for one in found]
 
     def orders(self) -> StandingOrders:
         """Silences and acknowledgements that hold now, in the whole network."""
-        return self.core.orders(self.clock()[0])
+        return self.core.alerts.orders(self.snapshot())
 
     @abstractmethod
     def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
@@ -312,8 +312,9 @@ class NetworkView(ABC):
         """Take back that a peer is forgotten, wherever it was ordered. False if it is not forgotten."""
 
     def threats(self) -> list[Finding]:
-        """What threatens any peer of the network, the gravest first."""
-        return self.core.findings()
+        """Threats to any peer of the network, the gravest first."""
+        alerts = self.core.alerts.alert_list.alerts(active_only=True)
+        return self.core.threats.known(alerts)
 
     def anomaly_rates(self) -> AnomalyRates:
         """How much of what peers measure is unlike their past, as they say."""

@@ -1,15 +1,13 @@
-"""What one agent has to do with people: orders of its operator, and messages through its channels."""
+"""One agent and its people: orders of its operator, and messages through its channels."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
-from peerscope.agent.event_log import EventLog
-from peerscope.alerts.alert_record import SentNotice
 from peerscope.alerts.notification_log import ESCALATION, NOTIFIER
 from peerscope.alerts.silences import StandingForget, StandingOrders, refusal
 from peerscope.config import Config
+from peerscope.core import Effect
 from peerscope.errors import ConfigError
 from peerscope.host.clock import monotonic
 from peerscope.host.failures import FailureLog
@@ -17,7 +15,7 @@ from peerscope.host.state import StateDirectory
 from peerscope.mesh.events import Publish
 from peerscope.mesh.membership.forgetting import last_version
 from peerscope.notify.channel_queue import ChannelView
-from peerscope.notify.dispatcher import Dispatcher, View
+from peerscope.notify.dispatcher import Dispatcher
 from peerscope.notify.order_book import OrderBook
 from peerscope.notify.registry import make_channels
 from peerscope.records.alerts import Orders
@@ -32,7 +30,6 @@ class Notifications:
         self,
         config: Config,
         state: StateDirectory,
-        event_log: EventLog,
         failure_log: FailureLog,
     ) -> None:
         """`failure_log`: counts looks that fail. Raises `ConfigError` for a channel that cannot be used."""
@@ -40,7 +37,6 @@ class Notifications:
         """From `open` on."""
         self._config = config
         self._state = state
-        self._event_log = event_log
         self._failure_log = failure_log
         self._channels = make_channels(config.notify)
         self._dispatcher: Dispatcher | None = None
@@ -48,7 +44,7 @@ class Notifications:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """What the profile says of a peer with these channels."""
+        """Roles in the profile of a peer with these channels."""
         if not self._channels:
             return ()
         can_escalate = any(channel.escalation for channel in self._config.notify.channels.values())
@@ -56,32 +52,20 @@ class Notifications:
 
     def open(self, driver: Driver) -> None:
         """From here on orders are taken. The state directory is ours."""
-        config, core, me = self._config, driver.core, driver.core.peer.me
+        config, me = self._config, driver.core.peer.me
         self._driver = driver
         self.book = OrderBook(self._state, me.hex(), lambda orders: _publish(driver, orders), self.orders)
         if self._channels:
-            view = View(
-                lambda: core.snapshot(monotonic()),
-                lambda: core.marked_alerts(monotonic()),
-                lambda: core.alerts.correlation.incidents,
-                core.alerts.correlation.told_as,
-                self.orders,
-                core.alerts.quiet,
-            )
-            self._dispatcher = Dispatcher(
-                config.notify,
-                self._channels,
-                me,
-                config.network.name,
-                view,
-                core.trusts,
-                self._state,
-                self._publish_notices,
-                self._event_log.send,
-            )
+            name = config.network.name
+            self._dispatcher = Dispatcher(config.notify, self._channels, name, self._state, driver)
+
+    def note(self, effect: Effect) -> None:
+        """Carry out an effect of the core."""
+        if self._dispatcher is not None:
+            self._dispatcher.note(effect)
 
     async def run(self) -> None:
-        """Keep orders standing and tell people until cancelled."""
+        """Keep orders standing and send messages until cancelled."""
         parts = [self._failure_log.going("the orders", self.book.run)]
         if self._dispatcher is not None:
             parts.append(self._failure_log.going("the notifier", self._dispatcher.run))
@@ -89,7 +73,7 @@ class Notifications:
 
     def orders(self) -> StandingOrders:
         """The orders of the network that hold now."""
-        return self._driver.core.orders(monotonic())
+        return self._driver.core.alerts.orders(self._driver.core.snapshot(monotonic()))
 
     def forget(self, peer: PeerId, author: str, reason: str, *, force: bool) -> StandingForget:
         """Have everybody forget a known peer until it speaks again. `force`: also one that is alive.
@@ -105,15 +89,8 @@ class Notifications:
         return self.book.forget(peer, last_version(snapshot.ledger, peer, snapshot.now), author, reason)
 
     def channels(self) -> list[ChannelView]:
-        """What became of the messages of this peer, channel by channel."""
+        """The fate of this peer's messages, channel by channel."""
         return self._dispatcher.channels() if self._dispatcher is not None else []
-
-    def _publish_notices(self, notices: Iterable[SentNotice]) -> None:
-        engine = self._driver.core.alerts.engine
-        engine.notices = list(notices)
-        said = engine.record(monotonic())
-        if said is not None:
-            self._driver.feed(said)
 
 
 def _publish(driver: Driver, orders: Orders) -> None:

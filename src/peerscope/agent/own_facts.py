@@ -1,4 +1,4 @@
-"""What the agent alone can see, as events for the core: the node beside this peer, its routes, its files."""
+"""Facts that only the agent can see, as events for the core: the node beside this peer, its routes, its files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from peerscope.threats.monitor import NodeActivity, NodeConnection, NodeLookup
 ROUTES_INTERVAL_S = 10.0
 """Routes are folded when somebody asks, and keep an hour: no need to ask more often."""
 ROUTE_MESSAGES_MIN = 20
-"""Of fewer messages the slowest in twenty says nothing."""
+"""With fewer messages the slowest in twenty says nothing."""
 COUNTED = ("messages", "errors", "received_bytes", "sent_bytes", "dht_lookups", "dht_puts")
 
 
@@ -57,7 +57,7 @@ class FactReader:
         return [] if self._facts == last else [self._facts]
 
     def node(self) -> list[Event]:
-        """What a node did whose sources give sums only; one that sends events is counted with each event."""
+        """Activity of a node whose sources give sums only; a node that sends events is counted with each event."""
         reading = self._node.current()
         if reading is None or self._node.telemetry.has_heard:
             self._counted = None

@@ -59,7 +59,7 @@ def changed(old: Config, new: Config) -> list[str]:
 
 
 def _nothing(monitor: Monitor, config: Config) -> None:
-    """Whoever needs it reads it from `monitor.config` each time."""
+    """Each reader takes it from `monitor.config` each time."""
 
 
 EFFECTS: dict[str, Effect] = {

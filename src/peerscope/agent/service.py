@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Service:
-    """Runs a started agent until it is told to leave."""
+    """Runs a started agent until it has to leave."""
 
     def __init__(self, monitor: Monitor, load: Callable[[], Config]) -> None:
         """`load`: reads the settings again, as they were read at the start. Raises `ConfigError`."""

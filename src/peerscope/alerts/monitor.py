@@ -9,10 +9,12 @@ from msgspec import Struct
 from peerscope.alerts.alert_list import AlertList
 from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.engine import AlertEngine, Findings
+from peerscope.alerts.grouping import NotificationGroup, groups
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.own import Own
 from peerscope.alerts.rules import Rule, default_rules
+from peerscope.alerts.silences import StandingOrders, mark, mark_incidents, standing
 from peerscope.mesh.events import Publish
 from peerscope.records.identity import PeerId
 from peerscope.views.links import MergedLink
@@ -33,11 +35,16 @@ class IncidentChanged(Struct, frozen=True):
 
 
 class AlertMonitor:
-    """Engine, alert list and correlation of one peer."""
+    """Engine, alert list and correlation of one peer, with the orders of operators."""
 
-    def __init__(self, me: PeerId, rules: Sequence[Rule] | None = None) -> None:
-        """`rules`: the packaged ones unless given."""
+    def __init__(
+        self, me: PeerId, rules: Sequence[Rule] | None = None, obeyed: frozenset[PeerId] | None = None
+    ) -> None:
+        """`rules`: the packaged ones unless given. `obeyed`: whose orders count beside ours; None for everybody's."""
+        self._me = me
+        self._obeyed = obeyed
         self._rules = tuple(default_rules() if rules is None else rules)
+        self._orders: tuple[Snapshot, StandingOrders] | None = None
         self.engine = AlertEngine(me, self._rules)
         self.alert_list = AlertList(self._rules)
         self.correlation = Correlation()
@@ -51,9 +58,30 @@ class AlertMonitor:
         self.engine.use(rules)
         return True
 
-    def alerts(self, *, active_only: bool = False) -> list[Alert]:
-        """Alerts of the network, each with the open incident that it belongs to."""
-        return self.correlation.mark(self.alert_list.alerts(active_only=active_only))
+    def trusts(self, peer: PeerId) -> bool:
+        """Orders and notices of this peer count here."""
+        return self._obeyed is None or peer == self._me or peer in self._obeyed
+
+    def orders(self, snapshot: Snapshot) -> StandingOrders:
+        """The orders of the network that hold now."""
+        if self._orders is None or self._orders[0] is not snapshot:
+            self._orders = snapshot, standing(snapshot, self.trusts)
+        return self._orders[1]
+
+    def alerts(self, snapshot: Snapshot, *, active_only: bool = False) -> list[Alert]:
+        """Alerts of the network, each with the open incident that it belongs to and the orders that fit it."""
+        marked = self.correlation.mark(self.alert_list.alerts(active_only=active_only))
+        return mark(marked, self.orders(snapshot))
+
+    def incidents(self, snapshot: Snapshot) -> list[Incident]:
+        """All incidents, with the orders that fit them."""
+        active = self.alerts(snapshot, active_only=True)
+        return mark_incidents(self.correlation.incidents, active, self.orders(snapshot))
+
+    def groups(self, snapshot: Snapshot, url: str) -> list[NotificationGroup]:
+        """Everything that may be worth a message. `url`: where people see more."""
+        alerts, found, orders = self.alerts(snapshot), self.correlation, self.orders(snapshot)
+        return groups(alerts, found.incidents, orders, url=url, quiet=self.quiet, told_as=found.told_as)
 
     def state(
         self, snapshot: Snapshot, own: Own, findings: Findings, regions: Sequence[RegionHealth]

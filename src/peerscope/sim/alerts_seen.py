@@ -21,12 +21,12 @@ from peerscope.views.links import mesh_links
 
 
 class AlertsSeen(Struct, frozen=True):
-    """What the boards showed."""
+    """Alerts in the lists of all peers."""
 
     active: dict[str, int]
     """At the end: alerts that fire, by rule, as most running peers see them."""
     ids: int
-    """Different alerts that ever fired on any board."""
+    """Different alerts that ever fired at any peer."""
     disagreeing: int
     """Running peers that at the end see others than most do."""
 
@@ -50,11 +50,11 @@ class AlertHistory:
         return self._sim.core_of(peer).alerts.correlation
 
     def engine(self, peer: PeerId) -> AlertEngine:
-        """What a running peer states."""
+        """The engine of a running peer."""
         return self._sim.core_of(peer).alerts.engine
 
     def seen(self, truth: Truth) -> AlertsSeen:
-        """What peers show now, and ever showed. Peers that are cut off rightly see other alerts: they do not count."""
+        """Alerts that peers show now, and ever showed. Peers that are cut off rightly see others: they do not count."""
         running = (peer.me for peer in self._sim.alive())
         shown = Counter(self._active(peer) for peer in running if not truth.is_cut_off(peer, self._sim.now))
         most, agreeing = max(shown.items(), key=lambda item: (item[1], item[0])) if shown else ((), 0)
@@ -88,7 +88,7 @@ class IncidentsSeen(Struct, frozen=True):
     """The incidents of two survivors."""
 
     incidents: tuple[IncidentSeen, ...]
-    """Of the first one; the largest first."""
+    """Those of the first one; the largest first."""
     agreed: bool
     """The second sees the same."""
     root_right: bool | None

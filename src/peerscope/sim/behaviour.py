@@ -1,7 +1,7 @@
-"""What honest nodes do, differently from each other and from hour to hour; and what an attack adds to it.
+"""Honest nodes, which differ from each other and from hour to hour, and attacks on them.
 
-Five kinds, mixed by the seed: steady ones; those that follow the day; bursty ones, busy for some minutes and quiet for
-longer; heavy-tailed ones, whose messages are mostly small and now and then huge (Pareto); hubs with many connections.
+The seed mixes five kinds. Steady nodes; nodes that follow the day; bursty ones, busy for some minutes and quiet for
+longer. Heavy-tailed ones, whose messages are mostly small and now and then huge (Pareto); hubs with many connections.
 Rates differ from node to node by orders of magnitude (log-normal). Every node's lookups disagree now and then.
 """
 
@@ -24,12 +24,12 @@ TURN_S = 5.0
 
 
 class Attack(Struct, frozen=True):
-    """What is done to a node beside what it does."""
+    """An attack on a node, beside what the node does by itself."""
 
     puts_minute: float = 0.0
     connections_minute: float = 0.0
     inconsistent_share: float = 0.0
-    """Of its lookups, those that an attacker answers."""
+    """Share of its lookups that an attacker answers."""
 
     def beside(self, other: Attack) -> Attack:
         """Both at once."""
@@ -64,7 +64,7 @@ class Behaviour:
         self._is_bursting = False
 
     def act(self, now: float, seconds: float) -> dict[str, float]:
-        """What it did in the `seconds` up to `now`, as counters."""
+        """Its activity in the `seconds` up to `now`, as counters."""
         rng, pace = self._rng, self._pace(now)
         messages = _poisson(rng, self._messages_s * seconds * pace)
         lookups = _poisson(rng, self._lookups_minute / 60 * seconds * min(pace, 3.0))
@@ -157,8 +157,8 @@ def _binomial(rng: Random, trials: int, share: float) -> int:
 class Prefixes:
     """Where honest machines stand: most alone in their /24, some where others are already.
 
-    Each newcomer joins a prefix in proportion to those in it, or opens one of its own (a Chinese restaurant process),
-    which makes few large prefixes and many small ones, as providers and households do.
+    Each newcomer joins a prefix in proportion to those in it, or opens one of its own (a Chinese restaurant process).
+    So there are few large prefixes and many small ones, as of providers and households.
     """
 
     def __init__(self, rng: Random, alone_share: float | None = None) -> None:

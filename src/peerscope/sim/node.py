@@ -17,7 +17,7 @@ from peerscope.records.identity import Identity, PeerId, Signer, Verifier
 from peerscope.records.record import Inspector, Record, verify
 
 Corruption = Callable[[Peer, list[mesh.Effect], float], list[mesh.Effect]]
-"""What a byzantine peer does to its own effects before they leave."""
+"""Changes the effects of a byzantine peer before they leave."""
 
 
 class Process(Protocol):
@@ -29,7 +29,7 @@ class Process(Protocol):
 
 
 class Machine:
-    """What stays when the process dies: the key, the place, the clock."""
+    """Everything that stays when the process dies: the key, the place, the clock."""
 
     def __init__(
         self, signer: Signer, index: int, region: str, config: PeerConfig, skew_s: float, version: str = "sim"
@@ -65,7 +65,7 @@ class Machine:
 
     @property
     def process(self) -> Process | None:
-        """Whatever runs here now."""
+        """The core or the crawler that runs here now."""
         return self.crawler if self.core is None else self.core
 
 

@@ -25,8 +25,7 @@ from peerscope.records.identity import PeerId
 from peerscope.sim.accuracy import CoordinateError, coordinate_error, own_places
 from peerscope.sim.alerts_seen import AlertHistory, AlertsSeen, IncidentSeen, incidents_seen
 from peerscope.sim.behaviour import Nodes, Prefixes
-from peerscope.sim.checkers import Convergence, Detection, DetectionLog, InformationSpread
-from peerscope.sim.crawl import Crawl, crawled
+from peerscope.sim.checkers import Convergence, Crawl, Detection, DetectionLog, InformationSpread, crawled
 from peerscope.sim.network import fixed, near
 from peerscope.sim.scenario import Bounds, Scenario
 from peerscope.sim.score import FindingsWatch, Score
@@ -57,7 +56,7 @@ class Times(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """What a run showed. Keys a scenario has nothing to say about are null."""
+    """Results of a run. Keys a scenario has nothing to say about are null."""
 
     scenario: str
     seed: int
@@ -86,7 +85,7 @@ class Outcome(Struct, frozen=True):
     time_to_all_s: Times
     """From the issue of an urgent record until all running peers held it."""
     zones: ZoneOutcome | None
-    """What peers knew of all zones at the end; null where there is only one."""
+    """The zones as peers saw them at the end; null where there is only one."""
     coordinate_error: CoordinateError | None
     """At the end; null where the scenario's latency has no fixed truth."""
     bytes_share: dict[str, float]
@@ -125,7 +124,7 @@ def run(
 ) -> Outcome:
     """Run a scenario. `options`: the command line's, for the replay command.
 
-    A scenario in which liars hide a death runs a second time, with everybody honest, to tell what the lies added.
+    A scenario in which liars hide a death runs a second time, with everybody honest, to measure what the lies added.
     """
     if not any(step.do in LIES for step in scenario.steps) or not any(step.victim for step in scenario.steps):
         return _play(scenario, seed, config, signed, options, progress)
@@ -240,7 +239,7 @@ def _play(
 
 
 class TrafficCost:
-    """What peers sent and received since the counting began."""
+    """Traffic of all peers since the counting began."""
 
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim

@@ -15,12 +15,12 @@ from peerscope.threats.monitor import FindingsChanged
 
 
 class Score(Struct, frozen=True):
-    """What was found, beside what is the case."""
+    """Findings, held against the attacks."""
 
     precision: float | None
-    """Of the different findings, the share that is about an attacker or somebody attacked; null where nothing was."""
+    """Share of the different findings that is about an attacker or somebody attacked; null without findings."""
     recall: float | None
-    """Of the attacks, the share found as what they are; null where there were none."""
+    """Share of the attacks that was found as what they are; null where there were none."""
     false_alarms: int
     """Different findings about anybody else, of medium severity or more."""
     remarks: int
@@ -83,7 +83,7 @@ class Expected:
             self.involve(eclipsed)
 
     def score(self, seen: FindingsSeen) -> Score:
-        """What was found, beside this."""
+        """Hold findings against these attacks."""
         involved = self._involved | {name for _, name in self.attacks}
         alarms = [key for key, sighting in seen.found.items() if sighting.is_alarm]
         right = [key for key in alarms if key[1] in involved]
@@ -110,7 +110,7 @@ class FindingsWatch:
         sim.on_effect.append(self._note)
 
     def score(self) -> Score:
-        """What was found so far."""
+        """Hold the findings so far against the attacks."""
         return self._expected.score(self._seen)
 
     def _note(self, peer: PeerId, effect: Effect, now: float) -> None:

@@ -1,4 +1,4 @@
-"""A virtual network to look at: the simulator at the pace of a clock, seen through one of its peers.
+"""A virtual network to look at: the simulator as fast as a clock, seen through one of its peers.
 
 The page, the feed and the API are those of a real agent; what they show is what that one virtual peer knows. When it
 crashes, another that still runs is looked through. Faults come as the scenario has them; after the last one the network
@@ -45,8 +45,8 @@ TURNS_OF_OTHERS = 4
 """A request takes several steps of the event loop; these are had between two turns of the network."""
 REST_S = 0.005
 PACE_S = 10.0
-"""Real seconds over which the pace is measured."""
-NOBODY = "this network is simulated: nobody is told of its alerts, and nobody can look after them"
+"""Real seconds over which the speed is measured."""
+NOBODY = "this network is simulated: nobody gets messages about its alerts, and nobody can look after them"
 FLUSH_S = 10
 """Virtual seconds between writes of the history."""
 

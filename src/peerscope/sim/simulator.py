@@ -61,7 +61,7 @@ TYPICAL = Metrics(
     PerformanceMetrics(24_000, 12, 4_500),
     AgentMetrics(110, 62_000, 0, 40, 3_500),
 )
-"""What every peer reports of its machine: virtual ones have none, but reports have to be as long as real ones."""
+"""Every peer reports this of its machine. Virtual ones have none, but reports have to be as long as real ones."""
 _STAMP = struct.Struct(">dI")
 
 
@@ -261,7 +261,7 @@ class Simulator:
         return [node.peer for _, node in sorted(self.nodes.items()) if node.peer is not None]
 
     def snapshot(self, peer: PeerId) -> Snapshot:
-        """What the views of a running peer look at now."""
+        """The snapshot that a running peer's views look at now."""
         return self.core_of(peer).snapshot(self.now)
 
     def core_of(self, peer: PeerId) -> Core:
@@ -271,7 +271,7 @@ class Simulator:
         return core
 
     def evidence(self, observer: PeerId, subject: PeerId) -> Evidence:
-        """What one running peer's ledger says of another."""
+        """The evidence about one peer in the ledger of another, which runs."""
         peer = self.nodes[observer].peer
         assert peer is not None
         key = (peer.ledger, peer.ledger.revision, self.now)
@@ -331,6 +331,7 @@ class Simulator:
     def _carry_out(self, node: Machine, effects: Sequence[Effect]) -> None:
         if node.corruption is not None and node.peer is not None:
             effects = node.corruption(node.peer, cast("list[mesh.Effect]", [*effects]), self.now)
+        watching = self.on_effect
         for effect in effects:
             match effect:
                 case Send(to, data, lane):
@@ -341,7 +342,7 @@ class Simulator:
                     self._hang_up(node, peer, reason)
                 case _:
                     pass
-            for watch in self.on_effect:
+            for watch in watching:
                 watch(node.machine, effect, self.now)
 
     def _send(self, node: Machine, to: PeerId, data: bytes, lane: Lane) -> None:

@@ -1,4 +1,4 @@
-"""Carries out a scenario's steps on a simulated network, and tells the truth about them."""
+"""Carries out a scenario's steps on a simulated network, and records the truth about them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Workload:
         self._truth = truth
         self._rng = rng
         self.expected = Expected()
-        """What detections should find."""
+        """The attacks that detections should find."""
         self.nodes: Nodes | None = None
         """Where nodes can be attacked."""
         self.prefixes: Prefixes | None = None
@@ -165,7 +165,7 @@ class Workload:
         return core
 
     def _aggregators(self, step: ScenarioStep) -> list[PeerId]:
-        """Of those that act for one zone, the first `count`."""
+        """The first `count` of those that act for one zone."""
         zone = self._rng.choice(sorted({peer.own_zone.zone for peer in self._sim.alive()}))
         return list(self._zones.acting(zone)[: step.count])
 

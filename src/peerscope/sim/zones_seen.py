@@ -31,7 +31,7 @@ INFLATED = 3
 
 
 class ZoneOutcome(Struct, frozen=True):
-    """What peers knew of all zones."""
+    """All zones, as peers saw them."""
 
     count: int
     """Zones that running peers belong to at the end."""
@@ -42,7 +42,7 @@ class ZoneOutcome(Struct, frozen=True):
     seen: dict[str, float]
     """Living peers that those asked saw in the whole network at the end: least, mean and most."""
     error_ratio: float
-    """Of the one who was furthest off at the end."""
+    """Error of the peer that was furthest off at the end."""
     error_ratio_max: float
     """The same at the worst moment since the network had settled."""
     exact_ratio: float
@@ -54,15 +54,15 @@ class ZoneOutcome(Struct, frozen=True):
     named: int
     """Honest aggregators that somebody named at the end as contradicting the others."""
     unnamed: int
-    """Of those asked at the end, how many did not name every aggregator that lies."""
+    """Peers asked at the end that did not name every aggregator that lies."""
 
 
 class ZonesSeen(Struct, frozen=True):
-    """What one peer sees of all zones."""
+    """All zones, as one peer sees them."""
 
     living: int
     ages_s: list[float]
-    """Of the summaries of other zones."""
+    """Ages of the summaries of other zones."""
     named: set[PeerId]
     """Aggregators that contradict the others for long."""
 
@@ -88,7 +88,7 @@ class ZoneWatch:
         core.summaries = Inflating(core.peer.config.zones.summary_interval_s)
 
     def watch(self) -> None:
-        """What everybody sees matters from now on."""
+        """Count from now on how far off peers are."""
         self._watched_since = min(self._watched_since, self._sim.now)
         self._look()
         self._sim.at(self._sim.now + LOOK_INTERVAL_S, self.watch)
@@ -100,7 +100,7 @@ class ZoneWatch:
         return aggregators(sim.snapshot(members[0].me), zone).acting if members else ()
 
     def outcome(self, last_s: float) -> ZoneOutcome:
-        """What was seen. `last_s`: when the last step was over."""
+        """The zones as peers saw them. `last_s`: when the last step was over."""
         seen, living = self._look()
         members = Counter(peer.own_zone.zone for peer in self._sim.alive())
         counts = [one.living for one in seen]
@@ -122,7 +122,7 @@ class ZoneWatch:
         )
 
     def _look(self) -> tuple[list[ZonesSeen], int]:
-        """What honest peers see now, some of all zones, and how many run. Newcomers count, and are not asked."""
+        """All zones as some honest peers see them, and how many peers run. Newcomers count, and are not asked."""
         alive, now = self._sim.alive(), self._sim.now
         honest = [peer for peer in alive if peer.me not in self._truth.byzantine]
         asked = [peer for peer in honest if not self._is_newcomer(peer, now)] or honest
@@ -156,7 +156,7 @@ def whole(core: Core, now: float) -> ZonesSeen:
     living = sum(status(snapshot, member) not in ("down", "left") for member in snapshot.peers)
     ages_s: list[float] = []
     named: set[PeerId] = set()
-    for zone in core.zones(now):
+    for zone in core.sight.zones(now):
         named.update(zone.disagreeing)
         if zone.zone != snapshot.zone:
             living += zone.summary.members - zone.summary.down

@@ -99,12 +99,12 @@ class ThreatMonitor:
         return [BlockListEnded(author, entries) for author, entries in self._lists.update(held)]
 
     def for_rules(self) -> Findings:
-        """What was found, for the alert rules."""
+        """The findings, for the alert rules."""
         own = [one for one in self.findings if one.scope == "own"]
         network = [one for one in self.findings if one.scope == "network"]
         return Findings(tuple(readings(own)), tuple(readings(network)))
 
     def known(self, alerts: Iterable[Alert]) -> list[Finding]:
-        """What was found here, and what these alerts of other peers state, the gravest first."""
+        """Findings of this peer, and those that alerts of other peers state, the gravest first."""
         others = (told_by_alert(alert) for alert in alerts if alert.type == TYPE)
         return gravest({one.id: one for one in (*others, *self.findings)}.values())

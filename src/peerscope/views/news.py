@@ -1,4 +1,4 @@
-"""What changes in the network as one peer sees it: verdicts, statuses and regions; and the past hour and day."""
+"""Changes in the network as one peer sees it: verdicts, statuses and regions; and the past hour and day."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class News:
         self.links = LinkPast()
         """Which links there were over the last hour."""
         self.window = Window()
-        """What peers measured in the last five minutes."""
+        """Measurements of all peers in the last five minutes."""
         self.day = Day()
         """The minutes of the last day."""
         self._verdicts = VerdictChanges()
