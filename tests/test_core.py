@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from peerscope.alerts.own import OwnFacts
-from peerscope.core import EVERYTHING, LOOKS, SHARE, TOGETHER_S, VERDICTS, Core, CoreConfig, LookFailed, Part
+from peerscope.core import EVERYTHING, LOOKS, SHARE, TOGETHER_S, TURN, VERDICTS, Core, CoreConfig, LookFailed, Part
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Leave, Publish, Stored, WallClock
 from peerscope.mesh.peer import Peer
@@ -76,6 +76,16 @@ def test_a_look_that_fails_is_reported_stops_no_other_and_comes_again(monkeypatc
     assert [effect.name for effect in failed] == [RULES] * 4
     assert isinstance(failed[0].error, ZeroDivisionError)
     assert any(isinstance(effect, StatusChanged) for effect in effects)
+
+
+def test_looks_go_on_where_the_protocol_meets_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = core("alerts")
+    monkeypatch.setattr(one.peer, "tick", lambda now: 1 / 0)
+    monkeypatch.setattr(one.peer, "deadline", lambda: 0.0)
+    assert [effect.name for effect in one.tick(1.0)] == [TURN]
+    assert one._look_at == 2.0
+    with pytest.raises(ZeroDivisionError):  # the driver holds the next turn back
+        one.tick(1.0)
 
 
 def test_a_reaction_that_fails_costs_no_effect_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:

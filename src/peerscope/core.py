@@ -58,6 +58,7 @@ SHARE = 0.1
 """Part of a core that one look may take."""
 CORRELATION_SHARE = 0.2
 """Thousands of alerts that change every second take a second each time."""
+TURN = "the turn of the protocol"
 REACTION = "the note of an event"
 VERDICTS = "the verdicts on peers"
 
@@ -161,11 +162,14 @@ class Core:
 
     def tick(self, now: float) -> Sequence[Effect]:
         """Do what is due: first the protocol, then looks."""
-        effects = self.peer.tick(now) if now < self._look_at or now >= self.peer.deadline() else ()
-        reacted = self._react(effects, now) if self._reactions else effects
         if now < self._look_at:
-            return reacted
-        self._out += reacted
+            effects = self.peer.tick(now)
+            return self._react(effects, now) if self._reactions else effects
+        if now >= self.peer.deadline():
+            try:
+                self._out += self._react(self.peer.tick(now), now)
+            except Exception as error:  # looks go on whatever the protocol met
+                self._out.append(LookFailed(TURN, error))
         for look in self._looks:
             if now >= self._due[look.name]:
                 self._look(look, now)

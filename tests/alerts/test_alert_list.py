@@ -22,7 +22,7 @@ class Scene:
     """A network of ten, one board at peer 0."""
 
     book: Book = field(default_factory=lambda: meshed(PEERS))
-    board: AlertList = field(default_factory=AlertList)
+    alert_list: AlertList = field(default_factory=AlertList)
 
     def numbers(self) -> list[int]:
         """Everybody, in the order of rank."""
