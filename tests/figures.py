@@ -158,7 +158,7 @@ SECURITY = [
     f"counts from {span(EARLY_MS / 1000)} before its first moment",
     f"drops the record within {word(REVIEW_S)} seconds of",
     f"orders of other zones ({STRANGERS_MAX[bodies.Kind.ORDERS]} of each kind",
-    f"Repeated orders drop it once in {span(forgetting.AGAIN_S)}",
+    f"Repeated orders drop it once in {span(forgetting.REPEAT_INTERVAL_S)}",
     f"a message by {whole(MESSAGE_BYTES_MAX, KB)} kB, a ping by {wire.DATAGRAM_BYTES_MAX} bytes",
     f"a record's body by {whole(bodies.BODY_BYTES_MAX, KB)} kB ({whole(bodies.ALERTS_BYTES_MAX, KB)} kB for alerts",
     f"{whole(SUMMARY_BYTES_MAX, KB)} kB for summaries)",
@@ -188,7 +188,7 @@ SECURITY = [
     f"From {accept_policy.CROWD} handshakes on",
     f"may begin {digits(accept_policy.PER_PREFIX_S)} handshakes a second "
     f"({digits(accept_policy.PER_PREFIX_BURST)} saved up)",
-    f"longer than {span(accept_policy.PATIENCE_S)} makes room",
+    f"longer than {span(accept_policy.IDENTITY_TIMEOUT_S)} makes room",
     f"Of {handshake.CONNECTIONS_MAX} connections that wait for a hello",
     f"on K = {_N.rings} rings, about {2 * _N.rings}",
     f"by name within {span(REFUTE_INTERVAL_S)}",
@@ -199,12 +199,12 @@ SECURITY = [
     f"gets one more try every {word(lockout.FORGIVEN_AFTER_S)} seconds",
     f"| connections | {entrance.CONNECTIONS_MAX}; beyond",
     f"| request line and headers | {whole(framing.HEAD_BYTES_MAX, KB)} kB, "
-    f"{s(connections.PATIENCE_S[connections.h11.IDLE])}; as much around",
+    f"{s(connections.TIMEOUT_S[connections.h11.IDLE])}; as much around",
     f"connections leave {entrance.DESCRIPTORS_KEPT} of the limit",
     f"a quarter where the limit is below {entrance.DESCRIPTORS_KEPT * 4 // 3}",
     f"| TLS handshake | {s(entrance.HANDSHAKE_S)} |",
     f"| body | {whole(web_bodies.BODY_BYTES_MAX, KB)} kB (telemetry {whole(telemetry.BODY_BYTES_MAX, MB)} MB, also "
-    f"after unpacking), {s(connections.PATIENCE_S[connections.h11.SEND_BODY])}; "
+    f"after unpacking), {s(connections.TIMEOUT_S[connections.h11.SEND_BODY])}; "
     f"beyond its answer {whole(framing.REFUSED_BYTES_MAX, MB)} MB are read",
     f"| answer | {s(connections.ANSWER_S)}, and {whole(connections.READ_BYTES_MIN, KB)} kB read in each such time |",
     f"| WebSockets | {feed.CLIENTS_MAX}, at most half",
@@ -218,7 +218,7 @@ PROTOCOL = [
     f"(0), {word(shared_key.TIMES_MIN)} newer profiles in a row",
     f"first {span(shared_key_search.FIRST_S)} to {span(shared_key_search.FIRST_S + shared_key_search.SPREAD_S)} after "
     f"it began, then every {whole(shared_key_search.EVERY_S, 60)} minutes times the number of other zones, and every "
-    f"{every(shared_key_search.AGAIN_S)} while",
+    f"{every(shared_key_search.ASK_INTERVAL_S)} while",
     f"({word(EXPIRY_INTERVALS)} of its own intervals) and when a peer is forgotten ({span(CONFIG.ledger.remember_s)})",
     f"Peers refuse records that are older than {span(CONFIG.ledger.remember_s)}.",
     f"anything newer than {span(CONFIG.ledger.remember_s)} is known",
@@ -232,7 +232,7 @@ PROTOCOL = [
     f"for a {WEEK[forgetting.STANDS_S]}. The version is",
     f"an order more than {s(forgetting.FUTURE_MS / 1000)} beyond that does not count",
     f"more than {span(forgetting.STRANGER_AHEAD_MS / 1000)} beyond the receiver's wall clock",
-    f"for {span(forgetting.AGAIN_S)} no further order drops it",
+    f"for {span(forgetting.REPEAT_INTERVAL_S)} no further order drops it",
     "anew after {}, {}, {}, {} and {} seconds".format(*(digits(at) for at in accumulate(dialling.ANEW_S))),
     f"has said nothing for {s(UNHEARD_S)}, no",
     f"the stranger is buried for {span(CONFIG.ledger.remember_s)}",
@@ -264,7 +264,7 @@ PROTOCOL = [
     f"list it ({word(LIARS_MIN)} at least)",
     f"({word(EXPIRY_INTERVALS)} intervals: {s(_EXPIRY_S)} in a small network)",
     f"look for such peers every {s(orphans.INTERVAL_S)} and dial",
-    f"does not answer within {s(orphans.PATIENCE_S)} is reported as `unwatched`",
+    f"does not answer within {s(orphans.ANSWER_TIMEOUT_S)} is reported as `unwatched`",
     f"at times, until {word(REFUTED_MAX)} refutations",
     f"take longer than {s(round(STAND_S - REFUTE_INTERVAL_S, 9))} both ways",
     f"nothing while they answer within {s(VOTE_STAND_S)} |",

@@ -26,12 +26,7 @@ from peerscope.transport.driver import Driver
 class Notifications:
     """Order book and dispatcher of one agent."""
 
-    def __init__(
-        self,
-        config: Config,
-        state: StateDirectory,
-        failure_log: FailureLog,
-    ) -> None:
+    def __init__(self, config: Config, state: StateDirectory, failure_log: FailureLog) -> None:
         """`failure_log`: counts looks that fail. Raises `ConfigError` for a channel that cannot be used."""
         self.book: OrderBook
         """From `open` on."""
