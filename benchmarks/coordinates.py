@@ -18,10 +18,10 @@ from random import Random
 import msgspec
 from msgspec.structs import replace
 
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.coordinates.vivaldi import CoordinateConfig
 from peerscope.mesh.events import Effect, Lane, Send
 from peerscope.mesh.messages import Ping, Pong, decode
-from peerscope.mesh.peer import PeerConfig
 from peerscope.records.identity import PeerId
 from peerscope.sim.accuracy import coordinate_error, own_places, seen_places
 from peerscope.sim.run import populate
@@ -59,7 +59,7 @@ def main() -> None:
     config = PeerConfig(coordinates=CoordinateConfig(dimensions=args.dimensions, visit_interval_s=args.visit_interval))
     rng, world, truth, cost = Random(args.seed), World(args.seed), Truth(), Cost()
     sim = Simulator(seed=args.seed, config=config, latency=world, faults=scenario.network, signed=False)
-    sim.on_effect = cost.on_effect
+    sim.on_effect.append(cost.on_effect)
     populate(sim, scenario, rng)
     if args.liars:
         Workload(sim, truth, rng).do(ScenarioStep(at_s=0.0, do="misplace", count=0, share=args.liars))

@@ -33,21 +33,17 @@ import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 from topology import Network
 
-from peerscope.agent.aggregates import Aggregates
 from peerscope.agent.event_log import EventLog
 from peerscope.agent.network_view import NetworkView, SelfView
 from peerscope.agent.traffic import Traffic
-from peerscope.alerts.incidents import Incident
-from peerscope.alerts.model import Alert
-from peerscope.alerts.rules import Rule
-from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingOrders, StandingSilence
+from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingSilence
 from peerscope.config import Config
+from peerscope.core import Core, CoreConfig
 from peerscope.errors import ConfigError
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId, short
 from peerscope.records.ledger import Ledger
 from peerscope.sources.node import Node
-from peerscope.threats.findings import Finding
 from peerscope.web.app import make_app
 from peerscope.web.feed import Feed
 
@@ -89,34 +85,20 @@ class Generated(NetworkView):
         super().__init__()
         self._network = Network(peers, Random(1))
         self.config, self.http, self.recorder = Config(), None, None
-        self.event_log = EventLog(self.snapshot, self.region_health, self.links, 5.0)
-        self.aggregates = Aggregates(self.snapshot, self.mesh_links)
+        self.event_log = EventLog(self.failure_log)
         self.node = Node(self.config.node, 5.0, Random(2))
         me = self._network.peers[0]
-        self._peer = cast(Peer, SimpleNamespace(ledger=self._network.ledger, global_ledger=Ledger(), me=me, refused={}))
+        ledger, settings = self._network.ledger, self.config.core()
+        peer = SimpleNamespace(ledger=ledger, global_ledger=Ledger(), me=me, refused={}, config=settings)
+        self._core = Core(CoreConfig(rules=()), cast(Peer, peer), 1.0, time.time())
         self.traffic = Traffic(me, self.snapshot, lambda peer: None)
 
     @property
-    def peer(self) -> Peer:
-        return self._peer
+    def core(self) -> Core:
+        return self._core
 
     def clock(self) -> tuple[float, float]:
         return 1.0, time.time()  # a moment that lasts: nothing expires
-
-    def alert_rules(self) -> dict[str, Rule]:
-        return {}
-
-    def stated_alerts(self, *, active_only: bool = False) -> list[Alert]:
-        return []
-
-    def found_incidents(self) -> list[Incident]:
-        return []
-
-    def threats(self) -> list[Finding]:
-        return []
-
-    def orders(self) -> StandingOrders:
-        return StandingOrders()
 
     def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
         raise ConfigError(NOBODY)

@@ -26,7 +26,7 @@ from peerscope.sim.behaviour import Attack
 from peerscope.sim.ledger_only import UnwiredNetwork
 from peerscope.sim.run import run
 from peerscope.sim.scenario import load
-from peerscope.sim.threats import Score
+from peerscope.sim.score import Score
 
 ATTACKS = ("sybil", "eclipse", "flood", "poison", "liars", "cold-boot")
 

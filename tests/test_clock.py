@@ -14,7 +14,6 @@ from peerscope.host.clock import monotonic
 ROOT = Path(__file__).parents[1] / "src" / "peerscope"
 ELSEWHERE = {
     "host/clock.py",
-    "host/duty_cycle.py",  # its own share of the processor's time
     "host/systemd.py",  # systemd asks for CLOCK_MONOTONIC
     "export/remote_write.py",
     "host/failures.py",

@@ -4,6 +4,7 @@ from collections import deque
 from random import Random
 from typing import TypeVar
 
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.detection.verdicts import Evidence, weigh
 from peerscope.mesh.events import (
     Connected,
@@ -21,7 +22,7 @@ from peerscope.mesh.events import (
 )
 from peerscope.mesh.membership.admission import Admission
 from peerscope.mesh.messages import WIRE_VERSION, Challenge, Hello, Message, decode, encode
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Body, Check, Profile, Status
 from peerscope.records.identity import Identity, PeerId
 from peerscope.records.record import Record, sign

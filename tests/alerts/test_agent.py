@@ -38,15 +38,14 @@ def test_what_one_agent_finds_of_itself_both_show_and_tell(tmp_path: Path) -> No
 def test_a_look_that_fails_does_not_end_the_agent(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Monitor(settings(alerts=ALWAYS), tmp_path / "one") as one:
-            calls = []
+            find = one.core.threats.for_rules
 
-            def broken(snapshot: object) -> Any:
-                calls.append(snapshot)
-                one.alerting.detections.clear()
+            def broken() -> Any:
+                one.core.threats.for_rules = find  # type: ignore[method-assign]
                 raise ValueError("a bug in a detection")
 
-            one.alerting.detections.append(broken)
+            one.core.threats.for_rules = broken  # type: ignore[method-assign]
             await came_true(lambda: bool(one.alerts()), "it looks again")
-            assert len(calls) == 1
+            assert one.failure_log.failures["the look at alert rules"] == 1
 
     asyncio.run(scenario())

@@ -9,7 +9,7 @@ from peerscope.alerts.aggregators import aggregators
 from peerscope.mesh.events import Publish
 from peerscope.records.alerts import Alerts, Severity, Statement
 from peerscope.records.identity import PeerId, ref
-from peerscope.sim.alerting import SimulatedAlerts, moment_of
+from peerscope.sim.alerts_seen import AlertHistory
 from peerscope.sim.run import populate, run
 from peerscope.sim.scenario import Scenario, load
 from peerscope.sim.simulator import Simulator
@@ -24,18 +24,17 @@ class Town:
     def __init__(self, peers: int, seed: int = 1, *, settled_s: float = 25.0) -> None:
         self.sim = Simulator(seed=seed, loss_ratio=0.01, signed=False)
         populate(self.sim, Scenario(name="town", summary="", peers=peers), Random(seed))
-        self.alerts = SimulatedAlerts(self.sim)
-        self.alerts.begin()
+        self.alerts = AlertHistory(self.sim)
         self.sim.run_until(settled_s)
 
     def chosen(self) -> tuple[PeerId, ...]:
         node = next(node for _, node in sorted(self.sim.nodes.items()) if node.peer is not None)
-        return aggregators(moment_of(node, self.sim.now)).acting
+        return aggregators(self.sim.snapshot(node.peer_id)).acting
 
     def ordinary(self, count: int) -> list[PeerId]:
         """Peers of different regions that are no aggregators, nor next in turn."""
         node = next(iter(self.sim.nodes.values()))
-        eligible = aggregators(moment_of(node, self.sim.now)).eligible
+        eligible = aggregators(self.sim.snapshot(node.peer_id)).eligible
         by_region = {self.sim.nodes[p].region: p for p in sorted(self.sim.nodes) if p not in eligible}
         return [by_region[region] for region in sorted(by_region)][:count]
 
@@ -136,7 +135,6 @@ def test_a_peer_that_joins_late_sees_what_fires_and_what_was_resolved() -> None:
     town.sim.run_until(town.sim.now + 35.0)
     late = town.sim.add("region-1")
     town.sim.start(late, town.chosen()[0])
-    town.alerts.watch(late)
     town.sim.run_until(town.sim.now + 10.0)
     shown = {alert.id: alert.state for alert in town.alerts.alert_list(late).alerts()}
     assert shown == {f"peer-down-{ref(dead).hex()}": "firing", f"cpu-high-{ref(busy).hex()}": "resolved"}

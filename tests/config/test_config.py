@@ -9,7 +9,7 @@ import pytest
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.host.addresses import is_direct, is_loopback, is_name, split_address
-from peerscope.mesh.peer import PeerConfig
+from peerscope.mesh.config import PeerConfig
 
 
 def written(place: Path, text: str) -> Path:

@@ -23,9 +23,10 @@ from ledgers import WALL_S
 from peerscope.config import Config
 from peerscope.errors import ConfigError, HistoryError, PeerscopeError, RemoteError, SourceError
 from peerscope.history.reader import series_named, span_s
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Connected, Received
 from peerscope.mesh.messages import Hello, decode, encode
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.alerts import Acknowledgement, Alerts, Notice, Orders, Silence, Statement
 from peerscope.records.bodies import Body, Kind, Observations, Opaque, Report, decode_body, encode_body, kind_of
 from peerscope.records.identity import ref, verify_ed25519

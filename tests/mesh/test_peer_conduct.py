@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Breach, Connected, Dial, Effect, Hangup, LinkChanged, Received, Send
 from peerscope.mesh.limits.rate_limit import LimitConfig
 from peerscope.mesh.limits.reputation import BAN_S, WEIGHTS, ReputationLevel
@@ -20,7 +21,7 @@ from peerscope.mesh.messages import (
     Topic,
     encode,
 )
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import BODY_BYTES_MAX, Kind
 from peerscope.records.identity import ref
 from peerscope.records.record import Record

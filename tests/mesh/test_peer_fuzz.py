@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peerscope.errors import RemoteError
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.detection.checks import failed
 from peerscope.mesh.dissemination.gossip import GossipConfig
 from peerscope.mesh.events import (
@@ -34,7 +35,7 @@ from peerscope.mesh.messages import (
     decode,
     encode,
 )
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import BODY_BYTES_MAX, encode_body
 from peerscope.records.identity import Identity, ref, verify_ed25519
 from peerscope.records.ledger import LedgerConfig

@@ -6,6 +6,7 @@ from random import Random
 import msgspec
 import pytest
 
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import (
     DialFailed,
     Forgotten,
@@ -19,7 +20,7 @@ from peerscope.mesh.messages import (
     Push,
     Records,
 )
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import BODY_BYTES_MAX, Kind, Profile, Report, encode_body
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import LedgerConfig

@@ -5,6 +5,7 @@ from random import Random
 import msgspec
 import pytest
 
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import (
     Connected,
     Disconnected,
@@ -36,7 +37,7 @@ from peerscope.mesh.messages import (
     Vicinity,
     encode,
 )
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Observations, decode_body
 from peerscope.records.identity import Identity, ref
 from strategies import IDENTITIES

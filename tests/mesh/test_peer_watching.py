@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.events import (
     Connected,
@@ -17,7 +18,7 @@ from peerscope.mesh.events import (
     Send,
 )
 from peerscope.mesh.messages import Bye, Digest, Hello, Message, Ping, Pong, Push
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Answer, Kind, Observation, Observations, decode_body
 from peerscope.records.identity import Identity, ref
 from peerscope.records.record import Record

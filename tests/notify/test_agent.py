@@ -19,8 +19,8 @@ RULE = {"threshold": 0.0, "clear": 0.0, "for_s": 0.0, "clear_for_s": 0.0}
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lone peer has nobody to hear from."""
-    monkeypatch.setattr("peerscope.notify.dispatcher.SETTLE_TIMEOUT_S", 0.5)
-    monkeypatch.setattr("peerscope.alerts.episodes.LOST_S", 0.5)
+    monkeypatch.setattr("peerscope.alerts.notifier.SETTLE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("peerscope.alerts.departed.LOST_S", 0.5)
     monkeypatch.setattr("peerscope.alerts.notifier.RETRY_S", 0.1)
     monkeypatch.setattr("peerscope.notify.backlog.RETRY_S", 0.1)
 
@@ -41,8 +41,7 @@ def told(receiver: Receiver) -> list[tuple[str, str]]:
 
 def notices(agent: Agent) -> list[tuple[str, bool]]:
     """What the agent's record says it told of the memory."""
-    engine = agent.monitor.alerting.engine
-    assert engine is not None
+    engine = agent.monitor.core.alerts.engine
     return [(one.key.rpartition(":")[2], one.delivered) for one in list(engine.notices) if "memory" in one.key]
 
 
@@ -111,7 +110,7 @@ def test_a_proxy_under_maintenance_delays_the_message_and_the_end_follows(
         receiver.status, receiver.answer_headers = 200, {}
         until(lambda: notices(agent) == [("firing", True)], "until it is delivered")
         refused = len(told(receiver))
-        agent.loop.call(lambda: agent.monitor.alerting.use([]))
+        agent.loop.call(lambda: agent.monitor.core.alerts.use([]))
         until(lambda: notices(agent) == [("firing", True), ("resolved", True)], "and so is its end")
     assert told(receiver)[refused:] == [("resolved", "memory-high")]
     keys = [one.headers["idempotency-key"] for one in receiver.requests if one.json["state"] == "firing"]
@@ -144,7 +143,7 @@ def test_of_what_could_not_be_told_while_it_lasted_the_end_says_so(receiver: Rec
     receiver.status = 404
     with running(tmp_path, **sections(receiver)) as agent:
         until(lambda: len(told(receiver)) >= 2, "it is tried")
-        agent.loop.call(lambda: agent.monitor.alerting.use([]))
+        agent.loop.call(lambda: agent.monitor.core.alerts.use([]))
         until(lambda: ("resolved", "memory-high") in told(receiver), "and so is its end")
         receiver.status = 200
         until(lambda: notices(agent) == [("resolved", True)], "until that is delivered")

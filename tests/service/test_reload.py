@@ -67,8 +67,7 @@ def test_changed_rules_are_looked_at_from_then_on(agent: Agent) -> None:
     new = Config.load(environment={}, options={"alerts": {"rules": {"cpu-high": {"threshold": 0.99}}}})
     found = taken(agent, replace(config, alerts=new.alerts))
     assert found == Reloaded(("alerts.rules.cpu-high",), ())
-    engine = agent.monitor.alerting.engine
-    assert engine is not None
+    engine = agent.monitor.core.alerts.engine
     assert {rule.threshold for rule in engine._own_rules if rule.name == "cpu-high"} == {0.99}
     taken(agent, config)
 

@@ -5,10 +5,11 @@ import pytest
 from network import agree, moments, seconds_until
 from peerscope.alerts.silences import order_key, standing
 from peerscope.host.signature_files import load_signatures
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Credentials, Effect, Publish, Send
 from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.messages import Push, encode
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.mesh.zoning.names import ZoneConfig, zone_name
 from peerscope.mesh.zoning.remote_quota import STRANGERS_MAX
 from peerscope.records.alerts import Acknowledgement, Orders, Silence
@@ -20,8 +21,6 @@ from peerscope.records.ledger import LedgerConfig
 from peerscope.records.record import sign
 from peerscope.sim.node import make_signer
 from peerscope.sim.simulator import EPOCH_S, Simulator
-from peerscope.sim.truth import Truth
-from peerscope.sim.zoning import Zoning, moment_of
 from peerscope.threats.blocks import shared_by
 from peerscope.threats.equivocation import equivocations
 
@@ -51,10 +50,10 @@ def zoned(*, zones: int = 3, each: int = 8, seed: int = 1, network: NetworkConfi
         sim.start(peer, *dict.fromkeys((ids[index % zones], ids[0])), zone=zone_name(f"r{index % zones}"))
         if network is not None:
             sim.feed(peer, Credentials(certificate(peer)))
-    Zoning(sim, Truth()).begin()
+    sim.run_parts("summaries")
     sim.run_until(90.0)
     assert len({peer.own_zone.zone for peer in sim.alive()}) == zones
-    assert all(len(moment_of(peer, sim.now).peers) == each for peer in sim.alive())
+    assert all(len(sim.snapshot(peer.me).peers) == each for peer in sim.alive())
     return sim
 
 
@@ -62,8 +61,8 @@ def silence(name: str, for_s: float) -> Silence:
     return Silence(name, (("rule", "cpu-*"),), 0, round(for_s * 1000), "ana", "planned")
 
 
-def silences(peer: Peer, now: float) -> set[str]:
-    return {one.id for one in standing(moment_of(peer, now)).silences}
+def silences(sim: Simulator, peer: Peer) -> set[str]:
+    return {one.id for one in standing(sim.snapshot(peer.me)).silences}
 
 
 def far_ledgers(sim: Simulator) -> set[tuple[int, ...]]:
@@ -79,9 +78,9 @@ def test_a_silence_of_one_zone_holds_in_all_and_is_lifted_from_any(seed: int) ->
     sim = zoned(seed=seed)
     one, other = list(sim.nodes)[3], list(sim.nodes)[7]  # of the first zone, and of the second
     sim.feed(one, Publish(Orders((silence("0011aabb", 3600.0),)), urgent=True))
-    seconds_until(sim, lambda: all(silences(p, sim.now) == {"0011aabb"} for p in sim.alive()), at_most_s=EVERYWHERE_S)
+    seconds_until(sim, lambda: all(silences(sim, p) == {"0011aabb"} for p in sim.alive()), at_most_s=EVERYWHERE_S)
     sim.feed(other, Publish(Orders((silence("0011aabb", 0.0),)), urgent=True))
-    seconds_until(sim, lambda: not any(silences(p, sim.now) for p in sim.alive()), at_most_s=EVERYWHERE_S)
+    seconds_until(sim, lambda: not any(silences(sim, p) for p in sim.alive()), at_most_s=EVERYWHERE_S)
 
 
 def test_what_is_looked_after_elsewhere_is_looked_after_where_it_happened() -> None:
@@ -93,7 +92,7 @@ def test_what_is_looked_after_elsewhere_is_looked_after_where_it_happened() -> N
     peer = sim.nodes[there].peer
     assert peer is not None
     assert peer.own_zone.zone != sim.nodes[here].region
-    found = standing(moment_of(peer, sim.now)).acknowledgement(key, EPOCH_S + sim.now - 60.0)
+    found = standing(sim.snapshot(peer.me)).acknowledgement(key, EPOCH_S + sim.now - 60.0)
     assert found is not None
     assert found.author == "ana"
 
@@ -104,7 +103,7 @@ def test_a_block_list_reaches_all_who_trust_its_author() -> None:
     sim.feed(author, Publish(Blocks((Block("192.0.2.0/24"),))))
     sim.run_until(sim.now + 40.0)
     for peer in sim.alive():
-        ((trusted, blocks),) = shared_by(moment_of(peer, sim.now), [author])
+        ((trusted, blocks),) = shared_by(sim.snapshot(peer.me), [author])
         assert (trusted, blocks.blocks) == (author, (Block("192.0.2.0/24"),))
 
 
@@ -124,9 +123,9 @@ def test_a_zone_that_was_cut_off_hears_what_was_ordered_meanwhile() -> None:
     sim.cut(apart, set(ids) - apart)
     sim.feed(ids[0], Publish(Orders((silence("0011aabb", 3600.0),)), urgent=True))
     sim.run_until(sim.now + 60.0)
-    assert {peer.me for peer in sim.alive() if not silences(peer, sim.now)} == apart
+    assert {peer.me for peer in sim.alive() if not silences(sim, peer)} == apart
     sim.network.heal()
-    seconds_until(sim, lambda: all(silences(p, sim.now) for p in sim.alive()), at_most_s=120.0)
+    seconds_until(sim, lambda: all(silences(sim, p) for p in sim.alive()), at_most_s=120.0)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -143,7 +142,7 @@ def test_a_late_comer_of_a_single_zone_hears_orders_with_its_first_links(seed: i
     sim.start(late, ids[3])
     found = sim.nodes[late].peer
     assert found is not None
-    seconds_until(sim, lambda: silences(found, sim.now) == {"0011aabb"}, at_most_s=2.0)
+    seconds_until(sim, lambda: silences(sim, found) == {"0011aabb"}, at_most_s=2.0)
     assert all(peer.global_ledger.counts[Kind.SUMMARY] == 0 for peer in sim.alive())
 
 
@@ -152,7 +151,7 @@ def test_who_is_revoked_in_one_zone_is_gone_from_all_and_its_orders_with_it() ->
     ids = list(sim.nodes)
     victim = ids[5]
     sim.feed(victim, Publish(Orders((silence("0011aabb", 3600.0),)), urgent=True))
-    seconds_until(sim, lambda: all(silences(p, sim.now) for p in sim.alive()), at_most_s=EVERYWHERE_S)
+    seconds_until(sim, lambda: all(silences(sim, p) for p in sim.alive()), at_most_s=EVERYWHERE_S)
     paper = revoke(OPERATOR, victim, "peerscope", revoked_at_ms=ms(sim.now), not_after_ms=ms(86_400.0))
     sim.feed(ids[0], Credentials(None, (paper,)))
     sim.run_until(sim.now + 60.0)
@@ -160,10 +159,10 @@ def test_who_is_revoked_in_one_zone_is_gone_from_all_and_its_orders_with_it() ->
         assert list(peer.admission.revocations) == [victim]
         assert victim not in peer.ledger
         assert victim not in peer.global_ledger
-        assert silences(peer, sim.now) == set()
+        assert silences(sim, peer) == set()
     sim.feed(victim, Publish(Orders((silence("0011aabc", 3600.0),)), urgent=True))
     sim.run_until(sim.now + EVERYWHERE_S)
-    assert not any(silences(peer, sim.now) for peer in others(sim, victim))
+    assert not any(silences(sim, peer) for peer in others(sim, victim))
 
 
 def test_orders_outlive_the_certificate_under_which_they_were_given() -> None:
@@ -171,7 +170,7 @@ def test_orders_outlive_the_certificate_under_which_they_were_given() -> None:
     ids = list(sim.nodes)
     sim.feed(ids[0], Publish(Orders((silence("0011aabb", 600.0),)), urgent=True))
     sim.run_until(sim.now + 30.0)
-    (ends,) = {round(one.ends_at) for p in sim.alive() for one in standing(moment_of(p, sim.now)).silences}
+    (ends,) = {round(one.ends_at) for p in sim.alive() for one in standing(sim.snapshot(p.me)).silences}
     newer = certificate(ids[0], begins_s=sim.now)
     sim.feed(ids[0], Credentials(newer))
     sim.run_until(sim.now + 40.0)
@@ -180,7 +179,7 @@ def test_orders_outlive_the_certificate_under_which_they_were_given() -> None:
         assert entry is not None
         assert isinstance(entry.body, Orders)
         assert entry.body.certificate == newer
-        assert [one.ends_at for one in standing(moment_of(peer, sim.now)).silences] == pytest.approx([ends], abs=0.5)
+        assert [one.ends_at for one in standing(sim.snapshot(peer.me)).silences] == pytest.approx([ends], abs=0.5)
 
 
 def flood(sim: Simulator, liar: PeerId, bodies: list[tuple[Signer, Body]], at_once: int = 25) -> None:
@@ -211,7 +210,7 @@ def test_strangers_fill_no_more_than_their_room_and_orders_of_members_stand(monk
     sim.feed(ids[1], Publish(Orders((silence("22334455", 3600.0),)), urgent=True))
     sim.run_until(sim.now + EVERYWHERE_S)
     for peer in sim.alive():
-        assert ("0011aabb" if peer.own_zone.zone == "r0/" else "22334455") in silences(peer, sim.now)
+        assert ("0011aabb" if peer.own_zone.zone == "r0/" else "22334455") in silences(sim, peer)
 
 
 def test_one_origin_with_too_much_news_is_held_back_in_other_zones_as_well() -> None:
@@ -236,16 +235,16 @@ def test_what_was_told_all_zones_is_repeated_before_anybody_forgets_it() -> None
     sim.feed(ids[0], Publish(Orders((silence("0011aabb", 900.0),)), urgent=True))
     sim.feed(ids[1], Publish(Blocks((Block("192.0.2.1"),))))
     sim.run_until(30.0)
-    (ends,) = {round(one.ends_at) for p in sim.alive() for one in standing(moment_of(p, sim.now)).silences}
+    (ends,) = {round(one.ends_at) for p in sim.alive() for one in standing(sim.snapshot(p.me)).silences}
     sim.run_until(500.0)
     late = sim.add()
     sim.start(late, ids[3])
     sim.run_until(510.0)
     for peer in sim.alive():
-        assert [round(one.ends_at) for one in standing(moment_of(peer, sim.now)).silences] == [ends]
-        assert len(shared_by(moment_of(peer, sim.now), [ids[1]])) == 1
+        assert [round(one.ends_at) for one in standing(sim.snapshot(peer.me)).silences] == [ends]
+        assert len(shared_by(sim.snapshot(peer.me), [ids[1]])) == 1
     sim.run_until(1100.0)  # long over
-    assert not any(silences(peer, sim.now) for peer in sim.alive())
+    assert not any(silences(sim, peer) for peer in sim.alive())
     sim.crash(ids[1])
     sim.run_until(1300.0)
     assert all(ids[1] not in peer.global_ledger for peer in sim.alive())
@@ -269,7 +268,7 @@ def test_who_contradicts_itself_before_all_zones_is_found_out() -> None:
     sim.nodes[liar].corruption = tell
     sim.run_until(sim.now + 60.0)
     (signature,) = load_signatures().of("equivocation")
-    found = (equivocations(moment_of(peer, sim.now), signature) for peer in others(sim, liar))
+    found = (equivocations(sim.snapshot(peer.me), signature) for peer in others(sim, liar))
     assert {one.peer_id for findings in found for one in findings} == {author.peer_id.hex()}
     kept = [peer.global_ledger.get(author.peer_id, Kind.ORDERS) for peer in sim.alive()]
     assert len({entry.digest if entry else None for entry in kept}) == 1

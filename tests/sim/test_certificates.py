@@ -4,15 +4,16 @@ import pytest
 from msgspec.structs import replace
 
 from network import moments
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Credentials, Effect, Publish, Send
 from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.messages import Push, encode
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Profile, Status
 from peerscope.records.certificates import Certificate, Revocation, certify, revoke
 from peerscope.records.identity import Identity, PeerId, ref
 from peerscope.records.record import sign
-from peerscope.sim.alerting import SimulatedAlerts
+from peerscope.sim.alerts_seen import AlertHistory
 from peerscope.sim.simulator import EPOCH_S, Simulator
 
 pytestmark = pytest.mark.sim
@@ -226,7 +227,7 @@ def test_a_peer_whose_only_other_member_is_revoked_has_lost_nobody() -> None:
     assert p2p(other)[0] is Status.UNHEALTHY
 
 
-def ends(alerts: SimulatedAlerts, peer: PeerId) -> dict[str, tuple[str, str | None]]:
+def ends(alerts: AlertHistory, peer: PeerId) -> dict[str, tuple[str, str | None]]:
     """What the board of one peer says of certificates: severity and subject, by id."""
     shown = alerts.alert_list(peer).alerts(active_only=True)
     return {one.id: (one.severity, one.peer_id) for one in shown if one.rule == "certificate-end"}
@@ -234,8 +235,7 @@ def ends(alerts: SimulatedAlerts, peer: PeerId) -> dict[str, tuple[str, str | No
 
 def test_where_all_certificates_end_every_peer_names_all_of_them_and_the_renewal_ends_the_alerts() -> None:
     sim, ids = all_end(6, at_s=60.0)
-    alerts = SimulatedAlerts(sim)
-    alerts.begin()
+    alerts = AlertHistory(sim)
     sim.run_until(45.0)
     assert all(ends(alerts, peer) == {} for peer in ids)
     sim.run_until(55.0)  # the last fifth
@@ -261,8 +261,7 @@ def test_where_all_certificates_end_every_peer_names_all_of_them_and_the_renewal
 def test_a_member_that_is_dropped_stays_one_alert_at_all_others_until_it_is_renewed_or_revoked(becomes: str) -> None:
     sim, ids = certified(8, ends_s=60.0)
     last, others = ids[-1], ids[:-1]
-    alerts = SimulatedAlerts(sim)
-    alerts.begin()
+    alerts = AlertHistory(sim)
     sim.run_until(120.0)
     name = f"certificate-end-{ref(last).hex()}"
     assert holders(sim, last) == set()
@@ -282,8 +281,7 @@ def test_a_member_that_is_dropped_stays_one_alert_at_all_others_until_it_is_rene
 
 def test_a_member_that_renews_in_time_is_announced_and_then_no_more() -> None:
     sim, ids = certified(4, ends_s=60.0)
-    alerts = SimulatedAlerts(sim)
-    alerts.begin()
+    alerts = AlertHistory(sim)
     sim.run_until(52.0)
     assert all(list(ends(alerts, peer)) == [f"certificate-end-{ref(ids[-1]).hex()}"] for peer in ids)
     sim.feed(ids[-1], Credentials(certificate(ids[-1], begins_s=52.0)))
@@ -298,7 +296,6 @@ def test_certificates_far_from_their_end_and_open_networks_raise_no_alert() -> N
         ids = [sim.add() for _ in range(5)]
         for peer in ids:
             start(sim, peer, *ids[:1], bears=certificate(peer) if network.operators else None)
-        alerts = SimulatedAlerts(sim)
-        alerts.begin()
+        alerts = AlertHistory(sim)
         sim.run_until(60.0)
         assert [one.id for _, _, one in alerts.changes if one.type == "certificate-end"] == []

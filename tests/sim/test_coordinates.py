@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from network import network
 from peerscope.errors import ConfigError
-from peerscope.mesh.peer import PeerConfig
+from peerscope.mesh.config import PeerConfig
 from peerscope.records.bodies import Coordinate
 from peerscope.sim.accuracy import coordinate_error
 from peerscope.sim.node import Machine, make_signer

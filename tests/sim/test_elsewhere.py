@@ -6,11 +6,12 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Effect, LookedUp, LookUp, Send
 from peerscope.mesh.lookups import OPEN_MAX
 from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.messages import Found, Message, Opinion, decode, encode
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.mesh.zoning.lookup import TIMEOUT_S, LookupAnswer
 from peerscope.mesh.zoning.names import ZoneConfig
 from peerscope.mesh.zoning.zone_summaries import zone_summaries
@@ -20,9 +21,6 @@ from peerscope.sim.node import Corruption
 from peerscope.sim.run import populate
 from peerscope.sim.scenario import load
 from peerscope.sim.simulator import EPOCH_S, Simulator
-from peerscope.sim.truth import Truth
-from peerscope.sim.zoning import Zoning
-from peerscope.zones.remote_peer import RemotePeer
 
 ZONES = ZoneConfig(zone_max=18, summary_interval_s=5.0)
 Seen = tuple[str, str, str]
@@ -35,8 +33,8 @@ class World:
         config = PeerConfig(zones=ZONES, network=network or NetworkConfig())
         self.sim = Simulator(seed=seed, config=config, signed=False)
         populate(self.sim, replace(load("zones"), peers=27, zones=3), Random(seed))
-        Zoning(self.sim, Truth()).begin()
-        self.sim.on_effect = self._note
+        self.sim.run_parts("summaries")
+        self.sim.on_effect.append(self._note)
         self._answers: dict[int, LookupAnswer] = {}
         self._asked = 0
         self.sim.run_until(25.0)
@@ -273,7 +271,9 @@ def test_only_so_many_questions_are_open_at_once(world: World) -> None:
 def test_in_a_network_of_one_zone_there_is_nobody_to_ask() -> None:
     sim = Simulator(seed=3, signed=False)
     answers: list[LookupAnswer] = []
-    sim.on_effect = lambda peer, effect, now: answers.append(effect.answer) if isinstance(effect, LookedUp) else None
+    sim.on_effect.append(
+        lambda peer, effect, now: answers.append(effect.answer) if isinstance(effect, LookedUp) else None
+    )
     alone = sim.add()
     sim.start(alone)
     sim.feed(alone, LookUp(1, "00"))

@@ -16,7 +16,7 @@ from peerscope.records.alerts import Alerts, Forget, Orders, Severity, Statement
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import LedgerConfig
-from peerscope.sim.alerting import SimulatedAlerts, moment_of
+from peerscope.sim.alerts_seen import AlertHistory
 from peerscope.sim.simulator import Simulator
 
 REMEMBER_S = 60.0
@@ -109,8 +109,7 @@ class TestAlerts:
         for name in names:
             sim.start(name, *names[:1])
             sim.run_until(sim.now + 3.0)
-        alerts = SimulatedAlerts(sim)
-        alerts.begin()
+        alerts = AlertHistory(sim)
         sim.run_until(sim.now + 20.0)
         victims = [names[number] for number in dead]
         for victim in victims:
@@ -123,7 +122,7 @@ class TestAlerts:
         while sim.now < end:
             sim.run_until(sim.now + 3.0)
             for name in knowing:
-                snapshot = moment_of(sim.nodes[name], sim.now)
+                snapshot = sim.snapshot(name)
                 seen = {snapshot.verdict(victim) for victim in victims if victim in snapshot.profiles}
                 assert seen <= {Verdict.DOWN, Verdict.PARTITIONED}
         assert {(name, alert.id) for _, name, alert in alerts.changes if alert.state == "firing"} == fired
@@ -164,8 +163,7 @@ class TestOrders:
 
     def test_everybody_drops_it_from_ledger_rings_and_accusations_at_once(self) -> None:
         sim, names, dead = self.with_a_dead_one(7)
-        alerts = SimulatedAlerts(sim)
-        alerts.begin()
+        alerts = AlertHistory(sim)
         sim.run_until(sim.now + 10.0)
         assert len(self.known_to(sim, dead)) == 6
         self.order(sim, names[0], dead, self.until(sim, names[0], dead))
@@ -175,7 +173,7 @@ class TestOrders:
         assert not self.known_to(sim, dead)
         for peer in sim.alive():
             assert dead not in peer.neighbours.rings.members() | peer.neighbours.lost
-            assert [one.id for one in standing(moment_of(sim.nodes[peer.me], sim.now)).forgotten] == [dead.hex()]
+            assert [one.id for one in standing(sim.snapshot(peer.me)).forgotten] == [dead.hex()]
         sim.run_until(sim.now + RETRACT_S + 10.0)
         for peer in sim.alive():
             assert not peer.ledger.missed
@@ -203,7 +201,7 @@ class TestOrders:
         for name in self.known_to(sim, dead):
             assert core(sim, name).ledger.profile(dead) is not None
             assert sim.evidence(name, dead).verdict is Verdict.ALIVE
-            assert standing(moment_of(sim.nodes[name], sim.now)).forgotten == ()
+            assert standing(sim.snapshot(name)).forgotten == ()
         assert len(self.known_to(sim, dead)) == 7
 
     def test_a_living_peer_outbids_the_order_with_all_that_it_said(self) -> None:
@@ -240,7 +238,7 @@ class TestOrders:
         sim.run_until(sim.now + 5.0)
         self.order(sim, names[7], dead, 0, is_lifted=True)
         sim.run_until(sim.now + 5.0)
-        assert all(standing(moment_of(sim.nodes[peer.me], sim.now)).forgotten == () for peer in sim.alive())
+        assert all(standing(sim.snapshot(peer.me)).forgotten == () for peer in sim.alive())
         sim.feed(names[2], Received(names[1], encode(Records(kept))))
         sim.run_until(sim.now + 5.0)
         assert len(self.known_to(sim, dead)) == 7
@@ -274,7 +272,7 @@ class TestOrders:
         def count(peer: PeerId, effect: Effect, now: float) -> None:
             dropped[peer] += effect == Forgotten(victim)
 
-        sim.on_effect = count
+        sim.on_effect.append(count)
         missing = 0
         for _ in range(60):
             self.order(

@@ -77,7 +77,7 @@ def play(peers: int, liars: int, rtt_s: float, claims: list[Claim], seed: int) -
     for peer in members:
         sim.start(peer, *(members[:1] if peer != members[0] else []))
     records = Arrivals()
-    sim.on_effect = lambda peer, effect, now: records.stored(peer, effect, now, members)
+    sim.on_effect.append(lambda peer, effect, now: records.stored(peer, effect, now, members))
     sim.run_until(SETTLE_S)
     victim = members[seed % peers]
     watching = watchers(core(sim, victim).ledger, victim)

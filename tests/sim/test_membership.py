@@ -3,8 +3,8 @@
 import pytest
 
 from network import agree, called_down, down, names, network, seconds_until, verdicts
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.detection.verdicts import Verdict
-from peerscope.mesh.peer import PeerConfig
 from peerscope.records.ledger import LedgerConfig
 from peerscope.sim.simulator import Simulator
 

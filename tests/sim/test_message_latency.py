@@ -5,9 +5,9 @@ from statistics import median
 
 import pytest
 
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.dissemination.gossip import GossipConfig
 from peerscope.mesh.events import Delivered, Effect, Publish
-from peerscope.mesh.peer import PeerConfig
 from peerscope.records.bodies import Observations
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.sim.node import Machine
@@ -45,7 +45,7 @@ class Trial:
         for peer in ids:
             self.sim.start(peer, *ids[:1])
         self.sim.run_until(40.0)
-        self.sim.on_effect = self._note
+        self.sim.on_effect.append(self._note)
         for peer in ids * rounds:
             self.began = self.sim.now
             self.origin = ref(peer)

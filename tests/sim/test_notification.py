@@ -3,12 +3,11 @@
 import pytest
 
 from network import network, seconds_until
-from notifying import SimulatedNotifiers
+from notifying import SimulatedChannels
 from peerscope.alerts.notification_log import ranked
 from peerscope.mesh.events import Publish
 from peerscope.records.alerts import Orders, Silence
 from peerscope.records.identity import PeerId
-from peerscope.sim.alerting import SimulatedAlerts
 from peerscope.sim.simulator import Simulator
 
 pytestmark = pytest.mark.sim
@@ -17,12 +16,11 @@ SIZES = [(24, 1), (24, 2)]
 """Peers and seed. All of it holds at a hundred peers too, and takes a quarter of an hour there."""
 
 
-def telling(peers: int, seed: int, every: int = 4) -> tuple[Simulator, list[PeerId], SimulatedNotifiers]:
+def telling(peers: int, seed: int, every: int = 4) -> tuple[Simulator, list[PeerId], SimulatedChannels]:
     """A network at rest; some of its peers have channels."""
     sim, ids = network(peers, seed)
-    alerts = SimulatedAlerts(sim)
-    alerts.begin()
-    desk = SimulatedNotifiers(sim, alerts, ids[::every])
+    sim.run_parts("alerts")
+    desk = SimulatedChannels(sim, ids[::every])
     sim.run_until(sim.now + 15.0)
     assert desk.sent == [], f"seed {seed}: nothing was wrong"
     return sim, ids, desk
@@ -49,7 +47,7 @@ def test_the_first_notifier_killed_between_firing_and_sending_is_replaced_within
     key = f"peer-down-{ids[7].hex()[:16]}"
     first = ranked(key, ids[::4])[0]
     sim.crash(ids[7])
-    board = desk._alerts.alert_list(first)
+    board = sim.core_of(first).alerts.alert_list
     seconds_until(sim, lambda: any(a.id == key for a in board.alerts(active_only=True)), at_most_s=30)
     sim.crash(first)
     began = sim.now
@@ -117,5 +115,5 @@ def test_many_peers_that_die_at_once_are_one_message(crashed: int, seed: int) ->
     told = [m.group for _, _, m in desk.sent if m.what == "firing" and {a.rule for a in m.group.alerts} & gone]
     assert len(told) == 1, f"seed {seed}: {[(group.key, len(group.alerts)) for group in told]}"
     assert told[0].incident is not None
-    (seen,) = desk._alerts.correlation(ids[0]).incidents
+    (seen,) = sim.core_of(ids[0]).alerts.correlation.incidents
     assert len(seen.peers) == crashed

@@ -5,14 +5,12 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from peerscope.mesh.peer import PeerConfig
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.zoning.names import WHOLE, ZoneConfig
 from peerscope.records.identity import PeerId
 from peerscope.sim.run import populate
 from peerscope.sim.scenario import load
 from peerscope.sim.simulator import Simulator
-from peerscope.sim.truth import Truth
-from peerscope.sim.zoning import Zoning
 
 ZONES = ZoneConfig(zone_max=18, summary_interval_s=5.0, hold_s=10.0, grace_s=20.0)
 
@@ -20,7 +18,7 @@ ZONES = ZoneConfig(zone_max=18, summary_interval_s=5.0, hold_s=10.0, grace_s=20.
 def network(peers: int, zones: int) -> Simulator:
     sim = Simulator(seed=1, config=PeerConfig(zones=ZONES), signed=False)
     populate(sim, replace(load("zones"), peers=peers, zones=zones), Random(1))
-    Zoning(sim, Truth()).begin()
+    sim.run_parts("summaries")
     sim.run_until(25.0)
     return sim
 

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from peerscope.errors import ConfigError
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.detection.detector import DetectorConfig
-from peerscope.mesh.peer import PeerConfig
 from peerscope.sim.network import NetworkFaults
 from peerscope.sim.run import run
 from peerscope.sim.scenario import load, shipped

@@ -6,41 +6,38 @@ import pytest
 from msgspec.structs import replace
 
 from network import seconds_until
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.events import Publish
 from peerscope.mesh.membership.shared_key import ASK_INTERVAL_S, STANDS_S, TIMES_MIN
-from peerscope.mesh.peer import PeerConfig
 from peerscope.mesh.zoning.names import ZoneConfig
 from peerscope.records.identity import PeerId
-from peerscope.sim.alerting import SimulatedAlerts
+from peerscope.sim.alerts_seen import AlertHistory
 from peerscope.sim.byzantine import corruption
 from peerscope.sim.run import populate
 from peerscope.sim.scenario import load
 from peerscope.sim.simulator import Simulator
-from peerscope.sim.truth import Truth
-from peerscope.sim.zoning import Zoning
 
 pytestmark = pytest.mark.sim
 
 
-def network(peers: int, seed: int) -> tuple[Simulator, list[PeerId], SimulatedAlerts]:
+def network(peers: int, seed: int) -> tuple[Simulator, list[PeerId], AlertHistory]:
     sim = Simulator(seed=seed, loss_ratio=0.01)
     ids = [sim.add(f"region-{number % 2}") for number in range(peers)]
     for peer in ids:
         sim.start(peer, *ids[:1])
-    alerts = SimulatedAlerts(sim)
-    alerts.begin()
+    alerts = AlertHistory(sim)
     sim.run_until(15.0)
     return sim, ids, alerts
 
 
-def shown(alerts: SimulatedAlerts, peers: list[PeerId]) -> list[list[str]]:
+def shown(alerts: AlertHistory, peers: list[PeerId]) -> list[list[str]]:
     """What the board of each peer says of shared keys now."""
     boards = (alerts.alert_list(peer).alerts(active_only=True) for peer in peers)
     return [[one.description for one in board if one.rule == "shared-key"] for board in boards]
 
 
-def ever_shown(alerts: SimulatedAlerts) -> list[str]:
+def ever_shown(alerts: AlertHistory) -> list[str]:
     return [alert.description for _, _, alert in alerts.changes if alert.rule == "shared-key"]
 
 
@@ -142,7 +139,7 @@ def zones() -> Simulator:
     config = PeerConfig(zones=ZoneConfig(zone_max=16, summary_interval_s=5.0, hold_s=10.0, grace_s=20.0))
     sim = Simulator(seed=1, config=config, signed=False)
     populate(sim, replace(load("zones"), peers=12, zones=2), Random(1))
-    Zoning(sim, Truth()).begin()
+    sim.run_parts("summaries")
     sim.run_until(15.0)
     return sim
 

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from peerscope.alerts.model import Alert
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Effect, Event, Stored
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import LedgerConfig
-from peerscope.sim.alerting import SimulatedAlerts
+from peerscope.sim.alerts_seen import AlertHistory
 from peerscope.sim.simulator import Simulator
 
 pytestmark = pytest.mark.sim
@@ -47,8 +48,7 @@ class Lid:
         self.laptop, self.dead, *self.others = self.ids
         for peer in self.ids:
             self.sim.start(peer, *self.ids[2:4])
-        self.alerts = SimulatedAlerts(self.sim)
-        self.alerts.begin()
+        self.alerts = AlertHistory(self.sim)
         self.sim.run_until(DIES_AT)
         self.sim.crash(self.dead)
         self.sim.run_until(SLEEPS_AT)
@@ -96,7 +96,7 @@ def test_what_others_have_forgotten_is_not_taken_back_and_not_told_again(seed: i
         if isinstance(effect, Stored) and effect.entry.record.peer_id == lid.dead:
             taken_back.add(at)
 
-    lid.sim.on_effect = note
+    lid.sim.on_effect.append(note)
     lid.sim.run_until(lid.sim.now + 90.0)
     assert taken_back == set(), f"seed {seed}"
     assert lid.known_to() == set(), f"seed {seed}: it forgets as well"
@@ -108,8 +108,7 @@ def test_what_others_have_forgotten_is_not_taken_back_and_not_told_again(seed: i
 def test_one_whose_clock_stood_still_meanwhile_brings_nobody_back_either() -> None:
     """As an agent of an earlier release, or on a system without such a clock: what it gives has been forgotten."""
     lid = Lid(0, asleep_s=2 * REMEMBER_S)
-    laptop = lid.sim.nodes[lid.laptop]
-    laptop.peer = StoodStill(lid.peer(lid.laptop), 2 * REMEMBER_S)
+    lid.sim.core_of(lid.laptop).peer = StoodStill(lid.peer(lid.laptop), 2 * REMEMBER_S)
     lid.sim.run_until(lid.sim.now + 90.0)
     assert lid.known_to() == {lid.laptop}
     assert lid.fired_again() == []

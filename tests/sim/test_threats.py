@@ -9,7 +9,7 @@ from peerscope.sim.behaviour import KINDS, Attack, Behaviour, Prefixes
 from peerscope.sim.ledger_only import UnwiredNetwork
 from peerscope.sim.run import run
 from peerscope.sim.scenario import load, shipped
-from peerscope.sim.threats import Score
+from peerscope.sim.score import Score
 from signatures import signatures
 
 pytestmark = pytest.mark.sim

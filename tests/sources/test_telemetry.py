@@ -17,7 +17,8 @@ from peerscope.errors import SourceError
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources import telemetry as telemetry_module
 from peerscope.sources.base import Reading
-from peerscope.sources.telemetry import Dht, Event, Gauge, HopEvent, Log, Message, RefusedEvent, read_lines
+from peerscope.sources.telemetry import Dht, Event, Gauge, Log, Message, RefusedEvent, read_lines
+from peerscope.views.traces import HopEvent
 
 
 def lines(*events: Any) -> list[bytes]:

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerscope.records.alerts import Severity, Statement
-from peerscope.records.bodies import Alerts, Kind, decode_body, encode_body
+from peerscope.records.alerts import Alerts, Severity, Statement
+from peerscope.records.bodies import Kind, decode_body, encode_body
 from peerscope.records.identity import PeerId, ref
 from peerscope.threats.findings import finding, gravest, readings
 from peerscope.threats.signatures import Signature

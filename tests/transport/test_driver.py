@@ -7,8 +7,10 @@ from random import Random
 
 import pytest
 
+from peerscope.core import Core, CoreConfig
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Connected, Effect, Event, Lane, Publish, Received
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Profile
 from peerscope.records.identity import Identity, PeerId
 from peerscope.transport import driver as driving
@@ -70,7 +72,9 @@ def core() -> Cursed:
 
 async def play(peer: Peer, *turns: list[Event], throughput: Throughput | None = None) -> None:
     tape = Tape(*turns)
-    running = asyncio.create_task(Driver(peer, tape, lambda effect: None, throughput).run())
+    running = asyncio.create_task(
+        Driver(Core(CoreConfig(), peer, 0.0, 1e9), tape, lambda effect: None, throughput).run()
+    )
     played = asyncio.create_task(tape.played.wait())
     await asyncio.wait((running, played), return_when=asyncio.FIRST_COMPLETED)
     played.cancel()
@@ -130,7 +134,8 @@ def test_a_turn_that_comes_after_a_sleep_of_the_machine_is_not_late_by_it(
 
     monkeypatch.setattr(driving, "monotonic", lambda: now)
     monkeypatch.setattr(driving, "asleep", lambda: slept)
-    driver = Driver(Peer(Identity(b"\2" * 32), PeerConfig(), Random(1), now, wall_offset_s=1e9), tape := Lid([]), print)
+    peer = Peer(Identity(b"\2" * 32), PeerConfig(), Random(1), now, wall_offset_s=1e9)
+    driver = Driver(Core(CoreConfig(), peer, now, 1e9), tape := Lid([]), print)
 
     async def one_turn() -> None:
         running = asyncio.create_task(driver.run())

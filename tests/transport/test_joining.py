@@ -9,7 +9,7 @@ import pytest
 from live import came_true, settings
 from mmdb import write_mmdb
 from peerscope import Monitor
-from peerscope.agent import bootstrap, event_log
+from peerscope.agent import bootstrap
 from peerscope.agent import monitor as agent
 from peerscope.errors import ConfigError
 from peerscope.host.state import StateDirectory
@@ -41,9 +41,7 @@ def told_by(monitor: Monitor) -> list[dict[str, Any]]:
     return events
 
 
-def test_the_health_of_its_region_is_told_once_it_has_lasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_log, "REGIONS_S", 0.2)
-
+def test_the_health_of_its_region_is_told_once_it_has_lasted(tmp_path: Path) -> None:
     async def scenario() -> None:
         config = settings(peer={"region": "eu"}, regions={"hold_s": 0.5})
         async with Monitor(config, tmp_path) as monitor:

@@ -141,7 +141,7 @@ def test_a_part_that_breaks_is_told_to_whoever_waits(tmp_path: Path, monkeypatch
             def broken(*_: object) -> bool:
                 raise ArithmeticError("a bug of ours")
 
-            monkeypatch.setattr(monitor._driver.peer, "deadline", broken)  # asked by the loop itself
+            monkeypatch.setattr(monitor.core, "deadline", broken)  # asked by the loop itself
             async with asyncio.timeout(PATIENCE_S):
                 with pytest.raises(ArithmeticError, match="a bug of ours"):
                     await monitor.wait()

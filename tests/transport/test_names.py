@@ -271,7 +271,7 @@ def test_one_that_met_the_peers_of_its_settings_looks_for_them_no_more_until_the
             async with Monitor(settings(peer={"join": (join,)}), tmp_path / "other") as other:
                 await came_true(lambda: seed.peer.me in other.peer.links.up(), "they have met")
                 await came_true(lambda: seed.peer.me in other.peer.ledger, "it knows the other")
-                look = partial(other._bootstrap.look, other.peer, other.event_log.tell)
+                look = partial(other._bootstrap.look, other.peer, other.event_log.send)
                 assert look() == []
                 other.peer.neighbours.lost.add(seed.peer.me)
                 assert look() == [Join(seed.peer.me, ())]

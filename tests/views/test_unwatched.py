@@ -5,7 +5,7 @@ from peerscope.alerts.network_signals import NETWORK_SIGNALS
 from peerscope.alerts.own_signals import Sight
 from peerscope.mesh.detection.unwatched import UNHEARD_S
 from peerscope.mesh.detection.verdicts import Verdict
-from peerscope.sim.alerting import SimulatedAlerts, moment_of
+from peerscope.sim.alerts_seen import AlertHistory
 from peerscope.sim.simulator import Simulator
 from peerscope.views.evidence import evidence_view
 
@@ -83,8 +83,7 @@ def test_a_dead_peer_stays_down_while_all_others_are_upgraded_one_by_one() -> No
     names = [sim.add() for _ in range(7)]
     for name in names:
         sim.start(name, *names[:1])
-    alerts = SimulatedAlerts(sim)
-    alerts.begin()
+    alerts = AlertHistory(sim)
     sim.run_until(20.0)
     sim.crash(names[3])
     sim.run_until(70.0)
@@ -94,7 +93,7 @@ def test_a_dead_peer_stays_down_while_all_others_are_upgraded_one_by_one() -> No
         sim.start(name, *[other for other in others if other != name][:2])
         sim.run_until(sim.now + 20.0)
     for name in others:
-        assert moment_of(sim.nodes[name], sim.now).verdict(names[3]) is Verdict.DOWN
+        assert sim.snapshot(name).verdict(names[3]) is Verdict.DOWN
         assert {alert.state for alert in alerts.alert_list(name).alerts()} == {"firing"}
     assert "resolved" not in {alert.state for _, _, alert in alerts.changes}
     sim.run_until(sim.now + 60.0)
@@ -103,5 +102,5 @@ def test_a_dead_peer_stays_down_while_all_others_are_upgraded_one_by_one() -> No
     sim.start(names[3], others[0])
     sim.run_until(sim.now + 10.0)
     for name in others:
-        assert moment_of(sim.nodes[name], sim.now).verdict(names[3]) is Verdict.ALIVE
+        assert sim.snapshot(name).verdict(names[3]) is Verdict.ALIVE
         assert {alert.state for alert in alerts.alert_list(name).alerts()} <= {"firing", "resolved"}

@@ -12,9 +12,9 @@ NEWCOMER = (Identity(b"\x07" * 32),)
 
 def test_who_came_is_told_as_a_change_with_full_ids(web: httpx.Client, agent: Agent) -> None:
     book, name = Book(agent.monitor.peer.ledger, NEWCOMER), NEWCOMER[0].peer_id.hex()
-    until(lambda: agent.monitor.event_log.links.begin < float("inf"), "the agent keeps its links")
+    until(lambda: agent.monitor.core.news.links.begin < float("inf"), "the agent keeps its links")
     agent.loop.call(book.introduce, 0)
-    until(lambda: agent.monitor.event_log.timeline.last(NEWCOMER[0].peer_id) is not None, "its status is noted")
+    until(lambda: agent.monitor.core.news.timeline.last(NEWCOMER[0].peer_id) is not None, "its status is noted")
     found = web.get("/api/v1/replay").json()
     assert found["until"] - 3600 <= found["since"] <= found["until"]
     changes = [(found["names"][peer], found["statuses"][status]) for _, peer, status in found["status_changes"]]

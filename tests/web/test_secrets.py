@@ -107,7 +107,7 @@ def test_nothing_that_comes_out_holds_a_secret(
         seed = agent.monitor.state.secret()
         out += ask_everything(agent, token)
         out += watch_feed(agent, token)
-        agent.monitor.event_log.tell("test")
+        agent.monitor.event_log.send("test")
         records = agent.loop.call(lambda: [e.record for e in agent.monitor.peer.ledger.entries(agent.monitor.peer.me)])
         out += [msgspec.msgpack.encode(record) for record in records]
         until(lambda: bool(list(state.glob("*.sqlite*")) or list(state.glob("history*"))), "history is written")

@@ -32,12 +32,12 @@ class Bootstrap:
         """`starts`: the peers of `peer.join`; the transport looks their names up at each dial."""
         self._state = state
         remembered = state.remembered()
-        # Of a peer that moved, either may be stale.
+        # Either may be stale where a peer moved.
         self._starts = {
             known: tuple(dict.fromkeys(start.addresses + remembered.pop(known, ()))) for known, start in starts.items()
         }
         self._tickets = dict(starts)
-        """Those that nobody has been told about."""
+        """Those that no listener was sent yet."""
         self._reserve = list(remembered.items())
         """Remembered peers that were not dialled yet."""
         rng.shuffle(self._reserve)
@@ -52,7 +52,7 @@ class Bootstrap:
         return [Join(*start) for start in self._starts.items()] + self._some_remembered()
 
     def look(self, peer: Peer, tell: Callable[..., None]) -> list[Join]:
-        """Call now and then: more peers to dial while alone. Tells of tickets whose peer did not answer, each once."""
+        """Call now and then: more peers to dial while alone. Reports each ticket whose peer did not answer once."""
         for known in sorted(peer.neighbours.unreached(monotonic()) & set(self._tickets)):
             addresses, refusal = self._tickets.pop(known).places, peer.neighbours.turned_away.get(known)
             where = f"peer {short(known)} of peer.join", ", ".join(addresses)
@@ -87,7 +87,7 @@ class Bootstrap:
         """Peers of our settings to look for again: those that are lost, or that nobody here remembers.
 
         A network whose peers have all moved finds itself again by their names, and through nobody else. In a network of
-        zones a peer that we do not know may be well, and live in another zone: there we look again once we are alone.
+        zones a peer that we do not know may be well in another zone. We look there again once we are alone.
         """
         if monotonic() < self._again_at:
             return []

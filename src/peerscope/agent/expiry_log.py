@@ -27,8 +27,8 @@ class ExpiryLog:
         """The last stage of each thing that is not far from its end."""
 
     def look(self, endings: Iterable[Expiry], wall: float) -> None:
-        """Compare with the last look. `wall`: Unix seconds. What is no longer among them has ended if its time is up;
-        else somebody ended it, and knows."""
+        """Compare with the last look. `wall`: Unix seconds. An end that is no longer among them has passed if its
+        time is up; else somebody removed it, and knows."""
         present = {one.what: one for one in endings}
         gone = [one for what, (stage, one) in self._near.items() if what not in present and stage == SOON]
         near: dict[str, tuple[int, Expiry]] = {}
@@ -57,7 +57,7 @@ def of_membership(admission: Admission) -> Iterator[Expiry]:
 
 
 def of_silences(orders: StandingOrders) -> Iterator[Expiry]:
-    """Silences that hold now, whoever ordered them: when one ends, messages begin again."""
+    """Silences of any operator that hold now: when one ends, messages begin again."""
     for one in orders.silences:
         matchers = " ".join(shlex.quote(f"{field}={pattern}") for field, pattern in one.matchers)
         command = f"peerscope silence {matchers} --for 2h --reason TEXT"

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from itertools import count
 
-from peerscope.mesh.events import Effect, Event, LookedUp, LookUp
+from peerscope.core import Effect, Event
+from peerscope.mesh.events import LookedUp, LookUp
 from peerscope.mesh.zoning.lookup import LookupAnswer
 
 NUMBER_MAX = 2**32
@@ -24,7 +25,7 @@ class LookupRequests:
         self._waiting: dict[int, asyncio.Future[LookupAnswer]] = {}
 
     async def about(self, name: str) -> LookupAnswer:
-        """What other zones know of the peers whose ids begin so. Raises TimeoutError."""
+        """Ask other zones about the peers whose ids begin so. Raises TimeoutError."""
         number = next(self._numbers) % NUMBER_MAX
         waiting: asyncio.Future[LookupAnswer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = waiting

@@ -1,10 +1,9 @@
-"""What this agent measures, every interval: its host, the node beside it, its traffic and itself."""
+"""Measures every interval: the host, the node beside this agent, the traffic and the agent itself."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from typing import Protocol
 
 from peerscope.host.clock import monotonic
@@ -28,11 +27,11 @@ class Attached(Protocol):
         """Whether it answers; None where no node is attached."""
 
     def current(self) -> Reading | None:
-        """What it last told, unless that is too long ago."""
+        """Its last reading, unless that is too long ago."""
 
 
 class Measurement:
-    """Measures, and tells the core."""
+    """Measures, and sends the core what it found."""
 
     def __init__(
         self,
@@ -41,16 +40,14 @@ class Measurement:
         transport: Transport,
         interval_s: float,
         node: Attached | None = None,
-        anomaly_ratio: Callable[[], float | None] = lambda: None,
         failure_log: FailureLog | None = None,
     ) -> None:
-        """`anomaly_ratio`: how unlike its past this peer is, as threats see it. `looks`: counts those that fail."""
+        """`failure_log`: counts looks that fail."""
         self._host = host
         self._driver = driver
         self._transport = transport
         self._interval_s = interval_s
         self._node = node
-        self._anomaly_ratio = anomaly_ratio
         self._failure_log = failure_log or FailureLog()
         self._process = OwnProcess()
         self._at = monotonic()
@@ -85,7 +82,7 @@ class Measurement:
 
     def _look_at_mesh(self, seconds: float) -> PerformanceMetrics:
         before, self._traffic = self._traffic, self._count()
-        links = (link for link in self._driver.peer.links.values() if link.is_up)
+        links = (link for link in self._driver.core.peer.links.values() if link.is_up)
         rtts_s = [rtt_s for link in links if (rtt_s := link.rtt.smoothed_s) is not None]
         return mesh_performance(before, self._traffic, seconds, rtts_s)
 
@@ -98,18 +95,18 @@ class Measurement:
     def _look_at_ourselves(self) -> AgentMetrics:
         cpu_ratio = self._failure_log.value("own CPU", self._process.cpu_ratio)
         rss_bytes = self._failure_log.value("own memory", self._process.rss_bytes)
-        anomaly_ratio = self._failure_log.value("the anomaly ratio", self._anomaly_ratio)
+        anomaly_ratio = self._driver.core.threats.threats.anomalies.ratio
         return AgentMetrics(
             cpu=None if cpu_ratio is None else quantised(cpu_ratio),
             rss_kib=None if rss_bytes is None else countable(rss_bytes // KIB),
             queued=self._transport.queued,
-            dropped=countable(drops(self._driver.peer.refused, self._transport.counters)),
+            dropped=countable(drops(self._driver.core.peer.refused, self._transport.counters)),
             lag_us=microseconds(self._driver.take_lag_s()),
             anomaly=None if anomaly_ratio is None else quantised(anomaly_ratio),
         )
 
     def _count(self) -> TrafficCounters:
-        peer = self._driver.peer
+        peer = self._driver.core.peer
         return TrafficCounters(peer.out.bytes.total(), peer.heard_bytes, peer.heard_messages, peer.refused.total())
 
 

@@ -6,13 +6,12 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from peerscope.agent.aggregates import Aggregates
-from peerscope.agent.alerting import Alerting
+from peerscope import __version__
 from peerscope.agent.bootstrap import LOOK_INTERVAL_S, Bootstrap
 from peerscope.agent.event_log import EventLog
 from peerscope.agent.expiry_log import ExpiryLog, of_membership, of_silences
@@ -20,27 +19,24 @@ from peerscope.agent.lookups import LookupRequests
 from peerscope.agent.measurement import Measurement
 from peerscope.agent.network_view import NetworkView, SelfView
 from peerscope.agent.notifications import Notifications
+from peerscope.agent.own_facts import FactReader, node_event
 from peerscope.agent.startup import prepare
-from peerscope.agent.threat_monitor import ThreatMonitor
 from peerscope.agent.traffic import Traffic
-from peerscope.agent.zone_speaker import speak
 from peerscope.alerts.context import labels_with_version
 from peerscope.alerts.expiry import Expiry, membership
-from peerscope.alerts.incidents import Incident
-from peerscope.alerts.model import Alert
-from peerscope.alerts.rules import Rule
-from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingOrders, StandingSilence
+from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingSilence
 from peerscope.config import Config
+from peerscope.core import EVERYTHING, Core, CoreConfig, Effect
 from peerscope.errors import ConfigError, PeerscopeError
 from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
 from peerscope.history.recorder import Recorder, past_day
-from peerscope.host.clock import monotonic
+from peerscope.host.clock import monotonic, stopwatch
 from peerscope.host.credentials import CredentialFiles
 from peerscope.host.memory import shrinking
+from peerscope.host.signature_files import load_signatures
 from peerscope.host.state import StateDirectory, default_state
-from peerscope.host.version import __version__
-from peerscope.mesh.events import Effect, Leave, Publish, Recall, WallClock
+from peerscope.mesh.events import Leave, Publish, Recall, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, short
@@ -48,7 +44,7 @@ from peerscope.sources.geo import Lookup, country
 from peerscope.sources.host import Host
 from peerscope.sources.node import Node
 from peerscope.sources.telemetry import Event, Message
-from peerscope.threats.findings import Finding
+from peerscope.threats.blocks import to_share
 from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver
 from peerscope.transport.iroh import IrohTransport
@@ -58,6 +54,7 @@ from peerscope.views.places import NOWHERE, Place
 from peerscope.views.traces import HopEvent
 
 CLOCK_STEP_S = 0.01
+FACTS_INTERVAL_S = 1.0
 
 
 class Monitor(NetworkView):
@@ -71,36 +68,24 @@ class Monitor(NetworkView):
         self.state = StateDirectory(state or default_state())
         self.http: str | None = None
         """URL of the dashboard, once the web server has one."""
-        self.event_log = EventLog(
-            self.snapshot, self.region_health, self.links, config.regions.hold_s, self.failure_log
-        )
-        """Events as they happen, and the statuses of the last hour."""
-        self.alerting = Alerting(config.alert_rules(), self.snapshot, self.mesh_links, self.event_log, self.failure_log)
-        """Conditions worth telling, here and in the network."""
-        self.alerting.files = self._files
-        self.notifications = Notifications(
-            config, self.state, self.snapshot, self.alerting, self.event_log, self.failure_log
-        )
+        self.event_log = EventLog(self.failure_log)
+        """Events as they happen."""
+        self.notifications = Notifications(config, self.state, self.failure_log)
         """Orders of the operator, and messages to people."""
-        self.aggregates = Aggregates(self.snapshot, self.mesh_links, self.failure_log)
-        """What all peers measured."""
         self.traffic: Traffic
         """Messages and bytes, by route and by second; from `start` on."""
         self.node = Node(config.node, config.report.interval_s, random.Random(secrets.randbits(128)))
         """The P2P program beside this peer, where one is attached."""
         self.recorder: Recorder | None = None
-        """What was measured, over time; None before the start, and where `history.enabled` is false."""
+        """Writes measurements over time; None before the start, and where `history.enabled` is false."""
         self.lookups = LookupRequests(lambda event: self._driver.feed(event))
         """Questions to other zones."""
         self.exports = Exports(config.export, self)
-        self.alerting.export_trouble = lambda: self.exports.trouble
-        """What goes to other tools by itself."""
+        """Sends metrics and traces to other tools."""
         self._expiry_log = ExpiryLog()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
         self._started_at = monotonic()
-        self.threat_monitor: ThreatMonitor
-        """What threatens this peer and the network; from `start` on."""
         self._bootstrap: Bootstrap
         self._credentials: CredentialFiles
         self._driver: Driver
@@ -133,44 +118,32 @@ class Monitor(NetworkView):
         rng = random.Random(secrets.randbits(128))
         now = monotonic()
         peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
+        core = Core(self._core_config(), peer, now, time.time() - now, stopwatch)
         self.traffic = Traffic(peer.me, self.snapshot, peer.links.ahead_s)
-        self.threat_monitor = ThreatMonitor(
-            self.config.threats, peer, self.snapshot, self.node, self.alerting, self.failure_log
-        )
-        self._driver = Driver(peer, self._transport, self._note, self.traffic.mesh)
+        self._driver = Driver(core, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(ready.credentials)
         self._bootstrap = Bootstrap(self.state, ready.joins, rng)
         self._driver.feed(Recall((), self._bootstrap.zone))
         self.notifications.open(self._driver)
         self._driver.feed(Publish(self._profile(ready.look_up), urgent=True))
-        for said in self.threat_monitor.first():
-            self._driver.feed(said)
+        if self.config.threats.share and self.config.threats.blocked:
+            self._driver.feed(Publish(to_share(self.config.threats.blocked)))
         for join in self._bootstrap.first():
             self._driver.feed(join)
         host = Host(self.config.health, self.state.path)
         self.node.telemetry.on_event.append(self._note_of_node)
-        self.node.telemetry.on_event.append(self.threat_monitor.note)
-        unlike = self.threat_monitor.anomaly_ratio
         interval_s, failure_log = self.config.report.interval_s, self.failure_log
-        measurement = Measurement(host, self._driver, self._transport, interval_s, self.node, unlike, failure_log)
+        measurement = Measurement(host, self._driver, self._transport, interval_s, self.node, failure_log)
         going = failure_log.going
         parts = [self._driver.run(), self._read_clock()]  # nothing they do can fail, but by a bug in the core
-        parts += [going("the chronicle", self.event_log.run), going("the meter", measurement.run)]
-        parts += [
-            going("the node", self.node.run),
-            going("the vigil", self.threat_monitor.run),
-            going("joining", self._join),
-        ]
-        recall = None
+        parts += [going("the measurements", measurement.run), going("the node", self.node.run)]
+        parts += [going("joining", self._join), going("the facts of this agent", self._read_facts)]
         if self.config.history.enabled:
             self.recorder = Recorder(
                 self.config.history, self.state.path, self.snapshot, self.network_health, failure_log
             )
-            recall = past_day(self.recorder, int(time.time()))
             parts.append(going("the history", self.recorder.run))
-        parts.append(self.aggregates.run(recall))
-        parts.append(self.alerting.run(self._driver, self.traffic, self.recorder))
-        parts += [*(going("remote write", run) for run in self.exports.parts()), speak(self, self._driver)]
+        parts += [*(going("remote write", run) for run in self.exports.parts())]
         parts += [self.notifications.run(), *shrinking()]
         for work in parts:
             task = asyncio.create_task(work)
@@ -199,9 +172,9 @@ class Monitor(NetworkView):
     # -- what one sees ---------------------------------------------------------------------------
 
     @property
-    def peer(self) -> Peer:
+    def core(self) -> Core:
         """The core, to look at."""
-        return self._driver.peer
+        return self._driver.core
 
     @property
     def transport(self) -> Transport:
@@ -212,22 +185,6 @@ class Monitor(NetworkView):
         """Monotonic seconds now, and what turns them into Unix seconds."""
         now = monotonic()
         return now, time.time() - now
-
-    def alert_rules(self) -> Mapping[str, Rule]:
-        """The rules that this peer follows, by name."""
-        return self.alerting.alert_list.rules
-
-    def stated_alerts(self, *, active_only: bool = False) -> list[Alert]:
-        """Alerts of the whole network, in the words of those who state them."""
-        return self.notifications.alerts(active_only=active_only)
-
-    def found_incidents(self) -> list[Incident]:
-        """What alerts have in common: incidents of the last day, the open ones first."""
-        return self.notifications.incidents()
-
-    def orders(self) -> StandingOrders:
-        """Silences and acknowledgements that hold now, in the whole network."""
-        return self.notifications.orders()
 
     def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
         """Hold back messages about alerts that all matchers ("rule=cpu-*") fit. Raises `ConfigError`."""
@@ -252,13 +209,12 @@ class Monitor(NetworkView):
         """Take back that a peer is forgotten, wherever it was ordered. False if it is not forgotten."""
         return self.notifications.book.remember(peer)
 
-    def threats(self) -> list[Finding]:
-        """What threatens any peer of the network, the gravest first."""
-        return self.threat_monitor.known()
-
     def reload_signatures(self) -> list[str]:
         """Read the signatures of threats again; what changed, in words. Raises `ConfigError`, and the old ones stay."""
-        return self.threat_monitor.reload()
+        signatures, threats = load_signatures(self.config.threats.signatures_file), self.core.threats.threats
+        changes = threats.signatures.changes(signatures)
+        threats.use(signatures)
+        return changes
 
     def self_view(self) -> SelfView:
         """This peer."""
@@ -301,9 +257,22 @@ class Monitor(NetworkView):
         return () if ending is None else (ending,)
 
     def _note(self, effect: Effect) -> None:
-        for note in (self.aggregates.note, self.event_log.note, self.traffic.note, self.lookups.note):
+        for note in (self.event_log.note, self.traffic.note, self.lookups.note, self.notifications.note):
             with self.failure_log.at("the note of an event"):
                 note(effect)
+
+    def _core_config(self) -> CoreConfig:
+        config = self.config
+        signatures = load_signatures(config.threats.signatures_file)
+        return CoreConfig(
+            parts=EVERYTHING if config.notify.channels else EVERYTHING - {"messages"},
+            rules=config.alert_rules(),
+            regions=config.regions,
+            threats=config.threats,
+            signatures=signatures,
+            notifier=config.notify,
+            url=config.notify.url,
+        )
 
     def _profile(self, look_up: Lookup | None) -> Profile:
         addresses = self._transport.addresses[:8]
@@ -333,6 +302,9 @@ class Monitor(NetworkView):
                 self.traffic.hop(event)
             case _:
                 pass
+        known = node_event(event)
+        if known is not None:  # in this very moment, not in a turn of its own: there may be thousands in a second
+            self.core.handle(known, monotonic())
 
     def _introduce(self) -> None:
         """Say whom we stand beside and where we are reached, when that has changed."""
@@ -352,14 +324,27 @@ class Monitor(NetworkView):
                 self._driver.feed(Publish(told, urgent=True))
 
     async def _read_clock(self) -> None:
-        """Tell the core when the wall clock moves against the monotonic one."""
-        told = time.time() - monotonic()
+        """Send the core an event when the wall clock moves against the monotonic one."""
+        sent_s = time.time() - monotonic()
         while True:
             await asyncio.sleep(1.0)
             offset_s = time.time() - monotonic()
-            if abs(offset_s - told) > CLOCK_STEP_S:
-                told = offset_s
+            if abs(offset_s - sent_s) > CLOCK_STEP_S:
+                sent_s = offset_s
                 self._driver.feed(WallClock(offset_s))
+
+    async def _read_facts(self) -> None:
+        """Give the core what only the agent can see, and once what an earlier life saw of the last day."""
+        if self.recorder is not None:
+            with self.failure_log.at("the recall of the last day"):
+                self.core.news.day.restore(await past_day(self.recorder, int(time.time())))
+        reader = FactReader(self.node, self.traffic)
+        while True:
+            trouble = self.recorder.trouble if self.recorder else None
+            found = reader.facts(monotonic(), trouble, self._files(), self.exports.trouble)
+            for event in [*found, *reader.node()]:
+                self._driver.feed(event)
+            await asyncio.sleep(FACTS_INTERVAL_S)
 
     async def _join(self) -> None:
         while True:
@@ -373,5 +358,5 @@ class Monitor(NetworkView):
                 for read in self._credentials.look(self.peer.admission, round(time.time() * 1000)):
                     self._driver.feed(read)
             with self.failure_log.at("the look for peers"):
-                for join in self._bootstrap.look(self.peer, self.event_log.tell):
+                for join in self._bootstrap.look(self.peer, self.event_log.send):
                     self._driver.feed(join)

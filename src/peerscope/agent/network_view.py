@@ -1,4 +1,4 @@
-"""What one peer sees of its network: the views over its ledger, for whoever shows them.
+"""The network as one peer sees it: the views over its ledger, for routes, feed and page.
 
 The API, the feed and the page know only this. A running agent is one (`agent/monitor.py`), a peer of a virtual
 network another (`sim/show.py`).
@@ -14,7 +14,6 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.agent.aggregates import Aggregates
 from peerscope.agent.event_log import EventLog, Listener
 from peerscope.agent.lookups import LookupRequests
 from peerscope.agent.traffic import Traffic
@@ -26,6 +25,7 @@ from peerscope.alerts.model import Alert
 from peerscope.alerts.rules import Rule
 from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingOrders, StandingSilence
 from peerscope.config import Config
+from peerscope.core import Core
 from peerscope.export.config import RemoteWriteView
 from peerscope.history.recorder import Recorder
 from peerscope.host.failures import FailureLog
@@ -43,18 +43,17 @@ from peerscope.views.health import NetworkHealth, network_health
 from peerscope.views.latency import LatencyMatrix, latency_matrix
 from peerscope.views.links import MergedLink
 from peerscope.views.peers import PeerView, peer_view, peer_views
-from peerscope.views.regions import RegionHealth, region_health
-from peerscope.views.snapshot import Snapshot, SnapshotConfig
+from peerscope.views.regions import RegionHealth
+from peerscope.views.snapshot import Snapshot
 from peerscope.views.timeline import Change, Replay, replay
-from peerscope.views.topology import Topology, TopologyCache
-from peerscope.zones.overview import Contradictions, Zone, zones
+from peerscope.views.topology import Topology
+from peerscope.zones.overview import Zone
 from peerscope.zones.summary import summary
-from peerscope.zones.whole import ZoneView, own_zone_view, whole_health, whole_metrics, whole_regions, zone_views
+from peerscope.zones.whole import ZoneView, own_zone_view, whole_health, whole_metrics, zone_views
 
-MOMENT_S = 0.1
 REGIONS_S = 2.0
 LATENCY_S = 3.0
-"""The latency matrix is the dearest view, and it moves slowly: all who ask within this time get the same one."""
+"""The latency matrix is the most expensive view, and it moves slowly: all who ask within this time get the same."""
 
 
 class SimulationView(Struct, frozen=True):
@@ -80,7 +79,7 @@ class SelfView(Struct, frozen=True):
     peer_id: str
     short_id: str
     ticket: str
-    """What others join with; empty in a simulation."""
+    """Other peers join with it; empty in a simulation."""
     network: str
     region: str | None
     region_source: str | None
@@ -90,7 +89,7 @@ class SelfView(Struct, frozen=True):
     http: str | None
     addresses: tuple[str, ...]
     refused: dict[str, int]
-    """What other peers sent that was refused, by reason."""
+    """Messages and records of other peers that this one refused, by reason."""
     simulation: SimulationView | None = None
     """null for a real network."""
     relay: RelayState = RelayState(DISABLED, None, 0)
@@ -116,11 +115,9 @@ class NetworkView(ABC):
     http: str | None
     """URL of the dashboard, once the web server has one."""
     tls: HasEnding | None = None
-    """What the dashboard proves its name with, once the web server has it."""
+    """The dashboard proves its name with it, once the web server has it."""
     event_log: EventLog
-    """Events as they happen, and the statuses of the last hour."""
-    aggregates: Aggregates
-    """What all peers measured."""
+    """Events as they happen."""
     traffic: Traffic
     """Messages and bytes, by route and by second."""
     node: Node
@@ -128,15 +125,11 @@ class NetworkView(ABC):
     lookups: LookupRequests
     """Questions to other zones."""
     recorder: Recorder | None
-    """What was measured, over time; None where no history is kept."""
+    """Measurements over time; None where no history is kept."""
 
     def __init__(self) -> None:
         self.failure_log = FailureLog()
-        """What failed of what this agent looks at now and then."""
-        self._survey = TopologyCache()
-        self._contradictions = Contradictions()
-        self._snapshot: Snapshot | None = None
-        self._moment_revision = (-1, -1)
+        """Looks of this agent that failed."""
         self._latency: LatencyMatrix | None = None
         self._latency_at = 0.0
         self._latency_of: frozenset[PeerRef] = frozenset()
@@ -146,8 +139,13 @@ class NetworkView(ABC):
 
     @property
     @abstractmethod
-    def peer(self) -> Peer:
+    def core(self) -> Core:
         """The core, to look at."""
+
+    @property
+    def peer(self) -> Peer:
+        """The protocol, to look at."""
+        return self.core.peer
 
     @abstractmethod
     def clock(self) -> tuple[float, float]:
@@ -164,7 +162,7 @@ class NetworkView(ABC):
 
     @property
     def telemetry(self) -> Telemetry:
-        """Where a node in this very process tells what it does."""
+        """A node in this very process reports here."""
         return self.node.telemetry
 
     def listen(self, listener: Listener) -> None:
@@ -173,24 +171,7 @@ class NetworkView(ABC):
 
     def snapshot(self) -> Snapshot:
         """The ledger now; the same one for callers within a tenth of a second, while nothing changes."""
-        (now, wall_offset_s), ledger, global_ledger = self.clock(), self.peer.ledger, self.peer.global_ledger
-        revision = ledger.revision, global_ledger.revision
-        last, is_changed = self._snapshot, revision != self._moment_revision
-        if last is None or is_changed or last.ledger is not ledger or now - last.now > MOMENT_S:
-            self._moment_revision = revision
-            last = self._snapshot = Snapshot(
-                ledger,
-                self.peer.me,
-                now,
-                SnapshotConfig(
-                    wall_offset_s=wall_offset_s,
-                    down_after_s=self.config.detector.down_after_s,
-                    by_prefix=self.config.network.public,
-                    clusters=self.config.regions.cluster,
-                ),
-                global_ledger,
-            )
-        return last
+        return self.core.snapshot(self.clock()[0])
 
     def network_health(self) -> NetworkHealth:
         """Counts, latency and connectivity of the whole network."""
@@ -208,23 +189,20 @@ class NetworkView(ABC):
         return zone_views(own, self.beyond(), snapshot.now)
 
     def beyond(self) -> list[Zone]:
-        """Zones that are not ours. To be looked at now and then even if nobody asks: who contradicts the others for
-        long is named."""
-        now, ours = self.clock()[0], self.snapshot().zone
-        found = self._contradictions.lasting(zones(self.peer.global_ledger, now), now)
-        return [zone for zone in found if zone.zone != ours]
+        """Zones that are not ours."""
+        return self.core.sight.beyond(self.clock()[0])
 
     def topology(self) -> Topology:
         """The map: peers, links on every layer, and where the network would come apart."""
-        return self._survey.at(self.snapshot())
+        return self.core.sight.topology(self.clock()[0])
 
     def mesh_links(self) -> list[MergedLink]:
         """Links between agents, both ends merged."""
-        return self._survey.links.mesh(self.snapshot())
+        return self.core.sight.mesh_links(self.clock()[0])
 
     def links(self) -> tuple[MergedLink, ...]:
         """Links on every layer; the same object as before where nothing changed."""
-        return self._survey.links.at(self.snapshot())
+        return self.core.sight.links(self.clock()[0])
 
     def peers(self) -> list[PeerView]:
         """All known peers."""
@@ -236,19 +214,16 @@ class NetworkView(ABC):
 
     def history(self, peer: PeerId) -> tuple[Change, ...]:
         """The last hour's statuses of one peer."""
-        return self.event_log.timeline.of(peer)
+        return self.core.news.timeline.of(peer)
 
     def replay(self, since: float) -> Replay:
         """Statuses and links since that Unix second, one hour ago at the most."""
-        event_log = self.event_log
-        return replay(event_log.timeline, event_log.links, since, self.snapshot().wall)
+        news = self.core.news
+        return replay(news.timeline, news.links, since, self.snapshot().wall)
 
     def region_health(self) -> list[RegionHealth]:
         """Every region of the network."""
-        snapshot, config = self.snapshot(), self.config.regions
-        own = region_health(snapshot, config, self.config.links.rings, self.mesh_links())
-        beyond = self.beyond()
-        return whole_regions(own, [zone.summary for zone in beyond], config, snapshot.wall) if beyond else own
+        return self.core.sight.regions(self.clock()[0])
 
     def latency(self) -> LatencyMatrix:
         """Round trips region by region, at most three seconds old, and never those of a peer that is gone."""
@@ -260,8 +235,8 @@ class NetworkView(ABC):
         return self._latency
 
     def network_metrics(self) -> NetworkMetrics:
-        """What the peers of our zone measured in the last five minutes, and trends; what all zones measure now."""
-        found, beyond = self.aggregates.metrics(), [zone.summary for zone in self.beyond()]
+        """Measurements of our zone in the last five minutes, and trends; those of all zones now."""
+        found, beyond = self.core.news.metrics(self.snapshot()), [zone.summary for zone in self.beyond()]
         if not beyond:
             return found
         own = summary(
@@ -293,26 +268,23 @@ class NetworkView(ABC):
             self._regions, self._regions_at, self._regions_of = self.region_health(), snapshot.now, snapshot.statuses
         return self._regions
 
-    @abstractmethod
     def alert_rules(self) -> Mapping[str, Rule]:
         """The rules that this peer follows, by name."""
+        return self.core.alerts.alert_list.rules
 
-    @abstractmethod
     def stated_alerts(self, *, active_only: bool = False) -> list[Alert]:
         """The same, in the words of those who state them."""
+        return self.core.alerts.alerts(self.snapshot(), active_only=active_only)
 
     def incidents(self) -> list[Incident]:
-        """What alerts have in common: incidents of the last day, the open ones first."""
+        """Incidents of the last day, the open ones first."""
         known = {alert.id: alert for alert in self.alerts(active_only=True)}
-        return [replace(one, clearing=is_clearing(one, known)) for one in self.found_incidents()]
+        found = self.core.alerts.incidents(self.snapshot())
+        return [replace(one, clearing=is_clearing(one, known)) for one in found]
 
-    @abstractmethod
-    def found_incidents(self) -> list[Incident]:
-        """The same, as correlation found them."""
-
-    @abstractmethod
     def orders(self) -> StandingOrders:
         """Silences and acknowledgements that hold now, in the whole network."""
+        return self.core.alerts.orders(self.snapshot())
 
     @abstractmethod
     def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
@@ -337,9 +309,10 @@ class NetworkView(ABC):
     def remember(self, peer: PeerId) -> bool:
         """Take back that a peer is forgotten, wherever it was ordered. False if it is not forgotten."""
 
-    @abstractmethod
     def threats(self) -> list[Finding]:
-        """What threatens any peer of the network, the gravest first."""
+        """Threats to any peer of the network, the gravest first."""
+        alerts = self.core.alerts.alert_list.alerts(active_only=True)
+        return self.core.threats.known(alerts)
 
     def anomaly_rates(self) -> AnomalyRates:
         """How much of what peers measure is unlike their past, as they say."""

@@ -40,7 +40,7 @@ def reload(monitor: Monitor, new: Config) -> Reloaded:
     effective = _effective(old, new)
     effective.check()
     signatures = monitor.reload_signatures()  # so may that of signatures
-    has_rules = monitor.alerting.use(rules)
+    has_rules = monitor.core.alerts.use(rules)
     for effect in EFFECTS.values():
         effect(monitor, effective)
     monitor.config = effective
@@ -59,7 +59,7 @@ def changed(old: Config, new: Config) -> list[str]:
 
 
 def _nothing(monitor: Monitor, config: Config) -> None:
-    """Whoever needs it reads it from `monitor.config` each time."""
+    """Each reader takes it from `monitor.config` each time."""
 
 
 EFFECTS: dict[str, Effect] = {

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Service:
-    """Runs a started agent until it is told to leave."""
+    """Runs a started agent until it has to leave."""
 
     def __init__(self, monitor: Monitor, load: Callable[[], Config]) -> None:
         """`load`: reads the settings again, as they were read at the start. Raises `ConfigError`."""
@@ -71,11 +71,11 @@ class Service:
             found = reload(self._monitor, new)
         except ConfigError as error:
             log.error("the settings are not taken: %s; going on with those before", error)
-            self._monitor.event_log.tell("reload", error=str(error), applied=(), needs_restart=())
+            self._monitor.event_log.send("reload", error=str(error), applied=(), needs_restart=())
         else:
             configure(self._monitor.config.log, secrets_in(new.plain()))
             log.info("the settings are read again; %s", found)
-            self._monitor.event_log.tell("reload", error=None, applied=found.applied, needs_restart=found.needs_restart)
+            self._monitor.event_log.send("reload", error=None, applied=found.applied, needs_restart=found.needs_restart)
         self._systemd.ready(self._status())
 
     async def _asked_to_stop(self) -> None:

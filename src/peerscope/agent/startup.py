@@ -1,8 +1,8 @@
-"""What of the settings and of the state directory can be wrong, found before anything is opened.
+"""Finds mistakes in the settings and in the state directory before anything is opened.
 
 `Monitor.start` begins with `prepare`, and `peerscope check-config` ends with `rehearse`, which calls the same. So what
-one refuses the other refuses, in the same words. Only what belongs to the moment is left to the start: whether a port
-is taken, and whether another agent uses the state directory; `peerscope doctor` looks at both.
+one refuses the other refuses, in the same words. Two questions are left to the start: whether a port
+is taken, and whether another agent uses the state directory. `peerscope doctor` asks both.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from peerscope.transport.names import bindable
 
 
 class Prepared(Struct, frozen=True):
-    """What a start needs of the settings, and what was read with it."""
+    """Everything that a start needs of the settings, and has read with them."""
 
     joins: dict[PeerId, Start]
     listen: str

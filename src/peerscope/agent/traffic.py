@@ -1,4 +1,4 @@
-"""What goes through this agent: its own messages and those of the node beside it, by route and by second.
+"""Messages of this agent and of the node beside it, by route and by second.
 
 Feeds the views of throughput, traces and routes. A trace is put into its routes when somebody asks, or when many wait:
 naming regions needs a look at the whole network.
@@ -12,8 +12,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from peerscope.core import Effect
 from peerscope.host.clock import monotonic
-from peerscope.mesh.events import Delivered, Effect
+from peerscope.mesh.events import Delivered
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.views.ages import aged
 from peerscope.views.routes import Routes, RouteView, Via, by_peer, by_region, gone_peers, gone_regions
@@ -59,9 +60,9 @@ class TrafficView(Struct, frozen=True):
     """Messages and bytes per second."""
 
     mesh: ThroughputView
-    """What this agent and its neighbours say to each other, before QUIC adds its own."""
+    """Messages between this agent and its neighbours, before QUIC adds its own."""
     node: ThroughputView | None
-    """The node beside this peer, as it tells; null where it tells nothing."""
+    """The node beside this peer, as it reports; null where it reports nothing."""
     last_updated: float
 
 
@@ -100,18 +101,18 @@ class Traffic:
             self._keep([Trace("mesh", effect.path, hops_s, latency_s, "delivered")], self._clock())
 
     def begin_node(self) -> None:
-        """The node beside us is there and will tell of its messages: none so far is zero, not unknown."""
+        """The node beside us is there and will report its messages: none so far is zero, not unknown."""
         if self.node is None:
             self.node = Throughput(self._clock())
 
     def node_message(self, size_bytes: int, *, sent: bool, messages: int = 1) -> None:
-        """The node beside us tells of a message of its own, or of several."""
+        """The node beside us reports a message of its own, or several."""
         self.begin_node()
         assert self.node is not None
         self.node.record(self._clock(), size_bytes, sent=sent, messages=messages)
 
     def hop(self, event: HopEvent) -> None:
-        """The node beside us tells where a message was."""
+        """The node beside us reports where a message was."""
         now = self._clock()
         peer = self._me if event.peer is None else self._find(event.peer, now)
         stop: Stop = event.peer if peer is None else ref(peer)

@@ -7,7 +7,7 @@ goes on for a while. A new one takes over alerts that at least two others alread
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
 
@@ -32,8 +32,7 @@ from peerscope.views.snapshot import Snapshot
 LINGER_S = 30.0
 """How long a former aggregator goes on: others may not know yet."""
 STALL_S = 10.0
-"""A longer time between two updates means that this process stood still."""
-REGIONS_S = 5.0
+"""A longer time between two looks means that this process stood still."""
 CALM_LOOK_INTERVAL_S = 5.0
 """Interval for rules about others while only reports arrive: verdicts about all peers cost milliseconds."""
 UNREST_S = 15.0
@@ -43,8 +42,6 @@ REPEAT_S = 6 * 3_600.0
 LARGE_BYTES = 4096
 LARGE_EVERY_S = 2.0
 """Shortest time between two large records."""
-
-Regions = Callable[[Snapshot], list[RegionHealth]]
 
 
 class Findings(Struct, frozen=True):
@@ -63,8 +60,8 @@ EMPTY_BYTES = len(encode_body(Alerts()))
 class AlertEngine:
     """Call `update` about once a second. `now` is monotonic seconds."""
 
-    def __init__(self, me: PeerId, rules: Iterable[Rule] | None = None, *, regions: Regions | None = None) -> None:
-        """`rules`: by default the packaged ones. `regions`: computes the health of all regions."""
+    def __init__(self, me: PeerId, rules: Iterable[Rule] | None = None) -> None:
+        """`rules`: the packaged ones unless given."""
         self.notices: list[SentNotice] = []
         """Messages that this peer sent to people; the record carries the newest."""
         self.own, self.network = Conditions(), Conditions()
@@ -75,15 +72,12 @@ class AlertEngine:
         self.is_acting = False
         """This peer is an aggregator, or was one a moment ago."""
         self._me = me
-        self._regions = regions
         self._own_rules: list[Rule] = []
         self._network_rules: list[Rule] = []
         self._finding_rules: dict[str, Rule] = {}
         self._shared = {rule.name for rule in default_rules()}
         self._usual_rtt, self._usual_throughput = UsualLevel(), UsualLevel()
         self._groups = Groups()
-        self._region_health: list[RegionHealth] = []
-        self._regions_at = -inf
         self._looked_at: float | None = None
         self._acted_at = -inf
         self._news = -1
@@ -107,8 +101,10 @@ class AlertEngine:
         self.network.use(chosen)
         self._revision = -1
 
-    def update(self, snapshot: Snapshot, own: Own, findings: Findings, now: float) -> Publish | None:
-        """Evaluate all rules. Return the record to publish if there is news; urgent if a grave alert began or ended."""
+    def update(
+        self, snapshot: Snapshot, own: Own, findings: Findings, now: float, regions: Sequence[RegionHealth] = ()
+    ) -> Publish | None:
+        """Look at everything; the record to publish, where there is news. Urgent: something grave began or ended."""
         if self._looked_at is not None and now - self._looked_at > STALL_S:
             self.own.stall(now - self._looked_at)
             self.network.stall(now - self._looked_at)
@@ -117,7 +113,7 @@ class AlertEngine:
         self.has_looked_around = self._is_due(snapshot, now)
         if self.has_looked_around:
             self._others_at = now
-            self._look_at_others(snapshot, own, findings, now)
+            self._look_at_others(snapshot, own, findings, now, regions)
         else:
             self.network.elapse(now)
         return self.record(now)
@@ -153,7 +149,9 @@ class AlertEngine:
             self.own.observe(rule, OWN_SIGNALS[rule.signal](sight), now)
         self._take(self.own, findings.own, now, {})
 
-    def _look_at_others(self, snapshot: Snapshot, own: Own, findings: Findings, now: float) -> None:
+    def _look_at_others(
+        self, snapshot: Snapshot, own: Own, findings: Findings, now: float, regions: Sequence[RegionHealth]
+    ) -> None:
         chosen = self.chosen = aggregators(snapshot)
         if self._me in chosen.acting:
             self._acted_at = now
@@ -163,16 +161,14 @@ class AlertEngine:
                 self.network.clear()
             return
         firing, adopted = self._stated(snapshot, chosen)
-        if self._regions is not None and now >= self._regions_at + REGIONS_S:
-            self._regions_at, self._region_health = now, self._regions(snapshot)
         named, renamed = self._groups.name(snapshot.partitions, firing, now)
-        sight = Sight(snapshot, own, regions=self._region_health, groups=named)
-        regions = {health.region for health in self._region_health}
+        sight = Sight(snapshot, own, regions=regions, groups=named)
+        known = {health.region for health in regions}
         for rule in self._network_rules:
             if rule.signal == "partition":
                 for name, other in renamed.items():
                     self.network.rename(rule.name, name, other)
-            gone = partial(is_gone, rule, snapshot=snapshot, groups=self._groups, regions=regions)
+            gone = partial(is_gone, rule, snapshot=snapshot, groups=self._groups, regions=known)
             self.network.observe(rule, NETWORK_SIGNALS[rule.signal](sight), now, adopted, gone)
         self._take(self.network, findings.network, now, adopted, lambda subject: is_unknown(subject, snapshot.ledger))
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import count
 from typing import Literal
 
@@ -163,16 +163,15 @@ class Correlation:
         self._seen: frozenset[tuple[object, ...]] = frozenset()
         self._renew_at = 0.0
 
-    def update(
-        self, snapshot: Snapshot, links: Callable[[], Iterable[MergedLink]], alerts: Sequence[Alert]
-    ) -> list[Incident]:
+    def is_due(self, alerts: Sequence[Alert], now: float) -> bool:
+        """These alerts of the network differ from those of the last update, or that one is long ago."""
+        return (bool(alerts) or bool(self.incidents)) and (_state(alerts) != self._seen or now >= self._renew_at)
+
+    def update(self, snapshot: Snapshot, links: Iterable[MergedLink], alerts: Sequence[Alert]) -> list[Incident]:
         """Correlate all alerts of the network. Return incidents that opened, closed, or changed their extent."""
-        seen = frozenset((one.id, one.state, one.severity, one.started_at, one.resolved_at) for one in alerts)
-        if seen == self._seen and snapshot.now < self._renew_at:
-            return []
-        self._seen, self._renew_at = seen, snapshot.now + RENEW_S
+        self._seen, self._renew_at = _state(alerts), snapshot.now + RENEW_S
         before = {incident.id: _extent(incident) for incident in self.incidents}
-        self._around = context_of(snapshot, links() if alerts else (), alerts, self._around)
+        self._around = context_of(snapshot, links if alerts else (), alerts, self._around)
         self.incidents = self._incidents.update(alerts, self._around, snapshot.wall)
         return [incident for incident in self.incidents if _is_news(incident, before.get(incident.id))]
 
@@ -184,6 +183,10 @@ class Correlation:
     def last_incident(self, alert: Alert) -> str | None:
         """The last incident of this alert, even if that is gone."""
         return self._incidents.last_of(alert)
+
+
+def _state(alerts: Sequence[Alert]) -> frozenset[tuple[object, ...]]:
+    return frozenset((one.id, one.state, one.severity, one.started_at, one.resolved_at) for one in alerts)
 
 
 def _is_news(incident: Incident, before: tuple[object, ...] | None) -> bool:

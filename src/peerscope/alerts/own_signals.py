@@ -33,7 +33,20 @@ STEPS_MAX = 1440
 STEP_VALUES_MAX = 120
 
 
-class Own(Struct, frozen=True):
+class OwnFacts(Struct, frozen=True):
+    """What the agent alone can measure of itself; an event for the core."""
+
+    routes: tuple[tuple[str, float], ...] = ()
+    """Routes with enough messages, and the 95th percentile of their latency in seconds."""
+    trouble: str | None = None
+    """Why the history cannot be written, if so."""
+    files: tuple[Expiry, ...] = ()
+    """Files that expire: the dashboard's certificate."""
+    export_trouble: str | None = None
+    """Why the remote write receiver does not take samples, if so."""
+
+
+class Own(OwnFacts, frozen=True):
     """The state of this peer now. Values that are not measured are None."""
 
     checks: tuple[Check, ...] = ()
@@ -43,29 +56,14 @@ class Own(Struct, frozen=True):
     """Number of peers with a link that is up."""
     rtt_s: float | None = None
     """Median round trip of these links."""
-    routes: tuple[tuple[str, float], ...] = ()
-    """Routes with enough messages, and the 95th percentile of their latency in seconds."""
-    trouble: str | None = None
-    """Why the history cannot be written, if so."""
     certificate: Certificate | None = None
     """Our own, if any."""
     lapsed: tuple[Certificate, ...] = ()
     """Expired certificates of members that this peer dropped."""
-    files: tuple[Expiry, ...] = ()
-    """Files that expire: the dashboard's certificate."""
-    export_trouble: str | None = None
-    """Why the remote write receiver does not take samples, if so."""
 
 
-def own_state(
-    peer: Peer,
-    *,
-    routes: tuple[tuple[str, float], ...] = (),
-    trouble: str | None = None,
-    files: tuple[Expiry, ...] = (),
-    export_trouble: str | None = None,
-) -> Own:
-    """Combine the state of the core with values that only the shell has."""
+def own_state(peer: Peer, facts: OwnFacts) -> Own:
+    """Combine the state of the protocol with values that only the agent has."""
     checks, metrics = peer.reporter.latest
     up = [link for link in peer.links.values() if link.is_up]
     rtts_s = [rtt_s for link in up if (rtt_s := link.rtt.smoothed_s) is not None]
@@ -74,12 +72,12 @@ def own_state(
         metrics=metrics or Metrics(),
         linked=len(up),
         rtt_s=median(rtts_s) if rtts_s else None,
-        routes=routes,
-        trouble=trouble,
+        routes=facts.routes,
+        trouble=facts.trouble,
         certificate=peer.admission.certificate,
         lapsed=peer.admission.lapsed.certificates,
-        files=files,
-        export_trouble=export_trouble,
+        files=facts.files,
+        export_trouble=facts.export_trouble,
     )
 
 

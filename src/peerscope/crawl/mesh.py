@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
+from typing import cast
 
 from peerscope.host.clock import monotonic
 from peerscope.mesh.crawling.crawler import Crawler, CrawlerIdentity
 from peerscope.mesh.crawling.traversal import Walk, WalkConfig
-from peerscope.mesh.events import Dial, Effect, Hangup, Send
+from peerscope.mesh.events import Dial, Effect, Event, Hangup, Send
 from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.records.certificates import Certificate
 from peerscope.records.identity import PeerId
@@ -50,7 +51,7 @@ async def crawl_mesh(
         _carry_out(transport, crawler.tick(monotonic()))
         while not (crawler.is_done(now := monotonic()) or stopping.is_set()):
             for event in await transport.receive(min(TURN_S, max(0.0, crawler.deadline() - now))):
-                _carry_out(transport, crawler.handle(event, monotonic()))
+                _carry_out(transport, crawler.handle(cast("Event", event), monotonic()))
             _carry_out(transport, crawler.tick(monotonic()))
             progress(crawler.walk)
     finally:

@@ -29,6 +29,11 @@ def asleep() -> float:
     return monotonic() - time.monotonic()
 
 
+def stopwatch() -> float:
+    """Seconds for measuring how long work takes: those that the machine sleeps do not count."""
+    return time.monotonic()
+
+
 def monotonic() -> float:
     """Seconds since an arbitrary moment; use only differences."""
     return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)

@@ -20,7 +20,7 @@ PAIRS = 5_000
 
 
 class CoordinateError(Struct, frozen=True):
-    """Of |estimated - true| / true."""
+    """Quantiles of |estimated - true| / true."""
 
     median: float
     p90: float

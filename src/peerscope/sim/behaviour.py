@@ -1,7 +1,7 @@
-"""What honest nodes do, differently from each other and from hour to hour; and what an attack adds to it.
+"""Honest nodes, which differ from each other and from hour to hour, and attacks on them.
 
-Five kinds, mixed by the seed: steady ones; those that follow the day; bursty ones, busy for some minutes and quiet for
-longer; heavy-tailed ones, whose messages are mostly small and now and then huge (Pareto); hubs with many connections.
+The seed mixes five kinds. Steady nodes; nodes that follow the day; bursty ones, busy for some minutes and quiet for
+longer. Heavy-tailed ones, whose messages are mostly small and now and then huge (Pareto); hubs with many connections.
 Rates differ from node to node by orders of magnitude (log-normal). Every node's lookups disagree now and then.
 """
 
@@ -12,19 +12,24 @@ from random import Random
 
 from msgspec import Struct
 
+from peerscope.records.identity import PeerId
+from peerscope.sim.simulator import Simulator
+from peerscope.threats.monitor import NodeActivity
+
 DAY_S = 86_400.0
 KINDS = ("steady", "daily", "bursty", "heavy", "hub")
 BURST_S = (60.0, 900.0)
 QUIET_S = 1200.0
+TURN_S = 5.0
 
 
 class Attack(Struct, frozen=True):
-    """What is done to a node beside what it does."""
+    """An attack on a node, beside what the node does by itself."""
 
     puts_minute: float = 0.0
     connections_minute: float = 0.0
     inconsistent_share: float = 0.0
-    """Of its lookups, those that an attacker answers."""
+    """Share of its lookups that an attacker answers."""
 
     def beside(self, other: Attack) -> Attack:
         """Both at once."""
@@ -59,7 +64,7 @@ class Behaviour:
         self._is_bursting = False
 
     def act(self, now: float, seconds: float) -> dict[str, float]:
-        """What it did in the `seconds` up to `now`, as counters."""
+        """Its activity in the `seconds` up to `now`, as counters."""
         rng, pace = self._rng, self._pace(now)
         messages = _poisson(rng, self._messages_s * seconds * pace)
         lookups = _poisson(rng, self._lookups_minute / 60 * seconds * min(pace, 3.0))
@@ -101,6 +106,33 @@ class Behaviour:
         return messages * self._size_bytes * max(0.1, self._rng.gauss(1.0, 0.3 / sqrt(messages)))
 
 
+class Nodes:
+    """The nodes beside the peers of a simulated network: what each does reaches its peer every five seconds."""
+
+    def __init__(self, sim: Simulator, rng: Random) -> None:
+        self._sim = sim
+        self._rng = rng
+        self._behaviours: dict[PeerId, Behaviour] = {}
+        sim.at(sim.now, self._act)
+
+    def attack(self, peer: PeerId, attack: Attack) -> None:
+        """Do this to a peer's node from now on, beside what is done to it already."""
+        behaviour = self._of(peer)
+        behaviour.attack = behaviour.attack.beside(attack)
+
+    def _of(self, peer: PeerId) -> Behaviour:
+        if peer not in self._behaviours:
+            self._behaviours[peer] = Behaviour(Random(self._rng.getrandbits(64)))
+        return self._behaviours[peer]
+
+    def _act(self) -> None:
+        now = self._sim.now
+        self._sim.at(now + TURN_S, self._act)
+        for peer, node in sorted(self._sim.nodes.items()):
+            if node.peer is not None and now >= node.paused_until and node.corruption is None:
+                self._sim.feed(peer, NodeActivity(self._of(peer).act(now, TURN_S)))
+
+
 def _poisson(rng: Random, mean: float) -> int:
     """A Poisson number (Knuth; from fifty on, its normal approximation)."""
     if mean > 50:
@@ -125,8 +157,8 @@ def _binomial(rng: Random, trials: int, share: float) -> int:
 class Prefixes:
     """Where honest machines stand: most alone in their /24, some where others are already.
 
-    Each newcomer joins a prefix in proportion to those in it, or opens one of its own (a Chinese restaurant process),
-    which makes few large prefixes and many small ones, as providers and households do.
+    Each newcomer joins a prefix in proportion to those in it, or opens one of its own (a Chinese restaurant process).
+    So there are few large prefixes and many small ones, as of providers and households.
     """
 
     def __init__(self, rng: Random, alone_share: float | None = None) -> None:

@@ -56,7 +56,7 @@ def corruption(kind: str, signer: Signer, rng: Random) -> Corruption:
 
 
 class Memory:
-    """What an attacker keeps between attacks."""
+    """Records that an attacker keeps between attacks."""
 
     def __init__(self, signer: Signer, rng: Random) -> None:
         self.signer = signer
@@ -74,7 +74,7 @@ class Memory:
 
 
 def drop(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
-    """Answers pings and tells of itself, but passes nothing of others on."""
+    """Answers pings and publishes its own records, but passes nothing of others on."""
     kept: list[Effect] = []
     for effect in effects:
         message = decode(effect.data) if isinstance(effect, Send) else None
@@ -115,8 +115,9 @@ def _misled(effect: Effect, kind: str, signer: Signer, rng: Random) -> Effect:
 
 
 def misplaced(rng: Random) -> Corruption:
-    """Claims to be somewhere else with each message and to be sure of it, now and then where nobody can be; answers
-    pings late, and claims impossible round trips."""
+    """Claims to be somewhere else with each message and to be sure of it, now and then where nobody can be.
+
+    Also answers pings late, and claims impossible round trips."""
     held: list[tuple[float, Effect]] = []
 
     def place(dimensions: int) -> Coordinate:

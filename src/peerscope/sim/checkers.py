@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from math import inf
 
+from msgspec import Struct
+
+from peerscope.core import Effect
+from peerscope.mesh.crawling.crawler import Crawler
 from peerscope.mesh.detection.observers import accused, is_reporting
 from peerscope.mesh.detection.verdicts import Evidence, Verdict
-from peerscope.mesh.events import Effect, Stored
+from peerscope.mesh.events import Stored
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, Observations
 from peerscope.records.identity import PeerId, PeerRef, ref
@@ -15,7 +19,7 @@ from peerscope.sim.truth import Truth
 
 LOOKED_AT_MAX = 200
 LOOK_AGAIN_INTERVAL_S = 0.25
-"""Who has a say changes with time alone: an accused observer loses its own once the accusation has stood."""
+"""Time alone changes verdicts: an accused observer no longer counts once the accusation has stood."""
 
 LOOK_INTERVAL_S = 0.2
 """How often honest peers look at those whom liars accuse."""
@@ -118,12 +122,12 @@ class DetectionLog:
 
     @property
     def down_share(self) -> float | None:
-        """Of all looks, those that said down; None where nobody lied."""
+        """Share of all looks that said down; None where nobody lied."""
         return self.down / self.looks if self.looks else None
 
     @property
     def expired_share(self) -> float | None:
-        """Of all looks, those that took a living peer's report for expired; None where nobody lied."""
+        """Share of all looks that took a living peer's report for expired; None where nobody lied."""
         return self.expired / self.looks if self.looks else None
 
 
@@ -203,3 +207,40 @@ class Convergence:
                 if self._sim.evidence(peer.me, gone).verdict is not Verdict.LEFT:
                     return f"{peer.me.hex()[:10]} does not know that {gone.hex()[:10]} left"
         return ""
+
+
+class Crawl(Struct, frozen=True):
+    """Figures of one crawl."""
+
+    seconds: float
+    """Virtual."""
+    asked: int
+    found: int
+    """Peers that answered."""
+    missed: int
+    """Honest, running peers that did not."""
+    unreachable: int
+    links: int
+    """Between peers that were asked."""
+    confirmed: int
+    """Links that both ends reported."""
+    stopped: str | None
+    """The limit that ended it, if one did."""
+
+
+def crawled(crawler: Crawler | None, sim: Simulator, truth: Truth) -> Crawl | None:
+    """The figures of a crawl, if there was one."""
+    if crawler is None:
+        return None
+    survey = crawler.walk.survey()
+    honest = {peer.me for peer in sim.alive()} - truth.byzantine
+    return Crawl(
+        seconds=survey.seconds,
+        asked=crawler.walk.asked,
+        found=len(survey.depths),
+        missed=len(honest - survey.depths.keys()),
+        unreachable=len(survey.unreachable),
+        links=len(survey.links),
+        confirmed=sum(survey.links.values()),
+        stopped=survey.stopped,
+    )

@@ -30,7 +30,7 @@ TRIES = 50
 
 
 class Disturbance(Struct, frozen=True):
-    """What a machine measures that is not well; None where it is."""
+    """Measurements of a machine that is not well; None where it is."""
 
     cpu_ratio: float | None = None
     memory_ratio: float | None = None
@@ -80,7 +80,7 @@ class Disasters:
             self._later(after_s, peer, BUSY)
 
     def _spread(self, root: PeerId, most: int, for_s: float) -> dict[PeerId, float]:
-        """Whom it reaches, and after how many seconds."""
+        """The peers that it reaches, and after how many seconds."""
         catching, mean_s = self._rng.uniform(0.3, 0.7), self._rng.uniform(5.0, 20.0)
         reached: dict[PeerId, float] = {}
         coming = [(0.0, root)]

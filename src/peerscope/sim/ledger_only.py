@@ -1,10 +1,10 @@
 """A network without the wire, for days and for many seeds: what peers would say is written into one ledger.
 
-The full protocol over a day takes hours to simulate. Detections see the ledger and telemetry only, so both are made by
-the same generators as on the wire: places by `Prefixes`, nodes by `Behaviour`, links by the rings, attacks likewise.
-Honest peers come for the first time, restart, leave, are killed and missed; now and then a link is lost on one side, or
-an operator sets up several machines beside each other. What is left out: the time that records take, and what the wire
-does to them; and detections look once a minute, not every five seconds.
+The full protocol over a day takes hours to simulate. Detections see the ledger and telemetry only, and
+the generators of the wire make both. `Prefixes` gives places, `Behaviour` nodes, the rings links.
+Honest peers come for the first time, restart, leave, are killed and missed. Now and then one side loses a link, or
+an operator sets up several machines beside each other. Records take no time here and suffer nothing on the wire.
+Detections look once a minute, not every five seconds.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from peerscope.records.record import sign
 from peerscope.sim.attackers import surrounding
 from peerscope.sim.behaviour import Attack, Behaviour, Prefixes
 from peerscope.sim.node import make_signer
+from peerscope.sim.score import Expected, FindingsSeen, Score
 from peerscope.sim.simulator import EPOCH_S
-from peerscope.sim.threats import Expected, FindingsSeen, Score
 from peerscope.threats.signatures import Signatures
 from peerscope.threats.threats import ThreatConfig, Threats
 from peerscope.views.snapshot import Snapshot, SnapshotConfig
@@ -55,7 +55,7 @@ class UnwiredNetwork:
         self._own: dict[PeerId, Threats] = {}
         self._down: dict[PeerId, float] = {}
         self._misses: dict[PeerId, dict[PeerId, float]] = {}
-        """Who misses whom, until when."""
+        """By peer, the peers that it misses, until when."""
         self._versions: dict[PeerId, int] = {}
         self.now = 0.0
         self.seen = FindingsSeen()
@@ -74,7 +74,7 @@ class UnwiredNetwork:
             self._look()
 
     def score(self) -> Score:
-        """What was found so far, beside the attacks."""
+        """The findings so far, held against the attacks."""
         return self.expected.score(self.seen)
 
     # -- attacks -----------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ class Lie:
 
 
 def hide(victims: tuple[PeerId, ...], plan: Lie | None) -> Callable[[Peer, list[Effect], float], list[Effect]]:
-    """Reports links with the victims for ever, and never misses them. `plan`: lies that it tells beside."""
+    """Reports links with the victims for ever, and never misses them. `plan`: its other lies."""
 
     def corrupt(peer: Peer, effects: list[Effect], now: float) -> list[Effect]:
         names = {ref(victim) for victim in victims}
@@ -158,7 +158,7 @@ def say(peer: Peer, body: Observations | Report, now: float) -> list[Effect]:
 
 
 def _without_own(peer: Peer, effects: list[Effect]) -> list[Effect]:
-    """What the honest core wanted to push in the liar's name does not leave."""
+    """Drop the liar's own records that the honest core wanted to push."""
     kept = []
     for effect in effects:
         message = decode(effect.data) if isinstance(effect, Send) else None

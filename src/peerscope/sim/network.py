@@ -19,7 +19,7 @@ Latency = Callable[[Machine, Machine, Random], float]
 
 
 class NetworkFaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the network does to datagrams; streams turn each loss into a retransmission."""
+    """Faults that datagrams suffer; streams turn each loss into a retransmission."""
 
     loss: float = 0.0
     """Share of packets that are lost, each way."""

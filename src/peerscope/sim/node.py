@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from math import inf
+from typing import Any, Protocol
 
+from peerscope.core import Core, Effect
+from peerscope.mesh import events as mesh
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.crawling.crawler import Crawler
-from peerscope.mesh.events import Effect
 from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Body
 from peerscope.records.identity import Identity, PeerId, Signer, Verifier
 from peerscope.records.record import Inspector, Record, verify
 
-Corruption = Callable[[Peer, list[Effect], float], list[Effect]]
-"""What a byzantine peer does to its own effects before they leave."""
+Corruption = Callable[[Peer, list[mesh.Effect], float], list[mesh.Effect]]
+"""Changes the effects of a byzantine peer before they leave."""
+
+
+class Process(Protocol):
+    """A core, or a crawler in its place."""
+
+    def handle(self, event: Any, now: float) -> Sequence[Effect]: ...
+    def tick(self, now: float) -> Sequence[Effect]: ...
+    def deadline(self) -> float: ...
 
 
 class Machine:
-    """What stays when the process dies: the key, the place, the clock."""
+    """Everything that stays when the process dies: the key, the place, the clock."""
 
     def __init__(
         self, signer: Signer, index: int, region: str, config: PeerConfig, skew_s: float, version: str = "sim"
@@ -34,9 +44,10 @@ class Machine:
         self.address: str | None = None
         """Where it says it can be dialled; None for one that follows from its index."""
         self.version = version
-        self.peer: Peer | None = None
+        self.core: Core | None = None
         self.crawler: Crawler | None = None
         """Runs in a peer's place on a machine that only looks at the network."""
+        self.started_at = -inf
         self.life = 0
         """Counts starts; what was on its way to an earlier life does not arrive."""
         self.paused_until = -inf
@@ -48,9 +59,14 @@ class Machine:
         return self.signer.peer_id
 
     @property
-    def process(self) -> Peer | Crawler | None:
-        """Whatever runs here now."""
-        return self.crawler if self.peer is None else self.peer
+    def peer(self) -> Peer | None:
+        """The protocol that runs here now."""
+        return None if self.core is None else self.core.peer
+
+    @property
+    def process(self) -> Process | None:
+        """The core or the crawler that runs here now."""
+        return self.crawler if self.core is None else self.core
 
 
 class CheapSigner:

@@ -13,27 +13,27 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from peerscope.core import CoreConfig, Effect
+from peerscope.host.signature_files import load_signatures
 from peerscope.mesh.config import PeerConfig
-from peerscope.mesh.events import Effect, Recall
+from peerscope.mesh.events import Recall
 from peerscope.mesh.limits.reputation import WEIGHTS
 from peerscope.mesh.messages import Aged
 from peerscope.mesh.zoning.names import zone_name
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 from peerscope.sim.accuracy import CoordinateError, coordinate_error, own_places
-from peerscope.sim.alerting import AlertsSeen, SimulatedAlerts
-from peerscope.sim.behaviour import Prefixes
-from peerscope.sim.checkers import Convergence, Detection, DetectionLog, InformationSpread
-from peerscope.sim.crawl import Crawl, crawled
-from peerscope.sim.incidents import IncidentSeen, incidents_seen
+from peerscope.sim.alerts_seen import AlertHistory, AlertsSeen, IncidentSeen, incidents_seen
+from peerscope.sim.behaviour import Nodes, Prefixes
+from peerscope.sim.checkers import Convergence, Crawl, Detection, DetectionLog, InformationSpread, crawled
 from peerscope.sim.network import fixed, near
 from peerscope.sim.scenario import Bounds, Scenario
+from peerscope.sim.score import FindingsWatch, Score
 from peerscope.sim.simulator import Simulator
-from peerscope.sim.threats import Score, SimulatedThreats
 from peerscope.sim.truth import Truth
 from peerscope.sim.workload import Workload
 from peerscope.sim.world import World
-from peerscope.sim.zoning import ZoneOutcome, Zoning
+from peerscope.sim.zones_seen import ZoneOutcome, ZoneWatch
 
 Progress = Callable[[float, float, str], None]
 """Called with virtual seconds passed, virtual seconds in all, and what goes on."""
@@ -56,7 +56,7 @@ class Times(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """What a run showed. Keys a scenario has nothing to say about are null."""
+    """Results of a run. Keys a scenario has nothing to say about are null."""
 
     scenario: str
     seed: int
@@ -85,7 +85,7 @@ class Outcome(Struct, frozen=True):
     time_to_all_s: Times
     """From the issue of an urgent record until all running peers held it."""
     zones: ZoneOutcome | None
-    """What peers knew of all zones at the end; null where there is only one."""
+    """The zones as peers saw them at the end; null where there is only one."""
     coordinate_error: CoordinateError | None
     """At the end; null where the scenario's latency has no fixed truth."""
     bytes_share: dict[str, float]
@@ -124,7 +124,7 @@ def run(
 ) -> Outcome:
     """Run a scenario. `options`: the command line's, for the replay command.
 
-    A scenario in which liars hide a death runs a second time, with everybody honest, to tell what the lies added.
+    A scenario in which liars hide a death runs a second time, with everybody honest, to measure what the lies added.
     """
     if not any(step.do in LIES for step in scenario.steps) or not any(step.victim for step in scenario.steps):
         return _play(scenario, seed, config, signed, options, progress)
@@ -166,7 +166,9 @@ def _play(
     config = config or PeerConfig()
     if scenario.zone_max is not None:
         config = replace(config, zones=replace(config.zones, zone_max=scenario.zone_max))
-    sim = Simulator(seed=seed_of_sim, config=config, latency=latency, faults=scenario.network, signed=signed)
+    core = CoreConfig(signatures=load_signatures()) if scenario.threats else CoreConfig()
+    faults = scenario.network
+    sim = Simulator(seed=seed_of_sim, config=config, latency=latency, faults=faults, signed=signed, core=core)
     truth = Truth()
     detection, spread = Detection(sim, truth), InformationSpread(sim)
 
@@ -175,21 +177,16 @@ def _play(
         spread.on_effect(peer, effect, now)
 
     workload = Workload(sim, truth, rng, lying=lying)
-    if scenario.threats:  # drawn apart, so that scenarios without threats keep their histories
-        dice = Random(f"{seed} threats")
+    dice = Random(f"{seed} threats")  # drawn apart, so that scenarios without threats keep their histories
+    if scenario.threats:
         workload.prefixes = Prefixes(dice)
-        workload.threats = SimulatedThreats(sim, workload.expected, dice)
     populate(sim, scenario, rng, workload.prefixes)
-    sim.on_effect = on_effect
-    if workload.threats is not None:
-        workload.threats.begin()
-    zoning = Zoning(sim, truth) if scenario.summaries else None
-    if zoning is not None:
-        workload.zoning = zoning
-        zoning.begin()
-    alerts = SimulatedAlerts(sim) if scenario.alerts else None
-    if alerts is not None:
-        alerts.begin()
+    sim.on_effect.append(on_effect)
+    findings = None
+    if scenario.threats:
+        workload.nodes, findings = Nodes(sim, dice), FindingsWatch(sim, workload.expected)
+    zones = workload.zones = ZoneWatch(sim, truth) if scenario.summaries else None
+    alerts = AlertHistory(sim) if scenario.alerts else None
     total_s = scenario.settle_s + scenario.duration_s
     report = progress or (lambda passed_s, total_s, what: None)
     _pass(sim, scenario.settle_s, lambda now: report(now, total_s, "settling"))
@@ -199,14 +196,14 @@ def _play(
     if any(step.do in LIES for step in scenario.steps):
         sim.at(scenario.settle_s + min(step.at_s for step in scenario.steps if step.do in LIES), looks.begin)
     traffic = TrafficCost(sim)
-    if zoning is not None:
-        zoning.watch()
+    if zones is not None:
+        zones.watch()
     for step in scenario.steps:
         sim.at(scenario.settle_s + step.at_s, lambda step=step: workload.do(step))  # type: ignore[misc]
     _pass(sim, total_s, lambda now: report(now, total_s, "running"))
     last_s = scenario.settle_s + max((step.at_s + step.for_s for step in scenario.steps), default=0.0)
-    score = workload.threats.score() if workload.threats else None
-    seen = incidents_seen(sim, alerts, truth) if alerts else None
+    score = findings.score() if findings else None
+    seen = incidents_seen(sim, truth) if alerts else None
     outcome = Outcome(
         scenario=scenario.name,
         seed=seed,
@@ -224,7 +221,7 @@ def _play(
         **traffic.since(),
         time_to_all_s=_times(spread.to_all_s),
         crawl=crawled(workload.crawler, sim, truth),
-        zones=zoning.outcome(last_s) if zoning is not None else None,
+        zones=zones.outcome(last_s) if zones is not None else None,
         coordinate_error=coordinate_error(own_places(sim, truth), world, Random(seed)) if world else None,
         alerts=alerts.seen(truth) if alerts else None,
         incidents=seen.incidents if seen else None,
@@ -242,7 +239,7 @@ def _play(
 
 
 class TrafficCost:
-    """What peers sent and received since the counting began."""
+    """Traffic of all peers since the counting began."""
 
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim

@@ -92,7 +92,7 @@ class ScenarioStep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What must hold at the end; a run that breaks one has failed."""
+    """Bounds that must hold at the end; a run that breaks one has failed."""
 
     suspect_median_s: float | None = None
     down_median_s: float | None = None
@@ -180,7 +180,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ConfigError(f"regions is {self.regions}; the world of `latency` has {len(REGIONS)}")
 
     def version(self, rng: Random) -> str:
-        """What one peer runs, drawn anew each time."""
+        """The version of one peer, drawn anew each time."""
         if not self.versions:
             return "sim"
         return rng.choices(sorted(self.versions), [self.versions[name] for name in sorted(self.versions)])[0]

@@ -1,4 +1,4 @@
-"""A virtual network to look at: the simulator at the pace of a clock, seen through one of its peers.
+"""A virtual network to look at: the simulator as fast as a clock, seen through one of its peers.
 
 The page, the feed and the API are those of a real agent; what they show is what that one virtual peer knows. When it
 crashes, another that still runs is looked through. Faults come as the scenario has them; after the last one the network
@@ -10,27 +10,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
-from peerscope.agent.aggregates import Aggregates
+from peerscope import __version__
 from peerscope.agent.event_log import EventLog
 from peerscope.agent.lookups import LookupRequests
 from peerscope.agent.network_view import NetworkView, SelfView, SimulationView
 from peerscope.agent.traffic import Traffic
-from peerscope.alerts.incidents import Correlation, Incident
-from peerscope.alerts.model import Alert
-from peerscope.alerts.rules import Rule
-from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingOrders, StandingSilence, standing
+from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingSilence
 from peerscope.config import Config
+from peerscope.core import Core, CoreConfig, Effect, Event
 from peerscope.errors import ConfigError
 from peerscope.history.recorder import Recorder
-from peerscope.host.version import __version__
-from peerscope.mesh.events import Effect, Event, Received, Send
-from peerscope.mesh.peer import Peer
+from peerscope.mesh.events import Received, Send
 from peerscope.records.identity import PeerId, short
-from peerscope.sim.alerting import SimulatedAlerts
 from peerscope.sim.network import fixed, near
 from peerscope.sim.run import populate
 from peerscope.sim.scenario import Scenario, ScenarioStep
@@ -39,9 +34,8 @@ from peerscope.sim.truth import Truth
 from peerscope.sim.workload import Workload
 from peerscope.sim.world import World
 from peerscope.sources.node import Node
-from peerscope.threats.findings import Finding
+from peerscope.views.news import News
 from peerscope.views.places import NOWHERE
-from peerscope.views.trends import MINUTE_S, look
 
 STRIDE_S = (0.0002, 0.5)
 """Least and most virtual seconds between looks at the real clock. In between, as many as one turn has time for."""
@@ -51,8 +45,8 @@ TURNS_OF_OTHERS = 4
 """A request takes several steps of the event loop; these are had between two turns of the network."""
 REST_S = 0.005
 PACE_S = 10.0
-"""Real seconds over which the pace is measured."""
-NOBODY = "this network is simulated: nobody is told of its alerts, and nobody can look after them"
+"""Real seconds over which the speed is measured."""
+NOBODY = "this network is simulated: nobody gets messages about its alerts, and nobody can look after them"
 FLUSH_S = 10
 """Virtual seconds between writes of the history."""
 
@@ -76,31 +70,30 @@ class Show(NetworkView):
             faults=scenario.network,
             signed=signed,
             epoch_s=self._epoch_s,
+            core=CoreConfig(parts=frozenset(("alerts",)), regions=config.regions),
         )
         populate(self.simulator, scenario, rng)
         workload = Workload(self.simulator, Truth(), rng)
         self._steps = sorted(scenario.steps, key=lambda step: step.at_s)
         for step in self._steps:
             self.simulator.at(scenario.settle_s + step.at_s, lambda step=step: workload.do(step))  # type: ignore[misc]
-        self._alerts = SimulatedAlerts(self.simulator)
-        self._alerts.begin()
         self._eye = next(iter(self.simulator.nodes))
-        self._peer = self.simulator.alive()[0]
+        self._news = News(config.regions.hold_s)
         self._reached: deque[tuple[float, float]] = deque()
         """Real and virtual times of the last ten seconds."""
         self.node = Node(config.node, config.report.interval_s, rng)
-        self.event_log = EventLog(self.snapshot, self.region_health, self.links, config.regions.hold_s)
-        self.aggregates = Aggregates(self.snapshot, self.mesh_links)
+        self.event_log = EventLog(self.failure_log)
         self.lookups = LookupRequests(lambda event: self.simulator.feed(self._eye, event))
         self.recorder = None
         if config.history.enabled:
             self.recorder = Recorder(config.history, state, self.snapshot, self.network_health)
         self._look_through(self._eye)
-        self.simulator.on_effect, self.simulator.on_event = self._on_effect, self._on_event
+        self.simulator.on_effect.append(self._on_effect)
+        self.simulator.on_event = self._on_event
 
     @property
-    def peer(self) -> Peer:
-        return self._peer
+    def core(self) -> Core:
+        return self._core
 
     def clock(self) -> tuple[float, float]:
         return self.simulator.now, self._epoch_s
@@ -123,7 +116,7 @@ class Show(NetworkView):
 
     def self_view(self) -> SelfView:
         place = self.snapshot().places.get(self._eye, NOWHERE)
-        profile = self._peer.ledger.profile(self._eye)
+        profile = self.peer.ledger.profile(self._eye)
         return SelfView(
             peer_id=self._eye.hex(),
             short_id=short(self._eye),
@@ -136,23 +129,11 @@ class Show(NetworkView):
             node=None,
             http=self.http,
             addresses=profile.addresses if profile else (),
-            refused=dict(self._peer.refused),
+            refused=dict(self.peer.refused),
             simulation=self.simulation,
             keeps_history=self.recorder is not None,
-            shared_key=self._peer.shared_key.running(self.simulator.now),
+            shared_key=self.peer.shared_key.running(self.simulator.now),
         )
-
-    def alert_rules(self) -> Mapping[str, Rule]:
-        return self._alerts.alert_list(self._eye).rules
-
-    def stated_alerts(self, *, active_only: bool = False) -> list[Alert]:
-        return self._correlation().mark(self._alerts.alert_list(self._eye).alerts(active_only=active_only))
-
-    def found_incidents(self) -> list[Incident]:
-        return list(self._correlation().incidents)
-
-    def orders(self) -> StandingOrders:
-        return standing(self.snapshot())
 
     def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
         raise ConfigError(NOBODY)
@@ -169,10 +150,6 @@ class Show(NetworkView):
     def remember(self, peer: PeerId) -> bool:
         raise ConfigError(NOBODY)
 
-    def threats(self) -> list[Finding]:
-        """None: virtual nodes have no telemetry, and nobody looks for attacks on them here."""
-        return []
-
     def advance(self, until_s: float) -> None:
         """Let virtual time pass at once, up to this moment."""
         before_s = self.simulator.now
@@ -182,19 +159,13 @@ class Show(NetworkView):
 
     async def run(self) -> None:
         """Let virtual time pass at the wanted speed, or as fast as this machine can, until cancelled."""
-        telling = asyncio.create_task(self.event_log.run())
         try:
             await self._go_on()
         finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
             if self.recorder is not None:
                 await self.recorder.close()
 
     # -- inside ----------------------------------------------------------------------------------
-
-    def _correlation(self) -> Correlation:
-        return self._alerts.correlation(self._eye)
 
     async def _go_on(self) -> None:
         began, begin_s = time.monotonic(), self.simulator.now
@@ -224,10 +195,8 @@ class Show(NetworkView):
                 reached.popleft()
 
     def _note(self, before_s: float) -> None:
-        """What agents do by the clock: look at the network every minute, sample it every interval."""
+        """Sample the network every interval, as agents do."""
         wall, wall_before = self._epoch_s + self.simulator.now, self._epoch_s + before_s
-        if wall // MINUTE_S > wall_before // MINUTE_S:
-            self.aggregates.day.note(look(self.snapshot(), self.mesh_links()))
         interval_s = self.config.history.interval_s
         if self.recorder is not None and wall // interval_s > wall_before // interval_s:
             self.recorder.take(self.recorder.sample(int(wall // interval_s * interval_s)))
@@ -235,17 +204,17 @@ class Show(NetworkView):
     def _look_after_the_eye(self) -> None:
         """Keep looking through a peer that runs and means well."""
         node = self.simulator.nodes[self._eye]
-        if node.peer is self._peer and node.corruption is None:
+        if node.core is self._core and node.corruption is None:
             return
         fit = [peer for peer, node in self.simulator.nodes.items() if node.peer is not None and node.corruption is None]
         if fit:
             self._look_through(self._eye if self._eye in fit else fit[0])
 
     def _look_through(self, peer: PeerId) -> None:
-        core = self.simulator.nodes[peer].peer
-        assert core is not None
-        self._eye, self._peer = peer, core
-        self.traffic = Traffic(peer, self.snapshot, core.links.ahead_s, lambda: self.simulator.now)
+        """Watch this peer's core, which goes on with the news of the one before."""
+        self._eye, self._core = peer, self.simulator.core_of(peer)
+        self._core.watch(self._news, self.simulator.now)
+        self.traffic = Traffic(peer, self.snapshot, self.peer.links.ahead_s, lambda: self.simulator.now)
 
     def _on_event(self, peer: PeerId, event: Event) -> None:
         if peer == self._eye and isinstance(event, Received):
@@ -256,7 +225,6 @@ class Show(NetworkView):
             return
         if isinstance(effect, Send):
             self.traffic.mesh.record(now, len(effect.data), sent=True)
-        self.aggregates.note(effect)
         self.event_log.note(effect)
         self.traffic.note(effect)
         self.lookups.note(effect)

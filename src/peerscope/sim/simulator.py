@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import heapq
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from itertools import count
 from math import inf
 from random import Random
+from typing import cast
 
 from msgspec.structs import replace
 
+from peerscope.core import Core, CoreConfig, Effect, Event, Part
+from peerscope.mesh import events as mesh
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.crawling.crawler import Crawler, CrawlerIdentity
 from peerscope.mesh.crawling.traversal import WalkConfig
@@ -27,8 +30,6 @@ from peerscope.mesh.events import (
     Dial,
     DialFailed,
     Disconnected,
-    Effect,
-    Event,
     Hangup,
     Join,
     Lane,
@@ -47,6 +48,7 @@ from peerscope.records.ledger import Ledger
 from peerscope.records.measures import AgentMetrics, Metrics, PerformanceMetrics, SystemMetrics
 from peerscope.sim.network import Latency, NetworkFaults, VirtualNetwork, near
 from peerscope.sim.node import Machine, make_signer, shared_inspector, verify_cheap
+from peerscope.views.snapshot import Snapshot
 
 EPOCH_S = 1_700_000_000.0
 """Wall clock of every peer at virtual time 0, where nobody says otherwise."""
@@ -59,7 +61,7 @@ TYPICAL = Metrics(
     PerformanceMetrics(24_000, 12, 4_500),
     AgentMetrics(110, 62_000, 0, 40, 3_500),
 )
-"""What every peer reports of its machine: virtual ones have none, but reports have to be as long as real ones."""
+"""Every peer reports this of its machine. Virtual ones have none, but reports have to be as long as real ones."""
 _STAMP = struct.Struct(">dI")
 
 
@@ -76,11 +78,13 @@ class Simulator:
         faults: NetworkFaults | None = None,
         signed: bool = True,
         epoch_s: float = EPOCH_S,
+        core: CoreConfig | None = None,
     ) -> None:
-        """`epoch_s`: wall clock of every peer at virtual time 0, before skew."""
+        """`epoch_s`: wall clock of every peer at virtual time 0, before skew. `core`: what runs beside the protocol."""
         self.rng = Random(seed)
         self.now = 0.0
         self.config = config or PeerConfig()
+        self.core_config = core or CoreConfig()
         self.network = VirtualNetwork(
             latency, faults or NetworkFaults(loss=loss_ratio), Random(self.rng.getrandbits(64))
         )
@@ -89,7 +93,8 @@ class Simulator:
         self.running = 0
         """Peers whose process runs."""
         self.on_event: Callable[[PeerId, Event], None] | None = None
-        self.on_effect: Callable[[PeerId, Effect, float], None] | None = None
+        self.on_effect: list[Callable[[PeerId, Effect, float], None]] = []
+        """Called with every effect of every machine."""
         self.is_signed = signed
         """With real keys."""
         self.epoch_s = epoch_s
@@ -139,8 +144,10 @@ class Simulator:
         node = self.nodes[peer]
         self.running += node.peer is None
         node.life += 1
+        node.started_at = self.now
         rng, offset_s = Random(self.rng.getrandbits(64)), self.epoch_s + node.skew_s
-        node.peer = Peer(node.signer, node.config, rng, self.now, wall_offset_s=offset_s, inspector=self._inspector)
+        process = Peer(node.signer, node.config, rng, self.now, wall_offset_s=offset_s, inspector=self._inspector)
+        node.core = Core(self.core_config, process, self.now, offset_s)
         node.tick_at = inf
         started_at_ms = max(0, round((self.now + offset_s) * 1000))
         if zone:
@@ -178,7 +185,7 @@ class Simulator:
         """As by `kill -9`: silence, and nothing else."""
         node = self.nodes[peer]
         self.running -= node.peer is not None
-        node.peer, node.life = None, node.life + 1
+        node.core, node.life = None, node.life + 1
         for name in [name for name in self._connections if peer in name]:
             del self._connections[name]
             other = name[0] if name[1] == peer else name[1]
@@ -187,7 +194,7 @@ class Simulator:
     def leave(self, peer: PeerId) -> None:
         """Say goodbye and stop."""
         self.feed(peer, Leave())
-        self.nodes[peer].peer = None
+        self.nodes[peer].core = None
         self.running -= 1
 
     def crawl(self, region: str, starts: Iterable[PeerId], config: WalkConfig) -> Crawler:
@@ -239,14 +246,32 @@ class Simulator:
             action(*arguments)
         self.now = end
 
+    def run_parts(self, *parts: Part) -> None:
+        """Run these parts of the core, too, on every machine from here on."""
+        self.core_config = replace(self.core_config, parts=self.core_config.parts | set(parts))
+        for node in self.nodes.values():
+            if node.core is not None:
+                node.core.run(self.core_config.parts, self.now)
+                self._schedule(node)
+
     # -- what a checker can see ------------------------------------------------------------------
 
     def alive(self) -> list[Peer]:
         """The running peers, in a fixed order."""
         return [node.peer for _, node in sorted(self.nodes.items()) if node.peer is not None]
 
+    def snapshot(self, peer: PeerId) -> Snapshot:
+        """The snapshot that a running peer's views look at now."""
+        return self.core_of(peer).snapshot(self.now)
+
+    def core_of(self, peer: PeerId) -> Core:
+        """The core of a machine that runs."""
+        core = self.nodes[peer].core
+        assert core is not None
+        return core
+
     def evidence(self, observer: PeerId, subject: PeerId) -> Evidence:
-        """What one running peer's ledger says of another."""
+        """The evidence about one peer in the ledger of another, which runs."""
         peer = self.nodes[observer].peer
         assert peer is not None
         key = (peer.ledger, peer.ledger.revision, self.now)
@@ -303,9 +328,10 @@ class Simulator:
             node.tick_at = deadline
             self._later(deadline, self._tick, node, node.life, deadline)
 
-    def _carry_out(self, node: Machine, effects: list[Effect]) -> None:
+    def _carry_out(self, node: Machine, effects: Sequence[Effect]) -> None:
         if node.corruption is not None and node.peer is not None:
-            effects = node.corruption(node.peer, effects, self.now)
+            effects = node.corruption(node.peer, cast("list[mesh.Effect]", [*effects]), self.now)
+        watching = self.on_effect
         for effect in effects:
             match effect:
                 case Send(to, data, lane):
@@ -316,8 +342,8 @@ class Simulator:
                     self._hang_up(node, peer, reason)
                 case _:
                     pass
-            if self.on_effect is not None:
-                self.on_effect(node.machine, effect, self.now)
+            for watch in watching:
+                watch(node.machine, effect, self.now)
 
     def _send(self, node: Machine, to: PeerId, data: bytes, lane: Lane) -> None:
         linked = self._linked(node, to)

@@ -1,4 +1,4 @@
-"""What really is the case in a simulated network: against this, verdicts are judged."""
+"""The truth about a simulated network: verdicts are held against it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ GRACE_S = 15.0
 
 
 class Truth:
-    """Who is gone, from whose point of view, and since when."""
+    """The peers that are gone, from each point of view, and since when."""
 
     def __init__(self) -> None:
         self.victims: dict[PeerId, float] = {}
@@ -21,7 +21,7 @@ class Truth:
         self.silent_until: dict[PeerId, float] = {}
         """Paused: silent, but not to be called down."""
         self.root: tuple[str, str] | None = None
-        """What one disaster is, and where it began: a kind of incident, and its root."""
+        """One disaster, and where it began: a kind of incident, and its root."""
         self._back_at: dict[PeerId, float] = {}
         self._cuts: list[tuple[frozenset[PeerId], float]] = []
 

@@ -1,4 +1,4 @@
-"""Carries out a scenario's steps on a simulated network, and tells the truth about them."""
+"""Carries out a scenario's steps on a simulated network, and records the truth about them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from peerscope.mesh.detection.observers import watchers
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId
 from peerscope.sim.attackers import JOIN_OVER_S, surrounding
-from peerscope.sim.behaviour import Attack, Prefixes
+from peerscope.sim.behaviour import Attack, Nodes, Prefixes
 from peerscope.sim.byzantine import corruption
 from peerscope.sim.disasters import Disasters
 from peerscope.sim.lies import Lie, falsify_ages, gang_size, hide
 from peerscope.sim.scenario import ScenarioStep
+from peerscope.sim.score import Expected
 from peerscope.sim.simulator import Simulator
-from peerscope.sim.threats import Expected, SimulatedThreats
 from peerscope.sim.truth import Truth
-from peerscope.sim.zoning import Zoning
+from peerscope.sim.zones_seen import ZoneWatch
 
 SLOW_EVERY_S = 1.0
 SLOW_FOR_S = 0.7
@@ -39,12 +39,12 @@ class Workload:
         self._truth = truth
         self._rng = rng
         self.expected = Expected()
-        """What detections should find."""
-        self.threats: SimulatedThreats | None = None
+        """The attacks that detections should find."""
+        self.nodes: Nodes | None = None
         """Where nodes can be attacked."""
         self.prefixes: Prefixes | None = None
         self._disasters = Disasters(sim, truth, rng, self._crash)
-        self.zoning: Zoning | None = None
+        self.zones: ZoneWatch | None = None
         """Where aggregators speak."""
         self._marked: tuple[PeerId, ...] = ()
         """Victims of the liars, chosen by the first of their steps."""
@@ -117,7 +117,8 @@ class Workload:
             case "inflate":
                 liars = self._aggregators(step)
                 truth.byzantine.update(liars)
-                self._speaking.liars.update(liars)
+                for peer in liars:
+                    self._zones.inflate(peer)
             case _:
                 for peer in chosen:
                     truth.byzantine.add(peer)
@@ -164,14 +165,14 @@ class Workload:
         return core
 
     def _aggregators(self, step: ScenarioStep) -> list[PeerId]:
-        """Of those that act for one zone, the first `count`."""
+        """The first `count` of those that act for one zone."""
         zone = self._rng.choice(sorted({peer.own_zone.zone for peer in self._sim.alive()}))
-        return list(self._speaking.acting(zone)[: step.count])
+        return list(self._zones.acting(zone)[: step.count])
 
     @property
-    def _speaking(self) -> Zoning:
-        assert self.zoning is not None, "steps with aggregators need summaries = true"
-        return self.zoning
+    def _zones(self) -> ZoneWatch:
+        assert self.zones is not None, "steps with aggregators need summaries = true"
+        return self.zones
 
     def _crash(self, peer: PeerId) -> None:
         self._truth.crashed(peer, self._sim.now)
@@ -207,8 +208,8 @@ class Workload:
             "flood-connections": ("connection-flood", Attack(connections_minute=step.per_minute)),
         }
         detection, attack = kinds[step.do]
-        assert self.threats is not None, f"{step.do} needs threats = true"
-        self.threats.attack(peer, attack)
+        assert self.nodes is not None, f"{step.do} needs threats = true"
+        self.nodes.attack(peer, attack)
         self.expected.expect(detection, peer.hex(), self._sim.now)
 
     def _sybil(self, step: ScenarioStep) -> None:

@@ -1,8 +1,8 @@
 """A latency matrix with the shape of the real one: ten regions of the world, access lines, detours and jitter.
 
-Between regions stand the round-trip times that public clouds measure between theirs, rounded. They fit no flat space:
-cables run around continents, so that Africa is nearer to India through Europe than the map says. On top comes what
-distinguishes pairs of peers: each peer's access line, and each pair's own detour or shortcut, which breaks the triangle
+Round-trip times between regions are those that public clouds measure between theirs, rounded. They fit no flat space:
+cables run around continents, so that Africa is nearer to India through Europe than the map says. Pairs of
+peers differ too: by each peer's access line, and by each pair's own detour or shortcut. The latter breaks the triangle
 inequality as real routing does. Both follow from the seed and stay; only the jitter is drawn for each message.
 """
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Protocol
 
-from peerscope.mesh.events import Event, Lane
+from peerscope.core import Event
+from peerscope.mesh.events import Lane
 from peerscope.records.identity import PeerId
 
 CONNECTING = frozenset({"dial-failed", "handshake-failed", "connection-refused"})

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 
+from peerscope.core import Core, Effect, Event
 from peerscope.host.clock import asleep, monotonic
-from peerscope.mesh.events import Dial, Effect, Event, Hangup, Received, Send
-from peerscope.mesh.peer import Peer
+from peerscope.mesh.events import Dial, Hangup, Received, Send
 from peerscope.transport.base import Transport
 from peerscope.views.throughput import Throughput
 
@@ -19,17 +19,17 @@ log = logging.getLogger(__name__)
 
 
 class Driver:
-    """Runs one `Peer` on a real transport."""
+    """Runs one `Core` on a real transport."""
 
     def __init__(
         self,
-        peer: Peer,
+        core: Core,
         transport: Transport,
         publish: Callable[[Effect], None],
         throughput: Throughput | None = None,
     ) -> None:
         """`publish`: called with every effect that is not for the transport; `throughput`: counts the messages."""
-        self.peer = peer
+        self.core = core
         self._transport = transport
         self._publish = publish
         self._lag_s = 0.0
@@ -49,44 +49,44 @@ class Driver:
         """Drive until cancelled. Whatever arrived is handled before the timer: being late is no proof of silence."""
         while True:
             slept = asleep()
-            timeout_s = max(self.peer.deadline(), self._held_until) - monotonic()
+            timeout_s = max(self.core.deadline(), self._held_until) - monotonic()
             for event in await self._transport.receive(max(0.0, timeout_s)):
                 self._carry_out(self._handled(event))
-            now, due = monotonic(), max(self.peer.deadline(), self._held_until)
+            now, due = monotonic(), max(self.core.deadline(), self._held_until)
             if due <= now:
                 # Nobody came late while the machine slept. The core looks at its deadlines itself: nobody was heard.
                 self._lag_s = max(self._lag_s, now - due - (asleep() - slept))
                 self._carry_out(self._ticked(now))
 
-    def _handled(self, event: Event) -> list[Effect]:
+    def _handled(self, event: Event) -> Sequence[Effect]:
         """What a peer sends must not stop us, not even through a bug of ours that nobody has met yet."""
         now = monotonic()
         if isinstance(event, Received):
             self._throughput.record(now, len(event.data))
         try:
-            return self.peer.handle(event, now)
+            return self.core.handle(event, now)
         except Exception:
             if not isinstance(event, Received):
                 raise
             self._met_a_bug("a message of peer %s met a bug and was dropped", event.peer.hex())
-            return []
+            return ()
 
-    def _ticked(self, now: float) -> list[Effect]:
+    def _ticked(self, now: float) -> Sequence[Effect]:
         """Nor must what a turn finds in the records of others. What else the turn had to do is done by the next."""
         try:
-            return self.peer.tick(now)
+            return self.core.tick(now)
         except Exception:
             self._held_until = now + HOLD_S
             self._met_a_bug("a turn met a bug; the next is in %s s", HOLD_S)
-            return []
+            return ()
 
     def _met_a_bug(self, text: str, *arguments: object) -> None:
         """Called while the exception is handled."""
-        self.peer.refused["internal-error"] += 1
-        if self.peer.refused["internal-error"] <= LOGGED_MAX:
+        self.core.peer.refused["internal-error"] += 1
+        if self.core.peer.refused["internal-error"] <= LOGGED_MAX:
             log.exception(text, *arguments)
 
-    def _carry_out(self, effects: list[Effect]) -> None:
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             match effect:
                 case Send(to, data, lane):

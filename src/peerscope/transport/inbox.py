@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from peerscope.mesh.events import Event, Received
+from peerscope.core import Event
+from peerscope.mesh.events import Received
 from peerscope.mesh.messages import MESSAGE_BYTES_MAX
 from peerscope.records.identity import PeerId
 

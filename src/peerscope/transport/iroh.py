@@ -24,9 +24,10 @@ from typing import Any
 
 import iroh
 
+from peerscope.core import Event
 from peerscope.errors import ConfigError
 from peerscope.host.addresses import is_direct, is_loopback, split_address
-from peerscope.mesh.events import Breach, Connected, DialFailed, Disconnected, Event, Lane, Received
+from peerscope.mesh.events import Breach, Connected, DialFailed, Disconnected, Lane, Received
 from peerscope.records.identity import PeerId
 from peerscope.transport.accept_policy import AcceptPolicy, Decision
 from peerscope.transport.inbox import Inbox

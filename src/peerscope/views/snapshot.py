@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from statistics import median_low
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 from peerscope.mesh.detection import observers
 from peerscope.mesh.detection.unwatched import unwatched
 from peerscope.mesh.detection.verdicts import Assessment, Evidence, Verdict
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, LinkReading, Profile, Report
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Ledger
@@ -36,6 +38,22 @@ class SnapshotConfig(Struct, frozen=True, kw_only=True):
     clusters: ClusterConfig = ClusterConfig()
 
 
+class HasPeer(Protocol):
+    """What a snapshot is taken of: the core."""
+
+    @property
+    def peer(self) -> Peer:
+        """Its ledgers and settings."""
+
+    @property
+    def wall_offset_s(self) -> float:
+        """Unix minus monotonic seconds."""
+
+    @property
+    def clusters(self) -> ClusterConfig:
+        """How peers without a region are grouped."""
+
+
 class Snapshot:
     """A ledger at one local monotonic time."""
 
@@ -50,6 +68,18 @@ class Snapshot:
         self.wall = now + config.wall_offset_s
         """Unix seconds, for people."""
         self.config = config
+
+    @classmethod
+    def of(cls, core: HasPeer, now: float) -> Snapshot:
+        """The ledgers of one peer now."""
+        peer = core.peer
+        config = SnapshotConfig(
+            wall_offset_s=core.wall_offset_s,
+            down_after_s=peer.config.detector.down_after_s,
+            by_prefix=peer.config.network.public,
+            clusters=core.clusters,
+        )
+        return cls(peer.ledger, peer.me, now, config, peer.global_ledger)
 
     @cached_property
     def zone(self) -> str:

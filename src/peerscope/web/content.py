@@ -140,7 +140,7 @@ class FeedBuilder:
         if self._slow is None or is_old or self._slow_of != snapshot.statuses:
             self._slow_at, self._slow_of = snapshot.now, snapshot.statuses
             regions = region_health(snapshot, config.regions, config.links.rings, links)
-            self._slow = tuple(map(_region, regions)), view.aggregates.day.trends(snapshot.wall)
+            self._slow = tuple(map(_region, regions)), view.core.news.day.trends(snapshot.wall)
         alerts = view.alerts(active_only=True)
         return FeedState(
             me=view.self_view(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from math import inf
 
@@ -31,39 +31,36 @@ class SummaryPublisher:
         self._spoke_at = -inf
         self._zone = WHOLE
 
-    def update(
-        self,
-        peer: Peer,
-        look: Callable[[], tuple[Snapshot, Sequence[MergedLink], Iterable[Alert]]],
-        addresses: Sequence[str],
-        now: float,
-    ) -> Summary | None:
-        """A summary to publish, where it is our turn. Call often; `look` is called only when it may be."""
+    def is_due(self, peer: Peer, now: float) -> bool:
+        """It may be our turn: then look at the zone and call `update`. Call this often."""
         zone = peer.own_zone.zone
         if now < self._look_at and zone == self._zone:
-            return None
+            return False
         self._look_at, moved = now + min(LOOK_INTERVAL_S, self._interval_s / 2), zone != self._zone
         self._zone = zone
         if zone == WHOLE and (not peer.global_ledger.counts[Kind.SUMMARY] or peer.own_zone.is_newcomer):
-            return None  # nobody is beyond our zone, or it is none of ours
+            return False  # nobody is beyond our zone, or it is none of ours
         if now < self._spoke_at + self._interval_s and not moved:
-            return None
+            return False
         ours = rank(zone, peer.me)
         before = (member for member in peer.neighbours.rings.members() if rank(zone, member) < ours)
-        if next(islice(before, CANDIDATES - 1, None), None) is not None:
+        return next(islice(before, CANDIDATES - 1, None), None) is None
+
+    def update(
+        self, snapshot: Snapshot, links: Sequence[MergedLink], alerts: Iterable[Alert], rings: int
+    ) -> Summary | None:
+        """A summary to publish, where this peer acts for its zone. `rings`: of links between agents."""
+        acting, profile = aggregators(snapshot, self._zone).acting, snapshot.ledger.profile(snapshot.me)
+        if snapshot.me not in acting:
             return None
-        snapshot, links, alerts = look()
-        acting = aggregators(snapshot, zone).acting
-        if peer.me not in acting:
-            return None
-        self._spoke_at = now
+        self._spoke_at = snapshot.now
         return summary(
             snapshot,
             links,
             alerts,
-            zone=zone,
+            zone=self._zone,
             aggregators=acting,
-            addresses=addresses,
+            addresses=profile.addresses if profile else (),
             interval_s=self._interval_s,
-            rings=peer.config.links.rings,
+            rings=rings,
         )

@@ -6,12 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from peerscope.errors import ConfigError
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.crawling.answers import BURST_S, TOO_OFTEN, CrawlConfig
 from peerscope.mesh.events import Connected, Effect, Hangup, Publish
 from peerscope.mesh.handshake import HELLO_TIMEOUT_S
 from peerscope.mesh.membership.admission import Admission, NetworkConfig
 from peerscope.mesh.messages import MESSAGE_BYTES_MAX, Bye, Challenge, Hello, Neighbors, Push, Vicinity, encode
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import LINKS_MAX, Profile
 from peerscope.records.identity import Identity
 from strategies import IDENTITIES

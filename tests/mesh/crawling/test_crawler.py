@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.crawling.answers import TOO_OFTEN
 from peerscope.mesh.crawling.crawler import Crawler, CrawlerIdentity
 from peerscope.mesh.crawling.traversal import WalkConfig
 from peerscope.mesh.events import Connected, Dial, DialFailed, Disconnected, Effect, Hangup, Received, Send
 from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.messages import Bye, Hello, Message, Neighbors, Vicinity, encode
-from peerscope.mesh.peer import PeerConfig
 from peerscope.records.bodies import Check, Report
 from peerscope.records.identity import Identity, PeerId
 from strategies import IDENTITIES, damaged, messages

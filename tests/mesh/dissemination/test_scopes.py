@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerscope.errors import ConfigError, RemoteError
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.dissemination.gossip import TRACES_S_MAX, GossipConfig, trace_interval_s
 from peerscope.mesh.dissemination.scopes import HOP_US_MAX, hop_us, whole_path, with_last_hop
 from peerscope.mesh.events import Delivered
 from peerscope.mesh.messages import PATH_MAX, Ping, Pong, Push, decode, encode
-from peerscope.mesh.peer import PeerConfig
 from peerscope.records.bodies import Observations
 from peerscope.records.identity import ref
 from strategies import IDENTITIES, ORIGINS, messages, unsigned

@@ -4,11 +4,12 @@ from random import Random
 
 import pytest
 
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Forgotten
 from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.membership.eviction import LONG_KNOWN_S, SILENT_S
 from peerscope.mesh.messages import Push
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Observations, Profile
 from peerscope.records.identity import Identity
 from peerscope.records.ledger import LedgerConfig

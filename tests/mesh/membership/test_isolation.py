@@ -3,8 +3,9 @@
 import pytest
 
 from network import seconds_until
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.membership import isolation
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Status
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import LedgerConfig

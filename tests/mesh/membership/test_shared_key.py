@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import KeyShared, Measured, Publish, Recall
 from peerscope.mesh.membership.shared_key import NEWS_S, STANDS_S
 from peerscope.mesh.messages import Aged
-from peerscope.mesh.peer import Peer, PeerConfig
+from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import LIVES_MAX, Kind, Profile
 from peerscope.records.record import Record, sign
 from strategies import IDENTITIES

@@ -1,28 +1,25 @@
-"""Zones in a simulated network: aggregators speak, and what everybody sees is compared with what is."""
+"""Zones of a simulated network: what everybody sees of them, compared with what is."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from math import ceil, inf
 from statistics import fmean
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.alerts.aggregators import aggregators
-from peerscope.alerts.model import Alert
-from peerscope.mesh.events import Publish
+from peerscope.cli.look import status
+from peerscope.core import Core
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId
 from peerscope.records.summary import Summary
-from peerscope.sim.simulator import EPOCH_S, Simulator
+from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
-from peerscope.views.links import MergedLink, mesh_links
-from peerscope.views.snapshot import Snapshot, SnapshotConfig
-from peerscope.zones.overview import Contradictions, zones
 from peerscope.zones.speaker import SummaryPublisher
 
-PUBLISH_INTERVAL_S = 1.0
 LOOK_INTERVAL_S = 2.0
 """Between two looks at what peers see of the whole."""
 NEWCOMER_S = 30.0
@@ -34,7 +31,7 @@ INFLATED = 3
 
 
 class ZoneOutcome(Struct, frozen=True):
-    """What peers knew of all zones."""
+    """All zones, as peers saw them."""
 
     count: int
     """Zones that running peers belong to at the end."""
@@ -45,7 +42,7 @@ class ZoneOutcome(Struct, frozen=True):
     seen: dict[str, float]
     """Living peers that those asked saw in the whole network at the end: least, mean and most."""
     error_ratio: float
-    """Of the one who was furthest off at the end."""
+    """Error of the peer that was furthest off at the end."""
     error_ratio_max: float
     """The same at the worst moment since the network had settled."""
     exact_ratio: float
@@ -57,42 +54,41 @@ class ZoneOutcome(Struct, frozen=True):
     named: int
     """Honest aggregators that somebody named at the end as contradicting the others."""
     unnamed: int
-    """Of those asked at the end, how many did not name every aggregator that lies."""
+    """Peers asked at the end that did not name every aggregator that lies."""
 
 
 class ZonesSeen(Struct, frozen=True):
-    """What one peer sees of all zones."""
+    """All zones, as one peer sees them."""
 
     living: int
     ages_s: list[float]
-    """Of the summaries of other zones."""
+    """Ages of the summaries of other zones."""
     named: set[PeerId]
     """Aggregators that contradict the others for long."""
 
 
-class Zoning:
-    """Lets virtual aggregators speak as real agents do, and looks at what becomes of it."""
+class ZoneWatch:
+    """Lets aggregators publish summaries, and looks at what becomes of it."""
 
     def __init__(self, sim: Simulator, truth: Truth) -> None:
         self.liars: set[PeerId] = set()
         """Aggregators that inflate their zones."""
         self._sim = sim
         self._truth = truth
-        self._speakers: dict[PeerId, tuple[int, float, SummaryPublisher]] = {}
-        """With the life of the process that speaks, for another one has not spoken yet, and when it began."""
-        self._contradictions: defaultdict[PeerId, Contradictions] = defaultdict(Contradictions)
-        """As known to each who is asked."""
         self._watched_since = inf
         self._ages_s: list[float] = []
         self._error_ratio_max = 0.0
         self._wrong_at = -inf
+        sim.run_parts("summaries")
 
-    def begin(self) -> None:
-        """Aggregators speak from now on."""
-        self._turn()
+    def inflate(self, peer: PeerId) -> None:
+        """From now on this aggregator says that its zone has more members."""
+        self.liars.add(peer)
+        core = self._sim.core_of(peer)
+        core.summaries = Inflating(core.peer.config.zones.summary_interval_s)
 
     def watch(self) -> None:
-        """What everybody sees matters from now on."""
+        """Count from now on how far off peers are."""
         self._watched_since = min(self._watched_since, self._sim.now)
         self._look()
         self._sim.at(self._sim.now + LOOK_INTERVAL_S, self.watch)
@@ -101,10 +97,10 @@ class Zoning:
         """The aggregators of a zone by rank, as one of its honest members sees them."""
         sim = self._sim
         members = [peer for peer in sim.alive() if peer.own_zone.zone == zone and peer.me not in self._truth.byzantine]
-        return aggregators(moment_of(members[0], sim.now), zone).acting if members else ()
+        return aggregators(sim.snapshot(members[0].me), zone).acting if members else ()
 
     def outcome(self, last_s: float) -> ZoneOutcome:
-        """What was seen. `last_s`: when the last step was over."""
+        """The zones as peers saw them. `last_s`: when the last step was over."""
         seen, living = self._look()
         members = Counter(peer.own_zone.zone for peer in self._sim.alive())
         counts = [one.living for one in seen]
@@ -125,37 +121,12 @@ class Zoning:
             unnamed=sum(not self.liars <= one.named for one in seen),
         )
 
-    def _turn(self) -> None:
-        sim = self._sim
-        for peer in sim.alive():
-            node = sim.nodes[peer.me]
-            if sim.now < node.paused_until:
-                continue
-            known = self._speakers.get(peer.me)
-            if known is None or known[0] != node.life:
-                known = self._speakers[peer.me] = (
-                    node.life,
-                    sim.now,
-                    SummaryPublisher(sim.config.zones.summary_interval_s),
-                )
-            speaker = known[2]
-            profile = peer.ledger.profile(peer.me)
-            addresses = profile.addresses if profile else ()
-            said = speaker.update(peer, lambda peer=peer: self._seen_by(peer), addresses, sim.now)  # type: ignore[misc]
-            if said is not None:
-                sim.feed(peer.me, Publish(inflated(said) if peer.me in self.liars else said))
-        sim.at(sim.now + PUBLISH_INTERVAL_S, self._turn)
-
-    def _seen_by(self, peer: Peer) -> tuple[Snapshot, list[MergedLink], tuple[Alert, ...]]:
-        snapshot = moment_of(peer, self._sim.now)
-        return snapshot, mesh_links(snapshot), ()
-
     def _look(self) -> tuple[list[ZonesSeen], int]:
-        """What honest peers see now, some of all zones, and how many run. Newcomers count, and are not asked."""
+        """All zones as some honest peers see them, and how many peers run. Newcomers count, and are not asked."""
         alive, now = self._sim.alive(), self._sim.now
         honest = [peer for peer in alive if peer.me not in self._truth.byzantine]
         asked = [peer for peer in honest if not self._is_newcomer(peer, now)] or honest
-        seen = [whole(peer, now, self._contradictions[peer.me]) for peer in asked[:: max(1, len(asked) // LOOKED_AT)]]
+        seen = [whole(self._sim.core_of(peer.me), now) for peer in asked[:: max(1, len(asked) // LOOKED_AT)]]
         off = max(abs(one.living - len(alive)) for one in seen)
         self._error_ratio_max = max(self._error_ratio_max, off / len(alive))
         if off:
@@ -164,34 +135,30 @@ class Zoning:
         return seen, len(alive)
 
     def _is_newcomer(self, peer: Peer, now: float) -> bool:
-        known = self._speakers.get(peer.me)
-        if known is None or known[0] != self._sim.nodes[peer.me].life:
-            return True
-        return self._watched_since < known[1] and now < known[1] + NEWCOMER_S
+        started_at = self._sim.nodes[peer.me].started_at
+        return self._watched_since < started_at and now < started_at + NEWCOMER_S
 
 
-def whole(peer: Peer, now: float, contradictions: Contradictions) -> ZonesSeen:
+class Inflating(SummaryPublisher):
+    """An aggregator that wants its zone to count for more."""
+
+    def update(self, *seen: Any) -> Summary | None:
+        said = super().update(*seen)
+        if said is None:
+            return None
+        more = (INFLATED - 1) * said.members
+        return replace(said, members=said.members + more, healthy=said.healthy + more)
+
+
+def whole(core: Core, now: float) -> ZonesSeen:
     """The whole network, as one virtual peer sees it."""
-    snapshot = moment_of(peer, now)
-    living = sum(snapshot.statuses[member] not in ("down", "left") for member in snapshot.peers)
+    snapshot = core.snapshot(now)
+    living = sum(status(snapshot, member) not in ("down", "left") for member in snapshot.peers)
     ages_s: list[float] = []
     named: set[PeerId] = set()
-    for zone in contradictions.lasting(zones(peer.global_ledger, now), now):
+    for zone in core.sight.zones(now):
         named.update(zone.disagreeing)
-        if zone.zone != peer.own_zone.zone:
+        if zone.zone != snapshot.zone:
             living += zone.summary.members - zone.summary.down
             ages_s.append(now - zone.heard_at)
     return ZonesSeen(living, ages_s, named)
-
-
-def inflated(said: Summary) -> Summary:
-    """The lie of an aggregator that wants its zone to count for more."""
-    more = (INFLATED - 1) * said.members
-    return replace(said, members=said.members + more, healthy=said.healthy + more)
-
-
-def moment_of(peer: Peer, now: float) -> Snapshot:
-    """What one virtual peer sees."""
-    down_after_s, by_prefix = peer.config.detector.down_after_s, peer.config.network.public
-    config = SnapshotConfig(wall_offset_s=EPOCH_S, down_after_s=down_after_s, by_prefix=by_prefix)
-    return Snapshot(peer.ledger, peer.me, now, config, peer.global_ledger)

@@ -1,0 +1,71 @@
+"""Facts that only the agent can see, as events for the core: the node beside this peer, its routes, its files."""
+
+from __future__ import annotations
+
+from peerscope.agent.traffic import Traffic
+from peerscope.alerts.expiry import Expiry
+from peerscope.alerts.own_signals import OwnFacts
+from peerscope.core import Event
+from peerscope.records.measures import NodeMetrics, increases
+from peerscope.sources.node import Node
+from peerscope.sources.telemetry import Connection, Dht, Message
+from peerscope.sources.telemetry import Event as NodeEvent
+from peerscope.threats.monitor import NodeActivity, NodeConnection, NodeLookup
+
+ROUTES_INTERVAL_S = 10.0
+"""Routes are folded when somebody asks, and keep an hour: no need to ask more often."""
+ROUTE_MESSAGES_MIN = 20
+"""With fewer messages the slowest in twenty says nothing."""
+COUNTED = ("messages", "errors", "received_bytes", "sent_bytes", "dht_lookups", "dht_puts")
+
+
+def node_event(event: NodeEvent) -> Event | None:
+    """An event of the node's telemetry, for the detections; None for one that they do not look at."""
+    match event:
+        case Message(_, size_bytes, error):
+            return NodeActivity({"messages": 1, "bytes": size_bytes, "errors": error})
+        case Connection(what, remote):
+            return NodeConnection(remote, what == "opened")
+        case Dht("put"):
+            return NodeActivity({"puts": 1})
+        case Dht("lookup", key, values, consistent, closest):
+            return NodeLookup(key, values, consistent, closest)
+    return None
+
+
+class FactReader:
+    """Reads what changes in the agent."""
+
+    def __init__(self, node: Node, traffic: Traffic) -> None:
+        self._node = node
+        self._traffic = traffic
+        self._routes_at = 0.0
+        self._facts = OwnFacts()
+        self._counted: NodeMetrics | None = None
+
+    def facts(self, now: float, trouble: str | None, files: tuple[Expiry, ...], export: str | None) -> list[Event]:
+        """One event where something differs from the last call."""
+        routes, last = self._facts.routes, self._facts
+        if now >= self._routes_at + ROUTES_INTERVAL_S:
+            self._routes_at = now
+            routes = tuple(
+                (route.route, route.p95_s)
+                for route in self._traffic.routes("region")
+                if route.p95_s is not None and route.measured >= ROUTE_MESSAGES_MIN
+            )
+        self._facts = OwnFacts(routes, trouble, files, export)
+        return [] if self._facts == last else [self._facts]
+
+    def node(self) -> list[Event]:
+        """Activity of a node whose sources give sums only; a node that sends events is counted with each event."""
+        reading = self._node.current()
+        if reading is None or self._node.telemetry.has_heard:
+            self._counted = None
+            return []
+        before, self._counted = self._counted, reading.metrics
+        if before is None or before is reading.metrics:
+            return []
+        grown = increases([getattr(before, n) for n in COUNTED], [getattr(reading.metrics, n) for n in COUNTED])
+        messages, errors, received, sent, lookups, puts = (amount or 0 for amount in grown)
+        counts = {"messages": messages, "errors": errors, "bytes": received + sent, "lookups": lookups, "puts": puts}
+        return [NodeActivity(counts)]

@@ -1,0 +1,104 @@
+"""The alerts of one peer: what it states, what the whole network states, and what belongs together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from peerscope.alerts.alert_list import AlertList
+from peerscope.alerts.engine import AlertEngine, Findings
+from peerscope.alerts.incidents import Correlation, Incident
+from peerscope.alerts.model import Alert
+from peerscope.alerts.notification import NotificationGroup, groups
+from peerscope.alerts.own_signals import Own
+from peerscope.alerts.rules import Rule, default_rules
+from peerscope.alerts.silences import StandingOrders, mark, mark_incidents, standing
+from peerscope.mesh.events import Publish
+from peerscope.records.identity import PeerId
+from peerscope.views.links import MergedLink
+from peerscope.views.regions import RegionHealth
+from peerscope.views.snapshot import Snapshot
+
+
+class AlertChanged(Struct, frozen=True):
+    """An alert of the network has begun, ended, or changed its severity; an effect of the core."""
+
+    alert: Alert
+
+
+class IncidentChanged(Struct, frozen=True):
+    """An incident has opened, closed, or changed its extent; an effect of the core."""
+
+    incident: Incident
+
+
+class AlertMonitor:
+    """Engine, alert list and correlation of one peer, with the orders of operators."""
+
+    def __init__(
+        self, me: PeerId, rules: Sequence[Rule] | None = None, obeyed: frozenset[PeerId] | None = None
+    ) -> None:
+        """`rules`: the packaged ones unless given. `obeyed`: whose orders count beside ours; None for everybody's."""
+        self._me = me
+        self._obeyed = obeyed
+        self._rules = tuple(default_rules() if rules is None else rules)
+        self._orders: tuple[Snapshot, StandingOrders] | None = None
+        self.engine = AlertEngine(me, self._rules)
+        self.alert_list = AlertList(self._rules)
+        self.correlation = Correlation()
+
+    def use(self, rules: Sequence[Rule]) -> bool:
+        """Look at these rules from here on; True if they differ. Alerts under rules that stay go on."""
+        if tuple(rules) == self._rules:
+            return False
+        self._rules = tuple(rules)
+        self.alert_list.use(rules)
+        self.engine.use(rules)
+        return True
+
+    def trusts(self, peer: PeerId) -> bool:
+        """Orders and notices of this peer count here."""
+        return self._obeyed is None or peer == self._me or peer in self._obeyed
+
+    def orders(self, snapshot: Snapshot) -> StandingOrders:
+        """The orders of the network that hold now."""
+        if self._orders is None or self._orders[0] is not snapshot:
+            self._orders = snapshot, standing(snapshot, self.trusts)
+        return self._orders[1]
+
+    def alerts(self, snapshot: Snapshot, *, active_only: bool = False) -> list[Alert]:
+        """Alerts of the network, each with the open incident that it belongs to and the orders that fit it."""
+        marked = self.correlation.mark(self.alert_list.alerts(active_only=active_only))
+        return mark(marked, self.orders(snapshot))
+
+    def incidents(self, snapshot: Snapshot) -> list[Incident]:
+        """All incidents, with the orders that fit them."""
+        active = self.alerts(snapshot, active_only=True)
+        return mark_incidents(self.correlation.incidents, active, self.orders(snapshot))
+
+    def groups(self, snapshot: Snapshot, url: str) -> list[NotificationGroup]:
+        """Everything that may be worth a message. `url`: where people see more."""
+        alerts, found, orders = self.alerts(snapshot), self.correlation, self.orders(snapshot)
+        return groups(alerts, found.incidents, orders, url=url, quiet=self.quiet, last_incident=found.last_incident)
+
+    def state(
+        self, snapshot: Snapshot, own: Own, findings: Findings, regions: Sequence[RegionHealth]
+    ) -> Publish | None:
+        """Look at the rules; the record to publish, where there is news."""
+        return self.engine.update(snapshot, own, findings, snapshot.now, regions)
+
+    def list_changes(self, snapshot: Snapshot) -> list[Alert]:
+        """Look at what all peers state; what has changed in the list."""
+        if not self.engine.has_looked_around:
+            return []
+        return self.alert_list.update(snapshot, self.engine.chosen)
+
+    def correlate(self, snapshot: Snapshot, links: Iterable[MergedLink]) -> list[Incident]:
+        """Look at what alerts have in common; which incidents have changed."""
+        return self.correlation.update(snapshot, links, self.alert_list.alerts())
+
+    @property
+    def quiet(self) -> frozenset[str]:
+        """Rules of which nobody is notified."""
+        return frozenset(rule.name for rule in self._rules if not rule.notify)
