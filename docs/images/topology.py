@@ -7,8 +7,7 @@ from pathlib import Path
 from random import Random
 
 from peerscope.sim.node import Machine
-from peerscope.sim.simulator import EPOCH_S, Simulator
-from peerscope.views.snapshot import Moment
+from peerscope.sim.simulator import Simulator
 from peerscope.views.svg import to_svg
 from peerscope.views.topology import Topology, topology
 
@@ -33,9 +32,7 @@ def example() -> Topology:
     for peer in (peers[5], peers[30]):
         sim.crash(peer)
     sim.run_until(42.0)
-    core = sim.nodes[peers[0]].peer
-    assert core is not None
-    return topology(Moment(core.ledger, peers[0], sim.now, wall_offset_s=EPOCH_S, down_after_s=4.0))
+    return topology(sim.snapshot(peers[0]))
 
 
 if __name__ == "__main__":
