@@ -250,7 +250,9 @@ def test_the_tail_of_the_hypergeometric_distribution_is_right() -> None:
 def seen(correlation: Correlation, alerts: list[Alert], at: float) -> list[tuple[str, str]]:
     """What one look at these alerts brings, so many seconds after the first."""
     snapshot = Book().snapshot(at + BEGAN - WALL)
-    return [(one.id, one.state) for one in correlation.update(snapshot, lambda: (), alerts)]
+    if not correlation.is_due(alerts, snapshot.now):
+        return []
+    return [(one.id, one.state) for one in correlation.update(snapshot, (), alerts)]
 
 
 def test_fifty_alerts_of_one_partition_are_one_message() -> None:

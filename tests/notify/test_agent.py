@@ -20,7 +20,7 @@ RULE = {"threshold": 0.0, "clear": 0.0, "for_s": 0.0, "clear_for_s": 0.0}
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lone peer has nobody to hear from."""
     monkeypatch.setattr("peerscope.alerts.notifier.SETTLE_TIMEOUT_S", 0.5)
-    monkeypatch.setattr("peerscope.alerts.departed.LOST_S", 0.5)
+    monkeypatch.setattr("peerscope.alerts.episodes.LOST_S", 0.5)
     monkeypatch.setattr("peerscope.alerts.notifier.RETRY_S", 0.1)
     monkeypatch.setattr("peerscope.notify.backlog.RETRY_S", 0.1)
 

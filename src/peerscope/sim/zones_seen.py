@@ -11,7 +11,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.alerts.aggregators import aggregators
-from peerscope.cli.look import status
 from peerscope.core import Core
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId
@@ -153,7 +152,7 @@ class Inflating(SummaryPublisher):
 def whole(core: Core, now: float) -> ZonesSeen:
     """The whole network, as one virtual peer sees it."""
     snapshot = core.snapshot(now)
-    living = sum(status(snapshot, member) not in ("down", "left") for member in snapshot.peers)
+    living = sum(snapshot.statuses[member] not in ("down", "left") for member in snapshot.peers)
     ages_s: list[float] = []
     named: set[PeerId] = set()
     for zone in core.sight.zones(now):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from peerscope.cli.look import status
 from peerscope.records.bodies import Observations, Profile, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry
@@ -85,7 +84,7 @@ class News:
         if not (self._has_evidence or is_again):
             return []
         self._has_evidence = not self.is_calm  # then time alone brings news
-        found = ((peer, status(snapshot, peer)) for peer in snapshot.peers)
+        found = ((peer, snapshot.statuses[peer]) for peer in snapshot.peers)
         return [StatusChanged(*one) for one in found if self.timeline.observe(*one, snapshot.wall)]
 
     def regions(self, found: list[RegionHealth], now: float) -> list[RegionChange]:
