@@ -28,6 +28,7 @@ lint: setup ## check style, formatting, types, prose, and that the core is pure
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy --strict src/peerscope
 	.venv/bin/python scripts/check-purity
+	.venv/bin/python scripts/structure --check
 	.venv/bin/codespell *.md docs src scripts
 	.venv/bin/python scripts/check-prose
 

@@ -33,7 +33,7 @@ from peerscope.records.bodies import Check, LinkReading, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, PerformanceMetrics, SystemMetrics
 from peerscope.views.health import network_health
-from peerscope.views.links import Links
+from peerscope.views.links import LinkCache
 
 BEGIN = 1_700_006_400 - 1_700_006_400 % 86_400
 NETWORK: Row = (1000.0, 990.0, 5.0, 3.0, 2.0, 0.0, 0.995, 0.0713, 0.0612)
@@ -167,7 +167,7 @@ def day(place: Path, peers: int, hours: int, runs: int) -> dict[str, object]:
 async def agent_cpu_ratio(peers: int, seconds: float) -> float:
     """CPU time of the same life with and without a recorder."""
     rng = Random(3)
-    network, links = Network(peers, rng), Links()
+    network, links = Network(peers, rng), LinkCache()
     members = {peer: Peer(rng) for peer in network.peers}
     versions = iter(range(2, 1_000_000))
 

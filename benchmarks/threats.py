@@ -19,11 +19,11 @@ from collections import Counter
 from statistics import fmean, median
 from typing import Any
 
+from ledger_only import UnwiredNetwork
 from msgspec.structs import replace
 
 from peerscope.host.signature_files import load_signatures
 from peerscope.sim.behaviour import Attack
-from peerscope.sim.ledger_only import UnwiredNetwork
 from peerscope.sim.run import run
 from peerscope.sim.scenario import load
 from peerscope.sim.score import Score

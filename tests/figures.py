@@ -381,7 +381,7 @@ ELSEWHERE = {
         r"max\(previous \+ 1,": "no figure that anybody would change",
         r"\|── 1 s ──▶.*?4\.0 s of silence": "a drawing of a measured case: times from benchmarks/detection.py",
         r"\(Dabek and others, 2004\)": "the year of a paper",
-        r"rules on its own state once a second": "`alerting.py`, which looks once a second",
+        r"rules on its own state once a second": "`alerts/monitor.py`, which looks once a second",
         r"revokes the peer, or after 30 days|away for five minutes": "held by tests/alerts",
         r"blake2b\(zone \|\| 0 \|\|": "a byte of the hash, held by tests/golden",
     },

@@ -4,7 +4,7 @@ from random import Random
 
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.parts import new_state
-from peerscope.mesh.peer_state import PeerState
+from peerscope.mesh.peer_state import Clocks, PeerState
 from peerscope.records.identity import PeerId
 
 
@@ -20,4 +20,4 @@ class Named:
 
 def state_of(me: PeerId, config: PeerConfig | None = None) -> PeerState:
     """A peer that knows nobody, whose wall clock is its monotonic one."""
-    return new_state(Named(me), config or PeerConfig(), Random(1), 0.0, 0.0)
+    return new_state(Named(me), config or PeerConfig(), Random(1), Clocks(0.0, 0.0))

@@ -11,6 +11,7 @@ from peerscope.core import EVERYTHING, LOOKS, SHARE, TOGETHER_S, TURN, VERDICTS,
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Leave, Publish, Stored, WallClock
 from peerscope.mesh.peer import Peer
+from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import Identity
 from peerscope.threats.monitor import NodeActivity
@@ -30,7 +31,7 @@ class Work:
 
 
 def core(*parts: Part, stopwatch: Work | None = None) -> Core:
-    peer = Peer(Identity(b"\2" * 32), PeerConfig(), Random(1), 0.0, wall_offset_s=WALL_S)
+    peer = Peer(Identity(b"\2" * 32), PeerConfig(), Random(1), Clocks(0.0, WALL_S))
     made = Core(CoreConfig(parts=frozenset(parts)), peer, 0.0, WALL_S, stopwatch or Work())
     made.handle(Publish(Profile((), "eu", "1.0", round(WALL_S * 1000))), 0.0)
     return made
@@ -46,7 +47,7 @@ def pass_time(one: Core, until: float) -> list[Any]:
 
 
 def test_without_parts_a_core_is_its_peer() -> None:
-    one, peer = core(), Peer(Identity(b"\2" * 32), PeerConfig(), Random(1), 0.0, wall_offset_s=WALL_S)
+    one, peer = core(), Peer(Identity(b"\2" * 32), PeerConfig(), Random(1), Clocks(0.0, WALL_S))
     peer.handle(Publish(Profile((), "eu", "1.0", round(WALL_S * 1000))), 0.0)
     while (at := peer.deadline()) < 20.0:
         assert one.deadline() == at

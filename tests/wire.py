@@ -23,6 +23,7 @@ from peerscope.mesh.events import (
 from peerscope.mesh.membership.admission import Admission
 from peerscope.mesh.messages import WIRE_VERSION, Challenge, Hello, Message, decode, encode
 from peerscope.mesh.peer import Peer
+from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import Body, Check, Profile, Status
 from peerscope.records.identity import Identity, PeerId
 from peerscope.records.record import Record, sign
@@ -47,7 +48,7 @@ class Wire:
 
     def start(self, number: int, *joins: Peer, wall_s: float = WALL_S, config: PeerConfig | None = None) -> Peer:
         """Start the peer with the so-manieth key; it publishes a profile, was measured, and joins through others."""
-        peer = Peer(IDENTITIES[number], config or PeerConfig(), Random(number), self.now, wall_offset_s=wall_s)
+        peer = Peer(IDENTITIES[number], config or PeerConfig(), Random(number), Clocks(self.now, wall_s))
         self.peers[peer.me] = peer
         self.feed(peer, Publish(profile(f"10.0.0.{number}:1")))
         self.feed(peer, Measured(GOOD))
@@ -118,7 +119,7 @@ def profile(address: str = "10.0.0.1:1", *, left: bool = False) -> Profile:
 
 def alone(number: int = 0, config: PeerConfig | None = None, *, seed: int = 0) -> Peer:
     """A peer that has published and measured, and knows nobody."""
-    peer = Peer(IDENTITIES[number], config or PeerConfig(), Random(seed), 0.0, wall_offset_s=WALL_S)
+    peer = Peer(IDENTITIES[number], config or PeerConfig(), Random(seed), Clocks(0.0, WALL_S))
     peer.handle(Publish(profile()), 0.0)
     peer.handle(Measured(GOOD), 0.0)
     peer.tick(0.0)

@@ -13,7 +13,7 @@ from ledgers import meshed
 from peerscope.alerts.expiry import Expiry, certificate_reading, file_reading, membership
 from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.network_signals import NETWORK_SIGNALS
-from peerscope.alerts.own_signals import OWN_SIGNALS, Own, Sight
+from peerscope.alerts.own_signals import OWN_SIGNALS, Own, SignalContext
 from peerscope.alerts.rules import Rule, default_rules, parse_rules
 from peerscope.cli.admit import admit
 from peerscope.errors import ConfigError
@@ -40,7 +40,7 @@ def rule(name: str) -> Rule:
 def read(own: Own, day: float, signal: str = "certificate_left_ratio") -> list[ConditionReading]:
     snapshot = meshed(3).snapshot(1.0)
     snapshot.wall = ISSUED_S + day * DAY_S
-    return list(OWN_SIGNALS[signal](Sight(snapshot, own)))
+    return list(OWN_SIGNALS[signal](SignalContext(snapshot, own)))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_peer_that_lost_everybody_at_the_end_of_its_certificate_is_critical() 
 def test_a_peer_without_a_certificate_and_without_files_announces_nothing() -> None:
     assert read(Own(linked=3), 90.1) == []
     assert read(Own(linked=3), 90.1, "tls_left_ratio") == []
-    assert list(NETWORK_SIGNALS["certificate_left_ratio"](Sight(meshed(3).snapshot(1.0)))) == []
+    assert list(NETWORK_SIGNALS["certificate_left_ratio"](SignalContext(meshed(3).snapshot(1.0)))) == []
 
 
 @given(st.text(st.characters(categories=("L", "N", "P", "S", "Zs"), codec="utf-8"), min_size=1, max_size=64))

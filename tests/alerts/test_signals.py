@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from ledgers import GOOD, INTERVAL_MS, Book, lose, meshed
 from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.network_signals import NETWORK_SIGNALS
-from peerscope.alerts.own_signals import OWN_SIGNALS, Own, Sight, UsualLevel
+from peerscope.alerts.own_signals import OWN_SIGNALS, Own, SignalContext, UsualLevel
 from peerscope.alerts.subjects import Groups
 from peerscope.records.bodies import CHECKS, Check, LinkReading, OtherLife, Profile, Report, Status
 from peerscope.records.identity import PeerId, ref
@@ -16,12 +16,12 @@ from peerscope.views.regions import RegionConfig, region_health
 
 
 def own(name: str, state: Own, **sight: object) -> list[float | None]:
-    seen = Sight(meshed(6).snapshot(1.0), state, **sight)
+    seen = SignalContext(meshed(6).snapshot(1.0), state, **sight)
     return [reading.value for reading in OWN_SIGNALS[name](seen)]
 
 
 def network(name: str, book: Book, now: float, **sight: object) -> list[ConditionReading]:
-    return list(NETWORK_SIGNALS[name](Sight(book.snapshot(now), **sight)))
+    return list(NETWORK_SIGNALS[name](SignalContext(book.snapshot(now), **sight)))
 
 
 def test_what_was_not_measured_is_unknown_and_never_zero() -> None:
@@ -39,11 +39,11 @@ def test_memory_is_that_of_this_very_machine_and_a_check_stands_in_for_missing_m
 def test_few_links_matter_only_where_others_live_that_one_could_be_linked_to() -> None:
     assert own("linked_peers", Own(linked=2)) == [2.0]
     book = meshed(4)
-    assert list(OWN_SIGNALS["linked_peers"](Sight(book.snapshot(1.0), Own(linked=2)))) == []
+    assert list(OWN_SIGNALS["linked_peers"](SignalContext(book.snapshot(1.0), Own(linked=2)))) == []
     book = meshed(6)
     for number in (4, 5):
         book.introduce(number, at=1.0, left=True)
-    assert list(OWN_SIGNALS["linked_peers"](Sight(book.snapshot(2.0), Own(linked=2)))) == []
+    assert list(OWN_SIGNALS["linked_peers"](SignalContext(book.snapshot(2.0), Own(linked=2)))) == []
 
 
 def test_a_rise_is_measured_against_what_is_usual_here_but_not_against_next_to_nothing() -> None:

@@ -36,6 +36,7 @@ from peerscope.mesh.messages import (
     encode,
 )
 from peerscope.mesh.peer import Peer
+from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import BODY_BYTES_MAX, encode_body
 from peerscope.records.identity import Identity, ref, verify_ed25519
 from peerscope.records.ledger import LedgerConfig
@@ -113,7 +114,7 @@ steps = st.lists(
 
 
 def crowded(number: int = 2) -> Peer:
-    peer = Peer(IDENTITIES[0], SMALL, Random(number), 0.0, wall_offset_s=WALL_S)
+    peer = Peer(IDENTITIES[0], SMALL, Random(number), Clocks(0.0, WALL_S))
     peer.handle(Publish(profile()), 0.0)
     peer.handle(Measured(GOOD), 0.0)
     for index, sender in enumerate(SENDERS[:4]):

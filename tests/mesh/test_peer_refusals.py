@@ -21,6 +21,7 @@ from peerscope.mesh.messages import (
     Records,
 )
 from peerscope.mesh.peer import Peer
+from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import BODY_BYTES_MAX, Kind, Profile, Report, encode_body
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import LedgerConfig
@@ -121,7 +122,7 @@ def test_peers_beyond_the_limit_are_refused() -> None:
 
 def test_a_peer_that_says_nothing_is_forgotten_and_we_ourselves_never_are() -> None:
     config = PeerConfig(ledger=LedgerConfig(remember_s=100.0))
-    peer = Peer(IDENTITIES[0], config, Random(0), 0.0, wall_offset_s=WALL_S)
+    peer = Peer(IDENTITIES[0], config, Random(0), Clocks(0.0, WALL_S))
     peer.handle(Publish(profile()), 0.0)  # and no measurement ever: a peer that only watches
     link(peer, MALLORY)
     hear(peer, MALLORY, Push(GOOD_RECORD, 0, 1, ()), 1.0)

@@ -19,6 +19,7 @@ from peerscope.mesh.events import (
 )
 from peerscope.mesh.messages import Bye, Digest, Hello, Message, Ping, Pong, Push
 from peerscope.mesh.peer import Peer
+from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import Answer, Kind, Observation, Observations, decode_body
 from peerscope.records.identity import Identity, ref
 from peerscope.records.record import Record
@@ -206,7 +207,7 @@ def test_a_silent_neighbour_is_dialled_afresh_and_one_without_a_connection_is_no
 
 
 def test_a_first_measurement_that_takes_a_while_is_no_late_turn() -> None:
-    peer = Peer(IDENTITIES[0], PeerConfig(), Random(0), 0.0, wall_offset_s=WALL_S)
+    peer = Peer(IDENTITIES[0], PeerConfig(), Random(0), Clocks(0.0, WALL_S))
     for second in range(1, 4):
         peer.tick(float(second))
     peer.handle(Measured(GOOD), 3.1)

@@ -1,16 +1,20 @@
 """Attacks on simulated networks are found, and honest networks are left alone: on the wire once, without it often."""
 
+import sys
+from pathlib import Path
 from random import Random
 
 import pytest
 from msgspec.structs import replace
 
 from peerscope.sim.behaviour import KINDS, Attack, Behaviour, Prefixes
-from peerscope.sim.ledger_only import UnwiredNetwork
 from peerscope.sim.run import run
 from peerscope.sim.scenario import load, shipped
 from peerscope.sim.score import Score
 from signatures import signatures
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from ledger_only import UnwiredNetwork
 
 pytestmark = pytest.mark.sim
 ATTACKS = [scenario.name for scenario in shipped() if scenario.threats]

@@ -11,6 +11,7 @@ from peerscope.core import Core, CoreConfig
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Connected, Effect, Event, Lane, Publish, Received
 from peerscope.mesh.peer import Peer
+from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import Kind, Profile
 from peerscope.records.identity import Identity, PeerId
 from peerscope.transport import driver as driving
@@ -67,7 +68,7 @@ class Cursed(Peer):
 
 
 def core() -> Cursed:
-    return Cursed(Identity(b"\2" * 32), PeerConfig(), Random(1), 0.0, wall_offset_s=1e9)
+    return Cursed(Identity(b"\2" * 32), PeerConfig(), Random(1), Clocks(0.0, 1e9))
 
 
 async def play(peer: Peer, *turns: list[Event], throughput: Throughput | None = None) -> None:
@@ -134,7 +135,7 @@ def test_a_turn_that_comes_after_a_sleep_of_the_machine_is_not_late_by_it(
 
     monkeypatch.setattr(driving, "monotonic", lambda: now)
     monkeypatch.setattr(driving, "asleep", lambda: slept)
-    peer = Peer(Identity(b"\2" * 32), PeerConfig(), Random(1), now, wall_offset_s=1e9)
+    peer = Peer(Identity(b"\2" * 32), PeerConfig(), Random(1), Clocks(now, 1e9))
     driver = Driver(Core(CoreConfig(), peer, now, 1e9), tape := Lid([]), print)
 
     async def one_turn() -> None:

@@ -13,6 +13,7 @@ from peerscope.mesh.detection.checks import HealthConfig
 from peerscope.mesh.events import Connected, Event, Lane, Measured, Received
 from peerscope.mesh.messages import Ping, encode
 from peerscope.mesh.peer import Peer
+from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import Check, Status
 from peerscope.records.identity import Identity, PeerId
 from peerscope.records.measures import NodeMetrics, PerformanceMetrics
@@ -69,7 +70,7 @@ class Agent:
 
     def __init__(self, volume: Path, node: Node | None = None) -> None:
         self.transport = Quiet()
-        self.peer = Peer(Identity(b"\2" * 32), PeerConfig(), Random(1), 0.0, wall_offset_s=1e9)
+        self.peer = Peer(Identity(b"\2" * 32), PeerConfig(), Random(1), Clocks(0.0, 1e9))
         self.driver = Driver(Core(CoreConfig(), self.peer, 0.0, 1e9), self.transport, lambda _: None)
         self.measurement = Measurement(Host(HealthConfig(), volume), self.driver, self.transport, 0.1, node)
 

@@ -9,6 +9,7 @@ from peerscope.core import Core, CoreConfig, LookFailed
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Forgotten, LinkChanged, Stored
 from peerscope.mesh.peer import Peer
+from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import Check, Kind, Report
 from peerscope.records.identity import Identity
 from peerscope.records.measures import Metrics, SystemMetrics
@@ -26,7 +27,7 @@ def stored(book: Book, number: int, cpu: int, at: float) -> Stored:
 
 def watched(book: Book) -> Core:
     """A core that looks at this ledger."""
-    peer = Peer(Identity(b"\2" * 32), PeerConfig(), Random(1), 0.0, wall_offset_s=WALL_S)
+    peer = Peer(Identity(b"\2" * 32), PeerConfig(), Random(1), Clocks(0.0, WALL_S))
     peer.ledger = book.ledger
     return Core(CoreConfig(parts=frozenset(("news",))), peer, 0.0, WALL_S)
 

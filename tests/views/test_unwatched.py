@@ -2,7 +2,7 @@
 
 from ledgers import Book, meshed
 from peerscope.alerts.network_signals import NETWORK_SIGNALS
-from peerscope.alerts.own_signals import Sight
+from peerscope.alerts.own_signals import SignalContext
 from peerscope.mesh.detection.unwatched import UNHEARD_S
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.sim.alerts_seen import AlertHistory
@@ -33,7 +33,7 @@ def test_a_peer_that_nobody_hears_nor_accuses_is_down_by_its_silence() -> None:
     found = evidence_view(snapshot, book[DEAD])
     assert (found.verdict, found.accusations) == ("down", ())
     assert found.arithmetic == "nobody watches this peer, and it has been silent for 70 s"
-    (reading,) = NETWORK_SIGNALS["peer_down"](Sight(snapshot))
+    (reading,) = NETWORK_SIGNALS["peer_down"](SignalContext(snapshot))
     assert reading.text == f"nobody hears {book[DEAD].hex()[:10]}, and none of its observers still runs"
 
 

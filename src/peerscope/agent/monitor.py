@@ -11,7 +11,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from peerscope import __version__
 from peerscope.agent.bootstrap import LOOK_INTERVAL_S, Bootstrap
 from peerscope.agent.event_log import EventLog
 from peerscope.agent.expiry_log import ExpiryLog, of_membership, of_silences
@@ -36,8 +35,10 @@ from peerscope.host.credentials import CredentialFiles
 from peerscope.host.memory import shrinking
 from peerscope.host.signature_files import load_signatures
 from peerscope.host.state import StateDirectory, default_state
+from peerscope.host.version import __version__
 from peerscope.mesh.events import Leave, Publish, Recall, WallClock
 from peerscope.mesh.peer import Peer
+from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, short
 from peerscope.sources.geo import Lookup, country
@@ -117,7 +118,7 @@ class Monitor(NetworkView):
         self._failed = asyncio.get_running_loop().create_future()
         rng = random.Random(secrets.randbits(128))
         now = monotonic()
-        peer = Peer(identity, self.config.core(), rng, now, wall_offset_s=time.time() - now)
+        peer = Peer(identity, self.config.core(), rng, Clocks(now, time.time() - now))
         core = Core(self._core_config(), peer, now, time.time() - now, stopwatch)
         self.traffic = Traffic(peer.me, self.snapshot, peer.links.ahead_s)
         self._driver = Driver(core, self._transport, self._note, self.traffic.mesh)

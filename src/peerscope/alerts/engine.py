@@ -19,7 +19,7 @@ from peerscope.alerts.conditions import Conditions, Key
 from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.network_signals import NETWORK_SIGNALS
 from peerscope.alerts.notification_log import SentNotice
-from peerscope.alerts.own_signals import OWN_SIGNALS, Own, Sight, UsualLevel
+from peerscope.alerts.own_signals import OWN_SIGNALS, Own, SignalContext, UsualLevel
 from peerscope.alerts.rules import FINDING, Rule, default_rules
 from peerscope.alerts.subjects import Groups, is_gone, is_unknown
 from peerscope.mesh.events import Publish
@@ -144,7 +144,7 @@ class AlertEngine:
         self._usual_rtt.note(own.rtt_s, now)
         throughput = own.metrics.performance.throughput_bytes_s
         self._usual_throughput.note(None if throughput is None else float(throughput), now)
-        sight = Sight(snapshot, own, self._usual_rtt.usual, self._usual_throughput.usual)
+        sight = SignalContext(snapshot, own, self._usual_rtt.usual, self._usual_throughput.usual)
         for rule in self._own_rules:
             self.own.observe(rule, OWN_SIGNALS[rule.signal](sight), now)
         self._take(self.own, findings.own, now, {})
@@ -162,7 +162,7 @@ class AlertEngine:
             return
         firing, adopted = self._stated(snapshot, chosen)
         named, renamed = self._groups.name(snapshot.partitions, firing, now)
-        sight = Sight(snapshot, own, regions=regions, groups=named)
+        sight = SignalContext(snapshot, own, regions=regions, groups=named)
         known = {health.region for health in regions}
         for rule in self._network_rules:
             if rule.signal == "partition":

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from peerscope.alerts.expiry import lapsed_readings
 from peerscope.alerts.model import ConditionReading
-from peerscope.alerts.own_signals import Sight, Signal
+from peerscope.alerts.own_signals import Signal, SignalContext
 from peerscope.mesh.detection import observers
 from peerscope.mesh.detection.verdicts import Evidence, Verdict
 from peerscope.records.alerts import CONFIRMED_BY_MAX
@@ -27,12 +27,12 @@ WITNESSES_MIN = 2
 """Neighbours that must agree about a wrong clock."""
 
 
-def _lapsed(sight: Sight) -> Iterator[ConditionReading]:
+def _lapsed(sight: SignalContext) -> Iterator[ConditionReading]:
     """Members that we dropped. Members that we still know report their own."""
     yield from lapsed_readings(sight.own.lapsed, sight.snapshot.wall)
 
 
-def _peer_down(sight: Sight) -> Iterator[ConditionReading]:
+def _peer_down(sight: SignalContext) -> Iterator[ConditionReading]:
     """Peers that a majority of their observers lost. A partition is one alert of its own."""
     for peer, found in sight.snapshot.evidence.items():
         if found.verdict is Verdict.DOWN:
@@ -61,7 +61,7 @@ def accusers_of_all(peers: Collection[PeerId], found: Mapping[PeerId, Evidence])
     return tuple(sorted({accusation.observer for accusation in counting} - set(peers))[:CONFIRMED_BY_MAX])
 
 
-def _partition(sight: Sight) -> Iterator[ConditionReading]:
+def _partition(sight: SignalContext) -> Iterator[ConditionReading]:
     for name, group in sight.groups:
         yield ConditionReading(
             subject=name,
@@ -76,7 +76,7 @@ def lost_together(peers: int) -> str:
     return f"{peers} peers fell silent together"
 
 
-def _region_critical(sight: Sight) -> Iterator[ConditionReading]:
+def _region_critical(sight: SignalContext) -> Iterator[ConditionReading]:
     """Critical regions. Not those guessed from latencies, nor a region of one peer that has an alert of its own."""
     for health in sight.regions:
         if (
@@ -130,7 +130,7 @@ def _has_own_alert(snapshot: Snapshot, region: str) -> bool:
     return failed <= RULED_CHECKS
 
 
-def _clock_skew(sight: Sight) -> Iterator[ConditionReading]:
+def _clock_skew(sight: SignalContext) -> Iterator[ConditionReading]:
     """Peers of which most neighbours, at least two, measured a clock that is wrong in the same direction.
 
     The value is what a majority measured at least: one liar or one wrong clock does not change it.
@@ -166,7 +166,7 @@ def _clock_skew(sight: Sight) -> Iterator[ConditionReading]:
             )
 
 
-def _shared_key(sight: Sight) -> Iterator[ConditionReading]:
+def _shared_key(sight: SignalContext) -> Iterator[ConditionReading]:
     """Peers that prove with their own key that another process uses it (`mesh/membership/shared_key.py`)."""
     snapshot = sight.snapshot
     for peer, profile in snapshot.profiles.items():

@@ -34,7 +34,7 @@ STEP_VALUES_MAX = 120
 
 
 class OwnFacts(Struct, frozen=True):
-    """What the agent alone can measure of itself; an event for the core."""
+    """Facts that only the agent can measure of itself; an event for the core."""
 
     routes: tuple[tuple[str, float], ...] = ()
     """Routes with enough messages, and the 95th percentile of their latency in seconds."""
@@ -109,7 +109,7 @@ class UsualLevel:
             self._minute.append(value)
 
 
-class Sight(Struct, frozen=True):
+class SignalContext(Struct, frozen=True):
     """The input of all signals."""
 
     snapshot: Snapshot
@@ -121,30 +121,30 @@ class Sight(Struct, frozen=True):
     """Partitions with their names."""
 
 
-Signal = Callable[[Sight], Iterable[ConditionReading]]
+Signal = Callable[[SignalContext], Iterable[ConditionReading]]
 
 
-def _cpu(sight: Sight) -> Iterator[ConditionReading]:
+def _cpu(sight: SignalContext) -> Iterator[ConditionReading]:
     cpu = sight.own.metrics.system.cpu
     value = _ratio("cpu", sight.own) if cpu is None else cpu / RATIO_ONE
     yield ConditionReading(value, text=_text(value, "{:.0%} of all cores busy"))
 
 
-def _memory(sight: Sight) -> Iterator[ConditionReading]:
+def _memory(sight: SignalContext) -> Iterator[ConditionReading]:
     system = sight.own.metrics.system
     value = _part(system.memory_used_kib, system.memory_total_kib)
     value = _ratio("memory", sight.own) if value is None else value
     yield ConditionReading(value, text=_text(value, "{:.0%} of this machine's memory used"))
 
 
-def _storage(sight: Sight) -> Iterator[ConditionReading]:
+def _storage(sight: SignalContext) -> Iterator[ConditionReading]:
     value = _ratio("storage", sight.own)  # the check knows the space that the system reserves
     system = sight.own.metrics.system
     value = _part(system.disk_used_kib, system.disk_total_kib) if value is None else value
     yield ConditionReading(value, text=_text(value, "{:.1%} of the disk used"))
 
 
-def _linked(sight: Sight) -> Iterator[ConditionReading]:
+def _linked(sight: SignalContext) -> Iterator[ConditionReading]:
     """Read only if there are enough other peers that are neither down nor left."""
     snapshot, linked = sight.snapshot, sight.own.linked
     if linked >= OTHERS_MIN:
@@ -156,65 +156,65 @@ def _linked(sight: Sight) -> Iterator[ConditionReading]:
         yield ConditionReading(float(linked), text=f"linked to {linked} of {others} other peers")
 
 
-def _rtt(sight: Sight) -> Iterator[ConditionReading]:
+def _rtt(sight: SignalContext) -> Iterator[ConditionReading]:
     value = sight.own.rtt_s
     yield ConditionReading(value, text=_text(value, "median round trip {:.3f} s"))
 
 
-def _rtt_rise(sight: Sight) -> Iterator[ConditionReading]:
+def _rtt_rise(sight: SignalContext) -> Iterator[ConditionReading]:
     value, usual = sight.own.rtt_s, sight.usual_rtt_s
     if usual is not None:
         times = None if value is None else value / max(usual, USUAL_RTT_S_MIN)
         yield ConditionReading(times, text=_text(value, "median round trip {:.3f} s") + f", usually {usual:.3f} s")
 
 
-def _route(sight: Sight) -> Iterator[ConditionReading]:
+def _route(sight: SignalContext) -> Iterator[ConditionReading]:
     if sight.own.routes:
         name, p95_s = max(sight.own.routes, key=lambda route: (route[1], route[0]))
         yield ConditionReading(p95_s, text=f"95 % of messages by {name[:80]} took up to {p95_s:.2f} s")
 
 
-def _errors(sight: Sight) -> Iterator[ConditionReading]:
+def _errors(sight: SignalContext) -> Iterator[ConditionReading]:
     error = sight.own.metrics.performance.error
     value = None if error is None else error / RATIO_ONE
     yield ConditionReading(value, text=_text(value, "{:.1%} of messages failed"))
 
 
-def _throughput(sight: Sight) -> Iterator[ConditionReading]:
+def _throughput(sight: SignalContext) -> Iterator[ConditionReading]:
     value, usual = sight.own.metrics.performance.throughput_bytes_s, sight.usual_bytes_s
     if usual is not None and usual >= USUAL_BYTES_S_MIN:
         share = None if value is None else value / usual
         yield ConditionReading(share, text=f"{value or 0:,} bytes a second, usually {usual:,.0f}")
 
 
-def _agent_lag(sight: Sight) -> Iterator[ConditionReading]:
+def _agent_lag(sight: SignalContext) -> Iterator[ConditionReading]:
     lag_us = sight.own.metrics.agent.lag_us
     value = None if lag_us is None else lag_us / 1e6
     yield ConditionReading(value, text=_text(value, "the event loop came {:.2f} s late"))
 
 
-def _agent_cpu(sight: Sight) -> Iterator[ConditionReading]:
+def _agent_cpu(sight: SignalContext) -> Iterator[ConditionReading]:
     cpu = sight.own.metrics.agent.cpu
     value = None if cpu is None else cpu / RATIO_ONE
     yield ConditionReading(value, text=_text(value, "{:.0%} of one core"))
 
 
-def _history(sight: Sight) -> Iterator[ConditionReading]:
+def _history(sight: SignalContext) -> Iterator[ConditionReading]:
     if sight.own.trouble is not None:
         yield ConditionReading(text=sight.own.trouble)
 
 
-def _export(sight: Sight) -> Iterator[ConditionReading]:
+def _export(sight: SignalContext) -> Iterator[ConditionReading]:
     if sight.own.export_trouble is not None:
         yield ConditionReading(text=sight.own.export_trouble)
 
 
-def _certificate(sight: Sight) -> Iterator[ConditionReading]:
+def _certificate(sight: SignalContext) -> Iterator[ConditionReading]:
     if sight.own.certificate is not None:
         yield certificate_reading(sight.own.certificate, sight.snapshot.wall, is_cut_off=not sight.own.linked)
 
 
-def _files(sight: Sight) -> Iterator[ConditionReading]:
+def _files(sight: SignalContext) -> Iterator[ConditionReading]:
     reading = file_reading(sight.own.files, sight.snapshot.wall)
     if reading is not None:
         yield reading

@@ -24,7 +24,7 @@ from peerscope.mesh.membership.isolation import Isolation
 from peerscope.mesh.membership.members import Membership
 from peerscope.mesh.membership.neighbours import Neighbours
 from peerscope.mesh.membership.shared_key import SharedKey, drawn
-from peerscope.mesh.peer_state import PeerState, VersionClock
+from peerscope.mesh.peer_state import Clocks, PeerState, VersionClock
 from peerscope.mesh.publisher import Publisher
 from peerscope.mesh.receiver import Receiver
 from peerscope.mesh.revocation import Revocations
@@ -61,8 +61,8 @@ class Parts:
         self.lookups = Lookups(state, inspector, rng)
 
 
-def new_state(signer: Signer, config: PeerConfig, rng: Random, now: float, wall_offset_s: float) -> PeerState:
-    """The shared state of a new peer. `wall_offset_s`: Unix seconds minus monotonic seconds."""
+def new_state(signer: Signer, config: PeerConfig, rng: Random, clocks: Clocks) -> PeerState:
+    """The shared state of a new peer."""
     me = signer.peer_id
     links = Links(me, config.detector)
     return PeerState(
@@ -72,10 +72,10 @@ def new_state(signer: Signer, config: PeerConfig, rng: Random, now: float, wall_
         refused=Counter(),
         ledger=Ledger(config.ledger),
         global_ledger=Ledger(remote_origins_max(config.ledger)),
-        clock=VersionClock(wall_offset_s),
+        clock=VersionClock(clocks.wall_offset_s),
         admission=Admission(config.network, me, rng),
         reputations=Reputations(config.limits),
-        shared_key=SharedKey(me, drawn(rng), now),
+        shared_key=SharedKey(me, drawn(rng), clocks.now),
         links=links,
         local_health=LocalHealth(config.detector, links),
     )

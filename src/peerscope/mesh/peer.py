@@ -25,8 +25,9 @@ from peerscope.mesh.internal_events import Evicted
 from peerscope.mesh.limits.rate_limit import UNGREETED_BYTES_MAX
 from peerscope.mesh.messages import Aged, Bye, Challenge, Hello, Message, Neighbors, Records, decode
 from peerscope.mesh.parts import Parts, new_state
+from peerscope.mesh.peer_state import Clocks
 from peerscope.mesh.report import Situation
-from peerscope.mesh.routes import Dispatch, Routes
+from peerscope.mesh.routes import Dispatch, Router
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId, Signer
 from peerscope.records.record import Inspector, inspect
@@ -43,12 +44,12 @@ class Peer:
         signer: Signer,
         config: PeerConfig,
         rng: Random,
-        now: float,
-        *,
-        wall_offset_s: float,
+        clocks: Clocks,
         inspector: Inspector = inspect,
     ) -> None:
-        state = new_state(signer, config, rng, now, wall_offset_s)
+        """`clocks`: read at the start."""
+        now = clocks.now
+        state = new_state(signer, config, rng, clocks)
         self.me = state.me
         self.config = config
         self.parts = parts = Parts(state, config, rng, now, inspector)
@@ -64,7 +65,7 @@ class Peer:
         self.heard_bytes = 0
         """Received bytes, refused ones too, without the overhead of the transport."""
         self._state = state
-        self._routes = Routes(parts)
+        self._routes = Router(parts)
         self._dispatch = Dispatch(parts)
         self._review_at = now + REVIEW_S
         self._expire_at = now + EXPIRE_S

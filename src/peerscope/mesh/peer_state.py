@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from peerscope.mesh.detection.detector import DetectorConfig
 from peerscope.mesh.detection.links import Links, LocalHealth
@@ -43,7 +43,7 @@ class NeighbourView(Protocol):
     def unreached(self, now: float) -> set[PeerId]: ...
 
 
-class ZoneView(Protocol):
+class OwnZoneView(Protocol):
     """The zone of this peer; see `zoning/own_zone.py`."""
 
     @property
@@ -53,6 +53,15 @@ class ZoneView(Protocol):
     def is_settled(self, now: float) -> bool: ...
     def is_member(self, peer: PeerId, profile: Profile, now: float) -> bool: ...
     def others(self, now: float) -> int: ...
+
+
+class Clocks(NamedTuple):
+    """The clocks of a process, read at one moment."""
+
+    now: float
+    """Monotonic seconds."""
+    wall_offset_s: float
+    """Unix seconds minus monotonic seconds."""
 
 
 class VersionClock:
@@ -127,7 +136,7 @@ class PeerState:
     local_health: LocalHealth
     """Written by `Peer`."""
     neighbours: NeighbourView = field(init=False)
-    own_zone: ZoneView = field(init=False)
+    own_zone: OwnZoneView = field(init=False)
 
     @property
     def me(self) -> PeerId:

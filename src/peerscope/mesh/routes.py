@@ -18,7 +18,7 @@ from peerscope.records.bodies import WORLD, Kind, Profile, Report
 from peerscope.records.identity import PeerId
 
 
-class Routes:
+class Router:
     """Routes internal events of one peer."""
 
     def __init__(self, parts: Parts) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
-from peerscope import __version__
 from peerscope.agent.event_log import EventLog
 from peerscope.agent.lookups import LookupRequests
 from peerscope.agent.network_view import NetworkView, SelfView, SimulationView
@@ -24,6 +23,7 @@ from peerscope.config import Config
 from peerscope.core import Core, CoreConfig, Effect, Event
 from peerscope.errors import ConfigError
 from peerscope.history.recorder import Recorder
+from peerscope.host.version import __version__
 from peerscope.mesh.events import Received, Send
 from peerscope.records.identity import PeerId, short
 from peerscope.sim.network import fixed, near

@@ -42,6 +42,7 @@ from peerscope.mesh.events import (
     WallClock,
 )
 from peerscope.mesh.peer import Peer
+from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, verify_ed25519
 from peerscope.records.ledger import Ledger
@@ -146,7 +147,7 @@ class Simulator:
         node.life += 1
         node.started_at = self.now
         rng, offset_s = Random(self.rng.getrandbits(64)), self.epoch_s + node.skew_s
-        process = Peer(node.signer, node.config, rng, self.now, wall_offset_s=offset_s, inspector=self._inspector)
+        process = Peer(node.signer, node.config, rng, Clocks(self.now, offset_s), inspector=self._inspector)
         node.core = Core(self.core_config, process, self.now, offset_s)
         node.tick_at = inf
         started_at_ms = max(0, round((self.now + offset_s) * 1000))

@@ -46,7 +46,7 @@ class Driver:
         return lag_s
 
     async def run(self) -> None:
-        """Drive until cancelled. Whatever arrived is handled before the timer: being late is no proof of silence."""
+        """Drive until cancelled. Arrived messages come before the timer: a late turn is no proof of silence."""
         while True:
             slept = asleep()
             timeout_s = max(self.core.deadline(), self._held_until) - monotonic()
@@ -54,12 +54,12 @@ class Driver:
                 self._carry_out(self._handled(event))
             now, due = monotonic(), max(self.core.deadline(), self._held_until)
             if due <= now:
-                # Nobody came late while the machine slept. The core looks at its deadlines itself: nobody was heard.
+                # A sleeping machine is not late. The core compares its own deadlines: it heard no neighbour meanwhile.
                 self._lag_s = max(self._lag_s, now - due - (asleep() - slept))
                 self._carry_out(self._ticked(now))
 
     def _handled(self, event: Event) -> Sequence[Effect]:
-        """What a peer sends must not stop us, not even through a bug of ours that nobody has met yet."""
+        """The effects of one event. No message of a peer stops the agent, not even through an unknown bug of ours."""
         now = monotonic()
         if isinstance(event, Received):
             self._throughput.record(now, len(event.data))
@@ -72,7 +72,7 @@ class Driver:
             return ()
 
     def _ticked(self, now: float) -> Sequence[Effect]:
-        """Nor must what a turn finds in the records of others. What else the turn had to do is done by the next."""
+        """The effects of one turn. No record of a peer stops the agent; the next turn does what this one left."""
         try:
             return self.core.tick(now)
         except Exception:

@@ -64,7 +64,7 @@ class End(Struct, frozen=True, gc=False):
     """The links that it reports, its node's included."""
 
 
-class Links:
+class LinkCache:
     """Keeps links from one snapshot to the next, and merges only those that changed.
 
     A link exists while at least one living end with a fresh report lists it, and neither end is known to be gone.
@@ -205,7 +205,7 @@ def _either(ours: LinkReading | None, theirs: LinkReading | None) -> bool | None
 
 def mesh_links(snapshot: Snapshot) -> list[MergedLink]:
     """Links between agents with a profile, computed from scratch."""
-    return Links().mesh(snapshot)
+    return LinkCache().mesh(snapshot)
 
 
 def vertex_of(peer: PeerId) -> str:

@@ -39,7 +39,7 @@ class SnapshotConfig(Struct, frozen=True, kw_only=True):
 
 
 class HasPeer(Protocol):
-    """What a snapshot is taken of: the core."""
+    """The source of a snapshot: the core."""
 
     @property
     def peer(self) -> Peer:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Profile, Report
 from peerscope.records.identity import SHORT_HEX, PeerId, short
-from peerscope.views.links import MESH, Links, MergedLink
+from peerscope.views.links import MESH, LinkCache, MergedLink
 from peerscope.views.places import Place
 from peerscope.views.snapshot import LIVING, Snapshot
 
@@ -63,7 +63,7 @@ class TopologyCache:
     """Keeps the last map and computes the next one from it and from the changes."""
 
     def __init__(self) -> None:
-        self.links = Links()
+        self.links = LinkCache()
         self._known: dict[PeerId, tuple[_Basis, TopologyPeer]] = {}
         self._mesh: tuple[list[str], list[tuple[str, str]]] = ([], [])
         self._cuts = Cuts()

@@ -17,7 +17,7 @@ from peerscope.views.snapshot import Snapshot
 from peerscope.zones.summary import summary
 
 CANDIDATES = 16
-"""Whoever is further down in the order of its zone need not look whether those before it are well."""
+"""A peer further down in the order of its zone does not check whether those before it are well."""
 LOOK_INTERVAL_S = 5.0
 """Between two looks, or half an interval where that is shorter."""
 

@@ -13,6 +13,7 @@ from peerscope.mesh.handshake import HELLO_TIMEOUT_S
 from peerscope.mesh.membership.admission import Admission, NetworkConfig
 from peerscope.mesh.messages import MESSAGE_BYTES_MAX, Bye, Challenge, Hello, Neighbors, Push, Vicinity, encode
 from peerscope.mesh.peer import Peer
+from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import LINKS_MAX, Profile
 from peerscope.records.identity import Identity
 from strategies import IDENTITIES
@@ -158,7 +159,7 @@ def test_a_linked_peer_that_never_told_who_it_is_is_counted_only() -> None:
 
 
 def test_before_it_has_a_profile_it_answers_nobody() -> None:
-    peer = Peer(IDENTITIES[0], PeerConfig(), Random(0), 0.0, wall_offset_s=WALL_S)
+    peer = Peer(IDENTITIES[0], PeerConfig(), Random(0), Clocks(0.0, WALL_S))
     assert said(asked(peer, STRANGER, 0.0), Bye) == [Bye("no-profile")]
     peer.handle(Publish(profile()), 1.0)
     assert said(asked(peer, STRANGER, 1.0), Vicinity) != []

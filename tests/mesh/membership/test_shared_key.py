@@ -12,6 +12,7 @@ from peerscope.mesh.events import KeyShared, Measured, Publish, Recall
 from peerscope.mesh.membership.shared_key import NEWS_S, STANDS_S
 from peerscope.mesh.messages import Aged
 from peerscope.mesh.peer import Peer
+from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import LIVES_MAX, Kind, Profile
 from peerscope.records.record import Record, sign
 from strategies import IDENTITIES
@@ -22,7 +23,7 @@ OWN = IDENTITIES[0]
 
 def process(seed: int, now: float = 0.0, *, ahead_s: float = 0.0, address: str = "10.0.0.1:1") -> Peer:
     """A process that runs with the key, on a machine whose clock is so far ahead."""
-    peer = Peer(OWN, PeerConfig(), Random(seed), now, wall_offset_s=WALL_S + ahead_s)
+    peer = Peer(OWN, PeerConfig(), Random(seed), Clocks(now, WALL_S + ahead_s))
     peer.handle(Publish(profile(address)), now)
     peer.handle(Measured(GOOD), now)
     peer.tick(now)
