@@ -188,7 +188,7 @@ SECURITY = [
     f"may begin {digits(accept_policy.PER_PREFIX_S)} handshakes a second "
     f"({digits(accept_policy.PER_PREFIX_BURST)} saved up)",
     f"longer than {span(accept_policy.IDENTITY_TIMEOUT_S)} makes room",
-    f"Of {handshake.CONNECTIONS_MAX} connections that wait for a hello",
+    f"of {handshake.CONNECTIONS_MAX} connections that wait for a hello",
     f"on K = {_N.rings} rings, about {2 * _N.rings}",
     f"by name within {span(REFUTE_INTERVAL_S)}",
     f"more than {s(round(STAND_S - REFUTE_INTERVAL_S, 9))} for the accusation and the answer",
@@ -221,8 +221,8 @@ PROTOCOL = [
     f"({word(EXPIRY_INTERVALS)} of its own intervals) and when a peer is forgotten ({span(CONFIG.ledger.remember_s)})",
     f"Peers refuse records that are older than {span(CONFIG.ledger.remember_s)}.",
     f"anything newer than {span(CONFIG.ledger.remember_s)} is known",
-    f"its profile and its standing alerts again every {span(CONFIG.ledger.remember_s * REPEAT_SHARE)}.",
-    f"standing alerts again every {span(REPEAT_S)}.",
+    f"its profile and its active alerts again every {span(CONFIG.ledger.remember_s * REPEAT_SHARE)}.",
+    f"active alerts again every {span(REPEAT_S)}.",
     f"repeats its profile every {span(CONFIG.ledger.remember_s * REPEAT_SHARE)}, because peers refuse a stranger's "
     f"record that is older than {span(CONFIG.ledger.remember_s)}",
     f"is **buried** for {span(BURIED_S)}",
