@@ -184,7 +184,7 @@ class TestOrders:
         sim, names, dead = self.with_a_dead_one()
         old = names[1]
         kept = tuple(Aged(entry.record, 1000) for entry in core(sim, old).ledger.entries(dead))
-        core(sim, old).forgetting.review = lambda now: []  # type: ignore[method-assign]
+        core(sim, old).parts.forgetting.review = lambda now: []  # type: ignore[method-assign]
         self.order(sim, names[0], dead, self.until(sim, names[0], dead))
         sim.run_until(sim.now + 50.0)  # it has compared its ledger with others' by then
         assert self.known_to(sim, dead) == {old}
@@ -256,7 +256,7 @@ class TestOrders:
     def test_where_only_some_are_obeyed_the_orders_of_others_do_nothing(self) -> None:
         sim, names, dead = self.with_a_dead_one(7)
         for peer in sim.alive():
-            peer.forgetting._obeyed = {peer.me, names[1]}
+            peer.parts.forgetting._obeyed = {peer.me, names[1]}
         self.order(sim, names[0], dead, self.until(sim, names[0], dead))
         sim.run_until(sim.now + 5.0)
         assert len(self.known_to(sim, dead)) == 5, "the peer at which it was given obeys its own operator"

@@ -87,7 +87,7 @@ def play(peers: int, liars: int, rtt_s: float, claims: list[Claim], seed: int) -
 
     def lie(claim: Claim) -> None:
         liar, target = bad[claim.liar % len(bad)], good[claim.target % len(good)]
-        end_ms = core(sim, target).record_store.clock_ms(sim.now) + claim.beyond_ms
+        end_ms = core(sim, target).parts.state.clock.clock_ms(sim.now) + claim.beyond_ms
         standing[liar][target] = Observation(ref(target), max(0, end_ms - SILENCE_MS), SILENCE_MS)
         body = Observations(tuple(standing[liar].values()))
         sim.nodes[liar].corruption = lambda peer, effects, now: [*effects, *say(peer, body, now)]

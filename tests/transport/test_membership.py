@@ -172,7 +172,7 @@ def test_when_all_certificates_end_every_agent_says_so_everywhere_and_all_meet_a
                     assert each.network_health().healthy_peers == 0
                     ready = await asked(each, "/readyz")
                     assert ready.status_code == 503
-                    assert "it was linked with" in ready.json()["reason"]
+                    assert "former neighbours" in ready.json()["reason"]
                     page = (await asked(each, "/metrics")).text
                     (line,) = (x for x in page.splitlines() if x.startswith("peerscope_certificate_end_timestamp"))
                     assert line.startswith(
