@@ -9,7 +9,7 @@
 
 import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY } from "./vendor/force.js";
 import { SPACING } from "./regions.js";
-import { anchorsOf, positionOf } from "./positions.js";
+import { anchorsOf, locate } from "./positions.js";
 
 const ALPHA_MIN = 0.01;
 const FRAME_MS = 24;
@@ -97,8 +97,8 @@ function linksWithin(regions, pairs) {
 
 /** A start beside the neighbours on the map, else at a position of the region. */
 function seed(neighbours, anchor, rank) {
-  if (neighbours.length === 0) return positionOf(anchor, rank);
-  const { x, y } = positionOf({ x: 0, y: 0 }, 1 + (rank % 7));
+  if (neighbours.length === 0) return locate(anchor, rank);
+  const { x, y } = locate({ x: 0, y: 0 }, 1 + (rank % 7));
   const middle = (of) => neighbours.reduce((sum, node) => sum + of(node), 0) / neighbours.length;
   return { x: middle((node) => node.x) + x, y: middle((node) => node.y) + y };
 }

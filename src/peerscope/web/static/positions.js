@@ -31,7 +31,7 @@ function packed(discs, aspect) {
 }
 
 /** The position of this rank on a sunflower spiral that fills a region's disc. */
-export function positionOf(anchor, rank) {
+export function locate(anchor, rank) {
   const angle = rank * 2.399963;
   const radius = SPACING * 0.5 * Math.sqrt(rank);
   return { x: anchor.x + radius * Math.cos(angle), y: anchor.y + radius * Math.sin(angle) };
@@ -45,7 +45,7 @@ export function startPositions(regions, aspect) {
   regions.forEach((region, i) => {
     const rank = taken.get(region) ?? 0;
     taken.set(region, rank + 1);
-    const { x, y } = positionOf(anchors.get(region), rank);
+    const { x, y } = locate(anchors.get(region), rank);
     xy[2 * i] = x;
     xy[2 * i + 1] = y;
   });
