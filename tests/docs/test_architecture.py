@@ -85,14 +85,21 @@ def test_there_are_walks_and_they_are_long() -> None:
     assert len(STEPS) >= 30
 
 
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: f"{step.file}:{step.name}")
+@pytest.mark.parametrize(
+    "step", {f"{step.file}:{step.name}": step for step in STEPS}.values(), ids=lambda step: step.name
+)
 def test_every_step_exists(step: Step) -> None:
     assert definition(step) is not None
 
 
 @pytest.mark.parametrize(
     ("steps", "index"),
-    [pytest.param(steps, i, id=one.name) for steps in WALKS for i, one in enumerate(steps) if children(steps, i)],
+    [
+        pytest.param(steps, index, id=f"{number}-{step.name}")
+        for number, steps in enumerate(WALKS)
+        for index, step in enumerate(steps)
+        if children(steps, index)
+    ],
 )
 def test_every_step_calls_those_below_it_in_order(steps: list[Step], index: int) -> None:
     step = steps[index]
