@@ -1,8 +1,9 @@
 """One peer and everything that it works out about its network, without I/O: events and the time in, effects out.
 
 `Core` composes the protocol (`mesh/peer.py`) with alerts, threats, zone summaries, messages and news for watchers. An
-agent and each machine of a simulation drive one `Core`, and nothing else. Two tables show how the parts go together:
+agent and each machine of a simulation drive one `Core`, and nothing else. Three tables show how the parts go together:
 
+    TAKEN       event that is not for the protocol -> the part that takes it in
     REACTIONS   effect of the protocol -> parts that take it in, in order
     LOOKS       everything periodic: name, parts that need it, interval, what to do
 
