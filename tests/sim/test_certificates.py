@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from network import moments
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Credentials, Effect, Publish, Send
+from peerscope.mesh.internal_events import Evicted
 from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.messages import Push, encode
 from peerscope.mesh.peer import Peer
@@ -121,7 +122,8 @@ def test_revocations_outlive_whoever_brought_them() -> None:
     sim.crash(bringer)
     for peer in sim.alive():
         if bringer in peer.ledger:
-            peer._evict(bringer, sim.now)  # as after a day without it
+            peer.out.emit(Evicted(bringer))  # as after a day without it
+            peer.tick(sim.now)
             peer.global_ledger.forget(bringer)
     sim.run_until(sim.now + 600.0)
     newcomer = sim.add()
