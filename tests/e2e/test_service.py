@@ -115,7 +115,7 @@ def test_with_a_client_that_never_goes_the_agent_leaves_all_the_same(agent: Runn
 
 
 def test_what_hangs_while_leaving_is_left_behind() -> None:
-    program = "import time, peerscope.service as s; s.LEAVE_S = 0.2\nwith s._Deadline(): time.sleep(600)"
+    program = "import time, peerscope.agent.service as s; s.LEAVE_S = 0.2\nwith s._Deadline(): time.sleep(600)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 1
     assert "ends all the same" in done.stderr

@@ -160,9 +160,9 @@ def test_a_copy_in_another_zone_is_found_by_asking_there() -> None:
     sim.run_until(sim.now + 20.0)
     assert sim.nodes[copy].peer.own_zone.zone == "region-2/"
     assert not shares(sim, copy), "nothing under their key crosses the border by itself"
-    sim.nodes[copy].peer.shared_key.ask_at = sim.now
+    sim.nodes[copy].peer.shared_key.lookup_at = sim.now
     seconds_until(sim, lambda: shares(sim, copy), at_most_s=TIMES_MIN * ASK_INTERVAL_S + 10.0)
-    original.shared_key.ask_at = sim.now
+    original.shared_key.lookup_at = sim.now
     seconds_until(sim, lambda: shares(sim, original.me), at_most_s=ASK_INTERVAL_S)
     sim.run_until(sim.now + 10.0)
     assert set(told(sim, original.me, "region-1/")) == set(told(sim, original.me, "region-2/")) == {1}
@@ -176,7 +176,7 @@ def test_a_machine_that_moved_to_another_zone_finds_only_its_own_past() -> None:
     sim.nodes[mover].region = "region-2"
     sim.start(mover, host)
     for _ in range(5):
-        sim.nodes[mover].peer.shared_key.ask_at = sim.now
+        sim.nodes[mover].peer.shared_key.lookup_at = sim.now
         sim.run_until(sim.now + 10.0)
         assert not shares(sim, mover)
     assert sim.nodes[mover].peer.own_zone.zone == "region-2/"
