@@ -30,6 +30,12 @@ class Context(Struct, frozen=True):
     """Measured round trips in seconds, by peer and neighbour, in both directions."""
     groups: Mapping[str, tuple[str, ...]] = {}
     """Members of groups that were lost together, by the id of the alert."""
+    hosts: Mapping[str, str] = {}
+    """Name of the machine on which each peer runs, equal for all peers of one machine. Unknown ones are absent."""
+    prefixes: Mapping[str, str] = {}
+    """Address prefix of each peer's provider, by peer. Unknown ones are absent."""
+    overlay: Mapping[str, Mapping[str, float | None]] = {}
+    """Neighbours of each peer's node in the network of the nodes, with round trips in seconds, in both directions."""
 
 
 def context_of(

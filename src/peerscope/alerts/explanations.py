@@ -30,7 +30,9 @@ from peerscope.alerts.context import AGENT, Context
 from peerscope.alerts.model import Alert
 from peerscope.alerts.shares import StatusShare, concentrated, episodes, hypergeometric_tail
 
-IncidentKind = Literal["partition", "region-outage", "version", "cascade", "pattern", "peer-cluster"]
+IncidentKind = Literal[
+    "partition", "region-outage", "version", "cascade", "pattern", "peer-cluster", "host", "region"
+]
 
 REGION_PEERS_MIN = 3
 REGION_SHARE_MIN = 0.5
@@ -54,6 +56,8 @@ SAYS: dict[IncidentKind, float] = {
     "cascade": 2.5,
     "pattern": 1.0,
     "peer-cluster": 0.9,
+    "host": 3.0,
+    "region": 1.5,
 }
 """How much each kind says about the cause, per peer that it explains.
 

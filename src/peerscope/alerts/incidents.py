@@ -53,6 +53,17 @@ class IncidentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(f"incidents.keep_s is {self.keep_s}; must lie between window_s and 604800 (a week)")
 
 
+class Alternative(Struct, frozen=True):
+    """Another explanation of the same alerts that is nearly as likely."""
+
+    kind: str
+    """Kind of an incident, or "chance": the alerts are unrelated."""
+    root: str | None
+    """As in an incident."""
+    probability: float
+    """0..1."""
+
+
 class Incident(Struct, frozen=True):
     """Alerts that belong together. Times are Unix seconds by our own clock."""
 
@@ -87,6 +98,18 @@ class Incident(Struct, frozen=True):
     """The author of its acknowledgement."""
     clearing: bool = False
     """It is open, but this peer sees the conditions of all its alerts over."""
+    alternatives: tuple[Alternative, ...] = ()
+    """Other explanations within a factor of three, the likeliest first. If there is one, `root` is None."""
+    evidence: tuple[str, ...] = ()
+    """What speaks for this explanation, one sentence each, the strongest first."""
+    first_step: str = ""
+    """The first thing to do about this cause."""
+    split_from: str | None = None
+    """Id of the incident that it was part of until its alerts parted."""
+    merged: tuple[str, ...] = ()
+    """Ids of earlier incidents that became part of this one."""
+    was: str | None = None
+    """Kind that this incident had before, if that changed."""
 
 
 def correlate(
