@@ -18,7 +18,9 @@ from collections import Counter
 from random import Random
 
 from peerscope.alerts.context import AGENT, Context
-from peerscope.alerts.incidents import Incident, Incidents, correlate
+from peerscope.alerts.correlation import Incidents
+from peerscope.alerts.incident import Incident
+from peerscope.alerts.incidents import correlate
 from peerscope.alerts.model import Alert
 from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import PeerId

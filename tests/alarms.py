@@ -5,7 +5,8 @@ from hashlib import blake2b
 from random import Random
 
 from peerscope.alerts.context import AGENT, Context
-from peerscope.alerts.incidents import Incident, correlate
+from peerscope.alerts.incident import Incident
+from peerscope.alerts.incidents import correlate
 from peerscope.alerts.model import Alert
 from peerscope.mesh.membership.rings import Rings
 from peerscope.records.identity import PeerId

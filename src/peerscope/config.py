@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from peerscope.alerts.incidents import IncidentConfig
 from peerscope.alerts.rules import AlertConfig, Rule, effective_rules, parse_rules
 from peerscope.errors import ConfigError
 from peerscope.export.config import ExportConfig
@@ -138,6 +139,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     history: HistoryConfig = HistoryConfig()
     notify: NotifyConfig = NotifyConfig()
     alerts: AlertConfig = AlertConfig()
+    incidents: IncidentConfig = IncidentConfig()
     export: ExportConfig = ExportConfig()
     zones: ZoneConfig = ZoneConfig()
     threats: ThreatConfig = ThreatConfig()

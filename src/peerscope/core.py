@@ -23,6 +23,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from peerscope.alerts.aggregators import aggregators
+from peerscope.alerts.incidents import IncidentConfig
 from peerscope.alerts.messages import Answered, Messages, Said
 from peerscope.alerts.monitor import AlertChanged, AlertMonitor, IncidentChanged
 from peerscope.alerts.notifier import NotifierConfig, NotifierState
@@ -72,6 +73,7 @@ class CoreConfig(Struct, frozen=True, kw_only=True):
     parts: frozenset[Part] = frozenset()
     rules: tuple[Rule, ...] | None = None
     """Alert rules; None for the packaged ones."""
+    incidents: IncidentConfig = IncidentConfig()
     regions: RegionConfig = RegionConfig()
     threats: ThreatConfig = ThreatConfig()
     signatures: Signatures = Signatures({})
@@ -118,7 +120,7 @@ class Core:
         self.config = config
         self.peer = peer
         self.sight = Sight(peer, config.regions, wall_offset_s)
-        self.alerts = AlertMonitor(peer.me, config.rules, peer.config.obeyed)
+        self.alerts = AlertMonitor(peer.me, config.rules, peer.config.obeyed, config.incidents)
         self.threats = ThreatMonitor(config.threats, config.signatures, peer.me, now)
         self.summaries = SummaryPublisher(peer.config.zones.summary_interval_s)
         self.messages = Messages(peer.me, config.notifier, now)

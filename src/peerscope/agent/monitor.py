@@ -268,6 +268,7 @@ class Monitor(NetworkView):
         return CoreConfig(
             parts=EVERYTHING if config.notify.channels else EVERYTHING - {"messages"},
             rules=config.alert_rules(),
+            incidents=config.incidents,
             regions=config.regions,
             threats=config.threats,
             signatures=signatures,

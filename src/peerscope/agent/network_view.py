@@ -20,7 +20,7 @@ from peerscope.agent.traffic import Traffic
 from peerscope.alerts.aggregators import aggregators
 from peerscope.alerts.alert_views import describe_now, is_clearing
 from peerscope.alerts.expiry import Expiry
-from peerscope.alerts.incidents import Incident
+from peerscope.alerts.incident import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.rules import Rule
 from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingOrders, StandingSilence

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.incidents import Incident
+from peerscope.alerts.incident import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.network_signals import accusers, accusers_of_all, counted, lost_together, missed
 from peerscope.alerts.rules import Rule

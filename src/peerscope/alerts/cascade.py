@@ -8,14 +8,17 @@ If they mean something, a peer beside p failing alerts is likelier by
     1 + a * sum over those p of exp(-delay / tau)
 
 This is Cox's partial likelihood (1972, "Regression models and life-tables"). The rate of failures may change freely, as
-in a storm of unrelated alerts; the model only judges *where* the next one falls. `a` and `tau` are the best fit of a
-grid. If even these hardly fit better than chance, there is no cascade.
+in a storm of unrelated alerts or under a common cause. The model only judges *where* the next one falls.
+`a` and `tau` are unknown. The evidence for a spread is the mean over a grid of both, so it is a Bayes factor. If
+neighbours mean nothing, it exceeds 100 in at most one of 100 cases, whatever the size (Markov's inequality). A best fit
+would exceed any limit now and then. If all peers are neighbours, as in a small network, the evidence stays near 1: a
+cascade looks like a common cause.
 
 The fit gives the probability that one alert caused another (stochastic declustering; Zhuang, Ogata, Vere-Jones 2002).
 It also gives the fertility of each alert: if most of its neighbours stay well, it causes less than its time suggests.
 So an accidental earlier alert beside the true root does not replace the root. Each alert then gets its likeliest cause,
-or none: trees. A tree is a cascade if it holds most of the alerts that began around it meanwhile. A delay below the
-precision of the times does not show which alert was first; then the one with more neighbours among the others is.
+or none: trees. A tree is a cascade if it holds most of the alerts that began around it meanwhile. Two alerts closer in
+time than measurements can show are never cause and effect of each other.
 
 Alerts are numbered by (start, id), which decides all ties.
 """
@@ -26,10 +29,12 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from math import exp, inf, log
-from operator import add
+from operator import add as plus
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from peerscope.alerts.likelihoods import add
 from peerscope.alerts.model import Alert
 
 PEERS_MIN = 4
@@ -39,8 +44,8 @@ OTHER_TYPE = 0.1  # a guess: overload brings overload, more often than it brings
 RATES = (2.0, 8.0, 32.0, 128.0)
 DELAYS_S = (8.0, 25.0, 80.0)
 """The grid for `a` and `tau`."""
-CHANCES_PER_PEER = 0.1  # measured: at most 3 of 100 storms of alerts at random places pass for a cascade
-"""Tries of chance per peer: a spread along links must be likelier than chance by this factor, times the peers."""
+RESOLUTION_S = 1.0
+"""Peers look at their rules once a second, so beginnings closer than this have no order."""
 PRIOR_KIDS = 0.5
 """Prior weight of the average fertility, in alerts."""
 ROUNDS = 5
@@ -66,6 +71,12 @@ class Cascade(Struct, frozen=True):
     nodes: tuple[TreeNode, ...]
     confidence: float
     """0..1: mean over all alerts but the root."""
+    gain: float = 0.0
+    """Log Bayes factor: how much likelier the places of alerts are if they spread than if neighbours mean nothing."""
+    company: int = 0
+    """Other peers with such alerts meanwhile."""
+    roots: tuple[tuple[str, float], ...] = ()
+    """Peers where it may have begun, with the probability of each; the likeliest first."""
 
     @property
     def root(self) -> str:
@@ -133,7 +144,7 @@ def _causes(events: Sequence[Alert], links: Mapping[str, Mapping[str, float]], w
                 if delay_s > window_s:
                     break
                 unsure_s = event.uncertainty_s + before.uncertainty_s
-                if other == peer or delay_s + unsure_s >= links[peer][other] / 2:  # else it spread faster than light
+                if other == peer or delay_s >= max(RESOLUTION_S + unsure_s, links[peer][other] / 2):
                     mine.append(_Cause(earlier, delay_s, 1.0 if before.type == event.type else OTHER_TYPE))
         found.append(sorted(mine, key=lambda cause: cause.number))
         at_peer[peer].append(number)
@@ -193,14 +204,18 @@ class _Spread:
         """Large trees, if there is evidence that alerts spread at all."""
         reach = [self._reach(number) for number in self._company]
         fits = ((self._pulls(delay_s, reach), delay_s) for delay_s in DELAYS_S)
-        evidence, rate, delay_s = max(
-            ((_gain(rate, pulls), rate, delay_s) for pulls, delay_s in fits for rate in RATES), key=lambda fit: fit[0]
-        )
-        if evidence < log(CHANCES_PER_PEER * self._peers):
+        grid = [(_gain(rate, pulls), rate, delay_s) for pulls, delay_s in fits for rate in RATES]
+        evidence, rate, delay_s = max(grid, key=lambda fit: fit[0])
+        if evidence <= 0.0:
             return []
+        gain = add(*(fit for fit, _, _ in grid)) - log(len(grid))
         odds = self._odds(rate, delay_s)
         large = [members for members in self._grown(odds) if self._explains_most(members)]
-        return [_Tree(self._events, self._links, members).rooted(odds) for members in large]
+        company = {self._events[number].peer_id for number in self._company}
+        return [
+            replace(tree, gain=gain, company=len(company - {node.peer_id for node in tree.nodes}))
+            for tree in (_Tree(self._events, self._links, members).rooted(odds) for members in large)
+        ]
 
     def _explains_most(self, tree: Mapping[int, int | None]) -> bool:
         """Whether the tree is large and holds most alerts that began around it meanwhile."""
@@ -234,7 +249,7 @@ class _Spread:
                 pulls.append(_Pull(here, everywhere[own], max(1, self._peers - had[own])))
                 everywhere[own] -= here
                 had[own] += 1
-            everywhere = list(map(add, everywhere, reached))
+            everywhere = list(map(plus, everywhere, reached))
         return pulls
 
     def _odds(self, rate: float, delay_s: float) -> dict[int, dict[int, float]]:
@@ -317,7 +332,43 @@ class _Tree:
             nodes.append(self._node(number, odds))
             waiting += kids[number]
         certain = [sum(odds[number].values()) for number in self._causes if self._causes[number] is not None]
-        return Cascade(tuple(nodes), round(sum(its / (1.0 + its) for its in certain) / len(certain), 4))
+        confidence = round(sum(its / (1.0 + its) for its in certain) / len(certain), 4)
+        return Cascade(tuple(nodes), confidence, roots=self._roots(kids, odds))
+
+    def _roots(
+        self, kids: Mapping[int | None, Sequence[int]], odds: Mapping[int, Mapping[int, float]]
+    ) -> tuple[tuple[str, float], ...]:
+        """Where it may have begun. The first peer is no root if nothing came from it, and a tie in time is a tie."""
+        (root,) = kids[None]
+        wrong, heaviest, most = 1.0, root, 0
+        for kid in kids[root]:
+            whole = 1.0 + sum(odds[kid].values())
+            wrong *= 1.0 - min(1.0, odds[kid].get(root, odds[root].get(kid, 0.0)) / whole)
+            below = self._below(kid, kids)
+            if below > most:
+                heaviest, most = kid, below
+        around = self._links[self._events[root].peer_id or ""]
+        tied = [
+            number
+            for number in self._causes
+            if number == root or (self._events[number].peer_id in around and self._is_tied(number, root))
+        ]
+        weights = {number: 1.0 + self._beside(number) for number in tied}
+        found: defaultdict[str, float] = defaultdict(float)
+        for number, weight in weights.items():
+            found[self._events[number].peer_id or ""] += (1.0 - wrong) * weight / sum(weights.values())
+        found[self._events[heaviest].peer_id or ""] += wrong
+        return tuple(sorted(found.items(), key=lambda one: (-one[1], one[0])))
+
+    def _below(self, number: int, kids: Mapping[int | None, Sequence[int]]) -> int:
+        waiting = [number]
+        for one in waiting:
+            waiting += kids.get(one, ())
+        return len(waiting)
+
+    def _is_tied(self, one: int, other: int) -> bool:
+        a, b = self._events[one], self._events[other]
+        return abs(a.started_at - b.started_at) < RESOLUTION_S + a.uncertainty_s + b.uncertainty_s
 
     def _turn(self) -> None:
         """Make a child the root if it may have been first and has more neighbours among the others."""

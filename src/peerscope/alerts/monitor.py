@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from peerscope.alerts.alert_list import AlertList
+from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.engine import AlertEngine, Findings
-from peerscope.alerts.incidents import Correlation, Incident
+from peerscope.alerts.incident import Incident
+from peerscope.alerts.incidents import IncidentConfig
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification import NotificationGroup, groups
 from peerscope.alerts.own_signals import Own
@@ -37,7 +39,11 @@ class AlertMonitor:
     """Engine, alert list and correlation of one peer, with the orders of operators."""
 
     def __init__(
-        self, me: PeerId, rules: Sequence[Rule] | None = None, obeyed: frozenset[PeerId] | None = None
+        self,
+        me: PeerId,
+        rules: Sequence[Rule] | None = None,
+        obeyed: frozenset[PeerId] | None = None,
+        incidents: IncidentConfig | None = None,
     ) -> None:
         """`rules`: the packaged ones unless given. `obeyed`: whose orders count beside ours; None for everybody's."""
         self._me = me
@@ -46,7 +52,7 @@ class AlertMonitor:
         self._orders: tuple[Snapshot, StandingOrders] | None = None
         self.engine = AlertEngine(me, self._rules)
         self.alert_list = AlertList(self._rules)
-        self.correlation = Correlation()
+        self.correlation = Correlation(incidents)
 
     def use(self, rules: Sequence[Rule]) -> bool:
         """Look at these rules from here on; True if they differ. Alerts under rules that stay go on."""

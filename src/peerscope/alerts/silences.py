@@ -16,7 +16,7 @@ from hashlib import blake2b
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.incidents import Incident
+from peerscope.alerts.incident import Incident
 from peerscope.alerts.model import Alert
 from peerscope.errors import ConfigError
 from peerscope.mesh.detection.verdicts import Verdict

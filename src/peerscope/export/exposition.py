@@ -21,7 +21,7 @@ from prometheus_client.exposition import choose_encoder
 from peerscope.agent.network_view import SelfView
 from peerscope.agent.traffic import Traffic
 from peerscope.alerts.expiry import Expiry
-from peerscope.alerts.incidents import Incident
+from peerscope.alerts.incident import Incident
 from peerscope.alerts.model import Alert, AlertState
 from peerscope.config import Config
 from peerscope.export.families import (

@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from peerscope.alerts.alert_list import AlertList
 from peerscope.alerts.context import context_of
+from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.engine import AlertEngine
-from peerscope.alerts.incidents import Correlation, correlate
+from peerscope.alerts.incidents import correlate
 from peerscope.alerts.model import Alert
 from peerscope.alerts.monitor import AlertChanged
 from peerscope.core import Effect

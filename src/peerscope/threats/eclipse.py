@@ -16,11 +16,11 @@ from math import comb
 
 from msgspec import Struct
 
-from peerscope.alerts.shares import hypergeometric_tail
 from peerscope.records.alerts import Severity
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.threats.chance import belief, discoveries
 from peerscope.threats.findings import Finding, finding
+from peerscope.threats.hypergeometric import hypergeometric_tail
 from peerscope.threats.peer_ages import KnownPeer
 from peerscope.threats.signatures import Signature
 from peerscope.views.snapshot import Snapshot

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from peerscope.alerts.cascade import TreeNode
-from peerscope.alerts.incidents import Incident
+from peerscope.alerts.incident import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.silences import StandingSilence
 from peerscope.records.alerts import Severity

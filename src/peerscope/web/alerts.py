@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from peerscope.alerts.alert_views import AcknowledgementView, AlertView, ForgottenView, IncidentView, SilenceView
-from peerscope.alerts.incidents import Incident
+from peerscope.alerts.incident import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.rules import Rule
 from peerscope.alerts.silences import FOR_S_MAX, refusal
