@@ -20,7 +20,8 @@ from peerscope.cli.options import JSON, Decimal, Whole
 from peerscope.cli.text import columns
 from peerscope.config import Config
 from peerscope.errors import ConfigError
-from peerscope.sim.run import Outcome, Times, run
+from peerscope.sim.outcome import Outcome, Times
+from peerscope.sim.run import run
 from peerscope.sim.scenario import Scenario, ScenarioStep, load, shipped
 
 

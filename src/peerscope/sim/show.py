@@ -27,7 +27,7 @@ from peerscope.host.version import __version__
 from peerscope.mesh.events import Received, Send
 from peerscope.records.identity import PeerId, short
 from peerscope.sim.network import fixed, near
-from peerscope.sim.run import populate
+from peerscope.sim.population import populate
 from peerscope.sim.scenario import Scenario, ScenarioStep
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
