@@ -8,8 +8,10 @@ from statistics import median
 from msgspec import Struct
 
 from peerscope.sim.accuracy import CoordinateError
-from peerscope.sim.alerts_seen import AlertsSeen, IncidentSeen
+from peerscope.sim.alerts_seen import AlertsSeen
+from peerscope.sim.causes import TrueIncident
 from peerscope.sim.checkers import Crawl
+from peerscope.sim.incidents_seen import IncidentSeen
 from peerscope.sim.score import Score
 from peerscope.sim.zones_seen import ZoneOutcome
 
@@ -69,7 +71,13 @@ class Outcome(Struct, frozen=True):
     incidents_agreed: bool | None
     """A second survivor sees the same."""
     root_right: bool | None
-    """The largest incident is what happened, with its root; null where nothing with a root did."""
+    """The largest incidents are what happened, with their roots; null where nothing happened to several peers."""
+    truth: tuple[TrueIncident, ...] | None
+    """All real causes that concern several peers; null unless alerts are looked at."""
+    incident_precision: float | None
+    """Share of the pairs of alerts in one incident that have one cause; null without such a pair."""
+    incident_recall: float | None
+    """Share of the pairs of alerts with one cause that are in one incident; null without such a pair."""
     precision: float | None
     recall: float | None
     false_alarms: int | None

@@ -13,11 +13,12 @@ from peerscope.host.signature_files import load_signatures
 from peerscope.mesh.config import PeerConfig
 from peerscope.records.identity import PeerId
 from peerscope.sim.accuracy import coordinate_error, own_places
-from peerscope.sim.alerts_seen import AlertHistory, incidents_seen
+from peerscope.sim.alerts_seen import AlertHistory
 from peerscope.sim.behaviour import Nodes, Prefixes
 from peerscope.sim.checkers import Convergence, Detection, DetectionLog, InformationSpread, crawled
 from peerscope.sim.costs import TrafficCost
 from peerscope.sim.failures import failures
+from peerscope.sim.incidents_seen import incidents_seen
 from peerscope.sim.network import fixed, near
 from peerscope.sim.outcome import Outcome, Times, times
 from peerscope.sim.population import populate
@@ -104,7 +105,7 @@ def _play(
     dice = Random(f"{seed} threats")  # drawn apart, so that scenarios without threats keep their histories
     if scenario.threats:
         workload.prefixes = Prefixes(dice)
-    populate(sim, scenario, rng, workload.prefixes)
+    populate(sim, scenario, rng, workload.prefixes, seed)
     sim.on_effect.append(on_effect)
     findings = None
     if scenario.threats:
@@ -151,6 +152,9 @@ def _play(
         incidents=seen.incidents if seen else None,
         incidents_agreed=seen.agreed if seen else None,
         root_right=seen.root_right if seen else None,
+        truth=seen.truth if seen else None,
+        incident_precision=seen.pairs.precision if seen else None,
+        incident_recall=seen.pairs.recall if seen else None,
         precision=score.precision if score else None,
         recall=score.recall if score else None,
         false_alarms=score.false_alarms if score else None,

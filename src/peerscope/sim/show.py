@@ -72,7 +72,7 @@ class Show(NetworkView):
             epoch_s=self._epoch_s,
             core=CoreConfig(parts=frozenset(("alerts",)), regions=config.regions),
         )
-        populate(self.simulator, scenario, rng)
+        populate(self.simulator, scenario, rng, seed=seed)
         workload = Workload(self.simulator, Truth(), rng)
         self._steps = sorted(scenario.steps, key=lambda step: step.at_s)
         for step in self._steps:
