@@ -24,7 +24,7 @@ from peerscope.mesh.events import Effect, Lane, Send
 from peerscope.mesh.messages import Ping, Pong, decode
 from peerscope.records.identity import PeerId
 from peerscope.sim.accuracy import coordinate_error, own_places, seen_places
-from peerscope.sim.run import populate
+from peerscope.sim.population import populate
 from peerscope.sim.scenario import ScenarioStep, load
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth

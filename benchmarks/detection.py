@@ -16,7 +16,8 @@ from statistics import median
 
 from msgspec.structs import replace
 
-from peerscope.sim.run import Outcome, run
+from peerscope.sim.outcome import Outcome
+from peerscope.sim.run import run
 from peerscope.sim.scenario import load
 
 

@@ -16,7 +16,8 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 
 from peerscope.sim.lies import Gang, Plan
-from peerscope.sim.run import Outcome, run
+from peerscope.sim.outcome import Outcome
+from peerscope.sim.run import run
 from peerscope.sim.scenario import Bounds, Scenario, ScenarioStep
 
 ENDS = ("past", "future", "random", "far")

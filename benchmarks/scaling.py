@@ -20,7 +20,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from peerscope.sim.run import Outcome, run
+from peerscope.sim.outcome import Outcome
+from peerscope.sim.run import run
 from peerscope.sim.scenario import ScenarioStep, load
 
 KILL_AT_S = 5.0

@@ -63,10 +63,12 @@ from peerscope.mesh.zoning.remote_quota import STRANGERS_MAX
 from peerscope.records import bodies
 from peerscope.records.alerts import ORDERS_MAX, STATEMENTS_MAX
 from peerscope.records.certificates import REVOCATIONS_MAX
+from peerscope.records.hosts import TOKEN_BYTES
 from peerscope.records.identity import PEER_ID_BYTES
 from peerscope.records.ledger import BUCKETS, BURIED_S, TOGETHER_S
 from peerscope.records.summary import SUMMARY_BYTES_MAX
 from peerscope.transport import accept_policy, iroh, names, wire
+from peerscope.views.hosts import NAME_HEX
 from peerscope.views.partitions import MEMBERS_MIN, SHARE_MIN
 from peerscope.views.peers import SKEW_S
 from peerscope.web import feed, guard, limits, protocols, server, telemetry
@@ -235,6 +237,8 @@ PROTOCOL = [
     "anew after {}, {}, {}, {} and {} seconds".format(*(digits(at) for at in accumulate(wire.ANEW_S))),
     f"has been silent for {s(UNHEARD_S)}. Two",
     f"the stranger is buried for {span(CONFIG.ledger.remember_s)}",
+    f"A token is a hash of {TOKEN_BYTES} bytes",
+    f"name of a machine is the first {word(NAME_HEX)} digits",
     f"`challenge`, {NONCE_BYTES} bytes never used before",
     f"those bytes, and {NONCE_BYTES} bytes of its own",
     f"after {span(wire.FINISH_TIMEOUT_S)} at the latest",

@@ -10,7 +10,8 @@ from peerscope.mesh.events import Publish
 from peerscope.records.alerts import Alerts, Severity, Statement
 from peerscope.records.identity import PeerId, ref
 from peerscope.sim.alerts_seen import AlertHistory
-from peerscope.sim.run import populate, run
+from peerscope.sim.population import populate
+from peerscope.sim.run import run
 from peerscope.sim.scenario import Scenario, load
 from peerscope.sim.simulator import Simulator
 

@@ -18,7 +18,7 @@ from peerscope.mesh.zoning.zone_summaries import zone_summaries
 from peerscope.records.bodies import Profile, encode_body
 from peerscope.records.identity import PeerId
 from peerscope.sim.node import Corruption
-from peerscope.sim.run import populate
+from peerscope.sim.population import populate
 from peerscope.sim.scenario import load
 from peerscope.sim.simulator import EPOCH_S, Simulator
 from peerscope.zones.remote_peer import RemotePeer

@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from peerscope.sim.lies import Aim, Ends, Gang, Plan, When, gang_size
-from peerscope.sim.run import Outcome, run
+from peerscope.sim.outcome import Outcome
+from peerscope.sim.run import run
 from peerscope.sim.scenario import Bounds, Scenario, ScenarioStep, load
 
 pytestmark = pytest.mark.sim

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.zoning.names import WHOLE, ZoneConfig
 from peerscope.records.identity import PeerId
-from peerscope.sim.run import populate
+from peerscope.sim.population import populate
 from peerscope.sim.scenario import load
 from peerscope.sim.simulator import Simulator
 

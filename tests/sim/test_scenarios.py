@@ -19,7 +19,8 @@ pytestmark = pytest.mark.sim
 PEERS = {"cascade": 50, "bad-release": 32, "clone": 10}
 """Of 24 peers a third are neighbours of each: nobody could tell along which links anything spread. To find out a clone
 takes no more than a few."""
-LONG = {"cascade", "region-outage", "bad-release"}
+SHARED = ("busy-host", "noisy-neighbour", "two-causes", "slow-dependency", "unrelated")
+LONG = {"cascade", "region-outage", "bad-release", *SHARED}
 """One seed here; `benchmarks/roots.py` plays many."""
 NAMES = [scenario.name for scenario in shipped()]
 

@@ -14,7 +14,7 @@ from peerscope.mesh.zoning.names import ZoneConfig
 from peerscope.records.identity import PeerId
 from peerscope.sim.alerts_seen import AlertHistory
 from peerscope.sim.byzantine import corruption
-from peerscope.sim.run import populate
+from peerscope.sim.population import populate
 from peerscope.sim.scenario import load
 from peerscope.sim.simulator import Simulator
 

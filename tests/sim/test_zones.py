@@ -3,7 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from peerscope.sim.run import Outcome, run
+from peerscope.sim.outcome import Outcome
+from peerscope.sim.run import run
 from peerscope.sim.scenario import load
 
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -32,6 +32,7 @@ from peerscope.export.exports import Exports
 from peerscope.history.recorder import Recorder, past_day
 from peerscope.host.clock import monotonic, stopwatch
 from peerscope.host.credentials import CredentialFiles
+from peerscope.host.machine_identity import own_host
 from peerscope.host.memory import shrinking
 from peerscope.host.signature_files import load_signatures
 from peerscope.host.state import StateDirectory, default_state
@@ -40,6 +41,7 @@ from peerscope.mesh.events import Leave, Publish, Recall, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import Profile
+from peerscope.records.hosts import HostTokens
 from peerscope.records.identity import PeerId, short
 from peerscope.sources.geo import Lookup, country
 from peerscope.sources.host import Host
@@ -289,7 +291,12 @@ class Monitor(NetworkView):
             roles=(*self.exports.roles, *self.notifications.roles),
             exporter=exporter_address(self.config.export, self.http, addresses),
             relay=self._transport.home_relay,
+            host=self._host(addresses),
         )
+
+    def _host(self, addresses: Sequence[str]) -> HostTokens | None:
+        network = self.config.network
+        return own_host(network.secret, network.name, addresses)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and not self._failed.done():
@@ -314,13 +321,15 @@ class Monitor(NetworkView):
         if said is not None:
             labels = labels_with_version(said.labels, self.node.version)
             reached_at = self._transport.addresses[:8]
+            has_moved = set(said.addresses) != set(reached_at)
             told = replace(
                 said,
-                addresses=said.addresses if set(said.addresses) == set(reached_at) else reached_at,
+                addresses=reached_at if has_moved else said.addresses,
                 node=self.node.name,
                 node_id=self.node.node_id,
                 labels=labels,
                 relay=self._transport.home_relay or said.relay,
+                host=self._host(reached_at) if has_moved else said.host,
             )
             if told != said:
                 self._driver.feed(Publish(told, urgent=True))

@@ -1,8 +1,8 @@
-"""The context of alerts: region, version and links of every peer."""
+"""The context of alerts: region, version, machine and links of every peer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -10,7 +10,8 @@ from peerscope.alerts.model import Alert
 from peerscope.alerts.subjects import PREFIX
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId, PeerRef
-from peerscope.views.links import MergedLink
+from peerscope.views.hosts import public_prefix
+from peerscope.views.links import MergedLink, layer_of, monitored_nodes, vertex_of
 from peerscope.views.snapshot import Snapshot
 
 AGENT = "agent"
@@ -63,7 +64,45 @@ def context_of(
     for link in links:
         if link.measured_s is not None and link.source in regions and link.target in regions:
             _join(around, link.source, link.target, link.measured_s)
-    return Context(regions, versions, around, _groups(snapshot, alerts, before.groups if before else {}))
+    return Context(
+        regions,
+        versions,
+        around,
+        groups=_groups(snapshot, alerts, before.groups if before else {}),
+        hosts={peer.hex(): host for peer, host in snapshot.hosts.items() if peer.hex() in regions},
+        prefixes={name: found for name, found in _prefixes(snapshot) if name in regions},
+        overlay=_overlay(snapshot, regions),
+    )
+
+
+def _prefixes(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    for peer, profile in snapshot.profiles.items():
+        found = public_prefix(profile)
+        if found is not None:
+            yield peer.hex(), found
+
+
+def _overlay(snapshot: Snapshot, known: Container[str]) -> dict[str, dict[str, float | None]]:
+    """Peers whose nodes are neighbours, by the newest report of each: a node that died keeps its last neighbours.
+
+    A round trip that both ends measured is the mean of the two.
+    """
+    nodes = monitored_nodes(snapshot)
+    full = {vertex_of(peer): peer.hex() for peer in snapshot.peers}
+    said: dict[tuple[str, str], list[float]] = {}
+    for peer, profile in snapshot.profiles.items():
+        report, layer = snapshot.ledger.report(peer), layer_of(profile)
+        for link in report.overlay if report is not None else ():
+            other = full.get(nodes.get((layer, link.node), ""))
+            if other is not None and other != peer.hex() and peer.hex() in known and other in known:
+                pair = (peer.hex(), other) if peer.hex() < other else (other, peer.hex())
+                said.setdefault(pair, []).extend(() if link.rtt_us is None else (link.rtt_us / 1e6,))
+    around: dict[str, dict[str, float | None]] = {}
+    for (one, other), measured in sorted(said.items()):
+        rtt_s = sum(measured) / len(measured) if measured else None
+        around.setdefault(one, {})[other] = rtt_s
+        around.setdefault(other, {})[one] = rtt_s
+    return around
 
 
 def _groups(

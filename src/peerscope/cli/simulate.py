@@ -20,7 +20,8 @@ from peerscope.cli.options import JSON, Decimal, Whole
 from peerscope.cli.text import columns
 from peerscope.config import Config
 from peerscope.errors import ConfigError
-from peerscope.sim.run import Outcome, Times, run
+from peerscope.sim.outcome import Outcome, Times
+from peerscope.sim.run import run
 from peerscope.sim.scenario import Scenario, ScenarioStep, load, shipped
 
 
@@ -176,6 +177,12 @@ def _show(outcome: Outcome, scenario: Scenario) -> None:
         table.add_row("threats", f"{missed}, {found.false_alarms} false alarms; {findings}")
     for seen in outcome.incidents or ():
         table.add_row("incident", f"{seen.kind}, {seen.size} peers, {seen.state}, root {(seen.root or 'unknown')[:20]}")
+    for true in outcome.truth or ():
+        table.add_row("happened", f"{true.kind}, {len(true.peers)} peers, root {(true.root or 'none')[:20]}")
+    if outcome.incident_precision is not None or outcome.incident_recall is not None:
+        both = (outcome.incident_precision, outcome.incident_recall)
+        right, held = ("-" if share is None else f"{share:.0%}" for share in both)
+        table.add_row("pairs of alerts", f"{right} of those in one incident share a cause; {held} of such are in one")
     if outcome.root_right is not None:
         agreed = "" if outcome.incidents_agreed else "; survivors disagree on incidents"
         table.add_row("true root", ("found" if outcome.root_right else "not found") + agreed)

@@ -18,6 +18,7 @@ from peerscope.errors import RemoteError
 from peerscope.records.alerts import Alerts, Orders
 from peerscope.records.blocks import Blocks
 from peerscope.records.certificates import Certificate, Revoked
+from peerscope.records.hosts import HostTokens
 from peerscope.records.measures import Metrics
 from peerscope.records.summary import SUMMARY_BYTES_MAX, Summary, check
 from peerscope.records.texts import HostAndPort, Microseconds, Milliseconds, Name, OverlayId, Ref, Text
@@ -116,6 +117,8 @@ class Profile(Struct, frozen=True, array_like=True, gc=False):
     """A random number of the process, by which others distinguish two with one key; 0 if the agent has none."""
     met: Annotated[tuple[OtherLife, ...], Meta(max_length=LIVES_MAX)] = ()
     """Other processes that published a newer profile under this key, the last first."""
+    host: HostTokens | None = None
+    """On which machine the peer runs; None if its agent does not say."""
 
     @property
     def reached_at(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Alerts and incidents of a simulated network: what each peer shows, and whether that is right."""
+"""Alerts of a simulated network: what each peer shows."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from collections import Counter
 from msgspec import Struct
 
 from peerscope.alerts.alert_list import AlertList
-from peerscope.alerts.context import context_of
 from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.engine import AlertEngine
-from peerscope.alerts.incidents import correlate
 from peerscope.alerts.model import Alert
 from peerscope.alerts.monitor import AlertChanged
 from peerscope.core import Effect
 from peerscope.records.identity import PeerId
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
-from peerscope.views.links import mesh_links
 
 
 class AlertsSeen(Struct, frozen=True):
@@ -70,45 +67,3 @@ class AlertHistory:
     def _note(self, peer: PeerId, effect: Effect, now: float) -> None:
         if isinstance(effect, AlertChanged):
             self.changes.append((now, peer, effect.alert))
-
-
-class IncidentSeen(Struct, frozen=True, order=True):
-    """One incident, as a survivor sees it at the end."""
-
-    id: str
-    kind: str
-    root: str | None
-    size: int
-    """Peers concerned."""
-    severity: str
-    state: str
-
-
-class IncidentsSeen(Struct, frozen=True):
-    """The incidents of two survivors."""
-
-    incidents: tuple[IncidentSeen, ...]
-    """Those of the first one; the largest first."""
-    agreed: bool
-    """The second sees the same."""
-    root_right: bool | None
-    """The largest is what happened, and where it began; null where nothing did."""
-
-
-def incidents_seen(sim: Simulator, truth: Truth) -> IncidentsSeen:
-    """Ask two that run and are not cut off: those with the smallest and the greatest id."""
-    survivors = [
-        peer.me for peer in sim.alive() if peer.me not in truth.byzantine and not truth.is_cut_off(peer.me, sim.now)
-    ]
-    first, second = _seen_by(sim, survivors[0]), _seen_by(sim, survivors[-1])
-    largest = max(first, key=lambda incident: (incident.size, incident.id), default=None)
-    found = None if largest is None else (largest.kind, largest.root)
-    return IncidentsSeen(first, sorted(first) == sorted(second), None if truth.root is None else found == truth.root)
-
-
-def _seen_by(sim: Simulator, peer: PeerId) -> tuple[IncidentSeen, ...]:
-    snapshot, known = sim.snapshot(peer), sim.core_of(peer).alerts.alert_list.alerts()
-    return tuple(
-        IncidentSeen(incident.id, incident.kind, incident.root, len(incident.peers), incident.severity, incident.state)
-        for incident in correlate(known, context_of(snapshot, mesh_links(snapshot), known), snapshot.wall)
-    )

@@ -8,38 +8,41 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import ceil
 from random import Random
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.records.identity import PeerId
+from peerscope.sim.causes import Cause
 from peerscope.sim.scenario import ScenarioStep
+from peerscope.sim.shared_causes import SharedCauses
 from peerscope.sim.simulator import Simulator
+from peerscope.sim.troubles import BUSY, TROUBLES, Disturbance, Troubles
 from peerscope.sim.truth import Truth
 
-MEASURED_EVERY_S = 5.0
-"""Machines are looked at this often, so trouble is noticed up to so much later."""
 REACHED_MIN = 6
 """Peers that a cascade reaches at least; one that dies out is drawn again."""
 HIT_MIN = 4
 """Peers of a region or version that can be a disaster."""
+DISASTERS = frozenset(
+    {
+        "cascade",
+        "region-outage",
+        "bad-release",
+        "busy-host",
+        "noisy-neighbour",
+        "two-causes",
+        "slow-dependency",
+        "unrelated",
+        "noise",
+    }
+)
+"""Steps that begin one, or several."""
 TRIES = 50
-
-
-class Disturbance(Struct, frozen=True):
-    """Measurements of a machine that is not well; None where it is."""
-
-    cpu_ratio: float | None = None
-    memory_ratio: float | None = None
-    error_ratio: float | None = None
-
-
-WELL = Disturbance()
-BUSY = Disturbance(cpu_ratio=0.97)
-TROUBLES = (BUSY, Disturbance(memory_ratio=0.96), Disturbance(error_ratio=0.2))
+SMALL = 20
+"""In networks with fewer peers less than two may have trouble of their own."""
 
 
 class Disasters:
@@ -50,10 +53,12 @@ class Disasters:
         self._truth = truth
         self._rng = rng
         self._crash = crash
-        self._troubles: dict[PeerId, Disturbance] = {}
+        self._causes = truth.causes
+        self._troubles = Troubles(sim, truth.causes, rng)
+        self._shared = SharedCauses(sim, truth, rng, self._troubles)
 
     def begin(self, step: ScenarioStep) -> None:
-        """Carry out one of the steps `cascade`, `region-outage`, `bad-release` or `noise`."""
+        """Carry out one of the steps `DISASTERS`."""
         faults = self._sim.network.faults
         self._sim.network.faults = replace(faults, loss=self._rng.uniform(0.0, 0.04))
         match step.do:
@@ -63,8 +68,12 @@ class Disasters:
                 self._outage(step)
             case "bad-release":
                 self._release(step)
-            case _:
+            case "two-causes":
+                self._two_causes(step)
+            case "noise":
                 self._noise(step)
+            case _:
+                self._shared.begin(step)
 
     def _cascade(self, step: ScenarioStep) -> None:
         """One peer's overload spreads to some of its neighbours, from these to theirs, each after its own while."""
@@ -75,9 +84,9 @@ class Disasters:
             reached = self._spread(root, most, step.for_s)
             if len(reached) >= min(REACHED_MIN, most):
                 break
-        self._truth.root = ("cascade", min(reached, key=lambda peer: reached[peer]).hex())
+        cause = self._causes.begin("cascade", min(reached, key=lambda peer: reached[peer]).hex())
         for peer, after_s in reached.items():
-            self._later(after_s, peer, BUSY)
+            self._troubles.later(after_s, peer, BUSY, cause)
 
     def _spread(self, root: PeerId, most: int, for_s: float) -> dict[PeerId, float]:
         """The peers that it reaches, and after how many seconds."""
@@ -95,54 +104,64 @@ class Disasters:
                     heapq.heappush(coming, (after_s + 5.0 + self._rng.expovariate(1 / mean_s), other))
         return reached
 
-    def _outage(self, step: ScenarioStep) -> None:
-        """Most of a region dies within a while; or its uplinks do, at once."""
+    def _outage(self, step: ScenarioStep, spared: Collection[PeerId] = ()) -> None:
+        """Most of a region dies within a while; or its uplinks do, at once. A region with few of the spared."""
         regions = self._large({peer: self._sim.nodes[peer].region for peer in self._running()})
-        region = self._rng.choice(sorted(regions))
+        losses = {name: len(set(spared).intersection(peers)) for name, peers in regions.items()}
+        region = self._rng.choice(sorted(name for name in regions if losses[name] == min(losses.values())))
         members = regions[region]
-        self._truth.root = ("region-outage", region)
+        cause = self._causes.begin("region-outage", region)
         if self._rng.random() < 0.5:
+            for peer in members:
+                self._causes.mark(cause, peer, ("peer-down",))
             self._truth.cut(frozenset(members))
             self._sim.cut(set(members), set(self._sim.nodes) - set(members))
             return
-        dying = self._rng.sample(members, max(3, ceil(self._rng.uniform(0.65, 1.0) * len(members))))
+        dying = self._rng.sample(members, min(len(members), max(3, ceil(self._rng.uniform(0.65, 1.0) * len(members)))))
         for peer in dying:
-            self._sim.at(self._sim.now + self._rng.uniform(0.0, step.for_s), lambda peer=peer: self._crash(peer))  # type: ignore[misc]
+            at = self._sim.now + self._rng.uniform(0.0, step.for_s)
+            self._sim.at(at, lambda peer=peer: self._die(peer, cause))  # type: ignore[misc]
 
-    def _release(self, step: ScenarioStep) -> None:
-        """Peers of one version degrade, each some time after the release."""
+    def _die(self, peer: PeerId, cause: Cause) -> None:
+        self._causes.mark(cause, peer, ("peer-down",))
+        self._crash(peer)
+
+    def _release(self, step: ScenarioStep, without: Disturbance | None = None) -> None:
+        """Peers of one version degrade, each some time after the release, but not by the trouble `without`."""
         versions = self._large({peer: self._sim.nodes[peer].version for peer in self._running()})
         version = self._rng.choice(sorted(versions))
-        trouble = self._rng.choice(TROUBLES)
-        self._truth.root = ("version", version)
+        trouble = self._rng.choice([one for one in TROUBLES if one != without])
+        cause = self._causes.begin("version", version)
         members = versions[version]
-        for peer in self._rng.sample(members, max(3, ceil(self._rng.uniform(0.6, 0.95) * len(members)))):
-            self._later(self._rng.uniform(0.0, step.for_s), peer, trouble)
+        hit = min(len(members), max(3, ceil(self._rng.uniform(0.6, 0.95) * len(members))))
+        for peer in self._rng.sample(members, hit):
+            self._troubles.later(self._rng.uniform(0.0, step.for_s), peer, trouble, cause)
+
+    def _two_causes(self, step: ScenarioStep) -> None:
+        """Two of different kinds, the second while the first goes on."""
+        kinds = self._rng.sample(("busy-host", "region-outage", "bad-release"), 2)
+        is_busy = "busy-host" in kinds
+        busy = self._shared.machine() if is_busy else []
+
+        def begin(kind: str) -> None:
+            match kind:
+                case "busy-host":
+                    self._shared.busy_host(step, busy)
+                case "region-outage":
+                    self._outage(step, busy)
+                case _:
+                    self._release(step, BUSY if is_busy else None)
+
+        begin(kinds[0])
+        self._sim.at(self._sim.now + self._rng.uniform(0.0, step.for_s / 3), lambda: begin(kinds[1]))
 
     def _noise(self, step: ScenarioStep) -> None:
         """Here and there something has a reason of its own."""
-        most = max(3, ceil(step.share * self._sim.running))
-        for peer in self._rng.sample(self._running(), min(self._rng.randint(2, most), self._sim.running)):
-            self._later(self._rng.uniform(0.0, step.for_s), peer, self._rng.choice(TROUBLES))
-
-    def _later(self, after_s: float, peer: PeerId, trouble: Disturbance) -> None:
-        """The peer has trouble from then on, and notices when it next looks."""
-        at = self._sim.now + after_s + self._rng.uniform(0.0, MEASURED_EVERY_S)
-        self._sim.at(at, lambda: self._trouble(peer, trouble))
-
-    def _trouble(self, peer: PeerId, trouble: Disturbance) -> None:
-        """It comes on top of what the peer has: a processor does not calm down because messages fail."""
-        before = self._troubles.get(peer, WELL)
-        trouble = Disturbance(
-            trouble.cpu_ratio or before.cpu_ratio,
-            trouble.memory_ratio or before.memory_ratio,
-            trouble.error_ratio or before.error_ratio,
-        )
-        self._troubles[peer] = trouble
-        if self._sim.nodes[peer].peer is not None:
-            self._sim.measure(
-                peer, trouble.cpu_ratio, memory_ratio=trouble.memory_ratio, error_ratio=trouble.error_ratio
-            )
+        running = self._sim.running
+        least, most = (2, max(3, ceil(step.share * running))) if running >= SMALL else (0, max(1, running // 8))
+        for peer in self._rng.sample(self._running(), min(self._rng.randint(least, most), running)):
+            cause, trouble = self._causes.begin("noise", peer.hex()), self._rng.choice(TROUBLES)
+            self._troubles.later(self._rng.uniform(0.0, step.for_s), peer, trouble, cause)
 
     def _running(self) -> list[PeerId]:
         return [peer.me for peer in self._sim.alive() if peer.me not in self._truth.byzantine]

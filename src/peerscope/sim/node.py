@@ -12,12 +12,15 @@ from peerscope.mesh import events as mesh
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.crawling.crawler import Crawler
 from peerscope.mesh.peer import Peer
-from peerscope.records.bodies import Body
+from peerscope.records.bodies import Body, OverlayLink, Profile
+from peerscope.records.hosts import HostTokens, host_key, host_token
 from peerscope.records.identity import Identity, PeerId, Signer, Verifier
 from peerscope.records.record import Inspector, Record, verify
 
 Corruption = Callable[[Peer, list[mesh.Effect], float], list[mesh.Effect]]
 """Changes the effects of a byzantine peer before they leave."""
+NODE = "node"
+"""Program beside an agent, where there is one."""
 
 
 class Process(Protocol):
@@ -44,6 +47,14 @@ class Machine:
         self.address: str | None = None
         """Where it says it can be dialled; None for one that follows from its index."""
         self.version = version
+        self.host: str | None = None
+        """Name of the computer it runs on; None if its agent does not know."""
+        self.node_id: str | None = None
+        """Name of the node beside it; None without one."""
+        self.overlay: tuple[OverlayLink, ...] = ()
+        """Neighbours of that node."""
+        self.routes_through: tuple[str, ...] = ()
+        """Nodes on which it depends."""
         self.core: Core | None = None
         self.crawler: Crawler | None = None
         """Runs in a peer's place on a machine that only looks at the network."""
@@ -67,6 +78,23 @@ class Machine:
     def process(self) -> Process | None:
         """The core or the crawler that runs here now."""
         return self.crawler if self.core is None else self.core
+
+
+def profile_of(machine: Machine) -> Profile:
+    """The profile that the agent of a machine publishes, without time and address."""
+    tokens = None
+    if machine.host is not None:
+        key = host_key(machine.config.network.secret, machine.config.network.name)
+        tokens = HostTokens(host_token(key, "boot", machine.host), None, host_token(key, "network", machine.host))
+    return Profile(
+        (),
+        machine.region,
+        machine.version,
+        0,
+        node=None if machine.node_id is None else NODE,
+        node_id=machine.node_id,
+        host=tokens,
+    )
 
 
 class CheapSigner:

@@ -51,6 +51,11 @@ Action = Literal[
     "cascade",
     "region-outage",
     "bad-release",
+    "busy-host",
+    "noisy-neighbour",
+    "two-causes",
+    "slow-dependency",
+    "unrelated",
     "noise",
     "kill-aggregators",
     "inflate",
@@ -140,6 +145,17 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """0: the largest incident must be what happened, and two survivors must see the same."""
 
 
+class SharedMachine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A machine on which several peers run."""
+
+    share: Annotated[float, Meta(gt=0, le=0.9)]
+    """Part of all peers, at most; the seed draws between half of it and all."""
+    least: Annotated[int, Meta(ge=2)] = 3
+    regions: Literal["one", "several", "any"] = "any"
+    """Regions that its peers state: one; those of the whole network in turn, as in a demonstration; either by the
+    seed."""
+
+
 class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A network and what happens to it."""
 
@@ -172,6 +188,10 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every peer looks at its alert rules, once a second."""
     versions: dict[str, float] = {}
     """Versions that peers run, and how many of them relative to each other; empty: all run one."""
+    hosts: tuple[SharedMachine, ...] = ()
+    """Machines of several peers. All other peers are each alone on one."""
+    routers: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    """Share of the peers whose nodes route for those of all others; 0: no nodes run beside the peers."""
     steps: tuple[ScenarioStep, ...] = ()
     bounds: Bounds = Bounds()
 

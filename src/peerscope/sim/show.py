@@ -27,7 +27,7 @@ from peerscope.host.version import __version__
 from peerscope.mesh.events import Received, Send
 from peerscope.records.identity import PeerId, short
 from peerscope.sim.network import fixed, near
-from peerscope.sim.run import populate
+from peerscope.sim.population import populate
 from peerscope.sim.scenario import Scenario, ScenarioStep
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
@@ -72,7 +72,7 @@ class Show(NetworkView):
             epoch_s=self._epoch_s,
             core=CoreConfig(parts=frozenset(("alerts",)), regions=config.regions),
         )
-        populate(self.simulator, scenario, rng)
+        populate(self.simulator, scenario, rng, seed=seed)
         workload = Workload(self.simulator, Truth(), rng)
         self._steps = sorted(scenario.steps, key=lambda step: step.at_s)
         for step in self._steps:

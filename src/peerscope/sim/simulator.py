@@ -43,12 +43,11 @@ from peerscope.mesh.events import (
 )
 from peerscope.mesh.peer import Peer
 from peerscope.mesh.peer_state import Clocks
-from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, verify_ed25519
 from peerscope.records.ledger import Ledger
 from peerscope.records.measures import AgentMetrics, Metrics, PerformanceMetrics, SystemMetrics
 from peerscope.sim.network import Latency, NetworkFaults, VirtualNetwork, near
-from peerscope.sim.node import Machine, make_signer, shared_inspector, verify_cheap
+from peerscope.sim.node import Machine, make_signer, profile_of, shared_inspector, verify_cheap
 from peerscope.views.snapshot import Snapshot
 
 EPOCH_S = 1_700_000_000.0
@@ -153,7 +152,7 @@ class Simulator:
         started_at_ms = max(0, round((self.now + offset_s) * 1000))
         if zone:
             self.feed(peer, Recall((), zone))
-        self.feed(peer, Publish(Profile((_address(node),), node.region, node.version, started_at_ms)))
+        self.feed(peer, Publish(replace(profile_of(node), addresses=(_address(node),), started_at_ms=started_at_ms)))
         self.measure(peer)
         for other in bootstrap:
             self.feed(peer, Join(other, ("bootstrap",)))
@@ -180,7 +179,8 @@ class Simulator:
             metrics = replace(metrics, system=replace(metrics.system, memory_used_kib=used_kib))
         if error_ratio is not None:
             metrics = replace(metrics, performance=replace(metrics.performance, error=quantised(error_ratio)))
-        self.feed(peer, Measured(checks, metrics))
+        node = self.nodes[peer]
+        self.feed(peer, Measured(checks, metrics, None if node.node_id is None else good, node.overlay))
 
     def crash(self, peer: PeerId) -> None:
         """As by `kill -9`: silence, and nothing else."""

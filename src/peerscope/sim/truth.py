@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from peerscope.records.identity import PeerId
+from peerscope.sim.causes import Causes
 
 GRACE_S = 15.0
 """After a peer came back or a cut healed, others may still miss it for so long."""
@@ -20,8 +21,8 @@ class Truth:
         """Honest peers that liars accuse, or whose death they hide."""
         self.silent_until: dict[PeerId, float] = {}
         """Paused: silent, but not to be called down."""
-        self.root: tuple[str, str] | None = None
-        """One disaster, and where it began: a kind of incident, and its root."""
+        self.causes = Causes()
+        """The real causes of alerts."""
         self._back_at: dict[PeerId, float] = {}
         self._cuts: list[tuple[frozenset[PeerId], float]] = []
 

@@ -14,7 +14,7 @@ from peerscope.records.identity import PeerId
 from peerscope.sim.attackers import JOIN_OVER_S, surrounding
 from peerscope.sim.behaviour import Attack, Nodes, Prefixes
 from peerscope.sim.byzantine import corruption
-from peerscope.sim.disasters import Disasters
+from peerscope.sim.disasters import DISASTERS, Disasters
 from peerscope.sim.lies import Lie, falsify_ages, gang_size, hide
 from peerscope.sim.scenario import ScenarioStep
 from peerscope.sim.score import Expected
@@ -53,6 +53,9 @@ class Workload:
 
     def do(self, step: ScenarioStep) -> None:
         """Carry out one step now."""
+        if step.do in DISASTERS:
+            self._disasters.begin(step)
+            return
         chosen = self._choose(step)
         sim, truth, now = self._sim, self._truth, self._sim.now
         match step.do:
@@ -75,6 +78,7 @@ class Workload:
                     self._slow(peer, now + step.for_s)
             case "cut":
                 truth.cut(frozenset(chosen))
+                truth.causes.cut(chosen, sim.nodes)
                 sim.cut(set(chosen), set(sim.nodes) - set(chosen))
             case "heal":
                 truth.healed(now)
@@ -97,8 +101,6 @@ class Workload:
             case "poison" | "flood-puts" | "flood-connections":
                 for peer in chosen:
                     self._attack(peer, step)
-            case "cascade" | "region-outage" | "bad-release" | "noise":
-                self._disasters.begin(step)
             case "churn":
                 self._churn(step, now + step.for_s)
             case "clone":

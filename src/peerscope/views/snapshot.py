@@ -20,6 +20,7 @@ from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import Kind, LinkReading, Profile, Report
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Ledger
+from peerscope.views.hosts import machines
 from peerscope.views.partitions import Partition, partitions
 from peerscope.views.places import ClusterConfig, Place, places
 
@@ -127,6 +128,11 @@ class Snapshot:
     def places(self) -> dict[PeerId, Place]:
         """The region of each of `peers`, and its source."""
         return places(self.ledger, self.peers, self.config.clusters)
+
+    @cached_property
+    def hosts(self) -> dict[PeerId, str]:
+        """Name of the machine of each of `peers`. Peers whose machine is unknown are absent."""
+        return machines(self.profiles)
 
     def verdict(self, peer: PeerId) -> Verdict:
         """The verdict on one of `peers`."""

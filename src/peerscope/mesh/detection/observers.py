@@ -10,6 +10,7 @@ from functools import lru_cache
 from ipaddress import ip_network
 
 from peerscope.records.bodies import Kind
+from peerscope.records.hosts import ip_of
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Ledger
 
@@ -35,12 +36,8 @@ def voices(ledger: Ledger, observers: list[PeerId], by_prefix: bool) -> list[tup
 @lru_cache(maxsize=16_384)
 def prefix(address: str) -> str | None:
     """The /24 or /48 of a "host:port" address; None where the host is a name."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        network = ip_network((host, 48 if ":" in host else 24), strict=False)
-    except ValueError:
-        return None
-    return str(network)
+    known = ip_of(address)
+    return None if known is None else str(ip_network((known, 24 if known.version == 4 else 48), strict=False))
 
 
 def quorum(observers: int) -> int:
