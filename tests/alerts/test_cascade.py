@@ -6,7 +6,8 @@ from random import Random
 import pytest
 
 from alarms import alert, name, network, spread
-from peerscope.alerts.cascade import Cascade, cascades
+from peerscope.alerts.cascade import cascades
+from peerscope.alerts.cascade_tree import Cascade
 from peerscope.alerts.context import Context
 from peerscope.alerts.model import Alert
 

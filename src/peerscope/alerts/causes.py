@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
-from peerscope.alerts.cascade import PEERS_MIN, Cascade, cascades
+from peerscope.alerts.cascade import cascades
+from peerscope.alerts.cascade_tree import Cascade
 from peerscope.alerts.context import Context
-from peerscope.alerts.explanations import LOSS, Case, Explanation, Propose, in_order, sort_of
-from peerscope.alerts.likelihoods import log_any_share, log_chance, log_together
+from peerscope.alerts.explanations import LOSS, Case, Explanation, Propose, in_order, peers_of, sort_of
 from peerscope.alerts.model import Alert
-from peerscope.alerts.scopes import climate_of, clusters, everybody, explained_by, scopes
+from peerscope.alerts.scopes import around_it, clusters, everybody, explained_by, gain_of_any, scopes
+from peerscope.alerts.spread import PEERS_MIN
 
 SERVICE_TYPES = frozenset(("performance-degradation", "high-latency", "node-down", "node-degraded"))
 """Trouble of a node that its neighbours in the network of the nodes may feel."""
@@ -65,28 +66,24 @@ def _spread(case: Case, *, overlay: bool) -> Iterator[Explanation]:
 
 
 def _cascade(found: Cascade, by_id: Mapping[str, Alert], case: Case) -> Explanation:
+    """The model spreads all alerts of a sort, also those that have no cause among the others: these are not its own."""
     alerts = in_order(by_id[node.alert_id] for node in found.nodes)
     peers = {node.peer_id for node in found.nodes}
     sort = sort_of(by_id[found.nodes[0].alert_id])
-    climate = climate_of(sort, alerts, case)
-    rest = max(len(case.at_risk(sort, case.everybody, alerts) - peers), found.company)
-    gain = (
-        found.gain
-        + log_any_share(len(peers), len(peers) + rest)
-        + log_chance(found.company, rest, climate)
-        - log_chance(len(peers) + found.company, len(peers) + rest, climate)
-        + log_together([alert.started_at for alert in alerts], case.window_s)
-    )
+    same = [alert for alert in alerts if sort_of(alert) == sort]
+    near = around_it(case.by_sort[sort], same, case.window_s)
+    hit = case.at_risk(sort, frozenset(peers_of(near, case.around)), same)
+    score = case.priors.log_odds("cascade") + found.gain + gain_of_any(sort, hit, case, near)
     return Explanation(
         kind="cascade",
         anchor=sort,
         alerts=alerts,
         peers=tuple(sorted(peers)),
         root=found.roots[0][0] if found.roots else found.root,
-        score=case.priors.log_odds("cascade") + gain,
+        score=score,
         of=case.size,
-        elsewhere=found.company,
-        accounts_for=frozenset(peers),
+        elsewhere=len(hit - peers),
+        accounts_for=hit | peers,
         tree=found.nodes,
         roots=found.roots,
     )

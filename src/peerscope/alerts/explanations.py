@@ -32,7 +32,7 @@ from typing import Literal
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from peerscope.alerts.cascade import TreeNode
+from peerscope.alerts.cascade_tree import TreeNode
 from peerscope.alerts.context import Context
 from peerscope.alerts.model import Alert
 from peerscope.errors import ConfigError
@@ -53,7 +53,7 @@ class Priors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     region: float = 0.02
     version: float = 0.05
     partition: float = 0.2
-    cascade: float = 0.0025
+    cascade: float = 0.004
     pattern: float = 0.05
     peer_cluster: float = 0.05
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from peerscope.alerts.cascade import TreeNode
+from peerscope.alerts.cascade_tree import TreeNode
 from peerscope.alerts.explanations import IncidentKind
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from peerscope.alerts.cascade import TreeNode
+from peerscope.alerts.cascade_tree import TreeNode
 from peerscope.alerts.incident import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.silences import StandingSilence
