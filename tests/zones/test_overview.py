@@ -171,9 +171,7 @@ def test_a_summary_counts_a_machine_once_however_many_agents_measure_it() -> Non
         host = HostTokens(b"a" * 8) if number < 4 else None
         book.say(number, Profile((f"10.0.0.{number}:1",), "eu", "1.0", 0, host=host), at=0.5)
         book.say(number, Report(INTERVAL_MS, (Check(0),) * 5, metrics=metrics), at=0.5)
-    found = summary(
-        book.snapshot(1.0), [], [], zone="", aggregators=[book[0]], addresses=[], interval_s=30.0, rings=4
-    )
+    found = summary(book.snapshot(1.0), [], [], zone="", aggregators=[book[0]], addresses=[], interval_s=30.0, rings=4)
     assert found.members == 6
     assert (Sketch.of(found.cpu).count, Sketch.of(found.memory).count) == (3, 3)
 
