@@ -205,10 +205,17 @@ def strained(machines: str, unhealthy: str, *, check: int = FULL, down: str = ""
         ("aaaa", "0123", "degraded"),  # the whole region is one machine
         ("aabb", "0123", "critical"),  # two machines
         ("abcd", "0123", "critical"),  # each on its own
-        ("aabc", "012", "critical"),  # two of one machine, and one of another
+        ("aabc", "0123", "critical"),  # two of one machine, and both others
+        ("aabc", "012", "degraded"),  # two of one machine, and half of the others
         ("----", "0123", "critical"),  # nobody knows the machines
         ("aaa-", "0123", "critical"),  # one of them may be on another
         ("a---", "0", "degraded"),
+        ("a", "0", "degraded"),  # no other peer is missing
+        ("-", "0", "critical"),
+        ("ab", "01", "critical"),
+        ("aaaabcd", "01234", "degraded"),  # one other peer has trouble as well; it is not the region
+        ("aabbbc", "01234", "critical"),  # most of those outside the worst machine are missing
+        ("abcde", "012", "critical"),  # no machine has several
         ("aaaa", "", "healthy"),
     ],
 )
@@ -218,6 +225,11 @@ def test_one_full_machine_makes_no_critical_region_and_two_do(machines: str, unh
 
 def test_what_agents_of_one_machine_do_not_share_counts_for_each() -> None:
     assert strained("aaab", "012", check=CUT) == "critical"
+
+
+def test_a_liar_that_claims_to_be_beside_others_saves_no_region() -> None:
+    """Peer 4 copies the token of peer 0: nothing that it states joins the machines of the others."""
+    assert strained("abcda", "01234") == "critical"
 
 
 def test_peers_that_are_down_are_missing_whatever_machine_they_share() -> None:
