@@ -1,19 +1,25 @@
 """The real causes of alerts, and incidents held against them."""
 
+from collections import Counter
 from random import Random
 
 import pytest
 from msgspec.structs import replace
 
 from alarms import alert, name
+from peerscope.alerts.context import context_of
 from peerscope.alerts.model import Alert
+from peerscope.errors import ConfigError
 from peerscope.records.identity import PeerId
+from peerscope.sim.alerts_seen import AlertHistory
 from peerscope.sim.causes import Cause, Causes
 from peerscope.sim.incidents_seen import Pairs, pairs
 from peerscope.sim.outcome import Outcome
 from peerscope.sim.placement import Machines
+from peerscope.sim.population import populate
 from peerscope.sim.run import run
 from peerscope.sim.scenario import Scenario, SharedMachine, load
+from peerscope.sim.simulator import Simulator
 
 PEERS = [PeerId(bytes.fromhex(name(number))) for number in range(6)]
 REGIONS = {peer: f"region-{number % 2 + 1}" for number, peer in enumerate(PEERS)}
@@ -129,6 +135,11 @@ def test_shared_machines_leave_some_peers_alone_at_every_size(scenario: str, pee
         assert sum(shared) <= peers - 2
 
 
+def test_a_network_too_small_for_its_machines_is_refused() -> None:
+    with pytest.raises(ConfigError, match="peers is 4; its machines of several peers need 5 or more"):
+        replace(load("busy-host"), peers=4)
+
+
 def test_peers_of_one_machine_state_one_region_or_all_in_turn() -> None:
     for regions, expected in (("one", {1}), ("several", {5})):
         plan = SharedMachine(share=0.5, least=20, regions=regions)  # type: ignore[arg-type]
@@ -178,3 +189,32 @@ def test_what_depends_on_a_slow_node_raises_its_alerts_after_the_root(outcomes: 
     active = outcomes["slow-dependency"].alerts.active
     assert active["cpu-high"] >= 1
     assert active.get("route-latency", 0) + active.get("error-ratio", 0) >= len(true.peers) - 1
+
+
+@pytest.mark.sim
+def test_the_context_of_alerts_names_machines_and_who_depends_on_whom() -> None:
+    """As the running core sees them: this is what explanations are given."""
+    scenario = replace(load("slow-dependency"), peers=12)
+    sim, around = Simulator(seed=5, signed=False), Random(5)
+    populate(sim, scenario, around)
+    AlertHistory(sim)
+    sim.run_until(12.0)
+    snapshot = sim.snapshot(sim.alive()[0].me)
+    context = context_of(snapshot, ())
+    assert len(set(context.hosts.values())) == len(context.hosts) == 12
+    for peer, machine in sim.nodes.items():
+        by_name = {one.node_id: other.hex() for other, one in sim.nodes.items()}
+        assert set(context.overlay[peer.hex()]) >= {by_name[node] for node in machine.routes_through}
+
+
+@pytest.mark.sim
+def test_peers_of_a_busy_machine_have_its_name_and_others_have_not(outcomes: dict[str, Outcome]) -> None:
+    scenario, seed = replace(load("busy-host"), peers=12), 3
+    sim = Simulator(seed=1, signed=False)
+    populate(sim, scenario, Random(seed), seed=seed)
+    sim.run_until(12.0)
+    hosts = sim.snapshot(sim.alive()[0].me).hosts
+    (true,) = outcomes["busy-host"].truth or ()
+    sizes = Counter(hosts.values())
+    assert sizes[true.root] >= len(true.peers) >= 3
+    assert max(size for name, size in sizes.items() if name != true.root) == 1

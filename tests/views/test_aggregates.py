@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from ledgers import Book
 from peerscope.mesh.detection.verdicts import Verdict
-from peerscope.records.bodies import Check, Kind, Report
+from peerscope.records.bodies import Check, Kind, Profile, Report
+from peerscope.records.hosts import HostTokens
 from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, PerformanceMetrics, SystemMetrics
 from peerscope.views.aggregates import (
     AgentAggregate,
@@ -147,3 +148,64 @@ def test_a_distribution_is_of_the_known_values(values: list[float | None]) -> No
     assert known[0] <= found.median <= found.p95 or len(known) == 2
     assert known[0] * (1 - 1e-9) <= found.mean <= found.peak * (1 + 1e-9)
     assert found.sum == pytest.approx(found.mean * len(known))
+
+
+def on(network: Network, number: int, machine: bytes, interfaces: bytes | None = None) -> None:
+    """A peer states its machine, and the network interfaces that it sees."""
+    host = HostTokens(machine * 8, None, None if interfaces is None else interfaces * 8)
+    network.book.say(number, Profile((f"10.0.0.{number}:1",), "eu", "1.0", 0, host=host), at=0.5)
+
+
+def test_twelve_agents_on_one_machine_weigh_as_one() -> None:
+    network = Network(*range(12))
+    for number in range(11):
+        on(network, number, b"a", b"n")
+    on(network, 11, b"b", b"m")
+    for number in range(12):
+        network.say(number, Metrics(SystemMetrics(cpu=9000 if number < 11 else 1000, connections=40)), 1.0)
+    found = network.metrics(2.0)
+    assert found.active_peers == 12
+    assert found.system.cpu_ratio == Distribution(2, pytest.approx(0.5), pytest.approx(0.5), 0.9, 0.9, None)
+    assert found.system.connections is not None
+    assert (found.system.connections.peers, found.system.connections.sum) == (2, 80)
+
+
+def test_agents_of_one_machine_count_with_their_mean() -> None:
+    network = Network(0, 1, 2)
+    for number in range(3):
+        on(network, number, b"a")
+    for number, tenthousandths in enumerate((9000, 8000)):
+        network.say(number, cpu(tenthousandths), 1.0)
+    network.say(2, Metrics(), 1.0)
+    assert network.metrics(2.0).system.cpu_ratio == Distribution(1, *(pytest.approx(0.85),) * 4, None)
+
+
+def test_two_containers_have_interfaces_of_their_own() -> None:
+    network = Network(0, 1, 2)
+    for number, interfaces in enumerate((b"n", b"m", b"m")):
+        on(network, number, b"a", interfaces)
+        network.say(number, Metrics(SystemMetrics(cpu=5000, connections=10 + number)), 1.0)
+    found = network.metrics(2.0).system
+    assert found.cpu_ratio is not None
+    assert found.connections is not None
+    assert (found.cpu_ratio.peers, found.connections.peers, found.connections.sum) == (1, 2, 10 + 11.5)
+
+
+def test_peers_of_unknown_machines_each_count() -> None:
+    network = Network(0, 1)
+    for number in range(2):
+        network.say(number, cpu(5000), 1.0)
+    found = network.metrics(2.0).system.cpu_ratio
+    assert found is not None
+    assert found.peers == 2
+
+
+def test_nodes_and_agents_on_one_machine_each_count() -> None:
+    network = Network(0, 1)
+    for number in range(2):
+        on(network, number, b"a", b"n")
+        network.say(number, Metrics(node=NodeMetrics(tunnels=3), agent=AgentMetrics(rss_kib=10)), 1.0)
+    found = network.metrics(2.0)
+    assert found.node.tunnels is not None
+    assert found.agent.rss_bytes is not None
+    assert (found.node.tunnels.sum, found.agent.rss_bytes.sum) == (6, 2 * 10 * 1024)

@@ -13,6 +13,8 @@ from peerscope.records.bodies import Kind, Profile, decode_body, encode_body
 from peerscope.records.hosts import HostTokens, host_key, host_token
 from peerscope.records.identity import PeerId
 from peerscope.views.hosts import machines, network_of, public_prefix
+from peerscope.views.peers import peer_view
+from peerscope.views.topology import topology
 
 KEY = host_key("correct horse battery", "net")
 LOCAL = ("127.0.0.1:4600",)
@@ -155,6 +157,12 @@ def test_a_snapshot_names_the_machine_of_each_peer() -> None:
     for number, boot in enumerate(("x", "x", "y")):
         book.say(number, profile(tokens(boot)))
     book.say(3, profile(None))
-    hosts = book.snapshot(1.0).hosts
+    snapshot = book.snapshot(1.0)
+    hosts = snapshot.hosts
+    shown = [peer_view(snapshot, book[number]).host for number in range(4)]
+    assert shown == [hosts.get(book[number]) for number in range(4)]
+    assert {one.peer_id: one.host for one in topology(snapshot).peers} == {
+        book[number].hex(): shown[number] for number in range(4)
+    }
     assert hosts[book[0]] == hosts[book[1]] != hosts[book[2]]
     assert book[3] not in hosts

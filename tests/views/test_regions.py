@@ -3,9 +3,11 @@
 import pytest
 
 from latencies import settle
-from ledgers import WALL_S, Book, lose, meshed
+from ledgers import GOOD, INTERVAL_MS, WALL_S, Book, lose, meshed
 from peerscope.errors import ConfigError
-from peerscope.records.bodies import Profile, Status
+from peerscope.records.bodies import Check, LinkReading, Profile, Report, Status
+from peerscope.records.hosts import HostTokens
+from peerscope.records.identity import ref
 from peerscope.views.health import expected_links
 from peerscope.views.regions import (
     REGIONS_MAX,
@@ -169,6 +171,70 @@ def test_two_of_three_peers_with_degraded_memory_make_no_critical_region() -> No
     for number in (0, 1):  # the null case: unhealthy peers are missing ones
         book.report(number, *(other for other in range(6) if other != number), worst=Status.UNHEALTHY, at=2.0)
     assert judged(book, 2.0)["eu"].status == "critical"
+
+
+FULL, CUT = 2, 3
+"""Places of the checks of storage and network in a report."""
+
+
+def strained(machines: str, unhealthy: str, *, check: int = FULL, down: str = "") -> str:
+    """The status of region eu: a letter for each peer there names its machine, "-" an unknown one. Beside are three
+    peers of another region. `unhealthy` and `down`: numbers of such peers."""
+    peers = len(machines) + 3
+    book, at = regional(*("eu",) * len(machines), *("us",) * 3), 1.0
+    for number, machine in enumerate(machines):
+        host = None if machine == "-" else HostTokens(machine.encode() * 8)
+        book.say(number, Profile((f"10.0.0.{number}:1",), "eu", "1.0", 0, host=host), at=0.2)
+    if down:
+        observers = [number for number in range(peers) if str(number) not in down]
+        at = lose(book, int(down[0]), observers)
+        for number in observers:
+            book.accuse(number, map(int, down), at=at + 0.1, silence_s=5.1)
+    for number in map(int, unhealthy):
+        links = tuple(LinkReading(ref(book[other]), 1000, 0) for other in range(peers) if other != number)
+        checks = [GOOD] * 5
+        checks[check] = Check(Status.UNHEALTHY, 9900)
+        book.say(number, Report(INTERVAL_MS, tuple(checks), links), at=at + 0.5)
+    return judged(book, at + 0.5)["eu"].status
+
+
+@pytest.mark.parametrize(
+    ("machines", "unhealthy", "expected"),
+    [
+        ("aaab", "012", "degraded"),  # one machine is full, the other peer is well
+        ("aaaa", "0123", "degraded"),  # the whole region is one machine
+        ("aabb", "0123", "critical"),  # two machines
+        ("abcd", "0123", "critical"),  # each on its own
+        ("aabc", "0123", "critical"),  # two of one machine, and both others
+        ("aabc", "012", "degraded"),  # two of one machine, and half of the others
+        ("----", "0123", "critical"),  # nobody knows the machines
+        ("aaa-", "0123", "critical"),  # one of them may be on another
+        ("a---", "0", "degraded"),
+        ("a", "0", "degraded"),  # no other peer is missing
+        ("-", "0", "critical"),
+        ("ab", "01", "critical"),
+        ("aaaabcd", "01234", "degraded"),  # one other peer has trouble as well; it is not the region
+        ("aabbbc", "01234", "critical"),  # most of those outside the worst machine are missing
+        ("abcde", "012", "critical"),  # no machine has several
+        ("aaaa", "", "healthy"),
+    ],
+)
+def test_one_full_machine_makes_no_critical_region_and_two_do(machines: str, unhealthy: str, expected: str) -> None:
+    assert strained(machines, unhealthy) == expected
+
+
+def test_what_agents_of_one_machine_do_not_share_counts_for_each() -> None:
+    assert strained("aaab", "012", check=CUT) == "critical"
+
+
+def test_a_liar_that_claims_to_be_beside_others_saves_no_region() -> None:
+    """Peer 4 copies the token of peer 0: nothing that it states joins the machines of the others."""
+    assert strained("abcda", "01234") == "critical"
+
+
+def test_peers_that_are_down_are_missing_whatever_machine_they_share() -> None:
+    assert strained("aaaab", "0", down="123") == "critical"
+    assert strained("aaaab", "012", down="4") == "degraded"
 
 
 def test_peers_are_counted_by_class_and_those_that_left_not_at_all() -> None:

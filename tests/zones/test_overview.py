@@ -7,9 +7,11 @@ from msgspec.structs import replace
 
 from ledgers import Book, lose, meshed
 from peerscope.errors import RemoteError
-from peerscope.records.bodies import decode_body, encode_body, kind_of
+from peerscope.records.bodies import Check, Profile, Report, decode_body, encode_body, kind_of
+from peerscope.records.hosts import HostTokens
 from peerscope.records.identity import ref
 from peerscope.records.ledger import Ledger
+from peerscope.records.measures import Metrics, SystemMetrics
 from peerscope.records.sketch import Sketch, SketchBody
 from peerscope.records.summary import Summary, withdrawn
 from peerscope.views.links import mesh_links
@@ -160,6 +162,18 @@ def test_a_summary_counts_each_member_once_and_its_parts_add_up() -> None:
     assert Sketch.of(found.latency).count == len(links)
     assert found.throughput_bytes_s is None  # nobody measured any
     assert abs(distinct([found, found]) - 6) < 3
+
+
+def test_a_summary_counts_a_machine_once_however_many_agents_measure_it() -> None:
+    book = meshed(6)
+    metrics = Metrics(SystemMetrics(cpu=9000, memory_used_kib=50, memory_total_kib=100))
+    for number in range(6):
+        host = HostTokens(b"a" * 8) if number < 4 else None
+        book.say(number, Profile((f"10.0.0.{number}:1",), "eu", "1.0", 0, host=host), at=0.5)
+        book.say(number, Report(INTERVAL_MS, (Check(0),) * 5, metrics=metrics), at=0.5)
+    found = summary(book.snapshot(1.0), [], [], zone="", aggregators=[book[0]], addresses=[], interval_s=30.0, rings=4)
+    assert found.members == 6
+    assert (Sketch.of(found.cpu).count, Sketch.of(found.memory).count) == (3, 3)
 
 
 def test_sketches_of_zones_merge_and_sums_add_up() -> None:

@@ -90,7 +90,7 @@ class Spread:
     def _roots(self, tree: CauseTree, wrong: float, reach: Sequence[Sequence[float]]) -> tuple[tuple[str, float], ...]:
         """Peers where it may have begun. `wrong`: probability that the first alert is unrelated.
 
-        Times do not order a tie. Of tied alerts the one without which the rest is least likely is the likeliest root.
+        Times do not order a tie. The likeliest root is the alert without which the rest is least likely.
         """
         tied = tree.tied()
         weights = {one: -self._without(one, reach) for one in tied} if len(tied) > 1 else {tree.root: 0.0}

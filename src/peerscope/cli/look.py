@@ -83,6 +83,7 @@ def peer(id: str, api: str, token: str, as_json: bool) -> None:
         ("verdict", _verdict(view)),
         ("version", Text(view["version"])),
         ("node", Text(view["node"] or "no node attached")),
+        ("machine", Text(view.get("host") or "unknown")),
         ("last report", age(view["age_s"]) + " ago" if view["age_s"] is not None else "none"),
         ("running", _running(view)),
         ("addresses", Text(", ".join(view["addresses"]))),

@@ -1,8 +1,8 @@
 """Tokens that say on which machine a peer runs, without naming it.
 
 A token is a hash of one identifier, keyed with the secret of the network, or with its name where it has no secret. So
-members see which peers share a machine, and nobody learns an identifier of it. Two networks of one machine have
-different tokens. Any member can copy the token of another: it can claim to run beside it, nothing more.
+members see which peers share a machine, and nobody learns an identifier of it. With another secret or name, one machine
+has other tokens. Any member can copy the token of another: it can claim to run beside it, nothing more.
 """
 
 from __future__ import annotations

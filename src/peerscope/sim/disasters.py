@@ -40,6 +40,8 @@ DISASTERS = frozenset(
     }
 )
 """Steps that begin one, or several."""
+LOSS_MAX = 0.04
+"""The seed draws the loss of packets up to this; a greater one of the scenario stays."""
 TRIES = 50
 SMALL = 20
 """In networks with fewer peers less than two may have trouble of their own."""
@@ -53,14 +55,15 @@ class Disasters:
         self._truth = truth
         self._rng = rng
         self._crash = crash
+        self._loss = sim.network.faults.loss
         self._causes = truth.causes
         self._troubles = Troubles(sim, truth.causes, rng)
         self._shared = SharedCauses(sim, truth, rng, self._troubles)
 
     def begin(self, step: ScenarioStep) -> None:
         """Carry out one of the steps `DISASTERS`."""
-        faults = self._sim.network.faults
-        self._sim.network.faults = replace(faults, loss=self._rng.uniform(0.0, 0.04))
+        faults, loss = self._sim.network.faults, self._rng.uniform(0.0, LOSS_MAX)
+        self._sim.network.faults = replace(faults, loss=self._loss if self._loss > LOSS_MAX else loss)
         match step.do:
             case "cascade":
                 self._cascade(step)

@@ -7,15 +7,12 @@ from itertools import combinations
 
 from msgspec import Struct
 
-from peerscope.alerts.context import context_of
 from peerscope.alerts.incident import Incident
-from peerscope.alerts.incidents import correlate
 from peerscope.alerts.model import Alert
 from peerscope.records.identity import PeerId
 from peerscope.sim.causes import TrueIncident
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.truth import Truth
-from peerscope.views.links import mesh_links
 
 
 class IncidentSeen(Struct, frozen=True, order=True):
@@ -77,7 +74,7 @@ def incidents_seen(sim: Simulator, truth: Truth) -> IncidentsSeen:
     regions = {peer: node.region for peer, node in sim.nodes.items()}
     happened = truth.causes.incidents
     return IncidentsSeen(
-        incidents=tuple(map(_shown, first)),
+        incidents=tuple(_shown(one) for one in sorted(first, key=lambda one: (-len(one.peers), one.id))),
         agreed=sorted(map(_essence, first)) == sorted(map(_essence, second)),
         root_right=is_right(first, happened),
         truth=happened,
@@ -118,12 +115,12 @@ def _shown(incident: Incident) -> IncidentSeen:
     )
 
 
-def _essence(incident: Incident) -> tuple[str, str, str, str, tuple[str, ...]]:
-    """All but the confidence: times differ by the ways that the records took, and with them its last digits."""
-    return incident.kind, incident.root or "", incident.severity, incident.state, incident.peers
+def _essence(incident: Incident) -> tuple[str, ...]:
+    """The part on which all peers agree: each has an id and times of its own."""
+    return incident.kind, incident.root or "", incident.severity, incident.state, *incident.peers
 
 
 def _seen_by(sim: Simulator, peer: PeerId) -> tuple[list[Alert], tuple[Incident, ...]]:
-    """All alerts that a peer knows, and the incidents that it makes of them."""
-    snapshot, known = sim.snapshot(peer), sim.core_of(peer).alerts.alert_list.alerts()
-    return known, correlate(known, context_of(snapshot, mesh_links(snapshot), known), snapshot.wall)
+    """All alerts that a peer knows, and the incidents that it shows."""
+    alerts = sim.core_of(peer).alerts
+    return alerts.alert_list.alerts(), alerts.correlation.incidents

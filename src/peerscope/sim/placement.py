@@ -8,11 +8,9 @@ from random import Random
 
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.identity import PeerId
-from peerscope.sim.scenario import Scenario
+from peerscope.sim.scenario import ALONE_MIN, Scenario
 from peerscope.sim.simulator import Simulator
 
-FREE_MIN = 2
-"""Peers that share no machine, at least."""
 ROUTES = 2
 """Routers of each other node, where there are so many."""
 BESIDES = 2
@@ -29,7 +27,8 @@ class Machines:
         rng.shuffle(free)
         for number, plan in enumerate(scenario.hosts, 1):
             size = max(plan.least, round(rng.uniform(0.5, 1.0) * plan.share * scenario.peers))
-            size = min(size, len(free) - FREE_MIN - (len(scenario.hosts) - number) * 2)
+            later = sum(other.least for other in scenario.hosts[number:])
+            size = min(size, len(free) - ALONE_MIN - later)
             is_one = plan.regions == "one" or (plan.regions == "any" and rng.random() < 0.5)
             region = scenario.region(rng.randrange(scenario.peers)) if is_one else None
             for index in (free.pop() for _ in range(size)):

@@ -145,6 +145,10 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """0: the largest incident must be what happened, and two survivors must see the same."""
 
 
+ALONE_MIN = 2
+"""Peers that share no machine, at least."""
+
+
 class SharedMachine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A machine on which several peers run."""
 
@@ -198,6 +202,9 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.latency == "world" and self.regions > len(REGIONS):
             raise ConfigError(f"regions is {self.regions}; the world of `latency` has {len(REGIONS)}")
+        shared = sum(host.least for host in self.hosts)
+        if self.hosts and self.peers < shared + ALONE_MIN:
+            raise ConfigError(f"peers is {self.peers}; its machines of several peers need {shared + ALONE_MIN} or more")
 
     def version(self, rng: Random) -> str:
         """The version of one peer, drawn anew each time."""

@@ -1,21 +1,31 @@
-"""Metrics of all peers over the last five minutes, from one value per peer: see `window.py`."""
+"""Metrics of all peers over the last five minutes, from one value per peer: see `window.py`.
+
+Several agents on one machine measure the same processor, memory and disk. A metric of a machine counts once for each
+machine, as the mean of its agents. Metrics of network interfaces count once for each set of interfaces: two containers
+have their own, unless they use those of their machine. A peer whose machine is unknown counts as one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from math import ceil
+from statistics import fmean
 
 from msgspec import Struct
 
 from peerscope.mesh.detection.verdicts import Verdict
+from peerscope.records.identity import PeerId
+from peerscope.views.hosts import network_of
 from peerscope.views.snapshot import Snapshot
 from peerscope.views.trends import Trends, active_peers
-from peerscope.views.window import ROW, WINDOW_S, Measure, Window
+from peerscope.views.window import ROW, WINDOW_S, Measure, Owner, Window
 
 
 class Distribution(Struct, frozen=True):
-    """One value of each peer that reported it."""
+    """One value of each peer that reported it; of system metrics, one of each machine."""
 
     peers: int
+    """Number of these values."""
     mean: float
     median: float
     p95: float
@@ -105,10 +115,12 @@ class NetworkMetrics(Struct, frozen=True):
 def network_metrics(snapshot: Snapshot, window: Window, trends: Trends) -> NetworkMetrics:
     """Mean, median, 95th percentile, peak and sum over the active peers."""
     active = active_peers(snapshot)
-    rows = [row for peer in active if (row := window.row(peer, snapshot.now)) is not None]
+    rows = {peer: row for peer in active if (row := window.row(peer, snapshot.now)) is not None}
+    owners = owners_of(snapshot, list(rows))
     parts: dict[str, dict[str, Distribution | None]] = {measure.part: {} for measure in ROW}
-    for measure, column in zip(ROW, zip(*rows, strict=True), strict=False):  # no rows, no columns
-        parts[measure.part][measure.name] = distribution(column, measure)
+    for measure, column in zip(ROW, zip(*rows.values(), strict=True), strict=False):  # no rows, no columns
+        values = column if measure.per == "peer" else once_each(column, owners[measure.per])
+        parts[measure.part][measure.name] = distribution(values, measure)
     return NetworkMetrics(
         total_peers=sum(snapshot.verdict(peer) is not Verdict.LEFT for peer in snapshot.peers),
         active_peers=len(active),
@@ -123,8 +135,24 @@ def network_metrics(snapshot: Snapshot, window: Window, trends: Trends) -> Netwo
     )
 
 
-def distribution(values: tuple[float | None, ...], measure: Measure) -> Distribution | None:
-    """Summarise one value per peer; None if no peer reported it."""
+def owners_of(snapshot: Snapshot, peers: Sequence[PeerId]) -> dict[Owner, list[Hashable]]:
+    """The machine, and the network interfaces, of each of these peers; the peer itself where it is unknown."""
+    machines: list[Hashable] = [snapshot.hosts.get(peer) or peer for peer in peers]
+    networks = [network_of(snapshot.profiles[peer]) for peer in peers]
+    return {"machine": machines, "interfaces": list(zip(machines, networks, strict=True))}
+
+
+def once_each(values: Sequence[float | None], owners: Sequence[Hashable]) -> tuple[float | None, ...]:
+    """One value for each owner: the mean of those that are known; None without any."""
+    by_owner: dict[Hashable, list[float]] = {owner: [] for owner in owners}
+    for value, owner in zip(values, owners, strict=True):
+        if value is not None:
+            by_owner[owner].append(value)
+    return tuple(fmean(known) if known else None for known in by_owner.values())
+
+
+def distribution(values: Sequence[float | None], measure: Measure) -> Distribution | None:
+    """Summarise one value per peer or machine; None if no peer reported it."""
     ranked = sorted(value for value in values if value is not None)
     if not ranked:
         return None

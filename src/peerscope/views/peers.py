@@ -84,6 +84,8 @@ class PeerView(Struct, frozen=True):
     zone."""
     gone_age_s: float | None = None
     """Time since `gone_since`."""
+    host: str | None = None
+    """Name of its machine, the same for all peers there; null if unknown."""
 
 
 def peer_view(snapshot: Snapshot, peer: PeerId) -> PeerView:
@@ -113,6 +115,7 @@ def peer_view(snapshot: Snapshot, peer: PeerId) -> PeerView:
         uptime_s=snapshot.uptime_s(peer),
         gone_since=None if gone_age_s is None else snapshot.wall - gone_age_s,
         gone_age_s=gone_age_s,
+        host=snapshot.hosts.get(peer),
     )
 
 

@@ -4,7 +4,8 @@ A region consists of all known peers with one region name that have not left. Fo
 
 - *ratio*: share of its peers that are healthy. Below one limit the region is degraded.
 - *standing*: share of its peers that are healthy or degraded. Below another limit the region is critical. A degraded
-  peer still works, so it is not a missing one.
+  peer still works, so it is not a missing one. If one machine is busy or full, its unhealthy peers are left out:
+  that is trouble of the machine, and not of the region. Those of a second machine count as missing.
 - *connectivity*: share of the expected ring links between its living peers that are up. Rings ignore regions, so a
   small region expects few such links or none. Below `links_min` of them the number decides nothing, since peers of
   other regions then connect the region.
@@ -23,6 +24,7 @@ from msgspec import Struct
 
 from peerscope.errors import ConfigError
 from peerscope.mesh.detection.verdicts import Verdict
+from peerscope.records.bodies import CHECKS, Status
 from peerscope.records.identity import PeerId
 from peerscope.views.health import by_class, expected_links
 from peerscope.views.links import MergedLink, mesh_links
@@ -31,6 +33,8 @@ from peerscope.views.snapshot import Snapshot
 
 REGIONS_MAX = 100
 """Most regions in views, those with most peers first. Any peer can invent a name, and work grows with pairs."""
+MACHINE_CHECKS = frozenset({"cpu", "memory", "storage"})
+"""Checks that all agents of one machine share. Each agent has a network, links and a node of its own."""
 SOURCES: tuple[Source, ...] = ("declared", "country", "latency")
 """From the surest to the least sure."""
 
@@ -41,7 +45,8 @@ class RegionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ratio_degraded_below: float = 0.8
     """Share of the region's peers that are healthy."""
     ratio_critical_below: float = 0.5
-    """Share of the region's peers that are healthy or degraded: neither unhealthy, nor down, nor unknown."""
+    """Share of the region's peers that are healthy or degraded: neither unhealthy, nor down, nor unknown. Peers that
+    one machine makes unhealthy are left out."""
     connectivity_degraded_below: float = 0.9
     connectivity_critical_below: float = 0.7
     """Share of the expected links inside the region that are up. The region is critical only if peers are missing as
@@ -129,7 +134,7 @@ def region_health(
     for name, peers in members.items():
         classes = Counter(snapshot.statuses[peer] for peer in peers)
         ratio = classes["healthy"] / len(peers)
-        standing_ratio = (classes["healthy"] + classes["degraded"]) / len(peers)
+        standing_ratio = _standing_ratio(snapshot, peers)
         expected, standing = inside[name]
         cross = {other: _cross(between.get(_pair(name, other), [])) for other in members if other != name}
         reached = sum(one.links > 0 for one in cross.values())
@@ -158,6 +163,27 @@ def region_health(
             )
         )
     return found
+
+
+def _standing_ratio(snapshot: Snapshot, peers: list[PeerId]) -> float:
+    """Share of the peers that are healthy or degraded, without those that the worst machine alone makes unhealthy.
+
+    One peer alone on its machine is left out only if no other is missing: else two or more machines have trouble.
+    """
+    standing = sum(snapshot.statuses[peer] in ("healthy", "degraded") for peer in peers)
+    missing = len(peers) - standing
+    strained = (peer for peer in peers if snapshot.statuses[peer] == "unhealthy" and _is_strained(snapshot, peer))
+    machines = Counter(snapshot.hosts[peer] for peer in strained if peer in snapshot.hosts)
+    worst = max(machines.values(), default=0)
+    counted = len(peers) - (worst if worst > 1 or worst == missing else 0)
+    return standing / counted if counted else 1.0
+
+
+def _is_strained(snapshot: Snapshot, peer: PeerId) -> bool:
+    report = snapshot.fresh_reports[peer]
+    checks = report.checks if report is not None else ()
+    failed = {name for name, check in zip(CHECKS, checks, strict=False) if check.status == Status.UNHEALTHY}
+    return failed <= MACHINE_CHECKS
 
 
 def assess(

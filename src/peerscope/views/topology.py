@@ -31,6 +31,8 @@ class TopologyPeer(Struct, frozen=True, gc=False):
     layer: str = MESH
     """"mesh", or the network of the node whose neighbour it is."""
     node: str | None = None
+    host: str | None = None
+    """Name of its machine, the same for all peers there; null if unknown."""
 
 
 class Topology(Struct, frozen=True):
@@ -95,16 +97,12 @@ class TopologyCache:
 
     def _peers(self, snapshot: Snapshot) -> tuple[TopologyPeer, ...]:
         known = {}
-        evidence, profiles, reports, places = (
-            snapshot.evidence,
-            snapshot.profiles,
-            snapshot.fresh_reports,
-            snapshot.places,
-        )
+        evidence, profiles, reports = snapshot.evidence, snapshot.profiles, snapshot.fresh_reports
+        places, hosts = snapshot.places, snapshot.hosts
         for peer in snapshot.peers:
             verdict = evidence[peer].verdict
             if verdict is not Verdict.LEFT:
-                basis = (profiles[peer], reports[peer], verdict, places[peer])
+                basis = (profiles[peer], reports[peer], verdict, places[peer], hosts.get(peer))
                 before = self._known.get(peer)
                 known[peer] = before if before and before[0] == basis else (basis, _shown(snapshot, peer, basis))
         self._known = known
@@ -122,7 +120,7 @@ class TopologyCache:
         return self._cuts
 
 
-_Basis = tuple[Profile, Report | None, Verdict, Place]
+_Basis = tuple[Profile, Report | None, Verdict, Place, str | None]
 
 
 def topology(snapshot: Snapshot) -> Topology:
@@ -131,7 +129,7 @@ def topology(snapshot: Snapshot) -> Topology:
 
 
 def _shown(snapshot: Snapshot, peer: PeerId, basis: _Basis) -> TopologyPeer:
-    profile, _, verdict, place = basis
+    profile, _, verdict, place, host = basis
     return TopologyPeer(
         peer_id=peer.hex(),
         short_id=short(peer),
@@ -140,6 +138,7 @@ def _shown(snapshot: Snapshot, peer: PeerId, basis: _Basis) -> TopologyPeer:
         status=snapshot.statuses[peer],
         verdict=verdict.value,
         node=profile.node,
+        host=host,
     )
 
 

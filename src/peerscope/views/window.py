@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from enum import Enum
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -42,6 +42,10 @@ class Fold(Enum):
     RATE = "rate"
 
 
+Owner = Literal["peer", "machine", "interfaces"]
+"""The owner of a metric: a peer, its machine, or the network interfaces that its agent sees."""
+
+
 class Measure(Struct, frozen=True):
     """One metric, with one value per peer."""
 
@@ -52,19 +56,21 @@ class Measure(Struct, frozen=True):
     """Field in the part; by default the name."""
     adds_up: bool = True
     """A sum over all peers makes sense."""
+    per: Owner = "peer"
+    """All agents of one owner measure the same thing, so it counts once."""
 
 
-def _rate(part: str, field: str) -> Measure:
-    return Measure(part, f"{field}_s", Fold.RATE, field)
+def _rate(part: str, field: str, per: Owner = "peer") -> Measure:
+    return Measure(part, f"{field}_s", Fold.RATE, field, per=per)
 
 
 MEASURES = (
-    Measure("system", "cpu_ratio", adds_up=False),
-    Measure("system", "memory_ratio", adds_up=False),
-    Measure("system", "disk_ratio", adds_up=False),
-    _rate("system", "received_bytes"),
-    _rate("system", "sent_bytes"),
-    Measure("system", "connections"),
+    Measure("system", "cpu_ratio", adds_up=False, per="machine"),
+    Measure("system", "memory_ratio", adds_up=False, per="machine"),
+    Measure("system", "disk_ratio", adds_up=False, per="machine"),
+    _rate("system", "received_bytes", "interfaces"),
+    _rate("system", "sent_bytes", "interfaces"),
+    Measure("system", "connections", per="interfaces"),
     Measure("node", "tunnels"),
     Measure("node", "active_connections"),
     Measure("node", "p2p_peers"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from statistics import fmean
 
 from peerscope.alerts.model import Alert
 from peerscope.alerts.silences import order_key
@@ -37,6 +38,8 @@ def summary(
     for link in links:
         if link.measured_s is not None:
             latency.add(link.measured_s)
+    cpus: defaultdict[Hashable, list[float]] = defaultdict(list)
+    memories: defaultdict[Hashable, list[float]] = defaultdict(list)
     throughputs: list[int] = []
     for peer in states:
         report = snapshot.living_reports[peer]
@@ -44,11 +47,14 @@ def summary(
             continue
         system, performance = report.metrics.system, report.metrics.performance
         if system.cpu is not None:
-            cpu.add(system.cpu / RATIO_ONE)
+            cpus[snapshot.hosts.get(peer, peer)].append(system.cpu / RATIO_ONE)
         if system.memory_used_kib is not None and system.memory_total_kib:
-            memory.add(system.memory_used_kib / system.memory_total_kib)
+            memories[snapshot.hosts.get(peer, peer)].append(system.memory_used_kib / system.memory_total_kib)
         if performance.throughput_bytes_s is not None:
             throughputs.append(performance.throughput_bytes_s)
+    for sketch, readings in ((cpu, cpus), (memory, memories)):
+        for of_machine in readings.values():  # several agents of one machine measure the same
+            sketch.add(fmean(of_machine))
     links_up, links_expected = ring_links(snapshot, rings, zone, links)
     gravest = sorted(alerts, key=lambda alert: (-Severity[alert.severity.upper()], alert.started_at, alert.id))
     by_severity = Counter(alert.severity for alert in gravest)
