@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from random import Random
 
 from incident_worlds import BEGAN, CAUSES, Maker, World, drawn, is_right, of_kind, pairs
+from msgspec.structs import replace
 
 from peerscope.alerts.incident import Incident
 from peerscope.alerts.incidents import correlate
@@ -44,9 +45,10 @@ def common_cause(job: tuple[int, int]) -> Counter[str]:
     """Every peer gets one alert at any moment within 200 s; the kinds of incidents told."""
     size, seed = job
     maker = Maker(Random(seed), size)
-    maker.around = type(maker.around)(maker.around.regions, maker.around.versions, maker.around.links)
+    maker.around = replace(maker.around, hosts={})
+    rule = ("cpu-high", "error-ratio")[seed % 2]
     for peer in maker.ids:
-        maker._tell("cpu-high", peer, maker.rng.uniform(2.0, 200.0))
+        maker.tell(rule, peer, maker.rng.uniform(2.0, 200.0))
     return Counter(one.kind for one in found(maker.world(lost_ratio=0.0)))
 
 

@@ -38,7 +38,19 @@ TYPES = {
 MACHINE = ("cpu-high", "memory-high", "storage-high", "agent-lag")
 TROUBLE = ("cpu-high", "memory-high", "error-ratio", "throughput-drop", "link-latency", "route-latency", "agent-lag")
 ANY = (*TROUBLE, "storage-high", "dht-flood", "lookup-flood", "peer-down")
-CAUSES = ("host", "region-outage", "region", "version", "cascade", "partition", "pattern", "peer-cluster")
+CAUSES = (
+    "host",
+    "region-outage",
+    "region",
+    "version",
+    "cascade",
+    "dependency",
+    "partition",
+    "pattern",
+    "peer-cluster",
+)
+KIND_OF = {"dependency": "cascade"}
+"""Kinds of incidents for causes that are named otherwise."""
 
 
 class TrueCause(Struct, frozen=True):
@@ -112,19 +124,21 @@ class Maker:
         before = dict(self._alerts)
         root = getattr(self, "_" + kind.replace("-", "_"))(at)
         new = frozenset(self._alerts.keys() - before.keys())
-        is_again = any((one.kind, one.root) == (kind, root) for one in self._causes)  # two that nobody can tell apart
+        name = KIND_OF.get(kind, kind)
+        is_again = any((one.kind, one.root) == (name, root) for one in self._causes)  # two that nobody can tell apart
         if root is False or is_again or len(new) < 2:
             self._alerts = before
             return False
-        self._causes.append(TrueCause(kind, root, new))
+        self._causes.append(TrueCause(name, root, new))
         return True
 
     def noise(self, alerts: int, over_s: float, rules: Sequence[str] = ANY) -> None:
         """Trouble that peers have on their own."""
         for _ in range(alerts):
-            self._tell(self.rng.choice(rules), self.rng.choice(self.ids), self.rng.uniform(0.0, over_s))
+            self.tell(self.rng.choice(rules), self.rng.choice(self.ids), self.rng.uniform(0.0, over_s))
 
-    def _tell(self, rule: str, peer: str, at: float, members: Iterable[str] | None = None) -> None:
+    def tell(self, rule: str, peer: str, at: float, members: Iterable[str] | None = None) -> None:
+        """One alert, or one about a group."""
         error = self.rng.uniform(-1, 1) * self._unsure_s
         name = f"{rule}-{peer[:16]}" if members is None else f"{rule}-group-{peer[:16]}"
         if name in self._alerts:
@@ -158,7 +172,7 @@ class Maker:
 
     def _all(self, rule: str, peers: Iterable[str], at: float, over_s: float) -> None:
         for peer in peers:
-            self._tell(rule, peer, at + self.rng.uniform(0.0, over_s))
+            self.tell(rule, peer, at + self.rng.uniform(0.0, over_s))
 
     def _host(self, at: float) -> str | bool:
         parts = self._parts(self.around.hosts, 2)
@@ -175,7 +189,7 @@ class Maker:
     def _lose(self, peers: Sequence[str], at: float, over_s: float) -> None:
         """Peers fall silent: together as a group, or one after another."""
         if over_s < 5.0 and len(peers) >= 3:
-            self._tell("network-partition", peers[0], at, peers)
+            self.tell("network-partition", peers[0], at, peers)
         else:
             self._all("peer-down", peers, at, over_s)
 
@@ -221,12 +235,24 @@ class Maker:
             return False
         rule = rng.choice(("cpu-high", "memory-high", "error-ratio"))
         for peer, after_s in reached.items():
-            self._tell(rule, peer, at + after_s)
+            self.tell(rule, peer, at + after_s)
+        return root
+
+    def _dependency(self, at: float) -> str | bool:
+        """A busy machine slows its node, and with it the nodes that route through it."""
+        large = [peer for peer, its in sorted(self.around.overlay.items()) if len(its) >= 5]
+        if not large:
+            return False
+        root = self.rng.choice(large)
+        rule = self.rng.choice(("error-ratio", "route-latency", "throughput-drop"))
+        self.tell(self.rng.choice(("cpu-high", "memory-high", rule)), root, at)
+        chosen = self._some(self.around.overlay[root], 0.6, 1.0, 4)
+        self._all(rule, chosen, at + 5.0, self.rng.choice((20.0, 60.0)))
         return root
 
     def _partition(self, at: float) -> bool | None:
         chosen = self._some(self.ids, 0.15, 0.6, 3)
-        self._tell("network-partition", min(chosen), at, chosen)
+        self.tell("network-partition", min(chosen), at, chosen)
         self._all("peer-down", chosen[: self.rng.randint(1, len(chosen))], at, 5.0)
         return None
 
@@ -238,7 +264,7 @@ class Maker:
     def _peer_cluster(self, at: float) -> str:
         peer = self.rng.choice(self.ids)
         for rule in self.rng.sample(TROUBLE, self.rng.randint(3, 5)):
-            self._tell(rule, peer, at + self.rng.uniform(0.0, 60.0))
+            self.tell(rule, peer, at + self.rng.uniform(0.0, 60.0))
         return peer
 
 

@@ -35,7 +35,11 @@ from peerscope.alerts.spread import DELAYS_S, OTHER_TYPE, PEERS_MIN, CascadeEven
 
 
 def cascades(
-    alerts: Sequence[Alert], links: Mapping[str, Mapping[str, float]], peers: int, *, window_s: float
+    alerts: Sequence[Alert],
+    links: Mapping[str, Mapping[str, float]],
+    peers: int,
+    *,
+    window_s: float,
 ) -> list[Cascade]:
     """All cascades among the alerts, largest first. `links`: as in `Context`; `peers`: size of the network."""
     events = sorted(

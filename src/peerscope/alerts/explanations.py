@@ -148,7 +148,7 @@ class Case(Struct, frozen=True):
             for sort in {sort_of(alert) for alert in one.alerts}:
                 accounts[sort].append(Account(one.accounts_for, first_at, last_at))
         left = [one for one in self.alerts if one.id not in explained]
-        return replace(case(left, self.around, self.window_s, self.priors), accounts=dict(accounts))
+        return replace(case_of(left, self), accounts=dict(accounts))
 
 
 Propose = Callable[[Case], Iterable[Explanation]]
@@ -165,6 +165,11 @@ def case(alerts: Sequence[Alert], around: Context, window_s: float, priors: Prio
         for peer in concerned(alert, around):
             at_peer[sort][peer].append(alert)
     return Case(alerts, around, window_s, priors, dict(sorted(by_sort.items())), at_peer)
+
+
+def case_of(alerts: Sequence[Alert], whole: Case) -> Case:
+    """The same case with these alerts only."""
+    return replace(case(alerts, whole.around, whole.window_s, whole.priors), accounts=whole.accounts)
 
 
 def sort_of(alert: Alert) -> str:

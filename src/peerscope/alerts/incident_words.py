@@ -88,7 +88,7 @@ def _title(found: Explanation) -> str:
         case "partition":
             return f"{peers} peers lost together"
         case "cascade":
-            return f"{found.anchor} spreads from {root[:SHORT_HEX]}: {peers} peers"
+            return f"{what} spreads from {root[:SHORT_HEX]}: {peers} peers"
         case "pattern":
             return f"{peers} peers are lost" if what == LOSS else f"{what} at {peers} peers"
     return f"Peer {root[:SHORT_HEX]}: {len({alert.rule for alert in found.alerts})} different alerts"

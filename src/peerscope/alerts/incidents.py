@@ -18,11 +18,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
-from peerscope.alerts.causes import causes, with_consequences
+from peerscope.alerts.causes import causes
 from peerscope.alerts.choice import Candidates, Judged, candidates_of, judge
+from peerscope.alerts.consequences import derived, with_consequences
 from peerscope.alerts.context import Context
-from peerscope.alerts.explanations import Explanation, IncidentKind, Priors, case
+from peerscope.alerts.explanations import Case, Explanation, IncidentKind, Priors, case
 from peerscope.alerts.incident import Incident
 from peerscope.alerts.incident_words import Said, said_of
 from peerscope.alerts.model import Alert
@@ -72,14 +74,31 @@ def correlate(
     known = relevant(alerts, now - config.keep_s)
     if not known:
         return ()
-    whole = case(known, around, config.window_s, config.priors)
-    looks = causes(whole)
-    candidates = candidates_of(whole, looks)
-    judged = [one for one in judge(whole, looks, candidates) if not _is_doubtful(one)]
-    groups = with_consequences([one.found for one in judged], known, around, config.window_s)
+    follows = derived(known, config.window_s)
+    first = case([one for one in known if one.id not in follows], around, config.window_s, config.priors)
+    judged, candidates = _judged(first)
+    chosen = [one.found for one in judged]
+    groups = with_consequences(chosen, known, around, config.window_s)
+    in_groups = {alert.id for group in groups for alert in group}
+    if any(name not in in_groups for name in follows):  # alerts that follow from one in no incident
+        left = [one for one in known if one.id not in in_groups]
+        rest = replace(case(left, around, config.window_s, config.priors), accounts=first.without(chosen).accounts)
+        more, others = _judged(rest)
+        judged += more
+        candidates = {**candidates, **{f"{name} ": its for name, its in others.items()}}
+        groups = with_consequences([one.found for one in judged], known, around, config.window_s)
     names = _names(candidates, [one.found for one in judged], groups)
     found = [_incident(*one, len(around.regions)) for one in zip(judged, groups, names, strict=True)]
     return tuple(sorted(found, key=lambda one: (one.state != "open", -len(one.peers), one.id)))
+
+
+def _judged(whole: Case) -> tuple[list[Judged], Candidates]:
+    """Explanations that hold, and all that competed."""
+    if not whole.alerts:
+        return [], {}
+    looks = causes(whole)
+    candidates = candidates_of(whole, looks)
+    return [one for one in judge(whole, looks, candidates) if not _is_doubtful(one)], candidates
 
 
 def relevant(alerts: Iterable[Alert], since: float) -> list[Alert]:

@@ -135,7 +135,7 @@ def explained_by(scope: CauseScope, case: Case) -> Iterator[Explanation]:
 
 
 def _fits(scope: CauseScope, sort: str) -> bool:
-    return (sort == LOSS) == (scope.kind == "region-outage") or scope.kind in ("host", "version")
+    return (sort == LOSS) == (scope.kind == "region-outage") or scope.kind in ("host", "version", "cascade")
 
 
 def _joined(bouts: Sequence[Bout], window_s: float) -> Iterator[list[Bout]]:
