@@ -3,7 +3,8 @@
 An incident keeps its id only if most of it stays together. The weight of an alert is its severity. It must hold most
 alerts of that incident that stand now. It must also hold most of all that ever belonged to it and are still known. The
 second condition ends chains: an outage of one region that grows into a pattern and shrinks to another region's outage
-is another incident. If none holds most, the part with the root keeps the id, as long as the parts together hold most.
+is another incident. An incident also holds one of the alerts that it was first known by. If none holds most, the part
+with the root keeps the id, as long as the parts together hold most.
 
 All others that came from it say so in `split_from`. An incident that took in most of another one names that in
 `merged`. A change of kind stands in `was`.
@@ -33,6 +34,8 @@ class IdHistory(Struct):
     root: str | None
     alerts: dict[str, float]
     """All alerts that ever belonged to it, and when each began."""
+    first: frozenset[str] = frozenset()
+    """Alerts that it was first known by."""
     split_from: str | None = None
     merged: tuple[str, ...] = ()
     was: str | None = None
@@ -111,6 +114,8 @@ class IncidentIds:
             together = [alert for part in parts.values() for alert in part]
             if not _is_most(together, every, standing, known):
                 continue
+            first = past.first & past.alerts.keys()
+            parts = {part: its for part, its in parts.items() if not first or not first.isdisjoint(its)}
             heirs = [part for part in parts if _is_most(parts[part], every, standing, known)]
             if not heirs and past.root is not None:
                 heirs = [part for part in parts if by_id[part].root == past.root and by_id[part].kind == past.kind]
@@ -136,7 +141,8 @@ class IncidentIds:
         past = self._past.get(name)
         if past is None:
             origin = _origin(incident, shares, known)
-            past = self._past[name] = IdHistory(incident.kind, incident.root, {}, split_from=origin)
+            first = frozenset(incident.alerts)
+            past = self._past[name] = IdHistory(incident.kind, incident.root, {}, first, split_from=origin)
         if past.kind != incident.kind:
             past.was, past.kind = past.kind, incident.kind
         past.root = incident.root if incident.root is not None else past.root
