@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from peerscope.alerts.alert_list import AlertList
+from peerscope.alerts.alert_list import NO_WORDS, AlertList
 from peerscope.alerts.engine import AlertEngine, Findings
 from peerscope.alerts.incidents import Correlation, Incident
-from peerscope.alerts.model import Alert
+from peerscope.alerts.model import Alert, Wording
 from peerscope.alerts.notification import NotificationGroup, groups
 from peerscope.alerts.own_signals import Own
 from peerscope.alerts.rules import Rule, default_rules
@@ -37,15 +37,22 @@ class AlertMonitor:
     """Engine, alert list and correlation of one peer, with the orders of operators."""
 
     def __init__(
-        self, me: PeerId, rules: Sequence[Rule] | None = None, obeyed: frozenset[PeerId] | None = None
+        self,
+        me: PeerId,
+        rules: Sequence[Rule] | None = None,
+        obeyed: frozenset[PeerId] | None = None,
+        detections: Mapping[str, Wording] = NO_WORDS,
     ) -> None:
-        """`rules`: the packaged ones unless given. `obeyed`: whose orders count beside ours; None for everybody's."""
+        """`rules`: the packaged ones unless given. `obeyed`: whose orders count beside ours; None for everybody's.
+
+        `detections`: the words of packaged ones.
+        """
         self._me = me
         self._obeyed = obeyed
         self._rules = tuple(default_rules() if rules is None else rules)
         self._orders: tuple[Snapshot, StandingOrders] | None = None
         self.engine = AlertEngine(me, self._rules)
-        self.alert_list = AlertList(self._rules)
+        self.alert_list = AlertList(self._rules, detections)
         self.correlation = Correlation()
 
     def use(self, rules: Sequence[Rule]) -> bool:
