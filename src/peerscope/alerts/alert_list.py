@@ -31,6 +31,7 @@ from peerscope.alerts.alert_record import (
 from peerscope.alerts.conditions import Key
 from peerscope.alerts.facts import UNITS, carried, merged
 from peerscope.alerts.model import Alert, AlertState, Wording, page_path
+from peerscope.alerts.overlay import OverlaySight
 from peerscope.alerts.rules import FINDING, Rule, default_rules, packaged_names
 from peerscope.alerts.subjects import PREFIX, is_unknown, peer_of
 from peerscope.mesh.detection.verdicts import Verdict
@@ -52,6 +53,8 @@ HOP_S = 0.1
 NO_WORDS: Mapping[str, Wording] = {}
 EVIDENCED = ("peer-down", "network-partition")
 """Rules that our own evidence can contradict."""
+SEEN_BY_NEIGHBOURS = ("node-down",)
+"""Rules of which the neighbours of the subject's node can confirm something."""
 
 
 class Vocabulary(Struct, frozen=True):
@@ -80,13 +83,15 @@ class Vocabulary(Struct, frozen=True):
 
 def stated(snapshot: Snapshot, known: Vocabulary, chosen: Aggregators) -> list[Alert]:
     """Alerts in the ledger now: those that fire, and those whose authors say that they ended."""
-    off_s, rules = uncertainty_s(snapshot), known.rules
+    off_s, rules, overlay = uncertainty_s(snapshot), known.rules, OverlaySight(snapshot)
     found: dict[str, Alert] = {}
     for peer in snapshot.ledger:
         said, issued_at = statements(snapshot.ledger, peer)
         for statement in said[:OWN_MAX] if said and peer in snapshot.profiles else ():
             if not statement.subject and _is_about(rules.get(statement.rule), "own"):
                 alert = _own(snapshot, known, dated(peer, statement, issued_at), off_s)
+                if alert.state == "firing" and statement.rule in SEEN_BY_NEIGHBOURS:
+                    alert = _confirmed(alert, overlay.confirmation(peer, alert.metadata))
                 found.setdefault(alert.id, alert)
     about: dict[Key, list[StatedAlert]] = {}
     for one in stated_about_others(snapshot.ledger, chosen.eligible):
@@ -120,6 +125,11 @@ def _own(snapshot: Snapshot, known: Vocabulary, one: StatedAlert, off_s: float) 
         wall = _wall(snapshot, max(last_heard_at, one.fired_at))
         return replace(alert, state="resolved", resolved_at=wall, metadata={**alert.metadata, ENDED: verdict.value})
     return alert
+
+
+def _confirmed(alert: Alert, confirmation: str) -> Alert:
+    """The alert with what others see of its subject now."""
+    return replace(alert, description=f"{alert.description}; {confirmation}") if confirmation else alert
 
 
 def _agreed(

@@ -14,7 +14,7 @@ from statistics import median_low
 from peerscope.alerts.model import FACTS, ConditionReading, Wording
 from peerscope.records.alerts import Statement
 
-NUMBER_MAX = 1e15
+NUMBER_MAX = 1e14
 WHOLE_FROM = 1000
 """From here on four digits show no fraction."""
 UNITS = {
