@@ -38,6 +38,7 @@ def summary(
         if link.measured_s is not None:
             latency.add(link.measured_s)
     throughputs: list[int] = []
+    of_nodes: list[int] = []
     for peer in states:
         report = snapshot.living_reports[peer]
         if report is None or report.metrics is None:
@@ -49,6 +50,8 @@ def summary(
             memory.add(system.memory_used_kib / system.memory_total_kib)
         if performance.throughput_bytes_s is not None:
             throughputs.append(performance.throughput_bytes_s)
+            if report.metrics.node is not None:
+                of_nodes.append(performance.throughput_bytes_s)
     links_up, links_expected = ring_links(snapshot, rings, zone, links)
     gravest = sorted(alerts, key=lambda alert: (-Severity[alert.severity.upper()], alert.started_at, alert.id))
     by_severity = Counter(alert.severity for alert in gravest)
@@ -78,6 +81,7 @@ def summary(
             Headline(order_key(alert.id), Severity[alert.severity.upper()], alert.title[:160])
             for alert in gravest[:HEADLINES_MAX]
         ),
+        node_throughput_bytes_s=sum(of_nodes) if of_nodes else None,
     )
 
 
