@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from peerscope.alerts.alert_list import NO_WORDS, AlertList
 from peerscope.alerts.engine import AlertEngine, Findings
@@ -87,6 +88,8 @@ class AlertMonitor:
     def groups(self, snapshot: Snapshot, url: str) -> list[NotificationGroup]:
         """Everything that may be worth a message. `url`: where people see more."""
         alerts, found, orders = self.alerts(snapshot), self.correlation, self.orders(snapshot)
+        if url:
+            alerts = [replace(alert, url=url.rstrip("/") + alert.url) for alert in alerts]
         return groups(alerts, found.incidents, orders, url=url, quiet=self.quiet, last_incident=found.last_incident)
 
     def state(
