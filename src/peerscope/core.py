@@ -41,7 +41,7 @@ from peerscope.threats.monitor import (
     NodeLookup,
     ThreatMonitor,
 )
-from peerscope.threats.signatures import Signatures
+from peerscope.threats.signatures import Signatures, packaged_wordings
 from peerscope.threats.threats import ThreatConfig
 from peerscope.views.changes import RegionChange, VerdictChange
 from peerscope.views.news import News, PeerForgotten, StatusChanged
@@ -120,7 +120,8 @@ class Core:
         self.config = config
         self.peer = peer
         self.sight = Sight(peer, config.regions, wall_offset_s)
-        self.alerts = AlertMonitor(peer.me, config.rules, peer.config.obeyed, config.incidents)
+        known = packaged_wordings()
+        self.alerts = AlertMonitor(peer.me, config.rules, peer.config.obeyed, config.incidents, known)
         self.threats = ThreatMonitor(config.threats, config.signatures, peer.me, now)
         self.summaries = SummaryPublisher(peer.config.zones.summary_interval_s)
         self.messages = Messages(peer.me, config.notifier, now)

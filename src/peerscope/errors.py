@@ -4,6 +4,7 @@ PeerscopeError
   RemoteError      a peer broke the protocol: the message is dropped and counted, state unchanged
   TransportError   the network failed: expected, the driver goes on
   SourceError      a source of the node beside us failed: its values are unknown, the agent asks again later
+    NotYetError    it had no chance to measure yet: whether the node runs is unknown
   DeliveryError    a channel did not take a message: this peer tries again, or another peer sends it
   HistoryError     the history cannot be read or written: the agent goes on in memory
   ConfigError      the operator's file, key or option is wrong: names it and the fix, before anything starts
@@ -34,6 +35,10 @@ class TransportError(PeerscopeError):
 
 class SourceError(PeerscopeError):
     """A source could not measure; the message is for people and becomes the reason of a check."""
+
+
+class NotYetError(SourceError):
+    """A source waits for the node's first sign of life. It is no failure before that is overdue."""
 
 
 class DeliveryError(PeerscopeError):

@@ -1,4 +1,4 @@
-"""docs/reference/alerts.md lists every default rule, and examples about alerts are valid settings."""
+"""The documents list every default rule and every signal, and their examples are valid settings."""
 
 import re
 from pathlib import Path
@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from manuscript import filled
+from peerscope.alerts.facts import UNITS
 from peerscope.alerts.lifecycle import ConditionState
+from peerscope.alerts.model import FACTS
 from peerscope.alerts.rules import Rule, default_rules
 from peerscope.config import Config
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "reference/alerts.md").read_text(encoding="utf-8")
+RULES = (DOCS / "reference/alert-rules.md").read_text(encoding="utf-8")
 EXAMPLES = [
     pytest.param(block, id=f"{name}-{number}")
     for name in ("howto/alerts.md", "howto/notifications.md")
@@ -24,19 +27,27 @@ def section(rule: Rule) -> str:
     side, limit = ("above", rule.above) if rule.above is not None else ("below", rule.below)
     held = f" for {rule.for_s:g} s" if rule.for_s else ""
     when = f"Severity {rule.severity}. It fires when `{rule.signal}` is {side} {limit:g}{held}."
-    return f"### `{rule.name}`\n\n{when}\n\n{filled(f'{rule.title}. {rule.runbook}')}\n\n"
+    return f"## `{rule.name}`\n\n{filled(f'{when} {rule.title}. {rule.runbook}')}\n\n"
 
 
 def test_every_default_rule_is_listed_with_its_runbook_and_no_other() -> None:
     rules = default_rules()
     assert all(rule.runbook for rule in rules)
-    assert [rule.name for rule in rules if section(rule) not in f"{TEXT}\n"] == [], "".join(map(section, rules))
-    assert re.findall(r"(?m)^### `([a-z-]+)`$", TEXT) == [rule.name for rule in rules]
+    assert [rule.name for rule in rules if section(rule) not in f"{RULES}\n"] == [], "".join(map(section, rules))
+    assert re.findall(r"(?m)^## `([a-z0-9-]+)`$", RULES) == [rule.name for rule in rules]
 
 
 def test_every_state_of_an_alert_is_explained() -> None:
     listed = re.findall(r"^\| `(\w+)` \|", TEXT.split("## States")[1].split("##")[0], re.MULTILINE)
     assert listed == [state.value for state in ConditionState]
+
+
+def test_every_signal_and_fact_is_listed_with_its_unit() -> None:
+    rows = re.findall(r"(?m)^\| ([a-z ]+) \| (`.+`) \|$", TEXT.split("## Signals")[1])
+    listed = {signal: unit for unit, signals in rows for signal in re.findall(r"`(\w+)`", signals)}
+    assert listed == UNITS
+    facts = TEXT.split("## Facts")[1].split("## Signals")[0]
+    assert tuple(re.findall(r"(?m)^\| `(\w+)` \|", facts)) == FACTS
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -21,7 +21,7 @@ from peerscope.mesh.events import Publish
 from peerscope.records.alerts import Alerts, Severity, Statement
 from peerscope.records.bodies import ALERTS_BYTES_MAX, Check, Kind, Profile, Status, decode_body, encode_body
 from peerscope.records.identity import ref
-from peerscope.records.measures import Metrics, SystemMetrics
+from peerscope.records.measures import Metrics, NodeMetrics, PerformanceMetrics, SystemMetrics
 
 BUSY = Own(metrics=Metrics(SystemMetrics(cpu=9_700)), linked=8)
 CALM = Own(metrics=Metrics(SystemMetrics(cpu=1_000)), linked=8)
@@ -296,3 +296,21 @@ def test_where_nothing_stands_nothing_is_published_again() -> None:
         engine.update(book.snapshot(float(t), 0), CALM, NOTHING, float(t)) for t in range(0, 2 * round(REPEAT_S), 9)
     ]
     assert set(news) == {None}
+
+
+def test_a_node_that_is_attached_is_not_compared_with_the_traffic_of_the_mesh() -> None:
+    """Ten minutes of a busy mesh, then a node with a tenth of it: no traffic has fallen."""
+    book = meshed(3)
+    rule = next(rule for rule in default_rules() if rule.name == "throughput-drop")
+
+    def fires(node: NodeMetrics | None) -> bool:
+        engine, found = AlertEngine(book[0], [rule]), []
+        for now in range(0, 1200, 5):
+            mesh = Metrics(performance=PerformanceMetrics(None, None, 100_000))
+            late = Metrics(node=node, performance=PerformanceMetrics(None, None, 10_000))
+            own = Own(metrics=mesh if now < 900 else late, linked=8)
+            found.append(engine.update(book.snapshot(float(now), 0), own, NOTHING, float(now)))
+        return any(news is not None for news in found)
+
+    assert fires(None)
+    assert not fires(NodeMetrics())

@@ -10,6 +10,7 @@ from peerscope.alerts.rules import FINDING, Rule, default_rules, parse_rules
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import Severity
+from peerscope.records.bodies import CHECKS, Status
 
 
 def rule(config: Config, name: str) -> Rule:
@@ -27,7 +28,14 @@ def test_the_packaged_rules_are_those_that_were_promised() -> None:
     assert found == {
         "cpu-high": ("resource-exhaustion", "own", 0.9, None),
         "memory-high": ("resource-exhaustion", "own", 0.9, None),
+        "memory-kill": ("resource-exhaustion", "own", 0.0, None),
         "storage-high": ("resource-exhaustion", "own", 0.95, None),
+        "network-errors": ("performance-degradation", "own", 0.05, None),
+        "node-down": ("node-down", "own", 1.0, None),
+        "node-degraded": ("node-degraded", "own", 0.0, None),
+        "p2p-degraded": ("network-partition", "own", None, 0.8),
+        "link-loss": ("packet-loss", "own", 0.1, None),
+        "relayed-share": ("relayed-links", "own", 0.5, None),
         "low-connectivity": ("network-partition", "own", None, 3.0),
         "network-partition": ("network-partition", "network", 0.0, None),
         "peer-down": ("peer-down", "network", 0.0, None),
@@ -50,8 +58,17 @@ def test_the_packaged_rules_are_those_that_were_promised() -> None:
     assert all(rule.title and rule.runbook for rule in default_rules())
 
 
-def test_every_signal_has_a_rule() -> None:
-    assert {rule.signal for rule in default_rules()} == {FINDING, *OWN_SIGNALS, *NETWORK_SIGNALS}
+def test_every_signal_has_a_rule_but_the_bare_statuses_of_checks() -> None:
+    statuses = {f"{name}_status" for name in CHECKS}
+    assert {rule.signal for rule in default_rules()} | statuses == {FINDING, *OWN_SIGNALS, *NETWORK_SIGNALS}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_rule_of_the_operator_can_be_written_for_every_check(check: str) -> None:
+    text = f'[mine]\ntype="t"\nsignal="{check}_status"\nabove=0\nseverity="low"\ntitle="x"'
+    (rule,) = parse_rules(text, "mine")
+    assert rule.holds(float(Status.DEGRADED), fires=False)
+    assert not rule.holds(float(Status.HEALTHY), fires=False)
 
 
 def test_the_operator_changes_one_value_and_keeps_the_others(tmp_path: Path) -> None:

@@ -149,13 +149,9 @@ class TestALonePeer:
         assert [one.subject for one in network("peer_down", book, now)] == [book[5].hex()[:16]]
         assert self.pages(book, now) == []
 
-    @pytest.mark.parametrize("check", ["cpu", "memory", "storage", "p2p"])
+    @pytest.mark.parametrize("check", CHECKS)
     def test_that_is_unhealthy_pages_by_the_rule_of_the_failed_check(self, check: str) -> None:
         assert self.pages(self.with_check(check, Status.UNHEALTHY), 1.5) == []
-
-    @pytest.mark.parametrize("check", ["network", "node"])
-    def test_that_fails_in_what_no_rule_looks_at_makes_its_region_critical(self, check: str) -> None:
-        assert self.pages(self.with_check(check, Status.UNHEALTHY), 1.5) == ["us"]
 
     def test_of_which_nobody_knows_anything_makes_its_region_critical(self) -> None:
         book = self.with_check("cpu", Status.HEALTHY)

@@ -6,6 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from peerscope.alerts.aggregators import aggregators
+from peerscope.alerts.model import FACTS
+from peerscope.host.signature_files import load_signatures
 from peerscope.mesh.events import Publish
 from peerscope.records.alerts import Alerts, Severity, Statement
 from peerscope.records.identity import PeerId, ref
@@ -14,6 +16,8 @@ from peerscope.sim.population import populate
 from peerscope.sim.run import run
 from peerscope.sim.scenario import Scenario, load
 from peerscope.sim.simulator import Simulator
+from peerscope.threats.findings import finding
+from peerscope.threats.signatures import Signature
 
 pytestmark = pytest.mark.sim
 LOST = ("peer-down", "network-partition")
@@ -166,3 +170,33 @@ def test_what_is_no_failure_of_a_peer_is_none_on_the_boards(name: str) -> None:
     assert outcome.alerts is not None
     assert outcome.alerts.active.keys() <= {"low-connectivity"}
     assert outcome.alerts.disagreeing == 0
+
+
+def test_every_peer_shows_the_same_words_and_facts_of_every_alert() -> None:
+    """A dead peer, a busy one, and one that found an attack by a packaged signature and by its operator's own."""
+    town = Town(16)
+    busy, dead, finder = town.ordinary(3)
+    own = Signature(name="fan", signal="dht_puts", title="The fan is loud", above={"high": 3.0}, runbook="Clean it.")
+    shipped = load_signatures()["dht-flood"]
+    evidence = (("value", "2000"), ("limit", "1000"), ("window_s", "60"), ("samples", "2000"))
+    town.sim.core_of(finder).threats.findings = tuple(
+        finding(one, finder, confidence=0.9, text="many puts", evidence=evidence) for one in (own, shipped)
+    )
+    town.sim.crash(dead)
+    town.sim.measure(busy, 0.97)
+    town.sim.run_until(town.sim.now + 60.0)
+    shown = {
+        peer.me: {
+            alert.id: (alert.type, alert.title, alert.runbook, alert.severity, alert.url, alert.metadata)
+            for alert in town.alerts.alert_list(peer.me).alerts(active_only=True)
+        }
+        for peer in town.sim.alive()
+    }
+    (one, *others) = shown.values()
+    assert sorted(name.rpartition("-")[0] for name in one) == ["cpu-high", "dht-flood", "fan", "peer-down"]
+    assert [other == one for other in others] == [True] * 14
+    for _, title, runbook, _, url, metadata in one.values():
+        assert title
+        assert runbook
+        assert url.startswith("/#alert=")
+        assert set(FACTS) <= set(metadata)

@@ -64,6 +64,20 @@ def test_alerts_stand_in_their_incident_with_severity_state_and_evidence(panel: 
     keep(panel, "alerts.png")
 
 
+def test_the_address_of_an_alert_opens_it_with_its_facts(alarmed: Agent, open_page: Callable[..., Page]) -> None:
+    alerts = alarmed.loop.call(alarmed.monitor.alerts)
+    (alert,) = [one for one in alerts if one.rule == "cpu-high"]
+    page = open_page(f"{alarmed.http}{alert.url}")
+    shown = page.get_by_test_id("linked-alert")
+    expect(shown).to_contain_text(alert.title)
+    for fact in ("do first", "threshold", "-1", "since", alert.metadata["since"]):
+        expect(shown).to_contain_text(fact)
+    assert page.evaluate("location.hash") == f"#panel=alerts&alert={alert.id}"
+    shown.get_by_role("button", name="close").click()
+    expect(shown).to_have_count(0)
+    assert page.evaluate("location.hash") == "#panel=alerts"
+
+
 def test_an_alert_is_acknowledged_and_an_incident_silenced_from_the_page(panel: Page, alarmed: Agent) -> None:
     row = panel.locator("[data-testid^=alert-cpu-high]").first
     row.locator(".title").click()

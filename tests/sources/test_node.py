@@ -137,6 +137,16 @@ def test_telemetry_that_nobody_listed_counts_from_its_first_event() -> None:
     asyncio.run(scenario())
 
 
+def test_a_source_that_waits_for_the_node_does_not_count_beside_one_that_answers(toys: dict[str, Toy]) -> None:
+    both = node("one", "telemetry:beam")
+
+    def told() -> None:
+        assert both.check().message is None
+        assert both.attachments[1].failures == 0
+
+    asyncio.run(checked(both, Status.HEALTHY, told))
+
+
 def test_listed_telemetry_is_missed_until_it_is_heard() -> None:
     expecting = node("telemetry:beam")
     assert isinstance(expecting.telemetry, Telemetry)
@@ -146,6 +156,9 @@ def test_listed_telemetry_is_missed_until_it_is_heard() -> None:
         assert check is not None
         assert check.message == "telemetry: the node has sent no telemetry yet"
 
+    asyncio.run(checked(expecting, Status.UNKNOWN, told))
+    expecting = node("telemetry:beam")
+    expecting.telemetry.silence_s = 1e-9  # it is overdue
     asyncio.run(checked(expecting, Status.UNHEALTHY, told))
     with pytest.raises(ConfigError, match="telemetry twice"):
         node("telemetry", "telemetry:again")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from live import came_true
 from nodes import at_work
 from peerscope import Telemetry
-from peerscope.errors import SourceError
+from peerscope.errors import NotYetError, SourceError
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources import telemetry as telemetry_module
 from peerscope.sources.base import Reading
@@ -196,9 +196,13 @@ def test_any_thread_may_tell() -> None:
 
 def test_a_node_that_has_told_nothing_or_nothing_for_long_does_not_answer() -> None:
     heard = Telemetry()
-    heard.silence_s = 1e-9
-    with pytest.raises(SourceError, match="no telemetry yet"):
+    heard.silence_s = 60.0
+    with pytest.raises(NotYetError, match="no telemetry yet"):
         asyncio.run(heard.read())
+    heard.silence_s = 1e-9
+    with pytest.raises(SourceError, match="no telemetry yet") as overdue:
+        asyncio.run(heard.read())
+    assert not isinstance(overdue.value, NotYetError)
     heard.take([Gauge("tunnels", 1)])
     with pytest.raises(SourceError, match="no telemetry for 0 s"):
         asyncio.run(counted(heard))

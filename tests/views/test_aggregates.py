@@ -21,9 +21,15 @@ from peerscope.views.aggregates import (
     network_metrics,
 )
 from peerscope.views.trends import Day
-from peerscope.views.window import MEASURES, Measure, Window
+from peerscope.views.window import MEASURES, ROW, Measure, Window
 
-PARTS = {"system": SystemAggregate, "node": NodeAggregate, "performance": PerformanceAggregate, "agent": AgentAggregate}
+PARTS = {
+    "system": SystemAggregate,
+    "node": NodeAggregate,
+    "performance": PerformanceAggregate,
+    "mesh_performance": PerformanceAggregate,
+    "agent": AgentAggregate,
+}
 GAUGE = Measure("system", "connections")
 
 
@@ -115,7 +121,78 @@ def test_ratios_and_delays_are_not_added_up() -> None:
         for measure, value in zip(MEASURES, values, strict=True)
         if value is not None and value.sum is not None
     }
-    assert added == {"performance.throughput_bytes_s", "agent.cpu_ratio", "agent.rss_bytes", "agent.queued"}
+    traffic = {"performance.throughput_bytes_s", "mesh_performance.throughput_bytes_s"}
+    assert added == traffic | {"agent.cpu_ratio", "agent.rss_bytes", "agent.queued"}
+
+
+def traffic(latency_us: int | None, *, node: bool, throughput: int = 0) -> Metrics:
+    """Traffic of a node, or of the mesh."""
+    return Metrics(node=NodeMetrics() if node else None, performance=PerformanceMetrics(latency_us, 100, throughput))
+
+
+def test_nodes_and_mesh_are_never_averaged_together() -> None:
+    network = Network(0, 1, 2)
+    network.say(0, traffic(300_000, node=True, throughput=70), 0.0)
+    network.say(1, traffic(2_000, node=False, throughput=5), 0.0)
+    network.say(2, traffic(4_000, node=False, throughput=6), 0.0)
+    found = network.metrics(1.0)
+    assert found.performance_of == "nodes"
+    assert found.performance.average_latency_s == Distribution(1, 0.3, 0.3, 0.3, 0.3, None)
+    assert found.performance.throughput_bytes_s.sum == 70
+    mesh = found.mesh_performance
+    assert (mesh.average_latency_s.peers, mesh.average_latency_s.peak) == (2, 0.004)
+    assert mesh.throughput_bytes_s.sum == 11
+
+
+def test_without_any_node_performance_is_that_of_the_mesh() -> None:
+    network = Network(0, 1)
+    network.say(0, traffic(2_000, node=False), 0.0)
+    found = network.metrics(1.0)
+    assert (found.performance_of, found.performance) == ("mesh", found.mesh_performance)
+    assert found.performance.average_latency_s.mean == 0.002
+
+
+def test_a_node_that_does_not_answer_is_unknown_and_the_mesh_does_not_stand_in_for_it() -> None:
+    network = Network(0, 1)
+    network.say(0, Metrics(node=NodeMetrics()), 0.0)
+    network.say(1, traffic(2_000, node=False), 0.0)
+    found = network.metrics(1.0)
+    assert (found.performance_of, found.performance) == ("nodes", PerformanceAggregate())
+
+
+def test_a_node_that_is_attached_begins_its_five_minutes_anew_and_so_does_the_mesh_without_it() -> None:
+    network = Network(0)
+    for at in (0.0, 60.0, 120.0):
+        network.say(0, traffic(2_000, node=False), at)
+    network.say(0, traffic(300_000, node=True), 130.0)
+    found = network.metrics(131.0)
+    assert found.performance.average_latency_s.mean == 0.3
+    assert found.mesh_performance == PerformanceAggregate()
+    network.say(0, traffic(8_000, node=False), 140.0)
+    found = network.metrics(141.0)
+    assert (found.performance_of, found.performance.average_latency_s.mean) == ("mesh", 0.008)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=20), st.randoms())
+def test_the_layer_in_force_is_that_of_the_newest_report_whatever_the_order_of_arrival(
+    layers: list[bool], rng: object
+) -> None:
+    entries = []
+    book = Book()
+    for at, is_node in enumerate(layers):
+        metrics = traffic(1_000 * (at + 1) if is_node else 5, node=is_node)
+        book.say(0, Report(60_000, (Check(0, 1000),) * 5, metrics=metrics), at=float(at))
+        entries.append(book.ledger.get(book[0], Kind.REPORT))
+    rng.shuffle(entries)  # type: ignore[attr-defined]
+    window = Window()
+    for entry in entries:
+        window.note(entry)
+    row = dict(zip(((one.part, one.name) for one in ROW), window.row(book[0], float(len(layers))), strict=True))
+    lately = next((n for n, one in enumerate(reversed(layers)) if one != layers[-1]), len(layers))
+    of_nodes = [(at + 1) / 1_000 for at in range(len(layers) - lately, len(layers))] if layers[-1] else []
+    assert window.has_node(book[0]) == layers[-1]
+    assert row["performance", "average_latency_s"] == (pytest.approx(sum(of_nodes) / lately) if of_nodes else None)
+    assert row["mesh_performance", "average_latency_s"] == (None if layers[-1] else pytest.approx(5e-6))
 
 
 def test_only_peers_that_live_and_speak_count() -> None:

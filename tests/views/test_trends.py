@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgers import meshed
+from ledgers import Book, meshed
 from peerscope.records.bodies import Check, LinkReading, Report
 from peerscope.records.identity import ref
-from peerscope.records.measures import Metrics, PerformanceMetrics
+from peerscope.records.measures import Metrics, NodeMetrics, PerformanceMetrics
 from peerscope.views.links import mesh_links
 from peerscope.views.trends import BEFORE_MIN, DAY, HOUR, LATELY_MIN, Day, Minute, Trend, look, trend
 
@@ -119,3 +119,21 @@ def test_a_look_counts_each_living_peer_once() -> None:
 def test_a_look_at_a_silent_network_finds_nobody_and_no_numbers() -> None:
     snapshot = meshed(3).snapshot(100.0)
     assert look(snapshot, mesh_links(snapshot)) == Minute(snapshot.wall // 60 * 60, 0, None, None)
+
+
+def test_error_ratios_of_nodes_and_mesh_are_neither_averaged_nor_compared() -> None:
+    book = Book()
+    book.introduce(0, 1)
+    for number, node in ((0, NodeMetrics()), (1, None)):
+        metrics = Metrics(node=node, performance=PerformanceMetrics(error=4_000 if node else 100))
+        book.say(number, Report(5_000, (Check(0, 1000),) * 5, metrics=metrics))
+    now = look(book.snapshot(1.0), ())
+    assert (now.error_ratio, now.is_of_nodes) == (0.4, True)
+    known = Day()
+    for number in range(DAY):
+        known.note(Minute(60.0 * number, 1.0, 0.1, 0.01, is_of_nodes=False))
+    assert known.trends(60.0 * DAY).error_rate.direction == "stable"
+    known.note(Minute(60.0 * DAY, 1.0, 0.1, 0.4, is_of_nodes=True))
+    attached = known.trends(60.0 * DAY).error_rate
+    assert (attached.direction, attached.current, attached.previous) == ("unknown", 0.4, None)
+    assert known.trends(60.0 * DAY).peer_count.direction == "stable"

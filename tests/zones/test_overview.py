@@ -181,10 +181,13 @@ def test_sketches_of_zones_merge_and_sums_add_up() -> None:
     slow, fast = Sketch(), Sketch()
     slow.add(0.2, 3)
     fast.add(0.01, 3)
-    one, other = replace(one, latency=slow.to_body(), throughput_bytes_s=5), replace(other, latency=fast.to_body())
+    one, other = (
+        replace(one, latency=slow.to_body(), throughput_bytes_s=5, node_throughput_bytes_s=3),
+        replace(other, latency=fast.to_body()),
+    )
     whole = combined([one, other])
     assert Sketch.of(whole.latency).count == 6
-    assert whole.throughput_bytes_s == 5
+    assert (whole.throughput_bytes_s, whole.node_throughput_bytes_s) == (5, 3)
     told = whole_metrics(one, [other])
     assert told is not None
     assert (told.zones, told.total_peers, told.throughput_bytes_s, told.cpu_ratio) == (2, 20, 5, None)

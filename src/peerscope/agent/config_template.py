@@ -93,7 +93,7 @@ TEMPLATE = """\
 #   secret_file = "hook.key"    # mode 0600; or PEERSCOPE_NOTIFY__CHANNELS__OPS__SECRET; never in this file
 #   escalation = false          # repeat critical alerts here until somebody acknowledges them
 
-[alerts]                        # conditions to report; docs/reference/alerts.md has every rule
+[alerts]                        # conditions to report; docs/reference/alert-rules.md has every rule
 # rules_file = ""               # a TOML file with more rules
 # [alerts.rules.cpu-high]       # one table for each rule to change:
 #   threshold = 0.90            # further: clear, for_s, clear_for_s, severity, title, runbook, enabled, notify

@@ -45,6 +45,8 @@ from peerscope.records.hosts import HostTokens
 from peerscope.records.identity import PeerId, short
 from peerscope.sources.geo import Lookup, country
 from peerscope.sources.host import Host
+from peerscope.sources.memory_kills import FILE as LIFE_FILE
+from peerscope.sources.memory_kills import MemoryKills
 from peerscope.sources.node import Node
 from peerscope.sources.telemetry import Event, Message
 from peerscope.threats.blocks import to_share
@@ -86,6 +88,7 @@ class Monitor(NetworkView):
         self.exports = Exports(config.export, self)
         """Sends metrics and traces to other tools."""
         self._expiry_log = ExpiryLog()
+        self._memory_kills = MemoryKills(self.state.path / LIFE_FILE)
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None]
         self._started_at = monotonic()
@@ -166,6 +169,7 @@ class Monitor(NetworkView):
         closing = [self._transport.close(), self.exports.close()]
         await asyncio.gather(*closing, *([self.recorder.close()] if self.recorder else []))
         self._bootstrap.keep(self.peer)
+        self._memory_kills.close()
         self.state.unlock()
 
     async def wait(self) -> None:
@@ -349,7 +353,7 @@ class Monitor(NetworkView):
         if self.recorder is not None:
             with self.failure_log.at("the recall of the last day"):
                 self.core.news.day.restore(await past_day(self.recorder, int(time.time())))
-        reader = FactReader(self.node, self.traffic)
+        reader = FactReader(self.node, self.traffic, self._memory_kills)
         while True:
             trouble = self.recorder.trouble if self.recorder else None
             found = reader.facts(monotonic(), trouble, self._files(), self.exports.trouble)

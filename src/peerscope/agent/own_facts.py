@@ -6,7 +6,9 @@ from peerscope.agent.traffic import Traffic
 from peerscope.alerts.expiry import Expiry
 from peerscope.alerts.own_signals import OwnFacts
 from peerscope.core import Event
+from peerscope.records.bodies import Status
 from peerscope.records.measures import NodeMetrics, increases
+from peerscope.sources.memory_kills import Kills, MemoryKills
 from peerscope.sources.node import Node
 from peerscope.sources.telemetry import Connection, Dht, Message
 from peerscope.sources.telemetry import Event as NodeEvent
@@ -16,6 +18,7 @@ ROUTES_INTERVAL_S = 10.0
 """Routes are folded when somebody asks, and keep an hour: no need to ask more often."""
 ROUTE_MESSAGES_MIN = 20
 """With fewer messages the slowest in twenty says nothing."""
+KILLS_INTERVAL_S = 5.0
 COUNTED = ("messages", "errors", "received_bytes", "sent_bytes", "dht_lookups", "dht_puts")
 
 
@@ -36,8 +39,11 @@ def node_event(event: NodeEvent) -> Event | None:
 class FactReader:
     """Reads what changes in the agent."""
 
-    def __init__(self, node: Node, traffic: Traffic) -> None:
+    def __init__(self, node: Node, traffic: Traffic, memory_kills: MemoryKills | None = None) -> None:
         self._node = node
+        self._memory_kills = memory_kills
+        self._kills_at = 0.0
+        self._kills: Kills | None = None
         self._traffic = traffic
         self._routes_at = 0.0
         self._facts = OwnFacts()
@@ -53,7 +59,12 @@ class FactReader:
                 for route in self._traffic.routes("region")
                 if route.p95_s is not None and route.measured >= ROUTE_MESSAGES_MIN
             )
-        self._facts = OwnFacts(routes, trouble, files, export)
+        if self._memory_kills is not None and now >= self._kills_at + KILLS_INTERVAL_S:
+            self._kills_at, check = now, self._node.check()
+            is_node_down = check is not None and check.status == Status.UNHEALTHY
+            self._kills = self._memory_kills.look(now, is_node_down=is_node_down)
+        count, text = (self._kills.count, self._kills.text) if self._kills else (None, "")
+        self._facts = OwnFacts(routes, trouble, files, export, count, text)
         return [] if self._facts == last else [self._facts]
 
     def node(self) -> list[Event]:

@@ -11,10 +11,11 @@ network of this size, times half the slowest round trip among our links.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median_low
 from typing import Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.alerts.aggregators import Aggregators, aggregators
@@ -28,12 +29,14 @@ from peerscope.alerts.alert_record import (
     votes_needed,
 )
 from peerscope.alerts.conditions import Key
-from peerscope.alerts.model import Alert, AlertState
-from peerscope.alerts.rules import FINDING, Rule, default_rules
+from peerscope.alerts.facts import UNITS, carried, merged
+from peerscope.alerts.model import Alert, AlertState, Wording, page_path
+from peerscope.alerts.overlay import OverlaySight
+from peerscope.alerts.rules import FINDING, Rule, default_rules, packaged_names
 from peerscope.alerts.subjects import PREFIX, is_unknown, peer_of
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.dissemination.gossip import GossipConfig, ttl
-from peerscope.records.alerts import Severity
+from peerscope.records.alerts import Severity, Statement
 from peerscope.records.bodies import RATIO_ONE
 from peerscope.records.identity import PEER_ID_BYTES, PEER_REF_BYTES, PeerRef
 from peerscope.views.snapshot import Snapshot
@@ -47,19 +50,48 @@ GRACE_S = 5.0
 """An alert that no peer states is over after this time: aggregators change, peers restart."""
 HOP_S = 0.1
 """One way, if no link of ours is measured."""
+NO_WORDS: Mapping[str, Wording] = {}
 EVIDENCED = ("peer-down", "network-partition")
 """Rules that our own evidence can contradict."""
+SEEN_BY_NEIGHBOURS = ("node-down",)
+"""Rules of which the neighbours of the subject's node can confirm something."""
 
 
-def stated(snapshot: Snapshot, rules: Mapping[str, Rule], chosen: Aggregators) -> list[Alert]:
+class Vocabulary(Struct, frozen=True):
+    """Rules, and the words for alerts."""
+
+    rules: Mapping[str, Rule]
+    """By name."""
+    detections: Mapping[str, Wording] = {}
+    """Packaged detections by name: all peers have them."""
+
+    def words(self, name: str, said: Sequence[Statement]) -> Wording:
+        """The words for an alert, equal at all peers with the same packaged rules and detections.
+
+        A packaged rule has its own words. A detection has those of its author, who may have changed them. For all
+        others the author's words count, and ours only if the author is of an earlier version and gives none. The lower
+        median of several authors counts, so one that disagrees with all others does not set them.
+        """
+        rule = self.rules.get(name)
+        ours = Wording(rule.title, rule.runbook, UNITS[rule.signal]) if rule is not None else self.detections.get(name)
+        if ours is not None and name in packaged_names():
+            return ours
+        told = (carried(one, ours or Wording(name.replace("-", " "))) for one in said)
+        ranked = sorted(told, key=lambda one: (one.title, one.runbook, one.unit))
+        return ranked[(len(ranked) - 1) // 2]
+
+
+def stated(snapshot: Snapshot, known: Vocabulary, chosen: Aggregators) -> list[Alert]:
     """Alerts in the ledger now: those that fire, and those whose authors say that they ended."""
-    off_s = uncertainty_s(snapshot)
+    off_s, rules, overlay = uncertainty_s(snapshot), known.rules, OverlaySight(snapshot)
     found: dict[str, Alert] = {}
     for peer in snapshot.ledger:
         said, issued_at = statements(snapshot.ledger, peer)
         for statement in said[:OWN_MAX] if said and peer in snapshot.profiles else ():
             if not statement.subject and _is_about(rules.get(statement.rule), "own"):
-                alert = _own(snapshot, rules, dated(peer, statement, issued_at), off_s)
+                alert = _own(snapshot, known, dated(peer, statement, issued_at), off_s)
+                if alert.state == "firing" and statement.rule in SEEN_BY_NEIGHBOURS:
+                    alert = _confirmed(alert, overlay.confirmation(peer, alert.metadata))
                 found.setdefault(alert.id, alert)
     about: dict[Key, list[StatedAlert]] = {}
     for one in stated_about_others(snapshot.ledger, chosen.eligible):
@@ -67,9 +99,9 @@ def stated(snapshot: Snapshot, rules: Mapping[str, Rule], chosen: Aggregators) -
             about.setdefault((one.statement.rule, one.statement.subject), []).append(one)
     needed = votes_needed(len(chosen.eligible))
     for claims in about.values():
-        merged = _agreed(snapshot, rules, claims, needed, off_s)
-        if merged is not None:
-            found.setdefault(merged.id, merged)
+        agreed = _agreed(snapshot, known, claims, needed, off_s)
+        if agreed is not None:
+            found.setdefault(agreed.id, agreed)
     return [found[name] for name in sorted(found)]
 
 
@@ -85,9 +117,9 @@ def _is_about(rule: Rule | None, scope: Literal["own", "network"]) -> bool:
     return rule is None or rule.signal == FINDING or rule.is_about(scope)
 
 
-def _own(snapshot: Snapshot, rules: Mapping[str, Rule], one: StatedAlert, off_s: float) -> Alert:
+def _own(snapshot: Snapshot, known: Vocabulary, one: StatedAlert, off_s: float) -> Alert:
     verdict = snapshot.verdict(one.peer)
-    alert = _alert(snapshot, rules, one, [one], off_s)
+    alert = _alert(snapshot, known, one, [one], off_s)
     if one.resolved_at is None and not snapshot.is_living(one.peer):
         last_heard_at = max(entry.heard_at for entry in snapshot.ledger.entries(one.peer))
         wall = _wall(snapshot, max(last_heard_at, one.fired_at))
@@ -95,17 +127,22 @@ def _own(snapshot: Snapshot, rules: Mapping[str, Rule], one: StatedAlert, off_s:
     return alert
 
 
+def _confirmed(alert: Alert, confirmation: str) -> Alert:
+    """The alert with what others see of its subject now."""
+    return replace(alert, description=f"{alert.description}; {confirmation}") if confirmation else alert
+
+
 def _agreed(
-    snapshot: Snapshot, rules: Mapping[str, Rule], claims: list[StatedAlert], needed: int, off_s: float
+    snapshot: Snapshot, known: Vocabulary, claims: list[StatedAlert], needed: int, off_s: float
 ) -> Alert | None:
     """The alert on which enough authors agree, or None."""
     firing = [one for one in claims if one.resolved_at is None]
     if len(firing) >= needed:
-        return None if _is_denied(snapshot, firing) else _alert(snapshot, rules, _middle(firing), firing, off_s)
+        return None if _is_denied(snapshot, firing) else _alert(snapshot, known, _middle(firing), firing, off_s)
     over = [one for one in claims if one.resolved_at is not None]
     if len(over) < needed:
         return None
-    alert = _alert(snapshot, rules, _middle(over), over, off_s)
+    alert = _alert(snapshot, known, _middle(over), over, off_s)
     forgotten = sum((ENDED, FORGOTTEN) in one.statement.metadata for one in over)
     if forgotten >= needed or (forgotten and is_unknown(over[0].statement.subject, snapshot.ledger)):
         return replace(alert, state="forgotten", metadata={**alert.metadata, ENDED: FORGOTTEN})
@@ -139,39 +176,42 @@ def _is_denied(snapshot: Snapshot, firing: list[StatedAlert]) -> bool:
     return snapshot.verdict(peer) is Verdict.ALIVE and snapshot.fresh_report(peer) is not None and newest > since
 
 
-def _alert(
-    snapshot: Snapshot, rules: Mapping[str, Rule], one: StatedAlert, agreeing: list[StatedAlert], off_s: float
-) -> Alert:
-    said, rule = one.statement, rules.get(one.statement.rule)
+def _alert(snapshot: Snapshot, known: Vocabulary, one: StatedAlert, agreeing: list[StatedAlert], off_s: float) -> Alert:
+    said, rule = one.statement, known.rules.get(one.statement.rule)
+    statements = [claimed.statement for claimed in agreeing]
     metadata = dict(said.metadata)
-    kind, title = metadata.pop("type", said.rule), metadata.pop("title", said.rule.replace("-", " "))
+    kind, _ = metadata.pop("type", said.rule), metadata.pop("title", None)
+    words = known.words(said.rule, statements)
     is_region = rule is not None and rule.signal == "region_critical"
     peer = None if is_region else peer_of(said.subject, snapshot) if said.subject else one.peer
     place = snapshot.places.get(peer) if peer is not None else None
-    known = (snapshot.ledger.find(PeerRef(name)) for name in said.confirmed_by)
-    ranked = sorted((claimed.statement.severity for claimed in agreeing), reverse=True)
-    title = rule.title if rule is not None and rule.signal != FINDING else title
+    confirming = (snapshot.ledger.find(PeerRef(name)) for name in said.confirmed_by)
+    ranked = sorted((claimed.severity for claimed in statements), reverse=True)
+    name = f"{said.rule}-{said.subject or one.peer.hex()[: 2 * PEER_REF_BYTES]}"
+    episode = min((claimed.episode for claimed in statements if claimed.episode), default=0)
+    started_at = _wall(snapshot, one.fired_at)
     return Alert(
-        id=f"{said.rule}-{said.subject or one.peer.hex()[: 2 * PEER_REF_BYTES]}",
+        id=name,
         type=kind if rule is None else rule.type,
         rule=said.rule,
         severity=Severity(ranked[min(1, len(ranked) - 1)]).name.lower(),
-        title=title,
-        description=said.text or title,
+        title=words.title,
+        description=said.text or words.title,
         peer_id=peer.hex() if peer else _forgotten(metadata, said.subject),
         region=said.subject if is_region else place.region if place else None,
         state="firing" if one.resolved_at is None else "resolved",
-        started_at=_wall(snapshot, one.fired_at),
+        started_at=started_at,
         resolved_at=None if one.resolved_at is None else _wall(snapshot, one.resolved_at),
         uncertainty_s=0.0 if one.peer == snapshot.me else off_s,
-        flapping=sum(claimed.statement.is_flapping for claimed in agreeing) > len(agreeing) // 2,
-        metadata=metadata,
-        confirmed_by=tuple(confirming.hex() for confirming in known if confirming is not None),
+        flapping=sum(claimed.is_flapping for claimed in statements) > len(statements) // 2,
+        metadata=metadata | merged(statements, words.unit, episode / 1000 if episode else started_at),
+        confirmed_by=tuple(peer.hex() for peer in confirming if peer is not None),
         stated_by=tuple(sorted(claimed.peer.hex() for claimed in agreeing)),
         confidence=None if said.confidence is None else said.confidence / RATIO_ONE,
-        runbook=rule.runbook if rule is not None else "",
-        episode=min((claimed.statement.episode for claimed in agreeing if claimed.statement.episode), default=0),
+        runbook=words.runbook,
+        episode=episode,
         described_at=_wall(snapshot, one.issued_at if one.resolved_at is None else min(one.issued_at, one.resolved_at)),
+        url=page_path(name),
     )
 
 
@@ -189,8 +229,9 @@ def _wall(snapshot: Snapshot, at: float) -> float:
 class AlertList:
     """The alerts of the last day: records keep resolved alerts for a quarter of an hour only."""
 
-    def __init__(self, rules: Iterable[Rule] | None = None) -> None:
-        self._rules: dict[str, Rule] = {}
+    def __init__(self, rules: Iterable[Rule] | None = None, detections: Mapping[str, Wording] = NO_WORDS) -> None:
+        """`rules`: the packaged ones unless given. `detections`: the words of packaged ones."""
+        self._known = Vocabulary({}, detections)
         self.use(default_rules() if rules is None else rules)
         self._alerts: dict[str, Alert] = {}
         self._unstated: dict[str, float] = {}
@@ -198,19 +239,19 @@ class AlertList:
 
     def use(self, rules: Iterable[Rule]) -> None:
         """Use these rules from now on."""
-        self._rules = {rule.name: rule for rule in rules}
+        self._known = Vocabulary({rule.name: rule for rule in rules}, self._known.detections)
 
     @property
     def rules(self) -> Mapping[str, Rule]:
         """The rules by name."""
-        return self._rules
+        return self._known.rules
 
     def update(self, snapshot: Snapshot, chosen: Aggregators | None = None) -> list[Alert]:
         """Read the ledger. Return alerts that began, ended, or changed in severity or flapping.
 
         `chosen`: the aggregators of this moment, if they are known already.
         """
-        found = {alert.id: alert for alert in stated(snapshot, self._rules, chosen or aggregators(snapshot))}
+        found = {alert.id: alert for alert in stated(snapshot, self._known, chosen or aggregators(snapshot))}
         changed = [kept for alert in found.values() if (kept := self._take(alert)) is not None]
         for alert in [alert for alert in self._alerts.values() if alert.state == "firing" and alert.id not in found]:
             since = self._unstated.setdefault(alert.id, snapshot.now)

@@ -9,9 +9,11 @@ import msgspec
 from msgspec import Struct
 
 from peerscope.alerts.conditions import Key
+from peerscope.alerts.facts import UNITS, finding_numbers, number
 from peerscope.alerts.lifecycle import Condition, ConditionState
+from peerscope.alerts.model import Wording
 from peerscope.alerts.notification_log import SentNotice
-from peerscope.alerts.rules import Rule
+from peerscope.alerts.rules import FINDING, Rule
 from peerscope.mesh.detection.checks import printable
 from peerscope.records.alerts import (
     CONFIRMED_BY_MAX,
@@ -70,13 +72,17 @@ def _statement(key: Key, condition: Condition, shared: set[str], now: float) -> 
     name, subject = key
     reading, resolved_at = condition.reading, condition.resolved_at
     assert condition.fired_at is not None
-    metadata = list(reading.metadata)
+    metadata, rule = list(reading.metadata), condition.rule
+    words = None if name in shared else _words(name, rule, reading.wording)
     if name not in shared:
-        metadata = [*_introduction(condition.rule, name), *metadata]
+        metadata = [*_introduction(rule, words), *metadata]
     if condition.is_lost:
         metadata.insert(0, (ENDED, "unknown"))
     if condition.is_forgotten:
         metadata.insert(0, (ENDED, FORGOTTEN))
+    value, limit = number(reading.value), number(rule.threshold)
+    if rule.signal == FINDING:
+        value, limit = finding_numbers(reading)
     return Statement(
         rule=_plain(name, NAME_MAX),
         subject=_plain(subject, NAME_MAX),
@@ -89,6 +95,11 @@ def _statement(key: Key, condition: Condition, shared: set[str], now: float) -> 
         confirmed_by=tuple(ref(peer) for peer in reading.confirmed_by[:CONFIRMED_BY_MAX]),
         confidence=None if reading.confidence is None else round(min(max(reading.confidence, 0.0), 1.0) * RATIO_ONE),
         episode=condition.episode,
+        value=value,
+        threshold=limit,
+        for_ms=round(rule.for_s * 1000),
+        unit=None if words is None else _plain(words.unit, NAME_MAX) or None,
+        runbook=None if words is None else _plain(words.runbook, TEXT_MAX) or None,
     )
 
 
@@ -102,9 +113,14 @@ def _text(condition: Condition) -> str:
     )
 
 
-def _introduction(rule: Rule, name: str) -> list[tuple[str, str]]:
+def _words(name: str, rule: Rule, wording: Wording | None) -> Wording | None:
+    """Words that other peers lack: those of an operator's own rule, or of a detection that is not packaged."""
+    return Wording(rule.title, rule.runbook, UNITS[rule.signal]) if name == rule.name else wording
+
+
+def _introduction(rule: Rule, words: Wording | None) -> list[tuple[str, str]]:
     kind = ("type", rule.type)
-    return [kind] if name != rule.name else [kind, ("title", rule.title)]
+    return [kind] if words is None else [kind, ("title", words.title)]
 
 
 def _notice(sent: SentNotice, now: float) -> Notice:

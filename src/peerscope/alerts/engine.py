@@ -77,6 +77,7 @@ class AlertEngine:
         self._finding_rules: dict[str, Rule] = {}
         self._shared = {rule.name for rule in default_rules()}
         self._usual_rtt, self._usual_throughput = UsualLevel(), UsualLevel()
+        self._has_node = False
         self._groups = Groups()
         self._looked_at: float | None = None
         self._acted_at = -inf
@@ -142,7 +143,9 @@ class AlertEngine:
 
     def _look_at_ourselves(self, snapshot: Snapshot, own: Own, findings: Findings, now: float) -> None:
         self._usual_rtt.note(own.rtt_s, now)
-        throughput = own.metrics.performance.throughput_bytes_s
+        throughput, has_node = own.metrics.performance.throughput_bytes_s, own.metrics.node is not None
+        if has_node is not self._has_node:  # the traffic of a node says nothing of the mesh's, and the other way round
+            self._has_node, self._usual_throughput = has_node, UsualLevel()
         self._usual_throughput.note(None if throughput is None else float(throughput), now)
         sight = SignalContext(snapshot, own, self._usual_rtt.usual, self._usual_throughput.usual)
         for rule in self._own_rules:

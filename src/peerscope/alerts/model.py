@@ -19,6 +19,7 @@ On its way to a person an alert passes through these classes. Each is a differen
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -27,6 +28,15 @@ from peerscope.records.identity import PeerId
 
 AlertState = Literal["pending", "firing", "resolved", "forgotten"]
 """`forgotten`: it ended because all peers it was about were forgotten and never came back."""
+
+
+class Wording(Struct, frozen=True):
+    """The words of a rule or a detection."""
+
+    title: str
+    runbook: str = ""
+    unit: str = ""
+    """Unit of value and threshold."""
 
 
 class ConditionReading(Struct, frozen=True):
@@ -48,6 +58,18 @@ class ConditionReading(Struct, frozen=True):
     """At most 8 pairs of at most 64 characters each."""
     confirmed_by: tuple[PeerId, ...] = ()
     """Observers that gave the evidence."""
+    wording: Wording | None = None
+    """The words of a detection that other peers may not have; None if they have it."""
+
+
+FACTS = ("value", "threshold", "unit", "for_s", "since")
+"""Keys in the metadata of every alert. Value and threshold are in `unit`; the condition held for `for_s` before the
+alert fired; `since` is that moment in UTC. An author of an earlier version states neither value nor threshold."""
+
+
+def page_path(alert_id: str) -> str:
+    """Where the dashboard of any peer shows an alert."""
+    return f"/#alert={quote(alert_id, safe='')}"
 
 
 class Alert(Struct, frozen=True):
@@ -75,6 +97,7 @@ class Alert(Struct, frozen=True):
     """Largest error of `started_at`, from the hops on its way."""
     flapping: bool = False
     metadata: dict[str, str] = {}
+    """`FACTS`, and the evidence of its author."""
     confirmed_by: tuple[str, ...] = ()
     """Full ids of the observers that gave the evidence."""
     stated_by: tuple[str, ...] = ()
@@ -94,3 +117,5 @@ class Alert(Struct, frozen=True):
     """It fires, but this peer sees its condition over: the alert ends after `clear_for_s`."""
     described_at: float | None = None
     """Unix seconds at which the numbers of `description` were true; null if they are current."""
+    url: str = ""
+    """Path of the alert on the dashboard of any peer; in a message the whole address, if `notify.url` is set."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from peerscope.alerts.alert_list import AlertList
+from peerscope.alerts.alert_list import NO_WORDS, AlertList
 from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.engine import AlertEngine, Findings
 from peerscope.alerts.incident import Incident
 from peerscope.alerts.incidents import IncidentConfig
-from peerscope.alerts.model import Alert
+from peerscope.alerts.model import Alert, Wording
 from peerscope.alerts.notification import NotificationGroup, groups
 from peerscope.alerts.own_signals import Own
 from peerscope.alerts.rules import Rule, default_rules
@@ -44,14 +45,18 @@ class AlertMonitor:
         rules: Sequence[Rule] | None = None,
         obeyed: frozenset[PeerId] | None = None,
         incidents: IncidentConfig | None = None,
+        detections: Mapping[str, Wording] = NO_WORDS,
     ) -> None:
-        """`rules`: the packaged ones unless given. `obeyed`: whose orders count beside ours; None for everybody's."""
+        """`rules`: the packaged ones unless given. `obeyed`: whose orders count beside ours; None for everybody's.
+
+        `detections`: the words of packaged ones.
+        """
         self._me = me
         self._obeyed = obeyed
         self._rules = tuple(default_rules() if rules is None else rules)
         self._orders: tuple[Snapshot, StandingOrders] | None = None
         self.engine = AlertEngine(me, self._rules)
-        self.alert_list = AlertList(self._rules)
+        self.alert_list = AlertList(self._rules, detections)
         self.correlation = Correlation(incidents)
 
     def use(self, rules: Sequence[Rule]) -> bool:
@@ -86,6 +91,8 @@ class AlertMonitor:
     def groups(self, snapshot: Snapshot, url: str) -> list[NotificationGroup]:
         """Everything that may be worth a message. `url`: where people see more."""
         alerts, found, orders = self.alerts(snapshot), self.correlation, self.orders(snapshot)
+        if url:
+            alerts = [replace(alert, url=url.rstrip("/") + alert.url) for alert in alerts]
         return groups(alerts, found.incidents, orders, url=url, quiet=self.quiet, last_incident=found.last_incident)
 
     def state(

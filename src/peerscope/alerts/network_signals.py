@@ -14,15 +14,13 @@ from peerscope.alerts.own_signals import Signal, SignalContext
 from peerscope.mesh.detection import observers
 from peerscope.mesh.detection.verdicts import Evidence, Verdict
 from peerscope.records.alerts import CONFIRMED_BY_MAX
-from peerscope.records.bodies import CHECKS, Status
+from peerscope.records.bodies import Status
 from peerscope.records.identity import PeerId, PeerRef, short
 from peerscope.views.links import vertex_of
 from peerscope.views.peers import SKEW_S
 from peerscope.views.regions import RegionHealth, RegionStatus, region_members
 from peerscope.views.snapshot import Snapshot
 
-RULED_CHECKS = frozenset({"cpu", "memory", "storage", "p2p"})
-"""Checks that have a rule of their own."""
 WITNESSES_MIN = 2
 """Neighbours that must agree about a wrong clock."""
 
@@ -114,8 +112,8 @@ def _has_evidence(health: RegionHealth, regions: Sequence[RegionHealth]) -> bool
 def _has_own_alert(snapshot: Snapshot, region: str) -> bool:
     """Whether another alert covers the lone peer of a region.
 
-    A peer that is down, lost with others or linked to few peers has one. An unhealthy peer has one if a rule covers the
-    failed checks. No other alert covers a peer without a fresh report.
+    A peer that is down, lost with others or linked to few peers has one. An unhealthy peer has one, since a rule covers
+    each check. No other alert covers a peer without a fresh report.
     """
     peers = region_members(snapshot).get(region, ())
     if len(peers) != 1:
@@ -124,10 +122,7 @@ def _has_own_alert(snapshot: Snapshot, region: str) -> bool:
     if not snapshot.is_living(peer):
         return True
     report = snapshot.fresh_report(peer)
-    if report is None or report.status is Status.UNKNOWN:
-        return False
-    failed = {name for name, check in zip(CHECKS, report.checks, strict=False) if check.status == Status.UNHEALTHY}
-    return failed <= RULED_CHECKS
+    return report is not None and report.status is not Status.UNKNOWN
 
 
 def _clock_skew(sight: SignalContext) -> Iterator[ConditionReading]:

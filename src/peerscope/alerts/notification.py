@@ -31,7 +31,7 @@ class NotificationGroup(Struct, frozen=True):
     root: str | None = None
     """The probable root of an incident, if it has one."""
     url: str = ""
-    """Address of the dashboard."""
+    """Address of the alert on the dashboard; that of the dashboard for an incident. Empty without `notify.url`."""
     incident: str | None = None
     """Kind of the incident; None for a single alert."""
     state: Literal["firing", "resolved"] = "firing"
@@ -124,7 +124,7 @@ def _of_alert(
         title=alert.title,
         description=alert.description,
         alerts=(alert,),
-        url=url,
+        url=(alert.url or url) if url else "",
         state="firing" if alert.state == "firing" else "resolved",
         started_at=alert.started_at,
         resolved_at=alert.resolved_at,

@@ -8,12 +8,14 @@ from math import inf
 from statistics import median
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from peerscope.alerts.expiry import Expiry, certificate_reading, file_reading
 from peerscope.alerts.model import ConditionReading
+from peerscope.alerts.overlay import NEIGHBOURS, overlay_neighbours
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.peer import Peer
-from peerscope.records.bodies import CHECKS, RATIO_ONE, Check
+from peerscope.records.bodies import CHECKS, RATIO_ONE, Check, Status
 from peerscope.records.certificates import Certificate
 from peerscope.records.measures import Metrics
 from peerscope.views.partitions import Partition
@@ -44,18 +46,27 @@ class OwnFacts(Struct, frozen=True):
     """Files that expire: the dashboard's certificate."""
     export_trouble: str | None = None
     """Why the remote write receiver does not take samples, if so."""
+    kills: int | None = None
+    """Processes of ours that the kernel killed for lack of memory in the last minutes."""
+    kills_text: str = ""
 
 
 class Own(OwnFacts, frozen=True):
     """The state of this peer now. Values that are not measured are None."""
 
     checks: tuple[Check, ...] = ()
-    """The last health checks."""
+    """The last health checks in the order of `CHECKS`; the sixth only if a node is attached."""
     metrics: Metrics = Metrics()
     linked: int = 0
     """Number of peers with a link that is up."""
     rtt_s: float | None = None
     """Median round trip of these links."""
+    loss_ratio: float | None = None
+    """Median loss of these links."""
+    relayed_ratio: float | None = None
+    """Share of relayed links among those of which it is known."""
+    overlay: frozenset[str] = frozenset()
+    """Ids of the neighbours of the attached node when it last named any."""
     certificate: Certificate | None = None
     """Our own, if any."""
     lapsed: tuple[Certificate, ...] = ()
@@ -67,6 +78,8 @@ def own_state(peer: Peer, facts: OwnFacts) -> Own:
     checks, metrics = peer.reporter.latest
     up = [link for link in peer.links.values() if link.is_up]
     rtts_s = [rtt_s for link in up if (rtt_s := link.rtt.smoothed_s) is not None]
+    losses = [ratio for link in up if (ratio := link.loss_ratio) is not None]
+    relayed = [link.via_relay for link in up if link.via_relay is not None]
     return Own(
         checks=checks,
         metrics=metrics or Metrics(),
@@ -74,10 +87,15 @@ def own_state(peer: Peer, facts: OwnFacts) -> Own:
         rtt_s=median(rtts_s) if rtts_s else None,
         routes=facts.routes,
         trouble=facts.trouble,
+        loss_ratio=median(losses) if losses else None,
+        relayed_ratio=sum(relayed) / len(relayed) if relayed else None,
+        overlay=frozenset(link.node for link in peer.reporter.known_overlay),
         certificate=peer.admission.certificate,
         lapsed=peer.admission.lapsed.certificates,
         files=facts.files,
         export_trouble=facts.export_trouble,
+        kills=facts.kills,
+        kills_text=facts.kills_text,
     )
 
 
@@ -133,7 +151,11 @@ def _cpu(sight: SignalContext) -> Iterator[ConditionReading]:
 def _memory(sight: SignalContext) -> Iterator[ConditionReading]:
     system = sight.own.metrics.system
     value = _part(system.memory_used_kib, system.memory_total_kib)
-    value = _ratio("memory", sight.own) if value is None else value
+    checked = _ratio("memory", sight.own)
+    if checked is not None and (value is None or checked > value):  # a container can also run out of processes
+        text = sight.own.checks[CHECKS.index("memory")].message
+        yield ConditionReading(checked, text=text or _text(checked, "{:.0%} of this machine's memory used"))
+        return
     yield ConditionReading(value, text=_text(value, "{:.0%} of this machine's memory used"))
 
 
@@ -142,6 +164,53 @@ def _storage(sight: SignalContext) -> Iterator[ConditionReading]:
     system = sight.own.metrics.system
     value = _part(system.disk_used_kib, system.disk_total_kib) if value is None else value
     yield ConditionReading(value, text=_text(value, "{:.1%} of the disk used"))
+
+
+def _network(sight: SignalContext) -> Iterator[ConditionReading]:
+    value = _ratio("network", sight.own)
+    yield ConditionReading(value, text=_text(value, "{:.1%} of this machine's packets had errors or were dropped"))
+
+
+def _p2p(sight: SignalContext) -> Iterator[ConditionReading]:
+    check = _check("p2p", sight.own)
+    value = _ratio("p2p", sight.own)
+    yield ConditionReading(value, text=(check and check.message) or _text(value, "{:.0%} of neighbours reachable"))
+
+
+def _status_of(name: str) -> Signal:
+    """The signal of one check: 0 healthy, 1 degraded, 2 unhealthy; unknown if it could not run."""
+
+    def status(sight: SignalContext) -> Iterator[ConditionReading]:
+        check = _check(name, sight.own)
+        if check is not None:
+            value = None if check.status == Status.UNKNOWN else float(check.status)
+            yield ConditionReading(value, text=check.message or "")
+
+    return status
+
+
+def _node_status(sight: SignalContext) -> Iterator[ConditionReading]:
+    """Without a node there is no reading. The metadata counts peers whose nodes were neighbours of this one."""
+    for reading in _status_of("node")(sight):
+        around = overlay_neighbours(sight.snapshot, sight.snapshot.me, sight.own.overlay) if reading.value else ()
+        yield replace(reading, metadata=((NEIGHBOURS, str(len(around))),)) if around else reading
+
+
+def _node_degraded(sight: SignalContext) -> Iterator[ConditionReading]:
+    """Some sources of the node answer, others do not. A node that is down has an alert of its own."""
+    for reading in _status_of("node")(sight):
+        degraded = None if reading.value is None else float(reading.value == Status.DEGRADED)
+        yield replace(reading, value=degraded)
+
+
+def _loss(sight: SignalContext) -> Iterator[ConditionReading]:
+    value = sight.own.loss_ratio
+    yield ConditionReading(value, text=_text(value, "half of the links lose {:.1%} of pings or more"))
+
+
+def _relayed(sight: SignalContext) -> Iterator[ConditionReading]:
+    value = sight.own.relayed_ratio
+    yield ConditionReading(value, text=_text(value, "{:.0%} of the links go through a relay"))
 
 
 def _linked(sight: SignalContext) -> Iterator[ConditionReading]:
@@ -199,6 +268,11 @@ def _agent_cpu(sight: SignalContext) -> Iterator[ConditionReading]:
     yield ConditionReading(value, text=_text(value, "{:.0%} of one core"))
 
 
+def _kills(sight: SignalContext) -> Iterator[ConditionReading]:
+    if sight.own.kills is not None:
+        yield ConditionReading(float(sight.own.kills), text=sight.own.kills_text)
+
+
 def _history(sight: SignalContext) -> Iterator[ConditionReading]:
     if sight.own.trouble is not None:
         yield ConditionReading(text=sight.own.trouble)
@@ -224,14 +298,22 @@ OWN_SIGNALS: dict[str, Signal] = {
     "cpu_ratio": _cpu,
     "memory_ratio": _memory,
     "storage_ratio": _storage,
+    "network_error_ratio": _network,
+    "p2p_ratio": _p2p,
+    **{f"{name}_status": _status_of(name) for name in CHECKS},
+    "node_status": _node_status,
+    "node_degraded": _node_degraded,
     "linked_peers": _linked,
     "link_rtt_s": _rtt,
     "link_rtt_rise": _rtt_rise,
+    "link_loss_ratio": _loss,
+    "relayed_ratio": _relayed,
     "route_p95_s": _route,
     "error_ratio": _errors,
     "throughput_share": _throughput,
     "agent_lag_s": _agent_lag,
     "agent_cpu_ratio": _agent_cpu,
+    "memory_kills": _kills,
     "history_trouble": _history,
     "export_trouble": _export,
     "certificate_left_ratio": _certificate,
@@ -239,10 +321,14 @@ OWN_SIGNALS: dict[str, Signal] = {
 }
 
 
-def _ratio(check: str, own: Own) -> float | None:
-    at = CHECKS.index(check)
-    ratio = own.checks[at].ratio if at < len(own.checks) else None
-    return None if ratio is None else ratio / RATIO_ONE
+def _check(name: str, own: Own) -> Check | None:
+    at = CHECKS.index(name)
+    return own.checks[at] if at < len(own.checks) else None
+
+
+def _ratio(name: str, own: Own) -> float | None:
+    check = _check(name, own)
+    return None if check is None or check.ratio is None else check.ratio / RATIO_ONE
 
 
 def _part(used: int | None, total: int | None) -> float | None:

@@ -125,6 +125,12 @@ def default_rules() -> tuple[Rule, ...]:
     return parse_rules(text, "rules.toml")
 
 
+@cache
+def packaged_names() -> frozenset[str]:
+    """Names of rules that every agent of this version has."""
+    return frozenset(rule.name for rule in default_rules())
+
+
 def parse_rules(text: str, where: str) -> tuple[Rule, ...]:
     """Rules from TOML, one table each. Raises `ConfigError` that begins with `where`."""
     try:

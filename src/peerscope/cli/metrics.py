@@ -17,6 +17,13 @@ from peerscope.cli.api import api_options, ask
 from peerscope.cli.text import columns, size
 
 PARTS = ("system", "node", "performance", "agent")
+NETWORK_PARTS = {"mesh": PARTS, "nodes": ("system", "node", "performance", "mesh_performance", "agent")}
+"""By what `performance` is about."""
+TITLES = {
+    ("performance", "nodes"): "performance of the nodes",
+    ("performance", "mesh"): "performance of the mesh",
+    ("mesh_performance", "nodes"): "performance of the mesh, without a node",
+}
 STATISTICS = ("mean", "median", "p95", "peak", "sum")
 TRENDS = {"peer_count": "peers", "average_latency": "latency_s", "error_rate": "error_ratio"}
 """Label of each trend; its ending is the unit."""
@@ -41,9 +48,10 @@ def metrics(api: str, token: str, as_json: bool) -> None:
         column.no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
-    for part in PARTS:
+    for part in NETWORK_PARTS[found["performance_of"]]:
         known = {name: values for name, values in found[part].items() if values is not None}
-        table.add_row(Text(part if known else f"{part}: no data", "bold"))
+        title = TITLES.get((part, found["performance_of"]), part)
+        table.add_row(Text(title if known else f"{title}: no data", "bold"))
         for name, values in known.items():
             _add_row(table, name, values)
     if (whole := found["whole"]) is not None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 from peerscope.errors import ConfigError
-from peerscope.threats.signatures import FILE_BYTES_MAX, Signatures, parse
+from peerscope.threats.signatures import FILE_BYTES_MAX, Signatures, packaged, parse
 
 
 def load_signatures(own: str = "") -> Signatures:
     """`own`: path of the operator's file, or "". Raises `ConfigError`, which names the file and the mistake."""
-    defaults = files("peerscope.threats").joinpath("signatures.toml").read_text(encoding="utf-8")
+    defaults = packaged()
     if not own:
         return parse(defaults)
     try:

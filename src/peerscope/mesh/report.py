@@ -35,6 +35,7 @@ JITTER = 0.1
 """Intervals vary by this share."""
 LOST_WINDOW_S = 60.0
 SKEW_S_MAX = 2**40
+UNKNOWN = Check(Status.UNKNOWN)
 
 
 class ReportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,6 +84,10 @@ class Reporter:
         self._node: Check | None = None
         self._metrics: Metrics | None = None
         self._overlay: tuple[OverlayLink, ...] = ()
+        self._p2p = self._flapped = UNKNOWN
+        """The last report's p2p check, and its network check if links flapped."""
+        self.known_overlay: tuple[OverlayLink, ...] = ()
+        """Neighbours of the attached node when it last named any."""
         self._status: Status | None = None
         self._next_at = now
         self._reported_at = -inf
@@ -92,8 +97,15 @@ class Reporter:
 
     @property
     def latest(self) -> tuple[tuple[Check, ...], Metrics | None]:
-        """Newest results of the host checks, reported or not."""
-        return self._checks or (), self._metrics
+        """Newest results of all checks, in the order of a report, and metrics. No checks before the first measurement.
+
+        The p2p check is that of the last report.
+        """
+        if self._checks is None:
+            return (), self._metrics
+        cpu, memory, storage, network = self._checks
+        network = self._flapped if self._flapped.status != Status.UNKNOWN else network
+        return _all((cpu, memory, storage, network, self._p2p), self._node), self._metrics
 
     def deadline(self) -> float:
         """When the next report is due; never before the first measurement."""
@@ -112,6 +124,7 @@ class Reporter:
             self._next_at = now  # the first report is not late
         changed = self._checks is None or _statuses(checks, node) != _statuses(self._checks, self._node)
         self._checks, self._node, self._metrics, self._overlay = checks, node, metrics, overlay
+        self.known_overlay = () if node is None else overlay or self.known_overlay
         if changed:
             self.due(now)
 
@@ -157,7 +170,9 @@ class Reporter:
             reports_s_max=self._config.reports_s_max,
         )
         readings = tuple(_reading(link, watches, now) for link, watches in links)
-        checks = _all((cpu, memory, storage, self._flapping(network, now), p2p), self._node)
+        judged = self._flapping(network, now)
+        self._p2p, self._flapped = p2p, UNKNOWN if judged is network else judged
+        checks = _all((cpu, memory, storage, judged, p2p), self._node)
         report = fitting(
             Report(round(wait_s * 1000), checks, readings, expected, situation.coordinate, self._overlay, self._metrics)
         )

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from peerscope.records.certificates import Certificate
 from peerscope.records.identity import PEER_ID_BYTES
-from peerscope.records.texts import Milliseconds, Name, Ref, Text
+from peerscope.records.texts import Milliseconds, Name, Number, Ref, Text
 
 STATEMENTS_MAX = 256
 NOTICES_MAX = 128
@@ -57,6 +57,15 @@ class Statement(Struct, frozen=True, array_like=True, gc=False):
     episode: Milliseconds = 0
     """Identifies this firing: its begin in Unix milliseconds, by the origin's own clock. It stays as it is while the
     condition lasts, and nobody compares it with another clock. 0 if the origin does not give it."""
+    value: Number | None = None
+    """The value when this record was written, in the unit of the signal. Another value alone is no new record."""
+    threshold: Number | None = None
+    """The limit at the origin: operators may change it."""
+    for_ms: Milliseconds | None = None
+    """How long the origin waits before the condition fires."""
+    unit: Name | None = None
+    """Unit of value and threshold. Like `runbook` only for rules and detections that are not packaged."""
+    runbook: Text | None = None
 
 
 class Notice(Struct, frozen=True, array_like=True, gc=False):

@@ -64,7 +64,7 @@ class NodeMetrics(Struct, frozen=True, array_like=True, gc=False):
 
 
 class PerformanceMetrics(Struct, frozen=True, array_like=True, gc=False):
-    """Traffic in the last interval: the node's, or the mesh's own without a node."""
+    """Traffic in the last interval: the node's if `Metrics.node` is set, else the mesh's own."""
 
     latency_us: Duration | None = None
     """Mean over the messages."""

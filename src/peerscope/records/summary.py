@@ -77,6 +77,8 @@ class Summary(Struct, frozen=True, array_like=True, gc=False):
     headlines: Annotated[tuple[Headline, ...], Meta(max_length=HEADLINES_MAX)] = ()
     certificate: Certificate | None = None
     """As in `Orders`."""
+    node_throughput_bytes_s: Total | None = None
+    """The part of `throughput_bytes_s` that is the nodes'; the rest is the mesh's own, at members without a node."""
 
     @property
     def counted(self) -> tuple[int, ...]:

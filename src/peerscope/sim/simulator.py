@@ -167,15 +167,16 @@ class Simulator:
     ) -> None:
         """A machine is measured: a typical one, or one so busy, so full, or with so many failing messages."""
         good, metrics = judge(0.1, self.config.health.cpu, ""), TYPICAL
-        checks = (good, good, good, good)
+        intact = judge(0.0, self.config.health.network, "")
+        checks = (good, good, good, intact)
         if cpu_ratio is not None:
             busy = judge(cpu_ratio, self.config.health.cpu, f"{cpu_ratio:.0%} busy")
-            checks = (busy, good, good, good)
+            checks = (busy, good, good, intact)
             metrics = replace(TYPICAL, system=replace(TYPICAL.system, cpu=quantised(cpu_ratio)))
         if memory_ratio is not None:
             full = judge(memory_ratio, self.config.health.memory, f"{memory_ratio:.0%} used")
             used_kib = round(memory_ratio * (metrics.system.memory_total_kib or 0))
-            checks = (checks[0], full, good, good)
+            checks = (checks[0], full, good, intact)
             metrics = replace(metrics, system=replace(metrics.system, memory_used_kib=used_kib))
         if error_ratio is not None:
             metrics = replace(metrics, performance=replace(metrics.performance, error=quantised(error_ratio)))

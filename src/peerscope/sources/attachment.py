@@ -18,10 +18,10 @@ from typing import Any
 
 import msgspec
 
-from peerscope.errors import PeerscopeError, SourceError
+from peerscope.errors import NotYetError, PeerscopeError, SourceError
 from peerscope.host.clock import monotonic
 from peerscope.host.failures import backoff_s
-from peerscope.mesh.detection.checks import MESSAGE_MAX, printable
+from peerscope.mesh.detection.checks import MESSAGE_MAX, failed, printable
 from peerscope.records.bodies import OVERLAY_MAX, Check, Status
 from peerscope.sources.base import Reading, Source
 
@@ -84,6 +84,8 @@ class Attachment:
     async def _turn(self) -> None:
         try:
             reading = await self._ask()
+        except NotYetError as error:
+            self._reading, self._check = None, failed(str(error))
         except SourceError as error:
             self._failed(str(error))
         else:
@@ -141,6 +143,8 @@ def _checked(answer: object) -> Reading:
 async def _read(source: Source) -> Reading:
     try:
         return await source.read()
+    except NotYetError:
+        raise
     except PeerscopeError as error:
         raise SourceError(str(error) or type(error).__name__) from None
     except asyncio.CancelledError:

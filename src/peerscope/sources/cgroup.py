@@ -69,6 +69,20 @@ def limits(root: Path = ROOT, membership: Path = MEMBERSHIP) -> CgroupLimits:
     )
 
 
+def memory_kills(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
+    """How many processes of our own group the kernel has killed for lack of memory; None if that is unknown."""
+    own = next(_groups(root, _paths(_text(membership)), "memory"), None)  # those above hold others as well
+    if own is None:
+        return None
+    group, unified = own
+    return number_in(group / ("memory.events" if unified else "memory.oom_control"), "oom_kill")
+
+
+def number_in(place: Path, name: str) -> int | None:
+    """The number behind this name in a file of names and numbers; None without it."""
+    return _table(place).get(name)
+
+
 def _paths(membership: str) -> dict[str, str]:
     """Map each controller to our group; version 2 has the name ""."""
     found: dict[str, str] = {}

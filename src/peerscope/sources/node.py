@@ -133,15 +133,22 @@ class Node:
         return merged
 
     def check(self) -> Check | None:
-        """Healthy if all sources answer, degraded if some do, unhealthy if none does. None before the first answer."""
+        """Healthy if all sources answer, degraded if some do, unhealthy if none does. None before the first answer.
+
+        A source that still waits for the node does not count beside others; alone it makes the check unknown.
+        """
         # All peers see this, so it names only the kind of a source, not its address.
         checks = [(attached.kind, check) for attached in self.attachments if (check := attached.check()) is not None]
+        if any(check.status != Status.UNKNOWN for _, check in checks):
+            checks = [(kind, check) for kind, check in checks if check.status != Status.UNKNOWN]
         bad = [f"{kind}: {check.message}" for kind, check in checks if check.status != Status.HEALTHY]
         if not checks:
             return None
         if not bad:
             return ANSWERS
-        status = Status.UNHEALTHY if len(bad) == len(checks) else Status.DEGRADED
+        status = Status.DEGRADED
+        if len(bad) == len(checks):
+            status = max(Status(check.status) for _, check in checks)  # all wait, or all fail
         return Check(status, None, "; ".join(bad)[:MESSAGE_MAX])
 
     def view(self) -> NodeView:

@@ -21,7 +21,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from peerscope.errors import SourceError
+from peerscope.errors import NotYetError, SourceError
 from peerscope.records.measures import Count, NodeMetrics
 from peerscope.sources.base import Reading
 from peerscope.views.traces import HopEvent
@@ -151,6 +151,7 @@ class Telemetry:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting = asyncio.Event()
         self._heard_at: float | None = None
+        self._since = time.monotonic()
         self._is_inside = False
         self._gauges: dict[str, int] = {}
         self._messages = self._bytes_in = self._bytes_out = self._errors = 0
@@ -256,9 +257,10 @@ class Telemetry:
             await self._waiting.wait()
 
     async def read(self) -> Reading:
-        """The sums so far. Raises `SourceError` if the node has sent nothing yet, or nothing for too long."""
+        """The sums so far. Raises `SourceError` if the node has been silent for too long; `NotYetError` before that."""
         if self._heard_at is None:
-            raise SourceError("the node has sent no telemetry yet")
+            is_overdue = not self.silence_s or time.monotonic() - self._since > self.silence_s
+            raise (SourceError if is_overdue else NotYetError)("the node has sent no telemetry yet")
         silence_s = time.monotonic() - self._heard_at
         # A node in our own process lives as long as we do: it may simply have no events.
         if self.silence_s and silence_s > self.silence_s and not self._is_inside:

@@ -182,6 +182,7 @@ def network_anomaly(snapshot: Snapshot, signature: Signature) -> list[Finding]:
 
 def numbers(metrics: Metrics) -> Iterator[tuple[str, float]]:
     """All levels in a report, without counters."""
+    layer = "" if metrics.node is None else "node's "
     system, node, performance, agent = metrics.system, metrics.node, metrics.performance, metrics.agent
     found: dict[str, float | None] = {
         "cpu": system.cpu,
@@ -190,9 +191,9 @@ def numbers(metrics: Metrics) -> Iterator[tuple[str, float]]:
         "received": system.received_bytes_s,
         "sent": system.sent_bytes_s,
         "connections": system.connections,
-        "latency": performance.latency_us,
-        "error": performance.error,
-        "throughput": performance.throughput_bytes_s,
+        f"{layer}latency": performance.latency_us,
+        f"{layer}error": performance.error,
+        f"{layer}throughput": performance.throughput_bytes_s,
         "lag": agent.lag_us,
         "rss": agent.rss_kib,
     }

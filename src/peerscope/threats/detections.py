@@ -163,7 +163,7 @@ class Past:
             evidence=(
                 ("value", _shown(value)),
                 ("usual", _shown(compared.usual)),
-                ("times", f"{compared.times:.3g}"),
+                ("limit", _shown(max((signature.times or 0.0) * compared.usual, compared.high))),
                 ("deviations", f"{compared.deviations:.3g}"),
                 ("baseline_windows", compared.windows),
                 ("window_s", f"{self._window_s:g}"),

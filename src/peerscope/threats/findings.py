@@ -8,10 +8,11 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from peerscope.alerts.model import Alert, ConditionReading
+from peerscope.alerts.facts import evidence_in
+from peerscope.alerts.model import Alert, ConditionReading, Wording
 from peerscope.records.alerts import METADATA_MAX, Severity
 from peerscope.records.identity import PeerId, ref
-from peerscope.threats.signatures import Signature
+from peerscope.threats.signatures import Signature, packaged_wordings
 
 TYPE = "security-threat"
 TITLE_MAX = 64
@@ -49,6 +50,8 @@ class Finding(Struct, frozen=True):
     """An address prefix, a range of ids or a key, if it is about one."""
     runbook: str = ""
     """The first things to do."""
+    unit: str = ""
+    """Unit of the value and the limit in its evidence."""
 
 
 class FindingView(Finding, frozen=True):
@@ -84,6 +87,7 @@ def finding(
         scope=scope,
         group="" if is_peer else name,
         runbook=signature.runbook,
+        unit=signature.unit,
     )
 
 
@@ -106,9 +110,16 @@ def readings(found: Iterable[Finding]) -> list[ConditionReading]:
             severity=Severity[one.severity.upper()],
             confidence=one.confidence,
             metadata=one.evidence,
+            wording=_wording(one),
         )
         for (detection, subject), one in by_subject.items()
     ]
+
+
+def _wording(one: Finding) -> Wording | None:
+    """The words of a detection that other peers do not have, or have under other words."""
+    words = Wording(one.title, one.runbook, one.unit)
+    return None if packaged_wordings().get(one.detection) == words else words
 
 
 def _subject(one: Finding) -> str:
@@ -128,10 +139,11 @@ def from_alert(alert: Alert) -> Finding:
         confidence=alert.confidence or 0.0,
         title=alert.title,
         text=alert.description,
-        evidence=tuple(sorted(alert.metadata.items())),
+        evidence=tuple(sorted(evidence_in(alert.metadata).items())),
         scope="own" if alert.stated_by == (alert.peer_id,) else "network",
         group="" if alert.peer_id else alert.id.removeprefix(f"{alert.rule}-"),
         runbook=alert.runbook,
+        unit=alert.metadata.get("unit", ""),
     )
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import tomllib
 from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
+from peerscope.alerts.model import Wording
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import Severity
 from peerscope.threats.activity import SIGNALS, WINDOW_S_MAX
@@ -71,6 +74,12 @@ class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("nothing to compare with: give above, at_least, times or deviations")
 
     @property
+    def unit(self) -> str:
+        """Unit of the value that it compares with a limit."""
+        signal = SIGNALS.get(self.signal)
+        return signal.unit if signal else "condition"
+
+    @property
     def is_relative(self) -> bool:
         """Whether it compares a peer with its own past."""
         return self.times is not None or self.deviations is not None
@@ -115,6 +124,18 @@ class Signatures:
         changes = [f"{name} removed" for name in ours if name not in theirs]
         changes += [f"{name} added" for name in theirs if name not in ours]
         return changes + [f"{name} changed" for name in theirs if name in ours and theirs[name] != ours[name]]
+
+
+@cache
+def packaged() -> str:
+    """The text of the packaged signatures. Like code, it never changes."""
+    return files("peerscope.threats").joinpath("signatures.toml").read_text(encoding="utf-8")
+
+
+@cache
+def packaged_wordings() -> dict[str, Wording]:
+    """The words of every packaged detection, which all peers have."""
+    return {one.name: Wording(one.title, one.runbook, one.unit) for one in parse(packaged())}
 
 
 def parse(defaults: str, own: str = "", where: str = "signatures") -> Signatures:

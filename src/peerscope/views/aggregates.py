@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from math import ceil
 from statistics import fmean
+from typing import Literal
 
 from msgspec import Struct
 
@@ -61,7 +62,7 @@ class NodeAggregate(Struct, frozen=True):
 
 
 class PerformanceAggregate(Struct, frozen=True):
-    """How well the traffic goes."""
+    """Traffic of one layer: the nodes, or the mesh itself. The two are never averaged together."""
 
     average_latency_s: Distribution | None = None
     error_ratio: Distribution | None = None
@@ -88,7 +89,9 @@ class WholeMetrics(Struct, frozen=True):
     link_rtt_s: Distribution | None
     """`peers` counts links."""
     throughput_bytes_s: int | None
-    """Sum over all peers that report theirs."""
+    """Sum over all peers that report theirs, of nodes and mesh together."""
+    node_throughput_bytes_s: int | None = None
+    """The part of it that is the nodes'; null if no zone reports one."""
 
 
 class NetworkMetrics(Struct, frozen=True):
@@ -102,6 +105,7 @@ class NetworkMetrics(Struct, frozen=True):
     system: SystemAggregate
     node: NodeAggregate
     performance: PerformanceAggregate
+    """Traffic of the nodes; that of the mesh if no peer has a node."""
     agent: AgentAggregate
     trends: Trends
     last_updated: float
@@ -110,6 +114,10 @@ class NetworkMetrics(Struct, frozen=True):
     """Zone of these peers; "" if the network is not divided."""
     whole: WholeMetrics | None = None
     """null if the network is not divided."""
+    performance_of: Literal["nodes", "mesh"] = "mesh"
+    """The layer of `performance`."""
+    mesh_performance: PerformanceAggregate = PerformanceAggregate()
+    """Traffic of the mesh, at peers without a node."""
 
 
 def network_metrics(snapshot: Snapshot, window: Window, trends: Trends) -> NetworkMetrics:
@@ -121,17 +129,20 @@ def network_metrics(snapshot: Snapshot, window: Window, trends: Trends) -> Netwo
     for measure, column in zip(ROW, zip(*rows.values(), strict=True), strict=False):  # no rows, no columns
         values = column if measure.per == "peer" else once_each(column, owners[measure.per])
         parts[measure.part][measure.name] = distribution(values, measure)
+    has_nodes = any(map(window.has_node, active))
     return NetworkMetrics(
         total_peers=sum(snapshot.verdict(peer) is not Verdict.LEFT for peer in snapshot.peers),
         active_peers=len(active),
         window_s=WINDOW_S,
         system=SystemAggregate(**parts["system"]),
         node=NodeAggregate(**parts["node"]),
-        performance=PerformanceAggregate(**parts["performance"]),
+        performance=PerformanceAggregate(**parts["performance" if has_nodes else "mesh_performance"]),
         agent=AgentAggregate(**parts["agent"]),
         trends=trends,
         last_updated=snapshot.wall,
         zone=snapshot.zone,
+        performance_of="nodes" if has_nodes else "mesh",
+        mesh_performance=PerformanceAggregate(**parts["mesh_performance"]),
     )
 
 

@@ -49,7 +49,7 @@ class Trends(Struct, frozen=True):
     average_latency: Trend
     """Trend of the median over all links."""
     error_rate: Trend
-    """Trend of the mean error ratio over all peers."""
+    """Trend of the mean error ratio over the nodes, or over the mesh if no peer has a node."""
 
 
 class Minute(Struct, frozen=True):
@@ -61,19 +61,27 @@ class Minute(Struct, frozen=True):
     """Living peers with a fresh report."""
     latency_s: float | None = None
     error_ratio: float | None = None
+    is_of_nodes: bool = False
+    """The error ratio is that of nodes. Else it is that of the mesh, since no peer has a node."""
 
 
 def look(snapshot: Snapshot, links: Sequence[MergedLink]) -> Minute:
     """Measure this minute. `links`: those between agents."""
     reports = [report for peer in active_peers(snapshot) if (report := snapshot.fresh_reports[peer]) is not None]
     rtts = [link.measured_s for link in links if link.measured_s is not None]
-    performances = [report.metrics.performance for report in reports if report.metrics is not None]
-    errors = [performance.error / RATIO_ONE for performance in performances if performance.error is not None]
+    measured = [report.metrics for report in reports if report.metrics is not None]
+    with_node = [metrics for metrics in measured if metrics.node is not None]
+    errors = [
+        metrics.performance.error / RATIO_ONE
+        for metrics in with_node or measured
+        if metrics.performance.error is not None
+    ]
     return Minute(
         at=snapshot.wall // MINUTE_S * MINUTE_S,
         peers=len(reports),
         latency_s=median(rtts) if rtts else None,
         error_ratio=fmean(errors) if errors else None,
+        is_of_nodes=bool(with_node),
     )
 
 
@@ -113,8 +121,13 @@ class Day:
         return Trends(
             peer_count=trend([m.peers for m in lately], [m.peers for m in before]),
             average_latency=trend([m.latency_s for m in lately], [m.latency_s for m in before]),
-            error_rate=trend([m.error_ratio for m in lately], [m.error_ratio for m in before]),
+            error_rate=trend(_errors(lately, minutes), _errors(before, minutes)),
         )
+
+
+def _errors(some: Sequence[Minute], minutes: Sequence[Minute]) -> list[float | None]:
+    """Error ratios of the layer that is measured now: nodes and mesh are not compared with each other."""
+    return [one.error_ratio if one.is_of_nodes == minutes[-1].is_of_nodes else None for one in some]
 
 
 def trend(last_hour: Sequence[float | None], before: Sequence[float | None]) -> Trend:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from enum import Enum
-from itertools import chain, pairwise
+from itertools import chain, pairwise, takewhile
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -83,6 +83,9 @@ MEASURES = (
     Measure("performance", "average_latency_s", adds_up=False),
     Measure("performance", "error_ratio", adds_up=False),
     Measure("performance", "throughput_bytes_s"),
+    Measure("mesh_performance", "average_latency_s", adds_up=False),
+    Measure("mesh_performance", "error_ratio", adds_up=False),
+    Measure("mesh_performance", "throughput_bytes_s"),
     Measure("agent", "cpu_ratio"),
     Measure("agent", "rss_bytes"),
     Measure("agent", "queued"),
@@ -95,6 +98,9 @@ GAUGES = tuple(measure for measure in MEASURES if measure.fold is not Fold.RATE)
 RATES = tuple(measure for measure in MEASURES if measure.fold is Fold.RATE)
 ROW = GAUGES + RATES
 """Measures in the order of a row."""
+LAYERED = {"performance", "mesh_performance"}
+"""The node's messages, and the mesh's own at a peer without a node. A peer measures one of them. When a node is
+attached, its window begins anew."""
 RUNNING_OVER = {"node"}
 """Counters of nodes may be narrow. Sources unfold the host's, and the agent's have no limit."""
 
@@ -102,6 +108,7 @@ _parts = tuple(dict.fromkeys(measure.part for measure in MEASURES))
 _gauges = [(part, [gauge.field or gauge.name for gauge in GAUGES if gauge.part == part]) for part in _parts]
 _counters = [(part, [rate.field for rate in RATES if rate.part == part]) for part in _parts]
 _worst = [gauge.fold is Fold.WORST for gauge in GAUGES]
+_layered = [gauge.part in LAYERED for gauge in GAUGES]
 
 Row = tuple[float | None, ...]
 
@@ -117,6 +124,8 @@ class WindowSample(Struct, frozen=True, gc=False):
     gauges: tuple[float | None, ...]
     counters: tuple[tuple[int | None, ...], ...]
     """By part, since each part restarts by itself."""
+    has_node: bool = False
+    """A node was attached, so performance is that of the node."""
 
 
 class WindowStep(Struct, frozen=True, gc=False):
@@ -156,6 +165,11 @@ class Window:
             del self._series[peer]
             return None
         return series.row
+
+    def has_node(self, peer: PeerId) -> bool:
+        """Whether the last sample of a peer is that of one with a node."""
+        series = self._series.get(peer)
+        return series is not None and series.has_node
 
     def forget(self, peer: PeerId) -> None:
         """Drop this peer."""
@@ -198,6 +212,11 @@ class WindowSeries:
         self._row = None
 
     @property
+    def has_node(self) -> bool:
+        """Whether a node was attached at the last sample."""
+        return bool(self._samples) and self._samples[-1].has_node
+
+    @property
     def row(self) -> Row:
         """One value per measure."""
         if self._row is None:
@@ -220,7 +239,10 @@ class WindowSeries:
             self._row = None
 
     def _folded(self) -> Row:
-        gauges = zip(*(sample.gauges for sample in self._samples), strict=True)
+        lately = takewhile(lambda sample: sample.has_node == self.has_node, reversed(self._samples))
+        first = len(self._samples) - sum(1 for _ in lately)
+        columns = zip(*(sample.gauges for sample in self._samples), strict=True)
+        gauges = (column[first:] if layered else column for column, layered in zip(columns, _layered, strict=True))
         increased = zip(*(step.increases for step in self._steps), strict=True)
         seconds = [step.seconds for step in self._steps]
         rates = [per_second(column, seconds) for column in increased] if seconds else [None] * len(RATES)
@@ -237,6 +259,7 @@ def sample_of(entry: Entry, interval_s: float, metrics: Metrics) -> WindowSample
         span_s=max(WINDOW_S, EXPIRY_INTERVALS * interval_s),
         gauges=tuple(value for part, names in _gauges for value in _values(view, part, names)),
         counters=tuple(tuple(_values(view, part, names)) for part, names in _counters),
+        has_node=metrics.node is not None,
     )
 
 
@@ -265,5 +288,14 @@ def per_second(increased: Sequence[int | None], seconds: Sequence[float]) -> flo
 
 
 def _values(view: MetricsView, part: str, names: list[str]) -> list[Any]:
-    found = getattr(view, part)
+    found = _part(view, part)
     return [None] * len(names) if found is None else [getattr(found, name) for name in names]
+
+
+def _part(view: MetricsView, part: str) -> object | None:
+    """A part of the metrics; None for the performance of the layer that this peer does not measure."""
+    if part in LAYERED:
+        is_node = part == "performance"
+        return view.performance if is_node == (view.node is not None) else None
+    found: object | None = getattr(view, part)
+    return found

@@ -93,6 +93,7 @@ def _distance(one: ZoneSummary, counts: Sequence[int]) -> int:
 def combined(parts: Sequence[Summary]) -> Summary:
     """Combine the summaries of one or more zones: add counts and sums, merge sketches."""
     throughputs = [part.throughput_bytes_s for part in parts if part.throughput_bytes_s is not None]
+    of_nodes = [part.node_throughput_bytes_s for part in parts if part.node_throughput_bytes_s is not None]
     return replace(
         parts[0],
         zone="",
@@ -110,6 +111,7 @@ def combined(parts: Sequence[Summary]) -> Summary:
         cpu=_merged(part.cpu for part in parts),
         memory=_merged(part.memory for part in parts),
         throughput_bytes_s=sum(throughputs) if throughputs else None,
+        node_throughput_bytes_s=sum(of_nodes) if of_nodes else None,
         regions=(),
         alerts=tuple(map(sum, zip(*(part.alerts for part in parts if len(part.alerts) == 4), strict=True))),
         headlines=(),

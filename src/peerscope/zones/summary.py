@@ -41,6 +41,7 @@ def summary(
     cpus: defaultdict[Hashable, list[float]] = defaultdict(list)
     memories: defaultdict[Hashable, list[float]] = defaultdict(list)
     throughputs: list[int] = []
+    of_nodes: list[int] = []
     for peer in states:
         report = snapshot.living_reports[peer]
         if report is None or report.metrics is None:
@@ -52,6 +53,8 @@ def summary(
             memories[snapshot.hosts.get(peer, peer)].append(system.memory_used_kib / system.memory_total_kib)
         if performance.throughput_bytes_s is not None:
             throughputs.append(performance.throughput_bytes_s)
+            if report.metrics.node is not None:
+                of_nodes.append(performance.throughput_bytes_s)
     for sketch, readings in ((cpu, cpus), (memory, memories)):
         for of_machine in readings.values():  # several agents of one machine measure the same
             sketch.add(fmean(of_machine))
@@ -84,6 +87,7 @@ def summary(
             Headline(order_key(alert.id), Severity[alert.severity.upper()], alert.title[:160])
             for alert in gravest[:HEADLINES_MAX]
         ),
+        node_throughput_bytes_s=sum(of_nodes) if of_nodes else None,
     )
 
 

@@ -131,6 +131,7 @@ def whole_metrics(own: Summary, beyond: Sequence[Summary]) -> WholeMetrics | Non
         memory_ratio=_distribution(all_zones.memory),
         link_rtt_s=_distribution(all_zones.latency),
         throughput_bytes_s=all_zones.throughput_bytes_s,
+        node_throughput_bytes_s=all_zones.node_throughput_bytes_s,
     )
 
 

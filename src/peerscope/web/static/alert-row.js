@@ -17,6 +17,9 @@ const AS_OF_S = 60;
 /** Id of the alert whose details are open. */
 const opened = signal(null);
 
+/** Id of the alert that the address names: messages link to it. */
+export const linked = signal(null);
+
 /** A button that opens the peer with this full id. */
 export function PeerButton({ id }) {
   const peer = peers.value.get(id);
@@ -57,8 +60,18 @@ function signalOf(first) {
   return lengths.get(first);
 }
 
-function AlertRow({ alert, isOfPeer }) {
-  const isOpen = opened.value === alert.id;
+/** The alert that the address names, also if it is over or within an incident. */
+export function Linked() {
+  const { value, error } = useAnswer(`alerts/${encodeURIComponent(linked.value)}`, REFRESH_MS);
+  return html`<section data-testid="linked-alert">
+    <h3>From the link <button class="link" onClick=${() => { linked.value = null; }}>close</button></h3>
+    ${value === null && html`<p class="muted">${error ? `This peer no longer knows ${plain(linked.value, 80)}.` : "Loading…"}</p>`}
+    ${value !== null && html`<ul class="alerts"><${AlertRow} alert=${value} isLinked /></ul>`}
+  </section>`;
+}
+
+function AlertRow({ alert, isOfPeer, isLinked }) {
+  const isOpen = isLinked || opened.value === alert.id;
   const isOver = alert.state === "resolved" || alert.state === "forgotten";
   return html`<li class=${`alert ${alert.state}`} data-testid=${`alert-${alert.id}`} data-state=${alert.state} data-severity=${alert.severity}>
     <div class="line">

@@ -1,7 +1,7 @@
 // The alerts panel: active alerts by incident, ended alerts, threats, and silences.
 
 import { html, signal } from "./vendor/preact.js";
-import { AlertRows } from "./alert-row.js";
+import { AlertRows, Linked, linked } from "./alert-row.js";
 import { Incident } from "./incidents.js";
 import { Silences } from "./orders.js";
 import { SEVERITIES, Severity, gravestFirst } from "./severities.js";
@@ -27,6 +27,7 @@ export function Alerts() {
   const shown = isPast.value ? "active" : view.value ?? "active";
   return html`<${Panel} name="alerts" title="Alerts" note=${noteOf(open)}
       tools=${!isPast.value && html`<${Choice} of=${views} value=${view} label="What is shown" usual="active" />`}>
+    ${linked.value !== null && !isPast.value && html`<${Linked} />`}
     ${shown === "active" && html`<${Active} />`}
     ${shown === "ended" && html`<${Ended} />`}
     ${shown === "threats" && html`<${Threats} />`}

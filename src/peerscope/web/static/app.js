@@ -1,6 +1,7 @@
 // The composition root of the dashboard: builds the feed, wires it to the state, draws the page.
 
 import { effect, html, render } from "./vendor/preact.js";
+import { linked } from "./alert-row.js";
 import { Alerts } from "./alerts.js";
 import { Drawer } from "./drawer.js";
 import { Feed } from "./feed.js";
@@ -26,10 +27,14 @@ const feed = new Feed({
   refused: () => get("self").then(() => false, (error) => error.status === 401 || error.status === 403),
 });
 
-/** Open the peer and panel in the address. */
+/** Open the peer, the panel and the alert in the address. */
 function open(named) {
   if (named.peer) selected.value = named.peer;
   if (isPanel(named.panel)) panel.value = named.panel;
+  if (named.alert) {
+    linked.value = named.alert;
+    panel.value = "alerts";
+  }
 }
 
 function App() {
@@ -63,7 +68,7 @@ window.addEventListener("hashchange", () => {
   open(readFragment());
 });
 
-effect(() => remember({ panel: panel.value === "topology" ? null : panel.value, peer: selected.value }));
+effect(() => remember({ panel: panel.value === "topology" ? null : panel.value, peer: selected.value, alert: linked.value }));
 effect(() => {
   // The title shows an operator with many tabs which network has problems.
   const bad = (live.health.value?.unhealthy_peers ?? 0) + (live.health.value?.down_peers ?? 0);

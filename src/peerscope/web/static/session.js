@@ -28,7 +28,7 @@ export function useToken(value) {
   }
 }
 
-/** Read `#token=...&panel=...&peer=...`; returns panel and peer, and removes the token from the bar. */
+/** Read `#token=...&panel=...&peer=...&alert=...`; returns all but the token, which it removes from the bar. */
 export function readFragment() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   if (fragment.has("token")) {
@@ -36,10 +36,10 @@ export function readFragment() {
     fragment.delete("token");
     showFragment(fragment.toString());
   }
-  return { panel: fragment.get("panel"), peer: fragment.get("peer") };
+  return { panel: fragment.get("panel"), peer: fragment.get("peer"), alert: fragment.get("alert") };
 }
 
-/** Put the open panel and peer in the address bar, so that the address can be shared. */
+/** Put the open panel, peer and linked alert in the address bar, so that the address can be shared. */
 export function remember(open) {
   const known = Object.entries(open).filter(([, value]) => value);
   showFragment(new URLSearchParams(known).toString());
