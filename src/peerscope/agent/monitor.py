@@ -143,7 +143,9 @@ class Monitor(NetworkView):
             self.recorder = Recorder(
                 self.config.history, self.state.path, self.snapshot, self.network_health, failure_log
             )
+            self.recorder.verdict_log = core.news.verdict_log
             parts.append(going("the history", self.recorder.run))
+            parts.append(going("availability", self.recorder.refresh_availability))
         parts += [*(going("remote write", run) for run in self.exports.parts())]
         parts += [self.notifications.run(), *shrinking()]
         for work in parts:

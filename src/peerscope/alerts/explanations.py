@@ -30,9 +30,7 @@ from peerscope.alerts.context import AGENT, Context
 from peerscope.alerts.model import Alert
 from peerscope.alerts.shares import StatusShare, concentrated, episodes, hypergeometric_tail
 
-IncidentKind = Literal[
-    "partition", "region-outage", "version", "cascade", "pattern", "peer-cluster", "host", "region"
-]
+IncidentKind = Literal["partition", "region-outage", "version", "cascade", "pattern", "peer-cluster", "host", "region"]
 
 REGION_PEERS_MIN = 3
 REGION_SHARE_MIN = 0.5

@@ -85,6 +85,14 @@ class OtherLife(Struct, frozen=True, array_like=True, gc=False):
     region: Name | None = None
 
 
+class PlannedAbsence(Struct, frozen=True, array_like=True, gc=False):
+    """An operator's announcement that the peer leaves for maintenance."""
+
+    for_ms: Milliseconds | None = None
+    """How long after this record the peer is to be back; None if that is open."""
+    reason: Text = ""
+
+
 class Profile(Struct, frozen=True, array_like=True, gc=False):
     """A peer's description of itself. Published when it changes; `left` means that the peer leaves."""
 
@@ -116,6 +124,8 @@ class Profile(Struct, frozen=True, array_like=True, gc=False):
     """A random number of the process, by which others distinguish two with one key; 0 if the agent has none."""
     met: Annotated[tuple[OtherLife, ...], Meta(max_length=LIVES_MAX)] = ()
     """Other processes that published a newer profile under this key, the last first."""
+    planned: PlannedAbsence | None = None
+    """With `left`: the absence is planned."""
 
     @property
     def reached_at(self) -> tuple[str, ...]:
