@@ -49,7 +49,7 @@ class StandingSilence(Struct, frozen=True):
     id: str
     matchers: tuple[Matcher, ...]
     begun_at: float
-    """Of one that was ordered in advance: when its present window began, or its next one begins."""
+    """When it began. If it was ordered in advance, its present window, else its next one."""
     ends_at: float
     author: str
     reason: str

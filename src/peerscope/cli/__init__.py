@@ -42,6 +42,7 @@ VERBS = {
     "forgotten": ("alerts", "Peers that are gone for good."),
     "threats": ("alerts", "Threats to peers and the network, with evidence and confidence."),
     "history": ("history", "One series over time, as a line of blocks."),
+    "availability": ("availability", "The share of time in which peers were up."),
     "notify-test": ("notify", "Send a test message through the configured channels."),
     "doctor": ("doctor", "Problems of this machine and its agent, with advice."),
     "backup": ("run", "Copy the state directory into one file."),

@@ -1,7 +1,7 @@
 """Keeps the changes of verdicts and the watched times in the file of the history, and answers with availability.
 
 Changes are kept for `KEEP_S`, with one older change of each peer, which still holds when the window begins. Peers that
-flap lose their own oldest changes first. What is lost is unknown, never up.
+flap lose their own oldest changes first. Lost time is unknown, never up.
 """
 
 from __future__ import annotations

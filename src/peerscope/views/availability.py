@@ -101,7 +101,7 @@ class Availability(Struct, frozen=True):
     down_s: float
     unknown_s: float
     window_s: float = 0.0
-    """Seconds that count: up, down, planned and unknown. Of a region, the sum over its peers."""
+    """Seconds that count: up, down, planned and unknown. A region has the sum over its peers."""
     up_s: float = 0.0
     planned_s: float = 0.0
     suspect_s: float = 0.0
@@ -111,7 +111,7 @@ class Availability(Struct, frozen=True):
     peers: int = 1
     """Peers with any time in the window."""
     region: str | None = None
-    """Of a peer: its region."""
+    """The region of a peer; null for other rows."""
 
 
 def availability(

@@ -4,8 +4,8 @@
 absence: the process was stopped, or the machine slept. The log keeps what is not yet written, and is bounded.
 
 All times are Unix seconds by our own clock. A clock that is set back by a little stands still until it has caught up.
-If it is set back by more, everything dated later never happened: the log and the file drop it. After more than a day
-back the clock itself is wrong, as on a board without a battery: nothing is dropped, and time counts from there.
+If it is set back by more, everything dated later never happened: the log and the file drop it. A clock that is set
+back by more than a day is itself wrong, as on a machine without a battery. The log then drops nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ STATES = {
 
 
 class VerdictJournal(Struct, frozen=True):
-    """What waits to be written. A writer first drops all that is dated `rewound_to` or later."""
+    """Entries that wait for the file. A writer first drops all that is dated `rewound_to` or later."""
 
     changes: tuple[StateChange, ...] = ()
     times: tuple[WatchedTime, ...] = ()

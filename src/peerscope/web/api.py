@@ -19,6 +19,7 @@ from peerscope.views.peers import Hearsay, PeerView
 from peerscope.views.timeline import Change
 from peerscope.web import (
     alerts,
+    availability,
     history,
     metrics,
     network,
@@ -128,6 +129,7 @@ ROUTES = [
     *telemetry.ROUTES,
     *threats.ROUTES,
     *history.ROUTES,
+    *availability.ROUTES,
     ApiRoute("/healthz", healthz, Healthz),
     ApiRoute("/readyz", readyz, Readyz, statuses=(503,)),
 ]
