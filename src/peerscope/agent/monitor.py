@@ -39,6 +39,7 @@ from peerscope.host.version import __version__
 from peerscope.mesh.events import Leave, Publish, Recall, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.mesh.peer_state import Clocks
+from peerscope.notify.schedule import SilenceTimes
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import PeerId, short
 from peerscope.sources.geo import Lookup, country
@@ -189,9 +190,14 @@ class Monitor(NetworkView):
         now = monotonic()
         return now, time.time() - now
 
-    def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
-        """Hold back messages about alerts that all matchers ("rule=cpu-*") fit. Raises `ConfigError`."""
-        return self.notifications.book.silence(matchers, for_s, author, reason)
+    def silence(
+        self, matchers: Iterable[str], for_s: float, author: str, reason: str, when: SilenceTimes | None = None
+    ) -> StandingSilence:
+        """Hold back messages about alerts that all matchers ("rule=cpu-*") fit. Raises `ConfigError`.
+
+        `when`: in advance, once or again and again; None for at once.
+        """
+        return self.notifications.book.silence(matchers, for_s, author, reason, when)
 
     def lift(self, silence: str) -> bool:
         """End a silence, wherever it was ordered. False if none of this id holds."""

@@ -32,6 +32,7 @@ from peerscope.host.failures import FailureLog
 from peerscope.mesh.limits.reputation import Reputation
 from peerscope.mesh.membership.shared_key import Sharer
 from peerscope.mesh.peer import Peer
+from peerscope.notify.schedule import SilenceTimes
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.sources.node import Node
 from peerscope.sources.telemetry import Telemetry
@@ -287,8 +288,13 @@ class NetworkView(ABC):
         return self.core.alerts.orders(self.snapshot())
 
     @abstractmethod
-    def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
-        """Hold back messages about alerts that all matchers ("rule=cpu-*") fit. Raises `ConfigError`."""
+    def silence(
+        self, matchers: Iterable[str], for_s: float, author: str, reason: str, when: SilenceTimes | None = None
+    ) -> StandingSilence:
+        """Hold back messages about alerts that all matchers ("rule=cpu-*") fit. Raises `ConfigError`.
+
+        `when`: in advance, once or again and again; None for at once.
+        """
 
     @abstractmethod
     def lift(self, silence: str) -> bool:

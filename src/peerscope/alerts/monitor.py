@@ -12,8 +12,9 @@ from peerscope.alerts.incidents import Correlation, Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification import NotificationGroup, groups
 from peerscope.alerts.own_signals import Own
+from peerscope.alerts.planned import planned_peers
 from peerscope.alerts.rules import Rule, default_rules
-from peerscope.alerts.silences import StandingOrders, mark, mark_incidents, planned_peers, standing
+from peerscope.alerts.silences import StandingOrders, mark, mark_incidents, standing
 from peerscope.mesh.events import Publish
 from peerscope.records.identity import PeerId
 from peerscope.views.links import MergedLink

@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.rules import Rule
 from peerscope.errors import ConfigError
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.membership.forgetting import latest_orders
@@ -96,6 +95,8 @@ class StandingOrders(Struct, frozen=True):
     """Peers that have not reported since, by id."""
     scheduled: tuple[StandingSilence, ...] = ()
     """Silences that hold later, the next one first."""
+    lifted: frozenset[str] = frozenset()
+    """Ids of silences that some peer lifted."""
 
     @property
     def planned(self) -> list[StandingSilence]:
@@ -116,9 +117,12 @@ def standing(snapshot: Snapshot, trusts: Trust = lambda _: True) -> StandingOrde
     """Orders of all zones that hold now; `trusts`: whether the orders of a peer count."""
     silences: dict[str, tuple[float, StandingSilence]] = {}
     acknowledgements: dict[str, StandingAcknowledgement] = {}
+    lifted: set[str] = set()
     for peer, orders, issued_at in _orders(snapshot, trusts):
         author = peer.hex()
         for silence in orders.silences:
+            if not silence.for_ms and not silence.windows:
+                lifted.add(silence.id)
             found = _stated(silence, issued_at, author, snapshot.wall)
             silences[silence.id] = min(silences.get(silence.id, found), found, key=lambda s: (s[0], s[1].peer_id))
         for known in orders.acknowledgements:
@@ -132,33 +136,12 @@ def standing(snapshot: Snapshot, trusts: Trust = lambda _: True) -> StandingOrde
     later = [silence for silence in known_ones if silence.windows and silence.begun_at > snapshot.wall]
     later.sort(key=lambda silence: (silence.begun_at, silence.id))
     return StandingOrders(
-        tuple(lasting[:SILENCES_MAX]), acknowledgements, _forgotten(snapshot, trusts), tuple(later[:SILENCES_MAX])
+        tuple(lasting[:SILENCES_MAX]),
+        acknowledgements,
+        _forgotten(snapshot, trusts),
+        tuple(later[:SILENCES_MAX]),
+        frozenset(lifted),
     )
-
-
-def planned_peers(orders: StandingOrders, snapshot: Snapshot, rule: Rule) -> frozenset[PeerId]:
-    """Peers that do not live now, as a silence ordered in advance foresaw. `rule`: the one about peers that are down.
-
-    A silence that somebody orders when a peer is down already does not make the downtime a planned one.
-    """
-    silences = orders.planned
-    if not silences:
-        return frozenset()
-    found = set()
-    for peer in snapshot.peers:
-        if snapshot.is_living(peer):
-            continue
-        values = {
-            "id": (f"{rule.name}-{peer.hex()[:REF_HEX]}",),
-            "type": (rule.type,),
-            "rule": (rule.name,),
-            "peer": _spellings(peer.hex()),
-            "region": (snapshot.places[peer].region or "",),
-            "severity": (rule.severity,),
-        }
-        if any(fits(silence.matchers, values) for silence in silences):
-            found.add(peer)
-    return frozenset(found)
 
 
 def refusal(snapshot: Snapshot, peer: PeerId, *, force: bool) -> str | None:
@@ -231,13 +214,14 @@ def alert_values(alert: Alert) -> dict[str, tuple[str, ...]]:
         "id": (alert.id, order_key(alert.id)),
         "type": (alert.type,),
         "rule": (alert.rule,),
-        "peer": _spellings(peer),
+        "peer": spellings(peer),
         "region": (alert.region or "",),
         "severity": (alert.severity,),
     }
 
 
-def _spellings(peer: str) -> tuple[str, ...]:
+def spellings(peer: str) -> tuple[str, ...]:
+    """The full id of a peer, and the short forms that people see."""
     return (peer, peer[:REF_HEX], peer[:SHORT_HEX])
 
 

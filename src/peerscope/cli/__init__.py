@@ -35,7 +35,7 @@ VERBS = {
     "alerts": ("alerts", "Alerts of the whole network, and their rules."),
     "incidents": ("alerts", "Groups of alerts with one probable root, and the tree of a cascade."),
     "silence": ("alerts", "Hold back notifications of some alerts in the whole network."),
-    "silences": ("alerts", "Active silences."),
+    "silences": ("alerts", "Silences that hold now or later."),
     "unsilence": ("alerts", "End a silence."),
     "ack": ("alerts", "Acknowledge an alert or incident."),
     "forget": ("alerts", "Have the network forget a peer that is gone for good."),
