@@ -6,6 +6,7 @@ from ledgers import WALL_S, Book, lose, meshed
 from peerscope.records.bodies import PlannedAbsence, Profile
 from peerscope.views import verdict_log
 from peerscope.views.availability import ABSENCE_S, StateChange, WatchedState, WatchedTime
+from peerscope.views.peers import PlannedView, peer_view
 from peerscope.views.verdict_log import VerdictLog
 
 S = WatchedState
@@ -70,6 +71,18 @@ def test_a_goodbye_is_planned_until_its_announced_end(
     log.beat(WALL_S + now)
     log.observe(book.snapshot(now))
     assert (book[2], WALL_S + now, state) in changes(log)
+
+
+def test_people_see_why_a_peer_left_and_when_it_is_to_be_back() -> None:
+    view = peer_view(leaver(PlannedAbsence(60_000, "disk swap")).snapshot(40.0), leaver(None)[2])
+    assert view.planned == PlannedView("disk swap", WALL_S + 70.0, 30.0, False)
+    view = peer_view(leaver(PlannedAbsence(60_000, "disk swap")).snapshot(80.0), leaver(None)[2])
+    assert view.planned == PlannedView("disk swap", WALL_S + 70.0, 0.0, True)
+    assert peer_view(leaver(PlannedAbsence()).snapshot(80.0), leaver(None)[2]).planned == PlannedView(
+        "", None, None, False
+    )
+    assert peer_view(leaver(None).snapshot(80.0), leaver(None)[2]).planned is None
+    assert peer_view(meshed(3).snapshot(1.0), leaver(None)[2]).planned is None
 
 
 def test_turns_that_come_in_time_make_one_watched_time_and_a_late_one_another() -> None:

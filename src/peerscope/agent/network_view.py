@@ -52,6 +52,8 @@ from peerscope.zones.overview import Zone
 from peerscope.zones.summary import summary
 from peerscope.zones.whole import ZoneView, own_zone_view, whole_health, whole_metrics, zone_views
 
+ABSENCE_S_MAX = 30 * 86_400.0
+"""Longest planned absence with an end."""
 REGIONS_S = 2.0
 LATENCY_S = 3.0
 """The latency matrix is the most expensive view, and it moves slowly: all who ask within this time get the same."""
@@ -314,6 +316,10 @@ class NetworkView(ABC):
     @abstractmethod
     def remember(self, peer: PeerId) -> bool:
         """Take back that a peer is forgotten, wherever it was ordered. False if it is not forgotten."""
+
+    @abstractmethod
+    def leave(self, reason: str, for_s: float | None = None) -> None:
+        """Leave for planned work, in a moment. `for_s`: the peer is back within so long. Raises `ConfigError`."""
 
     def threats(self) -> list[Finding]:
         """Threats to any peer of the network, the gravest first."""

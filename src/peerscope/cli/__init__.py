@@ -38,6 +38,7 @@ VERBS = {
     "silences": ("alerts", "Silences that hold now or later."),
     "unsilence": ("alerts", "End a silence."),
     "ack": ("alerts", "Acknowledge an alert or incident."),
+    "leave": ("leave", "Let the agent leave for planned work, and end it."),
     "forget": ("alerts", "Have the network forget a peer that is gone for good."),
     "forgotten": ("alerts", "Peers that are gone for good."),
     "threats": ("alerts", "Threats to peers and the network, with evidence and confidence."),

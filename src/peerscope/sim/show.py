@@ -153,6 +153,9 @@ class Show(NetworkView):
     def remember(self, peer: PeerId) -> bool:
         raise ConfigError(NOBODY)
 
+    def leave(self, reason: str, for_s: float | None = None) -> None:
+        raise ConfigError(NOBODY)
+
     def advance(self, until_s: float) -> None:
         """Let virtual time pass at once, up to this moment."""
         before_s = self.simulator.now

@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from peerscope.mesh.detection.verdicts import Verdict
-from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
 from peerscope.views.availability import ABSENCE_S, StateChange, WatchedState, WatchedTime
+from peerscope.views.peers import planned_view
 from peerscope.views.snapshot import Snapshot
 
 SET_BACK_S = 60.0
@@ -146,8 +146,7 @@ def state_of(snapshot: Snapshot, peer: PeerId, *, is_planned: bool) -> WatchedSt
 
 
 def _left(snapshot: Snapshot, peer: PeerId) -> WatchedState:
-    planned, entry = snapshot.profiles[peer].planned, snapshot.ledger.get(peer, Kind.PROFILE)
-    if planned is None or entry is None:
+    planned = planned_view(snapshot, peer)
+    if planned is None:
         return WatchedState.LEFT
-    is_over = planned.for_ms is not None and snapshot.now > entry.heard_at + planned.for_ms / 1000
-    return WatchedState.OVERDUE if is_over else WatchedState.PLANNED
+    return WatchedState.OVERDUE if planned.is_overdue else WatchedState.PLANNED

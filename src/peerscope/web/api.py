@@ -21,6 +21,7 @@ from peerscope.web import (
     alerts,
     availability,
     history,
+    leave,
     metrics,
     network,
     telemetry,
@@ -130,6 +131,7 @@ ROUTES = [
     *threats.ROUTES,
     *history.ROUTES,
     *availability.ROUTES,
+    *leave.ROUTES,
     ApiRoute("/healthz", healthz, Healthz),
     ApiRoute("/readyz", readyz, Readyz, statuses=(503,)),
 ]
