@@ -143,7 +143,7 @@ def test_every_second_counts_as_a_slow_reading_of_the_same_list_counts_it(
             seen.append(S(state).name.lower())
         else:
             seen.append("unknown")
-    while seen and seen[-1] in ("unknown", "forgotten") and state in (None, S.FORGOTTEN):
+    while seen and seen[-1] == ("unknown" if state is None else "forgotten"):
         seen.pop()  # known no longer
     expected.update(one for one in seen[since:] if one not in ("before", "forgotten"))
     watched_peer = [WatchedPeer(ONE, None, first, tuple(changes))] if changes else []

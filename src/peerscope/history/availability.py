@@ -174,8 +174,8 @@ class _Kept:
                 self._since[peers[number]], self._regions[peers[number]] = first, region
             # The last change before the window still holds when it begins.
             found = db.execute(
-                "SELECT subject, at, state FROM verdict WHERE at >= ifnull((SELECT max(at) FROM verdict AS before"
-                " WHERE before.subject = verdict.subject AND before.at <= ?1), 0)",
+                "SELECT subject.id, at, state FROM subject CROSS JOIN verdict ON subject = subject.id AND at >= ifnull("
+                "(SELECT max(at) FROM verdict AS before WHERE before.subject = subject.id AND before.at <= ?), 0)",
                 (since,),
             )
             for subject, at, state in found:

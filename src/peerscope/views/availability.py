@@ -182,7 +182,8 @@ def _count(one: WatchedPeer, clock: WatchClock, since: float, until: float) -> _
     by_state: dict[WatchedState, float] = defaultdict(float)
     forgotten = 0.0
     last_end = begin
-    for at, next_at, number in _spans(one.changes, until):
+    held = max(0, bisect_right(one.changes, (begin, inf)) - 1)
+    for at, next_at, number in _spans(one.changes[held:], until):
         state = WatchedState(number)
         if state is WatchedState.FORGOTTEN:
             forgotten += max(0.0, next_at - max(at, begin))
