@@ -157,8 +157,10 @@ class Core:
         take = TAKEN.get(type(event))
         if take is not None:
             return take(self, event, now)
-        effects = self.peer.handle(event, now)  # type: ignore[arg-type]
-        return self._react(effects, now) if self._reactions else effects
+        if not self._reactions:
+            return self.peer.handle(event, now)  # type: ignore[arg-type]
+        self.news.verdict_log.beat(now + self.sight.wall_offset_s)
+        return self._react(self.peer.handle(event, now), now)  # type: ignore[arg-type]
 
     def tick(self, now: float) -> Sequence[Effect]:
         """Do what is due: first the protocol, then looks."""

@@ -232,6 +232,7 @@ class Recorder:
     def _page(self) -> VerdictPage:
         if self.verdict_log is None:
             return VerdictPage(VerdictJournal(), {})
+        self.verdict_log.beat(time.time())  # up to this very moment
         places = self._snapshot().places
         return VerdictPage(self.verdict_log.waiting(), {peer: place.region for peer, place in places.items()})
 
