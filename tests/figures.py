@@ -18,8 +18,10 @@ from peerscope.alerts.engine import LINGER_S, REPEAT_S
 from peerscope.alerts.expiry import SOON_RATIO
 from peerscope.alerts.lifecycle import FLAP_CHANGES, FLAP_WINDOW_S, REMEMBER_S
 from peerscope.alerts.rules import default_rules
+from peerscope.alerts.silences import FOR_S_MAX
 from peerscope.cli.admit import DAYS, DAYS_MAX
 from peerscope.config import Config
+from peerscope.history.recorder import FLUSH_S
 from peerscope.host.logs import BURST, WINDOW_S
 from peerscope.mesh import handshake
 from peerscope.mesh.coordinates import sampling, vivaldi
@@ -60,8 +62,9 @@ from peerscope.mesh.revocation import REVIEW_S
 from peerscope.mesh.zoning.lookup import ANSWER_TIMEOUT_S as ASK_S
 from peerscope.mesh.zoning.lookup import TIMEOUT_S as QUESTION_S
 from peerscope.mesh.zoning.remote_quota import STRANGERS_MAX
+from peerscope.notify.schedule import GAP_S
 from peerscope.records import bodies
-from peerscope.records.alerts import ORDERS_MAX, STATEMENTS_MAX
+from peerscope.records.alerts import ORDERS_MAX, STATEMENTS_MAX, WINDOWS_MAX
 from peerscope.records.certificates import REVOCATIONS_MAX
 from peerscope.records.hosts import TOKEN_BYTES
 from peerscope.records.identity import PEER_ID_BYTES
@@ -71,6 +74,7 @@ from peerscope.transport import accept_policy, iroh, names, wire
 from peerscope.views.hosts import NAME_HEX
 from peerscope.views.partitions import MEMBERS_MIN, SHARE_MIN
 from peerscope.views.peers import SKEW_S
+from peerscope.views.verdict_log import SET_BACK_S
 from peerscope.web import feed, guard, limits, protocols, server, telemetry
 
 ROOT = Path(__file__).parents[1]
@@ -337,6 +341,18 @@ OPERATIONS = [
     f"Other peers forget it after {span(CONFIG.ledger.remember_s)}",
 ]
 
+AVAILABILITY = [
+    f"A killed agent loses the {word(FLUSH_S)} seconds before the last write.",
+    f"A dead peer is found down after about {span(CONFIG.detector.down_after_s)}.",
+    f"when the records of a dead peer expire (`ledger.remember_s`, {span(CONFIG.ledger.remember_s)})",
+    f"is set back by more than {span(SET_BACK_S)}, everything dated later is dropped",
+    f"away for more than {span(CONFIG.ledger.remember_s)} (`ledger.remember_s`)",
+    f"the length of each window, up to {whole(FOR_S_MAX, 86_400)} days. Windows begin at least "
+    f"{whole(GAP_S, 60)} minutes apart, and do not overlap.",
+    f"It publishes the next {digits(WINDOWS_MAX)} windows",
+    f"{span(CONFIG.ledger.remember_s)} after its end (`ledger.remember_s`), and at most {digits(WINDOWS_MAX)} windows.",
+]
+
 PAGES = {
     "security": (
         "explanation/security.md",
@@ -353,10 +369,11 @@ PAGES = {
         "explanation/detection.md",
         "explanation/alerts.md",
     ),
+    "availability": ("howto/availability.md", "howto/maintenance.md"),
     "operations": ("howto/install.md", "howto/operations.md", "howto/backup.md"),
 }
 """The documents of a subject."""
-STATED = {"security": SECURITY, "protocol": PROTOCOL, "operations": OPERATIONS}
+STATED = {"security": SECURITY, "protocol": PROTOCOL, "operations": OPERATIONS, "availability": AVAILABILITY}
 
 MEASURED = "measured, not set: the document names the program or the scenario"
 ARITHMETIC = "follows from other figures of the passage"
@@ -388,6 +405,15 @@ ELSEWHERE = {
         r"rules on its own state once a second": "`alerts/monitor.py`, which looks once a second",
         r"revokes the peer, or after 30 days|away for five minutes": "held by tests/alerts",
         r"blake2b\(zone \|\| 0 \|\|": "a byte of the hash, held by tests/golden",
+    },
+    "availability": {
+        r"agree with these changes within 0\.1 %": "held by tests/sim/test_availability.py",
+        r"a break of three seconds does not count": "shorter than `down_after_s`",
+        r"`down_s` of ten peers that were down for a minute is 600": ARITHMETIC,
+        r"a rule of RFC 5545|As RFC 5545 says": "the number of a standard",
+        r"--for [12]h|02:30|04:00|22:00|2027-01-15T22:00|unsilence 5b0c91d2": "examples, for the reader to choose",
+        r"A window of two hours lasts two hours": "an example",
+        r"--since (?:30d|7d)|--for 2h": "arguments, for the reader to choose",
     },
     "operations": {
         r"logs one cause once an hour": "`looks.SILENT_S`, held by tests/test_looks.py",

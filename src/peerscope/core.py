@@ -160,11 +160,15 @@ class Core:
         take = TAKEN.get(type(event))
         if take is not None:
             return take(self, event, now)
-        effects = self.peer.handle(event, now)  # type: ignore[arg-type]
-        return self._react(effects, now) if self._reactions else effects
+        if not self._reactions:
+            return self.peer.handle(event, now)  # type: ignore[arg-type]
+        self.news.verdict_log.beat(now + self.sight.wall_offset_s)
+        return self._react(self.peer.handle(event, now), now)  # type: ignore[arg-type]
 
     def tick(self, now: float) -> Sequence[Effect]:
         """Do what is due: first the protocol, then looks."""
+        if self._reactions:
+            self.news.verdict_log.beat(now + self.sight.wall_offset_s)
         if now < self._look_at:
             effects = self.peer.tick(now)
             return self._react(effects, now) if self._reactions else effects
@@ -200,12 +204,16 @@ class Core:
         self._due[look.name] = now + max(look.interval_s if wait_s is None else wait_s, took_s / SHARE)
 
     def _look_at_verdicts(self, now: float) -> float | None:
-        self._out += self.news.verdicts(self.snapshot(now))
+        snapshot = self.snapshot(now)
+        self._out += self.news.verdicts(snapshot)
+        self.news.verdict_log.observe(snapshot, self.alerts.planned(snapshot))
         return inf if self.news.is_calm else None
 
     def _look_at_statuses(self, now: float) -> None:
         changed = self.news.statuses(self.snapshot(now))
         self._out += changed
+        if self.news.verdict_log.needs_time:
+            self.news.verdict_log.observe(self.snapshot(now), self.alerts.planned(self.snapshot(now)))
         if changed:  # a peer that is found down has lost its links with that
             self.news.links.observe(self.sight.links(now), self.snapshot(now).wall)
 
@@ -215,6 +223,7 @@ class Core:
             self.regions = self.sight.regions(now)
         if is_watched:
             self._out += self.news.statuses(self.snapshot(now), is_again=True)
+            self.news.verdict_log.observe(self.snapshot(now), self.alerts.planned(self.snapshot(now)))
             self._out += self.news.regions(self.regions, now)
             self.news.links.observe(self.sight.links(now), self.snapshot(now).wall)
 

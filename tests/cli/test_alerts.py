@@ -71,6 +71,21 @@ def test_a_silence_from_beginning_to_end(peerscope, alarmed: Agent) -> None:
     until(lambda: peerscope("silences", "--api", alarmed.http)[1] == "no silences\n", "it is over")
 
 
+def test_a_maintenance_window_is_ordered_and_listed(peerscope, alarmed: Agent) -> None:
+    when = ("--begin", "02:30", "--rrule", "FREQ=WEEKLY;BYDAY=SU", "--tz", "Europe/Berlin")
+    code, said, _ = peerscope("silence", "rule=x", "--for", "2h", "--reason", "r", *when, "--api", alarmed.http)
+    assert code == 0
+    name = said.split()[1]
+    assert said.startswith(f"silence {name} holds for 2 h from 20")
+    assert "repeats by FREQ=WEEKLY;BYDAY=SU" in said
+    until(lambda: name in peerscope("silences", "--api", alarmed.http)[1], "it is listed")
+    said = peerscope("silences", "--api", alarmed.http)[1]
+    assert "FREQ=WEEKLY;BYDAY=SU (Europe/Berlin)" in said
+    assert ", for 2 h, from 20" in said
+    assert peerscope("unsilence", name, "--api", alarmed.http)[0] == 0
+    until(lambda: peerscope("silences", "--api", alarmed.http)[1] == "no silences\n", "it is over")
+
+
 def test_a_peer_is_forgotten_from_beginning_to_end(peerscope, alarmed: Agent) -> None:
     peer = introduce(alarmed, 73)
     code, _, complaint = peerscope("forget", peer[:12], "--reason", "sold", "--api", alarmed.http)

@@ -32,6 +32,7 @@ NOT_RUN = {
     "run --state $PWD/state": PLAYED,
     "demo": "it does not end; the network of these tests is one, and test_documents.py plays the tutorial's",
     "top": "it needs a terminal; tests/top plays it",
+    "leave": "it ends the agent that is asked; tests/e2e/test_service.py has one for it",
     "crawl yggdrasil:/var/run/yggdrasil.sock": "it needs a Yggdrasil node; tests/e2e/test_yggdrasil_nodes.py has one",
     "simulate --serve": SHOWN,
     "simulate partition --serve": SHOWN,

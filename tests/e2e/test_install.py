@@ -67,6 +67,8 @@ OPTIONAL = {
 
 ENDLESS = {"run", "demo"}
 """The agent that is asked runs by the one; the other runs in test_release.py."""
+ENDING = {"leave"}
+"""It ends the agent that is asked; test_service.py has one for it."""
 ARGUMENTS = {
     "ack": "ALERT --reason x",
     "admit issue": "ID --key PLACE/operator -o PLACE/certificate",
@@ -99,6 +101,7 @@ NOT_FOUND = {
     ("post", "/api/v1/acknowledgements", 400),
     ("delete", "/api/v1/forgotten/none", 404),
     ("post", "/api/v1/forgotten", 400),
+    ("post", "/api/v1/leave", 400),
 }
 """Answers to questions about nothing."""
 
@@ -267,7 +270,7 @@ def test_every_verb_answers(installed: Installed) -> None:
     words |= {"SILENCE": post(installed.ready, "/api/v1/silences", order)["id"]}
     lines = {}
     for verb, command in verbs():
-        if verb in ENDLESS or (verb, installed.extra) == ("top", "top"):
+        if verb in ENDLESS | ENDING or (verb, installed.extra) == ("top", "top"):
             continue
         further = re.sub(r"\b[A-Z]{2,}\b", lambda word: words[word[0]], ARGUMENTS.get(verb, ""))
         where = ["--api", installed.ready["http"]] if any("--api" in one.opts for one in command.params) else []

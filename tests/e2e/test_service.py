@@ -105,6 +105,18 @@ def test_sighup_reads_the_settings_again_and_says_what_came_of_it(agent: Running
     assert SECRET not in json.dumps(log)
 
 
+def test_an_operator_lets_the_agent_leave_for_planned_work(agent: Running) -> None:
+    agent.told("READY=1")
+    command = [sys.executable, "-m", "peerscope", "leave", "--reason", "disk swap", "--for", "2h", "--json"]
+    said = subprocess.run([*command, "--api", str(agent.ready["http"])], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert json.loads(said.stdout)["peer_id"] == agent.ready["peer_id"]
+    agent.told("STOPPING=1")
+    code, log = agent.end()
+    assert code == 0
+    assert [line for line in log if line["level"] in ("warning", "error")] == []
+
+
 def test_with_a_client_that_never_goes_the_agent_leaves_all_the_same(agent: Running) -> None:
     host, port = str(agent.ready["http"]).removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as stuck:

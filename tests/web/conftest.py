@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from command_line import peerscope as peerscope
 from live import Agent, client, running
 
 TOKEN = "0123456789abcdef"

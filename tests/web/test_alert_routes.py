@@ -91,6 +91,25 @@ def test_a_silence_is_ordered_shown_and_lifted(web: httpx.Client, alarmed: Agent
     assert web.delete(f"/api/v1/silences/{silence['id']}").status_code == 404
 
 
+def test_a_silence_is_ordered_in_advance_listed_with_its_next_window_and_lifted(web: httpx.Client) -> None:
+    order = {"matchers": ["rule=cpu-*"], "for_s": 7200, "reason": "patch day", "begin": "02:30"}
+    silence = web.post("/api/v1/silences", json=order | {"rrule": "FREQ=DAILY", "zone": "Europe/Berlin"}).json()
+    assert (silence["state"], silence["repeats"], silence["zone"]) == ("scheduled", "FREQ=DAILY", "Europe/Berlin")
+    assert 0 < silence["begins_in_s"] <= 25 * 3600
+    assert silence["windows"][0] == [silence["begun_at"], silence["ends_at"]]
+
+    def listed() -> list[str]:
+        return [one["id"] for one in web.get("/api/v1/silences").json() if one["state"] == "scheduled"]
+
+    until(lambda: listed() == [silence["id"]], "it is listed")
+    assert all(one["silenced_by"] is None for one in web.get("/api/v1/alerts").json())
+    assert web.delete(f"/api/v1/silences/{silence['id']}").json()["lifted"]
+    until(lambda: listed() == [], "it is lifted")
+    assert web.post("/api/v1/silences", json=order | {"rrule": "FREQ=SECONDLY"}).status_code == 400
+    refusal = web.post("/api/v1/silences", json={**order, "begin": None, "zone": "UTC"})
+    assert (refusal.status_code, refusal.json()["detail"]) == (400, "zone is given without begin or rrule")
+
+
 def test_an_acknowledged_incident_says_by_whom(web: httpx.Client) -> None:
     (incident,) = web.get("/api/v1/incidents").json()
     told = web.post("/api/v1/acknowledgements", json={"key": incident["id"], "author": "bob", "reason": "on it"}).json()

@@ -57,8 +57,8 @@ def of_membership(admission: Admission) -> Iterator[Expiry]:
 
 
 def of_silences(orders: StandingOrders) -> Iterator[Expiry]:
-    """Silences of any operator that hold now: when one ends, messages begin again."""
-    for one in orders.silences:
+    """Silences of any operator that hold now, but for windows of planned ones: at the end messages begin again."""
+    for one in (silence for silence in orders.silences if not silence.windows):
         matchers = " ".join(shlex.quote(f"{field}={pattern}") for field, pattern in one.matchers)
         command = f"peerscope silence {matchers} --for 2h --reason TEXT"
         yield Expiry(f"silence {one.id} of {one.author}", matchers, one.begun_at, one.ends_at, command)

@@ -16,7 +16,7 @@ from peerscope.agent.event_log import EventLog
 from peerscope.agent.expiry_log import ExpiryLog, of_membership, of_silences
 from peerscope.agent.lookups import LookupRequests
 from peerscope.agent.measurement import Measurement
-from peerscope.agent.network_view import NetworkView, SelfView
+from peerscope.agent.network_view import ABSENCE_S_MAX, NetworkView, SelfView
 from peerscope.agent.notifications import Notifications
 from peerscope.agent.own_facts import FactReader, node_event
 from peerscope.agent.startup import prepare
@@ -40,7 +40,8 @@ from peerscope.host.version import __version__
 from peerscope.mesh.events import Leave, Publish, Recall, WallClock
 from peerscope.mesh.peer import Peer
 from peerscope.mesh.peer_state import Clocks
-from peerscope.records.bodies import Profile
+from peerscope.notify.schedule import SilenceTimes
+from peerscope.records.bodies import PlannedAbsence, Profile
 from peerscope.records.hosts import HostTokens
 from peerscope.records.identity import PeerId, short
 from peerscope.sources.geo import Lookup, country
@@ -60,6 +61,8 @@ from peerscope.views.traces import HopEvent
 
 CLOCK_STEP_S = 0.01
 FACTS_INTERVAL_S = 1.0
+ANSWER_S = 0.2
+"""Time for the answer to an operator who asks the agent to leave."""
 
 
 class Monitor(NetworkView):
@@ -87,6 +90,9 @@ class Monitor(NetworkView):
         """Questions to other zones."""
         self.exports = Exports(config.export, self)
         """Sends metrics and traces to other tools."""
+        self.leaving = asyncio.Event()
+        """An operator asked this agent to leave: its owner stops it."""
+        self._planned: PlannedAbsence | None = None
         self._expiry_log = ExpiryLog()
         self._memory_kills = MemoryKills(self.state.path / LIFE_FILE)
         self._tasks: list[asyncio.Task[None]] = []
@@ -148,7 +154,9 @@ class Monitor(NetworkView):
             self.recorder = Recorder(
                 self.config.history, self.state.path, self.snapshot, self.network_health, failure_log
             )
+            self.recorder.verdict_log = core.news.verdict_log
             parts.append(going("the history", self.recorder.run))
+            parts.append(going("availability", self.recorder.refresh_availability))
         parts += [*(going("remote write", run) for run in self.exports.parts())]
         parts += [self.notifications.run(), *shrinking()]
         for work in parts:
@@ -160,7 +168,7 @@ class Monitor(NetworkView):
         """Say goodbye, and close everything within three seconds."""
         if not self._tasks:
             return
-        self._driver.feed(Leave())
+        self._driver.feed(Leave(self._planned))
         await asyncio.sleep(0.05)  # one turn of the driver: the goodbyes are queued
         for task in self._tasks:
             task.cancel()
@@ -193,9 +201,14 @@ class Monitor(NetworkView):
         now = monotonic()
         return now, time.time() - now
 
-    def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
-        """Hold back messages about alerts that all matchers ("rule=cpu-*") fit. Raises `ConfigError`."""
-        return self.notifications.book.silence(matchers, for_s, author, reason)
+    def silence(
+        self, matchers: Iterable[str], for_s: float, author: str, reason: str, when: SilenceTimes | None = None
+    ) -> StandingSilence:
+        """Hold back messages about alerts that all matchers ("rule=cpu-*") fit. Raises `ConfigError`.
+
+        `when`: in advance, once or again and again; None for at once.
+        """
+        return self.notifications.book.silence(matchers, for_s, author, reason, when)
 
     def lift(self, silence: str) -> bool:
         """End a silence, wherever it was ordered. False if none of this id holds."""
@@ -215,6 +228,18 @@ class Monitor(NetworkView):
     def remember(self, peer: PeerId) -> bool:
         """Take back that a peer is forgotten, wherever it was ordered. False if it is not forgotten."""
         return self.notifications.book.remember(peer)
+
+    def leave(self, reason: str, for_s: float | None = None) -> None:
+        """Leave for planned work, in a moment: `leaving` is then set. `for_s`: the peer is back within so long.
+
+        Raises `ConfigError`.
+        """
+        if not (reason.strip() and len(reason) <= 160 and reason.isprintable()):
+            raise ConfigError(f"reason is {reason[:80]!r}; must be 1 to 160 printable characters")
+        if for_s is not None and not 1.0 <= for_s <= ABSENCE_S_MAX:
+            raise ConfigError(f"an absence of {for_s:g} s; lasts between a second and {ABSENCE_S_MAX / 86400:.0f} days")
+        self._planned = PlannedAbsence(None if for_s is None else round(for_s * 1000), reason.strip())
+        asyncio.get_running_loop().call_later(ANSWER_S, self.leaving.set)
 
     def reload_signatures(self) -> list[str]:
         """Read the signatures of threats again; what changed, in words. Raises `ConfigError`, and the old ones stay."""

@@ -32,6 +32,7 @@ from peerscope.host.failures import FailureLog
 from peerscope.mesh.limits.reputation import Reputation
 from peerscope.mesh.membership.shared_key import Sharer
 from peerscope.mesh.peer import Peer
+from peerscope.notify.schedule import SilenceTimes
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.sources.node import Node
 from peerscope.sources.telemetry import Telemetry
@@ -51,6 +52,8 @@ from peerscope.zones.overview import Zone
 from peerscope.zones.summary import summary
 from peerscope.zones.whole import ZoneView, own_zone_view, whole_health, whole_metrics, zone_views
 
+ABSENCE_S_MAX = 30 * 86_400.0
+"""Longest planned absence with an end."""
 REGIONS_S = 2.0
 LATENCY_S = 3.0
 """The latency matrix is the most expensive view, and it moves slowly: all who ask within this time get the same."""
@@ -287,8 +290,13 @@ class NetworkView(ABC):
         return self.core.alerts.orders(self.snapshot())
 
     @abstractmethod
-    def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
-        """Hold back messages about alerts that all matchers ("rule=cpu-*") fit. Raises `ConfigError`."""
+    def silence(
+        self, matchers: Iterable[str], for_s: float, author: str, reason: str, when: SilenceTimes | None = None
+    ) -> StandingSilence:
+        """Hold back messages about alerts that all matchers ("rule=cpu-*") fit. Raises `ConfigError`.
+
+        `when`: in advance, once or again and again; None for at once.
+        """
 
     @abstractmethod
     def lift(self, silence: str) -> bool:
@@ -308,6 +316,10 @@ class NetworkView(ABC):
     @abstractmethod
     def remember(self, peer: PeerId) -> bool:
         """Take back that a peer is forgotten, wherever it was ordered. False if it is not forgotten."""
+
+    @abstractmethod
+    def leave(self, reason: str, for_s: float | None = None) -> None:
+        """Leave for planned work, in a moment. `for_s`: the peer is back within so long. Raises `ConfigError`."""
 
     def threats(self) -> list[Finding]:
         """Threats to any peer of the network, the gravest first."""

@@ -1,7 +1,7 @@
 """One agent as a service: signals and the supervisor on one side, the `Monitor` on the other.
 
-SIGTERM and SIGINT leave the network, within three seconds whatever hangs. SIGHUP reads the settings again, unless a
-terminal holds us: then it means that the terminal is gone.
+SIGTERM, SIGINT and an operator's order leave the network, within three seconds whatever hangs. SIGHUP reads the
+settings again, unless a terminal holds us: then it means that the terminal is gone.
 """
 
 from __future__ import annotations
@@ -49,7 +49,13 @@ class Service:
     async def run(self, *others: Coroutine[Any, Any, None]) -> None:
         """Until a signal comes, or any of the others ends; then leave."""
         self._systemd.ready(self._status())
-        waits = [self._monitor.wait(), self._asked_to_stop(), self._systemd.keep_alive(self._status), *others]
+        waits = [
+            self._monitor.wait(),
+            self._asked_to_stop(),
+            self._asked_to_leave(),
+            self._systemd.keep_alive(self._status),
+            *others,
+        ]
         work = [asyncio.create_task(one) for one in waits]
         try:
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
@@ -80,6 +86,10 @@ class Service:
 
     async def _asked_to_stop(self) -> None:
         await self._stopping.wait()
+
+    async def _asked_to_leave(self) -> None:
+        await self._monitor.leaving.wait()
+        log.info("an operator asked this agent to leave: a planned absence")
 
     def _status(self) -> str:
         peer = self._monitor.peer

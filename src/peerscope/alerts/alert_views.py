@@ -21,6 +21,7 @@ from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, S
 from peerscope.alerts.subjects import PREFIX, peer_of
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId, short
+from peerscope.views.ages import aged
 from peerscope.views.regions import RegionHealth, RegionStatus
 from peerscope.views.snapshot import Snapshot
 
@@ -45,10 +46,14 @@ class IncidentView(Incident, frozen=True):
 
 
 class SilenceView(StandingSilence, frozen=True):
-    """A silence that holds now."""
+    """A silence that holds now or later."""
 
     begun_age_s: float | None = None
     ends_in_s: float | None = None
+    begins_in_s: float = 0.0
+    """0 while it holds."""
+    state: str = "active"
+    """active or scheduled."""
 
 
 class AcknowledgementView(StandingAcknowledgement, frozen=True):
@@ -61,6 +66,13 @@ class ForgottenView(StandingForget, frozen=True):
     """A peer that all forget until it reports again."""
 
     age_s: float | None = None
+
+
+def silence_view(silence: StandingSilence, wall: float) -> SilenceView:
+    """A silence as people read it. `wall`: Unix seconds now."""
+    shown = aged(SilenceView, silence, wall)
+    begins_in_s = max(0.0, silence.begun_at - wall) if silence.windows else 0.0
+    return replace(shown, begins_in_s=begins_in_s, state="scheduled" if begins_in_s else "active")
 
 
 def is_clearing(incident: Incident, alerts: Mapping[str, Alert]) -> bool:

@@ -15,6 +15,7 @@ from peerscope.alerts.incidents import IncidentConfig
 from peerscope.alerts.model import Alert, Wording
 from peerscope.alerts.notification import NotificationGroup, groups
 from peerscope.alerts.own_signals import Own
+from peerscope.alerts.planned import planned_peers
 from peerscope.alerts.rules import Rule, default_rules
 from peerscope.alerts.silences import StandingOrders, mark, mark_incidents, standing
 from peerscope.mesh.events import Publish
@@ -77,6 +78,11 @@ class AlertMonitor:
         if self._orders is None or self._orders[0] is not snapshot:
             self._orders = snapshot, standing(snapshot, self.trusts)
         return self._orders[1]
+
+    def planned(self, snapshot: Snapshot) -> frozenset[PeerId]:
+        """Peers whose present downtime an operator ordered in advance."""
+        rule = next((rule for rule in self._rules if rule.signal == "peer_down"), None)
+        return frozenset() if rule is None else planned_peers(self.orders(snapshot), snapshot, rule)
 
     def alerts(self, snapshot: Snapshot, *, active_only: bool = False) -> list[Alert]:
         """Alerts of the network, each with the open incident that it belongs to and the orders that fit it."""

@@ -21,7 +21,7 @@ from peerscope.alerts.model import Alert
 from peerscope.errors import ConfigError
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.membership.forgetting import latest_orders
-from peerscope.records.alerts import MATCHERS_MAX, Orders
+from peerscope.records.alerts import MATCHERS_MAX, Orders, Silence
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import SHORT_HEX, PeerId, short
 from peerscope.views.snapshot import Snapshot
@@ -43,16 +43,23 @@ Trust = Callable[[PeerId], bool]
 
 
 class StandingSilence(Struct, frozen=True):
-    """A silence that holds now. Times are Unix seconds by our own clock."""
+    """A silence that holds now, or later. Times are Unix seconds by our own clock."""
 
     id: str
     matchers: tuple[Matcher, ...]
     begun_at: float
+    """When it began. If it was ordered in advance, its present window, else its next one."""
     ends_at: float
     author: str
     reason: str
     peer_id: str
     """Full id of the peer at which the operator ordered it."""
+    windows: tuple[tuple[float, float], ...] = ()
+    """(begin, end) of the present and the next windows, if it was ordered in advance."""
+    repeats: str | None = None
+    """Its rule (RFC 5545 RRULE), as the operator wrote it."""
+    zone: str | None = None
+    """IANA name of the time zone of the rule and of its begin."""
 
 
 class StandingAcknowledgement(Struct, frozen=True):
@@ -86,6 +93,15 @@ class StandingOrders(Struct, frozen=True):
     """The newest acknowledgement of each key."""
     forgotten: tuple[StandingForget, ...] = ()
     """Peers that have not reported since, by id."""
+    scheduled: tuple[StandingSilence, ...] = ()
+    """Silences that hold later, the next one first."""
+    lifted: frozenset[str] = frozenset()
+    """Ids of silences that some peer lifted."""
+
+    @property
+    def planned(self) -> list[StandingSilence]:
+        """Silences that hold now and were ordered in advance."""
+        return [silence for silence in self.silences if silence.windows]
 
     def silence(self, values: Mapping[str, Iterable[str]]) -> StandingSilence | None:
         """The matching silence that holds longest; `values`: by field, each value with its other spellings."""
@@ -99,25 +115,33 @@ class StandingOrders(Struct, frozen=True):
 
 def standing(snapshot: Snapshot, trusts: Trust = lambda _: True) -> StandingOrders:
     """Orders of all zones that hold now; `trusts`: whether the orders of a peer count."""
-    silences: dict[str, StandingSilence] = {}
+    silences: dict[str, tuple[float, StandingSilence]] = {}
     acknowledgements: dict[str, StandingAcknowledgement] = {}
+    lifted: set[str] = set()
     for peer, orders, issued_at in _orders(snapshot, trusts):
         author = peer.hex()
         for silence in orders.silences:
-            begun_at = issued_at - silence.begun_ms / 1000
-            for_s = min(silence.for_ms / 1000, FOR_S_MAX)
-            one = StandingSilence(
-                silence.id, silence.matchers, begun_at, begun_at + for_s, silence.author, silence.reason, author
-            )
-            silences[one.id] = min(silences.get(one.id, one), one, key=lambda s: (s.ends_at, s.peer_id))
+            if not silence.for_ms and not silence.windows:
+                lifted.add(silence.id)
+            found = _stated(silence, issued_at, author, snapshot.wall)
+            silences[silence.id] = min(silences.get(silence.id, found), found, key=lambda s: (s[0], s[1].peer_id))
         for known in orders.acknowledgements:
             at = issued_at - known.sent_ms / 1000
             other = acknowledgements.get(known.key)
             if snapshot.wall - at <= ACKNOWLEDGED_S_MAX and (other is None or (at, author) > (other.at, other.peer_id)):
                 acknowledgements[known.key] = StandingAcknowledgement(known.key, at, known.author, known.reason, author)
-    lasting = [silence for silence in silences.values() if silence.ends_at > snapshot.wall]
+    known_ones = [silence for _, silence in silences.values() if silence.ends_at > snapshot.wall]
+    lasting = [silence for silence in known_ones if not (silence.windows and silence.begun_at > snapshot.wall)]
     lasting.sort(key=lambda silence: (-silence.ends_at, silence.id))
-    return StandingOrders(tuple(lasting[:SILENCES_MAX]), acknowledgements, _forgotten(snapshot, trusts))
+    later = [silence for silence in known_ones if silence.windows and silence.begun_at > snapshot.wall]
+    later.sort(key=lambda silence: (silence.begun_at, silence.id))
+    return StandingOrders(
+        tuple(lasting[:SILENCES_MAX]),
+        acknowledgements,
+        _forgotten(snapshot, trusts),
+        tuple(later[:SILENCES_MAX]),
+        frozenset(lifted),
+    )
 
 
 def refusal(snapshot: Snapshot, peer: PeerId, *, force: bool) -> str | None:
@@ -190,10 +214,15 @@ def alert_values(alert: Alert) -> dict[str, tuple[str, ...]]:
         "id": (alert.id, order_key(alert.id)),
         "type": (alert.type,),
         "rule": (alert.rule,),
-        "peer": (peer, peer[:REF_HEX], peer[:SHORT_HEX]),
+        "peer": spellings(peer),
         "region": (alert.region or "",),
         "severity": (alert.severity,),
     }
+
+
+def spellings(peer: str) -> tuple[str, ...]:
+    """The full id of a peer, and the short forms that people see."""
+    return (peer, peer[:REF_HEX], peer[:SHORT_HEX])
 
 
 def fits(matchers: Iterable[Matcher], values: Mapping[str, Iterable[str]]) -> bool:
@@ -245,6 +274,31 @@ def _forgotten(snapshot: Snapshot, trusts: Trust) -> tuple[StandingForget, ...]:
         StandingForget(peer.hex(), order.at + snapshot.wall - snapshot.now, order.author, order.reason, order.by.hex())
         for peer, order in sorted(latest.items())
         if not order.is_lifted and snapshot.ledger.newest(peer) <= order.until
+    )
+
+
+def _stated(silence: Silence, issued_at: float, author: str, wall: float) -> tuple[float, StandingSilence]:
+    """A silence of a record, and the end of its last window. That comes first: the shortest of one id wins."""
+    begun_at = issued_at - silence.begun_ms / 1000
+    ends_at = begun_at + min(silence.for_ms / 1000, FOR_S_MAX)
+    last_end = ends_at
+    begins = sorted((issued_at + one.in_ms / 1000, min(one.for_ms / 1000, FOR_S_MAX)) for one in silence.windows)
+    windows = [(begin, begin + for_s) for begin, for_s in begins if begin + for_s > wall]
+    if windows:
+        last_end = max(end for _, end in windows)
+        holding = [window for window in windows if window[0] <= wall]
+        begun_at, ends_at = max(holding, key=lambda window: window[1]) if holding else windows[0]
+    return last_end, StandingSilence(
+        silence.id,
+        silence.matchers,
+        begun_at,
+        ends_at,
+        silence.author,
+        silence.reason,
+        author,
+        tuple(windows),
+        silence.repeats or None,
+        silence.zone or None,
     )
 
 

@@ -18,7 +18,7 @@ from peerscope.cli.api import api_options, ask, ask_all, order
 from peerscope.cli.look import unwell_peers
 from peerscope.cli.network import headlines
 from peerscope.cli.options import Duration
-from peerscope.cli.text import RANK, SEVERITIES, SHORT_HEX, age, columns, facts
+from peerscope.cli.text import RANK, SEVERITIES, SHORT_HEX, age, clock, columns, facts
 
 TREE_MAX = 40
 """Lines of a cascade in the terminal; `--json` has all."""
@@ -144,28 +144,46 @@ def threats(check: bool, api: str, token: str, as_json: bool) -> None:
 @click.option("--for", "for_s", type=Duration(), required=True, help="How long: 90s, 15m, 2h, 7d.")
 @click.option("--reason", required=True, help="Why; visible to all members.")
 @click.option("--author", help="Your name (default: your user name).")
+@click.option("--begin", metavar="TIME", help="Begin later: 02:30 (the next), 2026-12-01T02:30, or Unix seconds.")
+@click.option("--rrule", metavar="RULE", help="Repeat by this rule of RFC 5545: FREQ=WEEKLY;BYDAY=SU.")
+@click.option("--tz", "zone", metavar="ZONE", help="Time zone of --begin and --rrule: Europe/Berlin (default: UTC).")
 @api_options
 def silence(
-    matchers: tuple[str, ...], for_s: float, reason: str, author: str | None, api: str, token: str, as_json: bool
+    matchers: tuple[str, ...],
+    for_s: float,
+    reason: str,
+    author: str | None,
+    begin: str | None,
+    rrule: str | None,
+    zone: str | None,
+    api: str,
+    token: str,
+    as_json: bool,
 ) -> None:
     """Hold back notifications of alerts that fit all matchers, in the whole network.
 
     FIELD is id, type, rule, peer, region or severity; `*` in VALUE stands for any text: rule=cpu-* region=eu-west.
-    The alerts stay visible.
+    The alerts stay visible. With --begin or --rrule it is a maintenance window: downtime within it is planned, and
+    does not count for availability.
     """
+    when = {"begin": begin, "rrule": rrule, "zone": zone}
     body = {"matchers": list(matchers), "for_s": for_s, "reason": reason, "author": author or _author()}
+    body |= {name: value for name, value in when.items() if value is not None}
     made = order(api, token, "POST", "/api/v1/silences", body)
     if as_json:
         click.echo(json.dumps(made))
         return
     ends = age(made["ends_at"] - made["begun_at"])
-    click.echo(f"silence {made['id']} holds for {ends}; end it with `peerscope unsilence {made['id']}`")
+    later = f" from {clock(made['begun_at'])}" if made["state"] == "scheduled" else ""
+    again = f", repeats by {made['repeats']}" if made["repeats"] else ""
+    name = made["id"]
+    click.echo(f"silence {name} holds for {ends}{later}{again}; end it with `peerscope unsilence {name}`")
 
 
 @click.command()
 @api_options
 def silences(api: str, token: str, as_json: bool) -> None:
-    """Active silences, ordered at any peer."""
+    """Silences that hold now or later, ordered at any peer."""
     found = ask_all(api, token, "/api/v1/silences")
     if as_json:
         click.echo(json.dumps(found))
@@ -173,12 +191,18 @@ def silences(api: str, token: str, as_json: bool) -> None:
     if not found:
         click.echo("no silences")
         return
-    table = columns("id", "matchers", "ends in", "author", "reason")
-    for one in sorted(found, key=lambda one: one["ends_at"]):
+    table = columns("id", "matchers", "holds", "repeats", "author", "reason")
+    for one in sorted(found, key=lambda one: (one["begins_in_s"], one["ends_at"])):
         matchers = " ".join(f"{field}={value}" for field, value in one["matchers"])
-        left = age(one.get("ends_in_s"))
-        table.add_row(*(Text(cell) for cell in (one["id"], matchers, left, one["author"], one["reason"])))
+        holds = f"for {age(one['ends_in_s'])}" if one["state"] == "active" else _next_window(one)
+        repeats = f"{one['repeats']} ({one['zone']})" if one["repeats"] else ""
+        table.add_row(*(Text(cell) for cell in (one["id"], matchers, holds, repeats, one["author"], one["reason"])))
     Console().print(table)
+
+
+def _next_window(silence: dict[str, Any]) -> str:
+    length = age(silence["ends_at"] - silence["begun_at"])
+    return f"in {age(silence['begins_in_s'])}, for {length}, from {clock(silence['begun_at'])}"
 
 
 @click.command()

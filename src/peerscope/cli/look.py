@@ -245,9 +245,18 @@ def _running(view: dict[str, Any]) -> str:
     if _is_gone(view):
         if view.get("gone_age_s") is None:
             return f"no: it is {view['status']}"
+        if planned := view.get("planned"):
+            return f"no: left {age(view['gone_age_s'])} ago, as planned: {_planned(planned)}"
         event = "left" if view["verdict"] == "left" else "last heard"
         return f"no: {event} {age(view['gone_age_s'])} ago; `peerscope history` has its earlier measurements"
     return age(view.get("uptime_s"))
+
+
+def _planned(planned: dict[str, Any]) -> str:
+    reason: str = planned["reason"]
+    if planned["is_overdue"]:
+        return f"{reason}; overdue, so it counts as down"
+    return reason + ("" if planned["ends_in_s"] is None else f"; back within {age(planned['ends_in_s'])}")
 
 
 def _clock(skew_s: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,11 @@ def age(seconds: float | None) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def clock(at: float) -> str:
+    """A date and time in the zone of this terminal, with its offset. `at`: Unix seconds."""
+    return time.strftime("%Y-%m-%d %H:%M %z", time.localtime(at))
 
 
 def milliseconds(seconds: float | None) -> str:

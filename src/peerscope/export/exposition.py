@@ -24,6 +24,7 @@ from peerscope.alerts.expiry import Expiry
 from peerscope.alerts.incident import Incident
 from peerscope.alerts.model import Alert, AlertState
 from peerscope.config import Config
+from peerscope.export.availability import availability_metrics
 from peerscope.export.families import (
     CLASSES,
     OF_THE_NETWORK,
@@ -107,7 +108,7 @@ def own(agent: Exposed, writer: RemoteWrite | None = None, otlp: Otlp | None = N
 def network(agent: Exposed) -> list[Metric]:
     """Collect what this peer sees of its zone, with `export.per_peer` the series of every peer too."""
     per_peer = _every_peer(agent) if agent.config.export.per_peer else ()
-    return _known((*_network(agent), *per_peer))
+    return _known((*_network(agent), *per_peer, *_availability(agent)))
 
 
 def _known(families: Iterable[Metric]) -> list[Metric]:
@@ -278,6 +279,11 @@ def _every_peer(agent: Exposed) -> Iterator[Metric]:
     reports = [(who, snapshot.living_reports[peer]) for peer, who in peers.items()]
     views = [(who, metrics_view(report.metrics)) for who, report in reports if report and report.metrics]
     yield from measured("peer_", views, SUBJECT)
+
+
+def _availability(agent: Exposed) -> Iterator[Metric]:
+    if agent.recorder is not None:
+        yield from availability_metrics(agent.recorder.availability, per_peer=agent.config.export.per_peer)
 
 
 STATES: tuple[AlertState, ...] = ("firing", "resolved", "forgotten")

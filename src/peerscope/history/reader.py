@@ -80,7 +80,7 @@ def read(place: Path | None, kept: Tiers, question: Question, unwritten: Mapping
     points = [(at, kept[0].step_s, value) for at, value in unwritten.items()]
     if place is None:
         return _answer(question, _finest(kept, question, {}), points)
-    with _reading(place) as db:
+    with reading(place) as db:
         oldest = _oldest(db, kept)
         tier = _finest(kept, question, oldest)
         finer = [one for one in kept[: kept.index(tier) + 1] if one in oldest]
@@ -90,13 +90,14 @@ def read(place: Path | None, kept: Tiers, question: Question, unwritten: Mapping
 
 def find(place: Path, beginning: str) -> list[PeerId]:
     """Peers in the file whose id begins with this hexadecimal text."""
-    with _reading(place) as db:
+    with reading(place) as db:
         known = [PeerId(peer) for (peer,) in db.execute("SELECT peer_id FROM peer ORDER BY peer_id")]
     return [peer for peer in known if peer.hex().startswith(beginning.lower())]
 
 
 @contextmanager
-def _reading(place: Path) -> Iterator[sqlite3.Connection]:
+def reading(place: Path) -> Iterator[sqlite3.Connection]:
+    """Open one state of the file. Raises `HistoryError`, also for what fails inside."""
     try:
         with closing(open_to_read(place)) as db:
             db.execute("BEGIN")  # read one state of the file, even while the agent writes

@@ -1,4 +1,4 @@
-"""Samples the network, writes the samples to the history, and answers questions about it.
+"""Samples the network, writes samples and verdicts to the history, and answers questions about it.
 
 The event loop only takes samples; a thread writes them. Samples wait in memory until then, and count in answers. While
 the disk is full or read-only they wait longer, up to `MEMORY_BYTES_MAX`. The log reports that once; the agent goes on.
@@ -11,14 +11,16 @@ import logging
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct
 
 from peerscope.errors import HistoryError
+from peerscope.history.availability import VerdictPage, read_availability
 from peerscope.history.reader import History, Question, find, read
 from peerscope.history.retention import HistoryConfig, tiers
 from peerscope.history.schema import FILE, is_damage
@@ -37,15 +39,17 @@ from peerscope.history.series import (
     sample,
 )
 from peerscope.history.store import Store
-from peerscope.host.clock import monotonic
+from peerscope.host.clock import monotonic, stopwatch
 from peerscope.host.damaged_files import put_damaged_aside
 from peerscope.host.failures import FailureLog
 from peerscope.records.bodies import Kind, Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry
+from peerscope.views.availability import WINDOWS, Availability
 from peerscope.views.health import NetworkHealth
 from peerscope.views.snapshot import Snapshot
 from peerscope.views.trends import DAY, MINUTE_S, Minute
+from peerscope.views.verdict_log import VerdictJournal, VerdictLog
 
 FLUSH_S = 10
 """The most that a killed agent loses."""
@@ -58,6 +62,9 @@ BATCH_MAX = 24
 """Samples in one transaction; after a failure there may be thousands."""
 PEERS_PER_SAMPLE = 100
 """With up to so many peers, each sample calculates the health of the network; with twice as many every second one."""
+AVAILABILITY_S, AVAILABILITY_FIRST_S = 60.0, 5.0
+AVAILABILITY_SHARE = 0.02
+"""Part of a core that the availability for metrics may take."""
 CLOSE_S = 2.0
 PHASE = 0.5
 """Samples are taken in the middle of a step, so that jitter never puts two into one step and none into the next."""
@@ -106,6 +113,13 @@ class Recorder:
         self._flushing: asyncio.Task[None] | None = None
         self._retry_at = 0.0
         self._has_mended = False
+        self._is_new_file = False
+        """A damaged file was put aside; the verdict log does not know yet."""
+        self.verdict_log: VerdictLog | None = None
+        """The states of all peers; None where nobody keeps them."""
+        self.availability: dict[str, list[Availability]] = {}
+        """By window, a few minutes old; for metrics."""
+        self._availability_s = AVAILABILITY_S
 
     async def run(self) -> None:
         """Sample and write until cancelled."""
@@ -142,11 +156,12 @@ class Recorder:
             self._drop(next(iter(self._waiting)))
 
     async def flush(self) -> None:
-        """Write all samples that wait. The log reports a failure once."""
+        """Write all samples and verdicts that wait. The log reports a failure once."""
         loop = asyncio.get_running_loop()
-        while batch := list(islice(self._waiting.values(), BATCH_MAX)):
+        page = None if self.verdict_log is None else self._page()
+        while (batch := list(islice(self._waiting.values(), BATCH_MAX))) or page is not None:
             try:
-                await loop.run_in_executor(self._thread, self._write, batch)
+                await loop.run_in_executor(self._thread, self._write, batch, page)
             except Exception as error:
                 if not isinstance(error, HistoryError | sqlite3.Error | OSError):
                     log.exception("a bug: samples could not be written")
@@ -155,6 +170,11 @@ class Recorder:
             for one in batch:
                 if self._waiting.get(one.at) is one:
                     self._drop(one.at)
+            if self.verdict_log is not None and page is not None:
+                self.verdict_log.written(page.journal)
+                if self._is_new_file:
+                    self.verdict_log.begin_anew()
+            page, self._is_new_file = None, False
         if self.trouble is not None:
             self.trouble = None
             log.warning("the history is written to %s again", self._place)
@@ -183,9 +203,38 @@ class Recorder:
                 raise
             return read(None, self._tiers, question, unwritten)  # from memory alone
 
+    async def read_availability(self, sinces: Sequence[float], until: float) -> list[list[Availability]]:
+        """Read availability since each of these Unix seconds. Raises `HistoryError`."""
+        place = self._place if self._place.exists() else None
+        is_made = self._store is not None
+        page = self._page()
+        try:
+            return await asyncio.to_thread(read_availability, place, page, sinces, until)
+        except HistoryError:
+            if self.trouble is None and is_made and self._store is not None:
+                raise
+            return read_availability(None, page, sinces, until)
+
+    async def refresh_availability(self) -> None:
+        """Bring the values for metrics up to date, now and then; less often where that takes long."""
+        while True:
+            await asyncio.sleep(AVAILABILITY_FIRST_S if not self.availability else self._availability_s)
+            began, until = stopwatch(), time.time()
+            with suppress(HistoryError):
+                found = await self.read_availability([until - span_s for span_s in WINDOWS.values()], until)
+                self.availability = dict(zip(WINDOWS, found, strict=True))
+            self._availability_s = max(AVAILABILITY_S, (stopwatch() - began) / AVAILABILITY_SHARE)
+
     async def find(self, beginning: str) -> list[PeerId]:
         """Peers in the history whose id begins so. Raises `HistoryError`."""
         return await asyncio.to_thread(find, self._place, beginning) if self._place.exists() else []
+
+    def _page(self) -> VerdictPage:
+        if self.verdict_log is None:
+            return VerdictPage(VerdictJournal(), {})
+        self.verdict_log.beat(time.time())  # up to this very moment
+        places = self._snapshot().places
+        return VerdictPage(self.verdict_log.waiting(), {peer: place.region for peer, place in places.items()})
 
     def _take_sample(self, step_s: int) -> None:
         with self._failure_log.at("the sample for the history"):
@@ -221,10 +270,10 @@ class Recorder:
         self.trouble = reason.replace(str(self._place), FILE)
         self._retry_at = monotonic() + RETRY_S
 
-    def _write(self, batch: list[SeriesSample]) -> None:
+    def _write(self, batch: list[SeriesSample], page: VerdictPage | None = None) -> None:
         """Write a batch. A damaged file is put aside once per run: if it happens again, the disk itself fails."""
         try:
-            self._put(batch)
+            self._put(batch, page)
         except (sqlite3.DatabaseError, zlib.error) as error:
             if self._has_mended or not is_damage(error):
                 raise
@@ -232,13 +281,14 @@ class Recorder:
             loss = "the history begins anew"
             if put_damaged_aside(self._place, str(error), loss, parts=("-wal", "-journal", "-shm")) is None:
                 raise
-            self._put(batch)
+            self._put(batch, page)
+            self._is_new_file = True
 
-    def _put(self, batch: list[SeriesSample]) -> None:
+    def _put(self, batch: list[SeriesSample], page: VerdictPage | None) -> None:
         try:
             if self._store is None:
                 self._store = Store(self._place, self._config)
-            self._store.write(batch)
+            self._store.write(batch, page)
         except BaseException:
             self._close()
             raise

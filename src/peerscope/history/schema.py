@@ -34,8 +34,17 @@ STEPS: tuple[Step, ...] = (
         "CREATE TABLE peer (peer_id BLOB PRIMARY KEY, slot INTEGER NOT NULL UNIQUE, since INTEGER NOT NULL,"
         " seen INTEGER NOT NULL) WITHOUT ROWID",
     ),
+    (  # 2: times are Unix seconds
+        # `since`: when the peer was first known.
+        "CREATE TABLE subject (id INTEGER PRIMARY KEY, peer_id BLOB NOT NULL UNIQUE, since REAL NOT NULL, region TEXT)",
+        "CREATE TABLE verdict (subject INTEGER NOT NULL, at REAL NOT NULL, state INTEGER NOT NULL,"
+        " PRIMARY KEY (subject, at)) WITHOUT ROWID",
+        "CREATE TABLE watched (begin REAL PRIMARY KEY, until REAL NOT NULL, is_start INTEGER NOT NULL) WITHOUT ROWID",
+    ),
 )
 """SQL from each version to the next; version 0 is an empty file. Only append to it."""
+VERDICT_VERSION = 2
+"""The first version that keeps verdicts."""
 
 
 def open_to_write(place: Path) -> sqlite3.Connection:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from peerscope.history import retention
+from peerscope.history.availability import VerdictPage, VerdictStore
 from peerscope.history.columns import UNKNOWN, Column
 from peerscope.history.retention import HistoryConfig, Tier, tiers
 from peerscope.history.schema import open_to_write
@@ -36,6 +37,7 @@ class Store:
         self._tiers = tiers(config)
         self._db = open_to_write(place)
         try:
+            self._verdicts = VerdictStore(self._db, config.max_bytes)
             self._slots = Slots(self._db, peers_max, config.quarter_s)
             self._open: dict[Tier, set[int]] = {tier: retention.unfolded(self._db, tier) for tier in self._tiers[1:]}
         except BaseException:
@@ -48,21 +50,16 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def write(self, samples: Sequence[SeriesSample]) -> None:
-        """Store samples, make the coarser values that are due, drop the excess; in one transaction."""
-        if not samples:
+    def write(self, samples: Sequence[SeriesSample], page: VerdictPage | None = None) -> None:
+        """Store samples and verdicts, make the coarser values that are due, drop the excess; in one transaction."""
+        if not samples and page is None:
             return
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            for sample in samples:
-                self._put(sample)
-            newest = samples[-1].at
-            for tier, windows in self._open.items():
-                for at in sorted(windows - {newest - newest % tier.step_s}):
-                    retention.fold(self._db, self._tiers[0], tier, at)
-                    windows.discard(at)
-            self._slots.write(newest)
-            retention.thin(self._db, self._tiers, len(samples), newest, self._max_bytes)
+            if page is not None:
+                self._verdicts.write(page)
+            if samples:
+                self._write_samples(samples)
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:  # some errors end it
@@ -73,6 +70,17 @@ class Store:
     def close(self) -> None:
         """Close the file and merge its journal into it."""
         self._db.close()
+
+    def _write_samples(self, samples: Sequence[SeriesSample]) -> None:
+        for sample in samples:
+            self._put(sample)
+        newest = samples[-1].at
+        for tier, windows in self._open.items():
+            for at in sorted(windows - {newest - newest % tier.step_s}):
+                retention.fold(self._db, self._tiers[0], tier, at)
+                windows.discard(at)
+        self._slots.write(newest)
+        retention.thin(self._db, self._tiers, len(samples), newest, self._max_bytes)
 
     def _put(self, sample: SeriesSample) -> None:
         raw, at = self._tiers[0], sample.at

@@ -10,7 +10,7 @@ from msgspec import Struct
 from peerscope.mesh.internal_events import InternalEvent
 from peerscope.mesh.messages import Aged, Message, Ping, Pong, encode
 from peerscope.mesh.zoning.lookup import LookupAnswer
-from peerscope.records.bodies import Body, Check, OtherLife, OverlayLink
+from peerscope.records.bodies import Body, Check, OtherLife, OverlayLink, PlannedAbsence
 from peerscope.records.certificates import Certificate, Revocation
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.records.ledger import Entry
@@ -120,6 +120,9 @@ class LookUp(Struct, frozen=True):
 
 class Leave(Struct, frozen=True):
     """Publish our goodbye, and close all connections."""
+
+    planned: PlannedAbsence | None = None
+    """None if nobody announced the absence."""
 
 
 Event = (

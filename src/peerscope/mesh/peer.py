@@ -102,8 +102,8 @@ class Peer:
                 self._refuse(peer, reason, now)
             case events.LookUp(number, name):
                 p.lookups.ask(number, name, now)
-            case events.Leave():
-                p.publisher.goodbye(now)
+            case events.Leave(planned):
+                p.publisher.goodbye(now, planned)
                 p.handshake.leave()
                 self._leaving = True
             case _:

@@ -30,6 +30,7 @@ from peerscope.records.bodies import (
     Kind,
     Observation,
     Observations,
+    PlannedAbsence,
     kind_of,
 )
 from peerscope.records.identity import PeerId, ref
@@ -194,11 +195,11 @@ class Publisher:
             if is_old and has_content(entry.body):
                 self.repeat(entry, now, urgent=False)
 
-    def goodbye(self, now: float) -> None:
-        """Send our goodbye to all neighbours."""
+    def goodbye(self, now: float, planned: PlannedAbsence | None = None) -> None:
+        """Send our goodbye to all neighbours. `planned`: an operator announced the absence."""
         profile = self._state.ledger.profile(self._state.me)
         if profile is not None:
-            self._send_to_all(self.sign(replace(profile, left=True), now), now)
+            self._send_to_all(self.sign(replace(profile, left=True, planned=planned), now), now)
 
     def move(self, zone: str, now: float) -> None:
         """Send our new zone to all neighbours; those of the old zone pass it on. Withdraw our summary of that."""

@@ -10,7 +10,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 
 import msgspec
 from msgspec import Struct
@@ -29,7 +29,9 @@ from peerscope.host.clock import monotonic
 from peerscope.host.damaged_files import put_damaged_aside
 from peerscope.host.state import ORDERS_FILE, StateDirectory
 from peerscope.mesh.membership.forgetting import STANDS_S
-from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Forget, Orders, Silence
+from peerscope.notify.schedule import Schedule, SilenceTimes, order_schedule
+from peerscope.notify.windows import KeptSchedule, WindowCache
+from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Forget, Orders, Silence, SilenceWindow
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
 from peerscope.records.certificates import CERTIFICATE_BYTES_MAX
 from peerscope.records.identity import PeerId
@@ -59,6 +61,8 @@ class KeptOrders(Struct, frozen=True):
     lifted_until: dict[str, float] = {}
     acknowledgements: tuple[StandingAcknowledgement, ...] = ()
     forgotten: tuple[KeptForget, ...] = ()
+    scheduled: tuple[KeptSchedule, ...] = ()
+    """Apart from `silences`: an older agent would take one for a silence that holds now."""
 
 
 class OrderBook:
@@ -78,21 +82,28 @@ class OrderBook:
         self._standing = standing
         self._kept = _read(state)
         self._published_at: float | None = None
+        self._windows = WindowCache()
 
     async def run(self) -> None:
         """Publish the orders at the start, and again every `REPEAT_S`."""
         while True:
             self._clear(time.time())
-            has_some = bool(self._kept.silences or self._kept.acknowledgements or self._kept.forgotten)
-            if has_some and (self._published_at is None or monotonic() - self._published_at >= REPEAT_S):
+            kept = self._kept
+            has_some = bool(kept.silences or kept.acknowledgements or kept.forgotten or kept.scheduled)
+            is_due = self._published_at is None or monotonic() - self._published_at >= REPEAT_S
+            if self._heed_lifts() or self._windows.have_passed or (has_some and is_due):
                 self._publish_orders(time.time())
             await asyncio.sleep(LOOK_INTERVAL_S)
 
-    def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
-        """Silence alerts that match all matchers. Raises `ConfigError`."""
+    def silence(
+        self, matchers: Iterable[str], for_s: float, author: str, reason: str, when: SilenceTimes | None = None
+    ) -> StandingSilence:
+        """Silence alerts that match all matchers, from now or as ordered in advance. Raises `ConfigError`."""
         now = time.time()
         if not (math.isfinite(for_s) and 1.0 <= for_s <= FOR_S_MAX):
             raise ConfigError(f"a silence of {for_s:g} s; it lasts between a second and {FOR_S_MAX / 86400:.0f} days")
+        if when is not None:
+            return self._schedule(matchers, order_schedule(when, for_s, now), author, reason, now)
         silence = StandingSilence(
             id=secrets.token_hex(4),
             matchers=parse_matchers(matchers),
@@ -111,14 +122,23 @@ class OrderBook:
         if any(one.id == name for one in self._kept.silences):
             self._keep(msgspec.structs.replace(self._kept, silences=self._without(name)), now)
             return True
-        silence = next((one for one in self._standing().silences if one.id == name), None)
+        if any(one.id == name for one in self._kept.scheduled):
+            self._drop_scheduled({name})
+            self._keep(self._kept, now)
+            return True
+        standing = self._standing()
+        silence = next((one for one in (*standing.silences, *standing.scheduled) if one.id == name), None)
         if silence is None:
             return False
         if silence.peer_id == self._peer_id:  # of an earlier run whose file is lost
             self._publish_orders(now)
             return True
-        over = msgspec.structs.replace(silence, begun_at=now, ends_at=now, peer_id=self._peer_id)
-        self._add(over, now, {**self._kept.lifted_until, name: silence.ends_at})
+        over = msgspec.structs.replace(
+            silence, begun_at=now, ends_at=now, peer_id=self._peer_id, windows=(), repeats=None, zone=None
+        )
+        # Its author drops a silence that was ordered in advance, once it has read this.
+        until = now + FOR_S_MAX if silence.windows else silence.ends_at
+        self._add(over, now, {**self._kept.lifted_until, name: until})
         return True
 
     def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
@@ -134,7 +154,7 @@ class OrderBook:
         others = [one for one in self._kept.acknowledgements if one.key != order_key(key)]
         newest = tuple([*others, acknowledgement][-ORDERS_MAX:])
         kept = msgspec.structs.replace(self._kept, acknowledgements=newest)
-        while len(kept.acknowledgements) > 1 and not _fits(kept, now):
+        while len(kept.acknowledgements) > 1 and not self._fits(kept, now):
             kept = msgspec.structs.replace(kept, acknowledgements=kept.acknowledgements[1:])
         self._keep(kept, now)
         return acknowledgement
@@ -157,7 +177,7 @@ class OrderBook:
         order = KeptForget(peer.hex(), now, author, reason, self._peer_id, until=until, is_lifted=is_lifted)
         others = tuple(one for one in self._kept.forgotten if one.id != order.id)
         kept = msgspec.structs.replace(self._kept, forgotten=(*others, order))
-        if len(kept.forgotten) > ORDERS_MAX or not _fits(kept, now):
+        if len(kept.forgotten) > ORDERS_MAX or not self._fits(kept, now):
             raise ConfigError(f"this peer keeps {len(others)} orders to forget already; give this one at another peer")
         self._keep(kept, now)
         return StandingForget(order.id, order.at, order.author, order.reason, order.peer_id)
@@ -169,9 +189,50 @@ class OrderBook:
             silences=(*self._without(silence.id), silence),
             lifted_until=self._kept.lifted_until if lifted is None else lifted,
         )
-        if len(kept.silences) > ORDERS_MAX or not _fits(kept, now):
+        if len(kept.silences) > ORDERS_MAX or not self._fits(kept, now):
             raise ConfigError(f"{len(self._kept.silences)} silences were ordered at this peer already; lift some first")
         self._keep(kept, now)
+
+    def _schedule(
+        self, matchers: Iterable[str], schedule: Schedule, author: str, reason: str, now: float
+    ) -> StandingSilence:
+        self._clear(now)
+        order = KeptSchedule(
+            id=secrets.token_hex(4),
+            matchers=parse_matchers(matchers),
+            schedule=schedule,
+            author=_checked(author, "author", NAME_MAX),
+            reason=_checked(reason, "reason", REASON_MAX),
+        )
+        kept = msgspec.structs.replace(self._kept, scheduled=(*self._kept.scheduled, order))
+        count = len(kept.scheduled) + len(kept.silences)
+        if count > ORDERS_MAX or not self._fits(kept, now):
+            raise ConfigError(f"{count - 1} silences were ordered at this peer already; lift some first")
+        self._keep(kept, now)
+        windows = self._windows.of(order, now)
+        return StandingSilence(
+            order.id,
+            order.matchers,
+            *windows[0],
+            order.author,
+            order.reason,
+            self._peer_id,
+            windows,
+            schedule.rule,
+            schedule.zone,
+        )
+
+    def _heed_lifts(self) -> bool:
+        """Drop silences ordered here in advance that another peer has lifted."""
+        lifted = {one.id for one in self._kept.scheduled} & self._standing().lifted if self._kept.scheduled else set()
+        if lifted:
+            self._drop_scheduled(lifted)
+            self._save()
+        return bool(lifted)
+
+    def _drop_scheduled(self, names: Set[str]) -> None:
+        rest = tuple(one for one in self._kept.scheduled if one.id not in names)
+        self._kept = msgspec.structs.replace(self._kept, scheduled=rest)
 
     def _without(self, name: str) -> tuple[StandingSilence, ...]:
         return tuple(one for one in self._kept.silences if one.id != name)
@@ -182,36 +243,48 @@ class OrderBook:
         silences = tuple(one for one in self._kept.silences if one.ends_at > now or one.id in lifted)
         known = tuple(one for one in self._kept.acknowledgements if now - one.at < FOR_S_MAX)
         forgotten = tuple(one for one in self._kept.forgotten if now - one.at < STANDS_S)
-        self._kept = KeptOrders(silences, lifted, known, forgotten)
+        scheduled = tuple(one for one in self._kept.scheduled if not self._windows.is_over(one, now))
+        self._kept = KeptOrders(silences, lifted, known, forgotten, scheduled)
 
     def _keep(self, kept: KeptOrders, now: float) -> None:
         self._kept = kept
+        self._save()
+        self._publish_orders(now)
+
+    def _save(self) -> None:
         try:
-            self._state.keep(ORDERS_FILE, msgspec.json.encode(kept))
+            self._state.keep(ORDERS_FILE, msgspec.json.encode(self._kept))
         except OSError as error:  # the order still holds until this agent ends
             log.warning("orders are not kept over a restart: %s: %s", self._state.path / ORDERS_FILE, error.strerror)
-        self._publish_orders(now)
 
     def _publish_orders(self, now: float) -> None:
         self._published_at = monotonic()
-        self._publish(_body(self._kept, now))
+        self._publish(_body(self._kept, now, self._windows))
+        self._windows.have_passed = False
+
+    def _fits(self, kept: KeptOrders, now: float) -> bool:
+        size = len(encode_body(_body(kept, now, self._windows)))
+        return size + CERTIFICATE_BYTES_MAX <= body_bytes_max(Kind.ORDERS)
 
 
-def _body(kept: KeptOrders, now: float) -> Orders:
-    silences = (
+def _body(kept: KeptOrders, now: float, cache: WindowCache) -> Orders:
+    silences = [
         Silence(one.id, one.matchers, _ms(now - one.begun_at), _ms(one.ends_at - one.begun_at), one.author, one.reason)
         for one in kept.silences
-    )
+    ]
+    for order in kept.scheduled:
+        windows = tuple(
+            SilenceWindow(round((begin - now) * 1000), _ms(end - begin)) for begin, end in cache.of(order, now)
+        )
+        if windows:
+            rule, zone = order.schedule.rule or "", order.schedule.zone
+            silences.append(Silence(order.id, order.matchers, 0, 0, order.author, order.reason, windows, rule, zone))
     known = (Acknowledgement(one.key, _ms(now - one.at), one.author, one.reason) for one in kept.acknowledgements)
     forgotten = (
         Forget(bytes.fromhex(one.id), one.until, _ms(now - one.at), one.author, one.reason, one.is_lifted)
         for one in kept.forgotten
     )
     return Orders(tuple(silences), tuple(known), forgotten=tuple(forgotten))
-
-
-def _fits(kept: KeptOrders, now: float) -> bool:
-    return len(encode_body(_body(kept, now))) + CERTIFICATE_BYTES_MAX <= body_bytes_max(Kind.ORDERS)
 
 
 def _ms(seconds: float) -> int:
@@ -231,7 +304,9 @@ def _read(state: StateDirectory) -> KeptOrders:
         return KeptOrders()
     try:
         kept = msgspec.json.decode(data, type=KeptOrders)
-        decode_body(Kind.ORDERS, encode_body(_body(kept, time.time())))  # other peers make the same checks
+        decode_body(
+            Kind.ORDERS, encode_body(_body(kept, time.time(), WindowCache()))
+        )  # other peers make the same checks
     except (msgspec.MsgspecError, RemoteError, OverflowError, ValueError, RecursionError) as error:
         put_damaged_aside(state.path / ORDERS_FILE, str(error), "its orders are lost")
         return KeptOrders()

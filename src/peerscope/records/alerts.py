@@ -23,6 +23,7 @@ ORDERS_MAX = 64
 MATCHERS_MAX = 8
 METADATA_MAX = 8
 CONFIRMED_BY_MAX = 16
+WINDOWS_MAX = 16
 
 
 class Severity(IntEnum):
@@ -93,8 +94,20 @@ class Alerts(Struct, frozen=True, array_like=True, gc=False):
     omitted: Annotated[int, Meta(ge=0, le=2**31)] = 0
 
 
+class SilenceWindow(Struct, frozen=True, array_like=True, gc=False):
+    """One time in which a silence holds."""
+
+    in_ms: Annotated[int, Meta(ge=-(2**53), le=2**53 - 1)]
+    """How long after this record it begins; negative if it has begun."""
+    for_ms: Milliseconds
+
+
 class Silence(Struct, frozen=True, array_like=True, gc=False):
-    """Until it ends, no message about alerts that fit all matchers is sent."""
+    """Until it ends, no message about alerts that fit all matchers is sent.
+
+    A silence that begins later, or repeats, lists its next times in `windows`; its `for_ms` is 0. So agents that do not
+    know windows take it for one that is over.
+    """
 
     id: Annotated[str, Meta(min_length=8, max_length=16, pattern="^[0-9a-f]+\\Z")]
     matchers: Annotated[tuple[tuple[Name, Name], ...], Meta(min_length=1, max_length=MATCHERS_MAX)]
@@ -105,6 +118,12 @@ class Silence(Struct, frozen=True, array_like=True, gc=False):
     """How long it lasts from its begin."""
     author: Name
     reason: Text
+    windows: Annotated[tuple[SilenceWindow, ...], Meta(max_length=WINDOWS_MAX)] = ()
+    """The next times in which it holds. The origin publishes further ones as these pass."""
+    repeats: Text = ""
+    """The rule (RFC 5545 RRULE) as the operator wrote it, for people; no peer evaluates it."""
+    zone: Name = ""
+    """IANA name of the time zone in which the rule is meant."""
 
 
 class Acknowledgement(Struct, frozen=True, array_like=True, gc=False):
@@ -158,7 +177,14 @@ def aged(body: Orders | Alerts, by_ms: int) -> Orders | Alerts:
         )
     return replace(
         body,
-        silences=tuple(replace(one, begun_ms=one.begun_ms + by_ms) for one in body.silences),
+        silences=tuple(
+            replace(
+                one,
+                begun_ms=one.begun_ms + by_ms,
+                windows=tuple(replace(window, in_ms=window.in_ms - by_ms) for window in one.windows),
+            )
+            for one in body.silences
+        ),
         acknowledgements=tuple(replace(one, sent_ms=one.sent_ms + by_ms) for one in body.acknowledgements),
         forgotten=tuple(replace(one, sent_ms=one.sent_ms + by_ms) for one in body.forgotten),
     )

@@ -86,6 +86,14 @@ class OtherLife(Struct, frozen=True, array_like=True, gc=False):
     region: Name | None = None
 
 
+class PlannedAbsence(Struct, frozen=True, array_like=True, gc=False):
+    """An operator's announcement that the peer leaves for maintenance."""
+
+    for_ms: Milliseconds | None = None
+    """How long after this record the peer is to be back; None if that is open."""
+    reason: Text = ""
+
+
 class Profile(Struct, frozen=True, array_like=True, gc=False):
     """A peer's description of itself. Published when it changes; `left` means that the peer leaves."""
 
@@ -119,6 +127,8 @@ class Profile(Struct, frozen=True, array_like=True, gc=False):
     """Other processes that published a newer profile under this key, the last first."""
     host: HostTokens | None = None
     """On which machine the peer runs; None if its agent does not say."""
+    planned: PlannedAbsence | None = None
+    """With `left`: the absence is planned."""
 
     @property
     def reached_at(self) -> tuple[str, ...]:

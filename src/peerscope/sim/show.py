@@ -25,6 +25,7 @@ from peerscope.errors import ConfigError
 from peerscope.history.recorder import Recorder
 from peerscope.host.version import __version__
 from peerscope.mesh.events import Received, Send
+from peerscope.notify.schedule import SilenceTimes
 from peerscope.records.identity import PeerId, short
 from peerscope.sim.network import fixed, near
 from peerscope.sim.population import populate
@@ -135,7 +136,9 @@ class Show(NetworkView):
             shared_key=self.peer.shared_key.running(self.simulator.now),
         )
 
-    def silence(self, matchers: Iterable[str], for_s: float, author: str, reason: str) -> StandingSilence:
+    def silence(
+        self, matchers: Iterable[str], for_s: float, author: str, reason: str, when: SilenceTimes | None = None
+    ) -> StandingSilence:
         raise ConfigError(NOBODY)
 
     def lift(self, silence: str) -> bool:
@@ -148,6 +151,9 @@ class Show(NetworkView):
         raise ConfigError(NOBODY)
 
     def remember(self, peer: PeerId) -> bool:
+        raise ConfigError(NOBODY)
+
+    def leave(self, reason: str, for_s: float | None = None) -> None:
         raise ConfigError(NOBODY)
 
     def advance(self, until_s: float) -> None:

@@ -43,6 +43,7 @@ from peerscope.mesh.events import (
 )
 from peerscope.mesh.peer import Peer
 from peerscope.mesh.peer_state import Clocks
+from peerscope.records.bodies import PlannedAbsence
 from peerscope.records.identity import PeerId, verify_ed25519
 from peerscope.records.ledger import Ledger
 from peerscope.records.measures import AgentMetrics, Metrics, PerformanceMetrics, SystemMetrics
@@ -193,9 +194,9 @@ class Simulator:
             other = name[0] if name[1] == peer else name[1]
             self._later(self.now + IDLE_TIMEOUT_S, self._idle_out, other, node.peer_id)
 
-    def leave(self, peer: PeerId) -> None:
-        """Say goodbye and stop."""
-        self.feed(peer, Leave())
+    def leave(self, peer: PeerId, planned: PlannedAbsence | None = None) -> None:
+        """Say goodbye and stop; `planned`: announce the absence."""
+        self.feed(peer, Leave(planned))
         self.nodes[peer].core = None
         self.running -= 1
 

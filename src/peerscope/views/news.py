@@ -16,6 +16,7 @@ from peerscope.views.regions import RegionHealth
 from peerscope.views.snapshot import Snapshot
 from peerscope.views.timeline import LinkPast, Timeline
 from peerscope.views.trends import MINUTE_S, Day, look
+from peerscope.views.verdict_log import VerdictLog
 from peerscope.views.window import Window
 
 
@@ -41,6 +42,8 @@ class News:
         """`region_hold_s`: how long a region's change must last."""
         self.timeline = Timeline()
         """Statuses of the last hour."""
+        self.verdict_log = VerdictLog()
+        """States of all peers for the history, with the times in which we watched."""
         self.links = LinkPast()
         """Which links there were over the last hour."""
         self.window = Window()

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.mesh.detection import observers
-from peerscope.records.bodies import CHECKS, RATIO_ONE, Check, Report, Status
+from peerscope.records.bodies import CHECKS, RATIO_ONE, Check, Kind, Report, Status
 from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.views.metrics import MetricsView, metrics_view
 from peerscope.views.snapshot import Snapshot
@@ -50,6 +50,17 @@ class Hearsay(Struct, frozen=True):
     """Ids of aggregators that did not answer."""
 
 
+class PlannedView(Struct, frozen=True):
+    """An absence that an operator announced when the peer left."""
+
+    reason: str
+    ends_at: float | None
+    """Unix seconds at which the peer is to be back; null if that is open."""
+    ends_in_s: float | None
+    is_overdue: bool
+    """That time is over, and availability counts the peer as down."""
+
+
 class PeerView(Struct, frozen=True):
     """All that is known of one peer."""
 
@@ -86,6 +97,8 @@ class PeerView(Struct, frozen=True):
     """Time since `gone_since`."""
     host: str | None = None
     """Name of its machine, the same for all peers there; null if unknown."""
+    planned: PlannedView | None = None
+    """null if the peer did not leave, or left without an announcement."""
 
 
 def peer_view(snapshot: Snapshot, peer: PeerId) -> PeerView:
@@ -116,7 +129,20 @@ def peer_view(snapshot: Snapshot, peer: PeerId) -> PeerView:
         gone_since=None if gone_age_s is None else snapshot.wall - gone_age_s,
         gone_age_s=gone_age_s,
         host=snapshot.hosts.get(peer),
+        planned=planned_view(snapshot, peer),
     )
+
+
+def planned_view(snapshot: Snapshot, peer: PeerId) -> PlannedView | None:
+    """The announced absence of a peer that left; None for any other peer."""
+    profile, entry = snapshot.profiles.get(peer), snapshot.ledger.get(peer, Kind.PROFILE)
+    if profile is None or entry is None or profile.planned is None or not profile.left:
+        return None
+    planned = profile.planned
+    if planned.for_ms is None:
+        return PlannedView(planned.reason, None, None, False)
+    left_s = entry.heard_at + planned.for_ms / 1000 - snapshot.now
+    return PlannedView(planned.reason, snapshot.wall + left_s, max(0.0, left_s), left_s < 0)
 
 
 def gone(view: PeerView) -> PeerView:

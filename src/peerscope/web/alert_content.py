@@ -15,7 +15,7 @@ from msgspec import Struct
 from peerscope.alerts.cascade_tree import TreeNode
 from peerscope.alerts.incident import Incident
 from peerscope.alerts.model import Alert
-from peerscope.alerts.silences import StandingSilence
+from peerscope.alerts.silences import StandingOrders, StandingSilence
 from peerscope.records.alerts import Severity
 
 ALERTS_MAX = 500
@@ -88,14 +88,12 @@ def active(alerts: Iterable[Alert]) -> dict[str, FeedAlert]:
     return {one.id: _alert(one) for one in chosen}
 
 
-def alert_overview(
-    alerts: Iterable[Alert], incidents: Iterable[Incident], silences: Iterable[StandingSilence]
-) -> AlertOverview:
+def alert_overview(alerts: Iterable[Alert], incidents: Iterable[Incident], orders: StandingOrders) -> AlertOverview:
     """`alerts`: the active ones. `incidents`: the most important first."""
     return AlertOverview(
         firing=dict(Counter(one.severity for one in alerts if one.state == "firing")),
         incidents=tuple(_incident(one) for one in list(incidents)[:INCIDENTS_MAX]),
-        silences=tuple(silences)[:SILENCES_MAX],
+        silences=(*orders.silences, *orders.scheduled)[:SILENCES_MAX],
     )
 
 

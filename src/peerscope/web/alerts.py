@@ -11,12 +11,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from peerscope.alerts.alert_views import AcknowledgementView, AlertView, ForgottenView, IncidentView, SilenceView
+from peerscope.alerts.alert_views import (
+    AcknowledgementView,
+    AlertView,
+    ForgottenView,
+    IncidentView,
+    SilenceView,
+    silence_view,
+)
 from peerscope.alerts.incident import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.rules import Rule
 from peerscope.alerts.silences import FOR_S_MAX, refusal
 from peerscope.errors import ConfigError
+from peerscope.notify.schedule import SilenceTimes
 from peerscope.records.alerts import MATCHERS_MAX, Severity
 from peerscope.records.identity import PeerId
 from peerscope.views.ages import aged
@@ -59,6 +67,12 @@ class SilenceOrder(Struct, frozen=True, forbid_unknown_fields=True):
     for_s: Annotated[float, Meta(ge=1, le=FOR_S_MAX)]
     reason: Annotated[str, Meta(min_length=1, max_length=160)]
     author: Annotated[str, Meta(min_length=1, max_length=64)] = AUTHOR
+    begin: Annotated[str, Meta(min_length=1, max_length=40)] | None = None
+    """When it begins: "02:30" (the next), "2026-12-01T02:30", either in `zone`; or with an offset, or Unix seconds."""
+    rrule: Annotated[str, Meta(min_length=1, max_length=160)] | None = None
+    """Rule of RFC 5545 by which it repeats: "FREQ=WEEKLY;BYDAY=SU"."""
+    zone: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    """IANA name of the time zone of `begin` and `rrule`; UTC if it is not given."""
 
 
 class AcknowledgementOrder(Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,19 +145,26 @@ async def incident(request: Request) -> Response:
 
 
 async def silences(request: Request) -> Response:
-    """Active silences of the whole network, by id."""
-    found = _aged(request, SilenceView, monitor_of(request).orders().silences)
+    """Silences of the whole network that hold now or later, by id."""
+    orders, wall = monitor_of(request).orders(), monitor_of(request).snapshot().wall
+    found = [silence_view(one, wall) for one in (*orders.silences, *orders.scheduled)]
     return page(request, sorted(found, key=lambda one: one.id), lambda one: one.id)
 
 
 async def silence(request: Request) -> Response:
-    """Hold back notifications of some alerts in the whole network. The alerts stay visible."""
+    """Hold back notifications of some alerts in the whole network. The alerts stay visible.
+
+    With `begin` it holds later, with `rrule` again and again.
+    """
     order = await _read(request, SilenceOrder)
     monitor = monitor_of(request)
+    when = SilenceTimes(order.begin, order.rrule, order.zone) if order.begin or order.rrule else None
+    if order.zone and when is None:
+        raise HTTPException(400, "zone is given without begin or rrule")
 
     def made() -> SilenceView:
-        found = monitor.silence(order.matchers, order.for_s, order.author, order.reason)
-        return aged(SilenceView, found, monitor.snapshot().wall)
+        found = monitor.silence(order.matchers, order.for_s, order.author, order.reason, when)
+        return silence_view(found, monitor.snapshot().wall)
 
     return _ordered(request, made)
 
@@ -151,7 +172,8 @@ async def silence(request: Request) -> Response:
 async def unsilence(request: Request) -> Response:
     """End a silence that was ordered at any peer."""
     monitor = monitor_of(request)
-    name = _one(monitor.orders().silences, request.path_params["name"], "silence").id
+    orders = monitor.orders()
+    name = _one((*orders.silences, *orders.scheduled), request.path_params["name"], "silence").id
     return _ordered(request, lambda: Lifted(name, monitor.lift(name)))
 
 

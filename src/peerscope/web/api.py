@@ -19,7 +19,9 @@ from peerscope.views.peers import Hearsay, PeerView
 from peerscope.views.timeline import Change
 from peerscope.web import (
     alerts,
+    availability,
     history,
+    leave,
     metrics,
     network,
     telemetry,
@@ -128,6 +130,8 @@ ROUTES = [
     *telemetry.ROUTES,
     *threats.ROUTES,
     *history.ROUTES,
+    *availability.ROUTES,
+    *leave.ROUTES,
     ApiRoute("/healthz", healthz, Healthz),
     ApiRoute("/readyz", readyz, Readyz, statuses=(503,)),
 ]

@@ -152,7 +152,7 @@ class FeedBuilder:
             regions=self._slow[0],
             trends=self._slow[1],
             alerts=active(alerts),
-            trouble=alert_overview(alerts, view.incidents(), view.orders().silences),
+            trouble=alert_overview(alerts, view.incidents(), view.orders()),
         )
 
     def _update_map(self, topology: Topology) -> None:

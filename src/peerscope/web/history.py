@@ -38,12 +38,12 @@ async def history(request: Request) -> Response:
     `since`: 90s, 15m, 1h, 30d or Unix seconds. `step`: the finest resolution.
     """
     query = request.query_params
-    recorder = _recorder(request)
+    recorder = recorder_of(request)
     try:
         series = series_named(query.get("metric", METRIC_DEFAULT))
     except HistoryError as error:
         raise HTTPException(404, str(error)) from None
-    peer = await _peer(request, recorder, query.get("peer"))
+    peer = await kept_peer(request, recorder, query.get("peer"))
     if series.scope == "network" and peer is not None:
         raise HTTPException(400, f"{series.name} is of the whole network; ask for it without a peer")
     now = int(monitor_of(request).snapshot().wall)
@@ -67,14 +67,14 @@ async def history_metrics(request: Request) -> Response:
     )
 
 
-def _recorder(request: Request) -> Recorder:
+def recorder_of(request: Request) -> Recorder:
     recorder = monitor_of(request).recorder
     if recorder is None:
         raise HTTPException(404, "this agent keeps no history: history.enabled is false in its settings")
     return recorder
 
 
-async def _peer(request: Request, recorder: Recorder, name: str | None) -> PeerId | None:
+async def kept_peer(request: Request, recorder: Recorder, name: str | None) -> PeerId | None:
     """Find a peer in the ledger or in the history."""
     if name is None:
         return None

@@ -136,6 +136,7 @@ function Facts({ peer, details }) {
     ["node", nodeWords(peer.node)],
     ["heard", peer.heard_at === undefined ? "never" : `${age(ageOf(peer))} ago`],
     ["running", runningWords(peer, started)],
+    details?.planned && ["planned", plannedWords(details.planned)],
     ["clock skew", details && !isGone(peer) ? signedSeconds(details.clock_skew_s) : "–"],
     ["addresses", addresses.length === 0 ? "–" : html`<ul class="addresses">
       ${addresses.slice(0, 16).map((address) => html`<li key=${address}><code>${plain(address, 90)}</code></li>`)}</ul>`],
@@ -147,6 +148,12 @@ function Facts({ peer, details }) {
 function runningWords(peer, started) {
   if (isGone(peer)) return html`<span title=${dateTime(peer.gone_since)}>${peer.verdict} since ${age(wall() - peer.gone_since)}</span>`;
   return started === null ? "–" : html`<span title=${dateTime(started)}>${duration(wall() - started)}</span>`;
+}
+
+/** Why the peer left, and when it is to be back. */
+function plannedWords({ reason, ends_at: end, is_overdue: isOverdue }) {
+  const back = end === null ? "" : isOverdue ? "; overdue, so it counts as down" : `; back within ${duration(end - wall())}`;
+  return plain(reason, 160) + back;
 }
 
 /** The region, and its source if not the operator. */

@@ -79,12 +79,13 @@ export function Order({ of, choices }) {
 
 export function Silences() {
   const { silences } = trouble.value;
-  if (silences.length === 0) return html`<div class="empty small"><h3>No active silence</h3>
+  if (silences.length === 0) return html`<div class="empty small"><h3>No silence</h3>
     <p>A silence holds back notifications in the whole network until it ends. The alerts stay visible. Start one at an alert or incident.</p></div>`;
-  return html`<div class="scroll-x"><table class="plain-table" data-testid="silences"><thead><tr><th>About</th><th>Ends in</th><th>By</th><th>Why</th><th></th></tr></thead>
-    <tbody>${silences.map(({ id, matchers, ends_at: end, author: by, reason }) => html`<tr key=${id}>
+  return html`<div class="scroll-x"><table class="plain-table" data-testid="silences"><thead><tr><th>About</th><th>Holds</th><th>By</th><th>Why</th><th></th></tr></thead>
+    <tbody>${silences.map(({ id, matchers, begun_at: begin, ends_at: end, author: by, reason, windows, repeats, zone }) => html`<tr key=${id}>
       <td><code>${matchers.map(([field, value]) => `${plain(field, 16)}=${shortened(value)}`).join(" ")}</code></td>
-      <td>${duration(end - wall())}</td><td>${plain(by, 32)}</td><td>${plain(reason, 80)}</td>
+      <td>${windows?.length > 0 && begin > wall() ? `in ${duration(begin - wall())}, for ${duration(end - begin)}` : `for ${duration(end - wall())}`}${
+        repeats && html`<br /><span class="muted" title=${plain(zone, 64)}>repeats: ${plain(repeats, 80)}</span>`}</td><td>${plain(by, 32)}</td><td>${plain(reason, 80)}</td>
       <td><button class="tool" disabled=${isSending.value} onClick=${() => send("DELETE", `silences/${encodeURIComponent(id)}`)}>End it</button></td></tr>`)}</tbody></table></div>
     ${refusal.value && html`<p class="refusal" role="alert">${refusal.value}</p>`}`;
 }

@@ -1,6 +1,7 @@
 // Regions: a world map if their names are known places, else a matrix; and a table.
 
 import { computed, html, signal, useEffect, useState } from "./vendor/preact.js";
+import { Availability } from "./availability.js";
 import { Choice, Panel } from "./tabs.js";
 import { Glyph, STATUSES, band } from "./statuses.js";
 import { bareMs, count, latency, median, percent, plain } from "./format.js";
@@ -46,6 +47,7 @@ export function Regions() {
     ${list.length === 0 ? html`<div class="empty"><h3>No region is known</h3>
       <p>Start agents with <code>--region NAME</code>, or let the country of their address decide with <code>peer.geo</code>.</p></div>`
       : html`${shown === "map" ? html`<${World} placed=${placed} all=${list} />` : html`<${Matrix} list=${list} />`}<${Table} list=${list} />`}
+    <${Availability} />
     <${OtherZones} />
   <//>`;
 }
