@@ -10,7 +10,10 @@ import pytest
 from ledgers import Book
 from live import Agent, until
 from peerscope import __version__
+from peerscope.host.machine_identity import own_host
+from peerscope.records.hosts import HostTokens
 from peerscope.records.identity import Identity
+from peerscope.views.hosts import NAME_HEX
 from peerscope.web.answers import PAGE_MAX
 from peerscope.web.app import STATIC
 
@@ -51,6 +54,16 @@ def test_self_tells_who_this_peer_is(web: httpx.Client, agent: Agent) -> None:
     assert me["ticket"].startswith("endpoint")
     assert me["uptime_s"] > 0
     assert me["node"] is None
+
+
+def test_a_peer_names_its_machine_by_a_token_of_this_network(web: httpx.Client, agent: Agent) -> None:
+    network = agent.monitor.config.network
+    told = own_host(network.secret, network.name, ()) or HostTokens()
+    profiles = agent.loop.call(lambda: agent.monitor.snapshot().profiles)
+    assert profiles[agent.monitor.peer.me].host == (told if told != HostTokens() else None)
+    token = told.boot or told.machine  # None on a system without such ids: then it is known by its loopback address
+    expected = "loopback" if token is None else token.hex()[:NAME_HEX]
+    assert web.get(f"/api/v1/peers/{agent.peer_id}").json()["host"] == expected
 
 
 def test_a_peer_has_its_checks_and_its_last_hour(web: httpx.Client, agent: Agent) -> None:
