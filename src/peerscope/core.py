@@ -25,7 +25,8 @@ from msgspec import Struct
 from peerscope.alerts.aggregators import aggregators
 from peerscope.alerts.messages import Answered, Messages, Said
 from peerscope.alerts.monitor import AlertChanged, AlertMonitor, IncidentChanged
-from peerscope.alerts.notifier import NotifierConfig, NotifierState
+from peerscope.alerts.notifier import NotifierState
+from peerscope.alerts.notifier_config import NotifierConfig
 from peerscope.alerts.own_signals import OwnFacts, own_state
 from peerscope.alerts.rules import Rule
 from peerscope.mesh import events as mesh

@@ -196,8 +196,9 @@ class Monitor(NetworkView):
         return self.notifications.book.lift(silence)
 
     def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
-        """Somebody looks after this alert or incident: it is not repeated. Raises `ConfigError`."""
-        return self.notifications.book.acknowledge(key, author, reason)
+        """Somebody looks after this alert, or the alerts that this incident holds now. Raises `ConfigError`."""
+        incident = next((one for one in self.incidents() if one.id == key), None)
+        return self.notifications.book.acknowledge(key, author, reason, incident.alerts if incident else ())
 
     def forget(self, peer: PeerId, author: str, reason: str = "", *, force: bool = False) -> StandingForget:
         """Have the whole network forget a known peer until it speaks again; one that is alive only by `force`.

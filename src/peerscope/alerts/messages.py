@@ -9,7 +9,8 @@ from msgspec import Struct
 from peerscope.alerts import notifier
 from peerscope.alerts.notification import Notification, NotificationGroup, is_silenced
 from peerscope.alerts.notification_log import heard_notices, roster
-from peerscope.alerts.notifier import Notifier, NotifierConfig, NotifierState
+from peerscope.alerts.notifier import Notifier, NotifierState
+from peerscope.alerts.notifier_config import NotifierConfig
 from peerscope.alerts.silences import StandingOrders, Trust
 from peerscope.records.identity import PeerId
 from peerscope.views.snapshot import Snapshot

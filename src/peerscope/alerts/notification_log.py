@@ -20,6 +20,8 @@ NOTIFIER, ESCALATION = "notifier", "escalation"
 FIRING: Final = "firing"
 RESOLVED: Final = "resolved"
 ESCALATED: Final = "escalated"
+UPDATED: Final = "updated"
+"""People know its alerts as an incident of another kind."""
 
 
 class SentNotice(Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from msgspec import Struct
 
-from peerscope.alerts.notifier import NotifierConfig
+from peerscope.alerts.notifier_config import NotifierConfig
 from peerscope.errors import ConfigError
 from peerscope.host.addresses import check_url, is_loopback
 from peerscope.host.secret_files import Secret, read_secret
