@@ -28,13 +28,14 @@ import msgspec
 
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification import NotificationGroup
+from peerscope.alerts.phrases import PEERS_SHOWN, folded
 from peerscope.errors import DeliveryError
 from peerscope.host.http import NoRedirect
 from peerscope.host.version import __version__
 from peerscope.mesh.detection.checks import printable
 from peerscope.notify.base import Letter, Sender
 from peerscope.notify.settings import AlertmanagerConfig, SlackConfig, WebhookConfig, secret_of, url_of
-from peerscope.notify.wording import colour, subject, text, when
+from peerscope.notify.wording import cause_lines, colour, subject, subject_of, text, when
 
 ANSWER_BYTES_MAX = 64 * 1024
 AGAIN = (408, 425, 429)
@@ -71,6 +72,8 @@ def _wait_s(error: HTTPError) -> float | None:
 
 ALERTS_MAX = 200
 """Alerts listed in one message; `alerts_total` counts all."""
+STORY = ("confidence", "alternatives", "evidence", "first_step", "split_from", "merged", "was", "regions")
+"""Fields of the group that only an incident has."""
 
 
 class Webhook:
@@ -107,6 +110,7 @@ def payload(letter: Letter) -> dict[str, Any]:
     message = letter.message
     group = message.group
     incident = {"id": group.key, "kind": group.incident, "names": group.names, "title": group.title, "root": group.root}
+    incident |= {name: getattr(group, name) for name in STORY}
     return {
         "version": 1,
         "state": ("forgotten" if group.forgotten else "resolved") if message.what == "resolved" else "firing",
@@ -119,6 +123,7 @@ def payload(letter: Letter) -> dict[str, Any]:
         "started_at": group.started_at,
         "resolved_at": group.resolved_at if message.what == "resolved" else None,
         "incident": incident if group.incident is not None else None,
+        "concerned": concerned(group.alerts),
         "alerts": group.alerts[:ALERTS_MAX],
         "alerts_total": len(group.alerts),
         "updates": message.updates,
@@ -128,6 +133,20 @@ def payload(letter: Letter) -> dict[str, Any]:
         "sent_at": letter.at,
         "url": group.url,
     }
+
+
+def concerned(alerts: Iterable[Alert]) -> list[dict[str, Any]]:
+    """Equal alerts as one entry, the most frequent first, with the first few peers or regions."""
+    kinds = sorted(folded(alerts, lambda one: one.rule), key=lambda same: (-len(same), same[0].rule))
+    return [
+        {
+            "rule": same[0].rule,
+            "title": same[0].title,
+            "count": len(same),
+            "some": [*map(subject_of, same[:PEERS_SHOWN])],
+        }
+        for same in kinds[:ALERTS_MAX]
+    ]
 
 
 HEADER_MAX, SECTION_MAX = 150, 3000
@@ -239,6 +258,9 @@ def _post(
         "runbook": alert.runbook,
         "incident": group.title if group.incident is not None else "",
         "root": group.root or "",
+        "cause": cause_lines(group)[0] if group.confidence is not None else "",
+        "evidence": "\n".join(group.evidence),
+        "first_step": group.first_step,
         "ended": "forgotten, never came back" if alert.state == "forgotten" else "",
     }
     fires = alert.state == "firing" and not is_over
