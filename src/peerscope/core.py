@@ -260,7 +260,8 @@ class Core:
         orders, shown = alerts.orders(snapshot), alerts.groups(snapshot, url)
         said = self.messages.look(snapshot, shown, orders, alerts.quiet, alerts.trusts)
         self._publish_notices(now)
-        self._out += said
+        is_joining = bool(self.peer.neighbours.bootstrap) and not self.peer.links.up()
+        self._out += [*said, *self.messages.heartbeat.look(snapshot, shown, alerts.trusts, is_joining=is_joining)]
         return self.messages.wait_s(now)
 
     # -- inside ----------------------------------------------------------------------------------

@@ -239,6 +239,7 @@ class Monitor(NetworkView):
             relay=self._relay_state(),
             shared_key=self.peer.shared_key.running(monotonic()),
             remote_write=self.exports.standing(),
+            heartbeat=self.notifications.heartbeat(),
         )
 
     def endings(self) -> tuple[Expiry, ...]:
@@ -321,6 +322,7 @@ class Monitor(NetworkView):
                 node_id=self.node.node_id,
                 labels=labels,
                 relay=self._transport.home_relay or said.relay,
+                roles=(*self.exports.roles, *self.notifications.roles),
             )
             if told != said:
                 self._driver.feed(Publish(told, urgent=True))

@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from peerscope.alerts.heartbeat import HeartbeatConfig
 from peerscope.errors import ConfigError
 
 
@@ -20,6 +21,8 @@ class NotifierConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Interval between repetitions of a critical alert that nobody acknowledged, on channels with `escalation`."""
     send_resolved: bool = True
     """Whether to send a message when it is over."""
+    heartbeat: HeartbeatConfig | None = None
+    """Heartbeats to somebody outside; None for none."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.group_wait_s <= 600:

@@ -43,15 +43,28 @@ AGAIN = (408, 425, 429)
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> bytes:
-    """Send a request, and return the beginning of the answer.
+    """Send a body, and return the beginning of the answer.
 
     Raises `DeliveryError`. It names only the host, since the rest of the URL may be a secret.
     """
+    return call("POST", url, body, headers, timeout_s=timeout_s)
+
+
+def call(
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    *,
+    timeout_s: float,
+    answer_bytes: int = ANSWER_BYTES_MAX,
+) -> bytes:
+    """Send a request as `post` does."""
     host = urlsplit(url).hostname or "the channel"
-    request = Request(url, data=body, headers={"User-Agent": f"peerscope/{__version__}", **headers}, method="POST")
+    request = Request(url, data=body, headers={"User-Agent": f"peerscope/{__version__}", **headers}, method=method)
     try:
         with build_opener(NoRedirect).open(request, timeout=timeout_s) as answer:
-            return bytes(answer.read(ANSWER_BYTES_MAX))
+            return bytes(answer.read(answer_bytes)) if answer_bytes else b""
     except HTTPError as error:
         error.close()
         again = error.code in AGAIN or error.code >= 500
