@@ -93,6 +93,14 @@ TEMPLATE = """\
 #   secret_file = "hook.key"    # mode 0600; or PEERSCOPE_NOTIFY__CHANNELS__OPS__SECRET; never in this file
 #   escalation = false          # repeat critical alerts here until somebody acknowledges them
 
+[notify.heartbeat]              # to a service outside that alarms when none comes; see docs/howto/notifications.md
+# url_file = ""                 # mode 0600, holds the URL; or PEERSCOPE_NOTIFY__HEARTBEAT__URL; never in this file
+# method = "POST"               # with the state of the network as JSON; or "GET"
+# interval_s = 60.0             # between two heartbeats of the whole network
+# timeout_s = 10.0              # of one attempt
+# start = false                 # a peer that takes over first sends to the URL with /start
+# fail = false                  # send to the URL with /fail while less than half of the peers live; else nothing
+
 [alerts]                        # conditions to report; docs/reference/alerts.md has every rule
 # rules_file = ""               # a TOML file with more rules
 # [alerts.rules.cpu-high]       # one table for each rule to change:

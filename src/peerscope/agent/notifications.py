@@ -37,7 +37,7 @@ class Notifications:
         self._state = state
         self._failure_log = failure_log
         self._channels = make_channels(config.notify)
-        if config.notify.heartbeat is not None:
+        if config.notify.heartbeat.is_wanted:
             config.notify.heartbeat.address()
         self.heartbeats: Heartbeats | None = None
         """From `open` on, where they are configured and there are channels."""
@@ -61,7 +61,7 @@ class Notifications:
         if self._channels:
             name = config.network.name
             self._dispatcher = Dispatcher(config.notify, self._channels, name, self._state, driver)
-            if config.notify.heartbeat is not None:
+            if config.notify.heartbeat.is_wanted:
                 self.heartbeats = Heartbeats(config.notify.heartbeat, Sender(name, me.hex()))
 
     def note(self, effect: Effect) -> None:

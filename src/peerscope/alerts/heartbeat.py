@@ -52,6 +52,11 @@ class HeartbeatConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if not 15 <= self.interval_s <= 86_400:
             raise ConfigError(f"notify.heartbeat.interval_s is {self.interval_s}; must lie between 15 and 86400")
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether this peer has somewhere to send them."""
+        return True
+
 
 class OpenIncident(Struct, frozen=True):
     """An open incident in a heartbeat."""
@@ -92,7 +97,7 @@ class Heartbeat:
     def __init__(self, me: PeerId, config: HeartbeatConfig | None, now: float) -> None:
         """`config`: None if this peer has no heartbeat."""
         self._me = me
-        self._config = config
+        self._config = config if config is not None and config.is_wanted else None
         self._settled_at = now + SETTLE_S
         self._next_at = inf
         self.is_sender = False

@@ -177,6 +177,9 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
         mark = _coloured(f"{check['status']:<10}", check["status"])
         console.print(Text(f"  {check['name']:<8}"), mark, Text(check["message"]), sep="")
     console.print(Text(f"  ticket  {me['ticket']}"), soft_wrap=True)
+    beats = me.get("heartbeat")
+    if beats is not None and beats["last_error"] is not None:
+        console.print(Text(f"  heartbeats fail: {beats['last_error']}: see peerscope doctor", "yellow"), soft_wrap=True)
     for one in me.get("shared_key", ()):
         where = ", ".join(one["addresses"]) or "an unknown address"
         warning = f"  another agent runs with this peer's key, at {where}, heard {age(one['heard_age_s'])} ago"

@@ -123,6 +123,10 @@ class HeartbeatSettings(HeartbeatConfig, frozen=True, kw_only=True, forbid_unkno
             wish = f"must lie between 0.1 and a third of interval_s, {self.interval_s / 3:g}"
             raise ConfigError(f"notify.heartbeat.timeout_s is {self.timeout_s}; {wish}")
 
+    @property
+    def is_wanted(self) -> bool:
+        return self.url is not None or bool(self.url_file)
+
     def address(self) -> str:
         """The URL. Raises `ConfigError`, which does not repeat it."""
         given = self.url
@@ -170,8 +174,8 @@ class NotifyConfig(NotifierConfig, frozen=True, kw_only=True, forbid_unknown_fie
     """
     channels: dict[str, Any] = msgspec.field(default_factory=dict)
     """Channels by name, each a `ChannelConfig` of its kind."""
-    heartbeat: Any = None
-    """Heartbeats to somebody outside, as `HeartbeatSettings`; None for none. Only a peer with channels sends them."""
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
+    """Heartbeats to somebody outside. Only a peer with channels sends them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -184,9 +188,6 @@ class NotifyConfig(NotifierConfig, frozen=True, kw_only=True, forbid_unknown_fie
             raise ConfigError(f"notify.channels has {len(self.channels)}; at most {CHANNELS_MAX}")
         channels = {name: _channel(name, given) for name, given in self.channels.items()}
         msgspec.structs.force_setattr(self, "channels", channels)
-        if self.heartbeat is not None and not isinstance(self.heartbeat, HeartbeatSettings):
-            found = _converted(self.heartbeat, HeartbeatSettings, "notify.heartbeat")
-            msgspec.structs.force_setattr(self, "heartbeat", found)
 
     def trusts(self, me: bytes, *, is_public: bool) -> set[bytes] | None:
         """Peers whose orders and notices count; None for all."""
@@ -268,7 +269,7 @@ def _channel(name: str, given: Any) -> ChannelConfig:
 def _converted(given: Any, kind: type[S], where: str) -> S:
     """A table of the settings as a struct. Raises `ConfigError` that names the key."""
     try:
-        return msgspec.convert(given, kind, strict=False, dec_hook=_decode)
+        return msgspec.convert(given, kind, strict=False, dec_hook=decode_secret)
     except msgspec.ValidationError as error:
         text, _, place = str(error).partition(" - at `$")
         unknown = re.search(r"unknown field `(.*)`", text)
@@ -283,7 +284,8 @@ def _hint(word: str, known: Iterable[str]) -> str:
     return f"did you mean `{guess[0]}`?" if guess else f"known are {', '.join(known)}"
 
 
-def _decode(kind: type, value: Any) -> Any:
+def decode_secret(kind: type, value: Any) -> Any:
+    """Make a `Secret` of text."""
     if kind is not Secret:
         raise NotImplementedError(kind.__name__)
     if not isinstance(value, str) or not value:
