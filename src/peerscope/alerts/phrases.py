@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from peerscope.records.identity import SHORT_HEX
-
+SHORT_HEX = 10
+"""As in records/identity.py, which takes longer to load."""
 CAUSES = {
     "partition": "a partition of the network",
     "region-outage": "an outage of region {}",
