@@ -237,3 +237,22 @@ def test_an_alert_that_fires_another_time_is_told_though_its_first_time_was() ->
         ("resolved", "host-m1-1"),
         ("firing", "host-m1-2"),
     ]
+
+
+def test_a_second_alert_of_a_rule_waits_for_a_common_cause_and_a_critical_or_another_one_does_not() -> None:
+    office = Office(3)
+    first, second = busy(EU[0]), busy(EU[1], 10.0)
+    office.groups = shown([first])
+    office.run(12)
+    office.groups = shown(
+        [first, second, alert("storage-high-aa", started_at=WALL + 10), alert("peer-down-aa", "critical")]
+    )
+    office.run(15)
+    assert sorted(key for _, _, key in said(office)) == [first.id, "peer-down-aa", "storage-high-aa"]
+    office.run(30)
+    assert said(office)[-1] == ("firing", "new", second.id), "nothing joined them: it is told"
+    late = busy(EU[2], office.now + 200)
+    office.run(200)
+    office.groups = shown([first, second, late])
+    office.run(10)
+    assert said(office)[-1] == ("firing", "new", late.id), "the first are long told: it does not wait"

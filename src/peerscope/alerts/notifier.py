@@ -51,7 +51,7 @@ from peerscope.alerts.notification_log import (
     notice_key,
 )
 from peerscope.alerts.notifier_config import NotifierConfig
-from peerscope.alerts.told_alerts import hear, reason_of, sent_before, told_alerts
+from peerscope.alerts.told_alerts import has_company, hear, reason_of, sent_before, told_alerts
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
 
@@ -72,6 +72,8 @@ UPDATE_WAIT_S = 30.0
 """Wait before a message that only updates one: nobody waits for it, and the cause may still become clearer."""
 UPDATE_INTERVAL_S = 300.0
 """Least time between two messages about another kind of one incident."""
+COMPANY_WAIT_S = 30.0
+"""Wait before another message about a rule of which one was just sent: alerts of one cause come over minutes."""
 DISPUTED_S = 60.0
 """Wait before a message about a group that fires since before its end was sent. Two sides of a partition that healed
 need this time to agree."""
@@ -286,6 +288,8 @@ class Notifier:
             start = episode.since + self._config.group_wait_s
             if what == FIRING and episode.is_disputed and episode.sent < 0:
                 start = episode.since + max(self._config.group_wait_s, DISPUTED_S)
+            elif what == FIRING and episode.sent < 0 and has_company(episode, self._episodes.values(), now):
+                start = episode.since + max(self._config.group_wait_s, COMPANY_WAIT_S)
             elif what == FIRING and episode.sent < 0 and episode.is_quiet:
                 start = episode.since + max(self._config.group_wait_s, UPDATE_WAIT_S)
             elif what == UPDATED:

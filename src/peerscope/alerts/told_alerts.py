@@ -17,6 +17,9 @@ from peerscope.alerts.notification import NotificationGroup, Reason, What
 from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, UPDATED, Heard, notice_key
 from peerscope.records.alerts import Severity
 
+COMPANY_S = 120.0
+"""Time after a message in which an alert of the same rule may have the same cause."""
+
 
 class Told(Struct, frozen=True):
     """What people know of one alert."""
@@ -72,6 +75,19 @@ def hear(episode: Episode, told: Mapping[str, Told], notices: Notices, now: floa
         episode.heard = max([episode.heard, *alone, *([found.severity] if found is not None else [])])
     elif found is not None and found.key != group.key:
         episode.sent, episode.sent_at = found.severity, found.at
+
+
+def has_company(episode: Episode, episodes: Iterable[Episode], now: float) -> bool:
+    """Whether an alert of the same rule was sent alone just now, so that one incident may soon hold both."""
+    group = episode.group
+    if group.incident is not None or group.severity == "critical":
+        return False
+    rules = {alert.rule for alert in group.alerts}
+    return any(
+        one is not episode and now - one.sent_at < COMPANY_S and rules == {alert.rule for alert in one.group.alerts}
+        for one in episodes
+        if one.sent >= 0 and one.group.incident is None and one.group.state == "firing"
+    )
 
 
 def reason_of(episode: Episode, what: What, updates: Sequence[str]) -> Reason:
