@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from notices import WALL, Office, alert, incident
@@ -256,3 +258,50 @@ def test_a_second_alert_of_a_rule_waits_for_a_common_cause_and_a_critical_or_ano
     office.groups = shown([first, second, late])
     office.run(10)
     assert said(office)[-1] == ("firing", "new", late.id), "the first are long told: it does not wait"
+
+
+KINDS = ("pattern", "host", "cascade")
+worlds = st.lists(
+    st.tuples(
+        st.lists(st.integers(0, 3), min_size=6, max_size=6),  # the incident of each alert; 0: none
+        st.lists(st.sampled_from(KINDS), min_size=3, max_size=3),
+        st.integers(5, 60),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(worlds)
+@settings(max_examples=60, deadline=None)
+def test_no_alert_is_in_two_pages_wherever_it_moves_and_everything_told_ends(world: list) -> None:
+    """Six alerts of one severity move between incidents and out of them, and end together."""
+    office = Office(2)
+    office.step_s = 1.0
+    alerts = [busy(peer) for peer in EU[:6]]
+
+    def arranged(now: Sequence[Alert], where: Sequence[int], kinds: Sequence[str], state: str = "open") -> None:
+        found = []
+        for number, kind in enumerate(kinds, 1):
+            members = [one for one, place in zip(now, where, strict=True) if place == number]
+            if len(members) > 1:
+                ends = {"ended_at": members[0].resolved_at, "state": state}
+                found.append(incident(f"{number}-1", *members, kind=kind, **ends))
+        office.groups = shown(now, found)
+
+    for where, kinds, seconds in world:
+        arranged(alerts, where, kinds)
+        office.run(seconds)
+    office.run(100)
+    paged = [one.id for _, _, m in office.sent if m.reason in ("new", "worse") for one in m.group.alerts]
+    assert len(paged) == len(set(paged)), [(m.reason, m.group.key, len(m.group.alerts)) for _, _, m in office.sent]
+    known = {one.id for _, _, m in office.sent for one in m.group.alerts}
+    assert known == {one.id for one in alerts}, "all of them were told"
+    over = WALL + office.now
+    where, kinds, _ = world[-1]
+    arranged([replace(one, state="resolved", resolved_at=over) for one in alerts], where, kinds, "closed")
+    office.run(600)
+    begun = {m.group.key for _, _, m in office.sent if m.what == "firing"}
+    ended = [key for _, _, m in office.sent if m.what == "resolved" for key in dict.fromkeys((m.group.key, *m.updates))]
+    assert begun <= set(ended), f"no end of {begun - set(ended)}"
+    assert all(not one.owed for one in office.notifiers.values())

@@ -102,7 +102,7 @@ class Notifications:
         return self._dispatcher.channels() if self._dispatcher is not None else []
 
     def heartbeat(self) -> HeartbeatView | None:
-        """What became of this peer's heartbeats; None if it has none."""
+        """The results of this peer's heartbeats; None if it has none."""
         return self.heartbeats.view() if self.heartbeats is not None else None
 
 

@@ -5,12 +5,12 @@ none comes (a *dead man's switch*). Every peer with channels and a heartbeat URL
 living candidates by the same rendezvous hash, and the first one sends. No message agrees on it: the role is in the
 profile of a peer, and verdicts are there anyway. When the sender dies, the next one sends as soon as it is down.
 
-What a small rest of the network believes must not calm anybody. So the sender counts peers first:
+A small rest of the network must not calm anybody. So the sender counts peers first:
 
 - If at least half of the peers that it knows and that have not left are living, the network counts as whole.
 - Otherwise it sends nothing, or `fail` if the operator wants that. In a partition each side has at most one sender, and
   a side with less than half of the peers has none. With equal halves both send.
-- A peer that was told to join others and has not met them yet is no network: it sends nothing.
+- A peer that should join others and has not met them yet is no network: it sends nothing.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Heartbeat:
     def look(
         self, snapshot: Snapshot, shown: Iterable[NotificationGroup], trusts: Trust, *, is_joining: bool
     ) -> list[Beat]:
-        """The heartbeats to send now. `is_joining`: whether it was told to join peers and has met none of them."""
+        """The heartbeats to send now. `is_joining`: whether it should join peers and has met none of them."""
         config, now = self._config, snapshot.now
         if config is None or now < self._settled_at:
             return []

@@ -188,9 +188,10 @@ def incident_silence(incident: Incident, orders: StandingOrders) -> StandingSile
 
 
 def incident_author(incident: Incident, members: Iterable[Alert], orders: StandingOrders) -> str | None:
-    """Who acknowledged all alerts of an incident that fire; None if one of them came later. `members`: marked alerts.
+    """The author of the acknowledgement of all alerts that fire; None if one of them came later.
 
-    An acknowledgement counts for the alerts that the incident held when it was given, under any of its names.
+    `members`: marked alerts. An acknowledgement of the incident, under any of its names, counts for the alerts that it
+    held when the order was given.
     """
     given = (orders.acknowledgement(name, incident.started_at) for name in (incident.id, *incident.names))
     known = next((one for one in given if one is not None), None)

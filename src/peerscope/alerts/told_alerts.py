@@ -2,7 +2,7 @@
 
 Alerts move. One that fires alone joins an incident, an incident parts into two, or falls apart into single alerts. Ids
 do not show that, so a notifier compares alerts. People know an alert if a message was sent about the group that holds
-it, even if the alert joined that group later: the incident explains it. A group of known alerts is at most an update.
+it. The alert may have joined that group later: the incident explains it. A group of known alerts is at most an update.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COMPANY_S = 120.0
 
 
 class Told(Struct, frozen=True):
-    """What people know of one alert."""
+    """The message that people got about one alert."""
 
     began: float
     """Beginning of the alert in Unix seconds: the same alert at another time is another one."""

@@ -40,7 +40,7 @@ class Trial(Struct, frozen=True):
     type=click.Choice(tuple(EXAMPLES)),
     default="test",
     show_default=True,
-    help="What to send: a short test, or an incident as it would look.",
+    help="Send a short test, or an incident as it would look.",
 )
 @CONFIG
 @STATE

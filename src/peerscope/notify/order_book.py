@@ -127,7 +127,7 @@ class OrderBook:
     ) -> StandingAcknowledgement:
         """Acknowledge an alert or incident. `alerts`: ids of those in the incident. Raises `ConfigError`.
 
-        Of too many acknowledgements the oldest are dropped.
+        The oldest acknowledgements are dropped if there are too many.
         """
         now = time.time()
         acknowledgement = StandingAcknowledgement(

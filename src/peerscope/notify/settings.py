@@ -141,7 +141,7 @@ class HeartbeatSettings(HeartbeatConfig, frozen=True, kw_only=True, forbid_unkno
 
 
 class HeartbeatView(Struct, frozen=True):
-    """What became of this peer's heartbeats."""
+    """The results of this peer's heartbeats."""
 
     counts: dict[str, int]
     """delivered, failed, dropped."""

@@ -50,7 +50,7 @@ export function Incident({ incident }) {
   </article>`;
 }
 
-/** What else it may be, the evidence, the first thing to do, and its earlier identity. An older agent says none of it. */
+/** Other causes, the evidence, the first thing to do, and the earlier identity. An older agent sends none of them. */
 function Story({ incident }) {
   const { alternatives = [], evidence = [], merged = [] } = incident;
   const kindOf = (kind) => KINDS[kind] ?? plain(kind, 24);
