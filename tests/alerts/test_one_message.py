@@ -12,6 +12,7 @@ from peerscope.alerts.incidents import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification import NotificationGroup, groups
 from peerscope.alerts.notifier import UPDATE_INTERVAL_S, UPDATE_WAIT_S
+from peerscope.alerts.notifier_config import NotifierConfig
 from peerscope.alerts.silences import StandingOrders
 
 EU = tuple(f"{n:02x}" * 32 for n in range(1, 8))
@@ -102,6 +103,29 @@ def test_a_region_critical_for_other_reasons_is_a_message_of_its_own() -> None:
     office.groups = shown([*elsewhere, critical()], [incident("host-m1-1", *elsewhere, kind="host")])
     office.run(60)
     assert len(said(office)) == 2, "peers of another region"
+
+
+def test_a_silence_of_the_cause_and_a_higher_least_severity_do_not_hide_the_region() -> None:
+    alerts = [busy(peer, silenced_by="0011") for peer in EU]
+    host = incident("host-m1-1", *alerts, kind="host")
+    office = Office(3)
+    office.groups = shown([*alerts, critical()], [host])
+    office.run(60)
+    assert said(office) == [("firing", "new", "region-critical-eu-west")]
+    office = Office(3)
+    office.groups = shown([*alerts, critical(silenced_by="0011")], [host])
+    office.run(60)
+    assert said(office) == [], "a silence of both"
+    office = Office(3, NotifierConfig(min_severity="critical"))
+    alerts = [busy(peer) for peer in EU]
+    office.groups = shown([*alerts, critical()], [incident("host-m1-1", *alerts, kind="host")])
+    office.run(60)
+    ((_, _, message),) = office.sent
+    assert (message.group.key, message.severity.name) == ("host-m1-1", "CRITICAL")
+    office = Office(3, NotifierConfig(min_severity="critical"))
+    office.groups = shown(alerts, [incident("host-m1-1", *alerts, kind="host")])
+    office.run(60)
+    assert office.sent == [], "without a critical region it stays below"
 
 
 def test_unrelated_alerts_are_messages_of_their_own() -> None:

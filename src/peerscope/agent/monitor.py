@@ -197,8 +197,9 @@ class Monitor(NetworkView):
 
     def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
         """Somebody looks after this alert, or the alerts that this incident holds now. Raises `ConfigError`."""
-        incident = next((one for one in self.incidents() if one.id == key), None)
-        return self.notifications.book.acknowledge(key, author, reason, incident.alerts if incident else ())
+        groups = self.core.alerts.groups(self.snapshot(), self.config.notify.url)
+        held = next((one.alerts for one in groups if one.key == key and one.incident is not None), ())
+        return self.notifications.book.acknowledge(key, author, reason, [alert.id for alert in held])
 
     def forget(self, peer: PeerId, author: str, reason: str = "", *, force: bool = False) -> StandingForget:
         """Have the whole network forget a known peer until it speaks again; one that is alive only by `force`.

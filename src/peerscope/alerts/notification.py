@@ -113,7 +113,12 @@ def groups(
             for alert in members:
                 known_as = dict.fromkeys((incident.id, *incident.names))
                 earlier.setdefault(alert.id, []).extend((name, incident.started_at) for name in known_as)
-        found.append(_of_incident(incident, members, regions, orders, url, quiet))
+        group = _of_incident(incident, members, regions, orders, url, quiet)
+        loud = [alert for alert in regions if alert.silenced_by is None and alert.rule not in quiet]
+        if group.silenced and loud:  # what silences the cause does not silence the region
+            open_now.difference_update(alert.id for alert in loud)
+            group = _of_incident(incident, members, [one for one in regions if one not in loud], orders, url, quiet)
+        found.append(group)
     for alert in by_id.values():
         if alert.id in open_now or (alert.state != "firing" and alert.id in earlier):
             continue  # the incident covers it
@@ -121,6 +126,13 @@ def groups(
         names = [*earlier.get(alert.id, ()), *([(last, alert.started_at)] if last else [])]
         found.append(_of_alert(alert, tuple(names), url, quiet))
     return found
+
+
+def regions_of(group: NotificationGroup) -> list[Alert]:
+    """Firing alerts about the regions that are critical because of this incident."""
+    return [
+        one for one in group.alerts if one.peer_id is None and one.region in group.regions and one.state == "firing"
+    ]
 
 
 def is_silenced(group: NotificationGroup, orders: StandingOrders, quiet: Container[str] = ()) -> bool:

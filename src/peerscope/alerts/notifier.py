@@ -39,7 +39,7 @@ from peerscope.alerts.episodes import (
     named,
     take_over,
 )
-from peerscope.alerts.notification import Notification, NotificationGroup, What
+from peerscope.alerts.notification import Notification, NotificationGroup, What, regions_of
 from peerscope.alerts.notification_log import (
     ESCALATED,
     FIRING,
@@ -270,7 +270,10 @@ class Notifier:
         if group.state == "resolved":
             is_wanted = self._config.send_resolved and episode.is_end_owed and not episode.is_closed
             return (RESOLVED, max(episode.sent, 0)) if is_wanted and not episode.is_awaited else None
-        if severity < Severity[self._config.min_severity.upper()]:
+        least = Severity[self._config.min_severity.upper()]
+        if severity < least:  # a region that follows the incident may be graver
+            severity = max([severity, *(Severity[one.severity.upper()] for one in regions_of(group))])
+        if severity < least:
             return None
         if severity > episode.sent:
             return (FIRING, severity)
