@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import astuple
 
+from peerscope.alerts.incident import Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification import Notification, NotificationGroup
 from peerscope.alerts.notification_log import Heard, Roster
-from peerscope.alerts.notifier import Notifier, NotifierConfig, NotifierState
+from peerscope.alerts.notifier import Notifier, NotifierState
+from peerscope.alerts.notifier_config import NotifierConfig
 from peerscope.records.identity import PeerId
 
 WALL = 1_700_000_000.0
@@ -36,6 +38,23 @@ def group(key: str = "cpu-high-aa", severity: str = "high", **values: object) ->
     """A group of one alert that fires since time 0."""
     fields: dict[str, object] = {"title": key, "description": "", "alerts": (alert(key, severity),), "started_at": WALL}
     return NotificationGroup(key=key, severity=severity, **(fields | values))  # type: ignore[arg-type]
+
+
+def incident(name: str, *members: Alert, kind: str = "pattern", state: str = "open", **values: object) -> Incident:
+    """An incident of these alerts, as the correlation gives it."""
+    fields: dict[str, object] = {
+        "severity": "high",
+        "title": f"{name} of many",
+        "description": "",
+        "started_at": min((one.started_at for one in members), default=WALL),
+        "updated_at": WALL,
+        "ended_at": None,
+        "alerts": tuple(one.id for one in members),
+        "peers": tuple(sorted({one.peer_id for one in members if one.peer_id is not None})),
+        "root": None,
+        "confidence": 0.9,
+    }
+    return Incident(id=name, kind=kind, state=state, **(fields | values))  # type: ignore[arg-type]
 
 
 def peer(number: int) -> PeerId:

@@ -14,12 +14,13 @@ PATIENCE_S = 30.0
 
 
 class Request(Struct):
-    """One POST."""
+    """One POST or GET."""
 
     path: str
     headers: dict[str, str]
     """Names in small letters."""
     body: bytes
+    method: str = "POST"
 
     @property
     def json(self) -> Any:
@@ -50,9 +51,9 @@ class Receiver:
 class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         receiver: Receiver = self.server.receiver  # type: ignore[attr-defined]
-        body = self.rfile.read(int(self.headers["content-length"]))
+        body = self.rfile.read(int(self.headers["content-length"] or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        receiver.requests.append(Request(self.path, headers, body))
+        receiver.requests.append(Request(self.path, headers, body, self.command))
         receiver.free.wait()
         with contextlib.suppress(OSError):  # it gave up meanwhile
             self.send_response(receiver.status)
@@ -60,6 +61,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(b"ok")
+
+    do_GET = do_POST
 
     def log_message(self, *_: object) -> None:
         pass

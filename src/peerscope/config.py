@@ -37,7 +37,7 @@ from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.membership.neighbours import NeighbourConfig
 from peerscope.mesh.report import ReportConfig
 from peerscope.mesh.zoning.names import ZoneConfig
-from peerscope.notify.settings import NotifyConfig, refuse_written
+from peerscope.notify.settings import NotifyConfig, decode_secret, refuse_written
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import LedgerConfig
 from peerscope.sources.node import NodeConfig
@@ -271,7 +271,8 @@ def _overlay(values: dict[str, Any], over: Mapping[str, Any]) -> None:
 
 def _convert(values: dict[str, Any], where: str) -> Config:
     try:
-        return msgspec.convert(values, Config, strict=False)  # not strict: the environment holds text only
+        # not strict: the environment holds text only
+        return msgspec.convert(values, Config, strict=False, dec_hook=decode_secret)
     except ConfigError as error:
         raise ConfigError(f"{where}{error}") from None
     except msgspec.ValidationError as error:

@@ -26,7 +26,8 @@ from peerscope.alerts.aggregators import aggregators
 from peerscope.alerts.incidents import IncidentConfig
 from peerscope.alerts.messages import Answered, Messages, Said
 from peerscope.alerts.monitor import AlertChanged, AlertMonitor, IncidentChanged
-from peerscope.alerts.notifier import NotifierConfig, NotifierState
+from peerscope.alerts.notifier import NotifierState
+from peerscope.alerts.notifier_config import NotifierConfig
 from peerscope.alerts.own_signals import OwnFacts, own_state
 from peerscope.alerts.rules import Rule
 from peerscope.mesh import events as mesh
@@ -271,7 +272,8 @@ class Core:
         orders, shown = alerts.orders(snapshot), alerts.groups(snapshot, url)
         said = self.messages.look(snapshot, shown, orders, alerts.quiet, alerts.trusts)
         self._publish_notices(now)
-        self._out += said
+        is_joining = bool(self.peer.neighbours.bootstrap) and not self.peer.links.up()
+        self._out += [*said, *self.messages.heartbeat.look(snapshot, shown, alerts.trusts, is_joining=is_joining)]
         return self.messages.wait_s(now)
 
     # -- inside ----------------------------------------------------------------------------------

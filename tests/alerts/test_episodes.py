@@ -16,7 +16,8 @@ from peerscope.alerts.episodes import CLAIM_S, LOST_S, OPEN_ALERTS_MAX
 from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.notification import Notification, NotificationGroup, groups
 from peerscope.alerts.notification_log import Heard, notice_key
-from peerscope.alerts.notifier import RETRY_S, RETRY_S_MAX, NotifierConfig
+from peerscope.alerts.notifier import RETRY_S, RETRY_S_MAX
+from peerscope.alerts.notifier_config import NotifierConfig
 from peerscope.alerts.rules import default_rules
 from peerscope.alerts.silences import StandingOrders
 from peerscope.notify.base import Letter

@@ -11,7 +11,8 @@ from notices import STEP_S, WALL, Office, alert, group, peer
 from peerscope.alerts.episodes import CLAIM_S
 from peerscope.alerts.notification import Notification, NotificationGroup
 from peerscope.alerts.notification_log import Heard, Roster, SentNotice, notice_key, ranked
-from peerscope.alerts.notifier import RANK_S, RETRY_S, Notifier, NotifierConfig, NotifierState
+from peerscope.alerts.notifier import RANK_S, RETRY_S, Notifier, NotifierState
+from peerscope.alerts.notifier_config import NotifierConfig
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId

@@ -4,22 +4,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notices import WALL, alert
+from notices import WALL, alert, incident
 from peerscope.alerts.notification import groups
 from peerscope.alerts.silences import (
     FIELDS,
     FOR_S_MAX,
     StandingAcknowledgement,
     StandingOrders,
+    alert_digest,
     fits,
     mark,
+    mark_incidents,
     matches,
     order_key,
     parse_matchers,
     standing,
 )
 from peerscope.errors import ConfigError
-from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Orders, Silence
+from peerscope.records.alerts import ACKNOWLEDGED_MAX, ORDERS_MAX, Acknowledgement, Orders, Silence
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Ledger
@@ -155,16 +157,12 @@ def test_of_two_acknowledgements_the_newer_one_is_shown() -> None:
 
 
 def test_a_group_is_silent_when_all_that_fires_in_it_is() -> None:
-    class Incident:
-        id, kind, severity, title, description = "pattern-1", "pattern", "high", "many", ""
-        state, started_at, ended_at, root = "open", WALL, None, None
-        alerts, names = ("cpu-high-aa", "memory-high-aa", "old-aa"), ("region-outage-eu-1",)
-
     alerts = [alert("cpu-high-aa"), alert("memory-high-aa"), alert("old-aa", state="resolved")]
+    pattern = incident("pattern-1", *alerts, names=("region-outage-eu-1",))
 
     def told(*orders: Orders) -> tuple[bool, bool]:
         found = standing(seen(known(*zip(ORIGINS, orders, strict=False))))
-        (group,) = groups(mark(alerts, found), [Incident()], found)
+        (group,) = groups(mark(alerts, found), [pattern], found)
         assert [a.id for a in group.alerts] == ["cpu-high-aa", "memory-high-aa", "old-aa"]
         return group.silenced, group.acknowledged
 
@@ -180,15 +178,12 @@ def test_a_group_is_silent_when_all_that_fires_in_it_is() -> None:
 
 
 def test_alerts_stand_alone_or_in_one_incident_and_closed_incidents_speak_for_what_ended_in_them() -> None:
-    class Incident:
-        kind, severity, title, description, root = "pattern", "high", "many", "", None
-        started_at, ended_at, names = WALL, None, ("region-1",)
-
-        def __init__(self, name: str, state: str, *alerts: str) -> None:
-            self.id, self.state, self.alerts = name, state, alerts
-
     alerts = [alert("a-1"), alert("b-1"), alert("c-1"), alert("d-1", state="resolved"), alert("e-1", state="pending")]
-    incidents = [Incident("open-1", "open", "a-1", "gone-1"), Incident("closed-1", "closed", "b-1", "d-1")]
+    a, b, _, d, _ = alerts
+    incidents = [
+        incident("open-1", a, alert("gone-1"), names=("region-1",)),
+        incident("closed-1", b, d, state="closed", names=("region-1",)),
+    ]
     found = {group.key: group for group in groups(alerts, incidents, StandingOrders(), url="https://peers.example")}
     assert sorted(found) == ["b-1", "c-1", "closed-1", "open-1"]
     assert found["b-1"].earlier_groups == (("closed-1", WALL), ("region-1", WALL))
@@ -202,6 +197,41 @@ def test_as_many_orders_as_a_peer_may_have_fit_into_its_record() -> None:
     data = encode_body(body)
     assert len(data) <= body_bytes_max(Kind.ORDERS)
     assert decode_body(Kind.ORDERS, data) == body
+
+
+def test_an_acknowledged_incident_leaves_its_alerts_acknowledged_in_any_other_one() -> None:
+    """An operator acknowledged the first two. The third came later, and so did the incident that holds all three."""
+    first, second = alert("cpu-high-aa"), alert("cpu-high-bb")
+    third = alert("cpu-high-cc", started_at=WALL + 60)
+    known_alerts = tuple(alert_digest(one.id) for one in (first, second))
+    given = Orders((), (Acknowledgement("pattern-1", 0, "ann", "", known_alerts),))
+    found = standing(seen(known((ONE, given), at=10.0), 10.0))
+    marked = mark([first, second, third], found)
+    assert [one.acknowledged_by for one in marked] == ["ann", "ann", None]
+    elsewhere = mark_incidents([incident("host-7", *marked[:2]), incident("host-8", *marked)], marked, found)
+    assert [one.acknowledged_by for one in elsewhere] == ["ann", None]
+    again = alert("cpu-high-aa", started_at=WALL + 600)
+    assert mark([again], found)[0].acknowledged_by is None, "another time is not acknowledged"
+
+
+def test_an_acknowledgement_of_an_earlier_release_holds_for_what_its_incident_held_then() -> None:
+    """It names the incident alone: alerts that came later are not acknowledged."""
+    first = alert("cpu-high-aa", incident="pattern-1")
+    late = alert("cpu-high-bb", started_at=WALL + 60, incident="pattern-1")
+    given = Orders((), (Acknowledgement("pattern-1", 0, "ann"),))
+    found = standing(seen(known((ONE, given), at=10.0), 10.0))
+    marked = mark([first, late], found)
+    assert [one.acknowledged_by for one in marked] == ["ann", None]
+    assert mark_incidents([incident("pattern-1", first)], [first], found)[0].acknowledged_by == "ann"
+    assert mark_incidents([incident("pattern-1", *marked)], marked, found)[0].acknowledged_by is None
+
+
+def test_the_alerts_of_a_large_incident_fit_into_one_acknowledgement() -> None:
+    many = tuple(alert_digest(f"peer-down-{n}") for n in range(ACKNOWLEDGED_MAX))
+    body = Orders((), (Acknowledgement("k" * 64, 0, "a" * 64, "r" * 160, many),))
+    data = encode_body(body)
+    assert decode_body(Kind.ORDERS, data) == body
+    assert len(data) * 4 < body_bytes_max(Kind.ORDERS), "four of the largest fit, beside other orders"
 
 
 def test_an_id_too_long_for_a_record_is_acknowledged_under_a_short_form_that_all_find_alike() -> None:

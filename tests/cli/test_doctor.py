@@ -377,6 +377,21 @@ WRITES = {
 }
 
 
+def test_heartbeats_are_judged_by_what_became_of_them() -> None:
+    counts = {"delivered": 0, "failed": 0, "dropped": 0}
+    view = {"counts": counts, "last_error": None, "delivered_age_s": None, "has_role": True}
+    assert network.heartbeat(ALONE) == network.heartbeat(ALONE | {"heartbeat": None}) == []
+    (waits,) = network.heartbeat(ALONE | {"heartbeat": view})
+    (sends,) = network.heartbeat(ALONE | {"heartbeat": view | {"counts": counts | {"delivered": 3}}})
+    (fails,) = network.heartbeat(ALONE | {"heartbeat": view | {"last_error": "hc answers 404", "has_role": False}})
+    assert [(one.state, one.message.split(";")[0]) for one in (waits, sends, fails)] == [
+        ("ok", "another peer sends it, or it is not due yet"),
+        ("ok", "3 delivered"),
+        ("warn", "hc answers 404"),
+    ]
+    assert "another peer sends instead" in fails.message
+
+
 @pytest.mark.parametrize(
     ("change", "states", "words"),
     [

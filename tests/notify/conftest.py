@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from command_line import peerscope as peerscope
 from receiver import Receiver, receiving
 
 

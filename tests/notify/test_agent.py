@@ -8,6 +8,7 @@ import pytest
 
 from live import Agent, running, until
 from peerscope.alerts.notification_log import ESCALATION, NOTIFIER
+from peerscope.alerts.silences import alert_digest
 from peerscope.errors import ConfigError
 from peerscope.notify.dispatcher import FILE
 from receiver import Receiver, receiving
@@ -177,6 +178,27 @@ def test_orders_given_at_an_agent_are_seen_on_its_alerts(receiver: Receiver, tmp
         key = _memory(agent).id
         agent.loop.call(lambda: agent.monitor.acknowledge(key, "ann@host", "on it"))
         until(lambda: _memory(agent).acknowledged_by == "ann@host", "who looks after it is seen")
+
+
+def test_an_acknowledgement_of_an_incident_holds_for_its_alerts_and_outlives_a_restart(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    broken = sections(receiver)
+    names = ("cpu-high", "memory-high", "storage-high")
+    broken["alerts"]["rules"] = {name: {**RULE, "threshold": -1.0, "clear": -1.0} for name in names}
+    with running(tmp_path, **broken) as agent:
+        until(lambda: len(agent.loop.call(agent.monitor.incidents)) == 1, "three alerts at one peer are an incident")
+        (incident,) = agent.loop.call(agent.monitor.incidents)
+        agent.loop.call(lambda: agent.monitor.acknowledge(incident.id, "ann", "on it"))
+        until(lambda: agent.loop.call(agent.monitor.incidents)[0].acknowledged_by == "ann", "it is acknowledged")
+        (known,) = agent.loop.call(agent.monitor.orders).acknowledgements.values()
+        assert {alert_digest(name).hex() for name in incident.alerts} <= set(known.alerts)
+        found = agent.loop.call(lambda: agent.monitor.alerts(active_only=True))
+        assert {one.acknowledged_by for one in found if one.id in incident.alerts} == {"ann"}
+    with running(tmp_path, **broken) as agent:
+        until(lambda: bool(agent.loop.call(agent.monitor.orders).acknowledgements), "it is published again")
+        (kept,) = agent.loop.call(agent.monitor.orders).acknowledgements.values()
+        assert kept.alerts == known.alerts
 
 
 def test_what_is_silenced_is_evaluated_and_not_told(receiver: Receiver, tmp_path: Path) -> None:

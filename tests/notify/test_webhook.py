@@ -72,7 +72,7 @@ def test_the_idempotency_key_is_the_same_for_the_same_news_whoever_tells_it() ->
         letter(started_at=first.message.group.started_at + 86_400),
     ]
     assert len({one.idempotency_key for one in [first, *others]}) == 1 + len(others)
-    assert len({one.thread_key for one in [first, *others]}) == 1
+    assert len({one.thread_keys for one in [first, *others]}) == 1
 
 
 def test_the_key_of_a_named_episode_does_not_depend_on_any_clock() -> None:

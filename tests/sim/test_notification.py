@@ -117,3 +117,46 @@ def test_many_peers_that_die_at_once_are_one_message(crashed: int, seed: int) ->
     assert told[0].incident is not None
     (seen,) = sim.core_of(ids[0]).alerts.correlation.incidents
     assert len(seen.peers) == crashed
+
+
+def busy_region(seed: int, *, stagger_s: float) -> tuple[Simulator, list[PeerId], SimulatedChannels]:
+    """Seven of eight peers of one region become busy, at once or one after the other."""
+    sim = Simulator(seed=seed)
+    ids = [sim.add(region="eu-west" if n < 8 else f"r-{n % 3}") for n in range(32)]
+    for peer in ids:
+        sim.start(peer, *ids[:1])
+    sim.run_until(20.0)
+    sim.run_parts("alerts")
+    desk = SimulatedChannels(sim, ids[8::4])
+    sim.run_until(sim.now + 15.0)
+    assert desk.sent == [], f"seed {seed}: nothing was wrong"
+    for victim in ids[:7]:
+        sim.measure(victim, 0.99)
+        sim.run_until(sim.now + stagger_s)
+    return sim, ids, desk
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_seven_busy_peers_and_their_critical_region_are_one_page(seed: int) -> None:
+    """The region is critical before the alerts of its peers fire, so that the incident can only update its message."""
+    sim, _, desk = busy_region(seed, stagger_s=0.0)
+    sim.run_until(sim.now + 4 * BUSY_S)
+    active = {a.rule for a in sim.core_of(sim.alive()[0].me).alerts.alert_list.alerts(active_only=True)}
+    assert {"cpu-high", "region-critical"} <= active, f"seed {seed}: {active}"
+    desk.sent = [one for one in desk.sent if one[2].what != "escalated"]
+    told = [(m.what, m.reason, m.group.key) for _, _, m in desk.sent]
+    assert [reason for _, reason, _ in told] in (["new"], ["new", "update"]), f"seed {seed}: {told}"
+    assert len({a.peer_id for a in desk.sent[-1][2].group.alerts if a.rule == "cpu-high"}) >= 6
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_same_within_minutes_is_one_page_for_each_severity_and_updates_at_most(seed: int) -> None:
+    sim, _, desk = busy_region(seed, stagger_s=12.0)
+    sim.run_until(sim.now + 5 * BUSY_S)
+    told = [(m.what, m.reason, m.severity.name, m.group.key) for _, _, m in desk.sent if m.what != "escalated"]
+    pages = [severity for what, reason, severity, _ in told if reason in ("new", "worse")]
+    assert told, f"seed {seed}: nobody was told"
+    assert len(pages) == len(set(pages)), f"seed {seed}: {told}"
+    assert all(what in ("firing", "updated") for what, *_ in told), f"seed {seed}: {told}"
+    assert len(told) <= len(pages) + 2, f"seed {seed}: {told}"
+    assert "region-critical-eu-west" not in {key for *_, key in told}, f"seed {seed}: {told}"

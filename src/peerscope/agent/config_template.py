@@ -93,10 +93,24 @@ TEMPLATE = """\
 #   secret_file = "hook.key"    # mode 0600; or PEERSCOPE_NOTIFY__CHANNELS__OPS__SECRET; never in this file
 #   escalation = false          # repeat critical alerts here until somebody acknowledges them
 
+[notify.heartbeat]              # to a service outside that alarms when none comes; see docs/howto/notifications.md
+# url_file = ""                 # mode 0600, holds the URL; or PEERSCOPE_NOTIFY__HEARTBEAT__URL; never in this file
+# method = "POST"               # with the state of the network as JSON; or "GET"
+# interval_s = 60.0             # between two heartbeats of the whole network
+# timeout_s = 10.0              # of one attempt
+# start = false                 # a peer that takes over first sends to the URL with /start
+# fail = false                  # send to the URL with /fail while less than half of the peers live; else nothing
+
 [alerts]                        # conditions to report; docs/reference/alert-rules.md has every rule
 # rules_file = ""               # a TOML file with more rules
 # [alerts.rules.cpu-high]       # one table for each rule to change:
 #   threshold = 0.90            # further: clear, for_s, clear_for_s, severity, title, runbook, enabled, notify
+
+[incidents]                     # alerts with one probable cause; see docs/explanation/incidents.md
+# window_s = 300.0              # longest gap between two beginnings of one incident
+# keep_s = 86400.0              # how long to show one after its last alert ended
+# [incidents.priors]            # odds of each kind of cause against chance, before any alert is seen
+#   host = 1.0                  # further: region_outage, region, version, partition, cascade, pattern, peer_cluster
 [export]                        # to other tools; see docs/howto/export.md
 # address = ""                  # where Prometheus reaches this peer, "host" or "host:port"; empty: as web.listen says
 # per_peer = false              # series of every peer in /metrics and remote write: about thirty for each

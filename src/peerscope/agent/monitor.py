@@ -215,8 +215,10 @@ class Monitor(NetworkView):
         return self.notifications.book.lift(silence)
 
     def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
-        """Somebody looks after this alert or incident: it is not repeated. Raises `ConfigError`."""
-        return self.notifications.book.acknowledge(key, author, reason)
+        """Somebody looks after this alert, or the alerts that this incident holds now. Raises `ConfigError`."""
+        groups = self.core.alerts.groups(self.snapshot(), self.config.notify.url)
+        held = next((one.alerts for one in groups if one.key == key and one.incident is not None), ())
+        return self.notifications.book.acknowledge(key, author, reason, [alert.id for alert in held])
 
     def forget(self, peer: PeerId, author: str, reason: str = "", *, force: bool = False) -> StandingForget:
         """Have the whole network forget a known peer until it speaks again; one that is alive only by `force`.
@@ -269,6 +271,7 @@ class Monitor(NetworkView):
             relay=self._relay_state(),
             shared_key=self.peer.shared_key.running(monotonic()),
             remote_write=self.exports.standing(),
+            heartbeat=self.notifications.heartbeat(),
         )
 
     def endings(self) -> tuple[Expiry, ...]:
@@ -359,6 +362,7 @@ class Monitor(NetworkView):
                 labels=labels,
                 relay=self._transport.home_relay or said.relay,
                 host=self._host(reached_at) if has_moved else said.host,
+                roles=(*self.exports.roles, *self.notifications.roles),
             )
             if told != said:
                 self._driver.feed(Publish(told, urgent=True))

@@ -33,6 +33,7 @@ from peerscope.mesh.limits.reputation import Reputation
 from peerscope.mesh.membership.shared_key import Sharer
 from peerscope.mesh.peer import Peer
 from peerscope.notify.schedule import SilenceTimes
+from peerscope.notify.settings import HeartbeatView
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.sources.node import Node
 from peerscope.sources.telemetry import Telemetry
@@ -102,6 +103,8 @@ class SelfView(Struct, frozen=True):
     """Other agents that run with this peer's key: a copy of its state directory, most likely."""
     remote_write: RemoteWriteView | None = None
     """null where `export.remote_write.url` is not set."""
+    heartbeat: HeartbeatView | None = None
+    """null where `notify.heartbeat` is not set, or no channel."""
 
 
 class HasEnding(Protocol):

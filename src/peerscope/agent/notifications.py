@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from peerscope.alerts.notification_log import ESCALATION, NOTIFIER
+from peerscope.alerts.heartbeat import Beat
+from peerscope.alerts.notification_log import ESCALATION, HEARTBEAT, NOTIFIER
 from peerscope.alerts.silences import StandingForget, StandingOrders, refusal
 from peerscope.config import Config
 from peerscope.core import Effect
@@ -14,10 +15,12 @@ from peerscope.host.failures import FailureLog
 from peerscope.host.state import StateDirectory
 from peerscope.mesh.events import Publish
 from peerscope.mesh.membership.forgetting import last_version
-from peerscope.notify.base import make_channels
+from peerscope.notify.base import Sender, make_channels
 from peerscope.notify.channel_queue import ChannelView
 from peerscope.notify.dispatcher import Dispatcher
+from peerscope.notify.heartbeats import Heartbeats
 from peerscope.notify.order_book import OrderBook
+from peerscope.notify.settings import HeartbeatView
 from peerscope.records.alerts import Orders
 from peerscope.records.identity import PeerId, short
 from peerscope.transport.driver import Driver
@@ -34,6 +37,10 @@ class Notifications:
         self._state = state
         self._failure_log = failure_log
         self._channels = make_channels(config.notify)
+        if config.notify.heartbeat.is_wanted:
+            config.notify.heartbeat.address()
+        self.heartbeats: Heartbeats | None = None
+        """From `open` on, where they are configured and there are channels."""
         self._dispatcher: Dispatcher | None = None
         self._driver: Driver
 
@@ -43,7 +50,8 @@ class Notifications:
         if not self._channels:
             return ()
         can_escalate = any(channel.escalation for channel in self._config.notify.channels.values())
-        return (NOTIFIER, ESCALATION) if can_escalate else (NOTIFIER,)
+        beats = self.heartbeats is not None and self.heartbeats.has_role
+        return (NOTIFIER, *([ESCALATION] if can_escalate else []), *([HEARTBEAT] if beats else []))
 
     def open(self, driver: Driver) -> None:
         """From here on orders are taken. The state directory is ours."""
@@ -53,17 +61,23 @@ class Notifications:
         if self._channels:
             name = config.network.name
             self._dispatcher = Dispatcher(config.notify, self._channels, name, self._state, driver)
+            if config.notify.heartbeat.is_wanted:
+                self.heartbeats = Heartbeats(config.notify.heartbeat, Sender(name, me.hex()))
 
     def note(self, effect: Effect) -> None:
         """Carry out an effect of the core."""
         if self._dispatcher is not None:
             self._dispatcher.note(effect)
+        if self.heartbeats is not None and isinstance(effect, Beat):
+            self.heartbeats.offer(effect)
 
     async def run(self) -> None:
         """Keep orders standing and send messages until cancelled."""
         parts = [self._failure_log.going("the orders", self.book.run)]
         if self._dispatcher is not None:
             parts.append(self._failure_log.going("the notifier", self._dispatcher.run))
+        if self.heartbeats is not None:
+            parts.append(self._failure_log.going("the heartbeats", self.heartbeats.run))
         await asyncio.gather(*parts)
 
     def orders(self) -> StandingOrders:
@@ -86,6 +100,10 @@ class Notifications:
     def channels(self) -> list[ChannelView]:
         """The fate of this peer's messages, channel by channel."""
         return self._dispatcher.channels() if self._dispatcher is not None else []
+
+    def heartbeat(self) -> HeartbeatView | None:
+        """The results of this peer's heartbeats; None if it has none."""
+        return self.heartbeats.view() if self.heartbeats is not None else None
 
 
 def _publish(driver: Driver, orders: Orders) -> None:

@@ -1,91 +1,65 @@
-"""Alerts that only follow from another alert of the same peer, or from a cause that is known.
+"""Alerts that an incident explains without holding them: a region is critical because its peers are unwell.
 
-A busy processor makes an agent late and its links slow. Those alerts are no news beside the first one. So the search
-for causes leaves them out, and they go where the alert goes that they follow from. If that one is in no incident, they
-count as alerts of their own.
+An alert about a region names no peer, so it may stand outside of the incident of those peers. One cause is one message:
+such an alert follows the incident in whose alerts half of the region's unwell peers take part. It fires longer than
+they do, since its rule waits before it ends. So it follows a closed incident while no other peer is unwell. Once it is
+over, nobody knows any more which peers were unwell: it follows the incident of its time with most peers of the region.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
-from peerscope.alerts.context import Context
-from peerscope.alerts.explanations import LOSS, Explanation, in_order, sort_of
+from peerscope.alerts.incident import Incident
 from peerscope.alerts.model import Alert
 
-CONSEQUENCES: dict[str, frozenset[str]] = {
-    "cpu-high": frozenset(("agent-lag", "agent-cpu", "link-latency", "latency-rise", "error-ratio", "throughput-drop")),
-    "memory-high": frozenset(("memory-kill", "agent-lag", "cpu-high", "node-down", "node-degraded", "error-ratio")),
-    "storage-high": frozenset(("history-degraded", "node-degraded", "node-down")),
-    "memory-kill": frozenset(("node-down", "node-degraded", "agent-lag")),
-    "agent-cpu": frozenset(("agent-lag", "latency-rise")),
-    "agent-lag": frozenset(("latency-rise", "link-latency")),
-    "link-latency": frozenset(("latency-rise", "route-latency", "error-ratio", "throughput-drop")),
-    "latency-rise": frozenset(("link-latency", "route-latency", "throughput-drop")),
-    "link-loss": frozenset(("latency-rise", "link-latency", "error-ratio", "throughput-drop", "network-errors")),
-    "network-errors": frozenset(("link-loss", "latency-rise", "low-connectivity")),
-    "error-ratio": frozenset(("throughput-drop", "route-latency", "node-degraded")),
-    "node-degraded": frozenset(("throughput-drop", "error-ratio", "node-down", "route-latency")),
-    "node-down": frozenset(("throughput-drop", "error-ratio", "node-degraded", "p2p-degraded")),
-    "low-connectivity": frozenset(("p2p-degraded", "relayed-share")),
-}
-"""Sorts of alerts that one sort brings at the same peer: Groot calls these rules of its event graph."""
-BEFORE_S = 60.0
-"""A consequence may be noticed so much earlier than its cause: rules wait for different times."""
-REGION_SHARE_MIN = 0.5
-"""Part of a region that an incident must affect to explain that the region is critical."""
+ENOUGH = 0.5
+"""Least share of the region's unwell peers that an incident must concern to explain the region."""
 
 
-def derived(alerts: Sequence[Alert], window_s: float) -> dict[str, str]:
-    """By id, the alert of the same peer that each follows from. `alerts`: sorted by beginning."""
-    at_peer: defaultdict[str, list[Alert]] = defaultdict(list)
-    for alert in alerts:
-        if alert.peer_id is not None:
-            at_peer[alert.peer_id].append(alert)
+def consequences(
+    alerts: Iterable[Alert], incidents: Sequence[Incident], unwell: Callable[[str], Collection[str]]
+) -> dict[str, str]:
+    """The incident that explains an alert about a region, by id of that alert. `unwell`: full ids by region."""
+    by_id = {alert.id: alert for alert in alerts}
+    held = {name for incident in incidents if incident.state == "open" for name in incident.alerts}
     found: dict[str, str] = {}
-    for its in at_peer.values():
-        for alert in its if len(its) > 1 else ():
-            parents = [other for other in its if other.id not in found and _brings(other, alert, window_s)]
-            if parents:
-                found[alert.id] = parents[0].id
+    for alert in by_id.values():
+        if alert.peer_id is not None or not alert.region or alert.id in held:
+            continue
+        if alert.state != "firing":
+            during = [(len(_mine(one, alert, by_id)), one.id) for one in incidents if _overlaps(one, alert)]
+            count, name = max(during, default=(0, ""))
+            if count:
+                found[alert.id] = name
+            continue
+        concerned = unwell(alert.region)
+        explained = [(_share(one, alert, concerned, by_id), one.id) for one in incidents]
+        share, name = max(((share, name) for share, name in explained if share > 0), default=(0.0, ""))
+        if share >= ENOUGH:
+            found[alert.id] = name
     return found
 
 
-def _brings(one: Alert, other: Alert, window_s: float) -> bool:
-    """Whether the first alert may have brought the other; of two that may bring each other the earlier one."""
-    if one.id == other.id or other.rule not in CONSEQUENCES.get(one.rule, ()):
-        return False
-    delay_s = other.started_at - one.started_at
-    is_mutual = one.rule in CONSEQUENCES.get(other.rule, ())
-    return (0.0 if is_mutual else -BEFORE_S) <= delay_s < window_s
+def _share(incident: Incident, alert: Alert, unwell: Collection[str], by_id: dict[str, Alert]) -> float:
+    """Share of the unwell peers of the region that the incident concerns. Over a closed one: whether any is left."""
+    mine = _mine(incident, alert, by_id)
+    if incident.state == "open":
+        return len(mine.intersection(unwell)) / len(unwell) if unwell else 0.0
+    return float(bool(mine) and mine.issuperset(unwell) and _overlaps(incident, alert))
 
 
-def with_consequences(
-    chosen: Sequence[Explanation], alerts: Sequence[Alert], around: Context, window_s: float
-) -> list[tuple[Alert, ...]]:
-    """For each explanation its alerts and those that follow from it, each alert once. `chosen`: the best first."""
-    taken = {alert.id: place for place, one in enumerate(chosen) for alert in one.alerts}
-    parents = derived(alerts, window_s)
-    sizes = Counter(region for region in around.regions.values() if region is not None)
-    more: list[list[Alert]] = [[] for _ in chosen]
-    sorts = [{sort_of(alert) for alert in one.alerts} for one in chosen]
-    inside = [Counter(around.regions.get(peer) for peer in one.peers) for one in chosen]
-    spans = [(one.alerts[0].started_at - BEFORE_S, one.alerts[-1].started_at + window_s) for one in chosen]
-    for alert in alerts:
-        if alert.id in taken:
-            continue
-        owner = taken.get(parents.get(alert.id, ""))
-        if owner is not None:
-            more[owner].append(alert)
-            continue
-        for place in range(len(chosen)):
-            if not spans[place][0] <= alert.started_at < spans[place][1]:
-                continue
-            if (LOSS in sorts[place] and alert.rule == "low-connectivity") or (
-                alert.type == "region-critical"
-                and inside[place][alert.region] >= max(1.0, REGION_SHARE_MIN * sizes[alert.region or ""])
-            ):
-                more[place].append(alert)
-                break
-    return [in_order((*one.alerts, *extra)) for one, extra in zip(chosen, more, strict=True)]
+def _mine(incident: Incident, alert: Alert, by_id: dict[str, Alert]) -> set[str]:
+    """Peers of the region with an alert in this incident; in an open one an alert that fires, if the region's does."""
+    both_last = incident.state == "open" and alert.state == "firing"
+    return {
+        one.peer_id
+        for name in incident.alerts
+        if (one := by_id.get(name)) is not None and one.region == alert.region and one.peer_id is not None
+        if one.state == "firing" or not both_last
+    }
+
+
+def _overlaps(incident: Incident, alert: Alert) -> bool:
+    ends = (incident.ended_at, alert.resolved_at)
+    return (ends[0] is None or alert.started_at <= ends[0]) and (ends[1] is None or incident.started_at <= ends[1])

@@ -24,7 +24,8 @@ from msgspec.structs import replace
 
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification import NotificationGroup, What
-from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, Heard, Roster, notice_key, ranked
+from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, UPDATED, Heard, Roster, notice_key, ranked
+from peerscope.records.alerts import Severity
 from peerscope.records.identity import PeerId
 
 SLACK_S = 5.0
@@ -80,6 +81,13 @@ class Episode:
         self.sent_at = -inf
         self.sent_group = group
         """The group at `sent_at`."""
+        self.heard: int = -1
+        """Worst severity at which people know its alerts under other keys; -1 if they know none of them."""
+        self.kind = group.incident
+        """Kind of the incident in the last message."""
+        self.kind_at = -inf
+        self.updates = 0
+        """Messages about another kind."""
         self.senders: set[PeerId] = set()
         self.may_be_sent = False
         """A notifier died before it reported the result of a message."""
@@ -117,6 +125,7 @@ class Episode:
         episode = cls(kept.group, min(kept.began, now), now)
         episode.sent, episode.sent_at, episode.sent_group = kept.sent, min(kept.sent_at, now), kept.group
         episode.name, episode.is_missed, episode.carrier = kept.name, kept.is_missed, kept.carrier
+        episode.kind, episode.kind_at = kept.group.incident, episode.sent_at
         episode.may_be_sent = kept.sent < 0 and not kept.is_missed
         return episode
 
@@ -124,6 +133,16 @@ class Episode:
     def is_known(self) -> bool:
         """Whether people know of it, may know of it, or should."""
         return self.sent >= 0 or self.may_be_sent or self.is_missed or self.on_way == FIRING
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether people know its alerts already, and nothing got worse: a message is only an update."""
+        return self.heard >= Severity[self.group.severity.upper()]
+
+    @property
+    def has_other_kind(self) -> bool:
+        """Whether people know it as an incident of another kind."""
+        return self.sent >= 0 and self.kind is not None and self.group.incident not in (None, self.kind)
 
     @property
     def is_end_owed(self) -> bool:
@@ -152,12 +171,17 @@ class Episode:
         for key, started_at in group.earlier_groups:
             first += delivered(notices.get(notice_key(key, FIRING), ()), started_at - wall + now - SLACK_S)
         again = delivered(named(notices, group, ESCALATED), since)
+        renewed = delivered(named(notices, group, UPDATED), since)
         for one in first:
             if one.severity > self.sent:
                 self.sent, self.sent_group = one.severity, group
         for one in first + again:
             self.sent_at = max(self.sent_at, one.at)
             self.senders.add(one.peer)
+        said_at = max((one.at for one in first + renewed), default=-inf)
+        if said_at > self.kind_at:
+            self.kind, self.kind_at, self.sent_group = group.incident, said_at, group
+        self.updates = max([self.updates, *(one.repeat for one in renewed)])
         claims = [one for one in mine if not one.delivered and one.peer != me and one.at >= since]
         is_patient = now - min(self.resolved_since, now) < CLAIM_S  # even if the author renews its claim
         self.is_awaited = is_patient and any(one.peer in roster.notifiers and now - one.at < CLAIM_S for one in claims)
@@ -184,7 +208,7 @@ class Episode:
         """Whether a living notifier is about to send it. If its claim ends, its turn passes on."""
         what, severity = wish
         known = named(notices, self.group, what)
-        after = self.sent_at if what == ESCALATED else self.began - SLACK_S
+        after = {ESCALATED: self.sent_at, UPDATED: self.kind_at}.get(what, self.began - SLACK_S)
         claims = {  # renewing a claim does not make it younger
             one.peer: self.claimants.get(one.peer, one.at)
             for one in known

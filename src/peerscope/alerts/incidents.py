@@ -22,8 +22,8 @@ from msgspec.structs import replace
 
 from peerscope.alerts.causes import causes
 from peerscope.alerts.choice import Candidates, Judged, candidates_of, judge
-from peerscope.alerts.consequences import derived, with_consequences
 from peerscope.alerts.context import Context
+from peerscope.alerts.derived_alerts import derived, with_consequences
 from peerscope.alerts.explanations import Case, Explanation, IncidentKind, Priors, case
 from peerscope.alerts.incident import Incident
 from peerscope.alerts.incident_words import Said, said_of

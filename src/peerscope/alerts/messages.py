@@ -7,9 +7,11 @@ from collections.abc import Collection
 from msgspec import Struct
 
 from peerscope.alerts import notifier
+from peerscope.alerts.heartbeat import Beat, Heartbeat
 from peerscope.alerts.notification import Notification, NotificationGroup, is_silenced
 from peerscope.alerts.notification_log import heard_notices, roster
-from peerscope.alerts.notifier import Notifier, NotifierConfig, NotifierState
+from peerscope.alerts.notifier import Notifier, NotifierState
+from peerscope.alerts.notifier_config import NotifierConfig
 from peerscope.alerts.silences import StandingOrders, Trust
 from peerscope.records.identity import PeerId
 from peerscope.views.snapshot import Snapshot
@@ -43,7 +45,7 @@ class NoticesChanged(Struct, frozen=True):
     kept: NotifierState
 
 
-Said = Notify | Followed | NoticesChanged | Answered
+Said = Notify | Followed | NoticesChanged | Answered | Beat
 
 
 class Messages:
@@ -53,6 +55,7 @@ class Messages:
         self._me = me
         self._config = config
         self._followed: tuple[NotificationGroup, ...] = ()
+        self.heartbeat = Heartbeat(me, config.heartbeat, now)
         self.recall(NotifierState(), now)
 
     def recall(self, kept: NotifierState, now: float) -> None:

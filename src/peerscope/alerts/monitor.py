@@ -21,8 +21,11 @@ from peerscope.alerts.silences import StandingOrders, mark, mark_incidents, stan
 from peerscope.mesh.events import Publish
 from peerscope.records.identity import PeerId
 from peerscope.views.links import MergedLink
-from peerscope.views.regions import RegionHealth
+from peerscope.views.regions import RegionHealth, region_members
 from peerscope.views.snapshot import Snapshot
+
+UNWELL = ("unhealthy", "unknown", "down")
+"""Statuses that make a region critical."""
 
 
 class AlertChanged(Struct, frozen=True):
@@ -99,7 +102,15 @@ class AlertMonitor:
         alerts, found, orders = self.alerts(snapshot), self.correlation, self.orders(snapshot)
         if url:
             alerts = [replace(alert, url=url.rstrip("/") + alert.url) for alert in alerts]
-        return groups(alerts, found.incidents, orders, url=url, quiet=self.quiet, last_incident=found.last_incident)
+        return groups(
+            alerts,
+            found.incidents,
+            orders,
+            url=url,
+            quiet=self.quiet,
+            last_incident=found.last_incident,
+            unwell=lambda region: _unwell(snapshot, region),
+        )
 
     def state(
         self, snapshot: Snapshot, own: Own, findings: Findings, regions: Sequence[RegionHealth]
@@ -121,3 +132,9 @@ class AlertMonitor:
     def quiet(self) -> frozenset[str]:
         """Rules of which nobody is notified."""
         return frozenset(rule.name for rule in self._rules if not rule.notify)
+
+
+def _unwell(snapshot: Snapshot, region: str) -> frozenset[str]:
+    """Peers of a region that make it critical; all of them if it is critical for its links."""
+    peers = region_members(snapshot).get(region, ())
+    return frozenset(peer.hex() for peer in [one for one in peers if snapshot.statuses[one] in UNWELL] or peers)

@@ -15,11 +15,13 @@ from peerscope.records.identity import PeerId
 from peerscope.records.rendezvous import weight
 from peerscope.views.snapshot import Snapshot
 
-NOTIFIER, ESCALATION = "notifier", "escalation"
-"""Roles in a profile: it has channels, and channels for alerts that nobody acknowledged."""
+NOTIFIER, ESCALATION, HEARTBEAT = "notifier", "escalation", "heartbeat"
+"""Roles in a profile: it has channels, channels for alerts that nobody acknowledged, and a heartbeat URL that works."""
 FIRING: Final = "firing"
 RESOLVED: Final = "resolved"
 ESCALATED: Final = "escalated"
+UPDATED: Final = "updated"
+"""People know its alerts as an incident of another kind."""
 
 
 class SentNotice(Struct, frozen=True):

@@ -20,9 +20,8 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from math import inf
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import astuple, replace
@@ -30,22 +29,29 @@ from msgspec.structs import astuple, replace
 from peerscope.alerts.episodes import (
     CLAIM_S,
     FAILED_S,
-    SLACK_S,
     Episode,
     Notices,
     Open,
     Wish,
     carried,
-    delivered,
     departed,
     ended,
     named,
     take_over,
 )
-from peerscope.alerts.model import Alert
-from peerscope.alerts.notification import Notification, NotificationGroup, Reason, What
-from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, Heard, Roster, SentNotice, notice_key
-from peerscope.errors import ConfigError
+from peerscope.alerts.notification import Notification, NotificationGroup, What, regions_of
+from peerscope.alerts.notification_log import (
+    ESCALATED,
+    FIRING,
+    RESOLVED,
+    UPDATED,
+    Heard,
+    Roster,
+    SentNotice,
+    notice_key,
+)
+from peerscope.alerts.notifier_config import NotifierConfig
+from peerscope.alerts.told_alerts import has_company, hear, reason_of, sent_before, told_alerts
 from peerscope.records.alerts import NOTICES_MAX, Severity
 from peerscope.records.identity import PeerId
 
@@ -62,6 +68,12 @@ SETTLE_TIMEOUT_S = 10.0
 """Wait after the start, until sync has brought the notices of others."""
 LATE_S = 5.0
 """A notifier that runs later than its deadline stood still, and first waits for the notices of others."""
+UPDATE_WAIT_S = 30.0
+"""Wait before a message that only updates one: nobody waits for it, and the cause may still become clearer."""
+UPDATE_INTERVAL_S = 300.0
+"""Least time between two messages about another kind of one incident."""
+COMPANY_WAIT_S = 30.0
+"""Wait before another message about a rule of which one was just sent: alerts of one cause come over minutes."""
 DISPUTED_S = 60.0
 """Wait before a message about a group that fires since before its end was sent. Two sides of a partition that healed
 need this time to agree."""
@@ -69,25 +81,6 @@ FORGET_S = 60.0
 """How long to keep a group that is gone and whose end is not owed."""
 EPISODES_MAX = 20_000
 """As many as the alert list has alerts. Beyond that, the oldest groups that are gone drop out first."""
-
-
-class NotifierConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When to send messages."""
-
-    min_severity: Literal["low", "medium", "high", "critical"] = "medium"
-    """Alerts below it are shown, but cause no message."""
-    group_wait_s: float = 3.0  # a guess: alerts of one cause come within two or three seconds
-    """How long to wait for related alerts before a message. Longer groups better, and sends later."""
-    escalate_after_s: float = 300.0  # as PagerDuty and Alertmanager's `group_interval` have it
-    """Interval between repetitions of a critical alert that nobody acknowledged, on channels with `escalation`."""
-    send_resolved: bool = True
-    """Whether to send a message when it is over."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.group_wait_s <= 600:
-            raise ConfigError(f"notify.group_wait_s is {self.group_wait_s}; must lie between 0 and 600")
-        if not 10 <= self.escalate_after_s <= 86_400:
-            raise ConfigError(f"notify.escalate_after_s is {self.escalate_after_s}; must lie between 10 and 86400")
 
 
 class NotifierState(Struct, frozen=True):
@@ -168,10 +161,12 @@ class Notifier:
         messages: list[Notification] = []
         shown = list(groups)
         gone = departed(self._episodes, shown)
+        told = told_alerts(self._episodes.values()) if any(map(self._is_unsent, shown)) else {}
         for group in shown:
             episode = self._episode(group, notices, roster, now, wall)
             if episode is not None:
                 take_over(episode, gone)
+                hear(episode, told, notices, now, wall)
                 messages += self._consider(episode, notices, roster, now, wall)
         over, again_at = ended(self._episodes, gone, shown, notices, self._settled_at, now)
         self._next = min(self._next, again_at)
@@ -225,6 +220,9 @@ class Notifier:
         self._see(episode, group, notices, roster, now, wall)
         return episode
 
+    def _is_unsent(self, group: NotificationGroup) -> bool:
+        return group.state == "firing" and not self.is_sent(group.key)
+
     def _see(
         self, episode: Episode, group: NotificationGroup, notices: Notices, roster: Roster, now: float, wall: float
     ) -> None:
@@ -272,10 +270,15 @@ class Notifier:
         if group.state == "resolved":
             is_wanted = self._config.send_resolved and episode.is_end_owed and not episode.is_closed
             return (RESOLVED, max(episode.sent, 0)) if is_wanted and not episode.is_awaited else None
-        if severity < Severity[self._config.min_severity.upper()]:
+        least = Severity[self._config.min_severity.upper()]
+        if severity < least:  # a region that follows the incident may be graver
+            severity = max([severity, *(Severity[one.severity.upper()] for one in regions_of(group))])
+        if severity < least:
             return None
         if severity > episode.sent:
             return (FIRING, severity)
+        if episode.has_other_kind:
+            return (UPDATED, severity)
         if severity is Severity.CRITICAL and not group.acknowledged and self._me in roster.escalators:
             return (ESCALATED, severity)
         return None
@@ -288,6 +291,13 @@ class Notifier:
             start = episode.since + self._config.group_wait_s
             if what == FIRING and episode.is_disputed and episode.sent < 0:
                 start = episode.since + max(self._config.group_wait_s, DISPUTED_S)
+            elif what == FIRING and episode.sent < 0 and has_company(episode, self._episodes.values(), now):
+                start = episode.since + max(self._config.group_wait_s, COMPANY_WAIT_S)
+            elif what == FIRING and episode.sent < 0 and episode.is_quiet:
+                start = episode.since + max(self._config.group_wait_s, UPDATE_WAIT_S)
+            elif what == UPDATED:
+                least = episode.kind_at + UPDATE_INTERVAL_S if episode.updates else -inf
+                start = max(least, episode.since + max(self._config.group_wait_s, UPDATE_WAIT_S))
         turn = episode.turn(what, roster, self._me, now)
         return max(start, episode.free_at, self._settled_at, episode.retry_at) + RANK_S * turn
 
@@ -295,24 +305,22 @@ class Notifier:
         what, severity = wish
         group = episode.group
         members = group.alerts if group.incident is not None else ()
-        known = [alert.id for alert in members if self._was_sent(alert, notices, now, wall)]
+        known = [alert.id for alert in members if sent_before(alert, notices, now, wall)]
         updates = tuple(dict.fromkeys((*known, *carried(self._episodes, group.key))))
         if what == RESOLVED:
             updates = tuple(carried(self._episodes, group.key))
-        repeat = episode.repeats + 1 if what == ESCALATED else 0
+        repeat = {ESCALATED: episode.repeats + 1, UPDATED: episode.updates + 1}.get(what, 0)
+        if what == UPDATED and group.was is None:
+            group = replace(group, was=episode.kind)
         name = episode.give_name(notices)
         key = notice_key(group.key, what)
         self._sent[key] = SentNotice(key, now, Severity(severity), delivered=False, episode=name, repeat=repeat)
-        reason = _reason(episode, what, updates)
+        reason = reason_of(episode, what, updates)
         episode.on_way = what
         if what == FIRING and episode.sent < 0:
             episode.sent_group, episode.sent_at = group, now
         self._shed()
         return Notification(what, reason, group, Severity(severity), updates if what != ESCALATED else (), repeat, name)
-
-    def _was_sent(self, alert: Alert, notices: Notices, now: float, wall: float) -> bool:
-        known = notices.get(notice_key(alert.id, FIRING), ())
-        return bool(delivered(known, alert.started_at - wall + now - SLACK_S))
 
     def _forget(self, present: set[str], now: float) -> None:
         for key in [key for key in self._episodes if key not in present]:
@@ -332,16 +340,6 @@ class Notifier:
                 notice_key(key, what)
                 for key, episode in self._episodes.items()
                 if episode.resolved_since == inf
-                for what in (FIRING, ESCALATED)
+                for what in (FIRING, UPDATED, ESCALATED)
             }
             del self._sent[min(self._sent.values(), key=lambda one: (one.key in live, one.at, one.key)).key]
-
-
-def _reason(episode: Episode, what: What, updates: Sequence[str]) -> Reason:
-    if what == RESOLVED:
-        if episode.group.forgotten:
-            return "forgotten"
-        return "missed" if episode.is_missed else "resolved" if episode.group.resolved_at is not None else "lost"
-    if what == ESCALATED:
-        return "again"
-    return "worse" if episode.sent >= 0 else "update" if updates else "new"

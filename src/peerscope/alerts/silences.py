@@ -21,7 +21,7 @@ from peerscope.alerts.model import Alert
 from peerscope.errors import ConfigError
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.membership.forgetting import latest_orders
-from peerscope.records.alerts import MATCHERS_MAX, Orders, Silence
+from peerscope.records.alerts import ALERT_DIGEST_BYTES, MATCHERS_MAX, Orders, Silence
 from peerscope.records.bodies import Kind
 from peerscope.records.identity import SHORT_HEX, PeerId, short
 from peerscope.views.snapshot import Snapshot
@@ -70,6 +70,8 @@ class StandingAcknowledgement(Struct, frozen=True):
     author: str
     reason: str
     peer_id: str
+    alerts: tuple[str, ...] = ()
+    """`alert_digest` of each alert that the incident held then, in hexadecimal."""
 
 
 class StandingForget(Struct, frozen=True):
@@ -103,6 +105,9 @@ class StandingOrders(Struct, frozen=True):
         """Silences that hold now and were ordered in advance."""
         return [silence for silence in self.silences if silence.windows]
 
+    acknowledged_alerts: dict[str, StandingAcknowledgement] = {}
+    """The newest acknowledgement of an incident that held an alert, by digest of the alert."""
+
     def silence(self, values: Mapping[str, Iterable[str]]) -> StandingSilence | None:
         """The matching silence that holds longest; `values`: by field, each value with its other spellings."""
         return next((silence for silence in self.silences if fits(silence.matchers, values)), None)
@@ -110,6 +115,8 @@ class StandingOrders(Struct, frozen=True):
     def acknowledgement(self, key: str, since: float) -> StandingAcknowledgement | None:
         """The acknowledgement of this key, if it was given after the condition began (Unix seconds)."""
         found = self.acknowledgements.get(order_key(key))
+        if (found is None or found.at < since - SLACK_S) and self.acknowledged_alerts:
+            found = self.acknowledged_alerts.get(alert_digest(key).hex())
         return found if found is not None and found.at >= since - SLACK_S else None
 
 
@@ -129,7 +136,13 @@ def standing(snapshot: Snapshot, trusts: Trust = lambda _: True) -> StandingOrde
             at = issued_at - known.sent_ms / 1000
             other = acknowledgements.get(known.key)
             if snapshot.wall - at <= ACKNOWLEDGED_S_MAX and (other is None or (at, author) > (other.at, other.peer_id)):
-                acknowledgements[known.key] = StandingAcknowledgement(known.key, at, known.author, known.reason, author)
+                alerts = tuple(one.hex() for one in known.alerts)
+                acknowledgements[known.key] = StandingAcknowledgement(
+                    known.key, at, known.author, known.reason, author, alerts
+                )
+    held: dict[str, StandingAcknowledgement] = {}
+    for given in sorted(acknowledgements.values(), key=lambda one: (one.at, one.peer_id)):
+        held.update(dict.fromkeys(given.alerts, given))
     known_ones = [silence for _, silence in silences.values() if silence.ends_at > snapshot.wall]
     lasting = [silence for silence in known_ones if not (silence.windows and silence.begun_at > snapshot.wall)]
     lasting.sort(key=lambda silence: (-silence.ends_at, silence.id))
@@ -141,6 +154,7 @@ def standing(snapshot: Snapshot, trusts: Trust = lambda _: True) -> StandingOrde
         _forgotten(snapshot, trusts),
         tuple(later[:SILENCES_MAX]),
         frozenset(lifted),
+        held,
     )
 
 
@@ -162,6 +176,11 @@ def order_key(key: str, suffix: str = "") -> str:
     return f"{key[: KEY_MAX - len(digest) - len(suffix) - 1]}~{digest}{suffix}"
 
 
+def alert_digest(alert: str) -> bytes:
+    """Short name of an alert's id in an acknowledgement."""
+    return blake2b(alert.encode(), digest_size=ALERT_DIGEST_BYTES).digest()
+
+
 def mark(alerts: Iterable[Alert], orders: StandingOrders) -> list[Alert]:
     """Set which silence and which acknowledgement holds for each alert."""
     return [_marked(alert, orders) for alert in alerts]
@@ -170,19 +189,18 @@ def mark(alerts: Iterable[Alert], orders: StandingOrders) -> list[Alert]:
 def mark_incidents(incidents: Iterable[Incident], alerts: Iterable[Alert], orders: StandingOrders) -> list[Incident]:
     """Set which silence and acknowledgement holds for each incident. `alerts`: all alerts, marked.
 
-    An incident is also silenced or acknowledged if all its active alerts are.
+    An incident is also silenced if all its active alerts are, and acknowledged only then.
     """
     by_id = {alert.id: alert for alert in alerts if alert.state == "firing"}
     marked = []
     for incident in incidents:
         silence = incident_silence(incident, orders)
-        known = incident_acknowledgement(incident, orders)
         active = [by_id[name] for name in incident.alerts if name in by_id]
         marked.append(
             replace(
                 incident,
                 silenced_by=silence.id if silence else _common(alert.silenced_by for alert in active),
-                acknowledged_by=known.author if known else _common(alert.acknowledged_by for alert in active),
+                acknowledged_by=incident_author(incident, active, orders),
             )
         )
     return marked
@@ -195,10 +213,26 @@ def incident_silence(incident: Incident, orders: StandingOrders) -> StandingSile
     return orders.silence({"id": names, "type": kind, "rule": kind, "severity": (incident.severity,)})
 
 
-def incident_acknowledgement(incident: Incident, orders: StandingOrders) -> StandingAcknowledgement | None:
-    """The acknowledgement of an incident under any of its names."""
-    found = (orders.acknowledgement(name, incident.started_at) for name in (incident.id, *incident.names))
-    return next((one for one in found if one is not None), None)
+def incident_author(incident: Incident, members: Iterable[Alert], orders: StandingOrders) -> str | None:
+    """The author of the acknowledgement of all alerts that fire; None if one of them came later.
+
+    `members`: marked alerts. An acknowledgement of the incident, under any of its names, counts for the alerts that it
+    held when the order was given.
+    """
+    given = (orders.acknowledgement(name, incident.started_at) for name in (incident.id, *incident.names))
+    known = next((one for one in given if one is not None), None)
+    if incident.state != "open":
+        return known.author if known is not None else None
+    return _common(
+        known.author if known is not None and known.at >= _latest(alert) else alert.acknowledged_by
+        for alert in members
+        if alert.state == "firing"
+    )
+
+
+def _latest(alert: Alert) -> float:
+    """An earlier order was given before this alert began, whatever the errors of both dates."""
+    return alert.started_at - alert.uncertainty_s - SLACK_S
 
 
 def _common(marks: Iterable[str | None]) -> str | None:
@@ -312,7 +346,10 @@ def _orders(snapshot: Snapshot, trusts: Trust) -> Iterator[tuple[PeerId, Orders,
 
 def _marked(alert: Alert, orders: StandingOrders) -> Alert:
     silence = orders.silence(alert_values(alert)) if orders.silences else None
-    known = orders.acknowledgement(alert.id, alert.started_at - alert.uncertainty_s)
+    since = alert.started_at - alert.uncertainty_s
+    known = orders.acknowledgement(alert.id, since)
+    if known is None and alert.incident is not None:
+        known = orders.acknowledgement(alert.incident, since)
     if silence is None and known is None:
         return alert
     return replace(

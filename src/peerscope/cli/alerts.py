@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from peerscope.cli.alert_lists import alert_table, causes, fold, gravest_first, remarks
 from peerscope.cli.api import api_options, ask, ask_all, order
 from peerscope.cli.look import unwell_peers
 from peerscope.cli.network import headlines
@@ -35,24 +35,31 @@ def _author() -> str:
 @click.option("--all", "everything", is_flag=True, help="Include those that ended within a day.")
 @click.option("--severity", type=click.Choice(tuple(SEVERITIES)), help="Only this severity.")
 @click.option("--region", help="Only this region.")
+@click.option("--each", is_flag=True, help="One line for each alert, not one for all equal ones.")
 @click.option("--rules", "wants_rules", is_flag=True, help="List the rules instead, with their runbooks.")
 @api_options
 def alerts(
-    everything: bool, severity: str | None, region: str | None, wants_rules: bool, api: str, token: str, as_json: bool
+    everything: bool,
+    severity: str | None,
+    region: str | None,
+    each: bool,
+    wants_rules: bool,
+    api: str,
+    token: str,
+    as_json: bool,
 ) -> None:
-    """Alerts, the gravest first: all of our zone, and the gravest of each other zone."""
+    """Alerts, the gravest first, equal ones folded: all of our zone, and the gravest of each other zone."""
     if wants_rules:
         _rules(ask(api, token, "/api/v1/rules"), as_json)
         return
     query = {"severity": severity, "region": region, "all": "1" if everything else None}
-    found = ask_all(api, token, "/api/v1/alerts", query)
-    found.sort(key=lambda one: (one["state"] != "firing", RANK[one["severity"]], -one["started_at"], one["id"]))
+    found = gravest_first(ask_all(api, token, "/api/v1/alerts", query))
     if as_json:
         click.echo(json.dumps(found))
         return
     console = Console()
     if found:
-        console.print(_table(found))
+        console.print(alert_table([[one] for one in found] if each else fold(found)))
     elif severity or region:
         console.print("no alerts")
     else:
@@ -67,27 +74,12 @@ def alerts(
                 console.print(Text(f"  {line}"), soft_wrap=True)
 
 
-def _table(found: list[dict[str, Any]]) -> Table:
-    table = columns("severity", "rule", "about", "state", "since", "")
-    for one in found:
-        table.add_row(
-            Text(one["severity"], SEVERITIES[one["severity"]]),
-            Text(one["rule"]),
-            Text(_about(one)),
-            Text(_state(one)),
-            Text(age(one.get("resolved_age_s" if one["resolved_at"] is not None else "started_age_s"))),
-            Text(_remarks(one), "dim"),
-        )
-    return table
-
-
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="Include those that closed within a day.")
 @api_options
 def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
     """Groups of alerts with one probable root, and the tree of a cascade."""
-    found = ask_all(api, token, "/api/v1/incidents", {"all": "1" if everything else None})
-    found.sort(key=lambda one: (one["state"] != "open", RANK[one["severity"]], -len(one["peers"]), one["id"]))
+    found = gravest_first(ask_all(api, token, "/api/v1/incidents", {"all": "1" if everything else None}))
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -101,12 +93,12 @@ def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
         ago = age(one.get("started_age_s" if is_open else "ended_age_s"))
         table = facts()
         table.add_row("id", Text(one["id"]))
-        table.add_row("found", Text(f"{one['kind']}, {one['confidence']:.0%} sure; {when} {ago} ago"))
+        table.add_row("found", Text(f"{one['kind']}, {when} {ago} ago"))
+        for name, line in causes(one):
+            table.add_row(name, Text(line))
         table.add_row("alerts", Text(one["description"]))
-        if one["root"]:
-            table.add_row("root", Text(one["root"][: SHORT_HEX if _is_peer(one["root"]) else None]))
-        if remarks := _remarks(one):
-            table.add_row("orders", Text(remarks))
+        if noted := remarks(one):
+            table.add_row("orders", Text(noted))
         console.print(table)
         if one["tree"]:
             console.print(drawn(one["tree"]))
@@ -290,32 +282,6 @@ def _condition(rule: dict[str, Any]) -> str:
     side, limit = ("above", rule["above"]) if rule["above"] is not None else ("below", rule["below"])
     held = f" for {age(rule['for_s'])}" if rule["for_s"] else ""
     return f"{rule['signal']} {side} {limit:g}{held}"
-
-
-def _about(alert: dict[str, Any]) -> str:
-    if alert["peer_id"]:
-        return str(alert["peer_id"][:SHORT_HEX])
-    return str(alert["region"] or alert["id"].removeprefix(alert["rule"] + "-"))
-
-
-def _state(alert: dict[str, Any]) -> str:
-    return f"{alert['state']}, flapping" if alert["flapping"] and alert["state"] == "firing" else str(alert["state"])
-
-
-def _remarks(one: dict[str, Any]) -> str:
-    """Whether it is about to end, its observers, and the orders about it."""
-    remarks = ["over for now"] if one.get("clearing") else []
-    if one.get("confirmed_by"):
-        remarks.append(f"seen by {len(one['confirmed_by'])}")
-    if one["silenced_by"]:
-        remarks.append(f"silenced {one['silenced_by']}")
-    if one["acknowledged_by"]:
-        remarks.append(f"acknowledged by {one['acknowledged_by']}")
-    return ", ".join(remarks)
-
-
-def _is_peer(root: str) -> bool:
-    return len(root) == 64 and not set(root) - set("0123456789abcdef")
 
 
 def drawn(nodes: Iterable[dict[str, Any]]) -> Tree:

@@ -12,10 +12,14 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from peerscope.alerts.phrases import times
+from peerscope.cli.alert_lists import abouts, fold, gravest_first
 from peerscope.cli.api import CA, api_options, ask, ask_all, connection_options
 from peerscope.cli.metrics import lines
 from peerscope.cli.text import REGION_SOURCES, SEVERITIES, SHORT_HEX, STYLES, age, columns, milliseconds, percent
 
+ALONE_MAX = 5
+"""Lines about alerts outside of incidents in `status`."""
 STATUSES = ("healthy", "degraded", "unhealthy", "unknown", "down", "left")
 
 
@@ -178,6 +182,9 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
         mark = _coloured(f"{check['status']:<10}", check["status"])
         console.print(Text(f"  {check['name']:<8}"), mark, Text(check["message"]), sep="")
     console.print(Text(f"  ticket  {me['ticket']}"), soft_wrap=True)
+    beats = me.get("heartbeat")
+    if beats is not None and beats["last_error"] is not None:
+        console.print(Text(f"  heartbeats fail: {beats['last_error']}: see peerscope doctor", "yellow"), soft_wrap=True)
     for one in me.get("shared_key", ()):
         where = ", ".join(one["addresses"]) or "an unknown address"
         warning = f"  another agent runs with this peer's key, at {where}, heard {age(one['heard_age_s'])} ago"
@@ -185,14 +192,25 @@ def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], m
 
 
 def _show_alerts(console: Console, active: list[dict[str, Any]], open_now: list[dict[str, Any]], unwell: int) -> None:
-    """Print counts by severity, the gravest first, and incidents. `unwell`: peers that are down or unhealthy."""
+    """Print counts by severity, incidents, and alerts outside of them, grave and new ones first.
+
+    `unwell`: peers that are down or unhealthy.
+    """
     counts = Counter(one["severity"] for one in active)
     shown = [Text(f"{counts[name]} {name}", SEVERITIES[name]) for name in SEVERITIES if counts[name]]
     none = Text(f"none yet, though {unwell} down or unhealthy", "yellow") if unwell else Text("none", "green")
     over = sum(bool(one.get("clearing")) for one in active)
     console.print(Text("alerts ", "bold") + (Text(", ").join(shown) if shown else none) + _over(over, len(active)))
-    for one in open_now:
+    for one in gravest_first(open_now):
         console.print(Text.assemble("  incident ", (one["severity"], SEVERITIES[one["severity"]]), f"  {one['title']}"))
+    incidents = {one["id"] for one in open_now}
+    alone = fold(gravest_first(one for one in active if one["incident"] not in incidents))
+    for same in alone[:ALONE_MAX]:
+        severity = same[0]["severity"]
+        words = f"  {times(len(same), same[0]['rule'])}  {abouts(same)}"
+        console.print(Text.assemble("  alert    ", (severity, SEVERITIES[severity]), words))
+    if len(alone) > ALONE_MAX:
+        console.print(Text(f"  and {sum(map(len, alone[ALONE_MAX:]))} more: see peerscope alerts", "dim"))
 
 
 def _over(clearing: int, active: int) -> Text:

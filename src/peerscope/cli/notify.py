@@ -12,16 +12,15 @@ import click
 import msgspec
 from msgspec import Struct
 
-from peerscope.alerts.model import Alert
-from peerscope.alerts.notification import Notification, NotificationGroup
+from peerscope.alerts.notification import Notification
 from peerscope.cli.options import CONFIG, JSON, STATE
 from peerscope.config import Config
 from peerscope.errors import ConfigError, DeliveryError
 from peerscope.host.state import CONFIG_FILE, StateDirectory, default_state
 from peerscope.notify.base import Letter, Sender, make_channel
 from peerscope.notify.channel_queue import ChannelQueue
+from peerscope.notify.examples import EXAMPLES
 from peerscope.notify.settings import ChannelConfig
-from peerscope.records.alerts import Severity
 
 
 class Trial(Struct, frozen=True):
@@ -36,10 +35,17 @@ class Trial(Struct, frozen=True):
 
 @click.command("notify-test")
 @click.option("--channel", metavar="NAME", help="Only this channel.")
+@click.option(
+    "--example",
+    type=click.Choice(tuple(EXAMPLES)),
+    default="test",
+    show_default=True,
+    help="Send a short test, or an incident as it would look.",
+)
 @CONFIG
 @STATE
 @JSON
-def notify_test(channel: str | None, config: Path | None, state: Path | None, as_json: bool) -> None:
+def notify_test(channel: str | None, example: str, config: Path | None, state: Path | None, as_json: bool) -> None:
     """Send a test message through every channel. Exits with 1 if a delivery failed."""
     place = state or default_state()
     if config is None and (place / CONFIG_FILE).exists():
@@ -52,7 +58,8 @@ def notify_test(channel: str | None, config: Path | None, state: Path | None, as
         raise ConfigError(f"no channel is called {channel!r}; there are {', '.join(sorted(channels))}")
     names = [channel] if channel is not None else sorted(channels)
     sender = Sender(settings.network.name, _peer_id(place))
-    trials = asyncio.run(_try([(name, channels[name]) for name in names], sender, settings.notify.url))
+    message = EXAMPLES[example](time.time(), settings.notify.url)
+    trials = asyncio.run(_try([(name, channels[name]) for name in names], sender, message))
     if as_json:
         click.echo(msgspec.json.encode(trials))
     else:
@@ -63,38 +70,16 @@ def notify_test(channel: str | None, config: Path | None, state: Path | None, as
         sys.exit(1)
 
 
-def test_message(url: str) -> Notification:
-    """A harmless message that says so."""
-    now = time.time()
-    alert = Alert(
-        id=f"notify-test-{round(now)}",
-        type="test",
-        rule="notify-test",
-        severity="low",
-        title="Test message",
-        description="This is a test of the channel. There is nothing to do.",
-        peer_id=None,
-        region=None,
-        state="resolved",  # so that receivers do not keep it open
-        started_at=now,
-        resolved_at=now,
-    )
-    group = NotificationGroup(
-        alert.id, alert.severity, alert.title, alert.description, (alert,), url=url, started_at=now, resolved_at=now
-    )
-    return Notification("firing", "new", group, Severity.LOW)
+async def _try(channels: list[tuple[str, ChannelConfig]], sender: Sender, message: Notification) -> list[Trial]:
+    return list(await asyncio.gather(*(_try_one(name, config, sender, message) for name, config in channels)))
 
 
-async def _try(channels: list[tuple[str, ChannelConfig]], sender: Sender, url: str) -> list[Trial]:
-    return list(await asyncio.gather(*(_try_one(name, config, sender, url) for name, config in channels)))
-
-
-async def _try_one(name: str, config: ChannelConfig, sender: Sender, url: str) -> Trial:
+async def _try_one(name: str, config: ChannelConfig, sender: Sender, message: Notification) -> Trial:
     began = time.monotonic()
     error: str | None = None
     try:
         channel = make_channel(name, config)
-        letter = Letter(test_message(url), sender, time.time())
+        letter = Letter(message, sender, time.time())
         await ChannelQueue(name, config, channel, sender, random.Random(0)).attempt(lambda: channel.deliver(letter))
     except (ConfigError, DeliveryError) as failed:
         error = str(failed)

@@ -29,6 +29,7 @@ def diagnose(me: Answer, mine: Answer, peers: Sequence[Answer], ready: Answer) -
         versions(me, peers),
         refused(me),
         *remote_write(me),
+        *heartbeat(me),
     ]
 
 
@@ -170,6 +171,19 @@ def remote_write(me: Answer) -> list[Diagnosis]:
         message = f"{found['dropped_samples']} samples were lost here: the queue was full, or the disk failed"
         findings.append(warn(name, message, "raise export.remote_write.queue_bytes_max, or free the disk"))
     return findings or [ok(name, f"the receiver accepts samples; {waiting}" if age_s is not None else waiting)]
+
+
+def heartbeat(me: Answer) -> list[Diagnosis]:
+    """Check whether the service outside takes heartbeats, if one is set."""
+    name, found = "heartbeat", me.get("heartbeat")
+    if found is None:
+        return []
+    sent = found["counts"]["delivered"]
+    if found["last_error"] is not None:
+        passed_on = "" if found["has_role"] else "; another peer sends instead, if one has a heartbeat URL"
+        advice = "check notify.heartbeat: its URL, and the way from this machine to it"
+        return [warn(name, f"{found['last_error']}{passed_on}", advice)]
+    return [ok(name, f"{sent} delivered" if sent else "another peer sends it, or it is not due yet")]
 
 
 def _minor(version: str) -> tuple[str, ...]:

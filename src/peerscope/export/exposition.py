@@ -145,6 +145,9 @@ def _own(agent: Exposed, writer: RemoteWrite | None, otlp: Otlp | None) -> Itera
     yield from _kept(agent)
     ends = [((one.what,), one.ends_at) for one in agent.endings()]
     yield gauges("certificate_end_timestamp_seconds", "When this peer's certificates end.", ("setting",), ends)
+    beats = agent.self_view().heartbeat
+    if beats is not None:
+        yield counts("heartbeats", "Heartbeats to a service outside, by outcome.", "outcome", beats.counts)
     if writer is not None:
         yield from _written(writer)
     if otlp is not None:

@@ -32,7 +32,7 @@ class Apprise:
 
     def deliver(self, letter: Letter) -> None:
         """Raises `DeliveryError`. Apprise reports failures without reasons."""
-        kind = self._kinds.FAILURE
+        kind = self._kinds.WARNING if letter.message.reason == "update" else self._kinds.FAILURE
         if letter.message.what == "resolved":
             kind = self._kinds.INFO if letter.message.group.forgotten else self._kinds.SUCCESS
         if not self._service.notify(title=subject(letter), body=text(letter), notify_type=kind):

@@ -13,6 +13,8 @@ from peerscope.alerts.notification import Notification, NotificationGroup
 from peerscope.errors import ConfigError
 from peerscope.notify.settings import ChannelConfig, NotifyConfig
 
+THREADS_MAX = 8
+
 
 class Sender(Struct, frozen=True):
     """The peer that sends a message."""
@@ -36,13 +38,17 @@ class Letter(Struct, frozen=True):
         message = self.message
         episode = message.episode or (message.group.key, message.group.started_at)
         severity = "" if message.what == "resolved" else message.severity.name
-        parts = (self.sender.network, episode, message.what, severity, message.repeat)
+        step = (
+            message.reason if message.reason == "update" else message.what
+        )  # an incident may have its alert's episode
+        parts = (self.sender.network, episode, step, severity, message.repeat)
         return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
     @property
-    def thread_key(self) -> str:
-        """The same for all messages of one group."""
-        return blake2b(repr((self.sender.network, self.message.group.key)).encode(), digest_size=16).hexdigest()
+    def thread_keys(self) -> tuple[str, ...]:
+        """Threads of this message: those of the messages that it replaces, then that of its group."""
+        keys = (*self.message.updates[:THREADS_MAX], self.message.group.key)
+        return tuple(blake2b(repr((self.sender.network, key)).encode(), digest_size=16).hexdigest() for key in keys)
 
 
 class Channel(Protocol):

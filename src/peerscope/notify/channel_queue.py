@@ -8,9 +8,7 @@ delay other notifiers, which wait for messages that we claimed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,6 +21,7 @@ from peerscope.alerts.notification import NotificationGroup
 from peerscope.errors import DeliveryError
 from peerscope.host.clock import monotonic
 from peerscope.mesh.limits.rate_limit import TokenBucket
+from peerscope.notify.attempts import in_thread
 from peerscope.notify.backlog import Backlog
 from peerscope.notify.base import Channel, Follower, Letter, Sender
 from peerscope.notify.settings import ChannelConfig
@@ -158,33 +157,7 @@ class ChannelQueue:
 
     async def attempt(self, work: Callable[[], None]) -> None:
         """Run work in a thread, within the timeout of the channel. Raises `DeliveryError`."""
-        loop = asyncio.get_running_loop()
-        result: asyncio.Future[None] = loop.create_future()
-
-        def report(error: DeliveryError | None) -> None:
-            if not result.done():
-                if error is None:
-                    result.set_result(None)
-                else:
-                    result.set_exception(error)
-
-        def run() -> None:
-            error: DeliveryError | None = None
-            try:
-                work()
-            except DeliveryError as refusal:
-                error = refusal
-            except Exception as bug:  # a bug of a channel must not end the agent; its text might hold a secret
-                error = DeliveryError(f"failed with {type(bug).__name__}", again=False)
-            with contextlib.suppress(RuntimeError):  # the agent has ended meanwhile
-                loop.call_soon_threadsafe(report, error)
-
-        threading.Thread(target=run, name=f"channel {self.name}", daemon=True).start()
-        try:
-            async with asyncio.timeout(self.config.timeout_s + 0.5):  # the socket's own timeout gives a better reason
-                await result
-        except TimeoutError:
-            raise DeliveryError(f"not done within {self.config.timeout_s:g} s", again=True) from None
+        await in_thread(work, self.config.timeout_s, f"channel {self.name}")
 
     async def _send_followed(self) -> None:
         assert isinstance(self._channel, Follower)

@@ -28,13 +28,14 @@ import msgspec
 
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification import NotificationGroup
+from peerscope.alerts.phrases import PEERS_SHOWN, folded
 from peerscope.errors import DeliveryError
 from peerscope.host.http import NoRedirect
 from peerscope.host.version import __version__
 from peerscope.mesh.detection.checks import printable
 from peerscope.notify.base import Letter, Sender
 from peerscope.notify.settings import AlertmanagerConfig, SlackConfig, WebhookConfig, secret_of, url_of
-from peerscope.notify.wording import colour, subject, text, when
+from peerscope.notify.wording import cause_lines, colour, subject, subject_of, text, when
 
 ANSWER_BYTES_MAX = 64 * 1024
 AGAIN = (408, 425, 429)
@@ -42,15 +43,28 @@ AGAIN = (408, 425, 429)
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> bytes:
-    """Send a request, and return the beginning of the answer.
+    """Send a body, and return the beginning of the answer.
 
     Raises `DeliveryError`. It names only the host, since the rest of the URL may be a secret.
     """
+    return call("POST", url, body, headers, timeout_s=timeout_s)
+
+
+def call(
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    *,
+    timeout_s: float,
+    answer_bytes: int = ANSWER_BYTES_MAX,
+) -> bytes:
+    """Send a request as `post` does."""
     host = urlsplit(url).hostname or "the channel"
-    request = Request(url, data=body, headers={"User-Agent": f"peerscope/{__version__}", **headers}, method="POST")
+    request = Request(url, data=body, headers={"User-Agent": f"peerscope/{__version__}", **headers}, method=method)
     try:
         with build_opener(NoRedirect).open(request, timeout=timeout_s) as answer:
-            return bytes(answer.read(ANSWER_BYTES_MAX))
+            return bytes(answer.read(answer_bytes)) if answer_bytes else b""
     except HTTPError as error:
         error.close()
         again = error.code in AGAIN or error.code >= 500
@@ -71,6 +85,8 @@ def _wait_s(error: HTTPError) -> float | None:
 
 ALERTS_MAX = 200
 """Alerts listed in one message; `alerts_total` counts all."""
+STORY = ("confidence", "alternatives", "evidence", "first_step", "split_from", "merged", "was", "regions")
+"""Fields of the group that only an incident has."""
 
 
 class Webhook:
@@ -107,6 +123,7 @@ def payload(letter: Letter) -> dict[str, Any]:
     message = letter.message
     group = message.group
     incident = {"id": group.key, "kind": group.incident, "names": group.names, "title": group.title, "root": group.root}
+    incident |= {name: getattr(group, name) for name in STORY}
     return {
         "version": 1,
         "state": ("forgotten" if group.forgotten else "resolved") if message.what == "resolved" else "firing",
@@ -119,6 +136,7 @@ def payload(letter: Letter) -> dict[str, Any]:
         "started_at": group.started_at,
         "resolved_at": group.resolved_at if message.what == "resolved" else None,
         "incident": incident if group.incident is not None else None,
+        "concerned": concerned(group.alerts),
         "alerts": group.alerts[:ALERTS_MAX],
         "alerts_total": len(group.alerts),
         "updates": message.updates,
@@ -128,6 +146,20 @@ def payload(letter: Letter) -> dict[str, Any]:
         "sent_at": letter.at,
         "url": group.url,
     }
+
+
+def concerned(alerts: Iterable[Alert]) -> list[dict[str, Any]]:
+    """Equal alerts as one entry, the most frequent first, with the first few peers or regions."""
+    kinds = sorted(folded(alerts, lambda one: one.rule), key=lambda same: (-len(same), same[0].rule))
+    return [
+        {
+            "rule": same[0].rule,
+            "title": same[0].title,
+            "count": len(same),
+            "some": [*map(subject_of, same[:PEERS_SHOWN])],
+        }
+        for same in kinds[:ALERTS_MAX]
+    ]
 
 
 HEADER_MAX, SECTION_MAX = 150, 3000
@@ -239,6 +271,9 @@ def _post(
         "runbook": alert.runbook,
         "incident": group.title if group.incident is not None else "",
         "root": group.root or "",
+        "cause": cause_lines(group)[0] if group.confidence is not None else "",
+        "evidence": "\n".join(group.evidence),
+        "first_step": group.first_step,
         "ended": "forgotten, never came back" if alert.state == "forgotten" else "",
     }
     fires = alert.state == "firing" and not is_over

@@ -21,6 +21,7 @@ from peerscope.alerts.silences import (
     StandingForget,
     StandingOrders,
     StandingSilence,
+    alert_digest,
     order_key,
     parse_matchers,
 )
@@ -31,7 +32,15 @@ from peerscope.host.state import ORDERS_FILE, StateDirectory
 from peerscope.mesh.membership.forgetting import STANDS_S
 from peerscope.notify.schedule import Schedule, SilenceTimes, order_schedule
 from peerscope.notify.windows import KeptSchedule, WindowCache
-from peerscope.records.alerts import ORDERS_MAX, Acknowledgement, Forget, Orders, Silence, SilenceWindow
+from peerscope.records.alerts import (
+    ACKNOWLEDGED_MAX,
+    ORDERS_MAX,
+    Acknowledgement,
+    Forget,
+    Orders,
+    Silence,
+    SilenceWindow,
+)
 from peerscope.records.bodies import Kind, body_bytes_max, decode_body, encode_body
 from peerscope.records.certificates import CERTIFICATE_BYTES_MAX
 from peerscope.records.identity import PeerId
@@ -141,8 +150,13 @@ class OrderBook:
         self._add(over, now, {**self._kept.lifted_until, name: until})
         return True
 
-    def acknowledge(self, key: str, author: str, reason: str = "") -> StandingAcknowledgement:
-        """Acknowledge an alert or incident. Raises `ConfigError`."""
+    def acknowledge(
+        self, key: str, author: str, reason: str = "", alerts: Iterable[str] = ()
+    ) -> StandingAcknowledgement:
+        """Acknowledge an alert or incident. `alerts`: ids of those in the incident. Raises `ConfigError`.
+
+        The oldest acknowledgements are dropped if there are too many.
+        """
         now = time.time()
         acknowledgement = StandingAcknowledgement(
             key=_checked(order_key(key), "id of the alert or incident", NAME_MAX),
@@ -150,6 +164,7 @@ class OrderBook:
             author=_checked(author, "author", NAME_MAX),
             reason=_checked(reason, "reason", REASON_MAX, may_be_empty=True),
             peer_id=self._peer_id,
+            alerts=tuple(sorted(alert_digest(one).hex() for one in alerts)[:ACKNOWLEDGED_MAX]),
         )
         others = [one for one in self._kept.acknowledgements if one.key != order_key(key)]
         newest = tuple([*others, acknowledgement][-ORDERS_MAX:])
@@ -279,7 +294,10 @@ def _body(kept: KeptOrders, now: float, cache: WindowCache) -> Orders:
         if windows:
             rule, zone = order.schedule.rule or "", order.schedule.zone
             silences.append(Silence(order.id, order.matchers, 0, 0, order.author, order.reason, windows, rule, zone))
-    known = (Acknowledgement(one.key, _ms(now - one.at), one.author, one.reason) for one in kept.acknowledgements)
+    known = (
+        Acknowledgement(one.key, _ms(now - one.at), one.author, one.reason, tuple(map(bytes.fromhex, one.alerts)))
+        for one in kept.acknowledgements
+    )
     forgotten = (
         Forget(bytes.fromhex(one.id), one.until, _ms(now - one.at), one.author, one.reason, one.is_lifted)
         for one in kept.forgotten

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from peerscope.alerts.notifier import NotifierConfig
+from peerscope.alerts.heartbeat import HeartbeatConfig
+from peerscope.alerts.notifier_config import NotifierConfig
 from peerscope.errors import ConfigError
 from peerscope.host.addresses import check_url, is_loopback
 from peerscope.host.secret_files import Secret, read_secret
@@ -22,7 +23,12 @@ from peerscope.records.identity import PeerId
 CHANNELS_MAX = 16
 NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*\Z")
 """Names that fit into a variable: PEERSCOPE_NOTIFY__CHANNELS__NAME__SECRET."""
+HEARTBEAT_URL = "notify.heartbeat.url"
+HEARTBEAT_VARIABLE = "PEERSCOPE_NOTIFY__HEARTBEAT__URL"
 ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]\\]{1,64}@[^@\s<>,;:\"()\\]{1,255}\Z")
+
+
+S = TypeVar("S", bound=Struct)
 
 
 class ChannelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +106,53 @@ class SmtpConfig(ChannelConfig, frozen=True, kw_only=True, forbid_unknown_fields
             raise ConfigError('security is "none": the password would cross the network in the clear; use "starttls"')
 
 
+class HeartbeatSettings(HeartbeatConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A URL outside that expects heartbeats, as of healthchecks.io. Its URL is a secret."""
+
+    url: Secret | None = None
+    url_file: str = ""
+    """Path of a file of mode 0600 with the URL."""
+    method: Literal["POST", "GET"] = "POST"
+    """`POST` carries the state of the network as JSON."""
+    timeout_s: float = 10.0
+    """Time for one attempt."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.1 <= self.timeout_s <= self.interval_s / 3:
+            wish = f"must lie between 0.1 and a third of interval_s, {self.interval_s / 3:g}"
+            raise ConfigError(f"notify.heartbeat.timeout_s is {self.timeout_s}; {wish}")
+
+    @property
+    def is_wanted(self) -> bool:
+        return self.url is not None or bool(self.url_file)
+
+    def address(self) -> str:
+        """The URL. Raises `ConfigError`, which does not repeat it."""
+        given = self.url
+        if given is not None and self.url_file:
+            raise ConfigError(f"{HEARTBEAT_URL} and {HEARTBEAT_URL}_file are both set; one is enough")
+        if self.url_file:
+            given = read_secret(self.url_file, f"{HEARTBEAT_URL}_file")
+        if given is None:
+            raise ConfigError(f"{HEARTBEAT_URL} is missing; set url_file, or {HEARTBEAT_VARIABLE}")
+        check_url(given.reveal(), HEARTBEAT_URL)
+        return given.reveal()
+
+
+class HeartbeatView(Struct, frozen=True):
+    """The results of this peer's heartbeats."""
+
+    counts: dict[str, int]
+    """delivered, failed, dropped."""
+    last_error: str | None
+    """Error of the last heartbeat; null if it was delivered."""
+    delivered_age_s: float | None
+    """null if none was delivered since the start."""
+    has_role: bool
+    """False while its URL fails: another peer sends."""
+
+
 KINDS: dict[str, type[ChannelConfig]] = {
     "webhook": WebhookConfig,
     "slack": SlackConfig,
@@ -121,6 +174,8 @@ class NotifyConfig(NotifierConfig, frozen=True, kw_only=True, forbid_unknown_fie
     """
     channels: dict[str, Any] = msgspec.field(default_factory=dict)
     """Channels by name, each a `ChannelConfig` of its kind."""
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
+    """Heartbeats to somebody outside. Only a peer with channels sends them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -149,6 +204,12 @@ class NotifyConfig(NotifierConfig, frozen=True, kw_only=True, forbid_unknown_fie
 def refuse_written(file: Mapping[str, Any]) -> None:
     """Raises `ConfigError` if a settings file itself holds a secret of a channel."""
     notify = file.get("notify")
+    heartbeat = notify.get("heartbeat") if isinstance(notify, Mapping) else None
+    if isinstance(heartbeat, Mapping) and "url" in heartbeat:
+        raise ConfigError(
+            f"{HEARTBEAT_URL} is a secret and does not belong into this file. Put it into the environment as "
+            f"{HEARTBEAT_VARIABLE}, or into a file of mode 0600 that url_file names"
+        )
     channels = notify.get("channels") if isinstance(notify, Mapping) else None
     for name, given in channels.items() if isinstance(channels, Mapping) else ():
         if not isinstance(given, Mapping):
@@ -198,18 +259,24 @@ def _channel(name: str, given: Any) -> ChannelConfig:
     if kind not in KINDS:
         raise ConfigError(f"{where}.kind is {kind!r}; {_hint(kind, KINDS)}")
     try:
-        config = msgspec.convert(given, KINDS[kind], strict=False, dec_hook=_decode)
+        config = _converted(given, KINDS[kind], where)
         config.check()
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise ConfigError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
+    return config
+
+
+def _converted(given: Any, kind: type[S], where: str) -> S:
+    """A table of the settings as a struct. Raises `ConfigError` that names the key."""
+    try:
+        return msgspec.convert(given, kind, strict=False, dec_hook=decode_secret)
     except msgspec.ValidationError as error:
         text, _, place = str(error).partition(" - at `$")
         unknown = re.search(r"unknown field `(.*)`", text)
         if unknown is not None:
-            known = [field.name for field in msgspec.structs.fields(KINDS[kind])]
+            known = [field.name for field in msgspec.structs.fields(kind)]
             raise ConfigError(f"{where}: unknown key `{unknown[1]}`; {_hint(unknown[1], known)}") from None
         raise ConfigError(f"{where}{place.rstrip('`')}: {text}") from None
-    return config
 
 
 def _hint(word: str, known: Iterable[str]) -> str:
@@ -217,7 +284,8 @@ def _hint(word: str, known: Iterable[str]) -> str:
     return f"did you mean `{guess[0]}`?" if guess else f"known are {', '.join(known)}"
 
 
-def _decode(kind: type, value: Any) -> Any:
+def decode_secret(kind: type, value: Any) -> Any:
+    """Make a `Secret` of text."""
     if kind is not Secret:
         raise NotImplementedError(kind.__name__)
     if not isinstance(value, str) or not value:

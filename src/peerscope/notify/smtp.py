@@ -78,7 +78,7 @@ class Smtp:
 
 
 def compose(letter: Letter, sender: str, to: tuple[str, ...]) -> EmailMessage:
-    """Compose the mail. All mails about one group form one thread."""
+    """Compose the mail. All mails about one group, and about those that it replaces, form one thread."""
     mail = EmailMessage(policy=SMTP)
     mail["From"] = sender
     mail["To"] = ", ".join(to)
@@ -86,7 +86,7 @@ def compose(letter: Letter, sender: str, to: tuple[str, ...]) -> EmailMessage:
     mail["Date"] = formatdate(letter.at)
     domain = sender.rpartition("@")[2]
     mail["Message-ID"] = f"<{letter.idempotency_key}.{round(letter.at)}@{domain}>"
-    mail["References"] = f"<{letter.thread_key}@{domain}>"
+    mail["References"] = " ".join(f"<{key}@{domain}>" for key in letter.thread_keys)
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
     mail.set_content(text(letter))
     return mail

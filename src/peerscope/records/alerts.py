@@ -24,6 +24,12 @@ MATCHERS_MAX = 8
 METADATA_MAX = 8
 CONFIRMED_BY_MAX = 16
 WINDOWS_MAX = 16
+ACKNOWLEDGED_MAX = 256
+"""Alerts in one acknowledgement of an incident: as many as one peer states."""
+ALERT_DIGEST_BYTES = 8
+
+
+AlertDigest = Annotated[bytes, Meta(min_length=ALERT_DIGEST_BYTES, max_length=ALERT_DIGEST_BYTES)]
 
 
 class Severity(IntEnum):
@@ -134,6 +140,8 @@ class Acknowledgement(Struct, frozen=True, array_like=True, gc=False):
     sent_ms: Milliseconds
     author: Name
     reason: Text = ""
+    alerts: Annotated[tuple[AlertDigest, ...], Meta(max_length=ACKNOWLEDGED_MAX)] = ()
+    """Digests of the ids of the alerts that the incident held: it counts for them in any other incident too."""
 
 
 class Forget(Struct, frozen=True, array_like=True, gc=False):

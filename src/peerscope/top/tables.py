@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 from rich.text import Text
 
+from peerscope.alerts.phrases import folded, times
 from peerscope.records.identity import SHORT_HEX
 from peerscope.top.feed import NetworkSummary
 from peerscope.views.sanitize import clipped
@@ -45,17 +46,24 @@ class Table(Struct, frozen=True):
     """Field that identifies a row."""
     sort: int
     """Column of the first sort order."""
+    ties: Order = lambda row: 0.0
+    """Order of rows that are equal in the chosen column; then their key decides."""
+    same: Callable[[Row], object] | None = None
+    """Rows with an equal result are one row while no word is searched for; its `count` says how many."""
 
 
 def chosen(table: Table, network: NetworkSummary, words: str, sort: int, is_reverse: bool) -> tuple[list[Row], int]:
-    """The first rows in this order that contain all words, and the count of all such rows."""
+    """The first rows in this order that contain all words, and the count of all such rows before they are folded."""
     wanted = words.lower().split()
     found = [row for row in table.rows(network) if all(word in _text(row) for word in wanted)]
-    order = table.columns[sort].order
-    known = sorted((row for row in found if order(row) is not None), key=lambda row: str(row[table.key]))
+    order, count = table.columns[sort].order, len(found)
+    found.sort(key=lambda row: (table.ties(row), str(row[table.key])))
+    if table.same is not None and not wanted:
+        found = [same[0] | {"count": len(same)} for same in folded(found, table.same)]
+    known = [row for row in found if order(row) is not None]
     known.sort(key=order, reverse=is_reverse)
     known += [row for row in found if order(row) is None]
-    return known[:ROWS_MAX], len(found)
+    return known[:ROWS_MAX], count
 
 
 def cells(table: Table, row: Row, now: float) -> list[str | Text]:
@@ -119,6 +127,25 @@ def _youngest(field: str) -> Order:
     return lambda row: -row[field] if row.get(field) is not None else None
 
 
+def _title(row: Row, _: float) -> Text:
+    return Text(times(row.get("count", 1), plain(row.get("title"))) or "–")
+
+
+def _peers(row: Row, _: float) -> Text:
+    more = row.get("count", 1) - 1
+    return Text((plain(row.get("peer_id"))[:SHORT_HEX] or "–") + (f" and {more} more" if more else ""))
+
+
+def _alike(row: Row) -> object:
+    """Equal for alerts of one rule, severity and state, with the same incident and orders."""
+    names = ("rule", "severity", "title", "state", "incident", "silenced_by", "acknowledged_by", "flapping", "clearing")
+    return tuple(row.get(name) for name in names)
+
+
+def _newest(row: Row) -> float:
+    return -float(row.get("started_at") or 0.0)
+
+
 def _accusers(row: Row, _: float) -> str:
     return f"{row['accused_by']}/{row.get('observers', 0)}" if row.get("accused_by") else ""
 
@@ -178,8 +205,8 @@ ALERTS = Table(
     "Alerts",
     (
         SEVERITY,
-        Column("Alert", _of("title"), _word("title")),
-        Column("Peer", _short("peer_id"), _word("peer_id")),
+        Column("Alert", _title, _word("title")),
+        Column("Peer", _peers, _word("peer_id")),
         Column("Region", _of("region"), _word("region")),
         *SINCE,
         Column("What", _of("description"), _word("description")),
@@ -188,6 +215,8 @@ ALERTS = Table(
     lambda network: network.alerts.values(),
     "id",
     0,
+    _newest,
+    _alike,
 )
 INCIDENTS = Table(
     "incidents",
@@ -203,5 +232,6 @@ INCIDENTS = Table(
     lambda network: network.facts.get("trouble", {}).get("incidents", ()),
     "id",
     0,
+    _newest,
 )
 TABLES = (PEERS, ALERTS, INCIDENTS, REGIONS)

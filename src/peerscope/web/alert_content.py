@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from peerscope.alerts.cascade_tree import TreeNode
-from peerscope.alerts.incident import Incident
+from peerscope.alerts.incident import Alternative, Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.silences import StandingOrders, StandingSilence
 from peerscope.records.alerts import Severity
@@ -22,6 +22,8 @@ ALERTS_MAX = 500
 INCIDENTS_MAX = 100
 TREE_MAX = 100
 SILENCES_MAX = 100
+EVIDENCE_MAX = 10
+MERGED_MAX = 10
 GRAVEST = {severity.name.lower(): -severity for severity in Severity}
 
 
@@ -71,6 +73,12 @@ class FeedIncident(Struct, frozen=True, omit_defaults=True):
     silenced_by: str | None = None
     acknowledged_by: str | None = None
     clearing: bool = False
+    alternatives: tuple[Alternative, ...] = ()
+    evidence: tuple[str, ...] = ()
+    first_step: str = ""
+    split_from: str | None = None
+    merged: tuple[str, ...] = ()
+    was: str | None = None
 
 
 class AlertOverview(Struct, frozen=True):
@@ -89,10 +97,11 @@ def active(alerts: Iterable[Alert]) -> dict[str, FeedAlert]:
 
 
 def alert_overview(alerts: Iterable[Alert], incidents: Iterable[Incident], orders: StandingOrders) -> AlertOverview:
-    """`alerts`: the active ones. `incidents`: the most important first."""
+    """`alerts`: the active ones. `incidents`: all; the gravest and newest are chosen, open ones first."""
+    order = sorted(incidents, key=lambda one: (one.state != "open", GRAVEST[one.severity], -one.started_at, one.id))
     return AlertOverview(
         firing=dict(Counter(one.severity for one in alerts if one.state == "firing")),
-        incidents=tuple(_incident(one) for one in list(incidents)[:INCIDENTS_MAX]),
+        incidents=tuple(_incident(one) for one in order[:INCIDENTS_MAX]),
         silences=(*orders.silences, *orders.scheduled)[:SILENCES_MAX],
     )
 
@@ -115,5 +124,7 @@ def _incident(incident: Incident) -> FeedIncident:
         "alerts": len(incident.alerts),
         "peers": len(incident.peers),
         "tree": incident.tree[:TREE_MAX],
+        "evidence": incident.evidence[:EVIDENCE_MAX],
+        "merged": incident.merged[:MERGED_MAX],
     }
     return FeedIncident(**(shared | changed))

@@ -14,6 +14,13 @@ const EVIDENCE_MAX = 8;
 /** A younger text needs no date. */
 const AS_OF_S = 60;
 
+const PEERS_SHOWN = 3;
+const UNFOLDED_MAX = 200;
+const ALIKE = ["rule", "severity", "title", "state", "silenced_by", "acknowledged_by", "flapping", "clearing"];
+
+/** Ids of groups of equal alerts that are open. */
+const unfolded = signal(new Set());
+
 /** Id of the alert whose details are open. */
 const opened = signal(null);
 
@@ -45,10 +52,57 @@ function AsOf({ at, over }) {
   return isNumber(at) && !over && wall() - at > AS_OF_S ? html` <span title=${dateTime(at)}>(${age(wall() - at)} ago)</span>` : null;
 }
 
+/** Rows of alerts in this order. Equal ones are one row that opens. */
 export function AlertRows({ list, isOfPeer }) {
-  const shown = signalOf(list.length > 0 ? list[0].id : "");
-  return html`<ul class="alerts">${list.slice(0, shown.value).map((alert) => html`<${AlertRow} key=${alert.id} alert=${alert} isOfPeer=${isOfPeer} />`)}</ul>
-    ${list.length > shown.value && html`<button class="link" onClick=${() => { shown.value += ROWS_STEP * 4; }}>${list.length - shown.value} more</button>`}`;
+  return html`<${AlertGroups} groups=${foldAlerts(list)} isOfPeer=${isOfPeer} />`;
+}
+
+export function AlertGroups({ groups, isOfPeer }) {
+  const shown = signalOf(groups.length > 0 ? groups[0].alerts[0].id : "");
+  return html`<ul class="alerts">${groups.slice(0, shown.value).map((group) => group.alerts.length > 1
+      ? html`<${FoldedRow} key=${group.id} group=${group} isOfPeer=${isOfPeer} />`
+      : html`<${AlertRow} key=${group.alerts[0].id} alert=${group.alerts[0]} isOfPeer=${isOfPeer} />`)}</ul>
+    ${groups.length > shown.value && html`<button class="link" onClick=${() => { shown.value += ROWS_STEP * 4; }}>${
+      groups.slice(shown.value).reduce((sum, { alerts }) => sum + alerts.length, 0)} more</button>`}`;
+}
+
+/** Equal alerts together, in the order of the first of each: of one rule, severity and state, with equal orders. */
+export function foldAlerts(list) {
+  const groups = new Map();
+  for (const alert of list) {
+    const same = JSON.stringify(ALIKE.map((name) => alert[name] ?? null));
+    const group = groups.get(same);
+    if (group) group.alerts.push(alert);
+    else groups.set(same, { id: same, severity: alert.severity, started_at: alert.started_at, alerts: [alert] });
+  }
+  return [...groups.values()];
+}
+
+function FoldedRow({ group, isOfPeer }) {
+  const [first] = group.alerts;
+  const isOpen = unfolded.value.has(group.id);
+  const toggle = () => {
+    const next = new Set(unfolded.value);
+    if (!next.delete(group.id)) next.add(group.id);
+    unfolded.value = next;
+  };
+  const known = [...new Set(group.alerts.map(({ peer_id: id }) => id).filter(Boolean))];
+  const isOver = first.state === "resolved" || first.state === "forgotten";
+  return html`<li class=${`alert folded ${first.state}`} data-testid=${`alerts-${plain(first.rule, 40)}`} data-count=${group.alerts.length}
+      data-severity=${first.severity} data-state=${first.state}>
+    <div class="line">
+      <${Severity} of=${first.severity} label />
+      <button class="title" aria-expanded=${String(isOpen)} onClick=${toggle}>
+        <span class="times">×${group.alerts.length}</span> ${plain(first.title, 100) || plain(first.rule)}</button>
+      ${known.slice(0, PEERS_SHOWN).map((id) => html`<${PeerButton} key=${id} id=${id} /> `)}
+      ${known.length > PEERS_SHOWN && html`<span class="muted">and ${known.length - PEERS_SHOWN} more</span>`}
+      <span class="filler"></span>
+      <${Marks} of=${first} />
+      <span class="muted">newest <${Since} from=${first.started_at} to=${isOver ? first.resolved_at : null} /></span>
+    </div>
+    ${isOpen && html`<ul class="alerts">${group.alerts.slice(0, UNFOLDED_MAX).map((alert) => html`<${AlertRow} key=${alert.id} alert=${alert} isOfPeer=${isOfPeer} />`)}</ul>`}
+    ${isOpen && group.alerts.length > UNFOLDED_MAX && html`<p class="muted">The first ${UNFOLDED_MAX}. <code>peerscope alerts --each</code> lists them all.</p>`}
+  </li>`;
 }
 
 const lengths = new Map();

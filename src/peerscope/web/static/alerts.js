@@ -1,7 +1,7 @@
 // The alerts panel: active alerts by incident, ended alerts, threats, and silences.
 
 import { html, signal } from "./vendor/preact.js";
-import { AlertRows, Linked, linked } from "./alert-row.js";
+import { AlertGroups, AlertRows, Linked, foldAlerts, linked } from "./alert-row.js";
 import { Incident } from "./incidents.js";
 import { Silences } from "./orders.js";
 import { SEVERITIES, Severity, gravestFirst } from "./severities.js";
@@ -49,12 +49,23 @@ function Active() {
   const listed = [...alerts.value.values()].filter(({ state }) => state === "firing").length;
   return html`
     ${incidents.length === 0 && alone.length === 0 && html`<${Quiet} where=${zones.length > 0 ? "our zone" : "the whole network"} />`}
-    ${incidents.map((incident) => html`<${Incident} key=${incident.id} incident=${incident} />`)}
-    ${alone.length > 0 && html`
-      ${incidents.length > 0 && html`<h3>By themselves <span class="muted">${alone.length}</span></h3>`}
-      <${AlertRows} list=${alone} />`}
+    ${runsOf(incidents, foldAlerts(alone)).map((run) => run.incident
+      ? html`<${Incident} key=${run.incident.id} incident=${run.incident} />`
+      : html`<${AlertGroups} key=${run.groups[0].id} groups=${run.groups} />`)}
     ${total > listed && html`<p class="muted">The gravest ${count(listed)} of ${count(total)} alerts. <code>peerscope alerts</code> lists them all.</p>`}
     <${OtherZonesAlerts} zones=${zones} />`;
+}
+
+/** Incidents and alerts outside of them in one order, the gravest and newest first; alerts in a row are one list. */
+function runsOf(incidents, groups) {
+  const runs = [];
+  for (const one of gravestFirst([...incidents, ...groups])) {
+    const last = runs[runs.length - 1];
+    if (!one.alerts?.length) runs.push({ incident: one });
+    else if (last?.groups) last.groups.push(one);
+    else runs.push({ groups: [one] });
+  }
+  return runs;
 }
 
 /** No alert fires. This is good only if no peer is down or unhealthy. */

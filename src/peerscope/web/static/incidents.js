@@ -9,7 +9,9 @@ import { count, duration, percent, plain } from "./format.js";
 
 const KINDS = {
   cascade: "cascade", "region-outage": "region outage", "peer-cluster": "one peer", pattern: "pattern", version: "version",
+  host: "one machine", region: "one region", partition: "partition", chance: "chance",
 };
+const EVIDENCE_MAX = 10;
 const TREE_DEPTH_MAX = 24;
 
 /** Ids of folded incidents. */
@@ -39,12 +41,30 @@ export function Incident({ incident }) {
       ${incident.root && html`<span>root <${Root} of=${incident.root} /></span>`}
       <span>${percent(incident.confidence)} sure</span>
     </p>
+    <${Story} incident=${incident} />
     ${isOpen && html`
       ${(incident.tree ?? []).length > 1 && html`<${Tree} nodes=${incident.tree} />`}
       <div class="acts"><${OrderButtons} of=${incident} /></div>
       <${Order} of=${incident} choices=${[[`id=${incident.id}`, "this incident"]]} />
       ${members.length > 0 && html`<${AlertRows} list=${members} />`}`}
   </article>`;
+}
+
+/** Other causes, the evidence, the first thing to do, and the earlier identity. An older agent sends none of them. */
+function Story({ incident }) {
+  const { alternatives = [], evidence = [], merged = [] } = incident;
+  const kindOf = (kind) => KINDS[kind] ?? plain(kind, 24);
+  const before = [
+    incident.was && `It was reported as ${kindOf(incident.was)} before.`,
+    incident.split_from && `Its alerts were part of ${plain(incident.split_from, 80)} before.`,
+    merged.length > 0 && `It holds the alerts of ${merged.map((id) => plain(id, 80)).join(", ")} too.`,
+  ].filter(Boolean);
+  return html`
+    ${alternatives.length > 0 && html`<p class="story" data-testid="alternatives"><strong>Either</strong> ${kindOf(incident.kind)} (${percent(incident.confidence)})${
+      alternatives.map((one) => html` <strong>or</strong> ${kindOf(one.kind)}${one.root && html` <${Root} of=${one.root} />`} (${percent(one.probability)})`)}</p>`}
+    ${evidence.length > 0 && html`<ul class="story" data-testid="incident-evidence">${evidence.slice(0, EVIDENCE_MAX).map((one) => html`<li>${plain(one, 240)}</li>`)}</ul>`}
+    ${incident.first_step && html`<p class="story" data-testid="first-step"><strong>Do first:</strong> ${plain(incident.first_step, 400)}</p>`}
+    ${before.map((line) => html`<p class="story muted" data-testid="incident-history">${line}</p>`)}`;
 }
 
 /** A peer, a region or a version. */
