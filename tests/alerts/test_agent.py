@@ -4,8 +4,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
+
 from live import came_true, settings
 from peerscope import Monitor
+from peerscope.alerts.model import Alert
+from peerscope.sources.memory_kills import FILE, Life, kill_counters
 
 ALWAYS = {"rules": {"cpu-high": {"threshold": -1, "for_s": 0, "clear_for_s": 0}}}
 NEVER = {"rules": {"cpu-high": {"enabled": False}, "agent-lag": {"enabled": False}}}
@@ -49,3 +54,30 @@ def test_a_look_that_fails_does_not_end_the_agent(tmp_path: Path) -> None:
             assert one.failure_log.failures["the look at alert rules"] == 1
 
     asyncio.run(scenario())
+
+
+def test_a_life_that_the_kernel_may_have_killed_is_an_alert_of_the_next_and_a_goodbye_is_none(tmp_path: Path) -> None:
+    counted = kill_counters()
+    if counted.machine is None or not counted.boot:
+        pytest.skip("this system does not count kills for lack of memory")
+
+    def left(machine: int, *, ended: bool) -> None:
+        """The file of an earlier life that saw so many kills."""
+        life = Life(counted.boot, None, machine, ended)
+        (tmp_path / FILE).write_bytes(msgspec.json.encode(life))
+
+    async def found() -> list[Alert]:
+        async with Monitor(settings(alerts=NEVER), tmp_path) as agent:
+            await came_true(lambda: agent.core.facts.kills is not None, "the kills are counted")
+            if agent.core.facts.kills:
+                await came_true(lambda: bool(agent.alerts()), "it is shown")
+            return [alert for alert in agent.alerts() if alert.rule == "memory-kill"]
+
+    assert asyncio.run(found()) == []
+    assert msgspec.json.decode((tmp_path / FILE).read_bytes(), type=Life).ended
+    left(counted.machine - 1, ended=True)
+    assert asyncio.run(found()) == []
+    left(counted.machine - 1, ended=False)
+    (alert,) = asyncio.run(found())
+    assert (alert.severity, alert.metadata["value"], alert.metadata["unit"]) == ("high", "1", "processes")
+    assert "last life ended without a goodbye" in alert.description

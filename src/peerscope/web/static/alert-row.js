@@ -4,7 +4,7 @@ import { html, signal } from "./vendor/preact.js";
 import { Order, OrderButtons } from "./orders.js";
 import { Severity } from "./severities.js";
 import { Glyph } from "./statuses.js";
-import { isPast, now, peers, selected, wall } from "./state.js";
+import { alerts, isPast, now, peers, selected, wall } from "./state.js";
 import { useAnswer } from "./ask.js";
 import { age, dateTime, duration, isNumber, percent, plain } from "./format.js";
 
@@ -116,7 +116,8 @@ function signalOf(first) {
 
 /** The alert that the address names, also if it is over or within an incident. */
 export function Linked() {
-  const { value, error } = useAnswer(`alerts/${encodeURIComponent(linked.value)}`, REFRESH_MS);
+  const { value: answer, error } = useAnswer(`alerts/${encodeURIComponent(linked.value)}`, REFRESH_MS);
+  const value = answer ?? alerts.value.get(linked.value) ?? null; // a region with a slash has no route of its own
   return html`<section data-testid="linked-alert">
     <h3>From the link <button class="link" onClick=${() => { linked.value = null; }}>close</button></h3>
     ${value === null && html`<p class="muted">${error ? `This peer no longer knows ${plain(linked.value, 80)}.` : "Loading…"}</p>`}
