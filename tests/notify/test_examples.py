@@ -14,7 +14,7 @@ from aiosmtpd.controller import Controller
 
 from letters import SENDER
 from notices import alert, group
-from peerscope.alerts.incidents import Alternative
+from peerscope.alerts.incident import Alternative
 from peerscope.alerts.notification import Notification
 from peerscope.notify.base import Letter
 from peerscope.notify.examples import EXAMPLES

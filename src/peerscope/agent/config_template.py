@@ -111,6 +111,7 @@ TEMPLATE = """\
 # keep_s = 86400.0              # how long to show one after its last alert ended
 # [incidents.priors]            # odds of each kind of cause against chance, before any alert is seen
 #   host = 1.0                  # further: region_outage, region, version, partition, cascade, pattern, peer_cluster
+
 [export]                        # to other tools; see docs/howto/export.md
 # address = ""                  # where Prometheus reaches this peer, "host" or "host:port"; empty: as web.listen says
 # per_peer = false              # series of every peer in /metrics and remote write: about thirty for each

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from peerscope.alerts.incident import Alternative, Incident
+from peerscope.alerts.incident import Alternative
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification import Notification, NotificationGroup
 from peerscope.records.alerts import Severity
