@@ -110,7 +110,7 @@ TEMPLATE = """\
 # window_s = 300.0              # longest gap between two beginnings of one incident
 # keep_s = 86400.0              # how long to show one after its last alert ended
 # [incidents.priors]            # odds of each kind of cause against chance, before any alert is seen
-#   host = 1.0                  # further: region_outage, region, version, partition, cascade, pattern, peer_cluster
+#   host = 0.3                  # further: region_outage, region, version, partition, cascade, pattern, peer_cluster
 
 [export]                        # to other tools; see docs/howto/export.md
 # address = ""                  # where Prometheus reaches this peer, "host" or "host:port"; empty: as web.listen says

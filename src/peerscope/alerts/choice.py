@@ -121,6 +121,8 @@ class _Search:
         self._whole = whole
         self._propose = propose
         self._first = {name: candidates[name] for name in propose}
+        self._ours = {alert.id for its in self._first.values() for one in its for alert in one.alerts}
+        """Other alerts belong to other searches."""
         self._met: dict[object, Composition] = {}
 
     def judged(self) -> list[Judged]:
@@ -157,9 +159,12 @@ class _Search:
             if composition.chosen and self._first[name]:
                 if rest is None:
                     rest = self._whole.without(composition.chosen)
-                options += [one for one in look(rest) if one.score > RIVAL_SCORE_MIN]
+                options += [one for one in look(rest) if one.score > RIVAL_SCORE_MIN and self._is_ours(one)]
         options.sort(key=lambda one: (-one.score, one.name))
         return [Composition((*composition.chosen, one), composition.score + one.score) for one in options[:WIDTH]]
+
+    def _is_ours(self, one: Explanation) -> bool:
+        return all(alert.id in self._ours for alert in one.alerts)
 
     def _judge(self, found: Explanation, met: Iterable[Composition]) -> Judged:
         """How likely its cause is among all compositions, and which causes compete with it."""

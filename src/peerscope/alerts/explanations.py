@@ -48,8 +48,8 @@ class Priors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Operators of one data centre may raise `host`. Operators of a network without releases may lower `version`.
     """
 
-    host: float = 1.0
-    region_outage: float = 0.05
+    host: float = 0.3
+    region_outage: float = 0.01
     region: float = 0.02
     version: float = 0.05
     partition: float = 0.2

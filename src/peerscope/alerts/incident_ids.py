@@ -173,7 +173,7 @@ class IncidentIds:
         for incident in named:
             past = self._past[incident.id]
             new = [name for name in holders.get(incident.id, ()) if name not in past.merged]
-            if new and past.split_from not in new:
+            if new:
                 past.merged = (*past.merged, *sorted(new))[-MERGED_MAX:]
             for name in holders.get(incident.id, ()):
                 self._past.pop(name, None)
@@ -200,11 +200,12 @@ def _is_most(alerts: Iterable[str], every: float, standing: float, known: Mappin
 def _origin(
     incident: Incident, shares: Mapping[str, Mapping[str, Sequence[str]]], known: Mapping[str, Alert]
 ) -> str | None:
-    """The earlier incident that at least half of this one came from."""
+    """The earlier incident from which most of it came, if that is two alerts or half of this one."""
     every, _ = _weights(incident.alerts, known)
-    parts = {name: _weights(its[incident.id], known)[0] for name, its in shares.items() if incident.id in its}
-    best = min(parts, key=lambda name: (-parts[name], name), default=None)
-    return best if best is not None and parts[best] * 2 >= every else None
+    parts = {name: its[incident.id] for name, its in shares.items() if incident.id in its}
+    weights = {name: _weights(its, known)[0] for name, its in parts.items()}
+    best = min(parts, key=lambda name: (-weights[name], name), default=None)
+    return best if best is not None and (len(parts[best]) > 1 or weights[best] * 2 >= every) else None
 
 
 def _unused(name: str, taken: set[str]) -> str:

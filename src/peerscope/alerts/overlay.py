@@ -13,6 +13,8 @@ from functools import cached_property
 from peerscope.records.identity import PeerId
 from peerscope.views.snapshot import Snapshot
 
+COUNTS = {str(count): count for count in range(1000)}
+"""Counts that a record may state, as text; a report names fewer neighbours."""
 NEIGHBOURS = "overlay_neighbours"
 """Metadata key: how many peers have a node that was a neighbour of the node, as its own peer last saw it."""
 
@@ -66,4 +68,4 @@ class OverlaySight:
 
 def _count(text: str) -> int:
     """A count from another peer's record; 0 if it is none."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 5 else 0
+    return COUNTS.get(text, 0)

@@ -43,8 +43,9 @@ OUTAGE_SHARE_MIN = 0.5
 PARTITION_PEERS_MIN = 3
 CLUSTER_RULES_MIN = 3
 PEER_REF_HEX = 16
-OTHER_HOST_CAUSE = 0.1
+OTHER_HOST_CAUSE = 0.05
 """How often a machine makes its agents report something that each measures on its own, beside what all share."""
+OTHER_HOST_MIN = 3
 PREFIX_ODDS = 0.1
 """How often a cause at a provider's prefix is expected, beside one at a machine."""
 
@@ -163,7 +164,7 @@ def _bouts(scope: CauseScope, sort: str, case: Case) -> Iterator[Bout]:
     for episode in episodes(inside, case.window_s):
         of = case.at_risk(sort, scope.peers, episode)
         hit = frozenset(peers_of(episode, case.around)) & of
-        if len(hit) < scope.peers_min:
+        if len(hit) < (OTHER_HOST_MIN if _is_of_each(scope, sort) else scope.peers_min):
             continue
         if scope.kind == "region-outage" and len(hit) < OUTAGE_SHARE_MIN * len(of):
             continue
@@ -176,6 +177,11 @@ def _bouts(scope: CauseScope, sort: str, case: Case) -> Iterator[Bout]:
             gain=_gain(scope, sort, len(hit), len(of), len(others), case, episode),
             elsewhere=len(others),
         )
+
+
+def _is_of_each(scope: CauseScope, sort: str) -> bool:
+    """Whether each agent of the machine measures this on its own: two of them may well have it by chance."""
+    return scope.kind == "host" and sort != LOSS and sort not in MACHINE_RULES
 
 
 def _gain(scope: CauseScope, sort: str, hit: int, of: int, others: int, case: Case, episode: Sequence[Alert]) -> float:
