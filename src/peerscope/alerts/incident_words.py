@@ -149,9 +149,8 @@ def _evidence(judged: Judged) -> list[str]:
     if found.kind in ("host", "region", "region-outage", "version"):
         quiet = found.of - len(found.peers)
         well = f"{quiet} of its peers stayed well" if quiet else "none of its peers stayed well"
-        lines.append(
-            f"{len(found.peers)} of {found.of} peers that share it are affected, and {found.elsewhere} others: {well}."
-        )
+        others = f"{found.elsewhere} other{'' if found.elsewhere == 1 else 's'}"
+        lines.append(f"{len(found.peers)} of {found.of} peers that share it are affected, and {others}: {well}.")
     if found.kind == "cascade":
         lines.append(
             f"{len(found.tree) - 1} alerts began beside a peer that had one before; "
