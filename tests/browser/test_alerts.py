@@ -97,7 +97,7 @@ def test_an_alert_is_acknowledged_and_an_incident_silenced_from_the_page(panel: 
     expect(silences).to_contain_text("a drill")
     assert [one.author for one in alarmed.loop.call(alarmed.monitor.orders).silences] == ["ann"]
     silences.get_by_role("button", name="End it").click()
-    expect(panel.get_by_text("No active silence")).to_be_visible(timeout=10_000)
+    expect(panel.get_by_role("heading", name="No silence")).to_be_visible(timeout=10_000)
 
 
 def test_an_order_that_is_refused_says_why(panel: Page) -> None:

@@ -79,6 +79,14 @@ def test_rules_are_those_of_rfc_5545(rule: str, days: list[str]) -> None:
     assert [one[:10] for one in shown(upcoming(made, NOW, 3))] == days
 
 
+def test_no_window_begins_before_the_order_though_the_rule_does() -> None:
+    begin = str(int(local(2026, 11, 23, 12, 30)))  # an hour and a half before the order, a week ago
+    made = ordered(begin, 7200, "FREQ=DAILY;COUNT=10", "Europe/Berlin", NOW)
+    windows = upcoming(made, NOW, 64)
+    assert shown(windows)[0] == "2026-12-01 12:30 +0100"
+    assert len(windows) == 2, "those before the order count"
+
+
 def test_a_window_that_has_begun_is_listed_until_it_is_over() -> None:
     made = daily(local(2026, 12, 1, 2, 30))
     begin = local(2026, 12, 2, 2, 30)
@@ -112,7 +120,8 @@ def test_a_begin_is_a_time_of_its_zone_or_any_absolute_time(begin: str, zone: st
         ({"begin": "2027-03-28T02:30"}, "does not exist in Europe/Berlin"),
         ({"begin": "2029-01-01T00:00"}, "within a year"),
         ({"begin": "9999-12-31T23:59"}, "within a year"),
-        ({"begin": "2026-11-30T10:00"}, "is over already"),
+        ({"begin": "2026-11-30T10:00"}, "which is over; leave it out"),
+        ({"begin": None, "rule": "FREQ=DAILY"}, "needs a begin"),
         ({"zone": "Mars/Olympus"}, "no time zone 'Mars/Olympus'"),
         ({"zone": "../../etc/passwd"}, "no time zone"),
         ({"zone": "Europe"}, "no time zone"),
@@ -140,7 +149,7 @@ def test_a_begin_is_a_time_of_its_zone_or_any_absolute_time(begin: str, zone: st
     ],
 )
 def test_what_is_wrong_or_too_much_is_refused(order: dict[str, object], words: str) -> None:
-    good: dict[str, object] = {"begin": None, "for_s": 60.0, "rule": None, "zone": "Europe/Berlin", "now": NOW}
+    good: dict[str, object] = {"begin": "13:30", "for_s": 60.0, "rule": None, "zone": "Europe/Berlin", "now": NOW}
     with pytest.raises(ConfigError, match=words.replace("(", r"\(").replace(".", r"\.")):
         ordered(**(good | order))  # type: ignore[arg-type]
 
@@ -170,7 +179,7 @@ def test_a_rule_that_no_date_fits_ends_the_search(rule: str) -> None:
     patch.setattr(dateutil.rrule._iterinfo, "rebuild", counting)
     try:
         with pytest.raises(ConfigError, match="holds never again"):
-            ordered(None, 60.0, rule, "UTC", NOW)
+            ordered("12:30", 60.0, rule, "UTC", NOW)
     finally:
         patch.undo()
     assert steps <= 400 * 12 + 10
@@ -221,6 +230,6 @@ def test_windows_are_in_order_far_enough_apart_and_real_local_times(
 @given(st.text(max_size=60) | st.text("FREQ=DAILYWKBMOUNTHSTP;,0123456789+-:", max_size=60))
 def test_any_text_is_a_rule_or_refused(text: str) -> None:
     try:
-        ordered(None, 60.0, text, "UTC", time.time())
+        ordered("12:30", 60.0, text, "UTC", time.time())
     except ConfigError:
         return

@@ -49,7 +49,7 @@ class Watcher:
         if node.core is None or self.sim.now < node.paused_until:
             return
         log = node.core.news.verdict_log
-        log.beat(EPOCH_S + self.sim.now)  # as the recorder does
+        log.beat(self.sim.snapshot(self.me).wall)  # as the recorder does
         journal = log.waiting()
         self._db.execute("BEGIN")
         self._store.write(VerdictPage(journal, self.regions()))

@@ -22,7 +22,7 @@ from peerscope.web.feed import Feed
 pytestmark = pytest.mark.sim
 PEERS = 12
 TELEMETRY = "/api/v1/telemetry"
-UNREAL = {TELEMETRY, *(route.path for route in ROUTES if "{name}" in route.path)}
+UNREAL = {TELEMETRY, "/api/v1/leave", *(route.path for route in ROUTES if "{name}" in route.path)}
 """What a calm network of no real peers has not: nodes, alerts, incidents."""
 
 
@@ -158,3 +158,19 @@ def _plain(data: dict[str, Any]) -> dict[str, Any]:
 
     found: dict[str, Any] = json.loads(msgspec.json.encode(data))
     return found
+
+
+def test_availability_counts_virtual_time(tmp_path: Path) -> None:
+    network = show(tmp_path, steps=(ScenarioStep(at_s=20.0, do="crash"),))
+    pass_until(network, 120.0)
+
+    async def asking(client: httpx.AsyncClient) -> list[dict[str, float]]:
+        rows: list[dict[str, float]] = (await client.get("/api/v1/availability?since=1h")).json()
+        return rows
+
+    first, *rest = ask(network, asking)
+    assert first["scope"] == "network"
+    dead = [row for row in rest if row["scope"] == "peer" and row["down_s"] > 0]
+    assert len(dead) == 1
+    assert 80 < dead[0]["down_s"] < 90
+    assert first["down_s"] == dead[0]["down_s"]

@@ -1,13 +1,17 @@
 """The log of verdicts: what waits for the file, absence, clocks that are set back, and its bounds."""
 
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledgers import WALL_S, Book, lose, meshed
 from peerscope.records.bodies import PlannedAbsence, Profile
 from peerscope.views import verdict_log
 from peerscope.views.availability import ABSENCE_S, StateChange, WatchedState, WatchedTime
 from peerscope.views.peers import PlannedView, peer_view
-from peerscope.views.verdict_log import VerdictLog
+from peerscope.views.verdict_log import SET_BACK_S, VerdictLog
 
 S = WatchedState
 
@@ -162,3 +166,39 @@ def test_a_log_that_nobody_writes_is_bounded_and_begins_anew(monkeypatch: pytest
     assert log.waiting().times[0].is_start
     assert all(isinstance(one, StateChange) for one in log.waiting().changes)
     assert log.waiting().times[-1] == WatchedTime(log.waiting().times[-1].begin, WALL_S + 199, True)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.2, 0.9, 1.5, 5.0, 600.0]),  # seconds that pass
+            st.sampled_from([0.0, 0.0, 0.0, 0.0, -0.5, -30.0, -59.0, -61.0, -7200.0, 3600.0]),  # the clock is set
+        ),
+        max_size=60,
+    )
+)
+def test_watched_times_never_overlap_and_hold_every_change_whatever_the_clock_does(
+    turns: list[tuple[float, float]],
+) -> None:
+    calm, hit, log = meshed(4), meshed(4), VerdictLog()
+    at = lose(hit, 3, (0, 1, 2))
+    times: dict[float, WatchedTime] = {}
+    changes: dict[tuple[bytes, float], int] = {}
+    wall = WALL_S
+    for number, (passed, step) in enumerate(turns):
+        wall += passed + step
+        log.beat(wall)
+        log.observe(hit.snapshot(at) if number % 3 else calm.snapshot(0.0))
+        if number % 5 == 4:  # written, as the store does it
+            journal = log.waiting()
+            if (back := journal.rewound_to) is not None:
+                kept = (one for one in times.values() if one.begin < back)
+                times = {one.begin: WatchedTime(one.begin, min(one.until, back), one.is_start) for one in kept}
+                changes = {key: state for key, state in changes.items() if key[1] < back}
+            times |= {one.begin: one for one in journal.times}
+            changes |= {(one.peer, one.at): one.state for one in journal.changes}
+            log.written(journal)
+            ordered = sorted(times.values(), key=lambda one: one.begin)
+            assert all(one.until <= after.begin for one, after in pairwise(ordered))
+            assert all(any(one.begin <= when <= one.until for one in ordered) for _, when in changes)
+            assert all(one.until <= wall + SET_BACK_S for one in ordered)

@@ -82,18 +82,20 @@ class CauseTree:
 
         return max(kids[self.root], key=lambda kid: (below(kid), -kid), default=self.root)
 
-    def tied(self) -> list[int]:
-        """The root, and its neighbours that began too soon before or after it to have an order."""
-        around = self._links[self._events[self.root].peer_id or ""]
-        return [
-            number
-            for number in self._causes
-            if number == self.root or (self._events[number].peer_id in around and self._is_tied(number))
-        ]
+    def tied(self) -> dict[int, float]:
+        """Neighbours of the root that may have begun before it, and the probability of that.
 
-    def _is_tied(self, number: int) -> bool:
-        a, b = self._events[number], self._events[self.root]
-        return abs(a.started_at - b.started_at) < RESOLUTION_S + a.uncertainty_s + b.uncertainty_s
+        Each beginning is late by any time up to the resolution, so the error of a difference is triangular.
+        """
+        root, found = self._events[self.root], dict[int, float]()
+        for number in self._causes:
+            event = self._events[number]
+            unsure_s = RESOLUTION_S + root.uncertainty_s + event.uncertainty_s
+            apart = abs(event.started_at - root.started_at) / unsure_s
+            if number != self.root and event.peer_id in self._links[root.peer_id or ""] and apart < 1.0:
+                swapped = (1.0 - apart) ** 2 / 2
+                found[number] = swapped if event.started_at >= root.started_at else 1.0 - swapped
+        return found
 
     def _kids(self) -> dict[int | None, list[int]]:
         kids: defaultdict[int | None, list[int]] = defaultdict(list)

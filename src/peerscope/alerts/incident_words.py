@@ -47,7 +47,7 @@ def said_of(judged: Judged, rivals: Sequence[tuple[Explanation | None, float]], 
         title=_title(found) if not alternatives else _either(found, rivals),
         description=_description(found, alerts),
         evidence=tuple(_evidence(judged)),
-        first_step=FIRST_STEPS[found.kind] if not alternatives else _first_of_all(found),
+        first_step=_first_step(found) if not alternatives else _first_of_all(found),
         alternatives=alternatives,
     )
 
@@ -78,7 +78,7 @@ def _title(found: Explanation) -> str:
     says = "are lost" if what == LOSS else f"report {what}"
     match found.kind:
         case "host":
-            return f"Machine {root}: {peers} of {found.of} peers {says}"
+            return f"{_where(root)} {root}: {peers} of {found.of} peers {says}"
         case "region-outage":
             return f"Region {root} is out: {peers} of {found.of} peers are lost"
         case "region":
@@ -92,6 +92,11 @@ def _title(found: Explanation) -> str:
         case "pattern":
             return f"{peers} peers are lost" if what == LOSS else f"{what} at {peers} peers"
     return f"Peer {root[:SHORT_HEX]}: {len({alert.rule for alert in found.alerts})} different alerts"
+
+
+def _where(root: str) -> str:
+    """A machine, or the address prefix of a provider: only that one has a length."""
+    return "Prefix" if "/" in root else "Machine"
 
 
 def _either(found: Explanation, rivals: Sequence[tuple[Explanation | None, float]]) -> str:
@@ -108,7 +113,7 @@ def _either(found: Explanation, rivals: Sequence[tuple[Explanation | None, float
 def _cause(found: Explanation) -> str:
     match found.kind:
         case "host":
-            return f"one machine ({found.root})"
+            return f"one {_where(found.root or '').lower()} ({found.root})"
         case "region-outage":
             return f"an outage of region {found.root}"
         case "region":
@@ -122,6 +127,12 @@ def _cause(found: Explanation) -> str:
         case "pattern":
             return "one unknown cause"
     return f"trouble of peer {(found.root or '')[:SHORT_HEX]}"
+
+
+def _first_step(found: Explanation) -> str:
+    if found.kind == "host" and "/" in (found.root or ""):
+        return "Check what these peers share at their provider: a machine, a switch, an uplink."
+    return FIRST_STEPS[found.kind]
 
 
 def _first_of_all(found: Explanation) -> str:

@@ -90,10 +90,11 @@ class Spread:
     def _roots(self, tree: CauseTree, wrong: float, reach: Sequence[Sequence[float]]) -> tuple[tuple[str, float], ...]:
         """Peers where it may have begun. `wrong`: probability that the first alert is unrelated.
 
-        Times do not order a tie. The likeliest root is the alert without which the rest is least likely.
+        Times hardly order a tie. The likeliest root is the alert without which the rest is least likely.
         """
-        tied = tree.tied()
-        weights = {one: -self._without(one, reach) for one in tied} if len(tied) > 1 else {tree.root: 0.0}
+        weights = {tree.root: 0.0}
+        for one, swapped in tree.tied().items():
+            weights[one] = log(swapped / (1.0 - swapped)) + self._without(tree.root, reach) - self._without(one, reach)
         whole = add(*weights.values())
         found: defaultdict[str, float] = defaultdict(float)
         for number, weight in weights.items():
@@ -119,12 +120,15 @@ class Spread:
     ) -> float:
         """Drop first alerts without which the rest is likelier; the probability that the one left is false as well.
 
-        An unrelated alert beside the true root is older than it. But its other neighbours stayed well.
+        An unrelated alert beside the true root is older than it. But its other neighbours stayed well. Alerts outside
+        of the tree show how often one falls beside a root.
         """
         while True:
             root = next(number for number, cause in members.items() if cause is None)
             kids = [number for number, cause in members.items() if cause == root]
-            false = 1.0 / (1.0 + exp(min(50.0, gain - self._without(root, reach))))
+            beside = len(self._links[self._events[root].peer_id or ""])
+            usual = beside * (len(self._company) - len(members) + 1) / self._peers
+            false = 1.0 / (1.0 + exp(min(50.0, gain - self._without(root, reach))) / min(1.0, usual))
             if false < 0.5 or len(kids) != 1 or len(members) <= PEERS_MIN:
                 return false
             del members[root]

@@ -137,7 +137,7 @@ def threats(check: bool, api: str, token: str, as_json: bool) -> None:
 @click.option("--reason", required=True, help="Why; visible to all members.")
 @click.option("--author", help="Your name (default: your user name).")
 @click.option("--begin", metavar="TIME", help="Begin later: 02:30 (the next), 2026-12-01T02:30, or Unix seconds.")
-@click.option("--rrule", metavar="RULE", help="Repeat by this rule of RFC 5545: FREQ=WEEKLY;BYDAY=SU.")
+@click.option("--rrule", metavar="RULE", help="Repeat from --begin by this rule of RFC 5545: FREQ=WEEKLY;BYDAY=SU.")
 @click.option("--tz", "zone", metavar="ZONE", help="Time zone of --begin and --rrule: Europe/Berlin (default: UTC).")
 @api_options
 def silence(

@@ -232,8 +232,9 @@ class Recorder:
     def _page(self) -> VerdictPage:
         if self.verdict_log is None:
             return VerdictPage(VerdictJournal(), {})
-        self.verdict_log.beat(time.time())  # up to this very moment
-        places = self._snapshot().places
+        snapshot = self._snapshot()
+        self.verdict_log.beat(snapshot.wall)  # up to this moment
+        places = snapshot.places
         return VerdictPage(self.verdict_log.waiting(), {peer: place.region for peer, place in places.items()})
 
     def _take_sample(self, step_s: int) -> None:

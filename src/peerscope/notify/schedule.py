@@ -61,13 +61,15 @@ class Schedule(Struct, frozen=True):
     """IANA name."""
     rule: str | None = None
     """RFC 5545 RRULE as the operator wrote it; None for a single window."""
+    ordered_at: float = 0.0
+    """Unix seconds. No window begins earlier, since downtime in a window counts as planned."""
 
 
 class SilenceTimes(Struct, frozen=True):
     """When a silence holds, in the words of an operator."""
 
     begin: str | None = None
-    """"02:30" (the next), "2026-12-01T02:30", either in `zone`; or with an offset, or Unix seconds. None: at once."""
+    """"02:30" (the next), "2026-12-01T02:30", either in `zone`; or with an offset, or Unix seconds."""
     rule: str | None = None
     """RFC 5545 RRULE."""
     zone: str | None = None
@@ -79,17 +81,19 @@ def order_schedule(when: SilenceTimes, for_s: float, now: float) -> Schedule:
     begin, rule, zone = when.begin, when.rule, when.zone
     zone = (zone or "UTC").strip()
     place = _zone(zone)
-    at_once = now if rule is None else now - now % 60
-    begin_at = at_once if begin is None else _begin(begin.strip(), place, zone, now)
+    if begin is None:
+        raise ConfigError("a silence that repeats needs a begin, such as 02:30: it gives the time of day")
+    begin_at = _begin(begin.strip(), place, zone, now)
     if not now - BEHIND_S_MAX <= begin_at <= now + AHEAD_S_MAX:
         raise ConfigError(f"begin is {begin!r}; must be within a year of now")
-    schedule = Schedule(begin_at, for_s, zone, None if rule is None else rule.strip())
+    if rule is None and begin_at < now:
+        raise ConfigError(f"begin is {begin!r}, which is over; leave it out for a silence that begins at once")
+    schedule = Schedule(begin_at, for_s, zone, None if rule is None else rule.strip(), now)
     if rule is not None and (not rule.strip() or len(rule.strip()) > RULE_MAX):
         raise ConfigError(f"the rule has {len(rule.strip())} characters; must have 1 to {RULE_MAX}")
     found = upcoming(schedule, now, CHECKED)
     if not found:
-        what = "holds never again" if rule is not None else "is over already"
-        raise ConfigError(f"a silence that {what}: check begin, for and rule")
+        raise ConfigError("a silence that holds never again: check begin and rule")
     for (before, _), (after, _) in pairwise(found):
         if after - before < max(GAP_S, for_s):
             least = f"{max(GAP_S, for_s):.0f} s"
@@ -101,7 +105,7 @@ def upcoming(schedule: Schedule, now: float, most: int = WINDOWS_MAX) -> tuple[W
     """The next windows that are not over, by time. Raises `ConfigError` for a zone that is unknown here."""
     for_s = schedule.for_s
     windows = ((begin, begin + for_s) for begin in _begins(schedule))
-    return tuple(islice((window for window in windows if window[1] > now), most))
+    return tuple(islice((window for window in windows if window[1] > now and window[0] >= schedule.ordered_at), most))
 
 
 def _begins(schedule: Schedule) -> Iterator[float]:

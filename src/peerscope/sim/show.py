@@ -88,6 +88,7 @@ class Show(NetworkView):
         self.recorder = None
         if config.history.enabled:
             self.recorder = Recorder(config.history, state, self.snapshot, self.network_health)
+            self.recorder.verdict_log = self._news.verdict_log
         self._look_through(self._eye)
         self.simulator.on_effect.append(self._on_effect)
         self.simulator.on_event = self._on_event

@@ -168,14 +168,18 @@ def region_health(
 def _standing_ratio(snapshot: Snapshot, peers: list[PeerId]) -> float:
     """Share of the peers that are healthy or degraded, without those that the worst machine alone makes unhealthy.
 
-    One peer alone on its machine is left out only if no other is missing: else two or more machines have trouble.
+    One peer alone on its machine is left out only if no other is missing: else two or more machines have trouble. If
+    all missing peers are on that machine, its unhealthy ones count as standing: they still work.
     """
-    standing = sum(snapshot.statuses[peer] in ("healthy", "degraded") for peer in peers)
-    missing = len(peers) - standing
-    strained = (peer for peer in peers if snapshot.statuses[peer] == "unhealthy" and _is_strained(snapshot, peer))
+    missing = [peer for peer in peers if snapshot.statuses[peer] not in ("healthy", "degraded")]
+    standing = len(peers) - len(missing)
+    strained = (peer for peer in missing if snapshot.statuses[peer] == "unhealthy" and _is_strained(snapshot, peer))
     machines = Counter(snapshot.hosts[peer] for peer in strained if peer in snapshot.hosts)
-    worst = max(machines.values(), default=0)
-    counted = len(peers) - (worst if worst > 1 or worst == missing else 0)
+    machine = min(machines, key=lambda name: (-machines[name], name), default=None)
+    worst = 0 if machine is None else machines[machine]
+    if worst and all(snapshot.hosts.get(peer) == machine for peer in missing):
+        return (standing + worst) / len(peers)
+    counted = len(peers) - (worst if worst > 1 else 0)
     return standing / counted if counted else 1.0
 
 

@@ -4,7 +4,7 @@ import { html, signal } from "./vendor/preact.js";
 import { Choice } from "./tabs.js";
 import { useAnswer } from "./ask.js";
 import { count, duration, plain } from "./format.js";
-import { me, nodes, selected, simulation } from "./state.js";
+import { me, nodes, selected } from "./state.js";
 
 const EVERY_MS = 60_000;
 const PEERS_MAX = 10;
@@ -12,7 +12,7 @@ const SPANS = [["1h", "1 h"], ["24h", "24 h"], ["7d", "7 d"], ["30d", "30 d"]];
 const span = signal("24h");
 
 export function Availability() {
-  const keeps = simulation.value === null && me.value?.keeps_history !== false;
+  const keeps = me.value?.keeps_history !== false;
   const { value, error } = useAnswer(keeps ? `availability?since=${span.value}&limit=1000` : null, EVERY_MS);
   if (!keeps) return null;
   const all = (value ?? []).filter((row) => row.scope !== "peer");
