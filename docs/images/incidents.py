@@ -402,7 +402,7 @@ def main() -> None:
     for name, make in EXAMPLES.items():
         example = make()
         (IMAGES / f"incident-{name}.svg").write_text(drawn(example), encoding="utf-8")
-        print(f"## {name}\n\n{said(example)}")
+        print(f"## {name}\n\n{said(example)}\n")
 
 
 if __name__ == "__main__":
