@@ -158,10 +158,9 @@ def _evidence(judged: Judged) -> list[str]:
     found, lines = judged.found, list[str]()
     span_s = found.alerts[-1].started_at - found.alerts[0].started_at
     if found.kind in ("host", "region", "region-outage", "version"):
-        quiet = found.of - len(found.peers)
-        well = f"{quiet} of its peers stayed well" if quiet else "none of its peers stayed well"
-        others = f"{found.elsewhere} other{'' if found.elsewhere == 1 else 's'}"
-        lines.append(f"{len(found.peers)} of {found.of} peers that share it are affected, and {others}: {well}.")
+        ours = f"All {found.of}" if len(found.peers) == found.of else f"{len(found.peers)} of {found.of}"
+        others = f"{found.elsewhere} other peers" if found.elsewhere > 1 else "one other peer"
+        lines.append(f"{ours} peers that share it are affected, and {others if found.elsewhere else 'no other peer'}.")
     if found.kind == "cascade":
         lines.append(
             f"{len(found.tree) - 1} alerts began beside a peer that had one before; "
