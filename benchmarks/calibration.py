@@ -13,9 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from random import Random
+from textwrap import fill
+from typing import Any
 
 from incident_worlds import BEGAN, CAUSES, Maker, World, drawn, is_right, of_kind, pairs
 from msgspec.structs import replace
@@ -137,12 +139,59 @@ def mean(values: list[float] | list[bool]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def markdown(figures: dict[str, object]) -> str:
-    """The tables of the document."""
-    lines = ["| confidence | incidents | mean | right |", "|---|---|---|---|"]
-    for one in figures["reliability"]:  # type: ignore[attr-defined]
-        lines.append(f"| {one['from']:.1f} | {one['incidents']} | {one['confidence']:.2f} | {one['right']:.2f} |")
-    return "\n".join(lines)
+def markdown(figures: Mapping[str, Any]) -> str:
+    """The tables of the document, each with the sentence that explains it."""
+    by_size = [figures[name] for name in ("common_cause_cascades", "unrelated_outages", "unrelated_incidents")]
+    alone = figures["alone"]
+    sizes = sorted({size for its in alone.values() for size in its})
+    shares = ("mean confidence", "share right")
+    parts = (
+        "## Confidence",
+        "In each row the mean confidence and the share that was right should differ by at most 0.1.",
+        _table(("confidence", "incidents", *shares), (_bin(one) for one in figures["reliability"])),
+        f"The Brier score, the mean squared difference of confidence and truth, is {figures['brier']:.3f}.",
+        "## Kinds",
+        "The same figures by kind of incident.",
+        _table(
+            ("kind", "incidents", *shares),
+            ((f"`{kind}`", its["incidents"], *_pair(its)) for kind, its in figures["kinds"].items()),
+        ),
+        "## False incidents",
+        "Each cell is the share of runs with such an error. In the first column all peers have one alert within 200 s, "
+        "and an incident calls that a cascade. In the others half of the peers have one alert of any kind within five "
+        "minutes. An incident calls some of them a region outage, or anything. The first two should be at most 1 %.",
+        _table(
+            ("peers", "false cascade", "false outage", "any incident"),
+            ((size, *(f"{100 * its[size]:.1f} %" for its in by_size)) for size in by_size[0]),
+        ),
+        "## Single causes",
+        "One cause works, with a little unrelated trouble beside it. Each cell counts the runs in which an incident "
+        "names its kind and its root. A `dependency` is a cascade along the network of the nodes.",
+        _table(
+            ("cause", *(f"{size} peers" for size in sizes)),
+            ((f"`{kind}`", *(its.get(size, "-") for size in sizes)) for kind, its in alone.items()),
+        ),
+        "## Pairs of alerts",
+        "Precision: of all pairs of alerts in one incident, the share with one cause. Recall: of all pairs with one "
+        "cause, the share in one incident. Both should be at least 0.9.",
+        _table(("precision", "recall"), [(f"{figures['pair_precision']:.3f}", f"{figures['pair_recall']:.3f}")]),
+    )
+    return "\n\n".join(part if part.startswith("|") else fill(part, 118) for part in parts)
+
+
+def _bin(one: Mapping[str, Any]) -> tuple[object, ...]:
+    return f"{one['from']:.1f} to {one['from'] + 0.1:.1f}", one["incidents"], *_pair(one)
+
+
+def _pair(one: Mapping[str, Any]) -> tuple[str, str]:
+    return f"{one['confidence']:.2f}", f"{one['right']:.2f}"
+
+
+def _table(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    names = [str(name) for name in head]
+    lines = [names, *([str(cell) for cell in row] for row in rows)]
+    head_line, *others = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join((head_line, "|---" * len(names) + "|", *others))
 
 
 if __name__ == "__main__":
