@@ -72,8 +72,11 @@ def _causes(
                 if delay_s > window_s:
                     break
                 unsure_s = event.uncertainty_s + before.uncertainty_s
-                if other == peer or delay_s >= max(RESOLUTION_S + unsure_s, links[peer][other] / 2):
-                    mine.append(PossibleCause(earlier, delay_s, 1.0 if before.type == event.type else OTHER_TYPE))
+                weight = 1.0 if before.type == event.type else OTHER_TYPE
+                if other != peer:
+                    weight *= _order(delay_s, max(RESOLUTION_S + unsure_s, links[peer][other] / 2))
+                if weight > 0.0:
+                    mine.append(PossibleCause(earlier, delay_s, weight))
         found.append(sorted(mine, key=lambda cause: cause.number))
         at_peer[peer].append(number)
     return found
@@ -112,3 +115,11 @@ def _company(events: Sequence[Alert], component: Sequence[int], by_type: Mapping
         last = bisect_right(numbers, last_at, key=lambda number: events[number].started_at)
         company.update(numbers[first:last])
     return sorted(company)
+
+
+def _order(delay_s: float, sure_s: float) -> float:
+    """How far a delay shows which alert was first: not below `sure_s`, and fully from twice that on.
+
+    Peers date an alert of another one a little differently. A step would make them see different causes.
+    """
+    return min(1.0, max(0.0, delay_s / sure_s - 1.0))

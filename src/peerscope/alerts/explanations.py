@@ -53,7 +53,7 @@ class Priors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     region: float = 0.02
     version: float = 0.05
     partition: float = 0.2
-    cascade: float = 0.004
+    cascade: float = 0.003
     pattern: float = 0.05
     peer_cluster: float = 0.05
 

@@ -66,6 +66,7 @@ def log_together(times: Sequence[float], window_s: float) -> float:
 
     Chance spreads them over the window. A cause may need any time up to the window, or not tie them in time at all.
     `times`: sorted beginnings. The outermost tenths of ten or more do not count: a few may have another cause.
+    Alerts far from the others are no evidence for it.
     """
     alerts = len(times)
     if alerts < 2:
@@ -73,7 +74,8 @@ def log_together(times: Sequence[float], window_s: float) -> float:
     out = alerts // 10
     spread_s = (times[alerts - 1 - out] - times[out]) / (1.0 - 2 * out / alerts)
     tight_s = min(max(spread_s, TIGHT_S_MIN), window_s)
-    gain = (alerts - 1) * max(0.0, log(window_s / tight_s) - SPREAD_SLACK) - log((alerts - 1) * log(window_s))
+    near = sum(times[out] - tight_s <= at <= times[alerts - 1 - out] + tight_s for at in times)
+    gain = (near - 1) * max(0.0, log(window_s / tight_s) - SPREAD_SLACK) - log((alerts - 1) * log(window_s))
     return add(0.0, gain) - log(2.0)
 
 
