@@ -173,7 +173,7 @@ def test_what_is_left_of_a_silence_is_reckoned_by_the_clock_of_the_agent(told: T
     assert silence["ends_in_s"] == pytest.approx(540.0, abs=2.0)
     assert silence["begun_age_s"] + silence["ends_in_s"] == pytest.approx(600.0, abs=0.001)
     line = peerscope("silences", "--api", told.network.http)[1].splitlines()[-1]
-    assert line.split()[:4] == ["0123abcd", "rule=cpu-*", "9", "min"]
+    assert line.split()[:5] == ["0123abcd", "rule=cpu-*", "for", "9", "min"]
 
 
 LOOKS = (
