@@ -16,8 +16,8 @@ from peerscope.sim.run import run
 from peerscope.sim.scenario import load, shipped
 
 pytestmark = pytest.mark.sim
-PEERS = {"cascade": 50, "bad-release": 32, "clone": 10}
-"""Of 24 peers a third are neighbours of each: nobody could tell along which links anything spread. To find out a clone
+PEERS = {"cascade": 100, "bad-release": 32, "clone": 10}
+"""In a small network all are neighbours: nobody could tell along which links anything spread. To find out a clone
 takes no more than a few."""
 SHARED = ("busy-host", "noisy-neighbour", "two-causes", "slow-dependency", "unrelated")
 LONG = {"cascade", "region-outage", "bad-release", *SHARED}
