@@ -113,7 +113,7 @@ def down_for(sim: Simulator, peer: PeerId, at: float, for_s: float, bootstrap: P
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_shares_are_those_of_the_verdicts_that_the_observer_gave(seed: int, tmp_path: Path) -> None:
     sim, names = network(seed)
     me, rng = names[1], Random(seed)
@@ -151,7 +151,7 @@ def test_shares_are_those_of_the_verdicts_that_the_observer_gave(seed: int, tmp_
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_downtime_is_the_real_one_less_the_delay_of_detection(seed: int, tmp_path: Path) -> None:
     """What is lost at its begin comes back only in part at its end: a started process is found within seconds."""
     sim, names = network(seed)
