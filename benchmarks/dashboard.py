@@ -115,6 +115,9 @@ class Generated(NetworkView):
     def remember(self, peer: PeerId) -> bool:
         raise ConfigError(NOBODY)
 
+    def leave(self, reason: str, for_s: float | None = None) -> None:
+        raise ConfigError(NOBODY)
+
     def self_view(self) -> SelfView:
         me = self.peer.me
         return SelfView(

@@ -10,7 +10,7 @@ from receiver import Receiver, receiving
 
 pytestmark = pytest.mark.e2e
 PEERS = 6
-INTERVAL_S = 15.0
+INTERVAL_S = 6.0
 
 
 def senders(receiver: Receiver) -> list[str]:
@@ -26,7 +26,7 @@ def test_a_killed_sender_is_replaced_within_two_intervals_and_nobody_sends_when_
         monkeypatch.setenv("PEERSCOPE_NOTIFY__CHANNELS__HOOK__URL", f"{receiver.url}/hook")
         monkeypatch.setenv("PEERSCOPE_NOTIFY__HEARTBEAT__URL", f"{receiver.url}/ping")
         monkeypatch.setenv("PEERSCOPE_NOTIFY__HEARTBEAT__INTERVAL_S", str(INTERVAL_S))
-        monkeypatch.setenv("PEERSCOPE_NOTIFY__HEARTBEAT__TIMEOUT_S", "5")
+        monkeypatch.setenv("PEERSCOPE_NOTIFY__HEARTBEAT__TIMEOUT_S", "2")
         with demo_network(tmp_path, peers=PEERS) as network:
             eventually(lambda: get(network.peers[0], "/api/v1/health")["connectivity"] == 1.0, "at rest", within_s=90)
             ids = {peer["peer_id"]: place for place, peer in enumerate(network.peers)}

@@ -60,7 +60,9 @@ def test_a_network_beyond_one_zone_divides_itself_and_everybody_sees_the_whole(d
     for peer in asked:
         assert get(peer, "/api/v1/health")["total_peers"] == PEERS
         measured = get(peer, "/api/v1/metrics")
-        assert measured["whole"]["total_peers"] == measured["whole"]["cpu_ratio"]["peers"] == PEERS
+        assert measured["whole"]["total_peers"] == PEERS
+        machines = measured["whole"]["cpu_ratio"]["peers"]
+        assert machines == len(zones(peer)), "all run on one machine, which each zone counts once"
         assert measured["zone"] == own_zone(peer)
         assert measured["total_peers"] == zones(peer)[own_zone(peer)] < PEERS
         assert f"all {len(zones(peer))} zones, {PEERS} peers" in printed("metrics", "--api", peer["http"])

@@ -166,7 +166,7 @@ def test_settings_come_from_file_and_environment_and_the_url_only_from_a_secret_
     ("table", "environment", "wish"),
     [
         ('url = "https://hc.example/hunter2"', {}, "notify.heartbeat.url is a secret"),
-        ("interval_s = 1", {}, "must lie between 15 and 86400"),
+        ("interval_s = 1", {}, "must lie between 5 and 86400"),
         ("timeout_s = 30", {}, "a third of interval_s"),
         ("intervall_s = 30", {}, "did you mean `interval_s`"),
         ('method = "PUT"', {}, "notify.heartbeat.method"),

@@ -49,8 +49,8 @@ class HeartbeatConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Whether to send to the URL with `/fail` while less than half of the peers live. Otherwise nothing is sent."""
 
     def __post_init__(self) -> None:
-        if not 15 <= self.interval_s <= 86_400:
-            raise ConfigError(f"notify.heartbeat.interval_s is {self.interval_s}; must lie between 15 and 86400")
+        if not 5 <= self.interval_s <= 86_400:
+            raise ConfigError(f"notify.heartbeat.interval_s is {self.interval_s}; must lie between 5 and 86400")
 
     @property
     def is_wanted(self) -> bool:
