@@ -86,8 +86,8 @@ def test_a_critical_alert_stands_before_a_lesser_incident_and_its_story_is_told(
         alerts=tuple(one.id for one in busy),
         peers=tuple(one.peer_id for one in busy if one.peer_id),
         root=None,
-        confidence=0.6,
-        alternatives=(Alternative("cascade", None, 0.3),),
+        confidence=0.9,
+        alternatives=(Alternative("host", "m1", 0.6), Alternative("cascade", None, 0.3)),
         evidence=("All run on <b>one</b> machine.", "No order along links."),
         first_step="Log in to that machine.",
         split_from="pattern-cpu-high-1",
@@ -104,7 +104,7 @@ def test_a_critical_alert_stands_before_a_lesser_incident_and_its_story_is_told(
     page = open_page(f"{alone.http}/#panel=alerts")
     card = page.get_by_test_id("incident-host-m1-1")
     expect(card).to_be_visible(timeout=30_000)
-    expect(card.get_by_test_id("alternatives")).to_have_text("Either one machine (60 %) or cascade (30 %)")
+    expect(card.get_by_test_id("alternatives")).to_have_text("Either one machine m1 (60 %) or cascade (30 %)")
     evidence = card.get_by_test_id("incident-evidence").locator("li")
     expect(evidence).to_have_text(["All run on <b>one</b> machine.", "No order along links."])
     expect(card.get_by_test_id("first-step")).to_have_text("Do first: Log in to that machine.")

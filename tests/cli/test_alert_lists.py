@@ -106,8 +106,11 @@ def test_an_incident_shows_its_cause_evidence_and_history_and_that_of_an_older_a
     new = {
         "kind": "host",
         "root": None,
-        "confidence": 0.6,
-        "alternatives": [{"kind": "cascade", "root": None, "probability": 0.3}],
+        "confidence": 0.9,
+        "alternatives": [
+            {"kind": "host", "root": None, "probability": 0.6},
+            {"kind": "cascade", "root": None, "probability": 0.3},
+        ],
         "evidence": ["One machine.", "No order along links."],
         "first_step": "Log in.",
         "split_from": "pattern-1",

@@ -73,7 +73,7 @@ def test_a_silence_from_beginning_to_end(peerscope, alarmed: Agent) -> None:
 
 def test_a_maintenance_window_is_ordered_and_listed(peerscope, alarmed: Agent) -> None:
     when = ("--begin", "02:30", "--rrule", "FREQ=WEEKLY;BYDAY=SU", "--tz", "Europe/Berlin")
-    code, said, _ = peerscope("silence", "rule=x", "--for", "2h", "--reason", "r", *when, "--api", alarmed.http)
+    code, said, _ = peerscope("silence", "rule=cpu-high", "--for", "2h", "--reason", "r", *when, "--api", alarmed.http)
     assert code == 0
     name = said.split()[1]
     assert said.startswith(f"silence {name} holds for 2 h from 20")

@@ -128,8 +128,11 @@ def test_an_acknowledged_incident_says_by_whom(web: httpx.Client) -> None:
         ({"matchers": ["colour=red"], "for_s": 60, "reason": "x"}, "'colour=red' is no matcher"),
         ({"matchers": ["rule=a"], "for_s": 1e9, "reason": "x"}, "$.for_s"),
         ({"matchers": [], "for_s": 60, "reason": "x"}, "$.matchers"),
-        ({"matchers": ["rule=a"], "for_s": 60, "reason": " "}, "reason is ''"),
+        ({"matchers": ["rule=cpu-high"], "for_s": 60, "reason": " "}, "reason is ''"),
         ({"matchers": ["rule=a"], "for_s": 60}, "`reason`"),
+        ({"matchers": ["rule=cpuhigh"], "for_s": 60, "reason": "x"}, "did you mean rule=cpu-high?"),
+        ({"matchers": ["severity=hihg"], "for_s": 60, "reason": "x"}, "low, medium, high, critical"),
+        ({"matchers": ["peer=zzzz"], "for_s": 60, "reason": "x"}, "no peer here begins so"),
     ],
 )
 def test_a_silence_that_cannot_be_is_refused_in_words(web: httpx.Client, order: dict[str, object], said: str) -> None:
@@ -137,6 +140,13 @@ def test_a_silence_that_cannot_be_is_refused_in_words(web: httpx.Client, order: 
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
     assert said in answer.json()["detail"]
+
+
+def test_a_silence_takes_the_beginning_of_an_id_and_holds_for_that_peer(web: httpx.Client, alarmed: Agent) -> None:
+    order = {"matchers": [f"peer={alarmed.peer_id[:4].upper()}"], "for_s": 60, "reason": "x"}
+    given = web.post("/api/v1/silences", json=order).json()
+    assert given["matchers"] == [["peer", alarmed.peer_id]]
+    assert web.delete(f"/api/v1/silences/{given['id']}").json()["lifted"]
 
 
 def test_orders_need_the_header_that_no_other_sites_page_can_send(alarmed: Agent) -> None:

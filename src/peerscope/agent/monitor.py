@@ -23,7 +23,13 @@ from peerscope.agent.startup import prepare
 from peerscope.agent.traffic import Traffic
 from peerscope.alerts.context import labels_with_version
 from peerscope.alerts.expiry import Expiry, membership
-from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, StandingSilence
+from peerscope.alerts.silences import (
+    StandingAcknowledgement,
+    StandingForget,
+    StandingSilence,
+    checked,
+    parse_matchers,
+)
 from peerscope.config import Config
 from peerscope.core import EVERYTHING, Core, CoreConfig, Effect
 from peerscope.errors import ConfigError, PeerscopeError
@@ -208,7 +214,9 @@ class Monitor(NetworkView):
 
         `when`: in advance, once or again and again; None for at once.
         """
-        return self.notifications.book.silence(matchers, for_s, author, reason, when)
+        known = checked(parse_matchers(matchers), self.snapshot(), self.core.alerts.names)
+        given = [f"{field}={pattern}" for field, pattern in known]
+        return self.notifications.book.silence(given, for_s, author, reason, when)
 
     def lift(self, silence: str) -> bool:
         """End a silence, wherever it was ordered. False if none of this id holds."""

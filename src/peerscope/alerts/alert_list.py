@@ -242,6 +242,11 @@ class AlertList:
         self._known = Vocabulary({rule.name: rule for rule in rules}, self._known.detections)
 
     @property
+    def names(self) -> frozenset[str]:
+        """Names of all rules and packaged detections."""
+        return frozenset((*self._known.rules, *self._known.detections))
+
+    @property
     def rules(self) -> Mapping[str, Rule]:
         """The rules by name."""
         return self._known.rules

@@ -11,7 +11,7 @@ from peerscope.alerts.explanations import IncidentKind
 
 
 class Alternative(Struct, frozen=True):
-    """Another explanation of the same alerts that is nearly as likely."""
+    """One of several explanations of the same alerts that are about as likely."""
 
     kind: str
     """Kind of an incident, or "chance": the alerts are unrelated."""
@@ -57,7 +57,8 @@ class Incident(Struct, frozen=True):
     clearing: bool = False
     """It is open, but this peer sees the conditions of all its alerts over."""
     alternatives: tuple[Alternative, ...] = ()
-    """Other explanations within a factor of three, the likeliest first. If there is one, `root` is None."""
+    """All explanations within a factor of three, the likeliest first; empty if one stands out. With them `root` is None
+    and `confidence` is the probability that one of them is right."""
     evidence: tuple[str, ...] = ()
     """Reasons for this explanation, one sentence each, the strongest first."""
     first_step: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from peerscope.alerts.alert_list import NO_WORDS, AlertList
 from peerscope.alerts.correlation import Correlation
 from peerscope.alerts.engine import AlertEngine, Findings
+from peerscope.alerts.explanations import IncidentKind
 from peerscope.alerts.incident import Incident
 from peerscope.alerts.incidents import IncidentConfig
 from peerscope.alerts.model import Alert, Wording
@@ -127,6 +129,11 @@ class AlertMonitor:
     def correlate(self, snapshot: Snapshot, links: Iterable[MergedLink]) -> list[Incident]:
         """Look at what alerts have in common; which incidents have changed."""
         return self.correlation.update(snapshot, links, self.alert_list.alerts())
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of rules, detections and kinds of incidents, as orders give them."""
+        return frozenset((*self.alert_list.names, *get_args(IncidentKind)))
 
     @property
     def quiet(self) -> frozenset[str]:

@@ -46,13 +46,14 @@ def shortened(root: str) -> str:
     return root[:SHORT_HEX] if is_peer else root
 
 
-def verdict(kind: str, root: str | None, confidence: float, others: Iterable[tuple[str, str | None, float]]) -> str:
-    """The probable cause, or all causes that are nearly as likely. `others`: kind, root and probability of each."""
-    alternatives = list(others)
-    if not alternatives:
+def verdict(
+    kind: str, root: str | None, confidence: float, alternatives: Iterable[tuple[str, str | None, float]]
+) -> str:
+    """The probable cause, or all causes that are nearly as likely: kind, root and probability of each."""
+    found = [f"{cause(one, at)} ({share:.0%})" for one, at, share in alternatives]
+    if not found:
         return f"Probable cause: {cause(kind, root)}, {confidence:.0%} sure."
-    found = [(cause(kind, root), confidence), *((cause(one, at), share) for one, at, share in alternatives)]
-    return f"Either {' or '.join(f'{words} ({share:.0%})' for words, share in found)}."
+    return f"Either {' or '.join(found)}."
 
 
 def times(count: int, words: str) -> str:

@@ -10,7 +10,8 @@ then. After the peer's end they hold for another `ledger.remember_s`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from hashlib import blake2b
 
 from msgspec import Struct
@@ -21,9 +22,9 @@ from peerscope.alerts.model import Alert
 from peerscope.errors import ConfigError
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.mesh.membership.forgetting import latest_orders
-from peerscope.records.alerts import ALERT_DIGEST_BYTES, MATCHERS_MAX, Orders, Silence
+from peerscope.records.alerts import ALERT_DIGEST_BYTES, MATCHERS_MAX, Orders, Severity, Silence
 from peerscope.records.bodies import Kind
-from peerscope.records.identity import SHORT_HEX, PeerId, short
+from peerscope.records.identity import PEER_ID_BYTES, SHORT_HEX, PeerId, short
 from peerscope.views.snapshot import Snapshot
 
 FIELDS = ("id", "type", "rule", "peer", "region", "severity")
@@ -296,10 +297,37 @@ def _parse_matcher(text: str) -> Matcher:
     field, separator, pattern = text.partition("=")
     field, pattern = field.strip(), pattern.strip()
     if not separator or field not in FIELDS:
-        raise ConfigError(f"{text!r} is no matcher: FIELD=VALUE, FIELD one of {', '.join(FIELDS)}, `*` for anything")
+        raise ConfigError(f"{text!r} is no matcher: FIELD=VALUE, FIELD one of {', '.join(FIELDS)}; severity=* is any")
     if not pattern or len(pattern) > 64 or not pattern.isprintable():
         raise ConfigError(f"{text!r}: the value must be 1 to 64 printable characters; `*` for anything")
     return field, pattern
+
+
+def checked(matchers: Iterable[Matcher], snapshot: Snapshot, rules: Collection[str]) -> tuple[Matcher, ...]:
+    """Matchers without a slip, peers by the id that alerts show. Raises `ConfigError`.
+
+    `rules`: names of rules and detections. A value with a `*` is taken as it is.
+    """
+    return tuple((field, _checked(field, pattern, snapshot, rules)) for field, pattern in matchers)
+
+
+def _checked(field: str, pattern: str, snapshot: Snapshot, rules: Collection[str]) -> str:
+    if "*" in pattern:
+        return pattern
+    if field == "severity" and pattern not in (names := [one.name.lower() for one in Severity]):
+        raise ConfigError(f"severity={pattern}: no such severity; known: {', '.join(names)}")
+    if field == "rule" and pattern not in rules:
+        close = get_close_matches(pattern, rules, n=1)
+        guess = f"did you mean rule={close[0]}?" if close else f"rule={pattern}* takes names that begin so"
+        raise ConfigError(f"rule={pattern}: no such rule here; {guess}")
+    if field == "peer":
+        named = [peer.hex() for peer in snapshot.profiles if peer.hex().startswith(pattern.lower())]
+        if len(named) == 1:
+            return named[0]
+        if len(pattern) < 2 * PEER_ID_BYTES:
+            found = f"{len(named)} peers begin so; give more of the id" if named else "no peer here begins so"
+            raise ConfigError(f"peer={pattern}: {found}")
+    return pattern
 
 
 def _forgotten(snapshot: Snapshot, trusts: Trust) -> tuple[StandingForget, ...]:

@@ -11,12 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from peerscope.alerts.alert_record import ENDED
 from peerscope.alerts.episodes import SLACK_S, Episode, Notices, delivered
 from peerscope.alerts.model import Alert
 from peerscope.alerts.notification import NotificationGroup, Reason, What
 from peerscope.alerts.notification_log import ESCALATED, FIRING, RESOLVED, UPDATED, Heard, notice_key
+from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.alerts import Severity
 
+GONE = frozenset((Verdict.DOWN, Verdict.PARTITIONED, Verdict.LEFT))
+"""Peers that state nothing any more; an alert names the one that ended it."""
 COMPANY_S = 120.0
 """Time after a message in which an alert of the same rule may have the same cause."""
 
@@ -95,9 +99,16 @@ def reason_of(episode: Episode, what: What, updates: Sequence[str]) -> Reason:
     if what == RESOLVED:
         if episode.group.forgotten:
             return "forgotten"
-        return "missed" if episode.is_missed else "resolved" if episode.group.resolved_at is not None else "lost"
+        if episode.is_missed:
+            return "missed"
+        return "lost" if episode.group.resolved_at is None or _is_cut_short(episode.group) else "resolved"
     if what == ESCALATED:
         return "again"
     if what == UPDATED or (episode.sent < 0 and episode.is_quiet):
         return "update"
     return "worse" if episode.sent >= 0 or episode.heard >= 0 or updates else "new"
+
+
+def _is_cut_short(group: NotificationGroup) -> bool:
+    """Whether all its alerts ended because the peers that stated them are gone: their conditions may go on."""
+    return all(alert.metadata.get(ENDED) in GONE for alert in group.alerts)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from peerscope.alerts.phrases import some
 from peerscope.cli.alert_lists import alert_table, causes, fold, gravest_first, remarks
 from peerscope.cli.api import api_options, ask, ask_all, order
 from peerscope.cli.look import unwell_peers
@@ -20,6 +21,7 @@ from peerscope.cli.network import headlines
 from peerscope.cli.options import Duration
 from peerscope.cli.text import RANK, SEVERITIES, SHORT_HEX, age, clock, columns, facts
 
+PEERS_LISTED = 12
 TREE_MAX = 40
 """Lines of a cascade in the terminal; `--json` has all."""
 
@@ -96,6 +98,7 @@ def incidents(everything: bool, api: str, token: str, as_json: bool) -> None:
         table.add_row("found", Text(f"{one['kind']}, {when} {ago} ago"))
         for name, line in causes(one):
             table.add_row(name, Text(line))
+        table.add_row("peers", Text(some([peer[:SHORT_HEX] for peer in one["peers"]], PEERS_LISTED)))
         table.add_row("alerts", Text(one["description"]))
         if noted := remarks(one):
             table.add_row("orders", Text(noted))

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from peerscope.alerts.incident import Alternative
+from msgspec.structs import replace
+
+from peerscope.alerts.context import Context
+from peerscope.alerts.incidents import correlate
 from peerscope.alerts.model import Alert
-from peerscope.alerts.notification import Notification, NotificationGroup
+from peerscope.alerts.notification import Notification, NotificationGroup, groups
+from peerscope.alerts.rules import default_rules
+from peerscope.alerts.silences import StandingOrders
 from peerscope.records.alerts import Severity
 
-PEERS = 7
+PEERS, OTHERS = 7, 5
+REGION, MACHINE = "eu-west", "5f3a9c04"
 
 
 def short_test(now: float, url: str) -> Notification:
@@ -23,50 +29,45 @@ def short_test(now: float, url: str) -> Notification:
 
 
 def incident(now: float, url: str) -> Notification:
-    """An incident: seven busy peers on one machine, one of which is down."""
+    """An incident as the correlation finds it: seven busy peers on one machine, and five calm ones elsewhere."""
+    rule = next(one for one in default_rules() if one.name == "cpu-high")
+    peers = [f"{number:02x}" * 32 for number in range(0xA1, 0xA1 + PEERS + OTHERS)]
     began = now - 60.0
-    peers = [f"{number:02x}" * 32 for number in range(0xA1, 0xA1 + PEERS)]
-    busy = [
-        _alert(
-            f"cpu-high-{peer[:16]}",
-            began + 4.0 * place,
-            rule="cpu-high",
-            severity="high",
-            title="The processor is exhausted",
-            description=f"{97 - place} % busy for 60 s",
-            peer_id=peer,
+    alerts = [
+        replace(
+            _alert(
+                f"cpu-high-{peer[:16]}",
+                began + 4.0 * place,
+                rule=rule.name,
+                type=rule.type,
+                severity=rule.severity,
+                title=rule.title,
+                description=f"{0.97 - place / 100:.0%} of all cores busy",
+                peer_id=peer,
+                region=REGION,
+                runbook=rule.runbook,
+            ),
+            url=f"{url.rstrip('/')}/#alert=cpu-high-{peer[:16]}" if url else "",
+            metadata={"value": f"{0.97 - place / 100:.2f}", "threshold": f"{rule.threshold:g}", "unit": "ratio"},
         )
-        for place, peer in enumerate(peers)
+        for place, peer in enumerate(peers[:PEERS])
     ]
-    down = _alert(
-        f"peer-down-{peers[0][:16]}",
-        now - 20.0,
-        rule="peer-down",
-        severity="high",
-        title="A peer is down",
-        description="3 of 3 observers miss it",
-        peer_id=peers[0],
+    around = Context(
+        regions=dict.fromkeys(peers, REGION), versions={}, links={}, hosts=dict.fromkeys(peers[:PEERS], MACHINE)
     )
-    group = NotificationGroup(
-        f"notify-test-host-{round(now)}",
-        "critical",
-        f"EXAMPLE: {PEERS} peers on one machine report the same CPU",
-        "This is an example. There is nothing to do.",
-        (*busy, down),
-        url=url,
-        incident="host",
-        started_at=began,
-        resolved_at=now,
-        confidence=0.64,
-        alternatives=(Alternative("cascade", None, 0.24),),
-        evidence=(
-            f"All {PEERS} peers run on one machine, and no other peer is busy.",
-            "Their alerts began within 24 s, in no order along their links.",
+    (found,) = correlate(alerts, around, now)
+    (group,) = groups(alerts, (found,), StandingOrders(), url=url)
+    return Notification(
+        "firing",
+        "new",
+        replace(
+            group,
+            key=f"notify-test-host-{round(now)}",
+            title=f"EXAMPLE: {group.title}",
+            description="This is an example. There is nothing to do.",
         ),
-        first_step="Log in to that machine and look at its load: `top`, then the service that uses most of it.",
-        regions=("eu-west",),
+        Severity[found.severity.upper()],
     )
-    return Notification("firing", "new", group, Severity.CRITICAL)
 
 
 def _alert(name: str, began: float, **values: str) -> Alert:

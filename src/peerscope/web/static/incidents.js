@@ -60,8 +60,8 @@ function Story({ incident }) {
     merged.length > 0 && `It holds the alerts of ${merged.map((id) => plain(id, 80)).join(", ")} too.`,
   ].filter(Boolean);
   return html`
-    ${alternatives.length > 0 && html`<p class="story" data-testid="alternatives"><strong>Either</strong> ${kindOf(incident.kind)} (${percent(incident.confidence)})${
-      alternatives.map((one) => html` <strong>or</strong> ${kindOf(one.kind)}${one.root && html` <${Root} of=${one.root} />`} (${percent(one.probability)})`)}</p>`}
+    ${alternatives.length > 0 && html`<p class="story" data-testid="alternatives">${
+      alternatives.map((one, place) => html`${place === 0 ? html`<strong>Either</strong>` : html` <strong>or</strong>`} ${kindOf(one.kind)}${one.root && html` <${Root} of=${one.root} />`} (${percent(one.probability)})`)}</p>`}
     ${evidence.length > 0 && html`<ul class="story" data-testid="incident-evidence">${evidence.slice(0, EVIDENCE_MAX).map((one) => html`<li>${plain(one, 240)}</li>`)}</ul>`}
     ${incident.first_step && html`<p class="story" data-testid="first-step"><strong>Do first:</strong> ${plain(incident.first_step, 400)}</p>`}
     ${before.map((line) => html`<p class="story muted" data-testid="incident-history">${line}</p>`)}`;
