@@ -15,7 +15,7 @@ from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.network_signals import NETWORK_SIGNALS
 from peerscope.alerts.own_signals import OWN_SIGNALS, Own, SignalContext
 from peerscope.alerts.rules import Rule, default_rules, parse_rules
-from peerscope.cli.admit import admit
+from peerscope.cli import cli
 from peerscope.errors import ConfigError
 from peerscope.mesh.membership.admission import LAPSED_MAX, LAPSED_MS, ExpiredCertificates
 from peerscope.records.alerts import Severity
@@ -92,10 +92,10 @@ def test_the_command_in_an_alert_renews_the_certificate(
     network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    operator = CliRunner().invoke(admit, ["keygen", "--json"])
+    operator = CliRunner().invoke(cli, ["admit", "keygen", "--json"])
     assert operator.exit_code == 0
     command = shlex.split(membership(certificate(network=network)).renewal)
-    made = CliRunner().invoke(admit, [*command[2:], "--json"])
+    made = CliRunner().invoke(cli, [*command[1:], "--json"])
     assert made.exit_code == 0, made.output
     told = json.loads(made.stdout)
     assert (told["peer_id"], told["network"], told["signed"]) == (ME.peer_id.hex(), network, True)
