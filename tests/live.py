@@ -31,6 +31,7 @@ def _has_ipv6() -> bool:
 T = TypeVar("T")
 HAS_IPV6 = _has_ipv6()
 """Containers often have none, not even on loopback."""
+SETTLE_S = 0.05
 PATIENCE_S = 90.0
 """Only ends a test that would never pass."""
 # A busy or full test machine is no sick one.
@@ -61,6 +62,7 @@ class Loop:
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE_S)
+        self._loop.run_until_complete(asyncio.sleep(SETTLE_S))  # connections that were closed give up their sockets
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 

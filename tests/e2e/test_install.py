@@ -87,7 +87,7 @@ ARGUMENTS = {
     "peer": "ID",
     "restore": "PLACE/backup --state PLACE/restored",
     "rtt": "ID ID",
-    "silence": "rule=nothing --for 1h --reason x",
+    "silence": "rule=clock-skew --for 1h --reason x",
     "simulate": "--peers 3 --duration 3 --loss 0",
     "unsilence": "SILENCE",
     "why": "ID",
@@ -264,7 +264,7 @@ def verbs() -> list[tuple[str, click.Command]]:
 
 
 def test_every_verb_answers(installed: Installed) -> None:
-    order = {"matchers": ["rule=nothing"], "for_s": 60, "reason": "x"}
+    order = {"matchers": ["rule=clock-skew"], "for_s": 60, "reason": "x"}
     words = {"ID": installed.ready["peer_id"], "TICKET": installed.ready["ticket"], "ALERT": installed.alert()}
     words |= {"STATE": str(installed.place / "state"), "PLACE": str(installed.place)}
     words |= {"SILENCE": post(installed.ready, "/api/v1/silences", order)["id"]}
