@@ -29,6 +29,8 @@ WIDTH = 8
 DEPTH_MAX = 40
 RIVAL_SCORE_MIN = -2.0
 """Explanations with worse odds than this are left out at once: chance is far likelier."""
+RIVAL_FACTOR = 3.0
+"""Explanations, or roots of one, within this factor of probability are alternatives."""
 OVERLAP = 0.5
 """Part of an incident's alerts that another explanation must cover to compete with it."""
 
@@ -48,11 +50,6 @@ class Composition(Struct, frozen=True):
 
     chosen: tuple[Explanation, ...] = ()
     score: float = 0.0
-
-    @property
-    def explained(self) -> frozenset[str]:
-        """Ids of all alerts that it explains."""
-        return frozenset(alert.id for one in self.chosen for alert in one.alerts)
 
     @property
     def key(self) -> frozenset[tuple[str, tuple[str, ...]]]:
@@ -149,17 +146,12 @@ class _Search:
 
     def _grown(self, composition: Composition) -> list[Composition]:
         """The composition with one more explanation: the best ones of what it leaves."""
-        explained = composition.explained
-        options: list[Explanation] = []
-        rest: Case | None = None
-        for name, look in self._propose.items():
-            for one in self._first[name]:
-                if explained.isdisjoint(alert.id for alert in one.alerts) and not composition.chosen:
-                    options.append(one)
-            if composition.chosen and self._first[name]:
-                if rest is None:
-                    rest = self._whole.without(composition.chosen)
-                options += [one for one in look(rest) if one.score > RIVAL_SCORE_MIN and self._is_ours(one)]
+        if composition.chosen:
+            rest = self._whole.without(composition.chosen)
+            found = (one for look in self._propose.values() for one in look(rest))
+            options = [one for one in found if one.score > RIVAL_SCORE_MIN and self._is_ours(one)]
+        else:
+            options = [one for its in self._first.values() for one in its]
         options.sort(key=lambda one: (-one.score, one.name))
         return [Composition((*composition.chosen, one), composition.score + one.score) for one in options[:WIDTH]]
 

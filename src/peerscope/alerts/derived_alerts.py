@@ -8,7 +8,7 @@ count as alerts of their own.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from peerscope.alerts.context import Context
 from peerscope.alerts.explanations import LOSS, Explanation, in_order, sort_of
@@ -62,11 +62,17 @@ def _brings(one: Alert, other: Alert, window_s: float) -> bool:
 
 
 def with_consequences(
-    chosen: Sequence[Explanation], alerts: Sequence[Alert], around: Context, window_s: float
+    chosen: Sequence[Explanation],
+    alerts: Sequence[Alert],
+    follows: Mapping[str, str],
+    around: Context,
+    window_s: float,
 ) -> list[tuple[Alert, ...]]:
-    """For each explanation its alerts and those that follow from it, each alert once. `chosen`: the best first."""
+    """For each explanation its alerts and those that follow from it, each alert once. `chosen`: the best first.
+
+    `follows`: see `derived`.
+    """
     taken = {alert.id: place for place, one in enumerate(chosen) for alert in one.alerts}
-    parents = derived(alerts, window_s)
     sizes = Counter(region for region in around.regions.values() if region is not None)
     more: list[list[Alert]] = [[] for _ in chosen]
     sorts = [{sort_of(alert) for alert in one.alerts} for one in chosen]
@@ -75,7 +81,7 @@ def with_consequences(
     for alert in alerts:
         if alert.id in taken:
             continue
-        owner = taken.get(parents.get(alert.id, ""))
+        owner = taken.get(follows.get(alert.id, ""))
         if owner is not None:
             more[owner].append(alert)
             continue

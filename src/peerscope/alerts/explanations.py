@@ -113,6 +113,8 @@ class Case(Struct, frozen=True):
     around: Context
     window_s: float
     priors: Priors
+    everybody: frozenset[str]
+    """All peers of the network."""
     by_sort: Mapping[str, Sequence[Alert]] = field(default_factory=dict)
     at_peer: Mapping[str, Mapping[str, Sequence[Alert]]] = field(default_factory=dict)
     """By sort and peer, the alerts about that peer."""
@@ -123,11 +125,6 @@ class Case(Struct, frozen=True):
     def size(self) -> int:
         """Peers of the network."""
         return len(self.around.regions)
-
-    @property
-    def everybody(self) -> frozenset[str]:
-        """All peers of the network."""
-        return frozenset(self.around.regions)
 
     def at_risk(self, sort: str, peers: frozenset[str], alerts: Sequence[Alert]) -> frozenset[str]:
         """Those of these peers that no known cause accounts for while these alerts began."""
@@ -164,7 +161,7 @@ def case(alerts: Sequence[Alert], around: Context, window_s: float, priors: Prio
         by_sort[sort].append(alert)
         for peer in concerned(alert, around):
             at_peer[sort][peer].append(alert)
-    return Case(alerts, around, window_s, priors, dict(sorted(by_sort.items())), at_peer)
+    return Case(alerts, around, window_s, priors, frozenset(around.regions), dict(sorted(by_sort.items())), at_peer)
 
 
 def case_of(alerts: Sequence[Alert], whole: Case) -> Case:

@@ -89,7 +89,6 @@ class IncidentIds:
 
     def _shares(self, found: Iterable[Incident], known: Mapping[str, Alert]) -> dict[str, dict[str, list[str]]]:
         """By earlier id and incident of now, the alerts that both have."""
-        owner = {alert: name for name, past in self._past.items() for alert in past.alerts}
         owners: defaultdict[str, list[str]] = defaultdict(list)
         for name, past in self._past.items():
             for alert in past.alerts:
@@ -99,7 +98,6 @@ class IncidentIds:
             for alert in incident.alerts:
                 for name in owners.get(alert, ()):
                     shares[name].setdefault(incident.id, []).append(alert)
-        assert owner.keys() == owners.keys()
         return dict(shares)
 
     def _kept(

@@ -8,7 +8,7 @@ from math import exp
 
 from msgspec import Struct
 
-from peerscope.alerts.choice import Judged
+from peerscope.alerts.choice import RIVAL_FACTOR, Judged
 from peerscope.alerts.explanations import LOSS, Explanation, IncidentKind, sort_of
 from peerscope.alerts.incident import Alternative
 from peerscope.alerts.model import Alert
@@ -58,7 +58,7 @@ def _alternatives(judged: Judged, rivals: Sequence[tuple[Explanation | None, flo
     close = [
         Alternative(found.kind, peer, round(judged.probability * share, 4))
         for peer, share in roots[1:]
-        if share * 3.0 >= roots[0][1]
+        if share * RIVAL_FACTOR >= roots[0][1]
     ]
     others = [Alternative(one.kind if one else CHANCE, one.root if one else None, round(its, 4)) for one, its in rivals]
     if close or others:

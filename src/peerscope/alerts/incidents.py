@@ -21,7 +21,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from peerscope.alerts.causes import causes
-from peerscope.alerts.choice import Candidates, Judged, candidates_of, judge
+from peerscope.alerts.choice import RIVAL_FACTOR, Candidates, Judged, candidates_of, judge
 from peerscope.alerts.context import Context
 from peerscope.alerts.derived_alerts import derived, with_consequences
 from peerscope.alerts.explanations import Case, Explanation, IncidentKind, Priors, case
@@ -35,8 +35,6 @@ from peerscope.records.alerts import Severity
 SHARES = ((0.33, Severity.CRITICAL), (0.1, Severity.HIGH))  # guesses
 """Least severity of an incident by its share of the network; a single peer does not count as a share."""
 CONFIDENCE_MAX = 0.99  # measured: of those that would say more, one in forty is wrong
-RIVAL_FACTOR = 3.0
-"""Explanations within this factor of probability are alternatives."""
 CAUTION: tuple[IncidentKind, ...] = (
     "pattern",
     "peer-cluster",
@@ -79,7 +77,7 @@ def correlate(
     first = case([one for one in known if one.id not in follows], around, config.window_s, config.priors)
     judged, candidates = _judged(first)
     chosen = [one.found for one in judged]
-    groups = with_consequences(chosen, known, around, config.window_s)
+    groups = with_consequences(chosen, known, follows, around, config.window_s)
     in_groups = {alert.id for group in groups for alert in group}
     if any(name not in in_groups for name in follows):  # alerts that follow from one in no incident
         left = [one for one in known if one.id not in in_groups]
@@ -87,7 +85,7 @@ def correlate(
         more, others = _judged(rest)
         judged += more
         candidates = {**candidates, **{f"{name} ": its for name, its in others.items()}}
-        groups = with_consequences([one.found for one in judged], known, around, config.window_s)
+        groups = with_consequences([one.found for one in judged], known, follows, around, config.window_s)
     names = _names(candidates, [one.found for one in judged], groups)
     found = [_incident(*one, len(around.regions)) for one in zip(judged, groups, names, strict=True)]
     return tuple(sorted(found, key=lambda one: (one.state != "open", -len(one.peers), one.id)))
