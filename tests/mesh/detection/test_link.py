@@ -3,7 +3,8 @@
 import pytest
 
 from peerscope.mesh.detection.detector import DetectorConfig
-from peerscope.mesh.detection.link import OUTSTANDING_MAX, RESEND_EVERY, Link, Loss, RoundTrip
+from peerscope.mesh.detection.link import OUTSTANDING_MAX, RESEND_EVERY, Link
+from peerscope.mesh.detection.samples import Loss, RoundTrip
 from peerscope.records.bodies import Coordinate
 from strategies import ORIGINS
 
