@@ -8,7 +8,7 @@ from enum import IntEnum
 from msgspec import Struct
 
 from peerscope.mesh.internal_events import InternalEvent
-from peerscope.mesh.messages import Aged, Message, Ping, Pong, encode
+from peerscope.mesh.messages import Aged, Doubt, Message, Ping, Pong, encode
 from peerscope.mesh.zoning.lookup import LookupAnswer
 from peerscope.records.bodies import Body, Check, OtherLife, OverlayLink, PlannedAbsence
 from peerscope.records.certificates import Certificate, Revocation
@@ -224,14 +224,14 @@ class Outbox:
         """Sent bytes by type, before the transport's own overhead."""
 
     def send(self, to: PeerId, message: Message) -> None:
-        """Queue a message: pings and pongs as datagrams, all others on the stream."""
+        """Queue a message: pings, pongs and doubts as datagrams, all others on the stream."""
         if self._last is None or self._last[0] is not message:
             self._last = (message, encode(message))
         data = self._last[1]
         name = type(message).__name__.lower()
         self.messages[name] += 1
         self.bytes[name] += len(data)
-        lane = Lane.DATAGRAM if isinstance(message, Ping | Pong) else Lane.STREAM
+        lane = Lane.DATAGRAM if isinstance(message, Ping | Pong | Doubt) else Lane.STREAM
         self._effects.append(Send(to, data, lane))
 
     def add(self, effect: Effect) -> None:

@@ -77,13 +77,14 @@ class Handshake:
         link.awaits_challenge = False
         self._greet(peer, now, reply=False, visit=peer in self._guest_at, nonce=challenge.nonce)
 
-    def disconnected(self, peer: PeerId) -> None:
-        """The last connection is gone: dial again, until the prober finds the link lost."""
+    def disconnected(self, peer: PeerId, now: float) -> None:
+        """The last connection is gone: dial again, and ask, until the prober finds the link lost."""
         link = self._links.get(peer)
         if link is not None:
             link.connected = False
             self._guest_at.discard(peer)
             if link.greeted and not link.visit:
+                self._links.ask(link, now)
                 self._out.emit(e.Missing(peer))
             else:
                 self._links.pop(peer, None)

@@ -40,6 +40,20 @@ class LinkLost(Struct, frozen=True, gc=False):
     peer: PeerId
 
 
+class LinkDoubted(Struct, frozen=True, gc=False):
+    """Pings to a neighbour lack an answer."""
+
+    peer: PeerId
+    is_wide: bool
+    """All its observers should know; else those that are linked with us."""
+
+
+class Doubted(Struct, frozen=True, gc=False):
+    """Another observer asked this neighbour of ours in vain."""
+
+    peer: PeerId
+
+
 class LinkClosed(Struct, frozen=True, gc=False):
     """A link was closed on purpose."""
 
@@ -263,6 +277,8 @@ InternalEvent = (
     LinkUp
     | LinkReady
     | LinkLost
+    | LinkDoubted
+    | Doubted
     | LinkClosed
     | ConnectionReplaced
     | SilencesChanged

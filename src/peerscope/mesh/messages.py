@@ -17,7 +17,7 @@ from peerscope.records.certificates import Certificate
 from peerscope.records.record import KINDS_MAX, VERSION_MAX, Record
 from peerscope.records.texts import Microseconds, Milliseconds, Name, Ref
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 """The newest wire version of this agent."""
 WIRE_VERSION_MIN = 1
 """The oldest wire version. Agents without a common version cannot link, so it rises only when no agent needs it."""
@@ -29,6 +29,9 @@ PATH_MAX = 16
 FINGERPRINT_BYTES = 8
 NONCE_BYTES = 16
 NEIGHBOURS_MAX = LINKS_MAX
+DOUBTED_MAX = 32
+LOAD_WIRE = 2
+"""From this wire version on, pings carry keys and records, the time of the next ping, and doubts."""
 FOUND_MAX = 2
 """Peers in one `Found`: two show that a name is ambiguous."""
 
@@ -63,30 +66,6 @@ class Hello(Struct, frozen=True, array_like=True, tag=0):
     """The certificate of the sender's membership."""
     zone: Name = ""
     """Zone of the sender. A peer of another zone gets only records for all zones."""
-
-
-class Ping(Struct, frozen=True, array_like=True, tag=1):
-    """A probe. It carries the measurements of its sender, so that one exchange serves both ends."""
-
-    seq: Sequence
-    clock_ms: Milliseconds
-    """The sender's version clock."""
-    ahead_ms: Milliseconds = 0
-    """How far the version clock is ahead of the sender's wall clock."""
-    rtt_us: Annotated[int, Meta(ge=0, le=600_000_000)] | None = None
-    loss: Annotated[int, Meta(ge=0, le=RATIO_ONE)] | None = None
-    coordinate: Coordinate | None = None
-    """The sender's coordinate, if it moved."""
-
-
-class Pong(Struct, frozen=True, array_like=True, tag=2):
-    """The answer to the ping with the same number."""
-
-    seq: Sequence
-    clock_ms: Milliseconds
-    ahead_ms: Milliseconds = 0
-    coordinate: Coordinate | None = None
-    """As in `Ping`."""
 
 
 class Push(Struct, frozen=True, array_like=True, tag=3):
@@ -135,6 +114,49 @@ class Aged(Struct, frozen=True, array_like=True):
 
     record: Record
     age_ms: Milliseconds
+
+
+class Load(Struct, frozen=True, array_like=True):
+    """News that travel in a ping or a pong: they cost no message of their own."""
+
+    keys: Annotated[tuple[Key, ...], Meta(max_length=KEYS_MAX)] = ()
+    """As in `Announce`."""
+    records: Annotated[tuple[Aged, ...], Meta(max_length=RECORDS_MAX)] = ()
+    """Records whose earlier versions the receiver pulled from the sender."""
+    spare: Annotated[tuple[Topic, ...], Meta(max_length=KEYS_MAX)] = ()
+    """Topics of which the sender need not get records from the receiver: it has them from elsewhere."""
+
+
+class Ping(Struct, frozen=True, array_like=True, tag=1):
+    """A probe. It carries the measurements of its sender, so that one exchange serves both ends."""
+
+    seq: Sequence
+    clock_ms: Milliseconds
+    """The sender's version clock."""
+    ahead_ms: Milliseconds = 0
+    """How far the version clock is ahead of the sender's wall clock."""
+    rtt_us: Annotated[int, Meta(ge=0, le=600_000_000)] | None = None
+    loss: Annotated[int, Meta(ge=0, le=RATIO_ONE)] | None = None
+    coordinate: Coordinate | None = None
+    """The sender's coordinate, if it moved."""
+    next_ms: Annotated[int, Meta(ge=0, le=600_000)] | None = None
+    """Milliseconds until the sender pings again, at most."""
+    answered: Sequence | None = None
+    """Number of the last ping of the sender that was answered: the load of that pong arrived."""
+    load: Load | None = None
+    """News that travel along."""
+
+
+class Pong(Struct, frozen=True, array_like=True, tag=2):
+    """The answer to the ping with the same number."""
+
+    seq: Sequence
+    clock_ms: Milliseconds
+    ahead_ms: Milliseconds = 0
+    coordinate: Coordinate | None = None
+    """As in `Ping`."""
+    load: Load | None = None
+    """As in `Ping`."""
 
 
 class Records(Struct, frozen=True, array_like=True, tag=6):
@@ -260,6 +282,14 @@ class Found(Struct, frozen=True, array_like=True, tag=15):
     """Further peers of that name."""
 
 
+class Doubt(Struct, frozen=True, array_like=True, tag=16):
+    """Pings to these peers went unanswered: their observers should look. No evidence, and unsigned."""
+
+    subjects: Annotated[tuple[Ref, ...], Meta(max_length=DOUBTED_MAX)]
+    hops: Annotated[int, Meta(ge=0, le=32)] = 0
+    """So often may it be passed on."""
+
+
 Message = (
     Hello
     | Ping
@@ -277,8 +307,9 @@ Message = (
     | Moved
     | Find
     | Found
+    | Doubt
 )
-TAG_MAX = 15
+TAG_MAX = 16
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

@@ -9,10 +9,12 @@ from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.coordinates.sampling import Sampling
 from peerscope.mesh.coordinates.vivaldi import Coordinates
 from peerscope.mesh.crawling.answers import CrawlAnswers
+from peerscope.mesh.detection.doubts import Doubts
 from peerscope.mesh.detection.links import Links, LocalHealth
 from peerscope.mesh.detection.prober import Prober
 from peerscope.mesh.dissemination.scopes import Scopes
 from peerscope.mesh.events import Outbox
+from peerscope.mesh.grid import Grid
 from peerscope.mesh.handshake import Handshake
 from peerscope.mesh.limits.rate_limit import OriginLimits
 from peerscope.mesh.limits.reputation import Reputations
@@ -44,7 +46,8 @@ class Parts:
         self.neighbours = state.neighbours = Neighbours(me, config.links, rng)
         self.own_zone = state.own_zone = OwnZone(state, config.zones, now)
         self.membership = Membership(state, config.links.ring_hold_s)
-        self.prober = Prober(state)
+        self.prober = Prober(state, rng)
+        self.doubts = Doubts(state, config.gossip.fanout, rng)
         self.isolation = Isolation(state)
         self.coordinates = Coordinates(config.coordinates, rng)
         self.sampling = Sampling(me, config.coordinates, rng, now)
@@ -78,4 +81,5 @@ def new_state(signer: Signer, config: PeerConfig, rng: Random, clocks: Clocks) -
         shared_key=SharedKey(me, drawn(rng), clocks.now),
         links=links,
         local_health=LocalHealth(config.detector, links),
+        grid=Grid(me),
     )

@@ -23,7 +23,7 @@ from peerscope.mesh import events
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.internal_events import Evicted
 from peerscope.mesh.limits.rate_limit import UNGREETED_BYTES_MAX
-from peerscope.mesh.messages import Aged, Bye, Challenge, Hello, Message, Neighbors, Records, decode
+from peerscope.mesh.messages import Aged, Bye, Challenge, Hello, Message, Neighbors, Ping, Pong, Records, decode
 from peerscope.mesh.parts import Parts, new_state
 from peerscope.mesh.peer_state import Clocks
 from peerscope.mesh.report import Situation
@@ -79,7 +79,7 @@ class Peer:
             case events.Connected(peer, dialled):
                 self._connected(peer, dialled, now)
             case events.Disconnected(peer, _):
-                p.handshake.disconnected(peer)
+                p.handshake.disconnected(peer, now)
             case events.DialFailed(peer, _):
                 p.handshake.unreached(peer)
             case events.Join(peer, addresses):
@@ -120,7 +120,7 @@ class Peer:
         if self._leaving:
             return self.out.take()
         if now >= p.prober.deadline():
-            p.prober.tick(p.coordinates.current(), now)
+            p.prober.tick(p.coordinates.current(), p.scopes.load, now)
             route(now)
         for peer in p.neighbours.due(now):
             p.handshake.dial(peer, now)
@@ -132,6 +132,7 @@ class Peer:
             if host is not None:
                 p.handshake.connect_as_guest(host, now)
         p.scopes.tick(now)
+        p.doubts.tick(now)
         if now >= p.lookups.deadline():
             p.lookups.tick(now)
             route(now)
@@ -152,6 +153,7 @@ class Peer:
             p.prober.deadline(),
             p.neighbours.deadline(),
             p.scopes.deadline(),
+            p.doubts.deadline(),
             self.reporter.deadline(),
             p.sampling.deadline(),
             p.lookups.deadline(),
@@ -180,6 +182,9 @@ class Peer:
                 self._given(peer, message.items, now)
             else:
                 self._dispatch.message(peer, message, now)
+                if isinstance(message, Ping | Pong) and message.load is not None:
+                    self._routes.run(now)
+                    self._given(peer, message.load.records, now)
         except RemoteError as error:
             self._routes.run(now)
             self._refuse(peer, error.reason, now)

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from peerscope.mesh.detection.detector import DetectorConfig
 from peerscope.mesh.detection.links import Links, LocalHealth
 from peerscope.mesh.events import Outbox
+from peerscope.mesh.grid import Grid
 from peerscope.mesh.limits.reputation import Reputations
 from peerscope.mesh.membership.admission import Admission
 from peerscope.mesh.membership.rings import Rings
@@ -135,6 +136,7 @@ class PeerState:
     """Written by the handshake and the prober."""
     local_health: LocalHealth
     """Written by `Peer`."""
+    grid: Grid
     neighbours: NeighbourView = field(init=False)
     own_zone: OwnZoneView = field(init=False)
 

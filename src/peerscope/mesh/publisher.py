@@ -60,6 +60,10 @@ class Publisher:
         self._pushed_at = now
         """Time of the last pushed report, or of the start."""
 
+    def hops(self) -> int:
+        """Most hops of urgent news in a network of our size."""
+        return ttl(len(self._state.neighbours.rings), self._config.fanout)
+
     def sign(self, body: Body, now: float) -> Record:
         """Sign a new record, above all before it."""
         clock = self._state.clock
@@ -82,7 +86,7 @@ class Publisher:
         if urgent:
             if entry.record.kind not in WORLD:  # those refute nothing
                 self._refutation.pushed(entry.record.version)
-            hops = ttl(len(self._state.neighbours.rings), self._config.fanout)
+            hops = self.hops()
             if entry.record.kind == Kind.ALERTS:
                 hops = max(hops, ALERT_HOPS)
             elif entry.record.kind in WORLD and self._state.global_ledger.counts[Kind.SUMMARY]:
@@ -213,7 +217,7 @@ class Publisher:
 
     def _send_to_all(self, record: Record, now: float) -> None:
         """Push a record to all neighbours, since no peer repeats it for us."""
-        hops = ttl(len(self._state.neighbours.rings), self._config.fanout)
+        hops = self.hops()
         news = Push(record, 0, hops, (ref(self._state.me),), sent_us=self._state.clock.wall_us(now))
         for peer in self._links.up():
             self._state.out.send(peer, news)

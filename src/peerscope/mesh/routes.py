@@ -81,8 +81,13 @@ class Router:
                 p.scopes.silent(peer)
                 p.publisher.reporter.links_changed(now)
                 p.neighbours.missing(peer, now)
+            case e.LinkDoubted(peer, is_wide):
+                p.doubts.raised(peer, p.publisher.hops() if is_wide else 0, now)
+            case e.Doubted(peer):
+                p.prober.doubted(peer, now)
             case e.LinkClosed(peer, was_up):
                 p.scopes.closed(peer)
+                p.doubts.closed(peer, now)
                 if was_up:
                     p.publisher.reporter.links_changed(now)
             case e.ConnectionReplaced(peer):
@@ -153,12 +158,20 @@ class Dispatch:
         link = p.state.links[peer]
         match message:
             case m.Ping():
-                p.prober.pinged(link, message, now, p.coordinates.current())
+                if message.answered is not None and message.answered == link.ponged:
+                    p.scopes.load_arrived(peer)
+                p.scopes.carried(peer, message.load, now)
+                p.prober.pinged(link, message, now, p.coordinates.current(), p.scopes.load)
                 rtt_us = None if link.pings else message.rtt_us
                 p.coordinates.observed(peer, message.coordinate, None if rtt_us is None else rtt_us / 1e6)
             case m.Pong():
+                p.scopes.carried(peer, message.load, now)
                 is_answer = p.prober.ponged(link, message, now)
+                if is_answer:
+                    p.scopes.load_arrived(peer)
                 p.coordinates.observed(peer, message.coordinate, link.rtt.last_s if is_answer else None)
+            case m.Doubt():
+                p.doubts.heard(peer, message, now)
             case m.Push():
                 p.receiver.pushed(peer, message, now)
             case m.Announce():

@@ -1,8 +1,14 @@
-"""One link, as this end measures it: round-trip time, loss, silence, and the time of the next ping."""
+"""One link, as this end measures it: round-trip time, loss, silence, and the time of the next ping.
+
+The end with the smaller id pings, at drawn times within the period of the link, and each ping carries the time of the
+next. The other end asks by itself when that ping does not come. A ping without an answer puts the link *in doubt*:
+both its ends probe then. Anything heard ends the doubt.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from enum import IntEnum
 from math import inf
 
 from peerscope.mesh.coordinates.vivaldi import is_news
@@ -19,22 +25,49 @@ FLAPS_MAX = 3
 NONCES_MAX = 4
 RESEND_EVERY = 16
 """A coordinate that stays the same goes with every so-manieth ping or pong."""
+GRACE_S = 0.25
+"""The other end waits so much longer for a ping before it asks by itself."""
+HEARD_S = 1.0
+"""A peer that was heard within this time need not be asked."""
+MEASURED_PERIODS = 4
+"""The round trip is measured at least once in so many periods, however often the peer is heard."""
+WIDE_CHANCE = 1e-3
+"""Loss that explains the unanswered pings less often than this makes a doubt worth the cost of spreading it."""
+YOUNG = 6
+"""A link has short periods until so many exchanges have measured it."""
+
+
+class DoubtLevel(IntEnum):
+    """How far others know that a ping to a peer went unanswered."""
+
+    NONE = 0
+    NEAR = 1
+    """The observers of the peer that are linked with us."""
+    WIDE = 2
+    """All of them, through others."""
 
 
 class Link:
-    """The state of one link. The peer with the smaller id pings; in a silence both do."""
+    """The state of one link."""
 
     __slots__ = (
+        "_asked",
+        "_asked_at",
+        "_due_at",
+        "_measured_at",
         "_clock_at",
         "_clock_ms",
         "_config",
         "_outstanding",
         "_seq",
         "_sent_place",
+        "acked",
         "_since_sent",
         "awaits_challenge",
         "certificate",
         "connected",
+        "doubt",
+        "exchanges",
         "forgotten_at",
         "greeted",
         "last_heard",
@@ -48,7 +81,9 @@ class Link:
         "wake_at",
         "opened_at",
         "peer",
+        "period_s",
         "pings",
+        "ponged",
         "rtt",
         "via_relay",
         "visit",
@@ -90,6 +125,23 @@ class Link:
         self.opened_at = now
         self.last_heard = now
         self.last_sent = -inf
+        self._asked_at: float | None = None
+        """When we sent the first ping since the peer was last heard."""
+        self._asked = 0
+        """Pings since then."""
+        self._due_at = now
+        """When the next regular ping of either end is due."""
+        self._measured_at = now
+        self.acked: int | None = None
+        """Number of our last ping with an answer."""
+        self.ponged: int | None = None
+        """Number of the neighbour's last ping that we answered."""
+        self.exchanges = 0
+        """Pings that were answered, by either end."""
+        self.period_s = config.ping_interval_s
+        """Longest time between pings while nothing is wrong."""
+        self.doubt = DoubtLevel.NONE
+        """How far others know that a ping went unanswered."""
         self._clock_ms = 0
         self._clock_at = now
         self.lost = False
@@ -111,8 +163,20 @@ class Link:
         """As the pinging end measured it; None before it sent that."""
         return self.loss.ratio if self.pings else self.peer_loss
 
+    @property
+    def is_young(self) -> bool:
+        return self.exchanges < YOUNG
+
+    @property
+    def silent_since(self) -> float:
+        """When the silence began, as far as it counts: see `detector.py`."""
+        if self._asked_at is None:
+            return self.last_heard
+        return max(self.last_heard, self._asked_at - self._config.ping_interval_s)
+
     def heard(self, now: float) -> None:
         self.last_heard = now
+        self._asked_at, self._asked, self.doubt = None, 0, DoubtLevel.NONE
 
     def set_clock(self, clock_ms: int, now: float) -> None:
         """Note the version clock in a ping, pong or hello."""
@@ -130,23 +194,43 @@ class Link:
         return place
 
     def heard_ms(self) -> int:
-        """The neighbour's version clock when it was last heard, counted on from the last one it sent."""
-        since_ms = max(0, round((self.last_heard - self._clock_at) * 1000))
+        """The neighbour's version clock when its silence began, counted on from the last one it sent."""
+        since_ms = max(0, round((self.silent_since - self._clock_at) * 1000))
         return min(self._clock_ms + since_ms, VERSION_MAX)  # a neighbour may send any time
 
     def quiet_s(self, now: float) -> float:
-        return now - self.last_heard
+        return now - self.silent_since
 
-    def is_overdue(self, now: float) -> bool:
-        """A message should have come by now."""
-        return now >= self._overdue_at()
+    def is_in_doubt(self, now: float) -> bool:
+        """A ping has had time for its answer, and nothing was heard since it was sent."""
+        return self._asked_at is not None and now >= self._asked_at + self.rtt.timeout_s
+
+    @property
+    def is_awaited(self) -> bool:
+        """We asked, and wait for an answer."""
+        return self._asked_at is not None
+
+    def is_fresh(self, now: float) -> bool:
+        """Heard a moment ago, or just asked: another ping would show nothing new."""
+        return self._asked_at is not None or now < self.last_heard + HEARD_S
+
+    def plan(self, wait_s: float, now: float) -> None:
+        """The next regular ping is due after so many seconds."""
+        self._due_at = now + wait_s
 
     def next_ping_at(self, patience: float = 1.0) -> float:
-        """When to send the next ping: faster in a silence, by `patience` of 1 or more; slowly once the link is lost."""
+        """When to send the next ping: faster in doubt, by `patience` of 1 or more; slowly once the link is lost."""
         if self.lost:
             return self.last_sent + self._config.ping_interval_s
-        regular = self.last_sent + self._config.ping_interval_s if self.pings else inf
-        return min(regular, max(self._overdue_at(), self.last_sent + self._config.probe_interval_s * patience))
+        if self._asked_at is None:
+            at = max(self._due_at, self.last_heard + min(HEARD_S, self.period_s / 2))
+            if not self.pings:
+                return at + GRACE_S
+            return min(at, self._measured_at + MEASURED_PERIODS * self.period_s)
+        answered_by = self._asked_at + self.rtt.timeout_s * patience
+        if self._asked == 1:
+            return answered_by
+        return max(answered_by, self.last_sent + self._config.probe_interval_s * patience)
 
     def sent_ping(self, now: float) -> int:
         """Note a ping that goes out now, and return its sequence number."""
@@ -155,6 +239,9 @@ class Link:
         if len(self._outstanding) > OUTSTANDING_MAX:
             self._outstanding.popitem(last=False)
         self.last_sent = now
+        self._asked += 1
+        if self._asked_at is None:
+            self._asked_at = now
         return self._seq
 
     def answered(self, seq: int, now: float) -> float | None:
@@ -170,32 +257,43 @@ class Link:
                     self.loss.sample(missed=True)
         self.loss.sample(missed=False)
         self.rtt.sample(now - sent_at)
+        self._measured_at = now
+        self.acked = seq
+        self.exchanges += 1
         return now - sent_at
 
     def is_silent(self, now: float, doubt: float) -> bool:
         """The link is silent beyond its limit, and too many probes lack an answer."""
         if self.quiet_s(now) < self._limit_s(doubt, now):
             return False
-        return self._unanswered(now) >= self._needed()
+        return self._unanswered(now) >= self._needed(self._config.chance)
+
+    def is_in_wide_doubt(self, now: float) -> bool:
+        """So many pings lack an answer that all observers of the peer should look."""
+        return self._unanswered(now) >= self._needed(WIDE_CHANCE)
 
     def silent_at(self, now: float, doubt: float) -> float:
-        """When to ask `is_silent` again."""
-        at = self.last_heard + self._limit_s(doubt, now)
-        if at > now:
-            return at
+        """When to ask `is_silent` or `is_in_wide_doubt` again; infinite while every ping was answered."""
+        if self._asked_at is None:
+            return inf
         timeout_s = self.rtt.timeout_s
-        ripe = (sent + timeout_s for sent in self._outstanding.values())
-        return min((at for at in ripe if at > now), default=inf)
+        ripe = (sent + timeout_s for sent in self._outstanding.values() if sent > self.last_heard)
+        at = min((at for at in ripe if at > now), default=inf)
+        limit_at = self.silent_since + self._limit_s(doubt, now)
+        return min(at, limit_at) if limit_at > now else at
 
     def lose(self, now: float) -> None:
         """The link is lost. Its unanswered pings do not count as loss."""
         self.lost = True
+        if self._asked_at is None:
+            self._asked_at = now
         self._lost_at.append(now)
         self._outstanding.clear()
 
     def regain(self, now: float) -> None:
         self.lost = False
         self._outstanding.clear()
+        self._due_at = now
 
     def flaps(self, now: float) -> int:
         """Recent losses of this link. Each makes its silence limit longer."""
@@ -213,11 +311,10 @@ class Link:
     def forgive(self, lag_s: float, now: float) -> None:
         """Our own loop stood still for `lag_s` until now: extend all deadlines."""
         self.last_heard = min(now, self.last_heard + lag_s)
+        if self._asked_at is not None:
+            self._asked_at = min(now, self._asked_at + lag_s)
         for seq, sent in self._outstanding.items():
             self._outstanding[seq] = min(now, sent + lag_s)
-
-    def _overdue_at(self) -> float:
-        return self.last_heard + self._config.ping_interval_s + self.rtt.timeout_s
 
     def _limit_s(self, doubt: float, now: float) -> float:
         rtt_s = self.rtt.smoothed_s or 0.0
@@ -225,12 +322,9 @@ class Link:
         floor_s = self._config.silence_floor_s
         return silence_limit_s(rtt_s, self.rtt.deviation_s, floor_s=floor_s, doubt=doubt)
 
-    def _needed(self) -> int:
-        return probes_needed(max(self.loss.cautious, self.peer_loss or 0.0), self._config.chance)
+    def _needed(self, chance: float) -> int:
+        return probes_needed(max(self.loss.cautious, self.peer_loss or 0.0), chance)
 
     def _unanswered(self, now: float) -> int:
         ripe = now - self.rtt.timeout_s
-        count = sum(1 for sent in self._outstanding.values() if self.last_heard < sent <= ripe)
-        if not self.pings:  # the pings of the other end are missing as well
-            count += int((ripe - self.last_heard) / self._config.ping_interval_s)
-        return count
+        return sum(1 for sent in self._outstanding.values() if self.last_heard < sent <= ripe)

@@ -12,7 +12,7 @@ LAG_HOLD_S = 10.0
 
 
 class Links(dict[PeerId, Link]):
-    """Every link of this peer, by the neighbour. The peer with the smaller id pings; both probe in a silence."""
+    """Every link of this peer, by the neighbour. The peer with the smaller id pings; both probe in doubt."""
 
     def __init__(self, me: PeerId, config: DetectorConfig) -> None:
         super().__init__()
@@ -43,6 +43,11 @@ class Links(dict[PeerId, Link]):
         link.regain(now)
         self._wake(link, now)
         return True
+
+    def ask(self, link: Link, now: float) -> None:
+        """Let the prober ask this peer at once."""
+        link.plan(0.0, now)
+        self._wake(link, now)
 
     def up(self) -> list[PeerId]:
         """Neighbours whose links are up, in a fixed order."""
@@ -92,7 +97,7 @@ class LocalHealth:
     def factor(self, now: float) -> float:
         """The doubt of ourselves, 1 or more."""
         links = [link for link in self._links.values() if link.is_up]
-        quiet = sum(link.is_overdue(now) for link in links)
+        quiet = sum(link.is_in_doubt(now) for link in links)
         return doubt(quiet=quiet, links=len(links), lags=self._lags_at(now), doubt_max=self._config.doubt_max)
 
     def lag_factor(self, now: float) -> float:

@@ -3,8 +3,8 @@
 Push: the body goes at once to `fanout` random neighbours, and its key soon after to the others. Each peer without the
 record does the same. A known record stops here: the ledger is the seen-set.
 
-Announce and pull: keys go out in batches. A peer that lacks a record pulls it from one of its announcers, so each peer
-gets a body about once. This is the lazy push of Plumtree (Leitao et al. 2007), without its tree.
+Announce and pull: keys go out in batches, mostly along with pings (`batches.py`). A peer that lacks a record pulls it
+from one of its announcers, so each peer gets a body about once. This is the lazy push of Plumtree (Leitao et al. 2007).
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from msgspec import Struct
 
 from peerscope.errors import ConfigError
 from peerscope.mesh.detection.observers import watchers
+from peerscope.mesh.dissemination.batches import Batches, age_ms
 from peerscope.mesh.events import Outbox
 from peerscope.mesh.messages import (
     KEYS_MAX,
     PATH_MAX,
     RECORDS_MAX,
     Aged,
-    Announce,
     Key,
+    Load,
     Pull,
     Push,
     Records,
@@ -53,8 +54,8 @@ class GossipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     fanout: int = 3
     """Neighbours that get the body of urgent news. Each one more costs every peer a copy."""
-    announce_interval_s: float = 2.0  # measured: half of an idle agent's CPU time at 0.3 s, a sixth at 1 s
-    """Announcements are batched for this long. Longer saves messages, and delays ordinary news at each hop."""
+    announce_interval_s: float = 5.0  # longer than `detector.ping_period_s`, so that nearly all travel with pings
+    """Keys wait at most this long for a ping to travel with. Longer saves messages, and may delay ordinary news."""
     introduce_s: float = 0.1
     """Keys of new profiles are batched for this long."""
     pull_timeout_s: float = 2.0
@@ -107,7 +108,7 @@ class Gossip:
         self._config = config
         self._rng = rng
         self._out = out
-        self._pending: dict[PeerId, dict[tuple[PeerRef, int], int]] = {}
+        self._batches = Batches(ledger)
         self._wanted: dict[tuple[PeerRef, int], Want] = {}
         self._asked: Counter[PeerId] = Counter()
         """Open pulls by neighbour, in records."""
@@ -115,18 +116,15 @@ class Gossip:
         """By (accused neighbour, accuser): when we last handed a statement over."""
         self._to_hand: dict[tuple[PeerId, PeerId], float] = {}
         """When to hand the next one over, if it came too soon after the last."""
-        self._flush_at = inf
-        self._flushed_at = -inf
+        self._introduced_at = -inf
         self._retry_at = inf
 
     def deadline(self) -> float:
-        return min(self._flush_at, self._retry_at, min(self._to_hand.values(), default=inf))
+        return min(self._batches.deadline(), self._retry_at, min(self._to_hand.values(), default=inf))
 
     def tick(self, now: float) -> None:
-        if now >= self._flush_at:
-            self._flush_at, self._flushed_at = inf, now
-            for neighbour in list(self._pending):
-                self._flush(neighbour)
+        for neighbour, announce in self._batches.due(now):
+            self._out.send(neighbour, announce)
         if now >= self._retry_at:
             self._retry(now)
         for neighbour, origin in [pair for pair, due_at in self._to_hand.items() if now >= due_at]:
@@ -134,11 +132,11 @@ class Gossip:
 
     def opened(self, neighbour: PeerId) -> None:
         """A link is up."""
-        self._pending.setdefault(neighbour, {})
+        self._batches.open(neighbour)
 
     def closed(self, neighbour: PeerId) -> None:
         """A link is gone, and its batch with it. Anti-entropy repairs that when the link returns."""
-        self._pending.pop(neighbour, None)
+        self._batches.close(neighbour)
         for kept in (self._handed, self._to_hand):
             for pair in [pair for pair in kept if pair[0] == neighbour]:
                 del kept[pair]
@@ -147,14 +145,14 @@ class Gossip:
         """Announce a new record, in the next batch."""
         self._to_accused(entry, now, source)
         key = (ref(entry.record.peer_id), entry.record.kind)
-        for neighbour, pending in self._pending.items():
-            if neighbour != source:
-                pending[key] = entry.record.version
         wait_s = self._config.announce_interval_s
         if key[1] == Kind.PROFILE:  # soon, but many in a row travel together
-            wait_s = max(self._config.introduce_s, self._flushed_at + CROWD_S - now)
-        if self._pending and now + wait_s < self._flush_at:
-            self._flush_at = min(self._flush_at, now + wait_s * self._rng.uniform(0.7, 1.3))  # peers not in step
+            wait_s = max(self._config.introduce_s, self._introduced_at + CROWD_S - now)
+            self._introduced_at = max(now, self._introduced_at) if wait_s > self._config.introduce_s else now
+        flush_at = now + wait_s * self._rng.uniform(0.7, 1.3)  # peers not in step
+        for neighbour in self._batches:
+            if neighbour != source:
+                self._batches.add(neighbour, key, entry.record.version, flush_at)
 
     def push(
         self,
@@ -175,18 +173,16 @@ class Gossip:
         record = entry.record
         self._to_accused(entry, now, source)
         been = set(path)
-        others = [n for n in sorted(self._pending) if ref(n) not in been and n not in (record.peer_id, source)]
+        others = [n for n in sorted(self._batches) if ref(n) not in been and n not in (record.peer_id, source)]
         self._rng.shuffle(others)
         fanout = self._config.fanout if hops > 0 else 0
         if others[:fanout]:
             through = (*path, self._me)[-PATH_MAX:]
-            news = Push(record, _age_ms(entry, now), hops, through, hops_us[-PATH_MAX + 1 :], sent_us)
+            news = Push(record, age_ms(entry, now), hops, through, hops_us[-PATH_MAX + 1 :], sent_us)
             for neighbour in others[:fanout]:
                 self._out.send(neighbour, news)
         for neighbour in others[fanout:]:
-            self._pending[neighbour][ref(record.peer_id), record.kind] = record.version
-        if others[fanout:]:
-            self._flush_at = min(self._flush_at, now + URGENT_S)
+            self._batches.add(neighbour, (ref(record.peer_id), record.kind), record.version, now + URGENT_S)
 
     def _to_accused(self, entry: Entry, now: float, source: PeerId | None) -> None:
         """Hand accusations to accused neighbours, so that these can answer at once.
@@ -196,7 +192,7 @@ class Gossip:
         if not isinstance(entry.body, Observations):
             return
         accused, origin = {one.subject for one in entry.body.lost}, entry.record.peer_id
-        for neighbour in sorted(self._pending) if accused else ():
+        for neighbour in sorted(self._batches) if accused else ():
             is_about = ref(neighbour) in accused and neighbour not in (origin, source)
             if is_about and origin in watchers(self._ledger, neighbour):  # other accusers have no vote
                 self._hand(neighbour, origin, now)
@@ -209,18 +205,16 @@ class Gossip:
             return
         self._to_hand.pop((neighbour, origin), None)
         entry = self._ledger.get(origin, Kind.OBSERVATIONS)
-        if neighbour in self._pending and entry is not None:
+        if neighbour in self._batches and entry is not None:
             self._handed[neighbour, origin] = now
-            self._out.send(neighbour, Push(entry.record, _age_ms(entry, now), 0, (self._me,)))
+            self._out.send(neighbour, Push(entry.record, age_ms(entry, now), 0, (self._me,)))
 
     def announced(self, source: PeerId, keys: Iterable[Key], now: float) -> None:
         """A neighbour holds these: pull those that we lack, if no pull for them is open."""
         ask: list[Topic] = []
-        pending = self._pending.get(source, {})
         for key in keys:
             topic = (PeerRef(key.origin), key.kind)
-            if pending.get(topic, -1) <= key.version:
-                pending.pop(topic, None)  # the neighbour has that version or a newer one
+            self._batches.has(source, topic, key.version)
             if not self._ledger.lacks(topic[0], key.kind, key.version):
                 continue
             want = self._wanted.get(topic)
@@ -250,6 +244,7 @@ class Gossip:
             entry = self._ledger.get(peer, topic.kind) if peer is not None else None
             if entry is not None:
                 found.append(entry)
+                self._batches.pulled(neighbour, (PeerRef(topic.origin), topic.kind))
         self.give(neighbour, found, now)
 
     def give(self, neighbour: PeerId, entries: Sequence[Entry], now: float) -> None:
@@ -257,7 +252,7 @@ class Gossip:
         batch: list[Aged] = []
         size = 0
         for entry in entries:
-            batch.append(Aged(entry.record, _age_ms(entry, now)))
+            batch.append(Aged(entry.record, age_ms(entry, now)))
             size += len(entry.record.body) + 128
             if len(batch) == RECORDS_MAX or size > ANSWER_BYTES_MAX:
                 self._out.send(neighbour, Records(tuple(batch)))
@@ -265,18 +260,29 @@ class Gossip:
         if batch:
             self._out.send(neighbour, Records(tuple(batch)))
 
+    def load(self, neighbour: PeerId, now: float) -> Load | None:
+        """News that travel with a ping or a pong to this neighbour."""
+        return self._batches.load(neighbour, now)
+
+    def carried(self, neighbour: PeerId, load: Load, now: float) -> None:
+        """News came with a ping or a pong. The records in it are not taken in here."""
+        for topic in load.spare:
+            self._batches.spared(neighbour, (PeerRef(topic.origin), topic.kind))
+        for item in load.records:
+            record = item.record
+            name = (ref(record.peer_id), record.kind)
+            self._batches.has(neighbour, name, record.version)
+            if not self._ledger.lacks(*name, record.version):
+                self._batches.in_vain(neighbour, name)
+        self.announced(neighbour, load.keys, now)
+
+    def load_arrived(self, neighbour: PeerId) -> None:
+        """The neighbour shows that our last load came."""
+        self._batches.arrived(neighbour)
+
     @property
     def wanted(self) -> int:
         return len(self._wanted)
-
-    def _flush(self, neighbour: PeerId) -> None:
-        pending = self._pending[neighbour]
-        if not pending:
-            return
-        self._pending[neighbour] = {}
-        keys = [Key(origin, kind, version) for (origin, kind), version in pending.items()]
-        for at in range(0, len(keys), KEYS_MAX):
-            self._out.send(neighbour, Announce(tuple(keys[at : at + KEYS_MAX])))
 
     def _ask(self, source: PeerId, topics: list[Topic], now: float) -> None:
         for at in range(0, len(topics), KEYS_MAX):
@@ -310,7 +316,7 @@ class Gossip:
             if want.asked_at + patience_s > now:  # the same sum as in the deadline
                 continue
             self._drop(topic)
-            sources = [source for source in want.sources[1:] if source in self._pending]
+            sources = [source for source in want.sources[1:] if source in self._batches]
             if not sources:
                 continue  # a later announcement or a comparison brings it
             want.sources, want.asked_at = sources, now
@@ -321,6 +327,3 @@ class Gossip:
         for source, topics in asks.items():
             self._ask(source, topics, now)
 
-
-def _age_ms(entry: Entry, now: float) -> int:
-    return max(0, round((now - entry.heard_at) * 1000))

@@ -20,7 +20,7 @@ from peerscope.mesh.dissemination.anti_entropy import Sync, SyncConfig
 from peerscope.mesh.dissemination.gossip import Gossip, GossipConfig
 from peerscope.mesh.events import Delivered
 from peerscope.mesh.internal_events import OriginBack, OwnPublished, RecordToForward
-from peerscope.mesh.messages import PATH_MAX, Digest, Inventory, Key, Push, Topic
+from peerscope.mesh.messages import PATH_MAX, Digest, Inventory, Key, Load, Push, Topic
 from peerscope.mesh.peer_state import PeerState
 from peerscope.records.bodies import WORLD, Report
 from peerscope.records.identity import PeerId, PeerRef, ref
@@ -135,6 +135,30 @@ class Scopes:
             gossip.push(entry, now, hops=1, source=source)
         else:
             gossip.spread(entry, now, source=source)
+
+    def load(self, neighbour: PeerId, now: float) -> Load | None:
+        """News of both scopes that travel with a ping or a pong, those for all zones last."""
+        near, far = self.near.gossip.load(neighbour, now), self.far.gossip.load(neighbour, now)
+        if near is None or far is None:
+            return near or far
+        return Load(near.keys + far.keys, near.records + far.records, near.spare + far.spare)
+
+    def carried(self, neighbour: PeerId, load: Load | None, now: float) -> None:
+        """News came with a ping or a pong; its records are taken in elsewhere. Raises `RemoteError` as `announced`."""
+        if load is None:
+            return
+        parts = [self._parted(neighbour, named) for named in (load.keys, load.spare)]
+        records = load.records
+        for index, scope in enumerate((self.near, self.far)):
+            mine = tuple(item for item in records if (item.record.kind in WORLD) == (scope is self.far))
+            keys, spare = parts[0][index], parts[1][index]
+            if keys or spare or mine:
+                scope.gossip.carried(neighbour, Load(tuple(keys), mine, tuple(spare)), now)
+
+    def load_arrived(self, neighbour: PeerId) -> None:
+        """A neighbour shows that our last load came."""
+        self.near.gossip.load_arrived(neighbour)
+        self.far.gossip.load_arrived(neighbour)
 
     def announced(self, neighbour: PeerId, keys: Iterable[Key], now: float) -> None:
         """A neighbour holds these. Raises `RemoteError` ("other-zone") for records of its own zone."""
