@@ -1,0 +1,158 @@
+"""Keys that wait for neighbours, and how they travel: along with a ping or a pong, or in a message of their own.
+
+Whatever is not urgent waits for the next ping, in either direction. A neighbour that pulled the last version of a record
+from us gets the next one whole, with the key saved: so a tree grows for each origin, as in Plumtree (Leitao et al.
+2007). A neighbour that has it from elsewhere says so, or announces it itself, and gets keys again.
+
+Pings are datagrams, which are lost. What a ping carried waits again until the pong comes, and what a pong carried until
+the next ping shows that it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+
+from peerscope.mesh.messages import KEYS_MAX, Aged, Announce, Key, Load, Topic
+from peerscope.records.identity import PeerId, PeerRef
+from peerscope.records.ledger import Entry, Ledger
+
+RecordName = tuple[PeerRef, int]
+"""Origin and kind."""
+LOAD_BYTES_MAX = 960
+"""A ping with its load fits into a datagram of 1,200 bytes, the least that QUIC promises."""
+KEY_BYTES, RECORD_BYTES = 24, 140
+"""Of a key, and of a record beside its body."""
+SPARE_MAX = 64
+
+
+class Batch:
+    """What waits for one neighbour."""
+
+    __slots__ = ("flush_at", "keys", "riding", "spare", "whole")
+
+    def __init__(self) -> None:
+        self.keys: dict[RecordName, int] = {}
+        """Versions that the neighbour has not heard of."""
+        self.riding: dict[RecordName, int] = {}
+        """Those in the last load, until the neighbour shows that it came."""
+        self.whole: set[RecordName] = set()
+        """The neighbour gets these records whole: it pulled the last version from us."""
+        self.spare: dict[RecordName, None] = {}
+        """Records that the neighbour sent in vain."""
+        self.flush_at = inf
+        """When the keys go in a message of their own."""
+
+
+class Batches:
+    """What waits for each neighbour."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._of: dict[PeerId, Batch] = {}
+
+    def __iter__(self) -> Iterator[PeerId]:
+        return iter(self._of)
+
+    def __contains__(self, neighbour: PeerId) -> bool:
+        return neighbour in self._of
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def open(self, neighbour: PeerId) -> None:
+        self._of.setdefault(neighbour, Batch())
+
+    def close(self, neighbour: PeerId) -> None:
+        self._of.pop(neighbour, None)
+
+    def deadline(self) -> float:
+        return min((batch.flush_at for batch in self._of.values()), default=inf)
+
+    def add(self, neighbour: PeerId, name: RecordName, version: int, flush_at: float) -> None:
+        """Let a key wait for this neighbour, until `flush_at` at most."""
+        batch = self._of[neighbour]
+        batch.keys[name] = version
+        batch.flush_at = min(batch.flush_at, flush_at)
+
+    def has(self, neighbour: PeerId, name: RecordName, version: int) -> None:
+        """The neighbour has this version of a record, and not from us."""
+        batch = self._of.get(neighbour)
+        if batch is None:
+            return
+        for waiting in (batch.keys, batch.riding):
+            if waiting.get(name, version + 1) <= version:
+                del waiting[name]
+                batch.whole.discard(name)
+        if not batch.keys:
+            batch.flush_at = inf
+
+    def pulled(self, neighbour: PeerId, name: RecordName) -> None:
+        """The neighbour pulled a record from us: the next version goes whole."""
+        if neighbour in self._of:
+            self._of[neighbour].whole.add(name)
+
+    def spared(self, neighbour: PeerId, name: RecordName) -> None:
+        """The neighbour gets this record from elsewhere."""
+        if neighbour in self._of:
+            self._of[neighbour].whole.discard(name)
+
+    def in_vain(self, neighbour: PeerId, name: RecordName) -> None:
+        """The neighbour sent a whole record that we held: say so with the next load."""
+        if neighbour in self._of and len(self._of[neighbour].spare) < SPARE_MAX:
+            self._of[neighbour].spare[name] = None
+
+    def arrived(self, neighbour: PeerId) -> None:
+        """The neighbour shows that our last load came."""
+        if neighbour in self._of:
+            self._of[neighbour].riding.clear()
+
+    def load(self, neighbour: PeerId, now: float, room: int = LOAD_BYTES_MAX) -> Load | None:
+        """What goes along now, in `room` bytes; None if nothing waits. The rest waits on."""
+        batch = self._of.get(neighbour)
+        if batch is None:
+            return None
+        if batch.riding:
+            batch.keys, batch.riding = {**batch.riding, **batch.keys}, {}
+        if not batch.keys and not batch.spare:
+            return None
+        keys: list[Key] = []
+        records: list[Aged] = []
+        for name, version in list(batch.keys.items()):
+            entry = self._entry(name) if name in batch.whole else None
+            size = KEY_BYTES if entry is None else RECORD_BYTES + len(entry.record.body)
+            if size > room and entry is not None:
+                entry, size = None, KEY_BYTES
+            if size > room:
+                break
+            room -= size
+            del batch.keys[name]
+            batch.riding[name] = version
+            if entry is None:
+                keys.append(Key(name[0], name[1], version))
+            else:
+                records.append(Aged(entry.record, age_ms(entry, now)))
+        if not batch.keys:
+            batch.flush_at = inf
+        spare, batch.spare = tuple(Topic(*name) for name in batch.spare), {}
+        return Load(tuple(keys), tuple(records), spare)
+
+    def due(self, now: float) -> Iterator[tuple[PeerId, Announce]]:
+        """Keys that have waited long enough, as messages."""
+        for neighbour, batch in self._of.items():
+            if now < batch.flush_at:
+                continue
+            batch.flush_at = inf
+            keys = [Key(origin, kind, version) for (origin, kind), version in batch.keys.items()]
+            batch.keys = {}
+            for at in range(0, len(keys), KEYS_MAX):
+                yield neighbour, Announce(tuple(keys[at : at + KEYS_MAX]))
+
+    def _entry(self, name: RecordName) -> Entry | None:
+        peer = self._ledger.find(name[0])
+        return None if peer is None else self._ledger.get(peer, name[1])
+
+
+def age_ms(entry: Entry, now: float) -> int:
+    """Milliseconds since the record was issued, as far as its carriers know."""
+    return max(0, round((now - entry.heard_at) * 1000))
