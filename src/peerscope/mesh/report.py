@@ -29,7 +29,8 @@ from peerscope.records.measures import Metrics
 
 RECORD_BYTES = 600
 """Cost of one report for each peer: about 350 bytes of record, and keys."""
-BRISK_S = 60.0
+BRISK_S = 300.0
+"""`reports_s_max` does not make intervals longer than this."""
 LINKS_SETTLE_TIMEOUT_S = 1.0
 JITTER = 0.1
 """Intervals vary by this share."""
@@ -42,15 +43,25 @@ class ReportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The interval of reports."""
 
     interval_s: float = 5.0
-    """Between reports in a small network. It grows with the number of peers to keep `gossip.budget_bytes_s`."""
+    """Between measurements. A report of a change waits for less: see `Reporter`."""
+    calm_intervals: int = 3  # measured: an agent's cost falls by a fifth, and nothing is noticed later
+    """A report without a change goes out once in so many intervals, in a small network. The time grows with the number
+    of peers to keep `gossip.budget_bytes_s`."""
     reports_s_max: float = 5.0  # measured: at 17 a second they cost an agent 1.5 % of a core
-    """Reports of all peers per second that each peer gets, while the interval stays under a minute."""
+    """Reports of all peers per second that each peer gets while nothing changes, with up to 1,500 of them."""
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.reports_s_max <= 1000:
             raise ConfigError(f"report.reports_s_max is {self.reports_s_max}; must lie between 0.1 and 1000")
         if not 0.1 <= self.interval_s <= 3600:
             raise ConfigError(f"report.interval_s is {self.interval_s}; must lie between 0.1 and 3600")
+        if not 1 <= self.calm_intervals <= 100:
+            raise ConfigError(f"report.calm_intervals is {self.calm_intervals}; must lie between 1 and 100")
+
+    @property
+    def calm_s(self) -> float:
+        """Seconds between reports without a change, in a small network."""
+        return self.interval_s * self.calm_intervals
 
 
 def interval_s(peers: int, *, shortest_s: float, budget_bytes_s: float, reports_s_max: float = inf) -> float:
@@ -130,7 +141,8 @@ class Reporter:
 
     def links_changed(self, now: float) -> None:
         """A link came or went: report soon, and then at most twice per interval."""
-        self._next_at = min(self._next_at, max(now + LINKS_SETTLE_TIMEOUT_S, self._reported_at + self._wait_s / 2))
+        share = self._wait_s / self._config.calm_intervals / 2
+        self._next_at = min(self._next_at, max(now + LINKS_SETTLE_TIMEOUT_S, self._reported_at + share))
 
     def link_regained(self, now: float) -> None:
         """A link that was lost is back: it flapped."""
@@ -165,7 +177,7 @@ class Reporter:
             p2p = judge_p2p(reachable, expected, self._health, alone="no other peer known")
         wait_s = interval_s(
             peers,
-            shortest_s=self._config.interval_s,
+            shortest_s=self._config.calm_s,
             budget_bytes_s=self._budget_bytes_s,
             reports_s_max=self._config.reports_s_max,
         )

@@ -29,10 +29,16 @@ GRACE_S = 0.25
 """The other end waits so much longer for a ping before it asks by itself."""
 HEARD_S = 1.0
 """A peer that was heard within this time need not be asked."""
+DOUBTED_S = 0.2
+"""The same where others doubt it."""
 MEASURED_PERIODS = 4
 """The round trip is measured at least once in so many periods, however often the peer is heard."""
 WIDE_CHANCE = 1e-3
 """Loss that explains the unanswered pings less often than this makes a doubt worth the cost of spreading it."""
+PROBES_USUAL = 4
+"""Probes that a link without much loss needs to be lost."""
+PROBE_SHARE_MIN = 0.4
+"""A lossy link is probed faster, down to this part of the interval."""
 YOUNG = 6
 """A link has short periods until so many exchanges have measured it."""
 
@@ -61,6 +67,7 @@ class Link:
         "_outstanding",
         "_seq",
         "_sent_place",
+        "_urged_at",
         "acked",
         "_since_sent",
         "awaits_challenge",
@@ -132,6 +139,8 @@ class Link:
         self._due_at = now
         """When the next regular ping of either end is due."""
         self._measured_at = now
+        self._urged_at: float | None = None
+        """Since when to ask soon: others doubt the peer, or its connection is gone."""
         self.acked: int | None = None
         """Number of our last ping with an answer."""
         self.ponged: int | None = None
@@ -176,7 +185,7 @@ class Link:
 
     def heard(self, now: float) -> None:
         self.last_heard = now
-        self._asked_at, self._asked, self.doubt = None, 0, DoubtLevel.NONE
+        self._asked_at, self._asked, self._urged_at, self.doubt = None, 0, None, DoubtLevel.NONE
 
     def set_clock(self, clock_ms: int, now: float) -> None:
         """Note the version clock in a ping, pong or hello."""
@@ -206,13 +215,13 @@ class Link:
         return self._asked_at is not None and now >= self._asked_at + self.rtt.timeout_s
 
     @property
-    def is_awaited(self) -> bool:
-        """We asked, and wait for an answer."""
-        return self._asked_at is not None
+    def is_calm(self) -> bool:
+        """Nothing is wrong that we know: no ping waits for its answer, and nobody doubts the peer."""
+        return self._asked_at is None and self._urged_at is None
 
-    def is_fresh(self, now: float) -> bool:
-        """Heard a moment ago, or just asked: another ping would show nothing new."""
-        return self._asked_at is not None or now < self.last_heard + HEARD_S
+    def urge(self, now: float) -> None:
+        """Ask soon: something may be wrong."""
+        self._urged_at = now
 
     def plan(self, wait_s: float, now: float) -> None:
         """The next regular ping is due after so many seconds."""
@@ -222,6 +231,8 @@ class Link:
         """When to send the next ping: faster in doubt, by `patience` of 1 or more; slowly once the link is lost."""
         if self.lost:
             return self.last_sent + self._config.ping_interval_s
+        if self._urged_at is not None and self._asked_at is None:
+            return max(self._urged_at, self.last_heard + DOUBTED_S)
         if self._asked_at is None:
             at = max(self._due_at, self.last_heard + min(HEARD_S, self.period_s / 2))
             if not self.pings:
@@ -230,7 +241,7 @@ class Link:
         answered_by = self._asked_at + self.rtt.timeout_s * patience
         if self._asked == 1:
             return answered_by
-        return max(answered_by, self.last_sent + self._config.probe_interval_s * patience)
+        return max(answered_by, self.last_sent + self._probe_interval_s() * patience)
 
     def sent_ping(self, now: float) -> int:
         """Note a ping that goes out now, and return its sequence number."""
@@ -258,6 +269,8 @@ class Link:
         self.loss.sample(missed=False)
         self.rtt.sample(now - sent_at)
         self._measured_at = now
+        self._urged_at: float | None = None
+        """Since when to ask soon: others doubt the peer, or its connection is gone."""
         self.acked = seq
         self.exchanges += 1
         return now - sent_at
@@ -321,6 +334,11 @@ class Link:
         doubt *= 1 + self.flaps(now)
         floor_s = self._config.silence_floor_s
         return silence_limit_s(rtt_s, self.rtt.deviation_s, floor_s=floor_s, doubt=doubt)
+
+    def _probe_interval_s(self) -> float:
+        """Shorter on a lossy link, which needs more probes."""
+        share = max(PROBE_SHARE_MIN, min(1.0, PROBES_USUAL / self._needed(self._config.chance)))
+        return self._config.probe_interval_s * share
 
     def _needed(self, chance: float) -> int:
         return probes_needed(max(self.loss.cautious, self.peer_loss or 0.0), chance)

@@ -45,8 +45,8 @@ class Links(dict[PeerId, Link]):
         return True
 
     def ask(self, link: Link, now: float) -> None:
-        """Let the prober ask this peer at once."""
-        link.plan(0.0, now)
+        """Let the prober ask this peer soon: something may be wrong."""
+        link.urge(now)
         self._wake(link, now)
 
     def up(self) -> list[PeerId]:

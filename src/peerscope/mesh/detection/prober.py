@@ -57,8 +57,8 @@ class Prober:
             self._plan(link, factor or 1.0, patience, now)
         if asks_all:  # perhaps we are the one that hears nobody
             for link in self._links.values():
-                if link.is_up and not link.is_fresh(now):
-                    self._ping(link, coordinate, carry, now)
+                if link.is_up and link.is_calm:
+                    link.urge(now)
                     self._plan(link, factor or 1.0, patience, now)
         self._links.wake_at = min((link.wake_at for link in self._links.values()), default=inf)
         for link in lost:
@@ -99,7 +99,7 @@ class Prober:
     def doubted(self, peer: PeerId, now: float) -> None:
         """Another observer asked this peer in vain: ask it as well, unless we have just heard it."""
         link = self._links.get(peer)
-        if link is not None and link.is_up and not link.is_fresh(now):
+        if link is not None and link.is_up and link.is_calm:
             self._links.ask(link, now)
 
     def _doubt(self, link: Link, now: float) -> bool:
@@ -115,7 +115,7 @@ class Prober:
 
     def _plan(self, link: Link, factor: float, patience: float, now: float) -> None:
         at = link.next_ping_at(patience)
-        if not link.is_awaited:
+        if link.is_calm:
             link.wake_at = self._state.grid.after(at)
         elif link.is_up:  # doubt of ourselves may make it later: then one check more
             link.wake_at = min(at, link.silent_at(now, factor))

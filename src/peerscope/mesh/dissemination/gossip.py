@@ -43,8 +43,8 @@ CROWD_S = 0.5
 URGENT_S = 0.05
 """Keys of urgent news are batched for so long. When a tenth of the network dies, hundreds of observers publish."""
 
-TRACES_S_MAX = 0.2  # measured with 50 peers: 117 bytes a second for each, and 590 latencies an hour
-"""Pushed reports of all peers per second that only measure latency."""
+TRACES_S_MAX = 1 / 60
+"""Pushed reports of all peers per second that only measure latency: pushes are dear."""
 HAND_INTERVAL_S = 0.5
 """Least time between two statements of one accuser that we hand to the accused."""
 
@@ -64,7 +64,7 @@ class GossipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Open pulls at one time, in records."""
     budget_bytes_s: int = 10_000
     """Traffic per peer in bytes per second. Report intervals stretch with the network to keep it."""
-    trace_interval_s: float = 60.0
+    trace_interval_s: float = 600.0
     """A report is pushed this often to measure latency without urgent news. Longer with many peers: `TRACES_S_MAX`."""
 
     def __post_init__(self) -> None:
