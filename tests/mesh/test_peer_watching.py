@@ -42,8 +42,8 @@ def test_a_quiet_pair_keeps_pinging() -> None:
     wire, one, other = two()
     wire.log.clear()
     wire.run_until(70.0)
-    assert len(said(wire.effects(one, Send), Ping)) == pytest.approx(60, abs=2)
-    assert len(said(wire.effects(other, Send), Pong)) == pytest.approx(60, abs=2)
+    assert len(said(wire.effects(one, Send), Ping)) == pytest.approx(53, abs=6)  # one in 0.75 to 1.25 s, and the grid
+    assert len(said(wire.effects(other, Send), Pong)) == len(said(wire.effects(one, Send), Ping))
     assert said(wire.effects(other, Send), Ping) == []
     assert wire.effects(one, LinkChanged) == wire.effects(other, LinkChanged) == []
 
@@ -52,7 +52,8 @@ def test_ping_and_pong_give_both_ends_the_round_trip() -> None:
     one, other = alone(0), alone(1)
     link(one, IDENTITIES[1])
     link(other, IDENTITIES[0])
-    for second in (1.0, 2.0):
+    for _ in range(2):
+        second = one.parts.prober.deadline()
         (ping,) = said(one.tick(second), Ping)
         (pong,) = said(hear(other, IDENTITIES[0], ping, second + 0.02), Pong)
         hear(one, IDENTITIES[1], pong, second + 0.04)

@@ -73,15 +73,15 @@ def test_a_first_measurement_that_takes_a_while_does_not_look_like_a_late_turn()
 def test_reports_come_in_turn() -> None:
     of = reporter()
     said, urgent = report(of, 0.0)
-    assert (said.interval_ms, said.status, urgent) == (5000, Status.HEALTHY, False)
+    assert (said.interval_ms, said.status, urgent) == (15_000, Status.HEALTHY, False)
     first = of.deadline()
-    assert 0.0 <= first <= 5.0
+    assert 0.0 <= first <= 15.0
     of.measured(GOOD, 1.0)
     assert of.deadline() == first
     for _ in range(20):
         now = of.deadline()
         report(of, now)
-        assert 4.75 <= of.deadline() - now <= 5.25
+        assert 14.25 <= of.deadline() - now <= 15.75
 
 
 def test_who_started_together_soon_reports_apart_and_again_when_intervals_grow() -> None:
@@ -93,7 +93,7 @@ def test_who_started_together_soon_reports_apart_and_again_when_intervals_grow()
     assert max(seconds.values()) < 40
     for peer in peers:
         report(peer, 6.0, peers=1000)
-    tens = Counter(int((peer.deadline() - 6.0) / 6) for peer in peers)
+    tens = Counter(int((peer.deadline() - 6.0) / 20) for peer in peers)
     assert len(tens) == 10
     assert max(tens.values()) < 25
 
@@ -143,8 +143,8 @@ def test_links_that_change_all_the_time_are_reported_twice_an_interval() -> None
     assert of.deadline() == 2.5
 
 
-@pytest.mark.parametrize(("peers", "expected"), [(1, 5.0), (25, 5.0), (100, 20.0), (1000, 60.0), (2000, 120.0)])
-def test_the_interval_stretches_to_spare_processors_but_not_beyond_a_minute(peers: int, expected: float) -> None:
+@pytest.mark.parametrize(("peers", "expected"), [(1, 5.0), (25, 5.0), (100, 20.0), (1000, 200.0), (2000, 300.0), (6000, 360.0)])
+def test_the_interval_stretches_to_spare_processors_but_not_beyond_five_minutes(peers: int, expected: float) -> None:
     assert interval_s(peers, shortest_s=5.0, budget_bytes_s=10_000, reports_s_max=5.0) == expected
 
 

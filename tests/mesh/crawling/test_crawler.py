@@ -14,7 +14,7 @@ from peerscope.mesh.crawling.crawler import Crawler, CrawlerIdentity
 from peerscope.mesh.crawling.traversal import WalkConfig
 from peerscope.mesh.events import Connected, Dial, DialFailed, Disconnected, Effect, Hangup, Received, Send
 from peerscope.mesh.membership.admission import NetworkConfig
-from peerscope.mesh.messages import Bye, Hello, Message, Neighbors, Vicinity, encode
+from peerscope.mesh.messages import WIRE, Bye, Hello, Message, Neighbors, Vicinity, encode
 from peerscope.records.bodies import Check, Report
 from peerscope.records.identity import Identity, PeerId
 from strategies import IDENTITIES, damaged, messages
@@ -35,7 +35,7 @@ def connected(**limits: float) -> Crawler:
     one = crawler(**limits)
     assert one.tick(0.0) == [Dial(START.peer_id, ("10.0.0.1:1",))]
     (question,) = said(one.handle(Connected(START.peer_id, True), 0.1), Neighbors, START.peer_id)
-    assert question == Neighbors(1, 1, "peerscope", b"")
+    assert question == Neighbors(*WIRE, "peerscope", b"")
     return one
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from peerscope.mesh.detection.detector import DetectorConfig
-from peerscope.mesh.detection.link import OUTSTANDING_MAX, RESEND_EVERY, Link
+from peerscope.mesh.detection.link import DOUBTED_S, GRACE_S, OUTSTANDING_MAX, RESEND_EVERY, Link
 from peerscope.mesh.detection.samples import Loss, RoundTrip
 from peerscope.records.bodies import Coordinate
 from strategies import ORIGINS
@@ -106,8 +106,15 @@ def test_a_link_is_not_lost_before_enough_probes_lack_an_answer() -> None:
     assert link.answered(first, 75.9) == pytest.approx(0.9)
 
 
-def test_a_lossy_link_is_given_longer() -> None:
-    assert lost_after(link_after(200, every=3), 200.0) > lost_after(link_after(200), 200.0) + 1
+def test_a_lossy_link_is_asked_more_often_before_it_is_lost() -> None:
+    asked = []
+    for every in (0, 3):
+        link = link_after(200, every=every)
+        before = link.sent_ping(200.0)
+        lost_after(link, 200.0)
+        asked.append(link.sent_ping(210.0) - before - 1)
+    good, lossy = asked
+    assert lossy > good + 5
 
 
 def test_the_limit_grows_with_our_doubt() -> None:
@@ -122,23 +129,69 @@ def test_a_slow_link_is_given_its_round_trip() -> None:
     assert lost_after(link, link.last_heard) > 3.0
 
 
-def test_pings_go_out_once_a_second_and_four_times_as_often_in_a_silence() -> None:
+def test_a_regular_ping_goes_out_when_it_is_planned_and_a_second_after_the_peer_was_heard() -> None:
     link = link_after(10)
-    assert link.next_ping_at() == pytest.approx(11 - RTT_S)
-    link.sent_ping(11 - RTT_S)
-    assert not link.is_overdue(11.0)
+    link.period_s = 4.0
+    link.plan(3.0, 10.0)
+    assert link.next_ping_at() == 13.0
+    link.heard(12.8)
+    assert link.next_ping_at() == 13.8
+
+
+def test_the_round_trip_is_measured_however_often_the_peer_is_heard() -> None:
+    link = link_after(10)
+    link.period_s = 4.0
+    for second in range(11, 40):
+        link.heard(float(second))
+        link.plan(3.0, float(second))
+    assert link.next_ping_at() == 10.0 + 4 * 4.0
+
+
+def test_an_unanswered_ping_is_followed_by_another_at_once_and_then_by_four_a_second() -> None:
+    link = link_after(10)
+    link.sent_ping(11.0)
+    assert not link.is_in_doubt(11.05)
     at = link.next_ping_at()
-    assert at == pytest.approx(11.25 - RTT_S)
-    assert link.is_overdue(at)
+    assert at == pytest.approx(11.0 + link.rtt.timeout_s)
+    assert link.is_in_doubt(at)
     link.sent_ping(at)
     assert link.next_ping_at() == pytest.approx(at + 0.25)
+    link.heard(at + 0.1)
+    assert not link.is_in_doubt(at + 0.2)
 
 
 def test_the_other_end_asks_only_when_a_ping_did_not_come() -> None:
     link = link_after(10, pings=False)
-    assert 11.0 < link.next_ping_at() < 11.2
-    link.heard(10.9)
-    assert 11.9 < link.next_ping_at() < 12.1
+    link.period_s = 4.0
+    link.plan(3.0, 10.0)
+    assert link.next_ping_at() == 13.0 + GRACE_S
+    link.heard(12.9)
+    assert link.next_ping_at() == 13.9 + GRACE_S
+
+
+def test_a_doubted_peer_is_asked_at_once_unless_it_was_just_heard() -> None:
+    link = link_after(10)
+    link.plan(3.0, 10.0)
+    link.urge(12.0)
+    assert link.next_ping_at() == 12.0
+    link.heard(12.0)
+    assert link.next_ping_at() == 13.0
+    link.urge(12.1)
+    assert link.next_ping_at() == 12.0 + DOUBTED_S
+
+
+@pytest.mark.parametrize("quiet_s", [0.5, 1.0, 4.0, 30.0])
+def test_a_silence_counts_from_a_second_before_the_first_vain_ping(quiet_s: float) -> None:
+    """However long nobody asked: else a pause of a moment would be a long silence."""
+    link = link_after(10)
+    link.set_clock(1_000_000, 10.0)
+    link.sent_ping(10.0 + quiet_s)
+    began = max(10.0, 10.0 + quiet_s - 1.0)
+    assert link.quiet_s(20.0 + quiet_s) == pytest.approx(20.0 + quiet_s - began)
+    assert link.heard_ms() == pytest.approx(1_000_000 + (began - 10.0) * 1000, abs=1)
+    link.lose(20.0 + quiet_s)
+    link.sent_ping(25.0 + quiet_s)
+    assert link.silent_since == pytest.approx(began)
 
 
 def test_a_lost_link_is_asked_once_a_second_and_is_regained() -> None:

@@ -1,6 +1,7 @@
 """The probes of all links: who pings whom, and whom to doubt."""
 
 from math import inf
+from random import Random
 
 import pytest
 
@@ -10,7 +11,7 @@ from peerscope.mesh.detection.links import LAG_HOLD_S
 from peerscope.mesh.detection.prober import Prober
 from peerscope.mesh.events import Send
 from peerscope.mesh.internal_events import LinkLost
-from peerscope.mesh.messages import Ping, Pong, decode
+from peerscope.mesh.messages import LOAD_WIRE, Load, Ping, Pong, decode
 from peerscope.records.identity import PeerId
 from states import state_of
 from strategies import ORIGINS
@@ -18,24 +19,29 @@ from strategies import ORIGINS
 SMALL, ME, *OTHERS = sorted(ORIGINS)
 
 
+def nothing(peer: PeerId, now: float) -> Load | None:
+    """No news travel along."""
+    return None
+
+
 class Watch:
     """A prober with its links, and what it does at a time."""
 
     def __init__(self, me: PeerId) -> None:
         self.state = state_of(me)
-        self.prober = Prober(self.state)
+        self.prober = Prober(self.state, Random(1))
         self.links, self.health = self.state.links, self.state.local_health
 
     def due(self, now: float) -> tuple[list[tuple[PeerId, Ping]], list[PeerId]]:
         """Pings that go out, and whom we lose."""
-        self.prober.tick(None, now)
+        self.prober.tick(None, nothing, now)
         sent = [(effect.to, decode(effect.data)) for effect in self.state.out.take() if isinstance(effect, Send)]
         lost = [event.peer for event in self.state.out.take_internal() if isinstance(event, LinkLost)]
         return [(to, message) for to, message in sent if isinstance(message, Ping)], lost
 
     def answer(self, peer: PeerId, ping: Ping, now: float) -> Pong:
         """The pong to a peer's ping."""
-        self.prober.pinged(self.links[peer], ping, now)
+        self.prober.pinged(self.links[peer], ping, now, None, nothing)
         (sent,) = (effect for effect in self.state.out.take() if isinstance(effect, Send))
         pong = decode(sent.data)
         assert isinstance(pong, Pong)
@@ -45,7 +51,9 @@ class Watch:
 def watch_of(*peers: PeerId, now: float = 0.0) -> Watch:
     watch = Watch(ME)
     for peer in peers:
-        watch.links.greeted(watch.links.open(peer, now), 1, now)
+        link = watch.links.open(peer, now)
+        link.wire = LOAD_WIRE
+        watch.links.greeted(link, 1, now)
     return watch
 
 
@@ -65,9 +73,11 @@ def run(watch: Watch, start: float, end: float, answering: set[PeerId]) -> list[
 
 def test_the_smaller_id_pings_and_the_greater_waits() -> None:
     watch = watch_of(SMALL, OTHERS[0])
-    ((peer, ping),), _ = watch.due(0.007)
+    ((peer, ping),), _ = watch.due(0.7)
     assert peer == OTHERS[0]
-    assert (ping.seq, ping.clock_ms, ping.rtt_us) == (1, 7, None)
+    assert (ping.seq, ping.clock_ms, ping.rtt_us) == (1, 700, None)
+    assert ping.next_ms is not None
+    assert 750 <= ping.next_ms <= 1250, "a young link is pinged about once a second"
 
 
 def test_nobody_is_pinged_before_it_said_hello() -> None:
@@ -80,11 +90,12 @@ def test_nobody_is_pinged_before_it_said_hello() -> None:
 def test_a_ping_carries_the_last_round_trip_to_the_other_end() -> None:
     mine, theirs = watch_of(OTHERS[0]), Watch(OTHERS[0])
     theirs.links.open(ME, 0.0).greeted = True
-    ((_, first),), _ = mine.due(0.0)
-    mine.prober.ponged(mine.links[OTHERS[0]], theirs.answer(ME, first, 0.02), 0.04)
-    ((_, second),), _ = mine.due(1.0)
+    ((_, first),), _ = mine.due(1.0)
+    mine.prober.ponged(mine.links[OTHERS[0]], theirs.answer(ME, first, 1.02), 1.04)
+    mine.links[OTHERS[0]].heard(1.04)
+    ((_, second),), _ = mine.due(3.0)
     assert second.rtt_us == 40_000
-    theirs.answer(ME, second, 1.02)
+    theirs.answer(ME, second, 3.02)
     assert theirs.links[ME].rtt.smoothed_s == pytest.approx(0.04)
     assert theirs.links[ME].loss_ratio == 0.0
 

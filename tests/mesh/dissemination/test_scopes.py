@@ -138,9 +138,9 @@ def test_a_calm_peer_pushes_a_report_now_and_then_so_that_latencies_are_known() 
     wire.start(2, first, config=config)
     wire.run_until(10.0)
     wire.log.clear()
-    wire.run_until(100.0)
+    wire.run_until(400.0)
     found = wire.effects(first, Delivered)
-    assert len(found) == 3
+    assert len(found) in (2, 3), "one in two minutes, with two peers"
     assert all(hop is not None for delivered in found for hop in delivered.hops_us)
 
 

@@ -111,7 +111,7 @@ def test_the_proof_does_not_show_the_secret_and_nonces_never_repeat() -> None:
 
 @pytest.mark.parametrize(
     ("wire", "expected"),
-    [((1, 1), None), ((1, 9), None), ((2, 9), "wire-version"), ((9, 1), "wire-version")],
+    [((1, 1), None), ((1, 9), None), ((2, 9), None), ((3, 9), "wire-version"), ((9, 1), "wire-version")],
 )
 def test_peers_that_share_no_wire_version_part(wire: tuple[int, int], expected: str | None) -> None:
     assert refusal(hello(wire=wire), admission(OPEN)) == expected

@@ -14,7 +14,7 @@ from peerscope.records.hosts import ip_of
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Ledger
 
-EXPIRY_INTERVALS = 2
+EXPIRY_INTERVALS = 3
 """A report expires after so many of its own intervals."""
 
 LINKS_MIN = 2

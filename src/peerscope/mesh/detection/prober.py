@@ -59,6 +59,8 @@ class Prober:
             for link in self._links.values():
                 if link.is_up and link.is_calm:
                     link.urge(now)
+                    if link.next_ping_at(patience) <= now + PROBE_SLACK_S:
+                        self._ping(link, coordinate, carry, now)
                     self._plan(link, factor or 1.0, patience, now)
         self._links.wake_at = min((link.wake_at for link in self._links.values()), default=inf)
         for link in lost:
@@ -82,7 +84,7 @@ class Prober:
         if link.pings:
             link.plan(self._drawn_s(link), now)
         else:
-            link.plan(OLD_PERIOD_S if ping.next_ms is None else ping.next_ms / 1000, now)
+            link.plan(self._promised_s(ping), now)
         load = carry(link.peer, now) if link.wire >= LOAD_WIRE and link.is_up else None
         link.ponged = ping.seq
         self._state.out.send(link.peer, Pong(ping.seq, clock_ms, ahead_ms, link.coordinate_to_send(coordinate), load))
@@ -146,6 +148,12 @@ class Prober:
             return OLD_PERIOD_S * config.ping_interval_s
         link.period_s = SHORTEST * config.ping_interval_s if link.is_young else self._period_s(link)
         return link.period_s * self._rng.uniform(*DRAWN)
+
+    def _promised_s(self, ping: Ping) -> float:
+        """When the sender pings again, within our own limits: a liar would name a day, and hide its death."""
+        config = self._state.detector
+        wait_s = OLD_PERIOD_S * config.ping_interval_s if ping.next_ms is None else ping.next_ms / 1000
+        return max(config.ping_interval_s / 2, min(wait_s, config.ping_period_s))
 
     def _period_s(self, link: Link) -> float:
         """The period for the end with fewer observers."""
