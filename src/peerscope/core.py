@@ -16,7 +16,6 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from hashlib import blake2b
 from math import inf
 from typing import Any, Literal
 
@@ -32,8 +31,8 @@ from peerscope.alerts.own_signals import OwnFacts, own_state
 from peerscope.alerts.rules import Rule
 from peerscope.mesh import events as mesh
 from peerscope.mesh.events import Forgotten, Leave, Publish, Stored, WallClock
+from peerscope.mesh.grid import GRID_S, Grid
 from peerscope.mesh.peer import Peer
-from peerscope.records.identity import PeerId
 from peerscope.threats.monitor import (
     BlockListEnded,
     FindingsChanged,
@@ -54,8 +53,6 @@ from peerscope.zones.speaker import SummaryPublisher
 
 TOGETHER_S = 0.02
 """Evidence that arrives within this time is judged together."""
-FIRST_S = 0.25
-"""All looks begin within this time, at moments that differ by look and by peer."""
 SHARE = 0.1
 """Part of a core that one look may take."""
 CORRELATION_SHARE = 0.2
@@ -130,6 +127,7 @@ class Core:
         self.regions: list[RegionHealth] = []
         """Every region, a few seconds ago."""
         self.facts = OwnFacts()
+        self._grid = Grid(peer.me)
         self._stopwatch = stopwatch
         self._correlate_at = -inf
         self._out: list[Effect] = []
@@ -144,8 +142,8 @@ class Core:
         """Run these parts from here on."""
         self._parts = parts
         self._looks = [look for look in LOOKS if parts.intersection(look.parts)]
-        first = {look.name: now + FIRST_S * _phase(self.peer.me, look) for look in self._looks}
-        self._due = {name: self._due.get(name, at) for name, at in first.items()}
+        first = self._grid.after(now)
+        self._due = {look.name: self._due.get(look.name, first) for look in self._looks}
         self._look_at = min(self._due.values(), default=inf)
         self._reactions = REACTIONS if "news" in parts else {}
 
@@ -202,7 +200,8 @@ class Core:
         except Exception as error:
             self._out.append(LookFailed(look.name, error))
         took_s = self._stopwatch() - began
-        self._due[look.name] = now + max(look.interval_s if wait_s is None else wait_s, took_s / SHARE)
+        wait_s = max(look.interval_s if wait_s is None else wait_s, took_s / SHARE)
+        self._due[look.name] = max(self._grid.near(now + wait_s), now + GRID_S)
 
     def _look_at_verdicts(self, now: float) -> float | None:
         snapshot = self.snapshot(now)
@@ -371,8 +370,3 @@ LOOKS = (
     Look("the count of the minute", ("news",), MINUTE_S, Core._look_at_minute),
 )
 """Everything periodic, in the order of one turn: what a look finds is there for those below it."""
-
-
-def _phase(me: PeerId, look: Look) -> float:
-    """Between 0 and 1, alike in every run: peers of a network do not all look at one instant."""
-    return int.from_bytes(blake2b(me + look.name.encode(), digest_size=4).digest()) / 2**32

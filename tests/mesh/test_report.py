@@ -143,7 +143,9 @@ def test_links_that_change_all_the_time_are_reported_twice_an_interval() -> None
     assert of.deadline() == 2.5
 
 
-@pytest.mark.parametrize(("peers", "expected"), [(1, 5.0), (25, 5.0), (100, 20.0), (1000, 200.0), (2000, 300.0), (6000, 360.0)])
+@pytest.mark.parametrize(
+    ("peers", "expected"), [(1, 5.0), (25, 5.0), (100, 20.0), (1000, 200.0), (2000, 300.0), (6000, 360.0)]
+)
 def test_the_interval_stretches_to_spare_processors_but_not_beyond_five_minutes(peers: int, expected: float) -> None:
     assert interval_s(peers, shortest_s=5.0, budget_bytes_s=10_000, reports_s_max=5.0) == expected
 

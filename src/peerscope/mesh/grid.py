@@ -27,3 +27,9 @@ class Grid:
         if at in (inf, -inf):
             return at
         return max(at, ceil((at - self._offset_s) / GRID_S) * GRID_S + self._offset_s)
+
+    def near(self, at: float) -> float:
+        """The moment that is nearest to `at`: for what happens in intervals, which thus do not drift."""
+        if at in (inf, -inf):
+            return at
+        return round((at - self._offset_s) / GRID_S) * GRID_S + self._offset_s

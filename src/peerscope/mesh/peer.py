@@ -67,7 +67,7 @@ class Peer:
         self._state = state
         self._routes = Router(parts)
         self._dispatch = Dispatch(parts)
-        self._review_at = now + REVIEW_S
+        self._review_at = state.grid.near(now + REVIEW_S)
         self._expire_at = now + EXPIRE_S
         self._leaving = False
 
@@ -235,7 +235,7 @@ class Peer:
     def _review(self, now: float) -> None:
         """Once a second: review verdicts, links and memberships."""
         p, route = self.parts, self._routes.run
-        self._review_at = now + REVIEW_S
+        self._review_at = self._state.grid.near(now + REVIEW_S)
         p.membership.review(now)
         route(now)
         p.neighbours.review(set(self.links.up()), now)

@@ -269,8 +269,6 @@ class Link:
         self.loss.sample(missed=False)
         self.rtt.sample(now - sent_at)
         self._measured_at = now
-        self._urged_at: float | None = None
-        """Since when to ask soon: others doubt the peer, or its connection is gone."""
         self.acked = seq
         self.exchanges += 1
         return now - sent_at

@@ -1,8 +1,8 @@
 """Keys that wait for neighbours, and how they travel: along with a ping or a pong, or in a message of their own.
 
-Whatever is not urgent waits for the next ping, in either direction. A neighbour that pulled the last version of a record
-from us gets the next one whole, with the key saved: so a tree grows for each origin, as in Plumtree (Leitao et al.
-2007). A neighbour that has it from elsewhere says so, or announces it itself, and gets keys again.
+Whatever is not urgent waits for the next ping, in either direction. A neighbour that pulled the last version of a
+record from us gets the next one whole, with the key saved: so a tree grows for each origin, as in Plumtree (Leitao et
+al. 2007). A neighbour that has it from elsewhere says so, or announces it itself, and gets keys again.
 
 Pings are datagrams, which are lost. What a ping carried waits again until the pong comes, and what a pong carried until
 the next ping shows that it came.

@@ -326,4 +326,3 @@ class Gossip:
         self._retry_at += patience_s
         for source, topics in asks.items():
             self._ask(source, topics, now)
-

@@ -147,13 +147,11 @@ class Scopes:
         """News came with a ping or a pong; its records are taken in elsewhere. Raises `RemoteError` as `announced`."""
         if load is None:
             return
-        parts = [self._parted(neighbour, named) for named in (load.keys, load.spare)]
-        records = load.records
+        keys, spare = self._parted(neighbour, load.keys), self._parted(neighbour, load.spare)
         for index, scope in enumerate((self.near, self.far)):
-            mine = tuple(item for item in records if (item.record.kind in WORLD) == (scope is self.far))
-            keys, spare = parts[0][index], parts[1][index]
-            if keys or spare or mine:
-                scope.gossip.carried(neighbour, Load(tuple(keys), mine, tuple(spare)), now)
+            mine = tuple(item for item in load.records if (item.record.kind in WORLD) == (scope is self.far))
+            if keys[index] or spare[index] or mine:
+                scope.gossip.carried(neighbour, Load(tuple(keys[index]), mine, tuple(spare[index])), now)
 
     def load_arrived(self, neighbour: PeerId) -> None:
         """A neighbour shows that our last load came."""
