@@ -125,8 +125,10 @@ class Monitor(NetworkView):
             self._credentials = ready.files
             names = Names({known: start.names for known, start in ready.joins.items()})
             try:
-                relay = self.config.transport.relay
-                self._transport = await IrohTransport.bind(secret, ready.listen, relay=relay, names=names)
+                config = self.config.transport
+                self._transport = await IrohTransport.bind(
+                    secret, ready.listen, relay=config.relay, names=names, ping_port=config.ping_port
+                )
             except ConfigError as error:
                 raise ConfigError(f"peer.listen: {error}") from None
         except BaseException:

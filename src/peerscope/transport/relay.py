@@ -15,6 +15,7 @@ from msgspec import Struct
 from peerscope.errors import ConfigError
 
 DISABLED, DEFAULT = "disabled", "default"
+OFF = "off"
 
 
 class TransportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,8 +24,12 @@ class TransportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     relay: str = DISABLED
     """"disabled"; "default" for the public relays of iroh; or the https URL of your own. http only at a private
     address."""
+    ping_port: int | str = 0
+    """UDP port for pings without QUIC, at the host of `peer.listen`; 0: any free one; "off": pings go by QUIC."""
 
     def __post_init__(self) -> None:
+        if self.ping_port != OFF and not (isinstance(self.ping_port, int) and 0 <= self.ping_port <= 65_535):
+            raise ConfigError(f'transport.ping_port is {str(self.ping_port)[:80]!r}; must be a port, 0 or "off"')
         if self.relay in (DISABLED, DEFAULT):
             return
         try:
