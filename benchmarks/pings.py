@@ -27,12 +27,12 @@ import uvloop
 from peerscope.mesh.events import Lane, Received
 from peerscope.mesh.messages import Ping, Pong, decode, encode
 from peerscope.transport.iroh import IrohTransport, parse_ticket
-from peerscope.transport.relay import OFF
 
 LOOPBACK = Path(__file__).parents[1] / "scripts" / "loopback"
 ISOLATED = "PEERSCOPE_BENCHMARK_ISOLATED"
 ADDRESS = "127.0.0.1:0"
 READY_S = 60.0
+OFF = "off"
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def isolate() -> None:
 
 async def answer(port: str) -> None:
     """The other end: answers each ping, and prints its CPU seconds for each line on stdin."""
-    transport = await IrohTransport.bind(b"\2" * 32, ADDRESS, ping_port=port if port == OFF else int(port))
+    transport = await IrohTransport.bind(b"\2" * 32, ADDRESS, ping_port=None if port == OFF else int(port))
     print(json.dumps(transport.ticket), flush=True)
     answering = asyncio.create_task(answer_pings(transport))
     while await asyncio.to_thread(sys.stdin.readline):
@@ -134,7 +134,7 @@ class Pair:
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All rounds."""
-    pairs = {"quic": await start(OFF), "udp": await start(0)}
+    pairs = {"quic": await start(None), "udp": await start(0)}
     found: dict[str, list[tuple[float, float]]] = {way: [] for way in pairs}
     lost: dict[str, int] = dict.fromkeys(pairs, 0)
     loop = asyncio.get_running_loop()
@@ -162,11 +162,11 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     } | {"udp_was_up": is_up}
 
 
-async def start(port: int | str) -> Pair:
+async def start(port: int | None) -> Pair:
     """Two ends that are connected."""
-    seed = b"\1" * 32 if port == OFF else b"\3" * 32
+    seed = b"\1" * 32 if port is None else b"\3" * 32
     transport = await IrohTransport.bind(seed, ADDRESS, ping_port=port)
-    command = [sys.executable, __file__, "--answer", str(port)]
+    command = [sys.executable, __file__, "--answer", OFF if port is None else str(port)]
     return Pair(transport, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
 
 

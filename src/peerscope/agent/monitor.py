@@ -127,7 +127,7 @@ class Monitor(NetworkView):
             try:
                 config = self.config.transport
                 self._transport = await IrohTransport.bind(
-                    secret, ready.listen, relay=config.relay, names=names, ping_port=config.ping_port
+                    secret, ready.listen, relay=config.relay, names=names, ping_port=config.pings
                 )
             except ConfigError as error:
                 raise ConfigError(f"peer.listen: {error}") from None

@@ -33,7 +33,7 @@ from peerscope.transport.accept_policy import AcceptPolicy, Decision
 from peerscope.transport.inbox import Inbox
 from peerscope.transport.names import Names
 from peerscope.transport.pings import Pings, open_channels
-from peerscope.transport.relay import DEFAULT, DISABLED, OFF
+from peerscope.transport.relay import DEFAULT, DISABLED
 from peerscope.transport.wire import ANEW_S, Wire, connect, speed_up, text_of
 
 FAST_BUFFERS = speed_up(iroh.iroh_ffi)
@@ -61,7 +61,7 @@ class IrohTransport:
         dial_timeout_s: float,
         relays: frozenset[str] = frozenset(),
         names: Names | None = None,
-        ping_port: int | str = OFF,
+        ping_port: int | None = None,
     ) -> None:
         """`relays`: relays that may be used, as iroh writes their URLs. `names`: of peers in our settings."""
         self.counters: Counter[str] = Counter()
@@ -90,10 +90,10 @@ class IrohTransport:
         dial_timeout_s: float | None = None,
         relay: str = DISABLED,
         names: Names | None = None,
-        ping_port: int | str = OFF,
+        ping_port: int | None = None,
     ) -> IrohTransport:
-        """An endpoint with this Ed25519 seed, on this "ip:port" (port 0: any). `relay`, `ping_port`: as in the
-        settings.
+        """An endpoint with this Ed25519 seed, on this "ip:port" (port 0: any). `relay`: as in the settings.
+        `ping_port`: for pings by UDP (0: any); None for QUIC only.
 
         Raises `ConfigError`.
         """

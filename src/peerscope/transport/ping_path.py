@@ -105,6 +105,8 @@ class PingPath:
         self._asked_at = -inf
         self._came_at = -inf
         self._came_by_udp = False
+        self._opened_at = -inf
+        """Time of the last packet."""
         self._keep_at = -inf
         self._offered_on: PingConnection | None = None
         self._offered_at = -inf
@@ -139,8 +141,10 @@ class PingPath:
         return False
 
     def came_by_quic(self, now: float) -> None:
-        """A datagram of the peer came by QUIC."""
+        """A datagram of the peer came by QUIC. Without a probe beside it, its packets do not arrive here."""
         self._came_at, self._came_by_udp = now, False
+        if self.is_up and now - self._opened_at > self._answer_s:
+            self._fall(now)
 
     def take_offer(self, connection: PingConnection, offer: Offer, now: float) -> None:
         """Use the key of the other end, and answer with ours. Raises `RemoteError` ("ping-offer-too-early")."""
@@ -158,6 +162,7 @@ class PingPath:
 
     def opened(self, connection: PingConnection, opened: Opened, source: Address, now: float) -> bytes | None:
         """React to a packet: the datagram in it, or None."""
+        self._opened_at = now
         if opened.is_newest:
             self._seen_at(connection, source, now)
         if self._mark <= opened.heard < self._sealer.counter:

@@ -23,7 +23,6 @@ from peerscope.host.addresses import is_loopback, join_address, split_address
 from peerscope.mesh.limits.rate_limit import TokenBucket
 from peerscope.records.identity import PeerId
 from peerscope.transport.ping_path import Address, PingConnection, PingPath
-from peerscope.transport.relay import OFF
 from peerscope.transport.sealed import PACKET_BYTES_MAX, Opener, decode_offer, key_id_of
 
 READS_MAX = 32
@@ -198,12 +197,12 @@ class Pings:
             self._loop.remove_reader(channel.fileno())
 
 
-def open_channels(listen: str, port: int | str) -> list[socket.socket]:
+def open_channels(listen: str, port: int | None) -> list[socket.socket]:
     """Bind a socket at the host of `listen`, and one of the other family, on one port.
 
-    None if it is "off" or cannot be bound, which the log says.
+    Empty for port None, and where the first cannot be bound, which the log says.
     """
-    if port == OFF:
+    if port is None:
         return []
     host, _ = split_address(listen, "listen")
     is_six = ":" in host
@@ -213,9 +212,9 @@ def open_channels(listen: str, port: int | str) -> list[socket.socket]:
         if first is not None:
             first.close()  # its port is taken in the other family: try another one
         try:
-            first = _bound(host, int(port))
+            first = _bound(host, port)
         except OSError as error:
-            where = join_address(host, int(port))
+            where = join_address(host, port)
             log.warning("transport.ping_port: cannot bind UDP %s: %s; pings cost more by QUIC", where, error.strerror)
             return []
         try:

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from msgspec import Struct
 
 from peerscope.errors import ConfigError
+from peerscope.host.numbers import whole
 
 DISABLED, DEFAULT = "disabled", "default"
 OFF = "off"
@@ -28,7 +29,8 @@ class TransportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """UDP port for pings without QUIC, at the host of `peer.listen`; 0: any free one; "off": pings go by QUIC."""
 
     def __post_init__(self) -> None:
-        if self.ping_port != OFF and not (isinstance(self.ping_port, int) and 0 <= self.ping_port <= 65_535):
+        number = whole(str(self.ping_port))  # the environment holds text only
+        if self.ping_port != OFF and (number is None or number > 65_535):
             raise ConfigError(f'transport.ping_port is {str(self.ping_port)[:80]!r}; must be a port, 0 or "off"')
         if self.relay in (DISABLED, DEFAULT):
             return
@@ -43,6 +45,11 @@ class TransportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 f'transport.relay is {self.relay[:80]!r}; must be "disabled", "default" or a URL like '
                 '"https://relay.example.org" of at most 64 characters; http only at a private address'
             )
+
+    @property
+    def pings(self) -> int | None:
+        """The UDP port for pings; 0 for any, None for QUIC only."""
+        return None if self.ping_port == OFF else int(self.ping_port)
 
 
 class RelayState(Struct, frozen=True):
