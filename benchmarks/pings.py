@@ -140,7 +140,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     udp = pairs["udp"]
     give_up = loop.time() + READY_S
-    await udp.ping(4.0, lambda: udp.transport.pings.up == 1 or loop.time() > give_up)
+    await udp.ping(4.0, lambda: udp.transport.pings.state.udp_links == 1 or loop.time() > give_up)
     await pairs["quic"].ping(4.0, lambda: pairs["quic"].pongs > 0)
     for _ in range(options.rounds):
         for way, pair in pairs.items():
@@ -148,7 +148,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             cpu, sent, pongs = await pair.cost(options.rate, options.seconds)
             found[way].append(((cpu - idle_cpu) / pongs * 1000, (sent - idle_packets) / pongs))
             lost[way] += round(options.rate * options.seconds) - pongs
-    is_up = udp.transport.pings.up == 1
+    is_up = udp.transport.pings.state.udp_links == 1
     for pair in pairs.values():
         await stop(pair)
     return {

@@ -88,7 +88,7 @@ class Pair:
         return answered
 
     def is_up(self) -> bool:
-        return self.one.transport.pings.up == self.other.transport.pings.up == 1
+        return self.one.transport.pings.state.udp_links == self.other.transport.pings.state.udp_links == 1
 
 
 @contextlib.asynccontextmanager
@@ -155,7 +155,7 @@ def test_pings_go_by_udp_and_nothing_is_lost_on_the_way_there(listen: str, by_qu
 def test_an_end_without_a_socket_gets_all_pings_by_quic(one_port: int | None, other_port: int | None) -> None:
     async def scenario(two: Pair) -> None:
         assert all([await two.ping() for _ in range(8)])
-        assert two.one.transport.pings.up == two.other.transport.pings.up == 0
+        assert two.one.transport.pings.state.udp_links == two.other.transport.pings.state.udp_links == 0
         assert two.one.transport.counters == two.other.transport.counters == {}
 
     run(scenario, one_port=one_port, other_port=other_port)
@@ -189,7 +189,7 @@ def test_a_connection_that_ends_takes_its_keys_with_it() -> None:
         await two.pings_until(two.is_up)
         two.one.transport.hang_up(two.other.id, "enough")
         assert two.one.transport.pings._by_key == {}
-        assert two.one.transport.pings.up == 0
+        assert two.one.transport.pings.state.udp_links == 0
         async with asyncio.timeout(PATIENCE_S):
             while two.other.transport.pings._by_key:
                 await asyncio.sleep(0.05)

@@ -282,6 +282,7 @@ class Monitor(NetworkView):
             shared_key=self.peer.shared_key.running(monotonic()),
             remote_write=self.exports.standing(),
             heartbeat=self.notifications.heartbeat(),
+            pings=self._transport.pings.state,
         )
 
     def endings(self) -> tuple[Expiry, ...]:

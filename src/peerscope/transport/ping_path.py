@@ -13,9 +13,9 @@ datagram with another packet, and each costs much CPU. So both ends try plain UD
   within a minute, the longest pause comes at once.
 - **Both ends probe**, from the one port at which they listen. This opens stateful firewalls on both sides, which forget
   a packet without an answer after 30 seconds, so pauses are shorter.
-- **The address** is the IP of the selected path of the QUIC connection, which QUIC has validated, and the port of the
-  newest packet from there; before the first one, the port in the offer. WireGuard takes any source. A member could then
-  make us send to others in its name.
+- **The address** is the IP of the selected path of the QUIC connection, which QUIC has validated. The port is that of
+  the newest packet from there, and at first that of the offer. WireGuard takes any source. A member could then make us
+  send to others in its name.
 - **Guests** hang up after four seconds, so connections wait `SETTLE_S` before they exchange keys. Only the end that
   asks begins. Each later connection brings new keys, since the other end may be a new process.
 """
@@ -82,7 +82,7 @@ class PingPath:
         """`port`: ours. `transmit`: sends a packet; False if the system refuses."""
         self.peer = peer
         self.openers: list[Opener] = []
-        """Of our own keys, the newest last."""
+        """One for each key of ours, the newest last."""
         self.is_up = False
         """Our packets arrive, and so do those of the other end."""
         self.falls = 0

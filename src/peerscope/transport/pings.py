@@ -1,7 +1,7 @@
 """The UDP sockets of the sealed pings, and the way to each peer (`ping_path.py`).
 
-There is one socket for IPv4 and one for IPv6, on one port: iroh too opens a socket of the other family, and often
-prefers IPv6 for a connection.
+There is one socket for IPv4 and one for IPv6, on one port. iroh too opens a socket of the other family, and often
+prefers IPv6.
 
 Anybody can send packets to the sockets. They never answer one that does not open, keep nothing about it, and count it.
 A flood must not keep the event loop busy: after `STRAYS_BURST` bad packets the sockets are not read for `DEAF_S`. The
@@ -23,6 +23,7 @@ from peerscope.host.addresses import is_loopback, join_address, split_address
 from peerscope.mesh.limits.rate_limit import TokenBucket
 from peerscope.records.identity import PeerId
 from peerscope.transport.ping_path import Address, PingConnection, PingPath
+from peerscope.transport.relay import PingState
 from peerscope.transport.sealed import PACKET_BYTES_MAX, Opener, decode_offer, key_id_of
 
 READS_MAX = 32
@@ -73,9 +74,9 @@ class Pings:
         self._listen()
 
     @property
-    def up(self) -> int:
-        """Peers with which UDP works."""
-        return sum(path.is_up for path in self._paths.values())
+    def state(self) -> PingState:
+        """For people."""
+        return PingState(self.port, sum(path.is_up for path in self._paths.values()))
 
     def send(self, peer: PeerId, connection: SealedConnection, data: bytes) -> bool:
         """Send a datagram by UDP; False if it has to go by QUIC."""

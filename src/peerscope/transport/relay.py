@@ -63,6 +63,15 @@ class RelayState(Struct, frozen=True):
     """Connections through a relay now; None where that is unknown."""
 
 
+class PingState(Struct, frozen=True):
+    """The use of plain UDP for pings by one agent."""
+
+    port: int | None
+    """The bound port; None where pings go by QUIC only."""
+    udp_links: int
+    """Peers with which UDP works now; pings with all others go by QUIC."""
+
+
 def is_relay(address: str) -> bool:
     """Whether an address of a peer is the URL of a relay, and not "host:port"."""
     return address.startswith(("https://", "http://"))

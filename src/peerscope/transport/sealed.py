@@ -1,7 +1,7 @@
 """Seals pings for plain UDP with ChaCha20-Poly1305 (RFC 8439), and opens them; no I/O.
 
-Each end of a connection offers the other a key to write to it, in a frame of the QUIC stream, which is encrypted and
-proves both ids. So each direction has its own key. A packet is:
+Each end of a connection offers the other a key to write to it. The offer is a frame of the QUIC stream, which is
+encrypted and proves both ids. So each direction has its own key. A packet is:
 
     format (1 byte) | key id (8) | counter (8) | sealed: kind (1), heard (8), data | tag (16)
 
