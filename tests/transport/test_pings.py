@@ -7,11 +7,13 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from live import HAS_IPV6
+from live import HAS_IPV6, came_true, settings
+from peerscope.agent.monitor import Monitor
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.mesh.events import Connected, Lane, Received
@@ -178,6 +180,29 @@ def test_a_firewall_that_begins_to_drop_costs_one_ping(deaf: str, by_quic: list[
         assert all(await two.pings_until(two.is_up))
 
     run(scenario)
+
+
+def test_a_firewall_that_begins_to_drop_looks_like_no_failure(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            monitors: list[Monitor] = []
+            for number in range(3):
+                join = {"join": (monitors[0].transport.ticket,)} if monitors else {}
+                monitor = Monitor(settings(peer=join), tmp_path / str(number))
+                monitors.append(await stack.enter_async_context(monitor))
+            sockets = [monitor._transport.pings for monitor in monitors]
+            await came_true(lambda: all(one.state.udp_links == 2 for one in sockets), "all links use UDP")
+            events: list[dict[str, Any]] = []
+            for monitor in monitors:
+                monitor.event_log.listen(lambda event: events.append(dict(event)))
+            for channel in sockets[1]._channels.values():
+                asyncio.get_running_loop().remove_reader(channel.fileno())
+            await came_true(lambda: not sockets[1].state.udp_links, "the deaf one has seen it")
+            await came_true(lambda: [one.state.udp_links for one in sockets] == [1, 0, 1], "the others as well")
+            await asyncio.sleep(5 * INTERVAL_S)
+            assert [event for event in events if event["event"] in ("link", "verdict")] == []
+
+    asyncio.run(scenario())
 
 
 def end_name(two: Pair, end: End) -> str:

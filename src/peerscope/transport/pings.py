@@ -1,7 +1,7 @@
 """The UDP sockets of the sealed pings, and the way to each peer (`ping_path.py`).
 
-There is one socket for IPv4 and one for IPv6, on one port. iroh too opens a socket of the other family, and often
-prefers IPv6.
+One socket serves IPv4 and one IPv6, both on one port, since iroh often prefers the family that the settings do not
+name.
 
 Anybody can send packets to the sockets. They never answer one that does not open, keep nothing about it, and count it.
 A flood must not keep the event loop busy: after `STRAYS_BURST` bad packets the sockets are not read for `DEAF_S`. The
