@@ -18,7 +18,7 @@ from peerscope.transport.ping_path import (
     Address,
     PingPath,
 )
-from peerscope.transport.sealed import decode_offer, key_id_of
+from peerscope.transport.sealed import Opened, PacketKind, decode_offer, key_id_of
 
 HOSTS = {"a": "192.0.2.1", "b": "192.0.2.2"}
 INTERVAL_S = 1.0
@@ -340,14 +340,18 @@ def test_offers_that_come_too_fast_are_refused() -> None:
     assert raised.value.reason == "ping-offer-too-early"
 
 
-def test_an_acknowledgement_of_packets_that_were_never_sent_proves_nothing() -> None:
+@pytest.mark.parametrize("heard", [0, 2**64 - 1])
+def test_an_acknowledgement_of_packets_that_were_never_sent_proves_nothing(heard: int) -> None:
     line = Line()
     line.up()
-    line.b.path.openers[-1].highest = 2**63
-    line.loses = lambda sender: sender == "a"
+    line.loses = lambda sender: True
     line.pings(1)
+    claim = Opened(PacketKind.DATA, heard, b"claim", True)
+    line.a.path.opened(line.a.connection, claim, line.source["b"], line.now)
     line.now += ANSWER_S + 0.05
     assert line.a.send(b"ping") == "quic"
+    line.a.path.opened(line.a.connection, claim, line.source["b"], line.now)
+    assert not line.a.path.is_up
 
 
 def test_waiting_for_an_answer_is_shorter_than_the_core_waits_before_it_pings_again() -> None:

@@ -151,8 +151,6 @@ class PingPath:
         if now - self._taken_at < OFFER_PAUSE_S and self._offered_on is connection:
             raise RemoteError("ping-offer-too-early", "offers come once an hour")
         self._taken_at = now
-        if self._offered_on is not connection:  # perhaps a new process, which has yet to answer
-            self._fall(now)
         self._sealer.use(offer, self._me, self.peer)
         self._stated_port = offer.port
         if self._offered_on is not connection:
