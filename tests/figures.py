@@ -438,7 +438,6 @@ ELSEWHERE = {
         r"0\.0\.0\.0:4600|example\.org:4600|`localhost:4600`": "examples, for the reader to choose",
         r"\(mode 0600;|UDP port, 4600 in the image, and should have 4601": "held by tests/contrib",
         r"ping_port = 4601": "an example, for the reader to choose",
-        r"with three times the CPU": "measured by benchmarks/pings.py",
         r"`doctor` exits with 1 if anything": "held by tests/cli",
         r"about 65 MB and 1\.5 % of a core": "measured by benchmarks/soak.py",
     },
