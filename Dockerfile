@@ -22,10 +22,10 @@ RUN useradd --system --uid 10001 --home-dir /var/lib/peerscope --shell /usr/sbin
     && install -d -m 0700 -o peerscope -g peerscope /var/lib/peerscope
 COPY --from=build /opt/peerscope /opt/peerscope
 ENV PATH=/opt/peerscope/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    PEERSCOPE_PEER__LISTEN=0.0.0.0:4600
+    PEERSCOPE_PEER__LISTEN=0.0.0.0:4600 PEERSCOPE_TRANSPORT__PING_PORT=4601
 USER 10001
 VOLUME /var/lib/peerscope
-EXPOSE 4600/udp 8080/tcp
+EXPOSE 4600/udp 4601/udp 8080/tcp
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]

@@ -70,7 +70,7 @@ from peerscope.records.hosts import TOKEN_BYTES
 from peerscope.records.identity import PEER_ID_BYTES
 from peerscope.records.ledger import BUCKETS, BURIED_S, TOGETHER_S
 from peerscope.records.summary import SUMMARY_BYTES_MAX
-from peerscope.transport import accept_policy, iroh, names, wire
+from peerscope.transport import accept_policy, iroh, names, ping_path, pings, sealed, wire
 from peerscope.views.hosts import NAME_HEX
 from peerscope.views.partitions import MEMBERS_MIN, SHARE_MIN
 from peerscope.views.peers import SKEW_S
@@ -175,6 +175,10 @@ SECURITY = [
     f"| pings and pongs | {digits(_L.pings_per_s)}/s | {digits(_L.pings_burst)} |",
     f"from any neighbour | {digits(_L.records_per_s)}/s | {digits(_L.records_burst)} |",
     f"read at {digits(wire.MESSAGES_PER_S)} messages and {digits(wire.DATAGRAMS_PER_S)} datagrams a second",
+    f"that do not open are dropped: {digits(pings.STRAYS_PER_S)} a second, {digits(pings.STRAYS_BURST)} saved up",
+    f"does not read its ping port for {s(pings.DEAF_S)}, and",
+    f"An offer within {span(ping_path.OFFER_PAUSE_S)} of the last is refused",
+    f"can follow one pair for {span(ping_path.RENEW_S)}",
     f"it halves every {every(reputation.HALF_LIFE_S)}",
     f"| a message longer than any | {digits(_W['oversized-message'])} |",
     f"| a record that its origin did not sign | {digits(_W['forged'])} |",
@@ -252,6 +256,18 @@ PROTOCOL = [
     f"stays down for {s(_N.ring_hold_s)} leaves",
     f"up to {s(_N.backoff_max_s)} apart",
     f"without any link for {s(RETURN_S)} also dials the last {COMPANY_MAX} peers",
+    f"with tag {sealed.OFFER_TAG}: format ({sealed.FORMAT}), UDP port, key id ({sealed.KEY_ID_BYTES} bytes), "
+    f"key ({sealed.KEY_BYTES} bytes)",
+    f"The end that pings begins, {span(ping_path.SETTLE_S)} after the connection",
+    f"renews its key after {span(ping_path.RENEW_S)}, and both do on each new connection. "
+    f"It accepts the old one for {span(ping_path.OVERLAP_S)}",
+    f"format (1 byte), key id ({sealed.KEY_ID_BYTES}), counter (8), then the sealed part: kind (1), "
+    f"highest counter heard (8), data, tag ({sealed.TAG_BYTES})",
+    f"**Kinds**: {sealed.PacketKind.PROBE} asks for an answer, {sealed.PacketKind.ANSWER} is that answer, "
+    f"{sealed.PacketKind.DATA} carries a datagram",
+    f"up to {sealed.WINDOW} behind the highest",
+    f"no answer in {s(ping_path.ANSWER_S)} or two round trips",
+    f"at pauses of {digits(ping_path.PAUSE_FIRST_S)} to {digits(ping_path.PAUSE_MAX_S)} seconds",
     f"sends one `ping` {ONE_SECOND[_D.ping_interval_s]} on each link",
     f"both ends probe {word(1 / _D.probe_interval_s)} times a second",
     f"`max({s(_D.silence_floor_s)}, rtt + 4 deviations)`",
@@ -326,6 +342,7 @@ assert gossip.ttl(2, CONFIG.gossip.fanout) == 5
 
 OPERATIONS = [
     f"stands still for {word(_watchdog_s())} seconds",
+    f"a port that does not answer every {digits(ping_path.PAUSE_MAX_S)} seconds",
     "It ends within three seconds.",
     f"prints: {2 * PEER_ID_BYTES} hexadecimal digits",
     f"again after {digits(names.PAUSE_FIRST_S)} second, then at growing pauses of up to {span(names.PAUSE_MAX_S)}.",
@@ -419,7 +436,8 @@ ELSEWHERE = {
         r"logs one cause once an hour": "`looks.SILENT_S`, held by tests/test_looks.py",
         r"-hex 16": "an argument, for the reader to choose",
         r"0\.0\.0\.0:4600|example\.org:4600|`localhost:4600`": "examples, for the reader to choose",
-        r"\(mode 0600;|UDP port, 4600 in the image": "held by tests/contrib",
+        r"\(mode 0600;|UDP port, 4600 in the image, and should have 4601": "held by tests/contrib",
+        r"ping_port = 4601": "an example, for the reader to choose",
         r"`doctor` exits with 1 if anything": "held by tests/cli",
         r"about 65 MB and 1\.5 % of a core": "measured by benchmarks/soak.py",
     },

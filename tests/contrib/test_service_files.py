@@ -45,4 +45,6 @@ def test_the_image_runs_as_nobody_special_and_says_how_it_is() -> None:
     last = text[text.rindex("\nFROM ") :]
     assert re.search(r"(?m)^USER (?!root|0)\S+$", last)
     assert "HEALTHCHECK" in last
+    exposed = re.findall(r"\b(\d+)/udp", last)
+    assert exposed == re.findall(r"(?:LISTEN=0\.0\.0\.0:|PING_PORT=)(\d+)", last) == ["4600", "4601"]
     assert last.index("\nUSER ") < last.index("\nENTRYPOINT ")

@@ -7,6 +7,7 @@ from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Breach, Connected, Dial, Effect, Hangup, LinkChanged, Received, Send
 from peerscope.mesh.limits.rate_limit import LimitConfig
 from peerscope.mesh.limits.reputation import BAN_S, WEIGHTS, ReputationLevel
+from peerscope.mesh.membership.admission import NetworkConfig
 from peerscope.mesh.messages import (
     Aged,
     Announce,
@@ -25,6 +26,7 @@ from peerscope.mesh.peer import Peer
 from peerscope.records.bodies import BODY_BYTES_MAX, Kind
 from peerscope.records.identity import ref
 from peerscope.records.record import Record
+from peerscope.transport.sealed import Offer, encode_offer
 from strategies import IDENTITIES
 from wire import alone, hear, link, profile, record_of, said
 
@@ -160,6 +162,18 @@ def test_messages_of_kinds_that_only_newer_agents_know_are_held_against_nobody()
     other = with_mallory()
     bombard(other, b"\xdc\x00\x02\x7f\x01", 500)
     assert (other.refused, standing(other, 1.0)) == ({"unknown-message": 500}, {})
+
+
+@pytest.mark.parametrize("config", [None, PeerConfig(network=NetworkConfig(secret="s" * 32))], ids=["open", "secret"])
+@pytest.mark.parametrize("dialled", [True, False])
+def test_an_offer_of_a_transport_is_held_against_nobody_even_before_the_hello(
+    config: PeerConfig | None, dialled: bool
+) -> None:
+    peer = alone(config=config)
+    peer.handle(Connected(MALLORY.peer_id, dialled), 0.0)
+    assert bombard(peer, encode_offer(Offer(1, 4601, b"\x80" * 8, b"k" * 32)), 500) == []
+    assert (peer.refused, standing(peer, 1.0)) == ({"unknown-message": 500}, {})
+    assert MALLORY.peer_id in peer.links
 
 
 FLOODS: dict[str, Message] = {

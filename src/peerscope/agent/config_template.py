@@ -28,6 +28,7 @@ TEMPLATE = """\
 
 [transport]
 # relay = "disabled"            # "default" for iroh's public relays, or the URL of yours; see docs/howto/relays.md
+# ping_port = 0                 # UDP port for pings without QUIC: 0 for any, "off" for none; see docs/howto/install.md
 
 [web]
 # listen = "127.0.0.1:8080"     # dashboard and API; "off" for none

@@ -16,7 +16,7 @@ from peerscope.sources.base import Reading
 from peerscope.sources.host import FIRST_SAMPLE_S, KIB, Host
 from peerscope.sources.performance import TrafficCounters, countable, mesh_performance, microseconds, node_metrics
 from peerscope.sources.process import OwnProcess
-from peerscope.transport.base import CONNECTING, Transport
+from peerscope.transport.base import NO_MESSAGES, Transport
 from peerscope.transport.driver import Driver
 
 
@@ -112,4 +112,4 @@ class Measurement:
 
 def drops(refused: Counter[str], counters: Counter[str]) -> int:
     """Messages that were refused as they came, or lost inside the agent."""
-    return refused.total() + sum(count for reason, count in counters.items() if reason not in CONNECTING)
+    return refused.total() + sum(count for reason, count in counters.items() if reason not in NO_MESSAGES)

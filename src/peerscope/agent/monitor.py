@@ -125,8 +125,10 @@ class Monitor(NetworkView):
             self._credentials = ready.files
             names = Names({known: start.names for known, start in ready.joins.items()})
             try:
-                relay = self.config.transport.relay
-                self._transport = await IrohTransport.bind(secret, ready.listen, relay=relay, names=names)
+                config = self.config.transport
+                self._transport = await IrohTransport.bind(
+                    secret, ready.listen, relay=config.relay, names=names, ping_port=config.pings
+                )
             except ConfigError as error:
                 raise ConfigError(f"peer.listen: {error}") from None
         except BaseException:
@@ -280,6 +282,7 @@ class Monitor(NetworkView):
             shared_key=self.peer.shared_key.running(monotonic()),
             remote_write=self.exports.standing(),
             heartbeat=self.notifications.heartbeat(),
+            pings=self._transport.pings.state,
         )
 
     def endings(self) -> tuple[Expiry, ...]:

@@ -39,7 +39,7 @@ from peerscope.sources.node import Node
 from peerscope.sources.telemetry import Telemetry
 from peerscope.threats.anomalies import AnomalyRates, rates
 from peerscope.threats.findings import Finding
-from peerscope.transport.relay import DISABLED, RelayState
+from peerscope.transport.relay import DISABLED, PingState, RelayState
 from peerscope.views.aggregates import NetworkMetrics
 from peerscope.views.health import NetworkHealth, network_health
 from peerscope.views.latency import LatencyMatrix, latency_matrix
@@ -105,6 +105,7 @@ class SelfView(Struct, frozen=True):
     """null where `export.remote_write.url` is not set."""
     heartbeat: HeartbeatView | None = None
     """null where `notify.heartbeat` is not set, or no channel."""
+    pings: PingState = PingState(None, 0)
 
 
 class HasEnding(Protocol):

@@ -2,6 +2,8 @@
 
 Every message is a msgpack array with a tag as its first element. Decoding checks the limits; the code that builds
 messages keeps them. New fields with defaults at the end are compatible; anything else needs a new wire version.
+
+Tags from 120 on belong to transports, which exchange such frames between themselves (`transport/sealed.py`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,11 @@ from peerscope.mesh.events import Lane
 from peerscope.records.identity import PeerId
 
 CONNECTING = frozenset({"dial-failed", "handshake-failed", "connection-refused"})
-"""Counters of failed connections; all others count dropped messages."""
+"""Counters of failed connections."""
+STRAYS = frozenset({"ping-malformed", "ping-unknown-key", "ping-forged", "ping-replayed", "ping-flood"})
+"""Counters of UDP packets that anybody can send."""
+NO_MESSAGES = CONNECTING | STRAYS | {"ping-path-lost"}
+"""All other counters count dropped messages."""
 
 
 class Transport(Protocol):

@@ -32,6 +32,7 @@ from peerscope.records.identity import PeerId
 from peerscope.transport.accept_policy import AcceptPolicy, Decision
 from peerscope.transport.inbox import Inbox
 from peerscope.transport.names import Names
+from peerscope.transport.pings import Pings, open_channels
 from peerscope.transport.relay import DEFAULT, DISABLED
 from peerscope.transport.wire import ANEW_S, Wire, connect, speed_up, text_of
 
@@ -60,6 +61,7 @@ class IrohTransport:
         dial_timeout_s: float,
         relays: frozenset[str] = frozenset(),
         names: Names | None = None,
+        ping_port: int | None = None,
     ) -> None:
         """`relays`: relays that may be used, as iroh writes their URLs. `names`: of peers in our settings."""
         self.counters: Counter[str] = Counter()
@@ -75,6 +77,7 @@ class IrohTransport:
         """Goodbyes in progress, and their peers."""
         self._accept_policy = AcceptPolicy(local_only=is_loopback(split_address(bound, "listen")[0]))
         self._handshakes: dict[int, asyncio.Task[None]] = {}
+        self.pings = Pings(self.peer_id, open_channels(bound, ping_port), self.counters, self._newest)
         for _ in range(ACCEPTORS):
             self._spawn(self._accept())
 
@@ -87,8 +90,10 @@ class IrohTransport:
         dial_timeout_s: float | None = None,
         relay: str = DISABLED,
         names: Names | None = None,
+        ping_port: int | None = None,
     ) -> IrohTransport:
         """An endpoint with this Ed25519 seed, on this "ip:port" (port 0: any). `relay`: as in the settings.
+        `ping_port`: for pings by UDP (0: any); None for QUIC only.
 
         Raises `ConfigError`.
         """
@@ -112,6 +117,7 @@ class IrohTransport:
             dial_timeout_s or DIAL_TIMEOUT_S,
             frozenset(mode.relay_map().urls()),
             names,
+            ping_port,
         )
 
     @property
@@ -157,12 +163,13 @@ class IrohTransport:
         if not wires:
             self.counters["send-unconnected"] += 1
         elif lane is Lane.DATAGRAM:
-            wires[-1].send_datagram(data)
+            if not self.pings.send(to, wires[-1], data):
+                wires[-1].send_datagram(data)
         else:
             wires[-1].send(data)
 
     def dial(self, peer: PeerId, addresses: tuple[str, ...], *, afresh: bool = False) -> None:
-        wires = self._wires.pop(peer, []) if afresh else []
+        wires = self._unlink(peer) if afresh else []
         for wire in wires:
             wire.abort("silent")
         if wires:
@@ -170,7 +177,7 @@ class IrohTransport:
         self._spawn(self._dial(peer, addresses, ANEW_S if wires else ()))
 
     def hang_up(self, peer: PeerId, reason: str) -> None:
-        for wire in self._wires.pop(peer, []):
+        for wire in self._unlink(peer):
             task = self._spawn(wire.finish(reason))
             self._finishing[task] = peer
             task.add_done_callback(self._finishing.pop)
@@ -178,6 +185,7 @@ class IrohTransport:
     async def close(self) -> None:
         wires = [wire for wires in self._wires.values() for wire in wires]
         self._wires.clear()
+        self.pings.close()
         if self._finishing:  # goodbyes in progress
             await asyncio.wait(self._finishing, timeout=GOODBYE_TIMEOUT_S)
         for task in self._tasks:
@@ -187,6 +195,15 @@ class IrohTransport:
         with contextlib.suppress(TimeoutError, iroh.IrohError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._endpoint.close()
+
+    def _newest(self, peer: PeerId) -> Wire | None:
+        wires = self._wires.get(peer)
+        return wires[-1] if wires else None
+
+    def _unlink(self, peer: PeerId) -> list[Wire]:
+        """Remove the connections with a peer, to close them."""
+        self.pings.forget(peer)
+        return self._wires.pop(peer, [])
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -206,6 +223,14 @@ class IrohTransport:
         """Pass a datagram to the driver; dropped while many of its sender wait."""
         if not self._inbox.put_datagram(event):
             self.counters["datagram-dropped"] += 1
+
+    def came_by_quic(self, peer: PeerId) -> None:
+        """Note the way of a datagram: the answer takes it too."""
+        self.pings.came_by_quic(peer)
+
+    def take_offer(self, peer: PeerId, data: bytes) -> None:
+        """Pass a frame about pings by UDP on."""
+        self.pings.take_offer(peer, data)
 
     def breached(self, peer: PeerId, reason: str) -> None:
         """Report a breach of the protocol to the core."""
@@ -285,7 +310,7 @@ class IrohTransport:
         if wire in wires:
             wires.remove(wire)
             if not wires:
-                del self._wires[wire.peer]
+                self._unlink(wire.peer)
                 self._inbox.about(wire.peer, Disconnected(wire.peer, reason))
 
 

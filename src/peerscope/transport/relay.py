@@ -13,8 +13,10 @@ from urllib.parse import SplitResult, urlsplit
 from msgspec import Struct
 
 from peerscope.errors import ConfigError
+from peerscope.host.numbers import whole
 
 DISABLED, DEFAULT = "disabled", "default"
+OFF = "off"
 
 
 class TransportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,8 +25,13 @@ class TransportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     relay: str = DISABLED
     """"disabled"; "default" for the public relays of iroh; or the https URL of your own. http only at a private
     address."""
+    ping_port: int | str = 0
+    """UDP port for pings without QUIC, at the host of `peer.listen`; 0: any free one; "off": pings go by QUIC."""
 
     def __post_init__(self) -> None:
+        number = whole(str(self.ping_port))  # the environment holds text only
+        if self.ping_port != OFF and (number is None or number > 65_535):
+            raise ConfigError(f'transport.ping_port is {str(self.ping_port)[:80]!r}; must be a port, 0 or "off"')
         if self.relay in (DISABLED, DEFAULT):
             return
         try:
@@ -39,6 +46,11 @@ class TransportConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 '"https://relay.example.org" of at most 64 characters; http only at a private address'
             )
 
+    @property
+    def pings(self) -> int | None:
+        """The UDP port for pings; 0 for any, None for QUIC only."""
+        return None if self.ping_port == OFF else int(self.ping_port)
+
 
 class RelayState(Struct, frozen=True):
     """The use of relays by one agent."""
@@ -49,6 +61,15 @@ class RelayState(Struct, frozen=True):
     """The relay through which others reach the agent; None without one, or before it answers."""
     relayed_links: int | None
     """Connections through a relay now; None where that is unknown."""
+
+
+class PingState(Struct, frozen=True):
+    """The use of plain UDP for pings by one agent."""
+
+    port: int | None
+    """The bound port; None where pings go by QUIC only."""
+    udp_links: int
+    """Peers with which UDP works now; pings with all others go by QUIC."""
 
 
 def is_relay(address: str) -> bool:

@@ -25,10 +25,12 @@ from typing import Any, Protocol
 import iroh
 
 from peerscope.errors import TransportError
+from peerscope.host.addresses import is_direct, split_address
 from peerscope.mesh.events import Received
 from peerscope.mesh.limits.rate_limit import TokenBucket
 from peerscope.mesh.messages import MESSAGE_BYTES_MAX
 from peerscope.records.identity import PeerId
+from peerscope.transport.sealed import DATAGRAM_BYTES_MAX, is_offer
 
 FINISH_TIMEOUT_S = 5.0
 """Time for the other end to read our queue when we hang up. Without our goodbye it would take us for lost."""
@@ -38,8 +40,6 @@ WRITE_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
 RECEIVE_WINDOW_BYTES = 512 * 1024
 """Bytes that the other end may send before we have read them: they wait in our memory."""
-DATAGRAM_BYTES_MAX = 512
-"""Pings and pongs have at most about 120."""
 MESSAGES_PER_S, MESSAGES_BURST = 1_000.0, 4_000.0
 DATAGRAMS_PER_S, DATAGRAMS_BURST = 400.0, 400.0
 """One datagram costs five times as much as a message of a stream."""
@@ -54,8 +54,14 @@ class FrameReceiver(Protocol):
     async def put(self, event: Received) -> None:
         """Take a message of the stream; waits while too many wait."""
 
+    def came_by_quic(self, peer: PeerId) -> None:
+        """Note that a datagram came by QUIC."""
+
     def put_datagram(self, event: Received) -> None:
         """Take a datagram; drops it while too many wait."""
+
+    def take_offer(self, peer: PeerId, data: bytes) -> None:
+        """Take a frame about pings by UDP."""
 
     def breached(self, peer: PeerId, reason: str) -> None:
         """Note that the peer broke the protocol."""
@@ -75,7 +81,7 @@ class Wire:
         """One of the two ends has hung up."""
         self._read_all = asyncio.Event()
         """We have read the other end's stream to its end, or need not wait for it."""
-        now = asyncio.get_running_loop().time()
+        self.opened_at = now = asyncio.get_running_loop().time()
         self._messages = TokenBucket(MESSAGES_PER_S, MESSAGES_BURST, now)
         self._datagrams = TokenBucket(DATAGRAMS_PER_S, DATAGRAMS_BURST, now)
 
@@ -89,6 +95,15 @@ class Wire:
         with contextlib.suppress(iroh.IrohError):
             return any(path.is_relay for path in self._connection.paths() if path.is_selected)
         return False
+
+    def direct(self) -> tuple[str, float] | None:
+        """IP address of the other end and round-trip time in seconds; None while packets go through a relay."""
+        with contextlib.suppress(iroh.IrohError):
+            for path in self._connection.paths():
+                if path.is_selected and path.is_ip and is_direct(path.remote_addr):
+                    host = split_address(path.remote_addr, "path")[0]
+                    return host.removeprefix("::ffff:"), path.rtt_ms / 1000
+        return None
 
     def send(self, data: bytes) -> None:
         """Queue one message for the stream."""
@@ -171,7 +186,9 @@ class Wire:
                 data = bytes(memoryview(buffer)[_LENGTH.size : _LENGTH.size + size])
                 del buffer[: _LENGTH.size + size]
                 await self._throttle(self._messages)
-                if not self._finishing:  # after we hung up, ignore further messages
+                if is_offer(data):
+                    self._receiver.take_offer(self.peer, data)
+                elif not self._finishing:  # after we hung up, ignore further messages
                     await self._receiver.put(Received(self.peer, data))
         self._read_all.set()
         if not self._finishing:
@@ -189,7 +206,17 @@ class Wire:
             if len(data) > DATAGRAM_BYTES_MAX:
                 self._receiver.breached(self.peer, "oversized-datagram")
             else:
+                self._receiver.came_by_quic(self.peer)
                 self._receiver.put_datagram(Received(self.peer, data))
+
+    def admits_datagram(self) -> bool:
+        """Count a datagram that came by UDP; False beyond the limit, since a socket for all peers cannot wait."""
+        return self._datagrams.take(1.0, asyncio.get_running_loop().time())
+
+    def take_sealed(self, data: bytes) -> None:
+        """Pass a datagram on that came by UDP."""
+        if not self._finishing:
+            self._receiver.put_datagram(Received(self.peer, data))
 
     async def _throttle(self, bucket: TokenBucket) -> None:
         wait_s = bucket.wait_s(1.0, asyncio.get_running_loop().time())
