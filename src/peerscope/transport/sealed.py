@@ -30,8 +30,8 @@ from peerscope.records.identity import PeerId
 
 FORMAT = 1
 KEY_BYTES, KEY_ID_BYTES, TAG_BYTES = 32, 8, 16
-DATAGRAM_BYTES_MAX = 512
-"""Pings and pongs have at most about 120."""
+DATAGRAM_BYTES_MAX = 1_100
+"""A ping with its load (`mesh/dissemination/batches.py`); with all headers below 1,200 bytes, which pass everywhere."""
 WINDOW = 256
 """Counters behind the highest that are still taken: minutes of pings."""
 COUNTER_MAX = 2**64 - 1
