@@ -293,10 +293,10 @@ class Serf(Fleet):
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free for UDP and TCP."""
+    """A port of 127.0.0.1 that is free for UDP and TCP, below those that the kernel gives to other sockets."""
     while True:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind(("127.0.0.1", 0))
             with contextlib.suppress(OSError):
+                udp.bind(("127.0.0.1", 10_000 + secrets.randbelow(20_000)))
                 tcp.bind(udp.getsockname())
                 return int(udp.getsockname()[1])
