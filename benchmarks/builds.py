@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--simulated-peers", type=int, default=100)
     parser.add_argument("--scenarios", default=",".join(SCENARIOS), help="names, with commas between them")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # through every `finally`
     result: dict[str, Any] = {"benchmark": "builds", "cores": os.cpu_count(), "older": revision(options.against)}
     try:
         with checkout(options.against) as older:
