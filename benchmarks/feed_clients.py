@@ -114,6 +114,15 @@ class Crowd:
             self._put(peer, Profile(("127.0.0.1:1",), f"region {number % 8}", "0.1.0", 0))
             self._report(number)
 
+    def report(self) -> None:
+        """Everybody reports at once."""
+        for number in range(len(self._ids)):
+            self._report(number)
+
+    def reading(self, one: PeerId, other: PeerId) -> LinkReading:
+        """The link between two peers, as the first measures it."""
+        return LinkReading(ref(other), self._rng.randint(10_000, 80_000), 0)
+
     async def live(self) -> None:
         """Everybody reports again, until cancelled."""
         part = 0
@@ -125,7 +134,7 @@ class Crowd:
 
     def _report(self, number: int) -> None:
         around = [self._ids[(number + step) % len(self._ids)] for step in (-4, -3, -2, -1, 1, 2, 3, 4)]
-        links = tuple(LinkReading(ref(peer), self._rng.randint(10_000, 80_000), 0) for peer in around)
+        links = tuple(self.reading(self._ids[number], peer) for peer in around)
         checks = tuple(Check(Status.HEALTHY, self._rng.randint(0, 9000)) for _ in range(5))
         self._put(self._ids[number], Report(5000, checks, links))
 

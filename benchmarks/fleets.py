@@ -19,7 +19,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -47,6 +47,8 @@ class Agent:
         self.process = process
         self.name = ""
         """What other agents call it; known once it is ready."""
+        self.http = ""
+        """URL of its API; empty where it has none."""
         self.sees: set[str] = set()
         """Names of those it holds to be alive, itself included."""
         self.last_words: deque[str] = deque(maxlen=WORDS)
@@ -220,6 +222,8 @@ class Peerscope(Fleet):
     def __init__(self, count: int, network: Network | None, place: Path) -> None:
         super().__init__(count, network, place)
         self._ticket = ""
+        self.reporting: Collection[int] = ()
+        """Agents with an HTTP server, whose messages can be read."""
         self.environment = {
             "PEERSCOPE_NETWORK__SECRET": secrets.token_hex(16),
             "PEERSCOPE_HEALTH__CPU__DEGRADED": "1",  # a busy machine is no sick one
@@ -229,13 +233,14 @@ class Peerscope(Fleet):
     def command(self, index: int) -> list[str]:
         host, port = self._addresses[index]
         join = ["--join", self._ticket] if index else []
-        state = ["--state", str(self.place / f"peer-{index}"), "--http", "off", "--until-eof", "--json"]
+        http = f"127.0.0.1:{8080 if self.network else free_port()}" if index in self.reporting else "off"
+        state = ["--state", str(self.place / f"peer-{index}"), "--http", http, "--until-eof", "--json"]
         return [sys.executable, "-m", "peerscope", "run", "--listen", f"{host}:{port}", *state, *join]
 
     def take(self, agent: Agent, line: str, at: float) -> Sighting | None:
         if not agent.name and line.startswith('{"event":"ready"'):
             ready = json.loads(line)
-            agent.name = ready["peer_id"]
+            agent.name, agent.http = ready["peer_id"], ready["http"] or ""
             agent.sees.add(agent.name)
             if agent.index == 0:
                 self._ticket = ready["ticket"]

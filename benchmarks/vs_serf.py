@@ -1,14 +1,19 @@
 """peerscope beside Serf on one machine: how fast each knows of a death, how often it is wrong, and what it costs.
 
-    sudo .venv/bin/python benchmarks/vs_serf.py --peers 24 [--only kill,cost] [--seconds 60] [--json-only]
+    sudo .venv/bin/python benchmarks/vs_serf.py --peers 12,24 [--against REV] [--only kill,cost] [--seconds 60]
 
-Runs N agents of peerscope, ends them, runs N agents of Serf (profile lan), and prints JSON: both sides, and the ratios
-ours / serf. As root on Linux each agent has a network namespace of its own; elsewhere all are on loopback, and `loss`
-and the traffic in `cost` are null; `loopback_because` says why. Parts, always measured in this order:
+Prints JSON: for each number of agents the sides `ours`, `older` (the build of --against: a git revision or a checkout;
+on the packages of this environment) and `serf` (profile lan), the ratios between them, and in `larger/smaller` how the
+cost of an agent grows from the smallest to the largest number. Agents of one side run at a time, except in `cost`.
+
+As root on Linux each agent has a network namespace of its own; elsewhere all are on loopback, and `loss` and the
+packets in `cost` are null; `loopback_because` says why. Parts, always measured in this order:
 
 - storm  All but the first start at once and join by way of it: seconds until all see all (ours are told once a second,
          so up to 1 s late), until all processes are ready, and living peers falsely held to be down on the way.
-- cost   At rest: CPU, memory (RSS) and traffic sent per agent. `benchmark_cpu_ratio` is this program's own share.
+- cost   All sides at the same time, each in a network of its own, at rest for a minute first: CPU, memory (PSS, USS,
+         RSS) and traffic per agent. Every other agent of ours has an HTTP server that counts messages of the mesh; CPU
+         and memory are of the rest. `benchmark_cpu_ratio` is this program's own share.
 - event  One urgent record until it is everywhere, three times. Ours: a goodbye, from SIGTERM on. Serf: a user event,
          from the origin's log line on.
 - kill   `kill -9`, three victims one after the other: seconds until each survivor knows. `majority_s` is our majority
@@ -29,22 +34,22 @@ import json
 import os
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
+import idle
+from checkouts import HERE, before_all, checkout, revision
 from fleets import Fleet, Peerscope, Serf, Trouble
 from namespaces import Network, refusal
 from sightings import Sighting, alarms, delays, ratios, spread
 
-SETTLE_S = 20.0
-"""At rest before `cost`: past the links that only the start needed."""
+SETTLE_S = 60.0
+"""At rest before `cost`: young agents measure coordinates and visit each other."""
 CALM_S = 5.0
 """Between disturbances."""
 AFTER_S = 10.0
@@ -61,10 +66,26 @@ Result = dict[str, Any]
 class Setting(NamedTuple):
     """What holds for every part."""
 
+    count: int
+    """Agents of each side."""
     seconds: float
     """Length of what is measured over a stretch of time."""
-    patience_s: float
-    """How long to wait until all see all."""
+    is_isolated: bool
+    """Each agent has a network namespace of its own."""
+
+    @property
+    def patience_s(self) -> float:
+        """How long to wait until all see all."""
+        return 60.0 + 3.0 * self.count
+
+
+class Side(NamedTuple):
+    """One of those that are compared."""
+
+    name: str
+    program: type[Fleet]
+    build: Path | None = None
+    """Whose code runs; None: not a build of ours."""
 
 
 class Progress:
@@ -81,9 +102,10 @@ class Progress:
 
 
 def main() -> None:
-    """Parse, run both sides, print."""
+    """Parse, run all sides, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", type=int, default=12, help="agents of each program; 4 or more")
+    parser.add_argument("--peers", default="12", help="agents of each side, 4 or more; several: 12,24")
+    parser.add_argument("--against", help="an older build of ours as well: a git revision, or a checkout")
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of `cost` and of `loss`")
     parser.add_argument("--json-only", action="store_true", help="no progress on standard error")
@@ -91,8 +113,9 @@ def main() -> None:
     wanted = options.only.split(",")
     if unknown := set(wanted) - set(PARTS):
         parser.error(f"--only: unknown {', '.join(sorted(unknown))}; known are {', '.join(PARTS)}")
-    if options.peers <= VICTIMS:
-        parser.error(f"--peers: must be {VICTIMS + 1} or more")
+    if not all(text.isdecimal() and int(text) > VICTIMS for text in options.peers.split(",")):
+        parser.error(f"--peers: must be whole numbers from {VICTIMS + 1} on, with commas between them")
+    sizes = sorted({int(text) for text in options.peers.split(",")})
     if shutil.which("serf") is None:
         parser.error("there is no program `serf` here; on Debian, `apt-get install serf` brings it")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -100,35 +123,93 @@ def main() -> None:
     say = Progress(options.json_only)
     if shared := refusal():
         say(f"all on loopback: {shared}")
-    setting = Setting(options.seconds, 60.0 + 3.0 * options.peers)
-    ours, serf = (run(f, options.peers, wanted, setting, shared is None, say) for f in (Peerscope, Serf))
     version = subprocess.run(["serf", "version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
-    about = {"benchmark": "vs_serf", "peers": options.peers, "cores": os.cpu_count(), "serf_version": version}
-    sides = {"loopback_because": shared, "ours": ours, "serf": serf, "ratios": ratios(ours, serf)}
-    print(json.dumps(about | sides, indent=2))
+    about = {"benchmark": "vs_serf", "cores": os.cpu_count(), "serf_version": version, "loopback_because": shared}
+    with contextlib.ExitStack() as stack:
+        sides = [Side("ours", Peerscope, HERE), Side("serf", Serf)]
+        if options.against is not None:
+            try:
+                older = stack.enter_context(checkout(options.against))
+            except ValueError as error:
+                parser.error(f"--against: {error}")
+            sides.insert(1, Side("older", Peerscope, older))
+            about["older"] = revision(options.against)
+        found = {size: run(sides, wanted, Setting(size, options.seconds, shared is None), say) for size in sizes}
+    print(json.dumps(about | report(found), indent=2))
 
 
-def run(
-    program: type[Fleet], count: int, wanted: Collection[str], setting: Setting, is_isolated: bool, say: Progress
-) -> Result:
-    """All wanted parts for one program: `storm` with agents of its own, the others with one set of agents."""
-    found: Result = {}
+def report(found: dict[int, dict[str, Result]]) -> Result:
+    """Sides and ratios by the number of agents, and what grows with it."""
+    small, large = found[min(found)], found[max(found)]
+    growth = {name: ratios(large[name].get("cost", {}), small[name].get("cost", {})) for name in large}
+    by_size = {
+        str(size): sides | {f"ours/{name}": ratios(sides["ours"], sides[name]) for name in sides if name != "ours"}
+        for size, sides in found.items()
+    }
+    return {"peers": by_size} | ({"larger/smaller": growth} if len(found) > 1 and any(growth.values()) else {})
+
+
+def run(sides: list[Side], wanted: Collection[str], setting: Setting, say: Progress) -> dict[str, Result]:
+    """All wanted parts: `storm` with agents of its own, `cost` of all sides at once, the others with one set of agents.
+
+    By side and part.
+    """
+    found: dict[str, Result] = {side.name: {} for side in sides}
     measured = [part for part in PARTS if part in wanted]
-    for group in [part for part in measured if part == "storm"], [part for part in measured if part != "storm"]:
-        if not group:
-            continue
-        with contextlib.ExitStack() as stack:
-            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="vs-serf-", ignore_cleanup_errors=True))
-            network = stack.enter_context(Network(count)) if is_isolated else None
-            fleet = stack.enter_context(program(count, network, Path(place)))
-            for part in group:
-                say(f"{program.program} {part} ...")
-                try:
-                    found[part] = PARTS[part](fleet, setting)
-                except Trouble as trouble:  # the other parts may still succeed
-                    found[part] = {"error": str(trouble)}
-                say(f"{program.program} {part} {json.dumps(found[part])}")
+    for group in (["storm"], ["cost"], PARTS[2:]):
+        parts = [part for part in measured if part in group]
+        if parts == ["cost"]:
+            for name, figures in cost(sides, setting, say).items():
+                found[name]["cost"] = figures
+                say(f"{setting.count} {name} cost {json.dumps(figures)}")
+        elif parts:
+            for side in sides:
+                found[side.name] |= one_after_the_other(side, parts, setting, say)
+    return {name: {part: result[part] for part in measured} for name, result in found.items()}
+
+
+def one_after_the_other(side: Side, parts: list[str], setting: Setting, say: Progress) -> Result:
+    """These parts, with one set of agents."""
+    found: Result = {}
+    with agents(side, setting) as fleet:
+        for part in parts:
+            say(f"{setting.count} {side.name} {part} ...")
+            try:
+                found[part] = BY_SIDE[part](fleet, setting)
+            except Trouble as trouble:  # the other parts may still succeed
+                found[part] = {"error": str(trouble)}
+            say(f"{setting.count} {side.name} {part} {json.dumps(found[part])}")
     return found
+
+
+@contextlib.contextmanager
+def agents(side: Side, setting: Setting) -> Iterator[Fleet]:
+    """Places for the agents of one side, each in a namespace where there are any; none runs yet."""
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(tempfile.TemporaryDirectory(prefix="vs-serf-", ignore_cleanup_errors=True))
+        network = stack.enter_context(Network(setting.count)) if setting.is_isolated else None
+        fleet = stack.enter_context(side.program(setting.count, network, Path(place)))
+        if side.build is not None:
+            fleet.environment |= before_all(side.build)
+        yield fleet
+
+
+def cost(sides: list[Side], setting: Setting, say: Progress) -> dict[str, Result]:
+    """At rest: each side's figures, of the same minute."""
+    with contextlib.ExitStack() as stack:
+        fleets: dict[str, Fleet] = {}
+        try:
+            for side in sides:
+                fleet = fleets[side.name] = stack.enter_context(agents(side, setting))
+                if isinstance(fleet, Peerscope):
+                    fleet.reporting = range(1, setting.count, 2)
+                fleet.mend(setting.patience_s)
+                idle.settle(fleets.values(), 1.0)  # their pipes are not endless
+            say(f"{setting.count} of each side see each other")
+            idle.settle(fleets.values(), SETTLE_S)
+            return idle.cost(fleets, setting.seconds)
+        except Trouble as trouble:
+            return {side.name: {"error": str(trouble)} for side in sides}
 
 
 def storm(fleet: Fleet, setting: Setting) -> Result:
@@ -146,28 +227,6 @@ def storm(fleet: Fleet, setting: Setting) -> Result:
         "complete_s": round(max(first.values()) - began, 2) if is_complete else None,
         "ready_s": round(ready_s, 2),
         **false_alarms(fleet, fleet.log),
-    }
-
-
-def cost(fleet: Fleet, setting: Setting) -> Result:
-    """At rest."""
-    fleet.mend(setting.patience_s)
-    fleet.pump(SETTLE_S)
-    processes = [psutil.Process(agent.process.pid) for agent in fleet.running.values()]
-    before, own, began = [cpu_s(p) for p in processes], time.process_time(), time.monotonic()
-    sent = fleet.network.sent() if fleet.network else []
-    psutil.cpu_percent()
-    fleet.pump(setting.seconds)
-    passed = time.monotonic() - began
-    busy = psutil.cpu_percent() / 100
-    now_sent = fleet.network.sent() if fleet.network else []
-    return {
-        "cpu_ratio": middle([(cpu_s(p) - b) / passed for p, b in zip(processes, before, strict=True)], 4),
-        "rss_mib": middle([p.memory_info().rss / 2**20 for p in processes], 1),
-        "sent_bytes_per_s": middle([(now[0] - old[0]) / passed for now, old in zip(now_sent, sent, strict=True)], 0),
-        "sent_packets_per_s": middle([(now[1] - old[1]) / passed for now, old in zip(now_sent, sent, strict=True)], 1),
-        "machine_cpu_ratio": round(busy, 3),
-        "benchmark_cpu_ratio": round((time.process_time() - own) / passed, 4),
     }
 
 
@@ -245,7 +304,8 @@ def loss(fleet: Fleet, setting: Setting) -> Result | None:
     return {"packets_lost_ratio": round(lost / sent, 3), **false_alarms(fleet, fleet.log[mark:])}
 
 
-PARTS = {"storm": storm, "cost": cost, "event": event, "kill": kill, "pause": pause, "loss": loss}
+PARTS = ("storm", "cost", "event", "kill", "pause", "loss")
+BY_SIDE = {"storm": storm, "event": event, "kill": kill, "pause": pause, "loss": loss}
 
 
 def victims(fleet: Fleet) -> list[int]:
@@ -258,22 +318,9 @@ def false_alarms(fleet: Fleet, seen: Collection[Sighting]) -> Result:
     return {f"false_{level}": alarms(seen, kinds) for level, kinds in fleet.alarms.items()}
 
 
-def cpu_s(process: psutil.Process) -> float:
-    """CPU seconds so far."""
-    times = process.cpu_times()
-    return times.user + times.system
-
-
 def packets(network: Network) -> int:
     """Packets sent by all so far."""
     return sum(count for _, count in network.sent())
-
-
-def middle(values: Collection[float], digits: int) -> Result | None:
-    """Median and maximum over the agents."""
-    if not values:
-        return None
-    return {"median": round(statistics.median(values), digits), "max": round(max(values), digits)}
 
 
 if __name__ == "__main__":

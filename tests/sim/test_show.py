@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from feeds import FeedClient
 from peerscope.config import Config
 from peerscope.sim.scenario import Scenario, ScenarioStep, load
 from peerscope.sim.show import Show
@@ -134,43 +135,17 @@ def test_deltas_laid_upon_a_snapshot_give_the_next_snapshot(tmp_path: Path) -> N
     pass_until(network, 10.0)
     builder = FeedBuilder(network)
     state = builder.build()
-    page = _plain(snapshot(state))
-    peers = {peer["peer_id"]: peer for peer in page["peers"]}
-    links = {(link["source"], link["target"], link["layer"]): link for link in page["links"]}
-    for second in range(11, 45):
-        pass_until(network, float(second))
+    page = FeedClient()
+    page.take(_plain("snapshot", 0, snapshot(state)))
+    for seq in range(1, 35):
+        pass_until(network, 10.0 + seq)
         before, state = state, builder.build()
-        news = _plain(delta(before, state))
-        peers |= {peer["peer_id"]: peer for peer in news.pop("peers")}
-        links |= {(link["source"], link["target"], link["layer"]): link for link in news.pop("links")}
-        for gone in news.pop("gone"):
-            del peers[gone]
-        for key in news.pop("links_gone"):
-            del links[tuple(key)]
-        page |= news
-    whole = _plain(snapshot(state))
-    assert peers == {peer["peer_id"]: peer for peer in whole.pop("peers")}
-    assert links == {(link["source"], link["target"], link["layer"]): link for link in whole.pop("links")}
-    assert {name: page[name] for name in whole} == whole
+        page.take(_plain("changes", seq, delta(before, state)))
+        whole = FeedClient()
+        whole.take(_plain("snapshot", seq, snapshot(state)))
+        assert (page.tables, page.facts) == (whole.tables, whole.facts)
 
 
-def _plain(data: dict[str, Any]) -> dict[str, Any]:
-
-    found: dict[str, Any] = json.loads(msgspec.json.encode(data))
-    return found
-
-
-def test_availability_counts_virtual_time(tmp_path: Path) -> None:
-    network = show(tmp_path, steps=(ScenarioStep(at_s=20.0, do="crash"),))
-    pass_until(network, 120.0)
-
-    async def asking(client: httpx.AsyncClient) -> list[dict[str, float]]:
-        rows: list[dict[str, float]] = (await client.get("/api/v1/availability?since=1h")).json()
-        return rows
-
-    first, *rest = ask(network, asking)
-    assert first["scope"] == "network"
-    dead = [row for row in rest if row["scope"] == "peer" and row["down_s"] > 0]
-    assert len(dead) == 1
-    assert 80 < dead[0]["down_s"] < 90
-    assert first["down_s"] == dead[0]["down_s"]
+def _plain(kind: str, seq: int, data: dict[str, Any]) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(msgspec.json.encode({"type": kind, "seq": seq, "data": data}))
+    return message

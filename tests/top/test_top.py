@@ -130,14 +130,24 @@ def test_the_cursor_stays_on_its_peer_while_the_feed_goes_on(agent: Agent) -> No
 
 
 def test_a_missing_delta_is_noticed_and_what_was_known_stays() -> None:
-    network, nothing = NetworkSummary(), {"peers": [], "alerts": [], "gone": [], "alerts_gone": []}
-    peer = {"peer_id": "aa", "status": "healthy"}
+    network = NetworkSummary()
+    peer = {"n": 3, "peer_id": "aa", "status": "healthy"}
     network.take({"type": "snapshot", "seq": 7, "timestamp": 1.0, "data": {"peers": [peer], "alerts": []}})
-    network.take({"type": "delta", "seq": 8, "timestamp": 2.0, "data": nothing})
+    network.take({"type": "changes", "seq": 8, "timestamp": 2.0, "data": {}})
     with pytest.raises(Gap, match="expected message 9, got 10"):
-        network.take({"type": "delta", "seq": 10, "timestamp": 3.0, "data": nothing | {"gone": ["aa"]}})
+        network.take({"type": "changes", "seq": 10, "timestamp": 3.0, "data": {"peers": {"gone": [3]}}})
     assert network.peers == {"aa": peer}
     assert "connecting" in overview(NetworkSummary(), "connecting").plain
+
+
+def test_a_terminal_understands_an_agent_of_the_release_before() -> None:
+    network, nothing = NetworkSummary(), {"peers": [], "alerts": [], "gone": [], "alerts_gone": []}
+    peers = [{"peer_id": name, "status": "healthy", "links": 2} for name in ("aa", "bb")]
+    network.take({"type": "snapshot", "seq": 7, "timestamp": 1.0, "data": {"peers": peers, "alerts": []}})
+    changed = {"peer_id": "aa", "status": "down"}
+    data = nothing | {"peers": [changed], "gone": ["bb"]}
+    network.take({"type": "delta", "seq": 8, "timestamp": 2.0, "data": data})
+    assert network.peers == {"aa": changed}
 
 
 def test_what_is_unknown_comes_last_in_either_order() -> None:

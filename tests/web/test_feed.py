@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from feeds import FeedClient
 from ledgers import Book
 from live import PATIENCE_S, Agent, came_true, settings, until
 from peerscope.agent.monitor import Monitor
@@ -22,9 +23,8 @@ from peerscope.web import feed as feed_module
 from peerscope.web.app import SOCKET_BYTES_MAX
 from peerscope.web.feed import QUEUE_MAX, Client, Feed
 
-ALWAYS = {"self", "health", "verdicts", "peers", "links", "alerts"}
-SOMETIMES = {"map", "regions", "trends", "trouble"}
-GONE = {"gone", "links_gone", "alerts_gone"}
+ALWAYS = {"self", "health", "verdicts"}
+SOMETIMES = {"map", "regions", "trends", "trouble", "peers", "links", "alerts"}
 NEWCOMERS = tuple(Identity(bytes((number,)) * 32) for number in range(200, 220))
 
 
@@ -44,33 +44,6 @@ def listen_on(feed: ClientConnection) -> None:
         next_message(feed)
 
 
-class Page:
-    """What a page makes of the feed: a snapshot, and every delta laid upon it."""
-
-    def __init__(self) -> None:
-        self.seq: int | None = None
-        self.peers: dict[str, Any] = {}
-        self.links: dict[tuple[str, str, str], Any] = {}
-        self.snapshots = 0
-
-    def take(self, message: dict[str, Any]) -> None:
-        data = message["data"]
-        if message["type"] == "snapshot":
-            self.snapshots += 1
-            self.peers, self.links = {}, {}
-        else:
-            assert message["type"] == "delta"
-            assert self.seq is not None, "a delta before any snapshot"
-            assert message["seq"] == self.seq + 1
-            for gone in data["gone"]:
-                del self.peers[gone]
-            for source, target, layer in data["links_gone"]:
-                del self.links[source, target, layer]
-        self.seq = message["seq"]
-        self.peers |= {peer["peer_id"]: peer for peer in data["peers"]}
-        self.links |= {(link["source"], link["target"], link["layer"]): link for link in data["links"]}
-
-
 def test_a_snapshot_comes_first_and_has_everything(agent: Agent) -> None:
     with watching(agent) as feed:
         first = next_message(feed)
@@ -87,8 +60,8 @@ def test_deltas_follow_without_a_gap_even_when_nothing_happens(agent: Agent) -> 
         seq = next_message(feed)["seq"]
         for step in range(1, 4):
             delta = next_message(feed)
-            assert (delta["type"], delta["seq"]) == ("delta", seq + step)
-            assert ALWAYS | GONE <= set(delta["data"]) <= ALWAYS | SOMETIMES | GONE
+            assert (delta["type"], delta["seq"]) == ("changes", seq + step)
+            assert ALWAYS <= set(delta["data"]) <= ALWAYS | SOMETIMES
 
 
 def test_a_page_that_follows_the_feed_shows_what_the_api_says(agent: Agent, web: httpx.Client) -> None:
@@ -98,7 +71,7 @@ def test_a_page_that_follows_the_feed_shows_what_the_api_says(agent: Agent, web:
         for number in range(len(NEWCOMERS)):
             book.introduce(number)
 
-    page = Page()
+    page = FeedClient()
     newcomer = NEWCOMERS[0].peer_id.hex()
     with watching(agent) as feed:
         page.take(next_message(feed))
@@ -130,7 +103,7 @@ def test_a_page_that_goes_is_forgotten(agent: Agent, caplog: pytest.LogCaptureFi
             next_message(feed)
     with watching(agent) as feed:
         next_message(feed)
-        assert next_message(feed)["type"] == "delta"
+        assert next_message(feed)["type"] == "changes"
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
@@ -208,7 +181,7 @@ class Reader:
     """The other end of a feed: reads when it is told to."""
 
     def __init__(self, *, reading: bool) -> None:
-        self.page = Page()
+        self.page = FeedClient()
         self.taken = 0
         self.reading = asyncio.Event()
         self.gone = asyncio.Event()

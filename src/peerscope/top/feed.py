@@ -1,4 +1,4 @@
-"""The live feed of an agent, as a terminal follows it: the last snapshot, with every delta laid upon it."""
+"""The live feed of an agent, as a terminal follows it: the last snapshot, with all changes since."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any, NoReturn
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
+
+TABLES = ("peers", "alerts", "links", "gone", "alerts_gone", "links_gone")
+"""Keys that are no facts; those of what is gone are of release 0.1.0."""
 
 
 class Gap(Exception):
@@ -34,19 +37,35 @@ class NetworkSummary:
         kind, seq, data = message["type"], message["seq"], message["data"]
         if kind == "snapshot":
             self.facts, self.peers, self.alerts = {}, {}, {}
-        elif kind != "delta":
+        elif kind not in ("changes", "delta"):
             return  # of a newer agent
         elif self.seq is None or seq != self.seq + 1:
             raise Gap(f"expected message {None if self.seq is None else self.seq + 1}, got {seq}")
         self.seq, self.timestamp = seq, message["timestamp"]
-        for name in data.get("gone", ()):
-            self.peers.pop(name, None)
-        for name in data.get("alerts_gone", ()):
-            self.alerts.pop(name, None)
-        self.peers |= {peer["peer_id"]: peer for peer in data["peers"]}
-        self.alerts |= {alert["id"]: alert for alert in data["alerts"]}
-        lists = ("peers", "alerts", "links", "gone", "alerts_gone", "links_gone")
-        self.facts |= {name: value for name, value in data.items() if name not in lists}
+        for rows, table, key in ((self.peers, "peers", "peer_id"), (self.alerts, "alerts", "id")):
+            if kind == "changes":
+                change(rows, data.get(table, {}), key)
+                continue
+            for name in data.get("gone" if table == "peers" else "alerts_gone", ()):  # a `delta` of release 0.1.0
+                rows.pop(name, None)
+            rows |= {row[key]: row for row in data[table]}
+        self.facts |= {name: value for name, value in data.items() if name not in TABLES}
+
+
+def change(rows: dict[str, dict[str, Any]], changes: dict[str, Any], key: str) -> None:
+    """Apply the changes of one table: rows by the value of their field `key`. Raises `KeyError` for unknown rows."""
+    names = {row["n"]: name for name, row in rows.items()}
+    for number in changes.get("gone", ()):
+        del rows[names[number]]
+    for row in changes.get("new", ()):
+        rows[row[key]] = row
+    for field, values in changes.get("fields", {}).items():
+        for number, value in values:
+            row = rows[names[number]]
+            if value is None:
+                row.pop(field, None)
+            else:
+                row[field] = value
 
 
 RETRY_S = (0.5, 15.0)

@@ -17,6 +17,7 @@ from peerscope.alerts.incident import Alternative, Incident
 from peerscope.alerts.model import Alert
 from peerscope.alerts.silences import StandingOrders, StandingSilence
 from peerscope.records.alerts import Severity
+from peerscope.web.feed_changes import Numbers, Row
 
 ALERTS_MAX = 500
 INCIDENTS_MAX = 100
@@ -27,7 +28,7 @@ MERGED_MAX = 10
 GRAVEST = {severity.name.lower(): -severity for severity in Severity}
 
 
-class FeedAlert(Struct, frozen=True, gc=False, omit_defaults=True):
+class FeedAlert(Row, frozen=True, gc=False, omit_defaults=True):
     """One active alert. `GET alerts/{id}` has its runbook and evidence."""
 
     id: str
@@ -90,10 +91,12 @@ class AlertOverview(Struct, frozen=True):
     silences: tuple[StandingSilence, ...]
 
 
-def active(alerts: Iterable[Alert]) -> dict[str, FeedAlert]:
-    """Return the gravest of these alerts, by id."""
+def active(alerts: Iterable[Alert], numbers: Numbers[str]) -> dict[str, FeedAlert]:
+    """Return the gravest of these alerts, by id. `numbers` forgets the others."""
     chosen = heapq.nsmallest(ALERTS_MAX, alerts, key=lambda one: (GRAVEST[one.severity], -one.started_at, one.id))
-    return {one.id: _alert(one) for one in chosen}
+    found = {one.id: _alert(one, numbers.of(one.id)) for one in chosen}
+    numbers.keep(found)
+    return found
 
 
 def alert_overview(alerts: Iterable[Alert], incidents: Iterable[Incident], orders: StandingOrders) -> AlertOverview:
@@ -106,10 +109,11 @@ def alert_overview(alerts: Iterable[Alert], incidents: Iterable[Incident], order
     )
 
 
-def _alert(alert: Alert) -> FeedAlert:
-    shared = {name: getattr(alert, name) for name in FeedAlert.__struct_fields__}
+def _alert(alert: Alert, number: int) -> FeedAlert:
+    shared = {name: getattr(alert, name) for name in FeedAlert.__struct_fields__ if name != "n"}
     at = alert.described_at
     changed = {
+        "n": number,
         "started_at": round(alert.started_at, 1),
         "confirmed_by": len(alert.confirmed_by),
         "described_at": None if at is None else round(at, 1),

@@ -113,7 +113,7 @@ class Feed:
         self._start = ""
         if before is None or not self._clients:
             return
-        message = self._message("delta", delta(before, self._sent))
+        message = self._message("changes", delta(before, self._sent))
         for client in self._clients:
             client.offer(message)
 

@@ -22,7 +22,10 @@ open(readFragment());
 
 const feed = new Feed({
   address: feedAddress,
-  take: apply,
+  take: (message) => {
+    reloadIfUpgraded(message.data?.self?.version);
+    apply(message);
+  },
   report: (state) => { feedState.value = state; },
   refused: () => get("self").then(() => false, (error) => error.status === 401 || error.status === 403),
 });
@@ -35,6 +38,12 @@ function open(named) {
     linked.value = named.alert;
     panel.value = "alerts";
   }
+}
+
+/** An agent that was upgraded may send what this page does not understand, and has a page that does. */
+function reloadIfUpgraded(version) {
+  const before = me.value?.version;
+  if (before && version && version !== before) location.reload();
 }
 
 function App() {

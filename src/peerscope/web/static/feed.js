@@ -1,6 +1,6 @@
 // The live feed: one WebSocket that reconnects by itself.
 //
-// The agent sends a snapshot, then deltas with consecutive `seq`. After a gap the page reconnects
+// The agent sends a snapshot, then changes with consecutive `seq`. After a gap the page reconnects
 // and gets a fresh snapshot; until then it keeps its last picture. It ignores unknown message types
 // of newer agents.
 
@@ -26,7 +26,7 @@ export class Feed {
   #lastMessage = 0;
 
   /**
-   * `address()` returns the URL for each attempt. `take(message)` gets every snapshot and delta in order.
+   * `address()` returns the URL for each attempt. `take(message)` gets every snapshot and all changes in order.
    * `report(state)` gets every change of the connection. `refused()` resolves to true if the peer requires
    * a token that the page lacks.
    */
@@ -72,7 +72,7 @@ export class Feed {
       this.#seq = message.seq ?? null;
       this.take(message);
       this.report({ name: "live", retryAt: null });
-    } else if (message?.type === "delta") {
+    } else if (message?.type === "changes") {
       if (this.#seq !== null && message.seq !== this.#seq + 1) {
         return this.#resync(`expected message ${this.#seq + 1}, got ${message.seq}`);
       }

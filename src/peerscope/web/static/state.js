@@ -83,34 +83,40 @@ export function apply(message) {
     if (fresh || data.trouble) live.trouble.value = data.trouble ?? NO_TROUBLE;
     if (fresh || data.regions) regions.value = data.regions ?? [];
     if (fresh || data.trends) trends.value = data.trends ?? null;
-    if (fresh || data.peers?.length || data.gone?.length) {
-      const next = new Map(fresh ? [] : live.peers.value);
-      for (const peer of data.peers ?? []) next.set(peer.peer_id, readable(peer));
-      for (const id of data.gone ?? []) next.delete(id);
-      live.peers.value = next;
-    }
-    if (fresh || data.alerts?.length || data.alerts_gone?.length) {
-      const next = new Map(fresh ? [] : live.alerts.value);
-      for (const alert of data.alerts ?? []) next.set(alert.id, alert);
-      for (const id of data.alerts_gone ?? []) next.delete(id);
-      live.alerts.value = next;
-    }
-    if (fresh || data.links?.length || data.links_gone?.length) {
-      const next = new Map(fresh ? [] : live.links.value);
-      for (const link of data.links ?? []) next.set(linkKey(link.source, link.target, link.layer), link);
-      for (const [source, target, name] of data.links_gone ?? []) next.delete(linkKey(source, target, name));
-      live.links.value = next;
-    }
+    table(live.peers, fresh, data.peers, (peer) => peer.peer_id, readable);
+    table(live.alerts, fresh, data.alerts, (alert) => alert.id);
+    table(live.links, fresh, data.links, (link) => `${link.source} ${link.target} ${link.layer}`);
   });
+}
+
+/** Replace a table by the rows of a snapshot, or change it: `gone` and `fields` name rows by their `n`. */
+function table(shown, fresh, data, key, made = (row) => row) {
+  if (fresh) shown.value = new Map((data ?? []).map((row) => [key(row), made(row)]));
+  else if (data) shown.value = changed(shown.value, data, key, made);
+}
+
+function changed(rows, { new: added = [], gone = [], fields = {} }, key, made) {
+  const next = new Map(rows);
+  const byNumber = new Map();
+  for (const row of rows.values()) byNumber.set(row.n, row);
+  for (const number of gone) next.delete(key(byNumber.get(number)));
+  for (const row of added) next.set(key(row), made(row));
+  // Rows are replaced, not changed: an older Map still has them.
+  const copies = new Map();
+  for (const [name, values] of Object.entries(fields)) {
+    for (const [number, value] of values) {
+      if (!copies.has(number)) copies.set(number, { ...byNumber.get(number) });
+      if (value === null) delete copies.get(number)[name];
+      else copies.get(number)[name] = value;
+    }
+  }
+  for (const row of copies.values()) next.set(key(row), made(row));
+  return next;
 }
 
 /** The present value, or the value at the visible time in the past. */
 function shown(now, then) {
   return computed(() => (isPast.value ? then() : now.value));
-}
-
-function linkKey(source, target, name) {
-  return `${source} ${target} ${name}`;
 }
 
 /** Unix seconds by the peer's clock, or virtual seconds of a simulation. */
