@@ -107,35 +107,39 @@ class Batches:
         if neighbour in self._of:
             self._of[neighbour].riding.clear()
 
-    def load(self, neighbour: PeerId, now: float, room: int = LOAD_BYTES_MAX) -> Load | None:
-        """What goes along now, in `room` bytes; None if nothing waits. The rest waits on."""
+    def load(self, neighbour: PeerId, now: float, room: int = LOAD_BYTES_MAX) -> tuple[Load | None, list[Entry]]:
+        """What goes along now, in `room` bytes (None if nothing waits), and whole records for which it has no room.
+
+        Keys that find no room wait on.
+        """
         batch = self._of.get(neighbour)
         if batch is None:
-            return None
+            return None, []
         if batch.riding:
             batch.keys, batch.riding = {**batch.riding, **batch.keys}, {}
         if not batch.keys and not batch.spare:
-            return None
-        keys: list[Key] = []
+            return None, []
+        whole = {name: entry for name in batch.keys if name in batch.whole and (entry := self._entry(name)) is not None}
+        names = [name for name in batch.keys if name not in whole][: room // KEY_BYTES]
+        keys = tuple(Key(origin, kind, batch.keys[origin, kind]) for origin, kind in names)
+        room -= KEY_BYTES * len(keys)
         records: list[Aged] = []
-        for name, version in list(batch.keys.items()):
-            entry = self._entry(name) if name in batch.whole else None
-            size = KEY_BYTES if entry is None else RECORD_BYTES + len(entry.record.body)
-            if size > room and entry is not None:
-                entry, size = None, KEY_BYTES
+        rest: list[Entry] = []
+        for name, entry in whole.items():
+            size = RECORD_BYTES + len(entry.record.body)
             if size > room:
-                break
+                rest.append(entry)
+                del batch.keys[name]
+                continue
             room -= size
-            del batch.keys[name]
-            batch.riding[name] = version
-            if entry is None:
-                keys.append(Key(name[0], name[1], version))
-            else:
-                records.append(Aged(entry.record, age_ms(entry, now)))
+            names.append(name)
+            records.append(Aged(entry.record, age_ms(entry, now)))
+        for name in names:
+            batch.riding[name] = batch.keys.pop(name)
         if not batch.keys:
             batch.flush_at = inf
         spare, batch.spare = tuple(Topic(*name) for name in batch.spare), {}
-        return Load(tuple(keys), tuple(records), spare)
+        return Load(keys, tuple(records), spare), rest
 
     def due(self, now: float) -> Iterator[tuple[PeerId, Announce]]:
         """Keys that have waited long enough, as messages."""

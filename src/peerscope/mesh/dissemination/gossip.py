@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from peerscope.errors import ConfigError
 from peerscope.mesh.detection.observers import watchers
-from peerscope.mesh.dissemination.batches import Batches, age_ms
+from peerscope.mesh.dissemination.batches import Batches, RecordName, age_ms
 from peerscope.mesh.events import Outbox
 from peerscope.mesh.messages import (
     KEYS_MAX,
@@ -45,6 +45,8 @@ URGENT_S = 0.05
 
 TRACES_S_MAX = 1 / 60
 """Pushed reports of all peers per second that only measure latency: pushes are dear."""
+PATIENCE_S = 3.0
+"""How long to wait for a record that a neighbour sends whole, while others announce it (Plumtree's timer)."""
 HAND_INTERVAL_S = 0.5
 """Least time between two statements of one accuser that we hand to the accused."""
 
@@ -109,6 +111,8 @@ class Gossip:
         self._rng = rng
         self._out = out
         self._batches = Batches(ledger)
+        self._providers: dict[RecordName, PeerId] = {}
+        """Neighbours that send the next version of a record whole: we pulled the last one from them, or they sent it."""
         self._wanted: dict[tuple[PeerRef, int], Want] = {}
         self._asked: Counter[PeerId] = Counter()
         """Open pulls by neighbour, in records."""
@@ -137,6 +141,7 @@ class Gossip:
     def closed(self, neighbour: PeerId) -> None:
         """A link is gone, and its batch with it. Anti-entropy repairs that when the link returns."""
         self._batches.close(neighbour)
+        self._providers = {name: peer for name, peer in self._providers.items() if peer != neighbour}
         for kept in (self._handed, self._to_hand):
             for pair in [pair for pair in kept if pair[0] == neighbour]:
                 del kept[pair]
@@ -209,8 +214,11 @@ class Gossip:
             self._handed[neighbour, origin] = now
             self._out.send(neighbour, Push(entry.record, age_ms(entry, now), 0, (self._me,)))
 
-    def announced(self, source: PeerId, keys: Iterable[Key], now: float) -> None:
-        """A neighbour holds these: pull those that we lack, if no pull for them is open."""
+    def announced(self, source: PeerId, keys: Iterable[Key], now: float, *, is_patient: bool = False) -> None:
+        """A neighbour holds these: pull those that we lack, if no pull for them is open.
+
+        `is_patient`: wait a moment for those that another neighbour is about to send whole.
+        """
         ask: list[Topic] = []
         for key in keys:
             topic = (PeerRef(key.origin), key.kind)
@@ -220,6 +228,12 @@ class Gossip:
             want = self._wanted.get(topic)
             if want is None or want.version < key.version:
                 if want is None and not self._has_room(source):
+                    continue
+                provider = self._providers.get(topic, source) if is_patient else source
+                if want is None and provider != source and provider in self._batches:
+                    self._want(topic, Want(key.version, provider, now - self._config.pull_timeout_s + PATIENCE_S))
+                    self._wanted[topic].sources.append(source)
+                    self._retry_at = min(self._retry_at, now + PATIENCE_S)
                     continue
                 self._want(topic, Want(key.version, source, now))
                 ask.append(Topic(*topic))
@@ -261,8 +275,10 @@ class Gossip:
             self._out.send(neighbour, Records(tuple(batch)))
 
     def load(self, neighbour: PeerId, now: float) -> Load | None:
-        """News that travel with a ping or a pong to this neighbour."""
-        return self._batches.load(neighbour, now)
+        """News that travel with a ping or a pong to this neighbour. Sends the records that do not fit."""
+        load, rest = self._batches.load(neighbour, now)
+        self.give(neighbour, rest, now)
+        return load
 
     def carried(self, neighbour: PeerId, load: Load, now: float) -> None:
         """News came with a ping or a pong. The records in it are not taken in here."""
@@ -272,9 +288,11 @@ class Gossip:
             record = item.record
             name = (ref(record.peer_id), record.kind)
             self._batches.has(neighbour, name, record.version)
-            if not self._ledger.lacks(*name, record.version):
+            if self._ledger.lacks(*name, record.version):
+                self._provided(name, neighbour)
+            else:
                 self._batches.in_vain(neighbour, name)
-        self.announced(neighbour, load.keys, now)
+        self.announced(neighbour, load.keys, now, is_patient=True)
 
     def load_arrived(self, neighbour: PeerId) -> None:
         """The neighbour shows that our last load came."""
@@ -285,10 +303,17 @@ class Gossip:
         return len(self._wanted)
 
     def _ask(self, source: PeerId, topics: list[Topic], now: float) -> None:
+        for topic in topics:
+            self._provided((PeerRef(topic.origin), topic.kind), source)
         for at in range(0, len(topics), KEYS_MAX):
             self._out.send(source, Pull(tuple(topics[at : at + KEYS_MAX])))
         if topics:
             self._retry_at = min(self._retry_at, now + self._config.pull_timeout_s)
+
+    def _provided(self, name: RecordName, neighbour: PeerId) -> None:
+        if len(self._providers) >= self._config.wanted_max:
+            self._providers.clear()
+        self._providers[name] = neighbour
 
     def _has_room(self, source: PeerId) -> bool:
         """One neighbour may cause at most half of the open pulls: it may have invented its keys."""
