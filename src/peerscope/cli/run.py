@@ -116,7 +116,7 @@ def check_config(file: Path, state: Path | None, as_json: bool) -> None:
     settings = Config.load(file)
     asyncio.run(rehearse(settings, state or _state_of(file), Monitor))
     if settings.web.listen != "off":
-        from peerscope.web.app import check_settings
+        from peerscope.web.listener import check_settings
 
         check_settings(settings.web)
     if as_json:
@@ -202,7 +202,7 @@ async def _serve(load: Callable[[], Config], state: Path, *, as_json: bool, unti
     monitor = Monitor(config, state)
     server = None
     if config.web.listen != "off":
-        from peerscope.web.app import WebServer
+        from peerscope.web.listener import WebServer
 
         server = WebServer(monitor)
     service = Service(monitor, load)
