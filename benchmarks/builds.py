@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from fleets import Peerscope
+from fleets import Peerscope, byte_compile
 
 HERE = Path(__file__).parents[1]
 SETTLE_S = 60.0
@@ -47,6 +47,7 @@ def main() -> None:
     for build in builds.values():
         if not (build / "src" / "peerscope" / "__init__.py").is_file():
             parser.error(f"{build} is no checkout of peerscope: it has no src/peerscope")
+        byte_compile(build / "src" / "peerscope")
     result = {
         "simulate": {name: simulations(builds, name, options.simulated_peers, options.rounds) for name in SCENARIOS},
         "agent": agents(builds, options.peers, options.seconds),

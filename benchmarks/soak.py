@@ -103,6 +103,7 @@ class Soaked(Peerscope):
             place.samples = {}
         elif '"logger":' in line or line.startswith("Traceback"):
             self._note(line)
+            return None
         return super().take(agent, line, at)
 
     def _note(self, line: str) -> None:

@@ -74,7 +74,7 @@ def test_a_client_that_comes_while_the_server_cannot_be_loaded_gets_its_answer_l
     monkeypatch.setattr(listener, "import_module", load)
     with running(tmp_path) as agent, client(agent) as asking:
         assert asking.get("/api/v1/health").status_code == 200
-        assert agent.monitor.failure_log.failures["loading the dashboard"] == 2
+        assert agent.monitor.failure_log.failures["a connection to the dashboard"] == 2
 
 
 def test_a_server_without_clients_closes_its_port(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ class WebServer:
     async def _load(self) -> Site:
         """Import and compose the server; again and again while that fails, as without free descriptors."""
         while True:
-            with self._monitor.failure_log.at("loading the dashboard"):
+            with self._monitor.failure_log.at("a connection to the dashboard"):
                 module = await in_thread(partial(import_module, SERVER), "load the dashboard")
                 site: Site = module.Site(self._monitor, self._host, self._tls.context if self._tls else None)
                 return site
