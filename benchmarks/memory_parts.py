@@ -37,7 +37,8 @@ class MallocInfo(ctypes.Structure):
 def parts() -> dict[str, int]:
     """Bytes of this process, by part.
 
-    `python`: blocks of up to 512 bytes in use. `python_free`: room in their arenas. `sqlite`: in use by SQLite.
+    `python`: blocks of up to 512 bytes in use. `python_kept`: tuples and other objects that Python has freed and keeps
+    for the next ones. `python_free`: room in the arenas of the blocks. `sqlite`: in use by SQLite.
     `malloc`: in use by everything else, which is larger Python objects, iroh and OpenSSL. `malloc_free`: free in the
     heaps of glibc. `rest`: all other resident memory, less reserved memory that nobody has touched.
     """
@@ -45,10 +46,11 @@ def parts() -> dict[str, int]:
     libc.mallinfo2.restype = MallocInfo
     info = libc.mallinfo2()
     sqlite = _sqlite_bytes()
-    arenas, blocks = _python_bytes()
+    arenas, blocks, kept = _python_bytes()
     rss = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     found = {
-        "python": blocks,
+        "python": blocks - kept,
+        "python_kept": kept,
         "python_free": arenas - blocks,
         "sqlite": sqlite,
         "malloc": info.uordblks + info.hblkhd - sqlite,
@@ -71,26 +73,32 @@ def ask(pid: int, place: Path) -> dict[str, int] | None:
     return None
 
 
-def _python_bytes() -> tuple[int, int]:
-    """Bytes of the arenas, and of the blocks in use in them; 0 and 0 with another allocator, as under tracemalloc.
+def _python_bytes() -> tuple[int, int, int]:
+    """Bytes of the arenas, of the blocks in use in them, and of blocks that hold freed objects; all 0 with another
+    allocator, as under tracemalloc.
 
     CPython writes them as text to standard error alone.
     """
-    kept = os.dup(2)
+    stderr = os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
         try:
             sys._debugmallocstats()
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
         file.seek(0)
         said = file.read().decode()
     arenas = re.search(r"(\d[\d,]*) arenas \* [\d,]+ bytes/arena\s+=\s+([\d,]+)", said)
     blocks = re.search(r"# bytes in allocated blocks\s+=\s+([\d,]+)", said)
     if arenas is None or blocks is None:
-        return 0, 0
-    return int(arenas.group(2).replace(",", "")), int(blocks.group(1).replace(",", ""))
+        return 0, 0, 0
+    kept = re.findall(r"\d+ free .*Py\w+Objects \* \d+ bytes each =\s+([\d,]+)", said)
+    return _number(arenas.group(2)), _number(blocks.group(1)), sum(map(_number, kept))
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
 
 
 def _sqlite_bytes() -> int:
