@@ -2,8 +2,9 @@
 
     python benchmarks/memory_parts.py DIR run ...      # as `python -m peerscope run ...`
 
-On SIGUSR2 it writes DIR/PID.json. `ask` sends the signal and reads the file. Linux with glibc and CPython's own
-allocator only: `mallinfo2(3)`, `sys._debugmallocstats`, `sqlite3_memory_used`.
+On SIGUSR2 it writes DIR/PID.json. `ask` sends the signal and reads the file. Without arguments it prints its own
+parts. Linux with glibc and CPython's own allocator only: it uses `mallinfo2(3)`, `sys._debugmallocstats` and
+`sqlite3_memory_used`.
 """
 
 from __future__ import annotations
@@ -129,4 +130,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        main()
+    else:
+        print(json.dumps(parts()))
