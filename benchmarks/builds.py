@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import idle
 from checkouts import HERE, before_all, checkout, environment, revision
-from fleets import Peerscope
+from fleets import Peerscope, byte_compile
 
 SETTLE_S = 60.0
 """Young agents measure coordinates and introduce each other: that is no rest."""
@@ -63,6 +63,8 @@ def main() -> None:
     try:
         with checkout(options.against) as older:
             builds = {"this": HERE, "older": older}
+            for build in builds.values():
+                byte_compile(build / "src" / "peerscope")
             if options.only != "agent":
                 result["simulate"] = {"peers": options.simulated_peers} | {
                     name: simulations(builds, name, options.simulated_peers, options.rounds)

@@ -20,6 +20,7 @@ import urllib.request
 from pathlib import Path
 
 import psutil
+from fleets import SOURCE, byte_compile
 
 LOOPBACK = Path(__file__).parents[1] / "scripts" / "loopback"
 ISOLATED = "PEERSCOPE_BENCHMARK_ISOLATED"
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the idle measurement")
     options = parser.parse_args()
     isolate()
+    byte_compile(SOURCE)
     result = {"benchmark": "demo", "peers": options.peers, "import_s": import_s(), "cores": os.cpu_count()}
     with tempfile.TemporaryDirectory() as state:
         print(json.dumps(result | measure(options.peers, options.seconds, state), indent=2))

@@ -36,7 +36,7 @@ from peerscope.config import Config
 from peerscope.records.bodies import Check, LinkReading, Profile, Report, Status, encode_body, kind_of
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.record import Record
-from peerscope.web.app import WebServer
+from peerscope.web.listener import WebServer
 
 LOOK_S = 0.01
 CALM_S = 3.0

@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import median
 
 import psutil
+from fleets import SOURCE, byte_compile
 
 IMPORT_S_MAX, HELP_S_MAX, RSS_BYTES_MAX = 0.25, 0.4, 70_000_000
 
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--peers", type=int, default=12)
     parser.add_argument("--settle", type=float, default=60.0)
     options = parser.parse_args()
+    byte_compile(SOURCE)
     imports = [import_s() for _ in range(options.runs)]
     helps = [wall_s("--help") for _ in range(options.runs)]
     versions = [wall_s("version") for _ in range(options.runs)]

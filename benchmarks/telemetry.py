@@ -29,7 +29,7 @@ import uvloop
 
 from peerscope.agent.monitor import Monitor
 from peerscope.config import Config
-from peerscope.web.app import WebServer
+from peerscope.web.listener import WebServer
 
 KINDS: tuple[dict[str, Any], ...] = (
     {"type": "message", "direction": "in", "bytes": 1200, "error": False, "latency_s": 0.012},

@@ -17,8 +17,8 @@ from peerscope.records.identity import PeerId
 from peerscope.sim.scenario import load
 from peerscope.sim.show import Show
 from peerscope.web.api import ROUTES
-from peerscope.web.app import WebServer
 from peerscope.web.content import FeedBuilder, snapshot
+from peerscope.web.listener import WebServer
 
 STEP_S = 0.25
 GONE = ("down", "partitioned", "left")

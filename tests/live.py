@@ -18,7 +18,7 @@ from peerscope.mesh.messages import Aged
 from peerscope.records.bodies import Profile
 from peerscope.records.identity import Identity
 from peerscope.records.record import sign
-from peerscope.web.app import WebServer
+from peerscope.web.listener import WebServer
 
 
 def _has_ipv6() -> bool:

@@ -10,7 +10,6 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +287,8 @@ def _explained(message: str) -> str:
         return f"{place}: {text}" if place else text
     key = unknown.group(1)
     known = _fields(place)
+    from difflib import get_close_matches  # for mistakes alone
+
     guess = get_close_matches(key, known, n=1)
     hint = f"did you mean `{guess[0]}`?" if guess else f"known here: {', '.join(known)}"
     return f"unknown key `{key}` in {f'[{place}]' if place else 'the file'}; {hint}"

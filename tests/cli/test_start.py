@@ -24,3 +24,17 @@ print("LOADED", *(name for name in {HEAVY!r} if name in sys.modules))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     loaded = set(done.stdout.splitlines()[-1].split()[1:])
     assert loaded <= ({"rich", "msgspec"} if "status" in arguments else set())
+
+
+def test_an_agent_loads_no_typing_extensions_and_others_still_can() -> None:
+    code = """
+import gc, sys
+from peerscope.cli import cli
+assert cli.get_command(None, "run") is not None
+assert "msgspec" in sys.modules and gc.isenabled()
+print("typing_extensions" in sys.modules)
+import typing_extensions
+print(typing_extensions.NotRequired)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["False", "typing.NotRequired"]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import linecache
 import logging
 from collections.abc import Iterator
 
@@ -54,6 +55,7 @@ def test_json_is_one_object_a_line() -> None:
     line = json.loads(text)
     assert (line["level"], line["logger"], line["message"]) == ("warning", "peerscope.test", "went wrong\nhere")
     assert line["exception"].endswith("ValueError: two\nlines")
+    assert __file__ not in linecache.cache  # sources that a traceback shows do not stay in memory
 
 
 @pytest.mark.parametrize("as_json", [True, False])

@@ -14,8 +14,8 @@ from websockets.sync.client import connect
 from live import Agent, client, running, settings
 from peerscope.agent.monitor import Monitor
 from peerscope.errors import ConfigError
-from peerscope.web.app import WebServer
 from peerscope.web.guard import POLICY
+from peerscope.web.listener import WebServer
 
 TOKEN = "0123456789abcdef"
 OPEN = ["/", "/healthz", "/readyz", "/static/app.js", "/static/style.css"]

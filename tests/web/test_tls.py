@@ -20,7 +20,7 @@ from peerscope.agent.monitor import Monitor
 from peerscope.cli import cli
 from peerscope.errors import ConfigError
 from peerscope.web import server
-from peerscope.web.app import WebServer
+from peerscope.web.listener import WebServer
 from peerscope.web.tls import TlsFiles
 
 

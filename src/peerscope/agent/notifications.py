@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from peerscope.alerts.heartbeat import Beat
 from peerscope.alerts.notification_log import ESCALATION, HEARTBEAT, NOTIFIER
@@ -16,18 +17,20 @@ from peerscope.host.state import StateDirectory
 from peerscope.mesh.events import Publish
 from peerscope.mesh.membership.forgetting import last_version
 from peerscope.notify.base import Sender, make_channels
-from peerscope.notify.channel_queue import ChannelView
-from peerscope.notify.dispatcher import Dispatcher
-from peerscope.notify.heartbeats import Heartbeats
 from peerscope.notify.order_book import OrderBook
 from peerscope.notify.settings import HeartbeatView
 from peerscope.records.alerts import Orders
 from peerscope.records.identity import PeerId, short
 from peerscope.transport.driver import Driver
 
+if TYPE_CHECKING:
+    from peerscope.notify.channel_queue import ChannelView
+    from peerscope.notify.dispatcher import Dispatcher
+    from peerscope.notify.heartbeats import Heartbeats
+
 
 class Notifications:
-    """Order book and dispatcher of one agent."""
+    """Order book and dispatcher of one agent. Without channels, the modules that send are not imported."""
 
     def __init__(self, config: Config, state: StateDirectory, failure_log: FailureLog) -> None:
         """`failure_log`: counts looks that fail. Raises `ConfigError` for a channel that cannot be used."""
@@ -59,6 +62,9 @@ class Notifications:
         self._driver = driver
         self.book = OrderBook(self._state, me.hex(), lambda orders: _publish(driver, orders), self.orders)
         if self._channels:
+            from peerscope.notify.dispatcher import Dispatcher
+            from peerscope.notify.heartbeats import Heartbeats
+
             name = config.network.name
             self._dispatcher = Dispatcher(config.notify, self._channels, name, self._state, driver)
             if config.notify.heartbeat.is_wanted:

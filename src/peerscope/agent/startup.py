@@ -8,7 +8,6 @@ is taken, and whether another agent uses the state directory. `peerscope doctor`
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +60,8 @@ async def rehearse(config: Config, state: Path, construct: Callable[[Config, Pat
 
     `construct`: `Monitor`, which imports this module.
     """
+    import tempfile
+
     me = _identity(state)
     with tempfile.TemporaryDirectory() as scratch:  # a monitor makes its directory
         construct(config, Path(scratch))

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -121,7 +120,7 @@ class AlertConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 @cache
 def default_rules() -> tuple[Rule, ...]:
     """The packaged rules."""
-    text = files("peerscope.alerts").joinpath("rules.toml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("rules.toml").read_text(encoding="utf-8")
     return parse_rules(text, "rules.toml")
 
 
@@ -195,6 +194,8 @@ def _converted(values: object, kind: type[T], where: str) -> T:
 
 
 def _guess(word: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # for mistakes alone
+
     names = list(known)
     close = get_close_matches(word, names, n=1)
     return f"did you mean `{close[0]}`?" if close else f"known: {', '.join(names)}"

@@ -11,7 +11,6 @@ then. After the peer's end they hold for another `ledger.remember_s`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from hashlib import blake2b
 
 from msgspec import Struct
@@ -317,6 +316,8 @@ def _checked(field: str, pattern: str, snapshot: Snapshot, rules: Collection[str
     if field == "severity" and pattern not in (names := [one.name.lower() for one in Severity]):
         raise ConfigError(f"severity={pattern}: no such severity; known: {', '.join(names)}")
     if field == "rule" and pattern not in rules:
+        from difflib import get_close_matches  # for mistakes alone
+
         close = get_close_matches(pattern, rules, n=1)
         guess = f"did you mean rule={close[0]}?" if close else f"rule={pattern}* takes names that begin so"
         raise ConfigError(f"rule={pattern}: no such rule here; {guess}")

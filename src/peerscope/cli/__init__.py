@@ -11,6 +11,7 @@ from importlib import import_module
 import click
 
 from peerscope.errors import PeerscopeError
+from peerscope.host.garbage import importing
 
 VERBS = {
     "init": ("run", "Write a commented settings file and the identity key."),
@@ -64,7 +65,9 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        module = import_module(f"peerscope.cli.{VERBS[cmd_name][0]}")
+        with importing():
+            _import_msgspec()
+            module = import_module(f"peerscope.cli.{VERBS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
@@ -79,6 +82,21 @@ def cli() -> None:
 
     Every peer runs one agent; open any peer's dashboard and see the whole network.
     """
+
+
+def _import_msgspec() -> None:
+    """Import msgspec without `typing_extensions`: it takes that where it finds it, else the same from `typing`.
+
+    That saves each agent a megabyte and 3 ms.
+    """
+    name = "typing_extensions"
+    if name in sys.modules or "msgspec" in sys.modules:
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # makes its import fail
+    try:
+        import msgspec  # noqa: F401
+    finally:
+        del sys.modules[name]
 
 
 def main() -> None:

@@ -17,15 +17,13 @@ from typing import Any
 
 import click
 
-from peerscope.cli.api import ask
 from peerscope.cli.options import FOLDER, Whole
-from peerscope.errors import ApiError, PeerscopeError
+from peerscope.errors import PeerscopeError
 
 REGIONS = ("eu-west", "us-east", "ap-south", "sa-east", "af-south", "eu-north", "us-west", "ap-east")
 READY_TIMEOUT_S = 90.0
 START_AT_ONCE = 4
 STOP_TIMEOUT_S = 5.0
-POLL_S = 0.25
 
 
 @click.command()
@@ -57,6 +55,9 @@ class Demo:
         self._processes: list[Process] = []
         self._ready: list[dict[str, Any]] = []
         self._readers: set[asyncio.Task[None]] = set()
+        self._seen: list[set[str]] = []
+        """For each ready peer the ids that it has seen, itself included."""
+        self._is_complete = asyncio.Event()
 
     async def run(self) -> None:
         """Start all peers, wait for Ctrl-C, end all peers."""
@@ -128,7 +129,9 @@ class Demo:
         if not line:
             raise PeerscopeError(f"peer {index + 1} ended before it was ready; its output is above")
         ready = json.loads(line)
-        reader = asyncio.create_task(self._drain(process.stdout))
+        seen = {ready["peer_id"]}
+        self._seen.append(seen)
+        reader = asyncio.create_task(self._read(process.stdout, seen))
         self._readers.add(reader)
         self._say(f"peer {index + 1:>3} of {self._peers}  {ready['peer_id'][:10]}  {region:<10}  {ready['http']}")
         return {
@@ -142,15 +145,12 @@ class Demo:
 
     async def _complete(self) -> None:
         """Wait until every peer sees all peers."""
-        end = time.monotonic() + READY_TIMEOUT_S
-        waiting = list(self._ready)
-        while waiting:
-            if time.monotonic() > end:
-                raise PeerscopeError(f"{len(waiting)} peers do not see all others after {READY_TIMEOUT_S:.0f} s")
-            counts = await asyncio.gather(*(asyncio.to_thread(_count, peer["http"]) for peer in waiting))
-            waiting = [peer for peer, count in zip(waiting, counts, strict=True) if count < self._peers]
-            if waiting:
-                await asyncio.sleep(POLL_S)
+        self._look()
+        try:
+            await asyncio.wait_for(self._is_complete.wait(), READY_TIMEOUT_S)
+        except TimeoutError:
+            waiting = sum(len(seen) < self._peers for seen in self._seen)
+            raise PeerscopeError(f"{waiting} peers do not see all others after {READY_TIMEOUT_S:.0f} s") from None
 
     async def _watch(self, index: int) -> None:
         """Report the end of one peer's process."""
@@ -166,10 +166,21 @@ class Demo:
             self._say(f"peer {peer['peer_id'][:10]} (pid {peer['pid']}) ended: {how}")
             self._say(f"start it again with: {_program()} run --state {peer['state']}")
 
-    async def _drain(self, stream: asyncio.StreamReader) -> None:
-        """Read a peer's output, so that it never blocks."""
-        while await stream.read(65536):
-            pass
+    def _look(self) -> None:
+        if len(self._seen) == self._peers and all(len(seen) >= self._peers for seen in self._seen):
+            self._is_complete.set()
+
+    async def _read(self, stream: asyncio.StreamReader, seen: set[str]) -> None:
+        """Read a peer's output, so that it never blocks. Its events say whom it sees, so nobody needs to ask its API,
+        which takes 7 MB once it is used."""
+        rest = b""
+        while data := await stream.read(65536):
+            if self._is_complete.is_set():
+                continue
+            *lines, rest = (rest + data).split(b"\n")
+            events = (json.loads(line) for line in lines if line.startswith(b'{"event":"status"'))
+            seen.update(event["peer_id"] for event in events if event["status"] not in ("down", "left"))
+            self._look()
 
     async def _end(self) -> None:
         """Close the peers' standard input, so that they leave. Kill those that run after a few seconds."""
@@ -210,10 +221,3 @@ async def _parent_gone() -> None:
     parent = os.getppid()
     while parent == 1 or os.getppid() == parent:  # init itself started it and never ends
         await asyncio.sleep(1.0)
-
-
-def _count(http: str) -> int:
-    try:
-        return int(ask(http, "", "/api/v1/health")["total_peers"])
-    except ApiError:
-        return 0

@@ -21,6 +21,7 @@ from peerscope.agent.config_template import TEMPLATE
 from peerscope.cli.options import CONFIG, FILE, JSON, STATE
 from peerscope.config import Config
 from peerscope.host.addresses import is_loopback, split_address
+from peerscope.host.garbage import importing
 from peerscope.host.logs import configure, secrets_in
 from peerscope.host.state import KEY_FILE, StateDirectory, default_state
 from peerscope.host.version import __version__
@@ -116,7 +117,7 @@ def check_config(file: Path, state: Path | None, as_json: bool) -> None:
     settings = Config.load(file)
     asyncio.run(rehearse(settings, state or _state_of(file), Monitor))
     if settings.web.listen != "off":
-        from peerscope.web.app import check_settings
+        from peerscope.web.listener import check_settings
 
         check_settings(settings.web)
     if as_json:
@@ -194,16 +195,15 @@ def version(as_json: bool) -> None:
 
 
 async def _serve(load: Callable[[], Config], state: Path, *, as_json: bool, until_eof: bool) -> None:
-    from peerscope.agent.monitor import Monitor  # loads the QUIC stack: not for `version`
-    from peerscope.agent.service import Service
-
+    with importing(for_good=True):
+        from peerscope.agent.monitor import Monitor  # loads the QUIC stack: not for `version`
+        from peerscope.agent.service import Service
+        from peerscope.web.listener import WebServer
     config = load()
     configure(config.log, secrets_in(config.plain()))
     monitor = Monitor(config, state)
     server = None
     if config.web.listen != "off":
-        from peerscope.web.app import WebServer
-
         server = WebServer(monitor)
     service = Service(monitor, load)
     service.heed_signals()

@@ -211,7 +211,7 @@ async def _show_live(
     scenario: Scenario, config: Config, state: Path, *, seed: int, signed: bool, speed: float, as_json: bool
 ) -> None:
     from peerscope.sim.show import Show  # loads the web server
-    from peerscope.web.app import WebServer
+    from peerscope.web.listener import WebServer
 
     network = Show(scenario, config, state, seed=seed, signed=signed, speed=speed)
     server = WebServer(network)

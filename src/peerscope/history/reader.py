@@ -7,7 +7,6 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from difflib import get_close_matches
 from math import ceil, inf
 from pathlib import Path
 
@@ -64,6 +63,8 @@ def span_s(text: str) -> int | None:
 def series_named(name: str) -> Series:
     """Look up a series. Raises `HistoryError`, which lists similar names, or all of them."""
     if name not in SERIES:
+        from difflib import get_close_matches  # for mistakes alone
+
         near = [known for known in SERIES if known.startswith(name)] or get_close_matches(name, SERIES, n=5)
         raise HistoryError(
             f"no series {name[:64]!r}; {'near it' if near else 'there are'}: {', '.join(near or SERIES)}"

@@ -22,6 +22,9 @@ COLUMN_BITS = 8
 PAGE_BYTES = 16_384
 """Columns of a thousand peers take 2 to 4 KB, and SQLite shares no page between rows that do not fit together."""
 CHECKPOINT_PAGES = 64
+CACHE_KIB = 512
+"""Pages that a writer keeps in memory: SQLite's default is 2,000 KiB, which an agent fills within hours. Rows are
+appended, and the system keeps the file in its own cache."""
 BUSY_S = 5.0
 
 Step = tuple[str, ...]
@@ -65,6 +68,7 @@ def open_to_write(place: Path) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         db.execute(f"PRAGMA journal_size_limit = {2 * CHECKPOINT_PAGES * PAGE_BYTES}")
+        db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         bring_up_to_date(db, place)
     except BaseException:
         db.close()

@@ -2,6 +2,8 @@
 
 No package index has `peerscope[top]`. pip recorded the wheel or tree that it installed us from (PEP 610,
 `direct_url.json`). If that is gone, the command lists the packages of the extra.
+
+Every agent loads this module, so it imports whatever finds the command only when that is needed.
 """
 
 from __future__ import annotations
@@ -9,19 +11,19 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Iterator
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import msgspec
 from msgspec import Struct
 
 from peerscope.errors import ConfigError
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 PACKAGE = "peerscope"
 
@@ -57,6 +59,8 @@ def command(extra: str, ourselves: Distribution | None) -> str:
 
 
 def _ourselves() -> Distribution | None:
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         return distribution(PACKAGE)
     except PackageNotFoundError:  # a tree on the path, never installed
@@ -65,6 +69,9 @@ def _ourselves() -> Distribution | None:
 
 def _installer() -> list[str]:
     """The installer for this environment, which may have no pip: those of uv and the container image have none."""
+    import shutil
+    from importlib.util import find_spec
+
     python = sys.executable or "python3"
     if find_spec("pip") is not None:
         return [python, "-m", "pip", "install"]
@@ -86,6 +93,8 @@ def _wanted(extra: str, ourselves: Distribution | None) -> list[str]:
 
 def _origin(ourselves: Distribution) -> tuple[Path, bool] | None:
     """The tree or wheel that we were installed from, if it still exists, and whether the install is editable."""
+    from urllib.request import url2pathname
+
     with contextlib.suppress(msgspec.MsgspecError, OSError, ValueError):
         origin = msgspec.json.decode(ourselves.read_text("direct_url.json") or "", type=_Origin)
         parts = urlsplit(origin.url)

@@ -7,6 +7,7 @@ Only the command line calls `configure`: a program that embeds a `Monitor` keeps
 from __future__ import annotations
 
 import json
+import linecache
 import logging
 import re
 import sys
@@ -74,7 +75,10 @@ class Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         message = self._clean(record.getMessage())
-        trouble = self._clean(self.formatException(record.exc_info)) if record.exc_info else None
+        trouble = None
+        if record.exc_info:
+            trouble = self._clean(self.formatException(record.exc_info))
+            linecache.clearcache()  # it would keep the source of every file on the way, a megabyte after some errors
         suppressed: int = getattr(record, "suppressed", 0)
         if self._as_json:
             line = {"at": at, "level": record.levelname.lower(), "logger": record.name, "message": message}

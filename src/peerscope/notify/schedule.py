@@ -22,12 +22,15 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import WINDOWS_MAX
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 GAP_S = 900.0
 CHECKED = 64
@@ -206,6 +209,8 @@ def _moved(local: datetime, years: int) -> datetime:
 
 
 def _zone(name: str) -> ZoneInfo:
+    from zoneinfo import ZoneInfo
+
     try:
         if len(name) > ZONE_MAX:
             raise ValueError

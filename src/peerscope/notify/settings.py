@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
@@ -280,6 +279,8 @@ def _converted(given: Any, kind: type[S], where: str) -> S:
 
 
 def _hint(word: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # for mistakes alone
+
     guess = get_close_matches(word, known, n=1)
     return f"did you mean `{guess[0]}`?" if guess else f"known are {', '.join(known)}"
 

@@ -8,8 +8,7 @@ factories by name in the entry point group `peerscope.sources`. A factory gets t
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from msgspec import Meta, Struct
 
@@ -17,6 +16,9 @@ from peerscope.errors import ConfigError
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import MEASURE_US_MAX, NodeMetrics
 from peerscope.records.texts import Name, OverlayId
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 NodeName = Annotated[Name, Meta(min_length=1)]
 Seconds = Annotated[float, Meta(ge=0.0, le=MEASURE_US_MAX / 1e6)]
@@ -76,4 +78,6 @@ def make_source(spec: str) -> Source:
 
 
 def _known() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # loads the e-mail package: only where there is a node
+
     return {point.name: point for point in entry_points(group=GROUP)}

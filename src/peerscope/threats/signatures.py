@@ -7,9 +7,8 @@ changes the values that it gives, another name adds a signature. Any mistake ref
 from __future__ import annotations
 
 import tomllib
-from difflib import get_close_matches
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -64,6 +63,8 @@ class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         known = (*SIGNALS, *NETWORK_SIGNALS)
         if self.signal not in known:
+            from difflib import get_close_matches  # for mistakes alone
+
             guess = get_close_matches(self.signal, known, n=1)
             hint = f"did you mean {guess[0]!r}?" if guess else f"known: {', '.join(known)}"
             raise ValueError(f"signal {self.signal!r} is unknown; {hint}")
@@ -129,7 +130,7 @@ class Signatures:
 @cache
 def packaged() -> str:
     """The text of the packaged signatures. Like code, it never changes."""
-    return files("peerscope.threats").joinpath("signatures.toml").read_text(encoding="utf-8")
+    return Path(__file__).with_name("signatures.toml").read_text(encoding="utf-8")
 
 
 @cache

@@ -124,7 +124,8 @@ class LinkCache:
                 or before.profile is not profile
                 or before.is_living is not is_living
             ):
-                after = End(peer.hex(), profile, report, is_living, self._read(vertex, profile, report))
+                name = peer.hex() if before is None else before.peer_id  # one text: the past of links keeps it
+                after = End(name, profile, report, is_living, self._read(vertex, profile, report))
                 self._replace(vertex, before, after, touched)
         if len(ends) > len(snapshot.profiles):
             for vertex in ends.keys() - {vertex_of(peer) for peer in snapshot.profiles}:

@@ -1,4 +1,4 @@
-"""Composes the web side and serves it in the agent's event loop.
+"""Composes the web side and serves it in the agent's event loop. `listener.py` imports this for the first client.
 
 The page is some forty small modules, requested together. `Files` keeps them in memory: reading each from disk in a
 thread takes most of the time until the first picture on a busy machine.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import mimetypes
 import socket
+import ssl
 from hashlib import blake2b
-from importlib.resources import files
 from pathlib import Path
 
 from msgspec import Struct
@@ -25,24 +24,17 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from peerscope.agent.network_view import NetworkView
-from peerscope.config import WebConfig
-from peerscope.errors import ConfigError
 from peerscope.export.discovery import scraped_as
-from peerscope.host.addresses import split_address
 from peerscope.web.answers import on_http_error
 from peerscope.web.api import ROUTES, openapi
 from peerscope.web.feed import Feed
 from peerscope.web.guard import Guard
 from peerscope.web.limits import BodyLimit, OneAtATime
 from peerscope.web.server import HttpServer
-from peerscope.web.tls import TlsFiles
 
-STATIC = Path(str(files("peerscope.web"))) / "static"
+STATIC = Path(__file__).with_name("static")
 SOCKET_BYTES_MAX = 4096
 """Largest message accepted from a client of the feed, which should send none."""
-
-SEND_BYTES = 256 * 1024
-"""Send buffer of a connection. The kernel's default takes megabytes for each client that does not read."""
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
 """The system's table calls scripts plain text on some machines."""
 
@@ -115,75 +107,30 @@ def make_app(monitor: NetworkView, feed: Feed, *, hosts: tuple[str, ...] = ()) -
     return app
 
 
-class WebServer:
-    """Serves one agent's dashboard and API."""
+class Site:
+    """The dashboard and API of one agent, ready to serve."""
 
-    def __init__(self, monitor: NetworkView) -> None:
-        """Bind the port, so that a taken one fails before anything starts. Raises `ConfigError`."""
-        web = monitor.config.web
-        self._tls, host, port = _prepared(web)
-        monitor.tls = self._tls
-        self._socket = _listen(host, port)
-        port = self._socket.getsockname()[1]
-        shown = f"[{host}]" if ":" in host else host
-        monitor.http = f"{'https' if self._tls else 'http'}://{shown}:{port}"
+    def __init__(self, monitor: NetworkView, host: str, tls: ssl.SSLContext | None) -> None:
+        """`host`: the address that the server listens on."""
         self._failure_log = monitor.failure_log
         self._feed = Feed(monitor)
+        web = monitor.config.web
         app = make_app(monitor, self._feed, hosts=(host, *web.allowed_hosts, *scraped_as(monitor.config.export, host)))
-        context = self._tls.context if self._tls else None
-        self._server = HttpServer(app, context, web.proxies, monitor.failure_log, ws_max_size=SOCKET_BYTES_MAX)
+        self._server = HttpServer(app, tls, web.proxies, monitor.failure_log, ws_max_size=SOCKET_BYTES_MAX)
 
-    async def run(self) -> None:
+    async def run(self, listening: socket.socket) -> None:
         """Serve until cancelled."""
-        failure_log = self._failure_log
-        feeding = asyncio.create_task(failure_log.going("the live feed", self._feed.run))
-        serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        parts = {serving, feeding}
-        if self._tls:
-            parts.add(asyncio.create_task(failure_log.going("the files of TLS", self._tls.run)))
+        feeding = asyncio.create_task(self._failure_log.going("the live feed", self._feed.run))
+        serving = asyncio.create_task(self._server.serve(sockets=[listening]))
         try:
-            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((serving, feeding), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in parts - {serving}:
-                task.cancel()
+            feeding.cancel()
             self._server.stop()
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
-            self._socket.close()
-
-
-def check_settings(web: WebConfig) -> None:
-    """Raise the `ConfigError` that a `WebServer` would raise, except for a port that is taken."""
-    _, host, port = _prepared(web)
-    try:
-        _listen(host, port).close()
-    except ConfigError as error:
-        cause = error.__context__
-        if not (isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE):
-            raise
-
-
-def _prepared(web: WebConfig) -> tuple[TlsFiles | None, str, int]:
-    tls = TlsFiles(web.tls_cert, web.tls_key) if web.tls_cert else None
-    return tls, *split_address(web.listen, "web.listen")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        server = socket.create_server((host, port), family=family, backlog=256)
-        # Each connection inherits it. asyncio sets it only on sockets that name their protocol; without it, small
-        # answers wait for a delayed acknowledgement.
-        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
-        return server
-    except OSError as error:
-        raise ConfigError(
-            f"web.listen: cannot use {host}:{port}: {error.strerror}; choose another with --http HOST:PORT, "
-            "or --http off"
-        ) from None
 
 
 def _read(place: Path) -> File:

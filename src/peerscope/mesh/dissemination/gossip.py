@@ -112,7 +112,7 @@ class Gossip:
         self._out = out
         self._batches = Batches(ledger)
         self._providers: dict[RecordName, PeerId] = {}
-        """Neighbours that send the next version of a record whole: we pulled the last one from them, or they sent it."""
+        """Neighbours that send the next version of a record whole: the last one came from them."""
         self._wanted: dict[tuple[PeerRef, int], Want] = {}
         self._asked: Counter[PeerId] = Counter()
         """Open pulls by neighbour, in records."""
