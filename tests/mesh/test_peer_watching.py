@@ -211,8 +211,8 @@ def test_a_silent_neighbour_is_dialled_afresh_and_one_without_a_connection_is_no
 
 def test_a_first_measurement_that_takes_a_while_is_no_late_turn() -> None:
     peer = Peer(IDENTITIES[0], PeerConfig(), Random(0), Clocks(0.0, WALL_S))
-    for second in range(1, 4):
-        peer.tick(float(second))
+    while peer.deadline() < 3.1:
+        peer.tick(peer.deadline())
     peer.handle(Measured(GOOD), 3.1)
     peer.tick(3.1)
     assert peer.parts.state.local_health.factor(3.1) == 1.0
