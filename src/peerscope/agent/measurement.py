@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import Protocol
 
-from peerscope.host.clock import monotonic
+from peerscope.host.clock import monotonic, pause
 from peerscope.host.failures import FailureLog
 from peerscope.mesh.detection.checks import quantised
 from peerscope.mesh.events import Measured
@@ -62,7 +62,7 @@ class Measurement:
         while True:
             with self._failure_log.at("the measurement"):
                 self._driver.feed(await self.measure())
-            await asyncio.sleep(self._interval_s)
+            await pause(self._interval_s, self._driver.core.peer.moments)
 
     async def measure(self) -> Measured:
         """Everything since the last call, or the start."""

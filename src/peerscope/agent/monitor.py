@@ -36,7 +36,7 @@ from peerscope.errors import ConfigError, PeerscopeError
 from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
 from peerscope.history.recorder import Recorder, past_day
-from peerscope.host.clock import monotonic, stopwatch
+from peerscope.host.clock import monotonic, pause, stopwatch
 from peerscope.host.credentials import CredentialFiles
 from peerscope.host.machine_identity import own_host
 from peerscope.host.memory import shrinking
@@ -382,7 +382,7 @@ class Monitor(NetworkView):
         """Send the core an event when the wall clock moves against the monotonic one."""
         sent_s = time.time() - monotonic()
         while True:
-            await asyncio.sleep(1.0)
+            await pause(1.0, self.peer.moments)
             offset_s = time.time() - monotonic()
             if abs(offset_s - sent_s) > CLOCK_STEP_S:
                 sent_s = offset_s
@@ -399,11 +399,11 @@ class Monitor(NetworkView):
             found = reader.facts(monotonic(), trouble, self._files(), self.exports.trouble)
             for event in [*found, *reader.node()]:
                 self._driver.feed(event)
-            await asyncio.sleep(FACTS_INTERVAL_S)
+            await pause(FACTS_INTERVAL_S, self.peer.moments)
 
     async def _join(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_INTERVAL_S)
+            await pause(LOOK_INTERVAL_S, self.peer.moments)
             with self.failure_log.at("the profile"):
                 self._introduce()
             with self.failure_log.at("the look at endings"):

@@ -10,8 +10,10 @@ set before the machine slept is late by at most its own length, which is a few s
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
+from collections.abc import Callable
 
 
 def _clock_id() -> int | None:
@@ -22,6 +24,11 @@ def _clock_id() -> int | None:
 
 
 _CLOCK = _clock_id()
+
+
+async def pause(seconds: float, moments: Callable[[float], float]) -> None:
+    """Sleep for about so long, until one of the `moments` at which this process is awake anyway."""
+    await asyncio.sleep(max(0.0, moments(monotonic() + seconds) - monotonic()))
 
 
 def asleep() -> float:

@@ -13,7 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from random import Random
 from typing import assert_never
@@ -144,6 +144,11 @@ class Peer:
             p.publisher.report(situation, now)
             route(now)
         return self.out.take()
+
+    @property
+    def moments(self) -> Callable[[float], float]:
+        """Gives the moment, near a time, at which this peer does what is not urgent."""
+        return self._state.grid.near
 
     def deadline(self) -> float:
         if self._leaving:

@@ -50,6 +50,8 @@ class Batches:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._of: dict[PeerId, Batch] = {}
+        self._flush_at = inf
+        """The first of all batches: asked for at every turn, and seldom another."""
 
     def __iter__(self) -> Iterator[PeerId]:
         return iter(self._of)
@@ -65,15 +67,17 @@ class Batches:
 
     def close(self, neighbour: PeerId) -> None:
         self._of.pop(neighbour, None)
+        self._plan()
 
     def deadline(self) -> float:
-        return min((batch.flush_at for batch in self._of.values()), default=inf)
+        return self._flush_at
 
     def add(self, neighbour: PeerId, name: RecordName, version: int, flush_at: float) -> None:
         """Let a key wait for this neighbour, until `flush_at` at most."""
         batch = self._of[neighbour]
         batch.keys[name] = version
         batch.flush_at = min(batch.flush_at, flush_at)
+        self._flush_at = min(self._flush_at, flush_at)
 
     def has(self, neighbour: PeerId, name: RecordName, version: int) -> None:
         """The neighbour has this version of a record, and not from us."""
@@ -85,7 +89,7 @@ class Batches:
                 del waiting[name]
                 batch.whole.discard(name)
         if not batch.keys:
-            batch.flush_at = inf
+            self._at_rest(batch)
 
     def pulled(self, neighbour: PeerId, name: RecordName) -> None:
         """The neighbour pulled a record from us: the next version goes whole."""
@@ -137,7 +141,7 @@ class Batches:
         for name in names:
             batch.riding[name] = batch.keys.pop(name)
         if not batch.keys:
-            batch.flush_at = inf
+            self._at_rest(batch)
         spare, batch.spare = tuple(Topic(*name) for name in batch.spare), {}
         return Load(keys, tuple(records), spare), rest
 
@@ -151,6 +155,16 @@ class Batches:
             batch.keys = {}
             for at in range(0, len(keys), KEYS_MAX):
                 yield neighbour, Announce(tuple(keys[at : at + KEYS_MAX]))
+        self._plan()
+
+    def _at_rest(self, batch: Batch) -> None:
+        """Nothing waits for this neighbour."""
+        is_first, batch.flush_at = batch.flush_at <= self._flush_at < inf, inf
+        if is_first:
+            self._plan()
+
+    def _plan(self) -> None:
+        self._flush_at = min((batch.flush_at for batch in self._of.values()), default=inf)
 
     def _entry(self, name: RecordName) -> Entry | None:
         peer = self._ledger.find(name[0])

@@ -127,8 +127,9 @@ class Gossip:
         return min(self._batches.deadline(), self._retry_at, min(self._to_hand.values(), default=inf))
 
     def tick(self, now: float) -> None:
-        for neighbour, announce in self._batches.due(now):
-            self._out.send(neighbour, announce)
+        if now >= self._batches.deadline():
+            for neighbour, announce in self._batches.due(now):
+                self._out.send(neighbour, announce)
         if now >= self._retry_at:
             self._retry(now)
         for neighbour, origin in [pair for pair, due_at in self._to_hand.items() if now >= due_at]:
