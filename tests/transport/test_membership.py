@@ -4,6 +4,7 @@ import asyncio
 import re
 import secrets
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,8 @@ def test_when_all_certificates_end_every_agent_says_so_everywhere_and_all_meet_a
                     )
                 for each, place in zip(both, places, strict=True):
                     told = f"has ended .*; renew it: peerscope admit issue {each.peer.me.hex()} -o FILE, then copy"
-                    assert len([x for x in caplog.messages if re.search(told, x)]) == 1
+                    lines = partial(re.search, told)
+                    await came_true(lambda lines=lines: len([*filter(lines, caplog.messages)]) == 1, "the log says it")
                     certified(place)
                 for each in both:
                     await came_true(lambda each=each: linked(each) == ids - {each.peer.me}, "both are linked again")
