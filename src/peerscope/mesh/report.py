@@ -140,8 +140,8 @@ class Reporter:
             self.due(now)
 
     def links_changed(self, now: float) -> None:
-        """A link came or went: report soon, and then at most twice per interval."""
-        share = self._wait_s / self._config.calm_intervals / 2
+        """A link came or went: report soon, and then as often as there are measurements at most."""
+        share = self._wait_s / self._config.calm_intervals
         self._next_at = min(self._next_at, max(now + LINKS_SETTLE_TIMEOUT_S, self._reported_at + share))
 
     def link_regained(self, now: float) -> None:

@@ -38,7 +38,7 @@ from peerscope.records.ledger import Entry, Ledger
 
 SOURCES_MAX = 8
 ANSWER_BYTES_MAX = 32 * 1024
-CROWD_S = 0.5
+CROWD_S = 1.5
 """Least time between batches for the sake of new profiles."""
 URGENT_S = 0.05
 """Keys of urgent news are batched for so long. When a tenth of the network dies, hundreds of observers publish."""
