@@ -1,10 +1,10 @@
 """Keys that wait for neighbours, and how they travel: along with a ping or a pong, or in a message of their own.
 
-Whatever is not urgent waits for the next ping, in either direction. A neighbour that pulled the last version of a
-record from us gets the next one whole, with the key saved: so a tree grows for each origin, as in Plumtree (Leitao et
-al. 2007). A neighbour that has it from elsewhere says so, or announces it itself, and gets keys again.
+News that are not urgent wait for the next ping, in either direction. A neighbour that pulled the last version of a
+record from us gets the next one whole, without a key before it. So a tree grows for each origin, as in Plumtree (Leitao
+et al. 2007). A neighbour that has it from elsewhere says so, or announces it itself, and gets keys again.
 
-Pings are datagrams, which are lost. What a ping carried waits again until the pong comes, and what a pong carried until
+Pings are datagrams, which may be lost. The load of a ping waits again until the pong comes, and that of a pong until
 the next ping shows that it came.
 """
 
@@ -22,12 +22,12 @@ RecordName = tuple[PeerRef, int]
 LOAD_BYTES_MAX = 960
 """A ping with its load fits into a datagram of 1,200 bytes, the least that QUIC promises."""
 KEY_BYTES, RECORD_BYTES = 24, 140
-"""Of a key, and of a record beside its body."""
+"""Sizes of a key, and of a record beside its body."""
 SPARE_MAX = 64
 
 
 class Batch:
-    """What waits for one neighbour."""
+    """News that wait for one neighbour."""
 
     __slots__ = ("flush_at", "keys", "riding", "spare", "whole")
 
@@ -45,7 +45,7 @@ class Batch:
 
 
 class Batches:
-    """What waits for each neighbour."""
+    """News that wait for each neighbour."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -108,7 +108,7 @@ class Batches:
             self._of[neighbour].riding.clear()
 
     def load(self, neighbour: PeerId, now: float, room: int = LOAD_BYTES_MAX) -> tuple[Load | None, list[Entry]]:
-        """What goes along now, in `room` bytes (None if nothing waits), and whole records for which it has no room.
+        """The load to send now, in `room` bytes (None if nothing waits), and whole records for which it has no room.
 
         Keys that find no room wait on.
         """
