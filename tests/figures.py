@@ -322,7 +322,7 @@ PROTOCOL = [
     f"with an agent of version {WIRE_VERSION_MIN} both ends ping once a second",
     f"| `ping` ({_number(Ping)}) |",
     f"| `pong` ({_number(Pong)}) |",
-    f"| `doubt` ({_number(Doubt)}) | up to {DOUBTED_MAX} peers whose answers lack; hops left (0: do not pass on)",
+    f"| `doubt` ({_number(Doubt)}) | up to {DOUBTED_MAX} peers that did not answer; hops left (0: do not pass on)",
     f"Each draws the next moment within {digits(DRAWN[0])} to {digits(DRAWN[1])} of its **period**",
     _watched(1, "1", " a minute", " after the death"),
     _watched(2, "2"),
@@ -332,7 +332,7 @@ PROTOCOL = [
     f"its ends probe {word(1 / _D.probe_interval_s)} times a second",
     f"less than once in a {THOUSAND[round(1 / WIDE_CHANCE)]}, the doubt spreads",
     f"Silence counts from {s(_D.ping_interval_s)} before the first unanswered ping",
-    f"a pause of {s(_D.down_after_s - _D.ping_interval_s)} is never a death",
+    f"no pause below {s(_D.down_after_s - _D.ping_interval_s)} is a death",
     f"is measured {round(60 / (MEASURED_PERIODS * _D.ping_period_s))} to {round(_SAMPLES)} times a minute",
     f"heard within the {LAST[HEARD_S]} needs no ping, but each link is measured at least once in "
     f"{word(MEASURED_PERIODS)} periods. A new link has short periods until {word(YOUNG)} exchanges",
