@@ -27,8 +27,21 @@ from peerscope.mesh import handshake
 from peerscope.mesh.coordinates import sampling, vivaldi
 from peerscope.mesh.crawling import answers
 from peerscope.mesh.detection import unwatched
-from peerscope.mesh.detection.link import FLAPS_MAX, RESEND_EVERY
-from peerscope.mesh.detection.observers import EXPIRY_INTERVALS
+from peerscope.mesh.detection.detector import OBSERVERS_PER_S, period_s
+from peerscope.mesh.detection.doubts import AGAIN_S as DOUBTS_AGAIN_S
+from peerscope.mesh.detection.doubts import BURST as DOUBTS_BURST
+from peerscope.mesh.detection.doubts import PER_S as DOUBTS_PER_S
+from peerscope.mesh.detection.doubts import SHARE as DOUBTS_SHARE
+from peerscope.mesh.detection.link import (
+    FLAPS_MAX,
+    HEARD_S,
+    MEASURED_PERIODS,
+    RESEND_EVERY,
+    WIDE_CHANCE,
+    YOUNG,
+)
+from peerscope.mesh.detection.observers import EXPIRY_INTERVALS, expiry_s
+from peerscope.mesh.detection.prober import DRAWN, OLD_PERIOD_S
 from peerscope.mesh.detection.refutation import REFUTE_INTERVAL_S
 from peerscope.mesh.detection.unwatched import UNHEARD_S
 from peerscope.mesh.detection.verdicts import (
@@ -40,6 +53,8 @@ from peerscope.mesh.detection.verdicts import (
     VOTE_STAND_S,
 )
 from peerscope.mesh.dissemination import gossip
+from peerscope.mesh.dissemination.batches import LOAD_BYTES_MAX
+from peerscope.mesh.grid import GRID_S
 from peerscope.mesh.limits import rate_limit, reputation
 from peerscope.mesh.lookups import ANSWERS_BURST, ANSWERS_PER_S
 from peerscope.mesh.membership import forgetting, shared_key
@@ -47,17 +62,22 @@ from peerscope.mesh.membership.admission import EARLY_MS
 from peerscope.mesh.membership.eviction import LONG_KNOWN_S, SILENT_S
 from peerscope.mesh.membership.isolation import COMPANY_MAX, RETURN_S
 from peerscope.mesh.messages import (
+    DOUBTED_MAX,
     FOUND_MAX,
     MESSAGE_BYTES_MAX,
     NEIGHBOURS_MAX,
     NONCE_BYTES,
     WIRE_VERSION,
+    WIRE_VERSION_MIN,
+    Doubt,
     Find,
     Found,
     Moved,
+    Ping,
+    Pong,
 )
 from peerscope.mesh.publisher import ALERT_HOPS, REPEAT_SHARE
-from peerscope.mesh.report import BRISK_S, RECORD_BYTES
+from peerscope.mesh.report import BRISK_S, LINKS_SETTLE_TIMEOUT_S, RECORD_BYTES, interval_s
 from peerscope.mesh.revocation import REVIEW_S
 from peerscope.mesh.zoning.lookup import ANSWER_TIMEOUT_S as ASK_S
 from peerscope.mesh.zoning.lookup import TIMEOUT_S as QUESTION_S
@@ -65,6 +85,7 @@ from peerscope.mesh.zoning.remote_quota import STRANGERS_MAX
 from peerscope.notify.schedule import GAP_S
 from peerscope.records import bodies
 from peerscope.records.alerts import ORDERS_MAX, STATEMENTS_MAX, WINDOWS_MAX
+from peerscope.records.bodies import Report
 from peerscope.records.certificates import REVOCATIONS_MAX
 from peerscope.records.hosts import TOKEN_BYTES
 from peerscope.records.identity import PEER_ID_BYTES
@@ -83,6 +104,7 @@ WORDS |= {15: "fifteen", 20: "twenty", 30: "thirty"}
 SPANS = {30: "half a minute", 60: "a minute", 900: "a quarter of an hour", 3600: "an hour", 86_400: "a day"}
 SPANS |= {0.5: "half a second", 150: "two and a half minutes"}
 ONE_SECOND, WEEK, MILLION, TWICE = {1: "a second"}, {7 * 86_400: "week"}, {1e6: "million"}, {2: "twice"}
+THOUSAND, LAST, FRACTIONS = {1000: "thousand"}, {1: "last second"}, {0.25: "a quarter"}
 PARTS = {0.04: "twenty-fifth", 1 / 12: "twelfth", 0.2: "fifth", 0.25: "quarter"}
 CONFIG = Config()
 KB, MB = 1024, 1024 * 1024
@@ -149,7 +171,38 @@ def _number(message: type[Struct]) -> int:
 assert LEAVE_S <= 3  # so that the process is gone within three seconds
 assert reputation.FORGIVE_S == 6 * 3600
 _D, _L, _C, _N = CONFIG.detector, CONFIG.limits, CONFIG.crawl, CONFIG.links
-_EXPIRY_S = EXPIRY_INTERVALS * CONFIG.report.interval_s
+
+
+def _expiry_s(peers: int) -> float:
+    """Seconds until a report is void without another one, in a network of so many peers."""
+    return expiry_s(Report(round(_report_s(peers) * 1000), (), ()))
+
+
+def _report_s(peers: int) -> float:
+    """Seconds between reports without a change, in a network of so many peers."""
+    report = CONFIG.report
+    return interval_s(
+        peers,
+        shortest_s=report.calm_s,
+        budget_bytes_s=CONFIG.gossip.budget_bytes_s,
+        reports_s_max=report.reports_s_max,
+    )
+
+
+_EXPIRY_S = _expiry_s(10)
+
+
+def _watched(observers: int, name: str, unit: str = "", death: str = "") -> str:
+    """A line of the table of periods: mean times between drawn pings, all ends counted."""
+    longest_s = period_s(observers, CONFIG.detector)
+    pings = 60 / (longest_s * sum(DRAWN) / 2)
+    first_s = round(longest_s / (observers + 1), 1)
+    return (
+        f"| {name} | {s(longest_s)} | {round(pings)}{unit} | {round(pings * observers)}{unit} | {s(first_s)}{death} |"
+    )
+
+
+_SAMPLES = 60 / (_D.ping_period_s * sum(DRAWN) / 2)
 _W = reputation.WEIGHTS
 
 SECURITY = [
@@ -203,7 +256,10 @@ SECURITY = [
     f"by name within {span(REFUTE_INTERVAL_S)}",
     f"more than {s(round(STAND_S - REFUTE_INTERVAL_S, 9))} for the accusation and the answer",
     f"refuted {word(REFUTED_MAX)} times within {span(REFUTED_WINDOW_S)}",
-    f"{word(EXPIRY_INTERVALS)} intervals, {s(_EXPIRY_S)} in a small network",
+    f"{word(EXPIRY_INTERVALS)} intervals, {s(_EXPIRY_S)} in a small network, and "
+    f"{s(_expiry_s(1_000))} with 1,000 peers",
+    f"one neighbour may spread {digits(DOUBTS_BURST)} doubts at once, and one more for every {word(1 / DOUBTS_SHARE)} "
+    f"members. They return at {digits(DOUBTS_PER_S)}/s",
     f"After {word(guard.TRIES)} wrong tokens an address",
     f"gets one more try every {word(guard.FORGIVEN_AFTER_S)} seconds",
     f"| connections | {server.CONNECTIONS_MAX}; beyond",
@@ -268,8 +324,33 @@ PROTOCOL = [
     f"up to {sealed.WINDOW} behind the highest",
     f"no answer in {s(ping_path.ANSWER_S)} or two round trips",
     f"at pauses of {digits(ping_path.PAUSE_FIRST_S)} to {digits(ping_path.PAUSE_MAX_S)} seconds",
-    f"sends one `ping` {ONE_SECOND[_D.ping_interval_s]} on each link",
-    f"both ends probe {word(1 / _D.probe_interval_s)} times a second",
+    f"the oldest and the newest wire version of its sender: {WIRE_VERSION_MIN} and {WIRE_VERSION}.",
+    f"Agents of versions {WIRE_VERSION_MIN} and {WIRE_VERSION} run together",
+    f"Version {WIRE_VERSION} brings news in pings",
+    f"with an agent of version {WIRE_VERSION_MIN} a ping goes out once {ONE_SECOND[OLD_PERIOD_S * _D.ping_interval_s]}",
+    f"| `ping` ({_number(Ping)}) |",
+    f"| `pong` ({_number(Pong)}) |",
+    f"| `doubt` ({_number(Doubt)}) | up to {DOUBTED_MAX} peers that did not answer; hops left (0: do not pass on)",
+    f"Each draws the next moment within {digits(DRAWN[0])} to {digits(DRAWN[1])} of its **period**",
+    _watched(1, "1", " a minute", " after the death"),
+    _watched(2, "2"),
+    _watched(3, "3"),
+    _watched(4, "4"),
+    _watched(round(_D.ping_period_s * OBSERVERS_PER_S / _D.ping_interval_s), "8 or more"),
+    f"its ends probe {word(1 / _D.probe_interval_s)} times a second",
+    f"less than once in a {THOUSAND[round(1 / WIDE_CHANCE)]}, the doubt spreads",
+    f"Silence counts from {s(_D.ping_interval_s)} before the first unanswered ping",
+    f"no pause below {s(_D.down_after_s - _D.ping_interval_s)} is a death",
+    f"is measured {round(60 / (MEASURED_PERIODS * _D.ping_period_s))} to {round(_SAMPLES)} times a minute",
+    f"heard within the {LAST[HEARD_S]} needs no ping, but each link is measured at least once in "
+    f"{word(MEASURED_PERIODS)} periods. A new link has short periods until {word(YOUNG)} exchanges",
+    f"measurements at {round(_SAMPLES)} samples a minute",
+    f"| {round(8 * 60 / _SAMPLES)} s |",
+    f"| {round(_SAMPLES)} steps a minute |",
+    f"each at most once {ONE_SECOND[DOUBTS_AGAIN_S]} while the liar goes on",
+    f"may spread {digits(DOUBTS_BURST)} doubts at once, and one more for every {word(1 / DOUBTS_SHARE)} members. "
+    f"After that it may spread one every {word(1 / DOUBTS_PER_S)} seconds",
+    f"rarer, so there the time is longer: {s(_expiry_s(100))} with 100 peers, {s(_expiry_s(1_000))} with 1,000.",
     f"`max({s(_D.silence_floor_s)}, rtt + 4 deviations)`",
     f"less than once in a {MILLION[1 / _D.chance]}",
     f"one accusation of it stands for {s(VOTE_STAND_S)}",
@@ -316,11 +397,18 @@ PROTOCOL = [
     f"no longer aggregator still states its alerts for {span(LINGER_S)}",
     f"at once to {CONFIG.gossip.fanout} random neighbours",
     f"`max(5, ceil(log{CONFIG.gossip.fanout} N) + 2)` hops at most, alerts {word(ALERT_HOPS)}",
-    f"in batches every {word(CONFIG.gossip.announce_interval_s)} seconds",
+    f"for {word(CONFIG.gossip.announce_interval_s)} seconds at most. Then it goes in an `announce` of its own",
+    f"first waits {s(gossip.PATIENCE_S)} for the neighbour that sends this record whole",
+    f"Records beyond a datagram of {LOAD_BYTES_MAX} bytes go",
+    f"Peers measure every {word(CONFIG.report.interval_s)} seconds (`report.interval_s`). A changed status goes out at "
+    f"once, a changed link after {ONE_SECOND[LINKS_SETTLE_TIMEOUT_S]}. A report without a change goes out every "
+    f"{s(CONFIG.report.calm_s)}",
+    f"It is {s(_report_s(100))} at 100 peers, and {s(_report_s(1_000))} at 1,000. A report expires after "
+    f"{word(EXPIRY_INTERVALS)} of its own",
+    f"at moments {FRACTIONS[GRID_S]} of a second apart",
     f"after {s(CONFIG.gossip.pull_timeout_s)} another",
     f"every {s(CONFIG.sync.interval_s)} with a random neighbour. It sends fingerprints of up to {BUCKETS} ranges",
-    f"interval of reports grows from {s(CONFIG.report.interval_s)} to `peers x {s(1 / CONFIG.report.reports_s_max)}`",
-    f"up to {span(BRISK_S)},",
+    f"The interval grows to `peers x {s(1 / CONFIG.report.reports_s_max)}`, up to {span(BRISK_S)},",
     f"and on to `peers x {RECORD_BYTES} bytes / {whole(CONFIG.gossip.budget_bytes_s, 1000)} kB/s`",
     f"`moved` ({_number(Moved)}) says",
     ", ".join(f"`{kind.name.lower()}` ({kind.value})" for kind in sorted(bodies.WORLD)) + " |",
@@ -417,7 +505,11 @@ ELSEWHERE = {
     },
     "protocol": {
         r"max\(previous \+ 1,": "no figure that anybody would change",
-        r"\|── 1 s ──▶.*?4\.0 s of silence": "a drawing of a measured case: times from benchmarks/detection.py",
+        r"first ping all observers lost:.*?first vain ping at most|0 s ─{10}.*?down ```": "drawings: a measured case",
+        r"of k = 8 observers in a network of 100 peers|a peer with eight observers in a network of 100": "that case",
+        r"period / \(observers \+ 1\)": "the formula behind the table",
+        r"An answer may take the round trip and four deviations, 0\.1 s at least": "held by tests/mesh/detection",
+        r"the last 8 samples, smoothed|the last 50 pings \| three minutes": "weights in `mesh/detection/samples.py`",
         r"\(Dabek and others, 2004\)": "the year of a paper",
         r"rules on its own state once a second": "`alerts/monitor.py`, which looks once a second",
         r"revokes the peer, or after 30 days|away for five minutes": "held by tests/alerts",

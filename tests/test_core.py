@@ -10,7 +10,6 @@ from peerscope.alerts.own_signals import OwnFacts
 from peerscope.core import EVERYTHING, LOOKS, SHARE, TOGETHER_S, TURN, VERDICTS, Core, CoreConfig, LookFailed, Part
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.events import Leave, Publish, Stored, WallClock
-from peerscope.mesh.grid import GRID_S
 from peerscope.mesh.peer import Peer
 from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import Profile
@@ -85,7 +84,7 @@ def test_looks_go_on_where_the_protocol_meets_a_bug(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(one.peer, "tick", lambda now: 1 / 0)
     monkeypatch.setattr(one.peer, "deadline", lambda: 0.0)
     assert [effect.name for effect in one.tick(1.0)] == [TURN]
-    assert one._look_at == pytest.approx(2.0, abs=GRID_S / 2)
+    assert one._look_at == one._grid.near(2.0)
     with pytest.raises(ZeroDivisionError):  # the driver holds the next turn back
         one.tick(1.0)
 

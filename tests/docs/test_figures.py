@@ -20,7 +20,7 @@ FIGURE = re.compile(
 def text_of(name: str) -> str:
     """All pages of a subject, as one line. Numbers of lists are no figures."""
     pages = [(DOCS / page).read_text(encoding="utf-8") for page in PAGES[name]]
-    return " ".join(re.sub(r"(?m)^\d\. ", "- ", "\n".join(pages)).split())
+    return " ".join(re.sub(r"(?m)^\d+\. ", "- ", "\n".join(pages)).split())
 
 
 def unaccounted(text: str, stated: list[str], elsewhere: list[str]) -> list[str]:

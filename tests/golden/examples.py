@@ -1,8 +1,8 @@
 """One example of everything that is sent or signed, and its bytes as released.
 
-`python tests/golden/examples.py` writes the files that are missing into a folder of the version; those that are there
-are what older agents speak, and are never written again. An example gets its new field when a struct does: the test
-then shows that the old bytes mean the same, and that an old agent reads the new ones as before.
+`python tests/golden/examples.py` writes the files that no version has yet into the folder of the newest. Those that are
+there are what older agents speak, and are never written again. An example gets its new field when a struct does: the
+test then shows that the old bytes mean the same, and that an old agent reads the new ones as before.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from peerscope.mesh.messages import (
     Bye,
     Challenge,
     Digest,
+    Doubt,
     Find,
     Found,
     FoundPeer,
@@ -25,6 +26,7 @@ from peerscope.mesh.messages import (
     Hello,
     Inventory,
     Key,
+    Load,
     Moved,
     Neighbors,
     Opinion,
@@ -56,7 +58,7 @@ from peerscope.records.sketch import SketchBody
 from peerscope.records.summary import Headline, RegionLine, Summary
 
 PLACE = Path(__file__).parent
-RELEASE = "v1"
+FIRST, RELEASE = "v1", "v2"
 AT_MS = 1_790_000_000_000
 ONE, TWO, OPERATOR = (Identity(bytes((number,)) * 32) for number in (1, 2, 3))
 REF_ONE, REF_TWO = ONE.peer_id[:8], TWO.peer_id[:8]
@@ -121,7 +123,7 @@ SUMMARY = Summary(
     (3, 2, 1, 1),
     (Headline("peer-down-x", 3, "A peer is down"),),
 )
-_SIGNED = PLACE / RELEASE / "record.bin"
+_SIGNED = PLACE / FIRST / "record.bin"
 RECORD = (
     msgspec.msgpack.decode(_SIGNED.read_bytes(), type=Record)  # with the body as it was: it is under the signature
     if _SIGNED.exists()
@@ -138,10 +140,14 @@ BODIES: dict[str, Struct] = {
     "blocks": BLOCKS,
     "summary": SUMMARY,
 }
+LOAD = Load((Key(REF_ONE, 1, AT_MS),), (Aged(RECORD, 250),), (Topic(REF_TWO, 2),))
 MESSAGES: dict[str, Struct] = {
     "hello": Hello(1, 1, "peerscope", bytes(32), AT_MS, True, False, bytes(16), CERTIFICATE, "eu-west/0"),
     "ping": Ping(7, AT_MS, 5, 12_345, 10, COORDINATE),
     "pong": Pong(7, AT_MS, 5, COORDINATE),
+    "ping-loaded": Ping(7, AT_MS, 5, 12_345, 10, COORDINATE, 3_200, 6, LOAD),
+    "pong-loaded": Pong(7, AT_MS, 5, COORDINATE, LOAD),
+    "doubt": Doubt((REF_ONE, REF_TWO), 5),
     "push": Push(RECORD, 250, 5, (REF_ONE, REF_TWO), (None, 1_500)[:1], AT_MS * 1_000),
     "announce": Announce((Key(REF_ONE, 1, AT_MS),)),
     "pull": Pull((Topic(REF_ONE, 1),)),
@@ -164,7 +170,7 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     for name, example in (BODIES | MESSAGES | {"record": RECORD}).items():
         place = folder / f"{name}.bin"
-        if not place.exists():
+        if not any(PLACE.glob(f"v*/{name}.bin")):
             place.write_bytes(msgspec.msgpack.encode(example))
             print(place)
 

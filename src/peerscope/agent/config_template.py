@@ -46,7 +46,8 @@ TEMPLATE = """\
 # silence_s = 60.0              # a node that sent telemetry counts as gone after this silence; 0: never
 
 [report]
-# interval_s = 5.0              # between reports of this peer; stretched in large networks to keep the budget
+# interval_s = 5.0              # between measurements of this peer; a change is reported soon
+# calm_intervals = 3            # without a change it reports once in so many; more rarely in large networks
 
 [gossip]
 # budget_bytes_s = 10000        # limit of this peer's traffic
@@ -142,7 +143,8 @@ TEMPLATE = """\
 # interval_s = 5.0              # between reviews
 
 [detector]
-# ping_interval_s = 1.0
+# ping_interval_s = 1.0         # between pings of a lost link; so much silence counts before the first vain ping
+# ping_period_s = 4.0           # between pings of a quiet link, at most; shorter where few neighbours watch a peer
 # silence_floor_s = 1.5         # shortest silence that loses a link; more than ping_interval_s
 # down_after_s = 4.0            # silence after which a suspected peer is down
 

@@ -144,11 +144,11 @@ class Snapshot:
         return {peer: self.fresh_report(peer) for peer in self.profiles}
 
     def fresh_report(self, peer: PeerId) -> Report | None:
-        """The peer's report; None if three of its intervals have passed without another."""
+        """The peer's report; None if it is void: a later one should have come."""
         entry = self.ledger.get(peer, Kind.REPORT)
         if entry is None or not isinstance(entry.body, Report):
             return None
-        expired = self.now > entry.heard_at + observers.EXPIRY_INTERVALS * entry.body.interval_ms / 1000
+        expired = self.now > entry.heard_at + observers.expiry_s(entry.body)
         return None if expired else entry.body
 
     @cached_property

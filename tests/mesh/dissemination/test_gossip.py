@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerscope.errors import ConfigError
-from peerscope.mesh.dissemination.gossip import URGENT_S, Gossip, GossipConfig, ttl
+from peerscope.mesh.dissemination.gossip import CROWD_S, URGENT_S, Gossip, GossipConfig, ttl
 from peerscope.mesh.events import Outbox, Send
 from peerscope.mesh.messages import (
     KEYS_MAX,
@@ -121,7 +121,7 @@ def test_keys_wait_for_company_and_leave_out_where_they_came_from() -> None:
     assert side.sent() == []
     at = side.gossip.deadline()
     assert 0.0 < at <= 0.2  # who these peers are is told soon
-    side.gossip.tick(1.0)
+    side.gossip.tick(2 * CROWD_S)
     sent = dict(side.sent())
     assert sent.pop(ONE) == Announce((key(ORIGINS[2]),))
     assert list(sent.values()) == [Announce((key(), key(ORIGINS[2])))] * 7

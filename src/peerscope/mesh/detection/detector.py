@@ -1,7 +1,7 @@
 """Failure detection of one link: the arithmetic, without state.
 
-**The observers of a subject share the work.** A ping and its answer show both ends that the other one lives. With k
-observers that exchange one with the subject every P seconds, at times that chance spreads, the first of them asks a
+**The observers of a subject share the work.** A ping and its answer show both ends that the other one lives. Let k
+observers exchange one with the subject every P seconds, at times that chance spreads. Then the first of them asks a
 dead subject after P / (k + 1) seconds in the mean. Its first unanswered probe makes the others look at once
 (`doubts.py`), so they need not wait for their own turn:
 
@@ -17,7 +17,7 @@ For P = k / 2 the first term stays below half a second, so few observers ask mor
     period P (seconds)           1.25  1.25  1.5   2.0   4.0
     first question in vain       0.6   0.4   0.4   0.4   0.4
 
-SWIM (Das, Gupta, Motivala 2002) has every member probe one random member per period: its first detection takes
+SWIM (Das, Gupta, Motivala 2002) has every member probe one random member per period. Its first detection takes
 e / (e - 1) periods in the mean, whatever the size. Here the observers are fixed, so the time is bounded. SWIM asks k
 others to probe in the place of one whose probe failed. Our doubt does that, and each observer then judges its own link.
 Doubt of ourselves stretches the limit (Lifeguard's local health, Dadgar et al. 2018).

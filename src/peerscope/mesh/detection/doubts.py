@@ -1,12 +1,12 @@
 """Doubts: one unanswered ping makes all observers of a peer look at once.
 
 The observers of a peer share the work of probing it, so each alone asks seldom. An observer whose ping goes unanswered
-first sends a `Doubt` to those other observers that it is linked with. If the measured loss hardly explains what lacks
-an answer, the doubt spreads through the network as an urgent record does, since most observers have no link in common.
+first sends a `Doubt` to those other observers that it is linked with. Where the measured loss hardly explains the
+missing answers, the doubt spreads through the network as an urgent record does. Most observers have no link in common.
 
-A doubt is no evidence. It makes observers ask, and each judges its own link. It is not signed, so it costs little, and
-a liar gains little: one peer is asked once more by each observer, at most every `AGAIN_S`, and each neighbour may
-spread as many doubts as an honest one needs.
+A doubt is no evidence. It makes observers ask, and each judges its own link. It is not signed, so it costs little. A
+liar gains little: doubts make an observer ask a peer once in `AGAIN_S`. Each neighbour may spread as many doubts as an
+honest one needs, and a doubt about one peer passes a peer once in `AGAIN_S`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TOGETHER_S = 0.03
 PER_S, BURST = 0.5, 32.0
 """Doubts of one neighbour that spread: so many a second, and so many at once beside a share of the network."""
 SHARE = 1 / 8
-"""Of the members: so many may die at once, and all be doubted."""
+"""Share of the members that may die at once, and all be doubted."""
 
 
 class Doubts:
@@ -41,6 +41,8 @@ class Doubts:
         self._rng = rng
         self._known: dict[PeerId, float] = {}
         """When a doubt about a peer last spread through us."""
+        self._asked: dict[PeerId, float] = {}
+        """When a doubt last made us ask a neighbour."""
         self._buckets: dict[PeerId, TokenBucket] = {}
         self._waiting: dict[PeerId, int] = {}
         """Doubts to spread, with the hops left."""
@@ -84,7 +86,8 @@ class Doubts:
             subject = self._state.ledger.find(PeerRef(name))
             if subject is None or subject == self._state.me:
                 continue
-            if subject in self._state.links:
+            if subject in self._state.links and now >= self._asked.get(subject, -inf) + AGAIN_S:
+                self._asked[subject] = now
                 self._state.out.emit(Doubted(subject))
             if doubt.hops and now >= self._known.get(subject, -inf) + AGAIN_S:
                 news.append(subject)
@@ -97,6 +100,7 @@ class Doubts:
 
     def closed(self, neighbour: PeerId, now: float) -> None:
         """A link is gone: forget what its other end may do, once that is nothing special."""
+        self._asked.pop(neighbour, None)
         bucket = self._buckets.get(neighbour)
         if bucket is not None and bucket.is_full(now):
             del self._buckets[neighbour]

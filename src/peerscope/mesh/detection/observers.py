@@ -9,13 +9,15 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import ip_network
 
-from peerscope.records.bodies import Kind
+from peerscope.records.bodies import Kind, Report
 from peerscope.records.hosts import ip_of
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.records.ledger import Ledger
 
 EXPIRY_INTERVALS = 3
-"""A report expires after so many of its own intervals."""
+"""A report expires after so many of its own intervals, if that is soon."""
+LATE_SHARE, LATE_S = 0.1, 60.0
+"""A later report of a large network, where intervals are minutes: so much after its time it is missing."""
 
 LINKS_MIN = 2
 """A subject that reported fewer links may be accused by all that lost it, so one accusation never decides."""
@@ -104,7 +106,13 @@ def is_reporting(ledger: Ledger, peer: PeerId, now: float) -> bool:
     entry, report = ledger.get(peer, Kind.REPORT), ledger.report(peer)
     if entry is None or report is None:
         return False
-    return now <= entry.heard_at + EXPIRY_INTERVALS * report.interval_ms / 1000
+    return now <= entry.heard_at + expiry_s(report)
+
+
+def expiry_s(report: Report) -> float:
+    """Seconds until a report is void without another one."""
+    interval_s = report.interval_ms / 1000
+    return min(EXPIRY_INTERVALS * interval_s, (1 + LATE_SHARE) * interval_s + LATE_S)
 
 
 def has_left(ledger: Ledger, peer: PeerId) -> bool:

@@ -1,4 +1,4 @@
-"""What pings measure of one link: the round-trip time, and the share of pings without an answer."""
+"""Measurements of one link by pings: the round-trip time, and the share of pings without an answer."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Keys that wait for neighbours, and how they travel: along with a ping or a pong, or in a message of their own.
 
-Whatever is not urgent waits for the next ping, in either direction. A neighbour that pulled the last version of a
-record from us gets the next one whole, with the key saved: so a tree grows for each origin, as in Plumtree (Leitao et
-al. 2007). A neighbour that has it from elsewhere says so, or announces it itself, and gets keys again.
+News that are not urgent wait for the next ping, in either direction. A neighbour that pulled the last version of a
+record from us gets the next one whole, without a key before it. So a tree grows for each origin, as in Plumtree (Leitao
+et al. 2007). A neighbour that has it from elsewhere says so, or announces it itself, and gets keys again.
 
-Pings are datagrams, which are lost. What a ping carried waits again until the pong comes, and what a pong carried until
+Pings are datagrams, which may be lost. The load of a ping waits again until the pong comes, and that of a pong until
 the next ping shows that it came.
 """
 
@@ -22,12 +22,13 @@ RecordName = tuple[PeerRef, int]
 LOAD_BYTES_MAX = 960
 """A ping with its load fits into a datagram of 1,200 bytes, the least that QUIC promises."""
 KEY_BYTES, RECORD_BYTES = 24, 140
-"""Of a key, and of a record beside its body."""
+"""Sizes of a key, and of a record beside its body."""
+TOPIC_BYTES = 13
 SPARE_MAX = 64
 
 
-class Batch:
-    """What waits for one neighbour."""
+class Waiting:
+    """News that wait for one neighbour."""
 
     __slots__ = ("flush_at", "keys", "riding", "spare", "whole")
 
@@ -45,11 +46,11 @@ class Batch:
 
 
 class Batches:
-    """What waits for each neighbour."""
+    """News that wait for each neighbour."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._of: dict[PeerId, Batch] = {}
+        self._of: dict[PeerId, Waiting] = {}
         self._flush_at = inf
         """The first of all batches: asked for at every turn, and seldom another."""
 
@@ -63,7 +64,7 @@ class Batches:
         return bool(self._of)
 
     def open(self, neighbour: PeerId) -> None:
-        self._of.setdefault(neighbour, Batch())
+        self._of.setdefault(neighbour, Waiting())
 
     def close(self, neighbour: PeerId) -> None:
         self._of.pop(neighbour, None)
@@ -112,7 +113,7 @@ class Batches:
             self._of[neighbour].riding.clear()
 
     def load(self, neighbour: PeerId, now: float, room: int = LOAD_BYTES_MAX) -> tuple[Load | None, list[Entry]]:
-        """What goes along now, in `room` bytes (None if nothing waits), and whole records for which it has no room.
+        """The load to send now, in `room` bytes (None if nothing waits), and whole records for which it has no room.
 
         Keys that find no room wait on.
         """
@@ -123,6 +124,8 @@ class Batches:
             batch.keys, batch.riding = {**batch.riding, **batch.keys}, {}
         if not batch.keys and not batch.spare:
             return None, []
+        spare = [*batch.spare][: room // (2 * TOPIC_BYTES)]
+        room -= TOPIC_BYTES * len(spare)
         whole = {name: entry for name in batch.keys if name in batch.whole and (entry := self._entry(name)) is not None}
         names = [name for name in batch.keys if name not in whole][: room // KEY_BYTES]
         keys = tuple(Key(origin, kind, batch.keys[origin, kind]) for origin, kind in names)
@@ -142,8 +145,9 @@ class Batches:
             batch.riding[name] = batch.keys.pop(name)
         if not batch.keys:
             self._at_rest(batch)
-        spare, batch.spare = tuple(Topic(*name) for name in batch.spare), {}
-        return Load(keys, tuple(records), spare), rest
+        for name in spare:
+            del batch.spare[name]
+        return Load(keys, tuple(records), tuple(Topic(*name) for name in spare)), rest
 
     def due(self, now: float) -> Iterator[tuple[PeerId, Announce]]:
         """Keys that have waited long enough, as messages."""
@@ -157,7 +161,7 @@ class Batches:
                 yield neighbour, Announce(tuple(keys[at : at + KEYS_MAX]))
         self._plan()
 
-    def _at_rest(self, batch: Batch) -> None:
+    def _at_rest(self, batch: Waiting) -> None:
         """Nothing waits for this neighbour."""
         is_first, batch.flush_at = batch.flush_at <= self._flush_at < inf, inf
         if is_first:
@@ -169,6 +173,14 @@ class Batches:
     def _entry(self, name: RecordName) -> Entry | None:
         peer = self._ledger.find(name[0])
         return None if peer is None else self._ledger.get(peer, name[1])
+
+
+def size_of(load: Load | None) -> int:
+    """Bytes of a load, at most."""
+    if load is None:
+        return 0
+    bodies = sum(RECORD_BYTES + len(item.record.body) for item in load.records)
+    return bodies + KEY_BYTES * len(load.keys) + TOPIC_BYTES * len(load.spare)
 
 
 def age_ms(entry: Entry, now: float) -> int:

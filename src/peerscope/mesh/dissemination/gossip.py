@@ -275,9 +275,12 @@ class Gossip:
         if batch:
             self._out.send(neighbour, Records(tuple(batch)))
 
-    def load(self, neighbour: PeerId, now: float) -> Load | None:
-        """News that travel with a ping or a pong to this neighbour. Sends the records that do not fit."""
-        load, rest = self._batches.load(neighbour, now)
+    def load(self, neighbour: PeerId, now: float, room: int) -> Load | None:
+        """News that travel with a ping or a pong to this neighbour, in so many bytes.
+
+        Sends the whole records that do not fit.
+        """
+        load, rest = self._batches.load(neighbour, now, room)
         self.give(neighbour, rest, now)
         return load
 

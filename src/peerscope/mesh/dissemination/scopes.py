@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from peerscope.errors import RemoteError
 from peerscope.mesh.dissemination.anti_entropy import Sync, SyncConfig
+from peerscope.mesh.dissemination.batches import LOAD_BYTES_MAX, size_of
 from peerscope.mesh.dissemination.gossip import Gossip, GossipConfig
 from peerscope.mesh.events import Delivered
 from peerscope.mesh.internal_events import OriginBack, OwnPublished, RecordToForward
@@ -138,7 +139,8 @@ class Scopes:
 
     def load(self, neighbour: PeerId, now: float) -> Load | None:
         """News of both scopes that travel with a ping or a pong, those for all zones last."""
-        near, far = self.near.gossip.load(neighbour, now), self.far.gossip.load(neighbour, now)
+        near = self.near.gossip.load(neighbour, now, LOAD_BYTES_MAX)
+        far = self.far.gossip.load(neighbour, now, LOAD_BYTES_MAX - size_of(near))
         if near is None or far is None:
             return near or far
         return Load(near.keys + far.keys, near.records + far.records, near.spare + far.spare)
