@@ -70,9 +70,11 @@ class Peer:
         self._review_at = state.grid.near(now + REVIEW_S)
         self._expire_at = now + EXPIRE_S
         self._leaving = False
+        self._deadline: float | None = None
+        """Known until the next event or tick: callers ask several times."""
 
     def handle(self, event: events.Event, now: float) -> list[events.Effect]:
-        p = self.parts
+        p, self._deadline = self.parts, None
         match event:
             case events.Received(peer, data):
                 self._received(peer, data, now)
@@ -114,7 +116,7 @@ class Peer:
     def tick(self, now: float) -> list[events.Effect]:
         """Do the work that is due. A late call counts against ourselves, not against the neighbours."""
         p, route = self.parts, self._routes.run
-        lag_s = now - self.deadline()
+        lag_s, self._deadline = now - self.deadline(), None
         if self.config.detector.lag_s < lag_s < inf:
             self._state.local_health.lagged(lag_s, now)
         if self._leaving:
@@ -151,8 +153,11 @@ class Peer:
         return self._state.grid.near
 
     def deadline(self) -> float:
-        if self._leaving:
-            return inf
+        if self._deadline is None:
+            self._deadline = inf if self._leaving else self._next()
+        return self._deadline
+
+    def _next(self) -> float:
         p = self.parts
         return min(
             p.prober.deadline(),
