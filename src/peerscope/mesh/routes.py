@@ -87,7 +87,7 @@ class Router:
                 p.prober.doubted(peer, now)
             case e.LinkClosed(peer, was_up):
                 p.scopes.closed(peer)
-                p.doubts.closed(peer, now)
+                p.doubts.closed(peer)
                 if was_up:
                     p.publisher.reporter.links_changed(now)
             case e.ConnectionReplaced(peer):

@@ -16,6 +16,7 @@ from random import Random
 
 from peerscope.errors import RemoteError
 from peerscope.mesh.detection.observers import watchers
+from peerscope.mesh.dissemination.gossip import ttl
 from peerscope.mesh.internal_events import Doubted
 from peerscope.mesh.limits.rate_limit import TokenBucket
 from peerscope.mesh.messages import DOUBTED_MAX, LOAD_WIRE, Doubt
@@ -91,19 +92,15 @@ class Doubts:
                 self._state.out.emit(Doubted(subject))
             if doubt.hops and now >= self._known.get(subject, -inf) + AGAIN_S:
                 news.append(subject)
-        bucket = self._buckets.get(source) or TokenBucket(PER_S, self._burst(), now)
-        self._buckets[source] = bucket
+        hops = min(doubt.hops, ttl(len(self._state.neighbours.rings), self._fanout)) - 1
         for subject in news:
-            if not bucket.take(1.0, now):
+            if not self._bucket(source, now).take(1.0, now):
                 raise RemoteError("doubt-too-often", "more doubts than an honest neighbour has")
-            self._note(subject, doubt.hops - 1, now)
+            self._note(subject, hops, now)
 
-    def closed(self, neighbour: PeerId, now: float) -> None:
-        """A link is gone: forget what its other end may do, once that is nothing special."""
+    def closed(self, neighbour: PeerId) -> None:
+        """A link is gone. What its other end may do is remembered for a while: it may come back at once."""
         self._asked.pop(neighbour, None)
-        bucket = self._buckets.get(neighbour)
-        if bucket is not None and bucket.is_full(now):
-            del self._buckets[neighbour]
 
     def _note(self, subject: PeerId, hops: int, now: float) -> None:
         if len(self._known) > 2 * DOUBTED_MAX:
@@ -122,5 +119,10 @@ class Doubts:
     def _linked(self) -> list[PeerId]:
         return [peer for peer in self._state.links.up() if self._state.links[peer].wire >= LOAD_WIRE]
 
-    def _burst(self) -> float:
-        return BURST + SHARE * len(self._state.neighbours.rings)
+    def _bucket(self, neighbour: PeerId, now: float) -> TokenBucket:
+        bucket = self._buckets.get(neighbour)
+        if bucket is None:
+            self._buckets = {peer: one for peer, one in self._buckets.items() if not one.is_full(now)}
+            burst = BURST + SHARE * len(self._state.neighbours.rings)
+            bucket = self._buckets[neighbour] = TokenBucket(PER_S, burst, now)
+        return bucket

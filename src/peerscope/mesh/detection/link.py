@@ -27,7 +27,7 @@ RESEND_EVERY = 16
 """A coordinate that stays the same goes with every so-manieth ping or pong."""
 GRACE_S = 0.25
 """The other end waits so much longer for a ping before it asks by itself."""
-HEARD_S = 1.0
+HEARD_S = 0.5
 """A peer that was heard within this time need not be asked."""
 DOUBTED_S = 0.2
 """The same where others doubt it."""
@@ -181,7 +181,9 @@ class Link:
         """When the silence began, as far as it counts: see `detector.py`."""
         if self._asked_at is None:
             return self.last_heard
-        return max(self.last_heard, self._asked_at - self._config.ping_interval_s)
+        # Less an answer's time: a peer that stands still for just `down_after_s` less the interval answers in time.
+        before_s = max(0.0, self._config.ping_interval_s - self.rtt.timeout_s)
+        return max(self.last_heard, self._asked_at - before_s)
 
     def heard(self, now: float) -> None:
         self.last_heard = now

@@ -101,6 +101,15 @@ class Want:
         self.asked_at = now
 
 
+def succeeding(want: Want | None, version: int, source: PeerId, now: float) -> Want:
+    """A pull of a newer version. It keeps the announcers of the older one and its time: the newer may be invented."""
+    newer = Want(version, source, now)
+    if want is not None:
+        newer.asked_at = want.asked_at
+        newer.sources += [one for one in want.sources if one != source][: SOURCES_MAX - 1]
+    return newer
+
+
 class Gossip:
     """Push, announce and pull between one peer and its neighbours."""
 
@@ -236,7 +245,7 @@ class Gossip:
                     self._wanted[topic].sources.append(source)
                     self._retry_at = min(self._retry_at, now + PATIENCE_S)
                     continue
-                self._want(topic, Want(key.version, source, now))
+                self._want(topic, succeeding(want, key.version, source, now))
                 ask.append(Topic(*topic))
             elif source not in want.sources and len(want.sources) < SOURCES_MAX:
                 want.sources.append(source)
