@@ -140,7 +140,10 @@ def test_links_that_change_all_the_time_are_reported_once_a_measurement() -> Non
     of = reporter()
     report(of, 0.0)
     of.links_changed(0.2)
-    assert of.deadline() == 5.0
+    assert of.deadline() == 2.5
+    report(of, 2.5)
+    of.links_changed(2.6)
+    assert of.deadline() == 7.5
 
 
 @pytest.mark.parametrize(

@@ -281,7 +281,7 @@ class TestOrders:
             sim.run_until(sim.now + 0.5)
             missing += 5 - len(self.known_to(sim, victim))
         assert max(dropped.values()) == 1
-        assert missing <= 20, "of 300 looks"
+        assert missing <= 30, "of 300 looks"
         sim.crash(victim)
         sim.run_until(sim.now + 30.0)
         assert len(self.known_to(sim, victim)) == 5, "nor does an earlier order hide that it died"

@@ -103,6 +103,8 @@ class Reporter:
         self._next_at = now
         self._reported_at = -inf
         self._wait_s = 0.0
+        self._is_hurried = False
+        """The last report came soon after the one before."""
         self._urgent = False
         self._regained: deque[float] = deque(maxlen=256)
 
@@ -140,8 +142,8 @@ class Reporter:
             self.due(now)
 
     def links_changed(self, now: float) -> None:
-        """A link came or went: report soon, and then as often as there are measurements at most."""
-        share = self._wait_s / self._config.calm_intervals
+        """A link came or went: report soon. While that goes on, report as often as there are measurements."""
+        share = self._wait_s / self._config.calm_intervals * (1.0 if self._is_hurried else 0.5)
         self._next_at = min(self._next_at, max(now + LINKS_SETTLE_TIMEOUT_S, self._reported_at + share))
 
     def link_regained(self, now: float) -> None:
@@ -194,6 +196,7 @@ class Reporter:
         # Peers that started together must not report together: a new or longer interval begins at random.
         is_longer = wait_s >= 1.5 * self._wait_s
         share = self._rng.random() if is_longer else 1 + JITTER * (self._rng.random() - 0.5)
+        self._is_hurried = now - self._reported_at < self._config.interval_s
         self._reported_at, self._wait_s = now, wait_s
         self._next_at = now + wait_s * share
         return report, urgent

@@ -98,9 +98,6 @@ def test_liars_that_name_one_version_delay_the_true_one_by_a_pull_each(version: 
     assert victim.seconds_until_asked(version) <= PER_LIAR_S * liars + 0.2
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="a newer version makes a peer forget who announced the older one"
-)
 @pytest.mark.parametrize("liars", [1, 4])
 @pytest.mark.parametrize("lie_s", [0.3, 1.5])
 def test_liars_that_name_ever_newer_versions_delay_the_true_one_no_longer(liars: int, lie_s: float) -> None:

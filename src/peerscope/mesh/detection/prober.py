@@ -82,7 +82,7 @@ class Prober:
         if ping.loss is not None:
             link.peer_loss = ping.loss / RATIO_ONE
         if link.pings:
-            link.plan(self._drawn_s(link), now)
+            link.plan(self._drawn_s(link, now), now)
         else:
             link.plan(self._promised_s(ping), now)
         load = carry(link.peer, now) if link.wire >= LOAD_WIRE and link.is_up else None
@@ -131,7 +131,7 @@ class Prober:
         rtt_us = None if rtt_s is None else round(rtt_s * 1e6)
         ratio = link.loss.ratio if link.pings else None
         loss = None if ratio is None else round(ratio * RATIO_ONE)
-        wait_s = self._drawn_s(link)
+        wait_s = self._drawn_s(link, now)
         link.plan(wait_s, now)
         load = carry(link.peer, now) if link.wire >= LOAD_WIRE and link.is_up and link.connected else None
         place = link.coordinate_to_send(coordinate)
@@ -141,13 +141,13 @@ class Prober:
         if link.connected:
             self._state.out.send(link.peer, ping)
 
-    def _drawn_s(self, link: Link) -> float:
-        """Draw the time until the next regular ping."""
+    def _drawn_s(self, link: Link, now: float) -> float:
+        """Draw the time until the next regular ping, which the grid then delays a little."""
         config = self._state.detector
         if link.wire < LOAD_WIRE:
             return OLD_PERIOD_S * config.ping_interval_s
         link.period_s = SHORTEST * config.ping_interval_s if link.is_young else self._period_s(link)
-        return link.period_s * self._rng.uniform(*DRAWN)
+        return self._state.grid.after(now + link.period_s * self._rng.uniform(*DRAWN)) - now
 
     def _promised_s(self, ping: Ping) -> float:
         """When the sender pings again, within our own limits: a liar would name a day, and hide its death."""

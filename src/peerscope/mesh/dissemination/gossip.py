@@ -93,11 +93,13 @@ def trace_interval_s(peers: int, config: GossipConfig) -> float:
 class Want:
     """A record that we lack: its announcers, the asked one first."""
 
-    __slots__ = ("asked_at", "sources", "version")
+    __slots__ = ("asked_at", "sources", "tried", "version")
 
     def __init__(self, version: int, source: PeerId, now: float) -> None:
         self.version = version
         self.sources: list[PeerId] = [source]
+        self.tried: set[PeerId] = {source}
+        """Announcers that were asked: where they do not answer, they may have invented their version."""
         self.asked_at = now
 
 
@@ -105,7 +107,7 @@ def succeeding(want: Want | None, version: int, source: PeerId, now: float) -> W
     """A pull of a newer version. It keeps the announcers of the older one and its time: the newer may be invented."""
     newer = Want(version, source, now)
     if want is not None:
-        newer.asked_at = want.asked_at
+        newer.asked_at, newer.tried = want.asked_at, want.tried | {source}
         newer.sources += [one for one in want.sources if one != source][: SOURCES_MAX - 1]
     return newer
 
@@ -354,9 +356,12 @@ class Gossip:
             if want.asked_at + patience_s > now:  # the same sum as in the deadline
                 continue
             self._drop(topic)
-            sources = [source for source in want.sources[1:] if source in self._batches]
-            if not sources:
+            known = [source for source in want.sources if source in self._batches]
+            untried = [source for source in known if source not in want.tried]
+            if not untried:
                 continue  # a later announcement or a comparison brings it
+            want.tried.add(untried[0])
+            sources = untried + [source for source in known if source in want.tried]
             want.sources, want.asked_at = sources, now
             self._want(topic, want)
             asks.setdefault(want.sources[0], []).append(Topic(*topic))
