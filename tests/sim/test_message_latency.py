@@ -94,7 +94,7 @@ def test_routes_between_regions_show_the_delays_of_their_links(skewed: bool) -> 
         view = views[via]
         assert view.measured == view.delivered
         assert view.p50_s is not None
-        assert view.min_s == pytest.approx(least_s, abs=0.004)
+        assert view.min_s == pytest.approx(least_s, abs=0.006)
         assert (
             least_s - 0.004 <= view.p50_s <= least_s + 2 * INSIDE_S + 0.004
         )  # some hop inside a region before or after

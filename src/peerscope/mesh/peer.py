@@ -277,6 +277,7 @@ class Peer:
         if now >= self._expire_at:
             self._expire_at = now + EXPIRE_S
             self.reputations.review(now)
+            p.doubts.expire(now)
             p.receiver.expire(now)
             route(now)
 

@@ -14,7 +14,7 @@ from peerscope.mesh.detection.observers import has_left
 from peerscope.mesh.detection.refutation import Refutation
 from peerscope.mesh.detection.unwatched import Orphans
 from peerscope.mesh.detection.verdicts import Assessment
-from peerscope.mesh.dissemination.gossip import trace_interval_s, ttl
+from peerscope.mesh.dissemination.gossip import TRACED, trace_interval_s, ttl
 from peerscope.mesh.events import Stored
 from peerscope.mesh.internal_events import LinkUp, OwnPublished
 from peerscope.mesh.messages import Push
@@ -42,6 +42,8 @@ ALERT_HOPS = 10
 """Least hops of an alert: its author may know too few peers."""
 WORLD_HOPS = 32
 """Most hops of any push: across zones of unknown size."""
+FIRST_TRACE = 0.075
+"""A young peer measures latency after this part of the interval, if its network is small."""
 REPEAT_SHARE = 0.25
 """Records that seldom change are published again after this part of `remember_s`."""
 
@@ -57,8 +59,10 @@ class Publisher:
         self.reporter = Reporter(config.report, config.health, config.gossip.budget_bytes_s, rng, now)
         self.orphans = Orphans(state.me, state.ledger, state.links, now)
         self._refutation = Refutation(state.me, state.ledger, state.links, state.local_health)
-        self._pushed_at = now
-        """Time of the last pushed report, or of the start."""
+        self._rng = rng
+        self._trace_at = now + FIRST_TRACE * config.gossip.trace_interval_s
+        """When to push a report although it is not urgent."""
+        self._has_traced = False
 
     def hops(self) -> int:
         """Most hops of urgent news in a network of our size."""
@@ -175,10 +179,11 @@ class Publisher:
         silenced = tuple(ref(peer) for peer in self._refutation.silenced(now))
         if answers or silenced:
             report = fitting(replace(report, answers=answers, refuted=silenced))
-        if now - self._pushed_at >= trace_interval_s(len(self._state.neighbours.rings), self._config):
-            urgent = True  # to measure latency
-        if urgent:
-            self._pushed_at = now
+        if now >= self._trace_at:  # to measure latency
+            peers = len(self._state.neighbours.rings)
+            urgent |= self._has_traced or self._rng.random() * peers < TRACED
+            self._has_traced = True
+            self._trace_at = now + trace_interval_s(peers, self._config)
         self.publish(report, now, urgent=urgent)
 
     def review(self, now: float) -> None:

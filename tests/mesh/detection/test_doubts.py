@@ -113,7 +113,6 @@ def test_a_neighbour_spreads_no_more_doubts_than_its_share() -> None:
     assert standings <= {ReputationLevel.GOOD}, "it may only pass on the doubts of others"
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the hops that a neighbour names are believed")
 def test_a_doubt_is_passed_on_no_further_than_one_of_our_own() -> None:
     circle = Circle()
     circle.doubt(FRIENDS[0].peer_id, hops=HOPS_MAX)
@@ -122,9 +121,6 @@ def test_a_doubt_is_passed_on_no_further_than_one_of_our_own() -> None:
     assert max(doubt.hops for doubt in circle.doubts()) <= circle.peer.parts.publisher.hops()
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="a bucket that is not full when its link closes is never removed"
-)
 def test_neighbours_that_come_doubt_and_go_leave_nothing_behind() -> None:
     circle = Circle()
     for number in range(60):

@@ -3,7 +3,7 @@
 import pytest
 
 from peerscope.mesh.detection.detector import DetectorConfig
-from peerscope.mesh.detection.link import DOUBTED_S, GRACE_S, OUTSTANDING_MAX, RESEND_EVERY, Link
+from peerscope.mesh.detection.link import DOUBTED_S, GRACE_S, HEARD_S, OUTSTANDING_MAX, RESEND_EVERY, Link
 from peerscope.mesh.detection.samples import Loss, RoundTrip
 from peerscope.records.bodies import Coordinate
 from strategies import ORIGINS
@@ -129,13 +129,13 @@ def test_a_slow_link_is_given_its_round_trip() -> None:
     assert lost_after(link, link.last_heard) > 3.0
 
 
-def test_a_regular_ping_goes_out_when_it_is_planned_and_a_second_after_the_peer_was_heard() -> None:
+def test_a_regular_ping_goes_out_when_it_is_planned_and_not_just_after_the_peer_was_heard() -> None:
     link = link_after(10)
     link.period_s = 4.0
     link.plan(3.0, 10.0)
     assert link.next_ping_at() == 13.0
     link.heard(12.8)
-    assert link.next_ping_at() == 13.8
+    assert link.next_ping_at() == 12.8 + HEARD_S
 
 
 def test_the_round_trip_is_measured_however_often_the_peer_is_heard() -> None:
@@ -166,7 +166,7 @@ def test_the_other_end_asks_only_when_a_ping_did_not_come() -> None:
     link.plan(3.0, 10.0)
     assert link.next_ping_at() == 13.0 + GRACE_S
     link.heard(12.9)
-    assert link.next_ping_at() == 13.9 + GRACE_S
+    assert link.next_ping_at() == 12.9 + HEARD_S + GRACE_S
 
 
 def test_a_doubted_peer_is_asked_at_once_unless_it_was_just_heard() -> None:
@@ -186,7 +186,7 @@ def test_a_silence_counts_from_a_second_before_the_first_vain_ping(quiet_s: floa
     link = link_after(10)
     link.set_clock(1_000_000, 10.0)
     link.sent_ping(10.0 + quiet_s)
-    began = max(10.0, 10.0 + quiet_s - 1.0)
+    began = max(10.0, 10.0 + quiet_s - 1.0 + link.rtt.timeout_s)
     assert link.quiet_s(20.0 + quiet_s) == pytest.approx(20.0 + quiet_s - began)
     assert link.heard_ms() == pytest.approx(1_000_000 + (began - 10.0) * 1000, abs=1)
     link.lose(20.0 + quiet_s)
@@ -219,7 +219,7 @@ def test_time_in_which_we_were_away_ourselves_is_forgiven() -> None:
     link = link_after(60)
     link.sent_ping(61.0)
     link.forgive(3.0, 64.0)
-    assert link.quiet_s(64.0) == pytest.approx(1.0)
+    assert link.quiet_s(64.0) == pytest.approx(1.0 - link.rtt.timeout_s)
     assert not link.is_silent(64.0, doubt=1.0)
     link.forgive(1000.0, 64.0)
     assert link.last_heard == 64.0

@@ -98,8 +98,12 @@ class Doubts:
                 raise RemoteError("doubt-too-often", "more doubts than an honest neighbour has")
             self._note(subject, hops, now)
 
+    def expire(self, now: float) -> None:
+        """Forget neighbours that have not sent a doubt for long."""
+        self._buckets = {peer: bucket for peer, bucket in self._buckets.items() if not bucket.is_full(now)}
+
     def closed(self, neighbour: PeerId) -> None:
-        """A link is gone. What its other end may do is remembered for a while: it may come back at once."""
+        """A link is gone. Its other end may come back at once, so its limit is remembered for a while."""
         self._asked.pop(neighbour, None)
 
     def _note(self, subject: PeerId, hops: int, now: float) -> None:
@@ -122,7 +126,6 @@ class Doubts:
     def _bucket(self, neighbour: PeerId, now: float) -> TokenBucket:
         bucket = self._buckets.get(neighbour)
         if bucket is None:
-            self._buckets = {peer: one for peer, one in self._buckets.items() if not one.is_full(now)}
             burst = BURST + SHARE * len(self._state.neighbours.rings)
             bucket = self._buckets[neighbour] = TokenBucket(PER_S, burst, now)
         return bucket

@@ -43,8 +43,9 @@ CROWD_S = 1.5
 URGENT_S = 0.05
 """Keys of urgent news are batched for so long. When a tenth of the network dies, hundreds of observers publish."""
 
-TRACES_S_MAX = 1 / 60
-"""Pushed reports of all peers per second that only measure latency: pushes are dear."""
+TRACED = 10
+"""So many peers push a report now and then only to measure latency; of a larger network, as many by turns. Pushes are
+dear."""
 PATIENCE_S = 3.0
 """How long to wait for a record that a neighbour sends whole, while others announce it (Plumtree's timer)."""
 HAND_INTERVAL_S = 0.5
@@ -67,7 +68,7 @@ class GossipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     budget_bytes_s: int = 10_000
     """Traffic per peer in bytes per second. Report intervals stretch with the network to keep it."""
     trace_interval_s: float = 600.0
-    """A report is pushed this often to measure latency without urgent news. Longer with many peers: `TRACES_S_MAX`."""
+    """A report is pushed this often to measure latency without urgent news. Longer with many peers: `TRACED`."""
 
     def __post_init__(self) -> None:
         if not self.trace_interval_s > 0:
@@ -87,7 +88,7 @@ def ttl(peers: int, fanout: int) -> int:
 
 def trace_interval_s(peers: int, config: GossipConfig) -> float:
     """Seconds between pushed reports of one peer."""
-    return max(config.trace_interval_s, peers / TRACES_S_MAX)
+    return config.trace_interval_s * max(1.0, peers / TRACED)
 
 
 class Want:
