@@ -43,6 +43,10 @@ def demo(peers: int, regions: int, http: str, state: Path | None, as_json: bool)
         asyncio.run(Demo(peers, regions, http, Path(place), as_json).run())
 
 
+TRACES = "[gossip]\ntrace_interval_s = 60.0  # a demo is looked at after seconds, and has no news of its own\n"
+"""So the page shows latencies by route soon."""
+
+
 class Demo:
     """The processes of one demo."""
 
@@ -112,6 +116,7 @@ class Demo:
         # With this file, `peerscope run --state ...` starts the same peer again.
         settings = [f"[peer]\nregion = {json.dumps(region)}\njoin = {json.dumps([ticket] if ticket else [])}\n"]
         settings.append(f"[web]\nlisten = {json.dumps(http)}\n")
+        settings.append(TRACES)
         (place / "peerscope.toml").write_text("\n".join(settings), encoding="utf-8")
         command = [sys.executable, "-m", "peerscope", "run", "--state", str(place), "--until-eof", "--json"]
         process = await asyncio.create_subprocess_exec(
