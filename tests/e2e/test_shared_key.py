@@ -56,8 +56,8 @@ def test_a_copied_state_directory_is_told_on_both_sides_and_to_everybody_until_i
         doctor = peerscope("doctor", "--api", one["http"])
         assert doctor.returncode == 1
         assert f"another agent runs with this peer's key, at {address(other)}" in doctor.stdout
+    told = "runs with this peer's key"
     for name, other in (("original", copy), ("copy", original)):
-        told = "runs with this peer's key"
         eventually(lambda name=name: told in peers.said(name), "its log says so", within_s=10)
         (line,) = [line for line in peers.said(name).splitlines() if told in line]
         assert address(other) in line
