@@ -22,7 +22,7 @@ from peerscope.sim.lies import SILENCE_MS, say
 from peerscope.sim.network import fixed
 from peerscope.sim.simulator import EPOCH_S, Simulator
 
-SETTLE_S = 12.0
+SETTLE_S = 20.0
 LOOK_S = 0.1
 
 
