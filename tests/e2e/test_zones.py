@@ -79,9 +79,10 @@ def test_an_alert_of_another_zone_is_shown_and_acknowledged_by_its_headline(
     known: dict[str, tuple[dict[str, Any], str]] = {}
 
     def is_known() -> bool:
+        known.clear()  # a busy machine has other alerts, which come and go
         for peer in divided.peers[3:]:
             for zone in get(peer, "/api/v1/zones"):
-                for line in zone["headlines"]:
+                for line in zone["headlines"][:1]:
                     known[line["id"]] = peer, zone["zone"]
         return bool(known)
 
