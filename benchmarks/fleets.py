@@ -306,11 +306,22 @@ def byte_compile(source: Path) -> None:
     compileall.compile_dir(source, quiet=2)
 
 
+_ports: set[int] = set()
+"""Those that `free_port` gave away."""
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free for UDP and TCP, below those that the kernel gives to other sockets."""
+    """A port of 127.0.0.1 that is free for UDP and TCP, below those that the kernel gives to other sockets.
+
+    No port twice: its socket is closed before an agent opens its own.
+    """
     while True:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+            port = 10_000 + secrets.randbelow(20_000)
+            if port in _ports:
+                continue
             with contextlib.suppress(OSError):
-                udp.bind(("127.0.0.1", 10_000 + secrets.randbelow(20_000)))
-                tcp.bind(udp.getsockname())
-                return int(udp.getsockname()[1])
+                udp.bind(("127.0.0.1", port))
+                tcp.bind(("127.0.0.1", port))
+                _ports.add(port)
+                return port
