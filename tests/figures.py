@@ -41,7 +41,7 @@ from peerscope.mesh.detection.link import (
     YOUNG,
 )
 from peerscope.mesh.detection.observers import EXPIRY_INTERVALS, expiry_s
-from peerscope.mesh.detection.prober import DRAWN, OLD_PERIOD_S
+from peerscope.mesh.detection.prober import DRAWN
 from peerscope.mesh.detection.refutation import REFUTE_INTERVAL_S
 from peerscope.mesh.detection.unwatched import UNHEARD_S
 from peerscope.mesh.detection.verdicts import (
@@ -327,7 +327,7 @@ PROTOCOL = [
     f"the oldest and the newest wire version of its sender: {WIRE_VERSION_MIN} and {WIRE_VERSION}.",
     f"Agents of versions {WIRE_VERSION_MIN} and {WIRE_VERSION} run together",
     f"Version {WIRE_VERSION} brings news in pings",
-    f"with an agent of version {WIRE_VERSION_MIN} a ping goes out once {ONE_SECOND[OLD_PERIOD_S * _D.ping_interval_s]}",
+    f"with an agent of version {WIRE_VERSION_MIN} a ping goes out once {ONE_SECOND[_D.ping_interval_s]}",
     f"| `ping` ({_number(Ping)}) |",
     f"| `pong` ({_number(Pong)}) |",
     f"| `doubt` ({_number(Doubt)}) | up to {DOUBTED_MAX} peers that did not answer; hops left (0: do not pass on)",

@@ -84,7 +84,7 @@ def test_looks_go_on_where_the_protocol_meets_a_bug(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(one.peer, "tick", lambda now: 1 / 0)
     monkeypatch.setattr(one.peer, "deadline", lambda: 0.0)
     assert [effect.name for effect in one.tick(1.0)] == [TURN]
-    assert one._look_at == one._grid.near(2.0)
+    assert one._look_at == one.peer.grid.near(2.0)
     with pytest.raises(ZeroDivisionError):  # the driver holds the next turn back
         one.tick(1.0)
 

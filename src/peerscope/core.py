@@ -31,7 +31,7 @@ from peerscope.alerts.own_signals import OwnFacts, own_state
 from peerscope.alerts.rules import Rule
 from peerscope.mesh import events as mesh
 from peerscope.mesh.events import Forgotten, Leave, Publish, Stored, WallClock
-from peerscope.mesh.grid import GRID_S, Grid
+from peerscope.mesh.grid import GRID_S
 from peerscope.mesh.peer import Peer
 from peerscope.threats.monitor import (
     BlockListEnded,
@@ -127,7 +127,6 @@ class Core:
         self.regions: list[RegionHealth] = []
         """Every region, a few seconds ago."""
         self.facts = OwnFacts()
-        self._grid = Grid(peer.me)
         self._stopwatch = stopwatch
         self._correlate_at = -inf
         self._out: list[Effect] = []
@@ -142,7 +141,7 @@ class Core:
         """Run these parts from here on."""
         self._parts = parts
         self._looks = [look for look in LOOKS if parts.intersection(look.parts)]
-        first = self._grid.after(now)
+        first = self.peer.grid.after(now)
         self._due = {look.name: self._due.get(look.name, first) for look in self._looks}
         self._look_at = min(self._due.values(), default=inf)
         self._reactions = REACTIONS if "news" in parts else {}
@@ -201,7 +200,7 @@ class Core:
             self._out.append(LookFailed(look.name, error))
         took_s = self._stopwatch() - began
         wait_s = max(look.interval_s if wait_s is None else wait_s, took_s / SHARE)
-        self._due[look.name] = max(self._grid.near(now + wait_s), now + GRID_S)
+        self._due[look.name] = max(self.peer.grid.near(now + wait_s), now + GRID_S)
 
     def _look_at_verdicts(self, now: float) -> float | None:
         snapshot = self.snapshot(now)

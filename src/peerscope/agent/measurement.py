@@ -62,7 +62,7 @@ class Measurement:
         while True:
             with self._failure_log.at("the measurement"):
                 self._driver.feed(await self.measure())
-            await pause(self._interval_s, self._driver.core.peer.moments)
+            await pause(self._interval_s, self._driver.core.peer.grid.near)
 
     async def measure(self) -> Measured:
         """Everything since the last call, or the start."""

@@ -382,7 +382,7 @@ class Monitor(NetworkView):
         """Send the core an event when the wall clock moves against the monotonic one."""
         sent_s = time.time() - monotonic()
         while True:
-            await pause(1.0, self.peer.moments)
+            await pause(1.0, self.peer.grid.near)
             offset_s = time.time() - monotonic()
             if abs(offset_s - sent_s) > CLOCK_STEP_S:
                 sent_s = offset_s
@@ -399,11 +399,11 @@ class Monitor(NetworkView):
             found = reader.facts(monotonic(), trouble, self._files(), self.exports.trouble)
             for event in [*found, *reader.node()]:
                 self._driver.feed(event)
-            await pause(FACTS_INTERVAL_S, self.peer.moments)
+            await pause(FACTS_INTERVAL_S, self.peer.grid.near)
 
     async def _join(self) -> None:
         while True:
-            await pause(LOOK_INTERVAL_S, self.peer.moments)
+            await pause(LOOK_INTERVAL_S, self.peer.grid.near)
             with self.failure_log.at("the profile"):
                 self._introduce()
             with self.failure_log.at("the look at endings"):

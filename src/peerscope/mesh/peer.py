@@ -13,7 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from math import inf
 from random import Random
 from typing import assert_never
@@ -56,7 +56,7 @@ class Peer:
         self.out, self.refused = state.out, state.refused
         self.ledger, self.global_ledger = state.ledger, state.global_ledger
         self.admission, self.reputations, self.shared_key = state.admission, state.reputations, state.shared_key
-        self.links = state.links
+        self.links, self.grid = state.links, state.grid
         self.neighbours, self.own_zone, self.membership = parts.neighbours, parts.own_zone, parts.membership
         self.coordinates, self.reporter = parts.coordinates, parts.publisher.reporter
         self.copies, self.hops = parts.receiver.copies, parts.receiver.hops
@@ -146,11 +146,6 @@ class Peer:
             p.publisher.report(situation, now)
             route(now)
         return self.out.take()
-
-    @property
-    def moments(self) -> Callable[[float], float]:
-        """Gives the moment, near a time, at which this peer does what is not urgent."""
-        return self._state.grid.near
 
     def deadline(self) -> float:
         if self._deadline is None:

@@ -124,6 +124,7 @@ class Router:
                 p.neighbours.forget(peer, now)
             case e.Evicted(peer, is_loss):
                 p.receiver.forget(peer)
+                p.scopes.forget_origin(peer)
                 p.membership.forget(peer)
                 p.handshake.forget(peer, now)
                 if not is_loss:
@@ -171,7 +172,7 @@ class Dispatch:
                     p.scopes.load_arrived(peer)
                 p.coordinates.observed(peer, message.coordinate, link.rtt.last_s if is_answer else None)
             case m.Doubt():
-                p.doubts.heard(peer, message, now)
+                p.doubts.heard(peer, message, p.publisher.hops(), now)
             case m.Push():
                 p.receiver.pushed(peer, message, now)
             case m.Announce():

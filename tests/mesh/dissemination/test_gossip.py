@@ -288,3 +288,18 @@ def test_urgent_news_reaches_everybody_on_a_mesh_and_stops() -> None:
 def test_settings_that_cannot_work_are_named(field: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"gossip.{field}"):
         GossipConfig(**{field: value})  # type: ignore[arg-type]
+
+
+def test_nothing_stays_of_an_origin_whose_records_are_forgotten() -> None:
+    """Peers come and go for months, while a link lasts."""
+    side = Side(neighbours=[ONE])
+    for number in range(50):
+        origin = PeerId(number.to_bytes(2, "big") * 16)
+        side.gossip.spread(side.store(origin), 0.0)
+        side.gossip.pulled(ONE, [Topic(ref(origin), Kind.PROFILE)], 0.0)
+        side.gossip.announced(ONE, [Key(ref(origin), Kind.PROFILE, 2)], 0.0)
+        side.gossip.load(ONE, 0.0, 960)
+        side.gossip.forget(origin)
+    waiting = side.gossip._batches._of[ONE]
+    assert (waiting.keys, waiting.riding, waiting.whole, waiting.spare) == ({}, {}, set(), {})
+    assert side.gossip._providers == {}

@@ -92,7 +92,7 @@ class DetectorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 OBSERVERS_PER_S = 2.0
-"""A subject is asked so often by all of its observers together."""
+"""A subject is asked so often by all of its observers together, if `ping_interval_s` is one second."""
 SHORTEST = 1.25
 """Shortest period, in units of `ping_interval_s`: with drawn intervals that is one ping in each."""
 

@@ -16,7 +16,6 @@ from random import Random
 
 from peerscope.errors import RemoteError
 from peerscope.mesh.detection.observers import watchers
-from peerscope.mesh.dissemination.gossip import ttl
 from peerscope.mesh.internal_events import Doubted
 from peerscope.mesh.limits.rate_limit import TokenBucket
 from peerscope.mesh.messages import DOUBTED_MAX, LOAD_WIRE, Doubt
@@ -77,8 +76,8 @@ class Doubts:
             if peer in near and peer != subject:
                 self._state.out.send(peer, doubt)
 
-    def heard(self, source: PeerId, doubt: Doubt, now: float) -> None:
-        """A neighbour doubts these peers, or passes the doubt of another on.
+    def heard(self, source: PeerId, doubt: Doubt, hops_max: int, now: float) -> None:
+        """A neighbour doubts these peers, or passes the doubt of another on, at most as far as we would.
 
         Raises `RemoteError` ("doubt-too-often") beyond the limit of that neighbour.
         """
@@ -92,7 +91,7 @@ class Doubts:
                 self._state.out.emit(Doubted(subject))
             if doubt.hops and now >= self._known.get(subject, -inf) + AGAIN_S:
                 news.append(subject)
-        hops = min(doubt.hops, ttl(len(self._state.neighbours.rings), self._fanout)) - 1
+        hops = min(doubt.hops, hops_max) - 1
         for subject in news:
             if not self._bucket(source, now).take(1.0, now):
                 raise RemoteError("doubt-too-often", "more doubts than an honest neighbour has")

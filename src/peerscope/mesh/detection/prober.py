@@ -19,8 +19,6 @@ PROBE_SLACK_S = 0.02
 """Pings that are due within this time go out together: a wake-up costs more than a ping."""
 DRAWN = (0.6, 1.0)
 """Pings are drawn within these parts of the period, so that the observers of a peer do not ask at one moment."""
-OLD_PERIOD_S = 1.0
-"""An agent of wire version 1 expects a ping every second, and sends one as often."""
 Carry = Callable[[PeerId, float], Load | None]
 """The news to send along to a neighbour now."""
 
@@ -144,15 +142,15 @@ class Prober:
     def _drawn_s(self, link: Link, now: float) -> float:
         """Draw the time until the next regular ping, which the grid then delays a little."""
         config = self._state.detector
-        if link.wire < LOAD_WIRE:
-            return OLD_PERIOD_S * config.ping_interval_s
+        if link.wire < LOAD_WIRE:  # it expects a ping in each interval
+            return config.ping_interval_s
         link.period_s = SHORTEST * config.ping_interval_s if link.is_young else self._period_s(link)
         return self._state.grid.after(now + link.period_s * self._rng.uniform(*DRAWN)) - now
 
     def _promised_s(self, ping: Ping) -> float:
         """When the sender pings again, within our own limits: a liar would name a day, and hide its death."""
         config = self._state.detector
-        wait_s = OLD_PERIOD_S * config.ping_interval_s if ping.next_ms is None else ping.next_ms / 1000
+        wait_s = config.ping_interval_s if ping.next_ms is None else ping.next_ms / 1000
         return max(config.ping_interval_s / 2, min(wait_s, config.ping_period_s))
 
     def _period_s(self, link: Link) -> float:

@@ -107,6 +107,14 @@ class Batches:
         if neighbour in self._of and len(self._of[neighbour].spare) < SPARE_MAX:
             self._of[neighbour].spare[name] = None
 
+    def forget(self, origin: PeerRef) -> None:
+        """No record of this peer is kept any more."""
+        for batch in self._of.values():
+            for kept in (batch.keys, batch.riding, batch.spare):
+                for name in [name for name in kept if name[0] == origin]:
+                    del kept[name]
+            batch.whole = {name for name in batch.whole if name[0] != origin}
+
     def arrived(self, neighbour: PeerId) -> None:
         """The neighbour shows that our last load came."""
         if neighbour in self._of:

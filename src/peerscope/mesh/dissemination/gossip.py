@@ -310,6 +310,11 @@ class Gossip:
                 self._batches.in_vain(neighbour, name)
         self.announced(neighbour, load.keys, now, is_patient=True)
 
+    def forget(self, peer: PeerId) -> None:
+        """No record of this peer is kept any more."""
+        self._batches.forget(ref(peer))
+        self._providers = {name: who for name, who in self._providers.items() if name[0] != ref(peer)}
+
     def load_arrived(self, neighbour: PeerId) -> None:
         """The neighbour shows that our last load came."""
         self._batches.arrived(neighbour)

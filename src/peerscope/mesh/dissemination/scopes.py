@@ -90,6 +90,10 @@ class Scopes:
         self.near.sync.closed(neighbour)
         self.far.sync.closed(neighbour)
 
+    def forget_origin(self, peer: PeerId) -> None:
+        """No record of this peer for its zone is kept any more."""
+        self.near.gossip.forget(peer)
+
     def silent(self, neighbour: PeerId) -> None:
         """A link is lost: drop its batches."""
         self.near.gossip.closed(neighbour)
