@@ -19,7 +19,7 @@ from peerscope.agent.measurement import Measurement
 from peerscope.agent.network_view import ABSENCE_S_MAX, NetworkView, SelfView
 from peerscope.agent.notifications import Notifications
 from peerscope.agent.own_facts import FactReader, node_event
-from peerscope.agent.startup import prepare
+from peerscope.agent.startup import core_config, prepare
 from peerscope.agent.traffic import Traffic
 from peerscope.alerts.context import labels_with_version
 from peerscope.alerts.expiry import Expiry, membership
@@ -31,7 +31,7 @@ from peerscope.alerts.silences import (
     parse_matchers,
 )
 from peerscope.config import Config
-from peerscope.core import EVERYTHING, Core, CoreConfig, Effect
+from peerscope.core import Core, Effect
 from peerscope.errors import ConfigError, PeerscopeError
 from peerscope.export.discovery import exporter_address
 from peerscope.export.exports import Exports
@@ -61,7 +61,6 @@ from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver
 from peerscope.transport.iroh import IrohTransport
 from peerscope.transport.names import Names
-from peerscope.transport.relay import RelayState
 from peerscope.views.places import NOWHERE, Place
 from peerscope.views.traces import HopEvent
 
@@ -138,7 +137,7 @@ class Monitor(NetworkView):
         rng = random.Random(secrets.randbits(128))
         now = monotonic()
         peer = Peer(identity, self.config.core(), rng, Clocks(now, time.time() - now))
-        core = Core(self._core_config(), peer, now, time.time() - now, stopwatch)
+        core = Core(core_config(self.config), peer, now, time.time() - now, stopwatch)
         self.traffic = Traffic(peer.me, self.snapshot, peer.links.ahead_s)
         self._driver = Driver(core, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(ready.credentials)
@@ -278,7 +277,7 @@ class Monitor(NetworkView):
             addresses=self._transport.addresses,
             refused=dict(self.peer.refused + self._transport.counters),
             keeps_history=self.config.history.enabled,
-            relay=self._relay_state(),
+            relay=self._transport.relay_state(self.config.transport.relay),
             shared_key=self.peer.shared_key.running(monotonic()),
             remote_write=self.exports.standing(),
             heartbeat=self.notifications.heartbeat(),
@@ -292,12 +291,6 @@ class Monitor(NetworkView):
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _relay_state(self) -> RelayState:
-        relayed = self._transport.relayed()
-        return RelayState(
-            self.config.transport.relay, self._transport.home_relay, None if relayed is None else len(relayed)
-        )
-
     def _files(self) -> tuple[Expiry, ...]:
         ending = self.tls.ending if self.tls is not None else None
         return () if ending is None else (ending,)
@@ -306,20 +299,6 @@ class Monitor(NetworkView):
         for note in (self.event_log.note, self.traffic.note, self.lookups.note, self.notifications.note):
             with self.failure_log.at("the note of an event"):
                 note(effect)
-
-    def _core_config(self) -> CoreConfig:
-        config = self.config
-        signatures = load_signatures(config.threats.signatures_file)
-        return CoreConfig(
-            parts=EVERYTHING if config.notify.channels else EVERYTHING - {"messages"},
-            rules=config.alert_rules(),
-            incidents=config.incidents,
-            regions=config.regions,
-            threats=config.threats,
-            signatures=signatures,
-            notifier=config.notify,
-            url=config.notify.url,
-        )
 
     def _profile(self, look_up: Lookup | None) -> Profile:
         addresses = self._transport.addresses[:8]

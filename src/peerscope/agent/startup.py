@@ -15,6 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from peerscope.config import Config
+from peerscope.core import EVERYTHING, CoreConfig
 from peerscope.errors import ConfigError
 from peerscope.host.credentials import CredentialFiles
 from peerscope.host.signature_files import load_signatures
@@ -25,6 +26,20 @@ from peerscope.sources.geo import Lookup, country_table
 from peerscope.transport.iroh import relay_mode
 from peerscope.transport.joining import Start, parse_joins
 from peerscope.transport.names import bindable
+
+
+def core_config(config: Config) -> CoreConfig:
+    """The settings of the core. Raises `ConfigError`."""
+    return CoreConfig(
+        parts=EVERYTHING if config.notify.channels else EVERYTHING - {"messages"},
+        rules=config.alert_rules(),
+        incidents=config.incidents,
+        regions=config.regions,
+        threats=config.threats,
+        signatures=load_signatures(config.threats.signatures_file),
+        notifier=config.notify,
+        url=config.notify.url,
+    )
 
 
 class Prepared(Struct, frozen=True):

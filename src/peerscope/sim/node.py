@@ -142,3 +142,8 @@ def shared_inspector(verifier: Verifier) -> Inspector:
         return known
 
     return inspect
+
+
+def address_of(node: Machine) -> str:
+    """Where a machine says it is, or an address by its number."""
+    return node.address or f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"

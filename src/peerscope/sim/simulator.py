@@ -23,7 +23,6 @@ from peerscope.mesh import events as mesh
 from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.crawling.crawler import Crawler, CrawlerIdentity
 from peerscope.mesh.crawling.traversal import WalkConfig
-from peerscope.mesh.detection.checks import judge, quantised
 from peerscope.mesh.detection.verdicts import Assessment, Evidence
 from peerscope.mesh.events import (
     Connected,
@@ -34,7 +33,6 @@ from peerscope.mesh.events import (
     Join,
     Lane,
     Leave,
-    Measured,
     Publish,
     Recall,
     Received,
@@ -46,9 +44,9 @@ from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import PlannedAbsence
 from peerscope.records.identity import PeerId, verify_ed25519
 from peerscope.records.ledger import Ledger
-from peerscope.records.measures import AgentMetrics, Metrics, PerformanceMetrics, SystemMetrics
+from peerscope.sim.measured import measured
 from peerscope.sim.network import Latency, NetworkFaults, VirtualNetwork, near
-from peerscope.sim.node import Machine, make_signer, profile_of, shared_inspector, verify_cheap
+from peerscope.sim.node import Machine, address_of, make_signer, profile_of, shared_inspector, verify_cheap
 from peerscope.views.snapshot import Snapshot
 
 EPOCH_S = 1_700_000_000.0
@@ -56,13 +54,6 @@ EPOCH_S = 1_700_000_000.0
 DIAL_TIMEOUT_S = 5.0
 IDLE_TIMEOUT_S = 34.0
 """iroh notices a dead remote this late."""
-TYPICAL = Metrics(
-    SystemMetrics(1_200, 3_500_000, 16_000_000, 80_000_000, 250_000_000, 9_000_000, 4_000_000, 60_000, 40_000, 25),
-    None,
-    PerformanceMetrics(24_000, 12, 4_500),
-    AgentMetrics(110, 62_000, 0, 40, 3_500),
-)
-"""Every peer reports this of its machine. Virtual ones have none, but reports have to be as long as real ones."""
 _STAMP = struct.Struct(">dI")
 
 
@@ -153,7 +144,7 @@ class Simulator:
         started_at_ms = max(0, round((self.now + offset_s) * 1000))
         if zone:
             self.feed(peer, Recall((), zone))
-        self.feed(peer, Publish(replace(profile_of(node), addresses=(_address(node),), started_at_ms=started_at_ms)))
+        self.feed(peer, Publish(replace(profile_of(node), addresses=(address_of(node),), started_at_ms=started_at_ms)))
         self.measure(peer)
         for other in bootstrap:
             self.feed(peer, Join(other, ("bootstrap",)))
@@ -167,22 +158,8 @@ class Simulator:
         error_ratio: float | None = None,
     ) -> None:
         """A machine is measured: a typical one, or one so busy, so full, or with so many failing messages."""
-        good, metrics = judge(0.1, self.config.health.cpu, ""), TYPICAL
-        intact = judge(0.0, self.config.health.network, "")
-        checks = (good, good, good, intact)
-        if cpu_ratio is not None:
-            busy = judge(cpu_ratio, self.config.health.cpu, f"{cpu_ratio:.0%} busy")
-            checks = (busy, good, good, intact)
-            metrics = replace(TYPICAL, system=replace(TYPICAL.system, cpu=quantised(cpu_ratio)))
-        if memory_ratio is not None:
-            full = judge(memory_ratio, self.config.health.memory, f"{memory_ratio:.0%} used")
-            used_kib = round(memory_ratio * (metrics.system.memory_total_kib or 0))
-            checks = (checks[0], full, good, intact)
-            metrics = replace(metrics, system=replace(metrics.system, memory_used_kib=used_kib))
-        if error_ratio is not None:
-            metrics = replace(metrics, performance=replace(metrics.performance, error=quantised(error_ratio)))
         node = self.nodes[peer]
-        self.feed(peer, Measured(checks, metrics, None if node.node_id is None else good, node.overlay))
+        self.feed(peer, measured(node, self.config.health, cpu_ratio, memory_ratio, error_ratio))
 
     def crash(self, peer: PeerId) -> None:
         """As by `kill -9`: silence, and nothing else."""
@@ -399,7 +376,7 @@ class Simulator:
 
     def _at(self, to: PeerId, addresses: tuple[str, ...]) -> PeerId:
         """The machine with this id that answers at one of these addresses."""
-        copies = (one for one in self._copies.get(to, ()) if _address(self.nodes[one]) in addresses)
+        copies = (one for one in self._copies.get(to, ()) if address_of(self.nodes[one]) in addresses)
         return next(copies, to)
 
     def _break(self, connections: list[tuple[PeerId, PeerId]]) -> None:
@@ -414,10 +391,6 @@ class Simulator:
         node = self.nodes[peer]
         if not self._linked(node, gone):
             self._hand(node, node.life, Disconnected(gone, "idle"))
-
-
-def _address(node: Machine) -> str:
-    return node.address or f"10.{node.index >> 16}.{node.index >> 8 & 255}.{node.index & 255}:4600"
 
 
 def pair(one: PeerId, other: PeerId) -> tuple[PeerId, PeerId]:

@@ -33,7 +33,7 @@ from peerscope.transport.accept_policy import AcceptPolicy, Decision
 from peerscope.transport.inbox import Inbox
 from peerscope.transport.names import Names
 from peerscope.transport.pings import Pings, open_channels
-from peerscope.transport.relay import DEFAULT, DISABLED
+from peerscope.transport.relay import DEFAULT, DISABLED, RelayState
 from peerscope.transport.wire import ANEW_S, Wire, connect, speed_up, text_of
 
 FAST_BUFFERS = speed_up(iroh.iroh_ffi)
@@ -143,6 +143,11 @@ class IrohTransport:
         if not self._relays:
             return frozenset()
         return frozenset(peer for peer, wires in self._wires.items() if wires and wires[-1].is_relayed)
+
+    def relay_state(self, mode: str) -> RelayState:
+        """For people. `mode`: the setting."""
+        relayed = self.relayed()
+        return RelayState(mode, self.home_relay, None if relayed is None else len(relayed))
 
     @property
     def queued(self) -> int:
