@@ -40,6 +40,7 @@ from peerscope.alerts.silences import StandingAcknowledgement, StandingForget, S
 from peerscope.config import Config
 from peerscope.core import Core, CoreConfig
 from peerscope.errors import ConfigError
+from peerscope.mesh.grid import Grid
 from peerscope.mesh.peer import Peer
 from peerscope.records.identity import PeerId, short
 from peerscope.records.ledger import Ledger
@@ -89,7 +90,7 @@ class Generated(NetworkView):
         self.node = Node(self.config.node, 5.0, Random(2))
         me = self._network.peers[0]
         ledger, settings = self._network.ledger, self.config.core()
-        peer = SimpleNamespace(ledger=ledger, global_ledger=Ledger(), me=me, refused={}, config=settings)
+        peer = SimpleNamespace(ledger=ledger, global_ledger=Ledger(), me=me, refused={}, config=settings, grid=Grid(me))
         self._core = Core(CoreConfig(rules=()), cast(Peer, peer), 1.0, time.time())
         self.traffic = Traffic(me, self.snapshot, lambda peer: None)
 

@@ -94,15 +94,18 @@ def post(peer: dict[str, Any], path: str, body: dict[str, Any]) -> Any:
         return json.load(response)
 
 
-def eventually(truth: Callable[[], bool], what: str, *, within_s: float) -> None:
-    """Wait until something holds. The bound is generous: it only ends a test that would never pass."""
+def eventually(truth: Callable[[], bool], what: str | Callable[[], str], *, within_s: float) -> None:
+    """Wait until something holds. The bound is generous: it only ends a test that would never pass.
+
+    `what`: the sentence of a failure, or makes it of what was seen last.
+    """
     end = time.monotonic() + within_s
     while time.monotonic() < end:
         with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
             if truth():
                 return
         time.sleep(0.2)
-    raise AssertionError(f"not within {within_s:.0f} s: {what}")
+    raise AssertionError(f"not within {within_s:.0f} s: {what if isinstance(what, str) else what()}")
 
 
 def free_address() -> str:

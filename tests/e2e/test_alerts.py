@@ -74,16 +74,17 @@ def test_one_peer_that_dies_is_one_alert_everywhere_until_it_is_back(network: De
 def test_five_that_die_together_are_one_incident_at_every_survivor(network: DemoNetwork) -> None:
     dead = {network.kill(index)["peer_id"] for index in range(5, 10)}
     survivors = network.peers[:5]
+    seen: list[list[tuple[str, int]]] = []
 
     def kinds(one: dict[str, Any]) -> list[tuple[str, int]]:
         found = get(one, "/api/v1/incidents")
         return [(incident["kind"], len(incident["peers"])) for incident in found if dead <= set(incident["peers"])]
 
     def agree() -> bool:
-        seen = [kinds(one) for one in survivors]
+        seen[:] = [kinds(one) for one in survivors]
         return all(found == seen[0] and len(found) == 1 and found[0][1] == 5 for found in seen)
 
-    eventually(agree, "one incident of five peers", within_s=WITHIN_S)
+    eventually(agree, lambda: f"one incident of five peers, but {seen}", within_s=WITHIN_S)
     (incident,) = [one for one in get(survivors[0], "/api/v1/incidents") if dead <= set(one["peers"])]
     assert incident["severity"] == "critical"
     alerts = [one for one in ask(survivors[0], "alerts") if one["rule"] in ("peer-down", "network-partition")]
