@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from live import PATIENCE_S
 from peerscope.errors import ConfigError, SourceError
 from peerscope.records.measures import NodeMetrics
-from peerscope.sources import prometheus
+from peerscope.sources import endpoint
 from peerscope.sources.base import Reading
 from peerscope.sources.prometheus import PrometheusSource, load_mapping
 
@@ -267,13 +267,13 @@ def test_an_exporter_that_is_down_is_told() -> None:
 
 def test_an_answer_without_end_is_cut_off(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
     exporter.says(b"# much\n" * 1000)
-    monkeypatch.setattr(prometheus, "BODY_BYTES_MAX", 5000)
+    monkeypatch.setattr(endpoint, "BODY_BYTES_MAX", 5000)
     with pytest.raises(SourceError, match="more than 5000 bytes"):
         read(PrometheusSource(exporter.url))
 
 
 def test_an_answer_that_drips_is_given_up(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
     exporter.says(b"slow")
-    monkeypatch.setattr(prometheus, "ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(endpoint, "ANSWER_TIMEOUT_S", 0.3)
     with pytest.raises(SourceError, match=r"not finished its answer within 0\.3 s"):
         read(PrometheusSource(exporter.url))

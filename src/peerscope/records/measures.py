@@ -23,6 +23,12 @@ COUNT_MAX = 2**53 - 1
 Count = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
 Ratio = Annotated[int, Meta(ge=0, le=RATIO_MAX)]
 Duration = Annotated[int, Meta(ge=0, le=MEASURE_US_MAX)]
+MEASURES_MAX = 16
+MeasureName = Annotated[str, Meta(min_length=1, max_length=48, pattern=r"^[a-z][a-z0-9_]*\Z")]
+"""As in Prometheus, without its capital letters."""
+Unit = Annotated[str, Meta(max_length=16, pattern=r"^[a-z0-9_/]*\Z")]
+Amount = Annotated[int, Meta(ge=-COUNT_MAX, le=COUNT_MAX)] | Annotated[float, Meta(ge=-1e300, le=1e300)]
+"""Whole numbers are exact; others are rounded to six digits."""
 
 
 class SystemMetrics(Struct, frozen=True, array_like=True, gc=False):
@@ -61,6 +67,17 @@ class NodeMetrics(Struct, frozen=True, array_like=True, gc=False):
     """Counters."""
     errors: Count | None = None
     """Messages that failed: a counter."""
+
+
+class Measure(Struct, frozen=True, array_like=True, gc=False):
+    """A value that a node names itself, such as its block height."""
+
+    name: MeasureName
+    value: Amount | None
+    unit: Unit = ""
+    """Such as "bytes", "seconds", "blocks"."""
+    is_counter: bool = False
+    """A running total; else a value of the moment."""
 
 
 class PerformanceMetrics(Struct, frozen=True, array_like=True, gc=False):

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 from msgspec import Meta, Struct
 
 from peerscope.errors import ConfigError
-from peerscope.records.bodies import OverlayLink
-from peerscope.records.measures import MEASURE_US_MAX, NodeMetrics
-from peerscope.records.texts import Name, OverlayId
+from peerscope.records.bodies import ADDRESSES_MAX, OverlayLink
+from peerscope.records.measures import MEASURE_US_MAX, MEASURES_MAX, Measure, NodeMetrics
+from peerscope.records.texts import Name, OverlayId, Text
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -36,7 +36,13 @@ class Reading(Struct, frozen=True, kw_only=True):
     overlay: tuple[OverlayLink, ...] = ()
     """Its neighbours in its own network."""
     latency_s: Seconds | None = None
-    """Mean latency of its messages since the last reading; None where unknown."""
+    """Mean latency of its messages since the last reading, or the last known mean; None where unknown."""
+    latency_age_s: Seconds | None = None
+    """How old that mean is; None if it is of now."""
+    measures: Annotated[tuple[Measure, ...], Meta(max_length=MEASURES_MAX)] = ()
+    """Values of its own kind that all peers may see."""
+    addresses: Annotated[tuple[Text, ...], Meta(max_length=ADDRESSES_MAX)] = ()
+    """Where others can reach the node by TCP: "HOST:PORT"."""
     details: Annotated[dict[Name, float | Name | None], Meta(max_length=32)] = {}
     """Other values, by name. This agent shows them and never sends them to others."""
 

@@ -14,7 +14,7 @@ from peerscope.errors import ConfigError
 from peerscope.host.clock import monotonic
 from peerscope.mesh.detection.checks import MESSAGE_MAX
 from peerscope.records.bodies import Check, Status
-from peerscope.records.measures import NodeMetrics
+from peerscope.records.measures import MEASURES_MAX, Measure, NodeMetrics
 from peerscope.sources.attachment import ANSWERS, Attachment
 from peerscope.sources.base import Reading, make_source
 from peerscope.sources.telemetry import Telemetry
@@ -192,9 +192,18 @@ def merge(readings: Sequence[Reading]) -> Reading:
             metrics=NodeMetrics(*(_first(getattr(first.metrics, f), getattr(other.metrics, f)) for f in METRICS)),
             overlay=first.overlay or other.overlay,
             latency_s=first.latency_s if first.latency_s is not None else other.latency_s,
+            latency_age_s=first.latency_age_s if first.latency_s is not None else other.latency_age_s,
+            measures=_united(first.measures, other.measures),
+            addresses=first.addresses or other.addresses,
             details={**other.details, **first.details},
         )
     return first
+
+
+def _united(some: Sequence[Measure], others: Sequence[Measure]) -> tuple[Measure, ...]:
+    """The measures of both, each name once."""
+    named = {one.name: one for one in (*others, *some)}
+    return tuple(named[name] for name in sorted(named))[:MEASURES_MAX]
 
 
 def _first(one: int | None, other: int | None) -> int | None:

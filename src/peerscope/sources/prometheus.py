@@ -1,4 +1,4 @@
-"""`prometheus:URL#MAPPING`: scrapes the Prometheus metrics of a node.
+"""`prometheus:URL#MAPPING&OPTION=VALUE`: scrapes the Prometheus metrics of a node.
 
 A *mapping* lists the series of each value. It is the name of a preset (kubo, js-libp2p, rust-libp2p, generic) or the
 path of a TOML file of this form. The default, `generic`, knows only series that every process exports.
@@ -23,28 +23,21 @@ from __future__ import annotations
 
 import math
 import re
-import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.error import HTTPError, URLError
-from urllib.parse import urldefrag, urlsplit
-from urllib.request import ProxyHandler, Request, build_opener
 
 import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import ConfigError, SourceError
-from peerscope.host.http import NoRedirect
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import Reading
+from peerscope.sources.endpoint import OPTIONS, Endpoint
+from peerscope.sources.place import parse_place
 
-BODY_BYTES_MAX = 16 * 1024 * 1024
-ANSWER_TIMEOUT_S = 4.0
-"""For a whole scrape: shorter than an attachment waits, so that the check shows its reason."""
 COUNT_MAX = 2**53 - 1
 GENERIC = "generic"
 PRESETS = "presets"
@@ -95,25 +88,19 @@ class PrometheusSource:
 
     def __init__(self, argument: str) -> None:
         """`argument`: URL, and after a `#` the mapping. Raises `ConfigError`."""
-        self._url, name = urldefrag(argument)
-        place = urlsplit(self._url)
-        if place.scheme not in ("http", "https") or not place.hostname:
-            raise ConfigError(
-                f"{self._url!r} is no URL of an exporter, as in http://127.0.0.1:5001/debug/metrics/prometheus"
-            )
-        if place.username is not None:
-            raise ConfigError(
-                "its URL holds a password, which check messages would show to all peers; let it listen on loopback"
-            )
+        place = parse_place(argument, OPTIONS)
+        self._endpoint = Endpoint(place, "http://127.0.0.1:5001/debug/metrics/prometheus")
+        self._url = self._endpoint.url
         self._parse = _parser()
-        self._mapping = load_mapping(name or GENERIC)
+        self._mapping = load_mapping(place.word or GENERIC)
         self._wanted = re.compile("|".join(sorted(map(re.escape, self._mapping.series()))) or r"(?!)")
         self._latency = (0.0, 0.0)
         self._is_first = True
 
     async def read(self) -> Reading:
         """Scrape once. Blocks its thread, which is the source's own. Raises `SourceError`."""
-        return self.reading(_get(self._url))
+        page = self._endpoint.get(headers={"Accept": "text/plain; version=0.0.4"})
+        return self.reading(page.data.decode("utf-8", "replace"))
 
     def reading(self, text: str) -> Reading:
         """Read the values of one page. Raises `SourceError`."""
@@ -166,31 +153,6 @@ def load_mapping(name: str) -> Mapped:
         raise ConfigError(f"no mapping {name!r}; presets are {', '.join(known)}; or give the path of a file") from None
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"mapping {name}: {error}") from None
-
-
-_opener = build_opener(ProxyHandler({}), NoRedirect)
-
-
-def _get(url: str) -> str:
-    """Fetch one page, within limits of size and time. Raises `SourceError`."""
-    end = time.monotonic() + ANSWER_TIMEOUT_S
-    data = bytearray()
-    try:
-        with _opener.open(
-            Request(url, headers={"Accept": "text/plain; version=0.0.4"}), timeout=ANSWER_TIMEOUT_S
-        ) as page:
-            while chunk := page.read1(65536):
-                data += chunk
-                if len(data) > BODY_BYTES_MAX:
-                    raise SourceError(f"{url} answers more than {BODY_BYTES_MAX} bytes")
-                if time.monotonic() > end:
-                    raise SourceError(f"{url} has not finished its answer within {ANSWER_TIMEOUT_S:g} s")
-    except HTTPError as error:
-        error.close()
-        raise SourceError(f"{url} answers {error.code} {error.reason}") from None
-    except (URLError, OSError, HTTPException, ValueError) as error:
-        raise SourceError(f"{url} does not answer: {getattr(error, 'reason', None) or error}") from None
-    return data.decode("utf-8", "replace")
 
 
 def _parser() -> Callable[[str], Iterable[Sample]]:

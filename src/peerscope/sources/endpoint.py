@@ -1,0 +1,135 @@
+"""One HTTP interface of a node: bounded requests, with a token or a password from a file.
+
+Requests block, since each source has a thread of its own. They follow no redirect, use no proxy, and unpack nothing:
+a small packed answer could fill the memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import ssl
+import time
+from collections.abc import Mapping
+from http.client import HTTPException, HTTPResponse
+from typing import Any, TypeVar
+from urllib.error import HTTPError, URLError
+from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
+
+import msgspec
+from msgspec import Struct
+
+from peerscope.errors import ConfigError, SourceError
+from peerscope.host.http import NoRedirect
+from peerscope.sources.place import Place, check_url, secret
+
+BODY_BYTES_MAX = 16 * 1024 * 1024
+ANSWER_TIMEOUT_S = 4.0
+"""For a whole answer: shorter than an attachment waits, so that the check shows its reason."""
+OPTIONS = frozenset({"token_file", "header", "user", "password_file", "ca_file"})
+T = TypeVar("T")
+
+
+class Page(Struct, frozen=True):
+    """A whole answer."""
+
+    data: bytes
+    content_type: str
+    headers: Mapping[str, str]
+
+
+class Endpoint:
+    """The base URL of an interface, and what opens it."""
+
+    def __init__(self, place: Place, example: str) -> None:
+        """`example`: a valid URL, for the message. Raises `ConfigError`."""
+        check_url(place.address, example)
+        self.url = place.address
+        self._options = options = place.options
+        if ("user" in options) != ("password_file" in options):
+            raise ConfigError("the options user and password_file need each other")
+        if "header" in options and "token_file" not in options:
+            raise ConfigError("the option header needs token_file, the file with the value of that header")
+        self._opener = _opener(options.get("ca_file"))
+
+    def get(self, path: str = "", *, headers: Mapping[str, str] | None = None) -> Page:
+        """Fetch a page. Raises `SourceError`."""
+        return self._exchange(Request(self.at(path), headers=dict(headers or {})))
+
+    def post(self, path: str, data: bytes, *, headers: Mapping[str, str] | None = None) -> Page:
+        """Send bytes, and fetch the answer. Raises `SourceError`."""
+        return self._exchange(Request(self.at(path), data, dict(headers or {}), method="POST"))
+
+    def json(self, path: str, kind: type[T], **request: Any) -> T:
+        """Fetch JSON of this form. Raises `SourceError`."""
+        return decoded(self.get(path, **request), kind, self.at(path))
+
+    def at(self, path: str) -> str:
+        """The URL of a path, which begins with "/"; an empty one means the base itself."""
+        return self.url.rstrip("/") + path if path else self.url
+
+    def _exchange(self, request: Request) -> Page:
+        for name, value in self._credentials().items():
+            request.add_unredirected_header(name, value)
+        url, end = request.full_url, time.monotonic() + ANSWER_TIMEOUT_S
+        try:
+            with self._opener.open(request, timeout=ANSWER_TIMEOUT_S) as answer:
+                return Page(_body(answer, url, end), answer.headers.get_content_type(), answer.headers)
+        except HTTPError as error:
+            with error:
+                raise SourceError(self._refusal(error, url)) from None
+        except (URLError, OSError, HTTPException, ValueError) as error:
+            raise SourceError(f"{url} does not answer: {getattr(error, 'reason', None) or error}") from None
+
+    def _credentials(self) -> dict[str, str]:
+        """Read from their files for each request: they may be replaced."""
+        options = self._options
+        if "user" in options:
+            pair = f"{options['user']}:{secret(options['password_file'])}".encode()
+            return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+        if "token_file" in options:
+            token = secret(options["token_file"])
+            return {options["header"]: token} if "header" in options else {"Authorization": f"Bearer {token}"}
+        return {}
+
+    def _refusal(self, error: HTTPError, url: str) -> str:
+        if error.code not in (401, 403):
+            return f"{url} answers {error.code} {error.reason}"
+        if self._credentials():
+            return f"{url} answers {error.code}: it does not accept these credentials"
+        return f"{url} answers {error.code}: it wants credentials; name their file, as in #token_file=PATH"
+
+
+def decoded(page: Page, kind: type[T], url: str) -> T:
+    """Decode JSON. Raises `SourceError`, which says what came instead."""
+    try:
+        return msgspec.json.decode(page.data, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        reason = f"it is {page.content_type}" if page.content_type != "application/json" else str(error)
+        raise SourceError(f"{url} does not answer with the expected JSON: {reason}") from None
+
+
+def _body(answer: HTTPResponse, url: str, end: float) -> bytes:
+    """Read a whole body. One that ends before its announced length is refused: it would look like fewer values."""
+    data = bytearray()
+    while chunk := answer.read1(65536):
+        data += chunk
+        if len(data) > BODY_BYTES_MAX:
+            raise SourceError(f"{url} answers more than {BODY_BYTES_MAX} bytes")
+        if time.monotonic() > end:
+            raise SourceError(f"{url} has not finished its answer within {ANSWER_TIMEOUT_S:g} s")
+    if answer.length:
+        raise SourceError(f"{url} broke off: {answer.length} bytes of its answer are missing")
+    packed = answer.headers.get("Content-Encoding", "identity").lower()
+    if packed != "identity":
+        raise SourceError(f"{url} answers packed ({packed[:20]}), although nobody asked for it")
+    return bytes(data)
+
+
+def _opener(ca_file: str | None) -> OpenerDirector:
+    handlers: list[Any] = [ProxyHandler({}), NoRedirect]
+    if ca_file is not None:
+        try:
+            handlers.append(HTTPSHandler(context=ssl.create_default_context(cafile=ca_file)))
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"ca_file {ca_file}: {error.strerror or error}") from None
+    return build_opener(*handlers)
