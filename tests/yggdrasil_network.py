@@ -58,6 +58,10 @@ class YggdrasilNetwork:
         known = me.get("routing_entries")
         if known is None:
             known = len(ask(self.socket(number), "getdht")["response"]["dht"])
+        rtts_us: dict[str, list[int]] = {}
+        for peer in links:
+            if "latency" in peer:
+                rtts_us.setdefault(peer["key"], []).append(round(peer["latency"] / 1000))
         return {
             "node_id": me["key"],
             "active_connections": len(links),
@@ -65,7 +69,7 @@ class YggdrasilNetwork:
             "received_bytes": sum(peer.get("bytes_recvd", 0) for peer in links),
             "sent_bytes": sum(peer.get("bytes_sent", 0) for peer in links),
             "dht_nodes": known,
-            "rtt_us": {peer["key"]: round(peer["latency"] / 1000) for peer in links if "latency" in peer},
+            "rtts_us": rtts_us,
         }
 
     def _peers(self, number: int) -> set[str]:

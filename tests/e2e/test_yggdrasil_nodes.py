@@ -125,7 +125,7 @@ def test_a_source_reads_what_the_node_itself_says(program: str, tmp_path: Path) 
                 before["p2p_peers"],
             )
             assert {link.node: link.rtt_us for link in reading.overlay if link.rtt_us is not None}.keys() == set(
-                before["rtt_us"]
+                before["rtts_us"]
             )
             assert before["received_bytes"] <= metrics.received_bytes <= after["received_bytes"]
             assert before["sent_bytes"] <= metrics.sent_bytes <= after["sent_bytes"]
