@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from peerscope.errors import ConfigError, SourceError
 from peerscope.host.http import NoRedirect
-from peerscope.sources.place import Place, check_url, secret
+from peerscope.sources.place import NodePlace, check_url, secret
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 ANSWER_TIMEOUT_S = 4.0
@@ -40,7 +40,7 @@ class Page(Struct, frozen=True):
 class Endpoint:
     """The base URL of an interface, and what opens it."""
 
-    def __init__(self, place: Place, example: str) -> None:
+    def __init__(self, place: NodePlace, example: str) -> None:
         """`example`: a valid URL, for the message. Raises `ConfigError`."""
         check_url(place.address, example)
         self.url = place.address
