@@ -79,10 +79,16 @@ def test_ctrl_c_prints_what_was_found_so_far(tmp_path: Path) -> None:
         assert b"peerscope: stopped by hand" in shown
 
 
+@pytest.fixture(params=["0.4", "0.5"])
+def yggdrasil(request: pytest.FixtureRequest, need: Need, need_current: Need) -> str:
+    """Debian's release, and a current one where it is there."""
+    return need("yggdrasil") if request.param == "0.4" else need_current("yggdrasil-0.5")
+
+
 @pytest.mark.tools
 @pytest.mark.parametrize("links", [LINE, RING], ids=["line", "ring"])
-def test_six_yggdrasil_nodes_are_mapped_exactly(need: Need, tmp_path: Path, links: list[tuple[int, int]]) -> None:
-    with yggdrasil_network(need("yggdrasil"), tmp_path, NODES, links) as network:
+def test_six_yggdrasil_nodes_are_mapped_exactly(yggdrasil: str, tmp_path: Path, links: list[tuple[int, int]]) -> None:
+    with yggdrasil_network(yggdrasil, tmp_path, NODES, links) as network:
         view = mapped(f"yggdrasil:{network.socket(0)}")
         assert {peer["peer_id"] for peer in view["peers"]} == set(network.keys)
         assert told(view) == {frozenset((network.keys[one], network.keys[other])) for one, other in links}
@@ -95,8 +101,10 @@ def test_six_yggdrasil_nodes_are_mapped_exactly(need: Need, tmp_path: Path, link
 
 
 @pytest.mark.tools
-def test_a_yggdrasil_node_that_hangs_is_unreachable_and_one_that_was_killed_is_gone(need: Need, tmp_path: Path) -> None:
-    with yggdrasil_network(need("yggdrasil"), tmp_path, 5, LINE[:4]) as network:
+def test_a_yggdrasil_node_that_hangs_is_unreachable_and_one_that_was_killed_is_gone(
+    yggdrasil: str, tmp_path: Path
+) -> None:
+    with yggdrasil_network(yggdrasil, tmp_path, 5, LINE[:4]) as network:
         place = f"yggdrasil:{network.socket(0)}"
         dead = network.kill(4)  # its neighbour notices at once and names it no more
         eventually(lambda: dead not in str(mapped(place)), "the killed one is gone", within_s=60)
@@ -104,6 +112,14 @@ def test_a_yggdrasil_node_that_hangs_is_unreachable_and_one_that_was_killed_is_g
         view = mapped(place)
         assert {peer["peer_id"] for peer in view["peers"]} == set(network.keys[:3])
         assert view["unreachable"] == [{"peer_id": hanging, "addresses": [], "reason": "yggdrasil says: timeout"}]
+
+
+@pytest.mark.tools
+def test_a_yggdrasil_node_alone_is_a_network_of_one(yggdrasil: str, tmp_path: Path) -> None:
+    with yggdrasil_network(yggdrasil, tmp_path, 1, []) as network:
+        view = mapped(f"yggdrasil:{network.socket(0)}")
+        assert [peer["peer_id"] for peer in view["peers"]] == network.keys
+        assert (view["links"], view["unreachable"]) == ([], [])
 
 
 def test_no_socket_there_is_told_in_one_line(tmp_path: Path) -> None:
