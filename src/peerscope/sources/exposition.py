@@ -26,6 +26,7 @@ from peerscope.errors import SourceError
 SAMPLES_MAX = 100_000
 """Wanted samples of one page. A guess: kubo, etcd and js-libp2p have less than a thousand."""
 EXCERPT = 60
+INSTEAD = "instead of Prometheus's text format"
 _NUMBER = rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _LABEL = re.compile(
     rb'[ \t]*([a-zA-Z_][a-zA-Z0-9_]*|"(?:[^"\\]|\\.)*+")[ \t]*=[ \t]*"((?:[^"\\]|\\.)*+)"[ \t]*(,?)', re.DOTALL
@@ -80,15 +81,19 @@ class Wanted:
     def read(self, data: bytes, content_type: str) -> Samples:
         """Read a page. Raises `SourceError`; the caller puts the address before its reason."""
         data = data.removeprefix(b"\xef\xbb\xbf")
-        other = foreign(data, content_type)
-        if other is not None:
-            raise SourceError(f"answers with {other} instead of Prometheus's text format")
+        if (other := foreign(data, content_type)) is not None:
+            raise SourceError(f"answers with {other} {INSTEAD}")
         *lines, last = data.split(b"\n")
         is_open_metrics = content_type == "application/openmetrics-text"
         has_end = last == b"# EOF" or (lines and lines[-1].rstrip(b"\r") == b"# EOF")
-        if (last and not has_end) or (is_open_metrics and not has_end):
+        is_whole = has_end or not (last or is_open_metrics)
+        found = self._samples(lines) if is_whole else Samples({})
+        # Only now: a label value may hold any character.
+        if not found.names and b"\x00" in data:
+            raise SourceError(f"answers with binary data {INSTEAD}")
+        if not is_whole:
             raise SourceError("broke off: the last line of its page has no end" if last else "broke off before # EOF")
-        return self._samples(lines)
+        return found
 
     def _samples(self, lines: list[bytes]) -> Samples:
         found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
@@ -116,8 +121,8 @@ def foreign(data: bytes, content_type: str) -> str | None:
         return "gzip"
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "UTF-16 text"
-    if content_type.endswith("protobuf") or b"\x00" in data[:4096]:
-        return "protobuf" if "protobuf" in content_type else "binary data"
+    if content_type.endswith("protobuf"):
+        return "protobuf"
     if start.startswith(b"<"):
         return "an HTML page" if b"<html" in data[:4096].lower() or content_type == "text/html" else "XML"
     if start.startswith((b"{", b"[")) and (content_type.endswith("json") or _is_json(data)):

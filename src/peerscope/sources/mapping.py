@@ -94,7 +94,7 @@ class Roundtrips(Struct, frozen=True, forbid_unknown_fields=True):
     kind: Form = "histogram"
 
 
-class Neighbours(Struct, frozen=True, forbid_unknown_fields=True):
+class NeighbourSeries(Struct, frozen=True, forbid_unknown_fields=True):
     """The values of a label, where the sample is above zero."""
 
     series: Series
@@ -110,7 +110,7 @@ class LabelValue(Struct, frozen=True, forbid_unknown_fields=True):
     label: LabelName
 
 
-class Own(Struct, frozen=True, forbid_unknown_fields=True):
+class OwnValue(Struct, frozen=True, forbid_unknown_fields=True):
     """A value of the node's own kind."""
 
     terms: Annotated[tuple[Term, ...], Meta(min_length=1)]
@@ -124,9 +124,9 @@ class Mapped(Struct, frozen=True, forbid_unknown_fields=True):
     node: Annotated[Name, Meta(min_length=1)]
     metrics: dict[str, tuple[Term, ...]] = {}
     details: Annotated[dict[Name, tuple[Term, ...]], Meta(max_length=DETAILS_MAX)] = {}
-    measures: Annotated[dict[MeasureName, Own], Meta(max_length=MEASURES_MAX)] = {}
+    measures: Annotated[dict[MeasureName, OwnValue], Meta(max_length=MEASURES_MAX)] = {}
     latency: Latency | None = None
-    overlay: Neighbours | None = None
+    overlay: NeighbourSeries | None = None
     node_id: LabelValue | None = None
     version: LabelValue | None = None
 

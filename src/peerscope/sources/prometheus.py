@@ -16,9 +16,18 @@ from peerscope.records.bodies import OVERLAY_MAX, OverlayLink
 from peerscope.records.measures import NodeMetrics
 from peerscope.records.texts import Name, OverlayId
 from peerscope.sources.base import Reading
-from peerscope.sources.endpoint import OPTIONS, Endpoint, Page
+from peerscope.sources.endpoint import OPTIONS, Endpoint
 from peerscope.sources.exposition import Samples, Wanted
-from peerscope.sources.mapping import GENERIC, PARTS, Neighbours, Roundtrips, count, load_mapping, only_value, total
+from peerscope.sources.mapping import (
+    GENERIC,
+    PARTS,
+    NeighbourSeries,
+    Roundtrips,
+    count,
+    load_mapping,
+    only_value,
+    total,
+)
 from peerscope.sources.means import RunningMean
 from peerscope.sources.place import parse_place
 
@@ -41,12 +50,13 @@ class PrometheusSource:
 
     async def read(self) -> Reading:
         """Scrape once. Blocks its thread, which is the source's own. Raises `SourceError`."""
-        return self.reading(self._endpoint.get(headers={"Accept": "text/plain; version=0.0.4"}))
+        page = self._endpoint.get(headers={"Accept": "text/plain; version=0.0.4"})
+        return self.reading(page.data, page.content_type)
 
-    def reading(self, page: Page) -> Reading:
+    def reading(self, data: bytes, content_type: str = "text/plain") -> Reading:
         """Read the values of one page. Raises `SourceError`."""
         try:
-            samples = self._wanted.read(page.data, page.content_type)
+            samples = self._wanted.read(data, content_type)
         except SourceError as error:
             raise SourceError(f"{self._url} {error}") from None
         self._check(samples)
@@ -90,7 +100,7 @@ class PrometheusSource:
             self._latency.note(totals, wanted.unit_s, now)
         return self._latency.at(now)
 
-    def _overlay(self, wanted: Neighbours, samples: Samples, now: float) -> tuple[OverlayLink, ...]:
+    def _overlay(self, wanted: NeighbourSeries, samples: Samples, now: float) -> tuple[OverlayLink, ...]:
         """The neighbours in the order of their ids, so that the same ones are kept where there are too many."""
         ids = {labels.get(wanted.label) for labels, value in samples.of(wanted.series, wanted.labels) if value > 0}
         nodes = sorted(node for one in ids if (node := _valid(one, OverlayId)) is not None)[:OVERLAY_MAX]
