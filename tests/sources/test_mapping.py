@@ -14,6 +14,7 @@ from peerscope.sources.mapping import load_mapping
 from peerscope.sources.prometheus import PrometheusSource
 
 PAGES = Path(__file__).parent / "pages"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -246,6 +247,19 @@ def test_a_recorded_page_cut_anywhere_is_refused_or_ends_at_a_line(page: str) ->
         if whole[length - 1 : length] != b"\n":
             with pytest.raises(SourceError, match="broke off"):
                 source.reading(whole[:length])
+
+
+def test_the_documented_mapping_is_read(mapped: Mapped) -> None:
+    text = (ROOT / "docs/reference/exporters.md").read_text(encoding="utf-8")
+    example = text.partition("```toml\n")[2].partition("```")[0].removeprefix('node = "mine"\n')
+    found = read(
+        mapped.source(example),
+        'my_build_info{peer_id="me"} 1\nmy_opened_total 5\nmy_closed_total 2\nmy_best_height 9\nmy_height 7\n'
+        'my_peer_connected{peer_id="a"} 1\nmy_peer_rtt_milliseconds{peer_id="a"} 30\n',
+    )
+    assert (found.node_id, found.overlay) == ("me", (OverlayLink("a", 30_000),))
+    assert found.metrics == NodeMetrics(active_connections=3, p2p_peers=0)
+    assert found.measures == (Measure("sync_lag", 2, "blocks"),)
 
 
 def test_every_preset_of_the_package_is_checked_here() -> None:

@@ -57,12 +57,12 @@ class Connection(Struct, frozen=True, tag="connection", gc=False):
 
     event: Literal["opened", "closed", "measured"]
     remote: Label
-    """Id or address of the other end. Of an address that ends in "/p2p/ID", the id names the neighbour."""
+    """Id or address of the other end. The id names the neighbour where an address ends in "/p2p/ID"."""
     rtt_s: Seconds | None = None
 
 
 class NodeIdentity(Struct, frozen=True, tag="node", gc=False):
-    """The node introduces itself. What it leaves out stays as it was."""
+    """The node introduces itself. A field that is left out keeps its last value."""
 
     id: OverlayId | None = None
     """Its id in its own network."""

@@ -26,8 +26,8 @@ that every process exports.
     [details]
     open_files = [{series = "process_open_fds"}]
 
-A value without any of its series is unknown. A term with `zero_if` is 0 instead, as long as that other series is there:
-many libraries export a series of labels only from its first event on.
+A value without any of its series is unknown. A term with `zero_if` is 0 instead, as long as that other series is there.
+Many libraries export a series of labels only from its first event on.
 """
 
 from __future__ import annotations

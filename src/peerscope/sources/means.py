@@ -2,8 +2,8 @@
 
 A node without traffic has no mean over the last few seconds. The last mean stays for ten minutes, and its age is known.
 
-Each series counts by itself, and only if it was there at the last look too. A series that comes back after a page
-without it, or that begins anew with the node, must not add what happened over the node's whole life.
+Each series counts by itself, and only if it was there at the last look too. A series may come back after a page without
+it, or begin anew with the node. It must not add all messages of the node's whole life.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What telemetry reports of a node beside its sums: connections, values of its own kind, and lines of its log."""
+"""Reports of telemetry beside its sums: connections, values of the node's own kind, and lines of its log."""
 
 from __future__ import annotations
 
