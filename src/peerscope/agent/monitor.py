@@ -50,12 +50,12 @@ from peerscope.notify.schedule import SilenceTimes
 from peerscope.records.bodies import PlannedAbsence, Profile
 from peerscope.records.hosts import HostTokens
 from peerscope.records.identity import PeerId, short
+from peerscope.sources.events import Event, Message
 from peerscope.sources.geo import Lookup, country
 from peerscope.sources.host import Host
 from peerscope.sources.memory_kills import FILE as LIFE_FILE
 from peerscope.sources.memory_kills import MemoryKills
 from peerscope.sources.node import Node
-from peerscope.sources.telemetry import Event, Message
 from peerscope.threats.blocks import to_share
 from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver

@@ -141,9 +141,13 @@ def _show_node(console: Console, found: dict[str, Any]) -> None:
     console.print(Text.assemble(("node ", "bold"), found["node"], version, f"  {found['node_id'] or ''}".rstrip()))
     table = columns(show_header=False)
     values = {**found["metrics"], "latency_s": found["latency_s"], **found["details"]}
+    # An older agent says no age.
+    ages = {"latency_s": found.get("latency_age_s")}
     for name, value in values.items():
         if value is not None:
-            table.add_row(Text(f"  {name}"), Text(_grouped(value)))
+            age_s = ages.get(name)
+            of = "" if age_s is None else f" ({age_s:.0f} s ago)"
+            table.add_row(Text(f"  {name}"), Text(_grouped(value) + of))
     table.add_row("  neighbours", str(len(found["neighbours"])))
     console.print(table)
     for source in found["sources"]:

@@ -16,7 +16,7 @@ from peerscope.mesh.detection.checks import MESSAGE_MAX
 from peerscope.records.bodies import Check, Status
 from peerscope.records.measures import MEASURES_MAX, Measure, NodeMetrics
 from peerscope.sources.attachment import ANSWERS, Attachment
-from peerscope.sources.base import Reading, make_source
+from peerscope.sources.base import UNNAMED, Reading, make_source
 from peerscope.sources.telemetry import Telemetry
 
 METRICS = NodeMetrics.__struct_fields__
@@ -69,6 +69,8 @@ class NodeView(Struct, frozen=True):
     details: dict[str, float | str | None]
     neighbours: tuple[str, ...]
     sources: tuple[SourceView, ...]
+    latency_age_s: float | None = None
+    """Age of the latency if nothing has happened since; null if it is of now."""
 
 
 class Node:
@@ -105,7 +107,10 @@ class Node:
         """Name of the node, also while it does not answer; None where no node is attached."""
         if not self.attachments:
             return None
-        return self._config.name or (self._last.node if self._last else self.attachments[0].kind)
+        if self._config.name or self._last is not None:
+            return self._config.name or (self._last.node if self._last else None)
+        # Telemetry may come from any kind of node, other sources do not.
+        return next((attached.kind for attached in self.attachments if attached.kind != "telemetry"), "telemetry")
 
     @property
     def node_id(self) -> str | None:
@@ -126,9 +131,11 @@ class Node:
             return self._last  # nothing new: the same object, since callers calculate differences
         self._merged = readings
         merged = merge(readings)
-        # A source that fails for a while must not change the id of the node.
+        # A source that fails for a while must not change the id of the node, nor its name.
         if merged.node_id is None and self._last is not None:
             merged = msgspec.structs.replace(merged, node_id=self._last.node_id)
+        if merged.node == UNNAMED and self._last is not None:
+            merged = msgspec.structs.replace(merged, node=self._last.node)
         self._last = merged
         return merged
 
@@ -164,6 +171,7 @@ class Node:
             details=dict(reading.details) if reading else {},
             neighbours=tuple(link.node for link in reading.overlay) if reading else (),
             sources=tuple(_shown(attached, now) for attached in self.attachments),
+            latency_age_s=reading.latency_age_s if reading else None,
         )
 
     async def run(self) -> None:
@@ -182,11 +190,14 @@ class Node:
 
 
 def merge(readings: Sequence[Reading]) -> Reading:
-    """Take the first known value of each field, and the details of all. Takes at least one reading."""
+    """Take the first known value of each field, and details of all. Takes at least one reading.
+
+    A source that does not know the node's kind gives it no name.
+    """
     first, *others = readings
     for other in others:
         first = Reading(
-            node=first.node,
+            node=other.node if first.node == UNNAMED else first.node,
             node_id=first.node_id if first.node_id is not None else other.node_id,
             version=first.version if first.version is not None else other.version,
             metrics=NodeMetrics(*(_first(getattr(first.metrics, f), getattr(other.metrics, f)) for f in METRICS)),
