@@ -15,6 +15,9 @@ from leftovers import pytest_sessionfinish, pytest_sessionstart, pytest_terminal
 settings.register_profile("peerscope", deadline=None)
 settings.load_profile("peerscope")
 
+# Agents that tests start as processes must not attach nodes that happen to run on this machine.
+os.environ["PEERSCOPE_NODE__DETECT"] = "false"
+
 BROWSER = "tests/browser/"
 SLOWER_AND_SLOWER = ("sim", "tools", "e2e", "browser")
 

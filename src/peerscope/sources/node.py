@@ -16,7 +16,7 @@ from peerscope.mesh.detection.checks import MESSAGE_MAX
 from peerscope.records.bodies import Check, Status
 from peerscope.records.measures import MEASURES_MAX, Measure, NodeMetrics
 from peerscope.sources.attachment import ANSWERS, Attachment
-from peerscope.sources.base import Reading, make_source
+from peerscope.sources.base import Reading, Source, make_source
 from peerscope.sources.telemetry import Telemetry
 
 METRICS = NodeMetrics.__struct_fields__
@@ -31,6 +31,8 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Name of the node; empty for the name from its source. It names a layer: give all peers of a network the same."""
     timeout_s: float = 5.0  # a guess: an answer that takes longer helps nobody at a report interval of 5 s
     """Time for each answer of a source."""
+    detect: bool = True
+    """Without sources, `peerscope run` finds a node on this machine and attaches it."""
     silence_s: float = 60.0
     """A node that sent telemetry counts as gone after this silence. 0 switches this off."""
 
@@ -77,6 +79,10 @@ class Node:
     def __init__(self, config: NodeConfig, interval_s: float, rng: Random) -> None:
         """`interval_s`: between requests. Raises `ConfigError`; nothing is asked before `run`."""
         self._config = config
+        self._interval_s, self._rng = interval_s, rng
+        self._together: asyncio.TaskGroup | None = None
+        self._found: Attachment | None = None
+        self._asking: asyncio.Task[None] | None = None
         sources = [(spec, make_source(spec)) for spec in config.sources]
         listed = [source for _, source in sources if isinstance(source, Telemetry)]
         if len(listed) > 1:
@@ -87,18 +93,18 @@ class Node:
         if not listed:
             sources.append(("telemetry", self.telemetry))
         self._listed = bool(listed)
-        self._attachments = [
-            Attachment(spec, source, interval_s=interval_s, limit_s=config.timeout_s, rng=rng)
-            for spec, source in sources
-        ]
+        self._attachments = [self._attached(spec, source) for spec, source in sources]
         self._last: Reading | None = None
         self._merged: list[Reading] = []
         """The readings in `_last`."""
 
     @property
     def attachments(self) -> list[Attachment]:
-        """The sources that count: telemetry that is not listed only after its first event."""
-        return self._attachments if self._listed or self.telemetry.has_heard else self._attachments[:-1]
+        """The sources that count: telemetry that is not listed only after its first event, one that was found until
+        then."""
+        if self._listed or self.telemetry.has_heard:
+            return self._attachments
+        return [*self._attachments[:-1], *([self._found] if self._found else [])]
 
     @property
     def name(self) -> str | None:
@@ -116,6 +122,15 @@ class Node:
     def version(self) -> str | None:
         """Its last known version."""
         return self._last.version if self._last else None
+
+    def attach(self, spec: str) -> None:
+        """Attach the one source that was found while this runs. Telemetry replaces it: the node itself speaks then.
+
+        Raises `ConfigError`.
+        """
+        self._found = self._attached(spec, make_source(spec))
+        if self._together is not None:
+            self._asking = self._together.create_task(self._found.run())
 
     def current(self) -> Reading | None:
         """The readings of all sources that answer, merged field by field; None where none answers."""
@@ -172,12 +187,17 @@ class Node:
         work = [self.telemetry.run(), *(attached.run() for attached in asked)]
         if len(asked) < len(self._attachments):
             work.append(self._run_when_heard(self._attachments[-1]))
-        async with asyncio.TaskGroup() as together:
+        async with asyncio.TaskGroup() as self._together:
             for one in work:
-                together.create_task(one)
+                self._together.create_task(one)
+
+    def _attached(self, spec: str, source: Source) -> Attachment:
+        return Attachment(spec, source, interval_s=self._interval_s, limit_s=self._config.timeout_s, rng=self._rng)
 
     async def _run_when_heard(self, telemetry: Attachment) -> None:
         await self.telemetry.heard.wait()
+        if self._asking is not None:
+            self._asking.cancel()
         await telemetry.run()
 
 
