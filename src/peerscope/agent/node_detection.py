@@ -1,7 +1,7 @@
 """Attaches the P2P program beside an agent whose settings name no source.
 
-It looks a moment after the start, so that the start takes no longer, and again while nothing is attached: the node may
-start after the agent. It runs in a thread that nothing waits for.
+It looks a moment after the start, so that the start takes no longer. It looks again while nothing is attached, since
+the node may start after the agent. It runs in a thread that nothing waits for.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import msgspec
 from peerscope.cli.options import JSON
 
 if TYPE_CHECKING:
-    from peerscope.sources.detection import Found
+    from peerscope.sources.detection import LocalNode
 
 STYLES = {"readable": "green", "refused": "red", "closed": "yellow", "unsupported": "dim"}
 MEANINGS = {"readable": "can be read", "refused": "cannot be read", "closed": "closed", "unsupported": "no source"}
@@ -40,7 +40,7 @@ def detect(all_json: bool, as_json: bool) -> None:
     sys.exit(chosen is None)
 
 
-def _show(found: tuple[Found, ...], chosen: Found | None, notes: tuple[str, ...]) -> None:
+def _show(found: tuple[LocalNode, ...], chosen: LocalNode | None, notes: tuple[str, ...]) -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -50,7 +50,7 @@ def _show(found: tuple[Found, ...], chosen: Found | None, notes: tuple[str, ...]
     for one in found:
         where = f"{one.place} " * bool(one.place) + f"pid {one.pid} " * (one.pid is not None)
         state = Text(MEANINGS[one.state], STYLES[one.state])
-        mark = "  <- peerscope run attaches this" if one is chosen else ""
+        mark = "  (attached at the start of an agent)" if one is chosen else ""
         console.print(Text.assemble((f"{one.program:<13}", "bold"), where, " ", state, mark), soft_wrap=True)
         if one.state == "readable" and one.spec is not None:
             console.print(Text(f"  sources = [{json.dumps(one.spec)}]"), soft_wrap=True)

@@ -5,10 +5,10 @@ cluster. With ACLs, name a token with node:read and agent:read: `consul:URL#head
 
 Consul is late or wrong in this:
 
-- Members are this agent's view of gossip. An agent that died counts as alive until others have probed and suspected
-  it, which takes from seconds to half a minute, and as failed for 72 hours after that.
-- Round trips are estimates from network coordinates, as `consul rtt` has them: good to some milliseconds, and without
-  meaning for an agent that has just started (its coordinate has the error 1.5).
+- Members are this agent's view of gossip. An agent that died counts as alive until others have suspected it, from
+  seconds to half a minute. It counts as failed for 72 hours after that.
+- Round trips are estimates from network coordinates, as `consul rtt` has them. They mean nothing for an agent that has
+  just started.
 - Without a leader its catalog and its coordinates do not answer: round trips are unknown then, members are not.
 """
 
@@ -47,7 +47,7 @@ class CoordinateVector(Struct, frozen=True, rename="pascal"):
 
 
 class NodeCoordinate(Struct, frozen=True, rename="pascal"):
-    """Of one node; in Consul Enterprise one for each of its segments."""
+    """The coordinate of one node; in Consul Enterprise one for each of its segments."""
 
     node: Word
     coord: CoordinateVector

@@ -24,7 +24,7 @@ DENIED = "permission denied"
 READABLE, REFUSED, CLOSED, UNSUPPORTED = "readable", "refused", "closed", "unsupported"
 
 
-class Process(Struct, frozen=True):
+class LocalProcess(Struct, frozen=True):
     """A process of a known name."""
 
     pid: int
@@ -37,17 +37,17 @@ class Process(Struct, frozen=True):
     """It runs in another network namespace, so that its loopback is not ours."""
 
 
-class Machine(Struct, frozen=True, kw_only=True):
+class LocalMachine(Struct, frozen=True, kw_only=True):
     """A snapshot."""
 
     user: str = ""
-    processes: tuple[Process, ...] = ()
+    processes: tuple[LocalProcess, ...] = ()
     listening: frozenset[Address] | None = None
     """TCP sockets of everybody; None where the system does not say."""
     own: frozenset[Address] = frozenset()
-    """Of them our own."""
+    """Those of this process."""
     paths: tuple[tuple[str, str], ...] = ()
-    """Of patterns in the table: pattern and path."""
+    """Existing paths, each with the pattern in the table that it fits."""
     interfaces: tuple[tuple[str, str], ...] = ()
     """Kind and name of network interfaces."""
     sources: frozenset[str] = frozenset()
@@ -70,7 +70,7 @@ class Candidate(Struct, frozen=True):
     pid: int | None = None
 
 
-class Answer(Struct, frozen=True):
+class ProbeAnswer(Struct, frozen=True):
     """Outcome of asking one candidate."""
 
     data: bytes = b""
@@ -80,7 +80,7 @@ class Answer(Struct, frozen=True):
     """Nobody listens there."""
 
 
-class Found(Struct, frozen=True):
+class LocalNode(Struct, frozen=True):
     """One program of this machine."""
 
     program: str
@@ -94,7 +94,7 @@ class Found(Struct, frozen=True):
     advice: str = ""
 
 
-def candidates(machine: Machine) -> list[Candidate]:
+def candidates(machine: LocalMachine) -> list[Candidate]:
     """All places to ask, in the order of the table."""
     found: list[Candidate] = []
     taken = {address for one in machine.processes for address in one.listens or ()}
@@ -106,7 +106,7 @@ def candidates(machine: Machine) -> list[Candidate]:
     return [one for one in found if first[one.program, one.address or one.spec] is one][:CANDIDATES_MAX]
 
 
-def proven(candidate: Candidate, answer: Answer, presets: frozenset[str] = frozenset()) -> Candidate | None:
+def proven(candidate: Candidate, answer: ProbeAnswer, presets: frozenset[str] = frozenset()) -> Candidate | None:
     """The candidate, with its final spec, if the answer is one of its program; else None."""
     program = program_of(candidate.program)
     if candidate.address is None or program.probe is None:
@@ -121,10 +121,13 @@ def proven(candidate: Candidate, answer: Answer, presets: frozenset[str] = froze
 
 
 def findings(
-    machine: Machine, answers: Sequence[tuple[Candidate, Answer]], read: Mapping[str, str]
-) -> tuple[Found, ...]:
-    """What is there, in the order of the table. `read`: by spec why its source cannot read it, "" where it can."""
-    found: list[Found] = []
+    machine: LocalMachine, answers: Sequence[tuple[Candidate, ProbeAnswer]], read: Mapping[str, str]
+) -> tuple[LocalNode, ...]:
+    """All programs of this machine, in the order of the table.
+
+    `read`: by spec why its source cannot read it, "" where it can.
+    """
+    found: list[LocalNode] = []
     for program in PROGRAMS:
         mine = [(one, answer) for one, answer in answers if one.program == program.name]
         sure = [(one, known) for one, answer in mine if (known := proven(one, answer, machine.presets)) is not None]
@@ -134,14 +137,16 @@ def findings(
             if one.pid in known_pids - {None} or not _is_worth_a_word(one, answer):
                 continue
             advice = program.refused if answer.reason == DENIED else program.closed
-            reason = answer.reason or f"it listens at {one.place}, and only loopback is asked"
+            reason = answer.reason
+            if one.address is None:
+                reason = f"it listens at {one.place}, and only loopback is asked"
             found.append(_said(program, one, machine, CLOSED, reason, advice))
             known_pids.add(one.pid)
         found += _silent(program, machine, known_pids, is_there=bool(sure))
     return tuple(found)
 
 
-def choice(found: Sequence[Found]) -> Found | None:
+def choice(found: Sequence[LocalNode]) -> LocalNode | None:
     """The program to attach where the settings name none: the first one that can be read."""
     return next((one for one in found if one.state == READABLE), None)
 
@@ -160,8 +165,9 @@ def loopback(address: Address) -> Address | None:
     return (str(ip), port) if ip.is_loopback else None
 
 
-def _by_process(program: Program, machine: Machine) -> list[Candidate]:
+def _by_process(program: Program, machine: LocalMachine) -> list[Candidate]:
     found = []
+    own = {loopback(one) for one in machine.own} - {None}
     for process in machine.processes:
         if process.name not in program.processes or process.is_elsewhere:
             continue
@@ -173,6 +179,8 @@ def _by_process(program: Program, machine: Machine) -> list[Candidate]:
         # Other ports of a node that has its interface where it belongs are for its P2P network.
         for address in _one_a_port(usual or listens)[:PORTS_MAX]:
             near = loopback(address)
+            if near in own:
+                continue
             if near is not None and program.probe is not None and program.ports:
                 found.append(_at(program, near, process.pid))
             elif near is None and usual:
@@ -181,21 +189,21 @@ def _by_process(program: Program, machine: Machine) -> list[Candidate]:
     return found
 
 
-def _by_port(program: Program, machine: Machine, taken: set[Address]) -> list[Candidate]:
+def _by_port(program: Program, machine: LocalMachine, taken: set[Address]) -> list[Candidate]:
     """Default ports of nobody known: their process may be hidden, or have another name."""
     if program.probe is None:
         return []
     found = []
+    own = {loopback(one) for one in machine.own}
     for port in program.ports:
-        if machine.listening is None:
-            found.append(_at(program, ("127.0.0.1", port), None))
-            continue
-        here = sorted(one for one in machine.listening - taken - machine.own if one[1] == port and loopback(one))
-        found += [_at(program, near, None) for one in _one_a_port(here) if (near := loopback(one)) is not None]
+        listening = machine.listening if machine.listening is not None else {("127.0.0.1", port)}
+        here = sorted(one for one in listening - taken if one[1] == port)
+        near = {place: None for one in here if (place := loopback(one)) is not None and place not in own}
+        found += [_at(program, place, None) for place in near]
     return found
 
 
-def _by_path(program: Program, machine: Machine) -> list[Candidate]:
+def _by_path(program: Program, machine: LocalMachine) -> list[Candidate]:
     found = []
     pids = [process.pid for process in machine.processes if process.name in program.processes]
     pid = pids[0] if len(pids) == 1 else None
@@ -227,31 +235,31 @@ def _at(program: Program, near: Address, pid: int | None) -> Candidate:
     return Candidate(program.name, place, program.spec_of(place, is_default=is_default, stem="generic"), near, pid)
 
 
-def _judged(program: Program, one: Candidate, machine: Machine, read: Mapping[str, str]) -> Found:
+def _judged(program: Program, one: Candidate, machine: LocalMachine, read: Mapping[str, str]) -> LocalNode:
     if program.source not in machine.sources:
         reason = f"no source {program.source!r} is installed"
-        return Found(one.program, one.place, one.pid, None, UNSUPPORTED, reason)
+        return LocalNode(one.program, one.place, one.pid, None, UNSUPPORTED, reason)
     reason = read.get(one.spec, "")
     if not reason:
-        return Found(one.program, one.place, one.pid, one.spec, READABLE)
+        return LocalNode(one.program, one.place, one.pid, one.spec, READABLE)
     return _said(program, one, machine, REFUSED, reason, program.refused)
 
 
-def _said(program: Program, one: Candidate, machine: Machine, state: str, reason: str, advice: str) -> Found:
+def _said(program: Program, one: Candidate, machine: LocalMachine, state: str, reason: str, advice: str) -> LocalNode:
     owner = next((process.user for process in machine.processes if process.pid == one.pid), None)
     full = program.spec_of(one.place, stem="generic") if one.place and one.spec == program.source else one.spec
     words = advice.format(user=machine.user or "USER", owner=owner or "its user", spec=full)
-    return Found(one.program, one.place, one.pid, one.spec, state, reason, words)
+    return LocalNode(one.program, one.place, one.pid, one.spec, state, reason, words)
 
 
-def _is_worth_a_word(one: Candidate, answer: Answer) -> bool:
+def _is_worth_a_word(one: Candidate, answer: ProbeAnswer) -> bool:
     """Whether a candidate that is not proven says something: its process is known, or it may not be opened."""
     if one.address is None:
         return one.pid is not None
     return bool(answer.reason) and not answer.is_absent and (one.pid is not None or isinstance(one.address, str))
 
 
-def _silent(program: Program, machine: Machine, known: set[int | None], *, is_there: bool) -> list[Found]:
+def _silent(program: Program, machine: LocalMachine, known: set[int | None], *, is_there: bool) -> list[LocalNode]:
     """Processes of a program that nothing was found of. A program may be a parent and its child."""
     found = []
     mine = [process for process in machine.processes if process.name in program.processes]

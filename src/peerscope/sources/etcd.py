@@ -1,14 +1,15 @@
 """`etcd:URL`: one member of an etcd cluster, by its JSON gateway (`/v3/...`) and its `/metrics`.
 
-Checked with etcd 3.4.23. Neighbours are the other members with a connection. A member that serves only
+Checked with etcd 3.4.23 and 3.6.16. Neighbours are the other members with a connection. A member that serves only
 `--listen-metrics-urls`, or wants a password for the gateway, is known by its metrics alone.
 
 etcd is late or wrong in this:
 
-- It counts no send failure for a member that is frozen: its connections stay open. Its own connection counts as gone
-  some seconds later (`etcd_network_active_peers`). A member that is killed counts as gone at once.
-- It probes the round trip to each member every 30 seconds, and not before its first 30. The last mean stays, with its
-  age.
+- It counts no send failure for a member that is frozen, since its connections stay open. 3.4 counts the connection as
+  gone after about five seconds, 3.6 still has it after 97 (`etcd_network_active_peers`). A member that is killed counts
+  as gone at once. Followers answer their leader every 100 ms. So at the leader `members_alive` leaves out followers
+  that have been silent for ten seconds. Two followers send each other nothing that etcd counts.
+- It probes the round trip to each member every 30 seconds. The last mean stays, with its age.
 - `/health` and the gateway name no leader while there is none. The list of members is the configured one: it says
   nothing of who is up.
 - Ids are decimal in the gateway, and hexadecimal in metrics and in `etcdctl`. This source has the latter.
@@ -42,6 +43,8 @@ MEAN_AGE_S_MAX = 600.0
 LINE = re.compile(r"etcd_(\w+)(?:\{([^{}]{0,400})\})? (\S{1,40})\Z")
 LABEL = re.compile(r'(\w+)="([^"\\]{0,64})"')
 ID = re.compile(r"[0-9a-f]{1,16}")
+SILENT_S = 10.0
+"""A follower answers each heartbeat of its leader, by default ten times a second."""
 MEMBERS_MAX = 1000
 RTT_US_MAX = 600_000_000
 ROUND_TRIP = "network_peer_round_trip_time_seconds"
@@ -55,7 +58,7 @@ Answer = TypeVar("Answer")
 
 
 class _Header(Struct, frozen=True):
-    """Of each answer."""
+    """The part that all answers have."""
 
     member_id: Number = "0"
 
@@ -93,6 +96,8 @@ class EtcdSource:
         self._endpoint = Endpoint(replace(place, address=place.address or DEFAULT), DEFAULT)
         self._totals: dict[str, tuple[float, float]] = {}
         self._is_first = True
+        self._heard: dict[str, tuple[float, float, float]] = {}
+        """By member: bytes received and sent, and when the former last grew."""
         self._means: dict[str, tuple[float, float]] = {}
         """By member: the last mean, and when."""
 
@@ -116,6 +121,7 @@ class EtcdSource:
         configured = None if members is None else {_hex(member.id) for member in members.members} - {me}
         up = _connected(series, configured)
         self._note(series, now)
+        silent = self._silent(series, up or set(), now)
         means = [self._means[one] for one in up or () if one in self._means]
         age_s = now - min((at for _, at in means), default=now)
         return Reading(
@@ -132,13 +138,13 @@ class EtcdSource:
             overlay=tuple(OverlayLink(one, self._rtt_us(one)) for one in sorted(up or ())[:OVERLAY_MAX]),
             latency_s=sum(mean for mean, _ in means) / len(means) if means else None,
             latency_age_s=age_s or None,
-            measures=_measures(series, configured, up),
+            measures=_measures(series, configured, None if up is None else up - silent),
             addresses=_addresses(members, me),
             details=_details(series, status, members),
         )
 
     def _asked(self) -> tuple[MemberStatus | None, MemberList | None]:
-        """What the gateway says; None where it does not answer such questions. Its metrics say whether it runs."""
+        """Answers of the gateway; None where it does not answer. The metrics show whether the member runs."""
         try:
             status = self._gateway("/v3/maintenance/status", MemberStatus)
             return status, self._gateway("/v3/cluster/member/list", MemberList)
@@ -161,6 +167,23 @@ class EtcdSource:
             if count[1] > old[1] and total >= old[0]:
                 self._means[other] = ((total - old[0]) / (count[1] - old[1]), now)
         self._means = {one: mean for one, mean in self._means.items() if now - mean[1] <= MEAN_AGE_S_MAX}
+
+    def _silent(self, page: Page, up: set[str], now: float) -> set[str]:
+        """Followers of this leader that have not answered for a while."""
+        if not _sum(page, "server_is_leader"):
+            self._heard = {}
+            return set()
+        received, sent = _by_member(page, "received", "From"), _by_member(page, "sent", "To")
+        before, self._heard = self._heard, {}
+        for other in up:
+            came, went = received.get(other, 0.0), sent.get(other, 0.0)
+            old = before.get(other)
+            self._heard[other] = (came, old[1], old[2]) if old is not None and old[0] == came else (came, went, now)
+        return {
+            other
+            for other, (_, went, at) in self._heard.items()
+            if now - at >= SILENT_S and sent.get(other, 0.0) > went
+        }
 
     def _rtt_us(self, other: str) -> int | None:
         mean = self._means.get(other)
@@ -186,6 +209,10 @@ def _connected(series: Page, configured: set[str] | None) -> set[str] | None:
     named = {labels.get("Remote", "") for labels, value in series["network_active_peers"] if value > 0}
     up = {one for one in named if ID.fullmatch(one)}
     return up if configured is None else up & configured
+
+
+def _by_member(page: Page, way: str, label: str) -> dict[str, float]:
+    return {labels.get(label, ""): value for labels, value in page.get(f"network_peer_{way}_bytes_total", [])}
 
 
 def _measures(series: Page, configured: set[str] | None, up: set[str] | None) -> tuple[Measure, ...]:

@@ -31,11 +31,11 @@ from peerscope.sources.base import known_sources, make_source
 from peerscope.sources.detection import (
     DENIED,
     Address,
-    Answer,
     Candidate,
-    Found,
-    Machine,
-    Process,
+    LocalMachine,
+    LocalNode,
+    LocalProcess,
+    ProbeAnswer,
     candidates,
     findings,
     program_of,
@@ -54,34 +54,33 @@ NAMES = frozenset(name for program in PROGRAMS for name in program.processes)
 PATTERNS = tuple(pattern for program in PROGRAMS for pattern in program.paths)
 
 
-class Look(Struct, frozen=True):
+class NodeSearch(Struct, frozen=True):
     """One look at this machine."""
 
-    found: tuple[Found, ...]
+    found: tuple[LocalNode, ...]
     notes: tuple[str, ...]
-    """What this look could not see."""
+    """Limits of this look."""
 
 
-def look(read_s: float = READ_S) -> Look:
+def look(read_s: float = READ_S) -> NodeSearch:
     """Find the P2P programs of this machine. Blocks, for some seconds at most where programs hang."""
     machine = snapshot()
     places = candidates(machine)
     if not places:
-        return Look(findings(machine, (), {}), machine.notes)
+        return NodeSearch(findings(machine, (), {}), machine.notes)
     machine = with_sources(machine)
     answers, read = asyncio.run(_ask_all(machine, places, read_s))
-    return Look(findings(machine, answers, read), machine.notes)
+    return NodeSearch(findings(machine, answers, read), machine.notes)
 
 
-def snapshot() -> Machine:
-    """Take the snapshot of this machine. What cannot be seen is left out, and noted."""
+def snapshot() -> LocalMachine:
+    """Take the snapshot of this machine. It notes its own limits."""
     processes = tuple(_processes())
     listening = _listening()
     own = frozenset[Address]()
-    if listening:
-        with contextlib.suppress(psutil.Error, OSError):
-            own = frozenset(_listens(psutil.Process()))
-    return Machine(
+    with contextlib.suppress(psutil.Error, OSError):
+        own = frozenset(_listens(psutil.Process()))
+    return LocalMachine(
         user=_user(),
         processes=processes,
         listening=listening,
@@ -92,21 +91,21 @@ def snapshot() -> Machine:
     )
 
 
-def with_sources(machine: Machine) -> Machine:
+def with_sources(machine: LocalMachine) -> LocalMachine:
     """The snapshot, with the installed sources, whose list takes a while to load."""
     from peerscope.sources.prometheus import preset_names
 
     return replace(machine, sources=known_sources(), presets=preset_names())
 
 
-async def ask(candidate: Candidate) -> Answer:
+async def ask(candidate: Candidate) -> ProbeAnswer:
     """Ask one candidate. Never raises, and never dials anything but loopback."""
     address = candidate.address
     probe = program_of(candidate.program).probe
     if address is None or probe is None:
-        return Answer(is_absent=True)
+        return ProbeAnswer(is_absent=True)
     if not isinstance(address, str) and not ip_address(address[0]).is_loopback:
-        return Answer(reason="not on loopback")
+        return ProbeAnswer(reason="not on loopback")
     data = bytearray()
     try:
         async with asyncio.timeout(ASK_S):
@@ -122,19 +121,19 @@ async def ask(candidate: Candidate) -> Answer:
                 writer.transport.abort()
     except TimeoutError:
         # A server may keep the connection open, whatever it was asked.
-        return Answer(bytes(data)) if data else Answer(reason=f"it has not answered for {ASK_S:g} s")
+        return ProbeAnswer(bytes(data)) if data else ProbeAnswer(reason=f"it has not answered for {ASK_S:g} s")
     except PermissionError:
-        return Answer(reason=DENIED)
+        return ProbeAnswer(reason=DENIED)
     except (ConnectionRefusedError, FileNotFoundError):
-        return Answer(is_absent=True, reason="nobody listens there")
+        return ProbeAnswer(is_absent=True, reason="nobody listens there")
     except (OSError, ValueError) as error:
-        return Answer(bytes(data)) if data else Answer(reason=f"it does not answer: {error}")
-    return Answer(bytes(data))
+        return ProbeAnswer(bytes(data)) if data else ProbeAnswer(reason=f"it does not answer: {error}")
+    return ProbeAnswer(bytes(data))
 
 
 async def _ask_all(
-    machine: Machine, places: list[Candidate], read_s: float
-) -> tuple[list[tuple[Candidate, Answer]], dict[str, str]]:
+    machine: LocalMachine, places: list[Candidate], read_s: float
+) -> tuple[list[tuple[Candidate, ProbeAnswer]], dict[str, str]]:
     answers = list(zip(places, await asyncio.gather(*map(ask, places)), strict=True))
     sure = [known for one, answer in answers if (known := proven(one, answer, machine.presets)) is not None]
     specs = [one.spec for one in sure if program_of(one.program).source in machine.sources]
@@ -162,7 +161,7 @@ async def _connect(address: Address | str, *, is_tls: bool) -> tuple[asyncio.Str
     return await asyncio.open_connection(*address, ssl=context)
 
 
-def _processes() -> Iterator[Process]:
+def _processes() -> Iterator[LocalProcess]:
     """Processes of known names."""
     ours = _network_of(os.getpid())
     for one in psutil.process_iter(["name"]):
@@ -182,7 +181,7 @@ def _processes() -> Iterator[Process]:
             except (psutil.Error, KeyError):
                 user = None
             theirs = _network_of(one.pid)
-            yield Process(one.pid, name, one.ppid(), user, listens, None not in (ours, theirs) and ours != theirs)
+            yield LocalProcess(one.pid, name, one.ppid(), user, listens, None not in (ours, theirs) and ours != theirs)
     psutil.process_iter.cache_clear()  # it would keep an object for each process of the machine
 
 
@@ -246,7 +245,7 @@ def _interfaces() -> Iterator[tuple[str, str]]:
                     yield line.partition("=")[2], place.parent.name
 
 
-def _notes(processes: tuple[Process, ...]) -> Iterator[str]:
+def _notes(processes: tuple[LocalProcess, ...]) -> Iterator[str]:
     inside = "KUBERNETES_SERVICE_HOST" in os.environ or "container" in os.environ
     if inside or any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv")):
         yield "this runs in a container: only programs that share its processes and its loopback can be seen"

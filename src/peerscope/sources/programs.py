@@ -4,8 +4,8 @@ A program shows itself by the name of its process, a well-known port, a well-kno
 `probe` proves that it is the program: one harmless question, and a pattern that only its own answer fits. The answer
 may be a refusal. No probe holds a password.
 
-The order of the table is the order of choice where several programs can be read: programs that people run for their
-P2P network come before those that serve something else on the same machine.
+Where several programs can be read, the first row of the table wins. Programs that people run for their P2P network
+come before those that serve something else on the same machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Program(Struct, frozen=True, kw_only=True):
     """Name of the source that reads it."""
     processes: tuple[str, ...]
     ports: tuple[int, ...] = ()
-    """Of the interface that the source reads, on loopback; the first is the default of the source."""
+    """Ports of its interface on loopback; the first is the default of the source."""
     paths: tuple[str, ...] = ()
     """Where its sockets lie, as patterns of paths."""
     interfaces: str = ""
@@ -46,9 +46,9 @@ class Program(Struct, frozen=True, kw_only=True):
     bare: bool = True
     """The spec of the default port is the name of the source alone."""
     closed: str
-    """What to do where it runs, but its interface does not answer."""
+    """Advice where it runs, but its interface does not answer."""
     refused: str
-    """What to do where its interface answers, but the source cannot read it."""
+    """Advice where its interface answers, but the source cannot read it."""
 
     def spec_of(self, place: str, *, is_default: bool = False, stem: str = "") -> str:
         """The spec that reads it there."""
@@ -135,8 +135,8 @@ PROGRAMS: tuple[Program, ...] = (
         probe=Probe(b"PROTOCOLINFO 1\r\nQUIT\r\n", rb'(?m)^250-VERSION Tor="'),
         spec="{source}:{place}",
         closed="add ControlPort 9051 and CookieAuthentication 1 to its torrc",
-        refused="let the agent read its cookie: add CookieAuthFileGroupReadable 1 to its torrc, and add {user} to the"
-        " group of {owner}",
+        refused="let the agent read its cookie: add CookieAuthFileGroupReadable 1 to its torrc, and {user} to the group"
+        " of {owner}",
     ),
     Program(
         name="i2pd",
@@ -156,8 +156,8 @@ PROGRAMS: tuple[Program, ...] = (
         ports=(8332, 18332, 48332, 38332, 18443),
         probe=Probe(_get("/"), rb"JSONRPC server handles only POST requests"),
         closed="add server=1 to its bitcoin.conf",
-        refused="let the agent read its cookie: add rpccookieperms=group to its bitcoin.conf, and add {user} to the"
-        " group of {owner}; or name a user of rpcauth: {spec}#user=NAME&password_file=PATH",
+        refused="add rpccookieperms=group to its bitcoin.conf, and {user} to the group of {owner};"
+        " or name a user of rpcauth: {spec}#user=NAME&password_file=PATH",
     ),
     Program(
         name="monero",
