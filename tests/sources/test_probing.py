@@ -22,7 +22,7 @@ from peerscope.sources import node as nodes
 from peerscope.sources import probing
 from peerscope.sources.detection import DENIED, READABLE, Candidate, LocalMachine, LocalNode, ProbeAnswer
 from peerscope.sources.node import Node, NodeConfig
-from peerscope.sources.probing import ANSWER_BYTES_MAX, ASK_S, ask, look, snapshot
+from peerscope.sources.probing import ANSWER_BYTES_MAX, ASK_S, NodeSearch, ask, look, snapshot
 
 WATCHED = """
 import json, sys
