@@ -213,6 +213,8 @@ def test_the_first_program_is_attached_and_logged_with_the_others(
         node.telemetry.gauge("tunnels", 5)
         await came_true(lambda: toys["toy"].closed.is_set(), "the node speaks for itself")
         assert [one.source for one in node.view().sources] == ["telemetry"]
+        await came_true(lambda: node.current() is not None, "telemetry is read")
+        assert (node.node_id, node.current().metrics.tunnels) == (None, 5)  # nothing of the other program stays
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 

@@ -39,7 +39,7 @@ async def attach_found(node: Node) -> None:
     chosen = choice(seen.found)
     if chosen is None or chosen.spec is None or node.attachments:
         return
-    node.attach(chosen.spec)
+    node.attach_found(chosen.spec)
     others = [one.spec for one in seen.found if one.state == READABLE and one is not chosen and one.spec]
     rest = f"; also found: {', '.join(others)}; node.sources chooses another" if others else ""
     log.info(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from operator import is_
 from random import Random
 
@@ -79,10 +80,6 @@ class Node:
     def __init__(self, config: NodeConfig, interval_s: float, rng: Random) -> None:
         """`interval_s`: between requests. Raises `ConfigError`; nothing is asked before `run`."""
         self._config = config
-        self._interval_s, self._rng = interval_s, rng
-        self._together: asyncio.TaskGroup | None = None
-        self._found: Attachment | None = None
-        self._asking: asyncio.Task[None] | None = None
         sources = [(spec, make_source(spec)) for spec in config.sources]
         listed = [source for _, source in sources if isinstance(source, Telemetry)]
         if len(listed) > 1:
@@ -93,7 +90,11 @@ class Node:
         if not listed:
             sources.append(("telemetry", self.telemetry))
         self._listed = bool(listed)
+        self._attached = partial(Attachment, interval_s=interval_s, limit_s=config.timeout_s, rng=rng)
         self._attachments = [self._attached(spec, source) for spec, source in sources]
+        self._running: asyncio.TaskGroup | None = None
+        self._found: Attachment | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._last: Reading | None = None
         self._merged: list[Reading] = []
         """The readings in `_last`."""
@@ -123,14 +124,21 @@ class Node:
         """Its last known version."""
         return self._last.version if self._last else None
 
-    def attach(self, spec: str) -> None:
+    def attach(self, name: str, source: Source) -> None:
+        """Ask this source too, after those of the settings. Call it before `run`, or from the event loop of `run`."""
+        attachment = self._attached(name, source)
+        self._attachments.insert(len(self._attachments) - (not self._listed), attachment)
+        if self._running is not None:
+            self._running.create_task(attachment.run())
+
+    def attach_found(self, spec: str) -> None:
         """Attach the one source that was found while this runs. Telemetry replaces it: the node itself speaks then.
 
         Raises `ConfigError`.
         """
         self._found = self._attached(spec, make_source(spec))
-        if self._together is not None:
-            self._asking = self._together.create_task(self._found.run())
+        if self._running is not None:
+            self._asking = self._running.create_task(self._found.run())
 
     def current(self) -> Reading | None:
         """The readings of all sources that answer, merged field by field; None where none answers."""
@@ -185,17 +193,19 @@ class Node:
         """Ask and listen until cancelled."""
         asked = self.attachments
         work = [self.telemetry.run(), *(attached.run() for attached in asked)]
-        if len(asked) < len(self._attachments):
+        if len(self._attachments) > len(asked) or self._found in asked:
             work.append(self._run_when_heard(self._attachments[-1]))
-        async with asyncio.TaskGroup() as self._together:
-            for one in work:
-                self._together.create_task(one)
-
-    def _attached(self, spec: str, source: Source) -> Attachment:
-        return Attachment(spec, source, interval_s=self._interval_s, limit_s=self._config.timeout_s, rng=self._rng)
+        try:
+            async with asyncio.TaskGroup() as self._running:
+                for one in work:
+                    self._running.create_task(one)
+        finally:
+            self._running = None
 
     async def _run_when_heard(self, telemetry: Attachment) -> None:
         await self.telemetry.heard.wait()
+        if self._found is not None:
+            self._found, self._last, self._merged = None, None, []  # another program's id and values
         if self._asking is not None:
             self._asking.cancel()
         await telemetry.run()
