@@ -17,6 +17,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Iterator
+from importlib.resources import files
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -93,9 +94,9 @@ def snapshot() -> LocalMachine:
 
 def with_sources(machine: LocalMachine) -> LocalMachine:
     """The snapshot, with the installed sources, whose list takes a while to load."""
-    from peerscope.sources.prometheus import preset_names
-
-    return replace(machine, sources=known_sources(), presets=preset_names())
+    presets = files("peerscope.sources") / "presets"
+    names = frozenset(entry.name.removesuffix(".toml") for entry in presets.iterdir())
+    return replace(machine, sources=known_sources(), presets=names)
 
 
 async def ask(candidate: Candidate) -> ProbeAnswer:

@@ -144,7 +144,8 @@ class PrometheusSource:
 
 def load_mapping(name: str) -> Mapped:
     """Load a preset by its name, or a TOML file by its path. Raises `ConfigError`."""
-    presets, known = files("peerscope.sources") / PRESETS, sorted(preset_names())
+    presets = files("peerscope.sources") / PRESETS
+    known = sorted(entry.name.removesuffix(".toml") for entry in presets.iterdir() if entry.name.endswith(".toml"))
     try:
         text = (presets / f"{name}.toml" if name in known else Path(name)).read_text(encoding="utf-8")
         return msgspec.convert(tomllib.loads(text), Mapped)
@@ -152,12 +153,6 @@ def load_mapping(name: str) -> Mapped:
         raise ConfigError(f"no mapping {name!r}; presets are {', '.join(known)}; or give the path of a file") from None
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"mapping {name}: {error}") from None
-
-
-def preset_names() -> frozenset[str]:
-    """Names of the mappings that come with the program."""
-    entries = (files("peerscope.sources") / PRESETS).iterdir()
-    return frozenset(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
 
 
 def _parser() -> Callable[[str], Iterable[Sample]]:
