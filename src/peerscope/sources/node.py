@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from operator import is_
 from random import Random
 
@@ -16,7 +17,7 @@ from peerscope.mesh.detection.checks import MESSAGE_MAX
 from peerscope.records.bodies import Check, Status
 from peerscope.records.measures import MEASURES_MAX, Measure, NodeMetrics
 from peerscope.sources.attachment import ANSWERS, Attachment
-from peerscope.sources.base import Reading, make_source
+from peerscope.sources.base import Reading, Source, make_source
 from peerscope.sources.telemetry import Telemetry
 
 METRICS = NodeMetrics.__struct_fields__
@@ -87,13 +88,19 @@ class Node:
         if not listed:
             sources.append(("telemetry", self.telemetry))
         self._listed = bool(listed)
-        self._attachments = [
-            Attachment(spec, source, interval_s=interval_s, limit_s=config.timeout_s, rng=rng)
-            for spec, source in sources
-        ]
+        self._attached = partial(Attachment, interval_s=interval_s, limit_s=config.timeout_s, rng=rng)
+        self._attachments = [self._attached(spec, source) for spec, source in sources]
+        self._running: asyncio.TaskGroup | None = None
         self._last: Reading | None = None
         self._merged: list[Reading] = []
         """The readings in `_last`."""
+
+    def attach(self, name: str, source: Source) -> None:
+        """Ask this source too, after those of the settings. Call it before `run`, or from the event loop of `run`."""
+        attachment = self._attached(name, source)
+        self._attachments.insert(len(self._attachments) - (not self._listed), attachment)
+        if self._running is not None:
+            self._running.create_task(attachment.run())
 
     @property
     def attachments(self) -> list[Attachment]:
@@ -172,9 +179,12 @@ class Node:
         work = [self.telemetry.run(), *(attached.run() for attached in asked)]
         if len(asked) < len(self._attachments):
             work.append(self._run_when_heard(self._attachments[-1]))
-        async with asyncio.TaskGroup() as together:
-            for one in work:
-                together.create_task(one)
+        try:
+            async with asyncio.TaskGroup() as self._running:
+                for one in work:
+                    self._running.create_task(one)
+        finally:
+            self._running = None
 
     async def _run_when_heard(self, telemetry: Attachment) -> None:
         await self.telemetry.heard.wait()
