@@ -9,16 +9,19 @@ from __future__ import annotations
 import base64
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from email.message import Message
 from http.client import HTTPException, HTTPResponse
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 import msgspec
 from msgspec import Struct
 
 from peerscope.errors import ConfigError, SourceError
+from peerscope.host.addresses import is_loopback
 from peerscope.host.http import NoRedirect
 from peerscope.sources.place import NodePlace, check_url, secret
 
@@ -34,7 +37,8 @@ class Page(Struct, frozen=True):
 
     data: bytes
     content_type: str
-    headers: Mapping[str, str]
+    headers: Message
+    status: int = 200
 
 
 class Endpoint:
@@ -51,31 +55,40 @@ class Endpoint:
             raise ConfigError("the option header needs token_file, the file with the value of that header")
         self._opener = _opener(options.get("ca_file"))
 
-    def get(self, path: str = "", *, headers: Mapping[str, str] | None = None) -> Page:
-        """Fetch a page. Raises `SourceError`."""
-        return self._exchange(Request(self.at(path), headers=dict(headers or {})))
+    def get(self, path: str = "", *, headers: Mapping[str, str] | None = None, accepted: Collection[int] = ()) -> Page:
+        """Fetch a page. `accepted`: status codes that are answers too. Raises `SourceError`."""
+        return self._exchange(Request(self.at(path), headers=dict(headers or {})), accepted)
 
-    def post(self, path: str, data: bytes, *, headers: Mapping[str, str] | None = None) -> Page:
-        """Send bytes, and fetch the answer. Raises `SourceError`."""
-        return self._exchange(Request(self.at(path), data, dict(headers or {}), method="POST"))
+    def post(
+        self, path: str, data: bytes, *, headers: Mapping[str, str] | None = None, accepted: Collection[int] = ()
+    ) -> Page:
+        """Send bytes, and fetch the answer. `accepted`: status codes that are answers too. Raises `SourceError`."""
+        return self._exchange(Request(self.at(path), data, dict(headers or {}), method="POST"), accepted)
 
     def json(self, path: str, kind: type[T], **request: Any) -> T:
         """Fetch JSON of this form. Raises `SourceError`."""
         return decoded(self.get(path, **request), kind, self.at(path))
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine. Secrets that nobody named in the settings go nowhere else."""
+        return is_loopback(urlsplit(self.url).hostname or "")
+
     def at(self, path: str) -> str:
         """The URL of a path, which begins with "/"; an empty one means the base itself."""
         return self.url.rstrip("/") + path if path else self.url
 
-    def _exchange(self, request: Request) -> Page:
+    def _exchange(self, request: Request, accepted: Collection[int]) -> Page:
         for name, value in self._credentials().items():
             request.add_unredirected_header(name, value)
         url, end = request.full_url, time.monotonic() + ANSWER_TIMEOUT_S
         try:
             with self._opener.open(request, timeout=ANSWER_TIMEOUT_S) as answer:
-                return Page(_body(answer, url, end), answer.headers.get_content_type(), answer.headers)
+                return _page(answer, url, end)
         except HTTPError as error:
             with error:
+                if error.code in accepted and isinstance(error.fp, HTTPResponse):
+                    return _page(error.fp, url, end)
                 raise SourceError(self._refusal(error, url)) from None
         except (URLError, OSError, HTTPException, ValueError) as error:
             raise SourceError(f"{url} does not answer: {getattr(error, 'reason', None) or error}") from None
@@ -106,6 +119,10 @@ def decoded(page: Page, kind: type[T], url: str) -> T:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         reason = f"it is {page.content_type}" if page.content_type != "application/json" else str(error)
         raise SourceError(f"{url} does not answer with the expected JSON: {reason}") from None
+
+
+def _page(answer: HTTPResponse, url: str, end: float) -> Page:
+    return Page(_body(answer, url, end), answer.headers.get_content_type(), answer.headers, answer.status)
 
 
 def _body(answer: HTTPResponse, url: str, end: float) -> bytes:
