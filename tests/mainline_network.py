@@ -1,6 +1,6 @@
 """Real libtorrent nodes of the BitTorrent DHT on loopback, each with an address of its own, all in one child process.
 
-    python mainline_network.py NODES [FIRST_PORT]
+    python mainline_network.py NODES NETWORK
 
 The child prints a line of JSON when all nodes listen. Then it answers each line on its standard input:
 
@@ -8,7 +8,8 @@ The child prints a line of JSON when all nodes listen. Then it answers each line
 - `look` after every node has begun to look something up, which fills tables;
 - `stop N` after ending a node.
 
-It ends with its input. The nodes have addresses within 127.0.0.0/8, as libtorrent takes one node of each address.
+It ends with its input. libtorrent takes one node of each address, so the nodes are 127.0.0.1, 127.0.0.2 and so on; or
+begin with another NETWORK than 127.0, whose addresses the machine must have.
 """
 
 import contextlib
@@ -27,10 +28,9 @@ PORT = 6881
 class MainlineNetwork:
     """Nodes by number."""
 
-    def __init__(self, process: subprocess.Popen[str], nodes: int, port: int) -> None:
+    def __init__(self, process: subprocess.Popen[str], nodes: int, network: str) -> None:
         self._process = process
-        self._port = port
-        self.places = [place(number, port) for number in range(nodes)]
+        self.places = [place(number, network) for number in range(nodes)]
 
     @property
     def pid(self) -> int:
@@ -64,9 +64,9 @@ class MainlineNetwork:
         return json.loads(self._process.stdout.readline())
 
 
-def place(number: int, port: int = PORT) -> str:
+def place(number: int, network: str) -> str:
     """Address of a node."""
-    return f"127.0.{number // 200}.{number % 200 + 1}:{port}"
+    return f"{network}.{number // 200}.{number % 200 + 1}:{PORT}"
 
 
 def reached(tables: dict[str, dict[str, Any]], start: str) -> set[str]:
@@ -79,19 +79,19 @@ def reached(tables: dict[str, dict[str, Any]], start: str) -> set[str]:
 
 
 @contextlib.contextmanager
-def mainline_network(nodes: int, port: int = PORT) -> Iterator[MainlineNetwork]:
+def mainline_network(nodes: int, network: str = "127.0") -> Iterator[MainlineNetwork]:
     """Nodes that listen; their tables still fill."""
-    command = [sys.executable, __file__, str(nodes), str(port)]
+    command = [sys.executable, __file__, str(nodes), network]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             assert json.loads(process.stdout.readline()) == {"listening": nodes}
-            yield MainlineNetwork(process, nodes, port)
+            yield MainlineNetwork(process, nodes, network)
         finally:
             process.kill()
 
 
-def serve(nodes: int, port: int) -> None:
+def serve(nodes: int, network: str) -> None:
     """The child."""
     import libtorrent
 
@@ -110,12 +110,12 @@ def serve(nodes: int, port: int) -> None:
     }
     sessions = {}
     for number in range(nodes):
-        here = place(number, port)
+        here = place(number, network)
         sessions[here] = libtorrent.session(settings | {"listen_interfaces": here})
     for number, session in enumerate(sessions.values()):  # a tree through which all find all
         for other in {number // 2, number // 3}:
             if other != number:
-                session.add_dht_node(tuple_of(place(other, port)))
+                session.add_dht_node(tuple_of(place(other, network)))
     print(json.dumps({"listening": len(sessions)}), flush=True)
     for line in sys.stdin:
         match line.split():
@@ -126,7 +126,7 @@ def serve(nodes: int, port: int) -> None:
                     session.dht_get_peers(libtorrent.sha1_hash(os.urandom(20)))
                 print("{}", flush=True)
             case ["stop", number]:
-                del sessions[place(int(number), port)]
+                sessions.pop(place(int(number), network)).apply_settings({"enable_dht": False, "listen_interfaces": ""})
                 print("{}", flush=True)
 
 
@@ -162,4 +162,4 @@ def tuple_of(address: str) -> tuple[str, int]:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else PORT)
+    serve(int(sys.argv[1]), sys.argv[2])

@@ -47,8 +47,16 @@ def _bittorrent(tickets: Sequence[str], walk: WalkConfig) -> Mapping:
     return lambda stopping, progress: crawl_bittorrent(places, walk, options, stopping=stopping, progress=progress)
 
 
+def _libp2p(tickets: Sequence[str], walk: WalkConfig) -> Mapping:
+    from peerscope.crawl.libp2p import crawl_libp2p, libp2p_seeds
+
+    places, options = libp2p_seeds(tickets)
+    return lambda stopping, progress: crawl_libp2p(places, walk, options, stopping=stopping, progress=progress)
+
+
 NETWORKS: dict[str, Callable[[Sequence[str], WalkConfig], Mapping]] = {
     "yggdrasil": _yggdrasil,
     "bittorrent": _bittorrent,
+    "libp2p": _libp2p,
 }
 """By the word before the colon."""

@@ -17,9 +17,9 @@ from ipaddress import ip_address
 from typing import NamedTuple, cast
 
 from peerscope.crawl.bencode import Value, decode, encode
+from peerscope.crawl.pace import Pace
 from peerscope.crawl.scopes import IpAddress
 from peerscope.errors import RemoteError, TransportError
-from peerscope.host.clock import monotonic
 
 ANSWER_S = 2.0
 """Time for one answer."""
@@ -57,8 +57,7 @@ class DhtClient(asyncio.DatagramProtocol):
 
     def __init__(self, counts: PacketCounts, rate: float) -> None:
         self.counts = counts
-        self._pause_s = 1.0 / rate
-        self._free_at = 0.0
+        self._pace = Pace(rate)
         self._transport: asyncio.DatagramTransport | None = None
         self._open: dict[bytes, tuple[UdpAddress, asyncio.Future[dict[bytes, Value]]]] = {}
 
@@ -87,7 +86,7 @@ class DhtClient(asyncio.DatagramProtocol):
     ) -> dict[bytes, Value]:
         """The whole answer, with its `r`."""
         for _ in range(tries):
-            await self._turn()
+            await self._pace.turn()
             try:
                 return _checked(await self._once(where, method, arguments))
             except TimeoutError:
@@ -108,14 +107,6 @@ class DhtClient(asyncio.DatagramProtocol):
                 return await answer
         finally:
             del self._open[ticket]
-
-    async def _turn(self) -> None:
-        """Wait until the rate allows one more packet."""
-        now = monotonic()
-        mine = max(now, self._free_at)
-        self._free_at = mine + self._pause_s
-        if mine > now:
-            await asyncio.sleep(mine - now)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.DatagramTransport", transport)  # uvloop's is no subclass of asyncio's

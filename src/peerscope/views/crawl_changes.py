@@ -1,6 +1,6 @@
 """Crawls of one network at several times: joined, left and changed peers, and the lengths of sessions.
 
-A session is a run of crawls in which a peer answered. Between two crawls nobody looked, so a session lasted at least
+A session is a run of crawls in which a peer answered. Between two crawls nobody looks. So a session lasted at least
 from its first crawl to its last, and at most from the crawl before to the crawl after. Where it touches the first or
 last crawl, it may have begun earlier or go on: it is open. Medians over closed sessions alone would be too short, as
 long sessions are the open ones (Stutzbach and Rejaie 2006). So the view gives both numbers. A crawl that a limit ended
