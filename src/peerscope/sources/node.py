@@ -9,6 +9,7 @@ from random import Random
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from peerscope.errors import ConfigError
 from peerscope.host.clock import monotonic
@@ -18,6 +19,7 @@ from peerscope.records.measures import MEASURES_MAX, Measure, NodeMetrics
 from peerscope.sources.attachment import ANSWERS, Attachment
 from peerscope.sources.base import Reading, make_source
 from peerscope.sources.telemetry import Telemetry
+from peerscope.views.metrics import MeasureView
 
 METRICS = NodeMetrics.__struct_fields__
 
@@ -66,6 +68,7 @@ class NodeView(Struct, frozen=True):
     check: str | None
     metrics: dict[str, int | None]
     latency_s: float | None
+    measures: tuple[MeasureView, ...]
     details: dict[str, float | str | None]
     neighbours: tuple[str, ...]
     sources: tuple[SourceView, ...]
@@ -161,6 +164,7 @@ class Node:
             check=None if check is None else check.message or "answers",
             metrics={name: getattr(reading.metrics, name) if reading else None for name in METRICS},
             latency_s=reading.latency_s if reading else None,
+            measures=tuple(MeasureView(*astuple(one)) for one in reading.measures) if reading else (),
             details=dict(reading.details) if reading else {},
             neighbours=tuple(link.node for link in reading.overlay) if reading else (),
             sources=tuple(_shown(attached, now) for attached in self.attachments),
