@@ -56,7 +56,8 @@ def read(
 
 def test_a_node_is_as_far_behind_as_the_median_of_the_others_is_ahead() -> None:
     found = read(BLOCK_LAG, height(HEIGHT - 20), town([height(HEIGHT)] * 11), 3.0)
-    assert found.value == 20.0 and BLOCK_LAG.holds(20.0, fires=False)
+    assert found.value == 20.0
+    assert BLOCK_LAG.holds(20.0, fires=False)
     assert found.text == "block_height 912,325 blocks; median of 11 others 912,345, up to 3 s old"
     assert found.metadata == (("measure", "block_height"),)
 
@@ -65,7 +66,8 @@ def test_a_node_ahead_or_alike_is_not_behind() -> None:
     book = town([height(HEIGHT)] * 5)
     assert read(BLOCK_LAG, height(HEIGHT), book).value == 0.0
     ahead = read(BLOCK_LAG, height(HEIGHT + 9), book).value
-    assert ahead == -9.0 and not BLOCK_LAG.holds(ahead, fires=False)
+    assert ahead == -9.0
+    assert not BLOCK_LAG.holds(ahead, fires=False)
 
 
 @pytest.mark.parametrize("others", range(4))
@@ -84,7 +86,8 @@ def test_liars_below_the_majority_make_no_honest_node_lag(honest: list[int], lie
     if len(honest) + len(lies) < BLOCK_LAG.peers_min:
         assert found.value is None
     else:
-        assert found.value is not None and not BLOCK_LAG.holds(found.value, fires=False)
+        assert found.value is not None
+        assert not BLOCK_LAG.holds(found.value, fires=False)
         assert min(honest) <= found.value + mine <= max(honest)
 
 
@@ -96,7 +99,8 @@ def test_one_liar_with_a_huge_height_makes_nobody_lag() -> None:
 def test_other_units_kinds_and_nodes_are_not_compared() -> None:
     same, other = [height(HEIGHT)] * 4, [height(5, "kiloblocks"), metrics(Measure("block_height", 5, "blocks", True))]
     found = read(BLOCK_LAG, height(HEIGHT - 20), town([*same, *other]))
-    assert found.value == 20.0 and found.text.endswith("; 2 with another unit not compared")
+    assert found.value == 20.0
+    assert found.text.endswith("; 2 with another unit not compared")
     assert read(BLOCK_LAG, height(HEIGHT - 20), town([*same[:3], *other])).value is None
     assert read(BLOCK_LAG, height(HEIGHT - 20, "kiloblocks"), town(same)).value is None
     book = town([height(3_000_000)] * 6, node="monero")
@@ -207,7 +211,8 @@ def test_a_rule_that_means_nothing_is_refused_with_the_reason(text: str, words: 
 
 
 def test_a_relative_rule_clears_at_a_smaller_distance() -> None:
-    assert BLOCK_LAG.holds(3.0, fires=True) and not BLOCK_LAG.holds(3.0, fires=False)
+    assert BLOCK_LAG.holds(3.0, fires=True)
+    assert not BLOCK_LAG.holds(3.0, fires=False)
     assert not BLOCK_LAG.holds(2.0, fires=True)
     changed = replace(BLOCK_LAG, below=20.0)
     assert (changed.signal, changed.measure) == (BLOCK_LAG.signal, "block_height")

@@ -46,7 +46,9 @@ def test_any_sixteen_measures_come_back_as_they_went(some: list[Measure]) -> Non
 def test_whole_numbers_are_exact_and_others_keep_six_digits(some: list[Measure]) -> None:
     for one, kept in zip(sorted(some, key=lambda one: one.name), quantised_measures(some), strict=True):
         assert (kept.name, kept.unit, kept.is_counter) == (one.name, one.unit, one.is_counter)
-        if isinstance(one.value, int) or one.value is None:
+        if one.is_counter and (one.value or 0) < 0:
+            assert kept.value is None, "no program counts down"
+        elif isinstance(one.value, int) or one.value is None:
             assert kept.value == one.value
         else:
             assert kept.value == pytest.approx(one.value, rel=5e-6)
@@ -85,6 +87,8 @@ def test_a_source_that_gives_a_name_twice_or_too_many_is_cut_before_it_is_signed
         [("peers", 1, 'b"} 1\n')],
         [("peers", 1, "blocks\n")],
         [("peers",)],
+        [("peers", -1, "", True)],
+        [("peers", -0.1, "", True)],
     ],
 )
 def test_a_hostile_report_is_refused_as_a_whole(rows: list[tuple[Any, ...]]) -> None:
@@ -99,7 +103,8 @@ def test_a_decoded_report_never_holds_one_name_twice_nor_seventeen(rows: list[tu
     except RemoteError:
         assert len(rows) > MEASURES_MAX or len({name for name, _ in rows}) < len(rows)
         return
-    assert isinstance(body, Report) and body.metrics is not None
+    assert isinstance(body, Report)
+    assert body.metrics is not None
     assert [astuple(one)[:2] for one in body.metrics.measures] == rows
 
 
@@ -118,5 +123,7 @@ def test_a_report_that_is_too_long_loses_measures_before_any_link() -> None:
     assert len(encode_body(long)) > BODY_BYTES_MAX
     cut = fitting(long)
     assert len(encode_body(cut)) <= BODY_BYTES_MAX
-    assert cut.metrics is not None and len(cut.metrics.measures) < MEASURES_MAX
-    assert len(cut.links) == 64 and cut.checks == long.checks
+    assert cut.metrics is not None
+    assert len(cut.metrics.measures) < MEASURES_MAX
+    assert len(cut.links) == 64
+    assert cut.checks == long.checks

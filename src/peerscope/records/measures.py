@@ -122,6 +122,8 @@ class Metrics(Struct, frozen=True, array_like=True, gc=False):
     def __post_init__(self) -> None:
         if len(self.measures) > 1 and len({one.name for one in self.measures}) < len(self.measures):
             raise ValueError("a measure has two values")  # a decoder makes it a refusal of the whole body
+        if any(one.is_counter and one.value is not None and one.value < 0 for one in self.measures):
+            raise ValueError("a running total is negative")  # one of them would make scrapers refuse a whole page
 
 
 def quantised_measures(measures: Iterable[Measure]) -> tuple[Measure, ...]:
@@ -132,6 +134,8 @@ def quantised_measures(measures: Iterable[Measure]) -> tuple[Measure, ...]:
 
 def _quantised(one: Measure) -> Measure:
     value = one.value
+    if one.is_counter and value is not None and value < 0:
+        return Measure(one.name, None, one.unit, True)
     if not isinstance(value, float):
         return one
     if value.is_integer() and abs(value) <= COUNT_MAX:
