@@ -63,7 +63,7 @@ class MeasureSignals:
 
     def __init__(self, me: PeerId) -> None:
         self._me = me
-        self._pasts: dict[tuple[str, float], dict[PeerId, Past]] = {}
+        self._pasts: dict[tuple[str, float], dict[PeerId, MeasurePast]] = {}
         """By measure and time."""
         self._others: dict[str, list[PeerValue]] = {}
         """By rule, as of the last look."""
@@ -124,13 +124,13 @@ class MeasureSignals:
         pasts = self._pasts.setdefault((rule.measure, rule.over_s), {})
         past = pasts.get(peer)
         if past is None or past.kind != value.kind:
-            past = pasts[peer] = Past(value.kind, rule.over_s)
+            past = pasts[peer] = MeasurePast(value.kind, rule.over_s)
         past.note(value)
         change = past.change()
         return None if change is None else PeerValue(value.kind, change, value.at)
 
 
-class Past:
+class MeasurePast:
     """The values of one peer over the time that a rule looks back."""
 
     def __init__(self, kind: MeasureKind, over_s: float) -> None:

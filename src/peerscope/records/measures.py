@@ -127,8 +127,11 @@ class Metrics(Struct, frozen=True, array_like=True, gc=False):
 
 
 def quantised_measures(measures: Iterable[Measure]) -> tuple[Measure, ...]:
-    """Measures as reports carry them, by name: whole numbers exact, others with six digits, each name once."""
-    named = {one.name: one for one in measures}
+    """Measures as reports carry them, by name: whole numbers exact, others with six digits, each name once.
+
+    Those with the name of a standard value are left out: that has a place of its own.
+    """
+    named = {one.name: one for one in measures if one.name not in NodeMetrics.__struct_fields__}
     return tuple(_quantised(named[name]) for name in sorted(named))[:MEASURES_MAX]
 
 
@@ -138,9 +141,10 @@ def _quantised(one: Measure) -> Measure:
         return Measure(one.name, None, one.unit, True)
     if not isinstance(value, float):
         return one
-    if value.is_integer() and abs(value) <= COUNT_MAX:
-        return Measure(one.name, int(value), one.unit, one.is_counter)  # also three to eight bytes shorter
-    return Measure(one.name, float(f"{value:.{DIGITS}g}"), one.unit, one.is_counter)
+    rounded = value if value.is_integer() else float(f"{value:.{DIGITS}g}")
+    if rounded.is_integer() and abs(rounded) <= COUNT_MAX:
+        rounded = int(rounded)  # up to eight bytes shorter
+    return Measure(one.name, rounded, one.unit, one.is_counter)
 
 
 N = TypeVar("N", int, float)

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import NotYetError, SourceError
-from peerscope.records.measures import Count, NodeMetrics
+from peerscope.records.measures import MEASURES_MAX, Amount, Count, Measure, MeasureName, NodeMetrics, Unit
 from peerscope.sources.base import Reading
 from peerscope.views.traces import HopEvent
 
@@ -73,6 +73,17 @@ class Dht(Struct, frozen=True, tag="dht", gc=False):
     """Ids of the nodes nearest to the key, in hexadecimal and as long as the key."""
 
 
+class MeasureEvent(Struct, frozen=True, tag="measure", gc=False):
+    """A value that the node names itself, such as its block height."""
+
+    name: MeasureName
+    value: Amount | None
+    """null from the moment at which it is unknown."""
+    unit: Unit = ""
+    is_counter: bool = False
+    """A running total; else a value of the moment."""
+
+
 class Log(Struct, frozen=True, tag="log", gc=False):
     """A line of the node's log."""
 
@@ -80,7 +91,7 @@ class Log(Struct, frozen=True, tag="log", gc=False):
     message: Annotated[str, Meta(max_length=2048)]
 
 
-Event = Gauge | Message | Connection | Dht | HopEvent | Log
+Event = Gauge | Message | Connection | Dht | HopEvent | MeasureEvent | Log
 Hook = Callable[[Event], None]
 
 _decode = msgspec.json.Decoder(Event).decode
@@ -154,6 +165,7 @@ class Telemetry:
         self._since = time.monotonic()
         self._is_inside = False
         self._gauges: dict[str, int] = {}
+        self._measures: dict[str, Measure] = {}
         self._messages = self._bytes_in = self._bytes_out = self._errors = 0
         self._latency_s, self._latencies = 0.0, 0
         self._lookups = self._puts = 0
@@ -166,6 +178,10 @@ class Telemetry:
     def gauge(self, name: str, value: int) -> None:
         """Report the present number of "tunnels", "active_connections" or "p2p_peers"."""
         self._report({"type": "gauge", "name": name, "value": value})
+
+    def measure(self, name: str, value: float | None, unit: str = "", *, is_counter: bool = False) -> None:
+        """Report a value of your own, such as "block_height" in "blocks". Up to 16 names; all peers see them."""
+        self._report({"type": "measure", "name": name, "value": value, "unit": unit, "is_counter": is_counter})
 
     def message(self, direction: str, bytes: int, *, error: bool = False, latency_s: float | None = None) -> None:
         """Report a message that went "in" or "out"."""
@@ -272,6 +288,7 @@ class Telemetry:
             node=self.name or "node",
             metrics=self._metrics(),
             latency_s=latency_s,
+            measures=tuple(self._measures[name] for name in sorted(self._measures)),
             details={**details, "inconsistent_lookups": float(self._inconsistent) if self._lookups else None},
         )
 
@@ -308,6 +325,11 @@ class Telemetry:
                     self._latencies += 1
             case Gauge():
                 self._gauges[event.name] = event.value
+            case MeasureEvent(name, value, unit, is_counter):
+                if name in self._measures or len(self._measures) < MEASURES_MAX:
+                    self._measures[name] = Measure(name, value, unit, is_counter)
+                else:
+                    self.refused["too-many-measures"] += 1
             case Connection():
                 self._connect(event)
             case Dht():
@@ -316,7 +338,7 @@ class Telemetry:
                 self._inconsistent += event.consistent is False
             case HopEvent() | Log():
                 pass
-        self.received[type(event).__name__.lower()] += 1
+        self.received[type(event).__name__.lower().removesuffix("event")] += 1
         for hook in self.on_event:
             try:
                 hook(event)
