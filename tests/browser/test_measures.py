@@ -34,7 +34,7 @@ def test_a_peers_own_values_are_in_its_drawer_and_those_of_all_nodes_in_a_chart(
     drawer = page.get_by_test_id("drawer")
     expect(drawer.get_by_test_id("measures")).to_contain_text("912,345 blocks")
     expect(drawer.get_by_test_id("measures")).to_contain_text("97.3 %")
-    expect(drawer.get_by_role("img", name="Node: block_height, last 1h")).to_be_visible()
+    expect(drawer.get_by_role("img", name="Node: block_height (blocks), last 1h")).to_be_visible()
     page.get_by_test_id("tab-traffic").click()
     network = page.get_by_test_id("network-measures")
     rows = network.get_by_role("table", name="Measures of all nodes").locator("tbody tr")

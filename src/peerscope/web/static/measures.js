@@ -13,6 +13,16 @@ const CHARTS_MAX = 8;
 const NAME_MAX = 48;
 const UNIT_MAX = 16;
 
+/** Writes values on the axis of a chart, whose title has the unit. */
+export const onAxis = (unit, rate) => (value) => (["ratio", "bytes", "seconds"].includes(unit) ? measured(value, unit, rate) : measured(value, "", false));
+
+/** The unit for a title, in brackets; empty where the values show it. */
+export function unitOf({ unit, is_counter }) {
+  if (["ratio", "bytes", "seconds"].includes(unit)) return "";
+  const text = `${plain(unit, UNIT_MAX)}${is_counter ? "/s" : ""}`;
+  return text ? ` (${text})` : "";
+}
+
 /** A value in the unit that the node gives. `rate`: it is an increase per second. */
 export function measured(value, unit, rate = false) {
   if (!isNumber(value)) return "–";
@@ -60,9 +70,9 @@ function NetworkChart({ one }) {
   const times = answers[0].samples.map(([at]) => at);
   const to = times.at(-1) ?? 0;
   const title = `${plain(one.name, NAME_MAX)} of ${plain(one.node, NAME_MAX)} nodes`;
-  return html`<figure class="one-series"><figcaption>${title}, last hour</figcaption>
+  return html`<figure class="one-series"><figcaption>${title}${unitOf(one)}, last hour</figcaption>
     <${Chart} times=${times} height=${104} tight binary=${one.unit === "bytes"} from=${to - SPAN_S} to=${to} label=${`${title}, last hour`}
-      show=${(value) => measured(value, one.unit, one.is_counter)}
+      show=${onAxis(one.unit, one.is_counter)}
       lines=${[["median", middle], ["lowest", low], ["highest", high]].map(([name, values]) => ({ title: name, values: times.map((at) => values.get(at) ?? null) }))} />
   </figure>`;
 }

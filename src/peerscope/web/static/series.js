@@ -5,7 +5,7 @@ import { Chart } from "./chart.js";
 import { Choice } from "./tabs.js";
 import { useAnswer } from "./ask.js";
 import { me } from "./state.js";
-import { measured } from "./measures.js";
+import { onAxis, unitOf } from "./measures.js";
 import { bytes, decimal, isNumber, latency, percent, plain } from "./format.js";
 
 const SPANS = { "1h": 3600, "24h": 86400, "30d": 2592000 };
@@ -38,10 +38,11 @@ export function Series({ peer, measures }) {
 }
 
 /** A chart of a value that the node names itself. */
-function ownChart({ name, unit, is_counter }) {
+function ownChart(measure) {
+  const { name, unit, is_counter } = measure;
   return {
-    title: `Node: ${plain(name, 48)}`,
-    show: (value) => measured(value, unit, is_counter),
+    title: `Node: ${plain(name, 48)}${unitOf(measure)}`,
+    show: onAxis(unit, is_counter),
     binary: unit === "bytes",
     tight: true,
     series: [[`measure:${name}`, plain(name, 48)]],
