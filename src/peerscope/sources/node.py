@@ -120,6 +120,11 @@ class Node:
         """Its last known version."""
         return self._last.version if self._last else None
 
+    @property
+    def answering(self) -> tuple[str, ...]:
+        """Names of the sources that answer now."""
+        return tuple(attached.name for attached in self.attachments if attached.current() is not None)
+
     def current(self) -> Reading | None:
         """The readings of all sources that answer, merged field by field; None where none answers."""
         readings = [reading for attached in self.attachments if (reading := attached.current()) is not None]
