@@ -227,9 +227,15 @@ def _all(checks: tuple[Check, ...], node: Check | None) -> tuple[Check, ...]:
 
 
 def fitting(report: Report) -> Report:
-    """The report, cut to the size of a record: first neighbours of the node, then messages of checks, then links."""
+    """The report, cut to the size of a record.
+
+    First neighbours of the node go, then its measures, then messages of checks, then links.
+    """
     while report.overlay and len(encode_body(report)) > BODY_BYTES_MAX:
         report = replace(report, overlay=report.overlay[: len(report.overlay) // 2])
+    while report.metrics and report.metrics.measures and len(encode_body(report)) > BODY_BYTES_MAX:
+        kept = report.metrics.measures[: len(report.metrics.measures) // 2]
+        report = replace(report, metrics=replace(report.metrics, measures=kept))
     if len(encode_body(report)) > BODY_BYTES_MAX:
         report = replace(report, checks=tuple(replace(check, message=None) for check in report.checks))
     while report.links and len(encode_body(report)) > BODY_BYTES_MAX:

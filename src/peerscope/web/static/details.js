@@ -3,6 +3,7 @@
 import { html } from "./vendor/preact.js";
 import { Glyph, band, knownStatus } from "./statuses.js";
 import { nodes, peers, selected } from "./state.js";
+import { PeerMeasures } from "./measures.js";
 import { dateTime, decimal, duration, isNumber, latency, metric, percent, plain } from "./format.js";
 
 const CHECKS = ["cpu", "memory", "storage", "network", "p2p", "node"];
@@ -77,13 +78,14 @@ export function Links({ links }) {
 
 export function Metrics({ metrics }) {
   if (!metrics) return html`<p class="muted">not measured</p>`;
-  const rows = [...flat(metrics, [])].slice(0, METRICS_MAX);
+  const { measures, ...fixed } = metrics;
+  const rows = [...flat(fixed, [])].slice(0, METRICS_MAX);
   if (rows.length === 0) return html`<p class="muted">not measured</p>`;
   return html`<dl class="pairs metrics">${rows.map(([path, value]) => {
     const name = path.join(" · ");
     return html`<dt key=${name} title=${plain(name, 120)}>${plain(withoutUnit(name), 60)}</dt>
       <dd class=${value === null ? "muted" : null}>${value === null ? "not measured" : metric(path.at(-1), value)}</dd>`;
-  })}</dl>`;
+  })}</dl><${PeerMeasures} measures=${measures} />`;
 }
 
 /** The name without its unit, which the value shows: "memory_bytes" becomes memory. */

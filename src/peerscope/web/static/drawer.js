@@ -103,7 +103,7 @@ function Sheet({ peer, gone }) {
     <h3>Last hour</h3>
     ${waiting ? loading : html`<${Past} history=${added.history} end=${added.at} />`}
     <h3>Over time</h3>
-    <${Series} peer=${peer} />
+    <${Series} peer=${peer} measures=${details?.metrics?.measures} />
     <h3>Links <span class="muted">${isGone(peer) ? 0 : details ? details.links.length : peer.links ?? 0}</span></h3>
     ${waiting ? loading : html`<${Links} links=${isGone(peer) ? [] : details?.links} />`}
     <h3>Facts</h3>
