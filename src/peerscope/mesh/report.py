@@ -229,7 +229,7 @@ def _all(checks: tuple[Check, ...], node: Check | None) -> tuple[Check, ...]:
 def fitting(report: Report) -> Report:
     """The report, cut to the size of a record: first neighbours of the node, then messages of checks, then links."""
     while report.overlay and len(encode_body(report)) > BODY_BYTES_MAX:
-        report = replace(report, overlay=report.overlay[: len(report.overlay) // 2])
+        report = replace(report, overlay=report.overlay[: len(report.overlay) // 2], overlay_cut=True)
     if len(encode_body(report)) > BODY_BYTES_MAX:
         report = replace(report, checks=tuple(replace(check, message=None) for check in report.checks))
     while report.links and len(encode_body(report)) > BODY_BYTES_MAX:

@@ -217,6 +217,8 @@ class Report(Struct, frozen=True, array_like=True, gc=False):
     """Accusations that this peer has read and refutes, even if they state a wrong time of its clock."""
     refuted: Annotated[tuple[Ref, ...], Meta(max_length=ANSWERS_MAX)] = ()
     """Observers whose accusations this peer refuted so often that they no longer count."""
+    overlay_cut: bool = False
+    """The node has more neighbours than `overlay` lists."""
 
     @property
     def status(self) -> Status:
