@@ -4,7 +4,7 @@ import { html, signal, useEffect, useRef } from "./vendor/preact.js";
 import { AlertRows } from "./alert-row.js";
 import { Copyable } from "./copy.js";
 import { Past } from "./past.js";
-import { Checks, Evidence, Links, Metrics } from "./details.js";
+import { Checks, Evidence, Links, Metrics, NodeLinks } from "./details.js";
 import { Series } from "./series.js";
 import { gravestFirst } from "./severities.js";
 import { Glyph } from "./statuses.js";
@@ -106,6 +106,7 @@ function Sheet({ peer, gone }) {
     <${Series} peer=${peer} measures=${details?.metrics?.measures} />
     <h3>Links <span class="muted">${isGone(peer) ? 0 : details ? details.links.length : peer.links ?? 0}</span></h3>
     ${waiting ? loading : html`<${Links} links=${isGone(peer) ? [] : details?.links} />`}
+    ${!isGone(peer) && html`<${NodeLinks} peer=${peer} />`}
     <h3>Facts</h3>
     <${Facts} peer=${peer} details=${details} />
     <h3>Metrics</h3>
