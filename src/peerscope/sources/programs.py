@@ -89,7 +89,7 @@ PROGRAMS: tuple[Program, ...] = (
         ports=(5001,),
         probe=Probe(
             _post("/api/v0/version"),
-            rb'(?s)^HTTP/1\.\d (200.*"Version":\s*"\d[^"]*".*"Golang":|403.*Kubo RPC Access Denied)',
+            rb'(?s)^HTTP/1\.[0-9] (200.*"Version":\s*"[0-9][^"]*".*"Golang":|403.*Kubo RPC Access Denied)',
         ),
         closed="open its RPC on loopback: ipfs config Addresses.API /ip4/127.0.0.1/tcp/5001",
         refused=TOKEN,
@@ -245,7 +245,7 @@ PROGRAMS: tuple[Program, ...] = (
         source="consul",
         processes=("consul",),
         ports=(8500,),
-        probe=Probe(_get("/v1/agent/self"), rb'(?s)^HTTP/1\.\d (200.*"Member":|403.*(ACL|Permission denied))'),
+        probe=Probe(_get("/v1/agent/self"), rb'(?s)^HTTP/1\.[0-9] (200.*"Member":|403.*(ACL|Permission denied))'),
         closed="open its HTTP API on loopback: client_addr = 127.0.0.1",
         refused="make an ACL token with node:read and agent:read, put it into a file that {user} can read, and name it:"
         " {spec}#header=X-Consul-Token&token_file=PATH",
