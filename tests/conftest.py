@@ -16,6 +16,9 @@ from leftovers import pytest_sessionfinish, pytest_sessionstart, pytest_terminal
 settings.register_profile("peerscope", deadline=None)
 settings.load_profile("peerscope")
 
+# Agents that tests start as processes must not attach nodes that happen to run on this machine.
+os.environ["PEERSCOPE_NODE__DETECT"] = "false"
+
 BROWSER = "tests/browser/"
 CURRENT_RELEASES = Path(__file__).parents[1] / ".interop" / "bin"
 """`make interop-tools` builds programs there that Debian has in old versions only; tests never need them."""

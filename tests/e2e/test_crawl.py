@@ -1,4 +1,4 @@
-"""`peerscope crawl` as an operator runs it: on a real demo, and on real Yggdrasil nodes."""
+"""`peerscope crawl` as an operator runs it: on a real demo, and on real nodes of other networks."""
 
 import json
 import os
@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from demo_network import demo_network, eventually
+from libp2p_network import libp2p_network, packages
+from mainline_network import mainline_network
 from yggdrasil_network import yggdrasil_network
 
 NODES = 6
@@ -120,6 +122,60 @@ def test_a_yggdrasil_node_alone_is_a_network_of_one(yggdrasil: str, tmp_path: Pa
         view = mapped(f"yggdrasil:{network.socket(0)}")
         assert [peer["peer_id"] for peer in view["peers"]] == network.keys
         assert (view["links"], view["unreachable"]) == ([], [])
+
+
+def directed(view: dict[str, Any]) -> set[tuple[str, str]]:
+    """Each link from the end that named it."""
+    links = {(link["source"], link["target"]) for link in view["links"]}
+    return links | {(link["target"], link["source"]) for link in view["links"] if link["confirmed"]}
+
+
+@pytest.mark.tools
+def test_libtorrent_nodes_are_mapped_as_their_own_tables_have_them(tmp_path: Path) -> None:
+    pytest.importorskip("libtorrent")
+    with mainline_network(12) as network:
+        before = network.settle()
+        view = mapped(network.spec(0))
+        after = network.tables()
+        ids = {place: node["id"] for place, node in after.items()}
+        assert {peer["peer_id"]: peer["addresses"] for peer in view["peers"]} == {ids[one]: [one] for one in ids}
+        assert edges(before) <= directed(view) <= edges(after)  # tables only grow here
+        assert [share["peers"] for share in view["versions"]] == [12]
+        assert view["versions"][0]["value"].startswith("libtorrent 2.")
+        assert (view["unreachable"], view["refused"], view["stopped"]) == ([], 0, None)
+
+        old = tmp_path / "old.json"
+        old.write_text(json.dumps(view))
+        network.order("stop 11")
+        view = mapped(network.spec(0), "--compare", str(old))
+        found = view["changes"]
+        assert (found["joined"], found["left"], found["stayed"]) == ([], [ids[network.places[11]]], 11)
+        assert found["left_named"] == 1  # its entries in other tables live longer
+        new = tmp_path / "new.json"
+        new.write_text(json.dumps(view))
+        table = crawl("--compare", str(new), "--compare", str(old)).stdout
+        assert "the last two: 0 joined, 1 left (1 still named), 11 stayed" in table
+
+
+def edges(tables: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(node["id"], other) for node in tables.values() for other in node["table"].values()}
+
+
+@pytest.mark.tools
+def test_libp2p_nodes_are_mapped_as_their_own_tables_have_them(need: Need, tmp_path: Path) -> None:
+    packages()
+    with libp2p_network(need("node"), tmp_path, 6, "/ipfs/lan/kad/1.0.0") as network:
+        tables = network.settle()
+        view = mapped(f"{network.spec(0)}#protocol=/ipfs/lan/kad/1.0.0")
+        assert {peer["peer_id"] for peer in view["peers"]} == set(network.ids)
+        assert directed(view) == {(one, other) for one, table in tables.items() for other in table}
+        assert {share["value"]: share["peers"] for share in view["versions"]} == {
+            "peerscope-test/1.0": 3,
+            "peerscope-test/1.1": 3,
+        }
+        wrong = crawl(network.spec(0), "--json")  # the public protocol, which these nodes do not speak
+        assert wrong.returncode == 1
+        assert json.loads(wrong.stdout)["errors"] == [{"value": "does not speak the protocol", "peers": 1}]
 
 
 def test_no_socket_there_is_told_in_one_line(tmp_path: Path) -> None:

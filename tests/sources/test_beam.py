@@ -135,7 +135,9 @@ def test_a_running_daemon_is_measured_from_outside(tmp_path: Path) -> None:
             assert (second.metrics.messages, second.metrics.errors, second.metrics.sent_bytes) == (2, 1, 1536)
             assert second.latency_s == pytest.approx(0.010)
             assert second.details["other_log_lines"] == 1.0
-            assert (await source.read()).latency_s is None
+            quiet = await source.read()
+            assert quiet.latency_s == second.latency_s  # the last known one
+            assert (quiet.latency_age_s or 0) > 0
         with pytest.raises(SourceError, match=r"no process called beam-tunnel-daemon-\d+ runs"):
             await source.read()
         with daemon(tmp_path) as process:

@@ -16,8 +16,9 @@ from peerscope.records.measures import NodeMetrics
 from peerscope.sources import base
 from peerscope.sources import node as node_module
 from peerscope.sources.base import Reading, make_source
+from peerscope.sources.events import Gauge
 from peerscope.sources.node import Node, NodeConfig, merge
-from peerscope.sources.telemetry import Gauge, Telemetry
+from peerscope.sources.telemetry import Telemetry
 
 BUILT_IN = {"telemetry", "prometheus", "beam", "yggdrasil"}
 
@@ -172,13 +173,16 @@ def test_all_sources_of_this_package_are_registered() -> None:
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ("yggdrsil:/run/y.sock", r"no source is called 'yggdrsil'.*beam, prometheus, telemetry, yggdrasil"),
+        ("yggdrsil:/run/y.sock", r"no source is called 'yggdrsil'.*beam,.* prometheus,.* telemetry,.* yggdrasil"),
         ("", "no source is called ''"),
         ("yggdrasil", "'yggdrasil': name the admin socket, as in yggdrasil:"),
         ("prometheus:localhost", "'localhost' is no URL"),
         ("prometheus:file:///etc/passwd", "is no URL"),
         ("prometheus:http://me:secret@localhost/metrics", "its URL holds a password"),
-        ("prometheus:http://localhost/metrics#nothing", "no mapping 'nothing'; presets are generic, js-libp2p, kubo"),
+        (
+            "prometheus:http://localhost/metrics#nothing",
+            "no mapping 'nothing'; presets are etcd, generic, go-libp2p",
+        ),
     ],
 )
 def test_a_wrong_spec_is_told_before_anything_starts(spec: str, told: str) -> None:
@@ -207,3 +211,11 @@ def test_limits_of_the_settings_are_named(wrong: dict[str, Any], tmp_path: Path)
     (key,) = wrong
     with pytest.raises(ConfigError, match=f"node.{key} is "):
         NodeConfig(**wrong)
+
+
+def test_a_source_that_knows_the_kind_names_the_node_before_one_that_does_not() -> None:
+    unnamed, named = Reading(node="node"), Reading(node="kubo", node_id="a")
+    assert merge([unnamed, named]).node == "kubo"
+    assert merge([named, unnamed]).node == "kubo"
+    assert merge([unnamed, unnamed]).node == "node"
+    assert merge([named, Reading(node="etcd")]).node == "kubo"
