@@ -21,10 +21,14 @@ from letters import letter
 from live import Agent, client, running
 from notices import alert
 from peerscope.errors import DeliveryError
+from peerscope.export.config import OtlpConfig
+from peerscope.export.otlp import Otlp
 from peerscope.export.wire import encode
 from peerscope.host.secret_files import Secret
 from peerscope.notify.http import Alertmanager
 from peerscope.notify.settings import AlertmanagerConfig
+from peerscope.records.identity import PeerRef
+from peerscope.views.traces import Trace
 from stores import CurrentPrometheus, CurrentVictoriaMetrics, Store
 
 PATIENCE_S = 60
@@ -89,6 +93,55 @@ def alertmanager(find: Find, place: Path) -> Comparison | None:
         process.terminate()
         process.wait(timeout=30)
     return Comparison("Alertmanager", pinned("alertmanager", "github.com/prometheus/alertmanager"), "alerts", rows)
+
+
+def collector(find: Find, place: Path) -> Comparison | None:
+    """An OpenTelemetry collector prints the traces that it takes."""
+    program = find("otelcol")
+    if program is None:
+        return None
+    address, log = free_address(), place / "otelcol.log"
+    pipeline = {"receivers": ["otlp"], "exporters": ["debug"]}
+    config = {
+        "receivers": {"otlp": {"protocols": {"http": {"endpoint": address}}}},
+        "exporters": {"debug": {"verbosity": "detailed"}},
+        "service": {"pipelines": {"traces": pipeline}, "telemetry": {"metrics": {"level": "none"}}},
+    }
+    (place / "otelcol.yml").write_text(json.dumps(config))
+    with log.open("wb") as output:
+        process = subprocess.Popen([program, "--config", str(place / "otelcol.yml")], stdout=output, stderr=output)
+    try:
+        eventually(
+            lambda: "Everything is ready" in log.read_text(), lambda: log.read_text()[-2000:], within_s=PATIENCE_S
+        )
+        rows = _traced(f"http://{address}", log)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+    version = pinned("otelcol", "go.opentelemetry.io/collector/receiver/otlpreceiver")
+    return Comparison("OpenTelemetry collector", version, "OTLP traces", rows)
+
+
+def _traced(url: str, log: Path) -> list[Row]:
+    one, two, three = (PeerRef(letter * 8) for letter in (b"a", b"b", b"c"))
+    traces = [
+        Trace("mesh", (one, two, three), (0.020, 0.005), 0.025, "delivered"),
+        Trace("mesh", (one, two, three), (None, 0.005), None, "delivered"),
+        Trace("node", (one, two), (0.1,), 0.1, "undelivered"),
+    ]
+    otlp = Otlp(OtlpConfig(endpoint=url, sample_ratio=1.0), {"service.instance.id": "me"})
+    for each in traces:
+        otlp.export(each)
+    otlp.close()
+    spans = 3 + 2 + 2  # a span for each message, and one for each hop of known duration
+    return [
+        _settled("spans", lambda: spans, lambda: log.read_text().count("Span #")),
+        _settled("hops of unknown duration, as events", lambda: 1, lambda: log.read_text().count("SpanEvent #")),
+        _settled("messages that got lost", lambda: 1, lambda: log.read_text().count("Status code    : Error")),
+        _settled(
+            "instance", lambda: "me" in log.read_text(), lambda: "service.instance.id: Str(me)" in log.read_text()
+        ),
+    ]
 
 
 def _present(find: Find) -> Any:

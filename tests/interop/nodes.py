@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import subprocess
 import time
 import urllib.request
@@ -11,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from interop.comparison import Comparison, Find, Row, between, pinned, same
+from interop.comparison import PROGRAMS, Comparison, Find, Row, between, pinned, same
+from nebula_network import nebula_network
 from peerscope.sources.base import Reading, make_source
 from yggdrasil_network import free_port, until, yggdrasil_network
 
@@ -96,7 +98,8 @@ def go_libp2p(find: Find, place: Path) -> Comparison | None:
     if program is None:
         return None
     rows: list[Row] = []
-    with gossip_nodes(program, place, 3) as urls:
+    with libp2p_nodes(program, place, 3) as urls:
+        until(lambda: fetch(f"{urls[0]}/truth")["gossiping"] == 2, "they gossip")
         for number, url in enumerate(urls, 1):
             truth = fetch(f"{url}/truth")
             ours = read(f"prometheus:{url}/metrics#{_preset('go-libp2p')}")
@@ -108,6 +111,60 @@ def go_libp2p(find: Find, place: Path) -> Comparison | None:
     return Comparison("go-libp2p with gossipsub", version, "`prometheus:` beside its own counts", rows)
 
 
+def rust_libp2p(find: Find, place: Path) -> Comparison | None:
+    """Three nodes: two of them dial the first one, and find each other through its DHT."""
+    program = find("rust-node")
+    if program is None:
+        return None
+    rows: list[Row] = []
+    with libp2p_nodes(program, place, 3) as urls:
+        until(lambda: all(fetch(f"{url}/truth")["peers"] == 2 for url in urls), "all know all")
+        for number, url in enumerate(urls, 1):
+            truth = fetch(f"{url}/truth")
+            ours = read(f"prometheus:{url}/metrics#rust-libp2p")
+            rows += [
+                same(f"node {number}: connections", ours.metrics.active_connections, truth["connections"]),
+                same(f"node {number}: peers", ours.metrics.p2p_peers, truth["peers"]),
+            ]
+    version = re.findall(r'libp2p = .*"=([\d.]+)"', (PROGRAMS / "rust-libp2p" / "Cargo.toml").read_text("utf-8"))[0]
+    return Comparison("rust-libp2p", version, "`prometheus:` beside its own counts", rows)
+
+
+def nebula(find: Find, place: Path) -> Comparison | None:
+    """A lighthouse and two hosts."""
+    programs = {"nebula": find("nebula-1"), "nebula-cert": find("nebula-cert-1")}
+    if None in programs.values() or os.geteuid() != 0:
+        return None
+    (place / "bin").mkdir()
+    for name, program in programs.items():
+        (place / "bin" / name).symlink_to(str(program))
+    rows: list[Row] = []
+    path = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = f"{place / 'bin'}:{path}"
+    try:
+        with nebula_network(place, 3) as network:
+            time.sleep(2)  # it renews its metrics every second
+            for number in range(3):
+                before, ours, after = network.truth(number), read(network.spec(number)), network.truth(number)
+                metrics, name = ours.metrics, f"host {number + 1}"
+                rows += [
+                    same(f"{name}: id", ours.node_id, before["node_id"]),
+                    same(f"{name}: neighbours", sorted(link.node for link in ours.overlay), before["overlay"]),
+                    same(f"{name}: peers", metrics.p2p_peers, before["p2p_peers"]),
+                    between(
+                        f"{name}: bytes received",
+                        before["received_bytes"],
+                        metrics.received_bytes,
+                        after["received_bytes"],
+                    ),
+                    between(f"{name}: bytes sent", before["sent_bytes"], metrics.sent_bytes, after["sent_bytes"]),
+                ]
+    finally:
+        os.environ["PATH"] = path
+    version = pinned("nebula", "github.com/slackhq/nebula")
+    return Comparison("Nebula", version, "`nebula:` beside its debug console and the kernel", rows)
+
+
 def _preset(name: str) -> str:
     """Of this program, or of kubo, which is built on it."""
     from importlib.resources import files
@@ -116,20 +173,19 @@ def _preset(name: str) -> str:
 
 
 @contextlib.contextmanager
-def gossip_nodes(program: str, place: Path, nodes: int) -> Iterator[list[str]]:
+def libp2p_nodes(program: str, place: Path, nodes: int) -> Iterator[list[str]]:
     """URLs of nodes of which all are connected to the first one."""
     with contextlib.ExitStack() as stack:
         urls: list[str] = []
         for number in range(nodes):
             port = free_port()
             others = [fetch(f"{urls[0]}/truth")["address"]] if urls else []
-            log = stack.enter_context((place / f"gossip-{number}.log").open("wb"))
+            log = stack.enter_context((place / f"node-{number}.log").open("wb"))
             node = subprocess.Popen([program, str(port), *others], stdout=log, stderr=log)
             stack.callback(node.wait)
             stack.callback(node.kill)
             urls.append(f"http://127.0.0.1:{port}")
-            until(lambda: is_there(f"{urls[-1]}/truth"), "the node answers")
-        until(lambda: fetch(f"{urls[0]}/truth")["gossiping"] == nodes - 1, "they gossip")
+            until(lambda: listens(urls[-1]), "the node listens")
         yield urls
 
 
@@ -139,12 +195,11 @@ def fetch(url: str) -> Any:
         return json.load(answer)
 
 
-def is_there(url: str) -> bool:
+def listens(url: str) -> bool:
     try:
-        fetch(url)
+        return str(fetch(f"{url}/truth")["address"]).startswith("/ip4")
     except OSError:
         return False
-    return True
 
 
 def _kubo_source(api: str, peers: list[dict[str, Any]]) -> list[Row]:
