@@ -115,7 +115,7 @@ PROGRAMS: tuple[Program, ...] = (
         spec="{source}:{place}",
         bare=False,
         closed='set AdminListen: "unix:///var/run/yggdrasil.sock" in its settings',
-        refused="let the agent open its admin socket: usermod -aG yggdrasil {user}, then restart the agent",
+        refused="add {user} to the group of its admin socket, as in usermod -aG yggdrasil {user}, and restart the agent",
     ),
     Program(
         name="syncthing",
