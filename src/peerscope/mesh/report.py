@@ -234,9 +234,10 @@ def fitting(report: Report) -> Report:
     """
     while report.overlay and len(encode_body(report)) > BODY_BYTES_MAX:
         report = replace(report, overlay=report.overlay[: len(report.overlay) // 2], overlay_cut=True)
-    while report.metrics and report.metrics.measures and len(encode_body(report)) > BODY_BYTES_MAX:
-        kept = report.metrics.measures[: len(report.metrics.measures) // 2]
-        report = replace(report, metrics=replace(report.metrics, measures=kept))
+    metrics = report.metrics
+    while metrics and metrics.node and metrics.measures and len(encode_body(report)) > BODY_BYTES_MAX:
+        metrics = replace(metrics, node=replace(metrics.node, measures=metrics.measures[: len(metrics.measures) // 2]))
+        report = replace(report, metrics=metrics)
     if len(encode_body(report)) > BODY_BYTES_MAX:
         report = replace(report, checks=tuple(replace(check, message=None) for check in report.checks))
     while report.links and len(encode_body(report)) > BODY_BYTES_MAX:
