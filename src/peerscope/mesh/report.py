@@ -228,7 +228,10 @@ def _all(checks: tuple[Check, ...], node: Check | None) -> tuple[Check, ...]:
 
 
 def fitting(report: Report) -> Report:
-    """The report, cut to the size of a record: first neighbours of the node, then messages of checks, then links."""
+    """The report, cut to the size of a record: first attempts to reach nodes, then neighbours of the node, then
+    messages of checks, then links."""
+    if report.dialled and len(encode_body(report)) > BODY_BYTES_MAX:
+        report = replace(report, dialled=())
     while report.overlay and len(encode_body(report)) > BODY_BYTES_MAX:
         report = replace(report, overlay=report.overlay[: len(report.overlay) // 2], overlay_cut=True)
     if len(encode_body(report)) > BODY_BYTES_MAX:
