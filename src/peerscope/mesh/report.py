@@ -230,8 +230,10 @@ def _all(checks: tuple[Check, ...], node: Check | None) -> tuple[Check, ...]:
 def fitting(report: Report) -> Report:
     """The report, cut to the size of a record.
 
-    First neighbours of the node go, then its measures, then messages of checks, then links.
+    First attempts to reach nodes go, then neighbours of the node, its measures, messages of checks, and links.
     """
+    if report.dialled and len(encode_body(report)) > BODY_BYTES_MAX:
+        report = replace(report, dialled=())
     while report.overlay and len(encode_body(report)) > BODY_BYTES_MAX:
         report = replace(report, overlay=report.overlay[: len(report.overlay) // 2], overlay_cut=True)
     metrics = report.metrics
