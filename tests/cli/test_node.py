@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from live import Agent, running, until
+from peerscope.sources import probing
+from peerscope.sources.detection import READABLE, REFUSED, UNSUPPORTED, LocalNode
+from peerscope.sources.probing import NodeSearch
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +75,44 @@ def test_check_config_knows_a_wrong_source(peerscope, tmp_path: Path) -> None:
     assert "'prometheus:nonsense'" in complaint
     file.write_text('[node]\nsources = ["beam"]\n')
     assert peerscope("check-config", str(file))[0] == 0
+
+
+def test_detect_prints_the_setting_of_each_program_and_the_remedy_of_those_that_cannot_be_read(
+    peerscope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advice = "put its token into a file: kubo:http://127.0.0.1:5001#token_file=PATH"
+    found = (
+        LocalNode("kubo", "127.0.0.1:5001", 7, "kubo", REFUSED, "[red]it wants a token", advice),
+        LocalNode("tor", "127.0.0.1:9051", 8, "tor", READABLE),
+        LocalNode("etcd", "127.0.0.1:2379", None, "etcd", READABLE),
+        LocalNode("serf", "", 9, None, UNSUPPORTED, "no source 'serf' is installed"),
+    )
+    monkeypatch.setattr(probing, "look", lambda: NodeSearch(found, ("a note",)))
+    code, said, complaint = peerscope("node", "detect")
+    assert (code, complaint) == (0, "")
+    assert said.splitlines() == [
+        "kubo         127.0.0.1:5001 pid 7  cannot be read",
+        "  [red]it wants a token",
+        f"  {advice}",
+        "tor          127.0.0.1:9051 pid 8  can be read  (attached at the start of an agent)",
+        '  sources = ["tor"]',
+        "etcd         127.0.0.1:2379  can be read",
+        '  sources = ["etcd"]',
+        "serf         pid 9  no source",
+        "  no source 'serf' is installed",
+        "note: a note",
+        "one node is monitored per peer; to choose another, put its line under [node]",
+    ]
+    for arguments in (("node", "detect", "--json"), ("node", "--json", "detect")):
+        code, said, _ = peerscope(*arguments)
+        answer = json.loads(said)
+        assert (code, answer["choice"], answer["notes"], len(answer["found"])) == (0, "tor", ["a note"], 4)
+
+
+def test_detect_says_that_nothing_is_there(peerscope, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "look", lambda: NodeSearch((), ()))
+    code, said, _ = peerscope("node", "detect")
+    assert code == 1
+    assert "no P2P program was found" in said
+    code, said, _ = peerscope("node", "detect", "--json")
+    assert (code, json.loads(said)) == (1, {"found": [], "choice": None, "notes": []})

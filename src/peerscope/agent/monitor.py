@@ -50,6 +50,7 @@ from peerscope.notify.schedule import SilenceTimes
 from peerscope.records.bodies import PlannedAbsence, Profile
 from peerscope.records.hosts import HostTokens
 from peerscope.records.identity import PeerId, short
+from peerscope.sources.base import Source
 from peerscope.sources.events import Event, Message
 from peerscope.sources.geo import Lookup, country
 from peerscope.sources.host import Host
@@ -190,6 +191,13 @@ class Monitor(NetworkView):
     async def wait(self) -> None:
         """Until a part of the agent fails; raises what it raised."""
         await self._failed
+
+    def attach(self, name: str, source: Source) -> None:
+        """Ask this source too, after those of the settings: for a node in the same process.
+
+        Call it before `start`, or from the agent's own event loop.
+        """
+        self.node.attach(name, source)
 
     # -- what one sees ---------------------------------------------------------------------------
 

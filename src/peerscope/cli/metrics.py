@@ -6,6 +6,8 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import click
@@ -14,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from peerscope.cli.api import api_options, ask
+from peerscope.cli.detect import detect
 from peerscope.cli.text import columns, size
 
 PARTS = ("system", "node", "performance", "agent")
@@ -54,6 +57,10 @@ def metrics(api: str, token: str, as_json: bool) -> None:
         table.add_row(Text(title if known else f"{title}: no data", "bold"))
         for name, values in known.items():
             _add_row(table, name, values)
+    for node, rows in groupby(found.get("measures", ()), key=itemgetter("node")):
+        table.add_row(Text(f"measures of {node} nodes", "bold"))
+        for one in rows:
+            _add_measure(table, one)
     if (whole := found["whole"]) is not None:
         table.add_row(Text(f"all {whole['zones']} zones, {whole['total_peers']} peers, by their summaries", "bold"))
         for name in ("cpu_ratio", "memory_ratio"):
@@ -68,10 +75,14 @@ def metrics(api: str, token: str, as_json: bool) -> None:
         console.print(Text(f"trend of {name:<16}{_trend(found['trends'][name], field)}"), soft_wrap=True)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @api_options
-def node(api: str, token: str, as_json: bool) -> None:
+@click.pass_context
+def node(context: click.Context, api: str, token: str, as_json: bool) -> None:
     """The node of this peer: its measurements and the status of their sources. Exits with 1 if a source fails."""
+    context.obj = as_json
+    if context.invoked_subcommand is not None:
+        return
     found = ask(api, token, "/api/v1/node")
     if as_json:
         click.echo(json.dumps(found))
@@ -80,10 +91,23 @@ def node(api: str, token: str, as_json: bool) -> None:
     sys.exit(any(source["status"] == "unhealthy" for source in found["sources"]))
 
 
+node.add_command(detect)
+
+
 def _add_row(table: Table, name: str, values: dict[str, Any]) -> None:
     cells = (written(name, values.get(statistic)) for statistic in STATISTICS)
     peers = values.get("peers")
     table.add_row(Text(f"  {name}"), *cells, "-" if peers is None else str(peers))
+
+
+def _add_measure(table: Table, one: dict[str, Any]) -> None:
+    """Its row has the least value in place of a percentile: some are heights, of which a low one matters."""
+    rate = "/s" if one["is_counter"] else ""
+    cells = ("-" if one[name] is None else grouped(one[name]) for name in ("mean", "median", "min", "max", "sum"))
+    cells_with_min = [f"min {cell}" if place == 2 else cell for place, cell in enumerate(cells)]
+    others = f" (+{one['other_peers']} differ)" if one["other_peers"] else ""
+    unit = f" [{one['unit'] or 'count'}{rate}]"
+    table.add_row(Text(f"  {one['name']}{unit}"), *cells_with_min, f"{one['peers']}{others}")
 
 
 def lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
@@ -93,7 +117,21 @@ def lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         known = {name: value for name, value in (metrics[part] or {}).items() if value is not None}
         if known:
             found.append((part, ", ".join(f"{_plain(name)} {written(name, value)}" for name, value in known.items())))
-    return found
+    own = [f"{one['name']} {measure_text(one)}" for one in metrics.get("measures", ()) if one["value"] is not None]
+    return [*found, ("measures", ", ".join(own))] if own else found
+
+
+def measure_text(one: dict[str, Any]) -> str:
+    """Format a measure that the node names itself, with its unit."""
+    match one["unit"]:
+        case "ratio":
+            return f"{one['value']:.1%}"
+        case "bytes":
+            return size(one["value"])
+        case "seconds":
+            return _duration(one["value"]) if one["value"] >= 0 else grouped(one["value"]) + " s"
+        case unit:
+            return f"{grouped(one['value'])} {unit}".rstrip()
 
 
 def written(name: str, value: float | None) -> str:
@@ -136,6 +174,7 @@ def _trend(trend: dict[str, Any], field: str) -> str:
 def _show_node(console: Console, found: dict[str, Any]) -> None:
     if found["node"] is None:
         console.print("no node is attached; `peerscope run --node-source SPEC` attaches one")
+        console.print("`peerscope node detect` lists the nodes of this machine")
         return
     version = f" {found['version']}" if found["version"] else ""
     console.print(Text.assemble(("node ", "bold"), found["node"], version, f"  {found['node_id'] or ''}".rstrip()))
@@ -147,7 +186,10 @@ def _show_node(console: Console, found: dict[str, Any]) -> None:
         if value is not None:
             age_s = ages.get(name)
             of = "" if age_s is None else f" ({age_s:.0f} s ago)"
-            table.add_row(Text(f"  {name}"), Text(_grouped(value) + of))
+            table.add_row(Text(f"  {name}"), Text(grouped(value) + of))
+    for one in found.get("measures", ()):
+        if one["value"] is not None:
+            table.add_row(Text(f"  {one['name']}"), Text(measure_text(one)))
     table.add_row("  neighbours", str(len(found["neighbours"])))
     console.print(table)
     for source in found["sources"]:
@@ -156,7 +198,7 @@ def _show_node(console: Console, found: dict[str, Any]) -> None:
         console.print(Text.assemble("  ", source["source"], "  ", status, source["message"], again))
 
 
-def _grouped(value: float | str) -> str:
+def grouped(value: float | str) -> str:
     """Format a number with separated thousands."""
     if isinstance(value, str):
         return value

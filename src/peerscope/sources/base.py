@@ -85,6 +85,11 @@ def make_source(spec: str) -> Source:
     return made
 
 
+def known_sources() -> frozenset[str]:
+    """Names of the installed sources."""
+    return frozenset(_known())
+
+
 def _known() -> dict[str, EntryPoint]:
     from importlib.metadata import entry_points  # loads the e-mail package: only where there is a node
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from operator import is_
 from random import Random
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from peerscope.errors import ConfigError
 from peerscope.host.clock import monotonic
@@ -16,8 +18,9 @@ from peerscope.mesh.detection.checks import MESSAGE_MAX
 from peerscope.records.bodies import Check, Status
 from peerscope.records.measures import MEASURES_MAX, Measure, NodeMetrics
 from peerscope.sources.attachment import ANSWERS, Attachment
-from peerscope.sources.base import UNNAMED, Reading, make_source
+from peerscope.sources.base import UNNAMED, Reading, Source, make_source
 from peerscope.sources.telemetry import Telemetry
+from peerscope.views.metrics import MeasureView
 
 METRICS = NodeMetrics.__struct_fields__
 
@@ -31,6 +34,8 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Name of the node; empty for the name from its source. It names a layer: give all peers of a network the same."""
     timeout_s: float = 5.0  # a guess: an answer that takes longer helps nobody at a report interval of 5 s
     """Time for each answer of a source."""
+    detect: bool = True
+    """Without sources, `peerscope run` finds a node on this machine and attaches it."""
     silence_s: float = 60.0
     """A node that sent telemetry counts as gone after this silence. 0 switches this off."""
 
@@ -66,6 +71,7 @@ class NodeView(Struct, frozen=True):
     check: str | None
     metrics: dict[str, int | None]
     latency_s: float | None
+    measures: tuple[MeasureView, ...]
     details: dict[str, float | str | None]
     neighbours: tuple[str, ...]
     sources: tuple[SourceView, ...]
@@ -89,18 +95,22 @@ class Node:
         if not listed:
             sources.append(("telemetry", self.telemetry))
         self._listed = bool(listed)
-        self._attachments = [
-            Attachment(spec, source, interval_s=interval_s, limit_s=config.timeout_s, rng=rng)
-            for spec, source in sources
-        ]
+        self._attached = partial(Attachment, interval_s=interval_s, limit_s=config.timeout_s, rng=rng)
+        self._attachments = [self._attached(spec, source) for spec, source in sources]
+        self._running: asyncio.TaskGroup | None = None
+        self._found: Attachment | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._last: Reading | None = None
         self._merged: list[Reading] = []
         """The readings in `_last`."""
 
     @property
     def attachments(self) -> list[Attachment]:
-        """The sources that count: telemetry that is not listed only after its first event."""
-        return self._attachments if self._listed or self.telemetry.has_heard else self._attachments[:-1]
+        """The sources that count: telemetry that is not listed only after its first event, one that was found until
+        then."""
+        if self._listed or self.telemetry.has_heard:
+            return self._attachments
+        return [*self._attachments[:-1], *([self._found] if self._found else [])]
 
     @property
     def name(self) -> str | None:
@@ -121,6 +131,27 @@ class Node:
     def version(self) -> str | None:
         """Its last known version."""
         return self._last.version if self._last else None
+
+    def attach(self, name: str, source: Source) -> None:
+        """Ask this source too, after those of the settings. Call it before `run`, or from the event loop of `run`."""
+        attachment = self._attached(name, source)
+        self._attachments.insert(len(self._attachments) - (not self._listed), attachment)
+        if self._running is not None:
+            self._running.create_task(attachment.run())
+
+    def attach_found(self, spec: str) -> None:
+        """Attach the one source that was found while this runs. Telemetry replaces it: the node itself speaks then.
+
+        Raises `ConfigError`.
+        """
+        self._found = self._attached(spec, make_source(spec))
+        if self._running is not None:
+            self._asking = self._running.create_task(self._found.run())
+
+    @property
+    def answering(self) -> tuple[str, ...]:
+        """Names of the sources that answer now."""
+        return tuple(attached.name for attached in self.attachments if attached.current() is not None)
 
     def current(self) -> Reading | None:
         """The readings of all sources that answer, merged field by field; None where none answers."""
@@ -168,6 +199,7 @@ class Node:
             check=None if check is None else check.message or "answers",
             metrics={name: getattr(reading.metrics, name) if reading else None for name in METRICS},
             latency_s=reading.latency_s if reading else None,
+            measures=tuple(MeasureView(*astuple(one)) for one in reading.measures) if reading else (),
             details=dict(reading.details) if reading else {},
             neighbours=tuple(link.node for link in reading.overlay) if reading else (),
             sources=tuple(_shown(attached, now) for attached in self.attachments),
@@ -178,14 +210,21 @@ class Node:
         """Ask and listen until cancelled."""
         asked = self.attachments
         work = [self.telemetry.run(), *(attached.run() for attached in asked)]
-        if len(asked) < len(self._attachments):
+        if len(self._attachments) > len(asked) or self._found in asked:
             work.append(self._run_when_heard(self._attachments[-1]))
-        async with asyncio.TaskGroup() as together:
-            for one in work:
-                together.create_task(one)
+        try:
+            async with asyncio.TaskGroup() as self._running:
+                for one in work:
+                    self._running.create_task(one)
+        finally:
+            self._running = None
 
     async def _run_when_heard(self, telemetry: Attachment) -> None:
         await self.telemetry.heard.wait()
+        if self._found is not None:
+            self._found, self._last, self._merged = None, None, []  # another program's id and values
+        if self._asking is not None:
+            self._asking.cancel()
         await telemetry.run()
 
 
