@@ -42,6 +42,16 @@ def test_a_node_is_shown_with_its_values_and_what_is_wrong_with_its_sources(peer
     assert (code, found["metrics"]["tunnels"], found["metrics"]["messages"]) == (1, 1234, None)
 
 
+def test_a_mean_latency_of_earlier_is_shown_with_its_age(peerscope, beside: Agent) -> None:
+    beside.monitor.telemetry.message("in", 1, latency_s=0.25)
+
+    def shown() -> str:
+        return peerscope("node", "--api", beside.http)[1]
+
+    until(lambda: "0.25" in shown(), "the latency is known")
+    until(lambda: "0.25 (0 s ago)" in shown() or "0.25 (1 s ago)" in shown(), "its age is shown")
+
+
 def test_a_peer_shows_its_node_and_the_check_of_it(peerscope, beside: Agent) -> None:
     def shown() -> str:
         return peerscope("peer", beside.peer_id, "--api", beside.http)[1]
