@@ -1,4 +1,4 @@
-"""A Serf agent, asked over its RPC (MessagePack over TCP). Checked with Serf 0.8.2, protocol 5.
+"""A Serf agent, asked over its RPC (MessagePack over TCP). Checked with Serf 0.8.2 and 0.11.0 (protocol 5).
 
 As a source: `serf:HOST:PORT`, with `#token_file=FILE` for the word of `rpc_auth`. A request is a header and a body, an
 answer is a header and, without an error, a body.

@@ -1,4 +1,4 @@
-"""A Syncthing node, asked at its REST interface with its API key. Checked with Syncthing 1.19.2.
+"""A Syncthing node, asked at its REST interface with its API key. Checked with Syncthing 1.19.2 and 1.30.0.
 
 As a source (`syncthing:URL#token_file=FILE`), the devices that are connected form the layer "syncthing" on the map.
 Without options, the key comes from the node's own `config.xml`, where this agent may read it.
@@ -101,7 +101,8 @@ class SyncthingSource:
         options = dict(place.options)
         if "token_file" in options:
             options.setdefault("header", "X-API-Key")
-        self._endpoint = Endpoint(NodePlace(place.address or DEFAULT, "", options), DEFAULT)
+        # The certificate that Syncthing makes for itself names no address.
+        self._endpoint = Endpoint(NodePlace(place.address or DEFAULT, "", options), DEFAULT, named=False)
         self._last_bytes: dict[str, tuple[int, float]] = {}
         """By device: bytes received from it, and when these last grew."""
 
