@@ -29,7 +29,9 @@ class Agent:
 
     def __init__(self, chunk: int = 1 << 16) -> None:
         self.chunk = chunk
-        self.members: Any = [{"Name": name, "Status": status, "Addr": b"\x7f\0\0\1"} for name, status in MEMBERS]
+        self.members: Any = [
+            {"Name": name, "Status": status, "Addr": b"\x7f\0\0\1", "Port": 7946} for name, status in MEMBERS
+        ]
         self.stats: Any = STATS
         self.places: dict[str, Any] = {"a": place(0.0), "b": place(0.003), "f": place(9.0, error=1.5)}
         self.errors: dict[str, str] = {}
@@ -94,6 +96,24 @@ def test_members_that_are_alive_are_neighbours_with_the_estimates_of_serf(chunk:
         "members_failed": 1,
     }
     assert reading.details["members_left"] == 2
+    assert reading.addresses == ("127.0.0.1:7946",)
+
+
+@pytest.mark.parametrize(
+    ("packed", "port", "addresses"),
+    [
+        (bytes(10) + b"\xff\xff\x0a\0\0\1", 1, ("10.0.0.1:1",)),
+        (b"\xfd" + bytes(14) + b"\1", 1, ("[fd00::1]:1",)),
+        (b"", 1, ()),
+        ("127.0.0.1", 1, ()),
+        (b"\x7f\0\0\1", 0, ()),
+        (b"\x7f\0\0\1", 70000, ()),
+    ],
+)
+def test_the_own_address_is_known_if_it_can_be_dialled(packed: Any, port: int, addresses: tuple[str, ...]) -> None:
+    agent = Agent()
+    agent.members[0] |= {"Addr": packed, "Port": port}
+    assert read(agent).addresses == addresses
 
 
 def test_a_member_alone_has_no_neighbours_and_no_round_trips() -> None:

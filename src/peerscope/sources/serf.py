@@ -1,4 +1,4 @@
-"""A Serf agent, asked over its RPC (MessagePack over TCP). Checked with Serf 0.8.2, protocol 5.
+"""A Serf agent, asked over its RPC (MessagePack over TCP). Checked with Serf 0.8.2 and 0.11.0 (protocol 5).
 
 As a source: `serf:HOST:PORT`, with `#token_file=FILE` for the word of `rpc_auth`. A request is a header and a body, an
 answer is a header and, without an error, a body.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,12 +27,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import SourceError
-from peerscope.host.addresses import split_address
+from peerscope.host.addresses import join_address, split_address
 from peerscope.records.bodies import OVERLAY_MAX, OverlayLink
 from peerscope.records.measures import Measure, NodeMetrics
 from peerscope.records.texts import OverlayId
 from peerscope.sources.base import Reading
 from peerscope.sources.msgpack_stream import IncompleteError, unpacked
+from peerscope.sources.neighbours import is_address, rtt_us
 from peerscope.sources.place import parse_place, secret
 
 DEFAULT = "127.0.0.1:7373"
@@ -39,7 +41,6 @@ TIMEOUT_S = 4.0
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
 NO_SAMPLE = 1.5
 """The error of a coordinate that Serf has just made (`VivaldiErrorMax`)."""
-RTT_US_MAX = 600_000_000
 WITHOUT_BODY = frozenset({"handshake", "auth"})
 T = TypeVar("T")
 Small = Annotated[float, Meta(ge=-1e9, le=1e9)]
@@ -49,7 +50,9 @@ class SerfMember(Struct, frozen=True, rename="pascal"):
     """One member, as this one sees it."""
 
     name: OverlayId
-    status: Annotated[str, Meta(max_length=32)]
+    addr: Annotated[str, Meta(max_length=64)] = ""
+    port: int = 0
+    status: Annotated[str, Meta(max_length=32)] = ""
     """"alive", "leaving", "left" or "failed"."""
 
 
@@ -214,6 +217,7 @@ def _reading(
         node_id=stats.agent.name,
         metrics=NodeMetrics(p2p_peers=len(near)),
         overlay=tuple(OverlayLink(name, _rtt_us(mine, places.get(name))) for name in near),
+        addresses=tuple(own for one in members if one.name == stats.agent.name and is_address(own := _address(one))),
         measures=(
             Measure("health_score", _number(stats.serf.get("health_score"))),
             Measure("members_alive", states["alive"]),
@@ -230,7 +234,20 @@ def _reading(
 
 def _rtt_us(one: SerfCoordinate | None, other: SerfCoordinate | None) -> int | None:
     found = rtt_s(one, other) if one is not None and other is not None else None
-    return None if found is None else min(round(found * 1e6), RTT_US_MAX)
+    return rtt_us(found)
+
+
+def _address(member: SerfMember) -> str:
+    return join_address(member.addr, member.port)
+
+
+def _host(packed: Any) -> str:
+    """An address of 4 or 16 bytes as text; empty for anything else."""
+    try:
+        ip = ipaddress.ip_address(packed if isinstance(packed, bytes) else b"")
+    except ValueError:
+        return ""
+    return str(getattr(ip, "ipv4_mapped", None) or ip)
 
 
 def _number(text: str | None) -> int | None:
@@ -252,5 +269,5 @@ def _texts(value: Any) -> Any:
         case list():
             return [_texts(one) for one in value]
         case dict():
-            return {name: _texts(one) for name, one in value.items()}
+            return {name: _host(one) if name == "Addr" else _texts(one) for name, one in value.items()}
     return value
