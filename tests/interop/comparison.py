@@ -33,7 +33,7 @@ def same(about: str, ours: object, theirs: object) -> Row:
     """Both must be equal."""
     if ours is None:
         return Row(about, "unknown", str(theirs), None)
-    return Row(about, str(ours), str(theirs), ours == theirs)
+    return Row(about, _shown(ours), _shown(theirs), ours == theirs)
 
 
 def between(about: str, before: float, ours: float | None, after: float) -> Row:
@@ -84,6 +84,10 @@ def document(comparisons: Iterable[Comparison], missing: Iterable[str], date: st
 def differences(comparisons: Iterable[Comparison]) -> list[str]:
     """Values that are not the same."""
     return [f"{one.program}: {row.about}" for one in comparisons for row in one.rows if row.is_same is False]
+
+
+def _shown(value: object) -> str:
+    return f"{value:,.15g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def _cell(text: str) -> str:
