@@ -26,8 +26,9 @@ from topology import Network  # beside this file
 from peerscope.history import reader
 from peerscope.history.recorder import Recorder
 from peerscope.history.retention import HistoryConfig, tiers
+from peerscope.history.samples import sample
 from peerscope.history.schema import FILE, open_to_read
-from peerscope.history.series import NO_ROW, SERIES, Row, row, sample
+from peerscope.history.series import NO_ROW, SERIES, Row, row
 from peerscope.history.store import Store
 from peerscope.records.bodies import Check, LinkReading, Report
 from peerscope.records.identity import PeerId

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from peerscope.history.reader import History, Question, read
 from peerscope.history.retention import HistoryConfig, tiers
-from peerscope.history.series import NO_ROW, SERIES, SeriesSample, sample
+from peerscope.history.samples import SeriesSample, sample
+from peerscope.history.series import NO_ROW, SERIES
 from peerscope.records.identity import PeerId
 
 BEGIN = 1_700_000_100 - 1_700_000_100 % 900

@@ -80,7 +80,9 @@ def monero_network(program: str, folder: Path, nodes: int = 2) -> Iterator[Moner
                 "db-sync-mode": "fastest:async",
             }
             flags = ["--regtest", "--non-interactive", "--no-igd", "--no-zmq", "--allow-local-ip"]
-            running.start(f"monerod-{number}", program, *flags, *(f"--{name}={value}" for name, value in options.items()))
+            running.start(
+                f"monerod-{number}", program, *flags, *(f"--{name}={value}" for name, value in options.items())
+            )
         for number in range(nodes):
             running.until(lambda number=number: network.ask(number, "get_info")["status"] == "OK", "a node answers")
         yield network

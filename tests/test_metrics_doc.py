@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from peerscope.views.metrics import AgentView, NodeMetricsView, PerformanceView, SystemView
-from peerscope.views.window import MEASURES
+from peerscope.views.window import METRICS
 
 TEXT = (Path(__file__).parents[1] / "docs" / "reference/metrics.md").read_text(encoding="utf-8")
 PARTS = {"system": SystemView, "node": NodeMetricsView, "performance": PerformanceView, "agent": AgentView}
@@ -30,5 +30,5 @@ def test_every_metric_of_a_peer_is_listed_in_order_with_its_unit() -> None:
 
 def test_every_aggregated_value_is_listed_with_how_it_is_made() -> None:
     assert rows("| value | one number per peer | sum |") == [
-        (f"{one.part}.{one.name}", one.fold.value, "yes" if one.adds_up else "no") for one in MEASURES
+        (f"{one.part}.{one.name}", one.fold.value, "yes" if one.adds_up else "no") for one in METRICS
     ]

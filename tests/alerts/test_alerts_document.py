@@ -26,7 +26,10 @@ def section(rule: Rule) -> str:
     """What the document says of a rule."""
     side, limit = ("above", rule.above) if rule.above is not None else ("below", rule.below)
     held = f" for {rule.for_s:g} s" if rule.for_s else ""
-    when = f"Severity {rule.severity}. It fires when `{rule.signal}` is {side} {limit:g}{held}."
+    condition = f"`{rule.measure or rule.signal}` is {side} {limit:g}{held}"
+    if rule.relative:
+        condition = f"`{rule.measure}` is more than {limit:g} {side} the median of the other nodes{held}"
+    when = f"Severity {rule.severity}. It fires when {condition}."
     return f"## `{rule.name}`\n\n{filled(f'{when} {rule.title}. {rule.runbook}')}\n\n"
 
 

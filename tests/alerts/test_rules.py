@@ -6,7 +6,7 @@ import pytest
 
 from peerscope.alerts.network_signals import NETWORK_SIGNALS
 from peerscope.alerts.own_signals import OWN_SIGNALS
-from peerscope.alerts.rules import FINDING, Rule, default_rules, parse_rules
+from peerscope.alerts.rules import FINDING, MEASURE, Rule, default_rules, parse_rules
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import Severity
@@ -33,6 +33,10 @@ def test_the_packaged_rules_are_those_that_were_promised() -> None:
         "network-errors": ("performance-degradation", "own", 0.05, None),
         "node-down": ("node-down", "own", 1.0, None),
         "node-degraded": ("node-degraded", "own", 0.0, None),
+        "sync-lag": ("sync-lag", "own", 5.0, None),
+        "block-lag": ("sync-lag", "own", None, 5.0),
+        "trackers-failing": ("trackers-failing", "own", 0.0, None),
+        "dead-links": ("dead-links", "own", 0.0, None),
         "p2p-degraded": ("network-partition", "own", None, 0.8),
         "link-loss": ("packet-loss", "own", 0.1, None),
         "relayed-share": ("relayed-links", "own", 0.5, None),
@@ -60,7 +64,7 @@ def test_the_packaged_rules_are_those_that_were_promised() -> None:
 
 def test_every_signal_has_a_rule_but_the_bare_statuses_of_checks() -> None:
     statuses = {f"{name}_status" for name in CHECKS}
-    assert {rule.signal for rule in default_rules()} | statuses == {FINDING, *OWN_SIGNALS, *NETWORK_SIGNALS}
+    assert {rule.signal for rule in default_rules()} | statuses == {FINDING, MEASURE, *OWN_SIGNALS, *NETWORK_SIGNALS}
 
 
 @pytest.mark.parametrize("check", CHECKS)

@@ -11,7 +11,8 @@ from live import Agent
 from peerscope.cli.history import narrowed, with_unit
 from peerscope.cli.text import sparkline
 from peerscope.history.retention import HistoryConfig
-from peerscope.history.series import NO_ROW, sample
+from peerscope.history.samples import sample
+from peerscope.history.series import NO_ROW
 from peerscope.history.store import Store
 from peerscope.host.state import StateDirectory
 

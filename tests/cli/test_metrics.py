@@ -7,7 +7,7 @@ import pytest
 from live import Agent
 from peerscope.cli.metrics import lines, written
 from peerscope.views.aggregates import Distribution
-from peerscope.views.window import MEASURES
+from peerscope.views.window import METRICS
 
 
 def test_metrics_for_scripts_and_for_people(peerscope, agent: Agent) -> None:
@@ -62,5 +62,5 @@ def test_unknown_values_and_parts_are_not_mentioned() -> None:
 
 
 def test_every_measure_can_be_written() -> None:
-    assert all(written(measure.name, 1.5) not in ("", "-") for measure in MEASURES)
+    assert all(written(measure.name, 1.5) not in ("", "-") for measure in METRICS)
     assert Distribution.__struct_fields__ == ("peers", "mean", "median", "p95", "peak", "sum")

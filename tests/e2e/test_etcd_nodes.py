@@ -56,4 +56,4 @@ def test_its_values_are_those_of_the_cluster_and_a_member_that_hangs_or_dies_is_
             until(lambda: measured(node.current()).get("has_leader") == 0, "nobody leads")
             assert node.check().status == Status.HEALTHY  # the member still answers
             network.kill(0)
-            until(lambda: "does not answer" in node.check().message, "the member itself is gone")
+            until(lambda: "does not answer" in (node.check().message or ""), "the member itself is gone")

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from demo_network import first_line
@@ -61,16 +61,17 @@ def machine(need: Need, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     try:
         for number, command in enumerate(commands):
             with (place / f"{number}.log").open("wb") as log:
-                processes.append(
-                    subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-                )
+                processes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
         eventually(lambda: all(is_taken(port) for port in PORTS.values()), f"all listen; logs in {place}")
         yield place
     finally:
-        for process in processes:  # with their children: Syncthing has one
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        for process in processes:
+            children = psutil.Process(process.pid).children(recursive=True)  # Syncthing's does the work
+            process.kill()
             process.wait()
+            for child in children:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
 
 
 def environment(place: Path) -> dict[str, str]:

@@ -17,7 +17,7 @@ from peerscope.export.families import OF_A_PEER, OF_THE_NETWORK
 from peerscope.records.identity import Identity, ref
 from peerscope.views.metrics import AgentView, NodeMetricsView, PerformanceView, SystemView
 from peerscope.views.regions import REGIONS_MAX
-from peerscope.views.window import MEASURES
+from peerscope.views.window import METRICS
 
 Need = Callable[[str], str]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -186,6 +186,6 @@ def test_everything_that_is_measured_has_a_name() -> None:
     parts = {"system": SystemView, "node": NodeMetricsView, "performance": PerformanceView, "agent": AgentView}
     measured = {(part, field) for part, view in parts.items() for field in view.__struct_fields__}
     assert {(name.part, name.field) for name in OF_A_PEER} == measured - derived
-    assert {(name.part, name.field) for name in OF_THE_NETWORK} == {(one.part, one.name) for one in MEASURES}
+    assert {(name.part, name.field) for name in OF_THE_NETWORK} == {(one.part, one.name) for one in METRICS}
     for names in (OF_A_PEER, OF_THE_NETWORK):
         assert len({name.metric for name in names}) == len(names)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from peerscope.mesh.messages import (
     Aged,
@@ -52,13 +53,13 @@ from peerscope.records.bodies import (
 )
 from peerscope.records.certificates import Revoked, certify, revoke
 from peerscope.records.identity import Identity
-from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, PerformanceMetrics, SystemMetrics
+from peerscope.records.measures import AgentMetrics, Measure, Metrics, NodeMetrics, PerformanceMetrics, SystemMetrics
 from peerscope.records.record import Record, sign
 from peerscope.records.sketch import SketchBody
 from peerscope.records.summary import Headline, RegionLine, Summary
 
 PLACE = Path(__file__).parent
-FIRST, RELEASE = "v1", "v2"
+FIRST, RELEASE = "v1", "v3"
 AT_MS = 1_790_000_000_000
 ONE, TWO, OPERATOR = (Identity(bytes((number,)) * 32) for number in (1, 2, 3))
 REF_ONE, REF_TWO = ONE.peer_id[:8], TWO.peer_id[:8]
@@ -94,6 +95,13 @@ REPORT = Report(
     (OverlayLink("fedcba", 900), OverlayLink("abcdef")),
     METRICS,
 )
+MEASURES = (
+    Measure("block_height", 912_345, "blocks"),
+    Measure("folder_completion", 0.987654, "ratio"),
+    Measure("leader_changes", 3, "", True),
+    Measure("sync_lag", None, "blocks"),
+)
+MEASURED_REPORT = replace(REPORT, metrics=replace(METRICS, measures=MEASURES))
 OBSERVATIONS = Observations((Observation(REF_TWO, AT_MS - 4_000, 4_200, "silent"),))
 STATEMENT = Statement(
     "peer-down", REF_TWO.hex(), 3, 4_000, 100, True, "silent for 5 s", (("region", "eu"),), (REF_ONE,), 9_000
@@ -133,6 +141,7 @@ RECORD = (
 BODIES: dict[str, Struct] = {
     "profile": PROFILE,
     "report": REPORT,
+    "report-measured": MEASURED_REPORT,
     "observations": OBSERVATIONS,
     "alerts": ALERTS,
     "orders": ORDERS,

@@ -65,6 +65,11 @@ def test_an_agent_of_the_first_release_reads_a_ping_or_pong_with_a_load(name: st
     assert begins_with(new, msgspec.msgpack.decode(golden("v1", name)))
 
 
+def test_an_agent_of_the_first_release_reads_a_report_with_measures() -> None:
+    new = msgspec.msgpack.decode(msgspec.msgpack.encode(EXAMPLES["report-measured"]))
+    assert begins_with(new, msgspec.msgpack.decode(golden("v1", "report")))
+
+
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_a_field_of_a_later_release_is_passed_over(name: str) -> None:
     fields = msgspec.msgpack.decode(msgspec.msgpack.encode(EXAMPLES[name]))

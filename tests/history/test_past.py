@@ -7,8 +7,8 @@ from histories import BEGIN
 from ledgers import meshed
 from peerscope.history.recorder import Recorder, past_day
 from peerscope.history.retention import HistoryConfig
+from peerscope.history.samples import SeriesSample, sample
 from peerscope.history.schema import FILE
-from peerscope.history.series import SeriesSample, sample
 from peerscope.views.health import network_health
 from peerscope.views.trends import Day, Minute
 

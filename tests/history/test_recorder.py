@@ -20,8 +20,9 @@ from peerscope.history import recorder as recording
 from peerscope.history.reader import History, Question
 from peerscope.history.recorder import Recorder
 from peerscope.history.retention import HistoryConfig
+from peerscope.history.samples import SeriesSample
 from peerscope.history.schema import FILE, open_to_read
-from peerscope.history.series import SERIES, SeriesSample
+from peerscope.history.series import SERIES
 from peerscope.host.damaged_files import damaged_files
 from peerscope.records.bodies import Report
 from peerscope.records.identity import PeerId

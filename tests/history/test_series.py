@@ -7,7 +7,8 @@ import pytest
 
 from ledgers import IDENTITIES, INTERVAL_MS, Book
 from peerscope.history.columns import is_known
-from peerscope.history.series import COLUMNS, NO_RATES, NO_ROW, SERIES, counters, network_row, rates, row, sample
+from peerscope.history.samples import sample
+from peerscope.history.series import COLUMNS, NO_RATES, NO_ROW, SERIES, counters, network_row, rates, row
 from peerscope.records.bodies import Check, LinkReading, Report
 from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, PerformanceMetrics, SystemMetrics
 from peerscope.views.health import network_health

@@ -9,8 +9,8 @@ import pytest
 from histories import BEGIN, PEERS, asked, known, said
 from peerscope.errors import ConfigError
 from peerscope.history.retention import MIB, HistoryConfig, used_bytes
+from peerscope.history.samples import SeriesSample
 from peerscope.history.schema import open_to_read
-from peerscope.history.series import SeriesSample
 from peerscope.history.store import Store
 from peerscope.records.identity import PeerId
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from peerscope.history.retention import HistoryConfig
-from peerscope.history.series import NO_ROW, sample
+from peerscope.history.samples import sample
+from peerscope.history.series import NO_ROW
 from peerscope.history.store import Store
 from peerscope.records.identity import PeerId
 

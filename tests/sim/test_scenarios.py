@@ -16,11 +16,11 @@ from peerscope.sim.run import run
 from peerscope.sim.scenario import load, shipped
 
 pytestmark = pytest.mark.sim
-PEERS = {"cascade": 100, "bad-release": 32, "clone": 10}
+PEERS = {"cascade": 100, "bad-release": 32, "clone": 10, "block-lag": 12, "block-lag-all": 12}
 """In a small network all are neighbours: nobody could tell along which links anything spread. To find out a clone
 takes no more than a few."""
 SHARED = ("busy-host", "noisy-neighbour", "two-causes", "slow-dependency", "unrelated")
-LONG = {"cascade", "region-outage", "bad-release", *SHARED}
+LONG = {"cascade", "region-outage", "bad-release", "block-lag", "block-lag-all", *SHARED}
 """One seed here; `benchmarks/roots.py` plays many."""
 NAMES = [scenario.name for scenario in shipped()]
 

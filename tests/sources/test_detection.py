@@ -189,13 +189,15 @@ def test_interfaces_and_files_are_proof_where_there_is_nothing_to_ask() -> None:
         ("libp2p_swarm_connections_opened_total 3", "prometheus:http://127.0.0.1:8888/metrics#kubo"),
         ('libp2p_data_transfer_bytes_total{protocol="x"} 3', "prometheus:http://127.0.0.1:8888/metrics#js-libp2p"),
         ("libp2p_swarm_connections_established_total 3", "prometheus:http://127.0.0.1:8888/metrics#rust-libp2p"),
+        ('swarm_dial_attempt_total{peer_id="x"} 3', "prometheus:http://127.0.0.1:8888/metrics#py-libp2p"),
         ("libp2p_something_new 3", "prometheus:http://127.0.0.1:8888/metrics#generic"),
     ],
 )
 def test_an_exporter_is_read_with_the_mapping_of_its_series(series: str, spec: str) -> None:
     page = ProbeAnswer(f"HTTP/1.0 200 OK\r\n\r\n# TYPE x gauge\nlibp2p_x 1\n{series}\n".encode())
     here = machine(
-        listening=frozenset({("127.0.0.1", 8888)}), presets=frozenset({"kubo", "js-libp2p", "rust-libp2p", "generic"})
+        listening=frozenset({("127.0.0.1", 8888)}),
+        presets=frozenset({"kubo", "js-libp2p", "rust-libp2p", "py-libp2p", "generic"}),
     )
     (found,) = look(here, {("127.0.0.1", 8888): page})
     assert (found.program, found.spec) == ("libp2p", spec)

@@ -116,6 +116,7 @@ def test_a_page_that_breaks_off_is_refused() -> None:
     assert "broke off" in refused("peers 5072")
     assert "broke off" in refused("go 1\npeers 7\n# TYP")
     assert "broke off before # EOF" in refused("peers 7\n", OPEN_METRICS)
+    assert "broke off" in refused("peers 7\npeers_a # EOF")
     assert values("peers 7\n# EOF") == [7]  # OpenMetrics needs no end after its end
     assert [value for _, value in read("peers 7\n# EOF\n", content_type=OPEN_METRICS).of("peers", {})] == [7]
 
@@ -162,6 +163,13 @@ def test_wanted_samples_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exposition, "SAMPLES_MAX", 3)
     page = "".join(f'peers{{n="{n}"}} 1\n' for n in range(4))
     assert refused(page) == "has more than 3 samples of the wanted series"
+
+
+def test_the_worst_pages_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "longer than 1048576 bytes" in refused(b'peers{a="' + b"\\\\" * 600_000 + b'"} 1\n')
+    assert values(b'other{a="' + b"x" * 100_000 + b'"} 1\npeers 7\n') == [7]
+    monkeypatch.setattr(exposition, "LINES_MAX", 3)
+    assert refused("\n" * 4) == "has more than 3 lines"
 
 
 def escaped(value: str) -> str:

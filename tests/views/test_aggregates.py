@@ -21,7 +21,7 @@ from peerscope.views.aggregates import (
     network_metrics,
 )
 from peerscope.views.trends import Day
-from peerscope.views.window import MEASURES, ROW, Measure, Window
+from peerscope.views.window import METRICS, ROW, Window, WindowMetric
 
 PARTS = {
     "system": SystemAggregate,
@@ -30,7 +30,7 @@ PARTS = {
     "mesh_performance": PerformanceAggregate,
     "agent": AgentAggregate,
 }
-GAUGE = Measure("system", "connections")
+GAUGE = WindowMetric("system", "connections")
 
 
 class Network:
@@ -58,7 +58,7 @@ def cpu(tenthousandths: int) -> Metrics:
 
 def test_every_measure_has_its_place_in_the_answer() -> None:
     told = {(part, name) for part, kind in PARTS.items() for name in kind.__struct_fields__}
-    assert told == {(measure.part, measure.name) for measure in MEASURES}
+    assert told == {(measure.part, measure.name) for measure in METRICS}
 
 
 def test_a_peer_that_reports_often_weighs_no_more() -> None:
@@ -115,10 +115,10 @@ def test_ratios_and_delays_are_not_added_up() -> None:
     network = Network(0)
     network.say(0, Metrics(SystemMetrics(1), None, PerformanceMetrics(1, 1, 1), AgentMetrics(1, 1, 1, 1, 1)), 0.0)
     found = network.metrics(0.0)
-    values = (getattr(getattr(found, measure.part), measure.name) for measure in MEASURES)
+    values = (getattr(getattr(found, measure.part), measure.name) for measure in METRICS)
     added = {
         f"{measure.part}.{measure.name}"
-        for measure, value in zip(MEASURES, values, strict=True)
+        for measure, value in zip(METRICS, values, strict=True)
         if value is not None and value.sum is not None
     }
     traffic = {"performance.throughput_bytes_s", "mesh_performance.throughput_bytes_s"}

@@ -8,7 +8,7 @@ from peerscope.records.bodies import Check, Report
 from peerscope.records.ledger import Entry
 from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, SystemMetrics
 from peerscope.views import window as window_module
-from peerscope.views.window import MEASURES, ROW, SAMPLES_MAX, TOTAL_MAX, WINDOW_S, Window
+from peerscope.views.window import METRICS, ROW, SAMPLES_MAX, TOTAL_MAX, WINDOW_S, Window
 from strategies import ORIGINS, unsigned
 
 A, B = ORIGINS[:2]
@@ -46,7 +46,7 @@ def counted(messages: int | None, received: int | None = None) -> Metrics:
 
 
 def test_every_measure_has_its_place_in_a_row() -> None:
-    assert sorted((one.part, one.name) for one in ROW) == sorted((one.part, one.name) for one in MEASURES)
+    assert sorted((one.part, one.name) for one in ROW) == sorted((one.part, one.name) for one in METRICS)
 
 
 def test_a_gauge_is_the_mean_of_what_is_known() -> None:

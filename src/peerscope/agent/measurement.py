@@ -11,7 +11,14 @@ from peerscope.host.failures import FailureLog
 from peerscope.mesh.detection.checks import quantised
 from peerscope.mesh.events import Measured
 from peerscope.records.bodies import Check, OverlayLink
-from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, PerformanceMetrics
+from peerscope.records.measures import (
+    AgentMetrics,
+    Measure,
+    Metrics,
+    NodeMetrics,
+    PerformanceMetrics,
+    quantised_measures,
+)
 from peerscope.sources.base import Reading
 from peerscope.sources.host import FIRST_SAMPLE_S, KIB, Host
 from peerscope.sources.performance import TrafficCounters, countable, mesh_performance, microseconds, node_metrics
@@ -71,11 +78,13 @@ class Measurement:
         check = self._failure_log.value("the node's check", self._node.check) if self._node else None
         node, performance = None, self._look_at_mesh(self._at - before_at)
         overlay: tuple[OverlayLink, ...] = ()
+        measures: tuple[Measure, ...] = ()
         if check is not None and self._node is not None:
             reading = self._failure_log.value("the node's values", self._node.current)
             node, performance = self._look_at_node(reading)
             overlay = reading.overlay if reading else ()
-        metrics = Metrics(system, node, performance, self._look_at_ourselves())
+            measures = quantised_measures(reading.measures) if reading else ()
+        metrics = Metrics(system, node, performance, self._look_at_ourselves(), measures)
         return Measured(
             checks, metrics, check, overlay, self._failure_log.value("relayed links", self._transport.relayed)
         )

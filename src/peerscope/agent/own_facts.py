@@ -48,6 +48,8 @@ class FactReader:
         self._routes_at = 0.0
         self._facts = OwnFacts()
         self._counted: NodeMetrics | None = None
+        self._counted_of: tuple[str, ...] = ()
+        """The sources of these counters."""
 
     def facts(self, now: float, trouble: str | None, files: tuple[Expiry, ...], export: str | None) -> list[Event]:
         """One event where something differs from the last call."""
@@ -68,15 +70,20 @@ class FactReader:
         return [] if self._facts == last else [self._facts]
 
     def node(self) -> list[Event]:
-        """Activity of a node whose sources give sums only; a node that sends events is counted with each event."""
-        reading = self._node.current()
-        if reading is None or self._node.telemetry.has_heard:
+        """Activity of a node by the sums of its sources. What it sends events of is counted with each event."""
+        reading, answering = self._node.current(), self._node.answering
+        if reading is None:
             self._counted = None
             return []
-        before, self._counted = self._counted, reading.metrics
-        if before is None or before is reading.metrics:
+        before, before_of, self._counted, self._counted_of = self._counted, self._counted_of, reading.metrics, answering
+        # Another source counts from another beginning: the difference would look like a flood.
+        if before is None or before is reading.metrics or before_of != answering:
             return []
         grown = increases([getattr(before, n) for n in COUNTED], [getattr(reading.metrics, n) for n in COUNTED])
         messages, errors, received, sent, lookups, puts = (amount or 0 for amount in grown)
-        counts = {"messages": messages, "errors": errors, "bytes": received + sent, "lookups": lookups, "puts": puts}
-        return [NodeActivity(counts)]
+        counts: dict[str, float] = {}
+        if not self._node.telemetry.received["message"]:
+            counts |= {"messages": messages, "errors": errors, "bytes": received + sent}
+        if not self._node.telemetry.received["dht"]:
+            counts |= {"lookups": lookups, "puts": puts}
+        return [NodeActivity(counts)] if counts else []

@@ -29,7 +29,7 @@ from peerscope.alerts.alert_record import (
     votes_needed,
 )
 from peerscope.alerts.conditions import Key
-from peerscope.alerts.facts import UNITS, carried, merged
+from peerscope.alerts.facts import carried, merged, unit_of
 from peerscope.alerts.model import Alert, AlertState, Wording, page_path
 from peerscope.alerts.overlay import OverlaySight
 from peerscope.alerts.rules import FINDING, Rule, default_rules, packaged_names
@@ -73,7 +73,7 @@ class Vocabulary(Struct, frozen=True):
         median of several authors counts, so one that disagrees with all others does not set them.
         """
         rule = self.rules.get(name)
-        ours = Wording(rule.title, rule.runbook, UNITS[rule.signal]) if rule is not None else self.detections.get(name)
+        ours = Wording(rule.title, rule.runbook, unit_of(rule)) if rule is not None else self.detections.get(name)
         if ours is not None and name in packaged_names():
             return ours
         told = (carried(one, ours or Wording(name.replace("-", " "))) for one in said)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from peerscope.alerts.conditions import Key
-from peerscope.alerts.facts import UNITS, finding_numbers, number
+from peerscope.alerts.facts import finding_numbers, number, unit_of
 from peerscope.alerts.lifecycle import Condition, ConditionState
 from peerscope.alerts.model import Wording
 from peerscope.alerts.notification_log import SentNotice
@@ -115,7 +115,7 @@ def _text(condition: Condition) -> str:
 
 def _words(name: str, rule: Rule, wording: Wording | None) -> Wording | None:
     """Words that other peers lack: those of an operator's own rule, or of a detection that is not packaged."""
-    return Wording(rule.title, rule.runbook, UNITS[rule.signal]) if name == rule.name else wording
+    return Wording(rule.title, rule.runbook, unit_of(rule)) if name == rule.name else wording
 
 
 def _introduction(rule: Rule, words: Wording | None) -> list[tuple[str, str]]:

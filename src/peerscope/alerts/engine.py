@@ -16,11 +16,12 @@ from msgspec import Struct
 from peerscope.alerts.aggregators import Aggregators, aggregators
 from peerscope.alerts.alert_record import body, stated_about_others, votes_needed
 from peerscope.alerts.conditions import Conditions, Key
+from peerscope.alerts.measured import MeasureSignals
 from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.network_signals import NETWORK_SIGNALS
 from peerscope.alerts.notification_log import SentNotice
 from peerscope.alerts.own_signals import OWN_SIGNALS, Own, SignalContext, UsualLevel
-from peerscope.alerts.rules import FINDING, Rule, default_rules
+from peerscope.alerts.rules import FINDING, MEASURE, Rule, default_rules
 from peerscope.alerts.subjects import Groups, is_gone, is_unknown
 from peerscope.mesh.events import Publish
 from peerscope.records.alerts import Alerts, Severity
@@ -77,6 +78,7 @@ class AlertEngine:
         self._finding_rules: dict[str, Rule] = {}
         self._shared = {rule.name for rule in default_rules()}
         self._usual_rtt, self._usual_throughput = UsualLevel(), UsualLevel()
+        self._measures = MeasureSignals(me)
         self._has_node = False
         self._groups = Groups()
         self._looked_at: float | None = None
@@ -98,6 +100,7 @@ class AlertEngine:
         self._own_rules = [rule for rule in chosen.values() if rule.is_about("own") and rule.signal != FINDING]
         self._network_rules = [rule for rule in chosen.values() if rule.is_about("network") and rule.signal != FINDING]
         self._finding_rules = {name: rule for name, rule in chosen.items() if rule.signal == FINDING}
+        self._measures.use(self._own_rules)
         self.own.use(chosen)
         self.network.use(chosen)
         self._revision = -1
@@ -149,7 +152,9 @@ class AlertEngine:
         self._usual_throughput.note(None if throughput is None else float(throughput), now)
         sight = SignalContext(snapshot, own, self._usual_rtt.usual, self._usual_throughput.usual)
         for rule in self._own_rules:
-            self.own.observe(rule, OWN_SIGNALS[rule.signal](sight), now)
+            is_measure = rule.signal == MEASURE
+            found = self._measures.readings(rule, snapshot, own) if is_measure else OWN_SIGNALS[rule.signal](sight)
+            self.own.observe(rule, found, now)
         self._take(self.own, findings.own, now, {})
 
     def _look_at_others(

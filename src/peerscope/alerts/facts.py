@@ -12,6 +12,7 @@ from math import isfinite
 from statistics import median_low
 
 from peerscope.alerts.model import FACTS, ConditionReading, Wording
+from peerscope.alerts.rules import MEASURE, Rule
 from peerscope.records.alerts import Statement
 
 NUMBER_MAX = 1e14
@@ -53,6 +54,11 @@ UNITS = {
     "finding": "condition",
 }
 """By signal. A condition is 1 while it holds; a status is 0 healthy, 1 degraded, 2 unhealthy."""
+
+
+def unit_of(rule: Rule) -> str:
+    """The unit of a rule's value and threshold."""
+    return rule.unit if rule.signal == MEASURE else UNITS[rule.signal]
 
 
 def number(value: float | None) -> str | None:

@@ -1,7 +1,8 @@
 """Alert rules as data.
 
-A rule compares one signal with one number. `rules.toml` beside this file holds those that every agent has. Operators
-change them one by one and add others. Like code, the packaged file is read once and never changes.
+A rule compares one signal, or one measure of the node, with one number. `rules.toml` beside this file holds those that
+every agent has. Operators change them one by one and add others. Like code, the packaged file is read once and never
+changes.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from peerscope.alerts.network_signals import NETWORK_SIGNALS
 from peerscope.alerts.own_signals import OWN_SIGNALS
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import Severity
+from peerscope.records.measures import MeasureName, Unit
 
 T = TypeVar("T", bound=Struct)
 FINDING = "finding"
 """Signal of rules whose readings come from detections."""
+MEASURE = "measure"
+"""Signal of rules about a measure of the node (`measured.py`)."""
 RULES_MAX = 200
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 SeverityName = Literal["low", "medium", "high", "critical"]
@@ -35,8 +39,18 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*\Z", max_length=40)]
     """First half of an alert's id."""
     type: Annotated[str, Meta(min_length=1, max_length=64)]
-    signal: str
-    """A key of `OWN_SIGNALS` or `NETWORK_SIGNALS`."""
+    signal: str = ""
+    """A key of `OWN_SIGNALS` or `NETWORK_SIGNALS`; empty with `measure`."""
+    measure: Literal[""] | MeasureName = ""
+    """Instead of a signal: a measure of the node by its own name, or a standard one such as p2p_peers."""
+    unit: Unit = ""
+    """Unit of the measure. Values in another unit do not count. Empty for any."""
+    relative: Literal["", "median"] = ""
+    """median: the thresholds are distances from the median of the other peers' nodes."""
+    peers_min: Annotated[int, Meta(ge=3, le=1000)] = 4
+    """Least number of other values for that median; with fewer there is no verdict. Two would say nothing."""
+    over_s: Seconds = 0.0
+    """If not 0: the change of the measure over so many seconds, instead of its value."""
     scope: Literal["own", "network", "both"] = "own"
     """own: every peer, about itself. network: aggregators, about others, on evidence. both: the peer, and once it is
     gone the aggregators, as one alert."""
@@ -58,19 +72,36 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """False: the alert is shown, but no message is sent."""
 
     def __post_init__(self) -> None:
+        self._check_measure()
         known = NETWORK_SIGNALS if self.scope == "network" else OWN_SIGNALS
         if self.scope == "both":
             known = {name: read for name, read in known.items() if name in NETWORK_SIGNALS}
-        if self.signal not in known and self.signal != FINDING:
+        if self.signal not in known and self.signal not in (FINDING, MEASURE):
             raise ConfigError(
                 f"signal is {self.signal!r}, which no rule of scope {self.scope!r} has; {_guess(self.signal, known)}"
             )
         if (self.above is None) == (self.below is None):
             raise ConfigError("exactly one of `above` and `below` must be set")
-        if self.clear is not None and (
-            (self.above is not None and self.clear > self.above) or (self.below is not None and self.clear < self.below)
-        ):
+        if self.clear is not None and (self.clear > self.threshold if self.is_upwards else self.clear < self.threshold):
             raise ConfigError(f"clear is {self.clear}; must lie on the good side of {self.threshold}")
+
+    def _check_measure(self) -> None:
+        if not self.measure:
+            if self.signal == MEASURE or self.relative or self.over_s or self.unit:
+                raise ConfigError("unit, relative and over_s need a `measure`")
+            return
+        if self.signal not in ("", MEASURE):
+            raise ConfigError("only one of `signal` and `measure` may be set")
+        if self.scope != "own":
+            raise ConfigError(f"scope is {self.scope!r}; a rule about a measure has the scope 'own'")
+        if self.relative and any(limit is not None and limit < 0 for limit in (self.above, self.below, self.clear)):
+            raise ConfigError("limits of a relative rule are distances from the median, so none may be negative")
+        force_setattr(self, "signal", MEASURE)
+
+    @property
+    def is_upwards(self) -> bool:
+        """Greater values are worse. Those of a relative rule are distances on its side of the median."""
+        return self.above is not None or bool(self.relative)
 
     def is_about(self, scope: Literal["own", "network"]) -> bool:
         """Whether it is evaluated in this scope."""
@@ -91,7 +122,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def holds(self, value: float, *, fires: bool) -> bool:
         """Whether the condition holds. `fires`: the alert already fires, so values up to `clear` count as well."""
         limit = self.clear if fires and self.clear is not None else self.threshold
-        return value > limit if self.above is not None else value < limit
+        return value > limit if self.is_upwards else value < limit
 
 
 class RuleChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,6 +132,7 @@ class RuleChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clear: float | None = None
     for_s: Seconds | None = None
     clear_for_s: Seconds | None = None
+    peers_min: Annotated[int, Meta(ge=3, le=1000)] | None = None
     severity: SeverityName | None = None
     title: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     runbook: str | None = None

@@ -284,7 +284,12 @@ def _rules(found: list[Any], as_json: bool) -> None:
 def _condition(rule: dict[str, Any]) -> str:
     side, limit = ("above", rule["above"]) if rule["above"] is not None else ("below", rule["below"])
     held = f" for {age(rule['for_s'])}" if rule["for_s"] else ""
-    return f"{rule['signal']} {side} {limit:g}{held}"
+    if not rule.get("measure"):  # earlier agents have none
+        return f"{rule['signal']} {side} {limit:g}{held}"
+    name = f"change of {rule['measure']} in {rule['over_s']:g} s" if rule["over_s"] else rule["measure"]
+    if rule["relative"]:
+        return f"{name} more than {limit:g} {side} the median of the others{held}"
+    return f"{name} {side} {limit:g}{held}"
 
 
 def drawn(nodes: Iterable[dict[str, Any]]) -> Tree:

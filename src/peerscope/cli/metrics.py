@@ -6,6 +6,8 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import click
@@ -55,6 +57,10 @@ def metrics(api: str, token: str, as_json: bool) -> None:
         table.add_row(Text(title if known else f"{title}: no data", "bold"))
         for name, values in known.items():
             _add_row(table, name, values)
+    for node, rows in groupby(found.get("measures", ()), key=itemgetter("node")):
+        table.add_row(Text(f"measures of {node} nodes", "bold"))
+        for one in rows:
+            _add_measure(table, one)
     if (whole := found["whole"]) is not None:
         table.add_row(Text(f"all {whole['zones']} zones, {whole['total_peers']} peers, by their summaries", "bold"))
         for name in ("cpu_ratio", "memory_ratio"):
@@ -94,6 +100,16 @@ def _add_row(table: Table, name: str, values: dict[str, Any]) -> None:
     table.add_row(Text(f"  {name}"), *cells, "-" if peers is None else str(peers))
 
 
+def _add_measure(table: Table, one: dict[str, Any]) -> None:
+    """Its row has the least value in place of a percentile: some are heights, of which a low one matters."""
+    rate = "/s" if one["is_counter"] else ""
+    cells = ("-" if one[name] is None else grouped(one[name]) for name in ("mean", "median", "min", "max", "sum"))
+    cells_with_min = [f"min {cell}" if place == 2 else cell for place, cell in enumerate(cells)]
+    others = f" (+{one['other_peers']} differ)" if one["other_peers"] else ""
+    unit = f" [{one['unit'] or 'count'}{rate}]"
+    table.add_row(Text(f"  {one['name']}{unit}"), *cells_with_min, f"{one['peers']}{others}")
+
+
 def lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     """Measurements of one peer: name and text of each part with data."""
     found = []
@@ -101,7 +117,21 @@ def lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         known = {name: value for name, value in (metrics[part] or {}).items() if value is not None}
         if known:
             found.append((part, ", ".join(f"{_plain(name)} {written(name, value)}" for name, value in known.items())))
-    return found
+    own = [f"{one['name']} {measure_text(one)}" for one in metrics.get("measures", ()) if one["value"] is not None]
+    return [*found, ("measures", ", ".join(own))] if own else found
+
+
+def measure_text(one: dict[str, Any]) -> str:
+    """Format a measure that the node names itself, with its unit."""
+    match one["unit"]:
+        case "ratio":
+            return f"{one['value']:.1%}"
+        case "bytes":
+            return size(one["value"])
+        case "seconds":
+            return _duration(one["value"]) if one["value"] >= 0 else grouped(one["value"]) + " s"
+        case unit:
+            return f"{grouped(one['value'])} {unit}".rstrip()
 
 
 def written(name: str, value: float | None) -> str:
@@ -156,7 +186,10 @@ def _show_node(console: Console, found: dict[str, Any]) -> None:
         if value is not None:
             age_s = ages.get(name)
             of = "" if age_s is None else f" ({age_s:.0f} s ago)"
-            table.add_row(Text(f"  {name}"), Text(_grouped(value) + of))
+            table.add_row(Text(f"  {name}"), Text(grouped(value) + of))
+    for one in found.get("measures", ()):
+        if one["value"] is not None:
+            table.add_row(Text(f"  {one['name']}"), Text(measure_text(one)))
     table.add_row("  neighbours", str(len(found["neighbours"])))
     console.print(table)
     for source in found["sources"]:
@@ -165,7 +198,7 @@ def _show_node(console: Console, found: dict[str, Any]) -> None:
         console.print(Text.assemble("  ", source["source"], "  ", status, source["message"], again))
 
 
-def _grouped(value: float | str) -> str:
+def grouped(value: float | str) -> str:
     """Format a number with separated thousands."""
     if isinstance(value, str):
         return value

@@ -35,6 +35,8 @@ from peerscope.export.families import (
     gauges,
     info,
     measured,
+    network_measures,
+    own_measures,
     spread,
     states,
 )
@@ -53,7 +55,7 @@ from peerscope.transport.base import Transport
 from peerscope.views.aggregates import NetworkMetrics
 from peerscope.views.health import NetworkHealth
 from peerscope.views.links import MergedLink
-from peerscope.views.metrics import metrics_view
+from peerscope.views.metrics import MetricsView, metrics_view
 from peerscope.views.regions import RegionHealth, RegionStatus
 from peerscope.views.snapshot import Snapshot
 
@@ -177,7 +179,9 @@ def _health(agent: Exposed) -> Iterator[Metric]:
     yield gauges("check_ratio", "Measured value of each health check.", ("check",), ratios)
     yield gauge("links_expected", "Neighbours that this peer should be linked to.", report.expected)
     if report.metrics is not None:
-        yield from measured("", [((), metrics_view(report.metrics))])
+        views: list[tuple[tuple[str, ...], MetricsView]] = [((), metrics_view(report.metrics))]
+        yield from measured("", views)
+        yield from own_measures("", views)
 
 
 def _links(core: Peer) -> Iterator[Metric]:
@@ -282,6 +286,7 @@ def _every_peer(agent: Exposed) -> Iterator[Metric]:
     reports = [(who, snapshot.living_reports[peer]) for peer, who in peers.items()]
     views = [(who, metrics_view(report.metrics)) for who, report in reports if report and report.metrics]
     yield from measured("peer_", views, SUBJECT)
+    yield from own_measures("peer_", views, SUBJECT)
 
 
 def _availability(agent: Exposed) -> Iterator[Metric]:
@@ -320,6 +325,7 @@ def _aggregates(agent: Exposed) -> Iterator[Metric]:
             values = [((statistic,), value) for statistic, value in statistics.items()]
             text = f"{name.help} Over peers, one value of each for the last five minutes."
             yield gauges(f"network_{name.metric}", text, ("statistic",), values)
+    yield from network_measures(metrics.measures)
 
 
 def _regions(agent: Exposed) -> Iterator[Metric]:

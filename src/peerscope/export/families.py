@@ -13,6 +13,7 @@ from statistics import fmean, median
 from msgspec import Struct
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
+from peerscope.views.measures import MeasureAggregate
 from peerscope.views.metrics import MetricsView
 
 RESERVED = "_total"
@@ -165,6 +166,35 @@ def measured(prefix: str, views: Sequence[tuple[Labels, MetricsView]], labels: L
         values = [(who, None if part is None else getattr(part, name.field)) for who, part in parts]
         make = counters if name.is_counter else gauges
         yield make(f"{prefix}{name.metric}", name.help, labels, values)
+
+
+MEASURE_LABELS = ("measure", "unit")
+"""A node chooses names and units, so they are labels: kube-state-metrics shows resources of any name like this. As
+names of series they could collide with ours, and with endings that OpenMetrics reserves."""
+
+
+def own_measures(prefix: str, views: Sequence[tuple[Labels, MetricsView]], labels: Labels = ()) -> Iterator[Metric]:
+    """Values that nodes name themselves, each with the labels of its peer."""
+    values = [((*who, one.name, one.unit), one) for who, view in views for one in view.measures]
+    levels = [(who, one.value) for who, one in values if not one.is_counter]
+    totals = [(who, one.value) for who, one in values if one.is_counter]
+    names = (*labels, *MEASURE_LABELS)
+    yield gauges(f"{prefix}node_measure", "Values that the node names itself, in the unit it gives.", names, levels)
+    yield counters(f"{prefix}node_measured", "Running totals that the node names itself.", names, totals)
+
+
+def network_measures(found: Iterable[MeasureAggregate]) -> Iterator[Metric]:
+    """What nodes name themselves, over all nodes of one kind."""
+    names = ("node", *MEASURE_LABELS, "statistic")
+    values: dict[bool, list[tuple[tuple[str, ...], float | None]]] = {False: [], True: []}
+    for one in found:
+        statistics = {"mean": one.mean, "median": one.median, "min": one.min, "max": one.max, "sum": one.sum}
+        who = (one.node, one.name, one.unit)
+        values[one.is_counter] += [((*who, statistic), value) for statistic, value in statistics.items()]
+    levels, rates = values[False], values[True]
+    yield gauges("network_node_measure", "Last values that nodes of one kind name themselves.", names, levels)
+    text = "Increase of totals that nodes of one kind name themselves, over the last five minutes."
+    yield gauges("network_node_measured_per_second", text, names, rates)
 
 
 def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Values) -> Metric:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from peerscope.errors import HistoryError
 from peerscope.history.columns import is_known, mean
+from peerscope.history.measures import MeasureKey, MeasureSeries, kept_columns, measure_series
 from peerscope.history.retention import RAW, Tier, columns
 from peerscope.history.schema import COLUMN_BITS, open_to_read
 from peerscope.history.series import SERIES, Series
@@ -62,6 +63,9 @@ def span_s(text: str) -> int | None:
 
 def series_named(name: str) -> Series:
     """Look up a series. Raises `HistoryError`, which lists similar names, or all of them."""
+    measure = measure_series(name)
+    if measure is not None:
+        return measure
     if name not in SERIES:
         from difflib import get_close_matches  # for mistakes alone
 
@@ -72,21 +76,29 @@ def series_named(name: str) -> Series:
     return SERIES[name]
 
 
-def read(place: Path | None, kept: Tiers, question: Question, unwritten: Mapping[int, float] | None = None) -> History:
+def read(
+    place: Path | None,
+    kept: Tiers,
+    question: Question,
+    unwritten: Mapping[int, float] | None = None,
+    unit: str | None = None,
+) -> History:
     """Read at most `POINTS_MAX` steps. Raises `HistoryError`.
 
-    `place`: the file, if there is one. `unwritten`: values by time that are not in it.
+    `place`: the file, if there is one. `unwritten`: values by time that are not in it. `unit`: of a measure in those.
     """
     unwritten = {at: value for at, value in (unwritten or {}).items() if is_known(value)}
     points = [(at, kept[0].step_s, value) for at, value in unwritten.items()]
     if place is None:
-        return _answer(question, _finest(kept, question, {}), points)
+        return _answer(question, _finest(kept, question, {}), points, unit)
     with reading(place) as db:
         oldest = _oldest(db, kept)
         tier = _finest(kept, question, oldest)
         finer = [one for one in kept[: kept.index(tier) + 1] if one in oldest]
-        points += _points(db, {one: oldest[one] for one in reversed(finer)}, question, unwritten)
-    return _answer(question, tier, points)
+        for number, since, key in _numbers(db, question.series):
+            points += _points(db, {one: oldest[one] for one in reversed(finer)}, question, unwritten, number, since)
+            unit = unit or (None if key is None else key.shown_unit)
+    return _answer(question, tier, points, unit)
 
 
 def find(place: Path, beginning: str) -> list[PeerId]:
@@ -119,14 +131,28 @@ def _finest(kept: Tiers, question: Question, oldest: Mapping[Tier, int]) -> Tier
     return min(wide, key=lambda tier: max(oldest.get(tier, inf), question.since))
 
 
+def _numbers(db: sqlite3.Connection, series: Series) -> Iterator[tuple[int | None, int, MeasureKey | None]]:
+    """Columns of a series, and since when they hold it; None for the column of a fixed series."""
+    if isinstance(series, MeasureSeries):
+        yield from kept_columns(db, series)
+    else:
+        yield None, 0, None
+
+
 def _points(
-    db: sqlite3.Connection, oldest: Mapping[Tier, int], question: Question, unwritten: Mapping[int, float]
+    db: sqlite3.Connection,
+    oldest: Mapping[Tier, int],
+    question: Question,
+    unwritten: Mapping[int, float],
+    number: int | None,
+    since: int,
 ) -> Iterator[tuple[int, int, float]]:
     """Yield (at, seconds, value) from the file.
 
     `oldest`: resolutions, coarsest first, and where each begins. Finer ones add what coarser ones do not have yet.
+    `number`, `since`: the column of a measure.
     """
-    series, begin, place = question.series, question.since, question.series.place
+    series, begin, place = question.series, max(question.since, since), question.series.place
     if question.peer is not None:
         slot = db.execute("SELECT slot, since FROM peer WHERE peer_id = ?", (question.peer,)).fetchone()
         if slot is None:
@@ -135,13 +161,15 @@ def _points(
     for tier, first in oldest.items():
         is_raw = tier.name == RAW
         begin = max(begin - begin % tier.step_s, first)
-        for at, column in columns(db, tier, series.base if is_raw else series.column, begin, question.until + 1):
+        fixed = series.base if is_raw else series.column
+        for at, column in columns(db, tier, fixed if number is None else number, begin, question.until + 1):
             begin = at + tier.step_s
-            if place < len(column) and is_known(column[place]) and not (is_raw and at in unwritten):
-                yield at, tier.step_s, column[place]
+            value = series.of(column, place)
+            if is_known(value) and not (is_raw and at in unwritten):
+                yield at, tier.step_s, value
 
 
-def _answer(question: Question, tier: Tier, points: list[tuple[int, int, float]]) -> History:
+def _answer(question: Question, tier: Tier, points: list[tuple[int, int, float]], unit: str | None) -> History:
     """Put the points on a grid of whole steps."""
     least = max(tier.step_s, question.step_s or 0, ceil((question.until - question.since + 1) / (POINTS_MAX - 1)))
     step_s = -(-least // tier.step_s) * tier.step_s
@@ -157,7 +185,7 @@ def _answer(question: Question, tier: Tier, points: list[tuple[int, int, float]]
     )  # the step that still runs may have no value
     return History(
         metric=series.name,
-        unit=series.unit,
+        unit=unit or series.unit,
         peer_id=None if question.peer is None else question.peer.hex(),
         step_s=step_s,
         since=begin,

@@ -17,36 +17,24 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from msgspec import Struct
-
 from peerscope.errors import HistoryError
 from peerscope.history.availability import VerdictPage, read_availability
+from peerscope.history.last_reports import LastReport, last_report
+from peerscope.history.measures import MeasureKey, MeasureSeries
 from peerscope.history.reader import History, Question, find, read
 from peerscope.history.retention import HistoryConfig, tiers
+from peerscope.history.samples import SeriesSample, sample
 from peerscope.history.schema import FILE, is_damage
-from peerscope.history.series import (
-    NO_RATES,
-    NO_ROW,
-    RATE_S_MIN,
-    SERIES,
-    Counters,
-    Row,
-    SeriesSample,
-    counters,
-    network_row,
-    rates,
-    row,
-    sample,
-)
+from peerscope.history.series import NO_ROW, SERIES, Row, Series, network_row
 from peerscope.history.store import Store
 from peerscope.host.clock import monotonic, stopwatch
 from peerscope.host.damaged_files import put_damaged_aside
 from peerscope.host.failures import FailureLog
-from peerscope.records.bodies import Kind, Report
+from peerscope.records.bodies import Kind
 from peerscope.records.identity import PeerId
-from peerscope.records.ledger import Entry
 from peerscope.views.availability import WINDOWS, Availability
 from peerscope.views.health import NetworkHealth
+from peerscope.views.links import layer_of
 from peerscope.views.snapshot import Snapshot
 from peerscope.views.trends import DAY, MINUTE_S, Minute
 from peerscope.views.verdict_log import VerdictJournal, VerdictLog
@@ -70,16 +58,6 @@ PHASE = 0.5
 """Samples are taken in the middle of a step, so that jitter never puts two into one step and none into the next."""
 
 log = logging.getLogger(__name__)
-
-
-class LastReport(Struct, frozen=True):
-    """The last report of a peer, and its counters when rates were last calculated."""
-
-    entry: Entry
-    row: Row
-    counted: Counters
-    counted_at: float
-    rates: tuple[float, ...]
 
 
 class Recorder:
@@ -107,6 +85,8 @@ class Recorder:
         self._waiting: dict[int, SeriesSample] = {}
         """Samples that are not yet written, by time."""
         self._waiting_bytes = 0
+        self.measures: tuple[MeasureKey, ...] = ()
+        """What nodes name themselves, in the last sample; those of the most peers first."""
         self._thread = ThreadPoolExecutor(1, "history")
         self._store: Store | None = None
         """Only the thread touches it."""
@@ -145,10 +125,13 @@ class Recorder:
         if len(self._reports) > len(peers):
             self._reports = {peer: self._reports[peer] for peer in peers if peer in self._reports}
         statuses = [snapshot.statuses[peer] for peer in peers]
-        return sample(at, peers, statuses, [self._row(snapshot, peer) for peer in peers], self._network)
+        last = [self._last(snapshot, peer) for peer in peers]
+        rows = [NO_ROW if one is None else one.row for one in last]
+        return sample(at, peers, statuses, rows, self._network, [{} if one is None else one.measures for one in last])
 
     def take(self, sample: SeriesSample) -> None:
         """Keep a sample for the next flush; of two of one time the later counts."""
+        self.measures = tuple(sample.measures)
         self._drop(sample.at)
         self._waiting[sample.at] = sample
         self._waiting_bytes += sample.size_bytes
@@ -196,12 +179,18 @@ class Recorder:
         unwritten = {at: one.value(question.series, question.peer) for at, one in self._waiting.items()}
         place = self._place if self._place.exists() else None
         is_made = self._store is not None  # else our first write, or a migration, may just be making it
+        unit = self.unit(question.series)
         try:
-            return await asyncio.to_thread(read, place, self._tiers, question, unwritten)
+            return await asyncio.to_thread(read, place, self._tiers, question, unwritten, unit)
         except HistoryError:
             if self.trouble is None and is_made and self._store is not None:
                 raise
-            return read(None, self._tiers, question, unwritten)  # from memory alone
+            return read(None, self._tiers, question, unwritten, unit)  # from memory alone
+
+    def unit(self, series: Series) -> str | None:
+        """The unit of a measure in samples that wait; None if it is in none of them."""
+        keys = self.measures if isinstance(series, MeasureSeries) else ()
+        return next((key.shown_unit for key in keys if isinstance(series, MeasureSeries) and series.fits(key)), None)
 
     async def read_availability(self, sinces: Sequence[float], until: float) -> list[list[Availability]]:
         """Read availability since each of these Unix seconds. Raises `HistoryError`."""
@@ -252,14 +241,14 @@ class Recorder:
             return monotonic() >= self._retry_at
         return self._samples % max(1, FLUSH_S // self._config.interval_s) == 0
 
-    def _row(self, snapshot: Snapshot, peer: PeerId) -> Row:
+    def _last(self, snapshot: Snapshot, peer: PeerId) -> LastReport | None:
         entry = snapshot.ledger.get(peer, Kind.REPORT)
         if entry is None or snapshot.living_reports[peer] is None:
-            return NO_ROW
+            return None
         last = self._reports.get(peer)
         if last is None or last.entry is not entry:
-            self._reports[peer] = last = _last_report(entry, last)
-        return last.row
+            self._reports[peer] = last = last_report(entry, last, layer_of(snapshot.profiles[peer]))
+        return last
 
     def _drop(self, at: int) -> None:
         if (gone := self._waiting.pop(at, None)) is not None:
@@ -300,21 +289,6 @@ class Recorder:
                 self._store.close()
             finally:
                 self._store = None
-
-
-def _last_report(entry: Entry, before: LastReport | None) -> LastReport:
-    """Read a report, with the rates since the one before it; times are ours, not the peer's."""
-    report = entry.body
-    assert isinstance(report, Report)
-    counted, counted_at = counters(report), entry.heard_at
-    speeds: tuple[float, ...] = NO_RATES
-    if before is not None:
-        passed_s = entry.heard_at - before.counted_at
-        if passed_s >= RATE_S_MIN:
-            speeds = rates(before.counted, counted, passed_s)
-        else:
-            counted, counted_at, speeds = before.counted, before.counted_at, before.rates
-    return LastReport(entry, row(report, speeds), counted, counted_at, speeds)
 
 
 async def past_day(recorder: Recorder, now: int) -> list[Minute]:

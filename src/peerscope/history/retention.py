@@ -8,12 +8,14 @@ goes last: coarser values are still made from it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from msgspec import Struct
 
 from peerscope.errors import ConfigError
-from peerscope.history.columns import Column, folded, from_packed, from_plain, is_known, packed, plain, rounded
+from peerscope.history.columns import Column, folded, from_packed, from_plain, is_known, mean, packed, plain, rounded
+from peerscope.history.measures import MEASURE_COLUMNS
 from peerscope.history.schema import COLUMN_BITS, PAGE_BYTES
 from peerscope.history.series import COLUMNS
 
@@ -22,7 +24,7 @@ MIB = 2**20
 MAX_BYTES_MIN = 16 * MIB
 RESERVE_BYTES_MIN = 4 * MIB
 RAW_KEPT_S = 1800
-ROWS_PER_SAMPLE = 4 * len(COLUMNS)
+ROWS_PER_SAMPLE = 4 * (len(COLUMNS) + len(MEASURE_COLUMNS))
 """Rows of one resolution to drop for each new sample: more than it brings. Each also passes through the journal."""
 PASSES_MAX = 4
 
@@ -98,12 +100,16 @@ def columns(
         yield at, tier.decode(data)
 
 
-def fold(db: sqlite3.Connection, raw: Tier, tier: Tier, at: int) -> None:
-    """Make the row of each column that begins at `at` from raw values, again if it exists."""
-    for series in COLUMNS:
-        found = [column for _, column in columns(db, raw, series.base, at, at + tier.step_s)]
+def fold(db: sqlite3.Connection, raw: Tier, tier: Tier, at: int, measures: Iterable[int] = ()) -> None:
+    """Make the row of each column that begins at `at` from raw values, again if it exists.
+
+    `measures`: numbers of the columns that are no fixed series.
+    """
+    fixed = ((series.base, series.column, series.fold) for series in COLUMNS)
+    for base, number, how in chain(fixed, ((number, number, mean) for number in measures)):
+        found = [column for _, column in columns(db, raw, base, at, at + tier.step_s)]
         if found:
-            put(db, tier, at, series.column, rounded(folded(found, series.fold)))
+            put(db, tier, at, number, rounded(folded(found, how)))
 
 
 def unfolded(db: sqlite3.Connection, tier: Tier) -> set[int]:

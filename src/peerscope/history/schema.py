@@ -44,10 +44,17 @@ STEPS: tuple[Step, ...] = (
         " PRIMARY KEY (subject, at)) WITHOUT ROWID",
         "CREATE TABLE watched (begin REAL PRIMARY KEY, until REAL NOT NULL, is_start INTEGER NOT NULL) WITHOUT ROWID",
     ),
+    (  # 3
+        # `number`: of its column. `since`: earlier values there belong to another measure. `seen`: to a quarter hour.
+        "CREATE TABLE measure (number INTEGER PRIMARY KEY, node TEXT NOT NULL, name TEXT NOT NULL, unit TEXT NOT NULL,"
+        " is_counter INTEGER NOT NULL, since INTEGER NOT NULL, seen INTEGER NOT NULL)",
+    ),
 )
 """SQL from each version to the next; version 0 is an empty file. Only append to it."""
 VERDICT_VERSION = 2
 """The first version that keeps verdicts."""
+MEASURE_VERSION = 3
+"""The first version that keeps measures."""
 
 
 def open_to_write(place: Path) -> sqlite3.Connection:

@@ -6,16 +6,14 @@ at its place. Files on disk hold the numbers of columns, so only append to the t
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from statistics import fmean, median
 from typing import Literal
 
 from msgspec import Struct
 
-from peerscope.history.columns import UNKNOWN, Column, Fold, mean, peak
+from peerscope.history.columns import UNKNOWN, Fold, mean, peak
 from peerscope.records.bodies import CHECKS, RATIO_ONE, Report
-from peerscope.records.identity import PeerId
 from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics
 from peerscope.views.health import NetworkHealth
 
@@ -29,6 +27,7 @@ RATE_S_MIN = 1.0
 """Shortest time between two reports that gives a rate."""
 
 Unit = Literal["status", "count", "seconds", "ratio", "bytes", "bytes/s", "1/s"]
+"""Those of fixed series. A measure that a node names itself has the unit that the node gives."""
 
 
 class Series(Struct, frozen=True):
@@ -45,6 +44,10 @@ class Series(Struct, frozen=True):
     """The column of its raw values; peaks are made from the column of another series."""
     place: int = 0
     """Index in the column, for a series of the network."""
+
+    def of(self, column: Sequence[float], place: int) -> float:
+        """The value at a place of a column."""
+        return column[place] if place < len(column) else UNKNOWN
 
 
 # name, unit, text, and how several values are folded: to their mean, their worst, or both.
@@ -111,40 +114,6 @@ Counters = tuple[int | None, ...]
 Row = tuple[float, ...]
 """Values of one peer's report, in the order of `_PEER`, without the status."""
 NO_ROW: Row = (UNKNOWN,) * (len(_PEER) - 1)
-
-
-class SeriesSample(Struct, frozen=True):
-    """All values at one time."""
-
-    at: int
-    """Unix seconds, on the grid."""
-    peers: tuple[PeerId, ...]
-    columns: tuple[Column[float], ...]
-    """One per series of peers, with one value per peer, in the order of `peers`."""
-    network: Column[float]
-
-    @property
-    def size_bytes(self) -> int:
-        """Approximate size in memory."""
-        return sum(80 + 4 * len(column) for column in (*self.columns, self.network)) + 8 * len(self.peers)
-
-    def value(self, series: Series, peer: PeerId | None) -> float:
-        """The value of one series; unknown for a peer that was not there."""
-        if peer is None:
-            return self.network[series.place]
-        try:
-            return self.columns[series.base - 1][self.peers.index(peer)]
-        except ValueError:
-            return UNKNOWN
-
-
-def sample(
-    at: int, peers: Sequence[PeerId], statuses: Sequence[str], rows: Sequence[Row], network: Row
-) -> SeriesSample:
-    """Make a sample of peers with these statuses and rows."""
-    states = array("f", [STATUSES.get(status, UNKNOWN) for status in statuses])
-    rest = (array("f", column) for column in zip(*rows, strict=True)) if rows else (array("f") for _ in NO_ROW)
-    return SeriesSample(at, tuple(peers), (states, *rest), array("f", network))
 
 
 def network_row(health: NetworkHealth) -> Row:

@@ -17,9 +17,11 @@ from types import TracebackType
 from peerscope.history import retention
 from peerscope.history.availability import VerdictPage, VerdictStore
 from peerscope.history.columns import UNKNOWN, Column
+from peerscope.history.measures import MeasureNumbers
 from peerscope.history.retention import HistoryConfig, Tier, tiers
+from peerscope.history.samples import SeriesSample
 from peerscope.history.schema import open_to_write
-from peerscope.history.series import NETWORK_COLUMN, SeriesSample
+from peerscope.history.series import NETWORK_COLUMN
 from peerscope.records.identity import PeerId
 
 PEERS_MAX = 20_000
@@ -39,6 +41,7 @@ class Store:
         try:
             self._verdicts = VerdictStore(self._db, config.max_bytes)
             self._slots = Slots(self._db, peers_max, config.quarter_s)
+            self._measures = MeasureNumbers(self._db)
             self._open: dict[Tier, set[int]] = {tier: retention.unfolded(self._db, tier) for tier in self._tiers[1:]}
         except BaseException:
             self._db.close()
@@ -77,9 +80,10 @@ class Store:
         newest = samples[-1].at
         for tier, windows in self._open.items():
             for at in sorted(windows - {newest - newest % tier.step_s}):
-                retention.fold(self._db, self._tiers[0], tier, at)
+                retention.fold(self._db, self._tiers[0], tier, at, self._measures.used)
                 windows.discard(at)
         self._slots.write(newest)
+        self._measures.save(newest)
         retention.thin(self._db, self._tiers, len(samples), newest, self._max_bytes)
 
     def _put(self, sample: SeriesSample) -> None:
@@ -87,6 +91,10 @@ class Store:
         order = self._slots.order(sample.peers, at)
         for number, column in enumerate(sample.columns, NETWORK_COLUMN + 1):
             retention.put(self._db, raw, at, number, column if order is None else _placed(column, order))
+        for key, column in sample.measures.items():
+            place = self._measures.number(key, at)
+            if place is not None:
+                retention.put(self._db, raw, at, place, column if order is None else _placed(column, order))
         retention.put(self._db, raw, at, NETWORK_COLUMN, sample.network)
         for tier, windows in self._open.items():
             windows.add(at - at % tier.step_s)

@@ -43,6 +43,8 @@ CHECKS = ("cpu", "memory", "storage", "network", "p2p", "node")
 
 RATIO_ONE = 10_000
 """Ratios travel in ten-thousandths."""
+SKEW_PARTS = 10_000
+"""Parts of a second in which the offsets of clocks travel."""
 
 
 class Kind(IntEnum):
@@ -160,6 +162,13 @@ class LinkReading(Struct, frozen=True, array_like=True, gc=False):
     """How far the neighbour's wall clock is ahead of ours, in whole seconds."""
     via_relay: bool | None = None
     """Its packets go through a relay; None if that is unknown."""
+    skew_rest: Annotated[int, Meta(ge=-SKEW_PARTS, le=SKEW_PARTS)] | None = None
+    """What `skew_s` lacks, in ten-thousandths of a second; None before a ping measured it."""
+
+    @property
+    def ahead_s(self) -> float | None:
+        """How far the neighbour's wall clock is ahead of ours, to a ten-thousandth of a second."""
+        return None if self.skew_rest is None else self.skew_s + self.skew_rest / SKEW_PARTS
 
     @property
     def rtt_s(self) -> float | None:
@@ -217,6 +226,8 @@ class Report(Struct, frozen=True, array_like=True, gc=False):
     """Accusations that this peer has read and refutes, even if they state a wrong time of its clock."""
     refuted: Annotated[tuple[Ref, ...], Meta(max_length=ANSWERS_MAX)] = ()
     """Observers whose accusations this peer refuted so often that they no longer count."""
+    overlay_cut: bool = False
+    """The node has more neighbours than `overlay` lists."""
 
     @property
     def status(self) -> Status:

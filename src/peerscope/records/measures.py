@@ -9,8 +9,8 @@ of a process at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterable, Sequence
+from typing import Annotated, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -24,6 +24,7 @@ Count = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
 Ratio = Annotated[int, Meta(ge=0, le=RATIO_MAX)]
 Duration = Annotated[int, Meta(ge=0, le=MEASURE_US_MAX)]
 MEASURES_MAX = 16
+DIGITS = 6
 MeasureName = Annotated[str, Meta(min_length=1, max_length=48, pattern=r"^[a-z][a-z0-9_]*\Z")]
 """As in Prometheus, without its capital letters."""
 Unit = Annotated[str, Meta(max_length=16, pattern=r"^[a-z0-9_/]*\Z")]
@@ -115,16 +116,44 @@ class Metrics(Struct, frozen=True, array_like=True, gc=False):
     """None if no node is attached."""
     performance: PerformanceMetrics = PerformanceMetrics()
     agent: AgentMetrics = AgentMetrics()
+    measures: Annotated[tuple[Measure, ...], Meta(max_length=MEASURES_MAX)] = ()
+    """Values that the node names itself, each name once."""
+
+    def __post_init__(self) -> None:
+        if len(self.measures) > 1 and len({one.name for one in self.measures}) < len(self.measures):
+            raise ValueError("a measure has two values")  # a decoder makes it a refusal of the whole body
+        if any(one.is_counter and one.value is not None and one.value < 0 for one in self.measures):
+            raise ValueError("a running total is negative")  # one of them would make scrapers refuse a whole page
 
 
+def quantised_measures(measures: Iterable[Measure]) -> tuple[Measure, ...]:
+    """Measures as reports carry them, by name: whole numbers exact, others with six digits, each name once.
+
+    Those with the name of a standard value are left out: that has a place of its own.
+    """
+    named = {one.name: one for one in measures if one.name not in NodeMetrics.__struct_fields__}
+    return tuple(_quantised(named[name]) for name in sorted(named))[:MEASURES_MAX]
+
+
+def _quantised(one: Measure) -> Measure:
+    value = one.value
+    if one.is_counter and value is not None and value < 0:
+        return Measure(one.name, None, one.unit, True)
+    if not isinstance(value, float):
+        return one
+    rounded = value if value.is_integer() else float(f"{value:.{DIGITS}g}")
+    if rounded.is_integer() and abs(rounded) <= COUNT_MAX:
+        rounded = int(rounded)  # up to eight bytes shorter
+    return Measure(one.name, rounded, one.unit, one.is_counter)
+
+
+N = TypeVar("N", int, float)
 WIDTHS = (2**32, 2**64)
 MARGIN = 16
 """Running over begins in the last sixteenth of the range and ends in the first."""
 
 
-def increases(
-    before: Sequence[int | None], now: Sequence[int | None], *, run_over: bool = False
-) -> tuple[int | None, ...]:
+def increases(before: Sequence[N | None], now: Sequence[N | None], *, run_over: bool = False) -> tuple[N | None, ...]:
     """Increase of each counter of one process; None if it is unknown, and for all if the process restarted.
 
     `run_over`: counters may be narrow. If only one counter is known, and it was in the last sixteenth of such a range,
@@ -138,7 +167,7 @@ def increases(
     return (None,) * len(steps) if fell else tuple(steps)
 
 
-def _unfolded(before: int, now: int) -> int | None:
+def _unfolded(before: N, now: N) -> N | None:
     """Increase of a counter that ran over its limit; None if it did not."""
     for width in WIDTHS:
         margin = width // MARGIN

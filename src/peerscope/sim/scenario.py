@@ -43,6 +43,7 @@ Action = Literal[
     "churn",
     "crawl",
     "overload",
+    "fall-behind",
     "sybil",
     "eclipse",
     "poison",
@@ -79,7 +80,9 @@ class ScenarioStep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """How long it lasts, where it lasts."""
     by_s: float = 0.0
     """Size of a clock's step; how far a clone's clock is ahead; period of a flap; time between the deaths of one zone's
-    aggregators."""
+    aggregators, or between two blocks of a chain."""
+    blocks: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    """Fall-behind: how many blocks the nodes are behind the others from then on."""
     per_minute: float = 0.0
     """Churn: share of the peers that restart each minute. Floods: puts or connections a minute."""
     prefixes: Annotated[int, Meta(ge=1)] = 2

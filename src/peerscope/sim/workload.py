@@ -14,6 +14,7 @@ from peerscope.records.identity import PeerId
 from peerscope.sim.attackers import JOIN_OVER_S, surrounding
 from peerscope.sim.behaviour import Attack, Nodes, Prefixes
 from peerscope.sim.byzantine import corruption
+from peerscope.sim.chain import Chain
 from peerscope.sim.disasters import DISASTERS, Disasters
 from peerscope.sim.lies import Lie, falsify_ages, gang_size, hide
 from peerscope.sim.scenario import ScenarioStep
@@ -26,6 +27,7 @@ SLOW_EVERY_S = 1.0
 SLOW_FOR_S = 0.7
 """A slow observer is away for this long, again and again."""
 OVERLOAD_CPU = 0.97
+BLOCK_S = 12.0
 RESTART_AFTER_S = (3.0, 20.0)
 
 
@@ -48,6 +50,8 @@ class Workload:
         """Where aggregators speak."""
         self._marked: tuple[PeerId, ...] = ()
         """Victims of the liars, chosen by the first of their steps."""
+        self._chain: Chain | None = None
+        """The chain that nodes follow, from the first step about it."""
         self.crawler: Crawler | None = None
         """The last stranger who mapped the network."""
 
@@ -94,6 +98,9 @@ class Workload:
             case "overload":
                 for peer in chosen:
                     self._overload(peer, step.for_s)
+            case "fall-behind":
+                self._chain = self._chain or Chain(sim, step.by_s or BLOCK_S)
+                self._chain.fall_behind(chosen, step.blocks)
             case "sybil":
                 self._sybil(step)
             case "eclipse":

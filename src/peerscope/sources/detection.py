@@ -277,5 +277,6 @@ def _silent(program: Program, machine: LocalMachine, known: set[int | None], *, 
                 f"it runs as {process.user or 'another user'}, whose sockets {machine.user or 'this user'} cannot see"
             )
         one = Candidate(program.name, "", program.source, None, process.pid)
-        found.append(_said(program, one, machine, CLOSED, reason, program.closed))
+        advice = "" if process.is_elsewhere else program.closed
+        found.append(_said(program, one, machine, CLOSED, reason, advice))
     return found

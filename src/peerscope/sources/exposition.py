@@ -25,7 +25,13 @@ from peerscope.errors import SourceError
 
 SAMPLES_MAX = 100_000
 """Wanted samples of one page. A guess: kubo, etcd and js-libp2p have less than a thousand."""
+LINES_MAX = 1_000_000
+LINE_BYTES_MAX = 1024 * 1024
+"""Of a wanted line. With these limits the worst page costs two seconds."""
 EXCERPT = 60
+TAIL = 16
+"""Bytes in which the end of OpenMetrics stands: `# EOF`, whose own line may lack its end."""
+OPEN_METRICS = "application/openmetrics-text"
 INSTEAD = "instead of Prometheus's text format"
 _NUMBER = rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _LABEL = re.compile(
@@ -36,6 +42,7 @@ _REST = re.compile(
     rb"(?:[ \t]+" + _NUMBER + rb")?(?:[ \t]+st@" + _NUMBER + rb")?(?:[ \t]+#.*)?[ \t\r]*\Z",
     re.IGNORECASE | re.DOTALL,
 )
+_END = re.compile(rb"(?:^|\n)# EOF\r?\n?\Z")
 _ESCAPE = re.compile(r'\\([\\"n])')
 
 Labels = Mapping[str, str]
@@ -83,34 +90,31 @@ class Wanted:
         data = data.removeprefix(b"\xef\xbb\xbf")
         if (other := foreign(data, content_type)) is not None:
             raise SourceError(f"answers with {other} {INSTEAD}")
-        *lines, last = data.split(b"\n")
-        is_open_metrics = content_type == "application/openmetrics-text"
-        has_end = last == b"# EOF" or (lines and lines[-1].rstrip(b"\r") == b"# EOF")
-        is_whole = has_end or not (last or is_open_metrics)
-        found = self._samples(lines) if is_whole else Samples({})
+        is_ended = not data or data.endswith(b"\n")
+        is_whole = _END.search(data[-TAIL:]) is not None or (is_ended and content_type != OPEN_METRICS)
+        found = self._samples(data) if is_whole else Samples({})
         # Only now: a label value may hold any character.
         if not found.names and b"\x00" in data:
             raise SourceError(f"answers with binary data {INSTEAD}")
         if not is_whole:
-            raise SourceError("broke off: the last line of its page has no end" if last else "broke off before # EOF")
+            raise SourceError("broke off before # EOF" if is_ended else "broke off: its last line has no end")
         return found
 
-    def _samples(self, lines: list[bytes]) -> Samples:
+    def _samples(self, data: bytes) -> Samples:
         found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
-        match, number = self._match, 0
-        for position, line in enumerate(lines, 1):
-            if (wanted := match(line)) is None:
-                continue
-            number += 1
-            if number > SAMPLES_MAX:
-                raise SourceError(f"has more than {SAMPLES_MAX} samples of the wanted series")
-            name = wanted[1].decode()
-            try:
-                key, value = _sample(line, wanted.end())
-            except ValueError as error:
-                excerpt = "".join(c if c.isprintable() else "?" for c in line[:EXCERPT].decode("utf-8", "replace"))
-                raise SourceError(f"has an unreadable line {position} ({error}): {excerpt}") from None
-            found.setdefault(name, {}).setdefault(key, value)
+        match, start, position, number = self._match, 0, 0, 0
+        if data.count(b"\n") > LINES_MAX:
+            raise SourceError(f"has more than {LINES_MAX} lines")
+        # A list of all lines would take more memory than the page.
+        while (end := data.find(b"\n", start)) >= 0:
+            position += 1
+            if (wanted := match(data, start, end)) is not None:
+                number += 1
+                if number > SAMPLES_MAX:
+                    raise SourceError(f"has more than {SAMPLES_MAX} samples of the wanted series")
+                key, value = _sample_at(data[start:end], wanted.end() - start, position)
+                found.setdefault(wanted[1].decode(), {}).setdefault(key, value)
+            start = end + 1
         return Samples(found)
 
 
@@ -139,10 +143,20 @@ def _is_json(data: bytes) -> bool:
     return True
 
 
+def _sample_at(line: bytes, start: int, position: int) -> tuple[tuple[tuple[str, str], ...], float]:
+    """Labels and value of a line. Raises `SourceError`, which shows it."""
+    try:
+        return _sample(line, start)
+    except ValueError as error:
+        excerpt = "".join(c if c.isprintable() else "?" for c in line[:EXCERPT].decode("utf-8", "replace"))
+        raise SourceError(f"has an unreadable line {position} ({error}): {excerpt}") from None
+
+
 def _sample(line: bytes, start: int) -> tuple[tuple[tuple[str, str], ...], float]:
     """Labels and value, from the place after the name on. Raises ValueError."""
-    while line[start : start + 1] in (b" ", b"\t"):
-        start += 1
+    if len(line) > LINE_BYTES_MAX:
+        raise ValueError(f"longer than {LINE_BYTES_MAX} bytes")
+    start = _after_blanks(line, start)
     labels: dict[str, str] = {}
     rest = _REST.match(line, start)  # first, since a histogram without labels looks like labels
     if rest is None and line.startswith(b"{", start):
@@ -164,11 +178,16 @@ def _labels(line: bytes, start: int) -> tuple[dict[str, str], int]:
             raise ValueError(f"two labels {name[:EXCERPT]!r}")
         labels[name] = _unescaped(value)
         start, may_follow = label.end(), bool(label[3])
-    while line[start : start + 1] in (b" ", b"\t"):
-        start += 1
+    start = _after_blanks(line, start)
     if not line.startswith(b"}", start):
         raise ValueError("its labels have no end")
     return labels, start + 1
+
+
+def _after_blanks(line: bytes, start: int) -> int:
+    while line[start : start + 1] in (b" ", b"\t"):
+        start += 1
+    return start
 
 
 def _unescaped(text: str) -> str:

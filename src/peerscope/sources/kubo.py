@@ -125,12 +125,11 @@ class KuboSource:
         bitswap = self._ask("bitswap/stat", Bitswap)
         bandwidth = self._ask("stats/bw", _Bandwidth)
         repository = self._ask_if_there("repo/stat?size-only=true", _Repository)
-        provide = self._ask_if_there("stats/provide", _Provide)
+        past = [one for one in (self._provided("wan"), self._provided("lan")) if one is not None]
         reachability = self._ask_if_there("swarm/addrs/autonat", _Reachability)
         tables = self._routing_tables()
         rtts_s = _round_trips(connections)
         rtts_s.pop(me.id, None)
-        past = provide.sweep.operations.past if provide is not None and provide.sweep is not None else None
         return Reading(
             node="kubo",
             node_id=me.id,
@@ -138,7 +137,7 @@ class KuboSource:
             metrics=NodeMetrics(
                 active_connections=len(connections),
                 p2p_peers=len(rtts_s),
-                dht_puts=past.keys_provided if past else None,
+                dht_puts=sum(one.keys_provided for one in past) if past else None,
                 received_bytes=bandwidth.total_in,
                 sent_bytes=bandwidth.total_out,
             ),
@@ -152,7 +151,7 @@ class KuboSource:
                 "bitswap_received_bytes": float(bitswap.data_received),
                 "bitswap_sent_bytes": float(bitswap.data_sent),
                 "duplicate_blocks": float(bitswap.dup_blks_received),
-                "provide_failures": float(past.keys_failed) if past else None,
+                "provide_failures": float(sum(one.keys_failed for one in past)) if past else None,
                 "storage_max_bytes": float(repository.storage_max) if repository else None,
                 "reachability": printable(reachability.reachability)[:64] if reachability else None,
             },
@@ -169,9 +168,14 @@ class KuboSource:
         try:
             return self._ask(question, kind)
         except SourceError as error:
-            if " answers 404 " in str(error) or " answers 500 " in str(error):
+            if " answers " in str(error):  # 404, 500, or 403 for this question alone
                 return None
             raise
+
+    def _provided(self, table: str) -> _Past | None:
+        """Keys put into one DHT; None from a node that does not count them. One without its WAN still has its LAN."""
+        provide = self._ask_if_there(f"stats/provide?lan={str(table == 'lan').lower()}", _Provide)
+        return provide.sweep.operations.past if provide is not None and provide.sweep is not None else None
 
     def _routing_tables(self) -> dict[str, int] | None:
         """Nodes in each table of the DHT, by its name; None if the node takes no part in it. One JSON a line."""
@@ -179,9 +183,11 @@ class KuboSource:
         try:
             page = self._rpc.post(question, b"")
         except SourceError as error:
-            if " answers 404 " in str(error) or " answers 500 " in str(error):
+            if " answers " in str(error):  # 404, 500, or 403 for this question alone
                 return None
             raise
+        if not page.data.strip():
+            return None
         try:
             tables = msgspec.json.Decoder(_RoutingTable).decode_lines(page.data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -10,6 +10,7 @@ from random import Random
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from peerscope.errors import ConfigError
 from peerscope.host.clock import monotonic
@@ -19,6 +20,7 @@ from peerscope.records.measures import MEASURES_MAX, Measure, NodeMetrics
 from peerscope.sources.attachment import ANSWERS, Attachment
 from peerscope.sources.base import UNNAMED, Reading, Source, make_source
 from peerscope.sources.telemetry import Telemetry
+from peerscope.views.metrics import MeasureView
 
 METRICS = NodeMetrics.__struct_fields__
 
@@ -69,6 +71,7 @@ class NodeView(Struct, frozen=True):
     check: str | None
     metrics: dict[str, int | None]
     latency_s: float | None
+    measures: tuple[MeasureView, ...]
     details: dict[str, float | str | None]
     neighbours: tuple[str, ...]
     sources: tuple[SourceView, ...]
@@ -145,6 +148,11 @@ class Node:
         if self._running is not None:
             self._asking = self._running.create_task(self._found.run())
 
+    @property
+    def answering(self) -> tuple[str, ...]:
+        """Names of the sources that answer now."""
+        return tuple(attached.name for attached in self.attachments if attached.current() is not None)
+
     def current(self) -> Reading | None:
         """The readings of all sources that answer, merged field by field; None where none answers."""
         readings = [reading for attached in self.attachments if (reading := attached.current()) is not None]
@@ -191,6 +199,7 @@ class Node:
             check=None if check is None else check.message or "answers",
             metrics={name: getattr(reading.metrics, name) if reading else None for name in METRICS},
             latency_s=reading.latency_s if reading else None,
+            measures=tuple(MeasureView(*astuple(one)) for one in reading.measures) if reading else (),
             details=dict(reading.details) if reading else {},
             neighbours=tuple(link.node for link in reading.overlay) if reading else (),
             sources=tuple(_shown(attached, now) for attached in self.attachments),

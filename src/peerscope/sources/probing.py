@@ -148,7 +148,7 @@ async def _try(spec: str, limit_s: float) -> str:
         source = make_source(spec)
         await Attachment(spec, source, interval_s=limit_s, limit_s=limit_s, rng=random.Random(0)).once()
     except PeerscopeError as error:
-        return str(error) or type(error).__name__
+        return str(error).removeprefix(f"node.sources: {spec!r}: ") or type(error).__name__
     return ""
 
 

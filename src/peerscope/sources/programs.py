@@ -69,7 +69,8 @@ def _post(path: str, body: str = "") -> bytes:
 JSON_ECHO = '{"id":"1","method":"Echo","params":{"Echo":"peerscope"},"jsonrpc":"2.0"}'
 ARIA2_METHODS = '{"jsonrpc":"2.0","id":"1","method":"system.listMethods"}'
 SERF_HANDSHAKE = b"\x82\xa7Command\xa9handshake\xa3Seq\x00\x81\xa7Version\x01"
-EXPORTER = rb"(?m)^libp2p_\w+[{ ]"
+EXPORTER = rb"(?m)^(libp2p_\w+|(swarm_dial_attempt|swarm_incoming_conn|kad_inbound)_total)[{ ]"
+"""py-libp2p has no prefix."""
 TOKEN = "put its token into a file that {user} can read, and name it: {spec}#token_file=PATH"
 PASSWORD = "put its password into a file that {user} can read, and name it: {spec}#user=NAME&password_file=PATH"
 
@@ -88,7 +89,7 @@ PROGRAMS: tuple[Program, ...] = (
         ports=(5001,),
         probe=Probe(
             _post("/api/v0/version"),
-            rb'(?s)^HTTP/1\.\d (200.*"Version":\s*"\d[^"]*".*"Golang":|403.*Kubo RPC Access Denied)',
+            rb'(?s)^HTTP/1\.[0-9] (200.*"Version":\s*"[0-9][^"]*".*"Golang":|403.*Kubo RPC Access Denied)',
         ),
         closed="open its RPC on loopback: ipfs config Addresses.API /ip4/127.0.0.1/tcp/5001",
         refused=TOKEN,
@@ -244,7 +245,7 @@ PROGRAMS: tuple[Program, ...] = (
         source="consul",
         processes=("consul",),
         ports=(8500,),
-        probe=Probe(_get("/v1/agent/self"), rb'(?s)^HTTP/1\.\d (200.*"Member":|403.*(ACL|Permission denied))'),
+        probe=Probe(_get("/v1/agent/self"), rb'(?s)^HTTP/1\.[0-9] (200.*"Member":|403.*(ACL|Permission denied))'),
         closed="open its HTTP API on loopback: client_addr = 127.0.0.1",
         refused="make an ACL token with node:read and agent:read, put it into a file that {user} can read, and name it:"
         " {spec}#header=X-Consul-Token&token_file=PATH",
@@ -266,6 +267,6 @@ LIBP2P_MAPPINGS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
     (rb"(?m)^libp2p_swarm_connections_opened_total", ("go-libp2p", "kubo")),
     (rb"(?m)^libp2p_(connection_manager_connections|data_transfer_bytes_total|dial_queue)", ("js-libp2p",)),
     (rb"(?m)^libp2p_(swarm_connections_established|kad_query_result|identify)", ("rust-libp2p",)),
-    (rb"(?m)^libp2p_(peers|host_)", ("py-libp2p",)),
+    (rb"(?m)^(swarm_dial_attempt|swarm_incoming_conn|kad_inbound)_total", ("py-libp2p",)),
 )
 """By a series of the page: the presets that fit, the best first."""

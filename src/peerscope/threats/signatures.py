@@ -23,6 +23,7 @@ SIGNATURES_MAX = 64
 FILE_BYTES_MAX = 256 * 1024
 NETWORK_SIGNALS = (
     "blocked_links",
+    "connections_by_remote",
     "sybil",
     "eclipse",
     "key_divergence",
@@ -78,7 +79,8 @@ class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def unit(self) -> str:
         """Unit of the value that it compares with a limit."""
         signal = SIGNALS.get(self.signal)
-        return signal.unit if signal else "condition"
+        other = "new connections" if self.signal == "connections_by_remote" else "condition"
+        return signal.unit if signal else other
 
     @property
     def is_relative(self) -> bool:

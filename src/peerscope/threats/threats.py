@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from peerscope.errors import ConfigError
 from peerscope.records.identity import PEER_ID_BYTES, PeerId
@@ -19,13 +20,17 @@ from peerscope.records.measures import Metrics
 from peerscope.threats.activity import Activity
 from peerscope.threats.anomalies import Anomalies, network_anomaly
 from peerscope.threats.blocks import BlockList, bad_links, checked, shared_by
+from peerscope.threats.chance import exceeded
+from peerscope.threats.common_cause import OthersTraffic
 from peerscope.threats.detections import Detections
 from peerscope.threats.eclipse import eclipsed
 from peerscope.threats.equivocation import Accusations, equivocations
-from peerscope.threats.findings import Finding, gravest, placed
+from peerscope.threats.findings import EVIDENCE_MAX, TEXT_MAX, Finding, finding, gravest, placed, plain
 from peerscope.threats.keys import Keys
 from peerscope.threats.peer_ages import PeerAges
-from peerscope.threats.signatures import Signatures
+from peerscope.threats.remotes import WINDOW_S as REMOTE_WINDOW_S
+from peerscope.threats.remotes import Remotes
+from peerscope.threats.signatures import Signature, Signatures
 from peerscope.threats.sybil import Sybils
 from peerscope.views.snapshot import Snapshot
 
@@ -75,6 +80,10 @@ class Threats:
     def __init__(self, config: ThreatConfig, signatures: Signatures, me: PeerId, now: float) -> None:
         self.activity = Activity(now)
         """Counts the activity of the node."""
+        self.remotes = Remotes()
+        """Counts new connections by remote."""
+        self.others = OthersTraffic()
+        """Traffic of the other peers' nodes."""
         self.keys = Keys()
         """Nodes nearest to each key, from lookups."""
         self.anomalies = Anomalies()
@@ -102,6 +111,8 @@ class Threats:
     def connection(self, remote: str, *, opened: bool, now: float) -> None:
         """The node opened or closed a connection with an id or an address."""
         self.activity.count(now, **{"opened" if opened else "closed": 1})
+        if opened:
+            self.remotes.opened(remote, now)
         if opened and self._blocks.match(remote) is not None:
             self._remotes[remote] = now
             self._remotes.move_to_end(remote)
@@ -138,7 +149,10 @@ class Threats:
 
     def own(self, snapshot: Snapshot, now: float) -> list[Finding]:
         """Findings about this peer and its node."""
-        found = self._detections.find(self.activity, self._me, now)
+        self.others.note(snapshot)
+        found = [self._compared(one) for one in self._detections.find(self.activity, self._me, now)]
+        for signature in self.signatures.of("connections_by_remote"):
+            found += self._remote_floods(signature, now)
         for signature in self.signatures.of("key_divergence"):
             found += self.keys.find(signature, now)
         for signature in self.signatures.of("anomaly_ratio"):
@@ -150,6 +164,33 @@ class Threats:
         for signature in self.signatures.of("blocked_links"):
             found += bad_links(snapshot, self._blocks, self._remotes, signature)
         return found
+
+    def _compared(self, one: Finding) -> Finding:
+        """The finding; less severe if the traffic of most other nodes rose like ours."""
+        signature = self.signatures[one.detection]
+        if signature.signal != "throughput_bytes_s" or signature.times is None:
+            return one
+        rise = self.others.rise(signature.times)
+        if not rise.is_common:
+            return one
+        where = f"{rise.risen} of {rise.of} other nodes"
+        kept = [pair for pair in one.evidence if pair[0] != "deviations"]  # a statement has room for six
+        text, evidence = plain(f"{one.text}; so do {where}", TEXT_MAX), (*kept, ("common", where))
+        return replace(one, severity="low", text=text, evidence=evidence[:EVIDENCE_MAX])
+
+    def _remote_floods(self, signature: Signature, now: float) -> list[Finding]:
+        busiest = self.remotes.busiest(now)
+        reached = None if busiest is None else signature.grade(busiest.opened)
+        if busiest is None or reached is None:
+            return []
+        severity, limit = reached
+        evidence = (
+            *(("value", busiest.opened), ("limit", f"{limit:g}"), ("window_s", f"{REMOTE_WINDOW_S:g}")),
+            *(("remote", busiest.remote), ("of", busiest.of)),
+        )
+        text = f"{busiest.remote} opened {busiest.opened} of {busiest.of} new connections in a minute"
+        sure = exceeded(busiest.opened, limit)
+        return [finding(signature, self._me, severity=severity, confidence=sure, text=text, evidence=evidence)]
 
     def network(self, snapshot: Snapshot) -> list[Finding]:
         """Findings from the records of all peers."""

@@ -17,9 +17,10 @@ from msgspec import Struct
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId
 from peerscope.views.hosts import network_of
+from peerscope.views.measures import MeasureAggregate, measure_aggregates
 from peerscope.views.snapshot import Snapshot
 from peerscope.views.trends import Trends, active_peers
-from peerscope.views.window import ROW, WINDOW_S, Measure, Owner, Window
+from peerscope.views.window import ROW, WINDOW_S, Owner, Window, WindowMetric
 
 
 class Distribution(Struct, frozen=True):
@@ -118,6 +119,8 @@ class NetworkMetrics(Struct, frozen=True):
     """The layer of `performance`."""
     mesh_performance: PerformanceAggregate = PerformanceAggregate()
     """Traffic of the mesh, at peers without a node."""
+    measures: tuple[MeasureAggregate, ...] = ()
+    """Values that nodes name themselves, by kind of node and name."""
 
 
 def network_metrics(snapshot: Snapshot, window: Window, trends: Trends) -> NetworkMetrics:
@@ -143,6 +146,7 @@ def network_metrics(snapshot: Snapshot, window: Window, trends: Trends) -> Netwo
         zone=snapshot.zone,
         performance_of="nodes" if has_nodes else "mesh",
         mesh_performance=PerformanceAggregate(**parts["mesh_performance"]),
+        measures=measure_aggregates(snapshot, window),
     )
 
 
@@ -162,7 +166,7 @@ def once_each(values: Sequence[float | None], owners: Sequence[Hashable]) -> tup
     return tuple(fmean(known) if known else None for known in by_owner.values())
 
 
-def distribution(values: Sequence[float | None], measure: Measure) -> Distribution | None:
+def distribution(values: Sequence[float | None], measure: WindowMetric) -> Distribution | None:
     """Summarise one value per peer or machine; None if no peer reported it."""
     ranked = sorted(value for value in values if value is not None)
     if not ranked:

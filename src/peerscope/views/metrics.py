@@ -63,6 +63,16 @@ class AgentView(Struct, frozen=True, gc=False):
     """Share of its recent values that were unlike before."""
 
 
+class MeasureView(Struct, frozen=True, gc=False):
+    """A value that the node names itself."""
+
+    name: str
+    value: float | None
+    unit: str
+    is_counter: bool
+    """A running total; else a value of the moment."""
+
+
 class MetricsView(Struct, frozen=True, gc=False):
     """All metrics of one peer."""
 
@@ -71,6 +81,8 @@ class MetricsView(Struct, frozen=True, gc=False):
     """null if no node is attached."""
     performance: PerformanceView
     agent: AgentView
+    measures: tuple[MeasureView, ...] = ()
+    """The node's own, by name."""
 
 
 def metrics_view(metrics: Metrics) -> MetricsView:
@@ -80,6 +92,7 @@ def metrics_view(metrics: Metrics) -> MetricsView:
         node=None if metrics.node is None else NodeMetricsView(*astuple(metrics.node)),
         performance=_performance(metrics.performance),
         agent=_agent(metrics.agent),
+        measures=tuple(MeasureView(*astuple(one)) for one in metrics.measures),
     )
 
 

@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from enum import Enum
 from itertools import chain, pairwise, takewhile
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -22,7 +22,7 @@ from peerscope.mesh.detection.observers import EXPIRY_INTERVALS
 from peerscope.records.bodies import Report
 from peerscope.records.identity import PeerId
 from peerscope.records.ledger import Entry
-from peerscope.records.measures import Metrics, increases
+from peerscope.records.measures import Measure, Metrics, increases
 from peerscope.views.metrics import MetricsView, metrics_view
 
 WINDOW_S = 300.0
@@ -46,7 +46,7 @@ Owner = Literal["peer", "machine", "interfaces"]
 """The owner of a metric: a peer, its machine, or the network interfaces that its agent sees."""
 
 
-class Measure(Struct, frozen=True):
+class WindowMetric(Struct, frozen=True):
     """One metric, with one value per peer."""
 
     part: str
@@ -60,42 +60,42 @@ class Measure(Struct, frozen=True):
     """All agents of one owner measure the same thing, so it counts once."""
 
 
-def _rate(part: str, field: str, per: Owner = "peer") -> Measure:
-    return Measure(part, f"{field}_s", Fold.RATE, field, per=per)
+def _rate(part: str, field: str, per: Owner = "peer") -> WindowMetric:
+    return WindowMetric(part, f"{field}_s", Fold.RATE, field, per=per)
 
 
-MEASURES = (
-    Measure("system", "cpu_ratio", adds_up=False, per="machine"),
-    Measure("system", "memory_ratio", adds_up=False, per="machine"),
-    Measure("system", "disk_ratio", adds_up=False, per="machine"),
+METRICS = (
+    WindowMetric("system", "cpu_ratio", adds_up=False, per="machine"),
+    WindowMetric("system", "memory_ratio", adds_up=False, per="machine"),
+    WindowMetric("system", "disk_ratio", adds_up=False, per="machine"),
     _rate("system", "received_bytes", "interfaces"),
     _rate("system", "sent_bytes", "interfaces"),
-    Measure("system", "connections", per="interfaces"),
-    Measure("node", "tunnels"),
-    Measure("node", "active_connections"),
-    Measure("node", "p2p_peers"),
+    WindowMetric("system", "connections", per="interfaces"),
+    WindowMetric("node", "tunnels"),
+    WindowMetric("node", "active_connections"),
+    WindowMetric("node", "p2p_peers"),
     _rate("node", "messages"),
     _rate("node", "dht_lookups"),
     _rate("node", "dht_puts"),
     _rate("node", "received_bytes"),
     _rate("node", "sent_bytes"),
     _rate("node", "errors"),
-    Measure("performance", "average_latency_s", adds_up=False),
-    Measure("performance", "error_ratio", adds_up=False),
-    Measure("performance", "throughput_bytes_s"),
-    Measure("mesh_performance", "average_latency_s", adds_up=False),
-    Measure("mesh_performance", "error_ratio", adds_up=False),
-    Measure("mesh_performance", "throughput_bytes_s"),
-    Measure("agent", "cpu_ratio"),
-    Measure("agent", "rss_bytes"),
-    Measure("agent", "queued"),
+    WindowMetric("performance", "average_latency_s", adds_up=False),
+    WindowMetric("performance", "error_ratio", adds_up=False),
+    WindowMetric("performance", "throughput_bytes_s"),
+    WindowMetric("mesh_performance", "average_latency_s", adds_up=False),
+    WindowMetric("mesh_performance", "error_ratio", adds_up=False),
+    WindowMetric("mesh_performance", "throughput_bytes_s"),
+    WindowMetric("agent", "cpu_ratio"),
+    WindowMetric("agent", "rss_bytes"),
+    WindowMetric("agent", "queued"),
     _rate("agent", "dropped"),
-    Measure("agent", "lag_s", Fold.WORST, adds_up=False),
+    WindowMetric("agent", "lag_s", Fold.WORST, adds_up=False),
 )
 """All metrics that views aggregate over the network."""
 
-GAUGES = tuple(measure for measure in MEASURES if measure.fold is not Fold.RATE)
-RATES = tuple(measure for measure in MEASURES if measure.fold is Fold.RATE)
+GAUGES = tuple(measure for measure in METRICS if measure.fold is not Fold.RATE)
+RATES = tuple(measure for measure in METRICS if measure.fold is Fold.RATE)
 ROW = GAUGES + RATES
 """Measures in the order of a row."""
 LAYERED = {"performance", "mesh_performance"}
@@ -104,13 +104,21 @@ attached, its window begins anew."""
 RUNNING_OVER = {"node"}
 """Counters of nodes may be narrow. Sources unfold the host's, and the agent's have no limit."""
 
-_parts = tuple(dict.fromkeys(measure.part for measure in MEASURES))
+_parts = tuple(dict.fromkeys(measure.part for measure in METRICS))
 _gauges = [(part, [gauge.field or gauge.name for gauge in GAUGES if gauge.part == part]) for part in _parts]
 _counters = [(part, [rate.field for rate in RATES if rate.part == part]) for part in _parts]
 _worst = [gauge.fold is Fold.WORST for gauge in GAUGES]
 _layered = [gauge.part in LAYERED for gauge in GAUGES]
 
 Row = tuple[float | None, ...]
+
+
+class MeasureKind(NamedTuple):
+    """A measure without its value."""
+
+    name: str
+    unit: str
+    is_counter: bool
 
 
 class WindowSample(Struct, frozen=True, gc=False):
@@ -126,6 +134,7 @@ class WindowSample(Struct, frozen=True, gc=False):
     """By part, since each part restarts by itself."""
     has_node: bool = False
     """A node was attached, so performance is that of the node."""
+    measures: tuple[Measure, ...] = ()
 
 
 class WindowStep(Struct, frozen=True, gc=False):
@@ -166,6 +175,10 @@ class Window:
             return None
         return series.row
 
+    def measured(self, peer: PeerId, now: float) -> dict[MeasureKind, float]:
+        """The node's own measures: a gauge as last reported, a counter as its increase per second."""
+        return {} if self.row(peer, now) is None else self._series[peer].measured
+
     def has_node(self, peer: PeerId) -> bool:
         """Whether the last sample of a peer is that of one with a node."""
         series = self._series.get(peer)
@@ -186,7 +199,8 @@ class WindowSeries:
 
     def __init__(self) -> None:
         self._row: Row | None = None
-        """Computed on demand: reports come far more often."""
+        self._measured: dict[MeasureKind, float] | None = None
+        """Both are computed on demand: reports come far more often."""
         self._samples: list[WindowSample] = []
         self._steps: list[WindowStep] = []
         """Step number n leads from sample n to the next."""
@@ -209,7 +223,7 @@ class WindowSeries:
             samples[place : place + is_known] = [sample]
             self._steps = [step(one, other) for one, other in pairwise(samples)]
         self.expire(samples[-1].heard_at)
-        self._row = None
+        self._row = self._measured = None
 
     @property
     def has_node(self) -> bool:
@@ -222,6 +236,13 @@ class WindowSeries:
         if self._row is None:
             self._row = self._folded()
         return self._row
+
+    @property
+    def measured(self) -> dict[MeasureKind, float]:
+        """Values of the measures in the last sample. Those that are unknown are absent."""
+        if self._measured is None:
+            self._measured = measured(self._samples)
+        return self._measured
 
     def limit(self, most: int) -> None:
         """Keep only so many of the newest."""
@@ -236,7 +257,7 @@ class WindowSeries:
     def _drop(self, count: int) -> None:
         if count > 0:
             del self._samples[:count], self._steps[:count]
-            self._row = None
+            self._row = self._measured = None
 
     def _folded(self) -> Row:
         lately = takewhile(lambda sample: sample.has_node == self.has_node, reversed(self._samples))
@@ -260,7 +281,31 @@ def sample_of(entry: Entry, interval_s: float, metrics: Metrics) -> WindowSample
         gauges=tuple(value for part, names in _gauges for value in _values(view, part, names)),
         counters=tuple(tuple(_values(view, part, names)) for part, names in _counters),
         has_node=metrics.node is not None,
+        measures=metrics.measures,
     )
+
+
+def measured(samples: Sequence[WindowSample]) -> dict[MeasureKind, float]:
+    """The last value of each gauge and the rate of each counter, of those in the last sample."""
+    last = samples[-1].measures if samples else ()
+    found = {kind_of(one): float(one.value) for one in last if one.value is not None and not one.is_counter}
+    counting = [kind_of(one) for one in last if one.is_counter]
+    if not counting or len(samples) < 2:
+        return found
+    totals = [{kind_of(one): one.value for one in sample.measures if one.is_counter} for sample in samples]
+    seconds = [other.heard_at - one.heard_at for one, other in pairwise(samples)]
+    # A restart sets back all counters of a process, so they are compared together.
+    grown = [
+        increases([one.get(kind) for kind in counting], [other.get(kind) for kind in counting])
+        for one, other in pairwise(totals)
+    ]
+    rates = (per_second(column, seconds) for column in zip(*grown, strict=True))
+    return found | {kind: rate for kind, rate in zip(counting, rates, strict=True) if rate is not None}
+
+
+def kind_of(one: Measure) -> MeasureKind:
+    """The part of a measure that two peers must share before their values are compared."""
+    return MeasureKind(one.name, one.unit, one.is_counter)
 
 
 def step(one: WindowSample, other: WindowSample) -> WindowStep:
@@ -280,7 +325,7 @@ def folded(values: Sequence[float | None], worst: bool) -> float | None:
     return max(known) if worst else sum(known) / len(known)
 
 
-def per_second(increased: Sequence[int | None], seconds: Sequence[float]) -> float | None:
+def per_second(increased: Sequence[float | None], seconds: Sequence[float]) -> float | None:
     """Increase per second over the known steps."""
     known = [(amount, passed) for amount, passed in zip(increased, seconds, strict=True) if amount is not None]
     total_s = sum(passed for _, passed in known)

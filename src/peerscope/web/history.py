@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from peerscope.alerts.alert_views import PastAlert, fired_since
 from peerscope.errors import HistoryError
+from peerscope.history.measures import STATISTICS, measure_series
 from peerscope.history.reader import SPAN_S_MAX, History, Question, series_named, span_s
 from peerscope.history.recorder import Recorder
 from peerscope.history.series import SERIES
@@ -61,10 +62,15 @@ async def history(request: Request) -> Response:
 
 
 async def history_metrics(request: Request) -> Response:
-    """All series of the history."""
-    return answer(
-        [MetricDescription(series.name, series.unit, series.scope, series.text) for series in SERIES.values()]
-    )
+    """All series of the history: fixed ones, then those of what nodes name themselves now."""
+    found = [MetricDescription(series.name, series.unit, series.scope, series.text) for series in SERIES.values()]
+    recorder = monitor_of(request).recorder
+    for key in sorted(recorder.measures) if recorder is not None else ():
+        for prefix in ("measure", *(f"measure_{statistic}" for statistic in STATISTICS)):
+            series = measure_series(f"{prefix}:{key.name}@{key.node}")
+            if series is not None:
+                found.append(MetricDescription(series.name, key.shown_unit, series.scope, series.text))
+    return answer(found)
 
 
 def recorder_of(request: Request) -> Recorder:

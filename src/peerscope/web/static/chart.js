@@ -12,9 +12,9 @@ const BINARY = Array.from({ length: 24 }, (_, power) => 2 ** (2 * power + 1)).co
 
 /**
  * `times`: Unix seconds; `lines`: [{title, values}], null if not measured; `show(value)` returns text.
- * `ratio`: from 0 to at most 1; `binary`: bytes.
+ * `ratio`: from 0 to at most 1; `binary`: bytes; `tight`: not from 0, for values that vary little, such as heights.
  */
-export function Chart({ times, lines, show, height = 130, label, from, to, ratio = false, binary = false }) {
+export function Chart({ times, lines, show, height = 130, label, from, to, ratio = false, binary = false, tight = false }) {
   const box = useRef();
   const plot = useRef(null);
   const latest = useRef(null);
@@ -31,7 +31,7 @@ export function Chart({ times, lines, show, height = 130, label, from, to, ratio
       plot.current?.destroy();
       element.textContent = "";
       const wide = latest.current.to - latest.current.from;
-      plot.current = new uPlot(options(element, { uPlot, lines, show, height, ratio, binary, wide }), data(latest.current), element);
+      plot.current = new uPlot(options(element, { uPlot, lines, show, height, ratio, binary, tight, wide }), data(latest.current), element);
       observer ??= new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height }));
       observer.observe(element);
     };
@@ -58,7 +58,7 @@ function data({ times, lines }) {
   return [times, ...lines.map(({ values }) => values)];
 }
 
-function options(element, { uPlot, lines, show, height, ratio, binary, wide }) {
+function options(element, { uPlot, lines, show, height, ratio, binary, tight, wide }) {
   const style = getComputedStyle(element);
   const color = (name) => style.getPropertyValue(`--${name}`).trim();
   const axis = { stroke: color("muted"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: `11px ${style.fontFamily}` };
@@ -70,7 +70,7 @@ function options(element, { uPlot, lines, show, height, ratio, binary, wide }) {
     legend: { live: true },
     scales: {
       x: { time: true },
-      y: { range: (_, low, high) => (ratio ? [0, Math.max(0.05, Math.min(1, high * 1.15))] : [0, high > 0 ? high * 1.12 : 1]) },
+      y: { range: (_, low, high) => (tight ? around(low, high) : ratio ? [0, Math.max(0.05, Math.min(1, high * 1.15))] : [0, high > 0 ? high * 1.12 : 1]) },
     },
     axes: [
       { ...axis, size: 26, space: 70, values: (_, ticks) => ticks.map((at) => tick(at, wide)) },
@@ -90,6 +90,13 @@ function options(element, { uPlot, lines, show, height, ratio, binary, wide }) {
       })),
     ],
   };
+}
+
+/** A range that shows all values, also where they are all alike or none is known. */
+function around(low, high) {
+  if (low === null || high === null) return [0, 1];
+  const room = (high - low) * 0.1 || Math.max(1, Math.abs(high) * 0.001);
+  return [low - room, high + room];
 }
 
 function tick(at, wide) {

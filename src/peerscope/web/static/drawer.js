@@ -4,7 +4,7 @@ import { html, signal, useEffect, useRef } from "./vendor/preact.js";
 import { AlertRows } from "./alert-row.js";
 import { Copyable } from "./copy.js";
 import { Past } from "./past.js";
-import { Checks, Evidence, Links, Metrics } from "./details.js";
+import { Checks, Evidence, Links, Metrics, NodeLinks } from "./details.js";
 import { Series } from "./series.js";
 import { gravestFirst } from "./severities.js";
 import { Glyph } from "./statuses.js";
@@ -103,9 +103,10 @@ function Sheet({ peer, gone }) {
     <h3>Last hour</h3>
     ${waiting ? loading : html`<${Past} history=${added.history} end=${added.at} />`}
     <h3>Over time</h3>
-    <${Series} peer=${peer} />
+    <${Series} peer=${peer} measures=${details?.metrics?.measures} />
     <h3>Links <span class="muted">${isGone(peer) ? 0 : details ? details.links.length : peer.links ?? 0}</span></h3>
     ${waiting ? loading : html`<${Links} links=${isGone(peer) ? [] : details?.links} />`}
+    ${!isGone(peer) && html`<${NodeLinks} peer=${peer} />`}
     <h3>Facts</h3>
     <${Facts} peer=${peer} details=${details} />
     <h3>Metrics</h3>

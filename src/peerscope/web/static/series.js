@@ -5,6 +5,7 @@ import { Chart } from "./chart.js";
 import { Choice } from "./tabs.js";
 import { useAnswer } from "./ask.js";
 import { me } from "./state.js";
+import { onAxis, unitOf } from "./measures.js";
 import { bytes, decimal, isNumber, latency, percent, plain } from "./format.js";
 
 const SPANS = { "1h": 3600, "24h": 86400, "30d": 2592000 };
@@ -26,13 +27,26 @@ const CHARTS = [
 
 const span = signal("1h");
 
-export function Series({ peer }) {
+export function Series({ peer, measures }) {
   if (me.value && !me.value.keeps_history) return html`<p class="muted">This agent keeps no history: <code>history.enabled</code> is false in its settings.</p>`;
   return html`<div class="series">
     <${Choice} of=${TITLES} value=${span} label="Span of the charts" />
     ${CHARTS.filter((chart) => !chart.node || peer.node).map((chart) => html`
       <${One} key=${chart.title} chart=${chart} peer=${peer.peer_id} />`)}
+    ${(measures ?? []).map((one) => html`<${One} key=${`own ${one.name}`} chart=${ownChart(one)} peer=${peer.peer_id} />`)}
   </div>`;
+}
+
+/** A chart of a value that the node names itself. */
+function ownChart(measure) {
+  const { name, unit, is_counter } = measure;
+  return {
+    title: `Node: ${plain(name, 48)}${unitOf(measure)}`,
+    show: onAxis(unit, is_counter),
+    binary: unit === "bytes",
+    tight: true,
+    series: [[`measure:${name}`, plain(name, 48)]],
+  };
 }
 
 function One({ chart, peer }) {
@@ -56,6 +70,6 @@ function Drawn({ chart, answers, since }) {
   });
   if (!lines.some(({ values }) => values.some(isNumber))) return html`<p class="muted">Not measured.</p>`;
   const to = times.at(-1) ?? 0;
-  return html`<${Chart} times=${times} lines=${lines} show=${chart.show} ratio=${chart.ratio} binary=${chart.binary} height=${104}
+  return html`<${Chart} times=${times} lines=${lines} show=${chart.show} ratio=${chart.ratio} binary=${chart.binary} tight=${chart.tight} height=${104}
     from=${to - SPANS[since]} to=${to} label=${`${chart.title}, last ${since}`} />`;
 }

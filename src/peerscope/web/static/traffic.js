@@ -5,6 +5,7 @@ import { Chart } from "./chart.js";
 import { Choice, Panel } from "./tabs.js";
 import { useAnswer } from "./ask.js";
 import { age, bytes, count, decimal, latency, plain } from "./format.js";
+import { NetworkMeasures } from "./measures.js";
 import { me, simulation, wall } from "./state.js";
 
 const EVERY_MS = 5_000;
@@ -21,6 +22,7 @@ export function Traffic() {
     ${!value ? html`<p class="muted loading-line">${error ? `No answer: ${plain(error.message, 80)}` : "Loading…"}</p>` : html`
       <${Flow} title="Mesh" flow=${value.mesh} note="between this agent and its neighbours, without QUIC's overhead" />
       ${value.node ? html`<${Flow} title="Node" flow=${value.node} note="reported by the node of this agent" />` : html`<${NoNode} />`}`}
+    <${NetworkMeasures} />
     <${Routes} />
   <//>`;
 }
