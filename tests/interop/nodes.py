@@ -52,7 +52,7 @@ def yggdrasil(find: Find, place: Path) -> Comparison | None:
                 same(f"{name}: connections", metrics.active_connections, before["active_connections"]),
                 same(f"{name}: neighbours", metrics.p2p_peers, before["p2p_peers"]),
                 same(f"{name}: routing entries", _measure(ours, "dht_nodes"), before["dht_nodes"]),
-                same(f"{name}: links not up", _measure(ours, "dead_links"), 1),
+                same(f"{name}: links not up", _measure(ours, "dead_links"), before["dead_links"]),
                 between(
                     f"{name}: bytes received", before["received_bytes"], metrics.received_bytes, after["received_bytes"]
                 ),
