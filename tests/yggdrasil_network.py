@@ -54,7 +54,8 @@ class YggdrasilNetwork:
     def truth(self, number: int) -> dict[str, Any]:
         """Values of a node by its own answers, by the names of fields and measures."""
         me = ask(self.socket(number), "getself")["response"]
-        links = [peer for peer in ask(self.socket(number), "getpeers")["response"]["peers"] if peer.get("up", True)]
+        listed = ask(self.socket(number), "getpeers")["response"]["peers"]
+        links = [peer for peer in listed if peer.get("up", True)]
         known = me.get("routing_entries")
         if known is None:
             known = len(ask(self.socket(number), "getdht")["response"]["dht"])
@@ -69,6 +70,7 @@ class YggdrasilNetwork:
             "received_bytes": sum(peer.get("bytes_recvd", 0) for peer in links),
             "sent_bytes": sum(peer.get("bytes_sent", 0) for peer in links),
             "dht_nodes": known,
+            "dead_links": len(listed) - len(links),
             "rtts_us": rtts_us,
         }
 

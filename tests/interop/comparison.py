@@ -33,14 +33,14 @@ def same(about: str, ours: object, theirs: object) -> Row:
     """Both must be equal."""
     if ours is None:
         return Row(about, "unknown", str(theirs), None)
-    return Row(about, str(ours), str(theirs), ours == theirs)
+    return Row(about, _shown(ours), _shown(theirs), ours == theirs)
 
 
 def between(about: str, before: float, ours: float | None, after: float) -> Row:
     """A value that grows: ours was read between two readings of theirs."""
-    theirs = f"{before:,.15g}" if before == after else f"{before:,.15g} to {after:,.15g}"
+    theirs = _shown(before) if before == after else f"from {_shown(before)} to {_shown(after)}"
     return Row(
-        about, "unknown" if ours is None else f"{ours:,.15g}", theirs, None if ours is None else before <= ours <= after
+        about, "unknown" if ours is None else _shown(ours), theirs, None if ours is None else before <= ours <= after
     )
 
 
@@ -56,13 +56,25 @@ SAME = {True: "yes", False: "no", None: "unknown"}
 HEAD = """# Real programs beside us
 
 `make interop` runs current releases of other programs against peerscope and writes this page. `make interop-tools`
-builds them, where Go is installed. Last run: {date}.
+builds them, where Go and Rust are installed. Last run: {date}. [Answers to remote write](remote-write.md) has
+more of Prometheus and VictoriaMetrics.
 
 | program | version | compared |
 |---|---|---|
 {programs}
+
+`unknown` means that the program's metrics do not contain the value. A value "from 3 to 5" grew while we read it: the
+program said 3 before our reading and 5 after it.
+
+The builds differ from the projects' own releases:
+
+- Yggdrasil: a module that does nothing outside OpenBSD is replaced, since it cannot be downloaded.
+- kubo: go-libp2p 0.50 replaces a fork of 0.49 that cannot be downloaded.
+- Alertmanager: it has no web pages, which its module does not contain.
+- Nebula 1.10: later ones need a module that cannot be downloaded. Nebula 1.12 and VictoriaMetrics 1.152 need Go 1.27.
+- The OpenTelemetry collector has only the parts that receive OTLP and print it.
 """
-MISSING = "These programs were not there and are left out: {}.\n"
+MISSING = "These programs were not there: {}.\n"
 
 
 def document(comparisons: Iterable[Comparison], missing: Iterable[str], date: str) -> str:
@@ -84,6 +96,10 @@ def document(comparisons: Iterable[Comparison], missing: Iterable[str], date: st
 def differences(comparisons: Iterable[Comparison]) -> list[str]:
     """Values that are not the same."""
     return [f"{one.program}: {row.about}" for one in comparisons for row in one.rows if row.is_same is False]
+
+
+def _shown(value: object) -> str:
+    return f"{value:,.15g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def _cell(text: str) -> str:

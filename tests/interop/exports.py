@@ -4,10 +4,12 @@ import contextlib
 import json
 import re
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,7 @@ def prometheus(find: Find, place: Path) -> Comparison | None:
             rows = list(_scraped(store, agent))
             rows += _written(store, place / "writer")
             rows += _other_ways(store, "/api/v1/otlp/v1/traces")
-            rows.append(_named_in_utf8(store, place))
+            rows += _named_in_utf8(store, place)
         finally:
             store.stop()
     compared = "scrapes in four formats, discovery, native histograms, remote write, OTLP"
@@ -255,11 +257,11 @@ def _other_ways(store: Store, traces: str) -> list[Row]:
             status = answer.status
     except urllib.error.HTTPError as error:
         status = error.code
-    return [Row("OTLP: traces", "sent", f"refused with {status}", status >= 400)]
+    return [Row("OTLP: traces, which it does not take", "refusal expected", str(status), status >= 400)]
 
 
-def _named_in_utf8(store: Store, place: Path) -> Row:
-    """Our source reads a page of it on which other names are in UTF-8."""
+def _named_in_utf8(store: Store, place: Path) -> list[Row]:
+    """Our source reads a page of it on which other names are in UTF-8, or escaped."""
     now_ms = round(time.time() * 1000)
     samples = [((("__name__", "möwen.1 {"), ("länge", 'a"\n')), 1.0), ((("__name__", "my_peers"),), 7.0)]
     headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
@@ -268,8 +270,43 @@ def _named_in_utf8(store: Store, place: Path) -> Row:
     ).close()
     mapping = place / "mapping.toml"
     mapping.write_text('node = "mine"\n[metrics]\np2p_peers = [{series = "my_peers"}]\n')
-    found = read(f"prometheus:{store.url}/federate?match[]={{__name__=~%22m.*%22}}#{mapping}")
-    return same("`prometheus`: a value beside names in UTF-8", found.metrics.p2p_peers, 7)
+    url = f"{store.url}/federate?match[]={{__name__=~%22m.*%22}}"
+    escaped = read(f"prometheus:{url}#{mapping}")
+    asked = urllib.request.Request(url, headers={"Accept": "text/plain;version=1.0.0;escaping=allow-utf-8"})
+    with urllib.request.urlopen(asked, timeout=20) as answer:
+        page = answer.read()
+    assert '{"möwen.1 {"'.encode() in page
+    with _serving(page) as again:
+        plain = read(f"prometheus:{again}#{mapping}")
+    return [
+        same("`prometheus`: a value beside names that it escapes for us", escaped.metrics.p2p_peers, 7),
+        same("`prometheus`: a value beside names in UTF-8", plain.metrics.p2p_peers, 7),
+    ]
+
+
+@contextlib.contextmanager
+def _serving(page: bytes) -> Iterator[str]:
+    """URL of a server that has one page."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=1.0.0; escaping=allow-utf-8")
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _alarmed(url: str) -> list[Row]:

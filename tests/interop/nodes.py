@@ -1,6 +1,7 @@
 """Our sources beside the answers of the nodes that they read."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -15,7 +16,11 @@ from typing import Any
 from interop.comparison import PROGRAMS, Comparison, Find, Row, between, pinned, same
 from nebula_network import nebula_network
 from peerscope.sources.base import Reading, make_source
+from serf_network import serf_network
 from yggdrasil_network import free_port, until, yggdrasil_network
+
+UNKNOWN = "b" + base64.b32encode(b"\x01\x55\x12\x20" + bytes(32)).decode().lower().rstrip("=")
+"""Content that neither node provides: a CID with the digest 0."""
 
 
 def read(spec: str) -> Reading:
@@ -47,7 +52,7 @@ def yggdrasil(find: Find, place: Path) -> Comparison | None:
                 same(f"{name}: connections", metrics.active_connections, before["active_connections"]),
                 same(f"{name}: neighbours", metrics.p2p_peers, before["p2p_peers"]),
                 same(f"{name}: routing entries", _measure(ours, "dht_nodes"), before["dht_nodes"]),
-                same(f"{name}: links not up", _measure(ours, "dead_links"), 1),
+                same(f"{name}: links not up", _measure(ours, "dead_links"), before["dead_links"]),
                 between(
                     f"{name}: bytes received", before["received_bytes"], metrics.received_bytes, after["received_bytes"]
                 ),
@@ -76,18 +81,12 @@ def kubo(find: Find, place: Path) -> Comparison | None:
             same("`prometheus`: connections", ours.metrics.active_connections, len(peers)),
             same("`prometheus`: peers", ours.metrics.p2p_peers, len({peer["Peer"] for peer in peers})),
         ]
-        before = _dht_requests(ours)
-        ask(one, "routing/findpeer?arg=" + ask(other, "id")["ID"])
-        after = _dht_requests(read(f"prometheus:{one}/debug/metrics/prometheus#kubo"))
-        is_known = before is not None and after is not None
-        rows.append(
-            Row(
-                "`prometheus`: DHT requests around a search",
-                f"{before} to {after}" if is_known else "unknown",
-                "more than before",
-                after > before if before is not None and after is not None else None,
-            )
-        )
+        asked, received = _dht_requests(ours), _requests_received(other)
+        ask(one, f"routing/findprovs?num-providers=1&arg={UNKNOWN}")
+        time.sleep(1)
+        asked_after = _dht_requests(read(f"prometheus:{one}/debug/metrics/prometheus#kubo"))
+        growth = None if asked is None or asked_after is None else asked_after - asked
+        rows.append(same("`prometheus`: DHT requests of a search", growth, _requests_received(other) - received))
         rows += _kubo_source(one, peers)
     return Comparison("kubo", pinned("kubo", "github.com/ipfs/kubo"), "`prometheus:` and `kubo:` beside its RPC", rows)
 
@@ -102,7 +101,7 @@ def go_libp2p(find: Find, place: Path) -> Comparison | None:
         until(lambda: fetch(f"{urls[0]}/truth")["gossiping"] == 2, "they gossip")
         for number, url in enumerate(urls, 1):
             truth = fetch(f"{url}/truth")
-            ours = read(f"prometheus:{url}/metrics#{_preset('go-libp2p')}")
+            ours = read(f"prometheus:{url}/metrics#go-libp2p")
             rows += [
                 same(f"node {number}: connections", ours.metrics.active_connections, truth["connections"]),
                 same(f"node {number}: peers", ours.metrics.p2p_peers, truth["peers"]),
@@ -149,7 +148,11 @@ def nebula(find: Find, place: Path) -> Comparison | None:
                 metrics, name = ours.metrics, f"host {number + 1}"
                 rows += [
                     same(f"{name}: id", ours.node_id, before["node_id"]),
-                    same(f"{name}: neighbours", sorted(link.node for link in ours.overlay), before["overlay"]),
+                    same(
+                        f"{name}: neighbours",
+                        " ".join(sorted(link.node for link in ours.overlay)),
+                        " ".join(before["overlay"]),
+                    ),
                     same(f"{name}: peers", metrics.p2p_peers, before["p2p_peers"]),
                     between(
                         f"{name}: bytes received",
@@ -165,11 +168,32 @@ def nebula(find: Find, place: Path) -> Comparison | None:
     return Comparison("Nebula", version, "`nebula:` beside its debug console and the kernel", rows)
 
 
-def _preset(name: str) -> str:
-    """Of this program, or of kubo, which is built on it."""
-    from importlib.resources import files
+def serf(find: Find, place: Path) -> Comparison | None:
+    """Three agents."""
+    program = find("serf-0.11")
+    if program is None:
+        return None
+    rows: list[Row] = []
+    with serf_network(program, place, 3) as network:
+        for number in range(3):
+            ours, theirs = read(network.spec(number)), network.truth(number)
+            name = f"agent {number + 1}"
+            others = sorted(str(one) for one in theirs["overlay"])
+            rows += [
+                same(f"{name}: name", ours.node_id, theirs["node_id"]),
+                same(f"{name}: others", " ".join(sorted(link.node for link in ours.overlay)), " ".join(others)),
+                same(f"{name}: members alive", _measure(ours, "members_alive"), theirs["members_alive"]),
+                same(f"{name}: members failed", _measure(ours, "members_failed"), theirs["members_failed"]),
+            ]
+    return Comparison("Serf", pinned("serf", "github.com/hashicorp/serf"), "`serf:` beside its own tool", rows)
 
-    return name if (files("peerscope.sources") / "presets" / f"{name}.toml").is_file() else "kubo"
+
+def _us(duration: str) -> int | None:
+    """Microseconds of a duration as Go prints it."""
+    for unit, factor in (("ns", 1e-3), ("µs", 1.0), ("ms", 1e3), ("s", 1e6)):
+        if duration.endswith(unit):
+            return round(float(duration.removesuffix(unit)) * factor)
+    return None
 
 
 @contextlib.contextmanager
@@ -203,18 +227,19 @@ def listens(url: str) -> bool:
 
 
 def _kubo_source(api: str, peers: list[dict[str, Any]]) -> list[Row]:
-    from peerscope.sources.base import _known
-
-    if "kubo" not in _known():
-        return []
     me, before = ask(api, "id"), ask(api, "stats/bw")
     ours = read(f"kubo:{api}")
     after = ask(api, "stats/bw")
     return [
-        same("`kubo`: id", ours.node_id, me["ID"]),
+        same("`kubo`: id", (ours.node_id or "")[-16:], me["ID"][-16:]),
         same("`kubo`: version", ours.version, me["AgentVersion"].split("/")[1]),
         same("`kubo`: peers", ours.metrics.p2p_peers, len({peer["Peer"] for peer in peers})),
-        same("`kubo`: neighbours", sorted(link.node for link in ours.overlay), sorted(peer["Peer"] for peer in peers)),
+        same("`kubo`: neighbour", next(link.node[-16:] for link in ours.overlay), peers[0]["Peer"][-16:]),
+        same(
+            "`kubo`: its RTT, µs",
+            ours.overlay[0].rtt_us,
+            _us(ask(api, "swarm/peers?latency=true")["Peers"][0]["Latency"]),
+        ),
         between("`kubo`: bytes received", before["TotalIn"], ours.metrics.received_bytes, after["TotalIn"]),
         between("`kubo`: bytes sent", before["TotalOut"], ours.metrics.sent_bytes, after["TotalOut"]),
     ]
@@ -260,7 +285,8 @@ def ask(api: str, question: str) -> Any:
     with urllib.request.urlopen(
         urllib.request.Request(f"{api}/api/v0/{question}", method="POST"), timeout=60
     ) as answer:
-        return json.loads(answer.read().splitlines()[-1])
+        lines = answer.read().splitlines()
+    return json.loads(lines[-1]) if lines else None
 
 
 def answers(api: str) -> bool:
@@ -277,6 +303,13 @@ def _measure(reading: Reading, name: str) -> object:
 def _among(about: str, ours: int | None, theirs: list[int]) -> Row:
     """The best of several links."""
     return Row(about, str(ours), " and ".join(map(str, theirs)), ours == min(theirs))
+
+
+def _requests_received(api: str) -> float:
+    """By the page of the only other node."""
+    with urllib.request.urlopen(f"{api}/debug/metrics/prometheus", timeout=20) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("rpc_inbound_messages_total"))
 
 
 def _dht_requests(reading: Reading) -> float | None:

@@ -32,7 +32,7 @@ def test_a_current_release_and_we_say_the_same(
 def test_what_is_not_there_is_left_out_and_named(tmp_path: Path) -> None:
     assert [compare(lambda _: None, tmp_path) for compare in COMPARED.values()] == [None] * len(COMPARED)
     page = document([], ["kubo", "nebula"], "2026-11-30")
-    assert "These programs were not there and are left out: kubo, nebula." in page
+    assert "These programs were not there: kubo, nebula." in page
 
 
 def test_a_page_shows_both_values_and_whether_they_are_the_same() -> None:
@@ -43,7 +43,7 @@ def test_a_page_shows_both_values_and_whether_they_are_the_same() -> None:
         "| Program | 1.0 | everything |",
         "| peers | 3 | 3 | yes |",
         "| ids | unknown | x\\|y | unknown |",
-        "| bytes | 25 | 10 to 20 | no |",
+        "| bytes | 25 | from 10 to 20 | no |",
         "| odd | a b | c | yes |",
     ):
         assert line in page.splitlines()
