@@ -71,7 +71,7 @@ class SyncthingService(Struct, frozen=True, rename="camel"):
     error: Word | None = None
     lan_addresses: tuple[Word, ...] | None = None
     wan_addresses: tuple[Word, ...] | None = None
-    """Of a listener: URLs such as "tcp://192.0.2.1:22000"."""
+    """URLs of a listener, such as "tcp://192.0.2.1:22000"."""
 
 
 class _SyncthingStatus(Struct, frozen=True, rename="camel"):
