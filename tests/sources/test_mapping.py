@@ -272,4 +272,4 @@ def test_every_preset_of_the_package_is_checked_here() -> None:
     with pytest.raises(ConfigError) as error:
         load_mapping("nothing")
     names = str(error.value).partition("presets are ")[2].partition(";")[0].split(", ")
-    assert [name for name in names if f'preset("{name}"' not in text] == ["generic", "nebula"]
+    assert [name for name in names if f'preset("{name}"' not in text] == ["generic"]
