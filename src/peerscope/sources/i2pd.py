@@ -5,6 +5,7 @@ no host, so the router must hold exactly this certificate.
 
 How wrong the router may be:
 - A wrong password is answered with an empty result and no error.
+- It repeats the id of a question without quotes, so the answer is no JSON if the id is a text. We use numbers.
 - `uptime` is in milliseconds, although a whole second is its finest step. Bytes are decimals.
 - Its known routers include itself. A router alone knows one.
 - It has no id in this interface, and no neighbours.
