@@ -59,12 +59,11 @@ class DigestEndpoint(Endpoint):
         passwords.add_password(None, request.full_url, self._user or "", secret(self._password_file))
         for offer in headers.get_all("WWW-Authenticate") or ():
             kind, _, rest = offer.partition(" ")
-            if kind.lower() == "digest":
+            with contextlib.suppress(ValueError):  # no list of pairs, or an algorithm that Python does not know
                 challenge = parse_keqv_list([part for part in parse_http_list(rest) if part])
-                with contextlib.suppress(ValueError):  # an algorithm that Python does not know
-                    proof = HTTPDigestAuthHandler(passwords).get_authorization(request, challenge)
-                    if proof:
-                        return f"Digest {proof}"
+                proof = HTTPDigestAuthHandler(passwords).get_authorization(request, challenge)
+                if kind.lower() == "digest" and proof:
+                    return f"Digest {proof}"
         raise SourceError(f"{request.full_url} wants credentials of a kind that we do not have")
 
 
