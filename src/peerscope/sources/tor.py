@@ -10,7 +10,7 @@ How late and how wrong Tor may be:
 - It lists one relay several times if it has several connections to it.
 - `circuits` counts those that this Tor built for itself. Only its MetricsPort (`prometheus:URL#tor`) counts those that
   pass through it. There, some gauges have names that end in "_total", and listening sockets are opened connections.
-- A connection to a relay that hangs stays CONNECTED for minutes.
+- A killed relay is gone at once. A frozen one was still CONNECTED after 330 s.
 - Bytes include those of the directory, and start at 0 with the process.
 - `flags` are those of the last consensus, up to some hours old.
 """
