@@ -4,7 +4,8 @@ Each connection proves the id of its node, so ids are no claims here. Addresses 
 over IP, and only addresses that the node which named them may name. Nodes answer with the entries next to the SHA-256
 of a key. So `Preimages` holds a key for each part of the table.
 
-Checked with js-libp2p 3.3 with kad-dht 16.4. A js-libp2p node leaves out entries without a known address.
+Checked with js-libp2p 3.3 with kad-dht 16.4, and kubo 0.43.1. A js-libp2p node leaves out entries without a known
+address.
 """
 
 from __future__ import annotations
