@@ -1,9 +1,9 @@
 # Works with the GNU Make 3.81 of macOS. What takes more than a line is in scripts/.
-.PHONY: help demo sweep sweep-zones fuzz test test-tools lint bench audit sbom frontend man release lock setup setup-run clean
+.PHONY: help demo sweep sweep-zones fuzz test test-tools interop interop-tools lint bench audit sbom frontend man release lock setup setup-run clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: setup-run ## run 12 peers and a dashboard here, until Ctrl-C; options: ARGS="--peers 30"
 	@exec .venv/bin/peerscope demo $(ARGS)
@@ -13,6 +13,12 @@ test: setup ## run all tests; some of them: ARGS="-k gossip"; REQUIRE_ALL=1 forb
 
 test-tools: ## install the third-party programs that tests use (needs root and apt-get)
 	@scripts/test-tools
+
+interop-tools: ## build current releases of the programs we talk to into .interop/ (needs Go; takes long)
+	@scripts/interop-tools $(ARGS)
+
+interop: setup ## run those against us, and write docs/reference/interop.md
+	@.venv/bin/python scripts/interop $(ARGS)
 
 sweep: setup ## simulate every scenario with many seeds; for SECONDS=600
 	@.venv/bin/python scripts/sweep --seconds $(or $(SECONDS),600) $(ARGS)

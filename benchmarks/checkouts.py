@@ -56,6 +56,12 @@ def before_all(build: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(build / "src")}
 
 
+def without_detection(build: Path) -> dict[str, str]:
+    """What keeps its agents from attaching nodes that happen to run here; older builds refuse the setting."""
+    knows = (build / "src/peerscope/agent/node_detection.py").is_file()
+    return {"PEERSCOPE_NODE__DETECT": "false"} if knows else {}
+
+
 def revision(against: str) -> str:
     """Its short commit id where git knows it, else the text itself."""
     folder = Path(against)

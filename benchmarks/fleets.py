@@ -24,6 +24,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import ClassVar
 
+from checkouts import HERE, without_detection
 from namespaces import Network
 from sightings import Sighting, delays, from_peerscope, from_serf
 
@@ -160,6 +161,7 @@ class Fleet(ABC):
     def _spawn(self, index: int) -> None:
         where = self.network.inside(index) if self.network else contextlib.nullcontext()
         known = {key: value for key, value in os.environ.items() if not key.startswith("PEERSCOPE_")}
+        build = Path(self.environment["PYTHONPATH"]).parent if "PYTHONPATH" in self.environment else HERE
         with where:
             process = subprocess.Popen(
                 self.command(index),
@@ -167,7 +169,7 @@ class Fleet(ABC):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 process_group=0,  # Ctrl-C reaches this process alone
-                env=known | self.environment,
+                env=known | without_detection(build) | self.environment,
             )
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)

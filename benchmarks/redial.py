@@ -108,7 +108,8 @@ class Agent:
         command += ["--state", str(state), "--listen", listen]
         command += [word for ticket in tickets for word in ("--join", ticket)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(command, text=True, **pipes)
+        alone = os.environ | {"PEERSCOPE_NODE__DETECT": "false"}  # whatever nodes run on this machine
+        self._process = subprocess.Popen(command, text=True, env=alone, **pipes)
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
         self.ready = self._events.get(timeout=GIVE_UP_S)

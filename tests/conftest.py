@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,7 +16,12 @@ from leftovers import pytest_sessionfinish, pytest_sessionstart, pytest_terminal
 settings.register_profile("peerscope", deadline=None)
 settings.load_profile("peerscope")
 
+# Agents that tests start as processes must not attach nodes that happen to run on this machine.
+os.environ["PEERSCOPE_NODE__DETECT"] = "false"
+
 BROWSER = "tests/browser/"
+CURRENT_RELEASES = Path(__file__).parents[1] / ".interop" / "bin"
+"""`make interop-tools` builds programs there that Debian has in old versions only; tests never need them."""
 SLOWER_AND_SLOWER = ("sim", "tools", "e2e", "browser")
 
 # Programs that go by several names. Where tests get them from is in scripts/test-tools.
@@ -60,6 +66,27 @@ def need() -> Callable[[str], str]:
     With REQUIRE_ALL=1 in the environment, as in CI, the test fails instead.
     """
     return find_or_skip
+
+
+@pytest.fixture(scope="session")
+def need_current() -> Callable[[str], str]:
+    """`need_current("yggdrasil-0.5")` returns the path of a current release; where it is missing, the test is skipped.
+
+    REQUIRE_ALL does not forbid that: the builds take a toolchain and many minutes.
+    """
+
+    def find(program: str) -> str:
+        if found := find_current(program):
+            return found
+        pytest.skip(f"{program} is not there: `make interop-tools` builds it, where Go or Rust is installed")
+
+    return find
+
+
+def find_current(program: str) -> str | None:
+    """Path of a current release, from PATH or from `make interop-tools`."""
+    path = f"{CURRENT_RELEASES}:{os.environ.get('PATH', os.defpath)}"
+    return shutil.which(program, path=path)
 
 
 def find_or_skip(program: str) -> str:

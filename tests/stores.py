@@ -1,4 +1,4 @@
-"""Real stores for tests: Prometheus and VictoriaMetrics as processes on loopback, and what they answer."""
+"""Real stores for tests: Prometheus and VictoriaMetrics as processes on loopback, Debian's and current releases."""
 
 import json
 import signal
@@ -141,6 +141,22 @@ class VictoriaMetrics(Store):
         return {labels: sorted(samples, key=lambda sample: sample[0]) for labels, samples in found.items()}
 
 
+class CurrentPrometheus(Prometheus):
+    """Of `make interop-tools`."""
+
+    program = "prometheus-3"
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--web.enable-otlp-receiver"]
+
+
+class CurrentVictoriaMetrics(VictoriaMetrics):
+    """Of `make interop-tools`."""
+
+    program = "victoria-metrics-1"
+
+
+CURRENT = (CurrentPrometheus, CurrentVictoriaMetrics)
 STORES: dict[str, type[Prometheus] | type[VictoriaMetrics]] = {
     "prometheus": Prometheus,
     "victoria-metrics": VictoriaMetrics,

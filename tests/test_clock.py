@@ -18,7 +18,7 @@ ELSEWHERE = {
     "export/remote_write.py",
     "host/failures.py",
     "sources/process.py",
-    "sources/prometheus.py",
+    "sources/endpoint.py",
     "sources/telemetry.py",
     "web/guard.py",
 }

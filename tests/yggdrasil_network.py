@@ -43,25 +43,53 @@ class YggdrasilNetwork:
             around[one].add(self.keys[other])
             around[other].add(self.keys[one])
         return all(self._peers(number) == expected for number, expected in around.items()) and all(
-            "error" not in ask(self.socket(0), "debug_remotegetself", key=key) for key in self.keys
+            "error" not in ask(self.socket(0), "debug_remotegetself", key=key)
+            for key in self.keys[1:]  # a node alone does not reach itself
         )
+
+    def spec(self, number: int) -> str:
+        """The source that reads a node."""
+        return f"yggdrasil:{self.socket(number)}"
+
+    def truth(self, number: int) -> dict[str, Any]:
+        """Values of a node by its own answers, by the names of fields and measures."""
+        me = ask(self.socket(number), "getself")["response"]
+        listed = ask(self.socket(number), "getpeers")["response"]["peers"]
+        links = [peer for peer in listed if peer.get("up", True)]
+        known = me.get("routing_entries")
+        if known is None:
+            known = len(ask(self.socket(number), "getdht")["response"]["dht"])
+        rtts_us: dict[str, list[int]] = {}
+        for peer in links:
+            if "latency" in peer:
+                rtts_us.setdefault(peer["key"], []).append(round(peer["latency"] / 1000))
+        return {
+            "node_id": me["key"],
+            "active_connections": len(links),
+            "p2p_peers": len({peer["key"] for peer in links}),
+            "received_bytes": sum(peer.get("bytes_recvd", 0) for peer in links),
+            "sent_bytes": sum(peer.get("bytes_sent", 0) for peer in links),
+            "dht_nodes": known,
+            "dead_links": len(listed) - len(links),
+            "rtts_us": rtts_us,
+        }
 
     def _peers(self, number: int) -> set[str]:
         answer = ask(self.socket(number), "getpeers")
-        return {peer["key"] for peer in answer.get("response", {}).get("peers", [])}
+        return {peer["key"] for peer in answer.get("response", {}).get("peers", [])} - {""}
 
 
 @contextlib.contextmanager
 def yggdrasil_network(
-    program: str, folder: Path, nodes: int, links: list[tuple[int, int]]
+    program: str, folder: Path, nodes: int, links: list[tuple[int, int]], *, unreachable: str = ""
 ) -> Iterator[YggdrasilNetwork]:
-    """Nodes that have found each other; of each link the first one listens."""
+    """Nodes that have found each other; of each link the first one listens. All dial `unreachable` too."""
     ports = [free_port() for _ in range(nodes)]
     # The smallest key is the root of the spanning tree. Where the root changes while nodes join, they find their way
     # across the network only with the next announcement, a minute later.
-    fresh = sorted((generated(program) for _ in range(nodes)), key=lambda config: str(config["PublicKey"]))
+    fresh = sorted((generated(program) for _ in range(nodes)), key=public_key)
     processes: list[subprocess.Popen[bytes]] = []
-    network = YggdrasilNetwork(folder, [config["PublicKey"] for config in fresh], processes)
+    network = YggdrasilNetwork(folder, [public_key(config) for config in fresh], processes)
     try:
         for number, config in enumerate(fresh):
             config |= {
@@ -69,7 +97,8 @@ def yggdrasil_network(
                 "MulticastInterfaces": [],
                 "AdminListen": f"unix://{network.socket(number)}",
                 "Listen": [f"tls://127.0.0.1:{ports[number]}"],
-                "Peers": [f"tls://127.0.0.1:{ports[one]}" for one, other in links if other == number],
+                "Peers": [f"tls://127.0.0.1:{ports[one]}" for one, other in links if other == number]
+                + [unreachable] * bool(unreachable),
             }
             place = folder / f"{number}.json"
             place.write_text(json.dumps(config))
@@ -92,6 +121,11 @@ def generated(program: str) -> dict[str, Any]:
     done = subprocess.run([program, "-genconf", "-json"], capture_output=True, check=True, timeout=30)
     config: dict[str, Any] = json.loads(done.stdout)
     return config
+
+
+def public_key(config: dict[str, Any]) -> str:
+    """The second half of a private key of Ed25519, as Go writes it. Only 0.4 names it as well."""
+    return str(config["PrivateKey"])[64:]
 
 
 def until(truth: Callable[[], bool], what: str) -> None:

@@ -10,9 +10,9 @@ from live import Agent, client, running
 
 pytestmark = pytest.mark.browser
 EVENTS = (
-    {"type": "measure", "name": "block_height", "value": 912_345, "unit": "blocks"},
-    {"type": "measure", "name": "leader_changes", "value": 3, "is_counter": True},
-    {"type": "measure", "name": "folder_completion", "value": 0.9731234, "unit": "ratio"},
+    {"type": "gauge", "name": "block_height", "value": 912_345, "unit": "blocks"},
+    {"type": "gauge", "name": "leader_changes", "value": 3, "kind": "counter"},
+    {"type": "gauge", "name": "folder_completion", "value": 0.9731234, "unit": "ratio"},
 )
 
 

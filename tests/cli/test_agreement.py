@@ -47,7 +47,6 @@ BAD = [
     ('[transport]\nrelay = "relay.example.org"', "transport.relay"),
     ('[transport]\nrelay = "https://relay.example.org"', "transport.relay"),
     ('[node]\nsources = ["nonsense:1"]', "node.sources"),
-    ('[node]\nsources = ["yggdrasil:"]', "node.sources"),
     ('[node]\nsources = ["telemetry", "telemetry"]', "node.sources"),
     ('[node]\nsources = ["prometheus:ftp://127.0.0.1/metrics"]', "node.sources"),
     (WEBHOOK, "notify.channels.ops.url"),

@@ -32,6 +32,7 @@ NOT_RUN = {
     "run --state $PWD/state": PLAYED,
     "demo": "it does not end; the network of these tests is one, and test_documents.py plays the tutorial's",
     "top": "it needs a terminal; tests/top plays it",
+    "node detect": "its answer depends on this machine; tests/e2e/test_node_detection.py starts nodes for it",
     "leave": "it ends the agent that is asked; tests/e2e/test_service.py has one for it",
     "crawl yggdrasil:/var/run/yggdrasil.sock": "it needs a Yggdrasil node; tests/e2e/test_yggdrasil_nodes.py has one",
     "simulate --serve": SHOWN,
@@ -210,6 +211,7 @@ def test_an_agent_starts_and_leaves(command: tuple[str, ...], scene: Scene, tmp_
     arguments = [elsewhere.get(word, word) for word in filled(command, scene, tmp_path)]
     known = {name: value for name, value in os.environ.items() if not name.startswith("PEERSCOPE_")}
     home = {"XDG_STATE_HOME": str(tmp_path / "home"), "PEERSCOPE_WEB__LISTEN": "127.0.0.1:0"}
+    home["PEERSCOPE_NODE__DETECT"] = "false"
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "peerscope", *arguments],

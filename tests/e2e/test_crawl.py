@@ -1,4 +1,4 @@
-"""`peerscope crawl` as an operator runs it: on a real demo, and on real Yggdrasil nodes."""
+"""`peerscope crawl` as an operator runs it: on a real demo, and on real nodes of other networks."""
 
 import json
 import os
@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from demo_network import demo_network, eventually
+from libp2p_network import libp2p_network, packages
+from mainline_network import mainline_network
 from yggdrasil_network import yggdrasil_network
 
 NODES = 6
@@ -79,10 +81,16 @@ def test_ctrl_c_prints_what_was_found_so_far(tmp_path: Path) -> None:
         assert b"peerscope: stopped by hand" in shown
 
 
+@pytest.fixture(params=["0.4", "0.5"])
+def yggdrasil(request: pytest.FixtureRequest, need: Need, need_current: Need) -> str:
+    """Debian's release, and a current one where it is there."""
+    return need("yggdrasil") if request.param == "0.4" else need_current("yggdrasil-0.5")
+
+
 @pytest.mark.tools
 @pytest.mark.parametrize("links", [LINE, RING], ids=["line", "ring"])
-def test_six_yggdrasil_nodes_are_mapped_exactly(need: Need, tmp_path: Path, links: list[tuple[int, int]]) -> None:
-    with yggdrasil_network(need("yggdrasil"), tmp_path, NODES, links) as network:
+def test_six_yggdrasil_nodes_are_mapped_exactly(yggdrasil: str, tmp_path: Path, links: list[tuple[int, int]]) -> None:
+    with yggdrasil_network(yggdrasil, tmp_path, NODES, links) as network:
         view = mapped(f"yggdrasil:{network.socket(0)}")
         assert {peer["peer_id"] for peer in view["peers"]} == set(network.keys)
         assert told(view) == {frozenset((network.keys[one], network.keys[other])) for one, other in links}
@@ -95,8 +103,10 @@ def test_six_yggdrasil_nodes_are_mapped_exactly(need: Need, tmp_path: Path, link
 
 
 @pytest.mark.tools
-def test_a_yggdrasil_node_that_hangs_is_unreachable_and_one_that_was_killed_is_gone(need: Need, tmp_path: Path) -> None:
-    with yggdrasil_network(need("yggdrasil"), tmp_path, 5, LINE[:4]) as network:
+def test_a_yggdrasil_node_that_hangs_is_unreachable_and_one_that_was_killed_is_gone(
+    yggdrasil: str, tmp_path: Path
+) -> None:
+    with yggdrasil_network(yggdrasil, tmp_path, 5, LINE[:4]) as network:
         place = f"yggdrasil:{network.socket(0)}"
         dead = network.kill(4)  # its neighbour notices at once and names it no more
         eventually(lambda: dead not in str(mapped(place)), "the killed one is gone", within_s=60)
@@ -104,6 +114,73 @@ def test_a_yggdrasil_node_that_hangs_is_unreachable_and_one_that_was_killed_is_g
         view = mapped(place)
         assert {peer["peer_id"] for peer in view["peers"]} == set(network.keys[:3])
         assert view["unreachable"] == [{"peer_id": hanging, "addresses": [], "reason": "yggdrasil says: timeout"}]
+
+
+@pytest.mark.tools
+def test_a_yggdrasil_node_alone_is_a_network_of_one(yggdrasil: str, tmp_path: Path) -> None:
+    with yggdrasil_network(yggdrasil, tmp_path, 1, []) as network:
+        view = mapped(f"yggdrasil:{network.socket(0)}")
+        assert [peer["peer_id"] for peer in view["peers"]] == network.keys
+        assert (view["links"], view["unreachable"]) == ([], [])
+
+
+def directed(view: dict[str, Any]) -> set[tuple[str, str]]:
+    """Each link from the end that named it."""
+    links = {(link["source"], link["target"]) for link in view["links"]}
+    return links | {(link["target"], link["source"]) for link in view["links"] if link["confirmed"]}
+
+
+@pytest.mark.tools
+def test_libtorrent_nodes_are_mapped_as_their_own_tables_have_them(tmp_path: Path) -> None:
+    pytest.importorskip("libtorrent")
+    with mainline_network(12) as network:
+        before = network.settle()
+        view = mapped(network.spec(0))
+        after = network.tables()
+        ids = {place: node["id"] for place, node in after.items()}
+        assert {peer["peer_id"]: peer["addresses"] for peer in view["peers"]} == {ids[one]: [one] for one in ids}
+        assert edges(before) <= directed(view) <= edges(after)  # tables only grow here
+        assert [share["peers"] for share in view["versions"]] == [12]
+        assert view["versions"][0]["value"].startswith("libtorrent 2.")
+        assert (view["unreachable"], view["refused"], view["stopped"]) == ([], 0, None)
+
+        old = tmp_path / "old.json"
+        old.write_text(json.dumps(view))
+        network.order("stop 11")
+        view = mapped(network.spec(0), "--compare", str(old))
+        found = view["changes"]
+        assert (found["joined"], found["left"], found["stayed"]) == ([], [ids[network.places[11]]], 11)
+        assert found["left_named"] == 1  # its entries in other tables live longer
+        new = tmp_path / "new.json"
+        new.write_text(json.dumps(view))
+        table = crawl("--compare", str(new), "--compare", str(old)).stdout
+        assert "the last two: 0 joined, 1 left (1 still named), 11 stayed" in table
+
+
+def edges(tables: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(node["id"], other) for node in tables.values() for other in node["table"].values()}
+
+
+@pytest.mark.tools
+def test_libp2p_nodes_are_mapped_as_their_own_tables_have_them(need: Need, tmp_path: Path) -> None:
+    packages()
+    with libp2p_network(need("node"), tmp_path, 6, "/ipfs/lan/kad/1.0.0") as network:
+        tables = network.settle()
+        view = mapped(f"{network.spec(0)}#protocol=/ipfs/lan/kad/1.0.0")
+        assert {peer["peer_id"] for peer in view["peers"]} == set(network.ids)
+        assert directed(view) == {(one, other) for one, table in tables.items() for other in table}
+        assert {share["value"]: share["peers"] for share in view["versions"]} == {
+            "peerscope-test/1.0": 3,
+            "peerscope-test/1.1": 3,
+        }
+        address = network.addresses[0].rpartition("/")[0]
+        for spec, reason in (
+            (network.spec(0), "does not speak the protocol"),  # the public one
+            (f"libp2p:{address}/{network.ids[1]}", "another peer answers there"),
+        ):
+            wrong = crawl(spec, "--json")
+            assert wrong.returncode == 1
+            assert json.loads(wrong.stdout)["errors"] == [{"value": reason, "peers": 1}]
 
 
 def test_no_socket_there_is_told_in_one_line(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from peerscope.export.election import weight
 from peerscope.export.receiver import RemoteWriteReceiver
 from peerscope.export.remote_write import RemoteWrite
 from peerscope.records.identity import PeerId
-from stores import STORES, Prometheus, Series, VictoriaMetrics
+from stores import CURRENT, STORES, Prometheus, Series, VictoriaMetrics
 
 pytestmark = [pytest.mark.e2e, pytest.mark.tools]
 Need = Callable[[str], str]
@@ -36,10 +36,12 @@ SERIES = 300
 PATIENCE_S = 60 + OUTAGE_S
 
 
-@pytest.fixture(params=sorted(STORES))
-def store(request: pytest.FixtureRequest, need: Need, tmp_path: Path) -> Iterator[Prometheus | VictoriaMetrics]:
+@pytest.fixture(params=[*STORES.values(), *CURRENT], ids=lambda kind: kind.program)
+def store(
+    request: pytest.FixtureRequest, need: Need, need_current: Need, tmp_path: Path
+) -> Iterator[Prometheus | VictoriaMetrics]:
     (tmp_path / "store").mkdir()
-    store = STORES[request.param](need, tmp_path / "store")
+    store = request.param(need_current if request.param in CURRENT else need, tmp_path / "store")
     store.start()
     yield store
     store.stop()

@@ -34,8 +34,9 @@ from peerscope.records.ledger import Ledger
 from peerscope.records.record import Record, verify
 from peerscope.sources import beam
 from peerscope.sources.beam import LogFile
+from peerscope.sources.events import read_lines
 from peerscope.sources.prometheus import PrometheusSource
-from peerscope.sources.telemetry import Telemetry, read_lines
+from peerscope.sources.telemetry import Telemetry
 from peerscope.sources.yggdrasil import AdminSocket, YggdrasilSource
 from peerscope.views.aggregates import network_metrics
 from peerscope.views.dot import to_dot
@@ -182,9 +183,8 @@ def telemetry(data: bytes) -> None:
 def prometheus(data: bytes) -> None:
     """A page of an exporter."""
     source = copy(KUBO)
-    text = data.decode("utf-8", "replace")
     for _ in range(2):
-        assert refusal(SourceError, lambda: jsoned(source.reading(text))) != ""
+        assert refusal(SourceError, lambda: jsoned(source.reading(data))) != ""
 
 
 def beam_log(data: bytes) -> None:

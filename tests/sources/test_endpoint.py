@@ -29,6 +29,8 @@ class Door(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    do_POST = do_GET
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -111,6 +113,18 @@ def test_a_file_without_a_secret_is_refused(tmp_path: Path, text: str) -> None:
 def test_what_is_no_whole_answer_is_refused(door: str, path: str, reason: str) -> None:
     with pytest.raises(SourceError, match=reason):
         endpoint(door).get(path)
+
+
+def test_a_refusal_can_be_an_answer(door: str) -> None:
+    page = endpoint(door).get("/closed", accepted=(401,))
+    assert (page.status, page.data[:1], page.headers["content-type"]) == (401, b"[", "application/json")
+    with pytest.raises(SourceError, match="answers 401"):
+        endpoint(door).post("/closed", b"", accepted=(409,))
+
+
+def test_a_secret_that_nobody_named_stays_on_this_machine() -> None:
+    urls = ("http://127.0.0.1:1", "http://[::1]", "http://localhost/a", "http://10.0.0.1", "http://127.0.0.1.example")
+    assert [endpoint(url).is_local for url in urls] == [True, True, True, False, False]
 
 
 def test_a_page_instead_of_json_is_named(door: str) -> None:

@@ -1,7 +1,8 @@
-"""Scraping: real exporters, presets against what those projects export, and exporters that misbehave."""
+"""Scraping: real exporters, credentials, and exporters that misbehave."""
 
 import asyncio
 import contextlib
+import gzip
 import http.server
 import os
 import subprocess
@@ -14,58 +15,17 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from certificates import serving
 from live import PATIENCE_S
 from peerscope.errors import ConfigError, SourceError
 from peerscope.records.measures import NodeMetrics
-from peerscope.sources import endpoint
+from peerscope.sources import endpoint, prometheus
 from peerscope.sources.base import Reading
-from peerscope.sources.prometheus import PrometheusSource, load_mapping
+from peerscope.sources.mapping import load_mapping
+from peerscope.sources.prometheus import PrometheusSource
 
 Need = Callable[[str], str]
-PRESETS = ["generic", "js-libp2p", "kubo", "rust-libp2p"]
-
-# As the projects write them: kubo's list of metrics and docs/metrics.md, js-libp2p's tests, rust-libp2p's encoder.
-KUBO = """\
-# HELP ipfs_p2p_peers_total Number of connected peers
-# TYPE ipfs_p2p_peers_total gauge
-ipfs_p2p_peers_total{transport="/ip4/tcp"} 12
-ipfs_p2p_peers_total{transport="/ip4/udp/quic-v1"} 30
-# TYPE libp2p_swarm_connections_opened_total counter
-libp2p_swarm_connections_opened_total{dir="inbound",ip_version="ip4",transport="tcp"} 100
-libp2p_swarm_connections_opened_total{dir="outbound",ip_version="ip4",transport="quic-v1"} 50
-libp2p_swarm_connections_closed_total{dir="inbound",ip_version="ip4",transport="tcp"} 105
-rpc_inbound_messages_total{message_type="FIND_NODE"} 70
-rpc_outbound_messages_total{message_type="PING"} 30
-rpc_outbound_message_errors_total{message_type="PING"} 2
-rpc_outbound_request_latency_bucket{le="100"} 3
-rpc_outbound_request_latency_sum{message_type="PING"} %(sum)s
-rpc_outbound_request_latency_count{message_type="PING"} %(count)s
-process_network_receive_bytes_total 1.5e+07
-process_network_transmit_bytes_total 2e+06
-process_resident_memory_bytes 1.25e+08
-"""
-JS = """\
-libp2p_connection_manager_connections{libp2p_connection_manager_connections="inbound"} 3
-libp2p_connection_manager_connections{libp2p_connection_manager_connections="inbound pending"} 9
-libp2p_connection_manager_connections{libp2p_connection_manager_connections="outbound"} 4
-libp2p_data_transfer_bytes_total{protocol="global received"} 1000
-libp2p_data_transfer_bytes_total{protocol="global sent"} 500
-libp2p_data_transfer_bytes_total{protocol="/ipfs/id/1.0.0 received"} 400
-"""
-RUST = """\
-# HELP libp2p_swarm_connections_established Number of connections established.
-# TYPE libp2p_swarm_connections_established counter
-libp2p_swarm_connections_established_total{role="Dialer",protocols="/ip4/udp/quic-v1"} 9
-libp2p_swarm_connections_duration_seconds_count{role="Dialer"} 4
-libp2p_kad_query_result_num_requests_count{type="GetRecord"} 6
-libp2p_kad_query_result_num_requests_count{type="PutRecord"} 2
-libp2p_kad_query_result_num_requests_count{type="Bootstrap"} 90
-# UNIT libp2p_bandwidth_bytes bytes
-libp2p_bandwidth_bytes_total{protocols="/ip4/udp/quic-v1",direction="Inbound"} 700
-libp2p_bandwidth_bytes_total{protocols="/ip4/udp/quic-v1/p2p",direction="Inbound"} 7
-libp2p_bandwidth_bytes_total{protocols="/ip4/udp/quic-v1",direction="Outbound"} 80
-# EOF
-"""
+PRESETS = ["etcd", "generic", "go-libp2p", "js-libp2p", "kubo", "py-libp2p", "rust-libp2p", "tor"]
 
 
 class Page(http.server.BaseHTTPRequestHandler):
@@ -73,6 +33,9 @@ class Page(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         data, status = self.server.answer  # type: ignore[attr-defined]
+        name, value = self.server.wants  # type: ignore[attr-defined]
+        if name and self.headers.get(name) != value:
+            data, status = b"", 401
         self.send_response(status)
         if status == 302:
             self.send_header("location", "file:///etc/passwd")
@@ -98,11 +61,16 @@ class Exporter:
     def says(self, text: str | bytes, status: int = 200) -> None:
         self._server.answer = (text if isinstance(text, bytes) else text.encode(), status)  # type: ignore[attr-defined]
 
+    def wants(self, header: str, value: str) -> None:
+        """Refuse requests without this header."""
+        self._server.wants = (header, value)  # type: ignore[attr-defined]
+
 
 @pytest.fixture
 def exporter() -> Iterator[Exporter]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
     server.free = threading.Event()  # type: ignore[attr-defined]
+    server.wants = ("", "")  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield Exporter(server)
@@ -116,41 +84,36 @@ def read(source: PrometheusSource) -> Reading:
     return asyncio.run(source.read())
 
 
-def test_kubo(exporter: Exporter) -> None:
-    source = PrometheusSource(f"{exporter.url}#kubo")
-    exporter.says(KUBO % {"sum": 1000, "count": 10})
-    first = read(source)
-    assert first.node == "kubo"
-    assert first.metrics == NodeMetrics(
-        active_connections=45,
-        messages=100,
-        p2p_peers=42,
-        received_bytes=15_000_000,
-        sent_bytes=2_000_000,
-        errors=2,
-    )
-    assert first.latency_s is None
-    assert first.details["memory_bytes"] == 1.25e8
-    assert first.details["bitswap_wantlist"] is None
-    exporter.says(KUBO % {"sum": 1400, "count": 12})
-    assert read(source).latency_s == pytest.approx(0.2)
-    assert read(source).latency_s is None  # nothing happened since
-    exporter.says(KUBO % {"sum": 5, "count": 1})
-    assert read(source).latency_s is None  # it started anew
+KUBO = """\
+ipfs_p2p_peers_total{transport="/ip4/tcp"} 12
+rpc_outbound_request_latency%(unit)s_sum{message_type="PING"} %(sum)s
+rpc_outbound_request_latency%(unit)s_count{message_type="PING"} %(count)s
+"""
 
 
-def test_js_libp2p_counts_no_transfer_twice(exporter: Exporter) -> None:
-    exporter.says(JS)
-    found = read(PrometheusSource(f"{exporter.url}#js-libp2p"))
-    assert found.metrics == NodeMetrics(active_connections=7, received_bytes=1000, sent_bytes=500)
+@pytest.mark.parametrize("unit", ["", "_milliseconds"])
+def test_the_mean_latency_of_kubo_stays_with_its_age(
+    exporter: Exporter, unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, now = PrometheusSource(f"{exporter.url}#kubo"), 1000.0
+    monkeypatch.setattr(prometheus, "monotonic", lambda: now)
 
+    def latency(summed: float | None, count: float) -> tuple[float | None, float | None]:
+        page = KUBO % {"unit": unit, "sum": summed, "count": count}
+        exporter.says(page if summed is not None else page.partition("rpc")[0])
+        found = read(source)
+        return found.latency_s, found.latency_age_s
 
-def test_rust_libp2p(exporter: Exporter) -> None:
-    exporter.says(RUST)
-    found = read(PrometheusSource(f"{exporter.url}#rust-libp2p"))
-    assert found.metrics == NodeMetrics(
-        active_connections=5, dht_lookups=6, dht_puts=2, received_bytes=707, sent_bytes=80
-    )
+    assert latency(1000, 10) == (None, None)
+    assert latency(1400, 12) == (pytest.approx(0.2), None)
+    now += 5
+    assert latency(1400, 12) == (pytest.approx(0.2), 5.0)  # nothing happened since
+    assert latency(None, 0) == (pytest.approx(0.2), 5.0)
+    assert latency(1400, 12) == (pytest.approx(0.2), 5.0)  # not 1400 / 12: over its whole life
+    assert latency(5, 1) == (pytest.approx(0.2), 5.0)  # it started anew
+    assert latency(15, 2) == (pytest.approx(0.01), None)
+    now += 601
+    assert latency(15, 2) == (None, None)
 
 
 def test_a_real_exporter_of_the_client_library_through_a_mapping_of_ones_own(tmp_path: Path) -> None:
@@ -245,11 +208,13 @@ def test_a_mistake_in_a_mapping_is_told(text: str, tmp_path: Path) -> None:
     ("text", "status", "reason"),
     [
         ("", 200, "has none of the series of a kubo node; choose another mapping"),
-        ("<html>hello</html>", 200, "has none of the series"),
         ("go_goroutines 7\n", 200, "has none of the series"),
-        ("ipfs_p2p_peers_total NaN\n", 200, "has none of the series"),
-        ("ipfs_p2p_peers_total seven\n", 200, "what is no exposition format"),
-        ('ipfs_p2p_peers_total{transport="x 7\n', 200, "what is no exposition format"),
+        ("ipfs_p2p_peers_total_of_others 7\n", 200, "has none of the series"),
+        ("<html>hello</html>", 200, "answers with an HTML page instead of Prometheus's text format"),
+        ("ipfs_p2p_peers_total NaN\n", 200, r"has ipfs_p2p_peers_total, but without a value \(NaN\)"),
+        ("ipfs_p2p_peers_total seven\n", 200, r"unreadable line 1 \(no number follows\): ipfs_p2p_peers_total seven"),
+        ('ipfs_p2p_peers_total{transport="x 7\n', 200, "its labels have no end"),
+        ("ipfs_p2p_peers_total 5072", 200, "broke off"),
         ("gone", 404, "answers 404"),
         ("elsewhere", 302, "answers 302"),
     ],
@@ -276,4 +241,52 @@ def test_an_answer_that_drips_is_given_up(exporter: Exporter, monkeypatch: pytes
     exporter.says(b"slow")
     monkeypatch.setattr(endpoint, "ANSWER_TIMEOUT_S", 0.3)
     with pytest.raises(SourceError, match=r"not finished its answer within 0\.3 s"):
+        read(PrometheusSource(exporter.url))
+
+
+def test_credentials_come_from_a_file_and_never_show(
+    exporter: Exporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    exporter.says("process_open_fds 7\n")
+    exporter.wants("Authorization", "Bearer s3cret")
+    with pytest.raises(SourceError, match=r"401: it wants credentials; name their file, as in #token_file=PATH"):
+        read(PrometheusSource(exporter.url))
+    assert read(PrometheusSource(f"{exporter.url}#token_file={token}")).details["open_files"] == 7
+    assert read(PrometheusSource(f"{exporter.url}#generic&token_file={token}")).details["open_files"] == 7
+    token.write_text("other")
+    with pytest.raises(SourceError, match="does not accept these credentials") as error:
+        read(PrometheusSource(f"{exporter.url}#token_file={token}"))
+    assert "other" not in str(error.value).replace("another", "")
+    token.write_text("s3cret")
+    exporter.wants("X-Api-Key", "s3cret")
+    assert read(PrometheusSource(f"{exporter.url}#token_file={token}&header=X-Api-Key")).details["open_files"] == 7
+    exporter.wants("Authorization", "Basic bWU6czNjcmV0")
+    found = read(PrometheusSource(f"{exporter.url}#generic&user=me&password_file={token}"))
+    assert found.details["open_files"] == 7
+
+
+def test_a_certificate_is_trusted_only_where_it_is_named(tmp_path: Path) -> None:
+    authority, context = serving(tmp_path)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.wants, server.answer = ("", ""), (b"process_open_fds 7\n", 200)  # type: ignore[attr-defined]
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        url = f"https://127.0.0.1:{server.server_port}/metrics"
+        assert read(PrometheusSource(f"{url}#ca_file={authority}")).details["open_files"] == 7
+        with pytest.raises(SourceError, match="certificate verify failed"):
+            read(PrometheusSource(url))
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_packed_answer_is_named(exporter: Exporter) -> None:
+    exporter.says(gzip.compress(b"process_open_fds 7\n"))
+    with pytest.raises(SourceError, match="answers with gzip instead"):
         read(PrometheusSource(exporter.url))

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,10 +15,21 @@ from live import came_true
 from nodes import at_work
 from peerscope import Telemetry
 from peerscope.errors import NotYetError, SourceError
-from peerscope.records.measures import NodeMetrics
+from peerscope.records.bodies import OverlayLink
+from peerscope.records.measures import Measure, NodeMetrics
 from peerscope.sources import telemetry as telemetry_module
 from peerscope.sources.base import Reading
-from peerscope.sources.telemetry import Dht, Event, Gauge, Log, Message, RefusedEvent, read_lines
+from peerscope.sources.events import (
+    Connection,
+    Dht,
+    Event,
+    Gauge,
+    Log,
+    Message,
+    NodeIdentity,
+    RefusedEvent,
+    read_lines,
+)
 from peerscope.views.traces import HopEvent
 
 
@@ -47,6 +59,9 @@ EVENTS = [
     {"type": "dht", "op": "lookup", "key": "k", "consistent": False},
     {"type": "hop", "message_id": "m", "hop": "sent", "peer": "p", "at": 1_700_000_000.5},
     {"type": "log", "level": "info", "message": "hello"},
+    {"type": "gauge", "name": "block_height", "value": 812_345, "unit": "blocks", "kind": "gauge"},
+    {"type": "connection", "event": "measured", "remote": "12D3KooW", "rtt_s": 0.03},
+    {"type": "node", "id": "12D3me", "name": "mine", "version": "1.0", "addresses": ["192.0.2.1:4001"]},
 ]
 
 
@@ -58,6 +73,9 @@ def test_every_documented_event_is_read() -> None:
     assert found[4] == Dht("put", "k", ("h1", "h2"))
     assert found[6] == HopEvent("m", "sent", 1_700_000_000.5, "p")
     assert found[7] == Log("info", "hello")
+    assert found[8] == Gauge("block_height", 812_345, "blocks", "gauge")
+    assert found[9] == Connection("measured", "12D3KooW", 0.03)
+    assert found[10] == NodeIdentity("12D3me", "mine", "1.0", ("192.0.2.1:4001",))
 
 
 def test_bad_lines_are_refused_by_number_and_good_ones_of_the_batch_are_kept() -> None:
@@ -139,7 +157,14 @@ def test_the_methods_say_the_same_as_the_lines() -> None:
 
 @pytest.mark.parametrize(
     ("method", "arguments"),
-    [("gauge", ("colours", 1)), ("message", ("up", 1)), ("message", ("in", -1)), ("connection_opened", ("",))],
+    [
+        ("gauge", ("Colours!", 1)),
+        ("gauge", ("tunnels", -1)),
+        ("gauge", ("tunnels", 1.5)),
+        ("message", ("up", 1)),
+        ("message", ("in", -1)),
+        ("connection_opened", ("",)),
+    ],
 )
 def test_a_method_called_wrongly_says_so_to_its_caller(method: str, arguments: tuple[Any, ...]) -> None:
     with pytest.raises(ValueError, match="no such event"):
@@ -214,5 +239,154 @@ def test_mean_latency_is_of_the_time_since_the_last_reading() -> None:
     heard = Telemetry()
     heard.message("in", 1, latency_s=0.1)
     heard.message("in", 1, latency_s=0.3)
-    assert asyncio.run(counted(heard)).latency_s == pytest.approx(0.2)
-    assert asyncio.run(counted(heard)).latency_s is None
+    first = asyncio.run(counted(heard))
+    assert (first.latency_s, first.latency_age_s) == (pytest.approx(0.2), None)
+    quiet = asyncio.run(counted(heard))
+    assert quiet.latency_s == first.latency_s
+    assert (quiet.latency_age_s or 0) > 0
+    heard.message("in", 1, latency_s=0.5)
+    assert asyncio.run(counted(heard)).latency_s == 0.5
+
+
+def test_connections_become_neighbours_with_their_round_trip_times() -> None:
+    heard = Telemetry()
+    heard.connection_opened("/ip4/192.0.2.7/tcp/4001/p2p/12D3a", rtt_s=0.02)
+    heard.connection_opened("/ip6/::1/udp/4001/quic-v1/p2p/12D3a")
+    heard.connection_opened("192.0.2.8:4001")
+    heard.connection_opened("x" * 100)  # too long for an id: a connection, no neighbour
+    heard.connection_opened("with\u2028a line")
+    heard.connection_opened("gone", rtt_s=0.1)
+    heard.connection_closed("gone")
+    heard.connection_measured("192.0.2.8:4001", 0.5)
+    heard.connection_measured("unheard of", 0.5)
+    reading = asyncio.run(counted(heard))
+    assert reading.overlay == (OverlayLink("12D3a", 20_000), OverlayLink("192.0.2.8:4001", 500_000))
+    assert (reading.metrics.active_connections, reading.metrics.p2p_peers) == (5, 5)
+
+
+def test_of_too_many_neighbours_those_connected_for_longest_stay() -> None:
+    heard = Telemetry()
+    for number in range(100):
+        heard.connection_opened(f"node-{number}")
+    overlay = asyncio.run(counted(heard)).overlay
+    assert [link.node for link in overlay] == [f"node-{number}" for number in range(32)]
+    heard.connection_closed("node-3")
+    assert [link.node for link in asyncio.run(counted(heard)).overlay][-1] == "node-32"
+
+
+def test_a_node_introduces_itself_piece_by_piece() -> None:
+    heard = Telemetry()
+    heard.node("12D3me", version="1.0")
+    heard.node(name="mine", addresses=["192.0.2.1:4001"])
+    reading = asyncio.run(counted(heard))
+    assert (reading.node, reading.node_id, reading.version) == ("mine", "12D3me", "1.0")
+    assert reading.addresses == ("192.0.2.1:4001",)
+    assert reading.details["node_events"] == 2.0
+    named = Telemetry("settings")
+    named.node(name="other")
+    assert asyncio.run(counted(named)).node == "settings"
+
+
+def test_a_node_that_restarts_has_no_connections_from_before() -> None:
+    heard = Telemetry()
+    heard.node("a", started_at=1000.0)
+    heard.connection_opened("b")
+    heard.gauge("tunnels", 3)
+    heard.gauge("block_height", 7)
+    heard.node("a", started_at=1000.0)  # said again
+    heard.node("a")
+    reading = asyncio.run(counted(heard))
+    assert (reading.overlay, reading.metrics.tunnels) == ((OverlayLink("b"),), 3)
+    heard.node("a", started_at=2000.0)
+    reading = asyncio.run(counted(heard))
+    assert (reading.overlay, reading.measures) == ((), ())
+    assert (reading.metrics.active_connections, reading.metrics.tunnels) == (0, None)
+
+
+def test_gauges_of_any_name_become_measures_declared_by_their_first_event() -> None:
+    heard = Telemetry()
+    heard.gauge("block_height", 812_345, unit="blocks")
+    heard.gauge("block_height", 812_346)
+    heard.gauge("rejected_total", 7.0, kind="counter")
+    heard.gauge("load_ratio", 0.123456789)
+    heard.gauge("below", -5)
+    heard.gauge("block_height", 1, unit="bytes")
+    heard.gauge("block_height", 1, kind="counter")
+    assert asyncio.run(counted(heard)).measures == (
+        Measure("block_height", 812_346, "blocks"),
+        Measure("rejected_total", 7, "", True),
+        Measure("load_ratio", 0.123457),
+        Measure("below", -5),
+    )
+    assert heard.refused == {"declared-otherwise": 2}
+
+
+def test_a_node_has_at_most_sixteen_values_of_its_own() -> None:
+    heard = Telemetry()
+    for number in range(40):
+        heard.gauge(f"own_{number}", number)
+    heard.gauge("own_3", 33)
+    heard.gauge("tunnels", 2)
+    reading = asyncio.run(counted(heard))
+    assert len(reading.measures) == 16
+    assert Measure("own_3", 33) in reading.measures
+    assert (reading.metrics.tunnels, heard.refused) == (2, {"too-many-gauges": 24})
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "gauge", "name": "tunnels", "value": -1},
+        {"type": "gauge", "name": "tunnels", "value": 1.5},
+        {"type": "gauge", "name": "tunnels", "value": 2**53},
+        {"type": "gauge", "name": "x", "value": 2**60},
+        {"type": "gauge", "name": "x", "value": 1e301},
+        {"type": "gauge", "name": "UPPER", "value": 1},
+        {"type": "gauge", "name": "x", "value": None},
+        {"type": "gauge", "name": "x", "value": 1, "unit": "a unit!"},
+        {"type": "gauge", "name": "x", "value": 1, "kind": "rate"},
+        {"type": "node", "id": "two\nlines"},
+        {"type": "node", "id": ""},
+        {"type": "node", "addresses": ["a:1"] * 9},
+        {"type": "connection", "event": "lost", "remote": "a"},
+    ],
+)
+def test_events_beyond_their_limits_are_refused(event: dict[str, Any]) -> None:
+    found, refused, counts = read(event)
+    assert (found, len(refused), counts) == ([], 1, {"malformed-event": 1})
+
+
+def test_log_lines_are_counted_by_level_and_the_last_errors_shown() -> None:
+    heard = Telemetry()
+    for level in ("INFO", "info", "Warn", "notice", "wild"):
+        heard.log(level, "fine")
+    for number in range(5):
+        heard.log("ERROR", f"failure {number}\x1b[31m\u202e\n  again" + "x" * 500)
+    heard.log("fatal", "the end")
+    details = asyncio.run(counted(heard)).details
+    assert {name: value for name, value in details.items() if name.startswith("log_") and name != "log_events"} == {
+        "log_info": 3.0,
+        "log_warning": 1.0,
+        "log_other": 1.0,
+        "log_error": 5.0,
+        "log_critical": 1.0,
+    }
+    assert details["last_error_1"] == "the end"
+    assert str(details["last_error_2"]).startswith("failure 4 [31m again")
+    assert len(str(details["last_error_2"])) == 160
+    assert "last_error_4" not in details
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_no_text_of_an_event_makes_the_reading_invalid(remote: str, message: str) -> None:
+    heard = Telemetry()
+    found, _, _ = read(
+        {"type": "connection", "event": "opened", "remote": remote or "x"},
+        {"type": "log", "level": "error", "message": message},
+        {"type": "gauge", "name": "own", "value": 1},
+    )
+    for event in found:
+        heard._count(event)
+    heard._heard_at = 0.0
+    reading = asyncio.run(heard.read())
+    assert msgspec.convert(msgspec.to_builtins(reading), Reading) == reading

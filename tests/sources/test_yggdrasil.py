@@ -56,8 +56,65 @@ def test_the_answers_are_read(tmp_path: Path) -> None:
     assert asked(tmp_path, success(SELF), AdminSocket.self) == Self(KEY, ADDRESS, "0.4.7")
     (peer,) = asked(tmp_path, success({"peers": [PEER]}), AdminSocket.peers)
     assert peer == Neighbour(OTHER, ADDRESS, "tls://127.0.0.1:1", 5, None, 4.4)
+    assert (peer.is_up, peer.rtt_us, peer.inbound) == (True, None, None)
     remote = success({ADDRESS: {"keys": [KEY, OTHER]}})
     assert asked(tmp_path, remote, lambda admin: admin.remote_peers(OTHER)) == (ADDRESS, (KEY, OTHER))
+
+
+# As 0.5.14 answered on loopback.
+LINK_05 = {
+    "remote": "tls://127.0.0.1:46701",
+    "up": True,
+    "inbound": False,
+    "address": ADDRESS,
+    "key": OTHER,
+    "port": 1,
+    "priority": 0,
+    "cost": 1,
+    "bytes_recvd": 2356,
+    "bytes_sent": 2121,
+    "uptime": 14.428264094,
+    "latency": 880000,
+}
+NOT_UP_05 = {
+    "remote": "tls://127.0.0.1:1",
+    "up": False,
+    "inbound": False,
+    "key": "",
+    "port": 0,
+    "priority": 0,
+    "cost": 0,
+    "last_error_time": 2042145167,
+    "last_error": "dial tcp 127.0.0.1:1: connect: connection refused",
+}
+
+
+def test_a_link_that_is_not_up_spoils_no_other(tmp_path: Path) -> None:
+    linked, missing = asked(tmp_path, success({"peers": [LINK_05, NOT_UP_05]}), AdminSocket.peers)
+    assert (linked.is_up, linked.rtt_us, linked.cost, linked.inbound) == (True, 880, 1, False)
+    assert (missing.is_up, missing.last_error) == (False, NOT_UP_05["last_error"])
+
+
+@pytest.mark.parametrize(
+    ("latency", "rtt_us"),
+    [
+        ({"latency": 880_000}, 880),
+        ({"latency_ms": 880_000}, 880),  # the name in 0.5.9; nanoseconds all the same
+        ({}, None),
+        ({"latency": 0}, None),
+        ({"latency": -5}, None),
+        ({"latency": 2**62}, None),
+    ],
+)
+def test_a_latency_is_in_nanoseconds_under_either_name(latency: dict[str, int], rtt_us: int | None) -> None:
+    assert Neighbour(OTHER, **latency).rtt_us == rtt_us
+
+
+def test_a_node_without_neighbours_names_none(tmp_path: Path) -> None:
+    answer = success({ADDRESS: {}})
+    assert asked(tmp_path, answer, lambda admin: admin.remote_peers(OTHER)) == (ADDRESS, ())
+    with pytest.raises(RemoteError, match="malformed-answer"):
+        asked(tmp_path, success({ADDRESS: {"list": []}}), lambda admin: admin.remote_peers(OTHER))
 
 
 GARBAGE = {

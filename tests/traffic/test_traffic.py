@@ -5,7 +5,7 @@ import pytest
 from ledgers import WALL_S, Book
 from peerscope.agent.traffic import LATEST_MAX, WAITING_MAX, Traffic
 from peerscope.mesh.events import Delivered, Forgotten
-from peerscope.records.bodies import Profile
+from peerscope.records.bodies import LinkReading, Profile, Report
 from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.views.traces import HopEvent
 
@@ -105,3 +105,44 @@ def test_a_node_that_tells_nothing_is_unknown_and_one_that_is_quiet_is_zero(traf
     assert node is not None
     assert (node.messages_in, node.bytes_in, node.messages_out, node.bytes_out) == (7, 700, 1, 100)
     assert traffic.throughput().mesh.messages_in == 0
+
+
+@pytest.mark.parametrize("digits", [10, 16, 64])
+def test_a_peer_is_found_by_every_form_of_its_id(book: Book, traffic: Traffic, digits: int) -> None:
+    tell(traffic, ("sent", book[1].hex()[:digits], WALL_S + 3600.0), ("delivered", None, WALL_S + 0.25))
+    (route,) = traffic.routes("region")
+    assert (route.route, route.measured) == ("us>eu", 1)
+    assert traffic.traces().unknown_peers == ()
+
+
+def test_names_that_mean_nobody_are_counted_and_shown(book: Book, traffic: Traffic) -> None:
+    for number in range(40):
+        traffic.hop(HopEvent(f"m{number}", "sent", WALL_S, f"node {number}"))
+    found = traffic.traces()
+    assert found.counters["peer-unknown"] == 40
+    assert found.unknown_peers == tuple(f"node {number}" for number in range(24, 40))
+    traffic.hop(HopEvent("far", "sent", WALL_S, book[2].hex()))
+    assert traffic.traces().counters["clock-unknown"] == 1
+
+
+def test_a_clock_over_other_peers_times_a_hop_unless_its_error_is_longer_than_the_hop(book: Book) -> None:
+    def report(number: int, *links: tuple[int, int, float]) -> None:
+        readings = (
+            LinkReading(ref(book[other]), rtt_us, skew_s=0, skew_rest=round(ahead_s * 10_000))
+            for other, rtt_us, ahead_s in links
+        )
+        book.say(number, Report(5000, (), tuple(readings)))
+
+    report(0, (1, 20_000, 0.1), (3, 20_000, 0.2))
+    report(1, (0, 20_000, -0.1), (2, 20_000, 0.2))
+    report(3, (0, 20_000, -0.2), (2, 20_000, 0.1))
+    report(2, (1, 20_000, -0.2), (3, 20_000, -0.1))
+    traffic = Traffic(book[0], lambda: book.snapshot(1.0), {book[0]: 0.0}.get)
+    tell(traffic, ("sent", book[2].hex(), WALL_S + 0.3), ("delivered", None, WALL_S + 0.040))
+    (trace,) = traffic.traces().latest
+    assert trace.latency_s == pytest.approx(0.040, abs=1e-3)
+    assert trace.error_s is not None
+    assert 0 < trace.error_s < 0.003
+    traffic.hop(HopEvent("near", "sent", WALL_S + 0.3, book[2].hex()))
+    traffic.hop(HopEvent("near", "delivered", WALL_S + 0.0005))
+    assert traffic.traces().latest[0].latency_s is None  # half a millisecond by a clock that is known to one

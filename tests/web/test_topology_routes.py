@@ -34,7 +34,7 @@ def crowd(agent: Agent) -> list[str]:
 
 def test_the_map_has_what_it_promises(web: httpx.Client, agent: Agent, crowd: list[str]) -> None:
     found = web.get("/api/v1/topology").json()
-    promised = {"peers", "links", "regions", "partitions", "articulation_peers", "bridges", "components"}
+    promised = {"peers", "links", "regions", "partitions", "articulation_peers", "bridges", "components", "layers"}
     assert set(found) == promised
     assert len(found["links"]) == 7
     for link in found["links"]:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from peerscope.agent.announced import AnnouncedAddresses
 from peerscope.agent.bootstrap import LOOK_INTERVAL_S, Bootstrap
 from peerscope.agent.event_log import EventLog
 from peerscope.agent.expiry_log import ExpiryLog, of_membership, of_silences
 from peerscope.agent.lookups import LookupRequests
 from peerscope.agent.measurement import Measurement
 from peerscope.agent.network_view import ABSENCE_S_MAX, NetworkView, SelfView
+from peerscope.agent.node_dialler import NodeDialler
 from peerscope.agent.notifications import Notifications
 from peerscope.agent.own_facts import FactReader, node_event
 from peerscope.agent.startup import core_config, prepare
@@ -50,12 +52,13 @@ from peerscope.notify.schedule import SilenceTimes
 from peerscope.records.bodies import PlannedAbsence, Profile
 from peerscope.records.hosts import HostTokens
 from peerscope.records.identity import PeerId, short
+from peerscope.sources.base import Source
+from peerscope.sources.events import Event, Message
 from peerscope.sources.geo import Lookup, country
 from peerscope.sources.host import Host
 from peerscope.sources.memory_kills import FILE as LIFE_FILE
 from peerscope.sources.memory_kills import MemoryKills
 from peerscope.sources.node import Node
-from peerscope.sources.telemetry import Event, Message
 from peerscope.threats.blocks import to_share
 from peerscope.transport.base import Transport
 from peerscope.transport.driver import Driver
@@ -98,6 +101,8 @@ class Monitor(NetworkView):
         self.leaving = asyncio.Event()
         """An operator asked this agent to leave: its owner stops it."""
         self._planned: PlannedAbsence | None = None
+        self._announced = AnnouncedAddresses()
+        self._node_dialler: NodeDialler
         self._expiry_log = ExpiryLog()
         self._memory_kills = MemoryKills(self.state.path / LIFE_FILE)
         self._tasks: list[asyncio.Task[None]] = []
@@ -141,6 +146,7 @@ class Monitor(NetworkView):
         self.traffic = Traffic(peer.me, self.snapshot, peer.links.ahead_s)
         self._driver = Driver(core, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(ready.credentials)
+        self._node_dialler = NodeDialler(self._transport.reached_at, self._driver.feed)
         self._bootstrap = Bootstrap(self.state, ready.joins, rng)
         self._driver.feed(Recall((), self._bootstrap.zone))
         self.notifications.open(self._driver)
@@ -185,11 +191,19 @@ class Monitor(NetworkView):
         await asyncio.gather(*closing, *([self.recorder.close()] if self.recorder else []))
         self._bootstrap.keep(self.peer)
         self._memory_kills.close()
+        self._node_dialler.close()
         self.state.unlock()
 
     async def wait(self) -> None:
         """Until a part of the agent fails; raises what it raised."""
         await self._failed
+
+    def attach(self, name: str, source: Source) -> None:
+        """Ask this source too, after those of the settings: for a node in the same process.
+
+        Call it before `start`, or from the agent's own event loop.
+        """
+        self.node.attach(name, source)
 
     # -- what one sees ---------------------------------------------------------------------------
 
@@ -296,7 +310,13 @@ class Monitor(NetworkView):
         return () if ending is None else (ending,)
 
     def _note(self, effect: Effect) -> None:
-        for note in (self.event_log.note, self.traffic.note, self.lookups.note, self.notifications.note):
+        for note in (
+            self.event_log.note,
+            self.traffic.note,
+            self.lookups.note,
+            self.notifications.note,
+            self._node_dialler.note,
+        ):
             with self.failure_log.at("the note of an event"):
                 note(effect)
 
@@ -314,6 +334,7 @@ class Monitor(NetworkView):
             exporter=exporter_address(self.config.export, self.http, addresses),
             relay=self._transport.home_relay,
             host=self._host(addresses),
+            dials=self.config.node.dial_others,
         )
 
     def _host(self, addresses: Sequence[str]) -> HostTokens | None:
@@ -353,6 +374,9 @@ class Monitor(NetworkView):
                 relay=self._transport.home_relay or said.relay,
                 host=self._host(reached_at) if has_moved else said.host,
                 roles=(*self.exports.roles, *self.notifications.roles),
+                node_addresses=self._announced.chosen(
+                    self.node.addresses if self.config.node.dial_back else (), reached_at, monotonic()
+                ),
             )
             if told != said:
                 self._driver.feed(Publish(told, urgent=True))

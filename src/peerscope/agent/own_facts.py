@@ -8,10 +8,10 @@ from peerscope.alerts.own_signals import OwnFacts
 from peerscope.core import Event
 from peerscope.records.bodies import Status
 from peerscope.records.measures import NodeMetrics, increases
+from peerscope.sources.events import Connection, Dht, Message
+from peerscope.sources.events import Event as NodeEvent
 from peerscope.sources.memory_kills import Kills, MemoryKills
 from peerscope.sources.node import Node
-from peerscope.sources.telemetry import Connection, Dht, Message
-from peerscope.sources.telemetry import Event as NodeEvent
 from peerscope.threats.monitor import NodeActivity, NodeConnection, NodeLookup
 
 ROUTES_INTERVAL_S = 10.0
@@ -27,7 +27,7 @@ def node_event(event: NodeEvent) -> Event | None:
     match event:
         case Message(_, size_bytes, error):
             return NodeActivity({"messages": 1, "bytes": size_bytes, "errors": error})
-        case Connection(what, remote):
+        case Connection("opened" | "closed" as what, remote):
             return NodeConnection(remote, what == "opened")
         case Dht("put"):
             return NodeActivity({"puts": 1})

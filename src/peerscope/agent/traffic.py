@@ -6,7 +6,7 @@ naming regions needs a look at the whole network.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from typing import Literal
 
@@ -17,6 +17,8 @@ from peerscope.host.clock import monotonic
 from peerscope.mesh.events import Delivered
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.views.ages import aged
+from peerscope.views.clocks import MeshClocks
+from peerscope.views.peer_names import PeerNames
 from peerscope.views.routes import Routes, RouteView, Via, by_peer, by_region, gone_peers, gone_regions
 from peerscope.views.snapshot import Snapshot
 from peerscope.views.throughput import Throughput, ThroughputView
@@ -24,7 +26,11 @@ from peerscope.views.traces import Fate, HopEvent, Layer, Stop, Trace, Traces, l
 
 WAITING_MAX = 256
 LATEST_MAX = 100
-NAMES_S = 1.0
+NAMES_S = (1.0, 10.0)
+"""Peers are named anew so long after the last time: if a name is missing, and in any case."""
+CLOCKS_S = 15.0
+"""Offsets of clocks come with reports: no need to compose them more often."""
+UNKNOWN_NAMES_MAX = 16
 
 RouteBy = Literal["region", "peer"]
 
@@ -43,6 +49,8 @@ class TraceView(Struct, frozen=True):
     at: float
     """When this agent knew, Unix seconds."""
     age_s: float = 0.0
+    error_s: float | None = None
+    """Likely error of the latency, where a clock is known only over other peers."""
 
 
 class TracesView(Struct, frozen=True):
@@ -52,8 +60,11 @@ class TracesView(Struct, frozen=True):
     open: int
     """Messages of the node that are on their way."""
     counters: dict[str, int]
-    """The node's messages by fate; its hops that were clamped, repeated, late or too many; traces and routes that made
-    room for others."""
+    """The node's messages by fate; its hops that were clamped, repeated, late or too many, at peers that nobody knows
+    (`peer-unknown`) or whose name means several (`peer-ambiguous`), and at peers whose clock is unknown
+    (`clock-unknown`); traces and routes that made room for others."""
+    unknown_peers: tuple[str, ...] = ()
+    """Names of peers in hops that mean no peer, or several; the last ones."""
 
 
 class TrafficView(Struct, frozen=True):
@@ -89,8 +100,12 @@ class Traffic:
         self._waiting: deque[tuple[Trace, float]] = deque()
         self._routes: dict[RouteBy, Routes] = {"region": Routes(), "peer": Routes()}
         self._latest: deque[TraceView] = deque(maxlen=LATEST_MAX)
-        self._names: dict[str, PeerId] = {}
-        self._named_at = -NAMES_S
+        self._names = PeerNames({})
+        self._named_at = -NAMES_S[1]
+        self._clocks: MeshClocks | None = None
+        self._composed_at = -CLOCKS_S
+        self._hops: Counter[str] = Counter()
+        self._unknown: OrderedDict[str, None] = OrderedDict()
 
     def note(self, effect: Effect) -> None:
         """Take an effect of the core in."""
@@ -116,8 +131,8 @@ class Traffic:
         now = self._clock()
         peer = self._me if event.peer is None else self._find(event.peer, now)
         stop: Stop = event.peer if peer is None else ref(peer)
-        at = local_time(event.at, None if peer is None else self._ahead_s(peer))
-        self._keep(self._traces.add(event.message_id, event.hop, stop, at, now), now)
+        at, error_s = self._local(event.at, peer, now)
+        self._keep(self._traces.add(event.message_id, event.hop, stop, at, now, error_s), now)
 
     def throughput(self) -> TrafficView:
         """Rates of messages and bytes."""
@@ -139,10 +154,10 @@ class Traffic:
         self._keep(self._traces.expire(now), now)
         self._fold()
         dropped = sum(routes.dropped for routes in self._routes.values())
-        counters = {**self._traces.counters, **({"routes-dropped": dropped} if dropped else {})}
+        counters = {**self._traces.counters, **self._hops, **({"routes-dropped": dropped} if dropped else {})}
         wall = self._snapshot().wall
         latest = tuple(aged(TraceView, one, wall) for one in reversed(self._latest))
-        return TracesView(latest, len(self._traces), counters)
+        return TracesView(latest, len(self._traces), counters, tuple(self._unknown))
 
     def _keep(self, traces: list[Trace], now: float) -> None:
         self._waiting.extend((trace, now) for trace in traces)
@@ -170,14 +185,40 @@ class Traffic:
             self._routes["peer"].record(via, trace, now)
             self._routes["region"].record(regions, trace, now)
             at = now + snapshot.wall - snapshot.now
-            self._latest.append(TraceView(trace.layer, via, regions, trace.hops_s, trace.latency_s, trace.fate, at))
+            self._latest.append(
+                TraceView(
+                    trace.layer, via, regions, trace.hops_s, trace.latency_s, trace.fate, at, error_s=trace.error_s
+                )
+            )
         self._waiting.clear()
 
     def _find(self, name: str, now: float) -> PeerId | None:
-        """The peer of this id, or beside the node of this name."""
-        if now - self._named_at >= NAMES_S:
+        """The peer of this id, or beside the node of this name; None, and counted, if that is none or several."""
+        found = self._names.find(name)
+        if now - self._named_at >= NAMES_S[isinstance(found, bytes)]:
             self._named_at = now
-            profiles = self._snapshot().profiles
-            self._names = {profile.node_id: peer for peer, profile in profiles.items() if profile.node_id}
-            self._names |= {peer.hex(): peer for peer in profiles}
-        return self._names.get(name) or self._names.get(name.lower())
+            self._names = PeerNames(self._snapshot().profiles, self._me)
+            found = self._names.find(name)
+        if isinstance(found, bytes):
+            return found
+        self._hops[f"peer-{found}"] += 1
+        self._unknown[name] = None
+        self._unknown.move_to_end(name)
+        if len(self._unknown) > UNKNOWN_NAMES_MAX:
+            self._unknown.popitem(last=False)
+        return None
+
+    def _local(self, at: float, peer: PeerId | None, now: float) -> tuple[float | None, float]:
+        """A time by a peer's clock as one by ours, with its likely error."""
+        if peer is None:
+            return None, 0.0
+        ahead_s = self._ahead_s(peer)
+        if ahead_s is not None:
+            return local_time(at, ahead_s), 0.0
+        if self._clocks is None or now - self._composed_at >= CLOCKS_S:
+            self._composed_at, self._clocks = now, MeshClocks(self._snapshot())
+        offset = self._clocks.of(ref(peer))
+        if offset is None:
+            self._hops["clock-unknown"] += 1
+            return None, 0.0
+        return local_time(at, offset.ahead_s), offset.error_s

@@ -11,7 +11,7 @@ from peerscope.alerts.subjects import PREFIX
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.views.hosts import public_prefix
-from peerscope.views.links import MergedLink, layer_of, monitored_nodes, vertex_of
+from peerscope.views.links import MergedLink, layer_of, lists_all, monitored_nodes, vertex_of
 from peerscope.views.snapshot import Snapshot
 
 AGENT = "agent"
@@ -85,23 +85,33 @@ def _prefixes(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 def _overlay(snapshot: Snapshot, known: Container[str]) -> dict[str, dict[str, float | None]]:
     """Peers whose nodes are neighbours, by the newest report of each: a node that died keeps its last neighbours.
 
-    A round trip that both ends measured is the mean of the two.
+    A round trip that both ends measured is the mean of the two. An edge to a node whose own list lacks it is none, or a
+    single liar could make a node depend on another; but a lost edge of a node that is gone stays.
     """
-    nodes = monitored_nodes(snapshot)
-    full = {vertex_of(peer): peer.hex() for peer in snapshot.peers}
-    said: dict[tuple[str, str], list[float]] = {}
+    nodes = monitored_nodes(snapshot).vertices
+    full = {vertex_of(peer): peer for peer in snapshot.peers}
+    said: dict[tuple[PeerId, PeerId], int | None] = {}
+    names_all: set[PeerId] = set()
     for peer, profile in snapshot.profiles.items():
         report, layer = snapshot.ledger.report(peer), layer_of(profile)
-        for link in report.overlay if report is not None else ():
+        if report is None or not report.overlay:
+            continue
+        if lists_all(report):
+            names_all.add(peer)
+        for link in report.overlay:
             other = full.get(nodes.get((layer, link.node), ""))
-            if other is not None and other != peer.hex() and peer.hex() in known and other in known:
-                pair = (peer.hex(), other) if peer.hex() < other else (other, peer.hex())
-                said.setdefault(pair, []).extend(() if link.rtt_us is None else (link.rtt_us / 1e6,))
+            if other is not None and other != peer and peer.hex() in known and other.hex() in known:
+                said[peer, other] = link.rtt_us
+    measured: dict[tuple[str, str], list[float]] = {}
+    for (peer, other), rtt_us in said.items():
+        if (other, peer) in said or other not in names_all or not snapshot.is_living(peer):
+            pair = (peer.hex(), other.hex()) if peer < other else (other.hex(), peer.hex())
+            measured.setdefault(pair, []).extend(() if rtt_us is None else (rtt_us / 1e6,))
     around: dict[str, dict[str, float | None]] = {}
-    for (one, other), measured in sorted(said.items()):
-        rtt_s = sum(measured) / len(measured) if measured else None
-        around.setdefault(one, {})[other] = rtt_s
-        around.setdefault(other, {})[one] = rtt_s
+    for (first, second), times in sorted(measured.items()):
+        rtt_s = sum(times) / len(times) if times else None
+        around.setdefault(first, {})[second] = rtt_s
+        around.setdefault(second, {})[first] = rtt_s
     return around
 
 

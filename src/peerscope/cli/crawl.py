@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 import uvloop
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
+from peerscope.cli.crawl_text import notes, show_changes, show_crawl
+from peerscope.cli.foreign_networks import Mapping, foreign
 from peerscope.cli.options import FILE, FOLDER, Decimal, Whole
-from peerscope.cli.text import SHORT_HEX, columns
 from peerscope.config import Config
 from peerscope.errors import ConfigError
 from peerscope.host.credentials import CredentialFiles
@@ -28,20 +28,14 @@ from peerscope.mesh.crawling.traversal import Walk, WalkConfig
 from peerscope.records.certificates import Certificate
 from peerscope.records.identity import Identity
 from peerscope.views.crawl import CrawlView, dot
+from peerscope.views.crawl_changes import CrawlChanges, changes, decode_crawl
 
-YGGDRASIL = "yggdrasil:"
-YGGDRASIL_NEIGHBOURS_MAX = 1024
-"""Public Yggdrasil nodes have hundreds of links; peers of peerscope at most 64."""
-YGGDRASIL_ANSWER_S = 9.0
-"""A Yggdrasil node gives up on others after six seconds, and our client on the node after eight."""
-SHOWN_MAX = 5
-
-Mapping = Callable[[asyncio.Event, Callable[[Walk[Any]], None]], Coroutine[Any, Any, CrawlView]]
-"""One crawl. Its arguments: the event that stops it, and the function that shows progress."""
+FILE_BYTES_MAX = 512 * 1024 * 1024
+"""Largest earlier result. One of 100,000 peers and a million links has about 150 MB."""
 
 
 @click.command()
-@click.argument("tickets", metavar="TICKET...", nargs=-1, required=True)
+@click.argument("tickets", metavar="TICKET...", nargs=-1)
 @click.option("--limit", type=Whole(1, 100_000), default=10_000, show_default=True, help="Peers to ask.")
 @click.option("--timeout", type=Decimal(0.1, 3600), default=60.0, show_default=True, help="Seconds in all.")
 @click.option("--concurrency", type=Whole(1, 512), default=64, show_default=True, help="Requests at once.")
@@ -50,6 +44,9 @@ Mapping = Callable[[asyncio.Event, Callable[[Walk[Any]], None]], Coroutine[Any, 
 @click.option("--config", type=FILE, help="Settings to take both from.")
 @click.option("--state", type=FOLDER, help="Identity of a member, if the network answers members only.")
 @click.option("--listen", metavar="HOST:PORT", default="0.0.0.0:0", show_default=True, help="Address to dial from.")
+@click.option(
+    "--compare", "earlier", metavar="OLD.json", type=FILE, multiple=True, help="Compare with earlier results."
+)
 @click.option("--format", "form", type=click.Choice(["table", "json", "dot"]), default="table", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def crawl(
@@ -62,31 +59,63 @@ def crawl(
     config: Path | None,
     state: Path | None,
     listen: str,
+    earlier: tuple[Path, ...],
     form: str,
     as_json: bool,
 ) -> None:
-    """Map a network from TICKETs on, without joining it; or, from yggdrasil:SOCKET, a Yggdrasil network.
+    """Map a network from TICKETs on, without joining it.
 
-    Asks each peer once for its neighbours, breadth-first. The secret may also stand in PEERSCOPE_NETWORK__SECRET. Exits
-    with 1 if no peer answered; Ctrl-C prints the peers found so far and exits with 130.
+    For another network a TICKET is yggdrasil:SOCKET, bittorrent:HOST:PORT or libp2p:MULTIADDR.
+
+    Asks each peer for its neighbours, breadth-first. The secret may also stand in PEERSCOPE_NETWORK__SECRET. Exits with
+    1 if no peer answered; Ctrl-C prints the peers found so far and exits with 130.
     """
+    form = "json" if as_json else form
+    past = [(str(place), decode_crawl(_data(place), str(place))) for place in earlier]
+    if not tickets:
+        if len(past) < 2:
+            raise click.UsageError("Missing argument 'TICKET...', or --compare with two files or more.")
+        _print_changes(changes(past), form)
+        return
     walk = WalkConfig(peers_max=limit, timeout_s=timeout, concurrency=concurrency)
-    if any(ticket.startswith(YGGDRASIL) for ticket in tickets):
-        mapping = _yggdrasil(tickets, walk)
-    else:
+    if (mapping := foreign(tickets, walk)) is None:
         given = {"name": network, "secret": _secret(secret_file)}
         options = {"network": {key: value for key, value in given.items() if value is not None}}
         mapping = _mesh(tickets, Config.load(config, options=options), walk, listen, state)
     view, stopped = uvloop.run(_run(mapping))
-    if as_json or form == "json":
-        click.echo(msgspec.json.encode(view).decode())
+    found = changes([*past, ("this crawl", view)]) if past else None
+    if form == "json":
+        both = msgspec.to_builtins(view) | ({} if found is None else {"changes": msgspec.to_builtins(found)})
+        click.echo(msgspec.json.encode(both).decode())
     elif form == "dot":
         click.echo(dot(view), nl=False)
     else:
-        _show(view)
-    for note in _notes(view, stopped=stopped):
+        show_crawl(view)
+        if found is not None:
+            show_changes(found)
+    for note in notes(view, stopped=stopped):
         click.echo(f"peerscope: {note}", err=True)
     sys.exit(130 if stopped else 0 if view.peers else 1)
+
+
+def _print_changes(found: CrawlChanges, form: str) -> None:
+    if form == "dot":
+        raise ConfigError("--format dot draws one crawl: give tickets, or another format")
+    if form == "json":
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        show_changes(found)
+
+
+def _data(place: Path) -> bytes:
+    try:
+        with place.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise ConfigError(f"--compare {place}: cannot be read: {error.strerror}") from None
+    if len(data) > FILE_BYTES_MAX:
+        raise ConfigError(f"--compare {place}: larger than {FILE_BYTES_MAX >> 20} MiB")
+    return data
 
 
 def _mesh(tickets: tuple[str, ...], config: Config, walk: WalkConfig, listen: str, state: Path | None) -> Mapping:
@@ -123,21 +152,9 @@ def _identity(config: Config, place: Path | None) -> tuple[bytes | None, Certifi
     return secret, files.first(round(time.time() * 1000)).certificate
 
 
-def _yggdrasil(tickets: tuple[str, ...], walk: WalkConfig) -> Mapping:
-    from peerscope.crawl.foreign import crawl_yggdrasil
-    from peerscope.sources.yggdrasil import AdminSocket
-
-    if len(tickets) > 1:
-        raise ConfigError(
-            f"{YGGDRASIL}SOCKET must be the only ticket: one node's admin socket reaches its whole network"
-        )
-    config = msgspec.structs.replace(walk, neighbours_max=YGGDRASIL_NEIGHBOURS_MAX, answer_timeout_s=YGGDRASIL_ANSWER_S)
-    admin = AdminSocket(tickets[0].removeprefix(YGGDRASIL))
-    return lambda stopping, progress: crawl_yggdrasil(admin, config, stopping=stopping, progress=progress)
-
-
 async def _run(mapping: Mapping) -> tuple[CrawlView, bool]:
-    """The result, and whether Ctrl-C ended the crawl."""
+    """The result with its time and its cost, and whether Ctrl-C ended the crawl."""
+    at, cpu_s = time.time(), _cpu_s()
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -150,7 +167,14 @@ async def _run(mapping: Mapping) -> tuple[CrawlView, bool]:
             parts = f"{walk.found} found, {walk.heard} answered, {walk.unreachable} unreachable, depth {walk.depth}"
             shown.update(task, description=parts)
 
-        return await mapping(stopping, progress), stopping.is_set()
+        view = await mapping(stopping, progress)
+    cost = replace(view.cost, cpu_s=round(_cpu_s() - cpu_s, 3))
+    return replace(view, at=round(at, 3), cost=cost), stopping.is_set()
+
+
+def _cpu_s() -> float:
+    """CPU time of this process and of its ended children."""
+    return sum(os.times()[:4])
 
 
 def _secret(place: Path | None) -> str | None:
@@ -160,43 +184,3 @@ def _secret(place: Path | None) -> str | None:
         return place.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--secret-file {place}: cannot be read: {getattr(error, 'strerror', error)}") from None
-
-
-def _show(view: CrawlView) -> None:
-    console = Console()
-    table = columns("peer", "depth", "links", "region", "version", "addresses")
-    for peer in view.peers:
-        table.add_row(
-            peer.peer_id[:SHORT_HEX],
-            str(peer.depth),
-            str(peer.neighbours),
-            Text(peer.region or "-"),
-            Text(peer.version or "-"),
-            Text(", ".join(peer.addresses) or "-"),
-        )
-    if view.peers:
-        console.print(table)
-    gone = {one.peer_id for one in view.unreachable}
-    doubtful = sum(not link.confirmed and link.target not in gone for link in view.links)
-    one_end = f", {doubtful} of them reported by one end only" if doubtful else ""
-    console.print(f"{len(view.peers)} peers, {len(view.links)} links{one_end}, in {view.seconds:.1f} s")
-    for reason, count in Counter(one.reason for one in view.unreachable).most_common():
-        names = [one.peer_id[:SHORT_HEX] for one in view.unreachable if one.reason == reason]
-        more = f" and {count - SHOWN_MAX} more" if count > SHOWN_MAX else ""
-        console.print(Text(f"{count} unreachable: {reason}: {', '.join(names[:SHOWN_MAX])}{more}"))
-
-
-def _notes(view: CrawlView, *, stopped: bool) -> list[str]:
-    """Limits of the map that the operator should know."""
-    notes = []
-    if stopped:
-        notes.append(f"stopped by hand; {view.unasked} known peers were not asked")
-    elif view.stopped:
-        notes.append(f"not complete: {view.stopped}, {view.unasked} known peers were not asked")
-    if view.left_out:
-        notes.append(f"{view.left_out} neighbours are missing, as answers left them out or had too many")
-    if view.forged:
-        notes.append(f"{view.forged} profiles were forged and ignored")
-    if not view.peers and not stopped:
-        notes.append("no peer answered; do the peers of the tickets run, and are --network and the secret right?")
-    return notes

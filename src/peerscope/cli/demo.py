@@ -116,6 +116,7 @@ class Demo:
         # With this file, `peerscope run --state ...` starts the same peer again.
         settings = [f"[peer]\nregion = {json.dumps(region)}\njoin = {json.dumps([ticket] if ticket else [])}\n"]
         settings.append(f"[web]\nlisten = {json.dumps(http)}\n")
+        settings.append("[node]\ndetect = false\n")  # many peers on one machine, beside whatever runs there
         settings.append(TRACES)
         (place / "peerscope.toml").write_text("\n".join(settings), encoding="utf-8")
         command = [sys.executable, "-m", "peerscope", "run", "--state", str(place), "--until-eof", "--json"]

@@ -17,6 +17,8 @@ from peerscope.cli.text import SHORT_HEX, columns, milliseconds, percent, write_
 
 FILE_COLUMNS = 140
 NUMBERS = ("rtt", "one end", "other", "loss")
+CONFIRMED = {"both": ", both ends", "one": ", one end", "contradicted": ", unconfirmed", "foreign": ""}
+"""Words after the layer of a link between nodes."""
 NAMED_MAX = 20
 """Peers and links listed by name; beyond this, only their count."""
 
@@ -62,15 +64,33 @@ def _show(console: Console, found: dict[str, Any]) -> None:
         table.add_row(
             *_end(peers[link["source"]]),
             *_end(peers[link["target"]]),
-            Text(link["layer"] + ", relayed" * bool(link.get("relayed"))),
+            Text(link["layer"] + ", relayed" * bool(link.get("relayed")) + CONFIRMED.get(link.get("confirmed"), "")),
             "~" * link["estimated"] + milliseconds(link["rtt_s"]),
             milliseconds(link["source_rtt_s"]),
             milliseconds(link["target_rtt_s"]),
             percent(link["loss_ratio"], 1),
         )
     console.print(table)
+    for line in _layers(found):
+        console.print(Text(line))
     for line in _dangers(found, peers):
         console.print(Text(line, "bold yellow"))
+
+
+def _layers(found: dict[str, Any]) -> list[str]:
+    """One line for each network of nodes, and for each node that several peers claim."""
+    lines = []
+    for layer in found.get("layers", ()):
+        edges = f"{layer['confirmed']} confirmed by both ends, {layer['one_end']} by one end"
+        if layer["contradicted"]:
+            edges += f", {layer['contradicted']} unconfirmed: the other end does not list them"
+        foreign = f"{layer['foreign']} without" + f" ({layer['hidden']} not shown)" * bool(layer["hidden"])
+        lines.append(f"{layer['layer']}: {_count(layer['monitored'], 'node')} with an agent, {foreign}; links: {edges}")
+    for peer in found["peers"]:
+        if peer.get("claimed_by"):
+            names = ", ".join(one[:SHORT_HEX] for one in peer["claimed_by"])
+            lines.append(f"{peer['peer_id']}: several peers name this node as theirs: {names}")
+    return lines[:NAMED_MAX]
 
 
 def _dangers(found: dict[str, Any], peers: dict[str, Any]) -> list[str]:

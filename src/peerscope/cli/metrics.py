@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from peerscope.cli.api import api_options, ask
+from peerscope.cli.detect import detect
 from peerscope.cli.text import columns, size
 
 PARTS = ("system", "node", "performance", "agent")
@@ -74,16 +75,23 @@ def metrics(api: str, token: str, as_json: bool) -> None:
         console.print(Text(f"trend of {name:<16}{_trend(found['trends'][name], field)}"), soft_wrap=True)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @api_options
-def node(api: str, token: str, as_json: bool) -> None:
+@click.pass_context
+def node(context: click.Context, api: str, token: str, as_json: bool) -> None:
     """The node of this peer: its measurements and the status of their sources. Exits with 1 if a source fails."""
+    context.obj = as_json
+    if context.invoked_subcommand is not None:
+        return
     found = ask(api, token, "/api/v1/node")
     if as_json:
         click.echo(json.dumps(found))
     else:
         _show_node(Console(), found)
     sys.exit(any(source["status"] == "unhealthy" for source in found["sources"]))
+
+
+node.add_command(detect)
 
 
 def _add_row(table: Table, name: str, values: dict[str, Any]) -> None:
@@ -166,14 +174,19 @@ def _trend(trend: dict[str, Any], field: str) -> str:
 def _show_node(console: Console, found: dict[str, Any]) -> None:
     if found["node"] is None:
         console.print("no node is attached; `peerscope run --node-source SPEC` attaches one")
+        console.print("`peerscope node detect` lists the nodes of this machine")
         return
     version = f" {found['version']}" if found["version"] else ""
     console.print(Text.assemble(("node ", "bold"), found["node"], version, f"  {found['node_id'] or ''}".rstrip()))
     table = columns(show_header=False)
     values = {**found["metrics"], "latency_s": found["latency_s"], **found["details"]}
+    # An older agent says no age.
+    ages = {"latency_s": found.get("latency_age_s")}
     for name, value in values.items():
         if value is not None:
-            table.add_row(Text(f"  {name}"), Text(grouped(value)))
+            age_s = ages.get(name)
+            of = "" if age_s is None else f" ({age_s:.0f} s ago)"
+            table.add_row(Text(f"  {name}"), Text(grouped(value) + of))
     for one in found.get("measures", ()):
         if one["value"] is not None:
             table.add_row(Text(f"  {one['name']}"), Text(measure_text(one)))

@@ -197,6 +197,7 @@ def version(as_json: bool) -> None:
 async def _serve(load: Callable[[], Config], state: Path, *, as_json: bool, until_eof: bool) -> None:
     with importing(for_good=True):
         from peerscope.agent.monitor import Monitor  # loads the QUIC stack: not for `version`
+        from peerscope.agent.node_detection import keep_looking
         from peerscope.agent.service import Service
         from peerscope.web.listener import WebServer
     config = load()
@@ -215,6 +216,8 @@ async def _serve(load: Callable[[], Config], state: Path, *, as_json: bool, unti
         if as_json:
             monitor.listen(_print_json)
         parts = [] if server is None else [server.run()]
+        if config.node.detect and not config.node.sources:
+            parts.append(monitor.failure_log.going("the detection of a node", lambda: keep_looking(monitor.node)))
         if until_eof:
             parts.append(_end_of_input())
         await service.run(*parts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import TypeVar
 
 from peerscope.errors import RemoteError, TransportError
 from peerscope.host.clock import monotonic
@@ -13,17 +14,23 @@ from peerscope.views.crawl import CrawlView, foreign_view
 
 TURN_S = 0.1
 
-Neighbors = Callable[[str], Awaitable[Sequence[str]]]
-"""Returns the ids of a peer's neighbours. Raises `TransportError` or `RemoteError`."""
+P = TypeVar("P", bound=Hashable)
 
 
 async def explore(
-    walk: Walk[str], neighbors: Neighbors, *, stopping: asyncio.Event, progress: Callable[[Walk[str]], None]
+    walk: Walk[P],
+    neighbors: Callable[[P], Awaitable[Sequence[P]]],
+    *,
+    stopping: asyncio.Event,
+    progress: Callable[[Walk[P]], None],
 ) -> None:
-    """Run a walk until it is over or `stopping` is set."""
+    """Run a walk until it is over or `stopping` is set.
+
+    `neighbors` returns the ids of a peer's neighbours. It raises `TransportError` or `RemoteError`.
+    """
     asking: set[asyncio.Task[None]] = set()
 
-    async def ask(peer: str) -> None:
+    async def ask(peer: P) -> None:
         try:
             answer = await neighbors(peer)
         except (TransportError, RemoteError) as error:
@@ -70,6 +77,8 @@ async def crawl_yggdrasil(
     addresses = {me.key: me.address}
 
     async def neighbors(key: str) -> Sequence[str]:
+        if key == me.key:  # its own list: a node without links does not reach itself through the network
+            return [peer.key for peer in await admin.peers() if peer.is_up and peer.key != key]
         address, keys = await admin.remote_peers(key)
         addresses[key] = address
         return keys

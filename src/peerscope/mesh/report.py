@@ -16,6 +16,7 @@ from peerscope.mesh.detection.link import Link
 from peerscope.records.bodies import (
     BODY_BYTES_MAX,
     RATIO_ONE,
+    SKEW_PARTS,
     Check,
     Coordinate,
     LinkReading,
@@ -229,10 +230,12 @@ def _all(checks: tuple[Check, ...], node: Check | None) -> tuple[Check, ...]:
 def fitting(report: Report) -> Report:
     """The report, cut to the size of a record.
 
-    First neighbours of the node go, then its measures, then messages of checks, then links.
+    First attempts to reach nodes go, then neighbours of the node, its measures, messages of checks, and links.
     """
+    if report.dialled and len(encode_body(report)) > BODY_BYTES_MAX:
+        report = replace(report, dialled=())
     while report.overlay and len(encode_body(report)) > BODY_BYTES_MAX:
-        report = replace(report, overlay=report.overlay[: len(report.overlay) // 2])
+        report = replace(report, overlay=report.overlay[: len(report.overlay) // 2], overlay_cut=True)
     metrics = report.metrics
     while metrics and metrics.node and metrics.measures and len(encode_body(report)) > BODY_BYTES_MAX:
         metrics = replace(metrics, node=replace(metrics.node, measures=metrics.measures[: len(metrics.measures) // 2]))
@@ -246,13 +249,18 @@ def fitting(report: Report) -> Report:
 
 def _reading(link: Link, watches: bool, now: float) -> LinkReading:
     rtt_s, loss = link.rtt.smoothed_s, link.loss_ratio
-    skew_s = 0 if link.skew_ms is None else round(link.skew_ms / 1000)
+    skew_s, skew_rest = 0, None
+    if link.skew_ms is not None:
+        skew_s = max(-SKEW_S_MAX, min(SKEW_S_MAX, round(link.skew_ms / 1000)))
+        rest = round(link.skew_ms * SKEW_PARTS / 1000) - skew_s * SKEW_PARTS
+        skew_rest = rest if abs(rest) <= SKEW_PARTS else None  # a clock beyond all bounds
     return LinkReading(
         ref(link.peer),
         None if rtt_s is None else round(rtt_s * 1e6),
         None if loss is None else round(loss * RATIO_ONE),
         watches,
         link.flaps(now),
-        max(-SKEW_S_MAX, min(SKEW_S_MAX, skew_s)),
+        skew_s,
         link.via_relay,
+        skew_rest,
     )

@@ -37,12 +37,18 @@ ANSWERS_MAX = 32
 """Four rings give a peer eight observers, small networks and joins a few more. A full report has room for so many."""
 OVERLAY_MAX = 32
 LIVES_MAX = 4
+NODE_ADDRESSES_MAX = 2
+"""Addresses of a node for others to try: one of each family."""
+DIALS_MAX = 16
+"""A peer tries the nodes of about six others; chance gives some a few more."""
 DIMENSIONS_MAX = 8
 CHECKS = ("cpu", "memory", "storage", "network", "p2p", "node")
 """In the order of a report; the sixth only if a node is attached."""
 
 RATIO_ONE = 10_000
 """Ratios travel in ten-thousandths."""
+SKEW_PARTS = 10_000
+"""Parts of a second in which the offsets of clocks travel."""
 
 
 class Kind(IntEnum):
@@ -129,6 +135,10 @@ class Profile(Struct, frozen=True, array_like=True, gc=False):
     """On which machine the peer runs; None if its agent does not say."""
     planned: PlannedAbsence | None = None
     """With `left`: the absence is planned."""
+    node_addresses: Annotated[tuple[HostAndPort, ...], Meta(max_length=NODE_ADDRESSES_MAX)] = ()
+    """Where the node says it is reached by TCP. Others may try these."""
+    dials: bool = False
+    """The peer tries the nodes of others."""
 
     @property
     def reached_at(self) -> tuple[str, ...]:
@@ -160,6 +170,13 @@ class LinkReading(Struct, frozen=True, array_like=True, gc=False):
     """How far the neighbour's wall clock is ahead of ours, in whole seconds."""
     via_relay: bool | None = None
     """Its packets go through a relay; None if that is unknown."""
+    skew_rest: Annotated[int, Meta(ge=-SKEW_PARTS, le=SKEW_PARTS)] | None = None
+    """What `skew_s` lacks, in ten-thousandths of a second; None before a ping measured it."""
+
+    @property
+    def ahead_s(self) -> float | None:
+        """How far the neighbour's wall clock is ahead of ours, to a ten-thousandth of a second."""
+        return None if self.skew_rest is None else self.skew_s + self.skew_rest / SKEW_PARTS
 
     @property
     def rtt_s(self) -> float | None:
@@ -191,6 +208,32 @@ class OverlayLink(Struct, frozen=True, array_like=True, gc=False):
     rtt_us: Microseconds | None = None
 
 
+class DialOutcome(IntEnum):
+    """The end of an attempt to connect to a node."""
+
+    REACHED = 0
+    REFUSED = 1
+    """The machine answered that nothing listens there."""
+    SILENT = 2
+    """No answer."""
+    NO_ROUTE = 3
+    ELSEWHERE = 4
+    """Not tried: the mesh does not reach this member at that address."""
+    FAILED = 5
+    """Any other error, or one of a later version."""
+
+
+class DialReading(Struct, frozen=True, array_like=True, gc=False):
+    """Attempts of this peer to connect to the node beside another one."""
+
+    subject: Ref
+    checksum: Annotated[int, Meta(ge=0, le=2**16 - 1)]
+    """Of the addresses in the subject's profile, so that those of an earlier profile do not count."""
+    outcomes: Annotated[tuple[Annotated[int, Meta(ge=0, le=255)], ...], Meta(max_length=NODE_ADDRESSES_MAX)]
+    """In the order of the addresses."""
+    age_s: Annotated[int, Meta(ge=0, le=86_400)]
+
+
 class Answer(Struct, frozen=True, array_like=True, gc=False):
     """A refutation: the accused lives, and has read this observer's accusations up to this version."""
 
@@ -217,6 +260,10 @@ class Report(Struct, frozen=True, array_like=True, gc=False):
     """Accusations that this peer has read and refutes, even if they state a wrong time of its clock."""
     refuted: Annotated[tuple[Ref, ...], Meta(max_length=ANSWERS_MAX)] = ()
     """Observers whose accusations this peer refuted so often that they no longer count."""
+    overlay_cut: bool = False
+    """The node has more neighbours than `overlay` lists."""
+    dialled: Annotated[tuple[DialReading, ...], Meta(max_length=DIALS_MAX)] = ()
+    """Nodes of other peers that this peer tried to reach."""
 
     @property
     def status(self) -> Status:

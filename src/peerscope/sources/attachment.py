@@ -81,6 +81,18 @@ class Attachment:
             loop, self._loop = self._loop, None
             await self._close(loop)
 
+    async def once(self) -> Reading:
+        """Ask one time, and close the source. Raises `SourceError`."""
+        try:
+            self._loop = loop = _loop_in_thread(f"source {self.name}")
+        except (OSError, RuntimeError) as error:
+            raise SourceError(f"cannot be asked: {error}") from None
+        try:
+            return await self._ask()
+        finally:
+            self._loop = None
+            await self._close(loop)
+
     async def _turn(self) -> None:
         try:
             reading = await self._ask()

@@ -20,6 +20,8 @@ from peerscope.records.texts import Name, OverlayId, Text
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+UNNAMED = "node"
+"""The name of a node whose source does not know its kind. The name from any other source counts before it."""
 NodeName = Annotated[Name, Meta(min_length=1)]
 Seconds = Annotated[float, Meta(ge=0.0, le=MEASURE_US_MAX / 1e6)]
 
@@ -43,7 +45,7 @@ class Reading(Struct, frozen=True, kw_only=True):
     """Values of its own kind that all peers may see."""
     addresses: Annotated[tuple[Text, ...], Meta(max_length=ADDRESSES_MAX)] = ()
     """Where others can reach the node by TCP: "HOST:PORT"."""
-    details: Annotated[dict[Name, float | Name | None], Meta(max_length=32)] = {}
+    details: Annotated[dict[Name, float | Text | None], Meta(max_length=32)] = {}
     """Other values, by name. This agent shows them and never sends them to others."""
 
 
@@ -81,6 +83,11 @@ def make_source(spec: str) -> Source:
         raise ConfigError(f"node.sources: {spec!r} makes a {type(source).__name__}, which has no read() and close()")
     made: Source = source
     return made
+
+
+def known_sources() -> frozenset[str]:
+    """Names of the installed sources."""
+    return frozenset(_known())
 
 
 def _known() -> dict[str, EntryPoint]:

@@ -24,8 +24,10 @@ import psutil
 from msgspec import Struct
 
 from peerscope.errors import SourceError
+from peerscope.host.clock import monotonic
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import Reading
+from peerscope.sources.means import LastMean
 
 DAEMON = "beam-tunnel-daemon"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -71,13 +73,16 @@ class BeamSource:
         """`argument`: path of the log; empty for none."""
         self._log = LogFile(Path(argument).expanduser()) if argument else None
         self._messages = self._errors = self._sent_bytes = self._others = 0
+        self._mean = LastMean()
 
     async def read(self) -> Reading:
         """Measure all daemons. Raises `SourceError` if none runs, or if the log cannot be read."""
         daemons = list(_daemons())
         if not daemons:
             raise SourceError(f"no process called {DAEMON} runs")
-        latency_s = self._follow() if self._log else None
+        now = monotonic()
+        self._mean.note(self._follow() if self._log else None, now)
+        latency_s, latency_age_s = self._mean.at(now)
         sockets = [found for daemon in daemons if (found := _sockets(daemon)) is not None]
         is_known = len(sockets) == len(daemons)
         has_log = self._log is not None
@@ -91,6 +96,7 @@ class BeamSource:
                 errors=self._errors if has_log else None,
             ),
             latency_s=latency_s,
+            latency_age_s=latency_age_s,
             details={
                 "processes": float(len(daemons)),
                 "udp_sockets": float(sum(datagrams for _, _, datagrams in sockets)) if is_known else None,

@@ -84,9 +84,9 @@ def number_in(place: Path, name: str) -> int | None:
 
 
 def _paths(membership: str) -> dict[str, str]:
-    """Map each controller to our group; version 2 has the name ""."""
+    """Map each controller to our group; version 2 has the name "". Names of groups may hold other ends of lines."""
     found: dict[str, str] = {}
-    for line in membership.splitlines():
+    for line in membership.split("\n"):
         _, _, rest = line.partition(":")
         controllers, colon, path = rest.partition(":")
         if colon:
@@ -153,7 +153,7 @@ def _tasks(group: Path) -> Used | None:
 def _table(place: Path) -> dict[str, int]:
     """Parse lines of a name and a number."""
     found = {}
-    for line in _text(place).splitlines():
+    for line in _text(place).split("\n"):
         name, _, text = line.partition(" ")
         number = _whole(text)
         if number is not None:

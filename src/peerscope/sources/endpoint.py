@@ -9,22 +9,26 @@ from __future__ import annotations
 import base64
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from email.message import Message
 from http.client import HTTPException, HTTPResponse
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
-from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
+from urllib.parse import urlsplit
+from urllib.request import HTTPDigestAuthHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 import msgspec
 from msgspec import Struct
 
 from peerscope.errors import ConfigError, SourceError
+from peerscope.host.addresses import is_loopback
 from peerscope.host.http import NoRedirect
-from peerscope.sources.place import Place, check_url, secret
+from peerscope.sources.place import NodePlace, check_url, secret
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 ANSWER_TIMEOUT_S = 4.0
 """For a whole answer: shorter than an attachment waits, so that the check shows its reason."""
+REFUSAL_BYTES_MAX = 2048
 OPTIONS = frozenset({"token_file", "header", "user", "password_file", "ca_file"})
 T = TypeVar("T")
 
@@ -34,14 +38,21 @@ class Page(Struct, frozen=True):
 
     data: bytes
     content_type: str
-    headers: Mapping[str, str]
+    headers: Message
+    status: int = 200
 
 
 class Endpoint:
     """The base URL of an interface, and what opens it."""
 
-    def __init__(self, place: Place, example: str) -> None:
-        """`example`: a valid URL, for the message. Raises `ConfigError`."""
+    def __init__(
+        self, place: NodePlace, example: str, *, advice: str = "", digest: bool = False, named: bool = True
+    ) -> None:
+        """`example`: a valid URL, for the message. Raises `ConfigError`.
+
+        `advice`: what to do if nothing answers. `digest`: the interface wants HTTP Digest instead of Basic.
+        `named`: False if its certificate names no host; then `ca_file` must be that very certificate.
+        """
         check_url(place.address, example)
         self.url = place.address
         self._options = options = place.options
@@ -49,40 +60,59 @@ class Endpoint:
             raise ConfigError("the options user and password_file need each other")
         if "header" in options and "token_file" not in options:
             raise ConfigError("the option header needs token_file, the file with the value of that header")
-        self._opener = _opener(options.get("ca_file"))
+        self._advice = f"; {advice}" if advice else ""
+        self._digest = digest and "user" in options
+        self._opener = _opener(options.get("ca_file"), named)
+        if self._digest:
+            self._opener.add_handler(HTTPDigestAuthHandler(_Login(options)))  # type: ignore[arg-type]
 
-    def get(self, path: str = "", *, headers: Mapping[str, str] | None = None) -> Page:
-        """Fetch a page. Raises `SourceError`."""
-        return self._exchange(Request(self.at(path), headers=dict(headers or {})))
+    def get(self, path: str = "", *, headers: Mapping[str, str] | None = None, accepted: Collection[int] = ()) -> Page:
+        """Fetch a page. `accepted`: status codes that are answers too. Raises `SourceError`."""
+        return self._exchange(Request(self.at(path), headers=dict(headers or {})), accepted)
 
-    def post(self, path: str, data: bytes, *, headers: Mapping[str, str] | None = None) -> Page:
-        """Send bytes, and fetch the answer. Raises `SourceError`."""
-        return self._exchange(Request(self.at(path), data, dict(headers or {}), method="POST"))
+    def post(
+        self, path: str, data: bytes, *, headers: Mapping[str, str] | None = None, accepted: Collection[int] = ()
+    ) -> Page:
+        """Send bytes, and fetch the answer. `accepted`: status codes that are answers too. Raises `SourceError`."""
+        return self._exchange(Request(self.at(path), data, dict(headers or {}), method="POST"), accepted)
 
     def json(self, path: str, kind: type[T], **request: Any) -> T:
         """Fetch JSON of this form. Raises `SourceError`."""
         return decoded(self.get(path, **request), kind, self.at(path))
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine. Secrets that nobody named in the settings go nowhere else."""
+        return is_loopback(urlsplit(self.url).hostname or "")
+
     def at(self, path: str) -> str:
         """The URL of a path, which begins with "/"; an empty one means the base itself."""
         return self.url.rstrip("/") + path if path else self.url
 
-    def _exchange(self, request: Request) -> Page:
+    def _exchange(self, request: Request, accepted: Collection[int]) -> Page:
         for name, value in self._credentials().items():
             request.add_unredirected_header(name, value)
         url, end = request.full_url, time.monotonic() + ANSWER_TIMEOUT_S
         try:
             with self._opener.open(request, timeout=ANSWER_TIMEOUT_S) as answer:
-                return Page(_body(answer, url, end), answer.headers.get_content_type(), answer.headers)
+                return _page(answer, url, end)
         except HTTPError as error:
             with error:
+                if error.code in accepted and isinstance(error.fp, HTTPResponse):
+                    return _page(error.fp, url, end)
                 raise SourceError(self._refusal(error, url)) from None
         except (URLError, OSError, HTTPException, ValueError) as error:
-            raise SourceError(f"{url} does not answer: {getattr(error, 'reason', None) or error}") from None
+            raise SourceError(
+                f"{url} does not answer: {getattr(error, 'reason', None) or error}{self._advice}"
+            ) from None
 
     def _credentials(self) -> dict[str, str]:
         """Read from their files for each request: they may be replaced."""
         options = self._options
+        if self._digest:
+            return {}
+        if "cookie_file" in options:
+            return {"Authorization": f"Basic {base64.b64encode(secret(options['cookie_file']).encode()).decode()}"}
         if "user" in options:
             pair = f"{options['user']}:{secret(options['password_file'])}".encode()
             return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
@@ -93,8 +123,8 @@ class Endpoint:
 
     def _refusal(self, error: HTTPError, url: str) -> str:
         if error.code not in (401, 403):
-            return f"{url} answers {error.code} {error.reason}"
-        if self._credentials():
+            return f"{url} answers {error.code} {_explanation(error) or error.reason}"
+        if self._digest or self._credentials():
             return f"{url} answers {error.code}: it does not accept these credentials"
         return f"{url} answers {error.code}: it wants credentials; name their file, as in #token_file=PATH"
 
@@ -106,6 +136,10 @@ def decoded(page: Page, kind: type[T], url: str) -> T:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         reason = f"it is {page.content_type}" if page.content_type != "application/json" else str(error)
         raise SourceError(f"{url} does not answer with the expected JSON: {reason}") from None
+
+
+def _page(answer: HTTPResponse, url: str, end: float) -> Page:
+    return Page(_body(answer, url, end), answer.headers.get_content_type(), answer.headers, answer.status)
 
 
 def _body(answer: HTTPResponse, url: str, end: float) -> bytes:
@@ -125,11 +159,36 @@ def _body(answer: HTTPResponse, url: str, end: float) -> bytes:
     return bytes(data)
 
 
-def _opener(ca_file: str | None) -> OpenerDirector:
+def _explanation(error: HTTPError) -> str:
+    """The program's own words, where its refusal is JSON with a message."""
+    try:
+        found = msgspec.json.decode(error.fp.read1(REFUSAL_BYTES_MAX) if isinstance(error.fp, HTTPResponse) else b"")
+    except (msgspec.MsgspecError, OSError, HTTPException, ValueError, RecursionError):
+        return ""
+    for name in ("error", "Message", "message"):
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+    return found[:120] if isinstance(found, str) else ""
+
+
+class _Login:
+    """The passwords of a digest: one user, whatever is asked for."""
+
+    def __init__(self, options: Mapping[str, str]) -> None:
+        self._options = options
+
+    def find_user_password(self, realm: str, uri: str) -> tuple[str, str]:
+        """Read from its file for each request: it may be replaced."""
+        return self._options["user"], secret(self._options["password_file"])
+
+
+def _opener(ca_file: str | None, named: bool) -> OpenerDirector:
     handlers: list[Any] = [ProxyHandler({}), NoRedirect]
     if ca_file is not None:
         try:
-            handlers.append(HTTPSHandler(context=ssl.create_default_context(cafile=ca_file)))
+            context = ssl.create_default_context(cafile=ca_file)
+            context.check_hostname = named
+            handlers.append(HTTPSHandler(context=context))
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(f"ca_file {ca_file}: {error.strerror or error}") from None
     return build_opener(*handlers)

@@ -196,7 +196,7 @@ def connections(counters: Path = TCP_COUNTERS) -> int | None:
     None where the system has no cheap counter.
     """
     try:
-        names, values = (line.split() for line in counters.read_text("ascii").splitlines() if line.startswith("Tcp:"))
+        names, values = (line.split() for line in counters.read_text("ascii").split("\n") if line.startswith("Tcp:"))
         return int(values[names.index("CurrEstab")])
     except (OSError, ValueError, IndexError):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from operator import is_
 from random import Random
 
@@ -17,7 +18,7 @@ from peerscope.mesh.detection.checks import MESSAGE_MAX
 from peerscope.records.bodies import Check, Status
 from peerscope.records.measures import MEASURES_MAX, Measure, NodeMetrics
 from peerscope.sources.attachment import ANSWERS, Attachment
-from peerscope.sources.base import Reading, make_source
+from peerscope.sources.base import UNNAMED, Reading, Source, make_source
 from peerscope.sources.telemetry import Telemetry
 from peerscope.views.metrics import MeasureView
 
@@ -33,8 +34,14 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Name of the node; empty for the name from its source. It names a layer: give all peers of a network the same."""
     timeout_s: float = 5.0  # a guess: an answer that takes longer helps nobody at a report interval of 5 s
     """Time for each answer of a source."""
+    detect: bool = True
+    """Without sources, `peerscope run` finds a node on this machine and attaches it."""
     silence_s: float = 60.0
     """A node that sent telemetry counts as gone after this silence. 0 switches this off."""
+    dial_back: bool = True
+    """Other peers may try the addresses that the node announces, where a source knows any."""
+    dial_others: bool = True
+    """Try the nodes of other peers: by TCP, without a byte, only where the mesh reaches the member itself."""
 
     def __post_init__(self) -> None:
         if len(self.name) > 64 or not self.name.isprintable():
@@ -72,6 +79,8 @@ class NodeView(Struct, frozen=True):
     details: dict[str, float | str | None]
     neighbours: tuple[str, ...]
     sources: tuple[SourceView, ...]
+    latency_age_s: float | None = None
+    """Age of the latency if nothing has happened since; null if it is of now."""
 
 
 class Node:
@@ -90,25 +99,32 @@ class Node:
         if not listed:
             sources.append(("telemetry", self.telemetry))
         self._listed = bool(listed)
-        self._attachments = [
-            Attachment(spec, source, interval_s=interval_s, limit_s=config.timeout_s, rng=rng)
-            for spec, source in sources
-        ]
+        self._attached = partial(Attachment, interval_s=interval_s, limit_s=config.timeout_s, rng=rng)
+        self._attachments = [self._attached(spec, source) for spec, source in sources]
+        self._running: asyncio.TaskGroup | None = None
+        self._found: Attachment | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._last: Reading | None = None
         self._merged: list[Reading] = []
         """The readings in `_last`."""
 
     @property
     def attachments(self) -> list[Attachment]:
-        """The sources that count: telemetry that is not listed only after its first event."""
-        return self._attachments if self._listed or self.telemetry.has_heard else self._attachments[:-1]
+        """The sources that count: telemetry that is not listed only after its first event, one that was found until
+        then."""
+        if self._listed or self.telemetry.has_heard:
+            return self._attachments
+        return [*self._attachments[:-1], *([self._found] if self._found else [])]
 
     @property
     def name(self) -> str | None:
         """Name of the node, also while it does not answer; None where no node is attached."""
         if not self.attachments:
             return None
-        return self._config.name or (self._last.node if self._last else self.attachments[0].kind)
+        if self._config.name or self._last is not None:
+            return self._config.name or (self._last.node if self._last else None)
+        # Telemetry may come from any kind of node, other sources do not.
+        return next((attached.kind for attached in self.attachments if attached.kind != "telemetry"), "telemetry")
 
     @property
     def node_id(self) -> str | None:
@@ -116,9 +132,30 @@ class Node:
         return self._last.node_id if self._last else None
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """Addresses that it last announced."""
+        return self._last.addresses if self._last else ()
+
+    @property
     def version(self) -> str | None:
         """Its last known version."""
         return self._last.version if self._last else None
+
+    def attach(self, name: str, source: Source) -> None:
+        """Ask this source too, after those of the settings. Call it before `run`, or from the event loop of `run`."""
+        attachment = self._attached(name, source)
+        self._attachments.insert(len(self._attachments) - (not self._listed), attachment)
+        if self._running is not None:
+            self._running.create_task(attachment.run())
+
+    def attach_found(self, spec: str) -> None:
+        """Attach the one source that was found while this runs. Telemetry replaces it: the node itself speaks then.
+
+        Raises `ConfigError`.
+        """
+        self._found = self._attached(spec, make_source(spec))
+        if self._running is not None:
+            self._asking = self._running.create_task(self._found.run())
 
     @property
     def answering(self) -> tuple[str, ...]:
@@ -134,9 +171,11 @@ class Node:
             return self._last  # nothing new: the same object, since callers calculate differences
         self._merged = readings
         merged = merge(readings)
-        # A source that fails for a while must not change the id of the node.
+        # A source that fails for a while must not change the id of the node, nor its name.
         if merged.node_id is None and self._last is not None:
             merged = msgspec.structs.replace(merged, node_id=self._last.node_id)
+        if merged.node == UNNAMED and self._last is not None:
+            merged = msgspec.structs.replace(merged, node=self._last.node)
         self._last = merged
         return merged
 
@@ -173,29 +212,40 @@ class Node:
             details=dict(reading.details) if reading else {},
             neighbours=tuple(link.node for link in reading.overlay) if reading else (),
             sources=tuple(_shown(attached, now) for attached in self.attachments),
+            latency_age_s=reading.latency_age_s if reading else None,
         )
 
     async def run(self) -> None:
         """Ask and listen until cancelled."""
         asked = self.attachments
         work = [self.telemetry.run(), *(attached.run() for attached in asked)]
-        if len(asked) < len(self._attachments):
+        if len(self._attachments) > len(asked) or self._found in asked:
             work.append(self._run_when_heard(self._attachments[-1]))
-        async with asyncio.TaskGroup() as together:
-            for one in work:
-                together.create_task(one)
+        try:
+            async with asyncio.TaskGroup() as self._running:
+                for one in work:
+                    self._running.create_task(one)
+        finally:
+            self._running = None
 
     async def _run_when_heard(self, telemetry: Attachment) -> None:
         await self.telemetry.heard.wait()
+        if self._found is not None:
+            self._found, self._last, self._merged = None, None, []  # another program's id and values
+        if self._asking is not None:
+            self._asking.cancel()
         await telemetry.run()
 
 
 def merge(readings: Sequence[Reading]) -> Reading:
-    """Take the first known value of each field, and the details of all. Takes at least one reading."""
+    """Take the first known value of each field, and details of all. Takes at least one reading.
+
+    A source that does not know the node's kind gives it no name.
+    """
     first, *others = readings
     for other in others:
         first = Reading(
-            node=first.node,
+            node=other.node if first.node == UNNAMED else first.node,
             node_id=first.node_id if first.node_id is not None else other.node_id,
             version=first.version if first.version is not None else other.version,
             metrics=NodeMetrics(*(_first(getattr(first.metrics, f), getattr(other.metrics, f)) for f in METRICS)),

@@ -17,7 +17,7 @@ from peerscope.errors import ConfigError, SourceError
 SECRET_BYTES_MAX = 4096
 
 
-class Place(Struct, frozen=True):
+class NodePlace(Struct, frozen=True):
     """The parts of an argument."""
 
     address: str
@@ -27,7 +27,7 @@ class Place(Struct, frozen=True):
     options: Mapping[str, str] = {}
 
 
-def parse_place(argument: str, known: frozenset[str]) -> Place:
+def parse_place(argument: str, known: frozenset[str]) -> NodePlace:
     """Split an argument. `known`: names of options. Raises `ConfigError`."""
     address, _, rest = argument.partition("#")
     word, options = "", {}
@@ -41,7 +41,7 @@ def parse_place(argument: str, known: frozenset[str]) -> Place:
         if not value:
             raise ConfigError(f"the option {name} needs a value, as in {name}=...")
         options[name] = value
-    return Place(address, word, options)
+    return NodePlace(address, word, options)
 
 
 def check_url(url: str, example: str) -> None:

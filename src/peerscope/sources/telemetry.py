@@ -15,129 +15,24 @@ import contextlib
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Literal
+from collections.abc import Callable, Sequence
 
 import msgspec
-from msgspec import Meta, Struct
 
 from peerscope.errors import NotYetError, SourceError
-from peerscope.records.measures import MEASURES_MAX, Amount, Count, Measure, MeasureName, NodeMetrics, Unit
-from peerscope.sources.base import Reading
+from peerscope.host.clock import monotonic
+from peerscope.records.measures import NodeMetrics
+from peerscope.sources.base import UNNAMED, Reading
+from peerscope.sources.events import KINDS, STANDARD, Connection, Dht, Event, Gauge, Log, Message, NodeIdentity
+from peerscope.sources.means import LastMean
+from peerscope.sources.reported import Connections, Declared, LogLines
 from peerscope.views.traces import HopEvent
-
-REASON_MAX = 200
-_PLACE = " - at `$"
-
-Label = Annotated[str, Meta(min_length=1, max_length=128)]
-Seconds = Annotated[float, Meta(ge=0.0, le=3600.0)]
-Instant = Annotated[float, Meta(ge=0.0, le=1e11)]
-"""Unix seconds."""
-
-
-class Gauge(Struct, frozen=True, tag="gauge", gc=False):
-    """A number at present."""
-
-    name: Literal["tunnels", "active_connections", "p2p_peers"]
-    value: Count
-
-
-class Message(Struct, frozen=True, tag="message", gc=False):
-    """One message of the node's own protocol."""
-
-    direction: Literal["in", "out"]
-    bytes: Count
-    error: bool = False
-    latency_s: Seconds | None = None
-
-
-class Connection(Struct, frozen=True, tag="connection", gc=False):
-    """A connection was opened or closed."""
-
-    event: Literal["opened", "closed"]
-    remote: Label
-    """Id or address of the other end."""
-    rtt_s: Seconds | None = None
-
-
-class Dht(Struct, frozen=True, tag="dht", gc=False):
-    """One operation on the distributed hash table."""
-
-    op: Literal["put", "lookup"]
-    key: Label
-    values: Annotated[tuple[Label, ...], Meta(max_length=64)] | None = None
-    """Hashes of the values that were put or found."""
-    consistent: bool | None = None
-    """Whether all nodes that were asked gave the same answer."""
-    closest: Annotated[tuple[Label, ...], Meta(max_length=64)] | None = None
-    """Ids of the nodes nearest to the key, in hexadecimal and as long as the key."""
-
-
-class MeasureEvent(Struct, frozen=True, tag="measure", gc=False):
-    """A value that the node names itself, such as its block height."""
-
-    name: MeasureName
-    value: Amount | None
-    """null from the moment at which it is unknown."""
-    unit: Unit = ""
-    is_counter: bool = False
-    """A running total; else a value of the moment."""
-
-
-class Log(Struct, frozen=True, tag="log", gc=False):
-    """A line of the node's log."""
-
-    level: Annotated[str, Meta(max_length=16)]
-    message: Annotated[str, Meta(max_length=2048)]
-
-
-Event = Gauge | Message | Connection | Dht | HopEvent | MeasureEvent | Log
-Hook = Callable[[Event], None]
-
-_decode = msgspec.json.Decoder(Event).decode
-
-
-class RefusedEvent(Struct, frozen=True):
-    """An invalid line."""
-
-    line: int
-    """From 1."""
-    reason: str
-
-
-def read_lines(lines: Iterable[bytes], first: int, counts: Counter[str]) -> tuple[list[Event], list[RefusedEvent]]:
-    """Decode lines: the events, and the refused lines with their reasons. Empty lines are ignored.
-
-    `first`: number of the first line. `counts`: counts refused lines by reason.
-    """
-    events: list[Event] = []
-    refused: list[RefusedEvent] = []
-    for number, line in enumerate(lines, first):
-        try:
-            events.append(_decode(line))
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: invalid UTF-8
-            if line.strip():
-                kind, reason = _explained(error)
-                counts[kind] += 1
-                refused.append(RefusedEvent(number, reason[:REASON_MAX]))
-    return events, refused
-
-
-def _explained(error: Exception) -> tuple[str, str]:
-    """The counter of a refused line, and the reason for people."""
-    text, _, place = str(error).partition(_PLACE)
-    if not isinstance(error, msgspec.ValidationError):
-        return "no-json", text
-    where = place.rstrip("`").removeprefix(".")
-    if where == "type":
-        return "unknown-type", f"unknown type {text.removeprefix('Invalid value ')}"
-    return "malformed-event", f"{where}: {text}" if where else text
-
 
 QUEUE_MAX = 100_000
 PORTION = 1_000
 """Events to count before other tasks of the event loop run: about a millisecond."""
-REMOTES_MAX = 65_536
+
+Hook = Callable[[Event], None]
 
 log = logging.getLogger(__name__)
 
@@ -165,23 +60,40 @@ class Telemetry:
         self._since = time.monotonic()
         self._is_inside = False
         self._gauges: dict[str, int] = {}
-        self._measures: dict[str, Measure] = {}
+        self._declared = Declared()
         self._messages = self._bytes_in = self._bytes_out = self._errors = 0
         self._latency_s, self._latencies = 0.0, 0
+        self._mean = LastMean()
         self._lookups = self._puts = 0
         self._inconsistent = 0
-        self._connections = 0
-        self._remotes: Counter[str] = Counter()
+        self._connections = Connections()
+        self._node = NodeIdentity()
+        self._lines = LogLines()
 
     # -- what the node calls -----------------------------------------------------------------------
 
-    def gauge(self, name: str, value: int) -> None:
-        """Report the present number of "tunnels", "active_connections" or "p2p_peers"."""
-        self._report({"type": "gauge", "name": name, "value": value})
+    def gauge(self, name: str, value: float, *, unit: str = "", kind: str | None = None) -> None:
+        """Report the present number of "tunnels", "active_connections" or "p2p_peers", or a value of the node's own.
 
-    def measure(self, name: str, value: float | None, unit: str = "", *, is_counter: bool = False) -> None:
-        """Report a value of your own, such as "block_height" in "blocks". Up to 16 names; all peers see them."""
-        self._report({"type": "measure", "name": name, "value": value, "unit": unit, "is_counter": is_counter})
+        `unit`: such as "blocks". `kind`: "gauge" or "counter".
+        """
+        self._report({"type": "gauge", "name": name, "value": value, "unit": unit, "kind": kind})
+
+    def node(
+        self,
+        id: str | None = None,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        addresses: Sequence[str] | None = None,
+        started_at: float | None = None,
+    ) -> None:
+        """Introduce the node: its id in its own network, its kind, its version, and where others can reach it.
+
+        `started_at`: Unix seconds; a new value means that the node has restarted.
+        """
+        said = {"id": id, "name": name, "version": version, "addresses": addresses, "started_at": started_at}
+        self._report({"type": "node", **said})
 
     def message(self, direction: str, bytes: int, *, error: bool = False, latency_s: float | None = None) -> None:
         """Report a message that went "in" or "out"."""
@@ -192,6 +104,10 @@ class Telemetry:
     def connection_opened(self, remote: str, *, rtt_s: float | None = None) -> None:
         """Report an open connection with `remote`, an id or an address."""
         self._report({"type": "connection", "event": "opened", "remote": remote, "rtt_s": rtt_s})
+
+    def connection_measured(self, remote: str, rtt_s: float) -> None:
+        """Report the round-trip time of an open connection."""
+        self._report({"type": "connection", "event": "measured", "remote": remote, "rtt_s": rtt_s})
 
     def connection_closed(self, remote: str) -> None:
         """Report that the connection with `remote` was closed."""
@@ -281,15 +197,28 @@ class Telemetry:
         # A node in our own process lives as long as we do: it may simply have no events.
         if self.silence_s and silence_s > self.silence_s and not self._is_inside:
             raise SourceError(f"the node has sent no telemetry for {silence_s:.0f} s")
-        latency_s = self._latency_s / self._latencies if self._latencies else None
+        now = monotonic()
+        self._mean.note(self._latency_s / self._latencies if self._latencies else None, now)
         self._latency_s, self._latencies = 0.0, 0
-        details = {f"{kind}_events": float(count) for kind, count in sorted(self.received.items())}
+        latency_s, latency_age_s = self._mean.at(now)
+        events: dict[str, float | str | None] = {
+            f"{kind}_events": float(count) for kind, count in sorted(self.received.items())
+        }
         return Reading(
-            node=self.name or "node",
+            node=self.name or self._node.name or UNNAMED,
+            node_id=self._node.id,
+            version=self._node.version,
             metrics=self._metrics(),
+            overlay=self._connections.overlay(),
             latency_s=latency_s,
-            measures=tuple(self._measures[name] for name in sorted(self._measures)),
-            details={**details, "inconsistent_lookups": float(self._inconsistent) if self._lookups else None},
+            latency_age_s=latency_age_s,
+            measures=self._declared.measures(),
+            addresses=self._node.addresses or (),
+            details={
+                **events,
+                "inconsistent_lookups": float(self._inconsistent) if self._lookups else None,
+                **self._lines.details(),
+            },
         )
 
     async def close(self) -> None:
@@ -301,9 +230,9 @@ class Telemetry:
         connected = heard["connection"] > 0
         return NodeMetrics(
             tunnels=gauges.get("tunnels"),
-            active_connections=gauges.get("active_connections", self._connections if connected else None),
+            active_connections=gauges.get("active_connections", self._connections.count if connected else None),
             messages=self._messages if heard["message"] else None,
-            p2p_peers=gauges.get("p2p_peers", len(self._remotes) if connected else None),
+            p2p_peers=gauges.get("p2p_peers", self._connections.remotes if connected else None),
             dht_lookups=self._lookups if heard["dht"] else None,
             dht_puts=self._puts if heard["dht"] else None,
             received_bytes=self._bytes_in if heard["message"] else None,
@@ -324,36 +253,37 @@ class Telemetry:
                     self._latency_s += event.latency_s
                     self._latencies += 1
             case Gauge():
-                self._gauges[event.name] = event.value
-            case MeasureEvent(name, value, unit, is_counter):
-                if name in self._measures or len(self._measures) < MEASURES_MAX:
-                    self._measures[name] = Measure(name, value, unit, is_counter)
-                else:
-                    self.refused["too-many-measures"] += 1
+                self._gauge(event)
             case Connection():
-                self._connect(event)
+                self._connections.take(event.event, event.remote, event.rtt_s)
+            case NodeIdentity():
+                self._introduce(event)
             case Dht():
                 self._puts += event.op == "put"
                 self._lookups += event.op == "lookup"
                 self._inconsistent += event.consistent is False
-            case HopEvent() | Log():
+            case Log():
+                self._lines.take(event.level, event.message)
+            case HopEvent():
                 pass
-        self.received[type(event).__name__.lower().removesuffix("event")] += 1
+        self.received[KINDS[type(event)]] += 1
         for hook in self.on_event:
             try:
                 hook(event)
             except Exception:
                 log.exception("a listener of telemetry failed")
 
-    def _connect(self, event: Connection) -> None:
-        if event.event == "opened":
-            self._connections += 1
-            if event.remote in self._remotes or len(self._remotes) < REMOTES_MAX:
-                self._remotes[event.remote] += 1
-            return
-        # Connections that were open before we listened close too.
-        self._connections = max(0, self._connections - 1)
-        if event.remote in self._remotes:
-            self._remotes[event.remote] -= 1
-            if not self._remotes[event.remote]:
-                del self._remotes[event.remote]
+    def _gauge(self, event: Gauge) -> None:
+        if event.name in STANDARD:
+            self._gauges[event.name] = int(event.value)
+        elif reason := self._declared.take(event.name, event.value, event.unit, event.kind):
+            self.refused[reason] += 1
+
+    def _introduce(self, event: NodeIdentity) -> None:
+        before = self._node
+        said = {name: value for name in event.__struct_fields__ if (value := getattr(event, name)) is not None}
+        self._node = msgspec.structs.replace(before, **said)
+        if before.started_at is not None and self._node.started_at != before.started_at:
+            self._connections = Connections()
+            self._gauges.clear()
+            self._declared = Declared()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
@@ -10,6 +11,9 @@ from peerscope.mesh.crawling.crawler import Crawler, CrawlSighting
 from peerscope.mesh.crawling.traversal import Candidates
 from peerscope.records.identity import SHORT_HEX
 from peerscope.views.dot import quoted, shown
+
+VALUES_MAX = 100
+"""Values of a distribution. Peers choose their versions, so there can be as many as peers."""
 
 
 class CrawledPeer(Struct, frozen=True):
@@ -23,6 +27,8 @@ class CrawledPeer(Struct, frozen=True):
     """Links between it and the nearest peer that the crawl began with."""
     neighbours: int
     """Links that it or the other end named."""
+    keys: int | None = None
+    """Keys that a DHT node stores, where the network says so."""
 
 
 class CrawledLink(Struct, frozen=True):
@@ -41,6 +47,25 @@ class Unreachable(Struct, frozen=True):
     reason: str
 
 
+class Share(Struct, frozen=True):
+    """One value of a distribution, and the number of peers that have it."""
+
+    value: str
+    peers: int
+
+
+class CrawlCost(Struct, frozen=True):
+    """Traffic and work of a crawl; null where it cannot be counted."""
+
+    sent_packets: int | None = None
+    received_packets: int | None = None
+    sent_bytes: int | None = None
+    received_bytes: int | None = None
+    stray_packets: int | None = None
+    """Packets that answered no open question: late, repeated or forged."""
+    cpu_s: float | None = None
+
+
 class CrawlView(Struct, frozen=True):
     """Result of a crawl."""
 
@@ -57,6 +82,19 @@ class CrawlView(Struct, frozen=True):
     stopped: str | None
     """The limit that ended the crawl early; null if it saw the whole network."""
     seconds: float
+    network: str = "peerscope"
+    """Kind of the network."""
+    at: float | None = None
+    """Unix seconds of the beginning."""
+    versions: tuple[Share, ...] = ()
+    """Versions of the peers that answered, the most frequent first."""
+    errors: tuple[Share, ...] = ()
+    """Reasons of the unreachable peers, the most frequent first."""
+    refused: int = 0
+    """Addresses that the crawl did not dial, as the peers that named them may not name such."""
+    cut: int = 0
+    """Peers that may have more neighbours, as a bound ended the questions to them."""
+    cost: CrawlCost = CrawlCost()
 
 
 def mesh_view(crawler: Crawler) -> CrawlView:
@@ -77,7 +115,24 @@ def mesh_view(crawler: Crawler) -> CrawlView:
 
 def foreign_view(survey: Candidates[str], addresses: Mapping[str, str], *, asked: int) -> CrawlView:
     """View of a crawled network of other software, with ids and addresses only."""
-    return _view(survey, {peer: CrawlSighting((address,)) for peer, address in addresses.items()}, asked=asked)
+    return sighted_view(survey, {peer: CrawlSighting((address,)) for peer, address in addresses.items()}, asked=asked)
+
+
+def sighted_view(survey: Candidates[str], found: Mapping[str, CrawlSighting], *, asked: int) -> CrawlView:
+    """View of a crawled network of other software, whose peers also say which version they are."""
+    return _view(survey, found, asked=asked)
+
+
+def shares(values: Iterable[str]) -> tuple[Share, ...]:
+    """The distribution of values: the most frequent first, all beyond `VALUES_MAX` as one."""
+    counts = sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))
+    rest = sum(count for _, count in counts[VALUES_MAX:])
+    return (*(Share(*item) for item in counts[:VALUES_MAX]), *([Share("other", rest)] if rest else []))
+
+
+def short_id(peer: str) -> str:
+    """A part of an id for people; ids of libp2p all begin alike."""
+    return peer[-SHORT_HEX:] if peer.startswith(("12D3KooW", "Qm", "16Uiu2HA")) else peer[:SHORT_HEX]
 
 
 def dot(view: CrawlView) -> str:
@@ -99,8 +154,8 @@ def _view(survey: Candidates[str], found: Mapping[str, CrawlSighting], *, asked:
     for peer in (end for pair in survey.links for end in pair):
         ends[peer] = ends.get(peer, 0) + 1
     unknown = CrawlSighting()
-    peers = (
-        CrawledPeer(peer, seen.addresses, seen.region, seen.agent, depth, ends.get(peer, 0))
+    peers = tuple(
+        CrawledPeer(peer, seen.addresses, seen.region, seen.agent, depth, ends.get(peer, 0), seen.keys)
         for peer, depth in sorted(survey.depths.items(), key=lambda item: (item[1], item[0]))
         for seen in [found.get(peer, unknown)]
     )
@@ -109,7 +164,7 @@ def _view(survey: Candidates[str], found: Mapping[str, CrawlSighting], *, asked:
         for peer, reason in sorted(survey.unreachable.items())
     )
     return CrawlView(
-        peers=tuple(peers),
+        peers=peers,
         links=tuple(CrawledLink(*pair, confirmed=both) for pair, both in _ordered(survey.links.items())),
         unreachable=tuple(gone),
         asked=asked,
@@ -118,6 +173,8 @@ def _view(survey: Candidates[str], found: Mapping[str, CrawlSighting], *, asked:
         forged=forged,
         stopped=survey.stopped,
         seconds=round(survey.seconds, 3),
+        versions=shares(peer.version or "unknown" for peer in peers),
+        errors=shares(survey.unreachable.values()),
     )
 
 
@@ -127,4 +184,4 @@ def _ordered(links: Iterable[tuple[tuple[str, str], bool]]) -> list[tuple[tuple[
 
 
 def _label(peer: str, more: str | None) -> str:
-    return peer[:SHORT_HEX] + (f"\n{more}" if more else "")
+    return short_id(peer) + (f"\n{more}" if more else "")

@@ -16,6 +16,15 @@ SLOW_S = 0.2
 FILLS = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "down": "red"}
 """Fill by status; everything else is gray."""
 BREAK = "\\n"
+DOUBTFUL = ("one", "contradicted")
+CONFIRMED = {
+    None: "",
+    "both": ", confirmed by both ends",
+    "one": ", listed by one end",
+    "contradicted": ", unconfirmed: the other end does not list it",
+    "foreign": ", no agent at the other end",
+}
+"""Words about a link between nodes."""
 DIRECTIONS = {"both": "both", "source": "forward", "target": "back"}
 
 
@@ -69,6 +78,8 @@ def _node(peer: TopologyPeer, splits: bool) -> str:
 
 def _tooltip(peer: TopologyPeer, splits: bool) -> str:
     state = f"{peer.peer_id}: {peer.status if peer.monitored else 'not monitored'}"
+    if peer.claimed_by:
+        state = f"{peer.peer_id}: claimed by {len(peer.claimed_by)} peers"
     return f"{state}; the network splits if it fails" if splits else state
 
 
@@ -84,7 +95,9 @@ def _edge(link: MergedLink, is_bridge: bool) -> str:
         attributes["style"] = "dashed"
     elif link.estimated:
         attributes["style"] = "dotted"
-    words = ["bridge"] * is_bridge + ["relayed"] * bool(link.relayed)
+    if link.confirmed == "contradicted":
+        attributes["style"], attributes["color"] = "dotted", "gray"
+    words = ["bridge"] * is_bridge + ["relayed"] * bool(link.relayed) + ["unconfirmed"] * (link.confirmed in DOUBTFUL)
     if words:
         attributes["label"] = f'"{", ".join(words)}"'
     return f"{quoted(link.source)} -> {quoted(link.target)} [{_listed(attributes)}];"
@@ -102,7 +115,7 @@ def measured(link: MergedLink) -> str:
     """Describe a link: "mesh, 31.0 ms, 0.5 % lost"."""
     time = "time unknown" if link.rtt_s is None else f"{link.rtt_s * 1000:.1f} ms" + " (estimated)" * link.estimated
     loss = "" if link.loss_ratio is None else f", {link.loss_ratio:.1%} lost"
-    return f"{link.layer}, {time}{loss}" + ", relayed" * bool(link.relayed)
+    return f"{link.layer}, {time}{loss}" + ", relayed" * bool(link.relayed) + CONFIRMED[link.confirmed]
 
 
 def _listed(attributes: dict[str, str]) -> str:

@@ -32,6 +32,7 @@ MARKS = {
 BANDS = {"fast": "#1d9a69", "medium": "#d98a10", "slow": "#c9302c", "unknown": "#8793a3"}
 """In the order of drawing: slow links lie on top."""
 RELAYED_DASH = ' stroke-dasharray="9 4 2 4"'
+DOUBTED_DASH = ' stroke-dasharray="1 7"'
 WORDS = {"fast": "under 50 ms", "medium": "under 200 ms", "slow": "200 ms or more", "unknown": "not measured"}
 
 
@@ -104,6 +105,9 @@ def legend(topology: Topology, x: float, height: float) -> Iterator[str]:
     if relayed := sum(bool(link.relayed) for link in topology.links):
         y += 25
         yield _sample(y, MUTED, RELAYED_DASH) + _row(y, "through a relay", relayed)
+    if doubted := sum(link.confirmed == "contradicted" for link in topology.links):
+        y += 25
+        yield _sample(y, MUTED, DOUBTED_DASH) + _row(y, "not listed by its other end", doubted)
     for layer, number in sorted(Counter(x.layer for x in topology.links if x.kind != MESH).items())[:6]:
         y += 25
         yield _sample(y - 2.5, MUTED) + _sample(y + 2.5, MUTED) + _row(y, f"of {clipped(layer, 20)}", number)

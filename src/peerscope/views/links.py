@@ -3,6 +3,10 @@
 An end has the name of a *vertex*: the first 8 bytes of a peer's id in hexadecimal, or "layer:name". The latter is a
 node of another network that no peer of ours monitors. So a link keeps its name when the profile of its other end
 arrives.
+
+A link between nodes is what one source says, so it needs the word of both ends. `Confirmation` shows what each edge
+has. A node that two living peers name as theirs is a vertex of its own, since nobody can say at which of the two an
+edge ends.
 """
 
 from __future__ import annotations
@@ -13,12 +17,16 @@ from typing import Literal
 from msgspec import Struct
 
 from peerscope.mesh.coordinates.vivaldi import estimate_s
-from peerscope.records.bodies import LinkReading, Profile, Report
+from peerscope.records.bodies import OVERLAY_MAX, LinkReading, Profile, Report
 from peerscope.records.identity import PEER_REF_BYTES, PeerId
 from peerscope.views.snapshot import LIVING, Snapshot
 
 MESH: Literal["mesh"] = "mesh"
 OVERLAY: Literal["overlay"] = "overlay"
+
+Confirmation = Literal["both", "one", "contradicted", "foreign"]
+"""How far a link between nodes is confirmed: the agents at both ends list it; only one does, and the other cannot say;
+the other lists its neighbours without this one; or no agent runs at the other end."""
 
 Key = tuple[str, str, str]
 """Smaller vertex, greater vertex, layer."""
@@ -45,6 +53,8 @@ class MergedLink(Struct, frozen=True, gc=False):
     target_loss_ratio: float | None = None
     relayed: bool | None = None
     """At least one end reports that packets go through a relay; null if neither knows."""
+    confirmed: Confirmation | None = None
+    """For a link between nodes: both, one, contradicted or foreign. null on the mesh, whose ends measure it."""
 
     @property
     def measured_s(self) -> float | None:
@@ -62,6 +72,17 @@ class End(Struct, frozen=True, gc=False):
     is_living: bool
     readings: dict[Key, LinkReading]
     """The links that it reports, its node's included."""
+    names_all: bool = False
+    """It lists all neighbours of its node, so what it leaves out is not there."""
+
+
+class MonitoredNodes(Struct, frozen=True):
+    """Nodes beside our peers, by layer and name in it."""
+
+    vertices: dict[tuple[str, str], str]
+    """The peer of each node that one peer claims."""
+    shared: dict[tuple[str, str], tuple[str, ...]]
+    """Claimants of each node that several living peers claim."""
 
 
 class LinkCache:
@@ -72,7 +93,8 @@ class LinkCache:
 
     def __init__(self) -> None:
         self._ends: dict[str, End] = {}
-        self._nodes: dict[tuple[str, str], str] = {}
+        self.nodes = MonitoredNodes({}, {})
+        """Nodes beside peers at the last snapshot."""
         self._about: defaultdict[str, set[Key]] = defaultdict(set)
         """Links to each vertex that other ends report."""
         self._links: dict[Key, MergedLink] = {}
@@ -81,8 +103,8 @@ class LinkCache:
     def at(self, snapshot: Snapshot) -> tuple[MergedLink, ...]:
         """All links, ordered by their ends; the same tuple as before if nothing changed."""
         nodes = monitored_nodes(snapshot)
-        if nodes != self._nodes:  # names mean other peers, so every report reads differently
-            self._ends, self._links, self._nodes = {}, {}, nodes
+        if nodes != self.nodes:  # names mean other peers, so every report reads differently
+            self._ends, self._links, self.nodes = {}, {}, nodes
             self._about.clear()
         touched = self._look(snapshot)
         has_new = False
@@ -103,6 +125,10 @@ class LinkCache:
     def strangers(self) -> dict[str, str]:
         """Unknown ends of links at the last snapshot, each with a layer of such a link."""
         return {vertex: min(self._about[vertex])[2] for vertex in sorted(self._about.keys() - self._ends.keys())}
+
+    def listed_by(self, vertex: str) -> int:
+        """How many ends list a link to it."""
+        return len(self._about.get(vertex, ()))
 
     def mesh(self, snapshot: Snapshot) -> list[MergedLink]:
         """Links between two agents with a profile."""
@@ -125,7 +151,8 @@ class LinkCache:
                 or before.is_living is not is_living
             ):
                 name = peer.hex() if before is None else before.peer_id  # one text: the past of links keeps it
-                after = End(name, profile, report, is_living, self._read(vertex, profile, report))
+                readings = self._read(vertex, profile, report)
+                after = End(name, profile, report, is_living, readings, self._names_all(profile, report))
                 self._replace(vertex, before, after, touched)
         if len(ends) > len(snapshot.profiles):
             for vertex in ends.keys() - {vertex_of(peer) for peer in snapshot.profiles}:
@@ -141,12 +168,18 @@ class LinkCache:
             readings[(vertex, other, MESH) if vertex < other else (other, vertex, MESH)] = link
         layer = layer_of(profile)
         for neighbour in report.overlay:
-            other = self._nodes.get((layer, neighbour.node), f"{layer}:{neighbour.node}")
+            other = self.nodes.vertices.get((layer, neighbour.node), f"{layer}:{neighbour.node}")
             key = (vertex, other, layer) if vertex < other else (other, vertex, layer)
             readings[key] = LinkReading(bytes(PEER_REF_BYTES), neighbour.rtt_us)
         readings.pop((vertex, vertex, MESH), None)
         readings.pop((vertex, vertex, layer), None)
         return readings
+
+    def _names_all(self, profile: Profile, report: Report | None) -> bool:
+        """Its list is complete and not empty, and no other peer claims its node."""
+        if report is None or not lists_all(report):
+            return False
+        return profile.node_id is not None and (layer_of(profile), profile.node_id) in self.nodes.vertices
 
     def _replace(self, vertex: str, before: End | None, after: End | None, touched: set[Key]) -> None:
         """Replace one end, and add all its links to `touched`."""
@@ -180,6 +213,9 @@ class LinkCache:
             rtt_s = target_rtt_s if rtt_s is None else (rtt_s + target_rtt_s) / 2
         elif rtt_s is None:
             rtt_s = estimate_s = _estimate_s(one, other)
+        confirmed = None if layer == MESH else self._confirmed(key, ours is not None, theirs is not None)
+        if confirmed == "contradicted":  # the word of one against the other: no time of a link
+            rtt_s = estimate_s = None
         if target_loss_ratio is not None and (loss_ratio is None or loss_ratio < target_loss_ratio):
             loss_ratio = target_loss_ratio
         return MergedLink(  # by position, which takes half the time: a large network has 40,000 of them
@@ -196,6 +232,25 @@ class LinkCache:
             source_loss_ratio,
             target_loss_ratio,
             _either(ours, theirs),
+            confirmed,
+        )
+
+    def _confirmed(self, key: Key, low_lists: bool, high_lists: bool) -> Confirmation:
+        if low_lists and high_lists:
+            return "both"
+        low, high, layer = key
+        lister, silent = (low, high) if low_lists else (high, low)
+        end = self._ends.get(silent)
+        if end is None:
+            return "one" if (layer, silent.removeprefix(f"{layer}:")) in self.nodes.shared else "foreign"
+        if not end.names_all or layer_of(end.profile) != layer:
+            return "one"
+        named = self._ends[lister].profile.node_id
+        other = f"{layer}:{named}"  # so the silent end lists a node that several peers claim
+        return (
+            "one"
+            if ((silent, other, layer) if silent < other else (other, silent, layer)) in end.readings
+            else "contradicted"
         )
 
 
@@ -214,19 +269,32 @@ def vertex_of(peer: PeerId) -> str:
     return peer[:PEER_REF_BYTES].hex()
 
 
+def lists_all(report: Report) -> bool:
+    """It lists neighbours of its node, and leaves none out for want of room."""
+    return not report.overlay_cut and 0 < len(report.overlay) < OVERLAY_MAX
+
+
 def layer_of(profile: Profile) -> str:
     """The layer of the node beside a peer. A node cannot join our own layer by its name."""
     return profile.node if profile.node and profile.node != MESH else OVERLAY
 
 
-def monitored_nodes(snapshot: Snapshot) -> dict[tuple[str, str], str]:
-    """Vertices of monitored nodes, by (layer, name in it). If two peers claim one node, the smaller id gets it."""
-    found: dict[tuple[str, str], str] = {}
+def monitored_nodes(snapshot: Snapshot) -> MonitoredNodes:
+    """The peer beside each node. A claim of a living peer counts before those of peers that are gone."""
+    claims: dict[tuple[str, str], list[PeerId]] = {}
     for peer, profile in snapshot.profiles.items():
         if profile.node_id is not None:
-            node, vertex = (layer_of(profile), profile.node_id), vertex_of(peer)
-            found[node] = min(vertex, found.get(node, vertex))
-    return found
+            claims.setdefault((layer_of(profile), profile.node_id), []).append(peer)
+    vertices: dict[tuple[str, str], str] = {}
+    shared: dict[tuple[str, str], tuple[str, ...]] = {}
+    for node, peers in claims.items():
+        if len(peers) > 1:
+            peers = [peer for peer in peers if snapshot.is_living(peer)] or [min(peers)]
+        if len(peers) == 1:
+            vertices[node] = vertex_of(peers[0])
+        else:
+            shared[node] = tuple(sorted(map(vertex_of, peers)))
+    return MonitoredNodes(vertices, shared)
 
 
 def _estimate_s(one: End | None, other: End | None) -> float | None:

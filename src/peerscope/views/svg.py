@@ -15,6 +15,7 @@ from peerscope.views.dot import measured
 from peerscope.views.layout import Frame, Island, Layout, Pair, Point, lay_out
 from peerscope.views.legend import (
     BANDS,
+    DOUBTED_DASH,
     INK,
     LAND,
     LINE,
@@ -166,7 +167,7 @@ def _links(topology: Topology, layout: Layout) -> Iterator[str]:
                 )
                 for link in chosen:
                     title = f"<title>{_link_title(link)}</title>" if is_titled else ""
-                    how = RELAYED_DASH if link.relayed else ""
+                    how = RELAYED_DASH if link.relayed else DOUBTED_DASH if link.confirmed == "contradicted" else ""
                     yield f'<path d="{_course(link, layout)}"{how}' + (f">{title}</path>" if title else "/>")
                 yield "</g>"
                 if kind == "overlay":  # a white core makes two lines of one
@@ -304,6 +305,8 @@ def _peer_title(peer: TopologyPeer, splits: bool) -> str:
     parts = [one_line(peer.peer_id), one_line(peer.region) if peer.region else "no region", peer.status]
     if not peer.monitored:
         parts = [one_line(peer.peer_id), f"seen only as a neighbour in {one_line(peer.layer)}"]
+        if peer.claimed_by:
+            parts[1] = f"{len(peer.claimed_by)} peers claim this node of {one_line(peer.layer)}"
     if peer.verdict not in (None, "alive", peer.status):
         parts.append(str(peer.verdict))
     if splits:

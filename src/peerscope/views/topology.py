@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -10,9 +11,13 @@ from msgspec import Struct
 from peerscope.mesh.detection.verdicts import Verdict
 from peerscope.records.bodies import Profile, Report
 from peerscope.records.identity import SHORT_HEX, PeerId, short
-from peerscope.views.links import MESH, LinkCache, MergedLink
+from peerscope.views.links import MESH, OVERLAY, LinkCache, MergedLink
 from peerscope.views.places import Place
 from peerscope.views.snapshot import LIVING, Snapshot
+
+FOREIGN_MAX = 500
+"""Nodes without an agent on the map. Each report may list 32, so a large network knows tens of thousands."""
+CLAIMANTS_MAX = 8
 
 
 class TopologyPeer(Struct, frozen=True, gc=False):
@@ -33,6 +38,28 @@ class TopologyPeer(Struct, frozen=True, gc=False):
     node: str | None = None
     host: str | None = None
     """Name of its machine, the same for all peers there; null if unknown."""
+    claimed_by: tuple[str, ...] = ()
+    """Living peers that all name this node as theirs, by the first 16 digits of their ids. So it has no peer."""
+
+
+class LayerView(Struct, frozen=True):
+    """The network of the nodes of one kind, as far as agents run beside them."""
+
+    layer: str
+    monitored: int
+    """Nodes with an agent beside them."""
+    foreign: int
+    """Nodes that only neighbours list."""
+    hidden: int
+    """Those of them that the map leaves out, with their links: it shows those with the most neighbours."""
+    confirmed: int
+    """Links that the agents at both ends list."""
+    one_end: int
+    """Links that one agent lists, where the other cannot say."""
+    contradicted: int
+    """Links that one agent lists, and that the list of the other lacks. They count nowhere."""
+    to_foreign: int
+    """Links to nodes without an agent."""
 
 
 class Topology(Struct, frozen=True):
@@ -50,6 +77,8 @@ class Topology(Struct, frozen=True):
     """The mesh splits if one of these links fails."""
     components: tuple[tuple[str, ...], ...]
     """Connected parts of the mesh of living peers, largest first."""
+    layers: tuple[LayerView, ...] = ()
+    """Networks of nodes, by name."""
 
 
 class Cuts(Struct, frozen=True):
@@ -70,15 +99,24 @@ class TopologyCache:
         self._mesh: tuple[list[str], list[tuple[str, str]]] = ([], [])
         self._cuts = Cuts()
         self._last: Topology | None = None
+        self._all_links: tuple[MergedLink, ...] = ()
+        """Those of the last map, with hidden ones."""
 
     def at(self, snapshot: Snapshot) -> Topology:
         """The map of the snapshot; the same object as before if nothing changed."""
         links, known = self.links.at(snapshot), self._peers(snapshot)
         groups = tuple(tuple(peer.hex() for peer in group.peers) for group in snapshot.partitions)
         last = self._last
-        peers = known + _unmonitored(self.links.strangers())
-        if last is not None and last.links is links and last.peers == peers and last.partitions == groups:
+        strangers = self.links.strangers()
+        hidden = self._hidden(strangers)
+        peers = known + self._unmonitored(strangers, hidden)
+        is_same = last is not None and self._all_links is links and last.peers == peers and last.partitions == groups
+        if last is not None and is_same:
             return last
+        self._all_links = links
+        layers = _layers(known, strangers, hidden, links)
+        if hidden:
+            links = tuple(link for link in links if link.source not in hidden and link.target not in hidden)
         regions: dict[str, list[str]] = {}
         for peer in known:
             if peer.region is not None:
@@ -92,8 +130,31 @@ class TopologyCache:
             articulation_peers=parts.articulation_peers,
             bridges=parts.bridges,
             components=parts.components,
+            layers=layers,
         )
         return self._last
+
+    def _hidden(self, strangers: dict[str, str]) -> set[str]:
+        """Nodes without an agent beyond `FOREIGN_MAX`; those that most ends list stay."""
+        foreign = [name for name, layer in strangers.items() if layer != MESH]
+        if len(foreign) <= FOREIGN_MAX:
+            return set()
+        return set(sorted(foreign, key=lambda name: (-self.links.listed_by(name), name))[FOREIGN_MAX:])
+
+    def _unmonitored(self, strangers: dict[str, str], hidden: set[str]) -> tuple[TopologyPeer, ...]:
+        """Ends of links that are not known peers, with their names and layers."""
+        shared = self.links.nodes.shared
+        return tuple(
+            TopologyPeer(
+                peer_id=name,
+                short_id=(name if layer == MESH else name.removeprefix(f"{layer}:"))[:SHORT_HEX],
+                monitored=False,
+                layer=layer,
+                claimed_by=shared.get((layer, name.removeprefix(f"{layer}:")), ())[:CLAIMANTS_MAX],
+            )
+            for name, layer in strangers.items()
+            if name not in hidden
+        )
 
     def _peers(self, snapshot: Snapshot) -> tuple[TopologyPeer, ...]:
         known = {}
@@ -142,16 +203,23 @@ def _shown(snapshot: Snapshot, peer: PeerId, basis: _Basis) -> TopologyPeer:
     )
 
 
-def _unmonitored(strangers: dict[str, str]) -> tuple[TopologyPeer, ...]:
-    """Ends of links that are not known peers, with their names and layers."""
+def _layers(
+    known: tuple[TopologyPeer, ...], strangers: dict[str, str], hidden: set[str], links: tuple[MergedLink, ...]
+) -> tuple[LayerView, ...]:
+    monitored = Counter(peer.node if peer.node != MESH else OVERLAY for peer in known if peer.node)
+    foreign = Counter(layer for layer in strangers.values() if layer != MESH)
+    unseen = Counter(strangers[name] for name in hidden)
+    edges = Counter((link.layer, link.confirmed) for link in links if link.kind != MESH)
+    names = {*monitored, *foreign, *(layer for layer, _ in edges)}
     return tuple(
-        TopologyPeer(
-            peer_id=name,
-            short_id=(name if layer == MESH else name.removeprefix(f"{layer}:"))[:SHORT_HEX],
-            monitored=False,
-            layer=layer,
+        LayerView(
+            name,
+            monitored[name],
+            foreign[name],
+            unseen[name],
+            *(edges[name, confirmed] for confirmed in ("both", "one", "contradicted", "foreign")),
         )
-        for name, layer in strangers.items()
+        for name in sorted(names)
     )
 
 

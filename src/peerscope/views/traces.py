@@ -2,7 +2,8 @@
 
 Our own gossip carries its hops along. A node beside us reports its own hops. If its messages carry their history, as
 W3C Trace Context does, it also reports those at the peers before it. Times of another peer are by that peer's clock.
-The caller corrects them with `local_time`; without a known clock the time is unknown.
+The caller corrects them with `local_time`; without a known clock the time is unknown. A time between two clocks is
+also unknown if it is shorter than the likely error of those clocks.
 
 A message that a peer received, and neither passed on nor delivered within `expiry_s`, is undelivered. The fate of a
 message that left for another peer is unknown without further reports. That holds for nearly all messages of a node.
@@ -55,12 +56,15 @@ class Trace(Struct, frozen=True):
     latency_s: float | None
     """From sent to delivered."""
     fate: Fate
+    error_s: float | None = None
+    """Likely error of `latency_s`; None if it is unknown, or if this agent's own pings know all its clocks."""
 
 
 class _Hop(Struct, frozen=True, gc=False):
     kind: HopKind
     stop: Stop
     at: float | None
+    error_s: float = 0.0
 
 
 class _Open:
@@ -86,10 +90,12 @@ class Traces:
     def __len__(self) -> int:
         return sum(not trace.is_ended for trace in self._open.values())
 
-    def add(self, message_id: str, kind: HopKind, stop: Stop, at: float | None, now: float) -> list[Trace]:
+    def add(
+        self, message_id: str, kind: HopKind, stop: Stop, at: float | None, now: float, error_s: float = 0.0
+    ) -> list[Trace]:
         """Add one hop, and return the traces that it or time has ended.
 
-        `at`: Unix seconds by our own clock, None where unknown; `now`: monotonic.
+        `at`: Unix seconds by our own clock, None where unknown; `now`: monotonic; `error_s`: likely error of `at`.
         """
         ended = self.expire(now)
         trace = self._open.get(message_id)
@@ -105,7 +111,7 @@ class Traces:
         elif len(trace.hops) >= HOPS_MAX and kind != "delivered":
             self.counters["too-many"] += 1
         else:
-            trace.hops.append(_Hop(kind, stop, self._clamped(trace.hops, at)))
+            trace.hops.append(_Hop(kind, stop, self._clamped(trace.hops, at), error_s))
             if kind == "delivered":
                 ended += self._end(trace)
         return ended
@@ -145,19 +151,25 @@ def local_time(at: float, ahead_s: float | None) -> float | None:
 
 def _traced(hops: list[_Hop]) -> Trace:
     first, last = hops[0], hops[-1]
+    unknown = _Hop("sent", None, None)
     stops: list[Stop] = [] if first.kind == "sent" else [None]
-    times: list[float | None] = [] if first.kind == "sent" else [None]
+    times: list[_Hop] = [] if first.kind == "sent" else [unknown]
     for hop in hops:
         if not stops or hop.stop != stops[-1]:
             stops.append(hop.stop)
-            times.append(hop.at)
-    times[-1] = last.at  # the wait before the delivery counts as well
+            times.append(hop)
+    times[-1] = last  # the wait before the delivery counts as well
     hops_s = tuple(_between(before, after) for before, after in pairwise(times))
     if last.kind == "delivered":
-        sent_at = first.at if first.kind == "sent" else None
-        return Trace("node", tuple(stops), hops_s, _between(sent_at, last.at), "delivered")
+        latency_s = _between(first if first.kind == "sent" else unknown, last)
+        error_s = None if latency_s is None else (first.error_s + last.error_s) or None
+        return Trace("node", tuple(stops), hops_s, latency_s, "delivered", error_s)
     return Trace("node", tuple(stops), hops_s, None, "undelivered" if last.kind == "received" else "unknown")
 
 
-def _between(before: float | None, after: float | None) -> float | None:
-    return None if before is None or after is None else max(0.0, after - before)
+def _between(before: _Hop, after: _Hop) -> float | None:
+    if before.at is None or after.at is None:
+        return None
+    took_s = max(0.0, after.at - before.at)
+    is_lost = before.stop != after.stop and before.error_s + after.error_s > took_s
+    return None if is_lost else took_s

@@ -18,7 +18,7 @@ from msgspec import Struct
 from peerscope.agent.network_view import NetworkView, SelfView
 from peerscope.records.identity import PeerId
 from peerscope.views.health import NetworkHealth, network_health
-from peerscope.views.links import MergedLink
+from peerscope.views.links import Confirmation, MergedLink
 from peerscope.views.regions import RegionHealth, region_health
 from peerscope.views.snapshot import Snapshot
 from peerscope.views.topology import Topology
@@ -68,6 +68,8 @@ class FeedLink(Row, frozen=True, gc=False, omit_defaults=True):
     rtt_s: float | None = None
     loss_ratio: float | None = None
     estimated: bool = False
+    confirmed: Confirmation | None = None
+    """For a link between nodes: which ends confirm it."""
 
 
 class UnmonitoredNode(Struct, frozen=True, gc=False):
@@ -75,6 +77,8 @@ class UnmonitoredNode(Struct, frozen=True, gc=False):
 
     name: str
     layer: str
+    claimed_by: tuple[str, ...] = ()
+    """Peers that all name this node as theirs."""
 
 
 class Map(Struct, frozen=True):
@@ -170,7 +174,11 @@ class FeedBuilder:
         self._link_numbers.keep(links.keys())
         self._links = links
         self._map = Map(
-            hollow=tuple(UnmonitoredNode(peer.peer_id, peer.layer) for peer in topology.peers if not peer.monitored),
+            hollow=tuple(
+                UnmonitoredNode(peer.peer_id, peer.layer, peer.claimed_by)
+                for peer in topology.peers
+                if not peer.monitored
+            ),
             articulation_peers=tuple(_end(peer) for peer in topology.articulation_peers),
             partitions=tuple(tuple(_end(peer) for peer in group) for group in topology.partitions),
         )
@@ -243,6 +251,7 @@ def _short(link: MergedLink, key: tuple[str, str, str], number: int) -> FeedLink
         _seen(link.rtt_s),
         None if link.loss_ratio is None else round(link.loss_ratio, 3),
         link.estimated,
+        link.confirmed,
     )
 
 

@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from peerscope.sources.events import Event, RefusedEvent, read_lines
 from peerscope.sources.node import NodeView
-from peerscope.sources.telemetry import Event, RefusedEvent, read_lines
 from peerscope.web.answers import answer, monitor_of
 from peerscope.web.openapi import ApiRoute, Body
 

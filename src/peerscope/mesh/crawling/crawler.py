@@ -33,6 +33,8 @@ class CrawlSighting(Struct, frozen=True):
     """Version of its software."""
     version: int = 0
     """Version of the profile; a newer one replaces it."""
+    keys: int | None = None
+    """Keys that a DHT node stores, where the network says so."""
 
 
 class CrawlerIdentity(Struct, frozen=True):

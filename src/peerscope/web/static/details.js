@@ -2,7 +2,7 @@
 
 import { html } from "./vendor/preact.js";
 import { Glyph, band, knownStatus } from "./statuses.js";
-import { nodes, peers, selected } from "./state.js";
+import { links, nodes, peers, selected } from "./state.js";
 import { PeerMeasures } from "./measures.js";
 import { dateTime, decimal, duration, isNumber, latency, metric, percent, plain } from "./format.js";
 
@@ -58,6 +58,26 @@ export function Checks({ checks, gone }) {
 /** Host checks have ratios; others have counts, which their message explains. */
 function checkValue(name, value) {
   return ["cpu", "memory", "storage"].includes(name) ? percent(value) : decimal(value);
+}
+
+const CONFIRMED = {
+  both: "both ends", one: "one end", contradicted: "not by the other end", foreign: "no agent there",
+};
+
+/** Links of the peer's node in its own network, each with the ends that list it. */
+export function NodeLinks({ peer }) {
+  const found = [...links.value.values()].filter((link) => link.confirmed && (link.source === peer.ref || link.target === peer.ref));
+  if (found.length === 0) return null;
+  const other = (link) => (link.source === peer.ref ? link.target : link.source);
+  found.sort((a, b) => (other(a) < other(b) ? -1 : 1));
+  return html`<h3>Links of its node <span class="muted">${found.length}</span></h3>
+    <table class="links" aria-label="Links of its node" data-testid="node-links">
+    <thead><tr><th>Neighbour</th><th>Layer</th><th class="number">RTT</th><th>Listed by</th></tr></thead>
+    <tbody>${found.slice(0, ROWS_MAX).map((link) => html`<tr key=${`${link.layer} ${other(link)}`}
+        class=${link.confirmed === "contradicted" ? "off" : null} data-confirmed=${link.confirmed}>
+      <td><${PeerLink} id=${other(link)} /></td><td class="clip">${plain(link.layer, 24)}</td>
+      <td class="number">${latency(link.rtt_s)}</td><td>${CONFIRMED[link.confirmed] ?? "–"}</td></tr>`)}</tbody></table>
+    ${found.length > ROWS_MAX && html`<p class="muted">and ${found.length - ROWS_MAX} more</p>`}`;
 }
 
 export function Links({ links }) {
