@@ -12,7 +12,8 @@ from peerscope.alerts.rules import parse_rules
 from peerscope.cli import VERBS
 from peerscope.history.measures import measure_series
 from peerscope.records.measures import MEASURES_MAX
-from peerscope.sources.telemetry import Telemetry, read_lines
+from peerscope.sources.events import read_lines
+from peerscope.sources.telemetry import Telemetry
 
 TEXT = (Path(__file__).parents[2] / "docs/howto/measures.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"```(json|toml)\n(.*?)```", TEXT, re.DOTALL))
@@ -34,7 +35,7 @@ def test_its_rules_are_rules() -> None:
     rules = {rule.name: rule for rule in parse_rules(BLOCKS["toml"], "the how-to")}
     assert (rules["far-behind"].below, rules["far-behind"].relative, rules["far-behind"].peers_min) == (20, "median", 4)
     assert rules["peers-fall"].over_s == 600
-    assert f"at most {MEASURES_MAX} measures" in TEXT
+    assert f"A node has at most {MEASURES_MAX}." in TEXT
 
 
 @pytest.mark.parametrize("command", re.findall(r"(?m)^    peerscope ([^#\n]+)", TEXT))

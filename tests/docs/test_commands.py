@@ -14,6 +14,7 @@ from peerscope.alerts.rules import default_rules
 from peerscope.alerts.silences import matches
 from peerscope.cli import VERBS
 from peerscope.cli.look import status
+from peerscope.history.measures import measure_series
 from peerscope.history.series import SERIES
 from peerscope.sim.scenario import shipped
 
@@ -38,7 +39,7 @@ def faults(one: CommandLine) -> Iterator[str]:
 def unknown_names(verb: str, given: dict[str, Any]) -> Iterator[str]:
     """What peerscope would look up only when it runs."""
     metric, scenario, config = given.get("metric"), given.get("scenario"), given.get("config")
-    if verb == "history" and metric is not None and metric not in SERIES:
+    if verb == "history" and metric is not None and metric not in SERIES and measure_series(metric) is None:
         yield f"no series {metric}"
     if verb == "simulate" and scenario is not None and scenario not in {one.name for one in shipped()}:
         yield f"no scenario {scenario}"

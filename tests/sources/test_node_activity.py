@@ -72,7 +72,7 @@ def test_another_source_that_steps_in_counts_from_another_beginning() -> None:
 @pytest.mark.parametrize(
     ("events", "left_out"),
     [
-        ({"measure": 9}, set()),
+        ({"log": 9}, set()),
         ({"connection": 9, "gauge": 1}, set()),
         ({"message": 9}, {"messages", "errors", "bytes"}),
         ({"dht": 9}, {"lookups", "puts"}),
