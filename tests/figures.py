@@ -23,7 +23,7 @@ from peerscope.cli.admit import DAYS, DAYS_MAX
 from peerscope.config import Config
 from peerscope.history.recorder import FLUSH_S
 from peerscope.host.logs import BURST, WINDOW_S
-from peerscope.mesh import handshake
+from peerscope.mesh import dial_back, handshake
 from peerscope.mesh.coordinates import sampling, vivaldi
 from peerscope.mesh.crawling import answers
 from peerscope.mesh.detection import unwatched
@@ -216,6 +216,7 @@ SECURITY = [
     f"drops the record within {word(REVIEW_S)} seconds of",
     f"orders of other zones ({STRANGERS_MAX[bodies.Kind.ORDERS]} of each kind",
     f"Repeated orders drop it once in {span(forgetting.REPEAT_INTERVAL_S)}",
+    f"{2 * dial_back.DIALERS * bodies.NODE_ADDRESSES_MAX} times in {span(dial_back.INTERVAL_S)}",
     f"| a message | {whole(MESSAGE_BYTES_MAX, KB)} kB | | a ping | {wire.DATAGRAM_BYTES_MAX} bytes |",
     f"| a record's body | {whole(bodies.BODY_BYTES_MAX, KB)} kB |",
     f"and block lists | {whole(bodies.ALERTS_BYTES_MAX, KB)} kB |",

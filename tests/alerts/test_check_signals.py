@@ -174,8 +174,8 @@ class TestOverlay:
         now = lose(book, 1, [0, 2, 3, 4]) + 0.1  # later than the reports that this made
         for number in (0, 2):
             listed = (OverlayLink("far"), *([OverlayLink(f"n{ME}")] if number == 0 else []))
-            book.say(number, Report(INTERVAL_MS, HOST, overlay=listed), at=now)
-        assert self.told(book, now=now) == "1 of 3 overlay neighbours still list it"
+            book.say(number, Report(INTERVAL_MS, HOST, overlay=listed), at=now + 0.1)  # of equals either might be kept
+        assert self.told(book, now=now + 0.1) == "1 of 3 overlay neighbours still list it"
 
     @pytest.mark.parametrize("said", ["", "-1", "many", "9" * 60, "²"])
     def test_a_count_that_is_none_is_passed_over(self, said: str) -> None:

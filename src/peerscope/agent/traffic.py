@@ -60,9 +60,12 @@ class TracesView(Struct, frozen=True):
     open: int
     """Messages of the node that are on their way."""
     counters: dict[str, int]
-    """The node's messages by fate; its hops that were clamped, repeated, late or too many, at peers that nobody knows
-    (`peer-unknown`) or whose name means several (`peer-ambiguous`), and at peers whose clock is unknown
-    (`clock-unknown`); traces and routes that made room for others."""
+    """The node's messages by fate; its hops that were clamped, repeated, late or too many; traces and routes that made
+    room for others.
+
+    `peer-unknown` and `peer-ambiguous` count hops whose peer nobody knows, or several are called so. `clock-unknown`
+    counts hops at peers with an unknown clock.
+    """
     unknown_peers: tuple[str, ...] = ()
     """Names of peers in hops that mean no peer, or several; the last ones."""
 

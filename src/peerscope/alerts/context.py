@@ -85,8 +85,8 @@ def _prefixes(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 def _overlay(snapshot: Snapshot, known: Container[str]) -> dict[str, dict[str, float | None]]:
     """Peers whose nodes are neighbours, by the newest report of each: a node that died keeps its last neighbours.
 
-    A round trip that both ends measured is the mean of the two. An edge to a node whose own list lacks it is none, or a
-    single liar could make a node depend on another; but a lost edge of a node that is gone stays.
+    A round trip that both ends measured is the mean of the two. An edge to a node whose own list lacks it does not
+    count: a single liar could make a node depend on another. A lost edge of a node that is gone stays.
     """
     nodes = monitored_nodes(snapshot).vertices
     full = {vertex_of(peer): peer for peer in snapshot.peers}

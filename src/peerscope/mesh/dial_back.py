@@ -1,12 +1,12 @@
 """Dial-back: neighbours try the announced addresses of each other's nodes, as libp2p's AutoNAT does.
 
-A peer that wants it lists addresses of its node in its profile. Up to `DIALERS` of its ring neighbours, spread over
-regions by rendezvous hash, connect there by TCP, close at once without a byte, and report how it ended.
+A peer that wants it lists addresses of its node in its profile. Up to `DIALERS` of its ring neighbours connect there
+by TCP, close at once without a byte, and report how it ended. A rendezvous hash spreads them over regions.
 
 Nobody can aim others at a third party, and nobody has to carry much:
 
-- The dialer has a link with the subject, and the shell only tries a host at which its own encrypted connection with
-  this very member arrives. So a false address costs the liar's own machine a connection, or nothing.
+- The dialer has a link with the subject. The shell only tries a host at which its own encrypted connection with this
+  very member arrives. So a false address costs the liar's own machine a connection, or nothing.
 - Some addresses are never tried, whatever arrives there: see `may_try`.
 - Each dialer tries one subject once in `INTERVAL_S`, and once more after a change. So one subject gets at most
   `DIALERS` x 2 x `NODE_ADDRESSES_MAX` = 24 connections in ten minutes, 12 in calm times.

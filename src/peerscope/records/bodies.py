@@ -171,7 +171,7 @@ class LinkReading(Struct, frozen=True, array_like=True, gc=False):
     via_relay: bool | None = None
     """Its packets go through a relay; None if that is unknown."""
     skew_rest: Annotated[int, Meta(ge=-SKEW_PARTS, le=SKEW_PARTS)] | None = None
-    """What `skew_s` lacks, in ten-thousandths of a second; None before a ping measured it."""
+    """The rest of the offset beyond `skew_s`, in ten-thousandths of a second; None before a ping measured it."""
 
     @property
     def ahead_s(self) -> float | None:
@@ -228,7 +228,7 @@ class DialReading(Struct, frozen=True, array_like=True, gc=False):
 
     subject: Ref
     checksum: Annotated[int, Meta(ge=0, le=2**16 - 1)]
-    """Of the addresses in the subject's profile, so that those of an earlier profile do not count."""
+    """A hash of the addresses in the subject's profile, so that outcomes for earlier addresses do not count."""
     outcomes: Annotated[tuple[Annotated[int, Meta(ge=0, le=255)], ...], Meta(max_length=NODE_ADDRESSES_MAX)]
     """In the order of the addresses."""
     age_s: Annotated[int, Meta(ge=0, le=86_400)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Collection
 from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.error import HTTPError
@@ -20,23 +21,23 @@ from urllib.request import (
 )
 
 from peerscope.errors import ConfigError, SourceError
-from peerscope.sources.endpoint import ANSWER_TIMEOUT_S, Endpoint, Page, whole_body
-from peerscope.sources.place import Place, secret
+from peerscope.sources.endpoint import ANSWER_TIMEOUT_S, Endpoint, Page, whole_body, whole_page
+from peerscope.sources.place import NodePlace, secret
 
 
 class DigestEndpoint(Endpoint):
     """An interface that is open, or that wants a user and a password by Digest."""
 
-    def __init__(self, place: Place, example: str, *, advice: str = "") -> None:
+    def __init__(self, place: NodePlace, example: str, *, advice: str = "") -> None:
         """As for any endpoint. With a user it must be HTTP: Digest hides the password. Raises `ConfigError`."""
         super().__init__(place, example, advice=advice)
         self._user, self._password_file = place.options.get("user"), place.options.get("password_file", "")
         if self._user is not None and not place.address.startswith("http:"):
             raise ConfigError(f"the options user and password_file work only over http://, not at {place.address}")
 
-    def _exchange(self, request: Request) -> Page:
+    def _exchange(self, request: Request, accepted: Collection[int]) -> Page:
         if self._user is None:
-            return super()._exchange(request)
+            return super()._exchange(request, accepted)
         url, end = request.full_url, time.monotonic() + ANSWER_TIMEOUT_S
         try:
             with contextlib.closing(HTTPConnection(request.host, timeout=ANSWER_TIMEOUT_S)) as connection:
@@ -46,10 +47,10 @@ class DigestEndpoint(Endpoint):
                     answer.close()  # else the connection still waits for it
                     request.add_unredirected_header("Authorization", self._proof(request, answer.headers))
                     answer = _asked(connection, request)
-                if answer.status != 200:
+                if answer.status != 200 and answer.status not in accepted:
                     error = HTTPError(url, answer.status, answer.reason, answer.headers, answer)
                     raise SourceError(self._refusal(error, url))
-                return Page(whole_body(answer, url, end), answer.headers.get_content_type(), dict(answer.headers))
+                return whole_page(answer, url, end)
         except (OSError, HTTPException, ValueError) as error:
             raise SourceError(f"{url} does not answer: {error}{self.advice}") from None
 

@@ -90,11 +90,11 @@ class Endpoint:
         url, end = request.full_url, time.monotonic() + ANSWER_TIMEOUT_S
         try:
             with self._opener.open(request, timeout=ANSWER_TIMEOUT_S) as answer:
-                return _page(answer, url, end)
+                return whole_page(answer, url, end)
         except HTTPError as error:
             with error:
                 if error.code in accepted and isinstance(error.fp, HTTPResponse):
-                    return _page(error.fp, url, end)
+                    return whole_page(error.fp, url, end)
                 raise SourceError(self._refusal(error, url)) from None
         except (URLError, OSError, HTTPException, ValueError) as error:
             raise SourceError(
@@ -131,7 +131,8 @@ def decoded(page: Page, kind: type[T], url: str) -> T:
         raise SourceError(f"{url} does not answer with the expected JSON: {reason}") from None
 
 
-def _page(answer: HTTPResponse, url: str, end: float) -> Page:
+def whole_page(answer: HTTPResponse, url: str, end: float) -> Page:
+    """The page of a whole answer. `end`: monotonic seconds. Raises `SourceError`."""
     return Page(whole_body(answer, url, end), answer.headers.get_content_type(), answer.headers, answer.status)
 
 

@@ -4,9 +4,8 @@ An end has the name of a *vertex*: the first 8 bytes of a peer's id in hexadecim
 node of another network that no peer of ours monitors. So a link keeps its name when the profile of its other end
 arrives.
 
-A link between nodes is what one source says, so it needs the word of both ends. `Confirmation` shows what each edge
-has. A node that two living peers name as theirs is a vertex of its own, since nobody can say at which of the two an
-edge ends.
+A source reports a link between nodes, so it needs the word of both ends. `Confirmation` shows what each edge has. A
+node that two living peers name as theirs is a vertex of its own: an edge to it may end at either.
 """
 
 from __future__ import annotations
@@ -25,8 +24,13 @@ MESH: Literal["mesh"] = "mesh"
 OVERLAY: Literal["overlay"] = "overlay"
 
 Confirmation = Literal["both", "one", "contradicted", "foreign"]
-"""How far a link between nodes is confirmed: the agents at both ends list it; only one does, and the other cannot say;
-the other lists its neighbours without this one; or no agent runs at the other end."""
+"""How far a link between nodes is confirmed.
+
+- both: the agents at both ends list it.
+- one: only one does, and the other cannot say.
+- contradicted: the other lists its neighbours without this one.
+- foreign: no agent runs at the other end.
+"""
 
 Key = tuple[str, str, str]
 """Smaller vertex, greater vertex, layer."""
@@ -270,7 +274,7 @@ def vertex_of(peer: PeerId) -> str:
 
 
 def lists_all(report: Report) -> bool:
-    """It lists neighbours of its node, and leaves none out for want of room."""
+    """It lists neighbours of its node, and had room for all."""
     return not report.overlay_cut and 0 < len(report.overlay) < OVERLAY_MAX
 
 

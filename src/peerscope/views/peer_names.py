@@ -1,8 +1,8 @@
 """Peers by any name that we print, or that their nodes have among themselves.
 
-Accepted are the whole id, its first 16 digits (as in links), its first 10 (as in tables) if only one peer has them, and
-the id of the node beside a peer in its own network. A node's id is a claim: it never takes the name of a peer, and one
-that several peers claim means none of them.
+A peer is found by its whole id, and by its first 16 digits (as in links). Its first 10 (as in tables) find it if no
+other peer has them. It is also found by the id of the node beside it in that node's own network. A node's id is a
+claim. It never takes the name of a peer, and one that several peers claim means none of them.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class DialerView(Struct, frozen=True):
 
 
 class ReachabilityView(Struct, frozen=True):
-    """What others found about the announced addresses of one node."""
+    """Attempts of others to reach the announced addresses of one node."""
 
     addresses: tuple[str, ...]
     verdict: Literal["reachable", "unreachable", "mixed", "unknown"]
