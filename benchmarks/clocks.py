@@ -25,7 +25,7 @@ from peerscope.records.ledger import Ledger
 from peerscope.sim.node import Machine
 from peerscope.sim.simulator import Simulator
 from peerscope.sim.world import REGIONS, World
-from peerscope.views.clocks import ClockOffset, Clocks
+from peerscope.views.clocks import ClockOffset, MeshClocks
 from peerscope.views.snapshot import Snapshot
 
 LIE_S = 0.05
@@ -95,7 +95,7 @@ def main() -> None:
             continue
         snapshot = spoiled(sim.snapshot(me), liars) if liars else sim.snapshot(me)
         began = time.process_time()
-        clocks = Clocks(snapshot)
+        clocks = MeshClocks(snapshot)
         found: dict[PeerId, ClockOffset | None] = {peer: clocks.of(ref(peer)) for peer in ids}
         cpu_s.append(time.process_time() - began)
         own = sim.nodes[me].peer

@@ -6,9 +6,9 @@
 Prints JSON. Starts real libtorrent nodes, then real js-libp2p nodes with kad-dht, on loopback, and crawls each network
 from its first node by `peerscope crawl`. The truth is the routing tables, as the nodes' own programs have them. Tables
 change while a crawl asks. So `edges_missed` counts entries that were there before and after and that the crawl lacks.
-`edges_invented` counts entries that the crawl shows and that were neither there before nor after. `wire_packets` and
-`wire_bytes` count all packets on the loopback interface during the crawl, those of the nodes among themselves too.
-`aria2` and `transmission` join a small network of libtorrent nodes. Transmission does not talk to 127.0.0.0/8, so these
+`edges_invented` counts entries that the crawl shows and that were neither there before nor after. `wire_packets`
+and `wire_bytes` count all packets on the loopback interface during the crawl, those of the nodes among themselves too.
+Their rate before the crawl is `idle_packets_per_s`. `aria2` and `transmission` join a small network of libtorrent nodes. Transmission does not talk to 127.0.0.0/8, so these
 nodes have addresses of a private network on the loopback interface.
 
 libtorrent comes with the extra `dev`. js-libp2p needs `npm ci` in contrib/crawl-libp2p; without it that part is null.
@@ -33,6 +33,7 @@ from mainline_programs import mainline_programs
 from libp2p_network import PACKAGES, libp2p_network
 from mainline_network import mainline_network
 
+IDLE_S = 3.0
 Edges = set[tuple[str, str]]
 
 
@@ -59,11 +60,11 @@ def mainline(nodes: int) -> dict[str, Any]:
         view, cost = crawled(network.spec(0))
         after = network.tables()
     ids = {node["id"] for node in after.values()}
-    tables = [
-        {(node["id"], other) for node in state.values() for other in node["table"].values()}
-        for state in (before, after)
-    ]
-    return compared(view, ids, *tables) | cost
+    return compared(view, ids, entries(before), entries(after)) | cost
+
+
+def entries(tables: dict[str, Any]) -> Edges:
+    return {(node["id"], other) for node in tables.values() for other in node["table"].values()}
 
 
 def libp2p(nodes: int, links: int) -> dict[str, Any] | None:
@@ -94,14 +95,21 @@ def programs() -> dict[str, Any]:
 
 def crawled(spec: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The view, and the traffic on loopback meanwhile."""
+    idle = loopback()[0]
+    time.sleep(IDLE_S)
     packets, octets = loopback()
+    idle = packets - idle
     began = time.monotonic()
     command = [sys.executable, "-m", "peerscope", "crawl", spec, "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     wall_s = time.monotonic() - began
     packets_after, octets_after = loopback()
-    view = json.loads(done.stdout)
-    wire = {"wire_packets": packets_after - packets, "wire_bytes": octets_after - octets}
+    view: dict[str, Any] = json.loads(done.stdout)
+    wire = {
+        "idle_packets_per_s": round(idle / IDLE_S, 1),
+        "wire_packets": packets_after - packets,
+        "wire_bytes": octets_after - octets,
+    }
     return view, {"cost": view["cost"], "wall_s": round(wall_s, 2)} | wire
 
 

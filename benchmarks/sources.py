@@ -28,7 +28,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from peerscope.errors import ConfigError
 from peerscope.host.clock import monotonic
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources.attachment import Attachment
@@ -41,17 +40,16 @@ SUFFIX = "_network"
 PROGRAMS = {
     "aria2": "aria2c",
     "bitcoin": "bitcoind",
-    "kubo": "ipfs",
-    "libp2p": "node",
+    "kubo": "ipfs|kubo",
     "monero": "monerod",
     "qbittorrent": "qbittorrent-nox",
     "tinc": "tincd",
     "transmission": "transmission-daemon",
     "wireguard": "wireguard-go",
 }
-"""Names of executables that are not those of the programs."""
-NO_SOURCE = {"demo", "mainline"}
-"""Networks of other tests."""
+"""Names of executables that are not those of the programs; the first one that is there."""
+NO_SOURCE = {"demo", "libp2p", "mainline"}
+"""Networks of tests that need no source."""
 MORE = {"nodes": 2, "links": [(0, 1)]}
 """What a starter may want besides the program and a folder."""
 
@@ -94,11 +92,12 @@ def starters() -> list[tuple[str, Starter]]:
 def measured(name: str, starter: Starter, seconds: float) -> dict[str, Any]:
     """One program: its values beside ours, or why there are none."""
     executable = PROGRAMS.get(name, name)
-    path = shutil.which(executable, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+    places = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    path = next(filter(None, (shutil.which(one, path=places) for one in executable.split("|"))), None)
     if path is None:
         return {"missing": executable}
     with tempfile.TemporaryDirectory(prefix=f"{name}-", ignore_cleanup_errors=True) as place:
-        given = {"program": path, "node": path, "folder": Path(place), **MORE}
+        given = {"program": path, "folder": Path(place), **MORE}
         parameters = inspect.signature(starter).parameters.values()
         wanted = [one.name for one in parameters if one.default is one.empty]
         if set(wanted) - given.keys():
@@ -108,8 +107,8 @@ def measured(name: str, starter: Starter, seconds: float) -> dict[str, Any]:
                 if not (hasattr(network, "spec") and hasattr(network, "truth")):
                     return {"error": "its starter has no spec() and truth()"}
                 return asyncio.run(beside(network, seconds))
-        except (AssertionError, OSError, ConfigError) as error:
-            return {"error": str(error) or type(error).__name__}
+        except Exception as error:  # whatever one program does, the others are measured
+            return {"error": f"{type(error).__name__}: {error}"[:400]}
 
 
 async def beside(network: Any, seconds: float) -> dict[str, Any]:

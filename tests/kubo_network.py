@@ -63,7 +63,9 @@ class KuboNetwork:
             "sent_bytes": bandwidth["TotalOut"],
             "dht_nodes": tables.count("12D3Koo"),
             "blocks_received": self.ask(number, "bitswap/stat")["BlocksReceived"],
-            "dht_puts": sum(float(line.rpartition(" ")[2]) for line in self._metrics(number, "provider_provides_total")),
+            "dht_puts": sum(
+                float(line.rpartition(" ")[2]) for line in self._metrics(number, "provider_provides_total")
+            ),
             "repository": int(self.run(number, "repo", "stat", "--size-only").split()[1]),
         }
 

@@ -36,7 +36,7 @@ class Libp2pNetwork:
         return tables
 
     def settle(self) -> dict[str, list[str]]:
-        """Tables, once the first node can reach all others over them and they have stood still for two seconds."""
+        """Tables, once the first node can reach all others over them and they have stood still for a second."""
         end, before = time.monotonic() + READY_S, dict[str, list[str]]()
         while True:
             tables = self.tables()
@@ -44,7 +44,7 @@ class Libp2pNetwork:
                 return tables
             assert time.monotonic() < end, "the tables do not settle"
             before = tables
-            time.sleep(2.0)
+            time.sleep(1.0)
 
     def order(self, line: str) -> Any:
         assert self._process.stdin is not None

@@ -1,4 +1,4 @@
-"""Real programs beside a test: started in a folder, ended whatever happens, and the pages that say how to attach them."""
+"""Real programs beside a test: started in a folder, ended whatever happens, and the pages on attaching them."""
 
 import asyncio
 import contextlib

@@ -48,8 +48,8 @@ from peerscope.records.measures import (
     RATIO_MAX,
     AgentMetrics,
     Metrics,
-    NodeMetrics,
     PerformanceMetrics,
+    ReportedNode,
     SystemMetrics,
 )
 from peerscope.records.record import Record
@@ -130,7 +130,7 @@ _durations = st.none() | number(MEASURE_US_MAX)
 metrics = st.builds(
     Metrics,
     st.builds(SystemMetrics, _ratios, *[_counts] * 9),
-    st.none() | st.builds(NodeMetrics, *[_counts] * 9),
+    st.none() | st.builds(ReportedNode, *[_counts] * 9),
     st.builds(PerformanceMetrics, _durations, _ratios, _counts),
     st.builds(AgentMetrics, _ratios, _counts, _counts, _counts, _durations),
 )

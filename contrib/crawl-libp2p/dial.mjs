@@ -16,10 +16,10 @@ import { yamux } from '@chainsafe/libp2p-yamux'
 import { createLibp2p } from 'libp2p'
 import { decodeClosest, findNode } from './kad.mjs'
 
-const DIAL_MS = 5000
-const ANSWER_MS = 5000
+const DIAL_MS = 8000
+const ANSWER_MS = 8000
 const ANSWER_BYTES_MAX = 1 << 20
-const IDENTIFY = '/ipfs/id/1.0.0'
+const AGENT_CHARACTERS_MAX = 256
 
 // Node.js 20 has no Promise.withResolvers, which the packages use.
 Promise.withResolvers ??= function () {
@@ -27,6 +27,10 @@ Promise.withResolvers ??= function () {
   const promise = new this((yes, no) => { resolve = yes; reject = no })
   return { promise, resolve, reject }
 }
+
+// Whatever one node does, the crawl goes on with the others.
+process.on('unhandledRejection', () => {})
+process.on('uncaughtException', () => {})
 
 const protocol = process.argv[2]
 const node = await createLibp2p({
@@ -53,7 +57,7 @@ async function dial ({ peer, addresses }) {
   try {
     agent = (await node.services.identify.identify(connection, { signal: AbortSignal.timeout(ANSWER_MS) })).agentVersion
   } catch {} // the version is of less weight than the neighbours
-  return { remote: connection.remoteAddr.toString(), agent: agent ?? null }
+  return { remote: connection.remoteAddr.toString(), agent: agent?.slice(0, AGENT_CHARACTERS_MAX) ?? null }
 }
 
 async function find ({ peer, key }) {
@@ -76,11 +80,21 @@ async function hangup ({ peer }) {
   await connection?.close()
 }
 
+// js-libp2p 3.3 makes one error of all failed handshakes, and only its message says more.
+const HANDSHAKES = [
+  [/due to timeout/, 'TimeoutError'],
+  [/does not match expected remote/, 'UnexpectedPeerError'],
+  [/could not negotiate/, 'EncryptionFailedError']
+]
+
 // The name of the error that says most: of several addresses, that of the last one.
 function word (error) {
   const last = error?.errors?.length > 0 ? error.errors.at(-1) : error
+  if (last?.name === 'EncryptionFailedError') {
+    return HANDSHAKES.find(([pattern]) => pattern.test(last.message))?.[1] ?? 'HandshakeFailedError'
+  }
   const cause = last?.code ?? last?.cause?.code ?? last?.name ?? 'Error'
-  return process.env.PEERSCOPE_DEBUG ? `${cause}: ${last?.message}` : String(cause)
+  return String(cause)
 }
 
 const OPERATIONS = { dial, find, hangup }

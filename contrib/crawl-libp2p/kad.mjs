@@ -5,8 +5,10 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { base58btc } from 'multiformats/bases/base58'
 
 const FIND_NODE = 4
-const PEERS_MAX = 256
-const ADDRESSES_MAX = 32
+// An answer within these bounds fits into one line of dial.mjs, whatever a node sends.
+const PEERS_MAX = 64
+const ADDRESSES_MAX = 16
+const ADDRESS_CHARACTERS_MAX = 512
 const ID_BYTES_MAX = 64
 
 export function findNode (key) {
@@ -34,7 +36,8 @@ function decodePeer (bytes) {
     if (field === 1 && value.length > 0 && value.length <= ID_BYTES_MAX) peer = base58btc.baseEncode(value)
     else if (field === 2 && addresses.length < ADDRESSES_MAX) {
       try {
-        addresses.push(multiaddr(value).toString())
+        const text = multiaddr(value).toString()
+        if (text.length <= ADDRESS_CHARACTERS_MAX) addresses.push(text)
       } catch {} // of a protocol that is not known here
     }
   }

@@ -17,7 +17,7 @@ from peerscope.alerts.rules import Rule, default_rules, parse_rules
 from peerscope.errors import ConfigError
 from peerscope.records.alerts import Alerts
 from peerscope.records.bodies import Profile, Report
-from peerscope.records.measures import COUNT_MAX, Measure, Metrics, NodeMetrics
+from peerscope.records.measures import COUNT_MAX, Measure, Metrics, ReportedNode
 
 BLOCK_LAG = next(rule for rule in default_rules() if rule.name == "block-lag")
 SYNC_LAG = next(rule for rule in default_rules() if rule.name == "sync-lag")
@@ -30,7 +30,7 @@ def rule(text: str) -> Rule:
 
 
 def metrics(*some: Measure, **standard: int) -> Metrics:
-    return Metrics(node=NodeMetrics(**standard), measures=some)
+    return Metrics(node=ReportedNode(**standard, measures=some))
 
 
 def height(blocks: float | None, unit: str = "blocks") -> Metrics:

@@ -1,11 +1,12 @@
 """The verb of metrics: in JSON and for people."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from live import Agent
-from peerscope.cli.metrics import lines, written
+from live import Agent, client, running, until
+from peerscope.cli.metrics import lines, measure_text, written
 from peerscope.views.aggregates import Distribution
 from peerscope.views.window import METRICS
 
@@ -64,3 +65,36 @@ def test_unknown_values_and_parts_are_not_mentioned() -> None:
 def test_every_measure_can_be_written() -> None:
     assert all(written(measure.name, 1.5) not in ("", "-") for measure in METRICS)
     assert Distribution.__struct_fields__ == ("peers", "mean", "median", "p95", "peak", "sum")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (912_345, "blocks", "912,345 blocks"),
+        (0.97312, "ratio", "97.3%"),
+        (2**20, "bytes", "1.0 MiB"),
+        (0.25, "seconds", "250.0 ms"),
+        (-3, "seconds", "-3 s"),
+        (1.5e300, "", "1.5e+300"),
+        (7, "", "7"),
+    ],
+)
+def test_a_measure_is_written_in_the_unit_that_the_node_gives(value: float, unit: str, text: str) -> None:
+    assert measure_text({"value": value, "unit": unit}) == text
+
+
+def test_measures_of_a_node_are_shown_by_every_verb_about_it(peerscope, tmp_path: Path) -> None:
+    with running(tmp_path, report={"interval_s": 0.2, "calm_intervals": 1}) as agent, client(agent) as asking:
+        for event in (
+            {"type": "measure", "name": "block_height", "value": 912_345, "unit": "blocks"},
+            {"type": "measure", "name": "sync_lag", "value": None, "unit": "blocks"},
+        ):
+            assert asking.post("/api/v1/telemetry", json=event).is_success
+        until(lambda: "block_height" in asking.get("/api/v1/metrics").text, "the report has the measure")
+        for words in (("node",), ("peer", agent.peer_id)):
+            said = peerscope(*words, "--api", agent.http)[1]
+            assert "block_height" in said
+            assert "912,345 blocks" in said
+            assert "sync_lag" not in said, "an unknown value is not mentioned"
+        rows = [line.split() for line in peerscope("metrics", "--api", agent.http)[1].splitlines()]
+        assert ["block_height", "[blocks]", *["912,345"] * 2, "min", *["912,345"] * 2, "-", "1"] in rows

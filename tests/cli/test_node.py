@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from live import Agent, running, until
+from peerscope.sources import probing
+from peerscope.sources.detection import READABLE, REFUSED, UNSUPPORTED, LocalNode
+from peerscope.sources.probing import NodeSearch
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,16 @@ def test_a_node_is_shown_with_its_values_and_what_is_wrong_with_its_sources(peer
     assert (code, found["metrics"]["tunnels"], found["metrics"]["messages"]) == (1, 1234, None)
 
 
+def test_a_mean_latency_of_earlier_is_shown_with_its_age(peerscope, beside: Agent) -> None:
+    beside.monitor.telemetry.message("in", 1, latency_s=0.25)
+
+    def shown() -> str:
+        return peerscope("node", "--api", beside.http)[1]
+
+    until(lambda: "0.25" in shown(), "the latency is known")
+    until(lambda: "0.25 (0 s ago)" in shown() or "0.25 (1 s ago)" in shown(), "its age is shown")
+
+
 def test_a_peer_shows_its_node_and_the_check_of_it(peerscope, beside: Agent) -> None:
     def shown() -> str:
         return peerscope("peer", beside.peer_id, "--api", beside.http)[1]
@@ -62,3 +75,44 @@ def test_check_config_knows_a_wrong_source(peerscope, tmp_path: Path) -> None:
     assert "'prometheus:nonsense'" in complaint
     file.write_text('[node]\nsources = ["beam"]\n')
     assert peerscope("check-config", str(file))[0] == 0
+
+
+def test_detect_prints_the_setting_of_each_program_and_the_remedy_of_those_that_cannot_be_read(
+    peerscope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advice = "put its token into a file: kubo:http://127.0.0.1:5001#token_file=PATH"
+    found = (
+        LocalNode("kubo", "127.0.0.1:5001", 7, "kubo", REFUSED, "[red]it wants a token", advice),
+        LocalNode("tor", "127.0.0.1:9051", 8, "tor", READABLE),
+        LocalNode("etcd", "127.0.0.1:2379", None, "etcd", READABLE),
+        LocalNode("serf", "", 9, None, UNSUPPORTED, "no source 'serf' is installed"),
+    )
+    monkeypatch.setattr(probing, "look", lambda: NodeSearch(found, ("a note",)))
+    code, said, complaint = peerscope("node", "detect")
+    assert (code, complaint) == (0, "")
+    assert said.splitlines() == [
+        "kubo         127.0.0.1:5001 pid 7  cannot be read",
+        "  [red]it wants a token",
+        f"  {advice}",
+        "tor          127.0.0.1:9051 pid 8  can be read  (attached at the start of an agent)",
+        '  sources = ["tor"]',
+        "etcd         127.0.0.1:2379  can be read",
+        '  sources = ["etcd"]',
+        "serf         pid 9  no source",
+        "  no source 'serf' is installed",
+        "note: a note",
+        "one node is monitored per peer; to choose another, put its line under [node]",
+    ]
+    for arguments in (("node", "detect", "--json"), ("node", "--json", "detect")):
+        code, said, _ = peerscope(*arguments)
+        answer = json.loads(said)
+        assert (code, answer["choice"], answer["notes"], len(answer["found"])) == (0, "tor", ["a note"], 4)
+
+
+def test_detect_says_that_nothing_is_there(peerscope, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "look", lambda: NodeSearch((), ()))
+    code, said, _ = peerscope("node", "detect")
+    assert code == 1
+    assert "no P2P program was found" in said
+    code, said, _ = peerscope("node", "detect", "--json")
+    assert (code, json.loads(said)) == (1, {"found": [], "choice": None, "notes": []})

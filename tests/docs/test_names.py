@@ -18,8 +18,8 @@ from peerscope.web.api import ROUTES
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     *(place for place in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if place.name != "CHANGELOG.md"),
-    *(ROOT / "contrib").rglob("*.y*ml"),
-    *(ROOT / "contrib").rglob("*.service"),
+    *(ROOT / "contrib").glob("*/*.y*ml"),
+    *(ROOT / "contrib").glob("*/*.service"),
     *(ROOT / "examples").glob("*.toml"),
     *(ROOT / "src/peerscope/alerts").glob("*.toml"),
     *(ROOT / "src/peerscope/threats").glob("*.toml"),

@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "reference/sources.md").read_text(encoding="utf-8")
 NODES = sorted((DOCS / "howto/nodes").glob("*.md"))
 LINES_MAX = 30
-UNREADABLE = "no release yet"
+UNREADABLE = "no source yet"
 
 
 def rows(beginning: str = "| program | tested with | spec | page |") -> dict[str, list[str]]:

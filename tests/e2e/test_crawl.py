@@ -173,9 +173,14 @@ def test_libp2p_nodes_are_mapped_as_their_own_tables_have_them(need: Need, tmp_p
             "peerscope-test/1.0": 3,
             "peerscope-test/1.1": 3,
         }
-        wrong = crawl(network.spec(0), "--json")  # the public protocol, which these nodes do not speak
-        assert wrong.returncode == 1
-        assert json.loads(wrong.stdout)["errors"] == [{"value": "does not speak the protocol", "peers": 1}]
+        address = network.addresses[0].rpartition("/")[0]
+        for spec, reason in (
+            (network.spec(0), "does not speak the protocol"),  # the public one
+            (f"libp2p:{address}/{network.ids[1]}", "another peer answers there"),
+        ):
+            wrong = crawl(spec, "--json")
+            assert wrong.returncode == 1
+            assert json.loads(wrong.stdout)["errors"] == [{"value": reason, "peers": 1}]
 
 
 def test_no_socket_there_is_told_in_one_line(tmp_path: Path) -> None:

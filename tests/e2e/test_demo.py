@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def test_every_peer_sees_all_twelve_in_three_regions(network: DemoNetwork) -> No
     assert [get(peer, "/api/v1/health")["total_peers"] for peer in network.peers] == [PEERS] * PEERS
     assert {peer["region"] for peer in get(network.peers[3], "/api/v1/peers")} == {"eu-west", "us-east", "ap-south"}
     assert len({peer["peer_id"] for peer in network.peers}) == PEERS
+    settings = [tomllib.loads((Path(peer["state"]) / "peerscope.toml").read_text()) for peer in network.peers]
+    assert {one["node"]["detect"] for one in settings} == {False}  # whatever nodes run on this machine
 
 
 def test_latency_is_measured_and_the_mesh_is_whole(network: DemoNetwork) -> None:

@@ -17,7 +17,9 @@ def test_nodes_are_read_as_their_own_tool_has_them(tmp_path: Path) -> None:
         network.running.until(
             lambda: all(network.ask(number, "stats/bw")["TotalIn"] > 1000 for number in range(3)), "bytes are counted"
         )  # kubo adds them up once a second
-        network.running.until(lambda: (read(network.spec(1)).metrics.dht_puts or 0) > 0, "the block is put into the DHT")
+        network.running.until(
+            lambda: (read(network.spec(1)).metrics.dht_puts or 0) > 0, "the block is put into the DHT"
+        )
         for number in range(3):
             spec = page_spec("kubo").replace("5001", str(network.rpc[number]))
             assert spec == network.spec(number)
@@ -40,7 +42,9 @@ def test_nodes_are_read_as_their_own_tool_has_them(tmp_path: Path) -> None:
             assert measures["blocks_received"] == truth["blocks_received"] == (1 if number == 0 else 0)
             assert metrics.dht_puts == truth["dht_puts"]
             assert measures["repository"] == truth["repository"]
-        links = {frozenset((network.ids[one], link.node)) for one in range(3) for link in read(network.spec(one)).overlay}
+        links = {
+            frozenset((network.ids[one], link.node)) for one in range(3) for link in read(network.spec(one)).overlay
+        }
         assert {frozenset((network.ids[0], network.ids[one])) for one in (1, 2)} <= links
 
         network.running.kill("kubo-2")

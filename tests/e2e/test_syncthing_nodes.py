@@ -51,6 +51,7 @@ def test_syncthing_is_read_as_its_own_interface_shows_it(
             reading = agrees(make_source(spec), lambda number=number: network.truth(number))
             assert {link.node for link in reading.overlay} == set(network.ids) - {network.ids[number]}
             assert reading.details["devices_by_tcp"] == 2
+            assert network.ask(number, "/rest/config/options")["listenAddresses"] == [f"tcp://{reading.addresses[0]}"]
 
         monkeypatch.setenv("STHOMEDIR", str(network.home(1)))
         assert read(make_source(f"{own}:{network.url(1)}")).node_id == network.ids[1]

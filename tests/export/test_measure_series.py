@@ -10,7 +10,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from peerscope.export.exposition import render
 from peerscope.export.families import measured, network_measures, own_measures
-from peerscope.records.measures import Measure, Metrics, NodeMetrics, quantised_measures
+from peerscope.records.measures import Measure, Metrics, ReportedNode, quantised_measures
 from peerscope.views.measures import MeasureAggregate
 from peerscope.views.metrics import MetricsView, metrics_view
 
@@ -40,9 +40,9 @@ def samples(accept: str, *views: MetricsView) -> dict[tuple[str, str, str], floa
 @pytest.mark.parametrize("accept", PARSERS)
 @given(some=st.lists(measures, max_size=16, unique_by=lambda one: one.name))
 def test_any_names_are_read_back_as_they_were_and_change_no_other_series(accept: str, some: list[Measure]) -> None:
-    node = NodeMetrics(p2p_peers=7, received_bytes=9)
     kept = quantised_measures(some)
-    found = samples(accept, metrics_view(Metrics(node=node, measures=kept)), metrics_view(Metrics()))
+    node = ReportedNode(p2p_peers=7, received_bytes=9, measures=kept)
+    found = samples(accept, metrics_view(Metrics(node=node)), metrics_view(Metrics()))
     assert (found["peerscope_node_peers", "", ""], found["peerscope_node_received_bytes_total", "", ""]) == (7, 9)
     mine = {key: value for key, value in found.items() if key[1]}
     for prefix, subject in (("", ""), ("peer_", f"{0:016x}")):

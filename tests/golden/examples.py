@@ -53,7 +53,7 @@ from peerscope.records.bodies import (
 )
 from peerscope.records.certificates import Revoked, certify, revoke
 from peerscope.records.identity import Identity
-from peerscope.records.measures import AgentMetrics, Measure, Metrics, NodeMetrics, PerformanceMetrics, SystemMetrics
+from peerscope.records.measures import AgentMetrics, Measure, Metrics, PerformanceMetrics, ReportedNode, SystemMetrics
 from peerscope.records.record import Record, sign
 from peerscope.records.sketch import SketchBody
 from peerscope.records.summary import Headline, RegionLine, Summary
@@ -70,7 +70,7 @@ CERTIFICATE = certify(
 )
 REVOCATION = revoke(OPERATOR, TWO.peer_id, "peerscope", revoked_at_ms=AT_MS, not_after_ms=AT_MS + 86_400_000)
 COORDINATE = Coordinate((1_000, -2_000, 3_000), 400, 2_500, -60)
-METRICS = Metrics(SystemMetrics(cpu=9_700), NodeMetrics(), PerformanceMetrics(), AgentMetrics())
+METRICS = Metrics(SystemMetrics(cpu=9_700), ReportedNode(), PerformanceMetrics(), AgentMetrics())
 PROFILE = Profile(
     ("192.0.2.1:4600", "[2001:db8::1]:4600"),
     "eu-west",
@@ -101,7 +101,7 @@ MEASURES = (
     Measure("leader_changes", 3, "", True),
     Measure("sync_lag", None, "blocks"),
 )
-MEASURED_REPORT = replace(REPORT, metrics=replace(METRICS, measures=MEASURES))
+MEASURED_REPORT = replace(REPORT, metrics=replace(METRICS, node=ReportedNode(measures=MEASURES)))
 OBSERVATIONS = Observations((Observation(REF_TWO, AT_MS - 4_000, 4_200, "silent"),))
 STATEMENT = Statement(
     "peer-down", REF_TWO.hex(), 3, 4_000, 100, True, "silent for 5 s", (("region", "eu"),), (REF_ONE,), 9_000

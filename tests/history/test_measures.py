@@ -22,7 +22,7 @@ from peerscope.history.series import NO_ROW
 from peerscope.history.store import Store
 from peerscope.records.bodies import Check, Kind, Report
 from peerscope.records.identity import PeerId
-from peerscope.records.measures import Measure, Metrics, NodeMetrics
+from peerscope.records.measures import Measure, Metrics, ReportedNode
 
 CONFIG = HistoryConfig()
 HEIGHT = MeasureKey("bitcoin", "block_height", "blocks", False)
@@ -145,7 +145,7 @@ def reports(*rows: tuple[Measure, ...]) -> list[LastReport]:
     """Each report ten seconds after the last."""
     book, found, before = Book(), [], None
     for number, row in enumerate(rows):
-        metrics = Metrics(node=NodeMetrics(), measures=row)
+        metrics = Metrics(node=ReportedNode(measures=row))
         book.say(0, Report(INTERVAL_MS, (Check(0),) * 6, metrics=metrics), at=10.0 * number)
         entry = book.ledger.get(book[0], Kind.REPORT)
         assert entry is not None

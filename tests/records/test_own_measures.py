@@ -13,7 +13,7 @@ from msgspec.structs import astuple
 from peerscope.errors import RemoteError
 from peerscope.mesh.report import fitting
 from peerscope.records.bodies import BODY_BYTES_MAX, Check, Kind, LinkReading, Report, decode_body, encode_body
-from peerscope.records.measures import COUNT_MAX, MEASURES_MAX, Measure, Metrics, NodeMetrics, quantised_measures
+from peerscope.records.measures import COUNT_MAX, MEASURES_MAX, Measure, Metrics, ReportedNode, quantised_measures
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,47}", fullmatch=True)
 amounts = (
@@ -25,13 +25,13 @@ sixteen = st.lists(measures, max_size=MEASURES_MAX, unique_by=lambda one: one.na
 
 def report(*some: Measure, links: int = 0) -> Report:
     readings = tuple(LinkReading(bytes((number,)) * 8, 1_000_000 + number, 10) for number in range(links))
-    return Report(15_000, (Check(0),) * 6, readings, metrics=Metrics(node=NodeMetrics(), measures=tuple(some)))
+    return Report(15_000, (Check(0),) * 6, readings, metrics=Metrics(node=ReportedNode(measures=tuple(some))))
 
 
 def sent(*rows: Sequence[Any]) -> bytes:
     """A report with these measures, whether valid or not."""
     fields = msgspec.to_builtins(report())
-    fields[6][4] = [list(row) for row in rows]
+    fields[6][1][9] = [list(row) for row in rows]
     return msgspec.msgpack.encode(fields)
 
 

@@ -5,6 +5,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -241,3 +242,17 @@ def test_a_daemon_whose_sockets_are_secret_has_unknown_numbers(tmp_path: Path, m
     with daemon(tmp_path):
         metrics = asyncio.run(BeamSource().read()).metrics
     assert (metrics.tunnels, metrics.active_connections) == (None, None)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\n"), max_size=40))
+def test_no_character_of_another_line_changes_what_is_counted(text: str) -> None:
+    before = "INFO ← GET /a 200 5ms (10 B)"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log"
+        path.touch()
+        log = LogFile(path)
+        list(log.lines())
+        path.write_text(f"{before}\nagent {text}\n{before}\n", encoding="utf-8", newline="")
+        lines = [line.decode() for line in log.lines()]
+        log.close()
+    assert lines == [before, f"agent {text}", before]

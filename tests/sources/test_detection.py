@@ -164,10 +164,18 @@ def test_a_socket_that_may_not_be_opened_says_which_right_is_missing() -> None:
         LocalProcess(7, "yggdrasil", 1, "yggdrasil", None), paths=(("/var/run/yggdrasil/*.sock", path),), user="watch"
     )
     (found,) = look(here, {path: ProbeAnswer(reason=DENIED)})
-    assert (found.state, found.spec, found.reason) == (CLOSED, f"yggdrasil:{path}", DENIED)
+    assert (found.state, found.spec, found.reason) == (REFUSED, f"yggdrasil:{path}", DENIED)
     assert "usermod -aG yggdrasil watch" in found.advice
     (left_behind,) = look(here, {path: NOBODY})  # by a node that was killed
     assert left_behind.place == ""
+
+
+def test_the_advice_names_the_user_of_a_program_whose_sockets_are_hidden() -> None:
+    here = machine(LocalProcess(7, "tor", 1, "debian-tor"), listening=frozenset({("127.0.0.1", 9051)}))
+    answer = ProbeAnswer(b'250-PROTOCOLINFO 1\r\n250-AUTH METHODS=COOKIE\r\n250-VERSION Tor="0.4.9.11"\r\n250 OK\r\n')
+    (found,) = look(here, {("127.0.0.1", 9051): answer}, {"tor": "its cookie cannot be read"})
+    assert (found.state, found.pid) == (REFUSED, None)
+    assert found.advice.endswith("and peerscope to the group of debian-tor")
 
 
 def test_interfaces_and_files_are_proof_where_there_is_nothing_to_ask() -> None:

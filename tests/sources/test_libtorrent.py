@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -58,11 +59,14 @@ class Fake:
 
     def __init__(self, *trackers: dict[str, Any]) -> None:
         errc = SimpleNamespace(value=lambda: 0)
-        state = SimpleNamespace(num_connections=3, num_peers=2, errc=errc)
-        self.torrent = SimpleNamespace(is_valid=lambda: True, status=lambda: state, trackers=lambda: list(trackers))
+        self.state = SimpleNamespace(num_connections=3, num_peers=2, errc=errc)
+        self.torrent = SimpleNamespace(is_valid=lambda: True, trackers=lambda: list(trackers))
+
+    def get_torrent_status(self, wanted: Callable[[Any], bool], flags: int) -> list[Any]:
+        return [state for state in (self.state,) if wanted(state)]
 
     def get_torrents(self) -> list[Any]:
-        return [self.torrent, SimpleNamespace(is_valid=lambda: True, status=self.raises, trackers=self.raises)]
+        return [self.torrent, SimpleNamespace(is_valid=lambda: True, trackers=self.raises)]
 
     def raises(self) -> Any:
         raise RuntimeError("invalid torrent handle used")
@@ -93,7 +97,7 @@ def test_a_tracker_fails_if_no_address_of_ours_reaches_it() -> None:
 
 def test_a_session_that_ended_is_named() -> None:
     session = Fake()
-    session.get_torrents = session.raises  # type: ignore[method-assign]
+    session.get_torrent_status = lambda *_: session.raises()  # type: ignore[method-assign]
     with pytest.raises(SourceError, match="invalid torrent handle"):
         read(session)
 

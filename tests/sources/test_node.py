@@ -175,7 +175,6 @@ def test_all_sources_of_this_package_are_registered() -> None:
     [
         ("yggdrsil:/run/y.sock", r"no source is called 'yggdrsil'.*beam,.* prometheus,.* telemetry,.* yggdrasil"),
         ("", "no source is called ''"),
-        ("yggdrasil", "'yggdrasil': name the admin socket, as in yggdrasil:"),
         ("prometheus:localhost", "'localhost' is no URL"),
         ("prometheus:file:///etc/passwd", "is no URL"),
         ("prometheus:http://me:secret@localhost/metrics", "its URL holds a password"),
@@ -219,3 +218,37 @@ def test_a_source_that_knows_the_kind_names_the_node_before_one_that_does_not() 
     assert merge([named, unnamed]).node == "kubo"
     assert merge([unnamed, unnamed]).node == "node"
     assert merge([named, Reading(node="etcd")]).node == "kubo"
+
+
+def test_telemetry_listed_first_does_not_name_the_node(toys: dict[str, Toy]) -> None:
+    both = node("telemetry", "one")
+    assert both.name == "one"  # before any answer
+
+    async def scenario() -> None:
+        async with at_work(both):
+            both.telemetry.gauge("tunnels", 4)
+            await came_true(
+                lambda: (now := both.current()) is not None and (now.node, now.metrics.tunnels) == ("toy", 4),
+                "both count",
+            )
+            toys["one"].does = failing
+            await came_true(
+                lambda: (check := both.check()) is not None and check.status == Status.DEGRADED, "the other one fails"
+            )
+            current = both.current()
+            assert current is not None
+            assert (current.node, current.metrics.tunnels, both.name) == ("toy", 4, "toy")
+
+    asyncio.run(scenario())
+
+
+def test_the_view_shows_the_age_of_the_latency(toys: dict[str, Toy]) -> None:
+    toys["one"].does = lambda: Reading(node="toy", latency_s=0.2, latency_age_s=30.0)
+    one = node("one")
+
+    async def scenario() -> None:
+        await checked(one, Status.HEALTHY, lambda: None)
+        view = one.view()
+        assert (view.latency_s, view.latency_age_s) == (0.2, 30.0)
+
+    asyncio.run(scenario())

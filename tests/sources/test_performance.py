@@ -4,8 +4,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
-from peerscope.records.measures import COUNT_MAX, Metrics, NodeMetrics, PerformanceMetrics
+from peerscope.records.measures import COUNT_MAX, Metrics, NodeMetrics, PerformanceMetrics, ReportedNode
 from peerscope.sources.base import Reading
 from peerscope.sources.performance import TrafficCounters, mesh_performance, node_metrics
 
@@ -60,7 +61,7 @@ anything = st.none() | st.integers(-5, 2**64) | st.floats(allow_nan=False, allow
 def test_whatever_a_node_tells_makes_a_report_that_others_take(before: list, now: list, latency_s: float) -> None:
     one, other = (Reading(node="n", metrics=NodeMetrics(*values), latency_s=latency_s) for values in (before, now))
     told, performance = node_metrics(one, other, 5.0)
-    metrics = Metrics(node=told, performance=performance)
+    metrics = Metrics(node=ReportedNode(**asdict(told)), performance=performance)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(metrics), type=Metrics) == metrics
 
 

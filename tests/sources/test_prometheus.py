@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from certificates import serving
 from live import PATIENCE_S
 from peerscope.errors import ConfigError, SourceError
 from peerscope.records.measures import NodeMetrics
@@ -264,6 +265,25 @@ def test_credentials_come_from_a_file_and_never_show(
     exporter.wants("Authorization", "Basic bWU6czNjcmV0")
     found = read(PrometheusSource(f"{exporter.url}#generic&user=me&password_file={token}"))
     assert found.details["open_files"] == 7
+
+
+def test_a_certificate_is_trusted_only_where_it_is_named(tmp_path: Path) -> None:
+    authority, context = serving(tmp_path)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.wants, server.answer = ("", ""), (b"process_open_fds 7\n", 200)  # type: ignore[attr-defined]
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        url = f"https://127.0.0.1:{server.server_port}/metrics"
+        assert read(PrometheusSource(f"{url}#ca_file={authority}")).details["open_files"] == 7
+        with pytest.raises(SourceError, match="certificate verify failed"):
+            read(PrometheusSource(url))
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_a_packed_answer_is_named(exporter: Exporter) -> None:

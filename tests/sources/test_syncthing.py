@@ -74,6 +74,25 @@ def test_the_own_device_is_no_device_that_is_missing(node: ScriptedNode, tmp_pat
     assert {asked.headers["X-API-Key"] for asked in node.requests} == {"k3y"}
 
 
+def test_addresses_are_those_of_tcp_that_others_can_dial(node: ScriptedNode, tmp_path: Path) -> None:
+    listeners = {
+        "tcp://0.0.0.0:22000": {
+            "error": None,
+            "lanAddresses": [
+                "tcp://127.0.0.1:22000",
+                "tcp://0.0.0.0:22000",
+                "tcp4://10.0.0.1:22000",
+                "tcp://[fd00::1]:1",
+            ],
+            "wanAddresses": ["tcp://8.8.8.8:22000", "tcp://0.0.0.0:0", "quic://8.8.8.8:22000", "tcp://\x1b:1"],
+        },
+        "relay://x": {"error": "refused", "lanAddresses": None, "wanAddresses": ["relay://9.9.9.9:443/?id=x"]},
+    }
+    reading = read(node, tmp_path, answers(system_status={"myID": ME, "connectionServiceStatus": listeners}))
+    assert reading.addresses == ("8.8.8.8:22000", "10.0.0.1:22000", "[fd00::1]:1", "127.0.0.1:22000")
+    assert reading.details["listeners_failing"] == 1
+
+
 def test_several_connections_to_a_device_count_as_one_device(node: ScriptedNode, tmp_path: Path) -> None:
     several = UP | {"primary": {"type": "quic-client"}, "secondary": [{"type": "quic-client"}] * 2}
     connections = answers()["system/connections"] | {"connections": {ME: GONE, ONE: several}}
@@ -104,7 +123,7 @@ def test_a_device_that_hangs_is_a_dead_link_after_three_minutes(
     node: ScriptedNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(syncthing.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(syncthing, "monotonic", lambda: now[0])
     known = answers()
     of = source(node, tmp_path, known)
     found = []

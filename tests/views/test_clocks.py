@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ledgers import GOOD, INTERVAL_MS, Book
 from peerscope.records.bodies import LinkReading, Report
 from peerscope.records.identity import PeerRef, ref
-from peerscope.views.clocks import ROUNDING_S, ClockOffset, Clocks
+from peerscope.views.clocks import ROUNDING_S, ClockOffset, MeshClocks
 
 Offsets = dict[tuple[int, int], float]
 """How far the clock of the second is ahead of that of the first, as the first reports it."""
@@ -45,7 +45,7 @@ def honest(links: list[tuple[int, int]], clocks: dict[int, float]) -> Offsets:
 
 
 def clock(book: Book, number: int, now: float = 1.0) -> ClockOffset | None:
-    return Clocks(book.snapshot(now)).of(ref(book[number]))
+    return MeshClocks(book.snapshot(now)).of(ref(book[number]))
 
 
 TWO_WAYS = [(0, 1), (0, 2), (1, 3), (2, 3)]
@@ -75,7 +75,7 @@ def test_an_offset_counts_only_if_both_ends_report_the_same() -> None:
     said[1, 3] += 0.5
     book = network(said)
     assert clock(book, 3) is None
-    assert Clocks(book.snapshot(1.0)).contradicted == 1
+    assert MeshClocks(book.snapshot(1.0)).contradicted == 1
     del said[1, 3]
     assert clock(network(said), 3) is None
 
@@ -120,8 +120,8 @@ def test_peers_that_are_gone_or_silent_or_report_no_offset_lead_nowhere() -> Non
 def test_our_own_clock_is_ours_and_that_of_a_stranger_unknown() -> None:
     book = network(honest(TWO_WAYS, CLOCKS))
     assert clock(book, 0) == ClockOffset(0.0, 0.0, 0.0, 0)
-    assert Clocks(book.snapshot(1.0)).of(PeerRef(b"stranger")) is None
-    assert Clocks(Book().snapshot(1.0)).of(ref(book[3])) is None
+    assert MeshClocks(book.snapshot(1.0)).of(PeerRef(b"stranger")) is None
+    assert MeshClocks(Book().snapshot(1.0)).of(ref(book[3])) is None
 
 
 @st.composite
@@ -145,7 +145,7 @@ def test_without_liars_the_truth_is_within_the_bound_however_uneven_the_links(
         said[one, other] += off_s
         said[other, one] -= off_s
     book = network(said, rtts)
-    found = Clocks(book.snapshot(1.0))
+    found = MeshClocks(book.snapshot(1.0))
     for number in range(1, peers):
         offset = found.of(ref(book[number]))
         if offset is not None:
@@ -167,7 +167,7 @@ def test_one_liar_moves_no_clock_but_its_own_beyond_bound_and_error(
             said[one, other] += shown_s
             said[other, one] -= shown_s  # with reports that match what it shows
     book = network(said, rtts)
-    found = Clocks(book.snapshot(1.0))
+    found = MeshClocks(book.snapshot(1.0))
     for number in range(1, peers):
         offset = found.of(ref(book[number]))
         if offset is not None and number != liar:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ledgers import Book
 from peerscope.records.bodies import Check, Kind, Profile, Report
-from peerscope.records.measures import COUNT_MAX, Measure, Metrics, NodeMetrics
+from peerscope.records.measures import COUNT_MAX, Measure, Metrics, ReportedNode
 from peerscope.views.measures import SHOWN_MAX, MeasureAggregate, MeasureSpread, measure_aggregates
 from peerscope.views.window import Window
 
@@ -24,7 +24,7 @@ class Town:
         self.book.say(number, Profile((), region, "1", 1_700_000_000_000, node=node))
 
     def say(self, number: int, *measures: Measure, at: float = 1.0) -> None:
-        metrics = Metrics(node=NodeMetrics(), measures=measures)
+        metrics = Metrics(node=ReportedNode(measures=measures))
         self.book.say(number, Report(60_000, (Check(0, 1000),) * 6, metrics=metrics), at=at)
         entry = self.book.ledger.get(self.book[number], Kind.REPORT)
         assert entry is not None

@@ -8,7 +8,7 @@ from live import Agent
 
 def test_a_peer_tells_what_it_measured(web: httpx.Client, agent: Agent) -> None:
     metrics = web.get(f"/api/v1/peers/{agent.peer_id}").json()["metrics"]
-    assert set(metrics) == {"system", "node", "performance", "agent"}
+    assert set(metrics) == {"system", "node", "performance", "agent", "measures"}
     assert metrics["node"] is None
     assert metrics["system"]["memory_total_bytes"] == psutil.virtual_memory().total // 1024 * 1024
     assert 0 < metrics["system"]["memory_ratio"] < 1

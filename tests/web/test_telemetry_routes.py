@@ -120,3 +120,22 @@ def test_without_a_node_there_is_none_and_no_check(web: httpx.Client, agent: Age
     node = web.get("/api/v1/node").json()
     assert (node["node"], node["check"], node["sources"]) == (None, None, [])
     assert "node" not in web.get(f"/api/v1/peers/{agent.peer_id}").json()["checks"]
+
+
+def test_a_node_that_introduces_itself_is_on_the_map_with_its_neighbours(hearing: Agent) -> None:
+    # These characters end lines for `str.splitlines`, and may stand in JSON.
+    remote = "a\u2028b\u2029c\x85d"
+    opened = {"type": "connection", "event": "opened", "rtt_s": 0.02}
+    lines = [
+        {"type": "node", "id": "12D3me", "name": "mine", "version": "1.0"},
+        opened | {"remote": "/ip4/192.0.2.7/tcp/4001/p2p/12D3a"},
+        opened | {"remote": remote},
+    ]
+    body = b"\n".join(json.dumps(line, ensure_ascii=False).encode() for line in lines)
+    assert post(hearing, body).json() == {"accepted": 3, "refused": [], "refused_lines": 0}
+    with client(hearing) as asking:
+        until(lambda: asking.get("/api/v1/node").json()["node_id"] == "12D3me", "it is introduced")
+        node = asking.get("/api/v1/node").json()
+        assert (node["node"], node["version"], node["neighbours"]) == ("mine", "1.0", ["12D3a"])
+        assert node["metrics"]["active_connections"] == 2
+        assert node["latency_age_s"] is None

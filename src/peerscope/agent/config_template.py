@@ -45,6 +45,8 @@ TEMPLATE = """\
 # name = ""                     # its name, the same on all peers; empty for the name from its source
 # timeout_s = 5.0               # how long a source may take to answer
 # silence_s = 60.0              # a node that sent telemetry counts as gone after this silence; 0: never
+# dial_back = true              # other peers try the addresses that the node announces, if its source knows any
+# dial_others = true            # this agent tries the nodes of other peers, where the mesh reaches them
 
 [report]
 # interval_s = 5.0              # between measurements of this peer; a change is reported soon

@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 from typing import Protocol
 
+from msgspec.structs import asdict
+
 from peerscope.host.clock import monotonic, pause
 from peerscope.host.failures import FailureLog
 from peerscope.mesh.detection.checks import quantised
@@ -13,10 +15,10 @@ from peerscope.mesh.events import Measured
 from peerscope.records.bodies import Check, OverlayLink
 from peerscope.records.measures import (
     AgentMetrics,
-    Measure,
     Metrics,
     NodeMetrics,
     PerformanceMetrics,
+    ReportedNode,
     quantised_measures,
 )
 from peerscope.sources.base import Reading
@@ -78,13 +80,12 @@ class Measurement:
         check = self._failure_log.value("the node's check", self._node.check) if self._node else None
         node, performance = None, self._look_at_mesh(self._at - before_at)
         overlay: tuple[OverlayLink, ...] = ()
-        measures: tuple[Measure, ...] = ()
         if check is not None and self._node is not None:
             reading = self._failure_log.value("the node's values", self._node.current)
-            node, performance = self._look_at_node(reading)
+            known, performance = self._look_at_node(reading)
             overlay = reading.overlay if reading else ()
-            measures = quantised_measures(reading.measures) if reading else ()
-        metrics = Metrics(system, node, performance, self._look_at_ourselves(), measures)
+            node = ReportedNode(**asdict(known), measures=quantised_measures(reading.measures) if reading else ())
+        metrics = Metrics(system, node, performance, self._look_at_ourselves())
         return Measured(
             checks, metrics, check, overlay, self._failure_log.value("relayed links", self._transport.relayed)
         )

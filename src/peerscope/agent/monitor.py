@@ -11,12 +11,14 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from peerscope.agent.announced import AnnouncedAddresses
 from peerscope.agent.bootstrap import LOOK_INTERVAL_S, Bootstrap
 from peerscope.agent.event_log import EventLog
 from peerscope.agent.expiry_log import ExpiryLog, of_membership, of_silences
 from peerscope.agent.lookups import LookupRequests
 from peerscope.agent.measurement import Measurement
 from peerscope.agent.network_view import ABSENCE_S_MAX, NetworkView, SelfView
+from peerscope.agent.node_dialler import NodeDialler
 from peerscope.agent.notifications import Notifications
 from peerscope.agent.own_facts import FactReader, node_event
 from peerscope.agent.startup import core_config, prepare
@@ -99,6 +101,8 @@ class Monitor(NetworkView):
         self.leaving = asyncio.Event()
         """An operator asked this agent to leave: its owner stops it."""
         self._planned: PlannedAbsence | None = None
+        self._announced = AnnouncedAddresses()
+        self._node_dialler: NodeDialler
         self._expiry_log = ExpiryLog()
         self._memory_kills = MemoryKills(self.state.path / LIFE_FILE)
         self._tasks: list[asyncio.Task[None]] = []
@@ -142,6 +146,7 @@ class Monitor(NetworkView):
         self.traffic = Traffic(peer.me, self.snapshot, peer.links.ahead_s)
         self._driver = Driver(core, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(ready.credentials)
+        self._node_dialler = NodeDialler(self._transport.reached_at, self._driver.feed)
         self._bootstrap = Bootstrap(self.state, ready.joins, rng)
         self._driver.feed(Recall((), self._bootstrap.zone))
         self.notifications.open(self._driver)
@@ -186,6 +191,7 @@ class Monitor(NetworkView):
         await asyncio.gather(*closing, *([self.recorder.close()] if self.recorder else []))
         self._bootstrap.keep(self.peer)
         self._memory_kills.close()
+        self._node_dialler.close()
         self.state.unlock()
 
     async def wait(self) -> None:
@@ -304,7 +310,13 @@ class Monitor(NetworkView):
         return () if ending is None else (ending,)
 
     def _note(self, effect: Effect) -> None:
-        for note in (self.event_log.note, self.traffic.note, self.lookups.note, self.notifications.note):
+        for note in (
+            self.event_log.note,
+            self.traffic.note,
+            self.lookups.note,
+            self.notifications.note,
+            self._node_dialler.note,
+        ):
             with self.failure_log.at("the note of an event"):
                 note(effect)
 
@@ -322,6 +334,7 @@ class Monitor(NetworkView):
             exporter=exporter_address(self.config.export, self.http, addresses),
             relay=self._transport.home_relay,
             host=self._host(addresses),
+            dials=self.config.node.dial_others,
         )
 
     def _host(self, addresses: Sequence[str]) -> HostTokens | None:
@@ -361,6 +374,9 @@ class Monitor(NetworkView):
                 relay=self._transport.home_relay or said.relay,
                 host=self._host(reached_at) if has_moved else said.host,
                 roles=(*self.exports.roles, *self.notifications.roles),
+                node_addresses=self._announced.chosen(
+                    self.node.addresses if self.config.node.dial_back else (), reached_at, monotonic()
+                ),
             )
             if told != said:
                 self._driver.feed(Publish(told, urgent=True))

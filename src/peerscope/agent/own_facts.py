@@ -70,7 +70,7 @@ class FactReader:
         return [] if self._facts == last else [self._facts]
 
     def node(self) -> list[Event]:
-        """Activity of a node by the sums of its sources. What it sends events of is counted with each event."""
+        """Activity of a node by the sums of its sources. Kinds of which it sends events are counted with each event."""
         reading, answering = self._node.current(), self._node.answering
         if reading is None:
             self._counted = None

@@ -17,7 +17,7 @@ from peerscope.host.clock import monotonic
 from peerscope.mesh.events import Delivered
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.views.ages import aged
-from peerscope.views.clocks import Clocks
+from peerscope.views.clocks import MeshClocks
 from peerscope.views.peer_names import PeerNames
 from peerscope.views.routes import Routes, RouteView, Via, by_peer, by_region, gone_peers, gone_regions
 from peerscope.views.snapshot import Snapshot
@@ -102,7 +102,7 @@ class Traffic:
         self._latest: deque[TraceView] = deque(maxlen=LATEST_MAX)
         self._names = PeerNames({})
         self._named_at = -NAMES_S[1]
-        self._clocks: Clocks | None = None
+        self._clocks: MeshClocks | None = None
         self._composed_at = -CLOCKS_S
         self._hops: Counter[str] = Counter()
         self._unknown: OrderedDict[str, None] = OrderedDict()
@@ -216,7 +216,7 @@ class Traffic:
         if ahead_s is not None:
             return local_time(at, ahead_s), 0.0
         if self._clocks is None or now - self._composed_at >= CLOCKS_S:
-            self._composed_at, self._clocks = now, Clocks(self._snapshot())
+            self._composed_at, self._clocks = now, MeshClocks(self._snapshot())
         offset = self._clocks.of(ref(peer))
         if offset is None:
             self._hops["clock-unknown"] += 1

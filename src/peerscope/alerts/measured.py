@@ -1,12 +1,12 @@
 """Readings of rules about measures: values that the node names itself, or standard values of nodes.
 
 A rule may compare the value with the median of the other peers' values. Only nodes of one kind are compared, and only
-values with one unit. A median stands fast while less than half of the values are lies: one node with an impossible
+values with one unit. A median stands fast while less than half of the values are lies. One node with an impossible
 block height makes no other node lag behind. With fewer than `peers_min` other values there is no verdict. If all nodes
 lag alike, the median lags as well, and no peer raises an alert.
 
-The own value is of now. Those of others are as old as their reports, so a value that grows fast seems to be ahead of
-them by as much as it grows within one interval of reports.
+The own value is of now. Those of others are as old as their reports. So a value that grows fast seems to be ahead of
+them, by its growth within one interval of reports.
 
 A rule may look at the change over some time instead of the value. Then every peer's values are kept for that time.
 """

@@ -37,7 +37,12 @@ def _yggdrasil(tickets: Sequence[str], walk: WalkConfig) -> Mapping:
         raise ConfigError("yggdrasil:SOCKET must be the only ticket: one node's admin socket reaches its whole network")
     config = replace(walk, neighbours_max=YGGDRASIL_NEIGHBOURS_MAX, answer_timeout_s=YGGDRASIL_ANSWER_S)
     admin = AdminSocket(tickets[0].removeprefix("yggdrasil:"))
-    return lambda stopping, progress: crawl_yggdrasil(admin, config, stopping=stopping, progress=progress)
+
+    async def mapping(stopping: asyncio.Event, progress: Callable[[Walk[Any]], None]) -> CrawlView:
+        view = await crawl_yggdrasil(admin, config, stopping=stopping, progress=progress)
+        return replace(view, network="yggdrasil")
+
+    return mapping
 
 
 def _bittorrent(tickets: Sequence[str], walk: WalkConfig) -> Mapping:

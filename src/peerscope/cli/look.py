@@ -88,6 +88,7 @@ def peer(id: str, api: str, token: str, as_json: bool) -> None:
         ("version", Text(view["version"])),
         ("node", Text(view["node"] or "no node attached")),
         ("machine", Text(view.get("host") or "unknown")),
+        *_reachable(view.get("reachability")),
         ("last report", age(view["age_s"]) + " ago" if view["age_s"] is not None else "none"),
         ("running", _running(view)),
         ("addresses", Text(", ".join(view["addresses"]))),
@@ -231,6 +232,20 @@ def _hex(name: str) -> str:
 
 def _print(value: Any) -> None:
     click.echo(json.dumps(value))
+
+
+def _reachable(found: dict[str, Any] | None) -> list[tuple[str, Text]]:
+    """How the node is reached; nothing for a node that does not ask."""
+    if found is None:
+        return []
+    style = {"reachable": "green", "unreachable": "bold red", "mixed": "yellow"}.get(found["verdict"], "dim")
+    lines = [Text(found["summary"], style)]
+    for dialer in found["dialers"]:
+        outcomes = "; ".join(f"{address} {words}" for address, words in dialer["outcomes"].items())
+        beside = ", on its own machine" * dialer["same_machine"]
+        place = f"{dialer['peer_id'][:SHORT_HEX]} ({dialer['region'] or 'no region'}{beside})"
+        lines.append(Text(f"{place}: {outcomes}, {age(dialer['age_s'])} ago"))
+    return [("node reached" if not number else "", line) for number, line in enumerate(lines)]
 
 
 def _coloured(text: str, style: str | None = None) -> Text:

@@ -202,4 +202,4 @@ def grouped(value: float | str) -> str:
     """Format a number with separated thousands."""
     if isinstance(value, str):
         return value
-    return f"{value:,.0f}" if value == int(value) else f"{value:.6g}"
+    return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"

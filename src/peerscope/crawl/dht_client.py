@@ -25,9 +25,9 @@ ANSWER_S = 2.0
 """Time for one answer."""
 TRIES = 3
 """Times a question is sent until it is answered."""
-BURST = 12
+BURST = 24
 """Questions that one node gets without a pause."""
-PER_NODE_S = 1 / 3
+PER_NODE_S = 0.5
 """Pause between further questions to one node."""
 PACKET_BYTES_MAX = 4096
 RECEIVE_BUFFER_BYTES = 1 << 20

@@ -22,7 +22,7 @@ from peerscope.errors import ConfigError, RemoteError, TransportError
 LINE_BYTES_MAX = 1 << 20
 READY_S = 30.0
 """Time for Node.js to load the packages; a small machine under load takes some seconds."""
-ANSWER_S = 12.0
+ANSWER_S = 18.0
 """Above the limits of the program for dialling, identifying and asking."""
 HERE = Path(__file__).parents[3] / "contrib" / "crawl-libp2p"
 """The folder in a source tree."""
@@ -37,6 +37,7 @@ ERRORS = {
     "ENETUNREACH": "no route",
     "UnexpectedPeerError": "another peer answers there",
     "EncryptionFailedError": "no common encryption",
+    "HandshakeFailedError": "no handshake of libp2p",
     "UnexpectedEOFError": "hung up",
     "StreamClosedError": "hung up",
     "StreamResetError": "hung up",
@@ -88,6 +89,7 @@ class Dialer:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             limit=LINE_BYTES_MAX,
+            start_new_session=True,  # Ctrl-C ends the walk, which then still prints what it has
             env={name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")},
         )
         dialer = cls(process)
@@ -165,10 +167,10 @@ class Dialer:
                 waiting.set_result(DialAnswer(error="ended"))
 
     async def _line(self) -> DialAnswer | None:
-        """The next answer; None at the end, or if this program is none of ours."""
+        """The next answer; empty if it is none, None at the end."""
         assert self._process.stdout is not None
         try:
             line = await self._process.stdout.readline()
             return msgspec.json.decode(line, type=DialAnswer) if line else None
         except (ValueError, msgspec.MsgspecError):
-            return None
+            return DialAnswer()

@@ -184,7 +184,7 @@ def own_measures(prefix: str, views: Sequence[tuple[Labels, MetricsView]], label
 
 
 def network_measures(found: Iterable[MeasureAggregate]) -> Iterator[Metric]:
-    """What nodes name themselves, over all nodes of one kind."""
+    """Measures over all nodes of one kind."""
     names = ("node", *MEASURE_LABELS, "statistic")
     values: dict[bool, list[tuple[tuple[str, ...], float | None]]] = {False: [], True: []}
     for one in found:

@@ -22,7 +22,7 @@ from peerscope.history.schema import MEASURE_VERSION
 from peerscope.history.series import PEAK_COLUMNS, Series
 
 MEASURE_COLUMNS = range(64, PEAK_COLUMNS)
-"""Their numbers. Below are those of fixed series, above those of peaks."""
+"""Their numbers: above those of fixed series, and below those of peaks."""
 REST_S = 1800
 """Shortest time that a number stays unused between two measures, so that no mean mixes them."""
 SAVED_EVERY_S = 900
@@ -54,7 +54,7 @@ class MeasureSeries(Series, frozen=True):
     node: str = ""
     """Empty for any."""
     statistic: str = ""
-    """Of the network; empty for a series of one peer."""
+    """How values of all peers become one; empty for a series of one peer."""
 
     def fits(self, key: MeasureKey) -> bool:
         """Whether a column belongs to this series."""

@@ -86,7 +86,7 @@ class Recorder:
         """Samples that are not yet written, by time."""
         self._waiting_bytes = 0
         self.measures: tuple[MeasureKey, ...] = ()
-        """What nodes name themselves, in the last sample; those of the most peers first."""
+        """Measures in the last sample; those of the most peers first."""
         self._thread = ThreadPoolExecutor(1, "history")
         self._store: Store | None = None
         """Only the thread touches it."""

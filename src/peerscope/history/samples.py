@@ -23,7 +23,7 @@ class SeriesSample(Struct, frozen=True):
     """One per series of peers, with one value per peer, in the order of `peers`."""
     network: Column[float]
     measures: Mapping[MeasureKey, Column[float]] = {}
-    """What nodes name themselves, with one value per peer."""
+    """Measures of nodes, with one value per peer."""
 
     @property
     def size_bytes(self) -> int:

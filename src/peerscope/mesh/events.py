@@ -10,7 +10,7 @@ from msgspec import Struct
 from peerscope.mesh.internal_events import InternalEvent
 from peerscope.mesh.messages import Aged, Doubt, Message, Ping, Pong, encode
 from peerscope.mesh.zoning.lookup import LookupAnswer
-from peerscope.records.bodies import Body, Check, OtherLife, OverlayLink, PlannedAbsence
+from peerscope.records.bodies import Body, Check, DialOutcome, OtherLife, OverlayLink, PlannedAbsence
 from peerscope.records.certificates import Certificate, Revocation
 from peerscope.records.identity import PeerId, PeerRef
 from peerscope.records.ledger import Entry
@@ -118,6 +118,15 @@ class LookUp(Struct, frozen=True):
     """1 to 64 hexadecimal digits."""
 
 
+class Tried(Struct, frozen=True):
+    """The answer to a `TryNode`."""
+
+    subject: PeerId
+    addresses: tuple[str, ...]
+    outcomes: tuple[DialOutcome, ...]
+    """One for each address."""
+
+
 class Leave(Struct, frozen=True):
     """Publish our goodbye, and close all connections."""
 
@@ -138,6 +147,7 @@ Event = (
     | Credentials
     | Breach
     | LookUp
+    | Tried
     | Leave
 )
 
@@ -164,6 +174,16 @@ class Hangup(Struct, frozen=True):
 
     peer: PeerId
     reason: str
+
+
+class TryNode(Struct, frozen=True):
+    """Connect to each of these addresses by TCP and close at once, where the mesh reaches this peer at the same host.
+
+    `Tried` answers.
+    """
+
+    subject: PeerId
+    addresses: tuple[str, ...]
 
 
 class Stored(Struct, frozen=True):
@@ -208,7 +228,7 @@ class KeyShared(Struct, frozen=True):
     others: tuple[OtherLife, ...]
 
 
-Effect = Send | Dial | Hangup | Stored | Delivered | LinkChanged | Forgotten | LookedUp | KeyShared
+Effect = Send | Dial | Hangup | TryNode | Stored | Delivered | LinkChanged | Forgotten | LookedUp | KeyShared
 
 
 class Outbox:

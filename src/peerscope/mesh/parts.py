@@ -12,6 +12,7 @@ from peerscope.mesh.crawling.answers import CrawlAnswers
 from peerscope.mesh.detection.doubts import Doubts
 from peerscope.mesh.detection.links import Links, LocalHealth
 from peerscope.mesh.detection.prober import Prober
+from peerscope.mesh.dial_back import DialBack
 from peerscope.mesh.dissemination.scopes import Scopes
 from peerscope.mesh.events import Outbox
 from peerscope.mesh.grid import Grid
@@ -53,6 +54,7 @@ class Parts:
         self.sampling = Sampling(me, config.coordinates, rng, now)
         self.scopes = Scopes(state, config.gossip, config.sync, rng, now)
         self.publisher = Publisher(state, config, rng, now)
+        self.dial_back = DialBack(state, now)
         self.handshake = Handshake(state, config.links.linger_s)
         eviction = Eviction(state.ledger, me, config.network)
         remote_quota = RemoteQuota(state.ledger, state.global_ledger, me, config.trusted)

@@ -102,6 +102,8 @@ class Peer:
                 p.revocation.read(event, now)
             case events.Breach(peer, reason):
                 self._refuse(peer, reason, now)
+            case events.Tried():
+                p.dial_back.tried(event, now)
             case events.LookUp(number, name):
                 p.lookups.ask(number, name, now)
             case events.Leave(planned):
@@ -143,7 +145,7 @@ class Peer:
         if now >= self.reporter.deadline():
             isolation = p.isolation
             situation = Situation(p.membership.down, p.coordinates.current(), isolation.lost, isolation.refusal)
-            p.publisher.report(situation, now)
+            p.publisher.report(situation, p.dial_back.readings(now), now)
             route(now)
         return self.out.take()
 
@@ -258,6 +260,7 @@ class Peer:
             route(now)
         p.isolation.review(now)
         route(now)
+        p.dial_back.review(now)
         ended = p.revocation.review(now) | dict.fromkeys(p.forgetting.review(now), "forgotten")
         route(now)
         for peer, reason in sorted(ended.items()):

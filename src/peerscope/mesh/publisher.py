@@ -27,6 +27,7 @@ from peerscope.records.bodies import (
     OBSERVATIONS_MAX,
     WORLD,
     Body,
+    DialReading,
     Kind,
     Observation,
     Observations,
@@ -154,7 +155,7 @@ class Publisher:
         self._refutation.note(observer, version)
         self.refute(now)
 
-    def report(self, situation: Situation, now: float) -> None:
+    def report(self, situation: Situation, dialled: tuple[DialReading, ...], now: float) -> None:
         """Publish our report, now and then as a push to measure latency without urgent news."""
         up = set(self._links.up())
         wanted = self._state.neighbours.wanted
@@ -177,8 +178,8 @@ class Publisher:
         answers, must_be_pushed = self._refutation.answer(now)
         urgent = urgent or must_be_pushed
         silenced = tuple(ref(peer) for peer in self._refutation.silenced(now))
-        if answers or silenced:
-            report = fitting(replace(report, answers=answers, refuted=silenced))
+        if answers or silenced or dialled:
+            report = fitting(replace(report, answers=answers, refuted=silenced, dialled=dialled))
         if now >= self._trace_at:  # to measure latency
             peers = len(self._state.neighbours.rings)
             urgent |= self._has_traced or self._rng.random() * peers < TRACED

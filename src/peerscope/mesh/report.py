@@ -230,13 +230,16 @@ def _all(checks: tuple[Check, ...], node: Check | None) -> tuple[Check, ...]:
 def fitting(report: Report) -> Report:
     """The report, cut to the size of a record.
 
-    First neighbours of the node go, then its measures, then messages of checks, then links.
+    First attempts to reach nodes go, then neighbours of the node, its measures, messages of checks, and links.
     """
+    if report.dialled and len(encode_body(report)) > BODY_BYTES_MAX:
+        report = replace(report, dialled=())
     while report.overlay and len(encode_body(report)) > BODY_BYTES_MAX:
         report = replace(report, overlay=report.overlay[: len(report.overlay) // 2], overlay_cut=True)
-    while report.metrics and report.metrics.measures and len(encode_body(report)) > BODY_BYTES_MAX:
-        kept = report.metrics.measures[: len(report.metrics.measures) // 2]
-        report = replace(report, metrics=replace(report.metrics, measures=kept))
+    metrics = report.metrics
+    while metrics and metrics.node and metrics.measures and len(encode_body(report)) > BODY_BYTES_MAX:
+        metrics = replace(metrics, node=replace(metrics.node, measures=metrics.measures[: len(metrics.measures) // 2]))
+        report = replace(report, metrics=metrics)
     if len(encode_body(report)) > BODY_BYTES_MAX:
         report = replace(report, checks=tuple(replace(check, message=None) for check in report.checks))
     while report.links and len(encode_body(report)) > BODY_BYTES_MAX:

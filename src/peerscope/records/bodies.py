@@ -37,6 +37,10 @@ ANSWERS_MAX = 32
 """Four rings give a peer eight observers, small networks and joins a few more. A full report has room for so many."""
 OVERLAY_MAX = 32
 LIVES_MAX = 4
+NODE_ADDRESSES_MAX = 2
+"""Addresses of a node for others to try: one of each family."""
+DIALS_MAX = 16
+"""A peer tries the nodes of about six others; chance gives some a few more."""
 DIMENSIONS_MAX = 8
 CHECKS = ("cpu", "memory", "storage", "network", "p2p", "node")
 """In the order of a report; the sixth only if a node is attached."""
@@ -131,6 +135,10 @@ class Profile(Struct, frozen=True, array_like=True, gc=False):
     """On which machine the peer runs; None if its agent does not say."""
     planned: PlannedAbsence | None = None
     """With `left`: the absence is planned."""
+    node_addresses: Annotated[tuple[HostAndPort, ...], Meta(max_length=NODE_ADDRESSES_MAX)] = ()
+    """Where the node says it is reached by TCP. Others may try these."""
+    dials: bool = False
+    """The peer tries the nodes of others."""
 
     @property
     def reached_at(self) -> tuple[str, ...]:
@@ -200,6 +208,32 @@ class OverlayLink(Struct, frozen=True, array_like=True, gc=False):
     rtt_us: Microseconds | None = None
 
 
+class DialOutcome(IntEnum):
+    """The end of an attempt to connect to a node."""
+
+    REACHED = 0
+    REFUSED = 1
+    """The machine answered that nothing listens there."""
+    SILENT = 2
+    """No answer."""
+    NO_ROUTE = 3
+    ELSEWHERE = 4
+    """Not tried: the mesh does not reach this member at that address."""
+    FAILED = 5
+    """Any other error, or one of a later version."""
+
+
+class DialReading(Struct, frozen=True, array_like=True, gc=False):
+    """Attempts of this peer to connect to the node beside another one."""
+
+    subject: Ref
+    checksum: Annotated[int, Meta(ge=0, le=2**16 - 1)]
+    """Of the addresses in the subject's profile, so that those of an earlier profile do not count."""
+    outcomes: Annotated[tuple[Annotated[int, Meta(ge=0, le=255)], ...], Meta(max_length=NODE_ADDRESSES_MAX)]
+    """In the order of the addresses."""
+    age_s: Annotated[int, Meta(ge=0, le=86_400)]
+
+
 class Answer(Struct, frozen=True, array_like=True, gc=False):
     """A refutation: the accused lives, and has read this observer's accusations up to this version."""
 
@@ -228,6 +262,8 @@ class Report(Struct, frozen=True, array_like=True, gc=False):
     """Observers whose accusations this peer refuted so often that they no longer count."""
     overlay_cut: bool = False
     """The node has more neighbours than `overlay` lists."""
+    dialled: Annotated[tuple[DialReading, ...], Meta(max_length=DIALS_MAX)] = ()
+    """Nodes of other peers that this peer tried to reach."""
 
     @property
     def status(self) -> Status:

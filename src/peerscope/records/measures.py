@@ -81,6 +81,19 @@ class Measure(Struct, frozen=True, array_like=True, gc=False):
     """A running total; else a value of the moment."""
 
 
+class ReportedNode(NodeMetrics, frozen=True, array_like=True, gc=False):
+    """The values of a node in a report, with those that it names itself. Older agents read the first part."""
+
+    measures: Annotated[tuple[Measure, ...], Meta(max_length=MEASURES_MAX)] = ()
+    """Values that the node names itself, each name once."""
+
+    def __post_init__(self) -> None:
+        if len(self.measures) > 1 and len({one.name for one in self.measures}) < len(self.measures):
+            raise ValueError("a measure has two values")  # a decoder makes it a refusal of the whole body
+        if any(one.is_counter and one.value is not None and one.value < 0 for one in self.measures):
+            raise ValueError("a running total is negative")  # one of them would make scrapers refuse a whole page
+
+
 class PerformanceMetrics(Struct, frozen=True, array_like=True, gc=False):
     """Traffic in the last interval: the node's if `Metrics.node` is set, else the mesh's own."""
 
@@ -112,18 +125,15 @@ class Metrics(Struct, frozen=True, array_like=True, gc=False):
     """All metrics of one peer in one interval."""
 
     system: SystemMetrics = SystemMetrics()
-    node: NodeMetrics | None = None
+    node: ReportedNode | None = None
     """None if no node is attached."""
     performance: PerformanceMetrics = PerformanceMetrics()
     agent: AgentMetrics = AgentMetrics()
-    measures: Annotated[tuple[Measure, ...], Meta(max_length=MEASURES_MAX)] = ()
-    """Values that the node names itself, each name once."""
 
-    def __post_init__(self) -> None:
-        if len(self.measures) > 1 and len({one.name for one in self.measures}) < len(self.measures):
-            raise ValueError("a measure has two values")  # a decoder makes it a refusal of the whole body
-        if any(one.is_counter and one.value is not None and one.value < 0 for one in self.measures):
-            raise ValueError("a running total is negative")  # one of them would make scrapers refuse a whole page
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """Values that the node names itself; none without a node."""
+        return self.node.measures if isinstance(self.node, ReportedNode) else ()
 
 
 def quantised_measures(measures: Iterable[Measure]) -> tuple[Measure, ...]:

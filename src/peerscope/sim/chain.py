@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from peerscope.mesh.detection.checks import judge
 from peerscope.mesh.events import Measured
 from peerscope.records.identity import PeerId
-from peerscope.records.measures import Measure, NodeMetrics
+from peerscope.records.measures import Measure, ReportedNode
 from peerscope.sim.measured import TYPICAL
 from peerscope.sim.simulator import Simulator
 
@@ -55,5 +55,5 @@ class Chain:
         health = self._sim.config.health
         good, intact = judge(0.1, health.cpu, ""), judge(0.0, health.network, "")
         measures = (Measure("block_height", self.height(peer), "blocks"),)
-        metrics = replace(TYPICAL, node=NodeMetrics(), measures=measures)
+        metrics = replace(TYPICAL, node=ReportedNode(measures=measures))
         return Measured((good, good, good, intact), metrics, good)

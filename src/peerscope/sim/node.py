@@ -51,6 +51,11 @@ class Machine:
         """Name of the computer it runs on; None if its agent does not know."""
         self.node_id: str | None = None
         """Name of the node beside it; None without one."""
+        self.node_address: str | None = None
+        """Where the node says it is reached; None if it does not say, so nobody tries it."""
+        self.node_listens = True
+        self.closed_to: frozenset[str] = frozenset()
+        """Regions whose connections to the node a firewall drops."""
         self.overlay: tuple[OverlayLink, ...] = ()
         """Neighbours of that node."""
         self.routes_through: tuple[str, ...] = ()
@@ -94,6 +99,8 @@ def profile_of(machine: Machine) -> Profile:
         node=None if machine.node_id is None else NODE,
         node_id=machine.node_id,
         host=tokens,
+        node_addresses=() if machine.node_address is None else (machine.node_address,),
+        dials=True,
     )
 
 

@@ -80,7 +80,7 @@ class ScenarioStep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """How long it lasts, where it lasts."""
     by_s: float = 0.0
     """Size of a clock's step; how far a clone's clock is ahead; period of a flap; time between the deaths of one zone's
-    aggregators, or between two blocks of a chain."""
+    aggregators. Fall-behind: time between two blocks."""
     blocks: Annotated[int, Meta(ge=0, le=100_000)] = 0
     """Fall-behind: how many blocks the nodes are behind the others from then on."""
     per_minute: float = 0.0

@@ -24,6 +24,7 @@ from peerscope.mesh.config import PeerConfig
 from peerscope.mesh.crawling.crawler import Crawler, CrawlerIdentity
 from peerscope.mesh.crawling.traversal import WalkConfig
 from peerscope.mesh.detection.verdicts import Assessment, Evidence
+from peerscope.mesh.dial_back import may_try
 from peerscope.mesh.events import (
     Connected,
     Dial,
@@ -37,11 +38,13 @@ from peerscope.mesh.events import (
     Recall,
     Received,
     Send,
+    Tried,
+    TryNode,
     WallClock,
 )
 from peerscope.mesh.peer import Peer
 from peerscope.mesh.peer_state import Clocks
-from peerscope.records.bodies import PlannedAbsence
+from peerscope.records.bodies import DialOutcome, PlannedAbsence
 from peerscope.records.identity import PeerId, verify_ed25519
 from peerscope.records.ledger import Ledger
 from peerscope.sim.measured import measured
@@ -320,6 +323,8 @@ class Simulator:
                     self._dial(node, peer, addresses)
                 case Hangup(peer, reason):
                     self._hang_up(node, peer, reason)
+                case TryNode(peer, addresses):
+                    self._try_node(node, peer, addresses)
                 case _:
                     pass
             for watch in watching:
@@ -343,6 +348,29 @@ class Simulator:
             return
         round_trip_s = 2 * self.network.delay_s(node, target)
         self._later(self.now + 1.5 * round_trip_s, self._connect, node, life, target, target.life)
+
+    def _try_node(self, node: Machine, subject: PeerId, addresses: tuple[str, ...]) -> None:
+        """Connect to a node by TCP, as the shell of an agent does."""
+        linked = self._linked(node, subject)
+        target = self.nodes[linked[-1]] if linked else None
+        reached_at = None if target is None else address_of(target).rpartition(":")[0]
+        outcomes, took_s = [], 0.0
+        for address in addresses:
+            outcome = DialOutcome.REACHED
+            if target is None or not may_try(address, reached_at):
+                outcome = DialOutcome.ELSEWHERE
+            elif (
+                self.network.is_cut(node.machine, target.machine)
+                or self.network.is_cut(target.machine, node.machine)
+                or node.region in target.closed_to
+            ):
+                outcome, took_s = DialOutcome.SILENT, took_s + DIAL_TIMEOUT_S
+            else:
+                took_s += 2 * self.network.delay_s(node, target)
+                if not target.node_listens or address != target.node_address:
+                    outcome = DialOutcome.REFUSED
+            outcomes.append(outcome)
+        self._later(self.now + took_s, self._hand, node, node.life, Tried(subject, addresses, tuple(outcomes)))
 
     def _connect(self, node: Machine, life: int, target: Machine, theirs: int) -> None:
         if node.life != life or target.life != theirs or node.process is None or target.process is None:

@@ -136,11 +136,12 @@ def findings(
         for one, answer in mine:
             if one.pid in known_pids - {None} or not _is_worth_a_word(one, answer):
                 continue
-            advice = program.refused if answer.reason == DENIED else program.closed
+            is_denied = answer.reason == DENIED
+            state, advice = (REFUSED, program.refused) if is_denied else (CLOSED, program.closed)
             reason = answer.reason
             if one.address is None:
                 reason = f"it listens at {one.place}, and only loopback is asked"
-            found.append(_said(program, one, machine, CLOSED, reason, advice))
+            found.append(_said(program, one, machine, state, reason, advice))
             known_pids.add(one.pid)
         found += _silent(program, machine, known_pids, is_there=bool(sure))
     return tuple(found)
@@ -246,7 +247,9 @@ def _judged(program: Program, one: Candidate, machine: LocalMachine, read: Mappi
 
 
 def _said(program: Program, one: Candidate, machine: LocalMachine, state: str, reason: str, advice: str) -> LocalNode:
-    owner = next((process.user for process in machine.processes if process.pid == one.pid), None)
+    mine = [process for process in machine.processes if process.name in program.processes]
+    owners = {process.user for process in mine if one.pid in (None, process.pid)}
+    owner = owners.pop() if len(owners) == 1 else None
     full = program.spec_of(one.place, stem="generic") if one.place and one.spec == program.source else one.spec
     words = advice.format(user=machine.user or "USER", owner=owner or "its user", spec=full)
     return LocalNode(one.program, one.place, one.pid, one.spec, state, reason, words)

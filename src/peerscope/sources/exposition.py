@@ -27,7 +27,7 @@ SAMPLES_MAX = 100_000
 """Wanted samples of one page. A guess: kubo, etcd and js-libp2p have less than a thousand."""
 LINES_MAX = 1_000_000
 LINE_BYTES_MAX = 1024 * 1024
-"""Of a wanted line. With these limits the worst page costs two seconds."""
+"""A wanted line may be that long. With these limits the worst page costs two seconds."""
 EXCERPT = 60
 TAIL = 16
 """Bytes in which the end of OpenMetrics stands: `# EOF`, whose own line may lack its end."""

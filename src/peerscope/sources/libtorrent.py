@@ -16,18 +16,18 @@ libtorrent is late or wrong in this:
 from __future__ import annotations
 
 import re
-import time
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from peerscope.errors import SourceError
+from peerscope.host.clock import monotonic
 from peerscope.records.measures import COUNT_MAX, NodeMetrics
 from peerscope.sources.base import Reading
 from peerscope.sources.bittorrent import TrackerCount, torrent_measures
 
-TRACKERS_S = 30.0
+TRACKERS_S = 60.0
 """Between questions about trackers: each torrent costs a call."""
 DHT_ID_BYTES = 20
 
@@ -48,8 +48,8 @@ class LibtorrentSource:
         """Read torrents, peers, bytes, DHT and trackers. Raises `SourceError`."""
         session = self._session
         try:
-            states = [state for one in session.get_torrents() if (state := _state(one)) is not None]
-            now = time.monotonic()
+            states = session.get_torrent_status(lambda _: True, 0)  # one call, not one for each torrent
+            now = monotonic()
             if now >= self._trackers_due:
                 self._trackers = TrackerCount(_announcements(session))
                 self._id = self._id if session.is_dht_running() and self._id else _dht_id(session)
@@ -81,19 +81,11 @@ class LibtorrentSource:
         """The session belongs to the program."""
 
 
-def _state(torrent: Any) -> Any:
-    """The state of a torrent; None if it was removed meanwhile."""
-    try:
-        return torrent.status() if torrent.is_valid() else None
-    except RuntimeError:
-        return None
-
-
 def _announcements(session: Any) -> Iterator[tuple[str, bool]]:
     for torrent in session.get_torrents():
         try:
             trackers = torrent.trackers() if torrent.is_valid() else []
-        except RuntimeError:
+        except RuntimeError:  # it was removed meanwhile
             continue
         for tracker in trackers:
             # A tracker is asked from every local address, and once for each of the two hashes of a torrent.

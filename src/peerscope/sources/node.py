@@ -38,6 +38,10 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Without sources, `peerscope run` finds a node on this machine and attaches it."""
     silence_s: float = 60.0
     """A node that sent telemetry counts as gone after this silence. 0 switches this off."""
+    dial_back: bool = True
+    """Other peers may try the addresses that the node announces, where a source knows any."""
+    dial_others: bool = True
+    """Try the nodes of other peers: by TCP, without a byte, only where the mesh reaches the member itself."""
 
     def __post_init__(self) -> None:
         if len(self.name) > 64 or not self.name.isprintable():
@@ -126,6 +130,11 @@ class Node:
     def node_id(self) -> str | None:
         """Its last known id in its own network."""
         return self._last.node_id if self._last else None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Addresses that it last announced."""
+        return self._last.addresses if self._last else ()
 
     @property
     def version(self) -> str | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import glob
 import os
 import random
@@ -17,7 +16,6 @@ import socket
 import ssl
 import sys
 from collections.abc import Iterator
-from importlib.resources import files
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -94,8 +92,8 @@ def snapshot() -> LocalMachine:
 
 def with_sources(machine: LocalMachine) -> LocalMachine:
     """The snapshot, with the installed sources, whose list takes a while to load."""
-    presets = files("peerscope.sources") / "presets"
-    names = frozenset(entry.name.removesuffix(".toml") for entry in presets.iterdir())
+    # No `importlib.resources` here: it would cost each agent half a megabyte.
+    names = frozenset(file.stem for file in (Path(__file__).parent / "presets").glob("*.toml"))
     return replace(machine, sources=known_sources(), presets=names)
 
 
@@ -259,6 +257,6 @@ def _notes(processes: tuple[LocalProcess, ...]) -> Iterator[str]:
 
 def _user() -> str:
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may give its user no name
+        return psutil.Process().username()
+    except (psutil.Error, KeyError, OSError):  # a container may give its user no name
         return str(os.getuid())

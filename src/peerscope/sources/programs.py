@@ -115,7 +115,7 @@ PROGRAMS: tuple[Program, ...] = (
         spec="{source}:{place}",
         bare=False,
         closed='set AdminListen: "unix:///var/run/yggdrasil.sock" in its settings',
-        refused="let the agent open its admin socket: usermod -aG yggdrasil {user}, then restart the agent",
+        refused="add {user} to the group of its admin socket, as in usermod -aG yggdrasil {user}; restart the agent",
     ),
     Program(
         name="syncthing",
@@ -167,7 +167,7 @@ PROGRAMS: tuple[Program, ...] = (
         ports=(18081, 18089, 28081, 38081),
         probe=Probe(_get("/get_info"), rb'(?s)"nettype":.*"status":|(?mi:^www-authenticate: digest.*monero-rpc)'),
         closed="let it answer on loopback: start it without --rpc-login, or with --rpc-restricted-bind-port 18089",
-        refused="start it with --rpc-restricted-bind-port 18089 and without --rpc-login on loopback",
+        refused=PASSWORD,
     ),
     Program(
         name="transmission",

@@ -1,4 +1,4 @@
-"""A Syncthing node, asked at its REST interface with its API key. Checked with Syncthing 1.19.2.
+"""A Syncthing node, asked at its REST interface with its API key. Checked with Syncthing 1.19.2 and 1.30.0.
 
 As a source (`syncthing:URL#token_file=FILE`), the devices that are connected form the layer "syncthing" on the map.
 Without options, the key comes from the node's own `config.xml`, where this agent may read it.
@@ -14,7 +14,6 @@ Syncthing is late or wrong in this:
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,11 +24,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import SourceError
-from peerscope.records.bodies import OverlayLink
+from peerscope.host.clock import monotonic
+from peerscope.records.bodies import ADDRESSES_MAX, OverlayLink
 from peerscope.records.measures import Count, Measure, NodeMetrics
 from peerscope.records.texts import Name
 from peerscope.sources.base import Reading
 from peerscope.sources.endpoint import OPTIONS, Endpoint
+from peerscope.sources.neighbours import is_address, reach
 from peerscope.sources.place import NodePlace, parse_place
 
 DEFAULT = "http://127.0.0.1:8384"
@@ -64,16 +65,21 @@ class _DeviceConnections(Struct, frozen=True):
     total: _ByteTotal
 
 
-class _ServiceFailure(Struct, frozen=True):
+class SyncthingService(Struct, frozen=True, rename="camel"):
+    """One kind of discovery, or one address on which the node listens."""
+
     error: Word | None = None
+    lan_addresses: tuple[Word, ...] | None = None
+    wan_addresses: tuple[Word, ...] | None = None
+    """URLs of a listener, such as "tcp://192.0.2.1:22000"."""
 
 
 class _SyncthingStatus(Struct, frozen=True, rename="camel"):
     my_id: DeviceId = msgspec.field(name="myID")
-    discovery_status: dict[Word, _ServiceFailure] | None = None
+    discovery_status: dict[Word, SyncthingService] | None = None
     discovery_errors: dict[Word, Word | None] | None = None
     """Until 1.2."""
-    connection_service_status: dict[Word, _ServiceFailure] | None = None
+    connection_service_status: dict[Word, SyncthingService] | None = None
     """By the address on which it listens."""
 
 
@@ -101,7 +107,8 @@ class SyncthingSource:
         options = dict(place.options)
         if "token_file" in options:
             options.setdefault("header", "X-API-Key")
-        self._endpoint = Endpoint(NodePlace(place.address or DEFAULT, "", options), DEFAULT)
+        # The certificate that Syncthing makes for itself names no address.
+        self._endpoint = Endpoint(NodePlace(place.address or DEFAULT, "", options), DEFAULT, named=False)
         self._last_bytes: dict[str, tuple[int, float]] = {}
         """By device: bytes received from it, and when these last grew."""
 
@@ -131,7 +138,8 @@ class SyncthingSource:
                 sent_bytes=known.total.out_bytes_total,
             ),
             overlay=tuple(OverlayLink(name) for name in sorted(up)),
-            measures=_measures(others, status, completion, self._silent(up, time.monotonic())),
+            addresses=_addresses(status.connection_service_status or {}),
+            measures=_measures(others, status, completion, self._silent(up, monotonic())),
             details={
                 "devices_paused": float(sum(one.paused for one in others.values())),
                 "devices_never_seen": float(never),
@@ -206,7 +214,15 @@ def _measures(
     )
 
 
-def _failing(services: Mapping[str, _ServiceFailure] | None) -> int | None:
+def _addresses(listeners: Mapping[str, SyncthingService]) -> tuple[str, ...]:
+    """Where it listens by TCP. Others learn these from discovery."""
+    urls = {url for one in listeners.values() for url in (*(one.wan_addresses or ()), *(one.lan_addresses or ()))}
+    found = {url.partition("://")[2] for url in urls if url.startswith("tcp")}
+    named = [one for one in sorted(found) if is_address(one) and not one.startswith(("0.0.0.0:", "[::]:"))]
+    return tuple(sorted(named, key=reach)[:ADDRESSES_MAX])
+
+
+def _failing(services: Mapping[str, SyncthingService] | None) -> int | None:
     return None if services is None else sum(bool(one.error) for one in services.values())
 
 

@@ -29,6 +29,7 @@ from pathlib import Path
 
 from peerscope.errors import SourceError
 from peerscope.host.addresses import split_address
+from peerscope.host.numbers import whole
 from peerscope.mesh.detection.checks import printable
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import COUNT_MAX, Measure, NodeMetrics
@@ -107,7 +108,7 @@ class Control:
         lines = []
         while True:
             line = await self._line()
-            if len(line) < 4 or not line[:3].isdigit() or line[3] not in "-+ ":
+            if len(line) < 4 or whole(line[:3]) is None or line[3] not in "-+ ":
                 raise SourceError(f"{self.place} is no control port of tor: it answers {printable(line)[:40]!r}")
             code, kind, text = line[:3], line[3], line[4:]
             if kind == "+":

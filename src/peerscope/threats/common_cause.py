@@ -6,7 +6,7 @@ stays, with the severity low, since an attack on the whole network looks the sam
 
 Once a minute the last reported throughput of each node of our kind is kept, for an hour. A node has risen if the median
 of its last two minutes is half of the wanted factor above the median of those before. At least four other nodes must be
-known for ten minutes, and more than half of these must have risen, so that fewer liars change nothing.
+known for ten minutes. More than half of these must have risen, so that fewer liars change nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """New connections of the monitored node by remote: how many the busiest one opened in a minute.
 
 A flood may come from more remotes than fit in memory. So only the busiest are counted (Space-Saving: Metwally, Agrawal
-and El Abbadi 2005). A remote that takes the place of another inherits its count as a possible error. What it opened
-for certain is its count less that error.
+and El Abbadi 2005). A remote that takes the place of another inherits its count as a possible error. Its certain
+connections are its count less that error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Struct
 WINDOW_S = 60.0
 COUNTED_MAX = 256
 _MULTIADDR = re.compile(r"/(?:ip[46]|dns[46]?)/([^/]+)")
-_WITH_PORT = re.compile(r"\[(.+)\](?::\d+)?\Z|([^:]+):\d+\Z")
+_WITH_PORT = re.compile(r"\[(.+)\](?::[0-9]+)?\Z|([^:]+):[0-9]+\Z")
 
 
 class Busiest(Struct, frozen=True):

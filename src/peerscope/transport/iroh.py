@@ -139,6 +139,12 @@ class IrohTransport:
         """URL of the relay through which others reach us; None without one, or before it answers."""
         return self._endpoint.addr().relay_url() if self._relays else None
 
+    def reached_at(self, peer: PeerId) -> str | None:
+        """IP at which our connection with a peer arrives, as QUIC validated it; None without one, or by a relay."""
+        wire = self._newest(peer)
+        found = wire.direct() if wire is not None else None
+        return None if found is None else found[0]
+
     def relayed(self) -> frozenset[PeerId] | None:
         if not self._relays:
             return frozenset()

@@ -57,7 +57,7 @@ class _Edge(Struct, frozen=True, gc=False):
     error_s: float
 
 
-class Clocks:
+class MeshClocks:
     """Offsets of all clocks at one moment, by what peers report."""
 
     def __init__(self, snapshot: Snapshot) -> None:

@@ -1,8 +1,8 @@
 """Measures that nodes name themselves, over all peers.
 
-Two values are comparable if their nodes are of one kind and give the measure one name, one unit and one kind: the block
-height of a Bitcoin node says nothing of a Monero node. The name of the node in a peer's profile is its kind. What does
-not fit is counted apart and never averaged in.
+Two values are comparable if their nodes are of one kind, and give the measure one name and one unit. The block height
+of a Bitcoin node says nothing of a Monero node. The name of the node in a peer's profile is its kind. Values that do
+not fit are counted apart and never averaged in.
 
 A gauge is the last reported value, since a mean over minutes would lie behind a height that grows. A counter is its
 increase per second over the last five minutes.

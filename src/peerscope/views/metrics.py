@@ -6,9 +6,11 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from peerscope.records.bodies import RATIO_ONE
-from peerscope.records.measures import AgentMetrics, Metrics, PerformanceMetrics, SystemMetrics
+from peerscope.records.measures import AgentMetrics, Metrics, NodeMetrics, PerformanceMetrics, SystemMetrics
 
 KIB = 1024
+STANDARD = len(NodeMetrics.__struct_fields__)
+"""Values of a node that all agents know; its own follow them."""
 
 
 class SystemView(Struct, frozen=True, gc=False):
@@ -89,7 +91,7 @@ def metrics_view(metrics: Metrics) -> MetricsView:
     """Convert a peer's metrics for people and scripts."""
     return MetricsView(
         system=_system(metrics.system),
-        node=None if metrics.node is None else NodeMetricsView(*astuple(metrics.node)),
+        node=None if metrics.node is None else NodeMetricsView(*astuple(metrics.node)[:STANDARD]),
         performance=_performance(metrics.performance),
         agent=_agent(metrics.agent),
         measures=tuple(MeasureView(*astuple(one)) for one in metrics.measures),

@@ -11,6 +11,7 @@ from peerscope.mesh.detection import observers
 from peerscope.records.bodies import CHECKS, RATIO_ONE, Check, Kind, Report, Status
 from peerscope.records.identity import PeerId, PeerRef, ref, short
 from peerscope.views.metrics import MetricsView, metrics_view
+from peerscope.views.reachability import ReachabilityView, reachability
 from peerscope.views.snapshot import Snapshot
 
 SKEW_S = 5.0
@@ -99,6 +100,8 @@ class PeerView(Struct, frozen=True):
     """Name of its machine, the same for all peers there; null if unknown."""
     planned: PlannedView | None = None
     """null if the peer did not leave, or left without an announcement."""
+    reachability: ReachabilityView | None = None
+    """Whether others can connect to its node; null if it does not ask, and if the peer is gone."""
 
 
 def peer_view(snapshot: Snapshot, peer: PeerId) -> PeerView:
@@ -130,6 +133,7 @@ def peer_view(snapshot: Snapshot, peer: PeerId) -> PeerView:
         gone_age_s=gone_age_s,
         host=snapshot.hosts.get(peer),
         planned=planned_view(snapshot, peer),
+        reachability=reachability(snapshot, peer),
     )
 
 
@@ -147,7 +151,7 @@ def planned_view(snapshot: Snapshot, peer: PeerId) -> PlannedView | None:
 
 def gone(view: PeerView) -> PeerView:
     """The view of a peer that is gone by the word of others, without a time."""
-    return replace(view, checks=None, metrics=None, links=(), clock_skew_s=None, uptime_s=None)
+    return replace(view, checks=None, metrics=None, links=(), clock_skew_s=None, uptime_s=None, reachability=None)
 
 
 def peer_views(snapshot: Snapshot) -> list[PeerView]:

@@ -135,6 +135,7 @@ function Facts({ peer, details }) {
     ["region", regionWords(peer)],
     ["version", plain(peer.version, 40) || "–"],
     ["node", nodeWords(peer.node)],
+    details?.reachability && ["node reached", reachedWords(details.reachability)],
     ["heard", peer.heard_at === undefined ? "never" : `${age(ageOf(peer))} ago`],
     ["running", runningWords(peer, started)],
     details?.planned && ["planned", plannedWords(details.planned)],
@@ -143,6 +144,14 @@ function Facts({ peer, details }) {
       ${addresses.slice(0, 16).map((address) => html`<li key=${address}><code>${plain(address, 90)}</code></li>`)}</ul>`],
   ].filter(Boolean);
   return html`<dl class="pairs">${facts.map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl>`;
+}
+
+/** Which peers could connect to the node. */
+function reachedWords({ summary, dialers }) {
+  return html`<span data-testid="reachability">${plain(summary, 200)}</span><ul class="addresses">
+    ${dialers.slice(0, 8).map(({ peer_id: id, region, outcomes, age_s: tried }) => html`<li key=${id}>
+      <code>${plain(id, 10)}</code> ${plain(region ?? "no region", 24)}: ${Object.entries(outcomes).slice(0, 2)
+        .map(([address, words]) => `${plain(address, 90)} ${plain(words, 90)}`).join("; ")}, ${age(tried)} ago</li>`)}</ul>`;
 }
 
 /** Uptime, or how long it has been gone. */

@@ -50,7 +50,8 @@ export function Tooltip({ where }) {
   void now.value; // ages
   if (!node.monitored) return html`<div class="tooltip" ref=${box} role="tooltip">
     <strong><${Glyph} status="hollow" /> <code>${node.shown}</code></strong>
-    <span>not monitored, but a neighbour on layer ${plain(node.layer, 24)}</span></div>`;
+    <span>${node.claimants > 1 ? `${node.claimants} peers name this node of layer ${plain(node.layer, 24)} as theirs`
+      : `not monitored, but a neighbour on layer ${plain(node.layer, 24)}`}</span></div>`;
   return html`<div class="tooltip" ref=${box} role="tooltip">
     <strong><${Glyph} status=${node.status} /> <code>${node.shown}</code></strong>
     <span>${node.place || "no region"} · ${node.status === node.verdict ? "" : `${node.status} · `}${verdictWords(node)}</span>

@@ -30,7 +30,7 @@ export function measured(value, unit, rate = false) {
   if (unit === "ratio" && !rate) return percent(value);
   if (unit === "bytes") return `${bytes(value)}${per}`;
   if (unit === "seconds" && !rate && value >= 0) return latency(value);
-  const shown = Number.isInteger(value) ? value.toLocaleString("en") : decimal(value);
+  const shown = Number.isSafeInteger(value) ? value.toLocaleString("en") : decimal(value);
   return unit ? `${shown} ${plain(unit, UNIT_MAX)}${per}` : `${shown}${per}`;
 }
 

@@ -158,10 +158,11 @@ export function isGone(peer) {
 export const nodes = computed(() => {
   const found = new Map();
   for (const peer of peers.value.values()) if (peer.status !== "left") found.set(peer.ref, peer);
-  for (const { name, layer: seenIn } of shape.value.hollow) {
+  for (const { name, layer: seenIn, claimed_by: claimedBy } of shape.value.hollow) {
     if (found.has(name)) continue;
     const shown = plain(name.slice(name.indexOf(":") + 1), 16);
-    found.set(name, { ref: name, peer_id: null, shown, place: "", status: "unknown", verdict: null, monitored: false, layer: seenIn });
+    found.set(name, { ref: name, peer_id: null, shown, place: "", status: "unknown", verdict: null, monitored: false, layer: seenIn,
+      claimants: claimedBy?.length ?? 0 });
   }
   return found;
 });

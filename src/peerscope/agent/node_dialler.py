@@ -1,0 +1,71 @@
+"""The sockets of dial-back: connects to the nodes of other peers by TCP, and closes at once."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Sequence
+
+from peerscope.core import Effect, Event
+from peerscope.host.addresses import split_address
+from peerscope.mesh.dial_back import may_try
+from peerscope.mesh.events import Tried, TryNode
+from peerscope.records.bodies import DialOutcome
+from peerscope.records.identity import PeerId
+
+TIMEOUT_S = 5.0
+AT_ONCE = 2
+NO_ROUTE = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT))
+
+
+class NodeDialler:
+    """Carries out `TryNode`, a few at a time."""
+
+    def __init__(self, reached_at: Callable[[PeerId], str | None], feed: Callable[[Event], None]) -> None:
+        """`reached_at`: IP at which our connection with a peer arrives. `feed`: takes the answers."""
+        self._reached_at = reached_at
+        self._feed = feed
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def note(self, effect: Effect) -> None:
+        """Take an effect of the core in."""
+        if isinstance(effect, TryNode):
+            task = asyncio.get_running_loop().create_task(self._try(effect.subject, effect.addresses))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _try(self, subject: PeerId, addresses: Sequence[str]) -> None:
+        async with self._turn:
+            outcomes = []
+            for address in addresses:
+                # Asked before each attempt: the peer may have moved.
+                may = may_try(address, self._reached_at(subject))
+                outcomes.append(await connect(address) if may else DialOutcome.ELSEWHERE)
+        self._feed(Tried(subject, tuple(addresses), tuple(outcomes)))
+
+
+async def connect(address: str, timeout_s: float = TIMEOUT_S) -> DialOutcome:
+    """Connect to an "ip:port" and close. Nothing is sent or read."""
+    host, port = split_address(address, "address")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as link:
+            link.setblocking(False)
+            async with asyncio.timeout(timeout_s):
+                await asyncio.get_running_loop().sock_connect(link, (host, port))
+    except TimeoutError:
+        return DialOutcome.SILENT
+    except ConnectionRefusedError:
+        return DialOutcome.REFUSED
+    except OSError as error:
+        if error.errno == errno.ETIMEDOUT:
+            return DialOutcome.SILENT
+        return DialOutcome.NO_ROUTE if error.errno in NO_ROUTE else DialOutcome.FAILED
+    return DialOutcome.REACHED

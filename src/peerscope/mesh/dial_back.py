@@ -1,0 +1,202 @@
+"""Dial-back: neighbours try the announced addresses of each other's nodes, as libp2p's AutoNAT does.
+
+A peer that wants it lists addresses of its node in its profile. Up to `DIALERS` of its ring neighbours, spread over
+regions by rendezvous hash, connect there by TCP, close at once without a byte, and report how it ended.
+
+Nobody can aim others at a third party, and nobody has to carry much:
+
+- The dialer has a link with the subject, and the shell only tries a host at which its own encrypted connection with
+  this very member arrives. So a false address costs the liar's own machine a connection, or nothing.
+- Some addresses are never tried, whatever arrives there: see `may_try`.
+- Each dialer tries one subject once in `INTERVAL_S`, and once more after a change. So one subject gets at most
+  `DIALERS` x 2 x `NODE_ADDRESSES_MAX` = 24 connections in ten minutes, 12 in calm times.
+- A dialer begins at most `STARTS_MAX` attempts in `LOOK_S`, and tries one host `HOST_MAX` times in `INTERVAL_S`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from ipaddress import IPv6Address, ip_address
+from math import inf
+
+from msgspec import Struct
+
+from peerscope.mesh.events import Tried, TryNode
+from peerscope.mesh.peer_state import PeerState
+from peerscope.records.bodies import DIALS_MAX, NODE_ADDRESSES_MAX, DialOutcome, DialReading, Profile
+from peerscope.records.hosts import ip_of
+from peerscope.records.identity import PeerId, ref
+from peerscope.records.rendezvous import weight
+
+DIALERS = 6
+INTERVAL_S = 600.0
+LOOK_S = 15.0
+STARTS_MAX = 2
+HOST_MAX = 8
+ELSEWHERE_S = 60.0
+"""An attempt that ended before any connection is repeated after this time: the path of the mesh may change."""
+ANSWER_S = 60.0
+"""An attempt whose answer does not come by then counts as never made."""
+SUBJECTS_MAX = 256
+"""Peers that a dialer remembers, to keep the interval; while it is full, nobody new is tried."""
+METADATA = frozenset(map(ip_address, ("169.254.169.254", "100.100.100.200", "192.0.0.192", "fd00:ec2::254")))
+"""Addresses at which clouds give secrets to their machines."""
+
+
+class _Attempt(Struct):
+    addresses: tuple[str, ...]
+    at: float
+    changed_at: float = -inf
+    """When addresses that changed were tried before the interval was over."""
+    outcomes: tuple[int, ...] | None = None
+    """None while it runs."""
+
+
+class DialBack:
+    """Decides which nodes this peer tries, and when; keeps the outcomes."""
+
+    def __init__(self, state: PeerState, now: float) -> None:
+        self._state = state
+        self._look_at = now + LOOK_S
+        self._attempts: dict[PeerId, _Attempt] = {}
+        self._hosts: dict[str, list[float]] = {}
+        """Times of the attempts on each host in the last interval."""
+
+    def review(self, now: float) -> None:
+        """Begin attempts that are due."""
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_S
+        self._forget(now)
+        own = self._state.ledger.profile(self._state.me)
+        if own is None or not own.dials:
+            return
+        started = 0
+        for peer in sorted(self._state.links.up(), key=lambda peer: weight(f"{now:.0f}", peer)):
+            profile = self._state.ledger.profile(peer)
+            if started < STARTS_MAX and profile is not None and self._is_due(peer, profile, now):
+                started += self._begin(peer, profile, now)
+
+    def tried(self, event: Tried, now: float) -> None:
+        """An attempt ended."""
+        attempt = self._attempts.get(event.subject)
+        if attempt is not None and attempt.addresses == event.addresses and attempt.outcomes is None:
+            attempt.outcomes, attempt.at = tuple(map(int, event.outcomes))[:NODE_ADDRESSES_MAX], now
+
+    def readings(self, now: float) -> tuple[DialReading, ...]:
+        """The newest outcomes, for our report."""
+        found = []
+        for peer, attempt in self._attempts.items():
+            profile = self._state.ledger.profile(peer)
+            if not attempt.outcomes or profile is None or profile.node_addresses != attempt.addresses:
+                continue
+            if now - attempt.at <= 2 * INTERVAL_S:
+                age_s = max(0, round(now - attempt.at))
+                found.append(DialReading(ref(peer), checksum(attempt.addresses), attempt.outcomes, age_s))
+        return tuple(sorted(found, key=lambda one: (one.age_s, one.subject))[:DIALS_MAX])
+
+    def _is_due(self, peer: PeerId, profile: Profile, now: float) -> bool:
+        if profile.left or not profile.node_addresses:
+            return False
+        last = self._attempts.get(peer)
+        if last is None:
+            return len(self._attempts) < SUBJECTS_MAX and self._is_chosen(peer)
+        if last.outcomes is None:
+            return False
+        wait_s = ELSEWHERE_S if all(one == DialOutcome.ELSEWHERE for one in last.outcomes) else INTERVAL_S
+        is_change = profile.node_addresses != last.addresses and now - last.changed_at >= INTERVAL_S
+        return (is_change or now - last.at >= wait_s) and self._is_chosen(peer)
+
+    def _is_chosen(self, peer: PeerId) -> bool:
+        """We are among the dialers of this peer, by the rings and profiles that we know."""
+        known = {
+            one: profile
+            for one in self._state.neighbours.rings.neighbours(peer)
+            if (profile := self._state.ledger.profile(one)) is not None
+        }
+        subject = self._state.ledger.profile(peer)
+        return subject is not None and self._state.me in dialers(peer, subject, known)
+
+    def _begin(self, peer: PeerId, profile: Profile, now: float) -> bool:
+        addresses = profile.node_addresses
+        for host in {_host(address) for address in addresses}:
+            if len(self._hosts.get(host, ())) >= HOST_MAX:
+                return False
+        for address in addresses:
+            self._hosts.setdefault(_host(address), []).append(now)
+        last = self._attempts.get(peer)
+        is_early = last is not None and last.addresses != addresses and now - last.at < INTERVAL_S
+        changed_at = now if is_early else last.changed_at if last is not None else -inf
+        self._attempts[peer] = _Attempt(addresses, now, changed_at)
+        self._state.out.add(TryNode(peer, addresses))
+        return True
+
+    def _forget(self, now: float) -> None:
+        for host, times in list(self._hosts.items()):
+            self._hosts[host] = recent = [at for at in times if now - at < INTERVAL_S]
+            if not recent:
+                del self._hosts[host]
+        for peer, attempt in list(self._attempts.items()):
+            is_lost = attempt.outcomes is None and now - attempt.at >= ANSWER_S
+            if is_lost:
+                attempt.outcomes = ()
+            if now - attempt.at > 2 * INTERVAL_S:
+                del self._attempts[peer]
+
+
+def dialers(subject: PeerId, profile: Profile, known: Mapping[PeerId, Profile]) -> tuple[PeerId, ...]:
+    """Choose who tries the node of a subject: of its ring neighbours, one of each region in turn.
+
+    `known`: profiles of its ring neighbours. Peers on the subject's own machine only count if there is no other.
+    """
+    able = [peer for peer, other in known.items() if other.dials and not other.left and peer != subject]
+    apart = [peer for peer in able if not _share_machine(profile, known[peer])] or able
+    return spread(subject, ((peer, known[peer].region) for peer in apart))
+
+
+def spread(subject: PeerId, candidates: Iterable[tuple[PeerId, str | None]]) -> tuple[PeerId, ...]:
+    """The first `DIALERS` by rank in their region, then by weight: all regions have one before any has two."""
+    key = subject.hex()
+    regions: dict[str | None, int] = {}
+    ranked: list[tuple[int, int, PeerId]] = []
+    for peer, region in sorted(candidates, key=lambda item: (weight(key, item[0]), item[0])):
+        rank = regions[region] = regions.get(region, -1) + 1
+        ranked.append((rank, len(ranked), peer))
+    return tuple(peer for _, _, peer in sorted(ranked)[:DIALERS])
+
+
+def may_try(address: str, reached_at: str | None) -> bool:
+    """Whether to connect to an "ip:port". `reached_at`: IP at which our own connection with its owner arrives.
+
+    Never elsewhere, and never to addresses of no single machine or of a cloud's secrets. Private and loopback
+    addresses follow from the first rule: they are tried only if the member is itself reached there.
+    """
+    host = ip_of(address)
+    try:
+        reached = ip_address((reached_at or "").strip("[]"))
+    except ValueError:
+        return False
+    port = address.rpartition(":")[2]
+    if host is None or not port.isdecimal() or not 0 < int(port) <= 65535:
+        return False
+    if isinstance(host, IPv6Address) and (host.ipv4_mapped is not None or host.scope_id is not None):
+        return False
+    if host.is_link_local or host.is_multicast or host.is_unspecified or host.is_reserved or host in METADATA:
+        return False
+    return host == reached and str(host) != "255.255.255.255"
+
+
+def checksum(addresses: tuple[str, ...]) -> int:
+    """A short name of the addresses in a profile."""
+    return int.from_bytes(blake2b("\n".join(addresses).encode(), digest_size=2, person=b"dial back").digest())
+
+
+def _share_machine(one: Profile, other: Profile) -> bool:
+    if one.host is None or other.host is None:
+        return False
+    return one.host.boot is not None and one.host.boot == other.host.boot
+
+
+def _host(address: str) -> str:
+    return address.rpartition(":")[0]

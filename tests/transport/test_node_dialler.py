@@ -1,0 +1,143 @@
+"""The sockets of dial-back: what each way of not answering is called, and that no byte is sent."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from peerscope.agent.announced import HOLD_S, AnnouncedAddresses, choose
+from peerscope.agent.node_dialler import AT_ONCE, NodeDialler, connect
+from peerscope.core import Event
+from peerscope.mesh.events import Tried, TryNode
+from peerscope.records.bodies import DialOutcome
+from peerscope.records.identity import PeerId
+
+PEER = PeerId(bytes(32))
+
+
+@contextlib.asynccontextmanager
+async def listener() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """An address, and all that each connection sent until it closed."""
+    heard: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        yield f"{host}:{port}", heard
+
+
+def test_a_connection_is_closed_at_once_without_a_byte() -> None:
+    async def run() -> list[bytes]:
+        async with listener() as (address, heard):
+            assert await connect(address) is DialOutcome.REACHED
+            async with asyncio.timeout(5):
+                while not heard:
+                    await asyncio.sleep(0.01)
+            return heard
+
+    assert asyncio.run(run()) == [b""]
+
+
+def test_a_port_where_nothing_listens_refuses_and_one_that_is_full_is_silent() -> None:
+    with socket.socket() as idle:
+        idle.bind(("127.0.0.1", 0))
+        assert asyncio.run(connect(f"127.0.0.1:{idle.getsockname()[1]}")) is DialOutcome.REFUSED
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(8):  # the queue of the system takes a few, then it drops what comes
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        assert asyncio.run(connect(f"127.0.0.1:{full.getsockname()[1]}", 0.3)) is DialOutcome.SILENT
+
+
+def test_only_where_our_own_connection_arrives_is_tried() -> None:
+    async def run(reached_at: str | None) -> tuple[list[Event], list[bytes]]:
+        events: list[Event] = []
+        async with listener() as (address, heard):
+            dialler = NodeDialler(lambda peer: reached_at, events.append)
+            dialler.note(TryNode(PEER, (address, "10.9.9.9:1")))
+            async with asyncio.timeout(5):
+                while not events:
+                    await asyncio.sleep(0.01)
+            return events, heard
+
+    events, _ = asyncio.run(run("127.0.0.1"))
+    assert isinstance(events[0], Tried)
+    assert events[0].outcomes == (DialOutcome.REACHED, DialOutcome.ELSEWHERE)
+    for elsewhere in (None, "127.0.0.2", "192.0.2.1"):
+        events, heard = asyncio.run(run(elsewhere))
+        assert isinstance(events[0], Tried)
+        assert events[0].outcomes == (DialOutcome.ELSEWHERE,) * 2
+        assert heard == []
+
+
+def test_few_run_at_once_and_closing_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most = 0, 0
+
+    async def slow(address: str) -> DialOutcome:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            await asyncio.sleep(0.01 if address.endswith(":1") else 60)
+        finally:
+            running -= 1
+        return DialOutcome.SILENT
+
+    monkeypatch.setattr("peerscope.agent.node_dialler.connect", slow)
+
+    async def run() -> None:
+        events: list[Event] = []
+        dialler = NodeDialler(lambda peer: "127.0.0.1", events.append)
+        for _ in range(6):
+            dialler.note(TryNode(PEER, ("127.0.0.1:1",)))
+        async with asyncio.timeout(5):
+            while len(events) < 6:
+                await asyncio.sleep(0.01)
+        dialler.note(TryNode(PEER, ("127.0.0.1:2",)))
+        await asyncio.sleep(0.01)
+        dialler.close()
+        await asyncio.sleep(0.01)
+        assert (len(events), running) == (6, 0)
+
+    asyncio.run(run())
+    assert most == AT_ONCE
+
+
+OURS = ("192.168.1.5:4600", "[2001:db8::5]:4600")
+
+
+@pytest.mark.parametrize(
+    ("announced", "chosen"),
+    [
+        ((), ()),
+        (("0.0.0.0:1", "127.0.0.1:1", "169.254.1.1:1", "224.0.0.1:1", "[::]:1", "[ff0e::1]:1"), ()),
+        (("node.example:4001", "nonsense", "10.0.0.9:1", "192.168.1.6:1"), ()),
+        (("8.8.8.8:1", "192.168.1.5:2"), ("192.168.1.5:2",)),
+        (("8.8.8.8:1", "8.8.4.4:2", "[2001:db8::5]:3"), ("8.8.8.8:1", "[2001:db8::5]:3")),
+        (("192.168.1.5:70000", "192.168.1.5:0"), ()),
+    ],
+)
+def test_of_announced_addresses_ours_come_first_then_public_ones(
+    announced: tuple[str, ...], chosen: tuple[str, ...]
+) -> None:
+    assert choose(announced, OURS) == chosen
+
+
+def test_on_one_machine_loopback_is_ours() -> None:
+    assert choose(("127.0.0.1:4001",), ("127.0.0.1:4600",)) == ("127.0.0.1:4001",)
+
+
+def test_addresses_that_come_and_go_change_the_profile_once_a_minute() -> None:
+    held = AnnouncedAddresses()
+    changes = {held.chosen((f"8.8.8.8:{second}",), OURS, float(second)) for second in range(1, 121)}
+    assert len(changes) <= 120 / HOLD_S + 1
+    assert held.chosen((), OURS, 121.0) == ()
