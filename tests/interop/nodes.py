@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from interop.comparison import PROGRAMS, Comparison, Find, Row, between, pinned, same
+from kubo_network import kubo_network
 from nebula_network import nebula_network
 from peerscope.sources.base import Reading, make_source
 from serf_network import serf_network
@@ -74,7 +75,9 @@ def kubo(find: Find, place: Path) -> Comparison | None:
     if program is None:
         return None
     rows: list[Row] = []
-    with kubo_pair(program, place) as (one, other):
+    with kubo_network(program, place, 2) as network:
+        one, other = (f"http://127.0.0.1:{port}" for port in network.rpc)
+        time.sleep(1)  # identify, and the first questions of the DHT
         peers = ask(one, "swarm/peers?latency=true")["Peers"]
         ours = read(f"prometheus:{one}/debug/metrics/prometheus#kubo")
         rows += [
@@ -245,41 +248,6 @@ def _kubo_source(api: str, peers: list[dict[str, Any]]) -> list[Row]:
     ]
 
 
-@contextlib.contextmanager
-def kubo_pair(program: str, place: Path) -> Iterator[tuple[str, str]]:
-    """URLs of the RPC of two nodes that are connected."""
-    with contextlib.ExitStack() as stack:
-        apis, addresses = [], []
-        for number in range(2):
-            environment = os.environ | {"IPFS_PATH": str(place / f"kubo-{number}"), "IPFS_TELEMETRY": "off"}
-            api, swarm = free_port(), free_port()
-
-            def ipfs(*words: str, environment: dict[str, str] = environment) -> None:
-                subprocess.run([program, *words], env=environment, capture_output=True, check=True, timeout=60)
-
-            ipfs("init", "--profile", "test")
-            ipfs("bootstrap", "rm", "--all")
-            for key, value in {
-                "Addresses.API": f'"/ip4/127.0.0.1/tcp/{api}"',
-                "Addresses.Gateway": '""',
-                "Addresses.Swarm": f'["/ip4/127.0.0.1/tcp/{swarm}"]',
-                "AutoTLS.Enabled": "false",
-                "Routing.Type": '"dht"',
-            }.items():
-                ipfs("config", "--json", key, value)
-            log = stack.enter_context((place / f"kubo-{number}.log").open("wb"))
-            daemon = subprocess.Popen([program, "daemon"], env=environment, stdout=log, stderr=log)
-            stack.callback(daemon.wait)
-            stack.callback(daemon.kill)
-            apis.append(f"http://127.0.0.1:{api}")
-            until(lambda: answers(apis[-1]), "kubo answers")
-            addresses.append(f"/ip4/127.0.0.1/tcp/{swarm}/p2p/{ask(apis[-1], 'id')['ID']}")
-        ask(apis[1], f"swarm/connect?arg={addresses[0]}")
-        until(lambda: len(ask(apis[0], "swarm/peers")["Peers"] or []) == 1, "they are connected")
-        time.sleep(1)  # its identify, after which no stream is open
-        yield apis[0], apis[1]
-
-
 def ask(api: str, question: str) -> Any:
     """An answer of kubo's RPC; the last line, where it answers with several."""
     with urllib.request.urlopen(
@@ -287,13 +255,6 @@ def ask(api: str, question: str) -> Any:
     ) as answer:
         lines = answer.read().splitlines()
     return json.loads(lines[-1]) if lines else None
-
-
-def answers(api: str) -> bool:
-    try:
-        return bool(ask(api, "id")["ID"])
-    except OSError:
-        return False
 
 
 def _measure(reading: Reading, name: str) -> object:

@@ -5,7 +5,8 @@ Checked with 0.4.7 and 0.5.14. `getself` and `getpeers` describe the node itself
 are not up, with no key and their last error, and only 0.5 measures links. A node of 0.5 lists a neighbour once per
 connection, so twice where both ends dialled.
 Its `latency` is in nanoseconds, under the name `latency_ms` in 0.5.9. It is the round trip of the last exchange about
-the spanning tree, which may be four minutes old, and includes the time to sign.
+the spanning tree, which may be minutes ago, and includes the time to sign. 0.4 drops a neighbour that hangs after 3 s.
+0.5 lists it as up until it sends something to it.
 
 `debug_remotegetpeers` makes the node ask another one, by public key, for six seconds at most. Nodes answer that unless
 they were built without it. A node without neighbours answers with no keys. A node of 0.5 without neighbours does not
