@@ -18,6 +18,7 @@ ELSEWHERE = {
     "export/remote_write.py",
     "host/failures.py",
     "sources/process.py",
+    "sources/digest.py",
     "sources/endpoint.py",
     "sources/telemetry.py",
     "web/guard.py",

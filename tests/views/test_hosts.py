@@ -138,7 +138,8 @@ def test_a_profile_carries_its_tokens_and_an_older_one_has_none() -> None:
     told = profile(tokens("b", "m", "192.0.2.7", network="n"))
     assert decode_body(Kind.PROFILE, encode_body(told)) == told
     assert network_of(told) == host_token(KEY, "network", "n").hex()
-    older = msgspec.msgpack.encode(msgspec.msgpack.decode(encode_body(told))[:-2])
+    fields = Profile.__struct_fields__.index("host")
+    older = msgspec.msgpack.encode(msgspec.msgpack.decode(encode_body(told))[:fields])
     assert decode_body(Kind.PROFILE, older) == profile(None)
     assert network_of(profile(None)) is None
 
