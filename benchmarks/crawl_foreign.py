@@ -8,8 +8,9 @@ from its first node by `peerscope crawl`. The truth is the routing tables, as th
 change while a crawl asks. So `edges_missed` counts entries that were there before and after and that the crawl lacks.
 `edges_invented` counts entries that the crawl shows and that were neither there before nor after. `wire_packets`
 and `wire_bytes` count all packets on the loopback interface during the crawl, those of the nodes among themselves too.
-Their rate before the crawl is `idle_packets_per_s`. `aria2` and `transmission` join a small network of libtorrent nodes. Transmission does not talk to 127.0.0.0/8, so these
-nodes have addresses of a private network on the loopback interface.
+Their rate before the crawl is `idle_packets_per_s`. `aria2` and `transmission` join a small network of libtorrent
+nodes. Transmission does not talk to 127.0.0.0/8, so these nodes have addresses of a private network on the loopback
+interface.
 
 libtorrent comes with the extra `dev`. js-libp2p needs `npm ci` in contrib/crawl-libp2p; without it that part is null.
 """

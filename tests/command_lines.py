@@ -79,6 +79,7 @@ def _everywhere() -> Iterator[CommandLine]:
         if document.name != "CHANGELOG.md":  # tells how it was
             yield from of_markdown(document.read_text(encoding="utf-8"), _named(document))
     around = [place for folder in ("contrib", "examples") for place in (ROOT / folder).rglob("*") if place.is_file()]
+    around = [place for place in around if "node_modules" not in place.parts]
     for place in sorted([*around, *(ROOT / "src/peerscope/web/static").glob("*.*"), ROOT / "Dockerfile"]):
         if place.suffix != ".pyc":
             for number, line in enumerate(place.read_text(encoding="utf-8").splitlines(), 1):

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import urllib.request
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,25 @@ WALLET = "42ey1afDFnn4886T7196doS9GPMzexD9gXpsZJDwVjeRVdFCSoHnv7KPbBeGpzJBzHRCAs
 """Of the project's own tests: any address that is valid."""
 
 
+USER, PASSWORD = "peerscope", "only-for-tests"
+"""Of the second node, whose RPC has a login."""
+
+
 class MoneroNetwork:
     """Nodes that dial each other, by number."""
 
-    def __init__(self, running: Programs, nodes: int) -> None:
+    def __init__(self, folder: Path, running: Programs, nodes: int) -> None:
         self.running = running
+        self.password = folder / "password"
+        self.password.write_text(PASSWORD)
         self.rpc = [free_port() for _ in range(nodes)]
         self.restricted = [free_port() for _ in range(nodes)]
         self.p2p = [free_port() for _ in range(nodes)]
 
     def spec(self, number: int) -> str:
         """Its source."""
-        return f"monero:http://127.0.0.1:{self.rpc[number]}#address=127.0.0.1:{self.p2p[number]}"
+        login = f"&user={USER}&password_file={self.password}" if number == 1 else ""
+        return f"monero:http://127.0.0.1:{self.rpc[number]}#address=127.0.0.1:{self.p2p[number]}{login}"
 
     def ask(self, number: int, method: str, **params: Any) -> dict[str, Any]:
         """One answer of one node."""
@@ -55,17 +62,23 @@ class MoneroNetwork:
         }
 
     def _post(self, number: int, path: str, question: dict[str, Any]) -> dict[str, Any]:
-        url = f"http://127.0.0.1:{self.rpc[number]}/{path}"
-        with urllib.request.urlopen(url, json.dumps(question).encode(), timeout=10) as answer:
-            found: dict[str, Any] = json.loads(answer.read())
-            return found
+        command = ["curl", "--silent", "--fail", "--max-time", "10", "--data-binary", json.dumps(question)]
+        if number == 1:
+            command += ["--digest", "--user", f"{USER}:{PASSWORD}"]
+        done = subprocess.run(
+            [*command, f"http://127.0.0.1:{self.rpc[number]}/{path}"], capture_output=True, timeout=20
+        )
+        if done.returncode:
+            raise OSError(f"curl ended with {done.returncode}")
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
 
 
 @contextlib.contextmanager
 def monero_network(program: str, folder: Path, nodes: int = 2) -> Iterator[MoneroNetwork]:
     """Each node dials only the next one."""
     with programs(folder) as running:
-        network = MoneroNetwork(running, nodes)
+        network = MoneroNetwork(folder, running, nodes)
         for number in range(nodes):
             options = {
                 "data-dir": str(folder / f"data-{number}"),
@@ -79,6 +92,8 @@ def monero_network(program: str, folder: Path, nodes: int = 2) -> Iterator[Moner
                 "check-updates": "disabled",
                 "db-sync-mode": "fastest:async",
             }
+            if number == 1:
+                options |= {"rpc-login": f"{USER}:{PASSWORD}"}
             flags = ["--regtest", "--non-interactive", "--no-igd", "--no-zmq", "--allow-local-ip"]
             running.start(
                 f"monerod-{number}", program, *flags, *(f"--{name}={value}" for name, value in options.items())

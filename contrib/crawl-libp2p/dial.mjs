@@ -1,4 +1,4 @@
-// Dials libp2p nodes for `peerscope crawl libp2p:`, which decides whom to ask, and how often.
+// Dials libp2p nodes for `peerscope crawl`, which decides which ones to ask, and how often.
 //
 //     node dial.mjs /ipfs/kad/1.0.0
 //

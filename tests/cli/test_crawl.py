@@ -41,8 +41,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         (("bittorrent:127.0.0.1:1#fast=1",), "'fast=1' is no option; known are questions, rate, samples"),
         (("bittorrent:127.0.0.1:1", "libp2p:/x"), "is not of the network bittorrent"),
         (("libp2p:/ip4/127.0.0.1/tcp/1",), "is no multiaddr of TCP with an id"),
-        (("--compare", "/nowhere/old.json"), "--compare /nowhere/old.json: cannot be read: No such file"),
-        (("--compare", __file__), "test_crawl.py is no result of `peerscope crawl --json`"),
+        (
+            ("--compare", "/nowhere/old.json", "--compare", "b"),
+            "--compare /nowhere/old.json: cannot be read: No such file",
+        ),
+        (("--compare", __file__, "--compare", "b"), "test_crawl.py is no result of `peerscope crawl --json`"),
         (("yggdrasil:/nowhere/socket",), "no Yggdrasil admin socket at /nowhere/socket: No such file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -35,6 +35,11 @@ NOT_RUN = {
     "node detect": "its answer depends on this machine; tests/e2e/test_node_detection.py starts nodes for it",
     "leave": "it ends the agent that is asked; tests/e2e/test_service.py has one for it",
     "crawl yggdrasil:/var/run/yggdrasil.sock": "it needs a Yggdrasil node; tests/e2e/test_yggdrasil_nodes.py has one",
+    "crawl bittorrent:127.0.0.1:6881": "it needs nodes of BitTorrent; tests/e2e/test_crawl.py has some",
+    "crawl libp2p:/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWKXsuiFygxRYkpgKrZVBAAN3EL47GHQ9z5JMp8pviAPPk": (
+        "it needs nodes of libp2p; tests/e2e/test_crawl.py has some"
+    ),
+    "crawl --compare monday.json": "it needs results of crawls; tests/e2e/test_crawl.py has some",
     "simulate --serve": SHOWN,
     "simulate partition --serve": SHOWN,
     "simulate partition --peers 60 --serve": SHOWN,

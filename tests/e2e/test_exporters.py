@@ -104,4 +104,4 @@ def test_a_tor_relay_without_connections_has_none(need: Need, tmp_path: Path) ->
             time.sleep(0.1)
     assert found.metrics.active_connections == 0
     assert 0 < float(found.details["sockets_opened"] or 0) < 100
-    assert {measure.name: measure.value for measure in found.measures} == {"circuits": 0, "orconn": 0}
+    assert {measure.name: measure.value for measure in found.measures} == {"circuits_relayed": 0, "orconn": 0}

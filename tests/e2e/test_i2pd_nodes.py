@@ -18,9 +18,9 @@ def test_two_routers_are_read_as_their_own_interface_has_them(need: Need, tmp_pa
         network.running.until(lambda: read(network.spec(0)).metrics.p2p_peers == 1, "the routers meet")
         network.running.until(lambda: (read(network.spec(1)).metrics.received_bytes or 0) > 3000, "they talk")
         for number in (0, 1):
-            spec = page_spec("i2pd").replace("7650", str(network.control[number]))
+            spec = page_spec("i2pd").replace("i2pd:", f"i2pd:https://127.0.0.1:{network.control[number]}")
             spec = spec.replace("/etc/peerscope/i2pd.password", str(network.password))
-            spec = spec.replace("/etc/peerscope", str(network.data(number)))
+            spec = spec.replace("/etc/peerscope/i2pd.pem", str(network.data(number) / "i2pcontrol.crt.pem"))
             assert spec == network.spec(number)
             before, reading, after = network.truth(number), read(spec), network.truth(number)
             measures = {one.name: one.value for one in reading.measures}

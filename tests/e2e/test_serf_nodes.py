@@ -48,6 +48,7 @@ def test_serf_is_read_as_its_own_tool_shows_it(need: Need, tmp_path: Path) -> No
             own = own.replace("/etc/peerscope/serf", str(network.key_file))
             assert own == network.spec(number)
             until(lambda number=number, own=own: agrees(network, number, own), "the source agrees with the tool")
+            assert f"n{number} {read(own).addresses[0]} " in re.sub(" +", " ", network.ask(number, "members"))
         until(lambda: has_round_trips(network, 0, network.spec(0)), "round trips agree")
         with pytest.raises(SourceError, match=r"Authentication required.*#token_file="):
             read(open_spec.replace("127.0.0.1:7373", network.rpc(0)))

@@ -4,11 +4,13 @@ A target raises only if there is a bug. What may be refused, is refused with the
 """
 
 import asyncio
+import contextlib
 import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import copy
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +23,9 @@ from starlette.requests import Request
 from fuzz.inputs import corpus
 from ledgers import WALL_S
 from peerscope.config import Config
+from peerscope.crawl import bencode
+from peerscope.crawl.bittorrent import MainlineCrawl, MainlineOptions
+from peerscope.crawl.dht_client import DhtClient, PacketCounts, UdpAddress, checked
 from peerscope.errors import ConfigError, HistoryError, PeerscopeError, RemoteError, SourceError
 from peerscope.history.reader import series_named, span_s
 from peerscope.mesh.config import PeerConfig
@@ -201,6 +206,22 @@ def beam_log(data: bytes) -> None:
     assert all(request.elapsed_s >= 0 for request in found if request)
 
 
+ASKED = UdpAddress(ip_address("127.0.0.1"), 6881)
+
+
+def dht_packet(data: bytes) -> None:
+    """A packet from a node of the BitTorrent DHT that a crawl has asked."""
+    client = DhtClient(PacketCounts(), 1.0)
+    client.datagram_received(data, ("127.0.0.1", 6881))
+    crawl = MainlineCrawl({4: client, 6: client}, MainlineOptions())
+    with contextlib.suppress(RemoteError):
+        message = bencode.decode(data)
+        if isinstance(message, dict):
+            found = crawl.read(ASKED, checked(message))
+            assert all(0 < place.port < 65536 and len(identity) == 20 for place, identity in found)
+            assert len(crawl.versions.get(ASKED, "")) <= 32
+
+
 KUBO = PrometheusSource("http://127.0.0.1:1/metrics#kubo")
 
 
@@ -374,6 +395,7 @@ def _targets() -> dict[str, Target]:
         telemetry: _lines_of("telemetry"),
         prometheus: _lines_of("prometheus"),
         beam_log: _lines_of("beam_log"),
+        dht_packet: st.sampled_from(corpus("dht_packet")),
         yggdrasil: st.sampled_from(corpus("yggdrasil")),
         config_file: _toml.map(_as_toml),
         config_environment: _toml.map(_as_environment),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from answering import answering
 from peerscope.errors import ConfigError, SourceError
 from peerscope.sources.endpoint import OPTIONS, Endpoint
 from peerscope.sources.place import parse_place, secret
@@ -132,3 +133,34 @@ def test_a_page_instead_of_json_is_named(door: str) -> None:
         endpoint(door).json("/page", dict)
     with pytest.raises(SourceError, match="expected JSON"):
         endpoint(door).json("/json", dict)
+
+
+def test_the_words_of_a_refusal_are_shown_where_they_are_json_with_a_message() -> None:
+    with answering() as node:
+        one = endpoint(node.url)
+        refusals = {
+            b'{"Message": "offline"}': "answers 500 offline",
+            b'{"error": {"code": -28, "message": "Loading"}}': "answers 500 Loading",
+            b'{"error": {"message": ["x"]}}': "answers 500 Internal",
+            b"[" * 2000: "answers 500 Internal",
+            b"<html>": "answers 500 Internal",
+            b"": "answers 500 Internal",
+        }
+        for body, words in refusals.items():
+            node.by_path["/"] = (500, body)
+            with pytest.raises(SourceError, match=words):
+                one.get("/")
+
+
+def test_a_cookie_of_user_and_password_is_sent_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "cookie").write_text("__cookie__:00ff\n")
+    with answering() as node:
+        node.by_path["/"] = b"{}"
+        place = parse_place(f"{node.url}#cookie_file={tmp_path / 'cookie'}", OPTIONS | {"cookie_file"})
+        Endpoint(place, EXAMPLE).get("/")
+        assert node.asked[0][3]["Authorization"] == "Basic X19jb29raWVfXzowMGZm"
+
+
+def test_an_interface_that_is_not_there_comes_with_advice() -> None:
+    with pytest.raises(SourceError, match="refused; start it"):
+        Endpoint(parse_place("http://127.0.0.1:1", OPTIONS), EXAMPLE, advice="start it").get()

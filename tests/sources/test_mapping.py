@@ -239,6 +239,11 @@ def test_tor_counts_no_listening_socket() -> None:
     assert found.details["sockets_opened"] == 4  # not 19968, the limit
 
 
+def test_nebula_counts_the_hosts_of_its_map() -> None:
+    metrics = preset("nebula", "nebula").metrics
+    assert (metrics.p2p_peers, metrics.active_connections, metrics.errors) == (1, 1, 0)
+
+
 @pytest.mark.parametrize("page", sorted(path.stem for path in PAGES.glob("*.txt")))
 def test_a_recorded_page_cut_anywhere_is_refused_or_ends_at_a_line(page: str) -> None:
     whole = (PAGES / f"{page}.txt").read_bytes()

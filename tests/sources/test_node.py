@@ -175,7 +175,6 @@ def test_all_sources_of_this_package_are_registered() -> None:
     [
         ("yggdrsil:/run/y.sock", r"no source is called 'yggdrsil'.*beam,.* prometheus,.* telemetry,.* yggdrasil"),
         ("", "no source is called ''"),
-        ("yggdrasil", "'yggdrasil': name the admin socket, as in yggdrasil:"),
         ("prometheus:localhost", "'localhost' is no URL"),
         ("prometheus:file:///etc/passwd", "is no URL"),
         ("prometheus:http://me:secret@localhost/metrics", "its URL holds a password"),

@@ -141,7 +141,7 @@ def test_a_refused_password_is_not_tried_until_the_address_is_banned(
     node: ScriptedNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(qbittorrent.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(qbittorrent, "monotonic", lambda: now[0])
     node.answer = client = Client(password="right")
     (tmp_path / "password").write_text("wr0ng")
     source = QbittorrentSource(f"{node.url}#user=me&password_file={tmp_path / 'password'}")

@@ -123,7 +123,7 @@ def test_a_device_that_hangs_is_a_dead_link_after_three_minutes(
     node: ScriptedNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(syncthing.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(syncthing, "monotonic", lambda: now[0])
     known = answers()
     of = source(node, tmp_path, known)
     found = []

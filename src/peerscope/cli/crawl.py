@@ -34,8 +34,15 @@ FILE_BYTES_MAX = 512 * 1024 * 1024
 """Largest earlier result. One of 100,000 peers and a million links has about 150 MB."""
 
 
+def _required(context: click.Context, parameter: click.Parameter, tickets: tuple[str, ...]) -> tuple[str, ...]:
+    """Tickets may be missing where earlier results are compared with each other."""
+    if not tickets and len(context.params.get("earlier") or ()) < 2:
+        raise click.MissingParameter(ctx=context, param=parameter)
+    return tickets
+
+
 @click.command()
-@click.argument("tickets", metavar="TICKET...", nargs=-1)
+@click.argument("tickets", metavar="TICKET...", nargs=-1, callback=_required)
 @click.option("--limit", type=Whole(1, 100_000), default=10_000, show_default=True, help="Peers to ask.")
 @click.option("--timeout", type=Decimal(0.1, 3600), default=60.0, show_default=True, help="Seconds in all.")
 @click.option("--concurrency", type=Whole(1, 512), default=64, show_default=True, help="Requests at once.")
@@ -73,8 +80,6 @@ def crawl(
     form = "json" if as_json else form
     past = [(str(place), decode_crawl(_data(place), str(place))) for place in earlier]
     if not tickets:
-        if len(past) < 2:
-            raise click.UsageError("Missing argument 'TICKET...', or --compare with two files or more.")
         _print_changes(changes(past), form)
         return
     walk = WalkConfig(peers_max=limit, timeout_s=timeout, concurrency=concurrency)

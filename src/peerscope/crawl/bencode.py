@@ -54,7 +54,7 @@ def _number(data: bytes, at: int, end: bytes) -> tuple[int, int]:
     stop = data.find(end, at, at + DIGITS_MAX + 2)
     digits = data[at:stop] if stop > at else b""
     magnitude = digits.removeprefix(b"-") if end == b"e" else digits
-    if not magnitude.isdigit() or (magnitude[:1] == b"0" and digits != b"0"):
+    if not magnitude or magnitude.strip(b"0123456789") or (magnitude[:1] == b"0" and digits != b"0"):
         raise RemoteError("bad-bencode", f"no number at byte {at}")
     return int(digits), stop + 1
 

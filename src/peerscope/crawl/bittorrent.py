@@ -5,7 +5,7 @@ nothing. So a thousand ids at one address are one question. An id that several a
 ID@HOST:PORT.
 
 Checked with libtorrent 2.1.1, aria2 1.36 and Transmission 3.00. libtorrent answers with confirmed entries of its
-table. An entry stays there for about a quarter of an hour after its node has died.
+table. An entry stays there for a while after its node has died.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class MainlineCrawl:
             b"target": target.to_bytes(ID_BYTES),
             b"want": self._want,
         }
-        entries = self._read(node, await client.ask(node, b"find_node", arguments))
+        entries = self.read(node, await client.ask(node, b"find_node", arguments))
         if first and self._config.samples:
             with suppress(TransportError, RemoteError):  # older programs refuse the question, or ignore it
                 answer = (await client.ask(node, b"sample_infohashes", arguments, tries=1))[b"r"]
@@ -121,7 +121,8 @@ class MainlineCrawl:
                     self.keys[node] = number
         return entries
 
-    def _read(self, node: UdpAddress, message: dict[bytes, Value]) -> list[tuple[UdpAddress, bytes]]:
+    def read(self, node: UdpAddress, message: dict[bytes, Value]) -> list[tuple[UdpAddress, bytes]]:
+        """The entries of an answer that may be dialled. Raises `RemoteError`."""
         answer = message[b"r"]
         assert isinstance(answer, dict)
         identity = answer.get(b"id")

@@ -88,7 +88,7 @@ class DhtClient(asyncio.DatagramProtocol):
         for _ in range(tries):
             await self._pace.turn()
             try:
-                return _checked(await self._once(where, method, arguments))
+                return checked(await self._once(where, method, arguments))
             except TimeoutError:
                 pass
         raise TransportError(f"no answer within {ANSWER_S:g} s, asked {tries} times")
@@ -136,8 +136,8 @@ class DhtClient(asyncio.DatagramProtocol):
         return True
 
 
-def _checked(message: dict[bytes, Value]) -> dict[bytes, Value]:
-    """The message, if it is an answer. Raises `RemoteError`."""
+def checked(message: dict[bytes, Value]) -> dict[bytes, Value]:
+    """The message of a node, if it is an answer. Raises `RemoteError`."""
     match message:
         case {b"y": b"r", b"r": dict()}:
             return message

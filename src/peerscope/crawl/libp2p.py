@@ -2,10 +2,10 @@
 
 Each connection proves the id of its node, so ids are no claims here. Addresses are: the crawl dials only plain TCP
 over IP, and only addresses that the node which named them may name. Nodes answer with the entries next to the SHA-256
-of a key, so a question about one part of the table needs a key whose hash begins so. `Preimages` finds such keys
-beforehand.
+of a key. So `Preimages` holds a key for each part of the table.
 
-Checked with js-libp2p 3.3 with kad-dht 16.4. A js-libp2p node leaves out entries without a known address.
+Checked with js-libp2p 3.3 with kad-dht 16.4, and kubo 0.43.1. A js-libp2p node leaves out entries without a known
+address.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPDigestAuthHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
+from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 import msgspec
 from msgspec import Struct
@@ -45,13 +45,11 @@ class Page(Struct, frozen=True):
 class Endpoint:
     """The base URL of an interface, and what opens it."""
 
-    def __init__(
-        self, place: NodePlace, example: str, *, advice: str = "", digest: bool = False, named: bool = True
-    ) -> None:
+    def __init__(self, place: NodePlace, example: str, *, advice: str = "", named: bool = True) -> None:
         """`example`: a valid URL, for the message. Raises `ConfigError`.
 
-        `advice`: what to do if nothing answers. `digest`: the interface wants HTTP Digest instead of Basic.
-        `named`: False if its certificate names no host; then `ca_file` must be that very certificate.
+        `advice`: what to do if nothing answers. `named`: False if its certificate names no host; then `ca_file` must be
+        that very certificate.
         """
         check_url(place.address, example)
         self.url = place.address
@@ -60,11 +58,8 @@ class Endpoint:
             raise ConfigError("the options user and password_file need each other")
         if "header" in options and "token_file" not in options:
             raise ConfigError("the option header needs token_file, the file with the value of that header")
-        self._advice = f"; {advice}" if advice else ""
-        self._digest = digest and "user" in options
+        self.advice = f"; {advice}" if advice else ""
         self._opener = _opener(options.get("ca_file"), named)
-        if self._digest:
-            self._opener.add_handler(HTTPDigestAuthHandler(_Login(options)))  # type: ignore[arg-type]
 
     def get(self, path: str = "", *, headers: Mapping[str, str] | None = None, accepted: Collection[int] = ()) -> Page:
         """Fetch a page. `accepted`: status codes that are answers too. Raises `SourceError`."""
@@ -103,14 +98,12 @@ class Endpoint:
                 raise SourceError(self._refusal(error, url)) from None
         except (URLError, OSError, HTTPException, ValueError) as error:
             raise SourceError(
-                f"{url} does not answer: {getattr(error, 'reason', None) or error}{self._advice}"
+                f"{url} does not answer: {getattr(error, 'reason', None) or error}{self.advice}"
             ) from None
 
     def _credentials(self) -> dict[str, str]:
         """Read from their files for each request: they may be replaced."""
         options = self._options
-        if self._digest:
-            return {}
         if "cookie_file" in options:
             return {"Authorization": f"Basic {base64.b64encode(secret(options['cookie_file']).encode()).decode()}"}
         if "user" in options:
@@ -124,7 +117,7 @@ class Endpoint:
     def _refusal(self, error: HTTPError, url: str) -> str:
         if error.code not in (401, 403):
             return f"{url} answers {error.code} {_explanation(error) or error.reason}"
-        if self._digest or self._credentials():
+        if self._credentials():
             return f"{url} answers {error.code}: it does not accept these credentials"
         return f"{url} answers {error.code}: it wants credentials; name their file, as in #token_file=PATH"
 
@@ -139,10 +132,10 @@ def decoded(page: Page, kind: type[T], url: str) -> T:
 
 
 def _page(answer: HTTPResponse, url: str, end: float) -> Page:
-    return Page(_body(answer, url, end), answer.headers.get_content_type(), answer.headers, answer.status)
+    return Page(whole_body(answer, url, end), answer.headers.get_content_type(), answer.headers, answer.status)
 
 
-def _body(answer: HTTPResponse, url: str, end: float) -> bytes:
+def whole_body(answer: HTTPResponse, url: str, end: float) -> bytes:
     """Read a whole body. One that ends before its announced length is refused: it would look like fewer values."""
     data = bytearray()
     while chunk := answer.read1(65536):
@@ -169,17 +162,6 @@ def _explanation(error: HTTPError) -> str:
         if isinstance(found, dict) and name in found:
             found = found[name]
     return found[:120] if isinstance(found, str) else ""
-
-
-class _Login:
-    """The passwords of a digest: one user, whatever is asked for."""
-
-    def __init__(self, options: Mapping[str, str]) -> None:
-        self._options = options
-
-    def find_user_password(self, realm: str, uri: str) -> tuple[str, str]:
-        """Read from its file for each request: it may be replaced."""
-        return self._options["user"], secret(self._options["password_file"])
 
 
 def _opener(ca_file: str | None, named: bool) -> OpenerDirector:

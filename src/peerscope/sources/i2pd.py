@@ -5,6 +5,7 @@ no host, so the router must hold exactly this certificate.
 
 How wrong the router may be:
 - A wrong password is answered with an empty result and no error.
+- It repeats the id of a question without quotes, so the answer is no JSON if the id is a text. We use numbers.
 - `uptime` is in milliseconds, although a whole second is its finest step. Bytes are decimals.
 - Its known routers include itself. A router alone knows one.
 - It has no id in this interface, and no neighbours.
@@ -24,7 +25,7 @@ from peerscope.records.measures import COUNT_MAX, Measure, NodeMetrics
 from peerscope.sources.base import Reading
 from peerscope.sources.endpoint import Endpoint
 from peerscope.sources.json_rpc import ask, result
-from peerscope.sources.place import parse_place, secret
+from peerscope.sources.place import check_url, parse_place, secret
 
 EXAMPLE = "https://127.0.0.1:7650"
 ADVICE = "set enabled = true below [i2pcontrol] in i2pd.conf, and name its certificate in ca_file"
@@ -71,15 +72,22 @@ class I2pdSource:
             raise ConfigError("name the file with the password of I2PControl, as in i2pd:#password_file=PATH")
         self._password_file = place.options["password_file"]
         address = place.address or EXAMPLE
+        check_url(address, EXAMPLE)
         options = {"ca_file": place.options.get("ca_file", CERTIFICATE)} if address.startswith("https:") else {}
-        self._rpc = Endpoint(
-            structs.replace(place, address=address, options=options), EXAMPLE, advice=ADVICE, named=False
-        )
+        self._place = structs.replace(place, address=address, options=options)
+        self._endpoint: Endpoint | None = None
         self._token = ""
 
     async def read(self) -> Reading:
         """Read peers, tunnels and bytes. Raises `SourceError`."""
-        router = self._router()
+        try:
+            self._endpoint = rpc = self._endpoint or Endpoint(self._place, EXAMPLE, advice=ADVICE, named=False)
+            router = self._router(rpc)
+        except ConfigError as error:  # i2pd makes its certificate when it first starts
+            raise SourceError(f"{error}; {ADVICE}") from None
+        except SourceError:
+            self._endpoint = None  # its certificate may be another one by now
+            raise
         measures = [Measure("routers_known", router.known, "routers")]
         if router.success is not None:
             measures.append(Measure("tunnel_success", router.success / 100 if router.success else None, "ratio"))
@@ -104,24 +112,24 @@ class I2pdSource:
     async def close(self) -> None:
         """Nothing stays open."""
 
-    def _router(self) -> I2pRouter:
+    def _router(self, rpc: Endpoint) -> I2pRouter:
         """Ask with the token of last time; log in again if the router has forgotten it."""
         if self._token:
-            answer = ask(self._rpc, "", "RouterInfo", QUESTIONS | {"Token": self._token})
+            answer = ask(rpc, "", "RouterInfo", QUESTIONS | {"Token": self._token})
             router = I2pRouter() if answer.error else result(answer, I2pRouter, "RouterInfo")
             if router != I2pRouter():
                 return router
-        self._token = self._log_in()
-        router = result(ask(self._rpc, "", "RouterInfo", QUESTIONS | {"Token": self._token}), I2pRouter, "RouterInfo")
+        self._token = self._log_in(rpc)
+        router = result(ask(rpc, "", "RouterInfo", QUESTIONS | {"Token": self._token}), I2pRouter, "RouterInfo")
         if router == I2pRouter():
-            raise SourceError(f"{self._rpc.url} answers none of the values of an I2P router")
+            raise SourceError(f"{rpc.url} answers none of the values of an I2P router")
         return router
 
-    def _log_in(self) -> str:
-        answer = ask(self._rpc, "", "Authenticate", {"API": VERSION, "Password": secret(self._password_file)})
+    def _log_in(self, rpc: Endpoint) -> str:
+        answer = ask(rpc, "", "Authenticate", {"API": VERSION, "Password": secret(self._password_file)})
         token = "" if answer.error else result(answer, _I2pLogin, "Authenticate").token
         if not token:
-            raise SourceError(f"{self._rpc.url} does not accept the password in {self._password_file}")
+            raise SourceError(f"{rpc.url} does not accept the password in {self._password_file}")
         return token
 
 

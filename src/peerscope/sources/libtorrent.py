@@ -16,13 +16,13 @@ libtorrent is late or wrong in this:
 from __future__ import annotations
 
 import re
-import time
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from peerscope.errors import SourceError
+from peerscope.host.clock import monotonic
 from peerscope.records.measures import COUNT_MAX, NodeMetrics
 from peerscope.sources.base import Reading
 from peerscope.sources.bittorrent import TrackerCount, torrent_measures
@@ -49,7 +49,7 @@ class LibtorrentSource:
         session = self._session
         try:
             states = session.get_torrent_status(lambda _: True, 0)  # one call, not one for each torrent
-            now = time.monotonic()
+            now = monotonic()
             if now >= self._trackers_due:
                 self._trackers = TrackerCount(_announcements(session))
                 self._id = self._id if session.is_dht_running() and self._id else _dht_id(session)

@@ -1,101 +1,65 @@
-"""MessagePack as older Go programs write it: one value after another, texts and bytes alike as "raw".
+"""Where a MessagePack value ends, in a stream without lengths around its values.
 
-msgspec decodes whole messages with valid UTF-8 only. This reader takes the first value from the start of some bytes,
-so that a stream can be read without lengths around its values. Everything raw becomes `bytes`.
+The values of a stream follow each other, and msgspec decodes one whole value only. So the end of each value is sought
+first. The search goes on where it stopped when more bytes arrive, so a large answer in many parts costs no more.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Any
 
-DEPTH_MAX = 16
-ITEMS_MAX = 1_000_000
-_NUMBERS = {
-    0xCA: ">f",
-    0xCB: ">d",
-    0xCC: ">B",
-    0xCD: ">H",
-    0xCE: ">I",
-    0xCF: ">Q",
-    0xD0: ">b",
-    0xD1: ">h",
-    0xD2: ">i",
-    0xD3: ">q",
-}
-_RAW_LENGTHS = {0xC4: ">B", 0xC5: ">H", 0xC6: ">I", 0xD9: ">B", 0xDA: ">H", 0xDB: ">I"}
-_LIST_LENGTHS = {0xDC: ">H", 0xDD: ">I"}
-_MAP_LENGTHS = {0xDE: ">H", 0xDF: ">I"}
+_LENGTHS = {1: struct.Struct(">B"), 2: struct.Struct(">H"), 4: struct.Struct(">I")}
+_FIXED = {0xCA: 4, 0xCB: 8} | {0xCC + n: 2**n for n in range(4)} | {0xD0 + n: 2**n for n in range(4)}
+"""Bytes of numbers after their first byte."""
+_FIXED |= {0xC0: 0, 0xC2: 0, 0xC3: 0} | {0xD4 + n: 1 + 2**n for n in range(5)}
+_BYTES = {0xC4: (1, 0), 0xC5: (2, 0), 0xC6: (4, 0), 0xD9: (1, 0), 0xDA: (2, 0), 0xDB: (4, 0)}
+"""Texts and bytes: the size of their length, and the bytes that it does not count."""
+_BYTES |= {0xC7: (1, 1), 0xC8: (2, 1), 0xC9: (4, 1)}
+_ITEMS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
+"""Lists and maps: the size of their length, and the values for each item."""
 
 
-class IncompleteError(Exception):
-    """The value does not end within these bytes."""
+class ValueEnd:
+    """Seeks the end of the value at the start of growing bytes."""
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._missing = 1
+        """Values that must still come."""
+
+    def find(self, data: bytes | bytearray) -> int | None:
+        """The end; None if more bytes must come first. Call it with the same bytes and more, until it gives an end.
+
+        Raises ValueError if a byte begins no value.
+        """
+        while self._missing:
+            if self._at >= len(data):
+                return None
+            step = _token(data, self._at)
+            if step is None:
+                return None
+            self._at += step[0]
+            self._missing += step[1] - 1
+        return self._at if self._at <= len(data) else None
 
 
-def unpacked(data: bytes | bytearray, at: int = 0) -> tuple[Any, int]:
-    """The value that begins here, and where it ends. Raises `IncompleteError`, or ValueError if it is none."""
-    return _value(data, at, 0)
-
-
-def _value(data: bytes | bytearray, at: int, depth: int) -> tuple[Any, int]:
-    if depth > DEPTH_MAX:
-        raise ValueError("nested too deeply")
-    if at >= len(data):
-        raise IncompleteError
-    kind, at = data[at], at + 1
-    if kind <= 0x7F:
-        return kind, at
-    if kind >= 0xE0:
-        return kind - 0x100, at
+def _token(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
+    """The bytes of a value without the values inside, and how many these are; None if its length is not there yet."""
+    kind = data[at]
+    if kind <= 0x7F or kind >= 0xE0:
+        return 1, 0
     if kind <= 0x8F:
-        return _map(data, at, kind & 0x0F, depth)
+        return 1, 2 * (kind & 0x0F)
     if kind <= 0x9F:
-        return _list(data, at, kind & 0x0F, depth)
+        return 1, kind & 0x0F
     if kind <= 0xBF:
-        return _raw(data, at, kind & 0x1F)
-    if kind in (0xC0, 0xC2, 0xC3):
-        return {0xC0: None, 0xC2: False, 0xC3: True}[kind], at
-    if kind in _NUMBERS:
-        return _number(data, at, _NUMBERS[kind])
-    for lengths, read in ((_RAW_LENGTHS, _raw), (_LIST_LENGTHS, None), (_MAP_LENGTHS, None)):
-        if kind in lengths:
-            length, at = _number(data, at, lengths[kind])
-            if read is not None:
-                return read(data, at, length)
-            return (_list if lengths is _LIST_LENGTHS else _map)(data, at, length, depth)
-    raise ValueError(f"no value begins with the byte {kind:#x}")
-
-
-def _number(data: bytes | bytearray, at: int, form: str) -> tuple[Any, int]:
-    end = at + struct.calcsize(form)
-    if end > len(data):
-        raise IncompleteError
-    return struct.unpack_from(form, data, at)[0], end
-
-
-def _raw(data: bytes | bytearray, at: int, length: int) -> tuple[bytes, int]:
-    if at + length > len(data):
-        raise IncompleteError
-    return bytes(data[at : at + length]), at + length
-
-
-def _list(data: bytes | bytearray, at: int, length: int, depth: int) -> tuple[list[Any], int]:
-    if length > ITEMS_MAX:
-        raise ValueError(f"a list of {length} items")
-    found = []
-    for _ in range(length):
-        item, at = _value(data, at, depth + 1)
-        found.append(item)
-    return found, at
-
-
-def _map(data: bytes | bytearray, at: int, length: int, depth: int) -> tuple[dict[Any, Any], int]:
-    if length > ITEMS_MAX:
-        raise ValueError(f"a map of {length} items")
-    found = {}
-    for _ in range(length):
-        key, at = _value(data, at, depth + 1)
-        if not isinstance(key, bytes):
-            raise ValueError("a key that is no text")
-        found[key.decode("utf-8", "replace")], at = _value(data, at, depth + 1)
-    return found, at
+        return 1 + (kind & 0x1F), 0
+    if kind in _FIXED:
+        return 1 + _FIXED[kind], 0
+    size, extra = _BYTES.get(kind) or _ITEMS.get(kind) or (0, 0)
+    if not size:
+        raise ValueError(f"no value begins with the byte {kind:#x}")
+    if at + 1 + size > len(data):
+        return None
+    (length,) = _LENGTHS[size].unpack_from(data, at + 1)
+    return (1 + size, length * extra) if kind in _ITEMS else (1 + size + length + extra, 0)

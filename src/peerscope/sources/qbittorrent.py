@@ -16,13 +16,13 @@ qBittorrent is late or wrong in this:
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from msgspec import Meta, Struct
 
 from peerscope.errors import ConfigError, SourceError
+from peerscope.host.clock import monotonic
 from peerscope.records.measures import Count, NodeMetrics
 from peerscope.sources.base import Reading
 from peerscope.sources.bittorrent import TrackerCount, torrent_measures
@@ -184,7 +184,7 @@ class QbittorrentSource:
         return {"Cookie": self._cookie} if self._cookie else {}
 
     def _log_in(self, user: str, password_file: str) -> None:
-        now, url = time.monotonic(), self._endpoint.url
+        now, url = monotonic(), self._endpoint.url
         if now < self._no_login_before:
             raise SourceError(f"{url} did not accept this user and password; the next try follows within 15 min")
         form = urlencode({"username": user, "password": secret(password_file)}).encode()

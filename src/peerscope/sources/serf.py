@@ -32,7 +32,7 @@ from peerscope.records.bodies import OVERLAY_MAX, OverlayLink
 from peerscope.records.measures import Measure, NodeMetrics
 from peerscope.records.texts import OverlayId
 from peerscope.sources.base import Reading
-from peerscope.sources.msgpack_stream import IncompleteError, unpacked
+from peerscope.sources.msgpack_stream import ValueEnd
 from peerscope.sources.neighbours import is_address, rtt_us
 from peerscope.sources.place import parse_place, secret
 
@@ -41,6 +41,8 @@ TIMEOUT_S = 4.0
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
 NO_SAMPLE = 1.5
 """The error of a coordinate that Serf has just made (`VivaldiErrorMax`)."""
+BYTES = b"\xc4"
+"""Begins bytes in MessagePack since 2013; older programs write them as texts."""
 WITHOUT_BODY = frozenset({"handshake", "auth"})
 T = TypeVar("T")
 Small = Annotated[float, Meta(ge=-1e9, le=1e9)]
@@ -50,7 +52,8 @@ class SerfMember(Struct, frozen=True, rename="pascal"):
     """One member, as this one sees it."""
 
     name: OverlayId
-    addr: Annotated[str, Meta(max_length=64)] = ""
+    addr: msgspec.Raw = msgspec.Raw(b"\xa0")
+    """4 or 16 bytes as a text, which is no UTF-8."""
     port: int = 0
     status: Annotated[str, Meta(max_length=32)] = ""
     """"alive", "leaving", "left" or "failed"."""
@@ -137,8 +140,8 @@ class _Conversation:
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
-    async def ask(self, command: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The body of an answer; None for a command without one."""
+    async def ask(self, command: str, body: Mapping[str, Any] | None = None) -> bytes:
+        """The body of an answer; empty for a command without one."""
         self._send(command, body)
         return await self._answer(self._asked, command)
 
@@ -162,27 +165,28 @@ class _Conversation:
         if body is not None:
             self._writer.write(msgspec.msgpack.encode(body))
 
-    async def _answer(self, number: int, command: str) -> Any:
+    async def _answer(self, number: int, command: str) -> bytes:
         header = _as(await self._value(), _SerfHeader)
         if header.error:
             advice = "; name the file with its key, as in #token_file=PATH" if "uthentication" in header.error else ""
             raise SourceError(f"Serf answers {header.error} to {command}{advice}")
         if header.seq != number:
             raise SourceError(f"Serf answers question {header.seq} instead of {number}")
-        return None if command in WITHOUT_BODY else await self._value()
+        return b"" if command in WITHOUT_BODY else await self._value()
 
-    async def _value(self) -> Any:
+    async def _value(self) -> bytes:
+        sought = ValueEnd()
         while True:
             try:
-                value, end = unpacked(self._data)
-            except IncompleteError:
-                if len(self._data) > ANSWER_BYTES_MAX:
-                    raise SourceError(f"Serf answers more than {ANSWER_BYTES_MAX} bytes") from None
+                end = sought.find(self._data)
             except ValueError as error:
                 raise SourceError(f"this is not Serf's RPC: {error}") from None
-            else:
+            if end is not None:
+                value = bytes(self._data[:end])
                 del self._data[:end]
                 return value
+            if len(self._data) > ANSWER_BYTES_MAX:
+                raise SourceError(f"Serf answers more than {ANSWER_BYTES_MAX} bytes")
             chunk = await self._reader.read(1 << 20)
             if not chunk:
                 raise SourceError("Serf broke off in the middle of an answer")
@@ -238,13 +242,13 @@ def _rtt_us(one: SerfCoordinate | None, other: SerfCoordinate | None) -> int | N
 
 
 def _address(member: SerfMember) -> str:
-    return join_address(member.addr, member.port)
+    return join_address(_host(bytes(member.addr)), member.port)
 
 
-def _host(packed: Any) -> str:
-    """An address of 4 or 16 bytes as text; empty for anything else."""
+def _host(raw: bytes) -> str:
+    """An address as text; empty for anything else. `raw`: its length as a text or as bytes, and 4 or 16 bytes."""
     try:
-        ip = ipaddress.ip_address(packed if isinstance(packed, bytes) else b"")
+        ip = ipaddress.ip_address(raw[2 if raw.startswith(BYTES) else 1 :])
     except ValueError:
         return ""
     return str(getattr(ip, "ipv4_mapped", None) or ip)
@@ -254,20 +258,8 @@ def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) <= 15 else None
 
 
-def _as(value: Any, kind: type[T]) -> T:
+def _as(value: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.convert(_texts(value), kind)
-    except (msgspec.ValidationError, ValueError) as error:
+        return msgspec.msgpack.decode(value, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise SourceError(f"Serf answers something else: {error}") from None
-
-
-def _texts(value: Any) -> Any:
-    """The same with texts instead of raw bytes."""
-    match value:
-        case bytes():
-            return value.decode("utf-8", "replace")
-        case list():
-            return [_texts(one) for one in value]
-        case dict():
-            return {name: _host(one) if name == "Addr" else _texts(one) for name, one in value.items()}
-    return value

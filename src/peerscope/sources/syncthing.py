@@ -14,7 +14,6 @@ Syncthing is late or wrong in this:
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import SourceError
+from peerscope.host.clock import monotonic
 from peerscope.records.bodies import ADDRESSES_MAX, OverlayLink
 from peerscope.records.measures import Count, Measure, NodeMetrics
 from peerscope.records.texts import Name
@@ -71,7 +71,7 @@ class SyncthingService(Struct, frozen=True, rename="camel"):
     error: Word | None = None
     lan_addresses: tuple[Word, ...] | None = None
     wan_addresses: tuple[Word, ...] | None = None
-    """Of a listener: URLs such as "tcp://192.0.2.1:22000"."""
+    """URLs of a listener, such as "tcp://192.0.2.1:22000"."""
 
 
 class _SyncthingStatus(Struct, frozen=True, rename="camel"):
@@ -139,7 +139,7 @@ class SyncthingSource:
             ),
             overlay=tuple(OverlayLink(name) for name in sorted(up)),
             addresses=_addresses(status.connection_service_status or {}),
-            measures=_measures(others, status, completion, self._silent(up, time.monotonic())),
+            measures=_measures(others, status, completion, self._silent(up, monotonic())),
             details={
                 "devices_paused": float(sum(one.paused for one in others.values())),
                 "devices_never_seen": float(never),

@@ -10,7 +10,7 @@ How late and how wrong Tor may be:
 - It lists one relay several times if it has several connections to it.
 - `circuits` counts those that this Tor built for itself. Only its MetricsPort (`prometheus:URL#tor`) counts those that
   pass through it. There, some gauges have names that end in "_total", and listening sockets are opened connections.
-- A connection to a relay that hangs stays CONNECTED for minutes.
+- A killed relay is gone at once. A frozen one was still CONNECTED after 330 s.
 - Bytes include those of the directory, and start at 0 with the process.
 - `flags` are those of the last consensus, up to some hours old.
 """
@@ -29,6 +29,7 @@ from pathlib import Path
 
 from peerscope.errors import SourceError
 from peerscope.host.addresses import split_address
+from peerscope.host.numbers import whole
 from peerscope.mesh.detection.checks import printable
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import COUNT_MAX, Measure, NodeMetrics
@@ -107,7 +108,7 @@ class Control:
         lines = []
         while True:
             line = await self._line()
-            if len(line) < 4 or not line[:3].isdigit() or line[3] not in "-+ ":
+            if len(line) < 4 or whole(line[:3]) is None or line[3] not in "-+ ":
                 raise SourceError(f"{self.place} is no control port of tor: it answers {printable(line)[:40]!r}")
             code, kind, text = line[:3], line[3], line[4:]
             if kind == "+":

@@ -11,7 +11,6 @@ Transmission is late or wrong in this:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Annotated, TypeVar
 
@@ -19,6 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import SourceError
+from peerscope.host.clock import monotonic
 from peerscope.records.measures import Count, NodeMetrics
 from peerscope.records.texts import Name
 from peerscope.sources.base import Reading
@@ -111,7 +111,7 @@ class TransmissionSource:
         session = self._ask("session-get", ["version", "dht-enabled"], _DaemonSession)
         totals = self._ask("session-stats", [], _SessionTotals).current
         torrents = self._ask("torrent-get", ["status", "error", "peersConnected", "peersFrom"], _Torrents).torrents
-        now = time.monotonic()
+        now = monotonic()
         if now >= self._trackers_due:
             self._trackers = TrackerCount(self._announcements())
             self._trackers_due = now + TRACKERS_S

@@ -14,7 +14,7 @@ from msgspec import Struct
 WINDOW_S = 60.0
 COUNTED_MAX = 256
 _MULTIADDR = re.compile(r"/(?:ip[46]|dns[46]?)/([^/]+)")
-_WITH_PORT = re.compile(r"\[(.+)\](?::\d+)?\Z|([^:]+):\d+\Z")
+_WITH_PORT = re.compile(r"\[(.+)\](?::[0-9]+)?\Z|([^:]+):[0-9]+\Z")
 
 
 class Busiest(Struct, frozen=True):
