@@ -9,7 +9,8 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
 from ledgers import Book
-from live import Agent, running
+from live import Agent, client, running
+from live import until as live_until
 from peerscope.records.bodies import Check, Profile, Report, Status
 from peerscope.records.identity import Identity
 from peerscope.top.app import Top, overview
@@ -156,3 +157,20 @@ def test_what_is_unknown_comes_last_in_either_order() -> None:
         network.peers[name] = {"peer_id": name, "status": "healthy", "rtt_s": rtt_s}
     orders = [[row["peer_id"] for row in chosen(PEERS, network, "", 5, is_reverse)[0]] for is_reverse in (False, True)]
     assert orders == [["c", "a", "b"], ["a", "c", "b"]]
+
+
+def test_measures_of_all_nodes_have_a_table(agent: Agent) -> None:
+    event = {"type": "gauge", "name": "block_height", "value": 912_345, "unit": "blocks"}
+    with client(agent) as asking:
+        assert asking.post("/api/v1/telemetry", json=event).is_success
+        live_until(lambda: "block_height" in asking.get("/api/v1/metrics").text, "the report has the measure")
+
+    async def keys(app: Top, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: bool(app.network.measures))
+        await pilot.press("5")
+        await until(pilot, lambda: app.query_one("#measures-table", DataTable).row_count == 1)
+        found = [column(app, "measures", place)[0] for place in range(7)]
+        del found[1]  # the kind of the node, which its profile has a moment later
+        assert found == ["block_height", "blocks", "1", *["912,345"] * 3]
+
+    drive(agent, keys)

@@ -1,4 +1,4 @@
-"""The screen of `peerscope top`: the overview, four tables, and the details of the chosen row."""
+"""The screen of `peerscope top`: the overview, five tables, and the details of the chosen row."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, Input, Static, TabbedContent, TabPane
 
+from peerscope.cli.api import ask
+from peerscope.errors import ApiError
 from peerscope.top.feed import NetworkSummary, follow
 from peerscope.top.tables import SEVERITIES, TABLES, Row, Table, cells, chosen, latency, marked, plain
 
 REDRAW_S = 1.0
 """Time between updates of a table. A thousand rows take a while."""
 DETAIL_CELLS = 200
+MEASURES_S = 10.0
+"""Time between requests for measures, which are not part of the feed."""
 
 
 class Top(App[None]):
@@ -57,6 +61,7 @@ class Top(App[None]):
         self._is_stale = False
         self._rows = ""
         self._following: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="overview")
@@ -71,14 +76,27 @@ class Top(App[None]):
     def on_mount(self) -> None:
         following = follow(*self._agent, self.network, news=self._on_news, state=self._on_state)
         self._following = asyncio.create_task(following)
+        self._asking = asyncio.create_task(self._ask_for_measures())
         self.set_interval(REDRAW_S, self._redraw)
         self._grid().focus()
         self._draw()
 
     async def on_unmount(self) -> None:
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)  # waits until the connection is closed
+        tasks = [task for task in (self._following, self._asking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)  # waits until the connection is closed
+
+    async def _ask_for_measures(self) -> None:
+        api, token, _ = self._agent
+        while True:
+            try:
+                found = await asyncio.to_thread(ask, api, token, "/api/v1/metrics")
+                self.network.measures = list(found.get("measures", ()))
+                self._is_stale = True
+            except ApiError:
+                pass  # the feed says that the agent does not answer
+            await asyncio.sleep(MEASURES_S)
 
     # -- keys ------------------------------------------------------------------------------------
 

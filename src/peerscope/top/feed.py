@@ -31,6 +31,8 @@ class NetworkSummary:
         """Parts that the feed sends whole: self, health, verdicts, regions, trends, trouble, map."""
         self.peers: dict[str, dict[str, Any]] = {}
         self.alerts: dict[str, dict[str, Any]] = {}
+        self.measures: list[dict[str, Any]] = []
+        """Values that nodes name themselves, over all nodes; not part of the feed."""
 
     def take(self, message: dict[str, Any]) -> None:
         """Apply one message. Raises `Gap` and changes nothing if messages are missing."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 from rich.text import Text
 
 from peerscope.alerts.phrases import folded, times
+from peerscope.cli.metrics import grouped
 from peerscope.records.identity import SHORT_HEX
 from peerscope.top.feed import NetworkSummary
 from peerscope.views.sanitize import clipped
@@ -158,6 +159,14 @@ def _flags(row: Row, _: float) -> Text:
     return Text(" ".join(filter(None, flags)), "dim")
 
 
+def _unit(row: Row) -> str:
+    return f"{plain(row['unit']) or 'count'}{'/s' if row['is_counter'] else ''}"
+
+
+def _amount(field: str) -> Shown:
+    return lambda row, _: grouped(row[field])
+
+
 SEVERITY = Column("Severity", lambda row, _: marked(row["severity"]), _rank("severity", SEVERITIES))
 SINCE = (
     Column("Since", _since("started_at"), _youngest("started_at")),
@@ -234,4 +243,19 @@ INCIDENTS = Table(
     0,
     _newest,
 )
-TABLES = (PEERS, ALERTS, INCIDENTS, REGIONS)
+MEASURES = Table(
+    "measures",
+    "Measures",
+    (
+        Column("Measure", _of("name"), _word("name")),
+        Column("Nodes", _of("node"), _word("node")),
+        Column("Unit", lambda row, _: Text(_unit(row)), _unit),
+        Column("Peers", lambda row, _: str(row["peers"]), lambda row: -row["peers"]),
+        *(Column(title, _amount(field), _number(field)) for title, field in (("Lowest", "min"), ("Median", "median"))),
+        Column("Highest", _amount("max"), _number("max")),
+    ),
+    lambda network: ({**row, "key": f"{row['node']} {row['name']} {_unit(row)}"} for row in network.measures),
+    "key",
+    0,
+)
+TABLES = (PEERS, ALERTS, INCIDENTS, REGIONS, MEASURES)
