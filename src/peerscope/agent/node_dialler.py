@@ -12,6 +12,7 @@ from peerscope.host.addresses import split_address
 from peerscope.mesh.dial_back import may_try
 from peerscope.mesh.events import Tried, TryNode
 from peerscope.records.bodies import DialOutcome
+from peerscope.records.hosts import ip_of
 from peerscope.records.identity import PeerId
 
 TIMEOUT_S = 5.0
@@ -22,10 +23,17 @@ NO_ROUTE = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL
 class NodeDialler:
     """Carries out `TryNode`, a few at a time."""
 
-    def __init__(self, reached_at: Callable[[PeerId], str | None], feed: Callable[[Event], None]) -> None:
-        """`reached_at`: IP at which our connection with a peer arrives. `feed`: takes the answers."""
+    def __init__(
+        self,
+        reached_at: Callable[[PeerId], str | None],
+        feed: Callable[[Event], None],
+        own_addresses: Callable[[], Sequence[str]],
+    ) -> None:
+        """`reached_at`: IP at which our connection with a peer arrives. `feed`: takes the answers. `own_addresses`:
+        where others dial this agent."""
         self._reached_at = reached_at
         self._feed = feed
+        self._own_addresses = own_addresses
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -46,9 +54,19 @@ class NodeDialler:
             outcomes = []
             for address in addresses:
                 # Asked before each attempt: the peer may have moved.
-                may = may_try(address, self._reached_at(subject))
+                may = may_try(address, self._reached_at(subject)) and not self._is_ours(address)
                 outcomes.append(await connect(address) if may else DialOutcome.ELSEWHERE)
         self._feed(Tried(subject, tuple(addresses), tuple(outcomes)))
+
+    def _is_ours(self, address: str) -> bool:
+        """It leads to this machine. A proxy in front of us may make all members seem to be here.
+
+        A remote member could then probe our own ports. Only an agent that is reached on loopback alone tries loopback.
+        """
+        host, ours = ip_of(address), {ip_of(one) for one in self._own_addresses()}
+        if all(one is not None and one.is_loopback for one in ours):
+            return False
+        return host is None or host.is_loopback or host in ours
 
 
 async def connect(address: str, timeout_s: float = TIMEOUT_S) -> DialOutcome:
