@@ -15,6 +15,7 @@ Nobody can aim others at a third party, and nobody has to carry much:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
@@ -42,6 +43,7 @@ SUBJECTS_MAX = 256
 """Peers that a dialer remembers, to keep the interval; while it is full, nobody new is tried."""
 METADATA = frozenset(map(ip_address, ("169.254.169.254", "100.100.100.200", "192.0.0.192", "fd00:ec2::254")))
 """Addresses at which clouds give secrets to their machines."""
+PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
 class _Attempt(Struct):
@@ -178,7 +180,7 @@ def may_try(address: str, reached_at: str | None) -> bool:
     except ValueError:
         return False
     port = address.rpartition(":")[2]
-    if host is None or not port.isdecimal() or not 0 < int(port) <= 65535:
+    if host is None or not PORT.fullmatch(port) or int(port) > 65535:
         return False
     if isinstance(host, IPv6Address) and (host.ipv4_mapped is not None or host.scope_id is not None):
         return False

@@ -28,6 +28,7 @@ from msgspec import Meta, Struct
 
 from peerscope.errors import SourceError
 from peerscope.host.addresses import join_address, split_address
+from peerscope.host.numbers import whole
 from peerscope.records.bodies import OVERLAY_MAX, OverlayLink
 from peerscope.records.measures import Measure, NodeMetrics
 from peerscope.records.texts import OverlayId
@@ -255,7 +256,7 @@ def _host(raw: bytes) -> str:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) <= 15 else None
+    return None if text is None or len(text) > 15 else whole(text)
 
 
 def _as(value: bytes, kind: type[T]) -> T:
