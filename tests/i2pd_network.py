@@ -95,8 +95,7 @@ def i2pd_network(program: str, folder: Path) -> Iterator[I2pdNetwork]:
             if number:
                 _introduce(network.data(0) / "router.info", data / "netDb")
             running.start(f"i2pd-{number}", program, f"--conf={data / 'i2pd.conf'}", f"--datadir={data}")
-            running.until((data / "router.info").exists, "a router has a description of itself")
-        for number in range(2):
+            # Its description of itself is whole by then: the file is there, and empty, a while before.
             running.until(lambda number=number: bool(network.truth(number)), "a router answers")
         yield network
 

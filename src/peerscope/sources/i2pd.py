@@ -10,7 +10,7 @@ How wrong the router may be:
 - Its known routers include itself. A router alone knows one.
 - It has no id in this interface, and no neighbours.
 - The success rate of tunnels is 0 before the first tunnel is built. We take it for unknown then.
-- It shows a peer that is gone as active until its session ends, minutes later.
+- A killed peer is gone at once. A frozen one was still active after 240 s.
 """
 
 from __future__ import annotations
