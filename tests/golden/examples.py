@@ -44,6 +44,7 @@ from peerscope.records.blocks import Block, Blocks
 from peerscope.records.bodies import (
     Check,
     Coordinate,
+    DialReading,
     LinkReading,
     Observation,
     Observations,
@@ -101,6 +102,13 @@ MEASURES = (
     Measure("leader_changes", 3, "", True),
     Measure("sync_lag", None, "blocks"),
 )
+NODE_PROFILE = replace(PROFILE, node_addresses=("192.0.2.1:4001", "[2001:db8::1]:4001"), dials=True)
+DIALLED_REPORT = replace(
+    REPORT,
+    links=(LinkReading(REF_TWO, 12_345, 10, False, 3, -7, False, 4_321),),
+    overlay_cut=True,
+    dialled=(DialReading(REF_TWO, 54_321, (0, 1), 90),),
+)
 MEASURED_REPORT = replace(REPORT, metrics=replace(METRICS, node=ReportedNode(measures=MEASURES)))
 OBSERVATIONS = Observations((Observation(REF_TWO, AT_MS - 4_000, 4_200, "silent"),))
 STATEMENT = Statement(
@@ -140,7 +148,9 @@ RECORD = (
 
 BODIES: dict[str, Struct] = {
     "profile": PROFILE,
+    "profile-node": NODE_PROFILE,
     "report": REPORT,
+    "report-dialled": DIALLED_REPORT,
     "report-measured": MEASURED_REPORT,
     "observations": OBSERVATIONS,
     "alerts": ALERTS,
