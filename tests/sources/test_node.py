@@ -173,11 +173,7 @@ def test_all_sources_of_this_package_are_registered() -> None:
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-<<<<<<< HEAD
-        ("yggdrsil:/run/y.sock", r"no source is called 'yggdrsil'.*beam,.* prometheus,.* telemetry,.* yggdrasil"),
-=======
         ("yggdrsil:/run/y.sock", r"no source is called 'yggdrsil'.*beam, .*prometheus, .*yggdrasil"),
->>>>>>> w-coins
         ("", "no source is called ''"),
         ("prometheus:localhost", "'localhost' is no URL"),
         ("prometheus:file:///etc/passwd", "is no URL"),
