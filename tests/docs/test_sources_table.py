@@ -7,7 +7,7 @@ from pathlib import Path
 from manuscript import cells, links
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import GROUP
-from peerscope.sources.programs import PROGRAMS
+from peerscope.sources.programs.table import PROGRAMS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "reference/sources.md").read_text(encoding="utf-8")

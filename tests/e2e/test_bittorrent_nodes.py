@@ -14,7 +14,7 @@ from peerscope import Config, Monitor
 from peerscope.errors import SourceError
 from peerscope.records.bodies import Status
 from peerscope.sources.base import Reading, Source, make_source
-from peerscope.sources.libtorrent import LibtorrentSource
+from peerscope.sources.programs.libtorrent import LibtorrentSource
 from torrent_clients import (
     DEAD_HOST,
     Aria2Client,

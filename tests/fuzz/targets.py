@@ -37,12 +37,12 @@ from peerscope.records.bodies import Body, Kind, Observations, Opaque, Report, d
 from peerscope.records.identity import ref, verify_ed25519
 from peerscope.records.ledger import Ledger
 from peerscope.records.record import Record, verify
-from peerscope.sources import beam
-from peerscope.sources.beam import LogFile
 from peerscope.sources.events import read_lines
+from peerscope.sources.programs import beam
+from peerscope.sources.programs.beam import LogFile
+from peerscope.sources.programs.yggdrasil import AdminSocket, YggdrasilSource
 from peerscope.sources.prometheus import PrometheusSource
 from peerscope.sources.telemetry import Telemetry
-from peerscope.sources.yggdrasil import AdminSocket, YggdrasilSource
 from peerscope.views.aggregates import network_metrics
 from peerscope.views.dot import to_dot
 from peerscope.views.evidence import evidence_view

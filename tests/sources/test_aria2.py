@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from peerscope.errors import SourceError
-from peerscope.sources.aria2 import Aria2Source
 from peerscope.sources.base import Reading
+from peerscope.sources.programs.aria2 import Aria2Source
 from scripted_node import Answered, Asked, ScriptedNode, scripted_node
 
 

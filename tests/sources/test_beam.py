@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerscope.errors import SourceError
-from peerscope.sources import beam
-from peerscope.sources.beam import LINE_BYTES_MAX, BeamSource, LogFile, Request, parse
+from peerscope.sources.programs import beam
+from peerscope.sources.programs.beam import LINE_BYTES_MAX, BeamSource, LogFile, Request, parse
 
 SAMPLE = Path(__file__).parent / "beam.log"
 DATED = "2026-01-05T10:00:02.345678Z  INFO beam_tunnel_daemon::tunnel: "

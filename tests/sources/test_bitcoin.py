@@ -18,7 +18,7 @@ from peerscope.errors import ConfigError, SourceError
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import Reading
-from peerscope.sources.bitcoin import BitcoinSource
+from peerscope.sources.programs.bitcoin import BitcoinSource
 
 CORE: dict[str, Any] = {
     "getblockchaininfo": {

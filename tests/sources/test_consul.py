@@ -10,7 +10,8 @@ from peerscope.errors import SourceError
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import Reading, make_source
-from peerscope.sources.consul import (
+from peerscope.sources.endpoint import Page, decoded
+from peerscope.sources.programs.consul import (
     ConsulMember,
     ConsulSelf,
     ConsulSource,
@@ -19,7 +20,6 @@ from peerscope.sources.consul import (
     reading,
     round_trip_s,
 )
-from peerscope.sources.endpoint import Page, decoded
 
 MY_ID = "40e4a748-2192-161a-0510-9bf59fe950b5"
 SELF = {

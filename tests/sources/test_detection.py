@@ -24,7 +24,7 @@ from peerscope.sources.detection import (
     loopback,
     proven,
 )
-from peerscope.sources.programs import PROGRAMS
+from peerscope.sources.programs.table import PROGRAMS
 
 KUBO = ProbeAnswer(
     b'HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{"Version":"0.43.0","Commit":"","Repo":"18",'

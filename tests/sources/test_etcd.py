@@ -15,7 +15,7 @@ from peerscope.errors import ConfigError, SourceError
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import COUNT_MAX, NodeMetrics
 from peerscope.sources.base import Reading, make_source
-from peerscope.sources.etcd import SILENT_S, EtcdSource, MemberList, MemberStatus
+from peerscope.sources.programs.etcd import SILENT_S, EtcdSource, MemberList, MemberStatus
 
 ME, ONE, TWO = "2e1259d415f2a040", "2943212f5e2cf73", "bdae9bbc11dd390d"
 STATUS = {

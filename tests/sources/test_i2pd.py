@@ -11,7 +11,7 @@ from answering import Answers, answering
 from peerscope.errors import ConfigError, SourceError
 from peerscope.records.measures import Measure, NodeMetrics
 from peerscope.sources.base import Reading
-from peerscope.sources.i2pd import I2pdSource
+from peerscope.sources.programs.i2pd import I2pdSource
 
 ROUTER = (
     b'{"id":1,"result":{"i2p.router.version":"2.45.1","i2p.router.uptime":19000,"i2p.router.netdb.knownpeers":2,'

@@ -11,7 +11,7 @@ from peerscope.errors import SourceError
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import Measure, NodeMetrics
 from peerscope.sources.base import Reading
-from peerscope.sources.kubo import KuboSource
+from peerscope.sources.programs.kubo import KuboSource
 
 ME, ONE, TWO = (f"12D3KooW{name * 44}" for name in "ABC")
 NOBODY: dict[str, Any] = {"ID": "", "PublicKey": "", "Addresses": None, "AgentVersion": "", "Protocols": None}

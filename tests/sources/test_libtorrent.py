@@ -15,9 +15,9 @@ from nodes import Toy, at_work
 from peerscope.errors import SourceError
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import Reading
-from peerscope.sources.bittorrent import Growth, TrackerCount
-from peerscope.sources.libtorrent import LibtorrentSource
 from peerscope.sources.node import Node, NodeConfig
+from peerscope.sources.programs.bittorrent import Growth, TrackerCount
+from peerscope.sources.programs.libtorrent import LibtorrentSource
 from torrent_clients import libtorrent_session
 
 

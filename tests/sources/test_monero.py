@@ -11,7 +11,7 @@ from peerscope.errors import ConfigError, SourceError
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import Reading
-from peerscope.sources.monero import MoneroSource
+from peerscope.sources.programs.monero import MoneroSource
 
 INFO: dict[str, Any] = {
     "busy_syncing": False,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from peerscope.errors import ConfigError, SourceError
-from peerscope.sources.nebula import Console, NebulaSource
+from peerscope.sources.programs.nebula import Console, NebulaSource
 
 GIVEN = {"ssh": "127.0.0.1:2222", "ssh_user": "ops", "ssh_key": "/k"}
 OLD_HOSTS = '[{"vpnIp":"10.9.0.1","localIndex":2,"remoteIndex":17},{"vpnIp":"10.9.0.4","localIndex":3,"remoteIndex":0}]'

@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from peerscope.errors import ConfigError, SourceError
-from peerscope.sources import qbittorrent
 from peerscope.sources.base import Reading
-from peerscope.sources.qbittorrent import ASKED_FOR_TRACKERS, QbittorrentSource
+from peerscope.sources.programs import qbittorrent
+from peerscope.sources.programs.qbittorrent import ASKED_FOR_TRACKERS, QbittorrentSource
 from scripted_node import Answered, Asked, ScriptedNode, scripted_node
 
 DEAD = "http://dead.example:80/announce?passkey=secret"

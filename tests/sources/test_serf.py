@@ -12,7 +12,7 @@ from peerscope.errors import ConfigError, SourceError
 from peerscope.records.bodies import OVERLAY_MAX
 from peerscope.sources.base import Reading
 from peerscope.sources.msgpack_stream import ValueEnd
-from peerscope.sources.serf import SerfCoordinate, SerfSource, after, rtt_s
+from peerscope.sources.programs.serf import SerfCoordinate, SerfSource, after, rtt_s
 
 MEMBERS = [("a", "alive"), ("b", "alive"), ("c", "failed"), ("d", "left"), ("e", "leaving"), ("f", "alive")]
 STATS = {"agent": {"name": "a"}, "serf": {"health_score": "2", "members": "6", "event_queue": "0"}, "tags": {}}

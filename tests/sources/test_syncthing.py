@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from peerscope.errors import ConfigError, SourceError
-from peerscope.sources import syncthing
 from peerscope.sources.base import Reading
-from peerscope.sources.syncthing import SyncthingSource, own_key
+from peerscope.sources.programs import syncthing
+from peerscope.sources.programs.syncthing import SyncthingSource, own_key
 from scripted_node import Answered, Asked, ScriptedNode, scripted_node
 
 ME, ONE, TWO = ("-".join([sign * 7] * 8) for sign in "ABC")

@@ -12,9 +12,9 @@ import pytest
 from peerscope.errors import ConfigError, SourceError
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import Measure, NodeMetrics
-from peerscope.sources import tor
 from peerscope.sources.base import Reading
-from peerscope.sources.tor import TorSource
+from peerscope.sources.programs import tor
+from peerscope.sources.programs.tor import TorSource
 
 ME, ONE, TWO = "A" * 40, "B" * 40, "C" * 40
 CIRCUITS = [

@@ -9,7 +9,7 @@ import pytest
 
 from peerscope.errors import SourceError
 from peerscope.sources.base import Reading
-from peerscope.sources.transmission import SESSION_HEADER, TransmissionSource
+from peerscope.sources.programs.transmission import SESSION_HEADER, TransmissionSource
 from scripted_node import Answered, Asked, ScriptedNode, scripted_node
 
 DEAD, ALIVE = "http://dead.example:80/announce?passkey=secret", "udp://alive.example:1337"

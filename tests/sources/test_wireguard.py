@@ -8,7 +8,7 @@ import pytest
 
 from peerscope.errors import ConfigError, SourceError
 from peerscope.records.measures import Measure, NodeMetrics
-from peerscope.sources.wireguard import DEAD_S, Tunnel, WireguardSource, parse
+from peerscope.sources.programs.wireguard import DEAD_S, Tunnel, WireguardSource, parse
 
 OWN, ONE, OTHER = ("A" * 42 + "w=", "B" * 42 + "w=", "C" * 42 + "w=")
 PRIVATE = "K" * 42 + "w="
@@ -125,7 +125,7 @@ def test_a_tool_that_fails_is_an_error_with_its_reason(
     tool.write_text(f"#!/bin/sh\n{script}\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr("peerscope.sources.wireguard.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("peerscope.sources.programs.wireguard.TIMEOUT_S", 0.5)
     with pytest.raises(SourceError, match=reason):
         asyncio.run(WireguardSource().read())
     monkeypatch.setenv("PATH", "/nowhere")

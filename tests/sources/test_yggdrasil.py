@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from peerscope.errors import PeerscopeError, RemoteError, TransportError
-from peerscope.sources import yggdrasil
-from peerscope.sources.yggdrasil import ANSWER_BYTES_MAX, AdminSocket, Neighbour, Self
+from peerscope.sources.programs import yggdrasil
+from peerscope.sources.programs.yggdrasil import ANSWER_BYTES_MAX, AdminSocket, Neighbour, Self
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 ADDRESS = "201:7a:c5bc:1952:3281:302d:de23:9fa4"

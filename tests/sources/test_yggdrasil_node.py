@@ -13,7 +13,7 @@ from peerscope.errors import RemoteError, TransportError
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import Measure, NodeMetrics
 from peerscope.sources.attachment import _checked
-from peerscope.sources.yggdrasil import YggdrasilSource
+from peerscope.sources.programs.yggdrasil import YggdrasilSource
 
 ME, ONE, TWO = "ab" * 32, "cd" * 32, "ef" * 32
 ADDRESS = "201:7a:c5bc:1952:3281:302d:de23:9fa4"

@@ -31,7 +31,7 @@ def foreign(tickets: Sequence[str], walk: WalkConfig) -> Mapping | None:
 
 def _yggdrasil(tickets: Sequence[str], walk: WalkConfig) -> Mapping:
     from peerscope.crawl.foreign import crawl_yggdrasil
-    from peerscope.sources.yggdrasil import AdminSocket
+    from peerscope.sources.programs.yggdrasil import AdminSocket
 
     if len(tickets) > 1:
         raise ConfigError("yggdrasil:SOCKET must be the only ticket: one node's admin socket reaches its whole network")

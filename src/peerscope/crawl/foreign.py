@@ -9,7 +9,7 @@ from typing import TypeVar
 from peerscope.errors import RemoteError, TransportError
 from peerscope.host.clock import monotonic
 from peerscope.mesh.crawling.traversal import Walk, WalkConfig
-from peerscope.sources.yggdrasil import AdminSocket
+from peerscope.sources.programs.yggdrasil import AdminSocket
 from peerscope.views.crawl import CrawlView, foreign_view
 
 TURN_S = 0.1

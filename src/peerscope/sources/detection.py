@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from peerscope.host.addresses import join_address
-from peerscope.sources.programs import LIBP2P_MAPPINGS, PROGRAMS, Program
+from peerscope.sources.programs.table import LIBP2P_MAPPINGS, PROGRAMS, Program
 
 Address = tuple[str, int]
 PORTS_MAX = 8

@@ -40,7 +40,7 @@ from peerscope.sources.detection import (
     program_of,
     proven,
 )
-from peerscope.sources.programs import HOST, PROGRAMS
+from peerscope.sources.programs.table import HOST, PROGRAMS
 
 ASK_S = 1.0
 """For the whole answer of a socket. A node on loopback answers within milliseconds."""

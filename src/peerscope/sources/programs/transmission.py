@@ -22,9 +22,9 @@ from peerscope.host.clock import monotonic
 from peerscope.records.measures import Count, NodeMetrics
 from peerscope.records.texts import Name
 from peerscope.sources.base import Reading
-from peerscope.sources.bittorrent import TrackerCount, torrent_measures
 from peerscope.sources.endpoint import OPTIONS, Endpoint, decoded
 from peerscope.sources.place import NodePlace, parse_place
+from peerscope.sources.programs.bittorrent import TrackerCount, torrent_measures
 
 DEFAULT = "http://127.0.0.1:9091"
 PATH = "/transmission/rpc"

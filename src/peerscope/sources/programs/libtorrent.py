@@ -25,7 +25,7 @@ from peerscope.errors import SourceError
 from peerscope.host.clock import monotonic
 from peerscope.records.measures import COUNT_MAX, NodeMetrics
 from peerscope.sources.base import Reading
-from peerscope.sources.bittorrent import TrackerCount, torrent_measures
+from peerscope.sources.programs.bittorrent import TrackerCount, torrent_measures
 
 TRACKERS_S = 60.0
 """Between questions about trackers: each torrent costs a call."""

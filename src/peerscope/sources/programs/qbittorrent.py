@@ -25,9 +25,9 @@ from peerscope.errors import ConfigError, SourceError
 from peerscope.host.clock import monotonic
 from peerscope.records.measures import Count, NodeMetrics
 from peerscope.sources.base import Reading
-from peerscope.sources.bittorrent import TrackerCount, torrent_measures
 from peerscope.sources.endpoint import OPTIONS, Endpoint, Page, decoded
 from peerscope.sources.place import NodePlace, parse_place, secret
+from peerscope.sources.programs.bittorrent import TrackerCount, torrent_measures
 
 DEFAULT = "http://127.0.0.1:8080"
 ASKED_FOR_TRACKERS = 8

@@ -24,9 +24,9 @@ from peerscope.errors import SourceError
 from peerscope.records.measures import NodeMetrics
 from peerscope.records.texts import Name
 from peerscope.sources.base import Reading
-from peerscope.sources.bittorrent import Growth, torrent_measures
 from peerscope.sources.endpoint import OPTIONS, Endpoint, decoded
 from peerscope.sources.place import NodePlace, parse_place, secret
+from peerscope.sources.programs.bittorrent import Growth, torrent_measures
 
 DEFAULT = "http://127.0.0.1:6800"
 PATH = "/jsonrpc"
