@@ -19,7 +19,7 @@ Need = Callable[[str], str]
 
 def specs(page: str) -> list[str]:
     """The specs that a how-to shows."""
-    return re.findall(r"--node-source \"?([^\s\"]+)", (HOWTO / page).read_text(encoding="utf-8"))
+    return re.findall(r"--node-source '?([^\s']+)", (HOWTO / page).read_text(encoding="utf-8"))
 
 
 def values(reading: Reading, names: dict[str, object]) -> dict[str, object]:
@@ -56,7 +56,7 @@ def test_nebula_is_read_as_its_console_shows_it(need: Need, tmp_path: Path, monk
         for number in range(3):
             (spec,) = specs("nebula.md")
             metrics, console, _ = network.ports[number]
-            spec = spec.replace("$URL", f"http://127.0.0.1:{metrics}/metrics").replace(":2222", f":{console}")
+            spec = spec.replace("nebula:", f"nebula:http://127.0.0.1:{metrics}/metrics").replace(":2222", f":{console}")
             spec = spec.replace("/etc/peerscope/console", str(tmp_path / "key"))
             assert spec == network.spec(number)
             for _ in range(50):  # the metrics are up to a second old

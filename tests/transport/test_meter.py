@@ -16,7 +16,7 @@ from peerscope.mesh.peer import Peer
 from peerscope.mesh.peer_state import Clocks
 from peerscope.records.bodies import Check, Status
 from peerscope.records.identity import Identity, PeerId
-from peerscope.records.measures import NodeMetrics, PerformanceMetrics
+from peerscope.records.measures import NodeMetrics, PerformanceMetrics, ReportedNode
 from peerscope.sources.base import Reading
 from peerscope.sources.host import Host
 from peerscope.transport.driver import Driver
@@ -149,12 +149,12 @@ def test_an_attached_node_tells_its_own_performance(tmp_path: Path) -> None:
         measured = agent.measure()
         assert measured.node == Check(Status.HEALTHY)
         assert measured.metrics is not None
-        assert measured.metrics.node == NodeMetrics(messages=120, errors=5)
+        assert measured.metrics.node == ReportedNode(messages=120, errors=5)
         assert measured.metrics.performance == PerformanceMetrics(error=2500)
     node.reading = None
     measured = agent.measure()
     assert measured.metrics is not None
-    assert (measured.metrics.node, measured.metrics.performance) == (NodeMetrics(), PerformanceMetrics())
+    assert (measured.metrics.node, measured.metrics.performance) == (ReportedNode(), PerformanceMetrics())
 
 
 def test_an_attachment_without_a_node_is_none(tmp_path: Path) -> None:
