@@ -39,7 +39,7 @@ GOAL_RATIO = 0.001
 SUFFIX = "_network"
 PROGRAMS = {
     "aria2": "aria2c",
-    "bitcoin": "bitcoind",
+    "bitcoin": "bitcoind|btcd",
     "kubo": "ipfs|kubo",
     "monero": "monerod",
     "qbittorrent": "qbittorrent-nox",
@@ -68,8 +68,8 @@ def main() -> None:
             continue
         say(f"{name} ...")
         found[name] = measured(name, starter, options.seconds)
-        say(f"{name} {json.dumps(found[name])}")
-    print(json.dumps({"goal_cpu_ratio": GOAL_RATIO, "programs": found}, indent=1))
+        say(f"{name} {json.dumps(found[name], default=sorted)}")
+    print(json.dumps({"goal_cpu_ratio": GOAL_RATIO, "programs": found}, indent=1, default=sorted))
 
 
 def starters() -> list[tuple[str, Starter]]:
