@@ -18,7 +18,7 @@ def show_crawl(view: CrawlView) -> None:
     table = columns("peer", "depth", "links", "region", "version", "addresses")
     for peer in view.peers:
         table.add_row(
-            short_id(peer.peer_id),
+            Text(short_id(peer.peer_id)),
             str(peer.depth),
             str(peer.neighbours),
             Text(peer.region or "-"),
