@@ -47,7 +47,7 @@ class CommonRise(Struct, frozen=True):
 
 
 class UsualTraffic:
-    """What one node reported over the last day."""
+    """Reported throughput of one node over the last day."""
 
     def __init__(self) -> None:
         self._minutes: list[float] = []

@@ -60,7 +60,7 @@ class RemoteCount:
             self._counts[remote], self._errors[remote] = error + 1, error
 
     def certain(self) -> dict[str, int]:
-        """What each remote opened for certain."""
+        """Connections that each remote opened for certain."""
         return {remote: count - self._errors[remote] for remote, count in self._counts.items()}
 
 
