@@ -285,6 +285,21 @@ def test_a_node_that_is_late_when_time_is_over_counts_with_what_it_has_shown() -
     assert ([peer.peer_id for peer in view.peers], view.cut) == ([liar.identity.hex()], 1)
 
 
+def test_a_seed_without_end_leaves_time_for_those_that_it_names() -> None:
+    seed, honest = endless(delay_s=0.05), FakeNode()
+    answer = seed.answer
+
+    def named_first(question: dict[bytes, Value], sender: tuple[str, int]) -> list[tuple[bytes, socket.socket | None]]:
+        return [(seed.reply(question), None)] if len(seed.questions) == 1 else answer(question, sender)
+
+    seed.entries = [(secrets.token_bytes(20), honest.host, honest.port) for _ in range(8)]
+    seed.answer = named_first
+    with serving(seed, honest):
+        view = crawled(seed.place, timeout_s=3.0)
+    assert {peer.peer_id for peer in view.peers} == {seed.identity.hex(), honest.identity.hex()}
+    assert view.seconds < 2.5
+
+
 def test_what_liars_invent_is_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("peerscope.crawl.bittorrent.REFUSED_MAX", 20)
     liar = endless()

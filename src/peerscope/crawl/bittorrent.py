@@ -1,8 +1,8 @@
 """Crawls the BitTorrent DHT (BEP 5): asks each node for its whole table with find_node.
 
 The walk goes by addresses, not by ids: ids are claims until a node answers for itself, and inventing them costs
-nothing. So a thousand ids at one address are one question. Of several addresses that answer with one id, the first
-that anybody named has it alone, and the others are written ID@HOST:PORT. So copies of an id do not rename its node.
+nothing. So a thousand ids at one address are one question. If several addresses answer with one id, the first that
+others named so has it alone. The others are written ID@HOST:PORT. So copies of an id do not rename its node.
 
 Checked with libtorrent 2.1.1, aria2 1.36 and Transmission 3.00. libtorrent answers with confirmed entries of its
 table. An entry stays there for a while after its node has died.
@@ -34,9 +34,7 @@ from peerscope.views.crawl import REFUSED_MAX, CrawlCost, CrawlView, sighted_vie
 
 ID_BYTES = 20
 READING_S = 30.0
-"""Time for the table of one node."""
-MARGIN_S = 0.5
-"""A reading ends so long before the walk: else it would not count at all."""
+"""Time for the table of one node, half of the walk at most: what it names can only be asked after it."""
 CLOSEST = 8
 """Entries of one answer (BEP 5: K)."""
 NEIGHBOURS_MAX = 1024
@@ -89,7 +87,7 @@ class MainlineCrawl:
         )
         found: dict[UdpAddress, bytes] = {}
         asked = 0
-        end = min(monotonic() + READING_S, self._walk.ends_at - MARGIN_S)
+        end = self._walk.ends_by(READING_S, monotonic())
         while (question := table.next()) is not None:
             if asked and (monotonic() > end or len(found) >= NEIGHBOURS_MAX):
                 table.is_cut = True

@@ -42,9 +42,7 @@ NEIGHBOURS_MAX = 1024
 ADDRESSES_MAX = 8
 """Addresses of one peer that are dialled."""
 READING_S = 30.0
-"""Time for the table of one node."""
-MARGIN_S = 0.5
-"""A reading ends so long before the walk: else it would not count at all."""
+"""Time for the table of one node, half of the walk at most: what it names can only be asked after it."""
 AGENT_CHARACTERS_MAX = 64
 QUESTIONS_MAX = 1000
 RATE_MAX = 5000.0
@@ -110,7 +108,7 @@ class Libp2pCrawl:
     async def _table(self, peer: str, remote: TcpAddress) -> list[str]:
         table = TableReading(bits=BITS, closest=CLOSEST, questions_max=self._options.questions_max, depth_max=DEPTH_MAX)
         found: dict[str, dict[TcpAddress, None]] = {}
-        has_answered, end = False, min(monotonic() + READING_S, self._walk.ends_at - MARGIN_S)
+        has_answered, end = False, self._walk.ends_by(READING_S, monotonic())
         while (question := table.next()) is not None:
             if has_answered and (monotonic() > end or len(found) >= NEIGHBOURS_MAX):
                 table.is_cut = True

@@ -141,7 +141,9 @@ def shares(values: Iterable[str]) -> tuple[Share, ...]:
 
 def short_id(peer: str) -> str:
     """A part of an id for people; ids of libp2p all begin alike."""
-    return peer[-SHORT_HEX:] if peer.startswith(("12D3KooW", "Qm", "16Uiu2HA")) else peer[:SHORT_HEX]
+    identity, at, place = peer.partition("@")  # the place makes copies of an id differ
+    is_libp2p = identity.startswith(("12D3KooW", "Qm", "16Uiu2HA"))
+    return (identity[-SHORT_HEX:] if is_libp2p else identity[:SHORT_HEX]) + at + place
 
 
 def dot(view: CrawlView) -> str:

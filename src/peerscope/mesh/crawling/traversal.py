@@ -33,6 +33,9 @@ P = TypeVar("P", bound=Hashable)
 NAMES_WHEN_CROWDED = 8
 """Names taken from one answer while more wait than `peers_max`: an ordinary peer has as many neighbours."""
 
+MARGIN_S = 0.5
+"""So long before its end a walk needs answers, else they do not count."""
+
 
 class WalkConfig(Struct, frozen=True, kw_only=True):
     """Limits of a walk."""
@@ -140,6 +143,10 @@ class Walk(Generic[P]):
     def ends_at(self) -> float:
         """When the time for the whole walk is over."""
         return self._began_at + self.config.timeout_s
+
+    def ends_by(self, seconds: float, now: float) -> float:
+        """When an answer that takes so long at most has to end: within half of the time, and before the walk does."""
+        return min(now + min(seconds, self.config.timeout_s / 2), self.ends_at - MARGIN_S)
 
     @property
     def room(self) -> int:
