@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from threading import Thread
+from time import sleep
 
 import pytest
 
 from peerscope.crawl.bencode import Value, decode, encode
-from peerscope.crawl.bittorrent import MainlineOptions, crawl_bittorrent, mainline
+from peerscope.crawl.bittorrent import MainlineCrawl, MainlineOptions, crawl_bittorrent, mainline
+from peerscope.crawl.dht_client import DhtClient, PacketCounts, UdpAddress
 from peerscope.errors import ConfigError
-from peerscope.mesh.crawling.traversal import WalkConfig
+from peerscope.host.clock import monotonic
+from peerscope.mesh.crawling.traversal import Walk, WalkConfig
 from peerscope.views.crawl import CrawlView, Share
 
 Answer = Callable[[dict[bytes, Value], tuple[str, int]], list[tuple[bytes, socket.socket | None]]]
@@ -84,7 +87,7 @@ def crawled(
     *places: str, limit: int = 100, timeout_s: float = 20.0, options: MainlineOptions | None = None
 ) -> CrawlView:
     async def run() -> CrawlView:
-        config = WalkConfig(peers_max=limit, timeout_s=20.0)
+        config = WalkConfig(peers_max=limit, timeout_s=timeout_s)
         fast = options or MainlineOptions(rate=5000.0)
         return await crawl_bittorrent(places, config, fast, stopping=asyncio.Event(), progress=lambda _: None)
 
@@ -207,13 +210,119 @@ def test_a_thousand_ids_at_one_address_are_one_question() -> None:
     assert (len(view.links), view.cut) == (1, 1)  # the bound ended the questions to the seed
 
 
-def test_an_id_that_two_addresses_claim_stands_with_both() -> None:
+def test_of_two_addresses_with_one_id_the_first_has_it_alone() -> None:
     seed, clone = FakeNode(), FakeNode()
     seed.names(clone)
     clone.identity = seed.identity
     with serving(seed, clone):
         view = crawled(seed.place)
-    assert {peer.peer_id for peer in view.peers} == {f"{seed.identity.hex()}@{node.place}" for node in (seed, clone)}
+    assert {peer.peer_id for peer in view.peers} == {seed.identity.hex(), f"{seed.identity.hex()}@{clone.place}"}
+
+
+def test_copies_of_ids_do_not_rename_the_nodes_that_were_copied() -> None:
+    """A liar's extra ports answer with the ids of honest nodes, and the liar names them so."""
+    honest = [FakeNode() for _ in range(4)]
+    liar, copies = FakeNode(), [FakeNode() for _ in range(4)]
+    for one in honest:
+        one.names(*[other for other in honest if other is not one], liar)
+    for copy, of in zip(copies, honest, strict=True):
+        copy.identity = of.identity
+    liar.names(*copies)
+    with serving(*honest, liar, *copies):
+        view = crawled(honest[0].place)
+    names = {peer.addresses[0]: peer.peer_id for peer in view.peers}
+    assert {node.place: names[node.place] for node in (*honest, liar)} == {
+        node.place: node.identity.hex() for node in (*honest, liar)
+    }
+    assert {names[node.place] for node in copies} == {f"{node.identity.hex()}@{node.place}" for node in copies}
+
+
+def test_a_node_that_answers_with_another_id_than_named_does_not_take_it() -> None:
+    seed, liar, honest = FakeNode(), FakeNode(), FakeNode()
+    seed.entries = [(bytes(20), liar.host, liar.port)]
+    liar.identity = honest.identity
+    liar.names(honest)
+    with serving(seed, liar, honest):
+        view = crawled(seed.place)
+    assert {peer.addresses[0]: peer.peer_id for peer in view.peers}[honest.place] == honest.identity.hex()
+
+
+def endless(delay_s: float = 0.0) -> FakeNode:
+    """A node that invents eight entries next to each target, all at its own address, and eight that are refused."""
+    node = FakeNode()
+
+    def answer(question: dict[bytes, Value], _: tuple[str, int]) -> list[tuple[bytes, socket.socket | None]]:
+        arguments = question[b"a"]
+        assert isinstance(arguments, dict)
+        target = arguments[b"target"]
+        assert isinstance(target, bytes)
+        port = len(node.questions)
+        near = [(target[:10] + secrets.token_bytes(10), node.host, node.port) for _ in range(8)]
+        refused = [(secrets.token_bytes(20), f"224.0.0.{number}", port) for number in range(8)]
+        packed = b"".join(i + ip_address(h).packed + p.to_bytes(2) for i, h, p in near + refused)
+        sleep(delay_s)
+        return [(node.reply(question, nodes=packed), None)]
+
+    node.answer = answer
+    return node
+
+
+def test_a_table_without_end_counts_with_what_it_has_shown_when_time_is_over() -> None:
+    liar = endless(delay_s=0.05)
+    with serving(liar):
+        view = crawled(liar.place, timeout_s=1.5)
+    assert [peer.peer_id for peer in view.peers] == [liar.identity.hex()]
+    assert (view.cut, view.unasked) == (1, 0)
+    assert view.seconds < 1.5
+
+
+def test_a_node_that_is_late_when_time_is_over_counts_with_what_it_has_shown() -> None:
+    liar = endless()
+    answer = liar.answer
+    liar.answer = lambda question, sender: answer(question, sender) if len(liar.questions) < 10 else []
+    with serving(liar):
+        view = crawled(liar.place, timeout_s=0.7)
+    assert ([peer.peer_id for peer in view.peers], view.cut) == ([liar.identity.hex()], 1)
+
+
+def test_a_seed_without_end_leaves_time_for_those_that_it_names() -> None:
+    seed, honest = endless(delay_s=0.05), FakeNode()
+    answer = seed.answer
+
+    def named_first(question: dict[bytes, Value], sender: tuple[str, int]) -> list[tuple[bytes, socket.socket | None]]:
+        return [(seed.reply(question), None)] if len(seed.questions) == 1 else answer(question, sender)
+
+    seed.entries = [(secrets.token_bytes(20), honest.host, honest.port) for _ in range(8)]
+    seed.answer = named_first
+    with serving(seed, honest):
+        view = crawled(seed.place, timeout_s=3.0)
+    assert {peer.peer_id for peer in view.peers} == {seed.identity.hex(), honest.identity.hex()}
+    assert view.seconds < 2.5
+
+
+def test_what_liars_invent_is_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peerscope.crawl.bittorrent.REFUSED_MAX", 20)
+    liar = endless()
+    with serving(liar):
+        view = crawled(liar.place)
+    assert (len(view.peers), view.refused) == (1, 20)
+
+
+def test_names_beyond_the_walk_are_not_kept() -> None:
+    seed = FakeNode()
+    seed.entries = [(secrets.token_bytes(20), "127.0.0.1", port) for port in range(1, 500)]
+
+    async def run() -> MainlineCrawl:
+        client = await DhtClient.bind(4, PacketCounts(), 5000.0)
+        where = UdpAddress(ip_address(seed.host), seed.port)
+        walk = Walk([where], WalkConfig(neighbours_max=30), monotonic())
+        crawl = MainlineCrawl({4: client}, MainlineOptions(), walk)
+        assert len(await crawl.neighbors(where)) > 30
+        client.close()
+        return crawl
+
+    with serving(seed):
+        assert len(asyncio.run(run()).claims) == 30
 
 
 def test_addresses_that_nobody_may_name_are_counted_and_not_dialled() -> None:

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from live import came_true
 from nodes import Toy, at_work
+from peerscope.agent.own_facts import FactReader
+from peerscope.agent.traffic import Traffic
 from peerscope.errors import ConfigError, SourceError
 from peerscope.records.bodies import OverlayLink, Status
 from peerscope.records.measures import NodeMetrics
@@ -18,7 +20,9 @@ from peerscope.sources import node as node_module
 from peerscope.sources.base import Reading, make_source
 from peerscope.sources.events import Gauge
 from peerscope.sources.node import Node, NodeConfig, merge
+from peerscope.sources.performance import node_metrics
 from peerscope.sources.telemetry import Telemetry
+from peerscope.threats.monitor import NodeActivity
 
 BUILT_IN = {"telemetry", "prometheus", "beam", "yggdrasil"}
 
@@ -123,6 +127,43 @@ def test_a_node_none_of_whose_sources_answers_is_unhealthy_and_keeps_its_name(to
             assert [source.status for source in view.sources] == ["unhealthy", "unhealthy"]
 
     asyncio.run(scenario())
+
+
+def test_a_field_that_one_source_leaves_out_once_is_no_flood(toys: dict[str, Toy]) -> None:
+    """The first source counts from its restart on, the second since ever: what lies between is no traffic."""
+    totals = {"messages": 100, "received_bytes": 1000, "sent_bytes": 1000, "dht_puts": 5}
+    ever = NodeMetrics(messages=10**6, received_bytes=10**12, sent_bytes=10**12, dht_puts=10**7)
+    toys["one"].does = lambda: Reading(node="x", metrics=NodeMetrics(**totals))
+    toys["two"].does = lambda: Reading(node="x", metrics=ever)
+    both = node("one", "two")
+    reader = FactReader(both, cast(Traffic, None))
+    most: dict[str, float] = {}
+    rates: list[int | None] = []
+
+    async def look(wanted: Callable[[NodeMetrics], bool]) -> None:
+        await came_true(lambda: (now := both.current()) is not None and wanted(now.metrics), "it answers so")
+        now = both.current()
+        rates.append(node_metrics(last[0], now, 1.0)[1].throughput_bytes_s)
+        last[0] = now
+        for activity in reader.node():
+            assert isinstance(activity, NodeActivity)
+            most.update({name: max(most.get(name, 0), count) for name, count in activity.counts.items()})
+
+    last: list[Reading | None] = [None]
+
+    async def scenario() -> None:
+        async with at_work(both):
+            await look(lambda metrics: metrics.dht_puts == 5)
+            toys["one"].does = lambda: Reading(node="x", metrics=NodeMetrics(messages=110))
+            await look(lambda metrics: metrics.messages == 110)
+            toys["one"].does = lambda: Reading(node="x", metrics=NodeMetrics(**(totals | {"messages": 120})))
+            await look(lambda metrics: metrics.messages == 120)
+            toys["one"].does = lambda: Reading(node="x", metrics=NodeMetrics(**{k: v + 30 for k, v in totals.items()}))
+            await look(lambda metrics: metrics.dht_puts == 35)
+
+    asyncio.run(scenario())
+    assert most == {"messages": 10, "errors": 0, "bytes": 60, "lookups": 0, "puts": 30}
+    assert rates == [None, None, None, 60]
 
 
 def test_telemetry_that_nobody_listed_counts_from_its_first_event() -> None:

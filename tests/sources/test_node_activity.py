@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import astuple
 
 from peerscope.agent.own_facts import FactReader
 from peerscope.agent.traffic import Traffic
@@ -20,7 +21,7 @@ class Toy:
 
     def __init__(self, **events: int) -> None:
         self.telemetry = SimpleNamespace(received=Counter(events), has_heard=bool(events))
-        self.answering: tuple[str, ...] = ("kubo",)
+        self.source = "kubo"
         self.reading: Reading | None = None
         self.reader = FactReader(cast(Node, self), cast(Traffic, None))
 
@@ -29,7 +30,9 @@ class Toy:
 
     def counts(self, **totals: int) -> Mapping[str, float] | None:
         """What becomes known with this reading; None for nothing."""
-        self.reading = Reading(node="kubo", metrics=NodeMetrics(**totals))
+        metrics = NodeMetrics(**totals)
+        known = tuple(None if value is None else self.source for value in astuple(metrics))
+        self.reading = Reading(node="kubo", metrics=metrics, counted_by=known)
         return self.look()
 
     def look(self) -> Mapping[str, float] | None:
@@ -64,8 +67,8 @@ def test_what_a_node_did_while_nobody_could_ask_is_no_flood() -> None:
 def test_another_source_that_steps_in_counts_from_another_beginning() -> None:
     toy = Toy()
     toy.counts(dht_puts=1)
-    toy.answering = ("prometheus",)
-    assert toy.counts(dht_puts=100_000) is None
+    toy.source = "prometheus"
+    assert set((toy.counts(dht_puts=100_000) or {}).values()) == {0}
     assert (toy.counts(dht_puts=100_007) or {})["puts"] == 7
 
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from peerscope.records.measures import COUNT_MAX, Metrics, NodeMetrics, PerformanceMetrics, ReportedNode
 from peerscope.sources.base import Reading
@@ -40,6 +40,13 @@ def test_two_readings_tell_errors_and_throughput() -> None:
 )
 def test_another_life_of_the_node_is_no_traffic(before: Reading) -> None:
     now = reading(messages=300, errors=15, received_bytes=6000, sent_bytes=7000)
+    assert node_metrics(before, now, 5.0)[1] == PerformanceMetrics()
+
+
+def test_a_counter_that_moves_to_another_source_is_no_traffic() -> None:
+    before = replace(reading(messages=10, received_bytes=100, sent_bytes=100), counted_by=("rpc",) * 9)
+    now = reading(messages=20, errors=1, received_bytes=10**12, sent_bytes=10**12)
+    assert node_metrics(before, replace(now, counted_by=("other",) * 9), 5.0)[1] == PerformanceMetrics()
     assert node_metrics(before, now, 5.0)[1] == PerformanceMetrics()
 
 

@@ -33,12 +33,23 @@ class Town:
             self.now += LOOK_S
             moved = mine * LOOK_S * self._rng.uniform(0.9, 1.1)
             self.threats.activity.count(self.now - 0.1, messages=moved / 500, bytes=moved)
-            for number in range(self.others):
-                rate = theirs[min(number, len(theirs) - 1)] * self._rng.uniform(0.9, 1.1)
-                metrics = Metrics(node=NodeMetrics(), performance=PerformanceMetrics(throughput_bytes_s=round(rate)))
-                self.book.say(number + 1, Report(INTERVAL_MS, (Check(0),) * 6, metrics=metrics), at=self.now)
-            found = self.threats.own(self.book.snapshot(self.now), self.now)
+            found = self._look(mine, theirs)
         return {one.detection: one for one in found}
+
+    def usual_day(self) -> None:
+        """A day in which all nodes have the usual traffic, looked at once a minute."""
+        for _ in range(25 * 60):
+            self.now += 60.0
+            moved = USUAL * 60 * self._rng.uniform(0.9, 1.1)
+            self.threats.activity.count(self.now - 0.1, messages=moved / 500, bytes=moved)
+            assert not self._look(USUAL, (USUAL,))
+
+    def _look(self, mine: float, theirs: tuple[float, ...]) -> list[Finding]:
+        for number in range(self.others + 1):
+            rate = (theirs[min(number, len(theirs)) - 1] if number else mine) * self._rng.uniform(0.9, 1.1)
+            metrics = Metrics(node=NodeMetrics(), performance=PerformanceMetrics(throughput_bytes_s=round(rate)))
+            self.book.say(number, Report(INTERVAL_MS, (Check(0),) * 6, metrics=metrics), at=self.now)
+        return self.threats.own(self.book.snapshot(self.now), self.now)
 
 
 def test_pure_noise_is_nothing() -> None:
@@ -82,3 +93,31 @@ def test_one_node_that_restarts_is_no_attack() -> None:
     town.minutes(15, USUAL, USUAL)
     assert town.minutes(2, 0, USUAL) == {}
     assert town.minutes(5, USUAL, USUAL) == {}
+
+
+def test_a_common_rise_that_lasts_never_becomes_an_attack_on_one_node() -> None:
+    town = Town()
+    town.usual_day()
+    seen = []
+    for _ in range(75):
+        spike = town.minutes(1, 7 * USUAL, 7 * USUAL).get("traffic-spike")
+        seen.append(None if spike is None else spike.severity)
+    assert seen[:3] == [None, None, "low"]
+    assert set(seen[3:]) <= {None, "low"}
+    assert seen[50] == "low"
+
+
+def test_after_a_common_rise_ended_a_spike_at_one_node_keeps_its_severity() -> None:
+    town = Town()
+    town.usual_day()
+    town.minutes(10, 7 * USUAL, 7 * USUAL)
+    town.minutes(10, USUAL, USUAL)
+    assert town.minutes(4, 20 * USUAL, USUAL)["traffic-spike"].severity == "medium"
+
+
+@pytest.mark.parametrize("idle", [(0.0, 1.0), (20.0, 500.0)])
+def test_idle_nodes_that_do_a_little_more_do_not_make_a_spike_common(idle: tuple[float, float]) -> None:
+    town = Town()
+    town.minutes(15, USUAL, *(idle[0],) * 7, USUAL)
+    spike = town.minutes(4, 8 * USUAL, *(idle[1],) * 7, USUAL)["traffic-spike"]
+    assert "common" not in dict(spike.evidence)

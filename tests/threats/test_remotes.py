@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ledgers import meshed
 from peerscope.threats.findings import Finding
-from peerscope.threats.remotes import COUNTED_MAX, Remotes, host_of
+from peerscope.threats.remotes import COUNTED_MAX, Remotes, user_of
 from peerscope.threats.threats import ThreatConfig, Threats
 from signatures import signatures
 
@@ -24,15 +24,23 @@ from signatures import signatures
         ("/dns4/node.example/tcp/443/wss", "node.example"),
         ("12D3KooWabc", "12D3KooWabc"),
         ("", ""),
+        ("/ip4/192.0.2.9/tcp/4001/p2p/12D3KooWRelay/p2p-circuit/p2p/12D3KooWUser", "12D3KooWUser"),
+        ("/ip4/192.0.2.9/tcp/4001/p2p/12D3KooWRelay/p2p-circuit", None),
+        ("node:12", "node:12"),
+        ("2001:db8::1:1234", "2001:db8::1:1234"),
+        ("[2001:DB8:0::1]:4001", "2001:db8::1"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("tcp://192.0.2.7:99", "192.0.2.7"),
+        ("/ip6zone/eth0/ip6/fe80::1/tcp/1", "fe80::1"),
     ],
 )
-def test_connections_from_many_ports_are_of_one_remote(remote: str, host: str) -> None:
-    assert host_of(remote) == host
+def test_connections_from_many_ports_are_of_one_remote(remote: str, host: str | None) -> None:
+    assert user_of(remote) == host
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_remote(remote: str) -> None:
-    assert host_of(remote) or not remote
+    assert user_of(remote) or not remote or "/p2p-circuit" in remote
 
 
 @given(st.lists(st.integers(0, 400), max_size=2000), st.integers(0, 300))
@@ -79,3 +87,40 @@ def test_many_remotes_that_open_a_few_each_are_no_flood_of_one() -> None:
         one.connection(f"10.{number % 200}.0.1:{number}", opened=True, now=60.0 + number / 100)
     assert "remote-flood" not in found(one, 111.0)
     assert "connection-flood" in found(one, 111.0)
+
+
+def test_a_relay_is_not_blamed_for_its_users() -> None:
+    one = threats()
+    for number in range(70):
+        relayed = f"/ip4/203.0.113.9/tcp/4001/p2p/12D3KooWRelay/p2p-circuit/p2p/12D3KooWUser{number}"
+        one.connection(relayed, opened=True, now=60.0 + number / 20)
+        one.connection(relayed.rpartition("/p2p/")[0], opened=True, now=60.0 + number / 20)
+    assert "remote-flood" not in found(one, 65.0)
+
+
+def test_a_user_that_floods_through_relays_is_named() -> None:
+    one = threats()
+    for number in range(70):
+        relayed = f"/ip4/203.0.113.{number}/tcp/4001/p2p/12D3KooWRelay{number}/p2p-circuit/p2p/12D3KooWUser"
+        one.connection(relayed, opened=True, now=60.0 + number / 20)
+    assert dict(found(one, 65.0)["remote-flood"].evidence)["remote"] == "12D3KooWUser"
+
+
+@pytest.mark.parametrize("edge", [60.0, 61.3, 119.9])
+def test_a_burst_counts_wherever_minutes_begin(edge: float) -> None:
+    remotes = Remotes()
+    for step in range(80):
+        remotes.opened("192.0.2.7:1", edge - 1.0 + step / 40)
+    busiest = remotes.busiest(edge + 2.0)
+    assert busiest is not None
+    assert (busiest.opened, busiest.of) == (80, 80)
+    assert remotes.busiest(edge + 62.0) is None
+
+
+def test_less_than_the_limit_in_each_minute_is_no_flood() -> None:
+    remotes = Remotes()
+    for second in range(600):
+        remotes.opened("192.0.2.7:1", float(second))
+        busiest = remotes.busiest(second + 0.5)
+        assert busiest is not None
+        assert busiest.opened <= 60

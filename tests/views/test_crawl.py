@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from peerscope.mesh.crawling.traversal import Candidates
-from peerscope.views.crawl import CrawledLink, CrawledPeer, CrawlView, Unreachable, dot, foreign_view
+from peerscope.views.crawl import CrawledLink, CrawledPeer, CrawlView, Unreachable, dot, foreign_view, short_id
 
 NASTY = 'a"b\\c<d>\n{e|f}; ]'
 SURVEY = Candidates(
@@ -56,3 +56,9 @@ def test_what_peers_say_of_themselves_cannot_break_the_drawing(need: Callable[[s
     assert [node["name"] for node in drawn["objects"]] == ["aa", "bb"]
     assert len(drawn["edges"]) == 1
     assert done.stderr == ""
+
+
+def test_copies_of_an_id_differ_in_their_short_form() -> None:
+    assert short_id("589c1f784406" + "0" * 28) == "589c1f7844"
+    assert short_id(f"{'589c1f784406' + '0' * 28}@127.0.0.1:8003") == "589c1f7844@127.0.0.1:8003"
+    assert short_id("12D3KooWKXsuiFygxRYkpgKrZVBAAN3EL47GHQ9z5JMp8pviAPPk") == "Mp8pviAPPk"

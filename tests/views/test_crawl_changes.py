@@ -85,7 +85,13 @@ def test_crawls_of_two_networks_and_one_crawl_twice_are_refused() -> None:
 
 def test_a_result_is_read_back() -> None:
     view = crawl(1.0, "ab", gone="c")
-    assert decode_crawl(msgspec.json.encode(view), "x") == view
+    assert decode_crawl(msgspec.json.encode(view), "x", now=1.0) == view
+
+
+def edited(**changes: object) -> bytes:
+    """A result with other values for its one peer `a`."""
+    view = msgspec.to_builtins(crawl(1.0, "a"))
+    return msgspec.json.encode(view | {"peers": [view["peers"][0] | changes]})
 
 
 @pytest.mark.parametrize(
@@ -99,9 +105,20 @@ def test_a_result_is_read_back() -> None:
         (msgspec.json.encode(crawl(None, "a")), "has no time"),
         (msgspec.json.encode(crawl(-1.0, "a")), "has no possible time"),
         (msgspec.json.encode(crawl(1e300, "a")), "has no possible time"),
+        (b'{"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}", "is no result"),
+        (edited(version="\x1b]0;pwn\x07\x1b[2J"), "is no result"),
+        (edited(peer_id="x\x1b[31mRED"), "is no result"),
+        (edited(addresses=["\u202eevil"]), "is no result"),
+        (edited(depth=-3), "is no result"),
+        (msgspec.json.encode(crawl(2000.0, "a")), "is from the future: it began 1000 s from now"),
+        (msgspec.json.encode(crawl(1.0, "aba")), "has the peer a 2 times"),
+        (msgspec.json.encode(crawl(1.0, "ab", gone="b")), "has the peer b 2 times"),
     ],
-    ids=["empty", "list", "other", "binary", "cut", "old", "negative", "huge"],
+    ids=[
+        *("empty", "list", "other", "binary", "cut", "old", "negative", "huge", "deep", "escape", "red", "mirrored"),
+        *("below zero", "future", "twice", "both"),
+    ],
 )
 def test_a_file_that_is_no_result_is_named(data: bytes, told: str) -> None:
     with pytest.raises(ConfigError, match=f"^old.json {told}"):
-        decode_crawl(data, "old.json")
+        decode_crawl(data, "old.json", now=1000.0)

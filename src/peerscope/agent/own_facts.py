@@ -7,11 +7,13 @@ from peerscope.alerts.expiry import Expiry
 from peerscope.alerts.own_signals import OwnFacts
 from peerscope.core import Event
 from peerscope.records.bodies import Status
-from peerscope.records.measures import NodeMetrics, increases
+from peerscope.records.measures import increases
+from peerscope.sources.base import Reading
 from peerscope.sources.events import Connection, Dht, Message
 from peerscope.sources.events import Event as NodeEvent
 from peerscope.sources.memory_kills import Kills, MemoryKills
 from peerscope.sources.node import Node
+from peerscope.sources.performance import comparable
 from peerscope.threats.monitor import NodeActivity, NodeConnection, NodeLookup
 
 ROUTES_INTERVAL_S = 10.0
@@ -47,9 +49,8 @@ class FactReader:
         self._traffic = traffic
         self._routes_at = 0.0
         self._facts = OwnFacts()
-        self._counted: NodeMetrics | None = None
-        self._counted_of: tuple[str, ...] = ()
-        """The sources of these counters."""
+        self._counted: Reading | None = None
+        """The counters of the last look."""
 
     def facts(self, now: float, trouble: str | None, files: tuple[Expiry, ...], export: str | None) -> list[Event]:
         """One event where something differs from the last call."""
@@ -71,15 +72,12 @@ class FactReader:
 
     def node(self) -> list[Event]:
         """Activity of a node by the sums of its sources. Kinds of which it sends events are counted with each event."""
-        reading, answering = self._node.current(), self._node.answering
-        if reading is None:
-            self._counted = None
+        before, self._counted = self._counted, self._node.current()
+        reading = self._counted
+        if before is None or reading is None or before is reading:
             return []
-        before, before_of, self._counted, self._counted_of = self._counted, self._counted_of, reading.metrics, answering
-        # Another source counts from another beginning: the difference would look like a flood.
-        if before is None or before is reading.metrics or before_of != answering:
-            return []
-        grown = increases([getattr(before, n) for n in COUNTED], [getattr(reading.metrics, n) for n in COUNTED])
+        old = comparable(before, reading)
+        grown = increases([getattr(old, n) for n in COUNTED], [getattr(reading.metrics, n) for n in COUNTED])
         messages, errors, received, sent, lookups, puts = (amount or 0 for amount in grown)
         counts: dict[str, float] = {}
         if not self._node.telemetry.received["message"]:

@@ -78,7 +78,7 @@ def crawl(
     1 if no peer answered; Ctrl-C prints the peers found so far and exits with 130.
     """
     form = "json" if as_json else form
-    past = [(str(place), decode_crawl(_data(place), str(place))) for place in earlier]
+    past = [(str(place), decode_crawl(_data(place), str(place), now=time.time())) for place in earlier]
     if not tickets:
         _print_changes(changes(past), form)
         return

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from peerscope.cli.text import age, clock, columns
-from peerscope.views.crawl import CrawlView, short_id
+from peerscope.views.crawl import REFUSED_MAX, CrawlView, short_id
 from peerscope.views.crawl_changes import CrawlChanges
 
 SHOWN_MAX = 5
@@ -18,7 +18,7 @@ def show_crawl(view: CrawlView) -> None:
     table = columns("peer", "depth", "links", "region", "version", "addresses")
     for peer in view.peers:
         table.add_row(
-            short_id(peer.peer_id),
+            Text(short_id(peer.peer_id)),
             str(peer.depth),
             str(peer.neighbours),
             Text(peer.region or "-"),
@@ -85,10 +85,16 @@ def notes(view: CrawlView, *, stopped: bool) -> list[str]:
     if view.forged:
         found.append(f"{view.forged} profiles were forged and ignored")
     if view.refused:
-        found.append(f"{view.refused} addresses were not dialled, as peers elsewhere may not name such addresses")
+        least = "at least " if view.refused >= REFUSED_MAX else ""
+        found.append(
+            f"{least}{view.refused} addresses were not dialled, as peers elsewhere may not name such addresses"
+        )
     if view.cut:
         found.append(f"{view.cut} peers may have more neighbours than they were asked for")
-    if not view.peers and not stopped:
+    answers = (view.cost.received_packets or 0) - (view.cost.stray_packets or 0)
+    if not view.peers and answers > 0:
+        found.append(f"{answers} answers came, but no peer could be read; their reasons are above, if time was left")
+    elif not view.peers and not stopped:
         right = ", and are --network and the secret right" if view.network == "peerscope" else ""
         found.append(f"no peer answered; do the peers of the tickets run{right}?")
     return found

@@ -1,8 +1,8 @@
 """Crawls the BitTorrent DHT (BEP 5): asks each node for its whole table with find_node.
 
 The walk goes by addresses, not by ids: ids are claims until a node answers for itself, and inventing them costs
-nothing. So a thousand ids at one address are one question. An id that several addresses answer with is written
-ID@HOST:PORT.
+nothing. So a thousand ids at one address are one question. If several addresses answer with one id, the first that
+others named so has it alone. The others are written ID@HOST:PORT. So copies of an id do not rename its node.
 
 Checked with libtorrent 2.1.1, aria2 1.36 and Transmission 3.00. libtorrent answers with confirmed entries of its
 table. An entry stays there for a while after its node has died.
@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
+from itertools import islice
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,18 +23,18 @@ from msgspec.structs import replace
 from peerscope.crawl.bencode import Value
 from peerscope.crawl.dht_client import ANSWER_S, BURST, PER_NODE_S, TRIES, DhtClient, PacketCounts, UdpAddress
 from peerscope.crawl.foreign import explore
-from peerscope.crawl.scopes import may_name
+from peerscope.crawl.scopes import RefusedAddresses, may_name
 from peerscope.crawl.seeds import decimal_option, parse_seeds, resolved, whole_option
 from peerscope.crawl.tables import TableReading
 from peerscope.errors import ConfigError, RemoteError, TransportError
 from peerscope.host.clock import monotonic
 from peerscope.mesh.crawling.crawler import CrawlSighting
 from peerscope.mesh.crawling.traversal import Candidates, Walk, WalkConfig
-from peerscope.views.crawl import CrawlCost, CrawlView, sighted_view
+from peerscope.views.crawl import REFUSED_MAX, CrawlCost, CrawlView, sighted_view
 
 ID_BYTES = 20
 READING_S = 30.0
-"""Time for the table of one node."""
+"""Time for the table of one node, half of the walk at most: what it names can only be asked after it."""
 CLOSEST = 8
 """Entries of one answer (BEP 5: K)."""
 NEIGHBOURS_MAX = 1024
@@ -59,21 +59,26 @@ class MainlineOptions(Struct, frozen=True, kw_only=True):
 class MainlineCrawl:
     """State of one crawl: what the nodes at each address said of themselves."""
 
-    def __init__(self, clients: dict[int, DhtClient], config: MainlineOptions) -> None:
+    def __init__(self, clients: dict[int, DhtClient], config: MainlineOptions, walk: Walk[UdpAddress]) -> None:
         self._clients = clients
         self._config = config
+        self._walk = walk
         self._me = secrets.token_bytes(ID_BYTES)
         self._want: list[Value] = [b"n4" if version == 4 else b"n6" for version in sorted(clients)]
         self.ids: dict[UdpAddress, bytes] = {}
         """Ids of nodes that answered."""
         self.claims: dict[UdpAddress, bytes] = {}
-        """Ids that others gave first for an address."""
+        """Ids that others gave first for an address, of the addresses that the walk knows."""
         self.versions: dict[UdpAddress, str] = {}
         self.keys: dict[UdpAddress, int] = {}
-        self.refused: set[UdpAddress] = set()
+        self.refused: RefusedAddresses[UdpAddress] = RefusedAddresses(REFUSED_MAX)
         """Addresses that those who named them may not send us to."""
         self.cut = 0
         """Nodes whose table may have more entries."""
+
+    def is_as_named(self, place: UdpAddress, seeds: Collection[UdpAddress]) -> bool:
+        """It answered with the id that others named first, or it was asked first."""
+        return place in seeds or self.claims.get(place) == self.ids.get(place)
 
     async def neighbors(self, node: UdpAddress) -> Sequence[UdpAddress]:
         """Entries of a node's table. An error after its first answer ends the reading with what it has shown."""
@@ -82,19 +87,19 @@ class MainlineCrawl:
         )
         found: dict[UdpAddress, bytes] = {}
         asked = 0
-        end = monotonic() + READING_S
+        end = self._walk.ends_by(READING_S, monotonic())
         while (question := table.next()) is not None:
-            if monotonic() > end:
+            if asked and (monotonic() > end or len(found) >= NEIGHBOURS_MAX):
                 table.is_cut = True
                 break
-            if asked >= BURST:
-                await asyncio.sleep(PER_NODE_S)
             asked += 1
             depth, prefix = question
             target = prefix << (ID_BYTES * 8 - depth) | secrets.randbits(ID_BYTES * 8) >> depth
             try:
-                entries = await self._ask(node, target, first=asked == 1)
-            except (TransportError, RemoteError):
+                async with asyncio.timeout(None if asked == 1 else max(0.0, end - monotonic())):
+                    await asyncio.sleep(PER_NODE_S if asked > BURST else 0.0)
+                    entries = await self._ask(node, target, first=asked == 1)
+            except (TransportError, RemoteError, TimeoutError):
                 if asked == 1:
                     raise
                 table.is_cut = True
@@ -102,7 +107,7 @@ class MainlineCrawl:
             table.answered(depth, target, {int.from_bytes(identity) for _, identity in entries})
             found.update(entries)
         self.cut += table.is_cut
-        for place, identity in found.items():
+        for place, identity in islice(found.items(), self._walk.room):
             self.claims.setdefault(place, identity)
         return list(found)
 
@@ -179,8 +184,8 @@ async def crawl_bittorrent(
     try:
         for version in sorted({seed.ip.version for seed in seeds}):
             clients[version] = await DhtClient.bind(version, counts, options.rate)
-        crawl = MainlineCrawl(clients, options)
         walk = Walk(seeds, patient, monotonic())
+        crawl = MainlineCrawl(clients, options, walk)
         await explore(walk, crawl.neighbors, stopping=stopping, progress=progress)
     finally:
         for client in clients.values():
@@ -193,7 +198,7 @@ async def crawl_bittorrent(
         stray_packets=counts.stray_packets,
     )
     survey = walk.survey()
-    names = _names(crawl, [*survey.depths, *survey.unreachable])
+    names = _names(crawl, seeds, {*survey.depths, *survey.unreachable})
     sightings = {
         name: CrawlSighting((str(place),), agent=crawl.versions.get(place), keys=crawl.keys.get(place))
         for place, name in names.items()
@@ -223,19 +228,22 @@ def _program(version: bytes) -> str:
     return f"{PROGRAMS.get(letters, letters)} {version[2:4].hex()}".rstrip()
 
 
-def _names(crawl: MainlineCrawl, settled: Iterable[UdpAddress]) -> dict[UdpAddress, str]:
-    """One name for each address: its id, and the address too unless the id is there once."""
-    own = {place: identity.hex() for place, identity in crawl.ids.items()}
-    others = {place: claim.hex() for place, claim in crawl.claims.items() if place not in own}
-    answered, claimed = Counter(own.values()), Counter(others.values())
-    names = {}
-    for place in settled:
-        if place in own:
-            is_unique = answered[own[place]] == 1
-        else:
-            is_unique = place in others and answered[others[place]] == 0 and claimed[others[place]] == 1
-        identity = own.get(place) or others.get(place)
-        names[place] = str(place) if identity is None else identity if is_unique else f"{identity}@{place}"
+def _names(crawl: MainlineCrawl, seeds: Iterable[UdpAddress], settled: Collection[UdpAddress]) -> dict[UdpAddress, str]:
+    """One name for each address: its id, and the address too unless it was the first with this id.
+
+    Addresses that answered come before those that did not. Among them an address at which others named this id comes
+    before the others, and then the one that was named first.
+    """
+    known = [place for place in dict.fromkeys([*seeds, *crawl.claims, *crawl.ids]) if place in settled]
+    first = set(seeds)
+    ranked = sorted(known, key=lambda place: 2 if place not in crawl.ids else not crawl.is_as_named(place, first))
+    names = {place: str(place) for place in settled}
+    taken: set[bytes] = set()
+    for place in ranked:
+        identity = crawl.ids.get(place) or crawl.claims.get(place)
+        if identity is not None:
+            names[place] = f"{identity.hex()}@{place}" if identity in taken else identity.hex()
+            taken.add(identity)
     return names
 
 

@@ -172,5 +172,5 @@ class Dialer:
         try:
             line = await self._process.stdout.readline()
             return msgspec.json.decode(line, type=DialAnswer) if line else None
-        except (ValueError, msgspec.MsgspecError):
+        except (ValueError, msgspec.MsgspecError, RecursionError):
             return DialAnswer()

@@ -15,6 +15,7 @@ import secrets
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
+from itertools import islice
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,14 +24,14 @@ from peerscope.crawl.dialer import ANSWER_S, Dialer
 from peerscope.crawl.foreign import explore
 from peerscope.crawl.multiaddr import TcpAddress, kad_id, seed, tcp_address
 from peerscope.crawl.pace import Pace
-from peerscope.crawl.scopes import may_name
+from peerscope.crawl.scopes import RefusedAddresses, may_name
 from peerscope.crawl.seeds import decimal_option, ips, parse_seeds, whole_option
 from peerscope.crawl.tables import TableReading
 from peerscope.errors import ConfigError, RemoteError, TransportError
 from peerscope.host.clock import monotonic
 from peerscope.mesh.crawling.crawler import CrawlSighting
 from peerscope.mesh.crawling.traversal import Walk, WalkConfig
-from peerscope.views.crawl import CrawlView, sighted_view
+from peerscope.views.crawl import REFUSED_MAX, CrawlView, sighted_view
 
 BITS = 256
 CLOSEST = 20
@@ -41,7 +42,7 @@ NEIGHBOURS_MAX = 1024
 ADDRESSES_MAX = 8
 """Addresses of one peer that are dialled."""
 READING_S = 30.0
-"""Time for the table of one node."""
+"""Time for the table of one node, half of the walk at most: what it names can only be asked after it."""
 AGENT_CHARACTERS_MAX = 64
 QUESTIONS_MAX = 1000
 RATE_MAX = 5000.0
@@ -77,15 +78,16 @@ class Preimages:
 class Libp2pCrawl:
     """State of one crawl: what is known of each peer, by its id."""
 
-    def __init__(self, dialer: Dialer, options: Libp2pOptions) -> None:
+    def __init__(self, dialer: Dialer, options: Libp2pOptions, walk: Walk[str]) -> None:
         self._dialer = dialer
         self._options = options
+        self._walk = walk
         self._pace = Pace(options.rate)
         self._preimages = Preimages()
         self.addresses: dict[str, dict[TcpAddress, None]] = {}
-        """Those that may be dialled."""
+        """Those that may be dialled, of the peers that the walk knows."""
         self.agents: dict[str, str] = {}
-        self.refused: set[TcpAddress] = set()
+        self.refused: RefusedAddresses[TcpAddress] = RefusedAddresses(REFUSED_MAX)
         self.cut = 0
 
     async def neighbors(self, peer: str) -> Sequence[str]:
@@ -105,17 +107,18 @@ class Libp2pCrawl:
 
     async def _table(self, peer: str, remote: TcpAddress) -> list[str]:
         table = TableReading(bits=BITS, closest=CLOSEST, questions_max=self._options.questions_max, depth_max=DEPTH_MAX)
-        found: dict[str, None] = {}
-        has_answered, end = False, monotonic() + READING_S
+        found: dict[str, dict[TcpAddress, None]] = {}
+        has_answered, end = False, self._walk.ends_by(READING_S, monotonic())
         while (question := table.next()) is not None:
-            if monotonic() > end:
+            if has_answered and (monotonic() > end or len(found) >= NEIGHBOURS_MAX):
                 table.is_cut = True
                 break
             key = self._preimages.find(*question)
-            await self._pace.turn()
             try:
-                entries = await self._dialer.find(peer, b64encode(key).decode())
-            except (TransportError, RemoteError):
+                async with asyncio.timeout(max(0.0, end - monotonic()) if has_answered else None):
+                    await self._pace.turn()
+                    entries = await self._dialer.find(peer, b64encode(key).decode())
+            except (TransportError, RemoteError, TimeoutError):
                 if not has_answered:
                     raise
                 table.is_cut = True
@@ -125,14 +128,15 @@ class Libp2pCrawl:
             table.answered(question[0], int.from_bytes(sha256(key).digest()), set(known.values()))
             for name, texts in entries:
                 if name in known and name != peer:
-                    found[name] = None
-                    self._learn(name, texts, remote)
+                    self._learn(found.setdefault(name, {}), name, texts, remote)
         self.cut += table.is_cut
+        for name, addresses in islice(found.items(), self._walk.room):
+            own = self.addresses.setdefault(name, {})
+            own.update(dict.fromkeys(islice(addresses, max(0, ADDRESSES_MAX - len(own)))))
         return list(found)
 
-    def _learn(self, peer: str, texts: Sequence[str], source: TcpAddress) -> None:
+    def _learn(self, known: dict[TcpAddress, None], peer: str, texts: Sequence[str], source: TcpAddress) -> None:
         """Keep the addresses of a peer that `source` may name."""
-        known = self.addresses.setdefault(peer, {})
         for text in texts:
             address = tcp_address(text, peer)
             if address is None or len(known) >= ADDRESSES_MAX:
@@ -173,8 +177,6 @@ async def crawl_libp2p(
     """Map the network around the nodes at these multiaddrs. Raises `ConfigError` if it cannot begin."""
     starts = await _starts(places)
     async with await Dialer.start(options.dialer, options.protocol) as dialer:
-        crawl = Libp2pCrawl(dialer, options)
-        crawl.addresses = {peer: dict.fromkeys(addresses) for peer, addresses in starts.items()}
         patient = replace(
             config,
             neighbours_max=NEIGHBOURS_MAX,
@@ -182,6 +184,8 @@ async def crawl_libp2p(
             concurrency=min(config.concurrency, max(1, int(options.rate))),
         )
         walk = Walk(starts, patient, monotonic())
+        crawl = Libp2pCrawl(dialer, options, walk)
+        crawl.addresses = {peer: dict.fromkeys(addresses) for peer, addresses in starts.items()}
         await explore(walk, crawl.neighbors, stopping=stopping, progress=progress)
     sightings = {
         peer: CrawlSighting(tuple(map(str, crawl.addresses.get(peer, ()))), agent=crawl.agents.get(peer))

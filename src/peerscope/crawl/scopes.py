@@ -9,12 +9,15 @@ NAT64, 6to4, Teredo). The operator may still begin at any address: seeds are not
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Generic, TypeVar
 
 _LOOPBACK_6 = IPv6Address(1)
 
 IpAddress = IPv4Address | IPv6Address
+A = TypeVar("A", bound=Hashable)
 
 
 class AddressScope(IntEnum):
@@ -60,3 +63,19 @@ def may_name(source: IpAddress, named: IpAddress) -> bool:
     """May a peer at `source` send the crawler to `named`?"""
     reach = scope(named)
     return reach is not AddressScope.NEVER and reach <= scope(source)
+
+
+class RefusedAddresses(Generic[A]):
+    """Addresses that the crawl does not dial, each counted once, up to a limit."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._addresses: set[A] = set()
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def add(self, address: A) -> None:
+        """Count it."""
+        if len(self._addresses) < self._most:
+            self._addresses.add(address)

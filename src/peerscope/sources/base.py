@@ -47,6 +47,8 @@ class Reading(Struct, frozen=True, kw_only=True):
     """Where others can reach the node by TCP: "HOST:PORT"."""
     details: Annotated[dict[Name, float | Text | None], Meta(max_length=32)] = {}
     """Other values, by name. This agent shows them and never sends them to others."""
+    counted_by: tuple[str | None, ...] = ()
+    """Where readings were merged: the source of each of `metrics`. Sources leave it empty."""
 
 
 class Source(Protocol):

@@ -157,20 +157,16 @@ class Node:
         if self._running is not None:
             self._asking = self._running.create_task(self._found.run())
 
-    @property
-    def answering(self) -> tuple[str, ...]:
-        """Names of the sources that answer now."""
-        return tuple(attached.name for attached in self.attachments if attached.current() is not None)
-
     def current(self) -> Reading | None:
         """The readings of all sources that answer, merged field by field; None where none answers."""
-        readings = [reading for attached in self.attachments if (reading := attached.current()) is not None]
+        answering = [(one.name, reading) for one in self.attachments if (reading := one.current()) is not None]
+        readings = [reading for _, reading in answering]
         if not readings:
             return None
         if len(readings) == len(self._merged) and all(map(is_, readings, self._merged)):
             return self._last  # nothing new: the same object, since callers calculate differences
         self._merged = readings
-        merged = merge(readings)
+        merged = msgspec.structs.replace(merge(readings), counted_by=_counted_by(answering))
         # A source that fails for a while must not change the id of the node, nor its name.
         if merged.node_id is None and self._last is not None:
             merged = msgspec.structs.replace(merged, node_id=self._last.node_id)
@@ -257,6 +253,11 @@ def merge(readings: Sequence[Reading]) -> Reading:
             details={**other.details, **first.details},
         )
     return first
+
+
+def _counted_by(answering: Sequence[tuple[str, Reading]]) -> tuple[str | None, ...]:
+    """The source of each metric."""
+    return tuple(next((name for name, one in answering if getattr(one.metrics, f) is not None), None) for f in METRICS)
 
 
 def _united(some: Sequence[Measure], others: Sequence[Measure]) -> tuple[Measure, ...]:

@@ -7,6 +7,7 @@ report.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from operator import attrgetter
 from statistics import fmean
 
@@ -38,10 +39,21 @@ def node_metrics(before: Reading | None, now: Reading | None, seconds: float) ->
     if before is None or before.node != now.node:
         return metrics, PerformanceMetrics(latency_us)
     messages, errors, received_bytes, sent_bytes, *_ = increases(
-        _counters(before.metrics), _counters(now.metrics), run_over=True
+        _counters(comparable(before, now)), _counters(now.metrics), run_over=True
     )
     moved = None if received_bytes is None or sent_bytes is None else received_bytes + sent_bytes
     return metrics, PerformanceMetrics(latency_us, share(errors, messages), per_second(moved, seconds))
+
+
+def comparable(before: Reading, now: Reading) -> NodeMetrics:
+    """The metrics of before, without those that another source gives now.
+
+    Each source counts from a beginning of its own, so the difference between two sources would look like a flood.
+    """
+    if before.counted_by == now.counted_by:
+        return before.metrics
+    pairs = zip_longest(astuple(before.metrics), before.counted_by, now.counted_by)
+    return NodeMetrics(*(value if old == new else None for value, old, new in pairs))
 
 
 def mesh_performance(

@@ -4,64 +4,72 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from peerscope.mesh.crawling.crawler import Crawler, CrawlSighting
 from peerscope.mesh.crawling.traversal import Candidates
+from peerscope.mesh.detection.checks import MESSAGE_MAX, printable
 from peerscope.records.identity import SHORT_HEX
+from peerscope.records.measures import Count
+from peerscope.records.texts import Name, Text
 from peerscope.views.dot import quoted, shown
 
 VALUES_MAX = 100
 """Values of a distribution. Peers choose their versions, so there can be as many as peers."""
+REFUSED_MAX = 50_000
+"""Refused addresses that a crawl counts. A liar can name as many as it likes."""
+CrawledId = Annotated[Text, Meta(min_length=1)]
+"""An id as its network writes it, with the address where several claim it."""
 
 
 class CrawledPeer(Struct, frozen=True):
     """A peer that answered."""
 
-    peer_id: str
-    addresses: tuple[str, ...]
-    region: str | None
-    version: str | None
-    depth: int | None
+    peer_id: CrawledId
+    addresses: tuple[Text, ...]
+    region: Name | None
+    version: Text | None
+    depth: Count | None
     """Links between it and the nearest peer that the crawl began with."""
-    neighbours: int
+    neighbours: Count
     """Links that it or the other end named."""
-    keys: int | None = None
+    keys: Count | None = None
     """Keys that a DHT node stores, where the network says so."""
 
 
 class CrawledLink(Struct, frozen=True):
     """Named by `source`; `confirmed` if `target` names it too."""
 
-    source: str
-    target: str
+    source: CrawledId
+    target: CrawledId
     confirmed: bool
 
 
 class Unreachable(Struct, frozen=True):
     """A peer that others named and that did not answer."""
 
-    peer_id: str
-    addresses: tuple[str, ...]
-    reason: str
+    peer_id: CrawledId
+    addresses: tuple[Text, ...]
+    reason: Text
 
 
 class Share(Struct, frozen=True):
     """One value of a distribution, and the number of peers that have it."""
 
-    value: str
-    peers: int
+    value: Text
+    peers: Count
 
 
 class CrawlCost(Struct, frozen=True):
     """Traffic and work of a crawl; null where it cannot be counted."""
 
-    sent_packets: int | None = None
-    received_packets: int | None = None
-    sent_bytes: int | None = None
-    received_bytes: int | None = None
-    stray_packets: int | None = None
+    sent_packets: Count | None = None
+    received_packets: Count | None = None
+    sent_bytes: Count | None = None
+    received_bytes: Count | None = None
+    stray_packets: Count | None = None
     """Packets that answered no open question: late, repeated or forged."""
     cpu_s: float | None = None
 
@@ -72,17 +80,17 @@ class CrawlView(Struct, frozen=True):
     peers: tuple[CrawledPeer, ...]
     links: tuple[CrawledLink, ...]
     unreachable: tuple[Unreachable, ...]
-    asked: int
-    unasked: int
+    asked: Count
+    unasked: Count
     """Peers that others named and that were not asked, or did not answer in time."""
-    left_out: int
+    left_out: Count
     """Neighbours that answers did not name, or that exceeded the limit of one answer."""
-    forged: int
+    forged: Count
     """Profiles with a wrong signature."""
-    stopped: str | None
+    stopped: Text | None
     """The limit that ended the crawl early; null if it saw the whole network."""
     seconds: float
-    network: str = "peerscope"
+    network: Name = "peerscope"
     """Kind of the network."""
     at: float | None = None
     """Unix seconds of the beginning."""
@@ -90,9 +98,10 @@ class CrawlView(Struct, frozen=True):
     """Versions of the peers that answered, the most frequent first."""
     errors: tuple[Share, ...] = ()
     """Reasons of the unreachable peers, the most frequent first."""
-    refused: int = 0
-    """Addresses that the crawl did not dial, as the peers that named them may not name such."""
-    cut: int = 0
+    refused: Count = 0
+    """Addresses that the crawl did not dial, as the peers that named them may not name such; counted up to
+    `REFUSED_MAX`."""
+    cut: Count = 0
     """Peers that may have more neighbours, as a bound ended the questions to them."""
     cost: CrawlCost = CrawlCost()
 
@@ -132,7 +141,9 @@ def shares(values: Iterable[str]) -> tuple[Share, ...]:
 
 def short_id(peer: str) -> str:
     """A part of an id for people; ids of libp2p all begin alike."""
-    return peer[-SHORT_HEX:] if peer.startswith(("12D3KooW", "Qm", "16Uiu2HA")) else peer[:SHORT_HEX]
+    identity, at, place = peer.partition("@")  # the place makes copies of an id differ
+    is_libp2p = identity.startswith(("12D3KooW", "Qm", "16Uiu2HA"))
+    return (identity[-SHORT_HEX:] if is_libp2p else identity[:SHORT_HEX]) + at + place
 
 
 def dot(view: CrawlView) -> str:
@@ -159,10 +170,8 @@ def _view(survey: Candidates[str], found: Mapping[str, CrawlSighting], *, asked:
         for peer, depth in sorted(survey.depths.items(), key=lambda item: (item[1], item[0]))
         for seen in [found.get(peer, unknown)]
     )
-    gone = (
-        Unreachable(peer, found.get(peer, unknown).addresses, reason)
-        for peer, reason in sorted(survey.unreachable.items())
-    )
+    reasons = {peer: printable(reason)[:MESSAGE_MAX] for peer, reason in sorted(survey.unreachable.items())}
+    gone = (Unreachable(peer, found.get(peer, unknown).addresses, reason) for peer, reason in reasons.items())
     return CrawlView(
         peers=peers,
         links=tuple(CrawledLink(*pair, confirmed=both) for pair, both in _ordered(survey.links.items())),
@@ -174,7 +183,7 @@ def _view(survey: Candidates[str], found: Mapping[str, CrawlSighting], *, asked:
         stopped=survey.stopped,
         seconds=round(survey.seconds, 3),
         versions=shares(peer.version or "unknown" for peer in peers),
-        errors=shares(survey.unreachable.values()),
+        errors=shares(reasons.values()),
     )
 
 

@@ -9,6 +9,7 @@ did not look everywhere: a peer it lacks may still be there.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median
@@ -69,16 +70,24 @@ class CrawlChanges(Struct, frozen=True):
     sessions: Sessions
 
 
-def decode_crawl(data: bytes, name: str) -> CrawlView:
-    """The result of `crawl --json`. Raises `ConfigError`, which begins with the name of the file."""
+def decode_crawl(data: bytes, name: str, *, now: float) -> CrawlView:
+    """The result of `crawl --json`, of before `now` in Unix seconds.
+
+    Raises `ConfigError`, which begins with the name of the file.
+    """
     try:
         view = msgspec.json.decode(data, type=CrawlView)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: invalid UTF-8
         raise ConfigError(f"{name} is no result of `peerscope crawl --json`: {error}") from None
     if view.at is None:
         raise ConfigError(f"{name} has no time `at`: an older version wrote it, so crawl again")
     if not 0.0 <= view.at < 1e11:
         raise ConfigError(f"{name} has no possible time `at`: {view.at}")
+    if view.at > now:  # sorted by time, it would turn those that joined into those that left
+        raise ConfigError(f"{name} is from the future: it began {view.at - now:.0f} s from now; is a clock wrong?")
+    seen = Counter([*(peer.peer_id for peer in view.peers), *(gone.peer_id for gone in view.unreachable)])
+    if seen and (most := max(seen, key=seen.__getitem__)) and seen[most] > 1:
+        raise ConfigError(f"{name} has the peer {most} {seen[most]} times")
     return view
 
 

@@ -33,6 +33,9 @@ P = TypeVar("P", bound=Hashable)
 NAMES_WHEN_CROWDED = 8
 """Names taken from one answer while more wait than `peers_max`: an ordinary peer has as many neighbours."""
 
+MARGIN_S = 0.5
+"""So long before its end a walk needs answers, else they do not count."""
+
 
 class WalkConfig(Struct, frozen=True, kw_only=True):
     """Limits of a walk."""
@@ -136,13 +139,28 @@ class Walk(Generic[P]):
         """Steps from a start to the last peer asked."""
         return self._depth
 
+    @property
+    def ends_at(self) -> float:
+        """When the time for the whole walk is over."""
+        return self._began_at + self.config.timeout_s
+
+    def ends_by(self, seconds: float, now: float) -> float:
+        """When an answer that takes so long at most has to end: within half of the time, and before the walk does."""
+        return min(now + min(seconds, self.config.timeout_s / 2), self.ends_at - MARGIN_S)
+
+    @property
+    def room(self) -> int:
+        """Names that it takes from one answer now."""
+        is_crowded = len(self._waiting) >= self.config.peers_max
+        return NAMES_WHEN_CROWDED if is_crowded else self.config.neighbours_max
+
     def is_asking(self, peer: P) -> bool:
         """Its answer would count."""
         return peer in self._in_flight
 
     def is_done(self, now: float) -> bool:
         """Nothing is left to ask or to wait for, or a limit ends the walk."""
-        if now >= self._began_at + self.config.timeout_s:
+        if now >= self.ends_at:
             return True
         if self._in_flight or self._postponed:
             return False
@@ -170,8 +188,7 @@ class Walk(Generic[P]):
         if branch is None:
             return
         names = [name for name in dict.fromkeys(neighbours) if name != peer]
-        crowded = len(self._waiting) >= self.config.peers_max
-        taken = names[: NAMES_WHEN_CROWDED if crowded else self.config.neighbours_max]
+        taken = names[: self.room]
         self.surplus += len(names) - len(taken)
         self._answered.add(peer)
         for name in taken:
@@ -205,7 +222,7 @@ class Walk(Generic[P]):
         due = next(iter(self._in_flight.values()), inf)
         again = self._postponed[0][0] if self._postponed else inf
         first = min(due, again)
-        return first if first == inf else min(first, self._began_at + self.config.timeout_s)
+        return first if first == inf else min(first, self.ends_at)
 
     def survey(self) -> Candidates[P]:
         settled = self._answered | self._unreachable.keys()
