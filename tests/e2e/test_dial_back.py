@@ -33,7 +33,7 @@ def test_peers_try_the_node_of_another_and_say_whether_it_listens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     announced: list[str] = []
-    for name, seconds in (("LOOK_S", 0.5), ("INTERVAL_S", 3.0), ("ELSEWHERE_S", 1.0)):
+    for name, seconds in (("LOOK_S", 0.5), ("INTERVAL_S", 3.0), ("UNTRIED_S", 1.0)):
         monkeypatch.setattr(dial_back, name, seconds)
     beside: Node | None = None
     monkeypatch.setattr(Node, "addresses", property(lambda node: tuple(announced) if node is beside else ()))

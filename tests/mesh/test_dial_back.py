@@ -1,11 +1,14 @@
 """Dial-back: each test tries to aim a peer at somebody else, to make it dial too often, or to keep it from dialling."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerscope.mesh.dial_back import DIALERS, INTERVAL_S, checksum, dialers, may_try, spread
-from peerscope.records.bodies import Profile
+from peerscope.mesh.dial_back import DIALERS, HOST_MAX, INTERVAL_S, LOOK_S, DialBack, checksum, dialers, may_try, spread
+from peerscope.mesh.events import Tried, TryNode
+from peerscope.records.bodies import DialOutcome, Profile
 from peerscope.records.hosts import HostTokens
 from peerscope.records.identity import PeerId
 from peerscope.sim.node import Machine, address_of
@@ -20,6 +23,7 @@ PEERS = [PeerId(bytes((number,)) * 32) for number in range(40)]
         ("203.0.113.5:4001", "203.0.113.5"),
         ("10.0.0.5:22", "10.0.0.5"),
         ("127.0.0.1:1", "127.0.0.1"),
+        ("[::1]:1", "::1"),
         ("[2001:db8::1]:65535", "2001:db8:0::1"),
         ("[2001:db8::1]:1", "[2001:db8::1]"),
     ],
@@ -54,6 +58,8 @@ def test_a_host_is_tried_where_the_mesh_reaches_the_member_itself(address: str, 
         ("203.0.113.5:65536", "203.0.113.5"),
         ("203.0.113.5:99999", "203.0.113.5"),
         ("203.0.113.5", "203.0.113.5"),
+        ("[203.0.113.5]:4001", "203.0.113.5"),
+        ("2001:db8::1:4001", "2001:db8::1"),
     ],
 )
 def test_nothing_else_is_ever_tried(address: str, reached_at: str | None) -> None:
@@ -163,3 +169,87 @@ def test_nobody_dials_who_switched_it_off_or_is_not_asked() -> None:
 def test_the_name_of_addresses_depends_on_each_and_on_their_order() -> None:
     names = {checksum(one) for one in ((), ("a:1",), ("a:1", "b:1"), ("b:1", "a:1"), ("a:1\nb:1",)[:1])}
     assert len(names) == 4  # addresses hold no line ends
+
+
+class Dialer:
+    """The only dialer of all its neighbours. `outcomes`: what it finds at a neighbour, REACHED if not set."""
+
+    def __init__(self, subjects: dict[PeerId, tuple[str, ...]]) -> None:
+        me = PEERS[0]
+        profiles = {peer: Profile((), "eu", "1", 0, node_addresses=hosts) for peer, hosts in subjects.items()}
+        profiles[me] = Profile((), "eu", "1", 0, dials=True)
+        self.outcomes: dict[PeerId, DialOutcome] = {}
+        self.tried: list[tuple[float, PeerId, str]] = []
+        """Connections that began."""
+        self.shown: list[frozenset[bytes]] = []
+        """Subjects of readings after each look."""
+        self._begun: list[TryNode] = []
+        state = SimpleNamespace(
+            me=me,
+            ledger=SimpleNamespace(profile=profiles.get),
+            links=SimpleNamespace(up=lambda: list(subjects)),
+            neighbours=SimpleNamespace(rings=SimpleNamespace(neighbours=lambda peer: [me])),
+            out=SimpleNamespace(add=self._begun.append),
+        )
+        self._part = DialBack(state, 0.0)  # type: ignore[arg-type]
+
+    def run(self, until_s: float, answer_s: float = 1.0) -> None:
+        waiting: list[tuple[float, TryNode]] = []
+        for now in map(float, range(len(self.shown), int(until_s))):
+            for one in [one for one in waiting if one[0] <= now]:
+                waiting.remove(one)
+                outcome = self.outcomes.get(one[1].subject, DialOutcome.REACHED)
+                self._part.tried(Tried(one[1].subject, one[1].addresses, (outcome,) * len(one[1].addresses)), now)
+            self._part.review(now)
+            for begun in self._begun:
+                waiting.append((now + answer_s, begun))
+                if self.outcomes.get(begun.subject) not in (DialOutcome.ELSEWHERE, DialOutcome.UNABLE):
+                    self.tried.extend((now, begun.subject, address) for address in begun.addresses)
+            self._begun.clear()
+            self.shown.append(frozenset(one.subject for one in self._part.readings(now)))
+
+    def most(self) -> int:
+        """Most connections within any `INTERVAL_S`."""
+        times = [at for at, *_ in self.tried]
+        return max((sum(0 <= other - at < INTERVAL_S for other in times) for at in times), default=0)
+
+
+SPELLINGS = [
+    f"[{start}:{zeros}{end}]"
+    for start in ("fd00", "FD00", "Fd00")
+    for zeros in ("", "0:", "00:")
+    for end in (":1", ":01")
+]
+
+
+@pytest.mark.parametrize("hosts", [["[fd00::1]"], SPELLINGS, ["203.0.113.5"]])
+def test_one_machine_is_tried_eight_times_in_ten_minutes_however_its_address_is_written(hosts: list[str]) -> None:
+    def announced(number: int) -> tuple[str, ...]:
+        host = hosts[number % len(hosts)]
+        return (f"{host}:{1000 + number}", f"{host}:{2000 + number}")[: 1 + number % 2]
+
+    dialer = Dialer({peer: announced(number) for number, peer in enumerate(PEERS[1:], 1)})
+    dialer.run(1500.0)
+    assert HOST_MAX - 1 <= dialer.most() <= HOST_MAX
+
+
+@pytest.mark.parametrize("liars", [1, 4, 16, 39])
+def test_who_announces_the_address_of_another_takes_none_of_its_attempts(liars: int) -> None:
+    honest, host = PEERS[1], "203.0.113.5"
+    others = [PeerId(bytes((200, number)) * 16) for number in range(liars)]
+    dialer = Dialer({honest: (f"{host}:4001",), **dict.fromkeys(others, (f"{host}:1", f"{host}:2"))})
+    dialer.outcomes = dict.fromkeys(others, DialOutcome.ELSEWHERE)
+    dialer.run(4 * 3600.0)
+    first = int((liars / 2 + 2) * LOOK_S) + 2
+    later = [honest[:8] in shown for shown in dialer.shown[first:]]
+    assert sum(later) > 0.99 * len(later)  # none while an attempt runs
+
+
+def test_a_dialer_that_could_not_dial_tries_again_after_a_minute() -> None:
+    subject = PEERS[1]
+    dialer = Dialer({subject: ("203.0.113.5:4001",)})
+    dialer.outcomes[subject] = DialOutcome.UNABLE
+    dialer.run(30.0)
+    dialer.outcomes.clear()
+    dialer.run(100.0)
+    assert [peer for _, peer, _ in dialer.tried] == [subject]

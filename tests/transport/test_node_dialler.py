@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
+import os
+import resource
 import socket
 from collections.abc import AsyncIterator
 
@@ -58,6 +61,59 @@ def test_a_port_where_nothing_listens_refuses_and_one_that_is_full_is_silent() -
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
         assert asyncio.run(connect(f"127.0.0.1:{full.getsockname()[1]}", 0.3)) is DialOutcome.SILENT
+
+
+def test_without_descriptors_nothing_was_tried() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as idle, contextlib.ExitStack() as stack:
+        idle.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{idle.getsockname()[1]}"
+
+        async def run() -> DialOutcome:
+            spare = max(map(int, os.listdir("/proc/self/fd"))) + 1
+            resource.setrlimit(resource.RLIMIT_NOFILE, (spare, before[1]))
+            try:
+                with contextlib.suppress(OSError):
+                    while True:
+                        stack.enter_context(open(os.devnull))
+                return await connect(address)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+        assert asyncio.run(run()) is DialOutcome.UNABLE
+
+
+@pytest.mark.parametrize("address", ["203.0.113.5:4001", "[2001:db8::5]:4001"])
+def test_a_machine_without_a_route_tries_nothing(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPERM, errno.EACCES, errno.EADDRNOTAVAIL):
+        monkeypatch.setattr("socket.socket.connect_ex", lambda link, place, number=number: number)
+        assert asyncio.run(connect(address)) is DialOutcome.UNABLE
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome"),
+    [
+        (errno.EHOSTUNREACH, DialOutcome.NO_ROUTE),
+        (errno.ENETUNREACH, DialOutcome.NO_ROUTE),
+        (errno.ECONNREFUSED, DialOutcome.REFUSED),
+        (errno.ETIMEDOUT, DialOutcome.SILENT),
+        (errno.EPROTO, DialOutcome.FAILED),
+        (errno.ENOBUFS, DialOutcome.UNABLE),
+        (errno.ENOSPC, DialOutcome.UNABLE),
+    ],
+)
+def test_what_the_network_answers_later_counts(
+    number: int, outcome: DialOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise OSError(number, "later")
+
+    async def run() -> DialOutcome:
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail, raising=False)
+        return await connect("203.0.113.5:4001")
+
+    monkeypatch.setattr("socket.socket.connect_ex", lambda link, place: errno.EINPROGRESS)
+    assert asyncio.run(run()) is outcome
 
 
 def test_only_where_our_own_connection_arrives_is_tried() -> None:

@@ -28,12 +28,13 @@ def network(**lists: str) -> Book:
     return book
 
 
-def edges(found: Topology, book: Book) -> dict[str, str | None]:
-    """By the names of the two ends: numbers of peers, or names of nodes."""
+def edges(found: Topology, book: Book, *kinds: str) -> dict[str, str | None]:
+    """By the names of the two ends: numbers of peers, or names of nodes. `kinds`: of links, by default all."""
     names = {book[number].hex(): str(number) for number in range(12)}
     return {
         "-".join(sorted(names.get(end, end) for end in (link.source, link.target))): link.confirmed
         for link in found.links
+        if not kinds or link.kind in kinds
     }
 
 
@@ -106,17 +107,52 @@ def test_a_node_that_two_peers_claim_is_neithers_and_says_so() -> None:
     assert "claimed by 2 peers" in to_dot(found)
 
 
-def test_a_claim_of_a_peer_that_is_gone_yields_to_one_that_lives() -> None:
+def test_nobody_takes_the_node_of_a_peer_that_is_gone() -> None:
+    """Neither does its next life under another key, until the network forgets the first: no report proves it."""
+    for is_left in (False, True):
+        book = meshed(6)
+        for number, name in enumerate("aab"):  # 1 claims the node of 0, and lists b as that did
+            join(book, number, node="ygg", node_id=name, at=0.1)
+        now = lose(book, 0, [1, 2, 3, 4, 5])
+        if is_left:
+            join(book, 0, node="ygg", node_id="a", left=True, at=now)
+        tell(book, 1, [2, 3, 4, 5], overlay=[("b", 1000)], at=now + 0.1)
+        tell(book, 2, [1, 3, 4, 5], overlay=[("a", 1000)], at=now + 0.1)
+        snapshot = book.snapshot(now + 0.2, me=3)
+        assert edges(topology(snapshot), book, "overlay") == {"1-2": "one", "2-ygg:a": "one"}
+        assert book[1].hex() not in context_of(snapshot, ()).overlay
+        (node,) = (peer for peer in topology(snapshot).peers if not peer.monitored)
+        assert len(node.claimed_by) == 2
+        book.ledger.forget(book[0])
+        assert edges(topology(book.snapshot(now + 0.2, me=3)), book, "overlay") == {"1-2": "both"}
+
+
+def test_a_peer_that_went_takes_no_node_from_a_living_one() -> None:
     book = meshed(6)
-    for number in (0, 1):
-        join(book, number, node="ygg", node_id="same", at=0.1)
-    join(book, 2, node="ygg", node_id="other", at=0.1)
+    for number, name in enumerate("aab"):
+        join(book, number, node="ygg", node_id=name, at=0.1)
     now = lose(book, 0, [1, 2, 3, 4, 5])
-    tell(book, 1, [2, 3, 4, 5], overlay=[("other", 1000)], at=now + 0.1)
-    tell(book, 2, [1, 3, 4, 5], overlay=[("same", 1000)], at=now + 0.1)
-    found = topology(book.snapshot(now + 0.2, me=3))
-    assert [link.confirmed for link in found.links if link.kind == "overlay"] == ["both"]
-    assert not any(peer.claimed_by for peer in found.peers)
+    tell(book, 1, [2, 3, 4, 5], overlay=[("b", 1000)], at=now + 0.1)
+    tell(book, 2, [1, 3, 4, 5], overlay=[("a", 1000)], at=now + 0.1)
+    assert "contradicted" not in edges(topology(book.snapshot(now + 0.2, me=3)), book).values()
+
+
+def test_a_peer_that_does_not_know_the_name_of_its_node_is_not_contradicted() -> None:
+    book = network(a="b", b="a", c="a")
+    join(book, 1, node="ygg", node_id=None, at=0.5)  # its source answered, but not yet with the name
+    join(book, 2, node="ygg", node_id="b", at=0.5)  # a liar takes the name that the first end lists
+    found = edges(topology(book.snapshot(1.0)), book)
+    assert found["0-1"] == "one"
+    assert found["0-2"] == "both"  # nothing shows that the name is another's
+
+
+def test_the_first_of_two_living_claimants_keeps_no_more_than_the_second() -> None:
+    book = network(a="bc", b="a", c="a")
+    assert set(edges(topology(book.snapshot(1.0)), book).values()) == {"both"}
+    join(book, 3, node="ygg", node_id="b", at=1.0)
+    tell(book, 3, overlay=[("a", 1000)], at=1.0)
+    found = edges(topology(book.snapshot(2.0)), book)
+    assert found == {"0-1": "one", "0-2": "both", "0-3": "one", "0-ygg:b": "one"}
 
 
 def test_pictures_show_what_is_unconfirmed() -> None:

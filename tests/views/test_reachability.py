@@ -12,8 +12,9 @@ from peerscope.views.reachability import AGE_S_MAX, ReachabilityView, reachabili
 
 ADDRESSES = ("203.0.113.7:4001", "[2001:db8::7]:4001")
 REGIONS = ("eu", "us", "ap", "sa", "af", "oc")
-REACHED, REFUSED, SILENT, ELSEWHERE = (
-    int(one) for one in (DialOutcome.REACHED, DialOutcome.REFUSED, DialOutcome.SILENT, DialOutcome.ELSEWHERE)
+REACHED, REFUSED, SILENT, ELSEWHERE, UNABLE = map(
+    int,
+    (DialOutcome.REACHED, DialOutcome.REFUSED, DialOutcome.SILENT, DialOutcome.ELSEWHERE, DialOutcome.UNABLE),
 )
 Outcomes = dict[int, tuple[int, ...]]
 
@@ -62,6 +63,17 @@ def test_a_tie_is_mixed_and_nothing_tried_is_unknown() -> None:
     assert view(network({1: (REACHED, REACHED), 2: (SILENT, SILENT)})).verdict == "mixed"
     assert view(network({1: (ELSEWHERE, ELSEWHERE)})).verdict == "unknown"
     assert view(network({})).summary == "not tried yet"
+
+
+def test_dialers_that_could_not_dial_do_not_count() -> None:
+    unable, reached = (UNABLE, UNABLE), (REACHED, ELSEWHERE)
+    found = view(network(dict.fromkeys(range(1, 5), unable) | dict.fromkeys((5, 6), reached)))
+    assert (found.verdict, found.reached_by, found.tried_by) == ("reachable", 2, 2)
+    found = view(network(dict.fromkeys(range(1, 7), unable)))
+    assert (found.verdict, found.tried_by) == ("unknown", 0)
+    assert found.summary == "no peer could try it: the dialer could not open a connection"
+    mixed = view(network({1: (UNABLE, ELSEWHERE), 2: (ELSEWHERE, ELSEWHERE)}))
+    assert mixed.summary == "no peer could try it: the mesh does not reach the peer at this address"
 
 
 def test_what_is_old_of_other_addresses_malformed_or_from_no_neighbour_does_not_count() -> None:

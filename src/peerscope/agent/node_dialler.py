@@ -17,7 +17,10 @@ from peerscope.records.identity import PeerId
 
 TIMEOUT_S = 5.0
 AT_ONCE = 2
-NO_ROUTE = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT))
+NO_ROUTE = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH))
+"""If they come after the first packet, a router or the last network on the way answered."""
+OWN = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC, errno.EPERM))
+"""Our own machine lacks something, whenever it says so."""
 
 
 class NodeDialler:
@@ -72,18 +75,32 @@ class NodeDialler:
 async def connect(address: str, timeout_s: float = TIMEOUT_S) -> DialOutcome:
     """Connect to an "ip:port" and close. Nothing is sent or read."""
     host, port = split_address(address, "address")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as link:
-            link.setblocking(False)
+        link = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    except OSError:
+        return DialOutcome.UNABLE
+    with link:
+        link.setblocking(False)
+        # An error at once is of this machine: it has no route, or a rule forbids. Only a port here refuses at once.
+        first = link.connect_ex((host, port))
+        if first == errno.ECONNREFUSED:
+            return DialOutcome.REFUSED
+        if first not in (0, errno.EINPROGRESS):
+            return DialOutcome.UNABLE
+        try:
             async with asyncio.timeout(timeout_s):
                 await asyncio.get_running_loop().sock_connect(link, (host, port))
-    except TimeoutError:
-        return DialOutcome.SILENT
-    except ConnectionRefusedError:
-        return DialOutcome.REFUSED
-    except OSError as error:
-        if error.errno == errno.ETIMEDOUT:
-            return DialOutcome.SILENT
-        return DialOutcome.NO_ROUTE if error.errno in NO_ROUTE else DialOutcome.FAILED
+        except OSError as error:
+            return _outcome(error)
     return DialOutcome.REACHED
+
+
+def _outcome(error: OSError) -> DialOutcome:
+    """What the network answered to the first packet."""
+    if isinstance(error, TimeoutError):
+        return DialOutcome.SILENT
+    if isinstance(error, ConnectionRefusedError):
+        return DialOutcome.REFUSED
+    if error.errno in OWN:
+        return DialOutcome.UNABLE
+    return DialOutcome.NO_ROUTE if error.errno in NO_ROUTE else DialOutcome.FAILED

@@ -8,24 +8,28 @@ Nobody can aim others at a third party, and nobody has to carry much:
 - The dialer has a link with the subject. The shell only tries a host at which its own encrypted connection with this
   very member arrives. So a false address costs the liar's own machine a connection, or nothing.
 - Some addresses are never tried, whatever arrives there: see `may_try`.
-- Each dialer tries one subject once in `INTERVAL_S`, and once more after a change. So one subject gets at most
-  `DIALERS` x 2 x `NODE_ADDRESSES_MAX` = 24 connections in ten minutes, 12 in calm times.
-- A dialer begins at most `STARTS_MAX` attempts in `LOOK_S`, and tries one host `HOST_MAX` times in `INTERVAL_S`.
+- Each dialer tries one subject once in `INTERVAL_S`, and once more after a change: 2 x `NODE_ADDRESSES_MAX` = 4
+  connections. With `DIALERS` that makes 24 in ten minutes, 12 in calm times. A subject that copies machine tokens of
+  its neighbours changes its dialers: all its ring neighbours can then try, up to 8, with 32 connections.
+- A dialer begins at most `STARTS_MAX` attempts in `LOOK_S`, and tries one host `HOST_MAX` times in `INTERVAL_S`,
+  however the host is written. An attempt without a connection leaves the host its tries. So nobody uses up those of a
+  host at which the mesh does not reach it.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from math import inf
 
 from msgspec import Struct
 
 from peerscope.mesh.events import Tried, TryNode
 from peerscope.mesh.peer_state import PeerState
-from peerscope.records.bodies import DIALS_MAX, NODE_ADDRESSES_MAX, DialOutcome, DialReading, Profile
+from peerscope.records.bodies import DIALS_MAX, NODE_ADDRESSES_MAX, UNTRIED, DialReading, Profile
 from peerscope.records.hosts import ip_of
 from peerscope.records.identity import PeerId, ref
 from peerscope.records.rendezvous import weight
@@ -35,7 +39,7 @@ INTERVAL_S = 600.0
 LOOK_S = 15.0
 STARTS_MAX = 2
 HOST_MAX = 8
-ELSEWHERE_S = 60.0
+UNTRIED_S = 60.0
 """An attempt that ended before any connection is repeated after this time: the path of the mesh may change."""
 ANSWER_S = 60.0
 """An attempt whose answer does not come by then counts as never made."""
@@ -46,6 +50,9 @@ METADATA = frozenset(map(ip_address, ("169.254.169.254", "100.100.100.200", "192
 PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
+_Host = IPv4Address | IPv6Address | str
+
+
 class _Attempt(Struct):
     addresses: tuple[str, ...]
     at: float
@@ -53,6 +60,11 @@ class _Attempt(Struct):
     """When addresses that changed were tried before the interval was over."""
     outcomes: tuple[int, ...] | None = None
     """None while it runs."""
+
+    @property
+    def is_untried(self) -> bool:
+        """It ended without a connection."""
+        return self.outcomes is not None and all(one in UNTRIED for one in self.outcomes)
 
 
 class DialBack:
@@ -62,8 +74,8 @@ class DialBack:
         self._state = state
         self._look_at = now + LOOK_S
         self._attempts: dict[PeerId, _Attempt] = {}
-        self._hosts: dict[str, list[float]] = {}
-        """Times of the attempts on each host in the last interval."""
+        self._hosts: dict[_Host, list[float]] = {}
+        """Times of the attempts on each host in the last interval, with those that run."""
 
     def review(self, now: float) -> None:
         """Begin attempts that are due."""
@@ -75,7 +87,7 @@ class DialBack:
         if own is None or not own.dials:
             return
         started = 0
-        for peer in sorted(self._state.links.up(), key=lambda peer: weight(f"{now:.0f}", peer)):
+        for peer in sorted(self._state.links.up(), key=lambda peer: (self._yields(peer), weight(f"{now:.0f}", peer))):
             profile = self._state.ledger.profile(peer)
             if started < STARTS_MAX and profile is not None and self._is_due(peer, profile, now):
                 started += self._begin(peer, profile, now)
@@ -83,20 +95,27 @@ class DialBack:
     def tried(self, event: Tried, now: float) -> None:
         """An attempt ended."""
         attempt = self._attempts.get(event.subject)
-        if attempt is not None and attempt.addresses == event.addresses and attempt.outcomes is None:
-            attempt.outcomes, attempt.at = tuple(map(int, event.outcomes))[:NODE_ADDRESSES_MAX], now
+        if attempt is None or attempt.addresses != event.addresses or attempt.outcomes is not None:
+            return
+        for address, outcome in zip(event.addresses, event.outcomes, strict=False):
+            times = self._hosts.get(_host(address), [])
+            if outcome in UNTRIED and attempt.at in times:
+                times.remove(attempt.at)
+        attempt.outcomes, attempt.at = tuple(map(int, event.outcomes))[:NODE_ADDRESSES_MAX], now
 
     def readings(self, now: float) -> tuple[DialReading, ...]:
-        """The newest outcomes, for our report."""
-        found = []
+        """The newest outcomes, for our report. Those of attempts without a connection only fill what room is left."""
+        found: list[tuple[bool, DialReading]] = []
         for peer, attempt in self._attempts.items():
             profile = self._state.ledger.profile(peer)
             if not attempt.outcomes or profile is None or profile.node_addresses != attempt.addresses:
                 continue
             if now - attempt.at <= 2 * INTERVAL_S:
                 age_s = max(0, round(now - attempt.at))
-                found.append(DialReading(ref(peer), checksum(attempt.addresses), attempt.outcomes, age_s))
-        return tuple(sorted(found, key=lambda one: (one.age_s, one.subject))[:DIALS_MAX])
+                reading = DialReading(ref(peer), checksum(attempt.addresses), attempt.outcomes, age_s)
+                found.append((attempt.is_untried, reading))
+        found.sort(key=lambda one: (one[0], one[1].age_s, one[1].subject))
+        return tuple(reading for _, reading in found[:DIALS_MAX])
 
     def _is_due(self, peer: PeerId, profile: Profile, now: float) -> bool:
         if profile.left or not profile.node_addresses:
@@ -106,9 +125,14 @@ class DialBack:
             return len(self._attempts) < SUBJECTS_MAX and self._is_chosen(peer)
         if last.outcomes is None:
             return False
-        wait_s = ELSEWHERE_S if all(one == DialOutcome.ELSEWHERE for one in last.outcomes) else INTERVAL_S
+        wait_s = UNTRIED_S if last.is_untried else INTERVAL_S
         is_change = profile.node_addresses != last.addresses and now - last.changed_at >= INTERVAL_S
         return (is_change or now - last.at >= wait_s) and self._is_chosen(peer)
+
+    def _yields(self, peer: PeerId) -> bool:
+        """Others come first: the last attempt found nothing to try."""
+        last = self._attempts.get(peer)
+        return last is not None and last.is_untried
 
     def _is_chosen(self, peer: PeerId) -> bool:
         """We are among the dialers of this peer, by the rings and profiles that we know."""
@@ -122,8 +146,8 @@ class DialBack:
 
     def _begin(self, peer: PeerId, profile: Profile, now: float) -> bool:
         addresses = profile.node_addresses
-        for host in {_host(address) for address in addresses}:
-            if len(self._hosts.get(host, ())) >= HOST_MAX:
+        for host, count in Counter(map(_host, addresses)).items():
+            if len(self._hosts.get(host, ())) + count > HOST_MAX:
                 return False
         for address in addresses:
             self._hosts.setdefault(_host(address), []).append(now)
@@ -182,9 +206,13 @@ def may_try(address: str, reached_at: str | None) -> bool:
     port = address.rpartition(":")[2]
     if host is None or not PORT.fullmatch(port) or int(port) > 65535:
         return False
+    if address.startswith("[") is not isinstance(host, IPv6Address):
+        return False
     if isinstance(host, IPv6Address) and (host.ipv4_mapped is not None or host.scope_id is not None):
         return False
-    if host.is_link_local or host.is_multicast or host.is_unspecified or host.is_reserved or host in METADATA:
+    if host.is_link_local or host.is_multicast or host.is_unspecified or host in METADATA:
+        return False
+    if host.is_reserved and not host.is_loopback:  # ::1 lies in a reserved block
         return False
     return host == reached and str(host) != "255.255.255.255"
 
@@ -200,5 +228,6 @@ def _share_machine(one: Profile, other: Profile) -> bool:
     return one.host.boot is not None and one.host.boot == other.host.boot
 
 
-def _host(address: str) -> str:
-    return address.rpartition(":")[0]
+def _host(address: str) -> _Host:
+    """One key for all spellings of an IP. Names are never tried."""
+    return ip_of(address) or address.rpartition(":")[0]

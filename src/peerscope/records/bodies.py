@@ -221,6 +221,12 @@ class DialOutcome(IntEnum):
     """Not tried: the mesh does not reach this member at that address."""
     FAILED = 5
     """Any other error, or one of a later version."""
+    UNABLE = 6
+    """Not tried: the dialer's own machine refused, for example without a descriptor or a route."""
+
+
+UNTRIED = frozenset((DialOutcome.ELSEWHERE, DialOutcome.UNABLE))
+"""Outcomes without a packet to the node: they prove nothing about it."""
 
 
 class DialReading(Struct, frozen=True, array_like=True, gc=False):

@@ -5,7 +5,8 @@ node of another network that no peer of ours monitors. So a link keeps its name 
 arrives.
 
 A source reports a link between nodes, so it needs the word of both ends. `Confirmation` shows what each edge has. A
-node that two living peers name as theirs is a vertex of its own: an edge to it may end at either.
+node that two peers name as theirs is a vertex of its own: an edge to it may end at either. That holds even if one of
+them is gone: nobody takes the place of a peer that cannot speak any more. A name is a claim, and no report proves it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Confirmation = Literal["both", "one", "contradicted", "foreign"]
 """How far a link between nodes is confirmed.
 
 - both: the agents at both ends list it.
-- one: only one does, and the other cannot say.
+- one: only one does, and the other cannot say, or may list it by a name that is not known to be this one's.
 - contradicted: the other lists its neighbours without this one.
 - foreign: no agent runs at the other end.
 """
@@ -86,7 +87,7 @@ class MonitoredNodes(Struct, frozen=True):
     vertices: dict[tuple[str, str], str]
     """The peer of each node that one peer claims."""
     shared: dict[tuple[str, str], tuple[str, ...]]
-    """Claimants of each node that several living peers claim."""
+    """Claimants of each node that several peers claim, those that are gone included."""
 
 
 class LinkCache:
@@ -250,6 +251,8 @@ class LinkCache:
         if not end.names_all or layer_of(end.profile) != layer:
             return "one"
         named = self._ends[lister].profile.node_id
+        if named is None:  # the silent end may list its node, whose name we do not know
+            return "one"
         other = f"{layer}:{named}"  # so the silent end lists a node that several peers claim
         return (
             "one"
@@ -284,21 +287,18 @@ def layer_of(profile: Profile) -> str:
 
 
 def monitored_nodes(snapshot: Snapshot) -> MonitoredNodes:
-    """The peer beside each node. A claim of a living peer counts before those of peers that are gone."""
+    """The peer beside each node. One that several known peers claim is nobody's, whoever of them still lives.
+
+    No fact in a ledger shows who had it first: times in profiles are claims, and a liar may have joined before.
+    """
     claims: dict[tuple[str, str], list[PeerId]] = {}
     for peer, profile in snapshot.profiles.items():
         if profile.node_id is not None:
             claims.setdefault((layer_of(profile), profile.node_id), []).append(peer)
-    vertices: dict[tuple[str, str], str] = {}
-    shared: dict[tuple[str, str], tuple[str, ...]] = {}
-    for node, peers in claims.items():
-        if len(peers) > 1:
-            peers = [peer for peer in peers if snapshot.is_living(peer)] or [min(peers)]
-        if len(peers) == 1:
-            vertices[node] = vertex_of(peers[0])
-        else:
-            shared[node] = tuple(sorted(map(vertex_of, peers)))
-    return MonitoredNodes(vertices, shared)
+    return MonitoredNodes(
+        {node: vertex_of(peers[0]) for node, peers in claims.items() if len(peers) == 1},
+        {node: tuple(sorted(map(vertex_of, peers))) for node, peers in claims.items() if len(peers) > 1},
+    )
 
 
 def _estimate_s(one: End | None, other: End | None) -> float | None:

@@ -7,12 +7,13 @@ them decide; with fewer liars than that, the verdict stays.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from typing import Literal
 
 from msgspec import Struct
 
 from peerscope.mesh.dial_back import checksum
-from peerscope.records.bodies import DialOutcome, DialReading, Kind
+from peerscope.records.bodies import UNTRIED, DialOutcome, DialReading, Kind
 from peerscope.records.identity import PeerId, PeerRef, ref
 from peerscope.views.snapshot import Snapshot
 
@@ -25,8 +26,8 @@ WORDS = {
     DialOutcome.NO_ROUTE: "no route to this address",
     DialOutcome.ELSEWHERE: "not tried: the mesh does not reach the peer at this address",
     DialOutcome.FAILED: "failed",
+    DialOutcome.UNABLE: "not tried: the dialer could not open a connection",
 }
-NOT_TRIED = frozenset((DialOutcome.ELSEWHERE,))
 
 
 class DialerView(Struct, frozen=True):
@@ -82,7 +83,7 @@ def _tried(snapshot: Snapshot, dialer: PeerId, subject: PeerId, addresses: tuple
     if age_s > AGE_S_MAX or len(reading.outcomes) != len(addresses):
         return None
     outcomes = _outcomes(reading)
-    was_tried = [outcome for outcome in outcomes if outcome not in NOT_TRIED]
+    was_tried = [outcome for outcome in outcomes if outcome not in UNTRIED]
     machine = snapshot.hosts.get(dialer)
     return DialerView(
         peer_id=dialer.hex(),
@@ -129,13 +130,17 @@ def _summary(verdict: str, counted: list[DialerView], found: list[DialerView], r
     if not counted:
         if any(one.same_machine for one in found):
             return "tried from its own machine only"
-        return "no peer could try it: the mesh does not reach the peer at these addresses" if found else "not tried yet"
+        return f"no peer could try it: {_most(found).removeprefix('not tried: ')}" if found else "not tried yet"
     peers = f"{sum(one.reached is True for one in counted)} of {len(counted)} peers"
     text = f"reachable from {reached} of {tried} region{'s' if tried > 1 else ''} ({peers})"
     if verdict == "reachable":
         return text
-    untried = WORDS[DialOutcome.ELSEWHERE]
-    failed = (one for one in counted if not one.reached)
-    failures = Counter(words for one in failed for words in one.outcomes.values() if words != untried)
-    most = sorted(failures.items(), key=lambda item: (-item[1], item[0]))
-    return f"{text}; {most[0][0]}" if most else text
+    untried = {WORDS[outcome] for outcome in UNTRIED}
+    most = _most([one for one in counted if not one.reached], untried)
+    return f"{text}; {most}" if most else text
+
+
+def _most(some: list[DialerView], but: Container[str] = ()) -> str:
+    """The most frequent outcome of these dialers; empty if there is none."""
+    words = Counter(words for one in some for words in one.outcomes.values() if words not in but)
+    return min(words, key=lambda one: (-words[one], one), default="")
