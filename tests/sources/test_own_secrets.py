@@ -42,7 +42,7 @@ def test_a_port_that_the_settings_of_the_program_do_not_name_does_not_get_it(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listening(monkeypatch, os.geteuid())
-    with pytest.raises(SourceError, match=r"names port 8384; .*#token_file=PATH"):
+    with pytest.raises(SourceError, match=r"name port 8384; .*#token_file=PATH"):
         check_listener(file, "127.0.0.1", 20777, ADVICE, ports={8384})
 
 

@@ -16,20 +16,25 @@ from peerscope.host.listeners import owner_uids
 ROOT = 0
 
 
-def check_listener(file: Path, host: str, port: int, advice: str, *, ports: Collection[int] = ()) -> None:
+def check_listener(
+    file: Path, host: str, port: int, advice: str, *, ports: Collection[int] = (), closed: str = ""
+) -> None:
     """Raises `SourceError` unless the secret in this file may go to whoever listens at this address.
 
     `ports`: those that the program's own settings name, where they do. `advice`: the option that names the file.
+    `closed`: what to say after "nobody listens there".
     """
     place, naming = join_address(host, port), f"name its file in the settings, as in {advice}"
     if not is_loopback(host):
         raise SourceError(f"{place} is not on this machine; its secret is not sent there: {naming}")
     if ports and port not in ports:
         known = ", ".join(map(str, sorted(ports)))
-        raise SourceError(f"{file} names port {known}; its secret is not sent to {place}: {naming}")
+        raise SourceError(
+            f"the program's own settings name port {known}; the secret in {file} is not sent to {place}: {naming}"
+        )
     uids = owner_uids(host, port)
     if uids is not None and not uids:
-        raise SourceError(f"{place} does not answer: nobody listens there")
+        raise SourceError(f"{place} does not answer: nobody listens there{closed}")
     check_uids(file, uids, place, advice)
 
 
@@ -37,7 +42,9 @@ def check_uids(file: Path, uids: Collection[int] | None, place: str, advice: str
     """Raises `SourceError` unless all these users may read the secret in this file. `uids`: None where unknown."""
     naming = f"name its file in the settings, as in {advice}"
     if not uids:
-        raise SourceError(f"the secret in {file} is not sent: this system does not say who listens at {place}; {naming}")
+        raise SourceError(
+            f"the secret in {file} is not sent: this system does not say who listens at {place}; {naming}"
+        )
     try:
         owner = file.stat().st_uid
     except OSError as error:
