@@ -39,6 +39,7 @@ from peerscope.sources.detection import (
     program_of,
     proven,
 )
+from peerscope.sources.place import shown
 from peerscope.sources.programs.table import HOST, PROGRAMS
 
 ASK_S = 1.0
@@ -143,7 +144,7 @@ async def _try(spec: str, limit_s: float) -> str:
         source = make_source(spec)
         await Attachment(spec, source, interval_s=limit_s, limit_s=limit_s, rng=random.Random(0)).once()
     except PeerscopeError as error:
-        return str(error).removeprefix(f"node.sources: {spec!r}: ") or type(error).__name__
+        return str(error).removeprefix(f"node.sources: {shown(spec)!r}: ") or type(error).__name__
     return ""
 
 
