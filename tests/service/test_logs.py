@@ -76,6 +76,24 @@ def test_secrets_are_hidden_ours_and_those_in_headers_and_addresses(told: str, a
     assert "another-token" not in text
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        "source transmission:http://127.0.0.1:9091: it wants credentials",
+        "http://127.0.0.1:9091/rpc answers 401: it wants credentials; write to me@example.org",
+        "http://[::1]:80 and http://h:80/a@b and https://h.example:443, m@n and ws://h:1",
+    ],
+)
+def test_addresses_and_ports_are_shown(told: str) -> None:
+    assert told in Lines([], as_json=False).format(record(told))
+
+
+@pytest.mark.parametrize("password", ["another", "12345", "p@another", "8080another", "a/b?c#d", "1:2"])
+def test_the_password_of_an_address_is_hidden(password: str) -> None:
+    text = Lines([], as_json=False).format(record(f"at http://user:{password}@h.example:80/a"))
+    assert text.endswith(f"at http://user:{HIDDEN}@h.example:80/a")
+
+
 def test_secrets_are_hidden_in_values_and_tracebacks() -> None:
     try:
         raise ValueError(f"bad {SECRET}")

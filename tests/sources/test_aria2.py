@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from peerscope.errors import SourceError
+from peerscope.sources import own_secrets
 from peerscope.sources.base import Reading
 from peerscope.sources.programs.aria2 import Aria2Source
 from scripted_node import Answered, Asked, ScriptedNode, scripted_node
@@ -107,6 +109,20 @@ def test_the_secret_is_sent_in_the_question_and_never_shown(node: ScriptedNode, 
             asyncio.run(Aria2Source(spec).read())
         assert json.loads(node.requests[-1].body)[0]["params"][0] == f"token:{token}"
         assert token not in str(refused.value)
+
+
+def test_the_own_secret_goes_to_its_owner_at_its_own_port_only(
+    node: ScriptedNode, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / ".aria2").mkdir()
+    (home / ".aria2/aria2.conf").write_text("rpc-listen-port=6800\nrpc-secret=own\n")
+    with pytest.raises(SourceError, match=r"name port 6800.*#token_file=PATH"):
+        asyncio.run(Aria2Source(node.url).read())
+    (home / ".aria2/aria2.conf").write_text("rpc-secret=own\n")
+    monkeypatch.setattr(own_secrets, "owner_uids", lambda host, port: frozenset({os.geteuid() + 7}))
+    with pytest.raises(SourceError, match="is not sent: user"):
+        asyncio.run(Aria2Source(node.url).read())
+    assert node.requests == []
 
 
 @pytest.mark.parametrize(

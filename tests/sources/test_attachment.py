@@ -4,6 +4,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from nodes import GOOD, Toy, at_work, attached
 from peerscope.errors import RemoteError, SourceError, TransportError
 from peerscope.records.bodies import OVERLAY_MAX, Check, Kind, OverlayLink, Report, Status, decode_body, encode_body
 from peerscope.records.measures import NodeMetrics
-from peerscope.sources.attachment import BACKOFF_S_MAX
+from peerscope.sources.attachment import BACKOFF_S_MAX, Attachment
 from peerscope.sources.base import Reading
 
 
@@ -153,3 +154,8 @@ def test_a_failure_to_close_is_nobodys_problem() -> None:
             sys.exit(1)
 
     assert asyncio.run(settled(Stubborn()))[0] == GOOD
+
+
+def test_its_name_shows_no_secret() -> None:
+    attachment = Attachment("prometheus:http://h/m?token=s3cret", Toy(), interval_s=1, limit_s=1, rng=Random(0))
+    assert (attachment.name, attachment.kind) == ("prometheus:http://h/m?...", "prometheus")

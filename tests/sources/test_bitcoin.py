@@ -6,6 +6,7 @@ answers of btcd are recorded from btcd 0.25.0.
 
 import asyncio
 import base64
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from answering import Answers, answering
 from peerscope.errors import ConfigError, SourceError
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import NodeMetrics
+from peerscope.sources import own_secrets
 from peerscope.sources.base import Reading
 from peerscope.sources.programs.bitcoin import BitcoinSource
 
@@ -144,6 +146,30 @@ def test_a_cookie_that_cannot_be_read_is_said_with_what_to_do(node: Answers, tmp
     source = BitcoinSource(f"{node.url}#cookie_file={tmp_path / 'none'}")
     with pytest.raises(SourceError, match="rpccookieperms=group"):
         asyncio.run(source.read())
+
+
+def test_the_own_cookie_goes_to_its_owner_at_its_own_port_only(
+    node: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".bitcoin"
+    folder.mkdir()
+    with pytest.raises(SourceError, match="rpccookieperms=group"):
+        asyncio.run(BitcoinSource(node.url).read())
+    (folder / ".cookie").write_text("__cookie__:0123abcd")
+    assert asyncio.run(BitcoinSource(node.url).read()).node == "bitcoin"
+    asked = len(node.asked)
+    (folder / "bitcoin.conf").write_text("server=1\nrpcport = 8332\n")
+    with pytest.raises(SourceError, match=r"name port 8332.*#cookie_file=PATH"):
+        asyncio.run(BitcoinSource(node.url).read())
+    (folder / "bitcoin.conf").unlink()
+    for uids in (frozenset({os.geteuid() + 7}), None):
+        monkeypatch.setattr(own_secrets, "owner_uids", lambda host, port, uids=uids: uids)
+        with pytest.raises(SourceError, match=r"is not sent: .*#cookie_file=PATH"):
+            asyncio.run(BitcoinSource(node.url).read())
+    with pytest.raises(SourceError, match="not on this machine"):
+        asyncio.run(BitcoinSource("http://192.0.2.1:8332").read())
+    assert len(node.asked) == asked
 
 
 def test_a_cookie_is_read_again_after_a_restart_of_the_node(node: Answers, tmp_path: Path) -> None:

@@ -158,6 +158,25 @@ def test_a_process_in_another_network_namespace_is_said_and_not_asked() -> None:
     assert "another network namespace" in found.reason
 
 
+def test_an_interface_at_an_unusual_place_is_not_called_silent() -> None:
+    here = machine(LocalProcess(7, "yggdrasil", 1, "ann", (("127.0.0.1", 20700),)))
+    (found,) = look(here, {("127.0.0.1", 20700): ProbeAnswer(b"meta\0")})  # the port for its peers
+    assert (found.state, found.reason) == (CLOSED, "it runs, and its interface is at none of the usual places")
+    assert found.advice.endswith("or name its own: yggdrasil:PATH")
+    path = "/run/yggdrasil.sock"
+    usual = machine(LocalProcess(7, "yggdrasil", 1, "ann", ()), paths=((path, path),))
+    assert [one.reason for one in look(usual, {path: ProbeAnswer(b"nonsense")})] == [
+        "it runs, and its interface does not answer"
+    ]
+
+
+def test_the_advice_for_a_router_names_its_certificate_too() -> None:
+    here = machine(LocalProcess(7, "i2pd", 1, "i2pd", (("127.0.0.1", 7650),)))
+    answer = ProbeAnswer(b'{"id":1,"result":{"Result":"peerscope"}}')
+    (found,) = look(here, {("127.0.0.1", 7650): answer}, {"i2pd": "name the file"})
+    assert found.advice.endswith(": i2pd:https://127.0.0.1:7650#password_file=PATH&ca_file=PATH")
+
+
 def test_a_socket_that_may_not_be_opened_says_which_right_is_missing() -> None:
     path = "/var/run/yggdrasil/yggdrasil.sock"
     here = machine(

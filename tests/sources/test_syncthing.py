@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from peerscope.errors import ConfigError, SourceError
+from peerscope.sources import own_secrets
 from peerscope.sources.base import Reading
 from peerscope.sources.programs import syncthing
 from peerscope.sources.programs.syncthing import SyncthingSource, own_key
@@ -178,8 +180,38 @@ def test_the_own_key_is_read_from_the_settings_and_sent_to_this_machine_only(
         asyncio.run(SyncthingSource(node.url).read())
     assert node.requests[0].headers["X-API-Key"] == "s3cret"
     assert "s3cret" not in str(refused.value)
-    with pytest.raises(SourceError, match="another machine"):
+    with pytest.raises(SourceError, match="not on this machine"):
         asyncio.run(SyncthingSource("http://192.0.2.1:8384").read())
+    asked = len(node.requests)
+    gui = "<gui><address>127.0.0.1:8384</address><apikey>s3cret</apikey></gui>"
+    file.write_text(f"<configuration>{gui}</configuration>")
+    with pytest.raises(SourceError, match=r"name port 8384.*#token_file=PATH"):
+        asyncio.run(SyncthingSource(node.url).read())
+    file.write_text(f"<configuration>{gui.replace('8384', node.url.rpartition(':')[2])}</configuration>")
+    monkeypatch.setattr(own_secrets, "owner_uids", lambda host, port: frozenset({os.geteuid() + 7}))
+    with pytest.raises(SourceError, match=r"the secret in .*config.xml is not sent: user"):
+        asyncio.run(SyncthingSource(node.url).read())
+    assert len(node.requests) == asked
+
+
+def test_the_folder_that_a_running_node_was_given_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Running:
+        def __init__(self, name: str, *words: str) -> None:
+            self.info = {"name": name, "cmdline": list(words)}
+
+    def processes(_: object) -> Iterator[Running]:
+        yield Running("syncthing", "syncthing", "serve", "--home=/srv/a b", "--no-browser")
+        yield Running("syncthing", "syncthing", "-home", "/srv/c")
+        yield Running("other", "other", "--home=/srv/d")
+
+    processes.cache_clear = lambda: None  # type: ignore[attr-defined]
+    monkeypatch.setattr(syncthing.psutil, "process_iter", processes)
+    monkeypatch.setenv("STHOMEDIR", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", "")
+    monkeypatch.setenv("XDG_STATE_HOME", "")
+    with pytest.raises(SourceError, match=r"with its settings in /srv/a b, /srv/c; name a file.*#token_file=PATH"):
+        own_key()
 
 
 def test_a_wrong_spec_is_refused() -> None:

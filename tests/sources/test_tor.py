@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -175,6 +176,63 @@ def test_a_password_opens_it_too(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("wrong")
     with pytest.raises(SourceError, match="does not accept the password"):
         read(tmp_path, option, methods="HASHEDPASSWORD")
+
+
+def test_a_fifo_as_cookie_blocks_nobody(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with control_port(tmp_path) as port:
+            port.cookie.unlink()
+            os.mkfifo(port.cookie)
+            for options in ("", f"#cookie_file={port.cookie}"):
+                with pytest.raises(SourceError, match="no regular file"):
+                    await TorSource(port.place + options).read()
+
+    asyncio.run(scenario())
+
+
+def test_a_port_of_another_user_gets_no_proof_since_it_may_pass_it_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with control_port(tmp_path) as port:
+            for uid in (os.geteuid() + 7, None):
+                monkeypatch.setattr(tor, "peer_uid", lambda _, uid=uid: uid)
+                with pytest.raises(SourceError, match=r"is not sent: .*#cookie_file=PATH"):
+                    await TorSource(port.place).read()
+            assert not any(line.startswith("AUTH") for line in port.heard)
+            assert (await TorSource(f"{port.place}#cookie_file={port.cookie}").read()).node_id == ME
+
+    asyncio.run(scenario())
+
+
+def test_a_port_that_says_only_ok_is_no_tor(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="answers without a version"):
+        read(tmp_path, methods="NULL", answers=dict.fromkeys(ANSWERS, "250 OK"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "250 OK",
+        "250-circuit-status=\n250 OK",
+        "250-orconn-status=garbage\n250 OK",
+        f"250+orconn-status=\n{CONNECTIONS[0]}\n<html>\n.\n250 OK",
+        "551 no",
+    ],
+)
+def test_connections_that_are_not_answered_are_unknown_and_not_none(tmp_path: Path, answer: str) -> None:
+    reading = read(tmp_path, answers=ANSWERS | {"orconn-status": answer})
+    assert (reading.metrics.active_connections, reading.metrics.p2p_peers, reading.overlay) == (None, None, ())
+    assert {one.name: one.value for one in reading.measures}["orconn"] is None
+    assert reading.details["unnamed_connections"] is None
+    circuits = read(tmp_path, answers=ANSWERS | {"circuit-status": answer}).measures[0]
+    assert circuits.value is None or answer.startswith("250-circuit-status=")
+
+
+@pytest.mark.parametrize("event", ["650 NOTICE a\n", "650-A\n650 OK\n", "650+A\n250 OK\n.\n650 OK\n"])
+def test_an_event_that_nobody_asked_for_shifts_no_answer(tmp_path: Path, event: str) -> None:
+    shifted = {key: event + answer for key, answer in ANSWERS.items()}
+    assert read(tmp_path, answers=shifted) == read(tmp_path)
 
 
 def test_an_open_port_needs_neither(tmp_path: Path) -> None:

@@ -24,7 +24,11 @@ SECRET_KEYS = ("secret", "token", "password")
 """The log hides the values of settings whose names end so."""
 SECRET_LENGTH_MIN = 4
 HIDDEN = "[hidden]"
-_GIVEN_AWAY = re.compile(r"(?i)((?:bearer |basic |[?&](?:token|secret|password)=|://[^/\s:@]*:))[^\s&@\"']+")
+_GIVEN_AWAY = (
+    re.compile(r"(?i)(bearer |basic |[?&](?:token|secret|password)=)[^\s&@\"']+"),
+    # A login ends with "@"; digits before a slash or an end are a port.
+    re.compile(r"(://[^/\s:@]*:)(?![0-9]{1,5}(?:[^0-9\w@.~%!$&*+=:-]|:?\s|:?$))[^\s\"']+(?=@)"),
+)
 """Secrets in headers and addresses."""
 _QUIETER = ("uvicorn", "asyncio", "websockets", "urllib3", "opentelemetry")
 
@@ -93,7 +97,9 @@ class Lines(logging.Formatter):
     def _clean(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
-        return _GIVEN_AWAY.sub(rf"\1{HIDDEN}", text)
+        for given_away in _GIVEN_AWAY:
+            text = given_away.sub(rf"\1{HIDDEN}", text)
+        return text
 
 
 class Journal(logging.StreamHandler[TextIO]):

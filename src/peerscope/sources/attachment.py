@@ -24,6 +24,7 @@ from peerscope.host.failures import backoff_s
 from peerscope.mesh.detection.checks import MESSAGE_MAX, failed, printable
 from peerscope.records.bodies import OVERLAY_MAX, Check, Status
 from peerscope.sources.base import Reading, Source
+from peerscope.sources.place import shown
 
 BACKOFF_S_MAX = 60.0
 CLOSE_S = 1.0
@@ -37,8 +38,9 @@ class Attachment:
     """One source, as the agent sees it."""
 
     def __init__(self, name: str, source: Source, *, interval_s: float, limit_s: float, rng: Random) -> None:
-        """`name`: for people. `interval_s`: between requests while it answers. `limit_s`: time for each request."""
-        self.name = name
+        """`name`: its spec. `interval_s`: between requests while it answers. `limit_s`: time for each request."""
+        self.name = shown(name)
+        """For people."""
         self.failures = 0
         """Failures in a row, up to now."""
         self.answered_at: float | None = None

@@ -16,6 +16,7 @@ from peerscope.errors import ConfigError
 from peerscope.records.bodies import ADDRESSES_MAX, OverlayLink
 from peerscope.records.measures import MEASURE_US_MAX, MEASURES_MAX, Measure, NodeMetrics
 from peerscope.records.texts import Name, OverlayId, Text
+from peerscope.sources.place import shown
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -70,19 +71,20 @@ GROUP = "peerscope.sources"
 def make_source(spec: str) -> Source:
     """Make the source that a spec names. Raises `ConfigError`, also for any error of its factory."""
     name, _, argument = spec.partition(":")
+    text = shown(spec)
     found = _known()
     if name not in found:
         known = ", ".join(sorted(found)) or "none: peerscope is not installed as a package"
-        raise ConfigError(f"node.sources: no source is called {name!r} (from {spec!r}); known are {known}")
+        raise ConfigError(f"node.sources: no source is called {name!r} (from {text!r}); known are {known}")
     try:
         source = found[name].load()(argument)
     except ConfigError as error:
-        raise ConfigError(f"node.sources: {spec!r}: {error}") from None
+        raise ConfigError(f"node.sources: {text!r}: {error}") from None
     except Exception as error:
         reason = str(error) or type(error).__name__
-        raise ConfigError(f"node.sources: {spec!r} cannot be used: {reason}") from error
+        raise ConfigError(f"node.sources: {text!r} cannot be used: {reason}") from error
     if not callable(getattr(source, "read", None)) or not callable(getattr(source, "close", None)):
-        raise ConfigError(f"node.sources: {spec!r} makes a {type(source).__name__}, which has no read() and close()")
+        raise ConfigError(f"node.sources: {text!r} makes a {type(source).__name__}, which has no read() and close()")
     made: Source = source
     return made
 

@@ -143,7 +143,8 @@ def findings(
                 reason = f"it listens at {one.place}, and only loopback is asked"
             found.append(_said(program, one, machine, state, reason, advice))
             known_pids.add(one.pid)
-        found += _silent(program, machine, known_pids, is_there=bool(sure))
+        is_usual = any(_is_usual(program, one) for one, answer in mine if not answer.is_absent)
+        found += _silent(program, machine, known_pids, is_there=bool(sure), is_usual=is_usual)
     return tuple(found)
 
 
@@ -262,8 +263,18 @@ def _is_worth_a_word(one: Candidate, answer: ProbeAnswer) -> bool:
     return bool(answer.reason) and not answer.is_absent and (one.pid is not None or isinstance(one.address, str))
 
 
-def _silent(program: Program, machine: LocalMachine, known: set[int | None], *, is_there: bool) -> list[LocalNode]:
-    """Processes of a program that nothing was found of. A program may be a parent and its child."""
+def _is_usual(program: Program, one: Candidate) -> bool:
+    """Whether it is a place where the interface of the program usually is."""
+    return isinstance(one.address, str) or (one.address is not None and one.address[1] in program.ports)
+
+
+def _silent(
+    program: Program, machine: LocalMachine, known: set[int | None], *, is_there: bool, is_usual: bool
+) -> list[LocalNode]:
+    """Processes of a program that nothing was found of. A program may be a parent and its child.
+
+    `is_usual`: somebody listens where the interface usually is.
+    """
     found = []
     mine = [process for process in machine.processes if process.name in program.processes]
     parents = {process.parent for process in mine}
@@ -273,6 +284,8 @@ def _silent(program: Program, machine: LocalMachine, known: set[int | None], *, 
         if process.pid in known or is_part or is_hidden:
             continue
         reason = "it runs, and its interface does not answer"
+        if not is_usual and program.probe is not None:
+            reason = "it runs, and its interface is at none of the usual places"
         if process.is_elsewhere:
             reason = "it runs in another network namespace, such as a container; publish its port on 127.0.0.1"
         elif process.listens is None:

@@ -21,8 +21,8 @@ from urllib.request import (
 )
 
 from peerscope.errors import ConfigError, SourceError
-from peerscope.sources.endpoint import ANSWER_TIMEOUT_S, Endpoint, Page, whole_body, whole_page
-from peerscope.sources.place import NodePlace, secret
+from peerscope.sources.endpoint import ANSWER_TIMEOUT_S, LOGIN, Endpoint, Page, failure, whole_body, whole_page
+from peerscope.sources.place import NodePlace, secret, shown
 
 
 class DigestEndpoint(Endpoint):
@@ -30,15 +30,17 @@ class DigestEndpoint(Endpoint):
 
     def __init__(self, place: NodePlace, example: str, *, advice: str = "") -> None:
         """As for any endpoint. With a user it must be HTTP: Digest hides the password. Raises `ConfigError`."""
-        super().__init__(place, example, advice=advice)
+        super().__init__(place, example, advice=advice, login=LOGIN)
         self._user, self._password_file = place.options.get("user"), place.options.get("password_file", "")
         if self._user is not None and not place.address.startswith("http:"):
-            raise ConfigError(f"the options user and password_file work only over http://, not at {place.address}")
+            raise ConfigError(
+                f"the options user and password_file work only over http://, not at {shown(place.address)}"
+            )
 
     def _exchange(self, request: Request, accepted: Collection[int]) -> Page:
         if self._user is None:
             return super()._exchange(request, accepted)
-        url, end = request.full_url, time.monotonic() + ANSWER_TIMEOUT_S
+        url, end = shown(request.full_url), time.monotonic() + ANSWER_TIMEOUT_S
         try:
             with contextlib.closing(HTTPConnection(request.host, timeout=ANSWER_TIMEOUT_S)) as connection:
                 answer = _asked(connection, request)
@@ -49,10 +51,10 @@ class DigestEndpoint(Endpoint):
                     answer = _asked(connection, request)
                 if answer.status != 200 and answer.status not in accepted:
                     error = HTTPError(url, answer.status, answer.reason, answer.headers, answer)
-                    raise SourceError(self._refusal(error, url))
+                    raise SourceError(self._refusal(error, request))
                 return whole_page(answer, url, end)
         except (OSError, HTTPException, ValueError) as error:
-            raise SourceError(f"{url} does not answer: {error}{self.advice}") from None
+            raise SourceError(f"{url} does not answer: {failure(error)}{self.advice}") from None
 
     def _proof(self, request: Request, headers: Message) -> str:
         """Answer the first challenge that is a digest. Raises `SourceError`."""
@@ -65,7 +67,7 @@ class DigestEndpoint(Endpoint):
                 proof = HTTPDigestAuthHandler(passwords).get_authorization(request, challenge)
                 if kind.lower() == "digest" and proof:
                     return f"Digest {proof}"
-        raise SourceError(f"{request.full_url} wants credentials of a kind that we do not have")
+        raise SourceError(f"{shown(request.full_url)} wants credentials of a kind that we do not have")
 
 
 def _asked(connection: HTTPConnection, request: Request) -> HTTPResponse:

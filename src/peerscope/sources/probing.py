@@ -12,9 +12,7 @@ import glob
 import os
 import random
 import re
-import socket
 import ssl
-import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,6 +23,7 @@ from msgspec.structs import replace
 
 from peerscope.errors import PeerscopeError
 from peerscope.host.addresses import join_address
+from peerscope.host.listeners import listeners
 from peerscope.sources.attachment import Attachment
 from peerscope.sources.base import known_sources, make_source
 from peerscope.sources.detection import (
@@ -40,6 +39,7 @@ from peerscope.sources.detection import (
     program_of,
     proven,
 )
+from peerscope.sources.place import shown
 from peerscope.sources.programs.table import HOST, PROGRAMS
 
 ASK_S = 1.0
@@ -47,8 +47,6 @@ ASK_S = 1.0
 ANSWER_BYTES_MAX = 256 * 1024
 READ_S = 5.0
 """For one answer of a source."""
-LISTEN = "0A"
-"""State of a listening socket in /proc/net/tcp (proc(5))."""
 NAMES = frozenset(name for program in PROGRAMS for name in program.processes)
 PATTERNS = tuple(pattern for program in PROGRAMS for pattern in program.paths)
 
@@ -146,7 +144,7 @@ async def _try(spec: str, limit_s: float) -> str:
         source = make_source(spec)
         await Attachment(spec, source, interval_s=limit_s, limit_s=limit_s, rng=random.Random(0)).once()
     except PeerscopeError as error:
-        return str(error).removeprefix(f"node.sources: {spec!r}: ") or type(error).__name__
+        return str(error).removeprefix(f"node.sources: {shown(spec)!r}: ") or type(error).__name__
     return ""
 
 
@@ -200,29 +198,8 @@ def _network_of(pid: int) -> int | None:
 
 def _listening() -> frozenset[Address] | None:
     """All TCP sockets that listen here, also those of processes that this user cannot see. Linux only."""
-    found: set[Address] = set()
-    try:
-        for name in ("tcp", "tcp6"):
-            place = Path("/proc/net", name)
-            if not place.exists():  # a system without IPv6
-                continue
-            for line in place.read_text(encoding="ascii").splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == LISTEN:
-                    found.add(_decoded(fields[1]))
-    except (OSError, ValueError, IndexError):
-        return None
-    return frozenset(found)
-
-
-def _decoded(text: str) -> Address:
-    """An address as the kernel writes it: words of four bytes in the order of the machine."""
-    host, _, port = text.partition(":")
-    raw = bytes.fromhex(host)
-    if sys.byteorder == "little":
-        raw = b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))
-    family = socket.AF_INET if len(raw) == 4 else socket.AF_INET6
-    return socket.inet_ntop(family, raw), int(port, 16)
+    known = listeners()
+    return None if known is None else frozenset((one.host, one.port) for one in known)
 
 
 def _paths() -> Iterator[tuple[str, str]]:

@@ -21,10 +21,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from peerscope.errors import SourceError
+from peerscope.host.listeners import port_of
+from peerscope.host.regular_files import read_regular
 from peerscope.records.measures import NodeMetrics
 from peerscope.records.texts import Name
 from peerscope.sources.base import Reading
-from peerscope.sources.endpoint import OPTIONS, Endpoint, decoded
+from peerscope.sources.endpoint import OPTIONS, TOKEN, Endpoint, decoded
 from peerscope.sources.place import NodePlace, parse_place, secret
 from peerscope.sources.programs.bittorrent import Growth, torrent_measures
 
@@ -146,7 +148,13 @@ class Aria2Source:
     def _token(self) -> str:
         if self._token_file:
             return secret(self._token_file)
-        return _own_token() if self._endpoint.is_local else ""
+        found = _own_settings()
+        if found is None or not found[1].get("rpc-secret"):
+            return ""
+        file, settings = found
+        port = port_of(settings.get("rpc-listen-port", ""))
+        self._endpoint.check_listener(file, TOKEN, ports=() if port is None else (port,))
+        return settings["rpc-secret"]
 
 
 def _torrents(downloads: Sequence[Download]) -> list[Download]:
@@ -162,18 +170,14 @@ def _result(reply: _RpcReply, kind: type[T]) -> T:
         raise SourceError(f"aria2 answers something else: {error}") from None
 
 
-def _own_token() -> str:
-    """The secret in this user's settings; empty where there is none. Raises `SourceError`."""
+def _own_settings() -> tuple[Path, dict[str, str]] | None:
+    """The file of this user's settings, and what it says; None where there is none."""
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     for file in (Path.home() / ".aria2/aria2.conf", config / "aria2/aria2.conf"):
         try:
-            with file.open("rb") as settings:
-                lines = settings.read(CONFIG_BYTES_MAX).decode("utf-8", "replace").split("\n")
+            lines = read_regular(file, CONFIG_BYTES_MAX).decode("utf-8", "replace").split("\n")
         except OSError:
             continue
-        for line in lines:
-            name, _, value = line.partition("=")
-            if name.strip() == "rpc-secret":
-                return value.strip()
-        return ""
-    return ""
+        pairs = (line.partition("=") for line in reversed(lines))  # the first one of a name counts
+        return file, {name.strip(): value.strip() for name, _, value in pairs}
+    return None

@@ -24,11 +24,13 @@ from typing import Annotated
 from msgspec import Meta, Struct, structs
 
 from peerscope.errors import ConfigError, SourceError
+from peerscope.host.listeners import port_of
+from peerscope.host.regular_files import read_regular
 from peerscope.records.bodies import ADDRESSES_MAX, OverlayLink
 from peerscope.records.measures import COUNT_MAX, Measure, NodeMetrics
 from peerscope.records.texts import HostAndPort
 from peerscope.sources.base import Reading
-from peerscope.sources.endpoint import OPTIONS, Endpoint
+from peerscope.sources.endpoint import LOGIN, OPTIONS, Endpoint
 from peerscope.sources.json_rpc import METHOD_NOT_FOUND, RpcAnswer, ask_all, result
 from peerscope.sources.neighbours import is_address, mean, rtt_us
 from peerscope.sources.place import parse_place
@@ -36,6 +38,7 @@ from peerscope.sources.place import parse_place
 EXAMPLE = "http://127.0.0.1:8332"
 ADVICE = "is bitcoind running, with server=1?"
 COOKIE = "~/.bitcoin/.cookie"
+CONFIG_BYTES_MAX = 1024 * 1024
 UNIMPLEMENTED = -1
 """How btcd refuses a method that only Core has."""
 UNANSWERED_S = 30.0
@@ -101,15 +104,21 @@ class BitcoinSource:
         if self._address is not None and not is_address(self._address):
             raise ConfigError(f"address={self._address} is no HOST:PORT")
         options = dict(place.options)
+        self._own_cookie: Path | None = None
         if not options.keys() & {"cookie_file", "user", "token_file"}:
-            options["cookie_file"] = str(Path(COOKIE).expanduser())
+            self._own_cookie = Path(COOKIE).expanduser()
+            options["cookie_file"] = str(self._own_cookie)
         self._cookie = options.get("cookie_file")
         place = structs.replace(place, address=place.address or EXAMPLE, options=options)
-        self._rpc = Endpoint(place, EXAMPLE, advice=ADVICE)
+        self._rpc = Endpoint(place, EXAMPLE, advice=ADVICE, login=LOGIN)
 
     async def read(self) -> Reading:
         """Read chain, peers and bytes. Raises `SourceError`."""
         try:
+            if self._own_cookie is not None:
+                self._rpc.check_listener(
+                    self._own_cookie, "#cookie_file=PATH", ports=_rpc_ports(self._own_cookie.parent)
+                )
             answers = ask_all(self._rpc, QUESTIONS)
         except SourceError as error:
             if self._cookie is None or "cannot be read" not in str(error):
@@ -155,6 +164,16 @@ class BitcoinSource:
 
     async def close(self) -> None:
         """Nothing stays open."""
+
+
+def _rpc_ports(folder: Path) -> set[int]:
+    """Ports of the RPC in the node's settings; none where they name none."""
+    try:
+        lines = read_regular(folder / "bitcoin.conf", CONFIG_BYTES_MAX).decode("utf-8", "replace").split("\n")
+    except OSError:
+        return set()
+    named = {line.partition("=")[2].strip() for line in lines if line.partition("=")[0].strip() == "rpcport"}
+    return {port for one in named if (port := port_of(one)) is not None}
 
 
 def _measures(chain: BitcoinChain, peers: tuple[BitcoinPeer, ...], unit_s: float) -> tuple[Measure, ...]:

@@ -31,6 +31,7 @@ from peerscope.sources.endpoint import OPTIONS, Endpoint
 from peerscope.sources.place import parse_place
 
 DEFAULT = "http://127.0.0.1:8500"
+TOKEN_HEADER = "#header=X-Consul-Token&token_file=PATH"
 ALIVE, LEAVING, LEFT, FAILED = 1, 2, 3, 4
 """States of Serf, in `Status`."""
 RTT_US_MAX = 600_000_000
@@ -92,7 +93,7 @@ class ConsulSource:
     def __init__(self, argument: str = "") -> None:
         """`argument`: URL of the agent with options; empty for that of this machine. Raises `ConfigError`."""
         place = parse_place(argument, OPTIONS)
-        self._endpoint = Endpoint(replace(place, address=place.address or DEFAULT), DEFAULT)
+        self._endpoint = Endpoint(replace(place, address=place.address or DEFAULT), DEFAULT, login=TOKEN_HEADER)
 
     async def read(self) -> Reading:
         """Ask the agent. Raises `SourceError`."""

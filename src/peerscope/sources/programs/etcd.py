@@ -34,7 +34,7 @@ from peerscope.mesh.detection.checks import printable
 from peerscope.records.bodies import ADDRESSES_MAX, OVERLAY_MAX, OverlayLink
 from peerscope.records.measures import COUNT_MAX, Measure, NodeMetrics
 from peerscope.sources.base import Reading
-from peerscope.sources.endpoint import OPTIONS, Endpoint, decoded
+from peerscope.sources.endpoint import LOGIN, OPTIONS, Endpoint, decoded
 from peerscope.sources.place import parse_place
 
 DEFAULT = "http://127.0.0.1:2379"
@@ -93,7 +93,7 @@ class EtcdSource:
     def __init__(self, argument: str = "") -> None:
         """`argument`: URL of the member with options; empty for that of this machine. Raises `ConfigError`."""
         place = parse_place(argument, OPTIONS)
-        self._endpoint = Endpoint(replace(place, address=place.address or DEFAULT), DEFAULT)
+        self._endpoint = Endpoint(replace(place, address=place.address or DEFAULT), DEFAULT, login=LOGIN)
         self._totals: dict[str, tuple[float, float]] = {}
         self._is_first = True
         self._heard: dict[str, tuple[float, float, float]] = {}

@@ -25,7 +25,7 @@ from peerscope.errors import ConfigError, SourceError
 from peerscope.host.clock import monotonic
 from peerscope.records.measures import Count, NodeMetrics
 from peerscope.sources.base import Reading
-from peerscope.sources.endpoint import OPTIONS, Endpoint, Page, decoded
+from peerscope.sources.endpoint import LOGIN, OPTIONS, Endpoint, Page, decoded
 from peerscope.sources.place import NodePlace, parse_place, secret
 from peerscope.sources.programs.bittorrent import TrackerCount, torrent_measures
 
@@ -86,7 +86,7 @@ class QbittorrentSource:
         self._user, self._password_file = options.pop("user", None), options.pop("password_file", None)
         if (self._user is None) != (self._password_file is None):
             raise ConfigError("the options user and password_file need each other")
-        self._endpoint = Endpoint(NodePlace(place.address or DEFAULT, "", options), DEFAULT)
+        self._endpoint = Endpoint(NodePlace(place.address or DEFAULT, "", options), DEFAULT, login=LOGIN)
         self._cookie = self._version = ""
         self._no_login_before = 0.0
         self._forget()

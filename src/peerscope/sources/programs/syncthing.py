@@ -14,6 +14,7 @@ Syncthing is late or wrong in this:
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,15 +22,19 @@ from typing import Annotated, TypeVar
 from xml.etree import ElementTree
 
 import msgspec
+import psutil
 from msgspec import Meta, Struct
 
 from peerscope.errors import SourceError
 from peerscope.host.clock import monotonic
+from peerscope.host.listeners import port_of
+from peerscope.host.regular_files import read_regular
+from peerscope.mesh.detection.checks import printable
 from peerscope.records.bodies import ADDRESSES_MAX, OverlayLink
 from peerscope.records.measures import Count, Measure, NodeMetrics
 from peerscope.records.texts import Name
 from peerscope.sources.base import Reading
-from peerscope.sources.endpoint import OPTIONS, Endpoint
+from peerscope.sources.endpoint import OPTIONS, TOKEN, Endpoint
 from peerscope.sources.neighbours import is_address, reach
 from peerscope.sources.place import NodePlace, parse_place
 
@@ -38,6 +43,7 @@ DEVICES_MAX = 4096
 SILENCE_S = 180.0
 """Two of Syncthing's pings (`PingSendInterval`, 90 s); its own limit is 300 s (`ReceiveTimeout`)."""
 CONFIG_BYTES_MAX = 16 * 1024 * 1024
+HOME = re.compile("\0--?(?:home|config)[=\0]([^\0]+)")
 T = TypeVar("T")
 Word = Annotated[str, Meta(max_length=400)]
 DeviceId = Annotated[str, Meta(pattern=r"^[A-Z2-7-]{52,63}\Z")]
@@ -116,9 +122,9 @@ class SyncthingSource:
         """Read devices, bytes, completion and discovery. Raises `SourceError`."""
         headers = {}
         if self._key_from_config:
-            if not self._endpoint.is_local:
-                raise SourceError("a node of another machine wants its API key in a file, as in #token_file=PATH")
-            headers = {"X-API-Key": own_key()}
+            found = own_key()
+            self._endpoint.check_listener(found.file, TOKEN, ports=() if found.port is None else (found.port,))
+            headers = {"X-API-Key": found.key}
         status = self._ask("system/status", _SyncthingStatus, headers)
         known = self._ask("system/connections", _DeviceConnections, headers)
         version = self._ask("system/version", _SyncthingVersion, headers).version
@@ -165,26 +171,49 @@ class SyncthingSource:
         return sum(now - when > SILENCE_S for _, when in self._last_bytes.values())
 
 
-def own_key() -> str:
+class OwnKey(Struct, frozen=True):
+    """The API key of this user's node."""
+
+    key: str
+    file: Path
+    port: int | None
+    """Of its GUI, where its settings name one."""
+
+
+def own_key() -> OwnKey:
     """The API key in the settings of this user's node. Raises `SourceError`, which never shows the key."""
     tried = [folder / "config.xml" for folder in config_folders()]
     for file in tried:
         try:
-            with file.open("rb") as settings:
-                text = settings.read(CONFIG_BYTES_MAX)
+            text = read_regular(file, CONFIG_BYTES_MAX)
         except OSError:
             continue
         if b"<!ENTITY" in text:
             raise SourceError(f"{file} declares entities, so it is not Syncthing's")
         try:
-            key = ElementTree.fromstring(text).findtext("gui/apikey") or ""
+            settings = ElementTree.fromstring(text)
+            key = settings.findtext("gui/apikey") or ""
         except (ElementTree.ParseError, ValueError, LookupError):
             raise SourceError(f"{file} is not Syncthing's configuration") from None
         if not key.isprintable() or not key.isascii() or not key:
             raise SourceError(f"{file} holds no API key; name a file with the key, as in #token_file=PATH")
-        return key
+        return OwnKey(key, file, port_of(settings.findtext("gui/address") or ""))
+    naming = f"name a file with the key, as in {TOKEN}"
+    if homes := _homes():
+        raise SourceError(f"no API key: syncthing runs with its settings in {', '.join(homes)}; {naming}")
     places = ", ".join(str(file) for file in tried)
-    raise SourceError(f"no API key: none of {places} can be read; name a file with the key, as in #token_file=PATH")
+    raise SourceError(f"no API key: none of {places} can be read; {naming}")
+
+
+def _homes() -> list[str]:
+    """The folders of settings in the command lines of running nodes."""
+    found: set[str] = set()
+    for one in psutil.process_iter(["name", "cmdline"]):
+        if one.info["name"] == "syncthing":
+            words = HOME.findall("\0".join(one.info["cmdline"] or ()))
+            found.update(printable(word)[:200] for word in words)
+    psutil.process_iter.cache_clear()  # it would keep an object for each process of the machine
+    return sorted(found)[:3]
 
 
 def config_folders() -> list[Path]:

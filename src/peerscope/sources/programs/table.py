@@ -114,7 +114,7 @@ PROGRAMS: tuple[Program, ...] = (
         probe=Probe(b'{"request":"getself"}', rb'"status":\s*"success"'),
         spec="{source}:{place}",
         bare=False,
-        closed='set AdminListen: "unix:///var/run/yggdrasil.sock" in its settings',
+        closed='set AdminListen: "unix:///var/run/yggdrasil.sock" in its settings, or name its own: yggdrasil:PATH',
         refused="add {user} to the group of its admin socket, as in usermod -aG yggdrasil {user}; restart the agent",
     ),
     Program(
@@ -148,7 +148,7 @@ PROGRAMS: tuple[Program, ...] = (
         spec="{source}:https://{place}",
         closed="add enabled = true under [i2pcontrol] to its i2pd.conf",
         refused="put the password of I2PControl into a file that {user} can read, and name it:"
-        " i2pd:https://127.0.0.1:7650#password_file=PATH",
+        " {spec}#password_file=PATH&ca_file=PATH",
     ),
     Program(
         name="bitcoin",

@@ -1,7 +1,9 @@
 """A Tor relay or client, asked at its control port (control-spec version 1).
 
 Checked with tor 0.4.9.11. Tor opens the port to a program that can read its cookie file, or knows its password. We
-prove that we can read the cookie without sending it (SAFECOOKIE), since any program may listen at that port.
+prove that we can read the cookie without sending it (SAFECOOKIE), since any program may listen at that port. One that
+passes our proof on to the real tor would be let in by it. So the port must belong to root or to the cookie's owner,
+unless the settings name the cookie.
 
 Only a relay has an id (its fingerprint), an address and neighbours here. The neighbours of a client are its guards, and
 those of a bridge's or relay's clients are people: they are counted and never named.
@@ -29,12 +31,15 @@ from pathlib import Path
 
 from peerscope.errors import SourceError
 from peerscope.host.addresses import split_address
+from peerscope.host.listeners import peer_uid
 from peerscope.host.numbers import whole
+from peerscope.host.regular_files import read_regular
 from peerscope.mesh.detection.checks import printable
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import COUNT_MAX, Measure, NodeMetrics
 from peerscope.sources.base import Reading
 from peerscope.sources.neighbours import is_address
+from peerscope.sources.own_secrets import check_listener, check_uids
 from peerscope.sources.place import parse_place, secret
 
 DEFAULTS = ("/run/tor/control", "127.0.0.1:9051")
@@ -56,6 +61,10 @@ KEYS = (
     "status/bootstrap-phase",
     "network-liveness",
 )
+CONNECTION = re.compile(r"\S+ (?:NEW|LAUNCHED|CONNECTED|FAILED|CLOSED)\Z")
+CIRCUIT = re.compile(r"[0-9]+ [A-Z_]+(?: |\Z)")
+EVENT = "650"
+ADVICE = "#cookie_file=PATH"
 FINGERPRINT = re.compile(r"[0-9A-F]{40}")
 RELAY = re.compile(r"\$([0-9A-F]{40})(?:[~=][0-9A-Za-z]{1,19})?")
 
@@ -87,6 +96,8 @@ class TorSource:
         async with _control(place) as control:
             await _authenticate(control, self._options)
             found = {key: await control.get_info(key) for key in KEYS}
+            if not found["version"]:
+                raise SourceError(f"{place} is no control port of tor: it answers without a version")
             fingerprint = found["fingerprint"] or ""
             me = fingerprint if FINGERPRINT.fullmatch(fingerprint) else None
             consensus = await control.get_info(f"ns/id/{me}") if me else None
@@ -102,9 +113,23 @@ class Control:
         self._writer = writer
         self._bytes = 0
 
+    def check_owner(self, cookie: Path) -> None:
+        """Raises `SourceError` unless this end belongs to somebody who may read this cookie."""
+        if "/" not in self.place:
+            check_listener(cookie, *split_address(self.place, "the control port"), ADVICE)
+            return
+        uid = peer_uid(self._writer.get_extra_info("socket"))
+        check_uids(cookie, None if uid is None else {uid}, self.place, ADVICE)
+
     async def ask(self, command: str) -> tuple[str, list[str]]:
         """The code and the lines of an answer, without their codes. The data of a line follow it after a newline."""
         self._writer.write(command.encode() + b"\r\n")
+        while True:
+            code, lines = await self._answer()
+            if code != EVENT:  # nobody asked for it, so it answers nothing
+                return code, lines
+
+    async def _answer(self) -> tuple[str, list[str]]:
         lines = []
         while True:
             line = await self._line()
@@ -123,7 +148,7 @@ class Control:
     async def get_info(self, key: str) -> str | None:
         """A value; None if this Tor does not know it or has none."""
         code, lines = await self.ask(f"GETINFO {key}")
-        if code != "250":
+        if code != "250" or len(lines) != 2 or not lines[0].startswith(f"{key}="):
             return None
         return lines[0].removeprefix(f"{key}=").removeprefix("\n")
 
@@ -176,6 +201,9 @@ async def _authenticate(control: Control, options: Mapping[str, str]) -> None:
         problem = "it does not let us in"
     elif "SAFECOOKIE" in methods:
         path = options.get("cookie_file") or _unquoted(offer.partition(" COOKIEFILE=")[2])
+        if "cookie_file" not in options:
+            _cookie(path)  # a file that cannot be read has its own advice
+            control.check_owner(Path(path))
         code = await _prove(control, _cookie(path))
         problem = f"it does not accept the cookie in {path}"
     else:
@@ -203,8 +231,7 @@ async def _prove(control: Control, cookie: bytes) -> str:
 
 def _cookie(path: str) -> bytes:
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(COOKIE_BYTES + 1)
+        data = read_regular(Path(path), COOKIE_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SourceError(
@@ -222,13 +249,11 @@ def _unquoted(text: str) -> str:
 
 
 def _reading(found: dict[str, str | None], me: str | None, consensus: str | None) -> Reading:
-    targets = [
-        target
-        for target, _, state in (line.rpartition(" ") for line in _rows(found["orconn-status"]))
-        if state == "CONNECTED"
-    ]
+    connections = _known_rows(found["orconn-status"], CONNECTION)
+    targets = [line.rpartition(" ")[0] for line in connections or () if line.endswith(" CONNECTED")]
     relays = sorted({match[1] for target in targets if (match := RELAY.fullmatch(target))} - {me})
-    circuits = [line.split(" ", 2)[1:2] for line in _rows(found["circuit-status"])]
+    circuits = _known_rows(found["circuit-status"], CIRCUIT)
+    built = None if circuits is None else sum(line.split(" ")[1] == "BUILT" for line in circuits)
     progress = re.search(r" PROGRESS=([0-9]{1,3})\b", found["status/bootstrap-phase"] or "")
     address, flags = _consensus(consensus)
     uptime_s = _count(found["uptime"])
@@ -237,16 +262,16 @@ def _reading(found: dict[str, str | None], me: str | None, consensus: str | None
         node_id=me,
         version=printable(found["version"] or "").partition(" ")[0][:64] or None,
         metrics=NodeMetrics(
-            active_connections=None if found["orconn-status"] is None else len(targets),
-            p2p_peers=None if found["orconn-status"] is None else len(relays),
+            active_connections=None if connections is None else len(targets),
+            p2p_peers=None if connections is None else len(relays),
             received_bytes=_count(found["traffic/read"]),
             sent_bytes=_count(found["traffic/written"]),
         ),
         overlay=tuple(OverlayLink(relay) for relay in relays) if me else (),
         addresses=(address,) if address else (),
         measures=(
-            Measure("circuits", None if found["circuit-status"] is None else circuits.count(["BUILT"]), "circuits"),
-            Measure("orconn", None if found["orconn-status"] is None else len(targets), "connections"),
+            Measure("circuits", built, "circuits"),
+            Measure("orconn", None if connections is None else len(targets), "connections"),
             Measure("bootstrap", int(progress[1]) / 100 if progress and int(progress[1]) <= 100 else None, "ratio"),
         ),
         details={
@@ -254,7 +279,9 @@ def _reading(found: dict[str, str | None], me: str | None, consensus: str | None
             "flags": flags,
             "liveness": printable(found["network-liveness"] or "")[:16] or None,
             "uptime_s": None if uptime_s is None else float(uptime_s),
-            "unnamed_connections": float(sum(RELAY.fullmatch(target) is None for target in targets)),
+            "unnamed_connections": None
+            if connections is None
+            else float(sum(RELAY.fullmatch(target) is None for target in targets)),
         },
     )
 
@@ -269,6 +296,12 @@ def _consensus(text: str | None) -> tuple[str | None, str | None]:
         elif words[0] == "s":
             flags = printable(" ".join(words[1:]))[:64]
     return address, flags
+
+
+def _known_rows(text: str | None, form: re.Pattern[str]) -> list[str] | None:
+    """The rows of a list; None if any is not of its form, since then nothing is known of the others."""
+    rows = _rows(text)
+    return None if text is None or not all(map(form.match, rows)) else rows
 
 
 def _rows(text: str | None) -> list[str]:

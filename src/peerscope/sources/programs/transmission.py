@@ -22,7 +22,7 @@ from peerscope.host.clock import monotonic
 from peerscope.records.measures import Count, NodeMetrics
 from peerscope.records.texts import Name
 from peerscope.sources.base import Reading
-from peerscope.sources.endpoint import OPTIONS, Endpoint, decoded
+from peerscope.sources.endpoint import LOGIN, OPTIONS, Endpoint, decoded
 from peerscope.sources.place import NodePlace, parse_place
 from peerscope.sources.programs.bittorrent import TrackerCount, torrent_measures
 
@@ -101,7 +101,7 @@ class TransmissionSource:
     def __init__(self, argument: str) -> None:
         """`argument`: "URL" with options; empty for this machine's daemon. Raises `ConfigError`."""
         place = parse_place(argument, OPTIONS)
-        self._endpoint = Endpoint(NodePlace(place.address or DEFAULT, "", place.options), DEFAULT)
+        self._endpoint = Endpoint(NodePlace(place.address or DEFAULT, "", place.options), DEFAULT, login=LOGIN)
         self._session = ""
         self._trackers = TrackerCount(())
         self._trackers_due = 0.0
