@@ -112,6 +112,7 @@ rtt_ms{to="c"} 99
     found = read(source, page)
     assert found.overlay == (OverlayLink("a", 12_500), OverlayLink("b"))
     assert (found.node_id, found.version) == ("me", "1.0")
+    assert found.details == {"names_refused": 2.0}
 
 
 def test_round_trips_of_a_histogram_are_means_since_the_last_look(mapped: Mapped) -> None:

@@ -29,6 +29,7 @@ from peerscope.sources.mapping import (
     total,
 )
 from peerscope.sources.means import RunningMean
+from peerscope.sources.neighbours import is_overlay_id, refusing
 from peerscope.sources.place import parse_place
 
 RTT_US_MAX = 600_000_000
@@ -61,17 +62,21 @@ class PrometheusSource:
             raise SourceError(f"{self._url} {error}") from None
         self._check(samples)
         mapping, now = self._mapping, monotonic()
+        ids = _ids(mapping.overlay, samples) if mapping.overlay else set()
         latency_s, latency_age_s = self._latency_at(samples, now)
         return Reading(
             node=mapping.node,
             node_id=_valid(only_value(mapping.node_id, samples), OverlayId),
             version=_valid(only_value(mapping.version, samples), Name),
             metrics=NodeMetrics(**{name: count(total(terms, samples)) for name, terms in mapping.metrics.items()}),
-            overlay=self._overlay(mapping.overlay, samples, now) if mapping.overlay else (),
+            overlay=self._overlay(mapping.overlay, ids, samples, now) if mapping.overlay else (),
             latency_s=latency_s,
             latency_age_s=latency_age_s,
             measures=mapping.own(samples),
-            details={name: total(terms, samples) for name, terms in mapping.details.items()},
+            details=refusing(
+                {name: total(terms, samples) for name, terms in mapping.details.items()},
+                sum(not is_overlay_id(one) for one in ids),
+            ),
         )
 
     async def close(self) -> None:
@@ -100,15 +105,19 @@ class PrometheusSource:
             self._latency.note(totals, wanted.unit_s, now)
         return self._latency.at(now)
 
-    def _overlay(self, wanted: NeighbourSeries, samples: Samples, now: float) -> tuple[OverlayLink, ...]:
+    def _overlay(self, wanted: NeighbourSeries, ids: set[str], samples: Samples, now: float) -> tuple[OverlayLink, ...]:
         """The neighbours in the order of their ids, so that the same ones are kept where there are too many."""
-        ids = {labels.get(wanted.label) for labels, value in samples.of(wanted.series, wanted.labels) if value > 0}
-        nodes = sorted(node for one in ids if (node := _valid(one, OverlayId)) is not None)[:OVERLAY_MAX]
+        nodes = sorted(one for one in ids if is_overlay_id(one))[:OVERLAY_MAX]
         if wanted.rtt is None:
             return tuple(OverlayLink(node) for node in nodes)
         self._rtts = {node: self._rtts.get(node) or RunningMean() for node in nodes}
         _note_rtts(self._rtts, wanted.rtt, wanted.rtt.label or wanted.label, samples, now)
         return tuple(OverlayLink(node, _microseconds(self._rtts[node].at(now)[0])) for node in nodes)
+
+
+def _ids(wanted: NeighbourSeries, samples: Samples) -> set[str]:
+    found = samples.of(wanted.series, wanted.labels)
+    return {name for labels, value in found if value > 0 and (name := labels.get(wanted.label))}
 
 
 def _note_rtts(rtts: Mapping[str, RunningMean], wanted: Roundtrips, label: str, samples: Samples, now: float) -> None:

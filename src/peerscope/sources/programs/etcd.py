@@ -67,8 +67,8 @@ class EtcdMember(Struct, frozen=True, rename={"id": "ID", "client_urls": "client
     """A configured member; without a name it has not started yet."""
 
     id: Number
-    name: Word = ""
-    client_urls: Annotated[tuple[Word, ...], Meta(max_length=64)] = ()
+    name: str = ""
+    client_urls: tuple[str, ...] = ()
 
 
 class MemberList(Struct, frozen=True):

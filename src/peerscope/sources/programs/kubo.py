@@ -50,7 +50,7 @@ class KuboIdentity(Struct, frozen=True, rename="pascal"):
 class KuboConnection(Struct, frozen=True, rename="pascal"):
     """One connection."""
 
-    peer: PeerName
+    peer: str
     latency: Word = ""
     direction: int | None = None
 
