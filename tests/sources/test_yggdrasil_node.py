@@ -102,6 +102,15 @@ def test_bytes_only_grow_when_links_go_come_and_start_anew(tmp_path: Path) -> No
     asyncio.run(scenario())
 
 
+def test_a_sum_beyond_its_limit_begins_anew(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with admin_at(tmp_path) as (admin, source):
+            admin.links(peer(ONE, received=2**53 - 1), peer(TWO, received=8))
+            assert _checked(await source.read()).metrics.received_bytes == 7
+
+    asyncio.run(scenario())
+
+
 def test_a_link_with_itself_is_none(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with admin_at(tmp_path) as (admin, source):

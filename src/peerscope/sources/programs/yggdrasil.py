@@ -30,7 +30,7 @@ from peerscope.errors import PeerscopeError, RemoteError, TransportError
 from peerscope.host.addresses import split_address
 from peerscope.mesh.detection.checks import printable
 from peerscope.records.bodies import OverlayLink
-from peerscope.records.measures import Count, Measure, NodeMetrics
+from peerscope.records.measures import Count, Measure, NodeMetrics, run_on
 from peerscope.sources.base import Reading
 
 DEFAULT_PLACE = "/var/run/yggdrasil.sock"
@@ -296,8 +296,8 @@ class YggdrasilSource:
             key = (peer.key, peer.remote)
             now = (peer.bytes_recvd or 0, peer.bytes_sent or 0)
             before = self._links.get(key, (0, 0))
-            self._received_bytes += _gained(before[0], now[0])
-            self._sent_bytes += _gained(before[1], now[1])
+            self._received_bytes = run_on(self._received_bytes + _gained(before[0], now[0]))
+            self._sent_bytes = run_on(self._sent_bytes + _gained(before[1], now[1]))
             links[key] = now
         self._links = links
 
