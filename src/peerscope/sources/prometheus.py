@@ -13,7 +13,6 @@ import msgspec
 from peerscope.errors import SourceError
 from peerscope.host.clock import monotonic
 from peerscope.records.bodies import OVERLAY_MAX, OverlayLink
-from peerscope.records.measures import NodeMetrics
 from peerscope.records.texts import Name, OverlayId
 from peerscope.sources.base import Reading
 from peerscope.sources.endpoint import OPTIONS, Endpoint
@@ -23,7 +22,7 @@ from peerscope.sources.mapping import (
     PARTS,
     NeighbourSeries,
     Roundtrips,
-    count,
+    SumParts,
     load_mapping,
     only_value,
     total,
@@ -46,6 +45,7 @@ class PrometheusSource:
         self._url = self._endpoint.url
         self._mapping = load_mapping(place.word or GENERIC)
         self._wanted = Wanted(self._mapping.series())
+        self._parts = SumParts()
         self._latency = RunningMean()
         self._rtts: dict[str, RunningMean] = {}
 
@@ -68,11 +68,11 @@ class PrometheusSource:
             node=mapping.node,
             node_id=_valid(only_value(mapping.node_id, samples), OverlayId),
             version=_valid(only_value(mapping.version, samples), Name),
-            metrics=NodeMetrics(**{name: count(total(terms, samples)) for name, terms in mapping.metrics.items()}),
+            metrics=mapping.standard(samples, self._parts),
             overlay=self._overlay(mapping.overlay, ids, samples, now) if mapping.overlay else (),
             latency_s=latency_s,
             latency_age_s=latency_age_s,
-            measures=mapping.own(samples),
+            measures=mapping.own(samples, self._parts),
             details=refusing(
                 {name: total(terms, samples) for name, terms in mapping.details.items()},
                 sum(not is_overlay_id(one) for one in ids),
