@@ -20,7 +20,7 @@ class Door(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = repr(sorted(self.headers.items())).encode()
-        self.send_response({"/closed": 401, "/away": 302}.get(self.path, 200))
+        self.send_response({"/closed": 401, "/away": 302, "/part": 206}.get(self.path, 200))
         self.send_header("Content-Length", str(len(body) + 7 * (self.path == "/short")))
         self.send_header("Content-Type", "text/html" if self.path == "/page" else "application/json")
         if self.path == "/packed":
@@ -43,6 +43,11 @@ def door() -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+def test_a_part_of_a_page_is_refused(door: str) -> None:
+    with pytest.raises(SourceError, match="a part of its page"):
+        endpoint(door).get("/part")
 
 
 def endpoint(argument: str) -> Endpoint:

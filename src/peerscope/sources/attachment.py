@@ -26,6 +26,7 @@ from peerscope.mesh.detection.checks import MESSAGE_MAX, failed, printable
 from peerscope.records.bodies import OVERLAY_MAX, Check, OverlayLink, Status
 from peerscope.records.measures import COUNT_MAX, Measure, NodeMetrics
 from peerscope.sources.base import Reading, Source
+from peerscope.sources.faults import fault
 from peerscope.sources.mapping import AMOUNT_MAX
 from peerscope.sources.neighbours import RTT_US_MAX, is_overlay_id, refusing
 
@@ -152,7 +153,7 @@ def _checked(answer: object) -> Reading:
     try:
         return msgspec.convert(msgspec.to_builtins(_bounded(answer)), Reading)
     except Exception as error:  # any part may have any type
-        raise SourceError(f"answered nonsense: {error}") from None
+        raise SourceError(f"answered nonsense: {fault(error)}") from None
 
 
 def _bounded(answer: Reading) -> Reading:

@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Collection, Mapping
 from email.message import Message
+from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
@@ -23,6 +24,7 @@ from msgspec import Struct
 from peerscope.errors import ConfigError, SourceError
 from peerscope.host.addresses import is_loopback
 from peerscope.host.http import NoRedirect
+from peerscope.sources.faults import fault
 from peerscope.sources.place import NodePlace, check_url, secret
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
@@ -127,7 +129,7 @@ def decoded(page: Page, kind: type[T], url: str) -> T:
     try:
         return msgspec.json.decode(page.data, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        reason = f"it is {page.content_type}" if page.content_type != "application/json" else str(error)
+        reason = f"it is {page.content_type}" if page.content_type != "application/json" else fault(error)
         raise SourceError(f"{url} does not answer with the expected JSON: {reason}") from None
 
 
@@ -137,7 +139,9 @@ def whole_page(answer: HTTPResponse, url: str, end: float) -> Page:
 
 
 def whole_body(answer: HTTPResponse, url: str, end: float) -> bytes:
-    """Read a whole body. One that ends before its announced length is refused: it would look like fewer values."""
+    """Read a whole body. A part of one is refused: it would look like fewer values."""
+    if answer.status == HTTPStatus.PARTIAL_CONTENT:
+        raise SourceError(f"{url} answers with a part of its page")
     data = bytearray()
     while chunk := answer.read1(65536):
         data += chunk

@@ -26,6 +26,7 @@ from peerscope.host.addresses import split_address
 from peerscope.host.clock import monotonic
 from peerscope.records.bodies import OverlayLink
 from peerscope.sources.base import Reading
+from peerscope.sources.faults import fault
 from peerscope.sources.place import parse_place
 from peerscope.sources.prometheus import PrometheusSource
 
@@ -157,7 +158,7 @@ def _decoded(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise SourceError(f"the debug console answers something unexpected: {error}") from None
+        raise SourceError(f"the debug console answers something unexpected: {fault(error)}") from None
 
 
 def _moved(address: str | None) -> tuple[int | None, int | None]:

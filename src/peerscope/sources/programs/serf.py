@@ -32,6 +32,7 @@ from peerscope.host.numbers import whole
 from peerscope.records.bodies import OVERLAY_MAX, OverlayLink
 from peerscope.records.measures import Measure, NodeMetrics
 from peerscope.sources.base import Reading
+from peerscope.sources.faults import fault
 from peerscope.sources.msgpack_stream import ValueEnd
 from peerscope.sources.neighbours import is_address, is_overlay_id, refusing, rtt_us
 from peerscope.sources.place import parse_place, secret
@@ -67,7 +68,7 @@ class SerfMember(Struct, frozen=True, rename="pascal"):
         except UnicodeDecodeError:
             return ""
         except (msgspec.MsgspecError, ValueError) as error:
-            raise SourceError(f"Serf answers something else: {error}") from None
+            raise SourceError(f"Serf answers something else: {fault(error)}") from None
 
 
 class SerfCoordinate(Struct, frozen=True, rename="pascal"):
@@ -278,4 +279,4 @@ def _as(value: bytes, kind: type[T]) -> T:
     try:
         return msgspec.msgpack.decode(value, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise SourceError(f"Serf answers something else: {error}") from None
+        raise SourceError(f"Serf answers something else: {fault(error)}") from None
